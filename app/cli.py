@@ -1,0 +1,111 @@
+"""The `gentrifugo` command: starts the server, or checks, writes or explains its configuration.
+
+Whatever goes wrong ends with status 1 and one sentence for each problem on standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .. import __version__
+from . import command_line
+from .config import Config, ConfigError, load, reload
+from .genconfig import generate
+from .options import options_of
+from .schema import suggestion
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with the given arguments, by default the program's own; returns the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = run(arguments)
+        sys.stdout.flush()
+    except ConfigError as error:
+        for sentence in error.warnings:
+            complain(f"warning: {sentence}")
+        for sentence in error.problems:
+            complain(sentence)
+        return 1
+    except BrokenPipeError:
+        # The reader of `gentrifugo help | head` has left; without this the interpreter's own last flush complains.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def run(argv: list[str]) -> int:
+    """Find the command among the arguments and run it."""
+    given = command_line.read(options_of(Config), argv, {})
+    if given.help:
+        return show_help(everything=False)
+    command = given.words[0] if given.words else "serve"
+    problems = list(given.problems)
+    if not problems and command not in COMMANDS:
+        problems.append(f"{command}: unknown command{suggestion(command, COMMANDS)}")
+    problems += [f"{word}: unexpected argument" for word in given.words[1:]]
+    if problems:
+        raise ConfigError(problems)
+    return COMMANDS[command](argv)
+
+
+def serve(argv: list[str]) -> int:
+    """Start the server and stay until it stops."""
+    from gevent import monkey
+
+    monkey.patch_all()
+    loaded = load(argv, os.environ)
+    # Imported only now: what the server imports has to find the patched modules.
+    from .server import serve as serve_until_stopped
+
+    return serve_until_stopped(loaded, lambda current: reload(current, argv, os.environ))
+
+
+def checkconfig(argv: list[str]) -> int:
+    """Say whether the server would start with this configuration."""
+    loaded = load(argv, os.environ)
+    for sentence in loaded.warnings:
+        complain(f"warning: {sentence}")
+    print(f"{loaded.path or 'flags and environment'}: ok")
+    return 0
+
+
+def genconfig(argv: list[str]) -> int:
+    """Write a configuration file with fresh secrets."""
+    path = Path(command_line.read(options_of(Config), argv, {}).document.path)
+    generate(path)
+    print(f"{path}: written")
+    return 0
+
+
+def version(argv: list[str]) -> int:
+    """Show the version."""
+    print(f"Gentrifugo v{__version__}")
+    return 0
+
+
+def show_help(*, everything: bool) -> int:
+    """Show the flags."""
+    print(command_line.help_text(options_of(Config), Config.GROUPS, everything=everything), end="")
+    return 0
+
+
+def complain(sentence: str) -> None:
+    """Say something on standard error."""
+    print(f"gentrifugo: {sentence}", file=sys.stderr)
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "serve": serve,
+    "checkconfig": checkconfig,
+    "genconfig": genconfig,
+    "version": version,
+    "help": lambda argv: show_help(everything=True),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,205 @@
+"""Reads the command line, the environment and the configuration file with ConfigArgParse, and keeps them apart.
+
+Nothing is checked here beyond spelling: values are handed on as they were given, with the name that the user
+would look for when one of them is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import configargparse
+
+from .config_file import Document, DocumentParser
+from .options import ENVIRONMENT_PREFIX, ConfigError, Option
+from .schema import suggestion
+
+DEFAULT_PATH = "config.json"
+FLAGS_ONLY = {"config": "Path of the configuration file.", "help": "Show the everyday flags and exit."}
+"""Flags that are no options, and what they do."""
+
+MIN_WIDTH = 60
+MAX_WIDTH = 110
+COLUMN = 34
+"""Where the sentences of the help begin."""
+
+HELP_HEAD = """\
+Gentrifugo, a real-time messaging server.
+
+Usage: gentrifugo [command] [flags]
+
+Commands:
+  serve                      start the server; also what happens without a command
+  checkconfig                check the configuration and exit
+  genconfig                  write a configuration file with fresh secrets
+  version                    show the version
+  help                       show the flags of all options
+"""
+HELP_TAIL = """\
+Every option can stand in the configuration file (JSON, TOML or YAML), in the environment as CENTRIFUGO_ and its
+name in capitals, or on the command line, where dashes and underscores are alike. A flag beats the environment, the
+environment beats the file. "gentrifugo help" lists the flags of all options.
+"""
+
+
+@dataclass
+class Given:
+    """What the user gave, source by source; values are unchecked."""
+
+    document: Document
+    environment: dict[str, str] = field(default_factory=dict)
+    flags: dict[str, str] = field(default_factory=dict)
+    words: list[str] = field(default_factory=list)
+    help: bool = False
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values that count: a flag beats the environment, the environment beats the file."""
+        return {**self.document.values, **self.environment, **self.flags}
+
+    def place(self, path: str) -> str:
+        """Where the user finds the value at this path, such as `port` or `namespaces[1].name`."""
+        name = path.partition("[")[0]
+        if name in self.flags:
+            return f"--{name}"
+        if name in self.environment:
+            return ENVIRONMENT_PREFIX + name.upper()
+        return f"{self.document.path}: {path}"
+
+
+class SourceParser(configargparse.ArgumentParser):  # type: ignore[misc]
+    """ConfigArgParse, told to leave the values of file and environment as they are.
+
+    It would turn them into more command line arguments, which loses types and lists and lets a value that begins
+    with a dash pass for a flag.
+    """
+
+    def convert_item_to_command_line_arg(self, action: Any, key: str, value: Any) -> list[str]:
+        """Add nothing to the command line; the value is in `get_source_to_settings_dict`."""
+        return []
+
+
+def build_parser(options: Sequence[Option], documents: DocumentParser) -> SourceParser:
+    """A parser for the flags of all options; `documents` opens and parses the file."""
+    parser = SourceParser(
+        add_help=False,
+        allow_abbrev=False,
+        exit_on_error=False,
+        argument_default=argparse.SUPPRESS,
+        auto_env_var_prefix=ENVIRONMENT_PREFIX,
+        config_file_parser_class=documents,
+        config_file_open_func=documents.open,
+    )
+    parser.add_argument("-c", "--config", default=DEFAULT_PATH, is_config_file_arg=True)
+    parser.add_argument("-h", "--help", action="store_true", default=False)
+    for option in options:
+        parser.add_argument(*filter(None, (option.facts.short, option.flag)), dest=option.name)
+    parser.add_argument("words", nargs="*", default=[])
+    return parser
+
+
+def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, str]) -> Given:
+    """Read all three sources. Unknown names are collected in the result.
+
+    Raises `ConfigError` for a flag without its value, after which the other flags cannot be told from values.
+    """
+    settable = [option for option in options if not option.item_type]
+    documents = DocumentParser()
+    parser = build_parser(settable, documents)
+    variables = {name: value for name, value in environ.items() if value}
+    try:
+        parsed, leftover = parser.parse_known_args(spelled(argv, settable), env_vars=variables)
+    except argparse.ArgumentError as error:
+        raise ConfigError([f"{error.argument_name}: {error.message}"]) from None
+    if not parsed.config:
+        raise ConfigError(["-c/--config: expected the path of a file"])
+    flags = vars(parsed)
+    given = Given(documents.document, words=flags.pop("words"), help=flags.pop("help"))
+    given.flags = {name: value for name, value in flags.items() if name != "config"}
+    settings = parser.get_source_to_settings_dict().get("environment_variables", {})
+    given.environment = {action.dest: value for action, value in settings.values()}
+    given.problems += leftover_problems(leftover, settable)
+    given.warnings += unknown_variables(variables, options)
+    return given
+
+
+def spelled(argv: Sequence[str], options: Sequence[Option]) -> list[str]:
+    """The arguments as argparse wants them: underscores in names, and a value for every boolean."""
+    names = {option.flag for option in options}
+    bare = {option.flag for option in options if option.type is bool}
+    bare |= {option.facts.short for option in options if option.type is bool and option.facts.short}
+    result: list[str] = []
+    for index, argument in enumerate(argv):
+        if argument == "--":
+            return result + list(argv[index:])
+        name, equals, value = argument.partition("=")
+        underscored = "--" + name[2:].replace("-", "_")
+        if name.startswith("--") and underscored in names:
+            name = underscored
+        if name in bare and not equals:
+            equals, value = "=", "true"
+        result.append(name + equals + value)
+    return result
+
+
+def leftover_problems(leftover: Sequence[str], options: Sequence[Option]) -> Iterator[str]:
+    """A sentence about each argument that is no flag; a word after an unknown flag is taken for its value."""
+    known = [option.flag for option in options] + [f"--{name}" for name in FLAGS_ONLY]
+    flags = [argument.partition("=")[0] for argument in leftover if argument.startswith("-")]
+    for flag in flags:
+        yield f"{flag}: unknown flag{suggestion(flag, known)}"
+    if not flags:
+        for word in leftover:
+            yield f"{word}: unexpected argument"
+
+
+def unknown_variables(environ: Mapping[str, str], options: Sequence[Option]) -> Iterator[str]:
+    """A sentence about each variable that looks like ours and sets nothing."""
+    settable = {option.variable: option.item_type is None for option in options}
+    for name in environ:
+        if name.startswith(ENVIRONMENT_PREFIX) and not settable.get(name):
+            if name in settable:
+                yield f"{name}: not used, because this option can be set only in the configuration file"
+            else:
+                yield f"{name}: unknown option{suggestion(name, settable)}"
+
+
+def help_text(options: Sequence[Option], groups: Mapping[str, str], *, everything: bool) -> str:
+    """The help: the everyday flags, or those of all options."""
+    lines = [HELP_HEAD, "Flags:"]
+    lines += flag_help("-c", "--config string", FLAGS_ONLY["config"], f'"{DEFAULT_PATH}"')
+    lines += flag_help("-h", "--help", FLAGS_ONLY["help"])
+    title = ""
+    for option in options:
+        title = groups.get(option.name, title)
+        if option.item_type or not (everything or option.facts.flag):
+            continue
+        if title:
+            lines += ["", f"{title}:"]
+            title = ""
+        lines += option_help(option)
+    return "\n".join([*lines, "", HELP_TAIL])
+
+
+def option_help(option: Option) -> list[str]:
+    """The lines of one option's flag; a boolean that is off and an empty text are defaults not worth a word."""
+    value = "" if option.type is bool else f" {option.facts.unit or option.kind}"
+    default = "" if option.default_text in ("false", '""') else option.default_text
+    return flag_help(option.facts.short, option.flag + value, option.facts.about, default)
+
+
+def flag_help(short: str, long: str, sentence: str, default: str = "") -> list[str]:
+    """A flag in the first column, on a line of its own when it is too long, and its sentence in the second."""
+    names = f"{short + ',' if short else '':>5} {long}"
+    text = f"{sentence.rstrip('.')} (default {default})." if default else sentence
+    width = max(MIN_WIDTH, min(shutil.get_terminal_size().columns, MAX_WIDTH))
+    if len(names) < COLUMN - 1:
+        return textwrap.wrap(text, width, initial_indent=names.ljust(COLUMN), subsequent_indent=" " * COLUMN)
+    return [names, *textwrap.wrap(text, width, initial_indent=" " * COLUMN, subsequent_indent=" " * COLUMN)]

@@ -1,0 +1,411 @@
+"""Every option of the server, declared once, and the frozen object that carries their values.
+
+`load` reads them from files, environment and flags; code and tests may also build a `Config` directly.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from marshmallow import validate
+
+from . import command_line, schema
+from .command_line import Given
+from .config_file import Document
+from .options import (
+    NOT_EMPTY,
+    PORT,
+    PORT_OR_EMPTY,
+    POSITIVE,
+    POSITIVE_TIME,
+    Choice,
+    ConfigError,
+    described,
+    matches,
+    option,
+    options_of,
+)
+
+__all__ = ["ChannelOptions", "Config", "ConfigError", "Loaded", "Namespace", "from_mapping", "load", "reload"]
+
+REDIS = "the Redis engine"
+ADMIN = "the admin socket"
+WEB = "the web interface"
+TLS = "TLS"
+SOCKJS = "SockJS"
+COMPRESSION = "WebSocket compression"
+API_PORT = "a port of its own for the API"
+ADMIN_PORT = "a port of its own for the admin endpoints"
+
+INSECURE = {
+    "insecure": "anyone may connect as anyone, and subscribe to and publish into every channel",
+    "insecure_api": "anyone who can reach the API may publish and disconnect, without a sign",
+    "insecure_admin": "anyone who can reach the admin endpoints may use them, without a password",
+}
+"""What each insecure mode gives away; said at every start."""
+
+HTTP_PREFIX = matches(r"(/[^/?#\s]+)*", "Must be empty or begin with a slash, without one at the end.")
+NAMESPACE_NAME = matches(r"[-a-zA-Z0-9_]{2,}", 'Must be two or more letters, digits, "-" or "_".')
+LEVEL = validate.Range(min=1, max=9)
+LOG_LEVELS = Choice("trace", "debug", "info", "warning", "error", "critical", "fatal", "none")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelOptions:
+    """What a channel does: the top level's options for channels without a namespace, a namespace's for the others."""
+
+    watch: bool = option(False, "Publish messages into the admin channel too.", reload=True, later=ADMIN)
+    publish: bool = option(False, "Let clients publish into channels they are subscribed to.", reload=True)
+    anonymous: bool = option(False, "Let clients with an empty user ID subscribe.", reload=True)
+    presence: bool = option(False, "Keep who is subscribed, for the presence command.", reload=True)
+    join_leave: bool = option(False, "Tell subscribers when a client subscribes or leaves.", reload=True)
+    history_size: int = option(0, "How many messages to keep for each channel; 0 keeps none.", reload=True)
+    history_lifetime: float = option(
+        0, "How long to keep a channel's history after its last message; 0 keeps none.", unit="seconds", reload=True
+    )
+    recover: bool = option(
+        False, "Send a returning client what it missed; needs history_size and history_lifetime.", reload=True
+    )
+    history_drop_inactive: bool = option(
+        False, "Keep no message published while nobody subscribes or has lately used the history.", reload=True
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Namespace(ChannelOptions):
+    """Channel options for the channels whose names begin with `name` and the namespace boundary."""
+
+    name: str = field(
+        metadata=described("Unique name: two or more letters, digits, `-` or `_`.", check=NAMESPACE_NAME, reload=True)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config(ChannelOptions):
+    """All options of one node. Times are seconds and may be fractions; sizes are bytes."""
+
+    GROUPS: ClassVar[dict[str, str]] = {
+        "watch": "Channels",
+        "secret": "Security",
+        "address": "Listening",
+        "name": "Node",
+        "log_level": "Logging and process",
+        "client_channel_limit": "Clients",
+        "connection_lifetime": "Connection times",
+        "private_channel_prefix": "Channel names",
+        "http_header_timeout": "HTTP",
+        "websocket_compression": "WebSocket",
+        "sockjs_url": "SockJS",
+        "admin": "Admin",
+        "ssl": "TLS",
+        "redis_host": "Redis engine",
+    }
+    """The option that opens each group of the help and of the reference page, and the group's title."""
+
+    namespaces: tuple[Namespace, ...] = option((), "Channel options by namespace; only in a file.", reload=True)
+
+    secret: str = option(
+        "", "Signs tokens, private subscriptions and API requests; required unless insecure.", secret=True, reload=True
+    )
+    insecure: bool = option(
+        False,
+        "Connect clients without a token, let them subscribe to and publish into every channel.",
+        flag=True,
+        reload=True,
+    )
+    insecure_api: bool = option(False, "Accept HTTP API requests without a sign.", flag=True, reload=True)
+    insecure_admin: bool = option(False, "Ask for no password on the admin endpoints.", flag=True, reload=True)
+
+    address: str = option("", "Address to listen on; empty is every interface.", flag=True, short="-a")
+    port: int = option(8000, "Port to listen on; 0 picks a free one.", flag=True, short="-p", check=PORT)
+    api_port: str = option(
+        "", "Port of the API endpoints; empty is `port`.", flag=True, check=PORT_OR_EMPTY, numeric=True, later=API_PORT
+    )
+    admin_port: str = option(
+        "",
+        "Port of the admin endpoints; empty is `port`.",
+        flag=True,
+        check=PORT_OR_EMPTY,
+        numeric=True,
+        later=ADMIN_PORT,
+    )
+    http_prefix: str = option("", "Stands before the path of every endpoint.", check=HTTP_PREFIX)
+
+    name: str = option(
+        "", "Name of this node, unique among its peers.", flag=True, short="-n", shown_default="hostname_port"
+    )
+    engine: str = option(
+        "memory",
+        "What carries messages and keeps presence and history.",
+        flag=True,
+        short="-e",
+        check=Choice("memory", "redis"),
+    )
+    node_ping_interval: float = option(
+        3, "How often a node tells its peers that it lives.", unit="seconds", check=POSITIVE_TIME, reload=True
+    )
+    node_metrics_interval: float = option(
+        60, "How often counters are gathered into a snapshot.", unit="seconds", check=POSITIVE_TIME, reload=True
+    )
+    debug: bool = option(
+        False, "Serve the debug endpoints.", flag=True, short="-d", later="the page with the process's state"
+    )
+    gomaxprocs: int = option(0, "Accepted for Centrifugo's sake.", no_effect="a node is one process on one core")
+
+    log_level: str = option("info", "Least severity that is logged.", flag=True, check=LOG_LEVELS, reload=True)
+    log_file: str = option("", "File for the log; empty is standard output.", flag=True)
+    pid_file: str = option("", "File to hold the process ID while the server runs.", flag=True)
+    shutdown_timeout: float = option(
+        10, "The most time that closing connections may take when the server stops.", unit="seconds"
+    )
+
+    client_channel_limit: int = option(128, "How many channels one connection may be subscribed to.", reload=True)
+    user_connection_limit: int = option(
+        0, "How many connections one user may have to this node; 0 is no limit.", reload=True
+    )
+    max_channel_length: int = option(255, "Longest channel name.", unit="characters", check=POSITIVE, reload=True)
+    client_request_max_size: int = option(
+        65536, "Largest request a client may send.", unit="bytes", check=POSITIVE, reload=True
+    )
+    client_queue_max_size: int = option(
+        10485760,
+        "How much may wait for a client before it is closed as slow.",
+        unit="bytes",
+        check=POSITIVE,
+        reload=True,
+    )
+    client_queue_initial_capacity: int = option(
+        2, "Accepted for Centrifugo's sake.", unit="messages", no_effect="queues take no room until they are used"
+    )
+    client_write_delay: float = option(
+        0.005,
+        "Longest rest between two writes to a client under load; a lone message is never delayed.",
+        unit="seconds",
+        reload=True,
+    )
+    client_message_write_timeout: float = option(
+        0,
+        "How long one write to a client may take before the client is closed; 0 is no limit.",
+        unit="seconds",
+        reload=True,
+    )
+
+    connection_lifetime: float = option(
+        0, "How long credentials last after their timestamp; 0 is for ever.", unit="seconds", reload=True
+    )
+    expired_connection_close_delay: float = option(
+        25, "How long a client may take to refresh credentials that ran out.", unit="seconds", reload=True
+    )
+    stale_connection_close_delay: float = option(
+        25, "How long a client may take to connect after opening a connection.", unit="seconds", reload=True
+    )
+    ping_interval: float = option(
+        25,
+        "How often the server pings a client; one that answers none for 10/9 of it is closed.",
+        unit="seconds",
+        check=POSITIVE_TIME,
+        reload=True,
+    )
+    presence_ping_interval: float = option(
+        25, "How often a connection renews its presence.", unit="seconds", check=POSITIVE_TIME, reload=True
+    )
+    presence_expire_interval: float = option(
+        60, "How long presence lasts without renewal.", unit="seconds", check=POSITIVE_TIME, reload=True
+    )
+
+    private_channel_prefix: str = option(
+        "$", "Begins the name of a channel that needs a signed subscription.", check=NOT_EMPTY, reload=True
+    )
+    namespace_channel_boundary: str = option(":", "Ends the namespace in a channel name.", check=NOT_EMPTY, reload=True)
+    user_channel_boundary: str = option(
+        "#", "Begins the allowed user IDs in a channel name.", check=NOT_EMPTY, reload=True
+    )
+    user_channel_separator: str = option(",", "Stands between allowed user IDs.", check=NOT_EMPTY, reload=True)
+    client_channel_boundary: str = option(
+        "&", "Begins the allowed client ID in a channel name.", check=NOT_EMPTY, reload=True
+    )
+
+    http_header_timeout: float = option(
+        10, "How long a peer may take to send the head or the body of a request.", unit="seconds", check=POSITIVE_TIME
+    )
+    http_keepalive_timeout: float = option(75, "How long an HTTP connection may rest between requests.", unit="seconds")
+    api_request_max_size: int = option(
+        10485760, "Largest body of one API request.", unit="bytes", check=POSITIVE, reload=True
+    )
+
+    websocket_compression: bool = option(False, "Offer permessage-deflate to WebSocket clients.", later=COMPRESSION)
+    websocket_compression_min_size: int = option(
+        0, "Smallest message that is compressed.", unit="bytes", later=COMPRESSION
+    )
+    websocket_compression_level: int = option(1, "1 is fastest, 9 is smallest.", check=LEVEL, later=COMPRESSION)
+    websocket_read_buffer_size: int = option(
+        0, "Accepted for Centrifugo's sake.", unit="bytes", no_effect="buffers grow and shrink as needed"
+    )
+    websocket_write_buffer_size: int = option(
+        0, "Accepted for Centrifugo's sake.", unit="bytes", no_effect="buffers grow and shrink as needed"
+    )
+
+    sockjs_url: str = option("", "Where the iframe page finds the SockJS client.", later=SOCKJS)
+    sockjs_heartbeat_delay: float = option(25, "How often SockJS sends a heartbeat.", unit="seconds", later=SOCKJS)
+
+    admin: bool = option(False, "Serve the admin socket.", flag=True, later=ADMIN)
+    admin_password: str = option("", "Password of the web interface.", secret=True, reload=True)
+    admin_secret: str = option("", "Signs the tokens of the admin socket.", secret=True, reload=True)
+    web: bool = option(
+        False, "Serve the web interface, and the admin socket with it.", flag=True, short="-w", later=WEB
+    )
+    web_path: str = option("", "Directory of a web interface to serve in place of ours.", flag=True, later=WEB)
+
+    ssl: bool = option(False, "Accept TLS connections only; needs ssl_cert and ssl_key.", flag=True, later=TLS)
+    ssl_cert: str = option("", "File with the certificate.", flag=True, later=TLS)
+    ssl_key: str = option("", "File with the certificate's key.", flag=True, later=TLS)
+    ssl_autocert: bool = option(False, "Get certificates from Let's Encrypt.", later=TLS)
+    ssl_autocert_host_whitelist: str = option("", "Domain names to get certificates for, comma-separated.", later=TLS)
+    ssl_autocert_cache_dir: str = option("", "Directory that keeps the certificates.", later=TLS)
+    ssl_autocert_email: str = option("", "Where Let's Encrypt writes about problems.", later=TLS)
+    ssl_autocert_force_rsa: bool = option(False, "Get certificates with RSA keys, for old browsers.", later=TLS)
+    ssl_autocert_server_name: str = option("", "Server name for clients that send none.", later=TLS)
+    ssl_autocert_http: bool = option(False, "Answer challenges over plain HTTP.", later=TLS)
+    ssl_autocert_http_addr: str = option(":80", "Address for the challenges over plain HTTP.", later=TLS)
+
+    redis_host: str = option("127.0.0.1", "Host; several, comma-separated, are shards.", flag=True, later=REDIS)
+    redis_port: str = option(
+        "6379", "Port; several, comma-separated, are shards.", flag=True, numeric=True, later=REDIS
+    )
+    redis_password: str = option("", "Password.", flag=True, secret=True, later=REDIS)
+    redis_db: str = option("0", "Number of the database.", flag=True, numeric=True, later=REDIS)
+    redis_url: str = option(
+        "",
+        "redis://:password@host:port/db in place of the four above; several, comma-separated, are shards.",
+        flag=True,
+        secret=True,
+        later=REDIS,
+    )
+    redis_pool: int = option(256, "How many connections to Redis at most.", flag=True, check=POSITIVE, later=REDIS)
+    redis_prefix: str = option("centrifugo", "Begins every key and channel in Redis.", check=NOT_EMPTY, later=REDIS)
+    redis_master_name: str = option("", "Name of the master that Sentinel watches.", flag=True, later=REDIS)
+    redis_sentinels: str = option("", "Addresses of Sentinels, comma-separated.", flag=True, later=REDIS)
+    redis_connect_timeout: float = option(1, "How long connecting to Redis may take.", unit="seconds", later=REDIS)
+    redis_read_timeout: float = option(10, "How long an answer of Redis may take.", unit="seconds", later=REDIS)
+    redis_write_timeout: float = option(1, "How long a write to Redis may take.", unit="seconds", later=REDIS)
+    redis_pubsub_num_workers: int = option(
+        0, "Accepted for Centrifugo's sake.", no_effect="one greenlet handles what Redis publishes"
+    )
+    redis_api: bool = option(False, "Take API commands from a queue in Redis.", flag=True, later=REDIS)
+    redis_api_num_shards: int = option(0, "How many more API queues to read.", flag=True, later=REDIS)
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", default_name(self.port))
+
+
+def default_name(port: int) -> str:
+    """The name of a node that was given none."""
+    return f"{socket.gethostname()}_{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A checked configuration, what its owner should know about it, and the file it came from."""
+
+    config: Config
+    warnings: list[str]
+    path: Path | None = None
+
+
+def load(argv: Sequence[str], environ: Mapping[str, str]) -> Loaded:
+    """Read file, environment and flags, each beating the one before, and check the values that count.
+
+    Raises `ConfigError` with every problem at once. The file may be missing when the flags and the environment
+    hold what is required.
+    """
+    return settle(command_line.read(options_of(Config), argv, environ))
+
+
+def from_mapping(mapping: Mapping[str, Any], source: str = "options") -> Loaded:
+    """Check options given as a mapping in code; `source` names it in problems and warnings."""
+    return settle(command_line.Given(Document(source, mapping)))
+
+
+def reload(current: Config, argv: Sequence[str], environ: Mapping[str, str]) -> Loaded:
+    """Load again while the server runs: options that only a restart can change keep their value, with a warning."""
+    loaded = load(argv, environ)
+    fixed = [declared.name for declared in options_of(Config) if not declared.facts.reload]
+    kept = {name: getattr(current, name) for name in fixed if getattr(current, name) != getattr(loaded.config, name)}
+    warnings = [
+        f"option {name} has changed, but only a restart applies it"
+        for name in kept
+        if name != "name" or loaded.config.name != default_name(loaded.config.port)
+    ]
+    return Loaded(replace(loaded.config, **kept), loaded.warnings + warnings, loaded.path)
+
+
+def settle(given: Given) -> Loaded:
+    """Turn what was given into a configuration, or raise `ConfigError` with all that is wrong with it."""
+    document = given.document
+    checked, wrong = schema.check(Config, given.values)
+    problems = [*given.problems, *(f"{given.place(path)}: {text}" for path, text in wrong.items())]
+    problems += [f"{given.place(path)}: {text}" for path, text in shared_names(given.values.get("namespaces"))]
+    if checked.get("engine") == "redis":
+        problems.append(f"{given.place('engine')}: {REDIS} is not built yet; use --engine=memory")
+    usable = checked.get("secret") or checked.get("insecure") or {"secret", "insecure"} & wrong.keys()
+    warnings = list(source_warnings(given))
+    if document.missing and usable:
+        warnings.insert(0, f"{document.path}: not found; only flags and environment count")
+    elif document.problem:
+        problems.append(f"{document.path}: {document.problem}")
+    elif not usable:
+        problems.append(f"secret: not set in {document.path}; add one, or use --insecure for experiments")
+    if problems:
+        raise ConfigError(problems, warnings)
+    namespaces = tuple(Namespace(**namespace) for namespace in checked.pop("namespaces", ()))
+    config = Config(namespaces=namespaces, **checked)
+    return Loaded(config, [*warnings, *cautions(config)], document.file)
+
+
+def shared_names(namespaces: Any) -> Iterator[tuple[str, str]]:
+    """The path and what to say of each namespace whose name an earlier one has."""
+    first: dict[Any, int] = {}
+    for index, namespace in enumerate(namespaces if isinstance(namespaces, (list, tuple)) else ()):
+        name = namespace.get("name") if isinstance(namespace, Mapping) else None
+        if isinstance(name, str) and first.setdefault(name, index) != index:
+            yield f"namespaces[{index}].name", f"namespaces[{first[name]}] has the name {name} already."
+
+
+def source_warnings(given: Given) -> Iterator[str]:
+    """What the sources themselves give reason to say, whatever the values."""
+    document = given.document
+    yield from (f"{document.path}: {text}" for text in document.warnings)
+    yield from (f"{document.path}: {text}" for text in schema.unknown_options(Config, document.values))
+    yield from given.warnings
+
+
+def cautions(config: Config) -> Iterator[str]:
+    """What the owner of a server should know before it runs with this configuration."""
+    for name, sentence in INSECURE.items():
+        if getattr(config, name):
+            yield f"option {name} is on: {sentence}"
+    if config.presence_expire_interval <= config.presence_ping_interval:
+        yield "option presence_expire_interval should exceed presence_ping_interval, or presence comes and goes"
+    yield from channel_cautions(config, "")
+    for index, namespace in enumerate(config.namespaces):
+        yield from channel_cautions(namespace, f"namespaces[{index}].")
+
+
+def channel_cautions(options: ChannelOptions, path: str) -> Iterator[str]:
+    """Cautions about the options that stand below `path`."""
+    if options.recover and not (options.history_size and options.history_lifetime):
+        yield f"option {path}recover is on, but without history_size and history_lifetime nothing can be recovered"
+    declaring: type = type(options)
+    for declared in options_of(declaring):
+        facts = declared.facts
+        if getattr(options, declared.name) == declared.default:
+            continue
+        if facts.later:
+            yield f"option {path}{declared.name} is set, but {facts.later} is not built yet"
+        if facts.no_effect:
+            yield f"option {path}{declared.name} is set, but has no effect: {facts.no_effect}"

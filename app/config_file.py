@@ -1,0 +1,180 @@
+"""Reads a configuration file: JSON, TOML or YAML, told apart by the suffix, into one mapping.
+
+It knows nothing of options. Whatever is wrong with the file as text is said with its line and column.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import yaml
+from configargparse import ConfigFileParser
+
+TOML_POSITION = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)\Z")
+
+
+class FileProblem(Exception):
+    """The file cannot be used; the text says why and, where there is one, at which place."""
+
+
+@dataclass
+class Document:
+    """What one file held; `values` is empty when there is a `problem`."""
+
+    path: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    problem: str = ""
+    missing: bool = False
+    warnings: list[str] = field(default_factory=list)
+    file: Path | None = None
+    """The file that was read, when there was one."""
+
+
+class DocumentParser(ConfigFileParser):  # type: ignore[misc]
+    """Opens and parses the file for ConfigArgParse, and keeps what happened in `document`.
+
+    ConfigArgParse stops the program at the first bad file; this one answers with an empty file and
+    lets its owner report the problem beside all others.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.document = Document("")
+
+    def open(self, path: str) -> TextIO:
+        """Open the file, as text in UTF-8 with or without a byte order mark."""
+        self.document = Document(path)
+        try:
+            text = Path(path).read_bytes().decode("utf-8-sig")
+        except FileNotFoundError:
+            self.document.missing = True
+            self.document.problem = 'not found; create one with "gentrifugo genconfig"'
+        except OSError as error:
+            self.document.problem = f"cannot be read: {error.strerror}"
+        except UnicodeDecodeError as error:
+            self.document.problem = f"not UTF-8 text (byte {error.start + 1})"
+        else:
+            self.document.file = Path(path)
+            return io.StringIO(text)
+        return io.StringIO()
+
+    def parse(self, stream: TextIO) -> dict[str, Any]:
+        """Parse what `open` returned; an unusable file is an empty one with a problem."""
+        if not self.document.problem:
+            try:
+                self.document.values = read_text(stream.read(), self.document)
+            except FileProblem as error:
+                self.document.problem = str(error)
+        return dict(self.document.values)
+
+    def get_syntax_description(self) -> str:
+        """A sentence for the help."""
+        return "The file is JSON, TOML or YAML, by its suffix."
+
+
+def read_text(text: str, document: Document) -> Mapping[str, Any]:
+    """Parse text in the format of the document's suffix; duplicate keys become warnings of the document."""
+    suffix = Path(document.path).suffix.lower()
+    if suffix not in PARSERS:
+        raise FileProblem(f"the name must end in {', '.join(PARSERS)}")
+    try:
+        values = PARSERS[suffix](text, document.warnings.append)
+    except RecursionError:
+        raise FileProblem("nested too deeply") from None
+    except FileProblem:
+        raise
+    except ValueError as error:
+        # Python's own limit on the digits of an integer is not a syntax error for any of the three parsers.
+        raise FileProblem(str(error)) from None
+    if not isinstance(values, dict):
+        raise FileProblem("must hold options by name, not a list or a single value")
+    return {str(name): value for name, value in values.items()}
+
+
+def read_json(text: str, warn: Callable[[str], None]) -> Any:
+    """Parse JSON; a key given twice is a warning, because the first value is lost."""
+
+    def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        built: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in built:
+                warn(f'"{key}" is given more than once in one object; the last one counts')
+            built[key] = value
+        return built
+
+    try:
+        return json.loads(text, object_pairs_hook=build)
+    except json.JSONDecodeError as error:
+        raise FileProblem(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
+
+
+def read_toml(text: str, warn: Callable[[str], None]) -> Any:
+    """Parse TOML; its syntax forbids keys given twice."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FileProblem(toml_problem(str(error), text)) from None
+
+
+def toml_problem(message: str, text: str) -> str:
+    """A message of tomllib with the place in front, as the other formats have it."""
+    place = TOML_POSITION.search(message)
+    if place is None:
+        return message
+    last_line = text.rpartition("\n")[2]
+    line = place["line"] or text.count("\n") + 1
+    column = place["column"] or len(last_line) + 1
+    return f"line {line}, column {column}: {message[: place.start()]}"
+
+
+class YamlLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, which would pass over keys given twice without a word."""
+
+    warn: Callable[[str], None]
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping, warning of keys given twice."""
+        seen = set()
+        for key_node, _ in node.value:
+            if isinstance(key_node, yaml.ScalarNode):
+                if key_node.value in seen:
+                    line = key_node.start_mark.line + 1
+                    self.warn(f'"{key_node.value}" is given more than once (line {line}); the last one counts')
+                seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(text: str, warn: Callable[[str], None]) -> Any:
+    """Parse YAML without any tags that build objects; an empty file holds no options."""
+    try:
+        loader = YamlLoader(text)
+        loader.warn = warn
+        values = loader.get_single_data()
+    except yaml.MarkedYAMLError as error:
+        raise FileProblem(yaml_problem(error)) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise FileProblem(f"line {line}: {error.reason}") from None
+    return {} if values is None else values
+
+
+def yaml_problem(error: yaml.MarkedYAMLError) -> str:
+    """What PyYAML found, with the place in front."""
+    mark = error.problem_mark or error.context_mark
+    message = error.problem or error.context or "not YAML"
+    return f"line {mark.line + 1}, column {mark.column + 1}: {message}" if mark else message
+
+
+PARSERS: dict[str, Callable[[str, Callable[[str], None]], Any]] = {
+    ".json": read_json,
+    ".toml": read_toml,
+    ".yaml": read_yaml,
+    ".yml": read_yaml,
+}

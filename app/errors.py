@@ -1,0 +1,110 @@
+"""The two ways to tell a peer bad news: an Error goes into a reply, a Disconnect ends the connection.
+
+The texts are the protocol's own; clients compare them (docs/protocol.md, "Errors").
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import ClassVar
+
+FIX = "fix"
+"""Advice: the request can never succeed as it is; mend the code that sends it."""
+RETRY = "retry"
+"""Advice: the same request may succeed later."""
+
+
+@dataclass(frozen=True)
+class Error:
+    """Goes into a reply; the connection or the request goes on.
+
+    `text` is the protocol's text, `advice` one of `fix`, `retry` or empty.
+    """
+
+    text: str
+    advice: str = ""
+
+    def advise(self, advice: str) -> Error:
+        """The same error with another advice: clients and backends are advised differently."""
+        return Error(self.text, advice)
+
+
+@dataclass(frozen=True)
+class Disconnect:
+    """Ends a connection: sent as the JSON reason of a close frame with code 3000.
+
+    `reconnect` tells client libraries whether to come back.
+    """
+
+    reason: str
+    reconnect: bool = False
+
+    code: ClassVar[int] = 3000
+
+    @property
+    def close_reason(self) -> str:
+        """The reason as it stands in the close frame; at most 123 bytes, as RFC 6455 5.5 demands."""
+        return json.dumps({"reason": self.reason, "reconnect": self.reconnect})
+
+
+class Refused(Exception):
+    """Raised where a command cannot go on; `error` is for the reply.
+
+    Errors themselves are values: an exception that is raised twice keeps the frames of both.
+    """
+
+    def __init__(self, error: Error) -> None:
+        super().__init__(error.text)
+        self.error = error
+
+
+class Closing(Exception):
+    """Raised where a connection cannot go on; `disconnect` is for the client."""
+
+    def __init__(self, disconnect: Disconnect) -> None:
+        super().__init__(disconnect.reason)
+        self.disconnect = disconnect
+
+
+INVALID_MESSAGE = Error("invalid message", FIX)
+"""A required field is missing or empty."""
+NAMESPACE_NOT_FOUND = Error("namespace not found", FIX)
+"""The channel names a namespace that the configuration does not have."""
+PERMISSION_DENIED = Error("permission denied", FIX)
+"""The channel is not for this user or client, or the option that allows the command is off."""
+ALREADY_SUBSCRIBED = Error("already subscribed", FIX)
+"""The connection holds a subscription on this channel already."""
+LIMIT_EXCEEDED = Error("limit exceeded", FIX)
+"""Too many channels on one connection, or a channel name over max_channel_length."""
+NOT_AVAILABLE = Error("not available")
+"""Presence or history is not enabled for this channel."""
+INTERNAL_ERROR = Error("internal server error")
+"""Ours, not the peer's: the engine failed. The log has the details."""
+
+CLOSE_INVALID_MESSAGE = Disconnect("invalid message")
+"""Not JSON, an empty frame or array, wrong types, a missing `params`, a second connect."""
+CLOSE_METHOD_NOT_FOUND = Disconnect("method not found")
+"""A command that the protocol does not have."""
+CLOSE_UNAUTHORIZED = Disconnect("unauthorized")
+"""Any command before a successful connect."""
+CLOSE_INVALID_TOKEN = Disconnect("invalid token")
+"""The token of connect or refresh does not match its parameters."""
+CLOSE_LIMIT_EXCEEDED = Disconnect("limit exceeded")
+"""A request over client_request_max_size, or a user over user_connection_limit."""
+CLOSE_INTERNAL_ERROR = Disconnect("internal server error", reconnect=True)
+"""Ours, not the client's; it may come back."""
+CLOSE_STALE = Disconnect("stale")
+"""No successful connect within stale_connection_close_delay."""
+CLOSE_EXPIRED = Disconnect("expired", reconnect=True)
+"""The credentials ran out (connection_lifetime) and were not refreshed in time."""
+CLOSE_SLOW = Disconnect("slow")
+"""More bytes wait for this client than client_queue_max_size allows."""
+CLOSE_SHUTDOWN = Disconnect("shutting down", reconnect=True)
+"""The server stops; the client should look for it, or for another, again."""
+CLOSE_DISCONNECT = Disconnect("disconnect")
+"""A backend disconnected the user through the API."""
+CLOSE_SEND_ERROR = Disconnect("error sending message", reconnect=True)
+"""A write took longer than client_message_write_timeout, or the socket broke."""
+CLOSE_PING_ERROR = Disconnect("write ping error", reconnect=True)
+"""The client answered no ping within 10/9 of ping_interval."""

@@ -1,0 +1,157 @@
+"""WebSocket frames without I/O: ours out, the peer's in.
+
+What comes in goes through the parser of the `websockets` library: 3 us for a small
+masked frame and 13 us for one of 65 KB, where wsproto takes 10 and 88. What goes out
+is put together here, because one frame serves all receivers.
+"""
+
+from __future__ import annotations
+
+import codecs
+import logging
+import struct
+from typing import NamedTuple
+
+from websockets.exceptions import PayloadTooBig
+from websockets.frames import Close, Frame, Opcode
+from websockets.protocol import Protocol, Side, State
+
+TEXT = 0x1
+BINARY = 0x2
+PING_FRAME = b"\x89\x00"
+PONG = b"\x8a"
+
+INVALID_DATA = 1007
+MESSAGE_TOO_BIG = 1009
+
+# The library would log every connection that ends; this server has its own words for that.
+_silent = logging.getLogger(f"{__name__}.parser")
+_silent.disabled = True
+
+
+def data_frame(opcode: int, payload: bytes) -> bytes:
+    """A whole message in one unmasked frame, as servers send (RFC 6455 5.2)."""
+    size = len(payload)
+    first = 0x80 | opcode
+    if size < 126:
+        return bytes((first, size)) + payload
+    if size < 65536:
+        return struct.pack("!BBH", first, 126, size) + payload
+    return struct.pack("!BBQ", first, 127, size) + payload
+
+
+def text_frame(payload: bytes) -> bytes:
+    """A whole text message, given in UTF-8."""
+    return data_frame(TEXT, payload)
+
+
+def close_frame(code: int, reason: str) -> bytes:
+    """A close frame; the reason is cut to the 123 bytes that fit."""
+    text = reason.encode()[:123].decode("utf-8", "ignore").encode()
+    payload = struct.pack("!H", code) + text
+    return bytes((0x88, len(payload))) + payload
+
+
+class Message(NamedTuple):
+    """A whole message of the peer; text is valid UTF-8."""
+
+    opcode: int
+    data: bytes
+
+
+class FrameReader:
+    """Turns the peer's bytes into messages, and says what must be sent back.
+
+    `max_size` is the largest message in bytes. After `failed` or `closed` nothing
+    more comes out.
+    """
+
+    __slots__ = ("closed", "failed", "pongs", "too_big", "_decoder", "_opcode", "_parser", "_parts")
+
+    def __init__(self, max_size: int) -> None:
+        self.closed: Close | None = None
+        """What the peer said in its close frame, once it came."""
+        self.failed: tuple[int, str] | None = None
+        """Code and reason to close with, when the peer broke the protocol."""
+        self.too_big = False
+        """Whether it was broken by a message over the limit."""
+        self.pongs = 0
+        """How many pongs came."""
+        self._parser = Protocol(Side.SERVER, state=State.OPEN, max_size=max_size, logger=_silent)
+        self._opcode = TEXT
+        self._parts: list[bytes] | None = None
+        self._decoder: codecs.IncrementalDecoder | None = None
+
+    def feed(self, data: bytes) -> tuple[list[Message], list[bytes]]:
+        """The messages that `data` completes, and the pongs to answer with.
+
+        The answer to a close frame is not among them: whoever answers the messages first sends it.
+        """
+        parser = self._parser
+        parser.receive_data(data)
+        messages = []
+        for frame in parser.events_received():
+            assert isinstance(frame, Frame)
+            message = self._take(frame)
+            if message is not None:
+                messages.append(message)
+            if self.failed:
+                return messages, []
+        pongs = [answer for answer in parser.data_to_send() if answer[:1] == PONG]
+        if parser.parser_exc is not None and self.closed is None:
+            self._fail(parser)
+        return messages, pongs
+
+    def _fail(self, parser: Protocol) -> None:
+        close = parser.close_sent
+        self.too_big = isinstance(parser.parser_exc, PayloadTooBig)
+        self.failed = (close.code, close.reason) if close is not None else (1002, "protocol error")
+
+    def _take(self, frame: Frame) -> Message | None:
+        opcode = frame.opcode
+        if opcode is Opcode.TEXT or opcode is Opcode.BINARY:
+            return self._start(frame)
+        if opcode is Opcode.CONT:
+            return self._continue(frame)
+        if opcode is Opcode.PONG:
+            self.pongs += 1
+        elif opcode is Opcode.CLOSE:
+            self.closed = self._parser.close_rcvd
+        return None
+
+    def _start(self, frame: Frame) -> Message | None:
+        self._opcode = int(frame.opcode)
+        if frame.fin:
+            data = bytes(frame.data)
+            if self._opcode == TEXT and not self._is_text(data):
+                return None
+            return Message(self._opcode, data)
+        self._parts = []
+        self._decoder = codecs.getincrementaldecoder("utf-8")() if self._opcode == TEXT else None
+        return self._continue(frame)
+
+    def _continue(self, frame: Frame) -> Message | None:
+        """Collect a fragment. Text is checked as it comes, so that a long message fails at its first bad byte."""
+        assert self._parts is not None
+        data = bytes(frame.data)
+        if self._decoder is not None:
+            try:
+                self._decoder.decode(data, frame.fin)
+            except UnicodeDecodeError:
+                self.failed = (INVALID_DATA, "invalid UTF-8")
+                return None
+        if data:
+            self._parts.append(data)
+        if not frame.fin:
+            return None
+        message = Message(self._opcode, b"".join(self._parts))
+        self._parts = self._decoder = None
+        return message
+
+    def _is_text(self, data: bytes) -> bool:
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            self.failed = (INVALID_DATA, "invalid UTF-8")
+            return False
+        return True

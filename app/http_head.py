@@ -1,0 +1,122 @@
+"""The head of an HTTP/1 request, without I/O: parsed strictly, so that no proxy in front of us reads it otherwise.
+
+What RFC 9112 lets a server refuse is refused: bare line feeds, folded lines, white
+space before the colon, more than one length, a length beside a transfer coding.
+Where two parsers could see two different requests, there is no request.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import NamedTuple
+
+MAX_HEAD_SIZE = 32768
+"""Bytes of request line and headers together."""
+MAX_HEADERS = 100
+
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
+_HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*")
+_LENGTH = re.compile(r"[0-9]{1,15}", re.ASCII)
+# Given twice with different values these would mean two different requests.
+_ONCE = frozenset(
+    ("content-length", "host", "transfer-encoding", "sec-websocket-key", "sec-websocket-version", "x-api-sign")
+)
+
+
+class HTTPError(Exception):
+    """A request that is refused: the status, a sentence for the peer, and headers that belong to it."""
+
+    def __init__(self, status: int, reason: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.headers = dict(headers or {})
+
+
+class Head(NamedTuple):
+    """Request line and headers; header names are in lower case."""
+
+    method: str
+    target: str
+    version: str
+    headers: dict[str, str]
+
+    @property
+    def path(self) -> str:
+        """The target without its query, still percent-encoded."""
+        return self.target.partition("?")[0]
+
+    @property
+    def content_length(self) -> int | None:
+        """Size of the body in bytes; None when no length is given."""
+        length = self.headers.get("content-length")
+        return None if length is None else int(length)
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the peer wants to send another request on this connection."""
+        tokens = self.headers.get("connection", "").lower()
+        return "close" not in tokens if self.version == "HTTP/1.1" else "keep-alive" in tokens
+
+
+def parse_head(head: bytes) -> Head:
+    """`head` without the empty line that ends it. Raises HTTPError."""
+    first, *lines = head.split(b"\r\n")
+    match = _REQUEST_LINE.fullmatch(first)
+    if match is None:
+        raise HTTPError(400, "the request line is malformed")
+    if match[3] != b"1":
+        raise HTTPError(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
+    version = "HTTP/1.0" if match[4] == b"0" else "HTTP/1.1"
+    parsed = Head(match[1].decode(), match[2].decode(), version, _headers(lines))
+    _check(parsed)
+    return parsed
+
+
+def _headers(lines: list[bytes]) -> dict[str, str]:
+    if len(lines) > MAX_HEADERS:
+        raise HTTPError(431, f"more than {MAX_HEADERS} headers")
+    headers: dict[str, str] = {}
+    for line in lines:
+        match = _HEADER.fullmatch(line)
+        if match is None:
+            raise HTTPError(400, "a header line is malformed")
+        name, value = match[1].decode().lower(), match[2].decode("latin-1")
+        if name in headers:
+            if name in _ONCE:
+                raise HTTPError(400, f"the header {name} is there twice")
+            value = f"{headers[name]}, {value}"
+        headers[name] = value
+    return headers
+
+
+def _check(head: Head) -> None:
+    headers = head.headers
+    length = headers.get("content-length")
+    if length is not None and not _LENGTH.fullmatch(length):
+        raise HTTPError(400, "Content-Length is not a number")
+    coding = headers.get("transfer-encoding")
+    if coding is not None:
+        if length is not None:
+            raise HTTPError(400, "Content-Length and Transfer-Encoding exclude each other")
+        if coding.lower() != "chunked" or head.version == "HTTP/1.0":
+            raise HTTPError(501, "the only transfer coding spoken here is chunked, in HTTP/1.1")
+    if head.version == "HTTP/1.1" and "host" not in headers:
+        raise HTTPError(400, "the header Host is missing")
+
+
+def response(
+    status: int, body: bytes, content_type: str, keep_alive: bool, headers: Mapping[str, str] | None = None
+) -> bytes:
+    """A whole response with a body of known size."""
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {len(body)}",
+    ]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    if not keep_alive:
+        lines.append("Connection: close")
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body

@@ -1,0 +1,138 @@
+"""What the server counts and how long things take.
+
+The hot path only adds to plain integers and to a dictionary; histograms are built
+when somebody looks. Names and meaning: docs/stats.md.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+import psutil
+from hdrh.histogram import HdrHistogram
+
+HISTOGRAM_INTERVALS = 15
+"""How many intervals the long histogram spans."""
+LOWEST, HIGHEST, DIGITS = 1, 60_000_000, 3
+"""Range of a histogram in microseconds, and its precision in significant digits."""
+PERCENTILES = ((50, "50%ile"), (90, "90%ile"), (99, "99%ile"), (99.99, "99.99%ile"))
+
+
+@dataclass(slots=True)
+class Counters:
+    """Counters since the start of the process, under their public names."""
+
+    client_api_num_requests: int = 0
+    client_bytes_in: int = 0
+    client_bytes_out: int = 0
+    client_num_connect: int = 0
+    client_num_msg_published: int = 0
+    client_num_msg_queued: int = 0
+    client_num_msg_sent: int = 0
+    client_num_subscribe: int = 0
+    http_api_num_requests: int = 0
+    http_raw_ws_num_requests: int = 0
+    http_sockjs_num_requests: int = 0
+    node_num_add_client_conn: int = 0
+    node_num_add_client_sub: int = 0
+    node_num_add_presence: int = 0
+    node_num_admin_msg_published: int = 0
+    node_num_admin_msg_received: int = 0
+    node_num_client_msg_published: int = 0
+    node_num_client_msg_received: int = 0
+    node_num_control_msg_published: int = 0
+    node_num_control_msg_received: int = 0
+    node_num_history: int = 0
+    node_num_join_msg_published: int = 0
+    node_num_join_msg_received: int = 0
+    node_num_last_message_id: int = 0
+    node_num_leave_msg_published: int = 0
+    node_num_leave_msg_received: int = 0
+    node_num_presence: int = 0
+    node_num_remove_client_conn: int = 0
+    node_num_remove_client_sub: int = 0
+    node_num_remove_presence: int = 0
+
+
+COUNTER_NAMES = tuple(field.name for field in fields(Counters))
+
+
+class Latency:
+    """How long one kind of request takes, over the current interval and the last 15."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._current: Counter[int] = Counter()
+        self._past: deque[Counter[int]] = deque(maxlen=HISTOGRAM_INTERVALS - 1)
+
+    def record(self, seconds: float) -> None:
+        """One request took `seconds`."""
+        self._current[int(seconds * 1e6)] += 1
+
+    def values(self) -> dict[str, int]:
+        """Count, percentiles, maximum, mean and minimum in microseconds, under their public names."""
+        short = self._summary("1", [self._current])
+        return short | self._summary(str(HISTOGRAM_INTERVALS), [self._current, *self._past])
+
+    def rotate(self) -> None:
+        """Begin a new interval."""
+        self._past.appendleft(self._current)
+        self._current = Counter()
+
+    def _summary(self, span: str, intervals: Iterable[Counter[int]]) -> dict[str, int]:
+        histogram = HdrHistogram(LOWEST, HIGHEST, DIGITS)
+        for interval in intervals:
+            for microseconds, count in interval.items():
+                histogram.record_value(min(max(microseconds, LOWEST), HIGHEST), count)
+        prefix = f"{self._name}_{span}_"
+        empty = histogram.total_count == 0
+        values = {f"{prefix}count": int(histogram.total_count)}
+        unit = f"{prefix}microseconds_"
+        for percentile, label in PERCENTILES:
+            values[unit + label] = 0 if empty else int(histogram.get_value_at_percentile(percentile))
+        values[f"{unit}max"] = 0 if empty else int(histogram.get_max_value())
+        values[f"{unit}mean"] = 0 if empty else int(histogram.get_mean_value())
+        values[f"{unit}min"] = 0 if empty else int(histogram.get_min_value())
+        return values
+
+
+class Metrics:
+    """All figures of one node."""
+
+    def __init__(self) -> None:
+        self.counters = Counters()
+        self.client_api = Latency("client_api")
+        self.http_api = Latency("http_api")
+        self.greenlets = 0
+        """Greenlets that serve a connection now."""
+        self._counted = Counters()
+        self._process = psutil.Process()
+        self._process.cpu_percent()  # the first call only starts the measurement
+        self._cpu_usage = 0
+
+    def totals(self) -> dict[str, int]:
+        """Counters since the start, and the histograms of the interval that runs."""
+        return {name: getattr(self.counters, name) for name in COUNTER_NAMES} | self._histograms() | self._gauges()
+
+    def end_interval(self) -> dict[str, int]:
+        """Counters of the interval that ends here, and its histograms; a new one begins."""
+        values = {name: getattr(self.counters, name) - getattr(self._counted, name) for name in COUNTER_NAMES}
+        self._cpu_usage = round(self._process.cpu_percent())
+        values |= self._histograms() | self._gauges()
+        for name in COUNTER_NAMES:
+            setattr(self._counted, name, getattr(self.counters, name))
+        self.client_api.rotate()
+        self.http_api.rotate()
+        return values
+
+    def _histograms(self) -> dict[str, int]:
+        return self.client_api.values() | self.http_api.values()
+
+    def _gauges(self) -> dict[str, int]:
+        return {
+            "node_cpu_usage": self._cpu_usage,
+            "node_memory_sys": self._process.memory_info().rss,
+            "node_num_goroutine": self.greenlets,
+        }

@@ -1,0 +1,380 @@
+"""One node: joins hub and engine, and knows the channels' options.
+
+publish_… goes towards the engine, handle_… comes back from it, and what comes back
+is broadcast to the subscribers here. Knows neither Redis nor Flask, nor which
+transport or protocol version a connection uses.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from zlib import crc32
+
+import gevent
+import msgspec
+from gevent.lock import BoundedSemaphore
+
+from ..engines.base import Engine, EngineError, HistoryOptions
+from . import control
+from .channels import ChannelRules
+from .config import ChannelOptions, Config
+from .errors import (
+    CLOSE_DISCONNECT,
+    CLOSE_SHUTDOWN,
+    INTERNAL_ERROR,
+    INVALID_MESSAGE,
+    NOT_AVAILABLE,
+    Disconnect,
+    Refused,
+)
+from .hub import Connection, Hub
+from .metrics import Metrics
+from .outbox import Flusher
+from .proto import ClientInfo, Event, Join, Leave, Publication
+from .registry import NodeInfo, NodeRegistry
+from .timers import Timers
+
+log = logging.getLogger(__name__)
+
+CHANNEL_LOCKS = 64
+"""Locks shared by all channels: enough that two channels rarely wait for each other."""
+SILENT_PINGS = 3
+"""A node that was silent for this many node_ping_intervals is forgotten."""
+
+
+class Node:
+    """One node of the server. `start` it in the process that serves, `stop` it once."""
+
+    def __init__(self, config: Config, engine: Engine, version: str) -> None:
+        self.uid = str(uuid.uuid4())
+        self.version = version
+        self.metrics = Metrics()
+        self.flusher = Flusher(config.client_write_delay)
+        self.timers = Timers()
+        self.hub = Hub(self.flusher)
+        self.stopping = False
+        """Whether the node takes leave: new requests are refused."""
+        self._engine = engine
+        self._started_at = int(time.time())
+        self._registry = NodeRegistry(self.uid)
+        self._snapshot: dict[str, int] = {}
+        self._locks = [BoundedSemaphore() for _ in range(CHANNEL_LOCKS)]
+        self._greenlets: list[gevent.Greenlet[..., None]] = []
+        self._new_uid = _uid_source()
+        self.configure(config)
+
+    # -- life
+
+    def configure(self, config: Config) -> None:
+        """Put a configuration into force; connections see it with their next command."""
+        self.config = config
+        self.rules = ChannelRules(config)
+
+    def start(self) -> None:
+        """Start the engine and the node's own greenlets."""
+        self._new_uid = _uid_source()  # not before a possible fork: two processes must not share uids
+        self._engine.start(self)
+        self.timers.start()
+        self._snapshot = self._end_metrics_interval()
+        self._tell_of_itself()
+        self._greenlets = [
+            gevent.spawn(self._repeat, lambda: self.config.node_ping_interval, self._ping),
+            gevent.spawn(self._repeat, lambda: self.config.node_metrics_interval, self._rotate_metrics),
+        ]
+
+    def close_connections(self, disconnect: Disconnect = CLOSE_SHUTDOWN) -> None:
+        """Refuse what is new from now on and close every client's connection."""
+        self.stopping = True
+        for number, connection in enumerate(self.hub.connections(), 1):
+            connection.close(disconnect)
+            if number % CHANNEL_LOCKS == 0:
+                gevent.sleep(0)
+
+    def stop(self) -> None:
+        """End the node's greenlets and the engine. A second call does nothing."""
+        self.stopping = True
+        gevent.killall(self._greenlets)
+        self._greenlets = []
+        self.timers.stop()
+        self._engine.stop()
+
+    @property
+    def engine_name(self) -> str:
+        """As shown to operators."""
+        return self._engine.name
+
+    # -- publish: towards the engine
+
+    def publish(
+        self,
+        channel: str,
+        data: bytes,
+        client: str = "",
+        info: ClientInfo | None = None,
+        uid: str = "",
+    ) -> None:
+        """Publish JSON into a channel. Refused with NAMESPACE_NOT_FOUND, or INTERNAL_ERROR when the engine fails."""
+        options = self.rules.options(channel)
+        publication = Publication(uid or self._new_uid(), channel, data, client, info)
+        self.metrics.counters.node_num_client_msg_published += 1
+        try:
+            self._engine.publish(publication, _history_options(options))
+        except EngineError as error:
+            raise self._engine_failed(f"publish into {channel!r}", error) from error
+
+    def publish_join(self, channel: str, info: ClientInfo) -> None:
+        """Tell the channel that a client joined; a failure is logged only, the subscription stands without it."""
+        self.metrics.counters.node_num_join_msg_published += 1
+        self._publish_event(Join(channel, info))
+
+    def publish_leave(self, channel: str, info: ClientInfo) -> None:
+        """Tell the channel that a client left; a failure is logged only."""
+        self.metrics.counters.node_num_leave_msg_published += 1
+        self._publish_event(Leave(channel, info))
+
+    def _publish_event(self, event: Event) -> None:
+        try:
+            self._engine.publish_event(event)
+        except EngineError as error:
+            log.error("publish %s in %r: %s", type(event).__name__.lower(), event.channel, error)
+
+    # -- handle: back from the engine
+
+    def handle_event(self, event: Event) -> None:
+        """Deliver to the subscribers here."""
+        counters = self.metrics.counters
+        if isinstance(event, Publication):
+            counters.node_num_client_msg_received += 1
+        elif isinstance(event, Join):
+            counters.node_num_join_msg_received += 1
+        else:
+            counters.node_num_leave_msg_received += 1
+        self.hub.broadcast(event)
+
+    def handle_control(self, message: bytes) -> None:
+        """Do here what another node tells all nodes; its own messages are ignored."""
+        self.metrics.counters.node_num_control_msg_received += 1
+        try:
+            envelope = control.decode(message)
+        except msgspec.MsgspecError as error:
+            log.warning("a control message is skipped: %s", error)
+            return
+        if envelope.node == self.uid:
+            return
+        match envelope.message:
+            case control.Ping(info):
+                self._registry.add(info)
+            case control.Unsubscribe(user, channel):
+                gevent.spawn(self._unsubscribe_here, user, channel)
+            case control.DisconnectUser(user):
+                gevent.spawn(self._disconnect_here, user)
+
+    # -- connections and subscriptions
+
+    def add_connection(self, connection: Connection) -> None:
+        """Register an authenticated connection."""
+        self.metrics.counters.node_num_add_client_conn += 1
+        self.hub.add(connection)
+
+    def remove_connection(self, connection: Connection) -> None:
+        """Forget a connection that closed."""
+        self.metrics.counters.node_num_remove_client_conn += 1
+        self.hub.remove(connection)
+
+    def add_subscription(self, channel: str, connection: Connection) -> None:
+        """Subscribe a connection. Refused with INTERNAL_ERROR when the engine fails; then nothing is left behind."""
+        self.metrics.counters.node_num_add_client_sub += 1
+        # Hub and engine must agree: without the lock the last leave and a first join could cross.
+        with self._lock(channel):
+            if not self.hub.add_subscription(channel, connection):
+                return
+            try:
+                self._engine.subscribe(channel)
+            except EngineError as error:
+                self.hub.remove_subscription(channel, connection)
+                raise self._engine_failed(f"subscribe on {channel!r}", error) from error
+
+    def remove_subscription(self, channel: str, connection: Connection) -> None:
+        """End a subscription here; an engine that fails is logged, it will go on receiving for nobody."""
+        self.metrics.counters.node_num_remove_client_sub += 1
+        with self._lock(channel):
+            if not self.hub.remove_subscription(channel, connection):
+                return
+            try:
+                self._engine.unsubscribe(channel)
+            except EngineError as error:
+                log.error("unsubscribe from %r: %s", channel, error)
+
+    def _lock(self, channel: str) -> BoundedSemaphore:
+        return self._locks[crc32(channel.encode()) % CHANNEL_LOCKS]
+
+    # -- presence and history
+
+    def add_presence(self, channel: str, client: str, info: ClientInfo) -> None:
+        """Note that a client is there. Refused with INTERNAL_ERROR when the engine fails."""
+        self.metrics.counters.node_num_add_presence += 1
+        try:
+            self._engine.add_presence(channel, client, info, self.config.presence_expire_interval)
+        except EngineError as error:
+            raise self._engine_failed(f"add presence in {channel!r}", error) from error
+
+    def remove_presence(self, channel: str, client: str) -> None:
+        """Forget a client; a failure is logged only, presence expires by itself."""
+        self.metrics.counters.node_num_remove_presence += 1
+        try:
+            self._engine.remove_presence(channel, client)
+        except EngineError as error:
+            log.error("remove presence in %r: %s", channel, error)
+
+    def presence(self, channel: str) -> Mapping[str, ClientInfo]:
+        """Who is in a channel. Refused with INVALID_MESSAGE, NAMESPACE_NOT_FOUND, NOT_AVAILABLE or INTERNAL_ERROR."""
+        if not self._options_of_named(channel).presence:
+            raise Refused(NOT_AVAILABLE)
+        self.metrics.counters.node_num_presence += 1
+        try:
+            return self._engine.presence(channel)
+        except EngineError as error:
+            raise self._engine_failed(f"presence of {channel!r}", error) from error
+
+    def history(self, channel: str) -> Sequence[Publication]:
+        """What a channel remembers, newest first. Refused as `presence` is."""
+        if _history_options(self._options_of_named(channel)) is None:
+            raise Refused(NOT_AVAILABLE)
+        self.metrics.counters.node_num_history += 1
+        return self._history(channel)
+
+    def last_uid(self, channel: str) -> str:
+        """The uid of the newest publication a channel remembers, or nothing. Refused with INTERNAL_ERROR."""
+        self.metrics.counters.node_num_last_message_id += 1
+        newest = self._history(channel, limit=1)
+        return newest[0].uid if newest else ""
+
+    def _history(self, channel: str, limit: int = 0) -> Sequence[Publication]:
+        try:
+            return self._engine.history(channel, limit)
+        except EngineError as error:
+            raise self._engine_failed(f"history of {channel!r}", error) from error
+
+    def _options_of_named(self, channel: str) -> ChannelOptions:
+        if not channel:
+            raise Refused(INVALID_MESSAGE)
+        return self.rules.options(channel)
+
+    # -- what backends ask of all nodes
+
+    def unsubscribe_user(self, user: str, channel: str) -> None:
+        """End a user's subscription on a channel, on all when it is empty, on every node.
+
+        Refused with INVALID_MESSAGE, NAMESPACE_NOT_FOUND or INTERNAL_ERROR.
+        """
+        if not user:
+            raise Refused(INVALID_MESSAGE)
+        if channel:
+            self.rules.options(channel)
+        self._unsubscribe_here(user, channel)
+        self._publish_control(control.Unsubscribe(user, channel))
+
+    def disconnect_user(self, user: str) -> None:
+        """Close all connections of a user, on every node. Refused with INVALID_MESSAGE or INTERNAL_ERROR."""
+        if not user:
+            raise Refused(INVALID_MESSAGE)
+        self._disconnect_here(user)
+        self._publish_control(control.DisconnectUser(user))
+
+    def channels(self) -> list[str]:
+        """The channels with a subscriber on any node. Refused with INTERNAL_ERROR."""
+        try:
+            return self._engine.channels()
+        except EngineError as error:
+            raise self._engine_failed("channels", error) from error
+
+    def stats(self) -> dict[str, object]:
+        """What all nodes last told of themselves."""
+        return {"nodes": self._registry.nodes(), "metrics_interval": int(self.config.node_metrics_interval)}
+
+    def info(self) -> NodeInfo:
+        """This node now, with counters since its start."""
+        self._count_sent()
+        return self._info(self.metrics.totals())
+
+    def _unsubscribe_here(self, user: str, channel: str) -> None:
+        for connection in self.hub.user_connections(user):
+            for name in [channel] if channel else list(connection.channels):
+                connection.unsubscribe(name)
+
+    def _disconnect_here(self, user: str) -> None:
+        for connection in self.hub.user_connections(user):
+            connection.close(CLOSE_DISCONNECT)
+
+    def _publish_control(self, message: control.Ping | control.Unsubscribe | control.DisconnectUser) -> None:
+        self.metrics.counters.node_num_control_msg_published += 1
+        try:
+            self._engine.publish_control(control.encode(self.uid, message))
+        except EngineError as error:
+            raise self._engine_failed("publish a control message", error) from error
+
+    @staticmethod
+    def _engine_failed(action: str, error: EngineError) -> Refused:
+        log.error("%s: %s", action, error)
+        return Refused(INTERNAL_ERROR)
+
+    # -- telling of itself
+
+    def _repeat(self, interval: Callable[[], float], action: Callable[[], None]) -> None:
+        while True:
+            gevent.sleep(interval())
+            try:
+                action()
+            except Exception:
+                log.exception("%s failed", getattr(action, "__name__", action))
+
+    def _ping(self) -> None:
+        self._tell_of_itself()
+        self._registry.forget_silent(SILENT_PINGS * self.config.node_ping_interval)
+
+    def _tell_of_itself(self) -> None:
+        info = self._info(self._snapshot)
+        self._registry.add(info)
+        try:
+            self._publish_control(control.Ping(info))
+        except Refused:
+            pass  # logged already; the next ping comes soon
+
+    def _rotate_metrics(self) -> None:
+        self._snapshot = self._end_metrics_interval()
+
+    def _end_metrics_interval(self) -> dict[str, int]:
+        self._count_sent()
+        return self.metrics.end_interval()
+
+    def _count_sent(self) -> None:
+        counters = self.metrics.counters
+        counters.client_num_msg_queued = self.flusher.frames_queued
+        counters.client_num_msg_sent = self.flusher.frames_sent
+        counters.client_bytes_out = self.flusher.bytes_sent
+
+    def _info(self, metrics: dict[str, int]) -> NodeInfo:
+        now = {
+            "node_num_channels": self.hub.num_channels,
+            "node_num_clients": self.hub.num_connections,
+            "node_num_unique_clients": self.hub.num_users,
+            "node_uptime_seconds": int(time.time()) - self._started_at,
+        }
+        return NodeInfo(self.uid, self.config.name, self._started_at, metrics | now)
+
+
+def _history_options(options: ChannelOptions) -> HistoryOptions | None:
+    if options.history_size <= 0 or options.history_lifetime <= 0:
+        return None
+    return HistoryOptions(options.history_size, options.history_lifetime, options.history_drop_inactive)
+
+
+def _uid_source() -> Callable[[], str]:
+    """Uids for publications: a random uuid whose last group counts. A whole uuid4 each takes five times as long."""
+    prefix = str(uuid.uuid4())[:24]
+    count = itertools.count()
+    return lambda: f"{prefix}{next(count):012x}"

@@ -1,0 +1,157 @@
+"""How one option is declared: its default, its sentence, its limits, and every spelling that follows from its name.
+
+The options themselves stand in config.py. Flags, environment names, checking, help and the reference page all
+read the same declarations; nothing about an option is written down twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, TypeVar
+
+from marshmallow import validate
+
+ENVIRONMENT_PREFIX = "CENTRIFUGO_"
+LARGEST = 2**63 - 1
+"""The largest size or count: what Centrifugo, which keeps them in 64 bits, can read from the same file."""
+LONGEST = 2**32 - 1
+"""The longest time in seconds, about 136 years."""
+
+NOT_NEGATIVE = validate.Range(min=0, max=LARGEST)
+POSITIVE = validate.Range(min=0, max=LARGEST, min_inclusive=False)
+TIME = validate.Range(min=0, max=LONGEST)
+POSITIVE_TIME = validate.Range(min=0, max=LONGEST, min_inclusive=False)
+NOT_EMPTY = validate.Length(min=1, error="Must not be empty.")
+
+T = TypeVar("T")
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; `problems` has one sentence for each thing that is wrong.
+
+    `warnings` are what else was seen, such as a misspelt name, which is often the cause.
+    """
+
+    def __init__(self, problems: Sequence[str], warnings: Sequence[str] = ()) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = list(problems)
+        self.warnings = list(warnings)
+
+
+def matches(pattern: str, error: str) -> validate.Regexp:
+    r"""A check that the whole text matches: `\Z`, because `$` would let a newline pass at the end."""
+    return validate.Regexp(re.compile(f"(?:{pattern})\\Z"), error=error)
+
+
+class Choice(validate.OneOf):
+    """A check that a text is one of a few."""
+
+    def __init__(self, *choices: str) -> None:
+        super().__init__(choices, error="Must be one of: {choices}.")
+
+
+PORT = validate.Range(min=0, max=65535)
+PORT_OR_EMPTY = matches(r"|0*[1-9]\d{0,4}", "Must be a port number, or empty.")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Facts:
+    """What an option declares besides its name, type and default."""
+
+    about: str
+    unit: str = ""
+    check: Callable[[Any], Any] | None = None
+    flag: bool = False
+    """Listed by `--help`; the other options can be given as flags too, but `gentrifugo help` lists them."""
+    short: str = ""
+    secret: bool = False
+    """Never printed."""
+    reload: bool = False
+    """Takes effect on HUP."""
+    numeric: bool = False
+    """A text that files may hold as a number: `redis_port: 6379`."""
+    later: str = ""
+    """The feature it belongs to, when this release does not have it."""
+    no_effect: str = ""
+    """Why it changes nothing here; accepted so that a Centrifugo file works unchanged."""
+    shown_default: str = ""
+    """What the reference says when the default is worked out at start."""
+
+
+def option(default: T, about: str, **facts: Any) -> T:
+    """Declare an option: a dataclass field whose metadata holds its `Facts`."""
+    stated = Facts(about, **facts)
+    return dataclasses.field(default=default, repr=not stated.secret, metadata={"facts": stated})
+
+
+def described(about: str, **facts: Any) -> Mapping[str, Facts]:
+    """The metadata of an option without a default; for use in `dataclasses.field`."""
+    return {"facts": Facts(about, **facts)}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Option:
+    """One declared option, read back from its field."""
+
+    name: str
+    type: Any
+    default: Any
+    facts: Facts
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return ENVIRONMENT_PREFIX + self.name.upper()
+
+    @property
+    def flag(self) -> str:
+        """The long flag that sets it."""
+        return "--" + self.name
+
+    @property
+    def kind(self) -> str:
+        """What it holds, for help and reference."""
+        if self.item_type:
+            return "list of objects"
+        return {bool: "boolean", int: "integer", float: "number", str: "string"}[self.type]
+
+    @property
+    def default_text(self) -> str:
+        """Its default as a file would spell it; empty when there is none."""
+        if self.facts.shown_default or self.required or self.item_type:
+            return self.facts.shown_default
+        return f'"{self.default}"' if self.type is str else str(self.default).lower()
+
+    @property
+    def check(self) -> Callable[[Any], Any] | None:
+        """The declared check, or the limits of its type: no count, size or time is negative."""
+        return self.facts.check or {int: NOT_NEGATIVE, float: TIME}.get(self.type)
+
+    @property
+    def required(self) -> bool:
+        """It has no default."""
+        return self.default is dataclasses.MISSING
+
+    @property
+    def item_type(self) -> Any:
+        """The dataclass of its items when it is a list, else None."""
+        return next(iter(typing.get_args(self.type)), None)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The texts it may hold, when they are few."""
+        return tuple(self.facts.check.choices) if isinstance(self.facts.check, Choice) else ()
+
+
+@cache
+def options_of(declaring: type) -> tuple[Option, ...]:
+    """The options that a dataclass declares, in order, those of its bases first."""
+    types = typing.get_type_hints(declaring)
+    return tuple(
+        Option(field.name, types[field.name], field.default, field.metadata["facts"])
+        for field in dataclasses.fields(declaring)
+    )

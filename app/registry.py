@@ -1,0 +1,42 @@
+"""What this node knows of all nodes: what each last told of itself, and when."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import msgspec
+
+
+class NodeInfo(msgspec.Struct):
+    """A node as `stats` and `node` show it."""
+
+    uid: str
+    name: str
+    started_at: int
+    """Unix seconds."""
+    metrics: dict[str, int]
+
+
+class NodeRegistry:
+    """The known nodes by uid; `clock` is a monotonic clock in seconds."""
+
+    def __init__(self, own_uid: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._own_uid = own_uid
+        self._clock = clock
+        self._nodes: dict[str, tuple[NodeInfo, float]] = {}
+
+    def add(self, info: NodeInfo) -> None:
+        """A node told of itself."""
+        self._nodes[info.uid] = (info, self._clock())
+
+    def forget_silent(self, max_age: float) -> None:
+        """Drop the nodes not heard of for `max_age` seconds; never this one."""
+        oldest = self._clock() - max_age
+        for uid, (_, heard) in list(self._nodes.items()):
+            if heard < oldest and uid != self._own_uid:
+                del self._nodes[uid]
+
+    def nodes(self) -> list[NodeInfo]:
+        """All known nodes."""
+        return [info for info, _ in self._nodes.values()]

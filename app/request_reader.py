@@ -1,0 +1,105 @@
+"""Reads requests off a socket: heads whole and within a time, bodies on demand.
+
+A file-like object for pywsgi too, so that a request can be looked at here first and
+then be left to pywsgi as if nobody had touched it.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+
+from gevent.socket import socket as Socket
+
+from .http_head import MAX_HEAD_SIZE, HTTPError
+
+RECV_SIZE = 65536
+_BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
+
+
+class RequestReader:
+    """The bytes of one connection in order. Every wait ends: TimeoutError after `timeout` seconds without an end."""
+
+    def __init__(self, socket: Socket, timeout: float) -> None:
+        self.closed = False
+        self._socket = socket
+        self._timeout = timeout
+        self._buffer = b""
+
+    def read_head(self, idle_timeout: float) -> bytes | None:
+        """The next head without the empty line after it; None when the peer closes or stays idle instead.
+
+        The first byte may take `idle_timeout` seconds, the rest of the head the reader's timeout.
+        Raises HTTPError for what cannot be a head, TimeoutError when it stays incomplete.
+        """
+        try:
+            if not self._buffer and not self._receive(time.monotonic() + idle_timeout):
+                return None
+        except TimeoutError:
+            return None
+        deadline = time.monotonic() + self._timeout
+        while True:
+            self._buffer = self._buffer.removeprefix(b"\r\n")  # RFC 9112 2.2: ignore an empty line before the head
+            end = self._buffer.find(b"\r\n\r\n")
+            head = self._buffer[: end if end >= 0 else None]
+            if len(head) > MAX_HEAD_SIZE:
+                raise HTTPError(431, f"the head is larger than {MAX_HEAD_SIZE} bytes")
+            if _BARE_LINE_FEED.search(head):
+                raise HTTPError(400, "lines end with CR LF")
+            if end >= 0:
+                self._buffer = self._buffer[end + 4 :]
+                return head
+            if not self._receive(deadline):
+                return None
+
+    def unread_head(self, head: bytes) -> None:
+        """Put a head back, for somebody else to read."""
+        self._buffer = head + b"\r\n\r\n" + self._buffer
+
+    def read_body(self, size: int) -> bytes:
+        """Exactly `size` bytes, within the reader's timeout for each 64 KB. Raises EOFError or TimeoutError."""
+        body = self.read(size)
+        if len(body) < size:
+            raise EOFError("the request ended in the middle of its body")
+        return body
+
+    def take_rest(self) -> bytes:
+        """What has come beyond the requests read so far."""
+        rest, self._buffer = self._buffer, b""
+        return rest
+
+    # -- what pywsgi needs of a file
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes; fewer only at the end of the stream."""
+        parts = []
+        missing = size
+        while missing > 0:
+            if not self._buffer and not self._receive(time.monotonic() + self._timeout):
+                break
+            part, self._buffer = self._buffer[:missing], self._buffer[missing:]
+            parts.append(part)
+            missing -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def readline(self, limit: int = -1) -> bytes:
+        """A line with its end, cut at `limit` bytes; what is there at the end of the stream."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            end = self._buffer.find(b"\n") + 1
+            if 0 <= limit and (end > limit or (not end and len(self._buffer) >= limit)):
+                end = limit
+            if end or not self._receive(deadline):
+                line, self._buffer = self._buffer[: end or None], self._buffer[end or len(self._buffer) :]
+                return line
+
+    def close(self) -> None:
+        """No request can follow."""
+        self.closed = True
+
+    def _receive(self, deadline: float) -> bool:
+        """Wait for more; False at the end of the stream."""
+        self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
+        data = self._socket.recv(RECV_SIZE)
+        self._buffer = self._buffer + data if self._buffer else data
+        return bool(data)

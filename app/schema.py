@@ -1,0 +1,145 @@
+"""Checks values against the declared options: a marshmallow schema derived from the table.
+
+Values come typed from files and as text from flags and the environment, so a number or a boolean may be given as
+text. A text is never made out of a number, because YAML reads `0123` as 83 and a secret would change in silence.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields
+
+from .options import Option, options_of
+
+INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z")
+NOT_NULL = {"null": "Must have a value; leave the option out for its default."}
+
+
+class Integer(fields.Integer):
+    """A whole number, or text that spells one; marshmallow's own would cut 1.5 down to 1."""
+
+    def _validated(self, value: Any) -> int:
+        cut = isinstance(value, float) and not value.is_integer()
+        if cut or (isinstance(value, str) and not INTEGER.match(value)):
+            raise self.make_error("invalid")
+        return super()._validated(value)
+
+
+class Text(fields.String):
+    """A text that can be written to a socket and given to the operating system."""
+
+    default_error_messages = {
+        "number": "Not a valid string; put it in quotes.",
+        "unicode": "Not a valid string; half of a character is missing.",
+        "nul": "Must not hold a NUL character.",
+    }
+
+    def __init__(self, *, numeric: bool, lower: bool, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.numeric = numeric
+        self.lower = lower
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if isinstance(value, int) and not isinstance(value, bool) and self.numeric:
+            return str(value)
+        if isinstance(value, (bool, int, float)):
+            raise self.make_error("number")
+        if not isinstance(value, str):
+            raise self.make_error("invalid")
+        self.check_characters(value)
+        return value.lower() if self.lower else value
+
+    def check_characters(self, value: str) -> None:
+        """Refuse what neither UTF-8 nor a file name can hold."""
+        if "\0" in value:
+            raise self.make_error("nul")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise self.make_error("unicode") from None
+
+
+class Objects(fields.List[Any]):
+    """A list of objects; marshmallow's own list takes the keys of a single object for its items."""
+
+    default_error_messages = {"invalid": "Must be a list of objects, each with a name."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        if not isinstance(value, (list, tuple)):
+            raise self.make_error("invalid")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class OptionSchema(Schema):
+    """The base of the derived schemas."""
+
+    error_messages = {"type": "Must be an object of options by name."}
+
+
+@cache
+def schema_of(declaring: type) -> type[Schema]:
+    """The schema of all options that a dataclass declares."""
+    return OptionSchema.from_dict({option.name: field_of(option) for option in options_of(declaring)})
+
+
+def field_of(option: Option) -> fields.Field[Any]:
+    """The marshmallow field that checks one option."""
+    settings: dict[str, Any] = {"validate": option.check, "required": option.required, "error_messages": NOT_NULL}
+    if option.type is str:
+        return Text(numeric=option.facts.numeric, lower=bool(option.choices), **settings)
+    if option.type is bool:
+        return fields.Boolean(**settings)
+    if option.type is int:
+        return Integer(**settings)
+    if option.type is float:
+        return fields.Float(**settings)
+    return Objects(fields.Nested(schema_of(option.item_type), unknown=EXCLUDE), **settings)
+
+
+def check(declaring: type, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values of the known options that are right, and what is wrong, by path: `namespaces[1].history_size`."""
+    try:
+        return dict(schema_of(declaring)().load(values, unknown=EXCLUDE)), {}
+    except ValidationError as error:
+        assert isinstance(error.valid_data, dict)
+        return error.valid_data, dict(paths(error.messages))
+
+
+def paths(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Flatten marshmallow's nested messages into pairs of a path and a text."""
+    if isinstance(messages, list):
+        yield path, " ".join(map(str, messages))
+        return
+    for key, inner in messages.items():
+        yield from paths(inner, path if key == "_schema" else below(path, key))
+
+
+def below(path: str, key: str | int) -> str:
+    """The path of an option or of a list's item inside `path`."""
+    if isinstance(key, int):
+        return f"{path}[{key}]"
+    return f"{path}.{key}" if path else key
+
+
+def unknown_options(declaring: type, values: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """A sentence about each name that is no option, at the top level and in every item of a list."""
+    known = {option.name: option for option in options_of(declaring)}
+    for key, value in values.items():
+        name = str(key)
+        if name not in known:
+            yield f"unknown option {below(path, name)}{suggestion(name, known)}"
+        elif known[name].item_type and isinstance(value, (list, tuple)):
+            for index, item in enumerate(value):
+                if isinstance(item, Mapping):
+                    yield from unknown_options(known[name].item_type, item, f"{name}[{index}]")
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The known name nearest to a wrong one, as the end of a sentence; empty when none is near."""
+    nearest = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {nearest[0]}?" if nearest else ""

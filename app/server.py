@@ -1,0 +1,174 @@
+"""The server of the `gentrifugo` command: listens, reloads, and takes leave properly."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import resource
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import gevent
+from gevent.event import Event
+from gevent.pywsgi import WSGIServer
+
+from .. import __version__
+from . import logs
+from .config import Config, ConfigError, Loaded
+from .handler import Handler
+from .service import API_PATH, WEBSOCKET_PATH, Service
+from .wsgi import flask_app
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 4096
+"""Connections the kernel holds until they are accepted; it caps this by net.core.somaxconn."""
+SHUTDOWN_CHECK = 0.05
+"""Seconds between two looks at who is still there."""
+
+
+def serve(loaded: Loaded, reload: Callable[[Config], Loaded]) -> int:
+    """Serve until a signal ends it; the exit status. Every error is one line in the log."""
+    try:
+        logs.configure(loaded.config)
+    except OSError as error:
+        raise ConfigError([f"log_file: cannot open {loaded.config.log_file}: {error.strerror}"]) from None
+    for warning in loaded.warnings:
+        log.warning("%s", warning)
+    try:
+        with pid_file(loaded.config.pid_file):
+            Server(loaded, reload).run()
+    except ConfigError as error:
+        for problem in error.problems:
+            log.critical("%s", problem)
+        return 1
+    return 0
+
+
+class Server:
+    """One process of the server."""
+
+    def __init__(self, loaded: Loaded, reload: Callable[[Config], Loaded]) -> None:
+        self._loaded = loaded
+        self._reload = reload
+        self._stop = Event()
+        try:
+            self._service = Service(loaded.config)
+        except ValueError as error:
+            raise ConfigError([f"engine: {error}"]) from None
+
+    def run(self) -> None:
+        """Serve until INT or TERM. Raises ConfigError when the address cannot be bound."""
+        config = self._loaded.config
+        raise_open_files_limit()
+        http = WSGIServer(
+            listen(config.address, config.port),
+            flask_app(self._service),
+            handler_class=Handler,
+            log=None,
+            error_log=log,
+        )
+        self._service.start()
+        http.start()
+        self._announce(http)
+        handlers = [
+            gevent.signal_handler(signal.SIGHUP, self._on_reload),
+            gevent.signal_handler(signal.SIGINT, self._on_stop, "INT"),
+            gevent.signal_handler(signal.SIGTERM, self._on_stop, "TERM"),
+        ]
+        self._stop.wait()
+        self._take_leave(http)
+        for handler in handlers:
+            handler.cancel()
+
+    def _announce(self, http: WSGIServer) -> None:
+        config = self._loaded.config
+        host, port = config.address or "0.0.0.0", http.server_port
+        if ":" in host:
+            host = f"[{host}]"
+        prefix = config.http_prefix
+        log.info("Gentrifugo %s, pid %d, %s engine", __version__, os.getpid(), self._service.node.engine_name)
+        log.info("configuration: %s", self._loaded.path or "flags and environment only")
+        log.info("clients connect to ws://%s:%d%s%s", host, port, prefix, WEBSOCKET_PATH)
+        log.info("backends publish to http://%s:%d%s%s", host, port, prefix, API_PATH)
+        log.info("listening on http://%s:%d", host, port)
+
+    def _on_stop(self, name: str) -> None:
+        if self._stop.is_set():
+            log.warning("%s again: exiting at once", name)
+            os._exit(1)
+        log.info("%s: shutting down", name)
+        self._stop.set()
+
+    def _on_reload(self) -> None:
+        log.info("HUP: reading the configuration again")
+        try:
+            loaded = self._reload(self._service.config)
+        except ConfigError as error:
+            for problem in error.problems:
+                log.error("%s", problem)
+            log.error("the configuration is not valid; the running one stays")
+            return
+        for warning in loaded.warnings:
+            log.warning("%s", warning)
+        self._service.node.configure(loaded.config)
+        logs.set_level(loaded.config)
+        log.info("the configuration is in force")
+
+    def _take_leave(self, http: WSGIServer) -> None:
+        """Tell every client, refuse new requests meanwhile, and end when all have gone or the time is up."""
+        deadline = time.monotonic() + max(self._service.config.shutdown_timeout - 1, 0)
+        self._service.close_connections()
+        while self._service.open_websockets and time.monotonic() < deadline:
+            gevent.sleep(SHUTDOWN_CHECK)
+        if self._service.open_websockets:
+            log.warning("%d clients have not left in time", self._service.open_websockets)
+        http.stop(timeout=0.5)
+        self._service.stop()
+        log.info("stopped")
+
+
+def listen(address: str, port: int) -> socket.socket:
+    """A listening socket; on all interfaces, IPv4 and IPv6, when `address` is empty. Raises ConfigError."""
+    try:
+        if address or not socket.has_dualstack_ipv6():
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            return socket.create_server((address, port), family=family, backlog=BACKLOG)
+        return socket.create_server(("", port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
+    except OSError as error:
+        where = f"{address or 'all interfaces'}, port {port}"
+        raise ConfigError(
+            [f"address, port: cannot listen on {where}: {error.strerror}; choose others with --address and --port"]
+        ) from None
+
+
+def raise_open_files_limit() -> None:
+    """Every connection is an open file: allow as many as the system lets this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError) as error:
+            log.warning("the limit of open files stays at %d connections: %s", soft, error)
+            return
+    log.debug("up to %d open files", hard)
+
+
+@contextlib.contextmanager
+def pid_file(path: str) -> Iterator[None]:
+    """Hold the pid file while the body runs; nothing happens when `path` is empty. Raises ConfigError."""
+    if not path:
+        yield
+        return
+    try:
+        Path(path).write_text(f"{os.getpid()}\n", encoding="ascii")
+    except OSError as error:
+        raise ConfigError([f"pid_file: cannot write {path}: {error.strerror}"]) from None
+    try:
+        yield
+    finally:
+        Path(path).unlink(missing_ok=True)

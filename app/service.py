@@ -1,0 +1,157 @@
+"""The service of one process: a node and the two doors to it, for clients and for backends.
+
+What the HTTP handler, the Flask views and the adapters share. The one place below
+the command line where the parts are joined.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from .. import __version__
+from ..engines.base import Engine
+from ..engines.memory import MemoryEngine
+from . import auth
+from .api import Api, BadRequest
+from .client import Client
+from .config import Config
+from .errors import CLOSE_INTERNAL_ERROR, CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN
+from .http_head import HTTPError
+from .node import Node
+from .websocket import WebSocket
+
+log = logging.getLogger(__name__)
+
+API_PATH = "/api/"
+WEBSOCKET_PATH = "/connection/websocket"
+
+FRAME_ROOM = 2
+"""Messages up to this many times client_request_max_size are read, so that the client learns that it was too large."""
+
+
+class Idle(Protocol):
+    """A connection that waits for its next request."""
+
+    def interrupt(self) -> None:
+        """Wait no longer."""
+
+
+class Answer(NamedTuple):
+    """The answer to an API request."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+def build_engine(config: Config) -> Engine:
+    """The engine the configuration asks for. Raises ValueError for one that is not built yet."""
+    if config.engine != "memory":
+        raise ValueError(f"the {config.engine} engine is not built yet; use --engine=memory")
+    return MemoryEngine()
+
+
+class Service:
+    """The parts of one process. `start` it where it serves, after a fork; `stop` it once."""
+
+    def __init__(self, config: Config) -> None:
+        self.node = Node(config, build_engine(config), __version__)
+        self.api = Api(self.node)
+        self.open_websockets = 0
+        """Connections that `serve_websocket` serves now."""
+        self.idle: set[Idle] = set()
+        """Connections between two requests."""
+        self._started = False
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self.node.config
+
+    @property
+    def is_single(self) -> bool:
+        """Whether one process must do it all, because nothing joins it with others."""
+        return self.node.engine_name == MemoryEngine.name
+
+    def start(self) -> None:
+        """Start the node, unless that has happened."""
+        if not self._started:
+            self._started = True
+            self.node.start()
+
+    def close_connections(self) -> None:
+        """Refuse new requests, tell every client that the server is shutting down, and end idle connections."""
+        self.node.stopping = True
+        for idle in list(self.idle):
+            idle.interrupt()
+        self.node.close_connections(CLOSE_SHUTDOWN)
+
+    def stop(self) -> None:
+        """Stop the node."""
+        self.node.stop()
+
+    # -- backends
+
+    def answer_api(self, sign: str, body: bytes) -> Answer:
+        """Check the sign of an API request and carry it out (docs/api.md). Errors say what is wrong."""
+        started = time.perf_counter()
+        self.node.metrics.counters.http_api_num_requests += 1
+        try:
+            self._check_api_sign(sign, body)
+            answer = Answer(200, "application/json", self.api.process(body))
+        except BadRequest as error:
+            answer = refusal(400, str(error))
+        except HTTPError as error:
+            answer = refusal(error.status, error.reason)
+        self.node.metrics.http_api.record(time.perf_counter() - started)
+        return answer
+
+    def _check_api_sign(self, sign: str, body: bytes) -> None:
+        if not self.config.insecure_api:
+            if not sign:
+                raise HTTPError(400, "the request has no sign (header X-API-Sign, or form field sign)")
+            if not self.config.secret:
+                raise HTTPError(400, "the server has no secret to check signs with")
+        if not body:
+            raise HTTPError(400, "the request is empty")
+        if not self.config.insecure_api and not auth.matches(auth.api_sign(self.config.secret, body), sign):
+            raise HTTPError(401, "the sign does not match the request")
+
+    # -- clients
+
+    def serve_websocket(self, socket: Any, recv: Callable[[int], bytes]) -> None:
+        """Serve a client whose WebSocket handshake is done; returns when the connection has ended."""
+        config = self.config
+        self.node.metrics.counters.http_raw_ws_num_requests += 1
+        websocket = WebSocket(
+            socket,
+            recv,
+            self.node.flusher,
+            self.node.timers,
+            config,
+            max_size=FRAME_ROOM * config.client_request_max_size,
+            too_big=(CLOSE_LIMIT_EXCEEDED.code, CLOSE_LIMIT_EXCEEDED.close_reason),
+        )
+        client = Client(self.node, websocket)
+        websocket.owner = client
+        self.open_websockets += 1
+        try:
+            if self.node.stopping:
+                client.close(CLOSE_SHUTDOWN)
+            while (message := websocket.receive()) is not None:
+                client.handle(message.data)
+        except Exception:
+            log.exception("client %s (user %r) is closed because of an error of ours", client.uid, client.user)
+            client.close(CLOSE_INTERNAL_ERROR)
+        finally:
+            client.close()
+            websocket.finish()
+            self.open_websockets -= 1
+
+
+def refusal(status: int, reason: str) -> Answer:
+    """A refused request: the reason as a line of text."""
+    return Answer(status, "text/plain; charset=utf-8", reason.encode() + b"\n")

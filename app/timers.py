@@ -1,0 +1,89 @@
+"""Timers for everything that happens later to connections, on one greenlet for all of them.
+
+A timer here costs a small object in a list; nothing is set up in the event loop
+for it. Precise to `resolution`, which is plenty for pings and expiry.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from heapq import heappop, heappush
+
+import gevent
+from gevent.event import Event
+
+log = logging.getLogger(__name__)
+
+
+class Timer:
+    """One call to come. `cancel` may be called at any time, also after the call."""
+
+    __slots__ = ("callback",)
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        """Do not call; whatever the callback held is let go at once."""
+        self.callback = None
+
+
+class Timers:
+    """Calls callbacks when their time has come. Callbacks must not block.
+
+    `resolution` is in seconds: timers due within the same span are called together.
+    """
+
+    def __init__(self, resolution: float = 0.1) -> None:
+        self._resolution = resolution
+        self._ticks: list[int] = []
+        self._buckets: dict[int, list[Timer]] = {}
+        self._earlier = Event()
+        self._greenlet: gevent.Greenlet[[], None] | None = None
+
+    def start(self) -> None:
+        """Begin to call; timers may have been set before."""
+        self._greenlet = gevent.spawn(self._run)
+
+    def stop(self) -> None:
+        """Call nothing any more. A second call does nothing."""
+        if self._greenlet is not None:
+            self._greenlet.kill()
+            self._greenlet = None
+
+    def after(self, delay: float, callback: Callable[[], None]) -> Timer:
+        """Call `callback` once, `delay` seconds from now or up to `resolution` later."""
+        timer = Timer(callback)
+        tick = int((time.monotonic() + delay) / self._resolution) + 1
+        bucket = self._buckets.get(tick)
+        if bucket is None:
+            bucket = self._buckets[tick] = []
+            heappush(self._ticks, tick)
+            if self._ticks[0] == tick:
+                self._earlier.set()
+        bucket.append(timer)
+        return timer
+
+    def _run(self) -> None:
+        while True:
+            self._earlier.clear()
+            wait = self._ticks[0] * self._resolution - time.monotonic() if self._ticks else None
+            if wait is None or wait > 0:
+                self._earlier.wait(wait)
+            else:
+                self._call(self._buckets.pop(heappop(self._ticks)))
+
+    def _call(self, bucket: list[Timer]) -> None:
+        for timer in bucket:
+            callback = timer.callback
+            if callback is None:
+                continue
+            timer.callback = None
+            try:
+                callback()
+            except Exception:
+                log.exception("a timer failed")
+        # Many timers in one bucket may take a while: let others in before the next.
+        gevent.sleep(0)

@@ -1,0 +1,57 @@
+"""The gunicorn worker: `gunicorn -k gentrifugo.app.worker.GentrifugoWorker 'gentrifugo:create_app()'`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import gevent
+from gunicorn.workers.ggevent import GeventPyWSGIWorker
+
+from .handler import Handler, service_of
+
+LEAVE_TIME = 1.0
+"""Seconds that clients get to hear of a quick shutdown."""
+APP_FAILED_TO_LOAD = 4
+"""Exit status on which gunicorn stops instead of starting the worker again for ever."""
+
+
+class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
+    """gunicorn's gevent worker with our HTTP handler, and a proper leave-taking."""
+
+    wsgi_handler = Handler
+
+    def run(self) -> None:
+        """Serve until gunicorn ends this worker."""
+        service = service_of(self.wsgi)
+        if service is not None:
+            if service.is_single and self.cfg.workers > 1:
+                self.log.error(
+                    "%d workers need --engine=redis: with the memory engine each would be a server of its own. "
+                    "Start one worker, or set the Redis engine.",
+                    self.cfg.workers,
+                )
+                sys.exit(APP_FAILED_TO_LOAD)
+            service.start()
+        super().run()
+        if service is not None:
+            service.stop()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """TERM: tell the clients, then wait for them."""
+        gevent.spawn(self._close_connections)
+        super().handle_exit(sig, frame)
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """INT and QUIT: tell the clients, and go."""
+        gevent.spawn(self._quit, sig, frame)
+
+    def _quit(self, sig: int, frame: Any) -> None:
+        with gevent.Timeout(LEAVE_TIME, False):
+            self._close_connections()
+        super().handle_quit(sig, frame)
+
+    def _close_connections(self) -> None:
+        service = service_of(self.wsgi)
+        if service is not None:
+            service.close_connections()

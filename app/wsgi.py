@@ -1,0 +1,60 @@
+"""The server as a Flask application, for gunicorn: `gunicorn -c conf/gunicorn.conf.py 'gentrifugo:create_app()'`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response
+
+from . import logs
+from .config import Config, Loaded, from_mapping, load
+from .service import Service, refusal
+from .views import api_blueprint, client_blueprint
+
+log = logging.getLogger(__name__)
+
+
+def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) -> Flask:
+    """A Flask application that is a whole Gentrifugo server.
+
+    `config` is the path of a configuration file (by default `config.json`, or what
+    CENTRIFUGO_CONFIG names; the environment is heeded too), or the options
+    themselves. The service starts with the worker, or with the first request.
+    Raises ConfigError.
+    """
+    loaded = _loaded(config)
+    if not logs.root.handlers:
+        logs.configure(loaded.config)
+    for warning in loaded.warnings:
+        log.warning("%s", warning)
+    return flask_app(Service(loaded.config))
+
+
+def flask_app(service: Service) -> Flask:
+    """A Flask application with all endpoints of `service`, and nothing else."""
+    app = Flask("gentrifugo", static_folder=None)
+    app.extensions["gentrifugo"] = service
+    size = service.config.api_request_max_size
+    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = size
+    prefix = service.config.http_prefix or None
+    app.register_blueprint(api_blueprint(), url_prefix=prefix)
+    app.register_blueprint(client_blueprint(), url_prefix=prefix)
+    app.register_error_handler(404, _not_found)
+    return app
+
+
+def _loaded(config: str | Path | Mapping[str, Any] | Config | None) -> Loaded:
+    if isinstance(config, Config):
+        return Loaded(config, [])
+    if isinstance(config, Mapping):
+        return from_mapping(config)
+    return load([] if config is None else [f"--config={config}"], os.environ)
+
+
+def _not_found(error: Exception) -> Response:
+    answer = refusal(404, "there is nothing here; the endpoints are /connection/websocket and /api/")
+    return Response(answer.body, answer.status, content_type=answer.content_type)

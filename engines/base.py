@@ -1,0 +1,110 @@
+"""The contract between the node and what carries its messages.
+
+An engine carries publications, joins and leaves to the nodes that subscribed to
+their channel, keeps presence and history, and passes control messages between
+nodes. It knows nothing of connections, protocols or transports: it calls back
+through `EngineHandler`. `tests/engines/contract.py` checks every engine.
+
+Calls may block the calling greenlet; each ends within the engine's timeouts.
+An engine that cannot do what it was asked raises EngineError: a publish that
+returns has reached the engine.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from ..app.proto import ClientInfo, Event, Publication
+
+
+class EngineError(Exception):
+    """The engine could not do what it was asked; the text is for the log, never for a peer."""
+
+
+class HistoryOptions(NamedTuple):
+    """How the history of a channel is kept."""
+
+    size: int
+    """How many publications at most; more than 0."""
+    lifetime: float
+    """Seconds after the last publication until the whole history is dropped; more than 0."""
+    drop_inactive: bool = False
+    """Keep nothing of a channel that has no subscriber on any node and no history yet."""
+
+
+class EngineHandler(Protocol):
+    """What an engine calls when something arrives. No method blocks or raises."""
+
+    def handle_event(self, event: Event) -> None:
+        """A publication, join or leave in a channel this node is subscribed to."""
+
+    def handle_control(self, message: bytes) -> None:
+        """A control message; a node's own messages come back to it too."""
+
+
+class Engine(ABC):
+    """One engine of one node."""
+
+    name: str
+    """As shown to operators."""
+
+    @abstractmethod
+    def start(self, handler: EngineHandler) -> None:
+        """Begin to call `handler`. Called once, in the process that serves."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Release everything; no callback follows. A second call does nothing."""
+
+    # -- publish
+
+    @abstractmethod
+    def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
+        """Carry a publication to all nodes subscribed to its channel, after adding it to the history, if kept.
+
+        Publications of one caller in one channel arrive everywhere in the order of the calls.
+        """
+
+    @abstractmethod
+    def publish_event(self, event: Event) -> None:
+        """Carry a join or leave to all nodes subscribed to its channel."""
+
+    @abstractmethod
+    def publish_control(self, message: bytes) -> None:
+        """Carry a control message to all nodes."""
+
+    # -- subscribe
+
+    @abstractmethod
+    def subscribe(self, channel: str) -> None:
+        """Receive the events of `channel` from now on. The node calls this for its first subscriber only."""
+
+    @abstractmethod
+    def unsubscribe(self, channel: str) -> None:
+        """Receive no more events of `channel`. The node calls this after its last subscriber left."""
+
+    @abstractmethod
+    def channels(self) -> list[str]:
+        """All channels with a subscriber, of all nodes, in no particular order."""
+
+    # -- presence
+
+    @abstractmethod
+    def add_presence(self, channel: str, client: str, info: ClientInfo, expire: float) -> None:
+        """Note that `client` is there, for `expire` seconds unless it is added again."""
+
+    @abstractmethod
+    def remove_presence(self, channel: str, client: str) -> None:
+        """Forget `client`; nothing happens when it is not there."""
+
+    @abstractmethod
+    def presence(self, channel: str) -> Mapping[str, ClientInfo]:
+        """Who is there, by client id."""
+
+    # -- history
+
+    @abstractmethod
+    def history(self, channel: str, limit: int = 0) -> Sequence[Publication]:
+        """The newest `limit` publications, newest first; all that are kept when `limit` is 0."""

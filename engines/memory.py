@@ -1,0 +1,172 @@
+"""The engine of a single process: everything is in its memory and gone when it ends.
+
+No call blocks, so nothing here can be interrupted by another greenlet.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
+from itertools import islice
+
+import gevent
+
+from ..app.proto import ClientInfo, Event, Publication
+from .base import Engine, EngineHandler, HistoryOptions
+
+SWEEP_INTERVAL = 1.0
+"""Seconds between two rounds that free what has expired. Reading never returns expired data in between."""
+
+
+class _History:
+    """The publications of one channel, newest first."""
+
+    __slots__ = ("expires", "publications")
+
+    def __init__(self) -> None:
+        self.publications: deque[Publication] = deque()
+        self.expires = 0.0
+
+    def add(self, publication: Publication, size: int) -> None:
+        self.publications.appendleft(publication)
+        while len(self.publications) > size:
+            self.publications.pop()
+
+
+class _Agenda:
+    """When to look at which channel next: a heap with one entry a channel, so that a sweep costs what it frees."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, str]] = []
+        self._noted: set[str] = set()
+
+    def note(self, channel: str, when: float) -> None:
+        """Look at `channel` at `when`, unless an earlier look is noted, which will note the next one."""
+        if channel not in self._noted:
+            self._noted.add(channel)
+            heappush(self._heap, (when, channel))
+
+    def due(self, now: float) -> Iterator[str]:
+        """The channels to look at by now, each forgotten here as it is handed out."""
+        while self._heap and self._heap[0][0] <= now:
+            channel = heappop(self._heap)[1]
+            self._noted.remove(channel)
+            yield channel
+
+
+class MemoryEngine(Engine):
+    """Keeps everything in this process; `clock` is a monotonic clock in seconds."""
+
+    name = "memory"
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._handler: EngineHandler | None = None
+        self._sweeper: gevent.Greenlet[[], None] | None = None
+        self._subscribed: set[str] = set()
+        # Presence: channel -> client -> (info, expiry). A client that is added again moves to the
+        # end, so with one lifetime for all, which is what the node uses, the oldest stand first.
+        self._presence: dict[str, OrderedDict[str, tuple[ClientInfo, float]]] = {}
+        self._history: dict[str, _History] = {}
+        self._presence_agenda = _Agenda()
+        self._history_agenda = _Agenda()
+
+    def start(self, handler: EngineHandler) -> None:
+        self._handler = handler
+        self._sweeper = gevent.spawn(self._sweep)
+
+    def stop(self) -> None:
+        self._handler = None
+        if self._sweeper is not None:
+            self._sweeper.kill()
+            self._sweeper = None
+
+    def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
+        if history is not None:
+            self._remember(publication, history)
+        self.publish_event(publication)
+
+    def publish_event(self, event: Event) -> None:
+        if self._handler is not None and event.channel in self._subscribed:
+            self._handler.handle_event(event)
+
+    def publish_control(self, message: bytes) -> None:
+        if self._handler is not None:
+            self._handler.handle_control(message)
+
+    def subscribe(self, channel: str) -> None:
+        self._subscribed.add(channel)
+
+    def unsubscribe(self, channel: str) -> None:
+        self._subscribed.discard(channel)
+
+    def channels(self) -> list[str]:
+        return list(self._subscribed)
+
+    def add_presence(self, channel: str, client: str, info: ClientInfo, expire: float) -> None:
+        clients = self._presence.setdefault(channel, OrderedDict())
+        expires = self._clock() + expire
+        clients[client] = (info, expires)
+        clients.move_to_end(client)
+        self._presence_agenda.note(channel, expires)
+
+    def remove_presence(self, channel: str, client: str) -> None:
+        clients = self._presence.get(channel)
+        if clients is not None:
+            clients.pop(client, None)
+            if not clients:
+                del self._presence[channel]
+
+    def presence(self, channel: str) -> dict[str, ClientInfo]:
+        now = self._clock()
+        clients = self._presence.get(channel, {})
+        return {client: info for client, (info, expires) in clients.items() if expires > now}
+
+    def history(self, channel: str, limit: int = 0) -> list[Publication]:
+        kept = self._unexpired_history(channel)
+        if kept is None:
+            return []
+        return list(islice(kept.publications, limit or None))
+
+    def _remember(self, publication: Publication, options: HistoryOptions) -> None:
+        channel = publication.channel
+        kept = self._unexpired_history(channel)
+        if kept is None:
+            if options.drop_inactive and channel not in self._subscribed:
+                return
+            kept = self._history[channel] = _History()
+        kept.add(publication, options.size)
+        kept.expires = self._clock() + options.lifetime
+        self._history_agenda.note(channel, kept.expires)
+
+    def _unexpired_history(self, channel: str) -> _History | None:
+        kept = self._history.get(channel)
+        if kept is not None and kept.expires <= self._clock():
+            del self._history[channel]
+            return None
+        return kept
+
+    def _sweep(self) -> None:
+        while True:
+            gevent.sleep(SWEEP_INTERVAL)
+            self.free_expired()
+
+    def free_expired(self) -> None:
+        """Forget all expired history and presence; the sweep calls this once a second."""
+        now = self._clock()
+        for channel in self._history_agenda.due(now):
+            kept = self._unexpired_history(channel)
+            if kept is not None:
+                self._history_agenda.note(channel, kept.expires)
+        for channel in self._presence_agenda.due(now):
+            self._free_expired_presence(channel, now)
+
+    def _free_expired_presence(self, channel: str, now: float) -> None:
+        while clients := self._presence.get(channel):
+            client, (_, expires) = next(iter(clients.items()))
+            if expires > now:
+                self._presence_agenda.note(channel, expires)
+                return
+            self.remove_presence(channel, client)

@@ -1,0 +1,39 @@
+"""Packaging: the repository root is the package `gentrifugo` (see docs/development.md)."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "([^"]+)"', (ROOT / "__init__.py").read_text(encoding="utf-8"), re.M)
+assert VERSION is not None
+
+setup(
+    name="gentrifugo",
+    version=VERSION.group(1),
+    description="Real-time messaging server for Python shops: Centrifugo v1 on gevent and Flask",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    package_dir={"gentrifugo": "."},
+    packages=["gentrifugo", "gentrifugo.app", "gentrifugo.engines"],
+    package_data={"gentrifugo": ["py.typed"]},
+    install_requires=[
+        "gevent>=24.10.1",
+        "Flask>=3.0",
+        "msgspec>=0.19",
+        "websockets>=15,<18",
+        "marshmallow>=4.0,<5",
+        "ConfigArgParse>=1.7",
+        "PyYAML>=6.0",
+        "hdrhistogram>=0.10.3",
+        "psutil>=6.0",
+    ],
+    extras_require={
+        "gunicorn": ["gunicorn[gevent]>=23.0", "gevent-websocket>=0.10.1"],
+    },
+    entry_points={"console_scripts": ["gentrifugo = gentrifugo.app.cli:main"]},
+)
