@@ -22,19 +22,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with the given arguments, by default the program's own; returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        status = run(arguments)
-        sys.stdout.flush()
+        return run(arguments)
     except ConfigError as error:
         for sentence in error.warnings:
             complain(f"warning: {sentence}")
         for sentence in error.problems:
             complain(sentence)
         return 1
-    except BrokenPipeError:
-        # The reader of `gentrifugo help | head` has left; without this the interpreter's own last flush complains.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return status
 
 
 def run(argv: list[str]) -> int:
@@ -69,7 +63,7 @@ def checkconfig(argv: list[str]) -> int:
     loaded = load(argv, os.environ)
     for sentence in loaded.warnings:
         complain(f"warning: {sentence}")
-    print(f"{loaded.path or 'flags and environment'}: ok")
+    say(f"{loaded.path or 'flags and environment'}: ok")
     return 0
 
 
@@ -77,20 +71,31 @@ def genconfig(argv: list[str]) -> int:
     """Write a configuration file with fresh secrets."""
     path = Path(command_line.read(options_of(Config), argv, {}).document.path)
     generate(path)
-    print(f"{path}: written")
+    say(f"{path}: written")
     return 0
 
 
 def version(argv: list[str]) -> int:
     """Show the version."""
-    print(f"Gentrifugo v{__version__}")
+    say(f"Gentrifugo v{__version__}")
     return 0
 
 
 def show_help(*, everything: bool) -> int:
     """Show the flags."""
-    print(command_line.help_text(options_of(Config), Config.GROUPS, everything=everything), end="")
+    say(command_line.help_text(options_of(Config), Config.GROUPS, everything=everything).rstrip())
     return 0
+
+
+def say(text: str) -> None:
+    """Print to standard output; bytes of a path that are no UTF-8 are shown as escapes."""
+    try:
+        print(text.encode(errors="backslashreplace").decode(), flush=True)
+    except OSError as error:
+        # What is left in the buffer would fail once more, with a traceback, when the interpreter exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        reader_left = isinstance(error, BrokenPipeError)
+        raise ConfigError([] if reader_left else [f"standard output: {error.strerror}"]) from None
 
 
 def complain(sentence: str) -> None:

@@ -107,6 +107,7 @@ class Client:
         self._expires_at = 0.0
         self._presence_timer: Timer | None = None
         self._timer: Timer | None = None  # until the connect: stale; from then on: expiry
+        node.hub.open.add(self)
         delay = node.config.stale_connection_close_delay
         if delay > 0:
             self._timer = node.timers.after(delay, self._close_if_stale)
@@ -140,7 +141,7 @@ class Client:
             replies.append(self._reply(command))
             if self.closed:
                 return
-        self._send(replies[0] if len(replies) == 1 else wire.encode_array(replies))
+        self._send(wire.encode_array(replies) if message.startswith(b"[") else replies[0])
 
     def _reply(self, command: wire.Command) -> bytes:
         method = command.method or ""
@@ -169,6 +170,7 @@ class Client:
         if self.closed:
             return
         self.closed = True
+        self._node.hub.open.discard(self)
         for timer in (self._timer, self._presence_timer):
             if timer is not None:
                 timer.cancel()

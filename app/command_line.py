@@ -34,17 +34,18 @@ Gentrifugo, a real-time messaging server.
 Usage: gentrifugo [command] [flags]
 
 Commands:
-  serve                      start the server; also what happens without a command
+  serve                      start the server; the default
   checkconfig                check the configuration and exit
   genconfig                  write a configuration file with fresh secrets
   version                    show the version
   help                       show the flags of all options
 """
-HELP_TAIL = """\
-Every option can stand in the configuration file (JSON, TOML or YAML), in the environment as CENTRIFUGO_ and its
-name in capitals, or on the command line, where dashes and underscores are alike. A flag beats the environment, the
-environment beats the file. "gentrifugo help" lists the flags of all options.
-"""
+HELP_TAIL = (
+    "Every option can stand in the configuration file (JSON, TOML or YAML), in the environment as CENTRIFUGO_ and its "
+    "name in capitals, or on the command line, where dashes and underscores are alike. A flag beats the environment, "
+    'the environment beats the file. "gentrifugo help" lists the flags of all options.'
+)
+ONLY_IN_FILE = "can be set only in the configuration file"
 
 
 @dataclass
@@ -125,7 +126,7 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
     given.flags = {name: value for name, value in flags.items() if name != "config"}
     settings = parser.get_source_to_settings_dict().get("environment_variables", {})
     given.environment = {action.dest: value for action, value in settings.values()}
-    given.problems += leftover_problems(leftover, settable)
+    given.problems += leftover_problems(leftover, options)
     given.warnings += unknown_variables(variables, options)
     return given
 
@@ -151,10 +152,12 @@ def spelled(argv: Sequence[str], options: Sequence[Option]) -> list[str]:
 
 def leftover_problems(leftover: Sequence[str], options: Sequence[Option]) -> Iterator[str]:
     """A sentence about each argument that is no flag; a word after an unknown flag is taken for its value."""
-    known = [option.flag for option in options] + [f"--{name}" for name in FLAGS_ONLY]
+    known = [option.name for option in options] + list(FLAGS_ONLY)
     flags = [argument.partition("=")[0] for argument in leftover if argument.startswith("-")]
+    in_file = [option.name for option in options if option.item_type]
     for flag in flags:
-        yield f"{flag}: unknown flag{suggestion(flag, known)}"
+        name = flag.lstrip("-").replace("-", "_")
+        yield f"{flag}: {ONLY_IN_FILE}" if name in in_file else f"{flag}: unknown flag{suggestion(name, known, '--')}"
     if not flags:
         for word in leftover:
             yield f"{word}: unexpected argument"
@@ -162,13 +165,13 @@ def leftover_problems(leftover: Sequence[str], options: Sequence[Option]) -> Ite
 
 def unknown_variables(environ: Mapping[str, str], options: Sequence[Option]) -> Iterator[str]:
     """A sentence about each variable that looks like ours and sets nothing."""
-    settable = {option.variable: option.item_type is None for option in options}
-    for name in environ:
-        if name.startswith(ENVIRONMENT_PREFIX) and not settable.get(name):
-            if name in settable:
-                yield f"{name}: not used, because this option can be set only in the configuration file"
-            else:
-                yield f"{name}: unknown option{suggestion(name, settable)}"
+    settable = {option.name.upper(): option.item_type is None for option in options}
+    for variable in environ:
+        name = variable.removeprefix(ENVIRONMENT_PREFIX)
+        if name != variable and name not in settable:
+            yield f"{variable}: unknown option{suggestion(name, settable, ENVIRONMENT_PREFIX)}"
+        elif name != variable and not settable[name]:
+            yield f"{variable}: not used, because this option {ONLY_IN_FILE}"
 
 
 def help_text(options: Sequence[Option], groups: Mapping[str, str], *, everything: bool) -> str:
@@ -185,7 +188,12 @@ def help_text(options: Sequence[Option], groups: Mapping[str, str], *, everythin
             lines += ["", f"{title}:"]
             title = ""
         lines += option_help(option)
-    return "\n".join([*lines, "", HELP_TAIL])
+    return "\n".join([*lines, "", *textwrap.wrap(HELP_TAIL, help_width()), ""])
+
+
+def help_width() -> int:
+    """As wide as the terminal, unless that is hard to read."""
+    return max(MIN_WIDTH, min(shutil.get_terminal_size().columns, MAX_WIDTH))
 
 
 def option_help(option: Option) -> list[str]:
@@ -199,7 +207,7 @@ def flag_help(short: str, long: str, sentence: str, default: str = "") -> list[s
     """A flag in the first column, on a line of its own when it is too long, and its sentence in the second."""
     names = f"{short + ',' if short else '':>5} {long}"
     text = f"{sentence.rstrip('.')} (default {default})." if default else sentence
-    width = max(MIN_WIDTH, min(shutil.get_terminal_size().columns, MAX_WIDTH))
+    width = help_width()
     if len(names) < COLUMN - 1:
         return textwrap.wrap(text, width, initial_indent=names.ljust(COLUMN), subsequent_indent=" " * COLUMN)
     return [names, *textwrap.wrap(text, width, initial_indent=" " * COLUMN, subsequent_indent=" " * COLUMN)]

@@ -17,9 +17,9 @@ from . import command_line, schema
 from .command_line import Given
 from .config_file import Document
 from .options import (
+    BETWEEN,
     NOT_EMPTY,
     PORT,
-    PORT_OR_EMPTY,
     POSITIVE,
     POSITIVE_TIME,
     Choice,
@@ -28,6 +28,7 @@ from .options import (
     matches,
     option,
     options_of,
+    port_or_empty,
 )
 
 __all__ = ["ChannelOptions", "Config", "ConfigError", "Loaded", "Namespace", "from_mapping", "load", "reload"]
@@ -50,7 +51,7 @@ INSECURE = {
 
 HTTP_PREFIX = matches(r"(/[^/?#\s]+)*", "Must be empty or begin with a slash, without one at the end.")
 NAMESPACE_NAME = matches(r"[-a-zA-Z0-9_]{2,}", 'Must be two or more letters, digits, "-" or "_".')
-LEVEL = validate.Range(min=1, max=9)
+LEVEL = validate.Range(min=1, max=9, error=BETWEEN)
 LOG_LEVELS = Choice("trace", "debug", "info", "warning", "error", "critical", "fatal", "none")
 
 
@@ -123,13 +124,13 @@ class Config(ChannelOptions):
     address: str = option("", "Address to listen on; empty is every interface.", flag=True, short="-a")
     port: int = option(8000, "Port to listen on; 0 picks a free one.", flag=True, short="-p", check=PORT)
     api_port: str = option(
-        "", "Port of the API endpoints; empty is `port`.", flag=True, check=PORT_OR_EMPTY, numeric=True, later=API_PORT
+        "", "Port of the API endpoints; empty is `port`.", flag=True, check=port_or_empty, numeric=True, later=API_PORT
     )
     admin_port: str = option(
         "",
         "Port of the admin endpoints; empty is `port`.",
         flag=True,
-        check=PORT_OR_EMPTY,
+        check=port_or_empty,
         numeric=True,
         later=ADMIN_PORT,
     )
@@ -185,7 +186,6 @@ class Config(ChannelOptions):
         0.005,
         "Longest rest between two writes to a client under load; a lone message is never delayed.",
         unit="seconds",
-        reload=True,
     )
     client_message_write_timeout: float = option(
         0,
@@ -201,13 +201,15 @@ class Config(ChannelOptions):
         25, "How long a client may take to refresh credentials that ran out.", unit="seconds", reload=True
     )
     stale_connection_close_delay: float = option(
-        25, "How long a client may take to connect after opening a connection.", unit="seconds", reload=True
+        25,
+        "How long a client may take to connect after opening a connection; 0 is no limit.",
+        unit="seconds",
+        reload=True,
     )
     ping_interval: float = option(
         25,
-        "How often the server pings a client; one that answers none for 10/9 of it is closed.",
+        "How often the server pings a client; one that answers none for 10/9 of it is closed; 0 sends none.",
         unit="seconds",
-        check=POSITIVE_TIME,
         reload=True,
     )
     presence_ping_interval: float = option(
@@ -233,9 +235,7 @@ class Config(ChannelOptions):
         10, "How long a peer may take to send the head or the body of a request.", unit="seconds", check=POSITIVE_TIME
     )
     http_keepalive_timeout: float = option(75, "How long an HTTP connection may rest between requests.", unit="seconds")
-    api_request_max_size: int = option(
-        10485760, "Largest body of one API request.", unit="bytes", check=POSITIVE, reload=True
-    )
+    api_request_max_size: int = option(10485760, "Largest body of one API request.", unit="bytes", check=POSITIVE)
 
     websocket_compression: bool = option(False, "Offer permessage-deflate to WebSocket clients.", later=COMPRESSION)
     websocket_compression_min_size: int = option(

@@ -88,11 +88,9 @@ def read_text(text: str, document: Document) -> Mapping[str, Any]:
         values = PARSERS[suffix](text, document.warnings.append)
     except RecursionError:
         raise FileProblem("nested too deeply") from None
-    except FileProblem:
-        raise
-    except ValueError as error:
-        # Python's own limit on the digits of an integer is not a syntax error for any of the three parsers.
-        raise FileProblem(str(error)) from None
+    except ValueError:
+        # Not a syntax error for the parsers: above all, Python refuses integers of more than 4300 digits.
+        raise FileProblem("holds a value that cannot be read, such as a number with too many digits") from None
     if not isinstance(values, dict):
         raise FileProblem("must hold options by name, not a list or a single value")
     return {str(name): value for name, value in values.items()}
@@ -149,6 +147,13 @@ class YamlLoader(yaml.SafeLoader):
                     self.warn(f'"{key_node.value}" is given more than once (line {line}); the last one counts')
                 seen.add(key_node.value)
         return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Build a value; one that does not fit its type, such as the date 2023-99-99, gets the usual error."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError, TypeError):
+            raise yaml.constructor.ConstructorError(None, None, "not a valid value", node.start_mark) from None
 
 
 def read_yaml(text: str, warn: Callable[[str], None]) -> Any:

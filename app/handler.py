@@ -28,6 +28,9 @@ JSON = "application/json"
 LINGER = 65536
 """Bytes to read and forget after a refusal, so that it is not destroyed by a reset on its way."""
 
+LAST_WORDS = 0.5
+"""Seconds that a new connection may take to send its request while the service stops."""
+
 
 class Handler(WSGIHandler):
     """Serves one connection; `server.application` may carry a Service (see `service_of`)."""
@@ -35,8 +38,8 @@ class Handler(WSGIHandler):
     def __init__(self, sock: Any, address: Any, server: Any, rfile: Any = None) -> None:
         service = service_of(server.application)
         timeout = service.config.http_header_timeout if service else 10.0
-        self.rfile: RequestReader
-        super().__init__(sock, address, server, rfile or RequestReader(sock, timeout))
+        self.rfile: RequestReader  # type: ignore[assignment]  # all that pywsgi asks of a file
+        super().__init__(sock, address, server, rfile or RequestReader(sock, timeout))  # type: ignore[call-arg]
         self._service = service
         self._upgraded = False
         if sock.family != socket.AF_UNIX:
@@ -92,9 +95,11 @@ class Handler(WSGIHandler):
         service, reader = self._service, self.rfile
         if service is None:
             return reader.read_head(75.0)
+        # Whoever is accepted while the service stops gets the time to ask, and to be refused; nothing more.
+        idle_timeout = LAST_WORDS if service.node.stopping else service.config.http_keepalive_timeout
         service.idle.add(self)
         try:
-            return reader.read_head(service.config.http_keepalive_timeout)
+            return reader.read_head(idle_timeout)
         finally:
             service.idle.discard(self)
 

@@ -15,7 +15,7 @@ VERSION = "13"
 
 def is_upgrade(headers: Mapping[str, str]) -> bool:
     """Whether a request asks for a WebSocket; header names are in lower case."""
-    return headers.get("upgrade", "").lower() == "websocket"
+    return "websocket" in _tokens(headers.get("upgrade", ""))
 
 
 def accept(method: str, version: str, headers: Mapping[str, str]) -> bytes:
@@ -26,9 +26,11 @@ def accept(method: str, version: str, headers: Mapping[str, str]) -> bytes:
         raise HTTPError(400, "a WebSocket needs HTTP/1.1")
     if not is_upgrade(headers):
         raise HTTPError(400, 'this is a WebSocket endpoint: the request has no "Upgrade: websocket"')
-    tokens = [token.strip().lower() for token in headers.get("connection", "").split(",")]
-    if "upgrade" not in tokens:
+    if "upgrade" not in _tokens(headers.get("connection", "")):
         raise HTTPError(400, 'this is a WebSocket endpoint: the request has no "Connection: Upgrade"')
+    if headers.get("content-length", "0").strip("0") or "transfer-encoding" in headers:
+        # A proxy would take for a body what is read as frames here.
+        raise HTTPError(400, "the request that opens a WebSocket has no body")
     if headers.get("sec-websocket-version", "") != VERSION:
         raise HTTPError(426, f"only WebSocket version {VERSION} is spoken here", {"Sec-WebSocket-Version": VERSION})
     key = _checked_key(headers.get("sec-websocket-key", ""))
@@ -37,6 +39,10 @@ def accept(method: str, version: str, headers: Mapping[str, str]) -> bytes:
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: " + digest + b"\r\n\r\n"
     )
+
+
+def _tokens(value: str) -> list[str]:
+    return [token.strip().lower() for token in value.split(",")]
 
 
 def _checked_key(key: str) -> str:

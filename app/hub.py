@@ -6,6 +6,7 @@ protocol, no I/O. No method switches greenlets, so each is atomic.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from .errors import Disconnect
@@ -20,7 +21,9 @@ class Connection(Protocol):
     user: str
     encoding: Encoding
     outbox: Outbox
-    channels: dict[str, object]
+
+    @property
+    def channels(self) -> Collection[str]: ...
 
     def unsubscribe(self, channel: str) -> None: ...
 
@@ -32,6 +35,8 @@ class Hub:
 
     def __init__(self, flusher: Flusher) -> None:
         self._flusher = flusher
+        self.open: set[Connection] = set()
+        """All connections, also those that have not authenticated; they come and go by themselves."""
         self._connections: dict[str, Connection] = {}
         self._users: dict[str, set[Connection]] = {}
         # channel -> encoding -> outboxes: a broadcast encodes once for each encoding that is there.
@@ -87,10 +92,6 @@ class Hub:
     def channels(self) -> list[str]:
         """The channels with a subscriber here."""
         return list(self._subscribers)
-
-    def connections(self) -> list[Connection]:
-        """All connections, in a list of its own: they may come and go while one works through it."""
-        return list(self._connections.values())
 
     def user_connections(self, user: str) -> list[Connection]:
         """The connections of `user`, in a list of its own."""

@@ -89,7 +89,7 @@ class Node:
     def close_connections(self, disconnect: Disconnect = CLOSE_SHUTDOWN) -> None:
         """Refuse what is new from now on and close every client's connection."""
         self.stopping = True
-        for number, connection in enumerate(self.hub.connections(), 1):
+        for number, connection in enumerate(list(self.hub.open), 1):
             connection.close(disconnect)
             if number % CHANNEL_LOCKS == 0:
                 gevent.sleep(0)

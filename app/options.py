@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
-from marshmallow import validate
+from marshmallow import ValidationError, validate
 
 ENVIRONMENT_PREFIX = "CENTRIFUGO_"
 LARGEST = 2**63 - 1
@@ -21,10 +21,13 @@ LARGEST = 2**63 - 1
 LONGEST = 2**32 - 1
 """The longest time in seconds, about 136 years."""
 
-NOT_NEGATIVE = validate.Range(min=0, max=LARGEST)
-POSITIVE = validate.Range(min=0, max=LARGEST, min_inclusive=False)
-TIME = validate.Range(min=0, max=LONGEST)
-POSITIVE_TIME = validate.Range(min=0, max=LONGEST, min_inclusive=False)
+BETWEEN = "Must be between {min} and {max}."
+ABOVE = "Must be more than {min} and at most {max}."
+NOT_NEGATIVE = validate.Range(min=0, max=LARGEST, error=BETWEEN)
+POSITIVE = validate.Range(min=0, max=LARGEST, min_inclusive=False, error=ABOVE)
+TIME = validate.Range(min=0, max=LONGEST, error=BETWEEN)
+POSITIVE_TIME = validate.Range(min=0, max=LONGEST, min_inclusive=False, error=ABOVE)
+PORT = validate.Range(min=0, max=65535, error=BETWEEN)
 NOT_EMPTY = validate.Length(min=1, error="Must not be empty.")
 
 T = TypeVar("T")
@@ -54,8 +57,11 @@ class Choice(validate.OneOf):
         super().__init__(choices, error="Must be one of: {choices}.")
 
 
-PORT = validate.Range(min=0, max=65535)
-PORT_OR_EMPTY = matches(r"|0*[1-9]\d{0,4}", "Must be a port number, or empty.")
+def port_or_empty(text: str) -> None:
+    """A check that a text is a port number, or empty."""
+    number = text.isascii() and text.isdigit() and len(text) <= 5
+    if text and not (number and 0 < int(text) <= 65535):
+        raise ValidationError("Must be a port number, or empty.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -9,11 +9,16 @@ from __future__ import annotations
 import re
 import time
 
+import gevent
 from gevent.socket import socket as Socket
 
 from .http_head import MAX_HEAD_SIZE, HTTPError
 
 RECV_SIZE = 65536
+TURN = 65536
+"""Bytes to take from one peer before others get their turn: recv does not switch while there is something to read."""
+WRITE_TIMEOUT = 60.0
+"""Seconds for one write of a response: what was left of the last wait for the peer is not its measure."""
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 
 
@@ -22,9 +27,11 @@ class RequestReader:
 
     def __init__(self, socket: Socket, timeout: float) -> None:
         self.closed = False
+        """Whether no request can follow."""
         self._socket = socket
         self._timeout = timeout
         self._buffer = b""
+        self._turn = 0
 
     def read_head(self, idle_timeout: float) -> bytes | None:
         """The next head without the empty line after it; None when the peer closes or stays idle instead.
@@ -38,17 +45,20 @@ class RequestReader:
         except TimeoutError:
             return None
         deadline = time.monotonic() + self._timeout
+        searched = 0  # bytes that have been looked at: a head may come byte by byte
         while True:
-            self._buffer = self._buffer.removeprefix(b"\r\n")  # RFC 9112 2.2: ignore an empty line before the head
-            end = self._buffer.find(b"\r\n\r\n")
-            head = self._buffer[: end if end >= 0 else None]
-            if len(head) > MAX_HEAD_SIZE:
+            while self._buffer.startswith(b"\r\n"):  # RFC 9112 2.2: ignore empty lines before the head
+                self._buffer = self._buffer[2:]
+            end = self._buffer.find(b"\r\n\r\n", max(searched - 3, 0))
+            size = end if end >= 0 else len(self._buffer)
+            if size > MAX_HEAD_SIZE:
                 raise HTTPError(431, f"the head is larger than {MAX_HEAD_SIZE} bytes")
-            if _BARE_LINE_FEED.search(head):
+            if _BARE_LINE_FEED.search(self._buffer, max(searched - 1, 0), size):
                 raise HTTPError(400, "lines end with CR LF")
             if end >= 0:
-                self._buffer = self._buffer[end + 4 :]
+                head, self._buffer = self._buffer[:end], self._buffer[end + 4 :]
                 return head
+            searched = size
             if not self._receive(deadline):
                 return None
 
@@ -57,7 +67,7 @@ class RequestReader:
         self._buffer = head + b"\r\n\r\n" + self._buffer
 
     def read_body(self, size: int) -> bytes:
-        """Exactly `size` bytes, within the reader's timeout for each 64 KB. Raises EOFError or TimeoutError."""
+        """Exactly `size` bytes. Raises EOFError or TimeoutError."""
         body = self.read(size)
         if len(body) < size:
             raise EOFError("the request ended in the middle of its body")
@@ -71,11 +81,12 @@ class RequestReader:
     # -- what pywsgi needs of a file
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes; fewer only at the end of the stream."""
+        """Up to `size` bytes; fewer only at the end of the stream. Each 64 KB may take the reader's timeout."""
+        deadline = time.monotonic() + self._timeout * (1 + size // RECV_SIZE)
         parts = []
         missing = size
         while missing > 0:
-            if not self._buffer and not self._receive(time.monotonic() + self._timeout):
+            if not self._buffer and not self._receive(deadline):
                 break
             part, self._buffer = self._buffer[:missing], self._buffer[missing:]
             parts.append(part)
@@ -99,7 +110,12 @@ class RequestReader:
 
     def _receive(self, deadline: float) -> bool:
         """Wait for more; False at the end of the stream."""
+        if self._turn >= TURN:
+            self._turn = 0
+            gevent.sleep(0)
         self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
         data = self._socket.recv(RECV_SIZE)
+        self._socket.settimeout(WRITE_TIMEOUT)
+        self._turn += len(data)
         self._buffer = self._buffer + data if self._buffer else data
         return bool(data)

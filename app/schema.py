@@ -17,6 +17,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields
 from .options import Option, options_of
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z")
+NOT_AN_OBJECT = "Must be an object of options by name."
 NOT_NULL = {"null": "Must have a value; leave the option out for its default."}
 
 
@@ -35,7 +36,7 @@ class Text(fields.String):
 
     default_error_messages = {
         "number": "Not a valid string; put it in quotes.",
-        "unicode": "Not a valid string; half of a character is missing.",
+        "unicode": "Not a valid string; it cannot be written as UTF-8.",
         "nul": "Must not hold a NUL character.",
     }
 
@@ -78,7 +79,7 @@ class Objects(fields.List[Any]):
 class OptionSchema(Schema):
     """The base of the derived schemas."""
 
-    error_messages = {"type": "Must be an object of options by name."}
+    error_messages = {"type": NOT_AN_OBJECT}
 
 
 @cache
@@ -98,7 +99,8 @@ def field_of(option: Option) -> fields.Field[Any]:
         return Integer(**settings)
     if option.type is float:
         return fields.Float(**settings)
-    return Objects(fields.Nested(schema_of(option.item_type), unknown=EXCLUDE), **settings)
+    item = fields.Nested(schema_of(option.item_type), unknown=EXCLUDE, error_messages={"null": NOT_AN_OBJECT})
+    return Objects(item, **settings)
 
 
 def check(declaring: type, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -139,7 +141,7 @@ def unknown_options(declaring: type, values: Mapping[str, Any], path: str = "") 
                     yield from unknown_options(known[name].item_type, item, f"{name}[{index}]")
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
+def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
     """The known name nearest to a wrong one, as the end of a sentence; empty when none is near."""
     nearest = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {nearest[0]}?" if nearest else ""
+    return f"; did you mean {prefix}{nearest[0]}?" if nearest else ""

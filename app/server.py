@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import gevent
 from gevent.event import Event
@@ -75,7 +76,7 @@ class Server:
         self._service.start()
         http.start()
         self._announce(http)
-        handlers = [
+        handlers: list[Any] = [
             gevent.signal_handler(signal.SIGHUP, self._on_reload),
             gevent.signal_handler(signal.SIGINT, self._on_stop, "INT"),
             gevent.signal_handler(signal.SIGTERM, self._on_stop, "TERM"),

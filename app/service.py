@@ -64,7 +64,7 @@ class Service:
         """Connections that `serve_websocket` serves now."""
         self.idle: set[Idle] = set()
         """Connections between two requests."""
-        self._started = False
+        self.started = False
 
     @property
     def config(self) -> Config:
@@ -78,8 +78,8 @@ class Service:
 
     def start(self) -> None:
         """Start the node, unless that has happened."""
-        if not self._started:
-            self._started = True
+        if not self.started:
+            self.started = True
             self.node.start()
 
     def close_connections(self) -> None:

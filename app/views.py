@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +11,9 @@ from flask import Blueprint, Response, current_app, request
 
 from .http_head import HTTPError
 from .service import API_PATH, WEBSOCKET_PATH, Answer, Service, refusal
-from .stock_worker import take_over
+from .stock_worker import close_clients_on_exit, take_over
+
+log = logging.getLogger(__name__)
 
 
 def current_service() -> Service:
@@ -43,14 +47,23 @@ def _ready(view: Callable[[Service], Response]) -> Callable[[], Response]:
     def checked() -> Response:
         service = current_service()
         if service.is_single and request.environ.get("wsgi.multiprocess"):
-            reason = "several workers need --engine=redis: with the memory engine each would be alone"
-            return _respond(refusal(503, reason))
-        service.start()
+            return _respond(refusal(503, _alone()))
+        if not service.started:
+            service.start()
+            if "gentrifugo.handler" not in request.environ:
+                close_clients_on_exit(service)
         if service.node.stopping:
             return _respond(refusal(503, "the server is shutting down"))
         return view(service)
 
     return checked
+
+
+@functools.cache  # the log needs to hear it once
+def _alone() -> str:
+    reason = "several workers need --engine=redis: with the memory engine each would be a server of its own"
+    log.error("%s; every request is refused", reason)
+    return reason
 
 
 def _respond(answer: Answer) -> Response:

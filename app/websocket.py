@@ -69,8 +69,6 @@ class WebSocket:
     `max_size` is the largest message in bytes; a larger one closes with `too_big`, a code and a reason.
     """
 
-    frame = staticmethod(text_frame)
-
     def __init__(
         self,
         socket: Any,
@@ -104,6 +102,11 @@ class WebSocket:
         if self._ping_interval > 0:
             # Jittered once, so that clients that came together are not pinged together for ever.
             self._ping_timer = timers.after(self._ping_interval * random.uniform(0.5, 1), self._ping)
+
+    @staticmethod
+    def frame(message: bytes) -> bytes:
+        """A text message as it goes into the outbox."""
+        return text_frame(message)
 
     # -- in
 

@@ -47,7 +47,7 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
         gevent.spawn(self._quit, sig, frame)
 
     def _quit(self, sig: int, frame: Any) -> None:
-        with gevent.Timeout(LEAVE_TIME, False):
+        with gevent.Timeout(LEAVE_TIME, False):  # type: ignore[arg-type]  # False: end the block silently
             self._close_connections()
         super().handle_quit(sig, frame)
 

@@ -121,8 +121,8 @@ class MemoryEngine(Engine):
 
     def presence(self, channel: str) -> dict[str, ClientInfo]:
         now = self._clock()
-        clients = self._presence.get(channel, {})
-        return {client: info for client, (info, expires) in clients.items() if expires > now}
+        clients = self._presence.get(channel)
+        return {client: info for client, (info, expires) in clients.items() if expires > now} if clients else {}
 
     def history(self, channel: str, limit: int = 0) -> list[Publication]:
         kept = self._unexpired_history(channel)
