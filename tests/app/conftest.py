@@ -1,0 +1,41 @@
+"""Fixtures for the core: nodes in the test's own process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from gentrifugo.app.config import Config
+from gentrifugo.app.node import Node
+from gentrifugo.engines.base import Engine
+from tests.credentials import SECRET
+from tests.fakes import TroubledEngine
+from tests.greenlets import nothing_left_behind
+
+__all__ = ["nothing_left_behind"]
+
+VERSION = "1.2.3"
+
+
+@pytest.fixture
+def start_node(nothing_left_behind: None) -> Iterator[Callable[..., Node]]:
+    """Start nodes: `start_node(engine, option=value, ...)`. All are stopped at the end, and leave nothing behind."""
+    nodes: list[Node] = []
+
+    def start(engine: Engine | None = None, **options: Any) -> Node:
+        node = Node(config(**options), engine or TroubledEngine(), VERSION)
+        nodes.append(node)
+        node.start()
+        return node
+
+    yield start
+    for node in nodes:
+        node.close_connections()
+        node.stop()
+
+
+def config(**options: Any) -> Config:
+    """A configuration for tests: with their secret, and without a rest between two writes."""
+    return Config(**{"secret": SECRET, "name": "test", "client_write_delay": 0, **options})

@@ -1,0 +1,153 @@
+"""Behaviour of the `gentrifugo` command, run as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import gentrifugo
+import pytest
+from gentrifugo.app.config import Config, load
+from gentrifugo.app.options import options_of
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory for each command."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the command; no variable of ours comes in from outside, and a warning of Python is an error."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CENTRIFUGO_")}
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "gentrifugo.app.cli", *argv],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={**clean, "COLUMNS": "100", **environ},
+    )
+
+
+def refused(*argv: str, **environ: str) -> list[str]:
+    """What the command says on standard error when it ends with status 1; a traceback would not pass."""
+    result = run(*argv, **environ)
+    assert (result.returncode, result.stdout) == (1, "")
+    lines = result.stderr.splitlines()
+    assert all(line.startswith("gentrifugo: ") for line in lines), result.stderr
+    return [line.removeprefix("gentrifugo: ") for line in lines]
+
+
+class TestStart:
+    """Starting the server, as far as the configuration goes."""
+
+    def test_without_a_file_it_says_how_to_make_one(self) -> None:
+        assert refused() == ['config.json: not found; create one with "gentrifugo genconfig"']
+
+    def test_every_problem_has_a_line_after_the_warnings(self, directory: Path) -> None:
+        (directory / "config.json").write_text('{"secrte": 1, "port": "x"}')
+        assert refused("serve", CENTRIFUGO_DEBUG="perhaps") == [
+            "warning: config.json: unknown option secrte; did you mean secret?",
+            "config.json: port: Not a valid integer.",
+            "CENTRIFUGO_DEBUG: Not a valid boolean.",
+            "secret: not set in config.json; add one, or use --insecure for experiments",
+        ]
+
+    def test_unknown_flags_and_commands_name_the_nearest(self) -> None:
+        assert refused("--insecrue") == ["--insecrue: unknown flag; did you mean --insecure?"]
+        assert refused("chekconfig") == ["chekconfig: unknown command; did you mean checkconfig?"]
+        assert refused("checkconfig", "now") == ["now: unexpected argument"]
+
+    def test_nothing_that_has_to_be_patched_is_imported_before_the_patch(self) -> None:
+        code = (
+            "import sys, gentrifugo.app.cli; print(sorted({'gevent', 'logging', 'ssl', 'threading'} & {*sys.modules}))"
+        )
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+        assert result.stdout == "[]\n", result.stderr
+
+
+class TestCheckconfig:
+    def test_a_good_file_is_ok(self, directory: Path) -> None:
+        (directory / "config.json").write_text('{"secret": "secret"}')
+        result = run("checkconfig")
+        assert (result.returncode, result.stdout, result.stderr) == (0, "config.json: ok\n", "")
+
+    def test_warnings_go_to_standard_error(self, directory: Path) -> None:
+        (directory / "c.toml").write_text('secret = "secret"\nprot = 1\n')
+        result = run("checkconfig", "--config=c.toml")
+        assert (result.returncode, result.stdout) == (0, "c.toml: ok\n")
+        assert result.stderr == "gentrifugo: warning: c.toml: unknown option prot; did you mean port?\n"
+
+    def test_the_command_may_stand_after_flags(self, directory: Path) -> None:
+        (directory / "c.yaml").write_text("secret: secret\n")
+        assert run("-d", "-c", "c.yaml", "checkconfig").stdout == "c.yaml: ok\n"
+
+    def test_a_bad_file_is_refused(self, directory: Path) -> None:
+        (directory / "config.json").write_text('{"secret": }')
+        assert refused("checkconfig") == ["config.json: line 1, column 12: Expecting value"]
+
+    def test_no_file_is_needed(self) -> None:
+        result = run("checkconfig", CENTRIFUGO_SECRET="secret")
+        assert (result.returncode, result.stdout) == (0, "flags and environment: ok\n")
+
+    @pytest.mark.parametrize("name", ["config.json", "config.toml", "config.yaml"])
+    def test_the_samples_are_ok(self, name: str) -> None:
+        result = run("checkconfig", f"--config={ROOT / 'conf' / name}", CENTRIFUGO_SECRET="secret")
+        assert (result.returncode, result.stderr) == (0, "")
+
+
+class TestGenconfig:
+    @pytest.mark.parametrize("argv", [(), ("-c", "my.toml"), ("--config=my.yaml",)])
+    def test_what_it_writes_is_ok(self, argv: tuple[str, ...], directory: Path) -> None:
+        result = run("genconfig", *argv)
+        (path,) = directory.iterdir()
+        assert (result.returncode, result.stdout, result.stderr) == (0, f"{path.name}: written\n", "")
+        assert run("checkconfig", *argv).stdout == f"{path.name}: ok\n"
+
+    def test_a_file_that_exists_is_left_alone(self, directory: Path) -> None:
+        (directory / "config.json").write_text("mine")
+        assert refused("genconfig") == ["config.json: exists already and is left as it is"]
+        assert (directory / "config.json").read_text() == "mine"
+
+
+class TestHelp:
+    def test_version_names_the_program_and_the_release(self) -> None:
+        assert run("version").stdout == f"Gentrifugo v{gentrifugo.__version__}\n"
+
+    @pytest.mark.parametrize("flag", ["-h", "--help"])
+    def test_the_flags_of_every_day_are_listed_with_their_short_forms(self, flag: str) -> None:
+        text = run(flag).stdout
+        for option in options_of(Config):
+            assert (f"{option.flag} " in text or f"{option.flag}\n" in text) == option.facts.flag, option.name
+        for name in ("-a, --address", "-c, --config", "-d, --debug", "-n, --name", "-p, --port", "-w, --web"):
+            assert name in text
+
+    def test_help_lists_the_flags_of_all_options(self) -> None:
+        text = run("help").stdout
+        for option in options_of(Config):
+            assert (f"{option.flag} " in text or f"{option.flag}\n" in text) == (option.name != "namespaces")
+
+    def test_it_fits_the_terminal(self) -> None:
+        assert max(map(len, run("help", COLUMNS="80").stdout.splitlines())) <= 80
+
+    def test_a_reader_that_leaves_is_no_error_worth_a_word(self) -> None:
+        reading, writing = os.pipe()
+        os.close(reading)
+        command = [sys.executable, "-m", "gentrifugo.app.cli", "help"]
+        try:
+            result = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=30)
+        finally:
+            os.close(writing)
+        assert (result.returncode, result.stderr) == (1, "")
+
+
+def test_the_samples_say_the_same() -> None:
+    paths = [ROOT / "conf" / name for name in ("config.json", "config.toml", "config.yaml")]
+    as_json, as_toml, as_yaml = (load([f"--config={path}", "--secret=s"], {}).config for path in paths)
+    assert as_json == as_toml == as_yaml
+    assert len(as_json.namespaces) == 2

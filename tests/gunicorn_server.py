@@ -1,0 +1,68 @@
+"""A real gunicorn with one of the two workers that serve Gentrifugo."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.api_client import ApiClient
+from tests.waiting import eventually, seconds
+
+OUR_WORKER = "gentrifugo.app.worker.GentrifugoWorker"
+STOCK_WORKER = "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"
+SETTINGS = Path(__file__).parent.parent / "conf" / "gunicorn.conf.py"
+LISTENING = re.compile(r"Listening at: http://([\d.]+):(\d+)")
+
+
+class Gunicorn:
+    """One gunicorn master with its workers; attributes as those of `servers.Server`."""
+
+    secret = "secret"
+
+    def __init__(self, options: dict[str, Any], directory: Path, worker: str, workers: int = 1) -> None:
+        self.config_file = directory / "config.json"
+        self.config_file.write_text(json.dumps({"secret": self.secret, **options}), encoding="utf-8")
+        self._log_file = directory / "gunicorn.log"
+        command = [sys.executable, "-m", "gunicorn", "--config", str(SETTINGS), "--bind=127.0.0.1:0"]
+        command += [f"--worker-class={worker}", f"--workers={workers}", "--no-control-socket"]
+        command += [f"gentrifugo:create_app({str(self.config_file)!r})"]
+        with self._log_file.open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=directory)
+
+    @property
+    def log(self) -> str:
+        return self._log_file.read_text(encoding="utf-8", errors="replace")
+
+    def wait_until_ready(self) -> None:
+        """Wait until a worker serves; sets `host` and `port`."""
+        match = eventually(lambda: LISTENING.search(self.log), within=10, what=f"gunicorn listens\n{self.log}")
+        self.host, self.port = match[1], int(match[2])
+        # A worker that has not set its signal handlers yet would not hear that it should stop: let it answer first.
+        eventually(lambda: ApiClient(self.host, self.port).request("GET", "/", b"", {}), within=10)
+
+    def stop(self) -> None:
+        """End it with TERM; its log must hold no traceback."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        assert self.process.wait(seconds(10)) == 0, self.log
+        assert "Traceback" not in self.log, self.log
+
+
+@contextmanager
+def gunicorn(directory: Path, worker: str, **options: Any) -> Iterator[Gunicorn]:
+    """A gunicorn that is ready, for the length of a `with` block."""
+    server = Gunicorn(options, directory, worker)
+    try:
+        server.wait_until_ready()
+        yield server
+        server.stop()
+    finally:
+        if server.process.poll() is None:
+            server.process.kill()
+            server.process.wait()

@@ -1,0 +1,139 @@
+"""The same application under real gunicorn, with our worker and with gevent-websocket's stock worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.api_client import ApiClient
+from tests.conformance.player import CONVERSATIONS, SERVER_OPTIONS, Player
+from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, Gunicorn, gunicorn
+from tests.protocol_client import ProtocolClient
+from tests.waiting import eventually, seconds
+from tests.websocket_client import WebSocketClient
+
+WORKERS = pytest.mark.parametrize("worker", [OUR_WORKER, STOCK_WORKER], ids=["our worker", "stock worker"])
+
+
+@pytest.fixture
+def server(tmp_path: Path, worker: str) -> Iterator[Gunicorn]:
+    options = json.loads(SERVER_OPTIONS.read_text(encoding="utf-8"))
+    with gunicorn(tmp_path, worker, **options) as running:
+        yield running
+
+
+@pytest.fixture
+def api(server: Gunicorn) -> ApiClient:
+    return ApiClient(server.host, server.port)
+
+
+@WORKERS
+def test_every_conversation_goes_as_with_the_command(server: Gunicorn) -> None:
+    conversations = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(CONVERSATIONS.rglob("*.json"))]
+    steps = [conversation["steps"] for conversation in conversations if "options" not in conversation]
+    # Most are about channels of their own and can go on side by side; these are about all that a user has.
+    about_users = [part for part in steps if any('"user"' in json.dumps(step.get("api", "")) for step in part)]
+    assert len(steps) > 50
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda part: play(server, part), (part for part in steps if part not in about_users)))
+    for part in about_users:
+        play(server, part)
+
+
+def play(server: Gunicorn, steps: list[object]) -> None:
+    Player(server.host, server.port).play(steps)
+
+
+@WORKERS
+def test_two_greenlets_that_write_at_once_lose_nothing(server: Gunicorn, api: ApiClient) -> None:
+    with ProtocolClient(server, "ann") as client:
+        client.subscribe("news")
+        commands = [{"method": "publish", "params": {"channel": "news", "data": number}} for number in range(2000)]
+        with ThreadPoolExecutor(2) as pool:
+            publishing = pool.submit(api.post, json.dumps(commands))
+            for _ in range(200):
+                client.call("ping")
+            assert publishing.result().status == 200
+        assert [client.message() for _ in range(2000)] == list(range(2000))
+
+
+@WORKERS
+def test_frames_over_the_limit_and_unmasked_ones_are_refused(server: Gunicorn) -> None:
+    with WebSocketClient.connect(server.host, server.port) as unmasked:
+        unmasked.send_bytes(b"\x81\x02hi")
+        assert unmasked.wait_closed().code == 1002
+    with WebSocketClient.connect(server.host, server.port) as large:
+        large.send_text("x" * 20_000)
+        assert large.wait_closed().advice == {"reason": "limit exceeded", "reconnect": False}
+
+
+@WORKERS
+def test_an_ordinary_request_to_the_websocket_endpoint_is_told_so(server: Gunicorn, api: ApiClient) -> None:
+    answer = api.request("GET", "/connection/websocket", b"", {})
+    assert answer.status == 400
+    assert b"WebSocket endpoint" in answer.body
+
+
+@WORKERS
+def test_term_tells_every_client_and_ends_soon(server: Gunicorn) -> None:
+    clients = [ProtocolClient(server, f"user{number}") for number in range(20)]
+    server.process.terminate()
+    for client in clients:
+        closed = client.wait_closed()
+        assert (closed.code, closed.advice) == (3000, {"reason": "shutting down", "reconnect": True})
+        client.close()
+    assert server.process.wait(seconds(10)) == 0
+
+
+@WORKERS
+def test_a_killed_worker_is_replaced(server: Gunicorn) -> None:
+    with ProtocolClient(server, "ann") as client:
+        client.subscribe("news")
+        (pid,) = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+        os.kill(int(pid), signal.SIGKILL)
+        with pytest.raises((ConnectionError, Exception)):
+            client.push()
+    eventually(lambda: server.log.count("Booting worker") == 2, within=10, what=server.log)
+    with ProtocolClient(server, "ann") as again:
+        again.subscribe("news")
+
+
+@pytest.mark.parametrize("worker", [OUR_WORKER], ids=["our worker"])
+def test_an_idle_backend_connection_does_not_hold_up_the_end(server: Gunicorn) -> None:
+    with socket.create_connection((server.host, server.port)):
+        server.process.terminate()
+        assert server.process.wait(seconds(5)) == 0
+
+
+def test_several_workers_with_the_memory_engine_refuse_to_start(tmp_path: Path) -> None:
+    server = Gunicorn({}, tmp_path, OUR_WORKER, workers=2)
+    assert server.process.wait(seconds(20)) != 0
+    assert "2 workers need --engine=redis" in server.log
+
+
+def test_several_stock_workers_with_the_memory_engine_serve_nothing(tmp_path: Path) -> None:
+    server = Gunicorn({}, tmp_path, STOCK_WORKER, workers=2)
+    try:
+        server.wait_until_ready()
+        answer = ApiClient(server.host, server.port).post('{"method": "node"}')
+        assert answer.status == 503
+        assert b"--engine=redis" in answer.body
+        with WebSocketClient.connect(server.host, server.port) as client:  # its handshake is not ours to refuse
+            client.wait_closed()
+        assert server.log.count("every request is refused") <= 2
+    finally:
+        server.stop()
+
+
+@WORKERS
+def test_a_bad_configuration_ends_gunicorn_with_the_reason(tmp_path: Path, worker: str) -> None:
+    server = Gunicorn({"history_size": "many"}, tmp_path, worker)
+    assert server.process.wait(seconds(20)) != 0
+    assert "history_size" in server.log
