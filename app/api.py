@@ -6,15 +6,19 @@ Specification: docs/api.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from . import wire
 from .errors import FIX, INVALID_MESSAGE, NAMESPACE_NOT_FOUND, Error, Refused
+from .fairness import give_turn
 from .json_text import InvalidJSON
 from .node import Node
 from .wire import ChannelParams, Command, encode_api_reply
+
+COMMANDS_PER_TURN = 64
+"""Commands of one request between two chances for others to run."""
 
 
 class BadRequest(ValueError):
@@ -38,12 +42,17 @@ class Api:
         """
         try:
             request.decode()  # whatever is published must be fit for a text frame
-            commands = wire.decode_commands(request)
-            return wire.encode_array([self._reply(command) for command in commands])
+            return wire.encode_array(self._replies(wire.decode_commands(request)))
         except UnicodeDecodeError as error:
             raise BadRequest(f"the request is not UTF-8 (byte {error.start})") from None
         except InvalidJSON as error:
             raise BadRequest(str(error)) from None
+
+    def _replies(self, commands: list[Command]) -> Iterator[bytes]:
+        for number, command in enumerate(commands, 1):
+            yield self._reply(command)
+            if number % COMMANDS_PER_TURN == 0:
+                give_turn()
 
     def _reply(self, command: Command) -> bytes:
         method = command.method or ""

@@ -17,6 +17,7 @@ from typing import Any
 from gevent.pywsgi import WSGIHandler
 
 from . import handshake
+from .fairness import give_turn
 from .http_head import Head, HTTPError, parse_head, response
 from .request_reader import RequestReader
 from .service import API_PATH, WEBSOCKET_PATH, Service, refusal
@@ -52,7 +53,7 @@ class Handler(WSGIHandler):
             self._service.node.metrics.greenlets += 1
         try:
             while self.socket is not None and self._serve_one():
-                pass
+                give_turn()
         except (OSError, EOFError) as error:
             log.debug("%s: %s", self._peer, error or type(error).__name__)
         except Exception:

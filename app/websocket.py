@@ -14,6 +14,7 @@ from collections.abc import Callable
 from socket import SHUT_RDWR, SHUT_WR
 from typing import Any, Protocol
 
+from .fairness import give_turn
 from .frames import (
     MESSAGE_TOO_BIG,
     PING_FRAME,
@@ -112,6 +113,7 @@ class WebSocket:
 
     def receive(self) -> Message | None:
         """Wait for the next message; None when the connection is at its end. Call `finish` then."""
+        give_turn()
         while not self._messages:
             if self._ended or not self._read():
                 return None
