@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import gentrifugo
 import pytest
+
+import gentrifugo
 from gentrifugo.app.config import Config, load
 from gentrifugo.app.options import options_of
 

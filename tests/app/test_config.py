@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from gentrifugo.app.config import Config, ConfigError, Loaded, Namespace, from_mapping, load, reload
 
 SECRET = {"CENTRIFUGO_SECRET": "secret"}

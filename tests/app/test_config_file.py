@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from gentrifugo.app.config_file import Document, DocumentParser
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from gentrifugo.app.config_file import Document, DocumentParser
 
 
 def read(path: Path) -> Document:

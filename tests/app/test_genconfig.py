@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from gentrifugo.app.config import Config, ConfigError, load
 from gentrifugo.app.genconfig import generate
 

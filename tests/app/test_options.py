@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from marshmallow import ValidationError
+
 from gentrifugo.app.config import ChannelOptions, Config, Namespace
 from gentrifugo.app.options import Option, matches, options_of, port_or_empty
-from marshmallow import ValidationError
 
 OPTIONS = {option.name: option for option in options_of(Config)}
 

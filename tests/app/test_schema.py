@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from gentrifugo.app.config import Config
-from gentrifugo.app.schema import check, suggestion, unknown_options
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from gentrifugo.app.config import Config
+from gentrifugo.app.schema import check, suggestion, unknown_options
 
 
 @pytest.mark.parametrize(

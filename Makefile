@@ -1,0 +1,75 @@
+# Gentrifugo: `make` alone lists the targets. GNU make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Twice quiet: errors alone.
+PIP := $(BIN)/pip --quiet --quiet --disable-pip-version-check
+# Two versions of one distribution, so each lives in a directory of its own.
+CENT := 1.3.0 2.1.0
+
+export PYTHON
+.DELETE_ON_ERROR:
+.PHONY: help install install-dev run test lint format docs clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+install: $(VENV)/.installed ## put Gentrifugo and what it needs into .venv
+
+install-dev: $(VENV)/.installed-dev node_modules/.package-lock.json $(CENT:%=$(VENV)/clients/cent-%) ## add what tests and linters need
+
+run: install config.json ## start a server on port 8000 (writes config.json first if there is none)
+	@echo "Starting Gentrifugo with config.json on http://127.0.0.1:8000, Ctrl-C stops it"
+	@exec $(BIN)/gentrifugo --config=config.json --port=8000
+
+test: install-dev ## run all tests; ARGS='-k name' picks some
+	@scripts/system_packages.sh chromium nginx redis-server curl openssl
+	$(BIN)/pytest $(ARGS)
+
+lint: install-dev ## check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: install-dev ## put the code into its format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: install ## write docs/configuration.md anew from the declared options
+	$(BIN)/python docs/generate_configuration.py
+
+clean: ## remove everything that make created, except config.json
+	rm -rf $(VENV) node_modules build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+config.json: | install
+	@echo "Writing config.json with a new secret"
+	@$(BIN)/gentrifugo genconfig --config=$@ >/dev/null
+
+$(BIN)/python:
+	@scripts/system_packages.sh python
+	@echo "Creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.txt setup.py pyproject.toml | $(BIN)/python
+	@echo "Installing requirements.txt and Gentrifugo into $(VENV)"
+	@$(PIP) install --requirement requirements.txt --editable .
+	@touch $@
+
+# mypy does not follow an editable install whose package is the repository root; it follows this link.
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	@echo "Installing requirements-dev.txt into $(VENV)"
+	@$(PIP) install --requirement requirements-dev.txt
+	@mkdir -p $(VENV)/typing && ln -sfn ../.. $(VENV)/typing/gentrifugo
+	@touch $@
+
+$(VENV)/clients/cent-%: | $(VENV)/.installed-dev
+	@echo "Installing cent $* into $@"
+	@rm -rf $@.part && $(PIP) install --no-deps --target $@.part cent==$* && mv $@.part $@
+
+node_modules/.package-lock.json: package.json package-lock.json
+	@scripts/system_packages.sh node
+	@echo "Installing the JavaScript clients of package-lock.json into node_modules"
+	@npm ci --loglevel=error
+	@touch $@

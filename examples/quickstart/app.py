@@ -1,0 +1,61 @@
+"""The web application of the README's quick start: one page that shows what is published into the channel `news`.
+
+Run it in the repository, beside a server started with `make run`:
+
+    .venv/bin/python examples/quickstart/app.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import hmac
+import json
+import sys
+import time
+from pathlib import Path
+
+from flask import Flask, Response, render_template, send_from_directory
+
+CLIENT_LIBRARY = Path(__file__).parents[2] / "node_modules" / "centrifuge"
+
+
+def connection_options(url: str, secret: str, user: str) -> dict[str, str]:
+    """What centrifuge-js needs to connect as `user`; the token proves that this application has let the user in."""
+    timestamp = str(int(time.time()))
+    token = hmac.digest(secret.encode(), (user + timestamp).encode(), "sha256").hex()
+    return {"url": url, "user": user, "timestamp": timestamp, "token": token}
+
+
+def create_app(url: str, secret: str) -> Flask:
+    """The application, for the server whose clients connect to `url`."""
+    app = Flask(__name__, template_folder=".")
+
+    @app.get("/")
+    def page() -> str:
+        # An application with a login puts the id of the user who is logged in here.
+        return render_template("index.html", options=connection_options(url, secret, user="42"))
+
+    @app.get("/centrifuge.js")
+    def client_library() -> Response:
+        return send_from_directory(CLIENT_LIBRARY, "centrifuge.js")
+
+    return app
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Show what is published into the channel `news`.")
+    parser.add_argument("--config", default="config.json", help="the configuration file of the server: its secret")
+    parser.add_argument("--url", default="ws://127.0.0.1:8000/connection/websocket", help="where browsers connect")
+    parser.add_argument("--port", type=int, default=3000, help="the port of this application")
+    arguments = parser.parse_args()
+    try:
+        secret = json.loads(Path(arguments.config).read_text(encoding="utf-8"))["secret"]
+    except OSError as error:
+        sys.exit(f"{error}: start the server with `make run` first, it writes the file")
+    if not CLIENT_LIBRARY.is_dir():
+        sys.exit(f"{CLIENT_LIBRARY} is missing: run `npm ci` first, it fetches centrifuge-js")
+    create_app(arguments.url, secret).run(port=arguments.port)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Makes sure that the programs named as arguments are here: system_packages.sh python node chromium ...
+#
+# Root on a Debian-like system gets what is missing from apt-get. Anyone else is told what is missing and how to
+# install it, and the exit status is 1.
+set -euo pipefail
+
+python=${PYTHON:-python3}
+
+# Is this part here, in a version that will do?
+has() {
+    case $1 in
+    python) command -v "$python" && "$python" -c 'import ensurepip, venv' ;;
+    node) command -v npm && node -e 'process.exit(process.versions.node.split(".")[0] < 18 ? 1 : 0)' ;;
+    # Debian keeps nginx in a directory that is not on every user's PATH.
+    nginx) PATH="$PATH:/usr/sbin:/sbin" command -v nginx ;;
+    *) command -v "$1" ;;
+    esac >/dev/null 2>&1
+}
+
+# The Debian packages that bring this part.
+packages_of() {
+    case $1 in
+    python) echo python3 python3-venv ;;
+    node) echo nodejs npm ;;
+    *) echo "$1" ;;
+    esac
+}
+
+check_python_version() {
+    "$python" - <<'END'
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit(f"Gentrifugo needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}. "
+             "Name a newer one with `make PYTHON=/path/to/python3 ...`.")
+END
+}
+
+install() {
+    echo "Installing system packages: $*"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+missing=()
+packages=()
+for part in "$@"; do
+    if ! has "$part"; then
+        missing+=("$part")
+        read -ra names <<<"$(packages_of "$part")"
+        packages+=("${names[@]}")
+    fi
+done
+
+if [ ${#missing[@]} -gt 0 ]; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        install "${packages[@]}"
+    else
+        echo "Missing on this machine: ${missing[*]}" >&2
+        echo "On Debian or Ubuntu: sudo apt-get install ${packages[*]}" >&2
+        echo "Elsewhere: install the packages of these names, then run make again." >&2
+        exit 1
+    fi
+    for part in "${missing[@]}"; do
+        has "$part" || { echo "Still missing, or too old, after installing ${packages[*]}: $part" >&2; exit 1; }
+    done
+fi
+
+case " $* " in *" python "*) check_python_version ;; esac

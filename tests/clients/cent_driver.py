@@ -1,0 +1,45 @@
+"""One of the two tested versions of cent at a test's command: cent_driver.py URL SECRET, with cent on PYTHONPATH.
+
+Reads calls from standard input, one JSON object a line: `{"method": "publish", "args": [...], "kwargs": {...}}`, or
+`{"send": [[method, params], ...]}` for `add` and `send`. Writes `{"error": ..., "result": ...}` for each. cent 1
+returns errors where cent 2 raises them; here they look the same.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from cent import core
+
+RETURN_A_PAIR = ("presence", "history", "channels", "stats", "send")
+"""What returns a result and an error in cent 1; the other methods return an error alone."""
+
+
+def run(client: Any, call: dict[str, Any]) -> tuple[Any, Any]:
+    """The result and the error of one call."""
+    if "send" in call:
+        method = "send"
+        for name, params in call["send"]:
+            client.add(name, params)
+        outcome = client.send()
+    else:
+        method = call["method"]
+        outcome = getattr(client, method)(*call.get("args", []), **call.get("kwargs", {}))
+    if hasattr(core, "RequestException"):
+        return outcome, None
+    return outcome if method in RETURN_A_PAIR else (None, outcome)
+
+
+def main() -> None:
+    client = core.Client(sys.argv[1], sys.argv[2])
+    for line in sys.stdin:
+        try:
+            result, error = run(client, json.loads(line))
+        except core.CentException as raised:
+            result, error = None, raised
+        print(json.dumps({"result": result, "error": None if error is None else str(error)}), flush=True)
+
+
+main()

@@ -1,0 +1,55 @@
+"""Fixtures for all tests, and the rule that in CI nothing is skipped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.servers import Server, running
+
+# How long an example takes says more about the other work on the machine than about ours.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+
+IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """A test skipped for a missing part tells a developer what to install; in CI it is a failure."""
+    report = yield
+    return _unskipped(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """The same for a whole file that skips itself."""
+    report = yield
+    return _unskipped(report)
+
+
+def _unskipped(report: Any) -> Any:
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"Skipped, and in CI that is a failure. {reason}"
+    return report
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start real server processes: `start_server(option=value, ...)`. All are stopped, and checked, at the end."""
+    with ExitStack() as servers:
+
+        def start(*, port: int = 0, arguments: tuple[str, ...] = (), **options: Any) -> Server:
+            directory = Path(mkdtemp(prefix="server-", dir=tmp_path))
+            return servers.enter_context(running(options, directory, port=port, arguments=arguments))
+
+        yield start

@@ -1,0 +1,261 @@
+"""Stand-ins for what the core works with: a clock, sockets, connections, and engines that get into trouble.
+
+They are whole objects with the behaviour of the real ones, and keep what they were given for the test to look at.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gevent.event import Event as Gate
+
+from gentrifugo.app.errors import Disconnect
+from gentrifugo.app.outbox import NO_LIMIT, Flusher, Outbox
+from gentrifugo.app.proto import ClientInfo, Encoding, Event, Publication
+from gentrifugo.app.wire import encode_push
+from gentrifugo.engines.base import Engine, EngineError, EngineHandler, HistoryOptions
+from gentrifugo.engines.memory import MemoryEngine
+from tests.waiting import seconds
+
+
+class FakeClock:
+    """A clock that stands still until the test lets time pass."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class FakeSocket:
+    """A raw socket that takes everything, until it is told to break; `sent` has the data of each call."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.broken = False
+
+    def send(self, data: bytes, /) -> int:
+        if self.broken:
+            raise BrokenPipeError(32, "Broken pipe")
+        self.sent.append(data)
+        return len(data)
+
+    def fileno(self) -> int:
+        raise AssertionError("this socket is never full, so nobody waits for it")
+
+
+class FakeTransport:
+    """A transport whose frames are messages with a zero byte behind them, over a FakeSocket.
+
+    `closes` has the code and the decoded reason of each close.
+    """
+
+    def __init__(self, flusher: Flusher, limit: int = NO_LIMIT) -> None:
+        self.socket = FakeSocket()
+        self.closes: list[tuple[int, Any]] = []
+        self.on_overflow: Callable[[], None] = lambda: None
+        self.on_error: Callable[[str], None] = lambda reason: None
+        self.outbox = Outbox(
+            flusher, self.socket, limit, lambda: self.on_overflow(), lambda reason: self.on_error(reason)
+        )
+
+    @staticmethod
+    def frame(message: bytes) -> bytes:
+        return message + b"\0"
+
+    def close(self, code: int, reason: str) -> None:
+        self.closes.append((code, json.loads(reason)))
+
+    def messages(self) -> list[bytes]:
+        """All messages so far, once nothing waits to be written."""
+        assert self.outbox.drain(seconds(5))
+        return b"".join(self.socket.sent).split(b"\0")[:-1]
+
+
+class FakeConnection:
+    """A connection for hub and node that does nothing but note what is asked of it."""
+
+    def __init__(self, flusher: Flusher, uid: str, user: str = "alice", encoding: Encoding | None = None) -> None:
+        self.uid = uid
+        self.user = user
+        self.encoding = encoding or PLAIN
+        self.transport = FakeTransport(flusher)
+        self.outbox = self.transport.outbox
+        self.channels: dict[str, object] = {}
+        self.unsubscribed: list[str] = []
+        self.closed_with: list[Disconnect] = []
+
+    def unsubscribe(self, channel: str) -> None:
+        self.unsubscribed.append(channel)
+
+    def close(self, disconnect: Disconnect) -> None:
+        self.closed_with.append(disconnect)
+
+
+PLAIN = Encoding(encode_push, FakeTransport.frame)
+"""Pushes of protocol version 1 over a FakeTransport."""
+
+
+class TroubledEngine(MemoryEngine):
+    """The memory engine with the troubles of one behind a network.
+
+    Calls of the methods named in `failing` raise EngineError. A call of a method that has a gate in `gates` waits,
+    before it does anything, until the gate is open. `calls` counts the calls of each method.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failing: set[str] = set()
+        self.gates: dict[str, Gate] = {}
+        self.calls: Counter[str] = Counter()
+
+    def close_gate(self, method: str) -> Gate:
+        """Let calls of `method` wait until the gate that this returns is set."""
+        gate = self.gates[method] = Gate()
+        return gate
+
+    def _arrive(self, method: str) -> None:
+        self.calls[method] += 1
+        if method in self.gates:
+            self.gates[method].wait()
+        if method in self.failing:
+            raise EngineError(f"{method} has failed")
+
+    def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
+        self._arrive("publish")
+        super().publish(publication, history)
+
+    def publish_event(self, event: Event) -> None:
+        self._arrive("publish_event")
+        super().publish_event(event)
+
+    def publish_control(self, message: bytes) -> None:
+        self._arrive("publish_control")
+        super().publish_control(message)
+
+    def subscribe(self, channel: str) -> None:
+        self._arrive("subscribe")
+        super().subscribe(channel)
+
+    def unsubscribe(self, channel: str) -> None:
+        self._arrive("unsubscribe")
+        super().unsubscribe(channel)
+
+    def channels(self) -> list[str]:
+        self._arrive("channels")
+        return super().channels()
+
+    def add_presence(self, channel: str, client: str, info: ClientInfo, expire: float) -> None:
+        self._arrive("add_presence")
+        super().add_presence(channel, client, info, expire)
+
+    def remove_presence(self, channel: str, client: str) -> None:
+        self._arrive("remove_presence")
+        super().remove_presence(channel, client)
+
+    def presence(self, channel: str) -> dict[str, ClientInfo]:
+        self._arrive("presence")
+        return super().presence(channel)
+
+    def history(self, channel: str, limit: int = 0) -> list[Publication]:
+        self._arrive("history")
+        return super().history(channel, limit)
+
+
+class Bus:
+    """Joins the engines that `engine` makes, as a broker would: one presence, one history, everything to all."""
+
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        self.store = MemoryEngine(clock) if clock else MemoryEngine()
+        self._engines: list[BusEngine] = []
+
+    def engine(self) -> BusEngine:
+        """Another engine of the same bus."""
+        return BusEngine(self)
+
+    def enter(self, engine: BusEngine) -> None:
+        if not self._engines:
+            self.store.start(self)
+        self._engines.append(engine)
+
+    def leave(self, engine: BusEngine) -> None:
+        self._engines.remove(engine)
+        if not self._engines:
+            self.store.stop()
+
+    def is_subscribed(self, channel: str) -> bool:
+        return any(channel in engine.subscribed for engine in self._engines)
+
+    def handle_event(self, event: Event) -> None:
+        for engine in list(self._engines):
+            if event.channel in engine.subscribed:
+                engine.handler.handle_event(event)
+
+    def handle_control(self, message: bytes) -> None:
+        for engine in list(self._engines):
+            engine.handler.handle_control(message)
+
+
+class BusEngine(Engine):
+    """The engine of one of several nodes in one process."""
+
+    name = "bus"
+    handler: EngineHandler
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._store = bus.store
+        self._started = False
+        self.subscribed: set[str] = set()
+
+    def start(self, handler: EngineHandler) -> None:
+        self.handler = handler
+        self._started = True
+        self._bus.enter(self)
+
+    def stop(self) -> None:
+        if self._started:
+            self._started = False
+            for channel in list(self.subscribed):
+                self.unsubscribe(channel)
+            self._bus.leave(self)
+
+    def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
+        self._store.publish(publication, history)
+
+    def publish_event(self, event: Event) -> None:
+        self._store.publish_event(event)
+
+    def publish_control(self, message: bytes) -> None:
+        self._store.publish_control(message)
+
+    def subscribe(self, channel: str) -> None:
+        self.subscribed.add(channel)
+        self._store.subscribe(channel)
+
+    def unsubscribe(self, channel: str) -> None:
+        self.subscribed.discard(channel)
+        if not self._bus.is_subscribed(channel):
+            self._store.unsubscribe(channel)
+
+    def channels(self) -> list[str]:
+        return self._store.channels()
+
+    def add_presence(self, channel: str, client: str, info: ClientInfo, expire: float) -> None:
+        self._store.add_presence(channel, client, info, expire)
+
+    def remove_presence(self, channel: str, client: str) -> None:
+        self._store.remove_presence(channel, client)
+
+    def presence(self, channel: str) -> Mapping[str, ClientInfo]:
+        return self._store.presence(channel)
+
+    def history(self, channel: str, limit: int = 0) -> Sequence[Publication]:
+        return self._store.history(channel, limit)

@@ -1,0 +1,71 @@
+"""Parts of the server inside the test's own process: how a test waits for them, and what it must not leave behind."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import gevent
+import psutil
+import pytest
+
+from tests.waiting import seconds
+
+T = TypeVar("T")
+
+PAUSE = 0.005
+ROUNDS = 5
+"""Turns of the event loop in which anything that is ready has run, also what it made ready in its turn."""
+
+
+def eventually(check: Callable[[], T], within: float = 5, what: str = "") -> T:
+    """The first true value `check` gives while other greenlets run; fails when none came within the time limit."""
+    deadline = time.monotonic() + seconds(within)
+    while not (value := check()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds(within):g} s: {what or check}; at last: {value!r}")
+        gevent.sleep(PAUSE)
+    return value
+
+
+def settle() -> None:
+    """Let everything run that need not wait for time or a socket."""
+    for _ in range(ROUNDS):
+        gevent.sleep(0)
+
+
+@pytest.fixture
+def nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every greenlet and socket of the test is gone when it ends, and no greenlet died of an error."""
+    errors = _errors_of_greenlets(monkeypatch)
+    greenlets, sockets = _greenlets(), _sockets()
+    yield
+    eventually(lambda: _greenlets() <= greenlets or gc.collect() < 0, within=1, what="no greenlet is left behind")
+    if not _sockets() <= sockets:
+        gc.collect()  # a socket in a reference cycle is closed with it
+    assert not _sockets() - sockets
+    assert not errors
+
+
+def _errors_of_greenlets(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A list that fills with what the event loop reports; it prints these errors and goes on."""
+    hub = gevent.get_hub()
+    errors = []
+    report = hub.handle_error
+
+    def record(context: Any, type_: Any, value: Any, traceback: Any) -> None:
+        errors.append(f"{context}: {value!r}")
+        report(context, type_, value, traceback)
+
+    monkeypatch.setattr(hub, "handle_error", record)
+    return errors
+
+
+def _greenlets() -> set[gevent.Greenlet[..., Any]]:
+    return {thing for thing in gc.get_objects() if isinstance(thing, gevent.Greenlet) and not thing.dead}
+
+
+def _sockets() -> set[int]:
+    return {connection.fd for connection in psutil.Process().net_connections("all")}

@@ -1,0 +1,155 @@
+"""cent, the Python library for the HTTP API: 1.3.0, which posts forms, and 2.1.0, which posts JSON."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.clients.driver import HERE, Driver
+from tests.parts import cent
+from tests.protocol_client import ProtocolClient
+from tests.servers import Server
+
+NAMESPACES = [{"name": "all", "presence": True, "history_size": 3, "history_lifetime": 60}]
+
+
+@pytest.fixture
+def server(start_server: Callable[..., Server]) -> Server:
+    return start_server(namespaces=NAMESPACES)
+
+
+class Cent:
+    """One version of the library, in a process of its own."""
+
+    def __init__(self, version: str, url: str, secret: str) -> None:
+        self.version = version
+        environment = {**os.environ, "PYTHONPATH": str(cent(version))}
+        self.driver = Driver([sys.executable, str(HERE / "cent_driver.py"), url, secret], environment)
+
+    def call(self, method: str, *arguments: Any, **keywords: Any) -> Any:
+        """Call a method, which must succeed."""
+        answer = self.answer(method=method, args=arguments, kwargs=keywords)
+        assert answer["error"] is None, answer
+        return answer["result"]
+
+    def error(self, method: str, *arguments: Any) -> str:
+        """Call a method, which must fail."""
+        return str(self.answer(method=method, args=arguments)["error"])
+
+    def answer(self, **call: Any) -> dict[str, Any]:
+        self.driver.send(**call)
+        return self.driver.read()
+
+
+@pytest.fixture(params=["1.3.0", "2.1.0"])
+def library(request: pytest.FixtureRequest, server: Server) -> Iterator[Cent]:
+    library = Cent(request.param, server.url, server.secret)
+    with library.driver:
+        yield library
+
+
+def test_publish(server: Server, library: Cent) -> None:
+    with ProtocolClient(server, user="42") as client:
+        client.subscribe("all:1")
+        library.call("publish", "all:1", {"text": "Grüße"}, client="some-client")
+        body = client.push()["body"]
+        assert (body["data"], body["client"]) == ({"text": "Grüße"}, "some-client")
+
+
+def test_broadcast(server: Server, library: Cent) -> None:
+    with ProtocolClient(server, user="42") as client:
+        client.subscribe("all:1")
+        client.subscribe("all:2")
+        library.call("broadcast", ["all:1", "all:2"], 1)
+        assert [client.push()["body"]["channel"] for _ in range(2)] == ["all:1", "all:2"]
+
+
+def test_unsubscribe(server: Server, library: Cent) -> None:
+    with ProtocolClient(server, user="42") as client:
+        client.subscribe("all:1")
+        library.call("unsubscribe", "42", "all:1")
+        assert client.push() == {"method": "unsubscribe", "body": {"channel": "all:1", "status": True}}
+
+
+def test_unsubscribe_from_every_channel(server: Server, library: Cent) -> None:
+    with ProtocolClient(server, user="42") as client:
+        client.subscribe("all:1")
+        client.subscribe("all:2")
+        library.call("unsubscribe", "42")
+        assert {client.push()["body"]["channel"] for _ in range(2)} == {"all:1", "all:2"}
+
+
+def test_disconnect(server: Server, library: Cent) -> None:
+    with ProtocolClient(server, user="42") as client:
+        library.call("disconnect", "42")
+        assert client.wait_closed().advice == {"reason": "disconnect", "reconnect": False}
+
+
+def test_presence(server: Server, library: Cent) -> None:
+    with ProtocolClient(server, user="42", info='{"name": "Ann"}') as client:
+        client.subscribe("all:1")
+        assert library.call("presence", "all:1") == {
+            client.id: {"user": "42", "client": client.id, "default_info": {"name": "Ann"}}
+        }
+
+
+def test_history(library: Cent) -> None:
+    for number in range(4):
+        library.call("publish", "all:1", number)
+    assert [message["data"] for message in library.call("history", "all:1")] == [3, 2, 1]
+
+
+def test_channels(server: Server, library: Cent) -> None:
+    assert library.call("channels") == []
+    with ProtocolClient(server, user="42") as client:
+        client.subscribe("all:1")
+        assert library.call("channels") == ["all:1"]
+
+
+def test_stats(library: Cent) -> None:
+    stats = library.call("stats")
+    (node,) = stats["nodes"]
+    assert node["uid"] and node["name"] and node["started_at"]
+    assert stats["metrics_interval"] == 60
+
+
+def test_node(library: Cent) -> None:
+    """`node` came after these libraries, and goes through their `send`."""
+    answer = library.answer(send=[["node", {}]])
+    (reply,) = answer["result"]
+    assert (reply["method"], reply["error"]) == ("node", None)
+    assert reply["body"]["data"]["uid"]
+
+
+def test_several_commands_in_one_request(library: Cent) -> None:
+    answer = library.answer(
+        send=[
+            ["publish", {"channel": "all:1", "data": 1}],
+            ["publish", {"channel": "nosuch:1", "data": 1}],
+            ["history", {"channel": "all:1"}],
+        ]
+    )
+    published, failed, history = answer["result"]
+    assert published == {"method": "publish", "error": None, "body": None}
+    assert failed["error"] == "namespace not found"
+    assert [message["data"] for message in history["body"]["data"]] == [1]
+
+
+def test_unknown_namespace_is_an_error(library: Cent) -> None:
+    assert library.error("publish", "nosuch:1", 1) == "namespace not found"
+
+
+@pytest.mark.parametrize("method", ["presence", "history"])
+def test_what_is_not_enabled_is_not_available(library: Cent, method: str) -> None:
+    assert library.error(method, "news") == "not available"
+
+
+@pytest.mark.parametrize("version", ["1.3.0", "2.1.0"])
+def test_wrong_secret_is_refused(server: Server, version: str) -> None:
+    library = Cent(version, server.url, "wrong")
+    with library.driver:
+        assert "401" in library.error("publish", "all:1", 1)

@@ -1,0 +1,108 @@
+"""jscent 0.2.1, the Node library for the HTTP API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.clients.driver import Driver, node_driver
+from tests.protocol_client import ProtocolClient
+from tests.servers import Server
+
+NAMESPACES = [{"name": "all", "presence": True, "history_size": 3, "history_lifetime": 60}]
+
+
+@pytest.fixture
+def server(start_server: Callable[..., Server]) -> Server:
+    return start_server(namespaces=NAMESPACES)
+
+
+@pytest.fixture
+def jscent(server: Server) -> Iterator[Driver]:
+    with node_driver("jscent_driver.js", server.url, server.secret, package="jscent") as driver:
+        yield driver
+
+
+def call(jscent: Driver, method: str, *arguments: Any) -> Any:
+    """Call a method of the library, which must succeed, and give the reply."""
+    jscent.send(do="call", method=method, args=arguments)
+    answer = jscent.wait_for("answer")
+    assert answer["error"] is None, answer
+    return answer["body"]
+
+
+def test_publish(server: Server, jscent: Driver) -> None:
+    with ProtocolClient(server, user="42") as client:
+        client.subscribe("all:1")
+        reply = call(jscent, "publish", "all:1", {"text": "Grüße"})
+        assert reply == {"method": "publish", "error": None, "body": None}
+        assert client.message() == {"text": "Grüße"}
+
+
+def test_publish_client(server: Server, jscent: Driver) -> None:
+    with ProtocolClient(server, user="42") as client:
+        client.subscribe("all:1")
+        call(jscent, "publishClient", "all:1", 1, client.id)
+        assert client.push()["body"]["client"] == client.id
+
+
+def test_disconnect(server: Server, jscent: Driver) -> None:
+    with ProtocolClient(server, user="42") as client:
+        assert call(jscent, "disconnect", "42")["error"] is None
+        assert client.wait_closed().advice == {"reason": "disconnect", "reconnect": False}
+
+
+def test_unsubscribe(server: Server, jscent: Driver) -> None:
+    with ProtocolClient(server, user="42") as client:
+        client.subscribe("all:1")
+        assert call(jscent, "unsubscribe", "42", "all:1")["error"] is None
+        assert client.push() == {"method": "unsubscribe", "body": {"channel": "all:1", "status": True}}
+
+
+def test_presence(server: Server, jscent: Driver) -> None:
+    with ProtocolClient(server, user="42") as client:
+        client.subscribe("all:1")
+        body = call(jscent, "presence", "all:1")["body"]
+        assert body == {"channel": "all:1", "data": {client.id: {"user": "42", "client": client.id}}}
+
+
+def test_history(jscent: Driver) -> None:
+    for number in range(4):
+        call(jscent, "publish", "all:1", number)
+    body = call(jscent, "history", "all:1")["body"]
+    assert [message["data"] for message in body["data"]] == [3, 2, 1]
+
+
+def test_channels(server: Server, jscent: Driver) -> None:
+    with ProtocolClient(server, user="42") as client:
+        client.subscribe("all:1")
+        assert call(jscent, "channels")["body"] == {"data": ["all:1"]}
+
+
+def test_stats(jscent: Driver) -> None:
+    (node,) = call(jscent, "stats")["body"]["data"]["nodes"]
+    assert node["uid"] and node["name"] and node["started_at"]
+
+
+def test_several_commands_in_one_request(jscent: Driver) -> None:
+    commands = [
+        {"method": "publish", "params": {"channel": "all:1", "data": 1}},
+        {"method": "history", "params": {"channel": "all:1"}},
+    ]
+    jscent.send(do="send", commands=commands)
+    replies = jscent.wait_for("answer")["body"]
+    assert [reply["method"] for reply in replies] == ["publish", "history"]
+    assert replies[1]["body"]["data"][0]["data"] == 1
+
+
+def test_unknown_namespace_is_an_error_in_the_reply(jscent: Driver) -> None:
+    reply = call(jscent, "publish", "nosuch:1", 1)
+    assert reply == {"method": "publish", "error": "namespace not found", "advice": "fix", "body": None}
+
+
+def test_wrong_secret_is_refused(server: Server) -> None:
+    with node_driver("jscent_driver.js", server.url, "wrong", package="jscent") as driver:
+        driver.send(do="call", method="publish", args=["all:1", 1])
+        assert driver.wait_for("answer")["error"] == 401

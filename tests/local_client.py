@@ -1,0 +1,84 @@
+"""A client of a node in the same process: commands straight into its connection, without a network."""
+
+from __future__ import annotations
+
+import json
+from itertools import count
+from typing import Any
+
+from gentrifugo.app.client import Client
+from gentrifugo.app.node import Node
+from tests.credentials import connect_params
+from tests.fakes import NO_LIMIT, FakeTransport
+from tests.greenlets import settle
+
+
+class LocalClient:
+    """Sends what a client would send, and reads what it would get: `received` has what came since the last look."""
+
+    def __init__(self, node: Node, limit: int = NO_LIMIT) -> None:
+        self.transport = FakeTransport(node.flusher, limit)
+        self.connection = Client(node, self.transport)
+        self.transport.on_overflow = self.connection.close_slow
+        self.transport.on_error = self.connection.close_failed
+        self._seen = 0
+        self._uids = count(1)
+
+    @classmethod
+    def connected(cls, node: Node, user: str = "alice", info: str = "") -> LocalClient:
+        """A client that has connected as `user` and read the reply."""
+        client = cls(node)
+        assert "error" not in client.call("connect", **connect_params(user, info))
+        return client
+
+    @property
+    def uid(self) -> str:
+        return self.connection.uid
+
+    def send(self, message: bytes | str | list[Any] | dict[str, Any]) -> None:
+        """Send one frame: bytes and text as they are, anything else as JSON."""
+        if isinstance(message, (list, dict)):
+            message = json.dumps(message)
+        self.connection.handle(message if isinstance(message, bytes) else message.encode())
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """Run one command and return its reply, which must be the last thing that came; the rest can be `received`."""
+        uid = str(next(self._uids))
+        self.send({"uid": uid, "method": method, "params": params})
+        settle()
+        reply = json.loads(self.transport.messages().pop())
+        assert (reply["uid"], reply["method"]) == (uid, method)
+        return dict(reply)
+
+    def subscribe(self, channel: str, **params: Any) -> dict[str, Any]:
+        """Subscribe, which must succeed; the body of the reply."""
+        reply = self.call("subscribe", channel=channel, **params)
+        assert reply["body"]["status"], reply
+        return dict(reply["body"])
+
+    def received(self) -> list[Any]:
+        """What came since the last call of this, replies included, decoded."""
+        return [json.loads(message) for message in self.received_bytes()]
+
+    def received_bytes(self) -> list[bytes]:
+        """The same as it came."""
+        settle()
+        messages = self.transport.messages()
+        new, self._seen = messages[self._seen :], len(messages)
+        return new
+
+    @property
+    def close_reason(self) -> Any:
+        """The reason the client was closed with, decoded; None while it is open. Only ever one, with code 3000."""
+        settle()
+        assert len(self.transport.closes) <= 1
+        if not self.transport.closes:
+            return None
+        code, reason = self.transport.closes[0]
+        assert code == 3000
+        return reason
+
+
+def closed(reason: str, reconnect: bool = False) -> dict[str, Any]:
+    """What `close_reason` is after a close for `reason`."""
+    return {"reason": reason, "reconnect": reconnect}

@@ -1,0 +1,36 @@
+"""The programs and packages that some tests need beside Python: present, or the test says what is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def program(name: str) -> str:
+    """The path of a program; without it the test is skipped (in CI it fails, see conftest.py)."""
+    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if path is None:
+        pytest.skip(f"{name} is not installed: make test installs it, or says how")
+    return path
+
+
+def node_package(name: str) -> Path:
+    """The directory of an installed npm package."""
+    return _installed(ROOT / "node_modules" / name)
+
+
+def cent(version: str) -> Path:
+    """The directory that holds this version of the Python client cent and nothing else."""
+    return _installed(Path(sys.prefix) / "clients" / f"cent-{version}")
+
+
+def _installed(directory: Path) -> Path:
+    if not directory.is_dir():
+        pytest.skip(f"{directory} is not there: make install-dev puts it there")
+    return directory

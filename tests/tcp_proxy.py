@@ -1,0 +1,89 @@
+"""A TCP proxy between a client and a server, for the moment when the network between them fails."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import threading
+
+
+class TcpProxy:
+    """Passes bytes on until `sever` cuts every connection; no new one gets through until `restore`."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._severed = False
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._accept)]
+
+    @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    def sever(self) -> None:
+        """Cut all connections, and those to come at once when they come."""
+        with self._lock:
+            self._severed = True
+            for pair in self._pairs:
+                for end in pair:
+                    _hang_up(end)
+            self._pairs.clear()
+
+    def restore(self) -> None:
+        """Let new connections through."""
+        self._severed = False
+
+    def __enter__(self) -> TcpProxy:
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _hang_up(self._listener)
+        self.sever()
+        for thread in self._threads:
+            thread.join()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            with self._lock:
+                if self._severed:
+                    client.close()
+                    continue
+                server = socket.create_connection(self._target)
+                self._pairs.append((client, server))
+                thread = threading.Thread(target=self._pump, args=(client, server))
+                self._threads.append(thread)
+            thread.start()
+
+    def _pump(self, client: socket.socket, server: socket.socket) -> None:
+        """Carry bytes both ways until either end hangs up."""
+        other = {client: server, server: client}
+        with selectors.DefaultSelector() as selector, client, server:
+            for end in other:
+                selector.register(end, selectors.EVENT_READ)
+            while True:
+                for key, _ in selector.select():
+                    end = key.fileobj
+                    assert isinstance(end, socket.socket)
+                    try:
+                        data = end.recv(65536)
+                        if not data:
+                            return
+                        other[end].sendall(data)
+                    except OSError:
+                        return
+
+
+def _hang_up(end: socket.socket) -> None:
+    """Wake whoever waits for this socket; it may be gone already."""
+    try:
+        end.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass

@@ -1,0 +1,30 @@
+"""How long tests wait: every time limit passes through `seconds`, so a slow machine scales them all at once."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+SLOWNESS = float(os.environ.get("GENTRIFUGO_TEST_SLOWNESS", "1"))
+"""How many times slower than a developer's machine this one is."""
+
+
+def seconds(count: float) -> float:
+    """A time limit of `count` seconds on a developer's machine."""
+    return count * SLOWNESS
+
+
+def eventually(check: Callable[[], T], within: float = 5, what: str = "") -> T:
+    """The first true value `check` gives; fails when none came within the time limit."""
+    deadline = time.monotonic() + seconds(within)
+    while True:
+        value = check()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds(within):g} s: {what or check}; at last: {value!r}")
+        time.sleep(0.01)
