@@ -41,10 +41,7 @@ class Api:
         carried out, those after it have not.
         """
         try:
-            request.decode()  # whatever is published must be fit for a text frame
             return wire.encode_array(self._replies(wire.decode_commands(request)))
-        except UnicodeDecodeError as error:
-            raise BadRequest(f"the request is not UTF-8 (byte {error.start})") from None
         except InvalidJSON as error:
             raise BadRequest(str(error)) from None
 

@@ -23,6 +23,10 @@ PONG = b"\x8a"
 
 INVALID_DATA = 1007
 MESSAGE_TOO_BIG = 1009
+TOO_BIG = "message too big"
+
+CONTROL_ROOM = 125
+"""Bytes; the library counts a ping within a fragmented message against that message's size."""
 
 # The library would log every connection that ends; this server has its own words for that.
 _silent = logging.getLogger(f"{__name__}.parser")
@@ -66,7 +70,7 @@ class FrameReader:
     more comes out.
     """
 
-    __slots__ = ("closed", "failed", "pongs", "too_big", "_decoder", "_opcode", "_parser", "_parts")
+    __slots__ = ("closed", "failed", "pongs", "too_big", "_collected", "_decoder", "_max_size", "_opcode", "_parser")
 
     def __init__(self, max_size: int) -> None:
         self.closed: Close | None = None
@@ -77,9 +81,10 @@ class FrameReader:
         """Whether it was broken by a message over the limit."""
         self.pongs = 0
         """How many pongs came."""
-        self._parser = Protocol(Side.SERVER, state=State.OPEN, max_size=max_size, logger=_silent)
+        self._parser = Protocol(Side.SERVER, state=State.OPEN, max_size=max_size + CONTROL_ROOM, logger=_silent)
+        self._max_size = max_size
         self._opcode = TEXT
-        self._parts: list[bytes] | None = None
+        self._collected: bytearray | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
 
     def feed(self, data: bytes) -> tuple[list[Message], list[bytes]]:
@@ -103,9 +108,15 @@ class FrameReader:
         return messages, pongs
 
     def _fail(self, parser: Protocol) -> None:
+        if isinstance(parser.parser_exc, PayloadTooBig):
+            self._fail_too_big()
+            return
         close = parser.close_sent
-        self.too_big = isinstance(parser.parser_exc, PayloadTooBig)
         self.failed = (close.code, close.reason) if close is not None else (1002, "protocol error")
+
+    def _fail_too_big(self) -> None:
+        self.too_big = True
+        self.failed = (MESSAGE_TOO_BIG, TOO_BIG)
 
     def _take(self, frame: Frame) -> Message | None:
         opcode = frame.opcode
@@ -123,29 +134,33 @@ class FrameReader:
         self._opcode = int(frame.opcode)
         if frame.fin:
             data = bytes(frame.data)
-            if self._opcode == TEXT and not self._is_text(data):
-                return None
-            return Message(self._opcode, data)
-        self._parts = []
+            if len(data) > self._max_size:
+                self._fail_too_big()
+            elif self._opcode != TEXT or self._is_text(data):
+                return Message(self._opcode, data)
+            return None
+        self._collected = bytearray()
         self._decoder = codecs.getincrementaldecoder("utf-8")() if self._opcode == TEXT else None
         return self._continue(frame)
 
     def _continue(self, frame: Frame) -> Message | None:
         """Collect a fragment. Text is checked as it comes, so that a long message fails at its first bad byte."""
-        assert self._parts is not None
-        data = bytes(frame.data)
+        assert self._collected is not None
+        data = frame.data
+        self._collected += data
+        if len(self._collected) > self._max_size:
+            self._fail_too_big()
+            return None
         if self._decoder is not None:
             try:
                 self._decoder.decode(data, frame.fin)
             except UnicodeDecodeError:
                 self.failed = (INVALID_DATA, "invalid UTF-8")
                 return None
-        if data:
-            self._parts.append(data)
         if not frame.fin:
             return None
-        message = Message(self._opcode, b"".join(self._parts))
-        self._parts = self._decoder = None
+        message = Message(self._opcode, bytes(self._collected))
+        self._collected = self._decoder = None
         return message
 
     def _is_text(self, data: bytes) -> bool:

@@ -12,13 +12,15 @@ import logging
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from gevent.pywsgi import WSGIHandler
 
 from . import handshake
+from .chunked_body import BadBody, ChunkedBody
 from .fairness import give_turn
-from .http_head import Head, HTTPError, parse_head, response
+from .http_head import Head, HTTPError, origin_form, parse_head, response
 from .request_reader import RequestReader
 from .service import API_PATH, WEBSOCKET_PATH, Service, refusal
 
@@ -26,8 +28,11 @@ log = logging.getLogger(__name__)
 access_log = logging.getLogger("gentrifugo.access")
 
 JSON = "application/json"
-LINGER = 65536
-"""Bytes to read and forget after a refusal, so that it is not destroyed by a reset on its way."""
+LINGER_TIMEOUT = 1.0
+"""Seconds to read and forget what still comes after the last answer: a reset would destroy that on its way."""
+KEEPALIVE = 75.0
+"""Seconds between two requests where no service says otherwise."""
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 LAST_WORDS = 0.5
 """Seconds that a new connection may take to send its request while the service stops."""
@@ -43,6 +48,8 @@ class Handler(WSGIHandler):
         super().__init__(sock, address, server, rfile or RequestReader(sock, timeout))  # type: ignore[call-arg]
         self._service = service
         self._upgraded = False
+        self._patience = timeout
+        """Seconds until the first byte of the next request."""
         if sock.family != socket.AF_UNIX:
             # pywsgi writes head and body apart; with Nagle's algorithm the body waits 40 ms for an answer.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -71,6 +78,7 @@ class Handler(WSGIHandler):
     def _serve_one(self) -> bool:
         """Serve one request; whether another may follow."""
         service = self._service
+        raw: bytes | None = None
         try:
             raw = self._read_head()
             if raw is None:
@@ -84,52 +92,70 @@ class Handler(WSGIHandler):
                 if serve is not None:
                     return serve(service, head)
         except HTTPError as error:
-            self._refuse(error)
+            self._refuse(error, raw)
             return False
         except TimeoutError:
-            self._refuse(HTTPError(408, "the request took too long to arrive"))
+            self._refuse(HTTPError(408, "the request took too long to arrive"), raw)
+            return False
+        except BadBody as error:
+            self._refuse(HTTPError(400, str(error)), raw)
             return False
         self.rfile.unread_head(raw)
         return self._serve_wsgi()
 
     def _read_head(self) -> bytes | None:
-        service, reader = self._service, self.rfile
+        service, patience = self._service, self._patience
         if service is None:
-            return reader.read_head(75.0)
-        # Whoever is accepted while the service stops gets the time to ask, and to be refused; nothing more.
-        idle_timeout = LAST_WORDS if service.node.stopping else service.config.http_keepalive_timeout
+            self._patience = KEEPALIVE
+            return self.rfile.read_head(patience)
+        self._patience = service.config.http_keepalive_timeout
         service.idle.add(self)
         try:
-            return reader.read_head(idle_timeout)
+            # Whoever is accepted while the service stops gets the time to ask, and to be refused; nothing more.
+            return self.rfile.read_head(LAST_WORDS if service.node.stopping else patience)
         finally:
             service.idle.discard(self)
 
     def interrupt(self) -> None:
         """The service stops: no request can follow on a connection that is idle."""
-        self.socket.shutdown(socket.SHUT_RD)
+        with suppress(OSError):  # the peer may have gone this very moment
+            self.socket.shutdown(socket.SHUT_RD)
 
     def _fast_path(self, service: Service, head: Head) -> Callable[[Service, Head], bool] | None:
         prefix = service.config.http_prefix
         path = head.path
         if path == prefix + WEBSOCKET_PATH:
             return self._serve_websocket
-        if path == prefix + API_PATH and head.headers.get("content-type", "").lower().startswith(JSON):
+        if path == prefix + API_PATH and head.method == "POST":
             headers = head.headers
-            if "content-length" in headers and "expect" not in headers:
+            has_body = "content-length" in headers or "transfer-encoding" in headers
+            if has_body and headers.get("content-type", "").lower().startswith(JSON):
                 return self._serve_api
         return None
 
     # -- the hot paths
 
     def _serve_api(self, service: Service, head: Head) -> bool:
-        size = head.content_length or 0
-        if size > service.config.api_request_max_size:
-            raise HTTPError(413, f"the request is larger than {service.config.api_request_max_size} bytes")
-        body = self.rfile.read_body(size)
+        body = self._read_api_body(head, service.config.api_request_max_size)
         answer = service.answer_api(head.headers.get("x-api-sign", ""), body)
-        self.socket.sendall(response(answer.status, answer.body, answer.content_type, head.keep_alive))
+        self.socket.sendall(
+            response(answer.status, answer.body, answer.content_type, head.keep_alive, head.connection_headers)
+        )
         self._log_access(head, answer.status, len(answer.body))
         return head.keep_alive
+
+    def _read_api_body(self, head: Head, max_size: int) -> bytes:
+        size = head.content_length
+        if size is not None and size > max_size:
+            raise HTTPError(413, f"the request is larger than {max_size} bytes")
+        if head.waits_for_continue:
+            self.socket.sendall(CONTINUE)
+        if size is not None:
+            return self.rfile.read_body(size)
+        body: bytes = ChunkedBody(self.rfile).read(max_size + 1)
+        if len(body) > max_size:
+            raise HTTPError(413, f"the request is larger than {max_size} bytes")
+        return body
 
     def _serve_websocket(self, service: Service, head: Head) -> bool:
         self._open_websocket(handshake.accept(head.method, head.version, head.headers))
@@ -165,20 +191,45 @@ class Handler(WSGIHandler):
 
     def _serve_wsgi(self) -> bool:
         result = self.handle_one_request()
-        if result is None or result is True:
-            return bool(result)
-        self.status, body = result
-        self.socket.sendall(body)
+        if result is True:
+            return self._has_read_body()
+        if result is not None:
+            self.status, body = result
+            self.socket.sendall(body)
+        return False
+
+    def _has_read_body(self) -> bool:
+        """Whether a request may follow: not in the middle of a body that was bad, or did not come in time."""
+        body = self.wsgi_input
+        assert body is not None
+        if body.ended if isinstance(body, ChunkedBody) else body.position >= (body.content_length or 0):
+            return True
+        self._linger()
         return False
 
     def get_environ(self) -> dict[str, Any]:
+        self.path = origin_form(self.path or "")
         environ: dict[str, Any] = super().get_environ()
         environ["gentrifugo.handler"] = self
+        body = self.wsgi_input
+        if body is not None and body.chunked_input:
+            self.wsgi_input = ChunkedBody(self.rfile, body.socket)
+        # When told "Connection: upgrade", which some proxies say with every request, pywsgi hands out the
+        # connection in place of the body. Then it skips a body that has been read: the next request.
+        environ["wsgi.input"] = self.wsgi_input
+        environ["wsgi.input_terminated"] = True
         return environ
 
     def process_result(self) -> None:
         if not self._upgraded:
             super().process_result()
+
+    def handle_error(self, type: Any, value: Any, traceback: Any) -> None:
+        """The application failed."""
+        if self._upgraded:
+            log.error("an application failed while it served a WebSocket", exc_info=value)
+        else:
+            super().handle_error(type, value, traceback)
 
     def log_request(self) -> None:
         if access_log.isEnabledFor(logging.DEBUG):
@@ -189,19 +240,26 @@ class Handler(WSGIHandler):
 
     # -- ends
 
-    def _refuse(self, error: HTTPError) -> None:
+    def _refuse(self, error: HTTPError, head: bytes | None) -> None:
         """Tell the peer what is wrong and let it read that before the connection goes."""
-        answer = refusal(error.status, error.reason)
-        self._log_refusal(error)
-        self.socket.sendall(response(answer.status, answer.body, answer.content_type, False, error.headers))
-        self.socket.shutdown(socket.SHUT_WR)
-        self.socket.settimeout(1)
-        read = 0
-        while read < LINGER and (data := self.socket.recv(LINGER)):
-            read += len(data)
-
-    def _log_refusal(self, error: HTTPError) -> None:
         access_log.debug("%s refused with %d: %s", self._peer, error.status, error.reason)
+        answer = refusal(error.status, error.reason)
+        whole = response(answer.status, answer.body, answer.content_type, False, error.headers)
+        if head is not None and head.startswith(b"HEAD "):
+            whole = whole.removesuffix(answer.body)
+        self.socket.sendall(whole)
+        self._linger()
+
+    def _linger(self) -> None:
+        sock = self.socket
+        deadline = time.monotonic() + LINGER_TIMEOUT
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_WR)
+            while (left := deadline - time.monotonic()) > 0:
+                sock.settimeout(left)
+                if not sock.recv(65536):
+                    return
+                give_turn()
 
     def _log_access(self, head: Head, status: int, size: int) -> None:
         if access_log.isEnabledFor(logging.DEBUG):

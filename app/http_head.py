@@ -68,6 +68,16 @@ class Head(NamedTuple):
         tokens = self.headers.get("connection", "").lower()
         return "close" not in tokens if self.version == "HTTP/1.1" else "keep-alive" in tokens
 
+    @property
+    def connection_headers(self) -> dict[str, str]:
+        """What a response must say for the peer to keep the connection: with HTTP/1.0 that is not understood."""
+        return {"Connection": "keep-alive"} if self.version == "HTTP/1.0" and self.keep_alive else {}
+
+    @property
+    def waits_for_continue(self) -> bool:
+        """Whether the peer sends the body only after "100 Continue"."""
+        return self.version == "HTTP/1.1" and self.headers.get("expect", "").lower() == "100-continue"
+
 
 def origin_form(target: str) -> str:
     """The target as path and query: one that names the server too, as for a proxy, means the same (RFC 9112 3.2.2)."""

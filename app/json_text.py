@@ -13,6 +13,8 @@ import msgspec
 
 T = TypeVar("T")
 
+TOO_DEEP = "JSON is nested too deeply"
+
 
 class InvalidJSON(ValueError):
     """The text is not JSON, or not of the shape asked for; the message says what and where."""
@@ -32,7 +34,7 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
             return _decode_with_lone_surrogates(decoder, data, error)
         raise InvalidJSON(str(error)) from None
     except RecursionError:
-        raise InvalidJSON("JSON is nested too deeply") from None
+        raise InvalidJSON(TOO_DEEP) from None
 
 
 # JavaScript strings may hold half of a surrogate pair, and JSON.stringify sends it as \ud800.
@@ -51,8 +53,10 @@ def _decode_with_lone_surrogates(decoder: msgspec.json.Decoder[T], data: bytes, 
         raise InvalidJSON(str(error)) from None
     try:
         decoded = decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as again:
+    except (msgspec.DecodeError, UnicodeDecodeError) as again:
         raise InvalidJSON(str(again)) from None
+    except RecursionError:
+        raise InvalidJSON(TOO_DEEP) from None
     restored: T = _restore(decoded, mark)
     return restored
 

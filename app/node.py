@@ -50,7 +50,6 @@ class Node:
     """One node of the server. `start` it in the process that serves, `stop` it once."""
 
     def __init__(self, config: Config, engine: Engine, version: str) -> None:
-        self.uid = str(uuid.uuid4())
         self.version = version
         self.metrics = Metrics()
         self.flusher = Flusher(config.client_write_delay)
@@ -59,12 +58,10 @@ class Node:
         self.stopping = False
         """Whether the node takes leave: new requests are refused."""
         self._engine = engine
-        self._started_at = int(time.time())
-        self._registry = NodeRegistry(self.uid)
         self._snapshot: dict[str, int] = {}
         self._locks = [BoundedSemaphore() for _ in range(CHANNEL_LOCKS)]
         self._greenlets: list[gevent.Greenlet[..., None]] = []
-        self._new_uid = _uid_source()
+        self._identify()
         self.configure(config)
 
     # -- life
@@ -75,8 +72,8 @@ class Node:
         self.rules = ChannelRules(config)
 
     def start(self) -> None:
-        """Start the engine and the node's own greenlets."""
-        self._new_uid = _uid_source()  # not before a possible fork: two processes must not share uids
+        """Start the engine and the node's own greenlets, as a node with an identity of its own."""
+        self._identify()  # not before a possible fork: two processes must not share uids
         self._engine.start(self)
         self.timers.start()
         self._snapshot = self._end_metrics_interval()
@@ -85,6 +82,13 @@ class Node:
             gevent.spawn(self._repeat, lambda: self.config.node_ping_interval, self._ping),
             gevent.spawn(self._repeat, lambda: self.config.node_metrics_interval, self._rotate_metrics),
         ]
+
+    def _identify(self) -> None:
+        self.uid = str(uuid.uuid4())
+        self._new_uid = _uid_source()
+        self._started_at = int(time.time())
+        self._registry = NodeRegistry(self.uid)
+        self.metrics.watch_process()
 
     def close_connections(self, disconnect: Disconnect = CLOSE_SHUTDOWN) -> None:
         """Refuse what is new from now on and close every client's connection."""

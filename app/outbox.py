@@ -14,6 +14,7 @@ once: a lone message is never delayed.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
@@ -21,6 +22,8 @@ from typing import Any, Protocol
 import gevent
 from gevent.event import Event
 from gevent.socket import wait_write
+
+log = logging.getLogger(__name__)
 
 SLICE = 0.005
 """Seconds a round may hold the event loop before other work gets its turn."""
@@ -81,10 +84,9 @@ class Outbox:
         self._on_overflow()
 
     def drop_waiting(self) -> None:
-        """Forget what waits, except a frame that is half on its way: what follows must still make sense."""
-        if self._writer is not None:
-            del self.frames[1:]
-            self.size = len(self.frames[0])
+        """Forget what waits, but not the first frame: half of it may be on its way, and what follows must make sense."""
+        del self.frames[1:]
+        self.size = sum(map(len, self.frames))
 
     def drain(self, timeout: float) -> bool:
         """Wait until nothing waits, at most `timeout` seconds; whether that is so."""
@@ -123,10 +125,11 @@ class Outbox:
         except BlockingIOError:
             return True
         except OSError as error:
-            self._fail(str(error))
+            self.fail(str(error))
             return False
         self._flusher.bytes_sent += sent
         if sent == self.size:
+            self._flusher.frames_sent += len(self.frames)
             self._empty()
         else:
             self._forget(sent)
@@ -141,6 +144,7 @@ class Outbox:
                 break
             sent -= len(frame)
             whole += 1
+        self._flusher.frames_sent += whole
         self.frames = self.frames[whole:]
         if sent:
             self.frames[0] = self.frames[0][sent:]
@@ -149,7 +153,8 @@ class Outbox:
         self.frames = []
         self.size = 0
 
-    def _fail(self, reason: str) -> None:
+    def fail(self, reason: str) -> None:
+        """The socket cannot be written: write no more, and tell the owner why."""
         if self._socket is not None:
             self.close()
             self._on_error(reason)
@@ -157,7 +162,7 @@ class Outbox:
     def _write_when_possible(self) -> None:
         while self._socket is not None and self.frames:
             if not self._wait_until_writable(self._socket):
-                self._fail(f"the client took nothing for {self._timeout:g} s")
+                self.fail(f"the client took nothing for {self._timeout:g} s")
                 return
             if not self._send(self._next_chunk()):
                 return
@@ -266,8 +271,11 @@ class Flusher:
             if frames != last_frames:
                 data = frames[0] if len(frames) == 1 else b"".join(frames)
                 last_frames = frames
-            self.frames_sent += len(frames)
-            outbox.write(data)
+            try:
+                outbox.write(data)
+            except Exception:  # a defect of ours: it must cost this connection, not the round and all that follow
+                log.exception("writing to a connection failed")
+                outbox.fail("internal server error")
             if done % SLICE_CHECK == 0 and time.monotonic() > deadline:
                 return done
         return len(dirty)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 import time
 
-import gevent
 from gevent.socket import socket as Socket
 
+from .fairness import give_turn
 from .http_head import MAX_HEAD_SIZE, HTTPError
 
-RECV_SIZE = 65536
-TURN = 65536
-"""Bytes to take from one peer before others get their turn: recv does not switch while there is something to read."""
+RECV_SIZE = 16384
+BODY_STEP = 65536
+"""Bytes of a body that may take the reader's timeout, each time."""
 WRITE_TIMEOUT = 60.0
 """Seconds for one write of a response: what was left of the last wait for the peer is not its measure."""
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
@@ -31,7 +31,6 @@ class RequestReader:
         self._socket = socket
         self._timeout = timeout
         self._buffer = b""
-        self._turn = 0
 
     def read_head(self, idle_timeout: float) -> bytes | None:
         """The next head without the empty line after it; None when the peer closes or stays idle instead.
@@ -81,8 +80,8 @@ class RequestReader:
     # -- what pywsgi needs of a file
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes; fewer only at the end of the stream. Each 64 KB may take the reader's timeout."""
-        deadline = time.monotonic() + self._timeout * (1 + size // RECV_SIZE)
+        """Up to `size` bytes; fewer only at the end of the stream. Each BODY_STEP may take the reader's timeout."""
+        deadline = time.monotonic() + self._timeout * (1 + size // BODY_STEP)
         parts = []
         missing = size
         while missing > 0:
@@ -110,12 +109,9 @@ class RequestReader:
 
     def _receive(self, deadline: float) -> bool:
         """Wait for more; False at the end of the stream."""
-        if self._turn >= TURN:
-            self._turn = 0
-            gevent.sleep(0)
+        give_turn()
         self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
         data = self._socket.recv(RECV_SIZE)
         self._socket.settimeout(WRITE_TIMEOUT)
-        self._turn += len(data)
         self._buffer = self._buffer + data if self._buffer else data
         return bool(data)

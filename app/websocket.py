@@ -18,6 +18,7 @@ from .fairness import give_turn
 from .frames import (
     MESSAGE_TOO_BIG,
     PING_FRAME,
+    TOO_BIG,
     FrameReader,
     Message,
     close_frame,
@@ -29,7 +30,7 @@ from .timers import Timer, Timers
 
 log = logging.getLogger(__name__)
 
-RECV_SIZE = 65536
+RECV_SIZE = 16384
 CLOSE_TIMEOUT = 5.0
 """Seconds for what waits to be written and for the peer to answer a close frame."""
 LINGER_TIMEOUT = 1.0
@@ -78,7 +79,7 @@ class WebSocket:
         timers: Timers,
         limits: Limits,
         max_size: int,
-        too_big: tuple[int, str] = (MESSAGE_TOO_BIG, "message too big"),
+        too_big: tuple[int, str] = (MESSAGE_TOO_BIG, TOO_BIG),
     ) -> None:
         self.owner: Owner = _NobodyElse(self)
         self.outbox = Outbox(
@@ -117,6 +118,7 @@ class WebSocket:
         while not self._messages:
             if self._ended or not self._read():
                 return None
+            give_turn()  # control frames alone make no message
         return self._messages.popleft()
 
     def _read(self) -> bool:
@@ -188,6 +190,7 @@ class WebSocket:
                 self._socket.settimeout(left)
                 if not self._recv(RECV_SIZE):
                     return
+                give_turn()
         except (OSError, ValueError):
             return
 

@@ -86,19 +86,24 @@ class PingParams(msgspec.Struct):
 
 
 _command = msgspec.json.Decoder(Command)
-_commands = msgspec.json.Decoder(list[Command])
+_commands = msgspec.json.Decoder(list[Command | None])
 
 
 def decode_commands(data: bytes) -> list[Command]:
     """The commands of one request: a JSON object, or an array of them.
 
-    Raises InvalidJSON for anything else, leading white space included.
+    Raises InvalidJSON for anything else, leading white space included, and for what is not
+    UTF-8: whatever is published goes out in text frames, which must be.
     """
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidJSON(f"not UTF-8 (byte {error.start})") from None
     first = data[:1]
     if first == b"{":
         return [decode(_command, data)]
     if first == b"[":
-        return decode(_commands, data)
+        return [command or Command() for command in decode(_commands, data)]
     raise InvalidJSON("a command is a JSON object or an array of objects")
 
 

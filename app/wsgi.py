@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response
 
 from . import logs
 from .config import Config, Loaded, from_mapping, load
@@ -16,6 +18,8 @@ from .service import Service, refusal
 from .views import api_blueprint, client_blueprint
 
 log = logging.getLogger(__name__)
+
+NOTHING_HERE = "there is nothing here; the endpoints are /connection/websocket and /api/"
 
 
 def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) -> Flask:
@@ -43,7 +47,7 @@ def flask_app(service: Service) -> Flask:
     prefix = service.config.http_prefix or None
     app.register_blueprint(api_blueprint(), url_prefix=prefix)
     app.register_blueprint(client_blueprint(), url_prefix=prefix)
-    app.register_error_handler(404, _not_found)
+    app.register_error_handler(HTTPException, _refused)
     return app
 
 
@@ -55,6 +59,11 @@ def _loaded(config: str | Path | Mapping[str, Any] | Config | None) -> Loaded:
     return load([] if config is None else [f"--config={config}"], os.environ)
 
 
-def _not_found(error: Exception) -> Response:
-    answer = refusal(404, "there is nothing here; the endpoints are /connection/websocket and /api/")
-    return Response(answer.body, answer.status, content_type=answer.content_type)
+def _refused(error: HTTPException) -> Response:
+    """Werkzeug's refusals, such as 404 and 413, as the text that all others are."""
+    response = error.get_response()
+    assert isinstance(response, Response)
+    reason = NOTHING_HERE if error.code == 404 else error.description or error.name
+    answer = refusal(error.code or 500, reason)
+    response.data, response.content_type = answer.body, answer.content_type
+    return response
