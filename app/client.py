@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 
 import gevent
 import msgspec
+from gevent.lock import BoundedSemaphore
 
 from . import auth, wire
 from .config import ChannelOptions
@@ -85,6 +86,7 @@ class Client:
         "outbox",
         "uid",
         "user",
+        "_busy",
         "_expires_at",
         "_node",
         "_presence_timer",
@@ -104,6 +106,9 @@ class Client:
         self.encoding = _encodings.setdefault(transport.frame, Encoding(wire.encode_push, transport.frame))
         self._node = node
         self._transport = transport
+        # Held while the engine may be asked about this connection's channels: what the client, a backend, a
+        # renewal and the end of the connection do to them must not cross.
+        self._busy = BoundedSemaphore()
         self._expires_at = 0.0
         self._presence_timer: Timer | None = None
         self._timer: Timer | None = None  # until the connect: stale; from then on: expiry
@@ -121,7 +126,8 @@ class Client:
         metrics.counters.client_api_num_requests += 1
         metrics.counters.client_bytes_in += len(message)
         try:
-            self._handle(message)
+            with self._busy:
+                self._handle(message)
         except Closing as closing:
             log.debug("client %s (user %r): %s", self.uid, self.user, closing.disconnect.reason)
             self.close(closing.disconnect)
@@ -131,6 +137,8 @@ class Client:
         metrics.client_api.record(time.perf_counter() - started)
 
     def _handle(self, message: bytes) -> None:
+        if self.closed:
+            return
         if len(message) > self._node.config.client_request_max_size:
             raise Closing(CLOSE_LIMIT_EXCEEDED)
         commands = wire.decode_commands(message)
@@ -160,10 +168,10 @@ class Client:
 
     def unsubscribe(self, channel: str) -> None:
         """End a subscription because a backend wants it, and tell the client."""
-        if self.closed:
-            return
-        self._leave(channel)
-        self._send(wire.encode_unsubscribe_push(channel))
+        with self._busy:
+            if not self.closed:
+                self._leave(channel)
+                self._send(wire.encode_unsubscribe_push(channel))
 
     def close(self, disconnect: Disconnect | None = None) -> None:
         """End the connection and everything it holds; `disconnect` is None when the peer has gone."""
@@ -171,11 +179,12 @@ class Client:
             return
         self.closed = True
         self._node.hub.open.discard(self)
+        with self._busy:
+            for channel in list(self.channels):
+                self._leave(channel, tell_itself=False)
         for timer in (self._timer, self._presence_timer):
             if timer is not None:
                 timer.cancel()
-        for channel in list(self.channels):
-            self._leave(channel, tell_itself=False)
         if self.authenticated:
             self._node.remove_connection(self)
         if disconnect is not None:
@@ -202,8 +211,9 @@ class Client:
         self.close_later(CLOSE_SEND_ERROR)
 
     def _close_slow(self) -> None:
-        self.outbox.drop_waiting()
-        self.close(CLOSE_SLOW)
+        if not self.closed:  # else what waits ends with our last words
+            self.outbox.drop_waiting()
+            self.close(CLOSE_SLOW)
 
     # -- connect and refresh
 
@@ -400,13 +410,16 @@ class Client:
 
     def _renew_presence_now(self) -> None:
         for channel in list(self.channels):
-            if self.closed or channel not in self.channels:
-                continue
-            try:
-                if self._node.rules.options(channel).presence:
-                    self._node.add_presence(channel, self.uid, self._info(channel))
-            except Refused:
-                continue  # logged where it failed; the next renewal tries again
+            with self._busy:
+                if not self.closed and channel in self.channels:
+                    self._renew_presence_in(channel)
+
+    def _renew_presence_in(self, channel: str) -> None:
+        try:
+            if self._node.rules.options(channel).presence:
+                self._node.add_presence(channel, self.uid, self._info(channel))
+        except Refused:
+            pass  # logged where it failed; the next renewal tries again
 
     # -- publish, presence, history, ping
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
+from . import json_text
+from .json_text import InvalidJSON
 from .registry import NodeInfo
 
 VERSION = 1
@@ -48,8 +50,8 @@ def encode(node: str, message: Ping | Unsubscribe | DisconnectUser) -> bytes:
 
 
 def decode(data: bytes) -> Envelope:
-    """The opposite. Raises msgspec.MsgspecError for what is not a control message of this version."""
-    envelope = _decoder.decode(data)
+    """The opposite. Raises InvalidJSON for what is not a control message of this version."""
+    envelope = json_text.decode(_decoder, data)
     if envelope.version != VERSION:
-        raise msgspec.ValidationError(f"control message of version {envelope.version}, not {VERSION}")
+        raise InvalidJSON(f"control message of version {envelope.version}, not {VERSION}")
     return envelope

@@ -103,6 +103,8 @@ class FrameReader:
             if self.failed:
                 return messages, []
         pongs = [answer for answer in parser.data_to_send() if answer[:1] == PONG]
+        # A close frame ends everything, the message that is half there too; the library takes that for an error.
+        self.closed = parser.close_rcvd
         if parser.parser_exc is not None and self.closed is None:
             self._fail(parser)
         return messages, pongs
@@ -126,8 +128,6 @@ class FrameReader:
             return self._continue(frame)
         if opcode is Opcode.PONG:
             self.pongs += 1
-        elif opcode is Opcode.CLOSE:
-            self.closed = self._parser.close_rcvd
         return None
 
     def _start(self, frame: Frame) -> Message | None:

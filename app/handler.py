@@ -48,6 +48,8 @@ class Handler(WSGIHandler):
         super().__init__(sock, address, server, rfile or RequestReader(sock, timeout))  # type: ignore[call-arg]
         self._service = service
         self._upgraded = False
+        self._opened: Service | None = None
+        """Who serves the WebSocket that a request on the hot path has opened."""
         self._patience = timeout
         """Seconds until the first byte of the next request."""
         if sock.family != socket.AF_UNIX:
@@ -61,6 +63,8 @@ class Handler(WSGIHandler):
         try:
             while self.socket is not None and self._serve_one():
                 give_turn()
+            if self._opened is not None:
+                self._opened.serve_websocket(*self.take_over())
         except (OSError, EOFError) as error:
             log.debug("%s: %s", self._peer, error or type(error).__name__)
         except Exception:
@@ -160,8 +164,8 @@ class Handler(WSGIHandler):
     def _serve_websocket(self, service: Service, head: Head) -> bool:
         self._open_websocket(handshake.accept(head.method, head.version, head.headers))
         self._log_access(head, 101, 0)
-        del head  # what is kept here is kept for as long as the connection lasts
-        service.serve_websocket(*self.take_over())
+        # Served from `handle`: what the frames in between hold would be held as long as the connection lasts.
+        self._opened = service
         return False
 
     # -- for views that want the connection as a WebSocket
@@ -179,6 +183,7 @@ class Handler(WSGIHandler):
         """The socket, and a recv that begins with what was read ahead; everything of HTTP is let go."""
         sock = self.socket
         rest = self.rfile.take_rest()
+        del self.rfile
         sock.settimeout(None)
         return sock, (_recv_after(rest, sock.recv) if rest else sock.recv)
 

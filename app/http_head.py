@@ -81,9 +81,7 @@ class Head(NamedTuple):
 
 def origin_form(target: str) -> str:
     """The target as path and query: one that names the server too, as for a proxy, means the same (RFC 9112 3.2.2)."""
-    if target.startswith("/"):
-        return target
-    match = _SCHEME_AND_HOST.match(target)
+    match = None if target.startswith("/") else _SCHEME_AND_HOST.match(target)
     if match is None:
         return target
     rest = target[match.end() :]
@@ -100,8 +98,11 @@ def parse_head(head: bytes) -> Head:
         raise HTTPError(400, "the request line is malformed")
     if match[3] != b"1":
         raise HTTPError(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
+    target = match[2].decode()
+    if not (target.startswith("/") or target == "*" or _SCHEME_AND_HOST.match(target)):
+        raise HTTPError(400, "the target of the request is neither a path nor an address")
     version = "HTTP/1.0" if match[4] == b"0" else "HTTP/1.1"
-    parsed = Head(match[1].decode(), match[2].decode(), version, _headers(lines))
+    parsed = Head(match[1].decode(), target, version, _headers(lines))
     _check(parsed)
     return parsed
 

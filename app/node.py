@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from zlib import crc32
 
 import gevent
-import msgspec
 from gevent.lock import BoundedSemaphore
 
 from ..engines.base import Engine, EngineError, HistoryOptions
@@ -32,6 +31,7 @@ from .errors import (
     Refused,
 )
 from .hub import Connection, Hub
+from .json_text import InvalidJSON
 from .metrics import Metrics
 from .outbox import Flusher
 from .proto import ClientInfo, Event, Join, Leave, Publication
@@ -70,6 +70,7 @@ class Node:
         """Put a configuration into force; connections see it with their next command."""
         self.config = config
         self.rules = ChannelRules(config)
+        self.flusher.rest = config.client_write_delay
 
     def start(self) -> None:
         """Start the engine and the node's own greenlets, as a node with an identity of its own."""
@@ -164,7 +165,7 @@ class Node:
         self.metrics.counters.node_num_control_msg_received += 1
         try:
             envelope = control.decode(message)
-        except msgspec.MsgspecError as error:
+        except InvalidJSON as error:
             log.warning("a control message is skipped: %s", error)
             return
         if envelope.node == self.uid:

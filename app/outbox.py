@@ -84,7 +84,7 @@ class Outbox:
         self._on_overflow()
 
     def drop_waiting(self) -> None:
-        """Forget what waits, but not the first frame: half of it may be on its way, and what follows must make sense."""
+        """Forget what waits, except the first frame: half of it may be sent, and what follows must still make sense."""
         del self.frames[1:]
         self.size = sum(map(len, self.frames))
 
@@ -195,7 +195,7 @@ class Flusher:
     """
 
     def __init__(self, rest: float = 0.005) -> None:
-        self._rest = rest
+        self.rest = rest
         self._dirty: list[Outbox] = []
         self._scheduled = False
         self._rested_at = 0.0
@@ -252,7 +252,7 @@ class Flusher:
             self._start_timer(0)
             return
         self._scheduled = False
-        self._rested_at = time.monotonic() + self._rest
+        self._rested_at = time.monotonic() + self.rest
         if self._dirty:
             self._schedule()
         if self._round_done is not None:

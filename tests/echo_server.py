@@ -1,6 +1,6 @@
 """A server that echoes every WebSocket message, on the handler and the WebSocket of Gentrifugo and nothing above them.
 
-`python -m tests.echo_server` listens on a free port, prints its URL, and serves until it is terminated.
+`python -m tests.echo_server` listens on a free port, prints host and port, and serves until it is terminated.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Echo:
     """The WSGI application."""
 
     def __init__(self) -> None:
-        self._flusher = Flusher()
+        self._flusher = Flusher(rest=0)  # one peer that waits for each echo has nothing of frames that gather
         self._timers = Timers()
         self._timers.start()
 
@@ -56,7 +56,7 @@ class Echo:
 def main() -> None:
     server = WSGIServer(("127.0.0.1", 0), Echo(), handler_class=Handler, log=None)
     server.start()
-    print(f"ws://127.0.0.1:{server.server_port}", flush=True)
+    print(f"127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()
 
 

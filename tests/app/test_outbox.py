@@ -24,7 +24,7 @@ LARGE = b"L" * 1_000_000
 
 
 class Line:
-    """An outbox on a real socket with small buffers, and the peer's end; `overflows` and `errors` have what it tells."""
+    """An outbox on a real socket with small buffers, and the peer's end. `overflows` and `errors` have what it told."""
 
     def __init__(self, flusher: Flusher, limit: int = NO_LIMIT, write_timeout: float = 0) -> None:
         self.socket, self.peer = socket.socketpair()

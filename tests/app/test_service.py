@@ -1,0 +1,321 @@
+"""Behaviour of the service: API requests with their signs, and clients on real sockets from first frame to last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import gevent
+import gevent.socket
+import pytest
+
+from gentrifugo import __version__
+from gentrifugo.app.node import Node
+from gentrifugo.app.service import FRAME_ROOM, Answer, Service, build_engine, refusal
+from gentrifugo.engines.memory import MemoryEngine
+from tests.app.conftest import config
+from tests.contents import contents
+from tests.credentials import connect_params, sign
+from tests.greenlets import eventually, settle
+from tests.waiting import seconds
+from tests.websocket_client import BINARY, CLOSE, WebSocketClient
+
+CHANNELS = b'{"method":"channels","params":{}}'
+
+
+class Served:
+    """A client on one end of a socket pair whose other end the service serves."""
+
+    def __init__(self, service: Service) -> None:
+        self._server_end, client_end = gevent.socket.socketpair()
+        client_end.settimeout(seconds(5))
+        self.websocket = WebSocketClient(client_end, {}, b"")
+        self.greenlet = gevent.spawn(service.serve_websocket, self._server_end, self._server_end.recv)
+
+    def call(self, method: str, **params: Any) -> Any:
+        """Run one command; the next message that comes."""
+        self.websocket.send_json({"method": method, "params": params})
+        return self.websocket.recv_json()
+
+    def end(self) -> None:
+        """Hang up, and see the service let go of the connection."""
+        self.websocket.drop()
+        self.greenlet.join(seconds(5))
+        assert self.greenlet.successful()
+        self._server_end.close()
+
+
+class Clients:
+    """Clients of one service; `open` serves another."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._all: list[Served] = []
+
+    def open(self) -> Served:
+        self._all.append(Served(self._service))
+        return self._all[-1]
+
+    def connected(self, user: str = "alice") -> Served:
+        served = self.open()
+        assert "error" not in served.call("connect", **connect_params(user))
+        return served
+
+    def end(self) -> None:
+        for served in self._all:
+            served.end()
+
+
+@pytest.fixture
+def start_service(nothing_left_behind: None) -> Iterator[Callable[..., Service]]:
+    """Start services: `start_service(option=value, ...)`."""
+    services: list[Service] = []
+
+    def start(**options: Any) -> Service:
+        service = Service(config(**options))
+        services.append(service)
+        service.start()
+        return service
+
+    yield start
+    for service in services:
+        service.close_connections()
+        service.stop()
+
+
+@pytest.fixture
+def service(start_service: Callable[..., Service]) -> Service:
+    return start_service()
+
+
+@pytest.fixture
+def clients(service: Service) -> Iterator[Clients]:
+    clients = Clients(service)
+    yield clients
+    clients.end()
+
+
+# -- life
+
+
+def test_a_service_builds_the_engine_it_is_configured_for() -> None:
+    assert isinstance(build_engine(config(engine="memory")), MemoryEngine)
+
+
+def test_an_engine_that_is_not_built_is_refused() -> None:
+    with pytest.raises(ValueError, match="the redis engine is not built yet; use --engine=memory"):
+        build_engine(config(engine="redis"))
+
+
+def test_a_service_with_the_memory_engine_is_single(service: Service) -> None:
+    assert service.is_single
+
+
+def test_a_service_starts_once(service: Service) -> None:
+    uid = service.node.uid
+    service.start()
+    assert (service.started, service.node.uid) == (True, uid)
+
+
+def test_a_service_stops_once(service: Service) -> None:
+    service.stop()
+    service.stop()
+
+
+def test_a_reload_is_seen_at_once(service: Service) -> None:
+    service.node.configure(replace(service.config, secret="new"))
+    assert service.config.secret == "new"
+    assert service.answer_api(sign(CHANNELS.decode(), secret="new"), CHANNELS).status == 200
+
+
+# -- backends
+
+
+def test_a_signed_request_is_carried_out(service: Service) -> None:
+    answer = service.answer_api(sign(CHANNELS.decode()), CHANNELS)
+    assert answer == Answer(200, "application/json", b'[{"method":"channels","error":null,"body":{"data":[]}}]')
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "reason"),
+    [
+        ("", 400, "the request has no sign (header X-API-Sign, or form field sign)"),
+        ("0" * 64, 401, "the sign does not match the request"),
+        (sign(CHANNELS.decode(), secret="other"), 401, "the sign does not match the request"),
+        (sign(CHANNELS.decode() + " "), 401, "the sign does not match the request"),
+        ("é\udcff", 401, "the sign does not match the request"),
+    ],
+)
+def test_a_request_without_its_sign_is_refused(service: Service, given: str, status: int, reason: str) -> None:
+    assert service.answer_api(given, CHANNELS) == Answer(status, "text/plain; charset=utf-8", f"{reason}\n".encode())
+
+
+def test_a_sign_does_not_help_where_there_is_no_secret(start_service: Callable[..., Service]) -> None:
+    answer = start_service(secret="", insecure=True).answer_api(sign(CHANNELS.decode(), secret=""), CHANNELS)
+    assert (answer.status, answer.body) == (400, b"the server has no secret to check signs with\n")
+
+
+@pytest.mark.parametrize("insecure_api", [True, False])
+def test_an_empty_request_is_refused(start_service: Callable[..., Service], insecure_api: bool) -> None:
+    answer = start_service(insecure_api=insecure_api).answer_api(sign(""), b"")
+    assert (answer.status, answer.body) == (400, b"the request is empty\n")
+
+
+@pytest.mark.parametrize("given", ["", "wrong"])
+def test_insecure_api_asks_for_no_sign(start_service: Callable[..., Service], given: str) -> None:
+    assert start_service(insecure_api=True).answer_api(given, CHANNELS).status == 200
+
+
+@pytest.mark.parametrize("request_", [b"x", b'{"method":"unknown"}', b"\xff"])
+def test_a_request_that_is_no_command_is_refused_with_its_reason(
+    start_service: Callable[..., Service], request_: bytes
+) -> None:
+    answer = start_service(insecure_api=True).answer_api("", request_)
+    assert (answer.status, answer.content_type) == (400, "text/plain; charset=utf-8")
+    assert answer.body.endswith(b"\n")
+    assert len(answer.body) > 10
+
+
+def test_every_request_is_counted(service: Service) -> None:
+    for given in (sign(CHANNELS.decode()), "", "wrong"):
+        service.answer_api(given, CHANNELS)
+    assert service.node.metrics.counters.http_api_num_requests == 3
+    assert service.node.metrics.http_api.values()["http_api_1_count"] == 3
+
+
+def test_a_refusal_is_a_line_of_text() -> None:
+    assert refusal(400, "naïve") == Answer(400, "text/plain; charset=utf-8", "naïve\n".encode())
+
+
+# -- clients
+
+
+def test_a_client_is_served(clients: Clients, service: Service) -> None:
+    client = clients.open()
+    body = client.call("connect", **connect_params("alice"))["body"]
+    assert body["version"] == __version__
+    client.call("subscribe", channel="news")
+    service.node.publish("news", b'{"a": 1.50}', uid="u1")
+    assert client.websocket.recv_text() == (
+        '{"method":"message","body":{"uid":"u1","channel":"news","data":{"a": 1.50}}}'
+    )
+
+
+def test_commands_may_come_in_binary_messages(clients: Clients) -> None:
+    client = clients.connected()
+    client.websocket.send_frame(BINARY, b'{"method":"ping"}')
+    assert client.websocket.recv_json() == {"method": "ping"}
+
+
+def test_what_is_not_utf_8_never_reaches_the_others(clients: Clients, service: Service) -> None:
+    service.node.configure(replace(service.config, publish=True))
+    client, other = clients.connected(), clients.connected("bob")
+    for subscriber in (client, other):
+        subscriber.call("subscribe", channel="news")
+    client.websocket.send_frame(BINARY, b'{"method":"publish","params":{"channel":"news","data":"\xff"}}')
+    assert client.websocket.wait_closed().code is not None
+    assert other.call("ping") == {"method": "ping"}
+
+
+def test_what_clients_break_is_told_in_the_close_frame(clients: Clients) -> None:
+    client = clients.open()
+    client.websocket.send_json({"method": "ping"})
+    closed = client.websocket.wait_closed()
+    assert (closed.code, closed.advice) == (3000, {"reason": "unauthorized", "reconnect": False})
+
+
+def test_replies_come_before_the_close(clients: Clients) -> None:
+    client = clients.connected()
+    client.websocket.send_json({"method": "ping"})
+    client.websocket.send_json({"method": "unknown"})
+    assert client.websocket.recv_json() == {"method": "ping"}
+    assert client.websocket.wait_closed().advice["reason"] == "method not found"
+
+
+@pytest.mark.parametrize("room", [1, FRAME_ROOM + 1], ids=["over the limit", "over what is read at all"])
+def test_a_request_over_the_limit_is_told(start_service: Callable[..., Service], room: int) -> None:
+    clients = Clients(start_service(client_request_max_size=1_000))
+    client = clients.connected()
+    client.websocket.send_text("x" * (room * 1_000 + 1))
+    closed = client.websocket.wait_closed()
+    assert (closed.code, closed.advice["reason"]) == (3000, "limit exceeded")
+    clients.end()
+
+
+def test_a_client_that_hangs_up_leaves_nothing_behind(clients: Clients, service: Service) -> None:
+    client = clients.connected()
+    client.call("subscribe", channel="news")
+    assert service.open_websockets == 1
+    client.end()
+    assert service.open_websockets == 0
+    assert contents(service.node.hub, service.node.flusher) == []
+
+
+def test_a_client_that_says_goodbye_is_answered(clients: Clients, service: Service) -> None:
+    client = clients.connected()
+    client.websocket.send_frame(CLOSE, b"\x03\xe8")
+    assert client.websocket.wait_closed().code == 1000
+    eventually(lambda: service.open_websockets == 0)
+
+
+def test_clients_are_told_when_the_server_stops(clients: Clients, service: Service) -> None:
+    connected, waiting = clients.connected(), clients.open()
+    settle()
+    service.close_connections()
+    for client in (connected, waiting):
+        closed = client.websocket.wait_closed()
+        assert (closed.code, closed.advice) == (3000, {"reason": "shutting down", "reconnect": True})
+
+
+def test_a_client_that_comes_while_the_server_stops_is_told(clients: Clients, service: Service) -> None:
+    service.close_connections()
+    assert clients.open().websocket.wait_closed().advice == {"reason": "shutting down", "reconnect": True}
+
+
+def test_idle_connections_are_interrupted_when_the_server_stops(service: Service) -> None:
+    class Waiting:
+        interrupted = False
+
+        def interrupt(self) -> None:
+            assert service.node.stopping
+            self.interrupted = True
+            service.idle.discard(self)
+
+    connections = [Waiting(), Waiting()]
+    service.idle.update(connections)
+    service.close_connections()
+    assert all(connection.interrupted for connection in connections)
+
+
+def test_an_error_of_ours_costs_one_client(
+    clients: Clients, service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, other = clients.connected(), clients.connected("bob")
+    with monkeypatch.context() as defect:
+        defect.setattr(Node, "publish", None)
+        client.call("subscribe", channel="news")
+        service.node.configure(replace(service.config, publish=True))
+        client.websocket.send_json({"method": "publish", "params": {"channel": "news", "data": 1}})
+        closed = client.websocket.wait_closed()
+    assert closed.advice == {"reason": "internal server error", "reconnect": True}
+    assert other.call("ping") == {"method": "ping"}
+    (record,) = [record for record in caplog.records if record.exc_info]
+    assert "closed because of an error of ours" in record.getMessage()
+
+
+def test_raw_websockets_are_counted(clients: Clients, service: Service) -> None:
+    for _ in range(2):
+        clients.connected()
+    counters = service.node.metrics.counters
+    assert (counters.http_raw_ws_num_requests, service.open_websockets) == (2, 2)
+
+
+def test_a_silent_client_is_closed(start_service: Callable[..., Service]) -> None:
+    clients = Clients(start_service(ping_interval=0.2))
+    client = clients.connected()
+    frames = iter(client.websocket.recv_frame, None)
+    last = next(frame for frame in frames if frame.opcode == CLOSE)
+    assert json.loads(last.payload[2:]) == {"reason": "write ping error", "reconnect": True}
+    clients.end()

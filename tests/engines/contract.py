@@ -1,0 +1,458 @@
+"""What every engine must do (engines/base.py), as tests that an engine's own test file inherits.
+
+A test file gives its engine's `Lab` in a fixture named `lab`, in a subclass of `EngineContract`; an engine that
+joins several nodes has a second subclass, of `JoinedEnginesContract`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import pytest
+
+from gentrifugo.app.proto import ClientInfo, Event, Join, Leave, Publication
+from gentrifugo.engines.base import Engine, HistoryOptions
+from tests.greenlets import eventually
+
+SHORT = 1.0
+"""Seconds after which something expires in these tests."""
+LONG = 60.0
+"""Seconds that no test lasts."""
+
+ALICE = ClientInfo("alice", "c1")
+BOB = ClientInfo("bob", "c2", b'{"age": 1e1}', b'["\\ud800"]')
+
+CHANNELS = [
+    "news",
+    "$public:chat#42,43&c1",
+    "*",
+    "ne?s[a-z]",
+    "{tag}",
+    "a b\r\nc",
+    "канал/é/😀",
+    "c" * 255,
+    "nul\0nul",
+    '"quoted"\\',
+]
+
+
+class Listener:
+    """A node as its engine sees it: keeps what arrives in `events` and `controls`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.events: list[Event] = []
+        self.controls: list[bytes] = []
+
+    def handle_event(self, event: Event) -> None:
+        self.events.append(event)
+
+    def handle_control(self, message: bytes) -> None:
+        self.controls.append(message)
+
+    def heard(self, *events: Event) -> None:
+        """Check that these events come, in this order, and no others before the last of them."""
+        eventually(lambda: len(self.events) >= len(events), what=f"{len(events)} events")
+        assert self.events == list(events)
+
+
+class Lab(ABC):
+    """Makes engines of one kind that share what engines of this kind share, and lets their time pass."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Listener] = []
+
+    @abstractmethod
+    def make(self) -> Engine:
+        """Another engine, not yet started, joined with those made before if this kind joins."""
+
+    @abstractmethod
+    def pass_time(self, seconds: float) -> None:
+        """Return when `seconds` have passed for the engines."""
+
+    def listen(self) -> Listener:
+        """A listener on an engine of its own, which is running."""
+        listener = Listener(self.make())
+        self.listeners.append(listener)
+        listener.engine.start(listener)
+        return listener
+
+    def close(self) -> None:
+        """Stop all engines."""
+        for listener in self.listeners:
+            listener.engine.stop()
+
+
+def message(uid: str = "u1", channel: str = "news") -> Publication:
+    return Publication(uid, channel, b'{"b": 1.50, "a": 2}')
+
+
+def kept(size: int = 10, lifetime: float = LONG, drop_inactive: bool = False) -> HistoryOptions:
+    return HistoryOptions(size, lifetime, drop_inactive)
+
+
+@pytest.mark.usefixtures("nothing_left_behind")
+class EngineContract:
+    """What holds for one engine alone."""
+
+    @pytest.fixture
+    def lab(self) -> Iterator[Lab]:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def listener(self, lab: Lab) -> Iterator[Listener]:
+        yield lab.listen()
+        lab.close()
+
+    @pytest.fixture
+    def engine(self, listener: Listener) -> Engine:
+        return listener.engine
+
+    # -- publish
+
+    @pytest.mark.parametrize("channel", CHANNELS)
+    @pytest.mark.parametrize("history", [None, kept()], ids=["live", "kept"])
+    def test_a_publication_arrives_as_it_was_published(
+        self, listener: Listener, channel: str, history: HistoryOptions | None
+    ) -> None:
+        publication = Publication("u1", channel, '{"b": 1e400, "a": "\\ud800 é\\n"}'.encode(), "c2", BOB)
+        listener.engine.subscribe(channel)
+        listener.engine.publish(publication, history)
+        listener.heard(publication)
+
+    def test_joins_and_leaves_arrive(self, listener: Listener) -> None:
+        listener.engine.subscribe("news")
+        for event in (Join("news", BOB), Leave("news", BOB)):
+            listener.engine.publish_event(event)
+        listener.heard(Join("news", BOB), Leave("news", BOB))
+
+    @pytest.mark.parametrize("history", [None, kept()], ids=["live", "kept"])
+    def test_publications_arrive_in_order(self, listener: Listener, history: HistoryOptions | None) -> None:
+        messages = [message(str(number)) for number in range(300)]
+        listener.engine.subscribe("news")
+        for published in messages:
+            listener.engine.publish(published, history)
+        listener.heard(*messages)
+
+    def test_a_publication_is_in_the_history_by_the_time_it_arrives(self, listener: Listener) -> None:
+        listener.engine.subscribe("news")
+        listener.engine.publish(message(), kept())
+        listener.heard(message())
+        assert uids(listener.engine) == ["u1"]
+
+    def test_channels_without_a_subscription_stay_silent(self, listener: Listener) -> None:
+        listener.engine.subscribe("news")
+        for channel in ("new", "newss", "News", "other"):
+            listener.engine.publish(message(channel=channel), None)
+        listener.engine.publish(message("last"), None)
+        listener.heard(message("last"))
+
+    # -- subscribe
+
+    def test_after_unsubscribe_nothing_arrives(self, listener: Listener) -> None:
+        listener.engine.subscribe("news")
+        listener.engine.subscribe("chat")
+        listener.engine.unsubscribe("news")
+        listener.engine.publish(message(), None)
+        listener.engine.publish(message("last", "chat"), None)
+        listener.heard(message("last", "chat"))
+
+    def test_subscribing_again_works(self, listener: Listener) -> None:
+        for _ in range(2):
+            listener.engine.subscribe("news")
+            listener.engine.unsubscribe("news")
+        listener.engine.subscribe("news")
+        listener.engine.publish(message(), None)
+        listener.heard(message())
+
+    def test_unsubscribing_from_where_one_is_not_subscribed_does_nothing(self, engine: Engine) -> None:
+        engine.unsubscribe("news")
+        assert engine.channels() == []
+
+    def test_channels_are_those_with_a_subscriber(self, engine: Engine) -> None:
+        assert engine.channels() == []
+        for channel in CHANNELS:
+            engine.subscribe(channel)
+        assert sorted(engine.channels()) == sorted(CHANNELS)
+        for channel in CHANNELS:
+            engine.unsubscribe(channel)
+        assert engine.channels() == []
+
+    def test_history_and_presence_make_no_channel(self, engine: Engine) -> None:
+        engine.publish(message(), kept())
+        engine.add_presence("news", "c1", ALICE, LONG)
+        assert engine.channels() == []
+
+    # -- presence
+
+    def test_nobody_is_in_a_channel_at_first(self, engine: Engine) -> None:
+        assert engine.presence("news") == {}
+
+    @pytest.mark.parametrize("channel", CHANNELS)
+    def test_clients_that_were_added_are_there(self, engine: Engine, channel: str) -> None:
+        engine.add_presence(channel, "c1", ALICE, LONG)
+        engine.add_presence(channel, "c2", BOB, LONG)
+        assert engine.presence(channel) == {"c1": ALICE, "c2": BOB}
+
+    def test_presence_is_by_channel(self, engine: Engine) -> None:
+        engine.add_presence("news", "c1", ALICE, LONG)
+        engine.add_presence("chat", "c2", BOB, LONG)
+        assert engine.presence("news") == {"c1": ALICE}
+
+    def test_a_client_that_is_added_again_has_its_new_info(self, engine: Engine) -> None:
+        engine.add_presence("news", "c1", ALICE, LONG)
+        newer = ALICE._replace(default_info=b"{}")
+        engine.add_presence("news", "c1", newer, LONG)
+        assert engine.presence("news") == {"c1": newer}
+
+    def test_a_client_that_was_removed_is_gone(self, engine: Engine) -> None:
+        engine.add_presence("news", "c1", ALICE, LONG)
+        engine.add_presence("news", "c2", BOB, LONG)
+        engine.remove_presence("news", "c1")
+        assert engine.presence("news") == {"c2": BOB}
+        engine.remove_presence("news", "c2")
+        assert engine.presence("news") == {}
+
+    def test_removing_a_client_that_is_not_there_does_nothing(self, engine: Engine) -> None:
+        engine.remove_presence("news", "c1")
+        engine.add_presence("news", "c2", BOB, LONG)
+        engine.remove_presence("news", "c1")
+        assert engine.presence("news") == {"c2": BOB}
+
+    def test_presence_expires(self, engine: Engine, lab: Lab) -> None:
+        engine.add_presence("news", "c1", ALICE, SHORT)
+        engine.add_presence("news", "c2", BOB, LONG)
+        lab.pass_time(SHORT)
+        assert engine.presence("news") == {"c2": BOB}
+
+    def test_presence_that_is_added_again_lasts(self, engine: Engine, lab: Lab) -> None:
+        engine.add_presence("news", "c1", ALICE, SHORT)
+        engine.add_presence("news", "c1", ALICE, LONG)
+        lab.pass_time(SHORT)
+        assert engine.presence("news") == {"c1": ALICE}
+
+    def test_the_last_lifetime_counts(self, engine: Engine, lab: Lab) -> None:
+        engine.add_presence("news", "c1", ALICE, LONG)
+        engine.add_presence("news", "c1", ALICE, SHORT)
+        lab.pass_time(SHORT)
+        assert engine.presence("news") == {}
+
+    # -- history
+
+    def test_a_channel_has_no_history_at_first(self, engine: Engine) -> None:
+        assert list(engine.history("news")) == []
+
+    @pytest.mark.parametrize("channel", CHANNELS)
+    def test_history_is_newest_first_and_complete(self, engine: Engine, channel: str) -> None:
+        first = Publication("u1", channel, '{"b": 1e400, "a": "\\ud800 é"}'.encode(), "c2", BOB)
+        second = Publication("u2", channel, b"null")
+        for published in (first, second):
+            engine.publish(published, kept())
+        assert list(engine.history(channel)) == [second, first]
+
+    def test_history_is_by_channel(self, engine: Engine) -> None:
+        engine.publish(message("u1"), kept())
+        engine.publish(message("u2", "chat"), kept())
+        assert list(engine.history("news")) == [message("u1")]
+
+    def test_history_holds_its_size_and_no_more(self, engine: Engine) -> None:
+        for number in range(5):
+            engine.publish(message(str(number)), kept(size=3))
+        assert uids(engine) == ["4", "3", "2"]
+
+    def test_a_smaller_size_holds_from_the_next_publication_on(self, engine: Engine) -> None:
+        for number in range(3):
+            engine.publish(message(str(number)), kept(size=3))
+        engine.publish(message("3"), kept(size=1))
+        assert uids(engine) == ["3"]
+
+    @pytest.mark.parametrize(("limit", "expected"), [(0, ["2", "1", "0"]), (1, ["2"]), (2, ["2", "1"]), (9, "210")])
+    def test_a_limit_takes_the_newest(self, engine: Engine, limit: int, expected: list[str]) -> None:
+        for number in range(3):
+            engine.publish(message(str(number)), kept())
+        assert uids(engine, limit) == list(expected)
+
+    def test_what_is_published_without_history_is_not_kept(self, engine: Engine) -> None:
+        engine.publish(message("kept"), kept())
+        engine.publish(message("live"), None)
+        assert uids(engine) == ["kept"]
+
+    def test_joins_and_leaves_are_not_kept(self, engine: Engine) -> None:
+        engine.publish(message("kept"), kept())
+        engine.publish_event(Join("news", ALICE))
+        engine.publish_event(Leave("news", ALICE))
+        assert uids(engine) == ["kept"]
+
+    def test_history_ends_with_its_lifetime(self, engine: Engine, lab: Lab) -> None:
+        engine.publish(message("u1"), kept(lifetime=SHORT))
+        engine.publish(message("u2"), kept(lifetime=SHORT))
+        lab.pass_time(SHORT)
+        assert uids(engine) == []
+
+    def test_each_publication_renews_the_whole_history(self, engine: Engine, lab: Lab) -> None:
+        engine.publish(message("u1"), kept(lifetime=SHORT))
+        engine.publish(message("u2"), kept(lifetime=LONG))
+        lab.pass_time(SHORT)
+        assert uids(engine) == ["u2", "u1"]
+
+    def test_after_its_lifetime_history_begins_anew(self, engine: Engine, lab: Lab) -> None:
+        engine.publish(message("u1"), kept(lifetime=SHORT))
+        lab.pass_time(SHORT)
+        engine.publish(message("u2"), kept())
+        assert uids(engine) == ["u2"]
+
+    def test_history_that_drops_inactive_keeps_nothing_for_nobody(self, engine: Engine) -> None:
+        engine.publish(message(), kept(drop_inactive=True))
+        assert uids(engine) == []
+
+    def test_history_that_drops_inactive_keeps_what_has_a_subscriber(self, engine: Engine) -> None:
+        engine.subscribe("news")
+        engine.publish(message(), kept(drop_inactive=True))
+        assert uids(engine) == ["u1"]
+
+    def test_history_that_drops_inactive_goes_on_while_there_is_some(self, engine: Engine, lab: Lab) -> None:
+        engine.subscribe("news")
+        engine.publish(message("u1"), kept(lifetime=SHORT, drop_inactive=True))
+        engine.unsubscribe("news")
+        engine.publish(message("u2"), kept(lifetime=SHORT, drop_inactive=True))
+        assert uids(engine) == ["u2", "u1"]
+        lab.pass_time(SHORT)
+        engine.publish(message("u3"), kept(drop_inactive=True))
+        assert uids(engine) == []
+
+    # -- control
+
+    def test_control_messages_come_back_to_their_sender_in_order(self, listener: Listener) -> None:
+        messages = [b'{"n":%d}' % number for number in range(50)] + ["\0é\r\n".encode()]
+        for sent in messages:
+            listener.engine.publish_control(sent)
+        eventually(lambda: len(listener.controls) == len(messages))
+        assert listener.controls == messages
+
+    # -- life
+
+    def test_an_engine_has_a_name(self, engine: Engine) -> None:
+        assert engine.name
+
+    def test_stopping_twice_is_stopping_once(self, engine: Engine) -> None:
+        engine.subscribe("news")
+        engine.add_presence("news", "c1", ALICE, LONG)
+        engine.stop()
+        engine.stop()
+
+    def test_an_engine_that_never_started_can_be_stopped(self, lab: Lab) -> None:
+        lab.make().stop()
+
+
+@pytest.mark.usefixtures("nothing_left_behind")
+class JoinedEnginesContract:
+    """What holds between the engines of several nodes."""
+
+    @pytest.fixture
+    def lab(self) -> Iterator[Lab]:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def nodes(self, lab: Lab) -> Iterator[tuple[Listener, Listener]]:
+        yield lab.listen(), lab.listen()
+        lab.close()
+
+    def test_a_publication_reaches_every_subscribed_node_once(self, nodes: tuple[Listener, Listener]) -> None:
+        for node in nodes:
+            node.engine.subscribe("news")
+        nodes[0].engine.publish(message("u1"), kept())
+        nodes[0].engine.publish(message("u2"), None)
+        for node in nodes:
+            node.heard(message("u1"), message("u2"))
+
+    def test_a_publication_reaches_no_other_node(self, nodes: tuple[Listener, Listener]) -> None:
+        here, there = nodes
+        here.engine.subscribe("news")
+        there.engine.subscribe("chat")
+        there.engine.publish(message(), None)
+        there.engine.publish(message("last", "chat"), None)
+        here.heard(message())
+        there.heard(message("last", "chat"))
+
+    def test_a_node_that_left_does_not_end_the_others_subscription(self, nodes: tuple[Listener, Listener]) -> None:
+        here, there = nodes
+        for node in nodes:
+            node.engine.subscribe("news")
+        here.engine.unsubscribe("news")
+        here.engine.publish(message(), None)
+        there.heard(message())
+        assert here.events == []
+
+    def test_joins_and_leaves_reach_other_nodes(self, nodes: tuple[Listener, Listener]) -> None:
+        here, there = nodes
+        there.engine.subscribe("news")
+        here.engine.publish_event(Join("news", BOB))
+        here.engine.publish_event(Leave("news", BOB))
+        there.heard(Join("news", BOB), Leave("news", BOB))
+
+    def test_publications_of_one_node_arrive_in_order(self, nodes: tuple[Listener, Listener]) -> None:
+        here, there = nodes
+        there.engine.subscribe("news")
+        messages = [message(str(number)) for number in range(300)]
+        for number, published in enumerate(messages):
+            here.engine.publish(published, kept() if number % 2 else None)
+        there.heard(*messages)
+
+    def test_channels_are_those_of_all_nodes(self, nodes: tuple[Listener, Listener]) -> None:
+        here, there = nodes
+        for node, channel in ((here, "news"), (there, "news"), (there, "chat")):
+            node.engine.subscribe(channel)
+        assert sorted(here.engine.channels()) == sorted(there.engine.channels()) == ["chat", "news"]
+        there.engine.unsubscribe("news")
+        there.engine.unsubscribe("chat")
+        assert list(there.engine.channels()) == ["news"]
+
+    def test_channels_of_a_node_that_stopped_are_gone(self, nodes: tuple[Listener, Listener]) -> None:
+        here, there = nodes
+        there.engine.subscribe("news")
+        there.engine.stop()
+        eventually(lambda: not here.engine.channels())
+
+    def test_presence_is_shared(self, nodes: tuple[Listener, Listener]) -> None:
+        here, there = nodes
+        here.engine.add_presence("news", "c1", ALICE, LONG)
+        there.engine.add_presence("news", "c2", BOB, LONG)
+        assert here.engine.presence("news") == there.engine.presence("news") == {"c1": ALICE, "c2": BOB}
+        there.engine.remove_presence("news", "c1")
+        assert here.engine.presence("news") == {"c2": BOB}
+
+    def test_history_is_shared(self, nodes: tuple[Listener, Listener]) -> None:
+        here, there = nodes
+        here.engine.publish(message("u1"), kept())
+        there.engine.publish(message("u2"), kept())
+        assert uids(here.engine) == uids(there.engine) == ["u2", "u1"]
+
+    def test_a_subscriber_anywhere_keeps_history_that_drops_inactive(self, nodes: tuple[Listener, Listener]) -> None:
+        here, there = nodes
+        there.engine.subscribe("news")
+        here.engine.publish(message(), kept(drop_inactive=True))
+        assert uids(here.engine) == ["u1"]
+
+    def test_control_messages_reach_all_nodes(self, nodes: tuple[Listener, Listener]) -> None:
+        nodes[0].engine.publish_control(b"one")
+        nodes[0].engine.publish_control(b"two")
+        for node in nodes:
+            eventually(lambda node=node: len(node.controls) == 2)  # type: ignore[misc]
+            assert node.controls == [b"one", b"two"]
+
+    def test_a_node_that_stopped_hears_nothing(self, nodes: tuple[Listener, Listener]) -> None:
+        here, there = nodes
+        for node in nodes:
+            node.engine.subscribe("news")
+        there.engine.stop()
+        here.engine.publish(message(), None)
+        here.engine.publish_control(b"one")
+        here.heard(message())
+        eventually(lambda: here.controls)
+        assert (there.events, there.controls) == ([], [])
+
+
+def uids(engine: Engine, limit: int = 0) -> list[str]:
+    """The uids of the history of "news"."""
+    return [publication.uid for publication in engine.history("news", limit)]

@@ -1,0 +1,35 @@
+"""The engine with which tests join nodes in one process keeps the contract, too: else they would prove nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.engines.contract import EngineContract, JoinedEnginesContract, Lab
+from tests.fakes import Bus, BusEngine, FakeClock
+
+
+class BusLab(Lab):
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = FakeClock()
+        self.bus = Bus(self.clock)
+
+    def make(self) -> BusEngine:
+        return self.bus.engine()
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+
+class TestBusEngine(EngineContract):
+    @pytest.fixture
+    def lab(self) -> Iterator[Lab]:
+        yield BusLab()
+
+
+class TestJoinedBusEngines(JoinedEnginesContract):
+    @pytest.fixture
+    def lab(self) -> Iterator[Lab]:
+        yield BusLab()

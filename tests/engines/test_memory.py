@@ -1,0 +1,211 @@
+"""Behaviour of the memory engine: the contract on a clock that the test moves, and what is freed when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import gevent
+import pytest
+
+from gentrifugo.app.proto import ClientInfo, Publication
+from gentrifugo.engines import memory
+from gentrifugo.engines.base import HistoryOptions
+from gentrifugo.engines.memory import MemoryEngine
+from tests.contents import contents
+from tests.engines.contract import ALICE, BOB, LONG, SHORT, EngineContract, Lab, Listener, kept, message
+from tests.fakes import FakeClock
+from tests.greenlets import eventually
+
+
+class MemoryLab(Lab):
+    """Memory engines on a clock of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = FakeClock()
+
+    def make(self) -> MemoryEngine:
+        return MemoryEngine(self.clock)
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+
+class TestMemoryEngine(EngineContract):
+    @pytest.fixture
+    def lab(self) -> Iterator[Lab]:
+        yield MemoryLab()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def engine(clock: FakeClock) -> MemoryEngine:
+    """An engine that does not sweep by itself."""
+    return MemoryEngine(clock)
+
+
+# -- nothing held
+
+
+def test_a_new_engine_holds_nothing(engine: MemoryEngine) -> None:
+    assert contents(engine) == []
+
+
+def test_publishing_without_history_costs_nothing(engine: MemoryEngine) -> None:
+    engine.publish(message(), None)
+    engine.publish(message(), kept(drop_inactive=True))
+    assert contents(engine) == []
+
+
+def test_asking_costs_nothing(engine: MemoryEngine) -> None:
+    assert not engine.presence("news") and not engine.history("news") and not engine.channels()
+    engine.remove_presence("news", "c1")
+    engine.unsubscribe("news")
+    assert contents(engine) == []
+
+
+def test_a_subscription_that_ended_costs_nothing(engine: MemoryEngine) -> None:
+    engine.subscribe("news")
+    engine.unsubscribe("news")
+    assert contents(engine) == []
+
+
+def test_expired_history_is_freed(engine: MemoryEngine, clock: FakeClock) -> None:
+    for channel in ("news", "chat"):
+        for number in range(3):
+            engine.publish(Publication(str(number), channel, b"1"), kept(lifetime=SHORT))
+    clock.advance(SHORT)
+    engine.free_expired()
+    assert contents(engine) == []
+
+
+def test_expired_presence_is_freed(engine: MemoryEngine, clock: FakeClock) -> None:
+    for channel in ("news", "chat"):
+        engine.add_presence(channel, "c1", ALICE, SHORT)
+        engine.add_presence(channel, "c2", BOB, SHORT)
+    clock.advance(SHORT)
+    engine.free_expired()
+    assert contents(engine) == []
+
+
+def test_presence_that_was_removed_is_freed_by_its_time(engine: MemoryEngine, clock: FakeClock) -> None:
+    engine.add_presence("news", "c1", ALICE, SHORT)
+    engine.remove_presence("news", "c1")
+    clock.advance(SHORT)
+    engine.free_expired()
+    assert contents(engine) == []
+
+
+def test_history_that_was_read_after_its_time_is_freed(engine: MemoryEngine, clock: FakeClock) -> None:
+    engine.publish(message(), kept(lifetime=SHORT))
+    clock.advance(SHORT)
+    assert engine.history("news") == []
+    engine.free_expired()
+    assert contents(engine) == []
+
+
+def test_what_is_renewed_again_and_again_is_freed_in_the_end(engine: MemoryEngine, clock: FakeClock) -> None:
+    for number in range(5):
+        engine.publish(message(str(number)), kept(lifetime=SHORT))
+        engine.add_presence("news", "c1", ALICE, SHORT)
+        clock.advance(SHORT * 0.75)
+        engine.free_expired()
+        assert len(engine.history("news")) == number + 1
+        assert engine.presence("news") == {"c1": ALICE}
+    clock.advance(SHORT)
+    engine.free_expired()
+    assert contents(engine) == []
+
+
+# -- and nothing freed too early
+
+
+def test_a_sweep_leaves_what_has_not_expired(engine: MemoryEngine, clock: FakeClock) -> None:
+    engine.publish(message("old"), kept(lifetime=SHORT))
+    engine.publish(message("new"), kept(lifetime=LONG))
+    engine.add_presence("news", "c1", ALICE, SHORT)
+    engine.add_presence("news", "c2", BOB, LONG)
+    clock.advance(SHORT)
+    engine.free_expired()
+    assert [publication.uid for publication in engine.history("news")] == ["new", "old"]
+    assert engine.presence("news") == {"c2": BOB}
+
+
+def test_expired_presence_is_freed_when_the_rest_of_the_channel_stays(engine: MemoryEngine, clock: FakeClock) -> None:
+    gone = [ClientInfo("gone", f"gone{number}") for number in range(10)]
+    for info in gone:
+        engine.add_presence("news", info.client, info, SHORT)
+    engine.add_presence("news", "c1", ALICE, LONG)
+    clock.advance(SHORT)
+    engine.free_expired()
+    assert not set(gone) & {thing for thing in contents(engine) if isinstance(thing, ClientInfo)}
+
+
+def test_history_renewed_after_a_sweep_was_due_survives_it(engine: MemoryEngine, clock: FakeClock) -> None:
+    engine.publish(message("u1"), kept(lifetime=SHORT))
+    clock.advance(SHORT)
+    engine.publish(message("u2"), kept(lifetime=SHORT))
+    engine.free_expired()
+    assert [publication.uid for publication in engine.history("news")] == ["u2"]
+
+
+def test_a_channel_is_on_the_agenda_once(engine: MemoryEngine) -> None:
+    """A busy channel must not make the sweep's heap grow with each message."""
+    engine.publish(message("first"), HistoryOptions(1, LONG))
+    held = len(contents(engine))
+    for number in range(100):
+        engine.publish(message(str(number)), HistoryOptions(1, LONG))
+    assert len(contents(engine)) == held
+
+
+# -- the sweep
+
+
+def test_a_running_engine_sweeps_by_itself(
+    clock: FakeClock, nothing_left_behind: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "SWEEP_INTERVAL", 0.01)
+    engine = MemoryEngine(clock)
+    listener = Listener(engine)
+    engine.start(listener)
+    engine.publish(message(), kept(lifetime=SHORT))
+    engine.add_presence("news", "c1", ALICE, SHORT)
+    clock.advance(SHORT)
+    eventually(lambda: contents(engine, listener) == [])
+    engine.stop()
+
+
+def test_a_long_sweep_lets_others_in(
+    engine: MemoryEngine, clock: FakeClock, nothing_left_behind: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they do in between is not lost."""
+    monkeypatch.setattr(memory, "give_turn", lambda: gevent.sleep(0))
+    for channel in ("news", "chat"):
+        engine.publish(message("old", channel), kept(lifetime=SHORT))
+        engine.add_presence(channel, "c1", ALICE, SHORT)
+    clock.advance(SHORT)
+    sweep = gevent.spawn(engine.free_expired)
+    while not sweep.ready():
+        engine.publish(message("new"), kept(size=1))
+        engine.add_presence("news", "c2", BOB, LONG)
+        gevent.sleep(0)
+    assert [publication.uid for publication in engine.history("news")] == ["new"]
+    assert engine.presence("news") == {"c2": BOB}
+    clock.advance(LONG)
+    engine.free_expired()
+    assert contents(engine) == []
+
+
+def test_after_stop_nothing_arrives(clock: FakeClock, nothing_left_behind: None) -> None:
+    engine = MemoryEngine(clock)
+    listener = Listener(engine)
+    engine.start(listener)
+    engine.subscribe("news")
+    engine.stop()
+    engine.publish(message(), None)
+    engine.publish_control(b"control")
+    assert (listener.events, listener.controls) == ([], [])

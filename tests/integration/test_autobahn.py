@@ -1,0 +1,85 @@
+"""The Autobahn test suite, run by kosoku, judges an echo server on our handler and our WebSocket."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.parts import ROOT
+from tests.waiting import seconds
+
+LIMIT = 120
+"""Seconds that the whole suite may take."""
+
+pytestmark = pytest.mark.timeout(seconds(LIMIT))
+
+NUM_CASES = 517
+"""All of the suite."""
+COMPRESSION = ("12.", "13.")
+"""Begins the numbers of cases about permessage-deflate, which is not negotiated."""
+LATE = {"6.4.3", "6.4.4"}
+"""Invalid UTF-8 in a frame whose rest has not come: could be answered at once, is when the frame is whole."""
+FREE = {"7.1.6", "7.13.1", "7.13.2"}
+"""Cases in which the RFC leaves open what a server does."""
+
+Verdicts = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def echo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Host and port of an echo server; at the end it must still be there, and have had nothing to complain about."""
+    log_file = tmp_path_factory.mktemp("echo") / "server.log"
+    with log_file.open("wb") as log:
+        command = [sys.executable, "-m", "tests.echo_server"]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, cwd=ROOT)
+    with server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline().decode().strip()
+            assert server.poll() is None, "the server has gone"
+        finally:
+            server.terminate()
+    assert not log_file.read_text(encoding="utf-8", errors="replace")
+
+
+@pytest.fixture(scope="module")
+def verdicts(echo_server: str, tmp_path_factory: pytest.TempPathFactory) -> Verdicts:
+    """What kosoku says about each case, by its number; its full report stays beside it."""
+    assert echo_server, "the server has not started"
+    report = tmp_path_factory.mktemp("autobahn")
+    program = Path(os.path.dirname(sys.executable), "kosoku")
+    # Its exit status counts what is not implemented as a failure; the report tells one from the other.
+    run = subprocess.run([program, f"--outdir={report}", echo_server], capture_output=True, timeout=seconds(LIMIT))
+    index = report / "index.json"
+    assert index.exists(), f"kosoku wrote no report: {run.stderr.decode()}"
+    (cases,) = json.loads(index.read_text(encoding="utf-8")).values()
+    return dict(cases)
+
+
+def test_every_case_is_run(verdicts: Verdicts) -> None:
+    assert len(verdicts) == NUM_CASES
+
+
+def test_the_server_behaves(verdicts: Verdicts) -> None:
+    behaviour = {case: verdict["behavior"] for case, verdict in verdicts.items()}
+    assert behaviour == {case: _expected_behaviour(case) for case in verdicts}
+
+
+def test_the_server_closes_cleanly(verdicts: Verdicts) -> None:
+    closing = {case: verdict["behaviorClose"] for case, verdict in verdicts.items()}
+    assert closing == {case: "INFORMATIONAL" if case in FREE else "OK" for case in verdicts}
+
+
+def _expected_behaviour(case: str) -> str:
+    if case.startswith(COMPRESSION):
+        return "UNIMPLEMENTED"
+    if case in LATE:
+        return "NON-STRICT"
+    return "INFORMATIONAL" if case in FREE else "OK"

@@ -1,0 +1,174 @@
+"""Hundreds of peers that are wrong, odd, slow or suddenly gone: each gets what it deserves, and nobody else notices."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psutil
+import pytest
+
+from tests.api_client import ApiClient
+from tests.integration.websocket_cases import closes, commands, disconnects, frames, handshakes, messages
+from tests.integration.websocket_cases.case import Case
+from tests.protocol_client import ProtocolClient
+from tests.servers import Server, running
+from tests.waiting import seconds
+
+TOPICS = {
+    "handshakes": handshakes.CASES,
+    "frames": frames.CASES,
+    "messages": messages.CASES,
+    "closes": closes.CASES,
+    "disconnects": disconnects.CASES,
+    "commands": commands.CASES,
+}
+CASES: dict[str, Case] = {f"{topic}: {case.name}": case for topic, cases in TOPICS.items() for case in cases}
+
+AT_ONCE = 24
+"""Cases that are played at the same time."""
+EVERY = 0.05
+"""Seconds between two messages for the neighbour."""
+OPTIONS = {"publish": True, "http_header_timeout": seconds(2), "http_keepalive_timeout": seconds(3)}
+
+
+class Neighbour:
+    """A well-behaved client on the same server; `received` is what came on its own channel."""
+
+    def __init__(self, server: Server) -> None:
+        self.received: list[int] = []
+        self.published = 0
+        self.trouble: Exception | None = None
+        self._api = ApiClient(server.host, server.port)
+        self._client = ProtocolClient(server, "neighbour")
+        self._client.subscribe("neighbour")
+        self._client.subscribe("room")  # where the others publish; what comes from there must be text and JSON
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=work) for work in (self._publish, self._receive)]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+        self._client.close()
+
+    def _publish(self) -> None:
+        while not self._over.wait(EVERY):
+            self._api.publish("neighbour", self.published)
+            self.published += 1
+        self._api.publish("neighbour", "end")
+
+    def _receive(self) -> None:
+        try:
+            while (push := self._client.push(30))["body"]["data"] != "end":
+                if push["body"]["channel"] == "neighbour":
+                    self.received.append(push["body"]["data"])
+        except Exception as error:
+            self.trouble = error
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a server process holds."""
+
+    files: int
+    connections: int
+    clients: int
+    channels: int
+    greenlets: int
+
+
+@dataclass(frozen=True)
+class Played:
+    """What happened when all cases were played against one server."""
+
+    failures: dict[str, BaseException]
+    """The exception of each case that failed."""
+    neighbour: Neighbour
+    held: tuple[Held, Held]
+    """Before and after."""
+    logs: tuple[str, str]
+    """Before and after."""
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+    """Play all cases, many at a time, beside a neighbour."""
+    with running(OPTIONS, tmp_path_factory.mktemp("server")) as server:
+        log, held = server.log, _held(server)
+        with _at_work(Neighbour(server)) as neighbour:
+            failures = _play_all(server)
+        yield Played(failures, neighbour, (held, _held_after_a_while(server, held)), (log, server.log))
+
+
+@contextmanager
+def _at_work(neighbour: Neighbour) -> Iterator[Neighbour]:
+    neighbour.start()
+    try:
+        yield neighbour
+    finally:
+        neighbour.stop()
+
+
+def _play_all(server: Server) -> dict[str, BaseException]:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        plays = {name: pool.submit(case.play, server.host, server.port) for name, case in CASES.items()}
+    return {name: error for name, play in plays.items() if (error := play.exception()) is not None}
+
+
+def _held(server: Server) -> Held:
+    metrics = ApiClient(server.host, server.port).call("node")["body"]["data"]["metrics"]
+    process = psutil.Process(server.pid)
+    connections = [connection for connection in process.net_connections("tcp") if connection.status != "LISTEN"]
+    return Held(
+        process.num_fds() - len(connections),
+        len(connections),
+        metrics["node_num_clients"],
+        metrics["node_num_channels"],
+        metrics["node_num_goroutine"],
+    )
+
+
+def _held_after_a_while(server: Server, expected: Held) -> Held:
+    """What is held once that is as expected, or when it has had the time to become so."""
+    deadline = time.monotonic() + seconds(10)
+    while (held := _held(server)) != expected and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return held
+
+
+def test_names_are_unique() -> None:
+    names = [case.name for cases in TOPICS.values() for case in cases]
+    assert [name for name, count in Counter(names).items() if count > 1] == []
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_case(played: Played, name: str) -> None:
+    if name in played.failures:
+        raise played.failures[name]
+
+
+def test_the_neighbour_misses_nothing(played: Played) -> None:
+    neighbour = played.neighbour
+    assert neighbour.trouble is None
+    assert neighbour.received == list(range(neighbour.published))
+
+
+def test_the_log_says_nothing_of_it(played: Played) -> None:
+    before, after = played.logs
+    assert after.removeprefix(before) == ""
+
+
+def test_nothing_is_left(played: Played) -> None:
+    before, after = played.held
+    assert after == before
+    assert after.clients == 0
