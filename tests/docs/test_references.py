@@ -1,0 +1,138 @@
+"""What the pages refer to is there: other pages, files, options, names in the code, make targets, commands."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import shlex
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from gentrifugo.app.config import Config as Configuration
+from gentrifugo.app.config import ConfigError, load
+from gentrifugo.app.options import options_of
+from tests.docs.pages import ROOT, Page, pages, read
+from tests.waiting import seconds
+
+PAGES = pages()
+EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=[page.path.stem for page in PAGES])
+
+NAMES_OF_OTHERS = {
+    *("graceful_timeout", "worker_class", "worker_connections"),  # gunicorn
+    *("generate_api_sign", "generate_channel_sign", "generate_token"),  # cent
+}
+SOURCES = ("*.py", "app/*.py", "engines/*.py", "conf/*", "docs/*.py", "tests/*.py", "Makefile")
+DIRECTORIES = ("app", "engines", "admin", "tests", "docs", "conf", "examples", "scripts", "benchmarks")
+
+_SNAKE = re.compile(r"[a-z]+(?:_[a-z0-9]+)+")
+_FILE = re.compile(rf"(?:{'|'.join(DIRECTORIES)})/[\w./-]*|[\w-]+\.(?:py|md|txt|yaml|toml)|\.ci/\w+")
+_HISTOGRAM = re.compile(r"(client|http)_api_1|microseconds_")
+"""Names that are put together; test_tables.py has all of them."""
+_MADE_BY_USERS = {"config.json", "config.toml", "config.yaml", "listen.py"}
+
+
+@EVERY_PAGE
+def test_links_lead_somewhere(page: Page) -> None:
+    assert [link for link in page.links if not link.startswith("https://") and not _leads_somewhere(page, link)] == []
+
+
+def _leads_somewhere(page: Page, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    target = (page.path.parent / path).resolve() if path else page.path
+    return target.is_file() and (not anchor or anchor in _anchors(target))
+
+
+@cache
+def _anchors(path: Path) -> set[str]:
+    """The anchors of a page that are the same in MkDocs and on GitHub, and stand for one heading only."""
+    headings = read(path).headings
+    mkdocs = [re.sub(r"[-\s]+", "-", _words(heading)) for heading in headings]
+    github = [_words(heading).replace(" ", "-") for heading in headings]
+    return {one for one, other in zip(mkdocs, github, strict=True) if one == other and mkdocs.count(one) == 1}
+
+
+def _words(heading: str) -> str:
+    return re.sub(r"[^\w\s-]", "", heading).strip().lower()
+
+
+def test_the_index_leads_to_every_page() -> None:
+    linked = {link.partition("#")[0] for page in PAGES if page.path.stem == "index" for link in page.links}
+    assert {page.path.name for page in PAGES} - linked == {"index.md"}
+
+
+@EVERY_PAGE
+def test_files_exist(page: Page) -> None:
+    named = [span for span in page.code_spans if _FILE.fullmatch(span) and span not in _MADE_BY_USERS]
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@EVERY_PAGE
+def test_options_and_other_names_are_those_of_the_code(page: Page) -> None:
+    names = {span.partition("=")[0].removeprefix("--") for span in page.code_spans}
+    names = {name for name in names if _SNAKE.fullmatch(name) and not _HISTOGRAM.match(name)}
+    assert names - _names_in_the_code() - NAMES_OF_OTHERS == set()
+
+
+@cache
+def _names_in_the_code() -> set[str]:
+    files = (file for pattern in SOURCES for file in ROOT.glob(pattern) if file.is_file())
+    return {name for file in files for name in re.findall(r"\w+", file.read_text(encoding="utf-8"))}
+
+
+@EVERY_PAGE
+def test_dotted_names_can_be_imported(page: Page) -> None:
+    for name in page.code_spans:
+        if re.fullmatch(r"gentrifugo(\.\w+)+", name):
+            module, _, last = name.rpartition(".")
+            assert hasattr(importlib.import_module(module), last) or importlib.import_module(name)
+
+
+@EVERY_PAGE
+def test_make_targets_exist(page: Page) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.findall(r"(?:`|^ {4})make ([a-z-]+)", page.prose, re.MULTILINE)
+    assert [target for target in targets if f"\n{target}:" not in makefile] == []
+
+
+@EVERY_PAGE
+def test_options_in_brackets_have_that_default(page: Page) -> None:
+    """`option` (25 s), `option` (10 MiB), `option` (255): the number is the default."""
+    defaults = {option.name: option.default for option in options_of(Configuration)}
+    for name, number, unit in re.findall(r"`(\w+)`(?: bytes)? \((\d+) ?(s|ms|KiB|MiB)?\b", page.prose):
+        assert float(number) * {"ms": 0.001, "KiB": 2**10, "MiB": 2**20}.get(unit, 1) == defaults[name], name
+
+
+def _commands(program: str) -> list[list[str]]:
+    lines = [line for page in PAGES for line in page.prose.splitlines()]
+    return [shlex.split(line) for line in lines if line.startswith(f"    {program} ")]
+
+
+def test_commands_are_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.json").write_text('{"secret": "secret"}')
+    commands = _commands("gentrifugo")
+    assert commands
+    for _, *arguments in commands:
+        try:
+            loaded = load(arguments, {})
+        except ConfigError as error:
+            pytest.fail(f"{arguments}: {error}")
+        assert loaded.path == Path("config.json")
+
+
+def test_gunicorn_commands_are_right(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"secret": "secret"}')
+    (tmp_path / "conf").symlink_to(ROOT / "conf")
+    commands = _commands("gunicorn")
+    assert commands
+    for _, *arguments in commands:
+        program = os.path.join(os.path.dirname(sys.executable), "gunicorn")
+        result = subprocess.run(
+            [program, "--check-config", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=seconds(20)
+        )
+        assert result.returncode == 0, result.stderr

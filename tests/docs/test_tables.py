@@ -1,0 +1,83 @@
+"""Tables that repeat what the code declares say the same as the code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+from gentrifugo.app import errors
+from gentrifugo.app.api import _HANDLERS as API_METHODS
+from gentrifugo.app.client import _HANDLERS as CLIENT_METHODS
+from gentrifugo.app.config import ChannelOptions, Config
+from gentrifugo.app.errors import Disconnect, Error
+from gentrifugo.app.metrics import COUNTER_NAMES
+from gentrifugo.app.options import options_of
+from tests.api_client import ApiClient
+from tests.credentials import SECRET, sign
+from tests.docs.pages import page
+from tests.servers import Server
+
+UNITS = {"MiB": 2**20}
+
+T = TypeVar("T")
+
+
+def declared(type_: type[T]) -> list[T]:
+    return [value for value in vars(errors).values() if isinstance(value, type_)]
+
+
+def test_every_metric_has_its_row(start_server: Callable[..., Server]) -> None:
+    stats = page("stats.md")
+    gauges = [row[0] for row in stats.table_after("Gauges")]
+    counters = [row[0] for part in ("clients", "API", "node") for row in stats.table_after(f"Counters: {part}")]
+    beginnings, ends = stats.tables_after("Histograms")
+    histograms = [beginning[0] + end[0] for beginning in beginnings for end in ends]
+    server = start_server()
+    reply = ApiClient(server.host, server.port).call("node")
+    assert sorted(counters) == sorted(COUNTER_NAMES)
+    assert sorted(gauges + counters + histograms) == sorted(reply["body"]["data"]["metrics"])
+
+
+def test_every_error_has_its_row_and_its_advice() -> None:
+    rows = {row[0]: row[1] for row in page("protocol.md").table_after("Errors")}
+    assert set(rows) == {error.text for error in declared(Error)}
+    assert all(rows[error.text] == error.advice for error in declared(Error) if error.advice)
+
+
+def test_every_close_has_its_row_and_its_advice() -> None:
+    rows = {row[0]: row[1] == "true" for row in page("protocol.md").table_after("Closes")}
+    assert rows == {close.reason: close.reconnect for close in declared(Disconnect)}
+
+
+def test_every_command_has_its_heading() -> None:
+    assert set(CLIENT_METHODS) <= set(page("protocol.md").headings)
+    assert set(API_METHODS) <= set(page("api.md").headings)
+
+
+def test_every_channel_option_has_its_row() -> None:
+    rows = [row[0] for row in page("channels.md").table_after("Options")]
+    assert sorted(rows) == sorted(option.name for option in options_of(ChannelOptions))
+
+
+def test_the_options_that_a_reload_changes_are_listed() -> None:
+    rows = page("signals.md").table_after("HUP")
+    listed = [name for row in rows for name in re.findall(r"\w+", row[1])]
+    assert sorted(listed) == sorted(option.name for option in options_of(Config) if option.facts.reload)
+
+
+def test_limits_are_the_defaults() -> None:
+    defaults = {option.name: option.default for option in options_of(Config)}
+    rows = page("protocol.md").table_after("Limits")
+    for name, default in [row[:2] for row in rows] + [row[1:] for row in page("api.md").table_after("Limits")]:
+        number, _, unit = default.replace("none", "0").partition(" ")
+        assert int(number) * UNITS.get(unit.split(" ")[0], 1) == defaults[name], name
+
+
+def test_token_vectors() -> None:
+    rows = page("tokens.md").table_after("Test vectors")
+    assert len(rows) >= 6
+    for kind, parts, result in rows:
+        # Parts are apart by a comma and a space; JSON has these too, but only within braces.
+        split = [parts] if kind == "API" else re.split(r", (?![^{]*\})", parts)
+        assert sign(*(part.replace("empty", "") for part in split), secret=SECRET) == result, parts
