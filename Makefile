@@ -10,7 +10,7 @@ CENT := 1.3.0 2.1.0
 
 export PYTHON
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev run test lint format docs clean
+.PHONY: help install install-dev run test lint format docs bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,9 @@ format: install-dev ## put the code into its format
 docs: install ## write docs/configuration.md anew from the declared options
 	$(BIN)/python docs/generate_configuration.py
 
+bench: $(VENV)/.installed-bench ## measure the server, and write docs/benchmarks.md anew with what was found
+	$(BIN)/python -m benchmarks.page
+
 clean: ## remove everything that make created, except config.json
 	rm -rf $(VENV) node_modules build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -62,6 +65,11 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@echo "Installing requirements-dev.txt into $(VENV)"
 	@$(PIP) install --requirement requirements-dev.txt
 	@mkdir -p $(VENV)/typing && ln -sfn ../.. $(VENV)/typing/gentrifugo
+	@touch $@
+
+$(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed
+	@echo "Installing requirements-bench.txt into $(VENV)"
+	@$(PIP) install --requirement requirements-bench.txt
 	@touch $@
 
 $(VENV)/clients/cent-%: | $(VENV)/.installed-dev

@@ -1,6 +1,7 @@
 """The engine of a single process: everything is in its memory and gone when it ends.
 
-No call blocks, so nothing here can be interrupted by another greenlet.
+No call blocks, so nothing here can be interrupted by another greenlet, except the sweep
+between two channels: 100 000 that expire together take it half a second.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from itertools import islice
 
 import gevent
 
+from ..app.fairness import give_turn
 from ..app.proto import ClientInfo, Event, Publication
 from .base import Engine, EngineHandler, HistoryOptions
 
@@ -160,8 +162,10 @@ class MemoryEngine(Engine):
             kept = self._unexpired_history(channel)
             if kept is not None:
                 self._history_agenda.note(channel, kept.expires)
+            give_turn()
         for channel in self._presence_agenda.due(now):
             self._free_expired_presence(channel, now)
+            give_turn()
 
     def _free_expired_presence(self, channel: str, now: float) -> None:
         while clients := self._presence.get(channel):

@@ -1,0 +1,111 @@
+"""Publishers and subscribers of the same channels: what was published must reach everybody, and how fast it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmarks.crowd import Crowd
+from benchmarks.event_loop import EventLoop
+from benchmarks.load import Load
+from benchmarks.message import Format
+from benchmarks.percentiles import Percentiles
+from benchmarks.processes import MEBIBYTE
+from benchmarks.publishers import Publishers
+from benchmarks.receivers import Checker, Counter, Deliveries, Receiver
+from benchmarks.report import Figure, Result
+from benchmarks.span import Span
+from benchmarks.target import Target
+
+SAMPLE = 16
+"""Connections that are checked message by message: enough to see what goes wrong, few enough not to take our time."""
+STALLED = 3.0
+"""Seconds without a delivery after which what is missing counts as lost."""
+EXTRA = 0.2
+"""Seconds to see whether anything comes that must not."""
+
+
+class Broadcast:
+    """One run; `publishers` is the kind to use."""
+
+    def __init__(self, target: Target, load: Load, publishers: Callable[[EventLoop, Target, Load], Publishers]) -> None:
+        self._target = target
+        self._load = load
+        self._loop = EventLoop()
+        self._format = Format(load.size)
+        self._deliveries = Deliveries()
+        self._crowd = Crowd(self._loop, target, load.channel_names, load.connections, self._receiver)
+        self._make_publishers = publishers
+
+    def run(self, title: str) -> Result:
+        """Open the connections, publish, and wait for what is on its way. Raises BenchmarkError."""
+        try:
+            self._crowd.come(self._load.parallel)
+            self._publishers = self._make_publishers(self._loop, self._target, self._load)
+            try:
+                return self._measure(title)
+            finally:
+                self._publishers.close()
+                self._crowd.leave()
+        finally:
+            self._crowd.drop()
+            self._loop.close()
+
+    def _measure(self, title: str) -> Result:
+        span = Span(self._target)
+        self._publishers.run()
+        self._drain()
+        span.end()
+        self._loop.run_for(EXTRA)
+        return Result(title, self._figures(span), self._problems(), [self._checked()])
+
+    def _receiver(self, number: int) -> Receiver:
+        stride = 1 if self._load.check else max(self._load.connections // SAMPLE, 1)
+        if number % stride == 0:
+            channel = self._load.channel_names[number % self._load.channels]
+            return Checker(self._deliveries, self._format, channel, constant=not self._load.check)
+        return Counter(self._deliveries)
+
+    def _expected(self) -> list[int]:
+        """How many messages each connection must get."""
+        by_channel = [self._publishers.published_in(channel) for channel in range(self._load.channels)]
+        return [by_channel[number % self._load.channels] for number in range(self._load.connections)]
+
+    def _drain(self) -> None:
+        expected, deliveries = sum(self._expected()), self._deliveries
+        before = -1
+        while before < deliveries.count < expected:
+            before = deliveries.count
+            self._loop.run_until(lambda: deliveries.count >= expected, STALLED)
+
+    def _figures(self, span: Span) -> list[Figure]:
+        count = self._deliveries.count
+        figures = [
+            Figure("published", self._publishers.published / span.seconds, "messages/s"),
+            Figure("delivered", count / span.seconds, "messages/s"),
+            *span.cost("delivery", count),
+            *span.loads(),
+        ]
+        latency = Percentiles.of(self._deliveries.latencies)
+        if latency is not None:
+            figures += [Figure(f"latency {name}", value / 1000, "ms") for name, value in latency._asdict().items()]
+        if self._target.processes is not None:
+            figures.append(Figure("server memory", self._target.processes.memory() / MEBIBYTE, "MiB"))
+        return figures
+
+    def _problems(self) -> list[str]:
+        problems = [
+            f"the server ended {count} connections: {reason}" for reason, count in self._crowd.ended().most_common()
+        ]
+        pairs = zip(self._crowd.connections, self._expected(), strict=True)
+        differences = [connection.receiver.messages - expected for connection, expected in pairs]
+        lost, extra = -sum(d for d in differences if d < 0), sum(d for d in differences if d > 0)
+        if lost:
+            problems.append(f"{lost} messages did not arrive")
+        if extra:
+            problems.append(f"{extra} messages more arrived than were published")
+        return problems
+
+    def _checked(self) -> str:
+        checked = sum(isinstance(connection.receiver, Checker) for connection in self._crowd.connections)
+        others = ", on the others they were counted" if checked < len(self._crowd.connections) else ""
+        return f"order and content of all messages were checked on {checked} connections{others}"

@@ -1,0 +1,187 @@
+"""One subscriber: WebSocket handshake, connect, subscribe; from then on its receiver gets what comes."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.credentials import sign
+from benchmarks.errors import BenchmarkError
+from benchmarks.event_loop import EventLoop
+from benchmarks.frames import CLOSE, CLOSE_FRAME, PING, PONG_FRAME, TEXT, Frame, FrameReader, close_reason, masked_frame
+from benchmarks.receivers import Receiver
+from benchmarks.target import Target
+
+# One buffer for all connections: what is read is counted or copied before the next read.
+_view = memoryview(bytearray(1 << 18))
+
+
+class Connection:
+    """One client, on its way to the server as soon as it is made.
+
+    `on_subscribed` is called once. A server that refuses raises BenchmarkError out of the event loop.
+    """
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        target: Target,
+        user: str,
+        channel: str,
+        receiver: Receiver,
+        on_subscribed: Callable[[Connection], None],
+    ) -> None:
+        self.receiver = receiver
+        self.ended: str | None = None
+        """How the server ended the connection, for people; None while it has not."""
+        self._loop = loop
+        self._target = target
+        self._user = user
+        self._channel = channel
+        self._on_subscribed = on_subscribed
+        self._answer = b""
+        self._frames = FrameReader()
+        self._subscribed = 0.0
+        self._started = time.monotonic()
+        self._socket = socket.socket(target.family)
+        self._socket.setblocking(False)
+        self._begin()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether neither side has hung up."""
+        return self._socket.fileno() >= 0
+
+    @property
+    def took(self) -> float:
+        """Seconds from the first packet to the reply to subscribe."""
+        return self._subscribed - self._started
+
+    def say_goodbye(self) -> None:
+        """Send a close frame; the server ends the connection then."""
+        self._send(CLOSE_FRAME)
+
+    def drop(self) -> None:
+        """Hang up without a word. Does nothing to a connection that has ended."""
+        if self.is_open:
+            self._loop.forget(self._socket)
+            self._socket.close()
+
+    # -- the steps to a subscription; each waits for the server's answer to the one before
+
+    def _begin(self) -> None:
+        try:
+            self._socket.connect(self._target.address)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._socket.close()
+            raise self._failed(error.strerror) from None
+        self._loop.watch(self._socket, self._shake_hands, writing=True)
+
+    def _shake_hands(self) -> None:
+        error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise self._failed(os.strerror(error))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._loop.watch(self._socket, self._read_handshake)
+        head = (
+            f"GET {self._target.websocket_path} HTTP/1.1\r\nHost: {self._target.host}\r\n"
+            "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        self._send(head.encode())
+
+    def _read_handshake(self) -> None:
+        self._answer += self._read_answer()
+        head, end, rest = self._answer.partition(b"\r\n\r\n")
+        if not end:
+            return
+        status = head.partition(b"\r\n")[0].decode("latin-1")
+        if " 101" not in status:
+            raise self._failed(f"the server answered {status[:80]!r} to the WebSocket handshake")
+        self._frames.rest = rest
+        self._loop.watch(self._socket, self._read_connect_reply)
+        timestamp = str(int(time.time()))
+        token = sign(self._target.secret, self._user, timestamp)
+        self._command("connect", {"user": self._user, "timestamp": timestamp, "token": token})
+
+    def _read_connect_reply(self) -> None:
+        if self._has_reply("connect"):
+            self._loop.watch(self._socket, self._read_subscribe_reply)
+            self._command("subscribe", {"channel": self._channel})
+
+    def _read_subscribe_reply(self) -> None:
+        if self._has_reply("subscribe"):
+            self._subscribed = time.monotonic()
+            self._loop.watch(self._socket, self._receive)
+            self._on_subscribed(self)
+
+    def _command(self, method: str, params: dict[str, str]) -> None:
+        command = {"uid": method, "method": method, "params": params}
+        self._send(masked_frame(TEXT, json.dumps(command).encode()))
+
+    def _has_reply(self, method: str) -> bool:
+        """Whether the reply is there now; what is pushed before it is dropped."""
+        for frame in self._frames.feed(self._read_answer()):
+            if frame.opcode == CLOSE:
+                raise self._failed(f"the server closed it: {close_reason(frame.payload)}")
+            if frame.opcode == TEXT and self._is_reply(json.loads(frame.payload), method):
+                return True
+        return False
+
+    def _is_reply(self, reply: Any, method: str) -> bool:
+        if reply.get("uid") != method:
+            return False
+        if "error" in reply:
+            raise self._failed(f"the reply to {method} was the error {reply['error']!r}")
+        return True
+
+    def _read_answer(self) -> bytes:
+        try:
+            data = self._socket.recv(len(_view))
+        except OSError as error:
+            raise self._failed(error.strerror) from None
+        if not data:
+            raise self._failed("the server ended it")
+        return data
+
+    def _failed(self, reason: str | None) -> BenchmarkError:
+        return BenchmarkError(f"the connection of {self._user} failed: {reason}")
+
+    # -- subscribed
+
+    def _receive(self) -> None:
+        try:
+            size = self._socket.recv_into(_view)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._end(error.strerror or "the connection broke")
+            return
+        if not size:
+            self._end("without a close frame")
+            return
+        for frame in self.receiver.take(_view[:size]):
+            self._answer_control(frame)
+
+    def _answer_control(self, frame: Frame) -> None:
+        if frame.opcode == PING:
+            self._send(PONG_FRAME)
+        elif frame.opcode == CLOSE:
+            self.ended = close_reason(frame.payload)
+
+    def _end(self, how: str) -> None:
+        self.ended = self.ended or how
+        self.drop()
+
+    def _send(self, data: bytes) -> None:
+        """Send little; a socket that has no room for that, or is broken, shows so when it is read."""
+        try:
+            self._socket.send(data)
+        except OSError:
+            pass

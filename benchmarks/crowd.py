@@ -1,0 +1,81 @@
+"""Many subscribers that come together and leave together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from benchmarks.connection import Connection
+from benchmarks.errors import BenchmarkError
+from benchmarks.event_loop import EventLoop
+from benchmarks.receivers import Receiver
+from benchmarks.target import Target
+
+STALLED = 15.0
+"""Seconds without a new connection after which no more is expected."""
+GOODBYE = 5.0
+"""Seconds the server may take to end connections that said goodbye."""
+
+
+class Crowd:
+    """`size` connections, spread over `channels` in turn; `receiver(number)` makes the receiver of each."""
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        target: Target,
+        channels: Sequence[str],
+        size: int,
+        receiver: Callable[[int], Receiver],
+    ) -> None:
+        self.connections: list[Connection] = []
+        """Those that have been opened."""
+        self._loop = loop
+        self._target = target
+        self._channels = channels
+        self._size = size
+        self._receiver = receiver
+        self._subscribed = 0
+
+    def come(self, parallel: int) -> None:
+        """Open all, `parallel` at a time; returns when all are subscribed. Raises BenchmarkError."""
+        for _ in range(parallel):
+            self._open_next()
+        while (before := self._subscribed) < self._size:
+            if not self._another_came(before):
+                raise BenchmarkError(
+                    f"{before} of {self._size} connections are subscribed, then nothing for {STALLED:g} s"
+                )
+
+    def ended(self) -> Counter[str]:
+        """How often the server ended a connection for which reason."""
+        return Counter(connection.ended for connection in self.connections if connection.ended is not None)
+
+    def leave(self) -> None:
+        """Say goodbye and wait for the server to end the connections; drop those it does not."""
+        for connection in self.connections:
+            if connection.is_open:
+                connection.say_goodbye()
+        self._loop.run_until(lambda: not any(connection.is_open for connection in self.connections), GOODBYE)
+        self.drop()
+
+    def drop(self) -> None:
+        """Hang up all connections without a word."""
+        for connection in self.connections:
+            connection.drop()
+
+    def _another_came(self, before: int) -> bool:
+        return self._loop.run_until(lambda: self._subscribed > before, STALLED)
+
+    def _arrive(self, connection: Connection) -> None:
+        self._subscribed += 1
+        self._open_next()
+
+    def _open_next(self) -> None:
+        number = len(self.connections)
+        if number < self._size:
+            channel = self._channels[number % len(self._channels)]
+            receiver = self._receiver(number)
+            self.connections.append(
+                Connection(self._loop, self._target, f"user{number}", channel, receiver, self._arrive)
+            )

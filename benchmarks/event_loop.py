@@ -1,0 +1,74 @@
+"""The one loop of the load generator: sockets that are ready, and calls whose time has come."""
+
+from __future__ import annotations
+
+import heapq
+import select
+import socket
+import time
+from collections.abc import Callable
+from itertools import count
+
+Callback = Callable[[], None]
+
+LONGEST_POLL = 0.05
+"""Seconds after which a condition is looked at again although nothing happened."""
+
+
+class EventLoop:
+    """Calls back when sockets are ready, level-triggered: a callback need not read all there is."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._callbacks: dict[int, Callback] = {}
+        self._timers: list[tuple[float, int, Callback]] = []
+        self._numbers = count()
+
+    def watch(self, sock: socket.socket, callback: Callback, writing: bool = False) -> None:
+        """Call back when `sock` can be read, or with `writing` be written; replaces what was said before."""
+        events = select.EPOLLOUT if writing else select.EPOLLIN
+        if sock.fileno() in self._callbacks:
+            self._epoll.modify(sock, events)
+        else:
+            self._epoll.register(sock, events)
+        self._callbacks[sock.fileno()] = callback
+
+    def forget(self, sock: socket.socket) -> None:
+        """Call back for `sock` no more; to be called before it is closed."""
+        if self._callbacks.pop(sock.fileno(), None) is not None:
+            self._epoll.unregister(sock)
+
+    def call_at(self, when: float, callback: Callback) -> None:
+        """Call back once at `when`, of the monotonic clock, or up to a millisecond later."""
+        heapq.heappush(self._timers, (when, next(self._numbers), callback))
+
+    def run_until(self, done: Callable[[], bool], seconds: float) -> bool:
+        """Run until `done` says so, at most that long; what it said at last."""
+        deadline = time.monotonic() + seconds
+        while not done():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self._turn(min(left, LONGEST_POLL))
+        return True
+
+    def run_for(self, seconds: float) -> None:
+        """Run that long."""
+        self.run_until(lambda: False, seconds)
+
+    def close(self) -> None:
+        """Let go of everything that is watched; the sockets stay open."""
+        self._callbacks.clear()
+        self._timers.clear()
+        self._epoll.close()
+
+    def _turn(self, longest: float) -> None:
+        if self._timers:
+            longest = max(min(longest, self._timers[0][0] - time.monotonic()), 0)
+        callbacks = self._callbacks
+        for descriptor, _ in self._epoll.poll(longest):
+            callback = callbacks.get(descriptor)
+            if callback is not None:  # a callback before this one may have closed it
+                callback()
+        while self._timers and self._timers[0][0] <= time.monotonic():
+            heapq.heappop(self._timers)[2]()

@@ -1,0 +1,71 @@
+"""WebSocket frames as a client sees them: its own go out masked, the server's come in whole."""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+TEXT = 0x1
+CLOSE = 0x8
+PING = 0x9
+FIN = 0x80
+MASKED = 0x80
+
+
+class Frame(NamedTuple):
+    """One frame of the server; `size` counts the header too."""
+
+    opcode: int
+    payload: bytes
+    size: int
+
+
+def masked_frame(opcode: int, payload: bytes) -> bytes:
+    """A whole message of a client. The mask is all zeros, which is valid and saves us the work of masking."""
+    size = len(payload)
+    if size < 126:
+        return bytes((FIN | opcode, MASKED | size, 0, 0, 0, 0)) + payload
+    return struct.pack("!BBH4x", FIN | opcode, MASKED | 126, size) + payload
+
+
+PONG_FRAME = masked_frame(0xA, b"")
+CLOSE_FRAME = masked_frame(CLOSE, struct.pack("!H", 1000))
+
+
+class FrameReader:
+    """Cuts the server's bytes into frames."""
+
+    __slots__ = ("rest",)
+
+    def __init__(self) -> None:
+        self.rest = b""
+        """The beginning of a frame whose end has not come."""
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that `data` completes."""
+        if self.rest:
+            data = self.rest + data
+        frames = []
+        position, end = 0, len(data)
+        while end - position >= 2:
+            length, start = data[position + 1], position + 2
+            if length >= 126:
+                start += 2 if length == 126 else 8
+                if start > end:
+                    break
+                length = int.from_bytes(data[position + 2 : start], "big")
+            following = start + length
+            if following > end:
+                break
+            frames.append(Frame(data[position] & 0x0F, data[start:following], following - position))
+            position = following
+        self.rest = data[position:]
+        return frames
+
+
+def close_reason(payload: bytes) -> str:
+    """What a close frame says, for people."""
+    if len(payload) < 2:
+        return "without a code"
+    code = int.from_bytes(payload[:2], "big")
+    return f"{code} {payload[2:].decode('utf-8', 'replace')}".rstrip()

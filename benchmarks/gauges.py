@@ -1,0 +1,35 @@
+"""What the server says of itself through its API command `node`."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.http_message import ResponseReader, api_request
+from benchmarks.target import Target
+
+TIMEOUT = 10.0
+NAMES = ("node_num_clients", "node_num_unique_clients", "node_num_channels", "node_num_goroutine")
+"""The gauges that rise and fall with connections."""
+
+
+def gauges(target: Target) -> dict[str, int]:
+    """Those of NAMES that the server has. Raises BenchmarkError when it does not answer."""
+    response = None
+    reader = ResponseReader()
+    try:
+        with socket.create_connection(target.address, TIMEOUT) as sock:
+            sock.sendall(api_request(target, b'{"method":"node","params":{}}'))
+            while response is None and (data := sock.recv(65536)):
+                response = reader.feed(data)
+    except OSError as error:
+        raise BenchmarkError(f"cannot ask {target.host} for its gauges: {error.strerror or error}") from None
+    if response is None or response.status != 200:
+        reason = response.body.decode("utf-8", "replace").strip()[:200] if response else "nothing"
+        raise BenchmarkError(f"the API answered the command node with: {reason}; is the secret right?")
+    try:
+        metrics = json.loads(response.body)[0]["body"]["data"]["metrics"]
+        return {name: int(metrics[name]) for name in NAMES if name in metrics}
+    except (ValueError, LookupError, TypeError):
+        raise BenchmarkError(f"the command node was answered with {response.body[:200]!r}") from None

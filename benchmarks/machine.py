@@ -1,0 +1,34 @@
+"""The machine and the versions that figures belong to."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+
+
+def describe() -> list[tuple[str, str]]:
+    """What is worth knowing about it, as names and values."""
+    return [
+        ("Processor", f"{_processor()}, {_cores()}"),
+        ("System", f"{platform.system()} {platform.release()}, {platform.machine()}"),
+        ("Python", f"{platform.python_version()} ({platform.python_implementation()})"),
+        ("gevent", version("gevent")),
+        ("greenlet", version("greenlet")),
+    ]
+
+
+def _cores() -> str:
+    count = len(os.sched_getaffinity(0))
+    return f"{count} core" + "s" * (count != 1)
+
+
+def _processor() -> str:
+    try:
+        lines: Iterable[str] = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        lines = ()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())

@@ -1,0 +1,51 @@
+"""What is published: JSON of a constant size that tells who sent it, the how-manieth it is, and when.
+
+The constant size is what lets receivers count messages by counting bytes.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+_DATA = '{"publisher":"%03d","number":"%010d","sent":"%017d","padding":"%s"}'
+MIN_SIZE = len(_DATA % (0, 0, 0, ""))
+MAX_SIZE = 32000
+"""Bytes; more might not fit the limits of a server with default options."""
+
+
+class Message(NamedTuple):
+    """One message of the load."""
+
+    publisher: int
+    number: int
+    """Counted by each publisher in each channel, from 0."""
+    sent: int
+    """Microseconds of the monotonic clock."""
+
+
+def now() -> int:
+    """Microseconds of the monotonic clock."""
+    return time.monotonic_ns() // 1000
+
+
+class Format:
+    """Messages of `size` bytes."""
+
+    def __init__(self, size: int) -> None:
+        self._padding = "x" * (size - MIN_SIZE)
+
+    def data(self, message: Message) -> str:
+        """As JSON."""
+        return _DATA % (*message, self._padding)
+
+    def parse(self, data: Any) -> Message:
+        """The message that decoded JSON is. Raises ValueError when it is none of ours, or has changed on its way."""
+        try:
+            publisher, number, sent, padding = data["publisher"], data["number"], data["sent"], data["padding"]
+            message = Message(int(publisher), int(number), int(sent))
+        except (TypeError, KeyError):
+            raise ValueError(f"{data!r} is no message of this load") from None
+        if padding != self._padding:
+            raise ValueError(f"{data!r} is not of the size that was sent")
+        return message

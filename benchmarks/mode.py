@@ -1,0 +1,21 @@
+"""A kind of benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from benchmarks.load import Load
+from benchmarks.report import Result
+from benchmarks.target import Target
+
+
+class Mode(NamedTuple):
+    """One kind of benchmark: what it is for, the numbers it heeds with their defaults, and the function to run."""
+
+    about: str
+    defaults: Mapping[str, Any]
+    """By the names of Load's fields."""
+    run: Callable[[Target, Load], Result]
+    repeatable: bool = True
+    """Whether a second run on the same server process means as much as the first."""

@@ -1,0 +1,47 @@
+"""The HTTP API: how many publish commands the server carries out when nobody listens."""
+
+from __future__ import annotations
+
+from benchmarks.event_loop import EventLoop
+from benchmarks.load import Load
+from benchmarks.mode import Mode
+from benchmarks.publishers import Saturating
+from benchmarks.report import Figure, Result, count_text
+from benchmarks.span import Span
+from benchmarks.target import Target
+
+
+def run(target: Target, load: Load) -> Result:
+    """Publish into channels without subscribers, as fast as it is accepted."""
+    title = (
+        f"api: {count_text(load.publishers, 'connection')}, batches of {load.batch}, {load.size} bytes, "
+        f"{load.seconds:g} s"
+    )
+    loop = EventLoop()
+    publishers = Saturating(loop, target, load)
+    try:
+        span = Span(target)
+        publishers.run()
+        span.end()
+    finally:
+        publishers.close()
+        loop.close()
+    rates = [
+        Figure("requests", publishers.published / load.batch / span.seconds, "/s"),
+        Figure("commands", publishers.published / span.seconds, "/s"),
+    ]
+    return Result(title, rates + span.cost("command", publishers.published) + span.loads())
+
+
+MODE = Mode(
+    "publish commands over the HTTP API, nobody subscribed",
+    {
+        "channels": 1,
+        "namespace": "",
+        "publishers": 8,
+        "batch": 1,
+        "size": 100,
+        "seconds": 5.0,
+    },
+    run,
+)

@@ -1,0 +1,118 @@
+"""Coming and going: whether anything of clients is left in the server when they have gone."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from benchmarks.crowd import Crowd
+from benchmarks.event_loop import EventLoop
+from benchmarks.gauges import gauges
+from benchmarks.load import Load
+from benchmarks.mode import Mode
+from benchmarks.processes import KIBIBYTE, MEBIBYTE
+from benchmarks.receivers import Ignorer
+from benchmarks.report import Figure, Result
+from benchmarks.span import Span
+from benchmarks.target import Target
+
+FORGOTTEN = 15.0
+"""Seconds after which the server must have noticed that a client has gone."""
+LOOK_AGAIN = 0.1
+SLACK = 10
+"""How many more greenlets, goroutines or files may be there afterwards: a server has some of its own."""
+LEAK = KIBIBYTE
+"""Bytes that memory may grow for each client of the second half; less is the allocator's noise."""
+
+
+class Remains(NamedTuple):
+    """What the server holds at one time."""
+
+    gauges: dict[str, int]
+    open_files: int
+    memory: int
+    """Bytes."""
+
+    @classmethod
+    def of(cls, target: Target) -> Remains:
+        """What it holds now; 0 for what its processes would tell, when they are not known."""
+        processes = target.processes
+        files, memory = (processes.open_files(), processes.memory()) if processes is not None else (0, 0)
+        return cls(gauges(target), files, memory)
+
+    def more_than(self, before: Remains) -> list[str]:
+        """What is left of clients that came and went since then, as sentences."""
+        left = []
+        for name, count in before.gauges.items():
+            slack = SLACK if name == "node_num_goroutine" else 0
+            if self.gauges[name] > count + slack:
+                left.append(f"{name} was {count} before and is {self.gauges[name]} after")
+        if self.open_files > before.open_files + SLACK:
+            left.append(f"{before.open_files} files were open before and {self.open_files} are after")
+        return left
+
+
+def run(target: Target, load: Load) -> Result:
+    """Let clients connect, subscribe and go, half of them without a close frame, again and again."""
+    before = Remains.of(target)
+    span = Span(target)
+    halfway = before
+    for cycle in range(load.cycles):
+        if cycle == load.cycles // 2:
+            halfway = _at_rest(target, before)
+        _cycle(target, load)
+    after = _at_rest(target, before)
+    span.end()
+    total = load.cycles * load.connections
+    growth = (after.memory - halfway.memory) / ((load.cycles - load.cycles // 2) * load.connections)
+    problems = after.more_than(before)
+    if load.cycles > 1 and growth > LEAK:
+        problems.append(f"memory grew by {growth / KIBIBYTE:.1f} KiB for each client of the second half")
+    figures = [Figure("clients came and went", total / span.seconds, "/s"), *span.cost("client", total), *span.loads()]
+    figures += _remaining(before, after)
+    if target.processes is not None:
+        figures.append(Figure("growth, second half", growth, "bytes/client"))
+    title = f"churn: {load.cycles} times {load.who}, half of them drop without a close frame"
+    return Result(title, figures, problems, [] if problems else ["nothing was left behind"])
+
+
+def _cycle(target: Target, load: Load) -> None:
+    loop = EventLoop()
+    crowd = Crowd(loop, target, load.channel_names, load.connections, lambda number: Ignorer())
+    try:
+        crowd.come(load.parallel)
+        for connection in crowd.connections[::2]:
+            connection.drop()
+        crowd.leave()
+    finally:
+        crowd.drop()
+        loop.close()
+
+
+def _at_rest(target: Target, before: Remains) -> Remains:
+    """What is left when nothing goes away any more."""
+    deadline = time.monotonic() + FORGOTTEN
+    while (remains := Remains.of(target)).more_than(before) and time.monotonic() < deadline:
+        time.sleep(LOOK_AGAIN)
+    return remains
+
+
+def _remaining(before: Remains, after: Remains) -> list[Figure]:
+    pairs: list[tuple[str, float, float, str]] = [
+        (name, count, after.gauges[name], "") for name, count in before.gauges.items()
+    ]
+    if before.open_files:
+        pairs.append(("open files", before.open_files, after.open_files, ""))
+        pairs.append(("server memory", before.memory / MEBIBYTE, after.memory / MEBIBYTE, "MiB"))
+    return [
+        Figure(f"{name}, {when}", value, unit)
+        for name, first, last, unit in pairs
+        for when, value in (("before", first), ("after", last))
+    ]
+
+
+MODE = Mode(
+    "clients that connect, subscribe and drop: whether anything is left of them",
+    {"connections": 500, "channels": 10, "namespace": "", "cycles": 10, "parallel": 32},
+    run,
+)

@@ -1,0 +1,36 @@
+"""Fan-out: how many messages reach subscribers when backends publish as fast as they can."""
+
+from __future__ import annotations
+
+from benchmarks.broadcast import Broadcast
+from benchmarks.load import Load
+from benchmarks.mode import Mode
+from benchmarks.publishers import Saturating
+from benchmarks.report import Result, count_text
+from benchmarks.target import Target
+
+
+def run(target: Target, load: Load) -> Result:
+    """Publish batches as fast as they are accepted, then wait until all has arrived."""
+    title = (
+        f"fanout: {load.who}, {load.size} bytes, "
+        f"{count_text(load.publishers, 'publisher')}, batches of {load.batch}, {load.seconds:g} s"
+    )
+    return Broadcast(target, load, Saturating).run(title)
+
+
+MODE = Mode(
+    "saturated fan-out: deliveries a second, CPU of each",
+    {
+        "connections": 1000,
+        "channels": 1,
+        "namespace": "",
+        "publishers": 2,
+        "batch": 10,
+        "size": 100,
+        "seconds": 6.0,
+        "parallel": 32,
+        "check": False,
+    },
+    run,
+)

@@ -1,0 +1,54 @@
+"""Memory: what a subscribed connection holds while nothing happens."""
+
+from __future__ import annotations
+
+from benchmarks.crowd import Crowd
+from benchmarks.errors import BenchmarkError
+from benchmarks.event_loop import EventLoop
+from benchmarks.load import Load
+from benchmarks.mode import Mode
+from benchmarks.processes import KIBIBYTE, MEBIBYTE
+from benchmarks.receivers import Ignorer
+from benchmarks.report import Figure, Result
+from benchmarks.span import Span
+from benchmarks.target import Target
+
+
+def run(target: Target, load: Load) -> Result:
+    """Open connections, let them rest, and share the growth of the server's memory among them."""
+    if target.processes is None:
+        raise BenchmarkError("idle measures memory, so it needs the server's process: --pid")
+    loop = EventLoop()
+    crowd = Crowd(loop, target, load.channel_names, load.connections, lambda number: Ignorer())
+    before = target.processes.memory()
+    try:
+        crowd.come(load.parallel)
+        connected = target.processes.memory()
+        span = Span(target)
+        loop.run_for(load.settle)
+        span.end()
+        settled = target.processes.memory()
+        ended = crowd.ended()
+        crowd.leave()
+    finally:
+        crowd.drop()
+        loop.close()
+    figures = [
+        Figure("memory of a connection", (settled - before) / load.connections / KIBIBYTE, "KiB"),
+        Figure("just after connecting", (connected - before) / load.connections / KIBIBYTE, "KiB"),
+        Figure("server memory", settled / MEBIBYTE, "MiB"),
+        *span.loads(),
+    ]
+    title = f"idle: {load.who}, after {load.settle:g} s"
+    problems = [f"the server ended {count} connections: {reason}" for reason, count in ended.most_common()]
+    return Result(
+        title, figures, problems, ["memory that an earlier run left free counts for nothing: use a new server"]
+    )
+
+
+MODE = Mode(
+    "memory of subscribed connections while nothing happens; wants a server that has just started",
+    {"connections": 2000, "channels": 1, "namespace": "", "settle": 10.0, "parallel": 32},
+    run,
+    repeatable=False,
+)

@@ -1,0 +1,36 @@
+"""Paced fan-out: how long a message takes, and what it costs, while the server has time."""
+
+from __future__ import annotations
+
+from benchmarks.broadcast import Broadcast
+from benchmarks.load import Load
+from benchmarks.mode import Mode
+from benchmarks.publishers import Pacing
+from benchmarks.report import Result
+from benchmarks.target import Target
+
+
+def run(target: Target, load: Load) -> Result:
+    """Publish at a rate."""
+    title = (
+        f"paced: {load.who}, {load.size} bytes, {load.rate:g} messages/s in batches of {load.batch}, {load.seconds:g} s"
+    )
+    return Broadcast(target, load, Pacing).run(title)
+
+
+MODE = Mode(
+    "fan-out at a rate: latency from publish to receive, CPU of each delivery",
+    {
+        "connections": 1000,
+        "channels": 1,
+        "namespace": "",
+        "publishers": 4,
+        "rate": 50.0,
+        "batch": 1,
+        "size": 100,
+        "seconds": 6.0,
+        "parallel": 32,
+        "check": False,
+    },
+    run,
+)

@@ -1,0 +1,29 @@
+"""The limit of open files: every connection is one."""
+
+from __future__ import annotations
+
+import resource
+
+from benchmarks.errors import BenchmarkError
+
+OWN_FILES = 64
+"""Files that are open for other reasons: standard streams, publishers, libraries."""
+
+
+def raise_limit() -> int:
+    """Raise the soft limit to the hard one; how many connections that allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError):
+            return soft - OWN_FILES
+    return hard - OWN_FILES
+
+
+def check(connections: int, allowed: int) -> None:
+    """Raise BenchmarkError when that many connections cannot be opened."""
+    if connections > allowed:
+        raise BenchmarkError(
+            f"{connections} connections are too many: the hard limit of open files allows {allowed} (ulimit -Hn)"
+        )

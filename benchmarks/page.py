@@ -1,0 +1,179 @@
+"""`python -m benchmarks.page` measures this repository's server and writes docs/benchmarks.md and its pictures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from benchmarks import machine, open_files
+from benchmarks.errors import BenchmarkError
+from benchmarks.load import Load
+from benchmarks.plots import check_matplotlib, draw_all
+from benchmarks.report import Result, number_text
+from benchmarks.suite import CROWDS, REST_LOAD, ROUNDS, Suite, run_suite
+
+DOCS = Path(__file__).parent.parent / "docs"
+LATENCIES = ("latency p50", "latency p90", "latency p99", "latency max")
+
+OPENING = f"""\
+# Benchmarks
+
+Written by `make bench`, which measures the server of this repository on the machine it runs on: run it on yours.
+Server and load generator share the machine and talk over the loopback interface; the server is one process with the
+memory engine; what is published is {Load.size} bytes of JSON. Figures are medians of {ROUNDS} runs, except for memory.
+"""
+
+FANOUT = """\
+## Fan-out, saturated
+
+Backends publish in batches, as fast as the server accepts them.
+
+![Deliveries a second by number of subscribers](benchmarks/deliveries.svg)
+"""
+
+PACED = """\
+## Fan-out, paced
+
+One channel, 50 messages a second. Latency is from publish to receive.
+
+![Latency by number of subscribers](benchmarks/latency.svg)
+"""
+
+REST = f"""\
+## Latency against throughput: `client_write_delay`
+
+Under load the server rests between two rounds of writing, so that messages for the same client gather and leave in one
+system call. The option `client_write_delay` is the longest rest; a message that comes alone is written at once, however
+long it is. Here {REST_LOAD["connections"]} subscribers of one channel get {REST_LOAD["rate"]:g} messages a second.
+
+![CPU of a delivery and latency by client_write_delay](benchmarks/rest.svg)
+"""
+
+API = """\
+## The HTTP API
+
+Publish commands over keep-alive connections, nobody subscribed.
+"""
+
+CLIENTS = """\
+## Clients
+
+A client connects with a token and subscribes to one channel.
+"""
+
+READING = """\
+## How to read this
+
+- **One process uses one core.** Where the server's CPU is near 100 %, the server is at its limit; where the load
+  generator's is, the generator may be the limit, and the server could do more.
+- **Deliveries, not messages.** One message to 1000 subscribers is 1000 deliveries. What a delivery costs is mostly the
+  system call that writes to the subscriber's socket, so messages that leave together are cheap.
+- **Saturated and paced answer different questions.** Saturated, messages wait in queues because backends publish
+  without pause: that tells how much the server can do, and its latency says only how long the queues are. Paced, the
+  server has time: that tells how long a message takes, and what it costs when little can be written together.
+- **Latency** is from just before the request to publish is sent until the subscriber has read the message, by one
+  clock. It contains the time that the load generator takes to read what the other subscribers got.
+- **Compare ratios, from one sitting.** Other work on the machine, another processor or another kernel changes all
+  figures. To compare two servers, or two versions of this one, start both and let the modes run on both in turn:
+
+      python -m benchmarks fanout paced api --url http://127.0.0.1:8000 --pid 1234 \\
+          --against http://127.0.0.1:9000 --against-pid 5678
+
+`python -m benchmarks --help` lists the modes and every number that can be changed. Any server that speaks the protocol
+of Centrifugo v1 can be measured. Every run makes sure that each subscriber got as many messages as were published; on a
+sample of the connections, or with `--check` on all of them, also that each message is the right one, and that none is
+missing, doubled or out of order.
+"""
+
+
+def main() -> int:
+    """Measure and write; the exit status."""
+    try:
+        check_matplotlib()
+        allowed = open_files.raise_limit()
+        print(f"the limit of open files allows {allowed:,} connections\n")
+        open_files.check(max(CROWDS), allowed)
+        suite = run_suite()
+    except BenchmarkError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("benchmarks: interrupted, nothing was written", file=sys.stderr)
+        return 1
+    write(suite, DOCS)
+    print(f"wrote {DOCS / 'benchmarks.md'} and the pictures in {DOCS / 'benchmarks'}")
+    return 0
+
+
+def write(suite: Suite, docs: Path) -> None:
+    """Write the page and its pictures into a directory."""
+    pictures = docs / "benchmarks"
+    pictures.mkdir(exist_ok=True)
+    draw_all(suite, pictures)
+    (docs / "benchmarks.md").write_text("\n".join(sections(suite, machine.describe())), encoding="utf-8")
+
+
+def sections(suite: Suite, about_machine: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """The parts of the page in order, each ending with a newline."""
+    yield OPENING
+    yield _table(["Machine", ""], about_machine)
+    yield FANOUT
+    yield _table(
+        ["", "published /s", "delivered /s", "CPU of a delivery, us", "server CPU", "generator CPU"],
+        [*_fanout_rows(suite)],
+    )
+    yield PACED
+    yield _table(
+        ["subscribers", "delivered /s", "CPU of a delivery, us", "p50, ms", "p90", "p99", "max"],
+        [[f"{count:,}", *_values(result, *_PACED)] for count, result in suite.paced.items()],
+    )
+    yield REST
+    yield _table(
+        ["`client_write_delay`, ms", "delivered /s", "CPU of a delivery, us", "p50, ms", "p90", "p99", "max"],
+        [[str(rest), *_values(result, *_PACED)] for rest, result in suite.rests.items()],
+    )
+    yield API
+    yield _table(["", "commands /s", "CPU of a command, us", "server CPU", "generator CPU"], [*_api_rows(suite)])
+    yield CLIENTS
+    yield _table(["", ""], [*_client_rows(suite)])
+    yield READING
+
+
+_PACED = ("delivered", "server CPU per delivery", *LATENCIES)
+_LOADS = ("server CPU", "load generator CPU")
+
+
+def _fanout_rows(suite: Suite) -> Iterator[list[str]]:
+    loads = [(f"{count:,} subscribers of one channel", result) for count, result in suite.fanout.items()]
+    for name, result in [*loads, ("100 channels of 10 subscribers", suite.channels)]:
+        yield [name, *_values(result, "published", "delivered", "server CPU per delivery"), *_percents(result)]
+
+
+def _api_rows(suite: Suite) -> Iterator[list[str]]:
+    for name, result in (("one command a request", suite.api), ("100 commands a request", suite.api_batches)):
+        yield [name, *_values(result, "commands", "server CPU per command"), *_percents(result)]
+
+
+def _client_rows(suite: Suite) -> Iterator[tuple[str, str]]:
+    yield "connect and subscribe", f"{suite.connect.text('connected and subscribed')} clients/s"
+    yield "CPU of a client that connects and subscribes", f"{suite.connect.text('server CPU per client')} us"
+    yield "memory of an idle subscriber", f"{suite.idle.text('memory of a connection')} KiB"
+    yield "left of clients that came and went", "; ".join(suite.churn.problems) or "nothing"
+
+
+def _values(result: Result, *names: str) -> list[str]:
+    return [result.text(name) for name in names]
+
+
+def _percents(result: Result) -> list[str]:
+    return [f"{number_text(round(result.value(name)))} %" for name in _LOADS]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""What the kernel says of the server's processes: CPU time, memory, open files. Linux only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from benchmarks.errors import BenchmarkError
+
+T = TypeVar("T")
+
+PROC = Path("/proc")
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+KIBIBYTE = 1024
+MEBIBYTE = 1024 * KIBIBYTE
+
+
+def cpu_seconds(stat: bytes) -> float:
+    """User and system time of all threads, from the text of /proc/PID/stat; precise to a tick, mostly 10 ms."""
+    # The name of the program stands in parentheses and may hold anything, spaces and parentheses too.
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+
+
+def resident_bytes(statm: bytes) -> int:
+    """Memory in RAM, from the text of /proc/PID/statm."""
+    return int(statm.split()[1]) * PAGE_SIZE
+
+
+class Processes:
+    """One or more processes, measured as one. Every method raises BenchmarkError when one of them is not there."""
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._directories = [PROC / str(pid) for pid in pids]
+        self.cpu()  # a wrong pid is better known now than after a minute of load
+
+    def cpu(self) -> float:
+        """Seconds of CPU used so far."""
+        return sum(self._each(lambda directory: cpu_seconds((directory / "stat").read_bytes())))
+
+    def memory(self) -> int:
+        """Bytes of RAM in use."""
+        return sum(self._each(lambda directory: resident_bytes((directory / "statm").read_bytes())))
+
+    def open_files(self) -> int:
+        """How many files and sockets are open."""
+        return sum(self._each(lambda directory: len(os.listdir(directory / "fd"))))
+
+    def _each(self, read: Callable[[Path], T]) -> list[T]:
+        return [_read(directory, read) for directory in self._directories]
+
+
+def _read(directory: Path, read: Callable[[Path], T]) -> T:
+    try:
+        return read(directory)
+    except PermissionError:
+        raise BenchmarkError(f"process {directory.name} belongs to somebody else") from None
+    except (OSError, IndexError, ValueError):
+        raise BenchmarkError(f"there is no process {directory.name}") from None

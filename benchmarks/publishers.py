@@ -1,0 +1,110 @@
+"""Several publishers at work together: as fast as the server answers, or at a rate."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.event_loop import EventLoop
+from benchmarks.load import Load
+from benchmarks.message import Format, now
+from benchmarks.publisher import Publisher
+from benchmarks.target import Target
+
+ANSWER_LIMIT = 30.0
+"""Seconds that the last answers may take."""
+
+
+class Publishers(ABC):
+    """The publishers of one run."""
+
+    def __init__(self, loop: EventLoop, target: Target, load: Load) -> None:
+        self._loop = loop
+        self._load = load
+        self._stop_at = 0.0
+        format, channels = Format(load.size), load.channel_names
+        self._all = [
+            Publisher(loop, target, number, channels, format, self._continue) for number in range(load.publishers)
+        ]
+
+    @property
+    def published(self) -> int:
+        """Messages that the server has accepted."""
+        return sum(publisher.published for publisher in self._all)
+
+    def published_in(self, channel: int) -> int:
+        """Those of them in one channel, given by its position."""
+        return sum(publisher.published_in(channel) for publisher in self._all)
+
+    def run(self) -> None:
+        """Publish for the load's time, until all is answered. Raises BenchmarkError."""
+        start = time.monotonic()
+        self._stop_at = start + self._load.seconds
+        self._begin(start)
+        self._loop.run_for(self._load.seconds)
+        if not self._loop.run_until(self._is_idle, ANSWER_LIMIT):
+            raise BenchmarkError(f"the API did not answer within {ANSWER_LIMIT:g} s")
+
+    def close(self) -> None:
+        """Hang up."""
+        for publisher in self._all:
+            publisher.close()
+
+    def _is_idle(self) -> bool:
+        return not any(publisher.busy for publisher in self._all)
+
+    @abstractmethod
+    def _begin(self, start: float) -> None:
+        """Publish the first messages, or see to it that they will be."""
+
+    @abstractmethod
+    def _continue(self, publisher: Publisher) -> None:
+        """One publisher has its answer."""
+
+
+class Saturating(Publishers):
+    """Each publishes its next batch as soon as the one before is answered."""
+
+    def _begin(self, start: float) -> None:
+        for publisher in self._all:
+            self._continue(publisher)
+
+    def _continue(self, publisher: Publisher) -> None:
+        if time.monotonic() < self._stop_at:
+            publisher.publish([now()] * self._load.batch)
+
+
+class Pacing(Publishers):
+    """Batches at regular times, each by whoever is free.
+
+    A message counts as sent when it was due if all publishers were waiting for the server then: that the server lets
+    them wait must not make it look faster.
+    """
+
+    def __init__(self, loop: EventLoop, target: Target, load: Load) -> None:
+        super().__init__(loop, target, load)
+        self._interval = load.batch / load.rate
+        self._next_due = 0.0
+        self._late: deque[int] = deque()
+        """When batches were due that nobody was free for."""
+
+    def _begin(self, start: float) -> None:
+        self._next_due = start
+        self._tick()
+
+    def _tick(self) -> None:
+        while self._next_due <= time.monotonic():
+            free = next((publisher for publisher in self._all if not publisher.busy), None)
+            if free is not None:
+                free.publish([now()] * self._load.batch)
+            else:
+                self._late.append(now())
+            self._next_due += self._interval
+        if self._next_due < self._stop_at:
+            self._loop.call_at(self._next_due, self._tick)
+
+    def _continue(self, publisher: Publisher) -> None:
+        if self._late:
+            publisher.publish([self._late.popleft()] * self._load.batch)

@@ -1,0 +1,145 @@
+"""What becomes of the bytes a subscriber gets: most subscribers count messages, a sample looks at every one.
+
+All messages of a run make frames of the same size, so a plain division counts them. Looking at each takes ten times
+as long, and would measure us in place of the server.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.frames import FIN, TEXT, Frame, FrameReader
+from benchmarks.message import Format, now
+
+UNKNOWN = 1 << 62
+"""A frame size that divides nothing."""
+
+
+class Deliveries:
+    """What all receivers of a run got together."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        """Messages."""
+        self.frame_size = UNKNOWN
+        """Bytes of one message with its frame header, once a checking receiver has seen one."""
+        self.latencies: list[int] = []
+        """Microseconds from publishing to receiving, of each message a checking receiver saw."""
+
+
+class Receiver(Protocol):
+    """Takes what one subscriber gets."""
+
+    messages: int
+    """How many came."""
+
+    def take(self, data: memoryview) -> Sequence[Frame]:
+        """Some bytes came; the control frames among them, which want an answer."""
+
+
+class Counter:
+    """Counts messages and trusts that they are the right ones."""
+
+    __slots__ = ("messages", "_deliveries", "_frames")
+
+    def __init__(self, deliveries: Deliveries) -> None:
+        self.messages = 0
+        self._deliveries = deliveries
+        self._frames = FrameReader()
+
+    def take(self, data: memoryview) -> Sequence[Frame]:
+        count, rest = divmod(len(data), self._deliveries.frame_size)
+        if rest or self._frames.rest or data[0] != FIN | TEXT:
+            return self._take_frames(bytes(data))
+        self.messages += count
+        self._deliveries.count += count
+        return ()
+
+    def _take_frames(self, data: bytes) -> Sequence[Frame]:
+        """Frame by frame: something is cut, or control frames stand between messages."""
+        frames = self._frames.feed(data)
+        control = [frame for frame in frames if frame.opcode != TEXT]
+        count = len(frames) - len(control)
+        self.messages += count
+        self._deliveries.count += count
+        return control
+
+
+class Checker:
+    """Looks at every message: its channel, its data, that none is missing, doubled or out of order.
+
+    Raises BenchmarkError when something is wrong. With `constant`, all frames must be of one size, as
+    counters need it.
+    """
+
+    def __init__(self, deliveries: Deliveries, format: Format, channel: str, constant: bool = True) -> None:
+        self.messages = 0
+        self._deliveries = deliveries
+        self._format = format
+        self._channel = channel
+        self._constant = constant
+        self._frames = FrameReader()
+        self._next: dict[int, int] = {}
+        """The number each publisher's next message has."""
+
+    def take(self, data: memoryview) -> Sequence[Frame]:
+        received = now()
+        control = []
+        for frame in self._frames.feed(bytes(data)):
+            if frame.opcode == TEXT:
+                self._check_frame(frame, received)
+            else:
+                control.append(frame)
+        return control
+
+    def _check_frame(self, frame: Frame, received: int) -> None:
+        deliveries = self._deliveries
+        if self._constant and frame.size != deliveries.frame_size:
+            if deliveries.frame_size != UNKNOWN:
+                raise BenchmarkError(
+                    f"messages come in frames of {deliveries.frame_size} and of {frame.size} bytes, "
+                    "so they cannot be counted by their bytes; use --check"
+                )
+            deliveries.frame_size = frame.size
+        pushes = json.loads(frame.payload.decode())  # of bytes, json would first guess the encoding
+        for push in pushes if isinstance(pushes, list) else [pushes]:
+            self._check_push(push, received)
+
+    def _check_push(self, push: Any, received: int) -> None:
+        if push.get("method") != "message":
+            raise BenchmarkError(
+                f"the server sent a {push.get('method')!r}; the channels must be free of join and leave"
+            )
+        body = push["body"]
+        if body["channel"] != self._channel:
+            raise BenchmarkError(f"a message of {body['channel']!r} reached a subscriber of {self._channel!r}")
+        try:
+            message = self._format.parse(body["data"])
+        except ValueError as error:
+            raise BenchmarkError(f"in {self._channel!r}: {error}") from None
+        due = self._next.get(message.publisher, 0)
+        if message.number != due:
+            raise BenchmarkError(
+                f"in {self._channel!r} a subscriber got message {message.number} of publisher {message.publisher} "
+                f"where message {due} was due"
+            )
+        self._next[message.publisher] = due + 1
+        self.messages += 1
+        self._deliveries.count += 1
+        self._deliveries.latencies.append(received - message.sent)
+
+
+class Ignorer:
+    """Expects no messages: for connections that are only there."""
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self._frames = FrameReader()
+
+    def take(self, data: memoryview) -> Sequence[Frame]:
+        frames = self._frames.feed(bytes(data))
+        self.messages += sum(frame.opcode == TEXT for frame in frames)
+        return [frame for frame in frames if frame.opcode != TEXT]

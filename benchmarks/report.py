@@ -1,0 +1,95 @@
+"""What a run found out, and how it is printed: one table for each mode, with ratios when two servers are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured value."""
+
+    name: str
+    value: float
+    unit: str
+
+    @property
+    def text(self) -> str:
+        """The value with as many digits as mean something."""
+        return number_text(self.value)
+
+
+@dataclass(frozen=True)
+class Result:
+    """All figures of one run of a mode."""
+
+    title: str
+    figures: list[Figure]
+    problems: list[str] = field(default_factory=list)
+    """What went wrong, as sentences; a run with problems proves nothing about speed."""
+    notes: list[str] = field(default_factory=list)
+
+    def value(self, name: str) -> float:
+        """One of its figures. Raises KeyError."""
+        return {figure.name: figure.value for figure in self.figures}[name]
+
+    def text(self, name: str) -> str:
+        """The same for people."""
+        return number_text(self.value(name))
+
+
+def count_text(count: int, noun: str) -> str:
+    """A count and what is counted, such as `1 channel` or `1,000 channels`."""
+    return f"{count:,} {noun}" + "s" * (count != 1)
+
+
+def number_text(value: float) -> str:
+    """A number with three significant digits, or all before the point; a count as it is."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{value:,.{digits}f}"
+
+
+def combine(results: Sequence[Result]) -> Result:
+    """The median of each figure over several runs of one mode; the problems and notes of all."""
+    columns = [{figure.name: figure.value for figure in result.figures} for result in results]
+    figures = [
+        Figure(figure.name, median(column[figure.name] for column in columns if figure.name in column), figure.unit)
+        for figure in results[0].figures
+    ]
+    problems = [problem for result in results for problem in result.problems]
+    notes = [note for result in results for note in result.notes]
+    return Result(results[0].title, figures, list(dict.fromkeys(problems)), list(dict.fromkeys(notes)))
+
+
+def table(result: Result, against: Result | None = None) -> str:
+    """The result as lines of text; with `against` its figures beside it, and the ratio of the first to the second."""
+    rows = [[figure.name, figure.text, figure.unit] for figure in result.figures]
+    if against is not None:
+        other = {figure.name: figure for figure in against.figures}
+        for row, figure in zip(rows, result.figures, strict=True):
+            row[2:2] = _comparison(figure, other.get(figure.name))
+        rows.insert(0, ["", "this", "against", "ratio", ""])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [result.title, *("  " + _line(row, widths) for row in rows)]
+    lines += [f"  note: {note}" for note in result.notes]
+    lines += [f"  PROBLEM: {problem}" for problem in result.problems]
+    if against is not None:
+        lines += [f"  PROBLEM (against): {problem}" for problem in against.problems]
+    return "\n".join(lines)
+
+
+def _comparison(figure: Figure, other: Figure | None) -> list[str]:
+    if other is None:
+        return ["-", "-"]
+    return [other.text, f"{figure.value / other.value:.2f}" if other.value else "-"]
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    first, *numbers, unit = row
+    *number_widths, _ = widths[1:]
+    cells = [number.rjust(width) for number, width in zip(numbers, number_widths, strict=True)]
+    return "  ".join([first.ljust(widths[0]), *cells, unit]).rstrip()

@@ -1,0 +1,73 @@
+"""The runs behind docs/benchmarks.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.load import Load
+from benchmarks.local_server import running_server
+from benchmarks.modes import MODES
+from benchmarks.report import Result, combine, table
+from benchmarks.target import Target
+
+ROUNDS = 3
+"""Runs of each kind; the page shows medians."""
+CROWDS = (100, 1000, 5000)
+"""Subscribers of one channel, saturated."""
+PACED_CROWDS = (100, 500, 1000)
+"""Subscribers of one channel at 50 messages a second."""
+RESTS = (0, 1, 5, 20)
+"""Milliseconds of client_write_delay."""
+REST_LOAD: dict[str, Any] = {"connections": 100, "rate": 500.0}
+"""Messages come a little faster than the default rest ends, so that it matters."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """All results, in the order of the page."""
+
+    fanout: dict[int, Result]
+    """By number of subscribers."""
+    channels: Result
+    paced: dict[int, Result]
+    """By number of subscribers."""
+    rests: dict[int, Result]
+    """By client_write_delay in milliseconds."""
+    api: Result
+    api_batches: Result
+    connect: Result
+    idle: Result
+    churn: Result
+
+
+def run_suite() -> Suite:
+    """Measure servers of this repository; takes about three minutes. Raises BenchmarkError, also for lost messages."""
+    with running_server() as target:
+        idle = _measure(target, "idle", settle=8.0)
+    with running_server() as target:
+        fanout = {size: _measure(target, "fanout", connections=size, seconds=4.0) for size in CROWDS}
+        channels = _measure(target, "fanout", channels=100, batch=100, seconds=4.0)
+        paced = {size: _measure(target, "paced", connections=size, seconds=4.0) for size in PACED_CROWDS}
+        api = _measure(target, "api", seconds=3.0)
+        api_batches = _measure(target, "api", batch=100, publishers=4, seconds=3.0)
+        connect = _measure(target, "connect")
+        churn = _measure(target, "churn")
+    rests = {rest: _measure_rest(rest) for rest in RESTS}
+    return Suite(fanout, channels, paced, rests, api, api_batches, connect, idle, churn)
+
+
+def _measure_rest(milliseconds: int) -> Result:
+    with running_server(client_write_delay=milliseconds / 1000) as target:
+        return _measure(target, "paced", **REST_LOAD, seconds=3.0)
+
+
+def _measure(target: Target, name: str, **numbers: Any) -> Result:
+    mode = MODES[name]
+    load = Load(**mode.defaults).with_given(numbers)
+    result = combine([mode.run(target, load) for _ in range(ROUNDS if mode.repeatable else 1)])
+    print(table(result), end="\n\n", flush=True)
+    if result.problems:
+        raise BenchmarkError(f"{result.title}: {'; '.join(result.problems)}")
+    return result

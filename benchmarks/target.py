@@ -1,0 +1,53 @@
+"""The server to measure: where it listens, what it shares with us, and which processes it is."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.processes import Processes
+
+WEBSOCKET_PATH = "/connection/websocket"
+API_PATH = "/api/"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One server. `prefix` is put before its paths; without `processes` no CPU and no memory is measured."""
+
+    family: int
+    address: tuple[str, int]
+    host: str
+    """The header Host."""
+    prefix: str
+    secret: str
+    processes: Processes | None = None
+
+    @classmethod
+    def of(cls, url: str, secret: str, processes: Processes | None = None) -> Target:
+        """The server at `url`. Raises BenchmarkError for what is no URL, or no host."""
+        parts = urlsplit(url)
+        try:
+            host, port = parts.hostname, parts.port or 80
+        except ValueError as error:
+            raise BenchmarkError(f"{url}: {error}") from None
+        if parts.scheme != "http" or not host or parts.query or parts.fragment:
+            raise BenchmarkError(f"{url} is not a URL like http://127.0.0.1:8000 (https is not measured here)")
+        try:
+            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        except OSError as error:
+            raise BenchmarkError(f"{url}: {host} is not a known host ({error.strerror})") from None
+        # Numeric addresses: 5000 connections shall not ask a name server 5000 times.
+        return cls(int(family), (str(address[0]), port), parts.netloc, parts.path.rstrip("/"), secret, processes)
+
+    @property
+    def websocket_path(self) -> str:
+        """Where clients connect."""
+        return self.prefix + WEBSOCKET_PATH
+
+    @property
+    def api_path(self) -> str:
+        """Where backends publish."""
+        return self.prefix + API_PATH

@@ -1,0 +1,80 @@
+"""What the command line takes, and what it says to what it does not take."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from benchmarks.cli import main, parse
+from benchmarks.modes import MODES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "MODE"),
+        (["speed"], "invalid choice: 'speed'"),
+        (["fanout", "--connections", "0"], "argument -n/--connections: '0' is not a number greater than 0"),
+        (["fanout", "--connections", "many"], "'many' is not a number greater than 0"),
+        (["fanout", "--seconds", "inf"], "'inf' is not a number greater than 0"),
+        (["fanout", "--seconds", "nan"], "'nan' is not a number greater than 0"),
+        (["fanout", "--pid", "1,,2"], "'1,,2' is not a process id"),
+        (["fanout", "--pid", "self"], "'self' is not a process id"),
+        (["fanout", "--sec", "1"], "unrecognized arguments: --sec 1"),
+        (["idle", "--rate", "50"], "--rate has no effect on idle"),
+        (["idle", "connect", "--check"], "--check has no effect on idle and connect"),
+        (["fanout", "--against-pid", "1"], "belong to --against"),
+    ],
+)
+def test_a_wrong_call_gets_one_line_that_says_what_is_wrong(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert complaint in said
+    assert len(said.splitlines()) == 1
+
+
+def test_help_lists_the_modes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert all(f"  {name} " in said for name in MODES)
+
+
+def test_a_number_may_concern_only_some_of_the_modes() -> None:
+    assert parse(["idle", "paced", "--rate", "50"]).rate == 50
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["fanout", "--size", "5"], "--size: 5 bytes is not between"),
+        (["fanout", "-n", "999999999"], "999999999 connections are too many"),
+        (["fanout", "--url", "localhost:8000"], "localhost:8000 is not a URL"),
+        (["idle"], "needs the server's process: --pid"),
+        (["fanout", "--pid", "999999999"], "there is no process 999999999"),
+    ],
+)
+def test_what_cannot_work_is_said_in_one_line(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 1
+    said = capsys.readouterr().err
+    assert complaint in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_server_that_is_not_there_is_said_to_be_so(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    assert main([mode, "--url", f"http://127.0.0.1:{port}", "--pid", str(os.getpid())]) == 1
+    said = capsys.readouterr().err
+    assert "Connection refused" in said
+    assert len(said.splitlines()) == 1

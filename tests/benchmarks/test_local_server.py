@@ -1,0 +1,39 @@
+"""A server of our own for the length of a benchmark."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.gauges import gauges
+from benchmarks.local_server import running_server
+
+
+def test_it_serves_and_ends() -> None:
+    with running_server(client_write_delay=0.02) as target:
+        assert gauges(target)["node_num_clients"] == 0
+        assert target.processes is not None
+        assert target.processes.memory() > 0
+    with pytest.raises(BenchmarkError, match="there is no process"):
+        target.processes.memory()
+
+
+def test_it_ends_when_the_benchmark_fails(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), running_server() as target:
+        1 // 0
+    with pytest.raises(BenchmarkError, match="Connection refused"):
+        gauges(target)
+
+
+def test_options_of_the_developer_stay_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "CENTRIFUGO_PING_INTERVAL", "never")
+    with running_server() as target:
+        gauges(target)
+
+
+def test_a_server_that_does_not_start_says_why() -> None:
+    with pytest.raises(BenchmarkError, match="client_write_delay"), running_server(client_write_delay=-1):
+        pass

@@ -1,0 +1,53 @@
+"""Figures as people read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.report import Figure, Result, combine, count_text, number_text, table
+
+
+def result(speed: float, *problems: str) -> Result:
+    return Result("fanout: a run", [Figure("delivered", speed, "messages/s"), Figure("errors", 0, "")], [*problems])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.123, "0.12"), (9.876, "9.88"), (12.34, "12.3"), (123.4, "123"), (1234567.8, "1,234,568"), (5, "5"), (0, "0")],
+)
+def test_numbers_have_as_many_digits_as_mean_something(value: float, text: str) -> None:
+    assert number_text(value) == text
+
+
+def test_counts_come_with_their_noun() -> None:
+    assert [count_text(count, "channel") for count in (1, 2000)] == ["1 channel", "2,000 channels"]
+
+
+def test_a_table_of_one_server() -> None:
+    assert table(result(1234.5)).splitlines() == [
+        "fanout: a run",
+        "  delivered  1,234  messages/s",
+        "  errors         0",
+    ]
+
+
+def test_a_table_of_two_servers_has_the_ratio_of_the_first_to_the_second() -> None:
+    assert table(result(3000.0), result(1500.0)).splitlines() == [
+        "fanout: a run",
+        "              this  against  ratio",
+        "  delivered  3,000    1,500   2.00  messages/s",
+        "  errors         0        0      -",
+    ]
+
+
+def test_problems_of_both_servers_are_printed() -> None:
+    text = table(result(1.0, "one is lost"), result(1.0, "two are lost"))
+    assert "PROBLEM: one is lost" in text
+    assert "PROBLEM (against): two are lost" in text
+
+
+def test_several_runs_become_one_with_medians_and_all_problems() -> None:
+    combined = combine([result(10.0), result(30.0, "lost"), result(11.0, "lost")])
+    assert combined.value("delivered") == 11
+    assert combined.text("delivered") == "11.0"
+    assert combined.problems == ["lost"]
