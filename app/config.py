@@ -43,7 +43,7 @@ API_PORT = "a port of its own for the API"
 ADMIN_PORT = "a port of its own for the admin endpoints"
 
 INSECURE = {
-    "insecure": "anyone may connect as anyone, and subscribe to and publish into every channel",
+    "insecure": "anyone may connect as any user, and publish into every channel they can subscribe to",
     "insecure_api": "anyone who can reach the API may publish and disconnect, without a sign",
     "insecure_admin": "anyone who can reach the admin endpoints may use them, without a password",
 }
@@ -168,7 +168,7 @@ class Config(ChannelOptions):
     user_connection_limit: int = option(
         0, "How many connections one user may have to this node; 0 is no limit.", reload=True
     )
-    max_channel_length: int = option(255, "Longest channel name.", unit="characters", check=POSITIVE, reload=True)
+    max_channel_length: int = option(255, "Longest channel name, in UTF-8.", unit="bytes", check=POSITIVE, reload=True)
     client_request_max_size: int = option(
         65536, "Largest request a client may send.", unit="bytes", check=POSITIVE, reload=True
     )
@@ -186,6 +186,7 @@ class Config(ChannelOptions):
         0.005,
         "Longest rest between two writes to a client under load; a lone message is never delayed.",
         unit="seconds",
+        reload=True,
     )
     client_message_write_timeout: float = option(
         0,

@@ -28,13 +28,20 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
-        raise InvalidJSON(str(error)) from None
+        raise InvalidJSON(_in_words_of_json(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if b"\\u" in data:
             return _decode_with_lone_surrogates(decoder, data, error)
         raise InvalidJSON(str(error)) from None
     except RecursionError:
         raise InvalidJSON(TOO_DEEP) from None
+
+
+_PYTHON_TYPES = {"str": "string", "bool": "boolean", "int": "number", "float": "number"}
+
+
+def _in_words_of_json(error: Exception) -> str:
+    return re.sub(r"\b(str|bool|int|float)\b(?=[^`]*`)", lambda type_: _PYTHON_TYPES[type_[0]], str(error))
 
 
 # JavaScript strings may hold half of a surrogate pair, and JSON.stringify sends it as \ud800.
@@ -54,7 +61,7 @@ def _decode_with_lone_surrogates(decoder: msgspec.json.Decoder[T], data: bytes, 
     try:
         decoded = decoder.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as again:
-        raise InvalidJSON(str(again)) from None
+        raise InvalidJSON(_in_words_of_json(again)) from None
     except RecursionError:
         raise InvalidJSON(TOO_DEEP) from None
     restored: T = _restore(decoded, mark)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import resource
 import signal
 import socket
 import time
@@ -18,7 +17,7 @@ from gevent.event import Event
 from gevent.pywsgi import WSGIServer
 
 from .. import __version__
-from . import logs
+from . import logs, open_files
 from .config import Config, ConfigError, Loaded
 from .handler import Handler
 from .service import API_PATH, WEBSOCKET_PATH, Service
@@ -65,7 +64,7 @@ class Server:
     def run(self) -> None:
         """Serve until INT or TERM. Raises ConfigError when the address cannot be bound."""
         config = self._loaded.config
-        raise_open_files_limit()
+        open_files.raise_limit()
         http = WSGIServer(
             listen(config.address, config.port),
             flask_app(self._service),
@@ -145,18 +144,6 @@ def listen(address: str, port: int) -> socket.socket:
         raise ConfigError(
             [f"address, port: cannot listen on {where}: {error.strerror}; choose others with --address and --port"]
         ) from None
-
-
-def raise_open_files_limit() -> None:
-    """Every connection is an open file: allow as many as the system lets this process."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        except (OSError, ValueError) as error:
-            log.warning("the limit of open files stays at %d connections: %s", soft, error)
-            return
-    log.debug("up to %d open files", hard)
 
 
 @contextlib.contextmanager

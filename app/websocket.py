@@ -179,6 +179,8 @@ class WebSocket:
             return
         self._closing = True
         self._messages.clear()
+        if self._ping_timer is not None:
+            self._ping_timer.cancel()
         self.outbox.append(frame)
         self._close_timer = self._timers.after(CLOSE_TIMEOUT, self.abort)
 

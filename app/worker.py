@@ -8,6 +8,8 @@ from typing import Any
 import gevent
 from gunicorn.workers.ggevent import GeventPyWSGIWorker
 
+from . import open_files
+from .config import ConfigError
 from .handler import Handler, service_of
 
 LEAVE_TIME = 1.0
@@ -21,6 +23,15 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
 
     wsgi_handler = Handler
 
+    def load_wsgi(self) -> None:
+        """Load the application; a configuration that is not valid ends gunicorn with one line for each problem."""
+        try:
+            super().load_wsgi()
+        except ConfigError as error:
+            for problem in error.problems:
+                self.log.error("%s", problem)
+            sys.exit(APP_FAILED_TO_LOAD)
+
     def run(self) -> None:
         """Serve until gunicorn ends this worker."""
         service = service_of(self.wsgi)
@@ -32,6 +43,7 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
                     self.cfg.workers,
                 )
                 sys.exit(APP_FAILED_TO_LOAD)
+            open_files.raise_limit()
             service.start()
         super().run()
         if service is not None:

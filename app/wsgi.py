@@ -25,10 +25,9 @@ NOTHING_HERE = "there is nothing here; the endpoints are /connection/websocket a
 def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) -> Flask:
     """A Flask application that is a whole Gentrifugo server.
 
-    `config` is the path of a configuration file (by default `config.json`, or what
-    CENTRIFUGO_CONFIG names; the environment is heeded too), or the options
-    themselves. The service starts with the worker, or with the first request.
-    Raises ConfigError.
+    `config` is the path of a configuration file (by default `config.json`; the
+    environment is heeded too), or the options themselves. The service starts with the
+    worker, or with the first request. Raises ConfigError.
     """
     loaded = _loaded(config)
     if not logs.root.handlers:

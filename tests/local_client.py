@@ -8,8 +8,9 @@ from typing import Any
 
 from gentrifugo.app.client import Client
 from gentrifugo.app.node import Node
+from gentrifugo.app.outbox import NO_LIMIT
 from tests.credentials import connect_params
-from tests.fakes import NO_LIMIT, FakeTransport
+from tests.fakes import FakeTransport
 from tests.greenlets import settle
 
 

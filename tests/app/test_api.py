@@ -121,7 +121,7 @@ def test_a_uid_comes_back_with_an_error_too(api: Api, method: str) -> None:
         (b"[1]", "Expected `object"),
         (b'{"method":', "Input data was truncated"),
         (b'{"method":"channels","params":{}} x', "trailing characters"),
-        (b'{"method":42}', "Expected `str | null`, got `int` - at `$.method`"),
+        (b'{"method":42}', "Expected `string | null`, got `number` - at `$.method`"),
         (b'[{"method":"channels","params":{}},{"uid":1}]', "- at `$[1].uid`"),
         (b'{"method":"publish","params":{"channel":"news","data":"\xff"}}', "not UTF-8 (byte 55)"),
         (b'{"method":"publish","params":{"channel":"news","data":' + b"[" * 5_000, "nested too deeply"),

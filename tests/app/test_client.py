@@ -1146,7 +1146,8 @@ def test_a_client_that_is_closed_while_a_backend_unsubscribes_it_leaves_nothing_
     closing = gevent.spawn(client.connection.close, CLOSE_DISCONNECT)
     settle()
     gate.set()
-    gevent.joinall([unsubscribing, closing])
+    unsubscribing.join()
+    closing.join()
     assert client.close_reason == closed("disconnect")
     assert "unsubscribe" not in [message["method"] for message in client.received()]
     assert (engine.channels(), engine.presence("rich:news"), engine.presence("rich:chat")) == ([], {}, {})
@@ -1209,3 +1210,24 @@ def test_what_clients_do_is_counted(client: LocalClient, node: Node) -> None:
     assert (counters.client_num_connect, counters.client_num_subscribe, counters.client_num_msg_published) == (1, 1, 1)
     assert counters.client_api_num_requests == node.metrics.client_api.values()["client_api_1_count"] == 4
     assert counters.client_bytes_in > len(json.dumps([PING, PING]))
+
+
+def test_without_a_secret_nobody_can_sign_a_private_channel(start: StartNode) -> None:
+    """With --insecure there may be no secret; what is signed with an empty key is signed by anybody."""
+    client = LocalClient.connected(start(secret="", insecure=True))
+    reply = client.call("subscribe", channel="$room", client=client.uid, sign=sign(client.uid, "$room", secret=""))
+    assert reply["error"] == "permission denied"
+
+
+def test_without_a_secret_nothing_can_be_refreshed(start: StartNode) -> None:
+    client = LocalClient.connected(start(secret="", insecure=True))
+    client.send({"method": "refresh", "params": connect_params("alice", secret="")})
+    assert client.close_reason == closed("invalid token")
+
+
+def test_the_end_of_a_user_id_does_not_pass_for_the_beginning_of_a_time(start: StartNode) -> None:
+    """Token parts are joined without a separator: user 42 would else be user 4, at a time far ahead."""
+    client = LocalClient(start(connection_lifetime=60))
+    params = connect_params("42")
+    client.send({"method": "connect", "params": params | {"user": "4", "timestamp": f"2{params['timestamp']}"}})
+    assert client.close_reason == closed("invalid message")

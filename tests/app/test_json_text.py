@@ -100,12 +100,12 @@ def test_what_passes_is_what_the_standard_library_calls_json(text: bytes) -> Non
 def test_errors_say_what_is_wrong() -> None:
     with pytest.raises(InvalidJSON, match="invalid character"):
         decode(PARCEL, b'{"name": x}')
-    with pytest.raises(InvalidJSON, match=r"Expected `str`, got `int` - at `\$.name`"):
+    with pytest.raises(InvalidJSON, match=r"Expected `string`, got `number` - at `\$.name`"):
         decode(PARCEL, b'{"name": 42}')
 
 
 def test_a_wrong_type_is_named_beside_a_lone_surrogate_too() -> None:
-    with pytest.raises(InvalidJSON, match=r"Expected `str`, got `int` - at `\$.name`"):
+    with pytest.raises(InvalidJSON, match=r"Expected `string`, got `number` - at `\$.name`"):
         decode(PARCEL, b'{"data": "\\ud800", "name": 42}')
 
 

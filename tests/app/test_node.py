@@ -34,7 +34,7 @@ from tests.greenlets import eventually, settle
 StartNode = Callable[..., Node]
 
 ALICE = ClientInfo("alice", "c1")
-REMEMBERING = {"history_size": 10, "history_lifetime": 60, "presence": True}
+RICH = Namespace(name="rich", presence=True, history_size=10, history_lifetime=60)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def engine() -> TroubledEngine:
 
 @pytest.fixture
 def node(start_node: StartNode, engine: TroubledEngine) -> Node:
-    return start_node(engine, namespaces=(Namespace(name="rich", **REMEMBERING),))
+    return start_node(engine, namespaces=(RICH,))
 
 
 def connect(node: Node, uid: str = "c1", user: str = "alice", channel: str = "") -> FakeConnection:

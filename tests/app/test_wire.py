@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Raw, Struct
 
 from gentrifugo.app import wire
 from gentrifugo.app.errors import INTERNAL_ERROR, PERMISSION_DENIED
@@ -34,7 +34,8 @@ PARAMS = [
 
 def test_one_command_is_an_object() -> None:
     (command,) = wire.decode_commands(b'{"uid":"1","method":"ping","params":{"data":"x"}}')
-    assert (command.uid, command.method, bytes(command.params)) == ("1", "ping", b'{"data":"x"}')
+    assert (command.uid, command.method) == ("1", "ping")
+    assert command.params == Raw(b'{"data":"x"}')
 
 
 def test_several_commands_are_an_array() -> None:
@@ -126,7 +127,7 @@ def test_a_wrong_type_in_params_names_its_field(type_: type[Struct], params: str
 
 def test_lone_surrogates_come_through_envelope_and_params() -> None:
     (published,) = wire.decode_commands(b'{"method":"publish","params":{"channel":"c","data":["\\ud800"]}}')
-    assert bytes(wire.decode_params(published, wire.PublishParams).data) == b'["\\ud800"]'
+    assert wire.decode_params(published, wire.PublishParams).data == Raw(b'["\\ud800"]')
 
 
 # -- out

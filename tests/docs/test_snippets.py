@@ -31,3 +31,9 @@ def test_page(page: Page, start_server: Callable[..., Server], tmp_path: Path) -
 def test_no_example_goes_untried(page: Page) -> None:
     """JSON is a message, a configuration or an answer: each is sent, received, served or said to be not run."""
     assert [block.place for block in page.blocks if block.language == "json" and not block.mark] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.path.stem for page in PAGES])
+def test_no_diagram_has_a_semicolon(page: Page) -> None:
+    """mermaid takes it for the end of a line, wherever it stands, and draws nothing at all."""
+    assert [block.place for block in page.blocks if block.language == "mermaid" and ";" in block.text] == []
