@@ -1,0 +1,86 @@
+"""A client that does not read is bounded, told why it is closed, and costs the others nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.api_client import ApiClient
+from tests.protocol_client import ProtocolClient
+from tests.servers import Server
+from tests.waiting import eventually
+from tests.websocket_client import Closed
+
+StartServer = Callable[..., Server]
+
+PAYLOAD = "x" * 10_000
+
+
+def publish_until(api: ApiClient, done: Callable[[], bool]) -> int:
+    """Publish numbered messages until `done`; how many."""
+    for number in range(10_000):
+        api.publish("news", [number, PAYLOAD])
+        if done():
+            return number + 1
+    raise AssertionError("nothing happened after 10,000 messages")
+
+
+def num_clients(api: ApiClient) -> int:
+    return int(api.call("node")["body"]["data"]["metrics"]["node_num_clients"])
+
+
+def test_a_client_over_its_queue_limit_is_closed_and_the_others_miss_nothing(start_server: StartServer) -> None:
+    server = start_server(client_queue_max_size=100_000)
+    api = ApiClient(server.host, server.port)
+    with ProtocolClient(server, "slow") as slow, ProtocolClient(server, "quick") as quick:
+        for client in (slow, quick):
+            client.subscribe("news")
+        received = []
+
+        def slow_is_gone() -> bool:
+            received.append(quick.message()[0])
+            return num_clients(api) == 1
+
+        count = publish_until(api, slow_is_gone)
+        assert received == list(range(count))
+
+
+def test_what_a_slow_client_still_reads_is_whole_and_ends_with_the_reason(start_server: StartServer) -> None:
+    server = start_server(client_queue_max_size=100_000)
+    api = ApiClient(server.host, server.port)
+    with ProtocolClient(server, "slow") as slow:
+        slow.subscribe("news")
+        publish_until(api, lambda: num_clients(api) == 0)
+        # What the sockets held arrives, in order and whole; what waited behind it has been dropped.
+        read = []
+        with pytest.raises(Closed) as closed:
+            while True:
+                read.append(slow.message()[0])
+        assert read == list(range(len(read)))
+        assert (closed.value.code, closed.value.advice) == (3000, {"reason": "slow", "reconnect": False})
+    eventually(lambda: api.call("channels")["body"]["data"] == [])
+
+
+def test_a_client_that_takes_nothing_for_too_long_is_closed(start_server: StartServer) -> None:
+    server = start_server(client_message_write_timeout=0.5)
+    api = ApiClient(server.host, server.port)
+    with ProtocolClient(server, "slow") as slow:
+        slow.subscribe("news")
+        for number in range(1000):
+            api.publish("news", [number, PAYLOAD])
+        eventually(lambda: num_clients(api) == 0)
+
+
+def test_a_client_that_answers_no_ping_is_closed(start_server: StartServer) -> None:
+    server = start_server(ping_interval=0.5)
+    api = ApiClient(server.host, server.port)
+    with ProtocolClient(server, "dead"):  # reads nothing, so it answers nothing
+        eventually(lambda: num_clients(api) == 0)
+
+
+def test_a_client_that_answers_pings_stays(start_server: StartServer) -> None:
+    server = start_server(ping_interval=0.3)
+    with ProtocolClient(server, "alive") as alive:
+        alive.socket.assert_quiet(2)
+        assert alive.call("ping")["method"] == "ping"
