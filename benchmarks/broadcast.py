@@ -17,7 +17,7 @@ from benchmarks.span import Span
 from benchmarks.target import Target
 
 SAMPLE = 16
-"""Connections that are checked message by message: enough to see what goes wrong, few enough not to take our time."""
+"""Connections that are checked message by message, if there are so many."""
 STALLED = 3.0
 """Seconds without a delivery after which what is missing counts as lost."""
 EXTRA = 0.2
@@ -25,9 +25,18 @@ EXTRA = 0.2
 
 
 class Broadcast:
-    """One run; `publishers` is the kind to use."""
+    """One run; `publishers` is the kind to use.
 
-    def __init__(self, target: Target, load: Load, publishers: Callable[[EventLoop, Target, Load], Publishers]) -> None:
+    Of `least_stride` connections at most one is checked message by message: with many messages that takes our time.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        load: Load,
+        publishers: Callable[[EventLoop, Target, Load], Publishers],
+        least_stride: int = 1,
+    ) -> None:
         self._target = target
         self._load = load
         self._loop = EventLoop()
@@ -35,6 +44,8 @@ class Broadcast:
         self._deliveries = Deliveries()
         self._crowd = Crowd(self._loop, target, load.channel_names, load.connections, self._receiver)
         self._make_publishers = publishers
+        self._stride = 1 if load.check else max(load.connections // SAMPLE, least_stride)
+        """Every so many connections, one is checked."""
 
     def run(self, title: str) -> Result:
         """Open the connections, publish, and wait for what is on its way. Raises BenchmarkError."""
@@ -59,8 +70,7 @@ class Broadcast:
         return Result(title, self._figures(span), self._problems(), [self._checked()])
 
     def _receiver(self, number: int) -> Receiver:
-        stride = 1 if self._load.check else max(self._load.connections // SAMPLE, 1)
-        if number % stride == 0:
+        if number % self._stride == 0:
             channel = self._load.channel_names[number % self._load.channels]
             return Checker(self._deliveries, self._format, channel, constant=not self._load.check)
         return Counter(self._deliveries)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from itertools import count
 
-Callback = Callable[[], None]
+Callback = Callable[[], object]
 
 LONGEST_POLL = 0.05
 """Seconds after which a condition is looked at again although nothing happened."""

@@ -74,8 +74,9 @@ READING = """\
   server has time: that tells how long a message takes, and what it costs when little can be written together.
 - **Latency** is from just before the request to publish is sent until the subscriber has read the message, by one
   clock. It contains the time that the load generator takes to read what the other subscribers got.
-- **Compare ratios, from one sitting.** Other work on the machine, another processor or another kernel changes all
-  figures. To compare two servers, or two versions of this one, start both and let the modes run on both in turn:
+- **Compare ratios, from one sitting.** Another processor or another kernel changes all figures, and so does other work
+  on the machine, which every run shows as the CPU of all others. To compare two servers, or two versions of this one,
+  start both and let the modes run on both in turn:
 
       python -m benchmarks fanout paced api --url http://127.0.0.1:8000 --pid 1234 \\
           --against http://127.0.0.1:9000 --against-pid 5678

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,7 @@ def check_matplotlib() -> None:
 
 def draw_all(suite: Suite, directory: Path) -> None:
     """Write deliveries.svg, latency.svg and rest.svg; the same figures give the same files."""
-    import matplotlib
-
+    matplotlib: Any = import_module("matplotlib")
     matplotlib.use("svg")
     matplotlib.rcParams.update({"svg.hashsalt": "gentrifugo", "axes.spines.top": False, "axes.spines.right": False})
     _draw(_deliveries, suite.fanout, directory / "deliveries.svg")
@@ -36,8 +36,7 @@ def draw_all(suite: Suite, directory: Path) -> None:
 
 
 def _draw(plot: Any, results: Mapping[int, Result], path: Path) -> None:
-    from matplotlib import pyplot
-
+    pyplot: Any = import_module("matplotlib.pyplot")
     figure, axes = pyplot.subplots(figsize=(WIDTH, HEIGHT), layout="constrained")
     plot(axes, results)
     # Without a date, so that a picture changes only when its figures do.

@@ -1,4 +1,4 @@
-"""What the kernel says of the server's processes: CPU time, memory, open files. Linux only."""
+"""What the kernel says of processes and of the whole machine: CPU time, memory, open files. Linux only."""
 
 from __future__ import annotations
 
@@ -23,6 +23,17 @@ def cpu_seconds(stat: bytes) -> float:
     # The name of the program stands in parentheses and may hold anything, spaces and parentheses too.
     fields = stat[stat.rindex(b")") + 2 :].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+
+
+def machine_cpu_seconds(stat: bytes) -> float:
+    """What all processors have worked, from the text of /proc/stat, with what a hypervisor gave to other machines."""
+    user, nice, system, _, _, interrupts, soft_interrupts, stolen = map(int, stat.split(maxsplit=9)[1:9])
+    return (user + nice + system + interrupts + soft_interrupts + stolen) / TICKS_PER_SECOND
+
+
+def machine_cpu() -> float:
+    """Seconds that all processors have worked so far."""
+    return machine_cpu_seconds((PROC / "stat").read_bytes())
 
 
 def resident_bytes(statm: bytes) -> int:

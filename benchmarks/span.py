@@ -1,11 +1,22 @@
-"""A span of time: how long it was, and what it cost the server and us."""
+"""A span of time: how long it was, and what it cost the server, us and everybody else."""
 
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
+from benchmarks.processes import machine_cpu
 from benchmarks.report import Figure
 from benchmarks.target import Target
+
+
+class _Clocks(NamedTuple):
+    """Seconds: of the wall clock, and of CPU."""
+
+    wall: float
+    server: float
+    own: float
+    machine: float
 
 
 class Span:
@@ -13,32 +24,42 @@ class Span:
 
     def __init__(self, target: Target) -> None:
         self._processes = target.processes
-        self.seconds = 0.0
-        self.server_cpu = 0.0
-        """Seconds; 0 when no processes are known."""
-        self.own_cpu = 0.0
-        self._start = self._now()
+        self._start = self._end = self._now()
 
     def end(self) -> None:
         """The span ends now."""
-        wall, server, own = self._now()
-        self.seconds = wall - self._start[0]
-        self.server_cpu = server - self._start[1]
-        self.own_cpu = own - self._start[2]
+        self._end = self._now()
+
+    @property
+    def seconds(self) -> float:
+        """How long it was."""
+        return self._end.wall - self._start.wall
 
     def cost(self, name: str, count: int) -> list[Figure]:
         """The server's CPU for each of `count` pieces of work; nothing when it is not known."""
         if self._processes is None or not count:
             return []
-        return [Figure(f"server CPU per {name}", self.server_cpu * 1e6 / count, "us")]
+        return [Figure(f"server CPU per {name}", (self._end.server - self._start.server) * 1e6 / count, "us")]
 
     def loads(self) -> list[Figure]:
-        """How busy the server and we were, in percent of one core. We must not have been the limit."""
-        own = Figure("load generator CPU", self.own_cpu * 100 / self.seconds, "% of a core")
-        if self._processes is None:
-            return [own]
-        return [Figure("server CPU", self.server_cpu * 100 / self.seconds, "% of a core"), own]
+        """Who was how busy, in percent of one core.
 
-    def _now(self) -> tuple[float, float, float]:
-        cpu = self._processes.cpu() if self._processes is not None else 0.0
-        return time.monotonic(), cpu, time.process_time()
+        We must not have been the limit, and others should not have worked at all: what they did is noise in all
+        figures. It contains the work of the kernel that belongs to nobody.
+        """
+        server, own, machine = (
+            (end - start) * 100 / self.seconds for start, end in zip(self._start[1:], self._end[1:], strict=True)
+        )
+        figures = [Figure("load generator CPU", own, "% of a core")]
+        if self._processes is not None:
+            others = max(machine - server - own, 0.0)
+            figures = [
+                Figure("server CPU", server, "% of a core"),
+                *figures,
+                Figure("CPU of all others", others, "% of a core"),
+            ]
+        return figures
+
+    def _now(self) -> _Clocks:
+        server = self._processes.cpu() if self._processes is not None else 0.0
+        return _Clocks(time.monotonic(), server, time.process_time(), machine_cpu())

@@ -59,6 +59,7 @@ def run_suite() -> Suite:
 
 
 def _measure_rest(milliseconds: int) -> Result:
+    print(f"with client_write_delay of {milliseconds} ms:")
     with running_server(client_write_delay=milliseconds / 1000) as target:
         return _measure(target, "paced", **REST_LOAD, seconds=3.0)
 

@@ -22,7 +22,9 @@ LOOK_AGAIN = 0.1
 SLACK = 10
 """How many more greenlets, goroutines or files may be there afterwards: a server has some of its own."""
 LEAK = KIBIBYTE
-"""Bytes that memory may grow for each client of the second half; less is the allocator's noise."""
+"""Bytes that memory may grow for each client of the second half."""
+NOISE = 4 * MEBIBYTE
+"""Bytes that memory may grow in the second half, however few the clients are."""
 
 
 class Remains(NamedTuple):
@@ -64,14 +66,15 @@ def run(target: Target, load: Load) -> Result:
     after = _at_rest(target, before)
     span.end()
     total = load.cycles * load.connections
-    growth = (after.memory - halfway.memory) / ((load.cycles - load.cycles // 2) * load.connections)
+    growth = after.memory - halfway.memory
+    clients = (load.cycles - load.cycles // 2) * load.connections
     problems = after.more_than(before)
-    if load.cycles > 1 and growth > LEAK:
-        problems.append(f"memory grew by {growth / KIBIBYTE:.1f} KiB for each client of the second half")
+    if growth > max(LEAK * clients, NOISE):
+        problems.append(f"memory grew by {growth / KIBIBYTE:,.0f} KiB with the last {clients:,} clients")
     figures = [Figure("clients came and went", total / span.seconds, "/s"), *span.cost("client", total), *span.loads()]
     figures += _remaining(before, after)
     if target.processes is not None:
-        figures.append(Figure("growth, second half", growth, "bytes/client"))
+        figures.append(Figure("memory growth, second half", growth / clients, "bytes/client"))
     title = f"churn: {load.cycles} times {load.who}, half of them drop without a close frame"
     return Result(title, figures, problems, [] if problems else ["nothing was left behind"])
 

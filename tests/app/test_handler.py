@@ -379,7 +379,10 @@ def test_a_peer_that_reads_slowly_gets_the_whole_answer(start_server: Callable[.
     server = start_server(http_header_timeout=SOON)
     server.http.application.add_url_rule("/large", view_func=lambda: answer)
     peer = server.connect()
-    peer.send(NOTHING.replace(b"/nothing", b"/large"))
+    request = NOTHING.replace(b"/nothing", b"/large")
+    peer.send(request[:-1])
+    gevent.sleep(SOON / 5)
+    peer.send(request[-1:])
     gevent.sleep(3 * SOON)
     assert len(peer.response().body) == len(answer)
 

@@ -9,7 +9,16 @@ import sys
 import pytest
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.processes import MEBIBYTE, PAGE_SIZE, TICKS_PER_SECOND, Processes, cpu_seconds, resident_bytes
+from benchmarks.processes import (
+    MEBIBYTE,
+    PAGE_SIZE,
+    TICKS_PER_SECOND,
+    Processes,
+    cpu_seconds,
+    machine_cpu,
+    machine_cpu_seconds,
+    resident_bytes,
+)
 
 STAT = b"4242 (%b) S 1 4242 4242 0 -1 4194304 500 0 0 0 120 30 7 9 20 0 1 0 100 1000 200 0 0\n"
 
@@ -21,6 +30,12 @@ def test_cpu_is_user_and_system_time_whatever_the_name_of_the_program(name: byte
 
 def test_memory_is_what_is_resident() -> None:
     assert resident_bytes(b"30000 1234 800 2 0 9000 0\n") == 1234 * PAGE_SIZE
+
+
+def test_the_machine_works_except_when_it_is_idle_or_waits_for_a_disk() -> None:
+    stat = b"cpu  100 1 20 99999 8888 3 4 5 0 0\ncpu0 50 0 10 5000 400 1 2 2 0 0\nintr 1 2 3\n"
+    assert machine_cpu_seconds(stat) == 133 / TICKS_PER_SECOND
+    assert machine_cpu() > 0
 
 
 def test_a_process_that_works_uses_cpu() -> None:
