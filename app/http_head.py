@@ -8,8 +8,11 @@ Where two parsers could see two different requests, there is no request.
 
 from __future__ import annotations
 
+import functools
 import re
+import time
 from collections.abc import Mapping
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -143,6 +146,11 @@ def _check(head: Head) -> None:
         raise HTTPError(400, "the header Host names no host")
 
 
+@functools.lru_cache(maxsize=1)  # 0.1 us instead of 5 for all responses of the same second
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
 def response(
     status: int, body: bytes, content_type: str, keep_alive: bool, headers: Mapping[str, str] | None = None
 ) -> bytes:
@@ -151,6 +159,7 @@ def response(
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
         f"Content-Type: {content_type}",
         f"Content-Length: {len(body)}",
+        f"Date: {_date(int(time.time()))}",
     ]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     if not keep_alive:

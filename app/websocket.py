@@ -118,7 +118,8 @@ class WebSocket:
         while not self._messages:
             if self._ended or not self._read():
                 return None
-            give_turn()  # control frames alone make no message
+            if not self._messages:
+                give_turn()  # control frames alone make no message
         return self._messages.popleft()
 
     def _read(self) -> bool:

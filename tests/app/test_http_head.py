@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import time
+from email.utils import parsedate_to_datetime
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -318,14 +322,31 @@ def test_lines_in_any_order_are_a_head_or_refused(lines: list[bytes]) -> None:
 # -- responses
 
 
+def lines_and_body(whole: bytes) -> tuple[list[str], bytes]:
+    """Lines of the head without the date, and the body."""
+    head, _, body = whole.partition(b"\r\n\r\n")
+    return [line for line in head.decode().split("\r\n") if not line.startswith("Date: ")], body
+
+
 def test_a_response_that_ends_the_connection() -> None:
-    assert response(404, b"none\n", "text/plain", False, {"Allow": "GET"}) == (
-        b"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: 5\r\nAllow: GET\r\n"
-        b"Connection: close\r\n\r\nnone\n"
-    )
+    lines, body = lines_and_body(response(404, b"none\n", "text/plain", False, {"Allow": "GET"}))
+    assert lines == [
+        "HTTP/1.1 404 Not Found",
+        "Content-Type: text/plain",
+        "Content-Length: 5",
+        "Allow: GET",
+        "Connection: close",
+    ]
+    assert body == b"none\n"
 
 
 def test_a_response_after_which_the_connection_stays() -> None:
-    assert response(200, b"", "text/plain", True) == (
-        b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n"
-    )
+    lines, body = lines_and_body(response(200, b"", "text/plain", True))
+    assert lines == ["HTTP/1.1 200 OK", "Content-Type: text/plain", "Content-Length: 0"]
+    assert body == b""
+
+
+def test_a_response_says_when_it_was_made() -> None:
+    before = int(time.time())
+    (date,) = re.findall(rb"\r\nDate: (.*)\r\n", response(200, b"", "text/plain", True))
+    assert before <= parsedate_to_datetime(date.decode()).timestamp() <= time.time()
