@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from math import inf
 from typing import Any
 
 import gevent
@@ -145,14 +146,14 @@ def test_what_is_appended_during_a_round_goes_out_in_the_next(flusher: Flusher) 
 
 
 def test_a_lone_frame_is_written_at_once(nothing_left_behind: None) -> None:
-    transport = FakeTransport(Flusher(rest=3600))
+    transport = FakeTransport(Flusher(rest=3600, rest_factor=inf))
     transport.outbox.append(b"a")
     settle()
     assert transport.socket.sent == [b"a"]
 
 
 def test_frames_gather_during_the_rest_after_a_round(nothing_left_behind: None) -> None:
-    transport = FakeTransport(Flusher(rest=3600))
+    transport = FakeTransport(Flusher(rest=3600, rest_factor=inf))
     transport.outbox.append(b"a")
     settle()
     transport.outbox.append(b"b")
@@ -160,8 +161,16 @@ def test_frames_gather_during_the_rest_after_a_round(nothing_left_behind: None) 
     assert transport.socket.sent == [b"a"]
 
 
+def test_after_a_short_round_the_rest_is_short(nothing_left_behind: None) -> None:
+    """A client that waits for each reply must not wait for the longest rest each time."""
+    transport = FakeTransport(Flusher(rest=3600))
+    for number in range(100):
+        transport.outbox.append(b"%d" % number)
+        assert transport.outbox.drain(seconds(5))
+
+
 def test_what_gathered_is_written_when_the_rest_is_over(nothing_left_behind: None) -> None:
-    transport = FakeTransport(Flusher(rest=0.01))
+    transport = FakeTransport(Flusher(rest=0.01, rest_factor=inf))
     for frames in ([b"a"], [b"b", b"c"]):
         for frame in frames:
             transport.outbox.append(frame)
@@ -344,7 +353,7 @@ def test_draining_an_empty_outbox_returns_at_once(flusher: Flusher) -> None:
 
 
 def test_draining_waits_for_the_next_round(nothing_left_behind: None) -> None:
-    transport = FakeTransport(Flusher(rest=0.01))
+    transport = FakeTransport(Flusher(rest=0.01, rest_factor=inf))
     transport.outbox.append(b"a")
     settle()
     transport.outbox.append(b"b")
@@ -368,7 +377,7 @@ def test_draining_gives_up_after_its_time(open_line: Callable[..., Line]) -> Non
 
 
 def test_draining_gives_up_on_a_flusher_that_rests_longer(nothing_left_behind: None) -> None:
-    transport = FakeTransport(Flusher(rest=3600))
+    transport = FakeTransport(Flusher(rest=3600, rest_factor=inf))
     transport.outbox.append(b"a")
     settle()
     transport.outbox.append(b"b")
