@@ -7,6 +7,7 @@ Specification: docs/api.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import msgspec
 
@@ -19,6 +20,9 @@ from .wire import ChannelParams, Command, encode_api_reply
 
 COMMANDS_PER_TURN = 64
 """Commands of one request between two chances for others to run."""
+
+
+Answer = TypeVar("Answer")
 
 
 class BadRequest(ValueError):
@@ -100,20 +104,19 @@ class Api:
         return encode_api_reply(command.uid, command.method or "")
 
     def _presence(self, command: Command) -> bytes:
-        channel = wire.decode_params(command, ChannelParams).channel or ""
-        try:
-            body = wire.presence_body(channel, self._node.presence(channel))
-        except Refused as refused:
-            return self._failed(command, wire.presence_body(channel, None), refused.error)
-        return encode_api_reply(command.uid, "presence", body)
+        return self._query(command, self._node.presence, wire.presence_body)
 
     def _history(self, command: Command) -> bytes:
+        return self._query(command, self._node.history, wire.history_body)
+
+    def _query(
+        self, command: Command, ask: Callable[[str], Answer], body: Callable[[str, Answer | None], bytes]
+    ) -> bytes:
         channel = wire.decode_params(command, ChannelParams).channel or ""
         try:
-            body = wire.history_body(channel, self._node.history(channel))
+            return encode_api_reply(command.uid, command.method or "", body(channel, ask(channel)))
         except Refused as refused:
-            return self._failed(command, wire.history_body(channel, None), refused.error)
-        return encode_api_reply(command.uid, "history", body)
+            return self._failed(command, body(channel, None), refused.error)
 
     def _channels(self, command: Command) -> bytes:
         try:

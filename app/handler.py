@@ -213,6 +213,7 @@ class Handler(WSGIHandler):
         return False
 
     def get_environ(self) -> dict[str, Any]:
+        """What the application gets; `gentrifugo.handler` is this handler, for views that `upgrade`."""
         self.path = origin_form(self.path or "")
         environ: dict[str, Any] = super().get_environ()
         environ["gentrifugo.handler"] = self
