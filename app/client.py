@@ -44,7 +44,7 @@ from .errors import (
 )
 from .json_text import InvalidJSON
 from .node import Node
-from .outbox import Outbox
+from .outbox import Queue
 from .proto import ClientInfo, Encoding, Publication
 from .timers import Timer
 
@@ -59,7 +59,7 @@ TIMESTAMP = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
 class Transport(Protocol):
     """What carries the connection's messages; no method blocks."""
 
-    outbox: Outbox
+    outbox: Queue
 
     @staticmethod
     def frame(message: bytes) -> bytes:

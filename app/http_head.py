@@ -147,7 +147,8 @@ def _check(head: Head) -> None:
 
 
 @functools.lru_cache(maxsize=1)  # 0.1 us instead of 5 for all responses of the same second
-def _date(second: int) -> str:
+def http_date(second: int) -> str:
+    """A time in Unix seconds as HTTP writes it."""
     return formatdate(second, usegmt=True)
 
 
@@ -159,7 +160,7 @@ def response(
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
         f"Content-Type: {content_type}",
         f"Content-Length: {len(body)}",
-        f"Date: {_date(int(time.time()))}",
+        f"Date: {http_date(int(time.time()))}",
     ]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     if not keep_alive:

@@ -6,11 +6,11 @@ protocol, no I/O. No method switches greenlets, so each is atomic.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from .errors import Disconnect
-from .outbox import Flusher, Outbox
+from .outbox import Flusher, Queue
 from .proto import Encoding, Event
 
 
@@ -20,7 +20,7 @@ class Connection(Protocol):
     uid: str
     user: str
     encoding: Encoding
-    outbox: Outbox
+    outbox: Queue
 
     @property
     def channels(self) -> Collection[str]: ...
@@ -40,7 +40,7 @@ class Hub:
         self._connections: dict[str, Connection] = {}
         self._users: dict[str, set[Connection]] = {}
         # channel -> encoding -> outboxes: a broadcast encodes once for each encoding that is there.
-        self._subscribers: dict[str, dict[Encoding, set[Outbox]]] = {}
+        self._subscribers: dict[str, dict[Encoding, set[Queue]]] = {}
 
     def add(self, connection: Connection) -> None:
         """Register an authenticated connection."""
@@ -81,9 +81,12 @@ class Hub:
         return not encodings
 
     def broadcast(self, event: Event) -> None:
-        """Queue `event` for every subscriber of its channel; encoded once for each encoding."""
-        for encoding, outboxes in self._subscribers.get(event.channel, {}).items():
-            self._flusher.fan_out(outboxes, encoding.frame(encoding.push(event)))
+        """Queue `event` for every subscriber of its channel; encoded once for each protocol version and transport."""
+        pushes: dict[Callable[[Event], bytes], bytes] = {}
+        for (push, frame), outboxes in self._subscribers.get(event.channel, {}).items():
+            if push not in pushes:
+                pushes[push] = push(event)
+            self._flusher.fan_out(outboxes, frame(pushes[push]))
 
     def has_subscribers(self, channel: str) -> bool:
         """Whether anybody here is subscribed to `channel`."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -46,15 +47,53 @@ class RawSocket(Protocol):
     def fileno(self) -> int: ...
 
 
-class Outbox:
-    """What waits for one connection, counted in bytes.
+class Queue(ABC):
+    """What waits for one connection, counted in bytes: as much of an outbox as the flusher and the hub know.
 
-    `limit` is in bytes. `on_overflow` is called once when more waits than that,
-    `on_error` once when the socket cannot be written or takes nothing for
-    `write_timeout` seconds (0: no limit). Neither may block or raise.
+    `limit` is in bytes. `on_overflow` is called once when more waits than that; it may not block or raise.
     """
 
-    __slots__ = ("frames", "limit", "size", "_flusher", "_on_error", "_on_overflow", "_socket", "_timeout", "_writer")
+    __slots__ = ("frames", "limit", "size", "_flusher", "_on_overflow")
+
+    def __init__(self, flusher: Flusher, limit: int, on_overflow: Callable[[], None]) -> None:
+        self.frames: list[bytes] = []
+        """Empty exactly when nobody need look here."""
+        self.size = 0
+        """Bytes that wait."""
+        self.limit = limit
+        self._flusher = flusher
+        self._on_overflow = on_overflow
+
+    def append(self, frame: bytes) -> None:
+        """Queue one frame for this connection alone."""
+        self._flusher.fan_out((self,), frame)
+
+    def overflow(self) -> None:
+        """Called by the flusher when more waits than the limit allows."""
+        self.limit = NO_LIMIT  # once
+        self._on_overflow()
+
+    @abstractmethod
+    def drop_waiting(self) -> None:
+        """Forget what waits, except what must follow for the client to make sense of what it has."""
+
+    @abstractmethod
+    def write(self, data: bytes) -> None:
+        """Called by the flusher with all frames joined. May not block."""
+
+    @abstractmethod
+    def fail(self, reason: str) -> None:
+        """Called by the flusher when writing failed for a reason of ours."""
+
+
+class Outbox(Queue):
+    """What waits for one connection with a socket of its own.
+
+    `on_error` is called once when the socket cannot be written or takes nothing for
+    `write_timeout` seconds (0: no limit); it may not block or raise either.
+    """
+
+    __slots__ = ("_on_error", "_socket", "_timeout", "_writer")
 
     def __init__(
         self,
@@ -65,26 +104,11 @@ class Outbox:
         on_error: Callable[[str], None],
         write_timeout: float = 0,
     ) -> None:
-        self.frames: list[bytes] = []
-        """Empty exactly when neither the flusher nor a writer need look here."""
-        self.size = 0
-        """Bytes of all frames."""
-        self.limit = limit
-        self._flusher = flusher
+        super().__init__(flusher, limit, on_overflow)
         self._socket: RawSocket | None = socket
-        self._on_overflow = on_overflow
         self._on_error = on_error
         self._timeout = write_timeout
         self._writer: gevent.Greenlet[[], None] | None = None
-
-    def append(self, frame: bytes) -> None:
-        """Queue one frame for this connection alone."""
-        self._flusher.fan_out((self,), frame)
-
-    def overflow(self) -> None:
-        """Called by the flusher when more waits than the limit allows."""
-        self.limit = NO_LIMIT  # once
-        self._on_overflow()
 
     def drop_waiting(self) -> None:
         """Forget what waits, except the first frame: half of it may be sent, and what follows must still make sense."""
@@ -201,7 +225,7 @@ class Flusher:
     def __init__(self, rest: float = 0.005, rest_factor: float = REST_FACTOR) -> None:
         self.rest = rest
         self._rest_factor = rest_factor
-        self._dirty: list[Outbox] = []
+        self._dirty: list[Queue] = []
         self._scheduled = False
         self._rested_at = 0.0
         self._round_took = 0.0
@@ -211,7 +235,7 @@ class Flusher:
         self.frames_sent = 0
         self.bytes_sent = 0
 
-    def fan_out(self, outboxes: Iterable[Outbox], frame: bytes) -> None:
+    def fan_out(self, outboxes: Iterable[Queue], frame: bytes) -> None:
         """Queue one frame for many connections. The hot loop: it appends and counts, nothing else."""
         size = len(frame)
         dirty = self._dirty
@@ -269,7 +293,7 @@ class Flusher:
             self._round_done.set()
             self._round_done = None
 
-    def _write_slice(self, dirty: list[Outbox]) -> int:
+    def _write_slice(self, dirty: list[Queue]) -> int:
         """Write until the slice of time is used up; how many outboxes had their turn."""
         deadline = time.monotonic() + SLICE
         # Subscribers of one channel mostly wait for the same frames: joined once, sent to all. The lists

@@ -1,0 +1,252 @@
+"""A SockJS endpoint: what is served below one path, whatever server took the request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+from ..http_head import HTTPError
+from ..outbox import Flusher
+from ..timers import Timers
+from . import frames, pages
+from .exchange import Exchange, ServeWebSocket
+from .options import Options
+from .peer import Connect
+from .receivers import Poll, Stream, WaitingRequest
+from .response import NOT_CACHED, NOT_SNIFFED, PLAIN, Response, cookie, cors, method_not_allowed, options, text
+from .session import Session
+from .sessions import Sessions
+from .websocket import WebSocketSession
+from .wrappings import CALLBACK, EventSource, HtmlFile, JSONPPolling, Wrapping, XHRPolling, XHRStreaming
+
+FORM = "application/x-www-form-urlencoded"
+STILL_OPEN = frames.close_frame(2010, "Another connection still open")
+
+_SESSION_PATH = re.compile(r"/[^/.]+/([^/.]+)/([a-z_]+)")
+
+NOT_FOUND = text(404, "there is nothing here\n")
+
+
+class SockJS:
+    """One endpoint; `prefix` is its path, without a slash at the end.
+
+    `connect` is called for each new session, `raw` serves the WebSockets of those who speak no SockJS.
+    `options` is asked for every request.
+    """
+
+    def __init__(
+        self,
+        prefix: str,
+        connect: Connect,
+        raw: ServeWebSocket,
+        flusher: Flusher,
+        timers: Timers,
+        options: Callable[[], Options],
+    ) -> None:
+        self.prefix = prefix
+        self.sessions = Sessions(timers, options)
+        self.open_receivers = 0
+        """Requests and WebSockets that wait for messages now."""
+        self._connect = connect
+        self._raw = raw
+        self._flusher = flusher
+        self._timers = timers
+        self._options = options
+
+    def path_below(self, path: str) -> str | None:
+        """The part of `path` below this endpoint; None when it is elsewhere."""
+        below = path.removeprefix(self.prefix)
+        return below if path.startswith(self.prefix) and below[:1] in ("", "/") else None
+
+    def serve(self, exchange: Exchange) -> None:
+        """Answer one request. Raises OSError or EOFError when the client has gone."""
+        try:
+            response = self._answer(exchange)
+        except HTTPError as error:
+            response = self._refusal(exchange, error)
+        if response is not None:
+            exchange.respond(response)
+
+    def _refusal(self, exchange: Exchange, error: HTTPError) -> Response:
+        if error.status == 405:
+            return method_not_allowed(error.headers.get("Allow", "GET"))
+        return text(error.status, f"{error.reason}\n", {**cors(exchange.headers), **error.headers})
+
+    def _answer(self, exchange: Exchange) -> Response | None:
+        """The response, unless the request has been answered."""
+        path = exchange.path
+        if path in ("", "/"):
+            return _only_get(exchange, pages.greeting)
+        if path == "/info":
+            return self._info(exchange)
+        if pages.IFRAME.fullmatch(path):
+            return _only_get(exchange, lambda: pages.iframe(exchange.headers, self._options().sockjs_url))
+        if path == "/websocket":
+            return self._websocket(exchange, self._serve_raw)
+        match = _SESSION_PATH.fullmatch(path)
+        if match is None:
+            return NOT_FOUND
+        if match[2] == "websocket":
+            return self._websocket(exchange, self._serve_websocket)
+        route = _ROUTES.get(match[2])
+        return NOT_FOUND if route is None else self._session(exchange, route, match[1])
+
+    def _info(self, exchange: Exchange) -> Response:
+        if exchange.method == "OPTIONS":
+            return options("OPTIONS, GET", exchange.headers)
+        if exchange.method != "GET":
+            return method_not_allowed("OPTIONS, GET")
+        set_up = self._options()
+        return pages.info(exchange.headers, set_up.websocket, set_up.cookie)
+
+    # -- WebSockets
+
+    def _websocket(self, exchange: Exchange, serve: ServeWebSocket) -> Response | None:
+        if not self._options().websocket:
+            return NOT_FOUND
+        exchange.upgrade(serve)
+        return None
+
+    def _serve_raw(self, socket: Any, recv: Callable[[int], bytes]) -> None:
+        self._raw(socket, recv)
+
+    def _serve_websocket(self, socket: Any, recv: Callable[[int], bytes]) -> None:
+        session = WebSocketSession(socket, recv, self._flusher, self._timers, self._options())
+        self.open_receivers += 1
+        try:
+            session.serve(self._connect, self.sessions)
+        finally:
+            self.open_receivers -= 1
+
+    # -- sessions over HTTP
+
+    def _session(self, exchange: Exchange, route: Route, key: str) -> Response | None:
+        allowed = f"OPTIONS, {route.method}" if route.answers_options else route.method
+        if route.answers_options and exchange.method == "OPTIONS":
+            return options(allowed, exchange.headers, self._cookie(exchange))
+        if exchange.method != route.method:
+            return method_not_allowed(allowed)
+        return route.serve(self, exchange, key)
+
+    def _cookie(self, exchange: Exchange) -> dict[str, str]:
+        return cookie(exchange.headers) if self._options().cookie else {}
+
+    def _headers(self, exchange: Exchange) -> dict[str, str]:
+        return {**NOT_CACHED, **NOT_SNIFFED, **cors(exchange.headers), **self._cookie(exchange)}
+
+    # -- receiving
+
+    def _xhr(self, exchange: Exchange, key: str) -> None:
+        self._poll(exchange, key, XHRPolling())
+
+    def _jsonp(self, exchange: Exchange, key: str) -> None:
+        self._poll(exchange, key, JSONPPolling(_callback(exchange)))
+
+    def _xhr_streaming(self, exchange: Exchange, key: str) -> None:
+        self._stream(exchange, key, XHRStreaming())
+
+    def _eventsource(self, exchange: Exchange, key: str) -> None:
+        self._stream(exchange, key, EventSource())
+
+    def _htmlfile(self, exchange: Exchange, key: str) -> None:
+        self._stream(exchange, key, HtmlFile(_callback(exchange)))
+
+    def _poll(self, exchange: Exchange, key: str, wrapping: Wrapping) -> None:
+        timeout = self._options().client_message_write_timeout
+        self._receive(exchange, key, Poll(exchange, wrapping, self._headers(exchange), timeout))
+
+    def _stream(self, exchange: Exchange, key: str, wrapping: Wrapping) -> None:
+        set_up = self._options()
+        timeout, limit = set_up.client_message_write_timeout, set_up.response_limit
+        self._receive(exchange, key, Stream(exchange, wrapping, self._headers(exchange), timeout, limit))
+
+    def _receive(self, exchange: Exchange, key: str, receiver: WaitingRequest) -> None:
+        exchange.read_body(self._options().max_size)  # some clients send one, and the next request comes after it
+        session = self._find_or_open(key)
+        if session.has_receiver():
+            receiver.say(session.last_words or STILL_OPEN)
+            return
+        session.attach(receiver)
+        self.open_receivers += 1
+        try:
+            receiver.serve(session)
+        except OSError:
+            receiver.is_gone = True
+            raise
+        finally:
+            self.open_receivers -= 1
+            session.detach()
+            if receiver.is_gone:
+                session.interrupt()
+
+    def _find_or_open(self, key: str) -> Session:
+        session = self.sessions.find(key)
+        if session is None:
+            session = Session(self._flusher, self._options().client_queue_max_size, self._connect)
+            self.sessions.add(key, session)
+        return session
+
+    # -- sending
+
+    def _xhr_send(self, exchange: Exchange, key: str) -> Response:
+        # Browsers take what has no type for XML, and complain that there is none.
+        return self._take(exchange, key) or Response(204, {"Content-Type": PLAIN, **self._headers(exchange)})
+
+    def _jsonp_send(self, exchange: Exchange, key: str) -> Response:
+        return self._take(exchange, key) or text(200, "ok", self._headers(exchange))
+
+    def _take(self, exchange: Exchange, key: str) -> Response | None:
+        """Hand what the client sent to its session; what is wrong with it."""
+        session = self.sessions.find(key)
+        try:
+            body = exchange.read_body(self._options().max_size)
+        except HTTPError as error:
+            if session is not None and error.status == 413:
+                session.close_large()
+            raise
+        if session is None:
+            return text(404, "there is no such session\n", self._headers(exchange))
+        if exchange.headers.get("content-type", "").lower().startswith(FORM):
+            body = dict(parse_qsl(body)).get(b"d", b"")
+        try:
+            messages = frames.decode_messages(body)
+        except frames.BadPayload as error:
+            return text(500, f"{error}\n", self._headers(exchange))
+        session.handle(messages)
+        return None
+
+
+class Route(NamedTuple):
+    """How one transport's URL is served."""
+
+    method: str
+    answers_options: bool
+    serve: Callable[[SockJS, Exchange, str], Response | None]
+
+
+_ROUTES = {
+    "xhr": Route("POST", True, SockJS._xhr),
+    "xhr_streaming": Route("POST", True, SockJS._xhr_streaming),
+    "xhr_send": Route("POST", True, SockJS._xhr_send),
+    "eventsource": Route("GET", False, SockJS._eventsource),
+    "htmlfile": Route("GET", False, SockJS._htmlfile),
+    "jsonp": Route("GET", False, SockJS._jsonp),
+    "jsonp_send": Route("POST", False, SockJS._jsonp_send),
+}
+
+
+def _only_get(exchange: Exchange, page: Callable[[], Response]) -> Response:
+    return page() if exchange.method == "GET" else method_not_allowed("GET")
+
+
+def _callback(exchange: Exchange) -> str:
+    """The name of the function that the client wants called. Raises HTTPError."""
+    fields = dict(reversed(parse_qsl(exchange.query)))
+    name = fields.get("c") or fields.get("callback")
+    if not name:
+        raise HTTPError(500, '"callback" parameter required', NOT_CACHED)
+    if not CALLBACK.fullmatch(name):
+        raise HTTPError(500, 'invalid "callback" parameter', NOT_CACHED)
+    return name

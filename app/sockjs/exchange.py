@@ -1,0 +1,76 @@
+"""One HTTP request and its answer, however the server that took it works."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from fcntl import ioctl
+from socket import SHUT_RDWR
+from termios import TIOCOUTQ
+from typing import Any, TypeAlias
+
+from .response import Response
+
+ServeWebSocket: TypeAlias = Callable[[Any, Callable[[int], bytes]], None]
+"""Serves an open WebSocket, given its socket and recv, until it has ended."""
+
+
+class Exchange(ABC):
+    """A request, and the ways to answer it: `respond`, or `start` and `finish` with chunks between, or `upgrade`.
+
+    `path` is what stands below the endpoint, decoded; header names are in lower case. `socket` is gevent's; once
+    a stream has started, chunks are written to it as they are.
+    """
+
+    def __init__(
+        self, method: str, path: str, query: str, version: str, headers: Mapping[str, str], socket: Any
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.version = version
+        self.headers = headers
+        self.socket = socket
+
+    @abstractmethod
+    def read_body(self, max_size: int) -> bytes:
+        """The body. Raises HTTPError for one that is larger, or does not come in time."""
+
+    @abstractmethod
+    def respond(self, response: Response) -> None:
+        """Answer with this. Raises OSError when the client has gone."""
+
+    @abstractmethod
+    def start(self, response: Response) -> None:
+        """Begin a stream with the status, headers and, as its first chunk, body of `response`. Raises OSError."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """End the stream. Raises OSError."""
+
+    @abstractmethod
+    def upgrade(self, serve: ServeWebSocket) -> None:
+        """Answer with a WebSocket, for `serve`. Raises HTTPError for a request that does not ask for one."""
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether a stream is cut into chunks; the end of the connection ends it otherwise."""
+        return self.version != "HTTP/1.0"
+
+    def chunk(self, data: bytes) -> bytes:
+        """A part of a stream as it goes to the socket."""
+        return b"%x\r\n%b\r\n" % (len(data), data) if self.is_chunked else data
+
+    def unacknowledged(self) -> int:
+        """How many bytes that were written the client's machine has not confirmed."""
+        waiting = array("i", [0])
+        with suppress(OSError):
+            ioctl(self.socket.fileno(), TIOCOUTQ, waiting)
+        return waiting[0]
+
+    def abort(self) -> None:
+        """End the connection; whoever writes to it fails."""
+        with suppress(OSError):
+            self.socket.shutdown(SHUT_RDWR)

@@ -1,0 +1,88 @@
+"""SockJS frames: what the server says to a client, before a transport puts it on the wire, and what clients send."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+OPEN = b"o"
+HEARTBEAT = b"h"
+
+# Browsers and what stands between change or drop these on their way.
+_FRAGILE = re.compile("[\u200c-\u200f\u2028-\u202f\u2060-\u206f\ufff0-\uffff]")
+
+
+class BadPayload(ValueError):
+    """What a client sent is no array of messages; the text is the protocol's answer."""
+
+
+EXPECTED = "Payload expected."
+BROKEN = "Broken JSON encoding."
+
+
+def quote(text: str) -> bytes:
+    """A message as a JSON string. Half of a surrogate pair, which JavaScript allows, stays what it is."""
+    try:
+        quoted = msgspec.json.encode(text)
+    except UnicodeEncodeError:
+        return json.dumps(text).encode()
+    if text.isascii():
+        return quoted
+    return _FRAGILE.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted.decode()).encode()
+
+
+@functools.lru_cache(maxsize=1)
+def quote_message(message: bytes) -> bytes:
+    """A message in UTF-8 as a JSON string.
+
+    Remembers the last: a broadcast asks once for each kind of SockJS connection.
+    """
+    return quote(message.decode())
+
+
+def messages_frame(quoted: Iterable[bytes]) -> bytes:
+    """The frame that carries messages, given as JSON strings."""
+    return b"a[" + b",".join(quoted) + b"]"
+
+
+def close_frame(code: int, reason: str) -> bytes:
+    """The frame that ends a session."""
+    return b"c[%d,%b]" % (code, quote(reason))
+
+
+def decode_messages(body: bytes) -> list[str]:
+    """The messages that a client sent: a JSON array of strings. Raises BadPayload."""
+    if not body:
+        raise BadPayload(EXPECTED)
+    messages = _decode(body)
+    if not isinstance(messages, list):
+        raise BadPayload(EXPECTED)
+    return _checked(messages)
+
+
+def decode_websocket_messages(body: bytes) -> list[str]:
+    """The same over a WebSocket, where nothing at all is fine, and one message may come without an array."""
+    if not body:
+        return []
+    messages = _decode(body)
+    return _checked(messages if isinstance(messages, list) else [messages])
+
+
+def _decode(body: bytes) -> object:
+    # Not msgspec: half of a surrogate pair must pass.
+    try:
+        decoded: object = json.loads(body.decode())
+    except (ValueError, RecursionError):
+        raise BadPayload(BROKEN) from None
+    return decoded
+
+
+def _checked(messages: list[object]) -> list[str]:
+    texts = [message for message in messages if isinstance(message, str)]
+    if len(texts) < len(messages):
+        raise BadPayload(BROKEN)
+    return texts

@@ -1,0 +1,48 @@
+"""The messages that wait for a client between its requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..outbox import Flusher, Queue
+
+
+class MessageQueue(Queue):
+    """Messages as JSON strings. `on_ready` is called by the flusher when there are some; it may not block.
+
+    What was taken counts until it is settled: a client that does not read holds that too.
+    """
+
+    __slots__ = ("_on_ready", "_taken_messages", "_taken_size")
+
+    def __init__(
+        self, flusher: Flusher, limit: int, on_overflow: Callable[[], None], on_ready: Callable[[], None]
+    ) -> None:
+        super().__init__(flusher, limit, on_overflow)
+        self._on_ready = on_ready
+        self._taken_size = 0
+        self._taken_messages = 0
+
+    def take(self) -> list[bytes]:
+        """All that waits; nothing waits after that. `settle` must come before the next time."""
+        messages, self.frames = self.frames, []
+        self._taken_messages, self._taken_size = len(messages), self.size
+        return messages
+
+    def settle(self) -> None:
+        """What was taken last has been sent."""
+        self.size -= self._taken_size
+        self._flusher.frames_sent += self._taken_messages
+        self._flusher.bytes_sent += self._taken_size
+        self._taken_messages = self._taken_size = 0
+
+    def drop_waiting(self) -> None:
+        self.frames = []
+        self.size = self._taken_size
+
+    def write(self, data: bytes) -> None:
+        if self.frames:
+            self._on_ready()
+
+    def fail(self, reason: str) -> None:
+        self.drop_waiting()

@@ -1,0 +1,43 @@
+"""The two sides of a connection: the transport, which this package provides, and the peer, which uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+from ..outbox import Queue
+from ..websocket import Owner
+
+
+class Transport(Protocol):
+    """What carries messages to one client; no method blocks."""
+
+    outbox: Queue
+
+    @staticmethod
+    def frame(message: bytes) -> bytes:
+        """A message, in UTF-8, as it goes into the outbox; the same for all clients of one kind of transport."""
+        ...
+
+    def send(self, text: str) -> None:
+        """Queue one message."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Tell the client, after what waits, and end the connection."""
+
+
+class Peer(Owner, Protocol):
+    """Whoever a client talks to."""
+
+    def handle(self, message: str) -> None:
+        """One message of the client; called with one at a time. May block, must not raise."""
+
+    def close_large(self) -> None:
+        """The client sent more in one request than Options.max_size."""
+
+    def end(self) -> None:
+        """The connection is over. Called exactly once, however that came; may block, must not raise."""
+
+
+Connect: TypeAlias = Callable[[Transport], Peer]
+"""Called for every new connection."""

@@ -1,0 +1,219 @@
+"""The requests that receive: a poll is answered with one frame, a stream with one after another.
+
+Each costs the greenlet that serves its connection. While that waits, a watcher in the event loop notices the
+client's going, of which reading would tell only after the next write. A stream's frames are written from the event
+loop as long as the socket takes them; its greenlet wakes only to end it, or when the socket is full.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from socket import MSG_PEEK
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+from .exchange import Exchange
+from .frames import HEARTBEAT
+from .response import Response
+from .session import Session
+from .wrappings import Wrapping
+
+READ = 1
+"""libev's word for readable."""
+
+
+class WaitingRequest(ABC):
+    """What polls and streams share. `write_timeout` is in seconds, 0 is no limit."""
+
+    def __init__(self, exchange: Exchange, wrapping: Wrapping, headers: dict[str, str], write_timeout: float) -> None:
+        self.heard_at = time.monotonic()
+        self.is_gone = False
+        """Whether the client has gone."""
+        self._exchange = exchange
+        self._wrapping = wrapping
+        self._headers = {"Content-Type": wrapping.content_type, **headers}
+        self._write_timeout = write_timeout
+        self._beat = False
+        self._woken = Event()
+        self._watcher: Any = None
+
+    @abstractmethod
+    def serve(self, session: Session) -> None:
+        """Answer, with what the session has to say. Raises OSError when the client has gone."""
+
+    @abstractmethod
+    def say(self, frame: bytes) -> None:
+        """Answer with this frame alone, whatever the session has to say. Raises OSError when the client has gone."""
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def beat(self) -> None:
+        self._beat = True
+        self._woken.set()
+
+    def is_stuck(self) -> bool:
+        return self._exchange.unacknowledged() > 0
+
+    def abandon(self) -> None:
+        self.is_gone = True
+        self._exchange.abort()
+        self._woken.set()
+
+    def _wait(self) -> None:
+        self._woken.wait()
+        self._woken.clear()
+
+    def _next_frame(self, session: Session) -> bytes | None:
+        frame = session.take()
+        if frame is None and self._beat:
+            frame = HEARTBEAT
+        self._beat = False
+        return frame
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Notice it when the client goes."""
+        self._watcher = gevent.get_hub().loop.io(self._exchange.socket.fileno(), READ)
+        self._watcher.start(self._on_readable)
+        try:
+            yield
+        finally:
+            self._watcher.stop()
+            self._watcher.close()
+
+    def notice_end(self) -> bool:
+        try:
+            self.is_gone = self.is_gone or not self._exchange.socket._sock.recv(1, MSG_PEEK)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.is_gone = True
+        return self.is_gone
+
+    def _on_readable(self) -> None:
+        self.notice_end()
+        # Whatever came, the next request for one, would be readable again and again.
+        self._watcher.stop()
+        self._woken.set()
+
+    @contextmanager
+    def _limited(self, session: Session) -> Iterator[None]:
+        """Write within the time limit, or close the session."""
+        socket = self._exchange.socket
+        usual = socket.gettimeout()
+        socket.settimeout(self._write_timeout or None)
+        try:
+            yield
+        except TimeoutError:
+            session.close_failed(f"the client took nothing for {self._write_timeout:g} s")
+            raise
+        finally:
+            socket.settimeout(usual)
+
+
+class Poll(WaitingRequest):
+    """Answered with the first frame there is."""
+
+    def serve(self, session: Session) -> None:
+        frame = self._next_frame(session)
+        if frame is None:
+            with self._watched():
+                while frame is None and not self.is_gone:
+                    self._wait()
+                    frame = self._next_frame(session)
+        if frame is None:
+            return
+        with self._limited(session):
+            self.say(frame)
+        session.outbox.settle()
+
+    def say(self, frame: bytes) -> None:
+        self._exchange.respond(Response(200, self._headers, self._wrapping.wrap(frame)))
+
+
+class Stream(WaitingRequest):
+    """Answered with frames until they make up `limit` bytes, or the session is closed."""
+
+    def __init__(
+        self, exchange: Exchange, wrapping: Wrapping, headers: dict[str, str], write_timeout: float, limit: int
+    ) -> None:
+        # nginx holds back what it is not told to pass on.
+        super().__init__(exchange, wrapping, {**headers, "X-Accel-Buffering": "no"}, write_timeout)
+        self._left = limit
+        self._rest = b""
+        """What the socket did not take at once."""
+        self._idle_for: Session | None = None
+        """The session, while the greenlet waits and frames may be written from elsewhere."""
+
+    def serve(self, session: Session) -> None:
+        with self._limited(session):
+            self._start()
+        with self._watched():
+            while not self.is_gone:
+                if self._rest:
+                    self._write_rest(session)
+                elif self._left <= 0:
+                    break
+                elif not self._write_next(session):
+                    self._idle_for = session
+                    self._wait()
+                    self._idle_for = None
+        if not self.is_gone:
+            self._exchange.finish()
+
+    def say(self, frame: bytes) -> None:
+        self._start()
+        self._exchange.socket.sendall(self._exchange.chunk(self._wrapping.wrap(frame)))
+        self._exchange.finish()
+
+    def _start(self) -> None:
+        self._exchange.start(Response(200, self._headers, self._wrapping.prelude))
+
+    def wake(self) -> None:
+        # The greenlet's work is done for it while the socket takes all: to wake it would cost as much again.
+        session = self._idle_for
+        if session is not None:
+            while self._is_clear and self._write_next(session):
+                pass
+            if self._is_clear:
+                return
+            self._idle_for = None
+        super().wake()
+
+    @property
+    def _is_clear(self) -> bool:
+        """Whether the next frame may be written."""
+        return not (self._rest or self.is_gone) and self._left > 0
+
+    def _write_next(self, session: Session) -> bool:
+        """Write the next frame, or a beginning of it, without waiting; whether there was one."""
+        frame = self._next_frame(session)
+        if frame is None:
+            return False
+        wrapped = self._wrapping.wrap(frame)
+        self._left -= len(wrapped)
+        if frame is session.last_words:
+            self._left = 0
+        self.heard_at = time.monotonic()
+        data = self._exchange.chunk(wrapped)
+        try:
+            self._rest = data[self._exchange.socket._sock.send(data) :]
+        except BlockingIOError:
+            self._rest = data
+        except OSError:
+            self.is_gone = True
+        if not self._rest:
+            session.outbox.settle()
+        return True
+
+    def _write_rest(self, session: Session) -> None:
+        with self._limited(session):
+            self._exchange.socket.sendall(self._rest)
+        self._rest = b""
+        session.outbox.settle()

@@ -1,0 +1,101 @@
+"""The sessions of one endpoint, and the one sweep that looks after all of them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import gevent
+
+from ..timers import Timer, Timers
+from .options import Options
+from .session import Session
+
+log = logging.getLogger(__name__)
+
+SWEEPS = 5
+"""Sweeps within the shortest of the delays: each comes at most a fifth too late."""
+LONGEST_PAUSE = 1.0
+"""Seconds between two sweeps."""
+
+
+class Beating(Protocol):
+    """A connection that is a session by itself."""
+
+    heard_at: float
+
+    def beat(self) -> None:
+        """Send a heartbeat. May not block."""
+
+
+class Sessions:
+    """Sessions over HTTP by id, and connections that last as long as their session. Times are monotonic."""
+
+    def __init__(self, timers: Timers, options: Callable[[], Options]) -> None:
+        self.connections: set[Beating] = set()
+        self._timers = timers
+        self._options = options
+        self._sessions: dict[str, Session] = {}
+        self._timer: Timer | None = None
+
+    def __len__(self) -> int:
+        return len(self._sessions) + len(self.connections)
+
+    def find(self, key: str) -> Session | None:
+        """The session of this id."""
+        return self._sessions.get(key)
+
+    def add(self, key: str, session: Session) -> None:
+        """Look after a session, until it has been over for the disconnect delay."""
+        self._sessions[key] = session
+        self.start_sweeping()
+
+    def connect(self, connection: Beating) -> None:
+        """Send heartbeats to a connection, until it is taken out of `connections`."""
+        self.connections.add(connection)
+        self.start_sweeping()
+
+    def start_sweeping(self) -> None:
+        """Sweep from time to time, as long as there is something to look after."""
+        if self._timer is None:
+            self._timer = self._timers.after(self._pause(), self._sweep)
+
+    def _pause(self) -> float:
+        options = self._options()
+        delays = [options.disconnect_delay, options.heartbeat_delay or options.disconnect_delay]
+        return min(LONGEST_PAUSE, min(delays) / SWEEPS)
+
+    def _sweep(self) -> None:
+        self._timer = None
+        options, now = self._options(), time.monotonic()
+        if options.heartbeat_delay > 0:
+            for connection in self.connections:
+                if now - connection.heard_at >= options.heartbeat_delay:
+                    connection.beat()
+        for key, session in list(self._sessions.items()):
+            if session.receiver is not None and session.last_words is None:
+                if 0 < options.heartbeat_delay <= now - session.receiver.heard_at:
+                    self._beat(session)
+            elif now - session.since >= options.disconnect_delay:
+                del self._sessions[key]
+                gevent.spawn(self._end, session)
+        if self:
+            self.start_sweeping()
+
+    def _beat(self, session: Session) -> None:
+        receiver = session.receiver
+        if receiver is None:
+            return
+        if receiver.is_stuck():
+            session.close_silent()
+            receiver.abandon()
+        else:
+            receiver.beat()
+
+    def _end(self, session: Session) -> None:
+        """A session that nobody reads, or whose last words nobody takes."""
+        if session.receiver is not None:
+            session.receiver.abandon()
+        session.interrupt()

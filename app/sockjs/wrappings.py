@@ -1,0 +1,96 @@
+"""How each HTTP transport puts a frame on the wire, and what it says first. A frame has no line ends of its own."""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+import msgspec
+
+from .response import HTML, JAVASCRIPT
+
+CALLBACK = re.compile(r"[-a-zA-Z0-9_.]+", re.ASCII)
+
+_HTMLFILE_HEAD = """<!doctype html>
+<html><head>
+  <meta http-equiv="X-UA-Compatible" content="IE=edge" />
+  <meta http-equiv="Content-Type" content="text/html; charset=UTF-8" />
+</head><body><h2>Don't panic!</h2>
+  <script>
+    document.domain = document.domain;
+    var c = parent.{callback};
+    c.start();
+    function p(d) {{c.message(d);}};
+    window.onload = function() {{c.stop();}};
+  </script>"""
+"""Word for word the protocol's."""
+HTMLFILE_SIZE = 1025
+"""Bytes that browsers must have before they show the beginning of a page."""
+
+
+class Wrapping(Protocol):
+    """One HTTP transport's way; `prelude` is what a stream begins with, empty where each response has one frame."""
+
+    content_type: str
+    prelude: bytes
+
+    def wrap(self, frame: bytes) -> bytes:
+        """A frame on the wire."""
+        ...
+
+
+class XHRPolling:
+    """A line in each response."""
+
+    content_type = JAVASCRIPT
+    prelude = b""
+
+    def wrap(self, frame: bytes) -> bytes:
+        return frame + b"\n"
+
+
+class XHRStreaming(XHRPolling):
+    """Line after line; the first is long enough for browsers that hold back the beginning of a response."""
+
+    prelude = b"h" * 2048 + b"\n"
+
+
+class EventSource:
+    """Server-sent events. The client decodes percent signs in them."""
+
+    content_type = "text/event-stream"
+    prelude = b"\r\n"
+
+    def wrap(self, frame: bytes) -> bytes:
+        return b"data: " + frame.replace(b"%", b"%25") + b"\r\n\r\n"
+
+
+class HtmlFile:
+    """A page that grows, with a script for each frame. `callback` must have been checked."""
+
+    content_type = HTML
+
+    def __init__(self, callback: str) -> None:
+        self.prelude = _HTMLFILE_HEAD.format(callback=callback).encode().ljust(HTMLFILE_SIZE) + b"\r\n\r\n"
+
+    def wrap(self, frame: bytes) -> bytes:
+        return b"<script>\np(" + quoted_for_script(frame) + b");\n</script>\r\n"
+
+
+class JSONPPolling:
+    """A script in each response. `callback` must have been checked."""
+
+    content_type = JAVASCRIPT
+    prelude = b""
+
+    def __init__(self, callback: str) -> None:
+        self._callback = callback.encode()
+
+    def wrap(self, frame: bytes) -> bytes:
+        # The comment keeps what a page asks for from beginning the response: plugins have been fooled by that.
+        return b"/**/" + self._callback + b"(" + quoted_for_script(frame) + b");\r\n"
+
+
+def quoted_for_script(frame: bytes) -> bytes:
+    """A frame as a string of JavaScript that cannot end the script around it."""
+    return msgspec.json.encode(frame.decode()).replace(b"<", b"\\u003c")
