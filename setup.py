@@ -19,7 +19,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     package_dir={"gentrifugo": "."},
-    packages=["gentrifugo", "gentrifugo.app", "gentrifugo.engines"],
+    packages=["gentrifugo", "gentrifugo.app", "gentrifugo.app.sockjs", "gentrifugo.engines"],
     package_data={"gentrifugo": ["py.typed"]},
     install_requires=[
         "gevent>=24.10.1",

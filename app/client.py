@@ -59,7 +59,10 @@ TIMESTAMP = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
 class Transport(Protocol):
     """What carries the connection's messages; no method blocks."""
 
-    outbox: Queue
+    @property
+    def outbox(self) -> Queue:
+        """What waits for the peer."""
+        ...
 
     @staticmethod
     def frame(message: bytes) -> bytes:

@@ -37,7 +37,6 @@ REDIS = "the Redis engine"
 ADMIN = "the admin socket"
 WEB = "the web interface"
 TLS = "TLS"
-SOCKJS = "SockJS"
 COMPRESSION = "WebSocket compression"
 API_PORT = "a port of its own for the API"
 ADMIN_PORT = "a port of its own for the admin endpoints"
@@ -250,8 +249,8 @@ class Config(ChannelOptions):
         0, "Accepted for Centrifugo's sake.", unit="bytes", no_effect="buffers grow and shrink as needed"
     )
 
-    sockjs_url: str = option("", "Where the iframe page finds the SockJS client.", later=SOCKJS)
-    sockjs_heartbeat_delay: float = option(25, "How often SockJS sends a heartbeat.", unit="seconds", later=SOCKJS)
+    sockjs_url: str = option("", "Where the iframe page finds the SockJS client.")
+    sockjs_heartbeat_delay: float = option(25, "How often SockJS sends a heartbeat.", unit="seconds")
 
     admin: bool = option(False, "Serve the admin socket.", flag=True, later=ADMIN)
     admin_password: str = option("", "Password of the web interface.", secret=True, reload=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -23,6 +23,9 @@ from .fairness import give_turn
 from .http_head import Head, HTTPError, origin_form, parse_head, response
 from .request_reader import RequestReader
 from .service import API_PATH, WEBSOCKET_PATH, Service, refusal
+from .sockjs.direct import DirectExchange, decoded_path
+from .sockjs.endpoint import SockJS
+from .sockjs.exchange import ServeWebSocket
 
 log = logging.getLogger(__name__)
 access_log = logging.getLogger("gentrifugo.access")
@@ -48,7 +51,8 @@ class Handler(WSGIHandler):
         super().__init__(sock, address, server, rfile or RequestReader(sock, timeout))  # type: ignore[call-arg]
         self._service = service
         self._upgraded = False
-        self._opened: Service | None = None
+        self._sockjs = sockjs_of(server.application, service)
+        self._opened: ServeWebSocket | None = None
         """Who serves the WebSocket that a request on the hot path has opened."""
         self._patience = timeout
         """Seconds until the first byte of the next request."""
@@ -64,7 +68,7 @@ class Handler(WSGIHandler):
             while self.socket is not None and self._serve_one():
                 give_turn()
             if self._opened is not None:
-                self._opened.serve_websocket(*self.take_over())
+                self._opened(*self.take_over())
         except (OSError, EOFError) as error:
             log.debug("%s: %s", self._peer, error or type(error).__name__)
         except Exception:
@@ -95,6 +99,10 @@ class Handler(WSGIHandler):
                 serve = self._fast_path(service, head)
                 if serve is not None:
                     return serve(service, head)
+            for endpoint in self._sockjs:
+                path = endpoint.path_below(decoded_path(head.path))
+                if path is not None:
+                    return self._serve_sockjs(endpoint, head, path)
         except HTTPError as error:
             self._refuse(error, raw)
             return False
@@ -128,7 +136,7 @@ class Handler(WSGIHandler):
     def _fast_path(self, service: Service, head: Head) -> Callable[[Service, Head], bool] | None:
         prefix = service.config.http_prefix
         path = head.path
-        if path == prefix + WEBSOCKET_PATH:
+        if path == prefix + WEBSOCKET_PATH and head.method == "GET":
             return self._serve_websocket
         if path == prefix + API_PATH and head.method == "POST":
             headers = head.headers
@@ -165,8 +173,21 @@ class Handler(WSGIHandler):
         self._open_websocket(handshake.accept(head.method, head.version, head.headers))
         self._log_access(head, 101, 0)
         # Served from `handle`: what the frames in between hold would be held as long as the connection lasts.
-        self._opened = service
+        self._opened = service.serve_websocket
         return False
+
+    def _serve_sockjs(self, endpoint: SockJS, head: Head, path: str) -> bool:
+        if self._service is not None:
+            self._service.node.metrics.counters.http_sockjs_num_requests += 1
+        exchange = DirectExchange(self.socket, self.rfile, head, path)
+        endpoint.serve(exchange)
+        self._log_access(head, exchange.status, exchange.size)
+        if exchange.opened is not None:
+            self._upgraded = self.close_connection = True
+            self._opened = exchange.opened
+        elif exchange.has_unread_body:
+            self._linger()
+        return exchange.may_follow
 
     # -- for views that want the connection as a WebSocket
 
@@ -284,6 +305,11 @@ def service_of(application: Any) -> Service | None:
     """The service that a WSGI application carries: Flask applications have it among their extensions."""
     service = getattr(application, "extensions", {}).get("gentrifugo")
     return service if isinstance(service, Service) else None
+
+
+def sockjs_of(application: Any, service: Service | None) -> Sequence[SockJS]:
+    """The SockJS endpoints of a WSGI application."""
+    return (service.sockjs,) if service is not None else getattr(application, "sockjs", ())
 
 
 def _recv_after(first: bytes, recv: Callable[[int], bytes]) -> Callable[[int], bytes]:

@@ -20,7 +20,7 @@ from .. import __version__
 from . import logs, open_files
 from .config import Config, ConfigError, Loaded
 from .handler import Handler
-from .service import API_PATH, WEBSOCKET_PATH, Service
+from .service import API_PATH, SOCKJS_PATH, WEBSOCKET_PATH, Service
 from .wsgi import flask_app
 
 log = logging.getLogger(__name__)
@@ -94,6 +94,7 @@ class Server:
         log.info("Gentrifugo %s, pid %d, %s engine", __version__, os.getpid(), self._service.node.engine_name)
         log.info("configuration: %s", self._loaded.path or "flags and environment only")
         log.info("clients connect to ws://%s:%d%s%s", host, port, prefix, WEBSOCKET_PATH)
+        log.info("SockJS clients connect to http://%s:%d%s%s", host, port, prefix, SOCKJS_PATH)
         log.info("backends publish to http://%s:%d%s%s", host, port, prefix, API_PATH)
         log.info("listening on http://%s:%d", host, port)
 
@@ -123,10 +124,10 @@ class Server:
         """Tell every client, refuse new requests meanwhile, and end when all have gone or the time is up."""
         deadline = time.monotonic() + max(self._service.config.shutdown_timeout - 1, 0)
         self._service.close_connections()
-        while self._service.open_websockets and time.monotonic() < deadline:
+        while self._service.open_connections and time.monotonic() < deadline:
             gevent.sleep(SHUTDOWN_CHECK)
-        if self._service.open_websockets:
-            log.warning("%d clients have not left in time", self._service.open_websockets)
+        if self._service.open_connections:
+            log.warning("%d clients have not left in time", self._service.open_connections)
         http.stop(timeout=0.5)
         self._service.stop()
         log.info("stopped")

@@ -21,12 +21,16 @@ from .config import Config
 from .errors import CLOSE_INTERNAL_ERROR, CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN
 from .http_head import HTTPError
 from .node import Node
+from .sockjs.endpoint import SockJS
+from .sockjs.options import SOCKJS_URL, Options
+from .sockjs.peer import Transport
 from .websocket import WebSocket
 
 log = logging.getLogger(__name__)
 
 API_PATH = "/api/"
-WEBSOCKET_PATH = "/connection/websocket"
+SOCKJS_PATH = "/connection"
+WEBSOCKET_PATH = f"{SOCKJS_PATH}/websocket"
 
 FRAME_ROOM = 2
 """Messages up to this many times client_request_max_size are read, so that the client learns that it was too large."""
@@ -62,6 +66,14 @@ class Service:
         self.api = Api(self.node)
         self.open_websockets = 0
         """Connections that `serve_websocket` serves now."""
+        self.sockjs = SockJS(
+            config.http_prefix + SOCKJS_PATH,
+            self._connect_sockjs,
+            self.serve_websocket,
+            self.node.flusher,
+            self.node.timers,
+            self._sockjs_options,
+        )
         self.idle: set[Idle] = set()
         """Connections between two requests."""
         self.started = False
@@ -70,6 +82,11 @@ class Service:
     def config(self) -> Config:
         """The configuration in force."""
         return self.node.config
+
+    @property
+    def open_connections(self) -> int:
+        """Clients that wait for messages now, over whatever transport."""
+        return self.open_websockets + self.sockjs.open_receivers
 
     @property
     def is_single(self) -> bool:
@@ -150,6 +167,50 @@ class Service:
             client.close()
             websocket.finish()
             self.open_websockets -= 1
+
+    def _connect_sockjs(self, transport: Transport) -> SockJSClient:
+        client = Client(self.node, transport)
+        if self.node.stopping:
+            client.close(CLOSE_SHUTDOWN)
+        return SockJSClient(client)
+
+    def _sockjs_options(self) -> Options:
+        config = self.config
+        return Options(
+            sockjs_url=config.sockjs_url or SOCKJS_URL,
+            heartbeat_delay=config.sockjs_heartbeat_delay,
+            max_size=FRAME_ROOM * config.client_request_max_size,
+            client_queue_max_size=config.client_queue_max_size,
+            client_message_write_timeout=config.client_message_write_timeout,
+            ping_interval=config.ping_interval,
+        )
+
+
+class SockJSClient:
+    """A client behind SockJS (sockjs.peer.Peer): the same connection as over a WebSocket, given text for bytes."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.close_slow = client.close_slow
+        self.close_silent = client.close_silent
+        self.close_failed = client.close_failed
+
+    def handle(self, message: str) -> None:
+        """Carry out one request. Half of a surrogate pair, which is not UTF-8, becomes the JSON escape for it."""
+        client = self._client
+        try:
+            client.handle(message.encode("utf-8", "backslashreplace"))
+        except Exception:
+            log.exception("client %s (user %r) is closed because of an error of ours", client.uid, client.user)
+            client.close(CLOSE_INTERNAL_ERROR)
+
+    def close_large(self) -> None:
+        """More in one request than is read."""
+        self._client.close(CLOSE_LIMIT_EXCEEDED)
+
+    def end(self) -> None:
+        """The client has gone, or was closed."""
+        self._client.close()
 
 
 def refusal(status: int, reason: str) -> Answer:

@@ -1,9 +1,4 @@
-"""Under gevent-websocket's stock gunicorn worker: its connections, served by our own WebSocket.
-
-gevent-websocket 0.10.1 does the handshake. After that it would send no close codes,
-lose messages when two greenlets write, and take frames of any size, so its socket is
-taken over and its own WebSocket object told that it is closed.
-"""
+"""Under gevent-websocket's stock gunicorn worker: taking leave of the clients."""
 
 from __future__ import annotations
 
@@ -14,15 +9,6 @@ from typing import Any
 import gevent
 
 from .service import Service
-
-
-def take_over(stock: Any) -> tuple[Any, Callable[[int], bytes]]:
-    """Socket and recv of a `geventwebsocket.websocket.WebSocket` that nobody has read from."""
-    handler = stock.handler
-    stock.closed = True
-    stock.stream = None
-    # The handler's buffered file may hold the first frames already; read1 hands these out first.
-    return handler.socket, handler.rfile.read1
 
 
 def close_clients_on_exit(service: Service) -> None:

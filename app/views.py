@@ -9,11 +9,14 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, request
 
-from .http_head import HTTPError
-from .service import API_PATH, WEBSOCKET_PATH, Answer, Service, refusal
-from .stock_worker import close_clients_on_exit, take_over
+from .service import API_PATH, SOCKJS_PATH, Answer, Service, refusal
+from .sockjs import wsgi
+from .stock_worker import close_clients_on_exit
 
 log = logging.getLogger(__name__)
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+"""All that reach SockJS, which has its own answer to those it does not serve."""
 
 
 def current_service() -> Service:
@@ -36,15 +39,27 @@ def api_blueprint() -> Blueprint:
 def client_blueprint() -> Blueprint:
     """What clients connect to."""
     blueprint = Blueprint("gentrifugo_client", __name__)
+    view = _ready(_sockjs)
     for websocket in (True, False):  # a rule either is for WebSocket requests or refuses them
-        blueprint.add_url_rule(WEBSOCKET_PATH, f"websocket_{websocket}", _ready(_websocket), websocket=websocket)
+        methods = ["GET"] if websocket else METHODS
+        for rule in (f"{SOCKJS_PATH}/", f"{SOCKJS_PATH}/<path:path>"):
+            blueprint.add_url_rule(
+                rule,
+                f"sockjs_{websocket}",
+                view,
+                methods=methods,
+                provide_automatic_options=False,
+                websocket=websocket,
+                merge_slashes=False,
+                strict_slashes=False,
+            )
     return blueprint
 
 
-def _ready(view: Callable[[Service], Response]) -> Callable[[], Response]:
+def _ready(view: Callable[..., Response]) -> Callable[..., Response]:
     """A view that finds the service started and not about to stop."""
 
-    def checked() -> Response:
+    def checked(**arguments: str) -> Response:
         service = current_service()
         if service.is_single and request.environ.get("wsgi.multiprocess"):
             return _respond(refusal(503, _alone()))
@@ -54,7 +69,7 @@ def _ready(view: Callable[[Service], Response]) -> Callable[[], Response]:
                 close_clients_on_exit(service)
         if service.node.stopping:
             return _respond(refusal(503, "the server is shutting down"))
-        return view(service)
+        return view(service, **arguments)
 
     return checked
 
@@ -77,24 +92,21 @@ def _api(service: Service) -> Response:
     return _respond(service.answer_api(form.get("sign", ""), form.get("data", "").encode()))
 
 
-def _websocket(service: Service) -> Response:
-    try:
-        socket, recv = _upgraded(request.environ)
-    except HTTPError as error:
-        answer = refusal(error.status, error.reason)
-        return Response(answer.body, answer.status, error.headers, content_type=answer.content_type)
-    service.serve_websocket(socket, recv)
-    return Response()  # for nobody: the connection is no longer HTTP
+def _sockjs(service: Service, path: str = "") -> Response:
+    if path != "websocket":
+        service.node.metrics.counters.http_sockjs_num_requests += 1
+    # Flask has decoded the path as UTF-8; PATH_INFO, and SockJS with it, has each byte as a character.
+    return SockJSResponse(service, "/" + path.encode("utf-8", "surrogateescape").decode("latin-1"))
 
 
-def _upgraded(environ: dict[str, Any]) -> tuple[Any, Callable[[int], bytes]]:
-    handler = environ.get("gentrifugo.handler")
-    if handler is not None:
-        socket, recv = handler.upgrade()
-        return socket, recv
-    stock = environ.get("wsgi.websocket")
-    if stock is not None:
-        return take_over(stock)
-    if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
-        raise HTTPError(501, "this server cannot open WebSockets: run gentrifugo, or gunicorn with its worker")
-    raise HTTPError(400, 'this is a WebSocket endpoint: the request has no "Upgrade: websocket"')
+class SockJSResponse(Response):
+    """Stands for the answer until the server asks for it; then SockJS answers by itself."""
+
+    def __init__(self, service: Service, path: str) -> None:
+        super().__init__()
+        self._service = service
+        self._path = path
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        """Serve the request, for as long as it lasts."""
+        return wsgi.serve(self._service.sockjs, self._path, environ, start_response)

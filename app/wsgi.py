@@ -19,7 +19,7 @@ from .views import api_blueprint, client_blueprint
 
 log = logging.getLogger(__name__)
 
-NOTHING_HERE = "there is nothing here; the endpoints are /connection/websocket and /api/"
+NOTHING_HERE = "there is nothing here; the endpoints are /connection, /connection/websocket and /api/"
 
 
 def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) -> Flask:

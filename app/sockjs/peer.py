@@ -12,7 +12,10 @@ from ..websocket import Owner
 class Transport(Protocol):
     """What carries messages to one client; no method blocks."""
 
-    outbox: Queue
+    @property
+    def outbox(self) -> Queue:
+        """What waits for the client."""
+        ...
 
     @staticmethod
     def frame(message: bytes) -> bytes:
