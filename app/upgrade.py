@@ -46,7 +46,9 @@ def socket_of(environ: dict[str, Any]) -> Any:
     if handler is not None:
         return handler.socket
     try:
-        return environ["wsgi.input"].rfile.raw._sock  # gevent's pywsgi: its body reads from the socket's file
+        # In gevent's pywsgi a body reads from the socket's file; told "Connection: upgrade", it is that file.
+        body = environ["wsgi.input"]
+        return getattr(body, "rfile", body).raw._sock
     except (AttributeError, KeyError):
         reason = "this server cannot serve SockJS: run gentrifugo, or gunicorn with its worker"
         raise HTTPError(501, reason) from None
