@@ -180,6 +180,7 @@ class Service:
             sockjs_url=config.sockjs_url or SOCKJS_URL,
             heartbeat_delay=config.sockjs_heartbeat_delay,
             max_size=FRAME_ROOM * config.client_request_max_size,
+            body_timeout=config.http_header_timeout,
             client_queue_max_size=config.client_queue_max_size,
             client_message_write_timeout=config.client_message_write_timeout,
             ping_interval=config.ping_interval,

@@ -9,14 +9,13 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, request
 
-from .service import API_PATH, SOCKJS_PATH, Answer, Service, refusal
+from .service import API_PATH, SOCKJS_PATH, WEBSOCKET_PATH, Answer, Service, refusal
 from .sockjs import wsgi
 from .stock_worker import close_clients_on_exit
 
 log = logging.getLogger(__name__)
 
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
-"""All that reach SockJS, which has its own answer to those it does not serve."""
+RAW_PATH = WEBSOCKET_PATH.removeprefix(SOCKJS_PATH)
 
 
 def current_service() -> Service:
@@ -39,27 +38,15 @@ def api_blueprint() -> Blueprint:
 def client_blueprint() -> Blueprint:
     """What clients connect to."""
     blueprint = Blueprint("gentrifugo_client", __name__)
-    view = _ready(_sockjs)
-    for websocket in (True, False):  # a rule either is for WebSocket requests or refuses them
-        methods = ["GET"] if websocket else METHODS
-        for rule in (f"{SOCKJS_PATH}/", f"{SOCKJS_PATH}/<path:path>"):
-            blueprint.add_url_rule(
-                rule,
-                f"sockjs_{websocket}",
-                view,
-                methods=methods,
-                provide_automatic_options=False,
-                websocket=websocket,
-                merge_slashes=False,
-                strict_slashes=False,
-            )
+    # Before routing: Werkzeug would merge slashes, redirect, and have answers of its own to methods and WebSockets.
+    blueprint.before_app_request(_sockjs)
     return blueprint
 
 
-def _ready(view: Callable[..., Response]) -> Callable[..., Response]:
+def _ready(view: Callable[[Service], Response]) -> Callable[[], Response]:
     """A view that finds the service started and not about to stop."""
 
-    def checked(**arguments: str) -> Response:
+    def checked() -> Response:
         service = current_service()
         if service.is_single and request.environ.get("wsgi.multiprocess"):
             return _respond(refusal(503, _alone()))
@@ -69,7 +56,7 @@ def _ready(view: Callable[..., Response]) -> Callable[..., Response]:
                 close_clients_on_exit(service)
         if service.node.stopping:
             return _respond(refusal(503, "the server is shutting down"))
-        return view(service, **arguments)
+        return view(service)
 
     return checked
 
@@ -92,11 +79,9 @@ def _api(service: Service) -> Response:
     return _respond(service.answer_api(form.get("sign", ""), form.get("data", "").encode()))
 
 
-def _sockjs(service: Service, path: str = "") -> Response:
-    if path != "websocket":
-        service.node.metrics.counters.http_sockjs_num_requests += 1
-    # Flask has decoded the path as UTF-8; PATH_INFO, and SockJS with it, has each byte as a character.
-    return SockJSResponse(service, "/" + path.encode("utf-8", "surrogateescape").decode("latin-1"))
+def _sockjs() -> Response | None:
+    path = current_service().sockjs.path_below(request.environ["PATH_INFO"])
+    return None if path is None else _ready(lambda service: SockJSResponse(service, path))()
 
 
 class SockJSResponse(Response):
@@ -109,4 +94,6 @@ class SockJSResponse(Response):
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
         """Serve the request, for as long as it lasts."""
+        if self._path != RAW_PATH:
+            self._service.node.metrics.counters.http_sockjs_num_requests += 1
         return wsgi.serve(self._service.sockjs, self._path, environ, start_response)

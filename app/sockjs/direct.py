@@ -33,7 +33,8 @@ class DirectExchange(Exchange):
         self._head = head
         self._reader = reader
 
-    def read_body(self, max_size: int) -> bytes:
+    def read_body(self, max_size: int, timeout: float) -> bytes:
+        # The reader has the same limit by itself, as for everything that it reads.
         if not self.has_unread_body:
             return b""
         size = self._head.content_length
@@ -52,7 +53,7 @@ class DirectExchange(Exchange):
         return body
 
     def respond(self, response: Response) -> None:
-        may_follow = self._head.keep_alive and not self.has_unread_body
+        may_follow = self._head.keep_alive and not self.has_unread_body and "Connection" not in response.headers
         length = {} if response.status in WITHOUT_LENGTH else {"Content-Length": str(len(response.body))}
         kept = self._head.connection_headers if may_follow else {"Connection": "close"}
         self._send(response, {**length, **kept}, b"" if self.method == "HEAD" else response.body)

@@ -136,6 +136,10 @@ class SockJS:
     def _headers(self, exchange: Exchange) -> dict[str, str]:
         return {**NOT_CACHED, **NOT_SNIFFED, **cors(exchange.headers), **self._cookie(exchange)}
 
+    def _read_body(self, exchange: Exchange) -> bytes:
+        set_up = self._options()
+        return exchange.read_body(set_up.max_size, set_up.body_timeout)
+
     # -- receiving
 
     def _xhr(self, exchange: Exchange, key: str) -> None:
@@ -163,7 +167,7 @@ class SockJS:
         self._receive(exchange, key, Stream(exchange, wrapping, self._headers(exchange), timeout, limit))
 
     def _receive(self, exchange: Exchange, key: str, receiver: WaitingRequest) -> None:
-        exchange.read_body(self._options().max_size)  # some clients send one, and the next request comes after it
+        self._read_body(exchange)  # some clients send one, and the next request comes after it
         session = self._find_or_open(key)
         if session.has_receiver():
             receiver.say(session.last_words or STILL_OPEN)
@@ -201,7 +205,7 @@ class SockJS:
         """Hand what the client sent to its session; what is wrong with it."""
         session = self.sessions.find(key)
         try:
-            body = exchange.read_body(self._options().max_size)
+            body = self._read_body(exchange)
         except HTTPError as error:
             if session is not None and error.status == 413:
                 session.close_large()

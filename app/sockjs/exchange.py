@@ -35,8 +35,8 @@ class Exchange(ABC):
         self.socket = socket
 
     @abstractmethod
-    def read_body(self, max_size: int) -> bytes:
-        """The body. Raises HTTPError for one that is larger, or does not come in time."""
+    def read_body(self, max_size: int, timeout: float) -> bytes:
+        """The body. Raises HTTPError for one that is larger, or too slow for `timeout`, the option."""
 
     @abstractmethod
     def respond(self, response: Response) -> None:

@@ -25,6 +25,8 @@ class Options:
     """A session that nobody reads for so long is over; a closed one is remembered for so long."""
     max_size: int = 131072
     """The largest request of a client: the body of a POST, a message over a WebSocket."""
+    body_timeout: float = 10
+    """How long each 64 KB of a body may take to arrive."""
     client_queue_max_size: int = 10485760
     """What may wait for one client."""
     client_message_write_timeout: float = 0

@@ -134,7 +134,9 @@ class Poll(WaitingRequest):
         session.outbox.settle()
 
     def say(self, frame: bytes) -> None:
-        self._exchange.respond(Response(200, self._headers, self._wrapping.wrap(frame)))
+        # After a close frame there is no next poll, and a server that stops need not wait for one.
+        end = {"Connection": "close"} if frame.startswith(b"c") else {}
+        self._exchange.respond(Response(200, {**self._headers, **end}, self._wrapping.wrap(frame)))
 
 
 class Stream(WaitingRequest):

@@ -16,9 +16,8 @@ from .response import WITHOUT_LENGTH, Response
 
 log = logging.getLogger(__name__)
 
-BODY_TIMEOUT = 10.0
-"""Seconds that each BODY_STEP of a body may take."""
 BODY_STEP = 65536
+"""Bytes of a body that may take the timeout, each time."""
 
 StartResponse = Callable[..., Callable[[bytes], object]]
 
@@ -50,14 +49,14 @@ class WSGIExchange(Exchange):
         self._environ = environ
         self._start_response = start_response
 
-    def read_body(self, max_size: int) -> bytes:
+    def read_body(self, max_size: int, timeout: float) -> bytes:
         length = self._environ.get("CONTENT_LENGTH") or ""
         size = int(length) if length.isdecimal() else max_size + 1  # in chunks: until there is no more
         if length and size > max_size:
             raise self._too_large(max_size)
         if not length and "transfer-encoding" not in self.headers:
             return b""
-        seconds = BODY_TIMEOUT * (1 + size // BODY_STEP)
+        seconds = timeout * (1 + size // BODY_STEP)
         with gevent.Timeout(seconds, HTTPError(408, "the request took too long to arrive", {"Connection": "close"})):
             body: bytes = self._environ["wsgi.input"].read(size)
         if len(body) > max_size:
@@ -72,7 +71,8 @@ class WSGIExchange(Exchange):
         self._write(response, length, b"" if self.method == "HEAD" else response.body)
 
     def start(self, response: Response) -> None:
-        self._write(response, {} if self.is_chunked else {"Connection": "close"}, response.body)
+        # The stock worker waits for idle connections when it should stop.
+        self._write(response, {"Connection": "close"}, response.body)
 
     def finish(self) -> None:
         pass  # the server does that
