@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from errno import EPIPE
 from typing import Any
 
 from gevent.pywsgi import WSGIHandler
@@ -231,6 +232,12 @@ class Handler(WSGIHandler):
         environ["wsgi.input"] = self.wsgi_input
         environ["wsgi.input_terminated"] = True
         return environ
+
+    def _sendall(self, data: bytes) -> None:
+        try:
+            super()._sendall(data)  # type: ignore[misc]
+        except TimeoutError:  # pywsgi would log it as a defect of the application
+            raise BrokenPipeError(EPIPE, "the peer takes nothing") from None
 
     def process_result(self) -> None:
         if not self._upgraded:
