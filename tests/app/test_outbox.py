@@ -509,7 +509,8 @@ def soon(check: Callable[[], bool]) -> None:
 
 
 @pytest.mark.usefixtures("short_slices")
-def test_what_comes_in_during_a_round_gathers_for_the_next(flusher: Flusher) -> None:
+def test_what_comes_in_during_a_round_gathers_for_the_next() -> None:
+    flusher = Flusher(seconds(0.2), inf)
     transports = [FakeTransport(flusher) for _ in range(4)]
     outboxes = [transport.outbox for transport in transports]
     flusher.fan_out(outboxes, b"1")
@@ -517,8 +518,10 @@ def test_what_comes_in_during_a_round_gathers_for_the_next(flusher: Flusher) -> 
     assert transports[3].socket.sent == []
     for frame in (b"2", b"3"):
         flusher.fan_out(outboxes, frame)
-    soon(lambda: all(b"".join(transport.socket.sent) == b"123" for transport in transports))
-    assert transports[0].socket.sent == [b"1", b"23"]
+    soon(lambda: transports[3].socket.sent == [b"123"])
+    gevent.sleep(seconds(0.05))
+    assert transports[0].socket.sent == [b"1"]
+    soon(lambda: transports[0].socket.sent == [b"1", b"23"])
 
 
 @pytest.mark.usefixtures("short_slices")
