@@ -187,7 +187,7 @@ class Handler(WSGIHandler):
     def _serve_sockjs(self, endpoint: SockJS, head: Head, path: str) -> bool:
         if self._service is not None:
             self._service.node.metrics.counters.http_sockjs_num_requests += 1
-        exchange = DirectExchange(self.socket, self.rfile, head, path)
+        exchange = DirectExchange(self.socket, self._direct, self.rfile, head, path)
         endpoint.serve(exchange)
         self._log_access(head, exchange.status, exchange.size)
         if exchange.opened is not None:

@@ -9,6 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from .. import handshake
 from ..chunked_body import ChunkedBody
+from ..direct_socket import DirectSocket
 from ..http_head import Head, HTTPError, http_date, origin_form
 from ..request_reader import RequestReader
 from .exchange import Exchange, ServeWebSocket
@@ -20,7 +21,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class DirectExchange(Exchange):
     """After it was served, `may_follow` says whether the connection can take another request."""
 
-    def __init__(self, socket: Any, reader: RequestReader, head: Head, path: str) -> None:
+    def __init__(self, socket: Any, direct: DirectSocket, reader: RequestReader, head: Head, path: str) -> None:
         query = origin_form(head.target).partition("?")[2]
         super().__init__(head.method, path, query, head.version, head.headers, socket)
         self.may_follow = False
@@ -30,6 +31,7 @@ class DirectExchange(Exchange):
         self.opened: ServeWebSocket | None = None
         """Who serves the WebSocket that the request has opened."""
         self.has_unread_body = head.content_length not in (None, 0) or "transfer-encoding" in head.headers
+        self._direct = direct
         self._head = head
         self._reader = reader
 
@@ -41,7 +43,7 @@ class DirectExchange(Exchange):
         if size is not None and size > max_size:
             raise _too_large(max_size)
         if self._head.waits_for_continue:
-            self.socket.sendall(CONTINUE)
+            self._direct.sendall(CONTINUE)
         body: bytes
         if size is not None:
             body = self._reader.read_body(size)
@@ -65,20 +67,20 @@ class DirectExchange(Exchange):
 
     def finish(self) -> None:
         if self.is_chunked:
-            self.socket.sendall(b"0\r\n\r\n")
+            self._direct.sendall(b"0\r\n\r\n")
             self.may_follow = self._head.keep_alive
 
     def upgrade(self, serve: ServeWebSocket) -> None:
         accepted = handshake.accept(self.method, self.version, self.headers)
         self.status = 101
-        self.socket.sendall(accepted)
+        self._direct.sendall(accepted)
         self.opened = serve
 
     def _send(self, response: Response, manner: Mapping[str, str], data: bytes) -> None:
         self.status, self.size = response.status, len(data)
         headers = {**response.headers, "Date": http_date(int(time.time())), **manner}
         lines = [f"HTTP/1.1 {response.status_line}", *(f"{name}: {value}" for name, value in headers.items())]
-        self.socket.sendall("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + data)
+        self._direct.sendall("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + data)
 
 
 def decoded_path(path: str) -> str:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.sockjs_client import Answer, Service, Stream
 from tests.waiting import seconds
-from tests.websocket_client import Closed, HandshakeRefused
+from tests.websocket_client import Closed
 
 Services = Callable[[str], Service]
 
@@ -789,13 +789,6 @@ def test_closed_session_is_forgotten(close: Service) -> None:
     while session.poll() == GO_AWAY:
         assert time.monotonic() < deadline
         time.sleep(0.5)
-
-
-def test_bad_handshakes(echo: Service) -> None:
-    for headers in ({"Sec-WebSocket-Version": "1"}, {"Sec-WebSocket-Key": ""}):
-        with pytest.raises(HandshakeRefused) as refused:
-            echo.websocket("/0/0/websocket", headers)
-        assert refused.value.status in (400, 426)
 
 
 def test_frames_of_any_kind_end_a_websocket_cleanly(echo: Service) -> None:
