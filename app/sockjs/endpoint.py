@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from ..http_head import HTTPError
 from ..outbox import Flusher
@@ -213,7 +213,7 @@ class SockJS:
         if session is None:
             return text(404, "there is no such session\n", self._headers(exchange))
         if exchange.headers.get("content-type", "").lower().startswith(FORM):
-            body = dict(parse_qsl(body)).get(b"d", b"")
+            body = _form_field(body, b"d")
         try:
             messages = frames.decode_messages(body)
         except frames.BadPayload as error:
@@ -243,6 +243,15 @@ _ROUTES = {
 
 def _only_get(exchange: Exchange, page: Callable[[], Response]) -> Response:
     return page() if exchange.method == "GET" else method_not_allowed("GET")
+
+
+def _form_field(form: bytes, name: bytes) -> bytes:
+    """A field of a form, as the bytes it stands for; empty when it is not there."""
+    for pair in form.split(b"&"):
+        key, _, value = pair.partition(b"=")
+        if key == name:
+            return unquote_to_bytes(value.replace(b"+", b" "))
+    return b""
 
 
 def _callback(exchange: Exchange) -> str:

@@ -1,6 +1,6 @@
 // centrifuge-js 1.5.0 in Node, at a test's command: node centrifuge_driver.js '{"url": ..., "user": ..., ...}'
 //
-// The argument is the configuration of the Centrifuge object. Commands: connect (with `options` that change the
+// The argument is the configuration of the Centrifuge object; a url that begins with http is one for SockJS. Commands: connect (with `options` that change the
 // configuration), disconnect, subscribe, unsubscribe, publish, presence, history (each with `channel`), and batch with
 // `commands` to run within batching. Events carry what
 // the callbacks of centrifuge-js were given; the promise of publish, presence and history ends in `done` or `failed`.
@@ -38,8 +38,12 @@ global.XMLHttpRequest = class {
 const Centrifuge = require('centrifuge');
 
 const subscriptions = {};
+const configuration = JSON.parse(process.argv[2]);
+if (configuration.url.startsWith('http')) {
+    configuration.sockJS = require('sockjs-client');
+}
 
-const centrifuge = new Centrifuge(Object.assign(JSON.parse(process.argv[2]), {
+const centrifuge = new Centrifuge(Object.assign(configuration, {
     onTransportClose: (context) => emit('closed', {
         code: context.event.code, reason: context.reason, reconnect: context.reconnect,
     }),

@@ -534,6 +534,14 @@ def test_jsonp_content_types(echo: Service) -> None:
     assert echo.get(f"{url}/jsonp?c=x").text == '/**/x("a[\\"abc\\",\\"%61bc\\"]");\r\n'
 
 
+def test_jsonp_forms_carry_any_text(echo: Service) -> None:
+    url = echo.session().url
+    echo.get(f"{url}/jsonp?c=x")
+    body = b"a=b&d=" + "[%22%C3%A9+%F0%9F%98%80 é%26%2B%22]".encode() + b"&c=d"
+    assert echo.post(f"{url}/jsonp_send", body, FORM).text == "ok"
+    assert echo.get(f"{url}/jsonp?c=x").text == '/**/x("a[\\"é 😀 é&+\\"]");\r\n'
+
+
 def test_jsonp_close(close: Service) -> None:
     url = close.session().url
     answers = [close.get(f"{url}/jsonp?c=x").text for _ in range(3)]
