@@ -10,10 +10,10 @@ CENT := 1.3.0 2.1.0
 
 export PYTHON
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev run test lint format docs bench clean
+.PHONY: help install install-dev run sockjs-testserver test lint format docs bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
 
 install: $(VENV)/.installed ## put Gentrifugo and what it needs into .venv
 
@@ -22,6 +22,9 @@ install-dev: $(VENV)/.installed-dev node_modules/.package-lock.json $(CENT:%=$(V
 run: install config.json ## start a server on port 8000 (writes config.json first if there is none)
 	@echo "Starting Gentrifugo with config.json on http://127.0.0.1:8000, Ctrl-C stops it"
 	@exec $(BIN)/gentrifugo --config=config.json --port=8000
+
+sockjs-testserver: install ## serve what the published SockJS test suite asks for, on port 8081
+	@exec $(BIN)/python -m gentrifugo.app.sockjs.testserver --port 8081
 
 test: install-dev ## run all tests; ARGS='-k name' picks some
 	@scripts/system_packages.sh chromium nginx redis-server curl openssl

@@ -1,0 +1,131 @@
+"""SockJS behind a real nginx, with the location blocks that docs/sockjs.md gives, each once under every server."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import pytest
+
+from tests.api_client import ApiClient
+from tests.clients.driver import node_driver
+from tests.credentials import connect_params
+from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, gunicorn
+from tests.nginx_server import free_port, nginx
+from tests.parts import ROOT, node_package, program
+from tests.servers import running
+from tests.sockjs_client import Service, Stream
+from tests.waiting import eventually
+
+BLOCKS = re.findall(r"```nginx\n(.*?)```", (ROOT / "docs" / "sockjs.md").read_text(encoding="utf-8"), re.DOTALL)
+PREFIXES = {"domain": "", "location": "/realtime"}
+
+
+@pytest.fixture(params=["command", "our worker", "stock worker"])
+def upstream(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    with ExitStack() as stack:
+        directory = Path(mkdtemp(dir=tmp_path))
+        if request.param == "command":
+            yield stack.enter_context(running({}, directory))
+        else:
+            worker = OUR_WORKER if request.param == "our worker" else STOCK_WORKER
+            yield stack.enter_context(gunicorn(directory, worker))
+
+
+@pytest.fixture(params=["domain", "location"])
+def service(request: pytest.FixtureRequest, upstream: Any, tmp_path: Path) -> Iterator[Service]:
+    """The endpoint as clients of nginx see it, once on a domain of its own and once within a site."""
+    port = free_port()
+    (block,) = (block for block in BLOCKS if ("/realtime" in block) == (request.param == "location"))
+    block = block.replace("127.0.0.1:8000", f"{upstream.host}:{upstream.port}")
+    block = re.sub(r"listen 80;", f"listen 127.0.0.1:{port};", block)
+    endpoint = Service("127.0.0.1", port, f"{PREFIXES[request.param]}/connection")
+    with nginx(Path(mkdtemp(dir=tmp_path)), block, port):
+        yield endpoint
+        endpoint.close()
+
+
+def connect_body(user: str) -> bytes:
+    commands = [("connect", connect_params(user)), ("subscribe", {"channel": "news"})]
+    return json.dumps([json.dumps({"method": name, "params": params}) for name, params in commands]).encode()
+
+
+def num_clients(api: ApiClient) -> int:
+    return int(api.call("node")["body"]["data"]["metrics"]["node_num_clients"])
+
+
+def test_everything_passes(service: Service, upstream: Any) -> None:
+    """Pages, polls, streams and WebSockets; what is written comes at once, and who goes is gone at once."""
+    api = ApiClient(upstream.host, upstream.port)
+    assert service.get("").text == "Welcome to SockJS!\n"
+    assert service.get("/info", {"Origin": "http://page"}).headers["access-control-allow-origin"] == "http://page"
+    assert service.options("/a/b/xhr", {"Origin": "http://page"}).status == 204
+
+    poller = service.session().opened()
+    poller.send_raw(connect_body("ann"))
+    assert len(poller.messages()) == 2
+
+    streamer = service.session()
+    stream = Stream(service.start("POST", f"{streamer.url}/xhr_streaming"))
+    assert stream.frame() == "o\n"
+    streamer.send_raw(connect_body("bob"))
+    assert stream.frame().count("method") == 2
+
+    websocket = service.websocket(f"{service.session().url}/websocket")
+    assert websocket.recv_text() == "o"
+    websocket.send_text(connect_body("eve").decode())
+    assert "connect" in websocket.recv_text()
+
+    poll = poller.start_poll()
+    began = time.monotonic()
+    api.publish("news", "now")
+    assert "now" in stream.frame()
+    assert "now" in poll.answer().text
+    while "now" not in websocket.recv_text():
+        pass
+    assert time.monotonic() - began < 2
+    assert num_clients(api) == 3
+    poll = poller.start_poll()
+    poll.close()
+    stream.close()
+    websocket.drop()
+    eventually(lambda: num_clients(api) == 0, within=3)
+
+
+@pytest.mark.parametrize("transport", ["websocket", "xhr-streaming", "xhr-polling"])
+@pytest.mark.parametrize("upstream", ["command"], indirect=True)
+def test_real_clients_pass(service: Service, upstream: Any, transport: str) -> None:
+    node_package("sockjs-client")
+    configuration = {
+        "url": f"http://127.0.0.1:{service.port}{service.prefix}",
+        "transports": [transport],
+        **connect_params("42"),
+    }
+    with node_driver("centrifuge_driver.js", json.dumps(configuration), package="centrifuge") as client:
+        client.send(do="connect")
+        assert client.wait_for("connect")["transport"] == transport
+        client.send(do="subscribe", channel="news")
+        client.wait_for("subscribe")
+        for number in range(50):
+            ApiClient(upstream.host, upstream.port).publish("news", number)
+        assert [client.wait_for("message")["data"] for _ in range(50)] == list(range(50))
+
+
+def test_the_sample_configuration_is_valid(tmp_path: Path) -> None:
+    config = (ROOT / "conf" / "nginx.conf").read_text(encoding="utf-8")
+    file = tmp_path / "nginx.conf"
+    file.write_text(f"pid {tmp_path}/nginx.pid;\n{config}".replace("listen 80;", f"listen 127.0.0.1:{free_port()};"))
+    check: Callable[..., Any] = subprocess.run
+    result = check(
+        [program("nginx"), "-t", "-e", str(tmp_path / "error.log"), "-p", str(tmp_path), "-c", str(file)],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
