@@ -1,4 +1,4 @@
-"""The Autobahn test suite, run by kosoku, judges an echo server on our handler and our WebSocket."""
+"""The Autobahn test suite, run by kosoku, judges the raw WebSocket of the SockJS test server: our handler, our WebSocket."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ Verdicts = dict[str, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def echo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Host and port of an echo server; at the end it must still be there, and have had nothing to complain about."""
+    """The address of an echo server; at the end it must still be there, and have had nothing to complain about."""
     log_file = tmp_path_factory.mktemp("echo") / "server.log"
     with log_file.open("wb") as log:
-        command = [sys.executable, "-m", "tests.echo_server"]
+        command = [sys.executable, "-m", "gentrifugo.app.sockjs.testserver", "--port=0"]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, cwd=ROOT)
     with server:
         assert server.stdout is not None
         try:
-            yield server.stdout.readline().decode().strip()
+            yield server.stdout.readline().decode().strip().rpartition("/")[2] + "/echo/websocket"
             assert server.poll() is None, "the server has gone"
         finally:
             server.terminate()
