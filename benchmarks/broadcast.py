@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.crowd import Crowd
+from benchmarks.connection import Connection
+from benchmarks.crowd import Connect, Crowd
 from benchmarks.event_loop import EventLoop
 from benchmarks.load import Load
 from benchmarks.message import Format
@@ -36,13 +37,14 @@ class Broadcast:
         load: Load,
         publishers: Callable[[EventLoop, Target, Load], Publishers],
         least_stride: int = 1,
+        connect: Connect = Connection,
     ) -> None:
         self._target = target
         self._load = load
         self._loop = EventLoop()
         self._format = Format(load.size)
         self._deliveries = Deliveries()
-        self._crowd = Crowd(self._loop, target, load.channel_names, load.connections, self._receiver)
+        self._crowd = Crowd(self._loop, target, load.channel_names, load.connections, self._receiver, connect)
         self._make_publishers = publishers
         self._stride = 1 if load.check else max(load.connections // SAMPLE, least_stride)
         """Every so many connections, one is checked."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from benchmarks.connection import Connection
 from benchmarks.errors import BenchmarkError
 from benchmarks.event_loop import EventLoop
+from benchmarks.poller import Poller
 from benchmarks.receivers import Receiver
 from benchmarks.target import Target
 
@@ -15,6 +16,9 @@ STALLED = 15.0
 """Seconds without a new connection after which no more is expected."""
 GOODBYE = 5.0
 """Seconds the server may take to end connections that said goodbye."""
+
+Connect = type[Connection] | type[Poller]
+"""What a subscriber is."""
 
 
 class Crowd:
@@ -27,14 +31,16 @@ class Crowd:
         channels: Sequence[str],
         size: int,
         receiver: Callable[[int], Receiver],
+        connect: Connect = Connection,
     ) -> None:
-        self.connections: list[Connection] = []
+        self.connections: list[Connection | Poller] = []
         """Those that have been opened."""
         self._loop = loop
         self._target = target
         self._channels = channels
         self._size = size
         self._receiver = receiver
+        self._connect = connect
         self._subscribed = 0
 
     def come(self, parallel: int) -> None:
@@ -67,7 +73,7 @@ class Crowd:
     def _another_came(self, before: int) -> bool:
         return self._loop.run_until(lambda: self._subscribed > before, STALLED)
 
-    def _arrive(self, connection: Connection) -> None:
+    def _arrive(self, connection: Connection | Poller) -> None:
         self._subscribed += 1
         self._open_next()
 
@@ -77,5 +83,5 @@ class Crowd:
             channel = self._channels[number % len(self._channels)]
             receiver = self._receiver(number)
             self.connections.append(
-                Connection(self._loop, self._target, f"user{number}", channel, receiver, self._arrive)
+                self._connect(self._loop, self._target, f"user{number}", channel, receiver, self._arrive)
             )

@@ -106,9 +106,10 @@ class Checker:
             deliveries.frame_size = frame.size
         pushes = json.loads(frame.payload.decode())  # of bytes, json would first guess the encoding
         for push in pushes if isinstance(pushes, list) else [pushes]:
-            self._check_push(push, received)
+            self.check(push, received)
 
-    def _check_push(self, push: Any, received: int) -> None:
+    def check(self, push: Any, received: int) -> None:
+        """Look at one push, decoded."""
         if push.get("method") != "message":
             raise BenchmarkError(
                 f"the server sent a {push.get('method')!r}; the channels must be free of join and leave"

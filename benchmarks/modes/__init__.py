@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.mode import Mode
-from benchmarks.modes import api, churn, connect, fanout, idle, paced
+from benchmarks.modes import api, churn, connect, fanout, idle, paced, polls
 
 MODES: dict[str, Mode] = {
     "fanout": fanout.MODE,
@@ -12,4 +12,5 @@ MODES: dict[str, Mode] = {
     "connect": connect.MODE,
     "idle": idle.MODE,
     "churn": churn.MODE,
+    "polls": polls.MODE,
 }

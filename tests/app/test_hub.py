@@ -193,3 +193,18 @@ def other_encoding(name: str = "other", encoded: list[str] | None = None) -> Enc
         return f"{name} {getattr(event, 'uid', '')}".encode()
 
     return Encoding(push, PLAIN.frame)
+
+
+def test_a_broadcast_is_encoded_once_for_all_transports(bench: Bench) -> None:
+    calls: list[Event] = []
+
+    def push(event: Event) -> bytes:
+        calls.append(event)
+        return b"pushed"
+
+    encodings = [Encoding(push, frame) for frame in (bytes.upper, bytes.title, bytes.swapcase)]
+    for number, encoding in enumerate(encodings):
+        connection = bench.connection(f"c{number}", encoding=encoding)
+        bench.hub.add_subscription("news", connection)
+    bench.hub.broadcast(MESSAGE)
+    assert calls == [MESSAGE]

@@ -25,6 +25,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     ),
     "idle": ("-n", "40", "--settle", "0.1"),
     "churn": ("-n", "20", "--cycles", "2"),
+    "polls": ("-n", "40", "--seconds", "0.5"),
 }
 MEASURED = {
     "fanout": ("published", "delivered", "server CPU per delivery", "latency p50", "server memory"),
@@ -33,6 +34,7 @@ MEASURED = {
     "connect": ("connected and subscribed", "server CPU per client", "time p50"),
     "idle": ("memory of a connection", "server memory"),
     "churn": ("clients came and went", "node_num_clients, after", "open files, after", "server memory, after"),
+    "polls": ("published", "delivered", "latency p99", "memory of a session", "server memory"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The Autobahn test suite, run by kosoku, judges the raw WebSocket of the SockJS test server: our handler, our WebSocket."""
+"""The Autobahn test suite, run by kosoku, judges the raw WebSocket of the SockJS test server."""
 
 from __future__ import annotations
 

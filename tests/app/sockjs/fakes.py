@@ -1,0 +1,64 @@
+"""Stand-ins for the two sides of a session: a peer that notes what it is told, and a request that notes when it is."""
+
+from __future__ import annotations
+
+import time
+
+from gentrifugo.app.sockjs.peer import Transport
+
+
+class FakePeer:
+    """Keeps what it was told; `ends` counts the ends."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+        self.messages: list[str] = []
+        self.troubles: list[str] = []
+        self.ends = 0
+
+    def handle(self, message: str) -> None:
+        self.messages.append(message)
+        if message == "close":
+            self.transport.close(3000, "as you wish")
+
+    def end(self) -> None:
+        self.ends += 1
+
+    def close_large(self) -> None:
+        self.troubles.append("large")
+
+    def close_slow(self) -> None:
+        self.troubles.append("slow")
+
+    def close_silent(self) -> None:
+        self.troubles.append("silent")
+
+    def close_failed(self, reason: str) -> None:
+        self.troubles.append(reason)
+
+
+class FakeReceiver:
+    """A request that receives; `is_gone` and `stuck` are the test's to set."""
+
+    def __init__(self) -> None:
+        self.heard_at = time.monotonic()
+        self.is_gone = False
+        self.stuck = False
+        self.calls: list[str] = []
+
+    def wake(self) -> None:
+        self.calls.append("wake")
+
+    def beat(self) -> None:
+        self.heard_at = time.monotonic()
+        self.calls.append("beat")
+
+    def is_stuck(self) -> bool:
+        return self.stuck
+
+    def notice_end(self) -> bool:
+        return self.is_gone
+
+    def abandon(self) -> None:
+        self.is_gone = True
+        self.calls.append("abandon")

@@ -1,0 +1,200 @@
+"""Behaviour of polls and streams on real sockets: what wakes them, who writes, and how a client's going is noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import gevent
+import gevent.socket
+import pytest
+
+from gentrifugo.app.outbox import Flusher
+from gentrifugo.app.sockjs.exchange import Exchange, ServeWebSocket
+from gentrifugo.app.sockjs.peer import Transport
+from gentrifugo.app.sockjs.receivers import Poll, Stream, WaitingRequest
+from gentrifugo.app.sockjs.response import Response
+from gentrifugo.app.sockjs.session import Session
+from gentrifugo.app.sockjs.wrappings import XHRPolling, XHRStreaming
+from tests.app.sockjs.fakes import FakePeer
+from tests.greenlets import eventually, settle
+from tests.waiting import seconds
+
+LIMIT = 1000
+HUGE = 1 << 24
+
+
+class SocketExchange(Exchange):
+    """One end of a socket pair; responses are their bodies alone."""
+
+    def read_body(self, max_size: int, timeout: float) -> bytes:
+        return b""
+
+    def respond(self, response: Response) -> None:
+        self.socket.sendall(response.body)
+
+    def start(self, response: Response) -> None:
+        self.socket.sendall(self.chunk(response.body))
+
+    def finish(self) -> None:
+        self.socket.sendall(b"end")
+
+    def upgrade(self, serve: ServeWebSocket) -> None:
+        raise AssertionError("nobody asks for a WebSocket")
+
+
+class Bench:
+    """A session that is open, a request that receives, and the client's end of its socket."""
+
+    def __init__(self, make: Callable[[Exchange], WaitingRequest]) -> None:
+        ours, self.client = gevent.socket.socketpair()
+        self.client.settimeout(seconds(5))
+        self.session = Session(Flusher(0), HUGE, self._connect)
+        assert self.session.take() == b"o"
+        self.exchange = SocketExchange("POST", "", "", "HTTP/1.0", {}, ours)
+        self.receiver = make(self.exchange)
+        self.session.attach(self.receiver)
+        self.error: OSError | None = None
+        self.greenlet = gevent.spawn(self._serve)
+        settle()
+
+    def _serve(self) -> None:
+        try:
+            self.receiver.serve(self.session)
+        except OSError as error:
+            self.error = error
+
+    def _connect(self, transport: Transport) -> FakePeer:
+        self.peer = FakePeer(transport)
+        return self.peer
+
+    def read(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size and (more := self.client.recv(size - len(data))):
+            data += more
+        return data
+
+    def end(self) -> None:
+        self.client.close()
+        self.greenlet.join(seconds(2))
+        self.exchange.socket.close()
+
+
+def poll(exchange: Exchange) -> WaitingRequest:
+    return Poll(exchange, XHRPolling(), {}, 0)
+
+
+def stream(exchange: Exchange, write_timeout: float = 0) -> WaitingRequest:
+    return Stream(exchange, XHRStreaming(), {}, write_timeout, LIMIT)
+
+
+@pytest.fixture
+def start(nothing_left_behind: None) -> Iterator[Callable[..., Bench]]:
+    benches: list[Bench] = []
+
+    def start_one(make: Callable[[Exchange], WaitingRequest]) -> Bench:
+        benches.append(Bench(make))
+        return benches[-1]
+
+    yield start_one
+    for bench in benches:
+        bench.end()
+
+
+def test_a_poll_is_answered_when_there_is_something(start: Callable[..., Bench]) -> None:
+    bench = start(poll)
+    assert not bench.greenlet.ready()
+    bench.session.send("a")
+    assert bench.read(7) == b'a["a"]\n'
+    eventually(bench.greenlet.ready)
+    assert bench.session.outbox.size == 0
+
+
+@pytest.mark.parametrize("make", [poll, stream])
+def test_a_client_that_goes_is_noticed_with_nothing_to_write(
+    start: Callable[..., Bench], make: Callable[[Exchange], WaitingRequest]
+) -> None:
+    bench = start(make)
+    bench.client.close()
+    eventually(bench.greenlet.ready, within=1)
+    assert bench.receiver.is_gone
+
+
+def test_a_client_that_sends_its_next_request_early_stays(start: Callable[..., Bench]) -> None:
+    bench = start(poll)
+    bench.client.send(b"POST")
+    settle()
+    assert not bench.receiver.is_gone
+    bench.session.send("a")
+    assert bench.read(7) == b'a["a"]\n'
+
+
+def test_the_flusher_writes_a_stream_without_waking_its_greenlet(start: Callable[..., Bench]) -> None:
+    bench = start(stream)
+    assert bench.read(2049) == b"h" * 2048 + b"\n"
+    woken = bench.receiver._woken
+    for number in range(3):
+        bench.session.send(str(number))
+        assert bench.read(7) == b'a["%d"]\n' % number
+        assert not woken.is_set()
+
+
+def test_a_stream_ends_at_its_limit(start: Callable[..., Bench]) -> None:
+    bench = start(stream)
+    bench.read(2049)
+    bench.session.send("x" * LIMIT)
+    bench.session.send("next")
+    eventually(bench.greenlet.ready)
+    assert bench.session.outbox.frames == []
+    expected = b'a["' + b"x" * LIMIT + b'","next"]\nend'
+    assert bench.read(len(expected)) == expected
+
+
+def test_a_stream_ends_with_the_close_frame(start: Callable[..., Bench]) -> None:
+    bench = start(stream)
+    bench.read(2049)
+    bench.session.send("last")
+    bench.session.close(3000, "enough")
+    expected = b'a["last"]\nc[3000,"enough"]\nend'
+    assert bench.read(len(expected)) == expected
+    eventually(bench.greenlet.ready)
+
+
+@pytest.mark.parametrize("make", [poll, stream])
+def test_heartbeats(start: Callable[..., Bench], make: Callable[[Exchange], WaitingRequest]) -> None:
+    bench = start(make)
+    if make is stream:
+        bench.read(2049)
+    bench.receiver.beat()
+    assert bench.read(2) == b"h\n"
+
+
+def test_what_a_full_socket_does_not_take_is_written_later(start: Callable[..., Bench]) -> None:
+    bench = start(lambda exchange: Stream(exchange, XHRStreaming(), {}, 0, HUGE))
+    text = "x" * 3_000_000
+    bench.session.send(text)
+    settle()
+    bench.session.send("after it")
+    settle()
+    assert bench.session.outbox.size > len(text), "all of it counts until it is written"
+    expected = b"h" * 2048 + b'\na["' + text.encode() + b'"]\na["after it"]\n'
+    assert bench.read(len(expected)) == expected
+    eventually(lambda: bench.session.outbox.size == 0)
+
+
+def test_a_client_that_takes_nothing_for_too_long_is_closed(start: Callable[..., Bench]) -> None:
+    bench = start(lambda exchange: Stream(exchange, XHRStreaming(), {}, 0.1, HUGE))
+    bench.session.send("x" * 3_000_000)
+    eventually(lambda: bench.peer.troubles)
+    assert bench.peer.troubles == ["the client took nothing for 0.1 s"]
+    eventually(bench.greenlet.ready)
+    assert isinstance(bench.error, TimeoutError)
+
+
+def test_an_abandoned_request_ends_although_its_socket_is_full(start: Callable[..., Bench]) -> None:
+    bench = start(lambda exchange: Stream(exchange, XHRStreaming(), {}, 0, HUGE))
+    bench.session.send("x" * 3_000_000)
+    settle()
+    assert bench.receiver.is_stuck()
+    bench.receiver.abandon()
+    eventually(bench.greenlet.ready)
+    assert bench.error is not None

@@ -1,0 +1,147 @@
+"""Behaviour of a session: what it says in which order, what it counts, and how it ends exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from gentrifugo.app.outbox import Flusher
+from gentrifugo.app.sockjs.peer import Transport
+from gentrifugo.app.sockjs.session import Session
+from tests.app.sockjs.fakes import FakePeer, FakeReceiver
+from tests.greenlets import settle
+
+LIMIT = 100
+
+
+class Bench:
+    """A session with its peer, which has been opened."""
+
+    def __init__(self) -> None:
+        self.flusher = Flusher(0)
+        self.session = Session(self.flusher, LIMIT, self._connect)
+        assert self.session.take() == b"o"
+
+    def _connect(self, transport: Transport) -> FakePeer:
+        self.peer = FakePeer(transport)
+        return self.peer
+
+
+@pytest.fixture
+def bench(nothing_left_behind: None) -> Iterator[Bench]:
+    yield Bench()
+
+
+@pytest.fixture
+def session(bench: Bench) -> Session:
+    return bench.session
+
+
+def test_nothing_to_say(session: Session) -> None:
+    assert session.take() is None
+
+
+def test_messages_wait_for_a_request(session: Session) -> None:
+    for text in ("a", "b"):
+        session.send(text)
+    session.outbox.append(session.frame(b'{"c":1}'))
+    assert session.take() == b'a["a","b","{\\"c\\":1}"]'
+    session.outbox.settle()
+    assert (session.take(), session.outbox.size) == (None, 0)
+
+
+def test_broadcasts_share_their_bytes(session: Session) -> None:
+    assert session.frame(b"{}") is Session.frame(b"{}")
+
+
+def test_a_request_is_woken_when_the_flusher_comes_by(session: Session) -> None:
+    receiver = FakeReceiver()
+    session.attach(receiver)
+    session.send("a")
+    assert receiver.calls == []
+    settle()
+    assert receiver.calls == ["wake"]
+    session.send("b")
+    settle()
+    assert receiver.calls == ["wake"], "once for all that waits"
+
+
+def test_the_close_frame_comes_after_what_waits_and_again_and_again(bench: Bench) -> None:
+    bench.session.send("a")
+    bench.session.close(3000, "enough")
+    bench.session.send("too late")
+    assert bench.session.take() == b'a["a"]'
+    bench.session.outbox.settle()
+    assert [bench.session.take() for _ in range(2)] == [b'c[3000,"enough"]'] * 2
+    assert bench.peer.ends == 1
+
+
+def test_only_the_first_close_counts(bench: Bench) -> None:
+    bench.session.close(3000, "first")
+    bench.session.close(3000, "second")
+    bench.session.interrupt()
+    assert (bench.session.last_words, bench.peer.ends) == (b'c[3000,"first"]', 1)
+
+
+def test_an_interrupted_session_forgets_what_waits(bench: Bench) -> None:
+    bench.session.send("a")
+    bench.session.interrupt()
+    assert bench.session.take() == b'c[1002,"Connection interrupted"]'
+    assert bench.peer.ends == 1
+
+
+def test_a_peer_may_close_at_once(nothing_left_behind: None) -> None:
+    peers = []
+
+    def connect(transport: Transport) -> FakePeer:
+        transport.close(3000, "go away")
+        peers.append(FakePeer(transport))
+        return peers[0]
+
+    session = Session(Flusher(0), LIMIT, connect)
+    assert [session.take(), session.take()] == [b"o", b'c[3000,"go away"]']
+    assert peers[0].ends == 1
+
+
+def test_messages_reach_the_peer_until_it_closes(bench: Bench) -> None:
+    bench.session.handle(["a", "close", "b"])
+    bench.session.handle(["c"])
+    assert (bench.peer.messages, bench.peer.ends) == (["a", "close"], 1)
+
+
+def test_a_queue_over_its_limit_is_told_once(bench: Bench) -> None:
+    for _ in range(3):
+        bench.session.send("x" * LIMIT)
+    assert bench.peer.troubles == ["slow"]
+
+
+def test_what_is_being_written_counts(bench: Bench) -> None:
+    bench.session.send("x" * (LIMIT - 10))
+    assert bench.session.take()
+    bench.session.send("y" * 20)
+    assert bench.peer.troubles == ["slow"], "the client has not taken the first yet"
+
+
+def test_a_second_reader_finds_the_first(session: Session) -> None:
+    assert not session.has_receiver()
+    session.attach(FakeReceiver())
+    assert session.has_receiver()
+    assert session.last_words is None
+
+
+def test_a_second_reader_notices_that_the_first_has_gone(bench: Bench) -> None:
+    receiver = FakeReceiver()
+    bench.session.attach(receiver)
+    receiver.is_gone = True
+    assert bench.session.has_receiver()
+    assert bench.session.last_words == b'c[1002,"Connection interrupted"]'
+    assert bench.peer.ends == 1
+
+
+def test_troubles_of_a_closed_session_are_nobodys(bench: Bench) -> None:
+    bench.session.close(3000, "")
+    for trouble in (bench.session.close_large, bench.session.close_silent):
+        trouble()
+    bench.session.close_failed("broken")
+    assert bench.peer.troubles == []

@@ -1,0 +1,114 @@
+"""Behaviour of the sweep: heartbeats, sessions that nobody reads, and that it rests when there is nothing to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from gentrifugo.app.outbox import Flusher
+from gentrifugo.app.sockjs.options import Options
+from gentrifugo.app.sockjs.peer import Transport
+from gentrifugo.app.sockjs.session import Session
+from gentrifugo.app.sockjs.sessions import Sessions
+from gentrifugo.app.timers import Timers
+from tests.app.sockjs.fakes import FakePeer, FakeReceiver
+from tests.greenlets import eventually
+
+SOON = 0.1
+NEVER = 1000
+
+
+class Bench:
+    """Sessions whose delays are the test's."""
+
+    def __init__(self, timers: Timers) -> None:
+        self.options = Options(heartbeat_delay=SOON, disconnect_delay=SOON)
+        self.sessions = Sessions(timers, lambda: self.options)
+        self.peers: list[FakePeer] = []
+
+    def session(self, key: str = "key", receiver: FakeReceiver | None = None) -> Session:
+        session = Session(Flusher(0), NEVER, self._connect)
+        session.receiver = receiver
+        self.sessions.add(key, session)
+        return session
+
+    def _connect(self, transport: Transport) -> FakePeer:
+        self.peers.append(FakePeer(transport))
+        return self.peers[-1]
+
+
+@pytest.fixture
+def bench(nothing_left_behind: None) -> Iterator[Bench]:
+    timers = Timers(resolution=0.01)
+    timers.start()
+    yield Bench(timers)
+    timers.stop()
+
+
+def test_a_session_that_nobody_reads_ends(bench: Bench) -> None:
+    bench.session()
+    eventually(lambda: bench.peers[0].ends)
+    assert (bench.sessions.find("key"), len(bench.sessions)) == (None, 0)
+
+
+def test_reading_keeps_a_session(bench: Bench) -> None:
+    receiver = FakeReceiver()
+    session = bench.session(receiver=receiver)
+    eventually(lambda: receiver.calls.count("beat") >= 3)
+    assert bench.sessions.find("key") is session
+    session.detach()
+    eventually(lambda: bench.peers[0].ends)
+
+
+def test_a_closed_session_is_remembered_for_the_disconnect_delay(bench: Bench) -> None:
+    session = bench.session()
+    session.close(3000, "enough")
+    began = time.monotonic()
+    assert bench.sessions.find("key") is session
+    for _ in range(3):
+        session.detach()  # polls that fetch the close frame do not make it live longer
+    eventually(lambda: bench.sessions.find("key") is None)
+    assert time.monotonic() - began >= SOON
+    assert bench.peers[0].ends == 1
+
+
+def test_a_closed_session_whose_request_is_stuck_is_abandoned(bench: Bench) -> None:
+    receiver = FakeReceiver()
+    bench.session(receiver=receiver).close(3000, "slow")
+    eventually(lambda: "abandon" in receiver.calls)
+
+
+def test_a_client_that_has_vanished_is_noticed_when_a_heartbeat_is_due(bench: Bench) -> None:
+    receiver = FakeReceiver()
+    receiver.stuck = True
+    bench.session(receiver=receiver)
+    eventually(lambda: "abandon" in receiver.calls)
+    assert bench.peers[0].troubles == ["silent"]
+    assert "beat" not in receiver.calls
+
+
+def test_without_a_delay_there_are_no_heartbeats(bench: Bench) -> None:
+    bench.options = Options(heartbeat_delay=0, disconnect_delay=SOON)
+    receiver = FakeReceiver()
+    bench.session("read", receiver)
+    bench.session("unread")
+    eventually(lambda: bench.sessions.find("unread") is None)
+    assert receiver.calls == []
+
+
+def test_connections_have_heartbeats_too(bench: Bench) -> None:
+    connection = FakeReceiver()
+    bench.sessions.connect(connection)
+    eventually(lambda: connection.calls.count("beat") >= 2)
+    bench.sessions.connections.discard(connection)
+    eventually(lambda: bench.sessions._timer is None)
+
+
+def test_one_timer_serves_all(bench: Bench) -> None:
+    bench.session("one")
+    timer = bench.sessions._timer
+    bench.session("two")
+    assert bench.sessions._timer is timer
+    eventually(lambda: len(bench.sessions) == 0 and bench.sessions._timer is None)
