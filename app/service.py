@@ -34,6 +34,8 @@ WEBSOCKET_PATH = f"{SOCKJS_PATH}/websocket"
 
 FRAME_ROOM = 2
 """Messages up to this many times client_request_max_size are read, so that the client learns that it was too large."""
+TOO_LARGE = (CLOSE_LIMIT_EXCEEDED.code, CLOSE_LIMIT_EXCEEDED.close_reason)
+"""What a client is told that sent more."""
 
 
 class Idle(Protocol):
@@ -150,7 +152,7 @@ class Service:
             self.node.timers,
             config,
             max_size=FRAME_ROOM * config.client_request_max_size,
-            too_big=(CLOSE_LIMIT_EXCEEDED.code, CLOSE_LIMIT_EXCEEDED.close_reason),
+            too_big=TOO_LARGE,
         )
         client = Client(self.node, websocket)
         websocket.owner = client
@@ -180,6 +182,7 @@ class Service:
             sockjs_url=config.sockjs_url or SOCKJS_URL,
             heartbeat_delay=config.sockjs_heartbeat_delay,
             max_size=FRAME_ROOM * config.client_request_max_size,
+            too_large=TOO_LARGE,
             body_timeout=config.http_header_timeout,
             client_queue_max_size=config.client_queue_max_size,
             client_message_write_timeout=config.client_message_write_timeout,
@@ -204,10 +207,6 @@ class SockJSClient:
         except Exception:
             log.exception("client %s (user %r) is closed because of an error of ours", client.uid, client.user)
             client.close(CLOSE_INTERNAL_ERROR)
-
-    def close_large(self) -> None:
-        """More in one request than is read."""
-        self._client.close(CLOSE_LIMIT_EXCEEDED)
 
     def end(self) -> None:
         """The client has gone, or was closed."""

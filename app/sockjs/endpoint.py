@@ -208,7 +208,7 @@ class SockJS:
             body = self._read_body(exchange)
         except HTTPError as error:
             if session is not None and error.status == 413:
-                session.close_large()
+                session.close(*self._options().too_large)
             raise
         if session is None:
             return text(404, "there is no such session\n", self._headers(exchange))

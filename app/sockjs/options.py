@@ -25,6 +25,8 @@ class Options:
     """A session that nobody reads for so long is over; a closed one is remembered for so long."""
     max_size: int = 131072
     """The largest request of a client: the body of a POST, a message over a WebSocket."""
+    too_large: tuple[int, str] = (1009, "message too big")
+    """Code and reason that a session is closed with whose client sent more than that."""
     body_timeout: float = 10
     """How long each 64 KB of a body may take to arrive."""
     client_queue_max_size: int = 10485760

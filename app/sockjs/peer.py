@@ -35,9 +35,6 @@ class Peer(Owner, Protocol):
     def handle(self, message: str) -> None:
         """One message of the client; called with one at a time. May block, must not raise."""
 
-    def close_large(self) -> None:
-        """The client sent more in one request than Options.max_size."""
-
     def end(self) -> None:
         """The connection is over. Called exactly once, however that came; may block, must not raise."""
 

@@ -131,11 +131,6 @@ class Session:
 
     # -- trouble
 
-    def close_large(self) -> None:
-        """The client sent too much at once."""
-        if self._peer is not None:
-            self._peer.close_large()
-
     def close_silent(self) -> None:
         """The client's machine has confirmed nothing for long."""
         if self._peer is not None:

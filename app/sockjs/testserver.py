@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -40,9 +41,6 @@ class Echo:
 
     def end(self) -> None:
         """Nothing is left behind."""
-
-    def close_large(self) -> None:
-        self._transport.close(1009, "message too big")
 
     def close_slow(self) -> None:
         self._transport.close(1008, "slow")
@@ -126,7 +124,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8081, help="port to listen on, 0 picks one (default: %(default)s)")
     arguments = parser.parse_args()
     server = WSGIServer((arguments.address, arguments.port), StandardServices(), handler_class=Handler, log=None)
-    server.start()
+    try:
+        server.start()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        parser.exit(1, f"cannot listen on {arguments.address}, port {arguments.port}: {reason}\n")
     print(f"listening on http://{arguments.address}:{server.server_port}", flush=True)
     try:
         server.serve_forever()

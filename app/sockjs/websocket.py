@@ -31,7 +31,7 @@ class WebSocketSession:
         options: Options,
     ) -> None:
         self.heard_at = time.monotonic()
-        self._websocket = WebSocket(socket, recv, flusher, timers, options, options.max_size)
+        self._websocket = WebSocket(socket, recv, flusher, timers, options, options.max_size, options.too_large)
         self.outbox = self._websocket.outbox
         self._is_closed = False
 

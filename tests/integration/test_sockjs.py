@@ -302,6 +302,19 @@ def test_a_body_that_is_too_large_closes_the_session(start: Start) -> None:
         assert poll.answer().text == closed("limit exceeded", False) + "\n"
 
 
+def test_over_a_websocket_too_a_message_that_is_too_large_closes(start_command: Start) -> None:
+    server = start_command(client_request_max_size=1000)
+    service = Service(server.host, server.port, "/connection")
+    try:
+        websocket = service.websocket(f"{service.session().url}/websocket")
+        assert websocket.recv_text() == "o"
+        websocket.send_text(json.dumps(["x" * 5000]))
+        told = websocket.wait_closed()
+        assert (told.code, told.advice) == (3000, {"reason": "limit exceeded", "reconnect": False})
+    finally:
+        service.close()
+
+
 def test_a_message_that_is_too_large_closes_the_session(start_command: Start) -> None:
     server = start_command(client_request_max_size=1000)
     with SockJSProtocolClient(server.host, server.port, "ann") as client:
@@ -332,6 +345,13 @@ def test_a_half_sent_body_does_not_hold_a_greenlet(start: Start) -> None:
         )
         connection.sock.settimeout(seconds(15))
         assert connection.answer().status == 408
+
+
+def test_the_prefix_stands_before_the_endpoint(start: Start) -> None:
+    server = start(http_prefix="/rt")
+    service = Service(server.host, server.port, "/rt/connection")
+    assert service.session().opened().send("{}").status == 204
+    assert Service(server.host, server.port, "/connection").get("").status == 404
 
 
 def test_the_endpoint_is_where_clients_look_for_it(start: Start) -> None:

@@ -24,9 +24,6 @@ class FakePeer:
     def end(self) -> None:
         self.ends += 1
 
-    def close_large(self) -> None:
-        self.troubles.append("large")
-
     def close_slow(self) -> None:
         self.troubles.append("slow")
 

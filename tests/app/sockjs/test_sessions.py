@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -51,6 +53,14 @@ def test_a_session_that_nobody_reads_ends(bench: Bench) -> None:
     bench.session()
     eventually(lambda: bench.peers[0].ends)
     assert (bench.sessions.find("key"), len(bench.sessions)) == (None, 0)
+
+
+def test_nothing_is_left_of_a_session_that_has_ended(bench: Bench) -> None:
+    session, peer = weakref.ref(bench.session()), weakref.ref(bench.peers[0])
+    eventually(lambda: bench.peers[0].ends)
+    bench.peers.clear()
+    gc.collect()
+    assert (session(), peer()) == (None, None)
 
 
 def test_reading_keeps_a_session(bench: Bench) -> None:
