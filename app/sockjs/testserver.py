@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -127,7 +126,7 @@ def main() -> None:
     try:
         server.start()
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
+        reason = (error.strerror or str(error)).partition(": (")[0]  # gevent appends the address
         parser.exit(1, f"cannot listen on {arguments.address}, port {arguments.port}: {reason}\n")
     print(f"listening on http://{arguments.address}:{server.server_port}", flush=True)
     try:

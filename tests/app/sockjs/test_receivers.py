@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import gevent
 import gevent.socket
@@ -87,6 +89,10 @@ def stream(exchange: Exchange, write_timeout: float = 0) -> WaitingRequest:
     return Stream(exchange, XHRStreaming(), {}, write_timeout, LIMIT)
 
 
+def alive() -> set[gevent.Greenlet[..., Any]]:
+    return {thing for thing in gc.get_objects() if isinstance(thing, gevent.Greenlet) and not thing.dead}
+
+
 @pytest.fixture
 def start(nothing_left_behind: None) -> Iterator[Callable[..., Bench]]:
     benches: list[Bench] = []
@@ -157,6 +163,15 @@ def test_a_stream_ends_with_the_close_frame(start: Callable[..., Bench]) -> None
     expected = b'a["last"]\nc[3000,"enough"]\nend'
     assert bench.read(len(expected)) == expected
     eventually(bench.greenlet.ready)
+
+
+@pytest.mark.parametrize("make", [poll, stream])
+def test_a_request_that_waits_costs_its_greenlet_alone(
+    start: Callable[..., Bench], make: Callable[[Exchange], WaitingRequest]
+) -> None:
+    greenlets = alive()
+    benches = [start(make) for _ in range(3)]
+    assert alive() - greenlets == {bench.greenlet for bench in benches}
 
 
 @pytest.mark.parametrize("make", [poll, stream])
