@@ -24,6 +24,8 @@ import gevent
 from gevent.event import Event
 from gevent.socket import wait_write
 
+from .cpu_meter import CPUMeter
+
 log = logging.getLogger(__name__)
 
 SLICE = 0.005
@@ -36,6 +38,12 @@ FEW = 64
 REST_FACTOR = 4
 """A rest is no longer than this many times the round before it: after a few writes there is little to gain by
 waiting, and a client that waits for each reply would wait for the rest too (5.7 ms each time, instead of 0.2)."""
+SPARE_SHARE, BUSY_SHARE = 0.65, 0.9
+"""Share of a CPU up to which there is CPU to spare, and from which on the process is busy."""
+CALM_REST = 0.25
+"""The part of the longest rest that is enough while there is CPU to spare. With 1000 subscribers and 50 messages a
+second, a rest of 5 ms delays nothing and one of 20 ms quadruples the median latency; with 100 channels and as many
+messages as the server takes, one of 20 ms lets it take 1.7 times as many."""
 WRITER_CHUNK = 1 << 18
 """Bytes a full socket's own writer joins for one send, at least one frame."""
 NO_LIMIT = 1 << 62
@@ -271,8 +279,14 @@ class Flusher:
     10,000 subscribers of another channel.
     """
 
-    def __init__(self, rest: float = 0.005, rest_factor: float = REST_FACTOR) -> None:
+    def __init__(
+        self,
+        rest: float = 0.02,
+        rest_factor: float = REST_FACTOR,
+        cpu_share: Callable[[], float] | None = None,
+    ) -> None:
         self.rest = rest
+        self._cpu_share = cpu_share or CPUMeter().share
         self._rest_factor = rest_factor
         self._few = Lane()
         self._many = Lane()
@@ -339,9 +353,14 @@ class Flusher:
             # The timer, unlike a callback, lets the event loop poll its sockets first.
             self._start_timer(0)
 
+    def _longest_rest(self) -> float:
+        """`rest` when the process is busy, and only a part of it while there is CPU to spare."""
+        need = (self._cpu_share() - SPARE_SHARE) / (BUSY_SHARE - SPARE_SHARE)
+        return self.rest * (CALM_REST + (1 - CALM_REST) * min(max(need, 0), 1))
+
     def _end_round(self, now: float) -> None:
         self._in_round = self._scheduled = False
-        self._rested_at = now + min(self.rest, self._rest_factor * self._round_took)
+        self._rested_at = now + min(self._longest_rest(), self._rest_factor * self._round_took)
         self._round_took = 0.0
         if self._few.waiting or self._many.waiting:
             self._schedule()

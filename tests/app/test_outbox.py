@@ -179,6 +179,20 @@ def test_what_gathered_is_written_when_the_rest_is_over(nothing_left_behind: Non
     assert eventually(lambda: len(transport.socket.sent) > 1 and transport.socket.sent) == [b"a", b"bc"]
 
 
+@pytest.mark.parametrize(("cpu_share", "rests"), [(0, False), (0.65, False), (0.9, True), (1, True)])
+def test_the_rest_is_long_only_when_the_process_is_busy(
+    nothing_left_behind: None, cpu_share: float, rests: bool
+) -> None:
+    rest = seconds(0.2)
+    transport = FakeTransport(Flusher(rest, inf, cpu_share=lambda: cpu_share))
+    transport.outbox.append(b"a")
+    settle()
+    transport.outbox.append(b"b")
+    gevent.sleep(rest / 2)
+    assert transport.socket.sent == ([b"a"] if rests else [b"a", b"b"])
+    eventually(lambda: transport.socket.sent == [b"a", b"b"])
+
+
 # -- full sockets
 
 
@@ -510,7 +524,7 @@ def soon(check: Callable[[], bool]) -> None:
 
 @pytest.mark.usefixtures("short_slices")
 def test_what_comes_in_during_a_round_gathers_for_the_next() -> None:
-    flusher = Flusher(seconds(0.2), inf)
+    flusher = Flusher(seconds(0.2), inf, cpu_share=lambda: 1)
     transports = [FakeTransport(flusher) for _ in range(4)]
     outboxes = [transport.outbox for transport in transports]
     flusher.fan_out(outboxes, b"1")
