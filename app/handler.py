@@ -193,7 +193,7 @@ class Handler(WSGIHandler):
         if exchange.opened is not None:
             self._upgraded = self.close_connection = True
             self._opened = exchange.opened
-        elif exchange.has_unread_body:
+        elif exchange.status >= 400 and not exchange.may_follow:
             self._linger()
         return exchange.may_follow
 

@@ -21,6 +21,7 @@ from .sessions import Sessions
 from .websocket import WebSocketSession
 from .wrappings import CALLBACK, EventSource, HtmlFile, JSONPPolling, Wrapping, XHRPolling, XHRStreaming
 
+CLOSE = {"Connection": "close"}
 FORM = "application/x-www-form-urlencoded"
 STILL_OPEN = frames.close_frame(2010, "Another connection still open")
 
@@ -71,7 +72,7 @@ class SockJS:
 
     def _refusal(self, exchange: Exchange, error: HTTPError) -> Response:
         if error.status == 405:
-            return method_not_allowed(error.headers.get("Allow", "GET"))
+            return Response(405, error.headers)
         return text(error.status, f"{error.reason}\n", {**cors(exchange.headers), **error.headers})
 
     def _answer(self, exchange: Exchange) -> Response | None:
@@ -106,7 +107,11 @@ class SockJS:
     def _websocket(self, exchange: Exchange, serve: ServeWebSocket) -> Response | None:
         if not self._options().websocket:
             return NOT_FOUND
-        exchange.upgrade(serve)
+        try:
+            exchange.upgrade(serve)
+        except HTTPError as error:
+            # What follows may be frames, in place of a request.
+            return self._refusal(exchange, HTTPError(error.status, error.reason, {**error.headers, **CLOSE}))
         return None
 
     def _serve_raw(self, socket: Any, recv: Callable[[int], bytes]) -> None:
