@@ -399,6 +399,10 @@ def cautions(config: Config) -> Iterator[str]:
             yield f"option {name} is on: {sentence}"
     if config.presence_expire_interval <= config.presence_ping_interval:
         yield "option presence_expire_interval should exceed presence_ping_interval, or presence comes and goes"
+    if config.redis_api_num_shards and not config.redis_api:
+        yield "option redis_api_num_shards is set, but without redis_api no queue is read"
+    if config.redis_api and config.engine != "redis":
+        yield f"option redis_api is on, but the {config.engine} engine has no queue; use --engine=redis"
     yield from channel_cautions(config, "")
     for index, namespace in enumerate(config.namespaces):
         yield from channel_cautions(namespace, f"namespaces[{index}].")

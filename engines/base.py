@@ -99,7 +99,11 @@ class Engine(ABC):
 
     @abstractmethod
     def publish_event(self, event: Event) -> None:
-        """Carry a join or leave to all nodes subscribed to its channel."""
+        """Carry a join or leave to all nodes subscribed to its channel.
+
+        If this node is one of them, it has been called back when this returns: clients hear of their
+        own join and leave before the reply.
+        """
 
     @abstractmethod
     def publish_control(self, message: bytes) -> None:

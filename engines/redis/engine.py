@@ -91,7 +91,7 @@ class RedisEngine(Engine):
         return outcome
 
     def publish_event(self, event: Event) -> None:
-        self._shard(event.channel).pipeline.ask("PUBLISH", self._keys.channel(event.channel), encode_event(event))
+        self._shard(event.channel).publish_and_hear(event.channel, encode_event(event))
 
     def publish_control(self, message: bytes) -> None:
         self._shards[0].pipeline.ask("PUBLISH", self._keys.control, message)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 
 import hiredis
+from gevent.event import Event as Signal
 
 from ...app.proto import Event
 from ..base import EngineError, EngineHandler
@@ -20,6 +21,9 @@ from .settings import ShardSettings, Timeouts
 from .subscriber import Subscriber
 
 log = logging.getLogger(__name__)
+
+ECHO_LIMIT = 1.0
+"""Seconds to wait for what this node has published to come back to it."""
 
 
 class Shard:
@@ -36,6 +40,7 @@ class Shard:
         self._handler: EngineHandler | None = None
         self._skipped = SkipLog()
         self._channels: dict[bytes, str] = {}
+        self._echoes: dict[tuple[bytes, bytes], Signal] = {}
 
     def start(self, handler: EngineHandler) -> None:
         """Begin to connect and to call `handler`."""
@@ -70,6 +75,19 @@ class Shard:
         self._catch_up.forget(channel)
         self.subscriber.unsubscribe(name)
 
+    def publish_and_hear(self, channel: str, data: bytes) -> None:
+        """Publish, and return when this node has received it too, if it is subscribed to the channel."""
+        name = self.keys.channel(channel)
+        if name not in self._channels:
+            self.pipeline.ask("PUBLISH", name, data)
+            return
+        echo = self._echoes.setdefault((name, data), Signal())
+        try:
+            self.pipeline.ask("PUBLISH", name, data)
+            echo.wait(ECHO_LIMIT)
+        finally:
+            self._echoes.pop((name, data), None)
+
     def channels(self) -> list[str]:
         """The channels of this shard with a subscriber on any node."""
         names = self.pipeline.ask("PUBSUB", "CHANNELS", self.keys.channel_pattern)
@@ -103,6 +121,8 @@ class Shard:
             channel = self._channels.get(name)
             if channel is not None:
                 self._catch_up.handle(channel, decode_event(channel, data))
+                if self._echoes and (echo := self._echoes.get((name, data))):
+                    echo.set()
             elif name == self.keys.control:
                 handler.handle_control(data)
         except Unreadable as error:
@@ -112,6 +132,8 @@ class Shard:
 
     def handle_gap(self, names: list[bytes]) -> None:
         """The subscriptions broke."""
+        for echo in self._echoes.values():
+            echo.set()
         self._catch_up.lose([self._channels[name] for name in names if name in self._channels])
 
     def handle_return(self, name: bytes) -> None:
