@@ -67,7 +67,7 @@ class ApiQueue(Link):
         pass  # nobody waits
 
     def _serve(self, connection: Connection) -> None:
-        self._is_ready()
+        self._note_ready()
         while not self._stopping:
             # Moves the first entry to where it is: that is how Redis lets one wait without taking anything.
             (first,) = connection.ask([("BLMOVE", self._key, self._key, "LEFT", "LEFT", str(WAIT))])

@@ -2,7 +2,7 @@
 
 Of each channel with a history it remembers the newest publication that arrived. When the
 subscription is back, what comes in is held until the history was read, so that the order stays.
-Without a history, or when the history does not reach back for sure, the gap stays.
+What the history does not have any more stays lost, and so does what was published without one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gevent.event import Event as Signal
 
 from ...app.fairness import give_turn
 from ...app.proto import Event, Publication
-from ..base import EngineError
+from ..base import EngineError, Recovery
 from .codec import Received
 from .history import History
 
@@ -25,6 +25,9 @@ BATCH = 100
 """Channels whose history is read together."""
 ATTEMPTS, PAUSE = 20, 0.25
 """How often, and how many seconds apart, to try to read the history before the gap is left open."""
+
+NOTHING = Recovery((), False)
+"""What is delivered late when the history cannot be read."""
 
 Read = Callable[[Sequence[str]], list[History]]
 
@@ -115,9 +118,9 @@ class CatchUp:
         held = self._held.pop(channel, None)
         if held is None:  # nobody is subscribed any more
             return True
-        missed = _missed(history, self._newest.get(channel, "")) if history is not None else None
+        missed = history.since(self._newest.get(channel, "")) if history is not None else NOTHING
         delivered = set()
-        for publication in reversed(missed or []):
+        for publication in reversed(missed.publications):
             delivered.add(publication.uid)
             self.handle(channel, Received(publication, True))
         for received in held:
@@ -125,12 +128,4 @@ class CatchUp:
             if not (isinstance(event, Publication) and event.uid in delivered):
                 self.handle(channel, received)
         give_turn()
-        return missed is not None
-
-
-def _missed(history: History, newest: str) -> Sequence[Publication] | None:
-    """What came after `newest`, newest first; None when that cannot be told."""
-    if not newest and history.complete == len(history.publications):
-        return history.publications
-    recovery = history.after(newest)
-    return recovery.publications if recovery.complete else None
+        return missed.complete

@@ -77,7 +77,7 @@ class RedisEngine(Engine):
 
     def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
         shard = self._shard(publication.channel)
-        shard.pipeline.ask(*self._publish_command(publication, history))
+        shard.publishing.ask(*self._publish_command(publication, history))
 
     def publish_all(self, batch: Sequence[tuple[Publication, HistoryOptions | None]]) -> list[EngineError | None]:
         by_shard: dict[Shard, list[int]] = {}
@@ -105,7 +105,7 @@ class RedisEngine(Engine):
     ) -> None:
         """Publish what belongs to one shard, and note what failed."""
         try:
-            replies = shard.pipeline.ask_all([self._publish_command(*batch[index]) for index in indexes])
+            replies = shard.publishing.ask_all([self._publish_command(*batch[index]) for index in indexes])
         except EngineError as error:
             for index in indexes:
                 outcome[index] = error

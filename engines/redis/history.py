@@ -36,6 +36,17 @@ class History(NamedTuple):
                 return Recovery(self.publications[:position], True)
         return Recovery(self.publications, False)
 
+    def since(self, uid: str) -> Recovery:
+        """What came after `uid`, the newest that was delivered here, or empty if nothing was there then.
+
+        When it is no longer there, all that this epoch has is newer, but something may be missing before that.
+        """
+        recovery = self.after(uid)
+        if recovery.complete:
+            return recovery
+        newer = self.publications[: self.complete]
+        return Recovery(newer, not uid and len(newer) == len(self.publications))
+
 
 def read_commands(keys: Keys, channel: str, limit: int = 0) -> list[Command]:
     """What to ask for the newest `limit` entries, all of them when it is 0."""

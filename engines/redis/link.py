@@ -15,8 +15,10 @@ log = logging.getLogger(__name__)
 
 CHECK_INTERVAL = 2.0
 """Seconds of silence after which a connection is asked whether it still works."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
 """Seconds between two attempts to connect: doubled each time."""
+DEFECT_PAUSE = 1.0
+"""Seconds until the next attempt after an error that is ours."""
 
 
 class Link(ABC):
@@ -27,7 +29,10 @@ class Link(ABC):
         """Why there is no hope of a connection now; empty while there is one, or the first attempt at the next."""
         self._name = name
         self._dial = dial
+        self.companion: Link | None = None
+        """The other link to the same server, which need not pause any longer when this one finds the server back."""
         self._ready = Event()
+        self._hurry = Event()
         self._greenlet: gevent.Greenlet[[], None] | None = None
 
     def start(self) -> None:
@@ -48,15 +53,20 @@ class Link(ABC):
         """Wait until it works, at most `timeout` seconds; whether it does."""
         return bool(self._ready.wait(timeout))
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it works."""
+        return self._ready.is_set()
+
     @abstractmethod
     def _serve(self, connection: Connection) -> None:
-        """Use the connection until it breaks, which raises ConnectionLost. Call `_is_ready` once it works."""
+        """Use the connection until it breaks, which raises ConnectionLost. Call `_note_ready` once it works."""
 
     @abstractmethod
     def _give_up(self, reason: str) -> None:
         """There is no connection, and whoever waits should not wait for the next one."""
 
-    def _is_ready(self) -> None:
+    def _note_ready(self) -> None:
         self._ready.set()
 
     def _run(self) -> None:
@@ -67,7 +77,8 @@ class Link(ABC):
                 pause = FIRST_PAUSE
             except ConnectionLost as error:
                 self._note_failure(str(error))
-                gevent.sleep(pause * random.uniform(0.5, 1))
+                self._hurry.clear()
+                self._hurry.wait(pause * random.uniform(0.5, 1))
                 pause = min(2 * pause, LONGEST_PAUSE)
 
     def _serve_once(self) -> None:
@@ -76,6 +87,8 @@ class Link(ABC):
         if self.away:
             log.info("%s: connected to %s", self._name, connection.endpoint)
             self.away = ""
+            if self.companion is not None:
+                self.companion._hurry.set()
         try:
             self._serve(connection)
         except ConnectionLost as error:
@@ -84,7 +97,7 @@ class Link(ABC):
             log.error("%s: %s; connecting again", self._name, error)
         except Exception:
             log.exception("%s: an error of ours; connecting again", self._name)
-            gevent.sleep(LONGEST_PAUSE)
+            gevent.sleep(DEFECT_PAUSE)
         finally:
             self._ready.clear()
             connection.close()

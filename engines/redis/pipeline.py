@@ -71,7 +71,7 @@ class Pipeline(Link):
             raise EngineError(f"{self._name}: no answer within {self._patience:g} s") from None
 
     def _serve(self, connection: Connection) -> None:
-        self._is_ready()
+        self._note_ready()
         try:
             while True:
                 self._sent = self._take()

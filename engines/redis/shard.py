@@ -36,6 +36,8 @@ class Shard:
         self.pipeline = Pipeline(f"{self.name} (commands)", self.dial, timeouts)
         names = [keys.control] if with_control else []
         self.subscriber = Subscriber(f"{self.name} (subscriptions)", self.dial, timeouts, self, names)
+        self.pipeline.companion, self.subscriber.companion = self.subscriber, self.pipeline
+        self._timeouts = timeouts
         self._catch_up = CatchUp(self.name, self._read_histories, self._deliver)
         self._handler: EngineHandler | None = None
         self._skipped = SkipLog()
@@ -75,15 +77,25 @@ class Shard:
         self._catch_up.forget(channel)
         self.subscriber.unsubscribe(name)
 
+    @property
+    def publishing(self) -> Pipeline:
+        """The pipeline, for publishing: not while this node would not hear it itself. Raises EngineError.
+
+        A server that came back knows no subscriptions at first, and would say that all is well.
+        """
+        if not self.subscriber.is_ready and not self.subscriber.wait_ready(self._timeouts.connect):
+            raise EngineError(self.subscriber.away or f"{self.name}: the subscriptions are not back yet")
+        return self.pipeline
+
     def publish_and_hear(self, channel: str, data: bytes) -> None:
         """Publish, and return when this node has received it too, if it is subscribed to the channel."""
         name = self.keys.channel(channel)
         if name not in self._channels:
-            self.pipeline.ask("PUBLISH", name, data)
+            self.publishing.ask("PUBLISH", name, data)
             return
         echo = self._echoes.setdefault((name, data), Signal())
         try:
-            self.pipeline.ask("PUBLISH", name, data)
+            self.publishing.ask("PUBLISH", name, data)
             echo.wait(ECHO_LIMIT)
         finally:
             self._echoes.pop((name, data), None)

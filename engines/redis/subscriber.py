@@ -159,7 +159,7 @@ class Subscriber(Link):
         handle_message = self._handler.handle_message
         while True:
             if last is None and not self._ready.is_set():
-                self._is_ready()
+                self._note_ready()
             reply = connection.read()
             if isinstance(reply, hiredis.ReplyError):
                 raise ConnectionLost(str(reply))
