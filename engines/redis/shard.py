@@ -83,8 +83,9 @@ class Shard:
 
         A server that came back knows no subscriptions at first, and would say that all is well.
         """
-        if not self.subscriber.is_ready and not self.subscriber.wait_ready(self._timeouts.connect):
-            raise EngineError(self.subscriber.away or f"{self.name}: the subscriptions are not back yet")
+        subscriber = self.subscriber
+        if not subscriber.is_ready and (subscriber.away or not subscriber.wait_ready(self._timeouts.connect)):
+            raise EngineError(subscriber.away or f"{self.name}: the subscriptions are not back yet")
         return self.pipeline
 
     def publish_and_hear(self, channel: str, data: bytes) -> None:
