@@ -36,6 +36,7 @@ class RedisServer:
 
     def __init__(self, directory: Path, *arguments: str, executable: str = "", port: int = 0) -> None:
         self.port = port or free_port()
+        self.arguments = list(arguments)
         self.directory = Path(mkdtemp(prefix="redis-", dir=directory))
         fixed = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
         kept_in_memory = ["--save", "", "--appendonly", "no"]
