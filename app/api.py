@@ -86,6 +86,7 @@ class Api:
                 publishes = list(run)
                 for start in range(0, len(publishes), PUBLISHED_TOGETHER):
                     yield from self._publish_all(publishes[start : start + PUBLISHED_TOGETHER])
+                    give_turn()
             else:
                 yield from self._replies_one_by_one(run)
 
@@ -142,7 +143,10 @@ class Api:
         return encode_api_reply(command.uid, "broadcast")
 
     def _broadcast_together(self, command: Command, channels: Sequence[str | None], data: bytes, client: str) -> bytes:
-        """As one by one: the channels before one that cannot be published into have the message."""
+        """As one by one: the channels before one that cannot be published into have the message.
+
+        Where the engine fails for some of them only, the others have it.
+        """
         messages: list[Message] = []
         refused: Error | None = None
         for channel in channels:

@@ -66,12 +66,20 @@ class _Dialled(redis.Connection):
 
 
 def _encrypted(socket: Any, host: str, tls: Tls) -> Any:
-    context = gevent.ssl.create_default_context(cafile=tls.ca_file or None)
-    if not tls.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    """The socket under TLS; closed when that fails."""
     try:
-        return context.wrap_socket(socket, server_hostname=host)
+        # Not create_default_context: it makes one whose sockets block the process, unless that is patched.
+        context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if not tls.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        elif tls.ca_file:
+            context.load_verify_locations(tls.ca_file)
+        else:
+            context.load_default_certs()
+        socket = context.wrap_socket(socket, server_hostname=host, do_handshake_on_connect=False)
+        socket.do_handshake()
+        return socket
     except BaseException:
         socket.close()
         raise
@@ -168,6 +176,9 @@ def _open(shard: ShardSettings, endpoint: Endpoint, timeouts: Timeouts) -> Conne
         dialled.connect()  # type: ignore[no-untyped-call]
     except (OSError, redis.RedisError) as error:
         raise _lost(error) from None
+    except BaseException:
+        dialled.disconnect()  # type: ignore[no-untyped-call]
+        raise
     return Connection(dialled.take_socket(), endpoint, timeouts)
 
 
