@@ -183,8 +183,8 @@ class Config(ChannelOptions):
         2, "Accepted for Centrifugo's sake.", unit="messages", no_effect="queues take no room until they are used"
     )
     client_write_delay: float = option(
-        0.005,
-        "Longest rest between two writes to a client under load; a lone message is never delayed.",
+        0.02,
+        "Longest rest between two writes to a client when the process is busy, a quarter of it when it is not.",
         unit="seconds",
         reload=True,
     )

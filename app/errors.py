@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 FIX = "fix"
@@ -42,7 +43,7 @@ class Disconnect:
 
     code: ClassVar[int] = 3000
 
-    @property
+    @cached_property
     def close_reason(self) -> str:
         """The reason as it stands in the close frame; at most 123 bytes, as RFC 6455 5.5 demands."""
         return json.dumps({"reason": self.reason, "reconnect": self.reconnect})

@@ -1,8 +1,9 @@
 """WebSocket frames without I/O: ours out, the peer's in.
 
-What comes in goes through the parser of the `websockets` library: 3 us for a small
-masked frame and 13 us for one of 65 KB, where wsproto takes 10 and 88. What goes out
-is put together here, because one frame serves all receivers.
+What comes in is mostly a small masked text frame, whole, which is taken apart here.
+Everything else goes through the parser of the `websockets` library: 13 us for a frame
+of 65 KB, where wsproto takes 88. What goes out is put together here, because one frame
+serves all receivers.
 """
 
 from __future__ import annotations
@@ -13,13 +14,20 @@ import struct
 from typing import NamedTuple
 
 from websockets.exceptions import PayloadTooBig
-from websockets.frames import Close, Frame, Opcode
+from websockets.frames import Close, Frame, Opcode, apply_mask  # type: ignore[attr-defined]
 from websockets.protocol import Protocol, Side, State
 
 TEXT = 0x1
 BINARY = 0x2
 PING_FRAME = b"\x89\x00"
 PONG = b"\x8a"
+
+# What the peer's frames begin with.
+WHOLE_TEXT = 0x81
+WHOLE_PONG = 0x8A
+MASKED = 0x80
+TWO_BYTE_LENGTH = 126
+SMALLEST_FRAME = 6
 
 INVALID_DATA = 1007
 MESSAGE_TOO_BIG = 1009
@@ -81,7 +89,8 @@ class FrameReader:
         """Whether it was broken by a message over the limit."""
         self.pongs = 0
         """How many pongs came."""
-        self._parser = Protocol(Side.SERVER, state=State.OPEN, max_size=max_size + CONTROL_ROOM, logger=_silent)
+        self._parser: Protocol | None = None
+        """Made for the first bytes that are no plain frame; it takes 10 us and 3 KB, and most clients never need it."""
         self._max_size = max_size
         self._opcode = TEXT
         self._collected: bytearray | None = None
@@ -92,7 +101,37 @@ class FrameReader:
 
         The answer to a close frame is not among them: whoever answers the messages first sends it.
         """
-        parser = self._parser
+        if self._parser is None:
+            messages, data = self._take_plain(data)
+            if not data or self.failed:
+                return messages, []
+            max_size = self._max_size + CONTROL_ROOM
+            self._parser = Protocol(Side.SERVER, state=State.OPEN, max_size=max_size, logger=_silent)
+            more, pongs = self._parse(self._parser, data)
+            return messages + more, pongs
+        return self._parse(self._parser, data)
+
+    def _take_plain(self, data: bytes) -> tuple[list[Message], bytes]:
+        """The messages at the beginning of `data` that came as nearly all do, and what follows them.
+
+        Plain is a whole masked frame with a whole text message, short enough for two bytes of length; and a pong.
+        It takes 1 us here and 5 in the parser.
+        """
+        messages = []
+        position = 0
+        while (payload := _plain_payload(data, position, self._max_size)) is not None:
+            start, end = payload
+            if data[position] == WHOLE_PONG:
+                self.pongs += 1
+            else:
+                text = apply_mask(data[start:end], data[start - 4 : start])
+                if not self._is_text(text):
+                    break
+                messages.append(Message(TEXT, text))
+            position = end
+        return messages, data[position:]
+
+    def _parse(self, parser: Protocol, data: bytes) -> tuple[list[Message], list[bytes]]:
         parser.receive_data(data)
         messages = []
         for frame in parser.events_received():
@@ -170,3 +209,20 @@ class FrameReader:
             self.failed = (INVALID_DATA, "invalid UTF-8")
             return False
         return True
+
+
+def _plain_payload(data: bytes, position: int, max_size: int) -> tuple[int, int] | None:
+    """Where the payload of the plain frame at `position` begins and ends; None when there is none, or not all of it."""
+    if position + SMALLEST_FRAME > len(data):
+        return None
+    first, size = data[position], data[position + 1] - MASKED
+    start = position + SMALLEST_FRAME
+    if size == TWO_BYTE_LENGTH and first == WHOLE_TEXT:
+        size = int.from_bytes(data[position + 2 : position + 4], "big")
+        start += 2
+        if size < TWO_BYTE_LENGTH:
+            return None
+    elif not 0 <= size < TWO_BYTE_LENGTH or (first != WHOLE_TEXT and first != WHOLE_PONG):
+        return None
+    end = start + size
+    return (start, end) if size <= max_size and end <= len(data) else None

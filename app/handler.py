@@ -13,12 +13,14 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from errno import EPIPE
 from typing import Any
 
 from gevent.pywsgi import WSGIHandler
 
 from . import handshake
 from .chunked_body import BadBody, ChunkedBody
+from .direct_socket import DirectSocket
 from .fairness import give_turn
 from .http_head import Head, HTTPError, origin_form, parse_head, response
 from .request_reader import RequestReader
@@ -30,6 +32,8 @@ access_log = logging.getLogger("gentrifugo.access")
 JSON = "application/json"
 LINGER_TIMEOUT = 1.0
 """Seconds to read and forget what still comes after the last answer: a reset would destroy that on its way."""
+WRITE_TIMEOUT = 60.0
+"""Seconds for one write of a response."""
 KEEPALIVE = 75.0
 """Seconds between two requests where no service says otherwise."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -45,7 +49,11 @@ class Handler(WSGIHandler):
         service = service_of(server.application)
         timeout = service.config.http_header_timeout if service else 10.0
         self.rfile: RequestReader  # type: ignore[assignment]  # all that pywsgi asks of a file
-        super().__init__(sock, address, server, rfile or RequestReader(sock, timeout))  # type: ignore[call-arg]
+        self._direct = DirectSocket(sock)
+        super().__init__(  # type: ignore[call-arg]
+            sock, address, server, rfile or RequestReader(self._direct, timeout)
+        )
+        sock.settimeout(WRITE_TIMEOUT)
         self._service = service
         self._upgraded = False
         self._opened: Service | None = None
@@ -142,7 +150,7 @@ class Handler(WSGIHandler):
     def _serve_api(self, service: Service, head: Head) -> bool:
         body = self._read_api_body(head, service.config.api_request_max_size)
         answer = service.answer_api(head.headers.get("x-api-sign", ""), body)
-        self.socket.sendall(
+        self._direct.sendall(
             response(answer.status, answer.body, answer.content_type, head.keep_alive, head.connection_headers)
         )
         self._log_access(head, answer.status, len(answer.body))
@@ -153,7 +161,7 @@ class Handler(WSGIHandler):
         if size is not None and size > max_size:
             raise HTTPError(413, f"the request is larger than {max_size} bytes")
         if head.waits_for_continue:
-            self.socket.sendall(CONTINUE)
+            self._direct.sendall(CONTINUE)
         if size is not None:
             return self.rfile.read_body(size)
         body: bytes = ChunkedBody(self.rfile).read(max_size + 1)
@@ -181,16 +189,15 @@ class Handler(WSGIHandler):
 
     def take_over(self) -> tuple[Any, Callable[[int], bytes]]:
         """The socket, and a recv that begins with what was read ahead; everything of HTTP is let go."""
-        sock = self.socket
         rest = self.rfile.take_rest()
         del self.rfile
-        sock.settimeout(None)
-        return sock, (_recv_after(rest, sock.recv) if rest else sock.recv)
+        recv = self._direct.recv
+        return self.socket, (_recv_after(rest, recv) if rest else recv)
 
     def _open_websocket(self, accepted: bytes) -> None:
         self._upgraded = True
         self.close_connection = True
-        self.socket.sendall(accepted)
+        self._direct.sendall(accepted)
 
     # -- everything else: pywsgi and the application
 
@@ -226,6 +233,12 @@ class Handler(WSGIHandler):
         environ["wsgi.input_terminated"] = True
         return environ
 
+    def _sendall(self, data: bytes) -> None:
+        try:
+            super()._sendall(data)  # type: ignore[misc]
+        except TimeoutError:  # pywsgi would log it as a defect of the application
+            raise BrokenPipeError(EPIPE, "the peer takes nothing") from None
+
     def process_result(self) -> None:
         if not self._upgraded:
             super().process_result()
@@ -253,7 +266,7 @@ class Handler(WSGIHandler):
         whole = response(answer.status, answer.body, answer.content_type, False, error.headers)
         if head is not None and head.startswith(b"HEAD "):
             whole = whole.removesuffix(answer.body)
-        self.socket.sendall(whole)
+        self._direct.sendall(whole)
         self._linger()
 
     def _linger(self) -> None:

@@ -16,23 +16,33 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Protocol
 
 import gevent
 from gevent.event import Event
 from gevent.socket import wait_write
 
+from .cpu_meter import CPUMeter
+
 log = logging.getLogger(__name__)
 
 SLICE = 0.005
-"""Seconds a round may hold the event loop before other work gets its turn."""
+"""Seconds that one lane may hold the event loop before other work gets its turn."""
 SLICE_CHECK = 64
 """Sends between two looks at the clock."""
+FEW = 64
+"""A message for up to so many connections does not wait for a round of more."""
 
 REST_FACTOR = 4
 """A rest is no longer than this many times the round before it: after a few writes there is little to gain by
 waiting, and a client that waits for each reply would wait for the rest too (5.7 ms each time, instead of 0.2)."""
+SPARE_SHARE, BUSY_SHARE = 0.65, 0.9
+"""Share of a CPU up to which there is CPU to spare, and from which on the process is busy."""
+CALM_REST = 0.25
+"""The part of the longest rest that is enough while there is CPU to spare. With 1000 subscribers and 50 messages a
+second, a rest of 5 ms delays nothing and one of 20 ms quadruples the median latency; with 100 channels and as many
+messages as the server takes, one of 20 ms lets it take 1.7 times as many."""
 WRITER_CHUNK = 1 << 18
 """Bytes a full socket's own writer joins for one send, at least one frame."""
 NO_LIMIT = 1 << 62
@@ -190,19 +200,74 @@ class Outbox:
         return b"".join(self.frames[:count])
 
 
+class Lane:
+    """Outboxes that wait to be written, and those whose turn it is now."""
+
+    __slots__ = ("waiting", "_turn")
+
+    def __init__(self) -> None:
+        self.waiting: list[Outbox] = []
+        """Each once; the flusher adds to it."""
+        self._turn: Iterator[Outbox] | None = None
+
+    def begin(self) -> None:
+        """It is the turn of all that wait, unless those before them are not done."""
+        if self._turn is None and self.waiting:
+            waiting, self.waiting = self.waiting, []
+            self._turn = iter(waiting)
+
+    def write(self, deadline: float) -> bool:
+        """Write those whose turn it is; False when the deadline comes first. Never switches."""
+        if self._turn is None:
+            return True
+        # Subscribers of one channel mostly wait for the same frames: joined once, sent to all. The lists
+        # are equal when they hold the same objects, which Python sees without looking at the bytes.
+        last_frames: list[bytes] = []
+        data = b""
+        for done, outbox in enumerate(self._turn, 1):
+            frames = outbox.frames
+            if frames != last_frames:
+                data = frames[0] if len(frames) == 1 else b"".join(frames)
+                last_frames = frames
+            try:
+                outbox.write(data)
+            except Exception:  # a defect of ours: it must cost this connection, not the round and all that follow
+                log.exception("writing to a connection failed")
+                outbox.fail("internal server error")
+            if done % SLICE_CHECK == 0 and time.monotonic() > deadline:
+                return False
+        self._turn = None
+        return True
+
+
 class Flusher:
     """Writes all outboxes of one process.
 
     `rest` is the longest time in seconds between two rounds under load: more makes
     better use of each system call, less makes messages wait less. 0 never rests. A rest
     is no longer than `rest_factor` times the round before it.
+
+    A round writes to every connection that has something, in slices between which the
+    event loop serves others. What comes in meanwhile waits for the next round: added to
+    this one it would keep it going for ever, without a rest (480,000 deliveries a second
+    to 1000 subscribers instead of 1,100,000). Only messages for a few connections have
+    a lane of their own, written in every slice, so that they need not wait for the
+    10,000 subscribers of another channel.
     """
 
-    def __init__(self, rest: float = 0.005, rest_factor: float = REST_FACTOR) -> None:
+    def __init__(
+        self,
+        rest: float = 0.02,
+        rest_factor: float = REST_FACTOR,
+        cpu_share: Callable[[], float] | None = None,
+    ) -> None:
         self.rest = rest
+        self._cpu_share = cpu_share or CPUMeter().share
         self._rest_factor = rest_factor
-        self._dirty: list[Outbox] = []
+        self._few = Lane()
+        self._many = Lane()
         self._scheduled = False
+        self._in_round = False
         self._rested_at = 0.0
         self._round_took = 0.0
         self._timer: Any = None
@@ -211,22 +276,21 @@ class Flusher:
         self.frames_sent = 0
         self.bytes_sent = 0
 
-    def fan_out(self, outboxes: Iterable[Outbox], frame: bytes) -> None:
+    def fan_out(self, outboxes: Collection[Outbox], frame: bytes) -> None:
         """Queue one frame for many connections. The hot loop: it appends and counts, nothing else."""
         size = len(frame)
-        dirty = self._dirty
-        count = 0
+        count = len(outboxes)
+        waiting = self._few.waiting if count <= FEW else self._many.waiting
         for outbox in outboxes:
             frames = outbox.frames
             if not frames:
-                dirty.append(outbox)
+                waiting.append(outbox)
             frames.append(frame)
-            count += 1
-            waiting = outbox.size = outbox.size + size
-            if waiting > outbox.limit:
+            queued = outbox.size = outbox.size + size
+            if queued > outbox.limit:
                 outbox.overflow()
         self.frames_queued += count
-        if dirty and not self._scheduled:
+        if waiting and not self._scheduled:
             self._schedule()
 
     def wait_round(self, timeout: float) -> None:
@@ -240,52 +304,42 @@ class Flusher:
         loop = gevent.get_hub().loop
         wait = self._rested_at - time.monotonic()
         if wait <= 0:
-            loop.run_callback(self._round)  # at the end of this turn of the event loop
+            loop.run_callback(self._write_slice)  # at the end of this turn of the event loop
         else:
             self._start_timer(wait)
 
     def _start_timer(self, wait: float) -> None:
         self._timer = gevent.get_hub().loop.timer(wait)
-        self._timer.start(self._round)
+        self._timer.start(self._write_slice)
 
-    def _round(self) -> None:
-        """Write to every outbox that has something; runs in the event loop and never switches."""
-        dirty, self._dirty = self._dirty, []
+    def _write_slice(self) -> None:
+        """Write until all had their turn or the slice of time is used up; runs in the event loop and never switches."""
         started = time.monotonic()
-        done = self._write_slice(dirty)
+        self._few.begin()
+        if not self._in_round:
+            self._in_round = True
+            self._many.begin()
+        done = self._few.write(started + SLICE)
+        done = self._many.write(time.monotonic() + SLICE) and done
         ended = time.monotonic()
         self._round_took += ended - started
-        if done < len(dirty):
+        if done:
+            self._end_round(ended)
+        else:
             # The timer, unlike a callback, lets the event loop poll its sockets first.
-            self._dirty = dirty[done:] + self._dirty
             self._start_timer(0)
-            return
-        self._scheduled = False
-        self._rested_at = ended + min(self.rest, self._rest_factor * self._round_took)
+
+    def _longest_rest(self) -> float:
+        """`rest` when the process is busy, and only a part of it while there is CPU to spare."""
+        need = (self._cpu_share() - SPARE_SHARE) / (BUSY_SHARE - SPARE_SHARE)
+        return self.rest * (CALM_REST + (1 - CALM_REST) * min(max(need, 0), 1))
+
+    def _end_round(self, now: float) -> None:
+        self._in_round = self._scheduled = False
+        self._rested_at = now + min(self._longest_rest(), self._rest_factor * self._round_took)
         self._round_took = 0.0
-        if self._dirty:
+        if self._few.waiting or self._many.waiting:
             self._schedule()
         if self._round_done is not None:
             self._round_done.set()
             self._round_done = None
-
-    def _write_slice(self, dirty: list[Outbox]) -> int:
-        """Write until the slice of time is used up; how many outboxes had their turn."""
-        deadline = time.monotonic() + SLICE
-        # Subscribers of one channel mostly wait for the same frames: joined once, sent to all. The lists
-        # are equal when they hold the same objects, which Python sees without looking at the bytes.
-        last_frames: list[bytes] = []
-        data = b""
-        for done, outbox in enumerate(dirty, 1):
-            frames = outbox.frames
-            if frames != last_frames:
-                data = frames[0] if len(frames) == 1 else b"".join(frames)
-                last_frames = frames
-            try:
-                outbox.write(data)
-            except Exception:  # a defect of ours: it must cost this connection, not the round and all that follow
-                log.exception("writing to a connection failed")
-                outbox.fail("internal server error")
-            if done % SLICE_CHECK == 0 and time.monotonic() > deadline:
-                return done
-        return len(dirty)

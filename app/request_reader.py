@@ -6,26 +6,20 @@ then be left to pywsgi as if nobody had touched it.
 
 from __future__ import annotations
 
-import re
 import time
 
-from gevent.socket import socket as Socket
-
-from .fairness import give_turn
+from .direct_socket import DirectSocket
 from .http_head import MAX_HEAD_SIZE, HTTPError
 
 RECV_SIZE = 16384
 BODY_STEP = 65536
 """Bytes of a body that may take the reader's timeout, each time."""
-WRITE_TIMEOUT = 60.0
-"""Seconds for one write of a response: what was left of the last wait for the peer is not its measure."""
-_BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 
 
 class RequestReader:
     """The bytes of one connection in order. Every wait ends: TimeoutError after `timeout` seconds without an end."""
 
-    def __init__(self, socket: Socket, timeout: float) -> None:
+    def __init__(self, socket: DirectSocket, timeout: float) -> None:
         self.closed = False
         """Whether no request can follow."""
         self._socket = socket
@@ -52,7 +46,7 @@ class RequestReader:
             size = end if end >= 0 else len(self._buffer)
             if size > MAX_HEAD_SIZE:
                 raise HTTPError(431, f"the head is larger than {MAX_HEAD_SIZE} bytes")
-            if _BARE_LINE_FEED.search(self._buffer, max(searched - 1, 0), size):
+            if self._buffer.count(b"\n", searched, size) != self._buffer.count(b"\r\n", max(searched - 1, 0), size):
                 raise HTTPError(400, "lines end with CR LF")
             if end >= 0:
                 head, self._buffer = self._buffer[:end], self._buffer[end + 4 :]
@@ -109,9 +103,6 @@ class RequestReader:
 
     def _receive(self, deadline: float) -> bool:
         """Wait for more; False at the end of the stream."""
-        give_turn()
-        self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
-        data = self._socket.recv(RECV_SIZE)
-        self._socket.settimeout(WRITE_TIMEOUT)
+        data = self._socket.recv_within(RECV_SIZE, deadline - time.monotonic())
         self._buffer = self._buffer + data if self._buffer else data
         return bool(data)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from socket import SHUT_RDWR, SHUT_WR
 from typing import Any, Protocol
+
+import gevent
 
 from .fairness import give_turn
 from .frames import (
@@ -187,15 +189,9 @@ class WebSocket:
 
     def _linger(self) -> None:
         self._shutdown(SHUT_WR)
-        deadline = time.monotonic() + LINGER_TIMEOUT
-        try:
-            while (left := deadline - time.monotonic()) > 0:
-                self._socket.settimeout(left)
-                if not self._recv(RECV_SIZE):
-                    return
+        with gevent.Timeout(LINGER_TIMEOUT, False), suppress(OSError, ValueError):  # type: ignore[arg-type]
+            while self._recv(RECV_SIZE):
                 give_turn()
-        except (OSError, ValueError):
-            return
 
     def _shutdown(self, how: int) -> None:
         try:

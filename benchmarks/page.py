@@ -44,8 +44,9 @@ REST = f"""\
 ## Latency against throughput: `client_write_delay`
 
 Under load the server rests between two rounds of writing, so that messages for the same client gather and leave in one
-system call. The option `client_write_delay` is the longest rest; a message that comes alone is written at once, however
-long it is. Here {REST_LOAD["connections"]} subscribers of one channel get {REST_LOAD["rate"]:g} messages a second.
+system call. The option `client_write_delay` is the longest rest, for when the process is busy; a quarter of it does
+when it is not, and a message that comes alone is written at once. Here {REST_LOAD["connections"]} subscribers of one
+channel get {REST_LOAD["rate"]:g} messages a second.
 
 ![CPU of a delivery and latency by client_write_delay](benchmarks/rest.svg)
 """

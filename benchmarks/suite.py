@@ -18,10 +18,10 @@ CROWDS = (100, 1000, 5000)
 """Subscribers of one channel, saturated."""
 PACED_CROWDS = (100, 500, 1000)
 """Subscribers of one channel at 50 messages a second."""
-RESTS = (0, 1, 5, 20)
+RESTS = (0, 5, 20, 50)
 """Milliseconds of client_write_delay."""
-REST_LOAD: dict[str, Any] = {"connections": 100, "rate": 500.0}
-"""Messages come a little faster than the default rest ends, so that it matters."""
+REST_LOAD: dict[str, Any] = {"connections": 500, "rate": 150.0}
+"""Messages come about as fast as a round of writing and the default rest take, so that the rest matters."""
 
 
 @dataclass(frozen=True)

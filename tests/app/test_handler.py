@@ -387,6 +387,18 @@ def test_a_peer_that_reads_slowly_gets_the_whole_answer(start_server: Callable[.
     assert len(peer.response().body) == len(answer)
 
 
+def test_a_peer_that_does_not_read_its_answer_is_left(
+    start_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler_module, "WRITE_TIMEOUT", SOON)
+    server = start_server()
+    server.http.application.add_url_rule("/large", view_func=lambda: b"x" * 20_000_000)
+    peer = server.connect()
+    peer.send(NOTHING.replace(b"/nothing", b"/large"))
+    eventually(lambda: server.num_greenlets == 1)
+    eventually(lambda: server.num_greenlets == 0)
+
+
 def test_a_refusal_reaches_a_peer_that_sends_on(peer: Peer) -> None:
     body = b"x" * 5_000_000
     peer.send(post(body))

@@ -81,7 +81,7 @@ def test_a_pattern_must_match_the_whole_text() -> None:
     ("name", "kind", "default"),
     [
         ("port", "integer", "8000"),
-        ("client_write_delay", "number", "0.005"),
+        ("client_write_delay", "number", "0.02"),
         ("insecure", "boolean", "false"),
         ("redis_prefix", "string", '"centrifugo"'),
         ("name", "string", "hostname_port"),

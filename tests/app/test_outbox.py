@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from math import inf
@@ -176,6 +177,20 @@ def test_what_gathered_is_written_when_the_rest_is_over(nothing_left_behind: Non
             transport.outbox.append(frame)
         settle()
     assert eventually(lambda: len(transport.socket.sent) > 1 and transport.socket.sent) == [b"a", b"bc"]
+
+
+@pytest.mark.parametrize(("cpu_share", "rests"), [(0, False), (0.65, False), (0.9, True), (1, True)])
+def test_the_rest_is_long_only_when_the_process_is_busy(
+    nothing_left_behind: None, cpu_share: float, rests: bool
+) -> None:
+    rest = seconds(0.2)
+    transport = FakeTransport(Flusher(rest, inf, cpu_share=lambda: cpu_share))
+    transport.outbox.append(b"a")
+    settle()
+    transport.outbox.append(b"b")
+    gevent.sleep(rest / 2)
+    assert transport.socket.sent == ([b"a"] if rests else [b"a", b"b"])
+    eventually(lambda: transport.socket.sent == [b"a", b"b"])
 
 
 # -- full sockets
@@ -489,3 +504,68 @@ def test_a_long_round_lets_others_in(flusher: Flusher, monkeypatch: pytest.Monke
         gevent.sleep(0)
     assert seen & {1, 2, 3}
     assert all(transport.socket.sent == [b"a"] for transport in transports)
+
+
+@pytest.fixture
+def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One send for each lane and slice; more than one receiver are many."""
+    monkeypatch.setattr(outbox_module, "SLICE", 0)
+    monkeypatch.setattr(outbox_module, "SLICE_CHECK", 1)
+    monkeypatch.setattr(outbox_module, "FEW", 1)
+
+
+def soon(check: Callable[[], bool]) -> None:
+    """Let others run, one at a time, until `check` holds."""
+    deadline = time.monotonic() + seconds(5)
+    while not check():
+        assert time.monotonic() < deadline
+        gevent.sleep(0)
+
+
+@pytest.mark.usefixtures("short_slices")
+def test_what_comes_in_during_a_round_gathers_for_the_next() -> None:
+    flusher = Flusher(seconds(0.2), inf, cpu_share=lambda: 1)
+    transports = [FakeTransport(flusher) for _ in range(4)]
+    outboxes = [transport.outbox for transport in transports]
+    flusher.fan_out(outboxes, b"1")
+    soon(lambda: transports[0].socket.sent == [b"1"])
+    assert transports[3].socket.sent == []
+    for frame in (b"2", b"3"):
+        flusher.fan_out(outboxes, frame)
+    soon(lambda: transports[3].socket.sent == [b"123"])
+    gevent.sleep(seconds(0.05))
+    assert transports[0].socket.sent == [b"1"]
+    soon(lambda: transports[0].socket.sent == [b"1", b"23"])
+
+
+@pytest.mark.usefixtures("short_slices")
+def test_a_message_for_a_few_does_not_wait_for_a_round_of_many(flusher: Flusher) -> None:
+    crowd = [FakeTransport(flusher) for _ in range(50)]
+    flusher.fan_out([transport.outbox for transport in crowd], b"news")
+    soon(lambda: crowd[0].socket.sent == [b"news"])
+    lone = FakeTransport(flusher)
+    lone.outbox.append(b"reply")
+    soon(lambda: lone.socket.sent == [b"reply"])
+    assert crowd[-1].socket.sent == []
+    soon(lambda: crowd[-1].socket.sent == [b"news"])
+
+
+@pytest.mark.usefixtures("short_slices")
+def test_many_messages_for_a_few_do_not_hold_up_a_round_of_many(flusher: Flusher) -> None:
+    few = [FakeTransport(flusher) for _ in range(50)]
+    crowd = [FakeTransport(flusher) for _ in range(3)]
+    for transport in few:
+        transport.outbox.append(b"reply")
+    flusher.fan_out([transport.outbox for transport in crowd], b"news")
+    soon(lambda: crowd[-1].socket.sent == [b"news"])
+    assert few[-1].socket.sent == []
+    soon(lambda: few[-1].socket.sent == [b"reply"])
+
+
+def test_an_outbox_that_both_many_and_few_write_to_keeps_the_order(flusher: Flusher) -> None:
+    first, second = FakeTransport(flusher), FakeTransport(flusher)
+    flusher.fan_out([first.outbox, second.outbox], b"1")
+    first.outbox.append(b"2")
+    flusher.fan_out([first.outbox, second.outbox], b"3")
+    settle()
+    assert (first.socket.sent, second.socket.sent) == ([b"123"], [b"13"])

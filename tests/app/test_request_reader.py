@@ -11,8 +11,9 @@ from gevent.socket import SHUT_WR, socket, socketpair
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gentrifugo.app.direct_socket import DirectSocket
 from gentrifugo.app.http_head import MAX_HEAD_SIZE, HTTPError
-from gentrifugo.app.request_reader import BODY_STEP, RECV_SIZE, WRITE_TIMEOUT, RequestReader
+from gentrifugo.app.request_reader import BODY_STEP, RECV_SIZE, RequestReader
 from tests.waiting import seconds
 
 HEAD = b"GET / HTTP/1.1\r\nHost: localhost"
@@ -31,7 +32,7 @@ class Line:
     def __init__(self, timeout: float = LONG) -> None:
         self.peer: socket
         self.socket, self.peer = socketpair()
-        self.reader = RequestReader(self.socket, timeout)
+        self.reader = RequestReader(DirectSocket(self.socket), timeout)
         self.senders: list[gevent.Greenlet[..., None]] = []
 
     def send(self, data: bytes) -> None:
@@ -230,13 +231,6 @@ def test_a_body_that_never_gets_further_than_the_next_byte(open_line: Callable[.
     line.send_in_pieces(repeat(b"x"))
     with pytest.raises(TimeoutError):
         line.reader.read_body(BODY_STEP - 1)
-
-
-def test_what_was_left_of_a_wait_is_not_the_time_to_write_in(open_line: Callable[..., Line]) -> None:
-    line = open_line(SOON)
-    line.send(REQUEST)
-    line.reader.read_head(SOON)
-    assert line.socket.gettimeout() == WRITE_TIMEOUT
 
 
 # -- what pywsgi needs of a file
