@@ -160,7 +160,12 @@ class Subscriber(Link):
         while True:
             if last is None and not self._ready.is_set():
                 self._note_ready()
-            reply = connection.read()
+            reply = connection.read_ready()
+            if reply is False:
+                connection.feed()
+                # What publishers wait for has come in at the same moment: let them go before the writing begins.
+                gevent.sleep(0)
+                continue
             if isinstance(reply, hiredis.ReplyError):
                 raise ConnectionLost(str(reply))
             kind = reply[0]
