@@ -174,7 +174,7 @@ def _open(shard: ShardSettings, endpoint: Endpoint, timeouts: Timeouts) -> Conne
     dialled = _Dialled(shard, endpoint, timeouts.connect)
     try:
         dialled.connect()  # type: ignore[no-untyped-call]
-    except (OSError, redis.RedisError) as error:
+    except (OSError, redis.RedisError, UnicodeError) as error:  # UnicodeError: a host that is no name
         raise _lost(error) from None
     except BaseException:
         dialled.disconnect()  # type: ignore[no-untyped-call]

@@ -9,6 +9,7 @@ import logging
 import time
 import uuid
 from collections.abc import Sequence
+from itertools import groupby
 
 import gevent
 import hiredis
@@ -80,14 +81,11 @@ class RedisEngine(Engine):
         shard.publishing.ask(*self._publish_command(publication, history))
 
     def publish_all(self, batch: Sequence[tuple[Publication, HistoryOptions | None]]) -> list[EngineError | None]:
-        by_shard: dict[Shard, list[int]] = {}
-        for index, (publication, _) in enumerate(batch):
-            by_shard.setdefault(self._shard(publication.channel), []).append(index)
-        outcome: list[EngineError | None] = [None] * len(batch)
-        if len(by_shard) == 1:
-            self._publish_in(*by_shard.popitem(), batch, outcome)
-        else:
-            gevent.joinall([gevent.spawn(self._publish_in, *part, batch, outcome) for part in by_shard.items()])
+        # Neighbours on one shard go together. The next shard has to wait: what one request publishes into several
+        # channels is to arrive in this order.
+        outcome: list[EngineError | None] = []
+        for shard, run in groupby(batch, lambda item: self._shard(item[0].channel)):
+            outcome += self._publish_in(shard, [self._publish_command(*item) for item in run])
         return outcome
 
     def publish_event(self, event: Event) -> None:
@@ -96,23 +94,17 @@ class RedisEngine(Engine):
     def publish_control(self, message: bytes) -> None:
         self._shards[0].pipeline.ask("PUBLISH", self._keys.control, message)
 
-    def _publish_in(
-        self,
-        shard: Shard,
-        indexes: list[int],
-        batch: Sequence[tuple[Publication, HistoryOptions | None]],
-        outcome: list[EngineError | None],
-    ) -> None:
-        """Publish what belongs to one shard, and note what failed."""
+    @staticmethod
+    def _publish_in(shard: Shard, commands: Sequence[Command]) -> list[EngineError | None]:
+        """Publish in one shard; what went wrong with each."""
         try:
-            replies = shard.publishing.ask_all([self._publish_command(*batch[index]) for index in indexes])
+            replies = shard.publishing.ask_all(commands)
         except EngineError as error:
-            for index in indexes:
-                outcome[index] = error
-            return
-        for index, reply in zip(indexes, replies, strict=True):
-            if isinstance(reply, hiredis.ReplyError):
-                outcome[index] = EngineError(f"{shard.name}: {reply}")
+            return [error] * len(commands)
+        return [
+            EngineError(f"{shard.name}: {reply}") if isinstance(reply, hiredis.ReplyError) else None
+            for reply in replies
+        ]
 
     def _publish_command(self, publication: Publication, history: HistoryOptions | None) -> Command:
         keys, channel = self._keys, publication.channel

@@ -80,6 +80,10 @@ class Link(ABC):
                 self._hurry.clear()
                 self._hurry.wait(pause * random.uniform(0.5, 1))
                 pause = min(2 * pause, LONGEST_PAUSE)
+            except Exception:
+                log.exception("%s: an error of ours; connecting again", self._name)
+                self._give_up(f"{self._name}: an error of ours")
+                gevent.sleep(DEFECT_PAUSE)
 
     def _serve_once(self) -> None:
         """Connect and serve until the connection breaks. Raises ConnectionLost when that never worked."""
@@ -95,9 +99,6 @@ class Link(ABC):
             if not self._ready.is_set():
                 raise
             log.error("%s: %s; connecting again", self._name, error)
-        except Exception:
-            log.exception("%s: an error of ours; connecting again", self._name)
-            gevent.sleep(DEFECT_PAUSE)
         finally:
             self._ready.clear()
             connection.close()
