@@ -31,7 +31,7 @@ setup(
         "PyYAML>=6.0",
         "hdrhistogram>=0.10.3",
         "psutil>=6.0",
-        "redis>=6.0",
+        "redis>=8.0,<9",
         "hiredis>=3.0",
     ],
     extras_require={

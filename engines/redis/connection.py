@@ -1,8 +1,8 @@
 """One connection to a Redis server: dialled and authenticated by redis-py, then written and read here directly.
 
-redis-py takes 12 us to read one message of a subscription, hiredis with a plain socket 2; and
-a command through a client of redis-py takes 60 us, one of many written together 5. So redis-py
-does what is done once, and what is done for every message is done here.
+Reading one message of a subscription takes redis-py 6.7 us, and hiredis on the plain socket
+0.4; a command through a client of redis-py takes 109 us, one of a hundred written together 0.9.
+So redis-py does what is done once, and what is done for every message is done here.
 """
 
 from __future__ import annotations
