@@ -17,7 +17,7 @@ import hiredis
 
 from ..base import EngineError, EngineHandler
 from .connection import Connection, Dial
-from .link import Link
+from .link import LONGEST_CHECK, Link
 from .pipeline import Pipeline
 from .scripts import FINISH, RENEW, TAKE, Script
 
@@ -68,6 +68,7 @@ class ApiQueue(Link):
 
     def _serve(self, connection: Connection) -> None:
         self._note_ready()
+        connection.expect_answers_within(WAIT + LONGEST_CHECK)
         while not self._stopping:
             # Moves the first entry to where it is: that is how Redis lets one wait without taking anything.
             (first,) = connection.ask([("BLMOVE", self._key, self._key, "LEFT", "LEFT", str(WAIT))])

@@ -109,8 +109,11 @@ class CatchUp:
             try:
                 return self._read(channels)
             except EngineError as error:
-                log.debug("catching up: %s", error)
+                log.debug("%s: catching up: %s", self._name, error)
                 gevent.sleep(PAUSE)
+            except Exception:  # a defect of ours must not hold back what comes in
+                log.exception("%s: the histories cannot be read", self._name)
+                break
         return [None] * len(channels)
 
     def _release(self, channel: str, history: History | None) -> bool:

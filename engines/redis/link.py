@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 
 CHECK_INTERVAL = 2.0
 """Seconds of silence after which a connection is asked whether it still works."""
+LONGEST_CHECK = 3.0
+"""Seconds that the answer to that may take, at most."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
 """Seconds between two attempts to connect: doubled each time."""
 DEFECT_PAUSE = 1.0

@@ -16,15 +16,13 @@ from gevent.event import AsyncResult, Event
 
 from ..base import EngineError
 from .connection import Connection, ConnectionLost, Dial
-from .link import CHECK_INTERVAL, Link
+from .link import CHECK_INTERVAL, LONGEST_CHECK, Link
 from .settings import Timeouts
 
 log = logging.getLogger(__name__)
 
 BATCH = 1000
 """Subscriptions of one command."""
-LONGEST_CHECK = 3.0
-"""Seconds that the answer to a check of the connection may take; less when answers have less."""
 
 
 class ReaderHandler(Protocol):
