@@ -19,8 +19,8 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     package_dir={"gentrifugo": "."},
-    packages=["gentrifugo", "gentrifugo.app", "gentrifugo.app.sockjs", "gentrifugo.engines"],
-    package_data={"gentrifugo": ["py.typed"]},
+    packages=["gentrifugo", "gentrifugo.app", "gentrifugo.app.sockjs", "gentrifugo.engines", "gentrifugo.engines.redis"],
+    package_data={"gentrifugo": ["py.typed"], "gentrifugo.engines.redis": ["lua/*.lua"]},
     install_requires=[
         "gevent>=24.10.1",
         "Flask>=3.0",
@@ -31,6 +31,8 @@ setup(
         "PyYAML>=6.0",
         "hdrhistogram>=0.10.3",
         "psutil>=6.0",
+        "redis>=8.0,<9",
+        "hiredis>=3.0",
     ],
     extras_require={
         "gunicorn": ["gunicorn[gevent]>=23.0", "gevent-websocket>=0.10.1"],

@@ -11,7 +11,7 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 import gevent
@@ -352,21 +352,18 @@ class Client:
 
     def _recover(
         self, channel: str, options: ChannelOptions, params: wire.SubscribeParams
-    ) -> tuple[str, list[Publication] | None, bool]:
+    ) -> tuple[str, Sequence[Publication] | None, bool]:
         """The last uid, what the client missed (newest first), and whether that is all of it."""
         if not options.recover:
             return "", None, False
         try:
             if not params.recover:
                 return self._node.last_uid(channel), None, False
-            history = list(self._node.history(channel))
+            publications, complete = self._node.recover(channel, params.last or "")
         except Refused as refused:
             log.debug("recovery in %r: %s", channel, refused.error.text)
             return "", [] if params.recover else None, False
-        for position, publication in enumerate(history):
-            if publication.uid == params.last:
-                return "", history[:position], True
-        return "", history, False
+        return "", publications, complete
 
     def _unsubscribe(self, command: wire.Command) -> bytes:
         channel = wire.decode_params(command, wire.ChannelParams).channel or ""

@@ -30,10 +30,10 @@ from .options import (
     options_of,
     port_or_empty,
 )
+from .redis_options import redis_settings
 
 __all__ = ["ChannelOptions", "Config", "ConfigError", "Loaded", "Namespace", "from_mapping", "load", "reload"]
 
-REDIS = "the Redis engine"
 ADMIN = "the admin socket"
 WEB = "the web interface"
 TLS = "TLS"
@@ -272,31 +272,36 @@ class Config(ChannelOptions):
     ssl_autocert_http: bool = option(False, "Answer challenges over plain HTTP.", later=TLS)
     ssl_autocert_http_addr: str = option(":80", "Address for the challenges over plain HTTP.", later=TLS)
 
-    redis_host: str = option("127.0.0.1", "Host; several, comma-separated, are shards.", flag=True, later=REDIS)
-    redis_port: str = option(
-        "6379", "Port; several, comma-separated, are shards.", flag=True, numeric=True, later=REDIS
-    )
-    redis_password: str = option("", "Password.", flag=True, secret=True, later=REDIS)
-    redis_db: str = option("0", "Number of the database.", flag=True, numeric=True, later=REDIS)
+    redis_host: str = option("127.0.0.1", "Host; several, comma-separated, are shards.", flag=True)
+    redis_port: str = option("6379", "Port; several, comma-separated, are shards.", flag=True, numeric=True)
+    redis_password: str = option("", "Password.", flag=True, secret=True)
+    redis_db: str = option("0", "Number of the database.", flag=True, numeric=True)
     redis_url: str = option(
         "",
-        "redis://:password@host:port/db in place of the four above; several, comma-separated, are shards.",
+        "redis://user:password@host:port/db in place of the four above, or rediss:// for TLS; several are shards.",
         flag=True,
         secret=True,
-        later=REDIS,
     )
-    redis_pool: int = option(256, "How many connections to Redis at most.", flag=True, check=POSITIVE, later=REDIS)
-    redis_prefix: str = option("centrifugo", "Begins every key and channel in Redis.", check=NOT_EMPTY, later=REDIS)
-    redis_master_name: str = option("", "Name of the master that Sentinel watches.", flag=True, later=REDIS)
-    redis_sentinels: str = option("", "Addresses of Sentinels, comma-separated.", flag=True, later=REDIS)
-    redis_connect_timeout: float = option(1, "How long connecting to Redis may take.", unit="seconds", later=REDIS)
-    redis_read_timeout: float = option(10, "How long an answer of Redis may take.", unit="seconds", later=REDIS)
-    redis_write_timeout: float = option(1, "How long a write to Redis may take.", unit="seconds", later=REDIS)
+    redis_pool: int = option(
+        256,
+        "Accepted for Centrifugo's sake.",
+        flag=True,
+        check=POSITIVE,
+        no_effect="all commands share one connection, subscriptions have another, each API queue one more",
+    )
+    redis_prefix: str = option("centrifugo", "Begins every key and channel in Redis.", check=NOT_EMPTY)
+    redis_master_name: str = option("", "Name of the master that Sentinel watches.", flag=True)
+    redis_sentinels: str = option("", "Addresses of Sentinels, comma-separated.", flag=True)
+    redis_connect_timeout: float = option(
+        1, "How long connecting to Redis may take.", unit="seconds", check=POSITIVE_TIME
+    )
+    redis_read_timeout: float = option(10, "How long an answer of Redis may take.", unit="seconds", check=POSITIVE_TIME)
+    redis_write_timeout: float = option(1, "How long a write to Redis may take.", unit="seconds", check=POSITIVE_TIME)
     redis_pubsub_num_workers: int = option(
         0, "Accepted for Centrifugo's sake.", no_effect="one greenlet handles what Redis publishes"
     )
-    redis_api: bool = option(False, "Take API commands from a queue in Redis.", flag=True, later=REDIS)
-    redis_api_num_shards: int = option(0, "How many more API queues to read.", flag=True, later=REDIS)
+    redis_api: bool = option(False, "Take API commands from a queue in Redis.", flag=True)
+    redis_api_num_shards: int = option(0, "How many more API queues to read.", flag=True)
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -350,8 +355,10 @@ def settle(given: Given) -> Loaded:
     checked, wrong = schema.check(Config, given.values)
     problems = [*given.problems, *(f"{given.place(path)}: {text}" for path, text in wrong.items())]
     problems += [f"{given.place(path)}: {text}" for path, text in shared_names(given.values.get("namespaces"))]
-    if checked.get("engine") == "redis":
-        problems.append(f"{given.place('engine')}: {REDIS} is not built yet; use --engine=memory")
+    redis_options_are_usable = not any(name.startswith("redis_") for name in wrong)
+    if checked.get("engine") == "redis" and redis_options_are_usable:
+        shown = {name: value for name, value in checked.items() if name.startswith("redis_")}
+        problems += redis_settings(replace(Config(), **shown))[1]
     usable = checked.get("secret") or checked.get("insecure") or {"secret", "insecure"} & wrong.keys()
     warnings = list(source_warnings(given))
     if document.missing and usable:
@@ -391,6 +398,10 @@ def cautions(config: Config) -> Iterator[str]:
             yield f"option {name} is on: {sentence}"
     if config.presence_expire_interval <= config.presence_ping_interval:
         yield "option presence_expire_interval should exceed presence_ping_interval, or presence comes and goes"
+    if config.redis_api_num_shards and not config.redis_api:
+        yield "option redis_api_num_shards is set, but without redis_api no queue is read"
+    if config.redis_api and config.engine != "redis":
+        yield f"option redis_api is on, but the {config.engine} engine has no queue; use --engine=redis"
     yield from channel_cautions(config, "")
     for index, namespace in enumerate(config.namespaces):
         yield from channel_cautions(namespace, f"namespaces[{index}].")

@@ -12,12 +12,14 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 from zlib import crc32
 
 import gevent
 from gevent.lock import BoundedSemaphore
+from gevent.pool import Pool
 
-from ..engines.base import Engine, EngineError, HistoryOptions
+from ..engines.base import Engine, EngineError, HistoryOptions, Recovery
 from . import control
 from .channels import ChannelRules
 from .config import ChannelOptions, Config
@@ -28,6 +30,7 @@ from .errors import (
     INVALID_MESSAGE,
     NOT_AVAILABLE,
     Disconnect,
+    Error,
     Refused,
 )
 from .hub import Connection, Hub
@@ -42,8 +45,19 @@ log = logging.getLogger(__name__)
 
 CHANNEL_LOCKS = 64
 """Locks shared by all channels: enough that two channels rarely wait for each other."""
+CLOSING_TOGETHER = 1000
+"""Connections that are closed side by side."""
 SILENT_PINGS = 3
 """A node that was silent for this many node_ping_intervals is forgotten."""
+
+
+class Message(NamedTuple):
+    """What a backend publishes."""
+
+    channel: str
+    data: bytes
+    client: str = ""
+    uid: str = ""
 
 
 class Node:
@@ -57,6 +71,8 @@ class Node:
         self.hub = Hub(self.flusher)
         self.stopping = False
         """Whether the node takes leave: new requests are refused."""
+        self.on_api: Callable[[Sequence[bytes]], None] | None = None
+        """Carries out commands that come through the engine."""
         self._engine = engine
         self._snapshot: dict[str, int] = {}
         self._locks = [BoundedSemaphore() for _ in range(CHANNEL_LOCKS)]
@@ -94,10 +110,11 @@ class Node:
     def close_connections(self, disconnect: Disconnect = CLOSE_SHUTDOWN) -> None:
         """Refuse what is new from now on and close every client's connection."""
         self.stopping = True
-        for number, connection in enumerate(list(self.hub.open), 1):
-            connection.close(disconnect)
-            if number % CHANNEL_LOCKS == 0:
-                gevent.sleep(0)
+        # Side by side: each has to tell the engine of its leave, and all that wait for it share one trip.
+        pool = Pool(CLOSING_TOGETHER)
+        for connection in list(self.hub.open):
+            pool.spawn(connection.close, disconnect)
+        pool.join()
 
     def stop(self) -> None:
         """End the node's greenlets and the engine. A second call does nothing."""
@@ -130,6 +147,39 @@ class Node:
             self._engine.publish(publication, _history_options(options))
         except EngineError as error:
             raise self._engine_failed(f"publish into {channel!r}", error) from error
+
+    def publish_all(self, messages: Sequence[Message]) -> list[Error | None]:
+        """Publish messages of a backend, which takes the engine less than one after another; what each is refused with.
+
+        Those of one channel keep their order.
+        """
+        outcome: list[Error | None] = [None] * len(messages)
+        batch: list[tuple[Publication, HistoryOptions | None]] = []
+        places: list[int] = []
+        for place, (channel, data, client, uid) in enumerate(messages):
+            try:
+                history = _history_options(self.rules.options(channel))
+            except Refused as refused:
+                outcome[place] = refused.error
+                continue
+            batch.append((Publication(uid or self._new_uid(), channel, data, client), history))
+            places.append(place)
+        self.metrics.counters.node_num_client_msg_published += len(batch)
+        failures = self._engine.publish_all(batch) if batch else []
+        for place, failure in zip(places, failures, strict=True):
+            if failure is not None:
+                outcome[place] = self._engine_failed(f"publish into {messages[place].channel!r}", failure).error
+        return outcome
+
+    @property
+    def batches(self) -> bool:
+        """Whether `publish_all` is worth its while."""
+        return self._engine.batches
+
+    @property
+    def joins_nodes(self) -> bool:
+        """Whether there may be other nodes."""
+        return self._engine.joins_nodes
 
     def publish_join(self, channel: str, info: ClientInfo) -> None:
         """Tell the channel that a client joined; a failure is logged only, the subscription stands without it."""
@@ -177,6 +227,11 @@ class Node:
                 gevent.spawn(self._unsubscribe_here, user, channel)
             case control.DisconnectUser(user):
                 gevent.spawn(self._disconnect_here, user)
+
+    def handle_api(self, entries: Sequence[bytes]) -> None:
+        """Give commands that came through the engine to whoever carries them out."""
+        if self.on_api is not None:
+            self.on_api(entries)
 
     # -- connections and subscriptions
 
@@ -251,6 +306,16 @@ class Node:
             raise Refused(NOT_AVAILABLE)
         self.metrics.counters.node_num_history += 1
         return self._history(channel)
+
+    def recover(self, channel: str, last: str) -> Recovery:
+        """What a subscriber that last saw the uid `last` has missed. Refused as `history` is."""
+        if _history_options(self._options_of_named(channel)) is None:
+            raise Refused(NOT_AVAILABLE)
+        self.metrics.counters.node_num_history += 1
+        try:
+            return self._engine.recover(channel, last)
+        except EngineError as error:
+            raise self._engine_failed(f"recovery in {channel!r}", error) from error
 
     def last_uid(self, channel: str) -> str:
         """The uid of the newest publication a channel remembers, or nothing. Refused with INTERNAL_ERROR."""

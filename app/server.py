@@ -56,10 +56,7 @@ class Server:
         self._loaded = loaded
         self._reload = reload
         self._stop = Event()
-        try:
-            self._service = Service(loaded.config)
-        except ValueError as error:
-            raise ConfigError([f"engine: {error}"]) from None
+        self._service = Service(loaded.config)
 
     def run(self) -> None:
         """Serve until INT or TERM. Raises ConfigError when the address cannot be bound."""

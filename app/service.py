@@ -11,16 +11,19 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+from gevent.lock import BoundedSemaphore
+
 from .. import __version__
 from ..engines.base import Engine
 from ..engines.memory import MemoryEngine
 from . import auth
 from .api import Api, BadRequest
 from .client import Client
-from .config import Config
+from .config import Config, ConfigError
 from .errors import CLOSE_INTERNAL_ERROR, CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN
 from .http_head import HTTPError
 from .node import Node
+from .redis_options import redis_settings
 from .sockjs.endpoint import SockJS
 from .sockjs.options import SOCKJS_URL, Options
 from .sockjs.peer import Transport
@@ -54,9 +57,15 @@ class Answer(NamedTuple):
 
 
 def build_engine(config: Config) -> Engine:
-    """The engine the configuration asks for. Raises ValueError for one that is not built yet."""
-    if config.engine != "memory":
-        raise ValueError(f"the {config.engine} engine is not built yet; use --engine=memory")
+    """The engine the configuration asks for. Raises ConfigError when its options do not fit together."""
+    if config.engine == "redis":
+        # Imported only when it is asked for: the memory engine needs none of it.
+        from ..engines.redis.engine import RedisEngine
+
+        settings, problems = redis_settings(config)
+        if settings is None:
+            raise ConfigError(problems)
+        return RedisEngine(settings)
     return MemoryEngine()
 
 
@@ -66,6 +75,8 @@ class Service:
     def __init__(self, config: Config) -> None:
         self.node = Node(config, build_engine(config), __version__)
         self.api = Api(self.node)
+        self.node.on_api = self.api.process_queued
+        self._starting = BoundedSemaphore()
         self.open_websockets = 0
         """Connections that `serve_websocket` serves now."""
         self.sockjs = SockJS(
@@ -93,13 +104,15 @@ class Service:
     @property
     def is_single(self) -> bool:
         """Whether one process must do it all, because nothing joins it with others."""
-        return self.node.engine_name == MemoryEngine.name
+        return not self.node.joins_nodes
 
     def start(self) -> None:
-        """Start the node, unless that has happened."""
+        """Start the node, unless that has happened; when it fails, the next call tries again."""
         if not self.started:
-            self.started = True
-            self.node.start()
+            with self._starting:
+                if not self.started:
+                    self.node.start()
+                    self.started = True
 
     def close_connections(self) -> None:
         """Refuse new requests, tell every client that the server is shutting down, and end idle connections."""

@@ -107,6 +107,33 @@ def decode_commands(data: bytes) -> list[Command]:
     raise InvalidJSON("a command is a JSON object or an array of objects")
 
 
+class _OldEntry(msgspec.Struct):
+    """How a queue held commands before Centrifugo 1.6."""
+
+    data: Raw
+
+
+class _Replied(msgspec.Struct):
+    error: Text = None
+
+
+_old_entry = msgspec.json.Decoder(_OldEntry)
+_replied = msgspec.json.Decoder(_Replied)
+
+
+def decode_queued(entry: bytes) -> list[Command]:
+    """The commands of one entry of a queue: as of a request, or the same in the field `data`. Raises InvalidJSON."""
+    commands = decode_commands(entry)
+    if len(commands) == 1 and commands[0].method is None and entry.startswith(b"{"):
+        return decode_commands(bytes(decode(_old_entry, entry).data))
+    return commands
+
+
+def error_of(reply: bytes) -> str:
+    """The error that a reply to a backend's command tells, or nothing."""
+    return decode(_replied, reply).error or ""
+
+
 P = TypeVar("P", bound=msgspec.Struct)
 _decoders: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {
     type_: msgspec.json.Decoder(type_)

@@ -1,7 +1,7 @@
 """gunicorn for Gentrifugo: `gunicorn -c conf/gunicorn.conf.py "gentrifugo:create_app('config.json')"`.
 
-One worker: with the memory engine a second one would be a server of its own, and the
-worker refuses to start. To run under the stock worker of gevent-websocket instead, set
+One worker, unless config.json says `"engine": "redis"`: with the memory engine a second one would
+be a server of its own, and refuses to start. To run under the stock worker of gevent-websocket instead, set
 worker_class to "geventwebsocket.gunicorn.workers.GeventWebSocketWorker".
 """
 

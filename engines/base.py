@@ -34,6 +34,15 @@ class HistoryOptions(NamedTuple):
     """Keep nothing of a channel that has no subscriber on any node and no history yet."""
 
 
+class Recovery(NamedTuple):
+    """What a returning subscriber is given."""
+
+    publications: Sequence[Publication]
+    """Newest first."""
+    complete: bool
+    """Whether that is for sure all that it has missed."""
+
+
 class EngineHandler(Protocol):
     """What an engine calls when something arrives. No method blocks or raises."""
 
@@ -43,16 +52,26 @@ class EngineHandler(Protocol):
     def handle_control(self, message: bytes) -> None:
         """A control message; a node's own messages come back to it too."""
 
+    def handle_api(self, entries: Sequence[bytes]) -> None:
+        """Entries of a queue of API commands, to be carried out in order. This one may block; it does not raise."""
+
 
 class Engine(ABC):
     """One engine of one node."""
 
     name: str
     """As shown to operators."""
+    joins_nodes = True
+    """Whether several nodes can share what this engine carries."""
+    batches = False
+    """Whether `publish_all` takes less than as many calls of `publish`."""
 
     @abstractmethod
     def start(self, handler: EngineHandler) -> None:
-        """Begin to call `handler`. Called once, in the process that serves."""
+        """Begin to call `handler`. Called once, in the process that serves.
+
+        An engine whose server is away starts all the same and goes on trying.
+        """
 
     @abstractmethod
     def stop(self) -> None:
@@ -67,9 +86,24 @@ class Engine(ABC):
         Publications of one caller in one channel arrive everywhere in the order of the calls.
         """
 
+    def publish_all(self, batch: Sequence[tuple[Publication, HistoryOptions | None]]) -> list[EngineError | None]:
+        """Publish all of them as `publish` does, in order for each channel; what went wrong with each."""
+        return [self._try_to_publish(*item) for item in batch]
+
+    def _try_to_publish(self, publication: Publication, history: HistoryOptions | None) -> EngineError | None:
+        try:
+            self.publish(publication, history)
+        except EngineError as error:
+            return error
+        return None
+
     @abstractmethod
     def publish_event(self, event: Event) -> None:
-        """Carry a join or leave to all nodes subscribed to its channel."""
+        """Carry a join or leave to all nodes subscribed to its channel.
+
+        If this node is one of them, it has been called back when this returns: clients hear of their
+        own join and leave before the reply.
+        """
 
     @abstractmethod
     def publish_control(self, message: bytes) -> None:
@@ -108,3 +142,14 @@ class Engine(ABC):
     @abstractmethod
     def history(self, channel: str, limit: int = 0) -> Sequence[Publication]:
         """The newest `limit` publications, newest first; all that are kept when `limit` is 0."""
+
+    def recover(self, channel: str, last: str) -> Recovery:
+        """What the history has after the publication with the uid `last`, or all of it when that is not there.
+
+        Complete only if nothing that was published since can be missing.
+        """
+        history = self.history(channel)
+        for position, publication in enumerate(history):
+            if publication.uid == last:
+                return Recovery(history[:position], True)
+        return Recovery(history, False)

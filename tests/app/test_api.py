@@ -25,9 +25,12 @@ RICH = Namespace(name="rich", presence=True, history_size=10, history_lifetime=6
 METHODS = ["publish", "broadcast", "unsubscribe", "disconnect", "presence", "history", "channels", "stats", "node"]
 
 
-@pytest.fixture
-def engine() -> TroubledEngine:
-    return TroubledEngine()
+@pytest.fixture(params=[False, True], ids=["one by one", "in batches"])
+def engine(request: pytest.FixtureRequest) -> TroubledEngine:
+    """Backends must not see whether an engine likes publications together."""
+    engine = TroubledEngine()
+    engine.batches = request.param
+    return engine
 
 
 @pytest.fixture
@@ -188,7 +191,8 @@ def test_a_request_goes_on_after_an_error(api: Api, client: LocalClient) -> None
 
 
 def test_a_long_request_lets_others_in(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api_module, "COMMANDS_PER_TURN", 1)
+    for limit in ("COMMANDS_PER_TURN", "PUBLISHED_TOGETHER"):
+        monkeypatch.setattr(api_module, limit, 1)
     monkeypatch.setattr(api_module, "give_turn", lambda: gevent.sleep(0))
     order: list[str] = []
     other = gevent.spawn(order.append, "other")
@@ -285,7 +289,7 @@ def test_broadcast_that_fails(api: Api, engine: TroubledEngine) -> None:
         "error": "internal server error",
         "body": None,
     }
-    assert engine.calls["publish"] == 1
+    assert engine.calls["publish"] == (2 if engine.batches else 1)
 
 
 # -- unsubscribe and disconnect
@@ -403,3 +407,22 @@ def test_disconnect_reaches_other_nodes(start_node: StartNode) -> None:
     call(Api(here), "disconnect", user="alice")
     settle()
     assert connection.closed_with == [CLOSE_DISCONNECT]
+
+
+# -- the queue
+
+
+def test_queued_commands_are_carried_out_whatever_else_is_there(
+    api: Api, client: LocalClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    entries = [
+        b'{"method": "publish", "params": {"channel": "news", "data": 1}}',
+        b"garbage",
+        b'{"data": [{"method": "publish", "params": {"channel": "news", "data": 2}}, {"method": "sing"}]}',
+        b'{"data": {"method": "publish", "params": {"channel": "nowhere:news", "data": 3}}}',
+        b'[{"method": "publish", "params": {}}, {"method": "publish", "params": {"channel": "news", "data": 4}}]',
+    ]
+    api.process_queued(entries)
+    assert [push["body"]["data"] for push in client.received()] == [1, 2, 4]
+    for words in ("it begins with b'garbage'", "unknown method 'sing'", "namespace not found", "data are required"):
+        assert words in caplog.text

@@ -175,13 +175,6 @@ class TestProblems:
         write()
         assert problems(*argv) == [problem]
 
-    def test_the_redis_engine_is_refused(self, write: Write) -> None:
-        write(secret="secret")
-        sentence = "the Redis engine is not built yet; use --engine=memory"
-        assert problems("--engine=redis") == [f"--engine: {sentence}"]
-        write(secret="secret", engine="Redis")
-        assert problems() == [f"config.json: engine: {sentence}"]
-
     def test_warnings_come_along_because_they_often_name_the_cause(self, write: Write) -> None:
         write(secrte="secret")
         with pytest.raises(ConfigError) as caught:
@@ -233,7 +226,6 @@ class TestWarnings:
     @pytest.mark.parametrize(
         ("options", "warning"),
         [
-            ({"redis_api": True}, "option redis_api is set, but the Redis engine is not built yet"),
             ({"ssl": True}, "option ssl is set, but TLS is not built yet"),
             ({"web": True}, "option web is set, but the web interface is not built yet"),
             ({"api_port": 8001}, "option api_port is set, but a port of its own for the API is not built yet"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,7 @@ from gentrifugo.app.errors import (
     INVALID_MESSAGE,
     NAMESPACE_NOT_FOUND,
     NOT_AVAILABLE,
+    Disconnect,
     Error,
     Refused,
 )
@@ -30,6 +32,7 @@ from tests.app.conftest import VERSION, config
 from tests.contents import contents
 from tests.fakes import Bus, FakeConnection, TroubledEngine
 from tests.greenlets import eventually, settle
+from tests.waiting import seconds
 
 StartNode = Callable[..., Node]
 
@@ -530,6 +533,24 @@ def test_closing_connections_closes_all_of_them(node: Node) -> None:
     node.close_connections()
     assert all(connection.closed_with == [CLOSE_SHUTDOWN] for connection in connections)
     assert node.stopping
+
+
+def test_connections_are_closed_side_by_side(node: Node, engine: TroubledEngine) -> None:
+    """Each has its leave to tell; one after the other they would wait a thousand times for a slow engine."""
+    leaving: list[int] = []
+
+    class Slow(FakeConnection):
+        def close(self, disconnect: Disconnect) -> None:
+            leaving.append(1)
+            gevent.sleep(0.05)
+            super().close(disconnect)
+
+    connections = [Slow(node.flusher, f"c{number}") for number in range(200)]
+    node.hub.open.update(connections)
+    started = time.monotonic()
+    node.close_connections()
+    assert len(leaving) == 200
+    assert time.monotonic() - started < seconds(2)
 
 
 def test_closing_connections_reaches_those_that_have_not_authenticated(node: Node) -> None:

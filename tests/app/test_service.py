@@ -12,6 +12,7 @@ import gevent.socket
 import pytest
 
 from gentrifugo import __version__
+from gentrifugo.app.config import ConfigError
 from gentrifugo.app.node import Node
 from gentrifugo.app.service import FRAME_ROOM, Answer, Service, build_engine, refusal
 from gentrifugo.engines.memory import MemoryEngine
@@ -104,9 +105,47 @@ def test_a_service_builds_the_engine_it_is_configured_for() -> None:
     assert isinstance(build_engine(config(engine="memory")), MemoryEngine)
 
 
-def test_an_engine_that_is_not_built_is_refused() -> None:
-    with pytest.raises(ValueError, match="the redis engine is not built yet; use --engine=memory"):
-        build_engine(config(engine="redis"))
+def test_a_service_with_the_redis_engine_may_have_others_beside_it() -> None:
+    engine = build_engine(config(engine="redis"))
+    assert engine.name == "redis"
+    assert engine.joins_nodes
+
+
+def test_an_engine_whose_options_do_not_fit_together_is_refused() -> None:
+    with pytest.raises(ConfigError, match="redis_master_name: needs redis_sentinels"):
+        build_engine(config(engine="redis", redis_master_name="main"))
+
+
+def test_a_start_that_failed_is_tried_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    service.stop()
+    service.started = False
+
+    def fail() -> None:
+        raise OSError("no greenlet to be had")
+
+    with monkeypatch.context() as trouble:
+        trouble.setattr(service.node, "start", fail)
+        with pytest.raises(OSError):
+            service.start()
+    assert not service.started
+    service.start()
+    assert service.started
+
+
+def test_requests_that_come_at_once_start_it_once(service: Service) -> None:
+    service.stop()
+    service.started = False
+    starts: list[str] = []
+    start = service.node.start
+
+    def slow_start() -> None:
+        gevent.sleep(0.01)
+        start()
+        starts.append(service.node.uid)
+
+    service.node.start = slow_start  # type: ignore[method-assign]
+    gevent.joinall([gevent.spawn(service.start) for _ in range(3)], raise_error=True)
+    assert starts == [service.node.uid]
 
 
 def test_a_service_with_the_memory_engine_is_single(service: Service) -> None:

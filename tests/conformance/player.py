@@ -58,12 +58,12 @@ _NAME = re.compile(r"<(run|now|old|client|uid|token|sign|filler)(?: ([^>]*))?>")
 
 
 class Player:
-    """One run of one conversation."""
+    """One run of one conversation; the API may be that of another node."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, api_port: int = 0) -> None:
         self.host = host
         self.port = port
-        self.api = ApiClient(host, port)
+        self.api = ApiClient(host, api_port or port)
         self.sockets: dict[str, WebSocketClient] = {}
         self.names = {"run": uuid.uuid4().hex[:8]}
         self.now = int(time.time())

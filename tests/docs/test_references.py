@@ -26,7 +26,9 @@ NAMES_OF_OTHERS = {
     *("graceful_timeout", "worker_class", "worker_connections"),  # gunicorn
     *("generate_api_sign", "generate_channel_sign", "generate_token"),  # cent
 }
-SOURCES = ("*.py", "app/*.py", "engines/*.py", "conf/*", "docs/*.py", "tests/*.py", "Makefile")
+SOURCES = (
+    *("*.py", "app/*.py", "engines/*.py", "engines/redis/*.py", "conf/*", "docs/*.py", "tests/*.py", "Makefile"),
+)
 DIRECTORIES = ("app", "engines", "admin", "tests", "docs", "conf", "examples", "scripts", "benchmarks")
 
 _SNAKE = re.compile(r"[a-z]+(?:_[a-z0-9]+)+")

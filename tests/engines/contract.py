@@ -127,6 +127,14 @@ class EngineContract:
             listener.engine.publish_event(event)
         listener.heard(Join("news", BOB), Leave("news", BOB))
 
+    def test_joins_and_leaves_have_arrived_when_they_are_published(self, listener: Listener) -> None:
+        """A client hears of its own join before the reply to its subscribe."""
+        listener.engine.subscribe("news")
+        for number in range(20):
+            listener.engine.publish_event(Join("news", ClientInfo("alice", str(number))))
+            assert len(listener.events) == number + 1
+            listener.engine.publish_event(Join("empty", ALICE))
+
     @pytest.mark.parametrize("history", [None, kept()], ids=["live", "kept"])
     def test_publications_arrive_in_order(self, listener: Listener, history: HistoryOptions | None) -> None:
         messages = [message(str(number)) for number in range(300)]

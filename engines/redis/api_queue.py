@@ -1,0 +1,125 @@
+"""Takes API commands from one queue in one shard and hands them to the node (docs/redis.md says what is promised).
+
+One node at a time works on a queue, so that the order stays: it takes some entries under a lease, has
+them carried out, and ticks them off. Between two rounds any node may be next.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gevent
+import hiredis
+
+from ..base import EngineError, EngineHandler
+from .connection import Connection, Dial
+from .link import LONGEST_CHECK, Link
+from .pipeline import Pipeline
+from .scripts import FINISH, RENEW, TAKE, Script
+
+log = logging.getLogger(__name__)
+
+BATCH = 64
+"""Entries that one node takes at a time."""
+LEASE = 10.0
+"""Seconds after which what a dead node took belongs to the others."""
+WAIT = 1.0
+"""Seconds that Redis is asked to wait for an entry."""
+TURN_PAUSE = 0.01
+"""Seconds until the next look at a queue that another node works on."""
+BROKEN_PAUSE = 1.0
+"""Seconds until the next look at a queue that cannot be read, such as a key of another type."""
+
+
+class ApiQueue(Link):
+    """One queue. It has a connection of its own, on which it waits."""
+
+    def __init__(self, shard_name: str, key: str, node: str, dial: Dial, pipeline: Pipeline) -> None:
+        super().__init__(f"{shard_name} (queue {key})", dial)
+        self._key = key
+        self._taken_key = f"{key}.taken"
+        self._lease_key = f"{key}.lease"
+        self._node = node
+        self._pipeline = pipeline
+        self._handler: EngineHandler | None = None
+        self._busy = False
+        self._stopping = False
+        self._complaint = ""
+
+    def begin(self, handler: EngineHandler) -> None:
+        """Begin to take entries and to hand them to `handler`."""
+        self._handler = handler
+        self.start()
+
+    def finish(self, timeout: float) -> None:
+        """Take nothing more, and wait until what was taken has been carried out, at most `timeout` seconds."""
+        self._stopping = True
+        with gevent.Timeout(timeout, False):  # type: ignore[arg-type]  # False: end the block silently
+            while self._busy:
+                gevent.sleep(TURN_PAUSE)
+        self.stop()
+
+    def _give_up(self, reason: str) -> None:
+        pass  # nobody waits
+
+    def _serve(self, connection: Connection) -> None:
+        self._note_ready()
+        connection.expect_answers_within(WAIT + LONGEST_CHECK)
+        while not self._stopping:
+            # Moves the first entry to where it is: that is how Redis lets one wait without taking anything.
+            (first,) = connection.ask([("BLMOVE", self._key, self._key, "LEFT", "LEFT", str(WAIT))])
+            if isinstance(first, hiredis.ReplyError):
+                self._complain(str(first))
+            else:
+                self._take_turn()
+
+    def _take_turn(self) -> None:
+        """Carry out some entries, also those that a dead node has left, unless another node is at it."""
+        self._busy = True
+        try:
+            entries = self._ask(TAKE, [self._key, self._taken_key, self._lease_key], int(LEASE * 1000), BATCH)
+            self._complaint = ""
+            if entries is None:
+                gevent.sleep(TURN_PAUSE * random.uniform(0.5, 1.5))
+            elif entries:
+                self._carry_out(entries)
+        except EngineError as error:
+            self._complain(str(error))
+        finally:
+            self._busy = False
+
+    def _carry_out(self, entries: list[bytes]) -> None:
+        with self._lease_renewed():
+            if self._handler is not None:
+                self._handler.handle_api(entries)
+        if not self._ask(FINISH, [self._taken_key, self._lease_key]):
+            log.error("%s: %d commands took too long, another node may have repeated them", self._name, len(entries))
+
+    @contextmanager
+    def _lease_renewed(self) -> Iterator[None]:
+        renewal = gevent.spawn(self._renew)
+        try:
+            yield
+        finally:
+            renewal.kill()
+
+    def _renew(self) -> None:
+        while True:
+            gevent.sleep(LEASE / 3)
+            try:
+                self._ask(RENEW, [self._lease_key], int(LEASE * 1000))
+            except EngineError as error:
+                log.error("%s: the lease is not renewed: %s", self._name, error)
+
+    def _complain(self, reason: str) -> None:
+        if reason != self._complaint:
+            log.error("%s: %s; trying again", self._name, reason)
+            self._complaint = reason
+        gevent.sleep(BROKEN_PAUSE)
+
+    def _ask(self, script: Script, keys: list[str], *arguments: int) -> Any:
+        return self._pipeline.ask("EVALSHA", script.sha, len(keys), *keys, self._node, *arguments)

@@ -1,0 +1,146 @@
+"""Events and presence as they travel through Redis: MessagePack arrays that begin with their version (docs/redis.md).
+
+Fields that a later release adds at the end of an array are passed over, and need no new
+version. What is of another version is skipped, with one warning for each.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ...app.proto import ClientInfo, Event, Join, Leave, Publication
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+LIVE, KEPT, JOIN, LEAVE = range(4)
+"""What an envelope holds: a publication that is in no history, one that is, a join, a leave."""
+
+
+class Info(msgspec.Struct, array_like=True, frozen=True):
+    """A ClientInfo."""
+
+    user: str
+    client: str
+    default_info: bytes
+    channel_info: bytes
+
+
+class Envelope(msgspec.Struct, array_like=True, frozen=True):
+    """An event without its channel, which Redis tells."""
+
+    version: int
+    kind: int
+    uid: str
+    data: bytes
+    client: str
+    info: Info | None
+
+
+class Present(msgspec.Struct, array_like=True, frozen=True):
+    """Who a client in a channel is."""
+
+    version: int
+    info: Info
+
+
+class Received(NamedTuple):
+    """An event, and whether it is in its channel's history."""
+
+    event: Event
+    kept: bool
+
+
+class Unreadable(ValueError):
+    """Bytes that are of another version, or no message of ours; the text says which."""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_envelopes = msgspec.msgpack.Decoder(Envelope)
+_presents = msgspec.msgpack.Decoder(Present)
+_anything = msgspec.msgpack.Decoder()
+
+
+def encode_publication(publication: Publication, kept: bool) -> bytes:
+    """A publication; `kept` says whether it goes into the history."""
+    uid, _, data, client, info = publication
+    return _encode((VERSION, KEPT if kept else LIVE, uid, data, client, info))
+
+
+def encode_event(event: Event) -> bytes:
+    """A join, a leave, or a publication that is not kept."""
+    if isinstance(event, Publication):
+        return encode_publication(event, kept=False)
+    return _encode((VERSION, JOIN if isinstance(event, Join) else LEAVE, "", b"", "", event.info))
+
+
+def decode_event(channel: str, data: bytes) -> Received:
+    """The opposite. Raises Unreadable."""
+    try:
+        envelope = _envelopes.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _unreadable(data, error) from None
+    version, kind = envelope.version, envelope.kind
+    if version != VERSION:
+        raise _unreadable(data)
+    info = None if envelope.info is None else _client_info(envelope.info)
+    if kind == KEPT or kind == LIVE:
+        return Received(Publication(envelope.uid, channel, envelope.data, envelope.client, info), kind == KEPT)
+    if info is None or kind not in (JOIN, LEAVE):
+        raise Unreadable(f"an event of an unknown kind, {kind}")
+    return Received((Join if kind == JOIN else Leave)(channel, info), False)
+
+
+def encode_present(info: ClientInfo) -> bytes:
+    """Who a client is."""
+    return _encode((VERSION, info))
+
+
+def decode_present(data: bytes) -> ClientInfo:
+    """The opposite. Raises Unreadable."""
+    try:
+        present = _presents.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _unreadable(data, error) from None
+    if present.version != VERSION:
+        raise _unreadable(data)
+    return _client_info(present.info)
+
+
+def _client_info(info: Info) -> ClientInfo:
+    return ClientInfo(info.user, info.client, info.default_info, info.channel_info)
+
+
+def _unreadable(data: bytes, error: Exception | None = None) -> Unreadable:
+    version = _version_of(data)
+    if version not in (None, VERSION):
+        return Unreadable(f"version {version} of the format, this release knows version {VERSION}")
+    return Unreadable(f"no message of ours: {error}")
+
+
+def _version_of(data: bytes) -> Any:
+    try:
+        message = _anything.decode(data)
+    except (ValueError, RecursionError):
+        return None
+    return message[0] if isinstance(message, list) and message and isinstance(message[0], int) else None
+
+
+class SkipLog:
+    """Warns of what is skipped: once for each reason, so that a peer of another release does not flood the log."""
+
+    LIMIT = 100
+    """Reasons after which no more are told."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def warn(self, where: str, error: Unreadable) -> None:
+        """Something in `where` is skipped."""
+        reason = str(error)
+        if reason not in self._told and len(self._told) < self.LIMIT:
+            self._told.add(reason)
+            log.warning("skipped in %s, and the like from now on without a word: %s", where, reason)

@@ -1,0 +1,178 @@
+"""The engine that joins nodes through Redis: any number of servers, each for its share of the channels.
+
+Formats, names and promises: docs/redis.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+from itertools import groupby
+
+import gevent
+import hiredis
+
+from ...app.proto import ClientInfo, Event, Publication
+from ..base import Engine, EngineError, EngineHandler, HistoryOptions, Recovery
+from .api_queue import ApiQueue
+from .codec import SkipLog, Unreadable, decode_present, encode_event, encode_present, encode_publication
+from .connection import Command
+from .jump import bucket
+from .keys import Keys
+from .scripts import ADD_PRESENCE, PRESENCE, PUBLISH, REMOVE_PRESENCE
+from .settings import RedisSettings
+from .shard import Shard
+
+log = logging.getLogger(__name__)
+
+STOP_LIMIT = 2.0
+"""Seconds that the commands taken from queues get to be carried out when the engine stops."""
+
+
+class RedisEngine(Engine):
+    """Keeps nothing in this process but what it is subscribed to."""
+
+    name = "redis"
+    batches = True
+
+    def __init__(self, settings: RedisSettings) -> None:
+        self._keys = keys = Keys(settings.prefix)
+        self._timeouts = settings.timeouts
+        self._shards = [
+            Shard(shard, keys, settings.timeouts, with_control=number == 0)
+            for number, shard in enumerate(settings.shards)
+        ]
+        self._queues: list[ApiQueue] = []
+        if settings.api:
+            # Never the same twice: after a restart the lease of the process before has to run out.
+            node = str(uuid.uuid4())
+            numbers = (None, *range(settings.api_queues))
+            self._queues = [
+                ApiQueue(shard.name, keys.api_queue(number), node, shard.dial, shard.pipeline)
+                for shard in self._shards
+                for number in numbers
+            ]
+        self._skipped = SkipLog()
+
+    # -- life
+
+    def start(self, handler: EngineHandler) -> None:
+        """Begin to connect, and wait for it as long as connecting may take; a Redis that is away is tried for ever."""
+        deadline = time.monotonic() + self._timeouts.connect
+        for shard in self._shards:
+            shard.start(handler)
+        for queue in self._queues:
+            queue.begin(handler)
+        for shard in self._shards:
+            for link in (shard.pipeline, shard.subscriber):
+                link.wait_ready(max(deadline - time.monotonic(), 0))
+
+    def stop(self) -> None:
+        gevent.joinall([gevent.spawn(queue.finish, STOP_LIMIT) for queue in self._queues])
+        for shard in self._shards:
+            shard.stop()
+
+    # -- publish
+
+    def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
+        shard = self._shard(publication.channel)
+        shard.publishing.ask(*self._publish_command(publication, history))
+
+    def publish_all(self, batch: Sequence[tuple[Publication, HistoryOptions | None]]) -> list[EngineError | None]:
+        # Neighbours on one shard go together. The next shard has to wait: what one request publishes into several
+        # channels is to arrive in this order.
+        outcome: list[EngineError | None] = []
+        for shard, run in groupby(batch, lambda item: self._shard(item[0].channel)):
+            outcome += self._publish_in(shard, [self._publish_command(*item) for item in run])
+        return outcome
+
+    def publish_event(self, event: Event) -> None:
+        self._shard(event.channel).publish_and_hear(event.channel, encode_event(event))
+
+    def publish_control(self, message: bytes) -> None:
+        self._shards[0].pipeline.ask("PUBLISH", self._keys.control, message)
+
+    @staticmethod
+    def _publish_in(shard: Shard, commands: Sequence[Command]) -> list[EngineError | None]:
+        """Publish in one shard; what went wrong with each."""
+        try:
+            replies = shard.publishing.ask_all(commands)
+        except EngineError as error:
+            return [error] * len(commands)
+        return [
+            EngineError(f"{shard.name}: {reply}") if isinstance(reply, hiredis.ReplyError) else None
+            for reply in replies
+        ]
+
+    def _publish_command(self, publication: Publication, history: HistoryOptions | None) -> Command:
+        keys, channel = self._keys, publication.channel
+        if history is None:
+            return "PUBLISH", keys.channel(channel), encode_publication(publication, kept=False)
+        return (
+            "EVALSHA",
+            PUBLISH.sha,
+            2,
+            keys.history(channel),
+            keys.epoch,
+            keys.channel(channel),
+            encode_publication(publication, kept=True),
+            history.size,
+            _milliseconds(history.lifetime),
+            int(history.drop_inactive),
+        )
+
+    # -- subscribe
+
+    def subscribe(self, channel: str) -> None:
+        self._shard(channel).subscribe(channel)
+
+    def unsubscribe(self, channel: str) -> None:
+        self._shard(channel).unsubscribe(channel)
+
+    def channels(self) -> list[str]:
+        return [channel for shard in self._shards for channel in shard.channels()]
+
+    # -- presence
+
+    def add_presence(self, channel: str, client: str, info: ClientInfo, expire: float) -> None:
+        self._shard(channel).pipeline.ask(
+            "EVALSHA",
+            ADD_PRESENCE.sha,
+            2,
+            *self._keys.presence(channel),
+            client,
+            encode_present(info),
+            _milliseconds(expire),
+        )
+
+    def remove_presence(self, channel: str, client: str) -> None:
+        self._shard(channel).pipeline.ask("EVALSHA", REMOVE_PRESENCE.sha, 2, *self._keys.presence(channel), client)
+
+    def presence(self, channel: str) -> dict[str, ClientInfo]:
+        reply = self._shard(channel).pipeline.ask("EVALSHA", PRESENCE.sha, 2, *self._keys.presence(channel))
+        present = {}
+        for client, info in zip(reply[::2], reply[1::2], strict=True):
+            try:
+                present[client.decode()] = decode_present(info)
+            except Unreadable as error:
+                self._skipped.warn("presence", error)
+        return present
+
+    # -- history
+
+    def history(self, channel: str, limit: int = 0) -> list[Publication]:
+        return self._shard(channel).history(channel, limit).publications
+
+    def recover(self, channel: str, last: str) -> Recovery:
+        return self._shard(channel).history(channel, 0).after(last)
+
+    def _shard(self, channel: str) -> Shard:
+        shards = self._shards
+        return shards[0] if len(shards) == 1 else shards[bucket(channel, len(shards))]
+
+
+def _milliseconds(seconds: float) -> int:
+    """At least one, as Redis knows no shorter time."""
+    return max(int(seconds * 1000), 1)

@@ -1,0 +1,71 @@
+"""The history of a channel as Redis holds it, and what of it is complete.
+
+Each entry begins with the epoch in which it was added: one life of one server (lua/enter.lua).
+A server that was restarted or promoted may lack the last entries of the epoch before, and nothing
+in the list shows the hole. So only entries of the epoch that lasts now are known to have none
+between them, and a client is told that it has recovered everything only within these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ...app.proto import Publication
+from ..base import Recovery
+from .codec import SkipLog, Unreadable, decode_event
+from .connection import Command
+from .keys import Keys
+
+EPOCH_SIZE = 16
+"""Bytes of an epoch in front of an entry."""
+
+
+class History(NamedTuple):
+    """What was read of a channel's history."""
+
+    publications: list[Publication]
+    """Newest first."""
+    complete: int
+    """So many of them, from the newest on, follow one another without a hole."""
+
+    def after(self, uid: str) -> Recovery:
+        """What came after the publication `uid`; everything, and not for sure, when that cannot be told."""
+        for position, publication in enumerate(self.publications[: self.complete]):
+            if publication.uid == uid:
+                return Recovery(self.publications[:position], True)
+        return Recovery(self.publications, False)
+
+    def since(self, uid: str) -> Recovery:
+        """What came after `uid`, the newest that was delivered here, or empty if nothing was there then.
+
+        When it is no longer there, all that this epoch has is newer, but something may be missing before that.
+        """
+        recovery = self.after(uid)
+        if recovery.complete:
+            return recovery
+        newer = self.publications[: self.complete]
+        return Recovery(newer, not uid and len(newer) == len(self.publications))
+
+
+def read_commands(keys: Keys, channel: str, limit: int = 0) -> list[Command]:
+    """What to ask for the newest `limit` entries, all of them when it is 0."""
+    return [("HGET", keys.epoch, "id"), ("LRANGE", keys.history(channel), 0, limit - 1)]
+
+
+def decode(channel: str, epoch: bytes | None, entries: Sequence[bytes], skipped: SkipLog) -> History:
+    """The replies to `read_commands`. It ends before an entry that cannot be read: what is older follows a hole."""
+    publications: list[Publication] = []
+    complete = 0
+    for entry in entries:
+        try:
+            event = decode_event(channel, entry[EPOCH_SIZE:]).event
+        except Unreadable as error:
+            skipped.warn("a history", error)
+            break
+        if not isinstance(event, Publication):
+            break
+        if complete == len(publications) and entry[:EPOCH_SIZE] == epoch:
+            complete += 1
+        publications.append(event)
+    return History(publications, complete)

@@ -1,0 +1,139 @@
+"""Commands to one shard: what waits together is written together, and read together.
+
+While one batch is on its way, the commands of other greenlets gather and make the next one, so
+the batches grow with the load. A caller waits for its own replies and no others'.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import gevent
+import hiredis
+from gevent.event import AsyncResult, Event
+
+from ..base import EngineError
+from .connection import Command, Connection, ConnectionLost, Dial, load_scripts
+from .link import CHECK_INTERVAL, Link
+from .settings import Timeouts
+
+BATCH = 512
+"""Commands of one batch, at least those of one caller."""
+
+
+class _Call:
+    """Commands of one caller, and the place for their replies."""
+
+    __slots__ = ("commands", "given_up", "result")
+
+    def __init__(self, commands: Sequence[Command]) -> None:
+        self.commands = commands
+        self.given_up = False
+        """The caller has not waited for it."""
+        self.result: AsyncResult[list[Any]] = AsyncResult()
+
+
+class Pipeline(Link):
+    """The commands of one node to one shard."""
+
+    def __init__(self, name: str, dial: Dial, timeouts: Timeouts) -> None:
+        super().__init__(name, dial)
+        self._waiting: deque[_Call] = deque()
+        self._sent: list[_Call] = []
+        self._arrived = Event()
+        # What is sent may wait behind a batch that is being answered.
+        self._patience = timeouts.write + timeouts.read
+
+    def ask(self, *command: str | bytes | int) -> Any:
+        """The reply to one command. Raises EngineError, also for an error that Redis reports."""
+        (reply,) = self.ask_all([command])
+        if isinstance(reply, hiredis.ReplyError):
+            raise EngineError(f"{self._name}: {reply}")
+        return reply
+
+    def ask_all(self, commands: Sequence[Command]) -> list[Any]:
+        """The replies to some commands, errors that Redis reports among them. Raises EngineError.
+
+        They reach Redis in this order, after those of all earlier calls.
+        """
+        if self.away:
+            raise EngineError(self.away)
+        call = _Call(commands)
+        self._waiting.append(call)
+        self._arrived.set()
+        try:
+            replies: list[Any] = call.result.get(timeout=self._patience)  # type: ignore[assignment]
+            return replies
+        except gevent.Timeout:
+            call.given_up = True
+            raise EngineError(f"{self._name}: no answer within {self._patience:g} s") from None
+
+    def _serve(self, connection: Connection) -> None:
+        self._note_ready()
+        try:
+            while True:
+                self._sent = self._take()
+                self._exchange(connection, self._sent)
+                self._sent = []
+        except ConnectionLost as error:
+            # What was sent may have been carried out or not; sending it again might do it twice.
+            self._refuse(self._sent, f"{self._name}: {error}")
+            raise
+
+    def _give_up(self, reason: str) -> None:
+        self._refuse(self._sent, reason)
+        waiting, self._waiting = self._waiting, deque()
+        self._refuse(waiting, reason)
+
+    @staticmethod
+    def _refuse(calls: Sequence[_Call], reason: str) -> None:
+        for call in calls:
+            if not call.result.ready():
+                call.result.set_exception(EngineError(reason))
+
+    def _take(self) -> list[_Call]:
+        """The calls of the next batch; a check of the connection when there are none for a while."""
+        while not self._waiting:
+            self._arrived.clear()
+            if not self._arrived.wait(CHECK_INTERVAL):
+                return [_Call([("PING",)])]
+        batch: list[_Call] = []
+        count = 0
+        while self._waiting and count < BATCH:
+            call = self._waiting.popleft()
+            if not call.given_up:
+                batch.append(call)
+                count += len(call.commands)
+        return batch
+
+    def _exchange(self, connection: Connection, batch: list[_Call]) -> None:
+        connection.send(command for call in batch for command in call.commands)
+        unknown: list[tuple[list[Any], int, Command]] = []
+        answers = [[connection.read() for _ in call.commands] for call in batch]
+        for call, replies in zip(batch, answers, strict=True):
+            for index, reply in enumerate(replies):
+                if isinstance(reply, hiredis.ReplyError):
+                    _check_server(reply)
+                    if str(reply).startswith("NOSCRIPT"):
+                        unknown.append((replies, index, call.commands[index]))
+        if unknown:
+            self._load_and_repeat(connection, unknown)
+        for call, replies in zip(batch, answers, strict=True):
+            call.result.set(replies)
+
+    @staticmethod
+    def _load_and_repeat(connection: Connection, unknown: list[tuple[list[Any], int, Command]]) -> None:
+        """Somebody made Redis forget the scripts, so these commands have not been carried out."""
+        load_scripts(connection)
+        for (replies, index, _), reply in zip(
+            unknown, connection.ask([command for _, _, command in unknown]), strict=True
+        ):
+            replies[index] = reply
+
+
+def _check_server(error: hiredis.ReplyError) -> None:
+    """A server that is no longer the master, or is about to stop, is left for the one that is."""
+    if str(error).startswith(("READONLY", "MASTERDOWN", "LOADING", "NOREPLICAS")):
+        raise ConnectionLost(str(error))

@@ -1,0 +1,27 @@
+"""The Lua scripts that the engine runs in Redis; each says in its file what it does."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+
+class Script:
+    """One file in lua/."""
+
+    def __init__(self, name: str) -> None:
+        self.source = (Path(__file__).parent / "lua" / f"{name}.lua").read_bytes()
+        self.sha = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
+        """The name Redis gives it."""
+
+
+ENTER = Script("enter")
+PUBLISH = Script("publish")
+ADD_PRESENCE = Script("add_presence")
+REMOVE_PRESENCE = Script("remove_presence")
+PRESENCE = Script("presence")
+TAKE = Script("take")
+RENEW = Script("renew")
+FINISH = Script("finish")
+
+ALL = (ENTER, PUBLISH, ADD_PRESENCE, REMOVE_PRESENCE, PRESENCE, TAKE, RENEW, FINISH)

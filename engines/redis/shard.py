@@ -1,0 +1,160 @@
+"""One shard: a pipeline for commands, a subscriber for what is published, and the names of things in it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import hiredis
+from gevent.event import Event as Signal
+
+from ...app.proto import Event
+from ..base import EngineError, EngineHandler
+from . import history
+from .catch_up import CatchUp
+from .codec import SkipLog, Unreadable, decode_event
+from .connection import dialler
+from .history import History
+from .keys import Keys
+from .pipeline import Pipeline
+from .settings import ShardSettings, Timeouts
+from .subscriber import Subscriber
+
+log = logging.getLogger(__name__)
+
+ECHO_LIMIT = 1.0
+"""Seconds to wait for what this node has published to come back to it."""
+
+
+class Shard:
+    """A Redis server that holds some of the channels; one of them carries the control messages too."""
+
+    def __init__(self, settings: ShardSettings, keys: Keys, timeouts: Timeouts, with_control: bool) -> None:
+        self.name = f"redis {settings.name}"
+        self.keys = keys
+        self.dial = dialler(settings, timeouts, keys.epoch)
+        self.pipeline = Pipeline(f"{self.name} (commands)", self.dial, timeouts)
+        names = [keys.control] if with_control else []
+        self.subscriber = Subscriber(f"{self.name} (subscriptions)", self.dial, timeouts, self, names)
+        self.pipeline.companion, self.subscriber.companion = self.subscriber, self.pipeline
+        self._timeouts = timeouts
+        self._catch_up = CatchUp(self.name, self._read_histories, self._deliver)
+        self._handler: EngineHandler | None = None
+        self._skipped = SkipLog()
+        self._channels: dict[bytes, str] = {}
+        self._echoes: dict[tuple[bytes, bytes], Signal] = {}
+
+    def start(self, handler: EngineHandler) -> None:
+        """Begin to connect and to call `handler`."""
+        self._handler = handler
+        self.pipeline.start()
+        self.subscriber.start()
+        self._catch_up.start()
+
+    def stop(self) -> None:
+        """Close the connections; no callback follows."""
+        self._handler = None
+        self._catch_up.stop()
+        self.subscriber.stop()
+        self.pipeline.stop()
+
+    # -- channels
+
+    def subscribe(self, channel: str) -> None:
+        """Receive what happens in a channel."""
+        name = self.keys.channel(channel)
+        self._channels[name] = channel
+        try:
+            self.subscriber.subscribe(name)
+        except EngineError:
+            self._channels.pop(name, None)
+            raise
+
+    def unsubscribe(self, channel: str) -> None:
+        """The opposite."""
+        name = self.keys.channel(channel)
+        self._channels.pop(name, None)
+        self._catch_up.forget(channel)
+        self.subscriber.unsubscribe(name)
+
+    @property
+    def publishing(self) -> Pipeline:
+        """The pipeline, for publishing: not while this node would not hear it itself. Raises EngineError.
+
+        A server that came back knows no subscriptions at first, and would say that all is well.
+        """
+        subscriber = self.subscriber
+        if not subscriber.is_ready and (subscriber.away or not subscriber.wait_ready(self._timeouts.connect)):
+            raise EngineError(subscriber.away or f"{self.name}: the subscriptions are not back yet")
+        return self.pipeline
+
+    def publish_and_hear(self, channel: str, data: bytes) -> None:
+        """Publish, and return when this node has received it too, if it is subscribed to the channel."""
+        name = self.keys.channel(channel)
+        if name not in self._channels:
+            self.publishing.ask("PUBLISH", name, data)
+            return
+        echo = self._echoes.setdefault((name, data), Signal())
+        try:
+            self.publishing.ask("PUBLISH", name, data)
+            echo.wait(ECHO_LIMIT)
+        finally:
+            self._echoes.pop((name, data), None)
+
+    def channels(self) -> list[str]:
+        """The channels of this shard with a subscriber on any node."""
+        names = self.pipeline.ask("PUBSUB", "CHANNELS", self.keys.channel_pattern)
+        return [self.keys.channel_of(name) for name in names]
+
+    def history(self, channel: str, limit: int) -> History:
+        """The newest publications of a channel."""
+        subscribed = self.keys.channel(channel) in self._channels
+        (found,) = self._read_histories([channel], limit)
+        if subscribed:
+            self._catch_up.note_newest(channel, found.publications[0].uid if found.publications else "")
+        return found
+
+    def _read_histories(self, channels: Sequence[str], limit: int = 0) -> list[History]:
+        commands = [command for channel in channels for command in history.read_commands(self.keys, channel, limit)]
+        replies = self.pipeline.ask_all(commands)
+        for reply in replies:
+            if isinstance(reply, hiredis.ReplyError):
+                raise EngineError(f"{self.name}: {reply}")
+        pairs = zip(channels, replies[::2], replies[1::2], strict=True)
+        return [history.decode(channel, epoch, entries, self._skipped) for channel, epoch, entries in pairs]
+
+    # -- back from the subscriber
+
+    def handle_message(self, name: bytes, data: bytes) -> None:
+        """Hand on what was published."""
+        handler = self._handler
+        if handler is None:
+            return
+        try:
+            channel = self._channels.get(name)
+            if channel is not None:
+                self._catch_up.handle(channel, decode_event(channel, data))
+                if self._echoes and (echo := self._echoes.get((name, data))):
+                    echo.set()
+            elif name == self.keys.control:
+                handler.handle_control(data)
+        except Unreadable as error:
+            self._skipped.warn("what other nodes publish", error)
+        except Exception:  # a defect of ours: it must cost this message, not the subscriptions
+            log.exception("%s: a message could not be handled", self.name)
+
+    def handle_gap(self, names: list[bytes]) -> None:
+        """The subscriptions broke."""
+        for echo in self._echoes.values():
+            echo.set()
+        self._catch_up.lose([self._channels[name] for name in names if name in self._channels])
+
+    def handle_return(self, name: bytes) -> None:
+        """A subscription is back."""
+        channel = self._channels.get(name)
+        if channel is not None:
+            self._catch_up.regain(channel)
+
+    def _deliver(self, event: Event) -> None:
+        if self._handler is not None:
+            self._handler.handle_event(event)

@@ -1,0 +1,186 @@
+"""What one shard publishes: one connection for all subscriptions of a node, read by one greenlet.
+
+Subscriptions that wait together are sent together. After a broken connection all of them are
+made again, in batches, and `ReaderHandler` learns that there was a gap.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import Any, NamedTuple, Protocol
+
+import gevent
+import hiredis
+from gevent.event import AsyncResult, Event
+
+from ..base import EngineError
+from .connection import Connection, ConnectionLost, Dial
+from .link import CHECK_INTERVAL, LONGEST_CHECK, Link
+from .settings import Timeouts
+
+log = logging.getLogger(__name__)
+
+BATCH = 1000
+"""Subscriptions of one command."""
+
+
+class ReaderHandler(Protocol):
+    """What the subscriber calls. No method blocks or raises."""
+
+    def handle_message(self, name: bytes, data: bytes) -> None:
+        """Something was published under a name that is subscribed to."""
+
+    def handle_gap(self, names: list[bytes]) -> None:
+        """The connection broke: what is published under these names does not arrive."""
+
+    def handle_return(self, name: bytes) -> None:
+        """What is published under a name arrives again."""
+
+
+class _Change(NamedTuple):
+    """A subscription to begin or to end."""
+
+    verb: str
+    name: bytes
+    done: AsyncResult[None] | None
+    """Who waits for it; None after a broken connection."""
+
+
+class Subscriber(Link):
+    """The subscriptions of one node in one shard; `names` are there from the beginning."""
+
+    def __init__(self, name: str, dial: Dial, timeouts: Timeouts, handler: ReaderHandler, names: list[bytes]) -> None:
+        super().__init__(name, dial)
+        self._handler = handler
+        self._timeouts = timeouts
+        self._wanted: dict[bytes, None] = dict.fromkeys(names)
+        self._waiting: deque[_Change] = deque()
+        self._sent: deque[_Change] = deque()
+        self._arrived = Event()
+        self._was_lost = False
+
+    def subscribe(self, name: bytes) -> None:
+        """Return when Redis sends what is published under `name`. Raises EngineError."""
+        if self.away:
+            raise EngineError(self.away)
+        self._wanted[name] = None
+        try:
+            self._change("SUBSCRIBE", name)
+        except EngineError:
+            self._wanted.pop(name, None)
+            self._waiting.append(_Change("UNSUBSCRIBE", name, None))
+            self._arrived.set()
+            raise
+
+    def unsubscribe(self, name: bytes) -> None:
+        """Return when Redis sends nothing more. Raises EngineError when it does not say so; it will."""
+        if self._wanted.pop(name, False) is False or self.away:
+            return
+        self._change("UNSUBSCRIBE", name)
+
+    def is_wanted(self, name: bytes) -> bool:
+        """Whether there is a subscription, made or to be made again."""
+        return name in self._wanted
+
+    def _change(self, verb: str, name: bytes) -> None:
+        done: AsyncResult[None] = AsyncResult()
+        self._waiting.append(_Change(verb, name, done))
+        self._arrived.set()
+        patience = self._timeouts.write + self._timeouts.read
+        try:
+            done.get(timeout=patience)
+        except gevent.Timeout:
+            raise EngineError(f"{self._name}: no answer within {patience:g} s") from None
+
+    # -- the connection
+
+    def _serve(self, connection: Connection) -> None:
+        connection.expect_answers_within(CHECK_INTERVAL + min(self._timeouts.read, LONGEST_CHECK))
+        asked_for = {change.name for change in self._waiting if change.verb == "SUBSCRIBE"}
+        again = [_Change("SUBSCRIBE", name, None) for name in self._wanted if name not in asked_for]
+        self._waiting.extendleft(reversed(again))
+        last = self._waiting[-1] if self._waiting else None
+        self._arrived.set()
+        writer = gevent.spawn(self._write, connection)
+        try:
+            self._read(connection, last)
+        finally:
+            writer.kill()
+            self._lose()
+
+    def _lose(self) -> None:
+        self._was_lost = True
+        self._handler.handle_gap(list(self._wanted))
+        self._give_up(f"{self._name}: the connection broke")
+
+    def _give_up(self, reason: str) -> None:
+        changes = [*self._sent, *self._waiting]
+        self._sent.clear()
+        self._waiting.clear()
+        for change in changes:
+            if change.done is not None and not change.done.ready():
+                if change.verb == "SUBSCRIBE":
+                    change.done.set_exception(EngineError(reason))
+                else:
+                    change.done.set(None)
+
+    # -- writing
+
+    def _write(self, connection: Connection) -> None:
+        try:
+            while True:
+                self._arrived.clear()
+                if self._waiting:
+                    self._send_waiting(connection)
+                elif not self._arrived.wait(CHECK_INTERVAL):
+                    connection.send([("PING",)])
+        except ConnectionLost:
+            connection.shut_down()  # the reader has it from there
+
+    def _send_waiting(self, connection: Connection) -> None:
+        """Send all changes that wait, in their order; neighbours of one kind as one command."""
+        changes = list(self._waiting)
+        self._waiting.clear()
+        self._sent.extend(changes)
+        start = 0
+        for end in range(1, len(changes) + 1):
+            if end == len(changes) or changes[end].verb != changes[start].verb:
+                for first in range(start, end, BATCH):
+                    names = [change.name for change in changes[first : min(first + BATCH, end)]]
+                    connection.send([(changes[start].verb, *names)])
+                start = end
+
+    # -- reading
+
+    def _read(self, connection: Connection, last: _Change | None) -> None:
+        handle_message = self._handler.handle_message
+        while True:
+            if last is None and not self._ready.is_set():
+                self._note_ready()
+            reply = connection.read_ready()
+            if reply is False:
+                connection.feed()
+                # What publishers wait for has come in at the same moment: let them go before the writing begins.
+                gevent.sleep(0)
+                continue
+            if isinstance(reply, hiredis.ReplyError):
+                raise ConnectionLost(str(reply))
+            kind = reply[0]
+            if kind == b"message":
+                handle_message(reply[1], reply[2])
+            elif kind in (b"subscribe", b"unsubscribe"):
+                if self._confirm(kind, reply[1]) is last:
+                    last = None
+
+    def _confirm(self, kind: bytes, name: Any) -> _Change:
+        """The oldest change is done; Redis confirms them one by one in the order it got them."""
+        change = self._sent.popleft() if self._sent else None
+        if change is None or change.name != name:
+            raise ConnectionLost(f"an unexpected confirmation: {kind!r} {name!r}")
+        if change.done is not None:
+            if not change.done.ready():
+                change.done.set(None)
+        elif self._was_lost and name in self._wanted:
+            self._handler.handle_return(name)
+        return change

@@ -1,0 +1,66 @@
+"""A connection to a Redis that the test plays itself."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+import hiredis
+from gevent.event import Event
+
+from gentrifugo.engines.redis.connection import Command, Connection, ConnectionLost
+from gentrifugo.engines.redis.settings import Endpoint
+
+
+class FakeConnection(Connection):
+    """Keeps what is written in `batches`, one for each call; answers when the test lets it."""
+
+    def __init__(self) -> None:
+        self.endpoint = Endpoint("127.0.0.1", 1)
+        self.batches: list[list[Command]] = []
+        self._replies: deque[Any] = deque()
+        self._arrived = Event()
+        self._broken = False
+
+    def answer(self, *replies: Any) -> None:
+        """What comes from Redis next."""
+        self._replies.extend(replies)
+        self._arrived.set()
+
+    def break_off(self) -> None:
+        """The connection ends."""
+        self._broken = True
+        self._arrived.set()
+
+    def send(self, commands: Iterable[Command]) -> None:
+        self.batches.append(list(commands))
+
+    def read(self) -> Any:
+        while (reply := self.read_ready()) is False:
+            self.feed()
+        return reply
+
+    def read_ready(self) -> Any:
+        return self._replies.popleft() if self._replies else False
+
+    def feed(self) -> None:
+        if self._broken:
+            raise ConnectionLost("the test broke it")
+        self._arrived.clear()
+        self._arrived.wait()
+
+    def expect_answers_within(self, timeout: float) -> None:
+        pass
+
+    def shut_down(self) -> None:
+        self.break_off()
+
+    def close(self) -> None:
+        pass
+
+
+def error(text: str) -> hiredis.ReplyError:
+    """An error as Redis reports it."""
+    made: hiredis.ReplyError = hiredis.ReplyError(text)
+    return made

@@ -1,0 +1,84 @@
+"""What travels through Redis comes out as it went in, and what cannot be read is told apart."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gentrifugo.app.proto import ClientInfo, Event, Join, Leave, Publication
+from gentrifugo.engines.redis import codec
+from gentrifugo.engines.redis.codec import Unreadable
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+infos = st.builds(ClientInfo, texts, texts, st.binary(), st.binary())
+publications = st.builds(Publication, texts, st.just("news"), st.binary(), texts, st.none() | infos)
+
+
+@given(publications, st.booleans())
+def test_publications(publication: Publication, kept: bool) -> None:
+    assert codec.decode_event("news", codec.encode_publication(publication, kept)) == (publication, kept)
+
+
+@given(infos, st.sampled_from([Join, Leave]))
+def test_joins_and_leaves(info: ClientInfo, kind: type[Join] | type[Leave]) -> None:
+    event: Event = kind("news", info)
+    received = codec.decode_event("news", codec.encode_event(event))
+    assert received == (event, False)
+    assert type(received.event) is kind
+
+
+@given(infos)
+def test_presence(info: ClientInfo) -> None:
+    assert codec.decode_present(codec.encode_present(info)) == info
+
+
+def test_the_format_is_the_documented_one() -> None:
+    """docs/redis.md shows it; another shape needs another version."""
+    info = ClientInfo("42", "c1", b'{"a":1}', b"")
+    shown = [1, 1, "u1", b'{"text":"hi"}', "c1", ["42", "c1", b'{"a":1}', b""]]
+    assert (
+        msgspec.msgpack.decode(
+            codec.encode_publication(Publication("u1", "news", b'{"text":"hi"}', "c1", info), kept=True)
+        )
+        == shown
+    )
+    join = msgspec.msgpack.decode(codec.encode_event(Join("news", info)))
+    assert join == [1, 2, "", b"", "", ["42", "c1", b'{"a":1}', b""]]
+    assert msgspec.msgpack.decode(codec.encode_present(info)) == [1, ["42", "c1", b'{"a":1}', b""]]
+
+
+def test_fields_that_a_later_release_adds_are_passed_over() -> None:
+    info = ["42", "c1", b"", b"", "new"]
+    data = msgspec.msgpack.encode([1, 0, "u1", b"{}", "", info, "new", {"newer": 1}])
+    assert codec.decode_event("news", data).event == Publication("u1", "news", b"{}", "", ClientInfo("42", "c1"))
+    assert codec.decode_present(msgspec.msgpack.encode([1, info, "new"])) == ClientInfo("42", "c1")
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ([2, 0, "u1", b"{}", "", None], "version 2"),
+        ([2], "version 2"),
+        ([0, {"quite": "different"}], "version 0"),
+        ([1, 9, "u1", b"{}", "", None], "unknown kind, 9"),
+        ([1, 2, "", b"", "", None], "unknown kind, 2"),
+        ([1, 0], "no message of ours"),
+        ({}, "no message of ours"),
+        ([], "no message of ours"),
+        (None, "no message of ours"),
+    ],
+)
+def test_what_is_not_of_this_version_says_so(message: object, reason: str) -> None:
+    with pytest.raises(Unreadable, match=reason):
+        codec.decode_event("news", msgspec.msgpack.encode(message))
+
+
+@given(st.binary())
+def test_garbage_is_unreadable_or_a_message(data: bytes) -> None:
+    for decode in (lambda: codec.decode_event("news", data), lambda: codec.decode_present(data)):
+        try:
+            decode()
+        except Unreadable:
+            pass

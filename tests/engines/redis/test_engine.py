@@ -1,0 +1,247 @@
+"""The Redis engine keeps the contract: with one shard, with two, and on other servers that speak Redis's protocol."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import uuid
+from collections.abc import Iterator
+
+import gevent
+import msgspec
+import pytest
+
+from gentrifugo.engines.base import EngineError, Recovery
+from gentrifugo.engines.redis.engine import RedisEngine
+from gentrifugo.engines.redis.settings import Endpoint, RedisSettings, ShardSettings, Timeouts, Tls
+from tests.engines.contract import EngineContract, JoinedEnginesContract, Lab, kept, message, uids
+from tests.greenlets import nothing_left_behind
+from tests.parts import valkey_server
+from tests.redis_server import RedisServer, free_port, redis_server
+
+__all__ = ["nothing_left_behind"]
+
+
+class RedisLab(Lab):
+    """Engines with a prefix of their own on servers that many tests share."""
+
+    def __init__(self, servers: list[RedisServer]) -> None:
+        super().__init__()
+        shards = tuple(ShardSettings(Endpoint("127.0.0.1", server.port)) for server in servers)
+        self.settings = RedisSettings(shards, prefix=f"test-{uuid.uuid4()}[*]")
+
+    def make(self) -> RedisEngine:
+        return RedisEngine(self.settings)
+
+    def pass_time(self, seconds: float) -> None:
+        gevent.sleep(seconds + 0.01)
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer]]:
+    directory = tmp_path_factory.mktemp("redis")
+    with redis_server(directory) as first, redis_server(directory) as second:
+        yield [first, second]
+
+
+class OneShard:
+    @pytest.fixture
+    def lab(self, servers: list[RedisServer]) -> Iterator[Lab]:
+        yield RedisLab(servers[:1])
+
+
+class TwoShards:
+    @pytest.fixture
+    def lab(self, servers: list[RedisServer]) -> Iterator[Lab]:
+        yield RedisLab(servers)
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("valkey"), executable=valkey_server()) as server:
+        yield server
+
+
+class OnValkey:
+    @pytest.fixture
+    def lab(self, valkey: RedisServer) -> Iterator[Lab]:
+        yield RedisLab([valkey])
+
+
+class TestRedisEngine(OneShard, EngineContract):
+    pass
+
+
+class TestJoinedRedisEngines(OneShard, JoinedEnginesContract):
+    pass
+
+
+class TestRedisEngineOfTwoShards(TwoShards, EngineContract):
+    pass
+
+
+class TestJoinedRedisEnginesOfTwoShards(TwoShards, JoinedEnginesContract):
+    pass
+
+
+class TestRedisEngineOnValkey(OnValkey, EngineContract):
+    pass
+
+
+class TestJoinedRedisEnginesOnValkey(OnValkey, JoinedEnginesContract):
+    pass
+
+
+# -- what only this engine does
+
+
+@pytest.fixture
+def lab(servers: list[RedisServer], nothing_left_behind: None) -> Iterator[RedisLab]:
+    made = RedisLab(servers[:1])
+    yield made
+    made.close()
+
+
+def test_an_unknown_version_is_skipped_with_one_warning(
+    lab: RedisLab, servers: list[RedisServer], caplog: pytest.LogCaptureFixture
+) -> None:
+    listener = lab.listen()
+    listener.engine.subscribe("news")
+    name = f"{lab.settings.prefix}.channel.news"
+    for data in (msgspec.msgpack.encode([2, "other"]), msgspec.msgpack.encode([2, "again"]), b"\xc1 garbage"):
+        servers[0].ask("PUBLISH", name, data)
+    listener.engine.publish(message(), None)
+    listener.heard(message())
+    warnings = [record.getMessage() for record in caplog.records if "skipped" in record.getMessage()]
+    assert len(warnings) == 2
+    assert "version 2 of the format, this release knows version 1" in warnings[0]
+
+
+def test_what_lies_beyond_an_unreadable_entry_is_not_recovered(lab: RedisLab, servers: list[RedisServer]) -> None:
+    engine = lab.listen().engine
+    for uid in ("1", "2"):
+        engine.publish(message(uid), kept())
+    servers[0].ask("LPUSH", f"{lab.settings.prefix}.history.news", b"0" * 16 + msgspec.msgpack.encode([2]))
+    engine.publish(message("3"), kept())
+    assert uids(engine) == ["3"]
+    assert engine.recover("news", "3") == Recovery([], True)
+    assert engine.recover("news", "2") == Recovery([message("3")], False)
+
+
+def test_across_the_life_of_a_server_recovery_is_never_complete(lab: RedisLab, servers: list[RedisServer]) -> None:
+    """Another server took over with the data of the one before, from which the newest may be missing."""
+    engine = lab.listen().engine
+    for uid in ("1", "2"):
+        engine.publish(message(uid), kept())
+    assert engine.recover("news", "1") == Recovery([message("2")], True)
+    epoch = f"{lab.settings.prefix}.epoch"
+    servers[0].ask("HSET", epoch, "server", "another server")
+    later = lab.listen().engine  # it finds that out when it connects
+    assert later.recover("news", "2") == Recovery([message("2"), message("1")], False)
+    later.publish(message("3"), kept())
+    for node in (engine, later):
+        assert node.recover("news", "3") == Recovery([], True)
+        assert not node.recover("news", "2").complete
+        assert uids(node) == ["3", "2", "1"]
+
+
+def test_a_batch_has_an_outcome_for_each(lab: RedisLab, servers: list[RedisServer]) -> None:
+    engine = lab.listen().engine
+    servers[0].ask("SET", f"{lab.settings.prefix}.history.broken", "no list")
+    batch = [(message("1"), kept()), (message("2", "broken"), kept()), (message("3"), None), (message("4"), kept())]
+    first, failed, third, fourth = engine.publish_all(batch)
+    assert first is third is fourth is None
+    assert "WRONGTYPE" in str(failed)
+    assert uids(engine) == ["4", "1"]
+
+
+def test_nodes_with_other_prefixes_or_databases_keep_to_themselves(servers: list[RedisServer]) -> None:
+    here, there = RedisLab(servers[:1]), RedisLab(servers[:1])
+    try:
+        near, far = here.listen(), there.listen()
+        far.engine.subscribe("news")
+        near.engine.publish(message(), kept())
+        assert uids(far.engine) == near.engine.channels() == far.events == []
+    finally:
+        here.close()
+        there.close()
+
+
+# -- doors that are locked
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A server with a password, a user, and TLS on a second port."""
+    directory = tmp_path_factory.mktemp("guarded")
+    key, certificate = str(directory / "key.pem"), str(directory / "certificate.pem")
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    make = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-keyout",
+        key,
+        "-out",
+        certificate,
+    ]
+    subprocess.run([*make, *subject], check=True, capture_output=True)
+    tls = ["--tls-port", str(free_port()), "--tls-cert-file", certificate, "--tls-key-file", key]
+    users = ["--requirepass", "open sesame", "--user", "ann", "on", ">secret", "~*", "&*", "+@all"]
+    with redis_server(directory, *tls, "--tls-auth-clients", "no", *users) as server:
+        yield server
+
+
+def tls_port(server: RedisServer) -> int:
+    return int(server.arguments[server.arguments.index("--tls-port") + 1])
+
+
+def certificate(server: RedisServer) -> str:
+    return server.arguments[server.arguments.index("--tls-cert-file") + 1]
+
+
+def works(*shards: ShardSettings) -> bool:
+    """Whether an engine can publish to itself there."""
+    lab = RedisLab([])
+    lab.settings = RedisSettings(shards, timeouts=Timeouts(connect=0.5, read=1))
+    try:
+        listener = lab.listen()
+        listener.engine.subscribe("news")
+        listener.engine.publish(message(), None)
+        listener.heard(message())
+    except EngineError:
+        return False
+    finally:
+        lab.close()
+    return True
+
+
+def test_passwords_and_users(guarded: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+    endpoint = Endpoint("127.0.0.1", guarded.port)
+    assert works(ShardSettings(endpoint, password="open sesame", db=3))
+    assert works(ShardSettings(endpoint, "ann", "secret"))
+    caplog.clear()
+    assert not works(ShardSettings(endpoint))
+    assert "Authentication required" in caplog.text or "NOAUTH" in caplog.text
+    caplog.clear()
+    assert not works(ShardSettings(endpoint, "ann", "guess"))
+    assert "invalid username-password pair" in caplog.text
+    assert "guess" not in caplog.text
+    assert not works(ShardSettings(endpoint, password="open sesame", db=99))
+
+
+def test_tls(guarded: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+    endpoint = Endpoint("localhost", tls_port(guarded))
+    shard = ShardSettings(endpoint, password="open sesame", tls=Tls(ca_file=certificate(guarded)))
+    assert works(shard)
+    assert works(dataclasses.replace(shard, tls=Tls(verify=False)))
+    assert not works(dataclasses.replace(shard, tls=Tls()))
+    assert "self-signed certificate" in caplog.text
+    assert not works(dataclasses.replace(shard, endpoint=Endpoint("127.0.0.1", endpoint.port)))
+    assert not works(dataclasses.replace(shard, tls=None))
+    assert not works(dataclasses.replace(shard, tls=Tls(ca_file="/nowhere")))

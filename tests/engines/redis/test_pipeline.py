@@ -1,0 +1,138 @@
+"""Commands that wait together go together, and every caller has its own answer or an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import gevent
+import pytest
+
+from gentrifugo.engines.base import EngineError
+from gentrifugo.engines.redis.connection import Connection, ConnectionLost
+from gentrifugo.engines.redis.pipeline import Pipeline
+from gentrifugo.engines.redis.scripts import ALL
+from gentrifugo.engines.redis.settings import Timeouts
+from tests.engines.redis.fakes import FakeConnection, error
+from tests.greenlets import eventually, nothing_left_behind, settle
+
+__all__ = ["nothing_left_behind"]
+
+
+class Dialled:
+    """Gives connections until there are none left; then Redis is away."""
+
+    def __init__(self) -> None:
+        self.connections = [FakeConnection()]
+        self.made: list[FakeConnection] = []
+
+    def __call__(self) -> Connection:
+        if not self.connections:
+            raise ConnectionLost("nobody is there")
+        self.made.append(self.connections.pop(0))
+        return self.made[-1]
+
+
+@pytest.fixture
+def dial() -> Dialled:
+    return Dialled()
+
+
+@pytest.fixture
+def pipeline(dial: Dialled, nothing_left_behind: None) -> Iterator[Pipeline]:
+    made = Pipeline("test", dial, Timeouts(connect=0.1, read=0.2, write=0.1))
+    made.start()
+    assert made.wait_ready(1)
+    yield made
+    made.stop()
+
+
+def ask_in_greenlets(pipeline: Pipeline, *names: str) -> list[gevent.Greenlet[..., object]]:
+    """Callers that come back with the reply, or with the text of the error."""
+    asking = [gevent.spawn(ask, pipeline, name) for name in names]
+    settle()
+    return asking
+
+
+def ask(pipeline: Pipeline, name: str) -> object:
+    try:
+        return pipeline.ask("GET", name)
+    except EngineError as refused:
+        return str(refused)
+
+
+def outcome(greenlet: gevent.Greenlet[..., object]) -> object:
+    return greenlet.get(timeout=1)
+
+
+def test_what_waits_together_is_written_together(pipeline: Pipeline, dial: Dialled) -> None:
+    asking = ask_in_greenlets(pipeline, "a")
+    asking += ask_in_greenlets(pipeline, "b", "c", "d")
+    (redis,) = dial.made
+    assert redis.batches == [[("GET", "a")]]
+    redis.answer(b"1")
+    eventually(lambda: len(redis.batches) == 2)
+    assert redis.batches[1] == [("GET", "b"), ("GET", "c"), ("GET", "d")]
+    redis.answer(b"2", b"3", b"4")
+    assert [outcome(greenlet) for greenlet in asking] == [b"1", b"2", b"3", b"4"]
+
+
+def test_an_error_that_redis_reports_is_for_its_caller_alone(pipeline: Pipeline, dial: Dialled) -> None:
+    asking = ask_in_greenlets(pipeline, "a", "b")
+    dial.made[0].answer(error("ERR no"), b"2")
+    assert [outcome(greenlet) for greenlet in asking] == ["test: ERR no", b"2"]
+
+
+def test_scripts_that_redis_has_forgotten_are_loaded_and_run_again(pipeline: Pipeline, dial: Dialled) -> None:
+    asking = ask_in_greenlets(pipeline, "a", "b")
+    (redis,) = dial.made
+    redis.answer(error("NOSCRIPT No matching script."), b"2")
+    redis.answer(*[b"sha"] * len(ALL), b"1")
+    assert [outcome(greenlet) for greenlet in asking] == [b"1", b"2"]
+    assert redis.batches[-1] == [("GET", "a")]
+
+
+def test_what_was_written_when_the_connection_broke_is_refused(pipeline: Pipeline, dial: Dialled) -> None:
+    """It may have been carried out. What waited behind it goes over the next connection."""
+    asking = ask_in_greenlets(pipeline, "a")
+    asking += ask_in_greenlets(pipeline, "b")
+    dial.connections.append(FakeConnection())
+    dial.made[0].break_off()
+    eventually(lambda: len(dial.made) == 2 and dial.made[1].batches == [[("GET", "b")]])
+    dial.made[1].answer(b"2")
+    assert [outcome(greenlet) for greenlet in asking] == ["test: the test broke it", b"2"]
+
+
+def test_while_redis_is_away_everything_is_refused_at_once(pipeline: Pipeline, dial: Dialled) -> None:
+    asking = ask_in_greenlets(pipeline, "a", "b")
+    dial.made[0].break_off()
+    assert "test: the test broke it" in [outcome(greenlet) for greenlet in asking]
+    eventually(lambda: pipeline.away)
+    with pytest.raises(EngineError, match="nobody is there"):
+        pipeline.ask("PING")
+    dial.connections.append(FakeConnection())
+    eventually(lambda: not pipeline.away)
+
+
+def test_a_server_that_is_no_longer_the_master_is_left(pipeline: Pipeline, dial: Dialled) -> None:
+    asking = ask_in_greenlets(pipeline, "a")
+    dial.connections.append(FakeConnection())
+    dial.made[0].answer(error("READONLY You can't write against a read only replica."))
+    assert "READONLY" in str(outcome(asking[0]))
+    eventually(lambda: len(dial.made) == 2)
+
+
+def test_no_caller_waits_for_ever(pipeline: Pipeline, dial: Dialled) -> None:
+    asking = ask_in_greenlets(pipeline, "a", "b")
+    assert [outcome(greenlet) for greenlet in asking] == ["test: no answer within 0.3 s"] * 2
+    dial.made[0].answer(b"late", b"later")
+    asking = ask_in_greenlets(pipeline, "c")
+    dial.made[0].answer(b"3")
+    assert outcome(asking[0]) == b"3"
+
+
+def test_who_waits_when_the_engine_stops_is_told(pipeline: Pipeline) -> None:
+    asking = ask_in_greenlets(pipeline, "a", "b")
+    pipeline.stop()
+    assert [outcome(greenlet) for greenlet in asking] == ["test: the engine has stopped"] * 2
+    with pytest.raises(EngineError, match="the engine has stopped"):
+        pipeline.ask("PING")

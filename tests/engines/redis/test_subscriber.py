@@ -1,0 +1,126 @@
+"""Subscriptions go together, come back together, and a gap is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import gevent
+import pytest
+
+from gentrifugo.engines.base import EngineError
+from gentrifugo.engines.redis.settings import Timeouts
+from gentrifugo.engines.redis.subscriber import BATCH, Subscriber
+from tests.engines.redis.fakes import FakeConnection
+from tests.engines.redis.test_pipeline import Dialled
+from tests.greenlets import eventually, nothing_left_behind, settle
+
+__all__ = ["nothing_left_behind"]
+
+
+class Reader:
+    """Keeps what the subscriber tells."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def handle_message(self, name: bytes, data: bytes) -> None:
+        self.told.append((name, data))
+
+    def handle_gap(self, names: list[bytes]) -> None:
+        self.told.append(("gap", names))
+
+    def handle_return(self, name: bytes) -> None:
+        self.told.append(("return", name))
+
+
+@pytest.fixture
+def reader() -> Reader:
+    return Reader()
+
+
+@pytest.fixture
+def dial() -> Dialled:
+    return Dialled()
+
+
+@pytest.fixture
+def subscriber(dial: Dialled, reader: Reader, nothing_left_behind: None) -> Iterator[Subscriber]:
+    made = Subscriber("test", dial, Timeouts(connect=0.1, read=0.2, write=0.1), reader, [b"control"])
+    made.start()
+    eventually(lambda: dial.made and dial.made[0].batches)
+    confirm(dial.made[0], b"control")
+    assert made.wait_ready(1)
+    yield made
+    made.stop()
+
+
+def confirm(redis: FakeConnection, *names: bytes, verb: bytes = b"subscribe") -> None:
+    redis.answer(*([verb, name, 1] for name in names))
+
+
+def subscribe_in_greenlets(subscriber: Subscriber, *names: bytes) -> list[gevent.Greenlet[..., None]]:
+    greenlets = [gevent.spawn(subscriber.subscribe, name) for name in names]
+    settle()
+    return greenlets
+
+
+def test_it_works_when_what_it_begins_with_is_confirmed(subscriber: Subscriber, dial: Dialled) -> None:
+    assert dial.made[0].batches == [[("SUBSCRIBE", b"control")]]
+
+
+def test_subscriptions_that_wait_together_are_one_command(
+    subscriber: Subscriber, dial: Dialled, reader: Reader
+) -> None:
+    subscribing = subscribe_in_greenlets(subscriber, b"a", b"b", b"c")
+    (redis,) = dial.made
+    assert redis.batches[-1] == [("SUBSCRIBE", b"a", b"b", b"c")]
+    assert not any(greenlet.ready() for greenlet in subscribing)
+    confirm(redis, b"a", b"b", b"c")
+    gevent.joinall(subscribing, timeout=1, raise_error=True)
+    redis.answer([b"message", b"b", b"data"])
+    eventually(lambda: reader.told == [(b"b", b"data")])
+
+
+def test_all_subscriptions_come_back_in_batches(subscriber: Subscriber, dial: Dialled, reader: Reader) -> None:
+    names = [b"%d" % number for number in range(2 * BATCH)]
+    subscribing = subscribe_in_greenlets(subscriber, *names)
+    confirm(dial.made[0], *names)
+    gevent.joinall(subscribing, timeout=5, raise_error=True)
+    dial.connections.append(FakeConnection())
+    dial.made[0].break_off()
+    eventually(lambda: len(dial.made) == 2 and len(dial.made[1].batches) == 3)
+    sent = [command for batch in dial.made[1].batches for command in batch]
+    assert [len(command) - 1 for command in sent] == [BATCH, BATCH, 1]
+    assert {name for command in sent for name in command[1:]} == {b"control", *names}
+    assert reader.told == [("gap", [b"control", *names])]
+    assert not subscriber.is_ready
+    confirm(dial.made[1], b"control", *names)
+    assert subscriber.wait_ready(1)
+    assert reader.told[1:] == [("return", name) for name in (b"control", *names)]
+
+
+def test_a_subscription_that_is_not_confirmed_is_refused_and_taken_back(subscriber: Subscriber, dial: Dialled) -> None:
+    with pytest.raises(EngineError, match=r"no answer within 0\.3 s"):
+        subscriber.subscribe(b"a")
+    assert not subscriber.is_wanted(b"a")
+    eventually(lambda: dial.made[0].batches[-1] == [("UNSUBSCRIBE", b"a")])
+
+
+def test_who_subscribes_when_the_connection_breaks_is_told(subscriber: Subscriber, dial: Dialled) -> None:
+    gevent.spawn_later(0.01, dial.made[0].break_off)
+    with pytest.raises(EngineError, match="the connection broke"):
+        subscriber.subscribe(b"a")
+    eventually(lambda: subscriber.away)
+    with pytest.raises(EngineError, match="nobody is there"):
+        subscriber.subscribe(b"b")
+
+
+def test_who_unsubscribes_when_the_connection_breaks_has_what_it_wants(subscriber: Subscriber, dial: Dialled) -> None:
+    (subscribing,) = subscribe_in_greenlets(subscriber, b"a")
+    confirm(dial.made[0], b"a")
+    subscribing.get(timeout=1)
+    leaving = gevent.spawn(subscriber.unsubscribe, b"a")
+    settle()
+    dial.made[0].break_off()
+    leaving.get(timeout=1)
+    assert not subscriber.is_wanted(b"a")

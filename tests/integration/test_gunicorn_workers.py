@@ -1,0 +1,120 @@
+"""Several gunicorn workers on the Redis engine are one server to clients and backends, whichever they reach."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api_client import ApiClient
+from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, Gunicorn, gunicorn
+from tests.protocol_client import ProtocolClient
+from tests.redis_server import redis_server
+from tests.waiting import eventually, seconds
+
+WORKERS = 3
+CLIENTS = 90
+MESSAGES = 200
+
+
+@pytest.fixture(params=[OUR_WORKER, STOCK_WORKER], ids=["our worker", "stock worker"])
+def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Gunicorn]:
+    with redis_server(tmp_path) as redis:
+        options = {**redis.options, "node_ping_interval": 0.3, "presence": True, "redis_api": True}
+        with gunicorn(tmp_path, request.param, WORKERS, **options) as running:
+            # The stock worker knows nothing of us until the first request reaches it.
+            eventually(lambda: len(nodes(running)) == WORKERS, within=15, what="all workers know each other")
+            yield running
+
+
+def command(server: Gunicorn, method: str, **params: Any) -> Any:
+    """The body of the reply of whichever worker takes the request."""
+    answer = ApiClient(server.host, server.port).post(json.dumps({"method": method, "params": params}))
+    (reply,) = json.loads(answer.body)
+    assert reply["error"] is None, reply
+    return reply["body"]
+
+
+def nodes(server: Gunicorn) -> list[dict[str, Any]]:
+    known = command(server, "stats")["data"]["nodes"]
+    return list(known)
+
+
+def test_everybody_has_every_message_once_and_in_order(server: Gunicorn) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        clients = list(pool.map(lambda number: ProtocolClient(server, f"user{number}"), range(CLIENTS)))
+        for client in clients:
+            client.subscribe("news")
+        assert len(command(server, "presence", channel="news")["data"]) == CLIENTS
+        assert command(server, "channels")["data"] == ["news"]
+        for number in range(MESSAGES):
+            command(server, "publish", channel="news", data=number)
+        for received in pool.map(lambda client: [client.message() for _ in range(MESSAGES)], clients):
+            assert received == list(range(MESSAGES))
+        for client in clients:
+            client.close()
+    eventually(lambda: command(server, "presence", channel="news")["data"] == {}, within=5)
+
+
+def connected(server: Gunicorn, count: int) -> list[ProtocolClient]:
+    """Clients that `close_clients` closes."""
+    clients = [ProtocolClient(server, "ann") for _ in range(count)]
+    _connected.extend(clients)
+    return clients
+
+
+_connected: list[ProtocolClient] = []
+
+
+@pytest.fixture(autouse=True)
+def close_clients() -> Iterator[None]:
+    yield
+    while _connected:
+        _connected.pop().close()
+
+
+def test_clients_are_spread_over_the_workers(server: Gunicorn) -> None:
+    clients = connected(server, 30)
+    eventually(lambda: command(server, "node")["data"]["metrics"]["node_num_clients"] < 30, within=5)
+    command(server, "disconnect", user="ann")
+    for client in clients:
+        assert client.wait_closed().advice == {"reason": "disconnect", "reconnect": False}
+
+
+def test_a_killed_worker_takes_only_its_own_clients_along(server: Gunicorn) -> None:
+    (victim, *_) = (int(pid) for pid in children(server))
+    clients = connected(server, 30)
+    for client in clients:
+        client.subscribe("news")
+    before = {node["uid"] for node in nodes(server)}
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: len({node["uid"] for node in nodes(server)} - before) == 1, within=10, what="a new worker")
+    command(server, "publish", channel="news", data="still here")
+    survivors = sum(receives(client, "still here") for client in clients)
+    assert 0 < survivors <= 30
+
+
+def receives(client: ProtocolClient, data: str) -> bool:
+    try:
+        return bool(client.message() == data)
+    except Exception:  # its worker is gone, in one of the many ways in which a connection can end
+        return False
+
+
+def children(server: Gunicorn) -> list[str]:
+    pid = server.process.pid
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+
+
+def test_term_tells_every_client(server: Gunicorn) -> None:
+    clients = connected(server, 20)
+    server.process.terminate()
+    for client in clients:
+        assert client.wait_closed().advice == {"reason": "shutting down", "reconnect": True}
+    assert server.process.wait(seconds(10)) == 0
