@@ -19,7 +19,13 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     package_dir={"gentrifugo": "."},
-    packages=["gentrifugo", "gentrifugo.app", "gentrifugo.app.sockjs", "gentrifugo.engines", "gentrifugo.engines.redis"],
+    packages=[
+        "gentrifugo",
+        "gentrifugo.app",
+        "gentrifugo.app.sockjs",
+        "gentrifugo.engines",
+        "gentrifugo.engines.redis",
+    ],
     package_data={"gentrifugo": ["py.typed"], "gentrifugo.engines.redis": ["lua/*.lua"]},
     install_requires=[
         "gevent>=24.10.1",

@@ -16,7 +16,6 @@ import gevent
 import gevent.socket
 import gevent.ssl
 import hiredis
-
 import redis
 
 from ...app.fairness import give_turn
