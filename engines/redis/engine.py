@@ -23,7 +23,7 @@ from .jump import bucket
 from .keys import Keys
 from .scripts import ADD_PRESENCE, PRESENCE, PUBLISH, REMOVE_PRESENCE
 from .settings import RedisSettings
-from .shard import Shard
+from .shard import ECHO_LIMIT, Shard
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class RedisEngine(Engine):
         self._keys = keys = Keys(settings.prefix)
         self._timeouts = settings.timeouts
         self._shards = [
-            Shard(shard, keys, settings.timeouts, with_control=number == 0)
+            Shard(shard, keys, settings.timeouts, carries_control=number == 0)
             for number, shard in enumerate(settings.shards)
         ]
         self._queues: list[ApiQueue] = []
@@ -89,10 +89,14 @@ class RedisEngine(Engine):
         return outcome
 
     def publish_event(self, event: Event) -> None:
-        self._shard(event.channel).publish_and_hear(event.channel, encode_event(event))
+        self._shard(event.channel).publish_and_hear(self._keys.channel(event.channel), encode_event(event))
 
     def publish_control(self, message: bytes) -> None:
-        self._shards[0].pipeline.ask("PUBLISH", self._keys.control, message)
+        first, *others = self._shards
+        first.publish_and_hear(self._keys.control, message)
+        if others:
+            # What was published before in channels on the other servers has to come first, too.
+            gevent.joinall([gevent.spawn(shard.hear_up_to_now) for shard in others], timeout=ECHO_LIMIT)
 
     @staticmethod
     def _publish_in(shard: Shard, commands: Sequence[Command]) -> list[EngineError | None]:
