@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from itertools import groupby
+from typing import TypeAlias
 
 import gevent
 import hiredis
@@ -29,6 +30,10 @@ log = logging.getLogger(__name__)
 
 STOP_LIMIT = 2.0
 """Seconds that the commands taken from queues get to be carried out when the engine stops."""
+
+
+Item: TypeAlias = tuple[Publication, HistoryOptions | None]
+"""What is published, and how it is kept."""
 
 
 class RedisEngine(Engine):
@@ -81,11 +86,10 @@ class RedisEngine(Engine):
         shard.publishing.ask(*self._publish_command(publication, history))
 
     def publish_all(self, batch: Sequence[tuple[Publication, HistoryOptions | None]]) -> list[EngineError | None]:
-        # Neighbours on one shard go together. The next shard has to wait: what one request publishes into several
-        # channels is to arrive in this order.
         outcome: list[EngineError | None] = []
         for shard, run in groupby(batch, lambda item: self._shard(item[0].channel)):
-            outcome += self._publish_in(shard, [self._publish_command(*item) for item in run])
+            items = list(run)
+            outcome += self._publish_run(shard, items, is_last=len(outcome) + len(items) == len(batch))
         return outcome
 
     def publish_event(self, event: Event) -> None:
@@ -97,6 +101,21 @@ class RedisEngine(Engine):
         if others:
             # What was published before in channels on the other servers has to come first, too.
             gevent.joinall([gevent.spawn(shard.hear_up_to_now) for shard in others], timeout=ECHO_LIMIT)
+
+    def _publish_run(self, shard: Shard, items: list[Item], is_last: bool) -> list[EngineError | None]:
+        """Publish what belongs to one shard. What goes to another shard after it waits until this node has heard it:
+        what one request publishes into several channels is to arrive in this order.
+        """
+        commands = [self._publish_command(*item) for item in items]
+        if is_last:
+            return self._publish_in(shard, commands)
+        publication, history = items[-1]
+        name = self._keys.channel(publication.channel)
+        with shard.hearing(name, encode_publication(publication, kept=history is not None)) as heard:
+            outcome = self._publish_in(shard, commands)
+            if outcome[-1] is not None:
+                heard.set()
+        return outcome
 
     @staticmethod
     def _publish_in(shard: Shard, commands: Sequence[Command]) -> list[EngineError | None]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import hiredis
 from gevent.event import Event as Signal
@@ -92,12 +92,21 @@ class Shard:
 
     def publish_and_hear(self, name: bytes, data: bytes) -> None:
         """Publish, and return when this node has received it too, if it is subscribed to that name."""
-        if not self.subscriber.is_wanted(name):
+        with self.hearing(name, data):
             self.publishing.ask("PUBLISH", name, data)
+
+    @contextmanager
+    def hearing(self, name: bytes, data: bytes) -> Iterator[Signal]:
+        """Publish `data` in the body; it ends when this node has received it too, if it is subscribed to that name.
+
+        A body that fails without raising sets the signal, so that nobody waits.
+        """
+        if not self.subscriber.is_wanted(name):
+            yield Signal()
             return
         echo = self._echoes.setdefault((name, data), Signal())
         try:
-            self.publishing.ask("PUBLISH", name, data)
+            yield echo
             echo.wait(ECHO_LIMIT)
         finally:
             self._echoes.pop((name, data), None)
