@@ -73,7 +73,8 @@ _connected: list[ProtocolClient] = []
 
 
 @pytest.fixture(autouse=True)
-def close_clients() -> Iterator[None]:
+def close_clients(server: Gunicorn) -> Iterator[None]:
+    """Before the server ends: clients that do not read would keep it waiting for their goodbyes."""
     yield
     while _connected:
         _connected.pop().close()
