@@ -57,7 +57,11 @@ class RequestReader:
 
     def unread_head(self, head: bytes) -> None:
         """Put a head back, for somebody else to read."""
-        self._buffer = head + b"\r\n\r\n" + self._buffer
+        self.unread(head + b"\r\n\r\n")
+
+    def unread(self, data: bytes) -> None:
+        """Put something back in front of what has come."""
+        self._buffer = data + self._buffer
 
     def read_body(self, size: int) -> bytes:
         """Exactly `size` bytes. Raises EOFError or TimeoutError."""
