@@ -31,11 +31,14 @@ SESSIONS = "sessions"
 
 
 class Siblings:
-    """The processes of this machine and user that belong to one `group`. `join` them after a fork; `leave` once."""
+    """The processes of this machine and user that belong to one `group`. `join` them after a fork; `leave` once.
 
-    def __init__(self, group: str) -> None:
+    They meet below `parent`, by default where temporary files are.
+    """
+
+    def __init__(self, group: str, parent: Path | None = None) -> None:
         name = blake2b(group.encode(), digest_size=8).hexdigest()
-        self.directory = Path(gettempdir()) / f"gentrifugo-{os.geteuid()}-{name}"
+        self.directory = (parent or Path(gettempdir())) / f"gentrifugo-{os.geteuid()}-{name}"
         self._name = ""
         self._held: set[str] = set()
 
