@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 WINDOW = 0.25
 """Seconds that a share is measured over, at least."""
+SETTLED = 0.05
+"""Seconds of the window under way that are enough to tell that it is calm again."""
 
 
 class CPUMeter:
@@ -22,11 +24,18 @@ class CPUMeter:
         self._share = 0.0
 
     def share(self) -> float:
-        """From 0, idle, to 1, busy all the time; the last whole window counts. Takes 0.1 us mostly."""
+        """From 0, idle, to 1, busy all the time, over the last whole window. Takes less than 1 us.
+
+        When the window under way is calmer, that counts: a burst of a thousand clients that connect would else slow
+        down the first quarter of a second of messages to them (p99 27 ms instead of 15 in every other run).
+        """
         passed = self._clock() - self._began
+        if passed < SETTLED:
+            return self._share
+        cpu = self._cpu_clock()
+        share = min((cpu - self._cpu_began) / passed, 1.0)
         if passed >= WINDOW:
-            cpu = self._cpu_clock()
-            self._share = min((cpu - self._cpu_began) / passed, 1.0)
+            self._share = share
             self._began += passed
             self._cpu_began = cpu
-        return self._share
+        return min(share, self._share)

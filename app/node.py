@@ -350,15 +350,20 @@ class Node:
             raise Refused(INVALID_MESSAGE)
         if channel:
             self.rules.options(channel)
-        self._unsubscribe_here(user, channel)
-        self._publish_control(control.Unsubscribe(user, channel))
+        try:
+            # First, since then what this backend has published before has come back and been delivered.
+            self._publish_control(control.Unsubscribe(user, channel))
+        finally:
+            self._unsubscribe_here(user, channel)
 
     def disconnect_user(self, user: str) -> None:
         """Close all connections of a user, on every node. Refused with INVALID_MESSAGE or INTERNAL_ERROR."""
         if not user:
             raise Refused(INVALID_MESSAGE)
-        self._disconnect_here(user)
-        self._publish_control(control.DisconnectUser(user))
+        try:
+            self._publish_control(control.DisconnectUser(user))
+        finally:
+            self._disconnect_here(user)
 
     def channels(self) -> list[str]:
         """The channels with a subscriber on any node. Refused with INTERNAL_ERROR."""

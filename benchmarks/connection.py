@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import time
 from collections.abc import Callable
 from typing import Any
 
 from benchmarks.credentials import sign
-from benchmarks.errors import BenchmarkError
 from benchmarks.event_loop import EventLoop
 from benchmarks.frames import CLOSE, CLOSE_FRAME, PING, PONG_FRAME, TEXT, Frame, FrameReader, close_reason, masked_frame
 from benchmarks.receivers import Receiver
+from benchmarks.subscriber import Subscriber
 from benchmarks.target import Target
 
 # One buffer for all connections: what is read is counted or copied before the next read.
 _view = memoryview(bytearray(1 << 18))
 
 
-class Connection:
-    """One client, on its way to the server as soon as it is made.
-
-    `on_subscribed` is called once. A server that refuses raises BenchmarkError out of the event loop.
-    """
+class Connection(Subscriber):
+    """A subscriber over a WebSocket."""
 
     def __init__(
         self,
@@ -33,61 +28,19 @@ class Connection:
         user: str,
         channel: str,
         receiver: Receiver,
-        on_subscribed: Callable[[Connection], None],
+        on_subscribed: Callable[[Any], None],
     ) -> None:
-        self.receiver = receiver
-        self.ended: str | None = None
-        """How the server ended the connection, for people; None while it has not."""
-        self._loop = loop
-        self._target = target
-        self._user = user
-        self._channel = channel
-        self._on_subscribed = on_subscribed
         self._answer = b""
         self._frames = FrameReader()
-        self._subscribed = 0.0
-        self._started = time.monotonic()
-        self._socket = socket.socket(target.family)
-        self._socket.setblocking(False)
-        self._begin()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether neither side has hung up."""
-        return self._socket.fileno() >= 0
-
-    @property
-    def took(self) -> float:
-        """Seconds from the first packet to the reply to subscribe."""
-        return self._subscribed - self._started
+        super().__init__(loop, target, user, channel, receiver, on_subscribed)
 
     def say_goodbye(self) -> None:
         """Send a close frame; the server ends the connection then."""
         self._send(CLOSE_FRAME)
 
-    def drop(self) -> None:
-        """Hang up without a word. Does nothing to a connection that has ended."""
-        if self.is_open:
-            self._loop.forget(self._socket)
-            self._socket.close()
-
     # -- the steps to a subscription; each waits for the server's answer to the one before
 
-    def _begin(self) -> None:
-        try:
-            self._socket.connect(self._target.address)
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            self._socket.close()
-            raise self._failed(error.strerror) from None
-        self._loop.watch(self._socket, self._shake_hands, writing=True)
-
-    def _shake_hands(self) -> None:
-        error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if error:
-            raise self._failed(os.strerror(error))
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def _connected(self) -> None:
         self._loop.watch(self._socket, self._read_handshake)
         head = (
             f"GET {self._target.websocket_path} HTTP/1.1\r\nHost: {self._target.host}\r\n"
@@ -150,9 +103,6 @@ class Connection:
             raise self._failed("the server ended it")
         return data
 
-    def _failed(self, reason: str | None) -> BenchmarkError:
-        return BenchmarkError(f"the connection of {self._user} failed: {reason}")
-
     # -- subscribed
 
     def _receive(self) -> None:
@@ -174,14 +124,3 @@ class Connection:
             self._send(PONG_FRAME)
         elif frame.opcode == CLOSE:
             self.ended = close_reason(frame.payload)
-
-    def _end(self, how: str) -> None:
-        self.ended = self.ended or how
-        self.drop()
-
-    def _send(self, data: bytes) -> None:
-        """Send little; a socket that has no room for that, or is broken, shows so when it is read."""
-        try:
-            self._socket.send(data)
-        except OSError:
-            pass

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from benchmarks.connection import Connection
 from benchmarks.errors import BenchmarkError
 from benchmarks.event_loop import EventLoop
-from benchmarks.poller import Poller
 from benchmarks.receivers import Receiver
+from benchmarks.subscriber import Subscriber
 from benchmarks.target import Target
 
 STALLED = 15.0
@@ -17,8 +17,8 @@ STALLED = 15.0
 GOODBYE = 5.0
 """Seconds the server may take to end connections that said goodbye."""
 
-Connect = type[Connection] | type[Poller]
-"""What a subscriber is."""
+Connect = Callable[..., Subscriber]
+"""Makes a subscriber, given what Subscriber takes."""
 
 
 class Crowd:
@@ -33,7 +33,7 @@ class Crowd:
         receiver: Callable[[int], Receiver],
         connect: Connect = Connection,
     ) -> None:
-        self.connections: list[Connection | Poller] = []
+        self.connections: list[Subscriber] = []
         """Those that have been opened."""
         self._loop = loop
         self._target = target
@@ -73,7 +73,7 @@ class Crowd:
     def _another_came(self, before: int) -> bool:
         return self._loop.run_until(lambda: self._subscribed > before, STALLED)
 
-    def _arrive(self, connection: Connection | Poller) -> None:
+    def _arrive(self, connection: Subscriber) -> None:
         self._subscribed += 1
         self._open_next()
 

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import time
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 from benchmarks.credentials import sign
-from benchmarks.errors import BenchmarkError
 from benchmarks.event_loop import EventLoop
 from benchmarks.http_message import ResponseReader
 from benchmarks.message import now
 from benchmarks.receivers import Checker, Receiver
+from benchmarks.subscriber import Subscriber
 from benchmarks.target import Target
 
 RECV_SIZE = 1 << 18
 
 
-class Poller:
-    """Does what `connection.Connection` does, over one HTTP connection; every message is checked."""
+class Poller(Subscriber):
+    """A subscriber with one HTTP connection; its receiver checks every message."""
 
     def __init__(
         self,
@@ -30,60 +29,22 @@ class Poller:
         user: str,
         channel: str,
         receiver: Receiver,
-        on_subscribed: Callable[[Poller], None],
+        on_subscribed: Callable[[Any], None],
     ) -> None:
         if not isinstance(receiver, Checker):
             raise TypeError("pollers check each message")
-        self.receiver: Checker = receiver
-        self.ended: str | None = None
-        """How the server ended the session, for people; None while it has not."""
-        self.took = 0.0
-        self._loop = loop
-        self._target = target
-        self._user = user
-        self._channel = channel
-        self._on_subscribed = on_subscribed
+        self._checker = receiver
         self._path = f"{target.prefix}/connection/000/{uuid.uuid4().hex}"
-        self._poll_request = self._request("xhr", b"")
         self._reader = ResponseReader()
         self._take: Callable[[int, bytes], None] = self._take_open
-        self._started = time.monotonic()
-        self._socket = socket.socket(target.family)
-        self._socket.setblocking(False)
-        self._begin()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether neither side has hung up."""
-        return self._socket.fileno() >= 0
+        super().__init__(loop, target, user, channel, receiver, on_subscribed)
 
     def say_goodbye(self) -> None:
         """Hang up: the server takes that for the end of the session."""
         self.drop()
 
-    def drop(self) -> None:
-        """Hang up. Does nothing to a connection that has ended."""
-        if self.is_open:
-            self._loop.forget(self._socket)
-            self._socket.close()
-
-    # -- requests
-
-    def _begin(self) -> None:
-        try:
-            self._socket.connect(self._target.address)
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            self._socket.close()
-            raise self._failed(error.strerror) from None
-        self._loop.watch(self._socket, self._open, writing=True)
-
-    def _open(self) -> None:
-        error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if error:
-            raise self._failed(os.strerror(error))
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def _connected(self) -> None:
+        self._poll_request = self._request("xhr", b"")
         self._loop.watch(self._socket, self._read)
         self._send(self._poll_request)
 
@@ -94,13 +55,6 @@ class Poller:
             f"Content-Length: {len(body)}",
         ]
         return "\r\n".join([*lines, "", ""]).encode() + body
-
-    def _send(self, request: bytes) -> None:
-        """Send little; a socket that has no room for that, or is broken, shows so when it is read."""
-        try:
-            self._socket.send(request)
-        except OSError:
-            pass
 
     # -- responses
 
@@ -143,7 +97,7 @@ class Poller:
         replies = [json.loads(message) for message in self._messages(status, body)]
         if [reply.get("method") for reply in replies] != ["connect", "subscribe"] or "error" in replies[1]:
             raise self._failed(f"the replies to connect and subscribe were {replies}")
-        self.took = time.monotonic() - self._started
+        self._subscribed = time.monotonic()
         self._take = self._take_messages
         self._send(self._poll_request)
         self._on_subscribed(self)
@@ -152,7 +106,7 @@ class Poller:
         received = now()
         if body != b"h\n":
             for message in self._messages(status, body):
-                self.receiver.check(json.loads(message), received)
+                self._checker.check(json.loads(message), received)
         if self.is_open:
             self._send(self._poll_request)
 
@@ -161,10 +115,3 @@ class Poller:
             return [str(message) for message in json.loads(body[1:].decode())]
         self._end(f"a poll was answered with {status} and {body[:120]!r}")
         return []
-
-    def _end(self, how: str) -> None:
-        self.ended = self.ended or how
-        self.drop()
-
-    def _failed(self, reason: str | None) -> BenchmarkError:
-        return BenchmarkError(f"the session of {self._user} failed: {reason}")

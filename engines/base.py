@@ -109,7 +109,10 @@ class Engine(ABC):
 
     @abstractmethod
     def publish_control(self, message: bytes) -> None:
-        """Carry a control message to all nodes."""
+        """Carry a control message to all nodes.
+
+        This one has been called back when this returns, also with what it published before.
+        """
 
     # -- subscribe
 

@@ -88,7 +88,7 @@ class SockJS:
         if pages.IFRAME.fullmatch(path):
             return _only_get(exchange, lambda: pages.iframe(exchange.headers, self._options().sockjs_url))
         if path == "/websocket":
-            return self._websocket(exchange, self._serve_raw)
+            return self._websocket(exchange, self._raw)
         match = _SESSION_PATH.fullmatch(path)
         if match is None:
             return NOT_FOUND
@@ -116,9 +116,6 @@ class SockJS:
             # What follows may be frames, in place of a request.
             return self._refusal(exchange, HTTPError(error.status, error.reason, {**error.headers, **CLOSE}))
         return None
-
-    def _serve_raw(self, socket: Any, recv: Callable[[int], bytes]) -> None:
-        self._raw(socket, recv)
 
     def _serve_websocket(self, socket: Any, recv: Callable[[int], bytes]) -> None:
         session = WebSocketSession(socket, recv, self._flusher, self._timers, self._options())

@@ -88,19 +88,25 @@ class WaitingRequest(ABC):
             self._watcher.close()
 
     def notice_end(self) -> bool:
-        try:
-            self.is_gone = self.is_gone or not self._exchange.socket._sock.recv(1, MSG_PEEK)
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.is_gone = True
+        self._look()
         return self.is_gone
 
     def _on_readable(self) -> None:
-        self.notice_end()
-        # Whatever came, the next request for one, would be readable again and again.
-        self._watcher.stop()
-        self._woken.set()
+        if self._look():
+            # Whatever came, the next request for one, would be readable again and again.
+            self._watcher.stop()
+            self._woken.set()
+
+    def _look(self) -> bool:
+        """Whether the client has sent anything, or gone."""
+        try:
+            data = self._exchange.socket._sock.recv(1, MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        self.is_gone = self.is_gone or not data
+        return True
 
     @contextmanager
     def _limited(self, session: Session) -> Iterator[None]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import gevent
 from gevent.pywsgi import WSGIServer
 
 from ..frames import Message
@@ -117,7 +119,7 @@ class StandardServices:
 
 
 def main() -> None:
-    """Serve until interrupted."""
+    """Serve until INT or TERM."""
     parser = argparse.ArgumentParser(prog="python -m gentrifugo.app.sockjs.testserver", description=__doc__)
     parser.add_argument("--address", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8081, help="port to listen on, 0 picks one (default: %(default)s)")
@@ -129,10 +131,9 @@ def main() -> None:
         reason = (error.strerror or str(error)).partition(": (")[0]  # gevent appends the address
         parser.exit(1, f"cannot listen on {arguments.address}, port {arguments.port}: {reason}\n")
     print(f"listening on http://{arguments.address}:{server.server_port}", flush=True)
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        print("stopped", flush=True)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        gevent.signal_handler(number, partial(server.stop, timeout=0))
+    server.serve_forever()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from itertools import groupby
+from typing import TypeAlias
 
 import gevent
 import hiredis
@@ -23,12 +24,16 @@ from .jump import bucket
 from .keys import Keys
 from .scripts import ADD_PRESENCE, PRESENCE, PUBLISH, REMOVE_PRESENCE
 from .settings import RedisSettings
-from .shard import Shard
+from .shard import ECHO_LIMIT, Shard
 
 log = logging.getLogger(__name__)
 
 STOP_LIMIT = 2.0
 """Seconds that the commands taken from queues get to be carried out when the engine stops."""
+
+
+Item: TypeAlias = tuple[Publication, HistoryOptions | None]
+"""What is published, and how it is kept."""
 
 
 class RedisEngine(Engine):
@@ -41,7 +46,7 @@ class RedisEngine(Engine):
         self._keys = keys = Keys(settings.prefix)
         self._timeouts = settings.timeouts
         self._shards = [
-            Shard(shard, keys, settings.timeouts, with_control=number == 0)
+            Shard(shard, keys, settings.timeouts, carries_control=number == 0)
             for number, shard in enumerate(settings.shards)
         ]
         self.group = f"{settings.prefix} in {', '.join(shard.name for shard in self._shards)}"
@@ -82,18 +87,36 @@ class RedisEngine(Engine):
         shard.publishing.ask(*self._publish_command(publication, history))
 
     def publish_all(self, batch: Sequence[tuple[Publication, HistoryOptions | None]]) -> list[EngineError | None]:
-        # Neighbours on one shard go together. The next shard has to wait: what one request publishes into several
-        # channels is to arrive in this order.
         outcome: list[EngineError | None] = []
         for shard, run in groupby(batch, lambda item: self._shard(item[0].channel)):
-            outcome += self._publish_in(shard, [self._publish_command(*item) for item in run])
+            items = list(run)
+            outcome += self._publish_run(shard, items, is_last=len(outcome) + len(items) == len(batch))
         return outcome
 
     def publish_event(self, event: Event) -> None:
-        self._shard(event.channel).publish_and_hear(event.channel, encode_event(event))
+        self._shard(event.channel).publish_and_hear(self._keys.channel(event.channel), encode_event(event))
 
     def publish_control(self, message: bytes) -> None:
-        self._shards[0].pipeline.ask("PUBLISH", self._keys.control, message)
+        first, *others = self._shards
+        first.publish_and_hear(self._keys.control, message)
+        if others:
+            # What was published before in channels on the other servers has to come first, too.
+            gevent.joinall([gevent.spawn(shard.hear_up_to_now) for shard in others], timeout=ECHO_LIMIT)
+
+    def _publish_run(self, shard: Shard, items: list[Item], is_last: bool) -> list[EngineError | None]:
+        """Publish what belongs to one shard. What goes to another shard after it waits until this node has heard it:
+        what one request publishes into several channels is to arrive in this order.
+        """
+        commands = [self._publish_command(*item) for item in items]
+        if is_last:
+            return self._publish_in(shard, commands)
+        publication, history = items[-1]
+        name = self._keys.channel(publication.channel)
+        with shard.hearing(name, encode_publication(publication, kept=history is not None)) as heard:
+            outcome = self._publish_in(shard, commands)
+            if outcome[-1] is not None:
+                heard.set()
+        return outcome
 
     @staticmethod
     def _publish_in(shard: Shard, commands: Sequence[Command]) -> list[EngineError | None]:

@@ -10,6 +10,7 @@ import gevent
 from gevent.event import Event
 
 from .connection import Connection, ConnectionLost, Dial
+from .settings import Endpoint
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ class Link(ABC):
         self._dial = dial
         self.companion: Link | None = None
         """The other link to the same server, which need not pause any longer when this one finds the server back."""
+        self._endpoint: Endpoint | None = None
+        """Where the last connection went."""
         self._ready = Event()
         self._hurry = Event()
         self._greenlet: gevent.Greenlet[[], None] | None = None
@@ -90,7 +93,9 @@ class Link(ABC):
     def _serve_once(self) -> None:
         """Connect and serve until the connection breaks. Raises ConnectionLost when that never worked."""
         connection = self._dial()
-        if self.away:
+        moved = self._endpoint not in (None, connection.endpoint)
+        self._endpoint = connection.endpoint
+        if self.away or moved:
             log.info("%s: connected to %s", self._name, connection.endpoint)
             self.away = ""
             if self.companion is not None:

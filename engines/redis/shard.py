@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import hiredis
 from gevent.event import Event as Signal
@@ -29,15 +31,15 @@ ECHO_LIMIT = 1.0
 class Shard:
     """A Redis server that holds some of the channels; one of them carries the control messages too."""
 
-    def __init__(self, settings: ShardSettings, keys: Keys, timeouts: Timeouts, with_control: bool) -> None:
+    def __init__(self, settings: ShardSettings, keys: Keys, timeouts: Timeouts, carries_control: bool) -> None:
         self.name = f"redis {settings.name}"
         self.keys = keys
         self.dial = dialler(settings, timeouts, keys.epoch)
         self.pipeline = Pipeline(f"{self.name} (commands)", self.dial, timeouts)
-        names = [keys.control] if with_control else []
-        self.subscriber = Subscriber(f"{self.name} (subscriptions)", self.dial, timeouts, self, names)
+        self.subscriber = Subscriber(f"{self.name} (subscriptions)", self.dial, timeouts, self, [keys.control])
         self.pipeline.companion, self.subscriber.companion = self.subscriber, self.pipeline
         self._timeouts = timeouts
+        self._carries_control = carries_control
         self._catch_up = CatchUp(self.name, self._read_histories, self._deliver)
         self._handler: EngineHandler | None = None
         self._skipped = SkipLog()
@@ -88,18 +90,32 @@ class Shard:
             raise EngineError(subscriber.away or f"{self.name}: the subscriptions are not back yet")
         return self.pipeline
 
-    def publish_and_hear(self, channel: str, data: bytes) -> None:
-        """Publish, and return when this node has received it too, if it is subscribed to the channel."""
-        name = self.keys.channel(channel)
-        if name not in self._channels:
+    def publish_and_hear(self, name: bytes, data: bytes) -> None:
+        """Publish, and return when this node has received it too, if it is subscribed to that name."""
+        with self.hearing(name, data):
             self.publishing.ask("PUBLISH", name, data)
+
+    @contextmanager
+    def hearing(self, name: bytes, data: bytes) -> Iterator[Signal]:
+        """Publish `data` in the body; it ends when this node has received it too, if it is subscribed to that name.
+
+        A body that fails without raising sets the signal, so that nobody waits.
+        """
+        if not self.subscriber.is_wanted(name):
+            yield Signal()
             return
         echo = self._echoes.setdefault((name, data), Signal())
         try:
-            self.publishing.ask("PUBLISH", name, data)
+            yield echo
             echo.wait(ECHO_LIMIT)
         finally:
             self._echoes.pop((name, data), None)
+
+    def hear_up_to_now(self) -> None:
+        """Return when this node has received what was published here before; a server in trouble is not waited for."""
+        if self.subscriber.is_ready:
+            with suppress(EngineError):
+                self.publish_and_hear(self.keys.control, uuid.uuid4().bytes)
 
     def channels(self) -> list[str]:
         """The channels of this shard with a subscriber on any node."""
@@ -134,10 +150,10 @@ class Shard:
             channel = self._channels.get(name)
             if channel is not None:
                 self._catch_up.handle(channel, decode_event(channel, data))
-                if self._echoes and (echo := self._echoes.get((name, data))):
-                    echo.set()
-            elif name == self.keys.control:
+            elif name == self.keys.control and self._carries_control:
                 handler.handle_control(data)
+            if self._echoes and (echo := self._echoes.get((name, data))):
+                echo.set()
         except Unreadable as error:
             self._skipped.warn("what other nodes publish", error)
         except Exception:  # a defect of ours: it must cost this message, not the subscriptions

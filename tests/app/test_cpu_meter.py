@@ -1,10 +1,10 @@
-"""Behaviour of the CPU meter: the share of the last whole window, whenever one looks."""
+"""Behaviour of the CPU meter: the share of the last whole window, or of this one once that is calmer."""
 
 from __future__ import annotations
 
 import gevent
 
-from gentrifugo.app.cpu_meter import WINDOW, CPUMeter
+from gentrifugo.app.cpu_meter import SETTLED, WINDOW, CPUMeter
 from tests.fakes import FakeClock
 
 
@@ -20,14 +20,29 @@ def test_the_share_is_that_of_the_last_window() -> None:
     assert meter.share() == 1
 
 
-def test_within_a_window_the_share_stays() -> None:
+def busy_then(passed: float, worked: float) -> float:
+    """The share when a busy window is followed by `passed` seconds with `worked` seconds of work in them."""
     clock, cpu = FakeClock(), FakeClock()
     meter = CPUMeter(clock, cpu)
     clock.advance(WINDOW)
     cpu.advance(WINDOW / 2)
     assert meter.share() == 0.5
-    clock.advance(WINDOW / 2)
-    assert meter.share() == 0.5
+    clock.advance(passed)
+    cpu.advance(worked)
+    return meter.share()
+
+
+def test_the_share_falls_as_soon_as_it_is_calm_again() -> None:
+    assert busy_then(SETTLED, 0) == 0
+
+
+def test_a_moment_does_not_count() -> None:
+    assert busy_then(SETTLED / 2, 0) == 0.5
+
+
+def test_the_share_rises_with_whole_windows_only() -> None:
+    assert busy_then(WINDOW / 2, WINDOW / 2) == 0.5
+    assert busy_then(WINDOW, WINDOW) == 1
 
 
 def test_clocks_that_disagree_give_no_more_than_a_whole_cpu() -> None:

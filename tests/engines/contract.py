@@ -135,6 +135,14 @@ class EngineContract:
             assert len(listener.events) == number + 1
             listener.engine.publish_event(Join("empty", ALICE))
 
+    def test_what_was_published_has_arrived_when_a_control_message_is_published(self, listener: Listener) -> None:
+        """What a backend publishes to a user whom it then disconnects is to reach that user."""
+        for number in range(20):
+            listener.engine.subscribe(f"news:{number}")
+            listener.engine.publish(message(channel=f"news:{number}"), None)
+            listener.engine.publish_control(b"%d" % number)
+            assert (len(listener.events), len(listener.controls)) == (number + 1, number + 1)
+
     @pytest.mark.parametrize("history", [None, kept()], ids=["live", "kept"])
     def test_publications_arrive_in_order(self, listener: Listener, history: HistoryOptions | None) -> None:
         messages = [message(str(number)) for number in range(300)]

@@ -28,8 +28,9 @@ def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Gunicorn]
     with redis_server(tmp_path) as redis:
         options = {**redis.options, "node_ping_interval": 0.3, "presence": True, "redis_api": True}
         with gunicorn(tmp_path, request.param, WORKERS, **options) as running:
-            # The stock worker knows nothing of us until the first request reaches it.
-            eventually(lambda: len(nodes(running)) == WORKERS, within=15, what="all workers know each other")
+            # The stock worker knows nothing of us until the first request reaches it. Each time another worker may
+            # answer, so they are asked several times.
+            eventually(lambda: all(len(nodes(running)) == WORKERS for _ in range(12)), within=15, what="all know all")
             yield running
 
 
@@ -73,7 +74,8 @@ _connected: list[ProtocolClient] = []
 
 
 @pytest.fixture(autouse=True)
-def close_clients() -> Iterator[None]:
+def close_clients(server: Gunicorn) -> Iterator[None]:
+    """Before the server ends: clients that do not read would keep it waiting for their goodbyes."""
     yield
     while _connected:
         _connected.pop().close()

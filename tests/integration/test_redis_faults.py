@@ -331,7 +331,7 @@ def test_sentinel_replaces_a_killed_master(
         audience.report("Sentinel failover")
         assert audience.lost("kept:news") == []
         assert audience.slowest < seconds(PATIENCE)
-        assert f"redis master main (commands): connected to {replica.address}" in nodes[0].log
+        eventually(lambda: f"redis master main (commands): connected to {replica.address}" in nodes[0].log, within=10)
         audience.check_recovery(nodes[0])
     finally:
         stop([sentinel, replica, master])

@@ -245,3 +245,16 @@ def test_tls(guarded: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     assert not works(dataclasses.replace(shard, endpoint=Endpoint("127.0.0.1", endpoint.port)))
     assert not works(dataclasses.replace(shard, tls=None))
     assert not works(dataclasses.replace(shard, tls=Tls(ca_file="/nowhere")))
+
+
+def test_a_batch_over_two_shards_arrives_in_its_order(servers: list[RedisServer], nothing_left_behind: None) -> None:
+    lab = RedisLab(servers)
+    try:
+        listener = lab.listen()
+        batch = [(message(str(number), f"news:{number % 16}"), None if number % 3 else kept()) for number in range(200)]
+        for number in range(16):
+            listener.engine.subscribe(f"news:{number}")
+        assert listener.engine.publish_all(batch) == [None] * len(batch)
+        listener.heard(*(publication for publication, _ in batch))
+    finally:
+        lab.close()

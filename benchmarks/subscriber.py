@@ -1,0 +1,100 @@
+"""What subscribers of every transport have in common: a socket on its way to the server, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.event_loop import EventLoop
+from benchmarks.receivers import Receiver
+from benchmarks.target import Target
+
+
+class Subscriber(ABC):
+    """One client, on its way to the server as soon as it is made.
+
+    `on_subscribed` is called once. A server that refuses raises BenchmarkError out of the event loop.
+    """
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        target: Target,
+        user: str,
+        channel: str,
+        receiver: Receiver,
+        on_subscribed: Callable[[Any], None],
+    ) -> None:
+        self.receiver = receiver
+        self.ended: str | None = None
+        """How the server ended the connection, for people; None while it has not."""
+        self._loop = loop
+        self._target = target
+        self._user = user
+        self._channel = channel
+        self._on_subscribed = on_subscribed
+        self._subscribed = 0.0
+        self._started = time.monotonic()
+        self._socket = socket.socket(target.family)
+        self._socket.setblocking(False)
+        self._begin()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether neither side has hung up."""
+        return self._socket.fileno() >= 0
+
+    @property
+    def took(self) -> float:
+        """Seconds from the first packet to the reply to subscribe."""
+        return self._subscribed - self._started
+
+    @abstractmethod
+    def say_goodbye(self) -> None:
+        """Let the server know that this is the end."""
+
+    def drop(self) -> None:
+        """Hang up without a word. Does nothing to a connection that has ended."""
+        if self.is_open:
+            self._loop.forget(self._socket)
+            self._socket.close()
+
+    @abstractmethod
+    def _connected(self) -> None:
+        """The connection is there; nothing has been sent, and nothing is watched."""
+
+    def _begin(self) -> None:
+        try:
+            self._socket.connect(self._target.address)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._socket.close()
+            raise self._failed(error.strerror) from None
+        self._loop.watch(self._socket, self._arrive, writing=True)
+
+    def _arrive(self) -> None:
+        error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise self._failed(os.strerror(error))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connected()
+
+    def _end(self, how: str) -> None:
+        self.ended = self.ended or how
+        self.drop()
+
+    def _send(self, data: bytes) -> None:
+        """Send little; a socket that has no room for that, or is broken, shows so when it is read."""
+        try:
+            self._socket.send(data)
+        except OSError:
+            pass
+
+    def _failed(self, reason: str | None) -> BenchmarkError:
+        return BenchmarkError(f"the connection of {self._user} failed: {reason}")
