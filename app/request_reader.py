@@ -75,6 +75,10 @@ class RequestReader:
         rest, self._buffer = self._buffer, b""
         return rest
 
+    def peek(self) -> bytes:
+        """What has come beyond the requests read so far; it stays. Does not wait."""
+        return self._buffer
+
     # -- what pywsgi needs of a file
 
     def read(self, size: int) -> bytes:

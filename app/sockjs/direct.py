@@ -78,9 +78,7 @@ class DirectExchange(Exchange):
         self.opened = serve
 
     def received(self) -> bytes:
-        rest = self._reader.take_rest()
-        self._reader.unread(rest)
-        return head_of(self.method, self._head.target, self.version, self.headers) + rest
+        return head_of(self.method, self._head.target, self.version, self.headers) + self._reader.peek()
 
     def let_go(self) -> None:
         self.is_given_away = True

@@ -6,22 +6,20 @@ one has no part in it.
 
 from __future__ import annotations
 
-import array
 import os
 import socket as plain
 from contextlib import suppress
+from errno import EOPNOTSUPP
 from typing import Any
 
 import gevent
 from gevent import monkey, socket
+from gevent.ssl import SSLSocket
 
 MAX_SIZE = 65536
 """Bytes of a request that can go together with its connection: a head, and a read beyond it."""
-ANCILLARY = socket.CMSG_SPACE(array.array("i").itemsize)
 BACKLOG = 4096
 """Connections on their way to one process."""
-
-_epoll = monkey.get_original("select", "epoll")  # gevent takes it away from programs that it patches
 
 
 def listen(path: str) -> Any:
@@ -53,24 +51,28 @@ def give(path: str, connection: Any, request: bytes) -> None:
     """Give `connection`, and what was read from it, to whoever listens at `path`; it stays open here.
 
     Does not wait. Raises ConnectionError or FileNotFoundError when there is nobody, another OSError when it cannot
-    be done now.
+    be done now, or never: the keys of a TLS connection stay in the process that has accepted it.
     """
-    descriptor = array.array("i", [connection.fileno()])
+    if isinstance(connection, SSLSocket):
+        raise OSError(EOPNOTSUPP, "a TLS connection ends where it was accepted")
     # Neither step ever takes long: the message is taken whole into the fresh buffer of the kernel, or refused.
     with plain.socket(plain.AF_UNIX, plain.SOCK_SEQPACKET) as channel:
         channel.setblocking(False)
         channel.connect(path)
-        channel.sendmsg([request], [(plain.SOL_SOCKET, plain.SCM_RIGHTS, descriptor)])
+        plain.send_fds(channel, [request], [connection.fileno()])
 
 
 def receive(channel: Any) -> tuple[Any, bytes]:
     """The opposite: the connection, and what was read from it. Raises OSError."""
-    request, ancillary, flags, _ = channel.recvmsg(MAX_SIZE, ANCILLARY)
-    if not ancillary:
+    request, descriptors, flags, _ = socket.recv_fds(channel, MAX_SIZE, 1)
+    if not descriptors:
         raise ConnectionError("there is no connection in what was given")
-    descriptor = array.array("i")
-    descriptor.frombytes(ancillary[0][2][: descriptor.itemsize])
-    connection = socket.socket(fileno=descriptor[0])
+    os.set_inheritable(descriptors[0], False)
+    try:
+        connection = socket.socket(fileno=descriptors[0])
+    except OSError:
+        os.close(descriptors[0])
+        raise
     if flags & socket.MSG_TRUNC:
         connection.close()
         raise ConnectionError(f"what was given is longer than {MAX_SIZE} bytes")
@@ -85,7 +87,8 @@ def let_go(connection: Any) -> None:
     """
     loop = gevent.get_hub().loop.fileno()
     if loop is not None:
-        with suppress(OSError), _epoll.fromfd(os.dup(loop)) as watched:
+        epoll = monkey.get_original("select", "epoll")  # gevent takes it away from programs that it patches
+        with suppress(OSError), epoll.fromfd(os.dup(loop)) as watched:
             watched.unregister(connection.fileno())
 
 

@@ -12,19 +12,27 @@ import logging
 import os
 import shutil
 import stat
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from errno import EPERM
+from errno import EBUSY, EPERM
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
+import gevent
+
 from ..http_head import HTTPError
 from . import handover
 
 log = logging.getLogger(__name__)
+
+LOCK_TIMEOUT = 3.0
+"""Seconds to wait for another process that is about to clear up, which takes milliseconds."""
+LOCK_CHECK = 0.002
+"""Seconds between two tries."""
 
 SESSIONS = "sessions"
 """The directory of the links, below that of the sockets."""
@@ -37,20 +45,37 @@ class Siblings:
     """
 
     def __init__(self, group: str, parent: Path | None = None) -> None:
-        name = blake2b(group.encode(), digest_size=8).hexdigest()
-        self.directory = (parent or Path(gettempdir())) / f"gentrifugo-{os.geteuid()}-{name}"
+        self._group = blake2b(group.encode(), digest_size=8).hexdigest()
+        self._parent = parent
         self._name = ""
+        self._links = ""
+        self._kept: int | None = None
         self._held: set[str] = set()
+
+    @property
+    def directory(self) -> Path:
+        """Where they meet. The user is part of its name: gunicorn may change it after the application was made."""
+        return (self._parent or Path(gettempdir())) / f"gentrifugo-{os.geteuid()}-{self._group}"
 
     # -- life
 
     def join(self) -> Any:
         """A listening socket for what siblings give to this process. Raises OSError."""
         self._name = uuid.uuid4().hex[:12]
+        directory = self.directory
         with self._locked():
             self._clear()
-            (self.directory / SESSIONS).mkdir(exist_ok=True)
-            return handover.listen(str(self.directory / self._name))
+            (directory / SESSIONS).mkdir(exist_ok=True)
+            listener = handover.listen(str(directory / self._name))
+            self._links = str(directory / SESSIONS)
+            self._keep()
+            return listener
+
+    def _keep(self) -> None:
+        """Have the directory spared when the system clears away old files: systemd leaves alone what is locked."""
+        self._kept = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with suppress(OSError):
+            fcntl.flock(self._kept, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     def leave(self) -> None:
         """Hold nothing any more; the last one takes the directory along."""
@@ -60,32 +85,39 @@ class Siblings:
             with self._locked():
                 (self.directory / self._name).unlink(missing_ok=True)
                 self._clear()
-                if not any(self._sockets()):
+                if not self._sockets():
                     shutil.rmtree(self.directory, ignore_errors=True)
         except OSError as error:
             log.warning("%s: %s", self.directory, error.strerror)
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            os.close(kept)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Alone among the siblings. A link or socket of a dead process is removed only so."""
-        lock = self._lock()
-        while lock is None:
-            lock = self._lock()
+        """Alone among the siblings. A link or socket of a dead process is removed only so. Raises OSError."""
+        deadline = time.monotonic() + LOCK_TIMEOUT
+        while (lock := self._lock()) is None:
+            if time.monotonic() > deadline:
+                raise OSError(EBUSY, "another process keeps it locked")
+            gevent.sleep(LOCK_CHECK)
         try:
             yield
         finally:
             os.close(lock)
 
     def _lock(self) -> int | None:
-        """The lock, open; None when the last sibling has taken it along meanwhile."""
+        """The lock, open; None when a sibling has it now, or the last one has taken it along meanwhile."""
         self._make_directory()
         try:
             lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:
             return None
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if os.fstat(lock).st_nlink:
-            return lock
+        # Not waited for here: a sibling that is frozen would freeze this process too.
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(lock).st_nlink:
+                return lock
         os.close(lock)
         return None
 
@@ -102,27 +134,33 @@ class Siblings:
         for path in self._sockets():
             if not handover.is_served(str(path)):
                 path.unlink(missing_ok=True)
-        with suppress(FileNotFoundError):
-            for link in (self.directory / SESSIONS).iterdir():
-                if not (self.directory / link.readlink()).exists():
+        alive = {path.name for path in self._sockets()}
+        sessions = self.directory / SESSIONS
+        for link in sessions.iterdir() if sessions.exists() else ():
+            with suppress(FileNotFoundError):  # its session has ended this moment
+                if os.readlink(link) not in alive:
                     link.unlink()
 
-    def _sockets(self) -> Iterator[Path]:
-        return (path for path in self.directory.iterdir() if path.is_socket())
+    def _sockets(self) -> list[Path]:
+        return [path for path in self.directory.iterdir() if path.is_socket()]
 
     # -- sessions
 
     def claim(self, key: str) -> bool:
         """Hold a session from now on; False when another process holds it."""
-        try:
-            os.symlink(self._name, self._link(key))
-        except FileExistsError:
-            return self.holder(key) is None
-        except OSError as error:
-            log.warning("%s: a session is known to this process alone: %s", self.directory, error.strerror)
-            return True
-        self._held.add(key)
-        return True
+        link = self._link(key)
+        while True:
+            try:
+                os.symlink(self._name, link)
+            except FileExistsError:
+                with suppress(FileNotFoundError):  # released in between: once more
+                    return os.readlink(link) == self._name
+            except OSError as error:
+                log.warning("%s: a session is known to this process alone: %s", self.directory, error.strerror)
+                return True
+            else:
+                self._held.add(key)
+                return True
 
     def release(self, key: str) -> None:
         """The session is over."""
@@ -153,7 +191,7 @@ class Siblings:
                 self._free(key, name)
             except OSError as error:
                 log.warning("a connection could not be given to another process: %s", error.strerror)
-                raise HTTPError(503, "the process that holds the session takes nothing now") from None
+                raise HTTPError(503, "the process that holds the session cannot take this request now") from None
         return False
 
     def _free(self, key: str, name: str) -> None:
@@ -169,6 +207,4 @@ class Siblings:
 
     def _link(self, key: str) -> str:
         # Keys are chosen by clients: as long as they like, and with any characters but slash and dot.
-        return (
-            f"{self.directory}/{SESSIONS}/{blake2b(key.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
-        )
+        return f"{self._links}/{blake2b(key.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"

@@ -84,7 +84,8 @@ class WSGIExchange(Exchange):
 
     def received(self) -> bytes:
         environ = self._environ
-        target = quote(environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"], encoding="latin-1")
+        # Without SCRIPT_NAME: the other process serves the application itself, wherever it is mounted in a larger one.
+        target = quote(environ["PATH_INFO"], encoding="latin-1")
         query = f"?{self.query}" if self.query else ""
         headers = dict(self.headers)
         if environ.get("CONTENT_LENGTH"):
@@ -93,11 +94,10 @@ class WSGIExchange(Exchange):
 
     def _read_ahead(self) -> bytes:
         """What the server has read of the connection beyond the head; it stays where it is."""
-        body = self._environ["wsgi.input"]
         usual = self.socket.gettimeout()
         self.socket.settimeout(0)
         try:
-            rest: bytes = getattr(body, "rfile", body).peek()
+            rest: bytes = self._file().peek()
         except BlockingIOError:
             return b""
         finally:
@@ -106,10 +106,15 @@ class WSGIExchange(Exchange):
 
     def let_go(self) -> None:
         self.is_given_away = True
-        body = self._environ["wsgi.input"]
-        file = getattr(body, "rfile", body)
+        file = self._file()
         handover.cut(self.socket)  # the server goes on reading: it must find the end, and nothing of what came
-        file.read()
+        while file.read(BODY_STEP):
+            pass
+
+    def _file(self) -> Any:
+        """Where the server reads the connection."""
+        body = self._environ["wsgi.input"]
+        return getattr(body, "rfile", body)
 
     def _write(self, response: Response, manner: dict[str, str], body: bytes) -> None:
         headers = {**response.headers, **manner}

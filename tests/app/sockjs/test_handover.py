@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
+from errno import EOPNOTSUPP
+from pathlib import Path
 from typing import Any
 
 import gevent
 import pytest
-from gevent import socket
+from gevent import socket, ssl
 
 from gentrifugo.app.sockjs import handover
 
@@ -66,3 +69,34 @@ def test_what_is_too_long_is_refused() -> None:
         socket.send_fds(one, [b"x" * (handover.MAX_SIZE + 1)], [one.fileno()])
         with pytest.raises(ConnectionError, match="longer"):
             handover.receive(other)
+
+
+def test_a_descriptor_of_something_else_is_refused_and_closed(tmp_path: Path) -> None:
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with one, other, (tmp_path / "file").open("wb") as file:
+        socket.send_fds(one, [b"request"], [file.fileno()])
+        before = os.listdir("/proc/self/fd")
+        with pytest.raises(OSError, match="non-socket"):
+            handover.receive(other)
+        assert os.listdir("/proc/self/fd") == before
+
+
+def test_only_one_descriptor_is_taken(tmp_path: Path) -> None:
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with one, other:
+        before = len(os.listdir("/proc/self/fd"))
+        socket.send_fds(one, [b"request"], [one.fileno(), one.fileno(), other.fileno()])
+        connection, _ = handover.receive(other)
+        assert not os.get_inheritable(connection.fileno())
+        connection.close()
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_tls_connection_stays_where_it_is(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    path = str(tmp_path / "s")
+    one, other = socket.socketpair()
+    with handover.listen(path), other, context.wrap_socket(one, True, do_handshake_on_connect=False) as encrypted:
+        with pytest.raises(OSError) as refused:
+            handover.give(path, encrypted, b"request")
+        assert refused.value.errno == EOPNOTSUPP

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import gevent
 import pytest
 from gevent import socket
 
 from gentrifugo.app.http_head import HTTPError
-from gentrifugo.app.sockjs import handover
+from gentrifugo.app.sockjs import handover, siblings
 from gentrifugo.app.sockjs.siblings import Siblings
 
 REQUEST = b"POST /1/2/xhr HTTP/1.1\r\nHost: a\r\n\r\nand more"
@@ -174,3 +176,46 @@ def test_a_process_that_takes_nothing_keeps_its_sessions(parent: Path, client: C
     assert one.siblings.holder("key") is not None
     one.leave()
     two.leave()
+
+
+def test_others_are_served_while_one_waits_for_a_sibling(parent: Path) -> None:
+    one = Process(parent)
+    lock = os.open(one.siblings.directory / "lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    joining = gevent.spawn(Process, parent)
+    gevent.sleep(0.05)
+    assert not joining.ready()
+    os.close(lock)
+    joining.get(timeout=1).leave()
+    one.leave()
+
+
+def test_a_sibling_that_is_frozen_with_the_lock_is_not_waited_for_without_end(
+    parent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(siblings, "LOCK_TIMEOUT", 0.05)
+    one = Process(parent)
+    lock = os.open(one.siblings.directory / "lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    with pytest.raises(OSError, match="keeps it locked"):
+        Process(parent)
+    os.close(lock)
+    one.leave()
+
+
+def test_a_live_process_keeps_the_directory_from_being_cleared_away_as_old(parent: Path) -> None:
+    one = Process(parent)
+    cleaner = os.open(one.siblings.directory, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(cleaner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(cleaner)
+    one.leave()
+
+
+def test_a_session_is_served_also_when_it_cannot_be_announced(parent: Path, caplog: pytest.LogCaptureFixture) -> None:
+    one = Process(parent)
+    (one.siblings.directory / "sessions").rmdir()
+    assert one.siblings.claim("key")
+    assert "known to this process alone" in caplog.text
+    one.siblings.release("key")
+    one.leave()
