@@ -29,7 +29,7 @@ from tests.waiting import eventually, seconds
 
 WORKERS = 3
 CLIENTS = 60
-MESSAGES = 100
+MESSAGES = 1000
 OPTIONS: dict[str, Any] = {
     "node_ping_interval": 0.3,
     "namespaces": [{"name": "live", "presence": True, "join_leave": True, "publish": True}],
@@ -39,16 +39,18 @@ INTERRUPTED = 'c[1002,"Connection interrupted"]'
 pytestmark = pytest.mark.timeout(seconds(90))
 
 
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with redis_server(tmp_path) as server:
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
         yield server
 
 
-@pytest.fixture(params=[OUR_WORKER, STOCK_WORKER], ids=["our worker", "stock worker"])
-def server(tmp_path: Path, redis: RedisServer, request: pytest.FixtureRequest) -> Iterator[Gunicorn]:
+@pytest.fixture(scope="module", params=[OUR_WORKER, STOCK_WORKER], ids=["our worker", "stock worker"])
+def server(
+    tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, request: pytest.FixtureRequest
+) -> Iterator[Gunicorn]:
     options = {**OPTIONS, **redis.options}
-    with gunicorn(tmp_path, request.param, WORKERS, **options) as running:
+    with gunicorn(tmp_path_factory.mktemp("workers"), request.param, WORKERS, **options) as running:
         api = ApiClient(running.host, running.port)
         # Asked several times, as each time another worker may answer.
         eventually(lambda: all(len(nodes(api)) == WORKERS for _ in range(10)), within=15, what="all know each other")
