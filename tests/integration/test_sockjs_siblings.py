@@ -61,7 +61,10 @@ def test_nothing_stays_open_in_either_after_many_requests(nodes: tuple[Server, S
         before = open_files(holder), open_files(other)
         for _ in range(100):
             assert client.call("ping")["method"] == "ping"
-        eventually(lambda: (open_files(holder), open_files(other)) == before, within=2, what="all is closed")
+        # The first count may have met a connection that was about to close.
+        eventually(
+            lambda: open_files(holder) <= before[0] and open_files(other) <= before[1], within=5, what="all is closed"
+        )
 
 
 def test_requests_that_came_together_are_each_served_where_they_belong(nodes: tuple[Server, Server]) -> None:
