@@ -62,11 +62,18 @@ class Handler(WSGIHandler):
         self._sockjs = sockjs_of(server.application, service)
         self._opened: ServeWebSocket | None = None
         """Who serves the WebSocket that a request on the hot path has opened."""
+        self._is_given = False
+        """Whether the next request comes from another process, which could not serve it."""
         self._patience = timeout
         """Seconds until the first byte of the next request."""
         if sock.family != socket.AF_UNIX:
             # pywsgi writes head and body apart; with Nagle's algorithm the body waits 40 ms for an answer.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def go_on(self, request: bytes) -> None:
+        """Begin with a request that another process has given to this one, with as much as was read of it."""
+        self.rfile.unread(request)
+        self._is_given = True
 
     def handle(self) -> None:
         """Serve requests until the connection ends. No exception leaves here."""
@@ -185,10 +192,13 @@ class Handler(WSGIHandler):
         return False
 
     def _serve_sockjs(self, endpoint: SockJS, head: Head, path: str) -> bool:
+        exchange = DirectExchange(self.socket, self._direct, self.rfile, head, path)
+        exchange.is_given, self._is_given = self._is_given, False
+        endpoint.serve(exchange)
+        if exchange.is_given_away:
+            return False
         if self._service is not None:
             self._service.node.metrics.counters.http_sockjs_num_requests += 1
-        exchange = DirectExchange(self.socket, self._direct, self.rfile, head, path)
-        endpoint.serve(exchange)
         self._log_access(head, exchange.status, exchange.size)
         if exchange.opened is not None:
             self._upgraded = self.close_connection = True

@@ -129,6 +129,11 @@ class Node:
         """As shown to operators."""
         return self._engine.name
 
+    @property
+    def group(self) -> str:
+        """Names the nodes that the engine joins with this one."""
+        return self._engine.group
+
     # -- publish: towards the engine
 
     def publish(

@@ -57,7 +57,11 @@ class RequestReader:
 
     def unread_head(self, head: bytes) -> None:
         """Put a head back, for somebody else to read."""
-        self._buffer = head + b"\r\n\r\n" + self._buffer
+        self.unread(head + b"\r\n\r\n")
+
+    def unread(self, data: bytes) -> None:
+        """Put something back in front of what has come."""
+        self._buffer = data + self._buffer
 
     def read_body(self, size: int) -> bytes:
         """Exactly `size` bytes. Raises EOFError or TimeoutError."""
@@ -70,6 +74,10 @@ class RequestReader:
         """What has come beyond the requests read so far."""
         rest, self._buffer = self._buffer, b""
         return rest
+
+    def peek(self) -> bytes:
+        """What has come beyond the requests read so far; it stays. Does not wait."""
+        return self._buffer
 
     # -- what pywsgi needs of a file
 

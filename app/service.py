@@ -27,6 +27,7 @@ from .redis_options import redis_settings
 from .sockjs.endpoint import SockJS
 from .sockjs.options import SOCKJS_URL, Options
 from .sockjs.peer import Transport
+from .sockjs.siblings import Siblings
 from .websocket import WebSocket
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,16 @@ class Idle(Protocol):
 
     def interrupt(self) -> None:
         """Wait no longer."""
+
+
+class Reception(Protocol):
+    """Serves the connections that other processes give to this one."""
+
+    def start(self) -> None:
+        """Begin. Raises OSError."""
+
+    def stop(self) -> None:
+        """End; a second call does nothing."""
 
 
 class Answer(NamedTuple):
@@ -87,6 +98,10 @@ class Service:
             self.node.timers,
             self._sockjs_options,
         )
+        self.siblings = None if self.is_single else Siblings(f"{config.http_prefix} {self.node.group}")
+        """Processes of this machine that requests may reach in place of this one."""
+        self.reception: Reception | None = None
+        """Where these give us the connections whose sessions are here."""
         self.idle: set[Idle] = set()
         """Connections between two requests."""
         self.started = False
@@ -112,7 +127,24 @@ class Service:
             with self._starting:
                 if not self.started:
                     self.node.start()
+                    self._join_siblings()
                     self.started = True
+
+    def _join_siblings(self) -> None:
+        if self.reception is None or self.siblings is None:
+            return
+        try:
+            self.reception.start()
+        except OSError as error:
+            log.warning("SockJS needs sticky sessions: %s: %s", self.siblings.directory, error.strerror or error)
+        else:
+            self.sockjs.siblings = self.siblings
+
+    def leave_siblings(self) -> None:
+        """Take no connections any more that other processes want to give. A second call does nothing."""
+        self.sockjs.siblings = None
+        if self.reception is not None:
+            self.reception.stop()
 
     def close_connections(self) -> None:
         """Refuse new requests, tell every client that the server is shutting down, and end idle connections."""
@@ -123,6 +155,7 @@ class Service:
 
     def stop(self) -> None:
         """Stop the node."""
+        self.leave_siblings()
         self.node.stop()
 
     # -- backends

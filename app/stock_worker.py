@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from .service import Service
 
 def close_clients_on_exit(service: Service) -> None:
     """Tell the clients when gunicorn ends the worker; without that it would wait for them for 30 seconds."""
+    atexit.register(service.leave_siblings)  # gunicorn has no other word for it under this worker
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         worker = signal.getsignal(number)
         if callable(worker):

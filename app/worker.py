@@ -14,6 +14,8 @@ from .handler import Handler, service_of
 
 LEAVE_TIME = 1.0
 """Seconds that clients get to hear of a quick shutdown."""
+LEAVE_CHECK = 0.02
+"""Seconds between two looks at who is still there."""
 APP_FAILED_TO_LOAD = 4
 """Exit status on which gunicorn stops instead of starting the worker again for ever."""
 
@@ -47,6 +49,10 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
             service.start()
         super().run()
         if service is not None:
+            # gunicorn does not know of connections that other workers have given to this one.
+            with gevent.Timeout(LEAVE_TIME, False):  # type: ignore[arg-type]  # False: end the block silently
+                while service.open_connections:
+                    gevent.sleep(LEAVE_CHECK)
             service.stop()
 
     def handle_exit(self, sig: int, frame: Any) -> None:

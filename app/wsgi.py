@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 
 from . import logs
 from .config import Config, Loaded, from_mapping, load
+from .reception import Reception
 from .service import Service, refusal
 from .views import api_blueprint, client_blueprint
 
@@ -47,6 +48,8 @@ def flask_app(service: Service) -> Flask:
     app.register_blueprint(api_blueprint(), url_prefix=prefix)
     app.register_blueprint(client_blueprint(), url_prefix=prefix)
     app.register_error_handler(HTTPException, _refused)
+    if service.siblings is not None:
+        service.reception = Reception(app, service.siblings)
     return app
 
 

@@ -63,6 +63,8 @@ class Engine(ABC):
     """As shown to operators."""
     joins_nodes = True
     """Whether several nodes can share what this engine carries."""
+    group = ""
+    """Names the nodes that share what this engine carries, the same in each of them; holds no secret."""
     batches = False
     """Whether `publish_all` takes less than as many calls of `publish`."""
 

@@ -12,7 +12,8 @@ from ..chunked_body import ChunkedBody
 from ..direct_socket import DirectSocket
 from ..http_head import Head, HTTPError, http_date, origin_form
 from ..request_reader import RequestReader
-from .exchange import Exchange, ServeWebSocket
+from . import handover
+from .exchange import Exchange, ServeWebSocket, head_of
 from .response import WITHOUT_LENGTH, Response
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -75,6 +76,13 @@ class DirectExchange(Exchange):
         self.status = 101
         self._direct.sendall(accepted)
         self.opened = serve
+
+    def received(self) -> bytes:
+        return head_of(self.method, self._head.target, self.version, self.headers) + self._reader.peek()
+
+    def let_go(self) -> None:
+        self.is_given_away = True
+        handover.let_go(self.socket)
 
     def _send(self, response: Response, manner: Mapping[str, str], data: bytes) -> None:
         self.status, self.size = response.status, len(data)

@@ -18,6 +18,7 @@ from .receivers import Poll, Stream, WaitingRequest
 from .response import NOT_CACHED, NOT_SNIFFED, PLAIN, Response, cookie, cors, method_not_allowed, options, text
 from .session import Session
 from .sessions import Sessions
+from .siblings import Siblings
 from .websocket import WebSocketSession
 from .wrappings import CALLBACK, EventSource, HtmlFile, JSONPPolling, Wrapping, XHRPolling, XHRStreaming
 
@@ -47,7 +48,9 @@ class SockJS:
         options: Callable[[], Options],
     ) -> None:
         self.prefix = prefix
-        self.sessions = Sessions(timers, options)
+        self.sessions = Sessions(timers, options, self._release)
+        self.siblings: Siblings | None = None
+        """Other processes that clients may reach in place of this one."""
         self.open_receivers = 0
         """Requests and WebSockets that wait for messages now."""
         self._connect = connect
@@ -130,7 +133,24 @@ class SockJS:
             return options(allowed, exchange.headers, self._cookie(exchange))
         if exchange.method != route.method:
             return method_not_allowed(allowed)
+        if self._is_elsewhere(exchange, key):
+            return None
         return route.serve(self, exchange, key)
+
+    def _is_elsewhere(self, exchange: Exchange, key: str) -> bool:
+        """Whether another process holds the session, and serves the request now."""
+        siblings = self.siblings
+        # One that was given to us belongs here, even when its session has ended on the way: nothing goes in circles.
+        if siblings is None or exchange.is_given or self.sessions.find(key) is not None:
+            return False
+        if siblings.holder(key) is None or not siblings.give(key, exchange.socket, exchange.received()):
+            return False
+        exchange.let_go()
+        return True
+
+    def _release(self, key: str) -> None:
+        if self.siblings is not None:
+            self.siblings.release(key)
 
     def _cookie(self, exchange: Exchange) -> dict[str, str]:
         return cookie(exchange.headers) if self._options().cookie else {}
@@ -171,6 +191,9 @@ class SockJS:
     def _receive(self, exchange: Exchange, key: str, receiver: WaitingRequest) -> None:
         self._read_body(exchange)  # some clients send one, and the next request comes after it
         session = self._find_or_open(key)
+        if session is None:
+            receiver.say(STILL_OPEN)
+            return
         if session.has_receiver():
             receiver.say(session.last_words or STILL_OPEN)
             return
@@ -187,9 +210,12 @@ class SockJS:
             if receiver.is_gone:
                 session.interrupt()
 
-    def _find_or_open(self, key: str) -> Session:
+    def _find_or_open(self, key: str) -> Session | None:
+        """The session; None when another process has opened it at this moment."""
         session = self.sessions.find(key)
         if session is None:
+            if self.siblings is not None and not self.siblings.claim(key):
+                return None
             session = Session(self._flusher, self._options().client_queue_max_size, self._connect)
             self.sessions.add(key, session)
         return session

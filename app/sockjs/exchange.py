@@ -33,6 +33,10 @@ class Exchange(ABC):
         self.version = version
         self.headers = headers
         self.socket = socket
+        self.is_given = False
+        """Whether another process gave it to this one, to be served here and nowhere else."""
+        self.is_given_away = False
+        """Whether another process serves it."""
 
     @abstractmethod
     def read_body(self, max_size: int, timeout: float) -> bytes:
@@ -54,6 +58,14 @@ class Exchange(ABC):
     def upgrade(self, serve: ServeWebSocket) -> None:
         """Answer with a WebSocket, for `serve`. Raises HTTPError for a request that does not ask for one."""
 
+    @abstractmethod
+    def received(self) -> bytes:
+        """The request, for another process: its head, and what has come after that. Before the body is read."""
+
+    @abstractmethod
+    def let_go(self) -> None:
+        """The connection was given to another process: nothing more is read or written here."""
+
     @property
     def is_chunked(self) -> bool:
         """Whether a stream is cut into chunks; the end of the connection ends it otherwise."""
@@ -74,3 +86,9 @@ class Exchange(ABC):
         """End the connection; whoever writes to it fails."""
         with suppress(OSError):
             self.socket.shutdown(SHUT_RDWR)
+
+
+def head_of(method: str, target: str, version: str, headers: Mapping[str, str]) -> bytes:
+    """The head of a request as it comes over the network, to its end."""
+    lines = [f"{method} {target} {version}", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"

@@ -31,12 +31,16 @@ class Beating(Protocol):
 
 
 class Sessions:
-    """Sessions over HTTP by id, and connections that last as long as their session. Times are monotonic."""
+    """Sessions over HTTP by id, and connections that last as long as their session. Times are monotonic.
 
-    def __init__(self, timers: Timers, options: Callable[[], Options]) -> None:
+    `on_end` is called with the id of each session over HTTP that is looked after no longer; it may not block.
+    """
+
+    def __init__(self, timers: Timers, options: Callable[[], Options], on_end: Callable[[str], None]) -> None:
         self.connections: set[Beating] = set()
         self._timers = timers
         self._options = options
+        self._on_end = on_end
         self._sessions: dict[str, Session] = {}
         self._timer: Timer | None = None
 
@@ -80,6 +84,7 @@ class Sessions:
                     self._beat(session)
             elif now - session.since >= options.disconnect_delay:
                 del self._sessions[key]
+                self._on_end(key)
                 gevent.spawn(self._end, session)
         if self:
             self.start_sweeping()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import gevent
 
 from ..http_head import HTTPError
 from ..upgrade import open_websocket, socket_of
+from . import handover
 from .endpoint import SockJS
-from .exchange import Exchange, ServeWebSocket
+from .exchange import Exchange, ServeWebSocket, head_of
 from .response import WITHOUT_LENGTH, Response
 
 log = logging.getLogger(__name__)
@@ -79,6 +81,40 @@ class WSGIExchange(Exchange):
 
     def upgrade(self, serve: ServeWebSocket) -> None:
         serve(*open_websocket(self._environ))
+
+    def received(self) -> bytes:
+        environ = self._environ
+        # Without SCRIPT_NAME: the other process serves the application itself, wherever it is mounted in a larger one.
+        target = quote(environ["PATH_INFO"], encoding="latin-1")
+        query = f"?{self.query}" if self.query else ""
+        headers = dict(self.headers)
+        if environ.get("CONTENT_LENGTH"):
+            headers["content-length"] = environ["CONTENT_LENGTH"]
+        return head_of(self.method, target + query, self.version, headers) + self._read_ahead()
+
+    def _read_ahead(self) -> bytes:
+        """What the server has read of the connection beyond the head; it stays where it is."""
+        usual = self.socket.gettimeout()
+        self.socket.settimeout(0)
+        try:
+            rest: bytes = self._file().peek()
+        except BlockingIOError:
+            return b""
+        finally:
+            self.socket.settimeout(usual)
+        return rest
+
+    def let_go(self) -> None:
+        self.is_given_away = True
+        file = self._file()
+        handover.cut(self.socket)  # the server goes on reading: it must find the end, and nothing of what came
+        while file.read(BODY_STEP):
+            pass
+
+    def _file(self) -> Any:
+        """Where the server reads the connection."""
+        body = self._environ["wsgi.input"]
+        return getattr(body, "rfile", body)
 
     def _write(self, response: Response, manner: dict[str, str], body: bytes) -> None:
         headers = {**response.headers, **manner}

@@ -49,6 +49,7 @@ class RedisEngine(Engine):
             Shard(shard, keys, settings.timeouts, carries_control=number == 0)
             for number, shard in enumerate(settings.shards)
         ]
+        self.group = f"{settings.prefix} in {', '.join(shard.name for shard in self._shards)}"
         self._queues: list[ApiQueue] = []
         if settings.api:
             # Never the same twice: after a restart the lease of the process before has to run out.

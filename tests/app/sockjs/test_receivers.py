@@ -40,6 +40,12 @@ class SocketExchange(Exchange):
     def finish(self) -> None:
         self.socket.sendall(b"end")
 
+    def received(self) -> bytes:
+        raise AssertionError("nothing is given away here")
+
+    def let_go(self) -> None:
+        raise AssertionError("nothing is given away here")
+
     def upgrade(self, serve: ServeWebSocket) -> None:
         raise AssertionError("nobody asks for a WebSocket")
 

@@ -26,8 +26,9 @@ class Bench:
     """Sessions whose delays are the test's."""
 
     def __init__(self, timers: Timers) -> None:
+        self.ended: list[str] = []
         self.options = Options(heartbeat_delay=SOON, disconnect_delay=SOON)
-        self.sessions = Sessions(timers, lambda: self.options)
+        self.sessions = Sessions(timers, lambda: self.options, self.ended.append)
         self.peers: list[FakePeer] = []
 
     def session(self, key: str = "key", receiver: FakeReceiver | None = None) -> Session:
@@ -53,6 +54,7 @@ def test_a_session_that_nobody_reads_ends(bench: Bench) -> None:
     bench.session()
     eventually(lambda: bench.peers[0].ends)
     assert (bench.sessions.find("key"), len(bench.sessions)) == (None, 0)
+    assert bench.ended == ["key"]
 
 
 def test_nothing_is_left_of_a_session_that_has_ended(bench: Bench) -> None:

@@ -1,0 +1,113 @@
+"""Two nodes of one machine on ports of their own, so that a test knows which holds a session, and what befalls it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.api_client import ApiClient
+from tests.redis_server import RedisServer, redis_server
+from tests.servers import Server, running
+from tests.sockjs_client import Connection, Session
+from tests.sockjs_protocol_client import SockJSProtocolClient
+from tests.waiting import eventually, seconds
+
+pytestmark = pytest.mark.timeout(seconds(60))
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def nodes(tmp_path: Path, redis: RedisServer) -> Iterator[tuple[Server, Server]]:
+    """The node that holds what a test opens, and the one that is asked for it."""
+    with ExitStack() as stack:
+        servers = []
+        for name in ("holder", "other"):
+            (tmp_path / name).mkdir()
+            servers.append(stack.enter_context(running(redis.options, tmp_path / name)))
+        yield servers[0], servers[1]
+
+
+def subscribed(holder: Server) -> SockJSProtocolClient:
+    client = SockJSProtocolClient(holder.host, holder.port, "ann")
+    client.subscribe("news")
+    return client
+
+
+def moved(client: SockJSProtocolClient, other: Server) -> Session:
+    """The session, asked for at another node from now on."""
+    client.service.host, client.service.port = other.host, other.port
+    return client.session
+
+
+def open_files(server: Server) -> int:
+    return len(os.listdir(f"/proc/{server.pid}/fd"))
+
+
+def test_nothing_stays_open_in_either_after_many_requests(nodes: tuple[Server, Server]) -> None:
+    holder, other = nodes
+    with subscribed(holder) as client:
+        moved(client, other)
+        assert client.call("ping")["method"] == "ping"
+        before = open_files(holder), open_files(other)
+        for _ in range(100):
+            assert client.call("ping")["method"] == "ping"
+        # The first count may have met a connection that was about to close.
+        eventually(
+            lambda: open_files(holder) <= before[0] and open_files(other) <= before[1], within=5, what="all is closed"
+        )
+
+
+def test_requests_that_came_together_are_each_served_where_they_belong(nodes: tuple[Server, Server]) -> None:
+    holder, other = nodes
+    ping = b'["{\\"method\\":\\"ping\\"}"]'
+    with subscribed(holder) as here, subscribed(other) as there, Connection(other.host, other.port) as connection:
+        for client in (here, there, here, there):
+            connection.send("POST", f"/connection{client.session.url}/xhr_send", body=ping)
+        assert [connection.answer().status for _ in range(4)] == [204] * 4
+        for client in (here, there):
+            assert [client.receive()["method"] for _ in range(2)] == ["ping", "ping"]
+
+
+def test_the_poll_of_a_killed_holder_ends_and_the_client_begins_anew(nodes: tuple[Server, Server]) -> None:
+    holder, other = nodes
+    with subscribed(holder) as client:
+        session = moved(client, other)
+        poll = session.start_poll()
+        holder.kill()
+        assert poll.has_ended()
+        assert session.send("{}").status == 404
+        assert session.poll() == "o"
+        assert session.send().status == 204
+
+
+def test_a_holder_that_is_frozen_loses_nothing(nodes: tuple[Server, Server]) -> None:
+    holder, other = nodes
+    with subscribed(holder) as client:
+        session = moved(client, other)
+        holder.process.send_signal(signal.SIGSTOP)
+        poll = session.start_poll()
+        assert poll.is_quiet()
+        ApiClient(other.host, other.port).publish("news", "meanwhile")
+        assert session.service.session().poll() == "o", "the other serves whom it can"
+        holder.process.send_signal(signal.SIGCONT)
+        assert b"meanwhile" in poll.answer().body
+
+
+def test_a_holder_that_stops_tells_the_clients_that_reached_it_through_another(nodes: tuple[Server, Server]) -> None:
+    holder, other = nodes
+    with subscribed(holder) as client:
+        session = moved(client, other)
+        poll = session.start_poll()
+        holder.stop()
+        assert b"shutting down" in poll.answer().body
+        assert session.poll() == "o"
