@@ -23,6 +23,7 @@ setup(
         "gentrifugo",
         "gentrifugo.app",
         "gentrifugo.app.sockjs",
+        "gentrifugo.admin",
         "gentrifugo.engines",
         "gentrifugo.engines.redis",
     ],
@@ -39,6 +40,8 @@ setup(
         "psutil>=6.0",
         "redis>=8.0,<9",
         "hiredis>=3.0",
+        "itsdangerous>=2.2",
+        "prometheus-client>=0.21",
     ],
     extras_require={
         "gunicorn": ["gunicorn[gevent]>=23.0", "gevent-websocket>=0.10.1"],

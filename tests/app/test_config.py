@@ -227,13 +227,11 @@ class TestWarnings:
         ("options", "warning"),
         [
             ({"ssl": True}, "option ssl is set, but TLS is not built yet"),
-            ({"web": True}, "option web is set, but the web interface is not built yet"),
             ({"api_port": 8001}, "option api_port is set, but a port of its own for the API is not built yet"),
             ({"gomaxprocs": 4}, "option gomaxprocs is set, but has no effect: a node is one process on one core"),
-            (
-                {"namespaces": [{"name": "public", "watch": True}]},
-                "option namespaces[0].watch is set, but the admin socket is not built yet",
-            ),
+            ({"web": True}, "option admin is on, but nobody can log in without admin_password and admin_secret"),
+            ({"web_path": "x"}, "option web_path is set, but without web no web interface is served"),
+            ({"debug": True}, "option debug is on: anyone who can reach the debug endpoints sees what the server does"),
             (
                 {"recover": True, "history_size": 1},
                 "option recover is on, but without history_size and history_lifetime nothing can be recovered",
