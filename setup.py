@@ -27,7 +27,11 @@ setup(
         "gentrifugo.engines",
         "gentrifugo.engines.redis",
     ],
-    package_data={"gentrifugo": ["py.typed"], "gentrifugo.engines.redis": ["lua/*.lua"]},
+    package_data={
+        "gentrifugo": ["py.typed"],
+        "gentrifugo.admin": ["web/*", "web/pages/*", "web/vendor/*/*"],
+        "gentrifugo.engines.redis": ["lua/*.lua"],
+    },
     install_requires=[
         "gevent>=24.10.1",
         "Flask>=3.0",

@@ -15,7 +15,7 @@ import msgspec
 
 from ..app import wire
 from ..app.api import METHODS, Api, BadRequest
-from ..app.config import Config
+from ..app.config import ChannelOptions, Config
 from ..app.errors import (
     CLOSE_EXPIRED,
     CLOSE_INTERNAL_ERROR,
@@ -140,6 +140,8 @@ class AdminConnection:
         self._timer = self._node.timers.after(min(remaining, LONGEST_TIMER), self._close_expired)
         if params.watch:
             self._node.watched.add(self)
+        else:
+            self._node.watched.remove(self)
         return encode_api_reply(command.uid, "connect", b"true")
 
     @staticmethod
@@ -242,6 +244,17 @@ def shown(config: Config) -> dict[str, object]:
     values: dict[str, object] = {}
     for option in options_of(Config):
         value = getattr(config, option.name)
-        values[option.name] = HIDDEN if option.facts.secret and value else value
-    values["channel_options"] = {option.name: values[option.name] for option in options_of(Config.__bases__[0])}
+        values[option.name] = HIDDEN if option.facts.secret and value else _plain(value)
+    values["channel_options"] = {option.name: values[option.name] for option in options_of(ChannelOptions)}
     return values
+
+
+def _plain(value: object) -> object:
+    """Whole seconds without a fraction, as v1 has them; namespaces as objects."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, tuple):
+        return [
+            {option.name: _plain(getattr(item, option.name)) for option in options_of(type(item))} for item in value
+        ]
+    return value

@@ -7,6 +7,7 @@ a node that is silent costs its answer, not the question.
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
@@ -130,6 +131,7 @@ class Surveys:
             answer.subscribers = self._subscribers_here(question.channels)
         if question.info:
             answer.info = self._info()
+            answer.info.metrics["node_cpu_milliseconds"] = int(time.process_time() * 1000)
         return answer
 
     def _connections_here(self, user: str) -> list[UserConnection]:

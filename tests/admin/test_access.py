@@ -95,6 +95,10 @@ class TestGuesses:
     def test_the_first_wrong_passwords_cost_nothing(self, door: Door) -> None:
         assert [door.status() for _ in range(FREE_GUESSES)] == [400] * FREE_GUESSES
 
+    def test_an_empty_password_is_no_guess(self, door: Door) -> None:
+        assert [door.status("") for _ in range(3 * FREE_GUESSES)] == [400] * 3 * FREE_GUESSES
+        assert door.log_in()
+
     def test_then_the_address_has_to_wait_longer_and_longer(self, door: Door) -> None:
         for _ in range(FREE_GUESSES):
             door.status()

@@ -168,6 +168,10 @@ class TestWatching:
         assert self.publish(operator, "news") == []
         assert operator.send({"method": "ping"}), "replies still come"
 
+    def test_who_connects_again_may_stop_watching(self, operator: Operator) -> None:
+        operator.connect(watch=True).connect()
+        assert self.publish(operator, "news") == []
+
     def test_clients_messages_come_with_who_sent_them(self, start_node: Callable[..., Node]) -> None:
         operator = Operator(start_node(**OPTIONS, publish=True)).connect(watch=True)
         alice = LocalClient.connected(operator.node, "alice")
