@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -41,7 +42,12 @@ class Browser:
 
     def go(self, page: str) -> None:
         """Change to another page of the interface."""
-        self.evaluate(f"location.hash = '#/{page}'")
+        self.evaluate(f"location.hash = {json.dumps('#/' + page)}")
+
+    def is_logged_in(self, url: str) -> bool:
+        """Whether the page is one of this server's, and connected."""
+        here = self.evaluate("document.querySelector('.state.connected') !== null && location.origin")
+        return bool(here == url)
 
     def click(self, selector: str) -> None:
         self.run("click", selector)
@@ -57,7 +63,9 @@ class Browser:
 
     def texts(self, selector: str) -> list[str]:
         """The text of each element that matches."""
-        return list(self.evaluate(f"[...document.querySelectorAll({selector!r})].map((element) => element.innerText)"))
+        return list(
+            self.evaluate(f"[...document.querySelectorAll({json.dumps(selector)})].map((element) => element.innerText)")
+        )
 
     def evaluate(self, expression: str) -> Any:
         return self.run("evaluate", expression)

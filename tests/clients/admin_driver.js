@@ -15,12 +15,12 @@ const ARGUMENTS = [
 
 async function main() {
     const browser = await chromium.launch({executablePath: process.argv[2], headless: true, args: ARGUMENTS});
-    let page = null;
+    let page = await browser.newPage();
     let log = [];
     process.on('exit', () => browser.close());
 
     async function open({url, options = {}}) {
-        await page?.context().close();
+        await page.context().close();
         log = [];
         const context = await browser.newContext({viewport: {width: 1280, height: 800}, ...options});
         page = await context.newPage();

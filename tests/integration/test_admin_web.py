@@ -48,7 +48,11 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def page(chromium: Browser, server: Server) -> Iterator[Browser]:
     """The status page, logged in; at the end the page must have nothing to complain about."""
-    chromium.log_in(server.url)
+    if chromium.is_logged_in(server.url):
+        chromium.go("status")
+        chromium.wait_for_text("h1", "Status")
+    else:
+        chromium.log_in(server.url)
     yield chromium
     assert chromium.problems == []
 
@@ -238,7 +242,7 @@ class TestActions:
         page.evaluate(f"ace.edit(document.querySelector('.ace_editor')).setValue({json.dumps(text)}, -1)")
 
     def test_a_message_is_published_as_it_was_typed(self, page: Browser, server: Server) -> None:
-        with ProtocolClient(server) as client:
+        with ProtocolClient(server, "ann") as client:
             client.subscribe("rich:news")
             self.choose(page, "publish", "rich:news")
             self.type_data(page, '{"n": 1e3}')
@@ -292,7 +296,7 @@ class TestActions:
         self.type_data(page, '"it\'s $HOME `here` \\\\ \\"quoted\\""')
         page.wait_for_text("#curl", "HOME")
         script = page.text("#curl").replace("\u00a0", " ")
-        with ProtocolClient(server) as client:
+        with ProtocolClient(server, "ann") as client:
             client.subscribe("rich:news")
             done = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", script],
