@@ -80,12 +80,17 @@ class Watched:
 
     def note(self, publication: Publication) -> None:
         """Take up a publication of this node; called for each while `wanted`."""
-        size = self._size + len(publication.data)
         waiting = self._waiting
-        if len(waiting) >= BATCH_MESSAGES or (waiting and size > BATCH_SIZE):
+        size = self._size
+        if len(waiting) >= BATCH_MESSAGES or size >= BATCH_SIZE:  # nearly always, in a flood
             self._missed += 1
             return
-        waiting.append(publication)
+        size += len(publication.data)
+        if waiting and size > BATCH_SIZE:
+            size = BATCH_SIZE  # full from here on, so that no later message overtakes this one
+            self._missed += 1
+        else:
+            waiting.append(publication)
         self._size = size
         if self._sharer is None:
             self._sharer = gevent.spawn(self._share)
