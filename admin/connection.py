@@ -15,7 +15,7 @@ import msgspec
 
 from ..app import wire
 from ..app.api import METHODS, Api, BadRequest
-from ..app.config import ChannelOptions, Config
+from ..app.config import ChannelOptions, Config, Namespace
 from ..app.errors import (
     CLOSE_EXPIRED,
     CLOSE_INTERNAL_ERROR,
@@ -254,7 +254,5 @@ def _plain(value: object) -> object:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, tuple):
-        return [
-            {option.name: _plain(getattr(item, option.name)) for option in options_of(type(item))} for item in value
-        ]
+        return [{option.name: _plain(getattr(item, option.name)) for option in options_of(Namespace)} for item in value]
     return value

@@ -78,7 +78,7 @@ class Node:
         """Carries out commands that come through the engine."""
         self.watched = Watched(self._tell_peers_of_watched, self._tell_of_watching)
         self.surveys = Surveys(
-            self.hub, lambda: self.config.name, self.info, lambda: self._registry.peers, self._publish_control
+            self.hub, lambda: self.config, self.info, lambda: self._registry.peers, self._publish_control
         )
         self._engine = engine
         self._snapshot: dict[str, int] = {}
@@ -398,6 +398,7 @@ class Node:
 
     def stats(self) -> dict[str, object]:
         """What all nodes last told of themselves."""
+        self._forget_silent()
         return {"nodes": self._registry.nodes(), "metrics_interval": int(self.config.node_metrics_interval)}
 
     def info(self) -> NodeInfo:
@@ -438,6 +439,9 @@ class Node:
 
     def _ping(self) -> None:
         self._tell_of_itself()
+        self._forget_silent()
+
+    def _forget_silent(self) -> None:
         self._registry.forget_silent(SILENT_PINGS * self.config.node_ping_interval)
         self.watched.heed_peers(self._registry.peers_watch)
 

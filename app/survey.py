@@ -16,6 +16,7 @@ from heapq import nlargest
 import gevent
 from gevent.event import Event
 
+from .config import Config
 from .control import Answer, Question, UserConnection
 from .errors import Refused
 from .fairness import give_turn
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 ANSWER_LIMIT = 1.0
 """Seconds to wait for the other nodes."""
+ANSWER_SHARE = 1 / 3
+"""Part of node_ping_interval to wait at most, so that whoever asks again and again sees soon that a node is gone."""
 MOST = 1000
 """Connections, or channels, that one node tells of at most."""
 
@@ -59,13 +62,13 @@ class Surveys:
     def __init__(
         self,
         hub: Hub,
-        name: Callable[[], str],
+        config: Callable[[], Config],
         info: Callable[[], NodeInfo],
         peers: Callable[[], Collection[str]],
         send: Callable[[Question | Answer], None],
     ) -> None:
         self._hub = hub
-        self._name = name
+        self._config = config
         self._info = info
         self._peers = peers
         self._send = send
@@ -98,7 +101,7 @@ class Surveys:
                 return [self._answer(question)]
             self._send(question)
             own = self._answer(question)
-            survey.wait(ANSWER_LIMIT)
+            survey.wait(min(ANSWER_LIMIT, ANSWER_SHARE * self._config().node_ping_interval))
         except Refused:  # logged already: what this node knows is better than nothing
             own = self._answer(question)
         finally:
@@ -135,8 +138,9 @@ class Surveys:
         return answer
 
     def _connections_here(self, user: str) -> list[UserConnection]:
+        name = self._config().name
         return [
-            UserConnection(connection.uid, connection.user, self._name(), sorted(connection.channels))
+            UserConnection(connection.uid, connection.user, name, sorted(connection.channels))
             for connection in self._hub.user_connections(user)[:MOST]
         ]
 

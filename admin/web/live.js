@@ -1,6 +1,6 @@
 // What the nodes count, asked every two seconds, and turned into series for plots: bounded, and the same for all pages.
 
-const INTERVAL = 2000;
+const LONGEST_INTERVAL = 2;
 const POINTS = 450;
 
 const RATES = {
@@ -20,6 +20,9 @@ export class Live extends EventTarget {
     #before = new Map();
     /** The nodes as they are now: name, uid, gauges, rates, whether they answered. */
     nodes = [];
+    /** The option node_ping_interval: two thirds of it pass between two questions, which wait a third for their answers. */
+    pingInterval = 3;
+    #heard = new Map();
     /** Unix seconds of the points. */
     times = [];
     /** Totals over all nodes: a list for each name, as long as `times`. */
@@ -43,13 +46,15 @@ export class Live extends EventTarget {
             this.dispatchEvent(new Event('change'));
         } catch { /* the state of the socket says it */ }
         clearTimeout(this.#timer);
-        if (this.#socket.state === 'connected') this.#timer = setTimeout(() => this.#poll(), INTERVAL);
+        if (this.#socket.state === 'connected') this.#timer = setTimeout(() => this.#poll(), Math.min(LONGEST_INTERVAL, this.pingInterval * 2 / 3) * 1000);
     }
 
     #take(answered, known) {
         const now = Date.now() / 1000;
         const alive = new Map(answered.map((node) => [node.uid, node]));
-        const silent = known.filter((node) => !alive.has(node.uid));
+        for (const uid of alive.keys()) this.#heard.set(uid, now);
+        // The server forgets a silent node after three intervals; who asks it as often as this page may do so earlier.
+        const silent = known.filter(({uid}) => !alive.has(uid) && now - (this.#heard.get(uid) ?? now) < 2 * this.pingInterval);
         this.nodes = [...answered.map((node) => this.#describe(node, now, true)), ...silent.map((node) => this.#describe(node, now, false))];
         this.nodes.sort((one, other) => one.name.localeCompare(other.name) || one.uid.localeCompare(other.uid));
         this.#before = new Map(answered.map((node) => [node.uid, {now, metrics: node.metrics}]));

@@ -139,6 +139,7 @@ socket.addEventListener('state', async ({detail}) => {
     if (detail.state !== 'connected') return;
     try {
         app.info = (await socket.call('info')).data;
+        app.live.pingInterval = app.info.config.node_ping_interval;
         page?.connected?.();
     } catch { /* lost again already; the next connection asks anew */ }
 });
