@@ -10,14 +10,14 @@ CENT := 1.3.0 2.1.0
 
 export PYTHON
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev run sockjs-testserver test lint format docs bench clean
+.PHONY: help install install-dev run sockjs-testserver test lint format docs screenshots bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
 
 install: $(VENV)/.installed admin/web/vendor ## put Gentrifugo and what it needs into .venv, and the libraries beside its web interface
 
-install-dev: install $(VENV)/.installed-dev node_modules/.package-lock.json $(CENT:%=$(VENV)/clients/cent-%) ## add what tests and linters need
+install-dev: $(VENV)/.installed-dev node_modules/.package-lock.json admin/web/vendor $(CENT:%=$(VENV)/clients/cent-%) ## add what tests and linters need
 
 run: install config.json ## start a server on port 8000 (writes config.json first if there is none)
 	@echo "Starting Gentrifugo with config.json on http://127.0.0.1:8000, Ctrl-C stops it"
@@ -41,6 +41,10 @@ format: install-dev ## put the code into its format
 
 docs: install ## write docs/configuration.md anew from the declared options
 	$(BIN)/python docs/generate_configuration.py
+
+screenshots: install-dev ## take the pictures of the web interface in docs/screenshots anew
+	@scripts/system_packages.sh chromium
+	$(BIN)/python -m tests.screenshots
 
 bench: $(VENV)/.installed-bench ## measure the server, and write docs/benchmarks.md anew with what was found
 	$(BIN)/python -m benchmarks.page

@@ -14,6 +14,7 @@ from flask import Blueprint, Flask, Response, request
 from ..app.http_head import HTTPError
 from ..app.service import Answer, Service, refusal
 from ..app.upgrade import open_websocket
+from ..app.views import ready
 from . import debug, metrics, socket, web
 from .access import Access
 from .origin import is_own
@@ -32,7 +33,7 @@ def register(app: Flask, service: Service) -> None:
     config = service.config
     prefix = config.http_prefix or None
     if config.admin or config.web:
-        app.register_blueprint(socket_blueprint(service, Access(lambda: service.config)), url_prefix=prefix)
+        app.register_blueprint(socket_blueprint(Access(lambda: service.config)), url_prefix=prefix)
     if config.prometheus:
         app.register_blueprint(metrics_blueprint(service), url_prefix=prefix)
     if config.debug:
@@ -50,11 +51,11 @@ def register_health(app: Flask, service: Service) -> None:
         app.register_blueprint(blueprint, url_prefix=service.config.http_prefix or None)
 
 
-def socket_blueprint(service: Service, access: Access) -> Blueprint:
+def socket_blueprint(access: Access) -> Blueprint:
     """Log in, and the admin socket."""
     blueprint = Blueprint("gentrifugo_admin", __name__)
     blueprint.add_url_rule(AUTH_PATH, "auth", _own_origin_only(lambda: _log_in(access)), methods=["GET", "POST"])
-    serve = _own_origin_only(lambda: _socket(service, access))
+    serve = _own_origin_only(ready(lambda service: _socket(service, access)))
     # Werkzeug tells apart what asks for a WebSocket; what does not is to hear what is wrong.
     blueprint.add_url_rule(SOCKET_PATH, "socket", serve, websocket=True)
     blueprint.add_url_rule(SOCKET_PATH, "no_socket", serve)
@@ -99,7 +100,6 @@ def _log_in(access: Access) -> Response:
 
 
 def _socket(service: Service, access: Access) -> Response:
-    service.start()
     socket.serve(service, access, *open_websocket(request.environ))
     return Upgraded()
 

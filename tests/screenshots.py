@@ -70,7 +70,7 @@ class Life:
     def __enter__(self) -> Life:
         self._clients = [ProtocolClient(self._server, user, '{"device": "laptop"}') for user in (*USERS, *USERS[:2])]
         for number, client in enumerate(self._clients):
-            for channel in CHANNELS[: 1 + number % len(CHANNELS)]:
+            for channel in CHANNELS[: 1 + (number + 3) % len(CHANNELS)]:
                 client.subscribe(channel)
         for thread in self._threads:
             thread.start()

@@ -9,14 +9,19 @@ export function h(tag, props = {}, ...children) {
         else if (name === 'value') element.value = value;
         else element.setAttribute(name, value === true ? '' : value);
     }
-    element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+    element.append(...shown(children));
     return element;
 }
 
 /** Put these children in place of all there are. */
 export function fill(element, ...children) {
-    element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+    element.replaceChildren(...shown(children));
     return element;
+}
+
+/** Nothing, and what a condition left out, is not shown. */
+function shown(children) {
+    return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false && child !== '');
 }
 
 const SVG = 'http://www.w3.org/2000/svg';

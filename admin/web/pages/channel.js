@@ -2,7 +2,7 @@
 import {fill, h} from '../dom.js';
 import {FeedList, pauseButton} from '../feed.js';
 import {count} from '../format.js';
-import {block, stringify} from '../json.js';
+import {block, coloured, stringify} from '../json.js';
 
 const INTERVAL = 4000;
 
@@ -43,10 +43,11 @@ export function channelPage(app, channel) {
         const entries = Object.entries(clients);
         presenceCount.textContent = count(entries.length);
         fill(presence, entries.length ? h('table', {},
-            h('thead', {}, h('tr', {}, ['User', 'Client', 'Info'].map((title) => h('th', {scope: 'col'}, title)))),
+            h('thead', {}, h('tr', {}, ['User', 'Client'].map((title) => h('th', {scope: 'col'}, title)))),
             h('tbody', {}, entries.slice(0, 500).map(([client, info]) => h('tr', {},
-                h('td', {}, h('a', {href: link('users', info.user)}, info.user || 'anonymous')), h('td', {}, h('code', {class: 'client'}, client)),
-                h('td', {}, h('code', {}, [info.default_info, info.channel_info].filter((part) => part !== undefined).map((part) => stringify(part)).join(' '))))))) :
+                h('td', {}, h('a', {href: link('users', info.user)}, info.user || 'anonymous')), h('td', {}, h('code', {class: 'client'}, client),
+                    [info.default_info, info.channel_info].filter((part) => part !== undefined)
+                        .map((part) => h('code', {class: 'info'}, coloured(stringify(part))))))))) :
             h('p', {class: 'hint'}, 'Nobody is there.'));
     }
 
@@ -57,7 +58,7 @@ export function channelPage(app, channel) {
         const opened = new Set([...history.querySelectorAll('details[open]')].map((details) => details.dataset.uid));
         fill(history, messages.length ? h('ol', {class: 'feed'}, messages.slice(0, 200).map((message) => h('li', {},
             h('details', {'data-uid': message.uid, open: opened.has(message.uid)}, h('summary', {},
-                message.info && h('span', {class: 'user'}, message.info.user || 'anonymous'), h('code', {}, stringify(message.data).slice(0, 400))),
+                message.info && h('span', {class: 'user'}, message.info.user || 'anonymous'), h('code', {}, coloured(stringify(message.data).slice(0, 400)))),
             block(message))))) : h('p', {class: 'hint'}, 'Nothing is remembered.'));
     }
 

@@ -39,7 +39,7 @@ export function channelsPage(app, argument) {
             : `${count(counts.length)} ${counts.length === 1 ? 'channel' : 'channels'} with subscribers${filter.value ? ' match' : ''}.`;
         fill(rows, counts.map(([channel, subscribers]) => h('tr', {},
             h('td', {}, h('a', {href: link('channel', channel)}, channel)),
-            h('td', {class: 'number'}, h('meter', {min: 0, max: most, value: subscribers, 'aria-hidden': 'true'}), count(subscribers)))));
+            h('td', {class: 'number'}, h('meter', {min: 0, max: most, value: subscribers, 'aria-hidden': 'true'}), h('span', {}, count(subscribers))))));
         if (!counts.length) fill(rows, h('tr', {}, h('td', {colspan: 2, class: 'hint'}, 'None. Enter opens the channel of this name all the same.')));
     }
 
