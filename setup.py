@@ -34,7 +34,7 @@ setup(
     },
     install_requires=[
         "gevent>=24.10.1",
-        "Flask>=3.0",
+        "Flask>=3.1",
         "msgspec>=0.19",
         "websockets>=15,<18",
         "marshmallow>=4.0,<5",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -392,8 +393,7 @@ def test_without_the_libraries_the_rest_works(
     chromium: Browser, start_server: Callable[..., Server], tmp_path: Path
 ) -> None:
     web = tmp_path / "web"
-    subprocess.run(["cp", "-r", ROOT / "admin" / "web", web], check=True)
-    subprocess.run(["rm", "-rf", web / "vendor"], check=True)
+    shutil.copytree(ROOT / "admin" / "web", web, ignore=shutil.ignore_patterns("vendor"))
     server = start_server(**SERVER, web_path=str(web))
     chromium.log_in(server.url)
     chromium.wait_for_text(".plot", "uPlot is not installed")
@@ -404,6 +404,41 @@ def test_without_the_libraries_the_rest_works(
     chromium.fill(".editor textarea", "[1]")
     chromium.click("#send")
     chromium.wait_for_text(".verdict", "Done")
+
+
+class TestInterfaceOfV1:
+    """Served through `web_path`: a page that asks as the web application of Centrifugo v1 does."""
+
+    @pytest.fixture
+    def v1(self, chromium: Browser, start_server: Callable[..., Server], tmp_path: Path) -> tuple[Browser, Server]:
+        shutil.copy(ROOT / "tests" / "clients" / "v1_interface.html", tmp_path / "index.html")
+        server = start_server(**SERVER, web_path=str(tmp_path))
+        chromium.open(f"{server.url}/?password=open%20sesame")
+        chromium.wait_until("seen.options !== null")
+        return chromium, server
+
+    def test_it_logs_in_and_sees_the_server(self, v1: tuple[Browser, Server]) -> None:
+        seen = v1[0].evaluate("seen")
+        assert seen["statuses"] == [400, 200]
+        assert seen["connected"] is True
+        assert (seen["engine"], seen["options"]["name"]) == ("memory", "node-1")
+        assert seen["options"]["channel_options"]["watch"] is False
+        assert [node["name"] for node in seen["nodes"]] == ["node-1"]
+        assert "http_api_15_microseconds_99.99%ile" in seen["nodes"][0]["metrics"]
+        assert seen["unknown"] == []
+
+    def test_it_sees_messages_and_acts(self, v1: tuple[Browser, Server]) -> None:
+        page, _ = v1
+        page.evaluate("act('publish', {channel: 'rich:news', data: {n: 1}})")
+        page.wait_until("seen.replies.publish && seen.messages.length")
+        seen = page.evaluate("seen")
+        assert seen["replies"]["publish"] == {"uid": "1", "method": "publish", "error": None, "body": None}
+        (message,) = seen["messages"]
+        assert (message["channel"], message["data"]) == ("rich:news", {"n": 1})
+        page.evaluate("act('history', {channel: 'rich:news'})")
+        page.wait_until("seen.replies.history")
+        assert page.evaluate("seen.replies.history.body.data[0].uid") == message["uid"]
+        assert page.problems == []
 
 
 def test_everything_comes_from_the_server_itself() -> None:
