@@ -416,6 +416,8 @@ def admin_cautions(config: Config) -> Iterator[str]:
         yield "option admin is on, but nobody can log in without admin_password and admin_secret"
     if config.web_path and not config.web:
         yield "option web_path is set, but without web no web interface is served"
+    elif config.web_path and not (Path(config.web_path) / "index.html").is_file():
+        yield f"option web_path: {config.web_path} has no index.html"
     if config.debug:
         yield "option debug is on: anyone who can reach the debug endpoints sees what the server does"
 

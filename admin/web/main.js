@@ -74,7 +74,7 @@ function showFrame() {
                 h('a', {class: 'brand', href: link('status')}, h('img', {src: 'icon.svg', alt: '', width: 26, height: 26}), 'Gentrifugo'),
                 h('span', {class: 'state', id: 'state', role: 'status'}),
                 h('button', {type: 'button', class: 'quiet', title: 'Light or dark (t)', 'aria-label': 'Light or dark', onclick: switchTheme}, icon('theme')),
-                h('button', {type: 'button', class: 'quiet', id: 'logout', title: 'Log out', 'aria-label': 'Log out', onclick: logOut}, icon('logout'))),
+                h('button', {type: 'button', class: 'quiet', id: 'logout', title: 'Log out', hidden: localStorage.getItem(TOKEN) === 'insecure', 'aria-label': 'Log out', onclick: logOut}, icon('logout'))),
             h('nav', {'aria-label': 'Pages'}, links),
             h('div', {class: 'middle'}, h('div', {class: 'banner', id: 'banner', role: 'alert', hidden: true}), content)));
     showState();

@@ -96,6 +96,13 @@ class TestSession:
         server = start_server(web=True, insecure_admin=True)
         chromium.open(server.url)
         chromium.wait_for(".state.connected")
+        assert not chromium.run("isVisible", "#logout")
+
+    def test_a_prefix_does_not_matter(self, chromium: Browser, start_server: Callable[..., Server]) -> None:
+        server = start_server(**SERVER, http_prefix="/live/here")
+        chromium.log_in(f"{server.url}/live/here")
+        chromium.wait_for("[data-node='node-1']")
+        assert chromium.problems == []
 
     def test_a_restart_is_told_and_survived(self, chromium: Browser, start_server: Callable[..., Server]) -> None:
         first = start_server(**SERVER)
