@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import gevent
 import msgspec
 
 from ..app import wire
@@ -204,11 +205,17 @@ class AdminConnection:
 
     def close_slow(self) -> None:
         """More waits to be written than the queue may hold (websocket.Owner)."""
-        self.close(CLOSE_SLOW)
+        gevent.spawn(self._close_slow)
 
     def close_silent(self) -> None:
         """The peer answered no ping (websocket.Owner)."""
         self.close(CLOSE_PING_ERROR)
+
+    def _close_slow(self) -> None:
+        # Later, since whoever fills the queue may be in the middle of something.
+        if not self._closed:
+            self._transport.outbox.drop_waiting()
+            self.close(CLOSE_SLOW)
 
     def close_failed(self, reason: str) -> None:
         """The socket cannot be written any more (websocket.Owner)."""

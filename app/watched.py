@@ -97,7 +97,7 @@ class Watched:
 
     def show(self, messages: Sequence[bytes], missed: int) -> None:
         """Show a batch to the watchers of this node."""
-        for watcher in self._watchers:
+        for watcher in list(self._watchers):
             watcher.show(messages, missed)
 
     def stop(self) -> None:

@@ -29,8 +29,10 @@ class Operator:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.access = Access(lambda: node.config)
-        self.transport = FakeTransport(node.flusher)
+        self.transport = FakeTransport(node.flusher, node.config.client_queue_max_size)
         self.connection = AdminConnection(node, Api(node), self.access, self.transport)
+        self.transport.on_overflow = self.connection.close_slow
+        self.transport.on_error = self.connection.close_failed
         self._seen = 0
 
     def send(self, message: Any) -> list[Any]:
@@ -243,6 +245,14 @@ class TestEnds:
     def test_a_token_that_runs_out_ends_the_connection(self, start_node: Callable[..., Node]) -> None:
         operator = Operator(start_node(**OPTIONS, admin_token_lifetime=1.05)).connect()
         assert eventually(lambda: operator.close_reason) == {"reason": "expired", "reconnect": True}
+
+    def test_those_whose_queues_overflow_are_closed(self, start_node: Callable[..., Node]) -> None:
+        node = start_node(**OPTIONS, client_queue_max_size=200)
+        operators = [Operator(node).connect(watch=True) for _ in range(2)]
+        node.publish("news", b'"' + b"x" * 300 + b'"')
+        for operator in operators:
+            assert eventually(lambda operator=operator: operator.close_reason) == {"reason": "slow", "reconnect": False}
+        assert not node.watched.wanted
 
     def test_with_insecure_admin_no_connect_is_needed(self, start_node: Callable[..., Node]) -> None:
         operator = Operator(start_node(insecure_admin=True))
