@@ -10,14 +10,14 @@ CENT := 1.3.0 2.1.0
 
 export PYTHON
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev run sockjs-testserver test lint format docs bench clean
+.PHONY: help install install-dev run sockjs-testserver test lint format docs screenshots bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
 
-install: $(VENV)/.installed ## put Gentrifugo and what it needs into .venv
+install: $(VENV)/.installed admin/web/vendor ## put Gentrifugo and what it needs into .venv, and the libraries beside its web interface
 
-install-dev: $(VENV)/.installed-dev node_modules/.package-lock.json $(CENT:%=$(VENV)/clients/cent-%) ## add what tests and linters need
+install-dev: $(VENV)/.installed-dev node_modules/.package-lock.json admin/web/vendor $(CENT:%=$(VENV)/clients/cent-%) ## add what tests and linters need
 
 run: install config.json ## start a server on port 8000 (writes config.json first if there is none)
 	@echo "Starting Gentrifugo with config.json on http://127.0.0.1:8000, Ctrl-C stops it"
@@ -42,11 +42,15 @@ format: install-dev ## put the code into its format
 docs: install ## write docs/configuration.md anew from the declared options
 	$(BIN)/python docs/generate_configuration.py
 
+screenshots: install-dev ## take the pictures of the web interface in docs/screenshots anew
+	@scripts/system_packages.sh chromium
+	$(BIN)/python -m tests.screenshots
+
 bench: $(VENV)/.installed-bench ## measure the server, and write docs/benchmarks.md anew with what was found
 	$(BIN)/python -m benchmarks.page
 
 clean: ## remove everything that make created, except config.json
-	rm -rf $(VENV) node_modules build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) node_modules admin/node_modules admin/web/vendor build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 config.json: | install
@@ -62,6 +66,10 @@ $(VENV)/.installed: requirements.txt setup.py pyproject.toml | $(BIN)/python
 	@echo "Installing requirements.txt and Gentrifugo into $(VENV)"
 	@$(PIP) install --requirement requirements.txt --editable .
 	@touch $@
+
+admin/web/vendor: admin/package.json admin/package-lock.json scripts/web_libraries.sh
+	@scripts/web_libraries.sh
+	@if [ -d $@ ]; then touch $@; fi
 
 # mypy does not follow an editable install whose package is the repository root; it follows this link.
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed

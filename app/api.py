@@ -106,11 +106,12 @@ class Api:
 
     def _replies_one_by_one(self, commands: Iterable[Command]) -> Iterator[bytes]:
         for number, command in enumerate(commands, 1):
-            yield self._reply(command)
+            yield self.reply(command)
             if number % COMMANDS_PER_TURN == 0:
                 give_turn()
 
-    def _reply(self, command: Command) -> bytes:
+    def reply(self, command: Command) -> bytes:
+        """Carry out one command. Raises BadRequest or InvalidJSON when it is none."""
         method = command.method or ""
         handler = _HANDLERS.get(method)
         if handler is None:
@@ -258,3 +259,5 @@ _HANDLERS: dict[str, Callable[[Api, Command], bytes]] = {
     "stats": Api._stats,
     "node": Api._node_info,
 }
+METHODS = frozenset(_HANDLERS)
+"""The commands there are."""

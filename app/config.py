@@ -34,12 +34,9 @@ from .redis_options import redis_settings
 
 __all__ = ["ChannelOptions", "Config", "ConfigError", "Loaded", "Namespace", "from_mapping", "load", "reload"]
 
-ADMIN = "the admin socket"
-WEB = "the web interface"
 TLS = "TLS"
 COMPRESSION = "WebSocket compression"
 API_PORT = "a port of its own for the API"
-ADMIN_PORT = "a port of its own for the admin endpoints"
 
 INSECURE = {
     "insecure": "anyone may connect as any user, and publish into every channel they can subscribe to",
@@ -58,7 +55,7 @@ LOG_LEVELS = Choice("trace", "debug", "info", "warning", "error", "critical", "f
 class ChannelOptions:
     """What a channel does: the top level's options for channels without a namespace, a namespace's for the others."""
 
-    watch: bool = option(False, "Publish messages into the admin channel too.", reload=True, later=ADMIN)
+    watch: bool = option(False, "Show messages to operators who watch.", reload=True)
     publish: bool = option(False, "Let clients publish into channels they are subscribed to.", reload=True)
     anonymous: bool = option(False, "Let clients with an empty user ID subscribe.", reload=True)
     presence: bool = option(False, "Keep who is subscribed, for the presence command.", reload=True)
@@ -127,11 +124,10 @@ class Config(ChannelOptions):
     )
     admin_port: str = option(
         "",
-        "Port of the admin endpoints; empty is `port`.",
+        "Port of the admin endpoints, the metrics and the debug endpoints; empty is `port`.",
         flag=True,
         check=port_or_empty,
         numeric=True,
-        later=ADMIN_PORT,
     )
     http_prefix: str = option("", "Stands before the path of every endpoint.", check=HTTP_PREFIX)
 
@@ -151,9 +147,9 @@ class Config(ChannelOptions):
     node_metrics_interval: float = option(
         60, "How often counters are gathered into a snapshot.", unit="seconds", check=POSITIVE_TIME, reload=True
     )
-    debug: bool = option(
-        False, "Serve the debug endpoints.", flag=True, short="-d", later="the page with the process's state"
-    )
+    debug: bool = option(False, "Serve the debug endpoints, without a password.", flag=True, short="-d")
+    prometheus: bool = option(False, "Serve the metrics for Prometheus, without a password.", flag=True)
+    health: bool = option(False, "Serve `/health` for load balancers.", flag=True)
     gomaxprocs: int = option(0, "Accepted for Centrifugo's sake.", no_effect="a node is one process on one core")
 
     log_level: str = option("info", "Least severity that is logged.", flag=True, check=LOG_LEVELS, reload=True)
@@ -252,13 +248,18 @@ class Config(ChannelOptions):
     sockjs_url: str = option("", "Where the iframe page finds the SockJS client.")
     sockjs_heartbeat_delay: float = option(25, "How often SockJS sends a heartbeat.", unit="seconds")
 
-    admin: bool = option(False, "Serve the admin socket.", flag=True, later=ADMIN)
+    admin: bool = option(False, "Serve the admin socket.", flag=True)
     admin_password: str = option("", "Password of the web interface.", secret=True, reload=True)
     admin_secret: str = option("", "Signs the tokens of the admin socket.", secret=True, reload=True)
-    web: bool = option(
-        False, "Serve the web interface, and the admin socket with it.", flag=True, short="-w", later=WEB
+    admin_token_lifetime: float = option(
+        86400,
+        "How long somebody stays logged in to the web interface.",
+        unit="seconds",
+        check=POSITIVE_TIME,
+        reload=True,
     )
-    web_path: str = option("", "Directory of a web interface to serve in place of ours.", flag=True, later=WEB)
+    web: bool = option(False, "Serve the web interface, and the admin socket with it.", flag=True, short="-w")
+    web_path: str = option("", "Directory of a web interface to serve in place of ours.", flag=True)
 
     ssl: bool = option(False, "Accept TLS connections only; needs ssl_cert and ssl_key.", flag=True, later=TLS)
     ssl_cert: str = option("", "File with the certificate.", flag=True, later=TLS)
@@ -402,9 +403,23 @@ def cautions(config: Config) -> Iterator[str]:
         yield "option redis_api_num_shards is set, but without redis_api no queue is read"
     if config.redis_api and config.engine != "redis":
         yield f"option redis_api is on, but the {config.engine} engine has no queue; use --engine=redis"
+    yield from admin_cautions(config)
     yield from channel_cautions(config, "")
     for index, namespace in enumerate(config.namespaces):
         yield from channel_cautions(namespace, f"namespaces[{index}].")
+
+
+def admin_cautions(config: Config) -> Iterator[str]:
+    """Cautions about the admin endpoints."""
+    serves_admin = config.admin or config.web
+    if serves_admin and not config.insecure_admin and not (config.admin_password and config.admin_secret):
+        yield "option admin is on, but nobody can log in without admin_password and admin_secret"
+    if config.web_path and not config.web:
+        yield "option web_path is set, but without web no web interface is served"
+    elif config.web_path and not (Path(config.web_path) / "index.html").is_file():
+        yield f"option web_path: {config.web_path} has no index.html"
+    if config.debug:
+        yield "option debug is on: anyone who can reach the debug endpoints sees what the server does"
 
 
 def channel_cautions(options: ChannelOptions, path: str) -> Iterator[str]:

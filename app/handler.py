@@ -41,6 +41,9 @@ KEEPALIVE = 75.0
 """Seconds between two requests where no service says otherwise."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
+NO_CLIENTS = "gentrifugo_no_clients"
+"""Among the extensions of an application that serves neither clients nor the API, though it carries a Service."""
+
 LAST_WORDS = 0.5
 """Seconds that a new connection may take to send its request while the service stops."""
 
@@ -60,6 +63,7 @@ class Handler(WSGIHandler):
         self._service = service
         self._upgraded = False
         self._sockjs = sockjs_of(server.application, service)
+        self._hot = service is not None and NO_CLIENTS not in server.application.extensions
         self._opened: ServeWebSocket | None = None
         """Who serves the WebSocket that a request on the hot path has opened."""
         self._is_given = False
@@ -111,7 +115,7 @@ class Handler(WSGIHandler):
             if service is not None:
                 if service.node.stopping:
                     raise HTTPError(503, "the server is shutting down", {"Retry-After": "1"})
-                serve = self._fast_path(service, head)
+                serve = self._fast_path(service, head) if self._hot else None
                 if serve is not None:
                     return serve(service, head)
             for endpoint in self._sockjs:
@@ -332,7 +336,9 @@ def service_of(application: Any) -> Service | None:
 
 def sockjs_of(application: Any, service: Service | None) -> Sequence[SockJS]:
     """The SockJS endpoints of a WSGI application."""
-    return (service.sockjs,) if service is not None else getattr(application, "sockjs", ())
+    if service is None:
+        return getattr(application, "sockjs", ())
+    return () if NO_CLIENTS in application.extensions else (service.sockjs,)
 
 
 def _recv_after(first: bytes, recv: Callable[[int], bytes]) -> Callable[[int], bytes]:

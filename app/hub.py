@@ -96,6 +96,10 @@ class Hub:
         """The channels with a subscriber here."""
         return list(self._subscribers)
 
+    def num_subscribers(self, channel: str) -> int:
+        """How many connections here are subscribed to `channel`."""
+        return sum(map(len, self._subscribers.get(channel, {}).values()))
+
     def user_connections(self, user: str) -> list[Connection]:
         """The connections of `user`, in a list of its own."""
         return list(self._users.get(user, ()))

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 import gevent
+import msgspec
 from gevent.lock import BoundedSemaphore
 from gevent.pool import Pool
 
@@ -39,7 +40,9 @@ from .metrics import Metrics
 from .outbox import Flusher
 from .proto import ClientInfo, Event, Join, Leave, Publication
 from .registry import NodeInfo, NodeRegistry
+from .survey import Surveys
 from .timers import Timers
+from .watched import Watched
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +76,10 @@ class Node:
         """Whether the node takes leave: new requests are refused."""
         self.on_api: Callable[[Sequence[bytes]], None] | None = None
         """Carries out commands that come through the engine."""
+        self.watched = Watched(self._tell_peers_of_watched, self._tell_of_watching)
+        self.surveys = Surveys(
+            self.hub, lambda: self.config, self.info, lambda: self._registry.peers, self._publish_control
+        )
         self._engine = engine
         self._snapshot: dict[str, int] = {}
         self._locks = [BoundedSemaphore() for _ in range(CHANNEL_LOCKS)]
@@ -119,6 +126,7 @@ class Node:
     def stop(self) -> None:
         """End the node's greenlets and the engine. A second call does nothing."""
         self.stopping = True
+        self.watched.stop()
         gevent.killall(self._greenlets)
         self._greenlets = []
         self.timers.stop()
@@ -152,6 +160,8 @@ class Node:
             self._engine.publish(publication, _history_options(options))
         except EngineError as error:
             raise self._engine_failed(f"publish into {channel!r}", error) from error
+        if options.watch and self.watched.wanted:
+            self._note_watched(publication)
 
     def publish_all(self, messages: Sequence[Message]) -> list[Error | None]:
         """Publish messages of a backend, which takes the engine less than one after another; what each is refused with.
@@ -161,20 +171,31 @@ class Node:
         outcome: list[Error | None] = [None] * len(messages)
         batch: list[tuple[Publication, HistoryOptions | None]] = []
         places: list[int] = []
+        watched: list[tuple[int, Publication]] = []
         for place, (channel, data, client, uid) in enumerate(messages):
             try:
-                history = _history_options(self.rules.options(channel))
+                options = self.rules.options(channel)
             except Refused as refused:
                 outcome[place] = refused.error
                 continue
-            batch.append((Publication(uid or self._new_uid(), channel, data, client), history))
+            publication = Publication(uid or self._new_uid(), channel, data, client)
+            batch.append((publication, _history_options(options)))
             places.append(place)
+            if options.watch and self.watched.wanted:
+                watched.append((place, publication))
         self.metrics.counters.node_num_client_msg_published += len(batch)
         failures = self._engine.publish_all(batch) if batch else []
         for place, failure in zip(places, failures, strict=True):
             if failure is not None:
                 outcome[place] = self._engine_failed(f"publish into {messages[place].channel!r}", failure).error
+        for place, publication in watched:
+            if outcome[place] is None:
+                self._note_watched(publication)
         return outcome
+
+    def _note_watched(self, publication: Publication) -> None:
+        self.metrics.counters.node_num_admin_msg_published += 1
+        self.watched.note(publication)
 
     @property
     def batches(self) -> bool:
@@ -226,12 +247,20 @@ class Node:
         if envelope.node == self.uid:
             return
         match envelope.message:
-            case control.Ping(info):
-                self._registry.add(info)
+            case control.Ping(info, watching):
+                self._registry.add(info, watching)
+                self.watched.heed_peers(self._registry.peers_watch)
             case control.Unsubscribe(user, channel):
                 gevent.spawn(self._unsubscribe_here, user, channel)
             case control.DisconnectUser(user):
                 gevent.spawn(self._disconnect_here, user)
+            case control.Watched(messages, missed):
+                self.metrics.counters.node_num_admin_msg_received += len(messages)
+                self.watched.show([bytes(message) for message in messages], missed)
+            case control.Question() as question:
+                self.surveys.handle_question(question)
+            case control.Answer() as answer:
+                self.surveys.handle_answer(envelope.node, answer)
 
     def handle_api(self, entries: Sequence[bytes]) -> None:
         """Give commands that came through the engine to whoever carries them out."""
@@ -374,6 +403,7 @@ class Node:
 
     def stats(self) -> dict[str, object]:
         """What all nodes last told of themselves."""
+        self._forget_silent()
         return {"nodes": self._registry.nodes(), "metrics_interval": int(self.config.node_metrics_interval)}
 
     def info(self) -> NodeInfo:
@@ -390,7 +420,7 @@ class Node:
         for connection in self.hub.user_connections(user):
             connection.close(CLOSE_DISCONNECT)
 
-    def _publish_control(self, message: control.Ping | control.Unsubscribe | control.DisconnectUser) -> None:
+    def _publish_control(self, message: control.Message) -> None:
         self.metrics.counters.node_num_control_msg_published += 1
         try:
             self._engine.publish_control(control.encode(self.uid, message))
@@ -414,15 +444,29 @@ class Node:
 
     def _ping(self) -> None:
         self._tell_of_itself()
+        self._forget_silent()
+
+    def _forget_silent(self) -> None:
         self._registry.forget_silent(SILENT_PINGS * self.config.node_ping_interval)
+        self.watched.heed_peers(self._registry.peers_watch)
 
     def _tell_of_itself(self) -> None:
         info = self._info(self._snapshot)
         self._registry.add(info)
         try:
-            self._publish_control(control.Ping(info))
+            self._publish_control(control.Ping(info, self.watched.watching))
         except Refused:
             pass  # logged already; the next ping comes soon
+
+    def _tell_of_watching(self) -> None:
+        if self.joins_nodes:
+            gevent.spawn(self._tell_of_itself)
+
+    def _tell_peers_of_watched(self, messages: Sequence[bytes], missed: int) -> None:
+        try:
+            self._publish_control(control.Watched([msgspec.Raw(message) for message in messages], missed))
+        except Refused:
+            pass  # logged already; operators miss a few messages
 
     def _rotate_metrics(self) -> None:
         self._snapshot = self._end_metrics_interval()

@@ -25,10 +25,15 @@ class NodeRegistry:
         self._own_uid = own_uid
         self._clock = clock
         self._nodes: dict[str, tuple[NodeInfo, float]] = {}
+        self._watching: set[str] = set()
 
-    def add(self, info: NodeInfo) -> None:
-        """A node told of itself."""
+    def add(self, info: NodeInfo, watching: bool = False) -> None:
+        """A node told of itself, and whether an operator watches messages there."""
         self._nodes[info.uid] = (info, self._clock())
+        if watching:
+            self._watching.add(info.uid)
+        else:
+            self._watching.discard(info.uid)
 
     def forget_silent(self, max_age: float) -> None:
         """Drop the nodes not heard of for `max_age` seconds; never this one."""
@@ -36,6 +41,17 @@ class NodeRegistry:
         for uid, (_, heard) in list(self._nodes.items()):
             if heard < oldest and uid != self._own_uid:
                 del self._nodes[uid]
+                self._watching.discard(uid)
+
+    @property
+    def peers(self) -> list[str]:
+        """The uids of all other nodes."""
+        return [uid for uid in self._nodes if uid != self._own_uid]
+
+    @property
+    def peers_watch(self) -> bool:
+        """Whether an operator watches messages on another node."""
+        return bool(self._watching - {self._own_uid})
 
     def nodes(self) -> list[NodeInfo]:
         """All known nodes."""

@@ -8,11 +8,12 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import gevent
+from flask import Flask
 from gevent.event import Event
 from gevent.pywsgi import WSGIServer
 
@@ -21,7 +22,7 @@ from . import logs, open_files
 from .config import Config, ConfigError, Loaded
 from .handler import Handler
 from .service import API_PATH, SOCKJS_PATH, WEBSOCKET_PATH, Service
-from .wsgi import flask_app
+from .wsgi import admin_app, flask_app
 
 log = logging.getLogger(__name__)
 
@@ -62,27 +63,29 @@ class Server:
         """Serve until INT or TERM. Raises ConfigError when the address cannot be bound."""
         config = self._loaded.config
         open_files.raise_limit()
-        http = WSGIServer(
-            listen(config.address, config.port),
-            flask_app(self._service),
-            handler_class=Handler,
-            log=None,
-            error_log=log,
-        )
+        servers = [self._http(listen(config.address, config.port), flask_app(self._service))]
+        if config.admin_port:
+            listener = listen(config.address, int(config.admin_port), "admin_port")
+            servers.append(self._http(listener, admin_app(self._service)))
         self._service.start()
-        http.start()
-        self._announce(http)
+        for http in servers:
+            http.start()
+        self._announce(*servers)
         handlers: list[Any] = [
             gevent.signal_handler(signal.SIGHUP, self._on_reload),
             gevent.signal_handler(signal.SIGINT, self._on_stop, "INT"),
             gevent.signal_handler(signal.SIGTERM, self._on_stop, "TERM"),
         ]
         self._stop.wait()
-        self._take_leave(http)
+        self._take_leave(servers)
         for handler in handlers:
             handler.cancel()
 
-    def _announce(self, http: WSGIServer) -> None:
+    @staticmethod
+    def _http(listener: socket.socket, application: Flask) -> WSGIServer:
+        return WSGIServer(listener, application, handler_class=Handler, log=None, error_log=log)
+
+    def _announce(self, http: WSGIServer, admin: WSGIServer | None = None) -> None:
         config = self._loaded.config
         host, port = config.address or "0.0.0.0", http.server_port
         if ":" in host:
@@ -93,6 +96,11 @@ class Server:
         log.info("clients connect to ws://%s:%d%s%s", host, port, prefix, WEBSOCKET_PATH)
         log.info("SockJS clients connect to http://%s:%d%s%s", host, port, prefix, SOCKJS_PATH)
         log.info("backends publish to http://%s:%d%s%s", host, port, prefix, API_PATH)
+        admin_port = admin.server_port if admin else port
+        if config.web:
+            log.info("the web interface is at http://%s:%d%s/", host, admin_port, prefix)
+        if admin:
+            log.info("the admin endpoints are at http://%s:%d%s", host, admin_port, prefix)
         log.info("listening on http://%s:%d", host, port)
 
     def _on_stop(self, name: str) -> None:
@@ -117,7 +125,7 @@ class Server:
         logs.set_level(loaded.config)
         log.info("the configuration is in force")
 
-    def _take_leave(self, http: WSGIServer) -> None:
+    def _take_leave(self, servers: Sequence[WSGIServer]) -> None:
         """Tell every client, refuse new requests meanwhile, and end when all have gone or the time is up."""
         deadline = time.monotonic() + max(self._service.config.shutdown_timeout - 1, 0)
         self._service.close_connections()
@@ -125,13 +133,17 @@ class Server:
             gevent.sleep(SHUTDOWN_CHECK)
         if self._service.open_connections:
             log.warning("%d clients have not left in time", self._service.open_connections)
-        http.stop(timeout=0.5)
+        for http in servers:
+            http.stop(timeout=0.5)
         self._service.stop()
         log.info("stopped")
 
 
-def listen(address: str, port: int) -> socket.socket:
-    """A listening socket; on all interfaces, IPv4 and IPv6, when `address` is empty. Raises ConfigError."""
+def listen(address: str, port: int, option: str = "port") -> socket.socket:
+    """A listening socket; on all interfaces, IPv4 and IPv6, when `address` is empty.
+
+    Raises ConfigError, which names the `option` that the port comes from.
+    """
     try:
         if address or not socket.has_dualstack_ipv6():
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -140,7 +152,10 @@ def listen(address: str, port: int) -> socket.socket:
     except OSError as error:
         where = f"{address or 'all interfaces'}, port {port}"
         raise ConfigError(
-            [f"address, port: cannot listen on {where}: {error.strerror}; choose others with --address and --port"]
+            [
+                f"address, {option}: cannot listen on {where}: {error.strerror};"
+                f" choose others with --address and --{option}"
+            ]
         ) from None
 
 

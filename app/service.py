@@ -20,7 +20,7 @@ from . import auth
 from .api import Api, BadRequest
 from .client import Client
 from .config import Config, ConfigError
-from .errors import CLOSE_INTERNAL_ERROR, CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN
+from .errors import CLOSE_INTERNAL_ERROR, CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN, Disconnect
 from .http_head import HTTPError
 from .node import Node
 from .redis_options import redis_settings
@@ -57,6 +57,13 @@ class Reception(Protocol):
 
     def stop(self) -> None:
         """End; a second call does nothing."""
+
+
+class Operator(Protocol):
+    """A connection of somebody who looks after the server; not a client."""
+
+    def close(self, disconnect: Disconnect | None = None) -> None:
+        """End it, and say why."""
 
 
 class Answer(NamedTuple):
@@ -104,6 +111,8 @@ class Service:
         """Where these give us the connections whose sessions are here."""
         self.idle: set[Idle] = set()
         """Connections between two requests."""
+        self.operators: set[Operator] = set()
+        """Open admin sockets."""
         self.started = False
 
     @property
@@ -113,8 +122,8 @@ class Service:
 
     @property
     def open_connections(self) -> int:
-        """Clients that wait for messages now, over whatever transport."""
-        return self.open_websockets + self.sockjs.open_receivers
+        """Clients, and operators, that wait for messages now, over whatever transport."""
+        return self.open_websockets + self.sockjs.open_receivers + len(self.operators)
 
     @property
     def is_single(self) -> bool:
@@ -151,6 +160,8 @@ class Service:
         self.node.stopping = True
         for idle in list(self.idle):
             idle.interrupt()
+        for operator in list(self.operators):
+            operator.close(CLOSE_SHUTDOWN)
         self.node.close_connections(CLOSE_SHUTDOWN)
 
     def stop(self) -> None:

@@ -30,7 +30,7 @@ def api_blueprint() -> Blueprint:
     blueprint = Blueprint("gentrifugo_api", __name__)
     # Whatever the method: the sign guards the request, and v1 did not ask for the method either.
     blueprint.add_url_rule(
-        API_PATH, "api", _ready(_api), methods=["GET", "POST", "PUT"], provide_automatic_options=False
+        API_PATH, "api", ready(_api), methods=["GET", "POST", "PUT"], provide_automatic_options=False
     )
     return blueprint
 
@@ -43,7 +43,7 @@ def client_blueprint() -> Blueprint:
     return blueprint
 
 
-def _ready(view: Callable[[Service], Response]) -> Callable[[], Response]:
+def ready(view: Callable[[Service], Response]) -> Callable[[], Response]:
     """A view that finds the service started and not about to stop."""
 
     def checked() -> Response:
@@ -81,7 +81,7 @@ def _api(service: Service) -> Response:
 
 def _sockjs() -> Response | None:
     path = current_service().sockjs.path_below(request.environ["PATH_INFO"])
-    return None if path is None else _ready(lambda service: SockJSResponse(service, path))()
+    return None if path is None else ready(lambda service: SockJSResponse(service, path))()
 
 
 class SockJSResponse(Response):

@@ -151,11 +151,17 @@ _decoders: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {
 
 def decode_params(command: Command, type_: type[P]) -> P:
     """The command's params; `null` is an empty object. Raises InvalidJSON when they are missing or of a wrong type."""
+    params: P = decode_with(_decoders[type_], command)
+    return params
+
+
+def decode_with(decoder: msgspec.json.Decoder[P], command: Command) -> P:
+    """The same with a decoder of one's own: for commands that only one kind of peer has."""
     params = command.params
     if isinstance(params, UnsetType):
         raise InvalidJSON(f"{command.method}: params are missing")
     data = bytes(params)
-    return type_() if data == b"null" else decode(_decoders[type_], data)
+    return decode(decoder, b"{}" if data == b"null" else data)
 
 
 _quote = msgspec.json.encode  # of a str, a bool or plain data: always valid JSON

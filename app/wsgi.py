@@ -12,8 +12,10 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
+from ..admin import views as admin
 from . import logs
 from .config import Config, Loaded, from_mapping, load
+from .handler import NO_CLIENTS
 from .reception import Reception
 from .service import Service, refusal
 from .views import api_blueprint, client_blueprint
@@ -35,21 +37,40 @@ def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) ->
         logs.configure(loaded.config)
     for warning in loaded.warnings:
         log.warning("%s", warning)
+    if loaded.config.admin_port:
+        log.warning("option admin_port is set, but an application has no port of its own: no admin endpoints here")
     return flask_app(Service(loaded.config))
 
 
 def flask_app(service: Service) -> Flask:
-    """A Flask application with all endpoints of `service`, and nothing else."""
+    """A Flask application with all endpoints of `service` that have no port of their own, and nothing else."""
+    app = _bare_app(service)
+    prefix = service.config.http_prefix or None
+    app.register_blueprint(api_blueprint(), url_prefix=prefix)
+    app.register_blueprint(client_blueprint(), url_prefix=prefix)
+    if service.config.admin_port:
+        admin.register_health(app, service)
+    else:
+        admin.register(app, service)
+    if service.siblings is not None:
+        service.reception = Reception(app, service.siblings)
+    return app
+
+
+def admin_app(service: Service) -> Flask:
+    """The admin endpoints alone, for a port of their own."""
+    app = _bare_app(service)
+    app.extensions[NO_CLIENTS] = True
+    admin.register(app, service)
+    return app
+
+
+def _bare_app(service: Service) -> Flask:
     app = Flask("gentrifugo", static_folder=None)
     app.extensions["gentrifugo"] = service
     size = service.config.api_request_max_size
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = size
-    prefix = service.config.http_prefix or None
-    app.register_blueprint(api_blueprint(), url_prefix=prefix)
-    app.register_blueprint(client_blueprint(), url_prefix=prefix)
     app.register_error_handler(HTTPException, _refused)
-    if service.siblings is not None:
-        service.reception = Reception(app, service.siblings)
     return app
 
 

@@ -5,9 +5,20 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec import Raw
 
 from gentrifugo.app import control
-from gentrifugo.app.control import DisconnectUser, Envelope, Ping, Unsubscribe
+from gentrifugo.app.control import (
+    Answer,
+    DisconnectUser,
+    Envelope,
+    Message,
+    Ping,
+    Question,
+    Unsubscribe,
+    UserConnection,
+    Watched,
+)
 from gentrifugo.app.json_text import InvalidJSON
 from gentrifugo.app.registry import NodeInfo
 
@@ -16,11 +27,17 @@ MESSAGES = [
     Unsubscribe("alice", "news"),
     Unsubscribe("alice", ""),
     DisconnectUser('"quoted"\n'),
+    Ping(NodeInfo("n1", "node", 1_000, {}), watching=True),
+    Watched([Raw(b'{"n": 1e3}'), Raw(b"[]")], missed=3),
+    Question("q1", user=""),
+    Question("q1", channels="news"),
+    Question("q1", info=True),
+    Answer("q1", [UserConnection("c1", "alice", "node", ["news"])], {"news": 2}, NodeInfo("n1", "node", 1_000, {})),
 ]
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=repr)
-def test_a_message_comes_out_as_it_went_in(message: Ping | Unsubscribe | DisconnectUser) -> None:
+def test_a_message_comes_out_as_it_went_in(message: Message) -> None:
     assert control.decode(control.encode("n1", message)) == Envelope(control.VERSION, "n1", message)
 
 

@@ -208,3 +208,10 @@ def test_a_broadcast_is_encoded_once_for_all_transports(bench: Bench) -> None:
         bench.hub.add_subscription("news", connection)
     bench.hub.broadcast(MESSAGE)
     assert calls == [MESSAGE]
+
+
+def test_subscribers_of_a_channel_are_counted_over_all_encodings(bench: Bench) -> None:
+    other = Encoding(PLAIN.push, lambda message: message)
+    for uid, encoding in (("c1", PLAIN), ("c2", PLAIN), ("c3", other)):
+        bench.hub.add_subscription("news", bench.connection(uid, encoding=encoding))
+    assert (bench.hub.num_subscribers("news"), bench.hub.num_subscribers("sport")) == (3, 0)

@@ -54,3 +54,16 @@ def test_a_node_never_forgets_itself(registry: NodeRegistry, clock: FakeClock) -
     clock.advance(1_000)
     registry.forget_silent(max_age=9)
     assert registry.nodes() == [info("own")]
+
+
+def test_who_watches_is_known_until_it_stops_or_is_gone(registry: NodeRegistry, clock: FakeClock) -> None:
+    registry.add(info("own"), watching=True)
+    assert not registry.peers_watch
+    registry.add(info("a"), watching=True)
+    assert (registry.peers_watch, registry.peers) == (True, ["a"])
+    registry.add(info("a"))
+    assert not registry.peers_watch
+    registry.add(info("a"), watching=True)
+    clock.advance(10)
+    registry.forget_silent(max_age=9)
+    assert (registry.peers_watch, registry.peers) == (False, [])

@@ -27,7 +27,17 @@ NAMES_OF_OTHERS = {
     *("generate_api_sign", "generate_channel_sign", "generate_token"),  # cent
 }
 SOURCES = (
-    *("*.py", "app/*.py", "engines/*.py", "engines/redis/*.py", "conf/*", "docs/*.py", "tests/*.py", "Makefile"),
+    *(
+        "*.py",
+        "admin/*.py",
+        "app/*.py",
+        "engines/*.py",
+        "engines/redis/*.py",
+        "conf/*",
+        "docs/*.py",
+        "tests/*.py",
+        "Makefile",
+    ),
 )
 DIRECTORIES = ("app", "engines", "admin", "tests", "docs", "conf", "examples", "scripts", "benchmarks")
 

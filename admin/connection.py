@@ -1,0 +1,265 @@
+"""One admin socket, as Centrifugo v1 speaks it: API commands in the API's envelope, and a few of its own.
+
+Replies are arrays, pushed messages are objects. Whoever connects with `batch`, which v1
+does not know, gets messages in arrays and is told how many were left out.
+Specification: docs/admin.md.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import gevent
+import msgspec
+
+from ..app import wire
+from ..app.api import METHODS, Api, BadRequest
+from ..app.config import ChannelOptions, Config, Namespace
+from ..app.errors import (
+    CLOSE_EXPIRED,
+    CLOSE_INTERNAL_ERROR,
+    CLOSE_INVALID_MESSAGE,
+    CLOSE_METHOD_NOT_FOUND,
+    CLOSE_PING_ERROR,
+    CLOSE_SLOW,
+    CLOSE_STALE,
+    CLOSE_UNAUTHORIZED,
+    Closing,
+    Disconnect,
+)
+from ..app.fairness import give_turn
+from ..app.json_text import InvalidJSON
+from ..app.node import Node
+from ..app.options import options_of
+from ..app.outbox import Queue
+from ..app.timers import Timer
+from ..app.wire import Command, Text, encode_api_reply
+from .access import Access
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING = 1 << 20
+"""Bytes: a watcher that has more to read is not shown more until it has read them."""
+LONGEST_TIMER = 86400.0 * 365
+
+
+class ConnectParams(msgspec.Struct):
+    """`connect`."""
+
+    token: Text = None
+    watch: bool | None = None
+    batch: bool | None = None
+
+
+class UserParams(msgspec.Struct):
+    """`connections`."""
+
+    user: Text = None
+
+
+class SubscribersParams(msgspec.Struct):
+    """`subscribers`; `channel` is a part of names."""
+
+    channel: Text = None
+
+
+_connect_params = msgspec.json.Decoder(ConnectParams)
+_user_params = msgspec.json.Decoder(UserParams)
+_subscribers_params = msgspec.json.Decoder(SubscribersParams)
+
+
+class Transport(Protocol):
+    """What carries the connection's messages; no method blocks."""
+
+    @property
+    def outbox(self) -> Queue: ...
+
+    @staticmethod
+    def frame(message: bytes) -> bytes: ...
+
+    def close(self, code: int, reason: str) -> None: ...
+
+
+class AdminConnection:
+    """One connection. `handle` is called with one message at a time; `close` any time, by anybody."""
+
+    def __init__(self, node: Node, api: Api, access: Access, transport: Transport) -> None:
+        self._node = node
+        self._api = api
+        self._access = access
+        self._transport = transport
+        self._closed = False
+        self._batch = False
+        self._missed = 0
+        self._timer: Timer | None = None
+        self.authenticated = node.config.insecure_admin
+        delay = node.config.stale_connection_close_delay
+        if not self.authenticated and delay > 0:
+            self._timer = node.timers.after(delay, self._close_stale)
+
+    # -- in
+
+    def handle(self, message: bytes) -> None:
+        """Carry out a command or an array of commands. One that cannot be carried out at all ends the connection."""
+        try:
+            self._send(wire.encode_array(self._replies(message)))
+        except Closing as closing:
+            self.close(closing.disconnect)
+        except (InvalidJSON, BadRequest) as error:
+            log.warning("an admin connection is closed: %s", error)
+            self.close(CLOSE_INVALID_MESSAGE)
+
+    def _replies(self, message: bytes) -> list[bytes]:
+        replies = []
+        for command in wire.decode_commands(message):
+            replies.append(self._reply(command))
+            give_turn()
+        return replies
+
+    def _reply(self, command: Command) -> bytes:
+        method = command.method or ""
+        if not self.authenticated and method != "connect":
+            raise Closing(CLOSE_UNAUTHORIZED)
+        handler = _HANDLERS.get(method)
+        if handler is not None:
+            return handler(self, command)
+        if method not in METHODS:
+            raise Closing(CLOSE_METHOD_NOT_FOUND)
+        return self._api.reply(command)
+
+    def _connect(self, command: Command) -> bytes:
+        params = wire.decode_with(_connect_params, command)
+        remaining = self._access.remaining(params.token or "")
+        if remaining is None:
+            raise Closing(CLOSE_UNAUTHORIZED)
+        self.authenticated = True
+        self._batch = bool(params.batch)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._node.timers.after(min(remaining, LONGEST_TIMER), self._close_expired)
+        if params.watch:
+            self._node.watched.add(self)
+        else:
+            self._node.watched.remove(self)
+        return encode_api_reply(command.uid, "connect", b"true")
+
+    @staticmethod
+    def _ping(command: Command) -> bytes:
+        return encode_api_reply(command.uid, "ping", b'"pong"')
+
+    def _info(self, command: Command) -> bytes:
+        node = self._node
+        data = {"version": node.version, "engine": node.engine_name, "config": shown(node.config)}
+        return encode_api_reply(command.uid, "info", wire.data_body(data))
+
+    # -- what v1 does not have
+
+    def _nodes(self, command: Command) -> bytes:
+        return encode_api_reply(command.uid, "nodes", wire.data_body(self._node.surveys.nodes()))
+
+    def _connections(self, command: Command) -> bytes:
+        user = wire.decode_with(_user_params, command).user or ""
+        return encode_api_reply(command.uid, "connections", wire.data_body(self._node.surveys.connections(user)))
+
+    def _subscribers(self, command: Command) -> bytes:
+        part = wire.decode_with(_subscribers_params, command).channel or ""
+        return encode_api_reply(command.uid, "subscribers", wire.data_body(self._node.surveys.subscribers(part)))
+
+    # -- out
+
+    def show(self, messages: Sequence[bytes], missed: int) -> None:
+        """Show watched messages, unless too much waits already; what is left out is counted (watched.Watcher)."""
+        self._missed += missed
+        if self._transport.outbox.size > MOST_WAITING:
+            self._missed += len(messages)
+            return
+        pushes = [encode_api_reply(None, "message", message) for message in messages]
+        if not self._batch:
+            for push in pushes:
+                self._send(push)
+            return
+        if self._missed:
+            pushes.append(encode_api_reply(None, "missed", b"%d" % self._missed))
+            self._missed = 0
+        self._send(wire.encode_array(pushes))
+
+    def _send(self, message: bytes) -> None:
+        if not self._closed:
+            self._transport.outbox.append(self._transport.frame(message))
+
+    # -- ends
+
+    def close(self, disconnect: Disconnect | None = None) -> None:
+        """End the connection; `disconnect` is None when the peer has gone."""
+        if self._closed:
+            return
+        self._closed = True
+        self.authenticated = False
+        self._node.watched.remove(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        if disconnect is not None:
+            self._transport.close(disconnect.code, disconnect.close_reason)
+
+    def close_slow(self) -> None:
+        """More waits to be written than the queue may hold (websocket.Owner)."""
+        gevent.spawn(self._close_slow)
+
+    def close_silent(self) -> None:
+        """The peer answered no ping (websocket.Owner)."""
+        self.close(CLOSE_PING_ERROR)
+
+    def _close_slow(self) -> None:
+        # Later, since whoever fills the queue may be in the middle of something.
+        if not self._closed:
+            self._transport.outbox.drop_waiting()
+            self.close(CLOSE_SLOW)
+
+    def close_failed(self, reason: str) -> None:
+        """The socket cannot be written any more (websocket.Owner)."""
+        log.debug("an admin connection failed: %s", reason)
+        self.close()
+
+    def close_broken(self) -> None:
+        """An error of ours: the operator may come back."""
+        self.close(CLOSE_INTERNAL_ERROR)
+
+    def _close_stale(self) -> None:
+        self.close(CLOSE_STALE)
+
+    def _close_expired(self) -> None:
+        self.close(CLOSE_EXPIRED)
+
+
+_HANDLERS: dict[str, Callable[[AdminConnection, Command], bytes]] = {
+    "connect": AdminConnection._connect,
+    "ping": lambda self, command: AdminConnection._ping(command),
+    "info": AdminConnection._info,
+    "nodes": AdminConnection._nodes,
+    "connections": AdminConnection._connections,
+    "subscribers": AdminConnection._subscribers,
+}
+
+HIDDEN = "********"
+"""Stands for a secret that is set."""
+
+
+def shown(config: Config) -> dict[str, object]:
+    """The options in force under their names, secrets hidden; `channel_options` as v1 has them, too."""
+    values: dict[str, object] = {}
+    for option in options_of(Config):
+        value = getattr(config, option.name)
+        values[option.name] = HIDDEN if option.facts.secret and value else _plain(value)
+    values["channel_options"] = {option.name: values[option.name] for option in options_of(ChannelOptions)}
+    return values
+
+
+def _plain(value: object) -> object:
+    """Whole seconds without a fraction, as v1 has them; namespaces as objects."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, tuple):
+        return [{option.name: _plain(getattr(item, option.name)) for option in options_of(Namespace)} for item in value]
+    return value

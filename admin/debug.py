@@ -1,0 +1,117 @@
+"""The debug endpoints (option debug): what runs now, where the CPU goes, what fills the memory (docs/admin.md)."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from collections import Counter, defaultdict
+
+import gevent.util
+import greenlet
+from flask import Blueprint, Response, request
+
+from ..app.fairness import give_turn
+from . import profile
+from .stacks import stack_of
+
+PATH = "/debug/pprof/"
+INDEX = """Gentrifugo, debug endpoints
+
+greenlets              what runs now: greenlets counted by function, with the stack of one of each
+greenlets?all=1        the stack of every greenlet
+run_info               gevent's own account of greenlets and threads
+profile?seconds=10     where the CPU goes, for speedscope (https://www.speedscope.app)
+profile?seconds=10&format=collapsed    the same for flamegraph.pl
+memory                 objects in memory by type, and their own size
+"""
+DEFAULT_SECONDS, MOST_SECONDS = 10.0, 120.0
+CHUNK = 1000
+"""Objects between two chances for others to run."""
+MOST_TYPES = 100
+
+
+def blueprint() -> Blueprint:
+    """All debug endpoints."""
+    pages = Blueprint("gentrifugo_debug", __name__)
+    pages.add_url_rule(PATH, "index", lambda: _text(INDEX))
+    pages.add_url_rule(f"{PATH}greenlets", "greenlets", _greenlets)
+    pages.add_url_rule(f"{PATH}run_info", "run_info", _run_info)
+    pages.add_url_rule(f"{PATH}profile", "profile", _profile)
+    pages.add_url_rule(f"{PATH}memory", "memory", _memory)
+    return pages
+
+
+def _text(text: str, status: int = 200) -> Response:
+    return Response(text, status, content_type="text/plain; charset=utf-8")
+
+
+def _greenlets() -> Response:
+    stacks: dict[str, list[list[str]]] = defaultdict(list)
+    for found in _all_greenlets():
+        stack = stack_of(found.gr_frame)
+        stacks[_function_of(found, stack)].append(stack)
+        give_turn()
+    show_all = bool(request.args.get("all"))
+    lines = [f"{sum(map(len, stacks.values()))} greenlets"]
+    for function, those in sorted(stacks.items(), key=lambda item: -len(item[1])):
+        lines += ["", f"{len(those)} x {function}"]
+        for stack in those if show_all else those[:1]:
+            lines += [f"    {place}" for place in stack or ("not started, or running now",)]
+            if show_all:
+                lines.append("")
+    return _text("\n".join(lines) + "\n")
+
+
+def _all_greenlets() -> list[greenlet.greenlet]:
+    return [thing for thing in gc.get_objects() if isinstance(thing, greenlet.greenlet) and not thing.dead]
+
+
+def _function_of(found: greenlet.greenlet, stack: list[str]) -> str:
+    run = getattr(found, "_run", None) or getattr(found, "run", None)
+    name = getattr(run, "__qualname__", "") or getattr(type(run), "__qualname__", "")
+    if isinstance(found, gevent.Greenlet) and name:
+        return f"{getattr(run, '__module__', '?')}.{name}"
+    return type(found).__qualname__ if not stack else f"{type(found).__qualname__} in {stack[0]}"
+
+
+def _run_info() -> Response:
+    lines: list[str] = gevent.util.format_run_info()  # type: ignore[assignment, func-returns-value]
+    return _text("\n".join(lines) + "\n")
+
+
+def _profile() -> Response:
+    try:
+        seconds = float(request.args.get("seconds", DEFAULT_SECONDS))
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= MOST_SECONDS:
+        return _text(f"seconds: must be a number above 0, and at most {MOST_SECONDS:g}\n", 400)
+    shape = request.args.get("format", "speedscope")
+    if shape not in ("speedscope", "collapsed"):
+        return _text("format: must be speedscope or collapsed\n", 400)
+    try:
+        samples = profile.sample(seconds)
+    except profile.Busy as busy:
+        return _text(f"{busy}\n", 409)
+    if shape == "collapsed":
+        return _text(profile.collapsed(samples))
+    response = Response(json.dumps(profile.speedscope(samples)), content_type="application/json")
+    response.headers["Content-Disposition"] = 'attachment; filename="gentrifugo.speedscope.json"'
+    return response
+
+
+def _memory() -> Response:
+    counts: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    for number, thing in enumerate(gc.get_objects()):
+        kind = type(thing)
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        counts[name] += 1
+        sizes[name] += sys.getsizeof(thing, 0)
+        if number % CHUNK == 0:
+            give_turn()
+    lines = [f"{counts.total()} objects that the garbage collector knows, {sizes.total()} bytes", ""]
+    lines.append(f"{'bytes':>12} {'objects':>10}  type")
+    lines += [f"{size:>12} {counts[name]:>10}  {name}" for name, size in sizes.most_common(MOST_TYPES)]
+    return _text("\n".join(lines) + "\n")

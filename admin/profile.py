@@ -1,0 +1,101 @@
+"""A sampling CPU profile of this process: the stack at every tick of a timer that counts CPU time.
+
+A signal interrupts whatever greenlet has the CPU, so nothing is traced and hardly
+anything slowed: 100 samples a second cost less than a thousandth. Functions are told
+apart by name and file; the line is that where the function begins.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from types import FrameType
+from typing import Any
+
+import gevent
+
+TICK = 0.01
+"""Seconds of CPU between two samples."""
+DEEPEST = 200
+"""Frames of one stack at most, the innermost."""
+
+Place = tuple[str, str, int]
+"""Function, file, first line."""
+Samples = Counter[tuple[Place, ...]]
+
+
+class Busy(Exception):
+    """Another profile is being taken."""
+
+
+_running = False
+
+
+def sample(seconds: float) -> Samples:
+    """Stacks, outermost first, and how often each was met. Blocks for `seconds`. Raises Busy."""
+    global _running
+    if _running:
+        raise Busy("another profile is being taken; there is one timer for a process")
+    samples: Samples = Counter()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        samples[_places(frame)] += 1
+
+    _running = True
+    before = signal.signal(signal.SIGPROF, note)
+    signal.setitimer(signal.ITIMER_PROF, TICK, TICK)
+    try:
+        gevent.sleep(seconds)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+        _running = False
+    return samples
+
+
+def _places(frame: FrameType | None) -> tuple[Place, ...]:
+    places: list[Place] = []
+    while frame is not None and len(places) < DEEPEST:
+        code = frame.f_code
+        places.append((code.co_qualname, code.co_filename, code.co_firstlineno))
+        frame = frame.f_back
+    return tuple(reversed(places))
+
+
+def collapsed(samples: Samples) -> str:
+    """A line for each stack, as flamegraph.pl reads it."""
+    lines = (
+        ";".join(f"{name} ({_module(file)}:{line})" for name, file, line in stack) + f" {count}"
+        for stack, count in samples.most_common()
+    )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _module(file: str) -> str:
+    return file.rpartition("/")[2]
+
+
+def speedscope(samples: Samples) -> dict[str, Any]:
+    """As speedscope's own file format has it (https://www.speedscope.app/file-format-schema.json)."""
+    frames: dict[Place, int] = {}
+    stacks, weights = [], []
+    for stack, count in samples.most_common():
+        stacks.append([frames.setdefault(place, len(frames)) for place in stack])
+        weights.append(count * TICK)
+    return {
+        "$schema": "https://www.speedscope.app/file-format-schema.json",
+        "shared": {"frames": [{"name": name, "file": file, "line": line} for name, file, line in frames]},
+        "profiles": [
+            {
+                "type": "sampled",
+                "name": "CPU",
+                "unit": "seconds",
+                "startValue": 0,
+                "endValue": sum(weights),
+                "samples": stacks,
+                "weights": weights,
+            }
+        ],
+        "name": "Gentrifugo",
+        "exporter": "gentrifugo",
+    }

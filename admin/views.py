@@ -1,0 +1,122 @@
+"""The admin endpoints as Flask blueprints: log in, admin socket, web interface, metrics, health, debug.
+
+Nothing is there unless an option asks for it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import msgspec
+from flask import Blueprint, Flask, Response, request
+
+from ..app.http_head import HTTPError
+from ..app.service import Answer, Service, refusal
+from ..app.upgrade import open_websocket
+from ..app.views import ready
+from . import debug, metrics, socket, web
+from .access import Access
+from .origin import is_own
+
+AUTH_PATH = "/auth/"
+SOCKET_PATH = "/socket"
+METRICS_PATH = "/metrics"
+HEALTH_PATH = "/health"
+
+LOG_IN_SIZE = 4096
+"""Bytes of a request to log in at most."""
+
+
+def register(app: Flask, service: Service) -> None:
+    """Add the admin endpoints that the configuration asks for to an application that carries `service`."""
+    config = service.config
+    prefix = config.http_prefix or None
+    if config.admin or config.web:
+        app.register_blueprint(socket_blueprint(Access(lambda: service.config)), url_prefix=prefix)
+    if config.prometheus:
+        app.register_blueprint(metrics_blueprint(service), url_prefix=prefix)
+    if config.debug:
+        app.register_blueprint(debug.blueprint(), url_prefix=prefix)
+    if config.web:
+        app.register_blueprint(web.blueprint(config.web_path), url_prefix=prefix)
+    register_health(app, service)
+
+
+def register_health(app: Flask, service: Service) -> None:
+    """Add `/health`, which load balancers ask on the clients' port too."""
+    if service.config.health:
+        blueprint = Blueprint("gentrifugo_health", __name__)
+        blueprint.add_url_rule(HEALTH_PATH, "health", lambda: _respond(_health(service)))
+        app.register_blueprint(blueprint, url_prefix=service.config.http_prefix or None)
+
+
+def socket_blueprint(access: Access) -> Blueprint:
+    """Log in, and the admin socket."""
+    blueprint = Blueprint("gentrifugo_admin", __name__)
+    blueprint.add_url_rule(AUTH_PATH, "auth", _own_origin_only(lambda: _log_in(access)), methods=["GET", "POST"])
+    serve = _own_origin_only(ready(lambda service: _socket(service, access)))
+    # Werkzeug tells apart what asks for a WebSocket; what does not is to hear what is wrong.
+    blueprint.add_url_rule(SOCKET_PATH, "socket", serve, websocket=True)
+    blueprint.add_url_rule(SOCKET_PATH, "no_socket", serve)
+    return blueprint
+
+
+def metrics_blueprint(service: Service) -> Blueprint:
+    """The metrics for Prometheus."""
+    blueprint = Blueprint("gentrifugo_metrics", __name__)
+    scrape = metrics.exposition(service.node)
+    blueprint.add_url_rule(METRICS_PATH, "metrics", lambda: Response(scrape(), content_type=metrics.CONTENT_TYPE))
+    return blueprint
+
+
+def _own_origin_only(view: Callable[[], Response]) -> Callable[[], Response]:
+    """A view that other sites' pages cannot use, and that refuses in words."""
+
+    @functools.wraps(view)
+    def checked() -> Response:
+        try:
+            if not is_own(request.headers.get("Origin"), request.host):
+                raise HTTPError(403, "pages of other sites may not use the admin endpoints (header Origin)")
+            return view()
+        except HTTPError as error:
+            response = _respond(refusal(error.status, error.reason))
+            response.headers.extend(error.headers)
+            return response
+
+    return checked
+
+
+def _log_in(access: Access) -> Response:
+    if request.method != "POST":
+        raise HTTPError(405, "to log in, POST the form field password", {"Allow": "POST"})
+    if (request.content_length or 0) > LOG_IN_SIZE:
+        raise HTTPError(413, f"the request is larger than {LOG_IN_SIZE} bytes")
+    request.max_content_length = LOG_IN_SIZE  # of one that does not say its length, too
+    token = access.log_in(request.remote_addr or "", request.form.get("password", ""))
+    response = _respond(Answer(200, "application/json", msgspec.json.encode({"token": token})))
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _socket(service: Service, access: Access) -> Response:
+    socket.serve(service, access, *open_websocket(request.environ))
+    return Upgraded()
+
+
+class Upgraded(Response):
+    """Stands for the answer to a request whose connection has been a WebSocket, and has ended."""
+
+    def __call__(self, environ: object, start_response: object) -> list[bytes]:
+        """Nothing is left to say."""
+        return []
+
+
+def _health(service: Service) -> Answer:
+    if service.node.stopping:
+        return refusal(503, "the server is shutting down")
+    return Answer(200, "application/json", b"{}")
+
+
+def _respond(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, content_type=answer.content_type)

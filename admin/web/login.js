@@ -1,0 +1,42 @@
+// The way in: a password for a token.
+import {h} from './dom.js';
+
+/** The form. `enter` is called with the token; with insecure_admin that happens without a password. */
+export function loginPage(message, enter) {
+    const password = h('input', {type: 'password', id: 'password', name: 'password', autocomplete: 'current-password', required: true});
+    const problem = h('p', {class: 'problem', role: 'alert'}, message);
+    const button = h('button', {class: 'primary'}, 'Log in');
+    const form = h('form', {class: 'card login'},
+        h('img', {src: 'icon.svg', alt: '', width: 56, height: 56}),
+        h('h1', {}, 'Gentrifugo'),
+        h('input', {name: 'username', autocomplete: 'username', value: 'admin', hidden: true}), // for password managers
+        h('label', {for: 'password'}, 'Password'), password, button, problem);
+    form.addEventListener('submit', async (event) => {
+        event.preventDefault();
+        button.disabled = true;
+        problem.textContent = '';
+        const answer = await ask(password.value);
+        button.disabled = false;
+        if (answer.token) {
+            enter(answer.token);
+        } else {
+            problem.textContent = answer.problem;
+            password.select();
+        }
+    });
+    if (!message) {
+        ask('').then((answer) => { if (answer.token && form.isConnected) enter(answer.token); });
+    }
+    return h('div', {class: 'login-page'}, form);
+}
+
+async function ask(password) {
+    try {
+        const response = await fetch('auth/', {method: 'POST', body: new URLSearchParams({password})});
+        if (response.ok) return await response.json();
+        const text = (await response.text()).trim();
+        return {problem: text ? text[0].toUpperCase() + text.slice(1) + '.' : `The server answered ${response.status}.`};
+    } catch {
+        return {problem: 'The server cannot be reached.'};
+    }
+}

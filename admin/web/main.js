@@ -1,0 +1,208 @@
+// The frame around the pages: log in, navigation, the state of the connection, keys.
+import {fill, h, icon} from './dom.js';
+import {Feed} from './feed.js';
+import {Live} from './live.js';
+import {loginPage} from './login.js';
+import {Socket} from './socket.js';
+import {actionsPage} from './pages/actions.js';
+import {channelPage} from './pages/channel.js';
+import {channelsPage} from './pages/channels.js';
+import {configurationPage} from './pages/configuration.js';
+import {messagesPage} from './pages/messages.js';
+import {statusPage} from './pages/status.js';
+import {usersPage} from './pages/users.js';
+
+const TOKEN = 'gentrifugo.token', THEME = 'gentrifugo.theme';
+const PAGES = {
+    status: {title: 'Status', key: 's', make: statusPage},
+    channels: {title: 'Channels', key: 'c', make: channelsPage},
+    messages: {title: 'Messages', key: 'm', make: messagesPage},
+    users: {title: 'Users', key: 'u', make: usersPage},
+    actions: {title: 'Actions', key: 'a', make: actionsPage},
+    configuration: {title: 'Options', key: 'o', make: configurationPage},
+};
+
+const socket = new Socket();
+/** What pages are given. */
+const app = {socket, live: new Live(socket), feed: new Feed(socket), info: null, link, go};
+let page = null;
+let content = null;
+let leading = false;
+
+/** The address of a page, as `#/channel/news`. */
+function link(...parts) {
+    return `#/${parts.map(encodeURIComponent).join('/')}`;
+}
+
+function go(...parts) {
+    location.hash = link(...parts);
+}
+
+function route() {
+    const parts = location.hash.replace(/^#\/?/, '').split('/').map((part) => {
+        try {
+            return decodeURIComponent(part);
+        } catch {
+            return part;
+        }
+    });
+    return {name: parts[0] === 'channel' || PAGES[parts[0]] ? parts[0] : 'status', argument: parts.slice(1).join('/')};
+}
+
+// -- what is on the screen
+
+function showLogin(message = '') {
+    leavePage();
+    content = null;
+    document.title = 'Log in – Gentrifugo';
+    fill(document.getElementById('app'), loginPage(message, (token) => {
+        localStorage.setItem(TOKEN, token);
+        start(token);
+    }));
+    document.getElementById('password')?.focus();
+}
+
+function showFrame() {
+    content = h('main', {id: 'content', tabindex: '-1'});
+    const links = Object.entries(PAGES).map(([name, {title, key}]) => h('a', {
+        href: link(name), 'data-page': name, title: `${title} (g ${key})`,
+    }, icon(name), h('span', {}, title)));
+    fill(document.getElementById('app'),
+        h('a', {class: 'skip', href: '#content', onclick: (event) => { event.preventDefault(); content.focus(); }}, 'Skip to the content'),
+        h('div', {class: 'frame'},
+            h('header', {class: 'bar'},
+                h('a', {class: 'brand', href: link('status')}, h('img', {src: 'icon.svg', alt: '', width: 26, height: 26}), 'Gentrifugo'),
+                h('span', {class: 'state', id: 'state', role: 'status'}),
+                h('button', {type: 'button', class: 'quiet', title: 'Light or dark (t)', 'aria-label': 'Light or dark', onclick: switchTheme}, icon('theme')),
+                h('button', {type: 'button', class: 'quiet', id: 'logout', title: 'Log out', hidden: localStorage.getItem(TOKEN) === 'insecure', 'aria-label': 'Log out', onclick: logOut}, icon('logout'))),
+            h('nav', {'aria-label': 'Pages'}, links),
+            h('div', {class: 'middle'}, h('div', {class: 'banner', id: 'banner', role: 'alert', hidden: true}), content)));
+    showState();
+    showPage();
+}
+
+function showPage() {
+    if (!content) return;
+    leavePage();
+    const {name, argument} = route();
+    const shown = name === 'channel' ? {title: argument, make: channelPage} : PAGES[name];
+    document.title = `${shown.title} – Gentrifugo`;
+    for (const item of document.querySelectorAll('nav a')) {
+        const current = item.dataset.page === (name === 'channel' ? 'channels' : name);
+        if (current) item.setAttribute('aria-current', 'page');
+        else item.removeAttribute('aria-current');
+    }
+    page = shown.make(app, argument);
+    fill(content, page.element);
+    window.scrollTo(0, 0);
+}
+
+function leavePage() {
+    page?.leave?.();
+    page = null;
+}
+
+function showState() {
+    const state = document.getElementById('state');
+    if (!state) return;
+    const text = {connected: 'connected', connecting: 'connecting', lost: 'disconnected'}[socket.state] ?? socket.state;
+    state.className = `state ${socket.state}`;
+    fill(state, h('i', {class: 'dot'}), h('span', {}, text));
+    const banner = document.getElementById('banner');
+    banner.hidden = socket.state !== 'lost';
+    fill(banner, icon('warning'), 'The connection to the server is lost. This page goes on trying; what it shows is from before.');
+}
+
+// -- logging in and out
+
+function start(token) {
+    showFrame();
+    socket.open(token);
+}
+
+function logOut() {
+    localStorage.removeItem(TOKEN);
+    socket.close();
+    app.info = null;
+    app.feed.clear();
+    showLogin();
+}
+
+socket.addEventListener('state', async ({detail}) => {
+    if (detail.state === 'refused') {
+        localStorage.removeItem(TOKEN);
+        socket.close();
+        showLogin('Your session has ended. Please log in again.');
+        return;
+    }
+    showState();
+    if (detail.state !== 'connected') return;
+    try {
+        app.info = (await socket.call('info')).data;
+        app.live.pingInterval = app.info.config.node_ping_interval;
+        page?.connected?.();
+    } catch { /* lost again already; the next connection asks anew */ }
+});
+
+// -- keys and colours
+
+function theme() {
+    return localStorage.getItem(THEME) ?? (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light');
+}
+
+function applyTheme() {
+    document.documentElement.dataset.theme = theme();
+}
+
+function switchTheme() {
+    localStorage.setItem(THEME, theme() === 'dark' ? 'light' : 'dark');
+    applyTheme();
+    app.live.dispatchEvent(new Event('change'));
+}
+
+function isTyping(target) {
+    return target.closest('input, textarea, select, [contenteditable], .ace_editor') !== null;
+}
+
+document.addEventListener('keydown', (event) => {
+    if (!content || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === 'Escape' && isTyping(event.target)) event.target.blur();
+    if (isTyping(event.target)) return;
+    const target = Object.keys(PAGES).find((name) => PAGES[name].key === event.key);
+    if (leading && target) go(target);
+    else if (event.key === 't') switchTheme();
+    else if (event.key === '?') help();
+    else if (event.key === '/') focusFilter(event);
+    else if (!leading) page?.key?.(event);
+    leading = event.key === 'g' && !leading;
+});
+
+function focusFilter(event) {
+    const filter = document.querySelector('[data-filter]');
+    if (filter) {
+        event.preventDefault();
+        filter.focus();
+    }
+}
+
+function help() {
+    const keys = [
+        ...Object.values(PAGES).map(({title, key}) => [`g ${key}`, title]),
+        ['/', 'go to the filter'], ['p', 'pause or go on (messages)'], ['Ctrl Enter', 'send (actions)'],
+        ['t', 'light or dark'], ['?', 'this'], ['Esc', 'leave a field'],
+    ];
+    const dialog = h('dialog', {'aria-label': 'Keys', onclose: () => dialog.remove()}, h('h2', {}, 'Keys'),
+        h('dl', {class: 'keys'}, keys.map(([key, meaning]) => [
+            h('dt', {}, key.split(' ').map((one) => h('kbd', {}, one))), h('dd', {}, meaning),
+        ])),
+        h('form', {method: 'dialog', onsubmit: (event) => { event.preventDefault(); dialog.close(); }}, h('button', {}, 'Close')));
+    document.body.append(dialog);
+    dialog.showModal();
+}
+
+window.addEventListener('hashchange', showPage);
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', applyTheme);
+applyTheme();
+const token = localStorage.getItem(TOKEN);
+if (token) start(token);
+else showLogin();

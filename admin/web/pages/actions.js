@@ -1,0 +1,131 @@
+// Every command of the API: its fields, its reply, and the same for curl.
+import {copyButton, fill, h} from '../dom.js';
+import {JSONEditor} from '../editor.js';
+import {block, parse} from '../json.js';
+
+const CHANNEL = {name: 'channel', label: 'Channel', required: true};
+const USER = {name: 'user', label: 'User ID', required: true};
+const DATA = {name: 'data', label: 'Data, as JSON', json: true};
+const COMMANDS = {
+    publish: {about: 'Send a message to all subscribers of a channel.', fields: [CHANNEL, DATA]},
+    broadcast: {about: 'Send the same message into several channels.', fields: [{name: 'channels', label: 'Channels, one a line', lines: true, required: true}, DATA]},
+    presence: {about: 'Who is subscribed to a channel.', fields: [CHANNEL]},
+    history: {about: 'What a channel remembers, newest first.', fields: [CHANNEL]},
+    channels: {about: 'The channels with a subscriber, on all nodes.', fields: []},
+    unsubscribe: {about: 'End the subscriptions of a user: on one channel, or on all when it is empty.', fields: [USER, {...CHANNEL, required: false}]},
+    disconnect: {about: 'Close all connections of a user.', fields: [USER], danger: true},
+    stats: {about: 'What all nodes count.', fields: []},
+    node: {about: 'What the node of this page counts, since its start.', fields: []},
+};
+const SAMPLE = '{\n  "text": "Hello"\n}';
+
+export function actionsPage(app, argument) {
+    const [wanted, ...rest] = argument.split('/');
+    let method = COMMANDS[wanted] ? wanted : 'publish';
+    const kept = {channel: rest.join('/'), data: SAMPLE};
+    let inputs = {};
+    let editor = null;
+    const choices = h('div', {class: 'choices', role: 'radiogroup', 'aria-label': 'Command'});
+    const about = h('p', {class: 'hint'});
+    const fields = h('div', {class: 'fields'});
+    const problem = h('p', {class: 'problem', role: 'alert'});
+    const send = h('button', {class: 'primary', id: 'send'}, 'Send');
+    const reply = h('div', {id: 'reply', 'aria-live': 'polite'}, h('p', {class: 'hint'}, 'The reply will stand here.'));
+    const curl = h('pre', {id: 'curl', tabindex: '0'});
+    const form = h('form', {class: 'card form', onsubmit: (event) => { event.preventDefault(); submit(); }},
+        about, fields, h('div', {class: 'row'}, send, h('span', {class: 'hint keyhint'}, h('kbd', {}, 'Ctrl'), h('kbd', {}, 'Enter'))), problem);
+    const element = h('div', {class: 'page'}, h('h1', {}, 'Actions'), choices,
+        h('div', {class: 'columns'}, form,
+            h('section', {}, h('div', {class: 'row heading'}, h('h2', {}, 'Reply')), h('div', {class: 'card'}, reply),
+                h('div', {class: 'row heading'}, h('h2', {}, 'curl'), copyButton(() => curl.textContent)), h('div', {class: 'card'}, curl))));
+
+    function choose(name) {
+        keep();
+        method = name;
+        const command = COMMANDS[name];
+        fill(choices, Object.keys(COMMANDS).map((other) => h('button', {
+            type: 'button', role: 'radio', 'aria-checked': String(other === name), class: 'choice', onclick: () => choose(other),
+        }, other)));
+        about.textContent = command.about;
+        send.className = command.danger ? 'danger' : 'primary';
+        problem.textContent = '';
+        inputs = {};
+        editor?.destroy();
+        editor = null;
+        fill(fields, command.fields.map((field) => h('label', {}, field.label, make(field))));
+        showCurl();
+    }
+
+    function make(field) {
+        if (field.json) {
+            editor = new JSONEditor(kept.data, {label: field.label, onchange: showCurl, onsubmit: submit});
+            return editor.element;
+        }
+        const props = {name: field.name, value: kept[field.name] ?? '', required: field.required, autocomplete: 'off', spellcheck: 'false', oninput: showCurl};
+        return inputs[field.name] = field.lines ? h('textarea', {...props, rows: 3}) : h('input', props);
+    }
+
+    function keep() {
+        for (const [name, input] of Object.entries(inputs)) kept[name] = input.value;
+        if (editor) kept.data = editor.text;
+    }
+
+    /** The params as JSON text; data goes as it was typed, so that no number is spelt anew. */
+    function params() {
+        const parts = [];
+        for (const field of COMMANDS[method].fields) {
+            if (field.json) {
+                parts.push(`"data": ${editor.check() ? editor.text.trim() : 'null'}`);
+            } else if (field.lines) {
+                const lines = inputs[field.name].value.split('\n').map((line) => line.trim()).filter(Boolean);
+                parts.push(`"${field.name}": ${JSON.stringify(lines)}`);
+            } else if (inputs[field.name].value || field.required) {
+                parts.push(`"${field.name}": ${JSON.stringify(inputs[field.name].value)}`);
+            }
+        }
+        return `{${parts.join(', ')}}`;
+    }
+
+    function showCurl() {
+        curl.textContent = curlCommand(`{"method": ${JSON.stringify(method)}, "params": ${params()}}`, app.info?.config);
+    }
+
+    async function submit() {
+        problem.textContent = '';
+        if (!form.reportValidity()) return;
+        if (editor && !editor.check()) {
+            problem.textContent = 'The data is not JSON yet.';
+            return;
+        }
+        send.disabled = true;
+        try {
+            const answer = await app.socket.ask({method}, params());
+            const {uid, ...shown} = answer;
+            fill(reply, h('p', {class: answer.error ? 'verdict bad' : 'verdict good'}, answer.error ? `Error: ${answer.error}` : 'Done'), block(shown));
+        } catch (error) {
+            problem.textContent = `Not sent, or not answered: ${error.message}.`;
+        }
+        send.disabled = false;
+    }
+
+    choose(method);
+    return {
+        element,
+        connected: showCurl,
+        key: (event) => { if (event.key === 'Enter' && event.ctrlKey) submit(); },
+        leave: () => editor?.destroy(),
+    };
+}
+
+/** The HTTP request for the same, with the sign worked out by openssl; `parse` has checked that it is one. */
+function curlCommand(body, config) {
+    parse(body);
+    const quoted = `'${body.replaceAll("'", `'\\''`)}'`;
+    const path = `${config?.http_prefix ?? ''}/api/`;
+    const host = config?.admin_port ? `${location.hostname}:${config.api_port || config.port}` : location.host;
+    const url = `${config?.admin_port ? 'http:' : location.protocol}//${host}${path}`;
+    const lines = [`BODY=${quoted}`];
+    if (!config?.insecure_api) lines.push(`SIGN=$(printf '%s' "$BODY" | openssl dgst -sha256 -hmac "$SECRET" -r | cut -d ' ' -f 1)`);
+    lines.push(`curl --fail-with-body -H 'Content-Type: application/json' ${config?.insecure_api ? '' : '-H "X-API-Sign: $SIGN" '}--data-binary "$BODY" ${url}`);
+    return (config?.insecure_api ? '' : '# SECRET is the option secret of the server\n') + lines.join('\n');
+}

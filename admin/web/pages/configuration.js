@@ -1,0 +1,43 @@
+// The options in force. Secrets never come here: the server hides them.
+import {fill, h} from '../dom.js';
+import {stringify} from '../json.js';
+
+const HIDDEN = '********';
+const APART = new Set(['namespaces', 'channel_options']);
+
+export function configurationPage(app) {
+    const filter = h('input', {type: 'search', placeholder: 'Option', 'aria-label': 'Filter options', 'data-filter': true, oninput: show});
+    const body = h('div', {class: 'page'});
+    const element = h('div', {class: 'page'}, h('h1', {}, 'Options in force'), h('div', {class: 'row'}, filter), body);
+
+    function show() {
+        if (!app.info) return;
+        const {version, engine, config} = app.info;
+        const names = Object.keys(config.channel_options);
+        const matches = (name) => name.includes(filter.value.trim());
+        const others = Object.keys(config).filter((name) => !APART.has(name) && !names.includes(name) && matches(name));
+        fill(body,
+            h('dl', {class: 'tiles'}, [['Version', version], ['Engine', engine], ['Node', config.name]]
+                .map(([name, value]) => h('div', {class: 'tile'}, h('dt', {}, name), h('dd', {}, value)))),
+            h('h2', {}, 'Channels'), h('div', {class: 'card scroll'}, channelTable(config, names.filter(matches))),
+            h('h2', {}, 'All other options'), h('div', {class: 'card scroll'}, h('table', {class: 'options'}, h('tbody', {},
+                others.map((name) => h('tr', {'data-option': name}, h('th', {scope: 'row'}, h('code', {}, name)), h('td', {}, value(config[name]))))))));
+    }
+
+    show();
+    return {element, connected: show};
+}
+
+function channelTable(config, names) {
+    const columns = [['without namespace', config.channel_options], ...config.namespaces.map((namespace) => [namespace.name, namespace])];
+    return h('table', {},
+        h('thead', {}, h('tr', {}, h('th', {scope: 'col'}, 'Option'), columns.map(([title]) => h('th', {scope: 'col'}, title)))),
+        h('tbody', {}, names.map((name) => h('tr', {}, h('th', {scope: 'row'}, h('code', {}, name)), columns.map(([, options]) => h('td', {}, value(options[name])))))));
+}
+
+function value(thing) {
+    if (thing === HIDDEN) return h('span', {class: 'badge'}, 'set, hidden');
+    if (thing === '') return h('span', {class: 'faint'}, 'empty');
+    if (typeof thing === 'boolean') return h('span', {class: thing ? 'on' : 'faint'}, thing ? 'on' : 'off');
+    return h('code', {}, typeof thing === 'string' ? thing : stringify(thing));
+}

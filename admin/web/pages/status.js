@@ -1,0 +1,60 @@
+// All nodes, what they count, and how that moves.
+import {fill, h} from '../dom.js';
+import {bytes, count, duration, microseconds, percent} from '../format.js';
+import {Plot} from '../plot.js';
+
+export function statusPage({live, socket}) {
+    const {series} = live;
+    const sum = (title, names, format = count) => new Plot(title, () => live.times,
+        () => names.map(([label, name]) => ({label, values: series[name] ?? []})), format);
+    const perNode = (title, name, format) => new Plot(title, () => live.times,
+        () => [...live.byNode.values()].slice(0, 8).map((node) => ({label: node.name, values: node.lists[name] ?? []})), format, {most: true});
+    const latency = (title, api) => new Plot(title, () => live.times, () => ['50%ile', '90%ile', '99%ile'].map(
+        (name) => ({label: name.replace('%ile', ' %'), values: series[`${api}_${name}`] ?? []})), microseconds, {most: true});
+    const plots = [
+        perNode('Clients', 'clients', count),
+        sum('Channels', [['channels', 'channels']]),
+        sum('Messages published, a second', [['published', 'published']]),
+        sum('Frames sent to clients, a second', [['sent', 'sent']]),
+        latency('HTTP API latency', 'http_api'),
+        latency('Client request latency', 'client_api'),
+        perNode('CPU, of one core', 'cpu', percent),
+        perNode('Memory', 'memory', bytes),
+    ];
+    const tiles = h('dl', {class: 'tiles'});
+    const rows = h('tbody');
+    const table = h('div', {class: 'card scroll'}, h('table', {class: 'nodes'},
+        h('thead', {}, h('tr', {}, ['Node', 'Up', 'Clients', 'Users', 'Channels', 'Messages/s', 'API 99 %', 'CPU', 'Memory']
+            .map((title, index) => h('th', {class: index ? 'number' : '', scope: 'col'}, title)))), rows));
+    const element = h('div', {class: 'page'}, h('h1', {}, 'Status'), tiles, h('h2', {}, 'Nodes'), table,
+        h('div', {class: 'plots'}, plots.map((plot) => plot.element)));
+
+    const update = () => {
+        const last = (name) => series[name]?.at(-1) ?? null;
+        fill(tiles, [
+            ['Nodes', count(live.nodes.filter((node) => node.answers).length)], ['Clients', count(last('clients'))], ['Channels', count(last('channels'))],
+            ['Published/s', count(last('published'))], ['API requests/s', count(last('requests'))],
+        ].map(([name, value]) => h('div', {class: 'tile', 'data-tile': name}, h('dt', {}, name), h('dd', {}, value))));
+        fill(rows, live.nodes.length ? live.nodes.map(nodeRow) : h('tr', {}, h('td', {colspan: 9, class: 'hint'}, 'Waiting for the nodes …')));
+        if (live.times.length) plots.forEach((plot) => plot.update());
+    };
+    live.addEventListener('change', update);
+    socket.addEventListener('state', update);
+    update();
+    return {
+        element,
+        leave() {
+            live.removeEventListener('change', update);
+            socket.removeEventListener('state', update);
+            plots.forEach((plot) => plot.destroy());
+        },
+    };
+}
+
+function nodeRow(node) {
+    const cells = [duration(node.uptime), count(node.clients), count(node.users), count(node.channels),
+        node.published === null ? '–' : count(node.published), microseconds(node.latency.http_api[2]), percent(node.cpu), bytes(node.memory)];
+    return h('tr', {class: node.answers ? '' : 'silent', 'data-node': node.name},
+        h('th', {scope: 'row', title: node.uid}, node.name, !node.answers && h('span', {class: 'badge warn'}, 'does not answer')),
+        cells.map((cell) => h('td', {class: 'number'}, cell)));
+}

@@ -1,0 +1,163 @@
+"""Behaviour of passwords and tokens, on a clock that the test moves."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import pytest
+from itsdangerous import URLSafeTimedSerializer
+
+from gentrifugo.admin import access as access_module
+from gentrifugo.admin.access import FREE_GUESSES, INSECURE_TOKEN, LONGEST_WAIT, MOST_ADDRESSES, Access, Guesses
+from gentrifugo.app.config import Config
+from gentrifugo.app.http_head import HTTPError
+from tests.contents import contents
+from tests.fakes import FakeClock
+
+CONFIG = Config(secret="secret", admin_password="open sesame", admin_secret="admin secret")
+HERE = "192.0.2.1"
+
+
+class Door:
+    """An access whose configuration and clock are the test's to change."""
+
+    def __init__(self) -> None:
+        self.config = CONFIG
+        self.clock = FakeClock()
+        self.guesses = Guesses(self.clock)
+        self.access = Access(lambda: self.config, self.guesses)
+
+    def configure(self, **options: object) -> None:
+        self.config = dataclasses.replace(self.config, **options)  # type: ignore[arg-type]
+
+    def log_in(self, password: str = "open sesame", address: str = HERE) -> str:
+        return self.access.log_in(address, password)
+
+    def status(self, password: str = "wrong", address: str = HERE) -> int:
+        """The status that a password is refused with."""
+        with pytest.raises(HTTPError) as refused:
+            self.log_in(password, address)
+        return refused.value.status
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door()
+
+
+class TestTokens:
+    def test_the_right_password_gives_a_token_that_holds(self, door: Door) -> None:
+        assert door.access.remaining(door.log_in()) == pytest.approx(CONFIG.admin_token_lifetime, abs=2)
+
+    @pytest.mark.parametrize("password", ["", "open sesam", "open sesame ", "Open sesame", "ä\udcff", "x" * 100_000])
+    def test_any_other_password_gives_none(self, door: Door, password: str) -> None:
+        assert door.status(password) == 400
+
+    def test_nobody_logs_in_where_a_password_or_a_secret_is_missing(self, door: Door) -> None:
+        token = door.log_in()
+        for missing in ("admin_password", "admin_secret"):
+            door.config = CONFIG
+            door.configure(**{missing: ""})
+            assert door.status("") == 400
+            assert door.access.remaining(token) is None
+
+    def test_a_token_expires(self, door: Door) -> None:
+        token = door.log_in()
+        door.configure(admin_token_lifetime=1)
+        assert door.access.remaining(token)
+        time.sleep(2.1)  # tokens know whole seconds
+        assert door.access.remaining(token) is None
+
+    @pytest.mark.parametrize("option", ["admin_password", "admin_secret"])
+    def test_a_new_password_or_secret_ends_all_tokens(self, door: Door, option: str) -> None:
+        token = door.log_in()
+        door.configure(**{option: "another"})
+        assert door.access.remaining(token) is None
+
+    def test_forged_tokens_do_not_hold(self, door: Door) -> None:
+        token = door.log_in()
+        payload, stamp, sign = token.split(".")
+        other = URLSafeTimedSerializer("admin secret", salt="gentrifugo admin").dumps("admin")
+        forged = ["", "insecure", "..", "\udcff", "a" * 10_000, other, f"{payload}.{stamp}.", f"{payload}..{sign}"]
+        forged += [f"{payload}.zzzzzz.{sign}", f"{payload}.{stamp}.{sign[::-1]}"]
+        # The last character of a base64 text may carry bits that count for nothing.
+        forged += [token[:i] + ("A" if token[i] != "A" else "B") + token[i + 1 :] for i in range(len(token) - 1)]
+        assert [text for text in forged if door.access.remaining(text) is not None] == []
+
+    def test_with_insecure_admin_everything_opens(self, door: Door) -> None:
+        door.configure(insecure_admin=True, admin_password="", admin_secret="")
+        assert door.log_in("") == INSECURE_TOKEN
+        assert door.access.remaining("whatever")
+
+
+class TestGuesses:
+    def test_the_first_wrong_passwords_cost_nothing(self, door: Door) -> None:
+        assert [door.status() for _ in range(FREE_GUESSES)] == [400] * FREE_GUESSES
+
+    def test_an_empty_password_is_no_guess(self, door: Door) -> None:
+        assert [door.status("") for _ in range(3 * FREE_GUESSES)] == [400] * 3 * FREE_GUESSES
+        assert door.log_in()
+
+    def test_then_the_address_has_to_wait_longer_and_longer(self, door: Door) -> None:
+        for _ in range(FREE_GUESSES):
+            door.status()
+        waits = []
+        for _ in range(8):
+            waits.append(door.guesses.wait(HERE))
+            door.clock.advance(waits[-1])
+            assert door.status() == 400
+        assert waits == [1, 2, 4, 8, 16, 32, LONGEST_WAIT, LONGEST_WAIT]
+
+    def test_even_the_right_password_has_to_wait(self, door: Door) -> None:
+        for _ in range(FREE_GUESSES):
+            door.status()
+        assert door.status("open sesame") == 429
+        door.clock.advance(1)
+        assert door.log_in()
+
+    def test_the_right_password_makes_all_forgotten(self, door: Door) -> None:
+        for _ in range(3):
+            for _ in range(FREE_GUESSES - 1):
+                door.status()
+            assert door.log_in()
+        assert contents(door.guesses, door.clock) == []
+
+    def test_other_addresses_need_not_wait(self, door: Door) -> None:
+        for _ in range(FREE_GUESSES):
+            door.status()
+        assert door.log_in(address="192.0.2.2")
+
+    @pytest.mark.parametrize(
+        ("one", "other", "same"),
+        [
+            ("2001:db8::1", "2001:db8::ffff:1", True),
+            ("2001:db8::1", "2001:db8:0:1::1", False),
+            ("::ffff:192.0.2.1", "192.0.2.1", True),
+            ("", "", True),
+        ],
+    )
+    def test_what_counts_as_one_address(self, door: Door, one: str, other: str, same: bool) -> None:
+        for _ in range(FREE_GUESSES):
+            door.status(address=one)
+        assert (door.guesses.wait(other) > 0) == same
+
+    def test_ten_thousand_guesses_in_an_hour_are_not_ten_thousand_chances(self, door: Door) -> None:
+        looked_at = 0
+        for _ in range(10_000):
+            looked_at += door.status() == 400
+            door.clock.advance(0.36)
+        assert looked_at < FREE_GUESSES + 6 + 3600 / LONGEST_WAIT + 2
+
+    def test_what_is_remembered_is_bounded(self, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(access_module, "MOST_ADDRESSES", 100)
+        for number in range(1000):
+            door.guesses.add_wrong(f"10.0.{number // 256}.{number % 256}")
+        assert len(contents(door.guesses, door.clock)) <= 100 * 4
+        assert MOST_ADDRESSES == 10_000
+
+    def test_an_address_that_gave_up_begins_anew(self, door: Door) -> None:
+        for _ in range(FREE_GUESSES):
+            door.status()
+        door.clock.advance(2 * 3600)
+        assert [door.status() for _ in range(FREE_GUESSES)] == [400] * FREE_GUESSES

@@ -1,0 +1,259 @@
+"""Behaviour of one admin socket: what it answers, what it shows, and what ends it. The transport is a stand-in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gentrifugo.admin import connection as connection_module
+from gentrifugo.admin.access import Access
+from gentrifugo.admin.connection import HIDDEN, AdminConnection
+from gentrifugo.app.api import Api
+from gentrifugo.app.config import Config, Namespace
+from gentrifugo.app.node import Node
+from gentrifugo.app.options import options_of
+from tests.app.conftest import VERSION
+from tests.fakes import FakeTransport
+from tests.greenlets import eventually, settle
+from tests.local_client import LocalClient
+
+OPTIONS = {"admin_password": "open sesame", "admin_secret": "admin secret", "watch": True}
+
+
+class Operator:
+    """An admin connection on a stand-in transport."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.access = Access(lambda: node.config)
+        self.transport = FakeTransport(node.flusher, node.config.client_queue_max_size)
+        self.connection = AdminConnection(node, Api(node), self.access, self.transport)
+        self.transport.on_overflow = self.connection.close_slow
+        self.transport.on_error = self.connection.close_failed
+        self._seen = 0
+
+    def send(self, message: Any) -> list[Any]:
+        """Send one frame; what came since the last one."""
+        self.connection.handle(message if isinstance(message, bytes) else json.dumps(message).encode())
+        return self.received()
+
+    def received(self) -> list[Any]:
+        settle()
+        messages = self.transport.messages()
+        new, self._seen = messages[self._seen :], len(messages)
+        return [json.loads(message) for message in new]
+
+    def connect(self, **params: Any) -> Operator:
+        token = self.access.log_in("", "open sesame")
+        (reply,) = self.send({"method": "connect", "params": {"token": token, **params}})
+        assert reply == [{"method": "connect", "error": None, "body": True}]
+        return self
+
+    @property
+    def close_reason(self) -> Any:
+        settle()
+        return self.transport.closes[0][1] if self.transport.closes else None
+
+
+@pytest.fixture
+def node(start_node: Callable[..., Node]) -> Node:
+    return start_node(**OPTIONS, namespaces=(Namespace(name="quiet"),))
+
+
+@pytest.fixture
+def operator(node: Node) -> Operator:
+    return Operator(node)
+
+
+class TestCommands:
+    def test_a_command_is_answered_with_an_array_and_its_uid(self, operator: Operator) -> None:
+        operator.connect()
+        assert operator.send({"uid": "7", "method": "ping", "params": {}}) == [
+            [{"uid": "7", "method": "ping", "error": None, "body": "pong"}]
+        ]
+
+    def test_an_array_is_answered_with_one_array_in_order(self, operator: Operator) -> None:
+        operator.connect()
+        (replies,) = operator.send([{"method": "channels", "params": {}}, {"method": "ping"}])
+        assert replies == [
+            {"method": "channels", "error": None, "body": {"data": []}},
+            {"method": "ping", "error": None, "body": "pong"},
+        ]
+
+    def test_api_commands_do_what_the_api_does(self, operator: Operator) -> None:
+        operator.connect()
+        alice = LocalClient.connected(operator.node)
+        alice.subscribe("news")
+        alice.received()
+        (reply,) = operator.send({"method": "publish", "params": {"channel": "news", "data": {"n": 1}}})
+        assert reply == [{"method": "publish", "error": None, "body": None}]
+        assert [push["body"]["data"] for push in alice.received()] == [{"n": 1}]
+
+    def test_an_error_of_the_api_is_a_reply(self, operator: Operator) -> None:
+        operator.connect()
+        (reply,) = operator.send({"method": "presence", "params": {"channel": "news"}})
+        assert reply[0]["error"] == "not available"
+
+    def test_info_tells_version_engine_and_configuration(self, operator: Operator) -> None:
+        operator.connect()
+        ((reply,),) = operator.send({"method": "info", "params": {}})
+        data = reply["body"]["data"]
+        assert (data["version"], data["engine"]) == (VERSION, "memory")
+        config = data["config"]
+        assert config["name"] == "test"
+        assert config["namespaces"][0]["name"] == "quiet"
+        assert config["channel_options"]["watch"] is True
+        assert set(config) == {option.name for option in options_of(Config)} | {"channel_options"}
+
+    def test_info_shows_no_secret(self, start_node: Callable[..., Node]) -> None:
+        secrets = [option.name for option in options_of(Config) if option.facts.secret]
+        options = dict.fromkeys(secrets, "hush hush") | {"admin_password": "open sesame"}
+        operator = Operator(start_node(**options)).connect()
+        ((reply,),) = operator.send({"method": "info"})
+        assert "hush hush" not in json.dumps(reply)
+        assert "open sesame" not in json.dumps(reply)
+        assert {reply["body"]["data"]["config"][name] for name in secrets} == {HIDDEN}
+
+    def test_nodes_have_their_counters_of_now(self, operator: Operator) -> None:
+        operator.connect()
+        operator.send({"method": "publish", "params": {"channel": "news", "data": 1}})
+        ((reply,),) = operator.send({"method": "nodes"})
+        (node,) = reply["body"]["data"]
+        assert node["name"] == "test"
+        assert node["metrics"]["node_num_client_msg_published"] == 1
+
+    def test_connections_of_a_user_are_told_with_their_channels(self, operator: Operator) -> None:
+        operator.connect()
+        alice = LocalClient.connected(operator.node, "alice")
+        alice.subscribe("news")
+        LocalClient.connected(operator.node, "bob")
+        ((reply,),) = operator.send({"method": "connections", "params": {"user": "alice"}})
+        assert reply["body"]["data"] == [{"client": alice.uid, "user": "alice", "node": "test", "channels": ["news"]}]
+
+    def test_subscribers_are_counted_by_channel(self, operator: Operator) -> None:
+        operator.connect()
+        for user, channels in {"alice": ["news", "sport"], "bob": ["news"]}.items():
+            client = LocalClient.connected(operator.node, user)
+            for channel in channels:
+                client.subscribe(channel)
+        ((reply,),) = operator.send({"method": "subscribers", "params": {}})
+        assert reply["body"]["data"] == {"news": 2, "sport": 1}
+        ((reply,),) = operator.send({"method": "subscribers", "params": {"channel": "po"}})
+        assert reply["body"]["data"] == {"sport": 1}
+
+
+class TestWatching:
+    def publish(self, operator: Operator, *channels: str) -> list[Any]:
+        for channel in channels:
+            operator.node.publish(channel, b'{"n": 1e3}', uid="u1")
+        return operator.received()
+
+    def test_messages_of_watched_channels_are_pushed_as_objects(self, operator: Operator) -> None:
+        operator.connect(watch=True)
+        body = {"uid": "u1", "channel": "news", "data": {"n": 1000.0}}
+        assert self.publish(operator, "news") == [{"method": "message", "error": None, "body": body}]
+
+    def test_data_is_shown_as_it_was_published(self, operator: Operator) -> None:
+        operator.connect(watch=True)
+        self.publish(operator, "news")
+        assert b'"data":{"n": 1e3}' in operator.transport.messages()[-1]
+
+    def test_messages_of_other_channels_are_not_shown(self, operator: Operator) -> None:
+        operator.connect(watch=True)
+        assert self.publish(operator, "quiet:news") == []
+
+    def test_nothing_is_shown_to_those_who_did_not_ask(self, operator: Operator) -> None:
+        operator.connect()
+        assert self.publish(operator, "news") == []
+        assert operator.send({"method": "ping"}), "replies still come"
+
+    def test_who_connects_again_may_stop_watching(self, operator: Operator) -> None:
+        operator.connect(watch=True).connect()
+        assert self.publish(operator, "news") == []
+
+    def test_clients_messages_come_with_who_sent_them(self, start_node: Callable[..., Node]) -> None:
+        operator = Operator(start_node(**OPTIONS, publish=True)).connect(watch=True)
+        alice = LocalClient.connected(operator.node, "alice")
+        alice.subscribe("news")
+        alice.call("publish", channel="news", data="hello")
+        ((push),) = operator.received()
+        assert push["body"]["info"]["user"] == "alice"
+
+    def test_a_flood_is_cut_and_counted(self, operator: Operator) -> None:
+        operator.connect(watch=True, batch=True)
+        for number in range(1000):
+            operator.node.publish("news", b"%d" % number)
+        eventually(lambda: operator.node.watched._sharer is None)
+        shown = [push for batch in operator.received() for push in batch]
+        messages = [push["body"]["data"] for push in shown if push["method"] == "message"]
+        missed = sum(push["body"] for push in shown if push["method"] == "missed")
+        assert messages == list(range(100))
+        assert len(messages) + missed == 1000
+
+    def test_an_operator_who_does_not_read_is_shown_no_more(
+        self, operator: Operator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        operator.connect(watch=True, batch=True)
+        monkeypatch.setattr(connection_module, "MOST_WAITING", -1)
+        assert self.publish(operator, "news") == []
+        monkeypatch.undo()
+        operator.connection.show([], 0)
+        assert operator.received() == [[{"method": "missed", "error": None, "body": 1}]]
+
+    def test_one_who_has_gone_is_shown_nothing(self, operator: Operator) -> None:
+        operator.connect(watch=True)
+        operator.connection.close()
+        assert not operator.node.watched.wanted
+        assert self.publish(operator, "news") == []
+
+
+class TestEnds:
+    @pytest.mark.parametrize("token", [None, "", "insecure", "x.y.z"])
+    def test_a_wrong_token_closes(self, operator: Operator, token: str | None) -> None:
+        assert operator.send({"method": "connect", "params": {"token": token}}) == []
+        assert operator.close_reason == {"reason": "unauthorized", "reconnect": False}
+
+    @pytest.mark.parametrize("method", ["ping", "info", "publish", "nodes", "nonsense", ""])
+    def test_so_does_any_command_before_connect(self, operator: Operator, method: str) -> None:
+        assert operator.send({"method": method, "params": {"channel": "news", "data": 1}}) == []
+        assert operator.close_reason == {"reason": "unauthorized", "reconnect": False}
+
+    @pytest.mark.parametrize(
+        ("message", "reason"),
+        [
+            (b"", "invalid message"),
+            (b"{", "invalid message"),
+            (b"\xff", "invalid message"),
+            (b"[" * 100_000, "invalid message"),
+            (b'{"method":"connect"}', "invalid message"),
+            (b'{"method":"publish","params":{"channel":""}}', "invalid message"),
+            (b'{"method":"nonsense","params":{}}', "method not found"),
+        ],
+    )
+    def test_what_is_no_command_closes(self, operator: Operator, message: bytes, reason: str) -> None:
+        operator.connect()
+        assert operator.send(message) == []
+        assert operator.close_reason == {"reason": reason, "reconnect": False}
+
+    def test_one_who_does_not_connect_is_closed(self, start_node: Callable[..., Node]) -> None:
+        operator = Operator(start_node(**OPTIONS, stale_connection_close_delay=0.05))
+        assert eventually(lambda: operator.close_reason) == {"reason": "stale", "reconnect": False}
+
+    def test_a_token_that_runs_out_ends_the_connection(self, start_node: Callable[..., Node]) -> None:
+        operator = Operator(start_node(**OPTIONS, admin_token_lifetime=1.05)).connect()
+        assert eventually(lambda: operator.close_reason) == {"reason": "expired", "reconnect": True}
+
+    def test_those_whose_queues_overflow_are_closed(self, start_node: Callable[..., Node]) -> None:
+        node = start_node(**OPTIONS, client_queue_max_size=200)
+        operators = [Operator(node).connect(watch=True) for _ in range(2)]
+        node.publish("news", b'"' + b"x" * 300 + b'"')
+        for operator in operators:
+            assert eventually(lambda operator=operator: operator.close_reason) == {"reason": "slow", "reconnect": False}
+        assert not node.watched.wanted
+
+    def test_with_insecure_admin_no_connect_is_needed(self, start_node: Callable[..., Node]) -> None:
+        operator = Operator(start_node(insecure_admin=True))
+        assert operator.send({"method": "ping"}) == [[{"method": "ping", "error": None, "body": "pong"}]]

@@ -1,0 +1,79 @@
+"""Two nodes on one Redis: the page of one shows both."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.admin_browser import Browser, browser
+from tests.admin_client import OPTIONS
+from tests.api_client import ApiClient
+from tests.protocol_client import ProtocolClient
+from tests.redis_server import RedisServer, redis_server
+from tests.servers import Server
+from tests.waiting import eventually, seconds
+
+PING = 1.0
+"""node_ping_interval."""
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def nodes(redis: RedisServer, start_server: Callable[..., Server]) -> list[Server]:
+    options = {**OPTIONS, **redis.options, "web": True, "watch": True, "presence": True, "node_ping_interval": PING}
+    return [start_server(**options, name=f"node-{number}") for number in (1, 2)]
+
+
+@pytest.fixture
+def page(nodes: list[Server]) -> Iterator[Browser]:
+    with browser() as chromium:
+        chromium.log_in(nodes[0].url)
+        yield chromium
+        assert chromium.problems == []
+
+
+def test_every_page_shows_the_whole_cluster(nodes: list[Server], page: Browser) -> None:
+    first, second = nodes
+    page.wait_for("[data-node=node-1]")
+    page.wait_for("[data-node=node-2]")
+    with ProtocolClient(first, "ann") as here, ProtocolClient(second, "ann") as there:
+        for client in (here, there):
+            client.subscribe("news")
+        page.wait_until("document.querySelector('[data-tile=Clients] dd').innerText === '2'")
+        page.go("channels")
+        page.wait_for_text("tbody tr", "news\t2")
+        page.go("channel/news")
+        for client in (here, there):
+            page.wait_for_text("#presence", client.id)
+        page.go("users/ann")
+        for client, node in ((here, "node-1"), (there, "node-2")):
+            page.wait_for_text(".connection", client.id)
+            page.wait_for_text(".connection", node)
+        page.go("messages")
+        page.wait_for_text("h1", "Messages")
+        eventually(lambda: _shows(page, second), what="what the other node publishes")
+        page.go("status")
+        _kill(second, page)
+
+
+def _shows(page: Browser, server: Server) -> bool:
+    ApiClient(server.host, server.port).publish("news", "from the second node")
+    return '"from the second node"' in page.texts(".feed code")
+
+
+def _kill(node: Server, page: Browser) -> None:
+    """A node that dies is gone from the page within three intervals."""
+    page.wait_for("[data-node=node-2]")
+    node.kill()
+    began = time.monotonic()
+    page.wait_until("!document.querySelector('[data-node=node-2]')")
+    assert time.monotonic() - began < seconds(3 * PING + 0.3)
+    assert page.texts("[data-tile=Nodes] dd") == ["1"]

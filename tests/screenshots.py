@@ -1,0 +1,133 @@
+"""Takes the pictures in docs/screenshots/: every page of the web interface, light, dark and on a phone.
+
+`make screenshots` runs it. It starts a server of its own and fills it with something to see.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from tests.admin_browser import Browser, browser
+from tests.admin_client import OPTIONS
+from tests.api_client import ApiClient
+from tests.parts import ROOT
+from tests.protocol_client import ProtocolClient
+from tests.servers import Server, running
+
+TARGET = ROOT / "docs" / "screenshots"
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {"viewport": {"width": 1200, "height": 820}, "colorScheme": "light"},
+    "dark": {"viewport": {"width": 1200, "height": 820}, "colorScheme": "dark"},
+    "phone": {"viewport": {"width": 390, "height": 800}, "colorScheme": "light", "hasTouch": True},
+}
+PAGES = {
+    "status": "status",
+    "channels": "channels",
+    "channel": "channel/public:news",
+    "messages": "messages",
+    "users": "users/42",
+    "actions": "actions/publish/public:news",
+    "configuration": "configuration",
+}
+SERVER = {
+    **OPTIONS,
+    "name": "node-1",
+    "web": True,
+    "health": True,
+    "ping_interval": 0,
+    "connection_lifetime": 3600,
+    "namespaces": [
+        {"name": "public", "watch": True, "presence": True, "history_size": 20, "history_lifetime": 600},
+        {"name": "chat", "watch": True, "presence": True, "join_leave": True, "publish": True},
+    ],
+}
+USERS = ("42", "7", "1984", "ada", "grace", "linus", "margaret")
+CHANNELS = ("public:news", "public:weather", "chat:support", "chat:team", "public:prices")
+NEWS: tuple[Any, ...] = (
+    {"text": "A new release is out", "tags": ["release", "server"], "urgent": False},
+    {"price": 1.5, "symbol": "GTF", "volume": 120000},
+    {"text": "Hello, is anybody there?", "room": "support"},
+    {"temperature": -3.5, "place": "Oslo", "wind": {"speed": 12, "from": "NW"}},
+)
+WARM_UP = 40.0
+"""Seconds until the plots have something to show."""
+
+
+class Life:
+    """Clients that come and go, and a backend that publishes."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._publish), threading.Thread(target=self._come_and_go)]
+
+    def __enter__(self) -> Life:
+        self._clients = [ProtocolClient(self._server, user, '{"device": "laptop"}') for user in (*USERS, *USERS[:2])]
+        for number, client in enumerate(self._clients):
+            for channel in CHANNELS[: 1 + (number + 3) % len(CHANNELS)]:
+                client.subscribe(channel)
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        for client in self._clients:
+            client.close()
+
+    def _publish(self) -> None:
+        api = ApiClient(self._server.host, self._server.port)
+        while not self._stop.wait(random.uniform(0.02, 0.4)):
+            for _ in range(random.randrange(1, 9)):
+                api.publish(random.choice(CHANNELS), random.choice(NEWS))
+
+    def _come_and_go(self) -> None:
+        visitors: list[ProtocolClient] = []
+        while not self._stop.wait(0.7):
+            if len(visitors) > random.randrange(12):
+                visitors.pop().close()
+            else:
+                visitors.append(ProtocolClient(self._server, random.choice(USERS)))
+                visitors[-1].subscribe("public:news")
+        for visitor in visitors:
+            visitor.close()
+
+
+def take_all() -> None:
+    """Take every picture."""
+    TARGET.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        server = stack.enter_context(running(SERVER, Path(stack.enter_context(tempfile.TemporaryDirectory()))))
+        stack.enter_context(Life(server))
+        chromium = stack.enter_context(browser())
+        for look, options in LOOKS.items():
+            chromium.open(server.url, **options)
+            chromium.wait_for("#password")
+            take(chromium, f"login-{look}")
+            chromium.log_in(server.url, **options)
+            time.sleep(WARM_UP)
+            for name, page in PAGES.items():
+                chromium.go(page)
+                time.sleep(2.5)
+                if name == "actions":
+                    chromium.click("#send")
+                    chromium.wait_for(".verdict")
+                take(chromium, f"{name}-{look}")
+            assert chromium.problems == []
+
+
+def take(chromium: Browser, name: str) -> None:
+    """Take one picture."""
+    chromium.run("screenshot", {"path": str(TARGET / f"{name}.png")})
+
+
+if __name__ == "__main__":
+    take_all()
