@@ -65,7 +65,7 @@ export class Plot {
         this.drawn = new UPlot({
             width: this.canvas.clientWidth || 300,
             height: HEIGHT,
-            padding: [10, 12, 0, 0],
+            padding: [10, 30, 0, 0],
             legend: {show: false},
             cursor: {y: false, drag: {x: false, y: false}},
             scales: {y: {range: (self, low, high) => [0, high > 0 ? high * 1.1 : 1]}},
