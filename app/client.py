@@ -64,9 +64,9 @@ class Transport(Protocol):
         """What waits for the peer."""
         ...
 
-    @staticmethod
-    def frame(message: bytes) -> bytes:
-        """A message as it goes into the outbox."""
+    @property
+    def frame(self) -> Callable[[bytes], bytes]:
+        """Makes of a message what goes into the outbox."""
         ...
 
     def close(self, code: int, reason: str) -> None:

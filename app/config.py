@@ -35,7 +35,6 @@ from .redis_options import redis_settings
 __all__ = ["ChannelOptions", "Config", "ConfigError", "Loaded", "Namespace", "from_mapping", "load", "reload"]
 
 TLS = "TLS"
-COMPRESSION = "WebSocket compression"
 API_PORT = "a port of its own for the API"
 
 INSECURE = {
@@ -233,11 +232,9 @@ class Config(ChannelOptions):
     http_keepalive_timeout: float = option(75, "How long an HTTP connection may rest between requests.", unit="seconds")
     api_request_max_size: int = option(10485760, "Largest body of one API request.", unit="bytes", check=POSITIVE)
 
-    websocket_compression: bool = option(False, "Offer permessage-deflate to WebSocket clients.", later=COMPRESSION)
-    websocket_compression_min_size: int = option(
-        0, "Smallest message that is compressed.", unit="bytes", later=COMPRESSION
-    )
-    websocket_compression_level: int = option(1, "1 is fastest, 9 is smallest.", check=LEVEL, later=COMPRESSION)
+    websocket_compression: bool = option(False, "Compress messages for the WebSocket clients that ask for it.")
+    websocket_compression_min_size: int = option(0, "Smallest message that is compressed.", unit="bytes")
+    websocket_compression_level: int = option(1, "1 is fastest, 9 is smallest.", check=LEVEL)
     websocket_read_buffer_size: int = option(
         0, "Accepted for Centrifugo's sake.", unit="bytes", no_effect="buffers grow and shrink as needed"
     )

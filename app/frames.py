@@ -11,14 +11,18 @@ from __future__ import annotations
 import codecs
 import logging
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from websockets.exceptions import PayloadTooBig
+from websockets.extensions import Extension
 from websockets.frames import Close, Frame, Opcode, apply_mask  # type: ignore[attr-defined]
 from websockets.protocol import Protocol, Side, State
 
 TEXT = 0x1
 BINARY = 0x2
+COMPRESSED = 0x40
+"""Added to the opcode of a compressed message: the bit RSV1 of its frame (RFC 7692 6)."""
 PING_FRAME = b"\x89\x00"
 PONG = b"\x8a"
 
@@ -74,13 +78,24 @@ class Message(NamedTuple):
 class FrameReader:
     """Turns the peer's bytes into messages, and says what must be sent back.
 
-    `max_size` is the largest message in bytes. After `failed` or `closed` nothing
-    more comes out.
+    `max_size` is the largest message in bytes, `extensions` what was agreed on in the handshake.
+    After `failed` or `closed` nothing more comes out.
     """
 
-    __slots__ = ("closed", "failed", "pongs", "too_big", "_collected", "_decoder", "_max_size", "_opcode", "_parser")
+    __slots__ = (
+        "closed",
+        "failed",
+        "pongs",
+        "too_big",
+        "_collected",
+        "_decoder",
+        "_extensions",
+        "_max_size",
+        "_opcode",
+        "_parser",
+    )
 
-    def __init__(self, max_size: int) -> None:
+    def __init__(self, max_size: int, extensions: Sequence[Extension] = ()) -> None:
         self.closed: Close | None = None
         """What the peer said in its close frame, once it came."""
         self.failed: tuple[int, str] | None = None
@@ -92,6 +107,7 @@ class FrameReader:
         self._parser: Protocol | None = None
         """Made for the first bytes that are no plain frame; it takes 10 us and 3 KB, and most clients never need it."""
         self._max_size = max_size
+        self._extensions = extensions
         self._opcode = TEXT
         self._collected: bytearray | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
@@ -107,6 +123,7 @@ class FrameReader:
                 return messages, []
             max_size = self._max_size + CONTROL_ROOM
             self._parser = Protocol(Side.SERVER, state=State.OPEN, max_size=max_size, logger=_silent)
+            self._parser.extensions.extend(self._extensions)
             more, pongs = self._parse(self._parser, data)
             return messages + more, pongs
         return self._parse(self._parser, data)

@@ -14,12 +14,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from errno import EPIPE
+from functools import partial
 from typing import Any
 
 from gevent.pywsgi import WSGIHandler
 
 from . import handshake
 from .chunked_body import BadBody, ChunkedBody
+from .compression import HEADER, agree
 from .direct_socket import DirectSocket
 from .fairness import give_turn
 from .http_head import Head, HTTPError, origin_form, parse_head, response
@@ -189,10 +191,13 @@ class Handler(WSGIHandler):
         return body
 
     def _serve_websocket(self, service: Service, head: Head) -> bool:
-        self._open_websocket(handshake.accept(head.method, head.version, head.headers))
+        deflate = agree(service.compression, head.headers.get(HEADER, ""))
+        self._open_websocket(
+            handshake.accept(head.method, head.version, head.headers, deflate.answer if deflate else "")
+        )
         self._log_access(head, 101, 0)
         # Served from `handle`: what the frames in between hold would be held as long as the connection lasts.
-        self._opened = service.serve_websocket
+        self._opened = partial(service.serve_websocket, deflate=deflate) if deflate else service.serve_websocket
         return False
 
     def _serve_sockjs(self, endpoint: SockJS, head: Head, path: str) -> bool:

@@ -18,8 +18,11 @@ def is_upgrade(headers: Mapping[str, str]) -> bool:
     return "websocket" in _tokens(headers.get("upgrade", ""))
 
 
-def accept(method: str, version: str, headers: Mapping[str, str]) -> bytes:
-    """The response that opens the WebSocket. Raises HTTPError that says what is wrong with the request."""
+def accept(method: str, version: str, headers: Mapping[str, str], extensions: str = "") -> bytes:
+    """The response that opens the WebSocket. Raises HTTPError that says what is wrong with the request.
+
+    `extensions` is the value of the response's Sec-WebSocket-Extensions.
+    """
     if method != "GET":
         raise HTTPError(405, "a WebSocket is opened with GET", {"Allow": "GET"})
     if version != "HTTP/1.1":
@@ -35,9 +38,10 @@ def accept(method: str, version: str, headers: Mapping[str, str]) -> bytes:
         raise HTTPError(426, f"only WebSocket version {VERSION} is spoken here", {"Sec-WebSocket-Version": VERSION})
     key = _checked_key(headers.get("sec-websocket-key", ""))
     digest = base64.b64encode(hashlib.sha1((key + GUID).encode(), usedforsecurity=False).digest())
+    extended = f"Sec-WebSocket-Extensions: {extensions}\r\n".encode() if extensions else b""
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + digest + b"\r\n\r\n"
+        b"Sec-WebSocket-Accept: " + digest + b"\r\n" + extended + b"\r\n"
     )
 
 

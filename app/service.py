@@ -19,6 +19,7 @@ from ..engines.memory import MemoryEngine
 from . import auth
 from .api import Api, BadRequest
 from .client import Client
+from .compression import Compression, Deflate
 from .config import Config, ConfigError
 from .errors import CLOSE_INTERNAL_ERROR, CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN, Disconnect
 from .http_head import HTTPError
@@ -87,6 +88,13 @@ def build_engine(config: Config) -> Engine:
     return MemoryEngine()
 
 
+def compression_of(config: Config) -> Compression | None:
+    """How the configuration has WebSockets compressed."""
+    if not config.websocket_compression:
+        return None
+    return Compression(config.websocket_compression_level, config.websocket_compression_min_size)
+
+
 class Service:
     """The parts of one process. `start` it where it serves, after a fork; `stop` it once."""
 
@@ -97,6 +105,8 @@ class Service:
         self._starting = BoundedSemaphore()
         self.open_websockets = 0
         """Connections that `serve_websocket` serves now."""
+        self.compression = compression_of(config)
+        """How WebSockets are compressed, if they are."""
         self.sockjs = SockJS(
             config.http_prefix + SOCKJS_PATH,
             self._connect_sockjs,
@@ -198,7 +208,7 @@ class Service:
 
     # -- clients
 
-    def serve_websocket(self, socket: Any, recv: Callable[[int], bytes]) -> None:
+    def serve_websocket(self, socket: Any, recv: Callable[[int], bytes], deflate: Deflate | None = None) -> None:
         """Serve a client whose WebSocket handshake is done; returns when the connection has ended."""
         config = self.config
         self.node.metrics.counters.http_raw_ws_num_requests += 1
@@ -210,6 +220,7 @@ class Service:
             config,
             max_size=FRAME_ROOM * config.client_request_max_size,
             too_big=TOO_LARGE,
+            deflate=deflate,
         )
         client = Client(self.node, websocket)
         websocket.owner = client
@@ -244,6 +255,7 @@ class Service:
             client_queue_max_size=config.client_queue_max_size,
             client_message_write_timeout=config.client_message_write_timeout,
             ping_interval=config.ping_interval,
+            compression=self.compression,
         )
 
 

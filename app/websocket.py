@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import gevent
 
+from .compression import Deflate, inflating
 from .fairness import give_turn
 from .frames import (
     MESSAGE_TOO_BIG,
@@ -71,6 +72,7 @@ class WebSocket:
     """One connection. `recv` is the socket's, or reads what has been buffered before.
 
     `max_size` is the largest message in bytes; a larger one closes with `too_big`, a code and a reason.
+    With `deflate`, if the handshake agreed on it, messages are compressed.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class WebSocket:
         limits: Limits,
         max_size: int,
         too_big: tuple[int, str] = (MESSAGE_TOO_BIG, TOO_BIG),
+        deflate: Deflate | None = None,
     ) -> None:
         self.owner: Owner = _NobodyElse(self)
         self.outbox = Outbox(
@@ -92,10 +95,13 @@ class WebSocket:
             self._failed,
             limits.client_message_write_timeout,
         )
+        self.frame: Callable[[bytes], bytes] = deflate.frame if deflate else text_frame
+        """A text message as it goes into the outbox; the same for all that are compressed alike."""
+        self._data_frame = deflate.data_frame if deflate else data_frame
         self._socket = socket
         self._recv = recv
         self._timers = timers
-        self._reader = FrameReader(max_size)
+        self._reader = FrameReader(max_size, (inflating(),) if deflate else ())
         self._too_big = too_big
         self._messages: deque[Message] = deque()
         self._closing = False
@@ -106,11 +112,6 @@ class WebSocket:
         if self._ping_interval > 0:
             # Jittered once, so that clients that came together are not pinged together for ever.
             self._ping_timer = timers.after(self._ping_interval * random.uniform(0.5, 1), self._ping)
-
-    @staticmethod
-    def frame(message: bytes) -> bytes:
-        """A text message as it goes into the outbox."""
-        return text_frame(message)
 
     # -- in
 
@@ -157,7 +158,7 @@ class WebSocket:
     def send(self, message: Message) -> None:
         """Queue a whole message."""
         if not self._closing:
-            self.outbox.append(data_frame(message.opcode, message.data))
+            self.outbox.append(self._data_frame(message.opcode, message.data))
 
     def close(self, code: int, reason: str) -> None:
         """Say goodbye after what waits; the connection ends when the peer has answered, or after a while."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.connection import Connection
+from benchmarks.connection import CompressedConnection, Connection
 from benchmarks.crowd import Connect, Crowd
 from benchmarks.event_loop import EventLoop
 from benchmarks.load import Load
@@ -37,14 +37,15 @@ class Broadcast:
         load: Load,
         publishers: Callable[[EventLoop, Target, Load], Publishers],
         least_stride: int = 1,
-        connect: Connect = Connection,
+        connect: Connect | None = None,
     ) -> None:
         self._target = target
         self._load = load
         self._loop = EventLoop()
         self._format = Format(load.size)
         self._deliveries = Deliveries()
-        self._crowd = Crowd(self._loop, target, load.channel_names, load.connections, self._receiver, connect)
+        kind = CompressedConnection if load.compress else Connection
+        self._crowd = Crowd(self._loop, target, load.channel_names, load.connections, self._receiver, connect or kind)
         self._make_publishers = publishers
         self._stride = 1 if load.check else max(load.connections // SAMPLE, least_stride)
         """Every so many connections, one is checked."""
@@ -74,7 +75,9 @@ class Broadcast:
     def _receiver(self, number: int) -> Receiver:
         if number % self._stride == 0:
             channel = self._load.channel_names[number % self._load.channels]
-            return Checker(self._deliveries, self._format, channel, constant=not self._load.check)
+            return Checker(
+                self._deliveries, self._format, channel, constant=not (self._load.check or self._load.compress)
+            )
         return Counter(self._deliveries)
 
     def _expected(self) -> list[int]:

@@ -147,6 +147,7 @@ def _add_load(group: argparse._ArgumentGroup) -> None:
     add("cycles", type=_positive(int), help="how often the clients of churn come and go")
     add("parallel", type=_positive(int), help="connections that are being opened at a time")
     add("check", action="store_true", help="look at every message of every connection; slow")
+    add("compress", action="store_true", help="subscribers ask for compressed messages (permessage-deflate)")
 
 
 def _positive(kind: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -21,6 +21,9 @@ _view = memoryview(bytearray(1 << 18))
 class Connection(Subscriber):
     """A subscriber over a WebSocket."""
 
+    extensions = ""
+    """A line of the handshake's request."""
+
     def __init__(
         self,
         loop: EventLoop,
@@ -45,7 +48,7 @@ class Connection(Subscriber):
         head = (
             f"GET {self._target.websocket_path} HTTP/1.1\r\nHost: {self._target.host}\r\n"
             "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{self.extensions}\r\n"
         )
         self._send(head.encode())
 
@@ -57,6 +60,8 @@ class Connection(Subscriber):
         status = head.partition(b"\r\n")[0].decode("latin-1")
         if " 101" not in status:
             raise self._failed(f"the server answered {status[:80]!r} to the WebSocket handshake")
+        if self.extensions and b"permessage-deflate" not in head:
+            raise self._failed("the server does not compress (option websocket_compression)")
         self._frames.rest = rest
         self._loop.watch(self._socket, self._read_connect_reply)
         timestamp = str(int(time.time()))
@@ -83,7 +88,7 @@ class Connection(Subscriber):
         for frame in self._frames.feed(self._read_answer()):
             if frame.opcode == CLOSE:
                 raise self._failed(f"the server closed it: {close_reason(frame.payload)}")
-            if frame.opcode == TEXT and self._is_reply(json.loads(frame.payload), method):
+            if frame.opcode == TEXT and self._is_reply(json.loads(frame.text), method):
                 return True
         return False
 
@@ -124,3 +129,9 @@ class Connection(Subscriber):
             self._send(PONG_FRAME)
         elif frame.opcode == CLOSE:
             self.ended = close_reason(frame.payload)
+
+
+class CompressedConnection(Connection):
+    """One that asks for compressed messages, and fails where it gets none."""
+
+    extensions = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from typing import NamedTuple
 
 TEXT = 0x1
@@ -10,6 +11,9 @@ CLOSE = 0x8
 PING = 0x9
 FIN = 0x80
 MASKED = 0x80
+COMPRESSED = 0x40
+BLOCK_END = b"\x00\x00\xff\xff"
+"""What RFC 7692 leaves out at the end of a compressed message."""
 
 
 class Frame(NamedTuple):
@@ -18,6 +22,14 @@ class Frame(NamedTuple):
     opcode: int
     payload: bytes
     size: int
+    is_compressed: bool = False
+
+    @property
+    def text(self) -> str:
+        """The message that the frame holds."""
+        if not self.is_compressed:
+            return self.payload.decode()
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(self.payload + BLOCK_END).decode()
 
 
 def masked_frame(opcode: int, payload: bytes) -> bytes:
@@ -57,7 +69,9 @@ class FrameReader:
             following = start + length
             if following > end:
                 break
-            frames.append(Frame(data[position] & 0x0F, data[start:following], following - position))
+            first = data[position]
+            payload, size = data[start:following], following - position
+            frames.append(Frame(first & 0x0F, payload, size, bool(first & COMPRESSED)))
             position = following
         self.rest = data[position:]
         return frames

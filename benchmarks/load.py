@@ -35,6 +35,8 @@ class Load:
     """Connections that are being opened at a time."""
     check: bool = False
     """Look at every message of every connection, not of a sample."""
+    compress: bool = False
+    """Subscribers over WebSockets ask for compressed messages."""
 
     @property
     def channel_names(self) -> list[str]:
@@ -44,7 +46,9 @@ class Load:
     @property
     def who(self) -> str:
         """The subscribers, for people."""
-        return f"{count_text(self.connections, 'subscriber')} of {count_text(self.channels, 'channel')}"
+        return f"{count_text(self.connections, 'subscriber')} of {count_text(self.channels, 'channel')}" + (
+            ", compressed" if self.compress else ""
+        )
 
     def with_given(self, given: dict[str, Any]) -> Load:
         """The load with some numbers replaced. Raises BenchmarkError when they make no sense together."""

@@ -104,7 +104,7 @@ class Checker:
                     "so they cannot be counted by their bytes; use --check"
                 )
             deliveries.frame_size = frame.size
-        pushes = json.loads(frame.payload.decode())  # of bytes, json would first guess the encoding
+        pushes = json.loads(frame.text)  # of bytes, json would first guess the encoding
         for push in pushes if isinstance(pushes, list) else [pushes]:
             self.check(push, received)
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from .. import handshake
 from ..chunked_body import ChunkedBody
+from ..compression import HEADER, Compression, agree
 from ..direct_socket import DirectSocket
 from ..http_head import Head, HTTPError, http_date, origin_form
 from ..request_reader import RequestReader
 from . import handover
-from .exchange import Exchange, ServeWebSocket, head_of
+from .exchange import Exchange, ServeRawWebSocket, ServeWebSocket, head_of
 from .response import WITHOUT_LENGTH, Response
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -72,7 +74,17 @@ class DirectExchange(Exchange):
             self.may_follow = self._head.keep_alive
 
     def upgrade(self, serve: ServeWebSocket) -> None:
-        accepted = handshake.accept(self.method, self.version, self.headers)
+        self._open(serve, "")
+
+    def upgrade_raw(self, serve: ServeRawWebSocket, compression: Compression | None) -> None:
+        deflate = agree(compression, self.headers.get(HEADER, ""))
+        if deflate is None:
+            self.upgrade(serve)
+        else:
+            self._open(partial(serve, deflate=deflate), deflate.answer)
+
+    def _open(self, serve: ServeWebSocket, extensions: str) -> None:
+        accepted = handshake.accept(self.method, self.version, self.headers, extensions)
         self.status = 101
         self._direct.sendall(accepted)
         self.opened = serve

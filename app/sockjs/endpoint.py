@@ -11,7 +11,7 @@ from ..http_head import HTTPError
 from ..outbox import Flusher
 from ..timers import Timers
 from . import frames, pages
-from .exchange import Exchange, ServeWebSocket
+from .exchange import Exchange, ServeRawWebSocket
 from .options import Options
 from .peer import Connect
 from .receivers import Poll, Stream, WaitingRequest
@@ -42,7 +42,7 @@ class SockJS:
         self,
         prefix: str,
         connect: Connect,
-        raw: ServeWebSocket,
+        raw: ServeRawWebSocket,
         flusher: Flusher,
         timers: Timers,
         options: Callable[[], Options],
@@ -88,12 +88,12 @@ class SockJS:
         if pages.IFRAME.fullmatch(path):
             return _only_get(exchange, lambda: pages.iframe(exchange.headers, self._options().sockjs_url))
         if path == "/websocket":
-            return self._websocket(exchange, self._raw)
+            return self._websocket(exchange, lambda: self._upgrade_raw(exchange))
         match = _SESSION_PATH.fullmatch(path)
         if match is None:
             return NOT_FOUND
         if match[2] == "websocket":
-            return self._websocket(exchange, self._serve_websocket)
+            return self._websocket(exchange, lambda: exchange.upgrade(self._serve_websocket))
         route = _ROUTES.get(match[2])
         return NOT_FOUND if route is None else self._session(exchange, route, match[1])
 
@@ -107,15 +107,18 @@ class SockJS:
 
     # -- WebSockets
 
-    def _websocket(self, exchange: Exchange, serve: ServeWebSocket) -> Response | None:
+    def _websocket(self, exchange: Exchange, upgrade: Callable[[], None]) -> Response | None:
         if not self._options().websocket:
             return NOT_FOUND
         try:
-            exchange.upgrade(serve)
+            upgrade()
         except HTTPError as error:
             # What follows may be frames, in place of a request.
             return self._refusal(exchange, HTTPError(error.status, error.reason, {**error.headers, **CLOSE}))
         return None
+
+    def _upgrade_raw(self, exchange: Exchange) -> None:
+        exchange.upgrade_raw(self._raw, self._options().compression)
 
     def _serve_websocket(self, socket: Any, recv: Callable[[int], bytes]) -> None:
         session = WebSocketSession(socket, recv, self._flusher, self._timers, self._options())

@@ -9,12 +9,19 @@ from contextlib import suppress
 from fcntl import ioctl
 from socket import SHUT_RDWR
 from termios import TIOCOUTQ
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
+from ..compression import Compression, Deflate
 from .response import Response
 
 ServeWebSocket: TypeAlias = Callable[[Any, Callable[[int], bytes]], None]
 """Serves an open WebSocket, given its socket and recv, until it has ended."""
+
+
+class ServeRawWebSocket(Protocol):
+    """Serves one that may be compressed."""
+
+    def __call__(self, socket: Any, recv: Callable[[int], bytes], deflate: Deflate | None = None) -> None: ...
 
 
 class Exchange(ABC):
@@ -57,6 +64,10 @@ class Exchange(ABC):
     @abstractmethod
     def upgrade(self, serve: ServeWebSocket) -> None:
         """Answer with a WebSocket, for `serve`. Raises HTTPError for a request that does not ask for one."""
+
+    def upgrade_raw(self, serve: ServeRawWebSocket, compression: Compression | None) -> None:
+        """The same, compressed if both want it and the server can do that."""
+        self.upgrade(serve)
 
     @abstractmethod
     def received(self) -> bytes:

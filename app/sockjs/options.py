@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..compression import Compression
+
 SOCKJS_URL = "https://cdn.jsdelivr.net/npm/sockjs-client@1.6.1/dist/sockjs.min.js"
 
 
@@ -35,3 +37,5 @@ class Options:
     """How long one write to a client may take; 0 is no limit."""
     ping_interval: float = 25
     """How often a WebSocket is pinged; 0 is never."""
+    compression: Compression | None = None
+    """How the WebSockets of those who speak no SockJS are compressed, if they are."""

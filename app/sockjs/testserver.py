@@ -12,6 +12,7 @@ from typing import Any
 import gevent
 from gevent.pywsgi import WSGIServer
 
+from ..compression import Compression, Deflate
 from ..frames import Message
 from ..handler import Handler
 from ..outbox import Flusher
@@ -71,7 +72,7 @@ class StandardServices:
         self._flusher = Flusher(rest=FLUSHER_REST)
         self._timers = Timers()
         self._timers.start()
-        options = Options(response_limit=RESPONSE_LIMIT, disconnect_delay=disconnect_delay)
+        options = Options(response_limit=RESPONSE_LIMIT, disconnect_delay=disconnect_delay, compression=Compression())
         self.sockjs = (
             self._endpoint("/echo", Echo, self._echo, options),
             self._endpoint("/disabled_websocket_echo", Echo, self._echo, replace(options, websocket=False)),
@@ -98,8 +99,14 @@ class StandardServices:
         serve = partial(self._serve_raw, raw)
         return SockJS(prefix, connect, serve, self._flusher, self._timers, lambda: options)
 
-    def _serve_raw(self, serve: Callable[[WebSocket], None], socket: Any, recv: Callable[[int], bytes]) -> None:
-        websocket = WebSocket(socket, recv, self._flusher, self._timers, RAW_OPTIONS, RAW_MAX_SIZE)
+    def _serve_raw(
+        self,
+        serve: Callable[[WebSocket], None],
+        socket: Any,
+        recv: Callable[[int], bytes],
+        deflate: Deflate | None = None,
+    ) -> None:
+        websocket = WebSocket(socket, recv, self._flusher, self._timers, RAW_OPTIONS, RAW_MAX_SIZE, deflate=deflate)
         try:
             serve(websocket)
         finally:

@@ -34,6 +34,7 @@ MODE = Mode(
         "seconds": 6.0,
         "parallel": 32,
         "check": False,
+        "compress": False,
     },
     run,
 )

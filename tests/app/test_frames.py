@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
+import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gentrifugo.app.compression import inflating
 from gentrifugo.app.frames import (
     BINARY,
     INVALID_DATA,
@@ -360,3 +363,70 @@ def test_bytes_of_any_kind_are_messages_or_a_failure(data: bytes) -> None:
         if message.opcode == TEXT:
             message.data.decode()
     assert not (reader.failed and reader.closed)
+
+
+# -- compressed messages
+
+
+RSV1 = 4
+TEXT_OF_MAX = b"compress me " * (MAX // 12)
+
+
+def deflated(data: bytes) -> bytes:
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return (deflater.compress(data) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+def reader_of_compressed(max_size: int = MAX) -> FrameReader:
+    return FrameReader(max_size, (inflating(),))
+
+
+def test_a_compressed_message_comes_in() -> None:
+    frame = sent(TEXT, deflated(TEXT_OF_MAX), rsv=RSV1)
+    assert reader_of_compressed().feed(frame * 3) == ([Message(TEXT, TEXT_OF_MAX)] * 3, [])
+
+
+def test_compressed_and_other_messages_may_take_turns() -> None:
+    frames = sent(TEXT, b"plain"), sent(BINARY, deflated(b"small"), rsv=RSV1), sent(TEXT, b"plain"), sent(PING, b"p")
+    messages, pongs = reader_of_compressed().feed(b"".join(frames))
+    assert messages == [Message(TEXT, b"plain"), Message(BINARY, b"small"), Message(TEXT, b"plain")]
+    assert len(pongs) == 1
+
+
+def test_a_compressed_message_in_fragments() -> None:
+    data = deflated(TEXT_OF_MAX)
+    frames = [sent(TEXT, data[:5], fin=False, rsv=RSV1), sent(PING), sent(CONTINUATION, data[5:9], fin=False)]
+    messages, _ = reader_of_compressed().feed(b"".join([*frames, sent(CONTINUATION, data[9:])]))
+    assert messages == [Message(TEXT, TEXT_OF_MAX)]
+
+
+@pytest.mark.parametrize(
+    ("frames", "failed"),
+    [
+        ([sent(TEXT, b"\xff\xff\xff\xff", rsv=RSV1)], PROTOCOL_ERROR),
+        ([sent(PING, b"", rsv=RSV1)], PROTOCOL_ERROR),
+        ([sent(TEXT, b"", rsv=2)], PROTOCOL_ERROR),
+        ([sent(TEXT, deflated(b"a"), fin=False, rsv=RSV1), sent(CONTINUATION, b"", rsv=RSV1)], PROTOCOL_ERROR),
+        ([sent(TEXT, deflated(b"\xff"), rsv=RSV1)], INVALID_DATA),
+        ([sent(TEXT, deflated(b"x" * (MAX + 1)), rsv=RSV1)], MESSAGE_TOO_BIG),
+    ],
+    ids=["not deflated", "a ping", "another bit", "a continuation", "not UTF-8", "too large when inflated"],
+)
+def test_compressed_messages_that_fail(frames: list[bytes], failed: int) -> None:
+    reader = reader_of_compressed()
+    assert reader.feed(b"".join(frames))[0] == []
+    assert reader.failed is not None and reader.failed[0] == failed
+
+
+def test_a_bomb_takes_no_memory() -> None:
+    bomb = sent(TEXT, deflated(b"0" * (64 << 20)), rsv=RSV1)
+    assert len(bomb) < 66_000
+    tracemalloc.start()
+    try:
+        reader = reader_of_compressed(131072)
+        reader.feed(bomb)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert reader.too_big
+    assert peak < 2 << 20
