@@ -6,19 +6,23 @@ patch first, so `import gentrifugo` is safe anywhere.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .app.backend import CommandError
+    from .app.extension import Gentrifugo
     from .app.wsgi import create_app
 
-__all__ = ["__version__", "create_app"]
+__all__ = ["CommandError", "Gentrifugo", "__version__", "create_app"]
 
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
-    if name == "create_app":
-        from .app.wsgi import create_app
+_HOMES = {"CommandError": ".app.backend", "Gentrifugo": ".app.extension", "create_app": ".app.wsgi"}
 
-        return create_app
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .. import __version__
 from . import command_line
-from .config import Config, ConfigError, load, reload
+from .config import Config, ConfigError, Loaded, load, reload
 from .genconfig import generate
 from .options import options_of
 from .schema import suggestion
@@ -51,11 +51,27 @@ def serve(argv: list[str]) -> int:
     from gevent import monkey
 
     monkey.patch_all()
+    given = command_line.read(options_of(Config), argv, os.environ)
+    if given.app:
+        return serve_site(given)
     loaded = load(argv, os.environ)
     # Imported only now: what the server imports has to find the patched modules.
     from .server import serve as serve_until_stopped
 
     return serve_until_stopped(loaded, lambda current: reload(current, argv, os.environ))
+
+
+def serve_site(given: command_line.Given) -> int:
+    """The same with a Flask application's pages and its own configuration."""
+    from . import site
+    from .server import serve as serve_until_stopped
+
+    if given.problems:
+        raise ConfigError(given.problems)
+    application = site.find(given.app)
+    loaded = site.settled(site.service_in(application, given.app), given)
+    kept = ["the options are the application's: only a restart applies what has changed"]
+    return serve_until_stopped(loaded, lambda current: Loaded(current, kept), application)
 
 
 def checkconfig(argv: list[str]) -> int:

@@ -16,11 +16,15 @@ from typing import Any
 import configargparse
 
 from .config_file import Document, DocumentParser
-from .options import ENVIRONMENT_PREFIX, ConfigError, Option
+from .options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, ConfigError, Option
 from .schema import suggestion
 
 DEFAULT_PATH = "config.json"
-FLAGS_ONLY = {"config": "Path of the configuration file.", "help": "Show the everyday flags and exit."}
+FLAGS_ONLY = {
+    "config": "Path of the configuration file.",
+    "app": "Serve this Flask application, which has the server in it: module:name, or module:factory.",
+    "help": "Show the everyday flags and exit.",
+}
 """Flags that are no options, and what they do."""
 
 MIN_WIDTH = 60
@@ -55,19 +59,28 @@ class Given:
     document: Document
     environment: dict[str, str] = field(default_factory=dict)
     flags: dict[str, str] = field(default_factory=dict)
+    application: dict[str, Any] = field(default_factory=dict)
+    """What a Flask application has in its config."""
     words: list[str] = field(default_factory=list)
     help: bool = False
+    app: str = ""
+    """Where to find the Flask application that is to be served."""
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     @property
     def values(self) -> dict[str, Any]:
-        """The values that count: a flag beats the environment, the environment beats the file."""
-        return {**self.document.values, **self.environment, **self.flags}
+        """The values that count: a flag beats the environment, the environment beats the file.
+
+        What an application has in its config beats them all; it is never there together with flags.
+        """
+        return {**self.document.values, **self.environment, **self.flags, **self.application}
 
     def place(self, path: str) -> str:
         """Where the user finds the value at this path, such as `port` or `namespaces[1].name`."""
         name = path.partition("[")[0]
+        if name in self.application:
+            return f"app.config: {APPLICATION_PREFIX}{name.upper()}{path.removeprefix(name)}"
         if name in self.flags:
             return f"--{name}"
         if name in self.environment:
@@ -99,6 +112,7 @@ def build_parser(options: Sequence[Option], documents: DocumentParser) -> Source
         config_file_open_func=documents.open,
     )
     parser.add_argument("-c", "--config", default=DEFAULT_PATH, is_config_file_arg=True)
+    parser.add_argument("--app", default="")
     parser.add_argument("-h", "--help", action="store_true", default=False)
     for option in options:
         parser.add_argument(*filter(None, (option.facts.short, option.flag)), dest=option.name)
@@ -122,7 +136,7 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
     if not parsed.config:
         raise ConfigError(["-c/--config: expected the path of a file"])
     flags = vars(parsed)
-    given = Given(documents.document, words=flags.pop("words"), help=flags.pop("help"))
+    given = Given(documents.document, words=flags.pop("words"), help=flags.pop("help"), app=flags.pop("app"))
     given.flags = {name: value for name, value in flags.items() if name != "config"}
     settings = parser.get_source_to_settings_dict().get("environment_variables", {})
     given.environment = {action.dest: value for action, value in settings.values()}
@@ -178,6 +192,7 @@ def help_text(options: Sequence[Option], groups: Mapping[str, str], *, everythin
     """The help: the everyday flags, or those of all options."""
     lines = [HELP_HEAD, "Flags:"]
     lines += flag_help("-c", "--config string", FLAGS_ONLY["config"], f'"{DEFAULT_PATH}"')
+    lines += flag_help("", "--app string", FLAGS_ONLY["app"])
     lines += flag_help("-h", "--help", FLAGS_ONLY["help"])
     title = ""
     for option in options:

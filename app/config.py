@@ -318,6 +318,8 @@ class Loaded:
     config: Config
     warnings: list[str]
     path: Path | None = None
+    origin: str = "flags and environment only"
+    """Where it came from when it was no file."""
 
 
 def load(argv: Sequence[str], environ: Mapping[str, str]) -> Loaded:
@@ -386,6 +388,7 @@ def source_warnings(given: Given) -> Iterator[str]:
     document = given.document
     yield from (f"{document.path}: {text}" for text in document.warnings)
     yield from (f"{document.path}: {text}" for text in schema.unknown_options(Config, document.values))
+    yield from (f"app.config: {text}" for text in schema.unknown_options(Config, given.application))
     yield from given.warnings
 
 

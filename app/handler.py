@@ -25,6 +25,7 @@ from .compression import HEADER, agree
 from .direct_socket import DirectSocket
 from .fairness import give_turn
 from .http_head import Head, HTTPError, origin_form, parse_head, response
+from .mounted import API, CLIENT, endpoints_of, service_of
 from .request_reader import RequestReader
 from .service import API_PATH, WEBSOCKET_PATH, Service, refusal
 from .sockjs.direct import DirectExchange, decoded_path
@@ -43,15 +44,12 @@ KEEPALIVE = 75.0
 """Seconds between two requests where no service says otherwise."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-NO_CLIENTS = "gentrifugo_no_clients"
-"""Among the extensions of an application that serves neither clients nor the API, though it carries a Service."""
-
 LAST_WORDS = 0.5
 """Seconds that a new connection may take to send its request while the service stops."""
 
 
 class Handler(WSGIHandler):
-    """Serves one connection; `server.application` may carry a Service (see `service_of`)."""
+    """Serves one connection; `server.application` may carry a Service (see mounted.py)."""
 
     def __init__(self, sock: Any, address: Any, server: Any, rfile: Any = None) -> None:
         service = service_of(server.application)
@@ -64,8 +62,8 @@ class Handler(WSGIHandler):
         sock.settimeout(WRITE_TIMEOUT)
         self._service = service
         self._upgraded = False
-        self._sockjs = sockjs_of(server.application, service)
-        self._hot = service is not None and NO_CLIENTS not in server.application.extensions
+        self._sockjs = sockjs_of(server.application)
+        self._endpoints = endpoints_of(server.application)
         self._opened: ServeWebSocket | None = None
         """Who serves the WebSocket that a request on the hot path has opened."""
         self._is_given = False
@@ -117,7 +115,7 @@ class Handler(WSGIHandler):
             if service is not None:
                 if service.node.stopping:
                     raise HTTPError(503, "the server is shutting down", {"Retry-After": "1"})
-                serve = self._fast_path(service, head) if self._hot else None
+                serve = self._fast_path(service, head)
                 if serve is not None:
                     return serve(service, head)
             for endpoint in self._sockjs:
@@ -157,9 +155,9 @@ class Handler(WSGIHandler):
     def _fast_path(self, service: Service, head: Head) -> Callable[[Service, Head], bool] | None:
         prefix = service.config.http_prefix
         path = head.path
-        if path == prefix + WEBSOCKET_PATH and head.method == "GET":
+        if path == prefix + WEBSOCKET_PATH and head.method == "GET" and CLIENT in self._endpoints:
             return self._serve_websocket
-        if path == prefix + API_PATH and head.method == "POST":
+        if path == prefix + API_PATH and head.method == "POST" and API in self._endpoints:
             headers = head.headers
             has_body = "content-length" in headers or "transfer-encoding" in headers
             if has_body and headers.get("content-type", "").lower().startswith(JSON):
@@ -333,17 +331,12 @@ class Handler(WSGIHandler):
             self.__dict__.pop(name, None)
 
 
-def service_of(application: Any) -> Service | None:
-    """The service that a WSGI application carries: Flask applications have it among their extensions."""
-    service = getattr(application, "extensions", {}).get("gentrifugo")
-    return service if isinstance(service, Service) else None
-
-
-def sockjs_of(application: Any, service: Service | None) -> Sequence[SockJS]:
+def sockjs_of(application: Any) -> Sequence[SockJS]:
     """The SockJS endpoints of a WSGI application."""
+    service = service_of(application)
     if service is None:
         return getattr(application, "sockjs", ())
-    return () if NO_CLIENTS in application.extensions else (service.sockjs,)
+    return (service.sockjs,) if CLIENT in endpoints_of(application) else ()
 
 
 def _recv_after(first: bytes, recv: Callable[[int], bytes]) -> Callable[[int], bytes]:

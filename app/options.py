@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 from marshmallow import ValidationError, validate
 
 ENVIRONMENT_PREFIX = "CENTRIFUGO_"
+APPLICATION_PREFIX = "GENTRIFUGO_"
+"""Begins the names of options in the config of a Flask application."""
 LARGEST = 2**63 - 1
 """The largest size or count: what Centrifugo, which keeps them in 64 bits, can read from the same file."""
 LONGEST = 2**32 - 1

@@ -21,6 +21,7 @@ from .. import __version__
 from . import logs, open_files
 from .config import Config, ConfigError, Loaded
 from .handler import Handler
+from .mounted import service_of
 from .service import API_PATH, SOCKJS_PATH, WEBSOCKET_PATH, Service
 from .wsgi import admin_app, flask_app
 
@@ -32,8 +33,11 @@ SHUTDOWN_CHECK = 0.05
 """Seconds between two looks at who is still there."""
 
 
-def serve(loaded: Loaded, reload: Callable[[Config], Loaded]) -> int:
-    """Serve until a signal ends it; the exit status. Every error is one line in the log."""
+def serve(loaded: Loaded, reload: Callable[[Config], Loaded], application: Flask | None = None) -> int:
+    """Serve until a signal ends it; the exit status. Every error is one line in the log.
+
+    `application` is one that carries a service and has pages of its own.
+    """
     try:
         logs.configure(loaded.config)
     except OSError as error:
@@ -42,7 +46,7 @@ def serve(loaded: Loaded, reload: Callable[[Config], Loaded]) -> int:
         log.warning("%s", warning)
     try:
         with pid_file(loaded.config.pid_file):
-            Server(loaded, reload).run()
+            Server(loaded, reload, application or flask_app(Service(loaded.config))).run()
     except ConfigError as error:
         for problem in error.problems:
             log.critical("%s", problem)
@@ -51,19 +55,23 @@ def serve(loaded: Loaded, reload: Callable[[Config], Loaded]) -> int:
 
 
 class Server:
-    """One process of the server."""
+    """One process of the server; the application carries its service."""
 
-    def __init__(self, loaded: Loaded, reload: Callable[[Config], Loaded]) -> None:
+    def __init__(self, loaded: Loaded, reload: Callable[[Config], Loaded], application: Flask) -> None:
+        service = service_of(application)
+        assert service is not None
         self._loaded = loaded
         self._reload = reload
         self._stop = Event()
-        self._service = Service(loaded.config)
+        self._application = application
+        self._service = service
+        service.node.configure(loaded.config)
 
     def run(self) -> None:
         """Serve until INT or TERM. Raises ConfigError when the address cannot be bound."""
         config = self._loaded.config
         open_files.raise_limit()
-        servers = [self._http(listen(config.address, config.port), flask_app(self._service))]
+        servers = [self._http(listen(config.address, config.port), self._application)]
         if config.admin_port:
             listener = listen(config.address, int(config.admin_port), "admin_port")
             servers.append(self._http(listener, admin_app(self._service)))
@@ -92,7 +100,7 @@ class Server:
             host = f"[{host}]"
         prefix = config.http_prefix
         log.info("Gentrifugo %s, pid %d, %s engine", __version__, os.getpid(), self._service.node.engine_name)
-        log.info("configuration: %s", self._loaded.path or "flags and environment only")
+        log.info("configuration: %s", self._loaded.path or self._loaded.origin)
         log.info("clients connect to ws://%s:%d%s%s", host, port, prefix, WEBSOCKET_PATH)
         log.info("SockJS clients connect to http://%s:%d%s%s", host, port, prefix, SOCKJS_PATH)
         log.info("backends publish to http://%s:%d%s%s", host, port, prefix, API_PATH)

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, current_app, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
+from .patching import REASON, is_patched
 from .service import API_PATH, SOCKJS_PATH, WEBSOCKET_PATH, Answer, Service, refusal
 from .sockjs import wsgi
 from .stock_worker import close_clients_on_exit
@@ -51,6 +53,8 @@ def ready(view: Callable[[Service], Response]) -> Callable[[], Response]:
         if service.is_single and request.environ.get("wsgi.multiprocess"):
             return _respond(refusal(503, _alone()))
         if not service.started:
+            if not (is_patched() or "gentrifugo.handler" in request.environ):
+                return _respond(refusal(501, _unpatched()))
             service.start()
             if "gentrifugo.handler" not in request.environ:
                 close_clients_on_exit(service)
@@ -68,11 +72,27 @@ def _alone() -> str:
     return reason
 
 
+@functools.cache
+def _unpatched() -> str:
+    log.error("%s", REASON)
+    return REASON
+
+
 def _respond(answer: Answer) -> Response:
     return Response(answer.body, answer.status, content_type=answer.content_type)
 
 
 def _api(service: Service) -> Response:
+    # An application has limits of its own, which are not for this.
+    request.max_content_length = request.max_form_memory_size = service.config.api_request_max_size
+    try:
+        return _answered(service)
+    except RequestEntityTooLarge:
+        size = service.config.api_request_max_size
+        return _respond(refusal(413, f"the request is larger than {size} bytes"))
+
+
+def _answered(service: Service) -> Response:
     if (request.content_type or "").lower().startswith("application/json"):
         return _respond(service.answer_api(request.headers.get("X-API-Sign", ""), request.get_data()))
     form = request.form

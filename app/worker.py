@@ -10,7 +10,8 @@ from gunicorn.workers.ggevent import GeventPyWSGIWorker
 
 from . import open_files
 from .config import ConfigError
-from .handler import Handler, service_of
+from .handler import Handler
+from .mounted import service_of
 
 LEAVE_TIME = 1.0
 """Seconds that clients get to hear of a quick shutdown."""

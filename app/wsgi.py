@@ -15,10 +15,9 @@ from werkzeug.wrappers import Response
 from ..admin import views as admin
 from . import logs
 from .config import Config, Loaded, from_mapping, load
-from .handler import NO_CLIENTS
-from .reception import Reception
+from .mount import mount
+from .mounted import ADMIN, carry
 from .service import Service, refusal
-from .views import api_blueprint, client_blueprint
 
 log = logging.getLogger(__name__)
 
@@ -45,31 +44,20 @@ def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) ->
 def flask_app(service: Service) -> Flask:
     """A Flask application with all endpoints of `service` that have no port of their own, and nothing else."""
     app = _bare_app(service)
-    prefix = service.config.http_prefix or None
-    app.register_blueprint(api_blueprint(), url_prefix=prefix)
-    app.register_blueprint(client_blueprint(), url_prefix=prefix)
-    if service.config.admin_port:
-        admin.register_health(app, service)
-    else:
-        admin.register(app, service)
-    if service.siblings is not None:
-        service.reception = Reception(app, service.siblings)
+    mount(app, service)
     return app
 
 
 def admin_app(service: Service) -> Flask:
     """The admin endpoints alone, for a port of their own."""
     app = _bare_app(service)
-    app.extensions[NO_CLIENTS] = True
+    carry(app, service, [ADMIN])
     admin.register(app, service)
     return app
 
 
 def _bare_app(service: Service) -> Flask:
     app = Flask("gentrifugo", static_folder=None)
-    app.extensions["gentrifugo"] = service
-    size = service.config.api_request_max_size
-    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = size
     app.register_error_handler(HTTPException, _refused)
     return app
 

@@ -1,0 +1,184 @@
+"""The Flask extension: a Gentrifugo server inside an application, sharing its process and its code (docs/flask.md).
+
+Imports nothing that minds whether gevent has patched the standard library yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, current_app, has_app_context, request
+
+from . import auth, command_line
+from .backend import Backend, Published, Who
+from .config import Config, Loaded, settle
+from .config_file import Document
+from .mount import mount
+from .mounted import ENDPOINTS, EXTENSION
+from .options import APPLICATION_PREFIX, options_of
+from .patching import check_patched
+from .service import Service
+
+log = logging.getLogger(__name__)
+
+URL_PREFIX = "/realtime"
+DERIVED_FOR = b"gentrifugo tokens"
+"""What a secret made of SECRET_KEY is for; the key itself signs sessions."""
+
+BACKEND = "gentrifugo_backend"
+"""Where an application keeps the commands' Python form, among its extensions."""
+
+
+class Gentrifugo:
+    """The server of one application, or of several that call `init_app`; these share nothing.
+
+    Options are `GENTRIFUGO_<OPTION>` in app.config, which beat those in `config`: a mapping, or the path of a
+    configuration file. Where none says `secret`, one is made of the application's SECRET_KEY.
+    """
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        config: Mapping[str, Any] | str | Path | None = None,
+        url_prefix: str = URL_PREFIX,
+        endpoints: Collection[str] = ENDPOINTS,
+    ) -> None:
+        self._app: Flask | None = None
+        if app is not None:
+            self.init_app(app, config, url_prefix, endpoints)
+
+    def init_app(
+        self,
+        app: Flask,
+        config: Mapping[str, Any] | str | Path | None = None,
+        url_prefix: str = URL_PREFIX,
+        endpoints: Collection[str] = ENDPOINTS,
+    ) -> None:
+        """Add the endpoints to an application, below `url_prefix`; `endpoints` are some of client, api and admin.
+
+        Raises ConfigError for options that cannot be used, and RuntimeError when the application has a server already.
+        """
+        if EXTENSION in app.extensions:
+            raise RuntimeError("this application has a Gentrifugo server already; one is enough for all namespaces")
+        if unknown := set(endpoints) - set(ENDPOINTS):
+            raise ValueError(f"unknown endpoints: {', '.join(sorted(unknown))}; there are {', '.join(ENDPOINTS)}")
+        loaded = _load(app, config, url_prefix)
+        for warning in loaded.warnings:
+            log.warning("%s", warning)
+        service = Service(loaded.config)
+        mount(app, service, endpoints)
+        app.extensions[BACKEND] = Backend(service.node)
+        app.add_template_global(self.connection_params, "gentrifugo_params")
+        self._app = app
+
+    # -- for pages
+
+    def connection_params(self, user: str = "", info: Any = None) -> dict[str, str]:
+        """What centrifuge-js needs to connect as `user`, who is told about with `info`, anything that JSON can say.
+
+        For use in a request, whose host the client connects to. In templates it is `gentrifugo_params`.
+        """
+        config = self._service.config
+        timestamp = str(int(time.time()))
+        shown = "" if info is None else json.dumps(info)
+        return {
+            "url": request.host_url.rstrip("/") + config.http_prefix,  # it takes SockJS where the page has it
+            "user": user,
+            "timestamp": timestamp,
+            "info": shown,
+            "token": auth.client_token(config.secret, user, timestamp, shown),
+        }
+
+    # -- commands
+
+    def publish(self, channel: str, data: Any, client: str = "", uid: str = "") -> None:
+        """Publish `data`, anything that JSON can say, into a channel.
+
+        Raises CommandError when that fails, TypeError for data that JSON has no words for, ValueError for an empty
+        channel, and RuntimeError where no server can run.
+        """
+        self._backend.publish(channel, data, client, uid)
+
+    def broadcast(self, channels: Sequence[str], data: Any, client: str = "") -> None:
+        """Publish the same into several channels. Raises as `publish` does."""
+        self._backend.broadcast(channels, data, client)
+
+    def presence(self, channel: str) -> dict[str, Who]:
+        """Who is in a channel, by client id. Raises CommandError, and RuntimeError where no server can run."""
+        return self._backend.presence(channel)
+
+    def history(self, channel: str) -> list[Published]:
+        """What a channel remembers, newest first. Raises as `presence` does."""
+        return self._backend.history(channel)
+
+    def channels(self) -> list[str]:
+        """The channels with a subscriber, on any node. Raises as `presence` does."""
+        return self._backend.channels()
+
+    def unsubscribe(self, user: str, channel: str = "") -> None:
+        """End a user's subscription on a channel, or on all, on every node. Raises as `presence` does."""
+        self._backend.unsubscribe(user, channel)
+
+    def disconnect(self, user: str) -> None:
+        """Close all connections of a user, on every node. Raises as `presence` does."""
+        self._backend.disconnect(user)
+
+    def stats(self) -> dict[str, Any]:
+        """What all nodes last told of themselves (docs/stats.md)."""
+        return self._backend.stats()
+
+    # -- the application at hand
+
+    @property
+    def _backend(self) -> Backend:
+        service = self._service
+        if not service.started:
+            check_patched()
+            service.start()
+        backend: Backend = self._application.extensions[BACKEND]
+        return backend
+
+    @property
+    def _service(self) -> Service:
+        service: Service = self._application.extensions[EXTENSION]
+        return service
+
+    @property
+    def _application(self) -> Flask:
+        """The application whose context this is; outside of any, the last that called `init_app`."""
+        app = current_app if has_app_context() else self._app
+        if app is None:
+            raise RuntimeError("no application at hand: call init_app(app), or use `with app.app_context():`")
+        if BACKEND not in app.extensions:
+            raise RuntimeError(f"the application {app.name!r} has no Gentrifugo server: call init_app(app)")
+        return app
+
+
+def _load(app: Flask, config: Mapping[str, Any] | str | Path | None, url_prefix: str) -> Loaded:
+    """The configuration. Raises ConfigError."""
+    if isinstance(config, (str, Path)):
+        given = command_line.read(options_of(Config), [f"--config={config}"], {})
+    else:
+        given = command_line.Given(Document("the options of Gentrifugo(...)", config or {}))
+    given.application = {
+        name.removeprefix(APPLICATION_PREFIX).lower(): value
+        for name, value in app.config.items()
+        if name.startswith(APPLICATION_PREFIX)
+    }
+    if "http_prefix" not in given.values:
+        given.application["http_prefix"] = url_prefix
+    if "secret" not in given.values and app.secret_key:
+        given.application["secret"] = _derived(app.secret_key)
+    return settle(given)
+
+
+def _derived(secret_key: str | bytes) -> str:
+    key = secret_key.encode() if isinstance(secret_key, str) else secret_key
+    return hmac.digest(key, DERIVED_FOR, hashlib.sha256).hex()

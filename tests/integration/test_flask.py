@@ -1,0 +1,190 @@
+"""The server inside a Flask site: under the command, under gunicorn with either worker, and where it cannot run."""
+
+from __future__ import annotations
+
+import http.cookiejar
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.clients.driver import Driver, node_driver
+from tests.gunicorn_server import OUR_WORKER, SETTINGS, STOCK_WORKER
+from tests.parts import ROOT, node_package, program
+from tests.waiting import eventually, seconds
+
+EXAMPLE = ROOT / "examples" / "flask"
+PROGRAM = str(Path(sys.executable).parent / "gentrifugo")
+COMMAND = [PROGRAM, "--app=chat:create_app", "--address=127.0.0.1", "--port=0"]
+PAGE = (ROOT / "docs" / "flask.md").read_text(encoding="utf-8")
+LISTENING = re.compile(r"(?:listening on|Listening at:|Running on) (http://127\.0\.0\.1:\d+)", re.I)
+
+Start = Callable[..., str]
+
+
+def gunicorn_command(worker: str) -> list[str]:
+    command = [sys.executable, "-m", "gunicorn", "--config", str(SETTINGS), "--bind=127.0.0.1:0", "--no-control-socket"]
+    return [*command, f"--worker-class={worker}", "chat:create_app()"]
+
+
+@contextmanager
+def running(command: list[str], directory: Path, log_file: Path, status: int | None = 0) -> Iterator[str]:
+    """The site's address, as long as the command runs; it must end well and log no traceback."""
+    environment = {**os.environ, "SECRET_KEY": "key", "PYTHONUNBUFFERED": "1"}
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(command, cwd=directory, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        url = eventually(lambda: LISTENING.search(log_file.read_text()), within=10, what=f"it listens: {command}")[1]
+        eventually(lambda: get(f"{url}/")[0] == 200, within=10, what="the page")
+        yield url
+        process.terminate()
+        assert process.wait(seconds(10)) == status or status is None
+        assert "Traceback" not in log_file.read_text()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def get(
+    url: str, form: dict[str, str] | None = None, opener: urllib.request.OpenerDirector | None = None
+) -> tuple[int, str]:
+    """Status and body; with `form`, of a POST."""
+    data = None if form is None else urlencode(form).encode()
+    try:
+        with (opener or urllib.request.build_opener()).open(url, data, timeout=seconds(5)) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+@contextmanager
+def two_browsers() -> Iterator[list[Driver]]:
+    node_package("centrifuge")
+    with (
+        node_driver("browser_driver.js", program("chromium"), package="playwright-core") as first,
+        node_driver("browser_driver.js", program("chromium"), package="playwright-core") as second,
+    ):
+        for browser in (first, second):
+            browser.wait_for("ready", within=30)
+        yield [first, second]
+
+
+def evaluate(browser: Driver, expression: str) -> None:
+    browser.send(do="evaluate", expression=expression)
+    browser.wait_for("value")
+
+
+def shows(browser: Driver, selector: str, text: str) -> None:
+    eventually(lambda: text in text_of(browser, selector), what=f"{text} is shown")
+
+
+def text_of(browser: Driver, selector: str) -> str:
+    browser.send(do="text", selector=selector)
+    return str(browser.wait_for("text")["text"])
+
+
+def enter(browser: Driver, url: str, name: str) -> None:
+    browser.send(do="open", url=url)
+    browser.wait_for("opened")
+    evaluate(browser, f"document.querySelector('[name=name]').value = '{name}'")
+    browser.send(do="click", selector="button")
+    shows(browser, "#who", name)
+
+
+def say(browser: Driver, text: str) -> None:
+    evaluate(browser, f"document.querySelector('[name=text]').value = '{text}'")
+    browser.send(do="click", selector="#say button")
+
+
+@pytest.mark.parametrize(
+    "command", [COMMAND, gunicorn_command(OUR_WORKER), gunicorn_command(STOCK_WORKER)], ids=["command", "ours", "stock"]
+)
+def test_two_browsers_chat(tmp_path: Path, command: list[str]) -> None:
+    # The browsers end first: under the stock worker, connections that they keep hold up its end.
+    with running(command, EXAMPLE, tmp_path / "site.log") as url, two_browsers() as browsers:
+        ann, bob = browsers
+        enter(ann, url, "Ann")
+        say(ann, "<b>Is anybody here?</b>")
+        shows(ann, "#messages", "<b>Is anybody here?</b>")
+        enter(bob, url, "Bob")
+        shows(bob, "#messages", "Is anybody here?")  # from the history
+        shows(ann, "#who", "Here: Ann, Bob")
+        say(bob, "I am")
+        for browser in browsers:
+            shows(browser, "#messages", "I am")
+        bob.send(do="click", selector="header button")
+        shows(bob, "h1", "Lobby")
+        shows(ann, "#messages", "Bob left")
+        shows(ann, "#who", "Here: Ann")
+
+
+def test_the_development_server_has_the_site_and_says_what_it_cannot(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "flask", "--app", "chat:create_app", "run", "--port=0"]
+    with running(command, EXAMPLE, tmp_path / "site.log", status=None) as url:
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+        assert "Lobby" in get(f"{url}/", opener=opener)[1]
+        for path in ("info", "websocket", "000/session/xhr"):
+            status, says = get(f"{url}/realtime/connection/{path}")
+            assert (status, "gevent has not patched this process. Instead, run" in says) == (501, True)
+        assert (tmp_path / "site.log").read_text().count("gevent has not patched") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--app=chat"], "--app: expected module:name, or module:factory, not 'chat'"),
+        (["--app=nowhere:app"], "--app: there is no module 'nowhere' here or among what is installed"),
+        (["--app=chat:nothing"], "--app: chat:nothing is no Flask application and no factory of one"),
+        (["--app=bare:app"], "--app: bare:app has no Gentrifugo server: add Gentrifugo(app) to it"),
+        (
+            ["--app=chat:create_app", "--engine=redis"],
+            "--engine: with --app the application sets this, as GENTRIFUGO_ENGINE in its config",
+        ),
+        (
+            ["--app=chat:create_app", "--config=other.json"],
+            "--config: with --app the application has the options; give the file to Gentrifugo(...)",
+        ),
+        (["--app=chat:create_app", "--port=many"], "--port: Not a valid integer."),
+    ],
+)
+def test_the_command_says_what_is_wrong(tmp_path: Path, arguments: list[str], says: str) -> None:
+    (tmp_path / "bare.py").write_text("from flask import Flask\napp = Flask(__name__)\n")
+    (tmp_path / "chat.py").write_text((EXAMPLE / "chat.py").read_text())
+    done = subprocess.run([PROGRAM, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=seconds(20))
+    assert (done.returncode, done.stderr) == (1, f"gentrifugo: {says}\n")
+
+
+def test_the_smallest_site_of_the_docs(tmp_path: Path) -> None:
+    """As the page has it, with another address for the library: there is no network in tests."""
+    match = re.search(r"```python\n(.+?)```", PAGE, re.DOTALL)
+    assert match is not None
+    library = "https://cdn.jsdelivr.net/npm/centrifuge@1.5.0/centrifuge.min.js"
+    assert library in match[1]
+    shutil.copy(EXAMPLE.parents[1] / "node_modules" / "centrifuge" / "centrifuge.min.js", tmp_path)
+    (tmp_path / "static").mkdir()
+    (tmp_path / "centrifuge.min.js").rename(tmp_path / "static" / "centrifuge.min.js")
+    (tmp_path / "news.py").write_text(match[1].replace(library, "/static/centrifuge.min.js"), encoding="utf-8")
+    command = [PROGRAM, "--app=news:app", "--address=127.0.0.1", "--port=0"]
+    with (
+        running(command, tmp_path, tmp_path / "site.log") as url,
+        node_driver("browser_driver.js", program("chromium"), package="playwright-core") as browser,
+    ):
+        browser.wait_for("ready", within=30)
+        browser.send(do="open", url=url)
+        browser.wait_for("opened")
+        evaluate(browser, "new Promise((done) => centrifuge._isConnected ? done() : centrifuge.on('connect', done))")
+        for _ in range(3):  # the subscription follows the connection
+            assert get(f"{url}/tell/hello", form={})[0] == 204
+        shows(browser, "#news", "hello")
