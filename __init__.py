@@ -12,14 +12,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .app.backend import CommandError
     from .app.extension import Gentrifugo
+    from .app.publisher import Publisher, publisher
     from .app.wsgi import create_app
 
-__all__ = ["CommandError", "Gentrifugo", "__version__", "create_app"]
+__all__ = ["CommandError", "Gentrifugo", "Publisher", "__version__", "create_app", "publisher"]
 
 __version__ = "0.1.0"
 
 
-_HOMES = {"CommandError": ".app.backend", "Gentrifugo": ".app.extension", "create_app": ".app.wsgi"}
+_HOMES = {
+    "CommandError": ".app.backend",
+    "Gentrifugo": ".app.extension",
+    "Publisher": ".app.publisher",
+    "create_app": ".app.wsgi",
+    "publisher": ".app.publisher",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -20,10 +20,12 @@ from . import auth, command_line
 from .backend import Backend, Published, Who
 from .config import Config, Loaded, settle
 from .config_file import Document
+from .flask_commands import group
 from .mount import mount
 from .mounted import ENDPOINTS, EXTENSION
 from .options import APPLICATION_PREFIX, options_of
-from .patching import check_patched
+from .patching import REASON, is_patched
+from .publisher import Publisher, publisher
 from .service import Service
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,10 @@ DERIVED_FOR = b"gentrifugo tokens"
 
 BACKEND = "gentrifugo_backend"
 """Where an application keeps the commands' Python form, among its extensions."""
+
+
+PUBLISHER = "gentrifugo_publisher"
+"""Where it keeps the other form, for processes that cannot be a node."""
 
 
 class Gentrifugo:
@@ -75,6 +81,7 @@ class Gentrifugo:
         service = Service(loaded.config)
         mount(app, service, endpoints)
         app.extensions[BACKEND] = Backend(service.node)
+        app.cli.add_command(group(self))
         app.add_template_global(self.connection_params, "gentrifugo_params")
         self._app = app
 
@@ -136,13 +143,21 @@ class Gentrifugo:
 
     # -- the application at hand
 
+    publisher = staticmethod(publisher)
+
     @property
     def _backend(self) -> Backend:
-        service = self._service
-        if not service.started:
-            check_patched()
-            service.start()
-        backend: Backend = self._application.extensions[BACKEND]
+        """What carries out commands: the node here, or Redis where no node can be."""
+        service, extensions = self._service, self._application.extensions
+        if not (service.started or is_patched()):
+            if service.is_single:
+                raise RuntimeError(REASON)
+            if PUBLISHER not in extensions:
+                extensions[PUBLISHER] = Publisher(service.config)
+            outside: Publisher = extensions[PUBLISHER]
+            return outside
+        service.start()
+        backend: Backend = extensions[BACKEND]
         return backend
 
     @property

@@ -7,6 +7,7 @@ version. What is of another version is skipped, with one warning for each.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -144,3 +145,14 @@ class SkipLog:
         if reason not in self._told and len(self._told) < self.LIMIT:
             self._told.add(reason)
             log.warning("skipped in %s, and the like from now on without a word: %s", where, reason)
+
+
+def decode_presence(reply: Sequence[bytes], skipped: SkipLog) -> dict[str, ClientInfo]:
+    """Who is in a channel: clients and what `encode_present` made of them, in turn. What cannot be read is left out."""
+    present = {}
+    for client, info in zip(reply[::2], reply[1::2], strict=True):
+        try:
+            present[client.decode()] = decode_present(info)
+        except Unreadable as error:
+            skipped.warn("presence", error)
+    return present

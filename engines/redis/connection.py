@@ -191,8 +191,7 @@ def _prepare(connection: Connection, epoch_key: str) -> None:
     """Load the scripts, and let the server note that it is the one that is asked now (lua/enter.lua)."""
     load_scripts(connection)
     (server,) = connection.ask([("INFO", "server")])
-    enter: Command = ("EVALSHA", ENTER.sha, 1, epoch_key, _run_id(server))
-    (entered,) = connection.ask([enter])
+    (entered,) = connection.ask([enter_command(epoch_key, server)])
     if isinstance(entered, hiredis.ReplyError):
         raise ConnectionLost(str(entered))
 
@@ -202,6 +201,11 @@ def load_scripts(connection: Connection) -> None:
     for reply in connection.ask([("SCRIPT", "LOAD", script.source) for script in ALL]):
         if isinstance(reply, hiredis.ReplyError):
             raise ConnectionLost(str(reply))
+
+
+def enter_command(epoch_key: str, server: Any) -> Command:
+    """Tells a server that it is the one that is asked now; `server` is what its INFO says. Raises ConnectionLost."""
+    return "EVALSHA", ENTER.sha, 1, epoch_key, _run_id(server)
 
 
 def _run_id(info: Any) -> bytes:

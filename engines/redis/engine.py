@@ -17,12 +17,13 @@ import hiredis
 
 from ...app.proto import ClientInfo, Event, Publication
 from ..base import Engine, EngineError, EngineHandler, HistoryOptions, Recovery
+from . import commands
 from .api_queue import ApiQueue
-from .codec import SkipLog, Unreadable, decode_present, encode_event, encode_present, encode_publication
+from .codec import SkipLog, decode_presence, encode_event, encode_present, encode_publication
 from .connection import Command
 from .jump import bucket
 from .keys import Keys
-from .scripts import ADD_PRESENCE, PRESENCE, PUBLISH, REMOVE_PRESENCE
+from .scripts import ADD_PRESENCE, REMOVE_PRESENCE
 from .settings import RedisSettings
 from .shard import ECHO_LIMIT, Shard
 
@@ -84,7 +85,7 @@ class RedisEngine(Engine):
 
     def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
         shard = self._shard(publication.channel)
-        shard.publishing.ask(*self._publish_command(publication, history))
+        shard.publishing.ask(*commands.publish(self._keys, publication, history))
 
     def publish_all(self, batch: Sequence[tuple[Publication, HistoryOptions | None]]) -> list[EngineError | None]:
         outcome: list[EngineError | None] = []
@@ -107,45 +108,28 @@ class RedisEngine(Engine):
         """Publish what belongs to one shard. What goes to another shard after it waits until this node has heard it:
         what one request publishes into several channels is to arrive in this order.
         """
-        commands = [self._publish_command(*item) for item in items]
+        publishing = [commands.publish(self._keys, *item) for item in items]
         if is_last:
-            return self._publish_in(shard, commands)
+            return self._publish_in(shard, publishing)
         publication, history = items[-1]
         name = self._keys.channel(publication.channel)
         with shard.hearing(name, encode_publication(publication, kept=history is not None)) as heard:
-            outcome = self._publish_in(shard, commands)
+            outcome = self._publish_in(shard, publishing)
             if outcome[-1] is not None:
                 heard.set()
         return outcome
 
     @staticmethod
-    def _publish_in(shard: Shard, commands: Sequence[Command]) -> list[EngineError | None]:
+    def _publish_in(shard: Shard, publishing: Sequence[Command]) -> list[EngineError | None]:
         """Publish in one shard; what went wrong with each."""
         try:
-            replies = shard.publishing.ask_all(commands)
+            replies = shard.publishing.ask_all(publishing)
         except EngineError as error:
-            return [error] * len(commands)
+            return [error] * len(publishing)
         return [
             EngineError(f"{shard.name}: {reply}") if isinstance(reply, hiredis.ReplyError) else None
             for reply in replies
         ]
-
-    def _publish_command(self, publication: Publication, history: HistoryOptions | None) -> Command:
-        keys, channel = self._keys, publication.channel
-        if history is None:
-            return "PUBLISH", keys.channel(channel), encode_publication(publication, kept=False)
-        return (
-            "EVALSHA",
-            PUBLISH.sha,
-            2,
-            keys.history(channel),
-            keys.epoch,
-            keys.channel(channel),
-            encode_publication(publication, kept=True),
-            history.size,
-            _milliseconds(history.lifetime),
-            int(history.drop_inactive),
-        )
 
     # -- subscribe
 
@@ -168,21 +152,16 @@ class RedisEngine(Engine):
             *self._keys.presence(channel),
             client,
             encode_present(info),
-            _milliseconds(expire),
+            commands.milliseconds(expire),
         )
 
     def remove_presence(self, channel: str, client: str) -> None:
         self._shard(channel).pipeline.ask("EVALSHA", REMOVE_PRESENCE.sha, 2, *self._keys.presence(channel), client)
 
     def presence(self, channel: str) -> dict[str, ClientInfo]:
-        reply = self._shard(channel).pipeline.ask("EVALSHA", PRESENCE.sha, 2, *self._keys.presence(channel))
-        present = {}
-        for client, info in zip(reply[::2], reply[1::2], strict=True):
-            try:
-                present[client.decode()] = decode_present(info)
-            except Unreadable as error:
-                self._skipped.warn("presence", error)
-        return present
+        return decode_presence(
+            self._shard(channel).pipeline.ask(*commands.presence(self._keys, channel)), self._skipped
+        )
 
     # -- history
 
@@ -195,8 +174,3 @@ class RedisEngine(Engine):
     def _shard(self, channel: str) -> Shard:
         shards = self._shards
         return shards[0] if len(shards) == 1 else shards[bucket(channel, len(shards))]
-
-
-def _milliseconds(seconds: float) -> int:
-    """At least one, as Redis knows no shorter time."""
-    return max(int(seconds * 1000), 1)

@@ -12,7 +12,7 @@ from gevent.event import Event as Signal
 
 from ...app.proto import Event
 from ..base import EngineError, EngineHandler
-from . import history
+from . import commands, history
 from .catch_up import CatchUp
 from .codec import SkipLog, Unreadable, decode_event
 from .connection import dialler
@@ -119,7 +119,7 @@ class Shard:
 
     def channels(self) -> list[str]:
         """The channels of this shard with a subscriber on any node."""
-        names = self.pipeline.ask("PUBSUB", "CHANNELS", self.keys.channel_pattern)
+        names = self.pipeline.ask(*commands.channels(self.keys))
         return [self.keys.channel_of(name) for name in names]
 
     def history(self, channel: str, limit: int) -> History:

@@ -1,0 +1,37 @@
+"""The commands that the extension adds to an application's `flask` command."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Protocol
+
+import click
+from flask.cli import AppGroup
+
+from .backend import CommandError
+
+
+class Publishes(Protocol):
+    """What carries out the commands."""
+
+    def publish(self, channel: str, data: Any) -> None: ...
+
+
+def group(realtime: Publishes) -> AppGroup:
+    """`flask realtime`."""
+    commands = AppGroup("realtime", help="Publish to those who are connected.")
+
+    @commands.command("publish")
+    @click.argument("channel")
+    @click.argument("data")
+    def publish(channel: str, data: str) -> None:
+        """Publish DATA, which is JSON, into CHANNEL. Needs the Redis engine: the server is another process."""
+        try:
+            realtime.publish(channel, json.loads(data))
+        except json.JSONDecodeError as error:
+            quoted = json.dumps(data)
+            raise click.BadParameter(f"{error}; a text has quotes in JSON: {quoted!r}", param_hint="DATA") from None
+        except (CommandError, RuntimeError, ValueError) as error:
+            raise click.ClickException(str(error)) from None
+
+    return commands

@@ -1,0 +1,192 @@
+"""Commands through Redis from a process that is no node: this one, which gevent has not patched."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gentrifugo import CommandError, Publisher, publisher
+from gentrifugo.app.options import ConfigError
+from tests.protocol_client import ProtocolClient
+from tests.redis_server import RedisServer, redis_server
+from tests.servers import Server
+from tests.waiting import eventually, seconds
+
+CHAT = {"name": "chat", "presence": True, "history_size": 100, "history_lifetime": 60, "recover": True}
+OPTIONS: dict[str, Any] = {"node_ping_interval": 0.3, "namespaces": [CHAT]}
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(redis: RedisServer, start_server: Callable[..., Server]) -> Server:
+    redis.ask("FLUSHALL")
+    return start_server(**OPTIONS, **redis.options)
+
+
+@pytest.fixture
+def outside(redis: RedisServer) -> Iterator[Publisher]:
+    made = publisher({**OPTIONS, **redis.options})
+    yield made
+    made.close()
+
+
+def test_clients_get_what_it_publishes_in_order(server: Server, outside: Publisher) -> None:
+    with ProtocolClient(server, "ann") as client:
+        client.subscribe("chat:1")
+        client.subscribe("news")
+        for number in range(20):
+            outside.publish("chat:1", number)
+        outside.broadcast(["news", "chat:1"], {"text": "hello"})
+        got = [client.push()["body"] for _ in range(22)]
+    assert [body["data"] for body in got[:20]] == list(range(20))
+    assert {body["channel"]: body["data"] for body in got[20:]} == {
+        "news": {"text": "hello"},
+        "chat:1": {"text": "hello"},
+    }
+
+
+def test_it_sees_presence_history_and_channels(server: Server, outside: Publisher) -> None:
+    with ProtocolClient(server, "ann", info='{"name":"Ann"}') as client:
+        client.subscribe("chat:1")
+        (who,) = outside.presence("chat:1").values()
+        assert (who.user, who.default_info) == ("ann", {"name": "Ann"})
+        outside.publish("chat:1", "first", uid="u1")
+        outside.publish("chat:1", "second")
+        assert [published.data for published in outside.history("chat:1")] == ["second", "first"]
+        assert outside.channels() == ["chat:1"]
+
+
+def test_what_it_publishes_is_recovered(server: Server, outside: Publisher) -> None:
+    outside.publish("chat:1", 0, uid="seen")
+    outside.publish("chat:1", 1)
+    with ProtocolClient(server, "ann") as client:
+        body = client.subscribe("chat:1", recover=True, last="seen")
+    assert (body["recovered"], [message["data"] for message in body["messages"]]) == (True, [1])
+
+
+def test_users_are_unsubscribed_and_disconnected_on_all_nodes(server: Server, outside: Publisher) -> None:
+    with ProtocolClient(server, "ann") as client:
+        client.subscribe("news")
+        outside.unsubscribe("ann", "news")
+        assert client.push()["method"] == "unsubscribe"
+        outside.disconnect("ann")
+        assert "disconnect" in client.wait_closed().reason
+
+
+def test_stats_are_those_of_all_nodes_and_it_is_none_of_them(
+    server: Server, redis: RedisServer, start_server: Callable[..., Server], outside: Publisher
+) -> None:
+    start_server(name="second", **OPTIONS, **redis.options)
+    nodes = eventually(lambda: [n for n in [outside.stats()["nodes"]] if len(n) == 2], within=5)[0]
+    assert "second" in {node["name"] for node in nodes}
+    assert all(node["metrics"]["node_num_clients"] == 0 for node in nodes)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "text"),
+    [("publish", ("what:1", 1), "namespace not found"), ("history", ("news",), "not available")],
+)
+def test_what_is_refused_is_an_exception(outside: Publisher, command: str, arguments: Any, text: str) -> None:
+    with pytest.raises(CommandError, match=text):
+        getattr(outside, command)(*arguments)
+
+
+def test_threads_share_one(server: Server, outside: Publisher) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: outside.publish("chat:1", number), range(80)))
+    assert sorted(published.data for published in outside.history("chat:1")) == list(range(80))
+
+
+def test_a_redis_that_is_away_is_an_error_and_one_that_comes_back_is_not(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as own:
+        outside = publisher({**OPTIONS, **own.options, "redis_connect_timeout": 0.5})
+        outside.publish("chat:1", 1)
+        own.restart()  # the connection that is kept is dead
+        outside.publish("chat:1", 2)
+        own.kill()
+        for command in (lambda: outside.publish("chat:1", 3), lambda: outside.presence("chat:1"), outside.stats):
+            with pytest.raises(CommandError, match="internal server error"):
+                command()
+        with pytest.raises(CommandError, match="internal server error"):
+            outside.broadcast(["chat:1", "chat:2"], 4)
+        outside.close()
+
+
+def test_scripts_that_redis_forgot_are_loaded_again(server: Server, redis: RedisServer, outside: Publisher) -> None:
+    outside.publish("chat:1", 1)
+    redis.ask("SCRIPT", "FLUSH")
+    outside.publish("chat:1", 2)
+    redis.ask("SCRIPT", "FLUSH")
+    outside.broadcast(["chat:1", "chat:1"], 3)
+    assert [published.data for published in outside.history("chat:1")] == [3, 3, 2, 1]
+
+
+def test_two_shards(tmp_path: Path, redis: RedisServer, start_server: Callable[..., Server]) -> None:
+    with redis_server(tmp_path) as other:
+        ports = f"{redis.port},{other.port}"
+        options = {**OPTIONS, **redis.options, "redis_port": ports}
+        redis.ask("FLUSHALL")
+        server = start_server(**options)
+        names = [f"chat:{number}" for number in range(20)]
+        outside = publisher(options)
+        with ProtocolClient(server, "ann") as client:
+            for name in names:
+                client.subscribe(name)
+            outside.broadcast(names, "all")
+            assert {client.push()["body"]["channel"] for _ in names} == set(names)
+            assert sorted(outside.channels()) == sorted(names)
+            assert all(len(outside.history(name)) == 1 for name in names)
+        outside.close()
+
+
+def test_wrong_options_are_named() -> None:
+    with pytest.raises(ConfigError, match=r"the options of publisher\(\.\.\.\): redis_url"):
+        publisher(redis_url=6379)
+    with pytest.raises(ConfigError, match="redis_port"):
+        publisher(redis_port="many")
+
+
+SITE = """
+from flask import Flask
+from gentrifugo import Gentrifugo
+app = Flask(__name__)
+app.config.update(SECRET_KEY="key", GENTRIFUGO_NAMESPACES=[{"name": "chat"}], **%r)
+realtime = Gentrifugo(app)
+"""
+
+
+def flask_command(directory: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    config = {f"GENTRIFUGO_{name.upper()}": value for name, value in options.items()}
+    (directory / "news.py").write_text(SITE % config, encoding="utf-8")
+    command = [sys.executable, "-m", "flask", "--app", "news:app", "realtime", "publish", *arguments]
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=seconds(20))
+
+
+def test_flask_realtime_publish(tmp_path: Path, server: Server, redis: RedisServer) -> None:
+    with ProtocolClient(server, "ann") as client:
+        client.subscribe("news")
+        done = flask_command(tmp_path, "news", '{"text": "from the shell"}', **redis.options)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert client.message() == {"text": "from the shell"}
+
+
+def test_flask_realtime_publish_says_what_is_wrong(tmp_path: Path, redis: RedisServer) -> None:
+    for arguments, options, says in [
+        (("news", "hello"), redis.options, """a text has quotes in JSON: '"hello"'"""),
+        (("what:1", "1"), redis.options, "Error: namespace not found"),
+        (("news", "1"), {}, "Error: Gentrifugo cannot run here"),
+    ]:
+        done = flask_command(tmp_path, *arguments, **options)
+        assert done.returncode != 0
+        assert says in done.stderr and "Traceback" not in done.stderr
