@@ -12,12 +12,12 @@ import msgspec
 from flask import Blueprint, Flask, Response, request
 
 from ..app.http_head import HTTPError
+from ..app.origins import is_own
 from ..app.service import Answer, Service, refusal
 from ..app.upgrade import open_websocket
 from ..app.views import ready
 from . import debug, metrics, socket, web
 from .access import Access
-from .origin import is_own
 
 AUTH_PATH = "/auth/"
 SOCKET_PATH = "/socket"

@@ -28,6 +28,7 @@ from .options import (
     matches,
     option,
     options_of,
+    origins_or_all,
     port_or_empty,
 )
 from .redis_options import redis_settings
@@ -106,6 +107,12 @@ class Config(ChannelOptions):
 
     secret: str = option(
         "", "Signs tokens, private subscriptions and API requests; required unless insecure.", secret=True, reload=True
+    )
+    allowed_origins: str = option(
+        "*",
+        "Origins whose pages may connect, comma-separated; `*` is all, empty only those of the server's own host.",
+        check=origins_or_all,
+        reload=True,
     )
     insecure: bool = option(
         False,

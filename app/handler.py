@@ -189,6 +189,7 @@ class Handler(WSGIHandler):
         return body
 
     def _serve_websocket(self, service: Service, head: Head) -> bool:
+        service.origins.check(head.headers.get("origin"), head.headers.get("host", ""))
         deflate = agree(service.compression, head.headers.get(HEADER, ""))
         self._open_websocket(
             handshake.accept(head.method, head.version, head.headers, deflate.answer if deflate else "")

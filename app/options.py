@@ -30,6 +30,8 @@ POSITIVE = validate.Range(min=0, max=LARGEST, min_inclusive=False, error=ABOVE)
 TIME = validate.Range(min=0, max=LONGEST, error=BETWEEN)
 POSITIVE_TIME = validate.Range(min=0, max=LONGEST, min_inclusive=False, error=ABOVE)
 PORT = validate.Range(min=0, max=65535, error=BETWEEN)
+ALL_ORIGINS = "*"
+ORIGIN = re.compile(r"https?://(\*\.)?[^/?#@\s*]+")
 NOT_EMPTY = validate.Length(min=1, error="Must not be empty.")
 
 T = TypeVar("T")
@@ -64,6 +66,18 @@ def port_or_empty(text: str) -> None:
     number = text.isascii() and text.isdigit() and len(text) <= 5
     if text and not (number and 0 < int(text) <= 65535):
         raise ValidationError("Must be a port number, or empty.")
+
+
+def listed(text: str) -> list[str]:
+    """What stands between the commas of a text."""
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def origins_or_all(text: str) -> None:
+    """A check that a text lists origins, the names of some with `*.` in front, or is `*`."""
+    for item in listed(text):
+        if item != ALL_ORIGINS and not ORIGIN.fullmatch(item):
+            raise ValidationError(f"{item} is no origin; one is written https://example.com or https://*.example.com.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from .config import Config, ConfigError
 from .errors import CLOSE_INTERNAL_ERROR, CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN, Disconnect
 from .http_head import HTTPError
 from .node import Node
+from .origins import Origins, origins_of
 from .redis_options import redis_settings
 from .sockjs.endpoint import SockJS
 from .sockjs.options import SOCKJS_URL, Options
@@ -129,6 +130,11 @@ class Service:
     def config(self) -> Config:
         """The configuration in force."""
         return self.node.config
+
+    @property
+    def origins(self) -> Origins:
+        """Whose pages may connect."""
+        return origins_of(self.config.allowed_origins)
 
     @property
     def open_connections(self) -> int:
@@ -256,6 +262,7 @@ class Service:
             client_message_write_timeout=config.client_message_write_timeout,
             ping_interval=config.ping_interval,
             compression=self.compression,
+            origins=self.origins,
         )
 
 

@@ -26,6 +26,8 @@ CLOSE = {"Connection": "close"}
 FORM = "application/x-www-form-urlencoded"
 STILL_OPEN = frames.close_frame(2010, "Another connection still open")
 
+SCRIPTED = ("/jsonp", "/jsonp_send", "/htmlfile")
+"""Ends the paths of transports that are no requests of a script, but elements of a page."""
 _SESSION_PATH = re.compile(r"/[^/.]+/([^/.]+)/([a-z_]+)")
 
 NOT_FOUND = text(404, "there is nothing here\n")
@@ -83,10 +85,11 @@ class SockJS:
         path = exchange.path
         if path in ("", "/"):
             return _only_get(exchange, pages.greeting)
+        if pages.IFRAME.fullmatch(path):
+            return _only_get(exchange, lambda: self._iframe(exchange))
+        self._check_origin(exchange)
         if path == "/info":
             return self._info(exchange)
-        if pages.IFRAME.fullmatch(path):
-            return _only_get(exchange, lambda: pages.iframe(exchange.headers, self._options().sockjs_url))
         if path == "/websocket":
             return self._websocket(exchange, lambda: self._upgrade_raw(exchange))
         match = _SESSION_PATH.fullmatch(path)
@@ -96,6 +99,26 @@ class SockJS:
             return self._websocket(exchange, lambda: exchange.upgrade(self._serve_websocket))
         route = _ROUTES.get(match[2])
         return NOT_FOUND if route is None else self._session(exchange, route, match[1])
+
+    def _iframe(self, exchange: Exchange) -> Response:
+        set_up = self._options()
+        page = pages.iframe(exchange.headers, set_up.sockjs_url)
+        if set_up.origins.are_all:
+            return page
+        # What runs in the page has the server's own origin; so other pages must not have it within them.
+        policy = f"frame-ancestors {set_up.origins.ancestors}"
+        return page._replace(headers={**page.headers, "Content-Security-Policy": policy})
+
+    def _check_origin(self, exchange: Exchange) -> None:
+        """Raises HTTPError when it is another's page that asks."""
+        headers, origins = exchange.headers, self._options().origins
+        if origins.are_all:
+            return
+        origin = headers.get("origin")
+        if origin is None and exchange.path.endswith(SCRIPTED):
+            # A page loads scripts of others without a word of its origin, except here.
+            origin = headers.get("referer", "")
+        origins.check(origin, headers.get("host", ""))
 
     def _info(self, exchange: Exchange) -> Response:
         if exchange.method == "OPTIONS":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..compression import Compression
+from ..origins import ANYWHERE, Origins
 
 SOCKJS_URL = "https://cdn.jsdelivr.net/npm/sockjs-client@1.6.1/dist/sockjs.min.js"
 
@@ -39,3 +40,5 @@ class Options:
     """How often a WebSocket is pinged; 0 is never."""
     compression: Compression | None = None
     """How the WebSockets of those who speak no SockJS are compressed, if they are."""
+    origins: Origins = ANYWHERE
+    """Whose pages may connect."""

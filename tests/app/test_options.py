@@ -8,7 +8,7 @@ import pytest
 from marshmallow import ValidationError
 
 from gentrifugo.app.config import ChannelOptions, Config, Namespace
-from gentrifugo.app.options import Option, matches, options_of, port_or_empty
+from gentrifugo.app.options import Option, matches, options_of, origins_or_all, port_or_empty
 
 OPTIONS = {option.name: option for option in options_of(Config)}
 
@@ -90,3 +90,16 @@ def test_a_pattern_must_match_the_whole_text() -> None:
 )
 def test_types_and_defaults_are_shown_as_a_file_spells_them(name: str, kind: str, default: Any) -> None:
     assert (OPTIONS[name].kind, OPTIONS[name].default_text) == (kind, default)
+
+
+@pytest.mark.parametrize("text", ["*", "", "https://a.example, https://*.b.example", "https://[::1]:8000"])
+def test_lists_that_make_sense(text: str) -> None:
+    origins_or_all(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["example.com", "https://good.example/", "https://*", "https://a.*.example", "ftp://a.example", "null"]
+)
+def test_lists_that_make_none(text: str) -> None:
+    with pytest.raises(ValidationError, match="is no origin"):
+        origins_or_all(f"https://good.example,{text}")

@@ -1,0 +1,94 @@
+"""Which pages may connect, as a running server sees it: WebSockets, every kind of SockJS request, reloads."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.gunicorn_server import STOCK_WORKER, gunicorn
+from tests.servers import Server
+from tests.sockjs_client import Service
+from tests.waiting import eventually
+from tests.websocket_client import HandshakeRefused, WebSocketClient
+
+GOOD, EVIL = "https://good.example", "https://evil.example"
+SESSION = "/000/0123456789"
+REQUESTS = [
+    ("GET", "/info"),
+    ("OPTIONS", f"{SESSION}/xhr"),
+    ("POST", f"{SESSION}/xhr"),
+    ("POST", f"{SESSION}/xhr_send"),
+    ("POST", f"{SESSION}/xhr_streaming"),
+    ("GET", f"{SESSION}/eventsource"),
+    ("GET", f"{SESSION}/htmlfile?c=f"),
+    ("GET", f"{SESSION}/jsonp?c=f"),
+    ("POST", f"{SESSION}/jsonp_send"),
+]
+
+
+@pytest.fixture
+def server(start_server: Callable[..., Server]) -> Server:
+    return start_server(allowed_origins=GOOD)
+
+
+def connects(server: Server, path: str, **headers: str) -> bool:
+    try:
+        WebSocketClient.connect(server.host, server.port, path=path, headers=headers).close()
+    except HandshakeRefused as refused:
+        assert (refused.status, b"allowed_origins" in refused.body) == (403, True)
+        return False
+    return True
+
+
+@pytest.mark.parametrize("path", ["/connection/websocket", f"/connection{SESSION}/websocket"])
+def test_websockets(server: Server, path: str) -> None:
+    assert connects(server, path)
+    assert connects(server, path, Origin=GOOD)
+    assert connects(server, path, Origin=f"http://{server.host}:{server.port}")
+    assert not connects(server, path, Origin=EVIL)
+    assert not connects(server, path, Origin="null")
+
+
+@pytest.mark.parametrize(("method", "path"), REQUESTS)
+def test_sockjs_requests(server: Server, method: str, path: str) -> None:
+    service = Service(server.host, server.port, "/connection")
+    assert service.request(method, path, headers={"Origin": EVIL}).status == 403
+    if "/info" in path:
+        assert service.get(path, headers={"Origin": GOOD}).status == 200
+
+
+def test_pages_without_an_origin_are_known_by_their_address(server: Server) -> None:
+    service = Service(server.host, server.port, "/connection")
+    path = f"{SESSION}/jsonp?c=f"
+    assert service.get(path, headers={"Referer": f"{EVIL}/page"}).status == 403
+    assert service.get(path).status == 403
+    assert service.get(path, headers={"Referer": f"{GOOD}/page"}).status == 200
+
+
+def test_others_cannot_have_the_iframe_page_within_theirs(server: Server) -> None:
+    answer = Service(server.host, server.port, "/connection").get("/iframe.html")
+    assert answer.headers["content-security-policy"] == f"frame-ancestors 'self' {GOOD}"
+
+
+def test_the_log_names_an_origin_once(server: Server) -> None:
+    for _ in range(5):
+        assert not connects(server, "/connection/websocket", Origin=EVIL)
+    assert server.log.count(EVIL) == 1
+
+
+def test_a_reload_changes_the_list(server: Server) -> None:
+    server.config_file.write_text(json.dumps({**server.options, "allowed_origins": EVIL}), encoding="utf-8")
+    server.process.send_signal(signal.SIGHUP)
+    eventually(lambda: connects(server, "/connection/websocket", Origin=EVIL), within=5)
+    assert not connects(server, "/connection/websocket", Origin=GOOD)
+
+
+def test_the_stock_worker_asks_too(tmp_path: Path) -> None:
+    with gunicorn(tmp_path, STOCK_WORKER, allowed_origins=GOOD) as server:
+        service = Service(server.host, server.port, "/connection")
+        assert service.get("/info", headers={"Origin": EVIL}).status == 403
+        assert service.get("/info", headers={"Origin": GOOD}).status == 200
