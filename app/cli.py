@@ -83,6 +83,17 @@ def checkconfig(argv: list[str]) -> int:
     return 0
 
 
+def doctor(argv: list[str]) -> int:
+    """Say what on this machine would be in the way of this configuration; status 1 when something is."""
+    from .doctor import PROBLEM, examine
+
+    found_problem = False
+    for finding in examine(load(argv, os.environ)):
+        say(str(finding))
+        found_problem |= finding.state == PROBLEM
+    return int(found_problem)
+
+
 def genconfig(argv: list[str]) -> int:
     """Write a configuration file with fresh secrets."""
     path = Path(command_line.read(options_of(Config), argv, {}).document.path)
@@ -122,6 +133,7 @@ def complain(sentence: str) -> None:
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "serve": serve,
     "checkconfig": checkconfig,
+    "doctor": doctor,
     "genconfig": genconfig,
     "version": version,
     "help": lambda argv: show_help(everything=True),

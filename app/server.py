@@ -18,7 +18,7 @@ from gevent.event import Event
 from gevent.pywsgi import WSGIServer
 
 from .. import __version__
-from . import logs, open_files
+from . import limits, logs, open_files
 from .config import Config, ConfigError, Loaded
 from .handler import Handler
 from .mounted import service_of
@@ -27,8 +27,6 @@ from .wsgi import admin_app, flask_app
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 4096
-"""Connections the kernel holds until they are accepted; it caps this by net.core.somaxconn."""
 SHUTDOWN_CHECK = 0.05
 """Seconds between two looks at who is still there."""
 
@@ -109,6 +107,8 @@ class Server:
             log.info("the web interface is at http://%s:%d%s/", host, admin_port, prefix)
         if admin:
             log.info("the admin endpoints are at http://%s:%d%s", host, admin_port, prefix)
+        for limit in limits.all_limits():
+            log.log(logging.DEBUG if limit.is_enough else logging.WARNING, "%s", limit)
         log.info("listening on http://%s:%d", host, port)
 
     def _on_stop(self, name: str) -> None:
@@ -155,8 +155,8 @@ def listen(address: str, port: int, option: str = "port") -> socket.socket:
     try:
         if address or not socket.has_dualstack_ipv6():
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            return socket.create_server((address, port), family=family, backlog=BACKLOG)
-        return socket.create_server(("", port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
+            return socket.create_server((address, port), family=family, backlog=limits.BACKLOG)
+        return socket.create_server(("", port), family=socket.AF_INET6, backlog=limits.BACKLOG, dualstack_ipv6=True)
     except OSError as error:
         where = f"{address or 'all interfaces'}, port {port}"
         raise ConfigError(

@@ -40,7 +40,8 @@ class OutsideEngine(Engine):
         self._keys = Keys(settings.prefix)
         # Any: redis-py has no complete type hints.
         self._shards: list[tuple[str, Any]] = [
-            (f"redis {shard.name}", _client(shard, settings.timeouts, self._keys.epoch)) for shard in settings.shards
+            (f"redis {shard.name}", _client(shard, settings.timeouts, redis_connect_func=_entering(self._keys.epoch)))
+            for shard in settings.shards
         ]
         self._skipped = SkipLog()
 
@@ -164,8 +165,12 @@ class OutsideEngine(Engine):
         return EngineError(f"{self._shards[number][0]}: {reply}") if isinstance(reply, Exception) else None
 
 
-def _client(shard: ShardSettings, timeouts: Timeouts, epoch_key: str) -> Any:
-    """A client of one server, or of whatever master the Sentinels name."""
+def client_of(shard: ShardSettings, timeouts: Timeouts) -> Any:
+    """redis-py's client of one server, or of whatever master the Sentinels name."""
+    return _client(shard, timeouts)
+
+
+def _client(shard: ShardSettings, timeouts: Timeouts, **more: Any) -> Any:
     options: dict[str, Any] = {
         "db": shard.db,
         "username": shard.username or None,
@@ -176,7 +181,7 @@ def _client(shard: ShardSettings, timeouts: Timeouts, epoch_key: str) -> Any:
         "retry": Retry(NoBackoff(), 0),
         "protocol": RESP2,
         "client_name": "gentrifugo-publisher",
-        "redis_connect_func": _entering(epoch_key),
+        **more,
     }
     if shard.tls is not None:
         options |= {

@@ -1,0 +1,151 @@
+"""`gentrifugo doctor` on this machine, with real ports, files, Redis servers and Sentinels."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.redis_server import RedisServer, free_port, redis_server
+from tests.waiting import seconds
+
+PROGRAM = str(Path(sys.executable).parent / "gentrifugo")
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+def doctor(directory: Path, limit: int = 0, **options: Any) -> tuple[int, list[str]]:
+    """Its exit status and its lines."""
+    config = directory / "config.json"
+    config.write_text(json.dumps({"secret": "secret", "port": free_port(), **options}), encoding="utf-8")
+
+    def lower() -> None:
+        if limit:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CENTRIFUGO_")}
+    done = subprocess.run(
+        [PROGRAM, "doctor", f"--config={config}"],
+        capture_output=True,
+        text=True,
+        timeout=seconds(30),
+        preexec_fn=lower,
+        env=environment,
+    )
+    assert done.stderr == ""
+    return done.returncode, done.stdout.splitlines()
+
+
+def about(lines: list[str], subject: str) -> str:
+    (line,) = [line for line in lines if subject in line]
+    return line
+
+
+def test_a_good_configuration(tmp_path: Path) -> None:
+    status, lines = doctor(tmp_path)
+    assert status == 0
+    assert about(lines, "configuration:") == f"ok       configuration: {tmp_path / 'config.json'}"
+    assert about(lines, "port").startswith("ok       port ")
+
+
+def test_a_bad_one_is_told_as_ever(tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text('{"port": "many"}', encoding="utf-8")
+    done = subprocess.run(
+        [PROGRAM, "doctor", f"--config={config}"], capture_output=True, text=True, timeout=seconds(20)
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "port: Not a valid integer." in done.stderr
+
+
+def test_warnings_are_findings(tmp_path: Path) -> None:
+    status, lines = doctor(tmp_path, insecure_api=True)
+    assert status == 0
+    assert about(lines, "insecure_api").startswith("warning  option insecure_api is on")
+
+
+def test_few_open_files(tmp_path: Path) -> None:
+    status, lines = doctor(tmp_path, limit=1000)
+    assert status == 0
+    assert about(lines, "open files") == (
+        "warning  open files: 1,000 allow some 936 connections; "
+        "raise them with ulimit -Hn 65536, or LimitNOFILE in systemd"
+    )
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        _, lines = doctor(tmp_path, port=port, admin_port=str(free_port()))
+    assert about(lines, f"port {port}") == (
+        f"warning  port {port}: in use; fine if by this very server, else choose another --port"
+    )
+    assert about(lines, "admin_port").endswith("free")
+
+
+def test_an_address_that_is_not_here(tmp_path: Path) -> None:
+    status, lines = doctor(tmp_path, address="192.0.2.1")
+    assert status == 1
+    assert about(lines, "port").endswith("choose another --address")
+
+
+def test_files_that_cannot_be_written(tmp_path: Path) -> None:
+    status, lines = doctor(tmp_path, log_file=str(tmp_path / "log"), pid_file=str(tmp_path / "nowhere" / "pid"))
+    assert status == 1
+    assert about(lines, "log_file").startswith("ok ")
+    assert about(lines, "pid_file") == (
+        f"problem  pid_file: {tmp_path}/nowhere/pid cannot be written; make the directory {tmp_path}/nowhere"
+    )
+
+
+def test_a_redis_that_answers(tmp_path: Path, redis: RedisServer) -> None:
+    status, lines = doctor(tmp_path, **redis.options)
+    assert status == 0
+    assert [line[:8] for line in lines if "Redis" in line] == ["ok      "] * 2
+    assert about(lines, "version").endswith("answers")
+
+
+def test_a_redis_that_is_away_or_refuses(tmp_path: Path) -> None:
+    status, lines = doctor(tmp_path, engine="redis", redis_port=str(free_port()))
+    assert status == 1
+    assert about(lines, "Redis").startswith("problem  Redis 127.0.0.1:")
+    assert about(lines, "Redis").endswith("start it, or mend redis_host and redis_port")
+    with redis_server(tmp_path, "--requirepass", "right") as locked:
+        status, lines = doctor(tmp_path, engine="redis", redis_port=str(locked.port), redis_password="wrong")
+    assert status == 1
+    assert about(lines, "Redis").endswith("mend redis_password, or the user in redis_url")
+    assert "wrong;" not in about(lines, "Redis")
+
+
+def test_a_replica_and_one_that_forgets(tmp_path: Path, redis: RedisServer) -> None:
+    master = ("--replicaof", f"127.0.0.1 {redis.port}")
+    with redis_server(tmp_path, *master, "--maxmemory-policy", "allkeys-lru") as replica:
+        status, lines = doctor(tmp_path, engine="redis", redis_port=str(replica.port))
+    assert status == 1
+    assert about(lines, "is a replica").endswith("name its master, or use Sentinel")
+    assert about(lines, "allkeys-lru").startswith("warning ")
+
+
+def test_a_sentinel_that_is_away(tmp_path: Path) -> None:
+    status, lines = doctor(
+        tmp_path, engine="redis", redis_master_name="mymaster", redis_sentinels=f"127.0.0.1:{free_port()}"
+    )
+    assert status == 1
+    assert about(lines, "Sentinel 127").endswith("start it, or mend redis_sentinels")
+
+
+def test_the_server_says_at_the_start_what_limits_it(start_server: Callable[..., Any]) -> None:
+    log = start_server(log_level="debug").log
+    assert "open files: " in log
