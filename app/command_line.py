@@ -40,7 +40,7 @@ Usage: gentrifugo [command] [flags]
 Commands:
   serve                      start the server; the default
   checkconfig                check the configuration and exit
-  doctor                     check configuration, machine and Redis, with remedies
+  doctor                     check configuration, machine and Redis
   genconfig                  write a configuration file with fresh secrets
   version                    show the version
   help                       show the flags of all options

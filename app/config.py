@@ -36,7 +36,6 @@ from .redis_options import redis_settings
 __all__ = ["ChannelOptions", "Config", "ConfigError", "Loaded", "Namespace", "from_mapping", "load", "reload"]
 
 TLS = "TLS"
-API_PORT = "a port of its own for the API"
 
 INSECURE = {
     "insecure": "anyone may connect as any user, and publish into every channel they can subscribe to",
@@ -126,7 +125,7 @@ class Config(ChannelOptions):
     address: str = option("", "Address to listen on; empty is every interface.", flag=True, short="-a")
     port: int = option(8000, "Port to listen on; 0 picks a free one.", flag=True, short="-p", check=PORT)
     api_port: str = option(
-        "", "Port of the API endpoints; empty is `port`.", flag=True, check=port_or_empty, numeric=True, later=API_PORT
+        "", "Port of the API endpoints; empty is `port`.", flag=True, check=port_or_empty, numeric=True
     )
     admin_port: str = option(
         "",

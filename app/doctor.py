@@ -20,6 +20,7 @@ from ..engines.redis.outside import client_of
 from ..engines.redis.settings import Endpoint, RedisSettings, ShardSettings, Timeouts
 from . import limits
 from .config import Config, Loaded
+from .mounted import own_ports
 from .redis_options import redis_settings
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
@@ -60,8 +61,9 @@ def examine(loaded: Loaded) -> Iterator[Finding]:
 
 
 def _ports(config: Config) -> Iterator[Finding]:
-    for name, number in (("port", config.port), ("admin_port", int(config.admin_port or 0))):
-        if number:
+    ports = {"port": config.port} | {f"{endpoints}_port": port for endpoints, port in own_ports(config).items()}
+    for name, number in ports.items():
+        if number:  # 0 picks a free one
             yield _port(name, config.address, number)
 
 

@@ -7,14 +7,19 @@ from collections.abc import Collection
 from flask import Flask
 
 from ..admin import views as admin
-from .mounted import ADMIN, API, CLIENT, ENDPOINTS, carry
+from .mounted import ADMIN, API, CLIENT, ENDPOINTS, carry, own_ports
 from .reception import Reception
 from .service import Service
 from .views import api_blueprint, client_blueprint
 
 
 def mount(app: Flask, service: Service, endpoints: Collection[str] = ENDPOINTS) -> None:
-    """Add these endpoints below option http_prefix; those of operators only if they have no port of their own."""
+    """Add those of these endpoints that have no port of their own."""
+    mount_all(app, service, set(endpoints) - own_ports(service.config).keys())
+
+
+def mount_all(app: Flask, service: Service, endpoints: Collection[str]) -> None:
+    """Add these endpoints below option http_prefix, and what load balancers ask."""
     carry(app, service, endpoints)
     prefix = service.config.http_prefix or None
     if API in endpoints:
@@ -23,7 +28,7 @@ def mount(app: Flask, service: Service, endpoints: Collection[str] = ENDPOINTS) 
         app.register_blueprint(client_blueprint(), url_prefix=prefix)
         if service.siblings is not None:
             service.reception = Reception(app, service.siblings)
-    if ADMIN in endpoints and not service.config.admin_port:
+    if ADMIN in endpoints:
         admin.register(app, service)
     else:
         admin.register_health(app, service)

@@ -21,9 +21,9 @@ from .. import __version__
 from . import limits, logs, open_files
 from .config import Config, ConfigError, Loaded
 from .handler import Handler
-from .mounted import service_of
+from .mounted import ADMIN, API, own_ports, service_of
 from .service import API_PATH, SOCKJS_PATH, WEBSOCKET_PATH, Service
-from .wsgi import admin_app, flask_app
+from .wsgi import flask_app, port_app
 
 log = logging.getLogger(__name__)
 
@@ -69,14 +69,16 @@ class Server:
         """Serve until INT or TERM. Raises ConfigError when the address cannot be bound."""
         config = self._loaded.config
         open_files.raise_limit()
-        servers = [self._http(listen(config.address, config.port), self._application)]
-        if config.admin_port:
-            listener = listen(config.address, int(config.admin_port), "admin_port")
-            servers.append(self._http(listener, admin_app(self._service)))
+        main = self._http(listen(config.address, config.port), self._application)
+        others = {
+            port: self._http(listen(config.address, port, f"{endpoints[0]}_port"), port_app(self._service, endpoints))
+            for port, endpoints in self._others().items()
+        }
+        servers = [main, *others.values()]
         self._service.start()
         for http in servers:
             http.start()
-        self._announce(*servers)
+        self._announce(main.server_port or config.port)
         handlers: list[Any] = [
             gevent.signal_handler(signal.SIGHUP, self._on_reload),
             gevent.signal_handler(signal.SIGINT, self._on_stop, "INT"),
@@ -87,13 +89,21 @@ class Server:
         for handler in handlers:
             handler.cancel()
 
+    def _others(self) -> dict[int, list[str]]:
+        """The ports beside the main one, and which endpoints each has; two may share one."""
+        others: dict[int, list[str]] = {}
+        for endpoint, port in own_ports(self._service.config).items():
+            others.setdefault(port, []).append(endpoint)
+        return others
+
     @staticmethod
     def _http(listener: socket.socket, application: Flask) -> WSGIServer:
         return WSGIServer(listener, application, handler_class=Handler, log=None, error_log=log)
 
-    def _announce(self, http: WSGIServer, admin: WSGIServer | None = None) -> None:
+    def _announce(self, port: int) -> None:
         config = self._loaded.config
-        host, port = config.address or "0.0.0.0", http.server_port
+        ports = own_ports(config)
+        host = config.address or "0.0.0.0"
         if ":" in host:
             host = f"[{host}]"
         prefix = config.http_prefix
@@ -101,12 +111,11 @@ class Server:
         log.info("configuration: %s", self._loaded.path or self._loaded.origin)
         log.info("clients connect to ws://%s:%d%s%s", host, port, prefix, WEBSOCKET_PATH)
         log.info("SockJS clients connect to http://%s:%d%s%s", host, port, prefix, SOCKJS_PATH)
-        log.info("backends publish to http://%s:%d%s%s", host, port, prefix, API_PATH)
-        admin_port = admin.server_port if admin else port
+        log.info("backends publish to http://%s:%d%s%s", host, ports.get(API, port), prefix, API_PATH)
         if config.web:
-            log.info("the web interface is at http://%s:%d%s/", host, admin_port, prefix)
-        if admin:
-            log.info("the admin endpoints are at http://%s:%d%s", host, admin_port, prefix)
+            log.info("the web interface is at http://%s:%d%s/", host, ports.get(ADMIN, port), prefix)
+        if ADMIN in ports:
+            log.info("the admin endpoints are at http://%s:%d%s", host, ports[ADMIN], prefix)
         for limit in limits.all_limits():
             log.log(logging.DEBUG if limit.is_enough else logging.WARNING, "%s", limit)
         log.info("listening on http://%s:%d", host, port)

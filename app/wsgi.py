@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,10 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from ..admin import views as admin
 from . import logs
 from .config import Config, Loaded, from_mapping, load
-from .mount import mount
-from .mounted import ADMIN, carry
+from .mount import mount, mount_all
+from .mounted import own_ports
 from .service import Service, refusal
 
 log = logging.getLogger(__name__)
@@ -36,8 +35,11 @@ def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) ->
         logs.configure(loaded.config)
     for warning in loaded.warnings:
         log.warning("%s", warning)
-    if loaded.config.admin_port:
-        log.warning("option admin_port is set, but an application has no port of its own: no admin endpoints here")
+    for endpoints in own_ports(loaded.config):
+        name = f"{endpoints}_port"
+        log.warning(
+            "option %s is set, but an application has no port of its own: no %s endpoints here", name, endpoints
+        )
     return flask_app(Service(loaded.config))
 
 
@@ -48,11 +50,10 @@ def flask_app(service: Service) -> Flask:
     return app
 
 
-def admin_app(service: Service) -> Flask:
-    """The admin endpoints alone, for a port of their own."""
+def port_app(service: Service, endpoints: Collection[str]) -> Flask:
+    """These endpoints alone, for a port of their own."""
     app = _bare_app(service)
-    carry(app, service, [ADMIN])
-    admin.register(app, service)
+    mount_all(app, service, endpoints)
     return app
 
 
