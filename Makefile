@@ -19,9 +19,10 @@ install: $(VENV)/.installed admin/web/vendor ## put Gentrifugo and what it needs
 
 install-dev: $(VENV)/.installed-dev node_modules/.package-lock.json admin/web/vendor $(CENT:%=$(VENV)/clients/cent-%) ## add what tests and linters need
 
-run: install config.json ## start a server on port 8000 (writes config.json first if there is none)
-	@echo "Starting Gentrifugo with config.json on http://127.0.0.1:8000, Ctrl-C stops it"
-	@exec $(BIN)/gentrifugo --config=config.json --port=8000
+run: install config.json ## start a server with its web interface on port 8000 (writes config.json first if there is none)
+	@echo "Starting Gentrifugo with config.json, Ctrl-C stops it."
+	@echo "Its web interface: http://127.0.0.1:8000, the password is admin_password in config.json"
+	@exec $(BIN)/gentrifugo --config=config.json --port=8000 --web
 
 sockjs-testserver: install ## serve what the published SockJS test suite asks for, on port 8081
 	@exec $(BIN)/python -m gentrifugo.app.sockjs.testserver --port 8081
