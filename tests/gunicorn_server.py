@@ -17,6 +17,8 @@ from tests.waiting import eventually, seconds
 OUR_WORKER = "gentrifugo.app.worker.GentrifugoWorker"
 STOCK_WORKER = "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"
 SETTINGS = Path(__file__).parent.parent / "conf" / "gunicorn.conf.py"
+GRACE = 10
+"""Seconds that gunicorn gives its workers to end (graceful_timeout in the settings); it ends them itself after that."""
 LISTENING = re.compile(r"Listening at: http://([\d.]+):(\d+)")
 
 
@@ -50,7 +52,7 @@ class Gunicorn:
         """End it with TERM; its log must hold no traceback."""
         if self.process.poll() is None:
             self.process.terminate()
-        assert self.process.wait(seconds(10)) == 0, self.log
+        assert self.process.wait(seconds(GRACE + 5)) == 0, self.log
         assert "Traceback" not in self.log, self.log
 
 
