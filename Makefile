@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Twice quiet: errors alone.
 PIP := $(BIN)/pip --quiet --quiet --disable-pip-version-check
+# Test files that run side by side.
+JOBS ?= 2
 # Two versions of one distribution, so each lives in a directory of its own.
 CENT := 1.3.0 2.1.0
 
@@ -27,9 +29,9 @@ run: install config.json ## start a server with its web interface on port 8000 (
 sockjs-testserver: install ## serve what the published SockJS test suite asks for, on port 8081
 	@exec $(BIN)/python -m gentrifugo.app.sockjs.testserver --port 8081
 
-test: install-dev ## run all tests; ARGS='-k name' picks some
+test: install-dev ## run all tests; ARGS='-k name' picks some, JOBS=0 runs them in one process
 	@scripts/system_packages.sh chromium nginx redis-server curl openssl
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile $(ARGS)
 
 lint: install-dev ## check format, style and types
 	$(BIN)/ruff format --check .

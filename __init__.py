@@ -12,18 +12,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .app.backend import CommandError
     from .app.extension import Gentrifugo
+    from .app.hooks import Context, Refuse
     from .app.publisher import Publisher, publisher
     from .app.wsgi import create_app
 
-__all__ = ["CommandError", "Gentrifugo", "Publisher", "__version__", "create_app", "publisher"]
+__all__ = ["CommandError", "Context", "Gentrifugo", "Publisher", "Refuse", "__version__", "create_app", "publisher"]
 
 __version__ = "0.1.0"
 
 
 _HOMES = {
     "CommandError": ".app.backend",
+    "Context": ".app.hooks",
     "Gentrifugo": ".app.extension",
     "Publisher": ".app.publisher",
+    "Refuse": ".app.hooks",
     "create_app": ".app.wsgi",
     "publisher": ".app.publisher",
 }

@@ -46,6 +46,7 @@ setup(
         "hiredis>=3.0",
         "itsdangerous>=2.2",
         "prometheus-client>=0.21",
+        "urllib3>=2.2,<3",
     ],
     extras_require={
         "gunicorn": ["gunicorn[gevent]>=23.0", "gevent-websocket>=0.10.1"],

@@ -29,6 +29,12 @@ def client_token(secret: str, user: str, timestamp: str, info: str = "") -> str:
     return sign(secret, user, timestamp, info)
 
 
+def credentials(secret: str, user: str, timestamp: int, info: str = "") -> dict[str, str]:
+    """All that a client needs to connect as `user`, or to go on."""
+    token = client_token(secret, user, str(timestamp), info)
+    return {"user": user, "timestamp": str(timestamp), "info": info, "token": token}
+
+
 def channel_sign(secret: str, client: str, channel: str, info: str = "") -> str:
     """The sign of a subscription on a private channel, bound to one connection by its client id."""
     return sign(secret, client, channel, info)

@@ -14,6 +14,7 @@ import msgspec
 from .errors import Refused
 from .node import Message, Node
 from .proto import ClientInfo, Publication
+from .wire import decoded
 
 
 class CommandError(Exception):
@@ -128,8 +129,4 @@ def _published(publication: Publication) -> Published:
 
 
 def _who(info: ClientInfo) -> Who:
-    return Who(info.user, info.client, _decoded(info.default_info), _decoded(info.channel_info))
-
-
-def _decoded(data: bytes) -> Any:
-    return msgspec.json.decode(data) if data else None
+    return Who(info.user, info.client, decoded(info.default_info), decoded(info.channel_info))

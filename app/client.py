@@ -18,7 +18,7 @@ import gevent
 import msgspec
 from gevent.lock import BoundedSemaphore
 
-from . import auth, wire
+from . import auth, hooks, wire
 from .config import ChannelOptions
 from .errors import (
     ALREADY_SUBSCRIBED,
@@ -42,8 +42,10 @@ from .errors import (
     Disconnect,
     Refused,
 )
+from .hooks import Context
 from .json_text import InvalidJSON
 from .node import Node
+from .opening import Opening
 from .outbox import Queue
 from .proto import ClientInfo, Encoding, Publication
 from .timers import Timer
@@ -54,6 +56,10 @@ Answer = TypeVar("Answer")
 
 TIMESTAMP = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
 """Unix seconds. More digits would let the end of a user's id pass for the beginning of a time far ahead."""
+
+
+class _Closed(Exception):
+    """The connection was closed while one of its commands waited."""
 
 
 class Transport(Protocol):
@@ -93,12 +99,13 @@ class Client:
         "_busy",
         "_expires_at",
         "_node",
+        "_opening",
         "_presence_timer",
         "_timer",
         "_transport",
     )
 
-    def __init__(self, node: Node, transport: Transport) -> None:
+    def __init__(self, node: Node, transport: Transport, opening: Opening | None = None) -> None:
         self.uid = str(uuid.uuid4())
         self.user = ""
         self.authenticated = False
@@ -109,9 +116,11 @@ class Client:
         self.outbox = transport.outbox
         self.encoding = _encodings.setdefault(transport.frame, Encoding(wire.encode_push, transport.frame))
         self._node = node
+        self._opening = opening
         self._transport = transport
-        # Held while the engine may be asked about this connection's channels: what the client, a backend, a
-        # renewal and the end of the connection do to them must not cross.
+        # Held while the engine is asked about this connection's channels: what the client, a backend, a renewal
+        # and the end of the connection do to them must not cross. Never held while a hook is asked, which may
+        # unsubscribe or disconnect this very client.
         self._busy = BoundedSemaphore()
         self._expires_at = 0.0
         self._presence_timer: Timer | None = None
@@ -130,8 +139,9 @@ class Client:
         metrics.counters.client_api_num_requests += 1
         metrics.counters.client_bytes_in += len(message)
         try:
-            with self._busy:
-                self._handle(message)
+            self._handle(message)
+        except _Closed:
+            pass
         except Closing as closing:
             log.debug("client %s (user %r): %s", self.uid, self.user, closing.disconnect.reason)
             self.close(closing.disconnect)
@@ -194,6 +204,10 @@ class Client:
         if disconnect is not None:
             log.debug("client %s (user %r) is closed: %s", self.uid, self.user, disconnect.reason)
             self._transport.close(disconnect.code, disconnect.close_reason)
+        if self.authenticated and self._node.hooks.has(hooks.DISCONNECT):
+            context = self._context(hooks.DISCONNECT)
+            context.reason = "" if disconnect is None else disconnect.reason
+            self._node.hooks.tell_later(context)
 
     def close_later(self, disconnect: Disconnect) -> None:
         """Close in a greenlet of its own: for callers that must not wait, such as a broadcast."""
@@ -226,22 +240,47 @@ class Client:
         if self.authenticated:
             raise Closing(CLOSE_INVALID_MESSAGE)
         params = wire.decode_params(command, wire.ConnectParams)
+        user, info, timestamp = self._identify(params)
         config = self._node.config
-        user = params.user or ""
-        timestamp = time.time() if config.insecure else self._check_token(params)
         limit = config.user_connection_limit
         if limit > 0 and user and len(self._node.hub.user_connections(user)) >= limit:
             raise Closing(CLOSE_LIMIT_EXCEEDED)
         expires_at = timestamp + config.connection_lifetime
         if config.connection_lifetime > 0 and not config.insecure and expires_at <= time.time():
             return wire.encode_reply(command.uid, "connect", self._connect_body("", expired=True))
-        self._authenticate(user, params.info or "", expires_at)
+        self._authenticate(user, info, expires_at)
         return wire.encode_reply(command.uid, "connect", self._connect_body(self.uid))
 
-    def _authenticate(self, user: str, info: str, expires_at: float) -> None:
+    def _identify(self, params: wire.ConnectParams) -> tuple[str, bytes, float]:
+        """Who connects, what others are shown of it, and when that was said; closes the connection otherwise."""
+        is_hooked = self._node.hooks.has(hooks.CONNECT)
+        user: str | None = params.user or ""
+        info, timestamp = wire.embedded_json(params.info or ""), time.time()
+        if is_hooked and not params.token and not self._node.config.insecure:
+            user, info = None, b""  # nobody has signed them
+        elif not self._node.config.insecure:
+            timestamp = self._check_token(params)
+        if is_hooked:
+            user, info = self._ask_who(hooks.CONNECT, user, info)
+        if user is None:
+            raise Closing(CLOSE_INVALID_TOKEN)
+        return user, info, timestamp
+
+    def _ask_who(self, event: str, user: str | None, info: bytes) -> tuple[str | None, bytes]:
+        """The user and what is shown of it, as a hook has it in the end; a refusal closes the connection."""
+        context = Context(event, user, self.uid, info=wire.decoded_info(info), opening=self._opening)
+        try:
+            outcome = self._node.hooks.ask(context)
+        except Refused as refused:
+            raise Closing(Disconnect(refused.error.text, refused.error.advice == RETRY)) from None
+        if self.closed:
+            raise _Closed
+        return outcome.user, outcome.info
+
+    def _authenticate(self, user: str, info: bytes, expires_at: float) -> None:
         self.user = user
         self.authenticated = True
-        self.default_info = wire.embedded_json(info)
+        self.default_info = info
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -251,13 +290,20 @@ class Client:
 
     def _refresh(self, command: wire.Command) -> bytes:
         params = wire.decode_params(command, wire.ConnectParams)
-        timestamp = self._check_token(params)
+        info, timestamp = wire.embedded_json(params.info or ""), time.time()
+        is_hooked = self._node.hooks.has(hooks.REFRESH)
+        if is_hooked and not params.token:
+            info = self.default_info
+        else:
+            timestamp = self._check_token(params)
+        if is_hooked:
+            _, info = self._ask_who(hooks.REFRESH, self.user, info)
         lifetime = self._node.config.connection_lifetime
         expired = False
         if lifetime > 0:
             expired = timestamp + lifetime <= time.time()
             if not expired:
-                self.default_info = wire.embedded_json(params.info or "")
+                self.default_info = info
                 self._expire_at(timestamp + lifetime)
         return wire.encode_reply(command.uid, "refresh", self._connect_body(self.uid, expired))
 
@@ -302,15 +348,18 @@ class Client:
         if not channel:
             raise Closing(CLOSE_INVALID_MESSAGE)
         try:
-            options = self._check_subscribe(channel, params)
+            self._check_subscribe(channel, params)
+            if self._node.hooks.has(hooks.SUBSCRIBE):
+                self._node.hooks.ask(self._context(hooks.SUBSCRIBE, channel))
+            with self._busy:
+                body = self._enter(channel, params)
         except Refused as refused:
             body = wire.subscribe_body(channel, False)
             return wire.encode_reply(command.uid, "subscribe", body, refused.error)
-        body = self._enter(channel, options, params)
         return wire.encode_reply(command.uid, "subscribe", body)
 
-    def _check_subscribe(self, channel: str, params: wire.SubscribeParams) -> ChannelOptions:
-        """The channel's options, if this client may subscribe on it; Refused otherwise."""
+    def _check_subscribe(self, channel: str, params: wire.SubscribeParams) -> None:
+        """Refused when this client may not subscribe on the channel."""
         node, config, rules = self._node, self._node.config, self._node.rules
         if len(channel.encode()) > config.max_channel_length or len(self.channels) >= config.client_channel_limit:
             raise Refused(LIMIT_EXCEEDED)
@@ -323,7 +372,6 @@ class Client:
             raise Refused(PERMISSION_DENIED)
         if rules.is_private(channel):
             self._check_channel_sign(channel, params)
-        return options
 
     def _check_channel_sign(self, channel: str, params: wire.SubscribeParams) -> None:
         secret = self._node.config.secret
@@ -331,9 +379,12 @@ class Client:
         if not secret or params.client != self.uid or not auth.matches(expected, params.sign or ""):
             raise Refused(PERMISSION_DENIED)
 
-    def _enter(self, channel: str, options: ChannelOptions, params: wire.SubscribeParams) -> bytes:
-        """Subscribe and announce it; the body of the reply."""
+    def _enter(self, channel: str, params: wire.SubscribeParams) -> bytes:
+        """Subscribe and announce it; the body of the reply. Refused when the channel is there no more."""
+        if self.closed:
+            raise _Closed
         node = self._node
+        options = node.rules.options(channel)
         signed_info = params.info if node.rules.is_private(channel) else ""
         self.channels[channel] = wire.embedded_json(signed_info or "")
         info = self._info(channel)
@@ -373,7 +424,8 @@ class Client:
             self._node.rules.options(channel)
         except Refused as refused:
             return wire.encode_reply(command.uid, "unsubscribe", wire.status_body(channel, False), refused.error)
-        self._leave(channel)
+        with self._busy:
+            self._leave(channel)
         return wire.encode_reply(command.uid, "unsubscribe", wire.status_body(channel, True))
 
     def _leave(self, channel: str, tell_itself: bool = True) -> None:
@@ -397,6 +449,10 @@ class Client:
 
     def _info(self, channel: str) -> ClientInfo:
         return ClientInfo(self.user, self.uid, self.default_info, self.channels[channel])
+
+    def _context(self, event: str, channel: str = "") -> Context:
+        info = wire.decoded_info(self.default_info)
+        return Context(event, self.user, self.uid, channel, info=info, opening=self._opening)
 
     # -- presence that stays
 
@@ -432,12 +488,25 @@ class Client:
         channel = params.channel or ""
         try:
             self._check_publish(channel, params)
+            data = bytes(params.data)  # type: ignore[arg-type]
+            if self._node.hooks.has(hooks.PUBLISH):
+                data = self._ask_publish(channel, data)
+                self._check_publish(channel, params)  # much may have happened meanwhile
             self._node.metrics.counters.client_num_msg_published += 1
-            self._node.publish(channel, bytes(params.data), self.uid, self._info(channel))  # type: ignore[arg-type]
+            self._node.publish(channel, data, self.uid, self._info(channel))
         except Refused as refused:
             error = INTERNAL_ERROR.advise(RETRY) if refused.error == INTERNAL_ERROR else refused.error
             return wire.encode_reply(command.uid, "publish", wire.status_body(channel, False), error)
         return wire.encode_reply(command.uid, "publish", wire.status_body(channel, True))
+
+    def _ask_publish(self, channel: str, data: bytes) -> bytes:
+        """What is published in the end. Refused when a hook does not let it pass."""
+        context = self._context(hooks.PUBLISH, channel)
+        try:
+            context.data = wire.decoded(data)
+        except InvalidJSON:
+            raise Refused(INVALID_MESSAGE) from None
+        return self._node.hooks.ask(context).data
 
     def _check_publish(self, channel: str, params: wire.PublishParams) -> None:
         if not channel or params.data is msgspec.UNSET:

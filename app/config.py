@@ -17,6 +17,7 @@ from . import command_line, schema
 from .command_line import Given
 from .config_file import Document
 from .options import (
+    AUTO,
     BETWEEN,
     NOT_EMPTY,
     PORT,
@@ -25,11 +26,14 @@ from .options import (
     Choice,
     ConfigError,
     described,
+    events,
+    listed,
     matches,
     option,
     options_of,
     origins_or_all,
     port_or_empty,
+    url_or_empty,
 )
 from .redis_options import redis_settings
 
@@ -45,6 +49,17 @@ INSECURE = {
 """What each insecure mode gives away; said at every start."""
 
 HTTP_PREFIX = matches(r"(/[^/?#\s]+)*", "Must be empty or begin with a slash, without one at the end.")
+PATH = matches(r"(/[^?#\s]*)?", "Must be empty or begin with a slash.")
+HOOK_EVENTS = (
+    "connect",
+    "subscribe",
+    "publish",
+    "refresh",
+    "disconnect",
+    "channel_occupied",
+    "channel_vacated",
+    "private_subscribe",
+)
 NAMESPACE_NAME = matches(r"[-a-zA-Z0-9_]{2,}", 'Must be two or more letters, digits, "-" or "_".')
 LEVEL = validate.Range(min=1, max=9, error=BETWEEN)
 LOG_LEVELS = Choice("trace", "debug", "info", "warning", "error", "critical", "fatal", "none")
@@ -92,6 +107,7 @@ class Config(ChannelOptions):
         "log_level": "Logging and process",
         "client_channel_limit": "Clients",
         "connection_lifetime": "Connection times",
+        "hook_timeout": "Hooks",
         "private_channel_prefix": "Channel names",
         "http_header_timeout": "HTTP",
         "websocket_compression": "WebSocket",
@@ -108,8 +124,9 @@ class Config(ChannelOptions):
         "", "Signs tokens, private subscriptions and API requests; required unless insecure.", secret=True, reload=True
     )
     allowed_origins: str = option(
-        "*",
-        "Origins whose pages may connect, comma-separated; `*` is all, empty only those of the server's own host.",
+        AUTO,
+        "Origins whose pages may connect, comma-separated; `*` is all, empty only those of the server's own host, "
+        "`auto` is that where a hook decides who connects, and all otherwise.",
         check=origins_or_all,
         reload=True,
     )
@@ -218,6 +235,34 @@ class Config(ChannelOptions):
     )
     presence_expire_interval: float = option(
         60, "How long presence lasts without renewal.", unit="seconds", check=POSITIVE_TIME, reload=True
+    )
+
+    hook_timeout: float = option(
+        5,
+        "How long a hook may take; one of `hook_url` each time it is tried.",
+        unit="seconds",
+        check=POSITIVE_TIME,
+        reload=True,
+    )
+    hook_url: str = option("", "URL of a backend that is asked and told of events.", flag=True, check=url_or_empty)
+    hook_events: str = option(
+        "", f"Events it is asked and told of, comma-separated: {', '.join(HOOK_EVENTS)}.", check=events(*HOOK_EVENTS)
+    )
+    hook_secret: str = option("", "Signs the requests to it; empty is `secret`.", secret=True)
+    hook_tries: int = option(3, "How often a request that fails is made in all.", check=POSITIVE)
+    hook_headers: str = option(
+        "Authorization,Cookie,Origin,User-Agent,X-Forwarded-For,X-Real-IP",
+        "Headers of the client's request that go with it, comma-separated.",
+    )
+    auth_endpoint: str = option(
+        "/centrifuge/auth/",
+        "Path that signs private channels, where a hook decides on them; empty is none.",
+        check=PATH,
+    )
+    refresh_endpoint: str = option(
+        "/centrifuge/refresh/",
+        "Path that gives new credentials, where a hook decides on them; empty is none.",
+        check=PATH,
     )
 
     private_channel_prefix: str = option(
@@ -407,6 +452,8 @@ def cautions(config: Config) -> Iterator[str]:
         yield "option presence_expire_interval should exceed presence_ping_interval, or presence comes and goes"
     if config.redis_api_num_shards and not config.redis_api:
         yield "option redis_api_num_shards is set, but without redis_api no queue is read"
+    if bool(config.hook_url) != bool(listed(config.hook_events)):
+        yield "options hook_url and hook_events go together: one says where, the other of what"
     if config.redis_api and config.engine != "redis":
         yield f"option redis_api is on, but the {config.engine} engine has no queue; use --engine=redis"
     yield from admin_cautions(config)

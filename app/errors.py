@@ -15,6 +15,9 @@ FIX = "fix"
 RETRY = "retry"
 """Advice: the same request may succeed later."""
 
+LONGEST_REASON = 123
+"""Bytes of the reason in a close frame."""
+
 
 @dataclass(frozen=True)
 class Error:
@@ -45,8 +48,11 @@ class Disconnect:
 
     @cached_property
     def close_reason(self) -> str:
-        """The reason as it stands in the close frame; at most 123 bytes, as RFC 6455 5.5 demands."""
-        return json.dumps({"reason": self.reason, "reconnect": self.reconnect})
+        """The reason as it stands in the close frame; cut to 123 bytes, as RFC 6455 5.5 demands."""
+        reason = self.reason[:LONGEST_REASON]
+        while len(said := json.dumps({"reason": reason, "reconnect": self.reconnect})) > LONGEST_REASON:
+            reason = reason[:-1]
+        return said
 
 
 class Refused(Exception):

@@ -10,19 +10,22 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Flask, current_app, has_app_context, request
 
-from . import auth, command_line
+from . import auth, command_line, credential_views, hooks
 from .backend import Backend, Published, Who
 from .config import Config, Loaded, settle
 from .config_file import Document
 from .flask_commands import group
+from .hooks import Context, Hook
 from .mount import mount
-from .mounted import ENDPOINTS, EXTENSION
+from .mounted import CLIENT, ENDPOINTS, EXTENSION, endpoints_of
 from .options import APPLICATION_PREFIX, options_of
 from .patching import REASON, is_patched
 from .publisher import Publisher, publisher
@@ -33,6 +36,8 @@ log = logging.getLogger(__name__)
 URL_PREFIX = "/realtime"
 DERIVED_FOR = b"gentrifugo tokens"
 """What a secret made of SECRET_KEY is for; the key itself signs sessions."""
+
+F = TypeVar("F", bound=Hook)
 
 BACKEND = "gentrifugo_backend"
 """Where an application keeps the commands' Python form, among its extensions."""
@@ -56,7 +61,8 @@ class Gentrifugo:
         url_prefix: str = URL_PREFIX,
         endpoints: Collection[str] = ENDPOINTS,
     ) -> None:
-        self._app: Flask | None = None
+        self._apps: list[Flask] = []
+        self._hooks: list[tuple[str, Hook]] = []
         if app is not None:
             self.init_app(app, config, url_prefix, endpoints)
 
@@ -79,29 +85,78 @@ class Gentrifugo:
         for warning in loaded.warnings:
             log.warning("%s", warning)
         service = Service(loaded.config)
+        service.node.hooks.around = partial(_within, app)
+        for event, hook in self._hooks:
+            service.node.hooks.add(event, hook)
         mount(app, service, endpoints)
         app.extensions[BACKEND] = Backend(service.node)
         app.cli.add_command(group(self))
         app.add_template_global(self.connection_params, "gentrifugo_params")
-        self._app = app
+        self._apps.append(app)
+
+    # -- hooks
+
+    def on_connect(self, hook: F) -> F:
+        """Ask `hook` whether a client may connect, and as whom: it may set the context's `user` and `info`.
+
+        All of these are decorators for functions of one `Context` (docs/hooks.md). One that is asked refuses by
+        returning False, or by raising Refuse. Raises RuntimeError when the server has started.
+        """
+        return self._on(hooks.CONNECT, hook)
+
+    def on_subscribe(self, hook: F) -> F:
+        """Ask `hook` whether a client may subscribe, after what the channel's name and options say."""
+        return self._on(hooks.SUBSCRIBE, hook)
+
+    def on_private_subscribe(self, hook: F) -> F:
+        """Ask `hook` for the sign of a private channel, for the page that posts to option auth_endpoint."""
+        return self._on(hooks.PRIVATE_SUBSCRIBE, hook)
+
+    def on_publish(self, hook: F) -> F:
+        """Ask `hook` whether a client may publish `data`, which it may set."""
+        return self._on(hooks.PUBLISH, hook)
+
+    def on_refresh(self, hook: F) -> F:
+        """Ask `hook` whether credentials are renewed: of a client, and of a page at option refresh_endpoint."""
+        return self._on(hooks.REFRESH, hook)
+
+    def on_disconnect(self, hook: F) -> F:
+        """Tell `hook` that a client's connection is over."""
+        return self._on(hooks.DISCONNECT, hook)
+
+    def on_channel_occupied(self, hook: F) -> F:
+        """Tell `hook` that a channel has its first subscriber, on all nodes together."""
+        return self._on(hooks.OCCUPIED, hook)
+
+    def on_channel_vacated(self, hook: F) -> F:
+        """Tell `hook` that a channel has no subscribers any more, on any node."""
+        return self._on(hooks.VACATED, hook)
+
+    def _on(self, event: str, hook: F) -> F:
+        for app in self._apps:
+            service: Service = app.extensions[EXTENSION]
+            service.node.hooks.add(event, hook)
+            if CLIENT in endpoints_of(app):
+                credential_views.register(app, service)
+        self._hooks.append((event, hook))
+        return hook
 
     # -- for pages
 
-    def connection_params(self, user: str = "", info: Any = None) -> dict[str, str]:
+    def connection_params(self, user: str | None = None, info: Any = None) -> dict[str, Any]:
         """What centrifuge-js needs to connect as `user`, who is told about with `info`, anything that JSON can say.
 
-        For use in a request, whose host the client connects to. In templates it is `gentrifugo_params`.
+        Without a user it connects without a token, for on_connect to say who it is. For use in a request, whose host
+        the client connects to. In templates it is `gentrifugo_params`.
         """
         config = self._service.config
-        timestamp = str(int(time.time()))
+        url = request.host_url.rstrip("/") + config.http_prefix  # it takes SockJS where the page has it
+        if user is None:
+            if not self._service.node.hooks.has(hooks.CONNECT):
+                raise TypeError("without on_connect, which could say who it is, connection_params needs a user")
+            return {"url": url, "insecure": True}  # so centrifuge-js calls it when there is no token
         shown = "" if info is None else json.dumps(info)
-        return {
-            "url": request.host_url.rstrip("/") + config.http_prefix,  # it takes SockJS where the page has it
-            "user": user,
-            "timestamp": timestamp,
-            "info": shown,
-            "token": auth.client_token(config.secret, user, timestamp, shown),
-        }
+        return {"url": url, **auth.credentials(config.secret, user, int(time.time()), shown)}
 
     # -- commands
 
@@ -168,12 +223,29 @@ class Gentrifugo:
     @property
     def _application(self) -> Flask:
         """The application whose context this is; outside of any, the last that called `init_app`."""
-        app = current_app if has_app_context() else self._app
+        app = current_app if has_app_context() else self._apps[-1] if self._apps else None
         if app is None:
             raise RuntimeError("no application at hand: call init_app(app), or use `with app.app_context():`")
         if BACKEND not in app.extensions:
             raise RuntimeError(f"the application {app.name!r} has no Gentrifugo server: call init_app(app)")
         return app
+
+
+@contextmanager
+def _within(app: Flask, context: Context) -> Iterator[None]:
+    """A hook runs in the application's context, and in the request that opened the connection, if there is one."""
+    if context.request is not None:  # in a view already
+        yield
+    elif context.opening is None:
+        with app.app_context():
+            yield
+    else:
+        with app.request_context(context.opening.environ()) as pushed:
+            context.request = pushed.request
+            try:
+                yield
+            finally:
+                context.request = None
 
 
 def _load(app: Flask, config: Mapping[str, Any] | str | Path | None, url_prefix: str) -> Loaded:

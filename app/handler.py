@@ -26,11 +26,12 @@ from .direct_socket import DirectSocket
 from .fairness import give_turn
 from .http_head import Head, HTTPError, origin_form, parse_head, response
 from .mounted import API, CLIENT, endpoints_of, service_of
+from .opening import Opening
 from .request_reader import RequestReader
 from .service import API_PATH, WEBSOCKET_PATH, Service, refusal
 from .sockjs.direct import DirectExchange, decoded_path
 from .sockjs.endpoint import SockJS
-from .sockjs.exchange import ServeWebSocket
+from .sockjs.exchange import ServeWebSocket, address_of
 
 log = logging.getLogger(__name__)
 access_log = logging.getLogger("gentrifugo.access")
@@ -196,8 +197,15 @@ class Handler(WSGIHandler):
         )
         self._log_access(head, 101, 0)
         # Served from `handle`: what the frames in between hold would be held as long as the connection lasts.
-        self._opened = partial(service.serve_websocket, deflate=deflate) if deflate else service.serve_websocket
+        self._opened = service.serve_websocket
+        if deflate or service.remembers_requests:
+            self._opened = partial(service.serve_websocket, deflate=deflate, opening=self._opening(service, head))
         return False
+
+    def _opening(self, service: Service, head: Head) -> Opening | None:
+        if not service.remembers_requests:
+            return None
+        return Opening(head.method, origin_form(head.target), head.headers, address_of(self.socket))
 
     def _serve_sockjs(self, endpoint: SockJS, head: Head, path: str) -> bool:
         exchange = DirectExchange(self.socket, self._direct, self.rfile, head, path)

@@ -76,6 +76,8 @@ def _restore(value: Any, mark: bytes) -> Any:
         return re.sub(re.escape(mark.decode()) + "u[0-9a-fA-F]{4}", "\ufffd", value)
     if isinstance(value, list):
         return [_restore(item, mark) for item in value]
+    if isinstance(value, dict):
+        return {_restore(name, mark): _restore(item, mark) for name, item in value.items()}
     if isinstance(value, msgspec.Struct):
         for name in value.__struct_fields__:
             setattr(value, name, _restore(getattr(value, name), mark))

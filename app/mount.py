@@ -7,6 +7,7 @@ from collections.abc import Collection
 from flask import Flask
 
 from ..admin import views as admin
+from . import credential_views
 from .mounted import ADMIN, API, CLIENT, ENDPOINTS, carry, own_ports
 from .reception import Reception
 from .service import Service
@@ -26,6 +27,7 @@ def mount_all(app: Flask, service: Service, endpoints: Collection[str]) -> None:
         app.register_blueprint(api_blueprint(), url_prefix=prefix)
     if CLIENT in endpoints:
         app.register_blueprint(client_blueprint(), url_prefix=prefix)
+        credential_views.register(app, service)
         if service.siblings is not None:
             service.reception = Reception(app, service.siblings)
     if ADMIN in endpoints:

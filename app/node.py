@@ -21,7 +21,7 @@ from gevent.lock import BoundedSemaphore
 from gevent.pool import Pool
 
 from ..engines.base import Engine, EngineError, HistoryOptions, Recovery
-from . import control
+from . import control, hooks
 from .channels import ChannelRules
 from .config import ChannelOptions, Config
 from .errors import (
@@ -34,6 +34,7 @@ from .errors import (
     Error,
     Refused,
 )
+from .hooks import Context, Hooks
 from .hub import Connection, Hub
 from .json_text import InvalidJSON
 from .metrics import Metrics
@@ -50,6 +51,8 @@ CHANNEL_LOCKS = 64
 """Locks shared by all channels: enough that two channels rarely wait for each other."""
 CLOSING_TOGETHER = 1000
 """Connections that are closed side by side."""
+HOOKS_END = 1.0
+"""Seconds for hooks that are still being told of something when the node stops."""
 SILENT_PINGS = 3
 """A node that was silent for this many node_ping_intervals is forgotten."""
 
@@ -71,6 +74,8 @@ class Node:
         self.metrics = Metrics()
         self.flusher = Flusher(config.client_write_delay)
         self.timers = Timers()
+        self.hooks = Hooks(lambda: self.config.hook_timeout)
+        """The application's; all are added before the node starts."""
         self.hub = Hub(self.flusher)
         self.stopping = False
         """Whether the node takes leave: new requests are refused."""
@@ -98,6 +103,9 @@ class Node:
     def start(self) -> None:
         """Start the engine and the node's own greenlets, as a node with an identity of its own."""
         self._identify()  # not before a possible fork: two processes must not share uids
+        self.hooks.seal()
+        if self.hooks.has(hooks.OCCUPIED, hooks.VACATED):
+            self._engine.notice_occupancy(self.hooks.longest(hooks.OCCUPIED, hooks.VACATED))
         self._engine.start(self)
         self.timers.start()
         self._snapshot = self._end_metrics_interval()
@@ -131,6 +139,7 @@ class Node:
         self._greenlets = []
         self.timers.stop()
         self._engine.stop()
+        self.hooks.finish(HOOKS_END)
 
     @property
     def engine_name(self) -> str:
@@ -266,6 +275,10 @@ class Node:
         """Give commands that came through the engine to whoever carries them out."""
         if self.on_api is not None:
             self.on_api(entries)
+
+    def handle_occupancy(self, channel: str, is_occupied: bool) -> bool:
+        """Tell the hooks; whether they could tell whomever they tell."""
+        return self.hooks.tell(Context(hooks.OCCUPIED if is_occupied else hooks.VACATED, channel=channel))
 
     # -- connections and subscriptions
 

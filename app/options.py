@@ -31,7 +31,9 @@ TIME = validate.Range(min=0, max=LONGEST, error=BETWEEN)
 POSITIVE_TIME = validate.Range(min=0, max=LONGEST, min_inclusive=False, error=ABOVE)
 PORT = validate.Range(min=0, max=65535, error=BETWEEN)
 ALL_ORIGINS = "*"
+AUTO = "auto"
 ORIGIN = re.compile(r"https?://(\*\.)?[^/?#@\s*]+")
+URL = re.compile(r"https?://[^/?#\s]+[^#\s]*")
 NOT_EMPTY = validate.Length(min=1, error="Must not be empty.")
 
 T = TypeVar("T")
@@ -74,10 +76,27 @@ def listed(text: str) -> list[str]:
 
 
 def origins_or_all(text: str) -> None:
-    """A check that a text lists origins, the names of some with `*.` in front, or is `*`."""
-    for item in listed(text):
+    """A check that a text lists origins, the names of some with `*.` in front, or is `*`, or `auto`."""
+    for item in [] if text == AUTO else listed(text):
         if item != ALL_ORIGINS and not ORIGIN.fullmatch(item):
             raise ValidationError(f"{item} is no origin; one is written https://example.com or https://*.example.com.")
+
+
+def events(*known: str) -> Callable[[str], None]:
+    """A check that a text lists some of these."""
+
+    def check(text: str) -> None:
+        for item in listed(text):
+            if item not in known:
+                raise ValidationError(f"{item} is no event; there are {', '.join(known)}.")
+
+    return check
+
+
+def url_or_empty(text: str) -> None:
+    """A check that a text is the URL of a web server, or empty."""
+    if text and not URL.fullmatch(text):
+        raise ValidationError("Must be a URL that begins with http:// or https://, or empty.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from gevent.lock import BoundedSemaphore
@@ -22,8 +22,11 @@ from .client import Client
 from .compression import Compression, Deflate
 from .config import Config, ConfigError
 from .errors import CLOSE_INTERNAL_ERROR, CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN, Disconnect
+from .hooks import CONNECT, Hooks
 from .http_head import HTTPError
 from .node import Node
+from .opening import Opening
+from .options import ALL_ORIGINS, AUTO, listed
 from .origins import Origins, origins_of
 from .redis_options import redis_settings
 from .sockjs.endpoint import SockJS
@@ -89,6 +92,22 @@ def build_engine(config: Config) -> Engine:
     return MemoryEngine()
 
 
+def add_hook_url(hooks: Hooks, config: Config) -> None:
+    """Ask and tell the backend behind `hook_url`, if the configuration has one."""
+    if config.hook_url:
+        # Imported only when it is asked for, as above.
+        from .hook_url import HookURL
+
+        hook = HookURL(config)
+        for event in hook_events(config):
+            hooks.add(event, hook, hook.limit)
+
+
+def hook_events(config: Config) -> Sequence[str]:
+    """The events that go to the backend behind `hook_url`."""
+    return listed(config.hook_events)
+
+
 def compression_of(config: Config) -> Compression | None:
     """How the configuration has WebSockets compressed."""
     if not config.websocket_compression:
@@ -101,6 +120,7 @@ class Service:
 
     def __init__(self, config: Config) -> None:
         self.node = Node(config, build_engine(config), __version__)
+        add_hook_url(self.node.hooks, config)
         self.api = Api(self.node)
         self.node.on_api = self.api.process_queued
         self._starting = BoundedSemaphore()
@@ -133,8 +153,20 @@ class Service:
 
     @property
     def origins(self) -> Origins:
-        """Whose pages may connect."""
-        return origins_of(self.config.allowed_origins)
+        """Whose pages may connect.
+
+        Left to us: all, as long as only tokens let a client in. A hook may go by cookies, which a browser sends with
+        the requests of any page, so then it is those of our own host.
+        """
+        allowed = self.config.allowed_origins
+        if allowed == AUTO:
+            allowed = "" if self.node.hooks.has(CONNECT) else ALL_ORIGINS
+        return origins_of(allowed)
+
+    @property
+    def remembers_requests(self) -> bool:
+        """Whether hooks want to know the request that opened a connection."""
+        return bool(self.node.hooks)
 
     @property
     def open_connections(self) -> int:
@@ -214,7 +246,13 @@ class Service:
 
     # -- clients
 
-    def serve_websocket(self, socket: Any, recv: Callable[[int], bytes], deflate: Deflate | None = None) -> None:
+    def serve_websocket(
+        self,
+        socket: Any,
+        recv: Callable[[int], bytes],
+        deflate: Deflate | None = None,
+        opening: Opening | None = None,
+    ) -> None:
         """Serve a client whose WebSocket handshake is done; returns when the connection has ended."""
         config = self.config
         self.node.metrics.counters.http_raw_ws_num_requests += 1
@@ -228,7 +266,7 @@ class Service:
             too_big=TOO_LARGE,
             deflate=deflate,
         )
-        client = Client(self.node, websocket)
+        client = Client(self.node, websocket, opening)
         websocket.owner = client
         self.open_websockets += 1
         try:
@@ -244,8 +282,8 @@ class Service:
             websocket.finish()
             self.open_websockets -= 1
 
-    def _connect_sockjs(self, transport: Transport) -> SockJSClient:
-        client = Client(self.node, transport)
+    def _connect_sockjs(self, transport: Transport, opening: Opening | None) -> SockJSClient:
+        client = Client(self.node, transport, opening)
         if self.node.stopping:
             client.close(CLOSE_SHUTDOWN)
         return SockJSClient(client)
@@ -263,6 +301,7 @@ class Service:
             ping_interval=config.ping_interval,
             compression=self.compression,
             origins=self.origins,
+            remembers_requests=self.remembers_requests,
         )
 
 

@@ -51,15 +51,15 @@ def ready(view: Callable[[Service], Response]) -> Callable[[], Response]:
     def checked() -> Response:
         service = current_service()
         if service.is_single and request.environ.get("wsgi.multiprocess"):
-            return _respond(refusal(503, _alone()))
+            return respond(refusal(503, _alone()))
         if not service.started:
             if not (is_patched() or "gentrifugo.handler" in request.environ):
-                return _respond(refusal(501, _unpatched()))
+                return respond(refusal(501, _unpatched()))
             service.start()
             if "gentrifugo.handler" not in request.environ:
                 close_clients_on_exit(service)
         if service.node.stopping:
-            return _respond(refusal(503, "the server is shutting down"))
+            return respond(refusal(503, "the server is shutting down"))
         return view(service)
 
     return checked
@@ -78,7 +78,8 @@ def _unpatched() -> str:
     return REASON
 
 
-def _respond(answer: Answer) -> Response:
+def respond(answer: Answer) -> Response:
+    """The answer as Flask has it."""
     return Response(answer.body, answer.status, content_type=answer.content_type)
 
 
@@ -89,14 +90,14 @@ def _api(service: Service) -> Response:
         return _answered(service)
     except RequestEntityTooLarge:
         size = service.config.api_request_max_size
-        return _respond(refusal(413, f"the request is larger than {size} bytes"))
+        return respond(refusal(413, f"the request is larger than {size} bytes"))
 
 
 def _answered(service: Service) -> Response:
     if (request.content_type or "").lower().startswith("application/json"):
-        return _respond(service.answer_api(request.headers.get("X-API-Sign", ""), request.get_data()))
+        return respond(service.answer_api(request.headers.get("X-API-Sign", ""), request.get_data()))
     form = request.form
-    return _respond(service.answer_api(form.get("sign", ""), form.get("data", "").encode()))
+    return respond(service.answer_api(form.get("sign", ""), form.get("data", "").encode()))
 
 
 def _sockjs() -> Response | None:

@@ -85,6 +85,7 @@ class PingParams(msgspec.Struct):
     data: Text = None
 
 
+_value = msgspec.json.Decoder()
 _command = msgspec.json.Decoder(Command)
 _commands = msgspec.json.Decoder(list[Command | None])
 
@@ -174,6 +175,22 @@ def embedded_json(text: str) -> bytes:
     """
     data = text.encode()
     return data if not data or is_json(data) else _quote(text)
+
+
+def decoded(data: bytes) -> Any:
+    """Embedded JSON for Python code; None when there is none. Half a surrogate pair becomes U+FFFD.
+
+    Raises InvalidJSON for what Python has no words for, such as a number of a thousand digits.
+    """
+    return decode(_value, data) if data else None
+
+
+def decoded_info(info: bytes) -> Any:
+    """The same for what is said of a client, which is text when Python has no other words for it."""
+    try:
+        return decoded(info)
+    except InvalidJSON:
+        return info.decode()
 
 
 def encode_info(info: ClientInfo) -> bytes:

@@ -44,7 +44,7 @@ class Recovery(NamedTuple):
 
 
 class EngineHandler(Protocol):
-    """What an engine calls when something arrives. No method blocks or raises."""
+    """What an engine calls when something arrives. No method blocks or raises, unless it says so."""
 
     def handle_event(self, event: Event) -> None:
         """A publication, join or leave in a channel this node is subscribed to."""
@@ -54,6 +54,13 @@ class EngineHandler(Protocol):
 
     def handle_api(self, entries: Sequence[bytes]) -> None:
         """Entries of a queue of API commands, to be carried out in order. This one may block; it does not raise."""
+
+    def handle_occupancy(self, channel: str, is_occupied: bool) -> bool:
+        """A channel has its first subscriber, or none any more, on all nodes together; False to be told again later.
+
+        Called by one node, and with the opposite only when this has returned. This one may block; it does not raise.
+        """
+        ...
 
 
 class Engine(ABC):
@@ -78,6 +85,14 @@ class Engine(ABC):
     @abstractmethod
     def stop(self) -> None:
         """Release everything; no callback follows. A second call does nothing."""
+
+    @abstractmethod
+    def notice_occupancy(self, longest: float) -> None:
+        """Call `handle_occupancy` too, which takes `longest` seconds at most. Called before the start, if at all.
+
+        What is told of one channel alternates and ends with what is true; what comes and goes in between may be
+        left out. It is told at least once, by another node if need be: twice when a node ends while it tells.
+        """
 
     # -- publish
 

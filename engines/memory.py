@@ -17,6 +17,7 @@ import gevent
 from ..app.fairness import give_turn
 from ..app.proto import ClientInfo, Event, Publication
 from .base import Engine, EngineHandler, HistoryOptions
+from .occupancy import Occupancy
 
 SWEEP_INTERVAL = 1.0
 """Seconds between two rounds that free what has expired. Reading never returns expired data in between."""
@@ -69,6 +70,7 @@ class MemoryEngine(Engine):
         self._handler: EngineHandler | None = None
         self._sweeper: gevent.Greenlet[[], None] | None = None
         self._subscribed: set[str] = set()
+        self._occupancy: Occupancy | None = None
         # Presence: channel -> client -> (info, expiry). A client that is added again moves to the
         # end, so with one lifetime for all, which is what the node uses, the oldest stand first.
         self._presence: dict[str, OrderedDict[str, tuple[ClientInfo, float]]] = {}
@@ -79,12 +81,19 @@ class MemoryEngine(Engine):
     def start(self, handler: EngineHandler) -> None:
         self._handler = handler
         self._sweeper = gevent.spawn(self._sweep)
+        if self._occupancy is not None:
+            self._occupancy.start(handler)
 
     def stop(self) -> None:
+        if self._occupancy is not None:
+            self._occupancy.stop()
         self._handler = None
         if self._sweeper is not None:
             self._sweeper.kill()
             self._sweeper = None
+
+    def notice_occupancy(self, longest: float) -> None:
+        self._occupancy = self._occupancy or Occupancy(self._subscribed)
 
     def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
         if history is not None:
@@ -101,9 +110,13 @@ class MemoryEngine(Engine):
 
     def subscribe(self, channel: str) -> None:
         self._subscribed.add(channel)
+        if self._occupancy is not None:
+            self._occupancy.note(channel)
 
     def unsubscribe(self, channel: str) -> None:
         self._subscribed.discard(channel)
+        if self._occupancy is not None:
+            self._occupancy.note(channel)
 
     def channels(self) -> list[str]:
         return list(self._subscribed)

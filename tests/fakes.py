@@ -202,6 +202,9 @@ class Bus:
         for engine in list(self._engines):
             engine.handler.handle_control(message)
 
+    def handle_occupancy(self, channel: str, is_occupied: bool) -> bool:
+        return not self._engines or self._engines[0].handler.handle_occupancy(channel, is_occupied)
+
 
 class BusEngine(Engine):
     """The engine of one of several nodes in one process."""
@@ -226,6 +229,9 @@ class BusEngine(Engine):
             for channel in list(self.subscribed):
                 self.unsubscribe(channel)
             self._bus.leave(self)
+
+    def notice_occupancy(self, longest: float) -> None:
+        self._store.notice_occupancy(longest)
 
     def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
         self._store.publish(publication, history)

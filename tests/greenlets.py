@@ -75,7 +75,7 @@ def _freeze() -> None:
 
 
 def _greenlets() -> set[gevent.Greenlet[..., Any]]:
-    return {thing for thing in gc.get_objects() if isinstance(thing, gevent.Greenlet) and not thing.dead}
+    return {thing for thing in gc.get_objects() if issubclass(type(thing), gevent.Greenlet) and not thing.dead}
 
 
 def _sockets() -> set[int]:

@@ -13,9 +13,10 @@ from ..chunked_body import ChunkedBody
 from ..compression import HEADER, Compression, agree
 from ..direct_socket import DirectSocket
 from ..http_head import Head, HTTPError, http_date, origin_form
+from ..opening import Opening
 from ..request_reader import RequestReader
 from . import handover
-from .exchange import Exchange, ServeRawWebSocket, ServeWebSocket, head_of
+from .exchange import Exchange, ServeRawWebSocket, ServeWebSocket, address_of, head_of
 from .response import WITHOUT_LENGTH, Response
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -91,6 +92,9 @@ class DirectExchange(Exchange):
 
     def received(self) -> bytes:
         return head_of(self.method, self._head.target, self.version, self.headers) + self._reader.peek()
+
+    def opening(self) -> Opening:
+        return Opening(self.method, origin_form(self._head.target), self.headers, address_of(self.socket))
 
     def let_go(self) -> None:
         self.is_given_away = True

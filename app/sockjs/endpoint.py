@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from ..http_head import HTTPError
+from ..opening import Opening
 from ..outbox import Flusher
 from ..timers import Timers
 from . import frames, pages
@@ -96,7 +98,7 @@ class SockJS:
         if match is None:
             return NOT_FOUND
         if match[2] == "websocket":
-            return self._websocket(exchange, lambda: exchange.upgrade(self._serve_websocket))
+            return self._websocket(exchange, lambda: self._upgrade(exchange))
         route = _ROUTES.get(match[2])
         return NOT_FOUND if route is None else self._session(exchange, route, match[1])
 
@@ -141,13 +143,23 @@ class SockJS:
         return None
 
     def _upgrade_raw(self, exchange: Exchange) -> None:
-        exchange.upgrade_raw(self._raw, self._options().compression)
+        opening = self._opening(exchange)
+        # Whatever a partial holds is held as long as the connection lasts.
+        serve = self._raw if opening is None else partial(self._raw, opening=opening)
+        exchange.upgrade_raw(serve, self._options().compression)
 
-    def _serve_websocket(self, socket: Any, recv: Callable[[int], bytes]) -> None:
+    def _upgrade(self, exchange: Exchange) -> None:
+        opening = self._opening(exchange)
+        exchange.upgrade(self._serve_websocket if opening is None else partial(self._serve_websocket, opening=opening))
+
+    def _opening(self, exchange: Exchange) -> Opening | None:
+        return exchange.opening() if self._options().remembers_requests else None
+
+    def _serve_websocket(self, socket: Any, recv: Callable[[int], bytes], opening: Opening | None = None) -> None:
         session = WebSocketSession(socket, recv, self._flusher, self._timers, self._options())
         self.open_receivers += 1
         try:
-            session.serve(self._connect, self.sessions)
+            session.serve(self._connect, opening, self.sessions)
         finally:
             self.open_receivers -= 1
 
@@ -216,7 +228,7 @@ class SockJS:
 
     def _receive(self, exchange: Exchange, key: str, receiver: WaitingRequest) -> None:
         self._read_body(exchange)  # some clients send one, and the next request comes after it
-        session = self._find_or_open(key)
+        session = self._find_or_open(exchange, key)
         if session is None:
             receiver.say(STILL_OPEN)
             return
@@ -236,13 +248,14 @@ class SockJS:
             if receiver.is_gone:
                 session.interrupt()
 
-    def _find_or_open(self, key: str) -> Session | None:
+    def _find_or_open(self, exchange: Exchange, key: str) -> Session | None:
         """The session; None when another process has opened it at this moment."""
         session = self.sessions.find(key)
         if session is None:
             if self.siblings is not None and not self.siblings.claim(key):
                 return None
-            session = Session(self._flusher, self._options().client_queue_max_size, self._connect)
+            limit = self._options().client_queue_max_size
+            session = Session(self._flusher, limit, self._connect, self._opening(exchange))
             self.sessions.add(key, session)
         return session
 

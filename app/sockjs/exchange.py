@@ -12,6 +12,7 @@ from termios import TIOCOUTQ
 from typing import Any, Protocol, TypeAlias
 
 from ..compression import Compression, Deflate
+from ..opening import Opening
 from .response import Response
 
 ServeWebSocket: TypeAlias = Callable[[Any, Callable[[int], bytes]], None]
@@ -21,7 +22,13 @@ ServeWebSocket: TypeAlias = Callable[[Any, Callable[[int], bytes]], None]
 class ServeRawWebSocket(Protocol):
     """Serves one that may be compressed."""
 
-    def __call__(self, socket: Any, recv: Callable[[int], bytes], deflate: Deflate | None = None) -> None: ...
+    def __call__(
+        self,
+        socket: Any,
+        recv: Callable[[int], bytes],
+        deflate: Deflate | None = None,
+        opening: Opening | None = None,
+    ) -> None: ...
 
 
 class Exchange(ABC):
@@ -77,6 +84,10 @@ class Exchange(ABC):
     def let_go(self) -> None:
         """The connection was given to another process: nothing more is read or written here."""
 
+    @abstractmethod
+    def opening(self) -> Opening:
+        """The request, to be remembered."""
+
     @property
     def is_chunked(self) -> bool:
         """Whether a stream is cut into chunks; the end of the connection ends it otherwise."""
@@ -97,6 +108,14 @@ class Exchange(ABC):
         """End the connection; whoever writes to it fails."""
         with suppress(OSError):
             self.socket.shutdown(SHUT_RDWR)
+
+
+def address_of(socket: Any) -> str:
+    """Who is at the other end; empty for a local socket, or when it has gone."""
+    with suppress(OSError):
+        peer = socket.getpeername()
+        return str(peer[0]) if isinstance(peer, tuple) else ""
+    return ""
 
 
 def head_of(method: str, target: str, version: str, headers: Mapping[str, str]) -> bytes:

@@ -42,3 +42,5 @@ class Options:
     """How the WebSockets of those who speak no SockJS are compressed, if they are."""
     origins: Origins = ANYWHERE
     """Whose pages may connect."""
+    remembers_requests: bool = False
+    """Whether clients are to be known by the request that opened their connection."""

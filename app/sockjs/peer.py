@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
+from ..opening import Opening
 from ..outbox import Queue
 from ..websocket import Owner
 
@@ -39,5 +40,5 @@ class Peer(Owner, Protocol):
         """The connection is over. Called exactly once, however that came; may block, must not raise."""
 
 
-Connect: TypeAlias = Callable[[Transport], Peer]
-"""Called for every new connection."""
+Connect: TypeAlias = Callable[[Transport, Opening | None], Peer]
+"""Called for every new connection, with the request that opened it, if that is to be remembered."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from gevent.lock import BoundedSemaphore
 
+from ..opening import Opening
 from ..outbox import Flusher
 from . import frames
 from .message_queue import MessageQueue
@@ -44,7 +45,7 @@ class Session:
 
     __slots__ = ("__weakref__", "outbox", "receiver", "since", "_close_frame", "_is_open", "_peer", "_turn")
 
-    def __init__(self, flusher: Flusher, queue_max_size: int, connect: Connect) -> None:
+    def __init__(self, flusher: Flusher, queue_max_size: int, connect: Connect, opening: Opening | None = None) -> None:
         self.outbox = MessageQueue(flusher, queue_max_size, self._slow, self._ready)
         self.receiver: Receiver | None = None
         self.since = time.monotonic()
@@ -53,7 +54,7 @@ class Session:
         self._close_frame: bytes | None = None
         self._turn = BoundedSemaphore()
         self._peer: Peer | None = None
-        peer = connect(self)
+        peer = connect(self, opening)
         if self._close_frame is None:
             self._peer = peer
         else:

@@ -15,13 +15,14 @@ from gevent.pywsgi import WSGIServer
 from ..compression import Compression, Deflate
 from ..frames import Message
 from ..handler import Handler
+from ..opening import Opening
 from ..outbox import Flusher
 from ..timers import Timers
 from ..websocket import WebSocket
 from . import wsgi
 from .endpoint import SockJS
 from .options import Options
-from .peer import Peer, Transport
+from .peer import Connect, Transport
 
 RESPONSE_LIMIT = 4096
 RAW_MAX_SIZE = 16 << 20
@@ -35,7 +36,7 @@ FLUSHER_REST = 0.0
 class Echo:
     """A peer that sends every message back."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, opening: Opening | None = None) -> None:
         self._transport = transport
 
     def handle(self, message: str) -> None:
@@ -57,8 +58,8 @@ class Echo:
 class Close(Echo):
     """A peer that wants nothing to do with anybody."""
 
-    def __init__(self, transport: Transport) -> None:
-        super().__init__(transport)
+    def __init__(self, transport: Transport, opening: Opening | None = None) -> None:
+        super().__init__(transport, opening)
         transport.close(*GO_AWAY)
 
     def handle(self, message: str) -> None:
@@ -93,9 +94,7 @@ class StandardServices:
         """Serve no timers any more."""
         self._timers.stop()
 
-    def _endpoint(
-        self, prefix: str, connect: Callable[[Transport], Peer], raw: Callable[[WebSocket], None], options: Options
-    ) -> SockJS:
+    def _endpoint(self, prefix: str, connect: Connect, raw: Callable[[WebSocket], None], options: Options) -> SockJS:
         serve = partial(self._serve_raw, raw)
         return SockJS(prefix, connect, serve, self._flusher, self._timers, lambda: options)
 
@@ -105,6 +104,7 @@ class StandardServices:
         socket: Any,
         recv: Callable[[int], bytes],
         deflate: Deflate | None = None,
+        opening: Opening | None = None,
     ) -> None:
         websocket = WebSocket(socket, recv, self._flusher, self._timers, RAW_OPTIONS, RAW_MAX_SIZE, deflate=deflate)
         try:
@@ -137,9 +137,9 @@ def main() -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).partition(": (")[0]  # gevent appends the address
         parser.exit(1, f"cannot listen on {arguments.address}, port {arguments.port}: {reason}\n")
-    print(f"listening on http://{arguments.address}:{server.server_port}", flush=True)
     for number in (signal.SIGINT, signal.SIGTERM):
         gevent.signal_handler(number, partial(server.stop, timeout=0))
+    print(f"listening on http://{arguments.address}:{server.server_port}", flush=True)
     server.serve_forever()
 
 

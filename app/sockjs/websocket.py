@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..frames import text_frame
+from ..opening import Opening
 from ..outbox import Flusher
 from ..timers import Timers
 from ..websocket import WebSocket
@@ -57,10 +58,10 @@ class WebSocketSession:
         if not self.outbox.frames:
             self._append(frames.HEARTBEAT)
 
-    def serve(self, connect: Connect, sessions: Sessions) -> None:
+    def serve(self, connect: Connect, opening: Opening | None, sessions: Sessions) -> None:
         """Serve the client until the connection has ended."""
         self._append(frames.OPEN)
-        peer = connect(self)
+        peer = connect(self, opening)
         self._websocket.owner = peer
         sessions.connect(self)
         try:

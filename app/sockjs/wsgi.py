@@ -10,6 +10,7 @@ from urllib.parse import quote
 import gevent
 
 from ..http_head import HTTPError
+from ..opening import Opening
 from ..upgrade import open_websocket, socket_of
 from . import handover
 from .endpoint import SockJS
@@ -83,14 +84,18 @@ class WSGIExchange(Exchange):
         serve(*open_websocket(self._environ))
 
     def received(self) -> bytes:
-        environ = self._environ
-        # Without SCRIPT_NAME: the other process serves the application itself, wherever it is mounted in a larger one.
-        target = quote(environ["PATH_INFO"], encoding="latin-1")
-        query = f"?{self.query}" if self.query else ""
         headers = dict(self.headers)
-        if environ.get("CONTENT_LENGTH"):
-            headers["content-length"] = environ["CONTENT_LENGTH"]
-        return head_of(self.method, target + query, self.version, headers) + self._read_ahead()
+        if self._environ.get("CONTENT_LENGTH"):
+            headers["content-length"] = self._environ["CONTENT_LENGTH"]
+        return head_of(self.method, self._target(), self.version, headers) + self._read_ahead()
+
+    def opening(self) -> Opening:
+        return Opening(self.method, self._target(), self.headers, self._environ.get("REMOTE_ADDR", ""))
+
+    def _target(self) -> str:
+        """Without SCRIPT_NAME, wherever the application is mounted in a larger one: it serves these paths itself."""
+        path = quote(self._environ["PATH_INFO"], encoding="latin-1")
+        return f"{path}?{self.query}" if self.query else path
 
     def _read_ahead(self) -> bytes:
         """What the server has read of the connection beyond the head; it stays where it is."""

@@ -81,6 +81,10 @@ class RedisEngine(Engine):
         for shard in self._shards:
             shard.stop()
 
+    def notice_occupancy(self, longest: float) -> None:
+        for shard in self._shards:
+            shard.notice_occupancy(longest)
+
     # -- publish
 
     def publish(self, publication: Publication, history: HistoryOptions | None) -> None:

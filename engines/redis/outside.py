@@ -112,6 +112,9 @@ class OutsideEngine(Engine):
 
     # -- what only nodes do
 
+    def notice_occupancy(self, longest: float) -> None:
+        raise EngineError(NO_NODE)
+
     def subscribe(self, channel: str) -> None:
         raise EngineError(NO_NODE)
 

@@ -18,6 +18,7 @@ from .codec import SkipLog, Unreadable, decode_event
 from .connection import dialler
 from .history import History
 from .keys import Keys
+from .occupancy import Occupancy
 from .pipeline import Pipeline
 from .settings import ShardSettings, Timeouts
 from .subscriber import Subscriber
@@ -42,6 +43,7 @@ class Shard:
         self._carries_control = carries_control
         self._catch_up = CatchUp(self.name, self._read_histories, self._deliver)
         self._handler: EngineHandler | None = None
+        self._occupancy: Occupancy | None = None
         self._skipped = SkipLog()
         self._channels: dict[bytes, str] = {}
         self._echoes: dict[tuple[bytes, bytes], Signal] = {}
@@ -52,9 +54,17 @@ class Shard:
         self.pipeline.start()
         self.subscriber.start()
         self._catch_up.start()
+        if self._occupancy is not None:
+            self._occupancy.start(handler)
+
+    def notice_occupancy(self, longest: float) -> None:
+        """Call `handle_occupancy` too; before the start."""
+        self._occupancy = Occupancy(self.name, self.keys, self.pipeline, longest)
 
     def stop(self) -> None:
         """Close the connections; no callback follows."""
+        if self._occupancy is not None:
+            self._occupancy.stop()
         self._handler = None
         self._catch_up.stop()
         self.subscriber.stop()
@@ -71,6 +81,7 @@ class Shard:
         except EngineError:
             self._channels.pop(name, None)
             raise
+        self._note_occupancy(channel)
 
     def unsubscribe(self, channel: str) -> None:
         """The opposite."""
@@ -78,6 +89,11 @@ class Shard:
         self._channels.pop(name, None)
         self._catch_up.forget(channel)
         self.subscriber.unsubscribe(name)
+        self._note_occupancy(channel)
+
+    def _note_occupancy(self, channel: str) -> None:
+        if self._occupancy is not None:
+            self._occupancy.note(channel)
 
     @property
     def publishing(self) -> Pipeline:
@@ -170,6 +186,7 @@ class Shard:
         channel = self._channels.get(name)
         if channel is not None:
             self._catch_up.regain(channel)
+            self._note_occupancy(channel)  # a server that was started again has forgotten what was told
 
     def _deliver(self, event: Event) -> None:
         if self._handler is not None:

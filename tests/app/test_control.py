@@ -36,7 +36,7 @@ MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize("message", MESSAGES, ids=repr)
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
 def test_a_message_comes_out_as_it_went_in(message: Message) -> None:
     assert control.decode(control.encode("n1", message)) == Envelope(control.VERSION, "n1", message)
 

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 import pytest
+from gevent.event import Event as Gate
 
 from gentrifugo.app.proto import ClientInfo, Event, Join, Leave, Publication
 from gentrifugo.engines.base import Engine, HistoryOptions
@@ -38,18 +39,30 @@ CHANNELS = [
 
 
 class Listener:
-    """A node as its engine sees it: keeps what arrives in `events` and `controls`."""
+    """A node as its engine sees it: keeps what arrives in `events`, `controls` and `occupancy`.
+
+    It takes what is told of occupancy while `gate` is open, and has it told again while `refuses` is set.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.events: list[Event] = []
         self.controls: list[bytes] = []
+        self.occupancy: list[tuple[str, bool]] = []
+        self.gate = Gate()
+        self.gate.set()
+        self.refuses = False
 
     def handle_event(self, event: Event) -> None:
         self.events.append(event)
 
     def handle_control(self, message: bytes) -> None:
         self.controls.append(message)
+
+    def handle_occupancy(self, channel: str, is_occupied: bool) -> bool:
+        self.occupancy.append((channel, is_occupied))
+        self.gate.wait()
+        return not self.refuses
 
     def heard(self, *events: Event) -> None:
         """Check that these events come, in this order, and no others before the last of them."""
@@ -71,10 +84,12 @@ class Lab(ABC):
     def pass_time(self, seconds: float) -> None:
         """Return when `seconds` have passed for the engines."""
 
-    def listen(self) -> Listener:
-        """A listener on an engine of its own, which is running."""
+    def listen(self, longest: float = 0) -> Listener:
+        """A listener on an engine of its own, which is running; told of occupancy when it may take some time."""
         listener = Listener(self.make())
         self.listeners.append(listener)
+        if longest:
+            listener.engine.notice_occupancy(longest)
         listener.engine.start(listener)
         return listener
 
@@ -360,6 +375,50 @@ class EngineContract:
     def test_an_engine_that_never_started_can_be_stopped(self, lab: Lab) -> None:
         lab.make().stop()
 
+    # -- occupancy
+
+    @pytest.fixture
+    def noticing(self, lab: Lab) -> Iterator[Listener]:
+        yield lab.listen(longest=LONG)
+        lab.close()
+
+    @pytest.mark.parametrize("channel", CHANNELS)
+    def test_the_first_subscriber_and_the_last_are_told(self, noticing: Listener, channel: str) -> None:
+        for count in (1, 2):
+            noticing.engine.subscribe(channel)
+            eventually(lambda count=count: len(noticing.occupancy) == 2 * count - 1)
+            noticing.engine.unsubscribe(channel)
+            eventually(lambda count=count: len(noticing.occupancy) == 2 * count)
+        assert noticing.occupancy == [(channel, True), (channel, False)] * 2
+
+    def test_what_changes_while_it_is_told_is_told_afterwards(self, noticing: Listener) -> None:
+        noticing.gate.clear()
+        noticing.engine.subscribe("news")
+        eventually(lambda: noticing.occupancy)
+        noticing.engine.unsubscribe("news")
+        noticing.engine.subscribe("chat")
+        eventually(lambda: len(noticing.occupancy) == 2, what="another channel does not wait")
+        noticing.gate.set()
+        eventually(lambda: len(noticing.occupancy) == 3)
+        assert noticing.occupancy == [("news", True), ("chat", True), ("news", False)]
+
+    def test_what_comes_back_while_it_is_told_is_left_out(self, noticing: Listener) -> None:
+        noticing.gate.clear()
+        noticing.engine.subscribe("news")
+        eventually(lambda: noticing.occupancy)
+        noticing.engine.unsubscribe("news")
+        noticing.engine.subscribe("news")
+        noticing.gate.set()
+        noticing.engine.subscribe("end")
+        eventually(lambda: ("end", True) in noticing.occupancy)
+        assert noticing.occupancy == [("news", True), ("end", True)]
+
+    def test_unless_it_is_asked_for_nothing_is_told(self, listener: Listener) -> None:
+        listener.engine.subscribe("news")
+        listener.engine.publish_control(b"end")
+        eventually(lambda: listener.controls)
+        assert listener.occupancy == []
+
 
 @pytest.mark.usefixtures("nothing_left_behind")
 class JoinedEnginesContract:
@@ -472,3 +531,37 @@ class JoinedEnginesContract:
 def uids(engine: Engine, limit: int = 0) -> list[str]:
     """The uids of the history of "news"."""
     return [publication.uid for publication in engine.history("news", limit)]
+
+    # -- occupancy
+
+    @pytest.fixture
+    def noticing(self, lab: Lab) -> Iterator[tuple[Listener, Listener]]:
+        yield lab.listen(longest=LONG), lab.listen(longest=LONG)
+        lab.close()
+
+    def test_only_the_first_subscriber_of_all_nodes_and_the_last_are_told_and_to_one_node(
+        self, noticing: tuple[Listener, Listener]
+    ) -> None:
+        here, there = noticing
+        told = lambda: here.occupancy + there.occupancy  # noqa: E731
+        for node in noticing:
+            node.engine.subscribe("news")
+        eventually(told)
+        here.engine.unsubscribe("news")
+        there.engine.subscribe("chat")
+        eventually(lambda: ("chat", True) in told())
+        there.engine.unsubscribe("news")
+        eventually(lambda: ("news", False) in told())
+        assert sorted(told()) == [("chat", True), ("news", False), ("news", True)]
+
+    def test_the_channels_of_a_node_that_ended_are_told_to_another(self, noticing: tuple[Listener, Listener]) -> None:
+        here, there = noticing
+        for channel in ("news", "chat"):
+            here.engine.subscribe(channel)
+        there.engine.subscribe("chat")
+        eventually(lambda: len(here.occupancy + there.occupancy) == 2)
+        here.occupancy.clear()
+        there.occupancy.clear()
+        here.engine.stop()
+        eventually(lambda: here.occupancy + there.occupancy, within=10)
+        assert here.occupancy + there.occupancy == [("news", False)]

@@ -10,6 +10,7 @@ import gevent
 import gevent.socket
 import pytest
 
+from gentrifugo.app.opening import Opening
 from gentrifugo.app.outbox import Flusher
 from gentrifugo.app.sockjs.exchange import Exchange, ServeWebSocket
 from gentrifugo.app.sockjs.peer import Transport
@@ -43,6 +44,9 @@ class SocketExchange(Exchange):
     def received(self) -> bytes:
         raise AssertionError("nothing is given away here")
 
+    def opening(self) -> Opening:
+        return Opening(self.method, self.path, self.headers, "")
+
     def let_go(self) -> None:
         raise AssertionError("nothing is given away here")
 
@@ -71,7 +75,7 @@ class Bench:
         except OSError as error:
             self.error = error
 
-    def _connect(self, transport: Transport) -> FakePeer:
+    def _connect(self, transport: Transport, opening: Opening | None) -> FakePeer:
         self.peer = FakePeer(transport)
         return self.peer
 
@@ -96,7 +100,7 @@ def stream(exchange: Exchange, write_timeout: float = 0) -> WaitingRequest:
 
 
 def alive() -> set[gevent.Greenlet[..., Any]]:
-    return {thing for thing in gc.get_objects() if isinstance(thing, gevent.Greenlet) and not thing.dead}
+    return {thing for thing in gc.get_objects() if issubclass(type(thing), gevent.Greenlet) and not thing.dead}
 
 
 @pytest.fixture

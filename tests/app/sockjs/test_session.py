@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from gentrifugo.app.opening import Opening
 from gentrifugo.app.outbox import Flusher
 from gentrifugo.app.sockjs.peer import Transport
 from gentrifugo.app.sockjs.session import Session
@@ -23,7 +24,7 @@ class Bench:
         self.session = Session(self.flusher, LIMIT, self._connect)
         assert self.session.take() == b"o"
 
-    def _connect(self, transport: Transport) -> FakePeer:
+    def _connect(self, transport: Transport, opening: Opening | None) -> FakePeer:
         self.peer = FakePeer(transport)
         return self.peer
 
@@ -94,7 +95,7 @@ def test_an_interrupted_session_forgets_what_waits(bench: Bench) -> None:
 def test_a_peer_may_close_at_once(nothing_left_behind: None) -> None:
     peers = []
 
-    def connect(transport: Transport) -> FakePeer:
+    def connect(transport: Transport, opening: Opening | None) -> FakePeer:
         transport.close(3000, "go away")
         peers.append(FakePeer(transport))
         return peers[0]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from gentrifugo.app.opening import Opening
 from gentrifugo.app.outbox import Flusher
 from gentrifugo.app.sockjs.options import Options
 from gentrifugo.app.sockjs.peer import Transport
@@ -37,7 +38,7 @@ class Bench:
         self.sessions.add(key, session)
         return session
 
-    def _connect(self, transport: Transport) -> FakePeer:
+    def _connect(self, transport: Transport, opening: Opening | None) -> FakePeer:
         self.peers.append(FakePeer(transport))
         return self.peers[-1]
 

@@ -12,10 +12,11 @@ import msgspec
 import pytest
 
 from gentrifugo.engines.base import EngineError, Recovery
+from gentrifugo.engines.redis import occupancy
 from gentrifugo.engines.redis.engine import RedisEngine
 from gentrifugo.engines.redis.settings import Endpoint, RedisSettings, ShardSettings, Timeouts, Tls
-from tests.engines.contract import EngineContract, JoinedEnginesContract, Lab, kept, message, uids
-from tests.greenlets import nothing_left_behind
+from tests.engines.contract import EngineContract, JoinedEnginesContract, Lab, Listener, kept, message, uids
+from tests.greenlets import eventually, nothing_left_behind
 from tests.parts import valkey_server
 from tests.redis_server import RedisServer, free_port, redis_server
 
@@ -258,3 +259,69 @@ def test_a_batch_over_two_shards_arrives_in_its_order(servers: list[RedisServer]
         listener.heard(*(publication for publication, _ in batch))
     finally:
         lab.close()
+
+
+# -- occupancy
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who tells something has no time beyond what the handler may take, and sweeps come soon."""
+    monkeypatch.setattr(occupancy, "MARGIN", 0)
+    monkeypatch.setattr(occupancy, "SWEEP_INTERVAL", 0.1)
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_a_node_told_when_it_was_killed_is_told_again(lab: RedisLab) -> None:
+    first = lab.listen(longest=0.5)
+    first.gate.clear()
+    first.engine.subscribe("news")
+    eventually(lambda: first.occupancy)
+    second = lab.listen(longest=0.5)
+    second.engine.subscribe("news")
+    kill(first)
+    eventually(lambda: second.occupancy == [("news", True)], within=10)
+    second.engine.unsubscribe("news")
+    eventually(lambda: second.occupancy == [("news", True), ("news", False)])
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_could_not_be_told_is_told_again_until_it_can(lab: RedisLab) -> None:
+    node = lab.listen(longest=0.2)
+    node.refuses = True
+    node.engine.subscribe("news")
+    eventually(lambda: len(node.occupancy) >= 3, within=10)
+    node.refuses = False
+    told = len(node.occupancy)
+    node.engine.unsubscribe("news")
+    eventually(lambda: node.occupancy[-1] == ("news", False), within=10)
+    assert set(node.occupancy[:-1]) == {("news", True)}
+    assert len(node.occupancy) <= told + 2
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_server_that_was_started_again_is_told_what_is_true(lab: RedisLab, servers: list[RedisServer]) -> None:
+    node = lab.listen(longest=1)
+    node.engine.subscribe("news")
+    eventually(lambda: node.occupancy == [("news", True)])
+    servers[0].ask("DEL", f"{lab.settings.prefix}.occupied")  # as after a start without its data
+    servers[0].ask("CLIENT", "KILL", "TYPE", "pubsub")
+    eventually(lambda: node.occupancy == [("news", True)] * 2, within=10)
+
+
+def test_many_channels_are_swept_in_steps(lab: RedisLab, servers: list[RedisServer]) -> None:
+    """As a big node leaves them when it is killed."""
+    channels = [f"channel{number}" for number in range(3000)]
+    servers[0].ask("SADD", f"{lab.settings.prefix}.occupied", *channels)
+    node = lab.listen(longest=1)
+    eventually(lambda: len(node.occupancy) >= len(channels), within=20)
+    assert sorted(node.occupancy) == sorted((channel, False) for channel in channels)
+
+
+def kill(listener: Listener) -> None:
+    """End an engine without its leave: what it does in Redis stays half done."""
+    for shard in listener.engine._shards:  # type: ignore[attr-defined]
+        shard._occupancy._pool.kill(block=False)
+        shard._occupancy._changed.clear()
+    gevent.sleep(0)
+    listener.engine.stop()

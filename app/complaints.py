@@ -1,0 +1,29 @@
+"""Errors of an application's own code in the log: each with its traceback, but not for every client that meets it."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+PAUSE = 10.0
+"""Seconds between two that are alike."""
+
+
+class Complaints:
+    """Logs errors to `log`; those that are like one of the last seconds are counted only."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._next: dict[str, float] = {}
+        self._kept_back: dict[str, int] = {}
+
+    def add(self, what: str, error: BaseException | None = None) -> None:
+        """`what` failed; with `error` its traceback is logged too."""
+        now = time.monotonic()
+        alike = f"{what} {type(error).__name__}"
+        if now < self._next.get(alike, 0):
+            self._kept_back[alike] = self._kept_back.get(alike, 0) + 1
+            return
+        self._next[alike] = now + PAUSE
+        more = self._kept_back.pop(alike, 0)
+        self._log.error("%s%s", what, f" ({more} more of these since the last)" if more else "", exc_info=error)

@@ -1,0 +1,127 @@
+"""The hook that asks and tells a backend in any language, over HTTP (docs/hooks.md)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from . import auth
+from .config import Config
+from .hooks import Context, Refuse, Undelivered
+from .options import listed
+
+SIGN = "X-Hook-Sign"
+CONNECTIONS = 100
+"""Connections to the backend that are kept; at busy times there are more."""
+PAUSE = 0.1
+"""Seconds before the second try, doubled for each further one."""
+LONGEST_ANSWER = 1 << 20
+"""Bytes."""
+WORTH_ANOTHER_TRY = (500, 502, 503, 504)
+FORBIDDEN = 403
+
+
+class Answer(msgspec.Struct):
+    """What a backend says; anything it leaves out stays as it is."""
+
+    refuse: str | bool = False
+    user: str | int | None | msgspec.UnsetType = msgspec.UNSET
+    info: Any = msgspec.UNSET
+    data: Any = msgspec.UNSET
+
+
+_decoder = msgspec.json.Decoder(Answer)
+
+
+class HookURL:
+    """Posts each event to the URL of the option `hook_url`, and does what the answer says."""
+
+    def __init__(self, config: Config) -> None:
+        self._url = config.hook_url
+        self._secret = config.hook_secret or config.secret
+        self._passed_on = [name.lower() for name in listed(config.hook_headers)]
+        self._timeout = config.hook_timeout
+        self._tries = config.hook_tries
+        self._pauses: float = PAUSE * 2**self._tries
+        self._http = urllib3.PoolManager(
+            maxsize=CONNECTIONS,
+            timeout=urllib3.Timeout(total=config.hook_timeout),
+            retries=urllib3.Retry(
+                total=config.hook_tries - 1,
+                redirect=False,
+                status_forcelist=WORTH_ANOTHER_TRY,
+                allowed_methods=None,
+                backoff_factor=PAUSE,
+                raise_on_status=False,
+                respect_retry_after_header=False,
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self._url
+
+    def limit(self) -> float:
+        """The most seconds that all tries take."""
+        return self._tries * self._timeout + self._pauses
+
+    def __call__(self, context: Context) -> None:
+        """Raises Refuse as the backend says, and Undelivered when it says nothing that can be used."""
+        body = _body(context)
+        headers = self._headers(context)
+        headers[SIGN] = auth.sign(self._secret, body)
+        try:
+            response = self._http.request("POST", self._url, body=body, headers=headers, preload_content=False)
+            try:
+                said = response.read(LONGEST_ANSWER + 1)
+            finally:
+                response.release_conn()
+        except HTTPError as error:
+            raise Undelivered(f"no answer: {error}") from None
+        if len(said) > LONGEST_ANSWER:
+            raise Undelivered(f"the answer is longer than {LONGEST_ANSWER} bytes")
+        _heed(context, response.status, said)
+
+    def _headers(self, context: Context) -> dict[str, str]:
+        given = context.opening.headers if context.opening is not None else {}
+        headers = {name: given[name] for name in self._passed_on if name in given}
+        return {**headers, "Content-Type": "application/json"}
+
+
+def _body(context: Context) -> bytes:
+    """The event as JSON, with what applies to it."""
+    told = {
+        "event": context.event,
+        "time": int(time.time()),
+        "user": context.user,
+        "client": context.client,
+        "channel": context.channel,
+        "data": context.data,
+        "info": context.info,
+        "reason": context.reason,
+        "address": context.opening.address if context.opening is not None else "",
+    }
+    return msgspec.json.encode({name: value for name, value in told.items() if value not in (None, "")})
+
+
+def _heed(context: Context, status: int, said: bytes) -> None:
+    """Do as the answer says."""
+    if status == FORBIDDEN:
+        raise Refuse
+    if status not in (200, 204):
+        raise Undelivered(f"answered with status {status}")
+    try:
+        answer = _decoder.decode(said) if said.strip() else Answer()
+    except msgspec.DecodeError as error:
+        raise Undelivered(f"the answer cannot be read: {error}") from None
+    if answer.refuse is not False:
+        raise Refuse(answer.refuse if isinstance(answer.refuse, str) else "")
+    if answer.user is not msgspec.UNSET:
+        context.user = answer.user
+    if answer.info is not msgspec.UNSET:
+        context.info = answer.info
+    if answer.data is not msgspec.UNSET:
+        context.data = answer.data

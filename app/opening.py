@@ -1,0 +1,48 @@
+"""The request that opened a connection, kept for hooks: who came, with which headers."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+
+class Opening(NamedTuple):
+    """A WebSocket's handshake, or the request that opened a SockJS session; header names are in lower case."""
+
+    method: str
+    target: str
+    """Path and query, percent-encoded."""
+    headers: Mapping[str, str]
+    address: str
+    """The peer's; behind a proxy the proxy's."""
+
+    def environ(self) -> dict[str, Any]:
+        """The request as WSGI has it, without its body."""
+        path, _, query = self.target.partition("?")
+        host, _, port = self.headers.get("host", "").partition(":")
+        environ = {
+            "REQUEST_METHOD": self.method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+            "QUERY_STRING": query,
+            "SERVER_NAME": host or "localhost",
+            "SERVER_PORT": port or "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": self.address,
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(),
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": False,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+        }
+        for name, value in self.headers.items():
+            if name == "content-type":
+                environ["CONTENT_TYPE"] = value
+            elif name != "content-length":
+                environ[f"HTTP_{name.upper().replace('-', '_')}"] = value
+        return environ
