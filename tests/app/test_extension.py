@@ -4,77 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from http.client import HTTPConnection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gevent
 import pytest
 from flask import Flask, render_template_string
-from gevent.pywsgi import WSGIServer
 
 from gentrifugo import CommandError, Gentrifugo
 from gentrifugo.app import auth
-from gentrifugo.app.handler import Handler
-from gentrifugo.app.mounted import service_of
 from gentrifugo.app.options import ConfigError
-from gentrifugo.app.service import Service
+from tests.flask_sites import carried, in_thread, serve, site, status
 from tests.waiting import seconds
 from tests.websocket_client import HandshakeRefused, WebSocketClient
 
-NO_REST = {"GENTRIFUGO_CLIENT_WRITE_DELAY": 0}
-
-
-def site(**config: Any) -> Flask:
-    app = Flask("site")
-    app.config.update(SECRET_KEY="key", **NO_REST)
-    app.config.update(config)
-    return app
-
-
-def carried(app: Flask) -> Service:
-    service = service_of(app)
-    assert service is not None
-    return service
-
-
-@pytest.fixture
-def serve(nothing_left_behind: None) -> Iterator[Callable[[Flask], int]]:
-    """Serve an application with our handler; its port."""
-    servers: list[tuple[WSGIServer, Service | None]] = []
-
-    def start(app: Flask) -> int:
-        service = service_of(app)
-        if service is not None:
-            service.start()
-        server = WSGIServer(("127.0.0.1", 0), app, handler_class=Handler, log=None)
-        server.start()
-        servers.append((server, service))
-        return int(server.server_port)
-
-    yield start
-    for server, service in servers:
-        if service is not None:
-            service.close_connections()
-            service.stop()
-        server.stop(timeout=seconds(5))
-
-
-def in_thread(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """Run a client that blocks while the server runs in this thread."""
-    raised: list[Exception] = []
-
-    def run() -> Any:
-        try:
-            return function(*arguments, **named)
-        except Exception as error:  # for the test, and not for the event loop to report
-            raised.append(error)
-
-    result = gevent.get_hub().threadpool.spawn(run).get(timeout=seconds(10))
-    if raised:
-        raise raised[0]
-    return result
+__all__ = ["serve"]
 
 
 class TestOptions:
@@ -257,13 +201,3 @@ class TestUnpatched:
         program = "import gentrifugo; gentrifugo.Gentrifugo; from gevent import monkey; print(monkey.saved)"
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=seconds(20))
         assert (done.stdout, done.stderr) == ("{}\n", "")
-
-
-def status(port: int, method: str, path: str, headers: dict[str, str] | None = None) -> tuple[int, str]:
-    connection = HTTPConnection("127.0.0.1", port, timeout=seconds(5))
-    try:
-        connection.request(method, path, body=b"" if method == "POST" else None, headers=headers or {})
-        response = connection.getresponse()
-        return response.status, response.read().decode()
-    finally:
-        connection.close()

@@ -1,0 +1,301 @@
+"""Hooks inside Flask applications: sessions as credentials, contexts, and the paths that pages ask for credentials."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from typing import Any
+
+import pytest
+from flask import Flask, current_app, g, render_template_string, session
+from flask.sessions import SecureCookieSessionInterface
+
+from gentrifugo import Context, Gentrifugo, Refuse
+from tests.credentials import sign
+from tests.flask_sites import carried, in_thread, serve, site, status
+from tests.greenlets import eventually
+from tests.waiting import seconds
+from tests.websocket_client import HandshakeRefused, WebSocketClient
+
+__all__ = ["serve"]
+
+Serve = Callable[[Flask], int]
+Connect = Callable[..., WebSocketClient]
+SECRET = "s"
+PATH = "/realtime/connection/websocket"
+
+
+def cookie(app: Flask, **values: Any) -> dict[str, str]:
+    """The header of a browser whose session has these values."""
+    serializer = SecureCookieSessionInterface().get_signing_serializer(app)
+    assert serializer is not None
+    return {"Cookie": f"session={serializer.dumps(values)}"}
+
+
+@pytest.fixture
+def connect(serve: Serve) -> Iterator[Connect]:
+    """Open a WebSocket; all are closed at the end, before their server is."""
+    clients: list[WebSocketClient] = []
+
+    def opened(port: int, headers: dict[str, str] | None = None, path: str = PATH) -> WebSocketClient:
+        clients.append(in_thread(WebSocketClient.connect, "127.0.0.1", port, path=path, headers=headers))
+        return clients[-1]
+
+    yield opened
+    for client in clients:
+        client.sock.close()
+
+
+def call(client: WebSocketClient, method: str, /, **params: Any) -> Any:
+    def exchange() -> Any:
+        client.send_json({"uid": "1", "method": method, "params": params})
+        return client.recv_json()
+
+    return in_thread(exchange)
+
+
+def post(port: int, path: str, body: Any, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+    """Status and decoded body of the answer, as far as it is JSON."""
+    answer: tuple[int, Any] = in_thread(_post, port, path, body, headers or {})
+    return answer
+
+
+def _post(port: int, path: str, body: Any, headers: dict[str, str]) -> tuple[int, Any]:
+    connection = HTTPConnection("127.0.0.1", port, timeout=seconds(5))
+    try:
+        data = body if isinstance(body, bytes) else json.dumps(body)
+        connection.request("POST", path, data, {"Content-Type": "application/json", **headers})
+        response = connection.getresponse()
+        text = response.read().decode()
+    finally:
+        connection.close()
+    return response.status, json.loads(text) if response.headers["Content-Type"] == "application/json" else text
+
+
+@pytest.fixture
+def app() -> Flask:
+    return site(GENTRIFUGO_SECRET=SECRET, GENTRIFUGO_HISTORY_SIZE=5, GENTRIFUGO_HISTORY_LIFETIME=60)
+
+
+@pytest.fixture
+def rt(app: Flask) -> Gentrifugo:
+    return Gentrifugo(app)
+
+
+def by_session(context: Context) -> object:
+    if "user" not in session:
+        return False
+    context.user = session["user"]
+    return None
+
+
+class TestSessions:
+    def test_a_session_is_all_that_a_client_needs(
+        self, app: Flask, rt: Gentrifugo, connect: Connect, serve: Serve
+    ) -> None:
+        rt.on_connect(by_session)
+        port = serve(app)
+        client = connect(port, cookie(app, user="42"))
+        assert "error" not in call(client, "connect")
+        rt.disconnect("42")
+        assert in_thread(client.wait_closed).advice == {"reason": "disconnect", "reconnect": False}
+
+    def test_without_one_it_is_refused(self, app: Flask, rt: Gentrifugo, connect: Connect, serve: Serve) -> None:
+        rt.on_connect(by_session)
+        client = connect(serve(app), {"Cookie": "session=made.up"})
+        in_thread(client.send_json, {"method": "connect", "params": {}})
+        assert in_thread(client.wait_closed).advice == {"reason": "permission denied", "reconnect": False}
+
+    @pytest.mark.parametrize("allowed", [None, "*"])
+    def test_pages_of_other_origins_are_kept_out_unless_an_option_lets_them_in(
+        self, app: Flask, connect: Connect, serve: Serve, allowed: str | None
+    ) -> None:
+        rt = Gentrifugo()
+        rt.on_connect(by_session)
+        rt.init_app(app, {"allowed_origins": allowed} if allowed else None)
+        port = serve(app)
+        headers = {**cookie(app, user="42"), "Origin": "https://evil.example"}
+        if allowed:
+            connect(port, headers)
+        else:
+            with pytest.raises(HandshakeRefused, match="403"):
+                connect(port, headers)
+            connect(port, {"Origin": f"http://127.0.0.1:{port}"})
+
+    def test_pages_need_nothing_but_the_address(self, app: Flask, rt: Gentrifugo) -> None:
+        with app.test_request_context(), pytest.raises(TypeError, match="needs a user"):
+            rt.connection_params()
+        rt.on_connect(by_session)
+        with app.test_request_context(base_url="https://chat.example"):
+            shown = render_template_string("{{ gentrifugo_params()|tojson }}")
+        assert json.loads(shown) == {"url": "https://chat.example/realtime", "insecure": True}
+
+
+class TestContext:
+    def test_hooks_see_the_request_that_opened_the_connection(
+        self, app: Flask, rt: Gentrifugo, connect: Connect, serve: Serve
+    ) -> None:
+        seen: list[object] = []
+
+        @rt.on_connect
+        def hook(context: Context) -> None:
+            request = context.request
+            seen.extend([request.path, request.args["a"], request.headers["X-Name"], request.remote_addr])
+            seen.extend([current_app.name, session.get("user"), request.host])
+            context.user = ""
+
+        port = serve(app)
+        client = connect(port, {**cookie(app, user="42"), "X-Name": "Ann"}, f"{PATH}?a=1%262")
+        call(client, "connect")
+        assert seen == [PATH, "1&2", "Ann", "127.0.0.1", "site", "42", f"127.0.0.1:{port}"]
+
+    def test_what_an_application_tears_down_is_torn_down(
+        self, app: Flask, rt: Gentrifugo, connect: Connect, serve: Serve
+    ) -> None:
+        torn: list[object] = []
+        app.teardown_appcontext(lambda error: torn.append(g.pop("db", None)))
+
+        def hook(context: Context) -> None:
+            assert "db" not in g
+            g.db = context.event
+            context.user = "42"
+
+        for on in (rt.on_connect, rt.on_subscribe, rt.on_channel_occupied, rt.on_disconnect):
+            on(hook)
+        client = connect(serve(app))
+        call(client, "connect")
+        call(client, "subscribe", channel="news")
+        client.sock.close()
+        eventually(lambda: len(torn) == 4)
+        assert sorted(map(str, torn)) == ["channel_occupied", "connect", "disconnect", "subscribe"]
+
+    def test_hooks_may_publish(self, app: Flask, rt: Gentrifugo, connect: Connect, serve: Serve) -> None:
+        @rt.on_subscribe
+        def greet(context: Context) -> None:
+            rt.publish("news", {"welcome": context.user})
+
+        port = serve(app)
+        with app.test_request_context(base_url=f"http://127.0.0.1:{port}"):
+            params = rt.connection_params("42")
+        client = connect(port)
+        call(client, "connect", **params)
+        call(client, "subscribe", channel="news")
+        assert rt.history("news")[0].data == {"welcome": "42"}
+
+    def test_the_hooks_of_an_extension_are_those_of_all_its_applications(self, serve: Serve) -> None:
+        rt, first, second, other = Gentrifugo(), site(), site(), site()
+        rt.init_app(first)
+        rt.on_connect(by_session)
+        rt.init_app(second)
+        Gentrifugo(other)
+        assert [bool(carried(app).node.hooks) for app in (first, second, other)] == [True, True, False]
+
+    def test_one_that_comes_too_late_is_refused(self, app: Flask, rt: Gentrifugo, serve: Serve) -> None:
+        serve(app)
+        with pytest.raises(RuntimeError, match="too late"):
+            rt.on_connect(by_session)
+
+
+class TestSigningChannels:
+    @pytest.fixture
+    def port(self, app: Flask, rt: Gentrifugo, serve: Serve) -> int:
+        @rt.on_private_subscribe
+        def hook(context: Context) -> None:
+            if context.channel == "$broken":
+                raise ValueError("secret")
+            if context.channel != f"$of-{session.get('user')}":
+                raise Refuse
+            context.info = {"client": context.client}
+
+        return serve(app)
+
+    def test_each_channel_of_a_batch_is_answered(self, app: Flask, port: int) -> None:
+        channels = ["$of-42", "$of-7", "$broken", "news", "$of-42"]
+        asked = {"client": "c1", "channels": channels}
+        status, answers = post(port, "/centrifuge/auth/", asked, cookie(app, user="42"))
+        info = '{"client":"c1"}'
+        assert (status, answers) == (
+            200,
+            {
+                "$of-42": {"sign": sign("c1", "$of-42", info, secret=SECRET), "info": info},
+                "$of-7": {"status": 403},
+                "$broken": {"status": 500},
+                "news": {"status": 403},
+            },
+        )
+
+    def test_a_client_comes_in_with_it(self, app: Flask, rt: Gentrifugo, connect: Connect, port: int) -> None:
+        with app.test_request_context(base_url=f"http://127.0.0.1:{port}"):
+            params = rt.connection_params("42")
+        client = connect(port)
+        uid = call(client, "connect", **params)["body"]["client"]
+        asked = {"client": uid, "channels": ["$of-42"]}
+        answer = post(port, "/centrifuge/auth/", asked, cookie(app, user="42"))[1]["$of-42"]
+        reply = call(client, "subscribe", channel="$of-42", client=uid, **answer)
+        assert reply["body"]["status"]
+
+    @pytest.mark.parametrize(
+        ("body", "status"),
+        [
+            (b"", 400),
+            (b"[]", 400),
+            (b'{"client": "c1"}', 400),
+            (b'{"client": 1, "channels": []}', 400),
+            (b'{"client": "c1", "channels": "news"}', 400),
+            (b" " * 70000, 413),
+        ],
+    )
+    def test_what_is_no_question_is_refused(self, port: int, body: bytes, status: int) -> None:
+        assert post(port, "/centrifuge/auth/", body)[0] == status
+
+    def test_no_client_no_sign(self, app: Flask, port: int) -> None:
+        asked = {"client": "", "channels": ["$of-42"]}
+        assert post(port, "/centrifuge/auth/", asked, cookie(app, user="42"))[1] == {"$of-42": {"status": 403}}
+
+    def test_the_paths_of_a_site_stay_its_own_without_hooks(self, serve: Serve) -> None:
+        app = site()
+        app.add_url_rule("/centrifuge/auth/", "mine", lambda: "the site's", methods=["POST"])
+        Gentrifugo(app)
+        port = serve(app)
+        assert post(port, "/centrifuge/auth/", {}) == (200, "the site's")
+        assert post(port, "/centrifuge/refresh/", {})[0] == 404
+
+    @pytest.mark.parametrize("path", ["/sign", ""])
+    def test_the_path_is_an_option(self, serve: Serve, path: str) -> None:
+        app = site(GENTRIFUGO_AUTH_ENDPOINT=path)
+        rt = Gentrifugo(app)
+        rt.on_private_subscribe(lambda context: None)
+        port = serve(app)
+        assert post(port, "/sign", {})[0] == (400 if path else 404)
+        assert post(port, "/centrifuge/auth/", {})[0] == 404
+
+
+class TestRefreshing:
+    def test_a_page_gets_new_credentials(self, app: Flask, rt: Gentrifugo, connect: Connect, serve: Serve) -> None:
+        @rt.on_refresh
+        def hook(context: Context) -> None:
+            context.user, context.info = session["user"], {"name": "Ann"}
+
+        port = serve(app)
+        answered, given = post(port, "/centrifuge/refresh/", {}, cookie(app, user=42))
+        assert (answered, given["user"], given["info"]) == (200, "42", '{"name":"Ann"}')
+        assert "error" not in call(connect(port), "connect", **given)
+
+    @pytest.mark.parametrize(
+        ("hook", "answer"),
+        [
+            (lambda context: False, (403, "permission denied\n")),
+            (lambda context: None, (403, "no hook has said who this is\n")),
+            (lambda context: 1 / 0, (500, "internal server error\n")),
+        ],
+    )
+    def test_it_may_be_refused(
+        self, app: Flask, rt: Gentrifugo, serve: Serve, hook: Callable[[Context], object], answer: tuple[int, str]
+    ) -> None:
+        rt.on_refresh(hook)
+        assert post(serve(app), "/centrifuge/refresh/", {}) == answer
+
+    def test_it_is_posted(self, app: Flask, rt: Gentrifugo, serve: Serve) -> None:
+        rt.on_refresh(lambda context: None)
+        assert in_thread(status, serve(app), "GET", "/centrifuge/refresh/")[0] == 405
