@@ -1,0 +1,81 @@
+"""A backend that a server asks and tells of events, over real HTTP."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from tests.credentials import SECRET, sign
+
+Reply = tuple[int, Any]
+"""Status and JSON of an answer; text stays as it is."""
+
+
+class Backend:
+    """Keeps what it was asked in `events`, with the headers in `headers`, and answers as `answer` says."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.unsigned = 0
+        """Requests whose sign was wrong."""
+        self.secret = SECRET
+        self.answer: Callable[[dict[str, Any]], Reply] = lambda event: (200, {})
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hooks?app=1"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def named(self, event: str) -> list[dict[str, Any]]:
+        """What came of one event."""
+        return [told for told in self.events if told["event"] == event]
+
+    def take(self, body: bytes, headers: dict[str, str]) -> Reply:
+        event = json.loads(body)
+        with self._lock:
+            self.events.append(event)
+            self.headers.append(headers)
+            self.unsigned += headers.get("x-hook-sign") != sign(body.decode(), secret=self.secret)
+        return self.answer(event)
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        backend = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                status, said = backend.take(body, {name.lower(): value for name, value in self.headers.items()})
+                data = (said if isinstance(said, str) else json.dumps(said)).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *arguments: Any) -> None:
+                """Nothing: a test looks at what was asked."""
+
+        return Handler
+
+
+@contextmanager
+def hook_backend() -> Iterator[Backend]:
+    """A backend for the length of a `with` block."""
+    backend = Backend()
+    try:
+        yield backend
+    finally:
+        backend.close()

@@ -1,0 +1,240 @@
+"""Hooks of a backend in another process: real servers ask it, and tell it, over HTTP."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.credentials import sign
+from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, gunicorn
+from tests.hook_backend import Backend, hook_backend
+from tests.protocol_client import ProtocolClient
+from tests.redis_server import redis_server
+from tests.servers import Server
+from tests.sockjs_client import Service
+from tests.waiting import eventually
+from tests.websocket_client import WebSocketClient
+
+EVENTS = "connect,subscribe,publish,refresh,disconnect,channel_occupied,channel_vacated,private_subscribe"
+OPTIONS = {"publish": True, "hook_events": EVENTS, "hook_timeout": 2}
+
+StartServer = Callable[..., Server]
+
+
+@pytest.fixture
+def backend() -> Iterator[Backend]:
+    with hook_backend() as made:
+        yield made
+
+
+@pytest.fixture
+def server(start_server: StartServer, backend: Backend) -> Server:
+    return start_server(**OPTIONS, hook_url=backend.url)
+
+
+@contextmanager
+def websocket(server: Any, headers: dict[str, str] | None = None) -> Iterator[WebSocketClient]:
+    client = WebSocketClient.connect(server.host, server.port, headers=headers)
+    try:
+        yield client
+    finally:
+        client.drop()
+
+
+def call(client: WebSocketClient, method: str, /, **params: Any) -> Any:
+    client.send_json({"uid": "1", "method": method, "params": params})
+    while (message := client.recv_json()).get("uid") != "1" or message["method"] != method:
+        pass
+    return message
+
+
+def of_ann(event: dict[str, Any]) -> tuple[int, Any]:
+    return 200, {"user": 42, "info": {"name": "Ann"}} if event["event"] == "connect" else {}
+
+
+def test_it_says_who_connects_by_the_cookies_of_the_browser(server: Server, backend: Backend) -> None:
+    backend.answer = of_ann
+    with websocket(server, {"Cookie": "session=abc", "X-Secret": "not passed on"}) as client:
+        assert "error" not in call(client, "connect")
+        call(client, "subscribe", channel="news")
+    eventually(lambda: backend.named("channel_vacated") and backend.named("disconnect"))
+    connect, subscribe, *_ = backend.events
+    assert connect == {
+        "event": "connect",
+        "time": connect["time"],
+        "client": connect["client"],
+        "address": "127.0.0.1",
+    }
+    assert abs(connect["time"] - time.time()) < 60
+    assert subscribe.items() >= {"user": "42", "channel": "news", "info": {"name": "Ann"}}.items()
+    assert backend.named("disconnect")[0].items() >= {"user": "42", "client": connect["client"]}.items()
+    assert [event["channel"] for event in backend.named("channel_occupied")] == ["news"]
+    headers = backend.headers[0]
+    assert (headers["cookie"], headers["content-type"], "x-secret" in headers) == (
+        "session=abc",
+        "application/json",
+        False,
+    )
+    assert backend.unsigned == 0
+
+
+def test_with_a_secret_of_their_own(start_server: StartServer, backend: Backend) -> None:
+    backend.secret = "another"
+    backend.answer = of_ann
+    server = start_server(**OPTIONS, hook_url=backend.url, hook_secret="another")
+    with websocket(server) as client:
+        call(client, "connect")
+    assert backend.events and backend.unsigned == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "reconnect"),
+    [
+        ((403, ""), "permission denied", False),
+        ((200, {"refuse": True}), "permission denied", False),
+        ((200, {"refuse": "not today"}), "not today", False),
+        ((200, {}), "invalid token", False),
+        ((204, ""), "invalid token", False),
+        ((404, {}), "internal server error", True),
+        ((500, {}), "internal server error", True),
+        ((302, {}), "internal server error", True),
+        ((200, "<html>"), "internal server error", True),
+        ((200, []), "internal server error", True),
+        ((200, {"user": ["42"]}), "internal server error", True),
+        ((200, "{" + " " * (1 << 20) + "}"), "internal server error", True),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_it_answers(
+    server: Server, backend: Backend, answer: tuple[int, Any], reason: str, reconnect: bool
+) -> None:
+    backend.answer = lambda event: answer
+    with websocket(server) as client:
+        client.send_json({"method": "connect", "params": {}})
+        assert client.wait_closed().advice == {"reason": reason, "reconnect": reconnect}
+
+
+def test_it_decides_on_subscriptions_and_messages(server: Server, backend: Backend) -> None:
+    def answer(event: dict[str, Any]) -> tuple[int, Any]:
+        if event.get("channel") == "board":
+            return 200, {"refuse": "members only"}
+        if event["event"] == "publish":
+            return (403, "") if event["data"] == "spam" else (200, {"data": {"text": event["data"].upper()}})
+        return 200, {}
+
+    backend.answer = answer
+    with ProtocolClient(server, "ann") as client:
+        client.subscribe("news")
+        assert client.call("subscribe", {"channel": "board"})["error"] == "members only"
+        assert client.call("publish", {"channel": "news", "data": "spam"})["error"] == "permission denied"
+        client.call("publish", {"channel": "news", "data": "hello"})
+        assert client.push()["body"]["data"] == {"text": "HELLO"}
+
+
+def test_pages_get_signs_and_credentials(server: Server, backend: Backend) -> None:
+    def answer(event: dict[str, Any]) -> tuple[int, Any]:
+        if event["event"] == "private_subscribe":
+            return (200, {"info": {"role": "admin"}}) if event["channel"] == "$mine" else (403, "")
+        return 200, {"user": "42"}
+
+    backend.answer = answer
+    service = Service(server.host, server.port, "")
+    headers = {"Content-Type": "application/json", "Cookie": "session=abc"}
+    asked = service.post("/centrifuge/auth/", b'{"client": "c1", "channels": ["$mine", "$other"]}', headers)
+    info = '{"role":"admin"}'
+    assert json.loads(asked.text) == {
+        "$mine": {"sign": sign("c1", "$mine", info), "info": info},
+        "$other": {"status": 403},
+    }
+    refreshed = json.loads(service.post("/centrifuge/refresh/", b"{}", headers).text)
+    assert (refreshed["user"], refreshed["token"]) == ("42", sign("42", refreshed["timestamp"]))
+    assert {headers["cookie"] for headers in backend.headers} == {"session=abc"}
+
+
+def test_a_request_that_fails_is_made_again(server: Server, backend: Backend) -> None:
+    backend.answer = lambda event: (503, "") if len(backend.events) < 3 else of_ann(event)
+    with websocket(server) as client:
+        assert "error" not in call(client, "connect")
+    assert [event["event"] for event in backend.events] == ["connect"] * 3
+
+
+def test_a_backend_that_hangs_costs_who_asks_it_and_nobody_else(start_server: StartServer, backend: Backend) -> None:
+    options = {"hook_timeout": 0.2, "hook_tries": 2, "hook_events": "subscribe", "hook_url": backend.url}
+    server = start_server(**options)
+    backend.answer = lambda event: time.sleep(1) or (200, {}) if event["user"] == "slow" else (200, {})
+    with ProtocolClient(server, "slow") as slow, ProtocolClient(server, "quick") as quick:
+        slow.socket.send_json({"uid": "s", "method": "subscribe", "params": {"channel": "news"}})
+        quick.subscribe("news")
+        refused = slow.socket.recv_json()
+        assert (refused["error"], refused["advice"]) == ("internal server error", "retry")
+
+
+def test_a_backend_that_is_away_does_not_flood_the_log(start_server: StartServer) -> None:
+    options = {"hook_timeout": 1, "hook_tries": 1, "hook_events": "subscribe"}
+    server = start_server(**options, hook_url="http://127.0.0.1:1/hooks")
+    with ProtocolClient(server, "ann") as client:
+        for _ in range(20):
+            assert client.call("subscribe", {"channel": "news"})["error"] == "internal server error"
+        assert client.call("ping", {})["method"] == "ping"
+    assert server.log.count("hook http://127.0.0.1:1/hooks (subscribe): no answer") == 1
+
+
+@pytest.mark.parametrize("worker", [OUR_WORKER, STOCK_WORKER], ids=["ours", "stock"])
+def test_under_gunicorn_over_every_kind_of_connection(tmp_path: Path, backend: Backend, worker: str) -> None:
+    backend.answer = of_ann
+    with gunicorn(tmp_path, worker, **OPTIONS, hook_url=backend.url) as server:
+        with websocket(server, {"Cookie": "session=raw"}) as client:
+            assert "error" not in call(client, "connect")
+        service = Service(server.host, server.port, "/connection")
+        polling = service.session()
+        service.post(f"{polling.url}/xhr", headers={"Cookie": "session=xhr"})
+        polling.send('{"method":"connect","params":{}}')
+        assert "error" not in polling.messages()[0]
+        over = service.websocket("/000/abc/websocket", {"Cookie": "session=sockjs"})
+        over.recv_text()
+        over.send_text('["{\\"method\\":\\"connect\\",\\"params\\":{}}"]')
+        assert "error" not in over.recv_text()
+        service.close()
+    cookies = [
+        headers["cookie"]
+        for event, headers in zip(backend.events, backend.headers, strict=True)
+        if event["event"] == "connect"
+    ]
+    assert cookies == ["session=raw", "session=xhr", "session=sockjs"]
+
+
+def test_when_a_node_is_killed_another_tells_which_channels_are_empty(
+    tmp_path: Path, start_server: StartServer, backend: Backend
+) -> None:
+    with redis_server(tmp_path) as redis:
+        options = {**OPTIONS, "hook_url": backend.url, **redis.options}
+        first, second = start_server(**options), start_server(**options)
+        with ProtocolClient(second, "bob") as bob, ProtocolClient(first, "ann") as ann:
+            for channel in ("shared", "alone"):
+                ann.subscribe(channel)
+            bob.subscribe("shared")
+            eventually(lambda: len(backend.named("channel_occupied")) == 2)
+            first.kill()
+            eventually(lambda: backend.named("channel_vacated"), within=15)
+            bob.call("unsubscribe", {"channel": "shared"})
+            eventually(lambda: len(backend.named("channel_vacated")) == 2)
+        assert sorted(event["channel"] for event in backend.named("channel_occupied")) == ["alone", "shared"]
+        assert [event["channel"] for event in backend.named("channel_vacated")] == ["alone", "shared"]
+
+
+def test_what_cannot_be_told_to_a_backend_is_told_when_it_is_back(
+    tmp_path: Path, start_server: StartServer, backend: Backend
+) -> None:
+    with redis_server(tmp_path) as redis:
+        options = {"hook_url": backend.url, "hook_events": "channel_occupied", "hook_timeout": 0.3, "hook_tries": 1}
+        server = start_server(**options, **redis.options)
+        backend.answer = lambda event: (500, "") if len(backend.events) < 2 else (200, {})
+        with ProtocolClient(server, "ann") as client:
+            client.subscribe("news")
+            eventually(lambda: len(backend.events) == 2, within=20)
