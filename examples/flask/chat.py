@@ -1,24 +1,51 @@
-"""A chat in a Flask site: sessions, a page, a route that publishes. Run it in this directory:
+"""A chat in a Flask site whose users are those of Flask-Login. Run it in this directory:
 
+pip install flask-login
 gentrifugo --app chat:create_app
+
+With REDIS_URL set, messages outlive the process and several may serve the site. Who enters as `host` can remove others.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, abort, redirect, render_template, request, send_from_directory, session, url_for
-from werkzeug.wrappers import Response as AnyResponse
+from flask import Flask, abort, redirect, render_template, request, url_for
+from flask_login import LoginManager, UserMixin, current_user, login_required, login_user, logout_user
+from library import add_library
+from werkzeug.wrappers import Response
 
-from gentrifugo import Gentrifugo
+from gentrifugo import Context, Gentrifugo, Refuse
 
-CLIENT_LIBRARY = Path(__file__).parents[2] / "node_modules" / "centrifuge"
 ROOM = "chat:lobby"
+HOST = "host"
 
 realtime = Gentrifugo()
+logins = LoginManager()
+removed: set[str] = set()
+
+
+class Person(UserMixin):
+    """Somebody who has given a name; a real site would look people up in its database."""
+
+    def __init__(self, name: str) -> None:
+        self.id = name
+
+
+@logins.user_loader
+def find(name: str) -> Person | None:
+    """The person of a session, unless the host has removed them."""
+    return None if name in removed else Person(name)
+
+
+@realtime.on_connect
+def identify(context: Context) -> None:
+    """The session of the site says who connects: no token is needed."""
+    if not current_user.is_authenticated:
+        raise Refuse("log in first")
+    context.user = current_user.id
 
 
 def create_app(**config: Any) -> Flask:
@@ -28,34 +55,55 @@ def create_app(**config: Any) -> Flask:
         # Sessions end with the process unless the key stays the same.
         SECRET_KEY=os.environ.get("SECRET_KEY") or secrets.token_hex(),
         GENTRIFUGO_NAMESPACES=[
-            {"name": "chat", "presence": True, "join_leave": True, "history_size": 50, "history_lifetime": 3600}
+            {
+                "name": "chat",
+                "presence": True,
+                "join_leave": True,
+                "history_size": 50,
+                "history_lifetime": 3600,
+                "recover": True,
+            }
         ],
     )
+    if redis_url := os.environ.get("REDIS_URL"):
+        app.config.update(GENTRIFUGO_ENGINE="redis", GENTRIFUGO_REDIS_URL=redis_url)
     app.config.update(config)
+    logins.init_app(app)
     realtime.init_app(app)
+    add_library(app)
 
     @app.get("/")
     def page() -> str:
-        return render_template("chat.html", user=session.get("user"), room=ROOM)
+        return render_template("chat.html", room=ROOM, host=HOST)
 
     @app.post("/login")
-    def login() -> AnyResponse:
-        session["user"] = request.form["name"].strip()[:30] or abort(400, "a name has letters")
+    def login() -> Response:
+        name = request.form["name"].strip()[:30] or abort(400, "a name has letters")
+        if name in removed:
+            abort(403, "the host has removed you")
+        login_user(Person(name))
         return redirect(url_for("page"))
 
     @app.post("/logout")
-    def logout() -> AnyResponse:
-        realtime.disconnect(session.pop("user", "") or abort(401))
+    @login_required
+    def logout() -> Response:
+        realtime.disconnect(current_user.id)
+        logout_user()
         return redirect(url_for("page"))
 
     @app.post("/say")
+    @login_required
     def say() -> tuple[str, int]:
-        user = session.get("user") or abort(401)
-        realtime.publish(ROOM, {"user": user, "text": request.form["text"][:500]})
+        realtime.publish(ROOM, {"user": current_user.id, "text": request.form["text"][:500]})
         return "", 204
 
-    @app.get("/centrifuge.js")
-    def client_library() -> Response:
-        return send_from_directory(CLIENT_LIBRARY, "centrifuge.js")
+    @app.post("/remove")
+    @login_required
+    def remove() -> tuple[str, int]:
+        if current_user.id != HOST:
+            abort(403)
+        removed.add(request.form["name"])
+        realtime.disconnect(request.form["name"])
+        return "", 204
 
     return app

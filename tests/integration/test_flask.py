@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.cookiejar
+import json
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ import pytest
 from tests.clients.driver import Driver, node_driver
 from tests.gunicorn_server import OUR_WORKER, SETTINGS, STOCK_WORKER
 from tests.parts import ROOT, node_package, program
+from tests.redis_server import free_port, redis_server
 from tests.waiting import eventually, seconds
 
 EXAMPLE = ROOT / "examples" / "flask"
@@ -41,9 +43,8 @@ def running(
     command: list[str], directory: Path, log_file: Path, status: int | None = 0, logs_tracebacks: bool = False
 ) -> Iterator[str]:
     """The site's address, as long as the command runs; it must end well and log no traceback, unless it should."""
-    environment = {**os.environ, "SECRET_KEY": "key", "PYTHONUNBUFFERED": "1"}
     with log_file.open("wb") as log:
-        process = subprocess.Popen(command, cwd=directory, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=directory, env=environment(), stdout=log, stderr=subprocess.STDOUT)
     try:
         url = eventually(lambda: LISTENING.search(log_file.read_text()), within=10, what=f"it listens: {command}")[1]
         eventually(lambda: get(f"{url}/")[0] == 200, within=10, what="the page")
@@ -55,6 +56,10 @@ def running(
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "SECRET_KEY": "key", "PYTHONUNBUFFERED": "1"}
 
 
 def get(
@@ -88,8 +93,8 @@ def evaluate(browser: Driver, expression: str) -> None:
     browser.wait_for("value")
 
 
-def shows(browser: Driver, selector: str, text: str) -> None:
-    eventually(lambda: text in text_of(browser, selector), what=f"{text} is shown")
+def shows(browser: Driver, selector: str, text: str, within: float = 5) -> None:
+    eventually(lambda: text in text_of(browser, selector), within, what=f"{text} is shown")
 
 
 def text_of(browser: Driver, selector: str) -> str:
@@ -122,14 +127,52 @@ def test_two_browsers_chat(tmp_path: Path, command: list[str]) -> None:
         shows(ann, "#messages", "<b>Is anybody here?</b>")
         enter(bob, url, "Bob")
         shows(bob, "#messages", "Is anybody here?")  # from the history
-        shows(ann, "#who", "Here: Ann, Bob")
+        shows(ann, "#who", "Ann\nBob")
         say(bob, "I am")
         for browser in browsers:
             shows(browser, "#messages", "I am")
         bob.send(do="click", selector="header button")
         shows(bob, "h1", "Lobby")
         shows(ann, "#messages", "Bob left")
-        shows(ann, "#who", "Here: Ann")
+        eventually(lambda: "Bob" not in text_of(ann, "#who"), what="Bob has gone")
+
+
+def test_one_is_removed(tmp_path: Path) -> None:
+    with running(COMMAND, EXAMPLE, tmp_path / "site.log") as url, two_browsers() as (host, bob):
+        enter(host, url, "host")
+        enter(bob, url, "Bob")
+        shows(host, "#who", "Bob")
+        host.send(do="click", selector="[title='Remove Bob']")
+        shows(bob, "#who", "Disconnected: disconnect")
+        shows(host, "#messages", "Bob left")
+        bob.send(do="open", url=url)
+        shows(bob, "button", "Enter")  # the session is of nobody any more
+        evaluate(bob, "document.querySelector('[name=name]').value = 'Bob'")
+        bob.send(do="click", selector="button")
+        shows(bob, "body", "the host has removed you")
+
+
+def test_what_is_said_while_the_server_restarts_is_recovered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The site is published to from another process meanwhile."""
+    with redis_server(tmp_path) as redis, two_browsers() as browsers:
+        monkeypatch.setenv("REDIS_URL", f"redis://{redis.address}")
+        command = [*COMMAND[:-1], f"--port={free_port()}"]
+        with running(command, EXAMPLE, tmp_path / "before.log") as url:
+            for browser, name in zip(browsers, ("Ann", "Bob"), strict=True):
+                enter(browser, url, name)
+            say(browsers[0], "before")
+            for browser in browsers:
+                shows(browser, "#messages", "before")
+        shows(browsers[0], "#who", "Connecting again")
+        for text in ("one", "two", "three"):
+            publish = ["flask", "--app", "chat:create_app", "realtime", "publish", "chat:lobby"]
+            data = json.dumps({"user": "cron", "text": f"meanwhile {text}"})
+            subprocess.run([sys.executable, "-m", *publish, data], cwd=EXAMPLE, env=environment(), check=True)
+        with running(command, EXAMPLE, tmp_path / "after.log"):
+            for browser in browsers:
+                shows(browser, "#messages", "cronmeanwhile one\ncronmeanwhile two\ncronmeanwhile three", within=15)
+            say(browsers[0], "after")
+            shows(browsers[1], "#messages", "after")
 
 
 def test_the_development_server_has_the_site_and_says_what_it_cannot(tmp_path: Path) -> None:
@@ -163,7 +206,8 @@ def test_the_development_server_has_the_site_and_says_what_it_cannot(tmp_path: P
 )
 def test_the_command_says_what_is_wrong(tmp_path: Path, arguments: list[str], says: str) -> None:
     (tmp_path / "bare.py").write_text("from flask import Flask\napp = Flask(__name__)\n")
-    (tmp_path / "chat.py").write_text((EXAMPLE / "chat.py").read_text())
+    for name in ("chat.py", "library.py"):
+        (tmp_path / name).write_text((EXAMPLE / name).read_text())
     done = subprocess.run([PROGRAM, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=seconds(20))
     assert (done.returncode, done.stderr) == (1, f"gentrifugo: {says}\n")
 

@@ -1,0 +1,80 @@
+"""A live dashboard: how busy this machine is, measured only while somebody looks on. Run it in this directory:
+
+gentrifugo --app dashboard:create_app
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from typing import Any
+
+import gevent
+import psutil
+from flask import Flask, render_template
+from library import add_library
+
+from gentrifugo import Context, Gentrifugo
+
+CHANNEL = "public:load"
+INTERVAL = 1.0
+"""Seconds between two measurements."""
+SHOWN = 120
+"""How many of them the page shows."""
+
+realtime = Gentrifugo()
+_running: list[gevent.Greenlet[[], None]] = []
+
+
+@realtime.on_channel_occupied
+def begin(context: Context) -> None:
+    """Somebody looks on."""
+    if context.channel == CHANNEL and not _running:
+        _running.append(gevent.spawn(measure))
+
+
+@realtime.on_channel_vacated
+def end(context: Context) -> None:
+    """Nobody looks on any more."""
+    if context.channel == CHANNEL and _running:
+        _running.pop().kill()
+
+
+@realtime.on_connect
+def let_in(context: Context) -> None:
+    """Everybody, without a name."""
+    context.user = ""
+
+
+def measure() -> None:
+    """Publish what the machine does, for ever."""
+    psutil.cpu_percent()
+    while True:
+        gevent.sleep(INTERVAL)
+        load = {
+            "time": time.time(),
+            "cpu": psutil.cpu_percent(),
+            "memory": psutil.virtual_memory().percent,
+        }
+        realtime.publish(CHANNEL, load)
+
+
+def create_app(**config: Any) -> Flask:
+    """The site; `config` goes into the application's."""
+    app = Flask(__name__)
+    app.config.update(
+        SECRET_KEY=os.environ.get("SECRET_KEY") or secrets.token_hex(),
+        GENTRIFUGO_NAMESPACES=[
+            {"name": "public", "anonymous": True, "history_size": SHOWN, "history_lifetime": 600, "recover": True}
+        ],
+    )
+    app.config.update(config)
+    realtime.init_app(app)
+    add_library(app)
+
+    @app.get("/")
+    def page() -> str:
+        return render_template("dashboard.html", channel=CHANNEL, shown=SHOWN, interval=INTERVAL)
+
+    return app

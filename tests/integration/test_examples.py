@@ -1,0 +1,77 @@
+"""The examples in examples/flask/ that have no file of their own: each is run and looked at in a browser."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients.driver import Driver, node_driver
+from tests.integration.test_flask import EXAMPLE, PROGRAM, environment, evaluate, get, running, shows, text_of
+from tests.parts import node_package, program
+from tests.redis_server import redis_server
+from tests.waiting import eventually, seconds
+
+
+@pytest.fixture
+def browser() -> Iterator[Driver]:
+    node_package("centrifuge")
+    with node_driver("browser_driver.js", program("chromium"), package="playwright-core") as made:
+        made.wait_for("ready", within=30)
+        yield made
+
+
+def serving(name: str) -> list[str]:
+    return [PROGRAM, f"--app={name}", "--address=127.0.0.1", "--port=0"]
+
+
+def look(browser: Driver, url: str) -> None:
+    browser.send(do="open", url=url)
+    browser.wait_for("opened")
+
+
+def test_the_smallest_site_is_told_something_with_curl(tmp_path: Path, browser: Driver) -> None:
+    with running(serving("smallest:app"), EXAMPLE, tmp_path / "site.log") as url:
+        look(browser, url)
+        evaluate(browser, "new Promise((done) => news.ready(done))")
+        curl = [program("curl"), "--fail-with-body", "--silent", "-X", "POST", f"{url}/tell/hello"]
+        subprocess.run(curl, check=True, timeout=seconds(10))
+        shows(browser, "#news", "hello")
+
+
+def test_the_dashboard_measures_while_somebody_looks_on(tmp_path: Path, browser: Driver) -> None:
+    with running(serving("dashboard:create_app"), EXAMPLE, tmp_path / "site.log") as url:
+        look(browser, url)
+        eventually(lambda: points(browser) >= 2, within=10, what="a line")
+        assert text_of(browser, "#state") == "live"
+        assert float(text_of(browser, "#memory").removesuffix(" %")) > 0
+        look(browser, "about:blank")
+        look(browser, url)
+        eventually(lambda: points(browser) >= 2, within=10, what="what was measured before, from the history")
+
+
+def points(browser: Driver) -> int:
+    """How many points the line has."""
+    browser.send(do="evaluate", expression="document.getElementById('cpu-line').points.numberOfItems")
+    return int(browser.wait_for("value")["value"])
+
+
+def test_a_worker_process_tells_how_jobs_go(tmp_path: Path, browser: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    with redis_server(tmp_path) as redis:
+        monkeypatch.setenv("REDIS_URL", f"redis://{redis.address}")
+        monkeypatch.setenv("STEP", "0.02")
+        with running(serving("jobs:create_app"), EXAMPLE, tmp_path / "site.log") as url:
+            look(browser, url)
+            for _ in range(2):
+                browser.send(do="click", selector="button:enabled")
+            eventually(lambda: text_of(browser, "#jobs").count("waiting") == 2, what="two jobs wait")
+            worker = subprocess.Popen([sys.executable, "jobs.py"], cwd=EXAMPLE, env=environment())
+            try:
+                eventually(lambda: text_of(browser, "#jobs").count("done") == 2, within=15, what="both are done")
+            finally:
+                worker.terminate()
+                worker.wait(seconds(5))
+            assert get(f"{url}/jobs", form={})[0] == 401  # no session, no job
