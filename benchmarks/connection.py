@@ -46,7 +46,7 @@ class Connection(Subscriber):
     def _connected(self) -> None:
         self._loop.watch(self._socket, self._read_handshake)
         head = (
-            f"GET {self._target.websocket_path} HTTP/1.1\r\nHost: {self._target.host}\r\n"
+            f"GET {self._path()} HTTP/1.1\r\nHost: {self._target.host}\r\n"
             "Upgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{self.extensions}\r\n"
         )
@@ -63,6 +63,12 @@ class Connection(Subscriber):
         if self.extensions and b"permessage-deflate" not in head:
             raise self._failed("the server does not compress (option websocket_compression)")
         self._frames.rest = rest
+        self._begin_session()
+
+    def _path(self) -> str:
+        return self._target.websocket_path
+
+    def _begin_session(self) -> None:
         self._loop.watch(self._socket, self._read_connect_reply)
         timestamp = str(int(time.time()))
         token = sign(self._target.secret, self._user, timestamp)
@@ -75,9 +81,13 @@ class Connection(Subscriber):
 
     def _read_subscribe_reply(self) -> None:
         if self._has_reply("subscribe"):
-            self._subscribed = time.monotonic()
-            self._loop.watch(self._socket, self._receive)
-            self._on_subscribed(self)
+            self._arrived()
+
+    def _arrived(self) -> None:
+        """All steps are taken: from now on messages come."""
+        self._subscribed = time.monotonic()
+        self._loop.watch(self._socket, self._receive)
+        self._on_subscribed(self)
 
     def _command(self, method: str, params: dict[str, str]) -> None:
         command = {"uid": method, "method": method, "params": params}

@@ -1,0 +1,202 @@
+"""`python -m benchmarks.beside`: a Flask site with this server in it, beside the same site on Flask-SocketIO.
+
+Both publish by a function call in a view, to subscribers of one channel over WebSockets; one process each, gevent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from benchmarks import open_files
+from benchmarks.connection import Connection
+from benchmarks.crowd import Connect, Crowd
+from benchmarks.errors import BenchmarkError
+from benchmarks.event_loop import EventLoop
+from benchmarks.frames import TEXT, Frame
+from benchmarks.processes import KIBIBYTE, Processes
+from benchmarks.receivers import Counter, Deliveries
+from benchmarks.report import Figure, Result, combine, table
+from benchmarks.socketio import SocketIOConnection
+from benchmarks.span import Span
+from benchmarks.target import Target
+
+SITES = Path(__file__).parent / "sites"
+START_LIMIT = 20.0
+"""Seconds until a site must listen."""
+STALLED = 10.0
+"""Seconds without a delivery after which what is missing counts as lost."""
+PARALLEL = 50
+SETTLE = 1.0
+"""Seconds after which memory and CPU of the connecting are past."""
+CHANNEL = "news"
+
+_LISTENING = re.compile(r"listening on (http://\S+)")
+
+
+class Learner(Counter):
+    """Tells the others how large a message is, from the first one."""
+
+    def take(self, data: memoryview) -> Sequence[Frame]:
+        frames = self._frames.feed(bytes(data))
+        messages = [frame for frame in frames if frame.opcode == TEXT]
+        if messages:
+            self._deliveries.frame_size = messages[0].size
+        self.messages += len(messages)
+        self._deliveries.count += len(messages)
+        return [frame for frame in frames if frame.opcode != TEXT]
+
+
+class Side:
+    """One site, and its subscribers."""
+
+    def __init__(self, target: Target, connect: Connect, size: int) -> None:
+        self._target = target
+        self._size = size
+        self._loop = EventLoop()
+        self._deliveries = Deliveries()
+        self._crowd = Crowd(self._loop, target, [CHANNEL], size, self._receiver, connect)
+
+    def run(self, title: str, count: int, rate: float) -> Result:
+        """Connect, let `count` messages be published as fast as it goes, and then some at `rate` a second."""
+        processes = self._target.processes
+        assert processes is not None
+        try:
+            before = processes.memory()
+            self._crowd.come(PARALLEL)
+            self._loop.run_for(SETTLE)
+            memory = (processes.memory() - before) / self._size / KIBIBYTE
+            self._publish(1, 0)  # from it the size of the frames is learnt
+            saturated = self._publish(count, 0)
+            paced = self._publish(int(rate * 5), rate)
+        finally:
+            self._crowd.drop()
+            self._loop.close()
+        delivered = saturated.deliveries / saturated.span.seconds
+        return Result(
+            title,
+            [
+                Figure("memory of a connection", memory, "KiB"),
+                Figure("delivered, as fast as it goes", delivered, "messages/s"),
+                *saturated.span.cost("delivery, as fast as it goes", saturated.deliveries),
+                *paced.span.cost(f"delivery, {rate:g} messages a second", paced.deliveries),
+            ],
+            [f"{lost} messages did not arrive" for lost in (saturated.lost + paced.lost,) if lost],
+        )
+
+    def _receiver(self, number: int) -> Counter:
+        return Counter(self._deliveries) if number else Learner(self._deliveries)
+
+    def _publish(self, count: int, rate: float) -> Published:
+        deliveries = self._deliveries
+        start, expected = deliveries.count, count * self._size
+        span = Span(self._target)
+        with _asking(self._target, f"/publish?count={count}&rate={rate}"):
+            before = -1
+            while before < deliveries.count < start + expected:
+                before = deliveries.count
+                self._loop.run_until(lambda: deliveries.count >= start + expected, STALLED)
+        span.end()
+        return Published(span, deliveries.count - start, expected)
+
+
+class Published:
+    """What became of some messages."""
+
+    def __init__(self, span: Span, deliveries: int, expected: int) -> None:
+        self.span = span
+        self.deliveries = deliveries
+        self.lost = expected - deliveries
+
+
+@contextmanager
+def _asking(target: Target, path: str) -> Iterator[None]:
+    """A request whose answer nobody waits for."""
+    with socket.create_connection(target.address) as asked:
+        asked.sendall(f"GET {path} HTTP/1.1\r\nHost: {target.host}\r\nConnection: close\r\n\r\n".encode())
+        yield
+
+
+@contextmanager
+def site(command: Sequence[str], prefix: str) -> Iterator[Target]:
+    """A site for the length of a `with` block. Raises BenchmarkError."""
+    with TemporaryFile() as log:
+        process = subprocess.Popen(command, cwd=SITES, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            url = _wait_until_listening(process, log)
+            yield Target.of(url + prefix, "secret", Processes([process.pid]))
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_listening(process: subprocess.Popen[bytes], log: object) -> str:
+    deadline = time.monotonic() + START_LIMIT
+    while time.monotonic() < deadline:
+        said = Path(f"/proc/self/fd/{log.fileno()}").read_text(encoding="utf-8", errors="replace")  # type: ignore[attr-defined]
+        match = _LISTENING.search(said)
+        if match:
+            time.sleep(0.5)  # it says so a moment before it does
+            return match[1]
+        if process.poll() is not None:
+            raise BenchmarkError(f"the site did not start:\n{said}")
+        time.sleep(0.05)
+    raise BenchmarkError(f"the site does not listen after {START_LIMIT:g} s")
+
+
+def main() -> int:
+    """Measure both in turn, and print one beside the other; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.beside", description=__doc__)
+    parser.add_argument("--connections", type=int, default=1000, help="subscribers (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=200, help="messages as fast as it goes (default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=15, help="messages a second then (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="times that each is measured (default: %(default)s)")
+    arguments = parser.parse_args()
+    try:
+        open_files.check(arguments.connections, open_files.raise_limit())
+        print(_compare(arguments))
+    except BenchmarkError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _compare(arguments: argparse.Namespace) -> str:
+    programs = Path(sys.executable).parent
+    ours = [str(programs / "gentrifugo"), "--app=ours:app", "--address=127.0.0.1", "--port=0"]
+    theirs = [sys.executable, "theirs.py", str(_free_port())]
+    results: list[list[Result]] = [[], []]
+    title = f"{arguments.connections:,} subscribers: this server beside Flask-SocketIO"
+    for _ in range(arguments.rounds):
+        for kept, command, prefix, connect in (
+            (results[0], ours, "", Ours),
+            (results[1], theirs, "", SocketIOConnection),
+        ):
+            with site(command, prefix) as target:
+                kept.append(Side(target, connect, arguments.connections).run(title, arguments.count, arguments.rate))
+    return table(combine(results[0]), combine(results[1]))
+
+
+class Ours(Connection):
+    """A client of the extension, which is mounted below a path."""
+
+    def _path(self) -> str:
+        return f"/realtime{self._target.websocket_path}"
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

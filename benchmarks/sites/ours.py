@@ -1,0 +1,39 @@
+"""A site with this server in it, for benchmarks.beside: `gentrifugo --app ours:app`."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import gevent
+from flask import Flask, request
+
+from gentrifugo import Context, Gentrifugo
+
+app = Flask(__name__)
+app.config.update(
+    SECRET_KEY="secret",
+    GENTRIFUGO_SECRET="secret",
+    GENTRIFUGO_CLIENT_QUEUE_MAX_SIZE=1 << 30,
+    GENTRIFUGO_PING_INTERVAL=0,
+)
+realtime = Gentrifugo(app)
+
+
+@realtime.on_connect
+def connect(context: Context) -> None:
+    """As the other site has it."""
+    logging.debug("%s is here", context.client)
+
+
+@app.get("/publish")
+def publish() -> str:
+    """Publish `count` messages, `rate` of them a second; as fast as it goes when that is 0."""
+    count, rate = int(request.args["count"]), float(request.args["rate"])
+    data: dict[str, Any] = {"text": "x" * 80}
+    start = time.monotonic()
+    for number in range(count):
+        realtime.publish("news", data)
+        gevent.sleep(max(start + number / rate - time.monotonic(), 0) if rate else 0)
+    return "done"

@@ -1,0 +1,29 @@
+"""A subscriber of Socket.IO over a WebSocket, as far as a benchmark needs it: it connects, and messages come."""
+
+from __future__ import annotations
+
+from benchmarks.connection import Connection
+from benchmarks.frames import TEXT, masked_frame
+
+OPEN, CONNECT = "0", "40"
+"""Packets: Engine.IO opens, and Socket.IO connects to the one namespace."""
+
+
+class SocketIOConnection(Connection):
+    """A client of Flask-SocketIO 5; who connects is subscribed."""
+
+    def _path(self) -> str:
+        return "/socket.io/?EIO=4&transport=websocket"
+
+    def _begin_session(self) -> None:
+        self._loop.watch(self._socket, lambda: self._take_packets(self._read_answer()))
+        self._take_packets(b"")
+
+    def _take_packets(self, data: bytes) -> None:
+        for frame in self._frames.feed(data):
+            if frame.opcode != TEXT:
+                raise self._failed("the server sent something else than Socket.IO's packets")
+            if frame.text.startswith(CONNECT):
+                self._arrived()
+            elif frame.text.startswith(OPEN):
+                self._send(masked_frame(TEXT, CONNECT.encode()))

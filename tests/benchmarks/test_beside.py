@@ -1,0 +1,20 @@
+"""The benchmark beside Flask-SocketIO: a small run of all of it, with both sites."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+from tests.parts import ROOT
+from tests.waiting import seconds
+
+
+def test_both_sites_are_measured_and_nothing_is_lost() -> None:
+    command = [sys.executable, "-m", "benchmarks.beside", "--connections=20", "--count=20", "--rate=20", "--rounds=1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds(50))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("20 subscribers: this server beside Flask-SocketIO\n")
+    assert "PROBLEM" not in done.stdout
+    for name in ("memory of a connection", "delivered, as fast as it goes", "server CPU per delivery"):
+        assert re.search(rf"{name}.* \d[\d,.]* +\d[\d,.]* +[\d,.]+ ", done.stdout), done.stdout
