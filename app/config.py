@@ -39,7 +39,7 @@ from .redis_options import redis_settings
 
 __all__ = ["ChannelOptions", "Config", "ConfigError", "Loaded", "Namespace", "from_mapping", "load", "reload"]
 
-TLS = "TLS"
+AUTOCERT = "to get certificates"
 
 INSECURE = {
     "insecure": "anyone may connect as any user, and publish into every channel they can subscribe to",
@@ -309,17 +309,21 @@ class Config(ChannelOptions):
     web: bool = option(False, "Serve the web interface, and the admin socket with it.", flag=True, short="-w")
     web_path: str = option("", "Directory of a web interface to serve in place of ours.", flag=True)
 
-    ssl: bool = option(False, "Accept TLS connections only; needs ssl_cert and ssl_key.", flag=True, later=TLS)
-    ssl_cert: str = option("", "File with the certificate.", flag=True, later=TLS)
-    ssl_key: str = option("", "File with the certificate's key.", flag=True, later=TLS)
-    ssl_autocert: bool = option(False, "Get certificates from Let's Encrypt.", later=TLS)
-    ssl_autocert_host_whitelist: str = option("", "Domain names to get certificates for, comma-separated.", later=TLS)
-    ssl_autocert_cache_dir: str = option("", "Directory that keeps the certificates.", later=TLS)
-    ssl_autocert_email: str = option("", "Where Let's Encrypt writes about problems.", later=TLS)
-    ssl_autocert_force_rsa: bool = option(False, "Get certificates with RSA keys, for old browsers.", later=TLS)
-    ssl_autocert_server_name: str = option("", "Server name for clients that send none.", later=TLS)
-    ssl_autocert_http: bool = option(False, "Answer challenges over plain HTTP.", later=TLS)
-    ssl_autocert_http_addr: str = option(":80", "Address for the challenges over plain HTTP.", later=TLS)
+    ssl: bool = option(False, "Accept TLS connections only, on every port; needs ssl_cert and ssl_key.", flag=True)
+    ssl_cert: str = option(
+        "", "File with the certificate, and those between it and the authority; read again on HUP.", flag=True
+    )
+    ssl_key: str = option("", "File with the certificate's key; read again on HUP.", flag=True)
+    ssl_autocert: bool = option(False, "Get certificates from Let's Encrypt.", later=AUTOCERT)
+    ssl_autocert_host_whitelist: str = option(
+        "", "Domain names to get certificates for, comma-separated.", later=AUTOCERT
+    )
+    ssl_autocert_cache_dir: str = option("", "Directory that keeps the certificates.", later=AUTOCERT)
+    ssl_autocert_email: str = option("", "Where Let's Encrypt writes about problems.", later=AUTOCERT)
+    ssl_autocert_force_rsa: bool = option(False, "Get certificates with RSA keys, for old browsers.", later=AUTOCERT)
+    ssl_autocert_server_name: str = option("", "Server name for clients that send none.", later=AUTOCERT)
+    ssl_autocert_http: bool = option(False, "Answer challenges over plain HTTP.", later=AUTOCERT)
+    ssl_autocert_http_addr: str = option(":80", "Address for the challenges over plain HTTP.", later=AUTOCERT)
 
     redis_host: str = option("127.0.0.1", "Host; several, comma-separated, are shards.", flag=True)
     redis_port: str = option("6379", "Port; several, comma-separated, are shards.", flag=True, numeric=True)
@@ -450,6 +454,8 @@ def cautions(config: Config) -> Iterator[str]:
             yield f"option {name} is on: {sentence}"
     if config.presence_expire_interval <= config.presence_ping_interval:
         yield "option presence_expire_interval should exceed presence_ping_interval, or presence comes and goes"
+    if (config.ssl_cert or config.ssl_key) and not config.ssl:
+        yield "options ssl_cert and ssl_key have no effect without ssl"
     if config.redis_api_num_shards and not config.redis_api:
         yield "option redis_api_num_shards is set, but without redis_api no queue is read"
     if bool(config.hook_url) != bool(listed(config.hook_events)):

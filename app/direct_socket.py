@@ -8,6 +8,7 @@ send buffer. A request and its response cost 20 us that way, and 10 us this way.
 from __future__ import annotations
 
 from errno import EBADF
+from socket import MSG_PEEK
 from typing import Any
 
 import gevent
@@ -17,10 +18,13 @@ from gevent.socket import socket as Socket
 class DirectSocket:
     """Reads and writes one socket. Each wait ends when the socket is closed, with an OSError."""
 
-    __slots__ = ("_hub", "_socket")
+    __slots__ = ("raw", "_hub", "_socket")
 
-    def __init__(self, socket: Socket) -> None:
-        self._socket: Any = socket  # its socket below and its watcher are not part of gevent's public types
+    def __init__(self, socket: Socket, raw: Any = None) -> None:
+        # Any: the socket below it and its watcher are not part of gevent's public types.
+        self._socket: Any = socket
+        self.raw: Any = raw if raw is not None else getattr(socket, "_sock")  # noqa: B009
+        """The socket without gevent: what cannot be done now raises BlockingIOError."""
         self._hub = gevent.get_hub()
 
     def recv(self, size: int) -> bytes:
@@ -28,14 +32,10 @@ class DirectSocket:
 
         Others run first, whether it has come already or not: no peer can keep them waiting.
         """
-        socket = self._socket
         while True:
-            watcher = socket._read_event
-            if watcher is None:
-                raise OSError(EBADF, "the socket is closed")
-            self._hub.wait(watcher)
+            self._wait_readable()
             try:
-                data: bytes = socket._sock.recv(size)
+                data: bytes = self.raw.recv(size)
             except BlockingIOError:  # the kernel dropped what it had announced
                 continue
             return data
@@ -49,11 +49,25 @@ class DirectSocket:
         finally:
             timer.close()
 
+    def peek(self) -> bytes:
+        """The first byte of what has come, which stays; nothing at the end. Raises BlockingIOError."""
+        data: bytes = self.raw.recv(1, MSG_PEEK)
+        return data
+
     def sendall(self, data: bytes) -> None:
         """Write everything; when the socket is full within the socket's own timeout."""
         try:
-            sent = self._socket._sock.send(data)
+            sent = self.raw.send(data)
         except BlockingIOError:
             sent = 0
         if sent < len(data):
             self._socket.sendall(memoryview(data)[sent:])
+
+    def say_goodbye(self) -> None:
+        """Whatever the protocol below says before a connection is closed."""
+
+    def _wait_readable(self) -> None:
+        watcher = self._socket._read_event
+        if watcher is None:
+            raise OSError(EBADF, "the socket is closed")
+        self._hub.wait(watcher)

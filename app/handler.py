@@ -22,7 +22,7 @@ from gevent.pywsgi import WSGIHandler
 from . import handshake
 from .chunked_body import BadBody, ChunkedBody
 from .compression import HEADER, agree
-from .direct_socket import DirectSocket
+from .direct_tls import direct
 from .fairness import give_turn
 from .http_head import Head, HTTPError, origin_form, parse_head, response
 from .mounted import API, CLIENT, endpoints_of, service_of
@@ -56,7 +56,7 @@ class Handler(WSGIHandler):
         service = service_of(server.application)
         timeout = service.config.http_header_timeout if service else 10.0
         self.rfile: RequestReader  # type: ignore[assignment]  # all that pywsgi asks of a file
-        self._direct = DirectSocket(sock)
+        self._direct = direct(sock)
         super().__init__(  # type: ignore[call-arg]
             sock, address, server, rfile or RequestReader(self._direct, timeout)
         )
@@ -205,7 +205,8 @@ class Handler(WSGIHandler):
     def _opening(self, service: Service, head: Head) -> Opening | None:
         if not service.remembers_requests:
             return None
-        return Opening(head.method, origin_form(head.target), head.headers, address_of(self.socket))
+        scheme = "https" if self.server.ssl_enabled else "http"
+        return Opening(head.method, origin_form(head.target), head.headers, address_of(self.socket), scheme)
 
     def _serve_sockjs(self, endpoint: SockJS, head: Head, path: str) -> bool:
         exchange = DirectExchange(self.socket, self._direct, self.rfile, head, path)
@@ -335,6 +336,7 @@ class Handler(WSGIHandler):
     def _close(self) -> None:
         sock = self.__dict__.pop("socket", None)
         if sock is not None:
+            self._direct.say_goodbye()
             sock.close()
         for name in ("rfile", "wsgi_input", "environ", "headers"):
             self.__dict__.pop(name, None)

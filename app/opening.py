@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+
 
 class Opening(NamedTuple):
     """A WebSocket's handshake, or the request that opened a SockJS session; header names are in lower case."""
@@ -18,6 +20,7 @@ class Opening(NamedTuple):
     headers: Mapping[str, str]
     address: str
     """The peer's; behind a proxy the proxy's."""
+    scheme: str = "http"
 
     def environ(self) -> dict[str, Any]:
         """The request as WSGI has it, without its body."""
@@ -29,11 +32,11 @@ class Opening(NamedTuple):
             "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
             "QUERY_STRING": query,
             "SERVER_NAME": host or "localhost",
-            "SERVER_PORT": port or "80",
+            "SERVER_PORT": port or DEFAULT_PORTS.get(self.scheme, "80"),
             "SERVER_PROTOCOL": "HTTP/1.1",
             "REMOTE_ADDR": self.address,
             "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
+            "wsgi.url_scheme": self.scheme,
             "wsgi.input": io.BytesIO(),
             "wsgi.errors": sys.stderr,
             "wsgi.multithread": False,

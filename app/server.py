@@ -8,14 +8,13 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import gevent
 from flask import Flask
 from gevent.event import Event
-from gevent.pywsgi import WSGIServer
 
 from .. import __version__
 from . import limits, logs, open_files
@@ -23,6 +22,7 @@ from .config import Config, ConfigError, Loaded
 from .handler import Handler
 from .mounted import ADMIN, API, own_ports, service_of
 from .service import API_PATH, SOCKJS_PATH, WEBSOCKET_PATH, Service
+from .tls import HTTPServer, server_context
 from .wsgi import flask_app, port_app
 
 log = logging.getLogger(__name__)
@@ -63,20 +63,21 @@ class Server:
         self._stop = Event()
         self._application = application
         self._service = service
+        self._servers: list[HTTPServer] = []
         service.node.configure(loaded.config)
 
     def run(self) -> None:
         """Serve until INT or TERM. Raises ConfigError when the address cannot be bound."""
         config = self._loaded.config
         open_files.raise_limit()
-        main = self._http(listen(config.address, config.port), self._application)
-        others = {
-            port: self._http(listen(config.address, port, f"{endpoints[0]}_port"), port_app(self._service, endpoints))
-            for port, endpoints in self._others().items()
-        }
-        servers = [main, *others.values()]
+        tls = {"ssl_context": server_context(config)} if config.ssl else {}
+        main = _http(listen(config.address, config.port), self._application, tls)
+        self._servers.append(main)
+        for port, endpoints in self._others().items():
+            listener = listen(config.address, port, f"{endpoints[0]}_port")
+            self._servers.append(_http(listener, port_app(self._service, endpoints), tls))
         self._service.start()
-        for http in servers:
+        for http in self._servers:
             http.start()
         self._announce(main.server_port or config.port)
         handlers: list[Any] = [
@@ -85,7 +86,7 @@ class Server:
             gevent.signal_handler(signal.SIGTERM, self._on_stop, "TERM"),
         ]
         self._stop.wait()
-        self._take_leave(servers)
+        self._take_leave()
         for handler in handlers:
             handler.cancel()
 
@@ -96,10 +97,6 @@ class Server:
             others.setdefault(port, []).append(endpoint)
         return others
 
-    @staticmethod
-    def _http(listener: socket.socket, application: Flask) -> WSGIServer:
-        return WSGIServer(listener, application, handler_class=Handler, log=None, error_log=log)
-
     def _announce(self, port: int) -> None:
         config = self._loaded.config
         ports = own_ports(config)
@@ -107,18 +104,19 @@ class Server:
         if ":" in host:
             host = f"[{host}]"
         prefix = config.http_prefix
+        http, ws = ("https", "wss") if config.ssl else ("http", "ws")
         log.info("Gentrifugo %s, pid %d, %s engine", __version__, os.getpid(), self._service.node.engine_name)
         log.info("configuration: %s", self._loaded.path or self._loaded.origin)
-        log.info("clients connect to ws://%s:%d%s%s", host, port, prefix, WEBSOCKET_PATH)
-        log.info("SockJS clients connect to http://%s:%d%s%s", host, port, prefix, SOCKJS_PATH)
-        log.info("backends publish to http://%s:%d%s%s", host, ports.get(API, port), prefix, API_PATH)
+        log.info("clients connect to %s://%s:%d%s%s", ws, host, port, prefix, WEBSOCKET_PATH)
+        log.info("SockJS clients connect to %s://%s:%d%s%s", http, host, port, prefix, SOCKJS_PATH)
+        log.info("backends publish to %s://%s:%d%s%s", http, host, ports.get(API, port), prefix, API_PATH)
         if config.web:
-            log.info("the web interface is at http://%s:%d%s/", host, ports.get(ADMIN, port), prefix)
+            log.info("the web interface is at %s://%s:%d%s/", http, host, ports.get(ADMIN, port), prefix)
         if ADMIN in ports:
-            log.info("the admin endpoints are at http://%s:%d%s", host, ports[ADMIN], prefix)
+            log.info("the admin endpoints are at %s://%s:%d%s", http, host, ports[ADMIN], prefix)
         for limit in limits.all_limits():
             log.log(logging.DEBUG if limit.is_enough else logging.WARNING, "%s", limit)
-        log.info("listening on http://%s:%d", host, port)
+        log.info("listening on %s://%s:%d", http, host, port)
 
     def _on_stop(self, name: str) -> None:
         if self._stop.is_set():
@@ -131,6 +129,7 @@ class Server:
         log.info("HUP: reading the configuration again")
         try:
             loaded = self._reload(self._service.config)
+            context = server_context(loaded.config) if loaded.config.ssl else None
         except ConfigError as error:
             for problem in error.problems:
                 log.error("%s", problem)
@@ -140,20 +139,27 @@ class Server:
             log.warning("%s", warning)
         self._service.node.configure(loaded.config)
         logs.set_level(loaded.config)
+        if context is not None:
+            for http in self._servers:
+                http.renew(context)
         log.info("the configuration is in force")
 
-    def _take_leave(self, servers: Sequence[WSGIServer]) -> None:
+    def _take_leave(self) -> None:
         """Tell every client, refuse new requests meanwhile, and end when all have gone or the time is up."""
         deadline = time.monotonic() + max(self._service.config.shutdown_timeout - 1, 0)
         self._service.close_connections()
-        while self._service.open_connections and time.monotonic() < deadline:
+        while (self._service.open_connections or self._service.node.hooks.running) and time.monotonic() < deadline:
             gevent.sleep(SHUTDOWN_CHECK)
         if self._service.open_connections:
             log.warning("%d clients have not left in time", self._service.open_connections)
-        for http in servers:
+        for http in self._servers:
             http.stop(timeout=0.5)
         self._service.stop()
         log.info("stopped")
+
+
+def _http(listener: socket.socket, application: Flask, tls: Mapping[str, Any]) -> HTTPServer:
+    return HTTPServer(listener, application, handler_class=Handler, log=None, error_log=log, **tls)
 
 
 def listen(address: str, port: int, option: str = "port") -> socket.socket:

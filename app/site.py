@@ -17,7 +17,17 @@ from .mounted import service_of
 from .options import ENVIRONMENT_PREFIX, ConfigError
 from .service import Service
 
-PROCESS = ("address", "port", "log_level", "log_file", "pid_file", "shutdown_timeout")
+PROCESS = (
+    "address",
+    "port",
+    "ssl",
+    "ssl_cert",
+    "ssl_key",
+    "log_level",
+    "log_file",
+    "pid_file",
+    "shutdown_timeout",
+)
 """Options of the process; all others are the application's to set."""
 FORM = "--app: expected module:name, or module:factory"
 

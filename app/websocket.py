@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import gevent
 
 from .compression import Deflate, inflating
+from .direct_tls import raw_of
 from .fairness import give_turn
 from .frames import (
     MESSAGE_TOO_BIG,
@@ -89,7 +90,7 @@ class WebSocket:
         self.owner: Owner = _NobodyElse(self)
         self.outbox = Outbox(
             flusher,
-            socket._sock,  # gevent's socket waits; the flusher must not
+            raw_of(socket),  # gevent's socket waits; the flusher must not
             limits.client_queue_max_size,
             self._slow,
             self._failed,

@@ -12,6 +12,7 @@ from . import open_files
 from .config import ConfigError
 from .handler import Handler
 from .mounted import service_of
+from .tls import HTTPServer
 
 LEAVE_TIME = 1.0
 """Seconds that clients get to hear of a quick shutdown."""
@@ -24,6 +25,7 @@ APP_FAILED_TO_LOAD = 4
 class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
     """gunicorn's gevent worker with our HTTP handler, and a proper leave-taking."""
 
+    server_class = HTTPServer
     wsgi_handler = Handler
 
     def load_wsgi(self) -> None:

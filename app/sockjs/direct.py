@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from gevent.ssl import SSLSocket
+
 from .. import handshake
 from ..chunked_body import ChunkedBody
 from ..compression import HEADER, Compression, agree
@@ -27,7 +29,7 @@ class DirectExchange(Exchange):
 
     def __init__(self, socket: Any, direct: DirectSocket, reader: RequestReader, head: Head, path: str) -> None:
         query = origin_form(head.target).partition("?")[2]
-        super().__init__(head.method, path, query, head.version, head.headers, socket)
+        super().__init__(head.method, path, query, head.version, head.headers, socket, direct)
         self.may_follow = False
         self.status = 0
         self.size = 0
@@ -94,7 +96,8 @@ class DirectExchange(Exchange):
         return head_of(self.method, self._head.target, self.version, self.headers) + self._reader.peek()
 
     def opening(self) -> Opening:
-        return Opening(self.method, origin_form(self._head.target), self.headers, address_of(self.socket))
+        scheme = "https" if isinstance(self.socket, SSLSocket) else "http"
+        return Opening(self.method, origin_form(self._head.target), self.headers, address_of(self.socket), scheme)
 
     def let_go(self) -> None:
         self.is_given_away = True

@@ -12,6 +12,8 @@ from termios import TIOCOUTQ
 from typing import Any, Protocol, TypeAlias
 
 from ..compression import Compression, Deflate
+from ..direct_socket import DirectSocket
+from ..direct_tls import direct as direct_of
 from ..opening import Opening
 from .response import Response
 
@@ -35,11 +37,18 @@ class Exchange(ABC):
     """A request, and the ways to answer it: `respond`, or `start` and `finish` with chunks between, or `upgrade`.
 
     `path` is what stands below the endpoint, decoded; header names are in lower case. `socket` is gevent's; once
-    a stream has started, chunks are written to it as they are.
+    a stream has started, chunks are written to `direct`, which is the same without gevent, as they are.
     """
 
     def __init__(
-        self, method: str, path: str, query: str, version: str, headers: Mapping[str, str], socket: Any
+        self,
+        method: str,
+        path: str,
+        query: str,
+        version: str,
+        headers: Mapping[str, str],
+        socket: Any,
+        direct: DirectSocket | None = None,
     ) -> None:
         self.method = method
         self.path = path
@@ -47,6 +56,7 @@ class Exchange(ABC):
         self.version = version
         self.headers = headers
         self.socket = socket
+        self.direct = direct or direct_of(socket)
         self.is_given = False
         """Whether another process gave it to this one, to be served here and nowhere else."""
         self.is_given_away = False

@@ -11,7 +11,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from socket import MSG_PEEK
 from typing import Any
 
 import gevent
@@ -100,7 +99,7 @@ class WaitingRequest(ABC):
     def _look(self) -> bool:
         """Whether the client has sent anything, or gone."""
         try:
-            data = self._exchange.socket._sock.recv(1, MSG_PEEK)
+            data = self._exchange.direct.peek()
         except BlockingIOError:
             return False
         except OSError:
@@ -177,7 +176,7 @@ class Stream(WaitingRequest):
 
     def say(self, frame: bytes) -> None:
         self._start()
-        self._exchange.socket.sendall(self._exchange.chunk(self._wrapping.wrap(frame)))
+        self._exchange.direct.sendall(self._exchange.chunk(self._wrapping.wrap(frame)))
         self._exchange.finish()
 
     def _start(self) -> None:
@@ -211,7 +210,7 @@ class Stream(WaitingRequest):
         self.heard_at = time.monotonic()
         data = self._exchange.chunk(wrapped)
         try:
-            self._rest = data[self._exchange.socket._sock.send(data) :]
+            self._rest = data[self._exchange.direct.raw.send(data) :]
         except BlockingIOError:
             self._rest = data
         except OSError:
@@ -222,6 +221,6 @@ class Stream(WaitingRequest):
 
     def _write_rest(self, session: Session) -> None:
         with self._limited(session):
-            self._exchange.socket.sendall(self._rest)
+            self._exchange.direct.sendall(self._rest)
         self._rest = b""
         session.outbox.settle()

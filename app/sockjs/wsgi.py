@@ -90,7 +90,9 @@ class WSGIExchange(Exchange):
         return head_of(self.method, self._target(), self.version, headers) + self._read_ahead()
 
     def opening(self) -> Opening:
-        return Opening(self.method, self._target(), self.headers, self._environ.get("REMOTE_ADDR", ""))
+        environ = self._environ
+        scheme = environ.get("wsgi.url_scheme", "http")
+        return Opening(self.method, self._target(), self.headers, environ.get("REMOTE_ADDR", ""), scheme)
 
     def _target(self) -> str:
         """Without SCRIPT_NAME, wherever the application is mounted in a larger one: it serves these paths itself."""

@@ -102,7 +102,7 @@ class Occupancy:
         except EngineError as error:
             log.debug("%s: occupancy of %r: %s", self._name, channel, error)  # a sweep comes back to it
         finally:
-            del self._changed[channel]
+            self._changed.pop(channel, None)
 
     def _compare(self, channel: str, finished: bytes) -> tuple[int, bytes]:
         """What to tell of a channel, 1 or 0 or -1 for nothing, and the lease to finish when that is done."""

@@ -1,4 +1,4 @@
-// A headless Chromium at a test's command: node browser_driver.js /path/to/chromium
+// A headless Chromium at a test's command: node browser_driver.js /path/to/chromium [further arguments for it]
 //
 // Commands: open (with `url`), text (with `selector`: answered with `text` when it is there), click (with `selector`),
 // evaluate (with `expression`: answered with `value`). What the page logs comes as `console`, what it fails at as
@@ -14,7 +14,7 @@ const ARGUMENTS = [
 ];
 
 async function main() {
-    const browser = await chromium.launch({executablePath: process.argv[2], headless: true, args: ARGUMENTS});
+    const browser = await chromium.launch({executablePath: process.argv[2], headless: true, args: [...ARGUMENTS, ...process.argv.slice(3)]});
     const page = await browser.newPage();
     page.on('console', (message) => emit('console', {type: message.type(), text: message.text()}));
     page.on('pageerror', (error) => emit('page_error', {text: String(error)}));

@@ -1,0 +1,40 @@
+"""Certificates for tests, made by the openssl command: each signs itself, and clients trust that one alone."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.parts import program
+from tests.waiting import seconds
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate for 127.0.0.1 and localhost, and its key, in files."""
+
+    cert: Path
+    key: Path
+
+    @property
+    def options(self) -> dict[str, object]:
+        """The options of a server that uses it."""
+        return {"ssl": True, "ssl_cert": str(self.cert), "ssl_key": str(self.key)}
+
+    def trusting(self) -> ssl.SSLContext:
+        """What a client needs that trusts it and nobody else."""
+        return ssl.create_default_context(cafile=str(self.cert))
+
+
+def make_certificate(directory: Path, name: str = "server", *arguments: str, days: int = 30) -> Certificate:
+    """A new one; `arguments` are further ones for `openssl req`."""
+    made = Certificate(directory / f"{name}.pem", directory / f"{name}-key.pem")
+    command = [program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    command += ["-keyout", str(made.key), "-out", str(made.cert), "-days", str(days), "-subj", f"/CN={name}"]
+    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    if "-passout" not in arguments:
+        command.append("-nodes")
+    subprocess.run([*command, *arguments], check=True, capture_output=True, timeout=seconds(20))
+    return made
