@@ -48,13 +48,17 @@ def run(argv: list[str]) -> int:
 
 def serve(argv: list[str]) -> int:
     """Start the server and stay until it stops."""
+    given = command_line.read(options_of(Config), argv, os.environ)
+    loaded = None if given.app else load(argv, os.environ)
     from gevent import monkey
 
     monkey.patch_all()
-    given = command_line.read(options_of(Config), argv, os.environ)
-    if given.app:
+    if loaded is None:
         return serve_site(given)
-    loaded = load(argv, os.environ)
+    if loaded.config.workers > 1:
+        from . import workers
+
+        workers.become(given, loaded)
     # Imported only now: what the server imports has to find the patched modules.
     from .server import serve as serve_until_stopped
 

@@ -143,10 +143,10 @@ class Client:
         except _Closed:
             pass
         except Closing as closing:
-            log.debug("client %s (user %r): %s", self.uid, self.user, closing.disconnect.reason)
+            log.debug("client %s (user %r): %s", self.uid, self.user, closing.disconnect.reason, extra=self._ids())
             self.close(closing.disconnect)
         except InvalidJSON as error:
-            log.debug("client %s (user %r): invalid message: %s", self.uid, self.user, error)
+            log.debug("client %s (user %r): invalid message: %s", self.uid, self.user, error, extra=self._ids())
             self.close(CLOSE_INVALID_MESSAGE)
         metrics.client_api.record(time.perf_counter() - started)
 
@@ -202,7 +202,7 @@ class Client:
         if self.authenticated:
             self._node.remove_connection(self)
         if disconnect is not None:
-            log.debug("client %s (user %r) is closed: %s", self.uid, self.user, disconnect.reason)
+            log.debug("client %s (user %r) is closed: %s", self.uid, self.user, disconnect.reason, extra=self._ids())
             self._transport.close(disconnect.code, disconnect.close_reason)
         if self.authenticated and self._node.hooks.has(hooks.DISCONNECT):
             context = self._context(hooks.DISCONNECT)
@@ -225,7 +225,7 @@ class Client:
 
     def close_failed(self, reason: str) -> None:
         """The transport cannot write any more."""
-        log.debug("client %s (user %r): %s", self.uid, self.user, reason)
+        log.debug("client %s (user %r): %s", self.uid, self.user, reason, extra=self._ids())
         self.close_later(CLOSE_SEND_ERROR)
 
     def _close_slow(self) -> None:
@@ -449,6 +449,10 @@ class Client:
 
     def _info(self, channel: str) -> ClientInfo:
         return ClientInfo(self.user, self.uid, self.default_info, self.channels[channel])
+
+    def _ids(self) -> dict[str, str]:
+        """For a log that programs read."""
+        return {"client": self.uid, "user": self.user}
 
     def _context(self, event: str, channel: str = "") -> Context:
         info = wire.decoded_info(self.default_info)

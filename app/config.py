@@ -29,6 +29,7 @@ from .options import (
     events,
     listed,
     matches,
+    networks,
     option,
     options_of,
     origins_or_all,
@@ -39,7 +40,7 @@ from .redis_options import redis_settings
 
 __all__ = ["ChannelOptions", "Config", "ConfigError", "Loaded", "Namespace", "from_mapping", "load", "reload"]
 
-AUTOCERT = "to get certificates"
+AUTOCERT = "getting certificates"
 
 INSECURE = {
     "insecure": "anyone may connect as any user, and publish into every channel they can subscribe to",
@@ -61,6 +62,7 @@ HOOK_EVENTS = (
     "private_subscribe",
 )
 NAMESPACE_NAME = matches(r"[-a-zA-Z0-9_]{2,}", 'Must be two or more letters, digits, "-" or "_".')
+MODE = matches(r"[0-7]{3}", "Must be three octal digits, such as 660.")
 LEVEL = validate.Range(min=1, max=9, error=BETWEEN)
 LOG_LEVELS = Choice("trace", "debug", "info", "warning", "error", "critical", "fatal", "none")
 
@@ -130,6 +132,13 @@ class Config(ChannelOptions):
         check=origins_or_all,
         reload=True,
     )
+    trusted_proxies: str = option(
+        "127.0.0.0/8,::1,unix",
+        "Addresses and networks of proxies that may say whose request it is, with `X-Forwarded-For` or `X-Real-IP`; "
+        "`unix` is whoever connects to a Unix socket.",
+        check=networks,
+        reload=True,
+    )
     insecure: bool = option(
         False,
         "Connect clients without a token, let them subscribe to and publish into every channel.",
@@ -150,6 +159,11 @@ class Config(ChannelOptions):
         flag=True,
         check=port_or_empty,
         numeric=True,
+    )
+    unix_socket: str = option("", "Path of a Unix socket to listen at, in place of `address` and `port`.", flag=True)
+    unix_socket_mode: str = option("660", "Who may connect to it, as for chmod.", check=MODE, numeric=True)
+    workers: int = option(
+        1, "Processes behind one port, which gunicorn runs; needs the Redis engine.", flag=True, check=POSITIVE
     )
     http_prefix: str = option("", "Stands before the path of every endpoint.", check=HTTP_PREFIX)
 
@@ -175,8 +189,15 @@ class Config(ChannelOptions):
     gomaxprocs: int = option(0, "Accepted for Centrifugo's sake.", no_effect="a node is one process on one core")
 
     log_level: str = option("info", "Least severity that is logged.", flag=True, check=LOG_LEVELS, reload=True)
-    log_file: str = option("", "File for the log; empty is standard output.", flag=True)
+    log_file: str = option("", "File for the log, opened anew on USR1; empty is standard output.", flag=True)
+    log_format: str = option("text", "Lines for people, or JSON for programs.", flag=True, check=Choice("text", "json"))
     pid_file: str = option("", "File to hold the process ID while the server runs.", flag=True)
+    drain_time: float = option(
+        3,
+        "How long closing the clients is spread over when the server stops; at least 1000 a second are closed.",
+        unit="seconds",
+        reload=True,
+    )
     shutdown_timeout: float = option(
         10, "The most time that closing connections may take when the server stops.", unit="seconds"
     )

@@ -11,7 +11,8 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from errno import EPIPE
 from functools import partial
@@ -102,6 +103,14 @@ class Handler(WSGIHandler):
     def _peer(self) -> str:
         address = self.client_address
         return str(address[0]) if isinstance(address, tuple) else "local socket"
+
+    def _client(self, headers: Mapping[str, str]) -> str:
+        """Whose request it is, as far as it is known; header names are in lower case."""
+        if self._service is None:
+            return self._peer
+        address = self.client_address
+        peer = str(address[0]) if isinstance(address, tuple) else ""
+        return self._service.proxies.address(peer, headers) or self._peer
 
     def _serve_one(self) -> bool:
         """Serve one request; whether another may follow."""
@@ -206,7 +215,8 @@ class Handler(WSGIHandler):
         if not service.remembers_requests:
             return None
         scheme = "https" if self.server.ssl_enabled else "http"
-        return Opening(head.method, origin_form(head.target), head.headers, address_of(self.socket), scheme)
+        address = service.proxies.address(address_of(self.socket), head.headers)
+        return Opening(head.method, origin_form(head.target), head.headers, address, scheme)
 
     def _serve_sockjs(self, endpoint: SockJS, head: Head, path: str) -> bool:
         exchange = DirectExchange(self.socket, self._direct, self.rfile, head, path)
@@ -272,6 +282,7 @@ class Handler(WSGIHandler):
         self.path = origin_form(self.path or "")
         environ: dict[str, Any] = super().get_environ()
         environ["gentrifugo.handler"] = self
+        environ["REMOTE_ADDR"] = self._client({name.lower(): value for name, value in self.headers.items()})
         body = self.wsgi_input
         if body is not None and body.chunked_input:
             self.wsgi_input = ChunkedBody(self.rfile, body.socket)
@@ -331,7 +342,16 @@ class Handler(WSGIHandler):
     def _log_access(self, head: Head, status: int, size: int) -> None:
         if access_log.isEnabledFor(logging.DEBUG):
             took = (time.time() - self.time_start) * 1000
-            access_log.debug('%s "%s %s" %d %d %.2f ms', self._peer, head.method, head.target, status, size, took)
+            fields = {
+                "peer": self._client(head.headers),
+                "method": head.method,
+                "target": head.target,
+                "status": status,
+                "size": size,
+                "took_ms": round(took, 2),
+            }
+            request = head.headers.get("x-request-id") or str(uuid.uuid4())  # a proxy's own, to be found there too
+            access_log.debug('%s "%s %s" %d %d %.2f ms', *fields.values(), extra={**fields, "request": request})
 
     def _close(self) -> None:
         sock = self.__dict__.pop("socket", None)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
 
 from .config import Config
 
@@ -20,17 +25,35 @@ LEVELS = {
 }
 FORMAT = "%(asctime)s.%(msecs)03d %(levelname)s %(message)s"
 DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
+FIELDS = ("client", "user", "request", "peer", "method", "target", "status", "size", "took_ms")
+"""What a line of the log may say besides its text: set with `extra` where it is known."""
 
 root = logging.getLogger("gentrifugo")
 
 
+class JSONFormatter(logging.Formatter):
+    """One JSON object for each line, for programs to read."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record with its time in UTC, its fields, and the traceback if there is one."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
+        line |= {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
+        if record.exc_info and record.exc_info[1] is not None:
+            line["traceback"] = "".join(traceback.format_exception(record.exc_info[1]))
+        return msgspec.json.encode(line).decode()
+
+
 def configure(config: Config) -> None:
-    """Send the log to standard output, or to the file of option log_file.
+    """Send the log to standard output, or to the file of option log_file, as option log_format has it.
 
     Raises OSError when the file cannot be opened.
     """
     handler = logging.FileHandler(config.log_file) if config.log_file else logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter(FORMAT, DATE_FORMAT))
+    handler.setFormatter(JSONFormatter() if config.log_format == "json" else logging.Formatter(FORMAT, DATE_FORMAT))
     for old in root.handlers[:]:
         root.removeHandler(old)
         old.close()
@@ -42,3 +65,18 @@ def configure(config: Config) -> None:
 def set_level(config: Config) -> None:
     """Log what option log_level asks for, from now on."""
     root.setLevel(LEVELS[config.log_level])
+
+
+def reopen() -> None:
+    """Go on in a new file of the same name, or in the old one where that cannot be."""
+    for handler in root.handlers:
+        if isinstance(handler, logging.FileHandler):
+            try:
+                stream = open(handler.baseFilename, "a", encoding=handler.encoding)
+            except OSError as error:
+                root.error("log_file: cannot open %s again: %s", handler.baseFilename, error.strerror)
+                continue
+            old = handler.setStream(stream)
+            if old is not None:
+                old.close()
+            root.info("the log goes on in %s", handler.baseFilename)

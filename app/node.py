@@ -49,6 +49,9 @@ log = logging.getLogger(__name__)
 
 CHANNEL_LOCKS = 64
 """Locks shared by all channels: enough that two channels rarely wait for each other."""
+CLOSED_A_SECOND = 1000
+"""Clients that are closed at least while the node drains: few are not kept waiting for the sake of spreading them."""
+DRAINED_TOGETHER = 10
 CLOSING_TOGETHER = 1000
 """Connections that are closed side by side."""
 HOOKS_END = 1.0
@@ -123,11 +126,16 @@ class Node:
         self.metrics.watch_process()
 
     def close_connections(self, disconnect: Disconnect = CLOSE_SHUTDOWN) -> None:
-        """Refuse what is new from now on and close every client's connection."""
+        """Refuse what is new from now on and close every client's connection, spread over option drain_time."""
         self.stopping = True
         # Side by side: each has to tell the engine of its leave, and all that wait for it share one trip.
         pool = Pool(CLOSING_TOGETHER)
-        for connection in list(self.hub.open):
+        connections = list(self.hub.open)
+        spread = min(self.config.drain_time, len(connections) / CLOSED_A_SECOND)
+        started = time.monotonic()
+        for number, connection in enumerate(connections):
+            if number % DRAINED_TOGETHER == 0:
+                gevent.sleep(max(started + spread * number / len(connections) - time.monotonic(), 0))
             pool.spawn(connection.close, disconnect)
         pool.join()
 

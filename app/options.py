@@ -7,6 +7,7 @@ read the same declarations; nothing about an option is written down twice.
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,8 @@ POSITIVE_TIME = validate.Range(min=0, max=LONGEST, min_inclusive=False, error=AB
 PORT = validate.Range(min=0, max=65535, error=BETWEEN)
 ALL_ORIGINS = "*"
 AUTO = "auto"
+LOCAL = "unix"
+"""Stands for whoever connects to a Unix socket."""
 ORIGIN = re.compile(r"https?://(\*\.)?[^/?#@\s*]+")
 URL = re.compile(r"https?://[^/?#\s]+[^#\s]*")
 NOT_EMPTY = validate.Length(min=1, error="Must not be empty.")
@@ -80,6 +83,18 @@ def origins_or_all(text: str) -> None:
     for item in [] if text == AUTO else listed(text):
         if item != ALL_ORIGINS and not ORIGIN.fullmatch(item):
             raise ValidationError(f"{item} is no origin; one is written https://example.com or https://*.example.com.")
+
+
+def networks(text: str) -> None:
+    """A check that a text lists addresses and networks, or `unix`."""
+    for item in listed(text):
+        if item != LOCAL:
+            try:
+                ipaddress.ip_network(item, strict=False)
+            except ValueError:
+                raise ValidationError(
+                    f"{item} is no address and no network; they are written 10.0.0.7 and 10.0.0.0/8."
+                ) from None
 
 
 def events(*known: str) -> Callable[[str], None]:

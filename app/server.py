@@ -17,7 +17,7 @@ from flask import Flask
 from gevent.event import Event
 
 from .. import __version__
-from . import limits, logs, open_files
+from . import limits, listeners, logs, open_files
 from .config import Config, ConfigError, Loaded
 from .handler import Handler
 from .mounted import ADMIN, API, own_ports, service_of
@@ -71,52 +71,58 @@ class Server:
         config = self._loaded.config
         open_files.raise_limit()
         tls = {"ssl_context": server_context(config)} if config.ssl else {}
-        main = _http(listen(config.address, config.port), self._application, tls)
-        self._servers.append(main)
-        for port, endpoints in self._others().items():
-            listener = listen(config.address, port, f"{endpoints[0]}_port")
-            self._servers.append(_http(listener, port_app(self._service, endpoints), tls))
+        given = listeners.given(os.environ)
+        main = given.pop(listeners.MAIN, None) or _main_listener(config)
+        where = listeners.described(main)
+        for listener, application in [(main, self._application), *self._others(given)]:
+            self._servers.append(_http(listener, application, tls))
         self._service.start()
         for http in self._servers:
             http.start()
-        self._announce(main.server_port or config.port)
+        self._announce(where)
         handlers: list[Any] = [
             gevent.signal_handler(signal.SIGHUP, self._on_reload),
+            gevent.signal_handler(signal.SIGUSR1, logs.reopen),
             gevent.signal_handler(signal.SIGINT, self._on_stop, "INT"),
             gevent.signal_handler(signal.SIGTERM, self._on_stop, "TERM"),
         ]
         self._stop.wait()
         self._take_leave()
+        if config.unix_socket:
+            listeners.remove(main)
         for handler in handlers:
             handler.cancel()
 
-    def _others(self) -> dict[int, list[str]]:
-        """The ports beside the main one, and which endpoints each has; two may share one."""
-        others: dict[int, list[str]] = {}
-        for endpoint, port in own_ports(self._service.config).items():
-            others.setdefault(port, []).append(endpoint)
-        return others
+    def _others(self, given: Mapping[str, socket.socket]) -> Iterator[tuple[socket.socket, Flask]]:
+        """The listeners beside the main one, each with its endpoints alone; two may share one."""
+        config = self._service.config
+        ports: dict[int, list[str]] = {}
+        for endpoints, port in own_ports(config).items():
+            if endpoints not in given:
+                ports.setdefault(port, []).append(endpoints)
+        for port, names in ports.items():
+            yield listeners.listen(config.address, port, f"{names[0]}_port"), port_app(self._service, names)
+        for endpoints, listener in given.items():
+            yield listener, port_app(self._service, [endpoints])
 
-    def _announce(self, port: int) -> None:
+    def _announce(self, where: str) -> None:
         config = self._loaded.config
         ports = own_ports(config)
-        host = config.address or "0.0.0.0"
-        if ":" in host:
-            host = f"[{host}]"
         prefix = config.http_prefix
         http, ws = ("https", "wss") if config.ssl else ("http", "ws")
+        places = {name: f"{where.rpartition(':')[0]}:{port}" for name, port in ports.items()}
         log.info("Gentrifugo %s, pid %d, %s engine", __version__, os.getpid(), self._service.node.engine_name)
         log.info("configuration: %s", self._loaded.path or self._loaded.origin)
-        log.info("clients connect to %s://%s:%d%s%s", ws, host, port, prefix, WEBSOCKET_PATH)
-        log.info("SockJS clients connect to %s://%s:%d%s%s", http, host, port, prefix, SOCKJS_PATH)
-        log.info("backends publish to %s://%s:%d%s%s", http, host, ports.get(API, port), prefix, API_PATH)
+        log.info("clients connect to %s://%s%s%s", ws, where, prefix, WEBSOCKET_PATH)
+        log.info("SockJS clients connect to %s://%s%s%s", http, where, prefix, SOCKJS_PATH)
+        log.info("backends publish to %s://%s%s%s", http, places.get(API, where), prefix, API_PATH)
         if config.web:
-            log.info("the web interface is at %s://%s:%d%s/", http, host, ports.get(ADMIN, port), prefix)
+            log.info("the web interface is at %s://%s%s/", http, places.get(ADMIN, where), prefix)
         if ADMIN in ports:
-            log.info("the admin endpoints are at %s://%s:%d%s", http, host, ports[ADMIN], prefix)
+            log.info("the admin endpoints are at %s://%s%s", http, places[ADMIN], prefix)
         for limit in limits.all_limits():
             log.log(logging.DEBUG if limit.is_enough else logging.WARNING, "%s", limit)
-        log.info("listening on %s://%s:%d", http, host, port)
+        log.info("listening on %s://%s", http, where)
 
     def _on_stop(self, name: str) -> None:
         if self._stop.is_set():
@@ -158,28 +164,14 @@ class Server:
         log.info("stopped")
 
 
+def _main_listener(config: Config) -> socket.socket:
+    if config.unix_socket:
+        return listeners.listen_at(config.unix_socket, config.unix_socket_mode)
+    return listeners.listen(config.address, config.port)
+
+
 def _http(listener: socket.socket, application: Flask, tls: Mapping[str, Any]) -> HTTPServer:
     return HTTPServer(listener, application, handler_class=Handler, log=None, error_log=log, **tls)
-
-
-def listen(address: str, port: int, option: str = "port") -> socket.socket:
-    """A listening socket; on all interfaces, IPv4 and IPv6, when `address` is empty.
-
-    Raises ConfigError, which names the `option` that the port comes from.
-    """
-    try:
-        if address or not socket.has_dualstack_ipv6():
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            return socket.create_server((address, port), family=family, backlog=limits.BACKLOG)
-        return socket.create_server(("", port), family=socket.AF_INET6, backlog=limits.BACKLOG, dualstack_ipv6=True)
-    except OSError as error:
-        where = f"{address or 'all interfaces'}, port {port}"
-        raise ConfigError(
-            [
-                f"address, {option}: cannot listen on {where}: {error.strerror};"
-                f" choose others with --address and --{option}"
-            ]
-        ) from None
 
 
 @contextlib.contextmanager

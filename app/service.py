@@ -19,6 +19,7 @@ from ..engines.memory import MemoryEngine
 from . import auth
 from .api import Api, BadRequest
 from .client import Client
+from .client_address import TrustedProxies, trusted
 from .compression import Compression, Deflate
 from .config import Config, ConfigError
 from .errors import CLOSE_INTERNAL_ERROR, CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN, Disconnect
@@ -164,6 +165,11 @@ class Service:
         return origins_of(allowed)
 
     @property
+    def proxies(self) -> TrustedProxies:
+        """Who may say whose request it is."""
+        return trusted(self.config.trusted_proxies)
+
+    @property
     def remembers_requests(self) -> bool:
         """Whether hooks want to know the request that opened a connection."""
         return bool(self.node.hooks)
@@ -275,7 +281,8 @@ class Service:
             while (message := websocket.receive()) is not None:
                 client.handle(message.data)
         except Exception:
-            log.exception("client %s (user %r) is closed because of an error of ours", client.uid, client.user)
+            ids = {"client": client.uid, "user": client.user}
+            log.exception("client %s (user %r) is closed because of an error of ours", *ids.values(), extra=ids)
             client.close(CLOSE_INTERNAL_ERROR)
         finally:
             client.close()
@@ -302,6 +309,7 @@ class Service:
             compression=self.compression,
             origins=self.origins,
             remembers_requests=self.remembers_requests,
+            proxies=self.proxies,
         )
 
 
@@ -320,7 +328,8 @@ class SockJSClient:
         try:
             client.handle(message.encode("utf-8", "backslashreplace"))
         except Exception:
-            log.exception("client %s (user %r) is closed because of an error of ours", client.uid, client.user)
+            ids = {"client": client.uid, "user": client.user}
+            log.exception("client %s (user %r) is closed because of an error of ours", *ids.values(), extra=ids)
             client.close(CLOSE_INTERNAL_ERROR)
 
     def end(self) -> None:

@@ -23,8 +23,12 @@ PROCESS = (
     "ssl",
     "ssl_cert",
     "ssl_key",
+    "unix_socket",
+    "unix_socket_mode",
     "log_level",
     "log_file",
+    "log_format",
+    "drain_time",
     "pid_file",
     "shutdown_timeout",
 )

@@ -8,7 +8,7 @@ from typing import Any
 import gevent
 from gunicorn.workers.ggevent import GeventPyWSGIWorker
 
-from . import open_files
+from . import logs, open_files
 from .config import ConfigError
 from .handler import Handler
 from .mounted import service_of
@@ -57,6 +57,11 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
                 while service.open_connections:
                     gevent.sleep(LEAVE_CHECK)
             service.stop()
+
+    def handle_usr1(self, sig: int, frame: Any) -> None:
+        """USR1: go on in new log files."""
+        super().handle_usr1(sig, frame)
+        logs.reopen()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """TERM: tell the clients, then wait for them."""

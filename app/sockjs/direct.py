@@ -12,6 +12,7 @@ from gevent.ssl import SSLSocket
 
 from .. import handshake
 from ..chunked_body import ChunkedBody
+from ..client_address import TrustedProxies
 from ..compression import HEADER, Compression, agree
 from ..direct_socket import DirectSocket
 from ..http_head import Head, HTTPError, http_date, origin_form
@@ -95,9 +96,10 @@ class DirectExchange(Exchange):
     def received(self) -> bytes:
         return head_of(self.method, self._head.target, self.version, self.headers) + self._reader.peek()
 
-    def opening(self) -> Opening:
+    def opening(self, proxies: TrustedProxies) -> Opening:
         scheme = "https" if isinstance(self.socket, SSLSocket) else "http"
-        return Opening(self.method, origin_form(self._head.target), self.headers, address_of(self.socket), scheme)
+        address = proxies.address(address_of(self.socket), self.headers)
+        return Opening(self.method, origin_form(self._head.target), self.headers, address, scheme)
 
     def let_go(self) -> None:
         self.is_given_away = True

@@ -153,7 +153,8 @@ class SockJS:
         exchange.upgrade(self._serve_websocket if opening is None else partial(self._serve_websocket, opening=opening))
 
     def _opening(self, exchange: Exchange) -> Opening | None:
-        return exchange.opening() if self._options().remembers_requests else None
+        set_up = self._options()
+        return exchange.opening(set_up.proxies) if set_up.remembers_requests else None
 
     def _serve_websocket(self, socket: Any, recv: Callable[[int], bytes], opening: Opening | None = None) -> None:
         session = WebSocketSession(socket, recv, self._flusher, self._timers, self._options())

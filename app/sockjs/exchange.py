@@ -11,6 +11,7 @@ from socket import SHUT_RDWR
 from termios import TIOCOUTQ
 from typing import Any, Protocol, TypeAlias
 
+from ..client_address import TrustedProxies
 from ..compression import Compression, Deflate
 from ..direct_socket import DirectSocket
 from ..direct_tls import direct as direct_of
@@ -95,8 +96,8 @@ class Exchange(ABC):
         """The connection was given to another process: nothing more is read or written here."""
 
     @abstractmethod
-    def opening(self) -> Opening:
-        """The request, to be remembered."""
+    def opening(self, proxies: TrustedProxies) -> Opening:
+        """The request, to be remembered, with its client's address, of which these proxies may tell."""
 
     @property
     def is_chunked(self) -> bool:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..client_address import TrustedProxies
 from ..compression import Compression
 from ..origins import ANYWHERE, Origins
 
 SOCKJS_URL = "https://cdn.jsdelivr.net/npm/sockjs-client@1.6.1/dist/sockjs.min.js"
+
+
+NOBODY = TrustedProxies("")
 
 
 @dataclass(frozen=True)
@@ -42,5 +46,7 @@ class Options:
     """How the WebSockets of those who speak no SockJS are compressed, if they are."""
     origins: Origins = ANYWHERE
     """Whose pages may connect."""
+    proxies: TrustedProxies = NOBODY
+    """Who may say whose request it is."""
     remembers_requests: bool = False
     """Whether clients are to be known by the request that opened their connection."""

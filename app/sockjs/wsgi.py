@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import gevent
 
+from ..client_address import TrustedProxies
 from ..http_head import HTTPError
 from ..opening import Opening
 from ..upgrade import open_websocket, socket_of
@@ -89,10 +90,11 @@ class WSGIExchange(Exchange):
             headers["content-length"] = self._environ["CONTENT_LENGTH"]
         return head_of(self.method, self._target(), self.version, headers) + self._read_ahead()
 
-    def opening(self) -> Opening:
+    def opening(self, proxies: TrustedProxies) -> Opening:
         environ = self._environ
         scheme = environ.get("wsgi.url_scheme", "http")
-        return Opening(self.method, self._target(), self.headers, environ.get("REMOTE_ADDR", ""), scheme)
+        address = proxies.address(environ.get("REMOTE_ADDR", ""), self.headers)
+        return Opening(self.method, self._target(), self.headers, address, scheme)
 
     def _target(self) -> str:
         """Without SCRIPT_NAME, wherever the application is mounted in a larger one: it serves these paths itself."""

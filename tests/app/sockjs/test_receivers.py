@@ -10,6 +10,7 @@ import gevent
 import gevent.socket
 import pytest
 
+from gentrifugo.app.client_address import TrustedProxies
 from gentrifugo.app.opening import Opening
 from gentrifugo.app.outbox import Flusher
 from gentrifugo.app.sockjs.exchange import Exchange, ServeWebSocket
@@ -44,7 +45,7 @@ class SocketExchange(Exchange):
     def received(self) -> bytes:
         raise AssertionError("nothing is given away here")
 
-    def opening(self) -> Opening:
+    def opening(self, proxies: TrustedProxies) -> Opening:
         return Opening(self.method, self.path, self.headers, "")
 
     def let_go(self) -> None:

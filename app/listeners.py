@@ -1,0 +1,118 @@
+"""Where the server listens: ports, a Unix socket, or sockets that systemd has opened for it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from . import limits
+from .options import ConfigError
+
+FIRST_GIVEN = 3
+"""The number of the first socket that systemd gives (sd_listen_fds)."""
+MAIN = "main"
+"""What the socket is named that is for everything that has none of its own."""
+
+
+def listen(address: str, port: int, option: str = "port") -> socket.socket:
+    """A listening socket; on all interfaces, IPv4 and IPv6, when `address` is empty.
+
+    Raises ConfigError, which names the `option` that the port comes from.
+    """
+    try:
+        if address or not socket.has_dualstack_ipv6():
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            return socket.create_server((address, port), family=family, backlog=limits.BACKLOG)
+        return socket.create_server(("", port), family=socket.AF_INET6, backlog=limits.BACKLOG, dualstack_ipv6=True)
+    except OSError as error:
+        where = f"{address or 'all interfaces'}, port {port}"
+        raise ConfigError(
+            [
+                f"address, {option}: cannot listen on {where}: {error.strerror};"
+                f" choose others with --address and --{option}"
+            ]
+        ) from None
+
+
+def listen_at(path: str, mode: str) -> socket.socket:
+    """A listening Unix socket, for those whom `mode` lets in, octal as for chmod. What a dead server left is replaced.
+
+    Raises ConfigError.
+    """
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        _remove_dead(path)
+        listener.bind(path)
+        os.chmod(path, int(mode, 8))
+        listener.listen(limits.BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ConfigError([f"unix_socket: cannot listen at {path}: {error.strerror or error}"]) from None
+    return listener
+
+
+def remove(listener: socket.socket) -> None:
+    """Remove the file of a Unix socket, if it is one of ours."""
+    if listener.family == socket.AF_UNIX and isinstance(name := listener.getsockname(), str):
+        with suppress(OSError):
+            os.unlink(name)
+
+
+def _remove_dead(path: str) -> None:
+    """Raises OSError when something is there that is no socket, or one that somebody listens at."""
+    if not os.path.lexists(path):
+        return
+    if not stat.S_ISSOCK(os.lstat(path).st_mode):
+        raise OSError("there is a file that is no socket")
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            Path(path).unlink()
+            return
+    raise OSError("another server listens there")
+
+
+def given(environ: Mapping[str, str]) -> dict[str, socket.socket]:
+    """The sockets that systemd has opened for this process, by name; the first that has no known name is `main`.
+
+    Raises ConfigError for something that does not listen.
+    """
+    if environ.get("LISTEN_PID") != str(os.getpid()):
+        return {}
+    names = environ.get("LISTEN_FDNAMES", "").split(":")
+    sockets: dict[str, socket.socket] = {}
+    for index in range(int(environ.get("LISTEN_FDS", "0"))):
+        name = names[index] if index < len(names) else ""
+        if name not in ("api", "admin"):
+            name = MAIN
+        if name in sockets:
+            raise ConfigError([f"systemd gives two sockets for {name}; name others api or admin (FileDescriptorName)"])
+        sockets[name] = _given(FIRST_GIVEN + index)
+    return sockets
+
+
+def _given(number: int) -> socket.socket:
+    try:
+        listener = socket.socket(fileno=number)
+        listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        raise ConfigError([f"systemd gives a socket, number {number}, that is none: {error.strerror}"]) from None
+    if not listens or listener.type != socket.SOCK_STREAM:
+        listener.close()
+        raise ConfigError([f"systemd gives a socket, number {number}, that does not accept connections"])
+    os.set_inheritable(number, False)
+    return listener
+
+
+def described(listener: socket.socket) -> str:
+    """The listener for people, and for programs that read the log: host and port, or `unix:` and the path."""
+    name = listener.getsockname()
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{name}"
+    host = "0.0.0.0" if name[0] == "::" else name[0]
+    return f"[{host}]:{name[1]}" if ":" in host else f"{host}:{name[1]}"

@@ -1,0 +1,79 @@
+"""Behaviour of the log: lines for people or programs, and a file that can be moved away."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gentrifugo.app import logs
+from tests.app.conftest import config
+
+log = logging.getLogger("gentrifugo.tests")
+
+
+@pytest.fixture(autouse=True)
+def _the_usual_log_afterwards() -> Iterator[None]:
+    before = logs.root.handlers[:], logs.root.propagate, logs.root.level
+    logs.root.handlers = []
+    yield
+    for handler in logs.root.handlers:
+        handler.close()
+    logs.root.handlers, logs.root.propagate, logs.root.level = before
+
+
+def json_line(path: Path) -> Any:
+    return json.loads(path.read_text().splitlines()[-1])
+
+
+def test_a_line_for_programs(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    logs.configure(config(log_file=str(path), log_format="json"))
+    log.info("client %s is here", "c1", extra={"client": "c1", "user": "42\n"})
+    line = json_line(path)
+    assert line.pop("time").endswith("+00:00")
+    assert line == {"level": "info", "message": "client c1 is here", "client": "c1", "user": "42\n"}
+    try:
+        raise ValueError("oh dear")
+    except ValueError:
+        log.exception("it failed")
+    line = json_line(path)
+    assert line["traceback"].endswith("ValueError: oh dear\n")
+    assert len(path.read_text().splitlines()) == 2
+
+
+def test_a_file_that_was_moved_is_followed_by_a_new_one(tmp_path: Path) -> None:
+    path, moved = tmp_path / "log", tmp_path / "log.1"
+    logs.configure(config(log_file=str(path)))
+    log.info("before")
+    path.rename(moved)
+    log.info("still in the old one")
+    logs.reopen()
+    log.info("after")
+    assert "still in the old one" in moved.read_text()
+    assert "after" in path.read_text() and "before" not in path.read_text()
+
+
+def test_where_there_can_be_no_new_file_the_old_one_goes_on(tmp_path: Path) -> None:
+    directory = tmp_path / "logs"
+    directory.mkdir()
+    path = directory / "log"
+    logs.configure(config(log_file=str(path)))
+    moved = tmp_path / "moved"
+    directory.rename(moved)
+    logs.reopen()
+    log.info("after")
+    assert "cannot open" in (moved / "log").read_text() and "after" in (moved / "log").read_text()
+
+
+def test_standard_output_has_nothing_to_open_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(config())
+    logs.reopen()
+    log.info("hello")
+    assert capsys.readouterr().out.endswith("INFO hello\n")
+    assert sys.stdout is not None
