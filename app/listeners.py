@@ -55,11 +55,11 @@ def listen_at(path: str, mode: str) -> socket.socket:
     return listener
 
 
-def remove(listener: socket.socket) -> None:
-    """Remove the file of a Unix socket, if it is one of ours."""
-    if listener.family == socket.AF_UNIX and isinstance(name := listener.getsockname(), str):
+def remove(path: str) -> None:
+    """Remove what a Unix socket leaves, if there was one at `path`."""
+    if path:
         with suppress(OSError):
-            os.unlink(name)
+            os.unlink(path)
 
 
 def _remove_dead(path: str) -> None:

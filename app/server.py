@@ -88,8 +88,7 @@ class Server:
         ]
         self._stop.wait()
         self._take_leave()
-        if config.unix_socket:
-            listeners.remove(main)
+        listeners.remove(config.unix_socket)
         for handler in handlers:
             handler.cancel()
 

@@ -12,8 +12,8 @@ has() {
     case $1 in
     python) command -v "$python" && "$python" -c 'import ensurepip, venv' ;;
     node) command -v npm && node -e 'process.exit(process.versions.node.split(".")[0] < 18 ? 1 : 0)' ;;
-    # Debian keeps nginx in a directory that is not on every user's PATH.
-    nginx) PATH="$PATH:/usr/sbin:/sbin" command -v nginx ;;
+    # Debian keeps these in a directory that is not on every user's PATH.
+    nginx | haproxy | logrotate) PATH="$PATH:/usr/sbin:/sbin" command -v "$1" ;;
     *) command -v "$1" ;;
     esac >/dev/null 2>&1
 }
@@ -23,6 +23,7 @@ packages_of() {
     case $1 in
     python) echo python3 python3-venv ;;
     node) echo nodejs npm ;;
+    systemd-analyze) echo systemd ;;
     *) echo "$1" ;;
     esac
 }

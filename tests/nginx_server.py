@@ -45,14 +45,14 @@ def nginx(directory: Path, blocks: str, port: int) -> Iterator[None]:
         [program("nginx"), "-e", str(log), "-p", str(directory), "-c", str(config)], stderr=subprocess.DEVNULL
     )
     try:
-        eventually(lambda: _accepts(port), within=10, what=f"nginx listens; {log}")
+        eventually(lambda: accepts(port), within=10, what=f"nginx listens; {log}")
         yield
     finally:
         process.terminate()
         process.wait(seconds(10))
 
 
-def _accepts(port: int) -> bool:
+def accepts(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1):
             return True

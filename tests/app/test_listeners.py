@@ -39,9 +39,10 @@ def test_a_unix_socket_is_for_whom_the_mode_says(listener: socket.socket, path: 
 
 
 def test_its_file_goes_with_it(listener: socket.socket, path: str) -> None:
-    listeners.remove(listener)
+    listeners.remove(path)
     assert not os.path.exists(path)
-    listeners.remove(listener)
+    listeners.remove(path)
+    listeners.remove("")
 
 
 def test_what_a_dead_server_left_is_replaced(path: str) -> None:

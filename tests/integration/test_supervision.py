@@ -1,0 +1,279 @@
+"""The files that supervise a server, each with its own program: supervisord, systemd, logrotate, a platform."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.api_client import ApiClient
+from tests.parts import ROOT, program
+from tests.protocol_client import ProtocolClient
+from tests.redis_server import free_port, redis_server
+from tests.sockjs_client import Service
+from tests.waiting import eventually, seconds
+
+BIN = Path(sys.executable).parent
+
+
+class Address:
+    """Where something serves, for clients of tests."""
+
+    secret = "secret"
+
+    def __init__(self, port: int) -> None:
+        self.host, self.port = "127.0.0.1", port
+
+
+def answers(port: int) -> bool:
+    try:
+        return ApiClient("127.0.0.1", port).call("channels")["error"] is None
+    except OSError:
+        return False
+
+
+def configured(directory: Path, port: int, **options: Any) -> Path:
+    file = directory / "config.json"
+    file.write_text(json.dumps({"secret": "secret", "address": "127.0.0.1", "port": port, **options}))
+    return file
+
+
+# -- supervisord
+
+
+class Supervisord:
+    """supervisord with the file of the repository, in a directory with a `.venv` and a configuration."""
+
+    def __init__(self, directory: Path, port: int) -> None:
+        self.directory = directory
+        self.port = port
+        (directory / ".venv").symlink_to(BIN.parent)
+        (directory / "supervisord.conf").write_text((ROOT / "supervisord.conf").read_text())
+        configured(directory, port)
+        command = [str(BIN / "supervisord"), "-c", "supervisord.conf"]
+        self.process = subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def control(self, *words: str) -> str:
+        command = [str(BIN / "supervisorctl"), "-c", "supervisord.conf", *words]
+        done = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, timeout=seconds(30))
+        return done.stdout + done.stderr
+
+    @property
+    def pid(self) -> int:
+        return int(self.control("pid", "gentrifugo"))
+
+    @property
+    def log(self) -> str:
+        return (self.directory / "gentrifugo.log").read_text()
+
+
+@pytest.fixture
+def supervisord(tmp_path: Path) -> Iterator[Supervisord]:
+    made = Supervisord(tmp_path, free_port())
+    try:
+        eventually(lambda: answers(made.port), within=20, what="the server under supervisord")
+        yield made
+    finally:
+        made.process.terminate()
+        made.process.wait(seconds(30))
+
+
+def test_supervisord_starts_watches_reloads_and_stops(supervisord: Supervisord) -> None:
+    first = supervisord.pid
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: answers(supervisord.port) and supervisord.pid != first, within=20, what="a new process")
+    configured(supervisord.directory, supervisord.port, namespaces=[{"name": "chat"}])
+    supervisord.control("signal", "HUP", "gentrifugo")
+    eventually(lambda: "the configuration is in force" in supervisord.log)
+    with ProtocolClient(Address(supervisord.port), "ann") as client:  # type: ignore[arg-type]
+        client.subscribe("chat:1")
+        supervisord.control("stop", "gentrifugo")
+        assert client.wait_closed().advice == {"reason": "shutting down", "reconnect": True}
+    assert "stopped" in supervisord.log
+
+
+# -- systemd
+
+
+def test_the_units_are_what_systemd_understands(tmp_path: Path) -> None:
+    """With a program where the unit expects one; nothing is started."""
+    for unit in (ROOT / "conf" / "systemd").iterdir():
+        text = unit.read_text().replace("/opt/gentrifugo/bin/gentrifugo", str(BIN / "gentrifugo"))
+        (tmp_path / unit.name).write_text(text.replace("file:///opt", "https://opt.example"))
+    units = [str(tmp_path / name) for name in ("gentrifugo.service", "gentrifugo.socket")]
+    command = [program("systemd-analyze"), "verify", "--man=no", *units]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds(30))
+    complaints = [line for line in (done.stdout + done.stderr).splitlines() if "gentrifugo" in line]
+    assert complaints == []
+
+
+def test_sockets_of_systemd_are_used(tmp_path: Path) -> None:
+    main, api = free_port(), free_port()
+    file = configured(tmp_path, 1, api_port=2)
+    command = [program("systemd-socket-activate"), f"--listen=127.0.0.1:{main}", f"--listen=127.0.0.1:{api}"]
+    command += ["--fdname=main:api", str(BIN / "gentrifugo"), f"--config={file}"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        eventually(lambda: answers(api), within=20, what="the API, on its socket")
+        with ProtocolClient(Address(main), "ann") as client:  # type: ignore[arg-type]
+            client.subscribe("news")
+        assert Service("127.0.0.1", main, "").post("/api/", b"{}").status in (404, 405)
+        assert f"clients connect to ws://127.0.0.1:{main}" in (tmp_path / "log").read_text()
+    finally:
+        process.terminate()
+        assert process.wait(seconds(15)) == 0
+
+
+# -- Unix sockets
+
+
+def test_a_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "server.sock"
+    file = configured(tmp_path, 1, unix_socket=str(path))
+    log_file = tmp_path / "log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen([str(BIN / "gentrifugo"), f"--config={file}"], stdout=log, stderr=log)
+    try:
+        eventually(path.exists, within=10)
+        curl = [program("curl"), "--silent", "--unix-socket", str(path), "http://localhost/connection/info"]
+        info = json.loads(subprocess.run(curl, check=True, capture_output=True, timeout=seconds(10)).stdout)
+        assert info["websocket"] is True
+        assert f"listening on http://unix:{path}" in log_file.read_text()
+    finally:
+        process.terminate()
+        assert process.wait(seconds(15)) == 0
+    assert not path.exists()
+
+
+# -- several workers
+
+
+def test_workers_are_started_watched_and_replaced(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as redis:
+        port = free_port()
+        file = configured(tmp_path, port, **redis.options, node_ping_interval=0.3, shutdown_timeout=5)
+        command = [str(BIN / "gentrifugo"), f"--config={file}", "--workers=2", "--log_level=info"]
+        with (tmp_path / "log").open("wb") as log:
+            process = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log)
+        try:
+            eventually(lambda: nodes(port) == 2, within=20, what="two nodes")
+            workers = psutil.Process(process.pid).children()
+            assert len(workers) == 2
+            with ProtocolClient(Address(port), "ann") as client:  # type: ignore[arg-type]
+                client.subscribe("news")
+                workers[0].kill()
+                eventually(lambda: len(set(psutil.Process(process.pid).children()) - set(workers)) == 1, within=10)
+            before = psutil.Process(process.pid).children()
+            process.send_signal(signal.SIGHUP)
+            eventually(
+                lambda: not set(psutil.Process(process.pid).children()) & set(before), within=20, what="new workers"
+            )
+            eventually(lambda: answers(port))
+        finally:
+            process.terminate()
+            assert process.wait(seconds(20)) == 0
+        assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def nodes(port: int) -> int:
+    try:
+        return len(ApiClient("127.0.0.1", port).call("stats")["body"]["data"]["nodes"])
+    except OSError:
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--workers=2"], "workers: several need --engine=redis"),
+        (["--workers=0"], "--workers: Must be more than 0"),
+    ],
+)
+def test_workers_that_cannot_be(tmp_path: Path, arguments: list[str], problem: str) -> None:
+    file = configured(tmp_path, 0)
+    command = [str(BIN / "gentrifugo"), f"--config={file}", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds(10))
+    assert done.returncode == 1 and problem in done.stderr
+
+
+# -- logs
+
+
+def test_logrotate_moves_the_log_away_and_the_server_goes_on(tmp_path: Path) -> None:
+    log = tmp_path / "gentrifugo.log"
+    file = configured(tmp_path, free_port(), log_file=str(log), log_format="json", log_level="debug")
+    process = subprocess.Popen([str(BIN / "gentrifugo"), f"--config={file}"])
+    try:
+        port = json.loads(file.read_text())["port"]
+        eventually(lambda: answers(port), within=10)
+        rotate = (ROOT / "conf" / "logrotate").read_text()
+        rotate = rotate.replace("/var/log/gentrifugo/*.log", str(log))
+        rotate = re.sub(r"pkill .*", f"kill -USR1 {process.pid}", rotate)
+        rules = tmp_path / "logrotate.conf"
+        rules.write_text(rotate)
+        rules.chmod(0o644)
+        os.chmod(tmp_path, 0o755)
+        command = [program("logrotate"), "--force", f"--state={tmp_path / 'state'}", str(rules)]
+        subprocess.run(command, check=True, timeout=seconds(10))
+        eventually(lambda: log.exists() and "the log goes on in" in log.read_text())
+        service = Service("127.0.0.1", port, "")
+        service.request("GET", "/connection/info", {"X-Request-ID": "r-1", "X-Real-IP": "192.0.2.7"})
+        line = eventually(lambda: logged(log, "/connection/info"))
+        expected = {"request": "r-1", "peer": "192.0.2.7", "method": "GET", "status": 200, "level": "debug"}
+        assert line.items() >= expected.items()
+        with ProtocolClient(Address(port), "ann") as client:  # type: ignore[arg-type]
+            client.socket.send_text("garbage")
+            client.wait_closed()
+            closed = eventually(lambda: logged(log, "invalid message"))
+            assert (closed["client"], closed["user"]) == (client.id, "ann")
+        assert all(json.loads(text) for text in Path(f"{log}.1").read_text().splitlines())
+    finally:
+        process.terminate()
+        assert process.wait(seconds(15)) == 0
+
+
+def logged(log: Path, text: str) -> dict[str, Any]:
+    """The line with this text in it, decoded; empty when there is none."""
+    lines = [line for line in log.read_text().splitlines() if text in line]
+    return dict(json.loads(lines[-1])) if lines else {}
+
+
+# -- platforms
+
+
+def test_the_procfile_serves_where_the_platform_says(tmp_path: Path) -> None:
+    (line,) = (ROOT / "Procfile").read_text().splitlines()
+    kind, _, command = line.partition(": ")
+    assert kind == "web"
+    port = free_port()
+    with redis_server(tmp_path) as redis:
+        environment = {
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "PORT": str(port),
+            "REDIS_URL": f"redis://{redis.address}",
+            "CENTRIFUGO_SECRET": "secret",
+            "CENTRIFUGO_ADDRESS": "127.0.0.1",
+        }
+        with shell(command, tmp_path, environment) as process:
+            eventually(lambda: answers(port), within=15, what=f"{process.pid} answers")
+
+
+@contextmanager
+def shell(command: str, directory: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(["sh", "-c", f"exec {command}"], cwd=directory, env=environment)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        assert process.wait(seconds(15)) == 0

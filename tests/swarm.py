@@ -1,0 +1,129 @@
+"""Many clients in one process, each a greenlet: they subscribe, come back when told to, and keep what they get.
+
+They work as client libraries do: after `shutting down` they wait for a random moment, connect to whichever server is
+next, and recover from the last message they have.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import gevent
+from gevent import socket
+from gevent.pool import Group
+
+from benchmarks.frames import CLOSE, TEXT, FrameReader, masked_frame
+from tests.credentials import connect_params
+from tests.waiting import seconds
+
+HANDSHAKE = (
+    "GET /connection/websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+LONGEST_PAUSE = 0.3
+"""Seconds before a client comes back."""
+
+
+class Ended(Exception):
+    """The server ended the connection, or was not there."""
+
+
+class Member:
+    """One client; `got` has the data of each message in the order in which they came."""
+
+    def __init__(self, ports: Sequence[int], channel: str, user: str) -> None:
+        self.got: list[Any] = []
+        self.is_subscribed = False
+        self.closed_at: list[float] = []
+        self.incomplete = 0
+        """Times that the server could not say that nothing is missing."""
+        self._ports = ports
+        self._channel = channel
+        self._user = user
+        self._last = ""
+
+    def run(self) -> None:
+        """Stay subscribed for ever, on one port or another."""
+        port = self._ports[0]
+        while True:
+            try:
+                self._stay(port)
+            except (Ended, OSError):
+                self.is_subscribed = False
+                port = random.choice([other for other in self._ports if other != port] or [port])
+                gevent.sleep(random.uniform(0, LONGEST_PAUSE))
+
+    def _stay(self, port: int) -> None:
+        with socket.create_connection(("127.0.0.1", port), timeout=seconds(20)) as self._socket:
+            self._frames = FrameReader()
+            self._socket.sendall(HANDSHAKE.encode())
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += self._read()
+            if b" 101 " not in head:
+                raise Ended
+            self._frames.rest = head.partition(b"\r\n\r\n")[2]
+            self._send("connect", connect_params(self._user))
+            params = {"channel": self._channel}
+            if self._last:
+                params |= {"recover": True, "last": self._last}  # type: ignore[dict-item]
+            self._send("subscribe", params)
+            data = b""
+            while True:
+                for frame in self._frames.feed(data):
+                    if frame.opcode == CLOSE:
+                        self.closed_at.append(gevent.get_hub().loop.now())
+                        raise Ended
+                    if frame.opcode == TEXT:
+                        self._take(json.loads(frame.text))
+                data = self._read()
+
+    def _take(self, message: Any) -> None:
+        if message["method"] == "message":
+            self._note(message["body"])
+        elif message["method"] == "subscribe":
+            body = message["body"]
+            self.is_subscribed = True
+            for missed in reversed(body.get("messages") or []):
+                self._note(missed)
+            if self._last and not body["recovered"]:
+                self.incomplete += 1
+            self._last = self._last or body["last"]
+
+    def _note(self, body: Any) -> None:
+        self.got.append(body["data"])
+        self._last = body["uid"]
+
+    def _send(self, method: str, params: Any) -> None:
+        command = json.dumps({"uid": method, "method": method, "params": params})
+        self._socket.sendall(masked_frame(TEXT, command.encode()))
+
+    def _read(self) -> bytes:
+        data: bytes = self._socket.recv(65536)
+        if not data:
+            raise Ended
+        return data
+
+
+class Swarm:
+    """`size` members, for the length of a `with` block."""
+
+    def __init__(self, ports: Sequence[int], channel: str, size: int) -> None:
+        self.members = [Member(ports, channel, f"user{number}") for number in range(size)]
+        self._group = Group()
+
+    def __enter__(self) -> Swarm:
+        for member in self.members:
+            self._group.spawn(member.run)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._group.kill()
+
+    @property
+    def subscribed(self) -> int:
+        """How many are."""
+        return sum(member.is_subscribed for member in self.members)
