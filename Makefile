@@ -12,7 +12,7 @@ CENT := 1.3.0 2.1.0
 
 export PYTHON
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev run sockjs-testserver test lint format docs screenshots bench clean
+.PHONY: help install install-dev run sockjs-testserver test lint format docs packages screenshots bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -30,7 +30,7 @@ sockjs-testserver: install ## serve what the published SockJS test suite asks fo
 	@exec $(BIN)/python -m gentrifugo.app.sockjs.testserver --port 8081
 
 test: install-dev ## run all tests; ARGS='-k name' picks some, JOBS=0 runs them in one process
-	@scripts/system_packages.sh chromium nginx redis-server curl openssl haproxy logrotate systemd-analyze
+	@scripts/system_packages.sh chromium nginx redis-server curl openssl haproxy logrotate systemd-analyze rpmbuild
 	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile $(ARGS)
 
 lint: install-dev ## check format, style and types
@@ -44,6 +44,10 @@ format: install-dev ## put the code into its format
 
 docs: install ## write docs/configuration.md anew from the declared options
 	$(BIN)/python docs/generate_configuration.py
+
+packages: admin/web/vendor ## build a .deb and an .rpm into dist/
+	@scripts/system_packages.sh rpmbuild dpkg-deb
+	@scripts/packages.sh
 
 screenshots: install-dev ## take the pictures of the web interface in docs/screenshots anew
 	@scripts/system_packages.sh chromium

@@ -24,6 +24,8 @@ packages_of() {
     python) echo python3 python3-venv ;;
     node) echo nodejs npm ;;
     systemd-analyze) echo systemd ;;
+    rpmbuild) echo rpm ;;
+    dpkg-deb) echo dpkg ;;
     *) echo "$1" ;;
     esac
 }

@@ -8,10 +8,11 @@ import pytest
 
 from tests.parts import ROOT
 
+# What `make packages` is made of is run as a whole, by tests/integration/test_system_packages.py.
 GIVEN = [
-    *(path for path in (ROOT / "conf").rglob("*") if path.is_file()),
+    *(path for path in (ROOT / "conf").rglob("*") if path.is_file() and path.parent.name != "packages"),
     ROOT / "supervisord.conf",
-    ROOT / "Procfile",
+    *(ROOT / name for name in ("Procfile", "Dockerfile", ".dockerignore", "compose.yaml")),
 ]
 TESTS = [path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)]
 

@@ -1,0 +1,29 @@
+# A small image of Gentrifugo: docker build -t gentrifugo . && docker run -p 8000:8000 -e CENTRIFUGO_SECRET=secret gentrifugo
+
+FROM node:20-slim AS web
+WORKDIR /src
+COPY scripts/web_libraries.sh scripts/
+COPY admin/package.json admin/package-lock.json admin/
+RUN scripts/web_libraries.sh
+
+FROM python:3.11-slim AS build
+WORKDIR /src
+COPY requirements.txt ./
+RUN python -m venv /opt/gentrifugo && /opt/gentrifugo/bin/pip install --no-cache-dir --requirement requirements.txt
+COPY setup.py pyproject.toml README.md LICENSE __init__.py py.typed ./
+COPY app app
+COPY engines engines
+COPY admin admin
+COPY --from=web /src/admin/web/vendor admin/web/vendor
+RUN /opt/gentrifugo/bin/pip install --no-cache-dir --no-deps . && /opt/gentrifugo/bin/pip uninstall --yes pip setuptools
+
+FROM python:3.11-slim
+COPY --from=build /opt/gentrifugo /opt/gentrifugo
+RUN useradd --system --uid 10001 --no-create-home gentrifugo
+USER 10001
+ENV PATH=/opt/gentrifugo/bin:$PATH
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=5s --timeout=3s CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health', timeout=2)"]
+# Options come from the environment, CENTRIFUGO_SECRET first of all, or from a file that is mounted and named by --config.
+ENTRYPOINT ["gentrifugo", "--health"]

@@ -1,0 +1,97 @@
+"""What containers are made of, as far as that shows without an engine to run them: files, options, health, the user."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gentrifugo.app.config import Config, load
+from tests.integration.test_proxies import Through, nginx_of, proxy
+from tests.parts import ROOT
+from tests.protocol_client import ProtocolClient
+from tests.redis_server import free_port, redis_server
+from tests.servers import Server
+from tests.waiting import eventually, seconds
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+NODES = ("node1", "node2", "node3")
+
+
+def instructions(name: str) -> list[str]:
+    """The arguments of each instruction of this name, in order."""
+    return re.findall(rf"^(?:{name}) (.*)", DOCKERFILE, re.MULTILINE)
+
+
+def test_all_that_is_copied_is_there_and_not_ignored() -> None:
+    allowed = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
+    for arguments in instructions("COPY"):
+        *sources, _ = arguments.split()
+        if sources[0].startswith("--from"):
+            continue
+        for source in sources:
+            assert (ROOT / source).exists(), source
+            assert {source, source.partition("/")[0]} & allowed, source
+
+
+def test_it_does_not_run_as_root() -> None:
+    last_stage = DOCKERFILE.rpartition("\nFROM ")[2]
+    assert re.search(r"^USER 10001$", last_stage, re.MULTILINE)
+    assert "--uid 10001" in last_stage
+
+
+def test_its_program_starts_from_the_environment_and_its_health_check_works(tmp_path: Path) -> None:
+    (entry,) = map(json.loads, instructions("ENTRYPOINT"))
+    (check,) = (json.loads(text.partition("CMD ")[2]) for text in instructions("HEALTHCHECK"))
+    port = free_port()
+    environment = {**os.environ, "CENTRIFUGO_SECRET": "secret", "CENTRIFUGO_PORT": str(port)}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    check = [text.replace(":8000", f":{port}") for text in check]
+    process = subprocess.Popen([*entry, "--address=127.0.0.1"], cwd=tmp_path, env=environment)
+    try:
+        eventually(lambda: healthy(check, environment), within=15, what="it is healthy")
+    finally:
+        process.terminate()
+        assert process.wait(seconds(15)) == 0
+    assert not healthy(check, environment)
+
+
+def healthy(check: list[str], environment: dict[str, str]) -> bool:
+    done = subprocess.run(check, env=environment, capture_output=True, timeout=seconds(10))
+    return done.returncode == 0
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_the_options_of_each_node_are_options(name: str, tmp_path: Path) -> None:
+    environment = COMPOSE["services"][name]["environment"]
+    given = {key: "secret" if key == "CENTRIFUGO_SECRET" else value for key, value in environment.items()}
+    loaded = load([f"--config={tmp_path / 'config.json'}"], given)
+    assert isinstance(loaded.config, Config)
+    assert (loaded.config.engine, loaded.config.name, loaded.config.redis_host) == ("redis", name, "redis")
+    assert [text for text in loaded.warnings if "not found" not in text] == []
+
+
+def test_the_proxy_in_front_spreads_clients_over_the_nodes(tmp_path: Path, start_server: Callable[..., Server]) -> None:
+    text = (ROOT / "conf" / "nginx-compose.conf").read_text()
+    assert COMPOSE["services"]["proxy"]["volumes"] == ["./conf/nginx-compose.conf:/etc/nginx/nginx.conf:ro"]
+    port = free_port()
+    with redis_server(tmp_path) as redis:
+        nodes = [start_server(**redis.options) for _ in NODES]
+        for name, node in zip(NODES, nodes, strict=True):
+            assert f"server {name}:8000;" in text
+            text = text.replace(f"{name}:8000", f"127.0.0.1:{node.port}")
+        text = text.replace("listen 80;", f"listen 127.0.0.1:{port};")
+        with (
+            proxy(nginx_of(text, tmp_path), port, tmp_path),
+            ProtocolClient(Through(port, nodes[0]), "ann") as client,  # type: ignore[arg-type]
+        ):
+            client.subscribe("news")

@@ -1,0 +1,122 @@
+"""The .deb and the .rpm: built, and the .deb installed, started, upgraded and removed on this very machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.parts import ROOT, program
+from tests.protocol_client import ProtocolClient
+from tests.redis_server import free_port
+from tests.sockjs_client import Service
+from tests.waiting import eventually, seconds
+
+INSTALLED = Path("/opt/gentrifugo")
+CONFIG = Path("/etc/gentrifugo/config.json")
+
+pytestmark = [
+    pytest.mark.timeout(400),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can install packages"),
+]
+
+
+def run(*command: str | Path) -> str:
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=seconds(300))
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def packages() -> Iterator[dict[str, Path]]:
+    """Both, by kind; whatever is installed of them is purged at the end."""
+    if INSTALLED.exists():
+        pytest.fail(f"{INSTALLED} is there already: this test would remove it")
+    program("rpmbuild")
+    subprocess.run(["make", "packages"], cwd=ROOT, check=True, timeout=seconds(350))
+    made = {path.suffix: path for path in (ROOT / "dist").iterdir() if path.suffix in (".deb", ".rpm")}
+    yield made
+    with suppress(AssertionError):
+        run("dpkg", "--purge", "gentrifugo")
+
+
+class Address:
+    host, secret = "127.0.0.1", ""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.secret = json.loads(CONFIG.read_text())["secret"]
+
+
+def serves_as_its_user() -> None:
+    """The installed program serves clients and the web interface, as the user that the package has made."""
+    port = free_port()
+    command = ["runuser", "-u", "gentrifugo", "--", "/usr/bin/gentrifugo", f"--config={CONFIG}", "--web"]
+    process = subprocess.Popen([*command, "--address=127.0.0.1", f"--port={port}"], cwd="/")
+    try:
+        eventually(lambda: found(port), within=20, what="the web interface")
+        with ProtocolClient(Address(port), "ann") as client:  # type: ignore[arg-type]
+            client.subscribe("news")
+    finally:
+        process.terminate()
+        assert process.wait(seconds(15)) in (0, -15, 143)
+
+
+def found(port: int) -> bool:
+    try:
+        service = Service("127.0.0.1", port, "")
+        return service.get("/").status == 200 and service.get("/vendor/uplot/uPlot.esm.js").status == 200
+    except OSError:
+        return False
+
+
+def test_the_deb_is_installed_started_upgraded_and_removed(packages: dict[str, Path], tmp_path: Path) -> None:
+    run("dpkg", "--install", packages[".deb"])
+    assert re.fullmatch(r"Gentrifugo v\S+\n", run("/usr/bin/gentrifugo", "version"))
+    assert oct(CONFIG.stat().st_mode)[-3:] == "640"
+    serves_as_its_user()
+    text = json.dumps({**json.loads(CONFIG.read_text()), "namespaces": [{"name": "chat"}]})
+    CONFIG.write_text(text)
+    run("dpkg", "--install", upgraded(packages[".deb"], tmp_path))
+    assert CONFIG.read_text() == text
+    serves_as_its_user()
+    run("dpkg", "--remove", "gentrifugo")
+    assert not INSTALLED.exists() and CONFIG.exists()
+    run("dpkg", "--purge", "gentrifugo")
+    assert not CONFIG.parent.exists()
+    with pytest.raises(KeyError):
+        pwd.getpwnam("gentrifugo")
+
+
+def upgraded(deb: Path, directory: Path) -> Path:
+    """The same package under a later version."""
+    root, later = directory / "root", directory / "later.deb"
+    run("dpkg-deb", "--raw-extract", deb, root)
+    control = root / "DEBIAN" / "control"
+    control.write_text(re.sub(r"Version: (.*)", r"Version: \1+later", control.read_text()))
+    run("dpkg-deb", "--root-owner-group", "--build", root, later)
+    return later
+
+
+def test_nothing_in_them_knows_where_they_were_built(packages: dict[str, Path], tmp_path: Path) -> None:
+    run("dpkg-deb", "--extract", packages[".deb"], tmp_path)
+    found = subprocess.run(["grep", "-rl", str(ROOT / "build"), str(tmp_path)], capture_output=True, text=True)
+    assert found.stdout == ""
+
+
+def test_the_rpm_has_the_same_files(packages: dict[str, Path]) -> None:
+    rpm = set(run("rpm", "--query", "--package", "--list", packages[".rpm"]).split())
+    deb = {line.split()[5].removeprefix(".") for line in run("dpkg-deb", "--contents", packages[".deb"]).splitlines()}
+    programs = {path for path in rpm if path.startswith("/opt/gentrifugo/bin/")}
+    assert programs == {path for path in deb if re.match("/opt/gentrifugo/bin/.", path)}
+    for name in ("/usr/lib/systemd/system/gentrifugo.service", "/etc/logrotate.d/gentrifugo", "/usr/bin/gentrifugo"):
+        assert name in rpm and name in deb
+    scripts = run("rpm", "--query", "--package", "--scripts", packages[".rpm"])
+    assert "genconfig --config=/etc/gentrifugo/config.json" in scripts and "systemctl disable --now" in scripts
