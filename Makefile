@@ -42,8 +42,10 @@ format: install-dev ## put the code into its format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: install ## write docs/configuration.md anew from the declared options
+docs: install $(VENV)/docs/.installed ## write docs/configuration.md anew from the declared options, and build the site of all pages
 	$(BIN)/python docs/generate_configuration.py
+	@scripts/system_packages.sh node
+	@NO_MKDOCS_2_WARNING=1 scripts/site.sh $(VENV)/docs/bin/mkdocs
 
 packages: admin/web/vendor ## build a .deb and an .rpm into dist/
 	@scripts/system_packages.sh rpmbuild dpkg-deb
@@ -88,6 +90,13 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 $(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed
 	@echo "Installing requirements-bench.txt into $(VENV)"
 	@$(PIP) install --requirement requirements-bench.txt
+	@touch $@
+
+# An environment of its own: what builds the site wants other versions of what the server uses.
+$(VENV)/docs/.installed: requirements-docs.txt | $(BIN)/python
+	@echo "Installing requirements-docs.txt into $(VENV)/docs"
+	@$(BIN)/python -m venv $(VENV)/docs
+	@$(VENV)/docs/bin/pip --quiet --quiet --disable-pip-version-check install --requirement requirements-docs.txt
 	@touch $@
 
 $(VENV)/clients/cent-%: | $(VENV)/.installed-dev
