@@ -30,7 +30,7 @@ sockjs-testserver: install ## serve what the published SockJS test suite asks fo
 	@exec $(BIN)/python -m gentrifugo.app.sockjs.testserver --port 8081
 
 test: install-dev ## run all tests; ARGS='-k name' picks some, JOBS=0 runs them in one process
-	@scripts/system_packages.sh chromium nginx redis-server curl openssl haproxy logrotate systemd-analyze rpmbuild
+	@scripts/system_packages.sh chromium nginx redis-server curl openssl haproxy logrotate systemd-analyze rpmbuild pebble
 	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile $(ARGS)
 
 lint: install-dev ## check format, style and types

@@ -49,6 +49,7 @@ setup(
         "urllib3>=2.2,<3",
     ],
     extras_require={
+        "autocert": ["acme>=5.0", "cryptography>=44"],
         "gunicorn": ["gunicorn[gevent]>=23.0", "gevent-websocket>=0.10.1"],
     },
     entry_points={"console_scripts": ["gentrifugo = gentrifugo.app.cli:main"]},

@@ -40,7 +40,6 @@ from .redis_options import redis_settings
 
 __all__ = ["ChannelOptions", "Config", "ConfigError", "Loaded", "Namespace", "from_mapping", "load", "reload"]
 
-AUTOCERT = "getting certificates"
 
 INSECURE = {
     "insecure": "anyone may connect as any user, and publish into every channel they can subscribe to",
@@ -335,16 +334,19 @@ class Config(ChannelOptions):
         "", "File with the certificate, and those between it and the authority; read again on HUP.", flag=True
     )
     ssl_key: str = option("", "File with the certificate's key; read again on HUP.", flag=True)
-    ssl_autocert: bool = option(False, "Get certificates from Let's Encrypt.", later=AUTOCERT)
-    ssl_autocert_host_whitelist: str = option(
-        "", "Domain names to get certificates for, comma-separated.", later=AUTOCERT
+    ssl_autocert: bool = option(
+        False, "Accept TLS connections only, with certificates from Let's Encrypt, got and renewed by itself."
     )
-    ssl_autocert_cache_dir: str = option("", "Directory that keeps the certificates.", later=AUTOCERT)
-    ssl_autocert_email: str = option("", "Where Let's Encrypt writes about problems.", later=AUTOCERT)
-    ssl_autocert_force_rsa: bool = option(False, "Get certificates with RSA keys, for old browsers.", later=AUTOCERT)
-    ssl_autocert_server_name: str = option("", "Server name for clients that send none.", later=AUTOCERT)
-    ssl_autocert_http: bool = option(False, "Answer challenges over plain HTTP.", later=AUTOCERT)
-    ssl_autocert_http_addr: str = option(":80", "Address for the challenges over plain HTTP.", later=AUTOCERT)
+    ssl_autocert_host_whitelist: str = option("", "Domain names to get certificates for, comma-separated.")
+    ssl_autocert_cache_dir: str = option("", "Directory that keeps the certificates.")
+    ssl_autocert_directory: str = option(
+        "https://acme-v02.api.letsencrypt.org/directory", "URL of the ACME server's directory.", check=NOT_EMPTY
+    )
+    ssl_autocert_email: str = option("", "Where Let's Encrypt writes about problems.")
+    ssl_autocert_force_rsa: bool = option(False, "Get certificates with RSA keys, for old browsers.")
+    ssl_autocert_server_name: str = option("", "Server name for clients that send none.")
+    ssl_autocert_http: bool = option(False, "Answer challenges over plain HTTP.")
+    ssl_autocert_http_addr: str = option(":80", "Address for the challenges over plain HTTP.")
 
     redis_host: str = option("127.0.0.1", "Host; several, comma-separated, are shards.", flag=True)
     redis_port: str = option("6379", "Port; several, comma-separated, are shards.", flag=True, numeric=True)
@@ -376,6 +378,11 @@ class Config(ChannelOptions):
     )
     redis_api: bool = option(False, "Take API commands from a queue in Redis.", flag=True)
     redis_api_num_shards: int = option(0, "How many more API queues to read.", flag=True)
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether every port of ours speaks TLS."""
+        return self.ssl or self.ssl_autocert
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -475,6 +482,8 @@ def cautions(config: Config) -> Iterator[str]:
             yield f"option {name} is on: {sentence}"
     if config.presence_expire_interval <= config.presence_ping_interval:
         yield "option presence_expire_interval should exceed presence_ping_interval, or presence comes and goes"
+    if config.ssl and config.ssl_autocert:
+        yield "options ssl and ssl_autocert are both on: the certificate of ssl_cert counts, and none is got"
     if (config.ssl_cert or config.ssl_key) and not config.ssl:
         yield "options ssl_cert and ssl_key have no effect without ssl"
     if config.redis_api_num_shards and not config.redis_api:
@@ -511,7 +520,5 @@ def channel_cautions(options: ChannelOptions, path: str) -> Iterator[str]:
         facts = declared.facts
         if getattr(options, declared.name) == declared.default:
             continue
-        if facts.later:
-            yield f"option {path}{declared.name} is set, but {facts.later} is not built yet"
         if facts.no_effect:
             yield f"option {path}{declared.name} is set, but has no effect: {facts.no_effect}"

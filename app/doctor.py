@@ -51,6 +51,7 @@ def examine(loaded: Loaded) -> Iterator[Finding]:
     yield from (Finding(OK if limit.is_enough else WARNING, limit.text, limit.remedy) for limit in limits.all_limits())
     yield from _ports(config)
     yield from _files(config)
+    yield from _certificates(config)
     if config.engine == "redis":
         settings, _ = redis_settings(config)  # its problems have been told with the configuration's
         if settings is not None:
@@ -96,6 +97,31 @@ def _files(config: Config) -> Iterator[Finding]:
             else:
                 remedy = f"let this user write to {place}" if place.exists() else f"make the directory {place}"
                 yield Finding(PROBLEM, f"{name}: {text} cannot be written", remedy)
+
+
+def _certificates(config: Config) -> Iterator[Finding]:
+    if config.ssl:
+        yield _certificate("ssl_cert", Path(config.ssl_cert), "renew it, and send HUP")
+    elif config.ssl_autocert and config.ssl_autocert_cache_dir:
+        for file in sorted(Path(config.ssl_autocert_cache_dir).glob("*.pem")):
+            yield _certificate(
+                "ssl_autocert_cache_dir", file, "the server renews it while it runs, if the ACME server lets it"
+            )
+
+
+def _certificate(option: str, path: Path, remedy: str) -> Finding:
+    try:
+        from . import certificate_dates
+    except ImportError:
+        return Finding(WARNING, f"{option}: dates are not looked at", "pip install 'gentrifugo[autocert]'")
+    try:
+        days = certificate_dates.left(path).days
+    except (OSError, ValueError) as error:
+        return Finding(PROBLEM, f"{option}: {path} cannot be read: {error}", "name a file with a certificate in PEM")
+    if days < 0:
+        return Finding(PROBLEM, f"{option}: {path} has run out", remedy)
+    state = WARNING if days < certificate_dates.SOON.days else OK
+    return Finding(state, f"{option}: {path} holds for {days} days", remedy if state is WARNING else "")
 
 
 # -- Redis

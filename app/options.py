@@ -130,8 +130,6 @@ class Facts:
     """Takes effect on HUP."""
     numeric: bool = False
     """A text that files may hold as a number: `redis_port: 6379`."""
-    later: str = ""
-    """The feature it belongs to, when this release does not have it."""
     no_effect: str = ""
     """Why it changes nothing here; accepted so that a Centrifugo file works unchanged."""
     shown_default: str = ""

@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from flask import Flask
@@ -24,6 +24,9 @@ from .mounted import ADMIN, API, own_ports, service_of
 from .service import API_PATH, SOCKJS_PATH, WEBSOCKET_PATH, Service
 from .tls import HTTPServer, server_context
 from .wsgi import flask_app, port_app
+
+if TYPE_CHECKING:
+    from .autocert import Autocert
 
 log = logging.getLogger(__name__)
 
@@ -70,15 +73,27 @@ class Server:
         """Serve until INT or TERM. Raises ConfigError when the address cannot be bound."""
         config = self._loaded.config
         open_files.raise_limit()
-        tls = {"ssl_context": server_context(config)} if config.ssl else {}
+        autocert = _autocert(config) if config.ssl_autocert and not config.ssl else None
+        tls = {"ssl_context": autocert.context if autocert else server_context(config)} if config.speaks_tls else {}
         given = listeners.given(os.environ)
         main = given.pop(listeners.MAIN, None) or _main_listener(config)
         where = listeners.described(main)
         for listener, application in [(main, self._application), *self._others(given)]:
             self._servers.append(_http(listener, application, tls))
+        challenges = None
+        if autocert is not None:
+            for http in self._servers:
+                http.challenge_context = autocert.challenge_context
+            if config.ssl_autocert_http:
+                from . import http_challenges
+
+                challenges = http_challenges.server(config.ssl_autocert_http_addr, autocert.tokens)
+                challenges.start()
         self._service.start()
         for http in self._servers:
             http.start()
+        if autocert is not None:
+            autocert.start()
         self._announce(where)
         handlers: list[Any] = [
             gevent.signal_handler(signal.SIGHUP, self._on_reload),
@@ -88,6 +103,10 @@ class Server:
         ]
         self._stop.wait()
         self._take_leave()
+        if autocert is not None:
+            autocert.stop()
+        if challenges is not None:
+            challenges.stop(timeout=0.5)
         listeners.remove(config.unix_socket)
         for handler in handlers:
             handler.cancel()
@@ -108,7 +127,7 @@ class Server:
         config = self._loaded.config
         ports = own_ports(config)
         prefix = config.http_prefix
-        http, ws = ("https", "wss") if config.ssl else ("http", "ws")
+        http, ws = ("https", "wss") if config.speaks_tls else ("http", "ws")
         places = {name: f"{where.rpartition(':')[0]}:{port}" for name, port in ports.items()}
         log.info("Gentrifugo %s, pid %d, %s engine", __version__, os.getpid(), self._service.node.engine_name)
         log.info("configuration: %s", self._loaded.path or self._loaded.origin)
@@ -161,6 +180,16 @@ class Server:
             http.stop(timeout=0.5)
         self._service.stop()
         log.info("stopped")
+
+
+def _autocert(config: Config) -> Autocert:
+    """Raises ConfigError."""
+    try:
+        from .autocert import Autocert
+    except ImportError as error:
+        problem = f"ssl_autocert: {error.name} is not installed: pip install 'gentrifugo[autocert]'"
+        raise ConfigError([problem]) from None
+    return Autocert(config)
 
 
 def _main_listener(config: Config) -> socket.socket:

@@ -23,6 +23,9 @@ CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2: keys of their own for each connection, and encryption that authenticates. Those of 1.3 all do that."""
 HANDSHAKE = b"\x16"
 """The first byte of whatever begins as TLS does."""
+HELLO_SIZE = 4096
+ACME_HELLO = b"\x0aacme-tls/1"
+"""In the first message of an ACME server that validates a name: the one protocol that it speaks (RFC 8737)."""
 PLAIN_REFUSED = response(400, b"this port speaks TLS: use https:// and wss://\n", "text/plain; charset=utf-8", False)
 
 
@@ -35,17 +38,23 @@ def server_context(config: Config) -> SSLContext:
     ]
     if problems:
         raise ConfigError(problems)
-    context = SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(CIPHERS)
-    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
-    context.set_alpn_protocols(["http/1.1"])
+    context = bare_context()
     try:
         context.load_cert_chain(config.ssl_cert, config.ssl_key, password=_no_password)
     except ssl.SSLError as error:
         raise ConfigError([f"ssl_cert, ssl_key: {_explained(error, config)}"]) from None
     except ValueError as error:
         raise ConfigError([f"ssl_key: {error}"]) from None
+    return context
+
+
+def bare_context() -> SSLContext:
+    """What all our listeners have in common, still without a certificate."""
+    context = SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.set_alpn_protocols(["http/1.1"])
     return context
 
 
@@ -76,6 +85,8 @@ class HTTPServer(WSGIServer):
         tls: dict[str, Any] = {} if ssl_context is None else {"ssl_context": ssl_context}
         super().__init__(*arguments, **named, **tls)  # type: ignore[call-overload]
         self._context = ssl_context
+        self.challenge_context: SSLContext | None = None
+        """For an ACME server that looks who answers for a name; nothing is served to it."""
 
     def renew(self, context: SSLContext) -> None:
         """Connections that come from now on get another certificate."""
@@ -87,8 +98,12 @@ class HTTPServer(WSGIServer):
         assert self._context is not None
         client_socket.settimeout(service.config.http_header_timeout if service is not None else 10.0)
         try:
-            if client_socket.recv(1, MSG_PEEK) != HANDSHAKE:
-                client_socket.sendall(PLAIN_REFUSED)
+            hello = client_socket.recv(HELLO_SIZE, MSG_PEEK)
+            if hello[:1] != HANDSHAKE:
+                client_socket.sendall(PLAIN_REFUSED if hello else b"")
+                return None
+            if self.challenge_context is not None and ACME_HELLO in hello:
+                self.challenge_context.wrap_socket(client_socket, server_side=True).close()
                 return None
             encrypted = self._context.wrap_socket(client_socket, server_side=True)
         except OSError as error:

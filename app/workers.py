@@ -33,6 +33,8 @@ def _problems(config: Config) -> list[str]:
         problems.append("workers: several need --engine=redis: with the memory engine each is a server of its own")
     if own_ports(config):
         problems.append("workers: api_port and admin_port go with one process only; let a proxy keep the world out")
+    if config.ssl_autocert and not config.ssl:
+        problems.append("workers: ssl_autocert goes with one process only; use ssl_cert and ssl_key, or a proxy")
     if importlib.util.find_spec("gunicorn") is None:
         problems.append("workers: gunicorn is not installed: pip install 'gentrifugo[gunicorn]'")
     return problems

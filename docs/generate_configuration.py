@@ -64,9 +64,6 @@ An option that Gentrifugo does not know is a warning that names the nearest one 
 of your own still works; an unknown flag is an error. Numbers and booleans may be written as text (`"port": "8000"`).
 A text may not be written as a number, because YAML would read `secret: 0123` as 83: put it in quotes.
 
-Options of Centrifugo whose feature this release does not have are accepted with a warning, so that one file can serve
-both. They are marked *not built yet* below.
-
 ## Changing options while the server runs
 
 Send `HUP` to the process, and it reads the file again. Options marked *yes* under *HUP* take effect at once; queue
@@ -152,8 +149,6 @@ def sentence(option: Option) -> str:
     """What the option does, and what it does not do here."""
     if option.facts.no_effect:
         return f"{option.facts.about} No effect: {option.facts.no_effect}."
-    if option.facts.later:
-        return f"{option.facts.about} *Not built yet: {option.facts.later}.*"
     return option.facts.about
 
 

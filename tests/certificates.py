@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import ssl
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.parts import program
 from tests.waiting import seconds
@@ -38,3 +43,17 @@ def make_certificate(directory: Path, name: str = "server", *arguments: str, day
         command.append("-nodes")
     subprocess.run([*command, *arguments], check=True, capture_output=True, timeout=seconds(20))
     return made
+
+
+def self_signed(days_left: float) -> bytes:
+    """A certificate and its key, of a hundred days of which so many are left; openssl makes none that has run out."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    ends = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days_left)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "old")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(ends - datetime.timedelta(days=100)).not_valid_after(ends)
+    made = builder.sign(key, hashes.SHA256())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return private + made.public_bytes(serialization.Encoding.PEM)

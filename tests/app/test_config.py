@@ -226,7 +226,7 @@ class TestWarnings:
     @pytest.mark.parametrize(
         ("options", "warning"),
         [
-            ({"ssl_autocert": True}, "option ssl_autocert is set, but getting certificates is not built yet"),
+            ({"ssl_cert": "cert.pem"}, "options ssl_cert and ssl_key have no effect without ssl"),
             ({"gomaxprocs": 4}, "option gomaxprocs is set, but has no effect: a node is one process on one core"),
             ({"web": True}, "option admin is on, but nobody can log in without admin_password and admin_secret"),
             ({"web": True, "insecure_admin": True, "web_path": "x"}, "option web_path: x has no index.html"),

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.certificates import make_certificate, self_signed
 from tests.redis_server import RedisServer, free_port, redis_server
 from tests.waiting import seconds
 
@@ -149,3 +150,31 @@ def test_a_sentinel_that_is_away(tmp_path: Path) -> None:
 def test_the_server_says_at_the_start_what_limits_it(start_server: Callable[..., Any]) -> None:
     log = start_server(log_level="debug").log
     assert "open files: " in log
+
+
+class TestCertificates:
+    def test_one_that_holds(self, tmp_path: Path) -> None:
+        certificate = make_certificate(tmp_path, days=30)
+        status, lines = doctor(tmp_path, **certificate.options)
+        assert status == 0
+        assert about(lines, "ssl_cert") == f"ok       ssl_cert: {certificate.cert} holds for 29 days"
+
+    def test_one_that_runs_out_soon(self, tmp_path: Path) -> None:
+        certificate = make_certificate(tmp_path, days=3)
+        status, lines = doctor(tmp_path, **certificate.options)
+        line = f"warning  ssl_cert: {certificate.cert} holds for 2 days; renew it, and send HUP"
+        assert (status, about(lines, "ssl_cert")) == (0, line)
+
+    def test_one_that_has_run_out(self, tmp_path: Path) -> None:
+        file = tmp_path / "old.pem"
+        file.write_bytes(self_signed(days_left=-1))
+        status, lines = doctor(tmp_path, ssl=True, ssl_cert=str(file), ssl_key=str(file))
+        line = f"problem  ssl_cert: {file} has run out; renew it, and send HUP"
+        assert (status, about(lines, "ssl_cert")) == (1, line)
+
+    def test_a_file_that_holds_none(self, tmp_path: Path) -> None:
+        certificate = make_certificate(tmp_path)
+        certificate.cert.write_text("garbage")
+        status, lines = doctor(tmp_path, **certificate.options)
+        assert status == 1
+        assert about(lines, "ssl_cert").startswith(f"problem  ssl_cert: {certificate.cert} cannot be read: ")

@@ -1,0 +1,122 @@
+"""Certificates that a server gets by itself, from a real ACME server: got, kept, renewed, and when that is away."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from tests.acme_server import Pebble, pebble
+from tests.certificates import self_signed
+from tests.redis_server import free_port
+from tests.servers import Server
+from tests.waiting import eventually, seconds
+
+NAME = "realtime.example.com"
+StartServer = Callable[..., Server]
+
+
+class Setting:
+    """A place for one server that gets certificates from one pebble."""
+
+    def __init__(self, acme: Pebble, port: int, http_port: int, directory: Path) -> None:
+        self.acme = acme
+        self.port = port
+        self.cache = directory / "cache"
+        self.options: dict[str, Any] = {
+            "ssl_autocert": True,
+            "ssl_autocert_host_whitelist": f"{NAME}, other.example.com",
+            "ssl_autocert_cache_dir": str(self.cache),
+            "ssl_autocert_directory": acme.url,
+            "ssl_autocert_email": "somebody@example.com",
+            "ssl_autocert_http_addr": f"127.0.0.1:{http_port}",
+        }
+
+
+@pytest.fixture
+def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
+    port, http_port = free_port(), free_port()
+    with pebble(tmp_path, http_port, port) as acme:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(acme.trusted))
+        yield Setting(acme, port, http_port, tmp_path)
+
+
+def certificate(port: int, name: str | None = NAME) -> x509.Certificate | None:
+    """What the server shows to who asks for this name; None when it shows none."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=seconds(5)) as plain,
+            context.wrap_socket(plain, server_hostname=name) as encrypted,
+        ):
+            data = encrypted.getpeercert(binary_form=True)
+    except (ssl.SSLError, ConnectionError):
+        return None
+    assert data is not None
+    return x509.load_der_x509_certificate(data)
+
+
+def is_pebbles(port: int, name: str | None = NAME) -> bool:
+    found = certificate(port, name)
+    return found is not None and "Pebble" in found.issuer.rfc4514_string()
+
+
+@pytest.mark.parametrize("over_http", [False, True], ids=["tls-alpn-01", "http-01"])
+def test_names_get_certificates_and_keep_them(setting: Setting, start_server: StartServer, over_http: bool) -> None:
+    setting.acme.start()
+    server = start_server(port=setting.port, **setting.options, ssl_autocert_http=over_http)
+    for name in (NAME, "other.example.com"):
+        eventually(lambda name=name: is_pebbles(setting.port, name), within=30, what=f"{name}; {server.log}")
+    assert certificate(setting.port, "stranger.example.com") is None
+    assert certificate(setting.port, None) is None
+    assert f"{NAME} has a certificate" in server.log
+    file = setting.cache / f"{NAME}.pem"
+    assert oct(file.stat().st_mode)[-3:] == "600"
+    first = certificate(setting.port)
+    server.stop()
+    setting.acme.stop()
+    again = start_server(port=setting.port, **setting.options, ssl_autocert_server_name=NAME)
+    assert certificate(setting.port) == first == certificate(setting.port, None)
+    again.stop()
+
+
+def test_one_that_runs_out_is_renewed_while_it_is_served(setting: Setting, start_server: StartServer) -> None:
+    """And an ACME server that is away costs nobody anything until it is back."""
+    setting.cache.mkdir()
+    (setting.cache / f"{NAME}.pem").write_bytes(self_signed(days_left=1))
+    options = {**setting.options, "ssl_autocert_host_whitelist": NAME}
+    server = start_server(port=setting.port, **options)
+    shown = certificate(setting.port)
+    assert shown is not None and not is_pebbles(setting.port)
+    eventually(lambda: f"no certificate for {NAME}: " in server.log and "trying again in 5 s" in server.log)
+    setting.acme.start()
+    eventually(lambda: is_pebbles(setting.port), within=30, what=f"a new one; {server.log}")
+
+
+def test_a_name_that_cannot_be_validated_is_told(setting: Setting, start_server: StartServer) -> None:
+    """The server does not listen where the ACME server looks."""
+    setting.acme.start()
+    server = start_server(port=free_port(), **setting.options)
+    eventually(lambda: f"no certificate for {NAME}: it could not validate: " in server.log, within=20)
+
+
+def test_what_cannot_be_is_named(tmp_path: Path, start_server: StartServer) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    for options, problem in [
+        ({}, "ssl_autocert_host_whitelist: not set, but ssl_autocert is on"),
+        (
+            {"ssl_autocert_host_whitelist": NAME, "ssl_autocert_cache_dir": str(file)},
+            f"ssl_autocert_cache_dir: cannot make {file}",
+        ),
+    ]:
+        with pytest.raises(AssertionError, match=problem):
+            start_server(ssl_autocert=True, **options)
+    assert os.path.exists(file)
