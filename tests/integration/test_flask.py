@@ -234,3 +234,28 @@ def test_the_smallest_site_of_the_docs(tmp_path: Path) -> None:
         for _ in range(3):  # the subscription follows the connection
             assert get(f"{url}/tell/hello", form={})[0] == 204
         shows(browser, "#news", "hello")
+
+
+def test_the_chat_of_the_tutorial(tmp_path: Path) -> None:
+    """As the page has it, step by step, with another address for the library."""
+    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    library = "https://cdn.jsdelivr.net/npm/centrifuge@1.5.0/centrifuge.min.js"
+    code = "\n\n".join(re.findall(r"```python\n(.+?)```", page, re.DOTALL))
+    (template,) = re.findall(r"```html\n(.+?)```", page, re.DOTALL)
+    assert library in template
+    for name in ("static", "templates"):
+        (tmp_path / name).mkdir()
+    shutil.copy(node_package("centrifuge") / "centrifuge.min.js", tmp_path / "static")
+    (tmp_path / "chat.py").write_text(code, encoding="utf-8")
+    (tmp_path / "templates" / "chat.html").write_text(template.replace(library, "/static/centrifuge.min.js"))
+    command = [PROGRAM, "--app=chat:app", "--address=127.0.0.1", "--port=0"]
+    with running(command, tmp_path, tmp_path / "site.log") as url, two_browsers() as (ann, bob):
+        enter(ann, url, "Ann")
+        say(ann, "Is anybody here?")
+        shows(ann, "#messages", "Ann: Is anybody here?")
+        enter(bob, url, "Bob")
+        shows(bob, "#messages", "Ann: Is anybody here?")
+        shows(ann, "#who", "Here: Ann, Bob")
+        say(bob, "I am")
+        for browser in (ann, bob):
+            shows(browser, "#messages", "Bob: I am")
