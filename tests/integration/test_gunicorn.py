@@ -137,3 +137,14 @@ def test_a_bad_configuration_ends_gunicorn_with_the_reason(tmp_path: Path, worke
     server = Gunicorn({"history_size": "many"}, tmp_path, worker)
     assert server.process.wait(seconds(20)) != 0
     assert "history_size" in server.log
+
+
+def test_usr1_opens_the_log_anew(tmp_path: Path) -> None:
+    log = tmp_path / "own.log"
+    with gunicorn(tmp_path, OUR_WORKER, log_file=str(log), log_level="debug") as server:
+        log.rename(tmp_path / "own.log.1")
+        server.process.send_signal(signal.SIGUSR1)
+        eventually(lambda: log.exists() and "the log goes on in" in log.read_text())
+        with ProtocolClient(server, "ann") as client:  # type: ignore[arg-type]
+            client.subscribe("news")
+        eventually(lambda: "/connection/websocket" in log.read_text())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -21,7 +22,7 @@ from tests.certificates import Certificate, make_certificate
 from tests.clients.driver import node_driver
 from tests.credentials import connect_params, sign
 from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER
-from tests.parts import program
+from tests.parts import ROOT, program
 from tests.redis_server import free_port
 from tests.servers import Server
 from tests.waiting import eventually, seconds
@@ -314,3 +315,15 @@ def _is_connected(browser: Any) -> bool:
 def test_certificates_are_trusted_by_name(certificate: Certificate, server: Server) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
         connected(server.port, ssl.create_default_context())
+
+
+def test_the_certificate_of_the_page_will_do(tmp_path: Path, start_server: StartServer) -> None:
+    """As docs/tls.md makes it, to try things out."""
+    page = (ROOT / "docs" / "tls.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^    (openssl .+)$", page, re.MULTILINE)
+    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True, timeout=seconds(30))
+    made = Certificate(tmp_path / "cert.pem", tmp_path / "key.pem")
+    server = start_server(**made.options)
+    context = made.trusting()
+    context.check_hostname = False  # it is for localhost, and the test asks for 127.0.0.1
+    connected(server.port, context).close()
