@@ -24,12 +24,16 @@ class TrustedProxies:
         """The client's address; `peer` is the socket's, empty for a Unix socket. Header names are in lower case.
 
         Of X-Forwarded-For, to which each proxy appends whom it hears from, it is the last that is no trusted proxy:
-        what stands before that the client may have made up. Where there is none, it is X-Real-IP.
+        what stands before that the client may have made up. Where there is none, it is X-Real-IP. Where there are
+        both, the last proxy has set one and may have let the other through: they must agree on whom it has heard.
         """
         if not self._trusts(peer):
             return peer
         hops = [hop.strip() for hop in headers.get("x-forwarded-for", "").split(",") if hop.strip()]
-        for hop in reversed(hops or [headers.get("x-real-ip", "").strip()]):
+        heard = headers.get("x-real-ip", "").strip()
+        if hops and heard and heard != hops[-1]:
+            return peer
+        for hop in reversed(hops or [heard]):
             if not _is_address(hop):
                 return peer
             if not self._trusts(hop):
