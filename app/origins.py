@@ -37,6 +37,20 @@ def is_own(origin: str | None, host: str) -> bool:
         return False
 
 
+class RefusalLog:
+    """Says in the log which origins were refused: each once, and MOST_TOLD at most."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def note(self, origin: str, why: str) -> None:
+        """Pages of an origin are refused; `why` follows its name."""
+        shown = origin[:200]
+        if shown not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(shown)
+            log.warning("refused, now and from now on: pages of %r, %s", shown, why)
+
+
 class Origins:
     """The origins that the option `allowed` lists; the server's own host is always among them."""
 
@@ -48,13 +62,13 @@ class Origins:
         self._below = tuple(_normal(item).split("://*", 1) for item in items if "://*." in item)
         self.ancestors = " ".join(["'self'", *(item for item in items if item != ALL_ORIGINS)])
         """The list as a Content-Security-Policy has it."""
-        self._told: set[str] = set()
+        self._refusals = RefusalLog()
 
     def check(self, origin: str | None, host: str) -> None:
         """Raises HTTPError for a request to `host` from a page of another origin than these."""
         if self.are_all or is_own(origin, host) or self._lists(origin or ""):
             return
-        self._tell(origin or "")
+        self._refusals.note(origin or "", "which option allowed_origins does not list")
         raise HTTPError(403, "pages of this origin may not connect here (option allowed_origins)")
 
     def _lists(self, origin: str) -> bool:
@@ -62,12 +76,6 @@ class Origins:
         return normal in self._exact or any(
             normal.startswith(f"{scheme}://") and normal.endswith(rest) for scheme, rest in self._below
         )
-
-    def _tell(self, origin: str) -> None:
-        shown = origin[:200]
-        if shown not in self._told and len(self._told) < MOST_TOLD:
-            self._told.add(shown)
-            log.warning("refused, now and from now on: pages of %r, which option allowed_origins does not list", shown)
 
 
 @lru_cache(8)
