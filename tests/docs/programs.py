@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from tests.parts import program
+from tests.parts import ROOT, program
 from tests.waiting import eventually, seconds
 
 PATIENCE = 20
@@ -78,4 +78,5 @@ def _interpreter(language: str) -> list[str]:
 def _environment() -> dict[str, str]:
     """A developer's own options stay out; the programs beside this Python come first."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("CENTRIFUGO_")}
-    return others | {"PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]}
+    path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+    return others | {"PATH": path, "NODE_PATH": str(ROOT / "node_modules")}
