@@ -21,6 +21,15 @@ settings.load_profile("patient")
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
 
 
+LONGEST = "test_system_packages.py"
+"""Begun first: at the end it would keep one process busy while the other has nothing left to do."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest file first; all others stay in their order."""
+    items.sort(key=lambda item: item.path.name != LONGEST)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """A test skipped for a missing part tells a developer what to install; in CI it is a failure."""
