@@ -17,8 +17,11 @@ class Complaints:
         self._next: dict[str, float] = {}
         self._kept_back: dict[str, int] = {}
 
-    def add(self, what: str, error: BaseException | None = None) -> None:
-        """`what` failed; with `error` its traceback is logged too."""
+    def add(self, what: str, detail: str = "", error: BaseException | None = None) -> None:
+        """`what` failed; `detail` says how, and with `error` its traceback is logged too.
+
+        Those are alike whose `what` and kind of error are: details may be different each time.
+        """
         now = time.monotonic()
         alike = f"{what} {type(error).__name__}"
         if now < self._next.get(alike, 0):
@@ -26,4 +29,5 @@ class Complaints:
             return
         self._next[alike] = now + PAUSE
         more = self._kept_back.pop(alike, 0)
-        self._log.error("%s%s", what, f" ({more} more of these since the last)" if more else "", exc_info=error)
+        since = f" ({more} more of these since the last)" if more else ""
+        self._log.error("%s%s%s", what, f": {detail}" if detail else "", since, exc_info=error)

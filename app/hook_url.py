@@ -75,9 +75,10 @@ class HookURL:
         headers[SIGN] = auth.sign(self._secret, body)
         try:
             response = self._http.request("POST", self._url, body=body, headers=headers, preload_content=False)
-            try:
-                said = response.read(LONGEST_ANSWER + 1)
-            finally:
+            said = response.read(LONGEST_ANSWER + 1)
+            if len(said) > LONGEST_ANSWER:
+                response.close()  # what is left of it must not be read as the next answer
+            else:
                 response.release_conn()
         except HTTPError as error:
             raise Undelivered(f"no answer: {error}") from None

@@ -134,7 +134,7 @@ class Hooks:
         try:
             return _outcome(context)
         except (TypeError, ValueError) as error:
-            self._complaints.add(f"hooks for {context.event}: what they have set cannot be used: {error}")
+            self._complaints.add(f"hooks for {context.event}: what they have set cannot be used", str(error))
             raise Refused(INTERNAL_ERROR.advise(RETRY)) from None
 
     # -- tell: it has happened
@@ -147,7 +147,7 @@ class Hooks:
                 self._call(added, context)
             except Undelivered as error:
                 has_reached = False
-                self._complaints.add(f"hook {_name(added.hook)} ({context.event}): {error}")
+                self._note_failure(added, context, error)
             except (Exception, gevent.Timeout) as error:
                 self._note_failure(added, context, error)
         return has_reached
@@ -176,11 +176,11 @@ class Hooks:
     def _note_failure(self, added: _Added, context: Context, error: BaseException) -> None:
         what = f"hook {_name(added.hook)} ({context.event})"
         if isinstance(error, gevent.Timeout):
-            self._complaints.add(f"{what}: not done within {added.limit():g} s (option hook_timeout)")
+            self._complaints.add(what, f"not done within {added.limit():g} s (option hook_timeout)")
         elif isinstance(error, Undelivered):
-            self._complaints.add(f"{what}: {error}")
+            self._complaints.add(what, str(error))
         else:
-            self._complaints.add(f"{what} failed", error)
+            self._complaints.add(f"{what} failed", error=error)
 
 
 def _outcome(context: Context) -> Outcome:

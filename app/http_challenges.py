@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from gevent.pywsgi import WSGIServer
 
@@ -14,6 +16,7 @@ from .options import ConfigError
 log = logging.getLogger(__name__)
 
 PATH = "/.well-known/acme-challenge/"
+_PORT = re.compile(r":[0-9]*$")
 
 
 def server(address: str, tokens: Mapping[str, str]) -> WSGIServer:
@@ -22,15 +25,24 @@ def server(address: str, tokens: Mapping[str, str]) -> WSGIServer:
     if not port.isdigit():
         raise ConfigError([f"ssl_autocert_http_addr: {address} is no address; one is written :80 or 192.0.2.7:80"])
     listener = listeners.listen(host.strip("[]"), int(port), "ssl_autocert_http_addr")
+    listener.setblocking(False)  # gevent waits for it, also where the standard library is not patched
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answers one request."""
         path = environ["PATH_INFO"]
         if path.startswith(PATH):
             answer = tokens.get(path.removeprefix(PATH))
             start_response("200 OK" if answer else "404 Not Found", [("Content-Type", "text/plain")])
             return [(answer or "there is no such challenge\n").encode()]
-        name = environ.get("HTTP_HOST", "").rpartition(":")[0] or environ.get("HTTP_HOST", "")
-        start_response("308 Permanent Redirect", [("Location", f"https://{name}{path}")])
+        start_response("308 Permanent Redirect", [("Location", _secured(environ))])
         return []
 
     return WSGIServer(listener, application, log=None, error_log=log)
+
+
+def _secured(environ: dict[str, Any]) -> str:
+    """The same address over https, on its usual port."""
+    name = _PORT.sub("", environ.get("HTTP_HOST", ""))
+    path = quote(environ["PATH_INFO"], encoding="latin-1")  # decoded it may hold the end of a header
+    query = environ.get("QUERY_STRING", "")
+    return f"https://{name}{path}?{query}" if query else f"https://{name}{path}"

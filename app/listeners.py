@@ -30,11 +30,9 @@ def listen(address: str, port: int, option: str = "port") -> socket.socket:
         return socket.create_server(("", port), family=socket.AF_INET6, backlog=limits.BACKLOG, dualstack_ipv6=True)
     except OSError as error:
         where = f"{address or 'all interfaces'}, port {port}"
+        reason = (error.strerror or str(error)).partition(" (")[0]  # Python appends the address
         raise ConfigError(
-            [
-                f"address, {option}: cannot listen on {where}: {error.strerror};"
-                f" choose others with --address and --{option}"
-            ]
+            [f"address, {option}: cannot listen on {where}: {reason}; choose others with --address and --{option}"]
         ) from None
 
 

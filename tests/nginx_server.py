@@ -41,11 +41,17 @@ def nginx(directory: Path, blocks: str, port: int) -> Iterator[None]:
     config = directory / "nginx.conf"
     config.write_text(FRAME.format(directory=directory, blocks=blocks), encoding="utf-8")
     log = directory / "error.log"
-    process = subprocess.Popen(
-        [program("nginx"), "-e", str(log), "-p", str(directory), "-c", str(config)], stderr=subprocess.DEVNULL
-    )
+    with proxy([program("nginx"), "-e", str(log), "-p", str(directory), "-c", str(config)], port, directory):
+        yield
+
+
+@contextmanager
+def proxy(command: list[str], port: int, directory: Path) -> Iterator[None]:
+    """Any proxy that is to listen on `port`, for the length of a `with` block."""
+    with (directory / "proxy.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        eventually(lambda: accepts(port), within=10, what=f"nginx listens; {log}")
+        eventually(lambda: accepts(port), within=10, what=f"the proxy listens: {directory}")
         yield
     finally:
         process.terminate()

@@ -220,3 +220,16 @@ def test_how_long_they_take_at_most(hooks: Hooks) -> None:
     hooks.add(CONNECT, sleep, limit=lambda: 3)
     hooks.add(PUBLISH, sleep)
     assert hooks.longest(CONNECT, PUBLISH) == TIMEOUT + 3
+
+
+def test_failures_that_differ_in_detail_alone_are_alike(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
+    numbers = iter(range(100))
+
+    def hook(context: Context) -> None:
+        raise Undelivered(f"no answer, try {next(numbers)}")
+
+    hooks.add(CONNECT, hook)
+    for _ in range(50):
+        refused_with(hooks)
+    (message,) = caplog.messages
+    assert message.endswith("hook (connect): no answer, try 0")

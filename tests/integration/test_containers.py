@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from gentrifugo.app.config import Config, load
-from tests.integration.test_proxies import Through, nginx_of, proxy
+from tests.integration.test_proxies import Through, nginx_of
+from tests.nginx_server import proxy
 from tests.parts import ROOT
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import free_port, redis_server

@@ -7,20 +7,19 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.certificates import make_certificate
 from tests.clients.driver import Driver, node_driver
-from tests.nginx_server import accepts
+from tests.nginx_server import proxy
 from tests.parts import ROOT, node_package, program
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import free_port, redis_server
 from tests.servers import Server
 from tests.sockjs_client import Service
-from tests.waiting import eventually, seconds
+from tests.waiting import eventually
 
 StartServer = Callable[..., Server]
 
@@ -30,18 +29,6 @@ class Through:
 
     def __init__(self, port: int, server: Server) -> None:
         self.host, self.port, self.secret = "127.0.0.1", port, server.secret
-
-
-@contextmanager
-def proxy(command: list[str], port: int, directory: Path) -> Iterator[None]:
-    with (directory / "proxy.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        eventually(lambda: accepts(port), within=10, what=f"the proxy listens: {directory / 'proxy.log'}")
-        yield
-    finally:
-        process.terminate()
-        process.wait(seconds(10))
 
 
 def nginx_of(text: str, directory: Path) -> list[str]:
