@@ -125,12 +125,13 @@ def test_what_clients_send_reaches_their_session_in_order(server: Gunicorn) -> N
 
 
 def test_an_aborted_poll_ends_the_session_at_once(server: Gunicorn) -> None:
+    # In a channel of its own: sessions of other tests end when nobody has polled for a while.
     with ProtocolClient(server, "watcher") as watcher:
-        watcher.subscribe("live:a")
+        watcher.subscribe("live:aborted")
         assert watcher.push()["method"] == "join"
         for _ in range(6):  # some of them at the worker that holds the session, some at another
             with poller(server) as client:
-                client.subscribe("live:a")
+                client.subscribe("live:aborted")
                 assert watcher.push()["method"] == "join"
                 poll = client.start_poll()
                 began = time.monotonic()
