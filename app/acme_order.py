@@ -21,6 +21,8 @@ USER_AGENT = "gentrifugo"
 PATIENCE = 90.0
 """Seconds that the server may take to look at a challenge and to sign."""
 RSA_BITS = 2048
+NONCE_TRIES = 5
+"""Times that a request is sent, each twice by the library, while nothing but its nonce is refused."""
 ACCOUNT_FILE = "acme_account.json"
 
 Show = Callable[[str, str, str, str], None]
@@ -51,6 +53,19 @@ class Refused(Exception):
     """The server does not give a certificate; the text says why."""
 
 
+class _Network(client.ClientNetwork):
+    """Requests that go on when a nonce is refused (RFC 8555, 6.5); the library gives up when two are in a row."""
+
+    def post(self, *args: Any, **kwargs: Any) -> Any:
+        for _ in range(NONCE_TRIES - 1):
+            try:
+                return super().post(*args, **kwargs)
+            except messages.Error as error:
+                if error.code != "badNonce":
+                    raise
+        return super().post(*args, **kwargs)
+
+
 class Account:
     """An account with an ACME server. Its key is kept in `directory`, if there is one, and made at the first use."""
 
@@ -76,6 +91,7 @@ class Account:
             deadline = datetime.datetime.now() + datetime.timedelta(seconds=PATIENCE)
             chain: str = server.poll_and_finalize(order, deadline).fullchain_pem
         except (errors.Error, messages.Error, OSError, ValueError) as error:
+            self._client = None  # the next order begins with the directory and the account, whatever is wrong with them
             raise Refused(_explained(error)) from None
         return chain.encode(), _pem(key)
 
@@ -92,7 +108,7 @@ class Account:
     def _connected(self) -> Any:
         if self._client is None:
             self._key = self._load_key()
-            network = client.ClientNetwork(self._key, user_agent=USER_AGENT, timeout=30)
+            network = _Network(self._key, user_agent=USER_AGENT, timeout=30)
             server = client.ClientV2(client.ClientV2.get_directory(self._url, network), network)
             terms = messages.NewRegistration.from_data(email=self._email or None, terms_of_service_agreed=True)
             try:

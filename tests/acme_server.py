@@ -17,7 +17,10 @@ from tests.waiting import eventually, seconds
 
 
 class Pebble:
-    """It validates names on these ports of this machine. Stop and start it as often as the test likes."""
+    """It validates names on these ports of this machine, and refuses three nonces of ten.
+
+    Stop and start it as often as the test likes.
+    """
 
     def __init__(self, directory: Path, http_port: int, tls_port: int) -> None:
         self._directory = directory
@@ -55,7 +58,7 @@ class Pebble:
         self._processes = []
 
     def _run(self, command: list[str]) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "20"}
+        environment = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "30"}
         with (self._directory / "pebble.log").open("ab") as log:
             return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 

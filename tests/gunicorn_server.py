@@ -43,7 +43,7 @@ class Gunicorn:
 
     def wait_until_ready(self) -> None:
         """Wait until a worker serves; sets `host` and `port`."""
-        match = eventually(lambda: LISTENING.search(self.log), within=10, what=f"gunicorn listens\n{self.log}")
+        match = eventually(lambda: LISTENING.search(self.log), within=10, what=lambda: f"gunicorn listens\n{self.log}")
         self.host, self.port = match[1], int(match[2])
         # A worker that has not set its signal handlers yet would not hear that it should stop: let it answer first.
         eventually(lambda: ApiClient(self.host, self.port).request("GET", "/", b"", {}), within=10)

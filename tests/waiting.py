@@ -18,13 +18,17 @@ def seconds(count: float) -> float:
     return count * SLOWNESS
 
 
-def eventually(check: Callable[[], T], within: float = 5, what: str = "") -> T:
-    """The first true value `check` gives; fails when none came within the time limit."""
+def eventually(check: Callable[[], T], within: float = 5, what: str | Callable[[], str] = "") -> T:
+    """The first true value `check` gives; fails when none came within the time limit.
+
+    `what` says what was to come, or is called for it in the end, to show what has come instead.
+    """
     deadline = time.monotonic() + seconds(within)
     while True:
         value = check()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds(within):g} s: {what or check}; at last: {value!r}")
+            expected = what() if callable(what) else what
+            raise AssertionError(f"not within {seconds(within):g} s: {expected or check}; at last: {value!r}")
         time.sleep(0.01)

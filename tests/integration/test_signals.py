@@ -34,7 +34,7 @@ def channel_options(server: Server, **options: object) -> str:
 
 
 def wait_for_log(server: Server, text: str) -> None:
-    eventually(lambda: text in server.log, what=f"{text!r} in the log:\n{server.log}")
+    eventually(lambda: text in server.log, what=lambda: f"{text!r} in the log:\n{server.log}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
