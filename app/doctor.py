@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from redis.sentinel import MasterNotFoundError
 
-from ..engines.redis.outside import client_of
+from ..engines.redis.outside import client_of, reason
 from ..engines.redis.settings import Endpoint, RedisSettings, ShardSettings, Timeouts
 from . import limits
 from .config import Config, Loaded
 from .mounted import own_ports
+from .options import ConfigError
 from .redis_options import redis_settings
+from .tls import server_context
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
@@ -62,7 +65,8 @@ def examine(loaded: Loaded) -> Iterator[Finding]:
 
 
 def _ports(config: Config) -> Iterator[Finding]:
-    ports = {"port": config.port} | {f"{endpoints}_port": port for endpoints, port in own_ports(config).items()}
+    main = {} if config.unix_socket else {"port": config.port}
+    ports = main | {f"{endpoints}_port": port for endpoints, port in own_ports(config).items()}
     for name, number in ports.items():
         if number:  # 0 picks a free one
             yield _port(name, config.address, number)
@@ -88,10 +92,11 @@ def _port(name: str, address: str, number: int) -> Finding:
 
 
 def _files(config: Config) -> Iterator[Finding]:
-    for name, text in (("log_file", config.log_file), ("pid_file", config.pid_file)):
+    named = ("log_file", config.log_file), ("pid_file", config.pid_file), ("unix_socket", config.unix_socket)
+    for name, text in named:
         if text:
             path = Path(text)
-            place = path if path.exists() else path.parent
+            place = path if path.is_file() else path.parent  # a socket is made anew
             if os.access(place, os.W_OK):
                 yield Finding(OK, f"{name}: {text} can be written")
             else:
@@ -101,12 +106,22 @@ def _files(config: Config) -> Iterator[Finding]:
 
 def _certificates(config: Config) -> Iterator[Finding]:
     if config.ssl:
-        yield _certificate("ssl_cert", Path(config.ssl_cert), "renew it, and send HUP")
+        yield from _own_certificate(config)
     elif config.ssl_autocert and config.ssl_autocert_cache_dir:
         for file in sorted(Path(config.ssl_autocert_cache_dir).glob("*.pem")):
             yield _certificate(
                 "ssl_autocert_cache_dir", file, "the server renews it while it runs, if the ACME server lets it"
             )
+
+
+def _own_certificate(config: Config) -> Iterator[Finding]:
+    try:
+        server_context(config)
+    except ConfigError as error:
+        remedy = "name a certificate and the key that goes with it, in PEM"
+        yield from (Finding(PROBLEM, problem, remedy) for problem in error.problems)
+    else:
+        yield _certificate("ssl_cert", Path(config.ssl_cert), "renew it, and send HUP")
 
 
 def _certificate(option: str, path: Path, remedy: str) -> Finding:
@@ -152,7 +167,7 @@ def _sentinel(endpoint: Endpoint, master: str, timeouts: Timeouts) -> Finding:
         try:
             found = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master)
         except redis.RedisError as error:
-            return Finding(PROBLEM, f"Sentinel {endpoint}: {_reason(error)}", "start it, or mend redis_sentinels")
+            return Finding(PROBLEM, f"Sentinel {endpoint}: {reason(error)}", "start it, or mend redis_sentinels")
     if not found:
         return Finding(PROBLEM, f"Sentinel {endpoint}: watches no master {master!r}", "mend redis_master_name")
     return Finding(OK, f"Sentinel {endpoint}: the master {master} is at {found[0]}:{found[1]}")
@@ -164,10 +179,12 @@ def _shard(shard: ShardSettings, settings: RedisSettings) -> Iterable[Finding]:
         try:
             client.ping()
             return list(_facts(name, client))
+        except MasterNotFoundError as error:
+            return [Finding(PROBLEM, f"{name}: {reason(error)}", "see to the Sentinels, and to the master they watch")]
         except redis.AuthenticationError as error:
-            return [Finding(PROBLEM, f"{name}: {_reason(error)}", "mend redis_password, or the user in redis_url")]
+            return [Finding(PROBLEM, f"{name}: {reason(error)}", "mend redis_password, or the user in redis_url")]
         except redis.RedisError as error:
-            return [Finding(PROBLEM, f"{name}: {_reason(error)}", "start it, or mend redis_host and redis_port")]
+            return [Finding(PROBLEM, f"{name}: {reason(error)}", "start it, or mend redis_host and redis_port")]
 
 
 def _facts(name: str, client: Any) -> Iterator[Finding]:
@@ -195,7 +212,3 @@ def _clock(name: str, client: Any) -> Finding:
     if abs(skew) > MOST_SKEW:
         return Finding(WARNING, f"{name}: its clock differs from ours by {skew:+.1f} s", "run NTP on both machines")
     return Finding(OK, f"{name}: its clock is ours")
-
-
-def _reason(error: Exception) -> str:
-    return str(error).rstrip(".") or type(error).__name__

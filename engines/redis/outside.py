@@ -90,7 +90,7 @@ class OutsideEngine(Engine):
                     if message is not None:
                         yield message["data"]
         except redis.RedisError as error:
-            raise EngineError(f"{name}: {error}") from error
+            raise EngineError(f"{name}: {reason(error)}") from error
 
     # -- look up
 
@@ -141,7 +141,7 @@ class OutsideEngine(Engine):
                 _load_scripts(client.execute_command)
                 return client.execute_command(*command)
         except redis.RedisError as error:
-            raise EngineError(f"{name}: {error}") from error
+            raise EngineError(f"{name}: {reason(error)}") from error
 
     def _try_all(self, number: int, batch: Sequence[Command]) -> list[EngineError | None]:
         """Run commands in one trip; what went wrong with each."""
@@ -154,7 +154,7 @@ class OutsideEngine(Engine):
             if any(isinstance(reply, redis.exceptions.NoScriptError) for reply in replies):
                 return [self._try(number, command, reply) for command, reply in zip(batch, replies, strict=True)]
         except redis.RedisError as error:
-            return [EngineError(f"{name}: {error}")] * len(batch)
+            return [EngineError(f"{name}: {reason(error)}")] * len(batch)
         return [EngineError(f"{name}: {reply}") if isinstance(reply, Exception) else None for reply in replies]
 
     def _try(self, number: int, command: Command, reply: Any) -> EngineError | None:
@@ -166,6 +166,11 @@ class OutsideEngine(Engine):
                 return error
             return None
         return EngineError(f"{self._shards[number][0]}: {reply}") if isinstance(reply, Exception) else None
+
+
+def reason(error: Exception) -> str:
+    """What redis-py says is wrong, without the clients that it shows when no Sentinel names a master."""
+    return str(error).partition(" : <")[0].rstrip(".") or type(error).__name__
 
 
 def client_of(shard: ShardSettings, timeouts: Timeouts) -> Any:

@@ -111,6 +111,15 @@ def test_files_that_cannot_be_written(tmp_path: Path) -> None:
     )
 
 
+def test_a_unix_socket_in_place_of_a_port(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "socket"))
+    status, lines = doctor(tmp_path, unix_socket=str(tmp_path / "socket"))
+    assert status == 0
+    assert about(lines, "unix_socket:") == f"ok       unix_socket: {tmp_path}/socket can be written"
+    assert not [line for line in lines if " port " in line]
+
+
 def test_a_redis_that_answers(tmp_path: Path, redis: RedisServer) -> None:
     status, lines = doctor(tmp_path, **redis.options)
     assert status == 0
@@ -145,6 +154,10 @@ def test_a_sentinel_that_is_away(tmp_path: Path) -> None:
     )
     assert status == 1
     assert about(lines, "Sentinel 127").endswith("start it, or mend redis_sentinels")
+    assert about(lines, "Redis master") == (
+        "problem  Redis master mymaster: No master found for 'mymaster'; "
+        "see to the Sentinels, and to the master they watch"
+    )
 
 
 def test_the_server_says_at_the_start_what_limits_it(start_server: Callable[..., Any]) -> None:
@@ -177,4 +190,10 @@ class TestCertificates:
         certificate.cert.write_text("garbage")
         status, lines = doctor(tmp_path, **certificate.options)
         assert status == 1
-        assert about(lines, "ssl_cert").startswith(f"problem  ssl_cert: {certificate.cert} cannot be read: ")
+        assert about(lines, "ssl_cert").startswith(f"problem  ssl_cert, ssl_key: {certificate.cert} and ")
+
+    def test_none_at_all(self, tmp_path: Path) -> None:
+        status, lines = doctor(tmp_path, ssl=True, ssl_cert=str(tmp_path / "missing.pem"))
+        assert status == 1
+        assert about(lines, "ssl_cert").startswith(f"problem  ssl_cert: cannot read {tmp_path}/missing.pem: ")
+        assert about(lines, "ssl_key").startswith("problem  ssl_key: not set, but ssl is on; ")
