@@ -27,6 +27,7 @@ from .options import (
     ConfigError,
     described,
     events,
+    host_names,
     listed,
     matches,
     networks,
@@ -162,7 +163,7 @@ class Config(ChannelOptions):
     unix_socket: str = option("", "Path of a Unix socket to listen at, in place of `address` and `port`.", flag=True)
     unix_socket_mode: str = option("660", "Who may connect to it, as for chmod.", check=MODE, numeric=True)
     workers: int = option(
-        1, "Processes behind one port, which gunicorn runs; needs the Redis engine.", flag=True, check=POSITIVE
+        1, "Processes that share the listening sockets; several need the Redis engine.", flag=True, check=POSITIVE
     )
     http_prefix: str = option("", "Stands before the path of every endpoint.", check=HTTP_PREFIX)
 
@@ -193,7 +194,7 @@ class Config(ChannelOptions):
     pid_file: str = option("", "File to hold the process ID while the server runs.", flag=True)
     drain_time: float = option(
         3,
-        "How long closing the clients is spread over when the server stops; at least 1000 a second are closed.",
+        "How long closing the clients is spread over when the server stops; at least 100 a second are closed.",
         unit="seconds",
         reload=True,
     )
@@ -337,7 +338,9 @@ class Config(ChannelOptions):
     ssl_autocert: bool = option(
         False, "Accept TLS connections only, with certificates from Let's Encrypt, got and renewed by itself."
     )
-    ssl_autocert_host_whitelist: str = option("", "Domain names to get certificates for, comma-separated.")
+    ssl_autocert_host_whitelist: str = option(
+        "", "Domain names to get certificates for, comma-separated.", check=host_names
+    )
     ssl_autocert_cache_dir: str = option("", "Directory that keeps the certificates.")
     ssl_autocert_directory: str = option(
         "https://acme-v02.api.letsencrypt.org/directory", "URL of the ACME server's directory.", check=NOT_EMPTY

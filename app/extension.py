@@ -22,10 +22,11 @@ from . import auth, command_line, credential_views, hooks
 from .backend import Backend, Published, Who
 from .config import Config, Loaded, settle
 from .config_file import Document
+from .endpoints import CLIENT, ENDPOINTS
 from .flask_commands import group
 from .hooks import Context, Hook
 from .mount import mount
-from .mounted import CLIENT, ENDPOINTS, EXTENSION, endpoints_of
+from .mounted import EXTENSION, endpoints_of
 from .options import APPLICATION_PREFIX, options_of
 from .patching import REASON, is_patched
 from .publisher import Publisher, publisher

@@ -10,8 +10,9 @@ from typing import Any
 from flask import Blueprint, Response, current_app, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from .endpoints import API_PATH, SOCKJS_PATH, WEBSOCKET_PATH
 from .patching import REASON, is_patched
-from .service import API_PATH, SOCKJS_PATH, WEBSOCKET_PATH, Answer, Service, refusal
+from .service import Answer, Service, refusal
 from .sockjs import wsgi
 from .stock_worker import close_clients_on_exit
 

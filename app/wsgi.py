@@ -14,8 +14,8 @@ from werkzeug.wrappers import Response
 
 from . import logs
 from .config import Config, Loaded, from_mapping, load
+from .endpoints import own_ports
 from .mount import mount, mount_all
-from .mounted import own_ports
 from .service import Service, refusal
 
 log = logging.getLogger(__name__)
