@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from gentrifugo.app.config import Config, load
-from tests.integration.test_proxies import Through, nginx_of
+from tests.integration.test_proxies import OPERATORS_OPTIONS, Through, check_that_only_clients_pass, nginx_of
 from tests.nginx_server import proxy
 from tests.parts import ROOT
 from tests.protocol_client import ProtocolClient
@@ -86,7 +86,7 @@ def test_the_proxy_in_front_spreads_clients_over_the_nodes(tmp_path: Path, start
     assert COMPOSE["services"]["proxy"]["volumes"] == ["./conf/nginx-compose.conf:/etc/nginx/nginx.conf:ro"]
     port = free_port()
     with redis_server(tmp_path) as redis:
-        nodes = [start_server(**redis.options) for _ in NODES]
+        nodes = [start_server(health=True, **OPERATORS_OPTIONS, **redis.options) for _ in NODES]
         for name, node in zip(NODES, nodes, strict=True):
             assert f"server {name}:8000;" in text
             text = text.replace(f"{name}:8000", f"127.0.0.1:{node.port}")
@@ -96,3 +96,4 @@ def test_the_proxy_in_front_spreads_clients_over_the_nodes(tmp_path: Path, start
             ProtocolClient(Through(port, nodes[0]), "ann") as client,  # type: ignore[arg-type]
         ):
             client.subscribe("news")
+            check_that_only_clients_pass(port)
