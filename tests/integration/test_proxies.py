@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -112,6 +113,22 @@ def test_nginx_keeps_connections_to_the_server_open(tmp_path: Path, start_server
             assert status(f"http://127.0.0.1:{port}/connection/info") == "200"
         connections = psutil.Process(server.pid).net_connections("tcp")
         assert len([one for one in connections if one.status == psutil.CONN_ESTABLISHED]) == 1
+
+
+def test_nginx_asks_another_node_while_one_is_being_stopped(tmp_path: Path, start_server: StartServer) -> None:
+    leaving, staying = (start_server(shutdown_timeout=5) for _ in range(2))
+    port = free_port()
+    text = nginx_conf(port, leaving).replace("ip_hash;", "")  # in turns: one address of ours would get one node
+    text = text.replace("#server 127.0.0.1:8001;", f"server 127.0.0.1:{staying.port};")
+    with proxy(nginx_of(text, tmp_path), port, tmp_path):
+        deaf = ProtocolClient(leaving, "ann")  # it does not answer the close frame, so the node waits for it
+        leaving.process.send_signal(signal.SIGTERM)
+        eventually(lambda: "shutting down" in leaving.log)
+        for _ in range(10):
+            assert status(f"http://127.0.0.1:{port}/connection/info") == "200"
+            ProtocolClient(Through(port, staying), "bob").close()  # type: ignore[arg-type]
+        assert leaving.process.poll() is None
+        deaf.close()
 
 
 def test_nginx_opens_the_web_interface_to_a_network(tmp_path: Path, start_server: StartServer) -> None:
