@@ -42,12 +42,25 @@ class DirectSocket:
 
     def recv_within(self, size: int, seconds: float) -> bytes:
         """As `recv`. Raises TimeoutError when nothing comes within `seconds`."""
+        late = TimeoutError("timed out")
         timer = self._hub.loop.timer(max(seconds, 0))
-        timer.start(gevent.getcurrent().throw, TimeoutError("timed out"))
+        timer.start(gevent.getcurrent().throw, late)
         try:
             return self.recv(size)
+        except TimeoutError as error:
+            if error is not late:
+                raise
+            return self._recv_now(size, late)
         finally:
             timer.close()
+
+    def _recv_now(self, size: int, late: TimeoutError) -> bytes:
+        """What has come: the time is up, but when the process is busy that may be its own doing."""
+        try:
+            data: bytes = self.raw.recv(size)
+        except BlockingIOError:
+            raise late from None
+        return data
 
     def peek(self) -> bytes:
         """The first byte of what has come, which stays; nothing at the end. Raises BlockingIOError."""
