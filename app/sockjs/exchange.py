@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from array import array
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from fcntl import ioctl
 from socket import SHUT_RDWR
-from termios import TIOCOUTQ
 from typing import Any, Protocol, TypeAlias
 
 from ..client_address import TrustedProxies
@@ -16,6 +13,7 @@ from ..compression import Compression, Deflate
 from ..direct_socket import DirectSocket
 from ..direct_tls import direct as direct_of
 from ..opening import Opening
+from ..socket_queues import unacknowledged
 from .response import Response
 
 ServeWebSocket: TypeAlias = Callable[[Any, Callable[[int], bytes]], None]
@@ -110,10 +108,7 @@ class Exchange(ABC):
 
     def unacknowledged(self) -> int:
         """How many bytes that were written the client's machine has not confirmed."""
-        waiting = array("i", [0])
-        with suppress(OSError):
-            ioctl(self.socket.fileno(), TIOCOUTQ, waiting)
-        return waiting[0]
+        return unacknowledged(self.socket)
 
     def abort(self) -> None:
         """End the connection; whoever writes to it fails."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent.event import Event
 from gevent.socket import SHUT_WR, socketpair
 
 from gentrifugo.app import websocket as websocket_module
@@ -322,6 +323,25 @@ def test_a_peer_that_answers_no_ping_is_silent(open_line: Callable[..., Line]) -
     assert line.peer.recv_frame() == Frame(PING, b"")
     eventually(lambda: line.owner.told)
     assert line.owner.told == ["silent"]
+
+
+def test_a_peer_whose_answer_nobody_has_read_yet_stays(timers: Timers, nothing_left_behind: None) -> None:
+    """Whoever reads is busy with what the peer has asked before."""
+    busy = Event()
+
+    def read(size: int) -> bytes:
+        busy.wait()
+        return line.socket.recv(size)
+
+    line = Line(timers, Limits(ping_interval=0.1), read)
+    assert line.peer.recv_frame() == Frame(PING, b"")
+    line.peer.send_frame(PONG, b"")
+    gevent.sleep(0.1)
+    assert line.owner.told == []
+    busy.set()
+    assert line.peer.recv_frame() == Frame(PING, b""), "all goes on as before"
+    eventually(lambda: line.owner.told == ["silent"])
+    line.close()
 
 
 def test_pings_end_with_a_goodbye(open_line: Callable[..., Line]) -> None:
