@@ -51,8 +51,6 @@ class Autocert:
 
     def __init__(self, config: Config) -> None:
         self._names = [name.lower() for name in listed(config.ssl_autocert_host_whitelist)]
-        if not self._names:
-            raise ConfigError(["ssl_autocert_host_whitelist: not set, but ssl_autocert is on: for which names?"])
         self._directory = _directory(config.ssl_autocert_cache_dir)
         self._account = acme_order.Account(config.ssl_autocert_directory, config.ssl_autocert_email, self._directory)
         self._kind = HTTP_01 if config.ssl_autocert_http else TLS_ALPN_01

@@ -467,6 +467,11 @@ def settle(given: Given) -> Loaded:
     if checked.get("engine") == "redis" and redis_options_are_usable:
         shown = {name: value for name, value in checked.items() if name.startswith("redis_")}
         problems += redis_settings(replace(Config(), **shown))[1]
+    if checked.get("ssl_autocert") and not (
+        checked.get("ssl") or listed(checked.get("ssl_autocert_host_whitelist", ""))
+    ):
+        place = given.place("ssl_autocert_host_whitelist")
+        problems.append(f"{place}: not set, but ssl_autocert is on: for which names?")
     usable = checked.get("secret") or checked.get("insecure") or {"secret", "insecure"} & wrong.keys()
     warnings = list(source_warnings(given))
     if document.missing and usable:

@@ -30,6 +30,8 @@ OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
 LEAST_REDIS = (6, 2)
 """The oldest Redis that knows all that the engine asks."""
+ACME_TIMEOUT = 5.0
+"""Seconds that an ACME server may take to answer."""
 MOST_SKEW = 1.0
 """Seconds that the clocks of this machine and of Redis may differ."""
 
@@ -70,6 +72,9 @@ def _ports(config: Config) -> Iterator[Finding]:
     for name, number in ports.items():
         if number:  # 0 picks a free one
             yield _port(name, config.address, number)
+    host, _, port = config.ssl_autocert_http_addr.rpartition(":")
+    if config.ssl_autocert and config.ssl_autocert_http and port.isdecimal():
+        yield _port("ssl_autocert_http_addr", host.strip("[]"), int(port))
 
 
 def _port(name: str, address: str, number: int) -> Finding:
@@ -107,11 +112,25 @@ def _files(config: Config) -> Iterator[Finding]:
 def _certificates(config: Config) -> Iterator[Finding]:
     if config.ssl:
         yield from _own_certificate(config)
-    elif config.ssl_autocert and config.ssl_autocert_cache_dir:
-        for file in sorted(Path(config.ssl_autocert_cache_dir).glob("*.pem")):
-            yield _certificate(
-                "ssl_autocert_cache_dir", file, "the server renews it while it runs, if the ACME server lets it"
-            )
+    elif config.ssl_autocert:
+        yield _acme_server(config)
+        if config.ssl_autocert_cache_dir:
+            for file in sorted(Path(config.ssl_autocert_cache_dir).glob("*.pem")):
+                remedy = "the server renews it while it runs, if the ACME server lets it"
+                yield _certificate("ssl_autocert_cache_dir", file, remedy)
+
+
+def _acme_server(config: Config) -> Finding:
+    try:
+        import requests  # comes with what ssl_autocert needs
+    except ImportError:
+        return Finding(PROBLEM, "ssl_autocert: the acme library is not installed", "pip install 'gentrifugo[autocert]'")
+    url = config.ssl_autocert_directory
+    try:
+        requests.get(url, timeout=ACME_TIMEOUT).raise_for_status()
+    except requests.RequestException as error:
+        return Finding(PROBLEM, f"ssl_autocert_directory: {url} cannot be asked: {error}", "let this machine reach it")
+    return Finding(OK, f"ssl_autocert_directory: {url} answers")
 
 
 def _own_certificate(config: Config) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.acme_server import pebble
 from tests.certificates import make_certificate, self_signed
 from tests.redis_server import RedisServer, free_port, redis_server
 from tests.waiting import seconds
@@ -197,3 +198,22 @@ class TestCertificates:
         assert status == 1
         assert about(lines, "ssl_cert").startswith(f"problem  ssl_cert: cannot read {tmp_path}/missing.pem: ")
         assert about(lines, "ssl_key").startswith("problem  ssl_key: not set, but ssl is on; ")
+
+    def test_an_acme_server_that_is_away(self, tmp_path: Path) -> None:
+        url = f"https://127.0.0.1:{free_port()}/dir"
+        options = {"ssl_autocert": True, "ssl_autocert_host_whitelist": "a.example.com", "ssl_autocert_directory": url}
+        http = {"ssl_autocert_http": True, "ssl_autocert_http_addr": f"127.0.0.1:{free_port()}"}
+        status, lines = doctor(tmp_path, **options, **http)
+        assert status == 1
+        assert about(lines, "ssl_autocert_directory").startswith(
+            f"problem  ssl_autocert_directory: {url} cannot be ask"
+        )
+        assert about(lines, "ssl_autocert_http_addr").startswith("ok ")
+
+    def test_an_acme_server_that_answers(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        with pebble(tmp_path) as acme:
+            acme.start()
+            monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(acme.trusted))
+            options = {"ssl_autocert_host_whitelist": "a.example.com", "ssl_autocert_directory": acme.url}
+            _, lines = doctor(tmp_path, ssl_autocert=True, **options)
+        assert about(lines, "ssl_autocert_directory") == f"ok       ssl_autocert_directory: {acme.url} answers"
