@@ -101,11 +101,12 @@ class Client:
         "_node",
         "_opening",
         "_presence_timer",
+        "_request",
         "_timer",
         "_transport",
     )
 
-    def __init__(self, node: Node, transport: Transport, opening: Opening | None = None) -> None:
+    def __init__(self, node: Node, transport: Transport, opening: Opening | None = None, request: str = "") -> None:
         self.uid = str(uuid.uuid4())
         self.user = ""
         self.authenticated = False
@@ -117,6 +118,7 @@ class Client:
         self.encoding = _encodings.setdefault(transport.frame, Encoding(wire.encode_push, transport.frame))
         self._node = node
         self._opening = opening
+        self._request = request
         self._transport = transport
         # Held while the engine is asked about this connection's channels: what the client, a backend, a renewal
         # and the end of the connection do to them must not cross. Never held while a hook is asked, which may
@@ -143,10 +145,10 @@ class Client:
         except _Closed:
             pass
         except Closing as closing:
-            log.debug("client %s (user %r): %s", self.uid, self.user, closing.disconnect.reason, extra=self._ids())
+            log.debug("client %s (user %r): %s", self.uid, self.user, closing.disconnect.reason, extra=self.ids)
             self.close(closing.disconnect)
         except InvalidJSON as error:
-            log.debug("client %s (user %r): invalid message: %s", self.uid, self.user, error, extra=self._ids())
+            log.debug("client %s (user %r): invalid message: %s", self.uid, self.user, error, extra=self.ids)
             self.close(CLOSE_INVALID_MESSAGE)
         metrics.client_api.record(time.perf_counter() - started)
 
@@ -195,7 +197,7 @@ class Client:
         self._node.hub.open.discard(self)
         if disconnect is not None:
             # First of all: an engine that is away keeps nobody from going elsewhere.
-            log.debug("client %s (user %r) is closed: %s", self.uid, self.user, disconnect.reason, extra=self._ids())
+            log.debug("client %s (user %r) is closed: %s", self.uid, self.user, disconnect.reason, extra=self.ids)
             self._transport.close(disconnect.code, disconnect.close_reason)
         for timer in (self._timer, self._presence_timer):
             if timer is not None:
@@ -226,7 +228,7 @@ class Client:
 
     def close_failed(self, reason: str) -> None:
         """The transport cannot write any more."""
-        log.debug("client %s (user %r): %s", self.uid, self.user, reason, extra=self._ids())
+        log.debug("client %s (user %r): %s", self.uid, self.user, reason, extra=self.ids)
         self.close_later(CLOSE_SEND_ERROR)
 
     def _close_slow(self) -> None:
@@ -451,9 +453,11 @@ class Client:
     def _info(self, channel: str) -> ClientInfo:
         return ClientInfo(self.user, self.uid, self.default_info, self.channels[channel])
 
-    def _ids(self) -> dict[str, str]:
-        """For a log that programs read."""
-        return {"client": self.uid, "user": self.user}
+    @property
+    def ids(self) -> dict[str, str]:
+        """Whose lines these are, for a log that programs read."""
+        ids = {"client": self.uid, "user": self.user}
+        return {**ids, "request": self._request} if self._request else ids
 
     def _context(self, event: str, channel: str = "") -> Context:
         info = wire.decoded_info(self.default_info)

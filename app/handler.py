@@ -207,11 +207,12 @@ class Handler(WSGIHandler):
         self._open_websocket(
             handshake.accept(head.method, head.version, head.headers, deflate.answer if deflate else "")
         )
-        self._log_access(head, 101, 0)
+        request = self._log_access(head, 101, 0)
         # Served from `handle`: what the frames in between hold would be held as long as the connection lasts.
         self._opened = service.serve_websocket
-        if deflate or service.remembers_requests:
-            self._opened = partial(service.serve_websocket, deflate=deflate, opening=self._opening(service, head))
+        if deflate or request or service.remembers_requests:
+            opening = self._opening(service, head)
+            self._opened = partial(service.serve_websocket, deflate=deflate, opening=opening, request=request)
         return False
 
     def _opening(self, service: Service, head: Head) -> Opening | None:
@@ -342,7 +343,9 @@ class Handler(WSGIHandler):
                     return
                 give_turn()
 
-    def _log_access(self, head: Head, status: int, size: int) -> None:
+    def _log_access(self, head: Head, status: int, size: int) -> str:
+        """Log a request; the id that it has in the log, if it is there."""
+        request = ""
         if access_log.isEnabledFor(logging.DEBUG):
             took = (time.time() - self.time_start) * 1000
             fields = {
@@ -355,6 +358,7 @@ class Handler(WSGIHandler):
             }
             request = head.headers.get("x-request-id") or str(uuid.uuid4())  # a proxy's own, to be found there too
             access_log.debug('%s "%s %s" %d %d %.2f ms', *fields.values(), extra={**fields, "request": request})
+        return request
 
     def _close(self) -> None:
         sock = self.__dict__.pop("socket", None)

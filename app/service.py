@@ -256,8 +256,12 @@ class Service:
         recv: Callable[[int], bytes],
         deflate: Deflate | None = None,
         opening: Opening | None = None,
+        request: str = "",
     ) -> None:
-        """Serve a client whose WebSocket handshake is done; returns when the connection has ended."""
+        """Serve a client whose WebSocket handshake is done; returns when the connection has ended.
+
+        `request` is the id that the handshake has in the log.
+        """
         config = self.config
         self.node.metrics.counters.http_raw_ws_num_requests += 1
         websocket = WebSocket(
@@ -270,7 +274,7 @@ class Service:
             too_big=TOO_LARGE,
             deflate=deflate,
         )
-        client = Client(self.node, websocket, opening)
+        client = Client(self.node, websocket, opening, request)
         websocket.owner = client
         self.open_websockets += 1
         try:
@@ -279,8 +283,10 @@ class Service:
             while (message := websocket.receive()) is not None:
                 client.handle(message.data)
         except Exception:
-            ids = {"client": client.uid, "user": client.user}
-            log.exception("client %s (user %r) is closed because of an error of ours", *ids.values(), extra=ids)
+            ids = client.ids
+            log.exception(
+                "client %s (user %r) is closed because of an error of ours", client.uid, client.user, extra=ids
+            )
             client.close(CLOSE_INTERNAL_ERROR)
         finally:
             client.close()
@@ -326,8 +332,10 @@ class SockJSClient:
         try:
             client.handle(message.encode("utf-8", "backslashreplace"))
         except Exception:
-            ids = {"client": client.uid, "user": client.user}
-            log.exception("client %s (user %r) is closed because of an error of ours", *ids.values(), extra=ids)
+            ids = client.ids
+            log.exception(
+                "client %s (user %r) is closed because of an error of ours", client.uid, client.user, extra=ids
+            )
             client.close(CLOSE_INTERNAL_ERROR)
 
     def end(self) -> None:

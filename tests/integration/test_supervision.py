@@ -204,6 +204,7 @@ def test_logrotate_moves_the_log_away_and_the_server_goes_on(tmp_path: Path) -> 
             client.wait_closed()
             closed = eventually(lambda: logged(log, "invalid message"))
             assert (closed["client"], closed["user"]) == (client.id, "ann")
+            assert closed["request"] == logged(log, "/connection/websocket")["request"]
         assert all(json.loads(text) for text in Path(f"{log}.1").read_text().splitlines())
     finally:
         process.terminate()
