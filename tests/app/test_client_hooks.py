@@ -74,6 +74,10 @@ class TestConnect:
         other = LocalClient.connected(start({hooks.CONNECT: identified}), "7", '{"a": 1}')
         assert (other.connection.user, other.connection.default_info) == ("42", b'{"name":"Ann"}')
 
+    def test_what_a_token_says_of_it_stays_as_it_was_signed(self, start: Start) -> None:
+        client = LocalClient.connected(start({hooks.CONNECT: Recorder()}), "7", '{"a": 1.50}')
+        assert client.connection.default_info == b'{"a": 1.50}'
+
     def test_what_nobody_signed_does_not_count(self, start: Start) -> None:
         hook = Recorder()
         client = LocalClient(start({hooks.CONNECT: hook}))
@@ -101,9 +105,11 @@ class TestConnect:
             (lambda context: False, closed("permission denied")),
             (Refuse("not today"), closed("not today")),
             (Refuse("é" * 500), closed("é" * 14)),
+            (Refuse({"code": 7}), closed("{'code': 7}")),
+            (Refuse("half \ud800"), closed("half \ufffd")),
             (ValueError("secret"), closed("internal server error", reconnect=True)),
         ],
-        ids=["False", "reason", "long reason", "exception"],
+        ids=["False", "reason", "long reason", "no text", "half a pair", "exception"],
     )
     def test_it_may_refuse(self, start: Start, hook: Hook | Exception, reason: object) -> None:
         def raising(context: Context) -> None:
@@ -166,6 +172,14 @@ class TestSubscribe:
         reply = client.call("subscribe", channel="board")
         assert (reply["error"], reply["advice"], reply["body"]["status"]) == ("members only", "fix", False)
         assert list(client.connection.channels) == ["news"]
+
+    @pytest.mark.parametrize(("reason", "error"), [({"code": 7}, "{'code': 7}"), ("\ud800", "\ufffd")], ids=repr)
+    def test_a_reason_is_told_as_text_whatever_it_is(self, start: Start, reason: object, error: str) -> None:
+        def hook(context: Context) -> None:
+            raise Refuse(reason)
+
+        client = LocalClient.connected(start({hooks.SUBSCRIBE: hook}))
+        assert client.call("subscribe", channel="news")["error"] == error
 
     def test_it_may_end_the_subscriptions_of_this_very_client(self, start: Start) -> None:
         def only_one(context: Context) -> None:
@@ -239,6 +253,15 @@ class TestPublish:
         client.received()
         client.send('{"method":"publish","params":{"channel":"news","data":' + data + "}}")
         assert client.received()[-1]["body"]["status"]
+
+    @pytest.mark.parametrize("data", ["1e3", "1.50", '"\\ud800"', '{"a":1, "a":2}', "[" * 150 + "]" * 150])
+    def test_what_no_hook_changes_is_relayed_as_it_was_sent(self, start: Start, data: str) -> None:
+        node = start({hooks.PUBLISH: lambda context: None})
+        client = LocalClient.connected(node)
+        client.subscribe("news")
+        client.received()
+        client.send('{"method":"publish","params":{"channel":"news","data":' + data + "}}")
+        assert [publication.data.decode() for publication in node.history("news")] == [data]
 
     def test_what_python_has_no_words_for_is_refused(self, start: Start) -> None:
         client = LocalClient.connected(start({hooks.PUBLISH: lambda context: None}), info="1e400")
