@@ -28,6 +28,7 @@ from .mount import mount
 from .mounted import CLIENT, ENDPOINTS, EXTENSION, endpoints_of
 from .options import APPLICATION_PREFIX, options_of
 from .patching import REASON, is_patched
+from .proto import user_id
 from .publisher import Publisher, publisher
 from .service import Service
 
@@ -143,7 +144,7 @@ class Gentrifugo:
 
     # -- for pages
 
-    def connection_params(self, user: str | None = None, info: Any = None) -> dict[str, Any]:
+    def connection_params(self, user: str | int | None = None, info: Any = None) -> dict[str, Any]:
         """What centrifuge-js needs to connect as `user`, who is told about with `info`, anything that JSON can say.
 
         Without a user it connects without a token, for on_connect to say who it is. For use in a request, whose host
@@ -156,7 +157,7 @@ class Gentrifugo:
                 raise TypeError("without on_connect, which could say who it is, connection_params needs a user")
             return {"url": url, "insecure": True}  # so centrifuge-js calls it when there is no token
         shown = "" if info is None else json.dumps(info)
-        return {"url": url, **auth.credentials(config.secret, user, int(time.time()), shown)}
+        return {"url": url, **auth.credentials(config.secret, user_id(user), int(time.time()), shown)}
 
     # -- commands
 
@@ -184,11 +185,11 @@ class Gentrifugo:
         """The channels with a subscriber, on any node. Raises as `presence` does."""
         return self._backend.channels()
 
-    def unsubscribe(self, user: str, channel: str = "") -> None:
+    def unsubscribe(self, user: str | int, channel: str = "") -> None:
         """End a user's subscription on a channel, or on all, on every node. Raises as `presence` does."""
         self._backend.unsubscribe(user, channel)
 
-    def disconnect(self, user: str) -> None:
+    def disconnect(self, user: str | int) -> None:
         """Close all connections of a user, on every node. Raises as `presence` does."""
         self._backend.disconnect(user)
 

@@ -170,6 +170,15 @@ class TestCalls:
             shown = render_template_string("{{ gentrifugo_params('42')|tojson }}")
         assert '"url": "https://chat.example/realtime"' in shown
 
+    def test_a_user_may_be_a_number(self) -> None:
+        app = site(GENTRIFUGO_SECRET="s")
+        rt = Gentrifugo(app)
+        with app.test_request_context():
+            params = rt.connection_params(42)
+            with pytest.raises(TypeError, match="expected a text or a number"):
+                rt.connection_params(["42"])  # type: ignore[arg-type]
+        assert (params["user"], params["token"]) == ("42", auth.client_token("s", "42", params["timestamp"], ""))
+
     def test_the_token_holds_for_what_is_said(self) -> None:
         app = site(GENTRIFUGO_SECRET="s")
         rt = Gentrifugo(app)
