@@ -241,7 +241,9 @@ def _within(app: Flask, context: Context) -> Iterator[None]:
         with app.app_context():
             yield
     else:
-        with app.request_context(context.opening.environ()) as pushed:
+        # Both: other servers than ours keep a connection within the request that opened it, whose application context
+        # a second request context would share, and with it all that hooks leave there until the client has gone.
+        with app.app_context(), app.request_context(context.opening.environ()) as pushed:
             context.request = pushed.request
             try:
                 yield

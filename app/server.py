@@ -172,7 +172,7 @@ class Server:
         """Tell every client, refuse new requests meanwhile, and end when all have gone or the time is up."""
         deadline = time.monotonic() + max(self._service.config.shutdown_timeout - 1, 0)
         self._service.close_connections()
-        while (self._service.open_connections or self._service.node.hooks.running) and time.monotonic() < deadline:
+        while self._service.is_busy and time.monotonic() < deadline:
             gevent.sleep(SHUTDOWN_CHECK)
         if self._service.open_connections:
             log.warning("%d clients have not left in time", self._service.open_connections)

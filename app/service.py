@@ -146,6 +146,8 @@ class Service:
         self.operators: set[Operator] = set()
         """Open admin sockets."""
         self.started = False
+        self.leave_is_arranged = False
+        """Whether somebody has seen to it that the clients are told when the process ends."""
 
     @property
     def config(self) -> Config:
@@ -178,6 +180,11 @@ class Service:
     def open_connections(self) -> int:
         """Clients, and operators, that wait for messages now, over whatever transport."""
         return self.open_websockets + self.sockjs.open_receivers + len(self.operators)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is something to wait for before `stop`: who has not left, or what hooks are being told."""
+        return self.open_connections > 0 or self.node.is_telling
 
     @property
     def is_single(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import gevent
@@ -12,10 +13,13 @@ from . import logs, open_files
 from .config import ConfigError
 from .handler import Handler
 from .mounted import service_of
+from .service import Service
 from .tls import HTTPServer
 
 LEAVE_TIME = 1.0
 """Seconds that clients get to hear of a quick shutdown."""
+STOP_TIME = 2.0
+"""Seconds of gunicorn's graceful_timeout that are kept for the stop of the node; at its end gunicorn kills."""
 LEAVE_CHECK = 0.02
 """Seconds between two looks at who is still there."""
 APP_FAILED_TO_LOAD = 4
@@ -27,6 +31,8 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
 
     server_class = HTTPServer
     wsgi_handler = Handler
+    _leave_by = 0.0
+    """Until when this worker may wait for hooks, as time.monotonic() has it; 0 as long as TERM has not come."""
 
     def load_wsgi(self) -> None:
         """Load the application; a configuration that is not valid ends gunicorn with one line for each problem."""
@@ -52,11 +58,15 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
             service.start()
         super().run()
         if service is not None:
-            # gunicorn does not know of connections that other workers have given to this one.
-            with gevent.Timeout(LEAVE_TIME, False):  # type: ignore[arg-type]  # False: end the block silently
-                while service.open_connections:
-                    gevent.sleep(LEAVE_CHECK)
+            self._wait_for(service)
             service.stop()
+
+    def _wait_for(self, service: Service) -> None:
+        """Until nothing is left to do: gunicorn knows nothing of hooks, nor of what others gave to us."""
+        deadline = max(self._leave_by, time.monotonic() + LEAVE_TIME)
+        while service.is_busy and time.monotonic() < deadline:
+            self.notify()
+            gevent.sleep(LEAVE_CHECK)
 
     def handle_usr1(self, sig: int, frame: Any) -> None:
         """USR1: go on in new log files."""
@@ -65,6 +75,7 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """TERM: tell the clients, then wait for them."""
+        self._leave_by = time.monotonic() + self.cfg.graceful_timeout - STOP_TIME
         gevent.spawn(self._close_connections)
         super().handle_exit(sig, frame)
 

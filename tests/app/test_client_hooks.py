@@ -13,6 +13,8 @@ from gentrifugo.app import hooks
 from gentrifugo.app.errors import CLOSE_DISCONNECT
 from gentrifugo.app.hooks import Context, Refuse
 from gentrifugo.app.node import Node
+from gentrifugo.app.proto import Publication
+from gentrifugo.engines.base import HistoryOptions
 from gentrifugo.engines.memory import MemoryEngine
 from tests.app.conftest import VERSION, config
 from tests.credentials import connect_params
@@ -30,9 +32,9 @@ def start(nothing_left_behind: None) -> Any:
     """Start a node with hooks: `start({event: hook}, option=value)`."""
     nodes: list[Node] = []
 
-    def made(added: dict[str, Hook], **options: Any) -> Node:
+    def made(added: dict[str, Hook], engine: MemoryEngine | None = None, **options: Any) -> Node:
         settings = {"publish": True, "presence": True, "history_size": 5, "history_lifetime": 60, **options}
-        node = Node(config(**settings), MemoryEngine(), VERSION)
+        node = Node(config(**settings), engine or MemoryEngine(), VERSION)
         for event, hook in added.items():
             node.hooks.add(event, hook)
         node.start()
@@ -43,6 +45,23 @@ def start(nothing_left_behind: None) -> Any:
     for node in nodes:
         node.close_connections()
         node.stop()
+
+
+class KeepingEngine(MemoryEngine):
+    """Keeps what it was given to publish before it was stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.published: list[Publication] = []
+        self.stopped = False
+
+    def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
+        assert not self.stopped
+        self.published.append(publication)
+
+    def stop(self) -> None:
+        self.stopped = True
+        super().stop()
 
 
 class Recorder:
@@ -315,8 +334,32 @@ class TestDisconnect:
         node.stop()
         assert {context.user for context in hook.seen} == {str(number) for number in range(50)}
 
+    def test_when_the_node_stops_they_may_still_publish(self, start: Start) -> None:
+        told: list[str] = []
+
+        def hook(context: Context) -> None:
+            gevent.sleep(0.02)
+            node.publish("news", b"1")
+            told.append(engine.published[-1].channel)
+
+        engine = KeepingEngine()
+        node = start({hooks.DISCONNECT: hook}, engine=engine)
+        LocalClient.connected(node)
+        node.close_connections()
+        assert node.is_telling
+        node.stop()
+        assert (told, node.is_telling) == (["news"], False)
+
 
 class TestOccupancy:
+    def test_the_node_knows_that_hooks_are_told_of_channels(self, start: Start) -> None:
+        gate = Gate()
+        node = start({hooks.OCCUPIED: lambda context: gate.wait()})
+        LocalClient.connected(node).subscribe("news")
+        assert node.is_telling
+        gate.set()
+        eventually(lambda: not node.is_telling)
+
     def test_a_channel_comes_and_goes(self, start: Start) -> None:
         occupied, vacated = Recorder(), Recorder()
         node = start({hooks.OCCUPIED: occupied, hooks.VACATED: vacated})
