@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flask import Flask, current_app, has_app_context, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response
 
 from . import auth, command_line, credential_views, hooks
 from .backend import Backend, Published, Who
 from .config import Config, Loaded, settle
 from .config_file import Document
 from .flask_commands import group
-from .hooks import Context, Hook
+from .hooks import Context, Hook, Refuse
 from .mount import mount
 from .mounted import CLIENT, ENDPOINTS, EXTENSION, endpoints_of
 from .options import APPLICATION_PREFIX, options_of
@@ -37,6 +39,9 @@ log = logging.getLogger(__name__)
 URL_PREFIX = "/realtime"
 DERIVED_FOR = b"gentrifugo tokens"
 """What a secret made of SECRET_KEY is for; the key itself signs sessions."""
+
+FORBIDDEN = (401, 403)
+"""With these statuses, views refuse who asks; all others are failures of theirs."""
 
 F = TypeVar("F", bound=Hook)
 
@@ -86,7 +91,7 @@ class Gentrifugo:
         for warning in loaded.warnings:
             log.warning("%s", warning)
         service = Service(loaded.config)
-        service.node.hooks.around = partial(_within, app)
+        service.node.hooks.call = partial(_call, app)
         for event, hook in self._hooks:
             service.node.hooks.add(event, hook)
         mount(app, service, endpoints)
@@ -230,6 +235,30 @@ class Gentrifugo:
         if BACKEND not in app.extensions:
             raise RuntimeError(f"the application {app.name!r} has no Gentrifugo server: call init_app(app)")
         return app
+
+
+def _call(app: Flask, hook: Hook, context: Context) -> object:
+    """Call a hook of an application, which may answer as a view does. Raises Refuse, and whatever leaves the hook."""
+    with _within(app, context):
+        try:
+            answer = hook(context)
+        except HTTPException as error:
+            if error.response is None and error.code not in FORBIDDEN:
+                raise
+            is_own_reason = error.description != type(error).description
+            raise Refuse(error.description if is_own_reason else "") from None
+    if _is_of_a_view(answer):
+        raise Refuse
+    return answer
+
+
+def _is_of_a_view(answer: object) -> bool:
+    """Whether a hook returns what a view would: a decorator for views has not let it run.
+
+    Such as Flask-Login's, which redirects to a page to log in. To go on all the same would let everybody pass.
+    """
+    has_status = isinstance(answer, tuple) and len(answer) > 1 and isinstance(answer[1], int)
+    return has_status or isinstance(answer, Response)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -77,7 +77,7 @@ class Outcome(NamedTuple):
 
 
 Hook: TypeAlias = Callable[[Context], object]
-Around: TypeAlias = Callable[[Context], AbstractContextManager[object]]
+Call: TypeAlias = Callable[[Hook, Context], object]
 
 
 class _TookTooLong(Exception):
@@ -96,8 +96,8 @@ class Hooks:
     """The hooks of one node. `timeout` gives the most seconds that a hook may take."""
 
     def __init__(self, timeout: Callable[[], float]) -> None:
-        self.around: Around = nullcontext
-        """Makes what each hook runs in."""
+        self.call: Call = _call_plainly
+        """Calls a hook, in whatever an application wants it to run in."""
         self._timeout = timeout
         self._added: dict[str, list[_Added]] = {}
         self._untold: deque[Context] = deque()
@@ -217,8 +217,8 @@ class Hooks:
         """Raises whatever leaves the hook; ENDING, and the timeouts of callers, are not for us to catch."""
         timeout = gevent.Timeout(None if added.bounds_itself else added.limit())
         try:
-            with timeout, self.around(context):
-                return added.hook(context)
+            with timeout:
+                return self.call(added.hook, context)
         except gevent.Timeout as error:
             if error is timeout:
                 raise _TookTooLong from None
@@ -265,6 +265,10 @@ def _is_of_caller(timeout: gevent.Timeout) -> bool:
 def _sendable(text: str) -> str:
     """Text that UTF-8 has bytes for: halves of surrogate pairs are joined, or become U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _call_plainly(hook: Hook, context: Context) -> object:
+    return hook(context)
 
 
 def _name(hook: Hook) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -13,7 +12,7 @@ import pytest
 
 from gentrifugo.app import wire
 from gentrifugo.app.errors import Refused
-from gentrifugo.app.hooks import CONNECT, DISCONNECT, PUBLISH, TOLD_AT_ONCE, Context, Hooks, Refuse, Undelivered
+from gentrifugo.app.hooks import CONNECT, DISCONNECT, PUBLISH, TOLD_AT_ONCE, Context, Hook, Hooks, Refuse, Undelivered
 from tests.greenlets import eventually, nothing_left_behind
 
 __all__ = ["nothing_left_behind"]
@@ -222,15 +221,14 @@ def test_a_hook_that_hangs_is_named(hooks: Hooks, caplog: pytest.LogCaptureFixtu
 def test_hooks_run_within_what_they_are_given(hooks: Hooks) -> None:
     steps: list[str] = []
 
-    @contextmanager
-    def around(context: Context) -> Iterator[None]:
+    def call(hook: Hook, context: Context) -> object:
         steps.append(f"enter {context.event}")
         try:
-            yield
+            return hook(context)
         finally:
             steps.append("exit")
 
-    hooks.around = around
+    hooks.call = call
     hooks.add(CONNECT, lambda context: steps.append("hook"))
     hooks.add(CONNECT, raising(ValueError()))
     refused_with(hooks)
@@ -238,12 +236,10 @@ def test_hooks_run_within_what_they_are_given(hooks: Hooks) -> None:
 
 
 def test_what_surrounds_them_may_fail(hooks: Hooks) -> None:
-    @contextmanager
-    def around(context: Context) -> Iterator[None]:
+    def call(hook: Hook, context: Context) -> object:
         raise ValueError("a request that makes no sense")
-        yield
 
-    hooks.around = around
+    hooks.call = call
     hooks.add(CONNECT, lambda context: None)
     assert refused_with(hooks)[0] == "internal server error"
 
