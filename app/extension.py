@@ -43,6 +43,11 @@ DERIVED_FOR = b"gentrifugo tokens"
 FORBIDDEN = (401, 403)
 """With these statuses, views refuse who asks; all others are failures of theirs."""
 
+ALONE = (
+    "with the memory engine only the HTTP API reaches the server from here; "
+    'set GENTRIFUGO_ENGINE="redis" for calls from other processes'
+)
+
 F = TypeVar("F", bound=Hook)
 
 BACKEND = "gentrifugo_backend"
@@ -69,6 +74,7 @@ class Gentrifugo:
     ) -> None:
         self._apps: list[Flask] = []
         self._hooks: list[tuple[str, Hook]] = []
+        self._stays_outside = False
         if app is not None:
             self.init_app(app, config, url_prefix, endpoints)
 
@@ -96,7 +102,7 @@ class Gentrifugo:
             service.node.hooks.add(event, hook)
         mount(app, service, endpoints)
         app.extensions[BACKEND] = Backend(service.node)
-        app.cli.add_command(group(self))
+        app.cli.add_command(group(self._publish_outside))
         app.add_template_global(self.connection_params, "gentrifugo_params")
         self._apps.append(app)
 
@@ -206,20 +212,42 @@ class Gentrifugo:
 
     publisher = staticmethod(publisher)
 
+    def stay_outside(self) -> None:
+        """Let the calls of this process go through Redis: it is to be no node, though gevent has patched it.
+
+        For workers of a queue that run on gevent, such as Celery's, and for scripts. With the memory engine the calls
+        raise RuntimeError from then on.
+        """
+        self._stays_outside = True
+
     @property
     def _backend(self) -> Backend:
         """What carries out commands: the node here, or Redis where no node can be."""
-        service, extensions = self._service, self._application.extensions
+        service = self._service
+        if self._stays_outside:
+            return self._outside
         if not (service.started or is_patched()):
             if service.is_single:
                 raise RuntimeError(REASON)
-            if PUBLISHER not in extensions:
-                extensions[PUBLISHER] = Publisher(service.config)
-            outside: Publisher = extensions[PUBLISHER]
-            return outside
+            return self._outside
         service.start()
-        backend: Backend = extensions[BACKEND]
+        backend: Backend = self._application.extensions[BACKEND]
         return backend
+
+    @property
+    def _outside(self) -> Backend:
+        """What carries out commands without a node of this process. Raises RuntimeError where Redis joins none."""
+        service, extensions = self._service, self._application.extensions
+        if service.is_single:
+            raise RuntimeError(ALONE)
+        if PUBLISHER not in extensions:
+            extensions[PUBLISHER] = Publisher(service.config)
+        outside: Publisher = extensions[PUBLISHER]
+        return outside
+
+    def _publish_outside(self, channel: str, data: Any) -> None:
+        """Publish from a process that ends after it, whoever has patched it. Raises as `publish` does."""
+        self._outside.publish(channel, data)
 
     @property
     def _service(self) -> Service:
