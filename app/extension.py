@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import json
 import logging
+import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,8 +29,8 @@ from .flask_commands import group
 from .hooks import Context, Hook, Refuse
 from .mount import mount
 from .mounted import CLIENT, ENDPOINTS, EXTENSION, endpoints_of
-from .options import APPLICATION_PREFIX, options_of
-from .patching import REASON, is_patched
+from .options import APPLICATION_PREFIX, ConfigError, options_of
+from .patching import REASON, is_patched, warn_where_it_serves
 from .proto import user_id
 from .publisher import Publisher, publisher
 from .service import Service
@@ -37,6 +38,7 @@ from .service import Service
 log = logging.getLogger(__name__)
 
 URL_PREFIX = "/realtime"
+URL_PREFIX_FORM = re.compile(r"/([^/?#\s]+(/[^/?#\s]+)*)?")
 DERIVED_FOR = b"gentrifugo tokens"
 """What a secret made of SECRET_KEY is for; the key itself signs sessions."""
 
@@ -102,6 +104,7 @@ class Gentrifugo:
             service.node.hooks.add(event, hook)
         mount(app, service, endpoints)
         app.extensions[BACKEND] = Backend(service.node)
+        warn_where_it_serves()
         app.cli.add_command(group(self._publish_outside))
         app.add_template_global(self.connection_params, "gentrifugo_params")
         self._apps.append(app)
@@ -320,10 +323,18 @@ def _load(app: Flask, config: Mapping[str, Any] | str | Path | None, url_prefix:
         if name.startswith(APPLICATION_PREFIX)
     }
     if "http_prefix" not in given.values:
-        given.application["http_prefix"] = url_prefix
+        given.application["http_prefix"] = _normal(url_prefix)
     if "secret" not in given.values and app.secret_key:
         given.application["secret"] = _derived(app.secret_key)
     return settle(given)
+
+
+def _normal(url_prefix: str) -> str:
+    """A prefix as option http_prefix has it, with a slash in front and none behind. Raises ConfigError."""
+    path = f"/{url_prefix.strip('/')}" if isinstance(url_prefix, str) else ""
+    if not URL_PREFIX_FORM.fullmatch(path):
+        raise ConfigError([f"url_prefix: Must be a path such as {URL_PREFIX!r}, or empty; not {url_prefix!r}."])
+    return path.rstrip("/")
 
 
 def _derived(secret_key: str | bytes) -> str:

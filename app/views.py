@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from .patching import REASON, is_patched
+from . import patching
 from .service import API_PATH, SOCKJS_PATH, WEBSOCKET_PATH, Answer, Service, refusal
 from .sockjs import wsgi
 from .stock_worker import close_clients_on_exit
@@ -54,8 +54,9 @@ def ready(view: Callable[[Service], Response]) -> Callable[[], Response]:
         if service.is_single and request.environ.get("wsgi.multiprocess"):
             return respond(refusal(503, _alone()))
         if not service.started:
-            if not (is_patched() or "gentrifugo.handler" in request.environ):
-                return respond(refusal(501, _unpatched()))
+            if not (patching.is_patched() or "gentrifugo.handler" in request.environ):
+                patching.warn()
+                return respond(refusal(501, patching.REASON))
             service.start()
         if "gentrifugo.handler" not in request.environ:
             close_clients_on_exit(service)  # here, since a call of the application may have started the service
@@ -71,12 +72,6 @@ def _alone() -> str:
     reason = "several workers need --engine=redis: with the memory engine each would be a server of its own"
     log.error("%s; every request is refused", reason)
     return reason
-
-
-@functools.cache
-def _unpatched() -> str:
-    log.error("%s", REASON)
-    return REASON
 
 
 def respond(answer: Answer) -> Response:
