@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import gevent
 from gunicorn.workers.ggevent import GeventPyWSGIWorker
 
-from . import logs, open_files
+from . import limits, logs, open_files
 from .config import ConfigError
 from .handler import Handler
 from .mounted import service_of
@@ -22,8 +23,21 @@ STOP_TIME = 2.0
 """Seconds of gunicorn's graceful_timeout that are kept for the stop of the node; at its end gunicorn kills."""
 LEAVE_CHECK = 0.02
 """Seconds between two looks at who is still there."""
+ENOUGH_CONNECTIONS = 65536
+"""Connections of a worker that let it be limited by its CPU rather than by this."""
 APP_FAILED_TO_LOAD = 4
 """Exit status on which gunicorn stops instead of starting the worker again for ever."""
+
+
+def cautions(settings: Any) -> Iterator[str]:
+    """What will limit the process, given gunicorn's settings, as far as it is less than a server should have."""
+    yield from (str(limit) for limit in limits.all_limits() if not limit.is_enough)
+    connections = settings.worker_connections
+    if connections < ENOUGH_CONNECTIONS:
+        yield (
+            f"worker_connections: {connections:,}; client number {connections + 1:,} of a worker would hang without "
+            "a word; set it higher, as conf/gunicorn.conf.py does"
+        )
 
 
 class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
@@ -55,6 +69,9 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
                 )
                 sys.exit(APP_FAILED_TO_LOAD)
             open_files.raise_limit()
+            if self.age == 1:  # of those that gunicorn starts later the same would hold
+                for caution in cautions(self.cfg):
+                    self.log.warning("%s", caution)
             service.start()
         super().run()
         if service is not None:
