@@ -176,6 +176,7 @@ class Hooks:
         """Call the hooks of the context's event; False when one could not reach whom it should tell."""
         self._telling += 1
         try:
+            # A list, so that all are called.
             return all([self._has_reached(added, context) for added in self._added.get(context.event, ())])
         finally:
             self._telling -= 1
@@ -214,7 +215,7 @@ class Hooks:
     # -- one hook
 
     def _call(self, added: _Added, context: Context) -> object:
-        """Raises whatever leaves the hook; ENDING, and the timeouts of callers, are not for us to catch."""
+        """Raises whatever leaves the hook, and _TookTooLong."""
         timeout = gevent.Timeout(None if added.bounds_itself else added.limit())
         try:
             with timeout:
@@ -227,7 +228,7 @@ class Hooks:
     def _note_failure(self, added: _Added, context: Context, error: BaseException) -> None:
         """Say it in the log. Raises what is not the hook's failure again."""
         what = f"hook {_name(added.hook)} ({context.event})"
-        if isinstance(error, ENDING) or (isinstance(error, gevent.Timeout) and _is_of_caller(error)):
+        if isinstance(error, ENDING) or _is_timeout_of_view(error, context):
             raise error
         if isinstance(error, _TookTooLong):
             self._complaints.add(what, f"not done within {added.limit():g} s (option hook_timeout)")
@@ -257,9 +258,14 @@ def _kept(sent: bytes, before: bytes, after: bytes) -> bytes:
     return sent if sent and before == after else after
 
 
-def _is_of_caller(timeout: gevent.Timeout) -> bool:
-    """Whether a timeout that leaves a hook was set outside of it: a hook's own has been closed on its way out."""
-    return timeout.timer is not gevent.Timeout().timer  # one that never began, which is what a closed one looks like
+def _is_timeout_of_view(error: BaseException, context: Context) -> bool:
+    """Whether it was set around the hook, by the view that asks it or by an application around that.
+
+    A hook's own has been closed on its way out. Elsewhere nobody sets any: there it is the hook's in any case, which
+    may only have cancelled it.
+    """
+    never_began = gevent.Timeout().timer  # what a closed one has, too
+    return isinstance(error, gevent.Timeout) and context.request is not None and error.timer is not never_began
 
 
 def _sendable(text: str) -> str:

@@ -158,23 +158,38 @@ def test_who_ends_the_greenlet_or_the_process_does_so_in_a_hook_too(hooks: Hooks
             call(Context(CONNECT))
 
 
-def test_a_timeout_of_the_caller_is_the_callers(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_timeout_around_a_view_is_not_the_hooks(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
     hooks.add(CONNECT, sleep)
-    for call in (hooks.ask, hooks.tell):
-        with gevent.Timeout(TIMEOUT / 10) as timeout, pytest.raises(gevent.Timeout) as caught:
-            call(Context(CONNECT))
-        assert caught.value is timeout
+    with gevent.Timeout(TIMEOUT / 10) as timeout, pytest.raises(gevent.Timeout) as caught:
+        hooks.ask(Context(CONNECT, request="of the view"))
+    assert caught.value is timeout
     assert caplog.messages == []
 
 
-def test_a_timeout_of_the_hook_is_the_hooks(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
-    def hook(context: Context) -> None:
-        with gevent.Timeout(TIMEOUT / 10):
-            gevent.sleep(10)
+def closing_its_timeout(context: Context) -> None:
+    with gevent.Timeout(TIMEOUT / 10):
+        gevent.sleep(10)
 
+
+def cancelling_its_timeout(context: Context) -> None:
+    timeout = gevent.Timeout.start_new(TIMEOUT / 10)
+    try:
+        gevent.sleep(10)
+    finally:
+        timeout.cancel()
+
+
+@pytest.mark.parametrize(
+    ("hook", "request_"),
+    [(closing_its_timeout, None), (closing_its_timeout, "of a view"), (cancelling_its_timeout, None)],
+)
+def test_a_timeout_of_the_hook_is_the_hooks(
+    hooks: Hooks, caplog: pytest.LogCaptureFixture, hook: Hook, request_: str | None
+) -> None:
     hooks.add(CONNECT, hook)
-    assert refused_with(hooks) == ("internal server error", "retry")
-    assert caplog.messages[0].endswith("hook (connect) failed")
+    with pytest.raises(Refused, match="internal server error"):
+        hooks.ask(Context(CONNECT, request=request_))
+    assert caplog.messages[0].endswith("its_timeout (connect) failed")
 
 
 def test_refusing_what_has_happened_is_an_answer_too(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
