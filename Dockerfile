@@ -24,6 +24,7 @@ USER 10001
 ENV PATH=/opt/gentrifugo/bin:$PATH
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=5s --timeout=3s CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health', timeout=2)"]
+# At the port of the environment; for TLS or a prefix give the container a check of its own.
+HEALTHCHECK --interval=5s --timeout=3s CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ.get(\"CENTRIFUGO_PORT\") or 8000}/health', timeout=2)"]
 # Options come from the environment, CENTRIFUGO_SECRET first of all, or from a file that is mounted and named by --config.
 ENTRYPOINT ["gentrifugo", "--health"]

@@ -8,12 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+import gevent
 from acme import challenges, client, errors, messages
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+from josepy import errors as josepy_errors
 from josepy import jwk
+
+from .secret_file import write_secret
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +85,7 @@ class Account:
 
         `kind` is the type of challenge that `show` can answer. Blocks for as long as the server takes. Raises Refused.
         """
-        key = rsa.generate_private_key(65537, RSA_BITS) if force_rsa else ec.generate_private_key(ec.SECP256R1())
+        key = _rsa_key() if force_rsa else ec.generate_private_key(ec.SECP256R1())
         try:
             server = self._connected()
             order = server.new_order(_request(name, key))
@@ -121,13 +125,23 @@ class Account:
         return self._client
 
     def _load_key(self) -> Any:
+        """The key of the account. One that cannot be read is replaced: the server makes another account for that."""
         if self._file is not None and self._file.exists():
-            return jwk.JWK.json_loads(self._file.read_text(encoding="utf-8"))
-        key = jwk.JWKRSA(key=rsa.generate_private_key(65537, RSA_BITS))
+            try:
+                return jwk.JWK.json_loads(self._file.read_text(encoding="utf-8"))
+            except (josepy_errors.Error, ValueError) as error:
+                log.warning(
+                    "ssl_autocert_cache_dir: %s cannot be used, and a new account is made: %s", self._file, error
+                )
+        key = jwk.JWKRSA(key=_rsa_key())
         if self._file is not None:
-            self._file.touch(mode=0o600)
-            self._file.write_text(key.json_dumps(), encoding="utf-8")
+            write_secret(self._file, key.json_dumps().encode())
         return key
+
+
+def _rsa_key() -> Any:
+    """A new key, made in a thread: that can take half a second, in which the server goes on."""
+    return gevent.get_hub().threadpool.apply(rsa.generate_private_key, (65537, RSA_BITS))
 
 
 def _request(name: str, key: Any) -> bytes:

@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import ssl
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -20,13 +21,15 @@ from typing import Any
 import gevent
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from gevent.lock import BoundedSemaphore
+from gevent.pywsgi import WSGIServer
 from gevent.ssl import SSLContext
 
-from . import acme_order
+from . import acme_order, http_challenges
 from .config import Config
 from .options import ConfigError, listed
+from .secret_file import write_secret
 from .tls import bare_context
 
 log = logging.getLogger(__name__)
@@ -58,9 +61,10 @@ class Autocert:
         self._contexts: dict[str, SSLContext] = {}
         self._renew_at: dict[str, datetime.datetime] = {}
         self._challenges: dict[str, SSLContext] = {}
-        self.tokens: dict[str, str] = {}
+        self._tokens: dict[str, str] = {}
         """What is shown at `/.well-known/acme-challenge/` and a token."""
         self._greenlets: list[gevent.Greenlet[..., None]] = []
+        self._told = sys.unraisablehook
         self._turn = BoundedSemaphore()  # one order after the other, all of one account
         self.context = bare_context()
         """For all handshakes: picks the certificate by the name that the client asks for."""
@@ -69,15 +73,24 @@ class Autocert:
         """For those of the ACME server that validates a name."""
         self.challenge_context.set_alpn_protocols([ACME_PROTOCOL])
         self.challenge_context.sni_callback = self._choose_challenge
+        self._http: WSGIServer | None = None
+        if config.ssl_autocert_http:
+            self._http = http_challenges.server(config.ssl_autocert_http_addr, self._tokens)
 
     def start(self) -> None:
         """Use what is in the cache, and begin to get and renew the rest."""
+        if self._http is not None:
+            self._http.start()
+        sys.unraisablehook = self._tell_unraisable
         for name in self._names:
             self._load(name)
             self._greenlets.append(gevent.spawn(self._keep, name))
 
     def stop(self) -> None:
         """Renew no more."""
+        if self._http is not None:
+            self._http.stop(timeout=0.5)
+        sys.unraisablehook = self._told
         gevent.killall(self._greenlets)
         self._greenlets = []
 
@@ -96,6 +109,13 @@ class Autocert:
             return ssl.AlertDescription.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
         connection.context = context
         return None
+
+    def _tell_unraisable(self, failure: Any) -> None:
+        """Python asks nobody when a client's name is no ASCII: the handshake fails, and it prints a traceback."""
+        if isinstance(failure.exc_value, UnicodeDecodeError) and isinstance(failure.object, bytes):
+            log.debug("a client asks for a name that none can have: %r", failure.object)
+        else:
+            self._told(failure)
 
     # -- getting and renewing
 
@@ -126,14 +146,14 @@ class Autocert:
                 chain, key = self._account.order(name, self._kind, self._force_rsa, self._show)
             finally:
                 self._challenges.clear()
-                self.tokens.clear()
+                self._tokens.clear()
         self._use(name, key + chain)
         self._save(name, key + chain)
         log.info("%s has a certificate that is renewed on %s", name, self._renew_at[name].date())
 
     def _show(self, kind: str, name: str, token: str, authorization: str) -> None:
         if kind == HTTP_01:
-            self.tokens[token] = authorization
+            self._tokens[token] = authorization
         else:
             self._challenges[name] = _challenge_context(name, authorization)
 
@@ -155,20 +175,18 @@ class Autocert:
         file = self._file(name)
         if file is None:
             return
-        part = file.with_suffix(".part")
         try:
-            part.touch(mode=0o600)
-            part.write_bytes(pem)
-            part.replace(file)
+            write_secret(file, pem)
         except OSError as error:
             log.error("ssl_autocert_cache_dir: cannot write %s: %s", file, error.strerror)
 
     def _use(self, name: str, pem: bytes) -> None:
         """Raises ValueError, of which ssl.SSLError is one kind, or OSError."""
         certificate = x509.load_pem_x509_certificate(pem)
+        is_wanted = not self._force_rsa or isinstance(certificate.public_key(), rsa.RSAPublicKey)
         self._contexts[name] = _context_of(pem)
         begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        self._renew_at[name] = begins + (ends - begins) * RENEW_AT
+        self._renew_at[name] = begins + (ends - begins) * RENEW_AT if is_wanted else _now()
 
 
 def _now() -> datetime.datetime:

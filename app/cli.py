@@ -6,6 +6,7 @@ Whatever goes wrong ends with status 1 and one sentence for each problem on stan
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from .config import Config, ConfigError, Loaded, load, reload
 from .genconfig import generate
 from .options import options_of
 from .schema import suggestion
+from .supervised import is_worker
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,25 +50,37 @@ def run(argv: list[str]) -> int:
 
 def serve(argv: list[str]) -> int:
     """Start the server and stay until it stops."""
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)  # until, or unless, there is something to do: they would end us
     given = command_line.read(options_of(Config), argv, os.environ)
-    loaded = None if given.app else load(argv, os.environ)
-    from gevent import monkey
-
-    monkey.patch_all()
-    if loaded is None:
+    if given.app:
         return serve_site(given)
-    if loaded.config.workers > 1:
-        from . import workers
+    loaded = load(argv, os.environ)
 
-        workers.become(given, loaded)
+    def reloaded(current: Config) -> Loaded:
+        return reload(current, argv, os.environ)
+
+    if loaded.config.workers > 1 and not is_worker(os.environ):
+        from .workers import run_with_workers
+
+        return run_with_workers(loaded, reloaded, argv)
+    patch()
     # Imported only now: what the server imports has to find the patched modules.
     from .server import serve as serve_until_stopped
 
-    return serve_until_stopped(loaded, lambda current: reload(current, argv, os.environ))
+    return serve_until_stopped(loaded, reloaded)
+
+
+def patch() -> None:
+    """Let everything that blocks give others their turn. The master of several workers does without."""
+    from gevent import monkey
+
+    monkey.patch_all()
 
 
 def serve_site(given: command_line.Given) -> int:
     """The same with a Flask application's pages and its own configuration."""
+    patch()
     from . import site
     from .server import serve as serve_until_stopped
 

@@ -193,17 +193,18 @@ class Client:
             return
         self.closed = True
         self._node.hub.open.discard(self)
-        with self._busy:
-            for channel in list(self.channels):
-                self._leave(channel, tell_itself=False)
+        if disconnect is not None:
+            # First of all: an engine that is away keeps nobody from going elsewhere.
+            log.debug("client %s (user %r) is closed: %s", self.uid, self.user, disconnect.reason, extra=self._ids())
+            self._transport.close(disconnect.code, disconnect.close_reason)
         for timer in (self._timer, self._presence_timer):
             if timer is not None:
                 timer.cancel()
+        with self._busy:
+            for channel in list(self.channels):
+                self._leave(channel, tell_itself=False)
         if self.authenticated:
             self._node.remove_connection(self)
-        if disconnect is not None:
-            log.debug("client %s (user %r) is closed: %s", self.uid, self.user, disconnect.reason, extra=self._ids())
-            self._transport.close(disconnect.code, disconnect.close_reason)
         if self.authenticated and self._node.hooks.has(hooks.DISCONNECT):
             context = self._context(hooks.DISCONNECT)
             context.reason = "" if disconnect is None else disconnect.reason

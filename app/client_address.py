@@ -51,11 +51,12 @@ class TrustedProxies:
 
 
 def _is_address(text: str) -> bool:
+    address, percent, zone = text.partition("%")
     try:
-        ipaddress.ip_address(text.partition("%")[0])
+        ipaddress.ip_address(address)
     except ValueError:
         return False
-    return True
+    return not percent or zone.isalnum()  # an interface; anything else would go into the log as it is
 
 
 @lru_cache(8)

@@ -46,9 +46,10 @@ Commands:
   help                       show the flags of all options
 """
 HELP_TAIL = (
-    "Every option can stand in the configuration file (JSON, TOML or YAML), in the environment as CENTRIFUGO_ and its "
-    "name in capitals, or on the command line, where dashes and underscores are alike. A flag beats the environment, "
-    'the environment beats the file. "gentrifugo help" lists the flags of all options.'
+    "Every option can be set in the configuration file (JSON, TOML or YAML), in the environment as CENTRIFUGO_ plus "
+    "its name in capitals, or on the command line, with dashes or underscores; namespaces can be set only in the file. "
+    "A flag beats the environment, the environment beats the file. "
+    '"gentrifugo help" lists the flags of all options.'
 )
 ONLY_IN_FILE = "can be set only in the configuration file"
 

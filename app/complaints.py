@@ -1,4 +1,4 @@
-"""Errors of an application's own code in the log: each with its traceback, but not for every client that meets it."""
+"""Errors in the log that many clients meet, of an application's code or of an engine that is away: not one for each."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ from .options import (
     ConfigError,
     described,
     events,
+    host_names,
     listed,
     matches,
     networks,
@@ -70,20 +71,24 @@ LOG_LEVELS = Choice("trace", "debug", "info", "warning", "error", "critical", "f
 class ChannelOptions:
     """What a channel does: the top level's options for channels without a namespace, a namespace's for the others."""
 
-    watch: bool = option(False, "Show messages to operators who watch.", reload=True)
-    publish: bool = option(False, "Let clients publish into channels they are subscribed to.", reload=True)
+    watch: bool = option(False, "Show messages to operators who watch the channel in the admin interface.", reload=True)
+    publish: bool = option(False, "Let clients publish to channels that they are subscribed to.", reload=True)
     anonymous: bool = option(False, "Let clients with an empty user ID subscribe.", reload=True)
-    presence: bool = option(False, "Keep who is subscribed, for the presence command.", reload=True)
-    join_leave: bool = option(False, "Tell subscribers when a client subscribes or leaves.", reload=True)
-    history_size: int = option(0, "How many messages to keep for each channel; 0 keeps none.", reload=True)
+    presence: bool = option(False, "Store who is subscribed, for the command presence.", reload=True)
+    join_leave: bool = option(False, "Notify subscribers when a client subscribes or leaves.", reload=True)
+    history_size: int = option(0, "Number of messages to keep per channel; 0 keeps none.", reload=True)
     history_lifetime: float = option(
-        0, "How long to keep a channel's history after its last message; 0 keeps none.", unit="seconds", reload=True
+        0, "How long a channel's history is kept after its last message; 0 keeps none.", unit="seconds", reload=True
     )
     recover: bool = option(
-        False, "Send a returning client what it missed; needs history_size and history_lifetime.", reload=True
+        False,
+        "Send a returning client the messages it has missed; needs history_size and history_lifetime.",
+        reload=True,
     )
     history_drop_inactive: bool = option(
-        False, "Keep no message published while nobody subscribes or has lately used the history.", reload=True
+        False,
+        "Do not store messages while a channel has no subscribers and its history has not been used recently.",
+        reload=True,
     )
 
 
@@ -119,134 +124,145 @@ class Config(ChannelOptions):
     }
     """The option that opens each group of the help and of the reference page, and the group's title."""
 
-    namespaces: tuple[Namespace, ...] = option((), "Channel options by namespace; only in a file.", reload=True)
+    namespaces: tuple[Namespace, ...] = option((), "Channel options per namespace; only in a file.", reload=True)
 
     secret: str = option(
-        "", "Signs tokens, private subscriptions and API requests; required unless insecure.", secret=True, reload=True
+        "",
+        "Key that signs tokens, private subscriptions and API requests; required unless insecure is on.",
+        secret=True,
+        reload=True,
     )
     allowed_origins: str = option(
         AUTO,
-        "Origins whose pages may connect, comma-separated; `*` is all, empty only those of the server's own host, "
-        "`auto` is that where a hook decides who connects, and all otherwise.",
+        "Origins whose pages may connect, comma-separated; `*` allows all, empty only the server's own host, and "
+        "`auto` is empty if a hook decides who connects, otherwise `*`.",
         check=origins_or_all,
         reload=True,
     )
     trusted_proxies: str = option(
         "127.0.0.0/8,::1,unix",
-        "Addresses and networks of proxies that may say whose request it is, with `X-Forwarded-For` or `X-Real-IP`; "
-        "`unix` is whoever connects to a Unix socket.",
+        "Addresses and networks of proxies whose `X-Forwarded-For` or `X-Real-IP` header is trusted; `unix` "
+        "stands for connections over a Unix socket.",
         check=networks,
         reload=True,
     )
     insecure: bool = option(
         False,
-        "Connect clients without a token, let them subscribe to and publish into every channel.",
+        "Accept clients without a token, and let them subscribe and publish to every channel.",
         flag=True,
         reload=True,
     )
     insecure_api: bool = option(False, "Accept HTTP API requests without a sign.", flag=True, reload=True)
-    insecure_admin: bool = option(False, "Ask for no password on the admin endpoints.", flag=True, reload=True)
+    insecure_admin: bool = option(False, "Require no password for the admin endpoints.", flag=True, reload=True)
 
-    address: str = option("", "Address to listen on; empty is every interface.", flag=True, short="-a")
+    address: str = option("", "Address to listen on; empty listens on all interfaces.", flag=True, short="-a")
     port: int = option(8000, "Port to listen on; 0 picks a free one.", flag=True, short="-p", check=PORT)
     api_port: str = option(
-        "", "Port of the API endpoints; empty is `port`.", flag=True, check=port_or_empty, numeric=True
+        "", "Port of the API endpoints; empty uses `port`.", flag=True, check=port_or_empty, numeric=True
     )
     admin_port: str = option(
         "",
-        "Port of the admin endpoints, the metrics and the debug endpoints; empty is `port`.",
+        "Port of the admin, metrics and debug endpoints; empty uses `port`.",
         flag=True,
         check=port_or_empty,
         numeric=True,
     )
-    unix_socket: str = option("", "Path of a Unix socket to listen at, in place of `address` and `port`.", flag=True)
-    unix_socket_mode: str = option("660", "Who may connect to it, as for chmod.", check=MODE, numeric=True)
+    unix_socket: str = option("", "Path of a Unix socket to listen on instead of `address` and `port`.", flag=True)
+    unix_socket_mode: str = option("660", "Permissions of the Unix socket, as for chmod.", check=MODE, numeric=True)
     workers: int = option(
-        1, "Processes behind one port, which gunicorn runs; needs the Redis engine.", flag=True, check=POSITIVE
+        1, "Number of processes that share the ports; more than one needs the Redis engine.", flag=True, check=POSITIVE
     )
-    http_prefix: str = option("", "Stands before the path of every endpoint.", check=HTTP_PREFIX)
+    http_prefix: str = option("", "Prefix of the path of every endpoint.", check=HTTP_PREFIX)
 
     name: str = option(
-        "", "Name of this node, unique among its peers.", flag=True, short="-n", shown_default="hostname_port"
+        "", "Name of this node; must be unique in the cluster.", flag=True, short="-n", shown_default="hostname_port"
     )
     engine: str = option(
         "memory",
-        "What carries messages and keeps presence and history.",
+        "Engine that carries messages and stores presence and history.",
         flag=True,
         short="-e",
         check=Choice("memory", "redis"),
     )
     node_ping_interval: float = option(
-        3, "How often a node tells its peers that it lives.", unit="seconds", check=POSITIVE_TIME, reload=True
+        3, "How often a node tells the other nodes that it is alive.", unit="seconds", check=POSITIVE_TIME, reload=True
     )
     node_metrics_interval: float = option(
-        60, "How often counters are gathered into a snapshot.", unit="seconds", check=POSITIVE_TIME, reload=True
+        60, "How often a snapshot of the counters is taken.", unit="seconds", check=POSITIVE_TIME, reload=True
     )
     debug: bool = option(False, "Serve the debug endpoints, without a password.", flag=True, short="-d")
     prometheus: bool = option(False, "Serve the metrics for Prometheus, without a password.", flag=True)
     health: bool = option(False, "Serve `/health` for load balancers.", flag=True)
-    gomaxprocs: int = option(0, "Accepted for Centrifugo's sake.", no_effect="a node is one process on one core")
+    gomaxprocs: int = option(
+        0, "Accepted for compatibility with Centrifugo.", no_effect="a node is one process on one core"
+    )
 
-    log_level: str = option("info", "Least severity that is logged.", flag=True, check=LOG_LEVELS, reload=True)
-    log_file: str = option("", "File for the log, opened anew on USR1; empty is standard output.", flag=True)
-    log_format: str = option("text", "Lines for people, or JSON for programs.", flag=True, check=Choice("text", "json"))
-    pid_file: str = option("", "File to hold the process ID while the server runs.", flag=True)
+    log_level: str = option("info", "Lowest severity that is logged.", flag=True, check=LOG_LEVELS, reload=True)
+    log_file: str = option("", "File for the log, reopened on USR1; empty logs to standard output.", flag=True)
+    log_format: str = option(
+        "text", "Format of the log: text for people, JSON for programs.", flag=True, check=Choice("text", "json")
+    )
+    pid_file: str = option("", "File that holds the process ID while the server runs.", flag=True)
     drain_time: float = option(
         3,
-        "How long closing the clients is spread over when the server stops; at least 1000 a second are closed.",
+        "Time over which the server closes its clients when it stops; it closes at least 100 per second.",
         unit="seconds",
         reload=True,
     )
-    shutdown_timeout: float = option(
-        10, "The most time that closing connections may take when the server stops.", unit="seconds"
-    )
+    shutdown_timeout: float = option(10, "Maximum time for closing connections when the server stops.", unit="seconds")
 
-    client_channel_limit: int = option(128, "How many channels one connection may be subscribed to.", reload=True)
+    client_channel_limit: int = option(128, "Maximum number of channels per connection.", reload=True)
     user_connection_limit: int = option(
-        0, "How many connections one user may have to this node; 0 is no limit.", reload=True
+        0, "Maximum number of connections per user on this node; 0 means no limit.", reload=True
     )
-    max_channel_length: int = option(255, "Longest channel name, in UTF-8.", unit="bytes", check=POSITIVE, reload=True)
+    max_channel_length: int = option(
+        255, "Maximum length of a channel name in UTF-8.", unit="bytes", check=POSITIVE, reload=True
+    )
     client_request_max_size: int = option(
-        65536, "Largest request a client may send.", unit="bytes", check=POSITIVE, reload=True
+        65536, "Maximum size of a request from a client.", unit="bytes", check=POSITIVE, reload=True
     )
     client_queue_max_size: int = option(
         10485760,
-        "How much may wait for a client before it is closed as slow.",
+        "Maximum size of a client's queue; above it the client is closed as slow.",
         unit="bytes",
         check=POSITIVE,
         reload=True,
     )
     client_queue_initial_capacity: int = option(
-        2, "Accepted for Centrifugo's sake.", unit="messages", no_effect="queues take no room until they are used"
+        2,
+        "Accepted for compatibility with Centrifugo.",
+        unit="messages",
+        no_effect="queues take no room until they are used",
     )
     client_write_delay: float = option(
         0.02,
-        "Longest rest between two writes to a client when the process is busy, a quarter of it when it is not.",
+        "Longest pause between two writes to a client when the process is busy; otherwise a quarter of it.",
         unit="seconds",
         reload=True,
     )
     client_message_write_timeout: float = option(
         0,
-        "How long one write to a client may take before the client is closed; 0 is no limit.",
+        "Maximum time for one write to a client before the client is closed; 0 means no limit.",
         unit="seconds",
         reload=True,
     )
 
     connection_lifetime: float = option(
-        0, "How long credentials last after their timestamp; 0 is for ever.", unit="seconds", reload=True
+        0, "How long credentials are valid after their timestamp; 0 means forever.", unit="seconds", reload=True
     )
     expired_connection_close_delay: float = option(
-        25, "How long a client may take to refresh credentials that ran out.", unit="seconds", reload=True
+        25, "How long a client may take to refresh expired credentials.", unit="seconds", reload=True
     )
     stale_connection_close_delay: float = option(
         25,
-        "How long a client may take to connect after opening a connection; 0 is no limit.",
+        "How long a new connection may take to send connect; 0 means no limit.",
         unit="seconds",
         reload=True,
     )
     ping_interval: float = option(
         25,
-        "How often the server pings a client; one that answers none for 10/9 of it is closed; 0 sends none.",
+        "How often the server pings a client; it closes clients that do not answer within 10/9 of this time; "
+        "0 sends no pings.",
         unit="seconds",
         reload=True,
     )
@@ -254,130 +270,139 @@ class Config(ChannelOptions):
         25, "How often a connection renews its presence.", unit="seconds", check=POSITIVE_TIME, reload=True
     )
     presence_expire_interval: float = option(
-        60, "How long presence lasts without renewal.", unit="seconds", check=POSITIVE_TIME, reload=True
+        60, "How long presence stays without renewal.", unit="seconds", check=POSITIVE_TIME, reload=True
     )
 
     hook_timeout: float = option(
         5,
-        "How long a hook may take; one of `hook_url` each time it is tried.",
+        "Maximum time for a hook; for `hook_url`, for each try.",
         unit="seconds",
         check=POSITIVE_TIME,
         reload=True,
     )
-    hook_url: str = option("", "URL of a backend that is asked and told of events.", flag=True, check=url_or_empty)
+    hook_url: str = option("", "URL of the backend that receives the events of hooks.", flag=True, check=url_or_empty)
     hook_events: str = option(
-        "", f"Events it is asked and told of, comma-separated: {', '.join(HOOK_EVENTS)}.", check=events(*HOOK_EVENTS)
+        "",
+        f"Events that are sent to the backend, comma-separated: {', '.join(HOOK_EVENTS)}.",
+        check=events(*HOOK_EVENTS),
     )
-    hook_secret: str = option("", "Signs the requests to it; empty is `secret`.", secret=True)
-    hook_tries: int = option(3, "How often a request that fails is made in all.", check=POSITIVE)
+    hook_secret: str = option("", "Key that signs requests to the backend; empty uses `secret`.", secret=True)
+    hook_tries: int = option(3, "Number of times that a failing request is tried in all.", check=POSITIVE)
     hook_headers: str = option(
         "Authorization,Cookie,Origin,User-Agent,X-Forwarded-For,X-Real-IP",
-        "Headers of the client's request that go with it, comma-separated.",
+        "Headers of the client's request that are sent to the backend, comma-separated.",
     )
     auth_endpoint: str = option(
         "/centrifuge/auth/",
-        "Path that signs private channels, where a hook decides on them; empty is none.",
+        "Path that signs private channels, if a hook decides on them; empty disables it.",
         check=PATH,
     )
     refresh_endpoint: str = option(
         "/centrifuge/refresh/",
-        "Path that gives new credentials, where a hook decides on them; empty is none.",
+        "Path that issues new credentials, if a hook decides on them; empty disables it.",
         check=PATH,
     )
 
     private_channel_prefix: str = option(
-        "$", "Begins the name of a channel that needs a signed subscription.", check=NOT_EMPTY, reload=True
+        "$", "Prefix of channels that need a signed subscription.", check=NOT_EMPTY, reload=True
     )
-    namespace_channel_boundary: str = option(":", "Ends the namespace in a channel name.", check=NOT_EMPTY, reload=True)
+    namespace_channel_boundary: str = option(
+        ":", "Separates the namespace from the rest of a channel name.", check=NOT_EMPTY, reload=True
+    )
     user_channel_boundary: str = option(
-        "#", "Begins the allowed user IDs in a channel name.", check=NOT_EMPTY, reload=True
+        "#", "Separates a channel name from the allowed user IDs.", check=NOT_EMPTY, reload=True
     )
-    user_channel_separator: str = option(",", "Stands between allowed user IDs.", check=NOT_EMPTY, reload=True)
+    user_channel_separator: str = option(",", "Separates the allowed user IDs.", check=NOT_EMPTY, reload=True)
     client_channel_boundary: str = option(
-        "&", "Begins the allowed client ID in a channel name.", check=NOT_EMPTY, reload=True
+        "&", "Separates a channel name from the allowed client ID.", check=NOT_EMPTY, reload=True
     )
 
     http_header_timeout: float = option(
-        10, "How long a peer may take to send the head or the body of a request.", unit="seconds", check=POSITIVE_TIME
+        10, "Maximum time to receive the head or the body of a request.", unit="seconds", check=POSITIVE_TIME
     )
-    http_keepalive_timeout: float = option(75, "How long an HTTP connection may rest between requests.", unit="seconds")
-    api_request_max_size: int = option(10485760, "Largest body of one API request.", unit="bytes", check=POSITIVE)
+    http_keepalive_timeout: float = option(
+        75, "How long an HTTP connection may be idle between requests.", unit="seconds"
+    )
+    api_request_max_size: int = option(10485760, "Maximum body size of an API request.", unit="bytes", check=POSITIVE)
 
-    websocket_compression: bool = option(False, "Compress messages for the WebSocket clients that ask for it.")
-    websocket_compression_min_size: int = option(0, "Smallest message that is compressed.", unit="bytes")
-    websocket_compression_level: int = option(1, "1 is fastest, 9 is smallest.", check=LEVEL)
+    websocket_compression: bool = option(False, "Compress messages for WebSocket clients that support it.")
+    websocket_compression_min_size: int = option(0, "Messages smaller than this are not compressed.", unit="bytes")
+    websocket_compression_level: int = option(1, "Compression level: 1 is fastest, 9 is smallest.", check=LEVEL)
     websocket_read_buffer_size: int = option(
-        0, "Accepted for Centrifugo's sake.", unit="bytes", no_effect="buffers grow and shrink as needed"
+        0, "Accepted for compatibility with Centrifugo.", unit="bytes", no_effect="buffers grow and shrink as needed"
     )
     websocket_write_buffer_size: int = option(
-        0, "Accepted for Centrifugo's sake.", unit="bytes", no_effect="buffers grow and shrink as needed"
+        0, "Accepted for compatibility with Centrifugo.", unit="bytes", no_effect="buffers grow and shrink as needed"
     )
 
-    sockjs_url: str = option("", "Where the iframe page finds the SockJS client.")
-    sockjs_heartbeat_delay: float = option(25, "How often SockJS sends a heartbeat.", unit="seconds")
+    sockjs_url: str = option("", "URL of the SockJS client library for the iframe page.")
+    sockjs_heartbeat_delay: float = option(25, "How often SockJS sends a heartbeat; 0 sends none.", unit="seconds")
 
     admin: bool = option(False, "Serve the admin socket.", flag=True)
     admin_password: str = option("", "Password of the web interface.", secret=True, reload=True)
-    admin_secret: str = option("", "Signs the tokens of the admin socket.", secret=True, reload=True)
+    admin_secret: str = option("", "Key that signs the tokens of the admin socket.", secret=True, reload=True)
     admin_token_lifetime: float = option(
         86400,
-        "How long somebody stays logged in to the web interface.",
+        "How long a login to the web interface lasts.",
         unit="seconds",
         check=POSITIVE_TIME,
         reload=True,
     )
-    web: bool = option(False, "Serve the web interface, and the admin socket with it.", flag=True, short="-w")
-    web_path: str = option("", "Directory of a web interface to serve in place of ours.", flag=True)
+    web: bool = option(False, "Serve the web interface and the admin socket.", flag=True, short="-w")
+    web_path: str = option("", "Directory of another web interface to serve instead.", flag=True)
 
     ssl: bool = option(False, "Accept TLS connections only, on every port; needs ssl_cert and ssl_key.", flag=True)
     ssl_cert: str = option(
-        "", "File with the certificate, and those between it and the authority; read again on HUP.", flag=True
+        "", "File with the certificate and its intermediate certificates; reloaded on HUP.", flag=True
     )
-    ssl_key: str = option("", "File with the certificate's key; read again on HUP.", flag=True)
+    ssl_key: str = option("", "File with the private key; reloaded on HUP.", flag=True)
     ssl_autocert: bool = option(
-        False, "Accept TLS connections only, with certificates from Let's Encrypt, got and renewed by itself."
+        False,
+        "Accept TLS connections only, with certificates that are obtained and renewed automatically from "
+        "Let's Encrypt.",
     )
-    ssl_autocert_host_whitelist: str = option("", "Domain names to get certificates for, comma-separated.")
-    ssl_autocert_cache_dir: str = option("", "Directory that keeps the certificates.")
+    ssl_autocert_host_whitelist: str = option(
+        "", "Host names to obtain certificates for, comma-separated.", check=host_names
+    )
+    ssl_autocert_cache_dir: str = option("", "Directory where the certificates are stored.")
     ssl_autocert_directory: str = option(
         "https://acme-v02.api.letsencrypt.org/directory", "URL of the ACME server's directory.", check=NOT_EMPTY
     )
-    ssl_autocert_email: str = option("", "Where Let's Encrypt writes about problems.")
+    ssl_autocert_email: str = option("", "Contact address for Let's Encrypt.")
     ssl_autocert_force_rsa: bool = option(False, "Get certificates with RSA keys, for old browsers.")
-    ssl_autocert_server_name: str = option("", "Server name for clients that send none.")
-    ssl_autocert_http: bool = option(False, "Answer challenges over plain HTTP.")
+    ssl_autocert_server_name: str = option("", "Server name for clients that send none in the handshake.")
+    ssl_autocert_http: bool = option(False, "Answer the challenges over plain HTTP.")
     ssl_autocert_http_addr: str = option(":80", "Address for the challenges over plain HTTP.")
 
-    redis_host: str = option("127.0.0.1", "Host; several, comma-separated, are shards.", flag=True)
-    redis_port: str = option("6379", "Port; several, comma-separated, are shards.", flag=True, numeric=True)
-    redis_password: str = option("", "Password.", flag=True, secret=True)
-    redis_db: str = option("0", "Number of the database.", flag=True, numeric=True)
+    redis_host: str = option("127.0.0.1", "Host of Redis; several, comma-separated, are shards.", flag=True)
+    redis_port: str = option("6379", "Port of Redis; several, comma-separated, are shards.", flag=True, numeric=True)
+    redis_password: str = option("", "Password of Redis.", flag=True, secret=True)
+    redis_db: str = option("0", "Database number.", flag=True, numeric=True)
     redis_url: str = option(
         "",
-        "redis://user:password@host:port/db in place of the four above, or rediss:// for TLS; several are shards.",
+        "URL such as redis://user:password@host:port/db, instead of the four options above; rediss:// uses "
+        "TLS; several, comma-separated, are shards.",
         flag=True,
         secret=True,
     )
     redis_pool: int = option(
         256,
-        "Accepted for Centrifugo's sake.",
+        "Accepted for compatibility with Centrifugo.",
         flag=True,
         check=POSITIVE,
         no_effect="all commands share one connection, subscriptions have another, each API queue one more",
     )
-    redis_prefix: str = option("centrifugo", "Begins every key and channel in Redis.", check=NOT_EMPTY)
+    redis_prefix: str = option("centrifugo", "Prefix of all keys and channels in Redis.", check=NOT_EMPTY)
     redis_master_name: str = option("", "Name of the master that Sentinel watches.", flag=True)
     redis_sentinels: str = option("", "Addresses of Sentinels, comma-separated.", flag=True)
-    redis_connect_timeout: float = option(
-        1, "How long connecting to Redis may take.", unit="seconds", check=POSITIVE_TIME
-    )
-    redis_read_timeout: float = option(10, "How long an answer of Redis may take.", unit="seconds", check=POSITIVE_TIME)
-    redis_write_timeout: float = option(1, "How long a write to Redis may take.", unit="seconds", check=POSITIVE_TIME)
+    redis_connect_timeout: float = option(1, "Maximum time to connect to Redis.", unit="seconds", check=POSITIVE_TIME)
+    redis_read_timeout: float = option(10, "Maximum time for a reply from Redis.", unit="seconds", check=POSITIVE_TIME)
+    redis_write_timeout: float = option(1, "Maximum time for a write to Redis.", unit="seconds", check=POSITIVE_TIME)
     redis_pubsub_num_workers: int = option(
-        0, "Accepted for Centrifugo's sake.", no_effect="one greenlet handles what Redis publishes"
+        0, "Accepted for compatibility with Centrifugo.", no_effect="one greenlet handles what Redis publishes"
     )
     redis_api: bool = option(False, "Take API commands from a queue in Redis.", flag=True)
-    redis_api_num_shards: int = option(0, "How many more API queues to read.", flag=True)
+    redis_api_num_shards: int = option(0, "Number of additional API queues to read.", flag=True)
 
     @property
     def speaks_tls(self) -> bool:

@@ -21,7 +21,7 @@ from ..engines.redis.outside import client_of, reason
 from ..engines.redis.settings import Endpoint, RedisSettings, ShardSettings, Timeouts
 from . import limits
 from .config import Config, Loaded
-from .mounted import own_ports
+from .endpoints import own_ports
 from .options import ConfigError
 from .redis_options import redis_settings
 from .tls import server_context

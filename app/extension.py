@@ -25,10 +25,11 @@ from . import auth, command_line, credential_views, hooks
 from .backend import Backend, Published, Who
 from .config import Config, Loaded, settle
 from .config_file import Document
+from .endpoints import CLIENT, ENDPOINTS
 from .flask_commands import group
 from .hooks import Context, Hook, Refuse
 from .mount import mount
-from .mounted import CLIENT, ENDPOINTS, EXTENSION, endpoints_of
+from .mounted import EXTENSION, endpoints_of
 from .options import APPLICATION_PREFIX, ConfigError, options_of
 from .patching import REASON, is_patched, warn_where_it_serves
 from .proto import user_id

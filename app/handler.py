@@ -24,12 +24,13 @@ from . import handshake
 from .chunked_body import BadBody, ChunkedBody
 from .compression import HEADER, agree
 from .direct_tls import direct
+from .endpoints import API, API_PATH, CLIENT, WEBSOCKET_PATH
 from .fairness import give_turn
 from .http_head import Head, HTTPError, origin_form, parse_head, response
-from .mounted import API, CLIENT, endpoints_of, service_of
+from .mounted import endpoints_of, service_of
 from .opening import Opening
 from .request_reader import RequestReader
-from .service import API_PATH, WEBSOCKET_PATH, Service, refusal
+from .service import Service, refusal
 from .sockjs.direct import DirectExchange, decoded_path
 from .sockjs.endpoint import SockJS
 from .sockjs.exchange import ServeWebSocket, address_of
@@ -42,8 +43,10 @@ LINGER_TIMEOUT = 1.0
 """Seconds to read and forget what still comes after the last answer: a reset would destroy that on its way."""
 WRITE_TIMEOUT = 60.0
 """Seconds for one write of a response."""
+HEAD_TIME = 10.0
+"""Seconds for the head of a request, where no service says otherwise."""
 KEEPALIVE = 75.0
-"""Seconds between two requests where no service says otherwise."""
+"""The same for the time between two requests."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 LAST_WORDS = 0.5
@@ -55,7 +58,7 @@ class Handler(WSGIHandler):
 
     def __init__(self, sock: Any, address: Any, server: Any, rfile: Any = None) -> None:
         service = service_of(server.application)
-        timeout = service.config.http_header_timeout if service else 10.0
+        timeout = service.config.http_header_timeout if service else HEAD_TIME
         self.rfile: RequestReader  # type: ignore[assignment]  # all that pywsgi asks of a file
         self._direct = direct(sock)
         super().__init__(  # type: ignore[call-arg]

@@ -11,11 +11,13 @@ from urllib.parse import quote
 from gevent.pywsgi import WSGIServer
 
 from . import listeners
+from .handler import Handler
 from .options import ConfigError
 
 log = logging.getLogger(__name__)
 
 PATH = "/.well-known/acme-challenge/"
+CLOSE = ("Connection", "close")
 _PORT = re.compile(r":[0-9]*$")
 
 
@@ -32,12 +34,13 @@ def server(address: str, tokens: Mapping[str, str]) -> WSGIServer:
         path = environ["PATH_INFO"]
         if path.startswith(PATH):
             answer = tokens.get(path.removeprefix(PATH))
-            start_response("200 OK" if answer else "404 Not Found", [("Content-Type", "text/plain")])
+            start_response("200 OK" if answer else "404 Not Found", [("Content-Type", "text/plain"), CLOSE])
             return [(answer or "there is no such challenge\n").encode()]
-        start_response("308 Permanent Redirect", [("Location", _secured(environ))])
+        start_response("308 Permanent Redirect", [("Location", _secured(environ)), CLOSE])
         return []
 
-    return WSGIServer(listener, application, log=None, error_log=log)
+    # Our handler, which gives nobody more than its time: the whole world can reach this port.
+    return WSGIServer(listener, application, handler_class=Handler, log=None, error_log=log)
 
 
 def _secured(environ: dict[str, Any]) -> str:

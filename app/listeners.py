@@ -7,15 +7,59 @@ import socket
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import limits
+from .config import Config
+from .endpoints import ADMIN, API, own_ports
 from .options import ConfigError
 
 FIRST_GIVEN = 3
 """The number of the first socket that systemd gives (sd_listen_fds)."""
 MAIN = "main"
-"""What the socket is named that is for everything that has none of its own."""
+"""The name of the socket for everything that has none of its own."""
+
+
+@dataclass
+class Listeners:
+    """The listening sockets of a process, by the endpoints they are for: main, api, admin, or `api+admin` for both."""
+
+    sockets: dict[str, socket.socket]
+    unix_path: str = ""
+    """Where this process has made a Unix socket."""
+
+    def close(self) -> None:
+        """Listen no more."""
+        for listener in self.sockets.values():
+            listener.close()
+        if self.unix_path:
+            with suppress(OSError):
+                os.unlink(self.unix_path)
+
+
+def open_all(config: Config, environ: Mapping[str, str]) -> Listeners:
+    """Listen wherever the options say, except where systemd does that for us. Raises ConfigError."""
+    opened = Listeners(given(environ))
+    sockets = opened.sockets
+    if MAIN not in sockets and config.unix_socket:
+        sockets[MAIN] = listen_at(config.unix_socket, config.unix_socket_mode)
+        opened.unix_path = config.unix_socket
+    elif MAIN not in sockets:
+        sockets[MAIN] = listen(config.address, config.port)
+    ports: dict[int, list[str]] = {}
+    taken = names_given(environ)
+    for endpoint, port in own_ports(config).items():
+        if endpoint not in taken:
+            ports.setdefault(port, []).append(endpoint)
+    for port, endpoints in ports.items():
+        sockets["+".join(endpoints)] = listen(config.address, port, f"{endpoints[0]}_port")
+    return opened
+
+
+def endpoints_of(name: str) -> list[str]:
+    """The endpoints that a listener of this name serves; none for the main one, which serves all that are left."""
+    return [] if name == MAIN else name.split("+")
 
 
 def listen(address: str, port: int, option: str = "port") -> socket.socket:
@@ -53,13 +97,6 @@ def listen_at(path: str, mode: str) -> socket.socket:
     return listener
 
 
-def remove(path: str) -> None:
-    """Remove what a Unix socket leaves, if there was one at `path`."""
-    if path:
-        with suppress(OSError):
-            os.unlink(path)
-
-
 def _remove_dead(path: str) -> None:
     """Raises OSError when something is there that is no socket, or one that somebody listens at."""
     if not os.path.lexists(path):
@@ -80,18 +117,28 @@ def given(environ: Mapping[str, str]) -> dict[str, socket.socket]:
 
     Raises ConfigError for something that does not listen.
     """
-    if environ.get("LISTEN_PID") != str(os.getpid()):
-        return {}
-    names = environ.get("LISTEN_FDNAMES", "").split(":")
     sockets: dict[str, socket.socket] = {}
-    for index in range(int(environ.get("LISTEN_FDS", "0"))):
-        name = names[index] if index < len(names) else ""
-        if name not in ("api", "admin"):
-            name = MAIN
+    for number, name in enumerate(_names(environ), FIRST_GIVEN):
         if name in sockets:
             raise ConfigError([f"systemd gives two sockets for {name}; name others api or admin (FileDescriptorName)"])
-        sockets[name] = _given(FIRST_GIVEN + index)
+        sockets[name] = _given(number)
     return sockets
+
+
+def names_given(environ: Mapping[str, str]) -> set[str]:
+    """The endpoints that have a socket of their own from systemd."""
+    return {endpoint for name in _names(environ) for endpoint in endpoints_of(name)}
+
+
+def _names(environ: Mapping[str, str]) -> list[str]:
+    """The names of the sockets that systemd has opened for this process, in their order (sd_listen_fds)."""
+    if environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    count = environ.get("LISTEN_FDS", "")
+    if not count.isdecimal():
+        raise ConfigError([f"LISTEN_FDS: expected how many sockets are given, not {count!r}"])
+    names = environ.get("LISTEN_FDNAMES", "").split(":") + [""] * int(count)
+    return [name if set(name.split("+")) <= {API, ADMIN} else MAIN for name in names[: int(count)]]
 
 
 def _given(number: int) -> socket.socket:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from .config import Config
+from .config import Config, Loaded
+from .options import ConfigError
 
 TRACE = 5
 LEVELS = {
@@ -60,6 +62,27 @@ def configure(config: Config) -> None:
     root.addHandler(handler)
     root.propagate = False
     set_level(config)
+
+
+def guarded(loaded: Loaded, run: Callable[[], int]) -> int:
+    """Run a server whose log goes where the configuration says; the exit status. Its problems are lines of the log.
+
+    Raises ConfigError for what the log cannot hold.
+    """
+    try:
+        configure(loaded.config)
+    except OSError as error:
+        raise ConfigError([f"log_file: cannot open {loaded.config.log_file}: {error.strerror}"]) from None
+    for warning in loaded.warnings:
+        root.warning("%s", warning)
+    try:
+        return run()
+    except ConfigError as error:
+        if not root.isEnabledFor(logging.CRITICAL):
+            raise
+        for problem in error.problems:
+            root.critical("%s", problem)
+        return 1
 
 
 def set_level(config: Config) -> None:

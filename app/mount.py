@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 
 from flask import Flask
 
 from ..admin import views as admin
 from . import credential_views
-from .mounted import ADMIN, API, CLIENT, ENDPOINTS, carry, own_ports
+from .endpoints import ADMIN, API, CLIENT, ENDPOINTS, own_ports
+from .listeners import names_given
+from .mounted import carry
 from .reception import Reception
 from .service import Service
 from .views import api_blueprint, client_blueprint
 
 
 def mount(app: Flask, service: Service, endpoints: Collection[str] = ENDPOINTS) -> None:
-    """Add those of these endpoints that have no port of their own."""
-    mount_all(app, service, set(endpoints) - own_ports(service.config).keys())
+    """Add those of these endpoints that have no port or socket of their own."""
+    elsewhere = own_ports(service.config).keys() | names_given(os.environ)
+    mount_all(app, service, set(endpoints) - elsewhere)
 
 
 def mount_all(app: Flask, service: Service, endpoints: Collection[str]) -> None:

@@ -5,22 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from .config import Config
+from .endpoints import ENDPOINTS
 from .service import Service
 
 EXTENSION = "gentrifugo"
 """Where a Flask application keeps its service, among its extensions."""
 SERVED = "gentrifugo_endpoints"
 """Where it keeps which endpoints it serves."""
-
-CLIENT, API, ADMIN = "client", "api", "admin"
-ENDPOINTS = (CLIENT, API, ADMIN)
-
-
-def own_ports(config: Config) -> dict[str, int]:
-    """The endpoints that have a port of their own, and which (options api_port and admin_port)."""
-    ports = {API: config.api_port, ADMIN: config.admin_port}
-    return {endpoint: int(port) for endpoint, port in ports.items() if port and int(port) != config.port}
 
 
 def carry(application: Any, service: Service, endpoints: Collection[str] = ENDPOINTS) -> None:

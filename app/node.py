@@ -18,11 +18,12 @@ from zlib import crc32
 import gevent
 import msgspec
 from gevent.lock import BoundedSemaphore
-from gevent.pool import Pool
+from gevent.pool import Group
 
 from ..engines.base import Engine, EngineError, HistoryOptions, Recovery
 from . import control, hooks
 from .channels import ChannelRules
+from .complaints import Complaints
 from .config import ChannelOptions, Config
 from .errors import (
     CLOSE_DISCONNECT,
@@ -49,11 +50,9 @@ log = logging.getLogger(__name__)
 
 CHANNEL_LOCKS = 64
 """Locks shared by all channels: enough that two channels rarely wait for each other."""
-CLOSED_A_SECOND = 1000
+CLOSED_A_SECOND = 100
 """Clients that are closed at least while the node drains: few are not kept waiting for the sake of spreading them."""
 DRAINED_TOGETHER = 10
-CLOSING_TOGETHER = 1000
-"""Connections that are closed side by side."""
 HOOKS_END = 1.0
 """Seconds for hooks that are still being told of something when the node stops."""
 SILENT_PINGS = 3
@@ -77,6 +76,7 @@ class Node:
         self.metrics = Metrics()
         self.flusher = Flusher(config.client_write_delay)
         self.timers = Timers()
+        self._complaints = Complaints(log)
         self.hooks = Hooks(lambda: self.config.hook_timeout)
         """The application's; all are added before the node starts."""
         self.hub = Hub(self.flusher)
@@ -128,16 +128,17 @@ class Node:
     def close_connections(self, disconnect: Disconnect = CLOSE_SHUTDOWN) -> None:
         """Refuse what is new from now on and close every client's connection, spread over option drain_time."""
         self.stopping = True
-        # Side by side: each has to tell the engine of its leave, and all that wait for it share one trip.
-        pool = Pool(CLOSING_TOGETHER)
+        # Side by side, however many: each has to tell the engine of its leave, and all that wait for it share one
+        # trip. An engine that is away must not keep those that come later from being told.
+        closing = Group()
         connections = list(self.hub.open)
         spread = min(self.config.drain_time, len(connections) / CLOSED_A_SECOND)
         started = time.monotonic()
         for number, connection in enumerate(connections):
             if number % DRAINED_TOGETHER == 0:
                 gevent.sleep(max(started + spread * number / len(connections) - time.monotonic(), 0))
-            pool.spawn(connection.close, disconnect)
-        pool.join()
+            closing.spawn(connection.close, disconnect)
+        closing.join()
 
     def stop(self) -> None:
         """End the node's greenlets and the engine. A second call does nothing."""
@@ -181,7 +182,7 @@ class Node:
         try:
             self._engine.publish(publication, _history_options(options))
         except EngineError as error:
-            raise self._engine_failed(f"publish into {channel!r}", error) from error
+            raise self._engine_failed("publish", error, channel) from error
         if options.watch and self.watched.wanted:
             self._note_watched(publication)
 
@@ -209,7 +210,7 @@ class Node:
         failures = self._engine.publish_all(batch) if batch else []
         for place, failure in zip(places, failures, strict=True):
             if failure is not None:
-                outcome[place] = self._engine_failed(f"publish into {messages[place].channel!r}", failure).error
+                outcome[place] = self._engine_failed("publish", failure, messages[place].channel).error
         for place, publication in watched:
             if outcome[place] is None:
                 self._note_watched(publication)
@@ -243,7 +244,7 @@ class Node:
         try:
             self._engine.publish_event(event)
         except EngineError as error:
-            log.error("publish %s in %r: %s", type(event).__name__.lower(), event.channel, error)
+            self._note_failure(f"publish a {type(event).__name__.lower()}", error, event.channel)
 
     # -- handle: back from the engine
 
@@ -316,7 +317,7 @@ class Node:
                 self._engine.subscribe(channel)
             except EngineError as error:
                 self.hub.remove_subscription(channel, connection)
-                raise self._engine_failed(f"subscribe on {channel!r}", error) from error
+                raise self._engine_failed("subscribe", error, channel) from error
 
     def remove_subscription(self, channel: str, connection: Connection) -> None:
         """End a subscription here; an engine that fails is logged, it will go on receiving for nobody."""
@@ -327,7 +328,7 @@ class Node:
             try:
                 self._engine.unsubscribe(channel)
             except EngineError as error:
-                log.error("unsubscribe from %r: %s", channel, error)
+                self._note_failure("unsubscribe", error, channel)
 
     def _lock(self, channel: str) -> BoundedSemaphore:
         return self._locks[crc32(channel.encode()) % CHANNEL_LOCKS]
@@ -340,7 +341,7 @@ class Node:
         try:
             self._engine.add_presence(channel, client, info, self.config.presence_expire_interval)
         except EngineError as error:
-            raise self._engine_failed(f"add presence in {channel!r}", error) from error
+            raise self._engine_failed("add presence", error, channel) from error
 
     def remove_presence(self, channel: str, client: str) -> None:
         """Forget a client; a failure is logged only, presence expires by itself."""
@@ -348,7 +349,7 @@ class Node:
         try:
             self._engine.remove_presence(channel, client)
         except EngineError as error:
-            log.error("remove presence in %r: %s", channel, error)
+            self._note_failure("remove presence", error, channel)
 
     def presence(self, channel: str) -> Mapping[str, ClientInfo]:
         """Who is in a channel. Refused with INVALID_MESSAGE, NAMESPACE_NOT_FOUND, NOT_AVAILABLE or INTERNAL_ERROR."""
@@ -358,7 +359,7 @@ class Node:
         try:
             return self._engine.presence(channel)
         except EngineError as error:
-            raise self._engine_failed(f"presence of {channel!r}", error) from error
+            raise self._engine_failed("look up presence", error, channel) from error
 
     def history(self, channel: str) -> Sequence[Publication]:
         """What a channel remembers, newest first. Refused as `presence` is."""
@@ -375,7 +376,7 @@ class Node:
         try:
             return self._engine.recover(channel, last)
         except EngineError as error:
-            raise self._engine_failed(f"recovery in {channel!r}", error) from error
+            raise self._engine_failed("recover", error, channel) from error
 
     def last_uid(self, channel: str) -> str:
         """The uid of the newest publication a channel remembers, or nothing. Refused with INTERNAL_ERROR."""
@@ -387,7 +388,7 @@ class Node:
         try:
             return self._engine.history(channel, limit)
         except EngineError as error:
-            raise self._engine_failed(f"history of {channel!r}", error) from error
+            raise self._engine_failed("look up history", error, channel) from error
 
     def _options_of_named(self, channel: str) -> ChannelOptions:
         if not channel:
@@ -425,7 +426,7 @@ class Node:
         try:
             return self._engine.channels()
         except EngineError as error:
-            raise self._engine_failed("channels", error) from error
+            raise self._engine_failed("list the channels", error) from error
 
     def stats(self) -> dict[str, object]:
         """What all nodes last told of themselves."""
@@ -453,10 +454,13 @@ class Node:
         except EngineError as error:
             raise self._engine_failed("publish a control message", error) from error
 
-    @staticmethod
-    def _engine_failed(action: str, error: EngineError) -> Refused:
-        log.error("%s: %s", action, error)
+    def _engine_failed(self, action: str, error: EngineError, channel: str = "") -> Refused:
+        self._note_failure(action, error, channel)
         return Refused(INTERNAL_ERROR)
+
+    def _note_failure(self, action: str, error: EngineError, channel: str = "") -> None:
+        """Log it, but not for every request and client that an engine which is away lets down."""
+        self._complaints.add(f"cannot {action}", f"in {channel!r}: {error}" if channel else str(error))
 
     # -- telling of itself
 

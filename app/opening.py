@@ -19,7 +19,7 @@ class Opening(NamedTuple):
     """Path and query, percent-encoded."""
     headers: Mapping[str, str]
     address: str
-    """The peer's; behind a proxy the proxy's."""
+    """The client's, as far as the proxies in option trusted_proxies tell; the last peer's otherwise."""
     scheme: str = "http"
 
     def environ(self) -> dict[str, Any]:

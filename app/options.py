@@ -78,6 +78,12 @@ def listed(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
+HOST_NAME = re.compile(
+    r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)+", re.I | re.A
+)
+"""A name with a dot in it, as public hosts have; international ones in the form xn--…."""
+
+
 def origins_or_all(text: str) -> None:
     """A check that a text lists origins, the names of some with `*.` in front, or is `*`, or `auto`."""
     for item in [] if text == AUTO else listed(text):
@@ -106,6 +112,15 @@ def events(*known: str) -> Callable[[str], None]:
                 raise ValidationError(f"{item} is no event; there are {', '.join(known)}.")
 
     return check
+
+
+def host_names(text: str) -> None:
+    """A check that a text lists names of hosts, for each of which one certificate can be got."""
+    for item in listed(text):
+        if item.startswith("*."):
+            raise ValidationError(f"{item}: certificates for many names need a challenge by DNS; list the names.")
+        if not HOST_NAME.fullmatch(item):
+            raise ValidationError(f"{item} is no name of a host; one is written realtime.example.com.")
 
 
 def url_or_empty(text: str) -> None:

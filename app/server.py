@@ -6,23 +6,26 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import gevent
 from flask import Flask
 from gevent.event import Event
+from gevent.ssl import SSLContext
 
-from .. import __version__
-from . import limits, listeners, logs, open_files
+from . import listeners, logs, open_files
+from .announcement import announce
 from .config import Config, ConfigError, Loaded
 from .handler import Handler
-from .mounted import ADMIN, API, own_ports, service_of
-from .service import API_PATH, SOCKJS_PATH, WEBSOCKET_PATH, Service
-from .tls import HTTPServer, server_context
+from .http_server import HTTPServer
+from .listeners import Listeners
+from .mounted import service_of
+from .pid_file import pid_file
+from .service import Service
+from .supervised import master_of
+from .tls import server_context
 from .wsgi import flask_app, port_app
 
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ log = logging.getLogger(__name__)
 
 SHUTDOWN_CHECK = 0.05
 """Seconds between two looks at who is still there."""
+ANSWER_TIME = 0.2
+"""Seconds for the requests of those whom a worker has accepted before it left that to others."""
 
 
 def serve(loaded: Loaded, reload: Callable[[Config], Loaded], application: Flask | None = None) -> int:
@@ -39,20 +44,7 @@ def serve(loaded: Loaded, reload: Callable[[Config], Loaded], application: Flask
 
     `application` is one that carries a service and has pages of its own.
     """
-    try:
-        logs.configure(loaded.config)
-    except OSError as error:
-        raise ConfigError([f"log_file: cannot open {loaded.config.log_file}: {error.strerror}"]) from None
-    for warning in loaded.warnings:
-        log.warning("%s", warning)
-    try:
-        with pid_file(loaded.config.pid_file):
-            Server(loaded, reload, application or flask_app(Service(loaded.config))).run()
-    except ConfigError as error:
-        for problem in error.problems:
-            log.critical("%s", problem)
-        return 1
-    return 0
+    return logs.guarded(loaded, lambda: Server(loaded, reload, application or flask_app(Service(loaded.config))).run())
 
 
 class Server:
@@ -66,81 +58,73 @@ class Server:
         self._stop = Event()
         self._application = application
         self._service = service
+        self._master = master_of(os.environ)
         self._servers: list[HTTPServer] = []
+        self._autocert: Autocert | None = None
         service.node.configure(loaded.config)
 
-    def run(self) -> None:
-        """Serve until INT or TERM. Raises ConfigError when the address cannot be bound."""
+    def run(self) -> int:
+        """Serve until INT or TERM; the exit status. Raises ConfigError when the address cannot be bound."""
         config = self._loaded.config
         open_files.raise_limit()
-        autocert = _autocert(config) if config.ssl_autocert and not config.ssl else None
-        tls = {"ssl_context": autocert.context if autocert else server_context(config)} if config.speaks_tls else {}
-        given = listeners.given(os.environ)
-        main = given.pop(listeners.MAIN, None) or _main_listener(config)
-        where = listeners.described(main)
-        for listener, application in [(main, self._application), *self._others(given)]:
-            self._servers.append(_http(listener, application, tls))
-        challenges = None
-        if autocert is not None:
-            for http in self._servers:
-                http.challenge_context = autocert.challenge_context
-            if config.ssl_autocert_http:
-                from . import http_challenges
+        context = self._tls_context()
+        opened = listeners.open_all(config, os.environ)
+        try:
+            with pid_file(config.pid_file if self._master is None else ""):
+                self._start(opened, context)
+                with self._signals():
+                    self._stop.wait()
+                    self._take_leave()
+        finally:
+            opened.close()
+        return 0
 
-                challenges = http_challenges.server(config.ssl_autocert_http_addr, autocert.tokens)
-                challenges.start()
+    def _tls_context(self) -> SSLContext | None:
+        """What new connections shake hands with, if they do. Raises ConfigError."""
+        config = self._loaded.config
+        if config.ssl:
+            return server_context(config)
+        if config.ssl_autocert:
+            self._autocert = _autocert(config)
+            return self._autocert.context
+        return None
+
+    def _start(self, opened: Listeners, context: SSLContext | None) -> None:
+        for name, listener in opened.sockets.items():
+            endpoints = listeners.endpoints_of(name)
+            application = port_app(self._service, endpoints) if endpoints else self._application
+            http = HTTPServer(
+                listener, application, handler_class=Handler, log=None, error_log=log, ssl_context=context
+            )
+            if self._autocert is not None:
+                http.challenge_context = self._autocert.challenge_context
+            if self._master is not None:
+                http.max_accept = 1  # its siblings have been woken too, and take their share
+            self._servers.append(http)
         self._service.start()
         for http in self._servers:
             http.start()
-        if autocert is not None:
-            autocert.start()
-        self._announce(where)
+        if self._autocert is not None:
+            self._autocert.start()
+        if self._master is None:
+            announce(self._loaded, opened)
+        else:
+            log.info("worker %d serves", os.getpid())
+            self._master.say_ready()
+            gevent.spawn(self._master.watch, self._stop.set)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Heed signals while the body runs."""
         handlers: list[Any] = [
             gevent.signal_handler(signal.SIGHUP, self._on_reload),
             gevent.signal_handler(signal.SIGUSR1, logs.reopen),
             gevent.signal_handler(signal.SIGINT, self._on_stop, "INT"),
             gevent.signal_handler(signal.SIGTERM, self._on_stop, "TERM"),
         ]
-        self._stop.wait()
-        self._take_leave()
-        if autocert is not None:
-            autocert.stop()
-        if challenges is not None:
-            challenges.stop(timeout=0.5)
-        listeners.remove(config.unix_socket)
+        yield
         for handler in handlers:
             handler.cancel()
-
-    def _others(self, given: Mapping[str, socket.socket]) -> Iterator[tuple[socket.socket, Flask]]:
-        """The listeners beside the main one, each with its endpoints alone; two may share one."""
-        config = self._service.config
-        ports: dict[int, list[str]] = {}
-        for endpoints, port in own_ports(config).items():
-            if endpoints not in given:
-                ports.setdefault(port, []).append(endpoints)
-        for port, names in ports.items():
-            yield listeners.listen(config.address, port, f"{names[0]}_port"), port_app(self._service, names)
-        for endpoints, listener in given.items():
-            yield listener, port_app(self._service, [endpoints])
-
-    def _announce(self, where: str) -> None:
-        config = self._loaded.config
-        ports = own_ports(config)
-        prefix = config.http_prefix
-        http, ws = ("https", "wss") if config.speaks_tls else ("http", "ws")
-        places = {name: f"{where.rpartition(':')[0]}:{port}" for name, port in ports.items()}
-        log.info("Gentrifugo %s, pid %d, %s engine", __version__, os.getpid(), self._service.node.engine_name)
-        log.info("configuration: %s", self._loaded.path or self._loaded.origin)
-        log.info("clients connect to %s://%s%s%s", ws, where, prefix, WEBSOCKET_PATH)
-        log.info("SockJS clients connect to %s://%s%s%s", http, where, prefix, SOCKJS_PATH)
-        log.info("backends publish to %s://%s%s%s", http, places.get(API, where), prefix, API_PATH)
-        if config.web:
-            log.info("the web interface is at %s://%s%s/", http, places.get(ADMIN, where), prefix)
-        if ADMIN in ports:
-            log.info("the admin endpoints are at %s://%s%s", http, places[ADMIN], prefix)
-        for limit in limits.all_limits():
-            log.log(logging.DEBUG if limit.is_enough else logging.WARNING, "%s", limit)
-        log.info("listening on %s://%s", http, where)
 
     def _on_stop(self, name: str) -> None:
         if self._stop.is_set():
@@ -170,16 +154,27 @@ class Server:
 
     def _take_leave(self) -> None:
         """Tell every client, refuse new requests meanwhile, and end when all have gone or the time is up."""
+        if self._master is not None:
+            self._leave_listening_to_siblings()
         deadline = time.monotonic() + max(self._service.config.shutdown_timeout - 1, 0)
-        self._service.close_connections()
-        while self._service.is_busy and time.monotonic() < deadline:
+        closing = gevent.spawn(self._service.close_connections)  # an engine that is away would hold it up
+        while time.monotonic() < deadline and (self._service.is_busy or not closing.ready()):
             gevent.sleep(SHUTDOWN_CHECK)
+        closing.kill()
         if self._service.open_connections:
             log.warning("%d clients have not left in time", self._service.open_connections)
+        if self._autocert is not None:
+            self._autocert.stop()
         for http in self._servers:
             http.stop(timeout=0.5)
         self._service.stop()
         log.info("stopped")
+
+    def _leave_listening_to_siblings(self) -> None:
+        """Other workers listen at the same sockets, so nobody has to be refused who comes from now on."""
+        for http in self._servers:
+            http.close()
+        gevent.sleep(ANSWER_TIME)
 
 
 def _autocert(config: Config) -> Autocert:
@@ -190,29 +185,3 @@ def _autocert(config: Config) -> Autocert:
         problem = f"ssl_autocert: {error.name} is not installed: pip install 'gentrifugo[autocert]'"
         raise ConfigError([problem]) from None
     return Autocert(config)
-
-
-def _main_listener(config: Config) -> socket.socket:
-    if config.unix_socket:
-        return listeners.listen_at(config.unix_socket, config.unix_socket_mode)
-    return listeners.listen(config.address, config.port)
-
-
-def _http(listener: socket.socket, application: Flask, tls: Mapping[str, Any]) -> HTTPServer:
-    return HTTPServer(listener, application, handler_class=Handler, log=None, error_log=log, **tls)
-
-
-@contextlib.contextmanager
-def pid_file(path: str) -> Iterator[None]:
-    """Hold the pid file while the body runs; nothing happens when `path` is empty. Raises ConfigError."""
-    if not path:
-        yield
-        return
-    try:
-        Path(path).write_text(f"{os.getpid()}\n", encoding="ascii")
-    except OSError as error:
-        raise ConfigError([f"pid_file: cannot write {path}: {error.strerror}"]) from None
-    try:
-        yield
-    finally:
-        Path(path).unlink(missing_ok=True)

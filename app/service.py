@@ -23,6 +23,7 @@ from .client import Client
 from .client_address import TrustedProxies, trusted
 from .compression import Compression, Deflate
 from .config import Config, ConfigError
+from .endpoints import SOCKJS_PATH
 from .errors import CLOSE_INTERNAL_ERROR, CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN, Disconnect
 from .hooks import CONNECT, Hooks
 from .http_head import HTTPError
@@ -39,9 +40,6 @@ from .websocket import WebSocket
 
 log = logging.getLogger(__name__)
 
-API_PATH = "/api/"
-SOCKJS_PATH = "/connection"
-WEBSOCKET_PATH = f"{SOCKJS_PATH}/websocket"
 
 FRAME_ROOM = 2
 """Messages up to this many times client_request_max_size are read, so that the client learns that it was too large."""

@@ -42,6 +42,7 @@ PROCESS = (
     "shutdown_timeout",
 )
 """Options of the process; all others are the application's to set."""
+ONE_PROCESS = "workers: with --app one process serves; several need gunicorn (docs/deployment.md)"
 FORM = "--app: expected module:name, or module:factory"
 
 
@@ -87,8 +88,10 @@ def settled(service: Service, given: Given) -> Loaded:
     problems = [
         f"--{name}: with --app the application sets this, as GENTRIFUGO_{name.upper()} in its config"
         for name in given.flags
-        if name not in PROCESS
+        if name not in PROCESS and name != "workers"
     ]
+    if "workers" in given.flags:
+        problems.append(ONE_PROCESS)
     if given.document.path != DEFAULT_PATH:
         problems.append("--config: with --app the application has the options; give the file to Gentrifugo(...)")
     warnings = [
@@ -96,6 +99,8 @@ def settled(service: Service, given: Given) -> Loaded:
         for name in given.environment
         if name not in PROCESS
     ]
+    if service.config.workers > 1:
+        warnings.append(ONE_PROCESS)
     values = {name: value for name, value in {**given.environment, **given.flags}.items() if name in PROCESS}
     checked, wrong = schema.check(Config, values)
     problems += [f"{given.place(name)}: {text}" for name, text in wrong.items() if name in values]

@@ -11,7 +11,8 @@ from flask import Blueprint, Response, current_app, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from . import patching
-from .service import API_PATH, SOCKJS_PATH, WEBSOCKET_PATH, Answer, Service, refusal
+from .endpoints import API_PATH, SOCKJS_PATH, WEBSOCKET_PATH
+from .service import Answer, Service, refusal
 from .sockjs import wsgi
 from .stock_worker import close_clients_on_exit
 

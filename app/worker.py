@@ -13,9 +13,9 @@ from gunicorn.workers.ggevent import GeventPyWSGIWorker
 from . import limits, logs, open_files
 from .config import ConfigError
 from .handler import Handler
+from .http_server import HTTPServer
 from .mounted import service_of
 from .service import Service
-from .tls import HTTPServer
 
 LEAVE_TIME = 1.0
 """Seconds that clients get to hear of a quick shutdown."""

@@ -15,8 +15,8 @@ from werkzeug.wrappers import Response
 
 from . import logs
 from .config import Config, Loaded, from_mapping, load
+from .endpoints import own_ports
 from .mount import mount, mount_all
-from .mounted import own_ports
 from .service import Service, refusal
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) ->
 
 
 def _gunicorn_has_certificate() -> bool:
-    """As far as its command line tells, which option workers writes; its settings may stand elsewhere."""
+    """As far as its command line tells; its settings may stand elsewhere."""
     return any(argument.startswith("--certfile") for argument in sys.argv)
 
 

@@ -122,21 +122,21 @@ def sections(suite: Suite, about_machine: Sequence[tuple[str, str]]) -> Iterator
     yield _table(["Machine", ""], about_machine)
     yield FANOUT
     yield _table(
-        ["", "published /s", "delivered /s", "CPU of a delivery, us", "server CPU", "generator CPU"],
+        ["", "published /s", "delivered /s", "CPU of a delivery, µs", "server CPU", "generator CPU"],
         [*_fanout_rows(suite)],
     )
     yield PACED
     yield _table(
-        ["subscribers", "delivered /s", "CPU of a delivery, us", "p50, ms", "p90", "p99", "max"],
+        ["subscribers", "delivered /s", "CPU of a delivery, µs", "p50, ms", "p90", "p99", "max"],
         [[f"{count:,}", *_values(result, *_PACED)] for count, result in suite.paced.items()],
     )
     yield REST
     yield _table(
-        ["`client_write_delay`, ms", "delivered /s", "CPU of a delivery, us", "p50, ms", "p90", "p99", "max"],
+        ["`client_write_delay`, ms", "delivered /s", "CPU of a delivery, µs", "p50, ms", "p90", "p99", "max"],
         [[str(rest), *_values(result, *_PACED)] for rest, result in suite.rests.items()],
     )
     yield API
-    yield _table(["", "commands /s", "CPU of a command, us", "server CPU", "generator CPU"], [*_api_rows(suite)])
+    yield _table(["", "commands /s", "CPU of a command, µs", "server CPU", "generator CPU"], [*_api_rows(suite)])
     yield CLIENTS
     yield _table(["", ""], [*_client_rows(suite)])
     yield READING
@@ -159,7 +159,7 @@ def _api_rows(suite: Suite) -> Iterator[list[str]]:
 
 def _client_rows(suite: Suite) -> Iterator[tuple[str, str]]:
     yield "connect and subscribe", f"{suite.connect.text('connected and subscribed')} clients/s"
-    yield "CPU of a client that connects and subscribes", f"{suite.connect.text('server CPU per client')} us"
+    yield "CPU of a client that connects and subscribes", f"{suite.connect.text('server CPU per client')} µs"
     yield "memory of an idle subscriber", f"{suite.idle.text('memory of a connection')} KiB"
     yield "left of clients that came and went", "; ".join(suite.churn.problems) or "nothing"
 

@@ -68,7 +68,7 @@ def _rest(axes: Any, results: Mapping[int, Result]) -> None:
     bars = axes.bar(_names(results), _values(results, "server CPU per delivery"), width=0.5, color=FIRST)
     axes.bar_label(bars, fmt="{:.1f}", padding=2)
     axes.margins(y=0.15)
-    axes.set(xlabel="client_write_delay, ms", ylabel="CPU of a delivery, us (bars)")
+    axes.set(xlabel="client_write_delay, ms", ylabel="CPU of a delivery, µs (bars)")
     right = axes.twinx()
     right.spines.right.set_visible(True)
     for percentile, color in (("p50", SECOND), ("p99", THIRD)):

@@ -39,7 +39,7 @@ class Span:
         """The server's CPU for each of `count` pieces of work; nothing when it is not known."""
         if self._processes is None or not count:
             return []
-        return [Figure(f"server CPU per {name}", (self._end.server - self._start.server) * 1e6 / count, "us")]
+        return [Figure(f"server CPU per {name}", (self._end.server - self._start.server) * 1e6 / count, "µs")]
 
     def loads(self) -> list[Figure]:
         """Who was how busy, in percent of one core.

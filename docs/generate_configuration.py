@@ -17,81 +17,135 @@ INTRODUCTION = """\
 
 ## Where options come from
 
-Every option has a default. A configuration file changes it, the environment beats the file, and a flag on the command
-line beats both:
+Every option has a default. The configuration file overrides the default, an environment variable overrides the file,
+and a command line flag overrides both:
 
     default < file < environment < flag
 
-So `gentrifugo --config=config.json --port=9000` listens on port 9000 whatever the file says.
+So `gentrifugo --config=config.json --port=9000` listens on port 9000, whatever the file says.
 
-**The file** is JSON, TOML or YAML, told apart by its suffix (`.json`, `.toml`, `.yaml`, `.yml`), and the same options
-can be given in each. Without `--config` it is `config.json` in the current directory. `gentrifugo genconfig` writes
-one with fresh secrets that only you can read; `-c config.toml` or `-c config.yaml` writes it in the other formats,
-and a file that is there already is never overwritten. `conf/` has a sample in each format;
-they leave `secret` to the environment.
+**The file** is JSON, TOML or YAML. The suffix tells which: `.json`, `.toml`, `.yaml` or `.yml`. All three can hold the
+same options. Without `--config` the server reads `config.json` in the current directory. `conf/` has a sample in each
+format; the samples leave `secret` to the environment. A file with channel options and one namespace looks like this in
+JSON:
 
+<!-- run by tests/app/test_configuration_page.py -->
+```json
+{
+  "secret": "put a long random text here",
+  "log_level": "debug",
+  "presence": true,
+  "namespaces": [
+    {
+      "name": "public",
+      "publish": true,
+      "anonymous": true,
+      "history_size": 10,
+      "history_lifetime": 30
+    }
+  ]
+}
+```
+
+The same in YAML:
+
+<!-- run by tests/app/test_configuration_page.py -->
+```yaml
+secret: put a long random text here
+log_level: debug
+presence: true
+namespaces:
+  - name: public
+    publish: true
+    anonymous: true
+    history_size: 10
+    history_lifetime: 30
+```
+
+And in TOML, where the namespaces come last:
+
+<!-- run by tests/app/test_configuration_page.py -->
 ```toml
 secret = "put a long random text here"
 log_level = "debug"
+presence = true
 
 [[namespaces]]
 name = "public"
 publish = true
-presence = true
+anonymous = true
 history_size = 10
 history_lifetime = 30
 ```
 
-**The environment** sets an option with `CENTRIFUGO_` and its name in capitals: `CENTRIFUGO_SECRET`,
-`CENTRIFUGO_LOG_LEVEL`. An empty variable counts as not set. Secrets are better kept here or in the file than in
-flags, which every user of the machine can read in the list of processes.
+**An environment variable** is `CENTRIFUGO_` plus the option's name in capitals: `CENTRIFUGO_SECRET`,
+`CENTRIFUGO_LOG_LEVEL`. An empty variable counts as not set.
 
-**Flags** are spelt like the options, with underscores or dashes: `--log_level=debug`, `--log-level debug`. Booleans
-need no value: `--insecure`, though `--insecure=false` works too. `gentrifugo --help` shows the everyday flags and
-`gentrifugo help` all of them; `namespaces` alone can be set only in a file.
+**A flag** is the option's name with two dashes in front. Underscores and dashes are the same: `--log_level=debug`,
+`--log-level debug`. Booleans need no value: `--insecure` means `--insecure=true`. A few flags have a short form, such
+as `-p` for `--port`; the tables below show it beside the name.
 
-The file may be missing when flags and environment hold all that is needed, that is `secret` or `insecure`.
+Keep secrets in the file or in the environment. Every user of the machine can read the flags of a running process.
+
+You can set every option in all three places, except `namespaces`, which only a file can hold. You need no file if
+the environment and the flags set `secret`, or if `insecure` is on.
+
+## Commands
+
+| Command | What it does |
+|---|---|
+| `gentrifugo serve` | starts the server; this is what `gentrifugo` does without a command |
+| `gentrifugo checkconfig` | checks the configuration, and exits |
+| `gentrifugo doctor` | checks the configuration, the machine and the connection to Redis, and suggests remedies |
+| `gentrifugo genconfig` | writes a configuration file with fresh secrets |
+| `gentrifugo version` | shows the version |
+| `gentrifugo help` | shows the flags of all options; `gentrifugo --help` shows only the common ones |
+
+All but the last two take `--config=FILE`, or `-c FILE`. `gentrifugo genconfig --config=config.yaml` writes YAML,
+because of the suffix; without `--config` it writes `config.json`. Only you can read the file that it writes, and it
+never overwrites one. `gentrifugo --app module:app` serves a [Flask application](flask.md#running-it) with the
+configuration of that application.
 
 ## What is checked
 
-`gentrifugo checkconfig --config=config.json` checks everything that a start would check, and ends with status 1 if the
-server would not start. All problems are reported at once, each with the place where the value was given:
+`gentrifugo checkconfig --config=config.json` checks everything that is checked at start. Its exit status is 1 if the
+server would not start. It reports all problems at once, and says for each where the value comes from:
 
     gentrifugo: config.json: namespaces[1].history_size: Not a valid integer.
-    gentrifugo: CENTRIFUGO_PORT: Must be greater than or equal to 0 and less than or equal to 65535.
+    gentrifugo: CENTRIFUGO_PORT: Must be between 0 and 65535.
 
-An option that Gentrifugo does not know is a warning that names the nearest one it knows, so that a file with options
-of your own still works; an unknown flag is an error. Numbers and booleans may be written as text (`"port": "8000"`).
-A text may not be written as a number, because YAML would read `secret: 0123` as 83: put it in quotes.
+An unknown option in the file is only a warning, which suggests the option with the most similar name. So the file may
+hold values for other programs. An unknown flag is an error.
+
+Numbers and booleans may be written as strings: `"port": "8000"`. The reverse is an error, because YAML would read
+`secret: 0123` as 83. Put such strings in quotes.
 
 ## Changing options while the server runs
 
-Send `HUP` to the process, and it reads the file again. Options marked *yes* under *HUP* take effect at once; queue
-sizes, pings and write timeouts do so for the connections opened from then on. For the others the running value stays
-until a restart, and a warning names those that changed. If anything in the new configuration is wrong, the problems
-are logged and the server goes on with what it had.
+Send `HUP` to the process, and it reads its configuration again. It applies the options with *yes* in the column *HUP*
+at once. Queue sizes, ping intervals and write timeouts apply to connections that are opened afterwards. All other
+options keep their value until a restart, and a warning names those that have changed. If the new configuration has a
+mistake, the server logs it and keeps the configuration that it has.
 
 ## Options
 
-Times are in seconds and may be fractions; sizes are in bytes. Each option can be set in the file under its name, in
-the environment, and by its flag.
+Times are in seconds and may have a fraction. Sizes are in bytes. "No effect" marks options of Centrifugo that
+Gentrifugo accepts and ignores, so that you can use the same file for both.
 """
 
 NAMESPACES = """\
 ### Namespaces
 
-`namespaces` is a list of objects. Each has a `name` and any of the channel options above, whose defaults are the
-same; a namespace takes nothing over from the top level. Its options hold for channels whose name begins with its name
-and a colon: `public:news` belongs to the namespace `public`. A channel that names a namespace which is not configured
-does not exist: clients and API get the error `namespace not found`.
+`namespaces` is a list of objects. Each has a `name` and any of the channel options above. Options that it does not set
+have their defaults; a namespace does not inherit from the top level. A namespace applies to channels whose names
+begin with its name and a colon: `public:news` is in the namespace `public`. If a channel's name has a namespace that is
+not configured, clients and the API get the error `namespace not found`.
 
-| Option | Type | Default | HUP | |
-|---|---|---|---|---|
 """
 
 HEADING = """\
-| Option | Type | Default | Flag | Environment | HUP | |
-|---|---|---|---|---|---|---|
+| Option | What it does | Type | Default | HUP |
+|---|---|---|---|---|
 """
 
 
@@ -105,27 +159,28 @@ def sections() -> Iterator[str]:
     for option in options_of(Config):
         if option.name in Config.GROUPS:
             if option.name == "secret":
-                yield "\n" + NAMESPACES + "".join(namespace_rows())
+                yield f"\n{NAMESPACES}{HEADING}" + "".join(namespace_rows())
             yield f"\n### {Config.GROUPS[option.name]}\n\n{HEADING}"
         yield row(option)
 
 
 def namespace_rows() -> Iterator[str]:
-    """The one option that only namespaces have, and a pointer to the others."""
+    """The one option that only namespaces have."""
     shared = {option.name for option in options_of(ChannelOptions)}
-    for option in options_of(Namespace):
-        if option.name not in shared:
-            yield line([f"`{option.name}`", kind(option), "required", hup(option), option.facts.about])
+    return (row(option) for option in options_of(Namespace) if option.name not in shared)
 
 
 def row(option: Option) -> str:
     """One option as a row of its group's table."""
-    flags = f"`{option.flag}`" + (f" `{option.facts.short}`" if option.facts.short else "")
-    variable = f"`{option.variable}`"
-    if option.item_type:
-        flags = variable = "–"
-    default = f"`{option.default_text}`" if option.default_text else "none"
-    return line([f"`{option.name}`", kind(option), default, flags, variable, hup(option), sentence(option)])
+    name = f"`{option.name}`" + (f" `{option.facts.short}`" if option.facts.short else "")
+    return line([name, sentence(option), kind(option), default(option), hup(option)])
+
+
+def default(option: Option) -> str:
+    """The default as a file would spell it."""
+    if option.required:
+        return "required"
+    return f"`{option.default_text}`" if option.default_text else "none"
 
 
 def line(cells: Iterable[str]) -> str:

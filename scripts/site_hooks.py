@@ -1,4 +1,4 @@
-"""What MkDocs does not do by itself: links to files outside the pages, and the library that draws the diagrams."""
+"""What MkDocs does not do by itself: files from outside docs/, captions of pictures, tables that phones can show."""
 
 from __future__ import annotations
 
@@ -7,17 +7,32 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 MERMAID = Path("build/mermaid.min.js")
 """Where scripts/site.sh has put it."""
+STYLE = Path("scripts/site.css")
+WITH_OPTIONS = "configuration.md"
+
+_README = re.compile(r"\]\(\.\./README\.md(#[\w-]+)?\)")
+_PICTURE = re.compile(r'<p>(<img [^>]*?alt="([^"]+)"[^>]*>)</p>')
+_SAMPLE = re.compile(r"\]\(\.\./(conf/[^)]+)\)")
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Serve the diagrams' library with the site: a page needs nothing from elsewhere."""
-    files.append(File.generated(config, "javascripts/mermaid.min.js", abs_src_path=str(MERMAID.resolve())))
+    """Serve the diagrams' library, our style and the files in conf/ with the site: it needs nothing from elsewhere."""
+    samples = {str(path): path for path in Path("conf").rglob("*") if path.is_file()}
+    for name, path in {"javascripts/mermaid.min.js": MERMAID, "stylesheets/site.css": STYLE, **samples}.items():
+        files.append(File.generated(config, name, abs_src_path=str(path.resolve())))
     return files
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """In the repository pages lead to the README, which is not part of the site; the start page begins as it does."""
-    return re.sub(r"\]\(\.\./README\.md(#[\w-]+)?\)", "](start.md)", markdown)
+    """Links that lead out of docs/ lead to the copies of files in the site, and from the README to the start page."""
+    return _SAMPLE.sub(r"](\1)", _README.sub("](start.md)", markdown))
+
+
+def on_page_content(html: str, page: Page, **_: Any) -> str:
+    """Show what pictures are about below them, and give the tables of options a style of their own."""
+    html = _PICTURE.sub(r"<figure>\1<figcaption>\2</figcaption></figure>", html)
+    return f'<div class="options">{html}</div>' if page.file.src_uri == WITH_OPTIONS else html

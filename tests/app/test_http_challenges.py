@@ -7,8 +7,9 @@ from http.client import HTTPConnection
 
 import gevent
 import pytest
+from gevent import socket
 
-from gentrifugo.app import http_challenges
+from gentrifugo.app import handler, http_challenges
 from gentrifugo.app.options import ConfigError
 from tests.greenlets import nothing_left_behind
 from tests.waiting import seconds
@@ -62,3 +63,13 @@ def test_everybody_else_is_sent_to_the_same_address_over_https(port: int, target
 def test_what_is_no_address_is_named(address: str) -> None:
     with pytest.raises(ConfigError, match="ssl_autocert_http_addr"):
         http_challenges.server(address, {})
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: a"], ids=["nothing", "half a request"])
+def test_who_does_not_go_on_is_hung_up_on(port: int, begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler, "HEAD_TIME", 0.1)
+    with socket.create_connection(("127.0.0.1", port), timeout=seconds(5)) as client:
+        client.sendall(begun)
+        client.recv(4096)
+        while client.recv(4096):
+            pass

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gentrifugo.app import listeners
+from gentrifugo.app.config import Config
 from gentrifugo.app.options import ConfigError
 
 
@@ -38,11 +39,12 @@ def test_a_unix_socket_is_for_whom_the_mode_says(listener: socket.socket, path: 
     assert listeners.described(listener) == f"unix:{path}"
 
 
-def test_its_file_goes_with_it(listener: socket.socket, path: str) -> None:
-    listeners.remove(path)
+def test_its_file_goes_with_it(path: str) -> None:
+    opened = listeners.open_all(Config(unix_socket=path), {})
+    assert os.path.exists(path)
+    opened.close()
     assert not os.path.exists(path)
-    listeners.remove(path)
-    listeners.remove("")
+    opened.close()
 
 
 def test_what_a_dead_server_left_is_replaced(path: str) -> None:
@@ -69,7 +71,13 @@ def test_nothing_is_given_to_other_processes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "expected"), [("", ["main"]), ("web.socket", ["main"]), ("web:api:admin", ["main", "api", "admin"])]
+    ("names", "expected"),
+    [
+        ("", ["main"]),
+        ("web.socket", ["main"]),
+        ("web:api:admin", ["main", "api", "admin"]),
+        ("main:api+admin", ["main", "api+admin"]),
+    ],
 )
 def test_sockets_are_given_by_name(monkeypatch: pytest.MonkeyPatch, names: str, expected: list[str]) -> None:
     count = len(names.split(":"))
@@ -97,3 +105,9 @@ def test_what_does_not_listen_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(listeners, "FIRST_GIVEN", 9999)
     with pytest.raises(ConfigError, match="that is none: Bad file descriptor"):
         listeners.given({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"})
+
+
+@pytest.mark.parametrize("count", ["x", "-1", ""])
+def test_a_count_that_is_none_is_named(count: str) -> None:
+    with pytest.raises(ConfigError, match="LISTEN_FDS: expected how many sockets are given"):
+        listeners.given({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count})

@@ -14,6 +14,7 @@
     <!-- run until it says TEXT -->     the same, but it goes on in the background once it has printed that
     <!-- prints -->                     what each program since the last such mark has printed
     <!-- prints at last -->             what the one in the background has printed when it ends
+    <!-- run by tests/FILE.py -->       nothing here: that test reads the page and runs the block
 
 The clock of the pages stands at PAGE_TIME: a timestamp is moved to the present, and its token made anew if the token on
 the page was right. Programs run where the configuration of the server is in config.json. Ids: see names.py.
@@ -198,3 +199,15 @@ _ACTIONS: dict[str, Callable[..., None]] = {
     r"prints": Conversation._prints,
     r"prints at last": Conversation._prints_at_last,
 }
+
+_ALONE = (r"server \{.*\}", r"\w+ connects as .*", r"\w+ hangs up")
+
+
+def takes_a_block(mark: str) -> bool:
+    """Whether a mark does something with the block below it; all others stand alone."""
+    return not any(re.fullmatch(pattern, mark) for pattern in _ALONE)
+
+
+def is_known(mark: str) -> bool:
+    """Whether `play` can do what a mark asks for."""
+    return any(re.fullmatch(pattern, mark) for pattern in _ACTIONS)

@@ -1,7 +1,9 @@
-"""The pages in docs/ as their tests see them: blocks of code with the marks above them, prose, links and tables.
+"""The pages in docs/ as their tests see them: blocks of code with the marks above them, prose, links, tables, commands.
 
 A mark is an HTML comment on a line of its own, invisible to readers. It says what a test does with the block of code
-that follows it; conversation.py lists them.
+that follows it; conversation.py lists them. One more names the test file that runs the block in its own way:
+
+    <!-- run by tests/integration/test_flask.py -->
 """
 
 from __future__ import annotations
@@ -13,16 +15,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+README = ROOT / "README.md"
 GENERATED = {"benchmarks.md", "configuration.md"}
 """Written by programs and tested with them."""
 
-_MARK = re.compile(r"<!-- (.+) -->")
+_MARK = re.compile(r" {0,3}<!-- (.+) -->")
+_RUNNER = re.compile(r"run by (\S+)")
 _FENCE = re.compile(r"( *)```(\w*)")
 _CODE = re.compile(r"`([^`]+)`")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"#{1,6} (.+)")
 _NEXT_HEADING = re.compile(r"^#+ ", re.MULTILINE)
 _TABLE = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
+_ITEM = re.compile(r" *(?:[-*]|\d+\.) +")
+_CONTINUED = re.compile(r"\\\n *")
+_CODE_INDENT = 4
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,13 @@ class Block:
     @property
     def place(self) -> str:
         """Where to look when its test fails."""
-        return f"docs/{self.page.name}:{self.line}"
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+    @property
+    def runner(self) -> str:
+        """The test file that runs it, when the mark names one."""
+        match = _RUNNER.fullmatch(self.mark)
+        return match[1] if match else ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +75,12 @@ class Page:
     def code_spans(self) -> list[str]:
         """What stands in backticks."""
         return _CODE.findall(self.prose)
+
+    @property
+    def commands(self) -> list[str]:
+        """The lines of indented code, in lists too, and of shell blocks. Not all of them are commands."""
+        blocks = [_CONTINUED.sub("", block.text).splitlines() for block in self.blocks if block.language == "sh"]
+        return [*_indented_code(self.prose), *(line for lines in blocks for line in lines)]
 
     def table_after(self, heading: str) -> list[list[str]]:
         """The rows, without head, of the first table below a heading; each cell without backticks."""
@@ -87,6 +106,26 @@ def pages() -> list[Page]:
 
 def page(name: str) -> Page:
     return read(DOCS / name)
+
+
+def _indented_code(text: str) -> Iterator[str]:
+    """The lines of code blocks that are made by indentation: it counts from the text of the list item they are in."""
+    item = 0
+    in_code = after_blank = False
+    for line in text.splitlines():
+        indent = len(line) - len(line.lstrip())
+        if not line:
+            after_blank = True
+            continue
+        if match := _ITEM.match(line):
+            item, in_code = match.end(), False
+        elif indent < item and after_blank:
+            item, in_code = 0, indent >= _CODE_INDENT
+        else:
+            in_code = indent >= item + _CODE_INDENT and (in_code or after_blank)
+        if in_code:
+            yield line.strip()
+        after_blank = False
 
 
 def read(path: Path) -> Page:

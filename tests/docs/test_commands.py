@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-from tests.parts import ROOT
+from tests.docs.pages import DOCS, README, ROOT, Page, read
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [read(path) for path in (README, *sorted(DOCS.glob("*.md")))]
+EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=[page.path.stem for page in PAGES])
 CHECKED = {
     "gentrifugo": "tests/docs/test_references.py reads each as the program would",
     "gunicorn": "tests/docs/test_references.py has gunicorn check each",
     "openssl": "tests/integration/test_tls.py runs it",
-    "curl": "tests/integration/test_examples.py, test_flask.py and the snippets of README.md",
+    "curl": "tests/integration/test_examples.py, tests/integration/test_browser.py and tests/docs/test_snippets.py",
     "supervisord": "tests/integration/test_supervision.py",
     "supervisorctl": "tests/integration/test_supervision.py",
-    "npm": "make install-dev",
+    "make": "test_make_has_the_targets below",
+    "python": "tests/docs/test_references.py parses those of benchmarks; tests/integration/test_browser.py",
     "python3": "tests/docs/test_snippets.py and tests/integration/test_publisher.py",
-    "flask": "tests/integration/test_flask.py and test_publisher.py",
+    "flask": "tests/integration/test_flask.py and tests/integration/test_publisher.py",
     "dpkg": "tests/integration/test_system_packages.py",
 }
 NOT_RUN = {
@@ -27,30 +28,37 @@ NOT_RUN = {
     "systemctl": "no systemd runs here: tests/integration/test_supervision.py has it verify the units",
     "kill": "tests/integration/test_signals.py sends the same signals",
     "cd": "nothing to check",
+    "npm": "tests reach no registry; what it installs, make install-dev has installed from package-lock.json",
+    "pip": "tests reach no index; tests/integration/test_packages.py installs the package",
 }
-_COMMAND = re.compile(r"^    (?:[A-Z_]+=\S+ )?(?:(?:\.\./)*\.venv/bin/)?([a-z][a-z0-9_-]*)( .*)?$")
+_COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )?(?:(?:\.\./)*\.venv/bin/)?([a-z][a-z0-9_-]*)( .*)?")
 _PROGRAMS = re.compile(r"^[a-z][a-z0-9]+$")
 
 
-def commands(page: Path) -> list[tuple[str, str]]:
-    """The program and the rest of each indented line outside of fenced blocks, in pages that show commands so."""
-    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-    return [(match[1], match[2] or "") for line in text.splitlines() if (match := _COMMAND.match(line))]
+def commands(page: Page) -> list[tuple[str, str]]:
+    """The program and the rest of each line of code that looks like a command."""
+    return [(match[1], match[2] or "") for line in page.commands if (match := _COMMAND.fullmatch(line))]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_each_is_checked_or_said_not_to_be(page: Path) -> None:
-    known = CHECKED.keys() | NOT_RUN.keys() | {"make", "python", "pip"}
+@EVERY_PAGE
+def test_each_is_checked_or_said_not_to_be(page: Page) -> None:
+    known = CHECKED.keys() | NOT_RUN.keys()
     found = {program for program, _ in commands(page) if _PROGRAMS.match(program)}
     assert found - known - WORDS == set()
+
+
+@pytest.mark.parametrize("program", CHECKED | NOT_RUN)
+def test_the_tests_named_for_it_exist(program: str) -> None:
+    named = re.findall(r"tests/[\w/]+\.py", {**CHECKED, **NOT_RUN}[program])
+    assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
 WORDS = {"sign", "default", "sentinel", "port"}
 """Begin lines that are no commands: a formula, an order of things, a file of Redis Sentinel."""
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_make_has_the_targets(page: Path) -> None:
+@EVERY_PAGE
+def test_make_has_the_targets(page: Page) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for program, rest in commands(page):
         if program == "make":

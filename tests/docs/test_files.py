@@ -1,23 +1,75 @@
-"""No file that operators are given is one that no test has run."""
+"""Every file that operators are given is used by a test in the way that it is meant for."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.parts import ROOT
 
-# What `make packages` is made of is run as a whole, by tests/integration/test_system_packages.py.
 GIVEN = [
-    *(path for path in (ROOT / "conf").rglob("*") if path.is_file() and path.parent.name != "packages"),
-    ROOT / "supervisord.conf",
-    *(ROOT / name for name in ("Procfile", "Dockerfile", ".dockerignore", "compose.yaml")),
+    *(path for path in sorted((ROOT / "conf").rglob("*")) if path.is_file()),
+    *(ROOT / name for name in ("supervisord.conf", "Procfile", "Dockerfile", ".dockerignore", "compose.yaml")),
 ]
-TESTS = [path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)]
 
 
-@pytest.mark.parametrize("file", GIVEN, ids=lambda path: str(path.relative_to(ROOT)))
-def test_each_file_is_named_by_a_test(file: Path) -> None:
-    names = (f'"{file.name}"', f"/{file.name}", f'"{file.parent.name}").iterdir()')
-    assert [path for path in TESTS if any(name in path.read_text(encoding="utf-8") for name in names)]
+@dataclass(frozen=True)
+class Use:
+    """The test that uses a file, and how."""
+
+    test: str
+    how: str
+    through: str = ""
+    """What the test runs, when that names the file in its place."""
+
+
+SUPERVISION = "tests/integration/test_supervision.py"
+PROXIES = "tests/integration/test_proxies.py"
+CONTAINERS = "tests/integration/test_containers.py"
+_INTO_PACKAGES = Use(
+    "tests/integration/test_system_packages.py",
+    "builds both packages, installs the .deb, upgrades, removes and purges it",
+    through="scripts/packages.sh",
+)
+
+USES = {
+    "conf/config.json": Use("tests/app/test_cli.py", "checks it as `checkconfig` does"),
+    "conf/config.toml": Use("tests/app/test_cli.py", "checks it as `checkconfig` does"),
+    "conf/config.yaml": Use("tests/app/test_cli.py", "checks it as `checkconfig` does"),
+    "conf/grafana-dashboard.json": Use("tests/admin/test_metrics.py", "finds each metric it shows in /metrics"),
+    "conf/gunicorn.conf.py": Use("tests/gunicorn_server.py", "all tests under gunicorn start it with this"),
+    "conf/haproxy.cfg": Use(PROXIES, "runs haproxy with it in front of two nodes"),
+    "conf/logrotate": Use(SUPERVISION, "rotates the log of a running server with it"),
+    "conf/nginx.conf": Use(PROXIES, "runs nginx with it, with real clients"),
+    "conf/nginx-compose.conf": Use(CONTAINERS, "runs nginx with it, with the services on loopback"),
+    "conf/nginx-location.conf": Use(PROXIES, "runs nginx with it, with real clients"),
+    "conf/packages/control": _INTO_PACKAGES,
+    "conf/packages/gentrifugo.spec": _INTO_PACKAGES,
+    "conf/packages/postinst": _INTO_PACKAGES,
+    "conf/packages/postrm": _INTO_PACKAGES,
+    "conf/packages/prerm": _INTO_PACKAGES,
+    "conf/systemd/gentrifugo.service": Use(SUPERVISION, "has systemd-analyze verify it"),
+    "conf/systemd/gentrifugo.socket": Use(SUPERVISION, "has systemd-analyze verify it"),
+    "supervisord.conf": Use(SUPERVISION, "runs supervisord with it"),
+    "Procfile": Use(SUPERVISION, "starts what it says"),
+    "Dockerfile": Use(CONTAINERS, "follows its steps without an engine for containers"),
+    ".dockerignore": Use(CONTAINERS, "compares it with what the Dockerfile copies"),
+    "compose.yaml": Use(CONTAINERS, "checks its services without an engine for containers"),
+}
+
+
+def test_every_file_has_its_use() -> None:
+    assert sorted(USES) == sorted(str(path.relative_to(ROOT)) for path in GIVEN)
+
+
+@pytest.mark.parametrize("file", USES)
+def test_the_test_uses_the_file(file: str) -> None:
+    use = USES[file]
+    test = (ROOT / use.test).read_text(encoding="utf-8")
+    names = (ROOT / use.through).read_text(encoding="utf-8") if use.through else test
+    assert Path(file).name in names
+    if use.through:
+        target = Path(use.through).stem
+        assert use.through in (ROOT / "Makefile").read_text(encoding="utf-8") and f'"make", "{target}"' in test

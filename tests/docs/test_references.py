@@ -13,13 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.cli import parse as parse_benchmark
+from gentrifugo.app import command_line
+from gentrifugo.app.cli import COMMANDS
 from gentrifugo.app.config import Config as Configuration
 from gentrifugo.app.config import ConfigError, load
 from gentrifugo.app.options import options_of
-from tests.docs.pages import ROOT, Page, pages, read
+from tests.docs.pages import README, ROOT, Page, pages, read
 from tests.waiting import seconds
 
-PAGES = pages()
+PAGES = [read(README), *pages()]
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=[page.path.stem for page in PAGES])
 
 NAMES_OF_OTHERS = {
@@ -43,11 +46,14 @@ SOURCES = (
 )
 DIRECTORIES = ("app", "engines", "admin", "tests", "docs", "conf", "examples", "scripts", "benchmarks")
 
+FILES = (".log", ".pid", ".service", ".socket", ".spec")
+"""Ends of names that are files and no modules."""
+
 _SNAKE = re.compile(r"[a-z]+(?:_[a-z0-9]+)+")
 _FILE = re.compile(rf"(?:{'|'.join(DIRECTORIES)})/[\w./-]*|[\w-]+\.(?:py|md|txt|yaml|toml)|\.ci/\w+")
 _HISTOGRAM = re.compile(r"(client|http)_api_1|microseconds_")
 """Names that are put together; test_tables.py has all of them."""
-_MADE_BY_USERS = {"config.json", "config.toml", "config.yaml", "chat.py", "listen.py", "news.py"}
+_MADE_BY_USERS = {"config.json", "config.toml", "config.yaml", "chat.py", "listen.py", "news.py", "publish.py"}
 
 
 @EVERY_PAGE
@@ -58,7 +64,7 @@ def test_links_lead_somewhere(page: Page) -> None:
 def _leads_somewhere(page: Page, link: str) -> bool:
     path, _, anchor = link.partition("#")
     target = (page.path.parent / path).resolve() if path else page.path
-    return target.is_file() and (not anchor or anchor in _anchors(target))
+    return target.exists() and (not anchor or anchor in _anchors(target))
 
 
 @cache
@@ -76,7 +82,7 @@ def _words(heading: str) -> str:
 
 def test_the_index_leads_to_every_page() -> None:
     linked = {link.partition("#")[0] for page in PAGES if page.path.stem == "index" for link in page.links}
-    assert {page.path.name for page in PAGES} - linked == {"index.md"}
+    assert {page.path.name for page in PAGES} - linked == {"index.md", "README.md"}
 
 
 @EVERY_PAGE
@@ -101,7 +107,7 @@ def _names_in_the_code() -> set[str]:
 @EVERY_PAGE
 def test_dotted_names_can_be_imported(page: Page) -> None:
     for name in page.code_spans:
-        if re.fullmatch(r"gentrifugo(\.\w+)+", name):
+        if re.fullmatch(r"gentrifugo(\.\w+)+", name) and not name.endswith(FILES):
             module, _, last = name.rpartition(".")
             assert hasattr(importlib.import_module(module), last) or importlib.import_module(name)
 
@@ -109,7 +115,8 @@ def test_dotted_names_can_be_imported(page: Page) -> None:
 @EVERY_PAGE
 def test_make_targets_exist(page: Page) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = re.findall(r"(?:`|^ {4})make ([a-z-]+)", page.prose, re.MULTILINE)
+    spans = [*page.code_spans, *page.commands]
+    targets = [match[1] for span in spans if (match := re.match(r"make ([a-z-]+)", span))]
     assert [target for target in targets if f"\n{target}:" not in makefile] == []
 
 
@@ -122,29 +129,47 @@ def test_options_in_brackets_have_that_default(page: Page) -> None:
 
 
 def _commands(program: str) -> list[list[str]]:
-    lines = [line for page in PAGES for line in page.prose.splitlines()]
-    return [shlex.split(line) for line in lines if line.startswith(f"    {program} ")]
+    """The arguments of each command of that program, on lines of its own and in backticks."""
+    pages = [*PAGES, read(ROOT / "docs" / "configuration.md")]
+    lines = [line for page in pages for line in (*page.commands, *page.code_spans)]
+    beginning = re.compile(rf"(?:[\w./]+/)?{program} ")
+    return [shlex.split(line)[1:] for line in lines if beginning.match(line)]
 
 
 def test_commands_are_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program knows each command, and starts with those that need a configuration."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "config.json").write_text('{"secret": "secret"}')
     commands = _commands("gentrifugo")
     assert commands
-    for _, *arguments in commands:
-        try:
-            loaded = load(arguments, {})
-        except ConfigError as error:
-            pytest.fail(f"{arguments}: {error}")
-        assert loaded.path == Path("config.json")
+    for arguments in commands:
+        given = command_line.read(options_of(Configuration), arguments, {})
+        assert given.problems == [], arguments
+        assert set(given.words[:1]) <= COMMANDS.keys() and not given.words[1:], arguments
+        if given.words[:1] in ([], ["serve"], ["checkconfig"], ["doctor"]):
+            _assert_can_be_loaded(arguments)
+
+
+def _assert_can_be_loaded(arguments: list[str]) -> None:
+    try:
+        load(arguments, {"CENTRIFUGO_SECRET": "secret"})
+    except ConfigError as error:
+        pytest.fail(f"{arguments}: {error}")
+
+
+def test_benchmark_commands_are_right() -> None:
+    commands = _commands("python -m benchmarks")
+    assert commands
+    for arguments in commands:
+        parse_benchmark(arguments[2:])
 
 
 def test_gunicorn_commands_are_right(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"secret": "secret"}')
     (tmp_path / "conf").symlink_to(ROOT / "conf")
+    (tmp_path / "news.py").write_text(read(ROOT / "docs" / "flask.md").blocks[0].text)
     commands = _commands("gunicorn")
     assert commands
-    for _, *arguments in commands:
+    for arguments in commands:
         program = os.path.join(os.path.dirname(sys.executable), "gunicorn")
         result = subprocess.run(
             [program, "--check-config", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=seconds(20)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import threading
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 import yaml
 
-from tests.clients.driver import node_driver
+from tests.clients.driver import Driver, node_driver
 from tests.parts import ROOT, program
 from tests.waiting import eventually, seconds
 
 SITE = ROOT / "build" / "site"
+LINK = re.compile(r"""<[a-z]+ [^>]*?\b(?:src|href)=(?:"([^"]*)"|'([^']*)'|([^\s>"']+))""")
+ELSEWHERE = re.compile(r"[a-z]+:|//")
 LOADED = re.compile(r"""<(?:script|link|img|iframe)[^>]*?(?:src|href)=["']?([^"' >]+)""")
 
 pytestmark = pytest.mark.timeout(200)
@@ -59,7 +63,8 @@ def pages(entry: object) -> Iterator[str]:
 
 
 def test_every_page_is_in_the_navigation() -> None:
-    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").replace("!!python/name:", "")
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    text = re.sub(r"!!python/name:|!ENV ", "", text)
     listed = sorted(pages(yaml.safe_load(text)["nav"]))
     assert listed == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
 
@@ -74,15 +79,94 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
     assert found == set()
 
 
-def test_a_browser_draws_the_diagrams(url: str) -> None:
-    with node_driver("browser_driver.js", program("chromium"), package="playwright-core") as browser:
-        browser.wait_for("ready", within=30)
-        browser.send(do="open", url=f"{url}/channels.html")
-        browser.wait_for("opened")
+def test_every_link_leads_somewhere(site: Path) -> None:
+    broken = [
+        (page.name, link)
+        for page in site.rglob("*.html")
+        for link in links(page)
+        if not ELSEWHERE.match(link) and not leads_somewhere(site, page, link)
+    ]
+    assert broken == []
 
-        def is_drawn() -> bool:
-            # The theme puts what it draws into a closed shadow root, in place of the text.
-            browser.send(do="evaluate", expression="document.querySelector('div.mermaid')?.offsetHeight > 100")
-            return browser.wait_for("value")["value"] is True
 
-        eventually(is_drawn, within=15, what="the diagram")
+def links(page: Path) -> set[str]:
+    return {"".join(found) for found in LINK.findall(page.read_text(encoding="utf-8"))}
+
+
+def leads_somewhere(site: Path, page: Path, link: str) -> bool:
+    path, _, anchor = unquote(link).partition("#")
+    path = path.partition("?")[0]
+    target = (site / path.lstrip("/") if path.startswith("/") else page.parent / path).resolve() if path else page
+    target = target / "index.html" if target.is_dir() else target
+    return target.is_file() and target.is_relative_to(site) and (not anchor or anchor in anchors(target))
+
+
+@cache
+def anchors(page: Path) -> set[str]:
+    return set(re.findall(r"""\bid=["']?([^"' >]+)""", page.read_text(encoding="utf-8")))
+
+
+def test_plots_have_captions(site: Path) -> None:
+    for name in ("benchmarks", "sizing"):
+        html = (site / f"{name}.html").read_text(encoding="utf-8")
+        assert html.count("<figcaption>") == len(re.findall(r'<img [^>]*src="?benchmarks/', html)) > 0
+
+
+def test_sample_files_come_with_the_site(site: Path) -> None:
+    for file in (file for file in (ROOT / "conf").rglob("*") if file.is_file()):
+        assert (site / file.relative_to(ROOT)).read_bytes() == file.read_bytes()
+
+
+@pytest.mark.usefixtures("site")
+def test_a_site_below_a_path_is_told_where_it_is() -> None:
+    """Only 404.html, which stands for pages at any depth, names its files from the root of the host."""
+    load = "from mkdocs.config import load_config; print(load_config('mkdocs.yml').site_url)"
+    command = [str(ROOT / ".venv" / "docs" / "bin" / "python"), "-c", load]
+    for given, expected in (({}, ""), ({"SITE_URL": "https://example.com/docs/"}, "https://example.com/docs/")):
+        environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", **given}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=seconds(20))
+        assert (done.returncode, done.stdout.strip()) == (0, expected), done.stderr
+
+
+@pytest.fixture
+def browser() -> Iterator[Driver]:
+    with node_driver("browser_driver.js", program("chromium"), package="playwright-core") as made:
+        made.wait_for("ready", within=30)
+        yield made
+
+
+def look(browser: Driver, url: str) -> None:
+    browser.send(do="open", url=url)
+    browser.wait_for("opened")
+
+
+WIDTHS = """
+(async () => {
+    const frame = document.body.appendChild(document.createElement("iframe"));
+    frame.style.width = "WIDTHpx";
+    frame.src = location.href;
+    await new Promise((done) => frame.onload = done);
+    const cells = [...frame.contentDocument.querySelectorAll("td:nth-child(2)")];
+    const cut = cells.filter((cell) => cell.getBoundingClientRect().right > WIDTH);
+    return [cells.length, cut.length];
+})()
+"""
+
+
+def test_desktops_and_phones_show_what_options_do(url: str, browser: Driver) -> None:
+    look(browser, f"{url}/configuration.html")
+    for width in (1300, 390):
+        browser.send(do="evaluate", expression=WIDTHS.replace("WIDTH", str(width)))
+        found, cut = browser.wait_for("value")["value"]
+        assert (found > 100, cut) == (True, 0), width
+
+
+def test_a_browser_draws_the_diagrams(url: str, browser: Driver) -> None:
+    look(browser, f"{url}/channels.html")
+
+    def is_drawn() -> bool:
+        # The theme puts what it draws into a closed shadow root, in place of the text.
+        browser.send(do="evaluate", expression="document.querySelector('div.mermaid')?.offsetHeight > 100")
+        return browser.wait_for("value")["value"] is True
+
+    eventually(is_drawn, within=15, what="the diagram")

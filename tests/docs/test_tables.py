@@ -13,6 +13,7 @@ from gentrifugo.app.config import ChannelOptions, Config
 from gentrifugo.app.errors import Disconnect, Error
 from gentrifugo.app.metrics import COUNTER_NAMES
 from gentrifugo.app.options import options_of
+from gentrifugo.app.site import PROCESS
 from tests.api_client import ApiClient
 from tests.credentials import SECRET, sign
 from tests.docs.pages import page
@@ -64,6 +65,12 @@ def test_the_options_that_a_reload_changes_are_listed() -> None:
     rows = page("signals.md").table_after("HUP")
     listed = [name for row in rows for name in re.findall(r"\w+", row[1])]
     assert sorted(listed) == sorted(option.name for option in options_of(Config) if option.facts.reload)
+
+
+def test_the_options_that_an_application_leaves_to_the_command_are_listed() -> None:
+    spans = {span.removeprefix("--") for span in page("flask.md").code_spans if span.startswith("--")}
+    assert {name for name in PROCESS if not name.startswith("ssl_")} <= spans
+    assert "ssl_" in spans
 
 
 def test_limits_are_the_defaults() -> None:

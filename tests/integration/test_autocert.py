@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import ssl
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.acme_server import Pebble, pebble
 from tests.certificates import self_signed
@@ -101,6 +103,37 @@ def test_one_that_runs_out_is_renewed_while_it_is_served(setting: Setting, start
     eventually(lambda: is_pebbles(setting.port), within=30, what=lambda: server.log)
 
 
+def test_keys_are_rsa_if_that_is_asked_for_and_what_cannot_be_read_is_made_anew(
+    setting: Setting, start_server: StartServer
+) -> None:
+    setting.cache.mkdir()
+    (setting.cache / "acme_account.json").write_text("")  # as a machine leaves it that stops in the middle
+    (setting.cache / f"{NAME}.pem").write_bytes(self_signed(days_left=90))
+    setting.acme.start()
+    options = {**setting.options, "ssl_autocert_host_whitelist": NAME, "ssl_autocert_force_rsa": True}
+    server = start_server(port=setting.port, **options)
+    eventually(lambda: is_pebbles(setting.port), within=30, what=lambda: server.log)
+    found = certificate(setting.port)
+    assert found is not None and isinstance(found.public_key(), rsa.RSAPublicKey)
+    assert "acme_account.json cannot be used, and a new account is made" in server.log
+    assert json.loads((setting.cache / "acme_account.json").read_text())["kty"] == "RSA"
+
+
+def test_a_name_that_none_can_have_costs_no_traceback(setting: Setting, start_server: StartServer) -> None:
+    server = start_server(port=setting.port, **setting.options, log_level="debug")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    hello = context.wrap_bio(incoming, outgoing, server_hostname="realtime.example.com")
+    with pytest.raises(ssl.SSLWantReadError):
+        hello.do_handshake()
+    with socket.create_connection(("127.0.0.1", setting.port), timeout=seconds(5)) as client:
+        client.sendall(outgoing.read().replace(b"realtime", b"\xff\xfealtime"))
+        client.recv(100)
+    eventually(lambda: "a client asks for a name that none can have" in server.log)
+    server.stop()  # which looks for tracebacks
+
+
 def test_a_name_that_cannot_be_validated_is_told(setting: Setting, start_server: StartServer) -> None:
     """The server does not listen where the ACME server looks."""
     setting.acme.start()
@@ -113,6 +146,8 @@ def test_what_cannot_be_is_named(tmp_path: Path, start_server: StartServer) -> N
     file.write_text("")
     for options, problem in [
         ({}, "ssl_autocert_host_whitelist: not set, but ssl_autocert is on"),
+        ({"ssl_autocert_host_whitelist": "*.example.com"}, "certificates for many names need a challenge by DNS"),
+        ({"ssl_autocert_host_whitelist": "example.com:443"}, "example.com:443 is no name of a host"),
         (
             {"ssl_autocert_host_whitelist": NAME, "ssl_autocert_cache_dir": str(file)},
             f"ssl_autocert_cache_dir: cannot make {file}",

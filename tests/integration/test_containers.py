@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 import yaml
 
 from gentrifugo.app.config import Config, load
-from tests.integration.test_proxies import Through, nginx_of
+from tests.integration.test_proxies import OPERATORS_OPTIONS, Through, check_that_only_clients_pass, nginx_of
 from tests.nginx_server import proxy
 from tests.parts import ROOT
 from tests.protocol_client import ProtocolClient
@@ -56,7 +57,6 @@ def test_its_program_starts_from_the_environment_and_its_health_check_works(tmp_
     port = free_port()
     environment = {**os.environ, "CENTRIFUGO_SECRET": "secret", "CENTRIFUGO_PORT": str(port)}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    check = [text.replace(":8000", f":{port}") for text in check]
     process = subprocess.Popen([*entry, "--address=127.0.0.1"], cwd=tmp_path, env=environment)
     try:
         eventually(lambda: healthy(check, environment), within=15, what="it is healthy")
@@ -81,12 +81,20 @@ def test_the_options_of_each_node_are_options(name: str, tmp_path: Path) -> None
     assert [text for text in loaded.warnings if "not found" not in text] == []
 
 
+def test_the_nodes_believe_the_proxy_alone() -> None:
+    (config,) = COMPOSE["networks"]["default"]["ipam"]["config"]
+    address = COMPOSE["services"]["proxy"]["networks"]["default"]["ipv4_address"]
+    assert ip_address(address) in ip_network(config["subnet"])
+    for name in NODES:
+        assert COMPOSE["services"][name]["environment"]["CENTRIFUGO_TRUSTED_PROXIES"] == address
+
+
 def test_the_proxy_in_front_spreads_clients_over_the_nodes(tmp_path: Path, start_server: Callable[..., Server]) -> None:
     text = (ROOT / "conf" / "nginx-compose.conf").read_text()
     assert COMPOSE["services"]["proxy"]["volumes"] == ["./conf/nginx-compose.conf:/etc/nginx/nginx.conf:ro"]
     port = free_port()
     with redis_server(tmp_path) as redis:
-        nodes = [start_server(**redis.options) for _ in NODES]
+        nodes = [start_server(health=True, **OPERATORS_OPTIONS, **redis.options) for _ in NODES]
         for name, node in zip(NODES, nodes, strict=True):
             assert f"server {name}:8000;" in text
             text = text.replace(f"{name}:8000", f"127.0.0.1:{node.port}")
@@ -96,3 +104,4 @@ def test_the_proxy_in_front_spreads_clients_over_the_nodes(tmp_path: Path, start
             ProtocolClient(Through(port, nodes[0]), "ann") as client,  # type: ignore[arg-type]
         ):
             client.subscribe("news")
+            check_that_only_clients_pass(port)

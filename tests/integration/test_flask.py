@@ -14,20 +14,36 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
 from tests.clients.driver import Driver, node_driver
+from tests.docs.pages import page
 from tests.gunicorn_server import OUR_WORKER, SETTINGS, STOCK_WORKER
 from tests.parts import ROOT, node_package, program
 from tests.redis_server import free_port, redis_server
 from tests.waiting import eventually, seconds
+from tests.websocket_client import WebSocketClient
 
 EXAMPLE = ROOT / "examples" / "flask"
 PROGRAM = str(Path(sys.executable).parent / "gentrifugo")
 COMMAND = [PROGRAM, "--app=chat:create_app", "--address=127.0.0.1", "--port=0"]
-PAGE = (ROOT / "docs" / "flask.md").read_text(encoding="utf-8")
+LIBRARY = "https://cdn.jsdelivr.net/npm/centrifuge@1.5.0/centrifuge.min.js"
+SESSION = """
+
+@app.get("/")
+def home():
+    return "here"
+
+
+@app.get("/login/<name>")
+def login(name):
+    session.update(user=name, name=name.title())
+    return ""
+"""
+"""Pages of a site whose hooks go by its sessions."""
 LISTENING = re.compile(r"(?:listening on|Listening at:|Running on) (http://127\.0\.0\.1:\d+)", re.I)
 
 Start = Callable[..., str]
@@ -212,16 +228,100 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, arguments: list[str], sa
     assert (done.returncode, done.stderr) == (1, f"gentrifugo: {says}\n")
 
 
+def example(name: str, words: str) -> str:
+    """The one block of Python on a page that has these words."""
+    (found,) = (block.text for block in page(name).blocks if block.language == "python" and words in block.text)
+    return found
+
+
+def exchange(client: WebSocketClient, method: str, **params: object) -> dict[str, Any]:
+    client.send_json({"uid": method, "method": method, "params": params})
+    reply: dict[str, Any] = client.recv_json()
+    return reply
+
+
+@contextmanager
+def websocket(url: str, headers: dict[str, str] | None = None) -> Iterator[WebSocketClient]:
+    """A connection to the server in the site."""
+    port = int(url.rpartition(":")[2])
+    client = WebSocketClient.connect("127.0.0.1", port, "/realtime/connection/websocket", headers)
+    try:
+        yield client
+    finally:
+        client.drop()
+
+
+def test_other_processes_publish_as_the_docs_say(tmp_path: Path) -> None:
+    """With the options of the page, the task of a worker, the command and a publisher, each as it stands there."""
+    site, options = example("flask.md", "def page"), example("flask.md", "GENTRIFUGO_NAMESPACES")
+    task, publishing = example("flask.md", "@celery.task"), example("flask.md", "outside =")
+    worker = (
+        f"import types\nfrom news import app, realtime\ncelery = types.SimpleNamespace(task=lambda task: task)\n{task}"
+    )
+    with redis_server(tmp_path) as redis:
+        address = f'app.config["GENTRIFUGO_REDIS_URL"] = "redis://{redis.address}/0"'
+        created = "realtime = Gentrifugo(app)"
+        (tmp_path / "news.py").write_text(site.replace(created, f"{options}\n{address}\n{created}"), encoding="utf-8")
+        programs = [
+            [sys.executable, "-c", f"{worker}\nconvert('a.pdf')"],
+            [sys.executable, "-c", publishing.replace("127.0.0.1:6379", redis.address)],
+            [sys.executable, "-m", *"flask --app news realtime publish news".split(), '{"text": "hello"}'],
+        ]
+        command = [PROGRAM, "--app=news:app", "--address=127.0.0.1", "--port=0"]
+        with running(command, tmp_path, tmp_path / "site.log") as url, websocket(url) as client:
+            match = re.search(r"new Centrifuge\((\{.*\})\)", get(f"{url}/")[1])
+            assert match is not None
+            credentials = json.loads(match[1])
+            assert "error" not in exchange(client, "connect", **{**credentials, "url": ""})
+            for channel in ("files", "news", "chat:lobby"):
+                assert "error" not in exchange(client, "subscribe", channel=channel)
+            got = []
+            for arguments in programs:
+                subprocess.run(arguments, cwd=tmp_path, env=environment(), check=True, timeout=seconds(20))
+                got.append(client.recv_json()["body"])
+    assert [(body["channel"], body["data"]) for body in got] == [
+        ("files", {"done": "a.pdf"}),
+        ("news", {"text": "hello"}),
+        ("news", {"text": "hello"}),
+    ]
+
+
+def test_the_hooks_of_the_docs(tmp_path: Path) -> None:
+    """Those of hooks.md, in a site with sessions and a table of members."""
+    head = (
+        "from flask import Flask\n\napp = Flask(__name__)\napp.config.update(SECRET_KEY='key', GENTRIFUGO_PUBLISH=True)"
+    )
+    members = "class Membership:\n    exists = staticmethod(lambda user, channel: (user, channel) == ('ann', 'news'))"
+    site = "\n\n\n".join((head, members, example("hooks.md", "def who"), SESSION))
+    (tmp_path / "club.py").write_text(site, encoding="utf-8")
+    command = [PROGRAM, "--app=club:app", "--address=127.0.0.1", "--port=0"]
+    with running(command, tmp_path, tmp_path / "site.log") as url:
+        with websocket(url) as stranger:
+            stranger.send_json({"method": "connect", "params": {}})
+            assert stranger.wait_closed().advice == {"reason": "permission denied", "reconnect": False}
+        with websocket(url, {"Cookie": logged_in(url, "ann")}) as ann:
+            assert "error" not in exchange(ann, "connect")
+            assert exchange(ann, "subscribe", channel="board")["error"] == "members only"
+            assert "error" not in exchange(ann, "subscribe", channel="news")
+            message = exchange(ann, "publish", channel="news", data={"text": "HELLO"})["body"]
+            assert (message["data"], message["info"]["default_info"]) == ({"text": "hello"}, {"name": "Ann"})
+
+
+def logged_in(url: str, name: str) -> str:
+    """The cookie of a browser that has logged in."""
+    cookies = http.cookiejar.CookieJar()
+    get(f"{url}/login/{name}", opener=urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies)))
+    return "; ".join(f"{cookie.name}={cookie.value}" for cookie in cookies)
+
+
 def test_the_smallest_site_of_the_docs(tmp_path: Path) -> None:
     """As the page has it, with another address for the library: there is no network in tests."""
-    match = re.search(r"```python\n(.+?)```", PAGE, re.DOTALL)
-    assert match is not None
-    library = "https://cdn.jsdelivr.net/npm/centrifuge@1.5.0/centrifuge.min.js"
-    assert library in match[1]
+    code = example("flask.md", "def page")
+    assert LIBRARY in code
     shutil.copy(EXAMPLE.parents[1] / "node_modules" / "centrifuge" / "centrifuge.min.js", tmp_path)
     (tmp_path / "static").mkdir()
     (tmp_path / "centrifuge.min.js").rename(tmp_path / "static" / "centrifuge.min.js")
-    (tmp_path / "news.py").write_text(match[1].replace(library, "/static/centrifuge.min.js"), encoding="utf-8")
+    (tmp_path / "news.py").write_text(code.replace(LIBRARY, "/static/centrifuge.min.js"), encoding="utf-8")
     command = [PROGRAM, "--app=news:app", "--address=127.0.0.1", "--port=0"]
     with (
         running(command, tmp_path, tmp_path / "site.log") as url,
@@ -238,16 +338,15 @@ def test_the_smallest_site_of_the_docs(tmp_path: Path) -> None:
 
 def test_the_chat_of_the_tutorial(tmp_path: Path) -> None:
     """As the page has it, step by step, with another address for the library."""
-    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
-    library = "https://cdn.jsdelivr.net/npm/centrifuge@1.5.0/centrifuge.min.js"
-    code = "\n\n".join(re.findall(r"```python\n(.+?)```", page, re.DOTALL))
-    (template,) = re.findall(r"```html\n(.+?)```", page, re.DOTALL)
-    assert library in template
+    blocks = page("tutorial.md").blocks
+    code = "\n\n".join(block.text for block in blocks if block.language == "python")
+    (template,) = (block.text for block in blocks if block.language == "html")
+    assert LIBRARY in template
     for name in ("static", "templates"):
         (tmp_path / name).mkdir()
     shutil.copy(node_package("centrifuge") / "centrifuge.min.js", tmp_path / "static")
     (tmp_path / "chat.py").write_text(code, encoding="utf-8")
-    (tmp_path / "templates" / "chat.html").write_text(template.replace(library, "/static/centrifuge.min.js"))
+    (tmp_path / "templates" / "chat.html").write_text(template.replace(LIBRARY, "/static/centrifuge.min.js"))
     command = [PROGRAM, "--app=chat:app", "--address=127.0.0.1", "--port=0"]
     with running(command, tmp_path, tmp_path / "site.log") as url, two_browsers() as (ann, bob):
         enter(ann, url, "Ann")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.credentials import sign
+from tests.docs.pages import page
 from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, gunicorn
 from tests.hook_backend import Backend, dripping_backend, hook_backend
 from tests.protocol_client import ProtocolClient
@@ -85,6 +86,20 @@ def test_it_says_who_connects_by_the_cookies_of_the_browser(server: Server, back
         False,
     )
     assert backend.unsigned == 0
+
+
+def test_an_event_looks_as_the_docs_show_it(server: Server, backend: Backend) -> None:
+    (example,) = (block.text for block in page("hooks.md").blocks if block.language == "json")
+    shown = json.loads(example)
+    backend.answer = lambda event: (200, {"user": shown["user"], "info": shown["info"]})
+    with websocket(server, {"X-Forwarded-For": shown["address"]}) as client:
+        call(client, "connect")
+        call(client, "subscribe", channel=shown["channel"])
+        call(client, "publish", channel=shown["channel"], data=shown["data"])
+    (event,) = backend.named("publish")
+    assert abs(event["time"] - time.time()) < 60
+    assert event == {**shown, "time": event["time"], "client": event["client"]}
+    assert list(event) == list(shown)
 
 
 def test_with_a_secret_of_their_own(start_server: StartServer, backend: Backend) -> None:

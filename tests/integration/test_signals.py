@@ -16,6 +16,7 @@ import pytest
 
 from tests.api_client import ApiClient
 from tests.protocol_client import ProtocolClient
+from tests.redis_server import redis_server
 from tests.servers import STOP_LIMIT, Server
 from tests.waiting import eventually, seconds
 from tests.websocket_client import HandshakeRefused, WebSocketClient
@@ -105,6 +106,13 @@ def test_a_second_signal_ends_the_server_at_once(start_server: StartServer) -> N
     deaf.close()
 
 
+def test_a_signal_for_several_workers_does_nothing_to_one(start_server: StartServer) -> None:
+    server = start_server()
+    os.kill(server.pid, signal.SIGUSR2)
+    with ProtocolClient(server, "ann") as client:
+        client.subscribe("news")
+
+
 def test_hup_puts_channel_options_into_force(start_server: StartServer) -> None:
     server = start_server()
     with ProtocolClient(server, "ann") as client:
@@ -159,6 +167,36 @@ def test_the_pid_file_holds_the_pid_and_goes_with_the_server(start_server: Start
     assert not path.exists()
 
 
+def test_a_second_server_that_cannot_listen_leaves_the_pid_file_of_the_first(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "gentrifugo.pid"
+    server = start_server(pid_file=str(path))
+    with pytest.raises(AssertionError, match="Address already in use"):
+        start_server(port=server.port, pid_file=str(path))
+    assert path.read_text() == f"{server.pid}\n"
+
+
+def test_an_engine_that_is_away_keeps_nobody_from_being_told(start_server: StartServer, tmp_path: Path) -> None:
+    with redis_server(tmp_path) as redis:
+        server = start_server(**redis.options, shutdown_timeout=3, namespaces=[{"name": "talk", "join_leave": True}])
+        clients = [ProtocolClient(server, f"user{number}") for number in range(20)]
+        for client in clients:
+            client.subscribe("talk:1")
+        for client in clients:
+            while client.push()["body"]["data"]["client"] != clients[-1].id:
+                pass  # joins
+        redis.freeze()
+        try:
+            os.kill(server.pid, signal.SIGTERM)
+            for client in clients:
+                assert client.wait_closed(2).advice == {"reason": "shutting down", "reconnect": True}
+            assert server.process.wait(seconds(4)) == 0
+        finally:
+            redis.thaw()
+    server.check_log()
+
+
 def test_the_log_goes_to_the_log_file(tmp_path: Path) -> None:
     path = tmp_path / "gentrifugo.log"
     config = tmp_path / "config.json"
@@ -182,8 +220,10 @@ def test_the_log_level_says_what_is_logged(tmp_path: Path, level: str, shown: bo
     config.write_text(json.dumps(options | {"log_file": str(path)}))
     # The port is taken, so the server ends by itself.
     command = [sys.executable, "-m", "gentrifugo.app.cli", f"--config={config}", "--insecure_api"]
-    subprocess.run(command, capture_output=True, timeout=seconds(20))
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=seconds(20))
+    assert ended.returncode == 1
     assert ("insecure_api" in path.read_text()) == shown
+    assert ("Address already in use" in ended.stderr) == (level == "none"), "what ends it is told somewhere"
 
 
 def test_a_taken_address_is_named_and_a_remedy_with_it(start_server: StartServer, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.api_client import ApiClient
@@ -117,9 +116,10 @@ def test_the_units_are_what_systemd_understands(tmp_path: Path) -> None:
     assert complaints == []
 
 
-def test_sockets_of_systemd_are_used(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [{"api_port": 2}, {}], ids=["with api_port", "without"])
+def test_sockets_of_systemd_are_used(tmp_path: Path, options: dict[str, Any]) -> None:
     main, api = free_port(), free_port()
-    file = configured(tmp_path, 1, api_port=2)
+    file = configured(tmp_path, 1, **options)
     command = [program("systemd-socket-activate"), f"--listen=127.0.0.1:{main}", f"--listen=127.0.0.1:{api}"]
     command += ["--fdname=main:api", str(BIN / "gentrifugo"), f"--config={file}"]
     with (tmp_path / "log").open("wb") as log:
@@ -129,7 +129,9 @@ def test_sockets_of_systemd_are_used(tmp_path: Path) -> None:
         with ProtocolClient(Address(main), "ann") as client:  # type: ignore[arg-type]
             client.subscribe("news")
         assert Service("127.0.0.1", main, "").post("/api/", b"{}").status in (404, 405)
-        assert f"clients connect to ws://127.0.0.1:{main}" in (tmp_path / "log").read_text()
+        log_text = (tmp_path / "log").read_text()
+        assert f"clients connect to ws://127.0.0.1:{main}" in log_text
+        assert f"backends publish to http://127.0.0.1:{api}/api/" in log_text
     finally:
         process.terminate()
         assert process.wait(seconds(15)) == 0
@@ -156,55 +158,20 @@ def test_a_unix_socket(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-# -- several workers
-
-
-def test_workers_are_started_watched_and_replaced(tmp_path: Path) -> None:
-    with redis_server(tmp_path) as redis:
-        port = free_port()
-        file = configured(tmp_path, port, **redis.options, node_ping_interval=0.3, shutdown_timeout=5)
-        command = [str(BIN / "gentrifugo"), f"--config={file}", "--workers=2", "--log_level=info"]
-        with (tmp_path / "log").open("wb") as log:
-            process = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log)
-        try:
-            eventually(lambda: nodes(port) == 2, within=20, what="two nodes")
-            workers = psutil.Process(process.pid).children()
-            assert len(workers) == 2
-            with ProtocolClient(Address(port), "ann") as client:  # type: ignore[arg-type]
-                client.subscribe("news")
-                workers[0].kill()
-                eventually(lambda: len(set(psutil.Process(process.pid).children()) - set(workers)) == 1, within=10)
-            before = psutil.Process(process.pid).children()
-            process.send_signal(signal.SIGHUP)
-            eventually(
-                lambda: not set(psutil.Process(process.pid).children()) & set(before), within=20, what="new workers"
-            )
-            eventually(lambda: answers(port))
-        finally:
-            process.terminate()
-            assert process.wait(seconds(20)) == 0
-        assert "Traceback" not in (tmp_path / "log").read_text()
-
-
-def nodes(port: int) -> int:
+def test_a_unix_socket_of_systemd_stays(tmp_path: Path) -> None:
+    """It listens there for the next process."""
+    path = tmp_path / "server.sock"
+    file = configured(tmp_path, 1, unix_socket=str(path))
+    command = [program("systemd-socket-activate"), f"--listen={path}", str(BIN / "gentrifugo"), f"--config={file}"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        return len(ApiClient("127.0.0.1", port).call("stats")["body"]["data"]["nodes"])
-    except OSError:
-        return 0
-
-
-@pytest.mark.parametrize(
-    ("arguments", "problem"),
-    [
-        (["--workers=2"], "workers: several need --engine=redis"),
-        (["--workers=0"], "--workers: Must be more than 0"),
-    ],
-)
-def test_workers_that_cannot_be(tmp_path: Path, arguments: list[str], problem: str) -> None:
-    file = configured(tmp_path, 0)
-    command = [str(BIN / "gentrifugo"), f"--config={file}", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds(10))
-    assert done.returncode == 1 and problem in done.stderr
+        eventually(path.exists, within=10)
+        curl = [program("curl"), "--silent", "--unix-socket", str(path), "http://localhost/connection/info"]
+        assert b"websocket" in subprocess.run(curl, check=True, capture_output=True, timeout=seconds(10)).stdout
+    finally:
+        process.terminate()
+        assert process.wait(seconds(15)) == 0
+    assert path.exists()
 
 
 # -- logs

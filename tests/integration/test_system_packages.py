@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gentrifugo import __version__
 from tests.parts import ROOT, program
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import free_port
@@ -34,6 +35,24 @@ def run(*command: str | Path) -> str:
     return done.stdout
 
 
+@pytest.fixture
+def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A machine that seems to run systemd, whose systemctl notes what it is told and fails to start anything."""
+    noted = tmp_path / "noted"
+    noted.write_text("")
+    program = tmp_path / "bin" / "systemctl"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$*" >>{noted}\ncase "$1" in *restart) exit 1 ;; esac\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    mark = Path("/run/systemd/system")
+    is_ours = not mark.exists()
+    mark.mkdir(parents=True, exist_ok=True)
+    yield noted
+    if is_ours:
+        mark.rmdir()
+
+
 @pytest.fixture(scope="module")
 def packages() -> Iterator[dict[str, Path]]:
     """Both, by kind; whatever is installed of them is purged at the end."""
@@ -41,7 +60,8 @@ def packages() -> Iterator[dict[str, Path]]:
         pytest.fail(f"{INSTALLED} is there already: this test would remove it")
     program("rpmbuild")
     subprocess.run(["make", "packages"], cwd=ROOT, check=True, timeout=seconds(350))
-    made = {path.suffix: path for path in (ROOT / "dist").iterdir() if path.suffix in (".deb", ".rpm")}
+    names = (f"gentrifugo_{__version__}_*.deb", f"gentrifugo-{__version__}-*.rpm")
+    made = {path.suffix: path for name in names for path in (ROOT / "dist").glob(name)}
     yield made
     with suppress(AssertionError):
         run("dpkg", "--purge", "gentrifugo")
@@ -93,6 +113,23 @@ def test_the_deb_is_installed_started_upgraded_and_removed(packages: dict[str, P
     assert not CONFIG.parent.exists()
     with pytest.raises(KeyError):
         pwd.getpwnam("gentrifugo")
+
+
+def test_what_the_scripts_tell_systemd(packages: dict[str, Path], tmp_path: Path, systemctl: Path) -> None:
+    """Installing enables the service, upgrading leaves one alone that was stopped, and a failure is only told."""
+
+    def told() -> list[str]:
+        lines = systemctl.read_text().split("\n")[:-1]
+        systemctl.write_text("")
+        return [line.removesuffix(" gentrifugo.service") for line in lines]
+
+    run("dpkg", "--install", packages[".deb"])
+    assert told() == ["daemon-reload", "enable", "restart"]
+    run("dpkg", "--install", upgraded(packages[".deb"], tmp_path))
+    assert [line for line in told() if line != "daemon-reload"] == ["try-restart"]
+    assert "ok installed" in run("dpkg-query", "--show", "--showformat=${Status}", "gentrifugo")
+    run("dpkg", "--purge", "gentrifugo")
+    assert told()[0] == "disable --now"
 
 
 def upgraded(deb: Path, directory: Path) -> Path:

@@ -226,6 +226,22 @@ def test_who_says_nothing_costs_nobody_anything(start_server: StartServer, certi
             sock.close()
 
 
+def test_who_sends_a_handshake_byte_by_byte_has_no_more_time(
+    start_server: StartServer, certificate: Certificate
+) -> None:
+    server = start_server(**certificate.options, http_header_timeout=0.5)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        certificate.trusting().wrap_bio(incoming, outgoing, server_hostname="localhost").do_handshake()
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=seconds(5)) as client:
+        with pytest.raises(ConnectionError):
+            for byte in outgoing.read():
+                client.sendall(bytes([byte]))
+                time.sleep(0.05)
+    assert time.monotonic() - began < seconds(3)  # at this pace the whole would take far longer
+
+
 @pytest.mark.parametrize("worker", [OUR_WORKER, STOCK_WORKER], ids=["ours", "stock"])
 def test_under_gunicorn_with_its_own_options(tmp_path: Path, certificate: Certificate, worker: str) -> None:
     with gunicorn_with_tls(tmp_path, worker, certificate) as port:

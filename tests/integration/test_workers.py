@@ -1,0 +1,262 @@
+"""`--workers`: a master and its processes, which are one server to clients, operators and signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.api_client import ApiClient
+from tests.certificates import make_certificate
+from tests.protocol_client import ProtocolClient
+from tests.redis_server import RedisServer, free_port, redis_server
+from tests.servers import Server
+from tests.sockjs_client import Service
+from tests.waiting import eventually, seconds
+
+PROGRAM = str(Path(sys.executable).parent / "gentrifugo")
+WORKERS = 2
+OPTIONS: dict[str, Any] = {"workers": WORKERS, "node_ping_interval": 0.3, "shutdown_timeout": 5}
+
+StartServer = Callable[..., Server]
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def start(start_server: StartServer, redis: RedisServer) -> StartServer:
+    """Start a server with two workers, and wait until both serve."""
+
+    def started(**options: Any) -> Server:
+        server = start_server(**{**OPTIONS, **redis.options, **options})
+        eventually(lambda: serving(server) == WORKERS, within=15, what=lambda: f"both serve: {server.log}")
+        return server
+
+    return started
+
+
+def serving(server: Server) -> int:
+    return sum(f"worker {worker.pid} serves" in server.log for worker in workers_of(server))
+
+
+def workers_of(server: Server) -> set[psutil.Process]:
+    return set(psutil.Process(server.pid).children())
+
+
+def change(server: Server, **options: Any) -> None:
+    server.config_file.write_text(json.dumps({**server.options, **options}), encoding="utf-8")
+
+
+def test_one_that_dies_is_replaced(start: StartServer, tmp_path: Path) -> None:
+    server = start(pid_file=str(tmp_path / "pid"))
+    assert (tmp_path / "pid").read_text() == f"{server.pid}\n"
+    victim, survivor = workers_of(server)
+    victim.kill()
+    eventually(lambda: f"worker {victim.pid} has ended by itself: signal 9; starting another" in server.log)
+    eventually(lambda: serving(server) == WORKERS, within=15)
+    assert survivor in workers_of(server)
+    server.stop()
+    assert not (tmp_path / "pid").exists()
+    assert not survivor.is_running()
+
+
+def test_hup_reaches_every_worker_and_costs_nobody_the_connection(start: StartServer) -> None:
+    server = start()
+    before = workers_of(server)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(ProtocolClient(server, f"user{number}")) for number in range(10)]
+        change(server, namespaces=[{"name": "chat"}])
+        os.kill(server.pid, signal.SIGHUP)
+        eventually(lambda: server.log.count("the configuration is in force") == WORKERS)
+        for client in clients:
+            client.subscribe("chat:1")
+    assert workers_of(server) == before
+
+
+def test_what_cannot_be_put_into_force_is_told_once_and_costs_nothing(start: StartServer, tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path)
+    server = start(**certificate.options)
+    before = workers_of(server)
+    certificate.cert.write_text("garbage")
+    os.kill(server.pid, signal.SIGHUP)
+    eventually(lambda: "the running one stays" in server.log)
+    server.config_file.write_text("{")
+    os.kill(server.pid, signal.SIGHUP)
+    eventually(lambda: server.log.count("the running one stays") == 2)
+    assert server.log.count("ssl_cert, ssl_key: ") == server.log.count("config.json: line 1") == 1
+    assert workers_of(server) == before
+
+
+def test_usr2_replaces_them_one_by_one_while_requests_are_served(start: StartServer) -> None:
+    server = start(namespaces=[{"name": "chat"}])
+    before = workers_of(server)
+    refused: list[OSError] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            try:
+                assert ApiClient(server.host, server.port).call("channels")["error"] is None
+            except OSError as error:
+                refused.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        with ProtocolClient(server, "ann") as client:
+            os.kill(server.pid, signal.SIGUSR2)
+            assert client.wait_closed(seconds(20)).advice == {"reason": "shutting down", "reconnect": True}
+        eventually(lambda: not workers_of(server) & before and serving(server) == WORKERS, within=20)
+    finally:
+        done.set()
+        asking.join()
+    assert refused == []
+    assert server.log.count("has ended: status 0") == WORKERS
+
+
+def test_ports_of_their_own_go_together_with_workers(start: StartServer) -> None:
+    api_port = free_port()
+    server = start(api_port=str(api_port), health=True)
+    with ProtocolClient(server, "ann") as client:
+        client.subscribe("news")
+        for _ in range(4):
+            assert Service("127.0.0.1", server.port, "").post("/api/", b"{}").status == 404
+            ApiClient("127.0.0.1", api_port).publish("news", "hello")
+            assert client.message() == "hello"
+
+
+def test_tls_is_that_of_a_single_process(start: StartServer, tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path)
+    server = start(**certificate.options)
+    assert server.scheme == "https"
+    context = certificate.trusting()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE-ECDSA-AES256-SHA384:@SECLEVEL=0")
+    shake_hands(server, certificate.trusting())
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        shake_hands(server, context)
+
+
+def shake_hands(server: Server, context: ssl.SSLContext) -> None:
+    with socket.create_connection((server.host, server.port), timeout=seconds(5)) as plain:
+        context.wrap_socket(plain, server_hostname=server.host).close()
+
+
+def test_all_of_the_log_is_json_if_that_is_asked_for(start: StartServer) -> None:
+    server = start(log_format="json")
+    server.stop()
+    lines = [json.loads(line) for line in server.log.splitlines()]
+    assert lines[-1]["message"] == "all workers have stopped"
+
+
+def test_the_environment_is_enough(tmp_path: Path, redis: RedisServer) -> None:
+    """There need not be a configuration file."""
+    port = free_port()
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("CENTRIFUGO_")},
+        "CENTRIFUGO_SECRET": "secret",
+        "CENTRIFUGO_ADDRESS": "127.0.0.1",
+        "CENTRIFUGO_PORT": str(port),
+        "CENTRIFUGO_REDIS_URL": f"redis://{redis.address}",
+        "CENTRIFUGO_WORKERS": "2",
+    }
+    process = subprocess.Popen([PROGRAM, "--engine=redis"], cwd=tmp_path, env=environment)
+
+    def answers() -> bool:
+        with suppress(OSError):
+            return ApiClient("127.0.0.1", port).call("channels")["error"] is None
+        return False
+
+    try:
+        eventually(answers, within=15, what="it serves")
+    finally:
+        process.terminate()
+        assert process.wait(seconds(15)) == 0
+
+
+def test_workers_do_not_outlive_a_master_that_is_killed(start: StartServer) -> None:
+    server = start()
+    workers = workers_of(server)
+    server.kill()
+    eventually(lambda: not any(worker.is_running() for worker in workers), within=10)
+
+
+def test_usr1_reaches_all_and_a_signal_at_the_start_ends_none(tmp_path: Path, redis: RedisServer) -> None:
+    log = tmp_path / "log"
+    config = tmp_path / "config.json"
+    options = {"secret": "secret", "address": "127.0.0.1", "log_file": str(log), **OPTIONS, **redis.options}
+    config.write_text(json.dumps(options))
+    process = subprocess.Popen([PROGRAM, f"--config={config}", "--port=0"])
+    try:
+        eventually(lambda: log.exists() and "starts" in log.read_text(), within=10)
+        for worker in psutil.Process(process.pid).children():
+            worker.send_signal(signal.SIGUSR1)
+        eventually(lambda: log.read_text().count("serves") == WORKERS, within=15)
+        log.rename(tmp_path / "log.1")
+        process.send_signal(signal.SIGUSR1)
+        eventually(lambda: log.exists() and log.read_text().count("the log goes on in") == WORKERS + 1)
+    finally:
+        process.terminate()
+        assert process.wait(seconds(15)) == 0
+
+
+STAND_IN = """
+import sys
+from gentrifugo.app import workers
+from gentrifugo.app.config import from_mapping
+
+workers.EXTRA_TIME = 0.2
+loaded = from_mapping({"secret": "s", "engine": "redis", "address": "127.0.0.1", "port": 0, "shutdown_timeout": 0.2})
+workers.logs.configure(loaded.config)
+sys.exit(workers.Master(loaded, lambda current: loaded, [sys.executable, "-c", sys.argv[1]]).run())
+"""
+"""A master of workers that are no servers: what they do is the argument."""
+
+
+def test_when_the_first_cannot_serve_there_is_no_point_in_more() -> None:
+    command = [sys.executable, "-c", STAND_IN, "raise SystemExit(3)"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds(10))
+    assert done.returncode == 1
+    assert "has ended before it served: status 3; there is no point in more" in done.stdout
+
+
+def test_one_that_does_not_end_is_killed() -> None:
+    deaf = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    deaf += "os.write(int(os.environ['GENTRIFUGO_READY']), b'1'); print('here', flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", STAND_IN, deaf], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    lines = iter(process.stdout.readline, "")
+    assert "here\n" in lines
+    process.terminate()
+    assert "has ended: signal 9" in "".join(lines)
+    process.stdout.close()
+    assert process.wait(seconds(10)) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"engine": "memory"}, "workers: several need --engine=redis"),
+        ({"ssl_autocert": True, "ssl_autocert_host_whitelist": "a.example.com"}, "workers: ssl_autocert goes with one"),
+        ({"workers": 0}, "workers: Must be more than 0"),
+    ],
+)
+def test_what_does_not_go_together_is_named(start_server: StartServer, options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(AssertionError, match=problem):
+        start_server(**{"workers": 2, "engine": "redis", **options})
