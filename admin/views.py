@@ -12,10 +12,10 @@ import msgspec
 from flask import Blueprint, Flask, Response, request
 
 from ..app.http_head import HTTPError
-from ..app.origins import RefusalLog, is_own
+from ..app.origins import is_own
 from ..app.service import Answer, Service, refusal
 from ..app.upgrade import open_websocket
-from ..app.views import ready
+from ..app.views import current_service, ready
 from . import debug, metrics, socket, web
 from .access import Access
 
@@ -23,8 +23,6 @@ AUTH_PATH = "/auth/"
 SOCKET_PATH = "/socket"
 METRICS_PATH = "/metrics"
 HEALTH_PATH = "/health"
-
-_refusals = RefusalLog()
 
 LOG_IN_SIZE = 4096
 """Bytes of a request to log in at most."""
@@ -80,7 +78,7 @@ def _own_origin_only(view: Callable[[], Response]) -> Callable[[], Response]:
         try:
             origin = request.headers.get("Origin")
             if not is_own(origin, request.host):
-                _refusals.note(origin or "", "which are not the server's own, at the admin endpoints")
+                current_service().refusals.note(origin or "", "which are not the server's own, at the admin endpoints")
                 raise HTTPError(403, "pages of other sites may not use the admin endpoints (header Origin)")
             return view()
         except HTTPError as error:

@@ -13,7 +13,7 @@ import msgspec
 
 from .errors import Refused
 from .node import Message, Node
-from .proto import ClientInfo, Publication
+from .proto import ClientInfo, Publication, user_id
 from .wire import decoded
 
 
@@ -44,7 +44,10 @@ class Published(NamedTuple):
 
 
 class Backend:
-    """Carries out commands on a node. Every method raises CommandError when the node refuses or the engine fails."""
+    """Carries out commands on a node. Every method raises CommandError when the node refuses or the engine fails.
+
+    Users are told by their ids: texts, or numbers, which become text; TypeError is raised for anything else.
+    """
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -87,12 +90,12 @@ class Backend:
         with _told():
             return self._node.channels()
 
-    def unsubscribe(self, user: str, channel: str = "") -> None:
+    def unsubscribe(self, user: str | int, channel: str = "") -> None:
         """End a user's subscription on a channel, or on all channels, on every node."""
         with _told():
             self._node.unsubscribe_user(_user(user), channel)
 
-    def disconnect(self, user: str) -> None:
+    def disconnect(self, user: str | int) -> None:
         """Close all connections of a user, on every node."""
         with _told():
             self._node.disconnect_user(_user(user))
@@ -117,10 +120,10 @@ def _named(channel: str) -> str:
     return channel
 
 
-def _user(user: str) -> str:
-    if not user:
+def _user(user: object) -> str:
+    if user == "":
         raise ValueError("user is empty")
-    return user
+    return user_id(user)
 
 
 def _published(publication: Publication) -> Published:

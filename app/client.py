@@ -273,7 +273,7 @@ class Client:
         """The user and what is shown of it, as a hook has it in the end; a refusal closes the connection."""
         context = Context(event, user, self.uid, info=wire.decoded_info(info), opening=self._opening)
         try:
-            outcome = self._node.hooks.ask(context)
+            outcome = self._node.hooks.ask(context, info=info)
         except Refused as refused:
             raise Closing(Disconnect(refused.error.text, refused.error.advice == RETRY)) from None
         if self.closed:
@@ -515,7 +515,7 @@ class Client:
             context.data = wire.decoded(data)
         except InvalidJSON:
             raise Refused(INVALID_MESSAGE) from None
-        return self._node.hooks.ask(context).data
+        return self._node.hooks.ask(context, data=data).data
 
     def _check_publish(self, channel: str, params: wire.PublishParams) -> None:
         if not channel or params.data is msgspec.UNSET:

@@ -5,16 +5,21 @@ What centrifuge-js posts, and what it takes (docs/hooks.md).
 
 from __future__ import annotations
 
+import functools
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
+import gevent
 import msgspec
-from flask import Flask, Response, request
+from flask import Flask, Response, copy_current_request_context, request
+from gevent.pool import Pool
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from . import auth
 from .errors import INTERNAL_ERROR, Refused
 from .hooks import PRIVATE_SUBSCRIBE, REFRESH, Context
+from .http_head import HTTPError
 from .json_text import InvalidJSON, decode
 from .opening import Opening
 from .service import Answer, Service, refusal
@@ -22,8 +27,14 @@ from .views import ready, respond
 
 LARGEST = 65536
 """Bytes of a request."""
-FORBIDDEN = {"status": 403}
-FAILED = {"status": 500}
+SIDE_BY_SIDE = 10
+"""Channels of one request that hooks are asked about at the same time."""
+PATIENCE = 2
+"""A request with many channels takes as many times as long as one with a single one at most."""
+FORBIDDEN: dict[str, Any] = {"status": 403}
+FAILED: dict[str, Any] = {"status": 500}
+
+View: TypeAlias = Callable[[Service], Response]
 
 
 class Asked(msgspec.Struct):
@@ -45,9 +56,26 @@ def register(app: Flask, service: Service) -> None:
         _add(app, config.refresh_endpoint, "gentrifugo_refresh", _refresh)
 
 
-def _add(app: Flask, path: str, name: str, view: Any) -> None:
+def _add(app: Flask, path: str, name: str, view: View) -> None:
     if name not in app.view_functions:
-        app.add_url_rule(path, name, ready(view), methods=["POST"], provide_automatic_options=False)
+        app.add_url_rule(path, name, ready(_for_our_pages(view)), methods=["POST"], provide_automatic_options=False)
+
+
+def _for_our_pages(view: View) -> View:
+    """Keep pages out that may not connect: a browser would send the cookies that hooks go by with their requests.
+
+    That they cannot read the answers is not enough, since the site may let them, for its own paths' sake.
+    """
+
+    @functools.wraps(view)
+    def checked(service: Service) -> Response:
+        try:
+            service.credential_origins.check(request.headers.get("Origin"), request.host)
+        except HTTPError as error:
+            return respond(refusal(error.status, error.reason))
+        return view(service)
+
+    return checked
 
 
 def _sign_channels(service: Service) -> Response:
@@ -58,8 +86,26 @@ def _sign_channels(service: Service) -> Response:
         return respond(refusal(413, f"the request is larger than {LARGEST} bytes"))
     except InvalidJSON as error:
         return respond(refusal(400, f'expected {{"client": "...", "channels": ["..."]}}: {error}'))
-    answers = {channel: _sign(service, asked.client, channel) for channel in dict.fromkeys(asked.channels)}
-    return respond(Answer(200, "application/json", msgspec.json.encode(answers)))
+    return respond(Answer(200, "application/json", msgspec.json.encode(_sign_all(service, asked))))
+
+
+def _sign_all(service: Service, asked: Asked) -> dict[str, dict[str, Any]]:
+    """What is said of each channel. Hooks decide side by side; those that have not decided in time have failed."""
+    answers = dict.fromkeys(asked.channels, FAILED)
+
+    def sign(channel: str) -> None:
+        answers[channel] = _sign(service, asked.client, channel)
+
+    pool = Pool(SIDE_BY_SIDE)
+    limit = PATIENCE * service.node.hooks.longest(PRIVATE_SUBSCRIBE)
+    try:
+        with gevent.Timeout(limit, False):  # type: ignore[arg-type]  # False: end the block silently
+            for channel in answers:
+                pool.spawn(copy_current_request_context(sign), channel)
+            pool.join()
+    finally:
+        pool.kill()
+    return answers
 
 
 def _sign(service: Service, client: str, channel: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import json
 import logging
+import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flask import Flask, current_app, has_app_context, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response
 
 from . import auth, command_line, credential_views, hooks
 from .backend import Backend, Published, Who
@@ -24,19 +27,29 @@ from .config import Config, Loaded, settle
 from .config_file import Document
 from .endpoints import CLIENT, ENDPOINTS
 from .flask_commands import group
-from .hooks import Context, Hook
+from .hooks import Context, Hook, Refuse
 from .mount import mount
 from .mounted import EXTENSION, endpoints_of
-from .options import APPLICATION_PREFIX, options_of
-from .patching import REASON, is_patched
+from .options import APPLICATION_PREFIX, ConfigError, options_of
+from .patching import REASON, is_patched, warn_where_it_serves
+from .proto import user_id
 from .publisher import Publisher, publisher
 from .service import Service
 
 log = logging.getLogger(__name__)
 
 URL_PREFIX = "/realtime"
+URL_PREFIX_FORM = re.compile(r"/([^/?#\s]+(/[^/?#\s]+)*)?")
 DERIVED_FOR = b"gentrifugo tokens"
 """What a secret made of SECRET_KEY is for; the key itself signs sessions."""
+
+FORBIDDEN = (401, 403)
+"""With these statuses, views refuse who asks; all others are failures of theirs."""
+
+ALONE = (
+    "with the memory engine only the HTTP API reaches the server from here; "
+    'set GENTRIFUGO_ENGINE="redis" for calls from other processes'
+)
 
 F = TypeVar("F", bound=Hook)
 
@@ -64,6 +77,7 @@ class Gentrifugo:
     ) -> None:
         self._apps: list[Flask] = []
         self._hooks: list[tuple[str, Hook]] = []
+        self._stays_outside = False
         if app is not None:
             self.init_app(app, config, url_prefix, endpoints)
 
@@ -86,12 +100,13 @@ class Gentrifugo:
         for warning in loaded.warnings:
             log.warning("%s", warning)
         service = Service(loaded.config)
-        service.node.hooks.around = partial(_within, app)
+        service.node.hooks.call = partial(_call, app)
         for event, hook in self._hooks:
             service.node.hooks.add(event, hook)
         mount(app, service, endpoints)
         app.extensions[BACKEND] = Backend(service.node)
-        app.cli.add_command(group(self))
+        warn_where_it_serves()
+        app.cli.add_command(group(self._publish_outside))
         app.add_template_global(self.connection_params, "gentrifugo_params")
         self._apps.append(app)
 
@@ -144,7 +159,7 @@ class Gentrifugo:
 
     # -- for pages
 
-    def connection_params(self, user: str | None = None, info: Any = None) -> dict[str, Any]:
+    def connection_params(self, user: str | int | None = None, info: Any = None) -> dict[str, Any]:
         """What centrifuge-js needs to connect as `user`, who is told about with `info`, anything that JSON can say.
 
         Without a user it connects without a token, for on_connect to say who it is. For use in a request, whose host
@@ -157,7 +172,7 @@ class Gentrifugo:
                 raise TypeError("without on_connect, which could say who it is, connection_params needs a user")
             return {"url": url, "insecure": True}  # so centrifuge-js calls it when there is no token
         shown = "" if info is None else json.dumps(info)
-        return {"url": url, **auth.credentials(config.secret, user, int(time.time()), shown)}
+        return {"url": url, **auth.credentials(config.secret, user_id(user), int(time.time()), shown)}
 
     # -- commands
 
@@ -185,11 +200,11 @@ class Gentrifugo:
         """The channels with a subscriber, on any node. Raises as `presence` does."""
         return self._backend.channels()
 
-    def unsubscribe(self, user: str, channel: str = "") -> None:
+    def unsubscribe(self, user: str | int, channel: str = "") -> None:
         """End a user's subscription on a channel, or on all, on every node. Raises as `presence` does."""
         self._backend.unsubscribe(user, channel)
 
-    def disconnect(self, user: str) -> None:
+    def disconnect(self, user: str | int) -> None:
         """Close all connections of a user, on every node. Raises as `presence` does."""
         self._backend.disconnect(user)
 
@@ -201,20 +216,42 @@ class Gentrifugo:
 
     publisher = staticmethod(publisher)
 
+    def stay_outside(self) -> None:
+        """Let the calls of this process go through Redis: it is to be no node, though gevent has patched it.
+
+        For workers of a queue that run on gevent, such as Celery's, and for scripts. With the memory engine the calls
+        raise RuntimeError from then on.
+        """
+        self._stays_outside = True
+
     @property
     def _backend(self) -> Backend:
         """What carries out commands: the node here, or Redis where no node can be."""
-        service, extensions = self._service, self._application.extensions
+        service = self._service
+        if self._stays_outside:
+            return self._outside
         if not (service.started or is_patched()):
             if service.is_single:
                 raise RuntimeError(REASON)
-            if PUBLISHER not in extensions:
-                extensions[PUBLISHER] = Publisher(service.config)
-            outside: Publisher = extensions[PUBLISHER]
-            return outside
+            return self._outside
         service.start()
-        backend: Backend = extensions[BACKEND]
+        backend: Backend = self._application.extensions[BACKEND]
         return backend
+
+    @property
+    def _outside(self) -> Backend:
+        """What carries out commands without a node of this process. Raises RuntimeError where Redis joins none."""
+        service, extensions = self._service, self._application.extensions
+        if service.is_single:
+            raise RuntimeError(ALONE)
+        if PUBLISHER not in extensions:
+            extensions[PUBLISHER] = Publisher(service.config)
+        outside: Publisher = extensions[PUBLISHER]
+        return outside
+
+    def _publish_outside(self, channel: str, data: Any) -> None:
+        """Publish from a process that ends after it, whoever has patched it. Raises as `publish` does."""
+        self._outside.publish(channel, data)
 
     @property
     def _service(self) -> Service:
@@ -232,6 +269,30 @@ class Gentrifugo:
         return app
 
 
+def _call(app: Flask, hook: Hook, context: Context) -> object:
+    """Call a hook of an application, which may answer as a view does. Raises Refuse, and whatever leaves the hook."""
+    with _within(app, context):
+        try:
+            answer = hook(context)
+        except HTTPException as error:
+            if error.response is None and error.code not in FORBIDDEN:
+                raise
+            is_own_reason = error.description != type(error).description
+            raise Refuse(error.description if is_own_reason else "") from None
+    if _is_of_a_view(answer):
+        raise Refuse
+    return answer
+
+
+def _is_of_a_view(answer: object) -> bool:
+    """Whether a hook returns what a view would: a decorator for views has not let it run.
+
+    Such as Flask-Login's, which redirects to a page to log in. To go on all the same would let everybody pass.
+    """
+    has_status = isinstance(answer, tuple) and len(answer) > 1 and isinstance(answer[1], int)
+    return has_status or isinstance(answer, Response)
+
+
 @contextmanager
 def _within(app: Flask, context: Context) -> Iterator[None]:
     """A hook runs in the application's context, and in the request that opened the connection, if there is one."""
@@ -241,7 +302,9 @@ def _within(app: Flask, context: Context) -> Iterator[None]:
         with app.app_context():
             yield
     else:
-        with app.request_context(context.opening.environ()) as pushed:
+        # Both: other servers than ours keep a connection within the request that opened it, whose application context
+        # a second request context would share, and with it all that hooks leave there until the client has gone.
+        with app.app_context(), app.request_context(context.opening.environ()) as pushed:
             context.request = pushed.request
             try:
                 yield
@@ -261,10 +324,18 @@ def _load(app: Flask, config: Mapping[str, Any] | str | Path | None, url_prefix:
         if name.startswith(APPLICATION_PREFIX)
     }
     if "http_prefix" not in given.values:
-        given.application["http_prefix"] = url_prefix
+        given.application["http_prefix"] = _normal(url_prefix)
     if "secret" not in given.values and app.secret_key:
         given.application["secret"] = _derived(app.secret_key)
     return settle(given)
+
+
+def _normal(url_prefix: str) -> str:
+    """A prefix as option http_prefix has it, with a slash in front and none behind. Raises ConfigError."""
+    path = f"/{url_prefix.strip('/')}" if isinstance(url_prefix, str) else ""
+    if not URL_PREFIX_FORM.fullmatch(path):
+        raise ConfigError([f"url_prefix: Must be a path such as {URL_PREFIX!r}, or empty; not {url_prefix!r}."])
+    return path.rstrip("/")
 
 
 def _derived(secret_key: str | bytes) -> str:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import click
 from flask.cli import AppGroup
 
 from .backend import CommandError
 
-
-class Publishes(Protocol):
-    """What carries out the commands."""
-
-    def publish(self, channel: str, data: Any) -> None: ...
+Publish: TypeAlias = Callable[[str, Any], None]
 
 
-def group(realtime: Publishes) -> AppGroup:
-    """`flask realtime`."""
+def group(publish_outside: Publish) -> AppGroup:
+    """`flask realtime`; what carries out its commands must not make a node of this process."""
     commands = AppGroup("realtime", help="Publish to those who are connected.")
 
     @commands.command("publish")
@@ -27,7 +24,7 @@ def group(realtime: Publishes) -> AppGroup:
     def publish(channel: str, data: str) -> None:
         """Publish DATA, which is JSON, into CHANNEL. Needs the Redis engine: the server is another process."""
         try:
-            realtime.publish(channel, json.loads(data))
+            publish_outside(channel, json.loads(data))
         except json.JSONDecodeError as error:
             quoted = json.dumps(data)
             raise click.BadParameter(f"{error}; a text has quotes in JSON: {quoted!r}", param_hint="DATA") from None

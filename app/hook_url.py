@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
+import gevent
 import msgspec
 import urllib3
 from urllib3.exceptions import HTTPError
@@ -46,50 +48,68 @@ class HookURL:
         self._passed_on = [name.lower() for name in listed(config.hook_headers)]
         self._timeout = config.hook_timeout
         self._tries = config.hook_tries
-        self._pauses: float = PAUSE * 2**self._tries
-        self._http = urllib3.PoolManager(
-            maxsize=CONNECTIONS,
-            timeout=urllib3.Timeout(total=config.hook_timeout),
-            retries=urllib3.Retry(
-                total=config.hook_tries - 1,
-                redirect=False,
-                status_forcelist=WORTH_ANOTHER_TRY,
-                allowed_methods=None,
-                backoff_factor=PAUSE,
-                raise_on_status=False,
-                respect_retry_after_header=False,
-            ),
-        )
+        # A try is bounded as a whole, below: urllib3 counts the time of each read by itself.
+        self._http = urllib3.PoolManager(maxsize=CONNECTIONS, timeout=config.hook_timeout)
 
     def __str__(self) -> str:
         return self._url
 
     def limit(self) -> float:
         """The most seconds that all tries take."""
-        return self._tries * self._timeout + self._pauses
+        return self._tries * self._timeout + sum(map(_pause_after, range(1, self._tries)))
 
     def __call__(self, context: Context) -> None:
         """Raises Refuse as the backend says, and Undelivered when it says nothing that can be used."""
         body = _body(context)
         headers = self._headers(context)
         headers[SIGN] = auth.sign(self._secret, body)
+        _heed(context, *self._asked(body, headers))
+
+    def _asked(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """Status and body of the first answer that is worth no other try, or of the last. Raises Undelivered."""
+        for number in range(1, self._tries):
+            try:
+                status, said = self._try(body, headers)
+                if status not in WORTH_ANOTHER_TRY:
+                    return status, said
+            except Undelivered:
+                pass  # the last one says what is wrong
+            gevent.sleep(_pause_after(number))
+        return self._try(body, headers)
+
+    def _try(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """One request and its answer, within `hook_timeout`. Raises Undelivered."""
+        timeout = gevent.Timeout(self._timeout)
         try:
-            response = self._http.request("POST", self._url, body=body, headers=headers, preload_content=False)
-            said = response.read(LONGEST_ANSWER + 1)
-            if len(said) > LONGEST_ANSWER:
-                response.close()  # what is left of it must not be read as the next answer
-            else:
-                response.release_conn()
+            with timeout:
+                return self._post(body, headers)
         except HTTPError as error:
             raise Undelivered(f"no answer: {error}") from None
+        except gevent.Timeout as error:
+            if error is not timeout:
+                raise
+            raise Undelivered(f"no answer within {self._timeout:g} s (option hook_timeout)") from None
+
+    def _post(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        response = self._http.request(
+            "POST", self._url, body=body, headers=headers, preload_content=False, redirect=False, retries=False
+        )
+        said = response.read(LONGEST_ANSWER + 1)
         if len(said) > LONGEST_ANSWER:
-            raise Undelivered(f"the answer is longer than {LONGEST_ANSWER} bytes")
-        _heed(context, response.status, said)
+            response.close()  # what is left of it must not be read as the next answer
+        else:
+            response.release_conn()
+        return response.status, said
 
     def _headers(self, context: Context) -> dict[str, str]:
         given = context.opening.headers if context.opening is not None else {}
         headers = {name: given[name] for name in self._passed_on if name in given}
         return {**headers, "Content-Type": "application/json"}
+
+
+def _pause_after(number: int) -> float:
+    """Seconds between the try of this number, from 1, and the next."""
+    return float(PAUSE * 2 ** (number - 1))
 
 
 def _body(context: Context) -> bytes:
@@ -109,7 +129,9 @@ def _body(context: Context) -> bytes:
 
 
 def _heed(context: Context, status: int, said: bytes) -> None:
-    """Do as the answer says."""
+    """Do as the answer says. Raises Refuse and Undelivered."""
+    if len(said) > LONGEST_ANSWER:
+        raise Undelivered(f"the answer is longer than {LONGEST_ANSWER} bytes")
     if status == FORBIDDEN:
         raise Refuse
     if status not in (200, 204):

@@ -147,8 +147,13 @@ class Node:
         gevent.killall(self._greenlets)
         self._greenlets = []
         self.timers.stop()
+        self.hooks.finish(HOOKS_END)  # they may still publish
         self._engine.stop()
-        self.hooks.finish(HOOKS_END)
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether hooks are being told of something, or are about to be: what `stop` would cut short."""
+        return self.hooks.running > 0 or self._engine.is_telling
 
     @property
     def engine_name(self) -> str:

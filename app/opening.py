@@ -23,7 +23,11 @@ class Opening(NamedTuple):
     scheme: str = "http"
 
     def environ(self) -> dict[str, Any]:
-        """The request as WSGI has it, without its body."""
+        """The request as WSGI has it, without its body.
+
+        Headers with an underscore in their name are left out: WSGI could not tell them from those with a hyphen,
+        which a proxy may guard.
+        """
         path, _, query = self.target.partition("?")
         host, _, port = self.headers.get("host", "").partition(":")
         environ = {
@@ -46,6 +50,6 @@ class Opening(NamedTuple):
         for name, value in self.headers.items():
             if name == "content-type":
                 environ["CONTENT_TYPE"] = value
-            elif name != "content-length":
+            elif name != "content-length" and "_" not in name:
                 environ[f"HTTP_{name.upper().replace('-', '_')}"] = value
         return environ

@@ -6,7 +6,7 @@ Programs name none, and are not meant to be kept out by this.
 from __future__ import annotations
 
 import logging
-from functools import lru_cache
+from collections import defaultdict
 from urllib.parse import urlsplit
 
 from .http_head import HTTPError
@@ -38,23 +38,26 @@ def is_own(origin: str | None, host: str) -> bool:
 
 
 class RefusalLog:
-    """Says in the log which origins were refused: each once, and MOST_TOLD at most."""
+    """Says in the log which origins were refused: each once for each reason, and MOST_TOLD at most for one reason."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._told: defaultdict[str, set[str]] = defaultdict(set)
 
     def note(self, origin: str, why: str) -> None:
         """Pages of an origin are refused; `why` follows its name."""
-        shown = origin[:200]
-        if shown not in self._told and len(self._told) < MOST_TOLD:
-            self._told.add(shown)
+        shown, told = origin[:200], self._told[why]
+        if shown not in told and len(told) < MOST_TOLD:
+            told.add(shown)
             log.warning("refused, now and from now on: pages of %r, %s", shown, why)
 
 
 class Origins:
-    """The origins that the option `allowed` lists; the server's own host is always among them."""
+    """The origins that the option `allowed` lists; the server's own host is always among them.
 
-    def __init__(self, allowed: str) -> None:
+    `refusals` hears of the others.
+    """
+
+    def __init__(self, allowed: str, refusals: RefusalLog | None = None) -> None:
         items = listed(allowed)
         self.are_all = ALL_ORIGINS in items
         """Whether nobody is kept out."""
@@ -62,7 +65,7 @@ class Origins:
         self._below = tuple(_normal(item).split("://*", 1) for item in items if "://*." in item)
         self.ancestors = " ".join(["'self'", *(item for item in items if item != ALL_ORIGINS)])
         """The list as a Content-Security-Policy has it."""
-        self._refusals = RefusalLog()
+        self._refusals = refusals or RefusalLog()
 
     def check(self, origin: str | None, host: str) -> None:
         """Raises HTTPError for a request to `host` from a page of another origin than these."""
@@ -78,12 +81,6 @@ class Origins:
         )
 
 
-@lru_cache(8)
-def origins_of(allowed: str) -> Origins:
-    """The origins of one value of the option."""
-    return Origins(allowed)
-
-
 def _normal(origin: str) -> str:
     """Scheme, host and port in one spelling; of a URL too. Empty for what is no origin."""
     try:
@@ -97,5 +94,5 @@ def _normal(origin: str) -> str:
     return f"{parts.scheme}://{host}{port}"
 
 
-ANYWHERE = origins_of(ALL_ORIGINS)
+ANYWHERE = Origins(ALL_ORIGINS)
 """Nobody is kept out."""

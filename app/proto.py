@@ -11,6 +11,19 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 
+def user_id(user: object) -> str:
+    """A user's id as the protocol has it, which is text; applications may have numbers.
+
+    Raises TypeError for anything else, and ValueError for half of a surrogate pair, which UTF-8 has no bytes for.
+    """
+    if isinstance(user, int) and not isinstance(user, bool):
+        return str(int(user))
+    if not isinstance(user, str):
+        raise TypeError(f"user is {user!r}; expected a text or a number")
+    user.encode()
+    return user
+
+
 class ClientInfo(NamedTuple):
     """Who a connection is: shown in presence, join, leave and in what the client publishes."""
 

@@ -158,7 +158,7 @@ class Server:
             self._leave_listening_to_siblings()
         deadline = time.monotonic() + max(self._service.config.shutdown_timeout - 1, 0)
         closing = gevent.spawn(self._service.close_connections)  # an engine that is away would hold it up
-        while time.monotonic() < deadline and not (closing.ready() and self._is_left()):
+        while time.monotonic() < deadline and (self._service.is_busy or not closing.ready()):
             gevent.sleep(SHUTDOWN_CHECK)
         closing.kill()
         if self._service.open_connections:
@@ -175,10 +175,6 @@ class Server:
         for http in self._servers:
             http.close()
         gevent.sleep(ANSWER_TIME)
-
-    def _is_left(self) -> bool:
-        """Whether nobody is there any more, and nobody is being told so."""
-        return not (self._service.open_connections or self._service.node.hooks.running)
 
 
 def _autocert(config: Config) -> Autocert:

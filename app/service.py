@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, Protocol
 
 from gevent.lock import BoundedSemaphore
@@ -29,7 +30,7 @@ from .http_head import HTTPError
 from .node import Node
 from .opening import Opening
 from .options import ALL_ORIGINS, AUTO, listed
-from .origins import Origins, origins_of
+from .origins import Origins, RefusalLog
 from .redis_options import redis_settings
 from .sockjs.endpoint import SockJS
 from .sockjs.options import SOCKJS_URL, Options
@@ -125,6 +126,9 @@ class Service:
         self._starting = BoundedSemaphore()
         self.open_websockets = 0
         """Connections that `serve_websocket` serves now."""
+        self.refusals = RefusalLog()
+        """Pages that may not connect, as the log has them."""
+        self._origins_of = lru_cache(8)(partial(Origins, refusals=self.refusals))
         self.compression = compression_of(config)
         """How WebSockets are compressed, if they are."""
         self.sockjs = SockJS(
@@ -144,6 +148,8 @@ class Service:
         self.operators: set[Operator] = set()
         """Open admin sockets."""
         self.started = False
+        self.leave_is_arranged = False
+        """Whether somebody has seen to it that the clients are told when the process ends."""
 
     @property
     def config(self) -> Config:
@@ -158,9 +164,15 @@ class Service:
         the requests of any page, so then it is those of our own host.
         """
         allowed = self.config.allowed_origins
-        if allowed == AUTO:
-            allowed = "" if self.node.hooks.has(CONNECT) else ALL_ORIGINS
-        return origins_of(allowed)
+        if allowed == AUTO and not self.node.hooks.has(CONNECT):
+            allowed = ALL_ORIGINS
+        return self._origins_of("" if allowed == AUTO else allowed)
+
+    @property
+    def credential_origins(self) -> Origins:
+        """Whose pages may ask for credentials, which a hook decides on; left to us: those of our own host."""
+        allowed = self.config.allowed_origins
+        return self._origins_of("" if allowed == AUTO else allowed)
 
     @property
     def proxies(self) -> TrustedProxies:
@@ -176,6 +188,11 @@ class Service:
     def open_connections(self) -> int:
         """Clients, and operators, that wait for messages now, over whatever transport."""
         return self.open_websockets + self.sockjs.open_receivers + len(self.operators)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is something to wait for before `stop`: who has not left, or what hooks are being told."""
+        return self.open_connections > 0 or self.node.is_telling
 
     @property
     def is_single(self) -> bool:

@@ -10,8 +10,8 @@ from typing import Any
 from flask import Blueprint, Response, current_app, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from . import patching
 from .endpoints import API_PATH, SOCKJS_PATH, WEBSOCKET_PATH
-from .patching import REASON, is_patched
 from .service import Answer, Service, refusal
 from .sockjs import wsgi
 from .stock_worker import close_clients_on_exit
@@ -49,16 +49,18 @@ def client_blueprint() -> Blueprint:
 def ready(view: Callable[[Service], Response]) -> Callable[[], Response]:
     """A view that finds the service started and not about to stop."""
 
+    @functools.wraps(view)  # so that an application can name it, to exempt it from CSRF protection
     def checked() -> Response:
         service = current_service()
         if service.is_single and request.environ.get("wsgi.multiprocess"):
             return respond(refusal(503, _alone()))
         if not service.started:
-            if not (is_patched() or "gentrifugo.handler" in request.environ):
-                return respond(refusal(501, _unpatched()))
+            if not (patching.is_patched() or "gentrifugo.handler" in request.environ):
+                patching.warn()
+                return respond(refusal(501, patching.REASON))
             service.start()
-            if "gentrifugo.handler" not in request.environ:
-                close_clients_on_exit(service)
+        if "gentrifugo.handler" not in request.environ:
+            close_clients_on_exit(service)  # here, since a call of the application may have started the service
         if service.node.stopping:
             return respond(refusal(503, "the server is shutting down"))
         return view(service)
@@ -71,12 +73,6 @@ def _alone() -> str:
     reason = "several workers need --engine=redis: with the memory engine each would be a server of its own"
     log.error("%s; every request is refused", reason)
     return reason
-
-
-@functools.cache
-def _unpatched() -> str:
-    log.error("%s", REASON)
-    return REASON
 
 
 def respond(answer: Answer) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,18 @@ def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) ->
         log.warning(
             "option %s is set, but an application has no port of its own: no %s endpoints here", name, endpoints
         )
+    if loaded.config.speaks_tls and not _gunicorn_has_certificate():
+        log.warning(
+            "option %s is on, but TLS is gunicorn's to do: give it --certfile and --keyfile; "
+            "unless its settings name them, nothing is encrypted here",
+            "ssl" if loaded.config.ssl else "ssl_autocert",
+        )
     return flask_app(Service(loaded.config))
+
+
+def _gunicorn_has_certificate() -> bool:
+    """As far as its command line tells; its settings may stand elsewhere."""
+    return any(argument.startswith("--certfile") for argument in sys.argv)
 
 
 def flask_app(service: Service) -> Flask:

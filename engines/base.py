@@ -94,6 +94,11 @@ class Engine(ABC):
         left out. It is told at least once, by another node if need be: twice when a node ends while it tells.
         """
 
+    @property
+    def is_telling(self) -> bool:
+        """Whether `handle_occupancy` is being called, or is about to be: what `stop` would cut short."""
+        return False
+
     # -- publish
 
     @abstractmethod

@@ -95,6 +95,10 @@ class MemoryEngine(Engine):
     def notice_occupancy(self, longest: float) -> None:
         self._occupancy = self._occupancy or Occupancy(self._subscribed)
 
+    @property
+    def is_telling(self) -> bool:
+        return self._occupancy is not None and self._occupancy.is_telling
+
     def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
         if history is not None:
             self._remember(publication, history)

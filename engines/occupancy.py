@@ -33,6 +33,11 @@ class Occupancy:
         self._greenlets.kill()
         self._handler = None
 
+    @property
+    def is_telling(self) -> bool:
+        """Whether something is being told, or waits for it."""
+        return bool(self._telling)
+
     def note(self, channel: str) -> None:
         """A channel may have changed."""
         if channel not in self._telling:

@@ -233,6 +233,10 @@ class BusEngine(Engine):
     def notice_occupancy(self, longest: float) -> None:
         self._store.notice_occupancy(longest)
 
+    @property
+    def is_telling(self) -> bool:
+        return self._store.is_telling
+
     def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
         self._store.publish(publication, history)
 

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,14 @@ class Gunicorn:
 
     secret = "secret"
 
-    def __init__(self, options: dict[str, Any], directory: Path, worker: str, workers: int = 1) -> None:
+    def __init__(
+        self, options: dict[str, Any], directory: Path, worker: str, workers: int = 1, flags: Sequence[str] = ()
+    ) -> None:
         self.config_file = directory / "config.json"
         self.config_file.write_text(json.dumps({"secret": self.secret, **options}), encoding="utf-8")
         self._log_file = directory / "gunicorn.log"
         command = [sys.executable, "-m", "gunicorn", "--config", str(SETTINGS), "--bind=127.0.0.1:0"]
-        command += [f"--worker-class={worker}", f"--workers={workers}", "--no-control-socket"]
+        command += [f"--worker-class={worker}", f"--workers={workers}", "--no-control-socket", *flags]
         command += [f"gentrifugo:create_app({str(self.config_file)!r})"]
         with self._log_file.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=directory)

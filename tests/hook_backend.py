@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socketserver
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -75,6 +76,49 @@ class Backend:
 def hook_backend() -> Iterator[Backend]:
     """A backend for the length of a `with` block."""
     backend = Backend()
+    try:
+        yield backend
+    finally:
+        backend.close()
+
+
+class DrippingBackend:
+    """Begins to answer each request and sends byte after byte, for as long as anybody listens; `asked` has them."""
+
+    def __init__(self) -> None:
+        self.asked: list[bytes] = []
+        self._ends = threading.Event()
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+
+    def close(self) -> None:
+        self._ends.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def _handler(self) -> type[socketserver.BaseRequestHandler]:
+        backend = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                backend.asked.append(self.request.recv(65536))
+                try:
+                    self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+                    while not backend._ends.wait(0.05):
+                        self.request.sendall(b" ")
+                except OSError:
+                    pass  # nobody listens any more
+
+        return Handler
+
+
+@contextmanager
+def dripping_backend() -> Iterator[DrippingBackend]:
+    """One for the length of a `with` block."""
+    backend = DrippingBackend()
     try:
         yield backend
     finally:

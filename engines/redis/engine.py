@@ -85,6 +85,10 @@ class RedisEngine(Engine):
         for shard in self._shards:
             shard.notice_occupancy(longest)
 
+    @property
+    def is_telling(self) -> bool:
+        return any(shard.is_telling for shard in self._shards)
+
     # -- publish
 
     def publish(self, publication: Publication, history: HistoryOptions | None) -> None:

@@ -68,6 +68,11 @@ class Occupancy:
         self._pool.kill()
         self._handler = None
 
+    @property
+    def is_telling(self) -> bool:
+        """Whether something is being told, or waits for it."""
+        return bool(self._changed)
+
     def note(self, channel: str) -> None:
         """A channel may have changed. Does not block."""
         if channel in self._changed:

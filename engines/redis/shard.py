@@ -61,6 +61,11 @@ class Shard:
         """Call `handle_occupancy` too; before the start."""
         self._occupancy = Occupancy(self.name, self.keys, self.pipeline, longest)
 
+    @property
+    def is_telling(self) -> bool:
+        """Whether occupancy is being told, or waits for it."""
+        return self._occupancy is not None and self._occupancy.is_telling
+
     def stop(self) -> None:
         """Close the connections; no callback follows."""
         if self._occupancy is not None:

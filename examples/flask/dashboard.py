@@ -1,6 +1,10 @@
 """A live dashboard: how busy this machine is, measured only while somebody looks on. Run it in this directory:
 
 gentrifugo --app dashboard:create_app
+
+What is measured is this process's own affair, so one process serves it, with the memory engine. With the Redis engine
+another node may be told that the channel is vacated than that it was occupied: this one would go on measuring. There,
+keep what is to be done where all nodes see it, and let whoever does it look whether it still is.
 """
 
 from __future__ import annotations

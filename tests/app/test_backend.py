@@ -14,6 +14,7 @@ from gentrifugo.app.node import Node
 from gentrifugo.app.proto import ClientInfo
 from gentrifugo.engines.memory import MemoryEngine
 from tests.fakes import TroubledEngine
+from tests.local_client import LocalClient, closed
 
 CHAT = Namespace(name="chat", presence=True, history_size=10, history_lifetime=60)
 INFO = ClientInfo("42", "client", b'{"name":"Ann"}', b"[1]")
@@ -97,6 +98,23 @@ def test_what_makes_no_sense_is_an_error_of_the_caller(
     with pytest.raises(ValueError, match=text):
         getattr(backend, command)(*arguments)
     assert backend.history("chat:1") == []
+
+
+@pytest.mark.parametrize("user", [42, "42"], ids=repr)
+def test_a_user_may_be_a_number_as_in_hooks(backend: Backend, node: Node, user: str | int) -> None:
+    client = LocalClient.connected(node, "42")
+    client.subscribe("chat:1")
+    backend.unsubscribe(user)
+    assert list(client.connection.channels) == []
+    backend.disconnect(user)
+    assert client.close_reason == closed("disconnect")
+
+
+@pytest.mark.parametrize("user", [None, True, 4.2, ["42"]], ids=repr)
+def test_a_user_is_nothing_else(backend: Backend, user: Any) -> None:
+    for command in (backend.disconnect, backend.unsubscribe):
+        with pytest.raises(TypeError, match="expected a text or a number"):
+            command(user)
 
 
 @pytest.mark.parametrize("data", [object(), {"a": {1, object()}}])

@@ -13,6 +13,8 @@ from gentrifugo.app import hooks
 from gentrifugo.app.errors import CLOSE_DISCONNECT
 from gentrifugo.app.hooks import Context, Refuse
 from gentrifugo.app.node import Node
+from gentrifugo.app.proto import Publication
+from gentrifugo.engines.base import HistoryOptions
 from gentrifugo.engines.memory import MemoryEngine
 from tests.app.conftest import VERSION, config
 from tests.credentials import connect_params
@@ -30,9 +32,9 @@ def start(nothing_left_behind: None) -> Any:
     """Start a node with hooks: `start({event: hook}, option=value)`."""
     nodes: list[Node] = []
 
-    def made(added: dict[str, Hook], **options: Any) -> Node:
+    def made(added: dict[str, Hook], engine: MemoryEngine | None = None, **options: Any) -> Node:
         settings = {"publish": True, "presence": True, "history_size": 5, "history_lifetime": 60, **options}
-        node = Node(config(**settings), MemoryEngine(), VERSION)
+        node = Node(config(**settings), engine or MemoryEngine(), VERSION)
         for event, hook in added.items():
             node.hooks.add(event, hook)
         node.start()
@@ -43,6 +45,23 @@ def start(nothing_left_behind: None) -> Any:
     for node in nodes:
         node.close_connections()
         node.stop()
+
+
+class KeepingEngine(MemoryEngine):
+    """Keeps what it was given to publish before it was stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.published: list[Publication] = []
+        self.stopped = False
+
+    def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
+        assert not self.stopped
+        self.published.append(publication)
+
+    def stop(self) -> None:
+        self.stopped = True
+        super().stop()
 
 
 class Recorder:
@@ -74,6 +93,10 @@ class TestConnect:
         other = LocalClient.connected(start({hooks.CONNECT: identified}), "7", '{"a": 1}')
         assert (other.connection.user, other.connection.default_info) == ("42", b'{"name":"Ann"}')
 
+    def test_what_a_token_says_of_it_stays_as_it_was_signed(self, start: Start) -> None:
+        client = LocalClient.connected(start({hooks.CONNECT: Recorder()}), "7", '{"a": 1.50}')
+        assert client.connection.default_info == b'{"a": 1.50}'
+
     def test_what_nobody_signed_does_not_count(self, start: Start) -> None:
         hook = Recorder()
         client = LocalClient(start({hooks.CONNECT: hook}))
@@ -101,9 +124,11 @@ class TestConnect:
             (lambda context: False, closed("permission denied")),
             (Refuse("not today"), closed("not today")),
             (Refuse("é" * 500), closed("é" * 14)),
+            (Refuse({"code": 7}), closed("{'code': 7}")),
+            (Refuse("half \ud800"), closed("half \ufffd")),
             (ValueError("secret"), closed("internal server error", reconnect=True)),
         ],
-        ids=["False", "reason", "long reason", "exception"],
+        ids=["False", "reason", "long reason", "no text", "half a pair", "exception"],
     )
     def test_it_may_refuse(self, start: Start, hook: Hook | Exception, reason: object) -> None:
         def raising(context: Context) -> None:
@@ -166,6 +191,14 @@ class TestSubscribe:
         reply = client.call("subscribe", channel="board")
         assert (reply["error"], reply["advice"], reply["body"]["status"]) == ("members only", "fix", False)
         assert list(client.connection.channels) == ["news"]
+
+    @pytest.mark.parametrize(("reason", "error"), [({"code": 7}, "{'code': 7}"), ("\ud800", "\ufffd")], ids=repr)
+    def test_a_reason_is_told_as_text_whatever_it_is(self, start: Start, reason: object, error: str) -> None:
+        def hook(context: Context) -> None:
+            raise Refuse(reason)
+
+        client = LocalClient.connected(start({hooks.SUBSCRIBE: hook}))
+        assert client.call("subscribe", channel="news")["error"] == error
 
     def test_it_may_end_the_subscriptions_of_this_very_client(self, start: Start) -> None:
         def only_one(context: Context) -> None:
@@ -240,6 +273,15 @@ class TestPublish:
         client.send('{"method":"publish","params":{"channel":"news","data":' + data + "}}")
         assert client.received()[-1]["body"]["status"]
 
+    @pytest.mark.parametrize("data", ["1e3", "1.50", '"\\ud800"', '{"a":1, "a":2}', "[" * 150 + "]" * 150])
+    def test_what_no_hook_changes_is_relayed_as_it_was_sent(self, start: Start, data: str) -> None:
+        node = start({hooks.PUBLISH: lambda context: None})
+        client = LocalClient.connected(node)
+        client.subscribe("news")
+        client.received()
+        client.send('{"method":"publish","params":{"channel":"news","data":' + data + "}}")
+        assert [publication.data.decode() for publication in node.history("news")] == [data]
+
     def test_what_python_has_no_words_for_is_refused(self, start: Start) -> None:
         client = LocalClient.connected(start({hooks.PUBLISH: lambda context: None}), info="1e400")
         client.subscribe("news")
@@ -292,8 +334,32 @@ class TestDisconnect:
         node.stop()
         assert {context.user for context in hook.seen} == {str(number) for number in range(50)}
 
+    def test_when_the_node_stops_they_may_still_publish(self, start: Start) -> None:
+        told: list[str] = []
+
+        def hook(context: Context) -> None:
+            gevent.sleep(0.02)
+            node.publish("news", b"1")
+            told.append(engine.published[-1].channel)
+
+        engine = KeepingEngine()
+        node = start({hooks.DISCONNECT: hook}, engine=engine)
+        LocalClient.connected(node)
+        node.close_connections()
+        assert node.is_telling
+        node.stop()
+        assert (told, node.is_telling) == (["news"], False)
+
 
 class TestOccupancy:
+    def test_the_node_knows_that_hooks_are_told_of_channels(self, start: Start) -> None:
+        gate = Gate()
+        node = start({hooks.OCCUPIED: lambda context: gate.wait()})
+        LocalClient.connected(node).subscribe("news")
+        assert node.is_telling
+        gate.set()
+        eventually(lambda: not node.is_telling)
+
     def test_a_channel_comes_and_goes(self, start: Start) -> None:
         occupied, vacated = Recorder(), Recorder()
         node = start({hooks.OCCUPIED: occupied, hooks.VACATED: vacated})

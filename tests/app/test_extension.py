@@ -5,14 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import click
 import pytest
 from flask import Flask, render_template_string
 
 from gentrifugo import CommandError, Gentrifugo
-from gentrifugo.app import auth
+from gentrifugo.app import auth, patching
 from gentrifugo.app.options import ConfigError
 from tests.flask_sites import carried, in_thread, serve, site, status
 from tests.waiting import seconds
@@ -83,6 +86,28 @@ class TestMounting:
         assert in_thread(status, port, "GET", "/live/connection/info")[0] == 200
         assert in_thread(status, port, "POST", "/live/api/")[0] == 400
         assert in_thread(status, port, "GET", "/connection/info")[0] == 404
+
+    @pytest.mark.parametrize(
+        ("prefix", "is_there"), [("live", "/live"), ("/live/", "/live"), ("/a/b/", "/a/b"), ("/", ""), ("", "")]
+    )
+    def test_a_prefix_may_have_slashes_at_its_ends_or_none(self, prefix: str, is_there: str) -> None:
+        app = site()
+        Gentrifugo(app, url_prefix=prefix)
+        assert carried(app).config.http_prefix == is_there
+        assert f"{is_there}/api/" in {rule.rule for rule in app.url_map.iter_rules()}
+
+    @pytest.mark.parametrize("prefix", ["/a b", "/a?b", "//a//b", None, 7])
+    def test_a_prefix_that_is_none_is_named_as_it_was_given(self, prefix: Any) -> None:
+        with pytest.raises(ConfigError, match=r"^url_prefix: Must be a path"):
+            Gentrifugo(site(), url_prefix=prefix)
+
+    def test_views_can_be_named_to_exempt_them(self) -> None:
+        app = site()
+        rt = Gentrifugo(app)
+        rt.on_private_subscribe(lambda context: None)
+        rt.on_refresh(lambda context: None)
+        views = [app.view_functions[name] for name in ("gentrifugo_api.api", "gentrifugo_auth", "gentrifugo_refresh")]
+        assert len({f"{view.__module__}.{view.__name__}" for view in views}) == 3
 
     @pytest.mark.parametrize(
         ("endpoints", "found"), [(["client"], (True, False)), (["api"], (False, True)), (["admin"], (False, False))]
@@ -170,6 +195,15 @@ class TestCalls:
             shown = render_template_string("{{ gentrifugo_params('42')|tojson }}")
         assert '"url": "https://chat.example/realtime"' in shown
 
+    def test_a_user_may_be_a_number(self) -> None:
+        app = site(GENTRIFUGO_SECRET="s")
+        rt = Gentrifugo(app)
+        with app.test_request_context():
+            params = rt.connection_params(42)
+            with pytest.raises(TypeError, match="expected a text or a number"):
+                rt.connection_params(["42"])  # type: ignore[arg-type]
+        assert (params["user"], params["token"]) == ("42", auth.client_token("s", "42", params["timestamp"], ""))
+
     def test_the_token_holds_for_what_is_said(self) -> None:
         app = site(GENTRIFUGO_SECRET="s")
         rt = Gentrifugo(app)
@@ -196,6 +230,37 @@ class TestUnpatched:
             response = client.get(path)
             assert (response.status_code, "gevent has not patched" in response.text) == (501, True)
         assert client.get("/").text == "the site"
+
+    @pytest.mark.parametrize(
+        ("modules", "command", "warned"),
+        [
+            ([], "", False),
+            (["gunicorn.arbiter"], "", True),
+            (["gunicorn.arbiter", "gunicorn.workers.ggevent"], "", False),
+            ([], "run", True),
+            ([], "routes", False),
+        ],
+        ids=["elsewhere", "gunicorn", "gunicorn on gevent", "flask run", "flask routes"],
+    )
+    def test_a_server_that_will_not_do_is_named_at_once_and_once(
+        self,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+        modules: list[str],
+        command: str,
+        warned: bool,
+    ) -> None:
+        patching.warn.cache_clear()
+        for name in ("gunicorn.arbiter", "gunicorn.workers.ggevent"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        for name in modules:
+            monkeypatch.setitem(sys.modules, name, ModuleType(name))
+        app = site()
+        with click.Context(click.Command(command), info_name=command) if command else nullcontext():
+            Gentrifugo(app)
+        assert ("gevent has not patched" in caplog.text) == warned
+        app.test_client().get("/realtime/connection/info")
+        assert caplog.text.count("gevent has not patched") == 1
 
     def test_the_import_patches_nothing_and_needs_nothing_patched(self) -> None:
         program = "import gentrifugo; gentrifugo.Gentrifugo; from gevent import monkey; print(monkey.saved)"

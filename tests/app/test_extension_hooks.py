@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from typing import Any
 
+import gevent
 import pytest
-from flask import Flask, current_app, g, render_template_string, session
+from flask import Flask, Response, abort, current_app, g, redirect, render_template_string, session
 from flask.sessions import SecureCookieSessionInterface
 
 from gentrifugo import Context, Gentrifugo, Refuse
@@ -123,6 +125,21 @@ class TestSessions:
                 connect(port, headers)
             connect(port, {"Origin": f"http://127.0.0.1:{port}"})
 
+    def test_what_is_refused_is_logged_for_each_application(
+        self, connect: Connect, serve: Serve, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        rt = Gentrifugo()
+        rt.on_connect(by_session)
+        for app in (site(GENTRIFUGO_WEB=True, GENTRIFUGO_INSECURE_ADMIN=True) for _ in range(2)):
+            rt.init_app(app)
+            port = serve(app)
+            caplog.clear()
+            for path in 2 * (PATH, "/realtime/socket"):
+                with pytest.raises(HandshakeRefused, match="403"):
+                    connect(port, {"Origin": "https://evil.example"}, path)
+            first, second = caplog.messages
+            assert "allowed_origins" in first and "at the admin endpoints" in second
+
     def test_pages_need_nothing_but_the_address(self, app: Flask, rt: Gentrifugo) -> None:
         with app.test_request_context(), pytest.raises(TypeError, match="needs a user"):
             rt.connection_params()
@@ -130,6 +147,62 @@ class TestSessions:
         with app.test_request_context(base_url="https://chat.example"):
             shown = render_template_string("{{ gentrifugo_params()|tojson }}")
         assert json.loads(shown) == {"url": "https://chat.example/realtime", "insecure": True}
+
+
+def returning(answer: object) -> Callable[[Context], object]:
+    return lambda context: answer
+
+
+def aborting(*arguments: Any) -> Callable[[Context], object]:
+    return lambda context: abort(*arguments)
+
+
+class TestHooksThatAnswerAsViewsDo:
+    """Decorators for views, such as Flask-Login's, know no other way to refuse."""
+
+    @pytest.mark.parametrize(
+        ("hook", "reason", "reconnect"),
+        [
+            (aborting(401), "permission denied", False),
+            (aborting(403), "permission denied", False),
+            (aborting(403, "members only"), "members only", False),
+            (aborting(redirect("/login")), "permission denied", False),
+            (aborting(404), "internal server error", True),
+            (aborting(503), "internal server error", True),
+            (returning(redirect("/login")), "permission denied", False),
+            (returning(Response("go away", 403)), "permission denied", False),
+            (returning(Response()), "permission denied", False),
+            (returning(("go away", 403)), "permission denied", False),
+        ],
+    )
+    def test_a_refusal_of_a_view_is_one(
+        self,
+        app: Flask,
+        rt: Gentrifugo,
+        connect: Connect,
+        serve: Serve,
+        hook: Callable[[Context], object],
+        reason: str,
+        reconnect: bool,
+    ) -> None:
+        rt.on_connect(lambda context: setattr(context, "user", "42"))
+        rt.on_connect(hook)
+        client = connect(serve(app))
+        in_thread(client.send_json, {"method": "connect", "params": {}})
+        assert in_thread(client.wait_closed).advice == {"reason": reason, "reconnect": reconnect}
+
+    def test_the_log_names_the_hook_itself(
+        self, app: Flask, rt: Gentrifugo, connect: Connect, serve: Serve, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        rt.on_connect(aborting(404))
+        client = connect(serve(app))
+        in_thread(client.send_json, {"method": "connect", "params": {}})
+        in_thread(client.wait_closed)
+        assert "hook aborting.<locals>.<lambda> (connect) failed" in caplog.text
+
+    def test_what_has_happened_is_told_whatever_comes_back(self, app: Flask, rt: Gentrifugo) -> None:
+        rt.on_disconnect(returning(Response()))
+        assert carried(app).node.hooks.tell(Context("disconnect"))
 
 
 class TestContext:
@@ -269,6 +342,45 @@ class TestSigningChannels:
         port = serve(app)
         assert post(port, "/sign", {})[0] == (400 if path else 404)
         assert post(port, "/centrifuge/auth/", {})[0] == 404
+
+    @pytest.mark.parametrize("path", ["/centrifuge/auth/", "/centrifuge/refresh/"])
+    @pytest.mark.parametrize("allowed", ["", "https://page.example"])
+    def test_pages_of_other_origins_get_nothing(self, serve: Serve, path: str, allowed: str) -> None:
+        app = site(**({"GENTRIFUGO_ALLOWED_ORIGINS": allowed} if allowed else {}))
+        rt = Gentrifugo(app)
+        rt.on_private_subscribe(lambda context: None)
+        rt.on_refresh(lambda context: setattr(context, "user", "42"))
+        port = serve(app)
+        asked = {"client": "c1", "channels": ["$mine"]}
+        for origin, answer in ((f"http://127.0.0.1:{port}", 200), ("https://page.example", 200 if allowed else 403)):
+            assert post(port, path, asked, {"Origin": origin})[0] == answer
+            # A browser sends this without asking the server first.
+            assert post(port, path, asked, {"Origin": "https://evil.example", "Content-Type": "text/plain"})[0] == 403
+        assert post(port, path, asked)[0] == 200
+
+    def test_a_batch_is_asked_about_side_by_side_and_not_for_ever(self, serve: Serve) -> None:
+        app = site(GENTRIFUGO_HOOK_TIMEOUT=0.2)
+        rt = Gentrifugo(app)
+        torn: list[object] = []
+        app.teardown_appcontext(lambda error: torn.append(g.pop("channel", None)))
+
+        @rt.on_private_subscribe
+        def hook(context: Context) -> None:
+            assert "channel" not in g
+            g.channel = context.channel
+            assert (session["user"], context.request.path) == ("42", "/centrifuge/auth/")
+            gevent.sleep(10 if context.channel.startswith("$hangs") else 0.01)
+
+        port = serve(app)
+        quick, hanging = [f"$quick{number}" for number in range(30)], [f"$hangs{number}" for number in range(500)]
+        started = time.monotonic()
+        asked = {"client": "c1", "channels": [hanging[0], *quick, *hanging[1:]]}
+        answers = post(port, "/centrifuge/auth/", asked, cookie(app, user="42"))[1]
+        assert time.monotonic() - started < 1
+        assert list(answers) == asked["channels"]
+        assert all("sign" in answers[channel] for channel in quick)
+        assert all(answers[channel] == {"status": 500} for channel in hanging)
+        assert set(quick) <= set(torn)
 
 
 class TestRefreshing:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from typing import Any
 
 import gevent
 import pytest
 
+from gentrifugo.app import wire
 from gentrifugo.app.errors import Refused
-from gentrifugo.app.hooks import CONNECT, DISCONNECT, PUBLISH, Context, Hooks, Refuse, Undelivered
+from gentrifugo.app.hooks import CONNECT, DISCONNECT, PUBLISH, TOLD_AT_ONCE, Context, Hook, Hooks, Refuse, Undelivered
 from tests.greenlets import eventually, nothing_left_behind
 
 __all__ = ["nothing_left_behind"]
@@ -84,9 +85,9 @@ def test_a_user_may_be_a_number(hooks: Hooks) -> None:
         (raising(Refuse("too many")), ("too many", "fix")),
         (raising(ValueError("what a secret")), ("internal server error", "retry")),
         (raising(Undelivered("no answer")), ("internal server error", "retry")),
-        (raising(gevent.Timeout(1)), ("internal server error", "retry")),
         (setting(user=[42]), ("internal server error", "retry")),
         (setting(user=True), ("internal server error", "retry")),
+        (setting(user="\ud800"), ("internal server error", "retry")),
         (setting(info=object()), ("internal server error", "retry")),
         (sleep, ("internal server error", "retry")),
     ],
@@ -96,9 +97,9 @@ def test_a_user_may_be_a_number(hooks: Hooks) -> None:
         "reason",
         "exception",
         "undelivered",
-        "timeout of its own",
         "user",
         "bool",
+        "half a pair",
         "info",
         "hangs",
     ],
@@ -120,6 +121,96 @@ def test_after_a_refusal_no_other_is_asked(hooks: Hooks) -> None:
 def test_nothing_but_false_refuses(hooks: Hooks, answer: object) -> None:
     hooks.add(CONNECT, lambda context: answer)
     hooks.ask(Context(CONNECT))
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        ("half \ud83d of a pair", "half \ufffd of a pair"),
+        ("\ud83d\ude00", "\U0001f600"),
+        ({"code": 7}, "{'code': 7}"),
+        (7, "7"),
+        (None, "permission denied"),
+        ("", "permission denied"),
+    ],
+    ids=repr,
+)
+def test_a_reason_is_text_that_can_be_sent(hooks: Hooks, reason: object, text: str) -> None:
+    hooks.add(CONNECT, raising(Refuse(reason)))
+    assert refused_with(hooks)[0] == text
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), GeneratorExit(), BaseException("odd")], ids=repr)
+def test_whatever_a_hook_raises_is_its_own_failure(
+    hooks: Hooks, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    hooks.add(CONNECT, raising(error))
+    assert refused_with(hooks) == ("internal server error", "retry")
+    assert hooks.tell(Context(CONNECT))
+    assert "raising.<locals>.hook (connect) failed" in caplog.messages[0]
+
+
+@pytest.mark.parametrize("error", [gevent.GreenletExit(), KeyboardInterrupt()], ids=repr)
+def test_who_ends_the_greenlet_or_the_process_does_so_in_a_hook_too(hooks: Hooks, error: BaseException) -> None:
+    hooks.add(CONNECT, raising(error))
+    for call in (hooks.ask, hooks.tell):
+        with pytest.raises(type(error)):
+            call(Context(CONNECT))
+
+
+def test_a_timeout_around_a_view_is_not_the_hooks(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
+    hooks.add(CONNECT, sleep)
+    with gevent.Timeout(TIMEOUT / 10) as timeout, pytest.raises(gevent.Timeout) as caught:
+        hooks.ask(Context(CONNECT, request="of the view"))
+    assert caught.value is timeout
+    assert caplog.messages == []
+
+
+def closing_its_timeout(context: Context) -> None:
+    with gevent.Timeout(TIMEOUT / 10):
+        gevent.sleep(10)
+
+
+def cancelling_its_timeout(context: Context) -> None:
+    timeout = gevent.Timeout.start_new(TIMEOUT / 10)
+    try:
+        gevent.sleep(10)
+    finally:
+        timeout.cancel()
+
+
+@pytest.mark.parametrize(
+    ("hook", "request_"),
+    [(closing_its_timeout, None), (closing_its_timeout, "of a view"), (cancelling_its_timeout, None)],
+)
+def test_a_timeout_of_the_hook_is_the_hooks(
+    hooks: Hooks, caplog: pytest.LogCaptureFixture, hook: Hook, request_: str | None
+) -> None:
+    hooks.add(CONNECT, hook)
+    with pytest.raises(Refused, match="internal server error"):
+        hooks.ask(Context(CONNECT, request=request_))
+    assert caplog.messages[0].endswith("its_timeout (connect) failed")
+
+
+def test_refusing_what_has_happened_is_an_answer_too(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
+    hooks.add(DISCONNECT, raising(Refuse()))
+    assert hooks.tell(Context(DISCONNECT))
+    (record,) = caplog.records
+    assert record.getMessage().endswith("hook (disconnect): it refuses, but this has happened already")
+    assert record.exc_info is None
+
+
+@pytest.mark.parametrize("sent", [b"1e3", b"1.50", b'{"a": 1, "a": 2}', b'"\\ud800"', b"[ ]", b"null"])
+def test_what_no_hook_changes_stays_as_it_was_sent(hooks: Hooks, sent: bytes) -> None:
+    hooks.add(PUBLISH, lambda context: None)
+    value = wire.decoded(sent)
+    outcome = hooks.ask(Context(PUBLISH, data=value, info=value), info=sent, data=sent)
+    assert (outcome.info, outcome.data) == (sent, sent)
+
+
+def test_what_a_hook_changes_in_place_is_changed(hooks: Hooks) -> None:
+    hooks.add(PUBLISH, lambda context: context.data.append(2))
+    assert hooks.ask(Context(PUBLISH, data=[1.0]), data=b"[1e0]").data == b"[1.0,2]"
 
 
 def test_an_exception_is_logged_with_its_traceback_and_not_for_every_client(
@@ -145,15 +236,14 @@ def test_a_hook_that_hangs_is_named(hooks: Hooks, caplog: pytest.LogCaptureFixtu
 def test_hooks_run_within_what_they_are_given(hooks: Hooks) -> None:
     steps: list[str] = []
 
-    @contextmanager
-    def around(context: Context) -> Iterator[None]:
+    def call(hook: Hook, context: Context) -> object:
         steps.append(f"enter {context.event}")
         try:
-            yield
+            return hook(context)
         finally:
             steps.append("exit")
 
-    hooks.around = around
+    hooks.call = call
     hooks.add(CONNECT, lambda context: steps.append("hook"))
     hooks.add(CONNECT, raising(ValueError()))
     refused_with(hooks)
@@ -161,12 +251,10 @@ def test_hooks_run_within_what_they_are_given(hooks: Hooks) -> None:
 
 
 def test_what_surrounds_them_may_fail(hooks: Hooks) -> None:
-    @contextmanager
-    def around(context: Context) -> Iterator[None]:
+    def call(hook: Hook, context: Context) -> object:
         raise ValueError("a request that makes no sense")
-        yield
 
-    hooks.around = around
+    hooks.call = call
     hooks.add(CONNECT, lambda context: None)
     assert refused_with(hooks)[0] == "internal server error"
 
@@ -207,6 +295,47 @@ def test_those_that_are_told_get_time_in_the_end(hooks: Hooks) -> None:
     hooks.tell_later(Context(DISCONNECT))
     hooks.finish(0.05)
     assert hooks.running == 0
+
+
+def test_very_many_that_hang_hold_up_nobody_who_has_something_to_tell(hooks: Hooks) -> None:
+    hooks.add(DISCONNECT, sleep)
+    started = time.monotonic()
+    for _ in range(3 * TOLD_AT_ONCE):
+        hooks.tell_later(Context(DISCONNECT))
+    assert time.monotonic() - started < TIMEOUT * 2
+    assert hooks.running == 3 * TOLD_AT_ONCE
+    eventually(lambda: hooks.running == 0)
+
+
+def test_what_was_not_told_in_time_is_counted_in_the_log(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
+    hooks.add(DISCONNECT, sleep, limit=lambda: 10)
+    for _ in range(TOLD_AT_ONCE + 5):
+        hooks.tell_later(Context(DISCONNECT))
+    hooks.finish(0.01)
+    assert caplog.messages == ["1005 calls of hooks were not done in time"]
+    assert hooks.running == 0
+
+
+def test_what_is_told_at_once_counts_as_running(hooks: Hooks) -> None:
+    """As of channels, which the engine's greenlets tell."""
+    hooks.add(DISCONNECT, sleep)
+    telling = gevent.spawn(hooks.tell, Context(DISCONNECT))
+    eventually(lambda: hooks.running == 1)
+    telling.join()
+    assert hooks.running == 0
+
+
+def test_one_that_bounds_itself_is_given_its_time(hooks: Hooks) -> None:
+    hooks.add(CONNECT, lambda context: gevent.sleep(TIMEOUT * 1.5), limit=lambda: TIMEOUT)
+    hooks.ask(Context(CONNECT))
+
+
+def test_a_hook_is_no_coroutine(hooks: Hooks) -> None:
+    async def hook(context: Context) -> bool:
+        return False
+
+    with pytest.raises(TypeError, match=r"hook for connect is a coroutine; hooks are plain functions"):
+        hooks.add(CONNECT, hook)
 
 
 def test_a_hook_that_comes_too_late_is_refused(hooks: Hooks) -> None:

@@ -413,6 +413,16 @@ class EngineContract:
         eventually(lambda: ("end", True) in noticing.occupancy)
         assert noticing.occupancy == [("news", True), ("end", True)]
 
+    def test_it_says_whether_something_is_being_told(self, noticing: Listener) -> None:
+        assert not noticing.engine.is_telling
+        noticing.gate.clear()
+        noticing.engine.subscribe("news")
+        assert noticing.engine.is_telling
+        eventually(lambda: noticing.occupancy)
+        assert noticing.engine.is_telling
+        noticing.gate.set()
+        eventually(lambda: not noticing.engine.is_telling)
+
     def test_unless_it_is_asked_for_nothing_is_told(self, listener: Listener) -> None:
         listener.engine.subscribe("news")
         listener.engine.publish_control(b"end")

@@ -148,3 +148,16 @@ def test_usr1_opens_the_log_anew(tmp_path: Path) -> None:
         with ProtocolClient(server, "ann") as client:  # type: ignore[arg-type]
             client.subscribe("news")
         eventually(lambda: "/connection/websocket" in log.read_text())
+
+
+def test_the_first_worker_says_that_a_limit_is_low(tmp_path: Path) -> None:
+    server = Gunicorn({}, tmp_path, OUR_WORKER, flags=["--worker-connections=1000"])
+    try:
+        server.wait_until_ready()
+        (pid,) = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+        os.kill(int(pid), signal.SIGTERM)
+        eventually(lambda: server.log.count("Booting worker") == 2, within=10, what=server.log)
+        server.wait_until_ready()
+        assert server.log.count("client number 1,001 of a worker would hang") == 1
+    finally:
+        server.stop()

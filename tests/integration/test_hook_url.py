@@ -14,12 +14,12 @@ import pytest
 from tests.credentials import sign
 from tests.docs.pages import page
 from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, gunicorn
-from tests.hook_backend import Backend, hook_backend
+from tests.hook_backend import Backend, dripping_backend, hook_backend
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import redis_server
 from tests.servers import Server
 from tests.sockjs_client import Service
-from tests.waiting import eventually
+from tests.waiting import eventually, seconds
 from tests.websocket_client import WebSocketClient
 
 EVENTS = "connect,subscribe,publish,refresh,disconnect,channel_occupied,channel_vacated,private_subscribe"
@@ -61,7 +61,9 @@ def of_ann(event: dict[str, Any]) -> tuple[int, Any]:
 
 def test_it_says_who_connects_by_the_cookies_of_the_browser(server: Server, backend: Backend) -> None:
     backend.answer = of_ann
-    with websocket(server, {"Cookie": "session=abc", "X-Secret": "not passed on"}) as client:
+    # X_Real_IP would pass for X-Real-IP, which only a proxy may say, in a backend that speaks WSGI or CGI.
+    named = {"Cookie": "session=abc", "X-Secret": "not passed on", "X_Real_IP": "203.0.113.9"}
+    with websocket(server, named) as client:
         assert "error" not in call(client, "connect")
         call(client, "subscribe", channel="news")
     eventually(lambda: backend.named("channel_vacated") and backend.named("disconnect"))
@@ -77,6 +79,7 @@ def test_it_says_who_connects_by_the_cookies_of_the_browser(server: Server, back
     assert backend.named("disconnect")[0].items() >= {"user": "42", "client": connect["client"]}.items()
     assert [event["channel"] for event in backend.named("channel_occupied")] == ["news"]
     headers = backend.headers[0]
+    assert not [name for name in headers if "real" in name]
     assert (headers["cookie"], headers["content-type"], "x-secret" in headers) == (
         "session=abc",
         "application/json",
@@ -188,6 +191,28 @@ def test_a_backend_that_hangs_costs_who_asks_it_and_nobody_else(start_server: St
         quick.subscribe("news")
         refused = slow.socket.recv_json()
         assert (refused["error"], refused["advice"]) == ("internal server error", "retry")
+
+
+def test_an_answer_that_never_ends_is_one_try_and_is_given_up_in_time(start_server: StartServer) -> None:
+    with dripping_backend() as backend:
+        options = {"hook_timeout": 0.3, "hook_tries": 3, "hook_events": "channel_occupied"}
+        server = start_server(**options, hook_url=backend.url)
+        started = time.monotonic()
+        with ProtocolClient(server, "ann") as client:
+            client.subscribe("news")
+            eventually(lambda: "no answer within 0.3 s (option hook_timeout)" in server.log, what=lambda: server.log)
+            assert len(backend.asked) == 3
+            assert time.monotonic() - started < seconds(3)
+
+
+def test_a_backend_that_refuses_what_has_happened_is_told_no_more(start_server: StartServer, backend: Backend) -> None:
+    backend.answer = lambda event: (403, "")
+    server = start_server(hook_url=backend.url, hook_events="channel_occupied")
+    with ProtocolClient(server, "ann") as client:
+        client.subscribe("news")
+        eventually(lambda: "it refuses, but this has happened already" in server.log)
+    assert "Traceback" not in server.log
+    assert len(backend.events) == 1
 
 
 def test_a_backend_that_is_away_does_not_flood_the_log(start_server: StartServer) -> None:

@@ -1,21 +1,31 @@
-"""Hooks of a site under load: they block, fail and hang, side by side."""
+"""Hooks of a site in real servers: they block, fail and hang, side by side, and are let finish in the end."""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.test_flask import PROGRAM, running
+from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER
+from tests.integration.test_flask import PROGRAM, get, running
 from tests.waiting import seconds
 from tests.websocket_client import WebSocketClient
 
 HERE = Path(__file__).parent
 COMMAND = [PROGRAM, "--app=hooked_site:create_app", "--address=127.0.0.1", "--port=0", "--shutdown_timeout=2"]
 TOGETHER = 500
+GUNICORN = [sys.executable, "-m", "gunicorn", "--bind=127.0.0.1:0", "--no-control-socket", "--graceful-timeout=8"]
+SERVERS = {
+    "command": [PROGRAM, "--app=telling_site:app", "--address=127.0.0.1", "--port=0", "--shutdown_timeout=8"],
+    "ours": [*GUNICORN, f"--worker-class={OUR_WORKER}", "telling_site:app"],
+    "stock": [*GUNICORN, f"--worker-class={STOCK_WORKER}", "telling_site:app"],
+}
 
 
 @contextmanager
@@ -72,3 +82,36 @@ def test_a_hook_that_fails_or_hangs_costs_its_own_operation_only(
     log = log_file.read_text()
     assert log.count("ValueError: a defect of the site") == 1  # once for all fifty
     assert "create_app.<locals>.subscribe (subscribe) failed" in log
+
+
+@pytest.mark.parametrize("command", SERVERS.values(), ids=SERVERS)
+def test_each_runs_in_a_context_of_its_own_and_is_let_finish(tmp_path: Path, command: list[str]) -> None:
+    """Whatever has started the node: here a view that publishes before anybody connects."""
+    log_file = tmp_path / "site.log"
+    with ThreadPoolExecutor() as pool, running(command, HERE, log_file, logs_tracebacks=True) as url:
+        assert get(f"{url}/publish", form={}) == (200, "published")
+        port = int(url.rpartition(":")[2])
+        with WebSocketClient.connect("127.0.0.1", port, "/realtime/connection/websocket?exit=1") as exits:
+            send(exits, "connect")
+            assert exits.wait_closed().advice == {"reason": "internal server error", "reconnect": True}
+        client = WebSocketClient.connect("127.0.0.1", port, "/realtime/connection/websocket")
+        send(client, "connect")
+        assert "error" not in reply(client)
+        for channel in ("news", "board"):
+            send(client, "subscribe", channel=channel)
+            assert "error" not in reply(client)
+        assert told(log_file) == ["torn down board", "torn down news"]
+        closed = pool.submit(client.wait_closed)
+        stopped = time.monotonic()
+    assert closed.result().advice == {"reason": "shutting down", "reconnect": True}
+    assert time.monotonic() - stopped < seconds(7)
+    assert [line for line in told(log_file) if "torn" not in line] == [
+        "disconnect ann",
+        "vacated board",
+        "vacated news",
+    ]
+    assert "not done in time" not in log_file.read_text()
+
+
+def told(log_file: Path) -> list[str]:
+    return sorted(line[5:] for line in log_file.read_text().splitlines() if line.startswith("TOLD "))

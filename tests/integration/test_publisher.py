@@ -166,10 +166,23 @@ realtime = Gentrifugo(app)
 """
 
 
+PATCHED = "from gevent import monkey\nmonkey.patch_all()\n"
+NO_NODE = """
+def start():
+    raise AssertionError("this process is to be no node")
+app.extensions["gentrifugo"].start = start
+"""
+
+
 def flask_command(directory: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return run_beside(directory, SITE, "-m", "flask", "--app", "news:app", "realtime", "publish", *arguments, **options)
+
+
+def run_beside(directory: Path, site: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Python with these arguments beside the site as news.py."""
     config = {f"GENTRIFUGO_{name.upper()}": value for name, value in options.items()}
-    (directory / "news.py").write_text(SITE % config, encoding="utf-8")
-    command = [sys.executable, "-m", "flask", "--app", "news:app", "realtime", "publish", *arguments]
+    (directory / "news.py").write_text(site % config, encoding="utf-8")
+    command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=seconds(20))
 
 
@@ -185,8 +198,29 @@ def test_flask_realtime_publish_says_what_is_wrong(tmp_path: Path, redis: RedisS
     for arguments, options, says in [
         (("news", "hello"), redis.options, """a text has quotes in JSON: '"hello"'"""),
         (("what:1", "1"), redis.options, "Error: namespace not found"),
-        (("news", "1"), {}, "Error: Gentrifugo cannot run here"),
+        (("news", "1"), {}, "Error: with the memory engine only the HTTP API reaches the server from here; set GENTRI"),
     ]:
         done = flask_command(tmp_path, *arguments, **options)
         assert done.returncode != 0
         assert says in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("-m", "flask", "--app", "news:app", "realtime", "publish", "news", '"from outside"'),
+        ("-c", "from news import realtime; realtime.stay_outside(); realtime.publish('news', 'from outside')"),
+    ],
+    ids=["command", "worker"],
+)
+def test_a_site_that_patches_itself_can_stay_outside(
+    tmp_path: Path, server: Server, redis: RedisServer, arguments: tuple[str, ...]
+) -> None:
+    site = PATCHED + SITE + NO_NODE
+    with ProtocolClient(server, "ann") as client:
+        client.subscribe("news")
+        done = run_beside(tmp_path, site, *arguments, **redis.options)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert client.message() == "from outside"
+    lost = run_beside(tmp_path, site, *arguments)
+    assert lost.returncode != 0 and "with the memory engine only the HTTP API reaches the server" in lost.stderr
