@@ -7,7 +7,11 @@ character stands.
 from __future__ import annotations
 
 import hmac
+import re
 from functools import lru_cache
+
+CLIENT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""What clients' ids look like. Nothing else may be signed as one: it might read as a user and a time."""
 
 
 def sign(secret: str, *parts: str | bytes) -> str:
@@ -36,7 +40,7 @@ def credentials(secret: str, user: str, timestamp: int, info: str = "") -> dict[
 
 
 def channel_sign(secret: str, client: str, channel: str, info: str = "") -> str:
-    """The sign of a subscription on a private channel, bound to one connection by its client id."""
+    """The sign of a subscription on a private channel, bound to one connection by its client id (see CLIENT_ID)."""
     return sign(secret, client, channel, info)
 
 

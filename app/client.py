@@ -54,8 +54,9 @@ log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
-TIMESTAMP = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
-"""Unix seconds. More digits would let the end of a user's id pass for the beginning of a time far ahead."""
+TIMESTAMP = re.compile(r"[1-9][0-9]{9}", re.ASCII)
+"""Unix seconds since 2001, and until 2286. A token does not say where its parts end, so with more digits the end of a
+user's id, and with fewer the beginning of a client's id that was signed for a channel, could pass for a time."""
 
 
 class _Closed(Exception):

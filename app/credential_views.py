@@ -86,6 +86,8 @@ def _sign_channels(service: Service) -> Response:
         return respond(refusal(413, f"the request is larger than {LARGEST} bytes"))
     except InvalidJSON as error:
         return respond(refusal(400, f'expected {{"client": "...", "channels": ["..."]}}: {error}'))
+    if not auth.CLIENT_ID.fullmatch(asked.client):
+        return respond(refusal(400, "client: expected the id that the server gave the client when it connected"))
     return respond(Answer(200, "application/json", msgspec.json.encode(_sign_all(service, asked))))
 
 
@@ -109,7 +111,7 @@ def _sign_all(service: Service, asked: Asked) -> dict[str, dict[str, Any]]:
 
 
 def _sign(service: Service, client: str, channel: str) -> dict[str, Any]:
-    if not (client and service.node.rules.is_private(channel)):
+    if not service.node.rules.is_private(channel):
         return FORBIDDEN
     try:
         outcome = service.node.hooks.ask(_context(PRIVATE_SUBSCRIBE, client, channel))

@@ -25,6 +25,7 @@ __all__ = ["serve"]
 Serve = Callable[[Flask], int]
 Connect = Callable[..., WebSocketClient]
 SECRET = "s"
+CLIENT = "1c30a4e0-5a4b-4f0e-9d6f-0c1de0000001"
 PATH = "/realtime/connection/websocket"
 
 
@@ -285,13 +286,13 @@ class TestSigningChannels:
 
     def test_each_channel_of_a_batch_is_answered(self, app: Flask, port: int) -> None:
         channels = ["$of-42", "$of-7", "$broken", "news", "$of-42"]
-        asked = {"client": "c1", "channels": channels}
+        asked = {"client": CLIENT, "channels": channels}
         status, answers = post(port, "/centrifuge/auth/", asked, cookie(app, user="42"))
-        info = '{"client":"c1"}'
+        info = json.dumps({"client": CLIENT}, separators=(",", ":"))
         assert (status, answers) == (
             200,
             {
-                "$of-42": {"sign": sign("c1", "$of-42", info, secret=SECRET), "info": info},
+                "$of-42": {"sign": sign(CLIENT, "$of-42", info, secret=SECRET), "info": info},
                 "$of-7": {"status": 403},
                 "$broken": {"status": 500},
                 "news": {"status": 403},
@@ -322,9 +323,11 @@ class TestSigningChannels:
     def test_what_is_no_question_is_refused(self, port: int, body: bytes, status: int) -> None:
         assert post(port, "/centrifuge/auth/", body)[0] == status
 
-    def test_no_client_no_sign(self, app: Flask, port: int) -> None:
-        asked = {"client": "", "channels": ["$of-42"]}
-        assert post(port, "/centrifuge/auth/", asked, cookie(app, user="42"))[1] == {"$of-42": {"status": 403}}
+    @pytest.mark.parametrize("client", ["", "11764000000", CLIENT[:-1], f"{CLIENT}\n"])
+    def test_what_is_no_id_of_a_client_is_not_signed(self, app: Flask, port: int, client: str) -> None:
+        """As part of a token it could be a user and a time."""
+        asked = {"client": client, "channels": ["$of-42"]}
+        assert post(port, "/centrifuge/auth/", asked, cookie(app, user="42"))[0] == 400
 
     def test_the_paths_of_a_site_stay_its_own_without_hooks(self, serve: Serve) -> None:
         app = site()
@@ -351,7 +354,7 @@ class TestSigningChannels:
         rt.on_private_subscribe(lambda context: None)
         rt.on_refresh(lambda context: setattr(context, "user", "42"))
         port = serve(app)
-        asked = {"client": "c1", "channels": ["$mine"]}
+        asked = {"client": CLIENT, "channels": ["$mine"]}
         for origin, answer in ((f"http://127.0.0.1:{port}", 200), ("https://page.example", 200 if allowed else 403)):
             assert post(port, path, asked, {"Origin": origin})[0] == answer
             # A browser sends this without asking the server first.
@@ -374,7 +377,7 @@ class TestSigningChannels:
         port = serve(app)
         quick, hanging = [f"$quick{number}" for number in range(30)], [f"$hangs{number}" for number in range(500)]
         started = time.monotonic()
-        asked = {"client": "c1", "channels": [hanging[0], *quick, *hanging[1:]]}
+        asked = {"client": CLIENT, "channels": [hanging[0], *quick, *hanging[1:]]}
         answers = post(port, "/centrifuge/auth/", asked, cookie(app, user="42"))[1]
         assert time.monotonic() - started < 1
         assert list(answers) == asked["channels"]

@@ -23,6 +23,7 @@ from tests.waiting import eventually, seconds
 from tests.websocket_client import WebSocketClient
 
 EVENTS = "connect,subscribe,publish,refresh,disconnect,channel_occupied,channel_vacated,private_subscribe"
+CLIENT = "1c30a4e0-5a4b-4f0e-9d6f-0c1de0000001"
 OPTIONS = {"publish": True, "hook_events": EVENTS, "hook_timeout": 2}
 
 StartServer = Callable[..., Server]
@@ -164,10 +165,12 @@ def test_pages_get_signs_and_credentials(server: Server, backend: Backend) -> No
     backend.answer = answer
     service = Service(server.host, server.port, "")
     headers = {"Content-Type": "application/json", "Cookie": "session=abc"}
-    asked = service.post("/centrifuge/auth/", b'{"client": "c1", "channels": ["$mine", "$other"]}', headers)
+    asked = service.post(
+        "/centrifuge/auth/", json.dumps({"client": CLIENT, "channels": ["$mine", "$other"]}).encode(), headers
+    )
     info = '{"role":"admin"}'
     assert json.loads(asked.text) == {
-        "$mine": {"sign": sign("c1", "$mine", info), "info": info},
+        "$mine": {"sign": sign(CLIENT, "$mine", info), "info": info},
         "$other": {"status": 403},
     }
     refreshed = json.loads(service.post("/centrifuge/refresh/", b"{}", headers).text)
