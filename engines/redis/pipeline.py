@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-import gevent
 import hiredis
 from gevent.event import AsyncResult, Event
 
@@ -64,11 +63,14 @@ class Pipeline(Link):
         self._waiting.append(call)
         self._arrived.set()
         try:
-            replies: list[Any] = call.result.get(timeout=self._patience)  # type: ignore[assignment]
-            return replies
-        except gevent.Timeout:
-            call.given_up = True
-            raise EngineError(f"{self._name}: no answer within {self._patience:g} s") from None
+            # Not get(timeout): what it raises looks like a time limit of the caller's, which has to pass.
+            call.result.wait(self._patience)
+        finally:
+            call.given_up = not call.result.ready()
+        if call.given_up:
+            raise EngineError(f"{self._name}: no answer within {self._patience:g} s")
+        replies: list[Any] = call.result.get()  # type: ignore[assignment]
+        return replies
 
     def _serve(self, connection: Connection) -> None:
         self._note_ready()

@@ -83,7 +83,7 @@ class Shard:
         self._channels[name] = channel
         try:
             self.subscriber.subscribe(name)
-        except EngineError:
+        except BaseException:  # also a time limit of the caller's
             self._channels.pop(name, None)
             raise
         self._note_occupancy(channel)

@@ -61,13 +61,16 @@ class Subscriber(Link):
         self._was_lost = False
 
     def subscribe(self, name: bytes) -> None:
-        """Return when Redis sends what is published under `name`. Raises EngineError."""
+        """Return when Redis sends what is published under `name`. Raises EngineError.
+
+        Whoever is interrupted while it waits, by a time limit of its own say, has no subscription either.
+        """
         if self.away:
             raise EngineError(self.away)
         self._wanted[name] = None
         try:
             self._change("SUBSCRIBE", name)
-        except EngineError:
+        except BaseException:
             self._wanted.pop(name, None)
             self._waiting.append(_Change("UNSUBSCRIBE", name, None))
             self._arrived.set()
@@ -88,10 +91,11 @@ class Subscriber(Link):
         self._waiting.append(_Change(verb, name, done))
         self._arrived.set()
         patience = self._timeouts.write + self._timeouts.read
-        try:
-            done.get(timeout=patience)
-        except gevent.Timeout:
-            raise EngineError(f"{self._name}: no answer within {patience:g} s") from None
+        # Not get(timeout): what it raises looks like a time limit of the caller's, which has to pass.
+        done.wait(patience)
+        if not done.ready():
+            raise EngineError(f"{self._name}: no answer within {patience:g} s")
+        done.get()
 
     # -- the connection
 

@@ -130,6 +130,20 @@ def test_no_caller_waits_for_ever(pipeline: Pipeline, dial: Dialled) -> None:
     assert outcome(asking[0]) == b"3"
 
 
+def test_a_time_limit_of_the_caller_is_the_callers(pipeline: Pipeline, dial: Dialled) -> None:
+    """A hook that has taken too long must not hear that Redis is slow. What it asked is not carried out any more."""
+    (first,) = ask_in_greenlets(pipeline, "a")
+    with pytest.raises(gevent.Timeout) as caught, gevent.Timeout(0.01) as limit:
+        pipeline.ask("GET", "b")
+    assert caught.value is limit
+    dial.made[0].answer(b"1")
+    assert outcome(first) == b"1"
+    (last,) = ask_in_greenlets(pipeline, "c")
+    assert [command for batch in dial.made[0].batches for command in batch] == [("GET", "a"), ("GET", "c")]
+    dial.made[0].answer(b"3")
+    assert outcome(last) == b"3"
+
+
 def test_who_waits_when_the_engine_stops_is_told(pipeline: Pipeline) -> None:
     asking = ask_in_greenlets(pipeline, "a", "b")
     pipeline.stop()

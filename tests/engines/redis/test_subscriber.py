@@ -106,6 +106,16 @@ def test_a_subscription_that_is_not_confirmed_is_refused_and_taken_back(subscrib
     eventually(lambda: dial.made[0].batches[-1] == [("UNSUBSCRIBE", b"a")])
 
 
+def test_a_time_limit_of_the_caller_is_the_callers_and_takes_the_subscription_back(
+    subscriber: Subscriber, dial: Dialled
+) -> None:
+    with pytest.raises(gevent.Timeout) as caught, gevent.Timeout(0.01) as limit:
+        subscriber.subscribe(b"a")
+    assert caught.value is limit
+    assert not subscriber.is_wanted(b"a")
+    eventually(lambda: dial.made[0].batches[-1] == [("UNSUBSCRIBE", b"a")])
+
+
 def test_who_subscribes_when_the_connection_breaks_is_told(subscriber: Subscriber, dial: Dialled) -> None:
     gevent.spawn_later(0.01, dial.made[0].break_off)
     with pytest.raises(EngineError, match="the connection broke"):
