@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 import pytest
+from gevent import GreenletExit
 from gevent.event import Event as Gate
 
 from gentrifugo.app.proto import ClientInfo, Event, Join, Leave, Publication
@@ -41,7 +42,8 @@ CHANNELS = [
 class Listener:
     """A node as its engine sees it: keeps what arrives in `events`, `controls` and `occupancy`.
 
-    It takes what is told of occupancy while `gate` is open, and has it told again while `refuses` is set.
+    It takes what is told of occupancy while `gate` is open, has it told again while `refuses` is set, and ends the
+    greenlet that tells it while `ends` is set.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -52,6 +54,7 @@ class Listener:
         self.gate = Gate()
         self.gate.set()
         self.refuses = False
+        self.ends = False
 
     def handle_event(self, event: Event) -> None:
         self.events.append(event)
@@ -62,6 +65,8 @@ class Listener:
     def handle_occupancy(self, channel: str, is_occupied: bool) -> bool:
         self.occupancy.append((channel, is_occupied))
         self.gate.wait()
+        if self.ends:
+            raise GreenletExit
         return not self.refuses
 
     def heard(self, *events: Event) -> None:
@@ -378,6 +383,11 @@ class EngineContract:
     # -- occupancy
 
     @pytest.fixture
+    def quick(self) -> None:
+        """Let what has to be told again be told soon."""
+        raise NotImplementedError
+
+    @pytest.fixture
     def noticing(self, lab: Lab) -> Iterator[Listener]:
         yield lab.listen(longest=LONG)
         lab.close()
@@ -422,6 +432,33 @@ class EngineContract:
         assert noticing.engine.is_telling
         noticing.gate.set()
         eventually(lambda: not noticing.engine.is_telling)
+
+    @pytest.mark.usefixtures("quick")
+    def test_what_could_not_be_told_is_told_again_until_it_can(self, lab: Lab) -> None:
+        """Also when it is no longer true: what is told alternates."""
+        node = lab.listen(longest=0.2)
+        node.refuses = True
+        node.engine.subscribe("news")
+        eventually(lambda: len(node.occupancy) >= 3)
+        node.engine.unsubscribe("news")
+        told = len(node.occupancy)
+        eventually(lambda: len(node.occupancy) > told)
+        node.refuses = False
+        eventually(lambda: node.occupancy[-1] == ("news", False))
+        assert set(node.occupancy[:-1]) == {("news", True)}
+        lab.close()
+
+    @pytest.mark.usefixtures("quick")
+    def test_a_handler_that_is_ended_does_not_end_the_telling(self, lab: Lab) -> None:
+        """A hook may end its own greenlet; what comes later is told all the same."""
+        node = lab.listen(longest=0.2)
+        node.ends = True
+        node.engine.subscribe("news")
+        eventually(lambda: node.occupancy)
+        node.ends = False
+        node.engine.unsubscribe("news")
+        eventually(lambda: node.occupancy[-1] == ("news", False))
+        lab.close()
 
     def test_unless_it_is_asked_for_nothing_is_told(self, listener: Listener) -> None:
         listener.engine.subscribe("news")

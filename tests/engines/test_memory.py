@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import gevent
 import pytest
 
 from gentrifugo.app.proto import ClientInfo, Publication
-from gentrifugo.engines import memory
+from gentrifugo.engines import memory, occupancy
 from gentrifugo.engines.base import HistoryOptions
 from gentrifugo.engines.memory import MemoryEngine
 from tests.contents import contents
@@ -35,6 +36,10 @@ class TestMemoryEngine(EngineContract):
     @pytest.fixture
     def lab(self) -> Iterator[Lab]:
         yield MemoryLab()
+
+    @pytest.fixture
+    def quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(occupancy, "PAUSE", 0.05)
 
 
 @pytest.fixture
@@ -209,3 +214,18 @@ def test_after_stop_nothing_arrives(clock: FakeClock, nothing_left_behind: None)
     engine.publish(message(), None)
     engine.publish_control(b"control")
     assert (listener.events, listener.controls) == ([], [])
+
+
+def test_what_could_not_be_told_is_tried_once_more_when_the_engine_stops(nothing_left_behind: None) -> None:
+    engine = MemoryEngine()
+    listener = Listener(engine)
+    listener.refuses = True
+    engine.notice_occupancy(LONG)
+    engine.start(listener)
+    engine.subscribe("news")
+    eventually(lambda: listener.occupancy)
+    assert not engine.is_telling  # nobody who takes leave waits for that
+    started = time.monotonic()
+    engine.stop()
+    assert time.monotonic() - started < occupancy.STOP_LIMIT
+    assert listener.occupancy == [("news", True)] * 2

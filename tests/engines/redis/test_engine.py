@@ -45,6 +45,13 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServ
         yield [first, second]
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who tells something has no time beyond what the handler may take, and sweeps come soon."""
+    monkeypatch.setattr(occupancy, "MARGIN", 0)
+    monkeypatch.setattr(occupancy, "SWEEP_INTERVAL", 0.1)
+
+
 class OneShard:
     @pytest.fixture
     def lab(self, servers: list[RedisServer]) -> Iterator[Lab]:
@@ -264,13 +271,6 @@ def test_a_batch_over_two_shards_arrives_in_its_order(servers: list[RedisServer]
 # -- occupancy
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who tells something has no time beyond what the handler may take, and sweeps come soon."""
-    monkeypatch.setattr(occupancy, "MARGIN", 0)
-    monkeypatch.setattr(occupancy, "SWEEP_INTERVAL", 0.1)
-
-
 @pytest.mark.usefixtures("quick")
 def test_what_a_node_told_when_it_was_killed_is_told_again(lab: RedisLab) -> None:
     first = lab.listen(longest=0.5)
@@ -283,20 +283,6 @@ def test_what_a_node_told_when_it_was_killed_is_told_again(lab: RedisLab) -> Non
     eventually(lambda: second.occupancy == [("news", True)], within=10)
     second.engine.unsubscribe("news")
     eventually(lambda: second.occupancy == [("news", True), ("news", False)])
-
-
-@pytest.mark.usefixtures("quick")
-def test_what_could_not_be_told_is_told_again_until_it_can(lab: RedisLab) -> None:
-    node = lab.listen(longest=0.2)
-    node.refuses = True
-    node.engine.subscribe("news")
-    eventually(lambda: len(node.occupancy) >= 3, within=10)
-    node.refuses = False
-    told = len(node.occupancy)
-    node.engine.unsubscribe("news")
-    eventually(lambda: node.occupancy[-1] == ("news", False), within=10)
-    assert set(node.occupancy[:-1]) == {("news", True)}
-    assert len(node.occupancy) <= told + 2
 
 
 @pytest.mark.usefixtures("quick")
