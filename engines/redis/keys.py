@@ -19,6 +19,8 @@ class Keys:
         """Set: the channels that hooks were told to be occupied."""
         self.telling = f"{prefix}.occupied.telling"
         """Sorted set: the channels of which hooks are being told, by the millisecond until which."""
+        self.empty = f"{prefix}.occupied.empty"
+        """Sorted set: the channels among them that a sweep found without subscribers, by the millisecond in which."""
         self.sweeping = f"{prefix}.occupied.sweeping"
         """Text: there while a sweep for what nobody tells is recent."""
         self._channel = f"{prefix}.channel."

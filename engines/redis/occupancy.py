@@ -3,14 +3,16 @@
 Redis knows the truth: how many connections are subscribed to a channel's name. Beside it stands what was told, and
 until when whoever tells it now has time for that. A script compares the two, so one node tells; when that node ends
 before it is done, its time runs out and the next sweep has another node tell it again. A node that is killed leaves
-its channels without subscribers, which a sweep finds too.
+its channels without subscribers, which a sweep finds too. What a node could not look at, because Redis was away or
+took no writes, it looks at again.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
-from typing import Any
+from typing import Any, Protocol
 
 import gevent
 from gevent.event import Event
@@ -20,7 +22,7 @@ from ..base import EngineError, EngineHandler
 from .commands import milliseconds
 from .keys import Keys
 from .pipeline import Pipeline
-from .scripts import OCCUPANCY, SWEEP_OCCUPANCY
+from .scripts import OCCUPANCY, SWEEP_OCCUPIED, SWEEP_TELLING, Script
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +31,10 @@ TOLD_AT_ONCE = 100
 MARGIN = 5.0
 """Seconds that whoever tells something gets beyond what that may take."""
 SWEEP_INTERVAL = 3.0
-"""Seconds between two sweeps, whichever nodes make them."""
+"""Seconds between two sweeps, whichever nodes make them, and between two looks of a node at what it could not see."""
+GRACE = 7.0
+"""Seconds that a channel has to be empty before a sweep has that told: a node whose connection broke may take 6 to find
+that out and to have made the next, and its clients are there all the time."""
 SWEPT_TOGETHER = 500
 """Channels that one step of a sweep looks at, about."""
 SWEEP_PAUSE = 0.01
@@ -38,18 +43,36 @@ STOP_LIMIT = 1.0
 """Seconds for what is still being told when the engine stops."""
 
 
+class Subscriptions(Protocol):
+    """What this node is subscribed to."""
+
+    def is_subscribed(self, channel: str) -> bool:
+        """Whether this node is to receive what happens in a channel."""
+
+    def is_cut_off(self, channel: str) -> bool:
+        """Whether it is, and Redis does not know: the subscription broke and is not back."""
+
+
 class Occupancy:
     """The channels of one shard; `longest` is how many seconds the handler may take for one."""
 
-    def __init__(self, name: str, keys: Keys, pipeline: Pipeline, longest: float) -> None:
+    def __init__(self, name: str, keys: Keys, pipeline: Pipeline, subscriptions: Subscriptions, longest: float) -> None:
         self._name = name
         self._keys = keys
         self._pipeline = pipeline
+        self._subscriptions = subscriptions
         self._lease = milliseconds(longest + MARGIN)
         self._handler: EngineHandler | None = None
         self._waiting: deque[str] = deque()
         # The channels that wait or are looked at now, and whether they have changed since the look began.
         self._changed: dict[str, bool] = {}
+        # Those that could not be looked at, and the lease of what was told of them last. As many as this node was
+        # subscribed to at most, since nobody can subscribe while Redis is away.
+        self._failed: dict[str, bytes] = {}
+        self._last_failure = 0.0
+        # Those that this node is subscribed to, and in which epoch it last looked.
+        self._epochs: dict[str, bytes] = {}
+        self._epoch = b""
         self._arrived = Event()
         self._pool = Pool(TOLD_AT_ONCE)
         self._greenlets: list[gevent.Greenlet[[], None]] = []
@@ -61,6 +84,7 @@ class Occupancy:
 
     def stop(self) -> None:
         """Tell what is left within STOP_LIMIT; other nodes tell the rest."""
+        self._look_again()
         with gevent.Timeout(STOP_LIMIT, False):  # type: ignore[arg-type]  # False: end the block silently
             while self._changed:
                 gevent.sleep(0.01)
@@ -91,7 +115,7 @@ class Occupancy:
 
     def _look(self, channel: str) -> None:
         """Tell what has changed of a channel, until nothing has."""
-        finished = b""
+        finished = self._failed.pop(channel, b"")
         try:
             while True:
                 self._changed[channel] = False
@@ -105,17 +129,41 @@ class Occupancy:
                 else:
                     finished = lease
         except EngineError as error:
-            log.debug("%s: occupancy of %r: %s", self._name, channel, error)  # a sweep comes back to it
+            log.debug("%s: occupancy of %r: %s", self._name, channel, error)
+            self._failed[channel] = finished
+            self._last_failure = time.monotonic()
         finally:
             self._changed.pop(channel, None)
 
     def _compare(self, channel: str, finished: bytes) -> tuple[int, bytes]:
         """What to tell of a channel, 1 or 0 or -1 for nothing, and the lease to finish when that is done."""
+        if self._subscriptions.is_cut_off(channel):
+            raise EngineError("Redis does not count this node's own subscription now")
         keys = self._keys
-        told, telling = keys.occupied, keys.telling
-        name = keys.channel(channel)
-        reply = self._pipeline.ask("EVALSHA", OCCUPANCY.sha, 2, told, telling, channel, name, self._lease, finished)
-        return int(reply[0]), reply[1]
+        is_occupied, lease, epoch = self._pipeline.ask(
+            "EVALSHA",
+            OCCUPANCY.sha,
+            4,
+            keys.occupied,
+            keys.telling,
+            keys.empty,
+            keys.epoch,
+            channel,
+            keys.channel(channel),
+            self._lease,
+            finished,
+            self._epochs.get(channel, b""),
+        )
+        self._note_epoch(channel, epoch)
+        return int(is_occupied), lease
+
+    def _note_epoch(self, channel: str, epoch: bytes) -> None:
+        if self._subscriptions.is_subscribed(channel):
+            if epoch != self._epoch:
+                self._epoch = epoch
+            self._epochs[channel] = self._epoch  # one object for all of them
+        else:
+            self._epochs.pop(channel, None)
 
     # -- what nobody else tells
 
@@ -123,23 +171,39 @@ class Occupancy:
         while True:
             gevent.sleep(SWEEP_INTERVAL)
             try:
-                if self._pipeline.ask("SET", self._keys.sweeping, b"1", "NX", "PX", milliseconds(SWEEP_INTERVAL * 0.9)):
+                is_first = self._pipeline.ask(
+                    "SET", self._keys.sweeping, b"1", "NX", "PX", milliseconds(SWEEP_INTERVAL * 0.9)
+                )
+                # Redis takes writes, or this would have been refused.
+                self._look_again()
+                if is_first:
                     self._sweep()
             except EngineError as error:
                 log.debug("%s: %s", self._name, error)
+                self._last_failure = time.monotonic()
+
+    def _look_again(self) -> None:
+        """Look at what could not be looked at, as far as Redis counts all its subscribers by now."""
+        others_are_back = time.monotonic() - self._last_failure >= GRACE
+        for channel in self._failed:
+            if self._subscriptions.is_subscribed(channel):
+                # While it is cut off there is no need: it is looked at when it is back.
+                if not self._subscriptions.is_cut_off(channel):
+                    self.note(channel)
+            elif others_are_back:
+                self.note(channel)
 
     def _sweep(self) -> None:
+        keys = self._keys
+        self._go_through(SWEEP_TELLING, [keys.telling])
+        self._go_through(SWEEP_OCCUPIED, [keys.occupied, keys.empty], keys.channel(""), milliseconds(GRACE))
+
+    def _go_through(self, script: Script, names: list[str], *arguments: bytes | int) -> None:
+        """Look at all that a script finds, step by step."""
         cursor: Any = b"0"
         while True:
             cursor, *channels = self._pipeline.ask(
-                "EVALSHA",
-                SWEEP_OCCUPANCY.sha,
-                2,
-                self._keys.occupied,
-                self._keys.telling,
-                self._keys.channel(""),
-                cursor,
-                SWEPT_TOGETHER,
+                "EVALSHA", script.sha, len(names), *names, cursor, SWEPT_TOGETHER, *arguments
             )
             for channel in channels:
                 self.note(channel.decode())

@@ -24,6 +24,19 @@ TAKE = Script("take")
 RENEW = Script("renew")
 FINISH = Script("finish")
 OCCUPANCY = Script("occupancy")
-SWEEP_OCCUPANCY = Script("sweep_occupancy")
+SWEEP_OCCUPIED = Script("sweep_occupied")
+SWEEP_TELLING = Script("sweep_telling")
 
-ALL = (ENTER, PUBLISH, ADD_PRESENCE, REMOVE_PRESENCE, PRESENCE, TAKE, RENEW, FINISH, OCCUPANCY, SWEEP_OCCUPANCY)
+ALL = (
+    ENTER,
+    PUBLISH,
+    ADD_PRESENCE,
+    REMOVE_PRESENCE,
+    PRESENCE,
+    TAKE,
+    RENEW,
+    FINISH,
+    OCCUPANCY,
+    SWEEP_OCCUPIED,
+    SWEEP_TELLING,
+)

@@ -46,6 +46,8 @@ class Shard:
         self._occupancy: Occupancy | None = None
         self._skipped = SkipLog()
         self._channels: dict[bytes, str] = {}
+        # Those of them whose subscription broke and is not back.
+        self._cut_off: set[bytes] = set()
         self._echoes: dict[tuple[bytes, bytes], Signal] = {}
 
     def start(self, handler: EngineHandler) -> None:
@@ -59,7 +61,7 @@ class Shard:
 
     def notice_occupancy(self, longest: float) -> None:
         """Call `handle_occupancy` too; before the start."""
-        self._occupancy = Occupancy(self.name, self.keys, self.pipeline, longest)
+        self._occupancy = Occupancy(self.name, self.keys, self.pipeline, self, longest)
 
     @property
     def is_telling(self) -> bool:
@@ -85,6 +87,7 @@ class Shard:
             self.subscriber.subscribe(name)
         except BaseException:  # also a time limit of the caller's
             self._channels.pop(name, None)
+            self._cut_off.discard(name)
             raise
         self._note_occupancy(channel)
 
@@ -92,9 +95,20 @@ class Shard:
         """The opposite."""
         name = self.keys.channel(channel)
         self._channels.pop(name, None)
+        self._cut_off.discard(name)
         self._catch_up.forget(channel)
-        self.subscriber.unsubscribe(name)
-        self._note_occupancy(channel)
+        try:
+            self.subscriber.unsubscribe(name)
+        finally:
+            self._note_occupancy(channel)
+
+    def is_subscribed(self, channel: str) -> bool:
+        """Whether this node is to receive what happens in a channel."""
+        return self.keys.channel(channel) in self._channels
+
+    def is_cut_off(self, channel: str) -> bool:
+        """Whether it is, and does not: the subscription broke and is not back."""
+        return self.keys.channel(channel) in self._cut_off
 
     def _note_occupancy(self, channel: str) -> None:
         if self._occupancy is not None:
@@ -184,10 +198,13 @@ class Shard:
         """The subscriptions broke."""
         for echo in self._echoes.values():
             echo.set()
-        self._catch_up.lose([self._channels[name] for name in names if name in self._channels])
+        lost = [name for name in names if name in self._channels]
+        self._cut_off.update(lost)
+        self._catch_up.lose([self._channels[name] for name in lost])
 
     def handle_return(self, name: bytes) -> None:
         """A subscription is back."""
+        self._cut_off.discard(name)
         channel = self._channels.get(name)
         if channel is not None:
             self._catch_up.regain(channel)

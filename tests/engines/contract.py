@@ -89,6 +89,10 @@ class Lab(ABC):
     def pass_time(self, seconds: float) -> None:
         """Return when `seconds` have passed for the engines."""
 
+    @abstractmethod
+    def hurry(self, patch: pytest.MonkeyPatch) -> None:
+        """Let what was not told of occupancy be told soon, also what a node has left."""
+
     def listen(self, longest: float = 0) -> Listener:
         """A listener on an engine of its own, which is running; told of occupancy when it may take some time."""
         listener = Listener(self.make())
@@ -383,9 +387,8 @@ class EngineContract:
     # -- occupancy
 
     @pytest.fixture
-    def quick(self) -> None:
-        """Let what has to be told again be told soon."""
-        raise NotImplementedError
+    def quick(self, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+        lab.hurry(monkeypatch)
 
     @pytest.fixture
     def noticing(self, lab: Lab) -> Iterator[Listener]:
@@ -582,7 +585,8 @@ def uids(engine: Engine, limit: int = 0) -> list[str]:
     # -- occupancy
 
     @pytest.fixture
-    def noticing(self, lab: Lab) -> Iterator[tuple[Listener, Listener]]:
+    def noticing(self, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Listener, Listener]]:
+        lab.hurry(monkeypatch)
         yield lab.listen(longest=LONG), lab.listen(longest=LONG)
         lab.close()
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from gentrifugo.engines import occupancy
 from tests.engines.contract import EngineContract, JoinedEnginesContract, Lab
 from tests.fakes import Bus, BusEngine, FakeClock
 
@@ -21,6 +22,9 @@ class BusLab(Lab):
 
     def pass_time(self, seconds: float) -> None:
         self.clock.advance(seconds)
+
+    def hurry(self, patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(occupancy, "PAUSE", 0.05)
 
 
 class TestBusEngine(EngineContract):

@@ -31,15 +31,14 @@ class MemoryLab(Lab):
     def pass_time(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
+    def hurry(self, patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(occupancy, "PAUSE", 0.05)
+
 
 class TestMemoryEngine(EngineContract):
     @pytest.fixture
     def lab(self) -> Iterator[Lab]:
         yield MemoryLab()
-
-    @pytest.fixture
-    def quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(occupancy, "PAUSE", 0.05)
 
 
 @pytest.fixture

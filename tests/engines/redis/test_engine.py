@@ -15,8 +15,8 @@ from gentrifugo.engines.base import EngineError, Recovery
 from gentrifugo.engines.redis import occupancy
 from gentrifugo.engines.redis.engine import RedisEngine
 from gentrifugo.engines.redis.settings import Endpoint, RedisSettings, ShardSettings, Timeouts, Tls
-from tests.engines.contract import EngineContract, JoinedEnginesContract, Lab, Listener, kept, message, uids
-from tests.greenlets import eventually, nothing_left_behind
+from tests.engines.contract import EngineContract, JoinedEnginesContract, Lab, kept, message, uids
+from tests.greenlets import nothing_left_behind
 from tests.parts import valkey_server
 from tests.redis_server import RedisServer, free_port, redis_server
 
@@ -37,19 +37,17 @@ class RedisLab(Lab):
     def pass_time(self, seconds: float) -> None:
         gevent.sleep(seconds + 0.01)
 
+    def hurry(self, patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(occupancy, "MARGIN", 0.1)
+        patch.setattr(occupancy, "SWEEP_INTERVAL", 0.1)
+        patch.setattr(occupancy, "GRACE", 0.3)
+
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer]]:
     directory = tmp_path_factory.mktemp("redis")
     with redis_server(directory) as first, redis_server(directory) as second:
         yield [first, second]
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who tells something has no time beyond what the handler may take, and sweeps come soon."""
-    monkeypatch.setattr(occupancy, "MARGIN", 0)
-    monkeypatch.setattr(occupancy, "SWEEP_INTERVAL", 0.1)
 
 
 class OneShard:
@@ -266,48 +264,3 @@ def test_a_batch_over_two_shards_arrives_in_its_order(servers: list[RedisServer]
         listener.heard(*(publication for publication, _ in batch))
     finally:
         lab.close()
-
-
-# -- occupancy
-
-
-@pytest.mark.usefixtures("quick")
-def test_what_a_node_told_when_it_was_killed_is_told_again(lab: RedisLab) -> None:
-    first = lab.listen(longest=0.5)
-    first.gate.clear()
-    first.engine.subscribe("news")
-    eventually(lambda: first.occupancy)
-    second = lab.listen(longest=0.5)
-    second.engine.subscribe("news")
-    kill(first)
-    eventually(lambda: second.occupancy == [("news", True)], within=10)
-    second.engine.unsubscribe("news")
-    eventually(lambda: second.occupancy == [("news", True), ("news", False)])
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_server_that_was_started_again_is_told_what_is_true(lab: RedisLab, servers: list[RedisServer]) -> None:
-    node = lab.listen(longest=1)
-    node.engine.subscribe("news")
-    eventually(lambda: node.occupancy == [("news", True)])
-    servers[0].ask("DEL", f"{lab.settings.prefix}.occupied")  # as after a start without its data
-    servers[0].ask("CLIENT", "KILL", "TYPE", "pubsub")
-    eventually(lambda: node.occupancy == [("news", True)] * 2, within=10)
-
-
-def test_many_channels_are_swept_in_steps(lab: RedisLab, servers: list[RedisServer]) -> None:
-    """As a big node leaves them when it is killed."""
-    channels = [f"channel{number}" for number in range(3000)]
-    servers[0].ask("SADD", f"{lab.settings.prefix}.occupied", *channels)
-    node = lab.listen(longest=1)
-    eventually(lambda: len(node.occupancy) >= len(channels), within=20)
-    assert sorted(node.occupancy) == sorted((channel, False) for channel in channels)
-
-
-def kill(listener: Listener) -> None:
-    """End an engine without its leave: what it does in Redis stays half done."""
-    for shard in listener.engine._shards:  # type: ignore[attr-defined]
-        shard._occupancy._pool.kill(block=False)
-        shard._occupancy._changed.clear()
-    gevent.sleep(0)
-    listener.engine.stop()

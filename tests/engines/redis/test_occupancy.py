@@ -1,0 +1,388 @@
+"""Channels that come and go are told in the end, whatever happens to nodes and servers meanwhile."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import gevent
+import pytest
+
+from gentrifugo.engines.base import EngineError
+from gentrifugo.engines.redis import occupancy
+from gentrifugo.engines.redis.connection import Connection, ConnectionLost
+from gentrifugo.engines.redis.keys import Keys
+from gentrifugo.engines.redis.occupancy import Occupancy
+from gentrifugo.engines.redis.settings import Endpoint, RedisSettings, Sentinels, ShardSettings
+from gentrifugo.engines.redis.shard import Shard
+from tests.engines.contract import LONG, Listener
+from tests.engines.redis.test_engine import RedisLab
+from tests.greenlets import eventually, nothing_left_behind
+from tests.redis_server import RedisServer, Sentinel, redis_server, stop
+
+__all__ = ["nothing_left_behind"]
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer]]:
+    directory = tmp_path_factory.mktemp("redis")
+    with redis_server(directory) as first, redis_server(directory) as second:
+        yield [first, second]
+
+
+@pytest.fixture
+def server(servers: list[RedisServer]) -> Iterator[RedisServer]:
+    """The server of the first shard. It is well again after the test."""
+    yield servers[0]
+    servers[0].thaw()
+    servers[0].ask("CONFIG", "SET", "min-replicas-to-write", "0")
+
+
+@pytest.fixture
+def lab(servers: list[RedisServer], monkeypatch: pytest.MonkeyPatch, nothing_left_behind: None) -> Iterator[RedisLab]:
+    made = RedisLab(servers[:1])
+    made.hurry(monkeypatch)
+    yield made
+    made.close()
+
+
+def shard_of(listener: Listener) -> Shard:
+    (shard,) = listener.engine._shards  # type: ignore[attr-defined]
+    assert isinstance(shard, Shard)
+    return shard
+
+
+def occupancy_of(listener: Listener) -> Occupancy:
+    found = shard_of(listener)._occupancy
+    assert found is not None
+    return found
+
+
+def occupied(lab: RedisLab, channel: str = "news", longest: float = 1) -> Listener:
+    """A node with a subscriber in a channel, which it was told."""
+    node = lab.listen(longest)
+    node.engine.subscribe(channel)
+    eventually(lambda: node.occupancy == [(channel, True)])
+    return node
+
+
+def leave(node: Listener, channel: str = "news") -> None:
+    """The last subscriber leaves, whether or not Redis is there."""
+    with suppress(EngineError):
+        node.engine.unsubscribe(channel)
+
+
+def is_told(node: Listener, *occupied: bool, channel: str = "news") -> None:
+    """Check that this is told of a channel."""
+    expected = [(channel, is_occupied) for is_occupied in occupied]
+    eventually(lambda: [told for told in node.occupancy if told[0] == channel] == expected, within=10)
+
+
+# -- a look that fails
+
+
+def test_what_redis_does_not_note_is_told_when_it_takes_writes_again(lab: RedisLab, server: RedisServer) -> None:
+    node = occupied(lab)
+    server.ask("CONFIG", "SET", "min-replicas-to-write", "1")
+    node.engine.subscribe("chat")
+    leave(node)
+    gevent.sleep(0.5)
+    assert ("chat", True) not in node.occupancy
+    server.ask("CONFIG", "SET", "min-replicas-to-write", "0")
+    is_told(node, True, channel="chat")
+    is_told(node, True, False)
+
+
+def test_a_look_that_broke_with_its_connection_is_made_again(lab: RedisLab, server: RedisServer) -> None:
+    node = lab.listen(longest=0.2)
+    channels = [f"channel{number}" for number in range(30)]
+    for channel in channels:
+        node.engine.subscribe(channel)
+        server.ask("CLIENT", "KILL", "TYPE", "normal")  # while the look is on its way, or before it is
+    eventually(lambda: {channel for channel, _ in node.occupancy} == set(channels), within=10)
+    assert all(is_occupied for _, is_occupied in node.occupancy)
+
+
+def test_what_was_told_when_the_connection_broke_is_not_told_again(lab: RedisLab, server: RedisServer) -> None:
+    node = lab.listen(longest=LONG)
+    node.gate.clear()
+    node.engine.subscribe("news")
+    eventually(lambda: node.occupancy)
+    server.ask("CONFIG", "SET", "min-replicas-to-write", "1")
+    server.ask("CLIENT", "KILL", "TYPE", "normal")
+    node.gate.set()
+    gevent.sleep(0.3)
+    server.ask("CONFIG", "SET", "min-replicas-to-write", "0")
+    node.engine.unsubscribe("news")
+    is_told(node, True, False)
+
+
+def test_an_unsubscribe_that_nobody_has_waited_for_is_told(lab: RedisLab, server: RedisServer) -> None:
+    node = occupied(lab)
+    server.freeze()
+    with gevent.Timeout(0.1, False):  # type: ignore[arg-type]  # False: end the block silently
+        node.engine.unsubscribe("news")
+    server.thaw()
+    is_told(node, True, False)
+
+
+def test_scripts_that_redis_has_forgotten_are_no_trouble(lab: RedisLab, server: RedisServer) -> None:
+    node = lab.listen(longest=1)
+    server.ask("SCRIPT", "FLUSH")
+    node.engine.subscribe("news")
+    is_told(node, True)
+    server.ask("SCRIPT", "FLUSH")
+    server.ask("SADD", f"{lab.settings.prefix}.occupied", "left")
+    is_told(node, False, channel="left")
+    node.engine.unsubscribe("news")
+    is_told(node, True, False)
+
+
+# -- a node that is away
+
+
+def cut(node: Listener, server: RedisServer, patch: pytest.MonkeyPatch) -> None:
+    """Break the subscriptions of a node, and let none come back until the patch is undone."""
+
+    def dial() -> Connection:
+        raise ConnectionLost("away")
+
+    patch.setattr(shard_of(node).subscriber, "_dial", dial)
+    server.ask("CLIENT", "KILL", "TYPE", "pubsub")
+    eventually(lambda: shard_of(node).subscriber.away)
+
+
+def test_a_node_that_is_soon_back_had_its_channels_all_the_time(lab: RedisLab, server: RedisServer) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(occupancy, "GRACE", 3)
+        node, other = occupied(lab), lab.listen(longest=1)
+        with pytest.MonkeyPatch.context() as away:
+            cut(node, server, away)
+            gevent.sleep(1)  # ten sweeps
+        eventually(lambda: shard_of(node).subscriber.is_ready)
+        patch.setattr(occupancy, "GRACE", 0)
+        gevent.sleep(0.3)
+        node.engine.unsubscribe("news")
+        eventually(lambda: len(node.occupancy + other.occupancy) == 2)
+        assert sorted(node.occupancy + other.occupancy) == [("news", False), ("news", True)]
+
+
+def test_a_node_that_is_long_away_is_told_what_is_true_when_it_is_back(lab: RedisLab, server: RedisServer) -> None:
+    node, other = occupied(lab), lab.listen(longest=1)
+    with pytest.MonkeyPatch.context() as away:
+        cut(node, server, away)
+        # The node that is away would find its own channel only, and knows better.
+        eventually(lambda: occupancy_of(other)._sweep() or other.occupancy)  # type: ignore[func-returns-value]
+    eventually(lambda: (node.occupancy + other.occupancy).count(("news", True)) == 2)
+    node.engine.unsubscribe("news")
+    eventually(lambda: (node.occupancy + other.occupancy).count(("news", False)) == 2)
+
+
+def test_a_node_does_not_take_its_own_channels_for_empty_while_it_is_cut_off(
+    lab: RedisLab, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finds out before all others that its subscriptions are broken."""
+    monkeypatch.setattr(occupancy, "GRACE", LONG)
+    node = lab.listen(longest=LONG)
+    node.gate.clear()
+    node.engine.subscribe("news")
+    eventually(lambda: node.occupancy)
+    with pytest.MonkeyPatch.context() as away:
+        cut(node, server, away)
+        node.gate.set()  # and looks whether that is still true
+        gevent.sleep(0.5)
+    eventually(lambda: shard_of(node).subscriber.is_ready)
+    node.engine.unsubscribe("news")
+    is_told(node, True, False)
+
+
+# -- a server that has forgotten
+
+
+def test_after_a_start_without_data_it_is_told_what_is_true(lab: RedisLab, server: RedisServer) -> None:
+    node = occupied(lab)
+    server.restart()
+    is_told(node, True, True)
+    node.engine.unsubscribe("news")
+    is_told(node, True, True, False)
+
+
+def test_who_left_while_the_server_lost_its_data_is_told(lab: RedisLab, server: RedisServer) -> None:
+    node = occupied(lab)
+    server.kill()
+    leave(node)
+    server.start()
+    is_told(node, True, False)
+
+
+def test_who_left_while_it_was_told_and_the_server_lost_its_data_is_told(lab: RedisLab, server: RedisServer) -> None:
+    node = lab.listen(longest=LONG)
+    node.gate.clear()
+    node.engine.subscribe("news")
+    eventually(lambda: node.occupancy)
+    server.kill()
+    leave(node)
+    server.start()
+    node.gate.set()
+    is_told(node, True, False)
+
+
+def test_who_leaves_after_the_data_was_deleted_is_told(lab: RedisLab, server: RedisServer) -> None:
+    node = occupied(lab)
+    server.ask("FLUSHALL")
+    node.engine.unsubscribe("news")
+    is_told(node, True, False)
+
+
+def test_a_replica_takes_over(tmp_path: Path, lab: RedisLab) -> None:
+    """It knows what was told, and at first nobody is subscribed to anything there."""
+    master = RedisServer(tmp_path, "--repl-diskless-sync-delay", "0")
+    replica = RedisServer(tmp_path, "--replicaof", "127.0.0.1", str(master.port), "--repl-diskless-sync-delay", "0")
+    sentinel = Sentinel(tmp_path, {"main": master})
+    try:
+        eventually(lambda: sentinel.ask("SENTINEL", "REPLICAS", "main"), within=15, what="Sentinel finds the replica")
+        watched = Sentinels("main", (Endpoint("127.0.0.1", sentinel.port),))
+        lab.settings = RedisSettings((ShardSettings(Endpoint("", 0), sentinels=watched),), prefix=lab.settings.prefix)
+        node = occupied(lab)
+        node.engine.subscribe("left")
+        is_told(node, True, channel="left")
+        eventually(lambda: replica.ask("SCARD", f"{lab.settings.prefix}.occupied") == 2)
+        master.kill()
+        leave(node, "left")
+        eventually(lambda: shard_of(node).subscriber.away)
+        eventually(lambda: shard_of(node).subscriber.is_ready, within=20)
+        is_told(node, True, False, channel="left")
+        node.engine.unsubscribe("news")
+        is_told(node, True, False)
+    finally:
+        lab.close()
+        stop([sentinel, replica, master])
+
+
+# -- what a node leaves behind
+
+
+def kill(listener: Listener) -> None:
+    """End an engine without its leave: what it does in Redis stays half done."""
+    told = occupancy_of(listener)
+    told._pool.kill(block=False)
+    told._changed.clear()
+    gevent.sleep(0)
+    listener.engine.stop()
+
+
+def test_what_a_node_told_when_it_was_killed_is_told_again(lab: RedisLab) -> None:
+    first = lab.listen(longest=0.5)
+    first.gate.clear()
+    first.engine.subscribe("news")
+    eventually(lambda: first.occupancy)
+    second = lab.listen(longest=0.5)
+    second.engine.subscribe("news")
+    kill(first)
+    eventually(lambda: second.occupancy == [("news", True)], within=10)
+    second.engine.unsubscribe("news")
+    eventually(lambda: second.occupancy == [("news", True), ("news", False)])
+
+
+def test_what_a_node_told_when_it_was_stopped_is_told_again(lab: RedisLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(occupancy, "STOP_LIMIT", 0.1)
+    first, second = lab.listen(longest=0.5), lab.listen(longest=0.5)
+    first.gate.clear()
+    first.engine.subscribe("news")
+    eventually(lambda: first.occupancy)
+    second.engine.subscribe("news")
+    first.engine.stop()
+    is_told(second, True)
+
+
+def test_all_that_nobody_told_in_time_is_found_by_one_sweep(
+    lab: RedisLab, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a big node leaves it when it is killed while Redis has just come back."""
+    monkeypatch.setattr(occupancy, "SWEEP_INTERVAL", LONG)
+    channels = [f"channel{number}" for number in range(3000)]
+    server.ask("ZADD", f"{lab.settings.prefix}.occupied.telling", *(word for name in channels for word in (1, name)))
+    node = lab.listen(longest=LONG)
+    occupancy_of(node)._sweep()
+    eventually(lambda: len(node.occupancy) == len(channels), within=20)
+    assert sorted(node.occupancy) == sorted((channel, False) for channel in channels)
+
+
+def test_many_empty_channels_are_found_in_steps(lab: RedisLab, server: RedisServer) -> None:
+    channels = [f"channel{number}" for number in range(3000)]
+    server.ask("SADD", f"{lab.settings.prefix}.occupied", *channels)
+    node = lab.listen(longest=1)
+    eventually(lambda: len(node.occupancy) >= len(channels), within=20)
+    assert sorted(node.occupancy) == sorted((channel, False) for channel in channels)
+    assert not server.ask("EXISTS", *(f"{lab.settings.prefix}.occupied{more}" for more in ("", ".empty", ".telling")))
+
+
+# -- everything at once
+
+
+class Witness(Listener):
+    """Keeps what all nodes are told in one list; takes a while for it."""
+
+    def __init__(self, lab: RedisLab, told: list[tuple[str, bool]]) -> None:
+        super().__init__(lab.make())
+        self.occupancy = told
+        lab.listeners.append(self)
+        self.engine.notice_occupancy(1)
+        self.engine.start(self)
+
+    def handle_occupancy(self, channel: str, is_occupied: bool) -> bool:
+        gevent.sleep(random.uniform(0, 0.01))
+        return super().handle_occupancy(channel, is_occupied)
+
+
+def come_and_go(node: Listener, channels: list[str], end: float) -> None:
+    """Subscribe and unsubscribe at random until it is time, and unsubscribe from all in the end."""
+    here: set[str] = set()
+    while time.monotonic() < end:
+        channel = random.choice(channels)
+        try:
+            if channel in here:
+                here.remove(channel)
+                node.engine.unsubscribe(channel)
+            else:
+                node.engine.subscribe(channel)
+                here.add(channel)
+        except EngineError:
+            gevent.sleep(0.01)
+        gevent.sleep(random.uniform(0, 0.003))
+    for channel in here:
+        leave(node, channel)
+
+
+@pytest.mark.parametrize("faults", [False, True], ids=["calm", "with faults"])
+def test_subscribers_that_come_and_go_on_several_nodes_and_shards(
+    servers: list[RedisServer], monkeypatch: pytest.MonkeyPatch, nothing_left_behind: None, faults: bool
+) -> None:
+    """Whoever crosses whom, what is told ends with what is true, and alternates unless connections break."""
+    lab = RedisLab(servers)
+    lab.hurry(monkeypatch)
+    told: list[tuple[str, bool]] = []
+    try:
+        nodes = [Witness(lab, told) for _ in range(3)]
+        channels = [f"channel{number}" for number in range(4)]
+        end = time.monotonic() + 1.5
+        going = [gevent.spawn(come_and_go, node, channels, end) for node in nodes]
+        while faults and time.monotonic() < end:
+            gevent.sleep(0.2)
+            for server in servers:
+                server.ask("CLIENT", "KILL", "TYPE", random.choice(["normal", "pubsub"]))
+                server.ask("SCRIPT", "FLUSH")
+        gevent.joinall(going, raise_error=True)
+        pattern = Keys(lab.settings.prefix).channel_pattern
+        eventually(lambda: not any(server.ask("PUBSUB", "CHANNELS", pattern) for server in servers))
+        eventually(lambda: not any(dict(told).values()), within=10)
+        gevent.sleep(0.3)
+        for channel in channels:
+            alternating = [is_occupied for name, is_occupied in told if name == channel]
+            assert alternating[0] and not alternating[-1]
+            assert faults or alternating == [True, False] * (len(alternating) // 2)
+    finally:
+        lab.close()
