@@ -3,8 +3,9 @@
 Redis knows the truth: how many connections are subscribed to a channel's name. Beside it stands what was told, and
 until when whoever tells it now has time for that. A script compares the two, so one node tells; when that node ends
 before it is done, its time runs out and the next sweep has another node tell it again. A node that is killed leaves
-its channels without subscribers, which a sweep finds too. What a node could not look at, because Redis was away or
-took no writes, it looks at again.
+its channels without subscribers, which a sweep finds too. A server that was started again or took over may have lost
+what was told, or know it as it was some time ago: then what is true is told once more, unless a node knows better.
+What a node could not look at, because Redis was away or took no writes, it looks at again.
 """
 
 from __future__ import annotations
@@ -143,11 +144,12 @@ class Occupancy:
         is_occupied, lease, epoch = self._pipeline.ask(
             "EVALSHA",
             OCCUPANCY.sha,
-            4,
+            5,
             keys.occupied,
             keys.telling,
             keys.empty,
             keys.epoch,
+            keys.occupied_before,
             channel,
             keys.channel(channel),
             self._lease,
@@ -196,7 +198,8 @@ class Occupancy:
     def _sweep(self) -> None:
         keys = self._keys
         self._go_through(SWEEP_TELLING, [keys.telling])
-        self._go_through(SWEEP_OCCUPIED, [keys.occupied, keys.empty], keys.channel(""), milliseconds(GRACE))
+        for occupied in (keys.occupied, keys.occupied_before):
+            self._go_through(SWEEP_OCCUPIED, [occupied, keys.empty], keys.channel(""), milliseconds(GRACE))
 
     def _go_through(self, script: Script, names: list[str], *arguments: bytes | int) -> None:
         """Look at all that a script finds, step by step."""

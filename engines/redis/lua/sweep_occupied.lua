@@ -2,7 +2,7 @@
 --
 -- A node whose connection broke is given this while to come back.
 --
--- KEYS[1] - set of the channels that were told to be occupied
+-- KEYS[1] - set of the channels that were told to be occupied, now or before
 -- KEYS[2] - sorted set of the channels that a sweep found empty, by the millisecond in which
 -- ARGV[1] - where to go on: 0 at first, then what this script returned
 -- ARGV[2] - how many channels to look at, about

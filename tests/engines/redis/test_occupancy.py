@@ -230,6 +230,58 @@ def test_who_left_while_it_was_told_and_the_server_lost_its_data_is_told(lab: Re
     is_told(node, True, False)
 
 
+def test_a_server_that_begins_with_old_data(tmp_path: Path, lab: RedisLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with snapshots every few minutes: it takes for occupied what was told to be empty since."""
+    with redis_server(tmp_path, "--save", "3600 1") as server:
+        lab.settings = RedisSettings((ShardSettings(Endpoint("127.0.0.1", server.port)),), prefix=lab.settings.prefix)
+        node = lab.listen(longest=1)
+        for channel in ("stays", "returns", "left"):
+            node.engine.subscribe(channel)
+            is_told(node, True, channel=channel)
+        server.ask("SAVE")
+        for channel in ("returns", "left"):
+            node.engine.unsubscribe(channel)
+            is_told(node, True, False, channel=channel)
+        node.engine.subscribe("newest")
+        is_told(node, True, channel="newest")
+        monkeypatch.setattr(occupancy, "GRACE", 1)
+        server.kill()
+        eventually(lambda: shard_of(node).subscriber.away)
+        server.start()
+        eventually(lambda: shard_of(node).subscriber.is_ready)
+        node.engine.subscribe("returns")
+        is_told(node, True, False, True, channel="returns")
+        is_told(node, True, False, False, channel="left")
+        is_told(node, True, True, channel="newest")
+        is_told(node, True, channel="stays")
+        for channel in ("stays", "returns", "newest"):
+            node.engine.unsubscribe(channel)
+            eventually(lambda channel=channel: node.occupancy[-1] == (channel, False))
+        assert not server.ask(
+            "EXISTS", *(f"{lab.settings.prefix}.occupied{more}" for more in ("", ".before", ".empty"))
+        )
+        lab.close()
+
+
+def test_servers_that_take_over_one_after_the_other(lab: RedisLab, server: RedisServer) -> None:
+    """The second begins before all channels have been looked at in the first."""
+    node = lab.listen(longest=1)
+    for channel in ("one", "two", "three"):
+        node.engine.subscribe(channel)
+        is_told(node, True, channel=channel)
+    for channel in ("one", "two"):
+        server.ask("HSET", f"{lab.settings.prefix}.epoch", "id", f"after {channel}")
+        node.engine.unsubscribe(channel)
+        is_told(node, True, False, channel=channel)
+        node.engine.subscribe(f"since {channel}")
+        is_told(node, True, channel=f"since {channel}")
+    assert set(server.ask("SMEMBERS", f"{lab.settings.prefix}.occupied.before")) == {b"three", b"since one"}
+    for channel in ("three", "since one", "since two"):
+        node.engine.unsubscribe(channel)
+        is_told(node, True, False, channel=channel)
+    assert not server.ask("EXISTS", f"{lab.settings.prefix}.occupied.before")
+
+
 def test_who_leaves_after_the_data_was_deleted_is_told(lab: RedisLab, server: RedisServer) -> None:
     node = occupied(lab)
     server.ask("FLUSHALL")
@@ -314,10 +366,11 @@ def test_all_that_nobody_told_in_time_is_found_by_one_sweep(
 def test_many_empty_channels_are_found_in_steps(lab: RedisLab, server: RedisServer) -> None:
     channels = [f"channel{number}" for number in range(3000)]
     server.ask("SADD", f"{lab.settings.prefix}.occupied", *channels)
-    node = lab.listen(longest=1)
+    node = lab.listen(longest=LONG)
     eventually(lambda: len(node.occupancy) >= len(channels), within=20)
     assert sorted(node.occupancy) == sorted((channel, False) for channel in channels)
-    assert not server.ask("EXISTS", *(f"{lab.settings.prefix}.occupied{more}" for more in ("", ".empty", ".telling")))
+    keys = [f"{lab.settings.prefix}.occupied{more}" for more in ("", ".empty", ".telling")]
+    eventually(lambda: not server.ask("EXISTS", *keys))
 
 
 # -- everything at once
