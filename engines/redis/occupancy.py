@@ -13,7 +13,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from typing import Any, Protocol
+from collections.abc import Container
+from typing import Any
 
 import gevent
 from gevent.event import Event
@@ -44,24 +45,18 @@ STOP_LIMIT = 1.0
 """Seconds for what is still being told when the engine stops."""
 
 
-class Subscriptions(Protocol):
-    """What this node is subscribed to."""
-
-    def is_subscribed(self, channel: str) -> bool:
-        """Whether this node is to receive what happens in a channel."""
-
-    def is_cut_off(self, channel: str) -> bool:
-        """Whether it is, and Redis does not know: the subscription broke and is not back."""
-
-
 class Occupancy:
-    """The channels of one shard; `longest` is how many seconds the handler may take for one."""
+    """The channels of one shard; `longest` is how many seconds the handler may take for one.
 
-    def __init__(self, name: str, keys: Keys, pipeline: Pipeline, subscriptions: Subscriptions, longest: float) -> None:
+    `subscribed` has the names in pub/sub of those that this node has subscribers of: they are there, also while its
+    connection is broken and Redis does not know of them.
+    """
+
+    def __init__(self, name: str, keys: Keys, pipeline: Pipeline, subscribed: Container[bytes], longest: float) -> None:
         self._name = name
         self._keys = keys
         self._pipeline = pipeline
-        self._subscriptions = subscriptions
+        self._subscribed = subscribed
         self._lease = milliseconds(longest + MARGIN)
         self._handler: EngineHandler | None = None
         self._waiting: deque[str] = deque()
@@ -138,8 +133,6 @@ class Occupancy:
 
     def _compare(self, channel: str, finished: bytes) -> tuple[int, bytes]:
         """What to tell of a channel, 1 or 0 or -1 for nothing, and the lease to finish when that is done."""
-        if self._subscriptions.is_cut_off(channel):
-            raise EngineError("Redis does not count this node's own subscription now")
         keys = self._keys
         is_occupied, lease, epoch = self._pipeline.ask(
             "EVALSHA",
@@ -152,6 +145,7 @@ class Occupancy:
             keys.occupied_before,
             channel,
             keys.channel(channel),
+            int(self._is_subscribed(channel)),
             self._lease,
             finished,
             self._epochs.get(channel, b""),
@@ -159,8 +153,11 @@ class Occupancy:
         self._note_epoch(channel, epoch)
         return int(is_occupied), lease
 
+    def _is_subscribed(self, channel: str) -> bool:
+        return self._keys.channel(channel) in self._subscribed
+
     def _note_epoch(self, channel: str, epoch: bytes) -> None:
-        if self._subscriptions.is_subscribed(channel):
+        if self._is_subscribed(channel):
             if epoch != self._epoch:
                 self._epoch = epoch
             self._epochs[channel] = self._epoch  # one object for all of them
@@ -185,14 +182,10 @@ class Occupancy:
                 self._last_failure = time.monotonic()
 
     def _look_again(self) -> None:
-        """Look at what could not be looked at, as far as Redis counts all its subscribers by now."""
+        """Look at what could not be looked at; at what this node has left once other nodes had time to return."""
         others_are_back = time.monotonic() - self._last_failure >= GRACE
         for channel in self._failed:
-            if self._subscriptions.is_subscribed(channel):
-                # While it is cut off there is no need: it is looked at when it is back.
-                if not self._subscriptions.is_cut_off(channel):
-                    self.note(channel)
-            elif others_are_back:
+            if others_are_back or self._is_subscribed(channel):
                 self.note(channel)
 
     def _sweep(self) -> None:

@@ -46,8 +46,6 @@ class Shard:
         self._occupancy: Occupancy | None = None
         self._skipped = SkipLog()
         self._channels: dict[bytes, str] = {}
-        # Those of them whose subscription broke and is not back.
-        self._cut_off: set[bytes] = set()
         self._echoes: dict[tuple[bytes, bytes], Signal] = {}
 
     def start(self, handler: EngineHandler) -> None:
@@ -61,7 +59,7 @@ class Shard:
 
     def notice_occupancy(self, longest: float) -> None:
         """Call `handle_occupancy` too; before the start."""
-        self._occupancy = Occupancy(self.name, self.keys, self.pipeline, self, longest)
+        self._occupancy = Occupancy(self.name, self.keys, self.pipeline, self._channels, longest)
 
     @property
     def is_telling(self) -> bool:
@@ -87,7 +85,6 @@ class Shard:
             self.subscriber.subscribe(name)
         except BaseException:  # also a time limit of the caller's
             self._channels.pop(name, None)
-            self._cut_off.discard(name)
             raise
         self._note_occupancy(channel)
 
@@ -95,20 +92,11 @@ class Shard:
         """The opposite."""
         name = self.keys.channel(channel)
         self._channels.pop(name, None)
-        self._cut_off.discard(name)
         self._catch_up.forget(channel)
         try:
             self.subscriber.unsubscribe(name)
         finally:
             self._note_occupancy(channel)
-
-    def is_subscribed(self, channel: str) -> bool:
-        """Whether this node is to receive what happens in a channel."""
-        return self.keys.channel(channel) in self._channels
-
-    def is_cut_off(self, channel: str) -> bool:
-        """Whether it is, and does not: the subscription broke and is not back."""
-        return self.keys.channel(channel) in self._cut_off
 
     def _note_occupancy(self, channel: str) -> None:
         if self._occupancy is not None:
@@ -198,13 +186,10 @@ class Shard:
         """The subscriptions broke."""
         for echo in self._echoes.values():
             echo.set()
-        lost = [name for name in names if name in self._channels]
-        self._cut_off.update(lost)
-        self._catch_up.lose([self._channels[name] for name in lost])
+        self._catch_up.lose([self._channels[name] for name in names if name in self._channels])
 
     def handle_return(self, name: bytes) -> None:
         """A subscription is back."""
-        self._cut_off.discard(name)
         channel = self._channels.get(name)
         if channel is not None:
             self._catch_up.regain(channel)

@@ -7,16 +7,17 @@
 -- KEYS[5] - set of the channels that were told to be occupied in the epochs before, as far as the server remembers
 -- ARGV[1] - channel
 -- ARGV[2] - its name in pub/sub
--- ARGV[3] - milliseconds that telling may take
--- ARGV[4] - what this script returned as the second value, when that has been told now; or nothing
--- ARGV[5] - what this script returned as the third value when the node that asks had its last look as a subscriber;
+-- ARGV[3] - 1 when the node that asks has subscribers, whether or not the server knows of them now
+-- ARGV[4] - milliseconds that telling may take
+-- ARGV[5] - what this script returned as the second value, when that has been told now; or nothing
+-- ARGV[6] - what this script returned as the third value when the node that asks had its last look as a subscriber;
 --           or nothing, when there was none
 --
 -- Returns 1 to tell that it is occupied, 0 that it is not, -1 for nothing; until when, as text; and the epoch.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local lease = redis.call('ZSCORE', KEYS[2], ARGV[1])
-local ends = string.format('%.0f', now + ARGV[3])
+local ends = string.format('%.0f', now + ARGV[4])
 local epochs = redis.call('HMGET', KEYS[4], 'id', 'occupied')
 local epoch = epochs[1] or 'none'
 
@@ -31,7 +32,7 @@ end
 local told = redis.call('SISMEMBER', KEYS[1], ARGV[1])
 local told_before = told == 0 and redis.call('SISMEMBER', KEYS[5], ARGV[1]) == 1
 
-if lease and string.format('%.0f', lease) == ARGV[4] then
+if lease and string.format('%.0f', lease) == ARGV[5] then
     redis.call('ZREM', KEYS[2], ARGV[1])
 elseif lease and tonumber(lease) > now then
     return { -1, '', epoch } -- whoever tells it looks again when it is done
@@ -45,12 +46,12 @@ elseif lease then
     return { told, ends, epoch }
 end
 
-local occupied = redis.call('PUBSUB', 'NUMSUB', ARGV[2])[2] > 0 and 1 or 0
+local occupied = (ARGV[3] == '1' or redis.call('PUBSUB', 'NUMSUB', ARGV[2])[2] > 0) and 1 or 0
 redis.call('ZREM', KEYS[3], ARGV[1])
-local doubtful = told == 0 and ARGV[5] ~= '' and ARGV[5] ~= epoch
+local doubtful = told == 0 and ARGV[6] ~= '' and ARGV[6] ~= epoch
 if told_before then
     redis.call('SREM', KEYS[5], ARGV[1])
-    if occupied == 1 and ARGV[5] ~= '' then
+    if occupied == 1 and ARGV[6] ~= '' then
         -- There was a subscriber all the time, so it was told to be occupied, and nothing since.
         redis.call('SADD', KEYS[1], ARGV[1])
         return { -1, '', epoch }

@@ -199,6 +199,18 @@ def test_a_node_does_not_take_its_own_channels_for_empty_while_it_is_cut_off(
     is_told(node, True, False)
 
 
+def test_a_node_knows_better_than_redis_that_it_has_subscribers(lab: RedisLab, server: RedisServer) -> None:
+    """The connection of its subscriptions has ended, and it has not noticed."""
+    node = occupied(lab)
+    for _ in range(10):
+        server.ask("CLIENT", "KILL", "TYPE", "pubsub")
+        occupancy_of(node).note("news")
+        gevent.sleep(0.05)
+        eventually(lambda: shard_of(node).subscriber.is_ready)
+    node.engine.unsubscribe("news")
+    is_told(node, True, False)
+
+
 # -- a server that has forgotten
 
 
