@@ -159,8 +159,8 @@ def test_a_failed_join_or_leave_is_only_logged(
     node.publish_join("news", ALICE)
     node.publish_leave("news", ALICE)
     assert [record.message for record in caplog.records] == [
-        "publish join in 'news': publish_event has failed",
-        "publish leave in 'news': publish_event has failed",
+        "cannot publish a join: in 'news': publish_event has failed",
+        "cannot publish a leave: in 'news': publish_event has failed",
     ]
 
 
