@@ -336,6 +336,7 @@ class Handler(WSGIHandler):
         sock = self.socket
         deadline = time.monotonic() + LINGER_TIMEOUT
         with suppress(OSError):
+            self._direct.say_goodbye()  # before the shutdown, after which nothing of TLS can be said
             sock.shutdown(socket.SHUT_WR)
             while (left := deadline - time.monotonic()) > 0:
                 sock.settimeout(left)

@@ -226,6 +226,20 @@ def test_who_says_nothing_costs_nobody_anything(start_server: StartServer, certi
             sock.close()
 
 
+def test_a_refusal_ends_as_tls_does(server: Server, certificate: Certificate) -> None:
+    """Else nobody could tell it from one that was cut on its way."""
+    context = certificate.trusting()
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=seconds(5)) as plain,
+        context.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False) as client,
+    ):
+        client.sendall(b"nonsense\r\n\r\n")
+        answer = b""
+        while data := client.recv(4096):
+            answer += data
+        assert answer.startswith(b"HTTP/1.1 400 ")
+
+
 def test_who_sends_a_handshake_byte_by_byte_has_no_more_time(
     start_server: StartServer, certificate: Certificate
 ) -> None:
