@@ -31,7 +31,7 @@ sockjs-testserver: install ## serve what the published SockJS test suite asks fo
 
 test: install-dev ## run all tests; ARGS='-k name' picks some, JOBS=0 runs them in one process
 	@scripts/system_packages.sh chromium nginx redis-server curl openssl haproxy logrotate systemd-analyze rpmbuild pebble
-	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile $(ARGS)
+	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 lint: install-dev ## check format, style and types
 	$(BIN)/ruff format --check .

@@ -138,7 +138,7 @@ def upgraded(deb: Path, directory: Path) -> Path:
     run("dpkg-deb", "--raw-extract", deb, root)
     control = root / "DEBIAN" / "control"
     control.write_text(re.sub(r"Version: (.*)", r"Version: \1+later", control.read_text()))
-    run("dpkg-deb", "--root-owner-group", "--build", root, later)
+    run("dpkg-deb", "--root-owner-group", "-Znone", "--build", root, later)
     return later
 
 
