@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Twice quiet: errors alone.
 PIP := $(BIN)/pip --quiet --quiet --disable-pip-version-check
-# Test files that run side by side.
-JOBS ?= 2
+# Test files that run side by side; most of their time they wait, so one more than small machines have cores.
+JOBS ?= 3
 # Two versions of one distribution, so each lives in a directory of its own.
 CENT := 1.3.0 2.1.0
 
