@@ -1,4 +1,4 @@
-"""SockJS over several gunicorn workers on the Redis engine, where each request may reach any of them."""
+"""SockJS over several workers on the Redis engine, gunicorn's and our own, where each request may reach any of them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, Gunicorn, gunicorn
 from tests.parts import node_package
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import RedisServer, redis_server
+from tests.servers import Server, running
 from tests.sockjs_client import Connection
 from tests.sockjs_protocol_client import SockJSProtocolClient
 from tests.waiting import eventually, seconds
@@ -47,16 +48,23 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.fixture(scope="module", params=[OUR_WORKER, STOCK_WORKER], ids=["our worker", "stock worker"])
+@pytest.fixture(
+    scope="module", params=[OUR_WORKER, STOCK_WORKER, ""], ids=["our worker", "stock worker", "without gunicorn"]
+)
 def server(
     tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, request: pytest.FixtureRequest
-) -> Iterator[Gunicorn]:
+) -> Iterator[Gunicorn | Server]:
     options = {**OPTIONS, **redis.options}
-    with gunicorn(tmp_path_factory.mktemp("workers"), request.param, WORKERS, **options) as running:
-        api = ApiClient(running.host, running.port)
+    directory = tmp_path_factory.mktemp("workers")
+    with (
+        gunicorn(directory, request.param, WORKERS, **options)
+        if request.param
+        else running({**options, "workers": WORKERS}, directory)
+    ) as started:
+        api = ApiClient(started.host, started.port)
         # Asked several times, as each time another worker may answer.
-        eventually(lambda: all(len(nodes(api)) == WORKERS for _ in range(10)), within=15, what="all know each other")
-        yield running
+        eventually(lambda: all(knows_all(api) for _ in range(10)), within=15, what="all know each other")
+        yield started
     assert not meeting_place(options).exists(), "nothing is left behind"
 
 
@@ -64,6 +72,12 @@ def meeting_place(options: dict[str, Any]) -> Path:
     siblings = Service(from_mapping({"secret": "secret", **options}).config).siblings
     assert siblings is not None
     return siblings.directory
+
+
+def knows_all(api: ApiClient) -> bool:
+    with suppress(OSError):
+        return len(nodes(api)) == WORKERS
+    return False
 
 
 def nodes(api: ApiClient) -> list[dict[str, Any]]:
@@ -76,7 +90,7 @@ def publish_all(api: ApiClient, channel: str, numbers: range) -> None:
     assert [answer.get("error") for answer in answers] == [None] * len(commands)
 
 
-def poller(server: Gunicorn, user: str = "ann") -> SockJSProtocolClient:
+def poller(server: Gunicorn | Server, user: str = "ann") -> SockJSProtocolClient:
     return SockJSProtocolClient(server.host, server.port, user)
 
 
@@ -97,7 +111,7 @@ def polled(client: SockJSProtocolClient, count: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("receive", [polled, streamed], ids=["xhr-polling", "xhr-streaming"])
-def test_everybody_has_every_message_once_and_in_order(server: Gunicorn, receive: Any) -> None:
+def test_everybody_has_every_message_once_and_in_order(server: Gunicorn | Server, receive: Any) -> None:
     """Each request comes over a connection of its own, and so to any of the workers."""
     api = ApiClient(server.host, server.port)
     with ThreadPoolExecutor(CLIENTS) as pool:
@@ -111,7 +125,7 @@ def test_everybody_has_every_message_once_and_in_order(server: Gunicorn, receive
             assert numbers.result(timeout=seconds(60)) == list(range(MESSAGES))
 
 
-def test_what_clients_send_reaches_their_session_in_order(server: Gunicorn) -> None:
+def test_what_clients_send_reaches_their_session_in_order(server: Gunicorn | Server) -> None:
     with poller(server) as client, ProtocolClient(server, "bob") as watcher:
         client.subscribe("live:a")
         watcher.subscribe("live:a")
@@ -124,7 +138,7 @@ def test_what_clients_send_reaches_their_session_in_order(server: Gunicorn) -> N
         assert received == list(range(50))
 
 
-def test_an_aborted_poll_ends_the_session_at_once(server: Gunicorn) -> None:
+def test_an_aborted_poll_ends_the_session_at_once(server: Gunicorn | Server) -> None:
     # In a channel of its own: sessions of other tests end when nobody has polled for a while.
     with ProtocolClient(server, "watcher") as watcher:
         watcher.subscribe("live:aborted")
@@ -142,7 +156,7 @@ def test_an_aborted_poll_ends_the_session_at_once(server: Gunicorn) -> None:
                 assert client.session.poll() == INTERRUPTED
 
 
-def test_a_connection_that_is_kept_serves_any_session(server: Gunicorn) -> None:
+def test_a_connection_that_is_kept_serves_any_session(server: Gunicorn | Server) -> None:
     """As a proxy keeps them: the next request on it is another client's, and belongs elsewhere."""
     clients = [poller(server) for _ in range(12)]
     for client in clients:
@@ -154,14 +168,14 @@ def test_a_connection_that_is_kept_serves_any_session(server: Gunicorn) -> None:
             assert client.receive()["method"] == "ping"
 
 
-def test_a_body_that_is_too_large_closes_the_session_wherever_it_arrives(server: Gunicorn) -> None:
+def test_a_body_that_is_too_large_closes_the_session_wherever_it_arrives(server: Gunicorn | Server) -> None:
     for _ in range(6):
         with poller(server) as client:
             assert client.session.send("x" * 200_000).status == 413
             assert "limit exceeded" in client.session.poll()
 
 
-def test_a_body_in_chunks_goes_along(server: Gunicorn) -> None:
+def test_a_body_in_chunks_goes_along(server: Gunicorn | Server) -> None:
     with poller(server) as client:
         for _ in range(6):
             with Connection(server.host, server.port) as connection:
@@ -175,7 +189,7 @@ def test_a_body_in_chunks_goes_along(server: Gunicorn) -> None:
             assert client.receive()["method"] == "ping"
 
 
-def test_unknown_sessions_are_answered_as_ever(server: Gunicorn) -> None:
+def test_unknown_sessions_are_answered_as_ever(server: Gunicorn | Server) -> None:
     with poller(server) as client:
         other = client.service.session()
         assert [other.send("{}").status for _ in range(6)] == [404] * 6
@@ -183,7 +197,7 @@ def test_unknown_sessions_are_answered_as_ever(server: Gunicorn) -> None:
         assert [other.send().status for _ in range(6)] == [204] * 6
 
 
-def test_sessions_go_on_while_redis_is_away(server: Gunicorn, redis: RedisServer) -> None:
+def test_sessions_go_on_while_redis_is_away(server: Gunicorn | Server, redis: RedisServer) -> None:
     with poller(server) as client:
         client.subscribe("news")
         redis.restart()
@@ -201,7 +215,7 @@ def test_sessions_go_on_while_redis_is_away(server: Gunicorn, redis: RedisServer
         assert client.receive()["body"]["data"] == "back"
 
 
-def test_a_killed_worker_takes_only_its_own_sessions_along(server: Gunicorn) -> None:
+def test_a_killed_worker_takes_only_its_own_sessions_along(server: Gunicorn | Server) -> None:
     api = ApiClient(server.host, server.port)
     # The kernel prefers some workers; many clients, at once, make sure that all have sessions.
     with ThreadPoolExecutor(30) as pool:
