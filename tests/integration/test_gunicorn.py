@@ -17,7 +17,7 @@ from tests.conformance.player import CONVERSATIONS, SERVER_OPTIONS, Player
 from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, Gunicorn, gunicorn
 from tests.protocol_client import ProtocolClient
 from tests.waiting import eventually, seconds
-from tests.websocket_client import WebSocketClient
+from tests.websocket_client import Closed, HandshakeRefused, WebSocketClient
 
 WORKERS = pytest.mark.parametrize("worker", [OUR_WORKER, STOCK_WORKER], ids=["our worker", "stock worker"])
 
@@ -100,9 +100,31 @@ def test_a_killed_worker_is_replaced(server: Gunicorn) -> None:
         os.kill(int(pid), signal.SIGKILL)
         with pytest.raises((ConnectionError, Exception)):
             client.push()
-    eventually(lambda: server.log.count("Booting worker") == 2, within=10, what=server.log)
+    eventually(lambda: server.log.count("Booting worker") == 2, within=10, what=lambda: server.log)
     with ProtocolClient(server, "ann") as again:
         again.subscribe("news")
+
+
+@WORKERS
+def test_hup_starts_a_worker_with_the_new_configuration(server: Gunicorn) -> None:
+    """gunicorn's way: the old one ends, and its clients come back to the new one."""
+    options = json.loads(server.config_file.read_text(encoding="utf-8"))
+    options["namespaces"] = [*options.get("namespaces", ()), {"name": "brandnew"}]
+    with ProtocolClient(server, "ann") as client:
+        assert client.call("subscribe", {"channel": "brandnew:1"})["error"] == "namespace not found"
+        server.config_file.write_text(json.dumps(options), encoding="utf-8")
+        server.process.send_signal(signal.SIGHUP)
+        assert client.wait_closed(seconds(10)).advice == {"reason": "shutting down", "reconnect": True}
+    eventually(lambda: server.log.count("Booting worker") == 2, within=10, what=lambda: server.log)
+    eventually(lambda: knows_namespace(server, "brandnew:1"), within=10)
+
+
+def knows_namespace(server: Gunicorn, channel: str) -> bool:
+    try:
+        with ProtocolClient(server, "bob") as client:
+            return "error" not in client.call("subscribe", {"channel": channel})
+    except (OSError, HandshakeRefused, Closed):  # the old one, which still ends
+        return False
 
 
 @pytest.mark.parametrize("worker", [OUR_WORKER], ids=["our worker"])
@@ -156,7 +178,7 @@ def test_the_first_worker_says_that_a_limit_is_low(tmp_path: Path) -> None:
         server.wait_until_ready()
         (pid,) = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
         os.kill(int(pid), signal.SIGTERM)
-        eventually(lambda: server.log.count("Booting worker") == 2, within=10, what=server.log)
+        eventually(lambda: server.log.count("Booting worker") == 2, within=10, what=lambda: server.log)
         server.wait_until_ready()
         assert server.log.count("client number 1,001 of a worker would hang") == 1
     finally:
