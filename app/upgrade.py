@@ -31,6 +31,11 @@ def open_websocket(environ: dict[str, Any]) -> tuple[Any, Callable[[int], bytes]
     raise HTTPError(400, 'this is a WebSocket endpoint: the request has no "Upgrade: websocket"')
 
 
+def is_open(environ: dict[str, Any]) -> bool:
+    """Whether the server has answered with a WebSocket before it asked us: only a close can refuse it now."""
+    return environ.get("wsgi.websocket") is not None
+
+
 def _take_over(stock: Any) -> tuple[Any, Callable[[int], bytes]]:
     """Socket and recv of a `geventwebsocket.websocket.WebSocket` that nobody has read from."""
     handler = stock.handler

@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from . import patching
+from . import patching, upgrade
 from .endpoints import API_PATH, SOCKJS_PATH, WEBSOCKET_PATH
 from .service import Answer, Service, refusal
 from .sockjs import wsgi
@@ -61,7 +61,7 @@ def ready(view: Callable[[Service], Response]) -> Callable[[], Response]:
             service.start()
         if "gentrifugo.handler" not in request.environ:
             close_clients_on_exit(service)  # here, since a call of the application may have started the service
-        if service.node.stopping:
+        if service.node.stopping and not upgrade.is_open(request.environ):  # that is closed with the reason
             return respond(refusal(503, "the server is shutting down"))
         return view(service)
 

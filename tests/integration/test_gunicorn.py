@@ -92,6 +92,17 @@ def test_term_tells_every_client_and_ends_soon(server: Gunicorn) -> None:
     assert server.process.wait(seconds(10)) == 0
 
 
+@pytest.mark.parametrize("worker", [STOCK_WORKER], ids=["stock worker"])
+def test_one_that_comes_after_term_is_told_too(server: Gunicorn) -> None:
+    """The stock worker shakes hands before we are asked."""
+    with ProtocolClient(server, "ann") as client:
+        server.process.terminate()
+        client.wait_closed()  # so it has begun to stop; it accepts for a moment longer
+        late = WebSocketClient.connect(server.host, server.port)
+        assert late.wait_closed().advice == {"reason": "shutting down", "reconnect": True}
+        late.close()
+
+
 @WORKERS
 def test_a_killed_worker_is_replaced(server: Gunicorn) -> None:
     with ProtocolClient(server, "ann") as client:
