@@ -74,15 +74,14 @@ class Worker:
         """Send it a signal. It has not been waited for, so its number is still its own."""
         os.kill(self.pid, number)
 
-    def has_ended(self) -> str:
-        """How it has ended; empty as long as it runs."""
+    def end(self) -> int | None:
+        """Its exit status, or the number of the signal that has ended it, negative; None as long as it runs."""
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if not pid:
-            return ""
+            return None
         self.look()
         os.close(self._ready)
-        code = os.waitstatus_to_exitcode(status)
-        return f"signal {-code}" if code < 0 else f"status {code}"
+        return os.waitstatus_to_exitcode(status)
 
 
 class Master:
@@ -122,10 +121,10 @@ class Master:
         return self._status
 
     def _step(self) -> None:
-        self._reap()
         for worker in self._workers:
             worker.look()
             self._has_served = self._has_served or worker.is_ready
+        self._reap()  # after the look: that one serves tells what it means that another has ended
         if self._kill_at:
             if time.monotonic() > self._kill_at:
                 self._tell_all(signal.SIGKILL)
@@ -183,17 +182,18 @@ class Master:
 
     def _reap(self) -> None:
         for worker in list(self._workers):
-            how = worker.has_ended()
-            if how:
+            code = worker.end()
+            if code is not None:
                 self._workers.remove(worker)
-                self._note_end(worker, how)
+                self._note_end(worker, code)
 
-    def _note_end(self, worker: Worker, how: str) -> None:
+    def _note_end(self, worker: Worker, code: int) -> None:
+        how = f"signal {-code}" if code < 0 else f"status {code}"
         if worker.leaves or self._kill_at:
             log.info("worker %d has ended: %s", worker.pid, how)
         elif worker.is_ready:
             log.error("worker %d has ended by itself: %s; starting another", worker.pid, how)
-        elif self._has_served:
+        elif self._has_served or code < 0:  # whoever was killed says nothing of the configuration
             log.error("worker %d has ended before it served: %s; next try in %g s", worker.pid, how, self._pause)
             self._next_start = time.monotonic() + self._pause
             self._pause = min(2 * self._pause, LONGEST_PAUSE)

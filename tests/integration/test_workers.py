@@ -20,6 +20,7 @@ import pytest
 
 from tests.api_client import ApiClient
 from tests.certificates import make_certificate
+from tests.parts import program
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import RedisServer, free_port, redis_server
 from tests.servers import Server
@@ -190,6 +191,29 @@ def test_the_environment_is_enough(tmp_path: Path, redis: RedisServer) -> None:
         assert process.wait(seconds(15)) == 0
 
 
+def test_a_unix_socket_is_shared_and_goes_with_the_master(tmp_path: Path, redis: RedisServer) -> None:
+    config, path = tmp_path / "config.json", tmp_path / "server.sock"
+    config.write_text(json.dumps({"secret": "secret", "unix_socket": str(path), **OPTIONS, **redis.options}))
+    process = subprocess.Popen([PROGRAM, f"--config={config}"])
+    asked = [program("curl"), "--silent", "--fail", "--unix-socket", str(path), "http://localhost/connection/info"]
+
+    def answers() -> bool:
+        return subprocess.run(asked, capture_output=True, timeout=seconds(10)).returncode == 0
+
+    try:
+        eventually(answers, within=15)
+        assert oct(path.stat().st_mode)[-3:] == "660"
+        victim = psutil.Process(process.pid).children()[0]
+        victim.kill()
+        victim.wait(seconds(5))  # until then it may accept, and take that along
+        assert all(answers() for _ in range(10)), "the other one serves"
+        assert path.exists()
+    finally:
+        process.terminate()
+        assert process.wait(seconds(15)) == 0
+    assert not path.exists()
+
+
 def test_workers_do_not_outlive_a_master_that_is_killed(start: StartServer) -> None:
     server = start()
     workers = workers_of(server)
@@ -234,6 +258,59 @@ def test_when_the_first_cannot_serve_there_is_no_point_in_more() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds(10))
     assert done.returncode == 1
     assert "has ended before it served: status 3; there is no point in more" in done.stdout
+
+
+FIRST = """
+import os, sys, time
+try:
+    os.mkdir({mark!r})
+    is_first = True
+except FileExistsError:
+    is_first = False
+"""
+"""Begins a worker that does something else when it is the first."""
+SERVE = """
+os.write(int(os.environ["GENTRIFUGO_READY"]), b"1")
+print("here", flush=True)
+time.sleep(60)
+"""
+
+
+def ended_by(master: str, worker: str) -> str:
+    """The first line of the log about a worker that has ended, of a master that goes on."""
+    process = subprocess.Popen([sys.executable, "-c", master, worker], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout:
+        ended = next(line for line in process.stdout if "has ended" in line)
+        process.terminate()
+        process.stdout.read()
+    assert process.wait(seconds(15)) == 0
+    return ended
+
+
+def test_when_one_is_killed_before_any_has_served_another_is_tried(tmp_path: Path) -> None:
+    """As by a machine that is short of memory for a moment: nothing is wrong with the configuration."""
+    worker = FIRST.format(mark=str(tmp_path / "mark")) + "if is_first: os.kill(os.getpid(), 9)" + SERVE
+    assert "has ended before it served: signal 9; next try in 1 s" in ended_by(STAND_IN, worker)
+
+
+LONG_STEPS = """
+from gentrifugo.app import workers
+plain = workers.signal.sigtimedwait
+
+def late(numbers, limit):
+    workers.time.sleep(1)
+    return plain(numbers, limit)
+
+workers.signal.sigtimedwait = late
+"""
+
+
+def test_that_one_serves_counts_when_another_ends_at_the_same_moment(tmp_path: Path) -> None:
+    """The master sees both in one step."""
+    worker = FIRST.format(mark=str(tmp_path / "mark")) + "if not is_first: time.sleep(0.3); sys.exit(3)" + SERVE
+    master = LONG_STEPS + STAND_IN.replace('"port"', '"workers": 2, "port"')
+    assert "has ended before it served: status 3; next try in 1 s" in ended_by(master, worker)
 
 
 def test_one_that_does_not_end_is_killed() -> None:
