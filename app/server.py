@@ -61,6 +61,7 @@ class Server:
         self._master = master_of(os.environ)
         self._servers: list[HTTPServer] = []
         self._autocert: Autocert | None = None
+        self._handlers: list[Any] = []
         service.node.configure(loaded.config)
 
     def run(self) -> int:
@@ -115,16 +116,17 @@ class Server:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Heed signals while the body runs."""
-        handlers: list[Any] = [
+        """Heed signals while the body runs. One that comes after that must not change how the process ends."""
+        self._handlers = [
             gevent.signal_handler(signal.SIGHUP, self._on_reload),
             gevent.signal_handler(signal.SIGUSR1, logs.reopen),
             gevent.signal_handler(signal.SIGINT, self._on_stop, "INT"),
             gevent.signal_handler(signal.SIGTERM, self._on_stop, "TERM"),
         ]
         yield
-        for handler in handlers:
-            handler.cancel()
+        # Not cancelled before: that would leave a moment in which each ends the process with a status of its own.
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
     def _on_stop(self, name: str) -> None:
         if self._stop.is_set():

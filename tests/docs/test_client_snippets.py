@@ -70,7 +70,8 @@ def test_ones_own_messages_are_skipped(tmp_path: Path) -> None:
 
 
 def test_functions_take_the_place_of_requests(start_server: Callable[..., Server], tmp_path: Path) -> None:
-    server = start_server(connection_lifetime=1, expired_connection_close_delay=1)
+    # Timestamps are whole seconds: of a lifetime of one, nothing might be left at the connect.
+    server = start_server(connection_lifetime=2, expired_connection_close_delay=2)
     options = {"url": f"ws://{server.host}:{server.port}/connection/websocket", **connect_params("42")}
     before = f"""
         const {{createHmac}} = require('crypto');

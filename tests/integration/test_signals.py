@@ -106,6 +106,15 @@ def test_a_second_signal_ends_the_server_at_once(start_server: StartServer) -> N
     deaf.close()
 
 
+def test_a_signal_after_all_is_done_changes_nothing(start_server: StartServer) -> None:
+    server = start_server()
+    os.kill(server.pid, signal.SIGTERM)
+    wait_for_log(server, "stopped")
+    while server.process.poll() is None:
+        server.process.send_signal(signal.SIGTERM)
+    assert server.process.returncode == 0
+
+
 def test_a_signal_for_several_workers_does_nothing_to_one(start_server: StartServer) -> None:
     server = start_server()
     os.kill(server.pid, signal.SIGUSR2)
