@@ -27,7 +27,7 @@ run: install config.json ## start a server with its web interface on port 8000 (
 	@exec $(BIN)/gentrifugo --config=config.json --port=8000 --web
 
 sockjs-testserver: install ## serve what the published SockJS test suite asks for, on port 8081
-	@exec $(BIN)/python -m gentrifugo.app.sockjs.testserver --port 8081
+	@exec $(BIN)/python -m tests.sockjs_testserver --port 8081
 
 test: install-dev ## run all tests; ARGS='-k name' picks some, JOBS=0 runs them in one process
 	@scripts/system_packages.sh chromium nginx redis-server curl openssl haproxy logrotate systemd-analyze rpmbuild pebble

@@ -9,26 +9,25 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ._version import __version__
+
 if TYPE_CHECKING:
-    from .app.backend import CommandError
-    from .app.extension import Gentrifugo
-    from .app.hooks import Context, Refuse
-    from .app.publisher import Publisher, publisher
-    from .app.wsgi import create_app
+    from .app.extension.backend import CommandError
+    from .app.extension.extension import Gentrifugo
+    from .app.extension.publisher import Publisher, publisher
+    from .app.extension.wsgi import create_app
+    from .app.node.hooks import Context, Refuse
 
 __all__ = ["CommandError", "Context", "Gentrifugo", "Publisher", "Refuse", "__version__", "create_app", "publisher"]
 
-__version__ = "0.1.0"
-
-
 _HOMES = {
-    "CommandError": ".app.backend",
-    "Context": ".app.hooks",
-    "Gentrifugo": ".app.extension",
-    "Publisher": ".app.publisher",
-    "Refuse": ".app.hooks",
-    "create_app": ".app.wsgi",
-    "publisher": ".app.publisher",
+    "CommandError": ".app.extension.backend",
+    "Context": ".app.node.hooks",
+    "Gentrifugo": ".app.extension.extension",
+    "Publisher": ".app.extension.publisher",
+    "Refuse": ".app.node.hooks",
+    "create_app": ".app.extension.wsgi",
+    "publisher": ".app.extension.publisher",
 }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import setup
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r'^__version__ = "([^"]+)"', (ROOT / "__init__.py").read_text(encoding="utf-8"), re.M)
+VERSION = re.search(r'^__version__ = "([^"]+)"', (ROOT / "_version.py").read_text(encoding="utf-8"), re.M)
 assert VERSION is not None
 
 setup(
@@ -22,6 +22,20 @@ setup(
     packages=[
         "gentrifugo",
         "gentrifugo.app",
+        "gentrifugo.app.model",
+        "gentrifugo.app.runtime",
+        "gentrifugo.app.config",
+        "gentrifugo.app.net",
+        "gentrifugo.app.http",
+        "gentrifugo.app.websocket",
+        "gentrifugo.app.node",
+        "gentrifugo.app.protocol",
+        "gentrifugo.app.protocol.v1",
+        "gentrifugo.app.views",
+        "gentrifugo.app.server",
+        "gentrifugo.app.tls",
+        "gentrifugo.app.extension",
+        "gentrifugo.app.process",
         "gentrifugo.app.sockjs",
         "gentrifugo.admin",
         "gentrifugo.engines",

@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from ..app import auth
-from ..app.config import Config
-from ..app.http_head import HTTPError
+from ..app.config.config import Config
+from ..app.http.head import HTTPError
+from ..app.model import signing
 
 INSECURE_TOKEN = "insecure"
 """What everybody gets with insecure_admin, as v1 calls it."""
@@ -84,7 +84,7 @@ class Access:
             # Not even the right password counts now, or the wait would not slow down anybody.
             seconds = int(wait) + 1
             raise HTTPError(429, f"too many wrong passwords; try again in {seconds} s", {"Retry-After": str(seconds)})
-        if not auth.matches(config.admin_password, password):
+        if not signing.matches(config.admin_password, password):
             if password:  # v1's interface sends an empty one whenever it is opened, to see whether it needs any
                 self._guesses.add_wrong(address)
             raise HTTPError(400, "the password is wrong")

@@ -14,10 +14,9 @@ from typing import Protocol
 import gevent
 import msgspec
 
-from ..app import wire
-from ..app.api import METHODS, Api, BadRequest
-from ..app.config import ChannelOptions, Config, Namespace
-from ..app.errors import (
+from ..app.config.config import ChannelOptions, Config, Namespace
+from ..app.config.options import options_of
+from ..app.model.errors import (
     CLOSE_EXPIRED,
     CLOSE_INTERNAL_ERROR,
     CLOSE_INVALID_MESSAGE,
@@ -29,13 +28,14 @@ from ..app.errors import (
     Closing,
     Disconnect,
 )
-from ..app.fairness import give_turn
-from ..app.json_text import InvalidJSON
-from ..app.node import Node
-from ..app.options import options_of
-from ..app.outbox import Queue
-from ..app.timers import Timer
-from ..app.wire import Command, Text, encode_api_reply
+from ..app.model.json_codec import InvalidJSON
+from ..app.net.outbox import Queue
+from ..app.node.node import Node
+from ..app.protocol.v1 import wire
+from ..app.protocol.v1.api import METHODS, Api, BadRequest
+from ..app.protocol.v1.wire import Command, Text, encode_api_reply
+from ..app.runtime.timers import Timer
+from ..app.runtime.yielding import give_turn
 from .access import Access
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import gevent.util
 import greenlet
 from flask import Blueprint, Response, request
 
-from ..app.fairness import give_turn
+from ..app.runtime.yielding import give_turn
 from . import profile
 from .stacks import stack_of
 

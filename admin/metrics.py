@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ..app.metrics import COUNTER_NAMES, HISTOGRAM_INTERVALS, PERCENTILES
-from ..app.node import Node
+from ..app.node.metrics import COUNTER_NAMES, HISTOGRAM_INTERVALS, PERCENTILES
+from ..app.node.node import Node
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "gentrifugo_"

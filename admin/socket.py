@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from ..app.errors import CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN
+from ..app.model.errors import CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN
 from ..app.service import Service
-from ..app.websocket import WebSocket
+from ..app.websocket.connection import WebSocket
 from .access import Access
 from .connection import AdminConnection
 

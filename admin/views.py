@@ -11,11 +11,11 @@ from collections.abc import Callable
 import msgspec
 from flask import Blueprint, Flask, Response, request
 
-from ..app.http_head import HTTPError
-from ..app.origins import is_own
+from ..app.http.head import HTTPError
+from ..app.http.origins import is_own
+from ..app.http.upgrade import open_websocket
 from ..app.service import Answer, Service, refusal
-from ..app.upgrade import open_websocket
-from ..app.views import current_service, ready
+from ..app.views.views import current_service, ready
 from . import debug, metrics, socket, web
 from .access import Access
 

@@ -11,13 +11,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .. import __version__
-from . import command_line
-from .config import Config, ConfigError, Loaded, load, reload
-from .genconfig import generate
-from .options import options_of
-from .schema import suggestion
-from .supervised import is_worker
+from .._version import __version__
+from .config import command_line
+from .config.config import Config, ConfigError, Loaded, load, reload
+from .config.genconfig import generate
+from .config.options import options_of
+from .config.schema import suggestion
+from .process.supervised import is_worker
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,12 +61,12 @@ def serve(argv: list[str]) -> int:
         return reload(current, argv, os.environ)
 
     if loaded.config.workers > 1 and not is_worker(os.environ):
-        from .workers import run_with_workers
+        from .process.master import run_with_workers
 
         return run_with_workers(loaded, reloaded, argv)
     patch()
     # Imported only now: what the server imports has to find the patched modules.
-    from .server import serve as serve_until_stopped
+    from .process.run import serve as serve_until_stopped
 
     return serve_until_stopped(loaded, reloaded)
 
@@ -81,8 +81,8 @@ def patch() -> None:
 def serve_site(given: command_line.Given) -> int:
     """The same with a Flask application's pages and its own configuration."""
     patch()
-    from . import site
-    from .server import serve as serve_until_stopped
+    from .extension import site
+    from .process.run import serve as serve_until_stopped
 
     if given.problems:
         raise ConfigError(given.problems)
@@ -103,7 +103,7 @@ def checkconfig(argv: list[str]) -> int:
 
 def doctor(argv: list[str]) -> int:
     """Say what on this machine would be in the way of this configuration; status 1 when something is."""
-    from .doctor import PROBLEM, examine
+    from .process.doctor import PROBLEM, examine
 
     found_problem = False
     for finding in examine(load(argv, os.environ)):

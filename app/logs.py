@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from .config import Config, Loaded
-from .options import ConfigError
+from .config.config import Config, Loaded
+from .config.options import ConfigError
 
 TRACE = 5
 LEVELS = {

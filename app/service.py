@@ -14,29 +14,29 @@ from typing import Any, NamedTuple, Protocol
 
 from gevent.lock import BoundedSemaphore
 
-from .. import __version__
+from .._version import __version__
 from ..engines.base import Engine
 from ..engines.memory import MemoryEngine
-from . import auth
-from .api import Api, BadRequest
-from .client import Client
-from .client_address import TrustedProxies, trusted
-from .compression import Compression, Deflate
-from .config import Config, ConfigError
-from .endpoints import SOCKJS_PATH
-from .errors import CLOSE_INTERNAL_ERROR, CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN, Disconnect
-from .hooks import CONNECT, Hooks
-from .http_head import HTTPError
-from .node import Node
-from .opening import Opening
-from .options import ALL_ORIGINS, AUTO, listed
-from .origins import Origins, RefusalLog
-from .redis_options import redis_settings
+from .config.config import Config, ConfigError
+from .config.endpoints import SOCKJS_PATH
+from .config.options import ALL_ORIGINS, AUTO, listed
+from .config.redis_options import redis_settings
+from .http.client_address import TrustedProxies, trusted
+from .http.head import HTTPError
+from .http.opening_request import Opening
+from .http.origins import Origins, RefusalLog
+from .model import signing
+from .model.errors import CLOSE_INTERNAL_ERROR, CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN, Disconnect
+from .node.hooks import CONNECT, Hooks
+from .node.node import Node
+from .protocol.v1.api import Api, BadRequest
+from .protocol.v1.client import Client
 from .sockjs.endpoint import SockJS
 from .sockjs.options import SOCKJS_URL, Options
 from .sockjs.peer import Transport
-from .sockjs.siblings import Siblings
-from .websocket import WebSocket
+from .sockjs.session_directory import Siblings
+from .websocket.compression import Compression, Deflate
+from .websocket.connection import WebSocket
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def add_hook_url(hooks: Hooks, config: Config) -> None:
     """Ask and tell the backend behind `hook_url`, if the configuration has one."""
     if config.hook_url:
         # Imported only when it is asked for, as above.
-        from .hook_url import HookURL
+        from .node.hook_url import HookURL
 
         hook = HookURL(config)
         for event in hook_events(config):
@@ -262,7 +262,7 @@ class Service:
                 raise HTTPError(400, "the server has no secret to check signs with")
         if not body:
             raise HTTPError(400, "the request is empty")
-        if not self.config.insecure_api and not auth.matches(auth.api_sign(self.config.secret, body), sign):
+        if not self.config.insecure_api and not signing.matches(signing.api_sign(self.config.secret, body), sign):
             raise HTTPError(401, "the sign does not match the request")
 
     # -- clients

@@ -7,7 +7,7 @@ worker_class to "geventwebsocket.gunicorn.workers.GeventWebSocketWorker".
 
 bind = "0.0.0.0:8000"
 workers = 1
-worker_class = "gentrifugo.app.worker.GentrifugoWorker"
+worker_class = "gentrifugo.app.process.gunicorn_worker.GentrifugoWorker"
 
 # gunicorn's default of 1000 counts open connections here: client 1001 would hang without a word.
 worker_connections = 100_000

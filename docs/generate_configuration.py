@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from gentrifugo.app.config import ChannelOptions, Config, Namespace
-from gentrifugo.app.options import Option, options_of
+from gentrifugo.app.config.config import ChannelOptions, Config, Namespace
+from gentrifugo.app.config.options import Option, options_of
 
 PAGE = Path(__file__).with_name("configuration.md")
 
 INTRODUCTION = """\
 # Configuration
 
-<!-- Written by docs/generate_configuration.py from the options in app/config.py: change those, then run it. -->
+<!-- Written by docs/generate_configuration.py from the options in app/config/config.py: change those, then run it. -->
 
 ## Where options come from
 
@@ -29,7 +29,7 @@ same options. Without `--config` the server reads `config.json` in the current d
 format; the samples leave `secret` to the environment. A file with channel options and one namespace looks like this in
 JSON:
 
-<!-- run by tests/app/test_configuration_page.py -->
+<!-- run by tests/app/config/test_configuration_page.py -->
 ```json
 {
   "secret": "put a long random text here",
@@ -49,7 +49,7 @@ JSON:
 
 The same in YAML:
 
-<!-- run by tests/app/test_configuration_page.py -->
+<!-- run by tests/app/config/test_configuration_page.py -->
 ```yaml
 secret: put a long random text here
 log_level: debug
@@ -64,7 +64,7 @@ namespaces:
 
 And in TOML, where the namespaces come last:
 
-<!-- run by tests/app/test_configuration_page.py -->
+<!-- run by tests/app/config/test_configuration_page.py -->
 ```toml
 secret = "put a long random text here"
 log_level = "debug"

@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from ..app.proto import ClientInfo, Event, Publication
+from ..app.model.events import ClientInfo, Event, Publication
 
 
 class EngineError(Exception):

@@ -14,8 +14,8 @@ from itertools import islice
 
 import gevent
 
-from ..app.fairness import give_turn
-from ..app.proto import ClientInfo, Event, Publication
+from ..app.model.events import ClientInfo, Event, Publication
+from ..app.runtime.yielding import give_turn
 from .base import Engine, EngineHandler, HistoryOptions
 from .occupancy import Occupancy
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from gevent.event import Event as Gate
 
-from gentrifugo.app.errors import Disconnect
-from gentrifugo.app.outbox import NO_LIMIT, Flusher, Outbox
-from gentrifugo.app.proto import ClientInfo, Encoding, Event, Publication
-from gentrifugo.app.wire import encode_push
+from gentrifugo.app.model.errors import Disconnect
+from gentrifugo.app.model.events import ClientInfo, Encoding, Event, Publication
+from gentrifugo.app.net.outbox import NO_LIMIT, Flusher, Outbox
+from gentrifugo.app.protocol.v1.wire import encode_push
 from gentrifugo.engines.base import Engine, EngineError, EngineHandler, HistoryOptions
 from gentrifugo.engines.memory import MemoryEngine
 from tests.waiting import seconds

@@ -11,9 +11,9 @@ import pytest
 from flask import Flask
 from gevent.pywsgi import WSGIServer
 
-from gentrifugo.app.handler import Handler
-from gentrifugo.app.mounted import service_of
+from gentrifugo.app.server.http_connection import Handler
 from gentrifugo.app.service import Service
+from gentrifugo.app.views.mounted import service_of
 from tests.greenlets import nothing_left_behind
 from tests.waiting import seconds
 

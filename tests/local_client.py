@@ -6,9 +6,9 @@ import json
 from itertools import count
 from typing import Any
 
-from gentrifugo.app.client import Client
-from gentrifugo.app.node import Node
-from gentrifugo.app.outbox import NO_LIMIT
+from gentrifugo.app.net.outbox import NO_LIMIT
+from gentrifugo.app.node.node import Node
+from gentrifugo.app.protocol.v1.client import Client
 from tests.credentials import connect_params
 from tests.fakes import FakeTransport
 from tests.greenlets import settle

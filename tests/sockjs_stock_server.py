@@ -8,7 +8,7 @@ from __future__ import annotations
 from gevent.pywsgi import WSGIServer
 from geventwebsocket.handler import WebSocketHandler
 
-from gentrifugo.app.sockjs.testserver import StandardServices
+from tests.sockjs_testserver import StandardServices
 
 
 def main() -> None:

@@ -10,15 +10,15 @@ from urllib.parse import unquote_to_bytes
 
 from gevent.ssl import SSLSocket
 
-from .. import handshake
-from ..chunked_body import ChunkedBody
-from ..client_address import TrustedProxies
-from ..compression import HEADER, Compression, agree
-from ..direct_socket import DirectSocket
-from ..http_head import Head, HTTPError, http_date, origin_form
-from ..opening import Opening
-from ..request_reader import RequestReader
-from . import handover
+from ..http.chunked import ChunkedBody
+from ..http.client_address import TrustedProxies
+from ..http.head import Head, HTTPError, http_date, origin_form
+from ..http.opening_request import Opening
+from ..http.reader import RequestReader
+from ..net.direct_socket import DirectSocket
+from ..websocket import handshake
+from ..websocket.compression import HEADER, Compression, agree
+from . import fd_passing
 from .exchange import Exchange, ServeRawWebSocket, ServeWebSocket, address_of, head_of
 from .response import WITHOUT_LENGTH, Response
 
@@ -103,7 +103,7 @@ class DirectExchange(Exchange):
 
     def let_go(self) -> None:
         self.is_given_away = True
-        handover.let_go(self.socket)
+        fd_passing.let_go(self.socket)
 
     def _send(self, response: Response, manner: Mapping[str, str], data: bytes) -> None:
         self.status, self.size = response.status, len(data)

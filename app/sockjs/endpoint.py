@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-from ..http_head import HTTPError
-from ..opening import Opening
-from ..outbox import Flusher
-from ..timers import Timers
+from ..http.head import HTTPError
+from ..http.opening_request import Opening
+from ..net.outbox import Flusher
+from ..runtime.timers import Timers
 from . import frames, pages
 from .exchange import Exchange, ServeRawWebSocket
 from .options import Options
@@ -19,10 +19,10 @@ from .peer import Connect
 from .receivers import Poll, Stream, WaitingRequest
 from .response import NOT_CACHED, NOT_SNIFFED, PLAIN, Response, cookie, cors, method_not_allowed, options, text
 from .session import Session
+from .session_directory import Siblings
 from .sessions import Sessions
-from .siblings import Siblings
+from .transports import CALLBACK, EventSource, HtmlFile, JSONPPolling, Wrapping, XHRPolling, XHRStreaming
 from .websocket import WebSocketSession
-from .wrappings import CALLBACK, EventSource, HtmlFile, JSONPPolling, Wrapping, XHRPolling, XHRStreaming
 
 CLOSE = {"Connection": "close"}
 FORM = "application/x-www-form-urlencoded"

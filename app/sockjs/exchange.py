@@ -8,12 +8,12 @@ from contextlib import suppress
 from socket import SHUT_RDWR
 from typing import Any, Protocol, TypeAlias
 
-from ..client_address import TrustedProxies
-from ..compression import Compression, Deflate
-from ..direct_socket import DirectSocket
-from ..direct_tls import direct as direct_of
-from ..opening import Opening
-from ..socket_queues import unacknowledged
+from ..http.client_address import TrustedProxies
+from ..http.opening_request import Opening
+from ..net.direct_socket import DirectSocket
+from ..net.direct_tls import direct as direct_of
+from ..net.socket_queues import unacknowledged
+from ..websocket.compression import Compression, Deflate
 from .response import Response
 
 ServeWebSocket: TypeAlias = Callable[[Any, Callable[[int], bytes]], None]

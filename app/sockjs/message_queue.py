@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..outbox import Flusher, Queue
+from ..net.outbox import Flusher, Queue
 
 
 class MessageQueue(Queue):

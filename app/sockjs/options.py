@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..client_address import TrustedProxies
-from ..compression import Compression
-from ..origins import ANYWHERE, Origins
+from ..http.client_address import TrustedProxies
+from ..http.origins import ANYWHERE, Origins
+from ..websocket.compression import Compression
 
 SOCKJS_URL = "https://cdn.jsdelivr.net/npm/sockjs-client@1.6.1/dist/sockjs.min.js"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
-from ..opening import Opening
-from ..outbox import Queue
-from ..websocket import Owner
+from ..http.opening_request import Opening
+from ..net.outbox import Queue
+from ..websocket.connection import Owner
 
 
 class Transport(Protocol):

@@ -20,7 +20,7 @@ from .exchange import Exchange
 from .frames import HEARTBEAT
 from .response import Response
 from .session import Session
-from .wrappings import Wrapping
+from .transports import Wrapping
 
 READ = 1
 """libev's word for readable."""

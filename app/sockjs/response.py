@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
-from ..http_head import http_date
+from ..http.head import http_date
 
 YEAR = 31536000
 """Seconds."""

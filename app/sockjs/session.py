@@ -7,8 +7,8 @@ from typing import Protocol
 
 from gevent.lock import BoundedSemaphore
 
-from ..opening import Opening
-from ..outbox import Flusher
+from ..http.opening_request import Opening
+from ..net.outbox import Flusher
 from . import frames
 from .message_queue import MessageQueue
 from .peer import Connect, Peer

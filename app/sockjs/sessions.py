@@ -9,7 +9,7 @@ from typing import Protocol
 
 import gevent
 
-from ..timers import Timer, Timers
+from ..runtime.timers import Timer, Timers
 from .options import Options
 from .session import Session
 

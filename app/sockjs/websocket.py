@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..frames import text_frame
-from ..opening import Opening
-from ..outbox import Flusher
-from ..timers import Timers
-from ..websocket import WebSocket
+from ..http.opening_request import Opening
+from ..net.outbox import Flusher
+from ..runtime.timers import Timers
+from ..websocket.connection import WebSocket
+from ..websocket.frames import text_frame
 from . import frames
 from .options import Options
 from .peer import Connect

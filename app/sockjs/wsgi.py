@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 import gevent
 
-from ..client_address import TrustedProxies
-from ..http_head import HTTPError
-from ..opening import Opening
-from ..upgrade import open_websocket, socket_of
-from . import handover
+from ..http.client_address import TrustedProxies
+from ..http.head import HTTPError
+from ..http.opening_request import Opening
+from ..http.upgrade import open_websocket, socket_of
+from . import fd_passing
 from .endpoint import SockJS
 from .exchange import Exchange, ServeWebSocket, head_of
 from .response import WITHOUT_LENGTH, Response
@@ -116,7 +116,7 @@ class WSGIExchange(Exchange):
     def let_go(self) -> None:
         self.is_given_away = True
         file = self._file()
-        handover.cut(self.socket)  # the server goes on reading: it must find the end, and nothing of what came
+        fd_passing.cut(self.socket)  # the server goes on reading: it must find the end, and nothing of what came
         while file.read(BODY_STEP):
             pass
 

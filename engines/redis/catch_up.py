@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 import gevent
 from gevent.event import Event as Signal
 
-from ...app.fairness import give_turn
-from ...app.proto import Event, Publication
+from ...app.model.events import Event, Publication
+from ...app.runtime.yielding import give_turn
 from ..base import EngineError, Recovery
 from .codec import Received
 from .history import History

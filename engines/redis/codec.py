@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ...app.proto import ClientInfo, Event, Join, Leave, Publication
+from ...app.model.events import ClientInfo, Event, Join, Leave, Publication
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...app.proto import Publication
+from ...app.model.events import Publication
 from ..base import HistoryOptions
 from .codec import encode_publication
 from .connection import Command

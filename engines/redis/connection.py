@@ -18,7 +18,7 @@ import gevent.ssl
 import hiredis
 import redis
 
-from ...app.fairness import give_turn
+from ...app.runtime.yielding import give_turn
 from .scripts import ALL, ENTER
 from .settings import Endpoint, Sentinels, ShardSettings, Timeouts, Tls
 

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import gevent
 import hiredis
 
-from ...app.proto import ClientInfo, Event, Publication
+from ...app.model.events import ClientInfo, Event, Publication
 from ..base import Engine, EngineError, EngineHandler, HistoryOptions, Recovery
 from . import commands
 from .api_queue import ApiQueue

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ...app.proto import Publication
+from ...app.model.events import Publication
 from ..base import Recovery
 from .codec import SkipLog, Unreadable, decode_event
 from .connection import Command

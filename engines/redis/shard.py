@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 import hiredis
 from gevent.event import Event as Signal
 
-from ...app.proto import Event
+from ...app.model.events import Event
 from ..base import EngineError, EngineHandler
 from . import commands, history
 from .catch_up import CatchUp

@@ -10,8 +10,8 @@ from itsdangerous import URLSafeTimedSerializer
 
 from gentrifugo.admin import access as access_module
 from gentrifugo.admin.access import FREE_GUESSES, INSECURE_TOKEN, LONGEST_WAIT, MOST_ADDRESSES, Access, Guesses
-from gentrifugo.app.config import Config
-from gentrifugo.app.http_head import HTTPError
+from gentrifugo.app.config.config import Config
+from gentrifugo.app.http.head import HTTPError
 from tests.contents import contents
 from tests.fakes import FakeClock
 

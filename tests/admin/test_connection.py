@@ -11,10 +11,10 @@ import pytest
 from gentrifugo.admin import connection as connection_module
 from gentrifugo.admin.access import Access
 from gentrifugo.admin.connection import HIDDEN, AdminConnection
-from gentrifugo.app.api import Api
-from gentrifugo.app.config import Config, Namespace
-from gentrifugo.app.node import Node
-from gentrifugo.app.options import options_of
+from gentrifugo.app.config.config import Config, Namespace
+from gentrifugo.app.config.options import options_of
+from gentrifugo.app.node.node import Node
+from gentrifugo.app.protocol.v1.api import Api
 from tests.app.conftest import VERSION
 from tests.fakes import FakeTransport
 from tests.greenlets import eventually, settle

@@ -8,7 +8,7 @@ import re
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gentrifugo.app.metrics import COUNTER_NAMES
+from gentrifugo.app.node.metrics import COUNTER_NAMES
 from tests.api_client import ApiClient
 from tests.parts import ROOT
 from tests.servers import Server

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gentrifugo.app.config import Config
-from gentrifugo.app.node import Node
+from gentrifugo.app.config.config import Config
+from gentrifugo.app.node.node import Node
 from gentrifugo.engines.base import Engine
 from tests.credentials import SECRET
 from tests.fakes import TroubledEngine

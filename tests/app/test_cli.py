@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import gentrifugo
-from gentrifugo.app.config import Config, load
-from gentrifugo.app.options import options_of
+from gentrifugo.app.config.config import Config, load
+from gentrifugo.app.config.options import options_of
 
 ROOT = Path(__file__).parents[2]
 

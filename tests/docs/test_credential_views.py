@@ -13,7 +13,7 @@ from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.serving import make_server
 
-from gentrifugo.app import auth
+from gentrifugo.app.model import signing
 from tests.clients.driver import Driver, node_driver
 from tests.credentials import SECRET, connect_params
 from tests.docs.pages import page
@@ -96,7 +96,7 @@ class TestSigningChannels:
         assert (status, answers) == (
             200,
             {
-                MINE: {"sign": auth.channel_sign(SECRET, CLIENT, MINE, info), "info": info},
+                MINE: {"sign": signing.channel_sign(SECRET, CLIENT, MINE, info), "info": info},
                 OTHERS: {"status": 403},
             },
         )
@@ -134,7 +134,7 @@ class TestRefreshing:
 
     def test_the_user_of_the_session_gets_credentials(self, site: View) -> None:
         status, given = post(site("connections.md"), "/centrifuge/refresh/", {}, ANN)
-        expected = auth.credentials(SECRET, "42", int(given["timestamp"]), '{"name": "Ann"}')
+        expected = signing.credentials(SECRET, "42", int(given["timestamp"]), '{"name": "Ann"}')
         assert (status, given) == (200, expected)
 
     def test_nobody_gets_none(self, site: View) -> None:

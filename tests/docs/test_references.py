@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli import parse as parse_benchmark
-from gentrifugo.app import command_line
 from gentrifugo.app.cli import COMMANDS
-from gentrifugo.app.config import Config as Configuration
-from gentrifugo.app.config import ConfigError, load
-from gentrifugo.app.options import options_of
+from gentrifugo.app.config import command_line
+from gentrifugo.app.config.config import Config as Configuration
+from gentrifugo.app.config.config import ConfigError, load
+from gentrifugo.app.config.options import options_of
 from tests.docs.pages import README, ROOT, Page, pages, read
 from tests.waiting import seconds
 
@@ -35,7 +35,7 @@ SOURCES = (
     *(
         "*.py",
         "admin/*.py",
-        "app/*.py",
+        "app/**/*.py",
         "engines/*.py",
         "engines/redis/*.py",
         "conf/*",

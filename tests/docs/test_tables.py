@@ -6,14 +6,14 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from gentrifugo.app import errors
-from gentrifugo.app.api import _HANDLERS as API_METHODS
-from gentrifugo.app.client import _HANDLERS as CLIENT_METHODS
-from gentrifugo.app.config import ChannelOptions, Config
-from gentrifugo.app.errors import Disconnect, Error
-from gentrifugo.app.metrics import COUNTER_NAMES
-from gentrifugo.app.options import options_of
-from gentrifugo.app.site import PROCESS
+from gentrifugo.app.config.config import ChannelOptions, Config
+from gentrifugo.app.config.options import options_of
+from gentrifugo.app.extension.site import PROCESS
+from gentrifugo.app.model import errors
+from gentrifugo.app.model.errors import Disconnect, Error
+from gentrifugo.app.node.metrics import COUNTER_NAMES
+from gentrifugo.app.protocol.v1.api import _HANDLERS as API_METHODS
+from gentrifugo.app.protocol.v1.client import _HANDLERS as CLIENT_METHODS
 from tests.api_client import ApiClient
 from tests.credentials import SECRET, sign
 from tests.docs.pages import page

@@ -13,7 +13,7 @@ import pytest
 from gevent import GreenletExit
 from gevent.event import Event as Gate
 
-from gentrifugo.app.proto import ClientInfo, Event, Join, Leave, Publication
+from gentrifugo.app.model.events import ClientInfo, Event, Join, Leave, Publication
 from gentrifugo.engines.base import Engine, HistoryOptions
 from tests.greenlets import eventually
 

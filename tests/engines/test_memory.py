@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
-from gentrifugo.app.proto import ClientInfo, Publication
+from gentrifugo.app.model.events import ClientInfo, Publication
 from gentrifugo.engines import memory, occupancy
 from gentrifugo.engines.base import HistoryOptions
 from gentrifugo.engines.memory import MemoryEngine

@@ -40,7 +40,7 @@ def echo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an echo server; at the end it must still be there, and have had nothing to complain about."""
     log_file = tmp_path_factory.mktemp("echo") / "server.log"
     with log_file.open("wb") as log:
-        command = [sys.executable, "-m", "gentrifugo.app.sockjs.testserver", "--port=0"]
+        command = [sys.executable, "-m", "tests.sockjs_testserver", "--port=0"]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, cwd=ROOT)
     with server:
         assert server.stdout is not None

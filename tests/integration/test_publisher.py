@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gentrifugo import CommandError, Publisher, publisher
-from gentrifugo.app.options import ConfigError
+from gentrifugo.app.config.options import ConfigError
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import RedisServer, redis_server
 from tests.servers import Server

@@ -13,7 +13,7 @@ import pytest
 from tests.parts import ROOT
 from tests.sockjs_client import Service
 
-MODULES = {"direct": "gentrifugo.app.sockjs.testserver", "stock": "tests.sockjs_stock_server"}
+MODULES = {"direct": "tests.sockjs_testserver", "stock": "tests.sockjs_stock_server"}
 
 
 @contextmanager

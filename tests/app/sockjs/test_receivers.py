@@ -10,15 +10,15 @@ import gevent
 import gevent.socket
 import pytest
 
-from gentrifugo.app.client_address import TrustedProxies
-from gentrifugo.app.opening import Opening
-from gentrifugo.app.outbox import Flusher
+from gentrifugo.app.http.client_address import TrustedProxies
+from gentrifugo.app.http.opening_request import Opening
+from gentrifugo.app.net.outbox import Flusher
 from gentrifugo.app.sockjs.exchange import Exchange, ServeWebSocket
 from gentrifugo.app.sockjs.peer import Transport
 from gentrifugo.app.sockjs.receivers import Poll, Stream, WaitingRequest
 from gentrifugo.app.sockjs.response import Response
 from gentrifugo.app.sockjs.session import Session
-from gentrifugo.app.sockjs.wrappings import XHRPolling, XHRStreaming
+from gentrifugo.app.sockjs.transports import XHRPolling, XHRStreaming
 from tests.app.sockjs.fakes import FakePeer
 from tests.greenlets import eventually, settle
 from tests.waiting import seconds

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gentrifugo.app.opening import Opening
-from gentrifugo.app.outbox import Flusher
+from gentrifugo.app.http.opening_request import Opening
+from gentrifugo.app.net.outbox import Flusher
 from gentrifugo.app.sockjs.peer import Transport
 from gentrifugo.app.sockjs.session import Session
 from tests.app.sockjs.fakes import FakePeer, FakeReceiver

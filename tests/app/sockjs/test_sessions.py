@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from gentrifugo.app.opening import Opening
-from gentrifugo.app.outbox import Flusher
+from gentrifugo.app.http.opening_request import Opening
+from gentrifugo.app.net.outbox import Flusher
+from gentrifugo.app.runtime.timers import Timers
 from gentrifugo.app.sockjs.options import Options
 from gentrifugo.app.sockjs.peer import Transport
 from gentrifugo.app.sockjs.session import Session
 from gentrifugo.app.sockjs.sessions import Sessions
-from gentrifugo.app.timers import Timers
 from tests.app.sockjs.fakes import FakePeer, FakeReceiver
 from tests.greenlets import eventually
 

@@ -12,7 +12,7 @@ import pytest
 from tests.parts import ROOT
 from tests.waiting import seconds
 
-COMMAND = [sys.executable, "-m", "gentrifugo.app.sockjs.testserver"]
+COMMAND = [sys.executable, "-m", "tests.sockjs_testserver"]
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from gevent.event import Event as Gate
 
-from gentrifugo.app.proto import ClientInfo, Event, Join, Publication
+from gentrifugo.app.model.events import ClientInfo, Event, Join, Publication
 from gentrifugo.engines.base import EngineError
 from gentrifugo.engines.redis import catch_up
 from gentrifugo.engines.redis.catch_up import CatchUp

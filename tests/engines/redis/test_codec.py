@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gentrifugo.app.proto import ClientInfo, Event, Join, Leave, Publication
+from gentrifugo.app.model.events import ClientInfo, Event, Join, Leave, Publication
 from gentrifugo.engines.redis import codec
 from gentrifugo.engines.redis.codec import Unreadable
 

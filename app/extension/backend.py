@@ -1,0 +1,135 @@
+"""The commands of backends as Python calls: what docs/api.md has, with Python's values in and out, and no HTTP between.
+
+For code in the process of the node: a Flask application that carries the server (docs/flask.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ..model.errors import Refused
+from ..model.events import ClientInfo, Publication, user_id
+from ..node.node import Message, Node
+from ..protocol.v1.wire import decoded
+
+
+class CommandError(Exception):
+    """A command was not carried out; its text is the protocol's, such as `namespace not found`."""
+
+
+class Who(NamedTuple):
+    """A connection, as presence and history show it."""
+
+    user: str
+    client: str
+    default_info: Any = None
+    """What its token said of it."""
+    channel_info: Any = None
+    """What the sign of its subscription said of it."""
+
+
+class Published(NamedTuple):
+    """One message of a history."""
+
+    uid: str
+    channel: str
+    data: Any
+    client: str = ""
+    info: Who | None = None
+    """Who published it, when a client did."""
+
+
+class Backend:
+    """Carries out commands on a node. Every method raises CommandError when the node refuses or the engine fails.
+
+    Users are told by their ids: texts, or numbers, which become text; TypeError is raised for anything else.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def publish(self, channel: str, data: Any, client: str = "", uid: str = "") -> None:
+        """Publish `data`, anything that JSON can say, into a channel.
+
+        Raises TypeError for data that JSON has no words for, and ValueError for an empty channel.
+        """
+        encoded = msgspec.json.encode(data)
+        with _told():
+            self._node.publish(_named(channel), encoded, client, uid=uid)
+
+    def broadcast(self, channels: Sequence[str], data: Any, client: str = "") -> None:
+        """Publish the same into several channels.
+
+        All are tried; CommandError tells what the first was refused with. Raises TypeError and ValueError as
+        `publish`, before anything is published.
+        """
+        encoded = msgspec.json.encode(data)
+        if isinstance(channels, str):
+            raise TypeError("channels is a text; give a list of channels, or use publish")
+        messages = [Message(_named(channel), encoded, client) for channel in channels]
+        refused = next(filter(None, self._node.publish_all(messages)), None)
+        if refused is not None:
+            raise CommandError(refused.text)
+
+    def presence(self, channel: str) -> dict[str, Who]:
+        """Who is in a channel, by client id."""
+        with _told():
+            return {client: _who(info) for client, info in self._node.presence(_named(channel)).items()}
+
+    def history(self, channel: str) -> list[Published]:
+        """What a channel remembers, newest first."""
+        with _told():
+            return [_published(publication) for publication in self._node.history(_named(channel))]
+
+    def channels(self) -> list[str]:
+        """The channels with a subscriber, on any node."""
+        with _told():
+            return self._node.channels()
+
+    def unsubscribe(self, user: str | int, channel: str = "") -> None:
+        """End a user's subscription on a channel, or on all channels, on every node."""
+        with _told():
+            self._node.unsubscribe_user(_user(user), channel)
+
+    def disconnect(self, user: str | int) -> None:
+        """Close all connections of a user, on every node."""
+        with _told():
+            self._node.disconnect_user(_user(user))
+
+    def stats(self) -> dict[str, Any]:
+        """What all nodes last told of themselves (docs/stats.md)."""
+        stats: dict[str, Any] = msgspec.to_builtins(self._node.stats())
+        return stats
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except Refused as refused:
+        raise CommandError(refused.error.text) from None
+
+
+def _named(channel: str) -> str:
+    if not channel:
+        raise ValueError("channel is empty")
+    return channel
+
+
+def _user(user: object) -> str:
+    if user == "":
+        raise ValueError("user is empty")
+    return user_id(user)
+
+
+def _published(publication: Publication) -> Published:
+    uid, channel, data, client, info = publication
+    return Published(uid, channel, msgspec.json.decode(data), client, _who(info) if info is not None else None)
+
+
+def _who(info: ClientInfo) -> Who:
+    return Who(info.user, info.client, decoded(info.default_info), decoded(info.channel_info))

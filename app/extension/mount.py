@@ -1,0 +1,40 @@
+"""Puts the endpoints of a service into a Flask application, its own or one that has other things to do as well."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+
+from flask import Flask
+
+from ...admin import views as admin
+from ..config.endpoints import ADMIN, API, CLIENT, ENDPOINTS, own_ports
+from ..server.listeners import names_given
+from ..server.reception import Reception
+from ..service import Service
+from ..views import credential_views
+from ..views.mounted import carry
+from ..views.views import api_blueprint, client_blueprint
+
+
+def mount(app: Flask, service: Service, endpoints: Collection[str] = ENDPOINTS) -> None:
+    """Add those of these endpoints that have no port or socket of their own."""
+    elsewhere = own_ports(service.config).keys() | names_given(os.environ)
+    mount_all(app, service, set(endpoints) - elsewhere)
+
+
+def mount_all(app: Flask, service: Service, endpoints: Collection[str]) -> None:
+    """Add these endpoints below option http_prefix, and what load balancers ask."""
+    carry(app, service, endpoints)
+    prefix = service.config.http_prefix or None
+    if API in endpoints:
+        app.register_blueprint(api_blueprint(), url_prefix=prefix)
+    if CLIENT in endpoints:
+        app.register_blueprint(client_blueprint(), url_prefix=prefix)
+        credential_views.register(app, service)
+        if service.siblings is not None:
+            service.reception = Reception(app, service.siblings)
+    if ADMIN in endpoints:
+        admin.register(app, service)
+    else:
+        admin.register_health(app, service)

@@ -1,0 +1,93 @@
+"""The server as a Flask application, for gunicorn: `gunicorn -c conf/gunicorn.conf.py 'gentrifugo:create_app()'`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response
+
+from .. import logs
+from ..config.config import Config, Loaded, from_mapping, load
+from ..config.endpoints import own_ports
+from ..service import Service, refusal
+from .mount import mount, mount_all
+
+log = logging.getLogger(__name__)
+
+NOTHING_HERE = "there is nothing here; the endpoints are /connection, /connection/websocket and /api/"
+
+
+def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) -> Flask:
+    """A Flask application that is a whole Gentrifugo server.
+
+    `config` is the path of a configuration file (by default `config.json`; the
+    environment is heeded too), or the options themselves. The service starts with the
+    worker, or with the first request. Raises ConfigError.
+    """
+    loaded = _loaded(config)
+    if not logs.root.handlers:
+        logs.configure(loaded.config)
+    for warning in loaded.warnings:
+        log.warning("%s", warning)
+    for endpoints in own_ports(loaded.config):
+        name = f"{endpoints}_port"
+        log.warning(
+            "option %s is set, but an application has no port of its own: no %s endpoints here", name, endpoints
+        )
+    if loaded.config.speaks_tls and not _gunicorn_has_certificate():
+        log.warning(
+            "option %s is on, but TLS is gunicorn's to do: give it --certfile and --keyfile; "
+            "unless its settings name them, nothing is encrypted here",
+            "ssl" if loaded.config.ssl else "ssl_autocert",
+        )
+    return flask_app(Service(loaded.config))
+
+
+def _gunicorn_has_certificate() -> bool:
+    """As far as its command line tells; its settings may stand elsewhere."""
+    return any(argument.startswith("--certfile") for argument in sys.argv)
+
+
+def flask_app(service: Service) -> Flask:
+    """A Flask application with all endpoints of `service` that have no port of their own, and nothing else."""
+    app = _bare_app(service)
+    mount(app, service)
+    return app
+
+
+def port_app(service: Service, endpoints: Collection[str]) -> Flask:
+    """These endpoints alone, for a port of their own."""
+    app = _bare_app(service)
+    mount_all(app, service, endpoints)
+    return app
+
+
+def _bare_app(service: Service) -> Flask:
+    app = Flask("gentrifugo", static_folder=None)
+    app.register_error_handler(HTTPException, _refused)
+    return app
+
+
+def _loaded(config: str | Path | Mapping[str, Any] | Config | None) -> Loaded:
+    if isinstance(config, Config):
+        return Loaded(config, [])
+    if isinstance(config, Mapping):
+        return from_mapping(config)
+    return load([] if config is None else [f"--config={config}"], os.environ)
+
+
+def _refused(error: HTTPException) -> Response:
+    """Werkzeug's refusals, such as 404 and 413, as the text that all others are."""
+    response = error.get_response()
+    assert isinstance(response, Response)
+    reason = NOTHING_HERE if error.code == 404 else error.description or error.name
+    answer = refusal(error.code or 500, reason)
+    response.data, response.content_type = answer.body, answer.content_type
+    return response

@@ -1,0 +1,95 @@
+"""The body of a request that comes in chunks (RFC 9112 7.1), read strictly.
+
+pywsgi's own reader lets a bare line feed pass in a chunk extension, where others end
+the line: two parsers would see two different bodies, and the rest of one as a request.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from gevent.pywsgi import Input
+
+from .head import MAX_HEAD_SIZE
+
+MAX_LINE = 4096
+"""Bytes of a line with a chunk's size and extensions, which are ignored."""
+
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
+_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*")
+
+
+class BadBody(OSError):
+    """The body is not what its head promised; no request can be read after it.
+
+    An OSError, because that is what frameworks expect of a peer they cannot read.
+    """
+
+
+class ChunkedBody(Input):
+    """pywsgi's `wsgi.input` for a body in chunks. Reading raises BadBody or TimeoutError."""
+
+    __slots__ = ("ended", "_left")
+
+    def __init__(self, rfile: Any, socket: Any = None) -> None:
+        super().__init__(rfile, None, socket, chunked_input=True)
+        self.ended = False
+        """Whether the last chunk has been read, and all that belongs to it."""
+        self._left = 0
+
+    def _chunked_read(self, length: int | None = None, use_readline: bool = False) -> bytes:
+        self._send_100_continue()  # type: ignore[attr-defined]
+        parts = []
+        while length != 0 and self._has_more():
+            part = self._read_part(self._left if length is None else min(self._left, length), use_readline)
+            parts.append(part)
+            if length is not None:
+                length -= len(part)
+            if use_readline and part.endswith(b"\n"):
+                break
+        return b"".join(parts)
+
+    def _has_more(self) -> bool:
+        """Whether there is something to read in this chunk, or in the next one."""
+        if not self._left and not self.ended:
+            self._left = self._next_chunk()
+        return not self.ended
+
+    def _read_part(self, size: int, use_readline: bool) -> bytes:
+        part: bytes = self.rfile.readline(size) if use_readline else self.rfile.read(size)
+        if not part:
+            raise self._bad("the request ended in the middle of a chunk")
+        self._left -= len(part)
+        if not self._left and self.rfile.readline(2) != b"\r\n":
+            raise self._bad("a chunk is longer than it says")
+        return part
+
+    def _next_chunk(self) -> int:
+        match = _SIZE.fullmatch(self._line())
+        if match is None:
+            raise self._bad("the size of a chunk is malformed")
+        size = int(match[1], 16)
+        if not size:
+            self._read_trailers()
+            self.ended = True
+        return size
+
+    def _read_trailers(self) -> None:
+        """Read what follows the last chunk, and forget it."""
+        room = MAX_HEAD_SIZE
+        while line := self._line():
+            room -= len(line)
+            if room < 0 or not _TRAILER.fullmatch(line):
+                raise self._bad("what follows the last chunk is malformed")
+
+    def _line(self) -> bytes:
+        line: bytes = self.rfile.readline(MAX_LINE)
+        if not line.endswith(b"\r\n"):
+            raise self._bad("a line between chunks does not end with CR LF, or is too long")
+        return line[:-2]
+
+    def _bad(self, reason: str) -> BadBody:
+        # From here on pywsgi does not try to read the rest before the next request.
+        self._chunked_input_error = True
+        return BadBody(reason)

@@ -1,0 +1,65 @@
+"""Whose request it is: behind a proxy the socket tells of the proxy, and headers of the client."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TypeAlias
+
+from ..config.options import LOCAL, listed
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class TrustedProxies:
+    """The proxies that option trusted_proxies lists: addresses and networks, and `unix` for all of a Unix socket."""
+
+    def __init__(self, listing: str) -> None:
+        items = listed(listing)
+        self._trusts_local = LOCAL in items
+        self._networks = [ipaddress.ip_network(item, strict=False) for item in items if item != LOCAL]
+
+    def address(self, peer: str, headers: Mapping[str, str]) -> str:
+        """The client's address; `peer` is the socket's, empty for a Unix socket. Header names are in lower case.
+
+        Of X-Forwarded-For, to which each proxy appends whom it hears from, it is the last that is no trusted proxy:
+        what stands before that the client may have made up. Where there is none, it is X-Real-IP. Where there are
+        both, the last proxy has set one and may have let the other through: they must agree on whom it has heard.
+        """
+        if not self._trusts(peer):
+            return peer
+        hops = [hop.strip() for hop in headers.get("x-forwarded-for", "").split(",") if hop.strip()]
+        heard = headers.get("x-real-ip", "").strip()
+        if hops and heard and heard != hops[-1]:
+            return peer
+        for hop in reversed(hops or [heard]):
+            if not _is_address(hop):
+                return peer
+            if not self._trusts(hop):
+                return hop
+            peer = hop
+        return peer
+
+    def _trusts(self, peer: str) -> bool:
+        if not peer:
+            return self._trusts_local
+        address = ipaddress.ip_address(peer.partition("%")[0]) if _is_address(peer) else None
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        return address is not None and any(address in network for network in self._networks)
+
+
+def _is_address(text: str) -> bool:
+    address, percent, zone = text.partition("%")
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return not percent or zone.isalnum()  # an interface; anything else would go into the log as it is
+
+
+@lru_cache(8)
+def trusted(listing: str) -> TrustedProxies:
+    """The proxies of one value of the option."""
+    return TrustedProxies(listing)

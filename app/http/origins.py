@@ -1,0 +1,98 @@
+"""Whose pages may connect: a browser lets any page open connections, and names the page's origin in each request.
+
+Programs name none, and are not meant to be kept out by this.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from urllib.parse import urlsplit
+
+from ..config.options import ALL_ORIGINS, listed
+from .head import HTTPError
+
+log = logging.getLogger(__name__)
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+MOST_TOLD = 100
+"""Refused origins that the log names; a page can make up as many as it likes."""
+
+
+def is_own(origin: str | None, host: str) -> bool:
+    """Whether a request to `host` comes from a page of the same host and port, or from no browser at all.
+
+    The scheme does not count: behind a proxy that ends TLS the server cannot know it.
+    """
+    if origin is None:
+        return True
+    try:
+        parts = urlsplit(origin)
+        default = DEFAULT_PORTS.get(parts.scheme)
+        own = urlsplit(f"//{host}")
+        if default is None or not parts.hostname or parts.username is not None:
+            return False
+        return (parts.hostname, parts.port or default) == (own.hostname, own.port or default)
+    except ValueError:  # a port that is none
+        return False
+
+
+class RefusalLog:
+    """Says in the log which origins were refused: each once for each reason, and MOST_TOLD at most for one reason."""
+
+    def __init__(self) -> None:
+        self._told: defaultdict[str, set[str]] = defaultdict(set)
+
+    def note(self, origin: str, why: str) -> None:
+        """Pages of an origin are refused; `why` follows its name."""
+        shown, told = origin[:200], self._told[why]
+        if shown not in told and len(told) < MOST_TOLD:
+            told.add(shown)
+            log.warning("refused, now and from now on: pages of %r, %s", shown, why)
+
+
+class Origins:
+    """The origins that the option `allowed` lists; the server's own host is always among them.
+
+    `refusals` hears of the others.
+    """
+
+    def __init__(self, allowed: str, refusals: RefusalLog | None = None) -> None:
+        items = listed(allowed)
+        self.are_all = ALL_ORIGINS in items
+        """Whether nobody is kept out."""
+        self._exact = {_normal(item) for item in items if "*" not in item}
+        self._below = tuple(_normal(item).split("://*", 1) for item in items if "://*." in item)
+        self.ancestors = " ".join(["'self'", *(item for item in items if item != ALL_ORIGINS)])
+        """The list as a Content-Security-Policy has it."""
+        self._refusals = refusals or RefusalLog()
+
+    def check(self, origin: str | None, host: str) -> None:
+        """Raises HTTPError for a request to `host` from a page of another origin than these."""
+        if self.are_all or is_own(origin, host) or self._lists(origin or ""):
+            return
+        self._refusals.note(origin or "", "which option allowed_origins does not list")
+        raise HTTPError(403, "pages of this origin may not connect here (option allowed_origins)")
+
+    def _lists(self, origin: str) -> bool:
+        normal = _normal(origin)
+        return normal in self._exact or any(
+            normal.startswith(f"{scheme}://") and normal.endswith(rest) for scheme, rest in self._below
+        )
+
+
+def _normal(origin: str) -> str:
+    """Scheme, host and port in one spelling; of a URL too. Empty for what is no origin."""
+    try:
+        parts = urlsplit(origin)
+        if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.username is not None:
+            return ""
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        port = "" if parts.port in (None, DEFAULT_PORTS[parts.scheme]) else f":{parts.port}"
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{host}{port}"
+
+
+ANYWHERE = Origins(ALL_ORIGINS)
+"""Nobody is kept out."""

@@ -1,0 +1,116 @@
+"""Reads requests off a socket: heads whole and within a time, bodies on demand.
+
+A file-like object for pywsgi too, so that a request can be looked at here first and
+then be left to pywsgi as if nobody had touched it.
+"""
+
+from __future__ import annotations
+
+import time
+
+from ..net.direct_socket import DirectSocket
+from .head import MAX_HEAD_SIZE, HTTPError
+
+RECV_SIZE = 16384
+BODY_STEP = 65536
+"""Bytes of a body that may take the reader's timeout, each time."""
+
+
+class RequestReader:
+    """The bytes of one connection in order. Every wait ends: TimeoutError after `timeout` seconds without an end."""
+
+    def __init__(self, socket: DirectSocket, timeout: float) -> None:
+        self.closed = False
+        """Whether no request can follow."""
+        self._socket = socket
+        self._timeout = timeout
+        self._buffer = b""
+
+    def read_head(self, idle_timeout: float) -> bytes | None:
+        """The next head without the empty line after it; None when the peer closes or stays idle instead.
+
+        The first byte may take `idle_timeout` seconds, the rest of the head the reader's timeout.
+        Raises HTTPError for what cannot be a head, TimeoutError when it stays incomplete.
+        """
+        try:
+            if not self._buffer and not self._receive(time.monotonic() + idle_timeout):
+                return None
+        except TimeoutError:
+            return None
+        deadline = time.monotonic() + self._timeout
+        searched = 0  # bytes that have been looked at: a head may come byte by byte
+        while True:
+            while self._buffer.startswith(b"\r\n"):  # RFC 9112 2.2: ignore empty lines before the head
+                self._buffer = self._buffer[2:]
+            end = self._buffer.find(b"\r\n\r\n", max(searched - 3, 0))
+            size = end if end >= 0 else len(self._buffer)
+            if size > MAX_HEAD_SIZE:
+                raise HTTPError(431, f"the head is larger than {MAX_HEAD_SIZE} bytes")
+            if self._buffer.count(b"\n", searched, size) != self._buffer.count(b"\r\n", max(searched - 1, 0), size):
+                raise HTTPError(400, "lines end with CR LF")
+            if end >= 0:
+                head, self._buffer = self._buffer[:end], self._buffer[end + 4 :]
+                return head
+            searched = size
+            if not self._receive(deadline):
+                return None
+
+    def unread_head(self, head: bytes) -> None:
+        """Put a head back, for somebody else to read."""
+        self.unread(head + b"\r\n\r\n")
+
+    def unread(self, data: bytes) -> None:
+        """Put something back in front of what has come."""
+        self._buffer = data + self._buffer
+
+    def read_body(self, size: int) -> bytes:
+        """Exactly `size` bytes. Raises EOFError or TimeoutError."""
+        body = self.read(size)
+        if len(body) < size:
+            raise EOFError("the request ended in the middle of its body")
+        return body
+
+    def take_rest(self) -> bytes:
+        """What has come beyond the requests read so far."""
+        rest, self._buffer = self._buffer, b""
+        return rest
+
+    def peek(self) -> bytes:
+        """What has come beyond the requests read so far; it stays. Does not wait."""
+        return self._buffer
+
+    # -- what pywsgi needs of a file
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes; fewer only at the end of the stream. Each BODY_STEP may take the reader's timeout."""
+        deadline = time.monotonic() + self._timeout * (1 + size // BODY_STEP)
+        parts = []
+        missing = size
+        while missing > 0:
+            if not self._buffer and not self._receive(deadline):
+                break
+            part, self._buffer = self._buffer[:missing], self._buffer[missing:]
+            parts.append(part)
+            missing -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def readline(self, limit: int = -1) -> bytes:
+        """A line with its end, cut at `limit` bytes; what is there at the end of the stream."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            end = self._buffer.find(b"\n") + 1
+            if 0 <= limit and (end > limit or (not end and len(self._buffer) >= limit)):
+                end = limit
+            if end or not self._receive(deadline):
+                line, self._buffer = self._buffer[: end or None], self._buffer[end or len(self._buffer) :]
+                return line
+
+    def close(self) -> None:
+        """No request can follow."""
+        self.closed = True
+
+    def _receive(self, deadline: float) -> bool:
+        """Wait for more; False at the end of the stream."""
+        data = self._socket.recv_within(RECV_SIZE, deadline - time.monotonic())
+        self._buffer = self._buffer + data if self._buffer else data
+        return bool(data)

@@ -1,0 +1,58 @@
+"""What a channel's name means: its namespace and so its options, and who may subscribe on it.
+
+Specification: docs/channels.md. Pure functions of a name and the configuration.
+"""
+
+from __future__ import annotations
+
+from ..config.config import ChannelOptions, Config
+from ..model.errors import NAMESPACE_NOT_FOUND, Refused
+
+
+class ChannelRules:
+    """The rules of one configuration. Made anew when the configuration is reloaded."""
+
+    def __init__(self, config: Config) -> None:
+        self._private_prefix = config.private_channel_prefix
+        self._namespace_boundary = config.namespace_channel_boundary
+        self._user_boundary = config.user_channel_boundary
+        self._user_separator = config.user_channel_separator
+        self._client_boundary = config.client_channel_boundary
+        self._top_level: ChannelOptions = config
+        self._namespaces: dict[str, ChannelOptions] = {namespace.name: namespace for namespace in config.namespaces}
+
+    def namespace(self, channel: str) -> str:
+        """The name before the first boundary, the private prefix taken off; empty without a boundary."""
+        boundary = self._namespace_boundary
+        if not boundary:
+            return ""
+        name, found, _ = channel.removeprefix(self._private_prefix).partition(boundary)
+        return name if found else ""
+
+    def options(self, channel: str) -> ChannelOptions:
+        """The options that hold for `channel`. Refused with NAMESPACE_NOT_FOUND."""
+        name = self.namespace(channel)
+        if not name:
+            return self._top_level
+        options = self._namespaces.get(name)
+        if options is None:
+            raise Refused(NAMESPACE_NOT_FOUND)
+        return options
+
+    def is_private(self, channel: str) -> bool:
+        """Whether a subscription needs a sign of the backend."""
+        return bool(self._private_prefix) and channel.startswith(self._private_prefix)
+
+    def allows_user(self, channel: str, user: str) -> bool:
+        """Whether the list of users at the end of the name, if there is one, has `user`."""
+        _, found, users = self._after_last(channel, self._user_boundary)
+        return not found or user in (users.split(self._user_separator) if self._user_separator else [users])
+
+    def allows_client(self, channel: str, client: str) -> bool:
+        """Whether the client id at the end of the name, if there is one, is `client`."""
+        _, found, allowed = self._after_last(channel, self._client_boundary)
+        return not found or client == allowed
+
+    @staticmethod
+    def _after_last(channel: str, boundary: str) -> tuple[str, str, str]:
+        return channel.rpartition(boundary) if boundary else (channel, "", "")

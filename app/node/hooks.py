@@ -1,0 +1,281 @@
+"""What an application is asked and told: its functions, called as clients and channels come and go (docs/hooks.md)."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import gevent
+import msgspec
+from gevent.pool import Pool
+
+from ..http.opening_request import Opening
+from ..model.errors import FIX, INTERNAL_ERROR, PERMISSION_DENIED, RETRY, Error, Refused
+from ..model.events import user_id
+from ..runtime.log_throttle import Complaints
+
+log = logging.getLogger(__name__)
+
+CONNECT, REFRESH, DISCONNECT = "connect", "refresh", "disconnect"
+SUBSCRIBE, PRIVATE_SUBSCRIBE, PUBLISH = "subscribe", "private_subscribe", "publish"
+OCCUPIED, VACATED = "channel_occupied", "channel_vacated"
+
+TOLD_AT_ONCE = 1000
+"""Hooks that are told of something side by side; further ones wait."""
+ENDING = (gevent.GreenletExit, KeyboardInterrupt)
+"""What ends a greenlet or the process, whatever runs in it. Anything else that leaves a hook is its failure."""
+
+
+class Refuse(Exception):
+    """Raised by a hook that refuses what it was asked; the client is told `reason`, which becomes text."""
+
+    def __init__(self, reason: object = "") -> None:
+        super().__init__(reason)
+        self.reason = "" if reason is None else _sendable(str(reason))
+
+
+class Undelivered(Exception):
+    """Raised by a hook that could not reach whom it should tell."""
+
+
+@dataclass(slots=True)
+class Context:
+    """What a hook is about, as far as it applies: all hooks of one event get the same object, one after the other."""
+
+    event: str
+    user: str | int | None = None
+    """The user's id. None at connect when the client shows no token, and at refresh and private_subscribe when the
+    request says nothing: then the hook has to say who it is, or to look it up in `request`. Empty for visitors."""
+    client: str = ""
+    """The connection's id."""
+    channel: str = ""
+    data: Any = None
+    """At publish: what is published, decoded; a hook may set another."""
+    info: Any = None
+    """What others are shown of the client, decoded; at connect, refresh and private_subscribe a hook may set it."""
+    reason: str = ""
+    """At disconnect: why the connection was closed; empty when the client left."""
+    opening: Opening | None = None
+    """The request that opened the connection, as it came."""
+    request: Any = None
+    """The same as a `flask.Request`, inside an application."""
+
+
+class Outcome(NamedTuple):
+    """What stands when all hooks have been asked."""
+
+    user: str | None
+    info: bytes
+    """JSON; empty when there is none."""
+    data: bytes
+    """JSON, as far as something is published."""
+
+
+Hook: TypeAlias = Callable[[Context], object]
+Call: TypeAlias = Callable[[Hook, Context], object]
+
+
+class _TookTooLong(Exception):
+    """A hook was interrupted."""
+
+
+class _Added(NamedTuple):
+    hook: Hook
+    limit: Callable[[], float]
+    """The most seconds that it may take."""
+    bounds_itself: bool
+    """Whether it needs no interrupting."""
+
+
+class Hooks:
+    """The hooks of one node. `timeout` gives the most seconds that a hook may take."""
+
+    def __init__(self, timeout: Callable[[], float]) -> None:
+        self.call: Call = _call_plainly
+        """Calls a hook, in whatever an application wants it to run in."""
+        self._timeout = timeout
+        self._added: dict[str, list[_Added]] = {}
+        self._untold: deque[Context] = deque()
+        self._pool = Pool(TOLD_AT_ONCE)
+        self._telling = 0
+        self._complaints = Complaints(log)
+        self._is_sealed = False
+
+    def add(self, event: str, hook: Hook, limit: Callable[[], float] | None = None) -> None:
+        """Call `hook` at `event`, after those that were added before; `limit` is for one that bounds itself.
+
+        Raises RuntimeError when the node has started, and TypeError for a coroutine, which nobody would await: what
+        it refuses would be let pass.
+        """
+        if self._is_sealed:
+            raise RuntimeError(f"a hook for {event} comes too late: the server has started")
+        if inspect.iscoroutinefunction(hook):
+            raise TypeError(f"a hook for {event} is a coroutine; hooks are plain functions, which may block")
+        self._added.setdefault(event, []).append(_Added(hook, limit or self._timeout, limit is not None))
+
+    def seal(self) -> None:
+        """Take no more: the node starts."""
+        self._is_sealed = True
+
+    def __bool__(self) -> bool:
+        return bool(self._added)
+
+    def has(self, *events: str) -> bool:
+        """Whether there is a hook for one of these events."""
+        return any(event in self._added for event in events)
+
+    def longest(self, *events: str) -> float:
+        """The most seconds that the hooks of one of these events may take together."""
+        return max(sum(added.limit() for added in self._added.get(event, ())) for event in events)
+
+    # -- ask: the hook decides
+
+    def ask(self, context: Context, info: bytes = b"", data: bytes = b"") -> Outcome:
+        """Call the hooks of the context's event, which they may change. Raises Refused when one refuses, or fails.
+
+        `info` and `data` are the JSON that the context's were decoded from: they stand byte for byte unless a hook
+        changes what they say, since Python's values do not tell 1e3 from 1000.0.
+        """
+        with self._usable(context):
+            before = _encoded(context)
+        for added in self._added.get(context.event, ()):
+            if self._answer(added, context) is False:
+                raise Refused(PERMISSION_DENIED)
+        with self._usable(context):
+            user = None if context.user is None else user_id(context.user)
+            after = _encoded(context)
+        return Outcome(user, _kept(info, before.info, after.info), _kept(data, before.data, after.data))
+
+    def _answer(self, added: _Added, context: Context) -> object:
+        """What one hook returns. Raises Refused."""
+        try:
+            return self._call(added, context)
+        except Refuse as refuse:
+            raise Refused(Error(refuse.reason or PERMISSION_DENIED.text, FIX)) from None
+        except BaseException as error:
+            self._note_failure(added, context, error)
+            raise Refused(INTERNAL_ERROR.advise(RETRY)) from None
+
+    @contextmanager
+    def _usable(self, context: Context) -> Iterator[None]:
+        """What the context says is put into words of the wire here. Raises Refused when there are none."""
+        try:
+            yield
+        except (TypeError, ValueError, RecursionError) as error:
+            self._complaints.add(f"hooks for {context.event}: what they have set cannot be used", str(error))
+            raise Refused(INTERNAL_ERROR.advise(RETRY)) from None
+
+    # -- tell: it has happened
+
+    def tell(self, context: Context) -> bool:
+        """Call the hooks of the context's event; False when one could not reach whom it should tell."""
+        self._telling += 1
+        try:
+            # A list, so that all are called.
+            return all([self._has_reached(added, context) for added in self._added.get(context.event, ())])
+        finally:
+            self._telling -= 1
+
+    def _has_reached(self, added: _Added, context: Context) -> bool:
+        try:
+            self._call(added, context)
+        except BaseException as error:
+            self._note_failure(added, context, error)
+            return not isinstance(error, Undelivered)
+        return True
+
+    def tell_later(self, context: Context) -> None:
+        """The same in a greenlet of its own, when fewer than TOLD_AT_ONCE are busy with it. Does not block."""
+        if context.event in self._added:
+            self._untold.append(context)
+            if self._pool.free_count() > 0:
+                self._pool.spawn(self._tell_waiting)
+
+    def _tell_waiting(self) -> None:
+        while self._untold:
+            self.tell(self._untold.popleft())
+
+    @property
+    def running(self) -> int:
+        """How many events are being told, or wait for it."""
+        return self._telling + len(self._untold)
+
+    def finish(self, timeout: float) -> None:
+        """Wait at most so many seconds for what is told in greenlets of its own, and end the rest."""
+        if not self._pool.join(timeout):
+            log.warning("%d calls of hooks were not done in time", self.running)
+        self._untold.clear()
+        self._pool.kill()
+
+    # -- one hook
+
+    def _call(self, added: _Added, context: Context) -> object:
+        """Raises whatever leaves the hook, and _TookTooLong."""
+        timeout = gevent.Timeout(None if added.bounds_itself else added.limit())
+        try:
+            with timeout:
+                return self.call(added.hook, context)
+        except gevent.Timeout as error:
+            if error is timeout:
+                raise _TookTooLong from None
+            raise
+
+    def _note_failure(self, added: _Added, context: Context, error: BaseException) -> None:
+        """Say it in the log. Raises what is not the hook's failure again."""
+        what = f"hook {_name(added.hook)} ({context.event})"
+        if isinstance(error, ENDING) or _is_timeout_of_view(error, context):
+            raise error
+        if isinstance(error, _TookTooLong):
+            self._complaints.add(what, f"not done within {added.limit():g} s (option hook_timeout)")
+        elif isinstance(error, Undelivered):
+            self._complaints.add(what, str(error))
+        elif isinstance(error, Refuse):
+            self._complaints.add(what, "it refuses, but this has happened already")
+        else:
+            self._complaints.add(f"{what} failed", error=error)
+
+
+class _Encoded(NamedTuple):
+    """What a context says, as JSON; empty for nothing."""
+
+    info: bytes
+    data: bytes
+
+
+def _encoded(context: Context) -> _Encoded:
+    """Raises TypeError, ValueError or RecursionError for what JSON has no words for."""
+    info = b"" if context.info is None else msgspec.json.encode(context.info)
+    return _Encoded(info, msgspec.json.encode(context.data) if context.event == PUBLISH else b"")
+
+
+def _kept(sent: bytes, before: bytes, after: bytes) -> bytes:
+    """What was sent, if there was anything, and it still says the same."""
+    return sent if sent and before == after else after
+
+
+def _is_timeout_of_view(error: BaseException, context: Context) -> bool:
+    """Whether it was set around the hook, by the view that asks it or by an application around that.
+
+    A hook's own has been closed on its way out. Elsewhere nobody sets any: there it is the hook's in any case, which
+    may only have cancelled it.
+    """
+    never_began = gevent.Timeout().timer  # what a closed one has, too
+    return isinstance(error, gevent.Timeout) and context.request is not None and error.timer is not never_began
+
+
+def _sendable(text: str) -> str:
+    """Text that UTF-8 has bytes for: halves of surrogate pairs are joined, or become U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _call_plainly(hook: Hook, context: Context) -> object:
+    return hook(context)
+
+
+def _name(hook: Hook) -> str:
+    return getattr(hook, "__qualname__", None) or str(hook)

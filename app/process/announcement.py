@@ -1,0 +1,35 @@
+"""What a server says of itself when it starts: its version, its configuration, and what is reached where."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from ..._version import __version__
+from ..config.config import Loaded
+from ..config.endpoints import ADMIN, API, API_PATH, SOCKJS_PATH, WEBSOCKET_PATH
+from ..runtime import limits
+from ..server.listeners import MAIN, Listeners, described, endpoints_of
+
+log = logging.getLogger(__name__)
+
+
+def announce(loaded: Loaded, listeners: Listeners) -> None:
+    """Say it, and what limits the process, one line for each."""
+    config = loaded.config
+    prefix = config.http_prefix
+    http, ws = ("https", "wss") if config.speaks_tls else ("http", "ws")
+    main = described(listeners.sockets[MAIN])
+    own = {endpoint: described(sock) for name, sock in listeners.sockets.items() for endpoint in endpoints_of(name)}
+    log.info("Gentrifugo %s, pid %d, %s engine", __version__, os.getpid(), config.engine)
+    log.info("configuration: %s", loaded.path or loaded.origin)
+    log.info("clients connect to %s://%s%s%s", ws, main, prefix, WEBSOCKET_PATH)
+    log.info("SockJS clients connect to %s://%s%s%s", http, main, prefix, SOCKJS_PATH)
+    log.info("backends publish to %s://%s%s%s", http, own.get(API, main), prefix, API_PATH)
+    if config.web:
+        log.info("the web interface is at %s://%s%s/", http, own.get(ADMIN, main), prefix)
+    if ADMIN in own:
+        log.info("the admin endpoints are at %s://%s%s", http, own[ADMIN], prefix)
+    for limit in limits.all_limits():
+        log.log(logging.DEBUG if limit.is_enough else logging.WARNING, "%s", limit)
+    log.info("listening on %s://%s", http, main)

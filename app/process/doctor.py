@@ -1,0 +1,233 @@
+"""`gentrifugo doctor`: looks at the configuration and at the machine it is for, and says what would be in the way.
+
+Blocks as any command does; nothing that gevent would have to patch is running.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis.sentinel import MasterNotFoundError
+
+from ...engines.redis.blocking import client_of, reason
+from ...engines.redis.settings import Endpoint, RedisSettings, ShardSettings, Timeouts
+from ..config.config import Config, Loaded
+from ..config.endpoints import own_ports
+from ..config.options import ConfigError
+from ..config.redis_options import redis_settings
+from ..runtime import limits
+from ..tls.context import server_context
+
+OK, WARNING, PROBLEM = "ok", "warning", "problem"
+
+LEAST_REDIS = (6, 2)
+"""The oldest Redis that knows all that the engine asks."""
+ACME_TIMEOUT = 5.0
+"""Seconds that an ACME server may take to answer."""
+MOST_SKEW = 1.0
+"""Seconds that the clocks of this machine and of Redis may differ."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: how it is, and what to do about it."""
+
+    state: str
+    text: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.state:8} {self.text}" + (f"; {self.remedy}" if self.remedy else "")
+
+
+def examine(loaded: Loaded) -> Iterator[Finding]:
+    """Everything that can be found out from here, one after the other; some of it takes seconds."""
+    config = loaded.config
+    yield Finding(OK, f"configuration: {loaded.path or loaded.origin}")
+    yield from (Finding(WARNING, text) for text in loaded.warnings)
+    yield from (Finding(OK if limit.is_enough else WARNING, limit.text, limit.remedy) for limit in limits.all_limits())
+    yield from _ports(config)
+    yield from _files(config)
+    yield from _certificates(config)
+    if config.engine == "redis":
+        settings, _ = redis_settings(config)  # its problems have been told with the configuration's
+        if settings is not None:
+            yield from _redis(settings)
+
+
+# -- this machine
+
+
+def _ports(config: Config) -> Iterator[Finding]:
+    main = {} if config.unix_socket else {"port": config.port}
+    ports = main | {f"{endpoints}_port": port for endpoints, port in own_ports(config).items()}
+    for name, number in ports.items():
+        if number:  # 0 picks a free one
+            yield _port(name, config.address, number)
+    host, _, port = config.ssl_autocert_http_addr.rpartition(":")
+    if config.ssl_autocert and config.ssl_autocert_http and port.isdecimal():
+        yield _port("ssl_autocert_http_addr", host.strip("[]"), int(port))
+
+
+def _port(name: str, address: str, number: int) -> Finding:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    where = f"{name} {number}"
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, number))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return Finding(
+                    WARNING, f"{where}: in use", f"fine if by this very server, else choose another --{name}"
+                )
+            if error.errno == errno.EACCES:
+                remedy = "choose one above 1023, or allow it: setcap, or AmbientCapabilities=CAP_NET_BIND_SERVICE"
+                return Finding(PROBLEM, f"{where}: only root may listen there", remedy)
+            return Finding(PROBLEM, f"{where}: {error.strerror}", "choose another --address")
+    return Finding(OK, f"{where}: free")
+
+
+def _files(config: Config) -> Iterator[Finding]:
+    named = ("log_file", config.log_file), ("pid_file", config.pid_file), ("unix_socket", config.unix_socket)
+    for name, text in named:
+        if text:
+            path = Path(text)
+            place = path if path.is_file() else path.parent  # a socket is made anew
+            if os.access(place, os.W_OK):
+                yield Finding(OK, f"{name}: {text} can be written")
+            else:
+                remedy = f"let this user write to {place}" if place.exists() else f"make the directory {place}"
+                yield Finding(PROBLEM, f"{name}: {text} cannot be written", remedy)
+
+
+def _certificates(config: Config) -> Iterator[Finding]:
+    if config.ssl:
+        yield from _own_certificate(config)
+    elif config.ssl_autocert:
+        yield _acme_server(config)
+        if config.ssl_autocert_cache_dir:
+            for file in sorted(Path(config.ssl_autocert_cache_dir).glob("*.pem")):
+                remedy = "the server renews it while it runs, if the ACME server lets it"
+                yield _certificate("ssl_autocert_cache_dir", file, remedy)
+
+
+def _acme_server(config: Config) -> Finding:
+    try:
+        import requests  # comes with what ssl_autocert needs
+    except ImportError:
+        return Finding(PROBLEM, "ssl_autocert: the acme library is not installed", "pip install 'gentrifugo[autocert]'")
+    url = config.ssl_autocert_directory
+    try:
+        requests.get(url, timeout=ACME_TIMEOUT).raise_for_status()
+    except requests.RequestException as error:
+        return Finding(PROBLEM, f"ssl_autocert_directory: {url} cannot be asked: {error}", "let this machine reach it")
+    return Finding(OK, f"ssl_autocert_directory: {url} answers")
+
+
+def _own_certificate(config: Config) -> Iterator[Finding]:
+    try:
+        server_context(config)
+    except ConfigError as error:
+        remedy = "name a certificate and the key that goes with it, in PEM"
+        yield from (Finding(PROBLEM, problem, remedy) for problem in error.problems)
+    else:
+        yield _certificate("ssl_cert", Path(config.ssl_cert), "renew it, and send HUP")
+
+
+def _certificate(option: str, path: Path, remedy: str) -> Finding:
+    try:
+        from ..tls import certificate_dates
+    except ImportError:
+        return Finding(WARNING, f"{option}: dates are not looked at", "pip install 'gentrifugo[autocert]'")
+    try:
+        days = certificate_dates.left(path).days
+    except (OSError, ValueError) as error:
+        return Finding(PROBLEM, f"{option}: {path} cannot be read: {error}", "name a file with a certificate in PEM")
+    if days < 0:
+        return Finding(PROBLEM, f"{option}: {path} has run out", remedy)
+    state = WARNING if days < certificate_dates.SOON.days else OK
+    return Finding(state, f"{option}: {path} holds for {days} days", remedy if state is WARNING else "")
+
+
+# -- Redis
+
+
+def _redis(settings: RedisSettings) -> Iterator[Finding]:
+    for shard in settings.shards:
+        yield from _sentinels(shard, settings.timeouts)
+        yield from _shard(shard, settings)
+
+
+def _sentinels(shard: ShardSettings, timeouts: Timeouts) -> Iterator[Finding]:
+    if shard.sentinels is None:
+        return
+    for endpoint in shard.sentinels.endpoints:
+        yield _sentinel(endpoint, shard.sentinels.master, timeouts)
+
+
+def _sentinel(endpoint: Endpoint, master: str, timeouts: Timeouts) -> Finding:
+    client: Any = redis.Redis(
+        endpoint.host,
+        endpoint.port,
+        socket_timeout=timeouts.connect,
+        socket_connect_timeout=timeouts.connect,
+        decode_responses=True,
+    )
+    with client:
+        try:
+            found = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master)
+        except redis.RedisError as error:
+            return Finding(PROBLEM, f"Sentinel {endpoint}: {reason(error)}", "start it, or mend redis_sentinels")
+    if not found:
+        return Finding(PROBLEM, f"Sentinel {endpoint}: watches no master {master!r}", "mend redis_master_name")
+    return Finding(OK, f"Sentinel {endpoint}: the master {master} is at {found[0]}:{found[1]}")
+
+
+def _shard(shard: ShardSettings, settings: RedisSettings) -> Iterable[Finding]:
+    name = f"Redis {shard.name}"
+    with client_of(shard, settings.timeouts) as client:
+        try:
+            client.ping()
+            return list(_facts(name, client))
+        except MasterNotFoundError as error:
+            return [Finding(PROBLEM, f"{name}: {reason(error)}", "see to the Sentinels, and to the master they watch")]
+        except redis.AuthenticationError as error:
+            return [Finding(PROBLEM, f"{name}: {reason(error)}", "mend redis_password, or the user in redis_url")]
+        except redis.RedisError as error:
+            return [Finding(PROBLEM, f"{name}: {reason(error)}", "start it, or mend redis_host and redis_port")]
+
+
+def _facts(name: str, client: Any) -> Iterator[Finding]:
+    """What a server that answers says of itself."""
+    version = str(client.info("server")["redis_version"])
+    if tuple(map(int, version.split(".")[:2])) < LEAST_REDIS:
+        least = ".".join(map(str, LEAST_REDIS))
+        yield Finding(PROBLEM, f"{name}: version {version}", f"install {least} or newer")
+    else:
+        yield Finding(OK, f"{name}: version {version} answers")
+    role = client.info("replication")["role"]
+    if role != "master":
+        yield Finding(PROBLEM, f"{name}: is a replica, which cannot be written to", "name its master, or use Sentinel")
+    policy = client.info("memory").get("maxmemory_policy", "noeviction")
+    if policy not in ("noeviction", "volatile-ttl"):
+        remedy = "set maxmemory-policy to noeviction"
+        yield Finding(WARNING, f"{name}: forgets keys when its memory is full ({policy})", remedy)
+    yield _clock(name, client)
+
+
+def _clock(name: str, client: Any) -> Finding:
+    began = time.time()
+    seconds, microseconds = client.time()
+    skew = seconds + microseconds / 1e6 - (began + time.time()) / 2
+    if abs(skew) > MOST_SKEW:
+        return Finding(WARNING, f"{name}: its clock differs from ours by {skew:+.1f} s", "run NTP on both machines")
+    return Finding(OK, f"{name}: its clock is ours")

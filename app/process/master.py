@@ -1,0 +1,280 @@
+"""`--workers`: several processes behind the same listening sockets, which a master starts, watches and replaces.
+
+Each worker is a whole server, as if it were alone: it gets its sockets as systemd would give them (listeners.py) and
+hears the same signals. The master serves nobody. It blocks the signals that it knows and waits for the next, so that
+nothing here has to stand being interrupted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import select
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from .. import logs
+from ..config.config import Config, Loaded
+from ..config.options import ConfigError
+from ..server.listeners import FIRST_GIVEN, Listeners, open_all
+from .announcement import announce
+from .pid_file import pid_file
+from .supervised import MASTER, READY
+
+log = logging.getLogger(__name__)
+
+HANDLED = (
+    signal.SIGCHLD,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGINT,
+    signal.SIGTERM,
+)
+TICK = 0.1
+"""Seconds between two looks at the workers when no signal comes."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+"""Seconds before the next worker, when one has ended before it was ready; doubled each time."""
+EXTRA_TIME = 3.0
+"""Seconds that a worker may take beyond option shutdown_timeout, before it is killed."""
+ABOVE = 100
+"""Where descriptors wait while those that systemd would use are filled."""
+
+
+def run_with_workers(loaded: Loaded, reload: Callable[[Config], Loaded], arguments: Sequence[str]) -> int:
+    """Serve until a signal ends it; the exit status. Every error is one line in the log.
+
+    `arguments` are those of the command line, which each worker gets.
+    """
+    command = [sys.executable, "-P", "-m", "gentrifugo.app.cli", *arguments]
+    return logs.guarded(loaded, lambda: Master(loaded, reload, command).run())
+
+
+class Worker:
+    """One process, and whether it serves yet."""
+
+    def __init__(self, pid: int, ready: int) -> None:
+        self.pid = pid
+        self.is_ready = False
+        self.leaves = False
+        """Whether it was told to end."""
+        self._ready = ready
+
+    def look(self) -> None:
+        """See whether it has become ready."""
+        if not self.is_ready and select.select([self._ready], [], [], 0)[0]:
+            self.is_ready = os.read(self._ready, 1) == b"1"
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send it a signal. It has not been waited for, so its number is still its own."""
+        os.kill(self.pid, number)
+
+    def end(self) -> int | None:
+        """Its exit status, or the number of the signal that has ended it, negative; None as long as it runs."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if not pid:
+            return None
+        self.look()
+        os.close(self._ready)
+        return os.waitstatus_to_exitcode(status)
+
+
+class Master:
+    """Runs as many workers as the configuration says; `command` is what each of them becomes."""
+
+    def __init__(self, loaded: Loaded, reload: Callable[[Config], Loaded], command: Sequence[str]) -> None:
+        self._loaded = loaded
+        self._reload = reload
+        self._command = list(command)
+        self._listeners = Listeners({})
+        self._workers: list[Worker] = []
+        self._has_served = False
+        """Whether any worker has ever been ready."""
+        self._pause = FIRST_PAUSE
+        self._next_start = 0.0
+        self._to_replace: deque[Worker] = deque()
+        self._newcomer: Worker | None = None
+        """Who is to be ready before the next one is told to leave."""
+        self._kill_at = 0.0
+        """When those that have not left are killed; 0 as long as there is no stop."""
+        self._status = 0
+
+    def run(self) -> int:
+        """Serve until a signal ends it; the exit status. Raises ConfigError for what no worker could serve with."""
+        config = self._loaded.config
+        _check(config)
+        signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+        self._listeners = open_all(config, os.environ)
+        try:
+            with pid_file(config.pid_file):
+                announce(self._loaded, self._listeners)
+                while not self._kill_at or self._workers:
+                    self._step()
+        finally:
+            self._listeners.close()
+        log.info("all workers have stopped")
+        return self._status
+
+    def _step(self) -> None:
+        for worker in self._workers:
+            worker.look()
+            self._has_served = self._has_served or worker.is_ready
+        self._reap()  # after the look: that one serves tells what it means that another has ended
+        if self._kill_at:
+            if time.monotonic() > self._kill_at:
+                self._tell_all(signal.SIGKILL)
+        else:
+            self._fill_up()
+            self._go_on_replacing()
+        received = signal.sigtimedwait(HANDLED, TICK)
+        if received is not None:
+            self._heed(signal.Signals(received.si_signo))
+
+    # -- signals
+
+    def _heed(self, number: signal.Signals) -> None:
+        if number in (signal.SIGTERM, signal.SIGINT):
+            self._stop(number)
+        elif number is signal.SIGHUP:
+            self._on_reload()
+        elif number is signal.SIGUSR1:
+            logs.reopen()
+            self._tell_all(number)
+        elif number is signal.SIGUSR2 and not self._kill_at:
+            log.info("USR2: replacing the workers, one after the other")
+            self._to_replace = deque(worker for worker in self._workers if not worker.leaves)
+
+    def _stop(self, number: signal.Signals) -> None:
+        if self._kill_at:
+            log.warning("%s again: ending the workers at once", number.name.removeprefix("SIG"))
+            self._kill_at = time.monotonic()
+            self._status = 1
+            return
+        log.info("%s: shutting down", number.name.removeprefix("SIG"))
+        self._end_all()
+
+    def _end_all(self) -> None:
+        self._kill_at = time.monotonic() + self._loaded.config.shutdown_timeout + EXTRA_TIME
+        self._tell_all(signal.SIGTERM)
+
+    def _on_reload(self) -> None:
+        try:
+            self._loaded = self._reload(self._loaded.config)
+            _check(self._loaded.config)
+        except ConfigError as error:
+            for problem in error.problems:
+                log.error("%s", problem)
+            log.error("the configuration is not valid; the running one stays")
+            return
+        logs.set_level(self._loaded.config)
+        self._tell_all(signal.SIGHUP)
+
+    def _tell_all(self, number: signal.Signals) -> None:
+        for worker in self._workers:
+            worker.tell(number)
+
+    # -- workers
+
+    def _reap(self) -> None:
+        for worker in list(self._workers):
+            code = worker.end()
+            if code is not None:
+                self._workers.remove(worker)
+                self._note_end(worker, code)
+
+    def _note_end(self, worker: Worker, code: int) -> None:
+        how = f"signal {-code}" if code < 0 else f"status {code}"
+        if worker.leaves or self._kill_at:
+            log.info("worker %d has ended: %s", worker.pid, how)
+        elif worker.is_ready:
+            log.error("worker %d has ended by itself: %s; starting another", worker.pid, how)
+        elif self._has_served or code < 0:  # whoever was killed says nothing of the configuration
+            log.error("worker %d has ended before it served: %s; next try in %g s", worker.pid, how, self._pause)
+            self._next_start = time.monotonic() + self._pause
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            if worker is self._newcomer:
+                log.error("the other workers are not replaced")
+                self._newcomer = None
+                self._to_replace.clear()
+        else:
+            log.critical("worker %d has ended before it served: %s; there is no point in more", worker.pid, how)
+            self._status = 1
+            self._end_all()
+
+    def _fill_up(self) -> None:
+        """Start what is missing."""
+        missing = self._loaded.config.workers - sum(not worker.leaves for worker in self._workers)
+        if missing > 0 and time.monotonic() >= self._next_start:
+            for _ in range(missing):
+                self._workers.append(self._start())
+
+    def _go_on_replacing(self) -> None:
+        """One after the other: a new worker serves before an old one goes, and that is gone before the next."""
+        if not self._to_replace or any(worker.leaves for worker in self._workers):
+            return
+        if self._newcomer is None:
+            self._newcomer = self._start()
+            self._workers.append(self._newcomer)
+        elif self._newcomer.is_ready:
+            self._newcomer = None
+            self._pause = FIRST_PAUSE
+            old = self._to_replace.popleft()
+            if old in self._workers:
+                old.leaves = True
+                old.tell(signal.SIGTERM)
+            if not self._to_replace:
+                log.info("the last of the old workers is told to leave")
+
+    def _start(self) -> Worker:
+        ready, its_end = os.pipe()
+        pid = os.fork()
+        if not pid:
+            self._become_worker(its_end)
+        os.close(its_end)
+        log.info("worker %d starts", pid)
+        return Worker(pid, ready)
+
+    def _become_worker(self, ready: int) -> NoReturn:
+        """In the new process: become the program that the worker is."""
+        try:
+            # Until the worker knows what to do with them: by default each of these would end it.
+            for ignored in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+                signal.signal(ignored, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+            sockets = self._listeners.sockets
+            waiting = [fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, ABOVE) for listener in sockets.values()]
+            kept = fcntl.fcntl(ready, fcntl.F_DUPFD, ABOVE)
+            for number, descriptor in enumerate(waiting, FIRST_GIVEN):
+                os.dup2(descriptor, number)
+            given = {
+                "LISTEN_PID": str(os.getpid()),
+                "LISTEN_FDS": str(len(sockets)),
+                "LISTEN_FDNAMES": ":".join(sockets),
+                MASTER: str(os.getppid()),
+                READY: str(kept),
+            }
+            os.execve(self._command[0], self._command, {**os.environ, **given})
+        except OSError as error:
+            log.critical("worker %d cannot be started: %s", os.getpid(), error.strerror)
+        finally:
+            os._exit(1)
+
+
+def _check(config: Config) -> None:
+    """Raises ConfigError for what every worker would stumble over."""
+    problems = []
+    if config.engine == "memory":
+        problems.append("workers: several need --engine=redis: with the memory engine each is a server of its own")
+    if config.ssl_autocert and not config.ssl:
+        problems.append("workers: ssl_autocert goes with one process only; use ssl_cert and ssl_key, or a proxy")
+    if problems:
+        raise ConfigError(problems)
+    if config.ssl:
+        from ..tls.context import server_context  # imported only when it is needed: it brings gevent into the master
+
+        server_context(config)

@@ -1,0 +1,191 @@
+"""The server of the `gentrifugo` command: listens, reloads, and takes leave properly."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from flask import Flask
+from gevent.event import Event
+from gevent.ssl import SSLContext
+
+from .. import logs
+from ..config.config import Config, ConfigError, Loaded
+from ..extension.wsgi import flask_app, port_app
+from ..runtime import open_files
+from ..server import listeners
+from ..server.http_connection import Handler
+from ..server.http_server import HTTPServer
+from ..server.listeners import Listeners
+from ..service import Service
+from ..tls.context import server_context
+from ..views.mounted import service_of
+from .announcement import announce
+from .pid_file import pid_file
+from .supervised import master_of
+
+if TYPE_CHECKING:
+    from ..tls.autocert import Autocert
+
+log = logging.getLogger(__name__)
+
+SHUTDOWN_CHECK = 0.05
+"""Seconds between two looks at who is still there."""
+ANSWER_TIME = 0.2
+"""Seconds for the requests of those whom a worker has accepted before it left that to others."""
+
+
+def serve(loaded: Loaded, reload: Callable[[Config], Loaded], application: Flask | None = None) -> int:
+    """Serve until a signal ends it; the exit status. Every error is one line in the log.
+
+    `application` is one that carries a service and has pages of its own.
+    """
+    return logs.guarded(loaded, lambda: Server(loaded, reload, application or flask_app(Service(loaded.config))).run())
+
+
+class Server:
+    """One process of the server; the application carries its service."""
+
+    def __init__(self, loaded: Loaded, reload: Callable[[Config], Loaded], application: Flask) -> None:
+        service = service_of(application)
+        assert service is not None
+        self._loaded = loaded
+        self._reload = reload
+        self._stop = Event()
+        self._application = application
+        self._service = service
+        self._master = master_of(os.environ)
+        self._servers: list[HTTPServer] = []
+        self._autocert: Autocert | None = None
+        self._handlers: list[Any] = []
+        service.node.configure(loaded.config)
+
+    def run(self) -> int:
+        """Serve until INT or TERM; the exit status. Raises ConfigError when the address cannot be bound."""
+        config = self._loaded.config
+        open_files.raise_limit()
+        context = self._tls_context()
+        opened = listeners.open_all(config, os.environ)
+        try:
+            with pid_file(config.pid_file if self._master is None else ""):
+                self._start(opened, context)
+                with self._signals():
+                    self._stop.wait()
+                    self._take_leave()
+        finally:
+            opened.close()
+        return 0
+
+    def _tls_context(self) -> SSLContext | None:
+        """What new connections shake hands with, if they do. Raises ConfigError."""
+        config = self._loaded.config
+        if config.ssl:
+            return server_context(config)
+        if config.ssl_autocert:
+            self._autocert = _autocert(config)
+            return self._autocert.context
+        return None
+
+    def _start(self, opened: Listeners, context: SSLContext | None) -> None:
+        for name, listener in opened.sockets.items():
+            endpoints = listeners.endpoints_of(name)
+            application = port_app(self._service, endpoints) if endpoints else self._application
+            http = HTTPServer(
+                listener, application, handler_class=Handler, log=None, error_log=log, ssl_context=context
+            )
+            if self._autocert is not None:
+                http.challenge_context = self._autocert.challenge_context
+            if self._master is not None:
+                http.max_accept = 1  # its siblings have been woken too, and take their share
+            self._servers.append(http)
+        self._service.start()
+        for http in self._servers:
+            http.start()
+        if self._autocert is not None:
+            self._autocert.start()
+        if self._master is None:
+            announce(self._loaded, opened)
+        else:
+            log.info("worker %d serves", os.getpid())
+            self._master.say_ready()
+            gevent.spawn(self._master.watch, self._stop.set)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Heed signals while the body runs. One that comes after that must not change how the process ends."""
+        self._handlers = [
+            gevent.signal_handler(signal.SIGHUP, self._on_reload),
+            gevent.signal_handler(signal.SIGUSR1, logs.reopen),
+            gevent.signal_handler(signal.SIGINT, self._on_stop, "INT"),
+            gevent.signal_handler(signal.SIGTERM, self._on_stop, "TERM"),
+        ]
+        yield
+        # Not cancelled before: that would leave a moment in which each ends the process with a status of its own.
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
+    def _on_stop(self, name: str) -> None:
+        if self._stop.is_set():
+            log.warning("%s again: exiting at once", name)
+            os._exit(1)
+        log.info("%s: shutting down", name)
+        self._stop.set()
+
+    def _on_reload(self) -> None:
+        log.info("HUP: reading the configuration again")
+        try:
+            loaded = self._reload(self._service.config)
+            context = server_context(loaded.config) if loaded.config.ssl else None
+        except ConfigError as error:
+            for problem in error.problems:
+                log.error("%s", problem)
+            log.error("the configuration is not valid; the running one stays")
+            return
+        for warning in loaded.warnings:
+            log.warning("%s", warning)
+        self._service.node.configure(loaded.config)
+        logs.set_level(loaded.config)
+        if context is not None:
+            for http in self._servers:
+                http.renew(context)
+        log.info("the configuration is in force")
+
+    def _take_leave(self) -> None:
+        """Tell every client, refuse new requests meanwhile, and end when all have gone or the time is up."""
+        if self._master is not None:
+            self._leave_listening_to_siblings()
+        deadline = time.monotonic() + max(self._service.config.shutdown_timeout - 1, 0)
+        closing = gevent.spawn(self._service.close_connections)  # an engine that is away would hold it up
+        while time.monotonic() < deadline and (self._service.is_busy or not closing.ready()):
+            gevent.sleep(SHUTDOWN_CHECK)
+        closing.kill()
+        if self._service.open_connections:
+            log.warning("%d clients have not left in time", self._service.open_connections)
+        if self._autocert is not None:
+            self._autocert.stop()
+        for http in self._servers:
+            http.stop(timeout=0.5)
+        self._service.stop()
+        log.info("stopped")
+
+    def _leave_listening_to_siblings(self) -> None:
+        """Other workers listen at the same sockets, so nobody has to be refused who comes from now on."""
+        for http in self._servers:
+            http.close()
+        gevent.sleep(ANSWER_TIME)
+
+
+def _autocert(config: Config) -> Autocert:
+    """Raises ConfigError."""
+    try:
+        from ..tls.autocert import Autocert
+    except ImportError as error:
+        problem = f"ssl_autocert: {error.name} is not installed: pip install 'gentrifugo[autocert]'"
+        raise ConfigError([problem]) from None
+    return Autocert(config)

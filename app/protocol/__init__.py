@@ -1,0 +1,1 @@
+"""What clients and backends say: one room for each version of the protocol."""

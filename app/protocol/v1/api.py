@@ -1,0 +1,263 @@
+"""The commands of backends: one door for HTTP, and for whatever carries API commands later.
+
+Gets bytes, gives bytes; knows nothing of requests and signs.
+Specification: docs/api.md.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import TypeVar
+
+import msgspec
+
+from ...model.errors import FIX, INVALID_MESSAGE, NAMESPACE_NOT_FOUND, Error, Refused
+from ...model.json_codec import InvalidJSON
+from ...node.node import Message, Node
+from ...runtime.yielding import give_turn
+from . import wire
+from .wire import ChannelParams, Command, encode_api_reply
+
+log = logging.getLogger(__name__)
+
+COMMANDS_PER_TURN = 64
+"""Commands of one request between two chances for others to run."""
+PUBLISHED_TOGETHER = 256
+"""Publications of one request that the engine is given at a time."""
+SHOWN = 80
+"""Bytes that the log shows of an entry that cannot be read."""
+
+Answer = TypeVar("Answer")
+
+
+class BadRequest(ValueError):
+    """The request as a whole is refused; the message says what is wrong with it."""
+
+
+_PUBLISHED = encode_api_reply(None, "publish")
+
+
+class Api:
+    """Carries out API requests on a node."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def process(self, request: bytes) -> bytes:
+        """Carry out a command or an array of commands, in order; the array of replies.
+
+        Raises BadRequest when one of them is no command at all: those before it have been
+        carried out, those after it have not.
+        """
+        try:
+            return wire.encode_array(self._replies(wire.decode_commands(request)))
+        except InvalidJSON as error:
+            raise BadRequest(str(error)) from None
+
+    def process_queued(self, entries: Sequence[bytes]) -> None:
+        """Carry out the entries of a queue, in order; there is nobody to reply to, so what goes wrong is logged.
+
+        What is no command costs neither the other entries nor the other commands of its own.
+        """
+        commands = [command for entry in entries for command in _queued_commands(entry)]
+        while commands:
+            done = 0
+            try:
+                for reply in self._replies(commands):
+                    done += 1
+                    if reply is not _PUBLISHED and (error := wire.error_of(reply)):
+                        log.warning("a command of the queue was refused: %s", error)
+            except (BadRequest, InvalidJSON) as error:
+                log.warning("a command of the queue is skipped: %s", error)
+                done += 1
+            commands = commands[done:]
+
+    def _replies(self, commands: Sequence[Command]) -> Iterator[bytes]:
+        if self._node.batches and len(commands) > 1:
+            return self._replies_in_batches(commands)
+        return self._replies_one_by_one(commands)
+
+    def _replies_in_batches(self, commands: Sequence[Command]) -> Iterator[bytes]:
+        """Publish commands that follow one another are given to the engine together."""
+        for publishing, run in groupby(commands, lambda command: command.method == "publish"):
+            if publishing:
+                publishes = list(run)
+                for start in range(0, len(publishes), PUBLISHED_TOGETHER):
+                    yield from self._publish_all(publishes[start : start + PUBLISHED_TOGETHER])
+                    give_turn()
+            else:
+                yield from self._replies_one_by_one(run)
+
+    def _publish_all(self, commands: Sequence[Command]) -> Iterator[bytes]:
+        messages: list[Message] = []
+        problem: Exception | None = None
+        for command in commands:
+            try:
+                messages.append(_message(command))
+            except (BadRequest, InvalidJSON) as error:  # those before it are carried out all the same
+                problem = error
+                break
+        for command, refused in zip(commands, self._node.publish_all(messages), strict=False):
+            yield _publish_reply(command, refused)
+        if problem is not None:
+            raise problem
+
+    def _replies_one_by_one(self, commands: Iterable[Command]) -> Iterator[bytes]:
+        for number, command in enumerate(commands, 1):
+            yield self.reply(command)
+            if number % COMMANDS_PER_TURN == 0:
+                give_turn()
+
+    def reply(self, command: Command) -> bytes:
+        """Carry out one command. Raises BadRequest or InvalidJSON when it is none."""
+        method = command.method or ""
+        handler = _HANDLERS.get(method)
+        if handler is None:
+            known = ", ".join(_HANDLERS)
+            raise BadRequest(f"unknown method {method!r}; the methods are {known}")
+        return handler(self, command)
+
+    def _publish(self, command: Command) -> bytes:
+        channel, data, client, uid = _message(command)
+        try:
+            self._node.publish(channel, data, client, uid=uid)
+        except Refused as refused:
+            return _publish_reply(command, refused.error)
+        return _publish_reply(command, None)
+
+    def _broadcast(self, command: Command) -> bytes:
+        params = wire.decode_params(command, wire.BroadcastParams)
+        if not params.channels or isinstance(params.data, msgspec.UnsetType):
+            return encode_api_reply(command.uid, "broadcast", error=INVALID_MESSAGE)
+        data = bytes(params.data)
+        if self._node.batches:
+            return self._broadcast_together(command, params.channels, data, params.client or "")
+        for channel in params.channels:
+            if not channel:
+                return encode_api_reply(command.uid, "broadcast", error=INVALID_MESSAGE)
+            try:
+                self._node.publish(channel, data, params.client or "")
+            except Refused as refused:
+                return encode_api_reply(command.uid, "broadcast", error=_publish_error(refused.error))
+        return encode_api_reply(command.uid, "broadcast")
+
+    def _broadcast_together(self, command: Command, channels: Sequence[str | None], data: bytes, client: str) -> bytes:
+        """As one by one: the channels before one that cannot be published into have the message.
+
+        Where the engine fails for some of them only, the others have it.
+        """
+        messages: list[Message] = []
+        refused: Error | None = None
+        for channel in channels:
+            refused = self._refusal_of(channel)
+            if refused is not None:
+                break
+            messages.append(Message(channel or "", data, client))
+        failed = next(filter(None, self._node.publish_all(messages)), refused)
+        error = failed and (failed if failed == INVALID_MESSAGE else _publish_error(failed))
+        return encode_api_reply(command.uid, "broadcast", error=error)
+
+    def _refusal_of(self, channel: str | None) -> Error | None:
+        if not channel:
+            return INVALID_MESSAGE
+        try:
+            self._node.rules.options(channel)
+        except Refused as refused:
+            return refused.error
+        return None
+
+    def _unsubscribe(self, command: Command) -> bytes:
+        params = wire.decode_params(command, wire.UserParams)
+        return self._act(command, lambda: self._node.unsubscribe_user(params.user or "", params.channel or ""))
+
+    def _disconnect(self, command: Command) -> bytes:
+        params = wire.decode_params(command, wire.UserParams)
+        return self._act(command, lambda: self._node.disconnect_user(params.user or ""))
+
+    def _act(self, command: Command, action: Callable[[], None]) -> bytes:
+        try:
+            action()
+        except Refused as refused:
+            return encode_api_reply(command.uid, command.method or "", error=_without_advice(refused.error))
+        return encode_api_reply(command.uid, command.method or "")
+
+    def _presence(self, command: Command) -> bytes:
+        return self._query(command, self._node.presence, wire.presence_body)
+
+    def _history(self, command: Command) -> bytes:
+        return self._query(command, self._node.history, wire.history_body)
+
+    def _query(
+        self, command: Command, ask: Callable[[str], Answer], body: Callable[[str, Answer | None], bytes]
+    ) -> bytes:
+        channel = wire.decode_params(command, ChannelParams).channel or ""
+        try:
+            return encode_api_reply(command.uid, command.method or "", body(channel, ask(channel)))
+        except Refused as refused:
+            return self._failed(command, body(channel, None), refused.error)
+
+    def _channels(self, command: Command) -> bytes:
+        try:
+            body = wire.data_body(self._node.channels())
+        except Refused as refused:
+            return self._failed(command, wire.data_body(None), refused.error)
+        return encode_api_reply(command.uid, "channels", body)
+
+    def _stats(self, command: Command) -> bytes:
+        return encode_api_reply(command.uid, "stats", wire.data_body(self._node.stats()))
+
+    def _node_info(self, command: Command) -> bytes:
+        return encode_api_reply(command.uid, "node", wire.data_body(self._node.info()))
+
+    @staticmethod
+    def _failed(command: Command, body: bytes, error: Error) -> bytes:
+        return encode_api_reply(command.uid, command.method or "", body, _without_advice(error))
+
+
+def _message(command: Command) -> Message:
+    params = wire.decode_params(command, wire.PublishParams)
+    channel, data = params.channel, params.data
+    if not channel or isinstance(data, msgspec.UnsetType):
+        raise BadRequest("publish: channel and data are required")
+    return Message(channel, bytes(data), params.client or "", params.uid or "")
+
+
+def _publish_reply(command: Command, error: Error | None) -> bytes:
+    if error is not None:
+        return encode_api_reply(command.uid, "publish", error=_publish_error(error))
+    return encode_api_reply(command.uid, "publish") if command.uid else _PUBLISHED
+
+
+def _queued_commands(entry: bytes) -> list[Command]:
+    """The commands of one entry of a queue; what cannot be read is logged."""
+    try:
+        return wire.decode_queued(entry)
+    except InvalidJSON as error:
+        log.warning("an entry of the queue is skipped: %s; it begins with %r", error, entry[:SHOWN])
+        return []
+
+
+def _without_advice(error: Error) -> Error:
+    return error.advise("")
+
+
+def _publish_error(error: Error) -> Error:
+    """Backends are advised to mend the namespace they named; an engine's failure comes without advice."""
+    return error.advise(FIX if error == NAMESPACE_NOT_FOUND else "")
+
+
+_HANDLERS: dict[str, Callable[[Api, Command], bytes]] = {
+    "publish": Api._publish,
+    "broadcast": Api._broadcast,
+    "unsubscribe": Api._unsubscribe,
+    "disconnect": Api._disconnect,
+    "presence": Api._presence,
+    "history": Api._history,
+    "channels": Api._channels,
+    "stats": Api._stats,
+    "node": Api._node_info,
+}
+METHODS = frozenset(_HANDLERS)
+"""The commands there are."""

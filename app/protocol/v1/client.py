@@ -1,0 +1,570 @@
+"""A client's connection, protocol version 1: commands in, calls on the node, replies out.
+
+Knows the node, tokens and the wire; whether its transport is a WebSocket or
+SockJS it does not know. Specification: docs/protocol.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+import gevent
+import msgspec
+from gevent.lock import BoundedSemaphore
+
+from ...config.config import ChannelOptions
+from ...http.opening_request import Opening
+from ...model import signing
+from ...model.errors import (
+    ALREADY_SUBSCRIBED,
+    CLOSE_EXPIRED,
+    CLOSE_INTERNAL_ERROR,
+    CLOSE_INVALID_MESSAGE,
+    CLOSE_INVALID_TOKEN,
+    CLOSE_LIMIT_EXCEEDED,
+    CLOSE_METHOD_NOT_FOUND,
+    CLOSE_PING_ERROR,
+    CLOSE_SEND_ERROR,
+    CLOSE_SLOW,
+    CLOSE_STALE,
+    CLOSE_UNAUTHORIZED,
+    INTERNAL_ERROR,
+    INVALID_MESSAGE,
+    LIMIT_EXCEEDED,
+    PERMISSION_DENIED,
+    RETRY,
+    Closing,
+    Disconnect,
+    Refused,
+)
+from ...model.events import ClientInfo, Encoding, Publication
+from ...model.json_codec import InvalidJSON
+from ...net.outbox import Queue
+from ...node import hooks
+from ...node.hooks import Context
+from ...node.node import Node
+from ...runtime.timers import Timer
+from . import wire
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+TIMESTAMP = re.compile(r"[1-9][0-9]{9}", re.ASCII)
+"""Unix seconds since 2001, and until 2286. A token does not say where its parts end, so with more digits the end of a
+user's id, and with fewer the beginning of a client's id that was signed for a channel, could pass for a time."""
+
+
+class _Closed(Exception):
+    """The connection was closed while one of its commands waited."""
+
+
+class Transport(Protocol):
+    """What carries the connection's messages; no method blocks."""
+
+    @property
+    def outbox(self) -> Queue:
+        """What waits for the peer."""
+        ...
+
+    @property
+    def frame(self) -> Callable[[bytes], bytes]:
+        """Makes of a message what goes into the outbox."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Tell the peer and end the transport, once what waits has been written."""
+        ...
+
+
+# One object for each kind of transport, so that all its connections share a broadcast's bytes.
+_encodings: dict[Callable[[bytes], bytes], Encoding] = {}
+
+
+class Client:
+    """One connection. `handle` is called with one message at a time; `close` any time, by anybody."""
+
+    __slots__ = (
+        "authenticated",
+        "channels",
+        "closed",
+        "default_info",
+        "encoding",
+        "outbox",
+        "uid",
+        "user",
+        "_busy",
+        "_expires_at",
+        "_node",
+        "_opening",
+        "_presence_timer",
+        "_request",
+        "_timer",
+        "_transport",
+    )
+
+    def __init__(self, node: Node, transport: Transport, opening: Opening | None = None, request: str = "") -> None:
+        self.uid = str(uuid.uuid4())
+        self.user = ""
+        self.authenticated = False
+        self.closed = False
+        self.default_info = b""
+        self.channels: dict[str, bytes] = {}
+        """The channels subscribed to, each with the info of its sign."""
+        self.outbox = transport.outbox
+        self.encoding = _encodings.setdefault(transport.frame, Encoding(wire.encode_push, transport.frame))
+        self._node = node
+        self._opening = opening
+        self._request = request
+        self._transport = transport
+        # Held while the engine is asked about this connection's channels: what the client, a backend, a renewal
+        # and the end of the connection do to them must not cross. Never held while a hook is asked, which may
+        # unsubscribe or disconnect this very client.
+        self._busy = BoundedSemaphore()
+        self._expires_at = 0.0
+        self._presence_timer: Timer | None = None
+        self._timer: Timer | None = None  # until the connect: stale; from then on: expiry
+        node.hub.open.add(self)
+        delay = node.config.stale_connection_close_delay
+        if delay > 0:
+            self._timer = node.timers.after(delay, self._close_if_stale)
+
+    # -- in
+
+    def handle(self, message: bytes) -> None:
+        """Carry out one request of the client and queue the reply; what cannot go on closes the connection."""
+        started = time.perf_counter()
+        metrics = self._node.metrics
+        metrics.counters.client_api_num_requests += 1
+        metrics.counters.client_bytes_in += len(message)
+        try:
+            self._handle(message)
+        except _Closed:
+            pass
+        except Closing as closing:
+            log.debug("client %s (user %r): %s", self.uid, self.user, closing.disconnect.reason, extra=self.ids)
+            self.close(closing.disconnect)
+        except InvalidJSON as error:
+            log.debug("client %s (user %r): invalid message: %s", self.uid, self.user, error, extra=self.ids)
+            self.close(CLOSE_INVALID_MESSAGE)
+        metrics.client_api.record(time.perf_counter() - started)
+
+    def _handle(self, message: bytes) -> None:
+        if self.closed:
+            return
+        if len(message) > self._node.config.client_request_max_size:
+            raise Closing(CLOSE_LIMIT_EXCEEDED)
+        commands = wire.decode_commands(message)
+        if not commands:
+            raise Closing(CLOSE_INVALID_MESSAGE)
+        replies = []
+        for command in commands:
+            replies.append(self._reply(command))
+            if self.closed:
+                return
+        self._send(wire.encode_array(replies) if message.startswith(b"[") else replies[0])
+
+    def _reply(self, command: wire.Command) -> bytes:
+        method = command.method or ""
+        if not self.authenticated and method != "connect":
+            raise Closing(CLOSE_UNAUTHORIZED)
+        handler = _HANDLERS.get(method)
+        if handler is None:
+            raise Closing(CLOSE_METHOD_NOT_FOUND)
+        return handler(self, command)
+
+    # -- out
+
+    def _send(self, message: bytes) -> None:
+        if not self.closed:
+            self.outbox.append(self._transport.frame(message))
+
+    def unsubscribe(self, channel: str) -> None:
+        """End a subscription because a backend wants it, and tell the client."""
+        with self._busy:
+            if not self.closed:
+                self._leave(channel)
+                self._send(wire.encode_unsubscribe_push(channel))
+
+    def close(self, disconnect: Disconnect | None = None) -> None:
+        """End the connection and everything it holds; `disconnect` is None when the peer has gone."""
+        if self.closed:
+            return
+        self.closed = True
+        self._node.hub.open.discard(self)
+        if disconnect is not None:
+            # First of all: an engine that is away keeps nobody from going elsewhere.
+            log.debug("client %s (user %r) is closed: %s", self.uid, self.user, disconnect.reason, extra=self.ids)
+            self._transport.close(disconnect.code, disconnect.close_reason)
+        for timer in (self._timer, self._presence_timer):
+            if timer is not None:
+                timer.cancel()
+        with self._busy:
+            for channel in list(self.channels):
+                self._leave(channel, tell_itself=False)
+        if self.authenticated:
+            self._node.remove_connection(self)
+        if self.authenticated and self._node.hooks.has(hooks.DISCONNECT):
+            context = self._context(hooks.DISCONNECT)
+            context.reason = "" if disconnect is None else disconnect.reason
+            self._node.hooks.tell_later(context)
+
+    def close_later(self, disconnect: Disconnect) -> None:
+        """Close in a greenlet of its own: for callers that must not wait, such as a broadcast."""
+        gevent.spawn(self.close, disconnect)
+
+    # -- trouble on the way out (websocket.Owner)
+
+    def close_slow(self) -> None:
+        """More waits to be written than client_queue_max_size."""
+        gevent.spawn(self._close_slow)
+
+    def close_silent(self) -> None:
+        """No answer to a ping."""
+        self.close_later(CLOSE_PING_ERROR)
+
+    def close_failed(self, reason: str) -> None:
+        """The transport cannot write any more."""
+        log.debug("client %s (user %r): %s", self.uid, self.user, reason, extra=self.ids)
+        self.close_later(CLOSE_SEND_ERROR)
+
+    def _close_slow(self) -> None:
+        if not self.closed:  # else what waits ends with our last words
+            self.outbox.drop_waiting()
+            self.close(CLOSE_SLOW)
+
+    # -- connect and refresh
+
+    def _connect(self, command: wire.Command) -> bytes:
+        self._node.metrics.counters.client_num_connect += 1
+        if self.authenticated:
+            raise Closing(CLOSE_INVALID_MESSAGE)
+        params = wire.decode_params(command, wire.ConnectParams)
+        user, info, timestamp = self._identify(params)
+        config = self._node.config
+        limit = config.user_connection_limit
+        if limit > 0 and user and len(self._node.hub.user_connections(user)) >= limit:
+            raise Closing(CLOSE_LIMIT_EXCEEDED)
+        expires_at = timestamp + config.connection_lifetime
+        if config.connection_lifetime > 0 and not config.insecure and expires_at <= time.time():
+            return wire.encode_reply(command.uid, "connect", self._connect_body("", expired=True))
+        self._authenticate(user, info, expires_at)
+        return wire.encode_reply(command.uid, "connect", self._connect_body(self.uid))
+
+    def _identify(self, params: wire.ConnectParams) -> tuple[str, bytes, float]:
+        """Who connects, what others are shown of it, and when that was said; closes the connection otherwise."""
+        is_hooked = self._node.hooks.has(hooks.CONNECT)
+        user: str | None = params.user or ""
+        info, timestamp = wire.embedded_json(params.info or ""), time.time()
+        if is_hooked and not params.token and not self._node.config.insecure:
+            user, info = None, b""  # nobody has signed them
+        elif not self._node.config.insecure:
+            timestamp = self._check_token(params)
+        if is_hooked:
+            user, info = self._ask_who(hooks.CONNECT, user, info)
+        if user is None:
+            raise Closing(CLOSE_INVALID_TOKEN)
+        return user, info, timestamp
+
+    def _ask_who(self, event: str, user: str | None, info: bytes) -> tuple[str | None, bytes]:
+        """The user and what is shown of it, as a hook has it in the end; a refusal closes the connection."""
+        context = Context(event, user, self.uid, info=wire.decoded_info(info), opening=self._opening)
+        try:
+            outcome = self._node.hooks.ask(context, info=info)
+        except Refused as refused:
+            raise Closing(Disconnect(refused.error.text, refused.error.advice == RETRY)) from None
+        if self.closed:
+            raise _Closed
+        return outcome.user, outcome.info
+
+    def _authenticate(self, user: str, info: bytes, expires_at: float) -> None:
+        self.user = user
+        self.authenticated = True
+        self.default_info = info
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._node.add_connection(self)
+        if self._node.config.connection_lifetime > 0 and not self._node.config.insecure:
+            self._expire_at(expires_at)
+
+    def _refresh(self, command: wire.Command) -> bytes:
+        params = wire.decode_params(command, wire.ConnectParams)
+        info, timestamp = wire.embedded_json(params.info or ""), time.time()
+        is_hooked = self._node.hooks.has(hooks.REFRESH)
+        if is_hooked and not params.token:
+            info = self.default_info
+        else:
+            timestamp = self._check_token(params)
+        if is_hooked:
+            _, info = self._ask_who(hooks.REFRESH, self.user, info)
+        lifetime = self._node.config.connection_lifetime
+        expired = False
+        if lifetime > 0:
+            expired = timestamp + lifetime <= time.time()
+            if not expired:
+                self.default_info = info
+                self._expire_at(timestamp + lifetime)
+        return wire.encode_reply(command.uid, "refresh", self._connect_body(self.uid, expired))
+
+    def _check_token(self, params: wire.ConnectParams) -> float:
+        """The time the credentials were made; closes the connection when they are not the backend's."""
+        user, timestamp, info = params.user or "", params.timestamp or "", params.info or ""
+        if not self._node.config.secret:  # with --insecure; an empty key signs for anybody
+            raise Closing(CLOSE_INVALID_TOKEN)
+        expected = signing.client_token(self._node.config.secret, user, timestamp, info)
+        if not signing.matches(expected, params.token or ""):
+            raise Closing(CLOSE_INVALID_TOKEN)
+        if not TIMESTAMP.fullmatch(timestamp):
+            raise Closing(CLOSE_INVALID_MESSAGE)
+        return float(timestamp)
+
+    def _connect_body(self, client: str, expired: bool = False) -> bytes:
+        lifetime = self._node.config.connection_lifetime
+        return wire.connect_body(self._node.version, client, lifetime > 0, expired, lifetime)
+
+    def _close_if_stale(self) -> None:
+        if not self.authenticated:
+            self.close_later(CLOSE_STALE)
+
+    def _expire_at(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._expires_at = when
+        delay = when + self._node.config.expired_connection_close_delay - time.time()
+        self._timer = self._node.timers.after(delay, self._close_if_expired)
+
+    def _close_if_expired(self) -> None:
+        # A reload may have switched expiry off since the timer was set.
+        if self._node.config.connection_lifetime > 0 and self._expires_at <= time.time():
+            self.close_later(CLOSE_EXPIRED)
+
+    # -- subscriptions
+
+    def _subscribe(self, command: wire.Command) -> bytes:
+        self._node.metrics.counters.client_num_subscribe += 1
+        params = wire.decode_params(command, wire.SubscribeParams)
+        channel = params.channel or ""
+        if not channel:
+            raise Closing(CLOSE_INVALID_MESSAGE)
+        try:
+            self._check_subscribe(channel, params)
+            if self._node.hooks.has(hooks.SUBSCRIBE):
+                self._node.hooks.ask(self._context(hooks.SUBSCRIBE, channel))
+            with self._busy:
+                body = self._enter(channel, params)
+        except Refused as refused:
+            body = wire.subscribe_body(channel, False)
+            return wire.encode_reply(command.uid, "subscribe", body, refused.error)
+        return wire.encode_reply(command.uid, "subscribe", body)
+
+    def _check_subscribe(self, channel: str, params: wire.SubscribeParams) -> None:
+        """Refused when this client may not subscribe on the channel."""
+        node, config, rules = self._node, self._node.config, self._node.rules
+        if len(channel.encode()) > config.max_channel_length or len(self.channels) >= config.client_channel_limit:
+            raise Refused(LIMIT_EXCEEDED)
+        if channel in self.channels:
+            raise Refused(ALREADY_SUBSCRIBED)
+        if not (rules.allows_user(channel, self.user) and rules.allows_client(channel, self.uid)):
+            raise Refused(PERMISSION_DENIED)
+        options = node.rules.options(channel)
+        if not (self.user or options.anonymous or config.insecure):
+            raise Refused(PERMISSION_DENIED)
+        if rules.is_private(channel):
+            self._check_channel_sign(channel, params)
+
+    def _check_channel_sign(self, channel: str, params: wire.SubscribeParams) -> None:
+        secret = self._node.config.secret
+        expected = signing.channel_sign(secret, self.uid, channel, params.info or "")
+        if not secret or params.client != self.uid or not signing.matches(expected, params.sign or ""):
+            raise Refused(PERMISSION_DENIED)
+
+    def _enter(self, channel: str, params: wire.SubscribeParams) -> bytes:
+        """Subscribe and announce it; the body of the reply. Refused when the channel is there no more."""
+        if self.closed:
+            raise _Closed
+        node = self._node
+        options = node.rules.options(channel)
+        signed_info = params.info if node.rules.is_private(channel) else ""
+        self.channels[channel] = wire.embedded_json(signed_info or "")
+        info = self._info(channel)
+        try:
+            node.add_subscription(channel, self)
+            if options.presence:
+                node.add_presence(channel, self.uid, info)
+                self._keep_presence()
+        except Refused:
+            self._leave(channel)
+            raise Closing(CLOSE_INTERNAL_ERROR) from None
+        last, messages, recovered = self._recover(channel, options, params)
+        if options.join_leave:
+            node.publish_join(channel, info)
+        return wire.subscribe_body(channel, True, last, messages, recovered)
+
+    def _recover(
+        self, channel: str, options: ChannelOptions, params: wire.SubscribeParams
+    ) -> tuple[str, Sequence[Publication] | None, bool]:
+        """The last uid, what the client missed (newest first), and whether that is all of it."""
+        if not options.recover:
+            return "", None, False
+        try:
+            if not params.recover:
+                return self._node.last_uid(channel), None, False
+            publications, complete = self._node.recover(channel, params.last or "")
+        except Refused as refused:
+            log.debug("recovery in %r: %s", channel, refused.error.text)
+            return "", [] if params.recover else None, False
+        return "", publications, complete
+
+    def _unsubscribe(self, command: wire.Command) -> bytes:
+        channel = wire.decode_params(command, wire.ChannelParams).channel or ""
+        if not channel:
+            raise Closing(CLOSE_INVALID_MESSAGE)
+        try:
+            self._node.rules.options(channel)
+        except Refused as refused:
+            return wire.encode_reply(command.uid, "unsubscribe", wire.status_body(channel, False), refused.error)
+        with self._busy:
+            self._leave(channel)
+        return wire.encode_reply(command.uid, "unsubscribe", wire.status_body(channel, True))
+
+    def _leave(self, channel: str, tell_itself: bool = True) -> None:
+        """End a subscription, if there is one. A connection that closes is not told its own leave."""
+        if channel not in self.channels:
+            return
+        info = self._info(channel)
+        del self.channels[channel]
+        try:
+            options = self._node.rules.options(channel)
+        except Refused:  # a reload took the namespace away
+            options = ChannelOptions(presence=True)
+        if not tell_itself:
+            self._node.remove_subscription(channel, self)
+        if options.presence:
+            self._node.remove_presence(channel, self.uid)
+        if options.join_leave:
+            self._node.publish_leave(channel, info)
+        if tell_itself:
+            self._node.remove_subscription(channel, self)
+
+    def _info(self, channel: str) -> ClientInfo:
+        return ClientInfo(self.user, self.uid, self.default_info, self.channels[channel])
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """Whose lines these are, for a log that programs read."""
+        ids = {"client": self.uid, "user": self.user}
+        return {**ids, "request": self._request} if self._request else ids
+
+    def _context(self, event: str, channel: str = "") -> Context:
+        info = wire.decoded_info(self.default_info)
+        return Context(event, self.user, self.uid, channel, info=info, opening=self._opening)
+
+    # -- presence that stays
+
+    def _keep_presence(self) -> None:
+        """Renew presence from time to time; the first time earlier than later, so that clients do not come in step."""
+        if self._presence_timer is None:
+            interval = self._node.config.presence_ping_interval
+            self._presence_timer = self._node.timers.after(interval * random.uniform(0.5, 1), self._renew_presence)
+
+    def _renew_presence(self) -> None:
+        self._presence_timer = None
+        if not self.closed and self.channels:
+            gevent.spawn(self._renew_presence_now)
+            self._keep_presence()
+
+    def _renew_presence_now(self) -> None:
+        for channel in list(self.channels):
+            with self._busy:
+                if not self.closed and channel in self.channels:
+                    self._renew_presence_in(channel)
+
+    def _renew_presence_in(self, channel: str) -> None:
+        try:
+            if self._node.rules.options(channel).presence:
+                self._node.add_presence(channel, self.uid, self._info(channel))
+        except Refused:
+            pass  # logged where it failed; the next renewal tries again
+
+    # -- publish, presence, history, ping
+
+    def _publish(self, command: wire.Command) -> bytes:
+        params = wire.decode_params(command, wire.PublishParams)
+        channel = params.channel or ""
+        try:
+            self._check_publish(channel, params)
+            data = bytes(params.data)  # type: ignore[arg-type]
+            if self._node.hooks.has(hooks.PUBLISH):
+                data = self._ask_publish(channel, data)
+                self._check_publish(channel, params)  # much may have happened meanwhile
+            self._node.metrics.counters.client_num_msg_published += 1
+            self._node.publish(channel, data, self.uid, self._info(channel))
+        except Refused as refused:
+            error = INTERNAL_ERROR.advise(RETRY) if refused.error == INTERNAL_ERROR else refused.error
+            return wire.encode_reply(command.uid, "publish", wire.status_body(channel, False), error)
+        return wire.encode_reply(command.uid, "publish", wire.status_body(channel, True))
+
+    def _ask_publish(self, channel: str, data: bytes) -> bytes:
+        """What is published in the end. Refused when a hook does not let it pass."""
+        context = self._context(hooks.PUBLISH, channel)
+        try:
+            context.data = wire.decoded(data)
+        except InvalidJSON:
+            raise Refused(INVALID_MESSAGE) from None
+        return self._node.hooks.ask(context, data=data).data
+
+    def _check_publish(self, channel: str, params: wire.PublishParams) -> None:
+        if not channel or params.data is msgspec.UNSET:
+            raise Refused(INVALID_MESSAGE)
+        if channel not in self.channels:
+            raise Refused(PERMISSION_DENIED)
+        if not (self._node.rules.options(channel).publish or self._node.config.insecure):
+            raise Refused(PERMISSION_DENIED)
+
+    def _presence(self, command: wire.Command) -> bytes:
+        channel = wire.decode_params(command, wire.ChannelParams).channel or ""
+        return self._query(command, channel, self._node.presence, wire.presence_body)
+
+    def _history(self, command: wire.Command) -> bytes:
+        channel = wire.decode_params(command, wire.ChannelParams).channel or ""
+        return self._query(command, channel, self._node.history, wire.history_body)
+
+    def _query(
+        self,
+        command: wire.Command,
+        channel: str,
+        ask: Callable[[str], Answer],
+        body: Callable[[str, Answer | None], bytes],
+    ) -> bytes:
+        method = command.method or ""
+        if channel not in self.channels:
+            return wire.encode_reply(command.uid, method, body(channel, None), PERMISSION_DENIED)
+        try:
+            return wire.encode_reply(command.uid, method, body(channel, ask(channel)))
+        except Refused as refused:
+            return wire.encode_reply(command.uid, method, body(channel, None), refused.error.advise(RETRY))
+
+    def _ping(self, command: wire.Command) -> bytes:
+        # Alone among the commands, a ping may come without params.
+        has_params = command.params is not msgspec.UNSET
+        data = wire.decode_params(command, wire.PingParams).data if has_params else None
+        return wire.encode_reply(command.uid, "ping", wire.data_body(data) if data else b"")
+
+
+_HANDLERS: dict[str, Callable[[Client, wire.Command], bytes]] = {
+    "connect": Client._connect,
+    "refresh": Client._refresh,
+    "subscribe": Client._subscribe,
+    "unsubscribe": Client._unsubscribe,
+    "publish": Client._publish,
+    "presence": Client._presence,
+    "history": Client._history,
+    "ping": Client._ping,
+}

@@ -1,0 +1,298 @@
+"""Protocol version 1 on the wire: commands of clients and backends in, replies and pushes out.
+
+Knows JSON and the envelope, nothing of connections or channels' rules. What
+peers sent as JSON (`data`, `info`) goes out as the bytes it came in.
+Specification: docs/protocol.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from ...model.errors import Error
+from ...model.events import ClientInfo, Event, Join, Publication
+from ...model.json_codec import InvalidJSON, decode, is_json
+
+# A null counts as the field's default, so every field takes one; a wrong type is refused.
+Text = str | None
+
+
+class Command(msgspec.Struct):
+    """The envelope of one command, from a client or a backend."""
+
+    uid: Text = None
+    method: Text = None
+    params: Raw | UnsetType = UNSET
+
+
+class ConnectParams(msgspec.Struct):
+    """`connect` and `refresh`."""
+
+    user: Text = None
+    timestamp: Text = None
+    info: Text = None
+    token: Text = None
+
+
+class SubscribeParams(msgspec.Struct):
+    """`subscribe`."""
+
+    channel: Text = None
+    client: Text = None
+    last: Text = None
+    recover: bool | None = None
+    info: Text = None
+    sign: Text = None
+
+
+class ChannelParams(msgspec.Struct):
+    """`unsubscribe`, `presence` and `history`."""
+
+    channel: Text = None
+
+
+class PublishParams(msgspec.Struct):
+    """`publish`; `client` and `uid` are the backend's to give."""
+
+    channel: Text = None
+    data: Raw | UnsetType = UNSET
+    client: Text = None
+    uid: Text = None
+
+
+class BroadcastParams(msgspec.Struct):
+    """`broadcast`."""
+
+    channels: list[Text] | None = None
+    data: Raw | UnsetType = UNSET
+    client: Text = None
+
+
+class UserParams(msgspec.Struct):
+    """`unsubscribe` and `disconnect` of a backend."""
+
+    user: Text = None
+    channel: Text = None
+
+
+class PingParams(msgspec.Struct):
+    """`ping`."""
+
+    data: Text = None
+
+
+_value = msgspec.json.Decoder()
+_command = msgspec.json.Decoder(Command)
+_commands = msgspec.json.Decoder(list[Command | None])
+
+
+def decode_commands(data: bytes) -> list[Command]:
+    """The commands of one request: a JSON object, or an array of them.
+
+    Raises InvalidJSON for anything else, leading white space included, and for what is not
+    UTF-8: whatever is published goes out in text frames, which must be.
+    """
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidJSON(f"not UTF-8 (byte {error.start})") from None
+    first = data[:1]
+    if first == b"{":
+        return [decode(_command, data)]
+    if first == b"[":
+        return [command or Command() for command in decode(_commands, data)]
+    raise InvalidJSON("a command is a JSON object or an array of objects")
+
+
+class _OldEntry(msgspec.Struct):
+    """How a queue held commands before Centrifugo 1.6."""
+
+    data: Raw
+
+
+class _Replied(msgspec.Struct):
+    error: Text = None
+
+
+_old_entry = msgspec.json.Decoder(_OldEntry)
+_replied = msgspec.json.Decoder(_Replied)
+
+
+def decode_queued(entry: bytes) -> list[Command]:
+    """The commands of one entry of a queue: as of a request, or the same in the field `data`. Raises InvalidJSON."""
+    commands = decode_commands(entry)
+    if len(commands) == 1 and commands[0].method is None and entry.startswith(b"{"):
+        return decode_commands(bytes(decode(_old_entry, entry).data))
+    return commands
+
+
+def error_of(reply: bytes) -> str:
+    """The error that a reply to a backend's command tells, or nothing."""
+    return decode(_replied, reply).error or ""
+
+
+P = TypeVar("P", bound=msgspec.Struct)
+_decoders: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {
+    type_: msgspec.json.Decoder(type_)
+    for type_ in (
+        ConnectParams,
+        SubscribeParams,
+        ChannelParams,
+        PublishParams,
+        BroadcastParams,
+        UserParams,
+        PingParams,
+    )
+}
+
+
+def decode_params(command: Command, type_: type[P]) -> P:
+    """The command's params; `null` is an empty object. Raises InvalidJSON when they are missing or of a wrong type."""
+    params: P = decode_with(_decoders[type_], command)
+    return params
+
+
+def decode_with(decoder: msgspec.json.Decoder[P], command: Command) -> P:
+    """The same with a decoder of one's own: for commands that only one kind of peer has."""
+    params = command.params
+    if isinstance(params, UnsetType):
+        raise InvalidJSON(f"{command.method}: params are missing")
+    data = bytes(params)
+    return decode(decoder, b"{}" if data == b"null" else data)
+
+
+_quote = msgspec.json.encode  # of a str, a bool or plain data: always valid JSON
+
+
+def embedded_json(text: str) -> bytes:
+    """Text that should be JSON (`info`), ready to be put into a message: as it is when it is JSON.
+
+    Other text would break the message it stands in for everybody, so it becomes a JSON string.
+    """
+    data = text.encode()
+    return data if not data or is_json(data) else _quote(text)
+
+
+def decoded(data: bytes) -> Any:
+    """Embedded JSON for Python code; None when there is none. Half a surrogate pair becomes U+FFFD.
+
+    Raises InvalidJSON for what Python has no words for, such as a number of a thousand digits.
+    """
+    return decode(_value, data) if data else None
+
+
+def decoded_info(info: bytes) -> Any:
+    """The same for what is said of a client, which is text when Python has no other words for it."""
+    try:
+        return decoded(info)
+    except InvalidJSON:
+        return info.decode()
+
+
+def encode_info(info: ClientInfo) -> bytes:
+    """Who a client is, as in presence, join and leave."""
+    default = b'"default_info":%b,' % info.default_info if info.default_info else b""
+    channel = b'"channel_info":%b,' % info.channel_info if info.channel_info else b""
+    return b'{%b%b"user":%b,"client":%b}' % (default, channel, _quote(info.user), _quote(info.client))
+
+
+def encode_publication(publication: Publication) -> bytes:
+    """A message, as in pushes, history and recovery."""
+    uid, channel, data, client, info = publication
+    client_field = b'"client":%b,' % _quote(client) if client else b""
+    info_field = b'"info":%b,' % encode_info(info) if info is not None else b""
+    return b'{"uid":%b,%b%b"channel":%b,"data":%b}' % (_quote(uid), client_field, info_field, _quote(channel), data)
+
+
+def encode_push(event: Event) -> bytes:
+    """What a subscriber receives when `event` happens."""
+    if isinstance(event, Publication):
+        return b'{"method":"message","body":%b}' % encode_publication(event)
+    method = b"join" if isinstance(event, Join) else b"leave"
+    return b'{"method":"%b","body":{"channel":%b,"data":%b}}' % (method, _quote(event.channel), encode_info(event.info))
+
+
+def encode_unsubscribe_push(channel: str) -> bytes:
+    """What a client receives when a backend ended its subscription."""
+    return encode_reply(None, "unsubscribe", status_body(channel, True))
+
+
+def encode_reply(uid: str | None, method: str, body: bytes = b"", error: Error | None = None) -> bytes:
+    """The reply to one command of a client; fields that say nothing are left out."""
+    uid_field = b'"uid":%b,' % _quote(uid) if uid else b""
+    error_field = b',"error":%b' % _quote(error.text) if error else b""
+    advice_field = b',"advice":%b' % _quote(error.advice) if error and error.advice else b""
+    body_field = b',"body":%b' % body if body else b""
+    return b'{%b"method":%b%b%b%b}' % (uid_field, _quote(method), error_field, advice_field, body_field)
+
+
+def encode_api_reply(uid: str | None, method: str, body: bytes = b"null", error: Error | None = None) -> bytes:
+    """The reply to one command of a backend; `error` and `body` are always there."""
+    uid_field = b'"uid":%b,' % _quote(uid) if uid else b""
+    error_field = _quote(error.text) if error else b"null"
+    advice_field = b',"advice":%b' % _quote(error.advice) if error and error.advice else b""
+    return b'{%b"method":%b,"error":%b%b,"body":%b}' % (uid_field, _quote(method), error_field, advice_field, body)
+
+
+def encode_array(items: Iterable[bytes]) -> bytes:
+    """A JSON array of what is JSON already."""
+    return b"[" + b",".join(items) + b"]"
+
+
+def connect_body(version: str, client: str, expires: bool, expired: bool, lifetime: float) -> bytes:
+    """Body of `connect` and `refresh`; without `client` when the credentials were too old."""
+    client_field = b'"client":%b,' % _quote(client) if client else b""
+    return b'{"version":%b,%b"expires":%b,"expired":%b,"ttl":%b}' % (
+        _quote(version),
+        client_field,
+        _quote(expires),
+        _quote(expired),
+        _quote(int(lifetime) if lifetime == int(lifetime) else lifetime),
+    )
+
+
+def subscribe_body(
+    channel: str,
+    status: bool,
+    last: str = "",
+    messages: Sequence[Publication] | None = None,
+    recovered: bool = False,
+) -> bytes:
+    """Body of `subscribe`; `messages`, newest first, only when the client asked to recover."""
+    recovery = b"null" if messages is None else encode_array(map(encode_publication, messages))
+    return b'{"channel":%b,"status":%b,"last":%b,"messages":%b,"recovered":%b}' % (
+        _quote(channel),
+        _quote(status),
+        _quote(last),
+        recovery,
+        _quote(recovered),
+    )
+
+
+def status_body(channel: str, status: bool) -> bytes:
+    """Body of `unsubscribe` and `publish`."""
+    return b'{"channel":%b,"status":%b}' % (_quote(channel), _quote(status))
+
+
+def presence_body(channel: str, presence: Mapping[str, ClientInfo] | None) -> bytes:
+    """Body of `presence`; `data` is null when there was an error."""
+    data = b"null"
+    if presence is not None:
+        clients = (b"%b:%b" % (_quote(uid), encode_info(info)) for uid, info in presence.items())
+        data = b"{" + b",".join(clients) + b"}"
+    return b'{"channel":%b,"data":%b}' % (_quote(channel), data)
+
+
+def history_body(channel: str, messages: Sequence[Publication] | None) -> bytes:
+    """Body of `history`, newest first; `data` is null when there was an error."""
+    data = b"null" if messages is None else encode_array(map(encode_publication, messages))
+    return b'{"channel":%b,"data":%b}' % (_quote(channel), data)
+
+
+def data_body(data: object) -> bytes:
+    """Body of `channels`, `stats`, `node` and of a `ping` with data."""
+    return b'{"data":%b}' % _quote(data)

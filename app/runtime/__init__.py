@@ -1,0 +1,1 @@
+"""How one gevent process behaves: timers, yielding, CPU time, limits of the system, logging without floods."""

@@ -1,0 +1,1 @@
+"""The HTTP server: listeners, connections, and connections that other processes hand over."""

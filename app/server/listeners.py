@@ -1,0 +1,163 @@
+"""Where the server listens: ports, a Unix socket, or sockets that systemd has opened for it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config.config import Config
+from ..config.endpoints import ADMIN, API, own_ports
+from ..config.options import ConfigError
+from ..runtime import limits
+
+FIRST_GIVEN = 3
+"""The number of the first socket that systemd gives (sd_listen_fds)."""
+MAIN = "main"
+"""The name of the socket for everything that has none of its own."""
+
+
+@dataclass
+class Listeners:
+    """The listening sockets of a process, by the endpoints they are for: main, api, admin, or `api+admin` for both."""
+
+    sockets: dict[str, socket.socket]
+    unix_path: str = ""
+    """Where this process has made a Unix socket."""
+
+    def close(self) -> None:
+        """Listen no more."""
+        for listener in self.sockets.values():
+            listener.close()
+        if self.unix_path:
+            with suppress(OSError):
+                os.unlink(self.unix_path)
+
+
+def open_all(config: Config, environ: Mapping[str, str]) -> Listeners:
+    """Listen wherever the options say, except where systemd does that for us. Raises ConfigError."""
+    opened = Listeners(given(environ))
+    sockets = opened.sockets
+    if MAIN not in sockets and config.unix_socket:
+        sockets[MAIN] = listen_at(config.unix_socket, config.unix_socket_mode)
+        opened.unix_path = config.unix_socket
+    elif MAIN not in sockets:
+        sockets[MAIN] = listen(config.address, config.port)
+    ports: dict[int, list[str]] = {}
+    taken = names_given(environ)
+    for endpoint, port in own_ports(config).items():
+        if endpoint not in taken:
+            ports.setdefault(port, []).append(endpoint)
+    for port, endpoints in ports.items():
+        sockets["+".join(endpoints)] = listen(config.address, port, f"{endpoints[0]}_port")
+    return opened
+
+
+def endpoints_of(name: str) -> list[str]:
+    """The endpoints that a listener of this name serves; none for the main one, which serves all that are left."""
+    return [] if name == MAIN else name.split("+")
+
+
+def listen(address: str, port: int, option: str = "port") -> socket.socket:
+    """A listening socket; on all interfaces, IPv4 and IPv6, when `address` is empty.
+
+    Raises ConfigError, which names the `option` that the port comes from.
+    """
+    try:
+        if address or not socket.has_dualstack_ipv6():
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            return socket.create_server((address, port), family=family, backlog=limits.BACKLOG)
+        return socket.create_server(("", port), family=socket.AF_INET6, backlog=limits.BACKLOG, dualstack_ipv6=True)
+    except OSError as error:
+        where = f"{address or 'all interfaces'}, port {port}"
+        reason = (error.strerror or str(error)).partition(" (")[0]  # Python appends the address
+        raise ConfigError(
+            [f"address, {option}: cannot listen on {where}: {reason}; choose others with --address and --{option}"]
+        ) from None
+
+
+def listen_at(path: str, mode: str) -> socket.socket:
+    """A listening Unix socket, for those whom `mode` lets in, octal as for chmod. What a dead server left is replaced.
+
+    Raises ConfigError.
+    """
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        _remove_dead(path)
+        listener.bind(path)
+        os.chmod(path, int(mode, 8))
+        listener.listen(limits.BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ConfigError([f"unix_socket: cannot listen at {path}: {error.strerror or error}"]) from None
+    return listener
+
+
+def _remove_dead(path: str) -> None:
+    """Raises OSError when something is there that is no socket, or one that somebody listens at."""
+    if not os.path.lexists(path):
+        return
+    if not stat.S_ISSOCK(os.lstat(path).st_mode):
+        raise OSError("there is a file that is no socket")
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            Path(path).unlink()
+            return
+    raise OSError("another server listens there")
+
+
+def given(environ: Mapping[str, str]) -> dict[str, socket.socket]:
+    """The sockets that systemd has opened for this process, by name; the first that has no known name is `main`.
+
+    Raises ConfigError for something that does not listen.
+    """
+    sockets: dict[str, socket.socket] = {}
+    for number, name in enumerate(_names(environ), FIRST_GIVEN):
+        if name in sockets:
+            raise ConfigError([f"systemd gives two sockets for {name}; name others api or admin (FileDescriptorName)"])
+        sockets[name] = _given(number)
+    return sockets
+
+
+def names_given(environ: Mapping[str, str]) -> set[str]:
+    """The endpoints that have a socket of their own from systemd."""
+    return {endpoint for name in _names(environ) for endpoint in endpoints_of(name)}
+
+
+def _names(environ: Mapping[str, str]) -> list[str]:
+    """The names of the sockets that systemd has opened for this process, in their order (sd_listen_fds)."""
+    if environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    count = environ.get("LISTEN_FDS", "")
+    if not count.isdecimal():
+        raise ConfigError([f"LISTEN_FDS: expected how many sockets are given, not {count!r}"])
+    names = environ.get("LISTEN_FDNAMES", "").split(":") + [""] * int(count)
+    return [name if set(name.split("+")) <= {API, ADMIN} else MAIN for name in names[: int(count)]]
+
+
+def _given(number: int) -> socket.socket:
+    try:
+        listener = socket.socket(fileno=number)
+        listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        raise ConfigError([f"systemd gives a socket, number {number}, that is none: {error.strerror}"]) from None
+    if not listens or listener.type != socket.SOCK_STREAM:
+        listener.close()
+        raise ConfigError([f"systemd gives a socket, number {number}, that does not accept connections"])
+    os.set_inheritable(number, False)
+    return listener
+
+
+def described(listener: socket.socket) -> str:
+    """The listener for people, and for programs that read the log: host and port, or `unix:` and the path."""
+    name = listener.getsockname()
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{name}"
+    host = "0.0.0.0" if name[0] == "::" else name[0]
+    return f"[{host}]:{name[1]}" if ":" in host else f"{host}:{name[1]}"

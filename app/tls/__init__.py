@@ -1,0 +1,1 @@
+"""Certificates: loading, obtaining and renewing them."""

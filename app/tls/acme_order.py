@@ -1,0 +1,170 @@
+"""Gets one certificate from an ACME server, such as Let's Encrypt (RFC 8555), with the acme library."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import gevent
+from acme import challenges, client, errors, messages
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
+from josepy import errors as josepy_errors
+from josepy import jwk
+
+from ..config.secret_file import write_secret
+
+log = logging.getLogger(__name__)
+
+USER_AGENT = "gentrifugo"
+PATIENCE = 90.0
+"""Seconds that the server may take to look at a challenge and to sign."""
+RSA_BITS = 2048
+NONCE_TRIES = 5
+"""Times that a request is sent, each twice by the library, while nothing but its nonce is refused."""
+ACCOUNT_FILE = "acme_account.json"
+
+Show = Callable[[str, str, str, str], None]
+"""Shows the answer to a challenge to the server: its type, the name, the token and the key authorization."""
+
+
+@challenges.ChallengeResponse.register
+class TLSALPN01Response(challenges.KeyAuthorizationChallengeResponse):
+    """The answer to a challenge of TLS-ALPN-01 (RFC 8737), which the library does not have."""
+
+    typ: ClassVar[str] = "tls-alpn-01"
+
+
+@challenges.Challenge.register
+class TLSALPN01(challenges.KeyAuthorizationChallenge):
+    """A challenge that is answered within a TLS handshake."""
+
+    response_cls = TLSALPN01Response
+    typ = response_cls.typ
+
+    def validation(self, account_key: Any, **_: Any) -> str:
+        """The key authorization, of which the certificate for the challenge has the hash."""
+        authorization: str = self.key_authorization(account_key)
+        return authorization
+
+
+class Refused(Exception):
+    """The server does not give a certificate; the text says why."""
+
+
+class _Network(client.ClientNetwork):
+    """Requests that go on when a nonce is refused (RFC 8555, 6.5); the library gives up when two are in a row."""
+
+    def post(self, *args: Any, **kwargs: Any) -> Any:
+        for _ in range(NONCE_TRIES - 1):
+            try:
+                return super().post(*args, **kwargs)
+            except messages.Error as error:
+                if error.code != "badNonce":
+                    raise
+        return super().post(*args, **kwargs)
+
+
+class Account:
+    """An account with an ACME server. Its key is kept in `directory`, if there is one, and made at the first use."""
+
+    def __init__(self, url: str, email: str, directory: Path | None) -> None:
+        self._url = url
+        self._email = email
+        self._file = directory / ACCOUNT_FILE if directory is not None else None
+        self._key: Any = None
+        self._client: Any = None
+
+    def order(self, name: str, kind: str, force_rsa: bool, show: Show) -> tuple[bytes, bytes]:
+        """A new certificate for `name` with those between it and the authority, and its key; both PEM.
+
+        `kind` is the type of challenge that `show` can answer. Blocks for as long as the server takes. Raises Refused.
+        """
+        key = _rsa_key() if force_rsa else ec.generate_private_key(ec.SECP256R1())
+        try:
+            server = self._connected()
+            order = server.new_order(_request(name, key))
+            for authorization in order.authorizations:
+                if authorization.body.status != messages.STATUS_VALID:
+                    self._answer(server, authorization.body, kind, name, show)
+            deadline = datetime.datetime.now() + datetime.timedelta(seconds=PATIENCE)
+            chain: str = server.poll_and_finalize(order, deadline).fullchain_pem
+        except (errors.Error, messages.Error, OSError, ValueError) as error:
+            self._client = None  # the next order begins with the directory and the account, whatever is wrong with them
+            raise Refused(_explained(error)) from None
+        return chain.encode(), _pem(key)
+
+    def _answer(self, server: Any, authorization: Any, kind: str, name: str, show: Show) -> None:
+        offered = {challenge.chall.typ: challenge for challenge in authorization.challenges}
+        challenge = offered.get(kind)
+        if challenge is None:
+            raise Refused(f"it offers no challenge of the type {kind}, only {', '.join(sorted(offered))}")
+        response, validation = challenge.response_and_validation(self._key)
+        token = challenge.chall.encode("token") if kind == "http-01" else ""
+        show(kind, name, token, validation)
+        server.answer_challenge(challenge, response)
+
+    def _connected(self) -> Any:
+        if self._client is None:
+            self._key = self._load_key()
+            network = _Network(self._key, user_agent=USER_AGENT, timeout=30)
+            server = client.ClientV2(client.ClientV2.get_directory(self._url, network), network)
+            terms = messages.NewRegistration.from_data(email=self._email or None, terms_of_service_agreed=True)
+            try:
+                server.new_account(terms)
+            except errors.ConflictError as known:
+                account = messages.RegistrationResource(body=terms, uri=known.location)
+                network.account = account
+                server.query_registration(account)
+            self._client = server
+        return self._client
+
+    def _load_key(self) -> Any:
+        """The key of the account. One that cannot be read is replaced: the server makes another account for that."""
+        if self._file is not None and self._file.exists():
+            try:
+                return jwk.JWK.json_loads(self._file.read_text(encoding="utf-8"))
+            except (josepy_errors.Error, ValueError) as error:
+                log.warning(
+                    "ssl_autocert_cache_dir: %s cannot be used, and a new account is made: %s", self._file, error
+                )
+        key = jwk.JWKRSA(key=_rsa_key())
+        if self._file is not None:
+            write_secret(self._file, key.json_dumps().encode())
+        return key
+
+
+def _rsa_key() -> Any:
+    """A new key, made in a thread: that can take half a second, in which the server goes on."""
+    return gevent.get_hub().threadpool.apply(rsa.generate_private_key, (65537, RSA_BITS))
+
+
+def _request(name: str, key: Any) -> bytes:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)] if len(name) <= 64 else [])
+    names = x509.SubjectAlternativeName([x509.DNSName(name)])
+    made = x509.CertificateSigningRequestBuilder().subject_name(subject).add_extension(names, critical=False)
+    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def _pem(key: Any) -> bytes:
+    data: bytes = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return data
+
+
+def _explained(error: Exception) -> str:
+    if isinstance(error, errors.ValidationError):
+        reasons = [
+            str(challenge.error.detail or challenge.error)
+            for failed in error.failed_authzrs
+            for challenge in failed.body.challenges
+            if challenge.error is not None
+        ]
+        return f"it could not validate: {'; '.join(reasons)}"
+    return str(error) or type(error).__name__

@@ -1,0 +1,247 @@
+"""Certificates that the server gets by itself (options ssl_autocert…): which name has which, and when it needs another.
+
+Certificates are got and renewed in the background. A handshake never waits for that: it gets the certificate that is
+there, or an alert when there is none yet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import logging
+import os
+import ssl
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+import gevent
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from gevent.lock import BoundedSemaphore
+from gevent.pywsgi import WSGIServer
+from gevent.ssl import SSLContext
+
+from ..config.config import Config
+from ..config.options import ConfigError, listed
+from ..config.secret_file import write_secret
+from . import acme_order, http_challenges
+from .context import bare_context
+
+log = logging.getLogger(__name__)
+
+HTTP_01, TLS_ALPN_01 = "http-01", "tls-alpn-01"
+ACME_PROTOCOL = "acme-tls/1"
+ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
+"""Of the extension that holds the answer to a challenge of TLS-ALPN-01."""
+RENEW_AT = 2 / 3
+"""Share of a certificate's life after which it is renewed: a month before the end of three."""
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 3600.0
+"""Seconds until the next try when one has failed; doubled each time."""
+LONGEST_SLEEP = 12 * 3600.0
+DAY = datetime.timedelta(days=1)
+
+
+class Autocert:
+    """The certificates of the names in option ssl_autocert_host_whitelist. `start` and `stop` it once."""
+
+    def __init__(self, config: Config) -> None:
+        self._names = [name.lower() for name in listed(config.ssl_autocert_host_whitelist)]
+        self._directory = _directory(config.ssl_autocert_cache_dir)
+        self._account = acme_order.Account(config.ssl_autocert_directory, config.ssl_autocert_email, self._directory)
+        self._kind = HTTP_01 if config.ssl_autocert_http else TLS_ALPN_01
+        self._force_rsa = config.ssl_autocert_force_rsa
+        self._default = config.ssl_autocert_server_name.lower()
+        self._contexts: dict[str, SSLContext] = {}
+        self._renew_at: dict[str, datetime.datetime] = {}
+        self._challenges: dict[str, SSLContext] = {}
+        self._tokens: dict[str, str] = {}
+        """What is shown at `/.well-known/acme-challenge/` and a token."""
+        self._greenlets: list[gevent.Greenlet[..., None]] = []
+        self._told = sys.unraisablehook
+        self._turn = BoundedSemaphore()  # one order after the other, all of one account
+        self.context = bare_context()
+        """For all handshakes: picks the certificate by the name that the client asks for."""
+        self.context.sni_callback = self._choose
+        self.challenge_context = bare_context()
+        """For those of the ACME server that validates a name."""
+        self.challenge_context.set_alpn_protocols([ACME_PROTOCOL])
+        self.challenge_context.sni_callback = self._choose_challenge
+        self._http: WSGIServer | None = None
+        if config.ssl_autocert_http:
+            self._http = http_challenges.server(config.ssl_autocert_http_addr, self._tokens)
+
+    def start(self) -> None:
+        """Use what is in the cache, and begin to get and renew the rest."""
+        if self._http is not None:
+            self._http.start()
+        sys.unraisablehook = self._tell_unraisable
+        for name in self._names:
+            self._load(name)
+            self._greenlets.append(gevent.spawn(self._keep, name))
+
+    def stop(self) -> None:
+        """Renew no more."""
+        if self._http is not None:
+            self._http.stop(timeout=0.5)
+        sys.unraisablehook = self._told
+        gevent.killall(self._greenlets)
+        self._greenlets = []
+
+    # -- handshakes
+
+    def _choose(self, connection: Any, name: str | None, _: object) -> int | None:
+        context = self._contexts.get((name or self._default).lower())
+        if context is None:
+            return ssl.AlertDescription.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+        connection.context = context
+        return None
+
+    def _choose_challenge(self, connection: Any, name: str | None, _: object) -> int | None:
+        context = self._challenges.get((name or "").lower())
+        if context is None:
+            return ssl.AlertDescription.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+        connection.context = context
+        return None
+
+    def _tell_unraisable(self, failure: Any) -> None:
+        """Python asks nobody when a client's name is no ASCII: the handshake fails, and it prints a traceback."""
+        if isinstance(failure.exc_value, UnicodeDecodeError) and isinstance(failure.object, bytes):
+            log.debug("a client asks for a name that none can have: %r", failure.object)
+        else:
+            self._told(failure)
+
+    # -- getting and renewing
+
+    def _keep(self, name: str) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            due = self._renew_at.get(name)
+            left = 0.0 if due is None else (due - _now()).total_seconds()
+            if left > 0:
+                gevent.sleep(min(left, LONGEST_SLEEP))
+                continue
+            try:
+                self._obtain(name)
+                pause = FIRST_PAUSE
+            except acme_order.Refused as error:
+                log.error("no certificate for %s: %s; trying again in %g s", name, error, pause)
+                gevent.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            except Exception:
+                log.exception("no certificate for %s: an error of ours; trying again in %g s", name, pause)
+                gevent.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _obtain(self, name: str) -> None:
+        with self._turn:
+            log.info("getting a certificate for %s", name)
+            try:
+                chain, key = self._account.order(name, self._kind, self._force_rsa, self._show)
+            finally:
+                self._challenges.clear()
+                self._tokens.clear()
+        self._use(name, key + chain)
+        self._save(name, key + chain)
+        log.info("%s has a certificate that is renewed on %s", name, self._renew_at[name].date())
+
+    def _show(self, kind: str, name: str, token: str, authorization: str) -> None:
+        if kind == HTTP_01:
+            self._tokens[token] = authorization
+        else:
+            self._challenges[name] = _challenge_context(name, authorization)
+
+    # -- the cache
+
+    def _file(self, name: str) -> Path | None:
+        return self._directory / f"{name}.pem" if self._directory is not None else None
+
+    def _load(self, name: str) -> None:
+        file = self._file(name)
+        if file is None or not file.exists():
+            return
+        try:
+            self._use(name, file.read_bytes())
+        except (OSError, ValueError) as error:
+            log.warning("ssl_autocert_cache_dir: %s cannot be used, and a new certificate is got: %s", file, error)
+
+    def _save(self, name: str, pem: bytes) -> None:
+        file = self._file(name)
+        if file is None:
+            return
+        try:
+            write_secret(file, pem)
+        except OSError as error:
+            log.error("ssl_autocert_cache_dir: cannot write %s: %s", file, error.strerror)
+
+    def _use(self, name: str, pem: bytes) -> None:
+        """Raises ValueError, of which ssl.SSLError is one kind, or OSError."""
+        certificate = x509.load_pem_x509_certificate(pem)
+        is_wanted = not self._force_rsa or isinstance(certificate.public_key(), rsa.RSAPublicKey)
+        self._contexts[name] = _context_of(pem)
+        begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        self._renew_at[name] = begins + (ends - begins) * RENEW_AT if is_wanted else _now()
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _directory(path: str) -> Path | None:
+    if not path:
+        return None
+    try:
+        Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError([f"ssl_autocert_cache_dir: cannot make {path}: {error.strerror}"]) from None
+    if not os.access(path, os.W_OK):
+        raise ConfigError([f"ssl_autocert_cache_dir: cannot write into {path}"])
+    return Path(path)
+
+
+def _context_of(pem: bytes) -> SSLContext:
+    """A context with this certificate and key; OpenSSL takes them from a file only."""
+    context = bare_context()
+    with _file_of(pem) as path:
+        context.load_cert_chain(path)
+    return context
+
+
+@contextlib.contextmanager
+def _file_of(pem: bytes) -> Iterator[str]:
+    with NamedTemporaryFile(prefix="gentrifugo-") as file:  # for this user alone
+        file.write(pem)
+        file.flush()
+        yield file.name
+
+
+def _challenge_context(name: str, authorization: str) -> SSLContext:
+    """A certificate that signs itself and answers a challenge (RFC 8737, 3)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([])
+    digest = hashlib.sha256(authorization.encode()).digest()
+    identifier = x509.UnrecognizedExtension(ACME_IDENTIFIER, b"\x04\x20" + digest)  # an OCTET STRING of 32 bytes
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(_now() - DAY)
+        .not_valid_after(_now() + DAY)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(identifier, critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    context = bare_context()
+    context.set_alpn_protocols([ACME_PROTOCOL])
+    with _file_of(private + certificate.public_bytes(serialization.Encoding.PEM)) as path:
+        context.load_cert_chain(path)
+    return context

@@ -1,0 +1,63 @@
+"""TLS for our own listeners (options ssl, ssl_cert and ssl_key): which versions and ciphers, and whose certificate."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from gevent.ssl import SSLContext
+
+from ..config.config import Config
+from ..config.options import ConfigError
+
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""For TLS 1.2: keys of their own for each connection, and encryption that authenticates. Those of 1.3 all do that."""
+
+
+def server_context(config: Config) -> SSLContext:
+    """What the options say. Raises ConfigError, which names the option whose file cannot be used."""
+    problems = [
+        f"{option}: {problem}"
+        for option, path in (("ssl_cert", config.ssl_cert), ("ssl_key", config.ssl_key))
+        if (problem := _problem_of(path))
+    ]
+    if problems:
+        raise ConfigError(problems)
+    context = bare_context()
+    try:
+        context.load_cert_chain(config.ssl_cert, config.ssl_key, password=_no_password)
+    except ssl.SSLError as error:
+        raise ConfigError([f"ssl_cert, ssl_key: {_explained(error, config)}"]) from None
+    except ValueError as error:
+        raise ConfigError([f"ssl_key: {error}"]) from None
+    return context
+
+
+def bare_context() -> SSLContext:
+    """What all our listeners have in common, still without a certificate."""
+    context = SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _problem_of(path: str) -> str:
+    if not path:
+        return "not set, but ssl is on"
+    try:
+        with Path(path).open("rb"):
+            return ""
+    except OSError as error:
+        return f"cannot read {path}: {error.strerror}"
+
+
+def _explained(error: ssl.SSLError, config: Config) -> str:
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return f"the key in {config.ssl_key} is not that of the certificate in {config.ssl_cert}"
+    return f"{config.ssl_cert} and {config.ssl_key} are no certificate and key in PEM ({error.reason or error})"
+
+
+def _no_password() -> str:
+    raise ValueError("is encrypted, and nobody is there to ask for its password; decrypt it, and protect the file")

@@ -1,0 +1,51 @@
+"""Plain HTTP beside TLS (option ssl_autocert_http): answers to challenges, and for all else the way to https."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from gevent.pywsgi import WSGIServer
+
+from ..config.options import ConfigError
+from ..server import listeners
+from ..server.http_connection import Handler
+
+log = logging.getLogger(__name__)
+
+PATH = "/.well-known/acme-challenge/"
+CLOSE = ("Connection", "close")
+_PORT = re.compile(r":[0-9]*$")
+
+
+def server(address: str, tokens: Mapping[str, str]) -> WSGIServer:
+    """A server at `address`, a host and port, or a colon and port; not started yet. Raises ConfigError."""
+    host, _, port = address.rpartition(":")
+    if not port.isdigit():
+        raise ConfigError([f"ssl_autocert_http_addr: {address} is no address; one is written :80 or 192.0.2.7:80"])
+    listener = listeners.listen(host.strip("[]"), int(port), "ssl_autocert_http_addr")
+    listener.setblocking(False)  # gevent waits for it, also where the standard library is not patched
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answers one request."""
+        path = environ["PATH_INFO"]
+        if path.startswith(PATH):
+            answer = tokens.get(path.removeprefix(PATH))
+            start_response("200 OK" if answer else "404 Not Found", [("Content-Type", "text/plain"), CLOSE])
+            return [(answer or "there is no such challenge\n").encode()]
+        start_response("308 Permanent Redirect", [("Location", _secured(environ)), CLOSE])
+        return []
+
+    # Our handler, which gives nobody more than its time: the whole world can reach this port.
+    return WSGIServer(listener, application, handler_class=Handler, log=None, error_log=log)
+
+
+def _secured(environ: dict[str, Any]) -> str:
+    """The same address over https, on its usual port."""
+    name = _PORT.sub("", environ.get("HTTP_HOST", ""))
+    path = quote(environ["PATH_INFO"], encoding="latin-1")  # decoded it may hold the end of a header
+    query = environ.get("QUERY_STRING", "")
+    return f"https://{name}{path}?{query}" if query else f"https://{name}{path}"

@@ -1,0 +1,139 @@
+"""Two paths that web pages ask for credentials, where hooks decide: signs of private channels, and new tokens.
+
+What centrifuge-js posts, and what it takes (docs/hooks.md).
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import gevent
+import msgspec
+from flask import Flask, Response, copy_current_request_context, request
+from gevent.pool import Pool
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from ..http.head import HTTPError
+from ..http.opening_request import Opening
+from ..model import signing
+from ..model.errors import INTERNAL_ERROR, Refused
+from ..model.json_codec import InvalidJSON, decode
+from ..node.hooks import PRIVATE_SUBSCRIBE, REFRESH, Context
+from ..service import Answer, Service, refusal
+from .views import ready, respond
+
+LARGEST = 65536
+"""Bytes of a request."""
+SIDE_BY_SIDE = 10
+"""Channels of one request that hooks are asked about at the same time."""
+PATIENCE = 2
+"""A request with many channels takes as many times as long as one with a single one at most."""
+FORBIDDEN: dict[str, Any] = {"status": 403}
+FAILED: dict[str, Any] = {"status": 500}
+
+View: TypeAlias = Callable[[Service], Response]
+
+
+class Asked(msgspec.Struct):
+    """What a page asks: signs for these channels, for a client of its own."""
+
+    client: str
+    channels: list[str]
+
+
+_asked = msgspec.json.Decoder(Asked)
+
+
+def register(app: Flask, service: Service) -> None:
+    """Add the paths for which there are hooks. Call it again when there are more; before the first request."""
+    config, hooks = service.config, service.node.hooks
+    if config.auth_endpoint and hooks.has(PRIVATE_SUBSCRIBE):
+        _add(app, config.auth_endpoint, "gentrifugo_auth", _sign_channels)
+    if config.refresh_endpoint and hooks.has(REFRESH):
+        _add(app, config.refresh_endpoint, "gentrifugo_refresh", _refresh)
+
+
+def _add(app: Flask, path: str, name: str, view: View) -> None:
+    if name not in app.view_functions:
+        app.add_url_rule(path, name, ready(_for_our_pages(view)), methods=["POST"], provide_automatic_options=False)
+
+
+def _for_our_pages(view: View) -> View:
+    """Keep pages out that may not connect: a browser would send the cookies that hooks go by with their requests.
+
+    That they cannot read the answers is not enough, since the site may let them, for its own paths' sake.
+    """
+
+    @functools.wraps(view)
+    def checked(service: Service) -> Response:
+        try:
+            service.credential_origins.check(request.headers.get("Origin"), request.host)
+        except HTTPError as error:
+            return respond(refusal(error.status, error.reason))
+        return view(service)
+
+    return checked
+
+
+def _sign_channels(service: Service) -> Response:
+    request.max_content_length = LARGEST
+    try:
+        asked = decode(_asked, request.get_data())
+    except RequestEntityTooLarge:
+        return respond(refusal(413, f"the request is larger than {LARGEST} bytes"))
+    except InvalidJSON as error:
+        return respond(refusal(400, f'expected {{"client": "...", "channels": ["..."]}}: {error}'))
+    if not signing.CLIENT_ID.fullmatch(asked.client):
+        return respond(refusal(400, "client: expected the id that the server gave the client when it connected"))
+    return respond(Answer(200, "application/json", msgspec.json.encode(_sign_all(service, asked))))
+
+
+def _sign_all(service: Service, asked: Asked) -> dict[str, dict[str, Any]]:
+    """What is said of each channel. Hooks decide side by side; those that have not decided in time have failed."""
+    answers = dict.fromkeys(asked.channels, FAILED)
+
+    def sign(channel: str) -> None:
+        answers[channel] = _sign(service, asked.client, channel)
+
+    pool = Pool(SIDE_BY_SIDE)
+    limit = PATIENCE * service.node.hooks.longest(PRIVATE_SUBSCRIBE)
+    try:
+        with gevent.Timeout(limit, False):  # type: ignore[arg-type]  # False: end the block silently
+            for channel in answers:
+                pool.spawn(copy_current_request_context(sign), channel)
+            pool.join()
+    finally:
+        pool.kill()
+    return answers
+
+
+def _sign(service: Service, client: str, channel: str) -> dict[str, Any]:
+    if not service.node.rules.is_private(channel):
+        return FORBIDDEN
+    try:
+        outcome = service.node.hooks.ask(_context(PRIVATE_SUBSCRIBE, client, channel))
+    except Refused as refused:
+        return FAILED if refused.error.text == INTERNAL_ERROR.text else FORBIDDEN
+    info = outcome.info.decode()
+    return {"sign": signing.channel_sign(service.config.secret, client, channel, info), "info": info}
+
+
+def _refresh(service: Service) -> Response:
+    try:
+        outcome = service.node.hooks.ask(_context(REFRESH))
+    except Refused as refused:
+        status = 500 if refused.error.text == INTERNAL_ERROR.text else 403
+        return respond(refusal(status, refused.error.text))
+    if outcome.user is None:
+        return respond(refusal(403, "no hook has said who this is"))
+    credentials = signing.credentials(service.config.secret, outcome.user, int(time.time()), outcome.info.decode())
+    return respond(Answer(200, "application/json", msgspec.json.encode(credentials)))
+
+
+def _context(event: str, client: str = "", channel: str = "") -> Context:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    opening = Opening(request.method, request.full_path, headers, request.remote_addr or "")
+    return Context(event, client=client, channel=channel, opening=opening, request=request)

@@ -1,0 +1,118 @@
+"""The endpoints as Flask views, for servers and applications without our HTTP handler's short cuts."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, current_app, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from ..config.endpoints import API_PATH, SOCKJS_PATH, WEBSOCKET_PATH
+from ..http import upgrade
+from ..runtime import monkey
+from ..service import Answer, Service, refusal
+from ..sockjs import wsgi
+from .stock_worker import close_clients_on_exit
+
+log = logging.getLogger(__name__)
+
+RAW_PATH = WEBSOCKET_PATH.removeprefix(SOCKJS_PATH)
+
+
+def current_service() -> Service:
+    """The service of the application that handles this request."""
+    service = current_app.extensions["gentrifugo"]
+    assert isinstance(service, Service)
+    return service
+
+
+def api_blueprint() -> Blueprint:
+    """The HTTP API (docs/api.md)."""
+    blueprint = Blueprint("gentrifugo_api", __name__)
+    # Whatever the method: the sign guards the request, and v1 did not ask for the method either.
+    blueprint.add_url_rule(
+        API_PATH, "api", ready(_api), methods=["GET", "POST", "PUT"], provide_automatic_options=False
+    )
+    return blueprint
+
+
+def client_blueprint() -> Blueprint:
+    """What clients connect to."""
+    blueprint = Blueprint("gentrifugo_client", __name__)
+    # Before routing: Werkzeug would merge slashes, redirect, and have answers of its own to methods and WebSockets.
+    blueprint.before_app_request(_sockjs)
+    return blueprint
+
+
+def ready(view: Callable[[Service], Response]) -> Callable[[], Response]:
+    """A view that finds the service started and not about to stop."""
+
+    @functools.wraps(view)  # so that an application can name it, to exempt it from CSRF protection
+    def checked() -> Response:
+        service = current_service()
+        if service.is_single and request.environ.get("wsgi.multiprocess"):
+            return respond(refusal(503, _alone()))
+        if not service.started:
+            if not (monkey.is_patched() or "gentrifugo.handler" in request.environ):
+                monkey.warn()
+                return respond(refusal(501, monkey.REASON))
+            service.start()
+        if "gentrifugo.handler" not in request.environ:
+            close_clients_on_exit(service)  # here, since a call of the application may have started the service
+        if service.node.stopping and not upgrade.is_open(request.environ):  # that is closed with the reason
+            return respond(refusal(503, "the server is shutting down"))
+        return view(service)
+
+    return checked
+
+
+@functools.cache  # the log needs to hear it once
+def _alone() -> str:
+    reason = "several workers need --engine=redis: with the memory engine each would be a server of its own"
+    log.error("%s; every request is refused", reason)
+    return reason
+
+
+def respond(answer: Answer) -> Response:
+    """The answer as Flask has it."""
+    return Response(answer.body, answer.status, content_type=answer.content_type)
+
+
+def _api(service: Service) -> Response:
+    # An application has limits of its own, which are not for this.
+    request.max_content_length = request.max_form_memory_size = service.config.api_request_max_size
+    try:
+        return _answered(service)
+    except RequestEntityTooLarge:
+        size = service.config.api_request_max_size
+        return respond(refusal(413, f"the request is larger than {size} bytes"))
+
+
+def _answered(service: Service) -> Response:
+    if (request.content_type or "").lower().startswith("application/json"):
+        return respond(service.answer_api(request.headers.get("X-API-Sign", ""), request.get_data()))
+    form = request.form
+    return respond(service.answer_api(form.get("sign", ""), form.get("data", "").encode()))
+
+
+def _sockjs() -> Response | None:
+    path = current_service().sockjs.path_below(request.environ["PATH_INFO"])
+    return None if path is None else ready(lambda service: SockJSResponse(service, path))()
+
+
+class SockJSResponse(Response):
+    """Stands for the answer until the server asks for it; then SockJS answers by itself."""
+
+    def __init__(self, service: Service, path: str) -> None:
+        super().__init__()
+        self._service = service
+        self._path = path
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        """Serve the request, for as long as it lasts."""
+        if self._path != RAW_PATH:
+            self._service.node.metrics.counters.http_sockjs_num_requests += 1
+        return wsgi.serve(self._service.sockjs, self._path, environ, start_response)

@@ -1,0 +1,98 @@
+"""permessage-deflate (RFC 7692): what a server and its peers agree on, and frames that hold compressed messages.
+
+No message builds on the one before, in either direction (the RFC's no_context_takeover). So a broadcast is
+compressed once and the same frame serves all receivers, and a connection that rests holds no window: 300 KB for
+each of them otherwise.
+"""
+
+from __future__ import annotations
+
+import zlib
+from functools import cache, lru_cache
+from typing import NamedTuple
+
+from websockets.exceptions import InvalidHeader, NegotiationError
+from websockets.extensions import Extension
+from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
+from websockets.headers import build_extension, parse_extension
+from websockets.typing import ExtensionName
+
+from ..http.head import HTTPError
+from .frames import COMPRESSED, TEXT, data_frame
+
+NAME = ExtensionName("permessage-deflate")
+HEADER = "sec-websocket-extensions"
+LARGEST_WINDOW = 15
+"""Bits; what the peers may use, since theirs is the choice and a smaller one can be read as well."""
+BLOCK_END = len(b"\x00\x00\xff\xff")
+"""Bytes that end every flush, and that the RFC leaves out."""
+OFFERS_KEPT = 64
+"""Different values of the header whose outcome is remembered; the clients of a server send few."""
+
+_terms = ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)
+
+
+class Compression(NamedTuple):
+    """How a server compresses."""
+
+    level: int = 1
+    """1 is fastest, 9 is smallest."""
+    min_size: int = 0
+    """Bytes of the smallest message that is compressed."""
+
+
+class Deflate:
+    """Compresses for all peers that agreed on the same terms.
+
+    `answer` is the value of the response's Sec-WebSocket-Extensions.
+    """
+
+    def __init__(self, compression: Compression, window_bits: int, answer: str) -> None:
+        self.answer = answer
+        self._min_size = max(compression.min_size, 1)  # nothing flushes nothing
+        self._deflater = zlib.compressobj(compression.level, zlib.DEFLATED, -window_bits)
+
+    def frame(self, message: bytes) -> bytes:
+        """A whole text message, given in UTF-8."""
+        return self.data_frame(TEXT, message)
+
+    def data_frame(self, opcode: int, payload: bytes) -> bytes:
+        """A whole message in one frame; as it is when it is short."""
+        if len(payload) < self._min_size:
+            return data_frame(opcode, payload)
+        # A full flush forgets what came before, and costs less than a new compressor for each message.
+        deflated = self._deflater.compress(payload) + self._deflater.flush(zlib.Z_FULL_FLUSH)
+        return data_frame(COMPRESSED | opcode, deflated[:-BLOCK_END])
+
+
+@lru_cache(OFFERS_KEPT)
+def agree(compression: Compression | None, offers: str) -> Deflate | None:
+    """The terms of the first offer that can be met; None when there is none.
+
+    `offers` is the value of the request's Sec-WebSocket-Extensions, empty when it has none. Raises HTTPError for
+    one that cannot be read.
+    """
+    if compression is None or not offers:
+        return None
+    try:
+        extensions = parse_extension(offers)
+    except InvalidHeader as error:
+        raise HTTPError(400, f"Sec-WebSocket-Extensions cannot be read: {error}") from None
+    for name, parameters in extensions:
+        if name == NAME:
+            try:
+                answer, terms = _terms.process_request_params(parameters, [])
+            except NegotiationError:  # with other parameters it may come again
+                continue
+            return _deflate(compression, terms.local_max_window_bits, build_extension([(NAME, answer)]))
+    return None
+
+
+def inflating() -> Extension:
+    """For the parser of one peer's frames: whole messages, compressed or not. It never inflates past the limit."""
+    return PerMessageDeflate(True, True, LARGEST_WINDOW, LARGEST_WINDOW)
+
+
+@cache
+def _deflate(compression: Compression, window_bits: int, answer: str) -> Deflate:
+    return Deflate(compression, window_bits, answer)

@@ -1,0 +1,239 @@
+"""A WebSocket of a peer, once the handshake is done: messages in, frames out, and a proper end.
+
+One greenlet receives; anybody may append to the outbox and call `close`. Knows
+nothing of what the messages mean.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from socket import SHUT_RDWR, SHUT_WR
+from typing import Any, Protocol
+
+import gevent
+
+from ..net.direct_tls import raw_of
+from ..net.outbox import Flusher, Outbox
+from ..net.socket_queues import unread
+from ..runtime.timers import Timer, Timers
+from ..runtime.yielding import give_turn
+from .compression import Deflate, inflating
+from .frames import MESSAGE_TOO_BIG, PING_FRAME, TOO_BIG, FrameReader, Message, close_frame, data_frame, text_frame
+
+log = logging.getLogger(__name__)
+
+RECV_SIZE = 16384
+CLOSE_TIMEOUT = 5.0
+"""Seconds for what waits to be written and for the peer to answer a close frame."""
+LINGER_TIMEOUT = 1.0
+"""Seconds to read on after a failed connection was closed: a reset would destroy our last words on their way."""
+NO_STATUS = 1005
+"""Stands for a close frame without a code; never on the wire."""
+
+
+class Owner(Protocol):
+    """Whoever a WebSocket serves; none of these may block."""
+
+    def close_slow(self) -> None:
+        """More waits to be written than the queue may hold."""
+
+    def close_silent(self) -> None:
+        """The peer answered no ping."""
+
+    def close_failed(self, reason: str) -> None:
+        """The socket cannot be written any more."""
+
+
+class Limits(Protocol):
+    """The options of the configuration that a WebSocket heeds."""
+
+    @property
+    def client_queue_max_size(self) -> int: ...
+
+    @property
+    def client_message_write_timeout(self) -> float: ...
+
+    @property
+    def ping_interval(self) -> float: ...
+
+
+class WebSocket:
+    """One connection. `recv` is the socket's, or reads what has been buffered before.
+
+    `max_size` is the largest message in bytes; a larger one closes with `too_big`, a code and a reason.
+    With `deflate`, if the handshake agreed on it, messages are compressed.
+    """
+
+    def __init__(
+        self,
+        socket: Any,
+        recv: Callable[[int], bytes],
+        flusher: Flusher,
+        timers: Timers,
+        limits: Limits,
+        max_size: int,
+        too_big: tuple[int, str] = (MESSAGE_TOO_BIG, TOO_BIG),
+        deflate: Deflate | None = None,
+    ) -> None:
+        self.owner: Owner = _NobodyElse(self)
+        self.outbox = Outbox(
+            flusher,
+            raw_of(socket),  # gevent's socket waits; the flusher must not
+            limits.client_queue_max_size,
+            self._slow,
+            self._failed,
+            limits.client_message_write_timeout,
+        )
+        self.frame: Callable[[bytes], bytes] = deflate.frame if deflate else text_frame
+        """A text message as it goes into the outbox; the same for all that are compressed alike."""
+        self._data_frame = deflate.data_frame if deflate else data_frame
+        self._socket = socket
+        self._recv = recv
+        self._timers = timers
+        self._reader = FrameReader(max_size, (inflating(),) if deflate else ())
+        self._too_big = too_big
+        self._messages: deque[Message] = deque()
+        self._closing = False
+        self._ended = False
+        self._ping_interval = limits.ping_interval
+        self._ping_timer: Timer | None = None
+        self._close_timer: Timer | None = None
+        if self._ping_interval > 0:
+            # Jittered once, so that clients that came together are not pinged together for ever.
+            self._ping_timer = timers.after(self._ping_interval * random.uniform(0.5, 1), self._ping)
+
+    # -- in
+
+    def receive(self) -> Message | None:
+        """Wait for the next message; None when the connection is at its end. Call `finish` then."""
+        give_turn()
+        while not self._messages:
+            if self._ended or not self._read():
+                return None
+            if not self._messages:
+                give_turn()  # control frames alone make no message
+        return self._messages.popleft()
+
+    def _read(self) -> bool:
+        if self._reader.closed or self._reader.failed:
+            self._answer_end()
+            return False
+        try:
+            data = self._recv(RECV_SIZE)
+        except (OSError, ValueError):  # ValueError: a buffered reader whose socket was closed
+            data = b""
+        if not data:
+            self._ended = True
+            return False
+        messages, pongs = self._reader.feed(data)
+        if not self._closing:
+            self._messages.extend(messages)
+            for pong in pongs:
+                self.outbox.append(pong)
+        return True
+
+    def _answer_end(self) -> None:
+        """The peer said close, or broke the protocol: the messages before that have been handled by now."""
+        self._ended = True
+        if self._reader.closed is not None:
+            code = self._reader.closed.code
+            self._say_close(b"\x88\x00" if code == NO_STATUS else close_frame(code, self._reader.closed.reason))
+        elif self._reader.failed is not None:
+            code, reason = self._too_big if self._reader.too_big else self._reader.failed
+            self._say_close(close_frame(code, reason))
+
+    # -- out
+
+    def send(self, message: Message) -> None:
+        """Queue a whole message."""
+        if not self._closing:
+            self.outbox.append(self._data_frame(message.opcode, message.data))
+
+    def close(self, code: int, reason: str) -> None:
+        """Say goodbye after what waits; the connection ends when the peer has answered, or after a while."""
+        self._say_close(close_frame(code, reason))
+
+    def abort(self) -> None:
+        """End the connection without a word; whoever waits in `receive` returns."""
+        self._ended = True
+        self._shutdown(SHUT_RDWR)
+
+    def finish(self) -> None:
+        """Write what waits, and let go of everything but the socket. Blocks for CLOSE_TIMEOUT at most."""
+        self._cancel_timers()
+        if self._closing and self.outbox.drain(CLOSE_TIMEOUT) and self._reader.failed:
+            self._linger()
+        self._ended = True
+        self.outbox.close()
+        self._shutdown(SHUT_RDWR)
+
+    def _say_close(self, frame: bytes) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        self._messages.clear()
+        if self._ping_timer is not None:
+            self._ping_timer.cancel()
+        self.outbox.append(frame)
+        self._close_timer = self._timers.after(CLOSE_TIMEOUT, self.abort)
+
+    def _linger(self) -> None:
+        self._shutdown(SHUT_WR)
+        with gevent.Timeout(LINGER_TIMEOUT, False), suppress(OSError, ValueError):  # type: ignore[arg-type]
+            while self._recv(RECV_SIZE):
+                give_turn()
+
+    def _shutdown(self, how: int) -> None:
+        try:
+            self._socket.shutdown(how)
+        except OSError:
+            pass  # the peer was faster
+
+    # -- trouble
+
+    def _slow(self) -> None:
+        self.owner.close_slow()
+
+    def _failed(self, reason: str) -> None:
+        self.owner.close_failed(reason)
+        self.abort()
+
+    def _ping(self) -> None:
+        self.outbox.append(PING_FRAME)
+        pongs = self._reader.pongs
+        # A ninth of the interval to answer: ten ninths after the last pong, as the protocol has it.
+        self._ping_timer = self._timers.after(self._ping_interval / 9, lambda: self._check_pong(pongs))
+
+    def _check_pong(self, pongs_before: int) -> None:
+        if self._reader.pongs != pongs_before:
+            self._ping_timer = self._timers.after(self._ping_interval * 8 / 9, self._ping)
+        elif unread(self._socket):
+            # Whoever reads is busy, with a hook for one: what waits may be the answer, and is a sign of life anyway.
+            self._ping_timer = self._timers.after(self._ping_interval / 9, lambda: self._check_pong(pongs_before))
+        else:
+            self.owner.close_silent()
+
+    def _cancel_timers(self) -> None:
+        for timer in (self._ping_timer, self._close_timer):
+            if timer is not None:
+                timer.cancel()
+
+
+class _NobodyElse:
+    """The owner of a WebSocket that serves nobody in particular: trouble just ends the connection."""
+
+    def __init__(self, websocket: WebSocket) -> None:
+        self._websocket = websocket
+
+    def close_slow(self) -> None:
+        self._websocket.abort()
+
+    def close_silent(self) -> None:
+        self._websocket.abort()
+
+    def close_failed(self, reason: str) -> None:
+        log.debug("a WebSocket failed: %s", reason)

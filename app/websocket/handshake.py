@@ -1,0 +1,59 @@
+"""The opening handshake of a WebSocket (RFC 6455 4.2), without I/O."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+
+from ..http.head import HTTPError
+
+GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+VERSION = "13"
+
+
+def is_upgrade(headers: Mapping[str, str]) -> bool:
+    """Whether a request asks for a WebSocket; header names are in lower case."""
+    return "websocket" in _tokens(headers.get("upgrade", ""))
+
+
+def accept(method: str, version: str, headers: Mapping[str, str], extensions: str = "") -> bytes:
+    """The response that opens the WebSocket. Raises HTTPError that says what is wrong with the request.
+
+    `extensions` is the value of the response's Sec-WebSocket-Extensions.
+    """
+    if method != "GET":
+        raise HTTPError(405, "a WebSocket is opened with GET", {"Allow": "GET"})
+    if version != "HTTP/1.1":
+        raise HTTPError(400, "a WebSocket needs HTTP/1.1")
+    if not is_upgrade(headers):
+        raise HTTPError(400, 'this is a WebSocket endpoint: the request has no "Upgrade: websocket"')
+    if "upgrade" not in _tokens(headers.get("connection", "")):
+        raise HTTPError(400, 'this is a WebSocket endpoint: the request has no "Connection: Upgrade"')
+    if headers.get("content-length", "0").strip("0") or "transfer-encoding" in headers:
+        # A proxy would take for a body what is read as frames here.
+        raise HTTPError(400, "the request that opens a WebSocket has no body")
+    if headers.get("sec-websocket-version", "") != VERSION:
+        raise HTTPError(426, f"only WebSocket version {VERSION} is spoken here", {"Sec-WebSocket-Version": VERSION})
+    key = _checked_key(headers.get("sec-websocket-key", ""))
+    digest = base64.b64encode(hashlib.sha1((key + GUID).encode(), usedforsecurity=False).digest())
+    extended = f"Sec-WebSocket-Extensions: {extensions}\r\n".encode() if extensions else b""
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + digest + b"\r\n" + extended + b"\r\n"
+    )
+
+
+def _tokens(value: str) -> list[str]:
+    return [token.strip().lower() for token in value.split(",")]
+
+
+def _checked_key(key: str) -> str:
+    try:
+        size = len(base64.b64decode(key.encode(), validate=True))
+    except (binascii.Error, UnicodeEncodeError):
+        size = 0
+    if size != 16:
+        raise HTTPError(400, "Sec-WebSocket-Key is not 16 bytes in base64")
+    return key

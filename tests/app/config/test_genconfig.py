@@ -1,0 +1,63 @@
+"""Behaviour of writing a first configuration file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gentrifugo.app.config.config import Config, ConfigError, load
+from gentrifugo.app.config.genconfig import generate
+
+
+@pytest.mark.parametrize("name", ["c.json", "c.toml", "c.yaml", "c.yml", "c.JSON"])
+def test_what_it_writes_can_be_loaded_without_a_word(name: str, tmp_path: Path) -> None:
+    generate(tmp_path / name)
+    loaded = load([f"--config={tmp_path / name}"], {})
+    assert loaded.warnings == []
+    assert all(len(value) >= 22 for value in secrets_of(loaded.config))
+
+
+def secrets_of(config: Config) -> list[str]:
+    """What the file has to keep secret."""
+    return [config.secret, config.admin_password, config.admin_secret]
+
+
+def test_no_two_secrets_are_alike(tmp_path: Path) -> None:
+    secrets: set[str] = set()
+    for number in range(5):
+        path = tmp_path / f"{number}.json"
+        generate(path)
+        secrets.update(secrets_of(load([f"--config={path}"], {}).config))
+    assert len(secrets) == 15
+
+
+def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
+    generate(tmp_path / "config.json")
+    assert (tmp_path / "config.json").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("dangling", [False, True], ids=["file", "dangling link"])
+def test_it_overwrites_nothing(dangling: bool, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    if dangling:
+        path.symlink_to(tmp_path / "elsewhere")
+    else:
+        path.write_text("mine")
+    with pytest.raises(ConfigError, match="config.json: exists already and is left as it is"):
+        generate(path)
+    assert not (tmp_path / "elsewhere").exists()
+    assert dangling or path.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("config.ini", "the name must end in .json"),
+        ("none/config.json", "cannot be written: No such file or directory"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_named(name: str, problem: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: {problem}"):
+        generate(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []

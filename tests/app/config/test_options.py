@@ -1,0 +1,105 @@
+"""Behaviour of the declarations: every spelling of an option follows from its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from marshmallow import ValidationError
+
+from gentrifugo.app.config.config import ChannelOptions, Config, Namespace
+from gentrifugo.app.config.options import Option, matches, options_of, origins_or_all, port_or_empty
+
+OPTIONS = {option.name: option for option in options_of(Config)}
+
+
+def test_an_option_is_named_alike_everywhere() -> None:
+    assert OPTIONS["redis_host"].flag == "--redis_host"
+    assert OPTIONS["redis_host"].variable == "CENTRIFUGO_REDIS_HOST"
+
+
+def test_a_namespace_has_all_channel_options_with_the_same_defaults() -> None:
+    shared = {option.name: option.default for option in options_of(ChannelOptions)}
+    for declaring in (Config, Namespace):
+        assert shared.items() <= {option.name: option.default for option in options_of(declaring)}.items()
+
+
+def test_only_the_name_of_a_namespace_is_required() -> None:
+    assert [option.name for option in (*OPTIONS.values(), *options_of(Namespace)) if option.required] == ["name"]
+
+
+@pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
+def test_every_option_says_what_it_does_in_one_sentence(option: Option) -> None:
+    assert option.facts.about.endswith(".")
+    assert option.facts.about.count(". ") == 0
+
+
+@pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
+def test_every_default_passes_its_own_check(option: Option) -> None:
+    if option.check:
+        option.check(option.default)
+
+
+@pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
+def test_every_number_has_limits(option: Option) -> None:
+    if option.type in (int, float):
+        assert option.check is not None
+        with pytest.raises(ValidationError):
+            option.check(-1)
+
+
+def test_short_flags_are_those_of_centrifugo() -> None:
+    shorts = {option.name: option.facts.short for option in OPTIONS.values() if option.facts.short}
+    assert shorts == {"address": "-a", "debug": "-d", "engine": "-e", "name": "-n", "port": "-p", "web": "-w"}
+
+
+def test_groups_open_at_options_that_exist() -> None:
+    assert set(OPTIONS) >= set(Config.GROUPS)
+    assert next(iter(OPTIONS)) in Config.GROUPS
+
+
+@pytest.mark.parametrize("text", ["", "1", "9000", "65535"])
+def test_a_port_of_its_own_may_be_any_port_or_none(text: str) -> None:
+    port_or_empty(text)
+
+
+@pytest.mark.parametrize("text", ["0", "65536", "123456", "-1", "8000a", " 80", "８０"])
+def test_a_port_of_its_own_must_be_a_port(text: str) -> None:
+    with pytest.raises(ValidationError, match="port number"):
+        port_or_empty(text)
+
+
+def test_a_pattern_must_match_the_whole_text() -> None:
+    check = matches(r"[a-z]+", "Letters.")
+    check("abc")
+    for text in ("abc\n", "abc1", ""):
+        with pytest.raises(ValidationError, match="Letters"):
+            check(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "default"),
+    [
+        ("port", "integer", "8000"),
+        ("client_write_delay", "number", "0.02"),
+        ("insecure", "boolean", "false"),
+        ("redis_prefix", "string", '"centrifugo"'),
+        ("name", "string", "hostname_port"),
+        ("namespaces", "list of objects", ""),
+    ],
+)
+def test_types_and_defaults_are_shown_as_a_file_spells_them(name: str, kind: str, default: Any) -> None:
+    assert (OPTIONS[name].kind, OPTIONS[name].default_text) == (kind, default)
+
+
+@pytest.mark.parametrize("text", ["*", "", "https://a.example, https://*.b.example", "https://[::1]:8000"])
+def test_lists_that_make_sense(text: str) -> None:
+    origins_or_all(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["example.com", "https://good.example/", "https://*", "https://a.*.example", "ftp://a.example", "null"]
+)
+def test_lists_that_make_none(text: str) -> None:
+    with pytest.raises(ValidationError, match="is no origin"):
+        origins_or_all(f"https://good.example,{text}")

@@ -1,0 +1,143 @@
+"""The options of the Redis engine: what makes which shards, and what is refused with which words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gentrifugo.app.config.config import Config, ConfigError, from_mapping
+from gentrifugo.app.config.redis_options import redis_settings
+from gentrifugo.engines.redis.settings import Endpoint, RedisSettings, Sentinels, ShardSettings, Timeouts, Tls
+
+
+def settings(**options: Any) -> RedisSettings:
+    made, problems = redis_settings(Config(**options))
+    assert made is not None, problems
+    return made
+
+
+def problem(**options: Any) -> str:
+    """What the whole configuration is refused with."""
+    with pytest.raises(ConfigError) as caught:
+        from_mapping({"secret": "secret", "engine": "redis", **options})
+    (sentence,) = caught.value.problems
+    return sentence
+
+
+def test_the_default_is_one_server_on_this_machine() -> None:
+    assert settings() == RedisSettings((ShardSettings(Endpoint("127.0.0.1", 6379)),))
+
+
+def test_every_option_has_its_place() -> None:
+    made = settings(
+        redis_host="redis.example",
+        redis_port="6380",
+        redis_password="pass",
+        redis_db="2",
+        redis_prefix="p",
+        redis_connect_timeout=0.5,
+        redis_read_timeout=5,
+        redis_write_timeout=2,
+        redis_api=True,
+        redis_api_num_shards=3,
+    )
+    shard = ShardSettings(Endpoint("redis.example", 6380), password="pass", db=2)
+    assert made == RedisSettings((shard,), "p", Timeouts(0.5, 5, 2), True, 3)
+
+
+def test_a_list_makes_shards_and_a_single_value_holds_for_all() -> None:
+    made = settings(redis_port="6379, 6380", redis_password="pass")
+    assert [(str(shard.endpoint), shard.password) for shard in made.shards] == [
+        ("127.0.0.1:6379", "pass"),
+        ("127.0.0.1:6380", "pass"),
+    ]
+    made = settings(redis_host="a,b", redis_port="1,2")
+    assert [str(shard.endpoint) for shard in made.shards] == ["a:1", "b:2"]
+
+
+@pytest.mark.parametrize(
+    ("url", "shard"),
+    [
+        ("redis://", ShardSettings(Endpoint("127.0.0.1", 6379))),
+        ("redis://h", ShardSettings(Endpoint("h", 6379))),
+        ("redis://:p%40ss@h:1/3", ShardSettings(Endpoint("h", 1), password="p@ss", db=3)),
+        ("redis://ann:pass@h:1/", ShardSettings(Endpoint("h", 1), "ann", "pass")),
+        ("redis://[::1]:1", ShardSettings(Endpoint("::1", 1))),
+        ("rediss://h:1", ShardSettings(Endpoint("h", 1), tls=Tls())),
+        ("rediss://h:1?ssl_cert_reqs=none", ShardSettings(Endpoint("h", 1), tls=Tls(verify=False))),
+        ("rediss://h:1?ssl_ca_certs=/ca.pem", ShardSettings(Endpoint("h", 1), tls=Tls(ca_file="/ca.pem"))),
+    ],
+)
+def test_a_url_says_everything(url: str, shard: ShardSettings) -> None:
+    """Host, port, password and database of their own options do not count then."""
+    assert settings(redis_url=url, redis_host="a,b,c", redis_password="x", redis_db="9").shards == (shard,)
+
+
+def test_sentinels_watch_each_shard() -> None:
+    made = settings(redis_master_name="one,two", redis_sentinels=":26380,s.example,[::1]:1", redis_password="pass")
+    endpoints = (Endpoint("127.0.0.1", 26380), Endpoint("s.example", 26379), Endpoint("::1", 1))
+    assert [shard.sentinels for shard in made.shards] == [Sentinels("one", endpoints), Sentinels("two", endpoints)]
+    assert {shard.password for shard in made.shards} == {"pass"}
+
+
+def test_the_name_of_a_shard_holds_no_secret() -> None:
+    (shard,) = settings(redis_url="redis://ann:hush@h:1").shards
+    assert "hush" not in shard.name + repr(shard)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            {"redis_host": "a,b", "redis_port": "1,2,3"},
+            "redis_host, redis_port: the lists are of different lengths: "
+            "redis_host names 2 shards, redis_port names 3 shards",
+        ),
+        (
+            {"redis_url": "redis://a,redis://b", "redis_master_name": "x,y,z", "redis_sentinels": ":1"},
+            "redis_url, redis_master_name: the lists are of different lengths: "
+            "redis_url names 2 shards, redis_master_name names 3 shards",
+        ),
+        ({"redis_host": "a,,b"}, "redis_host: an entry of the list is empty"),
+        ({"redis_host": "a,a"}, "two shards are the same server, a:6379"),
+        ({"redis_url": "redis://a/1,redis://a/2"}, "two shards are the same server, a:6379"),
+        ({"redis_master_name": "x,x", "redis_sentinels": ":1"}, "two shards are the same server, master x"),
+        ({"redis_port": "0"}, "redis_port: 0 is not a port number"),
+        ({"redis_port": "65536"}, "redis_port: 65536 is not a port number"),
+        ({"redis_port": "http"}, "redis_port: http is not a port number"),
+        ({"redis_db": "-1"}, "redis_db: -1 is not the number of a database"),
+        ({"redis_url": "http://:hush@a"}, "redis_url: must begin with redis:// or rediss://"),
+        ({"redis_url": "redis://:hush@a:b"}, "redis_url: not of the form redis://user:password@host:port/db"),
+        ({"redis_url": "redis://[a"}, "redis_url: not of the form"),
+        ({"redis_url": "redis://a/b"}, "redis_url: b is not the number of a database"),
+        ({"redis_url": "redis://:hu#sh@a"}, "redis_url:"),
+        ({"redis_url": "redis://a?ssl_cert_reqs=none"}, "redis_url: redis:// takes no parameters"),
+        ({"redis_url": "rediss://a?colour=red"}, "redis_url: unknown parameter colour"),
+        ({"redis_url": "rediss://a?ssl_cert_reqs=maybe"}, "redis_url: ssl_cert_reqs must be required or none"),
+        ({"redis_master_name": "x"}, "redis_master_name: needs redis_sentinels"),
+        ({"redis_sentinels": ":1"}, "redis_sentinels: needs redis_master_name"),
+        ({"redis_sentinels": "a:b", "redis_master_name": "x"}, "redis_sentinels: a:b is not of the form host:port"),
+        ({"redis_sentinels": "a/b", "redis_master_name": "x"}, "redis_sentinels: a/b is not of the form host:port"),
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_together_is_refused(options: dict[str, Any], expected: str) -> None:
+    sentence = problem(**options)
+    assert expected in sentence
+    assert "hush" not in sentence
+
+
+def test_the_memory_engine_does_not_care() -> None:
+    assert from_mapping({"secret": "secret", "redis_port": "many"}).config.redis_port == "many"
+
+
+@pytest.mark.parametrize("name", ["redis_connect_timeout", "redis_read_timeout", "redis_write_timeout"])
+def test_no_time_limit_is_no_option(name: str) -> None:
+    """A publish must not hang."""
+    assert name in problem(**{name: 0})
+
+
+def test_more_queues_without_the_queue_are_worth_a_warning() -> None:
+    loaded = from_mapping({"secret": "secret", "engine": "redis", "redis_api_num_shards": 2})
+    assert any("redis_api_num_shards" in warning for warning in loaded.warnings)

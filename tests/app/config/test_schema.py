@@ -1,0 +1,157 @@
+"""Behaviour of checking: which values an option takes, and how the wrong ones are named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gentrifugo.app.config.config import Config
+from gentrifugo.app.config.schema import check, suggestion, unknown_options
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "checked"),
+    [
+        ("port", 9000, 9000),
+        ("port", "9000", 9000),
+        ("port", 0, 0),
+        ("history_size", 10.0, 10),
+        ("history_lifetime", 30, 30.0),
+        ("history_lifetime", "0.5", 0.5),
+        ("presence", True, True),
+        ("presence", "true", True),
+        ("presence", "false", False),
+        ("presence", "1", True),
+        ("redis_port", 6379, "6379"),
+        ("redis_port", "6379,6380", "6379,6380"),
+        ("api_port", "", ""),
+        ("api_port", 10001, "10001"),
+        ("log_level", "DEBUG", "debug"),
+        ("engine", "Redis", "redis"),
+        ("http_prefix", "/centrifugo", "/centrifugo"),
+        ("secret", "geheim-π", "geheim-π"),
+        ("private_channel_prefix", "private-", "private-"),
+        ("namespaces", [], []),
+        ("namespaces", [{"name": "ab"}], [{"name": "ab"}]),
+        ("namespaces", [{"name": "a-_9Z", "history_size": "3"}], [{"name": "a-_9Z", "history_size": 3}]),
+    ],
+)
+def test_values_are_taken_typed_or_as_text(option: str, value: Any, checked: Any) -> None:
+    result, problems = check(Config, {option: value})
+    assert problems == {}
+    assert result == {option: checked}
+    assert type(result[option]) is type(checked)
+
+
+NOT_INTEGER = "Not a valid integer."
+QUOTES = "Not a valid string; put it in quotes."
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "problem"),
+    [
+        ("history_size", "1.5", NOT_INTEGER),
+        ("history_size", 1.5, NOT_INTEGER),
+        ("history_size", True, NOT_INTEGER),
+        ("history_size", "ten", NOT_INTEGER),
+        ("history_size", "", NOT_INTEGER),
+        ("history_size", "1_000", NOT_INTEGER),
+        ("history_size", "٣", NOT_INTEGER),
+        ("history_size", [1], NOT_INTEGER),
+        ("history_size", float("inf"), NOT_INTEGER),
+        ("history_size", -1, "Must be between 0 and 9223372036854775807."),
+        ("history_size", 2**63, "Must be between 0 and 9223372036854775807."),
+        ("port", 65536, "Must be between 0 and 65535."),
+        ("client_queue_max_size", 0, "Must be more than 0 and at most 9223372036854775807."),
+        ("node_ping_interval", 0, "Must be more than 0 and at most 4294967295."),
+        ("connection_lifetime", -0.1, "Must be between 0 and 4294967295."),
+        ("connection_lifetime", True, "Not a valid number."),
+        ("connection_lifetime", "soon", "Not a valid number."),
+        ("connection_lifetime", float("nan"), "Special numeric values (nan or infinity) are not permitted."),
+        ("websocket_compression_level", 10, "Must be between 1 and 9."),
+        ("presence", "perhaps", "Not a valid boolean."),
+        ("presence", [], "Not a valid boolean."),
+        ("presence", 2, "Not a valid boolean."),
+        ("secret", 83, QUOTES),
+        ("secret", True, QUOTES),
+        ("secret", ["a"], "Not a valid string."),
+        ("secret", b"bytes", "Not a valid string."),
+        ("secret", "\ud800", "Not a valid string; it cannot be written as UTF-8."),
+        ("log_file", "a\0b", "Must not hold a NUL character."),
+        ("redis_port", True, QUOTES),
+        ("redis_port", 1.5, QUOTES),
+        ("secret", None, "Must have a value; leave the option out for its default."),
+        ("namespaces", None, "Must have a value; leave the option out for its default."),
+        ("engine", "nats", "Must be one of: memory, redis."),
+        ("http_prefix", "centrifugo", "Must be empty or begin with a slash, without one at the end."),
+        ("http_prefix", "/centrifugo/", "Must be empty or begin with a slash, without one at the end."),
+        ("user_channel_separator", "", "Must not be empty."),
+        ("api_port", 70000, "Must be a port number, or empty."),
+        ("namespaces", {"name": "public"}, "Must be a list of objects, each with a name."),
+        ("namespaces", "public", "Must be a list of objects, each with a name."),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_option(option: str, value: Any, problem: str) -> None:
+    assert check(Config, {option: value})[1] == {option: problem}
+
+
+@pytest.mark.parametrize(
+    ("namespace", "path", "problem"),
+    [
+        ({"name": "public", "history_size": "x"}, "namespaces[1].history_size", NOT_INTEGER),
+        ({}, "namespaces[1].name", "Missing data for required field."),
+        ({"name": None}, "namespaces[1].name", "Must have a value; leave the option out for its default."),
+        ({"name": "a"}, "namespaces[1].name", 'Must be two or more letters, digits, "-" or "_".'),
+        ({"name": "ab\n"}, "namespaces[1].name", 'Must be two or more letters, digits, "-" or "_".'),
+        ({"name": "größe"}, "namespaces[1].name", 'Must be two or more letters, digits, "-" or "_".'),
+        ({"name": 42}, "namespaces[1].name", QUOTES),
+        ("public", "namespaces[1]", "Must be an object of options by name."),
+        (None, "namespaces[1]", "Must be an object of options by name."),
+    ],
+)
+def test_a_wrong_value_in_a_namespace_is_named_with_its_place(namespace: Any, path: str, problem: str) -> None:
+    assert check(Config, {"namespaces": [{"name": "ok"}, namespace]})[1] == {path: problem}
+
+
+def test_all_problems_are_found_at_once_and_the_right_values_are_kept() -> None:
+    checked, problems = check(
+        Config,
+        {"port": "x", "secret": "s", "namespaces": [{"name": "a", "publish": 3}, {"name": "ok", "history_size": -1}]},
+    )
+    assert set(problems) == {
+        "port",
+        "namespaces[0].name",
+        "namespaces[0].publish",
+        "namespaces[1].history_size",
+    }
+    assert checked["secret"] == "s"
+
+
+TEXTS = st.text(max_size=8)
+NAMESPACES = st.lists(st.dictionaries(st.sampled_from(["name", "publish", "x"]), TEXTS | st.integers()), max_size=3)
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS | st.lists(TEXTS, max_size=3) | NAMESPACES
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(st.sampled_from(["port", "secret", "presence", "namespaces", "ping_interval"]), VALUES))
+def test_no_value_breaks_the_check(values: dict[str, Any]) -> None:
+    checked, problems = check(Config, values)
+    assert set(checked) - {"namespaces"} == set(values) - {path.partition("[")[0] for path in problems} - {"namespaces"}
+
+
+def test_unknown_options_are_named_with_the_nearest_known_one() -> None:
+    values = {"histroy_size": 1, "zzz": 2, "namespaces": [{"name": "ab"}, {"nmae": 1, 7: 2}, "x"], "presence": True}
+    assert list(unknown_options(Config, values)) == [
+        "unknown option histroy_size; did you mean history_size?",
+        "unknown option zzz",
+        "unknown option namespaces[1].nmae; did you mean name?",
+        "unknown option namespaces[1].7",
+    ]
+
+
+def test_a_suggestion_is_made_only_when_a_name_is_near() -> None:
+    assert suggestion("prot", ["port", "name"]) == "; did you mean port?"
+    assert suggestion("xyz", ["port", "name"]) == ""

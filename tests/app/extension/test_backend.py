@@ -1,0 +1,137 @@
+"""Behaviour of commands as Python calls, on a node of the memory engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pytest
+
+from gentrifugo.app.config.config import Namespace
+from gentrifugo.app.extension.backend import Backend, CommandError, Published, Who
+from gentrifugo.app.model.events import ClientInfo
+from gentrifugo.app.node.node import Node
+from gentrifugo.engines.memory import MemoryEngine
+from tests.fakes import TroubledEngine
+from tests.local_client import LocalClient, closed
+
+CHAT = Namespace(name="chat", presence=True, history_size=10, history_lifetime=60)
+INFO = ClientInfo("42", "client", b'{"name":"Ann"}', b"[1]")
+
+
+@pytest.fixture
+def node(start_node: Callable[..., Node]) -> Node:
+    return start_node(MemoryEngine(), namespaces=(CHAT,))
+
+
+@pytest.fixture
+def backend(node: Node) -> Backend:
+    return Backend(node)
+
+
+@pytest.mark.parametrize("data", [None, 1, "text", [1, {"a": True}], {"at": date(2026, 1, 2)}])
+def test_what_is_published_is_in_the_history(backend: Backend, data: Any) -> None:
+    backend.publish("chat:1", data, client="c", uid="u")
+    shown = {"at": "2026-01-02"} if isinstance(data, dict) else data
+    assert backend.history("chat:1") == [Published("u", "chat:1", shown, "c")]
+
+
+def test_a_broadcast_is_in_all_histories(backend: Backend) -> None:
+    backend.broadcast(["chat:1", "chat:2"], "hello")
+    assert [backend.history(channel)[0].data for channel in ("chat:1", "chat:2")] == ["hello", "hello"]
+
+
+def test_a_broadcast_tells_what_was_refused_and_publishes_the_others(backend: Backend) -> None:
+    with pytest.raises(CommandError, match="namespace not found"):
+        backend.broadcast(["chat:1", "what:1"], "hello")
+    assert len(backend.history("chat:1")) == 1
+
+
+def test_history_tells_who_published(backend: Backend, node: Node) -> None:
+    node.publish("chat:1", b'"mine"', "client", INFO, uid="u")
+    assert backend.history("chat:1") == [
+        Published("u", "chat:1", "mine", "client", Who("42", "client", {"name": "Ann"}, [1]))
+    ]
+
+
+def test_presence_tells_who_is_there(backend: Backend, node: Node) -> None:
+    node.add_presence("chat:1", "client", INFO)
+    assert backend.presence("chat:1") == {"client": Who("42", "client", {"name": "Ann"}, [1])}
+
+
+def test_channels_and_stats(backend: Backend, node: Node) -> None:
+    assert backend.channels() == []
+    stats = backend.stats()
+    assert [told["uid"] for told in stats["nodes"]] == [node.uid]
+    assert isinstance(stats["nodes"][0]["metrics"]["node_num_clients"], int)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "text"),
+    [
+        ("publish", ("what:1", 1), "namespace not found"),
+        ("presence", ("news",), "not available"),
+        ("history", ("news",), "not available"),
+        ("history", ("what:1",), "namespace not found"),
+        ("unsubscribe", ("42", "what:1"), "namespace not found"),
+    ],
+)
+def test_what_is_refused_is_an_exception(backend: Backend, command: str, arguments: Any, text: str) -> None:
+    with pytest.raises(CommandError, match=text):
+        getattr(backend, command)(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "text"),
+    [
+        ("publish", ("", 1), "channel is empty"),
+        ("broadcast", (["chat:1", ""], 1), "channel is empty"),
+        ("presence", ("",), "channel is empty"),
+        ("disconnect", ("",), "user is empty"),
+        ("unsubscribe", ("",), "user is empty"),
+    ],
+)
+def test_what_makes_no_sense_is_an_error_of_the_caller(
+    backend: Backend, command: str, arguments: Any, text: str
+) -> None:
+    with pytest.raises(ValueError, match=text):
+        getattr(backend, command)(*arguments)
+    assert backend.history("chat:1") == []
+
+
+@pytest.mark.parametrize("user", [42, "42"], ids=repr)
+def test_a_user_may_be_a_number_as_in_hooks(backend: Backend, node: Node, user: str | int) -> None:
+    client = LocalClient.connected(node, "42")
+    client.subscribe("chat:1")
+    backend.unsubscribe(user)
+    assert list(client.connection.channels) == []
+    backend.disconnect(user)
+    assert client.close_reason == closed("disconnect")
+
+
+@pytest.mark.parametrize("user", [None, True, 4.2, ["42"]], ids=repr)
+def test_a_user_is_nothing_else(backend: Backend, user: Any) -> None:
+    for command in (backend.disconnect, backend.unsubscribe):
+        with pytest.raises(TypeError, match="expected a text or a number"):
+            command(user)
+
+
+@pytest.mark.parametrize("data", [object(), {"a": {1, object()}}])
+def test_data_that_json_has_no_words_for(backend: Backend, data: Any) -> None:
+    with pytest.raises(TypeError):
+        backend.publish("chat:1", data)
+
+
+def test_one_text_is_no_list_of_channels(backend: Backend) -> None:
+    with pytest.raises(TypeError, match="give a list of channels"):
+        backend.broadcast("chat:1", 1)
+
+
+def test_an_engine_that_fails_is_an_exception(start_node: Callable[..., Node]) -> None:
+    engine = TroubledEngine()
+    backend = Backend(start_node(engine, namespaces=(CHAT,)))
+    engine.failing = {"publish", "presence", "channels"}
+    for command in (lambda: backend.publish("chat:1", 1), lambda: backend.presence("chat:1"), backend.channels):
+        with pytest.raises(CommandError, match="internal server error"):
+            command()

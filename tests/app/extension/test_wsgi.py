@@ -1,0 +1,36 @@
+"""What making the application for gunicorn says in the log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import pytest
+
+from gentrifugo.app import logs
+from gentrifugo.app.extension.wsgi import create_app
+from tests.app.conftest import config
+
+
+@pytest.fixture(autouse=True)
+def _a_log_that_is_there_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs.root, "handlers", [logging.NullHandler()])
+
+
+@pytest.mark.parametrize("name", ["ssl", "ssl_autocert"])
+def test_tls_is_left_to_gunicorn_and_that_is_said(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    certificate = {"ssl_cert": __file__, "ssl_key": __file__, "ssl_autocert_cache_dir": "."}
+    create_app(config(**certificate, **{name: True}))
+    (said,) = caplog.messages
+    assert f"option {name} is on, but TLS is gunicorn's to do" in said and "--certfile" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments"), [({}, []), ({"ssl": True}, ["--certfile=cert.pem"])], ids=["without", "gunicorn does it"]
+)
+def test_otherwise_there_is_nothing_to_say(
+    options: dict[str, bool], arguments: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["gunicorn", *arguments])
+    create_app(config(**options))
+    assert caplog.messages == []

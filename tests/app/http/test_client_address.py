@@ -1,0 +1,45 @@
+"""Whose request it is: what proxies may say of that, and what nobody else may."""
+
+from __future__ import annotations
+
+import pytest
+
+from gentrifugo.app.http.client_address import TrustedProxies
+
+PROXY, OTHER_PROXY, CLIENT, STRANGER = "10.0.0.1", "10.0.0.2", "192.0.2.7", "198.51.100.9"
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "address"),
+    [
+        (CLIENT, {}, CLIENT),
+        (CLIENT, {"x-forwarded-for": STRANGER, "x-real-ip": STRANGER}, CLIENT),
+        (PROXY, {}, PROXY),
+        (PROXY, {"x-forwarded-for": CLIENT}, CLIENT),
+        (PROXY, {"x-real-ip": CLIENT}, CLIENT),
+        (PROXY, {"x-forwarded-for": CLIENT, "x-real-ip": CLIENT}, CLIENT),
+        (PROXY, {"x-forwarded-for": f"{STRANGER}, {CLIENT}", "x-real-ip": CLIENT}, CLIENT),
+        (PROXY, {"x-forwarded-for": CLIENT, "x-real-ip": STRANGER}, PROXY),
+        (PROXY, {"x-forwarded-for": f"{CLIENT}, {STRANGER}", "x-real-ip": CLIENT}, PROXY),
+        (PROXY, {"x-forwarded-for": f"{STRANGER}, {CLIENT}"}, CLIENT),
+        (PROXY, {"x-forwarded-for": f"{STRANGER}, {CLIENT}, {OTHER_PROXY}"}, CLIENT),
+        (PROXY, {"x-forwarded-for": f"{OTHER_PROXY}, {PROXY}"}, OTHER_PROXY),
+        (PROXY, {"x-forwarded-for": "unknown"}, PROXY),
+        (PROXY, {"x-forwarded-for": f"{CLIENT}, <script>"}, PROXY),
+        (PROXY, {"x-forwarded-for": " , "}, PROXY),
+        (f"::ffff:{PROXY}", {"x-forwarded-for": "2001:db8::7"}, "2001:db8::7"),
+        ("::1", {"x-real-ip": CLIENT}, CLIENT),
+        ("fe80::1%eth0", {"x-real-ip": CLIENT}, "fe80::1%eth0"),
+        ("", {"x-real-ip": CLIENT}, CLIENT),
+    ],
+)
+def test_it_is_the_last_whom_a_trusted_proxy_names(peer: str, headers: dict[str, str], address: str) -> None:
+    assert TrustedProxies("10.0.0.0/8, ::1, unix").address(peer, headers) == address
+
+
+def test_a_unix_socket_is_trusted_when_it_is_listed() -> None:
+    assert TrustedProxies("10.0.0.0/8").address("", {"x-real-ip": CLIENT}) == ""
+
+
+def test_nobody_may_be_trusted() -> None:
+    assert TrustedProxies("").address("127.0.0.1", {"x-real-ip": CLIENT}) == "127.0.0.1"

@@ -1,0 +1,91 @@
+"""Behaviour of the look at which page a browser's request comes from."""
+
+from __future__ import annotations
+
+import pytest
+
+from gentrifugo.app.http.head import HTTPError
+from gentrifugo.app.http.origins import MOST_TOLD, Origins, is_own
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        (None, "example.com"),
+        ("http://example.com", "example.com"),
+        ("https://example.com", "example.com"),
+        ("http://example.com", "example.com:80"),
+        ("https://example.com:443", "example.com"),
+        ("http://Example.COM:8000", "example.com:8000"),
+        ("http://[::1]:8000", "[::1]:8000"),
+    ],
+)
+def test_pages_of_the_server_itself_are_welcome(origin: str | None, host: str) -> None:
+    assert is_own(origin, host)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("http://evil.example", "http://example.com.evil.example", "http://evil.example/example.com"),
+        *("http://example.com:8001", "http://example.com@evil.example", "http://a@example.com", "null", "", "file://"),
+        *("http://", "http://example.com:port", "ftp://example.com", "http://[", "http://example.com:99999"),
+        "https://sub.example.com",
+    ],
+)
+def test_pages_of_all_others_are_not(origin: str) -> None:
+    assert not is_own(origin, "example.com")
+
+
+LISTED = "https://good.example, https://*.wide.example,http://port.example:8080"
+
+
+def is_refused(origin: str | None, allowed: str = LISTED, host: str = "here.example") -> bool:
+    try:
+        Origins(allowed).check(origin, host)
+    except HTTPError as error:
+        assert (error.status, "allowed_origins" in error.reason) == (403, True)
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *(None, "https://good.example", "https://good.example:443", "https://GOOD.example", "http://port.example:8080"),
+        *("https://a.wide.example", "https://a.b.wide.example", "http://here.example", "https://good.example/page"),
+    ],
+)
+def test_listed_and_own_origins_may_connect(origin: str | None) -> None:
+    assert not is_refused(origin)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("http://good.example", "https://good.example:444", "https://wide.example", "https://evilwide.example"),
+        *("http://a.wide.example", "https://good.example.evil.example", "null", "", "file://", "http://[", "x" * 5000),
+        *("https://evil.example/https://good.example", "https://good.example@evil.example"),
+    ],
+)
+def test_others_may_not(origin: str) -> None:
+    assert is_refused(origin)
+
+
+@pytest.mark.parametrize("origin", [None, "https://evil.example", "null", ""])
+def test_a_star_lets_everybody_connect(origin: str | None) -> None:
+    assert not is_refused(origin, allowed="*")
+
+
+def test_nothing_lets_only_pages_of_the_own_host_connect() -> None:
+    assert not is_refused("http://here.example", allowed="")
+    assert is_refused("https://good.example", allowed="")
+
+
+def test_each_refused_origin_is_logged_once_and_not_without_end(caplog: pytest.LogCaptureFixture) -> None:
+    origins = Origins("")
+    for number in [*range(3 * MOST_TOLD), *range(3 * MOST_TOLD)]:
+        with pytest.raises(HTTPError):
+            origins.check(f"https://evil{number}.example", "here.example")
+    assert len(caplog.records) == MOST_TOLD
+    assert "'https://evil0.example'" in caplog.text

@@ -1,0 +1,273 @@
+"""Behaviour of reading requests off a socket: heads whole, bodies to the byte, and an end to every wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
+
+import gevent
+import pytest
+from gevent.socket import SHUT_WR, socket, socketpair
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gentrifugo.app.http.head import MAX_HEAD_SIZE, HTTPError
+from gentrifugo.app.http.reader import BODY_STEP, RECV_SIZE, RequestReader
+from gentrifugo.app.net.direct_socket import DirectSocket
+from tests.waiting import seconds
+
+HEAD = b"GET / HTTP/1.1\r\nHost: localhost"
+REQUEST = HEAD + b"\r\n\r\n"
+SOON = 0.1
+"""Seconds that the readers of these tests wait."""
+PAUSE = 0.001
+"""Seconds between two pieces."""
+LONG = seconds(10)
+"""Seconds that no test waits."""
+
+
+class Line:
+    """A reader on one end of a socket pair, and the peer on the other."""
+
+    def __init__(self, timeout: float = LONG) -> None:
+        self.peer: socket
+        self.socket, self.peer = socketpair()
+        self.reader = RequestReader(DirectSocket(self.socket), timeout)
+        self.senders: list[gevent.Greenlet[..., None]] = []
+
+    def send(self, data: bytes) -> None:
+        self.peer.sendall(data)
+
+    def send_in_pieces(self, pieces: Iterable[bytes], end: bool = False) -> None:
+        """Let the peer send each piece some time after the one before, and then perhaps close its end."""
+        self.senders.append(gevent.spawn(self._send_in_pieces, pieces, end))
+
+    def _send_in_pieces(self, pieces: Iterable[bytes], end: bool) -> None:
+        for piece in pieces:
+            gevent.sleep(PAUSE)
+            self.peer.sendall(piece)
+        if end:
+            self.peer.shutdown(SHUT_WR)
+
+    def close(self) -> None:
+        gevent.killall(self.senders)
+        self.socket.close()
+        self.peer.close()
+
+
+@pytest.fixture
+def open_line(nothing_left_behind: None) -> Iterator[Callable[..., Line]]:
+    lines: list[Line] = []
+
+    def opened(timeout: float = LONG) -> Line:
+        lines.append(Line(timeout))
+        return lines[-1]
+
+    yield opened
+    for line in lines:
+        line.close()
+
+
+@pytest.fixture
+def line(open_line: Callable[..., Line]) -> Line:
+    return open_line()
+
+
+# -- heads
+
+
+def test_a_head_comes_without_the_empty_line(line: Line) -> None:
+    line.send(REQUEST)
+    assert line.reader.read_head(LONG) == HEAD
+
+
+def test_a_head_is_read_byte_by_byte(line: Line) -> None:
+    line.send_in_pieces(bytewise(REQUEST))
+    assert line.reader.read_head(LONG) == HEAD
+
+
+def test_heads_that_came_together_are_read_one_by_one(line: Line) -> None:
+    line.send(REQUEST + REQUEST.replace(b"/ ", b"/2 "))
+    assert line.reader.read_head(LONG) == HEAD
+    assert line.reader.read_head(LONG) == HEAD.replace(b"/ ", b"/2 ")
+
+
+@pytest.mark.parametrize("pieces", [[b"\r\n" * 3 + REQUEST], [b"\r\n", b"\r", b"\n\r", b"\n" + REQUEST]])
+def test_empty_lines_before_a_head_are_ignored(line: Line, pieces: list[bytes]) -> None:
+    line.send_in_pieces(pieces)
+    assert line.reader.read_head(LONG) == HEAD
+
+
+@pytest.mark.parametrize("sent", [b"", b"\r\n", b"GET", HEAD, HEAD + b"\r\n\r"])
+def test_a_peer_that_closes_before_its_head_is_whole(line: Line, sent: bytes) -> None:
+    line.send(sent)
+    line.peer.shutdown(SHUT_WR)
+    assert line.reader.read_head(LONG) is None
+
+
+def test_a_peer_that_stays_idle(line: Line) -> None:
+    assert line.reader.read_head(SOON) is None
+
+
+@pytest.mark.parametrize("sent", [b"G", b"\r\n", HEAD, HEAD + b"\r\n"])
+def test_a_head_that_does_not_become_whole(open_line: Callable[..., Line], sent: bytes) -> None:
+    line = open_line(SOON)
+    line.send(sent)
+    with pytest.raises(TimeoutError):
+        line.reader.read_head(LONG)
+
+
+def test_a_head_that_never_gets_further_than_the_next_byte(open_line: Callable[..., Line]) -> None:
+    line = open_line(SOON)
+    line.send_in_pieces(repeat(b"x"))
+    with pytest.raises(TimeoutError):
+        line.reader.read_head(LONG)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"GET / HTTP/1.1\n"],
+        [b"GET / HTTP/1.1\r\nHost: a\n\r\n"],
+        [b"\n"],
+        [b"\r\r\n", b"\n"],
+        [b"GET / HTTP/1.1", b"\n"],
+        [b"GET / HTTP/1.1\r", b"\r", b"\n\n"],
+    ],
+)
+def test_a_bare_line_feed_is_refused_at_once(line: Line, pieces: list[bytes]) -> None:
+    line.send_in_pieces(pieces)
+    with pytest.raises(HTTPError, match="lines end with CR LF") as caught:
+        line.reader.read_head(LONG)
+    assert caught.value.status == 400
+
+
+def test_a_line_feed_after_the_head_is_not_looked_at(line: Line) -> None:
+    line.send(REQUEST + b"\n\n")
+    assert line.reader.read_head(LONG) == HEAD
+    assert line.reader.take_rest() == b"\n\n"
+
+
+@pytest.mark.parametrize("end", [b"", b"\r\n\r\n"])
+def test_a_head_larger_than_may_be(line: Line, end: bytes) -> None:
+    line.send_in_pieces([b"x" * (MAX_HEAD_SIZE + 1) + end])
+    with pytest.raises(HTTPError, match=f"larger than {MAX_HEAD_SIZE} bytes") as caught:
+        line.reader.read_head(LONG)
+    assert caught.value.status == 431
+
+
+def test_a_head_as_large_as_may_be(line: Line) -> None:
+    head = b"x" * MAX_HEAD_SIZE
+    line.send_in_pieces([head + b"\r\n\r\n" + b"y" * RECV_SIZE])
+    assert line.reader.read_head(LONG) == head
+
+
+def test_a_head_that_was_put_back_is_read_again(line: Line) -> None:
+    line.send(REQUEST + b"body")
+    head = line.reader.read_head(LONG)
+    assert head is not None
+    line.reader.unread_head(head)
+    assert line.reader.readline() == b"GET / HTTP/1.1\r\n"
+    assert line.reader.readline() == b"Host: localhost\r\n"
+    assert line.reader.readline() == b"\r\n"
+    assert line.reader.take_rest() == b"body"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"\r\n\r\n", b"GET", b": x"]), max_size=8))
+def test_what_is_read_does_not_depend_on_the_pieces(open_line: Callable[..., Line], parts: list[bytes]) -> None:
+    data = b"".join(parts)
+    assert read_in_pieces(open_line(), [data]) == read_in_pieces(open_line(), bytewise(data))
+
+
+def bytewise(data: bytes) -> list[bytes]:
+    return [data[place : place + 1] for place in range(len(data))]
+
+
+def read_in_pieces(line: Line, pieces: list[bytes]) -> bytes | str | None:
+    """The head, or what is said about it."""
+    line.send_in_pieces(pieces, end=True)
+    try:
+        return line.reader.read_head(LONG)
+    except HTTPError as error:
+        return error.reason
+
+
+# -- bodies
+
+
+def test_a_body_is_read_to_the_byte(line: Line) -> None:
+    line.send_in_pieces([b"0123", b"45", b"6789next"])
+    assert line.reader.read_body(10) == b"0123456789"
+    assert line.reader.take_rest() == b"next"
+
+
+def test_a_large_body(line: Line) -> None:
+    body = bytes(range(256)) * 4096
+    line.send_in_pieces([body])
+    assert line.reader.read_body(len(body)) == body
+
+
+def test_no_body(line: Line) -> None:
+    assert line.reader.read_body(0) == b""
+
+
+def test_a_body_that_ends_early(line: Line) -> None:
+    line.send(b"half")
+    line.peer.shutdown(SHUT_WR)
+    with pytest.raises(EOFError, match="in the middle of its body"):
+        line.reader.read_body(8)
+
+
+def test_a_body_that_does_not_come(open_line: Callable[..., Line]) -> None:
+    line = open_line(SOON)
+    line.send(b"half")
+    with pytest.raises(TimeoutError):
+        line.reader.read_body(8)
+
+
+def test_a_body_that_never_gets_further_than_the_next_byte(open_line: Callable[..., Line]) -> None:
+    line = open_line(SOON)
+    line.send_in_pieces(repeat(b"x"))
+    with pytest.raises(TimeoutError):
+        line.reader.read_body(BODY_STEP - 1)
+
+
+# -- what pywsgi needs of a file
+
+
+@pytest.mark.parametrize(
+    ("sent", "limit", "expected"),
+    [
+        (b"a\nb", -1, b"a\n"),
+        (b"a\nb", 2, b"a\n"),
+        (b"a\nb", 1, b"a"),
+        (b"abc", 2, b"ab"),
+        (b"abc", -1, b"abc"),
+        (b"abc", 10, b"abc"),
+        (b"", 10, b""),
+        (b"\n", 10, b"\n"),
+    ],
+)
+def test_lines(line: Line, sent: bytes, limit: int, expected: bytes) -> None:
+    line.send(sent)
+    line.peer.shutdown(SHUT_WR)
+    assert line.reader.readline(limit) == expected
+    assert line.reader.take_rest() == sent.removeprefix(expected)
+
+
+def test_a_line_in_pieces(line: Line) -> None:
+    line.send_in_pieces([b"a", b"b", b"\nc"])
+    assert line.reader.readline(100) == b"ab\n"
+
+
+def test_read_gives_less_only_at_the_end(line: Line) -> None:
+    line.send(b"abc")
+    line.peer.shutdown(SHUT_WR)
+    assert (line.reader.read(2), line.reader.read(2), line.reader.read(2)) == (b"ab", b"c", b"")
+
+
+def test_closing_says_that_no_request_can_follow(line: Line) -> None:
+    assert not line.reader.closed
+    line.reader.close()
+    assert line.reader.closed

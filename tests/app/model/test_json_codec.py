@@ -1,0 +1,148 @@
+"""Behaviour of decoding: raw JSON stays as it came, byte for byte, and what is not JSON is refused with its reason."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from gentrifugo.app.model.json_codec import InvalidJSON, decode, is_json
+
+RAW = msgspec.json.Decoder(msgspec.Raw)
+
+
+class Parcel(msgspec.Struct):
+    """A text and JSON of any kind, like the commands of the protocol."""
+
+    name: str = ""
+    data: msgspec.Raw = msgspec.Raw(b"")
+
+
+PARCEL = msgspec.json.Decoder(Parcel)
+PARCELS = msgspec.json.Decoder(list[Parcel])
+
+any_text = st.text(st.characters(codec=None))  # with lone surrogates, as JavaScript has them
+any_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | any_text,
+    lambda inner: st.lists(inner) | st.dictionaries(any_text, inner),
+)
+
+NOT_JSON = [
+    *(b"", b" ", b"tru", b"nul", b"nan", b"NaN", b"Infinity", b"-", b"+1", b".5", b"1.", b"1e", b"01", b"-01", b"0x1"),
+    *(b"'a'", b'"a', b'"\\x"', b'"\\u12"', b'"\\u12g4"', b'"\n"', b'"\0"', b"[1,]", b"[1 2]", b'{"a":1,}', b"{1:2}"),
+    *(b'{"a"}', b"[", b"]", b"1 2", b"{}{}", b"\xef\xbb\xbf1", b"\x0c1", b"/* */1", b"undefined", b"\\ud800"),
+    *(b'"\\ud800" 1', b'["\\ud800",]', b'["\\ud800", \\ud800]', b'"\\ud800', b'"\\ud80"', b'{"\\ud800":}'),
+]
+
+KEPT = [
+    *(b"0", b"-0", b"1e3", b"1E+3", b"1.50", b"-0.0", b"1e400", b"1" * 400, b"true", b"null", b'""', b"[]", b"{}"),
+    *(
+        b'{"b":1,"a":2}',
+        b'{"a":1,"a":2}',
+        b"[ 1 ,\t2\r\n]",
+        b'"\\u0041"',
+        b'"\\/"',
+        b'"\x7f"',
+        '"é日😀\u2028"'.encode(),
+    ),
+    *(b'"\\ud83d\\ude00"', b'"\\ud800"', b'"\\udc00\\ud800"', b'"\\ud800\\ud800\\udc00"', b'{"\\uDfFf":"\\uD800"}'),
+    *(
+        b'"\\\\ud800"',
+        b'"\\\\\\ud800"',
+        b'"\\"\\ud800"',
+        b'"\\ud800\\\\"',
+        b'"\\ud800 \\u0041 \\n"',
+        b'"\\ud800\\u0041"',
+    ),
+]
+
+
+@pytest.mark.parametrize("text", KEPT)
+def test_json_is_kept_as_it_was_spelt(text: bytes) -> None:
+    assert bytes(decode(RAW, text)) == text
+    assert is_json(text)
+
+
+@pytest.mark.parametrize("text", NOT_JSON)
+def test_what_is_not_json_is_refused(text: bytes) -> None:
+    assert not is_json(text)
+    with pytest.raises(InvalidJSON):
+        decode(RAW, text)
+
+
+@given(any_json, st.booleans(), st.sampled_from([None, 1, "\t"]))
+@example({"\ud800": "\\ud800"}, True, None)
+def test_any_json_survives_byte_for_byte(value: Any, ascii_only: bool, indent: Any) -> None:
+    text = as_sent(value, ascii_only, indent)
+    assert bytes(decode(RAW, text)) == text
+    assert bytes(decode(PARCEL, b'{"name":"n","data":%b}' % text).data) == text
+    first, second = decode(PARCELS, b'[{"data":%b},{"data":"\\ud800","name":"n"}]' % text)
+    assert (bytes(first.data), bytes(second.data), second.name) == (text, b'"\\ud800"', "n")
+
+
+@given(any_text)
+def test_a_decoded_text_has_replacement_characters_where_surrogates_stood_alone(text: str) -> None:
+    decoded = decode(PARCEL, b'{"name":%b}' % json.dumps(text).encode()).name
+    assert decoded == text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+@given(st.binary() | st.text('[]{}":,\\u d8019ef-+.tnalsrue ', max_size=12).map(str.encode))
+def test_what_passes_is_what_the_standard_library_calls_json(text: bytes) -> None:
+    assume(not {b"NaN", b"Infinity"} & {text.strip(b" \t\r\n-")})
+    assert is_json(text) == standard_library_accepts(text)
+
+
+def test_errors_say_what_is_wrong() -> None:
+    with pytest.raises(InvalidJSON, match="invalid character"):
+        decode(PARCEL, b'{"name": x}')
+    with pytest.raises(InvalidJSON, match=r"Expected `string`, got `number` - at `\$.name`"):
+        decode(PARCEL, b'{"name": 42}')
+
+
+def test_a_wrong_type_is_named_beside_a_lone_surrogate_too() -> None:
+    with pytest.raises(InvalidJSON, match=r"Expected `string`, got `number` - at `\$.name`"):
+        decode(PARCEL, b'{"data": "\\ud800", "name": 42}')
+
+
+def test_a_lone_surrogate_in_an_unknown_field_is_stepped_over() -> None:
+    assert decode(PARCEL, b'{"\\udfff": ["\\ud800"], "name": "n"}') == Parcel("n")
+
+
+@pytest.mark.parametrize("before", [b"", b'"\\ud800",'], ids=["plain", "with a lone surrogate"])
+@pytest.mark.parametrize("depth", [sys.getrecursionlimit(), 100_000])
+def test_deep_nesting_is_refused(before: bytes, depth: int) -> None:
+    text = b"[" + before + b"[" * depth + b"]" * depth + b"]"
+    assert not is_json(text)
+    with pytest.raises(InvalidJSON, match="nested too deeply"):
+        decode(PARCEL, b'{"data":%b}' % text)
+
+
+def test_nesting_that_anybody_uses_is_kept() -> None:
+    text = b'{"a":[' * 200 + b"1" + b"]}" * 200
+    assert bytes(decode(PARCEL, b'{"data":%b}' % text).data) == text
+
+
+@pytest.mark.parametrize("text", [b'"\xff"', b'"\xed\xa0\x80"', b'"\xc3"'])
+def test_what_is_not_utf_8_is_not_json(text: bytes) -> None:
+    assert not is_json(text)
+
+
+def as_sent(value: Any, ascii_only: bool, indent: Any) -> bytes:
+    """JSON as other programs write it; only an escape can hold a lone surrogate."""
+    try:
+        return json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent).encode()
+
+
+def standard_library_accepts(text: bytes) -> bool:
+    try:
+        json.loads(text.decode())
+    except ValueError:
+        return False
+    return True

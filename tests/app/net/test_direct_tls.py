@@ -1,0 +1,180 @@
+"""A TLS connection read and written directly: what it takes, what it gives, and where it would wait."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import gevent
+import pytest
+from gevent.socket import socketpair
+from gevent.ssl import SSLContext, SSLSocket
+
+from gentrifugo.app.config.config import Config
+from gentrifugo.app.net.direct_tls import RECORD, DirectTLS, RawTLS, direct, raw_of
+from gentrifugo.app.tls.context import server_context
+from tests.certificates import Certificate, make_certificate
+from tests.greenlets import nothing_left_behind, settle
+from tests.waiting import seconds
+
+__all__ = ["nothing_left_behind"]
+
+LARGE = bytes(range(256)) * 12_000
+"""More than a socket takes at once."""
+
+
+class Pair(NamedTuple):
+    ours: SSLSocket
+    peer: SSLSocket
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def pair(request: Any, certificate: Certificate, nothing_left_behind: None) -> Iterator[Pair]:
+    config = Config(secret="s", ssl=True, ssl_cert=str(certificate.cert), ssl_key=str(certificate.key))
+    client = SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_mode = ssl.CERT_NONE
+    client.maximum_version = request.param
+    one, other = socketpair()
+    accepting = gevent.spawn(server_context(config).wrap_socket, one, server_side=True)
+    peer = client.wrap_socket(other)
+    made = Pair(accepting.get(timeout=seconds(5)), peer)
+    yield made
+    for side in made:
+        side.close()
+
+
+def test_what_has_come_is_read_however_little_is_asked_for(pair: Pair) -> None:
+    pair.peer.sendall(b"hello, world")
+    reader = direct(pair.ours)
+    assert isinstance(reader, DirectTLS)
+    assert [reader.recv(5), reader.recv(100)] == [b"hello", b", world"]  # the rest has been decrypted already
+
+
+def test_reading_waits_for_what_comes(pair: Pair) -> None:
+    reading = gevent.spawn(direct(pair.ours).recv, 100)
+    settle()
+    assert not reading.dead
+    pair.peer.sendall(b"late")
+    assert reading.get(timeout=seconds(5)) == b"late"
+
+
+def test_reading_within_a_time(pair: Pair) -> None:
+    with pytest.raises(TimeoutError):
+        direct(pair.ours).recv_within(100, 0.02)
+
+
+@pytest.mark.parametrize("says_goodbye", [True, False])
+def test_the_end_is_the_end(pair: Pair, says_goodbye: bool) -> None:
+    if says_goodbye:
+        direct(pair.peer).say_goodbye()
+    pair.peer.close()
+    assert direct(pair.ours).recv(100) == b""
+
+
+def test_reading_ends_when_the_socket_is_closed(pair: Pair) -> None:
+    reading = gevent.spawn(error_of_reading, pair.ours)
+    settle()
+    pair.ours.close()
+    assert isinstance(reading.get(timeout=seconds(5)), OSError)
+    with pytest.raises(OSError, match="closed"):
+        direct(pair.ours).raw.send(b"x")
+
+
+def error_of_reading(ours: SSLSocket) -> OSError | None:
+    try:
+        direct(ours).recv(100)
+    except OSError as error:
+        return error
+    return None
+
+
+def test_what_is_garbage_is_an_error(pair: Pair) -> None:
+    pair.peer._sock.send(b"\x17\x03\x03\x00\x05garbage")  # type: ignore[attr-defined]
+    with pytest.raises(ssl.SSLError):
+        direct(pair.ours).recv(100)
+
+
+def test_peeking_takes_nothing(pair: Pair) -> None:
+    reader = direct(pair.ours)
+    with pytest.raises(BlockingIOError):
+        reader.peek()
+    pair.peer.sendall(b"hello")
+    gevent.sleep(0.01)
+    assert (reader.peek(), reader.recv(100) + reader.recv(100)) == (b"h", b"hello")
+    direct(pair.peer).say_goodbye()
+    gevent.sleep(0.01)
+    assert reader.peek() == b""
+
+
+def test_sendall_waits_for_room(pair: Pair) -> None:
+    writing = gevent.spawn(direct(pair.ours).sendall, LARGE)
+    settle()
+    assert not writing.dead
+    assert read(pair.peer, len(LARGE)) == LARGE
+    writing.get(timeout=seconds(5))
+
+
+def test_sendall_waits_no_longer_than_the_sockets_timeout(pair: Pair) -> None:
+    pair.ours.settimeout(0.05)
+    with pytest.raises(TimeoutError):
+        direct(pair.ours).sendall(LARGE)
+
+
+def test_a_full_socket_says_so_and_nothing_is_lost_or_doubled(pair: Pair) -> None:
+    raw = raw_of(pair.ours)
+    assert isinstance(raw, RawTLS)
+    rest, full, got = LARGE, 0, b""
+    while rest:
+        try:
+            rest = rest[raw.send(rest) :]
+        except BlockingIOError:
+            full += 1
+            got += read(pair.peer, min(3 * RECORD, len(LARGE) - len(got)))
+    assert full > 1
+    assert got + read(pair.peer, len(LARGE) - len(got)) == LARGE
+
+
+def test_what_follows_may_be_dropped_but_for_one_byte(pair: Pair) -> None:
+    """As the outbox of a slow client does it: the rest of the frame that has begun, and other ones after that."""
+    raw = raw_of(pair.ours)
+    data, sent = LARGE, 0
+    while True:
+        try:
+            sent += raw.send(data[sent:])
+        except BlockingIOError:
+            break
+    changed = data[sent : sent + 1] + b"close frame"
+    got = b""
+    while changed:
+        got += read(pair.peer, RECORD)
+        try:
+            changed = changed[raw.send(changed) :]
+        except BlockingIOError:
+            continue
+    got += read(pair.peer, sent + 12 - len(got))
+    assert got == data[: sent + 1] + b"close frame"
+
+
+def read(peer: SSLSocket, size: int) -> bytes:
+    data = b""
+    with gevent.Timeout(seconds(5)):
+        while len(data) < size:
+            data += peer.recv(size - len(data))
+    return data
+
+
+def test_a_plain_socket_stays_one() -> None:
+    one, other = socketpair()
+    try:
+        assert raw_of(one) is one._sock
+        assert not isinstance(direct(one), DirectTLS)
+    finally:
+        one.close()
+        other.close()

@@ -1,0 +1,571 @@
+"""Behaviour of the way out: what is written, in how many calls, and what a full or dead socket does to the others."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from math import inf
+from typing import Any
+
+import gevent
+import pytest
+from gevent.socket import wait_read
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gentrifugo.app.net import outbox as outbox_module
+from gentrifugo.app.net.outbox import NO_LIMIT, WRITER_CHUNK, Flusher, Outbox
+from tests.fakes import FakeSocket, FakeTransport
+from tests.greenlets import eventually, settle
+from tests.waiting import seconds
+
+LARGE = b"L" * 1_000_000
+"""More than the sockets of these tests take at once."""
+
+
+class Line:
+    """An outbox on a real socket with small buffers, and the peer's end. `overflows` and `errors` have what it told."""
+
+    def __init__(self, flusher: Flusher, limit: int = NO_LIMIT, write_timeout: float = 0) -> None:
+        self.socket, self.peer = socket.socketpair()
+        for end in (self.socket, self.peer):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            end.setblocking(False)
+        self.overflows = 0
+        self.errors: list[str] = []
+        self.outbox = Outbox(flusher, self.socket, limit, self._overflow, self.errors.append, write_timeout)
+
+    def fill(self) -> None:
+        """Queue a frame that does not fit into the socket, and let it be half written."""
+        self.outbox.append(LARGE)
+        settle()
+        assert 0 < self.outbox.size < len(LARGE)
+
+    def read(self, size: int) -> bytes:
+        """The next `size` bytes that the peer receives."""
+        parts = []
+        while size:
+            wait_read(self.peer.fileno(), seconds(5))
+            parts.append(self.peer.recv(size))
+            size -= len(parts[-1])
+        return b"".join(parts)
+
+    def is_silent(self) -> bool:
+        """Whether nothing more comes."""
+        settle()
+        try:
+            return not self.peer.recv(1)
+        except BlockingIOError:
+            return True
+
+    def close(self) -> None:
+        self.outbox.close()
+        self.socket.close()
+        self.peer.close()
+
+    def _overflow(self) -> None:
+        self.overflows += 1
+
+
+@pytest.fixture
+def flusher(nothing_left_behind: None) -> Flusher:
+    """A flusher that never rests."""
+    return Flusher(0)
+
+
+@pytest.fixture
+def open_line(flusher: Flusher) -> Iterator[Callable[..., Line]]:
+    with ExitStack() as lines:
+        yield lambda **options: lines.enter_context(line_on(flusher, **options))
+
+
+@contextmanager
+def line_on(flusher: Flusher, **options: Any) -> Iterator[Line]:
+    line = Line(flusher, **options)
+    try:
+        yield line
+    finally:
+        line.close()
+
+
+# -- what is written
+
+
+def test_frames_that_wait_together_leave_in_one_send(flusher: Flusher) -> None:
+    transport = FakeTransport(flusher)
+    for frame in (b"a", b"b", b"c"):
+        transport.outbox.append(frame)
+    assert transport.socket.sent == []
+    settle()
+    assert transport.socket.sent == [b"abc"]
+
+
+def test_a_frame_alone_is_the_same_object_for_all_receivers(flusher: Flusher) -> None:
+    transports = [FakeTransport(flusher) for _ in range(3)]
+    frame = bytes(bytearray(b"frame"))
+    flusher.fan_out([transport.outbox for transport in transports], frame)
+    settle()
+    assert all(transport.socket.sent[0] is frame for transport in transports)
+
+
+def test_joined_frames_are_the_same_object_for_receivers_with_the_same_backlog(flusher: Flusher) -> None:
+    first, second, other = (FakeTransport(flusher) for _ in range(3))
+    flusher.fan_out([first.outbox, second.outbox], b"a")
+    flusher.fan_out([first.outbox, second.outbox, other.outbox], b"b")
+    settle()
+    assert first.socket.sent == [b"ab"]
+    assert first.socket.sent[0] is second.socket.sent[0]
+    assert other.socket.sent == [b"b"]
+
+
+def test_each_receiver_gets_its_own_frames_in_order(flusher: Flusher) -> None:
+    first, second = FakeTransport(flusher), FakeTransport(flusher)
+    first.outbox.append(b"1")
+    flusher.fan_out([second.outbox, first.outbox], b"2")
+    second.outbox.append(b"3")
+    settle()
+    assert (first.socket.sent, second.socket.sent) == ([b"12"], [b"23"])
+
+
+def test_what_is_appended_during_a_round_goes_out_in_the_next(flusher: Flusher) -> None:
+    class Answering(FakeSocket):
+        def send(self, data: bytes, /) -> int:
+            if not self.sent:
+                transport.outbox.append(b"answer")
+            return super().send(data)
+
+    transport = FakeTransport(flusher)
+    other = Outbox(flusher, Answering(), NO_LIMIT, lambda: None, lambda reason: None)
+    other.append(b"question")
+    settle()
+    assert transport.socket.sent == [b"answer"]
+
+
+# -- rest between rounds
+
+
+def test_a_lone_frame_is_written_at_once(nothing_left_behind: None) -> None:
+    transport = FakeTransport(Flusher(rest=3600, rest_factor=inf))
+    transport.outbox.append(b"a")
+    settle()
+    assert transport.socket.sent == [b"a"]
+
+
+def test_frames_gather_during_the_rest_after_a_round(nothing_left_behind: None) -> None:
+    transport = FakeTransport(Flusher(rest=3600, rest_factor=inf))
+    transport.outbox.append(b"a")
+    settle()
+    transport.outbox.append(b"b")
+    settle()
+    assert transport.socket.sent == [b"a"]
+
+
+def test_after_a_short_round_the_rest_is_short(nothing_left_behind: None) -> None:
+    """A client that waits for each reply must not wait for the longest rest each time."""
+    transport = FakeTransport(Flusher(rest=3600))
+    for number in range(100):
+        transport.outbox.append(b"%d" % number)
+        assert transport.outbox.drain(seconds(5))
+
+
+def test_what_gathered_is_written_when_the_rest_is_over(nothing_left_behind: None) -> None:
+    transport = FakeTransport(Flusher(rest=0.01, rest_factor=inf))
+    for frames in ([b"a"], [b"b", b"c"]):
+        for frame in frames:
+            transport.outbox.append(frame)
+        settle()
+    assert eventually(lambda: len(transport.socket.sent) > 1 and transport.socket.sent) == [b"a", b"bc"]
+
+
+@pytest.mark.parametrize(("cpu_share", "rests"), [(0, False), (0.65, False), (0.9, True), (1, True)])
+def test_the_rest_is_long_only_when_the_process_is_busy(
+    nothing_left_behind: None, cpu_share: float, rests: bool
+) -> None:
+    rest = seconds(0.2)
+    transport = FakeTransport(Flusher(rest, inf, cpu_share=lambda: cpu_share))
+    transport.outbox.append(b"a")
+    settle()
+    transport.outbox.append(b"b")
+    gevent.sleep(rest / 2)
+    assert transport.socket.sent == ([b"a"] if rests else [b"a", b"b"])
+    eventually(lambda: transport.socket.sent == [b"a", b"b"])
+
+
+# -- full sockets
+
+
+def test_a_full_socket_is_written_as_the_peer_reads(open_line: Callable[..., Line]) -> None:
+    line = open_line()
+    line.fill()
+    assert line.read(len(LARGE)) == LARGE
+    assert line.outbox.size == 0
+
+
+def test_a_full_socket_does_not_hold_up_the_others(flusher: Flusher, open_line: Callable[..., Line]) -> None:
+    line, transport = open_line(), FakeTransport(flusher)
+    line.fill()
+    flusher.fan_out([line.outbox, transport.outbox], b"news")
+    settle()
+    assert transport.socket.sent == [b"news"]
+    assert line.read(len(LARGE) + 4).endswith(b"Lnews")
+
+
+def test_frames_behind_a_full_socket_stay_shared(flusher: Flusher, open_line: Callable[..., Line]) -> None:
+    lines = [open_line(), open_line()]
+    for line in lines:
+        line.fill()
+    frame = b"f" * 1000
+    flusher.fan_out([line.outbox for line in lines], frame)
+    settle()
+    assert all(line.outbox.frames[-1] is frame for line in lines)
+
+
+def test_many_frames_behind_a_full_socket_keep_their_order(open_line: Callable[..., Line]) -> None:
+    line = open_line()
+    line.fill()
+    frames = [b"%d" % number * 1000 for number in range(WRITER_CHUNK // 1000)]
+    for frame in frames:
+        line.outbox.append(frame)
+    expected = LARGE + b"".join(frames)
+    assert line.read(len(expected)) == expected
+    assert line.is_silent()
+
+
+def test_a_socket_that_was_full_is_written_with_the_others_again(open_line: Callable[..., Line]) -> None:
+    line = open_line()
+    line.fill()
+    line.read(len(LARGE))
+    eventually(lambda: not line.outbox.frames)
+    line.outbox.append(b"a")
+    assert line.read(1) == b"a"
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(1, 300_000), min_size=1, max_size=6), st.lists(st.integers(1, 200_000), max_size=6))
+def test_nothing_is_lost_doubled_or_mixed_up(sizes: list[int], reads: list[int]) -> None:
+    frames = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
+    expected = b"".join(frames)
+    with line_on(Flusher(0)) as line:
+        came = b""
+        for number, frame in enumerate(frames):
+            line.outbox.append(frame)
+            came += line.read(min(reads[number], line.outbox.size)) if number < len(reads) else b""
+        came += line.read(len(expected) - len(came))
+        assert came == expected
+        assert line.is_silent()
+
+
+# -- counts
+
+
+def test_bytes_that_wait_are_counted(flusher: Flusher) -> None:
+    transport = FakeTransport(flusher)
+    transport.outbox.append(b"abc")
+    transport.outbox.append(b"de")
+    assert transport.outbox.size == 5
+    settle()
+    assert transport.outbox.size == 0
+
+
+def test_bytes_that_the_socket_took_do_not_wait_any_more(open_line: Callable[..., Line], flusher: Flusher) -> None:
+    line = open_line()
+    line.fill()
+    assert line.outbox.size == len(LARGE) - flusher.bytes_sent == sum(map(len, line.outbox.frames))
+
+
+def test_the_flusher_counts_frames_and_bytes(flusher: Flusher) -> None:
+    transports = [FakeTransport(flusher) for _ in range(3)]
+    flusher.fan_out([transport.outbox for transport in transports], b"abc")
+    assert (flusher.frames_queued, flusher.frames_sent, flusher.bytes_sent) == (3, 0, 0)
+    settle()
+    assert (flusher.frames_queued, flusher.frames_sent, flusher.bytes_sent) == (3, 3, 9)
+
+
+def test_frames_that_waited_behind_a_full_socket_are_counted_when_they_are_sent(
+    flusher: Flusher, open_line: Callable[..., Line]
+) -> None:
+    line = open_line()
+    line.fill()
+    line.outbox.append(b"a")
+    line.outbox.append(b"b")
+    assert (flusher.frames_queued, flusher.frames_sent) == (3, 0)
+    line.read(len(LARGE) + 2)
+    eventually(lambda: not line.outbox.frames)
+    assert (flusher.frames_queued, flusher.frames_sent, flusher.bytes_sent) == (3, 3, len(LARGE) + 2)
+
+
+def test_frames_that_a_dead_socket_refused_are_not_counted_as_sent(flusher: Flusher) -> None:
+    transport = FakeTransport(flusher)
+    transport.socket.broken = True
+    transport.outbox.append(b"a")
+    settle()
+    assert flusher.frames_sent == 0
+
+
+# -- the limit
+
+
+def test_more_than_the_limit_overflows_once(open_line: Callable[..., Line]) -> None:
+    line = open_line(limit=10)
+    line.outbox.append(b"a" * 10)
+    assert line.overflows == 0
+    for _ in range(3):
+        line.outbox.append(b"b")
+    assert line.overflows == 1
+
+
+def test_only_what_waits_counts_for_the_limit(open_line: Callable[..., Line]) -> None:
+    line = open_line(limit=10)
+    for _ in range(5):
+        line.outbox.append(b"a" * 10)
+        settle()
+    assert line.overflows == 0
+
+
+def test_a_client_that_reads_nothing_overflows(open_line: Callable[..., Line]) -> None:
+    line = open_line(limit=len(LARGE))
+    line.fill()
+    while not line.overflows:
+        line.outbox.append(b"a" * 1000)
+    assert line.outbox.size > len(LARGE)
+
+
+def test_dropping_keeps_a_frame_that_is_half_sent(open_line: Callable[..., Line]) -> None:
+    line = open_line()
+    line.fill()
+    line.outbox.append(b"dropped")
+    line.outbox.drop_waiting()
+    line.outbox.append(b"last")
+    assert line.outbox.size == sum(map(len, line.outbox.frames))
+    assert line.read(len(LARGE) + 4) == LARGE + b"last"
+    assert line.is_silent()
+
+
+def test_dropping_before_anything_was_written_keeps_one_frame_at_most(open_line: Callable[..., Line]) -> None:
+    line = open_line()
+    for frame in (b"first", b"dropped", b"dropped"):
+        line.outbox.append(frame)
+    line.outbox.drop_waiting()
+    line.outbox.append(b"last")
+    assert line.read(9) == b"firstlast"
+    assert line.is_silent()
+
+
+def test_dropping_when_nothing_waits_does_nothing(open_line: Callable[..., Line]) -> None:
+    line = open_line()
+    line.outbox.drop_waiting()
+    line.outbox.append(b"a")
+    assert line.read(1) == b"a"
+
+
+# -- drain
+
+
+def test_draining_an_empty_outbox_returns_at_once(flusher: Flusher) -> None:
+    assert FakeTransport(flusher).outbox.drain(0)
+
+
+def test_draining_waits_for_the_next_round(nothing_left_behind: None) -> None:
+    transport = FakeTransport(Flusher(rest=0.01, rest_factor=inf))
+    transport.outbox.append(b"a")
+    settle()
+    transport.outbox.append(b"b")
+    assert transport.outbox.drain(seconds(5))
+    assert transport.socket.sent == [b"a", b"b"]
+
+
+def test_draining_waits_for_a_full_socket(open_line: Callable[..., Line]) -> None:
+    line = open_line()
+    line.fill()
+    reader = gevent.spawn(line.read, len(LARGE))
+    assert line.outbox.drain(seconds(5))
+    assert reader.get() == LARGE
+
+
+def test_draining_gives_up_after_its_time(open_line: Callable[..., Line]) -> None:
+    line = open_line()
+    line.fill()
+    assert not line.outbox.drain(0.01)
+    assert line.outbox.size > 0
+
+
+def test_draining_gives_up_on_a_flusher_that_rests_longer(nothing_left_behind: None) -> None:
+    transport = FakeTransport(Flusher(rest=3600, rest_factor=inf))
+    transport.outbox.append(b"a")
+    settle()
+    transport.outbox.append(b"b")
+    assert not transport.outbox.drain(0.01)
+
+
+def test_draining_ends_when_the_outbox_is_closed(open_line: Callable[..., Line]) -> None:
+    line = open_line()
+    line.fill()
+    drain = gevent.spawn(line.outbox.drain, seconds(60))
+    settle()
+    line.outbox.close()
+    drain.join(seconds(5))
+    assert drain.successful()
+
+
+# -- the end
+
+
+def test_a_closed_outbox_writes_nothing(flusher: Flusher) -> None:
+    transport = FakeTransport(flusher)
+    transport.outbox.append(b"a")
+    transport.outbox.close()
+    transport.outbox.append(b"b")
+    settle()
+    assert transport.socket.sent == []
+    assert (transport.outbox.frames, transport.outbox.size) == ([], 0)
+
+
+def test_closing_ends_the_writer_of_a_full_socket(open_line: Callable[..., Line]) -> None:
+    """That no greenlet is left is what the fixture checks."""
+    line = open_line()
+    line.fill()
+    line.outbox.close()
+    line.outbox.close()
+    assert (line.outbox.frames, line.outbox.size, line.errors) == ([], 0, [])
+
+
+def test_a_dead_socket_is_reported_once(open_line: Callable[..., Line]) -> None:
+    line = open_line()
+    line.peer.close()
+    for _ in range(3):
+        line.outbox.append(b"a")
+        settle()
+    (error,) = line.errors
+    assert "Broken pipe" in error
+    assert (line.outbox.frames, line.outbox.size) == ([], 0)
+
+
+def test_a_socket_that_dies_while_it_is_full_is_reported_once(open_line: Callable[..., Line]) -> None:
+    line = open_line()
+    line.fill()
+    line.peer.close()
+    eventually(lambda: line.errors)
+    line.outbox.append(b"a")
+    settle()
+    assert len(line.errors) == 1
+
+
+def test_a_dead_socket_does_not_hold_up_the_others(flusher: Flusher) -> None:
+    dead, alive = FakeTransport(flusher), FakeTransport(flusher)
+    dead.socket.broken = True
+    flusher.fan_out([dead.outbox, alive.outbox], b"a")
+    settle()
+    assert alive.socket.sent == [b"a"]
+
+
+def test_a_peer_that_takes_nothing_for_the_write_timeout_is_reported(open_line: Callable[..., Line]) -> None:
+    line = open_line(write_timeout=0.02)
+    line.fill()
+    assert eventually(lambda: line.errors) == ["the client took nothing for 0.02 s"]
+    assert line.outbox.frames == []
+
+
+def test_a_peer_that_reads_before_the_write_timeout_is_served(open_line: Callable[..., Line]) -> None:
+    line = open_line(write_timeout=seconds(5))
+    line.fill()
+    assert line.read(len(LARGE)) == LARGE
+    assert line.errors == []
+
+
+def test_a_defect_in_one_write_costs_one_connection(flusher: Flusher, caplog: pytest.LogCaptureFixture) -> None:
+    class Defective(FakeSocket):
+        def send(self, data: bytes, /) -> int:
+            raise ZeroDivisionError
+
+    errors: list[str] = []
+    defective = Outbox(flusher, Defective(), NO_LIMIT, lambda: None, errors.append)
+    transport = FakeTransport(flusher)
+    for frame in (b"a", b"b"):
+        flusher.fan_out([defective, transport.outbox], frame)
+        settle()
+    assert transport.socket.sent == [b"a", b"b"]
+    assert errors == ["internal server error"]
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+# -- fairness
+
+
+def test_a_long_round_lets_others_in(flusher: Flusher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox_module, "SLICE", 0)
+    monkeypatch.setattr(outbox_module, "SLICE_CHECK", 1)
+    transports = [FakeTransport(flusher) for _ in range(4)]
+    flusher.fan_out([transport.outbox for transport in transports], b"a")
+    seen = set()
+    while (written := sum(len(transport.socket.sent) for transport in transports)) < 4:
+        seen.add(written)
+        gevent.sleep(0)
+    assert seen & {1, 2, 3}
+    assert all(transport.socket.sent == [b"a"] for transport in transports)
+
+
+@pytest.fixture
+def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One send for each lane and slice; more than one receiver are many."""
+    monkeypatch.setattr(outbox_module, "SLICE", 0)
+    monkeypatch.setattr(outbox_module, "SLICE_CHECK", 1)
+    monkeypatch.setattr(outbox_module, "FEW", 1)
+
+
+def soon(check: Callable[[], bool]) -> None:
+    """Let others run, one at a time, until `check` holds."""
+    deadline = time.monotonic() + seconds(5)
+    while not check():
+        assert time.monotonic() < deadline
+        gevent.sleep(0)
+
+
+@pytest.mark.usefixtures("short_slices")
+def test_what_comes_in_during_a_round_gathers_for_the_next() -> None:
+    flusher = Flusher(seconds(0.2), inf, cpu_share=lambda: 1)
+    transports = [FakeTransport(flusher) for _ in range(4)]
+    outboxes = [transport.outbox for transport in transports]
+    flusher.fan_out(outboxes, b"1")
+    soon(lambda: transports[0].socket.sent == [b"1"])
+    assert transports[3].socket.sent == []
+    for frame in (b"2", b"3"):
+        flusher.fan_out(outboxes, frame)
+    soon(lambda: transports[3].socket.sent == [b"123"])
+    gevent.sleep(seconds(0.05))
+    assert transports[0].socket.sent == [b"1"]
+    soon(lambda: transports[0].socket.sent == [b"1", b"23"])
+
+
+@pytest.mark.usefixtures("short_slices")
+def test_a_message_for_a_few_does_not_wait_for_a_round_of_many(flusher: Flusher) -> None:
+    crowd = [FakeTransport(flusher) for _ in range(50)]
+    flusher.fan_out([transport.outbox for transport in crowd], b"news")
+    soon(lambda: crowd[0].socket.sent == [b"news"])
+    lone = FakeTransport(flusher)
+    lone.outbox.append(b"reply")
+    soon(lambda: lone.socket.sent == [b"reply"])
+    assert crowd[-1].socket.sent == []
+    soon(lambda: crowd[-1].socket.sent == [b"news"])
+
+
+@pytest.mark.usefixtures("short_slices")
+def test_many_messages_for_a_few_do_not_hold_up_a_round_of_many(flusher: Flusher) -> None:
+    few = [FakeTransport(flusher) for _ in range(50)]
+    crowd = [FakeTransport(flusher) for _ in range(3)]
+    for transport in few:
+        transport.outbox.append(b"reply")
+    flusher.fan_out([transport.outbox for transport in crowd], b"news")
+    soon(lambda: crowd[-1].socket.sent == [b"news"])
+    assert few[-1].socket.sent == []
+    soon(lambda: few[-1].socket.sent == [b"reply"])
+
+
+def test_an_outbox_that_both_many_and_few_write_to_keeps_the_order(flusher: Flusher) -> None:
+    first, second = FakeTransport(flusher), FakeTransport(flusher)
+    flusher.fan_out([first.outbox, second.outbox], b"1")
+    first.outbox.append(b"2")
+    flusher.fan_out([first.outbox, second.outbox], b"3")
+    settle()
+    assert (first.socket.sent, second.socket.sent) == ([b"123"], [b"13"])

@@ -1,0 +1,26 @@
+"""What the kernel says of a connection."""
+
+from __future__ import annotations
+
+import socket
+
+from gentrifugo.app.net.socket_queues import unacknowledged, unread
+from tests.waiting import eventually
+
+
+def test_what_waits_on_either_side() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as peer:
+        ours, _ = listener.accept()
+        with ours:
+            assert (unread(ours), unacknowledged(ours)) == (0, 0)
+            peer.sendall(b"hello")
+            eventually(lambda: unread(ours) == 5)
+            ours.setblocking(False)
+            sent = ours.send(b"x" * 10_000_000)  # more than the peer takes without reading
+            assert 0 < unacknowledged(ours) <= sent
+
+
+def test_of_a_closed_one_nothing_is_known() -> None:
+    closed = socket.socket()
+    closed.close()
+    assert (unread(closed), unacknowledged(closed)) == (0, 0)

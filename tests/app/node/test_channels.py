@@ -1,0 +1,160 @@
+"""Behaviour of channel names: the namespace they belong to, and who may subscribe, with every boundary moved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gentrifugo.app.config.config import Config, Namespace
+from gentrifugo.app.model.errors import NAMESPACE_NOT_FOUND, Refused
+from gentrifugo.app.node.channels import ChannelRules
+
+PUBLIC = Namespace(name="public", presence=True)
+BOUNDARIES = {
+    "private_channel_prefix": "priv-",
+    "namespace_channel_boundary": "::",
+    "user_channel_boundary": "@@",
+    "user_channel_separator": " or ",
+    "client_channel_boundary": "~~",
+}
+
+
+def rules(**options: Any) -> ChannelRules:
+    return ChannelRules(Config(namespaces=(PUBLIC,), **options))
+
+
+STANDARD, MOVED, NONE = rules(), rules(**BOUNDARIES), rules(**dict.fromkeys(BOUNDARIES, ""))
+
+
+@pytest.mark.parametrize(
+    ("channel", "namespace"),
+    [
+        ("news", ""),
+        ("public:news", "public"),
+        ("$public:news", "public"),
+        ("public:news:today", "public"),
+        ("public:", "public"),
+        (":news", ""),
+        ("$:news", ""),
+        (":", ""),
+        ("", ""),
+        ("$", ""),
+        ("$$public:news", "$public"),
+        ("news$public:x", "news$public"),
+        ("news#public:42", "news#public"),
+        ("public", ""),
+    ],
+)
+def test_the_namespace_stands_before_the_first_boundary(channel: str, namespace: str) -> None:
+    assert STANDARD.namespace(channel) == namespace
+
+
+@pytest.mark.parametrize(
+    ("channel", "namespace"),
+    [("public::news", "public"), ("priv-public::news", "public"), ("public:news", ""), ("$public::news", "$public")],
+)
+def test_the_boundary_of_namespaces_can_be_moved(channel: str, namespace: str) -> None:
+    assert MOVED.namespace(channel) == namespace
+
+
+def test_without_a_boundary_there_are_no_namespaces() -> None:
+    assert NONE.namespace("public:news") == NONE.namespace("") == ""
+
+
+def test_a_channel_has_the_options_of_its_namespace() -> None:
+    assert STANDARD.options("public:news") is PUBLIC
+    assert STANDARD.options("$public:news#42") is PUBLIC
+
+
+def test_a_channel_without_a_namespace_has_those_of_the_top_level() -> None:
+    assert rules(publish=True).options("news").publish
+    assert not STANDARD.options(":news").presence
+
+
+@pytest.mark.parametrize("channel", ["unknown:news", "$unknown:news", "Public:news", " public:news"])
+def test_an_unknown_namespace_is_refused(channel: str) -> None:
+    with pytest.raises(Refused) as refused:
+        STANDARD.options(channel)
+    assert refused.value.error == NAMESPACE_NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("channel", "private"), [("$news", True), ("$", True), ("news$", False), ("", False), ("priv-news", False)]
+)
+def test_a_private_channel_begins_with_the_prefix(channel: str, private: bool) -> None:
+    assert STANDARD.is_private(channel) is private
+
+
+def test_the_private_prefix_can_be_changed() -> None:
+    assert MOVED.is_private("priv-news")
+    assert not MOVED.is_private("$news")
+
+
+def test_without_a_prefix_nothing_is_private() -> None:
+    assert not NONE.is_private("$news")
+    assert not NONE.is_private("")
+
+
+@pytest.mark.parametrize(
+    ("channel", "allowed"),
+    [
+        ("news", True),
+        ("news#42", True),
+        ("dialog#41,42", True),
+        ("dialog#42,43", True),
+        ("news#43", False),
+        ("news#4", False),
+        ("news#420", False),
+        ("news#", False),
+        ("news#42#43", False),
+        ("news#43#42", True),
+        ("news#,", False),
+        ("news# 42", False),
+        ("#42", True),
+    ],
+)
+def test_users_are_listed_after_the_last_boundary(channel: str, allowed: bool) -> None:
+    assert STANDARD.allows_user(channel, "42") is allowed
+
+
+def test_an_empty_place_in_the_list_is_the_anonymous_user() -> None:
+    assert STANDARD.allows_user("news#", "")
+    assert STANDARD.allows_user("news#42,", "")
+    assert not STANDARD.allows_user("news#42", "")
+
+
+@pytest.mark.parametrize(
+    ("channel", "allowed"),
+    [("news@@42", True), ("news@@41 or 42", True), ("news@@41,42", False), ("news#43", True), ("news@@43", False)],
+)
+def test_boundary_and_separator_of_users_can_be_changed(channel: str, allowed: bool) -> None:
+    assert MOVED.allows_user(channel, "42") is allowed
+
+
+def test_without_a_separator_there_is_one_user() -> None:
+    one = rules(user_channel_separator="")
+    assert one.allows_user("news#41,42", "41,42")
+    assert not one.allows_user("news#41,42", "42")
+
+
+def test_without_a_boundary_every_user_may() -> None:
+    assert NONE.allows_user("news#43", "42")
+
+
+@pytest.mark.parametrize(
+    ("channel", "allowed"),
+    [("news", True), ("news&c1", True), ("news&c2", False), ("news&", False), ("news&c2&c1", True), ("&c1&c2", False)],
+)
+def test_the_client_stands_after_the_last_boundary(channel: str, allowed: bool) -> None:
+    assert STANDARD.allows_client(channel, "c1") is allowed
+
+
+def test_the_boundary_of_clients_can_be_moved() -> None:
+    assert MOVED.allows_client("news~~c1", "c1")
+    assert not MOVED.allows_client("news~~c2", "c1")
+    assert MOVED.allows_client("news&c2", "c1")
+
+
+def test_without_a_boundary_every_client_may() -> None:
+    assert NONE.allows_client("news&c2", "c1")

@@ -1,0 +1,374 @@
+"""Behaviour of hooks by themselves: who is called, what stands in the end, and what a bad one costs."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pytest
+
+from gentrifugo.app.model.errors import Refused
+from gentrifugo.app.node.hooks import (
+    CONNECT,
+    DISCONNECT,
+    PUBLISH,
+    TOLD_AT_ONCE,
+    Context,
+    Hook,
+    Hooks,
+    Refuse,
+    Undelivered,
+)
+from gentrifugo.app.protocol.v1 import wire
+from tests.greenlets import eventually, nothing_left_behind
+
+__all__ = ["nothing_left_behind"]
+
+TIMEOUT = 0.05
+
+
+@pytest.fixture
+def hooks(nothing_left_behind: None) -> Hooks:
+    return Hooks(lambda: TIMEOUT)
+
+
+def refused_with(hooks: Hooks, event: str = CONNECT) -> tuple[str, str]:
+    with pytest.raises(Refused) as caught:
+        hooks.ask(Context(event))
+    return caught.value.error.text, caught.value.error.advice
+
+
+def raising(error: BaseException) -> Callable[[Context], None]:
+    def hook(context: Context) -> None:
+        raise error
+
+    return hook
+
+
+def setting(**values: Any) -> Callable[[Context], None]:
+    def hook(context: Context) -> None:
+        for name, value in values.items():
+            setattr(context, name, value)
+
+    return hook
+
+
+def sleep(context: Context) -> None:
+    gevent.sleep(10)
+
+
+def test_without_hooks_everything_stays(hooks: Hooks) -> None:
+    assert not hooks
+    assert not hooks.has(CONNECT)
+    assert hooks.ask(Context(CONNECT, user="42", info={"name": "Ann"})) == ("42", b'{"name":"Ann"}', b"")
+
+
+def test_all_hooks_of_an_event_are_called_in_turn_with_the_same_context(hooks: Hooks) -> None:
+    seen: list[object] = []
+    for _ in range(2):
+        hooks.add(CONNECT, lambda context: seen.append((id(context), context.user)))
+        hooks.add(CONNECT, setting(user="43"))
+    hooks.add(PUBLISH, seen.append)
+    context = Context(CONNECT, user="42")
+    assert hooks.ask(context).user == "43"
+    assert seen == [(id(context), "42"), (id(context), "43")]
+
+
+def test_what_is_published_can_be_replaced(hooks: Hooks) -> None:
+    hooks.add(PUBLISH, setting(data={"text": "hello"}))
+    assert hooks.ask(Context(PUBLISH, data=1)).data == b'{"text":"hello"}'
+
+
+def test_a_user_may_be_a_number(hooks: Hooks) -> None:
+    hooks.add(CONNECT, setting(user=42))
+    assert hooks.ask(Context(CONNECT)).user == "42"
+
+
+@pytest.mark.parametrize(
+    ("hook", "error"),
+    [
+        (lambda context: False, ("permission denied", "fix")),
+        (raising(Refuse()), ("permission denied", "fix")),
+        (raising(Refuse("too many")), ("too many", "fix")),
+        (raising(ValueError("what a secret")), ("internal server error", "retry")),
+        (raising(Undelivered("no answer")), ("internal server error", "retry")),
+        (setting(user=[42]), ("internal server error", "retry")),
+        (setting(user=True), ("internal server error", "retry")),
+        (setting(user="\ud800"), ("internal server error", "retry")),
+        (setting(info=object()), ("internal server error", "retry")),
+        (sleep, ("internal server error", "retry")),
+    ],
+    ids=[
+        "False",
+        "Refuse",
+        "reason",
+        "exception",
+        "undelivered",
+        "user",
+        "bool",
+        "half a pair",
+        "info",
+        "hangs",
+    ],
+)
+def test_what_refuses(hooks: Hooks, hook: Callable[[Context], object], error: tuple[str, str]) -> None:
+    hooks.add(CONNECT, hook)
+    assert refused_with(hooks) == error
+
+
+def test_after_a_refusal_no_other_is_asked(hooks: Hooks) -> None:
+    seen: list[Context] = []
+    hooks.add(CONNECT, lambda context: False)
+    hooks.add(CONNECT, seen.append)
+    refused_with(hooks)
+    assert seen == []
+
+
+@pytest.mark.parametrize("answer", [None, True, 0, "", "no", []], ids=repr)
+def test_nothing_but_false_refuses(hooks: Hooks, answer: object) -> None:
+    hooks.add(CONNECT, lambda context: answer)
+    hooks.ask(Context(CONNECT))
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        ("half \ud83d of a pair", "half \ufffd of a pair"),
+        ("\ud83d\ude00", "\U0001f600"),
+        ({"code": 7}, "{'code': 7}"),
+        (7, "7"),
+        (None, "permission denied"),
+        ("", "permission denied"),
+    ],
+    ids=repr,
+)
+def test_a_reason_is_text_that_can_be_sent(hooks: Hooks, reason: object, text: str) -> None:
+    hooks.add(CONNECT, raising(Refuse(reason)))
+    assert refused_with(hooks)[0] == text
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), GeneratorExit(), BaseException("odd")], ids=repr)
+def test_whatever_a_hook_raises_is_its_own_failure(
+    hooks: Hooks, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    hooks.add(CONNECT, raising(error))
+    assert refused_with(hooks) == ("internal server error", "retry")
+    assert hooks.tell(Context(CONNECT))
+    assert "raising.<locals>.hook (connect) failed" in caplog.messages[0]
+
+
+@pytest.mark.parametrize("error", [gevent.GreenletExit(), KeyboardInterrupt()], ids=repr)
+def test_who_ends_the_greenlet_or_the_process_does_so_in_a_hook_too(hooks: Hooks, error: BaseException) -> None:
+    hooks.add(CONNECT, raising(error))
+    for call in (hooks.ask, hooks.tell):
+        with pytest.raises(type(error)):
+            call(Context(CONNECT))
+
+
+def test_a_timeout_around_a_view_is_not_the_hooks(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
+    hooks.add(CONNECT, sleep)
+    with gevent.Timeout(TIMEOUT / 10) as timeout, pytest.raises(gevent.Timeout) as caught:
+        hooks.ask(Context(CONNECT, request="of the view"))
+    assert caught.value is timeout
+    assert caplog.messages == []
+
+
+def closing_its_timeout(context: Context) -> None:
+    with gevent.Timeout(TIMEOUT / 10):
+        gevent.sleep(10)
+
+
+def cancelling_its_timeout(context: Context) -> None:
+    timeout = gevent.Timeout.start_new(TIMEOUT / 10)
+    try:
+        gevent.sleep(10)
+    finally:
+        timeout.cancel()
+
+
+@pytest.mark.parametrize(
+    ("hook", "request_"),
+    [(closing_its_timeout, None), (closing_its_timeout, "of a view"), (cancelling_its_timeout, None)],
+)
+def test_a_timeout_of_the_hook_is_the_hooks(
+    hooks: Hooks, caplog: pytest.LogCaptureFixture, hook: Hook, request_: str | None
+) -> None:
+    hooks.add(CONNECT, hook)
+    with pytest.raises(Refused, match="internal server error"):
+        hooks.ask(Context(CONNECT, request=request_))
+    assert caplog.messages[0].endswith("its_timeout (connect) failed")
+
+
+def test_refusing_what_has_happened_is_an_answer_too(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
+    hooks.add(DISCONNECT, raising(Refuse()))
+    assert hooks.tell(Context(DISCONNECT))
+    (record,) = caplog.records
+    assert record.getMessage().endswith("hook (disconnect): it refuses, but this has happened already")
+    assert record.exc_info is None
+
+
+@pytest.mark.parametrize("sent", [b"1e3", b"1.50", b'{"a": 1, "a": 2}', b'"\\ud800"', b"[ ]", b"null"])
+def test_what_no_hook_changes_stays_as_it_was_sent(hooks: Hooks, sent: bytes) -> None:
+    hooks.add(PUBLISH, lambda context: None)
+    value = wire.decoded(sent)
+    outcome = hooks.ask(Context(PUBLISH, data=value, info=value), info=sent, data=sent)
+    assert (outcome.info, outcome.data) == (sent, sent)
+
+
+def test_what_a_hook_changes_in_place_is_changed(hooks: Hooks) -> None:
+    hooks.add(PUBLISH, lambda context: context.data.append(2))
+    assert hooks.ask(Context(PUBLISH, data=[1.0]), data=b"[1e0]").data == b"[1.0,2]"
+
+
+def test_an_exception_is_logged_with_its_traceback_and_not_for_every_client(
+    hooks: Hooks, caplog: pytest.LogCaptureFixture
+) -> None:
+    hooks.add(CONNECT, raising(ValueError("oh dear")))
+    hooks.add(PUBLISH, raising(KeyError("another")))
+    for _ in range(100):
+        refused_with(hooks)
+    refused_with(hooks, PUBLISH)
+    first, second = caplog.records
+    assert "raising.<locals>.hook (connect) failed" in first.getMessage()
+    assert first.exc_info is not None and "oh dear" in str(first.exc_info[1])
+    assert "(publish)" in second.getMessage()
+
+
+def test_a_hook_that_hangs_is_named(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
+    hooks.add(CONNECT, sleep)
+    refused_with(hooks)
+    assert caplog.messages == ["hook sleep (connect): not done within 0.05 s (option hook_timeout)"]
+
+
+def test_hooks_run_within_what_they_are_given(hooks: Hooks) -> None:
+    steps: list[str] = []
+
+    def call(hook: Hook, context: Context) -> object:
+        steps.append(f"enter {context.event}")
+        try:
+            return hook(context)
+        finally:
+            steps.append("exit")
+
+    hooks.call = call
+    hooks.add(CONNECT, lambda context: steps.append("hook"))
+    hooks.add(CONNECT, raising(ValueError()))
+    refused_with(hooks)
+    assert steps == ["enter connect", "hook", "exit", "enter connect", "exit"]
+
+
+def test_what_surrounds_them_may_fail(hooks: Hooks) -> None:
+    def call(hook: Hook, context: Context) -> object:
+        raise ValueError("a request that makes no sense")
+
+    hooks.call = call
+    hooks.add(CONNECT, lambda context: None)
+    assert refused_with(hooks)[0] == "internal server error"
+
+
+def test_hooks_that_are_told_run_by_themselves(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
+    told: list[Context] = []
+    for hook in (raising(ValueError()), sleep, told.append):
+        hooks.add(DISCONNECT, hook)
+    context = Context(DISCONNECT)
+    hooks.tell_later(context)
+    assert hooks.running == 1
+    eventually(lambda: told == [context])
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+
+
+def test_telling_says_whether_it_came_through(hooks: Hooks) -> None:
+    told: list[Context] = []
+    hooks.add(DISCONNECT, told.append)
+    assert hooks.tell(Context(DISCONNECT))
+    hooks.add(DISCONNECT, raising(Undelivered("nobody answers")))
+    hooks.add(DISCONNECT, told.append)
+    assert not hooks.tell(Context(DISCONNECT))
+    assert len(told) == 3
+
+
+def test_those_that_are_told_get_time_in_the_end(hooks: Hooks) -> None:
+    told: list[Context] = []
+
+    def hook(context: Context) -> None:
+        gevent.sleep(0.01)
+        told.append(context)
+
+    hooks.add(DISCONNECT, hook)
+    hooks.tell_later(Context(DISCONNECT))
+    hooks.finish(1)
+    assert len(told) == 1
+    hooks.add(DISCONNECT, sleep, limit=lambda: 10)
+    hooks.tell_later(Context(DISCONNECT))
+    hooks.finish(0.05)
+    assert hooks.running == 0
+
+
+def test_very_many_that_hang_hold_up_nobody_who_has_something_to_tell(hooks: Hooks) -> None:
+    hooks.add(DISCONNECT, sleep)
+    started = time.monotonic()
+    for _ in range(3 * TOLD_AT_ONCE):
+        hooks.tell_later(Context(DISCONNECT))
+    assert time.monotonic() - started < TIMEOUT * 2
+    assert hooks.running == 3 * TOLD_AT_ONCE
+    eventually(lambda: hooks.running == 0)
+
+
+def test_what_was_not_told_in_time_is_counted_in_the_log(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
+    hooks.add(DISCONNECT, sleep, limit=lambda: 10)
+    for _ in range(TOLD_AT_ONCE + 5):
+        hooks.tell_later(Context(DISCONNECT))
+    hooks.finish(0.01)
+    assert caplog.messages == ["1005 calls of hooks were not done in time"]
+    assert hooks.running == 0
+
+
+def test_what_is_told_at_once_counts_as_running(hooks: Hooks) -> None:
+    """As of channels, which the engine's greenlets tell."""
+    hooks.add(DISCONNECT, sleep)
+    telling = gevent.spawn(hooks.tell, Context(DISCONNECT))
+    eventually(lambda: hooks.running == 1)
+    telling.join()
+    assert hooks.running == 0
+
+
+def test_one_that_bounds_itself_is_given_its_time(hooks: Hooks) -> None:
+    hooks.add(CONNECT, lambda context: gevent.sleep(TIMEOUT * 1.5), limit=lambda: TIMEOUT)
+    hooks.ask(Context(CONNECT))
+
+
+def test_a_hook_is_no_coroutine(hooks: Hooks) -> None:
+    async def hook(context: Context) -> bool:
+        return False
+
+    with pytest.raises(TypeError, match=r"hook for connect is a coroutine; hooks are plain functions"):
+        hooks.add(CONNECT, hook)
+
+
+def test_a_hook_that_comes_too_late_is_refused(hooks: Hooks) -> None:
+    hooks.seal()
+    with pytest.raises(RuntimeError, match="a hook for connect comes too late: the server has started"):
+        hooks.add(CONNECT, sleep)
+
+
+def test_how_long_they_take_at_most(hooks: Hooks) -> None:
+    hooks.add(CONNECT, sleep)
+    hooks.add(CONNECT, sleep, limit=lambda: 3)
+    hooks.add(PUBLISH, sleep)
+    assert hooks.longest(CONNECT, PUBLISH) == TIMEOUT + 3
+
+
+def test_failures_that_differ_in_detail_alone_are_alike(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
+    numbers = iter(range(100))
+
+    def hook(context: Context) -> None:
+        raise Undelivered(f"no answer, try {next(numbers)}")
+
+    hooks.add(CONNECT, hook)
+    for _ in range(50):
+        refused_with(hooks)
+    (message,) = caplog.messages
+    assert message.endswith("hook (connect): no answer, try 0")

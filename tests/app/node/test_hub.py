@@ -1,0 +1,217 @@
+"""Behaviour of the hub: who is here, who gets a broadcast, and that it holds nothing for anybody who has left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from gentrifugo.app.model.events import ClientInfo, Encoding, Event, Join, Leave, Publication
+from gentrifugo.app.net.outbox import Flusher
+from gentrifugo.app.node.hub import Hub
+from tests.contents import contents
+from tests.fakes import PLAIN, FakeConnection
+
+MESSAGE = Publication("u1", "news", b"1")
+
+
+class Bench:
+    """A hub, and connections to put into it."""
+
+    def __init__(self) -> None:
+        self.flusher = Flusher(0)
+        self.hub = Hub(self.flusher)
+
+    def connection(self, uid: str, user: str = "alice", encoding: Encoding = PLAIN) -> FakeConnection:
+        connection = FakeConnection(self.flusher, uid, user, encoding)
+        self.hub.add(connection)
+        return connection
+
+
+@pytest.fixture
+def bench(nothing_left_behind: None) -> Iterator[Bench]:
+    yield Bench()
+
+
+# -- connections
+
+
+def test_connections_are_found_by_their_user(bench: Bench) -> None:
+    first, second, other = bench.connection("c1"), bench.connection("c2"), bench.connection("c3", "bob")
+    assert set(bench.hub.user_connections("alice")) == {first, second}
+    assert bench.hub.user_connections("bob") == [other]
+    assert bench.hub.user_connections("carol") == []
+
+
+def test_the_anonymous_user_is_a_user(bench: Bench) -> None:
+    anonymous = bench.connection("c1", user="")
+    assert bench.hub.user_connections("") == [anonymous]
+
+
+def test_counts_of_connections_and_users(bench: Bench) -> None:
+    for uid, user in (("c1", "alice"), ("c2", "alice"), ("c3", "bob")):
+        bench.connection(uid, user)
+    assert (bench.hub.num_connections, bench.hub.num_users) == (3, 2)
+
+
+def test_a_removed_connection_is_forgotten(bench: Bench) -> None:
+    first, second = bench.connection("c1"), bench.connection("c2")
+    bench.hub.remove(first)
+    bench.hub.remove(first)
+    assert bench.hub.user_connections("alice") == [second]
+    assert (bench.hub.num_connections, bench.hub.num_users) == (1, 1)
+
+
+def test_removing_a_connection_that_was_never_there_does_nothing(bench: Bench) -> None:
+    bench.hub.remove(FakeConnection(bench.flusher, "c1"))
+    assert bench.hub.num_connections == 0
+
+
+def test_connections_of_a_user_may_leave_while_one_works_through_them(bench: Bench) -> None:
+    for number in range(3):
+        bench.connection(f"c{number}")
+    for connection in bench.hub.user_connections("alice"):
+        bench.hub.remove(connection)
+    assert bench.hub.num_users == 0
+
+
+# -- subscriptions
+
+
+def test_the_first_and_the_last_subscriber_of_a_channel_are_told_apart(bench: Bench) -> None:
+    first, second = bench.connection("c1"), bench.connection("c2")
+    assert bench.hub.add_subscription("news", first)
+    assert not bench.hub.add_subscription("news", second)
+    assert not bench.hub.remove_subscription("news", first)
+    assert bench.hub.remove_subscription("news", second)
+
+
+def test_first_and_last_do_not_depend_on_the_encoding(bench: Bench) -> None:
+    first, second = bench.connection("c1"), bench.connection("c2", encoding=other_encoding())
+    assert bench.hub.add_subscription("news", first)
+    assert not bench.hub.add_subscription("news", second)
+    assert not bench.hub.remove_subscription("news", first)
+    assert bench.hub.remove_subscription("news", second)
+
+
+def test_subscribing_twice_is_subscribing_once(bench: Bench) -> None:
+    connection = bench.connection("c1")
+    bench.hub.add_subscription("news", connection)
+    assert not bench.hub.add_subscription("news", connection)
+    bench.hub.broadcast(MESSAGE)
+    assert len(connection.transport.messages()) == 1
+
+
+def test_removing_a_subscription_that_is_not_there_does_nothing(bench: Bench) -> None:
+    first, second = bench.connection("c1"), bench.connection("c2", encoding=other_encoding())
+    assert not bench.hub.remove_subscription("news", first)
+    bench.hub.add_subscription("news", first)
+    assert not bench.hub.remove_subscription("news", second)
+    assert not bench.hub.remove_subscription("other", first)
+    assert bench.hub.has_subscribers("news")
+
+
+def test_channels_with_subscribers(bench: Bench) -> None:
+    connection = bench.connection("c1")
+    for channel in ("news", "chat"):
+        bench.hub.add_subscription(channel, connection)
+    assert sorted(bench.hub.channels()) == ["chat", "news"]
+    assert bench.hub.num_channels == 2
+    assert bench.hub.has_subscribers("news")
+    assert not bench.hub.has_subscribers("other")
+
+
+# -- broadcast
+
+
+def test_a_broadcast_reaches_the_subscribers_of_its_channel_only(bench: Bench) -> None:
+    here, elsewhere, nowhere = (bench.connection(uid) for uid in ("c1", "c2", "c3"))
+    bench.hub.add_subscription("news", here)
+    bench.hub.add_subscription("chat", elsewhere)
+    bench.hub.broadcast(MESSAGE)
+    assert here.transport.messages() == [b'{"method":"message","body":{"uid":"u1","channel":"news","data":1}}']
+    assert elsewhere.transport.messages() == nowhere.transport.messages() == []
+
+
+@pytest.mark.parametrize("event", [MESSAGE, Join("news", ClientInfo("a", "c")), Leave("news", ClientInfo("a", "c"))])
+def test_every_kind_of_event_is_broadcast(bench: Bench, event: Event) -> None:
+    connection = bench.connection("c1")
+    bench.hub.add_subscription("news", connection)
+    bench.hub.broadcast(event)
+    assert connection.transport.messages() == [PLAIN.push(event)]
+
+
+def test_a_broadcast_is_encoded_and_framed_once_for_each_encoding(bench: Bench) -> None:
+    encoded: list[str] = []
+    encodings = [other_encoding(name, encoded) for name in ("one", "two")]
+    connections = [bench.connection(f"c{number}", encoding=encodings[number % 2]) for number in range(6)]
+    for connection in connections:
+        bench.hub.add_subscription("news", connection)
+    bench.hub.broadcast(MESSAGE)
+    assert sorted(encoded) == ["one", "two"]
+    assert connections[0].transport.messages() == [b"one u1"]
+    assert connections[1].transport.messages() == [b"two u1"]
+    assert connections[0].transport.socket.sent[0] is connections[2].transport.socket.sent[0]
+
+
+def test_a_broadcast_into_an_empty_channel_encodes_nothing(bench: Bench) -> None:
+    encoded: list[str] = []
+    connection = bench.connection("c1", encoding=other_encoding("one", encoded))
+    bench.hub.add_subscription("chat", connection)
+    bench.hub.broadcast(MESSAGE)
+    assert encoded == []
+
+
+def test_no_more_broadcasts_after_the_subscription(bench: Bench) -> None:
+    connection = bench.connection("c1")
+    bench.hub.add_subscription("news", connection)
+    bench.hub.remove_subscription("news", connection)
+    bench.hub.broadcast(MESSAGE)
+    assert connection.transport.messages() == []
+
+
+# -- nothing left
+
+
+def test_a_hub_that_everybody_left_holds_nothing(bench: Bench) -> None:
+    connections = [bench.connection(f"c{number}", encoding=other_encoding(str(number % 2))) for number in range(4)]
+    for connection in connections:
+        bench.hub.add_subscription("news", connection)
+    for connection in connections:
+        bench.hub.remove_subscription("news", connection)
+        bench.hub.remove(connection)
+    assert contents(bench.hub, bench.flusher) == []
+    assert (bench.hub.num_connections, bench.hub.num_users, bench.hub.num_channels) == (0, 0, 0)
+
+
+def other_encoding(name: str = "other", encoded: list[str] | None = None) -> Encoding:
+    """An encoding of its own; `encoded` gets its name each time it is used."""
+
+    def push(event: Event) -> bytes:
+        if encoded is not None:
+            encoded.append(name)
+        return f"{name} {getattr(event, 'uid', '')}".encode()
+
+    return Encoding(push, PLAIN.frame)
+
+
+def test_a_broadcast_is_encoded_once_for_all_transports(bench: Bench) -> None:
+    calls: list[Event] = []
+
+    def push(event: Event) -> bytes:
+        calls.append(event)
+        return b"pushed"
+
+    encodings = [Encoding(push, frame) for frame in (bytes.upper, bytes.title, bytes.swapcase)]
+    for number, encoding in enumerate(encodings):
+        connection = bench.connection(f"c{number}", encoding=encoding)
+        bench.hub.add_subscription("news", connection)
+    bench.hub.broadcast(MESSAGE)
+    assert calls == [MESSAGE]
+
+
+def test_subscribers_of_a_channel_are_counted_over_all_encodings(bench: Bench) -> None:
+    other = Encoding(PLAIN.push, lambda message: message)
+    for uid, encoding in (("c1", PLAIN), ("c2", PLAIN), ("c3", other)):
+        bench.hub.add_subscription("news", bench.connection(uid, encoding=encoding))
+    assert (bench.hub.num_subscribers("news"), bench.hub.num_subscribers("sport")) == (3, 0)

@@ -1,0 +1,428 @@
+"""Behaviour of the commands of backends: every method, every error, and what a request did before it was refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pytest
+
+from gentrifugo.app.config.config import Namespace
+from gentrifugo.app.model.errors import CLOSE_DISCONNECT
+from gentrifugo.app.node.node import Node
+from gentrifugo.app.protocol.v1 import api as api_module
+from gentrifugo.app.protocol.v1.api import Api, BadRequest
+from tests.fakes import Bus, FakeConnection, TroubledEngine
+from tests.greenlets import settle
+from tests.local_client import LocalClient, closed
+
+StartNode = Callable[..., Node]
+
+RICH = Namespace(name="rich", presence=True, history_size=10, history_lifetime=60)
+
+METHODS = ["publish", "broadcast", "unsubscribe", "disconnect", "presence", "history", "channels", "stats", "node"]
+
+
+@pytest.fixture(params=[False, True], ids=["one by one", "in batches"])
+def engine(request: pytest.FixtureRequest) -> TroubledEngine:
+    """Backends must not see whether an engine likes publications together."""
+    engine = TroubledEngine()
+    engine.batches = request.param
+    return engine
+
+
+@pytest.fixture
+def node(start_node: StartNode, engine: TroubledEngine) -> Node:
+    return start_node(engine, namespaces=(RICH,))
+
+
+@pytest.fixture
+def api(node: Node) -> Api:
+    return Api(node)
+
+
+@pytest.fixture
+def client(node: Node) -> LocalClient:
+    """A client of the user "alice" who is subscribed to "news" and "rich:news"."""
+    client = LocalClient.connected(node)
+    for channel in ("news", "rich:news"):
+        client.subscribe(channel)
+    client.received()
+    return client
+
+
+def run(api: Api, *commands: dict[str, Any] | str) -> list[Any]:
+    """Send the commands as an array, and read the replies."""
+    texts = [command if isinstance(command, str) else json.dumps(command) for command in commands]
+    return list(json.loads(api.process(f"[{','.join(texts)}]".encode())))
+
+
+def call(api: Api, method: str, **params: Any) -> dict[str, Any]:
+    """Run one command and return its reply without the method."""
+    (reply,) = json.loads(api.process(json.dumps({"method": method, "params": params}).encode()))
+    assert reply.pop("method") == method
+    return dict(reply)
+
+
+def refused(api: Api, request: bytes) -> str:
+    """Why the request as a whole is refused."""
+    with pytest.raises(BadRequest) as error:
+        api.process(request)
+    return str(error.value)
+
+
+def done(body: Any = None) -> dict[str, Any]:
+    return {"error": None, "body": body}
+
+
+def publish(channel: str, data: Any = 1) -> dict[str, Any]:
+    return {"method": "publish", "params": {"channel": channel, "data": data}}
+
+
+# -- the envelope
+
+
+def test_a_single_command_gets_an_array_of_one_reply(api: Api) -> None:
+    assert api.process(b'{"method":"channels","params":{}}') == (
+        b'[{"method":"channels","error":null,"body":{"data":[]}}]'
+    )
+
+
+def test_commands_are_carried_out_and_answered_in_order(api: Api, client: LocalClient) -> None:
+    replies = run(api, publish("news", "a"), {"method": "channels", "params": {}}, publish("news", "b"))
+    assert [reply["method"] for reply in replies] == ["publish", "channels", "publish"]
+    assert [push["body"]["data"] for push in client.received()] == ["a", "b"]
+
+
+def test_an_empty_array_is_answered_with_an_empty_array(api: Api) -> None:
+    assert api.process(b"[]") == b"[]"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_uid_comes_back(api: Api, method: str) -> None:
+    params = {"channel": "rich:news", "channels": ["news"], "user": "alice", "data": 1}
+    with_uid, without = run(api, {"uid": "x", "method": method, "params": params}, {"method": method, "params": params})
+    assert with_uid.pop("uid") == "x"
+    assert with_uid == without | {"body": with_uid["body"]}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_uid_comes_back_with_an_error_too(api: Api, method: str) -> None:
+    params = {"channel": "unknown:news", "channels": ["unknown:news"], "user": "", "data": 1}
+    (reply,) = run(api, {"uid": "x", "method": method, "params": params})
+    assert reply["uid"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (b"", "a command is a JSON object or an array of objects"),
+        (b"null", "a command is a JSON object or an array of objects"),
+        (b'"publish"', "a command is a JSON object or an array of objects"),
+        (b"[1]", "Expected `object"),
+        (b'{"method":', "Input data was truncated"),
+        (b'{"method":"channels","params":{}} x', "trailing characters"),
+        (b'{"method":42}', "Expected `string | null`, got `number` - at `$.method`"),
+        (b'[{"method":"channels","params":{}},{"uid":1}]', "- at `$[1].uid`"),
+        (b'{"method":"publish","params":{"channel":"news","data":"\xff"}}', "not UTF-8 (byte 55)"),
+        (b'{"method":"publish","params":{"channel":"news","data":' + b"[" * 5_000, "nested too deeply"),
+        (b"{}", "unknown method ''; the methods are publish, broadcast"),
+        (b"[null]", "unknown method ''"),
+        (b'{"method":"Publish"}', "unknown method 'Publish'"),
+        (b'{"method":"ping","params":{}}', "unknown method 'ping'; the methods are publish, broadcast, unsubscribe"),
+    ],
+    ids=lambda value: value[:60],
+)
+def test_what_is_no_command_is_refused_with_a_reason(api: Api, request_: bytes, reason: str) -> None:
+    assert reason in refused(api, request_)
+
+
+@pytest.mark.parametrize("method", ["publish", "broadcast", "unsubscribe", "disconnect", "presence", "history"])
+def test_missing_params_are_refused(api: Api, method: str) -> None:
+    assert refused(api, json.dumps({"method": method}).encode()) == f"{method}: params are missing"
+
+
+@pytest.mark.parametrize("method", ["channels", "stats", "node"])
+@pytest.mark.parametrize("params", ["", ',"params":null', ',"params":[]'])
+def test_commands_without_params_heed_none(api: Api, method: str, params: str) -> None:
+    (reply,) = json.loads(api.process(f'{{"method":"{method}"{params}}}'.encode()))
+    assert reply["error"] is None
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "place"),
+    [
+        ("publish", {"channel": 42, "data": 1}, "$.channel"),
+        ("publish", {"channel": "news", "data": 1, "client": {}}, "$.client"),
+        ("publish", {"channel": "news", "data": 1, "uid": 7}, "$.uid"),
+        ("broadcast", {"channels": "news", "data": 1}, "$.channels"),
+        ("broadcast", {"channels": ["news", 1], "data": 1}, "$.channels[1]"),
+        ("unsubscribe", {"user": 42, "channel": "news"}, "$.user"),
+        ("disconnect", {"user": []}, "$.user"),
+        ("presence", {"channel": True}, "$.channel"),
+        ("history", {"channel": {}}, "$.channel"),
+    ],
+)
+def test_a_wrong_type_is_refused_with_its_place(api: Api, method: str, params: dict[str, Any], place: str) -> None:
+    assert place in refused(api, json.dumps({"method": method, "params": params}).encode())
+
+
+@pytest.mark.parametrize(
+    "bad", ['{"method":"unknown"}', '{"method":"publish","params":{"channel":"news"}}', '{"method":"history"}']
+)
+def test_a_request_is_carried_out_up_to_what_is_no_command(api: Api, client: LocalClient, bad: str) -> None:
+    with pytest.raises(BadRequest):
+        run(api, publish("news", "before"), bad, publish("news", "after"))
+    assert [push["body"]["data"] for push in client.received()] == ["before"]
+
+
+def test_nothing_of_a_request_that_is_not_json_is_carried_out(api: Api, client: LocalClient) -> None:
+    with pytest.raises(BadRequest):
+        run(api, publish("news"), "{")
+    assert client.received() == []
+
+
+def test_a_request_goes_on_after_an_error(api: Api, client: LocalClient) -> None:
+    replies = run(api, publish("unknown:news"), publish("news", "after"))
+    assert [reply["error"] for reply in replies] == ["namespace not found", None]
+    assert [push["body"]["data"] for push in client.received()] == ["after"]
+
+
+def test_a_long_request_lets_others_in(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit in ("COMMANDS_PER_TURN", "PUBLISHED_TOGETHER"):
+        monkeypatch.setattr(api_module, limit, 1)
+    monkeypatch.setattr(api_module, "give_turn", lambda: gevent.sleep(0))
+    order: list[str] = []
+    other = gevent.spawn(order.append, "other")
+    run(api, *[publish("news")] * 3)
+    order.append("request")
+    other.join()
+    assert order == ["other", "request"]
+
+
+# -- publish
+
+
+def test_publish(api: Api, client: LocalClient) -> None:
+    data = '{"b" : 1.50,"a":[1e400, -0.0, 12345678901234567890], "é": "\\ud800"}'
+    request = f'{{"method":"publish","params":{{"channel":"news","data":{data}}}}}'
+    assert json.loads(api.process(request.encode())) == [{"method": "publish", **done()}]
+    (push,) = client.received_bytes()
+    assert push.endswith(f'"channel":"news","data":{data}}}}}'.encode())
+
+
+def test_publish_may_name_a_client_and_a_uid(api: Api, client: LocalClient) -> None:
+    call(api, "publish", channel="news", data=None, client="c9", uid="u9")
+    assert client.received()[0]["body"] == {"uid": "u9", "client": "c9", "channel": "news", "data": None}
+
+
+def test_publish_makes_a_uid_where_none_is_given(api: Api, client: LocalClient) -> None:
+    for uid in (None, ""):
+        call(api, "publish", channel="news", data=1, uid=uid)
+    assert len({push["body"]["uid"] for push in client.received()}) == 2
+
+
+def test_publish_needs_no_option_of_the_channel(api: Api, engine: TroubledEngine) -> None:
+    assert call(api, "publish", channel="$rich:news#42&c1", data=1) == done()
+    assert len(engine.history("$rich:news#42&c1")) == 1
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"channel": "news"}, {"data": 1}, {"channel": "", "data": 1}, {"channel": None}]
+)
+def test_publish_requires_channel_and_data(api: Api, params: dict[str, Any]) -> None:
+    request = json.dumps({"method": "publish", "params": params}).encode()
+    assert refused(api, request) == "publish: channel and data are required"
+
+
+def test_publish_into_an_unknown_namespace(api: Api) -> None:
+    assert call(api, "publish", channel="unknown:news", data=1) == {
+        "error": "namespace not found",
+        "advice": "fix",
+        "body": None,
+    }
+
+
+def test_publish_that_fails(api: Api, engine: TroubledEngine) -> None:
+    engine.failing.add("publish")
+    assert call(api, "publish", channel="news", data=1) == {"error": "internal server error", "body": None}
+
+
+# -- broadcast
+
+
+def test_broadcast(api: Api, client: LocalClient) -> None:
+    assert call(api, "broadcast", channels=["news", "rich:news", "elsewhere"], data=[1], client="c9") == done()
+    pushes = [push["body"] for push in client.received()]
+    assert [push["channel"] for push in pushes] == ["news", "rich:news"]
+    assert [(push["data"], push["client"]) for push in pushes] == [([1], "c9")] * 2
+    assert pushes[0]["uid"] != pushes[1]["uid"]
+
+
+@pytest.mark.parametrize(
+    ("channels", "error"),
+    [
+        (["news", "unknown:x", "rich:news"], {"error": "namespace not found", "advice": "fix"}),
+        (["news", "", "rich:news"], {"error": "invalid message", "advice": "fix"}),
+        (["news", None, "rich:news"], {"error": "invalid message", "advice": "fix"}),
+    ],
+)
+def test_broadcast_stops_at_the_first_error(
+    api: Api, client: LocalClient, channels: list[Any], error: dict[str, str]
+) -> None:
+    assert call(api, "broadcast", channels=channels, data=1) == error | {"body": None}
+    assert [push["body"]["channel"] for push in client.received()] == ["news"]
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"channels": ["news"]}, {"data": 1}, {"channels": [], "data": 1}, {"channels": None, "data": 1}]
+)
+def test_broadcast_needs_channels_and_data(api: Api, params: dict[str, Any]) -> None:
+    assert call(api, "broadcast", **params) == {"error": "invalid message", "advice": "fix", "body": None}
+
+
+def test_broadcast_that_fails(api: Api, engine: TroubledEngine) -> None:
+    engine.failing.add("publish")
+    assert call(api, "broadcast", channels=["news", "chat"], data=1) == {
+        "error": "internal server error",
+        "body": None,
+    }
+    assert engine.calls["publish"] == (2 if engine.batches else 1)
+
+
+# -- unsubscribe and disconnect
+
+
+def test_unsubscribe_from_one_channel(api: Api, client: LocalClient) -> None:
+    assert call(api, "unsubscribe", user="alice", channel="news") == done()
+    assert client.received() == [{"method": "unsubscribe", "body": {"channel": "news", "status": True}}]
+    assert list(client.connection.channels) == ["rich:news"]
+
+
+@pytest.mark.parametrize("params", [{}, {"channel": ""}, {"channel": None}])
+def test_unsubscribe_from_all_channels(api: Api, client: LocalClient, params: dict[str, Any]) -> None:
+    assert call(api, "unsubscribe", user="alice", **params) == done()
+    assert [push["body"]["channel"] for push in client.received()] == ["news", "rich:news"]
+
+
+def test_disconnect(api: Api, client: LocalClient) -> None:
+    assert call(api, "disconnect", user="alice") == done()
+    assert client.close_reason == closed("disconnect")
+
+
+def test_a_user_who_is_not_here_is_no_error(api: Api) -> None:
+    assert call(api, "unsubscribe", user="nobody", channel="news") == done()
+    assert call(api, "disconnect", user="nobody") == done()
+
+
+@pytest.mark.parametrize("method", ["unsubscribe", "disconnect"])
+@pytest.mark.parametrize("params", [{}, {"user": ""}, {"user": None}])
+def test_a_user_is_needed(api: Api, method: str, params: dict[str, Any]) -> None:
+    assert call(api, method, **params) == {"error": "invalid message", "body": None}
+
+
+def test_unsubscribe_from_an_unknown_namespace(api: Api, client: LocalClient) -> None:
+    assert call(api, "unsubscribe", user="alice", channel="unknown:x") == {"error": "namespace not found", "body": None}
+    assert client.received() == []
+
+
+@pytest.mark.parametrize("method", ["unsubscribe", "disconnect"])
+def test_other_nodes_that_cannot_be_told_are_an_error(api: Api, engine: TroubledEngine, method: str) -> None:
+    engine.failing.add("publish_control")
+    assert call(api, method, user="alice") == {"error": "internal server error", "body": None}
+
+
+# -- presence and history
+
+
+def test_presence(api: Api, client: LocalClient) -> None:
+    info = {"user": "alice", "client": client.uid}
+    assert call(api, "presence", channel="rich:news") == done({"channel": "rich:news", "data": {client.uid: info}})
+    assert call(api, "presence", channel="rich:empty") == done({"channel": "rich:empty", "data": {}})
+
+
+def test_history(api: Api) -> None:
+    for uid in ("u1", "u2"):
+        call(api, "publish", channel="rich:news", data=uid, uid=uid)
+    messages = [{"uid": uid, "channel": "rich:news", "data": uid} for uid in ("u2", "u1")]
+    assert call(api, "history", channel="rich:news") == done({"channel": "rich:news", "data": messages})
+    assert call(api, "history", channel="rich:empty") == done({"channel": "rich:empty", "data": []})
+
+
+@pytest.mark.parametrize("method", ["presence", "history"])
+@pytest.mark.parametrize(
+    ("channel", "error"),
+    [("news", "not available"), ("unknown:news", "namespace not found"), ("", "invalid message")],
+)
+def test_queries_that_are_refused_come_without_advice(api: Api, method: str, channel: str, error: str) -> None:
+    assert call(api, method, channel=channel) == {"error": error, "body": {"channel": channel, "data": None}}
+
+
+@pytest.mark.parametrize("method", ["presence", "history"])
+def test_queries_that_fail(api: Api, engine: TroubledEngine, method: str) -> None:
+    engine.failing.add(method)
+    assert call(api, method, channel="rich:news") == {
+        "error": "internal server error",
+        "body": {"channel": "rich:news", "data": None},
+    }
+
+
+# -- channels, stats and node
+
+
+def test_channels(api: Api, client: LocalClient) -> None:
+    reply = call(api, "channels")
+    assert sorted(reply["body"]["data"]) == ["news", "rich:news"]
+
+
+def test_channels_that_fail(api: Api, engine: TroubledEngine) -> None:
+    engine.failing.add("channels")
+    assert call(api, "channels") == {"error": "internal server error", "body": {"data": None}}
+
+
+def test_stats_of_all_nodes(start_node: StartNode) -> None:
+    bus = Bus()
+    first = start_node(bus.engine(), name="first", node_metrics_interval=30)
+    second = start_node(bus.engine(), name="second")
+    data = call(Api(first), "stats")["body"]["data"]
+    assert data["metrics_interval"] == 30
+    assert {info["uid"]: info["name"] for info in data["nodes"]} == {first.uid: "first", second.uid: "second"}
+    assert set(data["nodes"][0]) == {"uid", "name", "started_at", "metrics"}
+
+
+def test_node_shows_this_node_now(api: Api, node: Node, client: LocalClient) -> None:
+    data = call(api, "node")["body"]["data"]
+    assert (data["uid"], data["name"]) == (node.uid, "test")
+    assert (data["metrics"]["node_num_clients"], data["metrics"]["node_num_channels"]) == (1, 2)
+    assert all(isinstance(value, int) for value in data["metrics"].values())
+
+
+def test_disconnect_reaches_other_nodes(start_node: StartNode) -> None:
+    bus = Bus()
+    here, there = start_node(bus.engine()), start_node(bus.engine())
+    connection = FakeConnection(there.flusher, "c1")
+    there.add_connection(connection)
+    call(Api(here), "disconnect", user="alice")
+    settle()
+    assert connection.closed_with == [CLOSE_DISCONNECT]
+
+
+# -- the queue
+
+
+def test_queued_commands_are_carried_out_whatever_else_is_there(
+    api: Api, client: LocalClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    entries = [
+        b'{"method": "publish", "params": {"channel": "news", "data": 1}}',
+        b"garbage",
+        b'{"data": [{"method": "publish", "params": {"channel": "news", "data": 2}}, {"method": "sing"}]}',
+        b'{"data": {"method": "publish", "params": {"channel": "nowhere:news", "data": 3}}}',
+        b'[{"method": "publish", "params": {}}, {"method": "publish", "params": {"channel": "news", "data": 4}}]',
+    ]
+    api.process_queued(entries)
+    assert [push["body"]["data"] for push in client.received()] == [1, 2, 4]
+    for words in ("it begins with b'garbage'", "unknown method 'sing'", "namespace not found", "data are required"):
+        assert words in caplog.text

@@ -1,0 +1,59 @@
+"""Behaviour of the CPU meter: the share of the last whole window, or of this one once that is calmer."""
+
+from __future__ import annotations
+
+import gevent
+
+from gentrifugo.app.runtime.cpu_meter import SETTLED, WINDOW, CPUMeter
+from tests.fakes import FakeClock
+
+
+def test_the_share_is_that_of_the_last_window() -> None:
+    clock, cpu = FakeClock(), FakeClock()
+    meter = CPUMeter(clock, cpu)
+    assert meter.share() == 0
+    clock.advance(2 * WINDOW)
+    cpu.advance(WINDOW / 2)
+    assert meter.share() == 0.25
+    clock.advance(WINDOW)
+    cpu.advance(WINDOW)
+    assert meter.share() == 1
+
+
+def busy_then(passed: float, worked: float) -> float:
+    """The share when a busy window is followed by `passed` seconds with `worked` seconds of work in them."""
+    clock, cpu = FakeClock(), FakeClock()
+    meter = CPUMeter(clock, cpu)
+    clock.advance(WINDOW)
+    cpu.advance(WINDOW / 2)
+    assert meter.share() == 0.5
+    clock.advance(passed)
+    cpu.advance(worked)
+    return meter.share()
+
+
+def test_the_share_falls_as_soon_as_it_is_calm_again() -> None:
+    assert busy_then(SETTLED * 1.1, 0) == 0
+
+
+def test_a_moment_does_not_count() -> None:
+    assert busy_then(SETTLED / 2, 0) == 0.5
+
+
+def test_the_share_rises_with_whole_windows_only() -> None:
+    assert busy_then(WINDOW / 2, WINDOW / 2) == 0.5
+    assert busy_then(WINDOW, WINDOW) == 1
+
+
+def test_clocks_that_disagree_give_no_more_than_a_whole_cpu() -> None:
+    clock, cpu = FakeClock(), FakeClock()
+    meter = CPUMeter(clock, cpu)
+    clock.advance(WINDOW)
+    cpu.advance(2 * WINDOW)
+    assert meter.share() == 1
+
+
+def test_waiting_is_not_work() -> None:
+    meter = CPUMeter()
+    gevent.sleep(WINDOW * 1.1)
+    assert meter.share() < 0.5

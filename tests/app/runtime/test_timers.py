@@ -1,0 +1,129 @@
+"""Behaviour of timers: in which order they call, and what ends a call."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+
+import gevent
+import pytest
+
+from gentrifugo.app.runtime.timers import Timers
+from tests.greenlets import eventually, settle
+
+
+@pytest.fixture
+def timers(nothing_left_behind: None) -> Iterator[Timers]:
+    timers = Timers(resolution=0.01)
+    timers.start()
+    yield timers
+    timers.stop()
+
+
+def test_timers_call_in_the_order_of_their_times(timers: Timers) -> None:
+    calls: list[str] = []
+    timers.after(0.1, lambda: calls.append("late"))
+    timers.after(0.01, lambda: calls.append("early"))
+    timers.after(0.05, lambda: calls.append("between"))
+    eventually(lambda: len(calls) == 3)
+    assert calls == ["early", "between", "late"]
+
+
+def test_timers_of_the_same_time_call_in_the_order_they_were_set(timers: Timers) -> None:
+    calls: list[int] = []
+    for number in range(5):
+        timers.after(3600, lambda number=number: calls.append(number))  # type: ignore[misc]
+    for number in range(5, 10):
+        timers.after(0, lambda number=number: calls.append(number))  # type: ignore[misc]
+    eventually(lambda: calls)
+    assert calls == [5, 6, 7, 8, 9]
+
+
+def test_a_timer_calls_once(timers: Timers) -> None:
+    calls: list[str] = []
+    timers.after(0, lambda: calls.append("first"))
+    timers.after(0.03, lambda: calls.append("second"))
+    eventually(lambda: "second" in calls)
+    assert calls == ["first", "second"]
+
+
+def test_an_earlier_timer_interrupts_the_wait_for_a_later_one(timers: Timers) -> None:
+    calls: list[str] = []
+    timers.after(3600, lambda: calls.append("late"))
+    settle()
+    timers.after(0, lambda: calls.append("early"))
+    eventually(lambda: calls == ["early"])
+
+
+def test_a_cancelled_timer_does_not_call(timers: Timers) -> None:
+    calls: list[str] = []
+    cancelled = timers.after(0, lambda: calls.append("cancelled"))
+    timers.after(0.02, lambda: calls.append("other"))
+    cancelled.cancel()
+    cancelled.cancel()
+    eventually(lambda: calls)
+    assert calls == ["other"]
+
+
+def test_cancelling_after_the_call_does_nothing(timers: Timers) -> None:
+    calls: list[str] = []
+    timer = timers.after(0, lambda: calls.append("called"))
+    eventually(lambda: calls)
+    timer.cancel()
+    assert calls == ["called"]
+
+
+def test_a_cancelled_timer_holds_nothing(timers: Timers) -> None:
+    class Held:
+        def call(self) -> None: ...
+
+    held = Held()
+    reference = weakref.ref(held)
+    timer = timers.after(3600, held.call)
+    del held
+    assert reference() is not None
+    timer.cancel()
+    assert reference() is None
+
+
+def test_a_timer_may_set_and_cancel_others(timers: Timers) -> None:
+    calls: list[str] = []
+
+    def first() -> None:
+        other.cancel()
+        timers.after(0, lambda: calls.append("next"))
+
+    timers.after(0, first)
+    other = timers.after(0, lambda: calls.append("other"))
+    eventually(lambda: calls)
+    assert calls == ["next"]
+
+
+def test_timers_may_be_set_before_the_start(nothing_left_behind: None) -> None:
+    timers = Timers(resolution=0.01)
+    calls: list[str] = []
+    timers.after(0, lambda: calls.append("called"))
+    timers.start()
+    eventually(lambda: calls)
+    timers.stop()
+
+
+def test_a_timer_that_fails_is_logged_and_the_others_go_on(timers: Timers, caplog: pytest.LogCaptureFixture) -> None:
+    calls: list[str] = []
+    timers.after(0, lambda: 1 / 0)  # type: ignore[arg-type]
+    timers.after(0, lambda: calls.append("same time"))
+    timers.after(0.02, lambda: calls.append("later"))
+    eventually(lambda: len(calls) == 2)
+    (record,) = caplog.records
+    assert record.exc_info is not None
+
+
+def test_after_stop_nothing_calls(nothing_left_behind: None) -> None:
+    timers = Timers(resolution=0.001)
+    timers.start()
+    calls: list[str] = []
+    timers.after(0.001, lambda: calls.append("called"))
+    timers.stop()
+    timers.stop()
+    gevent.sleep(0.02)
+    assert calls == []

@@ -1,0 +1,579 @@
+"""Behaviour of one HTTP connection on a real socket: requests in a row, bad ones, slow ones, and WebSockets.
+
+`requests/` holds one file for each stream of requests: what is sent, the answers to it, and
+whether the connection is fit for another request then.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+from gevent.pywsgi import WSGIServer
+from gevent.socket import SHUT_WR, create_connection, socket
+
+from gentrifugo.app.extension.wsgi import flask_app
+from gentrifugo.app.http.head import MAX_HEAD_SIZE, MAX_HEADERS, MAX_REQUEST_LINE
+from gentrifugo.app.server import http_connection as handler_module
+from gentrifugo.app.server.http_connection import Handler
+from gentrifugo.app.service import Service
+from tests.app.conftest import config
+from tests.greenlets import eventually
+from tests.waiting import seconds
+from tests.websocket_client import CLOSE, PING, PONG, Closed, Frame, WebSocketClient
+
+LONG = seconds(10)
+"""Seconds that no test waits."""
+SOON = 0.1
+"""Seconds that the servers of the tests about slow peers wait."""
+MAX_BODY = 1000
+"""api_request_max_size."""
+
+STREAMS = sorted((Path(__file__).parent / "requests").glob("*.json"))
+
+HOST = b"Host: localhost\r\n"
+JSON = b"Content-Type: application/json\r\n"
+FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
+COMMAND = b'{"method":"channels","params":{}}'
+NOTHING = b"GET /nothing HTTP/1.1\r\n" + HOST + b"\r\n"
+HANDSHAKE = (
+    b"GET /connection/websocket HTTP/1.1\r\n" + HOST + b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+PROBE = b"GET /probe HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+def post(body: bytes = COMMAND, headers: bytes = JSON, path: bytes = b"/api/", length: int | None = None) -> bytes:
+    size = len(body) if length is None else length
+    return b"POST %b HTTP/1.1\r\n%b%bContent-Length: %d\r\n\r\n%b" % (path, HOST, headers, size, body)
+
+
+@dataclass(frozen=True)
+class Response:
+    """An HTTP response; header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def whole(self) -> str:
+        """All of it but the status line, to find something in."""
+        lines = [f"{name.title()}: {value}" for name, value in self.headers.items()]
+        return "\n".join([*lines, "", self.body.decode()])
+
+
+class Peer:
+    """A peer of a server, with every byte in the test's hands."""
+
+    def __init__(self, port: int) -> None:
+        self.sock: socket = create_connection(("127.0.0.1", port), timeout=LONG)
+        self._buffer = bytearray()
+
+    def send(self, data: bytes) -> None:
+        self.sock.sendall(data)
+
+    def response(self, head_only: bool = False) -> Response:
+        """The next response; one to HEAD, like 100 Continue, is a head only."""
+        while b"\r\n\r\n" not in self._buffer:
+            assert self._fill(), f"the connection ended after {self._buffer!r}"
+        head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, value in (line.split(":", 1) for line in lines)}
+        size = 0 if head_only else int(headers.get("content-length", 0))
+        while len(self._buffer) < size:
+            assert self._fill(), "the connection ended within a body"
+        body, self._buffer = bytes(self._buffer[:size]), self._buffer[size:]
+        return Response(int(first.split(" ")[1]), headers, body)
+
+    def websocket(self) -> WebSocketClient:
+        """What follows the handshake."""
+        return WebSocketClient(self.sock, {}, bytes(self._buffer))
+
+    def has_ended(self) -> bool:
+        """Whether the server ends the connection, and says nothing before that."""
+        try:
+            return not self._buffer and not self._fill()
+        except ConnectionResetError:
+            return True
+
+    def is_in_step(self) -> bool:
+        """Whether the server takes the next request for one, and ends the connection when it is asked to."""
+        self.send(PROBE)
+        return self.response().status == 404 and self.has_ended()
+
+    def _fill(self) -> bool:
+        data = self.sock.recv(65536)
+        self._buffer += data
+        return bool(data)
+
+
+class Server:
+    """A server in this process, with a handler as it is everywhere."""
+
+    def __init__(self, application: Any, service: Service | None = None) -> None:
+        self.service = service
+        self.http = WSGIServer(("127.0.0.1", 0), application, handler_class=Handler, log=None)
+        self.http.start()
+        self._peers: list[Peer] = []
+
+    def connect(self) -> Peer:
+        self._peers.append(Peer(self.http.server_port))
+        return self._peers[-1]
+
+    @property
+    def num_greenlets(self) -> int:
+        assert self.service is not None
+        return self.service.node.metrics.greenlets
+
+    def stop(self) -> None:
+        for peer in self._peers:
+            peer.sock.close()
+        if self.service is not None:
+            eventually(lambda: self.num_greenlets == 0, what="all connections have been let go")
+            self.service.close_connections()
+            self.service.stop()
+        self.http.stop(timeout=seconds(5))
+
+
+@pytest.fixture
+def start_server(nothing_left_behind: None) -> Iterator[Callable[..., Server]]:
+    """Start servers: `start_server(option=value, ...)`, or with a WSGI application and no service."""
+    servers: list[Server] = []
+
+    def start(application: Any = None, **options: Any) -> Server:
+        service = None
+        if application is None:
+            service = Service(config(insecure_api=True, api_request_max_size=MAX_BODY, **options))
+            service.start()
+            application = flask_app(service)
+        servers.append(Server(application, service))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def server(start_server: Callable[..., Server]) -> Server:
+    return start_server()
+
+
+@pytest.fixture
+def peer(server: Server) -> Peer:
+    return server.connect()
+
+
+@pytest.fixture
+def slow_peer(start_server: Callable[..., Server]) -> Peer:
+    """A peer of a server that waits a short time for requests, and for long between them."""
+    return start_server(http_header_timeout=SOON).connect()
+
+
+# -- requests in a row
+
+
+@pytest.mark.parametrize("path", STREAMS, ids=lambda path: path.stem)
+def test_a_stream_of_requests(peer: Peer, path: Path) -> None:
+    stream = json.loads(path.read_text(encoding="utf-8"))
+    check_stream(peer, "".join(stream["request"]).encode("latin-1"), stream["answers"], stream["stays"])
+
+
+def check_stream(peer: Peer, request: bytes, answers: list[tuple[int, str]], stays: bool) -> None:
+    peer.send(request)
+    for status, says in answers:
+        response = peer.response(head_only=status == 100)
+        assert (response.status, says) == (status, says if says in response.whole else response.whole)
+    assert peer.is_in_step() if stays else peer.has_ended()
+
+
+NOT_FOUND = (404, "there is nothing here")
+LONGEST_TARGET = b"/" + b"a" * (MAX_REQUEST_LINE - len("GET / HTTP/1.1"))
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer", "stays"),
+    [
+        (post(COMMAND.ljust(MAX_BODY)), (200, "channels"), True),
+        (post(b" " * (MAX_BODY + 1)), (413, f"the request is larger than {MAX_BODY} bytes"), False),
+        (NOTHING.replace(b"/nothing", LONGEST_TARGET), NOT_FOUND, True),
+        (NOTHING.replace(b"/nothing", LONGEST_TARGET + b"a"), (414, "longer than 8000 bytes"), False),
+        (NOTHING.replace(HOST, HOST + b"X: a\r\n" * (MAX_HEADERS - 1)), NOT_FOUND, True),
+        (NOTHING.replace(HOST, HOST + b"X: a\r\n" * MAX_HEADERS), (431, "more than 99 headers"), False),
+        (NOTHING.replace(HOST, HOST + b"X: %b\r\n" % (b"a" * MAX_HEAD_SIZE)), (431, "larger than 32768 bytes"), False),
+        (b"x" * (MAX_HEAD_SIZE + 1), (431, "larger than 32768 bytes"), False),
+    ],
+    ids=[
+        "the largest body",
+        "a larger body",
+        "the longest target",
+        "a longer target",
+        "the most headers",
+        "more headers",
+        "a larger head",
+        "a head without an end",
+    ],
+)
+def test_sizes(peer: Peer, request_: bytes, answer: tuple[int, str], stays: bool) -> None:
+    check_stream(peer, request_, [answer], stays)
+
+
+def test_a_request_after_the_answer_to_another(peer: Peer) -> None:
+    for _ in range(3):
+        peer.send(post())
+        assert peer.response().status == 200
+    peer.send(NOTHING)
+    assert peer.response().status == 404
+    assert peer.is_in_step()
+
+
+def test_a_request_byte_by_byte(peer: Peer) -> None:
+    request = post()
+    for place in range(len(request)):
+        peer.send(request[place : place + 1])
+        gevent.sleep(0)
+    assert peer.response().status == 200
+
+
+def test_a_body_after_its_head(peer: Peer) -> None:
+    head, _, body = post().partition(b"\r\n\r\n")
+    peer.send(head + b"\r\n\r\n")
+    gevent.sleep(0.02)
+    peer.send(body)
+    assert peer.response().status == 200
+
+
+@pytest.mark.parametrize("headers", [JSON, FORM])
+def test_a_peer_that_waits_to_be_told_to_go_on(peer: Peer, headers: bytes) -> None:
+    """As curl does with a large body."""
+    head, _, body = post(headers=headers + b"Expect: 100-continue\r\n").partition(b"\r\n\r\n")
+    peer.send(head + b"\r\n\r\n")
+    assert peer.response(head_only=True).status == 100
+    peer.send(body)
+    assert peer.response().status in (200, 400)
+    assert peer.is_in_step()
+
+
+@pytest.mark.parametrize("path", [b"/", b"/nothing", b"/api", b"/connections", b"/%00%ff"])
+def test_where_there_is_nothing_a_text_says_what_is_elsewhere(peer: Peer, path: bytes) -> None:
+    peer.send(NOTHING.replace(b"/nothing", path))
+    response = peer.response()
+    if path == b"/api":
+        assert response.status == 308, "the path with a slash is meant"
+        return
+    assert (response.status, response.body) == (
+        404,
+        b"there is nothing here; the endpoints are /connection, /connection/websocket and /api/\n",
+    )
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"
+
+
+@pytest.mark.parametrize(("path", "status"), [(b"/nothing", 404), (b"/api/", 400), (b"/connection/a/b", 404)])
+def test_the_answer_to_head_has_no_body(peer: Peer, path: bytes, status: int) -> None:
+    peer.send(b"HEAD " + path + b" HTTP/1.1\r\n" + HOST + b"\r\n")
+    response = peer.response(head_only=True)
+    assert response.status == status
+    assert int(response.headers["content-length"]) > 0
+    assert peer.is_in_step()
+
+
+def test_head_with_a_body(peer: Peer) -> None:
+    peer.send(post().replace(b"POST", b"HEAD"))
+    assert peer.response(head_only=True).status == 400
+    assert peer.has_ended()
+
+
+def test_options_says_what_is_allowed(peer: Peer) -> None:
+    peer.send(b"OPTIONS /connection/websocket HTTP/1.1\r\n" + HOST + b"\r\n")
+    response = peer.response()
+    assert (response.status, response.headers["allow"]) == (405, "GET")
+
+
+def test_a_prefix_stands_before_every_endpoint(start_server: Callable[..., Server]) -> None:
+    peer = start_server(http_prefix="/live").connect()
+    peer.send(post() + post(path=b"/live/api/") + HANDSHAKE.replace(b"/connection", b"/live/connection"))
+    assert [peer.response().status for _ in range(3)] == [404, 200, 101]
+
+
+# -- slow peers
+
+
+@pytest.mark.parametrize("sent", [b"P", b"\r\n", b"POST /api/ HT", post()[:60], NOTHING[:-2]])
+def test_a_head_that_does_not_become_whole(slow_peer: Peer, sent: bytes) -> None:
+    slow_peer.send(sent)
+    response = slow_peer.response()
+    assert (response.status, response.body) == (408, b"the request took too long to arrive\n")
+    assert response.headers["connection"] == "close"
+    assert slow_peer.has_ended()
+
+
+@pytest.mark.parametrize("body", [b"", b"{", COMMAND[:-1]])
+def test_a_body_that_does_not_become_whole(slow_peer: Peer, body: bytes) -> None:
+    slow_peer.send(post(body, length=len(COMMAND)))
+    assert slow_peer.response().status == 408
+    assert slow_peer.has_ended()
+
+
+@pytest.mark.parametrize("chunks", [b"", b"5", b"5\r\n", b"5\r\nhello", b"5\r\nhello\r\n", b"0\r\n"])
+def test_chunks_that_do_not_become_whole(slow_peer: Peer, chunks: bytes) -> None:
+    slow_peer.send(post(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked") + chunks)
+    assert slow_peer.response().status == 408
+    assert slow_peer.has_ended()
+
+
+def test_a_form_that_does_not_become_whole(slow_peer: Peer) -> None:
+    slow_peer.send(post(b"data=", FORM, length=10))
+    assert slow_peer.response().status == 400
+    assert slow_peer.has_ended()
+
+
+def test_what_comes_too_late_of_a_body_is_no_request(slow_peer: Peer) -> None:
+    slow_peer.send(post(b"", path=b"/nothing", length=len(NOTHING)))
+    assert slow_peer.response().status == 404
+    gevent.sleep(3 * SOON)
+    slow_peer.send(NOTHING)
+    assert slow_peer.has_ended()
+
+
+def test_a_peer_that_asks_nothing(slow_peer: Peer) -> None:
+    assert slow_peer.has_ended()
+
+
+def test_a_peer_that_rests_between_requests(start_server: Callable[..., Server]) -> None:
+    """It may rest longer than a request may take."""
+    peer = start_server(http_header_timeout=SOON).connect()
+    peer.send(post())
+    assert peer.response().status == 200
+    gevent.sleep(3 * SOON)
+    assert peer.is_in_step()
+
+
+def test_a_peer_that_rests_for_too_long(start_server: Callable[..., Server]) -> None:
+    peer = start_server(http_keepalive_timeout=SOON).connect()
+    peer.send(post())
+    assert peer.response().status == 200
+    assert peer.has_ended()
+
+
+def test_without_keepalive_the_first_request_still_has_its_time(start_server: Callable[..., Server]) -> None:
+    peer = start_server(http_keepalive_timeout=0).connect()
+    gevent.sleep(SOON)
+    peer.send(post())
+    assert peer.response().status == 200
+    assert peer.has_ended()
+
+
+def test_a_peer_that_reads_slowly_gets_the_whole_answer(start_server: Callable[..., Server]) -> None:
+    """The time that was left for the request is not the time for the answer."""
+    answer = b"x" * 20_000_000
+    server = start_server(http_header_timeout=SOON)
+    server.http.application.add_url_rule("/large", view_func=lambda: answer)
+    peer = server.connect()
+    request = NOTHING.replace(b"/nothing", b"/large")
+    peer.send(request[:-1])
+    gevent.sleep(SOON / 5)
+    peer.send(request[-1:])
+    gevent.sleep(3 * SOON)
+    assert len(peer.response().body) == len(answer)
+
+
+def test_a_peer_that_does_not_read_its_answer_is_left(
+    start_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler_module, "WRITE_TIMEOUT", SOON)
+    server = start_server()
+    server.http.application.add_url_rule("/large", view_func=lambda: b"x" * 20_000_000)
+    peer = server.connect()
+    peer.send(NOTHING.replace(b"/nothing", b"/large"))
+    eventually(lambda: server.num_greenlets == 1)
+    eventually(lambda: server.num_greenlets == 0)
+
+
+def test_a_refusal_reaches_a_peer_that_sends_on(peer: Peer) -> None:
+    body = b"x" * 5_000_000
+    peer.send(post(body))
+    assert peer.response().status == 413
+    assert peer.has_ended()
+
+
+def test_a_peer_that_sends_on_for_ever_is_left(
+    start_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler_module, "LINGER_TIMEOUT", 0.05)
+    server = start_server()
+    peer = server.connect()
+    peer.send(b"nonsense\r\n\r\n")
+    with pytest.raises(ConnectionError):
+        while True:
+            peer.send(b"x")
+            gevent.sleep(0.001)
+    assert server.num_greenlets == 0
+
+
+# -- peers that go
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"POST",
+        post()[:-1],
+        post(b"data=", FORM, length=10),
+        post(b"", length=10).replace(b"Content-Length: 10", b"Transfer-Encoding: chunked"),
+        post(b"", b"", b"/nothing", length=10),
+        HANDSHAKE,
+        NOTHING * 100,
+    ],
+)
+@pytest.mark.parametrize("leave", ["hangs up", "closes its half"])
+def test_a_peer_that_goes_is_let_go(server: Server, sent: bytes, leave: str) -> None:
+    peer = server.connect()
+    peer.send(sent)
+    if leave == "hangs up":
+        peer.sock.close()
+    else:
+        peer.sock.shutdown(SHUT_WR)
+    eventually(lambda: server.num_greenlets == 0)
+
+
+# -- WebSockets
+
+
+@pytest.mark.parametrize(
+    "path", [b"/connection/websocket", b"/connection/web%73ocket", b"http://x/connection/websocket?y"]
+)
+def test_a_websocket_is_opened(server: Server, path: bytes) -> None:
+    """At once, or from within the application when the path is not in its usual form."""
+    peer = server.connect()
+    peer.send(HANDSHAKE.replace(b"/connection/websocket", path))
+    assert peer.response().status == 101
+    websocket = peer.websocket()
+    websocket.send_frame(PING, b"x")
+    assert websocket.recv_frame() == Frame(PONG, b"x")
+    websocket.send_frame(CLOSE, b"\x03\xe8")
+    assert websocket.recv_frame() == Frame(CLOSE, b"\x03\xe8")
+    with pytest.raises(Closed):
+        websocket.recv_frame()
+
+
+@pytest.mark.parametrize("path", [b"/connection/websocket", b"/connection/web%73ocket"])
+def test_frames_may_come_with_the_handshake(peer: Peer, path: bytes) -> None:
+    peer.send(HANDSHAKE.replace(b"/connection/websocket", path) + b"\x89\x80\0\0\0\0" * 2)
+    assert peer.response().status == 101
+    websocket = peer.websocket()
+    assert [websocket.recv_frame() for _ in range(2)] == [Frame(PONG, b"")] * 2
+
+
+def test_a_websocket_after_a_request(peer: Peer) -> None:
+    peer.send(post() + HANDSHAKE)
+    assert [peer.response().status for _ in range(2)] == [200, 101]
+
+
+@pytest.mark.parametrize("path", [b"/connection/websocket", b"/connection/web%73ocket"])
+def test_a_handshake_that_is_wrong(peer: Peer, path: bytes) -> None:
+    peer.send(HANDSHAKE.replace(b"/connection/websocket", path).replace(b"Version: 13", b"Version: 8"))
+    response = peer.response()
+    assert (response.status, response.headers["sec-websocket-version"]) == (426, "13")
+    assert response.body == b"only WebSocket version 13 is spoken here\n"
+
+
+# -- the end of the server
+
+
+def test_peers_that_rest_are_let_go_when_the_service_stops(server: Server) -> None:
+    assert server.service is not None
+    resting, fresh = server.connect(), server.connect()
+    resting.send(post())
+    assert resting.response().status == 200
+    eventually(lambda: len(server.service.idle) == 2 if server.service else None)
+    server.service.close_connections()
+    assert resting.has_ended() and fresh.has_ended()
+
+
+def test_a_request_is_refused_when_the_service_stops(server: Server) -> None:
+    assert server.service is not None
+    server.service.close_connections()
+    for request in (post(), NOTHING, HANDSHAKE):
+        peer = server.connect()
+        peer.send(request)
+        response = peer.response()
+        assert (response.status, response.body) == (503, b"the server is shutting down\n")
+        assert response.headers["retry-after"] == "1"
+        assert peer.has_ended()
+
+
+def test_a_peer_that_has_gone_does_not_keep_the_service_from_stopping(server: Server) -> None:
+    assert server.service is not None
+    peer = server.connect()
+    eventually(lambda: server.service and server.service.idle)
+    (handler,) = server.service.idle
+    peer.sock.close()
+    eventually(lambda: server.num_greenlets == 0)
+    handler.socket = create_connection(("127.0.0.1", server.http.server_port))  # type: ignore[attr-defined]
+    handler.socket.close()  # type: ignore[attr-defined]
+    handler.interrupt()
+
+
+# -- applications that are not ours
+
+
+def test_an_application_without_a_service(start_server: Callable[..., Server]) -> None:
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [environ["PATH_INFO"].encode(), b" ", environ["wsgi.input"].read()]
+
+    peer = start_server(application).connect()
+    peer.send(post(b"body", path=b"http://x/a%20b?c") + HANDSHAKE)
+    assert [peer.response().body for _ in range(2)] == [b"/a b body", b"/connection/websocket "]
+    assert peer.is_in_step() is False, "it answers 200 to everything"
+
+
+def test_an_application_that_fails_with_a_websocket(
+    start_server: Callable[..., Server], caplog: pytest.LogCaptureFixture
+) -> None:
+    """No HTTP goes into the WebSocket."""
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        environ["gentrifugo.handler"].upgrade()
+        raise RuntimeError("a defect of the application")
+
+    peer = start_server(application).connect()
+    peer.send(HANDSHAKE)
+    assert peer.response().status == 101
+    assert peer.has_ended()
+    assert "an application failed while it served a WebSocket" in caplog.text
+
+
+# -- the log
+
+
+def test_nothing_is_logged_about_peers_unless_asked(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        for request in (post(), NOTHING, HANDSHAKE, b"nonsense\r\n\r\n", post(b"{"), post(b"x" * 2000)):
+            server.connect().send(request)
+        eventually(lambda: server.num_greenlets < 6)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+def test_the_access_log_has_a_line_for_every_request(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "gentrifugo.access"):
+        peer = server.connect()
+        peer.send(post() + NOTHING + HANDSHAKE.replace(b"13", b"12"))
+        assert [peer.response().status for _ in range(3)] == [200, 404, 426]
+    lines = [record.getMessage() for record in caplog.records if record.name == "gentrifugo.access"]
+    assert [
+        any(text in line for line in lines) for text in ('"POST /api/" 200', "GET /nothing", "refused with 426")
+    ] == [
+        True,
+        True,
+        True,
+    ]
+    assert len(lines) == 3

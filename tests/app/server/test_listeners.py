@@ -1,0 +1,113 @@
+"""Behaviour of listening: Unix sockets with what others left there, and sockets that systemd gives."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gentrifugo.app.config.config import Config
+from gentrifugo.app.config.options import ConfigError
+from gentrifugo.app.server import listeners
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "server.sock")
+
+
+@pytest.fixture
+def listener(path: str) -> Iterator[socket.socket]:
+    with listeners.listen_at(path, "660") as made:
+        yield made
+
+
+def problem_of(path: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        listeners.listen_at(path, "660")
+    return caught.value.problems[0]
+
+
+def test_a_unix_socket_is_for_whom_the_mode_says(listener: socket.socket, path: str) -> None:
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+    assert listeners.described(listener) == f"unix:{path}"
+
+
+def test_its_file_goes_with_it(path: str) -> None:
+    opened = listeners.open_all(Config(unix_socket=path), {})
+    assert os.path.exists(path)
+    opened.close()
+    assert not os.path.exists(path)
+    opened.close()
+
+
+def test_what_a_dead_server_left_is_replaced(path: str) -> None:
+    listeners.listen_at(path, "600").close()
+    listeners.listen_at(path, "600").close()
+
+
+def test_what_is_in_use_or_no_socket_stays(listener: socket.socket, path: str, tmp_path: Path) -> None:
+    assert problem_of(path) == f"unix_socket: cannot listen at {path}: another server listens there"
+    file = tmp_path / "notes.txt"
+    file.write_text("keep me")
+    assert problem_of(str(file)) == f"unix_socket: cannot listen at {file}: there is a file that is no socket"
+    assert file.read_text() == "keep me"
+
+
+def test_a_place_that_cannot_be_is_named(tmp_path: Path) -> None:
+    assert "No such file or directory" in problem_of(str(tmp_path / "nowhere" / "server.sock"))
+    assert "too long" in problem_of(str(tmp_path / ("x" * 200)))
+
+
+def test_nothing_is_given_to_other_processes() -> None:
+    assert listeners.given({}) == {}
+    assert listeners.given({"LISTEN_PID": "1", "LISTEN_FDS": "1"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("", ["main"]),
+        ("web.socket", ["main"]),
+        ("web:api:admin", ["main", "api", "admin"]),
+        ("main:api+admin", ["main", "api+admin"]),
+    ],
+)
+def test_sockets_are_given_by_name(monkeypatch: pytest.MonkeyPatch, names: str, expected: list[str]) -> None:
+    count = len(names.split(":"))
+    made = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    # Consecutive, as systemd has them, at numbers that are free here.
+    first = max(sock.fileno() for sock in made) + 10
+    for index, sock in enumerate(made):
+        os.dup2(sock.fileno(), first + index, inheritable=True)
+        sock.close()
+    monkeypatch.setattr(listeners, "FIRST_GIVEN", first)
+    environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(count), "LISTEN_FDNAMES": names}
+    given = listeners.given(environ)
+    assert list(given) == expected
+    for sock in given.values():
+        assert listeners.described(sock).startswith("127.0.0.1:")
+        assert not os.get_inheritable(sock.fileno())
+        sock.close()
+
+
+def test_what_does_not_listen_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    idle = socket.socket()
+    monkeypatch.setattr(listeners, "FIRST_GIVEN", idle.detach())
+    with pytest.raises(ConfigError, match="does not accept connections"):
+        listeners.given({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"})
+    monkeypatch.setattr(listeners, "FIRST_GIVEN", 9999)
+    with pytest.raises(ConfigError, match="that is none: Bad file descriptor"):
+        listeners.given({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"})
+
+
+@pytest.mark.parametrize("count", ["x", "-1", ""])
+def test_a_count_that_is_none_is_named(count: str) -> None:
+    with pytest.raises(ConfigError, match="LISTEN_FDS: expected how many sockets are given"):
+        listeners.given({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count})

@@ -1,0 +1,102 @@
+"""What siblings give is served as if it had come here; whoever gives nothing, or nonsense, does no harm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from gevent import socket
+
+from gentrifugo.app.server import reception
+from gentrifugo.app.server.reception import Reception
+from gentrifugo.app.sockjs import fd_passing
+from gentrifugo.app.sockjs.session_directory import Siblings
+
+REQUEST = b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    body = environ["PATH_INFO"].encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+
+
+@pytest.fixture
+def parent() -> Iterator[Path]:
+    with TemporaryDirectory() as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def door(parent: Path) -> Iterator[str]:
+    """The path at which a process takes connections."""
+    siblings = Siblings("group", parent)
+    served = Reception(application, siblings)
+    served.start()
+    yield next(str(path) for path in siblings.directory.iterdir() if path.is_socket())
+    served.stop()
+    served.stop()
+    assert list(parent.iterdir()) == []
+
+
+def given(door: str, request: bytes) -> Any:
+    """The client's end of a connection that was given."""
+    client, accepted = socket.socketpair()
+    client.settimeout(2)
+    with accepted:
+        fd_passing.give(door, accepted, request)
+    return client
+
+
+def answered(client: Any, body: bytes) -> bool:
+    data = b""
+    while not data.endswith(body):
+        part = client.recv(1000)
+        assert part, data
+        data += part
+    return data.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_a_connection_is_served_from_what_was_read_of_it_on(door: str) -> None:
+    second = REQUEST % b"two"
+    with given(door, REQUEST % b"one" + second[:7]) as client:
+        assert answered(client, b"/one")
+        client.sendall(second[7:])
+        assert answered(client, b"/two")
+
+
+def test_what_is_no_request_is_refused(door: str) -> None:
+    with given(door, b"\x00\r\n\r\n") as client:
+        assert client.recv(1000).startswith(b"HTTP/1.1 400 ")
+
+
+def test_whoever_gives_nothing_is_not_waited_for(door: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reception, "TIMEOUT", 0.05)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as channel:
+        channel.connect(door)
+        channel.settimeout(2)
+        assert channel.recv(1) == b"", "hung up"
+    with given(door, REQUEST % b"next") as client:
+        assert answered(client, b"/next")
+
+
+def test_a_client_that_has_gone_meanwhile_is_no_trouble(door: str, caplog: pytest.LogCaptureFixture) -> None:
+    given(door, REQUEST % b"gone").close()
+    with given(door, REQUEST % b"next") as client:
+        assert answered(client, b"/next")
+    assert not caplog.records
+
+
+def test_nothing_is_taken_after_the_end(parent: Path) -> None:
+    siblings = Siblings("group", parent)
+    served = Reception(application, siblings)
+    served.start()
+    door = next(str(path) for path in siblings.directory.iterdir() if path.is_socket())
+    served.stop()
+
+    client, accepted = socket.socketpair()
+    with client, accepted, pytest.raises((FileNotFoundError, ConnectionRefusedError)):
+        fd_passing.give(door, accepted, REQUEST % b"late")

@@ -1,0 +1,102 @@
+"""A connection that was given away: its old process has no part in it any more."""
+
+from __future__ import annotations
+
+import os
+import time
+from errno import EOPNOTSUPP
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+from gevent import socket, ssl
+
+from gentrifugo.app.sockjs import fd_passing
+
+
+def given_away(tmp_path: Any) -> tuple[Any, Any, Any]:
+    """The old end of a connection that this process has read from, the given end, and the client's."""
+    path = str(tmp_path / "s")
+    old, client = socket.socketpair()
+    client.sendall(b"request")
+    assert old.recv(10) == b"request"
+    with fd_passing.listen(path) as listener:
+        fd_passing.give(path, old, b"request")
+        channel, _ = listener.accept()
+        with channel:
+            new, request = fd_passing.receive(channel)
+    assert request == b"request"
+    return old, new, client
+
+
+def test_the_event_loop_does_not_hear_of_it(tmp_path: Any) -> None:
+    old, new, client = given_away(tmp_path)
+    fd_passing.let_go(old)
+    old.close()
+    client.sendall(b"more")
+    began = time.process_time()
+    gevent.sleep(0.2)
+    assert time.process_time() - began < 0.1, "nothing wakes the loop again and again"
+    assert new.recv(10) == b"more"
+    new.close()
+    client.close()
+
+
+def test_whoever_still_reads_the_old_end_finds_that_it_has_ended(tmp_path: Any) -> None:
+    old, new, client = given_away(tmp_path)
+    fd_passing.cut(old)
+    client.sendall(b"more")
+    assert old.recv(10) == b""
+    with pytest.raises(BrokenPipeError):
+        old.sendall(b"lies")
+    assert new.recv(10) == b"more"
+    for end in (old, new, client):
+        end.close()
+
+
+def test_what_is_no_connection_is_refused() -> None:
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with one, other:
+        one.sendall(b"request")
+        with pytest.raises(ConnectionError, match="no connection"):
+            fd_passing.receive(other)
+
+
+def test_what_is_too_long_is_refused() -> None:
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with one, other:
+        socket.send_fds(one, [b"x" * (fd_passing.MAX_SIZE + 1)], [one.fileno()])
+        with pytest.raises(ConnectionError, match="longer"):
+            fd_passing.receive(other)
+
+
+def test_a_descriptor_of_something_else_is_refused_and_closed(tmp_path: Path) -> None:
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with one, other, (tmp_path / "file").open("wb") as file:
+        socket.send_fds(one, [b"request"], [file.fileno()])
+        before = os.listdir("/proc/self/fd")
+        with pytest.raises(OSError, match="non-socket"):
+            fd_passing.receive(other)
+        assert os.listdir("/proc/self/fd") == before
+
+
+def test_only_one_descriptor_is_taken(tmp_path: Path) -> None:
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with one, other:
+        before = len(os.listdir("/proc/self/fd"))
+        socket.send_fds(one, [b"request"], [one.fileno(), one.fileno(), other.fileno()])
+        connection, _ = fd_passing.receive(other)
+        assert not os.get_inheritable(connection.fileno())
+        connection.close()
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_tls_connection_stays_where_it_is(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    path = str(tmp_path / "s")
+    one, other = socket.socketpair()
+    with fd_passing.listen(path), other, context.wrap_socket(one, True, do_handshake_on_connect=False) as encrypted:
+        with pytest.raises(OSError) as refused:
+            fd_passing.give(path, encrypted, b"request")
+        assert refused.value.errno == EOPNOTSUPP

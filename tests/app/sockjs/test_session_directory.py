@@ -1,0 +1,221 @@
+"""Processes of one machine find each other and each other's sessions, whatever becomes of them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import gevent
+import pytest
+from gevent import socket
+
+from gentrifugo.app.http.head import HTTPError
+from gentrifugo.app.sockjs import fd_passing, session_directory
+from gentrifugo.app.sockjs.session_directory import Siblings
+
+REQUEST = b"POST /1/2/xhr HTTP/1.1\r\nHost: a\r\n\r\nand more"
+
+
+@pytest.fixture
+def parent() -> Iterator[Path]:
+    # pytest's own directories have names that are too long for a socket.
+    with TemporaryDirectory() as directory:
+        yield Path(directory)
+
+
+class Process:
+    """A process with its listener."""
+
+    def __init__(self, parent: Path, group: str = "group") -> None:
+        self.siblings = Siblings(group, parent)
+        self.listener = self.siblings.join()
+
+    def die(self) -> None:
+        """As if it were killed."""
+        self.listener.close()
+
+    def leave(self) -> None:
+        self.siblings.leave()
+        self.listener.close()
+
+    def take(self) -> tuple[Any, bytes]:
+        channel, _ = self.listener.accept()
+        with channel:
+            return fd_passing.receive(channel)
+
+
+class Client:
+    """One end of a connection, and the end of the process that has accepted it."""
+
+    def __init__(self) -> None:
+        self.end, self.accepted = socket.socketpair()
+
+    def close(self) -> None:
+        self.end.close()
+        self.accepted.close()
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    client = Client()
+    yield client
+    client.close()
+
+
+def test_one_process_holds_a_session_until_it_releases_it(parent: Path) -> None:
+    one, two = Process(parent), Process(parent)
+    assert one.siblings.claim("key")
+    assert not two.siblings.claim("key")
+    assert two.siblings.holder("key") is not None
+    assert (one.siblings.holder("key"), two.siblings.holder("other")) == (None, None)
+    two.siblings.release("key")
+    assert not two.siblings.claim("key"), "only the holder can release it"
+    one.siblings.release("key")
+    assert two.siblings.claim("key")
+    one.leave()
+    two.leave()
+
+
+@pytest.mark.parametrize("key", ["a" * 5000, "\x00 \n", "\xff\u2028"], ids=["long", "control characters", "not ASCII"])
+def test_any_key_will_do(parent: Path, key: str) -> None:
+    one, two = Process(parent), Process(parent)
+    assert one.siblings.claim(key)
+    assert two.siblings.holder(key)
+    one.leave()
+    two.leave()
+
+
+def test_a_connection_is_given_with_what_was_read_of_it(parent: Path, client: Client) -> None:
+    one, two = Process(parent), Process(parent)
+    two.siblings.claim("key")
+    assert one.siblings.give("key", client.accepted, REQUEST)
+    fd_passing.let_go(client.accepted)
+    client.accepted.close()
+    given, request = two.take()
+    assert request == REQUEST
+    given.sendall(b"answer")
+    assert client.end.recv(10) == b"answer"
+    given.close()
+    assert client.end.recv(10) == b"", "nobody holds it any more"
+    one.leave()
+    two.leave()
+
+
+def test_nothing_is_given_when_nobody_holds_the_session(parent: Path, client: Client) -> None:
+    one = Process(parent)
+    assert not one.siblings.give("key", client.accepted, REQUEST)
+    one.leave()
+
+
+def test_the_sessions_of_a_killed_process_are_free(parent: Path, client: Client) -> None:
+    one, two = Process(parent), Process(parent)
+    two.siblings.claim("key")
+    two.die()
+    assert one.siblings.holder("key") is not None, "nobody has noticed"
+    assert not one.siblings.give("key", client.accepted, REQUEST)
+    assert one.siblings.claim("key")
+    client.accepted.sendall(b"still ours")
+    assert client.end.recv(10) == b"still ours"
+    one.leave()
+
+
+def test_what_a_killed_process_left_is_cleared_by_the_next(parent: Path) -> None:
+    one, two = Process(parent), Process(parent)
+    one.siblings.claim("mine")
+    two.siblings.claim("left")
+    two.die()
+    three = Process(parent)
+    assert three.siblings.holder("left") is None
+    assert three.siblings.holder("mine") is not None
+    assert len([path for path in one.siblings.directory.iterdir() if path.is_socket()]) == 2
+    one.leave()
+    three.leave()
+
+
+def test_the_last_one_leaves_nothing_behind(parent: Path) -> None:
+    one, two = Process(parent), Process(parent)
+    one.siblings.claim("key")
+    one.leave()
+    assert two.siblings.claim("key")
+    two.leave()
+    assert list(parent.iterdir()) == []
+
+
+def test_groups_do_not_know_of_each_other(parent: Path) -> None:
+    one, other = Process(parent), Process(parent, "other group")
+    one.siblings.claim("key")
+    assert other.siblings.claim("key")
+    one.leave()
+    other.leave()
+
+
+def test_a_directory_that_others_can_enter_is_refused(parent: Path) -> None:
+    directory = Siblings("group", parent).directory
+    directory.mkdir()
+    directory.chmod(0o755)
+    with pytest.raises(PermissionError, match="belongs to this user alone"):
+        Process(parent)
+    directory.rmdir()
+    os.symlink(parent, directory)
+    with pytest.raises(PermissionError, match="belongs to this user alone"):
+        Process(parent)
+
+
+def test_a_process_that_takes_nothing_keeps_its_sessions(parent: Path, client: Client) -> None:
+    one, two = Process(parent), Process(parent)
+    two.siblings.claim("key")
+    two.listener.listen(0)
+    assert one.siblings.give("key", client.accepted, REQUEST)
+    with pytest.raises(HTTPError) as refused:
+        one.siblings.give("key", client.accepted, REQUEST)
+    assert refused.value.status == 503
+    assert one.siblings.holder("key") is not None
+    one.leave()
+    two.leave()
+
+
+def test_others_are_served_while_one_waits_for_a_sibling(parent: Path) -> None:
+    one = Process(parent)
+    lock = os.open(one.siblings.directory / "lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    joining = gevent.spawn(Process, parent)
+    gevent.sleep(0.05)
+    assert not joining.ready()
+    os.close(lock)
+    joining.get(timeout=1).leave()
+    one.leave()
+
+
+def test_a_sibling_that_is_frozen_with_the_lock_is_not_waited_for_without_end(
+    parent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_directory, "LOCK_TIMEOUT", 0.05)
+    one = Process(parent)
+    lock = os.open(one.siblings.directory / "lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    with pytest.raises(OSError, match="keeps it locked"):
+        Process(parent)
+    os.close(lock)
+    one.leave()
+
+
+def test_a_live_process_keeps_the_directory_from_being_cleared_away_as_old(parent: Path) -> None:
+    one = Process(parent)
+    cleaner = os.open(one.siblings.directory, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(cleaner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(cleaner)
+    one.leave()
+
+
+def test_a_session_is_served_also_when_it_cannot_be_announced(parent: Path, caplog: pytest.LogCaptureFixture) -> None:
+    one = Process(parent)
+    (one.siblings.directory / "sessions").rmdir()
+    assert one.siblings.claim("key")
+    assert "known to this process alone" in caplog.text
+    one.siblings.release("key")
+    one.leave()

@@ -1,0 +1,76 @@
+"""Plain HTTP beside TLS: challenges are answered, and everybody else is sent to https."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http.client import HTTPConnection
+
+import gevent
+import pytest
+from gevent import socket
+
+from gentrifugo.app.config.options import ConfigError
+from gentrifugo.app.server import http_connection
+from gentrifugo.app.tls import http_challenges
+from tests.greenlets import nothing_left_behind
+from tests.waiting import seconds
+
+__all__ = ["nothing_left_behind"]
+
+HOST = {"Host": "realtime.example.com:8080"}
+
+
+@pytest.fixture
+def port(nothing_left_behind: None) -> Iterator[int]:
+    server = http_challenges.server("127.0.0.1:0", {"token": "token.thumbprint"})
+    server.start()
+    yield int(server.server_port)
+    server.stop(timeout=seconds(1))
+
+
+def get(port: int, target: str) -> tuple[int, str | None, bytes]:
+    """Status, Location and body; in a thread, since it blocks and the server is in this one."""
+
+    def ask() -> tuple[int, str | None, bytes]:
+        connection = HTTPConnection("127.0.0.1", port, timeout=seconds(5))
+        try:
+            connection.request("GET", target, headers={**HOST, "Connection": "close"})
+            answer = connection.getresponse()
+            return answer.status, answer.headers["Location"], answer.read()
+        finally:
+            connection.close()
+
+    answer: tuple[int, str | None, bytes] = gevent.get_hub().threadpool.spawn(ask).get(timeout=seconds(10))
+    return answer
+
+
+def test_a_challenge_is_answered(port: int) -> None:
+    assert get(port, "/.well-known/acme-challenge/token") == (200, None, b"token.thumbprint")
+
+
+def test_an_unknown_one_is_not_there(port: int) -> None:
+    assert get(port, "/.well-known/acme-challenge/other")[0] == 404
+
+
+@pytest.mark.parametrize("target", ["/", "/a%20b?c=d&e=%2F", "/%0d%0aSet-Cookie:%20evil", "/%C3%A9"])
+def test_everybody_else_is_sent_to_the_same_address_over_https(port: int, target: str) -> None:
+    status, location, _ = get(port, target)
+    assert status == 308
+    assert location is not None
+    assert location.lower().replace("%3a", ":") == f"https://realtime.example.com{target}".lower()
+
+
+@pytest.mark.parametrize("address", ["", "realtime.example.com", ":port"])
+def test_what_is_no_address_is_named(address: str) -> None:
+    with pytest.raises(ConfigError, match="ssl_autocert_http_addr"):
+        http_challenges.server(address, {})
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: a"], ids=["nothing", "half a request"])
+def test_who_does_not_go_on_is_hung_up_on(port: int, begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_connection, "HEAD_TIME", 0.1)
+    with socket.create_connection(("127.0.0.1", port), timeout=seconds(5)) as client:
+        client.sendall(begun)
+        client.recv(4096)
+        while client.recv(4096):
+            pass

@@ -1,0 +1,410 @@
+"""Behaviour of a WebSocket on a real socket: messages, pings, the end by either side, and peers that give trouble."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+import pytest
+from gevent.event import Event
+from gevent.socket import SHUT_WR, socketpair
+
+from gentrifugo.app.net.outbox import Flusher
+from gentrifugo.app.runtime.timers import Timers
+from gentrifugo.app.websocket import connection as websocket_module
+from gentrifugo.app.websocket.connection import WebSocket
+from gentrifugo.app.websocket.frames import Message
+from tests.greenlets import eventually, settle
+from tests.waiting import seconds
+from tests.websocket_client import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Closed, Frame, WebSocketClient
+
+LONG = seconds(10)
+"""Seconds that no test waits."""
+MAX_SIZE = 100_000
+LARGE = Message(BINARY, b"L" * 90_000)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Options of a WebSocket: no pings, and much room."""
+
+    client_queue_max_size: int = 1 << 30
+    client_message_write_timeout: float = 0
+    ping_interval: float = 0
+
+
+class Owner:
+    """Whoever a WebSocket serves; `told` has what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def close_slow(self) -> None:
+        self.told.append("slow")
+
+    def close_silent(self) -> None:
+        self.told.append("silent")
+
+    def close_failed(self, reason: str) -> None:
+        self.told.append(f"failed: {reason}")
+
+
+class Line:
+    """A WebSocket on one end of a socket pair, and a peer on the other."""
+
+    def __init__(
+        self, timers: Timers, limits: Limits, recv: Callable[[int], bytes] | None = None, **arguments: Any
+    ) -> None:
+        self.socket, peer = socketpair()
+        peer.settimeout(LONG)
+        self.peer = WebSocketClient(peer, {}, b"")
+        self.websocket = WebSocket(
+            self.socket, recv or self.socket.recv, Flusher(0), timers, limits, MAX_SIZE, **arguments
+        )
+        self.owner = Owner()
+        self.websocket.owner = self.owner
+        self.received: list[Message] = []
+        self.serving = gevent.spawn(self._serve)
+
+    def _serve(self) -> None:
+        while (message := self.websocket.receive()) is not None:
+            self.received.append(message)
+        self.websocket.finish()
+
+    def ended(self) -> bool:
+        """Whether the WebSocket has let go of the connection, in the time that this takes at most."""
+        self.serving.join(LONG)
+        return self.serving.successful()
+
+    def close(self) -> None:
+        self.peer.drop()
+        assert self.ended()
+        self.socket.close()
+
+
+@pytest.fixture
+def timers(nothing_left_behind: None) -> Iterator[Timers]:
+    timers = Timers(resolution=0.01)
+    timers.start()
+    yield timers
+    timers.stop()
+
+
+@pytest.fixture
+def open_line(timers: Timers) -> Iterator[Callable[..., Line]]:
+    lines: list[Line] = []
+
+    def opened(limits: Limits | None = None, **arguments: Any) -> Line:
+        lines.append(Line(timers, limits or Limits(), **arguments))
+        return lines[-1]
+
+    yield opened
+    for line in lines:
+        line.close()
+
+
+@pytest.fixture
+def line(open_line: Callable[..., Line]) -> Line:
+    return open_line()
+
+
+def close_payload(code: int, reason: str = "") -> bytes:
+    return struct.pack("!H", code) + reason.encode()
+
+
+# -- messages
+
+
+def test_messages_come_in_as_they_were_sent(line: Line) -> None:
+    line.peer.send_frame(TEXT, b"a")
+    line.peer.send_frame(BINARY, b"\xff")
+    line.peer.send_frame(TEXT, b"b", fin=False)
+    line.peer.send_frame(CONTINUATION, b"c")
+    eventually(lambda: len(line.received) == 3)
+    assert line.received == [Message(TEXT, b"a"), Message(BINARY, b"\xff"), Message(TEXT, b"bc")]
+
+
+def test_messages_go_out_as_they_were_queued(line: Line) -> None:
+    line.websocket.send(Message(TEXT, b"a"))
+    line.websocket.outbox.append(line.websocket.frame(b"b"))
+    line.websocket.send(LARGE)
+    assert [line.peer.recv_frame() for _ in range(3)] == [
+        Frame(TEXT, b"a"),
+        Frame(TEXT, b"b"),
+        Frame(BINARY, LARGE.data),
+    ]
+
+
+def test_pings_are_answered(line: Line) -> None:
+    line.peer.send_frame(PING, b"now")
+    assert line.peer.recv_frame() == Frame(PONG, b"now")
+
+
+# -- the end, by the peer
+
+
+def test_a_peer_that_says_goodbye_gets_its_code_and_reason_back(line: Line) -> None:
+    line.peer.send_frame(CLOSE, close_payload(4321, "bye"))
+    assert line.peer.recv_frame() == Frame(CLOSE, close_payload(4321, "bye"))
+    with pytest.raises(Closed):
+        line.peer.recv_frame()
+    assert line.ended()
+
+
+def test_a_peer_that_gives_no_code_gets_none_back(line: Line) -> None:
+    line.peer.send_frame(CLOSE)
+    assert line.peer.recv_frame() == Frame(CLOSE, b"")
+    assert line.ended()
+
+
+def test_what_came_before_the_goodbye_is_received_first(line: Line) -> None:
+    line.peer.send_frame(TEXT, b"a")
+    line.peer.send_frame(CLOSE, close_payload(1000))
+    line.peer.send_frame(TEXT, b"b")
+    assert line.ended()
+    assert line.received == [Message(TEXT, b"a")]
+
+
+def test_a_peer_that_hangs_up(line: Line) -> None:
+    line.peer.send_frame(TEXT, b"a")
+    line.peer.drop()
+    assert line.ended()
+    assert line.received == [Message(TEXT, b"a")]
+
+
+def test_a_peer_that_hangs_up_in_the_middle_of_a_frame(line: Line) -> None:
+    line.peer.send_bytes(b"\x81\x85\0\0\0\0he")
+    line.peer.drop()
+    assert line.ended()
+    assert line.received == []
+
+
+def test_a_socket_that_somebody_closed(open_line: Callable[..., Line]) -> None:
+    """Under the stock worker a buffered file is read, which raises ValueError then."""
+    line = open_line(recv=_raise_value_error)
+    assert line.ended()
+
+
+def _raise_value_error(size: int) -> bytes:
+    raise ValueError("I/O operation on closed file")
+
+
+# -- the end, by us
+
+
+def test_a_goodbye_of_ours_ends_with_the_answer_of_the_peer(line: Line) -> None:
+    line.websocket.close(3000, "enough")
+    assert line.peer.recv_frame() == Frame(CLOSE, close_payload(3000, "enough"))
+    settle()
+    assert not line.serving.ready()
+    line.peer.send_frame(CLOSE, close_payload(3000))
+    assert line.ended()
+
+
+def test_a_goodbye_comes_after_what_waits(line: Line) -> None:
+    line.websocket.send(LARGE)
+    line.websocket.close(1000, "")
+    assert line.peer.recv_frame().payload == LARGE.data
+    assert line.peer.recv_frame().opcode == CLOSE
+
+
+def test_a_goodbye_is_said_once(line: Line) -> None:
+    line.websocket.close(3000, "first")
+    line.websocket.close(3001, "second")
+    line.peer.send_frame(CLOSE, close_payload(3000))
+    assert line.peer.recv_frame() == Frame(CLOSE, close_payload(3000, "first"))
+    with pytest.raises(Closed):
+        line.peer.recv_frame()
+
+
+def test_after_a_goodbye_nothing_is_sent_and_nothing_received(line: Line) -> None:
+    line.websocket.close(3000, "enough")
+    line.websocket.send(Message(TEXT, b"a"))
+    line.peer.send_frame(TEXT, b"b")
+    line.peer.send_frame(PING)
+    line.peer.send_frame(CLOSE, close_payload(3000))
+    assert line.ended()
+    assert line.received == []
+    assert line.peer.recv_frame().opcode == CLOSE
+    with pytest.raises(Closed):
+        line.peer.recv_frame()
+
+
+def test_a_goodbye_that_stays_without_an_answer(
+    open_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket_module, "CLOSE_TIMEOUT", 0.05)
+    line = open_line()
+    line.websocket.close(3000, "enough")
+    assert line.ended()
+
+
+def test_a_goodbye_that_the_peer_does_not_read(open_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket_module, "CLOSE_TIMEOUT", 0.05)
+    line = open_line()
+    for _ in range(20):
+        line.websocket.send(LARGE)
+    line.websocket.close(3000, "enough")
+    assert line.ended()
+    assert line.websocket.outbox.frames == []
+
+
+def test_an_abort_says_nothing(line: Line) -> None:
+    line.websocket.abort()
+    assert line.ended()
+    with pytest.raises(Closed) as caught:
+        line.peer.recv_frame()
+    assert caught.value.code is None
+
+
+def test_what_has_finished_may_be_finished_again(line: Line) -> None:
+    line.peer.drop()
+    assert line.ended()
+    line.websocket.finish()
+    line.websocket.abort()
+    line.websocket.close(1000, "")
+
+
+# -- peers that break the protocol
+
+
+def test_a_peer_that_breaks_the_protocol_is_told(line: Line) -> None:
+    line.peer.send_frame(TEXT, b"a")
+    line.peer.send_frame(3)
+    frame = line.peer.recv_frame()
+    assert (frame.opcode, frame.payload[:2]) == (CLOSE, close_payload(1002))
+    line.peer.drop()
+    assert line.ended()
+    assert line.received == [Message(TEXT, b"a")]
+
+
+def test_a_peer_that_sends_on_can_still_read_what_it_is_told(line: Line) -> None:
+    line.peer.send_frame(TEXT, b"\xff")
+    line.peer.send_bytes(b"\xff" * 300_000)
+    assert line.peer.recv_frame().payload[:2] == close_payload(1007)
+    line.peer.sock.shutdown(SHUT_WR)
+    assert line.ended()
+
+
+def test_a_peer_that_does_not_go_is_left(open_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket_module, "LINGER_TIMEOUT", 0.05)
+    line = open_line()
+    line.peer.send_frame(3)
+    assert line.ended()
+
+
+def test_a_message_that_is_too_large(line: Line) -> None:
+    line.peer.send_frame(TEXT, b"x" * (MAX_SIZE + 1))
+    assert line.peer.recv_frame() == Frame(CLOSE, close_payload(1009, "message too big"))
+
+
+def test_what_is_said_about_a_message_that_is_too_large(open_line: Callable[..., Line]) -> None:
+    line = open_line(too_big=(3000, "no"))
+    line.peer.send_bytes(b"\x81\xff" + b"\xff" * 8)
+    assert line.peer.recv_frame() == Frame(CLOSE, close_payload(3000, "no"))
+
+
+# -- peers that give trouble
+
+
+def test_a_peer_that_answers_pings_stays(open_line: Callable[..., Line]) -> None:
+    line = open_line(Limits(ping_interval=seconds(0.5)))
+    for _ in range(3):
+        assert line.peer.recv_frame() == Frame(PING, b"")
+        line.peer.send_frame(PONG)
+    assert line.owner.told == []
+
+
+def test_a_peer_that_answers_no_ping_is_silent(open_line: Callable[..., Line]) -> None:
+    line = open_line(Limits(ping_interval=0.1))
+    assert line.peer.recv_frame() == Frame(PING, b"")
+    eventually(lambda: line.owner.told)
+    assert line.owner.told == ["silent"]
+
+
+def test_a_peer_whose_answer_nobody_has_read_yet_stays(timers: Timers, nothing_left_behind: None) -> None:
+    """Whoever reads is busy with what the peer has asked before."""
+    busy = Event()
+
+    def read(size: int) -> bytes:
+        busy.wait()
+        return line.socket.recv(size)
+
+    line = Line(timers, Limits(ping_interval=0.1), read)
+    assert line.peer.recv_frame() == Frame(PING, b"")
+    line.peer.send_frame(PONG, b"")
+    gevent.sleep(0.1)
+    assert line.owner.told == []
+    busy.set()
+    assert line.peer.recv_frame() == Frame(PING, b""), "all goes on as before"
+    eventually(lambda: line.owner.told == ["silent"])
+    line.close()
+
+
+def test_pings_end_with_a_goodbye(open_line: Callable[..., Line]) -> None:
+    line = open_line(Limits(ping_interval=0.05))
+    line.websocket.close(3000, "enough")
+    assert line.peer.recv_frame().opcode == CLOSE
+    with pytest.raises(TimeoutError):
+        line.peer.recv_frame(0.2)
+    assert line.owner.told == []
+
+
+def test_a_peer_that_reads_too_slowly(open_line: Callable[..., Line]) -> None:
+    line = open_line(Limits(client_queue_max_size=500_000))
+    for _ in range(20):
+        line.websocket.send(LARGE)
+        settle()
+    assert line.owner.told == ["slow"]
+
+
+def test_a_peer_that_asks_for_pongs_and_does_not_read_them(open_line: Callable[..., Line]) -> None:
+    line = open_line(Limits(client_queue_max_size=10_000))
+    line.peer.sock.settimeout(0.2)
+    with pytest.raises((TimeoutError, OSError)):
+        while not line.owner.told:
+            line.peer.send_bytes(b"\x89\xfd\0\0\0\0" + bytes(125))
+        raise TimeoutError
+    assert line.owner.told == ["slow"]
+
+
+def test_a_peer_that_takes_nothing(open_line: Callable[..., Line]) -> None:
+    line = open_line(Limits(client_message_write_timeout=0.05))
+    for _ in range(20):
+        line.websocket.send(LARGE)
+    assert line.ended()
+    assert line.owner.told == ["failed: the client took nothing for 0.05 s"]
+
+
+def test_a_peer_that_has_gone_when_something_is_sent(line: Line) -> None:
+    line.peer.drop()
+    line.websocket.send(Message(TEXT, b"a"))
+    assert line.ended()
+    assert [told.partition(":")[0] for told in line.owner.told] in (["failed"], [])
+
+
+def test_trouble_ends_a_websocket_without_an_owner(timers: Timers) -> None:
+    line = Line(timers, Limits(ping_interval=0.1))
+    nobody = WebSocket(line.socket, line.socket.recv, Flusher(0), timers, Limits(), MAX_SIZE).owner
+    for trouble in (nobody.close_slow, nobody.close_silent, lambda: nobody.close_failed("gone")):
+        trouble()
+    assert line.ended(), "both were on the same socket"
+    line.close()
+
+
+def test_a_peer_that_floods_leaves_turns_to_others(open_line: Callable[..., Line]) -> None:
+    """Pongs make no messages, so nobody but the WebSocket itself can give the turn."""
+    over = False
+
+    def always_more(size: int) -> bytes:
+        return b"" if over else b"\x8a\x80\0\0\0\0" * 1000
+
+    line = open_line(recv=always_more)
+    for _ in range(5):
+        gevent.sleep(0.001)
+    assert not line.serving.ready()
+    over = True
+    assert line.ended()
