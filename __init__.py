@@ -9,9 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ._version import __version__
-
 if TYPE_CHECKING:
+    from ._version import __version__
     from .app.extension.backend import CommandError
     from .app.extension.extension import Gentrifugo
     from .app.extension.publisher import Publisher, publisher
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["CommandError", "Context", "Gentrifugo", "Publisher", "Refuse", "__version__", "create_app", "publisher"]
 
 _HOMES = {
+    "__version__": "._version",
     "CommandError": ".app.extension.backend",
     "Context": ".app.node.hooks",
     "Gentrifugo": ".app.extension.extension",
