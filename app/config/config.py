@@ -155,7 +155,9 @@ class Config(ChannelOptions):
     insecure_api: bool = option(False, "Accept HTTP API requests without a sign.", flag=True, reload=True)
     insecure_admin: bool = option(False, "Require no password for the admin endpoints.", flag=True, reload=True)
 
-    address: str = option("", "Address to listen on; empty listens on all interfaces.", flag=True, short="-a")
+    address: str = option(
+        "", "Address to listen on; empty or `::` listens on all interfaces, IPv4 and IPv6.", flag=True, short="-a"
+    )
     port: int = option(8000, "Port to listen on; 0 picks a free one.", flag=True, short="-p", check=PORT)
     api_port: str = option(
         "", "Port of the API endpoints; empty uses `port`.", flag=True, check=port_or_empty, numeric=True

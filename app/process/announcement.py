@@ -9,7 +9,7 @@ from ..._version import __version__
 from ..config.config import Loaded
 from ..config.endpoints import ADMIN, API, API_PATH, SOCKJS_PATH, WEBSOCKET_PATH
 from ..runtime import limits
-from ..server.listeners import MAIN, Listeners, described, endpoints_of
+from ..server.listeners import MAIN, Listeners, address_of, addresses_of, endpoints_of
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +19,8 @@ def announce(loaded: Loaded, listeners: Listeners) -> None:
     config = loaded.config
     prefix = config.http_prefix
     http, ws = ("https", "wss") if config.speaks_tls else ("http", "ws")
-    main = described(listeners.sockets[MAIN])
-    own = {endpoint: described(sock) for name, sock in listeners.sockets.items() for endpoint in endpoints_of(name)}
+    main = address_of(listeners.sockets[MAIN])
+    own = {endpoint: address_of(sock) for name, sock in listeners.sockets.items() for endpoint in endpoints_of(name)}
     log.info("Gentrifugo %s, pid %d, %s engine", __version__, os.getpid(), config.engine)
     log.info("configuration: %s", loaded.path or loaded.origin)
     log.info("clients connect to %s://%s%s%s", ws, main, prefix, WEBSOCKET_PATH)
@@ -32,4 +32,6 @@ def announce(loaded: Loaded, listeners: Listeners) -> None:
         log.info("the admin endpoints are at %s://%s%s", http, own[ADMIN], prefix)
     for limit in limits.all_limits():
         log.log(logging.DEBUG if limit.is_enough else logging.WARNING, "%s", limit)
-    log.info("listening on %s://%s", http, main)
+    log.info(
+        "listening on %s", " and ".join(f"{http}://{address}" for address in addresses_of(listeners.sockets[MAIN]))
+    )

@@ -17,6 +17,7 @@ from ..runtime import limits
 
 FIRST_GIVEN = 3
 """The number of the first socket that systemd gives (sd_listen_fds)."""
+ANY_IPV6 = "::"
 MAIN = "main"
 """The name of the socket for everything that has none of its own."""
 
@@ -63,14 +64,16 @@ def endpoints_of(name: str) -> list[str]:
 
 
 def listen(address: str, port: int, option: str = "port") -> socket.socket:
-    """A listening socket; on all interfaces, IPv4 and IPv6, when `address` is empty.
+    """A listening socket. An empty address, and `::`, mean all interfaces: IPv4 and, where the system has it, IPv6.
 
     Raises ConfigError, which names the `option` that the port comes from.
     """
     try:
-        if address or not socket.has_dualstack_ipv6():
+        if address not in ("", ANY_IPV6):
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
             return socket.create_server((address, port), family=family, backlog=limits.BACKLOG)
+        if not socket.has_dualstack_ipv6():
+            return socket.create_server(("", port), backlog=limits.BACKLOG)
         return socket.create_server(("", port), family=socket.AF_INET6, backlog=limits.BACKLOG, dualstack_ipv6=True)
     except OSError as error:
         where = f"{address or 'all interfaces'}, port {port}"
@@ -154,10 +157,21 @@ def _given(number: int) -> socket.socket:
     return listener
 
 
-def described(listener: socket.socket) -> str:
-    """The listener for people, and for programs that read the log: host and port, or `unix:` and the path."""
+def addresses_of(listener: socket.socket) -> list[str]:
+    """Where clients reach a listener: host and port, or `unix:` and the path.
+
+    These are two addresses for a socket that accepts IPv4 and IPv6 on all interfaces.
+    """
     name = listener.getsockname()
     if listener.family == socket.AF_UNIX:
-        return f"unix:{name}"
-    host = "0.0.0.0" if name[0] == "::" else name[0]
-    return f"[{host}]:{name[1]}" if ":" in host else f"{host}:{name[1]}"
+        return [f"unix:{name}"]
+    host, port = name[:2]
+    if listener.family == socket.AF_INET:
+        return [f"{host}:{port}"]
+    is_dual_stack = not listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    return [*([f"0.0.0.0:{port}"] if host == ANY_IPV6 and is_dual_stack else []), f"[{host}]:{port}"]
+
+
+def address_of(listener: socket.socket) -> str:
+    """The first of the addresses where clients reach a listener."""
+    return addresses_of(listener)[0]

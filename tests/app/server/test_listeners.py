@@ -13,6 +13,7 @@ import pytest
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import ConfigError
 from gentrifugo.app.server import listeners
+from tests.waiting import seconds
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_a_unix_socket_is_for_whom_the_mode_says(listener: socket.socket, path: 
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(path)
-    assert listeners.described(listener) == f"unix:{path}"
+    assert listeners.address_of(listener) == f"unix:{path}"
 
 
 def test_its_file_goes_with_it(path: str) -> None:
@@ -63,6 +64,28 @@ def test_what_is_in_use_or_no_socket_stays(listener: socket.socket, path: str, t
 def test_a_place_that_cannot_be_is_named(tmp_path: Path) -> None:
     assert "No such file or directory" in problem_of(str(tmp_path / "nowhere" / "server.sock"))
     assert "too long" in problem_of(str(tmp_path / ("x" * 200)))
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this system has no IPv6")
+@pytest.mark.parametrize("address", ["", "::"])
+def test_all_interfaces_are_those_of_ipv4_and_ipv6(address: str) -> None:
+    with listeners.listen(address, 0) as listener:
+        port = listener.getsockname()[1]
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, port), timeout=seconds(5)).close()
+        assert listeners.addresses_of(listener) == [f"0.0.0.0:{port}", f"[::]:{port}"]
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this system has no IPv6")
+def test_a_listener_for_ipv6_alone_shows_no_ipv4_address() -> None:
+    with socket.create_server(("::", 0), family=socket.AF_INET6) as listener:
+        assert listeners.addresses_of(listener) == [f"[::]:{listener.getsockname()[1]}"]
+
+
+@pytest.mark.parametrize(("address", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_a_single_address_is_shown_as_it_is_written_in_urls(address: str, shown: str) -> None:
+    with listeners.listen(address, 0) as listener:
+        assert listeners.addresses_of(listener) == [f"{shown}:{listener.getsockname()[1]}"]
 
 
 def test_nothing_is_given_to_other_processes() -> None:
@@ -92,7 +115,7 @@ def test_sockets_are_given_by_name(monkeypatch: pytest.MonkeyPatch, names: str, 
     given = listeners.given(environ)
     assert list(given) == expected
     for sock in given.values():
-        assert listeners.described(sock).startswith("127.0.0.1:")
+        assert listeners.address_of(sock).startswith("127.0.0.1:")
         assert not os.get_inheritable(sock.fileno())
         sock.close()
 
