@@ -13,6 +13,7 @@ import msgspec
 
 from ..model.errors import Refused
 from ..model.events import ClientInfo, Publication, user_id
+from ..model.json_codec import encode_value
 from ..node.node import Message, Node
 from ..protocol.v1.wire import decoded
 
@@ -55,9 +56,10 @@ class Backend:
     def publish(self, channel: str, data: Any, client: str = "", uid: str = "") -> None:
         """Publish `data`, anything that JSON can say, into a channel.
 
-        Raises TypeError for data that JSON has no words for, and ValueError for an empty channel.
+        Raises TypeError for data that JSON cannot hold, and ValueError for data nested deeper than 500 levels and for
+        an empty channel.
         """
-        encoded = msgspec.json.encode(data)
+        encoded = encode_value(data)
         with _told():
             self._node.publish(_named(channel), encoded, client, uid=uid)
 
@@ -67,7 +69,7 @@ class Backend:
         All are tried; CommandError tells what the first was refused with. Raises TypeError and ValueError as
         `publish`, before anything is published.
         """
-        encoded = msgspec.json.encode(data)
+        encoded = encode_value(data)
         if isinstance(channels, str):
             raise TypeError("channels is a text; give a list of channels, or use publish")
         messages = [Message(_named(channel), encoded, client) for channel in channels]
@@ -128,7 +130,7 @@ def _user(user: object) -> str:
 
 def _published(publication: Publication) -> Published:
     uid, channel, data, client, info = publication
-    return Published(uid, channel, msgspec.json.decode(data), client, _who(info) if info is not None else None)
+    return Published(uid, channel, decoded(data), client, _who(info) if info is not None else None)
 
 
 def _who(info: ClientInfo) -> Who:

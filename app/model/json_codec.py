@@ -1,10 +1,12 @@
-"""Decoding JSON that peers send into typed structs, with `Raw` fields kept byte for byte.
+"""JSON from peers: decoded into typed structs with `Raw` fields kept byte for byte, or into Python values.
 
-Knows nothing of commands; it adds to msgspec what JSON from JavaScript needs.
+Knows nothing of commands. It adds to msgspec what JSON from JavaScript needs, and one limit for nesting, so that
+everything that is accepted from one peer can be read by all others.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from typing import Any, TypeVar
@@ -13,7 +15,9 @@ import msgspec
 
 T = TypeVar("T")
 
-TOO_DEEP = "JSON is nested too deeply"
+MAX_NESTING = 500
+"""Arrays and objects inside each other. Readers recurse: the limit keeps clear of Python's own, which is 1000 calls."""
+TOO_DEEP = f"JSON is nested too deeply: more than {MAX_NESTING} levels"
 
 
 class InvalidJSON(ValueError):
@@ -23,7 +27,8 @@ class InvalidJSON(ValueError):
 def decode(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
     """`data` as the decoder's type.
 
-    Raises InvalidJSON, also for JSON nested deeper than the interpreter's recursion limit.
+    Raises InvalidJSON. The type must be finite: no `Any`, for which there is `decode_value`. What a `Raw` field holds
+    is not decoded; `check_nesting` limits how deep it is nested.
     """
     try:
         return decoder.decode(data)
@@ -84,14 +89,77 @@ def _restore(value: Any, mark: bytes) -> Any:
     return value
 
 
-_anything = msgspec.json.Decoder(msgspec.Raw)
+_raw = msgspec.json.Decoder(msgspec.Raw)
+_value = msgspec.json.Decoder()
+
+
+def decode_value(data: bytes) -> Any:
+    """Any JSON as Python values, read as JavaScript reads it.
+
+    A number that is out of range becomes infinity, and half of a surrogate pair becomes U+FFFD. Raises InvalidJSON only
+    for what `is_json` refuses.
+    """
+    check_nesting(data)
+    try:
+        return _value.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _decode_leniently(data)
+
+
+def _decode_leniently(data: bytes) -> Any:
+    try:
+        text = _ESCAPES.sub(lambda escape: b"\\ufffd" if escape[1] else escape[0], data).decode()
+        return json.loads(text, parse_int=_integer, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise InvalidJSON(str(error)) from None
+
+
+def _integer(digits: str) -> int | float:
+    """An integer; infinity when it has more digits than Python converts (4300 by default)."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
+
+
+def _refuse_constant(name: str) -> None:
+    """Python's json module accepts NaN and Infinity, which are not JSON."""
+    raise ValueError(f"{name} is not JSON")
+
+
+def encode_value(value: Any) -> bytes:
+    """Python values as JSON. Raises TypeError for what JSON cannot hold, and InvalidJSON for too many levels."""
+    try:
+        encoded = msgspec.json.encode(value)
+    except RecursionError:
+        raise InvalidJSON(TOO_DEEP) from None
+    check_nesting(encoded)
+    return encoded
+
+
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"|([\[{])|[\]}]', re.DOTALL)
+
+
+def check_nesting(data: bytes, limit: int = MAX_NESTING) -> None:
+    """Raise InvalidJSON for JSON with more levels than `limit`. Other errors in the text are left to the decoder."""
+    if len(data) < 2 * limit or data.count(b"[") + data.count(b"{") <= limit:
+        return
+    depth = 0
+    for match in _BRACKETS.finditer(data):
+        if match[1]:
+            depth += 1
+            if depth > limit:
+                raise InvalidJSON(TOO_DEEP)
+        elif match[0] in b"]}":
+            depth -= 1
 
 
 def is_json(data: bytes) -> bool:
-    """Whether `data` is one JSON value, encoded in UTF-8."""
+    """Whether `data` is one JSON value in UTF-8, nested no deeper than MAX_NESTING."""
     try:
         data.decode()
-        decode(_anything, data)
+        check_nesting(data)
+        decode(_raw, data)
     except ValueError:
         return False
     return True

@@ -274,7 +274,7 @@ class Client:
 
     def _ask_who(self, event: str, user: str | None, info: bytes) -> tuple[str | None, bytes]:
         """The user and what is shown of it, as a hook has it in the end; a refusal closes the connection."""
-        context = Context(event, user, self.uid, info=wire.decoded_info(info), opening=self._opening)
+        context = Context(event, user, self.uid, info=wire.decoded(info), opening=self._opening)
         try:
             outcome = self._node.hooks.ask(context, info=info)
         except Refused as refused:
@@ -463,7 +463,7 @@ class Client:
         return {**ids, "request": self._request} if self._request else ids
 
     def _context(self, event: str, channel: str = "") -> Context:
-        info = wire.decoded_info(self.default_info)
+        info = wire.decoded(self.default_info)
         return Context(event, self.user, self.uid, channel, info=info, opening=self._opening)
 
     # -- presence that stays
@@ -514,10 +514,7 @@ class Client:
     def _ask_publish(self, channel: str, data: bytes) -> bytes:
         """What is published in the end. Refused when a hook does not let it pass."""
         context = self._context(hooks.PUBLISH, channel)
-        try:
-            context.data = wire.decoded(data)
-        except InvalidJSON:
-            raise Refused(INVALID_MESSAGE) from None
+        context.data = wire.decoded(data)
         return self._node.hooks.ask(context, data=data).data
 
     def _check_publish(self, channel: str, params: wire.PublishParams) -> None:

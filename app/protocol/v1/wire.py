@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from ...model.errors import Error
 from ...model.events import ClientInfo, Event, Join, Publication
-from ...model.json_codec import InvalidJSON, decode, is_json
+from ...model.json_codec import MAX_NESTING, InvalidJSON, check_nesting, decode, decode_value, is_json
 
 # A null counts as the field's default, so every field takes one; a wrong type is refused.
 Text = str | None
@@ -85,7 +85,6 @@ class PingParams(msgspec.Struct):
     data: Text = None
 
 
-_value = msgspec.json.Decoder()
 _command = msgspec.json.Decoder(Command)
 _commands = msgspec.json.Decoder(list[Command | None])
 
@@ -162,6 +161,7 @@ def decode_with(decoder: msgspec.json.Decoder[P], command: Command) -> P:
     if isinstance(params, UnsetType):
         raise InvalidJSON(f"{command.method}: params are missing")
     data = bytes(params)
+    check_nesting(data, MAX_NESTING + 1)  # the object that holds `data` is a level of its own
     return decode(decoder, b"{}" if data == b"null" else data)
 
 
@@ -178,19 +178,8 @@ def embedded_json(text: str) -> bytes:
 
 
 def decoded(data: bytes) -> Any:
-    """Embedded JSON for Python code; None when there is none. Half a surrogate pair becomes U+FFFD.
-
-    Raises InvalidJSON for what Python has no words for, such as a number of a thousand digits.
-    """
-    return decode(_value, data) if data else None
-
-
-def decoded_info(info: bytes) -> Any:
-    """The same for what is said of a client, which is text when Python has no other words for it."""
-    try:
-        return decoded(info)
-    except InvalidJSON:
-        return info.decode()
+    """Embedded JSON as Python values (see `decode_value`); None when it is empty."""
+    return decode_value(data) if data else None
 
 
 def encode_info(info: ClientInfo) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import date
 from typing import Any
@@ -121,6 +122,30 @@ def test_a_user_is_nothing_else(backend: Backend, user: Any) -> None:
 def test_data_that_json_has_no_words_for(backend: Backend, data: Any) -> None:
     with pytest.raises(TypeError):
         backend.publish("chat:1", data)
+
+
+@pytest.mark.parametrize("depth", [501, 100_000])
+def test_data_that_is_nested_too_deeply_is_refused(backend: Backend, depth: int) -> None:
+    data: Any = 1
+    for _ in range(depth):
+        data = [data]
+    with pytest.raises(ValueError, match="nested too deeply"):
+        backend.publish("chat:1", data)
+
+
+@pytest.mark.parametrize(
+    ("published", "read"),
+    [
+        (b"1e999", math.inf),
+        (b"-" + b"7" * 5000, -math.inf),
+        (b'["\\ud800", "\\ud83d\\ude00"]', ["\ufffd", "\U0001f600"]),
+        (b'{"\\udc00": 1e999}', {"\ufffd": math.inf}),
+    ],
+    ids=["large number", "many digits", "half a surrogate pair", "both"],
+)
+def test_history_reads_what_clients_could_publish(backend: Backend, node: Node, published: bytes, read: Any) -> None:
+    node.publish("chat:1", published)
+    assert [entry.data for entry in backend.history("chat:1")] == [read]
 
 
 def test_one_text_is_no_list_of_channels(backend: Backend) -> None:

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from gentrifugo.app.model.json_codec import InvalidJSON, decode, is_json
+from gentrifugo.app.model.json_codec import (
+    MAX_NESTING,
+    InvalidJSON,
+    check_nesting,
+    decode,
+    decode_value,
+    encode_value,
+    is_json,
+)
 
 RAW = msgspec.json.Decoder(msgspec.Raw)
 
@@ -114,17 +122,49 @@ def test_a_lone_surrogate_in_an_unknown_field_is_stepped_over() -> None:
 
 
 @pytest.mark.parametrize("before", [b"", b'"\\ud800",'], ids=["plain", "with a lone surrogate"])
-@pytest.mark.parametrize("depth", [sys.getrecursionlimit(), 100_000])
-def test_deep_nesting_is_refused(before: bytes, depth: int) -> None:
-    text = b"[" + before + b"[" * depth + b"]" * depth + b"]"
+@pytest.mark.parametrize("depth", [MAX_NESTING + 1, sys.getrecursionlimit(), 100_000])
+def test_deep_nesting_is_refused_by_every_reader(before: bytes, depth: int) -> None:
+    text = b"[" + before + b"[" * (depth - 1) + b"]" * depth
     assert not is_json(text)
-    with pytest.raises(InvalidJSON, match="nested too deeply"):
-        decode(PARCEL, b'{"data":%b}' % text)
+    for reader in (check_nesting, decode_value):
+        with pytest.raises(InvalidJSON, match="nested too deeply"):
+            reader(text)
 
 
-def test_nesting_that_anybody_uses_is_kept() -> None:
-    text = b'{"a":[' * 200 + b"1" + b"]}" * 200
+@pytest.mark.parametrize("before", [b"", b'"\\ud800",'], ids=["plain", "with a lone surrogate"])
+def test_nesting_up_to_the_limit_is_read_by_every_reader(before: bytes) -> None:
+    text = b"[" + before + b"[" * (MAX_NESTING - 1) + b"]" * MAX_NESTING
+    assert is_json(text)
     assert bytes(decode(PARCEL, b'{"data":%b}' % text).data) == text
+    assert encode_value(decode_value(text)) == text.replace(b"\\ud800", "\ufffd".encode())
+
+
+def test_brackets_in_strings_are_not_nesting() -> None:
+    text = json.dumps(['[{\\"[' * 1000, "\\", "[" * 1000]).encode()
+    check_nesting(text)
+    assert is_json(text)
+
+
+def test_many_brackets_side_by_side_are_not_nesting() -> None:
+    text = b"[" + b"[],{}," * 5000 + b"[]]"
+    assert is_json(text)
+
+
+@given(any_json, st.booleans(), st.sampled_from([None, 1, "\t"]))
+@example([float("1e308") * 10], False, None)
+def test_every_accepted_json_is_read_as_python_values(value: Any, ascii_only: bool, indent: Any) -> None:
+    text = as_sent(value, ascii_only, indent).replace(b"Infinity", b"1e999")
+    assert is_json(text)
+    read = decode_value(text)
+    encode_value(read)
+    if b"\\u" not in text:
+        assert read == json.loads(text, parse_int=as_javascript)
+
+
+@pytest.mark.parametrize("text", NOT_JSON)
+def test_what_is_not_json_is_no_value_either(text: bytes) -> None:
+    with pytest.raises(InvalidJSON):
+        decode_value(text)
 
 
 @pytest.mark.parametrize("text", [b'"\xff"', b'"\xed\xa0\x80"', b'"\xc3"'])
@@ -138,6 +178,10 @@ def as_sent(value: Any, ascii_only: bool, indent: Any) -> bytes:
         return json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode()
     except UnicodeEncodeError:
         return json.dumps(value, indent=indent).encode()
+
+
+def as_javascript(digits: str) -> int | float:
+    return int(digits) if len(digits) < 4000 else float(digits)
 
 
 def standard_library_accepts(text: bytes) -> bool:
