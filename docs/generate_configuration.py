@@ -114,8 +114,10 @@ server would not start. It reports all problems at once, and says for each where
     gentrifugo: config.json: namespaces[1].history_size: Not a valid integer.
     gentrifugo: CENTRIFUGO_PORT: Must be between 0 and 65535.
 
-An unknown option in the file is only a warning, which suggests the option with the most similar name. So the file may
-hold values for other programs. An unknown flag is an error.
+An unknown option in the file is only a warning, which suggests the option with the most similar name, or says what an
+option of another Centrifugo version is called here. So the file may hold values for other programs. An unknown flag is
+an error. The variables that Kubernetes sets for a service named `centrifugo`, such as
+`CENTRIFUGO_PORT=tcp://10.0.0.7:8000`, are ignored with one warning.
 
 Numbers and booleans may be written as strings: `"port": "8000"`. The reverse is an error, because YAML would read
 `secret: 0123` as 83. Put such strings in quotes.

@@ -7,6 +7,7 @@ would look for when one of them is wrong.
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -130,7 +131,8 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
     settable = [option for option in options if not option.item_type]
     documents = DocumentParser()
     parser = build_parser(settable, documents)
-    variables = {name: value for name, value in environ.items() if value}
+    from_kubernetes = kubernetes_variables(environ)
+    variables = {name: value for name, value in environ.items() if value and name not in from_kubernetes}
     try:
         parsed, leftover = parser.parse_known_args(spelled(argv, settable), env_vars=variables)
     except argparse.ArgumentError as error:
@@ -144,6 +146,10 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
     given.environment = {action.dest: value for action, value in settings.values()}
     given.problems += leftover_problems(leftover, options)
     given.warnings += unknown_variables(variables, options)
+    if from_kubernetes:
+        given.warnings.append(
+            f"ignoring the variables that Kubernetes sets for services: {', '.join(sorted(from_kubernetes))}"
+        )
     return given
 
 
@@ -188,6 +194,24 @@ def unknown_variables(environ: Mapping[str, str], options: Sequence[Option]) -> 
             yield f"{variable}: unknown option{suggestion(name, settable, ENVIRONMENT_PREFIX)}"
         elif name != variable and not settable[name]:
             yield f"{variable}: not used, because this option {ONLY_IN_FILE}"
+
+
+def kubernetes_variables(environ: Mapping[str, str]) -> set[str]:
+    """The variables that Kubernetes sets in every container for a service named centrifugo, or centrifugo-….
+
+    They begin like the variables of options; `CENTRIFUGO_PORT=tcp://10.0.0.7:8000` even has the name of one.
+    """
+    services = [name.removesuffix("_SERVICE_HOST") for name in environ if name.endswith("_SERVICE_HOST")]
+    found: set[str] = set()
+    for service in services:
+        if not f"{service}_".startswith(ENVIRONMENT_PREFIX):
+            continue
+        made = re.compile(rf"{re.escape(service)}_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
+        found |= {name for name in environ if made.fullmatch(name)}
+        address = f"{service}_PORT"
+        if "://" in environ.get(address, ""):  # otherwise it is an option that somebody has set
+            found.add(address)
+    return found
 
 
 def help_text(options: Sequence[Option], groups: Mapping[str, str], *, everything: bool) -> str:

@@ -63,6 +63,7 @@ HOOK_EVENTS = (
 )
 NAMESPACE_NAME = matches(r"[-a-zA-Z0-9_]{2,}", 'Must be two or more letters, digits, "-" or "_".')
 MODE = matches(r"[0-7]{3}", "Must be three octal digits, such as 660.")
+QUOTES = "\"'`"
 LEVEL = validate.Range(min=1, max=9, error=BETWEEN)
 LOG_LEVELS = Choice("trace", "debug", "info", "warning", "error", "critical", "fatal", "none")
 
@@ -512,6 +513,7 @@ def cautions(config: Config) -> Iterator[str]:
     for name, sentence in INSECURE.items():
         if getattr(config, name):
             yield f"option {name} is on: {sentence}"
+    yield from secret_warnings(config)
     if config.presence_expire_interval <= config.presence_ping_interval:
         yield "option presence_expire_interval should exceed presence_ping_interval, or presence comes and goes"
     if config.ssl and config.ssl_autocert:
@@ -541,6 +543,18 @@ def admin_cautions(config: Config) -> Iterator[str]:
         yield f"option web_path: {config.web_path} has no index.html"
     if config.debug:
         yield "option debug is on: anyone who can reach the debug endpoints sees what the server does"
+
+
+def secret_warnings(config: Config) -> Iterator[str]:
+    """Warnings about secrets that hold more than was meant, as after a copy from a file or out of quotes."""
+    for declared in options_of(Config):
+        value = getattr(config, declared.name)
+        if not declared.facts.secret or not isinstance(value, str):
+            continue
+        if value != value.strip():
+            yield f"option {declared.name} begins or ends with a space or a line end, which is part of the secret"
+        elif len(value) > 1 and value[0] == value[-1] and value[0] in QUOTES:
+            yield f"option {declared.name} begins and ends with a quote, which is part of the secret"
 
 
 def channel_cautions(options: ChannelOptions, path: str) -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from .options import Option, options_of
+from .other_names import explanation, renamed
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z")
 NOT_AN_OBJECT = "Must be an object of options by name."
@@ -142,6 +143,18 @@ def unknown_options(declaring: type, values: Mapping[str, Any], path: str = "") 
 
 
 def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """The known name nearest to a wrong one, as the end of a sentence; empty when none is near."""
-    nearest = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {prefix}{nearest[0]}?" if nearest else ""
+    """What a wrong name may stand for, as the end of a sentence; empty when nothing is known about it.
+
+    An option of another version of Centrifugo comes before a name that is merely similar. `prefix` is put in front of
+    names. Insecure modes are never suggested.
+    """
+    spelled = {candidate.lower(): candidate for candidate in known}
+    lower = name.lower()
+    new_name = spelled.get(renamed(lower))
+    if new_name:
+        return f"; it is called {prefix}{new_name} here"
+    reason = "" if lower in spelled else explanation(lower)
+    if reason:
+        return f"; {reason}"
+    nearest = next(iter(difflib.get_close_matches(lower, spelled, n=1)), "insecure")
+    return "" if nearest.startswith("insecure") else f"; did you mean {prefix}{spelled[nearest]}?"

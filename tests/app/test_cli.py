@@ -60,7 +60,7 @@ class TestStart:
         ]
 
     def test_unknown_flags_and_commands_name_the_nearest(self) -> None:
-        assert refused("--insecrue") == ["--insecrue: unknown flag; did you mean --insecure?"]
+        assert refused("--prot") == ["--prot: unknown flag; did you mean --port?"]
         assert refused("chekconfig") == ["chekconfig: unknown command; did you mean checkconfig?"]
         assert refused("checkconfig", "now") == ["now: unexpected argument"]
 

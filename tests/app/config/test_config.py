@@ -213,6 +213,49 @@ class TestWarnings:
             "CENTRIFUGO_NAMESPACES: not used, because this option can be set only in the configuration file",
         ]
 
+    @pytest.mark.parametrize("service", ["CENTRIFUGO", "CENTRIFUGO_EU"])
+    def test_variables_that_kubernetes_sets_are_ignored_with_one_warning(self, write: Write, service: str) -> None:
+        write(secret="secret", port=9000)
+        environ = {
+            f"{service}_SERVICE_HOST": "10.0.0.7",
+            f"{service}_SERVICE_PORT": "8000",
+            f"{service}_SERVICE_PORT_HTTP": "8000",
+            f"{service}_PORT": "tcp://10.0.0.7:8000",
+            f"{service}_PORT_8000_TCP": "tcp://10.0.0.7:8000",
+            f"{service}_PORT_8000_TCP_PORT": "8000",
+            "CENTRIFUGO_NAME": "node-1",
+        }
+        loaded = load([], environ)
+        assert (loaded.config.port, loaded.config.name) == (9000, "node-1")
+        names = ", ".join(sorted({*environ} - {"CENTRIFUGO_NAME"}))
+        assert loaded.warnings == [f"ignoring the variables that Kubernetes sets for services: {names}"]
+
+    def test_a_port_that_is_set_beside_those_of_kubernetes_counts(self, write: Write) -> None:
+        write(secret="secret")
+        loaded = load([], {"CENTRIFUGO_SERVICE_HOST": "10.0.0.7", "CENTRIFUGO_PORT": "9000"})
+        assert loaded.config.port == 9000
+
+    @pytest.mark.parametrize(
+        ("value", "text"),
+        [
+            (" k", "begins or ends with a space or a line end"),
+            ("k\n", "begins or ends with a space or a line end"),
+            ("'k'", "begins and ends with a quote"),
+            ('"k"', "begins and ends with a quote"),
+        ],
+    )
+    def test_a_secret_with_characters_that_were_hardly_meant_is_a_warning(
+        self, write: Write, value: str, text: str
+    ) -> None:
+        write(secret=value, hook_secret=value)
+        expected = [f"option {name} {text}, which is part of the secret" for name in ("secret", "hook_secret")]
+        assert load([], {}).warnings == expected
+
+    @pytest.mark.parametrize("value", ["k", "k'", "a b", '"'])
+    def test_other_secrets_are_no_warning(self, write: Write, value: str) -> None:
+        write(secret=value)
+        assert load([], {}).warnings == []
+
     def test_a_key_given_twice_is_named_with_its_file(self, write: Write, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text('{"secret": "a", "secret": "b"}')
         assert load([], {}).warnings == [
