@@ -122,6 +122,9 @@ an error. The variables that Kubernetes sets for a service named `centrifugo`, s
 Numbers and booleans may be written as strings: `"port": "8000"`. The reverse is an error, because YAML would read
 `secret: 0123` as 83. Put such strings in quotes.
 
+As in Centrifugo v1, a file may spell the names of options in upper or lower case, and an option that is `null` has its
+default. Short flags may share a word: `-wd` is `-w -d`.
+
 ## Changing options while the server runs
 
 Send `HUP` to the process, and it reads its configuration again. It applies the options with *yes* in the column *HUP*

@@ -19,6 +19,7 @@ import configargparse
 from .config_file import Document, DocumentParser
 from .options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, ConfigError, Option
 from .schema import suggestion
+from .spelling import with_separate_flags, with_usual_names
 
 DEFAULT_PATH = "config.json"
 FLAGS_ONLY = {
@@ -134,11 +135,14 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
     from_kubernetes = kubernetes_variables(environ)
     variables = {name: value for name, value in environ.items() if value and name not in from_kubernetes}
     try:
-        parsed, leftover = parser.parse_known_args(spelled(argv, settable), env_vars=variables)
+        parsed, leftover = parser.parse_known_args(
+            spelled([*with_separate_flags(argv, settable)], settable), env_vars=variables
+        )
     except argparse.ArgumentError as error:
         raise ConfigError([f"{error.argument_name}: {error.message}"]) from None
     if not parsed.config:
         raise ConfigError(["-c/--config: expected the path of a file"])
+    documents.document.values = with_usual_names(options, documents.document.values)
     flags = vars(parsed)
     given = Given(documents.document, words=flags.pop("words"), help=flags.pop("help"), app=flags.pop("app"))
     given.flags = {name: value for name, value in flags.items() if name != "config"}

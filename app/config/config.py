@@ -65,7 +65,7 @@ NAMESPACE_NAME = matches(r"[-a-zA-Z0-9_]{2,}", 'Must be two or more letters, dig
 MODE = matches(r"[0-7]{3}", "Must be three octal digits, such as 660.")
 QUOTES = "\"'`"
 LEVEL = validate.Range(min=1, max=9, error=BETWEEN)
-LOG_LEVELS = Choice("trace", "debug", "info", "warning", "error", "critical", "fatal", "none")
+LOG_LEVELS = Choice("trace", "debug", "info", "warning", "warn", "error", "critical", "fatal", "none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

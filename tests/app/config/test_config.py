@@ -199,6 +199,20 @@ class TestWarnings:
             "config.json: unknown option namespaces[0].presense; did you mean presence?",
         ]
 
+    def test_spellings_of_centrifugo_v1_are_accepted(self, write: Write) -> None:
+        write({"Secret": "k", "log_level": "warn", "port": None, "Namespaces": [{"Name": "public", "presence": None}]})
+        loaded = load(["-wd"], {})
+        config = loaded.config
+        assert (config.secret, config.log_level, config.port, config.web, config.debug) == (
+            "k",
+            "warn",
+            8000,
+            True,
+            True,
+        )
+        assert config.namespaces == (Namespace(name="public"),)
+        assert [warning for warning in loaded.warnings if "unknown" in warning] == []
+
     def test_unknown_variables_are_named(self, write: Write) -> None:
         write(secret="secret")
         environ = {
