@@ -1,4 +1,4 @@
-"""Spellings that Centrifugo v1 accepts besides the usual one: names in any case, null values, short flags in one word."""
+"""Spellings that Centrifugo v1 accepts, too: names in any case, null values, and short flags in one word."""
 
 from __future__ import annotations
 

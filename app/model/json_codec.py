@@ -24,6 +24,10 @@ class InvalidJSON(ValueError):
     """The text is not JSON, or not of the shape asked for; the message says what and where."""
 
 
+class UnknownField(InvalidJSON):
+    """An object has a field that its type does not have, and the type forbids that."""
+
+
 def decode(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
     """`data` as the decoder's type.
 
@@ -33,7 +37,7 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
-        raise InvalidJSON(_in_words_of_json(error)) from None
+        raise _invalid(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if b"\\u" in data:
             return _decode_with_lone_surrogates(decoder, data, error)
@@ -45,8 +49,30 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
 _PYTHON_TYPES = {"str": "string", "bool": "boolean", "int": "number", "float": "number"}
 
 
-def _in_words_of_json(error: Exception) -> str:
-    return re.sub(r"\b(str|bool|int|float)\b(?=[^`]*`)", lambda type_: _PYTHON_TYPES[type_[0]], str(error))
+def _invalid(error: Exception) -> InvalidJSON:
+    text = re.sub(r"\b(str|bool|int|float)\b(?=[^`]*`)", lambda type_: _PYTHON_TYPES[type_[0]], str(error))
+    return (UnknownField if text.startswith("Object contains unknown field") else InvalidJSON)(text)
+
+
+def decode_in_any_case(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
+    """An object as the decoder's struct, with field names in any case. Unknown fields are ignored. Raises InvalidJSON.
+
+    The struct must forbid unknown fields. Then objects with the usual names, which are nearly all, cost nothing more.
+    """
+    try:
+        return decode(decoder, data)
+    except UnknownField:
+        return decode(decoder, _with_known_fields(decoder.type, data))
+
+
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def _with_known_fields(type_: Any, data: bytes) -> bytes:
+    """An object with the fields of a struct alone. Of several that differ in case only, the last counts, as in Go."""
+    fields = {name.lower(): name for name in type_.__struct_encode_fields__}
+    known = {fields[name.lower()]: value for name, value in decode(_object, data).items() if name.lower() in fields}
+    return b"{%b}" % b",".join(b'"%b":%b' % (name.encode(), bytes(value)) for name, value in known.items())
 
 
 # JavaScript strings may hold half of a surrogate pair, and JSON.stringify sends it as \ud800.
@@ -66,7 +92,7 @@ def _decode_with_lone_surrogates(decoder: msgspec.json.Decoder[T], data: bytes, 
     try:
         decoded = decoder.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as again:
-        raise InvalidJSON(_in_words_of_json(again)) from None
+        raise _invalid(again) from None
     except RecursionError:
         raise InvalidJSON(TOO_DEEP) from None
     restored: T = _restore(decoded, mark)

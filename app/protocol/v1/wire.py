@@ -15,13 +15,26 @@ from msgspec import UNSET, Raw, UnsetType
 
 from ...model.errors import Error
 from ...model.events import ClientInfo, Event, Join, Publication
-from ...model.json_codec import MAX_NESTING, InvalidJSON, check_nesting, decode, decode_value, is_json
+from ...model.json_codec import (
+    MAX_NESTING,
+    InvalidJSON,
+    UnknownField,
+    check_nesting,
+    decode,
+    decode_in_any_case,
+    decode_value,
+    is_json,
+)
 
 # A null counts as the field's default, so every field takes one; a wrong type is refused.
 Text = str | None
 
 
-class Command(msgspec.Struct):
+class Object(msgspec.Struct, forbid_unknown_fields=True):
+    """An object of the protocol: read with `decode_in_any_case`, since v1 accepts field names in any case."""
+
+
+class Command(Object):
     """The envelope of one command, from a client or a backend."""
 
     uid: Text = None
@@ -29,7 +42,7 @@ class Command(msgspec.Struct):
     params: Raw | UnsetType = UNSET
 
 
-class ConnectParams(msgspec.Struct):
+class ConnectParams(Object):
     """`connect` and `refresh`."""
 
     user: Text = None
@@ -38,7 +51,7 @@ class ConnectParams(msgspec.Struct):
     token: Text = None
 
 
-class SubscribeParams(msgspec.Struct):
+class SubscribeParams(Object):
     """`subscribe`."""
 
     channel: Text = None
@@ -49,13 +62,13 @@ class SubscribeParams(msgspec.Struct):
     sign: Text = None
 
 
-class ChannelParams(msgspec.Struct):
+class ChannelParams(Object):
     """`unsubscribe`, `presence` and `history`."""
 
     channel: Text = None
 
 
-class PublishParams(msgspec.Struct):
+class PublishParams(Object):
     """`publish`; `client` and `uid` are the backend's to give."""
 
     channel: Text = None
@@ -64,7 +77,7 @@ class PublishParams(msgspec.Struct):
     uid: Text = None
 
 
-class BroadcastParams(msgspec.Struct):
+class BroadcastParams(Object):
     """`broadcast`."""
 
     channels: list[Text] | None = None
@@ -72,14 +85,14 @@ class BroadcastParams(msgspec.Struct):
     client: Text = None
 
 
-class UserParams(msgspec.Struct):
+class UserParams(Object):
     """`unsubscribe` and `disconnect` of a backend."""
 
     user: Text = None
     channel: Text = None
 
 
-class PingParams(msgspec.Struct):
+class PingParams(Object):
     """`ping`."""
 
     data: Text = None
@@ -87,6 +100,7 @@ class PingParams(msgspec.Struct):
 
 _command = msgspec.json.Decoder(Command)
 _commands = msgspec.json.Decoder(list[Command | None])
+_raw_commands = msgspec.json.Decoder(list[Raw])
 
 
 def decode_commands(data: bytes) -> list[Command]:
@@ -101,10 +115,17 @@ def decode_commands(data: bytes) -> list[Command]:
         raise InvalidJSON(f"not UTF-8 (byte {error.start})") from None
     first = data[:1]
     if first == b"{":
-        return [decode(_command, data)]
+        return [decode_in_any_case(_command, data)]
     if first == b"[":
-        return [command or Command() for command in decode(_commands, data)]
+        try:
+            return [command or Command() for command in decode(_commands, data)]
+        except UnknownField:
+            return [_decode_command(bytes(command)) for command in decode(_raw_commands, data)]
     raise InvalidJSON("a command is a JSON object or an array of objects")
+
+
+def _decode_command(data: bytes) -> Command:
+    return Command() if data == b"null" else decode_in_any_case(_command, data)
 
 
 class _OldEntry(msgspec.Struct):
@@ -162,7 +183,7 @@ def decode_with(decoder: msgspec.json.Decoder[P], command: Command) -> P:
         raise InvalidJSON(f"{command.method}: params are missing")
     data = bytes(params)
     check_nesting(data, MAX_NESTING + 1)  # the object that holds `data` is a level of its own
-    return decode(decoder, b"{}" if data == b"null" else data)
+    return decode_in_any_case(decoder, b"{}" if data == b"null" else data)
 
 
 _quote = msgspec.json.encode  # of a str, a bool or plain data: always valid JSON

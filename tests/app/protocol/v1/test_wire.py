@@ -49,6 +49,30 @@ def test_fields_may_be_missing_null_or_unknown() -> None:
     assert command.params is UNSET
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"Uid":"1","METHOD":"publish","Params":{"Channel":"news","DATA":{"Kept":1}}}',
+        '{"uid":"1","method":"publish","params":{"channel":"news","data":{"Kept":1},"Other":2},"more":[]}',
+        '{"uid":"2","Uid":"1","method":"publish","params":{"CHANNEL":"old","channel":"news","data":{"Kept":1}}}',
+        '{"x":"\\ud800","uid":"1","method":"publish","params":{"y":"\\ud800","Channel":"news","data":{"Kept":1}}}',
+    ],
+)
+def test_names_of_fields_may_be_in_any_case_but_data_is_kept(text: str) -> None:
+    (single,) = wire.decode_commands(text.encode())
+    first, empty, last = wire.decode_commands(f"[{text},null,{text}]".encode())
+    assert empty == wire.Command()
+    for command in (single, first, last):
+        params = wire.decode_params(command, wire.PublishParams)
+        assert (command.uid, command.method, params.channel) == ("1", "publish", "news")
+        assert params.data == Raw(b'{"Kept":1}')
+
+
+def test_a_wrong_type_beside_an_unknown_field_is_named() -> None:
+    with pytest.raises(InvalidJSON, match="Expected `string"):
+        wire.decode_commands(b'{"more":1,"Method":7}')
+
+
 def test_a_null_in_an_array_is_a_command_without_a_method() -> None:
     assert wire.decode_commands(b'[{"method":"a"},null]')[1] == wire.Command()
 
