@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import setup
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r'^__version__ = "([^"]+)"', (ROOT / "_version.py").read_text(encoding="utf-8"), re.M)
+VERSION = re.search(r'^__version__ = "([^"]+)"', (ROOT / "_version.py").read_text(encoding="utf-8"), re.MULTILINE)
 assert VERSION is not None
 
 setup(

@@ -25,7 +25,7 @@ class Publisher:
         target: Target,
         number: int,
         channels: Sequence[str],
-        format: Format,
+        data_format: Format,
         on_answer: Callable[[Publisher], None],
     ) -> None:
         self.published = 0
@@ -33,7 +33,7 @@ class Publisher:
         self._loop = loop
         self._target = target
         self._number = number
-        self._format = format
+        self._format = data_format
         self._on_answer = on_answer
         self._commands = [_command(channel) for channel in channels]
         self._sent = 0

@@ -24,9 +24,9 @@ class Publishers(ABC):
         self._loop = loop
         self._load = load
         self._stop_at = 0.0
-        format, channels = Format(load.size), load.channel_names
+        data_format, channels = Format(load.size), load.channel_names
         self._all = [
-            Publisher(loop, target, number, channels, format, self._continue) for number in range(load.publishers)
+            Publisher(loop, target, number, channels, data_format, self._continue) for number in range(load.publishers)
         ]
 
     @property

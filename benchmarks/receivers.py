@@ -75,10 +75,10 @@ class Checker:
     counters need it.
     """
 
-    def __init__(self, deliveries: Deliveries, format: Format, channel: str, constant: bool = True) -> None:
+    def __init__(self, deliveries: Deliveries, data_format: Format, channel: str, constant: bool = True) -> None:
         self.messages = 0
         self._deliveries = deliveries
-        self._format = format
+        self._format = data_format
         self._channel = channel
         self._constant = constant
         self._frames = FrameReader()

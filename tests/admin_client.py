@@ -11,7 +11,7 @@ from tests.api_client import Answer, ApiClient
 from tests.websocket_client import PATIENCE, WebSocketClient
 
 PASSWORD, ADMIN_SECRET = "open sesame", "admin secret"
-OPTIONS = {"admin": True, "admin_password": PASSWORD, "admin_secret": ADMIN_SECRET}
+OPTIONS: dict[str, Any] = {"admin": True, "admin_password": PASSWORD, "admin_secret": ADMIN_SECRET}
 """What a server needs for an operator to log in."""
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 

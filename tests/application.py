@@ -33,7 +33,7 @@ class Application:
                 self.end_headers()
                 self.wfile.write(content)
 
-            def log_message(self, format: str, *arguments: Any) -> None:
+            def log_message(self, *_: Any) -> None:
                 """Nothing: test output stays readable."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

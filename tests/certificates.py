@@ -7,6 +7,7 @@ import ssl
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -24,7 +25,7 @@ class Certificate:
     key: Path
 
     @property
-    def options(self) -> dict[str, object]:
+    def options(self) -> dict[str, Any]:
         """The options of a server that uses it."""
         return {"ssl": True, "ssl_cert": str(self.cert), "ssl_key": str(self.key)}
 

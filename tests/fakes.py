@@ -14,7 +14,7 @@ from gevent.event import Event as Gate
 
 from gentrifugo.app.model.errors import Disconnect
 from gentrifugo.app.model.events import ClientInfo, Encoding, Event, Publication
-from gentrifugo.app.net.outbox import NO_LIMIT, Flusher, Outbox
+from gentrifugo.app.net.outbox import NO_LIMIT, Flusher, Outbox, Queue
 from gentrifugo.app.protocol.v1.wire import encode_push
 from gentrifugo.engines.base import Engine, EngineError, EngineHandler, HistoryOptions
 from gentrifugo.engines.memory import MemoryEngine
@@ -87,7 +87,7 @@ class FakeConnection:
         self.user = user
         self.encoding = encoding or PLAIN
         self.transport = FakeTransport(flusher)
-        self.outbox = self.transport.outbox
+        self.outbox: Queue = self.transport.outbox
         self.channels: dict[str, object] = {}
         self.unsubscribed: list[str] = []
         self.closed_with: list[Disconnect] = []
@@ -201,6 +201,9 @@ class Bus:
     def handle_control(self, message: bytes) -> None:
         for engine in list(self._engines):
             engine.handler.handle_control(message)
+
+    def handle_api(self, entries: Sequence[bytes]) -> None:
+        raise AssertionError("the memory engine has no queue of API commands")
 
     def handle_occupancy(self, channel: str, is_occupied: bool) -> bool:
         return not self._engines or self._engines[0].handler.handle_occupancy(channel, is_occupied)

@@ -35,6 +35,12 @@ def carried(app: Flask) -> Service:
     return service
 
 
+def port_of(server: WSGIServer) -> int:
+    """Where a server that has started listens."""
+    assert server.server_port is not None
+    return server.server_port
+
+
 @pytest.fixture
 def serve(nothing_left_behind: None) -> Iterator[Callable[[Flask], int]]:
     """Serve an application with our handler; its port."""
@@ -47,7 +53,7 @@ def serve(nothing_left_behind: None) -> Iterator[Callable[[Flask], int]]:
         server = WSGIServer(("127.0.0.1", 0), app, handler_class=Handler, log=None)
         server.start()
         servers.append((server, service))
-        return int(server.server_port)
+        return port_of(server)
 
     yield start
     for server, service in servers:

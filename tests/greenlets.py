@@ -22,7 +22,7 @@ ROUNDS = 5
 """Turns of the event loop in which anything that is ready has run, also what it made ready in its turn."""
 
 
-def eventually(check: Callable[[], T], within: float = 5, what: str = "") -> T:
+def eventually(check: Callable[[], T | None], within: float = 5, what: str = "") -> T:
     """The first true value `check` gives while other greenlets run; fails when none came within the time limit."""
     deadline = time.monotonic() + seconds(within)
     while not (value := check()):

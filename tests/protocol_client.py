@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from typing import Any
+from typing import Any, Protocol
 
 from tests.credentials import connect_params
-from tests.servers import Server
 from tests.websocket_client import PATIENCE, Closed, WebSocketClient
+
+
+class Reachable(Protocol):
+    """A server that listens, started as a command or under gunicorn."""
+
+    host: str
+    port: int
+
+    @property
+    def secret(self) -> str:
+        """The key that signs tokens."""
+        ...
 
 
 class ProtocolClient:
     """One connection that has sent `connect`; `id` is the client id that the server gave it."""
 
-    def __init__(self, server: Server, user: str = "", info: str = "", timestamp: int | None = None) -> None:
+    def __init__(self, server: Reachable, user: str = "", info: str = "", timestamp: int | None = None) -> None:
         self.socket = WebSocketClient.connect(server.host, server.port)
         self._uids = itertools.count(1)
         self._pushes: deque[dict[str, Any]] = deque()

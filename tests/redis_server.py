@@ -65,7 +65,7 @@ class RedisServer:
     def ask(self, *command: str | bytes | int) -> Any:
         """The reply to one command, over a connection of its own."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=seconds(5)) as connection:
-            connection.sendall(hiredis.pack_command(command))
+            connection.sendall(hiredis.pack_command(command))  # type: ignore[arg-type]
             reader = hiredis.Reader()
             while (reply := reader.gets()) is False:
                 data = connection.recv(65536)

@@ -198,7 +198,8 @@ class Session:
     def poll(self) -> str:
         """The frame that answers a poll."""
         answer = self.service.post(f"{self.url}/xhr")
-        assert answer.status == 200 and answer.body.endswith(b"\n"), answer
+        assert answer.status == 200, answer
+        assert answer.body.endswith(b"\n"), answer
         return answer.text[:-1]
 
     def opened(self) -> Session:

@@ -66,8 +66,8 @@ class TcpProxy:
         """Carry bytes both ways until either end hangs up."""
         other = {client: server, server: client}
         with selectors.DefaultSelector() as selector, client, server:
-            for end in other:
-                selector.register(end, selectors.EVENT_READ)
+            for watched in other:
+                selector.register(watched, selectors.EVENT_READ)
             while True:
                 for key, _ in selector.select():
                     end = key.fileobj

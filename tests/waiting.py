@@ -18,7 +18,7 @@ def seconds(count: float) -> float:
     return count * SLOWNESS
 
 
-def eventually(check: Callable[[], T], within: float = 5, what: str | Callable[[], str] = "") -> T:
+def eventually(check: Callable[[], T | None], within: float = 5, what: str | Callable[[], str] = "") -> T:
     """The first true value `check` gives; fails when none came within the time limit.
 
     `what` says what was to come, or is called for it in the end, to show what has come instead.

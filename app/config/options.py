@@ -79,7 +79,7 @@ def listed(text: str) -> list[str]:
 
 
 HOST_NAME = re.compile(
-    r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)+", re.I | re.A
+    r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)+", re.IGNORECASE | re.ASCII
 )
 """A name with a dot in it, as public hosts have; international ones in the form xn--…."""
 

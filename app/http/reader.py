@@ -99,7 +99,7 @@ class RequestReader:
         deadline = time.monotonic() + self._timeout
         while True:
             end = self._buffer.find(b"\n") + 1
-            if 0 <= limit and (end > limit or (not end and len(self._buffer) >= limit)):
+            if limit >= 0 and (end > limit or (not end and len(self._buffer) >= limit)):
                 end = limit
             if end or not self._receive(deadline):
                 line, self._buffer = self._buffer[: end or None], self._buffer[end or len(self._buffer) :]

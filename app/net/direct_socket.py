@@ -23,7 +23,7 @@ class DirectSocket:
     def __init__(self, socket: Socket, raw: Any = None) -> None:
         # Any: the socket below it and its watcher are not part of gevent's public types.
         self._socket: Any = socket
-        self.raw: Any = raw if raw is not None else getattr(socket, "_sock")  # noqa: B009
+        self.raw: Any = raw if raw is not None else getattr(socket, "_sock")
         """The socket without gevent: what cannot be done now raises BlockingIOError."""
         self._hub = gevent.get_hub()
 

@@ -27,7 +27,7 @@ class RawTLS:
 
     def __init__(self, socket: SSLSocket) -> None:
         self._socket = socket
-        self._tls: Any = getattr(socket, "_sslobj")  # noqa: B009  # not public, and gone from a socket that is shut down
+        self._tls: Any = getattr(socket, "_sslobj")  # not public, and gone from a socket that is shut down
         self._taken = b""
         """What OpenSSL has taken and not written."""
         self._peeked = b""

@@ -31,7 +31,7 @@ class Answer(msgspec.Struct):
     """What a backend says; anything it leaves out stays as it is."""
 
     refuse: str | bool = False
-    user: str | int | None | msgspec.UnsetType = msgspec.UNSET
+    user: str | int | msgspec.UnsetType | None = msgspec.UNSET
     info: Any = msgspec.UNSET
     data: Any = msgspec.UNSET
 

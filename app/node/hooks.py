@@ -176,8 +176,8 @@ class Hooks:
         """Call the hooks of the context's event; False when one could not reach whom it should tell."""
         self._telling += 1
         try:
-            # A list, so that all are called.
-            return all([self._has_reached(added, context) for added in self._added.get(context.event, ())])
+            reached = [self._has_reached(added, context) for added in self._added.get(context.event, ())]
+            return all(reached)  # of the list, so that every hook has been called
         finally:
             self._telling -= 1
 

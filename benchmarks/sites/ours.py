@@ -11,6 +11,7 @@ from flask import Flask, request
 
 from gentrifugo import Context, Gentrifugo
 
+log = logging.getLogger(__name__)
 app = Flask(__name__)
 app.config.update(
     SECRET_KEY="secret",
@@ -24,7 +25,7 @@ realtime = Gentrifugo(app)
 @realtime.on_connect
 def connect(context: Context) -> None:
     """As the other site has it."""
-    logging.debug("%s is here", context.client)
+    log.debug("%s is here", context.client)
 
 
 @app.get("/publish")

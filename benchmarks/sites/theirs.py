@@ -6,12 +6,12 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import sys  # noqa: E402
-import time  # noqa: E402
-from typing import Any  # noqa: E402
+import sys
+import time
+from typing import Any
 
-from flask import Flask, request  # noqa: E402
-from flask_socketio import SocketIO, join_room  # noqa: E402
+from flask import Flask, request
+from flask_socketio import SocketIO, join_room
 
 app = Flask(__name__)
 app.config["SECRET_KEY"] = "secret"

@@ -173,9 +173,8 @@ class Subscriber(Link):
             kind = reply[0]
             if kind == b"message":
                 handle_message(reply[1], reply[2])
-            elif kind in (b"subscribe", b"unsubscribe"):
-                if self._confirm(kind, reply[1]) is last:
-                    last = None
+            elif kind in (b"subscribe", b"unsubscribe") and self._confirm(kind, reply[1]) is last:
+                last = None
 
     def _confirm(self, kind: bytes, name: Any) -> _Change:
         """The oldest change is done; Redis confirms them one by one in the order it got them."""

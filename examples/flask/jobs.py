@@ -74,8 +74,10 @@ def work() -> None:
     outside = publisher(redis_url=REDIS_URL)
     print("waiting for jobs, Ctrl-C stops", flush=True)
     while True:
-        _, entry = queue.brpop([QUEUE])
-        job = json.loads(entry)
+        entry = queue.brpop([QUEUE], timeout=5)
+        if entry is None:
+            continue  # there was no job for 5 seconds
+        job = json.loads(entry[1])
         for step in range(STEPS + 1):
             outside.publish(channel_of(job["visitor"]), {"job": job["job"], "done": step / STEPS})
             time.sleep(STEP)

@@ -52,6 +52,10 @@ class Operator:
         assert reply == [{"method": "connect", "error": None, "body": True}]
         return self
 
+    def closed(self) -> Any:
+        """Why the server closes it; waits for that."""
+        return eventually(lambda: self.close_reason)
+
     @property
     def close_reason(self) -> Any:
         settle()
@@ -251,7 +255,7 @@ class TestEnds:
         operators = [Operator(node).connect(watch=True) for _ in range(2)]
         node.publish("news", b'"' + b"x" * 300 + b'"')
         for operator in operators:
-            assert eventually(lambda operator=operator: operator.close_reason) == {"reason": "slow", "reconnect": False}
+            assert operator.closed() == {"reason": "slow", "reconnect": False}
         assert not node.watched.wanted
 
     def test_with_insecure_admin_no_connect_is_needed(self, start_node: Callable[..., Node]) -> None:

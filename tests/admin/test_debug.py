@@ -18,7 +18,7 @@ def get(server: Server, page: str = "") -> Answer:
 
 def test_the_first_page_names_the_others(server: Server) -> None:
     text = get(server).body.decode()
-    for page in re.findall(r"^(\w\S+)  ", text, re.M):
+    for page in re.findall(r"^(\w\S+)  ", text, re.MULTILINE):
         assert get(server, page.replace("=10", "=0.01")).status == 200
 
 
@@ -26,8 +26,8 @@ def test_greenlets_are_counted_by_function(server: Server) -> None:
     with ProtocolClient(server), ProtocolClient(server):
         text = get(server, "greenlets").body.decode()
         everything = get(server, "greenlets?all=1").body.decode()
-    assert re.search(r"^\d+ greenlets$", text, re.M)
-    assert re.search(r"^3 x \S*_handle_and_close_when_done$", text, re.M)
+    assert re.search(r"^\d+ greenlets$", text, re.MULTILINE)
+    assert re.search(r"^3 x \S*_handle_and_close_when_done$", text, re.MULTILINE)
     assert everything.count("WebSocket.receive") == 2
 
 
@@ -36,7 +36,7 @@ def test_gevent_tells_of_itself(server: Server) -> None:
 
 
 def test_memory_is_told_by_type(server: Server) -> None:
-    assert re.search(r"^ +\d+ +\d+  builtins\.dict$", get(server, "memory").body.decode(), re.M)
+    assert re.search(r"^ +\d+ +\d+  builtins\.dict$", get(server, "memory").body.decode(), re.MULTILINE)
 
 
 class TestProfile:

@@ -56,7 +56,8 @@ def test_a_file_that_was_moved_is_followed_by_a_new_one(tmp_path: Path) -> None:
     logs.reopen()
     log.info("after")
     assert "still in the old one" in moved.read_text()
-    assert "after" in path.read_text() and "before" not in path.read_text()
+    assert "after" in path.read_text()
+    assert "before" not in path.read_text()
 
 
 def test_where_there_can_be_no_new_file_the_old_one_goes_on(tmp_path: Path) -> None:
@@ -68,7 +69,8 @@ def test_where_there_can_be_no_new_file_the_old_one_goes_on(tmp_path: Path) -> N
     directory.rename(moved)
     logs.reopen()
     log.info("after")
-    assert "cannot open" in (moved / "log").read_text() and "after" in (moved / "log").read_text()
+    assert "cannot open" in (moved / "log").read_text()
+    assert "after" in (moved / "log").read_text()
 
 
 def test_standard_output_has_nothing_to_open_anew(capsys: pytest.CaptureFixture[str]) -> None:

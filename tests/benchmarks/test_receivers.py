@@ -22,8 +22,8 @@ def frame(payload: Any) -> bytes:
     return b"\x81\x7e" + len(data).to_bytes(2, "big") + data
 
 
-def push(number: int, publisher: int = 0, channel: str = "news", format: Format = FORMAT) -> dict[str, Any]:
-    data = json.loads(format.data(Message(publisher, number, 0)))
+def push(number: int, publisher: int = 0, channel: str = "news", data_format: Format = FORMAT) -> dict[str, Any]:
+    data = json.loads(data_format.data(Message(publisher, number, 0)))
     return {"method": "message", "body": {"channel": channel, "data": data}}
 
 
@@ -84,7 +84,7 @@ def test_several_messages_in_one_frame_are_told_apart_when_all_are_checked() -> 
         ([push(0), push(0)], "message 0 of publisher 0 where message 1 was due"),
         ([push(1)], "message 1 of publisher 0 where message 0 was due"),
         ([push(0, channel="other")], "'other' reached a subscriber of 'news'"),
-        ([push(0, format=Format(90))], "not of the size that was sent"),
+        ([push(0, data_format=Format(90))], "not of the size that was sent"),
         ([{"method": "message", "body": {"channel": "news", "data": 1}}], "no message of this load"),
         ([{"method": "join", "body": {"channel": "news"}}], "free of join and leave"),
     ],

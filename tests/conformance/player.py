@@ -190,10 +190,10 @@ class Player:
             assert actual in (None, []), f"{where}: expected null or [], got {actual!r}"
         elif expected != "<any>":
             self._learn(expected, actual)
-            wanted = expected if isinstance(expected, dict | list) else self._fill(expected)
+            known = expected if isinstance(expected, dict | list) else self._fill(expected)
             # True equals 1 in Python, but not in JSON.
-            same = wanted == actual and type(wanted) is type(actual)
-            assert same, f"{where}: expected {wanted!r}, got {actual!r}"
+            same = known == actual and type(known) is type(actual)
+            assert same, f"{where}: expected {known!r}, got {actual!r}"
 
     def _learn(self, expected: Any, actual: Any) -> None:
         """A name that is the whole text and not known yet takes the value that came."""
@@ -201,7 +201,8 @@ class Player:
             return
         name = expected[1:-1]
         if re.fullmatch(r"<(client \w+|uid \d+)>", expected) and name not in self.names:
-            assert actual and actual not in self.names.values(), f"{expected} repeats {actual!r}"
+            assert actual, f"{expected} is empty"
+            assert actual not in self.names.values(), f"{expected} repeats {actual!r}"
             self.names[name] = actual
 
     # -- names in angle brackets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -80,7 +80,7 @@ def test_payload_is_relayed_as_it_is(server: Server, payload: str, request: pyte
     broadcast = f'{{"method":"broadcast","params":{{"channels":[{name}],"data":{payload}}}}}'
     with ProtocolClient(server, user="42") as client:
         client.subscribe(channel)
-        ways = {
+        ways: dict[str, Callable[[], object]] = {
             "API": lambda: api.post(publish),
             "API, array": lambda: api.post(f"[{publish}]"),
             "form": lambda: api.post_form(publish),

@@ -58,7 +58,9 @@ class Names:
             if _is_id(shown) and _is_id(came) and shown not in self._real:
                 self.add(shown, came)
             wanted = self.fill(shown) if isinstance(shown, str) else shown
-            assert wanted == came and type(wanted) is type(came), f"{path}: {came!r} instead of {wanted!r}"
+            # True equals 1 in Python, but not in JSON.
+            same = wanted == came and type(wanted) is type(came)
+            assert same, f"{path}: {came!r} instead of {wanted!r}"
 
     def _compare_fields(self, shown: dict[str, Any], came: dict[str, Any], path: str) -> None:
         shown = {self.fill(name): value for name, value in shown.items()}

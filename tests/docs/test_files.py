@@ -72,4 +72,5 @@ def test_the_test_uses_the_file(file: str) -> None:
     assert Path(file).name in names
     if use.through:
         target = Path(use.through).stem
-        assert use.through in (ROOT / "Makefile").read_text(encoding="utf-8") and f'"make", "{target}"' in test
+        assert use.through in (ROOT / "Makefile").read_text(encoding="utf-8")
+        assert f'"make", "{target}"' in test

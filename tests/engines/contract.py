@@ -7,7 +7,7 @@ joins several nodes has a second subclass, of `JoinedEnginesContract`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from gevent import GreenletExit
@@ -40,7 +40,7 @@ CHANNELS = [
 
 
 class Listener:
-    """A node as its engine sees it: keeps what arrives in `events`, `controls` and `occupancy`.
+    """A node as its engine sees it: keeps what arrives in `events`, `controls`, `entries` and `occupancy`.
 
     It takes what is told of occupancy while `gate` is open, has it told again while `refuses` is set, and ends the
     greenlet that tells it while `ends` is set.
@@ -50,6 +50,7 @@ class Listener:
         self.engine = engine
         self.events: list[Event] = []
         self.controls: list[bytes] = []
+        self.entries: list[bytes] = []
         self.occupancy: list[tuple[str, bool]] = []
         self.gate = Gate()
         self.gate.set()
@@ -62,12 +63,24 @@ class Listener:
     def handle_control(self, message: bytes) -> None:
         self.controls.append(message)
 
+    def handle_api(self, entries: Sequence[bytes]) -> None:
+        self.entries.extend(entries)
+
     def handle_occupancy(self, channel: str, is_occupied: bool) -> bool:
         self.occupancy.append((channel, is_occupied))
         self.gate.wait()
         if self.ends:
             raise GreenletExit
         return not self.refuses
+
+    def told(self, count: int) -> None:
+        """Wait until it has been told of occupancy `count` times."""
+        eventually(lambda: len(self.occupancy) == count, what=f"{count} changes of occupancy")
+
+    def controlled(self, *messages: bytes) -> None:
+        """Check that these control messages come, in this order, and no others before the last of them."""
+        eventually(lambda: len(self.controls) >= len(messages), what=f"{len(messages)} control messages")
+        assert self.controls == list(messages)
 
     def heard(self, *events: Event) -> None:
         """Check that these events come, in this order, and no others before the last of them."""
@@ -121,7 +134,7 @@ class EngineContract:
     """What holds for one engine alone."""
 
     @pytest.fixture
-    def lab(self) -> Iterator[Lab]:
+    def lab(self) -> Lab:
         raise NotImplementedError
 
     @pytest.fixture
@@ -399,9 +412,9 @@ class EngineContract:
     def test_the_first_subscriber_and_the_last_are_told(self, noticing: Listener, channel: str) -> None:
         for count in (1, 2):
             noticing.engine.subscribe(channel)
-            eventually(lambda count=count: len(noticing.occupancy) == 2 * count - 1)
+            noticing.told(2 * count - 1)
             noticing.engine.unsubscribe(channel)
-            eventually(lambda count=count: len(noticing.occupancy) == 2 * count)
+            noticing.told(2 * count)
         assert noticing.occupancy == [(channel, True), (channel, False)] * 2
 
     def test_what_changes_while_it_is_told_is_told_afterwards(self, noticing: Listener) -> None:
@@ -475,7 +488,7 @@ class JoinedEnginesContract:
     """What holds between the engines of several nodes."""
 
     @pytest.fixture
-    def lab(self) -> Iterator[Lab]:
+    def lab(self) -> Lab:
         raise NotImplementedError
 
     @pytest.fixture
@@ -563,8 +576,7 @@ class JoinedEnginesContract:
         nodes[0].engine.publish_control(b"one")
         nodes[0].engine.publish_control(b"two")
         for node in nodes:
-            eventually(lambda node=node: len(node.controls) == 2)  # type: ignore[misc]
-            assert node.controls == [b"one", b"two"]
+            node.controlled(b"one", b"two")
 
     def test_a_node_that_stopped_hears_nothing(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
@@ -576,11 +588,6 @@ class JoinedEnginesContract:
         here.heard(message())
         eventually(lambda: here.controls)
         assert (there.events, there.controls) == ([], [])
-
-
-def uids(engine: Engine, limit: int = 0) -> list[str]:
-    """The uids of the history of "news"."""
-    return [publication.uid for publication in engine.history("news", limit)]
 
     # -- occupancy
 
@@ -594,7 +601,10 @@ def uids(engine: Engine, limit: int = 0) -> list[str]:
         self, noticing: tuple[Listener, Listener]
     ) -> None:
         here, there = noticing
-        told = lambda: here.occupancy + there.occupancy  # noqa: E731
+
+        def told() -> list[tuple[str, bool]]:
+            return here.occupancy + there.occupancy
+
         for node in noticing:
             node.engine.subscribe("news")
         eventually(told)
@@ -616,3 +626,8 @@ def uids(engine: Engine, limit: int = 0) -> list[str]:
         here.engine.stop()
         eventually(lambda: here.occupancy + there.occupancy, within=10)
         assert here.occupancy + there.occupancy == [("news", False)]
+
+
+def uids(engine: Engine, limit: int = 0) -> list[str]:
+    """The uids of the history of "news"."""
+    return [publication.uid for publication in engine.history("news", limit)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from gentrifugo.engines import occupancy
@@ -29,11 +27,11 @@ class BusLab(Lab):
 
 class TestBusEngine(EngineContract):
     @pytest.fixture
-    def lab(self) -> Iterator[Lab]:
-        yield BusLab()
+    def lab(self) -> Lab:
+        return BusLab()
 
 
 class TestJoinedBusEngines(JoinedEnginesContract):
     @pytest.fixture
-    def lab(self) -> Iterator[Lab]:
-        yield BusLab()
+    def lab(self) -> Lab:
+        return BusLab()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import gevent
 import pytest
@@ -37,8 +36,8 @@ class MemoryLab(Lab):
 
 class TestMemoryEngine(EngineContract):
     @pytest.fixture
-    def lab(self) -> Iterator[Lab]:
-        yield MemoryLab()
+    def lab(self) -> Lab:
+        return MemoryLab()
 
 
 @pytest.fixture
@@ -66,7 +65,9 @@ def test_publishing_without_history_costs_nothing(engine: MemoryEngine) -> None:
 
 
 def test_asking_costs_nothing(engine: MemoryEngine) -> None:
-    assert not engine.presence("news") and not engine.history("news") and not engine.channels()
+    assert not engine.presence("news")
+    assert not engine.history("news")
+    assert not engine.channels()
     engine.remove_presence("news", "c1")
     engine.unsubscribe("news")
     assert contents(engine) == []

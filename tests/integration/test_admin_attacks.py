@@ -84,7 +84,7 @@ def test_forged_tokens(server: Server) -> None:
     random.seed(7)
     forged = ["", "insecure", "authorized", "null", token[:-3], token.upper(), token + "A", f"{token}.{token}"]
     forged += [_with_one_character_changed(token) for _ in range(50)]
-    forged += [URLSafeTimedSerializer(secret).dumps("admin") for secret in ("", "secret", OPTIONS["admin_secret"])]  # type: ignore[arg-type]
+    forged += [URLSafeTimedSerializer(secret).dumps("admin") for secret in ("", "secret", OPTIONS["admin_secret"])]
     for text in forged:
         client = AdminClient(server.host, server.port)
         client.socket.send_json({"method": "connect", "params": {"token": text}})

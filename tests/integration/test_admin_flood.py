@@ -106,7 +106,7 @@ def test_the_page_stays_alive(chromium: Browser, start_server: Callable[..., Ser
             window.longest = 0;
             const look = (now) => { window.longest = Math.max(window.longest, now - last); last = now; requestAnimationFrame(look); };
             requestAnimationFrame(look);
-        })()"""  # noqa: E501
+        })()"""
     )
     flood = Flood(server)
     flood.start()

@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def test_names_get_certificates_and_keep_them(setting: Setting, start_server: St
     setting.acme.start()
     server = start_server(port=setting.port, **setting.options, ssl_autocert_http=over_http)
     for name in (NAME, "other.example.com"):
-        eventually(lambda name=name: is_pebbles(setting.port, name), within=30, what=lambda: server.log)
+        eventually(partial(is_pebbles, setting.port, name), within=30, what=lambda: server.log)
     assert certificate(setting.port, "stranger.example.com") is None
     assert certificate(setting.port, None) is None
     assert f"{NAME} has a certificate" in server.log
@@ -97,7 +98,8 @@ def test_one_that_runs_out_is_renewed_while_it_is_served(setting: Setting, start
     options = {**setting.options, "ssl_autocert_host_whitelist": NAME}
     server = start_server(port=setting.port, **options)
     shown = certificate(setting.port)
-    assert shown is not None and not is_pebbles(setting.port)
+    assert shown is not None
+    assert not is_pebbles(setting.port)
     eventually(lambda: f"no certificate for {NAME}: " in server.log and "trying again in 5 s" in server.log)
     setting.acme.start()
     eventually(lambda: is_pebbles(setting.port), within=30, what=lambda: server.log)
@@ -114,7 +116,8 @@ def test_keys_are_rsa_if_that_is_asked_for_and_what_cannot_be_read_is_made_anew(
     server = start_server(port=setting.port, **options)
     eventually(lambda: is_pebbles(setting.port), within=30, what=lambda: server.log)
     found = certificate(setting.port)
-    assert found is not None and isinstance(found.public_key(), rsa.RSAPublicKey)
+    assert found is not None
+    assert isinstance(found.public_key(), rsa.RSAPublicKey)
     assert "acme_account.json cannot be used, and a new account is made" in server.log
     assert json.loads((setting.cache / "acme_account.json").read_text())["kty"] == "RSA"
 

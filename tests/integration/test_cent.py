@@ -113,7 +113,9 @@ def test_channels(server: Server, library: Cent) -> None:
 def test_stats(library: Cent) -> None:
     stats = library.call("stats")
     (node,) = stats["nodes"]
-    assert node["uid"] and node["name"] and node["started_at"]
+    assert node["uid"]
+    assert node["name"]
+    assert node["started_at"]
     assert stats["metrics_interval"] == 60
 
 

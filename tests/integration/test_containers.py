@@ -101,7 +101,7 @@ def test_the_proxy_in_front_spreads_clients_over_the_nodes(tmp_path: Path, start
         text = text.replace("listen 80;", f"listen 127.0.0.1:{port};")
         with (
             proxy(nginx_of(text, tmp_path), port, tmp_path),
-            ProtocolClient(Through(port, nodes[0]), "ann") as client,  # type: ignore[arg-type]
+            ProtocolClient(Through(port, nodes[0]), "ann") as client,
         ):
             client.subscribe("news")
             check_that_only_clients_pass(port)

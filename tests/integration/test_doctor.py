@@ -201,9 +201,9 @@ class TestCertificates:
 
     def test_an_acme_server_that_is_away(self, tmp_path: Path) -> None:
         url = f"https://127.0.0.1:{free_port()}/dir"
-        options = {"ssl_autocert": True, "ssl_autocert_host_whitelist": "a.example.com", "ssl_autocert_directory": url}
-        http = {"ssl_autocert_http": True, "ssl_autocert_http_addr": f"127.0.0.1:{free_port()}"}
-        status, lines = doctor(tmp_path, **options, **http)
+        options: dict[str, Any] = {"ssl_autocert": True, "ssl_autocert_directory": url}
+        http: dict[str, Any] = {"ssl_autocert_http": True, "ssl_autocert_http_addr": f"127.0.0.1:{free_port()}"}
+        status, lines = doctor(tmp_path, ssl_autocert_host_whitelist="a.example.com", **options, **http)
         assert status == 1
         assert about(lines, "ssl_autocert_directory").startswith(
             f"problem  ssl_autocert_directory: {url} cannot be ask"
@@ -214,6 +214,9 @@ class TestCertificates:
         with pebble(tmp_path) as acme:
             acme.start()
             monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(acme.trusted))
-            options = {"ssl_autocert_host_whitelist": "a.example.com", "ssl_autocert_directory": acme.url}
+            options: dict[str, Any] = {
+                "ssl_autocert_host_whitelist": "a.example.com",
+                "ssl_autocert_directory": acme.url,
+            }
             _, lines = doctor(tmp_path, ssl_autocert=True, **options)
         assert about(lines, "ssl_autocert_directory") == f"ok       ssl_autocert_directory: {acme.url} answers"

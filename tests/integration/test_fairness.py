@@ -68,19 +68,23 @@ def test_a_backend_that_pipelines_without_end_leaves_turns_to_others(start_serve
         b"POST /api/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         b"X-API-Sign: %b\r\nContent-Length: %d\r\n\r\n" % (sign(body.decode()).encode(), len(body))
     )
-    with socket.create_connection((server.host, server.port)) as loud:
-        with flood(loud, (request + body) * 300) as over:
-            with ProtocolClient(server, "quiet") as quiet:
-                for _ in range(10):
-                    quiet.call("ping")
-            assert not over.is_set()
+    with socket.create_connection((server.host, server.port)) as loud, flood(loud, (request + body) * 300) as over:
+        with ProtocolClient(server, "quiet") as quiet:
+            for _ in range(10):
+                quiet.call("ping")
+        assert not over.is_set()
 
 
 def test_a_large_batch_leaves_turns_to_others(start_server: StartServer) -> None:
     server = start_server()
     batch = json.dumps([{"method": "publish", "params": {"channel": "batch", "data": 1}}] * 60_000)
     done = threading.Event()
-    thread = threading.Thread(target=lambda: (ApiClient(server.host, server.port).post(batch), done.set()))
+
+    def post() -> None:
+        ApiClient(server.host, server.port).post(batch)
+        done.set()
+
+    thread = threading.Thread(target=post)
     with ProtocolClient(server, "quiet") as quiet:
         thread.start()
         answered = 0

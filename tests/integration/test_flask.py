@@ -44,7 +44,7 @@ def login(name):
     return ""
 """
 """Pages of a site whose hooks go by its sessions."""
-LISTENING = re.compile(r"(?:listening on|Listening at:|Running on) (http://127\.0\.0\.1:\d+)", re.I)
+LISTENING = re.compile(r"(?:listening on|Listening at:|Running on) (http://127\.0\.0\.1:\d+)", re.IGNORECASE)
 
 Start = Callable[..., str]
 
@@ -265,7 +265,7 @@ def test_other_processes_publish_as_the_docs_say(tmp_path: Path) -> None:
         programs = [
             [sys.executable, "-c", f"{worker}\nconvert('a.pdf')"],
             [sys.executable, "-c", publishing.replace("127.0.0.1:6379", redis.address)],
-            [sys.executable, "-m", *"flask --app news realtime publish news".split(), '{"text": "hello"}'],
+            [sys.executable, "-m", *["flask", "--app", "news", "realtime", "publish", "news"], '{"text": "hello"}'],
         ]
         command = [PROGRAM, "--app=news:app", "--address=127.0.0.1", "--port=0"]
         with running(command, tmp_path, tmp_path / "site.log") as url, websocket(url) as client:

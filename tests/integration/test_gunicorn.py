@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_every_conversation_goes_as_with_the_command(server: Gunicorn) -> None:
         play(server, part)
 
 
-def play(server: Gunicorn, steps: list[object]) -> None:
+def play(server: Gunicorn, steps: list[dict[str, Any]]) -> None:
     Player(server.host, server.port).play(steps)
 
 
@@ -178,7 +179,7 @@ def test_usr1_opens_the_log_anew(tmp_path: Path) -> None:
         log.rename(tmp_path / "own.log.1")
         server.process.send_signal(signal.SIGUSR1)
         eventually(lambda: log.exists() and "the log goes on in" in log.read_text())
-        with ProtocolClient(server, "ann") as client:  # type: ignore[arg-type]
+        with ProtocolClient(server, "ann") as client:
             client.subscribe("news")
         eventually(lambda: "/connection/websocket" in log.read_text())
 

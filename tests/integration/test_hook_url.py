@@ -24,7 +24,7 @@ from tests.websocket_client import WebSocketClient
 
 EVENTS = "connect,subscribe,publish,refresh,disconnect,channel_occupied,channel_vacated,private_subscribe"
 CLIENT = "1c30a4e0-5a4b-4f0e-9d6f-0c1de0000001"
-OPTIONS = {"publish": True, "hook_events": EVENTS, "hook_timeout": 2}
+OPTIONS: dict[str, Any] = {"publish": True, "hook_events": EVENTS, "hook_timeout": 2}
 
 StartServer = Callable[..., Server]
 
@@ -109,7 +109,8 @@ def test_with_a_secret_of_their_own(start_server: StartServer, backend: Backend)
     server = start_server(**OPTIONS, hook_url=backend.url, hook_secret="another")
     with websocket(server) as client:
         call(client, "connect")
-    assert backend.events and backend.unsigned == 0
+    assert backend.events
+    assert backend.unsigned == 0
 
 
 @pytest.mark.parametrize(
@@ -188,7 +189,13 @@ def test_a_request_that_fails_is_made_again(server: Server, backend: Backend) ->
 def test_a_backend_that_hangs_costs_who_asks_it_and_nobody_else(start_server: StartServer, backend: Backend) -> None:
     options = {"hook_timeout": 0.2, "hook_tries": 2, "hook_events": "subscribe", "hook_url": backend.url}
     server = start_server(**options)
-    backend.answer = lambda event: time.sleep(1) or (200, {}) if event["user"] == "slow" else (200, {})
+
+    def answer(event: dict[str, Any]) -> tuple[int, Any]:
+        if event["user"] == "slow":
+            time.sleep(1)
+        return 200, {}
+
+    backend.answer = answer
     with ProtocolClient(server, "slow") as slow, ProtocolClient(server, "quick") as quick:
         slow.socket.send_json({"uid": "s", "method": "subscribe", "params": {"channel": "news"}})
         quick.subscribe("news")

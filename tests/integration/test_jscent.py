@@ -83,7 +83,9 @@ def test_channels(server: Server, jscent: Driver) -> None:
 
 def test_stats(jscent: Driver) -> None:
     (node,) = call(jscent, "stats")["body"]["data"]["nodes"]
-    assert node["uid"] and node["name"] and node["started_at"]
+    assert node["uid"]
+    assert node["name"]
+    assert node["started_at"]
 
 
 def test_several_commands_in_one_request(jscent: Driver) -> None:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ LIBRARIES = ("uplot/uPlot.esm.js", "uplot/uPlot.min.css", "ace/ace.js", "ace/mod
 
 
 @pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory with both, built from a copy of the repository."""
     pytest.importorskip("setuptools")
     if not (ROOT / "admin" / "web" / "vendor").is_dir():
@@ -35,7 +34,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 shutil.copy(source, copy)
     (copy / "out").mkdir()
     subprocess.run([sys.executable, "-c", BUILD], cwd=copy, check=True, capture_output=True, timeout=seconds(50))
-    yield copy / "out"
+    return copy / "out"
 
 
 def expected() -> set[str]:
@@ -54,5 +53,6 @@ def test_the_wheel_carries_the_interface(packages: Path) -> None:
 
 def test_so_does_the_source_distribution(packages: Path) -> None:
     (sdist,) = packages.glob("*.tar.gz")
-    names = {name.partition("/")[2] for name in tarfile.open(sdist).getnames()}
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
     assert expected() - names == set()

@@ -95,7 +95,7 @@ def test_nginx_on_a_domain_of_its_own(tmp_path: Path, start_server: StartServer)
     port = free_port()
     with (
         proxy(nginx_of(nginx_conf(port, server), tmp_path), port, tmp_path),
-        ProtocolClient(Through(port, server), "ann") as client,  # type: ignore[arg-type]
+        ProtocolClient(Through(port, server), "ann") as client,
     ):
         client.subscribe("news")
         client.call("ping", {})
@@ -126,7 +126,7 @@ def test_nginx_asks_another_node_while_one_is_being_stopped(tmp_path: Path, star
         eventually(lambda: "shutting down" in leaving.log)
         for _ in range(10):
             assert status(f"http://127.0.0.1:{port}/connection/info") == "200"
-            ProtocolClient(Through(port, staying), "bob").close()  # type: ignore[arg-type]
+            ProtocolClient(Through(port, staying), "bob").close()
         assert leaving.process.poll() is None
         deaf.close()
 
@@ -237,7 +237,7 @@ def test_haproxy_with_two_nodes(tmp_path: Path, start_server: StartServer) -> No
             through = Through(port, nodes[0])
             eventually(lambda: Service("127.0.0.1", port, "/connection").get("/info").status == 200, within=10)
             check_that_only_clients_pass(port)
-            with ProtocolClient(through, "ann") as client:  # type: ignore[arg-type]
+            with ProtocolClient(through, "ann") as client:
                 client.subscribe("news")
                 closing = next(node for node in nodes if '"GET /connection/websocket" 101' in node.log)
                 closing.stop()
@@ -247,7 +247,7 @@ def test_haproxy_with_two_nodes(tmp_path: Path, start_server: StartServer) -> No
 
 def connects(through: Through) -> bool:
     try:
-        with ProtocolClient(through, "ann") as client:  # type: ignore[arg-type]
+        with ProtocolClient(through, "ann") as client:
             return bool(client.subscribe("news"))
     except Exception:
         return False

@@ -141,13 +141,15 @@ def test_what_a_dead_node_took_is_carried_out_by_another(redis: RedisServer, sta
 
 
 def test_each_shard_has_its_own_queues(tmp_path: Path, redis: RedisServer, start_node: StartNode) -> None:
-    with redis_server(tmp_path) as other:
-        with ProtocolClient(start_node(redis_port=f"{redis.port},{other.port}"), "ann") as ann:
-            ann.subscribe("news")
-            push(redis, publish(1))
-            assert ann.message() == 1
-            push(other, publish(2))
-            assert ann.message() == 2
+    with (
+        redis_server(tmp_path) as other,
+        ProtocolClient(start_node(redis_port=f"{redis.port},{other.port}"), "ann") as ann,
+    ):
+        ann.subscribe("news")
+        push(redis, publish(1))
+        assert ann.message() == 1
+        push(other, publish(2))
+        assert ann.message() == 2
 
 
 def test_the_queue_outlives_a_redis_that_restarts(redis: RedisServer, start_node: StartNode) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import gevent
 import pytest
@@ -19,7 +21,7 @@ from tests.waiting import seconds
 
 CLIENTS = 1000
 CHAT = {"name": "chat", "history_size": 10_000, "history_lifetime": 600, "recover": True}
-OPTIONS = {"namespaces": [CHAT], "health": True, "drain_time": 2, "shutdown_timeout": 8}
+OPTIONS: dict[str, Any] = {"namespaces": [CHAT], "health": True, "drain_time": 2, "shutdown_timeout": 8}
 
 
 @pytest.mark.timeout(120)
@@ -34,7 +36,7 @@ def test_nobody_misses_anything(tmp_path: Path, start_server: Callable[..., Serv
             eventually(lambda: swarm.subscribed == CLIENTS, within=40, what="all are subscribed")
             publishing = gevent.spawn(publish, outside, published)
             for number in (0, 1):
-                restart(nodes, number, lambda port=ports[number]: start_server(port=port, **OPTIONS, **redis.options))
+                restart(nodes, number, partial(start_server, port=ports[number], **OPTIONS, **redis.options))
                 eventually(lambda: swarm.subscribed == CLIENTS, within=40, what="all are back")
             publishing.kill()
             # What is published in the moment of a return may come twice (docs/recovery.md).

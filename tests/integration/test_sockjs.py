@@ -112,7 +112,7 @@ def check_transport(service: Service, path: str, method: str, api: ApiClient, te
         stream = service.start(method, f"{session.url}/{path}")
         stream.head()
         stream.chunk()
-        frames = map(lambda chunk: unwrapped(path, chunk), iter(stream.chunk, b""))
+        frames = (unwrapped(path, chunk) for chunk in iter(stream.chunk, b""))
         send = lambda: session.send_raw(quoted.encode())  # noqa: E731
     assert next(frames) == "o"
     send()

@@ -94,7 +94,7 @@ def test_supervisord_starts_watches_reloads_and_stops(supervisord: Supervisord) 
     configured(supervisord.directory, supervisord.port, namespaces=[{"name": "chat"}])
     supervisord.control("signal", "HUP", "gentrifugo")
     eventually(lambda: "the configuration is in force" in supervisord.log)
-    with ProtocolClient(Address(supervisord.port), "ann") as client:  # type: ignore[arg-type]
+    with ProtocolClient(Address(supervisord.port), "ann") as client:
         client.subscribe("chat:1")
         supervisord.control("stop", "gentrifugo")
         assert client.wait_closed().advice == {"reason": "shutting down", "reconnect": True}
@@ -126,7 +126,7 @@ def test_sockets_of_systemd_are_used(tmp_path: Path, options: dict[str, Any]) ->
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         eventually(lambda: answers(api), within=20, what="the API, on its socket")
-        with ProtocolClient(Address(main), "ann") as client:  # type: ignore[arg-type]
+        with ProtocolClient(Address(main), "ann") as client:
             client.subscribe("news")
         assert Service("127.0.0.1", main, "").post("/api/", b"{}").status in (404, 405)
         log_text = (tmp_path / "log").read_text()
@@ -199,7 +199,7 @@ def test_logrotate_moves_the_log_away_and_the_server_goes_on(tmp_path: Path) -> 
         line = eventually(lambda: logged(log, "/connection/info"))
         expected = {"request": "r-1", "peer": "192.0.2.7", "method": "GET", "status": 200, "level": "debug"}
         assert line.items() >= expected.items()
-        with ProtocolClient(Address(port), "ann") as client:  # type: ignore[arg-type]
+        with ProtocolClient(Address(port), "ann") as client:
             client.socket.send_text("garbage")
             client.wait_closed()
             closed = eventually(lambda: logged(log, "invalid message"))

@@ -82,7 +82,7 @@ def serves_as_its_user() -> None:
     process = subprocess.Popen([*command, "--address=127.0.0.1", f"--port={port}"], cwd="/")
     try:
         eventually(lambda: found(port), within=20, what="the web interface")
-        with ProtocolClient(Address(port), "ann") as client:  # type: ignore[arg-type]
+        with ProtocolClient(Address(port), "ann") as client:
             client.subscribe("news")
     finally:
         process.terminate()
@@ -108,7 +108,8 @@ def test_the_deb_is_installed_started_upgraded_and_removed(packages: dict[str, P
     assert CONFIG.read_text() == text
     serves_as_its_user()
     run("dpkg", "--remove", "gentrifugo")
-    assert not INSTALLED.exists() and CONFIG.exists()
+    assert not INSTALLED.exists()
+    assert CONFIG.exists()
     run("dpkg", "--purge", "gentrifugo")
     assert not CONFIG.parent.exists()
     with pytest.raises(KeyError):
@@ -154,6 +155,8 @@ def test_the_rpm_has_the_same_files(packages: dict[str, Path]) -> None:
     programs = {path for path in rpm if path.startswith("/opt/gentrifugo/bin/")}
     assert programs == {path for path in deb if re.match("/opt/gentrifugo/bin/.", path)}
     for name in ("/usr/lib/systemd/system/gentrifugo.service", "/etc/logrotate.d/gentrifugo", "/usr/bin/gentrifugo"):
-        assert name in rpm and name in deb
+        assert name in rpm
+        assert name in deb
     scripts = run("rpm", "--query", "--package", "--scripts", packages[".rpm"])
-    assert "genconfig --config=/etc/gentrifugo/config.json" in scripts and "systemctl disable --now" in scripts
+    assert "genconfig --config=/etc/gentrifugo/config.json" in scripts
+    assert "systemctl disable --now" in scripts

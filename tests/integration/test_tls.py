@@ -104,7 +104,8 @@ def test_a_slow_client_is_closed_and_learns_why(start_server: StartServer, certi
                 received += 1
             except Exception:
                 break
-        assert slow.closed is not None and slow.closed.advice == {"reason": "slow", "reconnect": False}
+        assert slow.closed is not None
+        assert slow.closed.advice == {"reason": "slow", "reconnect": False}
 
 
 def test_streams_of_sockjs(start_server: StartServer, certificate: Certificate) -> None:
@@ -208,7 +209,8 @@ def test_who_speaks_no_tls_is_told_so(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=seconds(5)) as plain:
         plain.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = plain.recv(4096)
-        assert answer.startswith(b"HTTP/1.1 400 ") and b"this port speaks TLS" in answer
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"this port speaks TLS" in answer
 
 
 def test_who_says_nothing_costs_nobody_anything(start_server: StartServer, certificate: Certificate) -> None:
@@ -248,11 +250,13 @@ def test_who_sends_a_handshake_byte_by_byte_has_no_more_time(
     with pytest.raises(ssl.SSLWantReadError):
         certificate.trusting().wrap_bio(incoming, outgoing, server_hostname="localhost").do_handshake()
     began = time.monotonic()
-    with socket.create_connection(("127.0.0.1", server.port), timeout=seconds(5)) as client:
-        with pytest.raises(ConnectionError):
-            for byte in outgoing.read():
-                client.sendall(bytes([byte]))
-                time.sleep(0.05)
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=seconds(5)) as client,
+        pytest.raises(ConnectionError),
+    ):
+        for byte in outgoing.read():
+            client.sendall(bytes([byte]))
+            time.sleep(0.05)
     assert time.monotonic() - began < seconds(3)  # at this pace the whole would take far longer
 
 
@@ -308,7 +312,8 @@ def refused(tmp_path: Path, options: dict[str, Any]) -> str:
     config.write_text(json.dumps({"secret": "s", **options}))
     command = [str(Path(sys.executable).parent / "gentrifugo"), f"--config={config}", "--port=0", "--address=127.0.0.1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds(20))
-    assert done.returncode == 1 and "Traceback" not in done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
     return done.stdout + done.stderr
 
 

@@ -7,7 +7,7 @@ import json
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -65,7 +65,7 @@ class TestConfig:
 class TestOrderOfSources:
     """default < file < environment < flag, for options of every type."""
 
-    CASES = {
+    CASES: ClassVar = {
         "port": (8000, 8001, "8002", 8002, "--port=8003", 8003),
         "name": (f"{socket.gethostname()}_8000", "file", "env", "env", "--name=flag", "flag"),
         "history_lifetime": (0, 0.5, "1.5", 1.5, "--history_lifetime=2.5", 2.5),
@@ -183,7 +183,7 @@ class TestProblems:
 
     def test_the_text_of_the_error_is_all_problems(self, write: Write) -> None:
         write(secret="secret", port=-1, api_port="x")
-        with pytest.raises(ConfigError, match="port: .*; .*api_port: "):
+        with pytest.raises(ConfigError, match=r"port: .*; .*api_port: "):
             load([], {})
 
 

@@ -44,7 +44,7 @@ def test_it_overwrites_nothing(dangling: bool, tmp_path: Path) -> None:
         path.symlink_to(tmp_path / "elsewhere")
     else:
         path.write_text("mine")
-    with pytest.raises(ConfigError, match="config.json: exists already and is left as it is"):
+    with pytest.raises(ConfigError, match=r"config\.json: exists already and is left as it is"):
         generate(path)
     assert not (tmp_path / "elsewhere").exists()
     assert dangling or path.read_text() == "mine"

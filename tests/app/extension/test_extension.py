@@ -219,7 +219,7 @@ class TestUnpatched:
 
     def test_calls_say_what_to_do(self) -> None:
         rt = Gentrifugo(site())
-        with pytest.raises(RuntimeError, match="gevent has not patched this process. Instead, run `gentrifugo --app"):
+        with pytest.raises(RuntimeError, match=r"gevent has not patched this process\. Instead, run `gentrifugo --app"):
             rt.publish("news", 1)
 
     def test_requests_are_refused_in_words_and_the_site_works(self, caplog: pytest.LogCaptureFixture) -> None:

@@ -277,9 +277,11 @@ def test_bytes_of_any_kind_are_a_head_or_refused(data: bytes) -> None:
     try:
         parsed = parse_head(data)
     except HTTPError as error:
-        assert 400 <= error.status < 600 and error.reason
+        assert 400 <= error.status < 600
+        assert error.reason
     else:
-        assert parsed.path and parsed.version in ("HTTP/1.0", "HTTP/1.1")
+        assert parsed.path
+        assert parsed.version in ("HTTP/1.0", "HTTP/1.1")
 
 
 @given(

@@ -54,7 +54,7 @@ def test_an_error_can_carry_another_advice() -> None:
 
 
 def test_errors_are_values() -> None:
-    assert errors.INTERNAL_ERROR == Error("internal server error")
+    assert Error("internal server error") == errors.INTERNAL_ERROR
     with pytest.raises(FrozenInstanceError):
         errors.INTERNAL_ERROR.text = "other"  # type: ignore[misc]
 

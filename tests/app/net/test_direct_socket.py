@@ -61,7 +61,8 @@ def test_recv_gives_nothing_at_the_end(pair: tuple[socket, socket]) -> None:
 def test_others_run_before_a_read_of_what_has_come(pair: tuple[socket, socket]) -> None:
     ours, peer = pair
     peer.sendall(b"ab")
-    direct, others = DirectSocket(ours), []
+    direct = DirectSocket(ours)
+    others: list[int] = []
     for size in (1, 1):
         gevent.spawn(others.append, size)
         direct.recv(size)

@@ -173,7 +173,7 @@ def read(peer: SSLSocket, size: int) -> bytes:
 def test_a_plain_socket_stays_one() -> None:
     one, other = socketpair()
     try:
-        assert raw_of(one) is one._sock
+        assert raw_of(one) is one._sock  # type: ignore[attr-defined]
         assert not isinstance(direct(one), DirectTLS)
     finally:
         one.close()

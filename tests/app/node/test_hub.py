@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from gentrifugo.app.model.events import ClientInfo, Encoding, Event, Join, Leave, Publication
@@ -29,8 +27,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(nothing_left_behind: None) -> Iterator[Bench]:
-    yield Bench()
+def bench(nothing_left_behind: None) -> Bench:
+    return Bench()
 
 
 # -- connections

@@ -410,8 +410,7 @@ def test_nodes_know_each_other(start_node: StartNode) -> None:
     first = start_node(bus.engine(), name="first", node_ping_interval=0.01)
     second = start_node(bus.engine(), name="second", node_ping_interval=0.01)
     for node in (first, second):
-        eventually(lambda node=node: len(nodes_known_to(node)) == 2)  # type: ignore[misc]
-        assert {info.name for info in nodes_known_to(node)} == {"first", "second"}
+        await_names(node, "first", "second")
 
 
 def test_a_node_that_went_away_is_forgotten(start_node: StartNode) -> None:
@@ -421,6 +420,11 @@ def test_a_node_that_went_away_is_forgotten(start_node: StartNode) -> None:
     eventually(lambda: len(nodes_known_to(first)) == 2)
     second.stop()
     eventually(lambda: [info.name for info in nodes_known_to(first)] == ["first"])
+
+
+def await_names(node: Node, *names: str) -> None:
+    """Wait until the node knows the nodes with these names, and no others."""
+    eventually(lambda: sorted(info.name for info in nodes_known_to(node)) == sorted(names))
 
 
 def nodes_known_to(node: Node) -> list[NodeInfo]:

@@ -12,7 +12,7 @@ from gentrifugo.app.runtime.limits import Limit
 
 @pytest.mark.parametrize(("connections", "expected"), [(1000, True), (65535, True), (65536, False)])
 def test_few_connections_are_named(monkeypatch: pytest.MonkeyPatch, connections: int, expected: bool) -> None:
-    monkeypatch.setattr(limits, "all_limits", lambda: [])
+    monkeypatch.setattr(limits, "all_limits", list)
     config = Config()
     config.set("worker_connections", connections)
     said = list(cautions(config))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from functools import partial
 
 import gevent
 import pytest
@@ -32,9 +33,9 @@ def test_timers_call_in_the_order_of_their_times(timers: Timers) -> None:
 def test_timers_of_the_same_time_call_in_the_order_they_were_set(timers: Timers) -> None:
     calls: list[int] = []
     for number in range(5):
-        timers.after(3600, lambda number=number: calls.append(number))  # type: ignore[misc]
+        timers.after(3600, partial(calls.append, number))
     for number in range(5, 10):
-        timers.after(0, lambda number=number: calls.append(number))  # type: ignore[misc]
+        timers.after(0, partial(calls.append, number))
     eventually(lambda: calls)
     assert calls == [5, 6, 7, 8, 9]
 

@@ -24,6 +24,7 @@ from gentrifugo.app.server import http_connection as handler_module
 from gentrifugo.app.server.http_connection import Handler
 from gentrifugo.app.service import Service
 from tests.app.conftest import config
+from tests.flask_sites import port_of
 from tests.greenlets import eventually
 from tests.waiting import seconds
 from tests.websocket_client import CLOSE, PING, PONG, Closed, Frame, WebSocketClient
@@ -118,13 +119,14 @@ class Server:
     """A server in this process, with a handler as it is everywhere."""
 
     def __init__(self, application: Any, service: Service | None = None) -> None:
+        self.application = application
         self.service = service
         self.http = WSGIServer(("127.0.0.1", 0), application, handler_class=Handler, log=None)
         self.http.start()
         self._peers: list[Peer] = []
 
     def connect(self) -> Peer:
-        self._peers.append(Peer(self.http.server_port))
+        self._peers.append(Peer(port_of(self.http)))
         return self._peers[-1]
 
     @property
@@ -374,7 +376,7 @@ def test_a_peer_that_reads_slowly_gets_the_whole_answer(start_server: Callable[.
     """The time that was left for the request is not the time for the answer."""
     answer = b"x" * 20_000_000
     server = start_server(http_header_timeout=SOON)
-    server.http.application.add_url_rule("/large", view_func=lambda: answer)
+    server.application.add_url_rule("/large", view_func=lambda: answer)
     peer = server.connect()
     request = NOTHING.replace(b"/nothing", b"/large")
     peer.send(request[:-1])
@@ -389,7 +391,7 @@ def test_a_peer_that_does_not_read_its_answer_is_left(
 ) -> None:
     monkeypatch.setattr(handler_module, "WRITE_TIMEOUT", SOON)
     server = start_server()
-    server.http.application.add_url_rule("/large", view_func=lambda: b"x" * 20_000_000)
+    server.application.add_url_rule("/large", view_func=lambda: b"x" * 20_000_000)
     peer = server.connect()
     peer.send(NOTHING.replace(b"/nothing", b"/large"))
     eventually(lambda: server.num_greenlets == 1)
@@ -495,7 +497,8 @@ def test_peers_that_rest_are_let_go_when_the_service_stops(server: Server) -> No
     assert resting.response().status == 200
     eventually(lambda: len(server.service.idle) == 2 if server.service else None)
     server.service.close_connections()
-    assert resting.has_ended() and fresh.has_ended()
+    assert resting.has_ended()
+    assert fresh.has_ended()
 
 
 def test_a_request_is_refused_when_the_service_stops(server: Server) -> None:

@@ -44,13 +44,13 @@ def test_close_frame() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"1", b"null", b'"text"'])
 def test_what_is_no_array_is_refused(body: bytes) -> None:
-    with pytest.raises(frames.BadPayload, match="^Payload expected.$"):
+    with pytest.raises(frames.BadPayload, match=r"^Payload expected\.$"):
         frames.decode_messages(body)
 
 
 @pytest.mark.parametrize("body", [b"[", b"[1]", b'["a",[]]', b"\xff", b'["\xff"]', b"[" * 100_000, b'["\n"]', b"[NaN]"])
 def test_what_is_no_array_of_texts_is_refused(body: bytes) -> None:
-    with pytest.raises(frames.BadPayload, match="^Broken JSON encoding.$"):
+    with pytest.raises(frames.BadPayload, match=r"^Broken JSON encoding\.$"):
         frames.decode_messages(body)
 
 

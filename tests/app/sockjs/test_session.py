@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from gentrifugo.app.http.opening_request import Opening
@@ -30,8 +28,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(nothing_left_behind: None) -> Iterator[Bench]:
-    yield Bench()
+def bench(nothing_left_behind: None) -> Bench:
+    return Bench()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from gevent import socket
 from gentrifugo.app.config.options import ConfigError
 from gentrifugo.app.server import http_connection
 from gentrifugo.app.tls import http_challenges
+from tests.flask_sites import port_of
 from tests.greenlets import nothing_left_behind
 from tests.waiting import seconds
 
@@ -24,7 +25,7 @@ HOST = {"Host": "realtime.example.com:8080"}
 def port(nothing_left_behind: None) -> Iterator[int]:
     server = http_challenges.server("127.0.0.1:0", {"token": "token.thumbprint"})
     server.start()
-    yield int(server.server_port)
+    yield port_of(server)
     server.stop(timeout=seconds(1))
 
 
@@ -40,7 +41,8 @@ def get(port: int, target: str) -> tuple[int, str | None, bytes]:
         finally:
             connection.close()
 
-    answer: tuple[int, str | None, bytes] = gevent.get_hub().threadpool.spawn(ask).get(timeout=seconds(10))
+    answer = gevent.get_hub().threadpool.spawn(ask).get(timeout=seconds(10))
+    assert answer is not None
     return answer
 
 

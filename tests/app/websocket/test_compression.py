@@ -26,7 +26,8 @@ def inflated(frame: bytes, window_bits: int = 15) -> tuple[int, bytes]:
     """Opcode and message of one frame, read without any other."""
     first, size = frame[0], frame[1]
     start = {126: 4, 127: 10}.get(size, 2)
-    assert first & 0x80 and first & COMPRESSED
+    assert first & 0x80
+    assert first & COMPRESSED
     inflater = zlib.decompressobj(-window_bits)
     return first & 0x0F, inflater.decompress(frame[start:] + b"\x00\x00\xff\xff")
 

@@ -331,17 +331,17 @@ def test_a_peer_whose_answer_nobody_has_read_yet_stays(timers: Timers, nothing_l
 
     def read(size: int) -> bytes:
         busy.wait()
-        return line.socket.recv(size)
+        return unread.socket.recv(size)
 
-    line = Line(timers, Limits(ping_interval=0.1), read)
-    assert line.peer.recv_frame() == Frame(PING, b"")
-    line.peer.send_frame(PONG, b"")
+    unread = Line(timers, Limits(ping_interval=0.1), read)
+    assert unread.peer.recv_frame() == Frame(PING, b"")
+    unread.peer.send_frame(PONG, b"")
     gevent.sleep(0.1)
-    assert line.owner.told == []
+    assert unread.owner.told == []
     busy.set()
-    assert line.peer.recv_frame() == Frame(PING, b""), "all goes on as before"
-    eventually(lambda: line.owner.told == ["silent"])
-    line.close()
+    assert unread.peer.recv_frame() == Frame(PING, b""), "all goes on as before"
+    eventually(lambda: unread.owner.told == ["silent"])
+    unread.close()
 
 
 def test_pings_end_with_a_goodbye(open_line: Callable[..., Line]) -> None:

@@ -61,7 +61,8 @@ def failure(*frames: bytes, max_size: int = MAX) -> tuple[int, str]:
         reader.feed(frame)
         assert reader.failed is None
     reader.feed(frames[-1])
-    assert reader.closed is None and reader.failed is not None
+    assert reader.closed is None
+    assert reader.failed is not None
     return reader.failed
 
 
@@ -188,20 +189,24 @@ def test_half_a_frame_is_waited_for() -> None:
 @pytest.mark.parametrize("code", [1000, 1001, 1003, 1007, 1011, 3000, 4999])
 def test_a_close(code: int) -> None:
     reader, messages, _ = read(sent(TEXT, b"x"), sent(CLOSE, struct.pack("!H", code) + b"bye"), sent(TEXT, b"y"))
-    assert reader.failed is None and reader.closed is not None
+    assert reader.failed is None
+    assert reader.closed is not None
     assert (reader.closed.code, reader.closed.reason) == (code, "bye")
     assert messages == [Message(TEXT, b"x")], "what follows a close is nothing"
 
 
 def test_a_close_without_a_code() -> None:
     reader, _, pongs = read(sent(CLOSE))
-    assert reader.closed is not None and reader.closed.code == 1005
+    assert reader.closed is not None
+    assert reader.closed.code == 1005
     assert pongs == [], "the answer to a close is not a pong"
 
 
 def test_a_close_between_fragments_is_a_close() -> None:
     reader, _, _ = read(sent(TEXT, b"x", fin=False), sent(CLOSE, b"\x03\xe8"))
-    assert reader.failed is None and reader.closed is not None and reader.closed.code == 1000
+    assert reader.failed is None
+    assert reader.closed is not None
+    assert reader.closed.code == 1000
 
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 2999, 5000, 65535])
@@ -415,7 +420,8 @@ def test_a_compressed_message_in_fragments() -> None:
 def test_compressed_messages_that_fail(frames: list[bytes], failed: int) -> None:
     reader = reader_of_compressed()
     assert reader.feed(b"".join(frames))[0] == []
-    assert reader.failed is not None and reader.failed[0] == failed
+    assert reader.failed is not None
+    assert reader.failed[0] == failed
 
 
 def test_a_bomb_takes_no_memory() -> None:

@@ -52,14 +52,14 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServ
 
 class OneShard:
     @pytest.fixture
-    def lab(self, servers: list[RedisServer]) -> Iterator[Lab]:
-        yield RedisLab(servers[:1])
+    def lab(self, servers: list[RedisServer]) -> Lab:
+        return RedisLab(servers[:1])
 
 
 class TwoShards:
     @pytest.fixture
-    def lab(self, servers: list[RedisServer]) -> Iterator[Lab]:
-        yield RedisLab(servers)
+    def lab(self, servers: list[RedisServer]) -> Lab:
+        return RedisLab(servers)
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +70,8 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 class OnValkey:
     @pytest.fixture
-    def lab(self, valkey: RedisServer) -> Iterator[Lab]:
-        yield RedisLab([valkey])
+    def lab(self, valkey: RedisServer) -> Lab:
+        return RedisLab([valkey])
 
 
 class TestRedisEngine(OneShard, EngineContract):
@@ -167,7 +167,7 @@ def test_nodes_with_other_prefixes_or_databases_keep_to_themselves(servers: list
         near, far = here.listen(), there.listen()
         far.engine.subscribe("news")
         near.engine.publish(message(), kept())
-        assert uids(far.engine) == near.engine.channels() == far.events == []
+        assert (uids(far.engine), near.engine.channels(), far.events) == ([], [], [])
     finally:
         here.close()
         there.close()

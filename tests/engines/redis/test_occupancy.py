@@ -81,6 +81,11 @@ def is_told(node: Listener, *occupied: bool, channel: str = "news") -> None:
     eventually(lambda: [told for told in node.occupancy if told[0] == channel] == expected, within=10)
 
 
+def is_told_last(node: Listener, channel: str) -> None:
+    """Check that the last that is told is that nobody is subscribed to the channel any more."""
+    eventually(lambda: node.occupancy[-1] == (channel, False))
+
+
 # -- a look that fails
 
 
@@ -268,7 +273,7 @@ def test_a_server_that_begins_with_old_data(tmp_path: Path, lab: RedisLab, monke
         is_told(node, True, channel="stays")
         for channel in ("stays", "returns", "newest"):
             node.engine.unsubscribe(channel)
-            eventually(lambda channel=channel: node.occupancy[-1] == (channel, False))
+            is_told_last(node, channel)
         assert not server.ask(
             "EXISTS", *(f"{lab.settings.prefix}.occupied{more}" for more in ("", ".before", ".empty"))
         )
@@ -447,7 +452,8 @@ def test_subscribers_that_come_and_go_on_several_nodes_and_shards(
         gevent.sleep(0.3)
         for channel in channels:
             alternating = [is_occupied for name, is_occupied in told if name == channel]
-            assert alternating[0] and not alternating[-1]
+            assert alternating[0]
+            assert not alternating[-1]
             assert faults or alternating == [True, False] * (len(alternating) // 2)
     finally:
         lab.close()

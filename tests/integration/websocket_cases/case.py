@@ -157,7 +157,8 @@ class Peer:
         self.open()
         self.send(text(command("connect", connect_params("mallory"), uid="connect")))
         reply = self.client.recv_json()
-        assert reply["uid"] == "connect" and "error" not in reply, reply
+        assert reply["uid"] == "connect", reply
+        assert "error" not in reply, reply
 
     def read_response(self) -> tuple[int, dict[str, str], bytes]:
         """Status, headers with names in lower case, and the body as far as Content-Length says."""

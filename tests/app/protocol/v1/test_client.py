@@ -773,7 +773,7 @@ def test_data_is_relayed_byte_for_byte(client: LocalClient) -> None:
     data = '{"b" : 1.50,\n"a":[1e400, -0.0, 12345678901234567890], "é": "\\u00e9\\ud800"}'.encode()
     client.received()
     client.send(b'{"method":"publish","params":{"channel":"open:news","data":%b}}' % data)
-    push, reply = client.received_bytes()
+    push, _ = client.received_bytes()
     assert push.endswith(b'"data":%b}}' % data)
 
 

@@ -213,7 +213,7 @@ class TestSubscribe:
         assert list(client.connection.channels) == ["two"]
 
     def test_it_may_disconnect_this_very_client(self, start: Start) -> None:
-        node = start({hooks.SUBSCRIBE: lambda context: node.disconnect_user("alice")})
+        node: Node = start({hooks.SUBSCRIBE: lambda context: node.disconnect_user("alice")})
         client = LocalClient.connected(node)
         client.received()
         client.send({"method": "subscribe", "params": {"channel": "news"}})
@@ -258,7 +258,7 @@ class TestPublish:
         assert hook.seen == []
 
     def test_a_subscription_that_ended_meanwhile_publishes_nothing(self, start: Start) -> None:
-        node = start({hooks.PUBLISH: lambda context: node.unsubscribe_user("alice", "news")})
+        node: Node = start({hooks.PUBLISH: lambda context: node.unsubscribe_user("alice", "news")})
         client = LocalClient.connected(node)
         client.subscribe("news")
         assert client.call("publish", channel="news", data=1)["error"] == "permission denied"
