@@ -14,7 +14,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
-from .options import Option, options_of
+from .options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, Option, options_of
 from .other_names import explanation, renamed
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z")
@@ -146,10 +146,11 @@ def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
     """What a wrong name may stand for, as the end of a sentence; empty when nothing is known about it.
 
     An option of another version of Centrifugo comes before a name that is merely similar. `prefix` is put in front of
-    names. Insecure modes are never suggested.
+    names. Insecure modes are never suggested. A prefix that names have in the environment or in a Flask application does
+    not count.
     """
     spelled = {candidate.lower(): candidate for candidate in known}
-    lower = name.lower()
+    lower = name.lower().removeprefix(APPLICATION_PREFIX.lower()).removeprefix(ENVIRONMENT_PREFIX.lower())
     new_name = spelled.get(renamed(lower))
     if new_name:
         return f"; it is called {prefix}{new_name} here"
