@@ -482,7 +482,7 @@ def settle(given: Given) -> Loaded:
     elif document.problem:
         problems.append(f"{document.path}: {document.problem}")
     elif not usable:
-        problems.append(f"secret: not set in {document.path}; add one, or use --insecure for experiments")
+        problems.append(f"secret: not set in {document.path}; {given.advice_without_key}")
     if problems:
         raise ConfigError(problems, warnings)
     namespaces = tuple(Namespace(**namespace) for namespace in checked.pop("namespaces", ()))

@@ -146,8 +146,7 @@ def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
     """What a wrong name may stand for, as the end of a sentence; empty when nothing is known about it.
 
     An option of another version of Centrifugo comes before a name that is merely similar. `prefix` is put in front of
-    names. Insecure modes are never suggested. A prefix that names have in the environment or in a Flask application does
-    not count.
+    names. Insecure modes are never suggested. The prefixes of names in the environment and in Flask do not count.
     """
     spelled = {candidate.lower(): candidate for candidate in known}
     lower = name.lower().removeprefix(APPLICATION_PREFIX.lower()).removeprefix(ENVIRONMENT_PREFIX.lower())

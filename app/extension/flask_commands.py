@@ -15,8 +15,8 @@ Publish: TypeAlias = Callable[[str, Any], None]
 
 
 def group(publish_outside: Publish) -> AppGroup:
-    """`flask realtime`; what carries out its commands must not make a node of this process."""
-    commands = AppGroup("realtime", help="Publish to those who are connected.")
+    """The group `flask realtime`. `publish_outside` must not start a node in this process, which ends at once."""
+    commands = AppGroup("realtime", help="Publish to the clients of the server.")
 
     @commands.command("publish")
     @click.argument("channel")

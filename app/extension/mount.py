@@ -1,4 +1,4 @@
-"""Puts the endpoints of a service into a Flask application, its own or one that has other things to do as well."""
+"""Adds the endpoints of a service to a Flask application: one of the service's own, or a site with pages."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ def mount(app: Flask, service: Service, endpoints: Collection[str] = ENDPOINTS) 
 
 
 def mount_all(app: Flask, service: Service, endpoints: Collection[str]) -> None:
-    """Add these endpoints below option http_prefix, and what load balancers ask."""
-    carry(app, service, endpoints)
+    """Add these endpoints below option http_prefix, and what load balancers ask.
+
+    Raises AssertionError, as Flask does, when the application has handled a request already.
+    """
     prefix = service.config.http_prefix or None
     if API in endpoints:
         app.register_blueprint(api_blueprint(), url_prefix=prefix)
@@ -38,3 +40,4 @@ def mount_all(app: Flask, service: Service, endpoints: Collection[str]) -> None:
         admin.register(app, service)
     else:
         admin.register_health(app, service)
+    carry(app, service, endpoints)  # at the end: an application to which this could not be added has no server

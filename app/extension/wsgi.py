@@ -25,11 +25,11 @@ NOTHING_HERE = "there is nothing here; the endpoints are /connection, /connectio
 
 
 def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) -> Flask:
-    """A Flask application that is a whole Gentrifugo server.
+    """A Flask application that is a whole Gentrifugo server, and nothing else.
 
-    `config` is the path of a configuration file (by default `config.json`; the
-    environment is heeded too), or the options themselves. The service starts with the
-    worker, or with the first request. Raises ConfigError.
+    `config` is the path of a configuration file (by default `config.json`; the environment counts too), or the
+    options by name. The service starts with the worker, or with the first request. The application has no extension:
+    `app.extensions` has no "gentrifugo", and `Gentrifugo(app)` is refused. Raises ConfigError.
     """
     loaded = _loaded(config)
     if not logs.root.handlers:

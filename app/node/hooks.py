@@ -104,23 +104,22 @@ class Hooks:
         self._pool = Pool(TOLD_AT_ONCE)
         self._telling = 0
         self._complaints = Complaints(log)
-        self._is_sealed = False
+        self.is_sealed = False
+        """Whether the node has started: no more hooks are accepted then."""
 
     def add(self, event: str, hook: Hook, limit: Callable[[], float] | None = None) -> None:
         """Call `hook` at `event`, after those that were added before; `limit` is for one that bounds itself.
 
-        Raises RuntimeError when the node has started, and TypeError for a coroutine, which nobody would await: what
-        it refuses would be let pass.
+        Raises RuntimeError when the node has started, and TypeError as `check_hook` does.
         """
-        if self._is_sealed:
-            raise RuntimeError(f"a hook for {event} comes too late: the server has started")
-        if inspect.iscoroutinefunction(hook):
-            raise TypeError(f"a hook for {event} is a coroutine; hooks are plain functions, which may block")
+        check_hook(event, hook)
+        if self.is_sealed:
+            raise RuntimeError(f"hook {name_of(hook)} for {event} is added too late: the server has started")
         self._added.setdefault(event, []).append(_Added(hook, limit or self._timeout, limit is not None))
 
     def seal(self) -> None:
         """Take no more: the node starts."""
-        self._is_sealed = True
+        self.is_sealed = True
 
     def __bool__(self) -> bool:
         return bool(self._added)
@@ -227,7 +226,7 @@ class Hooks:
 
     def _note_failure(self, added: _Added, context: Context, error: BaseException) -> None:
         """Say it in the log. Raises what is not the hook's failure again."""
-        what = f"hook {_name(added.hook)} ({context.event})"
+        what = f"hook {name_of(added.hook)} ({context.event})"
         if isinstance(error, ENDING) or _is_timeout_of_view(error, context):
             raise error
         if isinstance(error, _TookTooLong):
@@ -238,6 +237,17 @@ class Hooks:
             self._complaints.add(what, "it refuses, but this has happened already")
         else:
             self._complaints.add(f"{what} failed", error=error)
+
+
+def check_hook(event: str, hook: object) -> None:
+    """Raise TypeError for what cannot be a hook: for what is not callable, and for an `async def`.
+
+    Nobody would await the coroutine of an `async def`, so what it refuses would be accepted.
+    """
+    if not callable(hook):
+        raise TypeError(f"a hook for {event} must be a function, not {type(hook).__name__}")
+    if inspect.iscoroutinefunction(hook):
+        raise TypeError(f"hook {name_of(hook)} for {event} is a coroutine; hooks are plain functions, which may block")
 
 
 class _Encoded(NamedTuple):
@@ -277,5 +287,6 @@ def _call_plainly(hook: Hook, context: Context) -> object:
     return hook(context)
 
 
-def _name(hook: Hook) -> str:
+def name_of(hook: Hook) -> str:
+    """The name of a hook for the log and for errors."""
     return getattr(hook, "__qualname__", None) or str(hook)

@@ -1,32 +1,46 @@
-"""What a WSGI application carries of Gentrifugo: a service, and which of its endpoints it serves."""
+"""What a WSGI application carries of Gentrifugo: a service, and the groups of its endpoints that it serves.
+
+Every Flask application with a server has this record among its extensions: those that were given to the extension
+(app/extension/extension.py) and those that `create_app` makes. It is for the HTTP server and the views.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..config.endpoints import ENDPOINTS
 from ..service import Service
 
-EXTENSION = "gentrifugo"
-"""Where a Flask application keeps its service, among its extensions."""
-SERVED = "gentrifugo_endpoints"
-"""Where it keeps which endpoints it serves."""
+SERVER = "gentrifugo_server"
+"""The key of the record in `app.extensions`, where `gentrifugo` is the key of the extension object."""
+
+
+class Mounted(NamedTuple):
+    """One server in an application."""
+
+    service: Service
+    endpoints: frozenset[str]
+    """The groups of endpoints that the application serves itself, without those that have a port of their own."""
 
 
 def carry(application: Any, service: Service, endpoints: Collection[str] = ENDPOINTS) -> None:
     """Let a Flask application carry a service."""
-    application.extensions[EXTENSION] = service
-    application.extensions[SERVED] = frozenset(endpoints)
+    application.extensions[SERVER] = Mounted(service, frozenset(endpoints))
 
 
 def service_of(application: Any) -> Service | None:
-    """The service that a WSGI application carries, if it carries one."""
-    service = getattr(application, "extensions", {}).get(EXTENSION)
-    return service if isinstance(service, Service) else None
+    """The service that a WSGI application carries; None when it carries none."""
+    mounted = _mounted(application)
+    return None if mounted is None else mounted.service
 
 
 def endpoints_of(application: Any) -> frozenset[str]:
-    """The endpoints that it serves."""
-    served: frozenset[str] = getattr(application, "extensions", {}).get(SERVED, frozenset())
-    return served
+    """The groups of endpoints that a WSGI application serves; empty when it carries no service."""
+    mounted = _mounted(application)
+    return frozenset() if mounted is None else mounted.endpoints
+
+
+def _mounted(application: Any) -> Mounted | None:
+    mounted: Mounted | None = getattr(application, "extensions", {}).get(SERVER)
+    return mounted

@@ -15,6 +15,7 @@ from ..http import upgrade
 from ..runtime import monkey
 from ..service import Answer, Service, refusal
 from ..sockjs import wsgi
+from .mounted import service_of
 from .stock_worker import close_clients_on_exit
 
 log = logging.getLogger(__name__)
@@ -24,8 +25,8 @@ RAW_PATH = WEBSOCKET_PATH.removeprefix(SOCKJS_PATH)
 
 def current_service() -> Service:
     """The service of the application that handles this request."""
-    service = current_app.extensions["gentrifugo"]
-    assert isinstance(service, Service)
+    service = service_of(current_app)
+    assert service is not None
     return service
 
 

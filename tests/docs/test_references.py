@@ -53,7 +53,16 @@ _SNAKE = re.compile(r"[a-z]+(?:_[a-z0-9]+)+")
 _FILE = re.compile(rf"(?:{'|'.join(DIRECTORIES)})/[\w./-]*|[\w-]+\.(?:py|md|txt|yaml|toml)|\.ci/\w+")
 _HISTOGRAM = re.compile(r"(client|http)_api_1|microseconds_")
 """Names that are put together; test_tables.py has all of them."""
-_MADE_BY_USERS = {"config.json", "config.toml", "config.yaml", "chat.py", "listen.py", "news.py", "publish.py"}
+_MADE_BY_USERS = {
+    "config.json",
+    "config.toml",
+    "config.yaml",
+    "chat.py",
+    "conftest.py",
+    "listen.py",
+    "news.py",
+    "publish.py",
+}
 
 
 @EVERY_PAGE

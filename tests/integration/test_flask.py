@@ -314,6 +314,47 @@ def logged_in(url: str, name: str) -> str:
     return "; ".join(f"{cookie.name}={cookie.value}" for cookie in cookies)
 
 
+FACTORY_VIEW = """
+
+    @app.post("/tell/<text>")
+    def tell(text):
+        realtime.publish("news", {"text": text})
+        return "", 204
+"""
+"""A view for the factory of the docs, whose last line returns the application."""
+
+
+def write_factory(directory: Path) -> None:
+    """The factory of the docs, as news.py, with a view."""
+    code, _, last = example("flask.md", "def create_app(**config)").rstrip().rpartition("\n")
+    (directory / "news.py").write_text(f"{code}\n{FACTORY_VIEW}\n{last}\n", encoding="utf-8")
+
+
+def test_the_factory_of_the_docs(tmp_path: Path) -> None:
+    """The arguments of the constructor count: the prefix, and the endpoints of clients alone."""
+    write_factory(tmp_path)
+    command = [PROGRAM, "--app=news:create_app", "--address=127.0.0.1", "--port=0"]
+    with (tmp_path / "news.py").open("a", encoding="utf-8") as code:
+        code.write("\n\nfactory = create_app\n\n\ndef create_app():\n    app = factory()\n")
+        code.write('    app.add_url_rule("/", "home", lambda: "here")\n    return app\n')
+    with running(command, tmp_path, tmp_path / "site.log") as url:
+        assert get(f"{url}/live/connection/info")[0] == 200
+        assert [get(f"{url}{path}")[0] for path in ("/live/api/", "/realtime/connection/info")] == [404, 404]
+        assert get(f"{url}/tell/hello", {})[0] == 204
+
+
+def test_the_test_of_the_docs(tmp_path: Path) -> None:
+    """It passes more than once in one process: each application has a server of its own."""
+    write_factory(tmp_path)
+    (tmp_path / "conftest.py").write_text(example("flask.md", "monkey.patch_all"), encoding="utf-8")
+    test = example("flask.md", "def test_a_message_is_published")
+    for name in ("test_first.py", "test_second.py"):
+        (tmp_path / name).write_text(test, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=.", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=seconds(20))
+    assert "2 passed" in done.stdout, done.stdout
+
+
 def test_the_smallest_site_of_the_docs(tmp_path: Path) -> None:
     """As the page has it, with another address for the library: there is no network in tests."""
     code = example("flask.md", "def page")

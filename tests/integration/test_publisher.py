@@ -170,7 +170,7 @@ PATCHED = "from gevent import monkey\nmonkey.patch_all()\n"
 NO_NODE = """
 def start():
     raise AssertionError("this process is to be no node")
-app.extensions["gentrifugo"].start = start
+app.extensions["gentrifugo_server"].service.start = start
 """
 
 

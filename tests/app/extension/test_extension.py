@@ -6,17 +6,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import click
 import pytest
-from flask import Flask, render_template_string
+from flask import Flask
 
 from gentrifugo import CommandError, Gentrifugo
-from gentrifugo.app.config.options import ConfigError
-from gentrifugo.app.model import signing
 from gentrifugo.app.runtime import monkey
 from tests.flask_sites import carried, in_thread, serve, site, status
 from tests.waiting import seconds
@@ -25,59 +22,46 @@ from tests.websocket_client import HandshakeRefused, WebSocketClient
 __all__ = ["serve"]
 
 
-class TestOptions:
-    def test_they_stand_in_the_applications_config(self) -> None:
-        app = site(GENTRIFUGO_SECRET="mine", GENTRIFUGO_PING_INTERVAL=7, GENTRIFUGO_NAMESPACES=[{"name": "chat"}])
-        Gentrifugo(app)
-        config = carried(app).config
-        assert (config.secret, config.ping_interval, config.namespaces[0].name) == ("mine", 7, "chat")
+class TestInitialization:
+    def test_the_application_has_the_extension_object(self) -> None:
+        app, rt = site(), Gentrifugo()
+        rt.init_app(app)
+        assert app.extensions["gentrifugo"] is rt
 
-    def test_those_of_the_application_beat_a_mapping(self) -> None:
-        app = site(GENTRIFUGO_PING_INTERVAL=7)
-        Gentrifugo(app, {"ping_interval": 8, "max_channel_length": 9})
-        assert (carried(app).config.ping_interval, carried(app).config.max_channel_length) == (7, 9)
-
-    def test_they_may_stand_in_a_file(self, tmp_path: Path) -> None:
-        file = tmp_path / "options.toml"
-        file.write_text('secret = "of the file"\nping_interval = 9\n')
+    @pytest.mark.parametrize("is_other", [False, True], ids=["by the same extension", "by another"])
+    def test_a_second_server_is_refused(self, is_other: bool) -> None:
         app = site()
-        Gentrifugo(app, file)
-        assert (carried(app).config.secret, carried(app).config.ping_interval) == ("of the file", 9)
+        rt = Gentrifugo(app)
+        before = carried(app), list(app.url_map.iter_rules())
+        with pytest.raises(RuntimeError, match=r"'site' has a Gentrifugo server already: .* once for each application"):
+            (Gentrifugo() if is_other else rt).init_app(app, url_prefix="/other")
+        assert (carried(app), list(app.url_map.iter_rules())) == before
+        assert app.extensions["gentrifugo"] is rt
 
-    def test_a_secret_is_made_of_the_applications_key(self) -> None:
-        apps = [site(SECRET_KEY=key) for key in ("key", b"key", "other")]
-        for app in apps:
+    def test_an_application_that_has_served_already_is_refused_and_stays_as_it_is(self) -> None:
+        app = site()
+        app.test_client().get("/")
+        with pytest.raises(AssertionError, match="can no longer be called on the application"):
             Gentrifugo(app)
-        first, same, other = (carried(app).config.secret for app in apps)
-        assert first == same != other
-        assert "key" not in first
+        assert not app.extensions
 
-    def test_without_any_key_it_says_what_is_missing(self) -> None:
-        with pytest.raises(ConfigError, match="secret: not set"):
-            Gentrifugo(site(SECRET_KEY=None))
+    def test_a_factory_makes_applications_that_share_nothing_but_the_hooks(self) -> None:
+        rt = Gentrifugo(url_prefix="/rt")
+        rt.on_connect(lambda context: None)
 
-    def test_a_wrong_one_is_named_as_it_was_given(self) -> None:
-        with pytest.raises(ConfigError, match=r"app\.config: GENTRIFUGO_PING_INTERVAL: Not a valid number"):
-            Gentrifugo(site(GENTRIFUGO_PING_INTERVAL="often"))
-        with pytest.raises(ConfigError, match=r"the options of Gentrifugo\(\.\.\.\): ping_interval"):
-            Gentrifugo(site(), {"ping_interval": "often"})
+        def create_app(**config: Any) -> Flask:
+            app = site(**config)
+            rt.init_app(app)
+            return app
 
-    def test_an_unknown_one_is_named_with_the_nearest(self, caplog: pytest.LogCaptureFixture) -> None:
-        Gentrifugo(site(GENTRIFUGO_PING_INTERVALL=1))
-        assert "app.config: unknown option ping_intervall; did you mean ping_interval?" in caplog.text
+        first, second = create_app(GENTRIFUGO_SECRET="1"), create_app(GENTRIFUGO_SECRET="2")
+        assert [carried(app).config.secret for app in (first, second)] == ["1", "2"]
+        assert [carried(app).config.http_prefix for app in (first, second)] == ["/rt", "/rt"]
+        assert all(carried(app).node.hooks.has("connect") for app in (first, second))
+        assert first.extensions["gentrifugo"] is second.extensions["gentrifugo"] is rt
 
 
 class TestMounting:
-    def test_a_second_server_is_refused(self) -> None:
-        app = site()
-        Gentrifugo(app)
-        with pytest.raises(RuntimeError, match="already"):
-            Gentrifugo(app)
-
-    def test_unknown_endpoints_are_refused(self) -> None:
-        with pytest.raises(ValueError, match="unknown endpoints: clients; there are client, api, admin"):
-            Gentrifugo(site(), endpoints=["clients"])
-
     def test_endpoints_stand_below_the_prefix(self, serve: Callable[[Flask], int]) -> None:
         app = site()
         app.add_url_rule("/", "home", lambda: "the site")
@@ -87,20 +71,6 @@ class TestMounting:
         assert in_thread(status, port, "GET", "/live/connection/info")[0] == 200
         assert in_thread(status, port, "POST", "/live/api/")[0] == 400
         assert in_thread(status, port, "GET", "/connection/info")[0] == 404
-
-    @pytest.mark.parametrize(
-        ("prefix", "is_there"), [("live", "/live"), ("/live/", "/live"), ("/a/b/", "/a/b"), ("/", ""), ("", "")]
-    )
-    def test_a_prefix_may_have_slashes_at_its_ends_or_none(self, prefix: str, is_there: str) -> None:
-        app = site()
-        Gentrifugo(app, url_prefix=prefix)
-        assert carried(app).config.http_prefix == is_there
-        assert f"{is_there}/api/" in {rule.rule for rule in app.url_map.iter_rules()}
-
-    @pytest.mark.parametrize("prefix", ["/a b", "/a?b", "//a//b", None, 7])
-    def test_a_prefix_that_is_none_is_named_as_it_was_given(self, prefix: Any) -> None:
-        with pytest.raises(ConfigError, match=r"^url_prefix: Must be a path"):
-            Gentrifugo(site(), url_prefix=prefix)
 
     def test_views_can_be_named_to_exempt_them(self) -> None:
         app = site()
@@ -172,6 +142,8 @@ class TestCalls:
         with second.app_context():
             assert rt.history("chat:1") == []
         assert carried(first) is not carried(second)
+        with pytest.raises(RuntimeError, match=r"2 applications .* use `with app\.app_context\(\):`"):
+            rt.publish("chat:1", 1)
 
     def test_errors_are_exceptions(self, serve: Callable[[Flask], int]) -> None:
         app = site()
@@ -179,39 +151,6 @@ class TestCalls:
         serve(app)
         with pytest.raises(CommandError, match="namespace not found"):
             rt.publish("what:1", 1)
-
-    def test_without_an_application_it_says_what_to_do(self) -> None:
-        with pytest.raises(RuntimeError, match=r"call init_app\(app\)"):
-            Gentrifugo().publish("news", 1)
-
-    def test_in_another_application_it_says_so(self) -> None:
-        rt = Gentrifugo(site())
-        with Flask("other").app_context(), pytest.raises(RuntimeError, match="'other' has no Gentrifugo server"):
-            rt.publish("news", 1)
-
-    def test_templates_have_what_a_page_needs(self) -> None:
-        app = site()
-        Gentrifugo(app)
-        with app.test_request_context(base_url="https://chat.example"):
-            shown = render_template_string("{{ gentrifugo_params('42')|tojson }}")
-        assert '"url": "https://chat.example/realtime"' in shown
-
-    def test_a_user_may_be_a_number(self) -> None:
-        app = site(GENTRIFUGO_SECRET="s")
-        rt = Gentrifugo(app)
-        with app.test_request_context():
-            params = rt.connection_params(42)
-            with pytest.raises(TypeError, match="expected a text or a number"):
-                rt.connection_params(["42"])  # type: ignore[arg-type]
-        assert (params["user"], params["token"]) == ("42", signing.client_token("s", "42", params["timestamp"], ""))
-
-    def test_the_token_holds_for_what_is_said(self) -> None:
-        app = site(GENTRIFUGO_SECRET="s")
-        rt = Gentrifugo(app)
-        with app.test_request_context():
-            params = rt.connection_params("42", {"name": "Zoë"})
-        expected = signing.client_token("s", "42", params["timestamp"], params["info"])
-        assert params["token"] == expected
 
 
 class TestUnpatched:

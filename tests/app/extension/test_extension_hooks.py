@@ -27,6 +27,16 @@ Connect = Callable[..., WebSocketClient]
 SECRET = "s"
 CLIENT = "1c30a4e0-5a4b-4f0e-9d6f-0c1de0000001"
 PATH = "/realtime/connection/websocket"
+DECORATORS = (
+    "on_connect",
+    "on_subscribe",
+    "on_private_subscribe",
+    "on_publish",
+    "on_refresh",
+    "on_disconnect",
+    "on_channel_occupied",
+    "on_channel_vacated",
+)
 
 
 def cookie(app: Flask, **values: Any) -> dict[str, str]:
@@ -266,10 +276,49 @@ class TestContext:
         Gentrifugo(other)
         assert [bool(carried(app).node.hooks) for app in (first, second, other)] == [True, True, False]
 
-    def test_one_that_comes_too_late_is_refused(self, app: Flask, rt: Gentrifugo, serve: Serve) -> None:
+
+class TestRegistration:
+    def test_after_the_start_of_the_server_the_error_names_the_hook_and_what_to_do(
+        self, app: Flask, rt: Gentrifugo, serve: Serve
+    ) -> None:
         serve(app)
+        says = (
+            r"hook by_session \(on_connect\) is registered too late: the server of the application 'site' has started"
+            r"\. Register hooks while the application is being created"
+        )
+        with pytest.raises(RuntimeError, match=says):
+            rt.on_connect(by_session)
+
+    @pytest.mark.parametrize("event", DECORATORS)
+    def test_every_decorator_says_so_by_its_name(self, app: Flask, rt: Gentrifugo, serve: Serve, event: str) -> None:
+        serve(app)
+        with pytest.raises(RuntimeError, match=rf"hook by_session \({event}\) is registered too late"):
+            getattr(rt, event)(by_session)
+
+    def test_a_hook_is_registered_in_all_applications_or_in_none(self, serve: Serve) -> None:
+        rt, first, second, third = Gentrifugo(), site(), site(), site()
+        rt.init_app(first)
+        rt.init_app(second)
+        serve(second)
         with pytest.raises(RuntimeError, match="too late"):
             rt.on_connect(by_session)
+        rt.init_app(third)
+        assert [bool(carried(app).node.hooks) for app in (first, second, third)] == [False, False, False]
+
+    @pytest.mark.parametrize("event", DECORATORS)
+    def test_a_decorator_returns_the_function(self, event: str) -> None:
+        rt = Gentrifugo()
+        assert getattr(rt, event)(by_session) is by_session
+
+    def test_what_is_no_hook_is_refused_where_it_is_registered(self) -> None:
+        async def hook(context: Context) -> None: ...
+
+        rt = Gentrifugo()
+        with pytest.raises(TypeError, match=r"hook .*hook for connect is a coroutine"):
+            rt.on_connect(hook)
+        with pytest.raises(TypeError, match=r"a hook for publish must be a function, not str"):
+            rt.on_publish("hook")  # type: ignore[type-var]
+        rt.init_app(site())  # neither was registered
 
 
 class TestSigningChannels:

@@ -345,13 +345,19 @@ def test_a_hook_is_no_coroutine(hooks: Hooks) -> None:
     async def hook(context: Context) -> bool:
         return False
 
-    with pytest.raises(TypeError, match=r"hook for connect is a coroutine; hooks are plain functions"):
+    with pytest.raises(TypeError, match=r"hook .*hook for connect is a coroutine; hooks are plain functions"):
         hooks.add(CONNECT, hook)
 
 
-def test_a_hook_that_comes_too_late_is_refused(hooks: Hooks) -> None:
+@pytest.mark.parametrize(("thing", "kind"), [("who", "str"), (None, "NoneType")], ids=["a text", "nothing"])
+def test_a_hook_is_a_function(hooks: Hooks, thing: Any, kind: str) -> None:
+    with pytest.raises(TypeError, match=f"a hook for connect must be a function, not {kind}"):
+        hooks.add(CONNECT, thing)
+
+
+def test_a_hook_that_is_added_after_the_start_is_refused(hooks: Hooks) -> None:
     hooks.seal()
-    with pytest.raises(RuntimeError, match="a hook for connect comes too late: the server has started"):
+    with pytest.raises(RuntimeError, match="hook sleep for connect is added too late: the server has started"):
         hooks.add(CONNECT, sleep)
 
 

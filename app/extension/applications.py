@@ -1,0 +1,55 @@
+"""The Flask applications that were given to one extension, and which of them a call is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from weakref import WeakSet
+
+from flask import Flask, current_app, has_app_context
+
+from ..views.mounted import service_of
+
+
+class Applications:
+    """The applications that one extension was initialized with. They are weak references, which keep none alive."""
+
+    def __init__(self) -> None:
+        self._applications: WeakSet[Flask] = WeakSet()
+
+    def add(self, app: Flask) -> None:
+        """Count an application among them."""
+        self._applications.add(app)
+
+    def __iter__(self) -> Iterator[Flask]:
+        return iter(list(self._applications))
+
+    @property
+    def current(self) -> Flask:
+        """The application of the current application context; outside of any, the only one that there is.
+
+        Raises RuntimeError when that is not one application of this extension.
+        """
+        return self._of_context() if has_app_context() else self._only()
+
+    def _of_context(self) -> Flask:
+        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+        if app in self._applications:
+            return app
+        if service_of(app) is None:
+            raise RuntimeError(f"the application {app.name!r} has no Gentrifugo server: call init_app(app)")
+        raise RuntimeError(
+            f"the server of the application {app.name!r} belongs to another Gentrifugo object: "
+            'use app.extensions["gentrifugo"]'
+        )
+
+    def _only(self) -> Flask:
+        apps = list(self)
+        if not apps:
+            raise RuntimeError("this Gentrifugo object has no application: call init_app(app)")
+        if len(apps) > 1:
+            names = ", ".join(sorted(repr(app.name) for app in apps))
+            raise RuntimeError(
+                f"this Gentrifugo object has {len(apps)} applications ({names}), and there is no application context "
+                "to choose one: use `with app.app_context():`"
+            )
+        return apps[0]

@@ -1,0 +1,98 @@
+"""The arguments of `Gentrifugo(...)` and `init_app(...)`, checked where they are given.
+
+It knows the form of the arguments. What the options in `config` mean is checked when an application is initialized.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import flask
+from flask import Flask
+from werkzeug.local import LocalProxy
+
+from ..config.endpoints import ENDPOINTS
+from ..config.options import ConfigError
+
+Options: TypeAlias = Mapping[str, Any] | str | os.PathLike[str]
+"""Options by name, or the path of a configuration file."""
+
+URL_PREFIX = "/realtime"
+"""Where the endpoints are when neither an argument nor an option says it."""
+URL_PREFIX_FORM = re.compile(r"/([^/?#<>\s]+(/[^/?#<>\s]+)*)?")
+"""A path without empty parts, query, fragment and white space. In `<…>` Flask would see the variable of a route."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The arguments of one call; None stands for one that was not given."""
+
+    config: Mapping[str, Any] | str | None = None
+    """Options by name, or the path of a configuration file."""
+    url_prefix: str | None = None
+    """With a slash in front and none at the end; empty for the root."""
+    endpoints: frozenset[str] | None = None
+
+    def over(self, defaults: Arguments) -> Arguments:
+        """These arguments, with the defaults in place of those that were not given. Nothing is merged."""
+        return Arguments(
+            defaults.config if self.config is None else self.config,
+            defaults.url_prefix if self.url_prefix is None else self.url_prefix,
+            defaults.endpoints if self.endpoints is None else self.endpoints,
+        )
+
+
+def checked(config: Options | None, url_prefix: str | None, endpoints: Collection[str] | None) -> Arguments:
+    """The arguments in one form; later changes to a given mapping or list have no effect.
+
+    Raises TypeError for an argument of a wrong type, ValueError for unknown endpoints, and ConfigError for a
+    url_prefix that is not a path.
+    """
+    return Arguments(
+        None if config is None else _config(config),
+        None if url_prefix is None else _url_prefix(url_prefix),
+        None if endpoints is None else _endpoints(endpoints),
+    )
+
+
+def checked_app(app: object) -> Flask:
+    """The application itself, also when `app` is Flask's `current_app`. Raises TypeError for anything else."""
+    if isinstance(app, LocalProxy):
+        app = app._get_current_object()
+    if not isinstance(app, Flask):
+        raise TypeError(f"app: expected a Flask application, not {type(app).__name__}; options are given as config=…")
+    return app
+
+
+def _config(config: object) -> Mapping[str, Any] | str:
+    if isinstance(config, flask.Config):
+        raise TypeError("config: leave out app.config; its values whose names begin with GENTRIFUGO_ are always used")
+    if isinstance(config, Mapping):
+        return dict(config)
+    if isinstance(config, (str, os.PathLike)):
+        return os.fspath(config)
+    raise TypeError(
+        f"config: expected options by name, or the path of a configuration file, not {type(config).__name__}"
+    )
+
+
+def _url_prefix(url_prefix: object) -> str:
+    """The prefix as option http_prefix has it."""
+    if not isinstance(url_prefix, str):
+        raise TypeError(f"url_prefix: expected a path such as {URL_PREFIX!r}, not {type(url_prefix).__name__}")
+    path = f"/{url_prefix.strip('/')}"
+    if not URL_PREFIX_FORM.fullmatch(path):
+        raise ConfigError([f"url_prefix: Must be a path such as {URL_PREFIX!r}, or empty; not {url_prefix!r}."])
+    return path.rstrip("/")
+
+
+def _endpoints(endpoints: object) -> frozenset[str]:
+    if isinstance(endpoints, (str, bytes)) or not isinstance(endpoints, Collection):
+        raise TypeError(f'endpoints: expected a list of names, such as ["client"], not {endpoints!r}')
+    if unknown := sorted(str(name) for name in endpoints if name not in ENDPOINTS):
+        raise ValueError(f"unknown endpoints: {', '.join(unknown)}; there are {', '.join(ENDPOINTS)}")
+    return frozenset(endpoints)

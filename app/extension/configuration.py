@@ -1,0 +1,65 @@
+"""The configuration of a server in a Flask application: from app.config, and from the extension's arguments."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Any
+
+from flask import Flask
+
+from ..config import command_line
+from ..config.config import Config, Loaded, settle
+from ..config.config_file import Document
+from ..config.options import APPLICATION_PREFIX, ConfigError, options_of
+from .arguments import URL_PREFIX, Arguments
+
+SOURCE = "the options of Gentrifugo(...)"
+"""What errors and warnings call the mapping that was given as `config`."""
+ADVICE_WITHOUT_KEY = 'set app.config["SECRET_KEY"] before the extension is initialized, or the option GENTRIFUGO_SECRET'
+DERIVED_FOR = b"gentrifugo tokens"
+"""Keeps the derived secret apart from SECRET_KEY, which signs sessions."""
+
+
+def load(app: Flask, arguments: Arguments) -> Loaded:
+    """The checked configuration. Raises ConfigError with everything that is wrong.
+
+    Options in app.config override the argument url_prefix, which overrides options in the argument config.
+    """
+    given = _given(arguments)
+    options = _options_of(app)
+    if arguments.url_prefix is not None:
+        options.setdefault("http_prefix", arguments.url_prefix)
+    elif "http_prefix" not in given.values:
+        options.setdefault("http_prefix", URL_PREFIX)
+    if "secret" not in given.values and app.secret_key:
+        options.setdefault("secret", _derived(app.secret_key))
+    given.application = options
+    return settle(given)
+
+
+def _given(arguments: Arguments) -> command_line.Given:
+    """What the argument config says. The environment and the command line are not read. Raises ConfigError."""
+    if isinstance(arguments.config, str):
+        given = command_line.read(options_of(Config), [f"--config={arguments.config}"], {})
+        if given.document.missing:  # the command can do without its file; here somebody has named one
+            raise ConfigError([f"{given.document.path}: {given.document.problem}"])
+    else:
+        given = command_line.Given(Document(SOURCE, arguments.config or {}))
+    given.advice_without_key = ADVICE_WITHOUT_KEY
+    return given
+
+
+def _options_of(app: Flask) -> dict[str, Any]:
+    """The options in app.config, by their names without the prefix."""
+    return {
+        name.removeprefix(APPLICATION_PREFIX).lower(): value
+        for name, value in app.config.items()
+        if name.startswith(APPLICATION_PREFIX)
+    }
+
+
+def _derived(secret_key: str | bytes) -> str:
+    """A secret for tokens, from which nobody can compute the application's key."""
+    key = secret_key.encode() if isinstance(secret_key, str) else secret_key
+    return hmac.digest(key, DERIVED_FOR, hashlib.sha256).hex()

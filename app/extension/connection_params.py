@@ -1,0 +1,27 @@
+"""What a page needs to connect: the address of the server, and the credentials of a user."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from flask import request
+
+from ..model import signing
+from ..model.events import user_id
+from ..node.hooks import CONNECT
+from ..service import Service
+
+
+def connection_params(service: Service, user: str | int | None, info: Any) -> dict[str, Any]:
+    """The parameters of centrifuge-js for a page of the current request. See `Gentrifugo.connection_params`."""
+    config = service.config
+    # With the path below which a proxy or a larger application serves the site. The client adds that of the transport.
+    url = request.root_url.rstrip("/") + config.http_prefix
+    if user is None:
+        if not service.node.hooks.has(CONNECT):
+            raise TypeError("without on_connect, which could say who it is, connection_params needs a user")
+        return {"url": url, "insecure": True}  # otherwise centrifuge-js does not connect without a token
+    encoded = "" if info is None else json.dumps(info)
+    return {"url": url, **signing.credentials(config.secret, user_id(user), int(time.time()), encoded)}

@@ -1,0 +1,60 @@
+"""The decorators with which an application registers its hooks (docs/hooks.md)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TypeVar
+
+from ..node import hooks
+from ..node.hooks import Hook
+
+F = TypeVar("F", bound=Hook)
+
+
+class HookDecorators(ABC):
+    """Decorators for functions of one `Context`. A hook that is asked refuses by returning False or raising Refuse.
+
+    Each raises RuntimeError when a server of the extension has started, and TypeError for an `async def` and for
+    what is not callable.
+    """
+
+    def on_connect(self, hook: F) -> F:
+        """Ask `hook` whether a client may connect, and as which user: it may set the context's `user` and `info`."""
+        return self._added(hooks.CONNECT, hook)
+
+    def on_subscribe(self, hook: F) -> F:
+        """Ask `hook` whether a client may subscribe to a channel whose name, options and sign allow it."""
+        return self._added(hooks.SUBSCRIBE, hook)
+
+    def on_private_subscribe(self, hook: F) -> F:
+        """Ask `hook` whether a page gets the sign of a private channel, at the path of option auth_endpoint."""
+        return self._added(hooks.PRIVATE_SUBSCRIBE, hook)
+
+    def on_publish(self, hook: F) -> F:
+        """Ask `hook` whether a client may publish the context's `data`, which it may set."""
+        return self._added(hooks.PUBLISH, hook)
+
+    def on_refresh(self, hook: F) -> F:
+        """Ask `hook` whether credentials are renewed: of a client, and of a page at the path of refresh_endpoint."""
+        return self._added(hooks.REFRESH, hook)
+
+    def on_disconnect(self, hook: F) -> F:
+        """Call `hook` when the connection of a client has ended."""
+        return self._added(hooks.DISCONNECT, hook)
+
+    def on_channel_occupied(self, hook: F) -> F:
+        """Call `hook` when a channel has its first subscriber, counted over all nodes."""
+        return self._added(hooks.OCCUPIED, hook)
+
+    def on_channel_vacated(self, hook: F) -> F:
+        """Call `hook` when a channel has lost its last subscriber, counted over all nodes."""
+        return self._added(hooks.VACATED, hook)
+
+    def _added(self, event: str, hook: F) -> F:
+        hooks.check_hook(event, hook)
+        self._add_hook(event, hook)
+        return hook
+
+    @abstractmethod
+    def _add_hook(self, event: str, hook: Hook) -> None:
+        """Call `hook` at `event` in every application. Raises RuntimeError when a server has started."""

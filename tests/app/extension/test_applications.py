@@ -1,0 +1,97 @@
+"""Which application a call is about, and what keeps an application alive."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+from flask import Flask
+
+from gentrifugo import Gentrifugo
+from gentrifugo.app.extension.applications import Applications
+from tests.flask_sites import site
+
+
+@pytest.fixture
+def applications() -> Applications:
+    return Applications()
+
+
+class TestCurrent:
+    def test_it_is_the_application_of_the_context(self, applications: Applications) -> None:
+        first, second = Flask("first"), Flask("second")
+        applications.add(first)
+        applications.add(second)
+        for app in (first, second):
+            with app.app_context():
+                assert applications.current is app
+
+    def test_outside_of_a_context_it_is_the_only_one(self, applications: Applications) -> None:
+        app = Flask("site")
+        applications.add(app)
+        assert applications.current is app
+
+    def test_outside_of_a_context_it_is_not_guessed_among_several(self, applications: Applications) -> None:
+        apps = [Flask("first"), Flask("second")]
+        for app in apps:
+            applications.add(app)
+        with pytest.raises(RuntimeError, match=r"2 applications \('first', 'second'\).*`with app\.app_context\(\):`"):
+            _ = applications.current
+
+    def test_without_any_the_error_says_what_to_do(self, applications: Applications) -> None:
+        with pytest.raises(RuntimeError, match=r"has no application: call init_app\(app\)"):
+            _ = applications.current
+
+    def test_the_context_of_an_application_without_a_server_is_an_error(self, applications: Applications) -> None:
+        app = Flask("site")
+        applications.add(app)
+        with (
+            Flask("other").app_context(),
+            pytest.raises(RuntimeError, match=r"'other' has no Gentrifugo server: call init_app\(app\)"),
+        ):
+            _ = applications.current
+
+    def test_the_context_of_an_application_of_another_extension_is_an_error(self) -> None:
+        app, other = site(), site()
+        rt = Gentrifugo(app)
+        Gentrifugo(other)
+        with other.app_context(), pytest.raises(RuntimeError, match="belongs to another Gentrifugo object"):
+            rt.publish("news", 1)
+
+
+class TestLifetime:
+    def test_an_extension_keeps_no_application_alive(self) -> None:
+        """With everything that it has added to the application, and with hooks."""
+        rt = Gentrifugo()
+        rt.on_connect(lambda context: None)
+        rt.on_private_subscribe(lambda context: None)
+        app = site()
+        rt.init_app(app)
+        with app.test_request_context():
+            rt.connection_params("42")
+        gone = weakref.ref(app)
+        del app
+        gc.collect()
+        assert gone() is None
+        with pytest.raises(RuntimeError, match="has no application"):
+            rt.channels()
+
+    def test_an_application_whose_requests_were_handled_is_not_kept_alive(self) -> None:
+        rt, app = Gentrifugo(), site()
+        rt.init_app(app)
+        for path in ("/realtime/connection/info", "/realtime/api/", "/nothing"):
+            app.test_client().get(path)
+        gone = weakref.ref(app)
+        del app
+        gc.collect()
+        assert gone() is None
+
+    def test_what_is_left_of_two_is_the_only_one(self, applications: Applications) -> None:
+        first, second = Flask("first"), Flask("second")
+        applications.add(first)
+        applications.add(second)
+        del first
+        gc.collect()
+        assert applications.current is second
+        assert list(applications) == [second]

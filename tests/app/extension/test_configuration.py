@@ -1,0 +1,116 @@
+"""Where the options of a server in an application come from, and which place overrides which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gentrifugo import Gentrifugo
+from gentrifugo.app.config.config import Config
+from gentrifugo.app.config.options import ConfigError
+from tests.flask_sites import carried, site
+
+
+def configured(arguments: dict[str, Any] | None = None, **config: Any) -> Config:
+    """The configuration of a site with this in app.config, whose extension has these arguments."""
+    app = site(**config)
+    Gentrifugo(app, **(arguments or {}))
+    return carried(app).config
+
+
+class TestSources:
+    def test_options_are_in_the_config_of_the_application(self) -> None:
+        config = configured(
+            GENTRIFUGO_SECRET="mine", GENTRIFUGO_PING_INTERVAL=7, GENTRIFUGO_NAMESPACES=[{"name": "chat"}]
+        )
+        assert (config.secret, config.ping_interval, config.namespaces[0].name) == ("mine", 7, "chat")
+
+    def test_they_override_a_mapping(self) -> None:
+        options = {"ping_interval": 8, "max_channel_length": 9}
+        config = configured({"config": options}, GENTRIFUGO_PING_INTERVAL=7)
+        assert (config.ping_interval, config.max_channel_length) == (7, 9)
+
+    @pytest.mark.parametrize("kind", [str, Path])
+    def test_options_may_be_in_a_file(self, tmp_path: Path, kind: type) -> None:
+        file = tmp_path / "options.toml"
+        file.write_text('secret = "of the file"\nping_interval = 9\n')
+        config = configured({"config": kind(file)})
+        assert (config.secret, config.ping_interval) == ("of the file", 9)
+
+    def test_a_file_that_is_missing_is_an_error(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"nowhere\.json: not found"):
+            configured({"config": tmp_path / "nowhere.json"})
+
+    def test_the_environment_is_not_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CENTRIFUGO_PING_INTERVAL", "9")
+        assert configured().ping_interval == Config().ping_interval
+
+    def test_the_environment_can_fill_the_config_as_flask_does_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FLASK_GENTRIFUGO_PING_INTERVAL", "9")
+        app = site()
+        app.config.from_prefixed_env()
+        Gentrifugo(app)
+        assert carried(app).config.ping_interval == 9
+
+
+class TestPrefix:
+    @pytest.mark.parametrize(
+        ("arguments", "config", "prefix"),
+        [
+            ({}, {}, "/realtime"),
+            ({"config": {"http_prefix": "/option"}}, {}, "/option"),
+            ({"config": {"http_prefix": "/option"}, "url_prefix": "/argument"}, {}, "/argument"),
+            ({"url_prefix": ""}, {}, ""),
+            ({"url_prefix": "/argument"}, {"GENTRIFUGO_HTTP_PREFIX": "/app"}, "/app"),
+        ],
+        ids=["default", "option", "argument over option", "empty argument", "app.config over argument"],
+    )
+    def test_it_is_an_argument_or_an_option(
+        self, arguments: dict[str, Any], config: dict[str, Any], prefix: str
+    ) -> None:
+        assert configured(arguments, **config).http_prefix == prefix
+
+
+class TestSecret:
+    def test_it_is_derived_from_the_key_of_the_application(self) -> None:
+        first, same, other = (configured(SECRET_KEY=key).secret for key in ("key", b"key", "other"))
+        assert first == same != other
+        assert "key" not in first
+
+    def test_an_option_is_preferred(self) -> None:
+        assert configured({"config": {"secret": "mine"}}).secret == "mine"
+
+    def test_without_any_key_the_error_says_what_to_set(self) -> None:
+        with pytest.raises(ConfigError, match=r'secret: not set in .*; set app\.config\["SECRET_KEY"\] before'):
+            configured(SECRET_KEY=None)
+
+
+class TestMistakes:
+    def test_a_wrong_value_is_named_as_it_was_given(self) -> None:
+        with pytest.raises(ConfigError, match=r"app\.config: GENTRIFUGO_PING_INTERVAL: Not a valid number"):
+            configured(GENTRIFUGO_PING_INTERVAL="often")
+        with pytest.raises(ConfigError, match=r"the options of Gentrifugo\(\.\.\.\): ping_interval"):
+            configured({"config": {"ping_interval": "often"}})
+
+    def test_an_application_with_a_wrong_value_can_be_initialized_again(self) -> None:
+        rt, app = Gentrifugo(), site(GENTRIFUGO_PING_INTERVAL="often")
+        with pytest.raises(ConfigError):
+            rt.init_app(app)
+        assert "gentrifugo" not in app.extensions
+        app.config["GENTRIFUGO_PING_INTERVAL"] = 7
+        rt.init_app(app)
+        assert carried(app).config.ping_interval == 7
+
+    @pytest.mark.parametrize("name", ["ping_intervall", "PING_INTERVAL", "GENTRIFUGO_PING_INTERVAL"])
+    def test_an_unknown_option_is_named_with_the_closest_known_one(
+        self, name: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        configured({"config": {name: 1}})
+        said = f"the options of Gentrifugo(...): unknown option {name}; did you mean ping_interval?"
+        assert said in caplog.text
+
+    def test_an_unknown_option_of_the_application_is_named_too(self, caplog: pytest.LogCaptureFixture) -> None:
+        configured(GENTRIFUGO_PING_INTERVALL=1)
+        assert "app.config: unknown option ping_intervall; did you mean ping_interval?" in caplog.text

@@ -1,0 +1,37 @@
+"""What an application carries: the same record for those with the extension and for those that create_app makes."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+
+from gentrifugo import Gentrifugo, create_app
+from gentrifugo.app.config.config import from_mapping
+from gentrifugo.app.service import Service
+from gentrifugo.app.views.mounted import carry, endpoints_of, service_of
+
+OPTIONS = {"secret": "s"}
+
+
+def test_an_application_carries_a_service_and_its_endpoints() -> None:
+    app, service = Flask("site"), Service(from_mapping(OPTIONS).config)
+    carry(app, service, ["client"])
+    assert service_of(app) is service
+    assert endpoints_of(app) == {"client"}
+
+
+@pytest.mark.parametrize("application", [Flask("site"), lambda environ, start_response: []], ids=["Flask", "WSGI"])
+def test_others_carry_none(application: object) -> None:
+    assert (service_of(application), endpoints_of(application)) == (None, frozenset())
+
+
+def test_an_application_without_the_extension_has_no_extension_object() -> None:
+    app = create_app(OPTIONS)
+    assert isinstance(service_of(app), Service)
+    assert endpoints_of(app) == {"client", "api", "admin"}
+    assert "gentrifugo" not in app.extensions
+
+
+def test_an_application_has_one_server_wherever_it_comes_from() -> None:
+    with pytest.raises(RuntimeError, match="'gentrifugo' has a Gentrifugo server already"):
+        Gentrifugo(create_app(OPTIONS))
