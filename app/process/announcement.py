@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Collection
 
 from ..._version import __version__
 from ..config.config import Loaded
-from ..config.endpoints import ADMIN, API, API_PATH, SOCKJS_PATH, WEBSOCKET_PATH
+from ..config.endpoints import ADMIN, API, API_PATH, CLIENT, ENDPOINTS, SOCKJS_PATH, WEBSOCKET_PATH
 from ..runtime import limits
 from ..server.listeners import MAIN, Listeners, address_of, addresses_of, endpoints_of
 
 log = logging.getLogger(__name__)
 
 
-def announce(loaded: Loaded, listeners: Listeners) -> None:
-    """Say it, and what limits the process, one line for each."""
+def announce(loaded: Loaded, listeners: Listeners, endpoints: Collection[str] = ENDPOINTS) -> None:
+    """Log it, and what limits the process, one line for each.
+
+    `endpoints` are the groups that the main listener serves; an application may have left some out.
+    """
     config = loaded.config
     prefix = config.http_prefix
     http, ws = ("https", "wss") if config.speaks_tls else ("http", "ws")
@@ -23,10 +27,13 @@ def announce(loaded: Loaded, listeners: Listeners) -> None:
     own = {endpoint: address_of(sock) for name, sock in listeners.sockets.items() for endpoint in endpoints_of(name)}
     log.info("Gentrifugo %s, pid %d, %s engine", __version__, os.getpid(), config.engine)
     log.info("configuration: %s", loaded.path or loaded.origin)
-    log.info("clients connect to %s://%s%s%s", ws, main, prefix, WEBSOCKET_PATH)
-    log.info("SockJS clients connect to %s://%s%s%s", http, main, prefix, SOCKJS_PATH)
-    log.info("backends publish to %s://%s%s%s", http, own.get(API, main), prefix, API_PATH)
-    if config.web:
+    served = own.keys() | set(endpoints)
+    if CLIENT in served:
+        log.info("clients connect to %s://%s%s%s", ws, main, prefix, WEBSOCKET_PATH)
+        log.info("SockJS clients connect to %s://%s%s%s", http, main, prefix, SOCKJS_PATH)
+    if API in served:
+        log.info("backends publish to %s://%s%s%s", http, own.get(API, main), prefix, API_PATH)
+    if config.web and ADMIN in served:
         log.info("the web interface is at %s://%s%s/", http, own.get(ADMIN, main), prefix)
     if ADMIN in own:
         log.info("the admin endpoints are at %s://%s%s", http, own[ADMIN], prefix)

@@ -25,7 +25,7 @@ from ..server.http_server import HTTPServer
 from ..server.listeners import Listeners
 from ..service import Service
 from ..tls.context import server_context
-from ..views.mounted import service_of
+from ..views.mounted import endpoints_of, service_of
 from .announcement import announce
 from .pid_file import pid_file
 from .supervised import master_of
@@ -110,7 +110,7 @@ class Server:
         if self._autocert is not None:
             self._autocert.start()
         if self._master is None:
-            announce(self._loaded, opened)
+            announce(self._loaded, opened, endpoints_of(self._application))
         else:
             log.info("worker %d serves", os.getpid())
             self._master.say_ready()
