@@ -1,4 +1,4 @@
-"""The smallest site with a server in it, to be told things with curl. Run it in this directory:
+"""The smallest site with a server in it: its page shows the messages that you send with curl. Run it in this directory:
 
 gentrifugo --app smallest:app
 curl -X POST http://127.0.0.1:8000/tell/hello
@@ -19,12 +19,12 @@ add_library(app)
 
 @app.get("/")
 def page() -> str:
-    """Shows what is told."""
+    """Shows the messages."""
     return render_template("smallest.html")
 
 
 @app.post("/tell/<text>")
 def tell(text: str) -> tuple[str, int]:
-    """Tells it to everybody who looks on."""
+    """Sends a message to everybody who has the page open."""
     realtime.publish("news", {"text": text})
     return "", 204
