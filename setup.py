@@ -54,7 +54,6 @@ setup(
         "marshmallow>=4.0,<5",
         "ConfigArgParse>=1.7",
         "PyYAML>=6.0",
-        "hdrhistogram>=0.10.3",
         "psutil>=6.0",
         "redis>=8.0,<9",
         "hiredis>=3.0",

@@ -70,6 +70,37 @@ def test_a_histogram_has_its_figures_in_microseconds() -> None:
     assert values["http_api_1_microseconds_mean"] == pytest.approx(50_500, rel=0.01)
 
 
+DISTRIBUTIONS: dict[str, tuple[list[int], tuple[int, ...]]] = {
+    "one request": ([1_234_567], (1234943, 1234943, 1234943, 1234943, 1234943, 1234567, 1233920)),
+    "every microsecond": (list(range(2048)), (1023, 1842, 2027, 2047, 2047, 1023, 1)),
+    "quadratic": (
+        [number * number for number in range(1, 5000)],
+        (6250495, 20250623, 24494079, 25001983, 25001983, 8332500, 1),
+    ),
+    "scattered": (
+        [number * 7919 % 3_000_011 for number in range(1, 10_001)],
+        (1477631, 2695167, 2969599, 3000319, 3000319, 1486519, 574),
+    ),
+    "two peaks": (
+        [180 + number % 40 for number in range(9990)] + [250_000 + 977 * number for number in range(10)],
+        (199, 216, 219, 257919, 258815, 453, 180),
+    ),
+    "beyond the range": ([0, 0, 5, 59_999_999, 90_000_000], (5, 60030975, 60030975, 60030975, 60030975, 30000000, 1)),
+}
+"""Microseconds that are recorded, and the FIGURES that an HDR histogram of three significant digits has for them."""
+
+
+@pytest.mark.parametrize(("recorded", "figures"), DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
+def test_figures_are_those_of_an_hdr_histogram(recorded: list[int], figures: tuple[int, ...]) -> None:
+    latency = Latency("http_api")
+    for number, microseconds in enumerate(recorded):
+        latency.record((microseconds + 0.5) / 1e6)
+        if number % 1000 == 999:
+            latency.rotate()
+    values = latency.values()
+    assert tuple(values[f"http_api_15_microseconds_{name}"] for name in FIGURES) == figures
+
+
 @pytest.mark.parametrize(("duration", "microseconds"), [(0.0, 1), (-0.001, 1), (3600.0, HIGHEST)])
 def test_durations_outside_the_range_count_at_its_ends(duration: float, microseconds: int) -> None:
     latency = Latency("http_api")
