@@ -16,7 +16,7 @@ import gevent
 import hiredis
 
 from ..base import EngineError, EngineHandler
-from .connection import Connection, Dial
+from .connection import Dial, RedisConnection
 from .link import LONGEST_CHECK, Link
 from .pipeline import Pipeline
 from .scripts import FINISH, RENEW, TAKE, Script
@@ -66,7 +66,7 @@ class ApiQueue(Link):
     def _give_up(self, reason: str) -> None:
         pass  # nobody waits
 
-    def _serve(self, connection: Connection) -> None:
+    def _serve(self, connection: RedisConnection) -> None:
         self._note_ready()
         connection.expect_answers_within(WAIT + LONGEST_CHECK)
         while not self._stopping:

@@ -20,7 +20,8 @@ from ...app.model.events import ClientInfo, Event, Publication
 from ..base import Engine, EngineError, EngineHandler, HistoryOptions
 from . import commands, history
 from .codec import SkipLog, decode_presence
-from .connection import Command, ConnectionLost, enter_command
+from .connection import ConnectionLost, RedisCommand
+from .dialling import enter_command
 from .jump import bucket
 from .keys import Keys
 from .scripts import ALL
@@ -132,7 +133,7 @@ class OutsideEngine(Engine):
     def _number(self, channel: str) -> int:
         return bucket(channel, len(self._shards)) if len(self._shards) > 1 else 0
 
-    def _ask(self, number: int, command: Command) -> Any:
+    def _ask(self, number: int, command: RedisCommand) -> Any:
         name, client = self._shards[number]
         try:
             try:
@@ -143,7 +144,7 @@ class OutsideEngine(Engine):
         except redis.RedisError as error:
             raise EngineError(f"{name}: {reason(error)}") from error
 
-    def _try_all(self, number: int, batch: Sequence[Command]) -> list[EngineError | None]:
+    def _try_all(self, number: int, batch: Sequence[RedisCommand]) -> list[EngineError | None]:
         """Run commands in one trip; what went wrong with each."""
         name, client = self._shards[number]
         try:
@@ -157,7 +158,7 @@ class OutsideEngine(Engine):
             return [EngineError(f"{name}: {reason(error)}")] * len(batch)
         return [EngineError(f"{name}: {reply}") if isinstance(reply, Exception) else None for reply in replies]
 
-    def _try(self, number: int, command: Command, reply: Any) -> EngineError | None:
+    def _try(self, number: int, command: RedisCommand, reply: Any) -> EngineError | None:
         """Run a command again if Redis did not know its script."""
         if isinstance(reply, redis.exceptions.NoScriptError):
             try:

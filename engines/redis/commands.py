@@ -5,12 +5,12 @@ from __future__ import annotations
 from ...app.model.events import Publication
 from ..base import HistoryOptions
 from .codec import encode_publication
-from .connection import Command
+from .connection import RedisCommand
 from .keys import Keys
 from .scripts import PRESENCE, PUBLISH
 
 
-def publish(keys: Keys, publication: Publication, history: HistoryOptions | None) -> Command:
+def publish(keys: Keys, publication: Publication, history: HistoryOptions | None) -> RedisCommand:
     """Carries a publication to its subscribers, and keeps it as `history` says."""
     channel = publication.channel
     if history is None:
@@ -29,12 +29,12 @@ def publish(keys: Keys, publication: Publication, history: HistoryOptions | None
     )
 
 
-def presence(keys: Keys, channel: str) -> Command:
+def presence(keys: Keys, channel: str) -> RedisCommand:
     """Asks who is in a channel; the reply has clients and who they are in turn."""
     return "EVALSHA", PRESENCE.sha, 2, *keys.presence(channel)
 
 
-def channels(keys: Keys) -> Command:
+def channels(keys: Keys) -> RedisCommand:
     """Asks for the pub/sub channels of all channels that somebody is subscribed to."""
     return "PUBSUB", "CHANNELS", keys.channel_pattern
 

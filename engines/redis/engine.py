@@ -20,7 +20,7 @@ from ..base import Engine, EngineError, EngineHandler, HistoryOptions, Recovery
 from . import commands
 from .api_queue import ApiQueue
 from .codec import SkipLog, decode_presence, encode_event, encode_present, encode_publication
-from .connection import Command
+from .connection import RedisCommand
 from .jump import bucket
 from .keys import Keys
 from .scripts import ADD_PRESENCE, REMOVE_PRESENCE
@@ -128,7 +128,7 @@ class RedisEngine(Engine):
         return outcome
 
     @staticmethod
-    def _publish_in(shard: Shard, publishing: Sequence[Command]) -> list[EngineError | None]:
+    def _publish_in(shard: Shard, publishing: Sequence[RedisCommand]) -> list[EngineError | None]:
         """Publish in one shard; what went wrong with each."""
         try:
             replies = shard.publishing.ask_all(publishing)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ...app.model.events import Publication
 from ..base import Recovery
 from .codec import SkipLog, Unreadable, decode_event
-from .connection import Command
+from .connection import RedisCommand
 from .keys import Keys
 
 EPOCH_SIZE = 16
@@ -48,7 +48,7 @@ class History(NamedTuple):
         return Recovery(newer, not uid and len(newer) == len(self.publications))
 
 
-def read_commands(keys: Keys, channel: str, limit: int = 0) -> list[Command]:
+def read_commands(keys: Keys, channel: str, limit: int = 0) -> list[RedisCommand]:
     """What to ask for the newest `limit` entries, all of them when it is 0."""
     return [("HGET", keys.epoch, "id"), ("LRANGE", keys.history(channel), 0, limit - 1)]
 

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 import gevent
 from gevent.event import Event
 
-from .connection import Connection, ConnectionLost, Dial
+from .connection import ConnectionLost, Dial, RedisConnection
 from .settings import Endpoint
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Link(ABC):
         return self._ready.is_set()
 
     @abstractmethod
-    def _serve(self, connection: Connection) -> None:
+    def _serve(self, connection: RedisConnection) -> None:
         """Use the connection until it breaks, which raises ConnectionLost. Call `_note_ready` once it works."""
 
     @abstractmethod

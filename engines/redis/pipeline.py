@@ -14,7 +14,8 @@ import hiredis
 from gevent.event import AsyncResult, Event
 
 from ..base import EngineError
-from .connection import Command, Connection, ConnectionLost, Dial, load_scripts
+from .connection import ConnectionLost, Dial, RedisCommand, RedisConnection
+from .dialling import load_scripts
 from .link import CHECK_INTERVAL, Link
 from .settings import Timeouts
 
@@ -27,7 +28,7 @@ class _Call:
 
     __slots__ = ("commands", "given_up", "result")
 
-    def __init__(self, commands: Sequence[Command]) -> None:
+    def __init__(self, commands: Sequence[RedisCommand]) -> None:
         self.commands = commands
         self.given_up = False
         """The caller has not waited for it."""
@@ -52,7 +53,7 @@ class Pipeline(Link):
             raise EngineError(f"{self._name}: {reply}")
         return reply
 
-    def ask_all(self, commands: Sequence[Command]) -> list[Any]:
+    def ask_all(self, commands: Sequence[RedisCommand]) -> list[Any]:
         """The replies to some commands, errors that Redis reports among them. Raises EngineError.
 
         They reach Redis in this order, after those of all earlier calls.
@@ -72,7 +73,7 @@ class Pipeline(Link):
         replies: list[Any] = call.result.get()  # type: ignore[assignment]
         return replies
 
-    def _serve(self, connection: Connection) -> None:
+    def _serve(self, connection: RedisConnection) -> None:
         self._note_ready()
         try:
             while True:
@@ -110,9 +111,9 @@ class Pipeline(Link):
                 count += len(call.commands)
         return batch
 
-    def _exchange(self, connection: Connection, batch: list[_Call]) -> None:
+    def _exchange(self, connection: RedisConnection, batch: list[_Call]) -> None:
         connection.send(command for call in batch for command in call.commands)
-        unknown: list[tuple[list[Any], int, Command]] = []
+        unknown: list[tuple[list[Any], int, RedisCommand]] = []
         answers = [[connection.read() for _ in call.commands] for call in batch]
         for call, replies in zip(batch, answers, strict=True):
             for index, reply in enumerate(replies):
@@ -126,7 +127,7 @@ class Pipeline(Link):
             call.result.set(replies)
 
     @staticmethod
-    def _load_and_repeat(connection: Connection, unknown: list[tuple[list[Any], int, Command]]) -> None:
+    def _load_and_repeat(connection: RedisConnection, unknown: list[tuple[list[Any], int, RedisCommand]]) -> None:
         """Somebody made Redis forget the scripts, so these commands have not been carried out."""
         load_scripts(connection)
         for (replies, index, _), reply in zip(

@@ -15,7 +15,7 @@ from ..base import EngineError, EngineHandler
 from . import commands, history
 from .catch_up import CatchUp
 from .codec import SkipLog, Unreadable, decode_event
-from .connection import dialler
+from .dialling import dialler
 from .history import History
 from .keys import Keys
 from .occupancy import Occupancy

@@ -15,7 +15,7 @@ import hiredis
 from gevent.event import AsyncResult, Event
 
 from ..base import EngineError
-from .connection import Connection, ConnectionLost, Dial
+from .connection import ConnectionLost, Dial, RedisConnection
 from .link import CHECK_INTERVAL, LONGEST_CHECK, Link
 from .settings import Timeouts
 
@@ -99,7 +99,7 @@ class Subscriber(Link):
 
     # -- the connection
 
-    def _serve(self, connection: Connection) -> None:
+    def _serve(self, connection: RedisConnection) -> None:
         connection.expect_answers_within(CHECK_INTERVAL + min(self._timeouts.read, LONGEST_CHECK))
         asked_for = {change.name for change in self._waiting if change.verb == "SUBSCRIBE"}
         again = [_Change("SUBSCRIBE", name, None) for name in self._wanted if name not in asked_for]
@@ -131,7 +131,7 @@ class Subscriber(Link):
 
     # -- writing
 
-    def _write(self, connection: Connection) -> None:
+    def _write(self, connection: RedisConnection) -> None:
         try:
             while True:
                 self._arrived.clear()
@@ -142,7 +142,7 @@ class Subscriber(Link):
         except ConnectionLost:
             connection.shut_down()  # the reader has it from there
 
-    def _send_waiting(self, connection: Connection) -> None:
+    def _send_waiting(self, connection: RedisConnection) -> None:
         """Send all changes that wait, in their order; neighbours of one kind as one command."""
         changes = list(self._waiting)
         self._waiting.clear()
@@ -157,7 +157,7 @@ class Subscriber(Link):
 
     # -- reading
 
-    def _read(self, connection: Connection, last: _Change | None) -> None:
+    def _read(self, connection: RedisConnection, last: _Change | None) -> None:
         handle_message = self._handler.handle_message
         while True:
             if last is None and not self._ready.is_set():

@@ -9,16 +9,16 @@ from typing import Any
 import hiredis
 from gevent.event import Event
 
-from gentrifugo.engines.redis.connection import Command, Connection, ConnectionLost
+from gentrifugo.engines.redis.connection import ConnectionLost, RedisCommand, RedisConnection
 from gentrifugo.engines.redis.settings import Endpoint
 
 
-class FakeConnection(Connection):
+class FakeConnection(RedisConnection):
     """Keeps what is written in `batches`, one for each call; answers when the test lets it."""
 
     def __init__(self) -> None:
         self.endpoint = Endpoint("127.0.0.1", 1)
-        self.batches: list[list[Command]] = []
+        self.batches: list[list[RedisCommand]] = []
         self._replies: deque[Any] = deque()
         self._arrived = Event()
         self._broken = False
@@ -33,7 +33,7 @@ class FakeConnection(Connection):
         self._broken = True
         self._arrived.set()
 
-    def send(self, commands: Iterable[Command]) -> None:
+    def send(self, commands: Iterable[RedisCommand]) -> None:
         self.batches.append(list(commands))
 
     def read(self) -> Any:

@@ -13,7 +13,7 @@ import pytest
 
 from gentrifugo.engines.base import EngineError
 from gentrifugo.engines.redis import occupancy
-from gentrifugo.engines.redis.connection import Connection, ConnectionLost
+from gentrifugo.engines.redis.connection import ConnectionLost, RedisConnection
 from gentrifugo.engines.redis.keys import Keys
 from gentrifugo.engines.redis.occupancy import Occupancy
 from gentrifugo.engines.redis.settings import Endpoint, RedisSettings, Sentinels, ShardSettings
@@ -152,7 +152,7 @@ def test_scripts_that_redis_has_forgotten_are_no_trouble(lab: RedisLab, server: 
 def cut(node: Listener, server: RedisServer, patch: pytest.MonkeyPatch) -> None:
     """Break the subscriptions of a node, and let none come back until the patch is undone."""
 
-    def dial() -> Connection:
+    def dial() -> RedisConnection:
         raise ConnectionLost("away")
 
     patch.setattr(shard_of(node).subscriber, "_dial", dial)

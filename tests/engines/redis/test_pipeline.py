@@ -8,7 +8,7 @@ import gevent
 import pytest
 
 from gentrifugo.engines.base import EngineError
-from gentrifugo.engines.redis.connection import Connection, ConnectionLost
+from gentrifugo.engines.redis.connection import ConnectionLost, RedisConnection
 from gentrifugo.engines.redis.pipeline import Pipeline
 from gentrifugo.engines.redis.scripts import ALL
 from gentrifugo.engines.redis.settings import Timeouts
@@ -25,7 +25,7 @@ class Dialled:
         self.connections = [FakeConnection()]
         self.made: list[FakeConnection] = []
 
-    def __call__(self) -> Connection:
+    def __call__(self) -> RedisConnection:
         if not self.connections:
             raise ConnectionLost("nobody is there")
         self.made.append(self.connections.pop(0))

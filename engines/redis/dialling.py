@@ -1,0 +1,76 @@
+"""Opens connections that are ready for the engine: to the master of a shard, with scripts loaded and the epoch set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hiredis
+
+from .connection import ConnectionLost, Dial, RedisCommand, RedisConnection
+from .opening import open_connection
+from .scripts import ALL, ENTER
+from .sentinel import MasterFinder
+from .settings import ShardSettings, Timeouts
+
+
+def dialler(shard: ShardSettings, timeouts: Timeouts, epoch_key: str) -> Dial:
+    """A function that opens a connection to a shard, ready for the engine; it raises ConnectionLost."""
+    finder = MasterFinder(shard.sentinels, timeouts) if shard.sentinels else None
+
+    def dial() -> RedisConnection:
+        connection = _open_master(finder) if finder else open_connection(shard.endpoint, timeouts, shard)
+        try:
+            _check_role(connection, must_be_master=finder is not None)
+            _prepare(connection, epoch_key)
+            connection.expect_answers_within(timeouts.read)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _open_master(finder: MasterFinder) -> RedisConnection:
+        endpoint = finder.master()
+        try:
+            return open_connection(endpoint, timeouts, shard)
+        except ConnectionLost as error:
+            raise ConnectionLost(f"the master at {endpoint}: {error}") from None
+
+    return dial
+
+
+def _check_role(connection: RedisConnection, must_be_master: bool) -> None:
+    (role,) = connection.ask([("ROLE",)])
+    if must_be_master and isinstance(role, list) and role[0] != b"master":
+        raise ConnectionLost(f"{connection.endpoint} is not the master, but a {role[0].decode()}")
+
+
+def _prepare(connection: RedisConnection, epoch_key: str) -> None:
+    """Load the scripts, and begin a new epoch if this server is not the one of the current epoch (lua/enter.lua)."""
+    load_scripts(connection)
+    (server,) = connection.ask([("INFO", "server")])
+    (entered,) = connection.ask([enter_command(epoch_key, server)])
+    if isinstance(entered, hiredis.ReplyError):
+        raise ConnectionLost(str(entered))
+
+
+def load_scripts(connection: RedisConnection) -> None:
+    """Load the scripts into the server. Raises ConnectionLost when it refuses one."""
+    for reply in connection.ask([("SCRIPT", "LOAD", script.source) for script in ALL]):
+        if isinstance(reply, hiredis.ReplyError):
+            raise ConnectionLost(str(reply))
+
+
+def enter_command(epoch_key: str, server: Any) -> RedisCommand:
+    """The command that begins a new epoch unless the current one is of this server; `server` is its INFO reply.
+
+    Raises ConnectionLost when the reply has no run id.
+    """
+    return "EVALSHA", ENTER.sha, 1, epoch_key, _run_id(server)
+
+
+def _run_id(info: Any) -> bytes:
+    if isinstance(info, bytes):
+        for line in info.splitlines():
+            if line.startswith(b"run_id:"):
+                return line.removeprefix(b"run_id:")
+    raise ConnectionLost(f"the reply to INFO has no run id of the server: {info!r}")

@@ -1,0 +1,85 @@
+"""Opens connections to Redis servers and to Sentinels: TCP, TLS, and the commands that log in."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from typing import Any
+
+import gevent.socket
+import gevent.ssl
+import hiredis
+
+from .connection import ConnectionLost, RedisCommand, RedisConnection, reason_of
+from .settings import Endpoint, ShardSettings, Timeouts, Tls
+
+CLIENT_NAME = "gentrifugo"
+"""As CLIENT LIST shows the connections of nodes."""
+
+
+def open_connection(endpoint: Endpoint, timeouts: Timeouts, shard: ShardSettings | None = None) -> RedisConnection:
+    """Connect to `endpoint` and log in with the TLS settings, user, password and database of `shard`, if given.
+
+    Each step takes at most `timeouts.connect`, which stays the read timeout of the connection. Raises ConnectionLost.
+    """
+    try:
+        socket = _connected(endpoint, timeouts.connect, shard.tls if shard is not None else None)
+    except (OSError, UnicodeError) as error:  # UnicodeError: text that cannot be the name of a host
+        raise ConnectionLost(f"cannot connect: {reason_of(error)}") from None
+    connection = RedisConnection(socket, endpoint, timeouts)
+    try:
+        connection.expect_answers_within(timeouts.connect)
+        _log_in(connection, _login_commands(shard))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connected(endpoint: Endpoint, timeout: float, tls: Tls | None) -> Any:
+    socket = gevent.socket.create_connection((endpoint.host, endpoint.port), timeout=timeout)
+    try:
+        socket.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
+        return _encrypted(socket, endpoint.host, tls) if tls is not None else socket
+    except BaseException:
+        socket.close()
+        raise
+
+
+def _encrypted(socket: Any, host: str, tls: Tls) -> Any:
+    """The socket under TLS, after the handshake."""
+    # Not create_default_context: the sockets of its context block the process, unless gevent has patched it.
+    context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif tls.ca_file:
+        context.load_verify_locations(tls.ca_file)
+    else:
+        context.load_default_certs()
+    encrypted = context.wrap_socket(socket, server_hostname=host, do_handshake_on_connect=False)
+    try:
+        encrypted.do_handshake()
+    except BaseException:
+        encrypted.close()  # it has taken the descriptor over
+        raise
+    return encrypted
+
+
+def _login_commands(shard: ShardSettings | None) -> list[RedisCommand]:
+    commands: list[RedisCommand] = []
+    if shard is not None and shard.username:
+        commands.append(("AUTH", shard.username, shard.password))
+    elif shard is not None and shard.password:
+        commands.append(("AUTH", shard.password))
+    commands.append(("CLIENT", "SETNAME", CLIENT_NAME))
+    if shard is not None and shard.db:
+        commands.append(("SELECT", shard.db))
+    return commands
+
+
+def _log_in(connection: RedisConnection, commands: Sequence[RedisCommand]) -> None:
+    """Raises ConnectionLost with the first error that the server reports."""
+    for reply in connection.ask(commands):
+        if isinstance(reply, hiredis.ReplyError):
+            raise ConnectionLost(str(reply).rstrip("."))
