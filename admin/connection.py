@@ -140,9 +140,9 @@ class AdminConnection:
             self._timer.cancel()
         self._timer = self._node.timers.after(min(remaining, LONGEST_TIMER), self._close_expired)
         if params.watch:
-            self._node.watched.add(self)
+            self._node.cluster.watched.add(self)
         else:
-            self._node.watched.remove(self)
+            self._node.cluster.watched.remove(self)
         return encode_api_reply(command.uid, "connect", b"true")
 
     @staticmethod
@@ -157,15 +157,17 @@ class AdminConnection:
     # -- what v1 does not have
 
     def _nodes(self, command: Command) -> bytes:
-        return encode_api_reply(command.uid, "nodes", wire.data_body(self._node.surveys.nodes()))
+        return encode_api_reply(command.uid, "nodes", wire.data_body(self._node.cluster.surveys.nodes()))
 
     def _connections(self, command: Command) -> bytes:
         user = wire.decode_with(_user_params, command).user or ""
-        return encode_api_reply(command.uid, "connections", wire.data_body(self._node.surveys.connections(user)))
+        connections = self._node.cluster.surveys.connections(user)
+        return encode_api_reply(command.uid, "connections", wire.data_body(connections))
 
     def _subscribers(self, command: Command) -> bytes:
         part = wire.decode_with(_subscribers_params, command).channel or ""
-        return encode_api_reply(command.uid, "subscribers", wire.data_body(self._node.surveys.subscribers(part)))
+        subscribers = self._node.cluster.surveys.subscribers(part)
+        return encode_api_reply(command.uid, "subscribers", wire.data_body(subscribers))
 
     # -- out
 
@@ -197,7 +199,7 @@ class AdminConnection:
             return
         self._closed = True
         self.authenticated = False
-        self._node.watched.remove(self)
+        self._node.cluster.watched.remove(self)
         if self._timer is not None:
             self._timer.cancel()
         if disconnect is not None:

@@ -48,7 +48,7 @@ class NodeCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """All figures as they are now."""
-        info = self._node.info()
+        info = self._node.cluster.own_info()
         metrics = info.metrics
         about = {"uid": info.uid, "name": info.name, "version": self._node.version, "engine": self._node.engine_name}
         yield InfoMetricFamily(f"{PREFIX}node", "Which node this is.", about)

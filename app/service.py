@@ -27,10 +27,11 @@ from .http.opening_request import Opening
 from .http.origins import Origins, RefusalLog
 from .model import signing
 from .model.errors import CLOSE_INTERNAL_ERROR, CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN, Disconnect
-from .node.hooks import CONNECT, Hooks
+from .node.hooks import CONNECT, CallHook, Hooks, call_directly
 from .node.node import Node
 from .protocol.v1.api import Api, BadRequest
 from .protocol.v1.client import Client
+from .protocol.v1.wire import encode_publication
 from .sockjs.endpoint import SockJS
 from .sockjs.options import SOCKJS_URL, Options
 from .sockjs.peer import Transport
@@ -116,13 +117,17 @@ def compression_of(config: Config) -> Compression | None:
 
 
 class Service:
-    """The parts of one process. `start` it where it serves, after a fork; `stop` it once."""
+    """The parts of one process. `start` it where it serves, after a fork; `stop` it once.
 
-    def __init__(self, config: Config) -> None:
-        self.node = Node(config, build_engine(config), __version__)
+    `call_hook` calls a function of the application, in whatever the application wants it to run in.
+    """
+
+    def __init__(self, config: Config, call_hook: CallHook = call_directly) -> None:
+        engine = build_engine(config)
+        self._queue = engine.queue
+        self.node = Node(config, engine, __version__, encode_publication, call_hook)
         add_hook_url(self.node.hooks, config)
         self.api = Api(self.node)
-        self.node.on_api = self.api.process_queued
         self._starting = BoundedSemaphore()
         self.open_websockets = 0
         """Connections that `serve_websocket` serves now."""
@@ -192,7 +197,7 @@ class Service:
     @property
     def is_busy(self) -> bool:
         """Whether there is something to wait for before `stop`: who has not left, or what hooks are being told."""
-        return self.open_connections > 0 or self.node.is_telling
+        return self.open_connections > 0 or self.node.has_pending_notifications
 
     @property
     def is_single(self) -> bool:
@@ -205,6 +210,8 @@ class Service:
             with self._starting:
                 if not self.started:
                     self.node.start()
+                    if self._queue is not None:
+                        self._queue.start(self.api.process_queued)
                     self._join_siblings()
                     self.started = True
 
@@ -236,6 +243,8 @@ class Service:
     def stop(self) -> None:
         """Stop the node."""
         self.leave_siblings()
+        if self._queue is not None:
+            self._queue.stop()
         self.node.stop()
 
     # -- backends

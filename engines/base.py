@@ -1,115 +1,94 @@
-"""The contract between the node and what carries its messages.
+"""The interfaces between the server and what carries its messages, one for each duty.
 
-An engine carries publications, joins and leaves to the nodes that subscribed to
-their channel, keeps presence and history, and passes control messages between
-nodes. It knows nothing of connections, protocols or transports: it calls back
-through `EngineHandler`. `tests/engines/contract.py` checks every engine.
+An engine carries publications, joins and leaves to the nodes that are subscribed to their channel, stores presence and
+history, and passes control messages between nodes. It knows nothing about connections, protocols or transports, and
+calls the node back through `EngineHandler`. A program that is not a node needs less: `CommandEngine` is the part of an
+engine that commands of backends use. `tests/engines/contract.py` checks every engine.
 
-Calls may block the calling greenlet; each ends within the engine's timeouts.
-An engine that cannot do what it was asked raises EngineError: a publish that
-returns has reached the engine.
+Calls may block the calling greenlet; each ends within the timeouts of the engine. An engine that cannot carry out a
+call raises EngineError: a publish that returns has reached the engine.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
 
 from ..app.model.events import ClientInfo, Event, Publication
 
 
 class EngineError(Exception):
-    """The engine could not do what it was asked; the text is for the log, never for a peer."""
+    """The engine could not carry out a call; the text is for the log, not for clients or backends."""
 
 
 class HistoryOptions(NamedTuple):
     """How the history of a channel is kept."""
 
     size: int
-    """How many publications at most; more than 0."""
+    """Largest number of publications; more than 0."""
     lifetime: float
-    """Seconds after the last publication until the whole history is dropped; more than 0."""
+    """Seconds after the last publication until the whole history is deleted; more than 0."""
     drop_inactive: bool = False
-    """Keep nothing of a channel that has no subscriber on any node and no history yet."""
+    """Add nothing to an empty history while the channel has no subscriber on any node."""
 
 
 class Recovery(NamedTuple):
-    """What a returning subscriber is given."""
+    """What a subscriber that returns has missed."""
 
     publications: Sequence[Publication]
     """Newest first."""
     complete: bool
-    """Whether that is for sure all that it has missed."""
+    """Whether it is certain that nothing else was missed."""
+
+
+# -- what an engine calls
 
 
 class EngineHandler(Protocol):
-    """What an engine calls when something arrives. No method blocks or raises, unless it says so."""
+    """What an engine calls when something arrives. The methods do not block and do not raise."""
 
     def handle_event(self, event: Event) -> None:
-        """A publication, join or leave in a channel this node is subscribed to."""
+        """A publication, join or leave in a channel that this node is subscribed to."""
 
     def handle_control(self, message: bytes) -> None:
-        """A control message; a node's own messages come back to it too."""
+        """A control message, also one that this node has published."""
 
-    def handle_api(self, entries: Sequence[bytes]) -> None:
-        """Entries of a queue of API commands, to be carried out in order. This one may block; it does not raise."""
+
+class OccupancyHandler(Protocol):
+    """What an engine calls when a channel gets its first subscriber or loses its last one."""
 
     def handle_occupancy(self, channel: str, is_occupied: bool) -> bool:
-        """A channel has its first subscriber, or none any more, on all nodes together; False to be told again later.
+        """The channel has its first subscriber on all nodes together, or has none any more.
 
-        Called by one node, and with the opposite only when this has returned. This one may block; it does not raise.
+        Returns False to be called again later. May block; does not raise. One node at a time is called for a channel,
+        and the next change of the channel is reported after this call has returned.
         """
         ...
 
 
-class Engine(ABC):
-    """One engine of one node."""
+CommandHandler: TypeAlias = Callable[[Sequence[bytes]], None]
+"""Carries out entries of a queue of API commands, in order. May block; does not raise."""
 
-    name: str
-    """As shown to operators."""
-    joins_nodes = True
-    """Whether several nodes can share what this engine carries."""
-    group = ""
-    """Names the nodes that share what this engine carries, the same in each of them; holds no secret."""
+
+# -- what commands of backends need
+
+
+class PublicationSender(ABC):
+    """Publishes into channels."""
+
     batches = False
-    """Whether `publish_all` takes less than as many calls of `publish`."""
-
-    @abstractmethod
-    def start(self, handler: EngineHandler) -> None:
-        """Begin to call `handler`. Called once, in the process that serves.
-
-        An engine whose server is away starts all the same and goes on trying.
-        """
-
-    @abstractmethod
-    def stop(self) -> None:
-        """Release everything; no callback follows. A second call does nothing."""
-
-    @abstractmethod
-    def notice_occupancy(self, longest: float) -> None:
-        """Call `handle_occupancy` too, which takes `longest` seconds at most. Called before the start, if at all.
-
-        What is told of one channel alternates and ends with what is true; what comes and goes in between may be
-        left out. It is told at least once, by another node if need be: twice when a node ends while it tells.
-        """
-
-    @property
-    def is_telling(self) -> bool:
-        """Whether `handle_occupancy` is being called, or is about to be: what `stop` would cut short."""
-        return False
-
-    # -- publish
+    """Whether `publish_all` is faster than as many calls of `publish`."""
 
     @abstractmethod
     def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
-        """Carry a publication to all nodes subscribed to its channel, after adding it to the history, if kept.
+        """Add a publication to the history, if `history` is given, and carry it to all nodes subscribed to its channel.
 
-        Publications of one caller in one channel arrive everywhere in the order of the calls.
+        Publications of one caller in one channel arrive everywhere in the order of the calls. Raises EngineError.
         """
 
     def publish_all(self, batch: Sequence[tuple[Publication, HistoryOptions | None]]) -> list[EngineError | None]:
-        """Publish all of them as `publish` does, in order for each channel; what went wrong with each."""
+        """Publish each as `publish` does, in order for each channel; returns the error of each, or None."""
         return [self._try_to_publish(*item) for item in batch]
 
     def _try_to_publish(self, publication: Publication, history: HistoryOptions | None) -> EngineError | None:
@@ -119,62 +98,155 @@ class Engine(ABC):
             return error
         return None
 
-    @abstractmethod
-    def publish_event(self, event: Event) -> None:
-        """Carry a join or leave to all nodes subscribed to its channel.
 
-        If this node is one of them, it has been called back when this returns: clients hear of their
-        own join and leave before the reply.
-        """
+class ControlSender(ABC):
+    """Sends control messages to all nodes."""
+
+    joins_nodes = True
+    """Whether there may be more than one node."""
 
     @abstractmethod
     def publish_control(self, message: bytes) -> None:
-        """Carry a control message to all nodes.
+        """Send a control message to all nodes. Raises EngineError.
 
-        This one has been called back when this returns, also with what it published before.
+        When a node calls this, it has received the message itself, and everything that it published before, when the
+        call returns.
         """
 
-    # -- subscribe
 
-    @abstractmethod
-    def subscribe(self, channel: str) -> None:
-        """Receive the events of `channel` from now on. The node calls this for its first subscriber only."""
-
-    @abstractmethod
-    def unsubscribe(self, channel: str) -> None:
-        """Receive no more events of `channel`. The node calls this after its last subscriber left."""
+class ChannelLister(ABC):
+    """Knows the channels that are in use."""
 
     @abstractmethod
     def channels(self) -> list[str]:
-        """All channels with a subscriber, of all nodes, in no particular order."""
+        """All channels with a subscriber on any node, in no particular order. Raises EngineError."""
 
-    # -- presence
 
-    @abstractmethod
-    def add_presence(self, channel: str, client: str, info: ClientInfo, expire: float) -> None:
-        """Note that `client` is there, for `expire` seconds unless it is added again."""
-
-    @abstractmethod
-    def remove_presence(self, channel: str, client: str) -> None:
-        """Forget `client`; nothing happens when it is not there."""
+class PresenceReader(ABC):
+    """Looks up the clients in a channel."""
 
     @abstractmethod
     def presence(self, channel: str) -> Mapping[str, ClientInfo]:
-        """Who is there, by client id."""
+        """The clients in a channel, by client id. Raises EngineError."""
 
-    # -- history
+
+class HistoryReader(ABC):
+    """Looks up the publications that are kept of a channel."""
 
     @abstractmethod
     def history(self, channel: str, limit: int = 0) -> Sequence[Publication]:
-        """The newest `limit` publications, newest first; all that are kept when `limit` is 0."""
+        """The newest `limit` publications, newest first, or all of them when it is 0. Raises EngineError."""
+
+
+class CommandEngine(PublicationSender, ControlSender, ChannelLister, PresenceReader, HistoryReader):
+    """What commands of backends need, in a node or in any other program."""
+
+
+# -- what nodes need besides
+
+
+class EventBroker(PublicationSender):
+    """Carries what happens in channels to the nodes that are subscribed to them."""
+
+    @abstractmethod
+    def subscribe(self, channel: str) -> None:
+        """Receive the events of `channel` from now on; called for the first subscriber on this node.
+
+        Raises EngineError; then there is no subscription.
+        """
+
+    @abstractmethod
+    def unsubscribe(self, channel: str) -> None:
+        """Stop receiving the events of `channel`; called after the last subscriber on this node left.
+
+        Raises EngineError; then the subscription ends later.
+        """
+
+    @abstractmethod
+    def publish_event(self, event: Event) -> None:
+        """Carry a join or leave to all nodes subscribed to its channel. Raises EngineError.
+
+        If this node is subscribed, it has received the event when this returns: a client gets its own join and leave
+        before the reply.
+        """
+
+
+class PresenceStore(PresenceReader):
+    """Stores the clients in a channel."""
+
+    @abstractmethod
+    def add_presence(self, channel: str, client: str, info: ClientInfo, expire: float) -> None:
+        """Store that `client` is in `channel`, for `expire` seconds unless it is added again. Raises EngineError."""
+
+    @abstractmethod
+    def remove_presence(self, channel: str, client: str) -> None:
+        """Remove `client`, if it is there. Raises EngineError."""
+
+
+class HistoryStore(HistoryReader):
+    """Keeps publications, for subscribers that return."""
 
     def recover(self, channel: str, last: str) -> Recovery:
-        """What the history has after the publication with the uid `last`, or all of it when that is not there.
+        """The publications after the one with the uid `last`, or the whole history when that is not in it.
 
-        Complete only if nothing that was published since can be missing.
+        The result is complete only if no publication after `last` can be missing. Raises EngineError.
         """
         history = self.history(channel)
         for position, publication in enumerate(history):
             if publication.uid == last:
                 return Recovery(history[:position], True)
         return Recovery(history, False)
+
+
+class OccupancyNotifier(ABC):
+    """Reports which channels have subscribers, on all nodes together."""
+
+    @abstractmethod
+    def enable_occupancy_events(self, handler: OccupancyHandler, longest: float) -> None:
+        """Call `handler`, which takes up to `longest` seconds for a call. Called before the engine starts, if at all.
+
+        The reports of one channel alternate, and the last one is true; short changes in between may be left out. Each
+        is made at least once, by another node if this one ends: twice when a node ends during the call.
+        """
+
+    @property
+    def has_pending_notifications(self) -> bool:
+        """Whether the handler is being called, or will be immediately: `stop` would interrupt it."""
+        return False
+
+
+class CommandQueue(ABC):
+    """A queue of API commands that backends fill (docs/redis.md)."""
+
+    @abstractmethod
+    def start(self, handler: CommandHandler) -> None:
+        """Begin to take entries and to give them to `handler`. Called once, after the engine has started."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Take no more entries, and wait for those that are being carried out, for a limited time.
+
+        Called before the engine stops. A second call does nothing.
+        """
+
+
+class Engine(CommandEngine, EventBroker, PresenceStore, HistoryStore, OccupancyNotifier):
+    """The engine of one node."""
+
+    name: str
+    """As operators see it."""
+    group = ""
+    """Identifies the nodes that use it together: the same text in each of them, without secrets."""
+    queue: CommandQueue | None = None
+    """The queue of commands that comes with it, if there is one."""
+
+    @abstractmethod
+    def start(self, handler: EngineHandler) -> None:
+        """Begin to call `handler`. Called once, in the process that serves.
+
+        An engine that cannot reach its server starts as well, and continues to connect.
+        """
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Release everything; the handlers are not called any more. A second call does nothing."""

@@ -1,7 +1,7 @@
-"""The engine of a single process: everything is in its memory and gone when it ends.
+"""The engine of a single process: everything is in its memory, and lost when the process ends.
 
-No call blocks, so nothing here can be interrupted by another greenlet, except the sweep
-between two channels: 100 000 that expire together take it half a second.
+No call blocks, so other greenlets cannot run in between. The sweep is the exception: it lets others run between two
+channels, because 100,000 channels that expire together take half a second.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import gevent
 
 from ..app.model.events import ClientInfo, Event, Publication
 from ..app.runtime.yielding import give_turn
-from .base import Engine, EngineHandler, HistoryOptions
-from .occupancy import Occupancy
+from .base import Engine, EngineHandler, HistoryOptions, OccupancyHandler
+from .occupancy import LocalOccupancy
 
-SWEEP_INTERVAL = 1.0
-"""Seconds between two rounds that free what has expired. Reading never returns expired data in between."""
+EXPIRY_INTERVAL = 1.0
+"""Seconds between two sweeps that delete expired data. Expired data is never returned, also between two sweeps."""
 
 
-class _History:
+class _ChannelHistory:
     """The publications of one channel, newest first."""
 
     __slots__ = ("expires", "publications")
@@ -39,20 +39,20 @@ class _History:
 
 
 class _Agenda:
-    """When to look at which channel next: a heap with one entry a channel, so that a sweep costs what it frees."""
+    """When each channel expires: a heap with one entry for a channel, so that a sweep looks only at expired ones."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, str]] = []
         self._noted: set[str] = set()
 
     def note(self, channel: str, when: float) -> None:
-        """Look at `channel` at `when`, unless an earlier look is noted, which will note the next one."""
+        """Look at `channel` at `when`, unless it has an entry, which is for an earlier time."""
         if channel not in self._noted:
             self._noted.add(channel)
             heappush(self._heap, (when, channel))
 
     def due(self, now: float) -> Iterator[str]:
-        """The channels to look at by now, each forgotten here as it is handed out."""
+        """The channels whose time has come; each is removed as it is returned."""
         while self._heap and self._heap[0][0] <= now:
             channel = heappop(self._heap)[1]
             self._noted.remove(channel)
@@ -70,19 +70,17 @@ class MemoryEngine(Engine):
         self._handler: EngineHandler | None = None
         self._sweeper: gevent.Greenlet[[], None] | None = None
         self._subscribed: set[str] = set()
-        self._occupancy: Occupancy | None = None
-        # Presence: channel -> client -> (info, expiry). A client that is added again moves to the
-        # end, so with one lifetime for all, which is what the node uses, the oldest stand first.
+        self._occupancy: LocalOccupancy | None = None
+        # Presence: channel -> client -> (info, expiry). A client that is added again moves to the end. So the ones that
+        # expire first stand first, because the node uses one lifetime for all.
         self._presence: dict[str, OrderedDict[str, tuple[ClientInfo, float]]] = {}
-        self._history: dict[str, _History] = {}
+        self._history: dict[str, _ChannelHistory] = {}
         self._presence_agenda = _Agenda()
         self._history_agenda = _Agenda()
 
     def start(self, handler: EngineHandler) -> None:
         self._handler = handler
         self._sweeper = gevent.spawn(self._sweep)
-        if self._occupancy is not None:
-            self._occupancy.start(handler)
 
     def stop(self) -> None:
         if self._occupancy is not None:
@@ -92,12 +90,12 @@ class MemoryEngine(Engine):
             self._sweeper.kill()
             self._sweeper = None
 
-    def notice_occupancy(self, longest: float) -> None:
-        self._occupancy = self._occupancy or Occupancy(self._subscribed)
+    def enable_occupancy_events(self, handler: OccupancyHandler, longest: float) -> None:
+        self._occupancy = LocalOccupancy(self._subscribed, handler)
 
     @property
-    def is_telling(self) -> bool:
-        return self._occupancy is not None and self._occupancy.is_telling
+    def has_pending_notifications(self) -> bool:
+        return self._occupancy is not None and self._occupancy.has_pending_notifications
 
     def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
         if history is not None:
@@ -156,12 +154,12 @@ class MemoryEngine(Engine):
         if kept is None:
             if options.drop_inactive and channel not in self._subscribed:
                 return
-            kept = self._history[channel] = _History()
+            kept = self._history[channel] = _ChannelHistory()
         kept.add(publication, options.size)
         kept.expires = self._clock() + options.lifetime
         self._history_agenda.note(channel, kept.expires)
 
-    def _unexpired_history(self, channel: str) -> _History | None:
+    def _unexpired_history(self, channel: str) -> _ChannelHistory | None:
         kept = self._history.get(channel)
         if kept is not None and kept.expires <= self._clock():
             del self._history[channel]
@@ -170,11 +168,11 @@ class MemoryEngine(Engine):
 
     def _sweep(self) -> None:
         while True:
-            gevent.sleep(SWEEP_INTERVAL)
+            gevent.sleep(EXPIRY_INTERVAL)
             self.free_expired()
 
     def free_expired(self) -> None:
-        """Forget all expired history and presence; the sweep calls this once a second."""
+        """Delete all expired history and presence; the sweep calls this once a second."""
         now = self._clock()
         for channel in self._history_agenda.due(now):
             kept = self._unexpired_history(channel)

@@ -1,4 +1,4 @@
-"""Which channels have subscribers, told as it changes: for the engine of a single process."""
+"""Reports which channels have subscribers, for the engine of a single process."""
 
 from __future__ import annotations
 
@@ -7,69 +7,67 @@ from collections.abc import Collection
 from gevent.event import Event
 from gevent.pool import Group
 
-from .base import EngineHandler
+from .base import OccupancyHandler
 
-PAUSE = 5.0
-"""Seconds until what could not be told is told again."""
-STOP_LIMIT = 1.0
-"""Seconds for what is still being told when the engine stops."""
+RETRY_INTERVAL = 5.0
+"""Seconds until a report that the handler did not accept is made again."""
+STOP_TIMEOUT = 1.0
+"""Seconds for the reports that are still pending when the engine stops."""
 
 
-class Occupancy:
-    """Tells the handler when a channel enters `subscribed` or leaves it."""
+class LocalOccupancy:
+    """Calls `handler` when a channel enters `subscribed` or leaves it."""
 
-    def __init__(self, subscribed: Collection[str]) -> None:
+    def __init__(self, subscribed: Collection[str], handler: OccupancyHandler) -> None:
         self._subscribed = subscribed
-        self._told: set[str] = set()
-        """The channels that the handler takes for occupied."""
-        self._telling: set[str] = set()
+        self._handler = handler
+        self._reported: set[str] = set()
+        """The channels that were last reported as occupied."""
+        self._pending: set[str] = set()
+        """The channels with a greenlet that reports them."""
         self._paused = 0
-        """How many of them wait to be told again."""
+        """How many of these wait for RETRY_INTERVAL."""
         self._greenlets = Group()
         self._stopping = Event()
-        self._handler: EngineHandler | None = None
-
-    def start(self, handler: EngineHandler) -> None:
-        """Begin to tell."""
-        self._handler = handler
+        self._is_stopped = False
 
     def stop(self) -> None:
-        """Tell what is left within STOP_LIMIT, also what could not be told so far; the rest is never told."""
+        """Make the pending reports within STOP_TIMEOUT, also those that are to be repeated; drop the rest."""
         self._stopping.set()
-        self._greenlets.join(STOP_LIMIT)
+        self._greenlets.join(STOP_TIMEOUT)
         self._greenlets.kill()
-        self._handler = None
+        self._is_stopped = True
 
     @property
-    def is_telling(self) -> bool:
-        """Whether something is being told, or is about to be; not what waits to be told again."""
-        return len(self._telling) > self._paused
+    def has_pending_notifications(self) -> bool:
+        """Whether the handler is being called, or will be immediately; not while it waits to be called again."""
+        return len(self._pending) > self._paused
 
     def note(self, channel: str) -> None:
-        """A channel may have changed."""
-        if channel not in self._telling:
-            self._telling.add(channel)
-            self._greenlets.spawn(self._tell, channel)
+        """Report `channel` if it has changed. Does not block."""
+        if channel not in self._pending:
+            self._pending.add(channel)
+            self._greenlets.spawn(self._report, channel)
 
-    def _tell(self, channel: str) -> None:
-        """Tell what has changed of a channel, until nothing has."""
+    def _report(self, channel: str) -> None:
+        """Report the changes of a channel until there are no more."""
         try:
-            while (is_occupied := channel in self._subscribed) != (channel in self._told):
+            while (is_occupied := channel in self._subscribed) != (channel in self._reported):
                 if is_occupied:
-                    self._told.add(channel)
+                    self._reported.add(channel)
                 else:
-                    self._told.discard(channel)
+                    self._reported.discard(channel)
                 self._deliver(channel, is_occupied)
-        finally:  # whatever ends the handler, the next change is told
-            self._telling.discard(channel)
+        finally:  # the handler may end this greenlet: the next change is reported all the same
+            self._pending.discard(channel)
 
     def _deliver(self, channel: str, is_occupied: bool) -> None:
-        """Tell something until it could be told, as long as that takes."""
-        while self._handler is not None and not self._handler.handle_occupancy(channel, is_occupied):
+        """Call the handler until it accepts the report."""
+        while not self._is_stopped and not self._handler.handle_occupancy(channel, is_occupied):
             if self._stopping.is_set():
                 return
             self._paused += 1
             try:
-                self._stopping.wait(PAUSE)
+                self._stopping.wait(RETRY_INTERVAL)
             finally:
                 self._paused -= 1

@@ -16,7 +16,7 @@ from gentrifugo.app.model.errors import Disconnect
 from gentrifugo.app.model.events import ClientInfo, Encoding, Event, Publication
 from gentrifugo.app.net.outbox import NO_LIMIT, Flusher, Outbox, Queue
 from gentrifugo.app.protocol.v1.wire import encode_push
-from gentrifugo.engines.base import Engine, EngineError, EngineHandler, HistoryOptions
+from gentrifugo.engines.base import Engine, EngineError, EngineHandler, HistoryOptions, OccupancyHandler
 from gentrifugo.engines.memory import MemoryEngine
 from tests.waiting import seconds
 
@@ -175,6 +175,7 @@ class Bus:
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         self.store = MemoryEngine(clock) if clock else MemoryEngine()
         self._engines: list[BusEngine] = []
+        self._occupancy_handlers: list[OccupancyHandler] = []
 
     def engine(self) -> BusEngine:
         """Another engine of the same bus."""
@@ -206,7 +207,12 @@ class Bus:
         raise AssertionError("the memory engine has no queue of API commands")
 
     def handle_occupancy(self, channel: str, is_occupied: bool) -> bool:
-        return not self._engines or self._engines[0].handler.handle_occupancy(channel, is_occupied)
+        return not self._engines or self._occupancy_handlers[0].handle_occupancy(channel, is_occupied)
+
+    def enable_occupancy_events(self, handler: OccupancyHandler, longest: float) -> None:
+        if not self._occupancy_handlers:
+            self.store.enable_occupancy_events(self, longest)
+        self._occupancy_handlers.append(handler)
 
 
 class BusEngine(Engine):
@@ -233,12 +239,12 @@ class BusEngine(Engine):
                 self.unsubscribe(channel)
             self._bus.leave(self)
 
-    def notice_occupancy(self, longest: float) -> None:
-        self._store.notice_occupancy(longest)
+    def enable_occupancy_events(self, handler: OccupancyHandler, longest: float) -> None:
+        self._bus.enable_occupancy_events(handler, longest)
 
     @property
-    def is_telling(self) -> bool:
-        return self._store.is_telling
+    def has_pending_notifications(self) -> bool:
+        return self._store.has_pending_notifications
 
     def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
         self._store.publish(publication, history)

@@ -1,7 +1,4 @@
-"""The commands of backends as Python calls: what docs/api.md has, with Python's values in and out, and no HTTP between.
-
-For code in the process of the node: a Flask application that carries the server (docs/flask.md).
-"""
+"""The commands of docs/api.md as Python calls, with Python values and without HTTP (docs/flask.md)."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ import msgspec
 from ..model.errors import Refused
 from ..model.events import ClientInfo, Publication, user_id
 from ..model.json_codec import encode_value
-from ..node.node import Message, Node
+from ..node.commands import Commands, PublishRequest
 from ..protocol.v1.wire import decoded
 
 
@@ -45,71 +42,72 @@ class Published(NamedTuple):
 
 
 class Backend:
-    """Carries out commands on a node. Every method raises CommandError when the node refuses or the engine fails.
+    """Carries out commands. Every method raises CommandError when they are refused or the engine fails.
 
-    Users are told by their ids: texts, or numbers, which become text; TypeError is raised for anything else.
+    A user is given by its id: text, or a number, which becomes text; TypeError is raised for anything else.
     """
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
 
     def publish(self, channel: str, data: Any, client: str = "", uid: str = "") -> None:
-        """Publish `data`, anything that JSON can say, into a channel.
+        """Publish `data`, anything that can be encoded as JSON, into a channel.
 
         Raises TypeError for data that JSON cannot hold, and ValueError for data nested deeper than 500 levels and for
         an empty channel.
         """
         encoded = encode_value(data)
-        with _told():
-            self._node.publish(_named(channel), encoded, client, uid=uid)
+        with _errors_translated():
+            self._commands.publish(_named(channel), encoded, client, uid=uid)
 
     def broadcast(self, channels: Sequence[str], data: Any, client: str = "") -> None:
         """Publish the same into several channels.
 
-        All are tried; CommandError tells what the first was refused with. Raises TypeError and ValueError as
-        `publish`, before anything is published.
+        All are tried; CommandError has the first error. Raises TypeError and ValueError as `publish` does, before
+        anything is published.
         """
         encoded = encode_value(data)
         if isinstance(channels, str):
             raise TypeError("channels is a text; give a list of channels, or use publish")
-        messages = [Message(_named(channel), encoded, client) for channel in channels]
-        refused = next(filter(None, self._node.publish_all(messages)), None)
+        messages = [PublishRequest(_named(channel), encoded, client) for channel in channels]
+        refused = next(filter(None, self._commands.publish_all(messages)), None)
         if refused is not None:
             raise CommandError(refused.text)
 
     def presence(self, channel: str) -> dict[str, Who]:
-        """Who is in a channel, by client id."""
-        with _told():
-            return {client: _who(info) for client, info in self._node.presence(_named(channel)).items()}
+        """The clients in a channel, by client id."""
+        with _errors_translated():
+            return {client: _who(info) for client, info in self._commands.presence(_named(channel)).items()}
 
     def history(self, channel: str) -> list[Published]:
-        """What a channel remembers, newest first."""
-        with _told():
-            return [_published(publication) for publication in self._node.history(_named(channel))]
+        """The history of a channel, newest first."""
+        with _errors_translated():
+            return [_published(publication) for publication in self._commands.history(_named(channel))]
 
     def channels(self) -> list[str]:
         """The channels with a subscriber, on any node."""
-        with _told():
-            return self._node.channels()
+        with _errors_translated():
+            return self._commands.channels()
 
     def unsubscribe(self, user: str | int, channel: str = "") -> None:
         """End a user's subscription on a channel, or on all channels, on every node."""
-        with _told():
-            self._node.unsubscribe_user(_user(user), channel)
+        with _errors_translated():
+            self._commands.unsubscribe_user(_user(user), channel)
 
     def disconnect(self, user: str | int) -> None:
         """Close all connections of a user, on every node."""
-        with _told():
-            self._node.disconnect_user(_user(user))
+        with _errors_translated():
+            self._commands.disconnect_user(_user(user))
 
     def stats(self) -> dict[str, Any]:
-        """What all nodes last told of themselves (docs/stats.md)."""
-        stats: dict[str, Any] = msgspec.to_builtins(self._node.stats())
+        """The state and the counters of all nodes (docs/stats.md)."""
+        with _errors_translated():
+            stats: dict[str, Any] = msgspec.to_builtins(self._commands.stats())
         return stats
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _errors_translated() -> Iterator[None]:
     try:
         yield
     except Refused as refused:

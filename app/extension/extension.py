@@ -96,8 +96,7 @@ class Gentrifugo(HookDecorators, Calls):
         loaded = load(app, arguments)
         for warning in loaded.warnings:
             log.warning("%s", warning)
-        service = Service(loaded.config)
-        service.node.hooks.call = partial(call, app)
+        service = Service(loaded.config, partial(call, app))
         for event, hook in self._hooks:
             service.node.hooks.add(event, hook)
         return service

@@ -1,30 +1,58 @@
-"""Commands for programs that are no part of a server: workers of a queue, cron jobs, shells (docs/flask.md)."""
+"""Commands for programs that are not part of a server: workers of a task queue, cron jobs, shells (docs/flask.md)."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from ..._version import __version__
 from ...engines.base import EngineError
-from ...engines.redis.blocking import OutsideEngine
+from ...engines.redis.blocking import BlockingRedis
 from ..config import command_line
 from ..config.config import Config, settle
 from ..config.config_file import Document
 from ..config.options import ConfigError, options_of
 from ..config.redis_options import redis_settings
-from ..model.errors import INTERNAL_ERROR
 from ..model.json_codec import InvalidJSON
 from ..node import control
-from ..node.node import Node
-from .backend import Backend, CommandError
+from ..node.commands import Commands
+from ..node.control import ControlMessage, SurveyReport, SurveyRequest
+from ..node.engine_failures import EngineFailures
+from ..node.metrics import Counters
+from .backend import Backend
 
-STATS_LIMIT = 1.0
-"""Seconds that nodes may take to answer."""
+REPORTS_TIMEOUT = 1.0
+"""Seconds that nodes have to reply."""
+
+
+class RedisCommands(Commands):
+    """The commands of a program that is not a node; `redis` carries them."""
+
+    def __init__(self, config: Config, redis: BlockingRedis) -> None:
+        # It publishes under a uid as nodes do, so that they do not take its messages for their own.
+        self._uid = str(uuid.uuid4())
+        self._redis = redis
+        super().__init__(config, redis, Counters(), EngineFailures(), self._publish_control)
+
+    def stats(self) -> dict[str, object]:
+        """What all nodes report, with counters since their starts. Takes REPORTS_TIMEOUT.
+
+        Refused with INTERNAL_ERROR when Redis fails.
+        """
+        request = SurveyRequest(str(uuid.uuid4()), info=True)
+        try:
+            messages = list(self._redis.control_messages_after(control.encode(self._uid, request), REPORTS_TIMEOUT))
+        except EngineError as error:
+            raise self._failures.refusal("ask all nodes", error) from error
+        reports = _reports(messages, request.id)
+        return {"nodes": [report.info for report in reports if report.info is not None], "metrics_interval": 0}
+
+    def _publish_control(self, message: ControlMessage) -> None:
+        try:
+            self._redis.publish_control(control.encode(self._uid, message))
+        except EngineError as error:
+            raise self._failures.refusal("publish a control message", error) from error
 
 
 class Publisher(Backend):
@@ -34,28 +62,18 @@ class Publisher(Backend):
         settings, problems = redis_settings(config)
         if settings is None:
             raise ConfigError(problems)
-        self._engine = OutsideEngine(settings)
-        super().__init__(Node(config, self._engine, __version__))  # it knows the channels' options; it is never started
-
-    def stats(self) -> dict[str, Any]:
-        """What all nodes tell of themselves, with counters since their starts. Takes a second."""
-        question = control.Question(str(uuid.uuid4()), info=True)
-        try:
-            said = list(self._engine.answers(control.encode(str(uuid.uuid4()), question), STATS_LIMIT))
-        except EngineError as error:
-            raise CommandError(INTERNAL_ERROR.text) from error
-        nodes = [answer.info for answer in _answers(said, question.id) if answer.info is not None]
-        return {"nodes": msgspec.to_builtins(nodes), "metrics_interval": 0}
+        self._redis = BlockingRedis(settings)
+        super().__init__(RedisCommands(config, self._redis))
 
     def close(self) -> None:
         """Close the connections. A later command opens new ones."""
-        self._engine.stop()
+        self._redis.close()
 
 
 def publisher(config: Mapping[str, Any] | str | Path | None = None, **options: Any) -> Publisher:
-    """A publisher with the options of a mapping or a configuration file, and with these `options`, which beat them.
+    """A publisher with the options of a mapping or a configuration file; `options` take precedence over them.
 
-    Channels must have the options that they have on the nodes: these say what is kept. Raises ConfigError.
+    Channels must have the same options as on the nodes, because the options say what is kept. Raises ConfigError.
     """
     if isinstance(config, (str, Path)):
         given = command_line.read(options_of(Config), [f"--config={config}"], {})
@@ -66,13 +84,14 @@ def publisher(config: Mapping[str, Any] | str | Path | None = None, **options: A
     return Publisher(settle(given).config)
 
 
-def _answers(said: list[bytes], question: str) -> list[control.Answer]:
-    answers = []
-    for message in said:
+def _reports(messages: Iterable[bytes], request: str) -> list[SurveyReport]:
+    """The reports for a request among the control messages of nodes."""
+    reports = []
+    for data in messages:
         try:
-            told = control.decode(message).message
+            message = control.decode(data).message
         except InvalidJSON:
             continue
-        if isinstance(told, control.Answer) and told.id == question:
-            answers.append(told)
-    return answers
+        if isinstance(message, SurveyReport) and message.id == request:
+            reports.append(message)
+    return reports

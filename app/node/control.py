@@ -1,6 +1,6 @@
-"""Messages between nodes: what one node does to a user, all do; and each tells of itself.
+"""Messages that nodes send to each other: JSON with a version, so that nodes of two adjacent versions can run together.
 
-JSON with a version, so that nodes of two adjacent versions can run side by side.
+Their names on the wire are the tags; docs/redis.md describes how they travel.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from ..model import json_codec
 from ..model.json_codec import InvalidJSON
 from .registry import NodeInfo
 
-VERSION = 1
+CONTROL_VERSION = 1
 
 
 class Ping(msgspec.Struct, tag="ping"):
-    """A node tells of itself."""
+    """A node is alive; sent every `node_ping_interval`."""
 
     info: NodeInfo
     watching: bool = False
-    """Whether an operator watches messages there."""
+    """Whether an operator watches messages on that node."""
 
 
 class Unsubscribe(msgspec.Struct, tag="unsubscribe"):
@@ -37,23 +37,24 @@ class DisconnectUser(msgspec.Struct, tag="disconnect"):
     user: str
 
 
-class Watched(msgspec.Struct, tag="watched"):
-    """What was published in watched channels, as operators see it, and how much more there was."""
+class WatchedMessages(msgspec.Struct, tag="watched"):
+    """What was published in channels with option `watch`, encoded for operators."""
 
     messages: list[msgspec.Raw]
     missed: int = 0
+    """How many more messages were left out."""
 
 
-class Question(msgspec.Struct, tag="question"):
-    """What an operator wants to know of all nodes; the fields that are set say what."""
+class SurveyRequest(msgspec.Struct, tag="question"):
+    """Asks all nodes for a report; the fields that are set say about what."""
 
     id: str
     user: str | None = None
     """The connections of this user."""
     channels: str | None = None
-    """The subscribers of the channels whose name contains this."""
+    """The number of subscribers of the channels whose names contain this."""
     info: bool = False
-    """What the node counts, now."""
+    """The present counters of the node."""
 
 
 class UserConnection(msgspec.Struct):
@@ -66,8 +67,8 @@ class UserConnection(msgspec.Struct):
     channels: list[str]
 
 
-class Answer(msgspec.Struct, tag="answer"):
-    """What one node says to a question."""
+class SurveyReport(msgspec.Struct, tag="answer"):
+    """The reply of one node to a SurveyRequest with the same id."""
 
     id: str
     connections: list[UserConnection] = []
@@ -75,28 +76,29 @@ class Answer(msgspec.Struct, tag="answer"):
     info: NodeInfo | None = None
 
 
-Message: TypeAlias = Ping | Unsubscribe | DisconnectUser | Watched | Question | Answer
+ControlMessage: TypeAlias = Ping | Unsubscribe | DisconnectUser | WatchedMessages | SurveyRequest | SurveyReport
 
 
-class Envelope(msgspec.Struct):
-    """One control message: who sent it, and what it says."""
+class ControlEnvelope(msgspec.Struct):
+    """A control message and its sender."""
 
     version: int
     node: str
-    message: Message
+    """The uid of the node that sent it."""
+    message: ControlMessage
 
 
-_decoder = msgspec.json.Decoder(Envelope)
+_envelope_decoder = msgspec.json.Decoder(ControlEnvelope)
 
 
-def encode(node: str, message: Message) -> bytes:
-    """A message of `node` for all nodes."""
-    return msgspec.json.encode(Envelope(VERSION, node, message))
+def encode(node: str, message: ControlMessage) -> bytes:
+    """A message from the node with the uid `node` to all nodes."""
+    return msgspec.json.encode(ControlEnvelope(CONTROL_VERSION, node, message))
 
 
-def decode(data: bytes) -> Envelope:
-    """The opposite. Raises InvalidJSON for what is not a control message of this version."""
-    envelope = json_codec.decode(_decoder, data)
-    if envelope.version != VERSION:
-        raise InvalidJSON(f"control message of version {envelope.version}, not {VERSION}")
+def decode(data: bytes) -> ControlEnvelope:
+    """The message that `encode` has encoded. Raises InvalidJSON for anything else, also for another version."""
+    envelope = json_codec.decode(_envelope_decoder, data)
+    if envelope.version != CONTROL_VERSION:
+        raise InvalidJSON(f"control message of version {envelope.version}, not {CONTROL_VERSION}")
     return envelope

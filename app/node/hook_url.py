@@ -1,9 +1,10 @@
-"""The hook that asks and tells a backend in any language, over HTTP (docs/hooks.md)."""
+"""The hook that posts events to a backend in any language, over HTTP (docs/hooks.md)."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 import gevent
@@ -19,16 +20,15 @@ from .hooks import Context, Refuse, Undelivered
 SIGN = "X-Hook-Sign"
 CONNECTIONS = 100
 """Connections to the backend that are kept; at busy times there are more."""
-PAUSE = 0.1
+RETRY_PAUSE = 0.1
 """Seconds before the second try, doubled for each further one."""
-LONGEST_ANSWER = 1 << 20
+LONGEST_REPLY = 1 << 20
 """Bytes."""
-WORTH_ANOTHER_TRY = (500, 502, 503, 504)
-FORBIDDEN = 403
+RETRIED_STATUSES = (500, 502, 503, 504)
 
 
-class Answer(msgspec.Struct):
-    """What a backend says; anything it leaves out stays as it is."""
+class HookReply(msgspec.Struct):
+    """The body of a backend's response; what it leaves out does not change."""
 
     refuse: str | bool = False
     user: str | int | msgspec.UnsetType | None = msgspec.UNSET
@@ -36,11 +36,11 @@ class Answer(msgspec.Struct):
     data: Any = msgspec.UNSET
 
 
-_decoder = msgspec.json.Decoder(Answer)
+_reply_decoder = msgspec.json.Decoder(HookReply)
 
 
 class HookURL:
-    """Posts each event to the URL of the option `hook_url`, and does what the answer says."""
+    """Posts each event to the URL of the option `hook_url`, and applies the response."""
 
     def __init__(self, config: Config) -> None:
         self._url = config.hook_url
@@ -59,21 +59,21 @@ class HookURL:
         return self._tries * self._timeout + sum(map(_pause_after, range(1, self._tries)))
 
     def __call__(self, context: Context) -> None:
-        """Raises Refuse as the backend says, and Undelivered when it says nothing that can be used."""
+        """Raises Refuse when the backend refuses, and Undelivered when there is no valid response."""
         body = _body(context)
         headers = self._headers(context)
         headers[SIGN] = signing.sign(self._secret, body)
-        _heed(context, *self._asked(body, headers))
+        _apply(context, *self._asked(body, headers))
 
     def _asked(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        """Status and body of the first answer that is worth no other try, or of the last. Raises Undelivered."""
+        """Status and body of the first response that is not to be retried, or of the last one. Raises Undelivered."""
         for number in range(1, self._tries):
             try:
-                status, said = self._try(body, headers)
-                if status not in WORTH_ANOTHER_TRY:
-                    return status, said
+                status, content = self._try(body, headers)
+                if status not in RETRIED_STATUSES:
+                    return status, content
             except Undelivered:
-                pass  # the last one says what is wrong
+                pass  # if the last try fails too, its error is reported
             gevent.sleep(_pause_after(number))
         return self._try(body, headers)
 
@@ -94,12 +94,12 @@ class HookURL:
         response = self._http.request(
             "POST", self._url, body=body, headers=headers, preload_content=False, redirect=False, retries=False
         )
-        said = response.read(LONGEST_ANSWER + 1)
-        if len(said) > LONGEST_ANSWER:
+        content = response.read(LONGEST_REPLY + 1)
+        if len(content) > LONGEST_REPLY:
             response.close()  # what is left of it must not be read as the next answer
         else:
             response.release_conn()
-        return response.status, said
+        return response.status, content
 
     def _headers(self, context: Context) -> dict[str, str]:
         given = context.opening.headers if context.opening is not None else {}
@@ -109,7 +109,7 @@ class HookURL:
 
 def _pause_after(number: int) -> float:
     """Seconds between the try of this number, from 1, and the next."""
-    return float(PAUSE * 2 ** (number - 1))
+    return float(RETRY_PAUSE * 2 ** (number - 1))
 
 
 def _body(context: Context) -> bytes:
@@ -128,23 +128,23 @@ def _body(context: Context) -> bytes:
     return msgspec.json.encode({name: value for name, value in told.items() if value not in (None, "")})
 
 
-def _heed(context: Context, status: int, said: bytes) -> None:
-    """Do as the answer says. Raises Refuse and Undelivered."""
-    if len(said) > LONGEST_ANSWER:
-        raise Undelivered(f"the answer is longer than {LONGEST_ANSWER} bytes")
-    if status == FORBIDDEN:
+def _apply(context: Context, status: int, content: bytes) -> None:
+    """Apply a response to the context. Raises Refuse and Undelivered."""
+    if len(content) > LONGEST_REPLY:
+        raise Undelivered(f"the answer is longer than {LONGEST_REPLY} bytes")
+    if status == HTTPStatus.FORBIDDEN:
         raise Refuse
     if status not in (200, 204):
         raise Undelivered(f"answered with status {status}")
     try:
-        answer = _decoder.decode(said) if said.strip() else Answer()
+        reply = _reply_decoder.decode(content) if content.strip() else HookReply()
     except msgspec.DecodeError as error:
         raise Undelivered(f"the answer cannot be read: {error}") from None
-    if answer.refuse is not False:
-        raise Refuse(answer.refuse if isinstance(answer.refuse, str) else "")
-    if answer.user is not msgspec.UNSET:
-        context.user = answer.user
-    if answer.info is not msgspec.UNSET:
-        context.info = answer.info
-    if answer.data is not msgspec.UNSET:
-        context.data = answer.data
+    if reply.refuse is not False:
+        raise Refuse(reply.refuse if isinstance(reply.refuse, str) else "")
+    if reply.user is not msgspec.UNSET:
+        context.user = reply.user
+    if reply.info is not msgspec.UNSET:
+        context.info = reply.info
+    if reply.data is not msgspec.UNSET:
+        context.data = reply.data

@@ -1,4 +1,7 @@
-"""What an application is asked and told: its functions, called as clients and channels come and go (docs/hooks.md)."""
+"""Hooks: functions of an application that are called as clients and channels come and go (docs/hooks.md).
+
+Some decide (`ask`), such as whether a client may connect. The others learn what has happened (`notify`).
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,8 @@ CONNECT, REFRESH, DISCONNECT = "connect", "refresh", "disconnect"
 SUBSCRIBE, PRIVATE_SUBSCRIBE, PUBLISH = "subscribe", "private_subscribe", "publish"
 OCCUPIED, VACATED = "channel_occupied", "channel_vacated"
 
-TOLD_AT_ONCE = 1000
-"""Hooks that are told of something side by side; further ones wait."""
+CONCURRENT_NOTIFICATIONS = 1000
+"""Events whose hooks are called at the same time; further ones wait."""
 ENDING = (gevent.GreenletExit, KeyboardInterrupt)
 """What ends a greenlet or the process, whatever runs in it. Anything else that leaves a hook is its failure."""
 
@@ -40,7 +43,7 @@ class Refuse(Exception):
 
 
 class Undelivered(Exception):
-    """Raised by a hook that could not reach whom it should tell."""
+    """Raised by a hook that could not deliver an event."""
 
 
 @dataclass(slots=True)
@@ -77,7 +80,8 @@ class Outcome(NamedTuple):
 
 
 Hook: TypeAlias = Callable[[Context], object]
-Call: TypeAlias = Callable[[Hook, Context], object]
+CallHook: TypeAlias = Callable[[Hook, Context], object]
+"""Calls a hook, in whatever an application wants it to run in, and returns what the hook returns."""
 
 
 class _TookTooLong(Exception):
@@ -93,16 +97,15 @@ class _Added(NamedTuple):
 
 
 class Hooks:
-    """The hooks of one node. `timeout` gives the most seconds that a hook may take."""
+    """The hooks of one node. `timeout` gives the seconds that a hook may take at most; `call` calls each of them."""
 
-    def __init__(self, timeout: Callable[[], float]) -> None:
-        self.call: Call = _call_plainly
-        """Calls a hook, in whatever an application wants it to run in."""
+    def __init__(self, timeout: Callable[[], float], call: CallHook) -> None:
+        self._call_hook = call
         self._timeout = timeout
         self._added: dict[str, list[_Added]] = {}
-        self._untold: deque[Context] = deque()
-        self._pool = Pool(TOLD_AT_ONCE)
-        self._telling = 0
+        self._waiting: deque[Context] = deque()
+        self._pool = Pool(CONCURRENT_NOTIFICATIONS)
+        self._notifying = 0
         self._complaints = Complaints(log)
         self.is_sealed = False
         """Whether the node has started: no more hooks are accepted then."""
@@ -169,18 +172,18 @@ class Hooks:
             self._complaints.add(f"hooks for {context.event}: what they have set cannot be used", str(error))
             raise Refused(INTERNAL_ERROR.advise(RETRY)) from None
 
-    # -- tell: it has happened
+    # -- notify: it has happened
 
-    def tell(self, context: Context) -> bool:
-        """Call the hooks of the context's event; False when one could not reach whom it should tell."""
-        self._telling += 1
+    def notify(self, context: Context) -> bool:
+        """Call the hooks of the context's event; returns False when one could not deliver it."""
+        self._notifying += 1
         try:
-            reached = [self._has_reached(added, context) for added in self._added.get(context.event, ())]
-            return all(reached)  # of the list, so that every hook has been called
+            delivered = [self._delivered(added, context) for added in self._added.get(context.event, ())]
+            return all(delivered)  # of the list, so that every hook has been called
         finally:
-            self._telling -= 1
+            self._notifying -= 1
 
-    def _has_reached(self, added: _Added, context: Context) -> bool:
+    def _delivered(self, added: _Added, context: Context) -> bool:
         try:
             self._call(added, context)
         except BaseException as error:
@@ -188,27 +191,27 @@ class Hooks:
             return not isinstance(error, Undelivered)
         return True
 
-    def tell_later(self, context: Context) -> None:
-        """The same in a greenlet of its own, when fewer than TOLD_AT_ONCE are busy with it. Does not block."""
+    def notify_later(self, context: Context) -> None:
+        """Call the hooks in a greenlet, or later when CONCURRENT_NOTIFICATIONS greenlets are busy. Does not block."""
         if context.event in self._added:
-            self._untold.append(context)
+            self._waiting.append(context)
             if self._pool.free_count() > 0:
-                self._pool.spawn(self._tell_waiting)
+                self._pool.spawn(self._notify_waiting)
 
-    def _tell_waiting(self) -> None:
-        while self._untold:
-            self.tell(self._untold.popleft())
+    def _notify_waiting(self) -> None:
+        while self._waiting:
+            self.notify(self._waiting.popleft())
 
     @property
     def running(self) -> int:
-        """How many events are being told, or wait for it."""
-        return self._telling + len(self._untold)
+        """How many events have hooks that are running or waiting."""
+        return self._notifying + len(self._waiting)
 
     def finish(self, timeout: float) -> None:
-        """Wait at most so many seconds for what is told in greenlets of its own, and end the rest."""
+        """Wait at most `timeout` seconds for the greenlets of `notify_later`, and end the rest."""
         if not self._pool.join(timeout):
-            log.warning("%d calls of hooks were not done in time", self.running)
-        self._untold.clear()
+            log.warning("the hooks of %d events have not finished within %g s", self.running, timeout)
+        self._waiting.clear()
         self._pool.kill()
 
     # -- one hook
@@ -218,7 +221,7 @@ class Hooks:
         timeout = gevent.Timeout(None if added.bounds_itself else added.limit())
         try:
             with timeout:
-                return self.call(added.hook, context)
+                return self._call_hook(added.hook, context)
         except gevent.Timeout as error:
             if error is timeout:
                 raise _TookTooLong from None
@@ -283,7 +286,8 @@ def _sendable(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _call_plainly(hook: Hook, context: Context) -> object:
+def call_directly(hook: Hook, context: Context) -> object:
+    """Call a hook that needs nothing around it."""
     return hook(context)
 
 

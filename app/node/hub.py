@@ -57,7 +57,7 @@ class Hub:
             del self._users[connection.user]
 
     def add_subscription(self, channel: str, connection: Connection) -> bool:
-        """Let events of `channel` reach `connection`; whether it is the first subscriber."""
+        """Send events of `channel` to `connection`; returns whether it is the first subscriber."""
         encodings = self._subscribers.get(channel)
         first = encodings is None
         if encodings is None:
@@ -66,7 +66,7 @@ class Hub:
         return first
 
     def remove_subscription(self, channel: str, connection: Connection) -> bool:
-        """The opposite; whether the channel lost its last subscriber by it."""
+        """Send `connection` no more events of `channel`; returns whether it was the last subscriber."""
         encodings = self._subscribers.get(channel)
         if encodings is None:
             return False

@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields
 
 import psutil
 
+from ..net.outbox import Flusher
+
 HISTOGRAM_INTERVALS = 15
 """How many intervals the long histogram spans."""
 LOWEST, HIGHEST = 1, 60_000_000
@@ -135,10 +137,11 @@ def _clamped(duration: int) -> tuple[int, int]:
 
 
 class Metrics:
-    """All figures of one node."""
+    """All figures of one node; `flusher` counts what is sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, flusher: Flusher) -> None:
         self.counters = Counters()
+        self._flusher = flusher
         self.client_api = Latency("client_api")
         self.http_api = Latency("http_api")
         self.greenlets = 0
@@ -148,16 +151,18 @@ class Metrics:
         self.watch_process()
 
     def watch_process(self) -> None:
-        """Look at this process from now on: after a fork it is another one."""
+        """Measure the present process from now on: after a fork it is another one."""
         self._process = psutil.Process()
         self._process.cpu_percent()  # the first call only starts the measurement
 
     def totals(self) -> dict[str, int]:
-        """Counters since the start, and the histograms of the interval that runs."""
+        """Counters since the start, and the histograms of the current interval."""
+        self._count_sent()
         return {name: getattr(self.counters, name) for name in COUNTER_NAMES} | self._histograms() | self._gauges()
 
     def end_interval(self) -> dict[str, int]:
-        """Counters of the interval that ends here, and its histograms; a new one begins."""
+        """End the current interval and begin a new one; returns the counters and histograms of the ended one."""
+        self._count_sent()
         values = {name: getattr(self.counters, name) - getattr(self._counted, name) for name in COUNTER_NAMES}
         self._cpu_usage = round(self._process.cpu_percent())
         values |= self._histograms() | self._gauges()
@@ -166,6 +171,12 @@ class Metrics:
         self.client_api.rotate()
         self.http_api.rotate()
         return values
+
+    def _count_sent(self) -> None:
+        counters, flusher = self.counters, self._flusher
+        counters.client_num_msg_queued = flusher.frames_queued
+        counters.client_num_msg_sent = flusher.frames_sent
+        counters.client_bytes_out = flusher.bytes_sent
 
     def _histograms(self) -> dict[str, int]:
         return self.client_api.values() | self.http_api.values()

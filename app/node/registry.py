@@ -1,4 +1,4 @@
-"""What this node knows of all nodes: what each last told of itself, and when."""
+"""What this node knows about all nodes: the last ping of each, and when it came."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class NodeRegistry:
         self._watching: set[str] = set()
 
     def add(self, info: NodeInfo, watching: bool = False) -> None:
-        """A node told of itself, and whether an operator watches messages there."""
+        """Store the ping of a node; `watching` says whether an operator watches messages there."""
         self._nodes[info.uid] = (info, self._clock())
         if watching:
             self._watching.add(info.uid)
@@ -36,7 +36,7 @@ class NodeRegistry:
             self._watching.discard(info.uid)
 
     def forget_silent(self, max_age: float) -> None:
-        """Drop the nodes not heard of for `max_age` seconds; never this one."""
+        """Remove the nodes without a ping for `max_age` seconds, except this one."""
         oldest = self._clock() - max_age
         for uid, (_, heard) in list(self._nodes.items()):
             if heard < oldest and uid != self._own_uid:

@@ -1,12 +1,11 @@
-"""Questions to all nodes that only all together can answer: who is a user, who listens where, what each node counts.
+"""Surveys: what only all nodes together know, such as the connections of a user or the subscribers of channels.
 
-The node that asks collects what the others say and waits no longer than `ANSWER_LIMIT`:
-a node that is silent costs its answer, not the question.
+The node that asks sends a request to all nodes and collects their reports for at most REPORT_TIMEOUT. A node that does
+not reply is missing in the result.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 import uuid
 from collections import Counter
@@ -19,45 +18,43 @@ from gevent.event import Event
 from ..config.config import Config
 from ..model.errors import Refused
 from ..runtime.yielding import give_turn
-from .control import Answer, Question, UserConnection
+from .control import SurveyReport, SurveyRequest, UserConnection
 from .hub import Hub
 from .registry import NodeInfo
 
-log = logging.getLogger(__name__)
-
-ANSWER_LIMIT = 1.0
-"""Seconds to wait for the other nodes."""
-ANSWER_SHARE = 1 / 3
-"""Part of node_ping_interval to wait at most, so that whoever asks again and again sees soon that a node is gone."""
-MOST = 1000
-"""Connections, or channels, that one node tells of at most."""
+REPORT_TIMEOUT = 1.0
+"""Seconds to wait for the other nodes at most."""
+REPORT_SHARE = 1 / 3
+"""Part of node_ping_interval to wait at most, so that repeated surveys show soon that a node has gone."""
+MOST_REPORTED = 1000
+"""Connections, or channels, in the report of one node at most."""
 
 
 class Survey:
-    """One question on its way: who has yet to answer, and what was said."""
+    """One survey that is running: the reports so far, and the nodes whose reports are missing."""
 
     def __init__(self, asked: Collection[str]) -> None:
-        self.answers: list[Answer] = []
+        self.reports: list[SurveyReport] = []
         self._missing = set(asked)
         self._complete = Event()
         if not asked:
             self._complete.set()
 
-    def add(self, node: str, answer: Answer) -> None:
-        """A node has answered."""
+    def add(self, node: str, report: SurveyReport) -> None:
+        """Add the report of a node."""
         if node in self._missing:
             self._missing.remove(node)
-            self.answers.append(answer)
+            self.reports.append(report)
         if not self._missing:
             self._complete.set()
 
     def wait(self, timeout: float) -> None:
-        """Until all have answered, or the time is up."""
+        """Wait until all nodes have reported, at most `timeout` seconds."""
         self._complete.wait(timeout)
 
 
 class Surveys:
-    """Asks and answers for one node. `send` hands a message to all nodes, or raises Refused."""
+    """The surveys of one node, and its reports for those of others. `send` sends to all nodes, or raises Refused."""
 
     def __init__(
         self,
@@ -65,83 +62,84 @@ class Surveys:
         config: Callable[[], Config],
         info: Callable[[], NodeInfo],
         peers: Callable[[], Collection[str]],
-        send: Callable[[Question | Answer], None],
+        send: Callable[[SurveyRequest | SurveyReport], None],
     ) -> None:
         self._hub = hub
         self._config = config
         self._info = info
         self._peers = peers
         self._send = send
-        self._open: dict[str, Survey] = {}
+        self._running: dict[str, Survey] = {}
 
     # -- asking
 
     def connections(self, user: str) -> list[UserConnection]:
-        """The connections of a user on all nodes, up to `MOST` of each."""
-        return [found for answer in self._ask(Question(_new_id(), user=user)) for found in answer.connections]
+        """The connections of a user on all nodes, up to MOST_REPORTED of each node."""
+        return [found for report in self._ask(SurveyRequest(_new_id(), user=user)) for found in report.connections]
 
     def subscribers(self, part: str) -> Mapping[str, int]:
-        """How many subscribers channels have on all nodes together: of those whose name contains `part`.
+        """How many subscribers the channels whose names contain `part` have on all nodes together.
 
-        Each node tells of the `MOST` channels that have the most there.
+        Each node reports the MOST_REPORTED channels with the most subscribers there.
         """
         total: Counter[str] = Counter()
-        for answer in self._ask(Question(_new_id(), channels=part)):
-            total.update(answer.subscribers)
-        return dict(total.most_common(MOST))
+        for report in self._ask(SurveyRequest(_new_id(), channels=part)):
+            total.update(report.subscribers)
+        return dict(total.most_common(MOST_REPORTED))
 
     def nodes(self) -> list[NodeInfo]:
-        """The nodes that answer, with their counters as they are now."""
-        return [answer.info for answer in self._ask(Question(_new_id(), info=True)) if answer.info is not None]
+        """The nodes that reply, with their present counters."""
+        reports = self._ask(SurveyRequest(_new_id(), info=True))
+        return [report.info for report in reports if report.info is not None]
 
-    def _ask(self, question: Question) -> list[Answer]:
-        survey = self._open[question.id] = Survey(self._peers())
+    def _ask(self, request: SurveyRequest) -> list[SurveyReport]:
+        survey = self._running[request.id] = Survey(self._peers())
         try:
             if not self._peers():
-                return [self._answer(question)]
-            self._send(question)
-            own = self._answer(question)
-            survey.wait(min(ANSWER_LIMIT, ANSWER_SHARE * self._config().node_ping_interval))
-        except Refused:  # logged already: what this node knows is better than nothing
-            own = self._answer(question)
+                return [self._report(request)]
+            self._send(request)
+            own = self._report(request)
+            survey.wait(min(REPORT_TIMEOUT, REPORT_SHARE * self._config().node_ping_interval))
+        except Refused:  # logged already: the report of this node is better than none
+            own = self._report(request)
         finally:
-            del self._open[question.id]
-        return [own, *survey.answers]
+            del self._running[request.id]
+        return [own, *survey.reports]
 
-    # -- answering
+    # -- reporting
 
-    def handle_question(self, question: Question) -> None:
-        """Answer another node. Does not block."""
-        gevent.spawn(self._send_answer, question)
+    def handle_request(self, request: SurveyRequest) -> None:
+        """Send a report to another node. Does not block."""
+        gevent.spawn(self._send_report, request)
 
-    def handle_answer(self, node: str, answer: Answer) -> None:
-        """Take the answer of another node; one that comes late, or to somebody else's question, is passed over."""
-        survey = self._open.get(answer.id)
+    def handle_report(self, node: str, report: SurveyReport) -> None:
+        """Add the report of another node to its survey; it is ignored when the survey is over or of another node."""
+        survey = self._running.get(report.id)
         if survey is not None:
-            survey.add(node, answer)
+            survey.add(node, report)
 
-    def _send_answer(self, question: Question) -> None:
+    def _send_report(self, request: SurveyRequest) -> None:
         try:
-            self._send(self._answer(question))
+            self._send(self._report(request))
         except Refused:
             pass  # logged already
 
-    def _answer(self, question: Question) -> Answer:
-        answer = Answer(question.id)
-        if question.user is not None:
-            answer.connections = self._connections_here(question.user)
-        if question.channels is not None:
-            answer.subscribers = self._subscribers_here(question.channels)
-        if question.info:
-            answer.info = self._info()
-            answer.info.metrics["node_cpu_milliseconds"] = int(time.process_time() * 1000)
-        return answer
+    def _report(self, request: SurveyRequest) -> SurveyReport:
+        report = SurveyReport(request.id)
+        if request.user is not None:
+            report.connections = self._connections_here(request.user)
+        if request.channels is not None:
+            report.subscribers = self._subscribers_here(request.channels)
+        if request.info:
+            report.info = self._info()
+            report.info.metrics["node_cpu_milliseconds"] = int(time.process_time() * 1000)
+        return report
 
     def _connections_here(self, user: str) -> list[UserConnection]:
         name = self._config().name
         return [
             UserConnection(connection.uid, connection.user, name, sorted(connection.channels))
-            for connection in self._hub.user_connections(user)[:MOST]
+            for connection in self._hub.user_connections(user)[:MOST_REPORTED]
         ]
 
     def _subscribers_here(self, part: str) -> dict[str, int]:
@@ -150,7 +148,7 @@ class Surveys:
             if part in channel:
                 counts[channel] = self._hub.num_subscribers(channel)
             give_turn()
-        return dict(nlargest(MOST, counts.items(), key=lambda item: item[1]))
+        return dict(nlargest(MOST_REPORTED, counts.items(), key=lambda item: item[1]))
 
 
 def _new_id() -> str:

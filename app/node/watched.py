@@ -1,85 +1,95 @@
-"""What operators see of the messages in watched channels (option watch): gathered, bounded, and shared by all nodes.
+"""The messages in channels with option `watch`, as operators see them: collected in small batches, from all nodes.
 
-A node gathers while somebody watches, on whatever node, and hands out what it has
-a few times a second. What is more than that is counted and not kept: nobody reads
-a thousand messages a second, and a flood must cost the node next to nothing.
+A node collects messages while an operator watches on any node, and sends them out a few times a second. It counts the
+messages that do not fit into a batch and drops them: nobody reads a thousand messages a second, and a flood must cost
+the node almost nothing.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import gevent
 
 from ..model.events import Publication
-from ..protocol.v1.wire import encode_publication
+from .metrics import Counters
 
-log = logging.getLogger(__name__)
-
-PAUSE = 0.1
-"""Seconds between two batches; the first after a silence goes out at once."""
+BATCH_INTERVAL = 0.1
+"""Seconds between two batches; a batch after a longer silence is sent immediately."""
 BATCH_MESSAGES = 100
-"""Messages of one batch at most."""
+"""Messages in one batch at most."""
 BATCH_SIZE = 1 << 18
-"""Bytes of data in one batch, unless its only message has more."""
+"""Bytes of data in one batch at most, except if its only message has more."""
+
+
+EncodePublication: TypeAlias = Callable[[Publication], bytes]
+"""Encodes a publication as operators receive it, as JSON."""
 
 
 class Watcher(Protocol):
-    """An operator's connection that asked to see messages."""
+    """The connection of an operator that asked to see messages."""
 
     def show(self, messages: Sequence[bytes], missed: int) -> None:
-        """Messages as JSON, and how many were left out after them. Does not block or raise."""
+        """Show messages, and how many were left out after them. Does not block and does not raise."""
 
 
-class Watched:
-    """The watchers of this node, and what waits for those of all nodes.
+class WatchedFeed:
+    """Collects the messages of this node and shows the messages of all nodes to the operators of this one.
 
-    `tell_peers` hands a batch to the other nodes; `on_change` is called when this node's
-    first watcher comes or its last one goes. Neither may raise; the first may block.
+    `send_to_peers` sends a batch to the other nodes; it may block. `on_change` is called when the first operator of
+    this node begins to watch, and when the last one ends. Neither may raise.
     """
 
-    def __init__(self, tell_peers: Callable[[Sequence[bytes], int], None], on_change: Callable[[], None]) -> None:
-        self._tell_peers = tell_peers
+    def __init__(
+        self,
+        encode: EncodePublication,
+        counters: Counters,
+        send_to_peers: Callable[[Sequence[bytes], int], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._encode = encode
+        self._counters = counters
+        self._send_to_peers = send_to_peers
         self._on_change = on_change
         self._watchers: set[Watcher] = set()
         self._peers_watch = False
         self._waiting: list[Publication] = []
         self._size = 0
         self._missed = 0
-        self._sharer: gevent.Greenlet[[], None] | None = None
+        self._sender: gevent.Greenlet[[], None] | None = None
         self.wanted = False
-        """Whether anybody watches, here or on another node."""
+        """Whether an operator watches on any node."""
 
     @property
     def watching(self) -> bool:
-        """Whether anybody watches here."""
+        """Whether an operator watches on this node."""
         return bool(self._watchers)
 
     def add(self, watcher: Watcher) -> None:
-        """Show what comes to `watcher`, too."""
+        """Show messages to `watcher` from now on."""
         self._watchers.add(watcher)
-        self._look(first_or_last=len(self._watchers) == 1)
+        self._update(first_or_last=len(self._watchers) == 1)
 
     def remove(self, watcher: Watcher) -> None:
-        """The opposite; nothing happens when it is not there."""
+        """Stop showing messages to `watcher`, if it was added."""
         if watcher in self._watchers:
             self._watchers.remove(watcher)
-            self._look(first_or_last=not self._watchers)
+            self._update(first_or_last=not self._watchers)
 
-    def heed_peers(self, watching: bool) -> None:
-        """Whether anybody watches on another node."""
+    def set_peers_watching(self, watching: bool) -> None:
+        """Set whether an operator watches on another node."""
         self._peers_watch = watching
         self.wanted = watching or self.watching
 
-    def _look(self, first_or_last: bool) -> None:
-        self.heed_peers(self._peers_watch)
+    def _update(self, first_or_last: bool) -> None:
+        self.set_peers_watching(self._peers_watch)
         if first_or_last:
             self._on_change()
 
     def note(self, publication: Publication) -> None:
-        """Take up a publication of this node; called for each while `wanted`."""
+        """Collect a publication of this node, or count it as missed. Called for each one while `wanted`."""
+        self._counters.node_num_admin_msg_published += 1
         waiting = self._waiting
         size = self._size
         if len(waiting) >= BATCH_MESSAGES or size >= BATCH_SIZE:  # nearly always, in a flood
@@ -87,32 +97,32 @@ class Watched:
             return
         size += len(publication.data)
         if waiting and size > BATCH_SIZE:
-            size = BATCH_SIZE  # full from here on, so that no later message overtakes this one
+            size = BATCH_SIZE  # the batch is full now, so that no later message overtakes this one
             self._missed += 1
         else:
             waiting.append(publication)
         self._size = size
-        if self._sharer is None:
-            self._sharer = gevent.spawn(self._share)
+        if self._sender is None:
+            self._sender = gevent.spawn(self._send)
 
     def show(self, messages: Sequence[bytes], missed: int) -> None:
-        """Show a batch to the watchers of this node."""
+        """Show a batch to the operators of this node."""
         for watcher in list(self._watchers):
             watcher.show(messages, missed)
 
     def stop(self) -> None:
-        """Hand out nothing any more. A second call does nothing."""
-        if self._sharer is not None:
-            self._sharer.kill()
-            self._sharer = None
+        """Send no more batches. A second call does nothing."""
+        if self._sender is not None:
+            self._sender.kill()
+            self._sender = None
 
-    def _share(self) -> None:
+    def _send(self) -> None:
         while self._waiting:
-            messages = [encode_publication(publication) for publication in self._waiting]
+            messages = [self._encode(publication) for publication in self._waiting]
             missed, self._missed = self._missed, 0
             self._waiting, self._size = [], 0
             self.show(messages, missed)
             if self._peers_watch:
-                self._tell_peers(messages, missed)
-            gevent.sleep(PAUSE)
-        self._sharer = None
+                self._send_to_peers(messages, missed)
+            gevent.sleep(BATCH_INTERVAL)
+        self._sender = None

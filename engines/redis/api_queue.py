@@ -1,7 +1,7 @@
-"""Takes API commands from one queue in one shard and hands them to the node (docs/redis.md says what is promised).
+"""One queue of API commands in one shard (docs/redis.md describes what it guarantees).
 
-One node at a time works on a queue, so that the order stays: it takes some entries under a lease, has
-them carried out, and ticks them off. Between two rounds any node may be next.
+One node at a time works on a queue, so that the order is kept: it takes some entries under a lease, has them carried
+out, and removes them. Then any node may continue.
 """
 
 from __future__ import annotations
@@ -15,48 +15,50 @@ from typing import Any
 import gevent
 import hiredis
 
-from ..base import EngineError, EngineHandler
+from ..base import CommandHandler, EngineError
 from .connection import Dial, RedisConnection
-from .link import LONGEST_CHECK, Link
+from .link import LONGEST_CHECK, Link, ServerReturn
 from .pipeline import Pipeline
 from .scripts import FINISH, RENEW, TAKE, Script
 
 log = logging.getLogger(__name__)
 
-BATCH = 64
+ENTRIES_PER_TURN = 64
 """Entries that one node takes at a time."""
 LEASE = 10.0
-"""Seconds after which what a dead node took belongs to the others."""
+"""Seconds after which the entries that a node has taken go to the other nodes, unless it renews the lease."""
 WAIT = 1.0
-"""Seconds that Redis is asked to wait for an entry."""
+"""Seconds that Redis waits for an entry before it replies."""
 TURN_PAUSE = 0.01
-"""Seconds until the next look at a queue that another node works on."""
+"""Seconds between two attempts to take entries while another node works on the queue."""
 BROKEN_PAUSE = 1.0
-"""Seconds until the next look at a queue that cannot be read, such as a key of another type."""
+"""Seconds between two attempts to read a queue that cannot be read, such as a key of another type."""
 
 
 class ApiQueue(Link):
-    """One queue. It has a connection of its own, on which it waits."""
+    """One queue, with a connection of its own that waits for entries. `node` identifies this process in the lease."""
 
-    def __init__(self, shard_name: str, key: str, node: str, dial: Dial, pipeline: Pipeline) -> None:
-        super().__init__(f"{shard_name} (queue {key})", dial)
+    def __init__(
+        self, shard_name: str, key: str, node: str, dial: Dial, server_return: ServerReturn, pipeline: Pipeline
+    ) -> None:
+        super().__init__(f"{shard_name} (queue {key})", dial, server_return)
         self._key = key
         self._taken_key = f"{key}.taken"
         self._lease_key = f"{key}.lease"
         self._node = node
         self._pipeline = pipeline
-        self._handler: EngineHandler | None = None
+        self._handler: CommandHandler | None = None
         self._busy = False
         self._stopping = False
         self._complaint = ""
 
-    def begin(self, handler: EngineHandler) -> None:
-        """Begin to take entries and to hand them to `handler`."""
+    def begin(self, handler: CommandHandler) -> None:
+        """Begin to take entries and to give them to `handler`."""
         self._handler = handler
         self.start()
 
     def finish(self, timeout: float) -> None:
-        """Take nothing more, and wait until what was taken has been carried out, at most `timeout` seconds."""
+        """Take no more entries, and wait at most `timeout` seconds for those that are being carried out."""
         self._stopping = True
         with gevent.Timeout(timeout, False):  # type: ignore[arg-type]  # False: end the block silently
             while self._busy:
@@ -70,7 +72,7 @@ class ApiQueue(Link):
         self._note_ready()
         connection.expect_answers_within(WAIT + LONGEST_CHECK)
         while not self._stopping:
-            # Moves the first entry to where it is: that is how Redis lets one wait without taking anything.
+            # Moves the first entry to its own position: this waits for an entry without taking it.
             (first,) = connection.ask([("BLMOVE", self._key, self._key, "LEFT", "LEFT", str(WAIT))])
             if isinstance(first, hiredis.ReplyError):
                 self._complain(str(first))
@@ -78,10 +80,11 @@ class ApiQueue(Link):
                 self._take_turn()
 
     def _take_turn(self) -> None:
-        """Carry out some entries, also those that a dead node has left, unless another node is at it."""
+        """Carry out some entries, first those that a dead node has left, unless another node works on the queue."""
         self._busy = True
         try:
-            entries = self._ask(TAKE, [self._key, self._taken_key, self._lease_key], int(LEASE * 1000), BATCH)
+            keys = [self._key, self._taken_key, self._lease_key]
+            entries = self._ask(TAKE, keys, int(LEASE * 1000), ENTRIES_PER_TURN)
             self._complaint = ""
             if entries is None:
                 gevent.sleep(TURN_PAUSE * random.uniform(0.5, 1.5))
@@ -95,7 +98,7 @@ class ApiQueue(Link):
     def _carry_out(self, entries: list[bytes]) -> None:
         with self._lease_renewed():
             if self._handler is not None:
-                self._handler.handle_api(entries)
+                self._handler(entries)
         if not self._ask(FINISH, [self._taken_key, self._lease_key]):
             log.error("%s: %d commands took too long, another node may have repeated them", self._name, len(entries))
 

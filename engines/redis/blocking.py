@@ -1,7 +1,7 @@
-"""What processes that are no nodes can ask through Redis: publish, look things up, and tell all nodes something.
+"""Commands through Redis for programs that are not nodes: publish, look up, and send messages to all nodes.
 
-By redis-py's own client, which blocks the thread that calls and no other, so it works wherever Python does: in a worker
-of a queue, a shell, a program that gevent has not patched. Formats and names are the engine's (docs/redis.md).
+It uses the client of redis-py, which blocks only the thread that calls. So it works in any Python program: a worker of
+a task queue, a shell, a program that gevent has not patched. Formats and names are the engine's (docs/redis.md).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from ...app.model.events import ClientInfo, Event, Publication
-from ..base import Engine, EngineError, EngineHandler, HistoryOptions
+from ...app.model.events import ClientInfo, Publication
+from ..base import CommandEngine, EngineError, HistoryOptions
 from . import commands, history
 from .codec import SkipLog, decode_presence
 from .connection import ConnectionLost, RedisCommand
@@ -28,13 +28,11 @@ from .scripts import ALL
 from .settings import RedisSettings, ShardSettings, Timeouts
 
 RESP2 = 2
-NO_NODE = "this process is no node: nobody is connected to it"
 
 
-class OutsideEngine(Engine):
-    """The engine of a node that is never started. May be used by several threads; connects when it has to."""
+class BlockingRedis(CommandEngine):
+    """The shards as a program sees them that is not a node. Threads may share it; it connects when it is used."""
 
-    name = "redis"
     batches = True
 
     def __init__(self, settings: RedisSettings) -> None:
@@ -46,12 +44,8 @@ class OutsideEngine(Engine):
         ]
         self._skipped = SkipLog()
 
-    # -- life
-
-    def start(self, handler: EngineHandler) -> None:
-        raise EngineError(NO_NODE)
-
-    def stop(self) -> None:
+    def close(self) -> None:
+        """Close the connections. A later call opens new ones."""
         for _, client in self._shards:
             client.close()
 
@@ -71,25 +65,22 @@ class OutsideEngine(Engine):
                 outcome[place] = failure
         return outcome
 
-    def publish_event(self, event: Event) -> None:
-        raise EngineError(NO_NODE)
-
     def publish_control(self, message: bytes) -> None:
         self._ask(0, ("PUBLISH", self._keys.control, message))
 
-    def answers(self, question: bytes, limit: float) -> Iterator[bytes]:
-        """Tell all nodes something, and then what is said among them for `limit` seconds. Raises EngineError."""
+    def control_messages_after(self, message: bytes, limit: float) -> Iterator[bytes]:
+        """Publish a control message, and yield those that nodes publish within `limit` seconds. Raises EngineError."""
         name, client = self._shards[0]
         deadline = time.monotonic() + limit
         try:
             with client.pubsub(ignore_subscribe_messages=False) as listening:
                 listening.subscribe(self._keys.control)
                 listening.get_message(timeout=limit)  # from now on nothing is missed
-                client.publish(self._keys.control, question)
+                client.publish(self._keys.control, message)
                 while (left := deadline - time.monotonic()) > 0:
-                    message = listening.get_message(ignore_subscribe_messages=True, timeout=left)
-                    if message is not None:
-                        yield message["data"]
+                    received = listening.get_message(ignore_subscribe_messages=True, timeout=left)
+                    if received is not None:
+                        yield received["data"]
         except redis.RedisError as error:
             raise EngineError(f"{name}: {reason(error)}") from error
 
@@ -111,23 +102,6 @@ class OutsideEngine(Engine):
         epoch, entries = (self._ask(number, asked) for asked in history.read_commands(self._keys, channel, limit))
         return history.decode(channel, epoch, entries, self._skipped).publications
 
-    # -- what only nodes do
-
-    def notice_occupancy(self, longest: float) -> None:
-        raise EngineError(NO_NODE)
-
-    def subscribe(self, channel: str) -> None:
-        raise EngineError(NO_NODE)
-
-    def unsubscribe(self, channel: str) -> None:
-        raise EngineError(NO_NODE)
-
-    def add_presence(self, channel: str, client: str, info: ClientInfo, expire: float) -> None:
-        raise EngineError(NO_NODE)
-
-    def remove_presence(self, channel: str, client: str) -> None:
-        raise EngineError(NO_NODE)
-
     # -- Redis
 
     def _number(self, channel: str) -> int:
@@ -138,14 +112,14 @@ class OutsideEngine(Engine):
         try:
             try:
                 return client.execute_command(*command)
-            except redis.exceptions.NoScriptError:  # made to forget them, so it has not been carried out
+            except redis.exceptions.NoScriptError:  # the scripts were deleted, so nothing has been carried out
                 _load_scripts(client.execute_command)
                 return client.execute_command(*command)
         except redis.RedisError as error:
             raise EngineError(f"{name}: {reason(error)}") from error
 
     def _try_all(self, number: int, batch: Sequence[RedisCommand]) -> list[EngineError | None]:
-        """Run commands in one trip; what went wrong with each."""
+        """Send commands together; returns the error of each, or None."""
         name, client = self._shards[number]
         try:
             with client.pipeline(transaction=False) as pipeline:
@@ -159,7 +133,7 @@ class OutsideEngine(Engine):
         return [EngineError(f"{name}: {reply}") if isinstance(reply, Exception) else None for reply in replies]
 
     def _try(self, number: int, command: RedisCommand, reply: Any) -> EngineError | None:
-        """Run a command again if Redis did not know its script."""
+        """Send a command again if Redis did not know its script."""
         if isinstance(reply, redis.exceptions.NoScriptError):
             try:
                 self._ask(number, command)
@@ -170,12 +144,12 @@ class OutsideEngine(Engine):
 
 
 def reason(error: Exception) -> str:
-    """What redis-py says is wrong, without the clients that it shows when no Sentinel names a master."""
+    """The text of an error of redis-py, without the list of clients that it adds when no Sentinel knows the master."""
     return str(error).partition(" : <")[0].rstrip(".") or type(error).__name__
 
 
 def client_of(shard: ShardSettings, timeouts: Timeouts) -> Any:
-    """redis-py's client of one server, or of whatever master the Sentinels name."""
+    """A client of redis-py for one server, or for the master that the Sentinels name."""
     return _client(shard, timeouts)
 
 
@@ -186,7 +160,7 @@ def _client(shard: ShardSettings, timeouts: Timeouts, **more: Any) -> Any:
         "password": shard.password or None,
         "socket_timeout": timeouts.read,
         "socket_connect_timeout": timeouts.connect,
-        # What was sent may have been carried out: to send it again might publish twice.
+        # A command without a reply may have been carried out: sending it again might publish twice.
         "retry": Retry(NoBackoff(), 0),
         "protocol": RESP2,
         "client_name": "gentrifugo-publisher",
@@ -208,7 +182,7 @@ def _client(shard: ShardSettings, timeouts: Timeouts, **more: Any) -> Any:
 
 
 def _entering(epoch_key: str) -> Callable[[Any], None]:
-    """What each connection says first, as those of nodes do: a history is whole within one life of one server."""
+    """What to send on each new connection: as nodes do, load the scripts and begin a new epoch if the server is new."""
 
     def enter(connection: Any) -> None:
         connection.on_connect()

@@ -21,7 +21,7 @@ from .history import History
 
 log = logging.getLogger(__name__)
 
-BATCH = 100
+HISTORIES_PER_READ = 100
 """Channels whose history is read together."""
 ATTEMPTS, PAUSE = 20, 0.25
 """How often, and how many seconds apart, to try to read the history before the gap is left open."""
@@ -92,8 +92,8 @@ class CatchUp:
             self._arrived.clear()
             channels, self._returned = self._returned, []
             open_gaps = 0
-            for start in range(0, len(channels), BATCH):
-                open_gaps += self._close(channels[start : start + BATCH])
+            for start in range(0, len(channels), HISTORIES_PER_READ):
+                open_gaps += self._close(channels[start : start + HISTORIES_PER_READ])
             if channels:
                 log.info("%s: %d gaps in channels with a history closed", self._name, len(channels) - open_gaps)
             if open_gaps:

@@ -1,13 +1,11 @@
-"""The engine that joins nodes through Redis: any number of servers, each for its share of the channels.
+"""The engine that connects nodes through Redis: one or more servers, each for a part of the channels.
 
-Formats, names and promises: docs/redis.md.
+Formats, names and guarantees: docs/redis.md.
 """
 
 from __future__ import annotations
 
-import logging
 import time
-import uuid
 from collections.abc import Sequence
 from itertools import groupby
 from typing import TypeAlias
@@ -16,9 +14,9 @@ import gevent
 import hiredis
 
 from ...app.model.events import ClientInfo, Event, Publication
-from ..base import Engine, EngineError, EngineHandler, HistoryOptions, Recovery
+from ..base import Engine, EngineError, EngineHandler, HistoryOptions, OccupancyHandler, Recovery
 from . import commands
-from .api_queue import ApiQueue
+from .api_queues import ApiQueues
 from .codec import SkipLog, decode_presence, encode_event, encode_present, encode_publication
 from .connection import RedisCommand
 from .jump import bucket
@@ -27,18 +25,12 @@ from .scripts import ADD_PRESENCE, REMOVE_PRESENCE
 from .settings import RedisSettings
 from .shard import ECHO_LIMIT, Shard
 
-log = logging.getLogger(__name__)
-
-STOP_LIMIT = 2.0
-"""Seconds that the commands taken from queues get to be carried out when the engine stops."""
-
-
 Item: TypeAlias = tuple[Publication, HistoryOptions | None]
-"""What is published, and how it is kept."""
+"""A publication, and how it is kept."""
 
 
 class RedisEngine(Engine):
-    """Keeps nothing in this process but what it is subscribed to."""
+    """Keeps nothing in this process except its subscriptions."""
 
     name = "redis"
     batches = True
@@ -51,43 +43,31 @@ class RedisEngine(Engine):
             for number, shard in enumerate(settings.shards)
         ]
         self.group = f"{settings.prefix} in {', '.join(shard.name for shard in self._shards)}"
-        self._queues: list[ApiQueue] = []
-        if settings.api:
-            # Never the same twice: after a restart the lease of the process before has to run out.
-            node = str(uuid.uuid4())
-            numbers = (None, *range(settings.api_queues))
-            self._queues = [
-                ApiQueue(shard.name, keys.api_queue(number), node, shard.dial, shard.pipeline)
-                for shard in self._shards
-                for number in numbers
-            ]
+        self.queue = ApiQueues(self._shards, settings.api_queues) if settings.api else None
         self._skipped = SkipLog()
 
     # -- life
 
     def start(self, handler: EngineHandler) -> None:
-        """Begin to connect, and wait for it as long as connecting may take; a Redis that is away is tried for ever."""
+        """Begin to connect, and wait at most the connect timeout; a Redis that is away is tried until it is back."""
         deadline = time.monotonic() + self._timeouts.connect
         for shard in self._shards:
             shard.start(handler)
-        for queue in self._queues:
-            queue.begin(handler)
         for shard in self._shards:
             for link in (shard.pipeline, shard.subscriber):
                 link.wait_ready(max(deadline - time.monotonic(), 0))
 
     def stop(self) -> None:
-        gevent.joinall([gevent.spawn(queue.finish, STOP_LIMIT) for queue in self._queues])
         for shard in self._shards:
             shard.stop()
 
-    def notice_occupancy(self, longest: float) -> None:
+    def enable_occupancy_events(self, handler: OccupancyHandler, longest: float) -> None:
         for shard in self._shards:
-            shard.notice_occupancy(longest)
+            shard.enable_occupancy_events(handler, longest)
 
     @property
-    def is_telling(self) -> bool:
-        return any(shard.is_telling for shard in self._shards)
+    def has_pending_notifications(self) -> bool:
+        return any(shard.has_pending_notifications for shard in self._shards)
 
     # -- publish
 
@@ -109,12 +89,12 @@ class RedisEngine(Engine):
         first, *others = self._shards
         first.publish_and_hear(self._keys.control, message)
         if others:
-            # What was published before in channels on the other servers has to come first, too.
+            # What was published before in channels on the other servers has to arrive first, too.
             gevent.joinall([gevent.spawn(shard.hear_up_to_now) for shard in others], timeout=ECHO_LIMIT)
 
     def _publish_run(self, shard: Shard, items: list[Item], is_last: bool) -> list[EngineError | None]:
-        """Publish what belongs to one shard. What goes to another shard after it waits until this node has heard it:
-        what one request publishes into several channels is to arrive in this order.
+        """Publish what belongs to one shard. What goes to another shard after it waits until this node has received it:
+        what one request publishes into several channels arrives in this order.
         """
         publishing = [commands.publish(self._keys, *item) for item in items]
         if is_last:
@@ -129,7 +109,7 @@ class RedisEngine(Engine):
 
     @staticmethod
     def _publish_in(shard: Shard, publishing: Sequence[RedisCommand]) -> list[EngineError | None]:
-        """Publish in one shard; what went wrong with each."""
+        """Publish in one shard; returns the error of each, or None."""
         try:
             replies = shard.publishing.ask_all(publishing)
         except EngineError as error:

@@ -1,4 +1,4 @@
-"""A connection that is opened again whenever it breaks: the one shape of every endless loop of this engine."""
+"""A connection that is opened again whenever it breaks."""
 
 from __future__ import annotations
 
@@ -15,29 +15,51 @@ from .settings import Endpoint
 log = logging.getLogger(__name__)
 
 CHECK_INTERVAL = 2.0
-"""Seconds of silence after which a connection is asked whether it still works."""
+"""Seconds without traffic after which a PING checks a connection."""
 LONGEST_CHECK = 3.0
-"""Seconds that the answer to that may take, at most."""
+"""Seconds that the reply to the PING may take, at most."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
 """Seconds between two attempts to connect: doubled each time."""
-DEFECT_PAUSE = 1.0
-"""Seconds until the next attempt after an error that is ours."""
+BUG_PAUSE = 1.0
+"""Seconds until the next attempt after an unexpected exception."""
+
+
+class ServerReturn:
+    """Ends the pauses of all links to one server when one of them has connected again."""
+
+    def __init__(self) -> None:
+        self._pausing: set[Event] = set()
+
+    def wait(self, timeout: float) -> None:
+        """Wait until the server is back, at most `timeout` seconds."""
+        event = Event()
+        self._pausing.add(event)
+        try:
+            event.wait(timeout)
+        finally:
+            self._pausing.discard(event)
+
+    def announce(self) -> None:
+        """The server is back: links that wait continue."""
+        for event in self._pausing:
+            event.set()
 
 
 class Link(ABC):
-    """One connection for one purpose, served by a greenlet. `start` and `stop` it once."""
+    """One connection for one purpose, served by a greenlet. `start` and `stop` it once.
 
-    def __init__(self, name: str, dial: Dial) -> None:
+    All links to the same server share `server_return`.
+    """
+
+    def __init__(self, name: str, dial: Dial, server_return: ServerReturn) -> None:
         self.away = f"{name}: not connected yet"
-        """Why there is no hope of a connection now; empty while there is one, or the first attempt at the next."""
+        """Why no connection is expected soon; empty while there is one, or the first attempt to open the next."""
         self._name = name
         self._dial = dial
-        self.companion: Link | None = None
-        """The other link to the same server, which need not pause any longer when this one finds the server back."""
+        self._server_return = server_return
         self._endpoint: Endpoint | None = None
-        """Where the last connection went."""
+        """The address of the last connection."""
         self._ready = Event()
-        self._hurry = Event()
         self._greenlet: gevent.Greenlet[[], None] | None = None
 
     def start(self) -> None:
@@ -46,7 +68,7 @@ class Link(ABC):
         self._greenlet = gevent.spawn(self._run)
 
     def stop(self) -> None:
-        """Close the connection; whoever waits for something is told. A second call does nothing."""
+        """Close the connection; calls that wait for something fail. A second call does nothing."""
         self.away = f"{self._name}: the engine has stopped"
         greenlet, self._greenlet = self._greenlet, None
         if greenlet is not None:
@@ -55,12 +77,12 @@ class Link(ABC):
         self._give_up(self.away)
 
     def wait_ready(self, timeout: float) -> bool:
-        """Wait until it works, at most `timeout` seconds; whether it does."""
+        """Wait until the connection can be used, at most `timeout` seconds; returns whether it can."""
         return bool(self._ready.wait(timeout))
 
     @property
     def is_ready(self) -> bool:
-        """Whether it works."""
+        """Whether the connection can be used."""
         return self._ready.is_set()
 
     @abstractmethod
@@ -69,7 +91,7 @@ class Link(ABC):
 
     @abstractmethod
     def _give_up(self, reason: str) -> None:
-        """There is no connection, and whoever waits should not wait for the next one."""
+        """Let the calls that wait for the connection fail with `reason`: the next connection may take long."""
 
     def _note_ready(self) -> None:
         self._ready.set()
@@ -82,24 +104,22 @@ class Link(ABC):
                 pause = FIRST_PAUSE
             except ConnectionLost as error:
                 self._note_failure(str(error))
-                self._hurry.clear()
-                self._hurry.wait(pause * random.uniform(0.5, 1))
+                self._server_return.wait(pause * random.uniform(0.5, 1))
                 pause = min(2 * pause, LONGEST_PAUSE)
             except Exception:
-                log.exception("%s: an error of ours; connecting again", self._name)
-                self._give_up(f"{self._name}: an error of ours")
-                gevent.sleep(DEFECT_PAUSE)
+                log.exception("%s: unexpected exception; connecting again in %g s", self._name, BUG_PAUSE)
+                self._give_up(f"{self._name}: unexpected exception")
+                gevent.sleep(BUG_PAUSE)
 
     def _serve_once(self) -> None:
-        """Connect and serve until the connection breaks. Raises ConnectionLost when that never worked."""
+        """Connect and serve until the connection breaks. Raises ConnectionLost when it could never be used."""
         connection = self._dial()
         moved = self._endpoint not in (None, connection.endpoint)
         self._endpoint = connection.endpoint
         if self.away or moved:
             log.info("%s: connected to %s", self._name, connection.endpoint)
             self.away = ""
-            if self.companion is not None:
-                self.companion._hurry.set()
+            self._server_return.announce()
         try:
             self._serve(connection)
         except ConnectionLost as error:

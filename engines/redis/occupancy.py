@@ -1,11 +1,11 @@
-"""Which channels have subscribers on any node, told once to one node as it changes.
+"""Reports which channels of a shard have subscribers on any node; one node makes each report.
 
-Redis knows the truth: how many connections are subscribed to a channel's name. Beside it stands what was told, and
-until when whoever tells it now has time for that. A script compares the two, so one node tells; when that node ends
-before it is done, its time runs out and the next sweep has another node tell it again. A node that is killed leaves
-its channels without subscribers, which a sweep finds too. A server that was started again or took over may have lost
-what was told, or know it as it was some time ago: then what is true is told once more, unless a node knows better.
-What a node could not look at, because Redis was away or took no writes, it looks at again.
+Redis knows how many connections are subscribed to the pub/sub channel of a channel. Beside that it stores what was
+reported last, and a lease for the node that reports a change now. A script compares the two, so one node reports. When
+that node ends before it is done, the lease ends, and the next sweep lets another node report again. A sweep also finds
+the channels of a node that was killed. A server that has restarted, or a replica that was promoted, may have lost what
+was reported, or have an old state of it: then the present state is reported once more, unless a node was subscribed
+throughout. A comparison that fails, because Redis is away or refuses writes, is made again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import gevent
 from gevent.event import Event
 from gevent.pool import Pool
 
-from ..base import EngineError, EngineHandler
+from ..base import EngineError, OccupancyHandler
+from ..occupancy import STOP_TIMEOUT
 from .commands import milliseconds
 from .keys import Keys
 from .pipeline import Pipeline
@@ -28,73 +29,77 @@ from .scripts import OCCUPANCY, SWEEP_OCCUPIED, SWEEP_TELLING, Script
 
 log = logging.getLogger(__name__)
 
-TOLD_AT_ONCE = 100
-"""Channels that are looked at side by side."""
+CONCURRENT_COMPARISONS = 100
+"""Channels that are compared at the same time."""
 MARGIN = 5.0
-"""Seconds that whoever tells something gets beyond what that may take."""
+"""Seconds of a lease beyond the time that the handler may take."""
 SWEEP_INTERVAL = 3.0
-"""Seconds between two sweeps, whichever nodes make them, and between two looks of a node at what it could not see."""
+"""Seconds between two sweeps of all nodes together, and until a node repeats comparisons that failed."""
 GRACE = 7.0
-"""Seconds that a channel has to be empty before a sweep has that told: a node whose connection broke may take 6 to find
-that out and to have made the next, and its clients are there all the time."""
-SWEPT_TOGETHER = 500
-"""Channels that one step of a sweep looks at, about."""
+"""Seconds that a channel must be empty before a sweep reports it. A node whose connection broke may need 6 s to notice
+that and to connect again, and its clients stay subscribed meanwhile."""
+SWEEP_STEP = 500
+"""Channels in one step of a sweep, approximately."""
 SWEEP_PAUSE = 0.01
-"""Seconds between two steps, for others to use Redis."""
-STOP_LIMIT = 1.0
-"""Seconds for what is still being told when the engine stops."""
+"""Seconds between two steps, in which others can use Redis."""
 
 
-class Occupancy:
-    """The channels of one shard; `longest` is how many seconds the handler may take for one.
+class ShardOccupancy:
+    """The channels of one shard; `handler` may take up to `longest` seconds for a call.
 
-    `subscribed` has the names in pub/sub of those that this node has subscribers of: they are there, also while its
-    connection is broken and Redis does not know of them.
+    `subscribed` has the pub/sub channels that this node is subscribed to, also while its connection is broken and Redis
+    does not know about them.
     """
 
-    def __init__(self, name: str, keys: Keys, pipeline: Pipeline, subscribed: Container[bytes], longest: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        keys: Keys,
+        pipeline: Pipeline,
+        subscribed: Container[bytes],
+        handler: OccupancyHandler,
+        longest: float,
+    ) -> None:
         self._name = name
         self._keys = keys
         self._pipeline = pipeline
         self._subscribed = subscribed
+        self._handler = handler
         self._lease = milliseconds(longest + MARGIN)
-        self._handler: EngineHandler | None = None
         self._waiting: deque[str] = deque()
-        # The channels that wait or are looked at now, and whether they have changed since the look began.
+        # The channels that wait or are being compared, and whether they have changed since the comparison began.
         self._changed: dict[str, bool] = {}
-        # Those that could not be looked at, and the lease of what was told of them last. As many as this node was
-        # subscribed to at most, since nobody can subscribe while Redis is away.
+        # The channels whose comparison failed, and the lease of their last report. Not more than this node was
+        # subscribed to, because nobody can subscribe while Redis is away.
         self._failed: dict[str, bytes] = {}
         self._last_failure = 0.0
-        # Those that this node is subscribed to, and in which epoch it last looked.
+        # The channels that this node is subscribed to, and the epoch of their last comparison.
         self._epochs: dict[str, bytes] = {}
         self._epoch = b""
         self._arrived = Event()
-        self._pool = Pool(TOLD_AT_ONCE)
+        self._pool = Pool(CONCURRENT_COMPARISONS)
         self._greenlets: list[gevent.Greenlet[[], None]] = []
 
-    def start(self, handler: EngineHandler) -> None:
-        """Begin to tell."""
-        self._handler = handler
-        self._greenlets = [gevent.spawn(self._run), gevent.spawn(self._sweep_for_ever)]
+    def start(self) -> None:
+        """Begin to report."""
+        self._greenlets = [gevent.spawn(self._run), gevent.spawn(self._sweep_regularly)]
 
     def stop(self) -> None:
-        """Tell what is left within STOP_LIMIT; other nodes tell the rest."""
-        self._look_again()
-        with gevent.Timeout(STOP_LIMIT, False):  # type: ignore[arg-type]  # False: end the block silently
+        """Make the pending reports within STOP_TIMEOUT; other nodes make the rest."""
+        self._repeat_failed()
+        with gevent.Timeout(STOP_TIMEOUT, False):  # type: ignore[arg-type]  # False: end the block silently
             while self._changed:
                 gevent.sleep(0.01)
         gevent.killall(self._greenlets)
         self._pool.kill()
-        self._handler = None
 
     @property
-    def is_telling(self) -> bool:
-        """Whether something is being told, or waits for it."""
+    def has_pending_notifications(self) -> bool:
+        """Whether the handler is being called, or channels wait to be compared."""
         return bool(self._changed)
 
     def note(self, channel: str) -> None:
-        """A channel may have changed. Does not block."""
+        """Compare `channel` soon, and report it if it has changed. Does not block."""
         if channel in self._changed:
             self._changed[channel] = True
             return
@@ -106,11 +111,11 @@ class Occupancy:
         while True:
             self._arrived.wait()
             while self._waiting:
-                self._pool.spawn(self._look, self._waiting.popleft())
+                self._pool.spawn(self._report, self._waiting.popleft())
             self._arrived.clear()
 
-    def _look(self, channel: str) -> None:
-        """Tell what has changed of a channel, until nothing has."""
+    def _report(self, channel: str) -> None:
+        """Report the changes of a channel until there are no more."""
         finished = self._failed.pop(channel, b"")
         try:
             while True:
@@ -120,8 +125,8 @@ class Occupancy:
                 if is_occupied < 0:
                     if not self._changed[channel]:
                         return
-                elif self._handler is None or not self._handler.handle_occupancy(channel, bool(is_occupied)):
-                    return  # the lease runs out, and a sweep finds it
+                elif not self._handler.handle_occupancy(channel, bool(is_occupied)):
+                    return  # the lease ends, and a sweep finds it
                 else:
                     finished = lease
         except EngineError as error:
@@ -132,7 +137,7 @@ class Occupancy:
             self._changed.pop(channel, None)
 
     def _compare(self, channel: str, finished: bytes) -> tuple[int, bytes]:
-        """What to tell of a channel, 1 or 0 or -1 for nothing, and the lease to finish when that is done."""
+        """What to report of a channel, 1 or 0, or -1 for nothing, and the lease to end when that is done."""
         keys = self._keys
         is_occupied, lease, epoch = self._pipeline.ask(
             "EVALSHA",
@@ -164,25 +169,25 @@ class Occupancy:
         else:
             self._epochs.pop(channel, None)
 
-    # -- what nobody else tells
+    # -- changes that no node has noticed
 
-    def _sweep_for_ever(self) -> None:
+    def _sweep_regularly(self) -> None:
         while True:
             gevent.sleep(SWEEP_INTERVAL)
             try:
                 is_first = self._pipeline.ask(
                     "SET", self._keys.sweeping, b"1", "NX", "PX", milliseconds(SWEEP_INTERVAL * 0.9)
                 )
-                # Redis takes writes, or this would have been refused.
-                self._look_again()
+                # Redis has accepted a write, so comparisons can succeed again.
+                self._repeat_failed()
                 if is_first:
                     self._sweep()
             except EngineError as error:
                 log.debug("%s: %s", self._name, error)
                 self._last_failure = time.monotonic()
 
-    def _look_again(self) -> None:
-        """Look at what could not be looked at; at what this node has left once other nodes had time to return."""
+    def _repeat_failed(self) -> None:
+        """Repeat comparisons that failed; of channels that this node has left, after other nodes had time to return."""
         others_are_back = time.monotonic() - self._last_failure >= GRACE
         for channel in self._failed:
             if others_are_back or self._is_subscribed(channel):
@@ -195,11 +200,11 @@ class Occupancy:
             self._go_through(SWEEP_OCCUPIED, [occupied, keys.empty], keys.channel(""), milliseconds(GRACE))
 
     def _go_through(self, script: Script, names: list[str], *arguments: bytes | int) -> None:
-        """Look at all that a script finds, step by step."""
+        """Compare all channels that a script finds, step by step."""
         cursor: Any = b"0"
         while True:
             cursor, *channels = self._pipeline.ask(
-                "EVALSHA", script.sha, len(names), *names, cursor, SWEPT_TOGETHER, *arguments
+                "EVALSHA", script.sha, len(names), *names, cursor, SWEEP_STEP, *arguments
             )
             for channel in channels:
                 self.note(channel.decode())

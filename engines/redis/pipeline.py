@@ -16,11 +16,11 @@ from gevent.event import AsyncResult, Event
 from ..base import EngineError
 from .connection import ConnectionLost, Dial, RedisCommand, RedisConnection
 from .dialling import load_scripts
-from .link import CHECK_INTERVAL, Link
+from .link import CHECK_INTERVAL, Link, ServerReturn
 from .settings import Timeouts
 
-BATCH = 512
-"""Commands of one batch, at least those of one caller."""
+COMMANDS_PER_BATCH = 512
+"""Commands in one batch; more when one caller has more."""
 
 
 class _Call:
@@ -38,8 +38,8 @@ class _Call:
 class Pipeline(Link):
     """The commands of one node to one shard."""
 
-    def __init__(self, name: str, dial: Dial, timeouts: Timeouts) -> None:
-        super().__init__(name, dial)
+    def __init__(self, name: str, dial: Dial, server_return: ServerReturn, timeouts: Timeouts) -> None:
+        super().__init__(name, dial, server_return)
         self._waiting: deque[_Call] = deque()
         self._sent: list[_Call] = []
         self._arrived = Event()
@@ -104,7 +104,7 @@ class Pipeline(Link):
                 return [_Call([("PING",)])]
         batch: list[_Call] = []
         count = 0
-        while self._waiting and count < BATCH:
+        while self._waiting and count < COMMANDS_PER_BATCH:
             call = self._waiting.popleft()
             if not call.given_up:
                 batch.append(call)

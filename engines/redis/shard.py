@@ -11,14 +11,15 @@ import hiredis
 from gevent.event import Event as Signal
 
 from ...app.model.events import Event
-from ..base import EngineError, EngineHandler
+from ..base import EngineError, EngineHandler, OccupancyHandler
 from . import commands, history
 from .catch_up import CatchUp
 from .codec import SkipLog, Unreadable, decode_event
 from .dialling import dialler
 from .history import History
 from .keys import Keys
-from .occupancy import Occupancy
+from .link import ServerReturn
+from .occupancy import ShardOccupancy
 from .pipeline import Pipeline
 from .settings import ShardSettings, Timeouts
 from .subscriber import Subscriber
@@ -36,14 +37,16 @@ class Shard:
         self.name = f"redis {settings.name}"
         self.keys = keys
         self.dial = dialler(settings, timeouts, keys.epoch)
-        self.pipeline = Pipeline(f"{self.name} (commands)", self.dial, timeouts)
-        self.subscriber = Subscriber(f"{self.name} (subscriptions)", self.dial, timeouts, self, [keys.control])
-        self.pipeline.companion, self.subscriber.companion = self.subscriber, self.pipeline
+        self.server_return = ServerReturn()
+        self.pipeline = Pipeline(f"{self.name} (commands)", self.dial, self.server_return, timeouts)
+        self.subscriber = Subscriber(
+            f"{self.name} (subscriptions)", self.dial, self.server_return, timeouts, self, [keys.control]
+        )
         self._timeouts = timeouts
         self._carries_control = carries_control
         self._catch_up = CatchUp(self.name, self._read_histories, self._deliver)
         self._handler: EngineHandler | None = None
-        self._occupancy: Occupancy | None = None
+        self._occupancy: ShardOccupancy | None = None
         self._skipped = SkipLog()
         self._channels: dict[bytes, str] = {}
         self._echoes: dict[tuple[bytes, bytes], Signal] = {}
@@ -55,19 +58,19 @@ class Shard:
         self.subscriber.start()
         self._catch_up.start()
         if self._occupancy is not None:
-            self._occupancy.start(handler)
+            self._occupancy.start()
 
-    def notice_occupancy(self, longest: float) -> None:
-        """Call `handle_occupancy` too; before the start."""
-        self._occupancy = Occupancy(self.name, self.keys, self.pipeline, self._channels, longest)
+    def enable_occupancy_events(self, handler: OccupancyHandler, longest: float) -> None:
+        """Report occupancy to `handler`, which takes up to `longest` seconds for a call. Called before the start."""
+        self._occupancy = ShardOccupancy(self.name, self.keys, self.pipeline, self._channels, handler, longest)
 
     @property
-    def is_telling(self) -> bool:
-        """Whether occupancy is being told, or waits for it."""
-        return self._occupancy is not None and self._occupancy.is_telling
+    def has_pending_notifications(self) -> bool:
+        """Whether occupancy is being reported, or waits to be."""
+        return self._occupancy is not None and self._occupancy.has_pending_notifications
 
     def stop(self) -> None:
-        """Close the connections; no callback follows."""
+        """Close the connections; the handlers are not called any more."""
         if self._occupancy is not None:
             self._occupancy.stop()
         self._handler = None
@@ -78,7 +81,7 @@ class Shard:
     # -- channels
 
     def subscribe(self, channel: str) -> None:
-        """Receive what happens in a channel."""
+        """Receive what happens in a channel. Raises EngineError."""
         name = self.keys.channel(channel)
         self._channels[name] = channel
         try:
@@ -89,7 +92,7 @@ class Shard:
         self._note_occupancy(channel)
 
     def unsubscribe(self, channel: str) -> None:
-        """The opposite."""
+        """Stop receiving what happens in a channel. Raises EngineError."""
         name = self.keys.channel(channel)
         self._channels.pop(name, None)
         self._catch_up.forget(channel)
@@ -179,7 +182,7 @@ class Shard:
                 echo.set()
         except Unreadable as error:
             self._skipped.warn("what other nodes publish", error)
-        except Exception:  # a defect of ours: it must cost this message, not the subscriptions
+        except Exception:  # a bug: it must cost this message, not the subscriptions
             log.exception("%s: a message could not be handled", self.name)
 
     def handle_gap(self, names: list[bytes]) -> None:
@@ -193,7 +196,7 @@ class Shard:
         channel = self._channels.get(name)
         if channel is not None:
             self._catch_up.regain(channel)
-            self._note_occupancy(channel)  # a server that was started again has forgotten what was told
+            self._note_occupancy(channel)  # a server that has restarted has lost what was reported
 
     def _deliver(self, event: Event) -> None:
         if self._handler is not None:

@@ -16,13 +16,13 @@ from gevent.event import AsyncResult, Event
 
 from ..base import EngineError
 from .connection import ConnectionLost, Dial, RedisConnection
-from .link import CHECK_INTERVAL, LONGEST_CHECK, Link
+from .link import CHECK_INTERVAL, LONGEST_CHECK, Link, ServerReturn
 from .settings import Timeouts
 
 log = logging.getLogger(__name__)
 
-BATCH = 1000
-"""Subscriptions of one command."""
+NAMES_PER_COMMAND = 1000
+"""Names in one SUBSCRIBE or UNSUBSCRIBE command."""
 
 
 class ReaderHandler(Protocol):
@@ -50,8 +50,16 @@ class _Change(NamedTuple):
 class Subscriber(Link):
     """The subscriptions of one node in one shard; `names` are there from the beginning."""
 
-    def __init__(self, name: str, dial: Dial, timeouts: Timeouts, handler: ReaderHandler, names: list[bytes]) -> None:
-        super().__init__(name, dial)
+    def __init__(
+        self,
+        name: str,
+        dial: Dial,
+        server_return: ServerReturn,
+        timeouts: Timeouts,
+        handler: ReaderHandler,
+        names: list[bytes],
+    ) -> None:
+        super().__init__(name, dial, server_return)
         self._handler = handler
         self._timeouts = timeouts
         self._wanted: dict[bytes, None] = dict.fromkeys(names)
@@ -150,8 +158,8 @@ class Subscriber(Link):
         start = 0
         for end in range(1, len(changes) + 1):
             if end == len(changes) or changes[end].verb != changes[start].verb:
-                for first in range(start, end, BATCH):
-                    names = [change.name for change in changes[first : min(first + BATCH, end)]]
+                for first in range(start, end, NAMES_PER_COMMAND):
+                    names = [change.name for change in changes[first : min(first + NAMES_PER_COMMAND, end)]]
                     connection.send([(changes[start].verb, *names)])
                 start = end
 

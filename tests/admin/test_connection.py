@@ -190,7 +190,7 @@ class TestWatching:
         operator.connect(watch=True, batch=True)
         for number in range(1000):
             operator.node.publish("news", b"%d" % number)
-        eventually(lambda: operator.node.watched._sharer is None)
+        eventually(lambda: operator.node.cluster.watched._sender is None)
         shown = [push for batch in operator.received() for push in batch]
         messages = [push["body"]["data"] for push in shown if push["method"] == "message"]
         missed = sum(push["body"] for push in shown if push["method"] == "missed")
@@ -210,7 +210,7 @@ class TestWatching:
     def test_one_who_has_gone_is_shown_nothing(self, operator: Operator) -> None:
         operator.connect(watch=True)
         operator.connection.close()
-        assert not operator.node.watched.wanted
+        assert not operator.node.cluster.watched.wanted
         assert self.publish(operator, "news") == []
 
 
@@ -256,7 +256,7 @@ class TestEnds:
         node.publish("news", b'"' + b"x" * 300 + b'"')
         for operator in operators:
             assert operator.closed() == {"reason": "slow", "reconnect": False}
-        assert not node.watched.wanted
+        assert not node.cluster.watched.wanted
 
     def test_with_insecure_admin_no_connect_is_needed(self, start_node: Callable[..., Node]) -> None:
         operator = Operator(start_node(insecure_admin=True))

@@ -9,6 +9,7 @@ import pytest
 
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.node.node import Node
+from gentrifugo.app.protocol.v1.wire import encode_publication
 from gentrifugo.engines.base import Engine
 from tests.credentials import SECRET
 from tests.fakes import TroubledEngine
@@ -25,7 +26,7 @@ def start_node(nothing_left_behind: None) -> Iterator[Callable[..., Node]]:
     nodes: list[Node] = []
 
     def start(engine: Engine | None = None, **options: Any) -> Node:
-        node = Node(config(**options), engine or TroubledEngine(), VERSION)
+        node = Node(config(**options), engine or TroubledEngine(), VERSION, encode_publication)
         nodes.append(node)
         node.start()
         return node

@@ -141,11 +141,11 @@ def test_requests_that_come_at_once_start_it_once(service: Service) -> None:
     def slow_start() -> None:
         gevent.sleep(0.01)
         start()
-        starts.append(service.node.uid)
+        starts.append(service.node.cluster.uid)
 
     service.node.start = slow_start  # type: ignore[method-assign]
     gevent.joinall([gevent.spawn(service.start) for _ in range(3)], raise_error=True)
-    assert starts == [service.node.uid]
+    assert starts == [service.node.cluster.uid]
 
 
 def test_a_service_with_the_memory_engine_is_single(service: Service) -> None:
@@ -153,9 +153,9 @@ def test_a_service_with_the_memory_engine_is_single(service: Service) -> None:
 
 
 def test_a_service_starts_once(service: Service) -> None:
-    uid = service.node.uid
+    uid = service.node.cluster.uid
     service.start()
-    assert (service.started, service.node.uid) == (True, uid)
+    assert (service.started, service.node.cluster.uid) == (True, uid)
 
 
 def test_a_service_stops_once(service: Service) -> None:

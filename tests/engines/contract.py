@@ -111,7 +111,7 @@ class Lab(ABC):
         listener = Listener(self.make())
         self.listeners.append(listener)
         if longest:
-            listener.engine.notice_occupancy(longest)
+            listener.engine.enable_occupancy_events(listener, longest)
         listener.engine.start(listener)
         return listener
 
@@ -440,14 +440,14 @@ class EngineContract:
         assert noticing.occupancy == [("news", True), ("end", True)]
 
     def test_it_says_whether_something_is_being_told(self, noticing: Listener) -> None:
-        assert not noticing.engine.is_telling
+        assert not noticing.engine.has_pending_notifications
         noticing.gate.clear()
         noticing.engine.subscribe("news")
-        assert noticing.engine.is_telling
+        assert noticing.engine.has_pending_notifications
         eventually(lambda: noticing.occupancy)
-        assert noticing.engine.is_telling
+        assert noticing.engine.has_pending_notifications
         noticing.gate.set()
-        eventually(lambda: not noticing.engine.is_telling)
+        eventually(lambda: not noticing.engine.has_pending_notifications)
 
     @pytest.mark.usefixtures("quick")
     def test_what_could_not_be_told_is_told_again_until_it_can(self, lab: Lab) -> None:

@@ -22,7 +22,7 @@ class BusLab(Lab):
         self.clock.advance(seconds)
 
     def hurry(self, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(occupancy, "PAUSE", 0.05)
+        patch.setattr(occupancy, "RETRY_INTERVAL", 0.05)
 
 
 class TestBusEngine(EngineContract):

@@ -31,7 +31,7 @@ class MemoryLab(Lab):
         self.clock.advance(seconds)
 
     def hurry(self, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(occupancy, "PAUSE", 0.05)
+        patch.setattr(occupancy, "RETRY_INTERVAL", 0.05)
 
 
 class TestMemoryEngine(EngineContract):
@@ -173,7 +173,7 @@ def test_a_channel_is_on_the_agenda_once(engine: MemoryEngine) -> None:
 def test_a_running_engine_sweeps_by_itself(
     clock: FakeClock, nothing_left_behind: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "SWEEP_INTERVAL", 0.01)
+    monkeypatch.setattr(memory, "EXPIRY_INTERVAL", 0.01)
     engine = MemoryEngine(clock)
     listener = Listener(engine)
     engine.start(listener)
@@ -220,12 +220,12 @@ def test_what_could_not_be_told_is_tried_once_more_when_the_engine_stops(nothing
     engine = MemoryEngine()
     listener = Listener(engine)
     listener.refuses = True
-    engine.notice_occupancy(LONG)
+    engine.enable_occupancy_events(listener, LONG)
     engine.start(listener)
     engine.subscribe("news")
     eventually(lambda: listener.occupancy)
-    assert not engine.is_telling  # nobody who takes leave waits for that
+    assert not engine.has_pending_notifications  # nobody who takes leave waits for that
     started = time.monotonic()
     engine.stop()
-    assert time.monotonic() - started < occupancy.STOP_LIMIT
+    assert time.monotonic() - started < occupancy.STOP_TIMEOUT
     assert listener.occupancy == [("news", True)] * 2

@@ -59,9 +59,9 @@ def _ratio(service: Service, operator: AdminConnection) -> float:
     """CPU of a publication while somebody watches, by that while nobody does; the best of some rounds of each."""
     alone, watched = [], []
     for _ in range(5):
-        service.node.watched.remove(operator)
+        service.node.cluster.watched.remove(operator)
         alone.append(_cpu_of_round(service))
-        service.node.watched.add(operator)
+        service.node.cluster.watched.add(operator)
         watched.append(_cpu_of_round(service))
     return min(watched) / min(alone)
 

@@ -15,7 +15,8 @@ import msgspec
 
 from ...model.errors import FIX, INVALID_MESSAGE, NAMESPACE_NOT_FOUND, Error, Refused
 from ...model.json_codec import InvalidJSON
-from ...node.node import Message, Node
+from ...node.commands import PublishRequest
+from ...node.node import Node
 from ...runtime.yielding import give_turn
 from . import wire
 from .wire import ChannelParams, Command, encode_api_reply
@@ -91,7 +92,7 @@ class Api:
                 yield from self._replies_one_by_one(run)
 
     def _publish_all(self, commands: Sequence[Command]) -> Iterator[bytes]:
-        messages: list[Message] = []
+        messages: list[PublishRequest] = []
         problem: Exception | None = None
         for command in commands:
             try:
@@ -148,13 +149,13 @@ class Api:
 
         Where the engine fails for some of them only, the others have it.
         """
-        messages: list[Message] = []
+        messages: list[PublishRequest] = []
         refused: Error | None = None
         for channel in channels:
             refused = self._refusal_of(channel)
             if refused is not None:
                 break
-            messages.append(Message(channel or "", data, client))
+            messages.append(PublishRequest(channel or "", data, client))
         failed = next(filter(None, self._node.publish_all(messages)), refused)
         error = failed and (failed if failed == INVALID_MESSAGE else _publish_error(failed))
         return encode_api_reply(command.uid, "broadcast", error=error)
@@ -209,19 +210,19 @@ class Api:
         return encode_api_reply(command.uid, "stats", wire.data_body(self._node.stats()))
 
     def _node_info(self, command: Command) -> bytes:
-        return encode_api_reply(command.uid, "node", wire.data_body(self._node.info()))
+        return encode_api_reply(command.uid, "node", wire.data_body(self._node.cluster.own_info()))
 
     @staticmethod
     def _failed(command: Command, body: bytes, error: Error) -> bytes:
         return encode_api_reply(command.uid, command.method or "", body, _without_advice(error))
 
 
-def _message(command: Command) -> Message:
+def _message(command: Command) -> PublishRequest:
     params = wire.decode_params(command, wire.PublishParams)
     channel, data = params.channel, params.data
     if not channel or isinstance(data, msgspec.UnsetType):
         raise BadRequest("publish: channel and data are required")
-    return Message(channel, bytes(data), params.client or "", params.uid or "")
+    return PublishRequest(channel, bytes(data), params.client or "", params.uid or "")
 
 
 def _publish_reply(command: Command, error: Error | None) -> bytes:

@@ -213,7 +213,7 @@ class Client:
         if self.authenticated and self._node.hooks.has(hooks.DISCONNECT):
             context = self._context(hooks.DISCONNECT)
             context.reason = "" if disconnect is None else disconnect.reason
-            self._node.hooks.tell_later(context)
+            self._node.hooks.notify_later(context)
 
     def close_later(self, disconnect: Disconnect) -> None:
         """Close in a greenlet of its own: for callers that must not wait, such as a broadcast."""

@@ -64,7 +64,7 @@ def test_presence_tells_who_is_there(backend: Backend, node: Node) -> None:
 def test_channels_and_stats(backend: Backend, node: Node) -> None:
     assert backend.channels() == []
     stats = backend.stats()
-    assert [told["uid"] for told in stats["nodes"]] == [node.uid]
+    assert [told["uid"] for told in stats["nodes"]] == [node.cluster.uid]
     assert isinstance(stats["nodes"][0]["metrics"]["node_num_clients"], int)
 
 

@@ -214,7 +214,7 @@ class TestHooksThatAnswerAsViewsDo:
 
     def test_what_has_happened_is_told_whatever_comes_back(self, app: Flask, rt: Gentrifugo) -> None:
         rt.on_disconnect(returning(Response()))
-        assert carried(app).node.hooks.tell(Context("disconnect"))
+        assert carried(app).node.hooks.notify(Context("disconnect"))
 
 
 class TestContext:

@@ -10,15 +10,15 @@ from msgspec import Raw
 from gentrifugo.app.model.json_codec import InvalidJSON
 from gentrifugo.app.node import control
 from gentrifugo.app.node.control import (
-    Answer,
+    ControlEnvelope,
+    ControlMessage,
     DisconnectUser,
-    Envelope,
-    Message,
     Ping,
-    Question,
+    SurveyReport,
+    SurveyRequest,
     Unsubscribe,
     UserConnection,
-    Watched,
+    WatchedMessages,
 )
 from gentrifugo.app.node.registry import NodeInfo
 
@@ -28,17 +28,19 @@ MESSAGES = [
     Unsubscribe("alice", ""),
     DisconnectUser('"quoted"\n'),
     Ping(NodeInfo("n1", "node", 1_000, {}), watching=True),
-    Watched([Raw(b'{"n": 1e3}'), Raw(b"[]")], missed=3),
-    Question("q1", user=""),
-    Question("q1", channels="news"),
-    Question("q1", info=True),
-    Answer("q1", [UserConnection("c1", "alice", "node", ["news"])], {"news": 2}, NodeInfo("n1", "node", 1_000, {})),
+    WatchedMessages([Raw(b'{"n": 1e3}'), Raw(b"[]")], missed=3),
+    SurveyRequest("q1", user=""),
+    SurveyRequest("q1", channels="news"),
+    SurveyRequest("q1", info=True),
+    SurveyReport(
+        "q1", [UserConnection("c1", "alice", "node", ["news"])], {"news": 2}, NodeInfo("n1", "node", 1_000, {})
+    ),
 ]
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
-def test_a_message_comes_out_as_it_went_in(message: Message) -> None:
-    assert control.decode(control.encode("n1", message)) == Envelope(control.VERSION, "n1", message)
+def test_a_message_comes_out_as_it_went_in(message: ControlMessage) -> None:
+    assert control.decode(control.encode("n1", message)) == ControlEnvelope(control.CONTROL_VERSION, "n1", message)
 
 
 def test_fields_that_a_later_version_adds_are_ignored() -> None:

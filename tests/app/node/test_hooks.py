@@ -12,15 +12,16 @@ import pytest
 
 from gentrifugo.app.model.errors import Refused
 from gentrifugo.app.node.hooks import (
+    CONCURRENT_NOTIFICATIONS,
     CONNECT,
     DISCONNECT,
     PUBLISH,
-    TOLD_AT_ONCE,
     Context,
     Hook,
     Hooks,
     Refuse,
     Undelivered,
+    call_directly,
 )
 from gentrifugo.app.protocol.v1 import wire
 from tests.greenlets import eventually, nothing_left_behind
@@ -32,7 +33,7 @@ TIMEOUT = 0.05
 
 @pytest.fixture
 def hooks(nothing_left_behind: None) -> Hooks:
-    return Hooks(lambda: TIMEOUT)
+    return Hooks(lambda: TIMEOUT, call_directly)
 
 
 def refused_with(hooks: Hooks, event: str = CONNECT) -> tuple[str, str]:
@@ -156,14 +157,14 @@ def test_whatever_a_hook_raises_is_its_own_failure(
 ) -> None:
     hooks.add(CONNECT, raising(error))
     assert refused_with(hooks) == ("internal server error", "retry")
-    assert hooks.tell(Context(CONNECT))
+    assert hooks.notify(Context(CONNECT))
     assert "raising.<locals>.hook (connect) failed" in caplog.messages[0]
 
 
 @pytest.mark.parametrize("error", [gevent.GreenletExit(), KeyboardInterrupt()], ids=repr)
 def test_who_ends_the_greenlet_or_the_process_does_so_in_a_hook_too(hooks: Hooks, error: BaseException) -> None:
     hooks.add(CONNECT, raising(error))
-    for call in (hooks.ask, hooks.tell):
+    for call in (hooks.ask, hooks.notify):
         with pytest.raises(type(error)):
             call(Context(CONNECT))
 
@@ -204,7 +205,7 @@ def test_a_timeout_of_the_hook_is_the_hooks(
 
 def test_refusing_what_has_happened_is_an_answer_too(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
     hooks.add(DISCONNECT, raising(Refuse()))
-    assert hooks.tell(Context(DISCONNECT))
+    assert hooks.notify(Context(DISCONNECT))
     (record,) = caplog.records
     assert record.getMessage().endswith("hook (disconnect): it refuses, but this has happened already")
     assert record.exc_info is None
@@ -244,7 +245,7 @@ def test_a_hook_that_hangs_is_named(hooks: Hooks, caplog: pytest.LogCaptureFixtu
     assert caplog.messages == ["hook sleep (connect): not done within 0.05 s (option hook_timeout)"]
 
 
-def test_hooks_run_within_what_they_are_given(hooks: Hooks) -> None:
+def test_hooks_are_called_as_the_application_wants() -> None:
     steps: list[str] = []
 
     def call(hook: Hook, context: Context) -> object:
@@ -254,18 +255,18 @@ def test_hooks_run_within_what_they_are_given(hooks: Hooks) -> None:
         finally:
             steps.append("exit")
 
-    hooks.call = call
+    hooks = Hooks(lambda: TIMEOUT, call)
     hooks.add(CONNECT, lambda context: steps.append("hook"))
     hooks.add(CONNECT, raising(ValueError()))
     refused_with(hooks)
     assert steps == ["enter connect", "hook", "exit", "enter connect", "exit"]
 
 
-def test_what_surrounds_them_may_fail(hooks: Hooks) -> None:
+def test_the_function_that_calls_hooks_may_fail() -> None:
     def call(hook: Hook, context: Context) -> object:
         raise ValueError("a request that makes no sense")
 
-    hooks.call = call
+    hooks = Hooks(lambda: TIMEOUT, call)
     hooks.add(CONNECT, lambda context: None)
     assert refused_with(hooks)[0] == "internal server error"
 
@@ -275,7 +276,7 @@ def test_hooks_that_are_told_run_by_themselves(hooks: Hooks, caplog: pytest.LogC
     for hook in (raising(ValueError()), sleep, told.append):
         hooks.add(DISCONNECT, hook)
     context = Context(DISCONNECT)
-    hooks.tell_later(context)
+    hooks.notify_later(context)
     assert hooks.running == 1
     eventually(lambda: told == [context])
     assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
@@ -284,10 +285,10 @@ def test_hooks_that_are_told_run_by_themselves(hooks: Hooks, caplog: pytest.LogC
 def test_telling_says_whether_it_came_through(hooks: Hooks) -> None:
     told: list[Context] = []
     hooks.add(DISCONNECT, told.append)
-    assert hooks.tell(Context(DISCONNECT))
+    assert hooks.notify(Context(DISCONNECT))
     hooks.add(DISCONNECT, raising(Undelivered("nobody answers")))
     hooks.add(DISCONNECT, told.append)
-    assert not hooks.tell(Context(DISCONNECT))
+    assert not hooks.notify(Context(DISCONNECT))
     assert len(told) == 3
 
 
@@ -299,11 +300,11 @@ def test_those_that_are_told_get_time_in_the_end(hooks: Hooks) -> None:
         told.append(context)
 
     hooks.add(DISCONNECT, hook)
-    hooks.tell_later(Context(DISCONNECT))
+    hooks.notify_later(Context(DISCONNECT))
     hooks.finish(1)
     assert len(told) == 1
     hooks.add(DISCONNECT, sleep, limit=lambda: 10)
-    hooks.tell_later(Context(DISCONNECT))
+    hooks.notify_later(Context(DISCONNECT))
     hooks.finish(0.05)
     assert hooks.running == 0
 
@@ -311,26 +312,26 @@ def test_those_that_are_told_get_time_in_the_end(hooks: Hooks) -> None:
 def test_very_many_that_hang_hold_up_nobody_who_has_something_to_tell(hooks: Hooks) -> None:
     hooks.add(DISCONNECT, sleep)
     started = time.monotonic()
-    for _ in range(3 * TOLD_AT_ONCE):
-        hooks.tell_later(Context(DISCONNECT))
+    for _ in range(3 * CONCURRENT_NOTIFICATIONS):
+        hooks.notify_later(Context(DISCONNECT))
     assert time.monotonic() - started < TIMEOUT * 2
-    assert hooks.running == 3 * TOLD_AT_ONCE
+    assert hooks.running == 3 * CONCURRENT_NOTIFICATIONS
     eventually(lambda: hooks.running == 0)
 
 
 def test_what_was_not_told_in_time_is_counted_in_the_log(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
     hooks.add(DISCONNECT, sleep, limit=lambda: 10)
-    for _ in range(TOLD_AT_ONCE + 5):
-        hooks.tell_later(Context(DISCONNECT))
+    for _ in range(CONCURRENT_NOTIFICATIONS + 5):
+        hooks.notify_later(Context(DISCONNECT))
     hooks.finish(0.01)
-    assert caplog.messages == ["1005 calls of hooks were not done in time"]
+    assert caplog.messages == ["the hooks of 1005 events have not finished within 0.01 s"]
     assert hooks.running == 0
 
 
 def test_what_is_told_at_once_counts_as_running(hooks: Hooks) -> None:
     """As of channels, which the engine's greenlets tell."""
     hooks.add(DISCONNECT, sleep)
-    telling = gevent.spawn(hooks.tell, Context(DISCONNECT))
+    telling = gevent.spawn(hooks.notify, Context(DISCONNECT))
     eventually(lambda: hooks.running == 1)
     telling.join()
     assert hooks.running == 0

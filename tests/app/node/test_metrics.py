@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gentrifugo.app.net.outbox import Flusher
 from gentrifugo.app.node.metrics import COUNTER_NAMES, HIGHEST, HISTOGRAM_INTERVALS, Latency, Metrics
 
 FIGURES = ("50%ile", "90%ile", "99%ile", "99.99%ile", "max", "mean", "min")
@@ -17,18 +18,18 @@ GAUGES = {"node_cpu_usage", "node_memory_sys", "node_num_goroutine"}
 
 
 def test_all_figures_have_their_public_names() -> None:
-    metrics = Metrics()
+    metrics = Metrics(Flusher(0))
     assert set(metrics.totals()) == set(metrics.end_interval()) == {*COUNTER_NAMES, *HISTOGRAMS, *GAUGES}
 
 
 def test_all_figures_are_whole_numbers() -> None:
-    metrics = Metrics()
+    metrics = Metrics(Flusher(0))
     metrics.client_api.record(0.00123)
     assert {type(value) for value in metrics.totals().values()} == {int}
 
 
 def test_totals_count_from_the_start() -> None:
-    metrics = Metrics()
+    metrics = Metrics(Flusher(0))
     for _ in range(2):
         metrics.counters.client_num_connect += 1
         metrics.end_interval()
@@ -36,7 +37,7 @@ def test_totals_count_from_the_start() -> None:
 
 
 def test_an_interval_counts_what_came_since_the_last() -> None:
-    metrics = Metrics()
+    metrics = Metrics(Flusher(0))
     counted = []
     for connects in (2, 0, 3):
         metrics.counters.client_num_connect += connects
@@ -45,7 +46,7 @@ def test_an_interval_counts_what_came_since_the_last() -> None:
 
 
 def test_gauges_show_what_is() -> None:
-    metrics = Metrics()
+    metrics = Metrics(Flusher(0))
     metrics.greenlets = 3
     values = metrics.end_interval()
     assert values["node_num_goroutine"] == 3
@@ -128,7 +129,7 @@ def test_the_long_histogram_forgets_after_fifteen_intervals() -> None:
 
 
 def test_an_interval_has_the_histogram_that_ends_with_it() -> None:
-    metrics = Metrics()
+    metrics = Metrics(Flusher(0))
     metrics.http_api.record(0.001)
     assert metrics.end_interval()["http_api_1_count"] == 1
     assert metrics.end_interval()["http_api_1_count"] == 0

@@ -24,10 +24,11 @@ from gentrifugo.app.model.errors import (
     Refused,
 )
 from gentrifugo.app.model.events import ClientInfo
+from gentrifugo.app.node import cluster as cluster_module
 from gentrifugo.app.node import control
-from gentrifugo.app.node import node as node_module
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.registry import NodeInfo
+from gentrifugo.app.protocol.v1.wire import encode_publication
 from tests.app.conftest import VERSION, config
 from tests.contents import contents
 from tests.fakes import Bus, FakeConnection, TroubledEngine
@@ -99,11 +100,11 @@ def test_publications_have_uids_that_never_repeat(start_node: StartNode) -> None
 
 def test_a_node_identifies_itself_when_it_starts(start_node: StartNode) -> None:
     """Before, it may have been in a process that forked, and each child needs an identity."""
-    built = Node(config(), TroubledEngine(), VERSION)
-    before = built.uid
+    built = Node(config(), TroubledEngine(), VERSION, encode_publication)
+    before = built.cluster.uid
     built.start()
-    assert built.uid != before
-    assert [info.uid for info in nodes_known_to(built)] == [built.uid]
+    assert built.cluster.uid != before
+    assert [info.uid for info in nodes_known_to(built)] == [built.cluster.uid]
     built.stop()
 
 
@@ -344,7 +345,7 @@ def test_backends_hear_when_other_nodes_could_not_be_told(node: Node, engine: Tr
 
 def test_a_nodes_own_messages_are_ignored(node: Node) -> None:
     connection = connect(node)
-    node.handle_control(control.encode(node.uid, control.DisconnectUser("alice")))
+    node.handle_control(control.encode(node.cluster.uid, control.DisconnectUser("alice")))
     settle()
     assert connection.closed_with == []
 
@@ -438,7 +439,7 @@ def nodes_known_to(node: Node) -> list[NodeInfo]:
 
 def test_a_node_knows_itself_at_once(node: Node) -> None:
     (info,) = nodes_known_to(node)
-    assert (info.uid, info.name) == (node.uid, "test")
+    assert (info.uid, info.name) == (node.cluster.uid, "test")
     assert info.started_at > 1_500_000_000
     assert node.stats()["metrics_interval"] == 60
 
@@ -446,7 +447,7 @@ def test_a_node_knows_itself_at_once(node: Node) -> None:
 def test_node_shows_what_is_now(node: Node) -> None:
     for uid, user in (("c1", "alice"), ("c2", "alice"), ("c3", "bob")):
         connect(node, uid, user, "news")
-    metrics = node.info().metrics
+    metrics = node.cluster.own_info().metrics
     assert metrics["node_num_clients"] == 3
     assert metrics["node_num_unique_clients"] == 2
     assert metrics["node_num_channels"] == 1
@@ -457,7 +458,7 @@ def test_node_counts_what_was_sent(node: Node) -> None:
     connection = connect(node, channel="news")
     node.publish("news", b"1")
     (message,) = connection.transport.messages()
-    metrics = node.info().metrics
+    metrics = node.cluster.own_info().metrics
     assert (metrics["client_num_msg_queued"], metrics["client_num_msg_sent"]) == (1, 1)
     assert metrics["client_bytes_out"] == len(connection.transport.frame(message))
 
@@ -475,7 +476,7 @@ def test_node_counts_what_passes_through_it(node: Node) -> None:
     node.disconnect_user("nobody")
     node.remove_subscription("rich:news", connection)
     node.remove_connection(connection)
-    metrics = node.info().metrics
+    metrics = node.cluster.own_info().metrics
     once = (
         *("node_num_client_msg_published", "node_num_client_msg_received", "node_num_join_msg_published"),
         *("node_num_join_msg_received", "node_num_leave_msg_published", "node_num_leave_msg_received"),
@@ -491,7 +492,7 @@ def test_stats_show_the_last_whole_interval(start_node: StartNode) -> None:
     node.publish("news", b"1")
     eventually(lambda: nodes_known_to(node)[0].metrics["node_num_client_msg_published"] == 1)
     eventually(lambda: nodes_known_to(node)[0].metrics["node_num_client_msg_published"] == 0)
-    assert node.info().metrics["node_num_client_msg_published"] == 1
+    assert node.cluster.own_info().metrics["node_num_client_msg_published"] == 1
 
 
 def test_a_ping_that_fails_is_tried_again(start_node: StartNode, engine: TroubledEngine) -> None:
@@ -505,7 +506,7 @@ def test_a_defect_does_not_end_the_pings(
     start_node: StartNode, engine: TroubledEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     start_node(engine, node_ping_interval=0.01)
-    monkeypatch.setattr(node_module, "SILENT_PINGS", None)
+    monkeypatch.setattr(cluster_module, "SILENT_PINGS", None)
     eventually(lambda: len(caplog.records) > 1)
     assert caplog.records[0].exc_info is not None
 
@@ -581,7 +582,7 @@ def test_a_node_stops_once(node: Node) -> None:
 
 
 def test_a_node_that_never_started_can_be_stopped(nothing_left_behind: None) -> None:
-    Node(config(), TroubledEngine(), VERSION).stop()
+    Node(config(), TroubledEngine(), VERSION, encode_publication).stop()
 
 
 def test_a_stopped_node_delivers_nothing(node: Node) -> None:

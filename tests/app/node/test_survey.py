@@ -20,7 +20,7 @@ StartNode = Callable[..., Node]
 def nodes(start_node: StartNode) -> tuple[Node, Node]:
     bus = Bus()
     first, second = (start_node(bus.engine(), name=name, node_ping_interval=0.05) for name in ("first", "second"))
-    eventually(lambda: first._registry.peers and second._registry.peers)
+    eventually(lambda: first.cluster.registry.peers and second.cluster.registry.peers)
     return first, second
 
 
@@ -28,47 +28,47 @@ def test_a_user_is_found_on_all_nodes(nodes: tuple[Node, Node]) -> None:
     clients = {node.config.name: LocalClient.connected(node, "alice") for node in nodes}
     clients["second"].subscribe("news")
     for node in nodes:
-        found = {connection.node: connection for connection in node.surveys.connections("alice")}
+        found = {connection.node: connection for connection in node.cluster.surveys.connections("alice")}
         assert {name: connection.client for name, connection in found.items()} == {
             name: client.uid for name, client in clients.items()
         }
         assert found["second"].channels == ["news"]
-    assert nodes[0].surveys.connections("bob") == []
+    assert nodes[0].cluster.surveys.connections("bob") == []
 
 
 def test_subscribers_of_all_nodes_are_added_up(nodes: tuple[Node, Node]) -> None:
     for node in nodes:
         LocalClient.connected(node).subscribe("news")
     LocalClient.connected(nodes[1]).subscribe("sport")
-    assert nodes[0].surveys.subscribers("") == {"news": 2, "sport": 1}
-    assert nodes[0].surveys.subscribers("new") == {"news": 2}
+    assert nodes[0].cluster.surveys.subscribers("") == {"news": 2, "sport": 1}
+    assert nodes[0].cluster.surveys.subscribers("new") == {"news": 2}
 
 
 def test_only_the_busiest_channels_are_told(nodes: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(survey_module, "MOST", 1)
+    monkeypatch.setattr(survey_module, "MOST_REPORTED", 1)
     for channel in ("news", "news", "sport"):
         LocalClient.connected(nodes[1]).subscribe(channel)
-    assert nodes[0].surveys.subscribers("") == {"news": 2}
+    assert nodes[0].cluster.surveys.subscribers("") == {"news": 2}
 
 
 def test_all_nodes_tell_of_themselves(nodes: tuple[Node, Node]) -> None:
     LocalClient.connected(nodes[1])
-    clients = {info.name: info.metrics["node_num_clients"] for info in nodes[0].surveys.nodes()}
+    clients = {info.name: info.metrics["node_num_clients"] for info in nodes[0].cluster.surveys.nodes()}
     assert clients == {"first": 0, "second": 1}
 
 
 def test_a_silent_node_costs_its_answer_only(nodes: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(survey_module, "ANSWER_LIMIT", 0.05)
-    monkeypatch.setattr(nodes[1].surveys, "handle_question", lambda question: None)
+    monkeypatch.setattr(survey_module, "REPORT_TIMEOUT", 0.05)
+    monkeypatch.setattr(nodes[1].cluster.surveys, "handle_request", lambda request: None)
     began = time.monotonic()
-    assert [info.name for info in nodes[0].surveys.nodes()] == ["first"]
+    assert [info.name for info in nodes[0].cluster.surveys.nodes()] == ["first"]
     assert time.monotonic() - began < 1
-    assert nodes[0].surveys._open == {}
+    assert nodes[0].cluster.surveys._running == {}
 
 
 def test_an_engine_that_fails_costs_the_others_answers_only(start_node: StartNode) -> None:
     engine = TroubledEngine()
     node = start_node(engine, name="first")
-    node._registry.add(node.info().__class__("other", "other", 0, {}))
+    node.cluster.registry.add(node.cluster.own_info().__class__("other", "other", 0, {}))
     engine.failing.add("publish_control")
-    assert [info.name for info in node.surveys.nodes()] == ["first"]
+    assert [info.name for info in node.cluster.surveys.nodes()] == ["first"]

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from gentrifugo.app.node import watched as watched_module
-from gentrifugo.app.node.node import Message, Node
+from gentrifugo.app.node.commands import PublishRequest
+from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.watched import BATCH_MESSAGES
 from tests.fakes import Bus, TroubledEngine
 from tests.greenlets import eventually, settle
@@ -40,8 +41,8 @@ def nodes(start_node: StartNode) -> tuple[Node, Node]:
 
 def test_what_another_node_publishes_is_shown_too(nodes: tuple[Node, Node]) -> None:
     watcher = FakeWatcher()
-    nodes[0].watched.add(watcher)
-    eventually(lambda: nodes[1].watched.wanted)
+    nodes[0].cluster.watched.add(watcher)
+    eventually(lambda: nodes[1].cluster.watched.wanted)
     nodes[1].publish("news", b'{"text": "\\ud800"}')
     nodes[0].publish("news", b"2")
     eventually(lambda: len(watcher.data) == 2)
@@ -50,39 +51,39 @@ def test_what_another_node_publishes_is_shown_too(nodes: tuple[Node, Node]) -> N
 
 def test_nothing_travels_while_nobody_watches(nodes: tuple[Node, Node]) -> None:
     watcher = FakeWatcher()
-    nodes[0].watched.add(watcher)
-    eventually(lambda: nodes[1].watched.wanted)
-    nodes[0].watched.remove(watcher)
-    eventually(lambda: not nodes[1].watched.wanted)
+    nodes[0].cluster.watched.add(watcher)
+    eventually(lambda: nodes[1].cluster.watched.wanted)
+    nodes[0].cluster.watched.remove(watcher)
+    eventually(lambda: not nodes[1].cluster.watched.wanted)
     nodes[1].publish("news", b"1")
     settle()
     assert nodes[1].metrics.counters.node_num_admin_msg_published == 0
 
 
 def test_a_watcher_on_a_node_that_dies_is_forgotten(nodes: tuple[Node, Node]) -> None:
-    nodes[0].watched.add(FakeWatcher())
-    eventually(lambda: nodes[1].watched.wanted)
+    nodes[0].cluster.watched.add(FakeWatcher())
+    eventually(lambda: nodes[1].cluster.watched.wanted)
     nodes[0].stop()
-    eventually(lambda: not nodes[1].watched.wanted)
+    eventually(lambda: not nodes[1].cluster.watched.wanted)
 
 
 def test_publications_that_failed_are_not_shown(start_node: StartNode) -> None:
     engine = TroubledEngine()
     node = start_node(engine, watch=True)
     watcher = FakeWatcher()
-    node.watched.add(watcher)
+    node.cluster.watched.add(watcher)
     engine.failing.add("publish")
-    assert node.publish_all([Message("news", b"1")]) != [None]
+    assert node.publish_all([PublishRequest("news", b"1")]) != [None]
     engine.failing.clear()
-    assert node.publish_all([Message("news", b"2"), Message("news", b"3")]) == [None, None]
+    assert node.publish_all([PublishRequest("news", b"2"), PublishRequest("news", b"3")]) == [None, None]
     eventually(lambda: watcher.data == [2, 3])
 
 
 def test_a_lone_message_is_shown_at_once(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watched_module, "PAUSE", 60)
+    monkeypatch.setattr(watched_module, "BATCH_INTERVAL", 60)
     node = start_node(watch=True)
     watcher = FakeWatcher()
-    node.watched.add(watcher)
+    node.cluster.watched.add(watcher)
     node.publish("news", b"1")
     settle()
     assert watcher.data == [1]
@@ -92,11 +93,11 @@ def test_batches_are_bounded_in_number_and_in_size(start_node: StartNode, monkey
     monkeypatch.setattr(watched_module, "BATCH_SIZE", 50)
     node = start_node(watch=True)
     watcher = FakeWatcher()
-    node.watched.add(watcher)
+    node.cluster.watched.add(watcher)
     large = b'"' + b"x" * 60 + b'"'
     for data in (large, large, *[b"1"] * 2 * BATCH_MESSAGES):
         node.publish("news", data)
-    eventually(lambda: node.watched._sharer is None)
+    eventually(lambda: node.cluster.watched._sender is None)
     assert watcher.data == ["x" * 60]
     assert watcher.missed == 2 * BATCH_MESSAGES + 1
 
@@ -105,7 +106,7 @@ def test_all_watchers_are_shown_everything(start_node: StartNode) -> None:
     node = start_node(watch=True)
     watchers = [FakeWatcher(), FakeWatcher()]
     for watcher in watchers:
-        node.watched.add(watcher)
+        node.cluster.watched.add(watcher)
     for number in range(3):
         node.publish("news", b"%d" % number)
     eventually(lambda: [watcher.data for watcher in watchers] == [[0, 1, 2]] * 2)

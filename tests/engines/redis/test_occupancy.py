@@ -15,7 +15,7 @@ from gentrifugo.engines.base import EngineError
 from gentrifugo.engines.redis import occupancy
 from gentrifugo.engines.redis.connection import ConnectionLost, RedisConnection
 from gentrifugo.engines.redis.keys import Keys
-from gentrifugo.engines.redis.occupancy import Occupancy
+from gentrifugo.engines.redis.occupancy import ShardOccupancy
 from gentrifugo.engines.redis.settings import Endpoint, RedisSettings, Sentinels, ShardSettings
 from gentrifugo.engines.redis.shard import Shard
 from tests.engines.contract import LONG, Listener
@@ -55,7 +55,7 @@ def shard_of(listener: Listener) -> Shard:
     return shard
 
 
-def occupancy_of(listener: Listener) -> Occupancy:
+def occupancy_of(listener: Listener) -> ShardOccupancy:
     found = shard_of(listener)._occupancy
     assert found is not None
     return found
@@ -357,7 +357,7 @@ def test_what_a_node_told_when_it_was_killed_is_told_again(lab: RedisLab) -> Non
 
 
 def test_what_a_node_told_when_it_was_stopped_is_told_again(lab: RedisLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(occupancy, "STOP_LIMIT", 0.1)
+    monkeypatch.setattr(occupancy, "STOP_TIMEOUT", 0.1)
     first, second = lab.listen(longest=0.5), lab.listen(longest=0.5)
     first.gate.clear()
     first.engine.subscribe("news")
@@ -400,7 +400,7 @@ class Witness(Listener):
         super().__init__(lab.make())
         self.occupancy = told
         lab.listeners.append(self)
-        self.engine.notice_occupancy(1)
+        self.engine.enable_occupancy_events(self, 1)
         self.engine.start(self)
 
     def handle_occupancy(self, channel: str, is_occupied: bool) -> bool:

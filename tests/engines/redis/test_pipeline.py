@@ -9,6 +9,7 @@ import pytest
 
 from gentrifugo.engines.base import EngineError
 from gentrifugo.engines.redis.connection import ConnectionLost, RedisConnection
+from gentrifugo.engines.redis.link import ServerReturn
 from gentrifugo.engines.redis.pipeline import Pipeline
 from gentrifugo.engines.redis.scripts import ALL
 from gentrifugo.engines.redis.settings import Timeouts
@@ -39,7 +40,7 @@ def dial() -> Dialled:
 
 @pytest.fixture
 def pipeline(dial: Dialled, nothing_left_behind: None) -> Iterator[Pipeline]:
-    made = Pipeline("test", dial, Timeouts(connect=0.1, read=0.2, write=0.1))
+    made = Pipeline("test", dial, ServerReturn(), Timeouts(connect=0.1, read=0.2, write=0.1))
     made.start()
     assert made.wait_ready(1)
     yield made

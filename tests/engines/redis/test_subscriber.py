@@ -8,8 +8,9 @@ import gevent
 import pytest
 
 from gentrifugo.engines.base import EngineError
+from gentrifugo.engines.redis.link import ServerReturn
 from gentrifugo.engines.redis.settings import Timeouts
-from gentrifugo.engines.redis.subscriber import BATCH, Subscriber
+from gentrifugo.engines.redis.subscriber import NAMES_PER_COMMAND, Subscriber
 from tests.engines.redis.fakes import FakeConnection
 from tests.engines.redis.test_pipeline import Dialled
 from tests.greenlets import eventually, nothing_left_behind, settle
@@ -45,7 +46,7 @@ def dial() -> Dialled:
 
 @pytest.fixture
 def subscriber(dial: Dialled, reader: Reader, nothing_left_behind: None) -> Iterator[Subscriber]:
-    made = Subscriber("test", dial, Timeouts(connect=0.1, read=0.2, write=0.1), reader, [b"control"])
+    made = Subscriber("test", dial, ServerReturn(), Timeouts(connect=0.1, read=0.2, write=0.1), reader, [b"control"])
     made.start()
     eventually(lambda: dial.made and dial.made[0].batches)
     confirm(dial.made[0], b"control")
@@ -82,7 +83,7 @@ def test_subscriptions_that_wait_together_are_one_command(
 
 
 def test_all_subscriptions_come_back_in_batches(subscriber: Subscriber, dial: Dialled, reader: Reader) -> None:
-    names = [b"%d" % number for number in range(2 * BATCH)]
+    names = [b"%d" % number for number in range(2 * NAMES_PER_COMMAND)]
     subscribing = subscribe_in_greenlets(subscriber, *names)
     confirm(dial.made[0], *names)
     gevent.joinall(subscribing, timeout=5, raise_error=True)
@@ -90,7 +91,7 @@ def test_all_subscriptions_come_back_in_batches(subscriber: Subscriber, dial: Di
     dial.made[0].break_off()
     eventually(lambda: len(dial.made) == 2 and len(dial.made[1].batches) == 3)
     sent = [command for batch in dial.made[1].batches for command in batch]
-    assert [len(command) - 1 for command in sent] == [BATCH, BATCH, 1]
+    assert [len(command) - 1 for command in sent] == [NAMES_PER_COMMAND, NAMES_PER_COMMAND, 1]
     assert {name for command in sent for name in command[1:]} == {b"control", *names}
     assert reader.told == [("gap", [b"control", *names])]
     assert not subscriber.is_ready

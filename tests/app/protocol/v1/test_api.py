@@ -388,13 +388,14 @@ def test_stats_of_all_nodes(start_node: StartNode) -> None:
     second = start_node(bus.engine(), name="second")
     data = call(Api(first), "stats")["body"]["data"]
     assert data["metrics_interval"] == 30
-    assert {info["uid"]: info["name"] for info in data["nodes"]} == {first.uid: "first", second.uid: "second"}
+    names = {first.cluster.uid: "first", second.cluster.uid: "second"}
+    assert {info["uid"]: info["name"] for info in data["nodes"]} == names
     assert set(data["nodes"][0]) == {"uid", "name", "started_at", "metrics"}
 
 
 def test_node_shows_this_node_now(api: Api, node: Node, client: LocalClient) -> None:
     data = call(api, "node")["body"]["data"]
-    assert (data["uid"], data["name"]) == (node.uid, "test")
+    assert (data["uid"], data["name"]) == (node.cluster.uid, "test")
     assert (data["metrics"]["node_num_clients"], data["metrics"]["node_num_channels"]) == (1, 2)
     assert all(isinstance(value, int) for value in data["metrics"].values())
 

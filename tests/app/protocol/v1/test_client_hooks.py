@@ -14,6 +14,7 @@ from gentrifugo.app.model.events import Publication
 from gentrifugo.app.node import hooks
 from gentrifugo.app.node.hooks import Context, Refuse
 from gentrifugo.app.node.node import Node
+from gentrifugo.app.protocol.v1.wire import encode_publication
 from gentrifugo.engines.base import HistoryOptions
 from gentrifugo.engines.memory import MemoryEngine
 from tests.app.conftest import VERSION, config
@@ -34,7 +35,7 @@ def start(nothing_left_behind: None) -> Any:
 
     def made(added: dict[str, Hook], engine: MemoryEngine | None = None, **options: Any) -> Node:
         settings = {"publish": True, "presence": True, "history_size": 5, "history_lifetime": 60, **options}
-        node = Node(config(**settings), engine or MemoryEngine(), VERSION)
+        node = Node(config(**settings), engine or MemoryEngine(), VERSION, encode_publication)
         for event, hook in added.items():
             node.hooks.add(event, hook)
         node.start()
@@ -349,9 +350,9 @@ class TestDisconnect:
         node = start({hooks.DISCONNECT: hook}, engine=engine)
         LocalClient.connected(node)
         node.close_connections()
-        assert node.is_telling
+        assert node.has_pending_notifications
         node.stop()
-        assert (told, node.is_telling) == (["news"], False)
+        assert (told, node.has_pending_notifications) == (["news"], False)
 
 
 class TestOccupancy:
@@ -359,9 +360,9 @@ class TestOccupancy:
         gate = Gate()
         node = start({hooks.OCCUPIED: lambda context: gate.wait()})
         LocalClient.connected(node).subscribe("news")
-        assert node.is_telling
+        assert node.has_pending_notifications
         gate.set()
-        eventually(lambda: not node.is_telling)
+        eventually(lambda: not node.has_pending_notifications)
 
     def test_a_channel_comes_and_goes(self, start: Start) -> None:
         occupied, vacated = Recorder(), Recorder()

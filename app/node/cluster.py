@@ -1,0 +1,199 @@
+"""What a node and the other nodes know about each other, and what they ask of each other, in control messages.
+
+The identity of this node, pings and the registry of nodes, surveys, the messages that operators watch, and commands
+that concern the connections of a user on all nodes.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Sequence
+
+import gevent
+import msgspec
+
+from ...engines.base import ControlSender, EngineError
+from ..config.config import Config
+from ..model.errors import CLOSE_DISCONNECT, Refused
+from ..model.json_codec import InvalidJSON
+from . import control
+from .control import (
+    ControlMessage,
+    DisconnectUser,
+    Ping,
+    SurveyReport,
+    SurveyRequest,
+    Unsubscribe,
+    WatchedMessages,
+)
+from .engine_failures import EngineFailures
+from .hub import Hub
+from .metrics import Metrics
+from .registry import NodeInfo, NodeRegistry
+from .survey import Surveys
+from .watched import EncodePublication, WatchedFeed
+
+log = logging.getLogger(__name__)
+
+SILENT_PINGS = 3
+"""A node without pings for this many `node_ping_interval`s is removed from the registry."""
+
+
+class Cluster:
+    """The nodes, as one of them sees them. `config` gives the configuration in force."""
+
+    def __init__(
+        self,
+        config: Callable[[], Config],
+        engine: ControlSender,
+        hub: Hub,
+        metrics: Metrics,
+        failures: EngineFailures,
+        encode: EncodePublication,
+    ) -> None:
+        self._config = config
+        self._engine = engine
+        self._hub = hub
+        self._metrics = metrics
+        self._failures = failures
+        self._snapshot: dict[str, int] = {}
+        self._greenlets: list[gevent.Greenlet[..., None]] = []
+        self.watched = WatchedFeed(encode, metrics.counters, self._send_watched, self._ping_peers_soon)
+        self.surveys = Surveys(hub, config, self.own_info, lambda: self.registry.peers, self.publish)
+        self.identify()
+
+    def identify(self) -> None:
+        """Take a new uid and forget the other nodes: two processes after a fork must not have the same uid."""
+        self.uid = str(uuid.uuid4())
+        self._started_at = int(time.time())
+        self.registry = NodeRegistry(self.uid)
+
+    def start(self) -> None:
+        """Send the first ping, and begin to send pings and to end metrics intervals. The engine has started."""
+        self._end_metrics_interval()
+        self._send_ping()
+        self._greenlets = [
+            gevent.spawn(self._repeat, lambda: self._config().node_ping_interval, self._ping),
+            gevent.spawn(self._repeat, lambda: self._config().node_metrics_interval, self._end_metrics_interval),
+        ]
+
+    def stop(self) -> None:
+        """End the greenlets. A second call does nothing."""
+        self.watched.stop()
+        gevent.killall(self._greenlets)
+        self._greenlets = []
+
+    # -- all nodes
+
+    def stats(self) -> dict[str, object]:
+        """The last ping of each node, with the counters of its last metrics interval."""
+        self._forget_silent()
+        return {"nodes": self.registry.nodes(), "metrics_interval": int(self._config().node_metrics_interval)}
+
+    def own_info(self) -> NodeInfo:
+        """This node, with its counters since the start."""
+        return self._info(self._metrics.totals())
+
+    def apply_to_users(self, message: Unsubscribe | DisconnectUser) -> None:
+        """Apply a command to the connections of a user on all nodes; here also when the others cannot be reached.
+
+        Refused with INTERNAL_ERROR when the engine fails.
+        """
+        try:
+            # First, since then what this backend has published before has come back and been delivered.
+            self.publish(message)
+        finally:
+            self._apply_here(message)
+
+    def _apply_here(self, message: Unsubscribe | DisconnectUser) -> None:
+        for connection in self._hub.user_connections(message.user):
+            if isinstance(message, DisconnectUser):
+                connection.close(CLOSE_DISCONNECT)
+                continue
+            for channel in [message.channel] if message.channel else list(connection.channels):
+                connection.unsubscribe(channel)
+
+    # -- control messages
+
+    def publish(self, message: ControlMessage) -> None:
+        """Send a message to all nodes. Refused with INTERNAL_ERROR when the engine fails."""
+        self._metrics.counters.node_num_control_msg_published += 1
+        try:
+            self._engine.publish_control(control.encode(self.uid, message))
+        except EngineError as error:
+            raise self._failures.refusal("publish a control message", error) from error
+
+    def handle(self, data: bytes) -> None:
+        """Carry out a control message of another node; messages of this node are ignored. Does not block."""
+        self._metrics.counters.node_num_control_msg_received += 1
+        try:
+            envelope = control.decode(data)
+        except InvalidJSON as error:
+            log.warning("a control message is skipped: %s", error)
+            return
+        if envelope.node == self.uid:
+            return
+        match envelope.message:
+            case Ping(info, watching):
+                self.registry.add(info, watching)
+                self.watched.set_peers_watching(self.registry.peers_watch)
+            case Unsubscribe() | DisconnectUser() as message:
+                gevent.spawn(self._apply_here, message)
+            case WatchedMessages(messages, missed):
+                self._metrics.counters.node_num_admin_msg_received += len(messages)
+                self.watched.show([bytes(message) for message in messages], missed)
+            case SurveyRequest() as request:
+                self.surveys.handle_request(request)
+            case SurveyReport() as report:
+                self.surveys.handle_report(envelope.node, report)
+
+    def _send_watched(self, messages: Sequence[bytes], missed: int) -> None:
+        try:
+            self.publish(WatchedMessages([msgspec.Raw(message) for message in messages], missed))
+        except Refused:
+            pass  # logged already; operators miss a few messages
+
+    # -- pings and metrics
+
+    @staticmethod
+    def _repeat(interval: Callable[[], float], action: Callable[[], None]) -> None:
+        while True:
+            gevent.sleep(interval())
+            try:
+                action()
+            except Exception:
+                log.exception("%s failed", getattr(action, "__name__", action))
+
+    def _ping(self) -> None:
+        self._send_ping()
+        self._forget_silent()
+
+    def _send_ping(self) -> None:
+        info = self._info(self._snapshot)
+        self.registry.add(info)
+        try:
+            self.publish(Ping(info, self.watched.watching))
+        except Refused:
+            pass  # logged already; the next ping follows soon
+
+    def _ping_peers_soon(self) -> None:
+        if self._engine.joins_nodes:
+            gevent.spawn(self._send_ping)
+
+    def _forget_silent(self) -> None:
+        self.registry.forget_silent(SILENT_PINGS * self._config().node_ping_interval)
+        self.watched.set_peers_watching(self.registry.peers_watch)
+
+    def _end_metrics_interval(self) -> None:
+        self._snapshot = self._metrics.end_interval()
+
+    def _info(self, metrics: dict[str, int]) -> NodeInfo:
+        now = {
+            "node_num_channels": self._hub.num_channels,
+            "node_num_clients": self._hub.num_connections,
+            "node_num_unique_clients": self._hub.num_users,
+            "node_uptime_seconds": int(time.time()) - self._started_at,
+        }
+        return NodeInfo(self.uid, self._config().name, self._started_at, metrics | now)
