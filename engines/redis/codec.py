@@ -16,7 +16,7 @@ from ...app.model.events import ClientInfo, Event, Join, Leave, Publication
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+CODEC_VERSION = 1
 LIVE, KEPT, JOIN, LEAVE = range(4)
 """What an envelope holds: a publication that is in no history, one that is, a join, a leave."""
 
@@ -62,20 +62,20 @@ class Unreadable(ValueError):
 _encode = msgspec.msgpack.Encoder().encode
 _envelopes = msgspec.msgpack.Decoder(Envelope)
 _presents = msgspec.msgpack.Decoder(Present)
-_anything = msgspec.msgpack.Decoder()
+_any_message = msgspec.msgpack.Decoder()
 
 
 def encode_publication(publication: Publication, kept: bool) -> bytes:
     """A publication; `kept` says whether it goes into the history."""
     uid, _, data, client, info = publication
-    return _encode((VERSION, KEPT if kept else LIVE, uid, data, client, info))
+    return _encode((CODEC_VERSION, KEPT if kept else LIVE, uid, data, client, info))
 
 
 def encode_event(event: Event) -> bytes:
     """A join, a leave, or a publication that is not kept."""
     if isinstance(event, Publication):
         return encode_publication(event, kept=False)
-    return _encode((VERSION, JOIN if isinstance(event, Join) else LEAVE, "", b"", "", event.info))
+    return _encode((CODEC_VERSION, JOIN if isinstance(event, Join) else LEAVE, "", b"", "", event.info))
 
 
 def decode_event(channel: str, data: bytes) -> Received:
@@ -85,7 +85,7 @@ def decode_event(channel: str, data: bytes) -> Received:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _unreadable(data, error) from None
     version, kind = envelope.version, envelope.kind
-    if version != VERSION:
+    if version != CODEC_VERSION:
         raise _unreadable(data)
     info = None if envelope.info is None else _client_info(envelope.info)
     if kind == KEPT or kind == LIVE:
@@ -97,7 +97,7 @@ def decode_event(channel: str, data: bytes) -> Received:
 
 def encode_present(info: ClientInfo) -> bytes:
     """Who a client is."""
-    return _encode((VERSION, info))
+    return _encode((CODEC_VERSION, info))
 
 
 def decode_present(data: bytes) -> ClientInfo:
@@ -106,7 +106,7 @@ def decode_present(data: bytes) -> ClientInfo:
         present = _presents.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _unreadable(data, error) from None
-    if present.version != VERSION:
+    if present.version != CODEC_VERSION:
         raise _unreadable(data)
     return _client_info(present.info)
 
@@ -117,14 +117,14 @@ def _client_info(info: Info) -> ClientInfo:
 
 def _unreadable(data: bytes, error: Exception | None = None) -> Unreadable:
     version = _version_of(data)
-    if version not in (None, VERSION):
-        return Unreadable(f"version {version} of the format, this release knows version {VERSION}")
+    if version not in (None, CODEC_VERSION):
+        return Unreadable(f"version {version} of the format, this release knows version {CODEC_VERSION}")
     return Unreadable(f"no message of ours: {error}")
 
 
 def _version_of(data: bytes) -> Any:
     try:
-        message = _anything.decode(data)
+        message = _any_message.decode(data)
     except (ValueError, RecursionError):
         return None
     return message[0] if isinstance(message, list) and message and isinstance(message[0], int) else None
