@@ -41,6 +41,10 @@ def serve(handle: Callable[[Any], None]) -> gevent.server.StreamServer:
     return server
 
 
+def endpoint_of(server: gevent.server.StreamServer) -> Endpoint:
+    return Endpoint("127.0.0.1", int(server.address[1]))
+
+
 def say_nothing(socket: Any) -> None:
     while socket.recv(1000):
         pass
@@ -98,7 +102,7 @@ def test_a_host_that_has_no_address_is_an_error(host: str) -> None:
 @tidy
 def test_a_server_that_does_not_answer_is_given_up() -> None:
     server = serve(say_nothing)
-    assert reason(Endpoint("127.0.0.1", server.server_port)) == "the server did not answer for 0.5 s"
+    assert reason(endpoint_of(server)) == "the server did not answer for 0.5 s"
     server.stop(timeout=0)
 
 
@@ -110,7 +114,7 @@ def test_a_server_that_is_not_redis_is_refused() -> None:
         socket.close()
 
     server = serve(greet)
-    assert "does not speak the Redis protocol" in reason(Endpoint("127.0.0.1", server.server_port))
+    assert "does not speak the Redis protocol" in reason(endpoint_of(server))
     server.stop(timeout=0)
 
 
@@ -123,7 +127,7 @@ def test_a_server_without_tls_cannot_be_reached_with_it(redis: RedisServer) -> N
 @tidy
 def test_a_tls_handshake_that_takes_too_long_is_given_up() -> None:
     server = serve(say_nothing)
-    endpoint = Endpoint("127.0.0.1", server.server_port)
+    endpoint = endpoint_of(server)
     assert "timed out" in reason(endpoint, ShardSettings(endpoint, tls=Tls(verify=False)))
     server.stop(timeout=0)
 
@@ -131,7 +135,7 @@ def test_a_tls_handshake_that_takes_too_long_is_given_up() -> None:
 @tidy
 def test_a_greenlet_that_is_killed_while_it_connects_leaves_no_socket() -> None:
     server = serve(say_nothing)
-    opening = gevent.spawn(open_connection, Endpoint("127.0.0.1", server.server_port), TIMEOUTS)
+    opening = gevent.spawn(lambda: open_connection(endpoint_of(server), TIMEOUTS))
     gevent.sleep(0.05)
     opening.kill()
     server.stop(timeout=0)

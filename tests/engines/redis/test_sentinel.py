@@ -29,7 +29,7 @@ class SmallSentinel:
         self.asked = 0
         self._server = gevent.server.StreamServer(("127.0.0.1", 0), self._serve)
         self._server.start()
-        self.endpoint = Endpoint("127.0.0.1", self._server.server_port)
+        self.endpoint = Endpoint("127.0.0.1", int(self._server.address[1]))
 
     def _serve(self, socket: Any, _: object) -> None:
         reader = hiredis.Reader()

@@ -1,0 +1,23 @@
+"""A node in the process of the test, with an engine that can be made to fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gentrifugo.app.node.node import Node
+from tests.app.node.parts import RICH
+from tests.fakes import TroubledEngine
+
+StartNode = Callable[..., Node]
+
+
+@pytest.fixture
+def engine() -> TroubledEngine:
+    return TroubledEngine()
+
+
+@pytest.fixture
+def node(start_node: StartNode, engine: TroubledEngine) -> Node:
+    return start_node(engine, namespaces=(RICH,))

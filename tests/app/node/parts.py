@@ -1,0 +1,46 @@
+"""What tests of a node have in common: connections that note what happens to them, and what they received."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gentrifugo.app.config.config import Namespace
+from gentrifugo.app.model.errors import (
+    Error,
+    Refused,
+)
+from gentrifugo.app.model.events import ClientInfo
+from gentrifugo.app.node.node import Node
+from tests.fakes import FakeConnection
+from tests.greenlets import settle
+
+ALICE = ClientInfo("alice", "c1")
+RICH = Namespace(name="rich", presence=True, history_size=10, history_lifetime=60)
+"""Channels of the namespace `rich` have presence and history."""
+
+
+def connect(node: Node, uid: str = "c1", user: str = "alice", channel: str = "") -> FakeConnection:
+    """A connection that is registered on the node, and subscribed to `channel` if there is one."""
+    connection = FakeConnection(node.flusher, uid, user)
+    node.hub.open.add(connection)
+    node.add_connection(connection)
+    if channel:
+        node.add_subscription(channel, connection)
+        connection.channels[channel] = b""
+    return connection
+
+
+def received(connection: FakeConnection) -> list[Any]:
+    settle()
+    return [json.loads(message) for message in connection.transport.messages()]
+
+
+def refusal(action: Callable[..., Any], *arguments: Any) -> Error:
+    """The error with which the node refuses."""
+    with pytest.raises(Refused) as refused:
+        action(*arguments)
+    return refused.value.error

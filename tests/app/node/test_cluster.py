@@ -1,0 +1,214 @@
+"""Behaviour of nodes that one engine connects: identity, control messages, pings, and what each knows of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import gevent
+import pytest
+
+from gentrifugo.app.model.errors import (
+    CLOSE_DISCONNECT,
+)
+from gentrifugo.app.node import cluster as cluster_module
+from gentrifugo.app.node import control
+from gentrifugo.app.node.node import Node
+from gentrifugo.app.node.registry import NodeInfo
+from gentrifugo.app.protocol.v1.wire import encode_publication
+from tests.app.conftest import VERSION, config
+from tests.app.node.parts import ALICE, connect, received
+from tests.fakes import Bus, TroubledEngine
+from tests.greenlets import eventually, settle
+
+StartNode = Callable[..., Node]
+
+
+def test_a_node_identifies_itself_when_it_starts(start_node: StartNode) -> None:
+    """Before, it may have been in a process that forked, and each child needs an identity."""
+    built = Node(config(), TroubledEngine(), VERSION, encode_publication)
+    before = built.cluster.uid
+    built.start()
+    assert built.cluster.uid != before
+    assert [info.uid for info in nodes_known_to(built)] == [built.cluster.uid]
+    built.stop()
+
+
+# -- control messages
+
+
+def test_a_nodes_own_messages_are_ignored(node: Node) -> None:
+    connection = connect(node)
+    node.handle_control(control.encode(node.cluster.uid, control.DisconnectUser("alice")))
+    settle()
+    assert connection.closed_with == []
+
+
+@pytest.mark.parametrize("message", [b"", b"garbage", b'{"version":1,"node":"\xff"}', b'{"x":' * 10_000])
+def test_what_is_no_control_message_is_skipped(node: Node, caplog: pytest.LogCaptureFixture, message: bytes) -> None:
+    node.handle_control(message)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "a control message is skipped" in caplog.text
+
+
+def test_control_messages_do_not_hold_up_the_engine(node: Node) -> None:
+    """They are handled in greenlets of their own: closing a connection may take the engine itself."""
+    connection = connect(node)
+    node.handle_control(control.encode("another", control.DisconnectUser("alice")))
+    assert connection.closed_with == []
+    settle()
+    assert connection.closed_with == [CLOSE_DISCONNECT]
+
+
+# -- several nodes
+
+
+@pytest.fixture
+def nodes(start_node: StartNode) -> tuple[Node, Node]:
+    bus = Bus()
+    return start_node(bus.engine(), name="first"), start_node(bus.engine(), name="second")
+
+
+def test_a_publication_reaches_subscribers_on_all_nodes(nodes: tuple[Node, Node]) -> None:
+    connections = [connect(node, channel="news") for node in nodes]
+    nodes[0].publish("news", b"1", uid="u1")
+    for connection in connections:
+        (push,) = received(connection)
+        assert push["body"]["uid"] == "u1"
+
+
+def test_a_user_is_unsubscribed_on_all_nodes(nodes: tuple[Node, Node]) -> None:
+    connections = [connect(node, channel="news") for node in nodes]
+    nodes[0].unsubscribe_user("alice", "news")
+    nodes[1].unsubscribe_user("alice", "")
+    settle()
+    for connection in connections:
+        assert connection.unsubscribed == ["news", "news"]
+
+
+def test_a_user_is_disconnected_on_all_nodes(nodes: tuple[Node, Node]) -> None:
+    connections = [connect(node) for node in nodes]
+    nodes[0].disconnect_user("alice")
+    settle()
+    for connection in connections:
+        assert connection.closed_with == [CLOSE_DISCONNECT]
+
+
+def test_channels_of_all_nodes(nodes: tuple[Node, Node]) -> None:
+    connect(nodes[0], channel="news")
+    connect(nodes[1], channel="chat")
+    assert sorted(nodes[0].channels()) == ["chat", "news"]
+
+
+def test_nodes_know_each_other(start_node: StartNode) -> None:
+    bus = Bus()
+    first = start_node(bus.engine(), name="first", node_ping_interval=0.01)
+    second = start_node(bus.engine(), name="second", node_ping_interval=0.01)
+    for node in (first, second):
+        await_names(node, "first", "second")
+
+
+def test_a_node_that_went_away_is_forgotten(start_node: StartNode) -> None:
+    bus = Bus()
+    first = start_node(bus.engine(), name="first", node_ping_interval=0.01)
+    second = start_node(bus.engine(), name="second", node_ping_interval=0.01)
+    eventually(lambda: len(nodes_known_to(first)) == 2)
+    second.stop()
+    eventually(lambda: [info.name for info in nodes_known_to(first)] == ["first"])
+
+
+def await_names(node: Node, *names: str) -> None:
+    """Wait until the node knows the nodes with these names, and no others."""
+    eventually(lambda: sorted(info.name for info in nodes_known_to(node)) == sorted(names))
+
+
+def nodes_known_to(node: Node) -> list[NodeInfo]:
+    nodes = node.stats()["nodes"]
+    assert isinstance(nodes, list)
+    return nodes
+
+
+# -- pings and metrics
+
+
+def test_a_node_knows_itself_at_once(node: Node) -> None:
+    (info,) = nodes_known_to(node)
+    assert (info.uid, info.name) == (node.cluster.uid, "test")
+    assert info.started_at > 1_500_000_000
+    assert node.stats()["metrics_interval"] == 60
+
+
+def test_node_shows_what_is_now(node: Node) -> None:
+    for uid, user in (("c1", "alice"), ("c2", "alice"), ("c3", "bob")):
+        connect(node, uid, user, "news")
+    metrics = node.cluster.own_info().metrics
+    assert metrics["node_num_clients"] == 3
+    assert metrics["node_num_unique_clients"] == 2
+    assert metrics["node_num_channels"] == 1
+    assert metrics["node_num_add_client_conn"] == metrics["node_num_add_client_sub"] == 3
+
+
+def test_node_counts_what_was_sent(node: Node) -> None:
+    connection = connect(node, channel="news")
+    node.publish("news", b"1")
+    (message,) = connection.transport.messages()
+    metrics = node.cluster.own_info().metrics
+    assert (metrics["client_num_msg_queued"], metrics["client_num_msg_sent"]) == (1, 1)
+    assert metrics["client_bytes_out"] == len(connection.transport.frame(message))
+
+
+def test_node_counts_what_passes_through_it(node: Node) -> None:
+    connection = connect(node, channel="rich:news")
+    node.publish("rich:news", b"1")
+    node.publish_join("rich:news", ALICE)
+    node.publish_leave("rich:news", ALICE)
+    node.add_presence("rich:news", "c1", ALICE)
+    node.presence("rich:news")
+    node.remove_presence("rich:news", "c1")
+    node.history("rich:news")
+    node.last_uid("rich:news")
+    node.disconnect_user("nobody")
+    node.remove_subscription("rich:news", connection)
+    node.remove_connection(connection)
+    metrics = node.cluster.own_info().metrics
+    once = (
+        *("node_num_client_msg_published", "node_num_client_msg_received", "node_num_join_msg_published"),
+        *("node_num_join_msg_received", "node_num_leave_msg_published", "node_num_leave_msg_received"),
+        *("node_num_add_presence", "node_num_presence", "node_num_remove_presence", "node_num_history"),
+        *("node_num_last_message_id", "node_num_remove_client_sub", "node_num_remove_client_conn"),
+    )
+    assert {name: metrics[name] for name in once} == dict.fromkeys(once, 1)
+    assert metrics["node_num_control_msg_published"] == metrics["node_num_control_msg_received"] == 2
+
+
+def test_stats_show_the_last_whole_interval(start_node: StartNode) -> None:
+    node = start_node(node_metrics_interval=0.05, node_ping_interval=0.01)
+    node.publish("news", b"1")
+    eventually(lambda: nodes_known_to(node)[0].metrics["node_num_client_msg_published"] == 1)
+    eventually(lambda: nodes_known_to(node)[0].metrics["node_num_client_msg_published"] == 0)
+    assert node.cluster.own_info().metrics["node_num_client_msg_published"] == 1
+
+
+def test_a_ping_that_fails_is_tried_again(start_node: StartNode, engine: TroubledEngine) -> None:
+    engine.failing.add("publish_control")
+    node = start_node(engine, node_ping_interval=0.01)
+    eventually(lambda: engine.calls["publish_control"] > 2)
+    assert len(nodes_known_to(node)) == 1
+
+
+def test_a_defect_does_not_end_the_pings(
+    start_node: StartNode, engine: TroubledEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    start_node(engine, node_ping_interval=0.01)
+    monkeypatch.setattr(cluster_module, "SILENT_PINGS", None)
+    eventually(lambda: len(caplog.records) > 1)
+    assert caplog.records[0].exc_info is not None
+
+
+def test_a_new_interval_holds_from_the_next_round_on(start_node: StartNode, engine: TroubledEngine) -> None:
+    node = start_node(engine, node_ping_interval=0.01)
+    eventually(lambda: engine.calls["publish_control"] > 1)
+    node.configure(replace(node.config, node_ping_interval=3600))
+    before = engine.calls["publish_control"]
+    gevent.sleep(0.05)
+    assert engine.calls["publish_control"] <= before + 1

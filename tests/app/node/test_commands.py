@@ -1,0 +1,159 @@
+"""Behaviour of the commands of backends, on a node: publishing, presence and history, and users."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gentrifugo.app.model.errors import (
+    CLOSE_DISCONNECT,
+    INTERNAL_ERROR,
+    INVALID_MESSAGE,
+    NAMESPACE_NOT_FOUND,
+    NOT_AVAILABLE,
+    Error,
+)
+from gentrifugo.app.node.node import Node
+from tests.app.node.parts import ALICE, connect, received, refusal
+from tests.fakes import TroubledEngine
+
+StartNode = Callable[..., Node]
+
+
+# -- publish
+
+
+def test_a_publication_reaches_the_subscribers(node: Node) -> None:
+    connection = connect(node, channel="news")
+    node.publish("news", b'{"a": 1.50}', "c9", ALICE, "u1")
+    (message,) = connection.transport.messages()
+    assert message == (
+        b'{"method":"message","body":{"uid":"u1","client":"c9",'
+        b'"info":{"user":"alice","client":"c1"},"channel":"news","data":{"a": 1.50}}}'
+    )
+
+
+def test_publications_have_uids_that_never_repeat(start_node: StartNode) -> None:
+    nodes = [start_node(), start_node()]
+    connections = [connect(node, channel="news") for node in nodes]
+    for _ in range(100):
+        for node in nodes:
+            node.publish("news", b"1")
+    uids = [push["body"]["uid"] for connection in connections for push in received(connection)]
+    assert len(set(uids)) == 200
+    assert {len(uid) for uid in uids} == {36}
+
+
+def test_publishing_into_an_unknown_namespace_is_refused(node: Node) -> None:
+    assert refusal(node.publish, "unknown:news", b"1") == NAMESPACE_NOT_FOUND
+
+
+def test_a_failed_publish_reaches_the_caller(
+    node: Node, engine: TroubledEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine.failing.add("publish")
+    assert refusal(node.publish, "news", b"1") == INTERNAL_ERROR
+    assert "cannot publish: in 'news': publish has failed" in caplog.text
+
+
+def test_an_engine_that_is_away_does_not_fill_the_log(
+    node: Node, engine: TroubledEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine.failing |= {"publish", "history"}
+    for number in range(100):
+        assert refusal(node.publish, f"news{number}", b"1") == INTERNAL_ERROR
+    assert caplog.text.count("cannot publish") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({"history_size": 1, "history_lifetime": 60}, 1),
+        ({"history_size": 1}, 0),
+        ({"history_lifetime": 60}, 0),
+        ({"history_size": 2, "history_lifetime": 60, "history_drop_inactive": True}, 0),
+    ],
+)
+def test_history_needs_size_and_lifetime(start_node: StartNode, options: dict[str, Any], kept: int) -> None:
+    engine = TroubledEngine()
+    node = start_node(engine, **options)
+    for _ in range(2):
+        node.publish("news", b"1")
+    assert len(engine.history("news")) == kept
+
+
+# -- look up
+
+
+@pytest.mark.parametrize("query", ["presence", "history"])
+@pytest.mark.parametrize(
+    ("channel", "error"), [("", INVALID_MESSAGE), ("unknown:x", NAMESPACE_NOT_FOUND), ("news", NOT_AVAILABLE)]
+)
+def test_queries_are_refused(node: Node, query: str, channel: str, error: Error) -> None:
+    assert refusal(getattr(node, query), channel) == error
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments"),
+    [
+        ("presence", ["rich:news"]),
+        ("history", ["rich:news"]),
+        ("add_presence", ["rich:news", "c1", ALICE]),
+        ("channels", []),
+    ],
+)
+def test_an_engine_that_fails_is_an_internal_error(
+    node: Node, engine: TroubledEngine, caplog: pytest.LogCaptureFixture, call: str, arguments: list[Any]
+) -> None:
+    engine.failing.add(call)
+    assert refusal(getattr(node, call), *arguments) == INTERNAL_ERROR
+    assert f"{call} has failed" in caplog.text
+
+
+# -- users
+
+
+def test_a_user_is_unsubscribed_from_one_channel(node: Node) -> None:
+    first, second, other = connect(node, "c1"), connect(node, "c2"), connect(node, "c3", "bob")
+    node.unsubscribe_user("alice", "news")
+    assert (first.unsubscribed, second.unsubscribed, other.unsubscribed) == (["news"], ["news"], [])
+
+
+def test_a_user_is_unsubscribed_from_all_channels(node: Node) -> None:
+    connection = connect(node)
+    connection.channels = {"news": b"", "chat": b""}
+    node.unsubscribe_user("alice", "")
+    assert connection.unsubscribed == ["news", "chat"]
+
+
+def test_a_user_is_disconnected(node: Node) -> None:
+    connection, other = connect(node, "c1"), connect(node, "c2", "bob")
+    node.disconnect_user("alice")
+    assert (connection.closed_with, other.closed_with) == ([CLOSE_DISCONNECT], [])
+
+
+def test_a_user_who_is_not_here_may_be_elsewhere(node: Node) -> None:
+    node.unsubscribe_user("nobody", "")
+    node.disconnect_user("nobody")
+
+
+def test_backends_must_name_a_user(node: Node) -> None:
+    connect(node, user="")
+    assert refusal(node.unsubscribe_user, "", "news") == INVALID_MESSAGE
+    assert refusal(node.disconnect_user, "") == INVALID_MESSAGE
+
+
+def test_unsubscribing_from_an_unknown_namespace_is_refused(node: Node) -> None:
+    connection = connect(node)
+    assert refusal(node.unsubscribe_user, "alice", "unknown:news") == NAMESPACE_NOT_FOUND
+    assert connection.unsubscribed == []
+
+
+def test_backends_hear_when_other_nodes_could_not_be_told(node: Node, engine: TroubledEngine) -> None:
+    connection = connect(node)
+    engine.failing.add("publish_control")
+    assert refusal(node.unsubscribe_user, "alice", "news") == INTERNAL_ERROR
+    assert refusal(node.disconnect_user, "alice") == INTERNAL_ERROR
+    assert (connection.unsubscribed, connection.closed_with) == (["news"], [CLOSE_DISCONNECT])
