@@ -242,13 +242,13 @@ def test_usr1_reaches_all_and_a_signal_at_the_start_ends_none(tmp_path: Path, re
 
 STAND_IN = """
 import sys
-from gentrifugo.app import workers
-from gentrifugo.app.config import from_mapping
+from gentrifugo.app.process import master
+from gentrifugo.app.config.config import from_mapping
 
-workers.EXTRA_TIME = 0.2
+master.EXTRA_TIME = 0.2
 loaded = from_mapping({"secret": "s", "engine": "redis", "address": "127.0.0.1", "port": 0, "shutdown_timeout": 0.2})
-workers.logs.configure(loaded.config)
-sys.exit(workers.Master(loaded, lambda current: loaded, [sys.executable, "-c", sys.argv[1]]).run())
+master.logs.configure(loaded.config)
+sys.exit(master.Master(loaded, lambda current: loaded, [sys.executable, "-c", sys.argv[1]]).run())
 """
 """A master of workers that are no servers: what they do is the argument."""
 
@@ -295,14 +295,14 @@ def test_when_one_is_killed_before_any_has_served_another_is_tried(tmp_path: Pat
 
 
 LONG_STEPS = """
-from gentrifugo.app import workers
-plain = workers.signal.sigtimedwait
+from gentrifugo.app.process import master
+plain = master.signal.sigtimedwait
 
 def late(numbers, limit):
-    workers.time.sleep(1)
+    master.time.sleep(1)
     return plain(numbers, limit)
 
-workers.signal.sigtimedwait = late
+master.signal.sigtimedwait = late
 """
 
 
