@@ -12,7 +12,7 @@ from gunicorn.workers.ggevent import GeventPyWSGIWorker
 
 from .. import logs
 from ..config.config import ConfigError
-from ..runtime import limits, open_files
+from ..runtime import limits
 from ..server.http_connection import Handler
 from ..server.http_server import HTTPServer
 from ..service import Service
@@ -69,7 +69,7 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
                     self.cfg.workers,
                 )
                 sys.exit(APP_FAILED_TO_LOAD)
-            open_files.raise_limit()
+            limits.raise_open_files()
             if self.age == 1:  # of those that gunicorn starts later the same would hold
                 for caution in cautions(self.cfg):
                     self.log.warning("%s", caution)

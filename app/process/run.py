@@ -18,7 +18,7 @@ from gevent.ssl import SSLContext
 from .. import logs
 from ..config.config import Config, ConfigError, Loaded
 from ..extension.wsgi import flask_app, port_app
-from ..runtime import open_files
+from ..runtime import limits
 from ..server import listeners
 from ..server.http_connection import Handler
 from ..server.http_server import HTTPServer
@@ -69,7 +69,7 @@ class Server:
     def run(self) -> int:
         """Serve until INT or TERM; the exit status. Raises ConfigError when the address cannot be bound."""
         config = self._loaded.config
-        open_files.raise_limit()
+        limits.raise_open_files()
         context = self._tls_context()
         opened = listeners.open_all(config, os.environ)
         try:

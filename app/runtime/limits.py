@@ -1,17 +1,20 @@
-"""What the system allows this process, and what that means for a server."""
+"""Limits that the system sets for a process: what they mean for a server, and raising the one that can be raised."""
 
 from __future__ import annotations
 
+import logging
 import resource
 from dataclasses import dataclass
 from pathlib import Path
 
+log = logging.getLogger(__name__)
+
 BACKLOG = 4096
-"""Connections the kernel holds until they are accepted; it caps this by net.core.somaxconn."""
+"""Connections that the kernel holds until the server accepts them; net.core.somaxconn limits this number."""
 ENOUGH_FILES = 65536
-"""Open files that let a server be limited by its CPU rather than by this."""
+"""Open files with which the CPU limits the number of connections, not this number."""
 OWN_FILES = 64
-"""Files and sockets that are no clients': a generous guess."""
+"""A generous estimate of the open files and sockets that are not connections of clients."""
 SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
 
 
@@ -28,12 +31,12 @@ class Limit:
 
 
 def all_limits() -> list[Limit]:
-    """Those that can be found out on this system."""
+    """The limits that this system lets a process read."""
     return [limit for limit in (open_files(), backlog()) if limit is not None]
 
 
 def open_files() -> Limit:
-    """Each connection is an open file. The hard limit counts: the server raises the other one to it."""
+    """The limit of open files; each connection is one. This is the hard limit, which `raise_open_files` sets."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard == resource.RLIM_INFINITY:
         return Limit(True, "open files: no limit", "")
@@ -42,8 +45,23 @@ def open_files() -> Limit:
     return Limit(hard >= ENOUGH_FILES, text, remedy)
 
 
+def raise_open_files() -> None:
+    """Raise the limit of open files of this process to the hard limit. Logs a warning if that is not allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError) as error:
+            log.warning("the limit of open files stays at %d, which limits the number of connections: %s", soft, error)
+            return
+    log.debug("up to %d open files", hard)
+
+
 def backlog() -> Limit | None:
-    """Connections that wait to be accepted, when many clients come back at once. None where the system does not say."""
+    """The limit of connections that wait to be accepted, as when many clients reconnect at the same time.
+
+    None on systems without net.core.somaxconn.
+    """
     try:
         allowed = int(SOMAXCONN.read_text(encoding="ascii"))
     except (OSError, ValueError):
