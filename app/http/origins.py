@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from functools import partial
 from urllib.parse import urlsplit
 
 from ..config.options import ALL_ORIGINS, listed
+from ..runtime.log_throttle import ONCE, ThrottledLog
 from .head import HTTPError
 
 log = logging.getLogger(__name__)
@@ -41,14 +43,14 @@ class RefusalLog:
     """Says in the log which origins were refused: each once for each reason, and MOST_TOLD at most for one reason."""
 
     def __init__(self) -> None:
-        self._told: defaultdict[str, set[str]] = defaultdict(set)
+        throttled = partial(ThrottledLog, log, logging.WARNING, interval=ONCE, max_keys=MOST_TOLD)
+        self._logs: defaultdict[str, ThrottledLog] = defaultdict(throttled)
+        """One for each reason."""
 
     def note(self, origin: str, why: str) -> None:
-        """Pages of an origin are refused; `why` follows its name."""
-        shown, told = origin[:200], self._told[why]
-        if shown not in told and len(told) < MOST_TOLD:
-            told.add(shown)
-            log.warning("refused, now and from now on: pages of %r, %s", shown, why)
+        """Log that pages of `origin` are refused; `why` completes the sentence."""
+        shown = origin[:200]
+        self._logs[why].log(shown, "refused, now and from now on: pages of %r, %s", shown, why)
 
 
 class Origins:

@@ -20,7 +20,7 @@ from gevent.pool import Pool
 from ..http.opening_request import Opening
 from ..model.errors import FIX, INTERNAL_ERROR, PERMISSION_DENIED, RETRY, Error, Refused
 from ..model.events import user_id
-from ..runtime.log_throttle import Complaints
+from ..runtime.log_throttle import ThrottledLog
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class Hooks:
         self._waiting: deque[Context] = deque()
         self._pool = Pool(CONCURRENT_NOTIFICATIONS)
         self._notifying = 0
-        self._complaints = Complaints(log)
+        self._failures = ThrottledLog(log)
         self.is_sealed = False
         """Whether the node has started: no more hooks are accepted then."""
 
@@ -169,7 +169,8 @@ class Hooks:
         try:
             yield
         except (TypeError, ValueError, RecursionError) as error:
-            self._complaints.add(f"hooks for {context.event}: what they have set cannot be used", str(error))
+            message = "hooks for %s: what they have set cannot be used: %s"
+            self._failures.log(context.event, message, context.event, error)
             raise Refused(INTERNAL_ERROR.advise(RETRY)) from None
 
     # -- notify: it has happened
@@ -233,13 +234,13 @@ class Hooks:
         if isinstance(error, ENDING) or _is_timeout_of_view(error, context):
             raise error
         if isinstance(error, _TookTooLong):
-            self._complaints.add(what, f"not done within {added.limit():g} s (option hook_timeout)")
+            self._failures.log(what, "%s: not done within %g s (option hook_timeout)", what, added.limit())
         elif isinstance(error, Undelivered):
-            self._complaints.add(what, str(error))
+            self._failures.log(what, "%s: %s", what, error)
         elif isinstance(error, Refuse):
-            self._complaints.add(what, "it refuses, but this has happened already")
+            self._failures.log(what, "%s: it refuses, but this has happened already", what)
         else:
-            self._complaints.add(f"{what} failed", error=error)
+            self._failures.log(f"{what} {type(error).__name__}", "%s failed", what, error=error)
 
 
 def check_hook(event: str, hook: object) -> None:

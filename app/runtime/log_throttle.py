@@ -1,33 +1,61 @@
-"""Errors in the log that many clients meet, of an application's code or of an engine that is away: not one for each."""
+"""Log messages that many clients or peers can cause: the first one of a kind is logged, further ones are held back."""
 
 from __future__ import annotations
 
 import logging
+import math
 import time
+from collections.abc import Callable
 
-PAUSE = 10.0
-"""Seconds between two that are alike."""
+INTERVAL = 10.0
+"""Seconds between two messages of a kind, unless a throttle has another interval."""
+ONCE = math.inf
+"""The interval of a throttle that logs one message of each kind."""
 
 
-class Complaints:
-    """Logs errors to `log`; those that are like one of the last seconds are counted only."""
+class ThrottledLog:
+    """Logs to `log` at most one message of a kind in `interval` seconds, and counts those that it holds back.
 
-    def __init__(self, log: logging.Logger) -> None:
+    The interval begins with each message that is logged. `max_keys` limits the number of kinds, for throttles whose
+    kinds a peer can invent: messages of further kinds are neither logged nor counted. `clock` gives seconds.
+    """
+
+    def __init__(
+        self,
+        log: logging.Logger,
+        level: int = logging.ERROR,
+        *,
+        interval: float = INTERVAL,
+        max_keys: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._log = log
+        self._level = level
+        self._interval = interval
+        self._max_keys = max_keys
+        self._clock = clock
         self._next: dict[str, float] = {}
-        self._kept_back: dict[str, int] = {}
+        """When the next message of a kind may be logged, by key."""
+        self._held_back: dict[str, int] = {}
 
-    def add(self, what: str, detail: str = "", error: BaseException | None = None) -> None:
-        """`what` failed; `detail` says how, and with `error` its traceback is logged too.
+    def log(self, key: str, message: str, *args: object, error: BaseException | None = None) -> None:
+        """Log `message % args`, and the traceback of `error`, unless the last message with this key is too recent.
 
-        Those are alike whose `what` and kind of error are: details may be different each time.
+        The key stands for the kind of message. If messages were held back since the last one, their number is added.
         """
-        now = time.monotonic()
-        alike = f"{what} {type(error).__name__}"
-        if now < self._next.get(alike, 0):
-            self._kept_back[alike] = self._kept_back.get(alike, 0) + 1
+        now = self._clock()
+        allowed_at = self._next.get(key)
+        if allowed_at is None and len(self._next) >= self._max_keys:
             return
-        self._next[alike] = now + PAUSE
-        more = self._kept_back.pop(alike, 0)
-        since = f" ({more} more of these since the last)" if more else ""
-        self._log.error("%s%s%s", what, f": {detail}" if detail else "", since, exc_info=error)
+        if allowed_at is not None and now < allowed_at:
+            self._held_back[key] = self._held_back.get(key, 0) + 1
+            return
+        self._next[key] = now + self._interval
+        held_back = self._held_back.pop(key, 0)
+        text = f"{message} ({held_back} more of these since the last)" if held_back else message
+        self._log.log(self._level, text, *args, exc_info=error, stacklevel=2)
+
+    def reset(self) -> None:
+        """Forget all messages: the next one of each kind is logged."""
+        self._next.clear()
+        self._held_back.clear()

@@ -1,0 +1,105 @@
+"""Behaviour of throttled logs: which messages are logged, which are held back, and what is counted."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from gentrifugo.app.runtime.log_throttle import INTERVAL, ONCE, ThrottledLog
+from tests.fakes import FakeClock
+
+log = logging.getLogger(__name__)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def test_the_first_message_of_each_kind_is_logged(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    throttled = ThrottledLog(log, clock=clock)
+    for action in ("publish", "subscribe", "publish"):
+        throttled.log(action, "cannot %s: %s", action, "the engine is down")
+    assert caplog.messages == ["cannot publish: the engine is down", "cannot subscribe: the engine is down"]
+
+
+def test_messages_of_one_kind_may_differ(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    throttled = ThrottledLog(log, clock=clock)
+    throttled.log("publish", "cannot publish in %s", "news")
+    throttled.log("publish", "cannot publish in %s", "chat")
+    assert caplog.messages == ["cannot publish in news"]
+
+
+def test_after_the_interval_the_next_message_has_the_number_of_those_held_back(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    throttled = ThrottledLog(log, clock=clock)
+    for _ in range(4):
+        throttled.log("publish", "cannot publish")
+    clock.advance(INTERVAL)
+    throttled.log("publish", "cannot publish")
+    clock.advance(INTERVAL)
+    throttled.log("publish", "cannot publish")
+    assert caplog.messages == [
+        "cannot publish",
+        "cannot publish (3 more of these since the last)",
+        "cannot publish",
+    ]
+
+
+def test_a_message_that_is_held_back_does_not_prolong_the_interval(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    throttled = ThrottledLog(log, interval=10, clock=clock)
+    for _ in range(3):
+        throttled.log("publish", "cannot publish")
+        clock.advance(5)
+    assert len(caplog.messages) == 2
+
+
+def test_once_means_never_again(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    throttled = ThrottledLog(log, interval=ONCE, clock=clock)
+    throttled.log("version 2", "ignored")
+    clock.advance(1e9)
+    throttled.log("version 2", "ignored")
+    assert caplog.messages == ["ignored"]
+
+
+def test_kinds_above_the_limit_are_not_logged_but_known_ones_are(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    throttled = ThrottledLog(log, interval=10, max_keys=2, clock=clock)
+    for kind in ("a", "b", "c"):
+        throttled.log(kind, "%s", kind)
+    clock.advance(10)
+    for kind in ("c", "b"):
+        throttled.log(kind, "%s", kind)
+    assert caplog.messages == ["a", "b", "b"]
+
+
+def test_after_a_reset_every_kind_is_logged_again(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    throttled = ThrottledLog(log, interval=ONCE, max_keys=1, clock=clock)
+    throttled.log("a", "a")
+    throttled.log("a", "a")
+    throttled.reset()
+    throttled.log("b", "b")
+    assert caplog.messages == ["a", "b"]
+
+
+def test_level_traceback_and_place_are_those_of_the_caller(caplog: pytest.LogCaptureFixture) -> None:
+    error = ValueError("wrong")
+    ThrottledLog(log, logging.WARNING).log("hook", "a hook failed", error=error)
+    (record,) = caplog.records
+    assert (record.levelno, record.filename) == (logging.WARNING, "test_log_throttle.py")
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
+
+
+def test_a_percent_sign_in_an_argument_is_only_text(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    throttled = ThrottledLog(log, clock=clock)
+    for _ in range(2):
+        throttled.log("a", "refused: %s", "100%s")
+    clock.advance(INTERVAL)
+    throttled.log("a", "refused: %s", "100%s")
+    assert caplog.messages == ["refused: 100%s", "refused: 100%s (1 more of these since the last)"]
