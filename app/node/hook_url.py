@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -15,13 +16,14 @@ from urllib3.exceptions import HTTPError
 from ..config.config import Config
 from ..config.options import listed
 from ..model import signing
+from ..runtime.backoff import Backoff
 from .hooks import Context, Refuse, Undelivered
 
 SIGN = "X-Hook-Sign"
 CONNECTIONS = 100
 """Connections to the backend that are kept; at busy times there are more."""
-RETRY_PAUSE = 0.1
-"""Seconds before the second try, doubled for each further one."""
+FIRST_PAUSE = 0.1
+"""Seconds between the first try and the second; doubled before each further try."""
 LONGEST_REPLY = 1 << 20
 """Bytes."""
 RETRIED_STATUSES = (500, 502, 503, 504)
@@ -56,7 +58,7 @@ class HookURL:
 
     def limit(self) -> float:
         """The most seconds that all tries take."""
-        return self._tries * self._timeout + sum(map(_pause_after, range(1, self._tries)))
+        return self._tries * self._timeout + sum(self._pauses())
 
     def __call__(self, context: Context) -> None:
         """Raises Refuse when the backend refuses, and Undelivered when there is no valid response."""
@@ -67,15 +69,20 @@ class HookURL:
 
     def _asked(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
         """Status and body of the first response that is not to be retried, or of the last one. Raises Undelivered."""
-        for number in range(1, self._tries):
+        for pause in self._pauses():
             try:
                 status, content = self._try(body, headers)
                 if status not in RETRIED_STATUSES:
                     return status, content
             except Undelivered:
                 pass  # if the last try fails too, its error is reported
-            gevent.sleep(_pause_after(number))
+            gevent.sleep(pause)
         return self._try(body, headers)
+
+    def _pauses(self) -> Iterator[float]:
+        """The seconds between each try and the next; the last try has none after it."""
+        backoff = Backoff(FIRST_PAUSE, math.inf)
+        return (backoff.next_delay() for _ in range(self._tries - 1))
 
     def _try(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
         """One request and its answer, within `hook_timeout`. Raises Undelivered."""
@@ -105,11 +112,6 @@ class HookURL:
         given = context.opening.headers if context.opening is not None else {}
         headers = {name: given[name] for name in self._passed_on if name in given}
         return {**headers, "Content-Type": "application/json"}
-
-
-def _pause_after(number: int) -> float:
-    """Seconds between the try of this number, from 1, and the next."""
-    return float(RETRY_PAUSE * 2 ** (number - 1))
 
 
 def _body(context: Context) -> bytes:

@@ -21,6 +21,7 @@ from typing import NoReturn
 from .. import logs
 from ..config.config import Config, Loaded
 from ..config.options import ConfigError
+from ..runtime.backoff import Backoff
 from ..server.listeners import FIRST_GIVEN, Listeners, open_all
 from .announcement import announce
 from .pid_file import pid_file
@@ -39,7 +40,7 @@ HANDLED = (
 TICK = 0.1
 """Seconds between two looks at the workers when no signal comes."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-"""Seconds before the next worker, when one has ended before it was ready; doubled each time."""
+"""Seconds before another worker starts when one has ended before it was ready; see Backoff."""
 EXTRA_TIME = 3.0
 """Seconds that a worker may take beyond option shutdown_timeout, before it is killed."""
 ABOVE = 100
@@ -95,7 +96,7 @@ class Master:
         self._workers: list[Worker] = []
         self._has_served = False
         """Whether any worker has ever been ready."""
-        self._pause = FIRST_PAUSE
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         self._next_start = 0.0
         self._to_replace: deque[Worker] = deque()
         self._newcomer: Worker | None = None
@@ -194,9 +195,9 @@ class Master:
         elif worker.is_ready:
             log.error("worker %d has ended by itself: %s; starting another", worker.pid, how)
         elif self._has_served or code < 0:  # whoever was killed says nothing of the configuration
-            log.error("worker %d has ended before it served: %s; next try in %g s", worker.pid, how, self._pause)
-            self._next_start = time.monotonic() + self._pause
-            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            pause = self._backoff.next_delay()
+            log.error("worker %d has ended before it served: %s; next try in %g s", worker.pid, how, pause)
+            self._next_start = time.monotonic() + pause
             if worker is self._newcomer:
                 log.error("the other workers are not replaced")
                 self._newcomer = None
@@ -222,7 +223,7 @@ class Master:
             self._workers.append(self._newcomer)
         elif self._newcomer.is_ready:
             self._newcomer = None
-            self._pause = FIRST_PAUSE
+            self._backoff.reset()
             old = self._to_replace.popleft()
             if old in self._workers:
                 old.leaves = True

@@ -29,6 +29,7 @@ from gevent.ssl import SSLContext
 from ..config.config import Config
 from ..config.options import ConfigError, listed
 from ..config.secret_file import write_secret
+from ..runtime.backoff import Backoff
 from . import acme_order, http_challenges
 from .context import bare_context
 
@@ -41,7 +42,7 @@ ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
 RENEW_AT = 2 / 3
 """Share of a certificate's life after which it is renewed: a month before the end of three."""
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 3600.0
-"""Seconds until the next try when one has failed; doubled each time."""
+"""Seconds until the next try when one has failed; see Backoff."""
 LONGEST_SLEEP = 12 * 3600.0
 DAY = datetime.timedelta(days=1)
 
@@ -118,7 +119,7 @@ class Autocert:
     # -- getting and renewing
 
     def _keep(self, name: str) -> None:
-        pause = FIRST_PAUSE
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
             due = self._renew_at.get(name)
             left = 0.0 if due is None else (due - _now()).total_seconds()
@@ -127,15 +128,17 @@ class Autocert:
                 continue
             try:
                 self._obtain(name)
-                pause = FIRST_PAUSE
-            except acme_order.Refused as error:
-                log.error("no certificate for %s: %s; trying again in %g s", name, error, pause)
+                backoff.reset()
+            except Exception as error:
+                pause = backoff.next_delay()
+                self._log_failure(name, error, pause)
                 gevent.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
-            except Exception:
-                log.exception("no certificate for %s: an error of ours; trying again in %g s", name, pause)
-                gevent.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _log_failure(self, name: str, error: Exception, pause: float) -> None:
+        if isinstance(error, acme_order.Refused):
+            log.error("no certificate for %s: %s; trying again in %g s", name, error, pause)
+        else:
+            log.error("no certificate for %s: unexpected exception; trying again in %g s", name, pause, exc_info=error)
 
     def _obtain(self, name: str) -> None:
         with self._turn:
