@@ -35,7 +35,7 @@ from ..app.protocol.v1 import wire
 from ..app.protocol.v1.api import METHODS, Api, BadRequest
 from ..app.protocol.v1.wire import Command, Text, encode_api_reply
 from ..app.runtime.timers import Timer
-from ..app.runtime.yielding import give_turn
+from ..app.runtime.yielding import yield_if_due
 from .access import Access
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ class AdminConnection:
         replies = []
         for command in wire.decode_commands(message):
             replies.append(self._reply(command))
-            give_turn()
+            yield_if_due()
         return replies
 
     def _reply(self, command: Command) -> bytes:

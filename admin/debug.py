@@ -11,7 +11,7 @@ import gevent.util
 import greenlet
 from flask import Blueprint, Response, request
 
-from ..app.runtime.yielding import give_turn
+from ..app.runtime.yielding import yield_if_due
 from . import profile
 from .stacks import stack_of
 
@@ -51,7 +51,7 @@ def _greenlets() -> Response:
     for found in _all_greenlets():
         stack = stack_of(found.gr_frame)
         stacks[_function_of(found, stack)].append(stack)
-        give_turn()
+        yield_if_due()
     show_all = bool(request.args.get("all"))
     lines = [f"{sum(map(len, stacks.values()))} greenlets"]
     for function, those in sorted(stacks.items(), key=lambda item: -len(item[1])):
@@ -110,7 +110,7 @@ def _memory() -> Response:
         counts[name] += 1
         sizes[name] += sys.getsizeof(thing, 0)
         if number % CHUNK == 0:
-            give_turn()
+            yield_if_due()
     lines = [f"{counts.total()} objects that the garbage collector knows, {sizes.total()} bytes", ""]
     lines.append(f"{'bytes':>12} {'objects':>10}  type")
     lines += [f"{size:>12} {counts[name]:>10}  {name}" for name, size in sizes.most_common(MOST_TYPES)]

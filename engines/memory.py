@@ -15,7 +15,7 @@ from itertools import islice
 import gevent
 
 from ..app.model.events import ClientInfo, Event, Publication
-from ..app.runtime.yielding import give_turn
+from ..app.runtime.yielding import yield_if_due
 from .base import Engine, EngineHandler, HistoryOptions, OccupancyHandler
 from .occupancy import LocalOccupancy
 
@@ -178,10 +178,10 @@ class MemoryEngine(Engine):
             kept = self._unexpired_history(channel)
             if kept is not None:
                 self._history_agenda.note(channel, kept.expires)
-            give_turn()
+            yield_if_due()
         for channel in self._presence_agenda.due(now):
             self._free_expired_presence(channel, now)
-            give_turn()
+            yield_if_due()
 
     def _free_expired_presence(self, channel: str, now: float) -> None:
         while clients := self._presence.get(channel):

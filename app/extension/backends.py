@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from ..runtime.monkey import REASON, is_patched
+from ..runtime.monkey import NOT_PATCHED, is_patched
 from ..service import Service
 from .backend import Backend
 from .publisher import Publisher
@@ -33,7 +33,7 @@ class Backends:
         service = self._service
         if not (service.started or is_patched()):
             if service.is_single:
-                raise RuntimeError(REASON)
+                raise RuntimeError(NOT_PATCHED)
             return self.outside()
         service.start()
         return self._node

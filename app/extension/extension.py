@@ -14,7 +14,7 @@ from flask import Flask
 
 from ..config.endpoints import CLIENT, ENDPOINTS
 from ..node.hooks import Hook, name_of
-from ..runtime.monkey import warn_where_it_serves
+from ..runtime.monkey import warn_if_serving
 from ..service import Service
 from ..views import credential_views
 from ..views.mounted import endpoints_of, service_of
@@ -90,7 +90,7 @@ class Gentrifugo(HookDecorators, Calls):
         app.cli.add_command(group(self._publish_outside))
         app.add_template_global(self.connection_params, "gentrifugo_params")
         self._applications.add(app)
-        warn_where_it_serves()
+        warn_if_serving()
 
     def _service_for(self, app: Flask, arguments: Arguments) -> Service:
         loaded = load(app, arguments)

@@ -17,7 +17,7 @@ from gevent.event import Event
 
 from ..config.config import Config
 from ..model.errors import Refused
-from ..runtime.yielding import give_turn
+from ..runtime.yielding import yield_if_due
 from .control import SurveyReport, SurveyRequest, UserConnection
 from .hub import Hub
 from .registry import NodeInfo
@@ -147,7 +147,7 @@ class Surveys:
         for channel in self._hub.channels():
             if part in channel:
                 counts[channel] = self._hub.num_subscribers(channel)
-            give_turn()
+            yield_if_due()
         return dict(nlargest(MOST_REPORTED, counts.items(), key=lambda item: item[1]))
 
 

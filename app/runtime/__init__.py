@@ -1,1 +1,1 @@
-"""How one gevent process behaves: timers, yielding, CPU time, limits of the system, logging without floods."""
+"""How one gevent process behaves: timers, yielding, CPU time, system limits, throttled logs, backoff."""

@@ -1,4 +1,4 @@
-"""How busy this thread has been: the share of a CPU it took over the last quarter of a second or so."""
+"""The share of a CPU that this thread has used recently."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable
 
 WINDOW = 0.25
-"""Seconds that a share is measured over, at least."""
-SETTLED = 0.05
-"""Seconds of the window under way that are enough to tell that it is calm again."""
+"""Seconds over which a share is measured, at least."""
+MIN_WINDOW = 0.05
+"""Seconds after which the window that is being measured counts, if its share is lower than the last one."""
 
 
 class CPUMeter:
-    """`clock` and `cpu_clock` give seconds: time that passes, and time that this thread has worked."""
+    """Measures the share of a CPU in windows of WINDOW seconds.
+
+    `clock` gives the time that passes, and `cpu_clock` the CPU time of this thread; both in seconds.
+    """
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, cpu_clock: Callable[[], float] = time.thread_time
@@ -24,13 +27,14 @@ class CPUMeter:
         self._share = 0.0
 
     def share(self) -> float:
-        """From 0, idle, to 1, busy all the time, over the last whole window. Takes less than 1 us.
+        """From 0 (idle) to 1 (always working), over the last complete window. Takes less than 1 us.
 
-        When the window under way is calmer, that counts: a burst of a thousand clients that connect would else slow
-        down the first quarter of a second of messages to them (p99 27 ms instead of 15 in every other run).
+        If the share of the current window is lower, it is that one. Otherwise, after a thousand clients have
+        connected at the same time, the messages of the next quarter of a second would be delayed (p99 27 ms instead
+        of 15 in every other run).
         """
         passed = self._clock() - self._began
-        if passed < SETTLED:
+        if passed < MIN_WINDOW:
             return self._share
         cpu = self._cpu_clock()
         share = min((cpu - self._cpu_began) / passed, 1.0)

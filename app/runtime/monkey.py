@@ -1,4 +1,4 @@
-"""Whether gevent has patched the standard library: a server in an application cannot run where it has not."""
+"""Whether gevent has monkey-patched the standard library. In a process without that, no server can run."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from gevent import monkey
 
 log = logging.getLogger(__name__)
 
-HOW = "run `gentrifugo --app module:name`, or gunicorn with a gevent worker"
-REASON = f"Gentrifugo cannot run here: gevent has not patched this process. Instead, {HOW}."
-"""What is said where it is needed."""
+NOT_PATCHED = (
+    "Gentrifugo cannot run here: gevent has not patched this process. "
+    "Instead, run `gentrifugo --app module:name`, or gunicorn with a gevent worker."
+)
+"""Why no server can run in this process, and what to do."""
 
 
 def is_patched() -> bool:
-    """Whether blocking code of the application lets others run."""
+    """Whether blocking code, such as that of an application, lets other greenlets run."""
     return bool(monkey.is_module_patched("socket"))
 
 
-@functools.cache  # the log needs to hear it once
-def warn() -> None:
-    """Say in the log that no server can run here."""
-    log.warning("%s", REASON)
+@functools.cache  # one line in the log is enough
+def warn_once() -> None:
+    """Log a warning that no server can run in this process. Further calls do nothing."""
+    log.warning("%s", NOT_PATCHED)
 
 
-def warn_where_it_serves() -> None:
-    """The same, if what has loaded the application is about to serve it: `flask run`, or gunicorn without gevent."""
+def warn_if_serving() -> None:
+    """`warn_once` in a process that will serve an application without gevent: `flask run`, or a gunicorn worker."""
     if not is_patched() and (_is_flask_run() or _is_gunicorn_without_gevent()):
-        warn()
+        warn_once()
 
 
 def _is_flask_run() -> bool:
@@ -39,5 +41,5 @@ def _is_flask_run() -> bool:
 
 
 def _is_gunicorn_without_gevent() -> bool:
-    # A gevent worker may load the application before it patches (--preload); its class is known by then.
+    # With --preload, gunicorn loads the application before its gevent worker patches, but after it imports the worker.
     return "gunicorn.arbiter" in sys.modules and "gunicorn.workers.ggevent" not in sys.modules

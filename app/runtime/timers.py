@@ -1,7 +1,7 @@
-"""Timers for everything that happens later to connections, on one greenlet for all of them.
+"""Timers of connections, such as those for pings and expiry, all called by one greenlet.
 
-A timer here costs a small object in a list; nothing is set up in the event loop
-for it. Precise to `resolution`, which is plenty for pings and expiry.
+A timer is a small object in a list, and needs nothing in the event loop. It is late by up to `resolution` seconds,
+which is precise enough for pings and expiry.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Timer:
-    """One call to come. `cancel` may be called at any time, also after the call."""
+    """A callback that will be called once. `cancel` may be called at any time, also after the call."""
 
     __slots__ = ("callback",)
 
@@ -26,14 +26,14 @@ class Timer:
         self.callback: Callable[[], None] | None = callback
 
     def cancel(self) -> None:
-        """Do not call; whatever the callback held is let go at once."""
+        """Do not call the callback, and release it at once."""
         self.callback = None
 
 
 class Timers:
-    """Calls callbacks when their time has come. Callbacks must not block.
+    """Calls callbacks after a delay. Callbacks must not block.
 
-    `resolution` is in seconds: timers due within the same span are called together.
+    `resolution` is in seconds: timers that are due within the same interval are called together.
     """
 
     def __init__(self, resolution: float = 0.1) -> None:
@@ -44,11 +44,11 @@ class Timers:
         self._greenlet: gevent.Greenlet[[], None] | None = None
 
     def start(self) -> None:
-        """Begin to call; timers may have been set before."""
+        """Start to call callbacks; timers may have been set before."""
         self._greenlet = gevent.spawn(self._run)
 
     def stop(self) -> None:
-        """Call nothing any more. A second call does nothing."""
+        """Call no more callbacks. A second call does nothing."""
         if self._greenlet is not None:
             self._greenlet.kill()
             self._greenlet = None
@@ -84,6 +84,6 @@ class Timers:
             try:
                 callback()
             except Exception:
-                log.exception("a timer failed")
-        # Many timers in one bucket may take a while: let others in before the next.
+                log.exception("the callback of a timer failed")
+        # Many timers in one bucket may take long: let other greenlets run before the next bucket.
         gevent.sleep(0)

@@ -1,7 +1,7 @@
-"""Turns: no greenlet that always has something to do may keep the others waiting.
+"""Cooperative yielding: a greenlet that always has work must still let the other greenlets run.
 
-A gevent socket that has data returns it without letting anybody else run, so a peer
-that sends faster than we work would have the process for itself.
+gevent switches greenlets only when one waits. Reading a socket that has data does not wait, so a peer that sends
+faster than the server works could occupy the whole process.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import time
 
 import gevent
 
-TURN = 0.005
-"""Seconds a greenlet may work without letting others run."""
+TIME_SLICE = 0.005
+"""Seconds that a greenlet may work before `yield_if_due` lets others run."""
 
 
-class _Turn:
-    """Whose turn it is: between two switches there is only one greenlet, so one of these serves them all."""
+class _CurrentSlice:
+    """The greenlet that works now, and since when. One greenlet works at a time, so one of these objects is enough."""
 
     __slots__ = ("began", "greenlet", "iteration")
 
@@ -25,20 +25,20 @@ class _Turn:
         self.began = 0.0
 
 
-_turn = _Turn()
+_slice = _CurrentSlice()
 
 
-def give_turn() -> None:
-    """Let others run if this greenlet has worked for long without waiting. Call it between two pieces of work.
+def yield_if_due() -> None:
+    """Let other greenlets run if this one has worked for TIME_SLICE without waiting. Call it between pieces of work.
 
-    Takes 0.3 us when it is not time yet. A greenlet that waited comes back in a later
-    iteration of the event loop, which is how its waiting shows.
+    Takes 0.3 us when it is not due. A greenlet that has waited continues in a later iteration of the event loop, and
+    its time slice begins again.
     """
     loop = gevent.get_hub().loop
     greenlet, iteration = id(gevent.getcurrent()), loop.iteration
     now = time.monotonic()
-    if greenlet != _turn.greenlet or iteration != _turn.iteration:
-        _turn.greenlet, _turn.iteration, _turn.began = greenlet, iteration, now
-    elif now - _turn.began > TURN:
-        # Not 0: that is a callback, and the loop runs the same one fifty times over before it polls its sockets.
+    if greenlet != _slice.greenlet or iteration != _slice.iteration:
+        _slice.greenlet, _slice.iteration, _slice.began = greenlet, iteration, now
+    elif now - _slice.began > TIME_SLICE:
+        # Not 0: that is a callback, and the event loop runs callbacks up to fifty times before it polls its sockets.
         gevent.sleep(0.000001)

@@ -26,7 +26,7 @@ from ..http.head import Head, HTTPError, origin_form, parse_head, response
 from ..http.opening_request import Opening
 from ..http.reader import RequestReader
 from ..net.direct_tls import direct
-from ..runtime.yielding import give_turn
+from ..runtime.yielding import yield_if_due
 from ..service import Service, refusal
 from ..sockjs.direct import DirectExchange, decoded_path
 from ..sockjs.endpoint import SockJS
@@ -90,7 +90,7 @@ class Handler(WSGIHandler):
             self._service.node.metrics.greenlets += 1
         try:
             while self.socket is not None and self._serve_one():
-                give_turn()
+                yield_if_due()
             if self._opened is not None:
                 self._opened(*self.take_over())
         except (OSError, EOFError) as error:
@@ -342,7 +342,7 @@ class Handler(WSGIHandler):
                 sock.settimeout(left)
                 if not sock.recv(65536):
                     return
-                give_turn()
+                yield_if_due()
 
     def _log_access(self, head: Head, status: int, size: int) -> str:
         """Log a request; the id that it has in the log, if it is there."""

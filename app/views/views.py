@@ -58,8 +58,8 @@ def ready(view: Callable[[Service], Response]) -> Callable[[], Response]:
             return respond(refusal(503, _alone()))
         if not service.started:
             if not (monkey.is_patched() or "gentrifugo.handler" in request.environ):
-                monkey.warn()
-                return respond(refusal(501, monkey.REASON))
+                monkey.warn_once()
+                return respond(refusal(501, monkey.NOT_PATCHED))
             service.start()
         if "gentrifugo.handler" not in request.environ:
             close_clients_on_exit(service)  # here, since a call of the application may have started the service

@@ -20,7 +20,7 @@ from ..net.direct_tls import raw_of
 from ..net.outbox import Flusher, Outbox
 from ..net.socket_queues import unread
 from ..runtime.timers import Timer, Timers
-from ..runtime.yielding import give_turn
+from ..runtime.yielding import yield_if_due
 from .compression import Deflate, inflating
 from .frames import MESSAGE_TOO_BIG, PING_FRAME, TOO_BIG, FrameReader, Message, close_frame, data_frame, text_frame
 
@@ -110,12 +110,12 @@ class WebSocket:
 
     def receive(self) -> Message | None:
         """Wait for the next message; None when the connection is at its end. Call `finish` then."""
-        give_turn()
+        yield_if_due()
         while not self._messages:
             if self._ended or not self._read():
                 return None
             if not self._messages:
-                give_turn()  # control frames alone make no message
+                yield_if_due()  # control frames alone make no message
         return self._messages.popleft()
 
     def _read(self) -> bool:
@@ -185,7 +185,7 @@ class WebSocket:
         self._shutdown(SHUT_WR)
         with gevent.Timeout(LINGER_TIMEOUT, False), suppress(OSError, ValueError):  # type: ignore[arg-type]
             while self._recv(RECV_SIZE):
-                give_turn()
+                yield_if_due()
 
     def _shutdown(self, how: int) -> None:
         try:

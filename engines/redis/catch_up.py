@@ -14,7 +14,7 @@ import gevent
 from gevent.event import Event as Signal
 
 from ...app.model.events import Event, Publication
-from ...app.runtime.yielding import give_turn
+from ...app.runtime.yielding import yield_if_due
 from ..base import EngineError, Recovery
 from .codec import Received
 from .history import History
@@ -130,5 +130,5 @@ class CatchUp:
             event = received.event
             if not (isinstance(event, Publication) and event.uid in delivered):
                 self.handle(channel, received)
-        give_turn()
+        yield_if_due()
         return missed.complete

@@ -15,7 +15,7 @@ import gevent
 import gevent.socket
 import hiredis
 
-from ...app.runtime.yielding import give_turn
+from ...app.runtime.yielding import yield_if_due
 from .settings import Endpoint, Timeouts
 
 READ_SIZE = 1 << 16
@@ -77,7 +77,7 @@ class RedisConnection:
             raise ConnectionLost(reason_of(error)) from None
         if not data:
             raise ConnectionLost("the server closed the connection")
-        give_turn()
+        yield_if_due()
         self._reader.feed(data)
 
     def ask(self, commands: Sequence[RedisCommand]) -> list[Any]:

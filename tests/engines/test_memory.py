@@ -188,7 +188,7 @@ def test_a_long_sweep_lets_others_in(
     engine: MemoryEngine, clock: FakeClock, nothing_left_behind: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What they do in between is not lost."""
-    monkeypatch.setattr(memory, "give_turn", lambda: gevent.sleep(0))
+    monkeypatch.setattr(memory, "yield_if_due", lambda: gevent.sleep(0))
     for channel in ("news", "chat"):
         engine.publish(message("old", channel), kept(lifetime=SHORT))
         engine.add_presence(channel, "c1", ALICE, SHORT)

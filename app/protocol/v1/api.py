@@ -17,7 +17,7 @@ from ...model.errors import FIX, INVALID_MESSAGE, NAMESPACE_NOT_FOUND, Error, Re
 from ...model.json_codec import InvalidJSON
 from ...node.commands import PublishRequest
 from ...node.node import Node
-from ...runtime.yielding import give_turn
+from ...runtime.yielding import yield_if_due
 from . import wire
 from .wire import ChannelParams, Command, encode_api_reply
 
@@ -87,7 +87,7 @@ class Api:
                 publishes = list(run)
                 for start in range(0, len(publishes), PUBLISHED_TOGETHER):
                     yield from self._publish_all(publishes[start : start + PUBLISHED_TOGETHER])
-                    give_turn()
+                    yield_if_due()
             else:
                 yield from self._replies_one_by_one(run)
 
@@ -109,7 +109,7 @@ class Api:
         for number, command in enumerate(commands, 1):
             yield self.reply(command)
             if number % COMMANDS_PER_TURN == 0:
-                give_turn()
+                yield_if_due()
 
     def reply(self, command: Command) -> bytes:
         """Carry out one command. Raises BadRequest or InvalidJSON when it is none."""

@@ -190,7 +190,7 @@ class TestUnpatched:
         command: str,
         warned: bool,
     ) -> None:
-        monkey.warn.cache_clear()
+        monkey.warn_once.cache_clear()
         for name in ("gunicorn.arbiter", "gunicorn.workers.ggevent"):
             monkeypatch.delitem(sys.modules, name, raising=False)
         for name in modules:

@@ -1,10 +1,10 @@
-"""Behaviour of the CPU meter: the share of the last whole window, or of this one once that is calmer."""
+"""Behaviour of the CPU meter: the share of the last complete window, or of the current one if that is lower."""
 
 from __future__ import annotations
 
 import gevent
 
-from gentrifugo.app.runtime.cpu_meter import SETTLED, WINDOW, CPUMeter
+from gentrifugo.app.runtime.cpu_meter import MIN_WINDOW, WINDOW, CPUMeter
 from tests.fakes import FakeClock
 
 
@@ -33,11 +33,11 @@ def busy_then(passed: float, worked: float) -> float:
 
 
 def test_the_share_falls_as_soon_as_it_is_calm_again() -> None:
-    assert busy_then(SETTLED * 1.1, 0) == 0
+    assert busy_then(MIN_WINDOW * 1.1, 0) == 0
 
 
 def test_a_moment_does_not_count() -> None:
-    assert busy_then(SETTLED / 2, 0) == 0.5
+    assert busy_then(MIN_WINDOW / 2, 0) == 0.5
 
 
 def test_the_share_rises_with_whole_windows_only() -> None:

@@ -193,7 +193,7 @@ def test_a_request_goes_on_after_an_error(api: Api, client: LocalClient) -> None
 def test_a_long_request_lets_others_in(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     for limit in ("COMMANDS_PER_TURN", "PUBLISHED_TOGETHER"):
         monkeypatch.setattr(api_module, limit, 1)
-    monkeypatch.setattr(api_module, "give_turn", lambda: gevent.sleep(0))
+    monkeypatch.setattr(api_module, "yield_if_due", lambda: gevent.sleep(0))
     order: list[str] = []
     other = gevent.spawn(order.append, "other")
     run(api, *[publish("news")] * 3)

@@ -1,0 +1,51 @@
+"""Behaviour of yielding: a greenlet that has worked for long lets others run, one that has just waited does not."""
+
+from __future__ import annotations
+
+import math
+
+import gevent
+import pytest
+
+from gentrifugo.app.runtime import yielding
+from gentrifugo.app.runtime.yielding import yield_if_due
+
+
+def others_run(calls: int) -> bool:
+    """Whether another greenlet runs while this one calls `yield_if_due` so often, right after it has waited."""
+    gevent.sleep(0.001)
+    other = gevent.spawn(lambda: None)
+    try:
+        for _ in range(calls):
+            yield_if_due()
+        return bool(other.dead)
+    finally:
+        other.join()
+
+
+def test_a_greenlet_that_has_worked_for_longer_than_its_slice_yields(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yielding, "TIME_SLICE", -1)
+    assert others_run(calls=2)
+
+
+def test_a_greenlet_that_has_time_left_does_not_yield(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yielding, "TIME_SLICE", math.inf)
+    assert not others_run(calls=100)
+
+
+def test_waiting_begins_a_new_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yielding, "TIME_SLICE", -1)
+    yield_if_due()
+    assert not others_run(calls=1)
+
+
+def test_another_greenlet_has_a_slice_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yielding, "TIME_SLICE", -1)
+    ran = []
+
+    def work(name: str) -> None:
+        yield_if_due()
+        ran.append(name)
+
+    gevent.joinall([gevent.spawn(work, name) for name in "ab"])
+    assert ran == ["a", "b"]
