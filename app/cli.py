@@ -13,9 +13,10 @@ from pathlib import Path
 
 from .._version import __version__
 from .config import command_line
-from .config.config import Config, ConfigError, Loaded, load, reload
+from .config.config import Config
 from .config.genconfig import generate
-from .config.options import options_of
+from .config.loading import Loaded, load, reload
+from .config.options import ConfigError, options_of
 from .config.schema import suggestion
 from .process.supervised import is_worker
 

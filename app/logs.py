@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from .config.config import Config, Loaded
+from .config.config import Config
+from .config.loading import Loaded
 from .config.options import ConfigError
 
 TRACE = 5

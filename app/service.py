@@ -17,9 +17,9 @@ from gevent.lock import BoundedSemaphore
 from .._version import __version__
 from ..engines.base import Engine
 from ..engines.memory import MemoryEngine
-from .config.config import Config, ConfigError
+from .config.config import Config
 from .config.endpoints import SOCKJS_PATH
-from .config.options import ALL_ORIGINS, AUTO, listed
+from .config.options import ALL_ORIGINS, AUTO, ConfigError, listed
 from .config.redis_options import redis_settings
 from .http.client_address import TrustedProxies, trusted
 from .http.head import HTTPError

@@ -1,21 +1,16 @@
-"""Every option of the server, declared once, and the frozen object that carries their values.
+"""Every option of the server, declared once, as the fields of frozen dataclasses that carry the values.
 
-`load` reads them from files, environment and flags; code and tests may also build a `Config` directly.
+`loading.py` makes a `Config` from files, environment and flags. Code and tests may also create one directly.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from marshmallow import validate
 
-from . import command_line, schema
-from .command_line import Given
-from .config_file import Document
 from .options import (
     AUTO,
     BETWEEN,
@@ -24,33 +19,19 @@ from .options import (
     POSITIVE,
     POSITIVE_TIME,
     Choice,
-    ConfigError,
     described,
     events,
     host_names,
-    listed,
-    matches,
+    matching,
     networks,
     option,
-    options_of,
     origins_or_all,
     port_or_empty,
     url_or_empty,
 )
-from .redis_options import redis_settings
 
-__all__ = ["ChannelOptions", "Config", "ConfigError", "Loaded", "Namespace", "from_mapping", "load", "reload"]
-
-
-INSECURE = {
-    "insecure": "anyone may connect as any user, and publish into every channel they can subscribe to",
-    "insecure_api": "anyone who can reach the API may publish and disconnect, without a sign",
-    "insecure_admin": "anyone who can reach the admin endpoints may use them, without a password",
-}
-"""What each insecure mode gives away; said at every start."""
-
-HTTP_PREFIX = matches(r"(/[^/?#\s]+)*", "Must be empty or begin with a slash, without one at the end.")
-PATH = matches(r"(/[^?#\s]*)?", "Must be empty or begin with a slash.")
+HTTP_PREFIX = matching(r"(/[^/?#\s]+)*", "Must be empty or begin with a slash, without one at the end.")
+PATH_OR_EMPTY = matching(r"(/[^?#\s]*)?", "Must be empty or begin with a slash.")
 HOOK_EVENTS = (
     "connect",
     "subscribe",
@@ -61,16 +42,15 @@ HOOK_EVENTS = (
     "channel_vacated",
     "private_subscribe",
 )
-NAMESPACE_NAME = matches(r"[-a-zA-Z0-9_]{2,}", 'Must be two or more letters, digits, "-" or "_".')
-MODE = matches(r"[0-7]{3}", "Must be three octal digits, such as 660.")
-QUOTES = "\"'`"
+NAMESPACE_NAME = matching(r"[-a-zA-Z0-9_]{2,}", 'Must be two or more letters, digits, "-" or "_".')
+MODE = matching(r"[0-7]{3}", "Must be three octal digits, such as 660.")
 LEVEL = validate.Range(min=1, max=9, error=BETWEEN)
 LOG_LEVELS = Choice("trace", "debug", "info", "warning", "warn", "error", "critical", "fatal", "none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelOptions:
-    """What a channel does: the top level's options for channels without a namespace, a namespace's for the others."""
+    """What a channel does. Channels without a namespace have the options of the top level."""
 
     watch: bool = option(False, "Show messages to operators who watch the channel in the admin interface.", reload=True)
     publish: bool = option(False, "Let clients publish to channels that they are subscribed to.", reload=True)
@@ -298,12 +278,12 @@ class Config(ChannelOptions):
     auth_endpoint: str = option(
         "/centrifuge/auth/",
         "Path that signs private channels, if a hook decides on them; empty disables it.",
-        check=PATH,
+        check=PATH_OR_EMPTY,
     )
     refresh_endpoint: str = option(
         "/centrifuge/refresh/",
         "Path that issues new credentials, if a hook decides on them; empty disables it.",
-        check=PATH,
+        check=PATH_OR_EMPTY,
     )
 
     private_channel_prefix: str = option(
@@ -409,7 +389,7 @@ class Config(ChannelOptions):
 
     @property
     def speaks_tls(self) -> bool:
-        """Whether every port of ours speaks TLS."""
+        """Whether all ports of this server accept TLS connections only."""
         return self.ssl or self.ssl_autocert
 
     def __post_init__(self) -> None:
@@ -418,153 +398,5 @@ class Config(ChannelOptions):
 
 
 def default_name(port: int) -> str:
-    """The name of a node that was given none."""
+    """The name of a node whose option `name` is not set."""
     return f"{socket.gethostname()}_{port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A checked configuration, what its owner should know about it, and the file it came from."""
-
-    config: Config
-    warnings: list[str]
-    path: Path | None = None
-    origin: str = "flags and environment only"
-    """Where it came from when it was no file."""
-
-
-def load(argv: Sequence[str], environ: Mapping[str, str]) -> Loaded:
-    """Read file, environment and flags, each beating the one before, and check the values that count.
-
-    Raises `ConfigError` with every problem at once. The file may be missing when the flags and the environment
-    hold what is required.
-    """
-    return settle(command_line.read(options_of(Config), argv, environ))
-
-
-def from_mapping(mapping: Mapping[str, Any], source: str = "options") -> Loaded:
-    """Check options given as a mapping in code; `source` names it in problems and warnings."""
-    return settle(command_line.Given(Document(source, mapping)))
-
-
-def reload(current: Config, argv: Sequence[str], environ: Mapping[str, str]) -> Loaded:
-    """Load again while the server runs: options that only a restart can change keep their value, with a warning."""
-    loaded = load(argv, environ)
-    fixed = [declared.name for declared in options_of(Config) if not declared.facts.reload]
-    kept = {name: getattr(current, name) for name in fixed if getattr(current, name) != getattr(loaded.config, name)}
-    warnings = [
-        f"option {name} has changed, but only a restart applies it"
-        for name in kept
-        if name != "name" or loaded.config.name != default_name(loaded.config.port)
-    ]
-    return Loaded(replace(loaded.config, **kept), loaded.warnings + warnings, loaded.path)
-
-
-def settle(given: Given) -> Loaded:
-    """Turn what was given into a configuration, or raise `ConfigError` with all that is wrong with it."""
-    document = given.document
-    checked, wrong = schema.check(Config, given.values)
-    problems = [*given.problems, *(f"{given.place(path)}: {text}" for path, text in wrong.items())]
-    problems += [f"{given.place(path)}: {text}" for path, text in shared_names(given.values.get("namespaces"))]
-    redis_options_are_usable = not any(name.startswith("redis_") for name in wrong)
-    if checked.get("engine") == "redis" and redis_options_are_usable:
-        shown = {name: value for name, value in checked.items() if name.startswith("redis_")}
-        problems += redis_settings(replace(Config(), **shown))[1]
-    if checked.get("ssl_autocert") and not (
-        checked.get("ssl") or listed(checked.get("ssl_autocert_host_whitelist", ""))
-    ):
-        place = given.place("ssl_autocert_host_whitelist")
-        problems.append(f"{place}: not set, but ssl_autocert is on: for which names?")
-    usable = checked.get("secret") or checked.get("insecure") or {"secret", "insecure"} & wrong.keys()
-    warnings = list(source_warnings(given))
-    if document.missing and usable:
-        warnings.insert(0, f"{document.path}: not found; only flags and environment count")
-    elif document.problem:
-        problems.append(f"{document.path}: {document.problem}")
-    elif not usable:
-        problems.append(f"secret: not set in {document.path}; {given.advice_without_key}")
-    if problems:
-        raise ConfigError(problems, warnings)
-    namespaces = tuple(Namespace(**namespace) for namespace in checked.pop("namespaces", ()))
-    config = Config(namespaces=namespaces, **checked)
-    return Loaded(config, [*warnings, *cautions(config)], document.file)
-
-
-def shared_names(namespaces: Any) -> Iterator[tuple[str, str]]:
-    """The path and what to say of each namespace whose name an earlier one has."""
-    first: dict[Any, int] = {}
-    for index, namespace in enumerate(namespaces if isinstance(namespaces, (list, tuple)) else ()):
-        name = namespace.get("name") if isinstance(namespace, Mapping) else None
-        if isinstance(name, str) and first.setdefault(name, index) != index:
-            yield f"namespaces[{index}].name", f"namespaces[{first[name]}] has the name {name} already."
-
-
-def source_warnings(given: Given) -> Iterator[str]:
-    """What the sources themselves give reason to say, whatever the values."""
-    document = given.document
-    yield from (f"{document.path}: {text}" for text in document.warnings)
-    yield from (f"{document.path}: {text}" for text in schema.unknown_options(Config, document.values))
-    yield from (f"app.config: {text}" for text in schema.unknown_options(Config, given.application))
-    yield from given.warnings
-
-
-def cautions(config: Config) -> Iterator[str]:
-    """What the owner of a server should know before it runs with this configuration."""
-    for name, sentence in INSECURE.items():
-        if getattr(config, name):
-            yield f"option {name} is on: {sentence}"
-    yield from secret_warnings(config)
-    if config.presence_expire_interval <= config.presence_ping_interval:
-        yield "option presence_expire_interval should exceed presence_ping_interval, or presence comes and goes"
-    if config.ssl and config.ssl_autocert:
-        yield "options ssl and ssl_autocert are both on: the certificate of ssl_cert counts, and none is got"
-    if (config.ssl_cert or config.ssl_key) and not config.ssl:
-        yield "options ssl_cert and ssl_key have no effect without ssl"
-    if config.redis_api_num_shards and not config.redis_api:
-        yield "option redis_api_num_shards is set, but without redis_api no queue is read"
-    if bool(config.hook_url) != bool(listed(config.hook_events)):
-        yield "options hook_url and hook_events go together: one says where, the other of what"
-    if config.redis_api and config.engine != "redis":
-        yield f"option redis_api is on, but the {config.engine} engine has no queue; use --engine=redis"
-    yield from admin_cautions(config)
-    yield from channel_cautions(config, "")
-    for index, namespace in enumerate(config.namespaces):
-        yield from channel_cautions(namespace, f"namespaces[{index}].")
-
-
-def admin_cautions(config: Config) -> Iterator[str]:
-    """Cautions about the admin endpoints."""
-    serves_admin = config.admin or config.web
-    if serves_admin and not config.insecure_admin and not (config.admin_password and config.admin_secret):
-        yield "option admin is on, but nobody can log in without admin_password and admin_secret"
-    if config.web_path and not config.web:
-        yield "option web_path is set, but without web no web interface is served"
-    elif config.web_path and not (Path(config.web_path) / "index.html").is_file():
-        yield f"option web_path: {config.web_path} has no index.html"
-    if config.debug:
-        yield "option debug is on: anyone who can reach the debug endpoints sees what the server does"
-
-
-def secret_warnings(config: Config) -> Iterator[str]:
-    """Warnings about secrets that hold more than was meant, as after a copy from a file or out of quotes."""
-    for declared in options_of(Config):
-        value = getattr(config, declared.name)
-        if not declared.facts.secret or not isinstance(value, str):
-            continue
-        if value != value.strip():
-            yield f"option {declared.name} begins or ends with a space or a line end, which is part of the secret"
-        elif len(value) > 1 and value[0] == value[-1] and value[0] in QUOTES:
-            yield f"option {declared.name} begins and ends with a quote, which is part of the secret"
-
-
-def channel_cautions(options: ChannelOptions, path: str) -> Iterator[str]:
-    """Cautions about the options that stand below `path`."""
-    if options.recover and not (options.history_size and options.history_lifetime):
-        yield f"option {path}recover is on, but without history_size and history_lifetime nothing can be recovered"
-    declaring: type = type(options)
-    for declared in options_of(declaring):
-        facts = declared.facts
-        if getattr(options, declared.name) == declared.default:
-            continue
-        if facts.no_effect:
-            yield f"option {path}{declared.name} is set, but has no effect: {facts.no_effect}"

@@ -1,7 +1,7 @@
-"""How one option is declared: its default, its sentence, its limits, and every spelling that follows from its name.
+"""The declaration of one option: its default, its sentence, its checks, and the spellings derived from its name.
 
-The options themselves stand in config.py. Flags, environment names, checking, help and the reference page all
-read the same declarations; nothing about an option is written down twice.
+The options themselves are in config.py. Flags, environment variables, checks, help and the reference page are all
+derived from the same declarations, so that nothing about an option is written twice.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from marshmallow import ValidationError, validate
 
 ENVIRONMENT_PREFIX = "CENTRIFUGO_"
 APPLICATION_PREFIX = "GENTRIFUGO_"
-"""Begins the names of options in the config of a Flask application."""
-LARGEST = 2**63 - 1
-"""The largest size or count: what Centrifugo, which keeps them in 64 bits, can read from the same file."""
-LONGEST = 2**32 - 1
+"""Prefix of the names of options in the config of a Flask application."""
+LARGEST_NUMBER = 2**63 - 1
+"""The largest size or count: Centrifugo, which may read the same file, stores them in 64 bits."""
+LONGEST_TIME = 2**32 - 1
 """The longest time in seconds, about 136 years."""
 
 BETWEEN = "Must be between {min} and {max}."
-ABOVE = "Must be more than {min} and at most {max}."
-NOT_NEGATIVE = validate.Range(min=0, max=LARGEST, error=BETWEEN)
-POSITIVE = validate.Range(min=0, max=LARGEST, min_inclusive=False, error=ABOVE)
-TIME = validate.Range(min=0, max=LONGEST, error=BETWEEN)
-POSITIVE_TIME = validate.Range(min=0, max=LONGEST, min_inclusive=False, error=ABOVE)
+MORE_THAN = "Must be more than {min} and at most {max}."
+NOT_NEGATIVE = validate.Range(min=0, max=LARGEST_NUMBER, error=BETWEEN)
+POSITIVE = validate.Range(min=0, max=LARGEST_NUMBER, min_inclusive=False, error=MORE_THAN)
+TIME = validate.Range(min=0, max=LONGEST_TIME, error=BETWEEN)
+POSITIVE_TIME = validate.Range(min=0, max=LONGEST_TIME, min_inclusive=False, error=MORE_THAN)
 PORT = validate.Range(min=0, max=65535, error=BETWEEN)
 ALL_ORIGINS = "*"
 AUTO = "auto"
 LOCAL = "unix"
-"""Stands for whoever connects to a Unix socket."""
+"""Stands for all peers that connect to a Unix socket."""
 ORIGIN = re.compile(r"https?://(\*\.)?[^/?#@\s*]+")
 URL = re.compile(r"https?://[^/?#\s]+[^#\s]*")
 NOT_EMPTY = validate.Length(min=1, error="Must not be empty.")
@@ -45,7 +45,7 @@ T = TypeVar("T")
 class ConfigError(Exception):
     """The configuration cannot be used; `problems` has one sentence for each thing that is wrong.
 
-    `warnings` are what else was seen, such as a misspelt name, which is often the cause.
+    `warnings` has what else was noticed, such as a misspelt name, which is often the cause.
     """
 
     def __init__(self, problems: Sequence[str], warnings: Sequence[str] = ()) -> None:
@@ -54,7 +54,7 @@ class ConfigError(Exception):
         self.warnings = list(warnings)
 
 
-def matches(pattern: str, error: str) -> validate.Regexp:
+def matching(pattern: str, error: str) -> validate.Regexp:
     r"""A check that the whole text matches: `\Z`, because `$` would let a newline pass at the end."""
     return validate.Regexp(re.compile(f"(?:{pattern})\\Z"), error=error)
 
@@ -74,7 +74,7 @@ def port_or_empty(text: str) -> None:
 
 
 def listed(text: str) -> list[str]:
-    """What stands between the commas of a text."""
+    """The items of a comma-separated text, without white space around them and without empty ones."""
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
@@ -85,14 +85,14 @@ HOST_NAME = re.compile(
 
 
 def origins_or_all(text: str) -> None:
-    """A check that a text lists origins, the names of some with `*.` in front, or is `*`, or `auto`."""
+    """A check that a text is a list of origins, whose hosts may begin with `*.`, or `*`, or `auto`."""
     for item in [] if text == AUTO else listed(text):
         if item != ALL_ORIGINS and not ORIGIN.fullmatch(item):
             raise ValidationError(f"{item} is no origin; one is written https://example.com or https://*.example.com.")
 
 
 def networks(text: str) -> None:
-    """A check that a text lists addresses and networks, or `unix`."""
+    """A check that a text is a list of IP addresses, networks and the word `unix`."""
     for item in listed(text):
         if item != LOCAL:
             try:
@@ -104,7 +104,7 @@ def networks(text: str) -> None:
 
 
 def events(*known: str) -> Callable[[str], None]:
-    """A check that a text lists some of these."""
+    """A check that a text is a comma-separated list of some of these names."""
 
     def check(text: str) -> None:
         for item in listed(text):
@@ -115,7 +115,7 @@ def events(*known: str) -> Callable[[str], None]:
 
 
 def host_names(text: str) -> None:
-    """A check that a text lists names of hosts, for each of which one certificate can be got."""
+    """A check that a text is a list of host names that can have a certificate each; wildcards cannot."""
     for item in listed(text):
         if item.startswith("*."):
             raise ValidationError(f"{item}: certificates for many names need a challenge by DNS; list the names.")
@@ -131,13 +131,13 @@ def url_or_empty(text: str) -> None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Facts:
-    """What an option declares besides its name, type and default."""
+    """What the declaration of an option contains besides its name, type and default."""
 
     about: str
     unit: str = ""
     check: Callable[[Any], Any] | None = None
     flag: bool = False
-    """Listed by `--help`; the other options can be given as flags too, but `gentrifugo help` lists them."""
+    """Listed by `--help`. All options can be given as flags; `gentrifugo help` lists them all."""
     short: str = ""
     secret: bool = False
     """Never printed."""
@@ -146,9 +146,9 @@ class Facts:
     numeric: bool = False
     """A text that files may hold as a number: `redis_port: 6379`."""
     no_effect: str = ""
-    """Why it changes nothing here; accepted so that a Centrifugo file works unchanged."""
+    """Why the option changes nothing. It is accepted so that a file of Centrifugo works unchanged."""
     shown_default: str = ""
-    """What the reference says when the default is worked out at start."""
+    """What the reference page shows if the default is computed at start."""
 
 
 def option(default: T, about: str, **facts: Any) -> T:
@@ -164,7 +164,7 @@ def described(about: str, **facts: Any) -> Mapping[str, Facts]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Option:
-    """One declared option, read back from its field."""
+    """One declared option, read from its dataclass field."""
 
     name: str
     type: Any
@@ -183,36 +183,36 @@ class Option:
 
     @property
     def kind(self) -> str:
-        """What it holds, for help and reference."""
+        """The type of its values, in the words of the help and the reference page."""
         if self.item_type:
             return "list of objects"
         return {bool: "boolean", int: "integer", float: "number", str: "string"}[self.type]
 
     @property
     def default_text(self) -> str:
-        """Its default as a file would spell it; empty when there is none."""
+        """Its default as a file would spell it; empty if there is none."""
         if self.facts.shown_default or self.required or self.item_type:
             return self.facts.shown_default
         return f'"{self.default}"' if self.type is str else str(self.default).lower()
 
     @property
     def check(self) -> Callable[[Any], Any] | None:
-        """The declared check, or the limits of its type: no count, size or time is negative."""
+        """The declared check, or else that of its type: numbers are not negative."""
         return self.facts.check or {int: NOT_NEGATIVE, float: TIME}.get(self.type)
 
     @property
     def required(self) -> bool:
-        """It has no default."""
+        """Whether it has no default."""
         return self.default is dataclasses.MISSING
 
     @property
     def item_type(self) -> Any:
-        """The dataclass of its items when it is a list, else None."""
+        """The dataclass of its items if it is a list, otherwise None."""
         return next(iter(typing.get_args(self.type)), None)
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The texts it may hold, when they are few."""
+        """The texts that it accepts, if it accepts only a few."""
         return tuple(self.facts.check.choices) if isinstance(self.facts.check, Choice) else ()
 
 

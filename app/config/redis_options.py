@@ -6,13 +6,10 @@ One comma-separated list for each option; an option with a single value holds fo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from ...engines.redis.settings import Endpoint, RedisSettings, Sentinels, ShardSettings, Timeouts, Tls
-
-if TYPE_CHECKING:
-    from .config import Config
+from .config import Config
 
 REDIS_PORT = 6379
 SENTINEL_PORT = 26379

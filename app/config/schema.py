@@ -22,7 +22,7 @@ NOT_AN_OBJECT = "Must be an object of options by name."
 NOT_NULL = {"null": "Must have a value; leave the option out for its default."}
 
 
-class Integer(fields.Integer):
+class IntegerField(fields.Integer):
     """A whole number, or text that spells one; marshmallow's own would cut 1.5 down to 1."""
 
     def _validated(self, value: Any) -> int:
@@ -32,7 +32,7 @@ class Integer(fields.Integer):
         return super()._validated(value)
 
 
-class Text(fields.String):
+class TextField(fields.String):
     """A text that can be written to a socket and given to the operating system."""
 
     default_error_messages = {
@@ -66,7 +66,7 @@ class Text(fields.String):
             raise self.make_error("unicode") from None
 
 
-class Objects(fields.List[Any]):
+class ObjectsField(fields.List[Any]):
     """A list of objects; marshmallow's own list takes the keys of a single object for its items."""
 
     default_error_messages = {"invalid": "Must be a list of objects, each with a name."}
@@ -93,15 +93,15 @@ def field_of(option: Option) -> fields.Field[Any]:
     """The marshmallow field that checks one option."""
     settings: dict[str, Any] = {"validate": option.check, "required": option.required, "error_messages": NOT_NULL}
     if option.type is str:
-        return Text(numeric=option.facts.numeric, lower=bool(option.choices), **settings)
+        return TextField(numeric=option.facts.numeric, lower=bool(option.choices), **settings)
     if option.type is bool:
         return fields.Boolean(**settings)
     if option.type is int:
-        return Integer(**settings)
+        return IntegerField(**settings)
     if option.type is float:
         return fields.Float(**settings)
     item = fields.Nested(schema_of(option.item_type), unknown=EXCLUDE, error_messages={"null": NOT_AN_OBJECT})
-    return Objects(item, **settings)
+    return ObjectsField(item, **settings)
 
 
 def check(declaring: type, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -9,8 +9,9 @@ from typing import Any
 from flask import Flask
 
 from ..config import command_line
-from ..config.config import Config, Loaded, settle
+from ..config.config import Config
 from ..config.config_file import Document
+from ..config.loading import Loaded, load_given
 from ..config.options import APPLICATION_PREFIX, ConfigError, options_of
 from .arguments import URL_PREFIX, Arguments
 
@@ -35,7 +36,7 @@ def load(app: Flask, arguments: Arguments) -> Loaded:
     if "secret" not in given.values and app.secret_key:
         options.setdefault("secret", _derived(app.secret_key))
     given.application = options
-    return settle(given)
+    return load_given(given)
 
 
 def _given(arguments: Arguments) -> command_line.Given:

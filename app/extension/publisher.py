@@ -10,8 +10,9 @@ from typing import Any
 from ...engines.base import EngineError
 from ...engines.redis.blocking import BlockingRedis
 from ..config import command_line
-from ..config.config import Config, settle
+from ..config.config import Config
 from ..config.config_file import Document
+from ..config.loading import load_given
 from ..config.options import ConfigError, options_of
 from ..config.redis_options import redis_settings
 from ..model.json_codec import InvalidJSON
@@ -81,7 +82,7 @@ def publisher(config: Mapping[str, Any] | str | Path | None = None, **options: A
     else:
         given = command_line.Given(Document("the options of publisher(...)", {**(config or {}), **options}))
     given.application |= {"engine": "redis", "insecure": True}  # it checks no tokens, so it needs no secret
-    return Publisher(settle(given).config)
+    return Publisher(load_given(given).config)
 
 
 def _reports(messages: Iterable[bytes], request: str) -> list[SurveyReport]:

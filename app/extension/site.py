@@ -12,7 +12,8 @@ from flask import Flask
 
 from ..config import schema
 from ..config.command_line import DEFAULT_PATH, Given
-from ..config.config import Config, Loaded, default_name
+from ..config.config import Config, default_name
+from ..config.loading import Loaded
 from ..config.options import ENVIRONMENT_PREFIX, ConfigError
 from ..service import Service
 from ..views.mounted import service_of

@@ -14,8 +14,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from .. import logs
-from ..config.config import Config, Loaded, from_mapping, load
+from ..config.config import Config
 from ..config.endpoints import own_ports
+from ..config.loading import Loaded, from_mapping, load
 from ..service import Service, refusal
 from .mount import mount, mount_all
 

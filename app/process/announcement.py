@@ -7,8 +7,8 @@ import os
 from collections.abc import Collection
 
 from ..._version import __version__
-from ..config.config import Loaded
 from ..config.endpoints import ADMIN, API, API_PATH, CLIENT, ENDPOINTS, SOCKJS_PATH, WEBSOCKET_PATH
+from ..config.loading import Loaded
 from ..runtime import limits
 from ..server.listeners import MAIN, Listeners, address_of, addresses_of, endpoints_of
 

@@ -19,8 +19,9 @@ from redis.sentinel import MasterNotFoundError
 
 from ...engines.redis.blocking import client_of, reason
 from ...engines.redis.settings import Endpoint, RedisSettings, ShardSettings, Timeouts
-from ..config.config import Config, Loaded
+from ..config.config import Config
 from ..config.endpoints import own_ports
+from ..config.loading import Loaded
 from ..config.options import ConfigError
 from ..config.redis_options import redis_settings
 from ..runtime import limits

@@ -11,7 +11,7 @@ import gevent
 from gunicorn.workers.ggevent import GeventPyWSGIWorker
 
 from .. import logs
-from ..config.config import ConfigError
+from ..config.options import ConfigError
 from ..runtime import limits
 from ..server.http_connection import Handler
 from ..server.http_server import HTTPServer

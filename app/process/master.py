@@ -19,7 +19,8 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from .. import logs
-from ..config.config import Config, Loaded
+from ..config.config import Config
+from ..config.loading import Loaded
 from ..config.options import ConfigError
 from ..runtime.backoff import Backoff
 from ..server.listeners import FIRST_GIVEN, Listeners, open_all

@@ -16,7 +16,9 @@ from gevent.event import Event
 from gevent.ssl import SSLContext
 
 from .. import logs
-from ..config.config import Config, ConfigError, Loaded
+from ..config.config import Config
+from ..config.loading import Loaded
+from ..config.options import ConfigError
 from ..extension.wsgi import flask_app, port_app
 from ..runtime import limits
 from ..server import listeners

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import gentrifugo
-from gentrifugo.app.config.config import Config, load
+from gentrifugo.app.config.config import Config
+from gentrifugo.app.config.loading import load
 from gentrifugo.app.config.options import options_of
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import gevent.socket
 import pytest
 
 from gentrifugo import __version__
-from gentrifugo.app.config.config import ConfigError
+from gentrifugo.app.config.options import ConfigError
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.service import FRAME_ROOM, Answer, Service, build_engine, refusal
 from gentrifugo.engines.memory import MemoryEngine

@@ -17,8 +17,8 @@ from benchmarks.cli import parse as parse_benchmark
 from gentrifugo.app.cli import COMMANDS
 from gentrifugo.app.config import command_line
 from gentrifugo.app.config.config import Config as Configuration
-from gentrifugo.app.config.config import ConfigError, load
-from gentrifugo.app.config.options import options_of
+from gentrifugo.app.config.loading import load
+from gentrifugo.app.config.options import ConfigError, options_of
 from tests.docs.pages import README, ROOT, Page, pages, read
 from tests.waiting import seconds
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from gentrifugo.app.config.config import Config, load
+from gentrifugo.app.config.config import Config
+from gentrifugo.app.config.loading import load
 from tests.integration.test_proxies import OPERATORS_OPTIONS, Through, check_that_only_clients_pass, nginx_of
 from tests.nginx_server import proxy
 from tests.parts import ROOT

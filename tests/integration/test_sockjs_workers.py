@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gentrifugo.app.config.config import from_mapping
+from gentrifugo.app.config.loading import from_mapping
 from gentrifugo.app.service import Service
 from tests.api_client import ApiClient
 from tests.clients.driver import node_driver

@@ -242,8 +242,8 @@ def test_usr1_reaches_all_and_a_signal_at_the_start_ends_none(tmp_path: Path, re
 
 STAND_IN = """
 import sys
+from gentrifugo.app.config.loading import from_mapping
 from gentrifugo.app.process import master
-from gentrifugo.app.config.config import from_mapping
 
 master.EXTRA_TIME = 0.2
 loaded = from_mapping({"secret": "s", "engine": "redis", "address": "127.0.0.1", "port": 0, "shutdown_timeout": 0.2})

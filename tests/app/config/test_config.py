@@ -1,45 +1,18 @@
-"""Behaviour of loading: which source wins, what is refused, what is warned of, and what a reload changes."""
+"""Behaviour of the declared options: a `Config` created in code, and declarations that are complete."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import socket
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pytest
 
-from gentrifugo.app.config.config import Config, ConfigError, Loaded, Namespace, from_mapping, load, reload
-
-SECRET = {"CENTRIFUGO_SECRET": "secret"}
-Write = Callable[..., Path]
-
-
-@pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Write options into config.json of an empty current directory."""
-    monkeypatch.chdir(tmp_path)
-
-    def write(options: Any = None, /, **more: Any) -> Path:
-        path = tmp_path / "config.json"
-        path.write_text(json.dumps({**(options or {}), **more}))
-        return path
-
-    return write
-
-
-def problems(*argv: str, environ: Mapping[str, str] | None = None) -> list[str]:
-    """What is wrong with this configuration."""
-    with pytest.raises(ConfigError) as caught:
-        load(argv, environ or {})
-    return caught.value.problems
-
-
-def warnings_of(**options: Any) -> list[str]:
-    """What is said about options that are right."""
-    return from_mapping({"secret": "secret", **options}).warnings
+from gentrifugo.app.config.config import ChannelOptions, Config, Namespace
+from gentrifugo.app.config.loading import load
+from gentrifugo.app.config.options import Option, options_of
 
 
 class TestConfig:
@@ -62,311 +35,79 @@ class TestConfig:
         assert "s3cr3t" not in repr(config)
 
 
-class TestOrderOfSources:
-    """default < file < environment < flag, for options of every type."""
-
-    CASES: ClassVar = {
-        "port": (8000, 8001, "8002", 8002, "--port=8003", 8003),
-        "name": (f"{socket.gethostname()}_8000", "file", "env", "env", "--name=flag", "flag"),
-        "history_lifetime": (0, 0.5, "1.5", 1.5, "--history_lifetime=2.5", 2.5),
-        "insecure_api": (False, True, "false", False, "--insecure_api", True),
-        "debug": (False, True, "true", True, "--debug=false", False),
-    }
-
-    @pytest.mark.parametrize("name", CASES)
-    def test_each_source_beats_the_one_before(self, name: str, write: Write) -> None:
-        default, in_file, variable, in_environment, flag, on_command_line = self.CASES[name]
-        environ = {f"CENTRIFUGO_{name.upper()}": str(variable)}
-        write(secret="secret")
-        assert getattr(load([], {}).config, name) == default
-        write({"secret": "secret", name: in_file})
-        assert getattr(load([], {}).config, name) == in_file
-        assert getattr(load([], environ).config, name) == in_environment
-        assert getattr(load([str(flag)], environ).config, name) == on_command_line
-
-    @pytest.mark.parametrize("argv", [["-p", "9000"], ["-p9000"], ["--port", "9000"], ["-p", "1", "--port=9000"]])
-    def test_a_flag_wins_however_it_is_spelt(self, argv: list[str], write: Write) -> None:
-        write(secret="secret", port=8001)
-        assert load(argv, {"CENTRIFUGO_PORT": "8002"}).config.port == 9000
-
-    @pytest.mark.parametrize("value", ["-1", "--port=9", "-c", "a=b", "[1]", "x y", "--"])
-    def test_values_of_the_environment_and_the_file_are_never_taken_for_flags(self, value: str, write: Write) -> None:
-        write(secret=value)
-        assert load([], {"CENTRIFUGO_NAME": value}).config.name == value
-        assert load([], {"CENTRIFUGO_NAME": value}).config.secret == value
-
-    def test_an_empty_variable_counts_as_not_set(self, write: Write) -> None:
-        write(secret="secret", port=8001)
-        assert load([], {"CENTRIFUGO_PORT": "", "CENTRIFUGO_SECRET": ""}).config.port == 8001
-
-    def test_namespaces_survive_with_their_types(self, write: Write) -> None:
-        write(secret="secret", namespaces=[{"name": "public", "history_lifetime": 0.5, "presence": True}])
-        assert load([], {}).config.namespaces == (Namespace(name="public", history_lifetime=0.5, presence=True),)
-
-    def test_a_wrong_value_that_another_source_beats_does_no_harm(self, write: Write) -> None:
-        """In Kubernetes a service named centrifugo sets CENTRIFUGO_PORT to tcp://10.0.0.1:8000."""
-        write(secret="secret")
-        assert load(["--port=9000"], {"CENTRIFUGO_PORT": "tcp://10.0.0.1:8000"}).config.port == 9000
+DECLARING = (Config, Namespace)
+OPTIONS = {f"{declaring.__name__}.{option.name}": option for declaring in DECLARING for option in options_of(declaring)}
+SETTABLE = {option.name: option for option in options_of(Config) if option.name not in ("namespaces", "insecure")}
+UNITS = {"", "seconds", "bytes", "messages"}
 
 
-class TestProblems:
-    def test_all_are_reported_at_once_each_with_the_place_of_its_value(self, write: Write) -> None:
-        write(port="x", presence="maybe", namespaces=[{"name": "ok"}, {"name": "public", "history_size": "1.5"}])
-        environ = {"CENTRIFUGO_PING_INTERVAL": "soon", **SECRET}
-        assert sorted(problems("--client-channel-limit=-1", "--prot=1", environ=environ)) == [
-            "--client_channel_limit: Must be between 0 and 9223372036854775807.",
-            "--prot: unknown flag; did you mean --port?",
-            "CENTRIFUGO_PING_INTERVAL: Not a valid number.",
-            "config.json: namespaces[1].history_size: Not a valid integer.",
-            "config.json: port: Not a valid integer.",
-            "config.json: presence: Not a valid boolean.",
-        ]
+class TestEveryOption:
+    """What a declaration must have, so that file, environment, flags, help and reference page agree."""
 
-    def test_names_of_namespaces_are_unique(self, write: Write) -> None:
-        write(secret="secret", namespaces=[{"name": "one"}, {"name": "two"}, {"name": "one"}])
-        assert problems() == ["config.json: namespaces[2].name: namespaces[0] has the name one already."]
+    @pytest.mark.parametrize("declaring", DECLARING)
+    def test_is_declared_once(self, declaring: type) -> None:
+        for base in declaring.__mro__[1:]:
+            repeated = vars(base).get("__annotations__", {}).keys() & vars(declaring).get("__annotations__", {}).keys()
+            assert not repeated
+        names = [option.name for option in options_of(declaring)]
+        assert len(names) == len(set(names)) == len(dataclasses.fields(declaring))
 
-    def test_a_secret_is_required(self, write: Write) -> None:
-        write()
-        assert problems() == ["secret: not set in config.json; add one, or use --insecure for experiments"]
+    @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
+    def test_has_a_name_that_all_sources_can_spell(self, option: Option) -> None:
+        assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", option.name)
 
-    def test_an_empty_secret_is_none(self, write: Write) -> None:
-        write(secret="")
-        assert problems() == ["secret: not set in config.json; add one, or use --insecure for experiments"]
+    @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
+    def test_has_a_type_that_the_schema_knows_and_a_default_of_that_type(self, option: Option) -> None:
+        assert option.kind in ("boolean", "integer", "number", "string", "list of objects")
+        if option.item_type:
+            assert option.default == ()
+        elif not option.required:
+            assert type(option.default) is option.type or (option.type is float and type(option.default) is int)
 
-    def test_insecure_needs_no_secret(self, write: Write) -> None:
-        write()
-        assert load(["--insecure"], {}).config.secret == ""
+    @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
+    def test_has_a_sentence(self, option: Option) -> None:
+        about = option.facts.about
+        assert re.match(r"[A-Z]", about)
+        assert about.endswith(".")
+        assert ". " not in about
 
-    def test_a_missing_file_is_told_how_to_make_one(self, write: Write) -> None:
-        assert problems() == ['config.json: not found; create one with "gentrifugo genconfig"']
-        assert problems("-c", "a.toml") == ['a.toml: not found; create one with "gentrifugo genconfig"']
+    @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
+    def test_has_a_unit_if_it_is_a_time_or_a_size(self, option: Option) -> None:
+        is_size = option.type is int and re.search(r"(_size|_length|_capacity)$", option.name)
+        needs_unit = option.type is float or (is_size and option.name != "history_size")
+        assert option.facts.unit in UNITS
+        assert bool(option.facts.unit) == bool(needs_unit)
 
-    @pytest.mark.parametrize(("argv", "environ"), [(["--insecure"], {}), (["--secret=s"], {}), ([], SECRET)])
-    def test_a_missing_file_is_a_warning_when_the_rest_is_enough(
-        self, argv: list[str], environ: dict[str, str], write: Write
-    ) -> None:
-        loaded = load(argv, environ)
-        assert loaded.warnings[0] == "config.json: not found; only flags and environment count"
-        assert loaded.path is None
+    def test_has_its_own_flag_variable_and_short_flag(self) -> None:
+        options = options_of(Config)
+        shorts = [option.facts.short for option in options if option.facts.short]
+        assert len({option.flag for option in options}) == len(options)
+        assert len({option.variable for option in options}) == len(options)
+        assert len(set(shorts)) == len(shorts)
 
-    def test_a_bad_file_is_reported_beside_other_problems(self, write: Write, tmp_path: Path) -> None:
-        (tmp_path / "config.json").write_text("{")
-        assert problems("--port=x") == [
-            "--port: Not a valid integer.",
-            "config.json: line 1, column 2: Expecting property name enclosed in double quotes",
-        ]
+    @pytest.mark.parametrize("option", SETTABLE.values(), ids=SETTABLE)
+    def test_can_be_set_in_the_file_in_the_environment_and_by_its_flag(self, option: Option, tmp_path: Path) -> None:
+        file = tmp_path / "config.json"
+        value = "a" if option.name == "secret" else option.default
+        file.write_text(json.dumps({"insecure": True, option.name: value}))
+        from_file = load([f"--config={file}"], {})
+        file.write_text('{"insecure": true}')
+        from_environment = load([f"--config={file}"], {option.variable: str(value)})
+        from_flag = load([f"--config={file}", f"{option.flag}={value}"], {})
+        for loaded in (from_file, from_environment, from_flag):
+            assert getattr(loaded.config, option.name) == (value or getattr(Config(), option.name))
+            assert not any("unknown" in warning for warning in loaded.warnings)
 
-    @pytest.mark.parametrize(
-        ("argv", "problem"),
-        [
-            (["--port"], "-p/--port: expected one argument"),
-            (["-c"], "-c/--config: expected one argument"),
-            (["-c", ""], "-c/--config: expected the path of a file"),
-            (["--insecure", "-x"], "-x: unknown flag"),
-            (["--insecure", "--redis-hots", "h"], "--redis-hots: unknown flag; did you mean --redis_host?"),
-            (["--insecure", "--por=9000"], "--por: unknown flag; did you mean --port?"),
-            (["--insecure", "--namespaces=[]"], "--namespaces: can be set only in the configuration file"),
-            (["--insecure=perhaps", "--secret=s"], "--insecure: Not a valid boolean."),
-            (["--insecure", "-p1", "one", "-p2", "two"], "two: unexpected argument"),
-        ],
-    )
-    def test_a_wrong_command_line(self, argv: list[str], problem: str, write: Write) -> None:
-        write()
-        assert problems(*argv) == [problem]
+    @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
+    def test_is_a_secret_if_its_name_says_so(self, option: Option) -> None:
+        if re.search(r"(secret|password)$", option.name):
+            assert option.facts.secret
 
-    def test_warnings_come_along_because_they_often_name_the_cause(self, write: Write) -> None:
-        write(secrte="secret")
-        with pytest.raises(ConfigError) as caught:
-            load([], {})
-        assert caught.value.warnings == ["config.json: unknown option secrte; did you mean secret?"]
+    def test_of_a_namespace_is_a_channel_option_or_its_name(self) -> None:
+        shared = {option.name for option in options_of(ChannelOptions)}
+        assert {option.name for option in options_of(Namespace)} == shared | {"name"}
 
-    def test_the_text_of_the_error_is_all_problems(self, write: Write) -> None:
-        write(secret="secret", port=-1, api_port="x")
-        with pytest.raises(ConfigError, match=r"port: .*; .*api_port: "):
-            load([], {})
-
-
-class TestWarnings:
-    def test_a_usual_configuration_has_none(self, write: Write) -> None:
-        write(secret="secret", port="8000", admin_password="p", admin_secret="s", namespaces=[{"name": "public"}])
-        assert load(["--log_level=debug"], {"PATH": "/bin", "CENTRIFUGO_NAME": "a"}).warnings == []
-
-    def test_unknown_options_of_the_file_are_named_with_their_place(self, write: Write) -> None:
-        write(secret="secret", histroy_size=1, namespaces=[{"name": "public", "presense": True}])
-        assert load([], {}).warnings == [
-            "config.json: unknown option histroy_size; did you mean history_size?",
-            "config.json: unknown option namespaces[0].presense; did you mean presence?",
-        ]
-
-    def test_spellings_of_centrifugo_v1_are_accepted(self, write: Write) -> None:
-        write({"Secret": "k", "log_level": "warn", "port": None, "Namespaces": [{"Name": "public", "presence": None}]})
-        loaded = load(["-wd"], {})
-        config = loaded.config
-        assert (config.secret, config.log_level, config.port, config.web, config.debug) == (
-            "k",
-            "warn",
-            8000,
-            True,
-            True,
-        )
-        assert config.namespaces == (Namespace(name="public"),)
-        assert [warning for warning in loaded.warnings if "unknown" in warning] == []
-
-    def test_unknown_variables_are_named(self, write: Write) -> None:
-        write(secret="secret")
-        environ = {
-            "CENTRIFUGO_PROT": "1",
-            "CENTRIFUGO_SERVICE_XYZ": "1",
-            "OTHER_PORT": "1",
-            "CENTRIFUGO_NAMESPACES": "[]",
-        }
-        assert load([], environ).warnings == [
-            "CENTRIFUGO_PROT: unknown option; did you mean CENTRIFUGO_PORT?",
-            "CENTRIFUGO_SERVICE_XYZ: unknown option",
-            "CENTRIFUGO_NAMESPACES: not used, because this option can be set only in the configuration file",
-        ]
-
-    @pytest.mark.parametrize("service", ["CENTRIFUGO", "CENTRIFUGO_EU"])
-    def test_variables_that_kubernetes_sets_are_ignored_with_one_warning(self, write: Write, service: str) -> None:
-        write(secret="secret", port=9000)
-        environ = {
-            f"{service}_SERVICE_HOST": "10.0.0.7",
-            f"{service}_SERVICE_PORT": "8000",
-            f"{service}_SERVICE_PORT_HTTP": "8000",
-            f"{service}_PORT": "tcp://10.0.0.7:8000",
-            f"{service}_PORT_8000_TCP": "tcp://10.0.0.7:8000",
-            f"{service}_PORT_8000_TCP_PORT": "8000",
-            "CENTRIFUGO_NAME": "node-1",
-        }
-        loaded = load([], environ)
-        assert (loaded.config.port, loaded.config.name) == (9000, "node-1")
-        names = ", ".join(sorted({*environ} - {"CENTRIFUGO_NAME"}))
-        assert loaded.warnings == [f"ignoring the variables that Kubernetes sets for services: {names}"]
-
-    def test_a_port_that_is_set_beside_those_of_kubernetes_counts(self, write: Write) -> None:
-        write(secret="secret")
-        loaded = load([], {"CENTRIFUGO_SERVICE_HOST": "10.0.0.7", "CENTRIFUGO_PORT": "9000"})
-        assert loaded.config.port == 9000
-
-    @pytest.mark.parametrize(
-        ("value", "text"),
-        [
-            (" k", "begins or ends with a space or a line end"),
-            ("k\n", "begins or ends with a space or a line end"),
-            ("'k'", "begins and ends with a quote"),
-            ('"k"', "begins and ends with a quote"),
-        ],
-    )
-    def test_a_secret_with_characters_that_were_hardly_meant_is_a_warning(
-        self, write: Write, value: str, text: str
-    ) -> None:
-        write(secret=value, hook_secret=value)
-        expected = [f"option {name} {text}, which is part of the secret" for name in ("secret", "hook_secret")]
-        assert load([], {}).warnings == expected
-
-    @pytest.mark.parametrize("value", ["k", "k'", "a b", '"'])
-    def test_other_secrets_are_no_warning(self, write: Write, value: str) -> None:
-        write(secret=value)
-        assert load([], {}).warnings == []
-
-    def test_a_key_given_twice_is_named_with_its_file(self, write: Write, tmp_path: Path) -> None:
-        (tmp_path / "config.json").write_text('{"secret": "a", "secret": "b"}')
-        assert load([], {}).warnings == [
-            'config.json: "secret" is given more than once in one object; the last one counts'
-        ]
-
-    @pytest.mark.parametrize("mode", ["insecure", "insecure_api", "insecure_admin"])
-    def test_every_insecure_mode_is_said_at_every_start(self, mode: str) -> None:
-        assert [text for text in warnings_of(**{mode: True}) if text.startswith(f"option {mode} is on: anyone ")]
-
-    @pytest.mark.parametrize(
-        ("options", "warning"),
-        [
-            ({"ssl_cert": "cert.pem"}, "options ssl_cert and ssl_key have no effect without ssl"),
-            ({"gomaxprocs": 4}, "option gomaxprocs is set, but has no effect: a node is one process on one core"),
-            ({"web": True}, "option admin is on, but nobody can log in without admin_password and admin_secret"),
-            ({"web": True, "insecure_admin": True, "web_path": "x"}, "option web_path: x has no index.html"),
-            ({"web_path": "x"}, "option web_path is set, but without web no web interface is served"),
-            ({"debug": True}, "option debug is on: anyone who can reach the debug endpoints sees what the server does"),
-            (
-                {"recover": True, "history_size": 1},
-                "option recover is on, but without history_size and history_lifetime nothing can be recovered",
-            ),
-            (
-                {"namespaces": [{"name": "public", "recover": True}]},
-                "option namespaces[0].recover is on, but without history_size and history_lifetime nothing can be"
-                " recovered",
-            ),
-            (
-                {"presence_expire_interval": 5},
-                "option presence_expire_interval should exceed presence_ping_interval, or presence comes and goes",
-            ),
-        ],
-    )
-    def test_an_option_that_does_less_than_it_says(self, options: dict[str, Any], warning: str) -> None:
-        assert [text for text in warnings_of(**options) if "insecure_admin is on" not in text] == [warning]
-
-    @pytest.mark.parametrize("options", [{"redis_port": 6379}, {"ssl": False}, {"gomaxprocs": 0}])
-    def test_an_option_set_to_its_default_is_not_worth_a_warning(self, options: dict[str, Any]) -> None:
-        assert warnings_of(**options) == []
-
-
-class TestFromMapping:
-    def test_options_in_code_are_checked_like_a_file(self) -> None:
-        loaded = from_mapping({"secret": "secret", "port": "9000", "namespaces": ({"name": "public"},)})
-        assert loaded == Loaded(Config(secret="secret", port=9000, namespaces=(Namespace(name="public"),)), [], None)
-
-    def test_its_problems_name_the_source(self) -> None:
-        with pytest.raises(ConfigError) as caught:
-            from_mapping({"port": "x"}, source="GENTRIFUGO")
-        assert caught.value.problems == [
-            "GENTRIFUGO: port: Not a valid integer.",
-            "secret: not set in GENTRIFUGO; add one, or use --insecure for experiments",
-        ]
-
-
-class TestReload:
-    CURRENT = Config(secret="secret", name="node")
-
-    def reload(self, *argv: str, **environ: str) -> Loaded:
-        return reload(self.CURRENT, ["--name=node", *argv], environ)
-
-    def test_options_that_can_change_do(self, write: Write) -> None:
-        write(secret="new", namespaces=[{"name": "public"}], presence=True, log_level="debug", ping_interval=5)
-        loaded = self.reload("--client_channel_limit=1", CENTRIFUGO_INSECURE_API="true")
-        assert loaded.config == dataclasses.replace(
-            self.CURRENT,
-            secret="new",
-            namespaces=(Namespace(name="public"),),
-            presence=True,
-            log_level="debug",
-            ping_interval=5,
-            client_channel_limit=1,
-            insecure_api=True,
-        )
-
-    def test_options_that_cannot_change_keep_their_value_and_are_named(self, write: Write) -> None:
-        write(secret="secret", port=9000, address="127.0.0.1", max_channel_length=10)
-        loaded = self.reload()
-        assert loaded.config == dataclasses.replace(self.CURRENT, max_channel_length=10)
-        assert loaded.warnings == [
-            "option address has changed, but only a restart applies it",
-            "option port has changed, but only a restart applies it",
-        ]
-
-    def test_a_name_made_from_the_port_is_not_named_beside_the_port(self, write: Write) -> None:
-        current = Config(secret="secret")
-        write(secret="secret", port=9000)
-        loaded = reload(current, [], {})
-        assert loaded.config == current
-        assert loaded.warnings == ["option port has changed, but only a restart applies it"]
-
-    def test_secrets_that_cannot_change_are_named_without_their_value(self, write: Write) -> None:
-        write(secret="secret", redis_password="s3cr3t")
-        assert "s3cr3t" not in " ".join(self.reload().warnings)
-
-    def test_a_bad_file_is_an_error(self, write: Write) -> None:
-        write(secret="secret", max_channel_length=0)
-        with pytest.raises(ConfigError):
-            self.reload()
+    def test_stands_in_a_group_with_a_title(self) -> None:
+        titles = list(Config.GROUPS.values())
+        assert len(set(titles)) == len(titles)
+        assert all(titles)

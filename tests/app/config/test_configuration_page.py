@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from gentrifugo.app.cli import COMMANDS
-from gentrifugo.app.config.config import Config, ConfigError, Namespace, load
-from gentrifugo.app.config.options import options_of
+from gentrifugo.app.config.config import Config, Namespace
+from gentrifugo.app.config.loading import load
+from gentrifugo.app.config.options import ConfigError, options_of
 from tests.docs.pages import ROOT, Block, page
 
 DOCS = ROOT / "docs"

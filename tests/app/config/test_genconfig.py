@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from gentrifugo.app.config.config import Config, ConfigError, load
+from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.genconfig import generate
+from gentrifugo.app.config.loading import load
+from gentrifugo.app.config.options import ConfigError
 
 
 @pytest.mark.parametrize("name", ["c.json", "c.toml", "c.yaml", "c.yml", "c.JSON"])

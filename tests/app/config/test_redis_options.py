@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from gentrifugo.app.config.config import Config, ConfigError, from_mapping
+from gentrifugo.app.config.config import Config
+from gentrifugo.app.config.loading import from_mapping
+from gentrifugo.app.config.options import ConfigError
 from gentrifugo.app.config.redis_options import redis_settings
 from gentrifugo.engines.redis.settings import Endpoint, RedisSettings, Sentinels, ShardSettings, Timeouts, Tls
 

@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 
 from gentrifugo import Gentrifugo, create_app
-from gentrifugo.app.config.config import from_mapping
+from gentrifugo.app.config.loading import from_mapping
 from gentrifugo.app.service import Service
 from gentrifugo.app.views.mounted import carry, endpoints_of, service_of
 

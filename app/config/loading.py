@@ -1,0 +1,109 @@
+"""Makes a checked `Config` from everything that the user has given: file, environment, flags, or a mapping in code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from . import command_line, schema
+from .command_line import Given
+from .config import Config, Namespace, default_name
+from .config_file import Document
+from .options import ConfigError, listed, options_of
+from .redis_options import redis_settings
+from .warnings import config_warnings
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A checked configuration, the warnings about it, and the file that it came from, if there was one."""
+
+    config: Config
+    warnings: list[str]
+    path: Path | None = None
+    origin: str = "flags and environment only"
+    """Where it came from if there was no file."""
+
+
+def load(argv: Sequence[str], environ: Mapping[str, str]) -> Loaded:
+    """Read file, environment and flags, where each overrides the ones before it, and check the resulting values.
+
+    Raises `ConfigError` with every problem at once. The file may be missing if the flags and the environment set
+    what is required.
+    """
+    return load_given(command_line.read(options_of(Config), argv, environ))
+
+
+def from_mapping(mapping: Mapping[str, Any], source: str = "options") -> Loaded:
+    """Check options given as a mapping in code; `source` names it in problems and warnings. Raises `ConfigError`."""
+    return load_given(command_line.Given(Document(source, mapping)))
+
+
+def reload(current: Config, argv: Sequence[str], environ: Mapping[str, str]) -> Loaded:
+    """Load again while the server runs: options that only a restart can change keep their value, with a warning.
+
+    Raises `ConfigError`.
+    """
+    loaded = load(argv, environ)
+    fixed = [declared.name for declared in options_of(Config) if not declared.facts.reload]
+    kept = {name: getattr(current, name) for name in fixed if getattr(current, name) != getattr(loaded.config, name)}
+    warnings = [
+        f"option {name} has changed, but only a restart applies it"
+        for name in kept
+        if name != "name" or loaded.config.name != default_name(loaded.config.port)
+    ]
+    return Loaded(replace(loaded.config, **kept), loaded.warnings + warnings, loaded.path)
+
+
+def load_given(given: Given) -> Loaded:
+    """Check the values that count. Raises `ConfigError` with every problem at once."""
+    checked, wrong = schema.check(Config, given.values)
+    warnings = list(source_warnings(given))
+    problems = [*given.problems, *value_problems(given, checked, wrong)]
+    has_key = bool(checked.get("secret") or checked.get("insecure") or {"secret", "insecure"} & wrong.keys())
+    document = given.document
+    if document.missing and has_key:
+        warnings.insert(0, f"{document.path}: not found; only flags and environment count")
+    elif document.problem:
+        problems.append(f"{document.path}: {document.problem}")
+    elif not has_key:
+        problems.append(f"secret: not set in {document.path}; {given.advice_without_key}")
+    if problems:
+        raise ConfigError(problems, warnings)
+    namespaces = tuple(Namespace(**namespace) for namespace in checked.pop("namespaces", ()))
+    config = Config(namespaces=namespaces, **checked)
+    return Loaded(config, [*warnings, *config_warnings(config)], document.file)
+
+
+def value_problems(given: Given, checked: Mapping[str, Any], wrong: Mapping[str, str]) -> Iterator[str]:
+    """A sentence about each value that is wrong by itself, or together with the other values."""
+    for path, text in (*wrong.items(), *shared_names(given.values.get("namespaces"))):
+        yield f"{given.place(path)}: {text}"
+    redis_options_are_valid = not any(name.startswith("redis_") for name in wrong)
+    if checked.get("engine") == "redis" and redis_options_are_valid:
+        redis_options = {name: value for name, value in checked.items() if name.startswith("redis_")}
+        yield from redis_settings(replace(Config(), **redis_options))[1]
+    if checked.get("ssl_autocert") and not checked.get("ssl"):
+        place = "ssl_autocert_host_whitelist"
+        if not listed(checked.get(place, "")):
+            yield f"{given.place(place)}: not set, but ssl_autocert is on: for which names?"
+
+
+def shared_names(namespaces: Any) -> Iterator[tuple[str, str]]:
+    """Path and problem of each namespace that has the name of an earlier one."""
+    first: dict[Any, int] = {}
+    for index, namespace in enumerate(namespaces if isinstance(namespaces, (list, tuple)) else ()):
+        name = namespace.get("name") if isinstance(namespace, Mapping) else None
+        if isinstance(name, str) and first.setdefault(name, index) != index:
+            yield f"namespaces[{index}].name", f"namespaces[{first[name]}] has the name {name} already."
+
+
+def source_warnings(given: Given) -> Iterator[str]:
+    """Warnings about the sources: names that are no options, keys given twice, variables that set nothing."""
+    document = given.document
+    yield from (f"{document.path}: {text}" for text in document.warnings)
+    yield from (f"{document.path}: {text}" for text in schema.unknown_options(Config, document.values))
+    yield from (f"app.config: {text}" for text in schema.unknown_options(Config, given.application))
+    yield from given.warnings

@@ -1,0 +1,80 @@
+"""Warnings about a valid configuration: options that open the server, contradict each other, or have no effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from .config import ChannelOptions, Config
+from .options import listed, options_of
+
+INSECURE = {
+    "insecure": "anyone may connect as any user, and publish into every channel they can subscribe to",
+    "insecure_api": "anyone who can reach the API may publish and disconnect, without a sign",
+    "insecure_admin": "anyone who can reach the admin endpoints may use them, without a password",
+}
+"""What each insecure mode allows; a warning at every start."""
+QUOTES = "\"'`"
+"""Characters that look like quotes around a secret."""
+
+
+def config_warnings(config: Config) -> Iterator[str]:
+    """One sentence for each thing that the operator should know before a server runs with this configuration."""
+    for name, sentence in INSECURE.items():
+        if getattr(config, name):
+            yield f"option {name} is on: {sentence}"
+    yield from secret_warnings(config)
+    if config.presence_expire_interval <= config.presence_ping_interval:
+        yield "option presence_expire_interval should exceed presence_ping_interval, or presence comes and goes"
+    if config.ssl and config.ssl_autocert:
+        yield "options ssl and ssl_autocert are both on: the certificate of ssl_cert counts, and none is got"
+    if (config.ssl_cert or config.ssl_key) and not config.ssl:
+        yield "options ssl_cert and ssl_key have no effect without ssl"
+    if config.redis_api_num_shards and not config.redis_api:
+        yield "option redis_api_num_shards is set, but without redis_api no queue is read"
+    if bool(config.hook_url) != bool(listed(config.hook_events)):
+        yield "options hook_url and hook_events go together: one says where, the other of what"
+    if config.redis_api and config.engine != "redis":
+        yield f"option redis_api is on, but the {config.engine} engine has no queue; use --engine=redis"
+    yield from admin_warnings(config)
+    yield from channel_warnings(config, "")
+    for index, namespace in enumerate(config.namespaces):
+        yield from channel_warnings(namespace, f"namespaces[{index}].")
+
+
+def admin_warnings(config: Config) -> Iterator[str]:
+    """Warnings about the admin endpoints."""
+    serves_admin = config.admin or config.web
+    if serves_admin and not config.insecure_admin and not (config.admin_password and config.admin_secret):
+        yield "option admin is on, but nobody can log in without admin_password and admin_secret"
+    if config.web_path and not config.web:
+        yield "option web_path is set, but without web no web interface is served"
+    elif config.web_path and not (Path(config.web_path) / "index.html").is_file():
+        yield f"option web_path: {config.web_path} has no index.html"
+    if config.debug:
+        yield "option debug is on: anyone who can reach the debug endpoints sees what the server does"
+
+
+def secret_warnings(config: Config) -> Iterator[str]:
+    """Warnings about secrets with a space, a line end or quotes around them, as after copying them from a file."""
+    for declared in options_of(Config):
+        value = getattr(config, declared.name)
+        if not declared.facts.secret or not isinstance(value, str):
+            continue
+        if value != value.strip():
+            yield f"option {declared.name} begins or ends with a space or a line end, which is part of the secret"
+        elif len(value) > 1 and value[0] == value[-1] and value[0] in QUOTES:
+            yield f"option {declared.name} begins and ends with a quote, which is part of the secret"
+
+
+def channel_warnings(options: ChannelOptions, path: str) -> Iterator[str]:
+    """Warnings about channel options, and about options without effect; `path` is put in front of their names."""
+    if options.recover and not (options.history_size and options.history_lifetime):
+        yield f"option {path}recover is on, but without history_size and history_lifetime nothing can be recovered"
+    declaring: type = type(options)
+    for declared in options_of(declaring):
+        facts = declared.facts
+        if getattr(options, declared.name) == declared.default:
+            continue
+        if facts.no_effect:
+            yield f"option {path}{declared.name} is set, but has no effect: {facts.no_effect}"

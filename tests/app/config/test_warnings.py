@@ -1,0 +1,77 @@
+"""Behaviour of warnings about valid configurations: what they name, and what is worth none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gentrifugo.app.config.config import Config
+from gentrifugo.app.config.loading import from_mapping
+from gentrifugo.app.config.warnings import config_warnings
+
+
+def warnings_of(**options: Any) -> list[str]:
+    """The warnings about these options, beside a secret."""
+    return from_mapping({"secret": "secret", **options}).warnings
+
+
+def test_the_defaults_give_no_warning() -> None:
+    assert list(config_warnings(Config(secret="secret"))) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (" k", "begins or ends with a space or a line end"),
+        ("k\n", "begins or ends with a space or a line end"),
+        ("'k'", "begins and ends with a quote"),
+        ('"k"', "begins and ends with a quote"),
+    ],
+)
+def test_a_secret_with_quotes_or_white_space_around_it_is_a_warning(value: str, text: str) -> None:
+    expected = [f"option {name} {text}, which is part of the secret" for name in ("secret", "hook_secret")]
+    assert warnings_of(secret=value, hook_secret=value) == expected
+
+
+@pytest.mark.parametrize("value", ["k", "k'", "a b", '"'])
+def test_other_secrets_are_no_warning(value: str) -> None:
+    assert warnings_of(secret=value) == []
+
+
+@pytest.mark.parametrize("mode", ["insecure", "insecure_api", "insecure_admin"])
+def test_every_insecure_mode_is_a_warning(mode: str) -> None:
+    assert [text for text in warnings_of(**{mode: True}) if text.startswith(f"option {mode} is on: anyone ")]
+
+
+@pytest.mark.parametrize(
+    ("options", "warning"),
+    [
+        ({"ssl_cert": "cert.pem"}, "options ssl_cert and ssl_key have no effect without ssl"),
+        ({"gomaxprocs": 4}, "option gomaxprocs is set, but has no effect: a node is one process on one core"),
+        ({"web": True}, "option admin is on, but nobody can log in without admin_password and admin_secret"),
+        ({"web": True, "insecure_admin": True, "web_path": "x"}, "option web_path: x has no index.html"),
+        ({"web_path": "x"}, "option web_path is set, but without web no web interface is served"),
+        ({"debug": True}, "option debug is on: anyone who can reach the debug endpoints sees what the server does"),
+        (
+            {"recover": True, "history_size": 1},
+            "option recover is on, but without history_size and history_lifetime nothing can be recovered",
+        ),
+        (
+            {"namespaces": [{"name": "public", "recover": True}]},
+            "option namespaces[0].recover is on, but without history_size and history_lifetime nothing can be"
+            " recovered",
+        ),
+        (
+            {"presence_expire_interval": 5},
+            "option presence_expire_interval should exceed presence_ping_interval, or presence comes and goes",
+        ),
+    ],
+)
+def test_an_option_that_does_less_than_it_says(options: dict[str, Any], warning: str) -> None:
+    assert [text for text in warnings_of(**options) if "insecure_admin is on" not in text] == [warning]
+
+
+@pytest.mark.parametrize("options", [{"redis_port": 6379}, {"ssl": False}, {"gomaxprocs": 0}])
+def test_an_option_set_to_its_default_is_not_worth_a_warning(options: dict[str, Any]) -> None:
+    assert warnings_of(**options) == []
