@@ -15,6 +15,7 @@ from typing import Any
 import gevent
 import hiredis
 
+from ...app.runtime.log_throttle import ONCE, ThrottledLog
 from ..base import CommandHandler, EngineError
 from .connection import Dial, RedisConnection
 from .link import LONGEST_CHECK, Link, ServerReturn
@@ -50,7 +51,8 @@ class ApiQueue(Link):
         self._handler: CommandHandler | None = None
         self._busy = False
         self._stopping = False
-        self._complaint = ""
+        self._failures = ThrottledLog(log, interval=ONCE)
+        """Each reason is logged once until the queue can be read again."""
 
     def begin(self, handler: CommandHandler) -> None:
         """Begin to take entries and to give them to `handler`."""
@@ -75,7 +77,7 @@ class ApiQueue(Link):
             # Moves the first entry to its own position: this waits for an entry without taking it.
             (first,) = connection.ask([("BLMOVE", self._key, self._key, "LEFT", "LEFT", str(WAIT))])
             if isinstance(first, hiredis.ReplyError):
-                self._complain(str(first))
+                self._pause_after_failure(str(first))
             else:
                 self._take_turn()
 
@@ -85,13 +87,13 @@ class ApiQueue(Link):
         try:
             keys = [self._key, self._taken_key, self._lease_key]
             entries = self._ask(TAKE, keys, int(LEASE * 1000), ENTRIES_PER_TURN)
-            self._complaint = ""
+            self._failures.reset()
             if entries is None:
                 gevent.sleep(TURN_PAUSE * random.uniform(0.5, 1.5))
             elif entries:
                 self._carry_out(entries)
         except EngineError as error:
-            self._complain(str(error))
+            self._pause_after_failure(str(error))
         finally:
             self._busy = False
 
@@ -118,10 +120,8 @@ class ApiQueue(Link):
             except EngineError as error:
                 log.error("%s: the lease is not renewed: %s", self._name, error)
 
-    def _complain(self, reason: str) -> None:
-        if reason != self._complaint:
-            log.error("%s: %s; trying again", self._name, reason)
-            self._complaint = reason
+    def _pause_after_failure(self, reason: str) -> None:
+        self._failures.log(reason, "%s: %s; trying again", self._name, reason)
         gevent.sleep(BROKEN_PAUSE)
 
     def _ask(self, script: Script, keys: list[str], *arguments: int) -> Any:

@@ -13,10 +13,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ...app.model.events import ClientInfo, Event, Join, Leave, Publication
+from ...app.runtime.log_throttle import ONCE, ThrottledLog
 
 log = logging.getLogger(__name__)
 
 CODEC_VERSION = 1
+LOGGED_REASONS = 100
+"""Reasons for skipping a message that get a warning; further ones get none."""
 LIVE, KEPT, JOIN, LEAVE = range(4)
 """What an envelope holds: a publication that is in no history, one that is, a join, a leave."""
 
@@ -131,20 +134,15 @@ def _version_of(data: bytes) -> Any:
 
 
 class SkipLog:
-    """Warns of what is skipped: once for each reason, so that a peer of another release does not flood the log."""
-
-    LIMIT = 100
-    """Reasons after which no more are told."""
+    """Warns about messages that are skipped: once for each reason, because a node of another release sends many."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._throttled = ThrottledLog(log, logging.WARNING, interval=ONCE, max_keys=LOGGED_REASONS)
 
     def warn(self, where: str, error: Unreadable) -> None:
-        """Something in `where` is skipped."""
-        reason = str(error)
-        if reason not in self._told and len(self._told) < self.LIMIT:
-            self._told.add(reason)
-            log.warning("skipped in %s, and the like from now on without a word: %s", where, reason)
+        """A message in `where` is skipped because of `error`."""
+        text = "a message in %s is skipped, and so are further ones for the same reason, without a warning: %s"
+        self._throttled.log(str(error), text, where, error)
 
 
 def decode_presence(reply: Sequence[bytes], skipped: SkipLog) -> dict[str, ClientInfo]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import random
 from abc import ABC, abstractmethod
 
 import gevent
 from gevent.event import Event
 
+from ...app.runtime.backoff import Backoff
 from .connection import ConnectionLost, Dial, RedisConnection
 from .settings import Endpoint
 
@@ -19,7 +19,9 @@ CHECK_INTERVAL = 2.0
 LONGEST_CHECK = 3.0
 """Seconds that the reply to the PING may take, at most."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
-"""Seconds between two attempts to connect: doubled each time."""
+"""Seconds between two attempts to connect; see Backoff."""
+JITTER = 0.5
+"""The share of a pause that is random, so that not all nodes connect at the same moment."""
 BUG_PAUSE = 1.0
 """Seconds until the next attempt after an unexpected exception."""
 
@@ -97,15 +99,14 @@ class Link(ABC):
         self._ready.set()
 
     def _run(self) -> None:
-        pause = FIRST_PAUSE
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, jitter=JITTER)
         while True:
             try:
                 self._serve_once()
-                pause = FIRST_PAUSE
+                backoff.reset()
             except ConnectionLost as error:
                 self._note_failure(str(error))
-                self._server_return.wait(pause * random.uniform(0.5, 1))
-                pause = min(2 * pause, LONGEST_PAUSE)
+                self._server_return.wait(backoff.next_delay())
             except Exception:
                 log.exception("%s: unexpected exception; connecting again in %g s", self._name, BUG_PAUSE)
                 self._give_up(f"{self._name}: unexpected exception")

@@ -181,7 +181,7 @@ class Shard:
             if self._echoes and (echo := self._echoes.get((name, data))):
                 echo.set()
         except Unreadable as error:
-            self._skipped.warn("what other nodes publish", error)
+            self._skipped.warn("a channel", error)
         except Exception:  # a bug: it must cost this message, not the subscriptions
             log.exception("%s: a message could not be handled", self.name)
 

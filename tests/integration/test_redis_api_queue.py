@@ -98,6 +98,19 @@ def test_a_queue_that_is_no_list_does_not_stop_the_others(redis: RedisServer, st
     assert node.log.count("WRONGTYPE") == 1
 
 
+def test_a_queue_that_is_no_list_again_is_logged_again(redis: RedisServer, start_node: StartNode) -> None:
+    redis.ask("SET", "centrifugo.api", "no list")
+    node = start_node()
+    eventually(lambda: node.log.count("WRONGTYPE") == 1)
+    with ProtocolClient(node, "ann") as ann:
+        ann.subscribe("news")
+        redis.ask("DEL", "centrifugo.api")
+        push(redis, publish(1))
+        assert ann.message() == 1
+    redis.ask("SET", "centrifugo.api", "no list")
+    eventually(lambda: node.log.count("WRONGTYPE") == 2)
+
+
 def test_several_nodes_share_several_queues(redis: RedisServer, start_node: StartNode) -> None:
     """Nothing twice, nothing lost, and each queue in its order."""
     nodes = [start_node(redis_api_num_shards=3, namespaces=[{"name": "queue"}]) for _ in range(3)]
