@@ -14,7 +14,8 @@ from gevent.event import Event as Gate
 
 from gentrifugo.app.model.errors import Disconnect
 from gentrifugo.app.model.events import ClientInfo, Encoding, Event, Publication
-from gentrifugo.app.net.outbox import NO_LIMIT, Flusher, Outbox, Queue
+from gentrifugo.app.net.flusher import Flusher
+from gentrifugo.app.net.outbox import NO_LIMIT, Outbox, Queue
 from gentrifugo.app.protocol.v1.wire import encode_push
 from gentrifugo.engines.base import Engine, EngineError, EngineHandler, HistoryOptions, OccupancyHandler
 from gentrifugo.engines.memory import MemoryEngine

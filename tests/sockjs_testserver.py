@@ -13,7 +13,7 @@ import gevent
 from gevent.pywsgi import WSGIServer
 
 from gentrifugo.app.http.opening_request import Opening
-from gentrifugo.app.net.outbox import Flusher
+from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.runtime.timers import Timers
 from gentrifugo.app.server.http_connection import Handler
 from gentrifugo.app.sockjs import wsgi

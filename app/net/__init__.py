@@ -1,1 +1,1 @@
-"""Bytes and sockets: reading without a detour, queues of what is to be written, and the rounds that write them."""
+"""Sockets: direct reads and writes, TLS, outboxes, and the flusher that writes them."""

@@ -1,8 +1,8 @@
-"""A connection's gevent socket, used without the preparations that gevent makes for each call.
+"""Reads and writes a gevent socket with fewer system calls than gevent itself.
 
-gevent's `recv` first tries to read, which fails whenever a peer waits for our answer,
-and makes an object for the timeout; its `sendall` asks the kernel for the size of the
-send buffer. A request and its response cost 20 us that way, and 10 us this way.
+gevent's `recv` first tries to read, which fails whenever the peer waits for a response, and creates an object for the
+timeout. Its `sendall` asks the kernel for the size of the send buffer. A request and its response cost 20 us that way,
+and 10 us this way.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ class DirectSocket:
         # Any: the socket below it and its watcher are not part of gevent's public types.
         self._socket: Any = socket
         self.raw: Any = raw if raw is not None else getattr(socket, "_sock")
-        """The socket without gevent: what cannot be done now raises BlockingIOError."""
+        """The non-blocking socket below gevent's: calls that would block raise BlockingIOError."""
         self._hub = gevent.get_hub()
 
     def recv(self, size: int) -> bytes:
-        """What has come, up to `size` bytes; nothing at the end of the stream.
+        """Up to `size` bytes, or no bytes at the end of the stream. Blocks until there is something to read.
 
-        Others run first, whether it has come already or not: no peer can keep them waiting.
+        Other greenlets run first, even if there is something to read already, so that no peer can keep them waiting.
         """
         while True:
             self._wait_readable()
             try:
                 data: bytes = self.raw.recv(size)
-            except BlockingIOError:  # the kernel dropped what it had announced
+            except BlockingIOError:  # the kernel has discarded the data that it announced
                 continue
             return data
 
     def recv_within(self, size: int, seconds: float) -> bytes:
-        """As `recv`. Raises TimeoutError when nothing comes within `seconds`."""
+        """Like `recv`. Raises TimeoutError if nothing comes within `seconds`."""
         late = TimeoutError("timed out")
         timer = self._hub.loop.timer(max(seconds, 0))
         timer.start(gevent.getcurrent().throw, late)
@@ -55,7 +55,7 @@ class DirectSocket:
             timer.close()
 
     def _recv_now(self, size: int, late: TimeoutError) -> bytes:
-        """What has come: the time is up, but when the process is busy that may be its own doing."""
+        """Read without waiting: the time is up, but a busy process may just not have noticed the data in time."""
         try:
             data: bytes = self.raw.recv(size)
         except BlockingIOError:
@@ -63,12 +63,12 @@ class DirectSocket:
         return data
 
     def peek(self) -> bytes:
-        """The first byte of what has come, which stays; nothing at the end. Raises BlockingIOError."""
+        """The next byte, without consuming it, or no bytes at the end. Raises BlockingIOError if nothing has come."""
         data: bytes = self.raw.recv(1, MSG_PEEK)
         return data
 
     def sendall(self, data: bytes) -> None:
-        """Write everything; when the socket is full within the socket's own timeout."""
+        """Write all of `data`. If the socket is full, the socket's own timeout applies."""
         try:
             sent = self.raw.send(data)
         except BlockingIOError:
@@ -76,8 +76,8 @@ class DirectSocket:
         if sent < len(data):
             self._socket.sendall(memoryview(data)[sent:])
 
-    def say_goodbye(self) -> None:
-        """Whatever the protocol below says before a connection is closed."""
+    def send_close_notify(self) -> None:
+        """Tell the peer that no more data follows, if the protocol has a message for that; plain TCP has none."""
 
     def _wait_readable(self) -> None:
         watcher = self._socket._read_event

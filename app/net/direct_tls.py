@@ -1,8 +1,8 @@
-"""A TLS connection's gevent socket, read and written directly: what direct_socket.py is for one that is plain.
+"""Reads and writes a TLS connection of gevent directly, as direct_socket.py does for plain connections.
 
-OpenSSL encrypts a record, and if the socket does not take all of it, wants to be called again with the very same data.
-What waits for a client may be dropped meanwhile. So of such data all but the last byte are said to be sent: whoever
-writes comes back with at least that byte, and the record goes out first.
+If the socket does not take a whole encrypted record, OpenSSL must be called again with exactly the same data. But the
+data that waits for a slow client may be discarded meanwhile. So `send` reports that all of the record except its last
+byte is sent. The caller then calls again with at least that byte, and the record is sent first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RECORD = 16384
 
 
 class RawTLS:
-    """The connection without gevent: what cannot be done now raises BlockingIOError."""
+    """The TLS connection below gevent's: calls that would block raise BlockingIOError."""
 
     __slots__ = ("_peeked", "_socket", "_taken", "_tls")
 
@@ -29,15 +29,15 @@ class RawTLS:
         self._socket = socket
         self._tls: Any = getattr(socket, "_sslobj")  # not public, and gone from a socket that is shut down
         self._taken = b""
-        """What OpenSSL has taken and not written."""
+        """The record that OpenSSL has encrypted and not written."""
         self._peeked = b""
 
     def fileno(self) -> int:
-        """What to wait for."""
+        """The descriptor to wait for."""
         return self._socket.fileno()
 
     def send(self, data: bytes, /) -> int:
-        """Encrypt and send as much as the socket takes; how much, of which the last byte may have been sent before."""
+        """Encrypt and send as much as the socket takes. Returns the number of bytes, see above for its last byte."""
         sent = 0
         if self._taken:
             self._write(self._taken)
@@ -57,7 +57,7 @@ class RawTLS:
         return sent
 
     def recv(self, size: int) -> bytes:
-        """What has come and been decrypted; nothing at the end."""
+        """Up to `size` decrypted bytes, or no bytes at the end."""
         if self._peeked:
             data, self._peeked = self._peeked, b""
             return data
@@ -72,16 +72,16 @@ class RawTLS:
         return read
 
     def peek(self) -> bytes:
-        """What `recv` would give, which stays."""
+        """The next byte, without consuming it, or no bytes at the end."""
         self._peeked = self.recv(1)
         return self._peeked
 
-    def say_goodbye(self) -> None:
-        """Tell the peer that nothing follows, if that can be done at once."""
+    def send_close_notify(self) -> None:
+        """Send the alert close_notify, if that is possible without waiting."""
         try:
             self._tls.shutdown()
         except OSError:
-            pass  # it does not wait for the peer's answer
+            pass  # raised also because the peer has not replied yet
 
     def _write(self, data: bytes) -> None:
         if self._socket.fileno() < 0:
@@ -103,7 +103,7 @@ class DirectTLS(DirectSocket):
         super().__init__(socket, RawTLS(socket))
 
     def recv(self, size: int) -> bytes:
-        gevent.sleep(0)  # others run first, also when what has come is decrypted already
+        gevent.sleep(0)  # other greenlets run first, even if decrypted data is there already
         while True:
             try:
                 return self.raw.recv(size)
@@ -118,18 +118,18 @@ class DirectTLS(DirectSocket):
             try:
                 data = data[self.raw.send(data) :]
             except BlockingIOError:
-                # With the socket's own timeout, as gevent's sendall has it.
+                # The socket's own timeout applies, as in gevent's sendall.
                 self._socket._wait(self._socket._write_event)
 
-    def say_goodbye(self) -> None:
-        self.raw.say_goodbye()
+    def send_close_notify(self) -> None:
+        self.raw.send_close_notify()
 
 
 def direct(socket: Any) -> DirectSocket:
-    """What reads and writes this socket of gevent directly."""
+    """The object that reads and writes this socket of gevent directly."""
     return DirectTLS(socket) if isinstance(socket, SSLSocket) else DirectSocket(socket)
 
 
 def raw_of(socket: Any) -> Any:
-    """The socket without gevent, for who must not wait."""
+    """The non-blocking socket below this socket of gevent."""
     return RawTLS(socket) if isinstance(socket, SSLSocket) else socket._sock

@@ -1,4 +1,4 @@
-"""How much the kernel holds of a connection: what nobody here has read, and what the peer has not confirmed."""
+"""The sizes of the kernel's queues of a connection: bytes not read yet, and bytes not acknowledged by the peer."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 
 def unread(socket: Any) -> int:
-    """Bytes that have come and wait to be read; 0 when the socket is closed."""
+    """Received bytes that have not been read; 0 if the socket is closed."""
     return _ask(socket, FIONREAD)
 
 
 def unacknowledged(socket: Any) -> int:
-    """Bytes that were written and that the peer's machine has not confirmed; 0 when the socket is closed."""
+    """Written bytes that the peer's machine has not acknowledged; 0 if the socket is closed."""
     return _ask(socket, TIOCOUTQ)
 
 

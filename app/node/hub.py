@@ -11,7 +11,8 @@ from typing import Protocol
 
 from ..model.errors import Disconnect
 from ..model.events import Encoding, Event
-from ..net.outbox import Flusher, Queue
+from ..net.flusher import Flusher
+from ..net.outbox import Queue
 
 
 class Connection(Protocol):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 import psutil
 
-from ..net.outbox import Flusher
+from ..net.flusher import Flusher
 
 HISTOGRAM_INTERVALS = 15
 """How many intervals the long histogram spans."""

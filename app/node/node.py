@@ -21,7 +21,7 @@ from ...engines.base import Engine, EngineError, Recovery
 from ..config.config import Config
 from ..model.errors import CLOSE_SHUTDOWN, Disconnect
 from ..model.events import ClientInfo, Event, Join, Leave, Publication
-from ..net.outbox import Flusher
+from ..net.flusher import Flusher
 from ..runtime.timers import Timers
 from . import hooks
 from .channels import ChannelRules

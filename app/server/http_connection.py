@@ -336,7 +336,7 @@ class Handler(WSGIHandler):
         sock = self.socket
         deadline = time.monotonic() + LINGER_TIMEOUT
         with suppress(OSError):
-            self._direct.say_goodbye()  # before the shutdown, after which nothing of TLS can be said
+            self._direct.send_close_notify()  # before the shutdown, after which nothing of TLS can be said
             sock.shutdown(socket.SHUT_WR)
             while (left := deadline - time.monotonic()) > 0:
                 sock.settimeout(left)
@@ -364,7 +364,7 @@ class Handler(WSGIHandler):
     def _close(self) -> None:
         sock = self.__dict__.pop("socket", None)
         if sock is not None:
-            self._direct.say_goodbye()
+            self._direct.send_close_notify()
             sock.close()
         for name in ("rfile", "wsgi_input", "environ", "headers"):
             self.__dict__.pop(name, None)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
-from ..net.outbox import Flusher
+from ..net.flusher import Flusher
 from ..runtime.timers import Timers
 from . import frames, pages
 from .exchange import Exchange, ServeRawWebSocket

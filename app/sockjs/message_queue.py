@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..net.outbox import Flusher, Queue
+from ..net.flusher import Flusher
+from ..net.outbox import Queue
 
 
 class MessageQueue(Queue):

@@ -8,7 +8,7 @@ from typing import Protocol
 from gevent.lock import BoundedSemaphore
 
 from ..http.opening_request import Opening
-from ..net.outbox import Flusher
+from ..net.flusher import Flusher
 from . import frames
 from .message_queue import MessageQueue
 from .peer import Connect, Peer

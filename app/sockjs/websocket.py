@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..http.opening_request import Opening
-from ..net.outbox import Flusher
+from ..net.flusher import Flusher
 from ..runtime.timers import Timers
 from ..websocket.connection import WebSocket
 from ..websocket.frames import text_frame

@@ -17,7 +17,8 @@ from typing import Any, Protocol
 import gevent
 
 from ..net.direct_tls import raw_of
-from ..net.outbox import Flusher, Outbox
+from ..net.flusher import Flusher
+from ..net.outbox import Outbox
 from ..net.socket_queues import unread
 from ..runtime.timers import Timer, Timers
 from ..runtime.yielding import yield_if_due

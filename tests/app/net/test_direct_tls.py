@@ -73,7 +73,7 @@ def test_reading_within_a_time(pair: Pair) -> None:
 @pytest.mark.parametrize("says_goodbye", [True, False])
 def test_the_end_is_the_end(pair: Pair, says_goodbye: bool) -> None:
     if says_goodbye:
-        direct(pair.peer).say_goodbye()
+        direct(pair.peer).send_close_notify()
     pair.peer.close()
     assert direct(pair.ours).recv(100) == b""
 
@@ -108,7 +108,7 @@ def test_peeking_takes_nothing(pair: Pair) -> None:
     pair.peer.sendall(b"hello")
     gevent.sleep(0.01)
     assert (reader.peek(), reader.recv(100) + reader.recv(100)) == (b"h", b"hello")
-    direct(pair.peer).say_goodbye()
+    direct(pair.peer).send_close_notify()
     gevent.sleep(0.01)
     assert reader.peek() == b""
 

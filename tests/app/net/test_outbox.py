@@ -1,9 +1,8 @@
-"""Behaviour of the way out: what is written, in how many calls, and what a full or dead socket does to the others."""
+"""Behaviour of an outbox: full and dead sockets, the limit, what is counted, draining and closing."""
 
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from math import inf
@@ -15,9 +14,9 @@ from gevent.socket import wait_read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gentrifugo.app.net import outbox as outbox_module
-from gentrifugo.app.net.outbox import NO_LIMIT, WRITER_CHUNK, Flusher, Outbox
-from tests.fakes import FakeSocket, FakeTransport
+from gentrifugo.app.net.flusher import Flusher
+from gentrifugo.app.net.outbox import NO_LIMIT, WRITER_CHUNK, Outbox
+from tests.fakes import FakeTransport
 from tests.greenlets import eventually, settle
 from tests.waiting import seconds
 
@@ -88,109 +87,6 @@ def line_on(flusher: Flusher, **options: Any) -> Iterator[Line]:
         yield line
     finally:
         line.close()
-
-
-# -- what is written
-
-
-def test_frames_that_wait_together_leave_in_one_send(flusher: Flusher) -> None:
-    transport = FakeTransport(flusher)
-    for frame in (b"a", b"b", b"c"):
-        transport.outbox.append(frame)
-    assert transport.socket.sent == []
-    settle()
-    assert transport.socket.sent == [b"abc"]
-
-
-def test_a_frame_alone_is_the_same_object_for_all_receivers(flusher: Flusher) -> None:
-    transports = [FakeTransport(flusher) for _ in range(3)]
-    frame = bytes(bytearray(b"frame"))
-    flusher.fan_out([transport.outbox for transport in transports], frame)
-    settle()
-    assert all(transport.socket.sent[0] is frame for transport in transports)
-
-
-def test_joined_frames_are_the_same_object_for_receivers_with_the_same_backlog(flusher: Flusher) -> None:
-    first, second, other = (FakeTransport(flusher) for _ in range(3))
-    flusher.fan_out([first.outbox, second.outbox], b"a")
-    flusher.fan_out([first.outbox, second.outbox, other.outbox], b"b")
-    settle()
-    assert first.socket.sent == [b"ab"]
-    assert first.socket.sent[0] is second.socket.sent[0]
-    assert other.socket.sent == [b"b"]
-
-
-def test_each_receiver_gets_its_own_frames_in_order(flusher: Flusher) -> None:
-    first, second = FakeTransport(flusher), FakeTransport(flusher)
-    first.outbox.append(b"1")
-    flusher.fan_out([second.outbox, first.outbox], b"2")
-    second.outbox.append(b"3")
-    settle()
-    assert (first.socket.sent, second.socket.sent) == ([b"12"], [b"23"])
-
-
-def test_what_is_appended_during_a_round_goes_out_in_the_next(flusher: Flusher) -> None:
-    class Answering(FakeSocket):
-        def send(self, data: bytes, /) -> int:
-            if not self.sent:
-                transport.outbox.append(b"answer")
-            return super().send(data)
-
-    transport = FakeTransport(flusher)
-    other = Outbox(flusher, Answering(), NO_LIMIT, lambda: None, lambda reason: None)
-    other.append(b"question")
-    settle()
-    assert transport.socket.sent == [b"answer"]
-
-
-# -- rest between rounds
-
-
-def test_a_lone_frame_is_written_at_once(nothing_left_behind: None) -> None:
-    transport = FakeTransport(Flusher(rest=3600, rest_factor=inf))
-    transport.outbox.append(b"a")
-    settle()
-    assert transport.socket.sent == [b"a"]
-
-
-def test_frames_gather_during_the_rest_after_a_round(nothing_left_behind: None) -> None:
-    transport = FakeTransport(Flusher(rest=3600, rest_factor=inf))
-    transport.outbox.append(b"a")
-    settle()
-    transport.outbox.append(b"b")
-    settle()
-    assert transport.socket.sent == [b"a"]
-
-
-def test_after_a_short_round_the_rest_is_short(nothing_left_behind: None) -> None:
-    """A client that waits for each reply must not wait for the longest rest each time."""
-    transport = FakeTransport(Flusher(rest=3600))
-    for number in range(100):
-        transport.outbox.append(b"%d" % number)
-        assert transport.outbox.drain(seconds(5))
-
-
-def test_what_gathered_is_written_when_the_rest_is_over(nothing_left_behind: None) -> None:
-    transport = FakeTransport(Flusher(rest=0.01, rest_factor=inf))
-    for frames in ([b"a"], [b"b", b"c"]):
-        for frame in frames:
-            transport.outbox.append(frame)
-        settle()
-    assert eventually(lambda: len(transport.socket.sent) > 1 and transport.socket.sent) == [b"a", b"bc"]
-
-
-@pytest.mark.parametrize(("cpu_share", "rests"), [(0, False), (0.65, False), (0.9, True), (1, True)])
-def test_the_rest_is_long_only_when_the_process_is_busy(
-    nothing_left_behind: None, cpu_share: float, rests: bool
-) -> None:
-    rest = seconds(0.2)
-    transport = FakeTransport(Flusher(rest, inf, cpu_share=lambda: cpu_share))
-    transport.outbox.append(b"a")
-    settle()
-    transport.outbox.append(b"b")
-    gevent.sleep(rest / 2)
-    assert transport.socket.sent == ([b"a"] if rests else [b"a", b"b"])
-    eventually(lambda: transport.socket.sent == [b"a", b"b"])
 
 
 # -- full sockets
@@ -273,14 +169,6 @@ def test_bytes_that_the_socket_took_do_not_wait_any_more(open_line: Callable[...
     line = open_line()
     line.fill()
     assert line.outbox.size == len(LARGE) - flusher.bytes_sent == sum(map(len, line.outbox.frames))
-
-
-def test_the_flusher_counts_frames_and_bytes(flusher: Flusher) -> None:
-    transports = [FakeTransport(flusher) for _ in range(3)]
-    flusher.fan_out([transport.outbox for transport in transports], b"abc")
-    assert (flusher.frames_queued, flusher.frames_sent, flusher.bytes_sent) == (3, 0, 0)
-    settle()
-    assert (flusher.frames_queued, flusher.frames_sent, flusher.bytes_sent) == (3, 3, 9)
 
 
 def test_frames_that_waited_behind_a_full_socket_are_counted_when_they_are_sent(
@@ -452,14 +340,6 @@ def test_a_socket_that_dies_while_it_is_full_is_reported_once(open_line: Callabl
     assert len(line.errors) == 1
 
 
-def test_a_dead_socket_does_not_hold_up_the_others(flusher: Flusher) -> None:
-    dead, alive = FakeTransport(flusher), FakeTransport(flusher)
-    dead.socket.broken = True
-    flusher.fan_out([dead.outbox, alive.outbox], b"a")
-    settle()
-    assert alive.socket.sent == [b"a"]
-
-
 def test_a_peer_that_takes_nothing_for_the_write_timeout_is_reported(open_line: Callable[..., Line]) -> None:
     line = open_line(write_timeout=0.02)
     line.fill()
@@ -472,100 +352,3 @@ def test_a_peer_that_reads_before_the_write_timeout_is_served(open_line: Callabl
     line.fill()
     assert line.read(len(LARGE)) == LARGE
     assert line.errors == []
-
-
-def test_a_defect_in_one_write_costs_one_connection(flusher: Flusher, caplog: pytest.LogCaptureFixture) -> None:
-    class Defective(FakeSocket):
-        def send(self, data: bytes, /) -> int:
-            raise ZeroDivisionError
-
-    errors: list[str] = []
-    defective = Outbox(flusher, Defective(), NO_LIMIT, lambda: None, errors.append)
-    transport = FakeTransport(flusher)
-    for frame in (b"a", b"b"):
-        flusher.fan_out([defective, transport.outbox], frame)
-        settle()
-    assert transport.socket.sent == [b"a", b"b"]
-    assert errors == ["internal server error"]
-    assert [record.exc_info is not None for record in caplog.records] == [True]
-
-
-# -- fairness
-
-
-def test_a_long_round_lets_others_in(flusher: Flusher, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox_module, "SLICE", 0)
-    monkeypatch.setattr(outbox_module, "SLICE_CHECK", 1)
-    transports = [FakeTransport(flusher) for _ in range(4)]
-    flusher.fan_out([transport.outbox for transport in transports], b"a")
-    seen = set()
-    while (written := sum(len(transport.socket.sent) for transport in transports)) < 4:
-        seen.add(written)
-        gevent.sleep(0)
-    assert seen & {1, 2, 3}
-    assert all(transport.socket.sent == [b"a"] for transport in transports)
-
-
-@pytest.fixture
-def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One send for each lane and slice; more than one receiver are many."""
-    monkeypatch.setattr(outbox_module, "SLICE", 0)
-    monkeypatch.setattr(outbox_module, "SLICE_CHECK", 1)
-    monkeypatch.setattr(outbox_module, "FEW", 1)
-
-
-def soon(check: Callable[[], bool]) -> None:
-    """Let others run, one at a time, until `check` holds."""
-    deadline = time.monotonic() + seconds(5)
-    while not check():
-        assert time.monotonic() < deadline
-        gevent.sleep(0)
-
-
-@pytest.mark.usefixtures("short_slices")
-def test_what_comes_in_during_a_round_gathers_for_the_next() -> None:
-    flusher = Flusher(seconds(0.2), inf, cpu_share=lambda: 1)
-    transports = [FakeTransport(flusher) for _ in range(4)]
-    outboxes = [transport.outbox for transport in transports]
-    flusher.fan_out(outboxes, b"1")
-    soon(lambda: transports[0].socket.sent == [b"1"])
-    assert transports[3].socket.sent == []
-    for frame in (b"2", b"3"):
-        flusher.fan_out(outboxes, frame)
-    soon(lambda: transports[3].socket.sent == [b"123"])
-    gevent.sleep(seconds(0.05))
-    assert transports[0].socket.sent == [b"1"]
-    soon(lambda: transports[0].socket.sent == [b"1", b"23"])
-
-
-@pytest.mark.usefixtures("short_slices")
-def test_a_message_for_a_few_does_not_wait_for_a_round_of_many(flusher: Flusher) -> None:
-    crowd = [FakeTransport(flusher) for _ in range(50)]
-    flusher.fan_out([transport.outbox for transport in crowd], b"news")
-    soon(lambda: crowd[0].socket.sent == [b"news"])
-    lone = FakeTransport(flusher)
-    lone.outbox.append(b"reply")
-    soon(lambda: lone.socket.sent == [b"reply"])
-    assert crowd[-1].socket.sent == []
-    soon(lambda: crowd[-1].socket.sent == [b"news"])
-
-
-@pytest.mark.usefixtures("short_slices")
-def test_many_messages_for_a_few_do_not_hold_up_a_round_of_many(flusher: Flusher) -> None:
-    few = [FakeTransport(flusher) for _ in range(50)]
-    crowd = [FakeTransport(flusher) for _ in range(3)]
-    for transport in few:
-        transport.outbox.append(b"reply")
-    flusher.fan_out([transport.outbox for transport in crowd], b"news")
-    soon(lambda: crowd[-1].socket.sent == [b"news"])
-    assert few[-1].socket.sent == []
-    soon(lambda: few[-1].socket.sent == [b"reply"])
-
-
-def test_an_outbox_that_both_many_and_few_write_to_keeps_the_order(flusher: Flusher) -> None:
-    first, second = FakeTransport(flusher), FakeTransport(flusher)
-    flusher.fan_out([first.outbox, second.outbox], b"1")
-    first.outbox.append(b"2")
-    flusher.fan_out([first.outbox, second.outbox], b"3")
-    settle()
-    assert (first.socket.sent, second.socket.sent) == ([b"123"], [b"13"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gentrifugo.app.model.events import ClientInfo, Encoding, Event, Join, Leave, Publication
-from gentrifugo.app.net.outbox import Flusher
+from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.node.hub import Hub
 from tests.contents import contents
 from tests.fakes import PLAIN, FakeConnection

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gentrifugo.app.net.outbox import Flusher
+from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.node.metrics import COUNTER_NAMES, HIGHEST, HISTOGRAM_INTERVALS, Latency, Metrics
 
 FIGURES = ("50%ile", "90%ile", "99%ile", "99.99%ile", "max", "mean", "min")

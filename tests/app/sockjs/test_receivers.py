@@ -12,7 +12,7 @@ import pytest
 
 from gentrifugo.app.http.client_address import TrustedProxies
 from gentrifugo.app.http.opening_request import Opening
-from gentrifugo.app.net.outbox import Flusher
+from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.sockjs.exchange import Exchange, ServeWebSocket
 from gentrifugo.app.sockjs.peer import Transport
 from gentrifugo.app.sockjs.receivers import Poll, Stream, WaitingRequest

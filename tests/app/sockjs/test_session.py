@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gentrifugo.app.http.opening_request import Opening
-from gentrifugo.app.net.outbox import Flusher
+from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.sockjs.peer import Transport
 from gentrifugo.app.sockjs.session import Session
 from tests.app.sockjs.fakes import FakePeer, FakeReceiver

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from gentrifugo.app.http.opening_request import Opening
-from gentrifugo.app.net.outbox import Flusher
+from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.runtime.timers import Timers
 from gentrifugo.app.sockjs.options import Options
 from gentrifugo.app.sockjs.peer import Transport

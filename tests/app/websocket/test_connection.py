@@ -12,7 +12,7 @@ import pytest
 from gevent.event import Event
 from gevent.socket import SHUT_WR, socketpair
 
-from gentrifugo.app.net.outbox import Flusher
+from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.runtime.timers import Timers
 from gentrifugo.app.websocket import connection as websocket_module
 from gentrifugo.app.websocket.connection import WebSocket
