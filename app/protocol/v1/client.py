@@ -1,30 +1,23 @@
 """A client's connection, protocol version 1: commands in, calls on the node, replies out.
 
-Knows the node, tokens and the wire; whether its transport is a WebSocket or
-SockJS it does not know. Specification: docs/protocol.md.
+Knows the node, credentials, subscriptions and the wire; whether its transport
+is a WebSocket or SockJS it does not know. Specification: docs/protocol.md.
 """
 
 from __future__ import annotations
 
 import logging
-import random
-import re
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from typing import Protocol, TypeVar
 
 import gevent
 import msgspec
-from gevent.lock import BoundedSemaphore
 
-from ...config.config import ChannelOptions
 from ...http.opening_request import Opening
-from ...model import signing
 from ...model.errors import (
-    ALREADY_SUBSCRIBED,
     CLOSE_EXPIRED,
-    CLOSE_INTERNAL_ERROR,
     CLOSE_INVALID_MESSAGE,
     CLOSE_INVALID_TOKEN,
     CLOSE_LIMIT_EXCEEDED,
@@ -36,14 +29,13 @@ from ...model.errors import (
     CLOSE_UNAUTHORIZED,
     INTERNAL_ERROR,
     INVALID_MESSAGE,
-    LIMIT_EXCEEDED,
     PERMISSION_DENIED,
     RETRY,
     Closing,
     Disconnect,
     Refused,
 )
-from ...model.events import ClientInfo, Encoding, Publication
+from ...model.events import Encoding
 from ...model.json_codec import InvalidJSON
 from ...net.outbox import Queue
 from ...node import hooks
@@ -51,18 +43,12 @@ from ...node.hooks import Context
 from ...node.node import Node
 from ...runtime.timers import Timer
 from . import wire
+from .credentials import signed_at
+from .subscriptions import ConnectionClosed, Subscriptions
 
 log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
-
-TIMESTAMP = re.compile(r"[1-9][0-9]{9}", re.ASCII)
-"""Unix seconds since 2001, and until 2286. A token does not say where its parts end, so with more digits the end of a
-user's id, and with fewer the beginning of a client's id that was signed for a channel, could pass for a time."""
-
-
-class _Closed(Exception):
-    """The connection was closed while one of its commands waited."""
 
 
 class Transport(Protocol):
@@ -92,19 +78,17 @@ class Client:
 
     __slots__ = (
         "authenticated",
-        "channels",
         "closed",
         "default_info",
         "encoding",
         "outbox",
         "uid",
         "user",
-        "_busy",
         "_expires_at",
         "_node",
         "_opening",
-        "_presence_timer",
         "_request",
+        "_subscriptions",
         "_timer",
         "_transport",
     )
@@ -115,20 +99,14 @@ class Client:
         self.authenticated = False
         self.closed = False
         self.default_info = b""
-        self.channels: dict[str, bytes] = {}
-        """The channels subscribed to, each with the info of its sign."""
         self.outbox = transport.outbox
         self.encoding = _encodings.setdefault(transport.frame, Encoding(wire.encode_push, transport.frame))
         self._node = node
         self._opening = opening
         self._request = request
         self._transport = transport
-        # Held while the engine is asked about this connection's channels: what the client, a backend, a renewal
-        # and the end of the connection do to them must not cross. Never held while a hook is asked, which may
-        # unsubscribe or disconnect this very client.
-        self._busy = BoundedSemaphore()
+        self._subscriptions = Subscriptions(node, self)
         self._expires_at = 0.0
-        self._presence_timer: Timer | None = None
         self._timer: Timer | None = None  # until the connect: stale; from then on: expiry
         node.hub.open.add(self)
         delay = node.config.stale_connection_close_delay
@@ -145,7 +123,7 @@ class Client:
         metrics.counters.client_bytes_in += len(message)
         try:
             self._handle(message)
-        except _Closed:
+        except ConnectionClosed:
             pass
         except Closing as closing:
             log.debug("client %s (user %r): %s", self.uid, self.user, closing.disconnect.reason, extra=self.ids)
@@ -187,10 +165,9 @@ class Client:
 
     def unsubscribe(self, channel: str) -> None:
         """End a subscription because a backend wants it, and tell the client."""
-        with self._busy:
-            if not self.closed:
-                self._leave(channel)
-                self._send(wire.encode_unsubscribe_push(channel))
+        if not self.closed:
+            self._subscriptions.remove(channel)
+            self._send(wire.encode_unsubscribe_push(channel))
 
     def close(self, disconnect: Disconnect | None = None) -> None:
         """End the connection and everything it holds; `disconnect` is None when the peer has gone."""
@@ -202,12 +179,9 @@ class Client:
             # First of all: an engine that is away keeps nobody from going elsewhere.
             log.debug("client %s (user %r) is closed: %s", self.uid, self.user, disconnect.reason, extra=self.ids)
             self._transport.close(disconnect.code, disconnect.close_reason)
-        for timer in (self._timer, self._presence_timer):
-            if timer is not None:
-                timer.cancel()
-        with self._busy:
-            for channel in list(self.channels):
-                self._leave(channel, tell_itself=False)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._subscriptions.end()
         if self.authenticated:
             self._node.remove_connection(self)
         if self.authenticated and self._node.hooks.has(hooks.DISCONNECT):
@@ -265,7 +239,7 @@ class Client:
         if is_hooked and not params.token and not self._node.config.insecure:
             user, info = None, b""  # nobody has signed them
         elif not self._node.config.insecure:
-            timestamp = self._check_token(params)
+            timestamp = signed_at(self._node.config.secret, params)
         if is_hooked:
             user, info = self._ask_who(hooks.CONNECT, user, info)
         if user is None:
@@ -280,7 +254,7 @@ class Client:
         except Refused as refused:
             raise Closing(Disconnect(refused.error.text, refused.error.advice == RETRY)) from None
         if self.closed:
-            raise _Closed
+            raise ConnectionClosed
         return outcome.user, outcome.info
 
     def _authenticate(self, user: str, info: bytes, expires_at: float) -> None:
@@ -301,7 +275,7 @@ class Client:
         if is_hooked and not params.token:
             info = self.default_info
         else:
-            timestamp = self._check_token(params)
+            timestamp = signed_at(self._node.config.secret, params)
         if is_hooked:
             _, info = self._ask_who(hooks.REFRESH, self.user, info)
         lifetime = self._node.config.connection_lifetime
@@ -312,18 +286,6 @@ class Client:
                 self.default_info = info
                 self._expire_at(timestamp + lifetime)
         return wire.encode_reply(command.uid, "refresh", self._connect_body(self.uid, expired))
-
-    def _check_token(self, params: wire.ConnectParams) -> float:
-        """The time the credentials were made; closes the connection when they are not the backend's."""
-        user, timestamp, info = params.user or "", params.timestamp or "", params.info or ""
-        if not self._node.config.secret:  # with --insecure; an empty key signs for anybody
-            raise Closing(CLOSE_INVALID_TOKEN)
-        expected = signing.client_token(self._node.config.secret, user, timestamp, info)
-        if not signing.matches(expected, params.token or ""):
-            raise Closing(CLOSE_INVALID_TOKEN)
-        if not TIMESTAMP.fullmatch(timestamp):
-            raise Closing(CLOSE_INVALID_MESSAGE)
-        return float(timestamp)
 
     def _connect_body(self, client: str, expired: bool = False) -> bytes:
         lifetime = self._node.config.connection_lifetime
@@ -354,73 +316,15 @@ class Client:
         if not channel:
             raise Closing(CLOSE_INVALID_MESSAGE)
         try:
-            self._check_subscribe(channel, params)
+            self._subscriptions.check(channel, params)
             if self._node.hooks.has(hooks.SUBSCRIBE):
                 self._node.hooks.ask(self._context(hooks.SUBSCRIBE, channel))
-            with self._busy:
-                body = self._enter(channel, params)
+            recovered = self._subscriptions.add(channel, params)
         except Refused as refused:
             body = wire.subscribe_body(channel, False)
             return wire.encode_reply(command.uid, "subscribe", body, refused.error)
+        body = wire.subscribe_body(channel, True, *recovered)
         return wire.encode_reply(command.uid, "subscribe", body)
-
-    def _check_subscribe(self, channel: str, params: wire.SubscribeParams) -> None:
-        """Refused when this client may not subscribe on the channel."""
-        node, config, rules = self._node, self._node.config, self._node.rules
-        if len(channel.encode()) > config.max_channel_length or len(self.channels) >= config.client_channel_limit:
-            raise Refused(LIMIT_EXCEEDED)
-        if channel in self.channels:
-            raise Refused(ALREADY_SUBSCRIBED)
-        if not (rules.allows_user(channel, self.user) and rules.allows_client(channel, self.uid)):
-            raise Refused(PERMISSION_DENIED)
-        options = node.rules.options(channel)
-        if not (self.user or options.anonymous or config.insecure):
-            raise Refused(PERMISSION_DENIED)
-        if rules.is_private(channel):
-            self._check_channel_sign(channel, params)
-
-    def _check_channel_sign(self, channel: str, params: wire.SubscribeParams) -> None:
-        secret = self._node.config.secret
-        expected = signing.channel_sign(secret, self.uid, channel, params.info or "")
-        if not secret or params.client != self.uid or not signing.matches(expected, params.sign or ""):
-            raise Refused(PERMISSION_DENIED)
-
-    def _enter(self, channel: str, params: wire.SubscribeParams) -> bytes:
-        """Subscribe and announce it; the body of the reply. Refused when the channel is there no more."""
-        if self.closed:
-            raise _Closed
-        node = self._node
-        options = node.rules.options(channel)
-        signed_info = params.info if node.rules.is_private(channel) else ""
-        self.channels[channel] = wire.embedded_json(signed_info or "")
-        info = self._info(channel)
-        try:
-            node.add_subscription(channel, self)
-            if options.presence:
-                node.add_presence(channel, self.uid, info)
-                self._keep_presence()
-        except Refused:
-            self._leave(channel)
-            raise Closing(CLOSE_INTERNAL_ERROR) from None
-        last, messages, recovered = self._recover(channel, options, params)
-        if options.join_leave:
-            node.publish_join(channel, info)
-        return wire.subscribe_body(channel, True, last, messages, recovered)
-
-    def _recover(
-        self, channel: str, options: ChannelOptions, params: wire.SubscribeParams
-    ) -> tuple[str, Sequence[Publication] | None, bool]:
-        """The last uid, what the client missed (newest first), and whether that is all of it."""
-        if not options.recover:
-            return "", None, False
-        try:
-            if not params.recover:
-                return self._node.last_uid(channel), None, False
-            publications, complete = self._node.recover(channel, params.last or "")
-        except Refused as refused:
-            log.debug("recovery in %r: %s", channel, refused.error.text)
-            return "", [] if params.recover else None, False
-        return "", publications, complete
 
     def _unsubscribe(self, command: wire.Command) -> bytes:
         channel = wire.decode_params(command, wire.ChannelParams).channel or ""
@@ -430,31 +334,13 @@ class Client:
             self._node.rules.options(channel)
         except Refused as refused:
             return wire.encode_reply(command.uid, "unsubscribe", wire.status_body(channel, False), refused.error)
-        with self._busy:
-            self._leave(channel)
+        self._subscriptions.remove(channel)
         return wire.encode_reply(command.uid, "unsubscribe", wire.status_body(channel, True))
 
-    def _leave(self, channel: str, tell_itself: bool = True) -> None:
-        """End a subscription, if there is one. A connection that closes is not told its own leave."""
-        if channel not in self.channels:
-            return
-        info = self._info(channel)
-        del self.channels[channel]
-        try:
-            options = self._node.rules.options(channel)
-        except Refused:  # a reload took the namespace away
-            options = ChannelOptions(presence=True)
-        if not tell_itself:
-            self._node.remove_subscription(channel, self)
-        if options.presence:
-            self._node.remove_presence(channel, self.uid)
-        if options.join_leave:
-            self._node.publish_leave(channel, info)
-        if tell_itself:
-            self._node.remove_subscription(channel, self)
-
-    def _info(self, channel: str) -> ClientInfo:
-        return ClientInfo(self.user, self.uid, self.default_info, self.channels[channel])
+    @property
+    def channels(self) -> Collection[str]:
+        """The channels that the client is subscribed to."""
+        return self._subscriptions.channels
 
     @property
     def ids(self) -> dict[str, str]:
@@ -465,33 +351,6 @@ class Client:
     def _context(self, event: str, channel: str = "") -> Context:
         info = wire.decoded(self.default_info)
         return Context(event, self.user, self.uid, channel, info=info, opening=self._opening)
-
-    # -- presence that stays
-
-    def _keep_presence(self) -> None:
-        """Renew presence from time to time; the first time earlier than later, so that clients do not come in step."""
-        if self._presence_timer is None:
-            interval = self._node.config.presence_ping_interval
-            self._presence_timer = self._node.timers.after(interval * random.uniform(0.5, 1), self._renew_presence)
-
-    def _renew_presence(self) -> None:
-        self._presence_timer = None
-        if not self.closed and self.channels:
-            gevent.spawn(self._renew_presence_now)
-            self._keep_presence()
-
-    def _renew_presence_now(self) -> None:
-        for channel in list(self.channels):
-            with self._busy:
-                if not self.closed and channel in self.channels:
-                    self._renew_presence_in(channel)
-
-    def _renew_presence_in(self, channel: str) -> None:
-        try:
-            if self._node.rules.options(channel).presence:
-                self._node.add_presence(channel, self.uid, self._info(channel))
-        except Refused:
-            pass  # logged where it failed; the next renewal tries again
 
     # -- publish, presence, history, ping
 
@@ -505,7 +364,7 @@ class Client:
                 data = self._ask_publish(channel, data)
                 self._check_publish(channel, params)  # much may have happened meanwhile
             self._node.metrics.counters.client_num_msg_published += 1
-            self._node.publish(channel, data, self.uid, self._info(channel))
+            self._node.publish(channel, data, self.uid, self._subscriptions.info(channel))
         except Refused as refused:
             error = INTERNAL_ERROR.advise(RETRY) if refused.error == INTERNAL_ERROR else refused.error
             return wire.encode_reply(command.uid, "publish", wire.status_body(channel, False), error)
@@ -520,7 +379,7 @@ class Client:
     def _check_publish(self, channel: str, params: wire.PublishParams) -> None:
         if not channel or params.data is msgspec.UNSET:
             raise Refused(INVALID_MESSAGE)
-        if channel not in self.channels:
+        if channel not in self._subscriptions.channels:
             raise Refused(PERMISSION_DENIED)
         if not (self._node.rules.options(channel).publish or self._node.config.insecure):
             raise Refused(PERMISSION_DENIED)
@@ -541,7 +400,7 @@ class Client:
         body: Callable[[str, Answer | None], bytes],
     ) -> bytes:
         method = command.method or ""
-        if channel not in self.channels:
+        if channel not in self._subscriptions.channels:
             return wire.encode_reply(command.uid, method, body(channel, None), PERMISSION_DENIED)
         try:
             return wire.encode_reply(command.uid, method, body(channel, ask(channel)))

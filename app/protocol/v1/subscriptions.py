@@ -1,0 +1,200 @@
+"""The subscriptions of one client: who may subscribe, what the engine keeps of them, and what a client has missed.
+
+Knows the node and what a client has signed for a channel. Replies and the order of commands are the client's.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import gevent
+from gevent.lock import BoundedSemaphore
+
+from ...config.config import ChannelOptions
+from ...model import signing
+from ...model.errors import (
+    ALREADY_SUBSCRIBED,
+    CLOSE_INTERNAL_ERROR,
+    LIMIT_EXCEEDED,
+    PERMISSION_DENIED,
+    Closing,
+    Refused,
+)
+from ...model.events import ClientInfo, Publication
+from ...node.hub import Connection
+from ...node.node import Node
+from ...runtime.timers import Timer
+from . import wire
+
+log = logging.getLogger(__name__)
+
+
+class ConnectionClosed(Exception):
+    """The connection was closed while one of its commands waited."""
+
+
+class Subscriber(Connection, Protocol):
+    """The client whose subscriptions these are."""
+
+    closed: bool
+    default_info: bytes
+
+
+class Recovered(NamedTuple):
+    """What a client learns about the history of a channel when it subscribes."""
+
+    last: str = ""
+    """The uid of the newest publication, for a client that does not recover."""
+    publications: Sequence[Publication] | None = None
+    """What the client has missed, newest first; None for a client that does not recover."""
+    complete: bool = False
+    """Whether these are all the publications that the client has missed."""
+
+
+class Subscriptions:
+    """The channels of one client. Methods that ask the engine may block; they are safe to call from any greenlet."""
+
+    __slots__ = ("channels", "_client", "_lock", "_node", "_presence_timer")
+
+    def __init__(self, node: Node, client: Subscriber) -> None:
+        self.channels: dict[str, bytes] = {}
+        """The channels subscribed to, each with the info that was signed for it."""
+        self._node = node
+        self._client = client
+        # Held while the engine is asked about these channels, so that the commands of the client, calls of a backend,
+        # the renewal of presence and the end of the connection do not overlap. It is never held while a hook runs:
+        # a hook may unsubscribe or disconnect this client.
+        self._lock = BoundedSemaphore()
+        self._presence_timer: Timer | None = None
+
+    def info(self, channel: str) -> ClientInfo:
+        """What others see of the client in a channel. Raises KeyError when it is not subscribed."""
+        client = self._client
+        return ClientInfo(client.user, client.uid, client.default_info, self.channels[channel])
+
+    # -- subscribe
+
+    def check(self, channel: str, params: wire.SubscribeParams) -> None:
+        """Raise Refused unless the client may subscribe to the channel."""
+        node, config, rules, client = self._node, self._node.config, self._node.rules, self._client
+        if len(channel.encode()) > config.max_channel_length or len(self.channels) >= config.client_channel_limit:
+            raise Refused(LIMIT_EXCEEDED)
+        if channel in self.channels:
+            raise Refused(ALREADY_SUBSCRIBED)
+        if not (rules.allows_user(channel, client.user) and rules.allows_client(channel, client.uid)):
+            raise Refused(PERMISSION_DENIED)
+        options = node.rules.options(channel)
+        if not (client.user or options.anonymous or config.insecure):
+            raise Refused(PERMISSION_DENIED)
+        if rules.is_private(channel):
+            self._check_signature(channel, params)
+
+    def _check_signature(self, channel: str, params: wire.SubscribeParams) -> None:
+        secret, uid = self._node.config.secret, self._client.uid
+        expected = signing.channel_sign(secret, uid, channel, params.info or "")
+        if not secret or params.client != uid or not signing.matches(expected, params.sign or ""):
+            raise Refused(PERMISSION_DENIED)
+
+    def add(self, channel: str, params: wire.SubscribeParams) -> Recovered:
+        """Subscribe to a channel and announce the client there.
+
+        Raises Refused when the channel's namespace is gone, Closing when the engine fails, and ConnectionClosed.
+        """
+        with self._lock:
+            if self._client.closed:
+                raise ConnectionClosed
+            return self._add(channel, params)
+
+    def _add(self, channel: str, params: wire.SubscribeParams) -> Recovered:
+        node = self._node
+        options = node.rules.options(channel)
+        signed_info = params.info if node.rules.is_private(channel) else ""
+        self.channels[channel] = wire.embedded_json(signed_info or "")
+        info = self.info(channel)
+        try:
+            node.add_subscription(channel, self._client)
+            if options.presence:
+                node.add_presence(channel, self._client.uid, info)
+                self._keep_presence()
+        except Refused:
+            self._remove(channel, receives_leave=True)
+            raise Closing(CLOSE_INTERNAL_ERROR) from None
+        recovered = self._recover(channel, options, params)
+        if options.join_leave:
+            node.publish_join(channel, info)
+        return recovered
+
+    def _recover(self, channel: str, options: ChannelOptions, params: wire.SubscribeParams) -> Recovered:
+        if not options.recover:
+            return Recovered()
+        try:
+            if not params.recover:
+                return Recovered(last=self._node.last_uid(channel))
+            publications, complete = self._node.recover(channel, params.last or "")
+        except Refused as refused:
+            log.debug("recovery in %r: %s", channel, refused.error.text)
+            return Recovered(publications=[] if params.recover else None)
+        return Recovered(publications=publications, complete=complete)
+
+    # -- unsubscribe
+
+    def remove(self, channel: str) -> None:
+        """End the subscription to a channel, if there is one. An open client receives its own leave event."""
+        with self._lock:
+            self._remove(channel, receives_leave=not self._client.closed)
+
+    def end(self) -> None:
+        """End all subscriptions of a client that is closed. It does not receive its own leave events."""
+        if self._presence_timer is not None:
+            self._presence_timer.cancel()
+        with self._lock:
+            for channel in list(self.channels):
+                self._remove(channel, receives_leave=False)
+
+    def _remove(self, channel: str, receives_leave: bool) -> None:
+        if channel not in self.channels:
+            return
+        info = self.info(channel)
+        del self.channels[channel]
+        try:
+            options = self._node.rules.options(channel)
+        except Refused:  # a reload has removed the namespace
+            options = ChannelOptions(presence=True)
+        if not receives_leave:
+            self._node.remove_subscription(channel, self._client)
+        if options.presence:
+            self._node.remove_presence(channel, self._client.uid)
+        if options.join_leave:
+            self._node.publish_leave(channel, info)
+        if receives_leave:
+            self._node.remove_subscription(channel, self._client)
+
+    # -- presence that is renewed until the client leaves
+
+    def _keep_presence(self) -> None:
+        """Renew presence at intervals. The first one is shorter by a random part, so that clients are not in step."""
+        if self._presence_timer is None:
+            interval = self._node.config.presence_ping_interval
+            self._presence_timer = self._node.timers.after(interval * random.uniform(0.5, 1), self._renew_presence)
+
+    def _renew_presence(self) -> None:
+        self._presence_timer = None
+        if not self._client.closed and self.channels:
+            gevent.spawn(self._renew_presence_now)
+            self._keep_presence()
+
+    def _renew_presence_now(self) -> None:
+        for channel in list(self.channels):
+            with self._lock:
+                if not self._client.closed and channel in self.channels:
+                    self._renew_presence_in(channel)
+
+    def _renew_presence_in(self, channel: str) -> None:
+        try:
+            if self._node.rules.options(channel).presence:
+                self._node.add_presence(channel, self._client.uid, self.info(channel))
+        except Refused:
+            pass  # logged where it failed; the next renewal tries again
