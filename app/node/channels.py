@@ -1,4 +1,4 @@
-"""What a channel's name means: its namespace and so its options, and who may subscribe on it.
+"""What the name of a channel says: its namespace, and so its options, and who may subscribe.
 
 Specification: docs/channels.md. Pure functions of a name and the configuration.
 """

@@ -31,7 +31,7 @@ OCCUPIED, VACATED = "channel_occupied", "channel_vacated"
 CONCURRENT_NOTIFICATIONS = 1000
 """Events whose hooks are called at the same time; further ones wait."""
 ENDING = (gevent.GreenletExit, KeyboardInterrupt)
-"""What ends a greenlet or the process, whatever runs in it. Anything else that leaves a hook is its failure."""
+"""Exceptions that end the greenlet or the process. Any other exception of a hook is logged as its failure."""
 
 
 class Refuse(Exception):
@@ -48,7 +48,7 @@ class Undelivered(Exception):
 
 @dataclass(slots=True)
 class Context:
-    """What a hook is about, as far as it applies: all hooks of one event get the same object, one after the other."""
+    """The event that a hook is called for. All hooks of one event get the same object, one after the other."""
 
     event: str
     user: str | int | None = None
@@ -70,7 +70,7 @@ class Context:
 
 
 class Outcome(NamedTuple):
-    """What stands when all hooks have been asked."""
+    """The result after all hooks have been called."""
 
     user: str | None
     info: bytes
@@ -141,7 +141,7 @@ class Hooks:
         """Call the hooks of the context's event, which they may change. Raises Refused when one refuses, or fails.
 
         `info` and `data` are the JSON that the context's were decoded from: they stand byte for byte unless a hook
-        changes what they say, since Python's values do not tell 1e3 from 1000.0.
+        changes what they say, because Python does not distinguish 1e3 from 1000.0.
         """
         with self._usable(context):
             before = _encoded(context)
@@ -218,7 +218,7 @@ class Hooks:
     # -- one hook
 
     def _call(self, added: _Added, context: Context) -> object:
-        """Raises whatever leaves the hook, and _TookTooLong."""
+        """Call one hook. Raises what the hook raises, and _TookTooLong."""
         timeout = gevent.Timeout(None if added.bounds_itself else added.limit())
         try:
             with timeout:
@@ -229,7 +229,7 @@ class Hooks:
             raise
 
     def _note_failure(self, added: _Added, context: Context, error: BaseException) -> None:
-        """Say it in the log. Raises what is not the hook's failure again."""
+        """Log the failure of a hook. Raises `error` again if it is not the failure of the hook."""
         what = f"hook {name_of(added.hook)} ({context.event})"
         if isinstance(error, ENDING) or _is_timeout_of_view(error, context):
             raise error
@@ -262,7 +262,7 @@ class _Encoded(NamedTuple):
 
 
 def _encoded(context: Context) -> _Encoded:
-    """Raises TypeError, ValueError or RecursionError for what JSON has no words for."""
+    """Raises TypeError, ValueError or RecursionError for values that JSON cannot hold."""
     info = b"" if context.info is None else msgspec.json.encode(context.info)
     return _Encoded(info, msgspec.json.encode(context.data) if context.event == PUBLISH else b"")
 

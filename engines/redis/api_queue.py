@@ -68,7 +68,7 @@ class ApiQueue(Link):
         self.stop()
 
     def _give_up(self, reason: str) -> None:
-        pass  # nobody waits
+        pass  # no call waits for this connection
 
     def _serve(self, connection: RedisConnection) -> None:
         self._note_ready()

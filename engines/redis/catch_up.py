@@ -1,8 +1,8 @@
-"""Closes the gap that a broken subscription leaves: what the history has and nobody here was given is delivered.
+"""Delivers the publications that a broken subscription has missed, from the history.
 
-Of each channel with a history it remembers the newest publication that arrived. When the
-subscription is back, what comes in is held until the history was read, so that the order stays.
-What the history does not have any more stays lost, and so does what was published without one.
+It remembers the newest publication that arrived in each channel with a history. When the subscription is back, new
+publications are held until the history has been read, so that the order is kept. Publications that are not in the
+history, or no longer, are lost.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ATTEMPTS, PAUSE = 20, 0.25
 """How often, and how many seconds apart, to try to read the history before the gap is left open."""
 
 NOTHING = Recovery((), False)
-"""What is delivered late when the history cannot be read."""
+"""The missed publications when the history cannot be read."""
 
 Read = Callable[[Sequence[str]], list[History]]
 
@@ -111,7 +111,7 @@ class CatchUp:
             except EngineError as error:
                 log.debug("%s: catching up: %s", self._name, error)
                 gevent.sleep(PAUSE)
-            except Exception:  # a defect of ours must not hold back what comes in
+            except Exception:  # a bug must not hold back new publications
                 log.exception("%s: the histories cannot be read", self._name)
                 break
         return [None] * len(channels)

@@ -1,7 +1,7 @@
-"""Events and presence as they travel through Redis: MessagePack arrays that begin with their version (docs/redis.md).
+"""Events and presence as they are sent through Redis: MessagePack arrays that begin with their version (docs/redis.md).
 
-Fields that a later release adds at the end of an array are passed over, and need no new
-version. What is of another version is skipped, with one warning for each.
+Fields that a later release adds at the end of an array are ignored, and need no new version. Messages of another
+version are skipped, with one warning for each version.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CODEC_VERSION = 1
 LOGGED_REASONS = 100
 """Reasons for skipping a message that get a warning; further ones get none."""
 LIVE, KEPT, JOIN, LEAVE = range(4)
-"""What an envelope holds: a publication that is in no history, one that is, a join, a leave."""
+"""The kinds of events: a publication that is not in the history, one that is, a join, a leave."""
 
 
 class Info(msgspec.Struct, array_like=True, frozen=True):
@@ -33,8 +33,8 @@ class Info(msgspec.Struct, array_like=True, frozen=True):
     channel_info: bytes
 
 
-class Envelope(msgspec.Struct, array_like=True, frozen=True):
-    """An event without its channel, which Redis tells."""
+class EventEnvelope(msgspec.Struct, array_like=True, frozen=True):
+    """An event without its channel, which the name of the Redis channel contains."""
 
     version: int
     kind: int
@@ -45,7 +45,7 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Present(msgspec.Struct, array_like=True, frozen=True):
-    """Who a client in a channel is."""
+    """The presence of one client in a channel."""
 
     version: int
     info: Info
@@ -59,11 +59,11 @@ class Received(NamedTuple):
 
 
 class Unreadable(ValueError):
-    """Bytes that are of another version, or no message of ours; the text says which."""
+    """Bytes of another version of the format, or not of this format at all; the text says which."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_envelopes = msgspec.msgpack.Decoder(Envelope)
+_envelopes = msgspec.msgpack.Decoder(EventEnvelope)
 _presents = msgspec.msgpack.Decoder(Present)
 _any_message = msgspec.msgpack.Decoder()
 
@@ -82,7 +82,7 @@ def encode_event(event: Event) -> bytes:
 
 
 def decode_event(channel: str, data: bytes) -> Received:
-    """The opposite. Raises Unreadable."""
+    """The event that `encode_event` or `encode_publication` has encoded. Raises Unreadable."""
     try:
         envelope = _envelopes.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -99,12 +99,12 @@ def decode_event(channel: str, data: bytes) -> Received:
 
 
 def encode_present(info: ClientInfo) -> bytes:
-    """Who a client is."""
+    """A ClientInfo, for presence."""
     return _encode((CODEC_VERSION, info))
 
 
 def decode_present(data: bytes) -> ClientInfo:
-    """The opposite. Raises Unreadable."""
+    """The ClientInfo that `encode_present` has encoded. Raises Unreadable."""
     try:
         present = _presents.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -122,7 +122,7 @@ def _unreadable(data: bytes, error: Exception | None = None) -> Unreadable:
     version = _version_of(data)
     if version not in (None, CODEC_VERSION):
         return Unreadable(f"version {version} of the format, this release knows version {CODEC_VERSION}")
-    return Unreadable(f"no message of ours: {error}")
+    return Unreadable(f"not a message of this format: {error}")
 
 
 def _version_of(data: bytes) -> Any:
@@ -146,7 +146,7 @@ class SkipLog:
 
 
 def decode_presence(reply: Sequence[bytes], skipped: SkipLog) -> dict[str, ClientInfo]:
-    """Who is in a channel: clients and what `encode_present` made of them, in turn. What cannot be read is left out."""
+    """The clients in a channel; `reply` alternates client ids and encoded presence. Skips what cannot be read."""
     present = {}
     for client, info in zip(reply[::2], reply[1::2], strict=True):
         try:

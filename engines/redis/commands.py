@@ -1,4 +1,4 @@
-"""Commands to Redis that nodes and those who only publish have in common."""
+"""Commands to Redis that nodes and programs that are not nodes have in common."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def publish(keys: Keys, publication: Publication, history: HistoryOptions | None
 
 
 def presence(keys: Keys, channel: str) -> RedisCommand:
-    """Asks who is in a channel; the reply has clients and who they are in turn."""
+    """Looks up the clients in a channel; the reply alternates client ids and encoded presence."""
     return "EVALSHA", PRESENCE.sha, 2, *keys.presence(channel)
 
 
 def channels(keys: Keys) -> RedisCommand:
-    """Asks for the pub/sub channels of all channels that somebody is subscribed to."""
+    """Lists the pub/sub channels of all channels with a subscriber."""
     return "PUBSUB", "CHANNELS", keys.channel_pattern
 
 

@@ -3,7 +3,7 @@
 Each entry begins with the epoch in which it was added: one life of one server (lua/enter.lua).
 A server that was restarted or promoted may lack the last entries of the epoch before, and nothing
 in the list shows the hole. So only entries of the epoch that lasts now are known to have none
-between them, and a client is told that it has recovered everything only within these.
+between them, and a recovery is complete only within these.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class History(NamedTuple):
     publications: list[Publication]
     """Newest first."""
     complete: int
-    """So many of them, from the newest on, follow one another without a hole."""
+    """How many of them, from the newest on, certainly follow each other without a gap."""
 
     def after(self, uid: str) -> Recovery:
-        """What came after the publication `uid`; everything, and not for sure, when that cannot be told."""
+        """The publications after `uid`; all of them, and not complete, when it is not among the complete ones."""
         for position, publication in enumerate(self.publications[: self.complete]):
             if publication.uid == uid:
                 return Recovery(self.publications[:position], True)

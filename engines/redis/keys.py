@@ -12,39 +12,39 @@ class Keys:
         self.control = f"{prefix}.control".encode()
         """Pub/sub channel of the messages between nodes."""
         self.epoch = f"{prefix}.epoch"
-        """Hash: which life of which server the history belongs to, and which one what hooks were told."""
+        """Hash: the current epoch of the history, the run id of its server, and the epoch of the reported occupancy."""
         self.api = f"{prefix}.api"
         """List: the queue of API commands; further queues have a number behind it."""
         self.occupied = f"{prefix}.occupied"
-        """Set: the channels that hooks were told to be occupied."""
+        """Set: the channels that were last reported as occupied."""
         self.occupied_before = f"{prefix}.occupied.before"
-        """Set: the same of earlier epochs, as far as the server has it and nobody has looked at it since."""
+        """Set: the channels that were reported as occupied in earlier epochs and have not been compared since."""
         self.telling = f"{prefix}.occupied.telling"
-        """Sorted set: the channels of which hooks are being told, by the millisecond until which."""
+        """Sorted set: the channels that are being reported, by the millisecond in which the lease ends."""
         self.empty = f"{prefix}.occupied.empty"
-        """Sorted set: the channels among them that a sweep found without subscribers, by the millisecond in which."""
+        """Sorted set: the occupied channels that a sweep found empty, by the millisecond of that sweep."""
         self.sweeping = f"{prefix}.occupied.sweeping"
-        """Text: there while a sweep for what nobody tells is recent."""
+        """Text: exists for some seconds after a sweep, so that one node at a time sweeps."""
         self._channel = f"{prefix}.channel."
         self._history = f"{prefix}.history."
         self._presence = f"{prefix}.presence."
         self.channel_pattern = re.sub(r"([*?\[\]\\])", r"\\\1", self._channel) + "*"
-        """What matches the pub/sub channels of all channels."""
+        """A glob pattern that matches the pub/sub channels of all channels."""
 
     def channel(self, channel: str) -> bytes:
-        """Pub/sub channel for what happens in `channel`."""
+        """The pub/sub channel for the events in `channel`."""
         return (self._channel + channel).encode()
 
     def channel_of(self, name: bytes) -> str:
-        """The opposite."""
+        """The channel of a pub/sub channel, as `channel` has named it."""
         return name.decode()[len(self._channel) :]
 
     def history(self, channel: str) -> str:
-        """List: what was published in `channel`, newest first."""
+        """List: the history of `channel`, newest first."""
         return self._history + channel
 
     def presence(self, channel: str) -> tuple[str, str]:
-        """Sorted set of clients by the millisecond in which their presence ends, and hash of who they are."""
+        """Sorted set: clients by the millisecond in which their presence ends. Hash: the information about them."""
         return self._presence + "ends." + channel, self._presence + "info." + channel
 
     def api_queue(self, number: int | None) -> str:

@@ -1,4 +1,4 @@
-"""What the Redis engine is told: where its shards are, how long things may take, and which queues it reads."""
+"""Settings of the Redis engine: the addresses of its shards, its timeouts, and the queues that it reads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where one server listens; written as operators know it."""
+    """The address of a server; as text, `host:port`."""
 
     host: str
     port: int
@@ -21,14 +21,14 @@ class Tls:
     """How a connection is encrypted."""
 
     verify: bool = True
-    """Whether the server has to prove its name."""
+    """Whether to check the certificate and the name of the server."""
     ca_file: str = ""
     """File with the certificates that are trusted; empty trusts those of the system."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sentinels:
-    """The watchers that know where a master is."""
+    """The Sentinels that know the address of a master."""
 
     master: str
     endpoints: tuple[Endpoint, ...]
@@ -39,7 +39,7 @@ class ShardSettings:
     """One of the Redis servers that channels are spread over."""
 
     endpoint: Endpoint
-    """Where it is; of no account with Sentinels."""
+    """Its address; not used with Sentinels."""
     username: str = ""
     password: str = field(default="", repr=False)
     db: int = 0
@@ -48,7 +48,7 @@ class ShardSettings:
 
     @property
     def name(self) -> str:
-        """As the log calls it; holds no secret."""
+        """The name in the log, without secrets."""
         return f"master {self.sentinels.master}" if self.sentinels else str(self.endpoint)
 
 
@@ -57,16 +57,16 @@ class Timeouts:
     """Seconds, each more than 0."""
 
     connect: float = 1.0
-    """For opening a connection, all that is said first included."""
+    """For connecting, and for each command that follows until the connection can be used."""
     read: float = 10.0
-    """For an answer."""
+    """For a reply."""
     write: float = 1.0
-    """For taking what is sent."""
+    """For writing commands to the socket."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedisSettings:
-    """Everything the engine is told."""
+    """All settings of the engine."""
 
     shards: tuple[ShardSettings, ...]
     prefix: str = "centrifugo"

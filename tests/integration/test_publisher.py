@@ -102,6 +102,25 @@ def test_what_is_refused_is_an_exception(outside: Publisher, command: str, argum
         getattr(outside, command)(*arguments)
 
 
+FORK = """
+import os
+from gentrifugo import publisher
+made = publisher(%r)
+if os.fork():
+    os.wait()
+made.publish("chat:1", os.getpid())
+"""
+
+
+def test_after_a_fork_no_two_publications_have_one_uid(redis: RedisServer, outside: Publisher) -> None:
+    """A server for many processes may load an application, and its publisher, before it forks."""
+    redis.ask("FLUSHALL")
+    subprocess.run([sys.executable, "-c", FORK % {**OPTIONS, **redis.options}], check=True, timeout=seconds(20))
+    first, second = outside.history("chat:1")
+    assert first.data != second.data
+    assert first.uid != second.uid
+
+
 def test_threads_share_one(server: Server, outside: Publisher) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: outside.publish("chat:1", number), range(80)))

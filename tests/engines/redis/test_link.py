@@ -1,0 +1,51 @@
+"""A link opens its connection again when it breaks, and the links to one server end each other's pauses."""
+
+from __future__ import annotations
+
+import gevent
+import pytest
+
+from gentrifugo.engines.redis import link
+from gentrifugo.engines.redis.link import ServerReturn
+from gentrifugo.engines.redis.pipeline import Pipeline
+from gentrifugo.engines.redis.settings import Timeouts
+from tests.engines.redis.fakes import FakeConnection
+from tests.engines.redis.test_pipeline import Dialled
+from tests.greenlets import eventually, nothing_left_behind
+
+__all__ = ["nothing_left_behind"]
+
+LONG = 60.0
+
+pytestmark = pytest.mark.usefixtures("nothing_left_behind")
+
+
+def test_when_one_link_is_back_the_others_of_the_server_do_not_pause_any_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(link, "FIRST_PAUSE", LONG)
+    monkeypatch.setattr(link, "LONGEST_PAUSE", LONG)
+    server_return = ServerReturn()
+    dials = [Dialled(), Dialled()]
+    links = [Pipeline("test", dial, server_return, Timeouts()) for dial in dials]
+    pausing, returning = links
+    dials[0].connections.clear()
+    pausing.start()
+    eventually(lambda: pausing.away)
+    dials[0].connections.append(FakeConnection())
+    returning.start()
+    returning.away = "the server was away"
+    eventually(lambda: pausing.is_ready)
+    for started in links:
+        started.stop()
+
+
+def test_a_return_that_nobody_waits_for_shortens_no_later_pause() -> None:
+    server_return = ServerReturn()
+    server_return.announce()
+    waiting = gevent.spawn(server_return.wait, LONG)
+    gevent.sleep(0.01)
+    assert not waiting.ready()
+    server_return.announce()
+    waiting.join(timeout=5)
+    assert waiting.ready()
