@@ -144,11 +144,11 @@ def test_a_node_that_is_stopped_loses_nothing(redis: RedisServer, start_node: St
 
 def test_what_a_dead_node_took_is_carried_out_by_another(redis: RedisServer, start_node: StartNode) -> None:
     """In its place before what came later; here the dead node is one that this test plays."""
-    redis.ask("RPUSH", "centrifugo.api.taken", json.dumps(publish(1)))
-    redis.ask("SET", "centrifugo.api.lease", "a node that died", "PX", 1500)
-    push(redis, publish(2))
     with ProtocolClient(start_node(), "ann") as ann:
         ann.subscribe("news")
+        redis.ask("SET", "centrifugo.api.lease", "a node that died", "PX", 1500)
+        redis.ask("RPUSH", "centrifugo.api.taken", json.dumps(publish(1)))
+        push(redis, publish(2))
         assert [ann.message() for _ in range(2)] == [1, 2]
     eventually(lambda: is_empty(redis))
 
