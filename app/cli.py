@@ -9,10 +9,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from .._version import __version__
-from .config import command_line
+from .config import command_line, completion
 from .config.config import Config
 from .config.genconfig import generate
 from .config.loading import Loaded, load, reload
@@ -39,14 +40,26 @@ def run(argv: list[str]) -> int:
     given = command_line.read(options_of(Config), argv, {})
     if given.help:
         return show_help(everything=False)
-    command = given.words[0] if given.words else "serve"
-    problems = list(given.problems)
-    if not problems and command not in COMMANDS:
-        problems.append(f"{command}: unknown command{suggestion(command, COMMANDS)}")
-    problems += [f"{word}: unexpected argument" for word in given.words[1:]]
+    if given.version:
+        return version(argv)
+    name, *words = given.words or ["serve"]
+    problems = [*given.problems]
+    if not problems and name not in COMMANDS:
+        problems.append(f"{name}: unknown command{suggestion(name, COMMANDS)}")
+    problems += word_problems(name, words)
     if problems:
         raise ConfigError(problems)
-    return COMMANDS[command](argv)
+    return COMMANDS[name].run(argv)
+
+
+def word_problems(name: str, words: Sequence[str]) -> list[str]:
+    """A sentence for each word after the name of a command that should not be there, or is missing."""
+    choices = COMMANDS[name].choices if name in COMMANDS else ()
+    if not choices:
+        return [f"{word}: unexpected argument" for word in words]
+    if not words or words[0] not in choices:
+        return [f"{name}: expected one of: {', '.join(choices)}"]
+    return [f"{word}: unexpected argument" for word in words[1:]]
 
 
 def serve(argv: list[str]) -> int:
@@ -129,7 +142,18 @@ def version(argv: list[str]) -> int:
 
 def show_help(*, everything: bool) -> int:
     """Show the flags."""
-    say(command_line.help_text(options_of(Config), Config.GROUPS, everything=everything).rstrip())
+    commands = {
+        " ".join(filter(None, (name, "|".join(command.choices)))): command.about for name, command in COMMANDS.items()
+    }
+    say(command_line.help_text(commands, options_of(Config), Config.GROUPS, everything=everything).rstrip())
+    return 0
+
+
+def show_completion(argv: list[str]) -> int:
+    """Print the script that completes this command line in a shell."""
+    _, shell = command_line.read(options_of(Config), argv, {}).words
+    commands = {name: (command.about, command.choices) for name, command in COMMANDS.items()}
+    say(completion.SHELLS[shell](completion.vocabulary(commands, options_of(Config))).rstrip())
     return 0
 
 
@@ -149,15 +173,23 @@ def complain(sentence: str) -> None:
     print(f"gentrifugo: {sentence}", file=sys.stderr)
 
 
-COMMANDS: dict[str, Callable[[list[str]], int]] = {
-    "serve": serve,
-    "checkconfig": checkconfig,
-    "doctor": doctor,
-    "genconfig": genconfig,
-    "version": version,
-    "help": lambda argv: show_help(everything=True),
+@dataclass(frozen=True)
+class Command:
+    """A command: what it runs, its sentence in the help, and what the word after it may be, if it needs one."""
+
+    run: Callable[[list[str]], int]
+    about: str
+    choices: tuple[str, ...] = ()
+
+
+COMMANDS = {
+    "serve": Command(serve, "start the server; the default"),
+    "checkconfig": Command(checkconfig, "check the configuration and exit"),
+    "doctor": Command(doctor, "check configuration, machine and Redis"),
+    "genconfig": Command(genconfig, "write a configuration file with fresh secrets"),
+    "version": Command(version, "show the version"),
+    "completion": Command(
+        show_completion, "print a script that completes commands and flags", tuple(completion.SHELLS)
+    ),
+    "help": Command(lambda argv: show_help(everything=True), "show the flags of all options"),
 }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -98,13 +98,18 @@ the environment and the flags set `secret`, or if `insecure` is on.
 | `gentrifugo checkconfig` | checks the configuration, and exits |
 | `gentrifugo doctor` | checks the configuration, the machine and the connection to Redis, and suggests remedies |
 | `gentrifugo genconfig` | writes a configuration file with fresh secrets |
-| `gentrifugo version` | shows the version |
+| `gentrifugo version` | shows the version, like `gentrifugo --version` |
+| `gentrifugo completion` | prints a script that lets bash or zsh complete commands and flags |
 | `gentrifugo help` | shows the flags of all options; `gentrifugo --help` shows only the common ones |
 
-All but the last two take `--config=FILE`, or `-c FILE`. `gentrifugo genconfig --config=config.yaml` writes YAML,
+The first four take `--config=FILE`, or `-c FILE`. `gentrifugo genconfig --config=config.yaml` writes YAML,
 because of the suffix; without `--config` it writes `config.json`. Only you can read the file that it writes, and it
 never overwrites one. `gentrifugo --app module:app` serves a [Flask application](flask.md#running-it) with the
-configuration of that application.
+configuration of that application. `python -m gentrifugo` is the same program as `gentrifugo`.
+
+To complete commands, flags and their values with the Tab key in bash (version 4 or newer), add the line
+`source <(gentrifugo completion bash)` to `~/.bashrc`. In zsh, add `source <(gentrifugo completion zsh)` to `~/.zshrc`,
+after `compinit`.
 
 ## What is checked
 

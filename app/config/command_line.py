@@ -26,6 +26,7 @@ FLAGS_ONLY = {
     "config": "Path of the configuration file.",
     "app": "Serve this Flask application, which has the server in it: module:name, or module:factory.",
     "help": "Show the everyday flags and exit.",
+    "version": "Show the version and exit.",
 }
 """Flags that are no options, and what they do."""
 
@@ -40,13 +41,9 @@ Gentrifugo, a real-time messaging server.
 Usage: gentrifugo [command] [flags]
 
 Commands:
-  serve                      start the server; the default
-  checkconfig                check the configuration and exit
-  doctor                     check configuration, machine and Redis
-  genconfig                  write a configuration file with fresh secrets
-  version                    show the version
-  help                       show the flags of all options
 """
+COMMAND_COLUMN = 29
+"""Where the sentences about the commands begin."""
 HELP_TAIL = (
     "Every option can be set in the configuration file (JSON, TOML or YAML), in the environment as CENTRIFUGO_ plus "
     "its name in capitals, or on the command line, with dashes or underscores; namespaces can be set only in the file. "
@@ -67,6 +64,7 @@ class Given:
     """What a Flask application has in its config."""
     words: list[str] = field(default_factory=list)
     help: bool = False
+    version: bool = False
     app: str = ""
     """Where to find the Flask application that is to be served."""
     problems: list[str] = field(default_factory=list)
@@ -120,6 +118,7 @@ def build_parser(options: Sequence[Option], documents: DocumentParser) -> Source
     parser.add_argument("-c", "--config", default=DEFAULT_PATH, is_config_file_arg=True)
     parser.add_argument("--app", default="")
     parser.add_argument("-h", "--help", action="store_true", default=False)
+    parser.add_argument("--version", action="store_true", default=False)
     for option in options:
         parser.add_argument(*filter(None, (option.facts.short, option.flag)), dest=option.name)
     parser.add_argument("words", nargs="*", default=[])
@@ -146,7 +145,7 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
         raise ConfigError(["-c/--config: expected the path of a file"])
     documents.document.values = with_usual_names(options, documents.document.values)
     flags = vars(parsed)
-    given = Given(documents.document, words=flags.pop("words"), help=flags.pop("help"), app=flags.pop("app"))
+    given = Given(documents.document, **{name: flags.pop(name) for name in ("words", "help", "version", "app")})
     given.flags = {name: value for name, value in flags.items() if name != "config"}
     settings = parser.get_source_to_settings_dict().get("environment_variables", {})
     given.environment = {action.dest: value for action, value in settings.values()}
@@ -220,12 +219,17 @@ def kubernetes_variables(environ: Mapping[str, str]) -> set[str]:
     return found
 
 
-def help_text(options: Sequence[Option], groups: Mapping[str, str], *, everything: bool) -> str:
-    """The help: the everyday flags, or those of all options."""
-    lines = [HELP_HEAD, "Flags:"]
+def help_text(
+    commands: Mapping[str, str], options: Sequence[Option], groups: Mapping[str, str], *, everything: bool
+) -> str:
+    """The help: the commands, each with its sentence, and the everyday flags, or those of all options."""
+    lines = [HELP_HEAD.rstrip()]
+    lines += [f"  {name}".ljust(COMMAND_COLUMN) + sentence for name, sentence in commands.items()]
+    lines += ["", "Flags:"]
     lines += flag_help("-c", "--config string", FLAGS_ONLY["config"], f'"{DEFAULT_PATH}"')
     lines += flag_help("", "--app string", FLAGS_ONLY["app"])
     lines += flag_help("-h", "--help", FLAGS_ONLY["help"])
+    lines += flag_help("", "--version", FLAGS_ONLY["version"])
     title = ""
     for option in options:
         title = groups.get(option.name, title)

@@ -53,7 +53,7 @@ def run_with_workers(loaded: Loaded, reload: Callable[[Config], Loaded], argumen
 
     `arguments` are those of the command line, which each worker gets.
     """
-    command = [sys.executable, "-P", "-m", "gentrifugo.app.cli", *arguments]
+    command = [sys.executable, "-P", "-m", "gentrifugo", *arguments]
     return logs.guarded(loaded, lambda: Master(loaded, reload, command).run())
 
 

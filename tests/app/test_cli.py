@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import gentrifugo
+from gentrifugo.app.cli import COMMANDS
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.loading import load
 from gentrifugo.app.config.options import options_of
@@ -28,7 +29,7 @@ def run(*argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run the command; no variable of ours comes in from outside, and a warning of Python is an error."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CENTRIFUGO_")}
     return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "gentrifugo.app.cli", *argv],
+        [sys.executable, "-W", "error", "-m", "gentrifugo", *argv],
         capture_output=True,
         text=True,
         timeout=30,
@@ -64,6 +65,15 @@ class TestStart:
         assert refused("--prot") == ["--prot: unknown flag; did you mean --port?"]
         assert refused("chekconfig") == ["chekconfig: unknown command; did you mean checkconfig?"]
         assert refused("checkconfig", "now") == ["now: unexpected argument"]
+        assert refused("chekconfig", "now") == [
+            "chekconfig: unknown command; did you mean checkconfig?",
+            "now: unexpected argument",
+        ]
+
+    def test_completion_needs_the_name_of_a_shell(self) -> None:
+        assert refused("completion") == ["completion: expected one of: bash, zsh"]
+        assert refused("completion", "fish") == ["completion: expected one of: bash, zsh"]
+        assert refused("completion", "zsh", "now") == ["now: unexpected argument"]
 
     def test_nothing_that_has_to_be_patched_is_imported_before_the_patch(self) -> None:
         code = (
@@ -119,7 +129,9 @@ class TestGenconfig:
 
 class TestHelp:
     def test_version_names_the_program_and_the_release(self) -> None:
-        assert run("version").stdout == f"Gentrifugo v{gentrifugo.__version__}\n"
+        for argv in (["version"], ["--version"], ["serve", "--version"]):
+            result = run(*argv)
+            assert (result.returncode, result.stdout) == (0, f"Gentrifugo v{gentrifugo.__version__}\n")
 
     @pytest.mark.parametrize("flag", ["-h", "--help"])
     def test_the_flags_of_every_day_are_listed_with_their_short_forms(self, flag: str) -> None:
@@ -128,6 +140,11 @@ class TestHelp:
             assert (f"{option.flag} " in text or f"{option.flag}\n" in text) == option.facts.flag, option.name
         for name in ("-a, --address", "-c, --config", "-d, --debug", "-n, --name", "-p, --port", "-w, --web"):
             assert name in text
+
+    def test_every_command_is_listed_with_its_sentence(self) -> None:
+        lines = run("--help").stdout.splitlines()
+        for name, command in COMMANDS.items():
+            assert any(line.startswith(f"  {name} ") and line.endswith(f"  {command.about}") for line in lines), name
 
     def test_help_lists_the_flags_of_all_options(self) -> None:
         text = run("help").stdout
@@ -140,7 +157,7 @@ class TestHelp:
     def test_a_reader_that_leaves_is_no_error_worth_a_word(self) -> None:
         reading, writing = os.pipe()
         os.close(reading)
-        command = [sys.executable, "-m", "gentrifugo.app.cli", "help"]
+        command = [sys.executable, "-m", "gentrifugo", "help"]
         try:
             result = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=30)
         finally:

@@ -210,7 +210,7 @@ def test_the_log_goes_to_the_log_file(tmp_path: Path) -> None:
     path = tmp_path / "gentrifugo.log"
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"secret": "secret", "address": "127.0.0.1", "log_file": str(path)}))
-    command = [sys.executable, "-m", "gentrifugo.app.cli", f"--config={config}", "--port=0"]
+    command = [sys.executable, "-m", "gentrifugo", f"--config={config}", "--port=0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         try:
             eventually(lambda: path.exists() and "listening on" in path.read_text(), within=10)
@@ -228,7 +228,7 @@ def test_the_log_level_says_what_is_logged(tmp_path: Path, level: str, shown: bo
     options = {"secret": "secret", "address": "127.0.0.1", "port": other.port, "log_level": level}
     config.write_text(json.dumps(options | {"log_file": str(path)}))
     # The port is taken, so the server ends by itself.
-    command = [sys.executable, "-m", "gentrifugo.app.cli", f"--config={config}", "--insecure_api"]
+    command = [sys.executable, "-m", "gentrifugo", f"--config={config}", "--insecure_api"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=seconds(20))
     assert ended.returncode == 1
     assert ("insecure_api" in path.read_text()) == shown
@@ -239,7 +239,7 @@ def test_a_taken_address_is_named_and_a_remedy_with_it(start_server: StartServer
     other = start_server()
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"secret": "secret", "address": "127.0.0.1"}))
-    command = [sys.executable, "-m", "gentrifugo.app.cli", f"--config={config}", f"--port={other.port}"]
+    command = [sys.executable, "-m", "gentrifugo", f"--config={config}", f"--port={other.port}"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=seconds(20))
     assert result.returncode == 1
     assert f"cannot listen on 127.0.0.1, port {other.port}: Address already in use" in result.stdout
@@ -251,7 +251,7 @@ def test_a_taken_address_is_named_and_a_remedy_with_it(start_server: StartServer
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, option: str) -> None:
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"secret": "secret", option: str(tmp_path / "missing" / "file")}))
-    command = [sys.executable, "-m", "gentrifugo.app.cli", f"--config={config}", "--port=0"]
+    command = [sys.executable, "-m", "gentrifugo", f"--config={config}", "--port=0"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=seconds(20))
     assert result.returncode == 1
     assert f"{option}: cannot" in result.stdout + result.stderr
