@@ -10,7 +10,7 @@ FROM python:3.11-slim AS build
 WORKDIR /src
 COPY requirements.txt ./
 RUN python -m venv /opt/gentrifugo && /opt/gentrifugo/bin/pip install --no-cache-dir --requirement requirements.txt
-COPY setup.py pyproject.toml README.md LICENSE __init__.py py.typed ./
+COPY setup.py pyproject.toml DESCRIPTION.md LICENSE __init__.py __main__.py _version.py py.typed ./
 COPY app app
 COPY engines engines
 COPY admin admin

@@ -1,69 +1,88 @@
-"""Packaging: the repository root is the package `gentrifugo` (see docs/development.md)."""
+"""The layout of the package: the root of the repository is `gentrifugo`. What else is to say stands in pyproject.toml.
 
-import re
+A wheel and a source distribution hold the JavaScript libraries of the web interface, in the versions of
+admin/package-lock.json. Building installs them with npm, unless they are in admin/web/vendor already, as they are in a
+source distribution. The build fails if they cannot be installed. An editable installation does not need them.
+"""
+
+import shutil
+import subprocess
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
+from setuptools.errors import ExecError
 
+NAME = "gentrifugo"
 ROOT = Path(__file__).parent
-VERSION = re.search(r'^__version__ = "([^"]+)"', (ROOT / "_version.py").read_text(encoding="utf-8"), re.MULTILINE)
-assert VERSION is not None
+ROOT_MODULES = {"__init__", "__main__", "_version"}
+"""The modules in the root that belong to the package; every other file there is left out."""
+DIRECTORIES = ("app", "engines", "admin")
+"""The directories that belong to the package."""
+
+ADMIN = ROOT / "admin"
+LOCK = "package-lock.json"
+"""Pins the libraries in admin/. Its copy beside the installed libraries says which versions these are."""
+
+
+def package_names() -> list[str]:
+    """The names of the package and of all packages in it."""
+    wanted = [pattern for name in DIRECTORIES for pattern in (name, f"{name}.*")]
+    return [NAME, *(f"{NAME}.{name}" for name in find_packages(str(ROOT), include=wanted))]
+
+
+def install_web_libraries() -> None:
+    """Install the pinned libraries of the web interface, if they are missing or have other versions.
+
+    Raises ExecError if that fails.
+    """
+    installed = ADMIN / "web" / "vendor" / LOCK
+    if installed.is_file() and installed.read_bytes() == (ADMIN / LOCK).read_bytes():
+        return
+    try:
+        subprocess.run([str(ROOT / "scripts" / "web_libraries.sh")], check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ExecError(
+            "the libraries of the web interface could not be installed. Building gentrifugo from a clone needs bash, "
+            "npm (Node.js 18 or newer) and access to an npm registry; a wheel or a source distribution of gentrifugo "
+            "has the libraries in it."
+        ) from error
+
+
+class BuildPackage(build_py):
+    """Copies the files of the package into the directory that the wheel is made of."""
+
+    def run(self) -> None:
+        """Copy them, after removing what an earlier build may have left there."""
+        if not self.editable_mode:
+            install_web_libraries()
+            shutil.rmtree(Path(self.build_lib) / NAME, ignore_errors=True)
+        super().run()
+
+    def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
+        """The modules of one package as (package, module, file)."""
+        found: list[tuple[str, str, str]] = super().find_package_modules(package, package_dir)
+        return [each for each in found if package != NAME or each[1] in ROOT_MODULES]
+
+
+class BuildSourceDistribution(sdist):
+    """Packs what MANIFEST.in lists."""
+
+    def run(self) -> None:
+        """Pack it, with the libraries of the web interface."""
+        install_web_libraries()
+        super().run()
+
 
 setup(
-    name="gentrifugo",
-    version=VERSION.group(1),
-    description="Real-time messaging server for Python shops: Centrifugo v1 on gevent and Flask",
-    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
-    long_description_content_type="text/markdown",
-    license="MIT",
-    license_files=["LICENSE"],
-    python_requires=">=3.11",
-    package_dir={"gentrifugo": "."},
-    packages=[
-        "gentrifugo",
-        "gentrifugo.app",
-        "gentrifugo.app.model",
-        "gentrifugo.app.runtime",
-        "gentrifugo.app.config",
-        "gentrifugo.app.net",
-        "gentrifugo.app.http",
-        "gentrifugo.app.websocket",
-        "gentrifugo.app.node",
-        "gentrifugo.app.protocol",
-        "gentrifugo.app.protocol.v1",
-        "gentrifugo.app.views",
-        "gentrifugo.app.server",
-        "gentrifugo.app.tls",
-        "gentrifugo.app.extension",
-        "gentrifugo.app.process",
-        "gentrifugo.app.sockjs",
-        "gentrifugo.admin",
-        "gentrifugo.engines",
-        "gentrifugo.engines.redis",
-    ],
+    package_dir={NAME: "."},
+    packages=package_names(),
+    include_package_data=False,  # otherwise all that MANIFEST.in lists would be data of the package in the root
     package_data={
-        "gentrifugo": ["py.typed"],
-        "gentrifugo.admin": ["web/*", "web/pages/*", "web/vendor/*/*"],
-        "gentrifugo.engines.redis": ["lua/*.lua"],
+        NAME: ["py.typed"],
+        f"{NAME}.admin": ["web/*", "web/pages/*", "web/vendor/*/*"],
+        f"{NAME}.engines.redis": ["lua/*.lua"],
     },
-    install_requires=[
-        "gevent>=24.10.1",
-        "Flask>=3.1",
-        "msgspec>=0.19",
-        "websockets>=15,<18",
-        "marshmallow>=4.0,<5",
-        "ConfigArgParse>=1.7",
-        "PyYAML>=6.0",
-        "psutil>=6.0",
-        "redis>=8.0,<9",
-        "hiredis>=3.0",
-        "itsdangerous>=2.2",
-        "prometheus-client>=0.21",
-        "urllib3>=2.2,<3",
-    ],
-    extras_require={
-        "autocert": ["acme>=5.0", "cryptography>=44"],
-        "gunicorn": ["gunicorn[gevent]>=23.0", "gevent-websocket>=0.10.1"],
-    },
-    entry_points={"console_scripts": ["gentrifugo = gentrifugo.app.cli:main"]},
+    cmdclass={"build_py": BuildPackage, "sdist": BuildSourceDistribution},
 )

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 system_python=/usr/bin/python3.11
-version=${VERSION:-$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' __init__.py)}
+version=${VERSION:-$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' _version.py)}
 build=$PWD/build/packages
 stage=$build/stage
 home=$stage/opt/gentrifugo

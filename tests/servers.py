@@ -18,18 +18,26 @@ from tests.waiting import eventually, seconds
 STOP_LIMIT = 10
 """Seconds that a server may take between SIGTERM and its end."""
 
+PROGRAM = Path(sys.executable).parent / "gentrifugo"
 LISTENING = re.compile(r"listening on (https?)://\[?([^\s/\]]+)\]?:(\d+)")
 
 
 class Server:
     """One `gentrifugo` process. `url`, `host` and `port` say where it listens, `log` is all it has printed."""
 
-    def __init__(self, options: dict[str, Any], directory: Path, port: int = 0, arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        options: dict[str, Any],
+        directory: Path,
+        port: int = 0,
+        arguments: Sequence[str] = (),
+        program: Path | None = None,
+    ) -> None:
         self.options = {"secret": "secret", "address": "127.0.0.1", **options}
         self.config_file = directory / "config.json"
         self.config_file.write_text(json.dumps(self.options), encoding="utf-8")
         self._log_file = directory / "server.log"
-        command = [_program(), f"--config={self.config_file}", f"--port={port}", *arguments]
+        command = [str(program or PROGRAM), f"--config={self.config_file}", f"--port={port}", *arguments]
         with self._log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=subprocess.STDOUT, cwd=directory, env=_environment()
@@ -89,9 +97,18 @@ class Server:
 
 
 @contextmanager
-def running(options: dict[str, Any], directory: Path, port: int = 0, arguments: Sequence[str] = ()) -> Iterator[Server]:
-    """A server for the length of a `with` block; `options` are those of its configuration file."""
-    server = Server(options, directory, port, arguments)
+def running(
+    options: dict[str, Any],
+    directory: Path,
+    port: int = 0,
+    arguments: Sequence[str] = (),
+    program: Path | None = None,
+) -> Iterator[Server]:
+    """A server for the length of a `with` block; `options` are those of its configuration file.
+
+    Without `program` it runs the command that was installed together with the Python that runs the tests.
+    """
+    server = Server(options, directory, port, arguments, program)
     try:
         yield server
     except BaseException:
@@ -105,8 +122,3 @@ def running(options: dict[str, Any], directory: Path, port: int = 0, arguments: 
 def _environment() -> dict[str, str]:
     """A developer's own options stay out of the tests."""
     return {name: value for name, value in os.environ.items() if not name.startswith("CENTRIFUGO_")}
-
-
-def _program() -> str:
-    """The command that was installed together with the Python that runs the tests."""
-    return os.path.join(os.path.dirname(sys.executable), "gentrifugo")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,6 +45,41 @@ def test_all_that_is_copied_is_there_and_not_ignored() -> None:
         for source in sources:
             assert (ROOT / source).exists(), source
             assert {source, source.partition("/")[0]} & allowed, source
+
+
+def test_what_is_copied_is_enough_to_build_the_package(tmp_path: Path) -> None:
+    """Everything that is copied before the package is installed, and nothing else of the repository."""
+    library = ROOT / "admin" / "web" / "vendor"
+    if not library.is_dir():
+        pytest.skip("the libraries of the web interface are not there: make install puts them there")
+    (tmp_path / "source").mkdir()
+    for arguments in instructions("COPY"):
+        *sources, target = arguments.split()
+        if not arguments.startswith("--from"):
+            for source in sources:
+                copy(ROOT / source, tmp_path / "source" / target)
+    words = (
+        "wheel",
+        "--no-index",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-cache-dir",
+        "--wheel-dir",
+        "out",
+        "./source",
+    )
+    command = [sys.executable, "-m", "pip", *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=seconds(50))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy as COPY does: a file into a directory, and the contents of a directory."""
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    else:
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
 
 
 def test_it_does_not_run_as_root() -> None:

@@ -1,58 +1,295 @@
-"""What wheel and source distribution carry: everything that the web interface needs, with licences."""
+"""The wheel and the source distribution: what they hold, how they are built, and that the installed wheel works."""
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import site
 import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import Message
+from email.parser import Parser
 from pathlib import Path
 
 import pytest
 
-from tests.parts import ROOT
-from tests.waiting import seconds
+from gentrifugo import __version__
+from tests.admin_client import PASSWORD
+from tests.api_client import ApiClient
+from tests.docs.pages import read
+from tests.parts import ROOT, program
+from tests.protocol_client import ProtocolClient
+from tests.redis_server import redis_server
+from tests.servers import LISTENING, Server, running
+from tests.waiting import eventually, seconds
 
-BUILD = "import sys; from setuptools import build_meta as build; build.build_sdist('out'); build.build_wheel('out')"
-SOURCES = ("*.py", "*.md", "*.toml", "py.typed", "LICENSE", "app", "engines", "admin")
-LIBRARIES = ("uplot/uPlot.esm.js", "uplot/uPlot.min.css", "ace/ace.js", "ace/mode-json.js", "ace/ace.css")
+VENDOR = ROOT / "admin" / "web" / "vendor"
+DESCRIPTION = ROOT / "DESCRIPTION.md"
+ROOT_FILES = {"__init__.py", "__main__.py", "_version.py", "py.typed"}
+ENDS = {"app": {".py"}, "engines": {".py", ".lua"}, "admin": {".py"}}
+"""The directories of the package, and the ends of the names of its files in them."""
+BUILDING = {
+    *("setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE", "scripts/web_libraries.sh"),
+    *("DESCRIPTION.md", "admin/package.json", "admin/package-lock.json"),
+    "admin/web/vendor/package-lock.json",
+}
+"""The other files of a source distribution: those that building it needs."""
+NOT_COPIED = shutil.ignore_patterns(
+    ".*", "node_modules", "vendor", "build", "dist", "*.egg-info", "__pycache__", "tests"
+)
+NPM = """\
+#!/bin/sh
+# Installs what is pinned, as `npm ci` does, from a directory.
+set -e
+[ "$1" = ci ]
+cp -r {libraries} node_modules
+"""
+
+
+@dataclass(frozen=True)
+class Build:
+    """A wheel and a source distribution."""
+
+    wheel: Path
+    sdist: Path
+
+    @property
+    def metadata(self) -> Message:
+        with zipfile.ZipFile(self.wheel) as wheel:
+            return Parser().parsestr(wheel.read(f"gentrifugo-{__version__}.dist-info/METADATA").decode())
+
+
+def package_files() -> set[str]:
+    """The files of the package, as they lie in the repository."""
+    code = {
+        str(path.relative_to(ROOT))
+        for directory, ends in ENDS.items()
+        for path in (ROOT / directory).rglob("*")
+        if path.suffix in ends
+    }
+    web = {str(path.relative_to(ROOT)) for path in (ROOT / "admin" / "web").rglob("*") if path.is_file()}
+    return ROOT_FILES | code | web - BUILDING
+
+
+def run(*command: str | Path, directory: Path, path: str = "") -> str:
+    """What the command prints; it must succeed."""
+    done = attempt(*command, directory=directory, path=path)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def attempt(*command: str | Path, directory: Path, path: str = "") -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CENTRIFUGO_")}
+    return subprocess.run(
+        [str(word) for word in command],
+        cwd=directory,
+        env={**environment, "PATH": path or environment["PATH"], "PIP_NO_INDEX": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=seconds(50),
+    )
+
+
+def pip_wheel(source: Path, into: Path, path: str = "") -> subprocess.CompletedProcess[str]:
+    """`pip wheel`, with the setuptools that is installed here instead of one from an index."""
+    words = ("wheel", "--no-deps", "--no-build-isolation", "--no-cache-dir", "--wheel-dir", into, source)
+    return attempt(sys.executable, "-m", "pip", *words, directory=source.parent, path=path)
+
+
+def copy_of_the_repository(directory: Path) -> Path:
+    """The repository as a clone has it, without the libraries of the web interface."""
+    clone = directory / "clone"
+    shutil.copytree(ROOT, clone, ignore=NOT_COPIED)
+    return clone
 
 
 @pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory with both, built from a copy of the repository."""
-    pytest.importorskip("setuptools")
-    if not (ROOT / "admin" / "web" / "vendor").is_dir():
+def npm(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PATH with an `npm` that installs the libraries from a directory, because tests reach no registry."""
+    if not (VENDOR / "package-lock.json").is_file():
         pytest.skip("the libraries of the web interface are not there: make install puts them there")
-    copy = tmp_path_factory.mktemp("copy")
-    for pattern in SOURCES:
-        for source in ROOT.glob(pattern):
-            if source.is_dir():
-                shutil.copytree(source, copy / source.name)
-            else:
-                shutil.copy(source, copy)
-    (copy / "out").mkdir()
-    subprocess.run([sys.executable, "-c", BUILD], cwd=copy, check=True, capture_output=True, timeout=seconds(50))
-    return copy / "out"
+    directory = tmp_path_factory.mktemp("npm")
+    libraries = directory / "libraries"
+    for source, target in (
+        ("uplot", "uplot/dist"),
+        ("ace", "ace-builds/css"),
+        ("ace", "ace-builds/src-min-noconflict"),
+    ):
+        shutil.copytree(VENDOR / source, libraries / target)
+        shutil.copy(VENDOR / source / "LICENSE", (libraries / target).parent)
+    (directory / "bin").mkdir()
+    command = directory / "bin" / "npm"
+    command.write_text(NPM.format(libraries=libraries))
+    command.chmod(0o755)
+    return f"{command.parent}:{os.environ['PATH']}"
 
 
-def expected() -> set[str]:
-    """The files of the interface, below the package."""
-    own = {path for path in (ROOT / "admin" / "web").rglob("*") if path.is_file()}
-    return {str(path.relative_to(ROOT)) for path in own}
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory, npm: str) -> Iterator[Build]:
+    """Both, built from a clone in which a user has left files, and in which an older version was built."""
+    clone = copy_of_the_repository(tmp_path_factory.mktemp("build"))
+    for name in ("publish.py", "config.json", "build/lib/gentrifugo/app/removed.py", "gentrifugo.egg-info/SOURCES.txt"):
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / name).write_text("publish.py\n" if name.endswith("SOURCES.txt") else "")
+    out = clone.parent / "out"
+    done = pip_wheel(clone, out, npm)
+    assert done.returncode == 0, done.stdout
+    backend = f"from setuptools import build_meta; build_meta.build_sdist({str(out)!r})"
+    run(sys.executable, "-c", backend, directory=clone, path=npm)
+    (wheel,), (sdist,) = out.glob("*.whl"), out.glob("*.tar.gz")
+    yield Build(wheel, sdist)
 
 
-def test_the_wheel_carries_the_interface(packages: Path) -> None:
-    (wheel,) = packages.glob("*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
-    assert {f"gentrifugo/{name}" for name in expected()} - names == set()
-    for name in (*LIBRARIES, "uplot/LICENSE", "ace/LICENSE"):
-        assert f"gentrifugo/admin/web/vendor/{name}" in names
+class TestFiles:
+    def test_the_wheel_holds_the_package_and_nothing_else(self, build: Build) -> None:
+        names = set(zipfile.ZipFile(build.wheel).namelist())
+        information = {name for name in names if name.startswith(f"gentrifugo-{__version__}.dist-info/")}
+        assert names - information == {f"gentrifugo/{name}" for name in package_files()}
+        assert f"gentrifugo-{__version__}.dist-info/licenses/LICENSE" in information
+
+    def test_the_source_distribution_holds_what_builds_it_too_and_nothing_else(self, build: Build) -> None:
+        with tarfile.open(build.sdist) as sdist:
+            names = {member.name.partition("/")[2] for member in sdist.getmembers() if member.isfile()}
+        made = {name for name in names if name in ("PKG-INFO", "setup.cfg") or name.startswith("gentrifugo.egg-info/")}
+        assert names - made == package_files() | BUILDING
+
+    @pytest.mark.parametrize("library", ["uplot/uPlot.esm.js", "uplot/uPlot.min.css", "ace/ace.js", "ace/mode-json.js"])
+    def test_the_libraries_come_with_their_licences(self, build: Build, library: str) -> None:
+        names = zipfile.ZipFile(build.wheel).namelist()
+        for name in (library, f"{library.partition('/')[0]}/LICENSE"):
+            assert f"gentrifugo/admin/web/vendor/{name}" in names
+
+    def test_a_wheel_of_the_source_distribution_is_the_same_and_needs_no_npm(
+        self, build: Build, tmp_path: Path
+    ) -> None:
+        done = pip_wheel(build.sdist, tmp_path, path_without_npm(tmp_path))
+        assert done.returncode == 0, done.stdout
+        (wheel,) = tmp_path.glob("*.whl")
+        assert contents(wheel) == contents(build.wheel)
 
 
-def test_so_does_the_source_distribution(packages: Path) -> None:
-    (sdist,) = packages.glob("*.tar.gz")
-    with tarfile.open(sdist) as archive:
-        names = {name.partition("/")[2] for name in archive.getnames()}
-    assert expected() - names == set()
+def contents(wheel: Path) -> dict[str, int]:
+    """The checksum of each file in a wheel, apart from the list of the checksums."""
+    return {info.filename: info.CRC for info in zipfile.ZipFile(wheel).infolist() if "RECORD" not in info.filename}
+
+
+def path_without_npm(directory: Path) -> str:
+    """A PATH with what scripts/web_libraries.sh runs before it looks for npm."""
+    programs = directory / "programs"
+    programs.mkdir()
+    for name in ("bash", "dirname"):
+        (programs / name).symlink_to(program(name))
+    return str(programs)
+
+
+class TestLibrariesThatCannotBeHad:
+    def test_without_npm_nothing_is_built(self, tmp_path: Path) -> None:
+        clone = copy_of_the_repository(tmp_path)
+        done = pip_wheel(clone, tmp_path / "out", path_without_npm(tmp_path))
+        assert done.returncode != 0
+        assert "npm is missing: the libraries of the web interface are not installed" in done.stdout
+        assert "the libraries of the web interface could not be installed. Building gentrifugo from" in done.stdout
+        assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+    def test_when_npm_fails_nothing_is_built_and_older_libraries_stay(self, tmp_path: Path) -> None:
+        clone = copy_of_the_repository(tmp_path)
+        older = clone / "admin" / "web" / "vendor" / "package-lock.json"
+        older.parent.mkdir()
+        older.write_text("{}")
+        failing = tmp_path / "npm"
+        failing.write_text("#!/bin/sh\nexit 1\n")
+        failing.chmod(0o755)
+        done = pip_wheel(clone, tmp_path / "out", f"{tmp_path}:{os.environ['PATH']}")
+        assert done.returncode != 0
+        assert "npm has failed: the libraries of the web interface are not installed" in done.stdout
+        assert older.read_text() == "{}"
+
+
+class TestMetadata:
+    def test_it_names_the_version_of_the_code(self, build: Build) -> None:
+        assert (build.metadata["Name"], build.metadata["Version"]) == ("gentrifugo", __version__)
+
+    def test_what_an_index_needs_is_there(self, build: Build) -> None:
+        for field in ("Summary", "Author", "License-Expression", "Keywords", "Project-URL", "Requires-Python"):
+            assert build.metadata[field], field
+        assert "Framework :: Flask" in build.metadata.get_all("Classifier", [])
+
+    def test_the_description_has_no_link_that_only_the_repository_can_resolve(self, build: Build) -> None:
+        text = build.metadata.get_payload()
+        assert isinstance(text, str)
+        assert text.strip() == DESCRIPTION.read_text(encoding="utf-8").strip()
+        assert build.metadata["Description-Content-Type"] == "text/markdown"
+        assert "<img" not in text
+        for link in re.findall(r"\]\(([^)]*)\)", text):
+            assert link.startswith("https://"), link
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory, build: Build) -> Path:
+    """The programs of a new environment, outside the repository, into which the wheel was installed.
+
+    Its dependencies are those of the environment that runs the tests, whose own installation of Gentrifugo is not
+    visible there: Python obeys .pth files, such as that of an editable installation, in the environment's own directory
+    only.
+    """
+    home = tmp_path_factory.mktemp("installed")
+    environment = home / "environment"
+    run(sys.executable, "-m", "venv", "--without-pip", environment, directory=home)
+    python = environment / "bin" / "python"
+    pip = (sys.executable, "-m", "pip", "--python", python)
+    run(*pip, "install", "--no-deps", build.wheel, directory=home)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()))
+    where = run(python, "-c", "import gentrifugo; print(gentrifugo.__file__)", directory=home).strip()
+    assert Path(where).is_relative_to(packages)
+    return python.parent
+
+
+class TestInstalled:
+    def test_the_command_and_the_module_are_the_same_program(self, installed: Path, tmp_path: Path) -> None:
+        for command in ([installed / "gentrifugo"], [installed / "python", "-m", "gentrifugo"]):
+            assert run(*command, "--version", directory=tmp_path) == f"Gentrifugo v{__version__}\n"
+
+    def test_it_serves_the_web_interface_with_its_libraries(self, installed: Path, tmp_path: Path) -> None:
+        options = {"web": True, "admin_password": PASSWORD, "admin_secret": "secret"}
+        with running(options, tmp_path, program=installed / "gentrifugo") as server:
+            api = ApiClient(server.host, server.port)
+            assert b"<title>Gentrifugo</title>" in api.request("GET", "/").body
+            for name in ("uplot/uPlot.esm.js", "ace/ace.js"):
+                assert api.request("GET", f"/vendor/{name}").body == (VENDOR / name).read_bytes()
+            check_that_messages_arrive(server)
+
+    def test_it_runs_with_several_workers(self, installed: Path, tmp_path: Path) -> None:
+        with redis_server(tmp_path) as redis:
+            options = {**redis.options, "workers": 2}
+            with running(options, tmp_path, program=installed / "gentrifugo") as server:
+                check_that_messages_arrive(server)
+
+    def test_the_flask_application_of_the_description_runs(self, installed: Path, tmp_path: Path) -> None:
+        (block,) = (block for block in read(DESCRIPTION).blocks if block.language == "python")
+        (tmp_path / "news.py").write_text(block.text)
+        log = tmp_path / "site.log"
+        command = [str(installed / "gentrifugo"), "--app", "news:app", "--address=127.0.0.1", "--port=0"]
+        with log.open("wb") as out:
+            process = subprocess.Popen(command, cwd=tmp_path, stdout=out, stderr=subprocess.STDOUT)
+        try:
+            match = eventually(lambda: LISTENING.search(log.read_text()), within=10, what=log.read_text)
+            api = ApiClient(match[2], int(match[3]))
+            answer = api.request("POST", "/news/hello")
+            assert (answer.status, answer.body) == (200, b"published\n")
+        finally:
+            process.terminate()
+            assert process.wait(seconds(15)) == 0
+
+
+def check_that_messages_arrive(server: Server) -> None:
+    with ProtocolClient(server, "ann") as client:
+        client.subscribe("news")
+        ApiClient(server.host, server.port).publish("news", "hello")
+        assert client.message() == "hello"
