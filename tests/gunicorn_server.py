@@ -14,7 +14,7 @@ from typing import Any
 from tests.api_client import ApiClient
 from tests.waiting import eventually, seconds
 
-OUR_WORKER = "gentrifugo.app.process.gunicorn_worker.GentrifugoWorker"
+OUR_WORKER = "gentrifugo.GentrifugoWorker"
 STOCK_WORKER = "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"
 SETTINGS = Path(__file__).parent.parent / "conf" / "gunicorn.conf.py"
 GRACE = 10
@@ -28,12 +28,19 @@ class Gunicorn:
     secret = "secret"
 
     def __init__(
-        self, options: dict[str, Any], directory: Path, worker: str, workers: int = 1, flags: Sequence[str] = ()
+        self,
+        options: dict[str, Any],
+        directory: Path,
+        worker: str,
+        workers: int = 1,
+        flags: Sequence[str] = (),
+        settings: Path | None = SETTINGS,
     ) -> None:
         self.config_file = directory / "config.json"
         self.config_file.write_text(json.dumps({"secret": self.secret, **options}), encoding="utf-8")
         self._log_file = directory / "gunicorn.log"
-        command = [sys.executable, "-m", "gunicorn", "--config", str(SETTINGS), "--bind=127.0.0.1:0"]
+        command = [sys.executable, "-m", "gunicorn", "--bind=127.0.0.1:0"]
+        command += [f"--config={settings}"] if settings else []
         command += [f"--worker-class={worker}", f"--workers={workers}", "--no-control-socket", *flags]
         command += [f"gentrifugo:create_app({str(self.config_file)!r})"]
         with self._log_file.open("wb") as log:
@@ -60,8 +67,14 @@ class Gunicorn:
 
 @contextmanager
 def gunicorn(directory: Path, worker: str, workers: int = 1, **options: Any) -> Iterator[Gunicorn]:
-    """A gunicorn that is ready, for the length of a `with` block."""
-    server = Gunicorn(options, directory, worker, workers)
+    """A gunicorn with the settings of the repository that is ready, for the length of a `with` block."""
+    with ready(Gunicorn(options, directory, worker, workers)) as server:
+        yield server
+
+
+@contextmanager
+def ready(server: Gunicorn) -> Iterator[Gunicorn]:
+    """Wait until this gunicorn is ready, and stop it at the end of the `with` block."""
     try:
         server.wait_until_ready()
         yield server

@@ -15,7 +15,7 @@ import pytest
 
 from tests.api_client import ApiClient
 from tests.conformance.player import CONVERSATIONS, SERVER_OPTIONS, Player
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, Gunicorn, gunicorn
+from tests.gunicorn_server import OUR_WORKER, SETTINGS, STOCK_WORKER, Gunicorn, gunicorn, ready
 from tests.protocol_client import ProtocolClient
 from tests.waiting import eventually, seconds
 from tests.websocket_client import Closed, HandshakeRefused, WebSocketClient
@@ -50,6 +50,23 @@ def test_every_conversation_goes_as_with_the_command(server: Gunicorn) -> None:
 
 def play(server: Gunicorn, steps: list[dict[str, Any]]) -> None:
     Player(server.host, server.port).play(steps)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("gentrifugo.GentrifugoWorker", None),
+        ("egg:gentrifugo", None),
+        ("gentrifugo", SETTINGS),
+        ("geventwebsocket", SETTINGS),
+    ],
+)
+def test_the_workers_can_be_named_as_people_type_it(name: str, settings: Path | None, tmp_path: Path) -> None:
+    with ready(Gunicorn({}, tmp_path, name, settings=settings)) as server, ProtocolClient(server, "ann") as client:
+        assert f"Using worker: {name}\n" in server.log
+        client.subscribe("news")
+        ApiClient(server.host, server.port).publish("news", "hello")
+        assert client.message() == "hello"
 
 
 @WORKERS

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import runpy
+
 import pytest
+from geventwebsocket.gunicorn.workers import GeventWebSocketWorker
+from gunicorn import util, workers
 from gunicorn.config import Config
 
-from gentrifugo.app.process.gunicorn_worker import cautions
+from gentrifugo.app.process.gunicorn_worker import GentrifugoWorker, cautions
 from gentrifugo.app.runtime import limits
 from gentrifugo.app.runtime.limits import Limit
+from tests.gunicorn_server import SETTINGS
 
 
 @pytest.mark.parametrize(("connections", "expected"), [(1000, True), (65535, True), (65536, False)])
@@ -26,3 +31,16 @@ def test_limits_of_the_system_are_named_when_they_are_low(monkeypatch: pytest.Mo
     config.set("worker_connections", 100_000)
     monkeypatch.setattr(limits, "all_limits", lambda: [Limit(True, "enough", ""), Limit(False, "low", "raise it")])
     assert list(cautions(config)) == ["low; raise it"]
+
+
+@pytest.mark.parametrize("name", ["gentrifugo.GentrifugoWorker", "egg:gentrifugo", "egg:gentrifugo#gentrifugo"])
+def test_gunicorn_finds_the_worker_by_these_names(name: str) -> None:
+    assert util.load_class(name) is GentrifugoWorker
+
+
+def test_the_settings_give_both_workers_a_short_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("gentrifugo", "geventwebsocket"):
+        monkeypatch.delitem(workers.SUPPORTED_WORKERS, name, raising=False)
+    settings = runpy.run_path(str(SETTINGS))
+    assert util.load_class(settings["worker_class"]) is GentrifugoWorker
+    assert util.load_class("geventwebsocket") is GeventWebSocketWorker
