@@ -1,7 +1,7 @@
-"""Gentrifugo: a real-time messaging server for Python shops.
+"""Gentrifugo: a real-time messaging server. These are its public names.
 
-The public face stays lazy: importing it imports nothing that gevent has to
-patch first, so `import gentrifugo` is safe anywhere.
+They are imported when they are first used, because gevent has to patch the standard library before most modules of the
+server are imported: `import gentrifugo` alone is safe anywhere.
 """
 
 from __future__ import annotations
@@ -11,27 +11,51 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._version import __version__
-    from .app.extension.backend import CommandError
+    from .app.config.options import ConfigError
+    from .app.extension.backend import ClientInfo, CommandError, HistoryMessage
     from .app.extension.extension import Gentrifugo
     from .app.extension.publisher import Publisher, publisher
     from .app.extension.wsgi import create_app
     from .app.node.hooks import Context, Refuse
+    from .app.process.gunicorn_worker import GentrifugoWorker
 
-__all__ = ["CommandError", "Context", "Gentrifugo", "Publisher", "Refuse", "__version__", "create_app", "publisher"]
+__all__ = [
+    "ClientInfo",
+    "CommandError",
+    "ConfigError",
+    "Context",
+    "Gentrifugo",
+    "GentrifugoWorker",
+    "HistoryMessage",
+    "Publisher",
+    "Refuse",
+    "__version__",
+    "create_app",
+    "publisher",
+]
 
 _HOMES = {
     "__version__": "._version",
+    "ClientInfo": ".app.extension.backend",
     "CommandError": ".app.extension.backend",
+    "ConfigError": ".app.config.options",
     "Context": ".app.node.hooks",
     "Gentrifugo": ".app.extension.extension",
+    "GentrifugoWorker": ".app.process.gunicorn_worker",
+    "HistoryMessage": ".app.extension.backend",
     "Publisher": ".app.extension.publisher",
     "Refuse": ".app.node.hooks",
     "create_app": ".app.extension.wsgi",
     "publisher": ".app.extension.publisher",
 }
+"""The module that defines each name. GentrifugoWorker needs gunicorn, which is installed with the extra `gunicorn`."""
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

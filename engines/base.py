@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
-from ..app.model.events import ClientInfo, Event, Publication
+from ..app.model.events import Event, Publication, RawClientInfo
 
 
 class EngineError(Exception):
@@ -126,7 +126,7 @@ class PresenceReader(ABC):
     """Looks up the clients in a channel."""
 
     @abstractmethod
-    def presence(self, channel: str) -> Mapping[str, ClientInfo]:
+    def presence(self, channel: str) -> Mapping[str, RawClientInfo]:
         """The clients in a channel, by client id. Raises EngineError."""
 
 
@@ -175,7 +175,7 @@ class PresenceStore(PresenceReader):
     """Stores the clients in a channel."""
 
     @abstractmethod
-    def add_presence(self, channel: str, client: str, info: ClientInfo, expire: float) -> None:
+    def add_presence(self, channel: str, client: str, info: RawClientInfo, expire: float) -> None:
         """Store that `client` is in `channel`, for `expire` seconds unless it is added again. Raises EngineError."""
 
     @abstractmethod

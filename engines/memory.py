@@ -14,7 +14,7 @@ from itertools import islice
 
 import gevent
 
-from ..app.model.events import ClientInfo, Event, Publication
+from ..app.model.events import Event, Publication, RawClientInfo
 from ..app.runtime.yielding import yield_if_due
 from .base import Engine, EngineHandler, HistoryOptions, OccupancyHandler
 from .occupancy import LocalOccupancy
@@ -73,7 +73,7 @@ class MemoryEngine(Engine):
         self._occupancy: LocalOccupancy | None = None
         # Presence: channel -> client -> (info, expiry). A client that is added again moves to the end. So the ones that
         # expire first stand first, because the node uses one lifetime for all.
-        self._presence: dict[str, OrderedDict[str, tuple[ClientInfo, float]]] = {}
+        self._presence: dict[str, OrderedDict[str, tuple[RawClientInfo, float]]] = {}
         self._history: dict[str, _ChannelHistory] = {}
         self._presence_agenda = _Agenda()
         self._history_agenda = _Agenda()
@@ -123,7 +123,7 @@ class MemoryEngine(Engine):
     def channels(self) -> list[str]:
         return list(self._subscribed)
 
-    def add_presence(self, channel: str, client: str, info: ClientInfo, expire: float) -> None:
+    def add_presence(self, channel: str, client: str, info: RawClientInfo, expire: float) -> None:
         clients = self._presence.setdefault(channel, OrderedDict())
         expires = self._clock() + expire
         clients[client] = (info, expires)
@@ -137,7 +137,7 @@ class MemoryEngine(Engine):
             if not clients:
                 del self._presence[channel]
 
-    def presence(self, channel: str) -> dict[str, ClientInfo]:
+    def presence(self, channel: str) -> dict[str, RawClientInfo]:
         now = self._clock()
         clients = self._presence.get(channel)
         return {client: info for client, (info, expires) in clients.items() if expires > now} if clients else {}

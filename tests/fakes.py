@@ -13,7 +13,7 @@ from typing import Any
 from gevent.event import Event as Gate
 
 from gentrifugo.app.model.errors import Disconnect
-from gentrifugo.app.model.events import ClientInfo, Encoding, Event, Publication
+from gentrifugo.app.model.events import Encoding, Event, Publication, RawClientInfo
 from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.net.outbox import NO_LIMIT, Outbox, Queue
 from gentrifugo.app.protocol.v1.wire import encode_push
@@ -153,7 +153,7 @@ class TroubledEngine(MemoryEngine):
         self._arrive("channels")
         return super().channels()
 
-    def add_presence(self, channel: str, client: str, info: ClientInfo, expire: float) -> None:
+    def add_presence(self, channel: str, client: str, info: RawClientInfo, expire: float) -> None:
         self._arrive("add_presence")
         super().add_presence(channel, client, info, expire)
 
@@ -161,7 +161,7 @@ class TroubledEngine(MemoryEngine):
         self._arrive("remove_presence")
         super().remove_presence(channel, client)
 
-    def presence(self, channel: str) -> dict[str, ClientInfo]:
+    def presence(self, channel: str) -> dict[str, RawClientInfo]:
         self._arrive("presence")
         return super().presence(channel)
 
@@ -268,13 +268,13 @@ class BusEngine(Engine):
     def channels(self) -> list[str]:
         return self._store.channels()
 
-    def add_presence(self, channel: str, client: str, info: ClientInfo, expire: float) -> None:
+    def add_presence(self, channel: str, client: str, info: RawClientInfo, expire: float) -> None:
         self._store.add_presence(channel, client, info, expire)
 
     def remove_presence(self, channel: str, client: str) -> None:
         self._store.remove_presence(channel, client)
 
-    def presence(self, channel: str) -> Mapping[str, ClientInfo]:
+    def presence(self, channel: str) -> Mapping[str, RawClientInfo]:
         return self._store.presence(channel)
 
     def history(self, channel: str, limit: int = 0) -> Sequence[Publication]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..model.errors import Refused
-from ..model.events import ClientInfo, Publication, user_id
+from ..model.events import Publication, RawClientInfo, user_id
 from ..model.json_codec import encode_value
 from ..node.commands import Commands, PublishRequest
 from ..protocol.v1.wire import decoded
@@ -19,25 +19,25 @@ class CommandError(Exception):
     """A command was not carried out; its text is the protocol's, such as `namespace not found`."""
 
 
-class Who(NamedTuple):
-    """A connection, as presence and history show it."""
+class ClientInfo(NamedTuple):
+    """Who a connection is, as presence and history show it; JSON is decoded."""
 
     user: str
     client: str
     default_info: Any = None
-    """What its token said of it."""
+    """What its token says about it; None if nothing."""
     channel_info: Any = None
-    """What the sign of its subscription said of it."""
+    """What the signature of its subscription says about it; None if nothing."""
 
 
-class Published(NamedTuple):
-    """One message of a history."""
+class HistoryMessage(NamedTuple):
+    """One message of a channel's history; its data is decoded JSON."""
 
     uid: str
     channel: str
     data: Any
     client: str = ""
-    info: Who | None = None
+    info: ClientInfo | None = None
     """Who published it, when a client did."""
 
 
@@ -74,15 +74,15 @@ class Backend:
         if refused is not None:
             raise CommandError(refused.text)
 
-    def presence(self, channel: str) -> dict[str, Who]:
+    def presence(self, channel: str) -> dict[str, ClientInfo]:
         """The clients in a channel, by client id."""
         with _errors_translated():
-            return {client: _who(info) for client, info in self._commands.presence(_named(channel)).items()}
+            return {client: _client_info(info) for client, info in self._commands.presence(_named(channel)).items()}
 
-    def history(self, channel: str) -> list[Published]:
+    def history(self, channel: str) -> list[HistoryMessage]:
         """The history of a channel, newest first."""
         with _errors_translated():
-            return [_published(publication) for publication in self._commands.history(_named(channel))]
+            return [_history_message(publication) for publication in self._commands.history(_named(channel))]
 
     def channels(self) -> list[str]:
         """The channels with a subscriber, on any node."""
@@ -126,10 +126,10 @@ def _user(user: object) -> str:
     return user_id(user)
 
 
-def _published(publication: Publication) -> Published:
+def _history_message(publication: Publication) -> HistoryMessage:
     uid, channel, data, client, info = publication
-    return Published(uid, channel, decoded(data), client, _who(info) if info is not None else None)
+    return HistoryMessage(uid, channel, decoded(data), client, _client_info(info) if info is not None else None)
 
 
-def _who(info: ClientInfo) -> Who:
-    return Who(info.user, info.client, decoded(info.default_info), decoded(info.channel_info))
+def _client_info(info: RawClientInfo) -> ClientInfo:
+    return ClientInfo(info.user, info.client, decoded(info.default_info), decoded(info.channel_info))

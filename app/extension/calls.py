@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from .backend import Backend, Published, Who
+from .backend import Backend, ClientInfo, HistoryMessage
 
 
 class Calls(ABC):
@@ -25,11 +25,11 @@ class Calls(ABC):
         """Publish the same data to several channels. All are tried; CommandError tells the first rejection."""
         self._backend.broadcast(channels, data, client)
 
-    def presence(self, channel: str) -> dict[str, Who]:
+    def presence(self, channel: str) -> dict[str, ClientInfo]:
         """The subscribers of a channel, by client id."""
         return self._backend.presence(channel)
 
-    def history(self, channel: str) -> list[Published]:
+    def history(self, channel: str) -> list[HistoryMessage]:
         """The history of a channel, newest first."""
         return self._backend.history(channel)
 

@@ -24,8 +24,11 @@ def user_id(user: object) -> str:
     return user
 
 
-class ClientInfo(NamedTuple):
-    """Who a connection is: shown in presence, join, leave and in what the client publishes."""
+class RawClientInfo(NamedTuple):
+    """Who a connection is: shown in presence, join, leave and in what the client publishes. JSON stays encoded.
+
+    Applications get it decoded, as `gentrifugo.ClientInfo`.
+    """
 
     user: str
     client: str
@@ -44,7 +47,7 @@ class Publication(NamedTuple):
     """JSON, byte for byte as the publisher sent it."""
     client: str = ""
     """The client the publisher named, or the publishing client itself."""
-    info: ClientInfo | None = None
+    info: RawClientInfo | None = None
     """Who published, when a client did."""
 
 
@@ -52,14 +55,14 @@ class Join(NamedTuple):
     """A client subscribed on a channel that announces it (option join_leave)."""
 
     channel: str
-    info: ClientInfo
+    info: RawClientInfo
 
 
 class Leave(NamedTuple):
     """A client left a channel that announces it (option join_leave)."""
 
     channel: str
-    info: ClientInfo
+    info: RawClientInfo
 
 
 Event: TypeAlias = Publication | Join | Leave

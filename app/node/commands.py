@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from ...engines.base import CommandEngine, EngineError, HistoryOptions
 from ..config.config import ChannelOptions, Config
 from ..model.errors import INVALID_MESSAGE, NOT_AVAILABLE, Error, Refused
-from ..model.events import ClientInfo, Publication
+from ..model.events import Publication, RawClientInfo
 from .channels import ChannelRules
 from .control import DisconnectUser, Unsubscribe
 from .engine_failures import EngineFailures
@@ -77,7 +77,7 @@ class Commands(ABC):
         channel: str,
         data: bytes,
         client: str = "",
-        info: ClientInfo | None = None,
+        info: RawClientInfo | None = None,
         uid: str = "",
     ) -> None:
         """Publish JSON into a channel. Refused with NAMESPACE_NOT_FOUND, or INTERNAL_ERROR when the engine fails."""
@@ -123,7 +123,7 @@ class Commands(ABC):
 
     # -- look up
 
-    def presence(self, channel: str) -> Mapping[str, ClientInfo]:
+    def presence(self, channel: str) -> Mapping[str, RawClientInfo]:
         """The clients in a channel, by client id.
 
         Refused with INVALID_MESSAGE, NAMESPACE_NOT_FOUND, NOT_AVAILABLE or INTERNAL_ERROR.

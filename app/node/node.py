@@ -20,7 +20,7 @@ from gevent.pool import Group
 from ...engines.base import Engine, EngineError, Recovery
 from ..config.config import Config
 from ..model.errors import CLOSE_SHUTDOWN, Disconnect
-from ..model.events import ClientInfo, Event, Join, Leave, Publication
+from ..model.events import Event, Join, Leave, Publication, RawClientInfo
 from ..net.flusher import Flusher
 from ..runtime.timers import Timers
 from . import hooks
@@ -146,12 +146,12 @@ class Node(Commands):
 
     # -- publish: towards the engine
 
-    def publish_join(self, channel: str, info: ClientInfo) -> None:
+    def publish_join(self, channel: str, info: RawClientInfo) -> None:
         """Publish that a client joined; a failure is logged only, since the subscription stands without it."""
         self.metrics.counters.node_num_join_msg_published += 1
         self._publish_event(Join(channel, info))
 
-    def publish_leave(self, channel: str, info: ClientInfo) -> None:
+    def publish_leave(self, channel: str, info: RawClientInfo) -> None:
         """Publish that a client left; a failure is logged only."""
         self.metrics.counters.node_num_leave_msg_published += 1
         self._publish_event(Leave(channel, info))
@@ -224,7 +224,7 @@ class Node(Commands):
 
     # -- presence and recovery of subscribers
 
-    def add_presence(self, channel: str, client: str, info: ClientInfo) -> None:
+    def add_presence(self, channel: str, client: str, info: RawClientInfo) -> None:
         """Store that a client is in a channel. Refused with INTERNAL_ERROR when the engine fails."""
         self.metrics.counters.node_num_add_presence += 1
         try:

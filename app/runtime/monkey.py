@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 NOT_PATCHED = (
     "Gentrifugo cannot run here: gevent has not patched this process. "
-    "Instead, run `gentrifugo --app module:name`, or gunicorn with a gevent worker."
+    "Instead, run `gentrifugo --app module:name`, or `gunicorn -k gentrifugo.GentrifugoWorker`."
 )
 """Why no server can run in this process, and what to do."""
 

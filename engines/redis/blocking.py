@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from ...app.model.events import ClientInfo, Publication
+from ...app.model.events import Publication, RawClientInfo
 from ..base import CommandEngine, EngineError, HistoryOptions
 from . import commands, history
 from .codec import SkipLog, decode_presence
@@ -93,7 +93,7 @@ class BlockingRedis(CommandEngine):
             for found in self._ask(number, commands.channels(self._keys))
         ]
 
-    def presence(self, channel: str) -> dict[str, ClientInfo]:
+    def presence(self, channel: str) -> dict[str, RawClientInfo]:
         reply = self._ask(self._number(channel), commands.presence(self._keys, channel))
         return decode_presence(reply, self._skipped)
 

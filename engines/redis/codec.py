@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ...app.model.events import ClientInfo, Event, Join, Leave, Publication
+from ...app.model.events import RawClientInfo, Event, Join, Leave, Publication
 from ...app.runtime.log_throttle import ONCE, ThrottledLog
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ LIVE, KEPT, JOIN, LEAVE = range(4)
 
 
 class Info(msgspec.Struct, array_like=True, frozen=True):
-    """A ClientInfo."""
+    """A RawClientInfo."""
 
     user: str
     client: str
@@ -98,13 +98,13 @@ def decode_event(channel: str, data: bytes) -> Received:
     return Received((Join if kind == JOIN else Leave)(channel, info), False)
 
 
-def encode_present(info: ClientInfo) -> bytes:
-    """A ClientInfo, for presence."""
+def encode_present(info: RawClientInfo) -> bytes:
+    """A RawClientInfo, for presence."""
     return _encode((CODEC_VERSION, info))
 
 
-def decode_present(data: bytes) -> ClientInfo:
-    """The ClientInfo that `encode_present` has encoded. Raises Unreadable."""
+def decode_present(data: bytes) -> RawClientInfo:
+    """The RawClientInfo that `encode_present` has encoded. Raises Unreadable."""
     try:
         present = _presents.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -114,8 +114,8 @@ def decode_present(data: bytes) -> ClientInfo:
     return _client_info(present.info)
 
 
-def _client_info(info: Info) -> ClientInfo:
-    return ClientInfo(info.user, info.client, info.default_info, info.channel_info)
+def _client_info(info: Info) -> RawClientInfo:
+    return RawClientInfo(info.user, info.client, info.default_info, info.channel_info)
 
 
 def _unreadable(data: bytes, error: Exception | None = None) -> Unreadable:
@@ -145,7 +145,7 @@ class SkipLog:
         self._throttled.log(str(error), text, where, error)
 
 
-def decode_presence(reply: Sequence[bytes], skipped: SkipLog) -> dict[str, ClientInfo]:
+def decode_presence(reply: Sequence[bytes], skipped: SkipLog) -> dict[str, RawClientInfo]:
     """The clients in a channel; `reply` alternates client ids and encoded presence. Skips what cannot be read."""
     present = {}
     for client, info in zip(reply[::2], reply[1::2], strict=True):

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import gevent
 import hiredis
 
-from ...app.model.events import ClientInfo, Event, Publication
+from ...app.model.events import Event, Publication, RawClientInfo
 from ..base import Engine, EngineError, EngineHandler, HistoryOptions, OccupancyHandler, Recovery
 from . import commands
 from .api_queues import ApiQueues
@@ -132,7 +132,7 @@ class RedisEngine(Engine):
 
     # -- presence
 
-    def add_presence(self, channel: str, client: str, info: ClientInfo, expire: float) -> None:
+    def add_presence(self, channel: str, client: str, info: RawClientInfo, expire: float) -> None:
         self._shard(channel).pipeline.ask(
             "EVALSHA",
             ADD_PRESENCE.sha,
@@ -146,7 +146,7 @@ class RedisEngine(Engine):
     def remove_presence(self, channel: str, client: str) -> None:
         self._shard(channel).pipeline.ask("EVALSHA", REMOVE_PRESENCE.sha, 2, *self._keys.presence(channel), client)
 
-    def presence(self, channel: str) -> dict[str, ClientInfo]:
+    def presence(self, channel: str) -> dict[str, RawClientInfo]:
         return decode_presence(
             self._shard(channel).pipeline.ask(*commands.presence(self._keys, channel)), self._skipped
         )

@@ -13,7 +13,7 @@ import pytest
 from gevent import GreenletExit
 from gevent.event import Event as Gate
 
-from gentrifugo.app.model.events import ClientInfo, Event, Join, Leave, Publication
+from gentrifugo.app.model.events import Event, Join, Leave, Publication, RawClientInfo
 from gentrifugo.engines.base import Engine, HistoryOptions
 from tests.greenlets import eventually
 
@@ -22,8 +22,8 @@ SHORT = 1.0
 LONG = 60.0
 """Seconds that no test lasts."""
 
-ALICE = ClientInfo("alice", "c1")
-BOB = ClientInfo("bob", "c2", b'{"age": 1e1}', b'["\\ud800"]')
+ALICE = RawClientInfo("alice", "c1")
+BOB = RawClientInfo("bob", "c2", b'{"age": 1e1}', b'["\\ud800"]')
 
 CHANNELS = [
     "news",
@@ -168,7 +168,7 @@ class EngineContract:
         """A client hears of its own join before the reply to its subscribe."""
         listener.engine.subscribe("news")
         for number in range(20):
-            listener.engine.publish_event(Join("news", ClientInfo("alice", str(number))))
+            listener.engine.publish_event(Join("news", RawClientInfo("alice", str(number))))
             assert len(listener.events) == number + 1
             listener.engine.publish_event(Join("empty", ALICE))
 

@@ -7,7 +7,7 @@ import time
 import gevent
 import pytest
 
-from gentrifugo.app.model.events import ClientInfo, Publication
+from gentrifugo.app.model.events import Publication, RawClientInfo
 from gentrifugo.engines import memory, occupancy
 from gentrifugo.engines.base import HistoryOptions
 from gentrifugo.engines.memory import MemoryEngine
@@ -141,13 +141,13 @@ def test_a_sweep_leaves_what_has_not_expired(engine: MemoryEngine, clock: FakeCl
 
 
 def test_expired_presence_is_freed_when_the_rest_of_the_channel_stays(engine: MemoryEngine, clock: FakeClock) -> None:
-    gone = [ClientInfo("gone", f"gone{number}") for number in range(10)]
+    gone = [RawClientInfo("gone", f"gone{number}") for number in range(10)]
     for info in gone:
         engine.add_presence("news", info.client, info, SHORT)
     engine.add_presence("news", "c1", ALICE, LONG)
     clock.advance(SHORT)
     engine.free_expired()
-    assert not set(gone) & {thing for thing in contents(engine) if isinstance(thing, ClientInfo)}
+    assert not set(gone) & {thing for thing in contents(engine) if isinstance(thing, RawClientInfo)}
 
 
 def test_history_renewed_after_a_sweep_was_due_survives_it(engine: MemoryEngine, clock: FakeClock) -> None:

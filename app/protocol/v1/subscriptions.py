@@ -23,7 +23,7 @@ from ...model.errors import (
     Closing,
     Refused,
 )
-from ...model.events import ClientInfo, Publication
+from ...model.events import Publication, RawClientInfo
 from ...node.hub import Connection
 from ...node.node import Node
 from ...runtime.timers import Timer
@@ -70,10 +70,10 @@ class Subscriptions:
         self._lock = BoundedSemaphore()
         self._presence_timer: Timer | None = None
 
-    def info(self, channel: str) -> ClientInfo:
+    def info(self, channel: str) -> RawClientInfo:
         """What others see of the client in a channel. Raises KeyError when it is not subscribed."""
         client = self._client
-        return ClientInfo(client.user, client.uid, client.default_info, self.channels[channel])
+        return RawClientInfo(client.user, client.uid, client.default_info, self.channels[channel])
 
     # -- subscribe
 

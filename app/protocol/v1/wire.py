@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from ...model.errors import Error
-from ...model.events import ClientInfo, Event, Join, Publication
+from ...model.events import Event, Join, Publication, RawClientInfo
 from ...model.json_codec import (
     MAX_NESTING,
     InvalidJSON,
@@ -203,7 +203,7 @@ def decoded(data: bytes) -> Any:
     return decode_value(data) if data else None
 
 
-def encode_info(info: ClientInfo) -> bytes:
+def encode_info(info: RawClientInfo) -> bytes:
     """Who a client is, as in presence, join and leave."""
     default = b'"default_info":%b,' % info.default_info if info.default_info else b""
     channel = b'"channel_info":%b,' % info.channel_info if info.channel_info else b""
@@ -288,7 +288,7 @@ def status_body(channel: str, status: bool) -> bytes:
     return b'{"channel":%b,"status":%b}' % (_quote(channel), _quote(status))
 
 
-def presence_body(channel: str, presence: Mapping[str, ClientInfo] | None) -> bytes:
+def presence_body(channel: str, presence: Mapping[str, RawClientInfo] | None) -> bytes:
     """Body of `presence`; `data` is null when there was an error."""
     data = b"null"
     if presence is not None:

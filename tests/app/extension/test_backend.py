@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from gentrifugo.app.config.config import Namespace
-from gentrifugo.app.extension.backend import Backend, CommandError, Published, Who
-from gentrifugo.app.model.events import ClientInfo
+from gentrifugo.app.extension.backend import Backend, ClientInfo, CommandError, HistoryMessage
+from gentrifugo.app.model.events import RawClientInfo
 from gentrifugo.app.node.node import Node
 from gentrifugo.engines.memory import MemoryEngine
 from tests.fakes import TroubledEngine
 from tests.local_client import LocalClient, closed
 
 CHAT = Namespace(name="chat", presence=True, history_size=10, history_lifetime=60)
-INFO = ClientInfo("42", "client", b'{"name":"Ann"}', b"[1]")
+INFO = RawClientInfo("42", "client", b'{"name":"Ann"}', b"[1]")
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def backend(node: Node) -> Backend:
 def test_what_is_published_is_in_the_history(backend: Backend, data: Any) -> None:
     backend.publish("chat:1", data, client="c", uid="u")
     shown = {"at": "2026-01-02"} if isinstance(data, dict) else data
-    assert backend.history("chat:1") == [Published("u", "chat:1", shown, "c")]
+    assert backend.history("chat:1") == [HistoryMessage("u", "chat:1", shown, "c")]
 
 
 def test_a_broadcast_is_in_all_histories(backend: Backend) -> None:
@@ -52,13 +52,13 @@ def test_a_broadcast_tells_what_was_refused_and_publishes_the_others(backend: Ba
 def test_history_tells_who_published(backend: Backend, node: Node) -> None:
     node.publish("chat:1", b'"mine"', "client", INFO, uid="u")
     assert backend.history("chat:1") == [
-        Published("u", "chat:1", "mine", "client", Who("42", "client", {"name": "Ann"}, [1]))
+        HistoryMessage("u", "chat:1", "mine", "client", ClientInfo("42", "client", {"name": "Ann"}, [1]))
     ]
 
 
 def test_presence_tells_who_is_there(backend: Backend, node: Node) -> None:
     node.add_presence("chat:1", "client", INFO)
-    assert backend.presence("chat:1") == {"client": Who("42", "client", {"name": "Ann"}, [1])}
+    assert backend.presence("chat:1") == {"client": ClientInfo("42", "client", {"name": "Ann"}, [1])}
 
 
 def test_channels_and_stats(backend: Backend, node: Node) -> None:

@@ -13,12 +13,12 @@ from gentrifugo.app.model.errors import (
     Error,
     Refused,
 )
-from gentrifugo.app.model.events import ClientInfo
+from gentrifugo.app.model.events import RawClientInfo
 from gentrifugo.app.node.node import Node
 from tests.fakes import FakeConnection
 from tests.greenlets import settle
 
-ALICE = ClientInfo("alice", "c1")
+ALICE = RawClientInfo("alice", "c1")
 RICH = Namespace(name="rich", presence=True, history_size=10, history_lifetime=60)
 """Channels of the namespace `rich` have presence and history."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gentrifugo.app.model.events import ClientInfo, Encoding, Event, Join, Leave, Publication
+from gentrifugo.app.model.events import Encoding, Event, Join, Leave, Publication, RawClientInfo
 from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.node.hub import Hub
 from tests.contents import contents
@@ -131,7 +131,9 @@ def test_a_broadcast_reaches_the_subscribers_of_its_channel_only(bench: Bench) -
     assert elsewhere.transport.messages() == nowhere.transport.messages() == []
 
 
-@pytest.mark.parametrize("event", [MESSAGE, Join("news", ClientInfo("a", "c")), Leave("news", ClientInfo("a", "c"))])
+@pytest.mark.parametrize(
+    "event", [MESSAGE, Join("news", RawClientInfo("a", "c")), Leave("news", RawClientInfo("a", "c"))]
+)
 def test_every_kind_of_event_is_broadcast(bench: Bench, event: Event) -> None:
     connection = bench.connection("c1")
     bench.hub.add_subscription("news", connection)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from gevent.event import Event as Gate
 
-from gentrifugo.app.model.events import ClientInfo, Event, Join, Publication
+from gentrifugo.app.model.events import Event, Join, Publication, RawClientInfo
 from gentrifugo.engines.base import EngineError
 from gentrifugo.engines.redis import catch_up
 from gentrifugo.engines.redis.catch_up import CatchUp
@@ -17,7 +17,7 @@ from tests.greenlets import eventually, nothing_left_behind, settle
 
 __all__ = ["nothing_left_behind"]
 
-JOIN = Received(Join("news", ClientInfo("alice", "c1")), False)
+JOIN = Received(Join("news", RawClientInfo("alice", "c1")), False)
 
 
 def message(uid: int) -> Publication:

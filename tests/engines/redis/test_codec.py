@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gentrifugo.app.model.events import ClientInfo, Event, Join, Leave, Publication
+from gentrifugo.app.model.events import Event, Join, Leave, Publication, RawClientInfo
 from gentrifugo.engines.redis import codec
 from gentrifugo.engines.redis.codec import Unreadable
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
-infos = st.builds(ClientInfo, texts, texts, st.binary(), st.binary())
+infos = st.builds(RawClientInfo, texts, texts, st.binary(), st.binary())
 publications = st.builds(Publication, texts, st.just("news"), st.binary(), texts, st.none() | infos)
 
 
@@ -22,7 +22,7 @@ def test_publications(publication: Publication, kept: bool) -> None:
 
 
 @given(infos, st.sampled_from([Join, Leave]))
-def test_joins_and_leaves(info: ClientInfo, kind: type[Join] | type[Leave]) -> None:
+def test_joins_and_leaves(info: RawClientInfo, kind: type[Join] | type[Leave]) -> None:
     event: Event = kind("news", info)
     received = codec.decode_event("news", codec.encode_event(event))
     assert received == (event, False)
@@ -30,13 +30,13 @@ def test_joins_and_leaves(info: ClientInfo, kind: type[Join] | type[Leave]) -> N
 
 
 @given(infos)
-def test_presence(info: ClientInfo) -> None:
+def test_presence(info: RawClientInfo) -> None:
     assert codec.decode_present(codec.encode_present(info)) == info
 
 
 def test_the_format_is_the_documented_one() -> None:
     """docs/redis.md shows it; another shape needs another version."""
-    info = ClientInfo("42", "c1", b'{"a":1}', b"")
+    info = RawClientInfo("42", "c1", b'{"a":1}', b"")
     shown = [1, 1, "u1", b'{"text":"hi"}', "c1", ["42", "c1", b'{"a":1}', b""]]
     assert (
         msgspec.msgpack.decode(
@@ -52,8 +52,8 @@ def test_the_format_is_the_documented_one() -> None:
 def test_fields_that_a_later_release_adds_are_passed_over() -> None:
     info = ["42", "c1", b"", b"", "new"]
     data = msgspec.msgpack.encode([1, 0, "u1", b"{}", "", info, "new", {"newer": 1}])
-    assert codec.decode_event("news", data).event == Publication("u1", "news", b"{}", "", ClientInfo("42", "c1"))
-    assert codec.decode_present(msgspec.msgpack.encode([1, info, "new"])) == ClientInfo("42", "c1")
+    assert codec.decode_event("news", data).event == Publication("u1", "news", b"{}", "", RawClientInfo("42", "c1"))
+    assert codec.decode_present(msgspec.msgpack.encode([1, info, "new"])) == RawClientInfo("42", "c1")
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import pytest
 from msgspec import UNSET, Raw, Struct
 
 from gentrifugo.app.model.errors import INTERNAL_ERROR, PERMISSION_DENIED
-from gentrifugo.app.model.events import ClientInfo, Join, Leave, Publication
+from gentrifugo.app.model.events import Join, Leave, Publication, RawClientInfo
 from gentrifugo.app.model.json_codec import InvalidJSON
 from gentrifugo.app.protocol.v1 import wire
 
-ALICE = ClientInfo("alice", "c1")
-ALICE_IN_FULL = ClientInfo("alice", "c1", b'{"age": 1e1}', b'["\\ud800"]')
+ALICE = RawClientInfo("alice", "c1")
+ALICE_IN_FULL = RawClientInfo("alice", "c1", b'{"age": 1e1}', b'["\\ud800"]')
 MESSAGE = Publication("u1", "news", b'{"b": 1.50, "a": 12345678901234567890}')
 MESSAGE_IN_FULL = Publication("u2", "news", b"null", "c1", ALICE)
 
@@ -178,7 +178,7 @@ def test_info_is_embedded_as_it_came() -> None:
 
 def test_names_are_quoted() -> None:
     awkward = 'a"b\\c\n\0é\u2028'
-    publication = Publication(awkward, awkward, b"1", awkward, ClientInfo(awkward, awkward))
+    publication = Publication(awkward, awkward, b"1", awkward, RawClientInfo(awkward, awkward))
     decoded = json.loads(wire.encode_publication(publication))
     assert {decoded["uid"], decoded["channel"], decoded["client"], decoded["info"]["user"]} == {awkward}
 

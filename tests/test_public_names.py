@@ -1,0 +1,39 @@
+"""The public names of the package: listed, documented, importable, and imported only when they are used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from operator import attrgetter
+
+import pytest
+
+import gentrifugo
+from tests.docs.pages import page
+from tests.waiting import seconds
+
+
+@pytest.mark.parametrize("name", gentrifugo.__all__)
+def test_each_can_be_imported_and_is_listed(name: str) -> None:
+    assert getattr(gentrifugo, name) is not None
+    assert name in dir(gentrifugo)
+
+
+def test_each_class_and_function_has_its_public_name() -> None:
+    for name in gentrifugo.__all__:
+        assert name == "__version__" or getattr(gentrifugo, name).__name__ == name
+
+
+def test_the_page_has_all_of_them() -> None:
+    assert sorted(row[0] for row in page("flask.md").table_after("Names of the package")) == sorted(gentrifugo.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'gentrifugo' has no attribute 'Unknown'"):
+        attrgetter("Unknown")(gentrifugo)
+
+
+def test_importing_the_package_imports_nothing_that_gevent_has_to_patch() -> None:
+    code = "import sys, gentrifugo; dir(gentrifugo); print(sorted({'gevent', 'ssl', 'threading'} & {*sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=seconds(30))
+    assert done.stdout == "[]\n", done.stderr
