@@ -19,7 +19,7 @@ MODULES = {"direct": "tests.sockjs_testserver", "stock": "tests.sockjs_stock_ser
 @contextmanager
 def running(module: str, log_file: str) -> Iterator[tuple[str, int]]:
     """Host and port of a test server; at the end it must still be there, and have had nothing to complain about."""
-    command = [sys.executable, "-m", module, *(["--port=0"] if module.startswith("gentrifugo") else [])]
+    command = [sys.executable, "-m", module, *(["--port=0"] if module == MODULES["direct"] else [])]
     with open(log_file, "wb") as log:
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, cwd=ROOT)
     with server:
