@@ -1,7 +1,8 @@
 # Gentrifugo: `make` alone lists the targets. GNU make.
 
 PYTHON ?= python3
-VENV := .venv
+# Another Python can have an environment of its own: make test PYTHON=python3.13 VENV=.venv/3.13
+VENV ?= .venv
 BIN := $(VENV)/bin
 # Twice quiet: errors alone.
 PIP := $(BIN)/pip --quiet --quiet --disable-pip-version-check
@@ -12,7 +13,7 @@ CENT := 1.3.0 2.1.0
 
 export PYTHON
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev run sockjs-testserver test lint format docs packages screenshots bench clean
+.PHONY: help install install-dev run sockjs-testserver test test-lowest lint format docs packages screenshots bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -32,6 +33,10 @@ sockjs-testserver: install ## serve what the published SockJS test suite asks fo
 test: install-dev ## run all tests; ARGS='-k name' picks some, JOBS=0 runs them in one process
 	@scripts/system_packages.sh zsh chromium nginx redis-server curl openssl haproxy logrotate systemd-analyze rpmbuild pebble
 	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(ARGS)
+
+test-lowest: $(VENV)/lowest/.installed ## run the tests of the package with the lowest versions that pyproject.toml allows
+	@scripts/system_packages.sh zsh redis-server openssl
+	$(VENV)/lowest/bin/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder tests/app tests/engines tests/admin $(ARGS)
 
 lint: install-dev ## check format, style and types
 	$(BIN)/ruff format --check .
@@ -86,6 +91,13 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@echo "Installing requirements-dev.txt into $(VENV)"
 	@$(PIP) install --requirement requirements-dev.txt
 	@mkdir -p $(VENV)/typing && ln -sfn ../.. $(VENV)/typing/gentrifugo
+	@touch $@
+
+$(VENV)/lowest/.installed: pyproject.toml requirements-dev.txt scripts/lowest_versions.py | $(BIN)/python
+	@echo "Installing the lowest versions of pyproject.toml into $(VENV)/lowest"
+	@$(BIN)/python -m venv --clear $(VENV)/lowest
+	@$(BIN)/python scripts/lowest_versions.py >$(VENV)/lowest/requirements.txt
+	@$(VENV)/lowest/bin/pip --quiet --quiet --disable-pip-version-check install --requirement $(VENV)/lowest/requirements.txt --editable .
 	@touch $@
 
 $(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed

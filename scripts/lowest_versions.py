@@ -1,0 +1,40 @@
+#!/usr/bin/env python3
+"""Prints what `make test-lowest` installs: the lowest versions that pyproject.toml allows, and the tools of the tests.
+
+Dependencies of dependencies are left to pip, which takes the newest versions that fit.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+_LOWEST = re.compile(r"(?P<name>[\w.-]+(?:\[[\w,]+\])?)>=(?P<version>[\w.]+)(?:,<[\w.]+)?")
+
+
+def lowest_versions() -> Iterator[str]:
+    """The requirements of the package and of its extras, each pinned to its lowest version.
+
+    Raises ValueError for a requirement without a lowest version.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for group in (project["dependencies"], *project["optional-dependencies"].values()):
+        for requirement in group:
+            match = _LOWEST.fullmatch(requirement)
+            if match is None:
+                raise ValueError(f"pyproject.toml: {requirement}: expected name>=version")
+            yield f"{match['name']}=={match['version']}"
+
+
+def test_tools() -> Iterator[str]:
+    """The pinned requirements of requirements-dev.txt, without those of production that it includes."""
+    for line in (ROOT / "requirements-dev.txt").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith(("#", "-r")):
+            yield line
+
+
+if __name__ == "__main__":
+    print("\n".join([*lowest_versions(), *test_tools()]))
