@@ -16,6 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
+ROOT_PAGES = [README, *(ROOT / name for name in ("CONTRIBUTING.md", "DESCRIPTION.md", "SECURITY.md"))]
+"""The pages that are no part of the documentation's site; CHANGELOG.md speaks of earlier versions, too."""
 GENERATED = {"benchmarks.md", "configuration.md"}
 """Written by programs and tested with them."""
 

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from tests.docs.pages import DOCS, README, ROOT, Page, read
+from tests.docs.pages import DOCS, ROOT, ROOT_PAGES, Page, read
 
-PAGES = [read(path) for path in (README, *sorted(DOCS.glob("*.md")))]
+PAGES = [read(path) for path in (*ROOT_PAGES, *sorted(DOCS.glob("*.md")))]
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=[page.path.stem for page in PAGES])
 CHECKED = {
     "gentrifugo": "tests/docs/test_references.py reads each as the program would",

@@ -19,10 +19,10 @@ from gentrifugo.app.config import command_line
 from gentrifugo.app.config.config import Config as Configuration
 from gentrifugo.app.config.loading import load
 from gentrifugo.app.config.options import ConfigError, options_of
-from tests.docs.pages import README, ROOT, Page, pages, read
+from tests.docs.pages import ROOT, ROOT_PAGES, Page, pages, read
 from tests.waiting import seconds
 
-PAGES = [read(README), *pages()]
+PAGES = [*map(read, ROOT_PAGES), *pages()]
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=[page.path.stem for page in PAGES])
 
 NAMES_OF_OTHERS = {
@@ -91,7 +91,7 @@ def _words(heading: str) -> str:
 
 def test_the_index_leads_to_every_page() -> None:
     linked = {link.partition("#")[0] for page in PAGES if page.path.stem == "index" for link in page.links}
-    assert {page.path.name for page in PAGES} - linked == {"index.md", "README.md"}
+    assert {page.path.name for page in pages()} - linked == {"index.md"}
 
 
 @EVERY_PAGE

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import Parser
@@ -131,7 +130,7 @@ def npm(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory, npm: str) -> Iterator[Build]:
+def build(tmp_path_factory: pytest.TempPathFactory, npm: str) -> Build:
     """Both, built from a clone in which a user has left files, and in which an older version was built."""
     clone = copy_of_the_repository(tmp_path_factory.mktemp("build"))
     for name in ("publish.py", "config.json", "build/lib/gentrifugo/app/removed.py", "gentrifugo.egg-info/SOURCES.txt"):
@@ -143,7 +142,7 @@ def build(tmp_path_factory: pytest.TempPathFactory, npm: str) -> Iterator[Build]
     backend = f"from setuptools import build_meta; build_meta.build_sdist({str(out)!r})"
     run(sys.executable, "-c", backend, directory=clone, path=npm)
     (wheel,), (sdist,) = out.glob("*.whl"), out.glob("*.tar.gz")
-    yield Build(wheel, sdist)
+    return Build(wheel, sdist)
 
 
 class TestFiles:
