@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ...app.model.events import RawClientInfo, Event, Join, Leave, Publication
+from ...app.model.events import Event, Join, Leave, Publication, RawClientInfo
 from ...app.runtime.log_throttle import ONCE, ThrottledLog
 
 log = logging.getLogger(__name__)
