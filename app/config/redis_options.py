@@ -1,14 +1,15 @@
-"""From the options of the Redis engine to its settings: shards out of lists, and what does not fit together.
+"""Converts the options of the Redis engine to its settings, and checks that the options fit together.
 
-One comma-separated list for each option; an option with a single value holds for all shards.
+Several options are comma-separated lists with one item for each shard; a single item applies to all shards.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from ...engines.redis.settings import Endpoint, RedisSettings, Sentinels, ShardSettings, Timeouts, Tls
+from ...engines.redis.settings import RedisSettings, Sentinels, ServerAddress, ShardSettings, Timeouts, Tls
 from .config import Config
 
 REDIS_PORT = 6379
@@ -20,11 +21,11 @@ URL_FORM = "redis://user:password@host:port/db, or rediss:// for TLS"
 
 
 class _Wrong(ValueError):
-    """An option cannot be used; the text begins with its name and holds no secret."""
+    """An option cannot be used; the text begins with its name and does not contain a secret."""
 
 
 def redis_settings(config: Config) -> tuple[RedisSettings | None, list[str]]:
-    """The settings of the engine, or None; and one sentence for each problem."""
+    """The settings of the engine, and one sentence for each problem; None as settings if there is a problem."""
     try:
         shards = _shards(config)
         _check_all_differ(shards)
@@ -37,7 +38,7 @@ def redis_settings(config: Config) -> tuple[RedisSettings | None, list[str]]:
 
 def _shards(config: Config) -> tuple[ShardSettings, ...]:
     lists = {name: _items(name, getattr(config, name)) for name in LISTS}
-    if lists["redis_url"]:  # it takes the place of host and port
+    if lists["redis_url"]:  # it replaces host and port
         lists["redis_host"] = lists["redis_port"] = []
     count = _count_of_shards(lists)
     hosts, ports, urls, masters = ([*items] * count if len(items) == 1 else items for items in lists.values())
@@ -46,7 +47,7 @@ def _shards(config: Config) -> tuple[ShardSettings, ...]:
     else:
         db = _number("redis_db", config.redis_db, "the number of a database")
         shards = [
-            ShardSettings(Endpoint(host, _port("redis_port", port)), password=config.redis_password, db=db)
+            ShardSettings(ServerAddress(host, _port("redis_port", port)), password=config.redis_password, db=db)
             for host, port in zip(hosts or [LOCALHOST] * count, ports or [str(REDIS_PORT)] * count, strict=True)
         ]
     return _with_sentinels(shards, masters, config.redis_sentinels)
@@ -67,22 +68,21 @@ def _count_of_shards(lists: dict[str, list[str]]) -> int:
     return max(several.values(), default=1)
 
 
-def _with_sentinels(shards: list[ShardSettings], masters: list[str], addresses: str) -> tuple[ShardSettings, ...]:
-    endpoints = tuple(_sentinel(address) for address in _items("redis_sentinels", addresses))
-    if not masters and not endpoints:
+def _with_sentinels(shards: list[ShardSettings], masters: list[str], listed: str) -> tuple[ShardSettings, ...]:
+    sentinels = tuple(_sentinel(address) for address in _items("redis_sentinels", listed))
+    if not masters and not sentinels:
         return tuple(shards)
     if not masters:
         raise _Wrong("redis_sentinels: needs redis_master_name, the name of the master that the Sentinels watch")
-    if not endpoints:
+    if not sentinels:
         raise _Wrong("redis_master_name: needs redis_sentinels, the addresses of the Sentinels that watch it")
     return tuple(
-        ShardSettings(shard.endpoint, shard.username, shard.password, shard.db, shard.tls, Sentinels(master, endpoints))
-        for shard, master in zip(shards, masters, strict=True)
+        replace(shard, sentinels=Sentinels(master, sentinels)) for shard, master in zip(shards, masters, strict=True)
     )
 
 
 def _check_all_differ(shards: Sequence[ShardSettings]) -> None:
-    """Two databases of one server are no two shards: what is published does not know databases."""
+    """Two databases of one server cannot be two shards, because they share the PUB/SUB channels of the server."""
     seen: set[str] = set()
     for shard in shards:
         if shard.name in seen:
@@ -101,7 +101,7 @@ def _of_url(url: str) -> ShardSettings:
     if parts.fragment:
         raise _Wrong("redis_url: holds a #; write it as %23")
     return ShardSettings(
-        Endpoint(parts.hostname or LOCALHOST, REDIS_PORT if port is None else _port("redis_url", str(port))),
+        ServerAddress(parts.hostname or LOCALHOST, REDIS_PORT if port is None else _port("redis_url", str(port))),
         unquote(parts.username or ""),
         unquote(parts.password or ""),
         _number("redis_url", parts.path.strip("/") or "0", "the number of a database behind the address"),
@@ -124,7 +124,7 @@ def _tls(parts: SplitResult) -> Tls | None:
     return Tls(verify == "required", ca_file)
 
 
-def _sentinel(address: str) -> Endpoint:
+def _sentinel(address: str) -> ServerAddress:
     """`host:port`, where either may be left out; `[host]:port` for IPv6."""
     try:
         parts = urlsplit(f"//{address}")
@@ -133,7 +133,7 @@ def _sentinel(address: str) -> Endpoint:
         parts, port = urlsplit(""), None
     if parts.netloc != address or parts.username is not None:
         raise _Wrong(f"redis_sentinels: {address} is not of the form host:port")
-    return Endpoint(parts.hostname or LOCALHOST, port or SENTINEL_PORT)
+    return ServerAddress(parts.hostname or LOCALHOST, port or SENTINEL_PORT)
 
 
 def _port(name: str, text: str) -> int:

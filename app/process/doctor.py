@@ -18,7 +18,7 @@ import redis
 from redis.sentinel import MasterNotFoundError
 
 from ...engines.redis.blocking import client_of, reason
-from ...engines.redis.settings import Endpoint, RedisSettings, ShardSettings, Timeouts
+from ...engines.redis.settings import RedisSettings, ServerAddress, ShardSettings, Timeouts
 from ..config.config import Config
 from ..config.endpoints import own_ports
 from ..config.loading import Loaded
@@ -171,14 +171,14 @@ def _redis(settings: RedisSettings) -> Iterator[Finding]:
 def _sentinels(shard: ShardSettings, timeouts: Timeouts) -> Iterator[Finding]:
     if shard.sentinels is None:
         return
-    for endpoint in shard.sentinels.endpoints:
-        yield _sentinel(endpoint, shard.sentinels.master, timeouts)
+    for address in shard.sentinels.addresses:
+        yield _sentinel(address, shard.sentinels.master, timeouts)
 
 
-def _sentinel(endpoint: Endpoint, master: str, timeouts: Timeouts) -> Finding:
+def _sentinel(address: ServerAddress, master: str, timeouts: Timeouts) -> Finding:
     client: Any = redis.Redis(
-        endpoint.host,
-        endpoint.port,
+        address.host,
+        address.port,
         socket_timeout=timeouts.connect,
         socket_connect_timeout=timeouts.connect,
         decode_responses=True,
@@ -187,10 +187,10 @@ def _sentinel(endpoint: Endpoint, master: str, timeouts: Timeouts) -> Finding:
         try:
             found = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master)
         except redis.RedisError as error:
-            return Finding(PROBLEM, f"Sentinel {endpoint}: {reason(error)}", "start it, or mend redis_sentinels")
+            return Finding(PROBLEM, f"Sentinel {address}: {reason(error)}", "start it, or mend redis_sentinels")
     if not found:
-        return Finding(PROBLEM, f"Sentinel {endpoint}: watches no master {master!r}", "mend redis_master_name")
-    return Finding(OK, f"Sentinel {endpoint}: the master {master} is at {found[0]}:{found[1]}")
+        return Finding(PROBLEM, f"Sentinel {address}: watches no master {master!r}", "mend redis_master_name")
+    return Finding(OK, f"Sentinel {address}: the master {master} is at {found[0]}:{found[1]}")
 
 
 def _shard(shard: ShardSettings, settings: RedisSettings) -> Iterable[Finding]:

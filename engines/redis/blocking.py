@@ -174,11 +174,11 @@ def _client(shard: ShardSettings, timeouts: Timeouts, **more: Any) -> Any:
             "ssl_ca_certs": shard.tls.ca_file or None,
         }
     if shard.sentinels is not None:
-        endpoints = [(endpoint.host, endpoint.port) for endpoint in shard.sentinels.endpoints]
+        addresses = [(address.host, address.port) for address in shard.sentinels.addresses]
         patience = {"socket_timeout": timeouts.connect, "socket_connect_timeout": timeouts.connect}
-        sentinel: Any = Sentinel(endpoints, **patience)  # type: ignore[no-untyped-call]
+        sentinel: Any = Sentinel(addresses, **patience)  # type: ignore[no-untyped-call]
         return sentinel.master_for(shard.sentinels.master, **options)
-    return redis.Redis(shard.endpoint.host, shard.endpoint.port, **options)
+    return redis.Redis(shard.address.host, shard.address.port, **options)
 
 
 def _entering(epoch_key: str) -> Callable[[Any], None]:

@@ -16,7 +16,7 @@ import gevent.socket
 import hiredis
 
 from ...app.runtime.yielding import yield_if_due
-from .settings import Endpoint, Timeouts
+from .settings import ServerAddress, Timeouts
 
 READ_SIZE = 1 << 16
 
@@ -34,8 +34,8 @@ class ConnectionLost(OSError):
 class RedisConnection:
     """An open connection. One greenlet may write while another one reads."""
 
-    def __init__(self, socket: Any, endpoint: Endpoint, timeouts: Timeouts) -> None:
-        self.endpoint = endpoint
+    def __init__(self, socket: Any, address: ServerAddress, timeouts: Timeouts) -> None:
+        self.address = address
         self._socket = socket
         self._timeouts = timeouts
         self._reader = hiredis.Reader()

@@ -18,7 +18,7 @@ def dialler(shard: ShardSettings, timeouts: Timeouts, epoch_key: str) -> Dial:
     finder = MasterFinder(shard.sentinels, timeouts) if shard.sentinels else None
 
     def dial() -> RedisConnection:
-        connection = _open_master(finder) if finder else open_connection(shard.endpoint, timeouts, shard)
+        connection = _open_master(finder) if finder else open_connection(shard.address, timeouts, shard)
         try:
             _check_role(connection, must_be_master=finder is not None)
             _prepare(connection, epoch_key)
@@ -29,11 +29,11 @@ def dialler(shard: ShardSettings, timeouts: Timeouts, epoch_key: str) -> Dial:
         return connection
 
     def _open_master(finder: MasterFinder) -> RedisConnection:
-        endpoint = finder.master()
+        address = finder.master()
         try:
-            return open_connection(endpoint, timeouts, shard)
+            return open_connection(address, timeouts, shard)
         except ConnectionLost as error:
-            raise ConnectionLost(f"the master at {endpoint}: {error}") from None
+            raise ConnectionLost(f"the master at {address}: {error}") from None
 
     return dial
 
@@ -41,7 +41,7 @@ def dialler(shard: ShardSettings, timeouts: Timeouts, epoch_key: str) -> Dial:
 def _check_role(connection: RedisConnection, must_be_master: bool) -> None:
     (role,) = connection.ask([("ROLE",)])
     if must_be_master and isinstance(role, list) and role[0] != b"master":
-        raise ConnectionLost(f"{connection.endpoint} is not the master, but a {role[0].decode()}")
+        raise ConnectionLost(f"{connection.address} is not the master, but a {role[0].decode()}")
 
 
 def _prepare(connection: RedisConnection, epoch_key: str) -> None:

@@ -10,7 +10,7 @@ from gevent.event import Event
 
 from ...app.runtime.backoff import Backoff
 from .connection import ConnectionLost, Dial, RedisConnection
-from .settings import Endpoint
+from .settings import ServerAddress
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Link(ABC):
         self._name = name
         self._dial = dial
         self._server_return = server_return
-        self._endpoint: Endpoint | None = None
+        self._address: ServerAddress | None = None
         """The address of the last connection."""
         self._ready = Event()
         self._greenlet: gevent.Greenlet[[], None] | None = None
@@ -115,10 +115,10 @@ class Link(ABC):
     def _serve_once(self) -> None:
         """Connect and serve until the connection breaks. Raises ConnectionLost when it could never be used."""
         connection = self._dial()
-        moved = self._endpoint not in (None, connection.endpoint)
-        self._endpoint = connection.endpoint
+        moved = self._address not in (None, connection.address)
+        self._address = connection.address
         if self.away or moved:
-            log.info("%s: connected to %s", self._name, connection.endpoint)
+            log.info("%s: connected to %s", self._name, connection.address)
             self.away = ""
             self._server_return.announce()
         try:

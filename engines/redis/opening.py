@@ -11,22 +11,22 @@ import gevent.ssl
 import hiredis
 
 from .connection import ConnectionLost, RedisCommand, RedisConnection, reason_of
-from .settings import Endpoint, ShardSettings, Timeouts, Tls
+from .settings import ServerAddress, ShardSettings, Timeouts, Tls
 
 CLIENT_NAME = "gentrifugo"
 """As CLIENT LIST shows the connections of nodes."""
 
 
-def open_connection(endpoint: Endpoint, timeouts: Timeouts, shard: ShardSettings | None = None) -> RedisConnection:
-    """Connect to `endpoint` and log in with the TLS settings, user, password and database of `shard`, if given.
+def open_connection(address: ServerAddress, timeouts: Timeouts, shard: ShardSettings | None = None) -> RedisConnection:
+    """Connect to `address` and log in with the TLS settings, user, password and database of `shard`, if given.
 
     Each step takes at most `timeouts.connect`, which stays the read timeout of the connection. Raises ConnectionLost.
     """
     try:
-        socket = _connected(endpoint, timeouts.connect, shard.tls if shard is not None else None)
+        socket = _connected(address, timeouts.connect, shard.tls if shard is not None else None)
     except (OSError, UnicodeError) as error:  # UnicodeError: text that cannot be the name of a host
         raise ConnectionLost(f"cannot connect: {reason_of(error)}") from None
-    connection = RedisConnection(socket, endpoint, timeouts)
+    connection = RedisConnection(socket, address, timeouts)
     try:
         connection.expect_answers_within(timeouts.connect)
         _log_in(connection, _login_commands(shard))
@@ -36,11 +36,11 @@ def open_connection(endpoint: Endpoint, timeouts: Timeouts, shard: ShardSettings
     return connection
 
 
-def _connected(endpoint: Endpoint, timeout: float, tls: Tls | None) -> Any:
-    socket = gevent.socket.create_connection((endpoint.host, endpoint.port), timeout=timeout)
+def _connected(address: ServerAddress, timeout: float, tls: Tls | None) -> Any:
+    socket = gevent.socket.create_connection((address.host, address.port), timeout=timeout)
     try:
         socket.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
-        return _encrypted(socket, endpoint.host, tls) if tls is not None else socket
+        return _encrypted(socket, address.host, tls) if tls is not None else socket
     except BaseException:
         socket.close()
         raise

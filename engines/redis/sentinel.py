@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .connection import ConnectionLost
 from .opening import open_connection
-from .settings import Endpoint, Sentinels, Timeouts
+from .settings import Sentinels, ServerAddress, Timeouts
 
 
 class MasterFinder:
@@ -12,29 +12,29 @@ class MasterFinder:
 
     def __init__(self, sentinels: Sentinels, timeouts: Timeouts) -> None:
         self._name = sentinels.master
-        self._endpoints = list(sentinels.endpoints)
+        self._addresses = list(sentinels.addresses)
         self._timeouts = timeouts
 
-    def master(self) -> Endpoint:
+    def master(self) -> ServerAddress:
         """The address of the master. Raises ConnectionLost when no Sentinel knows it."""
         answers = []
-        for endpoint in list(self._endpoints):
+        for address in list(self._addresses):
             try:
-                master = self._ask(endpoint)
+                master = self._ask(address)
             except ConnectionLost as error:
-                answers.append(f"{endpoint}: {error}")
+                answers.append(f"{address}: {error}")
                 continue
-            self._endpoints.remove(endpoint)
-            self._endpoints.insert(0, endpoint)
+            self._addresses.remove(address)
+            self._addresses.insert(0, address)
             return master
         raise ConnectionLost(f"no Sentinel knows the address of the master {self._name} ({'; '.join(answers)})")
 
-    def _ask(self, endpoint: Endpoint) -> Endpoint:
-        connection = open_connection(endpoint, self._timeouts)
+    def _ask(self, address: ServerAddress) -> ServerAddress:
+        connection = open_connection(address, self._timeouts)
         try:
             (answer,) = connection.ask([("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name)])
         finally:
             connection.close()
         if not isinstance(answer, list):
             raise ConnectionLost("does not know that master" if answer is None else str(answer))
-        return Endpoint(answer[0].decode(), int(answer[1]))
+        return ServerAddress(answer[0].decode(), int(answer[1]))

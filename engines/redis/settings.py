@@ -1,4 +1,4 @@
-"""Settings of the Redis engine: the addresses of its shards, its timeouts, and the queues that it reads."""
+"""Settings of the Redis engine: the addresses of its shards, timeouts, and the API queues that it reads."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
-    """The address of a server; as text, `host:port`."""
+class ServerAddress:
+    """The address of a Redis or Sentinel server. Its text is `host:port`, or `[host]:port` for IPv6."""
 
     host: str
     port: int
@@ -18,10 +18,10 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How a connection is encrypted."""
+    """TLS of the connections to a server."""
 
     verify: bool = True
-    """Whether to check the certificate and the name of the server."""
+    """Whether the certificate of the server is verified."""
     ca_file: str = ""
     """File with the certificates that are trusted; empty trusts those of the system."""
 
@@ -31,14 +31,14 @@ class Sentinels:
     """The Sentinels that know the address of a master."""
 
     master: str
-    endpoints: tuple[Endpoint, ...]
+    addresses: tuple[ServerAddress, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ShardSettings:
-    """One of the Redis servers that channels are spread over."""
+    """One of the Redis servers among which channels are distributed."""
 
-    endpoint: Endpoint
+    address: ServerAddress
     """Its address; not used with Sentinels."""
     username: str = ""
     password: str = field(default="", repr=False)
@@ -48,8 +48,8 @@ class ShardSettings:
 
     @property
     def name(self) -> str:
-        """The name in the log, without secrets."""
-        return f"master {self.sentinels.master}" if self.sentinels else str(self.endpoint)
+        """Its name in the log, which contains no secret."""
+        return f"master {self.sentinels.master}" if self.sentinels else str(self.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +57,11 @@ class Timeouts:
     """Seconds, each more than 0."""
 
     connect: float = 1.0
-    """For connecting, and for each command that follows until the connection can be used."""
+    """For opening a connection, including TLS and the login."""
     read: float = 10.0
     """For a reply."""
     write: float = 1.0
-    """For writing commands to the socket."""
+    """For one write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,6 @@ class RedisSettings:
     prefix: str = "centrifugo"
     timeouts: Timeouts = Timeouts()
     api: bool = False
-    """Whether to take API commands from a queue in each shard."""
+    """Whether the engine reads API commands from a queue in each shard."""
     api_queues: int = 0
-    """How many more queues, numbered from 0."""
+    """The number of additional queues, which are numbered from 0."""

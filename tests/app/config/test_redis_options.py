@@ -10,7 +10,7 @@ from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.loading import from_mapping
 from gentrifugo.app.config.options import ConfigError
 from gentrifugo.app.config.redis_options import redis_settings
-from gentrifugo.engines.redis.settings import Endpoint, RedisSettings, Sentinels, ShardSettings, Timeouts, Tls
+from gentrifugo.engines.redis.settings import RedisSettings, Sentinels, ServerAddress, ShardSettings, Timeouts, Tls
 
 
 def settings(**options: Any) -> RedisSettings:
@@ -28,7 +28,7 @@ def problem(**options: Any) -> str:
 
 
 def test_the_default_is_one_server_on_this_machine() -> None:
-    assert settings() == RedisSettings((ShardSettings(Endpoint("127.0.0.1", 6379)),))
+    assert settings() == RedisSettings((ShardSettings(ServerAddress("127.0.0.1", 6379)),))
 
 
 def test_every_option_has_its_place() -> None:
@@ -44,31 +44,31 @@ def test_every_option_has_its_place() -> None:
         redis_api=True,
         redis_api_num_shards=3,
     )
-    shard = ShardSettings(Endpoint("redis.example", 6380), password="pass", db=2)
+    shard = ShardSettings(ServerAddress("redis.example", 6380), password="pass", db=2)
     assert made == RedisSettings((shard,), "p", Timeouts(0.5, 5, 2), True, 3)
 
 
 def test_a_list_makes_shards_and_a_single_value_holds_for_all() -> None:
     made = settings(redis_port="6379, 6380", redis_password="pass")
-    assert [(str(shard.endpoint), shard.password) for shard in made.shards] == [
+    assert [(str(shard.address), shard.password) for shard in made.shards] == [
         ("127.0.0.1:6379", "pass"),
         ("127.0.0.1:6380", "pass"),
     ]
     made = settings(redis_host="a,b", redis_port="1,2")
-    assert [str(shard.endpoint) for shard in made.shards] == ["a:1", "b:2"]
+    assert [str(shard.address) for shard in made.shards] == ["a:1", "b:2"]
 
 
 @pytest.mark.parametrize(
     ("url", "shard"),
     [
-        ("redis://", ShardSettings(Endpoint("127.0.0.1", 6379))),
-        ("redis://h", ShardSettings(Endpoint("h", 6379))),
-        ("redis://:p%40ss@h:1/3", ShardSettings(Endpoint("h", 1), password="p@ss", db=3)),
-        ("redis://ann:pass@h:1/", ShardSettings(Endpoint("h", 1), "ann", "pass")),
-        ("redis://[::1]:1", ShardSettings(Endpoint("::1", 1))),
-        ("rediss://h:1", ShardSettings(Endpoint("h", 1), tls=Tls())),
-        ("rediss://h:1?ssl_cert_reqs=none", ShardSettings(Endpoint("h", 1), tls=Tls(verify=False))),
-        ("rediss://h:1?ssl_ca_certs=/ca.pem", ShardSettings(Endpoint("h", 1), tls=Tls(ca_file="/ca.pem"))),
+        ("redis://", ShardSettings(ServerAddress("127.0.0.1", 6379))),
+        ("redis://h", ShardSettings(ServerAddress("h", 6379))),
+        ("redis://:p%40ss@h:1/3", ShardSettings(ServerAddress("h", 1), password="p@ss", db=3)),
+        ("redis://ann:pass@h:1/", ShardSettings(ServerAddress("h", 1), "ann", "pass")),
+        ("redis://[::1]:1", ShardSettings(ServerAddress("::1", 1))),
+        ("rediss://h:1", ShardSettings(ServerAddress("h", 1), tls=Tls())),
+        ("rediss://h:1?ssl_cert_reqs=none", ShardSettings(ServerAddress("h", 1), tls=Tls(verify=False))),
+        ("rediss://h:1?ssl_ca_certs=/ca.pem", ShardSettings(ServerAddress("h", 1), tls=Tls(ca_file="/ca.pem"))),
     ],
 )
 def test_a_url_says_everything(url: str, shard: ShardSettings) -> None:
@@ -78,8 +78,8 @@ def test_a_url_says_everything(url: str, shard: ShardSettings) -> None:
 
 def test_sentinels_watch_each_shard() -> None:
     made = settings(redis_master_name="one,two", redis_sentinels=":26380,s.example,[::1]:1", redis_password="pass")
-    endpoints = (Endpoint("127.0.0.1", 26380), Endpoint("s.example", 26379), Endpoint("::1", 1))
-    assert [shard.sentinels for shard in made.shards] == [Sentinels("one", endpoints), Sentinels("two", endpoints)]
+    addresses = (ServerAddress("127.0.0.1", 26380), ServerAddress("s.example", 26379), ServerAddress("::1", 1))
+    assert [shard.sentinels for shard in made.shards] == [Sentinels("one", addresses), Sentinels("two", addresses)]
     assert {shard.password for shard in made.shards} == {"pass"}
 
 

@@ -10,14 +10,14 @@ import hiredis
 from gevent.event import Event
 
 from gentrifugo.engines.redis.connection import ConnectionLost, RedisCommand, RedisConnection
-from gentrifugo.engines.redis.settings import Endpoint
+from gentrifugo.engines.redis.settings import ServerAddress
 
 
 class FakeConnection(RedisConnection):
     """Keeps what is written in `batches`, one for each call; answers when the test lets it."""
 
     def __init__(self) -> None:
-        self.endpoint = Endpoint("127.0.0.1", 1)
+        self.address = ServerAddress("127.0.0.1", 1)
         self.batches: list[list[RedisCommand]] = []
         self._replies: deque[Any] = deque()
         self._arrived = Event()

@@ -14,7 +14,7 @@ import pytest
 from gentrifugo.engines.base import EngineError, Recovery
 from gentrifugo.engines.redis import occupancy
 from gentrifugo.engines.redis.engine import RedisEngine
-from gentrifugo.engines.redis.settings import Endpoint, RedisSettings, ShardSettings, Timeouts, Tls
+from gentrifugo.engines.redis.settings import RedisSettings, ServerAddress, ShardSettings, Timeouts, Tls
 from tests.engines.contract import EngineContract, JoinedEnginesContract, Lab, kept, message, uids
 from tests.greenlets import nothing_left_behind
 from tests.parts import valkey_server
@@ -28,7 +28,7 @@ class RedisLab(Lab):
 
     def __init__(self, servers: list[RedisServer]) -> None:
         super().__init__()
-        shards = tuple(ShardSettings(Endpoint("127.0.0.1", server.port)) for server in servers)
+        shards = tuple(ShardSettings(ServerAddress("127.0.0.1", server.port)) for server in servers)
         self.settings = RedisSettings(shards, prefix=f"test-{uuid.uuid4()}[*]")
 
     def make(self) -> RedisEngine:
@@ -228,27 +228,27 @@ def works(*shards: ShardSettings) -> bool:
 
 
 def test_passwords_and_users(guarded: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
-    endpoint = Endpoint("127.0.0.1", guarded.port)
-    assert works(ShardSettings(endpoint, password="open sesame", db=3))
-    assert works(ShardSettings(endpoint, "ann", "secret"))
+    address = ServerAddress("127.0.0.1", guarded.port)
+    assert works(ShardSettings(address, password="open sesame", db=3))
+    assert works(ShardSettings(address, "ann", "secret"))
     caplog.clear()
-    assert not works(ShardSettings(endpoint))
+    assert not works(ShardSettings(address))
     assert "Authentication required" in caplog.text or "NOAUTH" in caplog.text
     caplog.clear()
-    assert not works(ShardSettings(endpoint, "ann", "guess"))
+    assert not works(ShardSettings(address, "ann", "guess"))
     assert "invalid username-password pair" in caplog.text
     assert "guess" not in caplog.text
-    assert not works(ShardSettings(endpoint, password="open sesame", db=99))
+    assert not works(ShardSettings(address, password="open sesame", db=99))
 
 
 def test_tls(guarded: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
-    endpoint = Endpoint("localhost", tls_port(guarded))
-    shard = ShardSettings(endpoint, password="open sesame", tls=Tls(ca_file=certificate(guarded)))
+    address = ServerAddress("localhost", tls_port(guarded))
+    shard = ShardSettings(address, password="open sesame", tls=Tls(ca_file=certificate(guarded)))
     assert works(shard)
     assert works(dataclasses.replace(shard, tls=Tls(verify=False)))
     assert not works(dataclasses.replace(shard, tls=Tls()))
     assert "self-signed certificate" in caplog.text
-    assert not works(dataclasses.replace(shard, endpoint=Endpoint("127.0.0.1", endpoint.port)))
+    assert not works(dataclasses.replace(shard, address=ServerAddress("127.0.0.1", address.port)))
     assert not works(dataclasses.replace(shard, tls=None))
     assert not works(dataclasses.replace(shard, tls=Tls(ca_file="/nowhere")))
 

@@ -16,7 +16,7 @@ from gentrifugo.engines.redis import occupancy
 from gentrifugo.engines.redis.connection import ConnectionLost, RedisConnection
 from gentrifugo.engines.redis.keys import Keys
 from gentrifugo.engines.redis.occupancy import ShardOccupancy
-from gentrifugo.engines.redis.settings import Endpoint, RedisSettings, Sentinels, ShardSettings
+from gentrifugo.engines.redis.settings import RedisSettings, Sentinels, ServerAddress, ShardSettings
 from gentrifugo.engines.redis.shard import Shard
 from tests.engines.contract import LONG, Listener
 from tests.engines.redis.test_engine import RedisLab
@@ -250,7 +250,9 @@ def test_who_left_while_it_was_told_and_the_server_lost_its_data_is_told(lab: Re
 def test_a_server_that_begins_with_old_data(tmp_path: Path, lab: RedisLab, monkeypatch: pytest.MonkeyPatch) -> None:
     """As with snapshots every few minutes: it takes for occupied what was told to be empty since."""
     with redis_server(tmp_path, "--save", "3600 1") as server:
-        lab.settings = RedisSettings((ShardSettings(Endpoint("127.0.0.1", server.port)),), prefix=lab.settings.prefix)
+        lab.settings = RedisSettings(
+            (ShardSettings(ServerAddress("127.0.0.1", server.port)),), prefix=lab.settings.prefix
+        )
         node = lab.listen(longest=1)
         for channel in ("stays", "returns", "left"):
             node.engine.subscribe(channel)
@@ -313,8 +315,10 @@ def test_a_replica_takes_over(tmp_path: Path, lab: RedisLab) -> None:
     sentinel = Sentinel(tmp_path, {"main": master})
     try:
         eventually(lambda: sentinel.ask("SENTINEL", "REPLICAS", "main"), within=15, what="Sentinel finds the replica")
-        watched = Sentinels("main", (Endpoint("127.0.0.1", sentinel.port),))
-        lab.settings = RedisSettings((ShardSettings(Endpoint("", 0), sentinels=watched),), prefix=lab.settings.prefix)
+        watched = Sentinels("main", (ServerAddress("127.0.0.1", sentinel.port),))
+        lab.settings = RedisSettings(
+            (ShardSettings(ServerAddress("", 0), sentinels=watched),), prefix=lab.settings.prefix
+        )
         node = occupied(lab)
         node.engine.subscribe("left")
         is_told(node, True, channel="left")

@@ -14,14 +14,14 @@ import pytest
 
 from gentrifugo.engines.redis.connection import ConnectionLost
 from gentrifugo.engines.redis.opening import open_connection
-from gentrifugo.engines.redis.settings import Endpoint, ShardSettings, Timeouts, Tls
+from gentrifugo.engines.redis.settings import ServerAddress, ShardSettings, Timeouts, Tls
 from tests.greenlets import nothing_left_behind
 from tests.redis_server import RedisServer, free_port, redis_server
 
 __all__ = ["nothing_left_behind"]
 
 TIMEOUTS = Timeouts(connect=0.5, read=5, write=1)
-NOWHERE = Endpoint("127.0.0.1", 1)
+NOWHERE = ServerAddress("127.0.0.1", 1)
 
 tidy = pytest.mark.usefixtures("nothing_left_behind")
 """For all but one: gevent's resolver reports a name without an address as the error of a greenlet, too."""
@@ -41,8 +41,8 @@ def serve(handle: Callable[[Any], None]) -> gevent.server.StreamServer:
     return server
 
 
-def endpoint_of(server: gevent.server.StreamServer) -> Endpoint:
-    return Endpoint("127.0.0.1", int(server.address[1]))
+def address_of(server: gevent.server.StreamServer) -> ServerAddress:
+    return ServerAddress("127.0.0.1", int(server.address[1]))
 
 
 def say_nothing(socket: Any) -> None:
@@ -50,9 +50,9 @@ def say_nothing(socket: Any) -> None:
         pass
 
 
-def reason(endpoint: Endpoint, shard: ShardSettings | None = None) -> str:
+def reason(address: ServerAddress, shard: ShardSettings | None = None) -> str:
     with pytest.raises(ConnectionLost) as lost:
-        open_connection(endpoint, TIMEOUTS, shard)
+        open_connection(address, TIMEOUTS, shard)
     return str(lost.value)
 
 
@@ -64,8 +64,8 @@ def reason(endpoint: Endpoint, shard: ShardSettings | None = None) -> str:
 def test_a_connection_has_its_user_its_database_and_a_name(
     redis: RedisServer, login: dict[str, Any], user: str, database: str
 ) -> None:
-    endpoint = Endpoint("127.0.0.1", redis.port)
-    connection = open_connection(endpoint, TIMEOUTS, ShardSettings(endpoint, **login))
+    address = ServerAddress("127.0.0.1", redis.port)
+    connection = open_connection(address, TIMEOUTS, ShardSettings(address, **login))
     (info,) = connection.ask([("CLIENT", "INFO")])
     connection.close()
     fields = dict(field.split("=", 1) for field in info.decode().split())
@@ -83,26 +83,26 @@ def test_a_connection_has_its_user_its_database_and_a_name(
     ],
 )
 def test_a_server_that_refuses_the_login_says_why(redis: RedisServer, login: dict[str, Any], says: str) -> None:
-    endpoint = Endpoint("127.0.0.1", redis.port)
-    text = reason(endpoint, ShardSettings(endpoint, **login))
+    address = ServerAddress("127.0.0.1", redis.port)
+    text = reason(address, ShardSettings(address, **login))
     assert says in text
     assert "guess" not in text
 
 
 @tidy
 def test_a_port_that_nobody_listens_on_is_refused() -> None:
-    assert reason(Endpoint("127.0.0.1", free_port())) == "cannot connect: Connection refused"
+    assert reason(ServerAddress("127.0.0.1", free_port())) == "cannot connect: Connection refused"
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "a" * 64 + ".example", ".."])
 def test_a_host_that_has_no_address_is_an_error(host: str) -> None:
-    assert reason(Endpoint(host, 6379)).startswith("cannot connect: ")
+    assert reason(ServerAddress(host, 6379)).startswith("cannot connect: ")
 
 
 @tidy
 def test_a_server_that_does_not_answer_is_given_up() -> None:
     server = serve(say_nothing)
-    assert reason(endpoint_of(server)) == "the server did not answer for 0.5 s"
+    assert reason(address_of(server)) == "the server did not answer for 0.5 s"
     server.stop(timeout=0)
 
 
@@ -114,28 +114,28 @@ def test_a_server_that_is_not_redis_is_refused() -> None:
         socket.close()
 
     server = serve(greet)
-    assert "does not speak the Redis protocol" in reason(endpoint_of(server))
+    assert "does not speak the Redis protocol" in reason(address_of(server))
     server.stop(timeout=0)
 
 
 @tidy
 def test_a_server_without_tls_cannot_be_reached_with_it(redis: RedisServer) -> None:
-    endpoint = Endpoint("127.0.0.1", redis.port)
-    assert reason(endpoint, ShardSettings(endpoint, tls=Tls(verify=False))).startswith("cannot connect: ")
+    address = ServerAddress("127.0.0.1", redis.port)
+    assert reason(address, ShardSettings(address, tls=Tls(verify=False))).startswith("cannot connect: ")
 
 
 @tidy
 def test_a_tls_handshake_that_takes_too_long_is_given_up() -> None:
     server = serve(say_nothing)
-    endpoint = endpoint_of(server)
-    assert "timed out" in reason(endpoint, ShardSettings(endpoint, tls=Tls(verify=False)))
+    address = address_of(server)
+    assert "timed out" in reason(address, ShardSettings(address, tls=Tls(verify=False)))
     server.stop(timeout=0)
 
 
 @tidy
 def test_a_greenlet_that_is_killed_while_it_connects_leaves_no_socket() -> None:
     server = serve(say_nothing)
-    opening = gevent.spawn(lambda: open_connection(endpoint_of(server), TIMEOUTS))
+    opening = gevent.spawn(lambda: open_connection(address_of(server), TIMEOUTS))
     gevent.sleep(0.05)
     opening.kill()
     server.stop(timeout=0)

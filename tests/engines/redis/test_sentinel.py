@@ -12,7 +12,7 @@ import pytest
 from gentrifugo.engines.redis.connection import ConnectionLost
 from gentrifugo.engines.redis.dialling import dialler
 from gentrifugo.engines.redis.sentinel import MasterFinder
-from gentrifugo.engines.redis.settings import Endpoint, Sentinels, ShardSettings, Timeouts
+from gentrifugo.engines.redis.settings import Sentinels, ServerAddress, ShardSettings, Timeouts
 from tests.greenlets import nothing_left_behind
 from tests.redis_server import free_port
 
@@ -24,12 +24,12 @@ TIMEOUTS = Timeouts(connect=0.5, read=1, write=1)
 class SmallSentinel:
     """Answers on a free port as a Sentinel does, with the address of one master or with nothing."""
 
-    def __init__(self, master: Endpoint | None) -> None:
+    def __init__(self, master: ServerAddress | None) -> None:
         self.master = master
         self.asked = 0
         self._server = gevent.server.StreamServer(("127.0.0.1", 0), self._serve)
         self._server.start()
-        self.endpoint = Endpoint("127.0.0.1", int(self._server.address[1]))
+        self.address = ServerAddress("127.0.0.1", int(self._server.address[1]))
 
     def _serve(self, socket: Any, _: object) -> None:
         reader = hiredis.Reader()
@@ -55,7 +55,7 @@ class SmallSentinel:
 
 @pytest.fixture
 def sentinels(nothing_left_behind: None) -> Iterator[list[SmallSentinel]]:
-    started = [SmallSentinel(None), SmallSentinel(Endpoint("127.0.0.1", free_port()))]
+    started = [SmallSentinel(None), SmallSentinel(ServerAddress("127.0.0.1", free_port()))]
     yield started
     for sentinel in started:
         sentinel.stop()
@@ -63,14 +63,14 @@ def sentinels(nothing_left_behind: None) -> Iterator[list[SmallSentinel]]:
 
 def test_sentinels_are_asked_in_turn_and_the_one_that_knew_first_next_time(sentinels: list[SmallSentinel]) -> None:
     ignorant, knowing = sentinels
-    away = Endpoint("127.0.0.1", free_port())
-    finder = MasterFinder(Sentinels("main", (away, ignorant.endpoint, knowing.endpoint)), TIMEOUTS)
+    away = ServerAddress("127.0.0.1", free_port())
+    finder = MasterFinder(Sentinels("main", (away, ignorant.address, knowing.address)), TIMEOUTS)
     assert finder.master() == finder.master() == knowing.master
     assert (ignorant.asked, knowing.asked) == (1, 2)
 
 
 def test_when_no_sentinel_knows_the_master_the_error_has_all_answers(sentinels: list[SmallSentinel]) -> None:
-    away, ignorant = Endpoint("127.0.0.1", free_port()), sentinels[0].endpoint
+    away, ignorant = ServerAddress("127.0.0.1", free_port()), sentinels[0].address
     with pytest.raises(ConnectionLost) as lost:
         MasterFinder(Sentinels("main", (away, ignorant)), TIMEOUTS).master()
     assert str(lost.value) == (
@@ -81,7 +81,7 @@ def test_when_no_sentinel_knows_the_master_the_error_has_all_answers(sentinels: 
 
 def test_a_master_that_cannot_be_reached_is_named(sentinels: list[SmallSentinel]) -> None:
     knowing = sentinels[1]
-    shard = ShardSettings(Endpoint("", 0), sentinels=Sentinels("main", (knowing.endpoint,)))
+    shard = ShardSettings(ServerAddress("", 0), sentinels=Sentinels("main", (knowing.address,)))
     with pytest.raises(ConnectionLost) as lost:
         dialler(shard, TIMEOUTS, "epoch")()
     assert str(lost.value) == f"the master at {knowing.master}: cannot connect: Connection refused"
