@@ -88,6 +88,7 @@ class Client:
         "_node",
         "_opening",
         "_request",
+        "_signed_user",
         "_subscriptions",
         "_timer",
         "_transport",
@@ -104,6 +105,8 @@ class Client:
         self._node = node
         self._opening = opening
         self._request = request
+        # The user that the token of `connect` named, which a hook may have replaced. None without a token.
+        self._signed_user: str | None = None
         self._transport = transport
         self._subscriptions = Subscriptions(node, self)
         self._expires_at = 0.0
@@ -240,6 +243,7 @@ class Client:
             user, info = None, b""  # nobody has signed them
         elif not self._node.config.insecure:
             timestamp = signed_at(self._node.config.secret, params)
+            self._signed_user = user
         if is_hooked:
             user, info = self._ask_who(hooks.CONNECT, user, info)
         if user is None:
@@ -276,6 +280,7 @@ class Client:
             info = self.default_info
         else:
             timestamp = signed_at(self._node.config.secret, params)
+            self._check_same_user(params.user or "")
         if is_hooked:
             _, info = self._ask_who(hooks.REFRESH, self.user, info)
         lifetime = self._node.config.connection_lifetime
@@ -286,6 +291,12 @@ class Client:
                 self.default_info = info
                 self._expire_at(timestamp + lifetime)
         return wire.encode_reply(command.uid, "refresh", self._connect_body(self.uid, expired))
+
+    def _check_same_user(self, user: str) -> None:
+        """Close the connection when the token of a `refresh` was made for another user than the one connected."""
+        if user not in (self.user, self._signed_user):
+            log.debug("client %s (user %r): refresh with a token of user %r", self.uid, self.user, user, extra=self.ids)
+            raise Closing(CLOSE_INVALID_TOKEN)
 
     def _connect_body(self, client: str, expired: bool = False) -> bytes:
         lifetime = self._node.config.connection_lifetime

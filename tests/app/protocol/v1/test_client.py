@@ -430,6 +430,13 @@ def test_refreshing_with_a_wrong_token_closes(client: LocalClient) -> None:
     assert client.close_reason == closed("invalid token")
 
 
+def test_refreshing_with_a_token_of_another_user_closes(start: StartNode) -> None:
+    """It would prolong the connection, and show others the info of somebody else."""
+    client = LocalClient.connected(start(connection_lifetime=60))
+    client.send({"method": "refresh", "params": connect_params("bob", info='"Bob"')})
+    assert client.close_reason == closed("invalid token")
+
+
 def test_expiry_that_a_reload_switched_off_closes_nobody(start: StartNode) -> None:
     timestamp, lifetime = lifetime_ending_in(0.05)
     node = start(connection_lifetime=lifetime, expired_connection_close_delay=0)

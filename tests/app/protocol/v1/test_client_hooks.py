@@ -312,6 +312,22 @@ class TestRefresh:
         client.send({"method": "refresh", "params": connect_params("alice")})
         assert client.close_reason == closed("permission denied")
 
+    @pytest.mark.parametrize(("named", "is_closed"), [("alice", False), ("42", False), ("bob", True)])
+    def test_a_token_names_the_user_of_the_connection_or_of_its_first_token(
+        self, start: Start, named: str, is_closed: bool
+    ) -> None:
+        client = LocalClient.connected(start({hooks.CONNECT: identified}, connection_lifetime=60), "alice")
+        assert client.connection.user == "42"
+        client.send({"method": "refresh", "params": connect_params(named)})
+        assert client.close_reason == (closed("invalid token") if is_closed else None)
+
+    def test_who_connected_without_a_token_may_send_one_for_the_same_user(self, start: Start) -> None:
+        client = LocalClient(start({hooks.CONNECT: identified}, connection_lifetime=60))
+        client.call("connect")
+        assert client.call("refresh", **connect_params("42"))["body"]["ttl"] == 60
+        client.send({"method": "refresh", "params": connect_params("")})
+        assert client.close_reason == closed("invalid token")
+
 
 class TestDisconnect:
     @pytest.mark.parametrize(("disconnect", "reason"), [(None, ""), (CLOSE_DISCONNECT, "disconnect")])
