@@ -26,6 +26,7 @@ from .options import (
     networks,
     option,
     origins_or_all,
+    passed_on_headers,
     port_or_empty,
     url_or_empty,
 )
@@ -274,6 +275,7 @@ class Config(ChannelOptions):
     hook_headers: str = option(
         "Authorization,Cookie,Origin,User-Agent,X-Forwarded-For,X-Real-IP",
         "Headers of the client's request that are sent to the backend, comma-separated.",
+        check=passed_on_headers,
     )
     auth_endpoint: str = option(
         "/centrifuge/auth/",

@@ -37,6 +37,32 @@ LOCAL = "unix"
 """Stands for all peers that connect to a Unix socket."""
 ORIGIN = re.compile(r"https?://(\*\.)?[^/?#@\s*]+")
 URL = re.compile(r"https?://[^/?#\s]+[^#\s]*")
+HEADER_NAME = re.compile(r"[-A-Za-z0-9!#$%&'*+.^`|~]+")
+"""The name of a header, without the underscore: WSGI and CGI cannot tell `X_Real_IP` from `X-Real-IP`."""
+OWN_HEADERS = frozenset(
+    [
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-hook-sign",
+    ]
+)
+"""Headers of the server's own requests and of one connection only. They are never taken from another request."""
+CHECKED_FORWARDING = frozenset(("x-forwarded-for", "x-real-ip"))
+"""Headers of proxies whose value the server can check: the client's address."""
 NOT_EMPTY = validate.Length(min=1, error="Must not be empty.")
 
 T = TypeVar("T")
@@ -112,6 +138,20 @@ def events(*known: str) -> Callable[[str], None]:
                 raise ValidationError(f"{item} is no event; there are {', '.join(known)}.")
 
     return check
+
+
+def passed_on_headers(text: str) -> None:
+    """A check that a text lists names of headers that may be copied from a client's request into one of the server."""
+    for item in listed(text):
+        name = item.lower()
+        if not HEADER_NAME.fullmatch(item):
+            raise ValidationError(f"{item} is not the name of a header that can be passed on.")
+        if name in OWN_HEADERS:
+            raise ValidationError(f"{item} cannot be passed on: it belongs to the server's own request.")
+        if name == "forwarded" or (name.startswith("x-forwarded-") and name not in CHECKED_FORWARDING):
+            raise ValidationError(
+                f"{item} cannot be passed on: clients can forge it. X-Forwarded-For and X-Real-IP are checked."
+            )
 
 
 def host_names(text: str) -> None:

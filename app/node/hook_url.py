@@ -14,7 +14,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from ..config.config import Config
-from ..config.options import listed
+from ..config.options import CHECKED_FORWARDING, listed
 from ..model import signing
 from ..runtime.backoff import Backoff
 from .hooks import Context, Refuse, Undelivered
@@ -109,8 +109,17 @@ class HookURL:
         return response.status, content
 
     def _headers(self, context: Context) -> dict[str, str]:
-        given = context.opening.headers if context.opening is not None else {}
-        headers = {name: given[name] for name in self._passed_on if name in given}
+        """Headers of the client's request that are passed on, and those of this request.
+
+        A client can send X-Forwarded-For and X-Real-IP itself. What is passed on under these names is the address that
+        the proxies in option trusted_proxies vouch for.
+        """
+        headers = {}
+        if (opening := context.opening) is not None:
+            for name in self._passed_on:
+                value = opening.address if name in CHECKED_FORWARDING else opening.headers.get(name)
+                if value and name in opening.headers:
+                    headers[name] = value
         return {**headers, "Content-Type": "application/json"}
 
 

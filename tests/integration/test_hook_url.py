@@ -89,6 +89,29 @@ def test_it_says_who_connects_by_the_cookies_of_the_browser(server: Server, back
     assert backend.unsigned == 0
 
 
+@pytest.mark.parametrize(
+    ("trusted", "told"),
+    [("127.0.0.1", "198.51.100.3"), ("10.0.0.0/8", "127.0.0.1")],
+    ids=["by a trusted proxy", "by the client itself"],
+)
+def test_forwarded_addresses_are_those_that_were_checked(
+    start_server: StartServer, backend: Backend, trusted: str, told: str
+) -> None:
+    backend.answer = of_ann
+    server = start_server(**OPTIONS, hook_url=backend.url, trusted_proxies=trusted)
+    with websocket(server, {"X-Forwarded-For": "10.0.0.1, 198.51.100.3"}) as client:
+        call(client, "connect")
+    with websocket(server, {"X-Real-IP": "198.51.100.3"}) as client:
+        call(client, "connect")
+    eventually(lambda: len(backend.named("disconnect")) == 2)
+    sent = [
+        [headers.get("x-forwarded-for"), headers.get("x-real-ip")]
+        for event, headers in zip(backend.events, backend.headers, strict=True)
+        if event["event"] == "connect"
+    ]
+    assert sent == [[told, None], [None, told]]
+
+
 def test_an_event_looks_as_the_docs_show_it(server: Server, backend: Backend) -> None:
     (example,) = (block.text for block in page("hooks.md").blocks if block.language == "json")
     shown = json.loads(example)

@@ -8,7 +8,14 @@ import pytest
 from marshmallow import ValidationError
 
 from gentrifugo.app.config.config import ChannelOptions, Config, Namespace
-from gentrifugo.app.config.options import Option, matching, options_of, origins_or_all, port_or_empty
+from gentrifugo.app.config.options import (
+    Option,
+    matching,
+    options_of,
+    origins_or_all,
+    passed_on_headers,
+    port_or_empty,
+)
 
 OPTIONS = {option.name: option for option in options_of(Config)}
 
@@ -97,3 +104,29 @@ def test_lists_that_make_sense(text: str) -> None:
 def test_lists_that_make_none(text: str) -> None:
     with pytest.raises(ValidationError, match="is no origin"):
         origins_or_all(f"https://good.example,{text}")
+
+
+@pytest.mark.parametrize("listing", ["", "Cookie", "cookie, X-Forwarded-For,X-Real-IP", "X-Tenant"])
+def test_headers_of_the_client_can_be_passed_on(listing: str) -> None:
+    passed_on_headers(listing)
+
+
+@pytest.mark.parametrize(
+    ("listing", "reason"),
+    [
+        ("Cookie,Content-Length", "Content-Length cannot be passed on: it belongs to the server's own request."),
+        ("transfer-encoding", "it belongs to"),
+        ("Connection", "it belongs to"),
+        ("Host", "it belongs to"),
+        ("content-type", "it belongs to"),
+        ("X-HOOK-SIGN", "it belongs to"),
+        ("Forwarded", "clients can forge it"),
+        ("X-Forwarded-Host", "clients can forge it"),
+        ("X_Real_IP", "not the name of a header that can be passed on"),
+        ("X-A: b\r\nX-B", "not the name of a header"),
+        ("Cookie Origin", "not the name of a header"),
+    ],
+)
+def test_headers_of_the_own_request_and_those_that_clients_forge_are_not_passed_on(listing: str, reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        passed_on_headers(listing)
