@@ -18,6 +18,7 @@ from ...engines.base import ControlSender, EngineError
 from ..config.config import Config
 from ..model.errors import CLOSE_DISCONNECT, Refused
 from ..model.json_codec import InvalidJSON
+from ..runtime.log_throttle import ThrottledLog
 from . import control
 from .control import (
     ControlMessage,
@@ -58,6 +59,7 @@ class Cluster:
         self._hub = hub
         self._metrics = metrics
         self._failures = failures
+        self._skipped = ThrottledLog(log, logging.WARNING)
         self._snapshot: dict[str, int] = {}
         self._greenlets: list[gevent.Greenlet[..., None]] = []
         self.watched = WatchedFeed(encode, metrics.counters, self._send_watched, self._ping_peers_soon)
@@ -131,7 +133,7 @@ class Cluster:
         try:
             envelope = control.decode(data)
         except InvalidJSON as error:
-            log.warning("a control message is skipped: %s", error)
+            self._skipped.log("control", "a control message is skipped: %s", error)
             return
         if envelope.node == self.uid:
             return

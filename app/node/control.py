@@ -5,7 +5,7 @@ Their names on the wire are the tags; docs/redis.md describes how they travel.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 
@@ -14,6 +14,8 @@ from ..model.json_codec import InvalidJSON
 from .registry import NodeInfo
 
 CONTROL_VERSION = 1
+
+Amount = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Ping(msgspec.Struct, tag="ping"):
@@ -41,7 +43,7 @@ class WatchedMessages(msgspec.Struct, tag="watched"):
     """What was published in channels with option `watch`, encoded for operators."""
 
     messages: list[msgspec.Raw]
-    missed: int = 0
+    missed: Amount = 0
     """How many more messages were left out."""
 
 
@@ -72,7 +74,7 @@ class SurveyReport(msgspec.Struct, tag="answer"):
 
     id: str
     connections: list[UserConnection] = []
-    subscribers: dict[str, int] = {}
+    subscribers: dict[str, Amount] = {}
     info: NodeInfo | None = None
 
 
@@ -97,8 +99,20 @@ def encode(node: str, message: ControlMessage) -> bytes:
 
 
 def decode(data: bytes) -> ControlEnvelope:
-    """The message that `encode` has encoded. Raises InvalidJSON for anything else, also for another version."""
+    """A message as `encode` has made it.
+
+    Raises InvalidJSON for what is not a control message of this version. Whoever can write to Redis is trusted with
+    what a message says, so only its form is checked: that it is text, that numbers have 64 bits at most, and that a
+    node tells of itself only.
+    """
+    try:
+        data.decode()  # the decoder does not look into what is kept as it is
+    except UnicodeDecodeError as error:
+        raise InvalidJSON(str(error)) from None
     envelope = json_codec.decode(_envelope_decoder, data)
     if envelope.version != CONTROL_VERSION:
         raise InvalidJSON(f"control message of version {envelope.version}, not {CONTROL_VERSION}")
+    message = envelope.message
+    if isinstance(message, Ping) and message.info.uid != envelope.node:
+        raise InvalidJSON(f"a ping of node {envelope.node} with the details of node {message.info.uid}")
     return envelope

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
+
+Count = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""A number of 64 bits, which whoever reads `stats` can hold."""
 
 
 class NodeInfo(msgspec.Struct):
@@ -13,9 +17,9 @@ class NodeInfo(msgspec.Struct):
 
     uid: str
     name: str
-    started_at: int
+    started_at: Count
     """Unix seconds."""
-    metrics: dict[str, int]
+    metrics: dict[str, Count]
 
 
 class NodeRegistry:

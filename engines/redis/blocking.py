@@ -19,7 +19,7 @@ from redis.sentinel import Sentinel
 from ...app.model.events import Publication, RawClientInfo
 from ..base import CommandEngine, EngineError, HistoryOptions
 from . import commands, history
-from .codec import SkipLog, decode_presence
+from .codec import CHANNEL_LIST, SkipLog, decode_names, decode_presence
 from .connection import ConnectionLost, RedisCommand
 from .dialling import enter_command
 from .jump import bucket
@@ -87,11 +87,10 @@ class BlockingRedis(CommandEngine):
     # -- look up
 
     def channels(self) -> list[str]:
-        return [
-            self._keys.channel_of(found)
-            for number in range(len(self._shards))
-            for found in self._ask(number, commands.channels(self._keys))
+        names = [
+            name for number in range(len(self._shards)) for name in self._ask(number, commands.channels(self._keys))
         ]
+        return list(decode_names(map(self._keys.channel_of, names), CHANNEL_LIST, self._skipped))
 
     def presence(self, channel: str) -> dict[str, RawClientInfo]:
         reply = self._ask(self._number(channel), commands.presence(self._keys, channel))

@@ -7,7 +7,7 @@ version are skipped, with one warning for each version.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,6 +22,9 @@ LOGGED_REASONS = 100
 """Reasons for skipping a message that get a warning; further ones get none."""
 LIVE, KEPT, JOIN, LEAVE = range(4)
 """The kinds of events: a publication that is not in the history, one that is, a join, a leave."""
+
+CHANNEL_LIST = "the list of channels"
+"""Where names of channels are read, for `decode_names`."""
 
 
 class Info(msgspec.Struct, array_like=True, frozen=True):
@@ -150,7 +153,23 @@ def decode_presence(reply: Sequence[bytes], skipped: SkipLog) -> dict[str, RawCl
     present = {}
     for client, info in zip(reply[::2], reply[1::2], strict=True):
         try:
-            present[client.decode()] = decode_present(info)
+            present[_name(client)] = decode_present(info)
         except Unreadable as error:
             skipped.warn("presence", error)
     return present
+
+
+def decode_names(names: Iterable[bytes], where: str, skipped: SkipLog) -> Iterator[str]:
+    """Names of channels as text. Those that are not UTF-8 are left out: no node has written them."""
+    for name in names:
+        try:
+            yield _name(name)
+        except Unreadable as error:
+            skipped.warn(where, error)
+
+
+def _name(name: bytes) -> str:
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        raise Unreadable("a name is not UTF-8") from None

@@ -35,9 +35,9 @@ class Keys:
         """The pub/sub channel for the events in `channel`."""
         return (self._channel + channel).encode()
 
-    def channel_of(self, name: bytes) -> str:
-        """The channel of a pub/sub channel, as `channel` has named it."""
-        return name.decode()[len(self._channel) :]
+    def channel_of(self, name: bytes) -> bytes:
+        """The channel of a pub/sub channel. The bytes are not always UTF-8: any program can subscribe to any name."""
+        return name.removeprefix(self._channel.encode())
 
     def history(self, channel: str) -> str:
         """List: the history of `channel`, newest first."""

@@ -22,6 +22,7 @@ from gevent.pool import Pool
 
 from ..base import EngineError, OccupancyHandler
 from ..occupancy import STOP_TIMEOUT
+from .codec import SkipLog, decode_names
 from .commands import milliseconds
 from .keys import Keys
 from .pipeline import Pipeline
@@ -73,6 +74,7 @@ class ShardOccupancy:
         # subscribed to, because nobody can subscribe while Redis is away.
         self._failed: dict[str, bytes] = {}
         self._last_failure = 0.0
+        self._skipped = SkipLog()
         # The channels that this node is subscribed to, and the epoch of their last comparison.
         self._epochs: dict[str, bytes] = {}
         self._epoch = b""
@@ -206,8 +208,8 @@ class ShardOccupancy:
             cursor, *channels = self._pipeline.ask(
                 "EVALSHA", script.sha, len(names), *names, cursor, SWEEP_STEP, *arguments
             )
-            for channel in channels:
-                self.note(channel.decode())
+            for channel in decode_names(channels, "the list of occupied channels", self._skipped):
+                self.note(channel)
             if cursor == b"0":
                 return
             gevent.sleep(SWEEP_PAUSE)

@@ -14,7 +14,7 @@ from ...app.model.events import Event
 from ..base import EngineError, EngineHandler, OccupancyHandler
 from . import commands, history
 from .catch_up import CatchUp
-from .codec import SkipLog, Unreadable, decode_event
+from .codec import CHANNEL_LIST, SkipLog, Unreadable, decode_event, decode_names
 from .dialling import dialler
 from .history import History
 from .keys import Keys
@@ -146,7 +146,7 @@ class Shard:
     def channels(self) -> list[str]:
         """The channels of this shard with a subscriber on any node."""
         names = self.pipeline.ask(*commands.channels(self.keys))
-        return [self.keys.channel_of(name) for name in names]
+        return list(decode_names(map(self.keys.channel_of, names), CHANNEL_LIST, self._skipped))
 
     def history(self, channel: str, limit: int) -> History:
         """The newest publications of a channel."""

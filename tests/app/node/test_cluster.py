@@ -51,6 +51,14 @@ def test_what_is_no_control_message_is_skipped(node: Node, caplog: pytest.LogCap
     assert "a control message is skipped" in caplog.text
 
 
+def test_many_messages_that_cannot_be_read_take_one_line_of_the_log(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(100):
+        node.handle_control(b"garbage %d" % number)
+    assert len(caplog.records) == 1
+
+
 def test_control_messages_do_not_hold_up_the_engine(node: Node) -> None:
     """They are handled in greenlets of their own: closing a connection may take the engine itself."""
     connection = connect(node)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import Raw
 
 from gentrifugo.app.model.json_codec import InvalidJSON
@@ -62,12 +64,64 @@ def test_fields_that_a_later_version_adds_are_ignored() -> None:
         b'{"version":1,"node":"n1","message":{"type":"disconnect"}}',
         b'{"version":1,"node":"n1","message":{"type":"disconnect","user":42}}',
         b'{"version":1,"node":"\xff","message":{"type":"disconnect","user":"alice"}}',
+        b'{"version":1,"node":"n1","message":{"type":"watched","messages":["\xff"]}}',
+        b'{"version":1,"node":"n1","message":{"type":"watched","messages":[],"missed":-1}}',
+        b'{"version":1,"node":"n1","message":{"type":"answer","id":"q1","subscribers":{"news":1' + b"0" * 40 + b"}}}",
         b'{"version":' + b"[" * 100_000,
         b'{"x":' * 100_000,
     ],
     ids=lambda data: data[:60],
 )
 def test_anything_else_is_refused(data: bytes) -> None:
+    with pytest.raises(InvalidJSON):
+        control.decode(data)
+
+
+def test_a_node_tells_of_itself_only() -> None:
+    ping = Ping(NodeInfo("n2", "node", 1_000, {}))
+    with pytest.raises(InvalidJSON, match="a ping of node n1 with the details of node n2"):
+        control.decode(control.encode("n1", ping))
+
+
+def test_a_node_whose_clock_was_set_back_is_believed() -> None:
+    ping = Ping(NodeInfo("n1", "node", 1_000, {"node_uptime_seconds": -5}))
+    assert control.decode(control.encode("n1", ping)).message == ping
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**400], ids=["2^63", "-2^63-1", "10^400"])
+def test_a_number_of_more_than_64_bits_is_refused(number: int) -> None:
+    ping = Ping(NodeInfo("n1", "node", 1_000, {"node_num_clients": number}))
+    with pytest.raises(InvalidJSON):
+        control.decode(control.encode("n1", ping))
+
+
+PARTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(st.text(max_size=3), parts, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(MESSAGES), st.data())
+def test_whatever_is_accepted_can_be_passed_on(message: ControlMessage, data: st.DataObject) -> None:
+    """Also when one field of a message, at any depth, has another value."""
+    fields = json.loads(control.encode("n1", message))
+    part = fields
+    while True:
+        name = data.draw(st.sampled_from(sorted(part)))
+        if not (isinstance(part[name], dict) and part[name] and data.draw(st.booleans())):
+            break
+        part = part[name]
+    part[name] = data.draw(PARTS)
+    try:
+        envelope = control.decode(json.dumps(fields).encode())
+    except InvalidJSON:
+        return
+    assert control.decode(control.encode(envelope.node, envelope.message)) == envelope
+
+
+@given(st.binary())
+def test_any_other_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(InvalidJSON):
         control.decode(data)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -12,13 +13,16 @@ import msgspec
 import pytest
 
 from gentrifugo.engines.base import EngineError, Recovery
-from gentrifugo.engines.redis import occupancy
+from gentrifugo.engines.redis import codec, occupancy
+from gentrifugo.engines.redis.blocking import BlockingRedis
 from gentrifugo.engines.redis.engine import RedisEngine
+from gentrifugo.engines.redis.keys import Keys
 from gentrifugo.engines.redis.settings import RedisSettings, ServerAddress, ShardSettings, Timeouts, Tls
-from tests.engines.contract import EngineContract, JoinedEnginesContract, Lab, kept, message, uids
+from tests.engines.contract import ALICE, EngineContract, JoinedEnginesContract, Lab, kept, message, uids
 from tests.greenlets import nothing_left_behind
 from tests.parts import valkey_server
 from tests.redis_server import RedisServer, free_port, redis_server
+from tests.waiting import seconds
 
 __all__ = ["nothing_left_behind"]
 
@@ -121,6 +125,30 @@ def test_an_unknown_version_is_skipped_with_one_warning(
     warnings = [record.getMessage() for record in caplog.records if "skipped" in record.getMessage()]
     assert len(warnings) == 2
     assert "version 2 of the format, this release knows version 1" in warnings[0]
+
+
+@pytest.mark.usefixtures("nothing_left_behind")
+def test_names_that_are_not_utf_8_are_left_out(
+    lab: RedisLab, servers: list[RedisServer], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Any program can subscribe to names below the prefix, and write into a presence."""
+    engine, outside = lab.listen().engine, BlockingRedis(lab.settings)
+    keys = Keys(lab.settings.prefix)
+    engine.subscribe("news")
+    engine.add_presence("news", "c1", ALICE, 60)
+    ends, info = keys.presence("news")
+    servers[0].ask("ZADD", ends, 2**52, b"\xff")
+    servers[0].ask("HSET", info, b"\xff", codec.encode_present(ALICE))
+    name = keys.channel("") + b"\xff\xfe"
+    with socket.create_connection(("127.0.0.1", servers[0].port), timeout=seconds(5)) as foreign:
+        foreign.sendall(b"*2\r\n$9\r\nSUBSCRIBE\r\n$%d\r\n%s\r\n" % (len(name), name))
+        assert foreign.recv(1)
+        for _ in range(2):
+            for asked in (engine, outside):
+                assert (asked.channels(), asked.presence("news")) == (["news"], {"c1": ALICE})
+    outside.close()
+    warnings = [record.getMessage() for record in caplog.records if "not UTF-8" in record.getMessage()]
+    assert len(warnings) == 3  # not one for each of the eight answers
 
 
 def test_what_lies_beyond_an_unreadable_entry_is_not_recovered(lab: RedisLab, servers: list[RedisServer]) -> None:

@@ -384,6 +384,17 @@ def test_all_that_nobody_told_in_time_is_found_by_one_sweep(
     assert sorted(node.occupancy) == sorted((channel, False) for channel in channels)
 
 
+def test_a_name_that_is_not_utf_8_does_not_end_the_sweeps(
+    lab: RedisLab, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = f"{lab.settings.prefix}.occupied"
+    server.ask("SADD", names, b"\xff")
+    node = lab.listen(longest=LONG)
+    eventually(lambda: "not UTF-8" in caplog.text, within=10)
+    server.ask("SADD", names, "news")
+    is_told(node, False)
+
+
 def test_many_empty_channels_are_found_in_steps(lab: RedisLab, server: RedisServer) -> None:
     channels = [f"channel{number}" for number in range(3000)]
     server.ask("SADD", f"{lab.settings.prefix}.occupied", *channels)
