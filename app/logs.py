@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from io import TextIOWrapper
+from typing import Any, cast
 
 import msgspec
 
@@ -32,7 +34,23 @@ DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
 FIELDS = ("client", "user", "request", "peer", "method", "target", "status", "size", "took_ms")
 """What a line of the log may say besides its text: set with `extra` where it is known."""
 
+FILE_MODE = 0o640
+"""Permissions of a new log file: it names users and addresses, so other users of the machine cannot read it."""
+
 root = logging.getLogger("gentrifugo")
+
+
+class LogFile(logging.FileHandler):
+    """Appends lines to a file. A file that does not exist yet is created with FILE_MODE, less the umask."""
+
+    def _open(self) -> TextIOWrapper:
+        """Called by `logging.FileHandler`, and to open the file again. Raises OSError."""
+        opened = open(self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=_open_private)
+        return cast(TextIOWrapper, opened)  # the type for any mode is less exact
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, FILE_MODE)
 
 
 class JSONFormatter(logging.Formatter):
@@ -56,7 +74,7 @@ def configure(config: Config) -> None:
 
     Raises OSError when the file cannot be opened.
     """
-    handler = logging.FileHandler(config.log_file) if config.log_file else logging.StreamHandler(sys.stdout)
+    handler = LogFile(config.log_file) if config.log_file else logging.StreamHandler(sys.stdout)
     handler.setFormatter(JSONFormatter() if config.log_format == "json" else logging.Formatter(FORMAT, DATE_FORMAT))
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -95,9 +113,9 @@ def set_level(config: Config) -> None:
 def reopen() -> None:
     """Go on in a new file of the same name, or in the old one where that cannot be."""
     for handler in root.handlers:
-        if isinstance(handler, logging.FileHandler):
+        if isinstance(handler, LogFile):
             try:
-                stream = open(handler.baseFilename, "a", encoding=handler.encoding)
+                stream = handler._open()
             except OSError as error:
                 root.error("log_file: cannot open %s again: %s", handler.baseFilename, error.strerror)
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,26 @@ def test_a_line_for_programs(tmp_path: Path) -> None:
     line = json_line(path)
     assert line["traceback"].endswith("ValueError: oh dear\n")
     assert len(path.read_text().splitlines()) == 2
+
+
+def test_other_users_of_the_machine_cannot_read_new_files(tmp_path: Path) -> None:
+    path, moved = tmp_path / "log", tmp_path / "log.1"
+    before = os.umask(0)
+    try:
+        logs.configure(config(log_file=str(path)))
+        path.rename(moved)
+        logs.reopen()
+    finally:
+        os.umask(before)
+    assert [oct(file.stat().st_mode & 0o777) for file in (path, moved)] == ["0o640", "0o640"]
+
+
+def test_the_permissions_of_a_file_that_exists_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.touch(0o600)
+    logs.configure(config(log_file=str(path)))
+    log.info("line")
+    assert oct(path.stat().st_mode & 0o777) == "0o600"
 
 
 def test_a_file_that_was_moved_is_followed_by_a_new_one(tmp_path: Path) -> None:

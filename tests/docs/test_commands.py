@@ -28,6 +28,9 @@ NOT_RUN = {
     "systemctl": "no systemd runs here: tests/integration/test_supervision.py has it verify the units",
     "kill": "tests/integration/test_signals.py sends the same signals",
     "cd": "nothing to check",
+    "useradd": "tests/integration/test_system_packages.py has the package create the same user",
+    "chown": "tests/supervisord.py does the same",
+    "umask": "tests/supervisord.py does the same",
     "npm": "tests reach no registry; what it installs, make install-dev has installed from package-lock.json",
     "pip": "tests reach no index; tests/integration/test_packages.py installs the package",
 }

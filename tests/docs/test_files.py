@@ -52,7 +52,7 @@ USES = {
     "conf/packages/prerm": _INTO_PACKAGES,
     "conf/systemd/gentrifugo.service": Use(SUPERVISION, "has systemd-analyze verify it"),
     "conf/systemd/gentrifugo.socket": Use(SUPERVISION, "has systemd-analyze verify it"),
-    "supervisord.conf": Use(SUPERVISION, "runs supervisord with it"),
+    "supervisord.conf": Use("tests/supervisord.py", "runs supervisord with it"),
     "Procfile": Use(SUPERVISION, "starts what it says"),
     "Dockerfile": Use(CONTAINERS, "follows its steps without an engine for containers"),
     ".dockerignore": Use(CONTAINERS, "compares it with what the Dockerfile copies"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
+import grp
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,76 +16,25 @@ from typing import Any
 
 import pytest
 
-from tests.api_client import ApiClient
 from tests.parts import ROOT, program
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import free_port, redis_server
 from tests.sockjs_client import Service
+from tests.supervisord import Address, Supervisord, answers, configured, supervised
 from tests.waiting import eventually, seconds
 
 BIN = Path(sys.executable).parent
-
-
-class Address:
-    """Where something serves, for clients of tests."""
-
-    secret = "secret"
-
-    def __init__(self, port: int) -> None:
-        self.host, self.port = "127.0.0.1", port
-
-
-def answers(port: int) -> bool:
-    try:
-        return ApiClient("127.0.0.1", port).call("channels")["error"] is None
-    except OSError:
-        return False
-
-
-def configured(directory: Path, port: int, **options: Any) -> Path:
-    file = directory / "config.json"
-    file.write_text(json.dumps({"secret": "secret", "address": "127.0.0.1", "port": port, **options}))
-    return file
+UNPRIVILEGED = "nobody"
+"""A user of every system who owns nothing."""
 
 
 # -- supervisord
 
 
-class Supervisord:
-    """supervisord with the file of the repository, in a directory with a `.venv` and a configuration."""
-
-    def __init__(self, directory: Path, port: int) -> None:
-        self.directory = directory
-        self.port = port
-        (directory / ".venv").symlink_to(BIN.parent)
-        (directory / "supervisord.conf").write_text((ROOT / "supervisord.conf").read_text())
-        configured(directory, port)
-        command = [str(BIN / "supervisord"), "-c", "supervisord.conf"]
-        self.process = subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def control(self, *words: str) -> str:
-        command = [str(BIN / "supervisorctl"), "-c", "supervisord.conf", *words]
-        done = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, timeout=seconds(30))
-        return done.stdout + done.stderr
-
-    @property
-    def pid(self) -> int:
-        return int(self.control("pid", "gentrifugo"))
-
-    @property
-    def log(self) -> str:
-        return (self.directory / "gentrifugo.log").read_text()
-
-
 @pytest.fixture
 def supervisord(tmp_path: Path) -> Iterator[Supervisord]:
-    made = Supervisord(tmp_path, free_port())
-    try:
-        eventually(lambda: answers(made.port), within=20, what="the server under supervisord")
+    with supervised(tmp_path) as made:
         yield made
-    finally:
-        made.process.terminate()
-        made.process.wait(seconds(30))
 
 
 def test_supervisord_starts_watches_reloads_and_stops(supervisord: Supervisord) -> None:
@@ -99,6 +49,7 @@ def test_supervisord_starts_watches_reloads_and_stops(supervisord: Supervisord) 
         supervisord.control("stop", "gentrifugo")
         assert client.wait_closed().advice == {"reason": "shutting down", "reconnect": True}
     assert "stopped" in supervisord.log
+    assert oct((supervisord.directory / "gentrifugo.log").stat().st_mode & 0o777) == "0o640"
 
 
 # -- systemd
@@ -179,21 +130,16 @@ def test_a_unix_socket_of_systemd_stays(tmp_path: Path) -> None:
 
 def test_logrotate_moves_the_log_away_and_the_server_goes_on(tmp_path: Path) -> None:
     log = tmp_path / "gentrifugo.log"
-    file = configured(tmp_path, free_port(), log_file=str(log), log_format="json", log_level="debug")
+    pid_file = tmp_path / "gentrifugo.pid"
+    options = {"log_file": str(log), "pid_file": str(pid_file), "log_format": "json", "log_level": "debug"}
+    file = configured(tmp_path, free_port(), **options)
     process = subprocess.Popen([str(BIN / "gentrifugo"), f"--config={file}"])
     try:
         port = json.loads(file.read_text())["port"]
         eventually(lambda: answers(port), within=10)
-        rotate = (ROOT / "conf" / "logrotate").read_text()
-        rotate = rotate.replace("/var/log/gentrifugo/*.log", str(log))
-        rotate = re.sub(r"pkill .*", f"kill -USR1 {process.pid}", rotate)
-        rules = tmp_path / "logrotate.conf"
-        rules.write_text(rotate)
-        rules.chmod(0o644)
-        os.chmod(tmp_path, 0o755)
-        command = [program("logrotate"), "--force", f"--state={tmp_path / 'state'}", str(rules)]
-        subprocess.run(command, check=True, timeout=seconds(10))
-        eventually(lambda: log.exists() and "the log goes on in" in log.read_text())
+        rotate(tmp_path, log, pid_file)
+        eventually(lambda: "the log goes on in" in log.read_text())
+        assert [oct(path.stat().st_mode & 0o777) for path in (log, Path(f"{log}.1"))] == ["0o640", "0o640"]
         service = Service("127.0.0.1", port, "")
         service.request("GET", "/connection/info", {"X-Request-ID": "r-1", "X-Real-IP": "192.0.2.7"})
         line = eventually(lambda: logged(log, "/connection/info"))
@@ -209,6 +155,44 @@ def test_logrotate_moves_the_log_away_and_the_server_goes_on(tmp_path: Path) -> 
     finally:
         process.terminate()
         assert process.wait(seconds(15)) == 0
+
+
+def test_logrotate_signals_no_process_of_another_user(tmp_path: Path) -> None:
+    """An old pid file may have the number of a process that has nothing to do with the server."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can start programs as another user")
+    log, pid_file = tmp_path / "gentrifugo.log", tmp_path / "gentrifugo.pid"
+    log.write_text("a line")
+    other = subprocess.Popen(["sleep", "60"], user=UNPRIVILEGED, cwd="/")
+    try:
+        pid_file.write_text(f"{other.pid}\n")
+        rotate(tmp_path, log, pid_file, succeeds=False)
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_logrotate_has_nobody_to_signal_while_the_server_is_stopped(tmp_path: Path) -> None:
+    log = tmp_path / "gentrifugo.log"
+    log.write_text("a line")
+    rotate(tmp_path, log, tmp_path / "gentrifugo.pid")
+    assert Path(f"{log}.1").read_text() == "a line"
+
+
+def rotate(directory: Path, log: Path, pid_file: Path, succeeds: bool = True) -> None:
+    """Rotate a log with the rules of the repository, for the user who runs the tests."""
+    user, group = getpass.getuser(), grp.getgrgid(os.getgid()).gr_name
+    text = (ROOT / "conf" / "logrotate").read_text()
+    text = text.replace("/var/log/gentrifugo/*.log", str(log))
+    text = text.replace("/run/gentrifugo/gentrifugo.pid", str(pid_file))
+    text = text.replace("gentrifugo gentrifugo\n", f"{user} {group}\n").replace("-u gentrifugo", f"-u {user}")
+    rules = directory / "logrotate.conf"
+    rules.write_text(text)
+    rules.chmod(0o644)
+    directory.chmod(0o755)
+    command = [program("logrotate"), "--force", f"--state={directory / 'state'}", str(rules)]
+    assert (subprocess.run(command, timeout=seconds(10)).returncode == 0) is succeeds
 
 
 def logged(log: Path, text: str) -> dict[str, Any]:

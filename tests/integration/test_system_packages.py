@@ -6,22 +6,27 @@ import json
 import os
 import pwd
 import re
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import supervisor
 
 from gentrifugo import __version__
 from tests.parts import ROOT, program
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import free_port
 from tests.sockjs_client import Service
+from tests.supervisord import supervised
 from tests.waiting import eventually, seconds
 
 INSTALLED = Path("/opt/gentrifugo")
 CONFIG = Path("/etc/gentrifugo/config.json")
+RUNTIME = Path("/run/gentrifugo")
 
 pytestmark = [
     pytest.mark.timeout(400),
@@ -65,6 +70,17 @@ def packages() -> Iterator[dict[str, Path]]:
     yield made
     with suppress(AssertionError):
         run("dpkg", "--purge", "gentrifugo")
+
+
+@pytest.fixture
+def installed(packages: dict[str, Path]) -> Iterator[None]:
+    """The package, installed for the length of a test, and a directory for pid files as systemd makes it."""
+    run("dpkg", "--install", packages[".deb"])
+    RUNTIME.mkdir(exist_ok=True)
+    shutil.chown(RUNTIME, "gentrifugo", "gentrifugo")
+    yield
+    shutil.rmtree(RUNTIME)
+    run("dpkg", "--purge", "gentrifugo")
 
 
 class Address:
@@ -114,6 +130,42 @@ def test_the_deb_is_installed_started_upgraded_and_removed(packages: dict[str, P
     assert not CONFIG.parent.exists()
     with pytest.raises(KeyError):
         pwd.getpwnam("gentrifugo")
+
+
+def test_the_log_of_the_installed_server_is_rotated(installed: None) -> None:
+    """With the file that the package installs, the user that it creates, and the pid file that its unit names."""
+    unit = Path("/usr/lib/systemd/system/gentrifugo.service").read_text()
+    (pid_file,) = re.findall(r"^ExecStart=.* (--pid_file=\S+)$", unit, re.MULTILINE)
+    log, port = Path("/var/log/gentrifugo/gentrifugo.log"), free_port()
+    command = ["runuser", "-u", "gentrifugo", "--", "/usr/bin/gentrifugo", f"--config={CONFIG}", pid_file]
+    process = subprocess.Popen([*command, f"--log_file={log}", f"--port={port}", "--address=127.0.0.1"], cwd="/")
+    try:
+        eventually(lambda: log.exists() and "listening" in log.read_text(), within=20, what="the server")
+        with tempfile.TemporaryDirectory() as directory:
+            run(program("logrotate"), "--force", f"--state={directory}/state", "/etc/logrotate.d/gentrifugo")
+        eventually(lambda: "the log goes on in" in log.read_text())
+        for path in (log, log.with_name("gentrifugo.log.1")):
+            assert (path.owner(), oct(path.stat().st_mode & 0o777)) == ("gentrifugo", "0o640")
+    finally:
+        process.terminate()
+        assert process.wait(seconds(15)) in (0, -15, 143)
+
+
+@pytest.mark.parametrize("starter", ["root", "gentrifugo"])
+def test_supervisord_and_the_server_run_as_the_user_of_its_file(installed: None, starter: str) -> None:
+    """Whether root starts supervisord or this user: with Pythons that every user can run."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        home, libraries = Path(directory, "home"), Path(directory, "libraries")
+        home.mkdir()
+        shutil.copytree(Path(supervisor.__file__).parent, libraries / "supervisor")
+        command = ["/usr/bin/python3.11", "-c", "from supervisor.supervisord import main; main()"]
+        started = supervised(home, INSTALLED, "gentrifugo", command, starter, PYTHONPATH=str(libraries))
+        with started as supervisord:
+            for pid in (supervisord.pid, supervisord.process.pid):
+                assert Path(f"/proc/{pid}").owner() == "gentrifugo"
+            log = home / "gentrifugo.log"
+            assert (log.owner(), oct(log.stat().st_mode & 0o777)) == ("gentrifugo", "0o640")
 
 
 def test_what_the_scripts_tell_systemd(packages: dict[str, Path], tmp_path: Path, systemctl: Path) -> None:
