@@ -1,23 +1,30 @@
 # A small image of Gentrifugo: docker build -t gentrifugo . && docker run -p 8000:8000 -e CENTRIFUGO_SECRET=secret gentrifugo
+#
+# The tags of the base images are maintained, and change with every correction. To build from the very same image each time,
+# write its digest behind the tag, as in python:3.11-slim-trixie@sha256:... This command prints it:
+# docker buildx imagetools inspect --format '{{.Manifest.Digest}}' python:3.11-slim-trixie
 
-FROM node:20-slim AS web
+FROM node:24-trixie-slim AS web
 WORKDIR /src
 COPY scripts/web_libraries.sh scripts/
 COPY admin/package.json admin/package-lock.json admin/
 RUN scripts/web_libraries.sh
 
-FROM python:3.11-slim AS build
+FROM python:3.11-slim-trixie AS build
 WORKDIR /src
 COPY requirements.txt ./
-RUN python -m venv /opt/gentrifugo && /opt/gentrifugo/bin/pip install --no-cache-dir --requirement requirements.txt
+# Wheels only: what a source distribution needs to be built has no hashes.
+RUN python -m venv /opt/gentrifugo && \
+    /opt/gentrifugo/bin/pip install --no-cache-dir --require-hashes --only-binary :all: --requirement requirements.txt
 COPY setup.py pyproject.toml DESCRIPTION.md LICENSE __init__.py __main__.py _version.py py.typed ./
 COPY app app
 COPY engines engines
 COPY admin admin
 COPY --from=web /src/admin/web/vendor admin/web/vendor
-RUN /opt/gentrifugo/bin/pip install --no-cache-dir --no-deps . && /opt/gentrifugo/bin/pip uninstall --yes pip setuptools
+RUN /opt/gentrifugo/bin/pip install --no-cache-dir --no-index --no-deps --no-build-isolation . && \
+    /opt/gentrifugo/bin/pip uninstall --yes pip setuptools
 
-FROM python:3.11-slim
+FROM python:3.11-slim-trixie
 COPY --from=build /opt/gentrifugo /opt/gentrifugo
 RUN useradd --system --uid 10001 --no-create-home gentrifugo
 USER 10001

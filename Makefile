@@ -6,6 +6,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Twice quiet: errors alone.
 PIP := $(BIN)/pip --quiet --quiet --disable-pip-version-check
+# Nothing is installed whose hash is not in the file.
+PIP_LOCKED := $(PIP) install --require-hashes --requirement
 # Test files that run side by side; most of their time they wait, so one more than small machines have cores.
 JOBS ?= 3
 # Two versions of one distribution, so each lives in a directory of its own.
@@ -13,7 +15,7 @@ CENT := 1.3.0 2.1.0
 
 export PYTHON
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev run sockjs-testserver test test-lowest lint format docs packages screenshots bench clean
+.PHONY: help install install-dev lock run sockjs-testserver test test-lowest lint format docs packages screenshots bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -21,6 +23,9 @@ help: ## list the targets
 install: $(VENV)/.installed admin/web/vendor ## put Gentrifugo and what it needs into .venv, and the libraries beside its web interface
 
 install-dev: $(VENV)/.installed-dev node_modules/.package-lock.json admin/web/vendor $(CENT:%=$(VENV)/clients/cent-%) ## add what tests and linters need
+
+lock: install-dev ## write requirements*.txt anew: the same versions, with what they need and the hashes of all their files
+	@scripts/lock.sh $(BIN)/uv
 
 run: install config.json ## start a server with its web interface on port 8000 (writes config.json first if there is none)
 	@echo "Starting Gentrifugo with config.json, Ctrl-C stops it."
@@ -76,9 +81,12 @@ $(BIN)/python:
 	@echo "Creating $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
+# What builds the package is in requirements.txt too: without isolation, pip downloads nothing else for that.
 $(VENV)/.installed: requirements.txt setup.py pyproject.toml | $(BIN)/python
 	@echo "Installing requirements.txt and Gentrifugo into $(VENV)"
-	@$(PIP) install --requirement requirements.txt --editable .
+	@$(PIP_LOCKED) requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(PIP) check
 	@touch $@
 
 # A developer can do without these; a wheel is not built without them (setup.py).
@@ -89,7 +97,7 @@ admin/web/vendor: admin/package.json admin/package-lock.json scripts/web_librari
 # mypy does not follow an editable install whose package is the repository root; it follows this link.
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@echo "Installing requirements-dev.txt into $(VENV)"
-	@$(PIP) install --requirement requirements-dev.txt
+	@$(PIP_LOCKED) requirements-dev.txt
 	@mkdir -p $(VENV)/typing && ln -sfn ../.. $(VENV)/typing/gentrifugo
 	@touch $@
 
@@ -102,14 +110,14 @@ $(VENV)/lowest/.installed: pyproject.toml requirements-dev.txt scripts/lowest_ve
 
 $(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed
 	@echo "Installing requirements-bench.txt into $(VENV)"
-	@$(PIP) install --requirement requirements-bench.txt
+	@$(PIP_LOCKED) requirements-bench.txt
 	@touch $@
 
 # An environment of its own: what builds the site wants other versions of what the server uses.
 $(VENV)/docs/.installed: requirements-docs.txt | $(BIN)/python
 	@echo "Installing requirements-docs.txt into $(VENV)/docs"
 	@$(BIN)/python -m venv $(VENV)/docs
-	@$(VENV)/docs/bin/pip --quiet --quiet --disable-pip-version-check install --requirement requirements-docs.txt
+	@$(VENV)/docs/bin/pip --quiet --quiet --disable-pip-version-check install --require-hashes --requirement requirements-docs.txt
 	@touch $@
 
 $(VENV)/clients/cent-%: | $(VENV)/.installed-dev

@@ -30,10 +30,10 @@ def lowest_versions() -> Iterator[str]:
 
 
 def test_tools() -> Iterator[str]:
-    """The pinned requirements of requirements-dev.txt, without those of production that it includes."""
+    """The pinned requirements of requirements-dev.txt, without their hashes and those of production."""
     for line in (ROOT / "requirements-dev.txt").read_text(encoding="utf-8").splitlines():
-        if line and not line.startswith(("#", "-r")):
-            yield line
+        if line[:1].isalnum():
+            yield line.removesuffix("\\").rstrip()
 
 
 if __name__ == "__main__":

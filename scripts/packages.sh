@@ -21,8 +21,8 @@ put_together() {
         "$stage/usr/share/doc/gentrifugo" dist
     "$system_python" -m venv "$home"
     local pip=("$home/bin/python" -m pip --quiet --quiet --disable-pip-version-check)
-    "${pip[@]}" wheel --no-deps --wheel-dir "$build" .
-    "${pip[@]}" install --requirement requirements.txt
+    "${pip[@]}" install --require-hashes --requirement requirements.txt
+    "${pip[@]}" wheel --no-deps --no-build-isolation --wheel-dir "$build" .
     "${pip[@]}" install --no-deps "$build"/gentrifugo-*.whl
     "${pip[@]}" uninstall --yes pip setuptools
 }

@@ -33,7 +33,7 @@ NODES = ("node1", "node2", "node3")
 
 def instructions(name: str) -> list[str]:
     """The arguments of each instruction of this name, in order."""
-    return re.findall(rf"^(?:{name}) (.*)", DOCKERFILE, re.MULTILINE)
+    return re.findall(rf"^(?:{name}) (.*)", DOCKERFILE.replace("\\\n   ", ""), re.MULTILINE)
 
 
 def test_all_that_is_copied_is_there_and_not_ignored() -> None:
@@ -80,6 +80,20 @@ def copy(source: Path, target: Path) -> None:
     else:
         target.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target)
+def test_pip_installs_only_what_has_a_hash() -> None:
+    commands = [command for text in instructions("RUN") for command in text.split(" && ") if "pip install" in command]
+    assert len(commands) == 2
+    for command in commands:
+        assert {"--require-hashes", "--only-binary"} <= set(command.split()) or "--no-index" in command
+
+
+def test_base_images_have_no_floating_versions() -> None:
+    """Each names a version, or the stable line of its project; a digest may follow."""
+    images = [text.split()[0] for text in instructions("FROM")]
+    images += [service["image"] for service in COMPOSE["services"].values() if "image" in service]
+    assert len(images) == 5
+    for image in images:
+        assert re.fullmatch(r"[a-z]+:(\d+(\.\d+)*|stable)(-[a-z]+)+(@sha256:[0-9a-f]{64})?", image), image
 
 
 def test_it_does_not_run_as_root() -> None:

@@ -1,0 +1,98 @@
+"""The pinned requirements: complete, with hashes, and within the ranges of the package."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
+
+from tests.parts import ROOT
+
+PRODUCTION = ROOT / "requirements.txt"
+FILES = sorted(ROOT.glob("requirements*.txt"))
+PIN = re.compile(r"([A-Za-z0-9][\w.-]*)==([\w.]+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n")
+PYTHONS = ("3.11.0", "3.11.2", "3.12.0", "3.14.0")
+"""The oldest, that of Debian 12, and newer ones: some packages are needed by some of them only."""
+ALWAYS_THERE = {"pip"}
+
+
+def pins(path: Path) -> dict[NormalizedName, str]:
+    """The versions of a file by the names of the packages, those of the file that it includes among them."""
+    text = path.read_text(encoding="utf-8")
+    found = {canonicalize_name(name): version for name, version, _ in PIN.findall(text)}
+    return found | (pins(PRODUCTION) if "-r requirements.txt" in text else {})
+
+
+def needed(distribution: str, python: str, extras: tuple[str, ...] = ("",)) -> Iterator[Requirement]:
+    """What an installed distribution needs on Linux with a version of Python."""
+    version = {"python_version": python.rpartition(".")[0], "python_full_version": python}
+    for text in metadata.requires(distribution) or ():
+        requirement = Requirement(text)
+        marker = requirement.marker
+        for extra in extras:
+            if marker is None or marker.evaluate({**version, "extra": extra}):
+                yield requirement
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_line_is_a_pin_with_hashes(path: Path) -> None:
+    rest = PIN.sub("", path.read_text(encoding="utf-8"))
+    assert [line for line in rest.splitlines() if not line.startswith(("#", "-r requirements.txt"))] == []
+    assert pins(path)
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("path", [PRODUCTION, ROOT / "requirements-dev.txt"], ids=lambda path: path.stem)
+def test_all_that_is_needed_is_there(path: Path, python: str) -> None:
+    """pip installs nothing from a file with hashes if something is missing there."""
+    pinned = pins(path)
+    installed = {canonicalize_name(distribution.name) for distribution in metadata.distributions()}
+    missing = {
+        f"{name} needs {requirement}"
+        for name in pinned.keys() & installed
+        for requirement in needed(name, python)
+        if canonicalize_name(requirement.name) not in pinned.keys() | ALWAYS_THERE
+    }
+    assert missing == set()
+
+
+def test_the_pins_are_what_the_tests_run_with() -> None:
+    versions = {canonicalize_name(found.name): found.version for found in metadata.distributions()}
+    expected = pins(ROOT / "requirements-dev.txt")
+    assert {name: versions[name] for name in expected if name in versions} == {
+        name: version for name, version in expected.items() if name in versions
+    }
+
+
+def test_the_pins_are_within_the_ranges_of_the_package() -> None:
+    pinned = pins(PRODUCTION)
+    ranges = list(needed("gentrifugo", "3.11.2", ("", "autocert", "gunicorn")))
+    assert len(ranges) > 10
+    for requirement in ranges:
+        assert Version(pinned[canonicalize_name(requirement.name)]) in requirement.specifier, requirement
+
+
+@pytest.mark.parametrize(
+    ("name", "vulnerable"),
+    [
+        ("cryptography", "46.0.6"),
+        ("flask", "3.1.2"),
+        ("gunicorn", "22.0.0"),
+        ("jinja2", "3.1.5"),
+        ("marshmallow", "4.1.1"),
+        ("pyopenssl", "25.3.0"),
+        ("requests", "2.32.5"),
+        ("urllib3", "2.6.2"),
+        ("werkzeug", "3.1.5"),
+    ],
+)
+def test_the_ranges_leave_out_versions_with_known_vulnerabilities(name: str, vulnerable: str) -> None:
+    ranges = needed("gentrifugo", "3.11.2", ("", "autocert", "gunicorn"))
+    (specifier,) = {item.specifier for item in ranges if canonicalize_name(item.name) == name}
+    assert vulnerable not in specifier
