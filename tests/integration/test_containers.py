@@ -80,6 +80,8 @@ def copy(source: Path, target: Path) -> None:
     else:
         target.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target)
+
+
 def test_pip_installs_only_what_has_a_hash() -> None:
     commands = [command for text in instructions("RUN") for command in text.split(" && ") if "pip install" in command]
     assert len(commands) == 2
