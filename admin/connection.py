@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import gevent
 import msgspec
@@ -29,7 +28,7 @@ from ..app.model.errors import (
     Disconnect,
 )
 from ..app.model.json_codec import InvalidJSON
-from ..app.net.outbox import Queue
+from ..app.net.transport import Transport
 from ..app.node.node import Node
 from ..app.protocol.v1 import wire
 from ..app.protocol.v1.api import METHODS, Api, BadRequest
@@ -45,7 +44,7 @@ MOST_WAITING = 1 << 20
 LONGEST_TIMER = 86400.0 * 365
 
 
-class ConnectParams(msgspec.Struct):
+class AdminConnectParams(msgspec.Struct):
     """`connect`."""
 
     token: Text = None
@@ -53,7 +52,7 @@ class ConnectParams(msgspec.Struct):
     batch: bool | None = None
 
 
-class UserParams(msgspec.Struct):
+class ConnectionsParams(msgspec.Struct):
     """`connections`."""
 
     user: Text = None
@@ -65,21 +64,9 @@ class SubscribersParams(msgspec.Struct):
     channel: Text = None
 
 
-_connect_params = msgspec.json.Decoder(ConnectParams)
-_user_params = msgspec.json.Decoder(UserParams)
+_connect_params = msgspec.json.Decoder(AdminConnectParams)
+_user_params = msgspec.json.Decoder(ConnectionsParams)
 _subscribers_params = msgspec.json.Decoder(SubscribersParams)
-
-
-class Transport(Protocol):
-    """What carries the connection's messages; no method blocks."""
-
-    @property
-    def outbox(self) -> Queue: ...
-
-    @property
-    def frame(self) -> Callable[[bytes], bytes]: ...
-
-    def close(self, code: int, reason: str) -> None: ...
 
 
 class AdminConnection:
@@ -206,11 +193,11 @@ class AdminConnection:
             self._transport.close(disconnect.code, disconnect.close_reason)
 
     def close_slow(self) -> None:
-        """More waits to be written than the queue may hold (websocket.Owner)."""
+        """More waits to be written than the queue may hold (websocket.connection.Owner)."""
         gevent.spawn(self._close_slow)
 
     def close_silent(self) -> None:
-        """The peer answered no ping (websocket.Owner)."""
+        """The peer answered no ping (websocket.connection.Owner)."""
         self.close(CLOSE_PING_ERROR)
 
     def _close_slow(self) -> None:
@@ -220,12 +207,13 @@ class AdminConnection:
             self.close(CLOSE_SLOW)
 
     def close_failed(self, reason: str) -> None:
-        """The socket cannot be written any more (websocket.Owner)."""
+        """The socket cannot be written any more (websocket.connection.Owner)."""
         log.debug("an admin connection failed: %s", reason)
         self.close()
 
-    def close_broken(self) -> None:
-        """An error of ours: the operator may come back."""
+    def close_broken(self, error: Exception) -> None:
+        """An unexpected error: log it, and close with the advice to reconnect."""
+        log.error("an admin connection is closed because of an internal error", exc_info=error)
         self.close(CLOSE_INTERNAL_ERROR)
 
     def _close_stale(self) -> None:

@@ -15,8 +15,8 @@ from ..app.runtime.yielding import yield_if_due
 from . import profile
 from .stacks import stack_of
 
-PATH = "/debug/pprof/"
-INDEX = """Gentrifugo, debug endpoints
+DEBUG_PATH = "/debug/pprof/"
+INDEX_TEXT = """Gentrifugo, debug endpoints
 
 greenlets              what runs now: greenlets counted by function, with the stack of one of each
 greenlets?all=1        the stack of every greenlet
@@ -31,14 +31,14 @@ CHUNK = 1000
 MOST_TYPES = 100
 
 
-def blueprint() -> Blueprint:
+def debug_blueprint() -> Blueprint:
     """All debug endpoints."""
     pages = Blueprint("gentrifugo_debug", __name__)
-    pages.add_url_rule(PATH, "index", lambda: _text(INDEX))
-    pages.add_url_rule(f"{PATH}greenlets", "greenlets", _greenlets)
-    pages.add_url_rule(f"{PATH}run_info", "run_info", _run_info)
-    pages.add_url_rule(f"{PATH}profile", "profile", _profile)
-    pages.add_url_rule(f"{PATH}memory", "memory", _memory)
+    pages.add_url_rule(DEBUG_PATH, "index", lambda: _text(INDEX_TEXT))
+    pages.add_url_rule(f"{DEBUG_PATH}greenlets", "greenlets", _greenlets)
+    pages.add_url_rule(f"{DEBUG_PATH}run_info", "run_info", _run_info)
+    pages.add_url_rule(f"{DEBUG_PATH}profile", "profile", _profile)
+    pages.add_url_rule(f"{DEBUG_PATH}memory", "memory", _memory)
     return pages
 
 

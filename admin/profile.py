@@ -14,7 +14,7 @@ from typing import Any
 
 import gevent
 
-TICK = 0.01
+SAMPLE_INTERVAL = 0.01
 """Seconds of CPU between two samples."""
 DEEPEST = 200
 """Frames of one stack at most, the innermost."""
@@ -43,7 +43,7 @@ def sample(seconds: float) -> Samples:
 
     _running = True
     before = signal.signal(signal.SIGPROF, note)
-    signal.setitimer(signal.ITIMER_PROF, TICK, TICK)
+    signal.setitimer(signal.ITIMER_PROF, SAMPLE_INTERVAL, SAMPLE_INTERVAL)
     try:
         gevent.sleep(seconds)
     finally:
@@ -81,7 +81,7 @@ def speedscope(samples: Samples) -> dict[str, Any]:
     stacks, weights = [], []
     for stack, count in samples.most_common():
         stacks.append([frames.setdefault(place, len(frames)) for place in stack])
-        weights.append(count * TICK)
+        weights.append(count * SAMPLE_INTERVAL)
     return {
         "$schema": "https://www.speedscope.app/file-format-schema.json",
         "shared": {"frames": [{"name": name, "file": file, "line": line} for name, file, line in frames]},

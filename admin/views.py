@@ -11,13 +11,16 @@ from collections.abc import Callable
 import msgspec
 from flask import Blueprint, Flask, Response, request
 
+from ..app.http.body import too_large
 from ..app.http.head import HTTPError
 from ..app.http.origins import is_own
+from ..app.http.response import HTTPResponse, json_response, text_response
 from ..app.http.upgrade import open_websocket
-from ..app.service import Answer, Service, refusal
-from ..app.views.views import current_service, ready
-from . import debug, metrics, socket, web
+from ..app.service import Service
+from ..app.views.views import current_service, ready, refuse, respond
+from . import debug, metrics, web
 from .access import Access
+from .socket import serve_operator
 
 AUTH_PATH = "/auth/"
 SOCKET_PATH = "/socket"
@@ -28,7 +31,7 @@ LOG_IN_SIZE = 4096
 """Bytes of a request to log in at most."""
 
 
-def register(app: Flask, service: Service) -> None:
+def register_admin_views(app: Flask, service: Service) -> None:
     """Add the admin endpoints that the configuration asks for to an application that carries `service`."""
     config = service.config
     prefix = config.http_prefix or None
@@ -37,9 +40,9 @@ def register(app: Flask, service: Service) -> None:
     if config.prometheus:
         app.register_blueprint(metrics_blueprint(service), url_prefix=prefix)
     if config.debug:
-        app.register_blueprint(debug.blueprint(), url_prefix=prefix)
+        app.register_blueprint(debug.debug_blueprint(), url_prefix=prefix)
     if config.web:
-        app.register_blueprint(web.blueprint(config.web_path), url_prefix=prefix)
+        app.register_blueprint(web.web_blueprint(config.web_path), url_prefix=prefix)
     register_health(app, service)
 
 
@@ -47,7 +50,7 @@ def register_health(app: Flask, service: Service) -> None:
     """Add `/health`, which load balancers ask on the clients' port too."""
     if service.config.health:
         blueprint = Blueprint("gentrifugo_health", __name__)
-        blueprint.add_url_rule(HEALTH_PATH, "health", lambda: _respond(_health(service)))
+        blueprint.add_url_rule(HEALTH_PATH, "health", lambda: respond(_health(service)))
         app.register_blueprint(blueprint, url_prefix=service.config.http_prefix or None)
 
 
@@ -78,13 +81,13 @@ def _own_origin_only(view: Callable[[], Response]) -> Callable[[], Response]:
         try:
             origin = request.headers.get("Origin")
             if not is_own(origin, request.host):
-                current_service().refusals.note(origin or "", "which are not the server's own, at the admin endpoints")
+                current_service().origin_policy.refusals.note(
+                    origin or "", "which are not the server's own, at the admin endpoints"
+                )
                 raise HTTPError(403, "pages of other sites may not use the admin endpoints (header Origin)")
             return view()
         except HTTPError as error:
-            response = _respond(refusal(error.status, error.reason))
-            response.headers.extend(error.headers)
-            return response
+            return refuse(error)
 
     return checked
 
@@ -93,16 +96,16 @@ def _log_in(access: Access) -> Response:
     if request.method != "POST":
         raise HTTPError(405, "to log in, POST the form field password", {"Allow": "POST"})
     if (request.content_length or 0) > LOG_IN_SIZE:
-        raise HTTPError(413, f"the request is larger than {LOG_IN_SIZE} bytes")
+        raise too_large(LOG_IN_SIZE)
     request.max_content_length = LOG_IN_SIZE  # of one that does not say its length, too
     token = access.log_in(request.remote_addr or "", request.form.get("password", ""))
-    response = _respond(Answer(200, "application/json", msgspec.json.encode({"token": token})))
+    response = respond(json_response(msgspec.json.encode({"token": token})))
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 def _socket(service: Service, access: Access) -> Response:
-    socket.serve(service, access, *open_websocket(request.environ))
+    serve_operator(service, access, *open_websocket(request.environ))
     return Upgraded()
 
 
@@ -114,11 +117,7 @@ class Upgraded(Response):
         return []
 
 
-def _health(service: Service) -> Answer:
+def _health(service: Service) -> HTTPResponse:
     if service.node.stopping:
-        return refusal(503, "the server is shutting down")
-    return Answer(200, "application/json", b"{}")
-
-
-def _respond(answer: Answer) -> Response:
-    return Response(answer.body, answer.status, content_type=answer.content_type)
+        return text_response(503, "the server is shutting down")
+    return json_response(b"{}")

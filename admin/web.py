@@ -7,7 +7,7 @@ from pathlib import Path
 from flask import Blueprint, Response, send_from_directory
 
 OWN = Path(__file__).parent / "web"
-INDEX = "index.html"
+INDEX_FILE = "index.html"
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -29,13 +29,13 @@ HEADERS = {
 }
 
 
-def blueprint(web_path: str) -> Blueprint:
+def web_blueprint(web_path: str) -> Blueprint:
     """The files of the interface at `/`. An interface of others is trusted with its own policy."""
     directory = Path(web_path).resolve() if web_path else OWN
     headers = HEADERS if web_path else {**HEADERS, "Content-Security-Policy": POLICY}
     pages = Blueprint("gentrifugo_web", __name__)
 
-    def serve(name: str = INDEX) -> Response:
+    def serve(name: str = INDEX_FILE) -> Response:
         response = send_from_directory(directory, name)
         # Asked for each time, answered with 304: after an update no page runs with half of the old files.
         response.headers["Cache-Control"] = "no-cache"

@@ -80,9 +80,9 @@ def serve(argv: list[str]) -> int:
         return run_with_workers(loaded, reloaded, argv)
     patch()
     # Imported only now: what the server imports has to find the patched modules.
-    from .process.run import serve as serve_until_stopped
+    from .process.run import run_server
 
-    return serve_until_stopped(loaded, reloaded)
+    return run_server(loaded, reloaded)
 
 
 def patch() -> None:
@@ -96,14 +96,14 @@ def serve_site(given: command_line.Given) -> int:
     """The same with a Flask application's pages and its own configuration."""
     patch()
     from .extension import site
-    from .process.run import serve as serve_until_stopped
+    from .process.run import run_server
 
     if given.problems:
         raise ConfigError(given.problems)
     application = site.find(given.app)
     loaded = site.settled(site.service_in(application, given.app), given)
     kept = ["the options are the application's: only a restart applies what has changed"]
-    return serve_until_stopped(loaded, lambda current: Loaded(current, kept), application)
+    return run_server(loaded, lambda current: Loaded(current, kept), application)
 
 
 def checkconfig(argv: list[str]) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
 from collections.abc import Callable, Iterator
-from http.client import HTTPConnection
 from typing import Any
 
 import gevent
@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from gevent.pywsgi import WSGIServer
 
-from gentrifugo.app.server.http_connection import Handler
+from gentrifugo.app.server.http_connection import HTTPConnection
 from gentrifugo.app.service import Service
 from gentrifugo.app.views.mounted import service_of
 from tests.greenlets import nothing_left_behind
@@ -50,7 +50,7 @@ def serve(nothing_left_behind: None) -> Iterator[Callable[[Flask], int]]:
         service = service_of(app)
         if service is not None:
             service.start()
-        server = WSGIServer(("127.0.0.1", 0), app, handler_class=Handler, log=None)
+        server = WSGIServer(("127.0.0.1", 0), app, handler_class=HTTPConnection, log=None)
         server.start()
         servers.append((server, service))
         return port_of(server)
@@ -80,7 +80,7 @@ def in_thread(function: Callable[..., Any], *arguments: Any, **named: Any) -> An
 
 
 def status(port: int, method: str, path: str, headers: dict[str, str] | None = None) -> tuple[int, str]:
-    connection = HTTPConnection("127.0.0.1", port, timeout=seconds(5))
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds(5))
     try:
         connection.request(method, path, body=b"" if method == "POST" else None, headers=headers or {})
         response = connection.getresponse()

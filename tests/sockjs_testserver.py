@@ -15,19 +15,19 @@ from gevent.pywsgi import WSGIServer
 from gentrifugo.app.http.opening_request import Opening
 from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.runtime.timers import Timers
-from gentrifugo.app.server.http_connection import Handler
-from gentrifugo.app.sockjs import wsgi
+from gentrifugo.app.server.http_connection import HTTPConnection
 from gentrifugo.app.sockjs.endpoint import SockJS
-from gentrifugo.app.sockjs.options import Options
-from gentrifugo.app.sockjs.peer import Connect, Transport
+from gentrifugo.app.sockjs.options import SockJSOptions
+from gentrifugo.app.sockjs.peer import Connect, SockJSTransport
+from gentrifugo.app.sockjs.wsgi_exchange import serve_wsgi
 from gentrifugo.app.websocket.compression import Compression, Deflate
 from gentrifugo.app.websocket.connection import WebSocket
-from gentrifugo.app.websocket.frames import Message
+from gentrifugo.app.websocket.frames import WebSocketMessage
 
 RESPONSE_LIMIT = 4096
 RAW_MAX_SIZE = 16 << 20
 """Largest message in bytes over the raw WebSocket: what the largest cases of the Autobahn suite send."""
-RAW_OPTIONS = Options(client_queue_max_size=4 * RAW_MAX_SIZE, ping_interval=0)
+RAW_OPTIONS = SockJSOptions(client_queue_max_size=4 * RAW_MAX_SIZE, ping_interval=0)
 GO_AWAY = (3000, "Go away!")
 FLUSHER_REST = 0.0
 """One client that waits for each echo has nothing of frames that gather."""
@@ -36,13 +36,13 @@ FLUSHER_REST = 0.0
 class Echo:
     """A peer that sends every message back."""
 
-    def __init__(self, transport: Transport, opening: Opening | None = None) -> None:
+    def __init__(self, transport: SockJSTransport, opening: Opening | None = None) -> None:
         self._transport = transport
 
-    def handle(self, message: str) -> None:
+    def handle_text(self, message: str) -> None:
         self._transport.send(message)
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Nothing is left behind."""
 
     def close_slow(self) -> None:
@@ -54,26 +54,31 @@ class Echo:
     def close_failed(self, reason: str) -> None:
         self._transport.close(1008, reason)
 
+    def close_broken(self, error: Exception) -> None:
+        self._transport.close(1011, "broken")
+
 
 class Close(Echo):
     """A peer that wants nothing to do with anybody."""
 
-    def __init__(self, transport: Transport, opening: Opening | None = None) -> None:
+    def __init__(self, transport: SockJSTransport, opening: Opening | None = None) -> None:
         super().__init__(transport, opening)
         transport.close(*GO_AWAY)
 
-    def handle(self, message: str) -> None:
+    def handle_text(self, message: str) -> None:
         """Say nothing more."""
 
 
 class StandardServices:
     """The WSGI application; our handler finds the endpoints in `sockjs` and serves them without WSGI."""
 
-    def __init__(self, disconnect_delay: float = Options.disconnect_delay) -> None:
+    def __init__(self, disconnect_delay: float = SockJSOptions.disconnect_delay) -> None:
         self._flusher = Flusher(rest=FLUSHER_REST)
         self._timers = Timers()
         self._timers.start()
-        options = Options(response_limit=RESPONSE_LIMIT, disconnect_delay=disconnect_delay, compression=Compression())
+        options = SockJSOptions(
+            response_limit=RESPONSE_LIMIT, disconnect_delay=disconnect_delay, compression=Compression()
+        )
         self.sockjs = (
             self._endpoint("/echo", Echo, self._echo, options),
             self._endpoint("/disabled_websocket_echo", Echo, self._echo, replace(options, websocket=False)),
@@ -86,7 +91,7 @@ class StandardServices:
         for endpoint in self.sockjs:
             below = endpoint.path_below(path)
             if below is not None:
-                return wsgi.serve(endpoint, below, environ, start_response)
+                return serve_wsgi(endpoint, below, environ, start_response)
         start_response("404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", "0")])
         return []
 
@@ -94,7 +99,9 @@ class StandardServices:
         """Serve no timers any more."""
         self._timers.stop()
 
-    def _endpoint(self, prefix: str, connect: Connect, raw: Callable[[WebSocket], None], options: Options) -> SockJS:
+    def _endpoint(
+        self, prefix: str, connect: Connect, raw: Callable[[WebSocket], None], options: SockJSOptions
+    ) -> SockJS:
         serve = partial(self._serve_raw, raw)
         return SockJS(prefix, connect, serve, self._flusher, self._timers, lambda: options)
 
@@ -114,7 +121,7 @@ class StandardServices:
 
     @staticmethod
     def _echo(websocket: WebSocket) -> None:
-        message: Message | None
+        message: WebSocketMessage | None
         while (message := websocket.receive()) is not None:
             websocket.send(message)
 
@@ -131,7 +138,7 @@ def main() -> None:
     parser.add_argument("--address", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8081, help="port to listen on, 0 picks one (default: %(default)s)")
     arguments = parser.parse_args()
-    server = WSGIServer((arguments.address, arguments.port), StandardServices(), handler_class=Handler, log=None)
+    server = WSGIServer((arguments.address, arguments.port), StandardServices(), handler_class=HTTPConnection, log=None)
     try:
         server.start()
     except OSError as error:

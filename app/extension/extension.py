@@ -15,8 +15,9 @@ from flask import Flask
 from ..config.endpoints import CLIENT, ENDPOINTS
 from ..node.hooks import Hook, name_of
 from ..runtime.monkey import warn_if_serving
+from ..server.connection_receiver import ConnectionReceiver
 from ..service import Service
-from ..views import credential_views
+from ..views.credential_views import register_credential_views
 from ..views.mounted import endpoints_of, service_of
 from .applications import Applications
 from .arguments import Arguments, Options, checked, checked_app
@@ -83,8 +84,9 @@ class Gentrifugo(HookDecorators, Calls):
                 "Gentrifugo(app), once for each application"
             )
         arguments = checked(config, url_prefix, endpoints).over(self._defaults)
-        service = self._service_for(app, arguments)
-        mount(app, service, ENDPOINTS if arguments.endpoints is None else arguments.endpoints)
+        endpoints = ENDPOINTS if arguments.endpoints is None else arguments.endpoints
+        service = self._service_for(app, arguments, endpoints)
+        mount(app, service, endpoints)
         app.extensions[EXTENSION] = self
         app.extensions[BACKENDS] = Backends(service)
         app.cli.add_command(group(self._publish_outside))
@@ -92,11 +94,12 @@ class Gentrifugo(HookDecorators, Calls):
         self._applications.add(app)
         warn_if_serving()
 
-    def _service_for(self, app: Flask, arguments: Arguments) -> Service:
+    def _service_for(self, app: Flask, arguments: Arguments, endpoints: Collection[str]) -> Service:
         loaded = load(app, arguments)
         for warning in loaded.warnings:
             log.warning("%s", warning)
-        service = Service(loaded.config, partial(call, app))
+        passed_connections = partial(ConnectionReceiver, app) if CLIENT in endpoints else None
+        service = Service(loaded.config, partial(call, app), passed_connections)
         for event, hook in self._hooks:
             service.node.hooks.add(event, hook)
         return service
@@ -113,7 +116,7 @@ class Gentrifugo(HookDecorators, Calls):
         for app, service in applications:
             service.node.hooks.add(event, hook)
             if CLIENT in endpoints_of(app):
-                credential_views.register(app, service)
+                register_credential_views(app, service)
         self._hooks.append((event, hook))
 
     def connection_params(self, user: str | int | None = None, info: Any = None) -> dict[str, Any]:

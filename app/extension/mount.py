@@ -7,12 +7,11 @@ from collections.abc import Collection
 
 from flask import Flask
 
-from ...admin import views as admin
+from ...admin.views import register_admin_views, register_health
 from ..config.endpoints import ADMIN, API, CLIENT, ENDPOINTS, own_ports
 from ..server.listeners import names_given
-from ..server.reception import Reception
 from ..service import Service
-from ..views import credential_views
+from ..views.credential_views import register_credential_views
 from ..views.mounted import carry
 from ..views.views import api_blueprint, client_blueprint
 
@@ -33,11 +32,9 @@ def mount_all(app: Flask, service: Service, endpoints: Collection[str]) -> None:
         app.register_blueprint(api_blueprint(), url_prefix=prefix)
     if CLIENT in endpoints:
         app.register_blueprint(client_blueprint(), url_prefix=prefix)
-        credential_views.register(app, service)
-        if service.siblings is not None:
-            service.reception = Reception(app, service.siblings)
+        register_credential_views(app, service)
     if ADMIN in endpoints:
-        admin.register(app, service)
+        register_admin_views(app, service)
     else:
-        admin.register_health(app, service)
+        register_health(app, service)
     carry(app, service, endpoints)  # at the end: an application to which this could not be added has no server

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from .. import logs
 from ..config.config import Config
 from ..config.endpoints import own_ports
 from ..config.loading import Loaded, from_mapping, load
-from ..service import Service, refusal
+from ..http.response import TEXT_TYPE, text_response
+from ..server.connection_receiver import ConnectionReceiver
+from ..service import Service
 from .mount import mount, mount_all
 
 log = logging.getLogger(__name__)
@@ -48,7 +51,7 @@ def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) ->
             "unless its settings name them, nothing is encrypted here",
             "ssl" if loaded.config.ssl else "ssl_autocert",
         )
-    return flask_app(Service(loaded.config))
+    return flask_app(loaded.config)
 
 
 def _gunicorn_has_certificate() -> bool:
@@ -56,21 +59,24 @@ def _gunicorn_has_certificate() -> bool:
     return any(argument.startswith("--certfile") for argument in sys.argv)
 
 
-def flask_app(service: Service) -> Flask:
-    """A Flask application with all endpoints of `service` that have no port of their own, and nothing else."""
-    app = _bare_app(service)
-    mount(app, service)
+def flask_app(config: Config) -> Flask:
+    """A Flask application with a service, and with all its endpoints that have no port of their own.
+
+    Raises ConfigError.
+    """
+    app = _bare_app()
+    mount(app, Service(config, partial(ConnectionReceiver, app)))
     return app
 
 
 def port_app(service: Service, endpoints: Collection[str]) -> Flask:
     """These endpoints alone, for a port of their own."""
-    app = _bare_app(service)
+    app = _bare_app()
     mount_all(app, service, endpoints)
     return app
 
 
-def _bare_app(service: Service) -> Flask:
+def _bare_app() -> Flask:
     app = Flask("gentrifugo", static_folder=None)
     app.register_error_handler(HTTPException, _refused)
     return app
@@ -89,6 +95,6 @@ def _refused(error: HTTPException) -> Response:
     response = error.get_response()
     assert isinstance(response, Response)
     reason = NOTHING_HERE if error.code == 404 else error.description or error.name
-    answer = refusal(error.code or 500, reason)
-    response.data, response.content_type = answer.body, answer.content_type
+    refused = text_response(error.code or 500, reason)
+    response.data, response.content_type = refused.body, TEXT_TYPE
     return response

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ..config.options import LOCAL, listed
 
@@ -63,3 +64,11 @@ def _is_address(text: str) -> bool:
 def trusted(listing: str) -> TrustedProxies:
     """The proxies of one value of the option."""
     return TrustedProxies(listing)
+
+
+def socket_address(socket: Any) -> str:
+    """The address of the peer; empty for a Unix socket, and for a connection that has ended."""
+    with suppress(OSError):
+        peer = socket.getpeername()
+        return str(peer[0]) if isinstance(peer, tuple) else ""
+    return ""

@@ -1,4 +1,4 @@
-"""The request that opened a connection, kept for hooks: who came, with which headers."""
+"""The request that opened a connection, which is kept for hooks: its target, headers and client address."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-DEFAULT_PORTS = {"http": "80", "https": "443"}
+from gevent.ssl import SSLSocket
+
+from .client_address import TrustedProxies, socket_address
+from .head import Head, origin_form
+from .origins import DEFAULT_PORTS
 
 
 class Opening(NamedTuple):
@@ -36,7 +40,7 @@ class Opening(NamedTuple):
             "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
             "QUERY_STRING": query,
             "SERVER_NAME": host or "localhost",
-            "SERVER_PORT": port or DEFAULT_PORTS.get(self.scheme, "80"),
+            "SERVER_PORT": port or str(DEFAULT_PORTS.get(self.scheme, 80)),
             "SERVER_PROTOCOL": "HTTP/1.1",
             "REMOTE_ADDR": self.address,
             "wsgi.version": (1, 0),
@@ -53,3 +57,10 @@ class Opening(NamedTuple):
             elif name != "content-length" and "_" not in name:
                 environ[f"HTTP_{name.upper().replace('-', '_')}"] = value
         return environ
+
+
+def opening_of(head: Head, socket: Any, proxies: TrustedProxies) -> Opening:
+    """The request with this head, read from gevent's `socket`; `proxies` may name the client's address."""
+    scheme = "https" if isinstance(socket, SSLSocket) else "http"
+    address = proxies.address(socket_address(socket), head.headers)
+    return Opening(head.method, origin_form(head.target), head.headers, address, scheme)

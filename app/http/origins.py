@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from functools import partial
+from functools import lru_cache, partial
 from urllib.parse import urlsplit
 
-from ..config.options import ALL_ORIGINS, listed
+from ..config.options import ALL_ORIGINS, AUTO, listed
 from ..runtime.log_throttle import ONCE, ThrottledLog
 from .head import HTTPError
 
 log = logging.getLogger(__name__)
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+"""The port of a URL that names none, by scheme."""
 MOST_TOLD = 100
 """Refused origins that the log names; a page can make up as many as it likes."""
 
@@ -98,3 +99,22 @@ def _normal(origin: str) -> str:
 
 ANYWHERE = Origins(ALL_ORIGINS)
 """Nobody is kept out."""
+
+
+class OriginPolicy:
+    """Turns values of the option allowed_origins into the origins whose pages may connect.
+
+    The default, `auto`, allows only pages of the server's own host where a decision may depend on cookies, which a
+    browser sends with the requests of any page. Where only tokens let a client in, it allows all pages.
+    """
+
+    def __init__(self) -> None:
+        self.refusals = RefusalLog()
+        """The log of the origins that were refused."""
+        self._origins = lru_cache(8)(partial(Origins, refusals=self.refusals))
+
+    def origins(self, allowed: str, may_use_cookies: bool) -> Origins:
+        """The allowed origins; `may_use_cookies` says whether what is asked for may depend on cookies."""
+        if allowed == AUTO:
+            allowed = "" if may_use_cookies else ALL_ORIGINS
+        return self._origins(allowed)

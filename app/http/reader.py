@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import time
 
-from ..net.direct_socket import DirectSocket
+from ..net.direct_socket import RECV_SIZE, DirectSocket
 from .head import MAX_HEAD_SIZE, HTTPError
 
-RECV_SIZE = 16384
 BODY_STEP = 65536
 """Bytes of a body that may take the reader's timeout, each time."""
 

@@ -14,6 +14,9 @@ from typing import Any
 import gevent
 from gevent.socket import socket as Socket
 
+RECV_SIZE = 16384
+"""Bytes that a reader asks of the socket with one call."""
+
 
 class DirectSocket:
     """Reads and writes one socket. Each wait ends when the socket is closed, with an OSError."""

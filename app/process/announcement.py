@@ -10,7 +10,7 @@ from ..._version import __version__
 from ..config.endpoints import ADMIN, API, API_PATH, CLIENT, ENDPOINTS, SOCKJS_PATH, WEBSOCKET_PATH
 from ..config.loading import Loaded
 from ..runtime import limits
-from ..server.listeners import MAIN, Listeners, address_of, addresses_of, endpoints_of
+from ..server.listeners import MAIN, Listeners, address_of, addresses_of, listener_endpoints
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,9 @@ def announce(loaded: Loaded, listeners: Listeners, endpoints: Collection[str] = 
     prefix = config.http_prefix
     http, ws = ("https", "wss") if config.speaks_tls else ("http", "ws")
     main = address_of(listeners.sockets[MAIN])
-    own = {endpoint: address_of(sock) for name, sock in listeners.sockets.items() for endpoint in endpoints_of(name)}
+    own = {
+        endpoint: address_of(sock) for name, sock in listeners.sockets.items() for endpoint in listener_endpoints(name)
+    }
     log.info("Gentrifugo %s, pid %d, %s engine", __version__, os.getpid(), config.engine)
     log.info("configuration: %s", loaded.path or loaded.origin)
     served = own.keys() | set(endpoints)

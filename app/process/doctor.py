@@ -72,13 +72,13 @@ def _ports(config: Config) -> Iterator[Finding]:
     ports = main | {f"{endpoints}_port": port for endpoints, port in own_ports(config).items()}
     for name, number in ports.items():
         if number:  # 0 picks a free one
-            yield _port(name, config.address, number)
+            yield _check_port(name, config.address, number)
     host, _, port = config.ssl_autocert_http_addr.rpartition(":")
     if config.ssl_autocert and config.ssl_autocert_http and port.isdecimal():
-        yield _port("ssl_autocert_http_addr", host.strip("[]"), int(port))
+        yield _check_port("ssl_autocert_http_addr", host.strip("[]"), int(port))
 
 
-def _port(name: str, address: str, number: int) -> Finding:
+def _check_port(name: str, address: str, number: int) -> Finding:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     where = f"{name} {number}"
     with socket.socket(family) as probe:
@@ -172,10 +172,10 @@ def _sentinels(shard: ShardSettings, timeouts: Timeouts) -> Iterator[Finding]:
     if shard.sentinels is None:
         return
     for address in shard.sentinels.addresses:
-        yield _sentinel(address, shard.sentinels.master, timeouts)
+        yield _check_sentinel(address, shard.sentinels.master, timeouts)
 
 
-def _sentinel(address: ServerAddress, master: str, timeouts: Timeouts) -> Finding:
+def _check_sentinel(address: ServerAddress, master: str, timeouts: Timeouts) -> Finding:
     client: Any = redis.Redis(
         address.host,
         address.port,

@@ -1,4 +1,4 @@
-"""The gunicorn worker: see docs/deployment.md for how it is named."""
+"""The gunicorn worker (docs/deployment.md)."""
 
 from __future__ import annotations
 
@@ -13,25 +13,22 @@ from gunicorn.workers.ggevent import GeventPyWSGIWorker
 from .. import logs
 from ..config.options import ConfigError
 from ..runtime import limits
-from ..server.http_connection import Handler
+from ..server.http_connection import HTTPConnection
 from ..server.http_server import HTTPServer
 from ..service import Service
 from ..views.mounted import service_of
+from ..views.stock_worker import STOP_TIME
 
 LEAVE_TIME = 1.0
-"""Seconds that clients get to hear of a quick shutdown."""
-STOP_TIME = 2.0
-"""Seconds of gunicorn's graceful_timeout that are kept for the stop of the node; at its end gunicorn kills."""
-LEAVE_CHECK = 0.02
-"""Seconds between two looks at who is still there."""
+"""Seconds in which clients are closed when the worker must exit quickly."""
 ENOUGH_CONNECTIONS = 65536
 """Connections of a worker that let it be limited by its CPU rather than by this."""
 APP_FAILED_TO_LOAD = 4
-"""Exit status on which gunicorn stops instead of starting the worker again for ever."""
+"""Exit status that makes gunicorn stop instead of starting the worker again."""
 
 
-def cautions(settings: Any) -> Iterator[str]:
-    """What will limit the process, given gunicorn's settings, as far as it is less than a server should have."""
+def worker_warnings(settings: Any) -> Iterator[str]:
+    """A sentence for each limit of the system, or of gunicorn's settings, that is lower than a server should have."""
     yield from (str(limit) for limit in limits.all_limits() if not limit.is_enough)
     connections = settings.worker_connections
     if connections < ENOUGH_CONNECTIONS:
@@ -42,12 +39,12 @@ def cautions(settings: Any) -> Iterator[str]:
 
 
 class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
-    """gunicorn's gevent worker with our HTTP handler, and a proper leave-taking."""
+    """gunicorn's gevent worker with our HTTP connections, which closes its clients before it ends."""
 
     server_class = HTTPServer
-    wsgi_handler = Handler
+    wsgi_handler = HTTPConnection
     _leave_by = 0.0
-    """Until when this worker may wait for hooks, as time.monotonic() has it; 0 as long as TERM has not come."""
+    """Monotonic time until which this worker may wait for hooks; 0 before TERM."""
 
     def load_wsgi(self) -> None:
         """Load the application; a configuration that is not valid ends gunicorn with one line for each problem."""
@@ -71,8 +68,8 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
                 sys.exit(APP_FAILED_TO_LOAD)
             limits.raise_open_files()
             if self.age == 1:  # of those that gunicorn starts later the same would hold
-                for caution in cautions(self.cfg):
-                    self.log.warning("%s", caution)
+                for warning in worker_warnings(self.cfg):
+                    self.log.warning("%s", warning)
             service.start()
         super().run()
         if service is not None:
@@ -80,11 +77,9 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
             service.stop()
 
     def _wait_for(self, service: Service) -> None:
-        """Until nothing is left to do: gunicorn knows nothing of hooks, nor of what others gave to us."""
+        """Wait until nothing is left to do: gunicorn knows neither hooks nor connections from other processes."""
         deadline = max(self._leave_by, time.monotonic() + LEAVE_TIME)
-        while service.is_busy and time.monotonic() < deadline:
-            self.notify()
-            gevent.sleep(LEAVE_CHECK)
+        service.wait_until_idle(deadline, self.notify)
 
     def handle_usr1(self, sig: int, frame: Any) -> None:
         """USR1: go on in new log files."""
@@ -92,13 +87,13 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
         logs.reopen()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """TERM: tell the clients, then wait for them."""
+        """TERM: close the clients, then wait until they have gone."""
         self._leave_by = time.monotonic() + self.cfg.graceful_timeout - STOP_TIME
         gevent.spawn(self._close_connections)
         super().handle_exit(sig, frame)
 
     def handle_quit(self, sig: int, frame: Any) -> None:
-        """INT and QUIT: tell the clients, and go."""
+        """INT and QUIT: close the clients, and exit."""
         gevent.spawn(self._quit, sig, frame)
 
     def _quit(self, sig: int, frame: Any) -> None:

@@ -38,14 +38,14 @@ HANDLED = (
     signal.SIGINT,
     signal.SIGTERM,
 )
-TICK = 0.1
-"""Seconds between two looks at the workers when no signal comes."""
+SIGNAL_TIMEOUT = 0.1
+"""Seconds to wait for a signal before the workers are checked."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds before another worker starts when one has ended before it was ready; see Backoff."""
 EXTRA_TIME = 3.0
 """Seconds that a worker may take beyond option shutdown_timeout, before it is killed."""
-ABOVE = 100
-"""Where descriptors wait while those that systemd would use are filled."""
+FIRST_FREE_DESCRIPTOR = 100
+"""Copies of descriptors get numbers from here on, which the sockets passed to a worker do not use."""
 
 
 def run_with_workers(loaded: Loaded, reload: Callable[[Config], Loaded], arguments: Sequence[str]) -> int:
@@ -109,7 +109,7 @@ class Master:
     def run(self) -> int:
         """Serve until a signal ends it; the exit status. Raises ConfigError for what no worker could serve with."""
         config = self._loaded.config
-        _check(config)
+        _check_workers(config)
         signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
         self._listeners = open_all(config, os.environ)
         try:
@@ -133,7 +133,7 @@ class Master:
         else:
             self._fill_up()
             self._go_on_replacing()
-        received = signal.sigtimedwait(HANDLED, TICK)
+        received = signal.sigtimedwait(HANDLED, SIGNAL_TIMEOUT)
         if received is not None:
             self._heed(signal.Signals(received.si_signo))
 
@@ -167,7 +167,7 @@ class Master:
     def _on_reload(self) -> None:
         try:
             self._loaded = self._reload(self._loaded.config)
-            _check(self._loaded.config)
+            _check_workers(self._loaded.config)
         except ConfigError as error:
             for problem in error.problems:
                 log.error("%s", problem)
@@ -249,8 +249,10 @@ class Master:
                 signal.signal(ignored, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
             sockets = self._listeners.sockets
-            waiting = [fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, ABOVE) for listener in sockets.values()]
-            kept = fcntl.fcntl(ready, fcntl.F_DUPFD, ABOVE)
+            waiting = [
+                fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE_DESCRIPTOR) for listener in sockets.values()
+            ]
+            kept = fcntl.fcntl(ready, fcntl.F_DUPFD, FIRST_FREE_DESCRIPTOR)
             for number, descriptor in enumerate(waiting, FIRST_GIVEN):
                 os.dup2(descriptor, number)
             given = {
@@ -267,7 +269,7 @@ class Master:
             os._exit(1)
 
 
-def _check(config: Config) -> None:
+def _check_workers(config: Config) -> None:
     """Raises ConfigError for what every worker would stumble over."""
     problems = []
     if config.engine == "memory":

@@ -22,10 +22,9 @@ from ..config.options import ConfigError
 from ..extension.wsgi import flask_app, port_app
 from ..runtime import limits
 from ..server import listeners
-from ..server.http_connection import Handler
+from ..server.http_connection import HTTPConnection
 from ..server.http_server import HTTPServer
 from ..server.listeners import Listeners
-from ..service import Service
 from ..tls.context import server_context
 from ..views.mounted import endpoints_of, service_of
 from .announcement import announce
@@ -43,12 +42,12 @@ ANSWER_TIME = 0.2
 """Seconds for the requests of those whom a worker has accepted before it left that to others."""
 
 
-def serve(loaded: Loaded, reload: Callable[[Config], Loaded], application: Flask | None = None) -> int:
+def run_server(loaded: Loaded, reload: Callable[[Config], Loaded], application: Flask | None = None) -> int:
     """Serve until a signal ends it; the exit status. Every error is one line in the log.
 
     `application` is one that carries a service and has pages of its own.
     """
-    return logs.guarded(loaded, lambda: Server(loaded, reload, application or flask_app(Service(loaded.config))).run())
+    return logs.guarded(loaded, lambda: Server(loaded, reload, application or flask_app(loaded.config)).run())
 
 
 class Server:
@@ -96,15 +95,18 @@ class Server:
 
     def _start(self, opened: Listeners, context: SSLContext | None) -> None:
         for name, listener in opened.sockets.items():
-            endpoints = listeners.endpoints_of(name)
+            endpoints = listeners.listener_endpoints(name)
             application = port_app(self._service, endpoints) if endpoints else self._application
             http = HTTPServer(
-                listener, application, handler_class=Handler, log=None, error_log=log, ssl_context=context
+                listener,
+                application,
+                handler_class=HTTPConnection,
+                log=None,
+                error_log=log,
+                ssl_context=context,
+                challenge_context=self._autocert.challenge_context if self._autocert is not None else None,
+                is_shared=self._master is not None,
             )
-            if self._autocert is not None:
-                http.challenge_context = self._autocert.challenge_context
-            if self._master is not None:
-                http.max_accept = 1  # its siblings have been woken too, and take their share
             self._servers.append(http)
         self._service.start()
         for http in self._servers:

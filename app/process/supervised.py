@@ -1,4 +1,4 @@
-"""What a process knows of the master that has started it as one of several workers (workers.py), if one has."""
+"""The link between a worker process and the master that has started it (master.py)."""
 
 from __future__ import annotations
 
@@ -9,35 +9,36 @@ from collections.abc import Callable, Mapping
 MASTER = "GENTRIFUGO_MASTER"
 """Environment variable with the master's process id."""
 READY = "GENTRIFUGO_READY"
-"""Environment variable with the descriptor at which the master waits for a worker to serve."""
-LOOK_INTERVAL = 1.0
-"""Seconds between two looks at whether the master is still there."""
+"""Environment variable with the descriptor over which a worker tells the master that it serves."""
+MASTER_CHECK_INTERVAL = 1.0
+"""Seconds between two checks whether the master still runs."""
 
 
-class Master:
-    """The master of this process."""
+class MasterLink:
+    """The connection of this process to its master, whose process id is `pid`."""
 
     def __init__(self, pid: int, ready: int) -> None:
         self._pid = pid
         self._ready = ready
 
     def say_ready(self) -> None:
-        """Tell it that this worker serves."""
+        """Tell the master that this worker serves now."""
         os.write(self._ready, b"1")
         os.close(self._ready)
 
     def watch(self, gone: Callable[[], None]) -> None:
-        """Call `gone` when it has ended without a word: a worker that nobody watches must not keep the port."""
+        """Call `gone` when the master has ended without stopping this worker, which must give up the port. Blocks."""
         while os.getppid() == self._pid:
-            time.sleep(LOOK_INTERVAL)  # gevent's, by then; the master, which shares this file, has no use for gevent
+            # In a worker gevent has patched this; the master, which imports this file too, does without gevent.
+            time.sleep(MASTER_CHECK_INTERVAL)
         gone()
 
 
 def is_worker(environ: Mapping[str, str]) -> bool:
-    """Whether a master has started this very process, and none of its parents."""
+    """Whether a master has started this process itself, rather than one of its parents."""
     return environ.get(MASTER) == str(os.getppid())
 
 
-def master_of(environ: Mapping[str, str]) -> Master | None:
-    """The master of this process; None when it is a server by itself."""
-    return Master(os.getppid(), int(environ[READY])) if is_worker(environ) else None
+def master_of(environ: Mapping[str, str]) -> MasterLink | None:
+    """The link to the master of this process; None when it has none."""
+    return MasterLink(os.getppid(), int(environ[READY])) if is_worker(environ) else None

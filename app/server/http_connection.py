@@ -1,9 +1,8 @@
-"""One HTTP connection on gevent's pywsgi: our own reading of requests in front of it.
+"""One HTTP connection: reads every request strictly, and serves it directly or through gevent's pywsgi.
 
-Every head is parsed strictly here first. API requests and WebSocket handshakes, the
-hot paths, are then served without a WSGI environ: a single publish takes about
-70 us of CPU that way and 430 us through Flask. Everything else is left to pywsgi and
-the WSGI application, byte for byte as it came.
+API requests with JSON, WebSocket handshakes and SockJS, the hot paths, are served without a WSGI environ: a single
+publish takes about 70 us of CPU that way and 430 us through Flask. Every other request is put back, byte for byte as
+it came, for pywsgi and the WSGI application.
 """
 
 from __future__ import annotations
@@ -21,42 +20,40 @@ from typing import Any
 from gevent.pywsgi import WSGIHandler
 
 from ..config.endpoints import API, API_PATH, CLIENT, WEBSOCKET_PATH
+from ..http.body import read_body
 from ..http.chunked import BadBody, ChunkedBody
-from ..http.head import Head, HTTPError, origin_form, parse_head, response
-from ..http.opening_request import Opening
+from ..http.head import Head, HTTPError, origin_form, parse_head
 from ..http.reader import RequestReader
+from ..http.response import JSON_TYPE, encode_response, error_response
 from ..net.direct_tls import direct
+from ..net.linger import linger
 from ..runtime.yielding import yield_if_due
-from ..service import Service, refusal
-from ..sockjs.direct import DirectExchange, decoded_path
-from ..sockjs.endpoint import SockJS
-from ..sockjs.exchange import ServeWebSocket, address_of
+from ..service import Service
+from ..sockjs.direct_exchange import DirectExchange, decoded_path
+from ..sockjs.endpoint import RAW_WEBSOCKET, SockJS
 from ..views.mounted import endpoints_of, service_of
 from ..websocket import handshake
-from ..websocket.compression import HEADER, agree
 
 log = logging.getLogger(__name__)
 access_log = logging.getLogger("gentrifugo.access")
 
-JSON = "application/json"
-LINGER_TIMEOUT = 1.0
-"""Seconds to read and forget what still comes after the last answer: a reset would destroy that on its way."""
 WRITE_TIMEOUT = 60.0
 """Seconds for one write of a response."""
 HEAD_TIME = 10.0
-"""Seconds for the head of a request, where no service says otherwise."""
+"""Seconds for the head of a request, where the application carries no service whose options say so."""
 KEEPALIVE = 75.0
-"""The same for the time between two requests."""
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-LAST_WORDS = 0.5
+"""Seconds between two requests, where the application carries no service whose options say so."""
+STOPPING_TIME = 0.5
 """Seconds that a new connection may take to send its request while the service stops."""
 
 
-class Handler(WSGIHandler):
-    """Serves one connection; `server.application` may carry a Service (see mounted.py)."""
+class HTTPConnection(WSGIHandler):
+    """Serves one connection for pywsgi's `server`, whose application may carry a Service (app/views/mounted.py).
 
-    def __init__(self, sock: Any, address: Any, server: Any, rfile: Any = None) -> None:
+    `received` is the beginning of a request that another process has read before it passed the connection to this one.
+    """
+
+    def __init__(self, sock: Any, address: Any, server: Any, rfile: Any = None, received: bytes = b"") -> None:
         service = service_of(server.application)
         timeout = service.config.http_header_timeout if service else HEAD_TIME
         self.rfile: RequestReader  # type: ignore[assignment]  # all that pywsgi asks of a file
@@ -69,20 +66,17 @@ class Handler(WSGIHandler):
         self._upgraded = False
         self._sockjs = sockjs_of(server.application)
         self._endpoints = endpoints_of(server.application)
-        self._opened: ServeWebSocket | None = None
-        """Who serves the WebSocket that a request on the hot path has opened."""
-        self._is_given = False
-        """Whether the next request comes from another process, which could not serve it."""
-        self._patience = timeout
+        self._opened: Callable[..., None] | None = None
+        """What serves the WebSocket that a request without WSGI has opened."""
+        self._was_passed = bool(received)
+        """Whether the next request was passed by another process, which could not serve it."""
+        self._idle_timeout = timeout
         """Seconds until the first byte of the next request."""
+        if received:
+            self.rfile.unread(received)
         if sock.family != socket.AF_UNIX:
-            # pywsgi writes head and body apart; with Nagle's algorithm the body waits 40 ms for an answer.
+            # pywsgi writes head and body separately; with Nagle's algorithm the body waits 40 ms for an ACK.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def go_on(self, request: bytes) -> None:
-        """Begin with a request that another process has given to this one, with as much as was read of it."""
-        self.rfile.unread(request)
-        self._is_given = True
 
     def handle(self) -> None:
         """Serve requests until the connection ends. No exception leaves here."""
@@ -108,16 +102,17 @@ class Handler(WSGIHandler):
         return str(address[0]) if isinstance(address, tuple) else "local socket"
 
     def _client(self, headers: Mapping[str, str]) -> str:
-        """Whose request it is, as far as it is known; header names are in lower case."""
+        """The address of the client, as far as it is known; header names are in lower case."""
         if self._service is None:
             return self._peer
         address = self.client_address
         peer = str(address[0]) if isinstance(address, tuple) else ""
         return self._service.proxies.address(peer, headers) or self._peer
 
+    # -- requests
+
     def _serve_one(self) -> bool:
         """Serve one request; whether another may follow."""
-        service = self._service
         raw: bytes | None = None
         try:
             raw = self._read_head()
@@ -125,47 +120,54 @@ class Handler(WSGIHandler):
                 return False
             self.time_start = time.time()
             head = parse_head(raw)
-            if service is not None:
-                if service.node.stopping:
-                    raise HTTPError(503, "the server is shutting down", {"Retry-After": "1"})
-                serve = self._fast_path(service, head)
-                if serve is not None:
-                    return serve(service, head)
-            for endpoint in self._sockjs:
-                path = endpoint.path_below(decoded_path(head.path))
-                if path is not None:
-                    return self._serve_sockjs(endpoint, head, path)
+            serve = self._without_wsgi(head)
+            if serve is not None:
+                return serve(head)
         except HTTPError as error:
             self._refuse(error, raw)
-            return False
         except TimeoutError:
             self._refuse(HTTPError(408, "the request took too long to arrive"), raw)
-            return False
         except BadBody as error:
             self._refuse(HTTPError(400, str(error)), raw)
-            return False
-        self.rfile.unread_head(raw)
-        return self._serve_wsgi()
+        else:
+            self.rfile.unread_head(raw)
+            return self._serve_wsgi()
+        return False
 
     def _read_head(self) -> bytes | None:
-        service, patience = self._service, self._patience
+        service, idle_timeout = self._service, self._idle_timeout
         if service is None:
-            self._patience = KEEPALIVE
-            return self.rfile.read_head(patience)
-        self._patience = service.config.http_keepalive_timeout
+            self._idle_timeout = KEEPALIVE
+            return self.rfile.read_head(idle_timeout)
+        self._idle_timeout = service.config.http_keepalive_timeout
         service.idle.add(self)
         try:
-            # Whoever is accepted while the service stops gets the time to ask, and to be refused; nothing more.
-            return self.rfile.read_head(LAST_WORDS if service.node.stopping else patience)
+            # A connection that is accepted while the service stops gets just the time to send a request.
+            return self.rfile.read_head(STOPPING_TIME if service.node.stopping else idle_timeout)
         finally:
             service.idle.discard(self)
 
     def interrupt(self) -> None:
-        """The service stops: no request can follow on a connection that is idle."""
-        with suppress(OSError):  # the peer may have gone this very moment
+        """End the wait for the next request, because the service stops."""
+        with suppress(OSError):  # the peer may have closed the connection at this moment
             self.socket.shutdown(socket.SHUT_RD)
 
-    def _fast_path(self, service: Service, head: Head) -> Callable[[Service, Head], bool] | None:
+    def _without_wsgi(self, head: Head) -> Callable[[Head], bool] | None:
+        """What serves a request without WSGI; None for one that is left to pywsgi. Raises HTTPError."""
+        service = self._service
+        if service is not None:
+            if service.node.stopping:
+                raise HTTPError(503, "the server is shutting down", {"Retry-After": "1"})
+            serve = self._hot_path(service, head)
+            if serve is not None:
+                return serve
+        for endpoint in self._sockjs:
+            path = endpoint.path_below(decoded_path(head.path))
+            if path is not None:
+                return partial(self._serve_sockjs, endpoint, path)
+        return None
+
+    def _hot_path(self, service: Service, head: Head) -> Callable[[Head], bool] | None:
         prefix = service.config.http_prefix
         path = head.path
         if path == prefix + WEBSOCKET_PATH and head.method == "GET" and CLIENT in self._endpoints:
@@ -173,72 +175,50 @@ class Handler(WSGIHandler):
         if path == prefix + API_PATH and head.method == "POST" and API in self._endpoints:
             headers = head.headers
             has_body = "content-length" in headers or "transfer-encoding" in headers
-            if has_body and headers.get("content-type", "").lower().startswith(JSON):
+            if has_body and headers.get("content-type", "").lower().startswith(JSON_TYPE):
                 return self._serve_api
         return None
 
-    # -- the hot paths
-
-    def _serve_api(self, service: Service, head: Head) -> bool:
-        body = self._read_api_body(head, service.config.api_request_max_size)
-        answer = service.answer_api(head.headers.get("x-api-sign", ""), body)
-        self._direct.sendall(
-            response(answer.status, answer.body, answer.content_type, head.keep_alive, head.connection_headers)
-        )
-        self._log_access(head, answer.status, len(answer.body))
+    def _serve_api(self, head: Head) -> bool:
+        service = self._service
+        assert service is not None
+        body = read_body(head, self.rfile, self._direct.sendall, service.config.api_request_max_size)
+        response = service.http_api.answer(head.headers.get("x-api-sign", ""), body)
+        self._direct.sendall(encode_response(response, head.keep_alive, head.connection_headers))
+        self._log_access(head, response.status, len(response.body))
         return head.keep_alive
 
-    def _read_api_body(self, head: Head, max_size: int) -> bytes:
-        size = head.content_length
-        if size is not None and size > max_size:
-            raise HTTPError(413, f"the request is larger than {max_size} bytes")
-        if head.waits_for_continue:
-            self._direct.sendall(CONTINUE)
-        if size is not None:
-            return self.rfile.read_body(size)
-        body: bytes = ChunkedBody(self.rfile).read(max_size + 1)
-        if len(body) > max_size:
-            raise HTTPError(413, f"the request is larger than {max_size} bytes")
-        return body
-
-    def _serve_websocket(self, service: Service, head: Head) -> bool:
-        service.origins.check(head.headers.get("origin"), head.headers.get("host", ""))
-        deflate = agree(service.compression, head.headers.get(HEADER, ""))
-        self._open_websocket(
-            handshake.accept(head.method, head.version, head.headers, deflate.answer if deflate else "")
-        )
-        request = self._log_access(head, 101, 0)
-        # Served from `handle`: what the frames in between hold would be held as long as the connection lasts.
-        self._opened = service.serve_websocket
-        if deflate or request or service.remembers_requests:
-            opening = self._opening(service, head)
-            self._opened = partial(service.serve_websocket, deflate=deflate, opening=opening, request=request)
+    def _serve_websocket(self, head: Head) -> bool:
+        service = self._service
+        assert service is not None
+        exchange = DirectExchange(self.socket, self._direct, self.rfile, head, RAW_WEBSOCKET)
+        service.sockjs.open_websocket(exchange)
+        request = self._log_access(head, exchange.status, exchange.size)
+        opened = exchange.opened
+        self._take_websocket(partial(opened, request=request) if opened and request else opened)
         return False
 
-    def _opening(self, service: Service, head: Head) -> Opening | None:
-        if not service.remembers_requests:
-            return None
-        scheme = "https" if self.server.ssl_enabled else "http"
-        address = service.proxies.address(address_of(self.socket), head.headers)
-        return Opening(head.method, origin_form(head.target), head.headers, address, scheme)
-
-    def _serve_sockjs(self, endpoint: SockJS, head: Head, path: str) -> bool:
-        exchange = DirectExchange(self.socket, self._direct, self.rfile, head, path)
-        exchange.is_given, self._is_given = self._is_given, False
+    def _serve_sockjs(self, endpoint: SockJS, path: str, head: Head) -> bool:
+        was_passed, self._was_passed = self._was_passed, False
+        exchange = DirectExchange(self.socket, self._direct, self.rfile, head, path, was_passed)
         endpoint.serve(exchange)
-        if exchange.is_given_away:
+        if exchange.is_passed_on:
             return False
         if self._service is not None:
             self._service.node.metrics.counters.http_sockjs_num_requests += 1
         self._log_access(head, exchange.status, exchange.size)
         if exchange.opened is not None:
-            self._upgraded = self.close_connection = True
-            self._opened = exchange.opened
+            self._take_websocket(exchange.opened)
         elif exchange.status >= 400 and not exchange.may_follow:
             self._linger()
         return exchange.may_follow
 
-    # -- for views that want the connection as a WebSocket
+    def _take_websocket(self, serve: Callable[..., None] | None) -> None:
+        """Serve a WebSocket next, from `handle`: what the frames in between hold would live as long as it does."""
+        self._upgraded = self.close_connection = True
+        self._opened = serve
+
+    # -- for views that open a WebSocket
 
     def upgrade(self) -> tuple[Any, Callable[[int], bytes]]:
         """Open a WebSocket from within the WSGI application; socket and recv. Raises HTTPError.
@@ -246,20 +226,17 @@ class Handler(WSGIHandler):
         Whatever the application returns after that is ignored.
         """
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self._open_websocket(handshake.accept(self.command or "", self.request_version or "", headers))
+        accepted = handshake.accept(self.command or "", self.request_version or "", headers)
+        self._upgraded = self.close_connection = True
+        self._direct.sendall(accepted)
         return self.take_over()
 
     def take_over(self) -> tuple[Any, Callable[[int], bytes]]:
-        """The socket, and a recv that begins with what was read ahead; everything of HTTP is let go."""
+        """The socket, and a recv that begins with what was read ahead; everything of HTTP is released."""
         rest = self.rfile.take_rest()
         del self.rfile
         recv = self._direct.recv
         return self.socket, (_recv_after(rest, recv) if rest else recv)
-
-    def _open_websocket(self, accepted: bytes) -> None:
-        self._upgraded = True
-        self.close_connection = True
-        self._direct.sendall(accepted)
 
     # -- everything else: pywsgi and the application
 
@@ -273,7 +250,7 @@ class Handler(WSGIHandler):
         return False
 
     def _has_read_body(self) -> bool:
-        """Whether a request may follow: not in the middle of a body that was bad, or did not come in time."""
+        """Whether a request may follow: not after a body that was malformed, or not read to its end."""
         body = self.wsgi_input
         assert body is not None
         if body.ended if isinstance(body, ChunkedBody) else body.position >= (body.content_length or 0):
@@ -290,8 +267,8 @@ class Handler(WSGIHandler):
         body = self.wsgi_input
         if body is not None and body.chunked_input:
             self.wsgi_input = ChunkedBody(self.rfile, body.socket)
-        # When told "Connection: upgrade", which some proxies say with every request, pywsgi hands out the
-        # connection in place of the body. Then it skips a body that has been read: the next request.
+        # For a request with "Connection: upgrade", which some proxies send every time, pywsgi replaces the body by
+        # the connection itself. Afterwards it would discard the next request as the rest of the body.
         environ["wsgi.input"] = self.wsgi_input
         environ["wsgi.input_terminated"] = True
         return environ
@@ -299,8 +276,8 @@ class Handler(WSGIHandler):
     def _sendall(self, data: bytes) -> None:
         try:
             super()._sendall(data)  # type: ignore[misc]
-        except TimeoutError:  # pywsgi would log it as a defect of the application
-            raise BrokenPipeError(EPIPE, "the peer takes nothing") from None
+        except TimeoutError:  # which pywsgi would log as an error of the application
+            raise BrokenPipeError(EPIPE, "the peer reads nothing") from None
 
     def process_result(self) -> None:
         if not self._upgraded:
@@ -323,26 +300,19 @@ class Handler(WSGIHandler):
     # -- ends
 
     def _refuse(self, error: HTTPError, head: bytes | None) -> None:
-        """Tell the peer what is wrong and let it read that before the connection goes."""
+        """Send the peer the reason of a refusal, and let it read that before the connection is closed."""
         access_log.debug("%s refused with %d: %s", self._peer, error.status, error.reason)
-        answer = refusal(error.status, error.reason)
-        whole = response(answer.status, answer.body, answer.content_type, False, error.headers)
+        response = error_response(error)
+        whole = encode_response(response, keep_alive=False, connection_headers=error.headers)
         if head is not None and head.startswith(b"HEAD "):
-            whole = whole.removesuffix(answer.body)
+            whole = whole.removesuffix(response.body)
         self._direct.sendall(whole)
         self._linger()
 
     def _linger(self) -> None:
-        sock = self.socket
-        deadline = time.monotonic() + LINGER_TIMEOUT
         with suppress(OSError):
-            self._direct.send_close_notify()  # before the shutdown, after which nothing of TLS can be said
-            sock.shutdown(socket.SHUT_WR)
-            while (left := deadline - time.monotonic()) > 0:
-                sock.settimeout(left)
-                if not sock.recv(65536):
-                    return
-                yield_if_due()
+            self._direct.send_close_notify()  # before the end of writing, after which TLS can send nothing
+        linger(self.socket)
 
     def _log_access(self, head: Head, status: int, size: int) -> str:
         """Log a request; the id that it has in the log, if it is there."""

@@ -1,4 +1,4 @@
-"""The HTTP server below our handler: gevent's pywsgi, with TLS that is shaken hands for before anything is read."""
+"""The HTTP server that accepts connections: gevent's pywsgi, with a TLS handshake that is limited in time."""
 
 from __future__ import annotations
 
@@ -11,36 +11,48 @@ import gevent
 from gevent.pywsgi import WSGIServer
 from gevent.ssl import SSLContext, SSLSocket
 
-from ..http.head import response
+from ..http.response import encode_response, text_response
 from ..views.mounted import service_of
 from .http_connection import HEAD_TIME
 
 log = logging.getLogger(__name__)
 
 HANDSHAKE = b"\x16"
-"""The first byte of whatever begins as TLS does."""
+"""The first byte of a TLS handshake."""
 HELLO_SIZE = 4096
 ACME_HELLO = b"\x0aacme-tls/1"
-"""In the first message of an ACME server that validates a name: the one protocol that it speaks (RFC 8737)."""
-PLAIN_REFUSED = response(400, b"this port speaks TLS: use https:// and wss://\n", "text/plain; charset=utf-8", False)
+"""Part of the first message of an ACME server that validates a name: the only protocol that it offers (RFC 8737)."""
+PLAIN_REFUSED = encode_response(text_response(400, "this port speaks TLS: use https:// and wss://"), keep_alive=False)
 
 
 class HTTPServer(WSGIServer):
-    """Accepts connections, with TLS when it is given `ssl_context`; other arguments as WSGIServer has them."""
+    """Accepts connections, with TLS when it has an `ssl_context`. Its other arguments are those of WSGIServer.
 
-    def __init__(self, *arguments: Any, ssl_context: SSLContext | None = None, **named: Any) -> None:
+    `challenge_context` is for ACME servers that validate a name; they are served nothing after the handshake. A
+    server with `is_shared` listens at a socket of several processes, and accepts one connection at a time.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        ssl_context: SSLContext | None = None,
+        challenge_context: SSLContext | None = None,
+        is_shared: bool = False,
+        **named: Any,
+    ) -> None:
         tls: dict[str, Any] = {} if ssl_context is None else {"ssl_context": ssl_context}
         super().__init__(*arguments, **named, **tls)  # type: ignore[call-overload]
         self._context = ssl_context
-        self.challenge_context: SSLContext | None = None
-        """For an ACME server that looks who answers for a name; nothing is served to it."""
+        self._challenge_context = challenge_context
+        if is_shared:
+            self.max_accept = 1  # the other processes have been woken too, and take their share
 
     def renew(self, context: SSLContext) -> None:
-        """Connections that come from now on get another certificate."""
+        """Use another certificate for new connections."""
         self._context = context
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
-        """Shake hands within the time for the head of a request, then serve. What is no TLS is told so."""
+        """Do the handshake within the time for the head of a request, then serve. Plain HTTP is refused with a text."""
         service = service_of(self.application)
         limit = service.config.http_header_timeout if service is not None else HEAD_TIME
         try:
@@ -61,14 +73,14 @@ class HTTPServer(WSGIServer):
             encrypted.close()
 
     def _shake_hands(self, client_socket: Any) -> SSLSocket | None:
-        """The connection, encrypted; None when it is to be served no further. Raises OSError."""
+        """The encrypted connection; None when it is not to be served. Raises OSError."""
         assert self._context is not None
         hello = client_socket.recv(HELLO_SIZE, MSG_PEEK)
         if hello[:1] != HANDSHAKE:
             client_socket.sendall(PLAIN_REFUSED if hello else b"")
             return None
-        if self.challenge_context is not None and ACME_HELLO in hello:
-            _wrapped(self.challenge_context, client_socket).close()
+        if self._challenge_context is not None and ACME_HELLO in hello:
+            _wrapped(self._challenge_context, client_socket).close()
             return None
         return _wrapped(self._context, client_socket)
 

@@ -58,7 +58,7 @@ def open_all(config: Config, environ: Mapping[str, str]) -> Listeners:
     return opened
 
 
-def endpoints_of(name: str) -> list[str]:
+def listener_endpoints(name: str) -> list[str]:
     """The endpoints that a listener of this name serves; none for the main one, which serves all that are left."""
     return [] if name == MAIN else name.split("+")
 
@@ -130,7 +130,7 @@ def given(environ: Mapping[str, str]) -> dict[str, socket.socket]:
 
 def names_given(environ: Mapping[str, str]) -> set[str]:
     """The endpoints that have a socket of their own from systemd."""
-    return {endpoint for name in _names(environ) for endpoint in endpoints_of(name)}
+    return {endpoint for name in _names(environ) for endpoint in listener_endpoints(name)}
 
 
 def _names(environ: Mapping[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""A SockJS endpoint: what is served below one path, whatever server took the request."""
+"""A SockJS endpoint: all URLs below one path, independent of the server that has received the request."""
 
 from __future__ import annotations
 
@@ -10,36 +10,40 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
+from ..http.response import CLOSE_CONNECTION, HTTPResponse
 from ..net.flusher import Flusher
 from ..runtime.timers import Timers
+from ..websocket.connection import WebSocket
 from . import frames, pages
 from .exchange import Exchange, ServeRawWebSocket
-from .options import Options
+from .options import SockJSOptions
 from .peer import Connect
 from .receivers import Poll, Stream, WaitingRequest
-from .response import NOT_CACHED, NOT_SNIFFED, PLAIN, Response, cookie, cors, method_not_allowed, options, text
+from .responses import NOT_CACHED, NOT_SNIFFED, PLAIN, cookie, cors, method_not_allowed, plain_text, preflight
 from .session import Session
-from .session_directory import Siblings
+from .session_directory import SessionDirectory
 from .sessions import Sessions
-from .transports import CALLBACK, EventSource, HtmlFile, JSONPPolling, Wrapping, XHRPolling, XHRStreaming
-from .websocket import WebSocketSession
+from .transports import CALLBACK, EventSource, HtmlFile, HTTPTransport, JSONPPolling, XHRPolling, XHRStreaming
+from .websocket_session import WebSocketSession
 
-CLOSE = {"Connection": "close"}
-FORM = "application/x-www-form-urlencoded"
-STILL_OPEN = frames.close_frame(2010, "Another connection still open")
+FORM_TYPE = "application/x-www-form-urlencoded"
+STILL_OPEN = frames.session_close_frame(2010, "Another connection still open")
 
+RAW_WEBSOCKET = "/websocket"
+"""The path of raw WebSockets below that of the endpoint."""
 SCRIPTED = ("/jsonp", "/jsonp_send", "/htmlfile")
-"""Ends the paths of transports that are no requests of a script, but elements of a page."""
+"""Ends of the paths of transports that a page uses as an element, such as a script or an iframe."""
 _SESSION_PATH = re.compile(r"/[^/.]+/([^/.]+)/([a-z_]+)")
 
-NOT_FOUND = text(404, "there is nothing here\n")
+NOT_FOUND = plain_text(404, "there is nothing here\n")
 
 
 class SockJS:
     """One endpoint; `prefix` is its path, without a slash at the end.
 
-    `connect` is called for each new session, `raw` serves the WebSockets of those who speak no SockJS.
-    `options` is asked for every request.
+    `connect` is called for each new session, and `raw` serves raw WebSockets, which are without SockJS framing.
+    `options` is called for every request. `directory` finds the sessions that other processes hold; None when no
+    other process serves the same clients.
     """
 
     def __init__(
@@ -49,19 +53,19 @@ class SockJS:
         raw: ServeRawWebSocket,
         flusher: Flusher,
         timers: Timers,
-        options: Callable[[], Options],
+        options: Callable[[], SockJSOptions],
+        directory: SessionDirectory | None = None,
     ) -> None:
         self.prefix = prefix
         self.sessions = Sessions(timers, options, self._release)
-        self.siblings: Siblings | None = None
-        """Other processes that clients may reach in place of this one."""
         self.open_receivers = 0
-        """Requests and WebSockets that wait for messages now."""
+        """Requests and WebSockets that wait for messages now, without raw WebSockets."""
         self._connect = connect
         self._raw = raw
         self._flusher = flusher
         self._timers = timers
         self._options = options
+        self._directory = directory
 
     def path_below(self, path: str) -> str | None:
         """The part of `path` below this endpoint; None when it is elsewhere."""
@@ -77,87 +81,79 @@ class SockJS:
         if response is not None:
             exchange.respond(response)
 
-    def _refusal(self, exchange: Exchange, error: HTTPError) -> Response:
-        if error.status == 405:
-            return Response(405, error.headers)
-        return text(error.status, f"{error.reason}\n", {**cors(exchange.headers), **error.headers})
+    def open_websocket(self, exchange: Exchange) -> None:
+        """Answer a request for a raw WebSocket: check its origin, agree on compression, and upgrade.
 
-    def _answer(self, exchange: Exchange) -> Response | None:
+        Raises HTTPError, with the reason, for a request that is refused.
+        """
+        set_up = self._options()
+        _check_origin(exchange, set_up)
+        self._upgrade_raw(exchange, set_up)
+
+    def _refusal(self, exchange: Exchange, error: HTTPError) -> HTTPResponse:
+        if error.status == 405:
+            return HTTPResponse(405, error.headers)
+        return plain_text(error.status, f"{error.reason}\n", {**cors(exchange.headers), **error.headers})
+
+    def _answer(self, exchange: Exchange) -> HTTPResponse | None:
         """The response, unless the request has been answered."""
         path = exchange.path
         if path in ("", "/"):
             return _only_get(exchange, pages.greeting)
         if pages.IFRAME.fullmatch(path):
             return _only_get(exchange, lambda: self._iframe(exchange))
-        self._check_origin(exchange)
+        set_up = self._options()
+        _check_origin(exchange, set_up)
         if path == "/info":
-            return self._info(exchange)
-        if path == "/websocket":
-            return self._websocket(exchange, lambda: self._upgrade_raw(exchange))
+            return _info(exchange, set_up)
+        if path == RAW_WEBSOCKET:
+            return self._websocket(exchange, self._upgrade_raw, set_up)
         match = _SESSION_PATH.fullmatch(path)
         if match is None:
             return NOT_FOUND
         if match[2] == "websocket":
-            return self._websocket(exchange, lambda: self._upgrade(exchange))
+            return self._websocket(exchange, self._upgrade, set_up)
         route = _ROUTES.get(match[2])
         return NOT_FOUND if route is None else self._session(exchange, route, match[1])
 
-    def _iframe(self, exchange: Exchange) -> Response:
+    def _iframe(self, exchange: Exchange) -> HTTPResponse:
         set_up = self._options()
         page = pages.iframe(exchange.headers, set_up.sockjs_url)
         if set_up.origins.are_all:
             return page
-        # What runs in the page has the server's own origin; so other pages must not have it within them.
+        # Scripts in this page have the server's own origin, so pages of other origins must not contain it.
         policy = f"frame-ancestors {set_up.origins.ancestors}"
         return page._replace(headers={**page.headers, "Content-Security-Policy": policy})
 
-    def _check_origin(self, exchange: Exchange) -> None:
-        """Raises HTTPError when it is another's page that asks."""
-        headers, origins = exchange.headers, self._options().origins
-        if origins.are_all:
-            return
-        origin = headers.get("origin")
-        if origin is None and exchange.path.endswith(SCRIPTED):
-            # A page loads scripts of others without a word of its origin, except here.
-            origin = headers.get("referer", "")
-        origins.check(origin, headers.get("host", ""))
-
-    def _info(self, exchange: Exchange) -> Response:
-        if exchange.method == "OPTIONS":
-            return options("OPTIONS, GET", exchange.headers)
-        if exchange.method != "GET":
-            return method_not_allowed("OPTIONS, GET")
-        set_up = self._options()
-        return pages.info(exchange.headers, set_up.websocket, set_up.cookie)
-
     # -- WebSockets
 
-    def _websocket(self, exchange: Exchange, upgrade: Callable[[], None]) -> Response | None:
-        if not self._options().websocket:
+    def _websocket(
+        self, exchange: Exchange, upgrade: Callable[[Exchange, SockJSOptions], None], set_up: SockJSOptions
+    ) -> HTTPResponse | None:
+        if not set_up.websocket:
             return NOT_FOUND
         try:
-            upgrade()
+            upgrade(exchange, set_up)
         except HTTPError as error:
-            # What follows may be frames, in place of a request.
-            return self._refusal(exchange, HTTPError(error.status, error.reason, {**error.headers, **CLOSE}))
+            # The client may have sent frames already, which must not be read as the next request.
+            refused = HTTPError(error.status, error.reason, {**error.headers, **CLOSE_CONNECTION})
+            return self._refusal(exchange, refused)
         return None
 
-    def _upgrade_raw(self, exchange: Exchange) -> None:
-        opening = self._opening(exchange)
-        # Whatever a partial holds is held as long as the connection lasts.
+    def _upgrade_raw(self, exchange: Exchange, set_up: SockJSOptions) -> None:
+        opening = _opening(exchange, set_up)
+        # The partial lives as long as the connection, so it holds no more than it needs.
         serve = self._raw if opening is None else partial(self._raw, opening=opening)
-        exchange.upgrade_raw(serve, self._options().compression)
+        exchange.upgrade_raw(serve, set_up.compression)
 
-    def _upgrade(self, exchange: Exchange) -> None:
-        opening = self._opening(exchange)
+    def _upgrade(self, exchange: Exchange, set_up: SockJSOptions) -> None:
+        opening = _opening(exchange, set_up)
         exchange.upgrade(self._serve_websocket if opening is None else partial(self._serve_websocket, opening=opening))
 
-    def _opening(self, exchange: Exchange) -> Opening | None:
-        set_up = self._options()
-        return exchange.opening(set_up.proxies) if set_up.remembers_requests else None
-
     def _serve_websocket(self, socket: Any, recv: Callable[[int], bytes], opening: Opening | None = None) -> None:
-        session = WebSocketSession(socket, recv, self._flusher, self._timers, self._options())
+        set_up = self._options()
+        websocket = WebSocket(socket, recv, self._flusher, self._timers, set_up, set_up.max_size, set_up.too_large)
+        session = WebSocketSession(websocket)
         self.open_receivers += 1
         try:
             session.serve(self._connect, opening, self.sessions)
@@ -166,10 +162,10 @@ class SockJS:
 
     # -- sessions over HTTP
 
-    def _session(self, exchange: Exchange, route: Route, key: str) -> Response | None:
+    def _session(self, exchange: Exchange, route: Route, key: str) -> HTTPResponse | None:
         allowed = f"OPTIONS, {route.method}" if route.answers_options else route.method
         if route.answers_options and exchange.method == "OPTIONS":
-            return options(allowed, exchange.headers, self._cookie(exchange))
+            return preflight(allowed, exchange.headers, self._cookie(exchange))
         if exchange.method != route.method:
             return method_not_allowed(allowed)
         if self._is_elsewhere(exchange, key):
@@ -178,18 +174,19 @@ class SockJS:
 
     def _is_elsewhere(self, exchange: Exchange, key: str) -> bool:
         """Whether another process holds the session, and serves the request now."""
-        siblings = self.siblings
-        # One that was given to us belongs here, even when its session has ended on the way: nothing goes in circles.
-        if siblings is None or exchange.is_given or self.sessions.find(key) is not None:
+        directory = self._directory
+        # A connection that was passed to this process is not passed on, even if its session has ended meanwhile:
+        # it could be passed in circles.
+        if directory is None or exchange.was_passed or self.sessions.find(key) is not None:
             return False
-        if siblings.holder(key) is None or not siblings.give(key, exchange.socket, exchange.received()):
+        if directory.holder(key) is None or not directory.send_to_holder(key, exchange.socket, exchange.received()):
             return False
-        exchange.let_go()
+        exchange.release()
         return True
 
     def _release(self, key: str) -> None:
-        if self.siblings is not None:
-            self.siblings.release(key)
+        if self._directory is not None:
+            self._directory.release(key)
 
     def _cookie(self, exchange: Exchange) -> dict[str, str]:
         return cookie(exchange.headers) if self._options().cookie else {}
@@ -218,14 +215,14 @@ class SockJS:
     def _htmlfile(self, exchange: Exchange, key: str) -> None:
         self._stream(exchange, key, HtmlFile(_callback(exchange)))
 
-    def _poll(self, exchange: Exchange, key: str, wrapping: Wrapping) -> None:
+    def _poll(self, exchange: Exchange, key: str, transport: HTTPTransport) -> None:
         timeout = self._options().client_message_write_timeout
-        self._receive(exchange, key, Poll(exchange, wrapping, self._headers(exchange), timeout))
+        self._receive(exchange, key, Poll(exchange, transport, self._headers(exchange), timeout))
 
-    def _stream(self, exchange: Exchange, key: str, wrapping: Wrapping) -> None:
+    def _stream(self, exchange: Exchange, key: str, transport: HTTPTransport) -> None:
         set_up = self._options()
         timeout, limit = set_up.client_message_write_timeout, set_up.response_limit
-        self._receive(exchange, key, Stream(exchange, wrapping, self._headers(exchange), timeout, limit))
+        self._receive(exchange, key, Stream(exchange, transport, self._headers(exchange), timeout, limit))
 
     def _receive(self, exchange: Exchange, key: str, receiver: WaitingRequest) -> None:
         self._read_body(exchange)  # some clients send one, and the next request comes after it
@@ -253,23 +250,24 @@ class SockJS:
         """The session; None when another process has opened it at this moment."""
         session = self.sessions.find(key)
         if session is None:
-            if self.siblings is not None and not self.siblings.claim(key):
+            if self._directory is not None and not self._directory.claim(key):
                 return None
-            limit = self._options().client_queue_max_size
-            session = Session(self._flusher, limit, self._connect, self._opening(exchange))
+            set_up = self._options()
+            limit = set_up.client_queue_max_size
+            session = Session(self._flusher, limit, self._connect, _opening(exchange, set_up))
             self.sessions.add(key, session)
         return session
 
     # -- sending
 
-    def _xhr_send(self, exchange: Exchange, key: str) -> Response:
+    def _xhr_send(self, exchange: Exchange, key: str) -> HTTPResponse:
         # Browsers take what has no type for XML, and complain that there is none.
-        return self._take(exchange, key) or Response(204, {"Content-Type": PLAIN, **self._headers(exchange)})
+        return self._take(exchange, key) or HTTPResponse(204, {"Content-Type": PLAIN, **self._headers(exchange)})
 
-    def _jsonp_send(self, exchange: Exchange, key: str) -> Response:
-        return self._take(exchange, key) or text(200, "ok", self._headers(exchange))
+    def _jsonp_send(self, exchange: Exchange, key: str) -> HTTPResponse:
+        return self._take(exchange, key) or plain_text(200, "ok", self._headers(exchange))
 
-    def _take(self, exchange: Exchange, key: str) -> Response | None:
+    def _take(self, exchange: Exchange, key: str) -> HTTPResponse | None:
         """Hand what the client sent to its session; what is wrong with it."""
         session = self.sessions.find(key)
         try:
@@ -279,13 +277,13 @@ class SockJS:
                 session.close(*self._options().too_large)
             raise
         if session is None:
-            return text(404, "there is no such session\n", self._headers(exchange))
-        if exchange.headers.get("content-type", "").lower().startswith(FORM):
+            return plain_text(404, "there is no such session\n", self._headers(exchange))
+        if exchange.headers.get("content-type", "").lower().startswith(FORM_TYPE):
             body = _form_field(body, b"d")
         try:
             messages = frames.decode_messages(body)
         except frames.BadPayload as error:
-            return text(500, f"{error}\n", self._headers(exchange))
+            return plain_text(500, f"{error}\n", self._headers(exchange))
         session.handle(messages)
         return None
 
@@ -295,7 +293,7 @@ class Route(NamedTuple):
 
     method: str
     answers_options: bool
-    serve: Callable[[SockJS, Exchange, str], Response | None]
+    serve: Callable[[SockJS, Exchange, str], HTTPResponse | None]
 
 
 _ROUTES = {
@@ -309,7 +307,31 @@ _ROUTES = {
 }
 
 
-def _only_get(exchange: Exchange, page: Callable[[], Response]) -> Response:
+def _check_origin(exchange: Exchange, set_up: SockJSOptions) -> None:
+    """Raises HTTPError when the request comes from a page of an origin that is not allowed."""
+    headers, origins = exchange.headers, set_up.origins
+    if origins.are_all:
+        return
+    origin = headers.get("origin")
+    if origin is None and exchange.path.endswith(SCRIPTED):
+        # When a page loads a script or an iframe, the browser sends no Origin; this header names the page.
+        origin = headers.get("referer", "")
+    origins.check(origin, headers.get("host", ""))
+
+
+def _opening(exchange: Exchange, set_up: SockJSOptions) -> Opening | None:
+    return exchange.opening(set_up.proxies) if set_up.remembers_requests else None
+
+
+def _info(exchange: Exchange, set_up: SockJSOptions) -> HTTPResponse:
+    if exchange.method == "OPTIONS":
+        return preflight("OPTIONS, GET", exchange.headers)
+    if exchange.method != "GET":
+        return method_not_allowed("OPTIONS, GET")
+    return pages.info(exchange.headers, set_up.websocket, set_up.cookie)
+
+
+def _only_get(exchange: Exchange, page: Callable[[], HTTPResponse]) -> HTTPResponse:
     return page() if exchange.method == "GET" else method_not_allowed("GET")
 
 

@@ -1,4 +1,4 @@
-"""One HTTP request and its answer, however the server that took it works."""
+"""One HTTP request and its response, independent of the server that has received it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, Protocol, TypeAlias
 
 from ..http.client_address import TrustedProxies
 from ..http.opening_request import Opening
+from ..http.response import HTTPResponse
 from ..net.direct_socket import DirectSocket
 from ..net.direct_tls import direct as direct_of
 from ..net.socket_queues import unacknowledged
 from ..websocket.compression import Compression, Deflate
-from .response import Response
 
 ServeWebSocket: TypeAlias = Callable[[Any, Callable[[int], bytes]], None]
 """Serves an open WebSocket, given its socket and recv, until it has ended."""
@@ -48,6 +48,7 @@ class Exchange(ABC):
         headers: Mapping[str, str],
         socket: Any,
         direct: DirectSocket | None = None,
+        was_passed: bool = False,
     ) -> None:
         self.method = method
         self.path = path
@@ -56,21 +57,21 @@ class Exchange(ABC):
         self.headers = headers
         self.socket = socket
         self.direct = direct or direct_of(socket)
-        self.is_given = False
-        """Whether another process gave it to this one, to be served here and nowhere else."""
-        self.is_given_away = False
-        """Whether another process serves it."""
+        self.was_passed = was_passed
+        """Whether another process has passed the connection to this one, which must serve the request itself."""
+        self.is_passed_on = False
+        """Whether the connection was passed to another process, which serves the request."""
 
     @abstractmethod
     def read_body(self, max_size: int, timeout: float) -> bytes:
         """The body. Raises HTTPError for one that is larger, or too slow for `timeout`, the option."""
 
     @abstractmethod
-    def respond(self, response: Response) -> None:
-        """Answer with this. Raises OSError when the client has gone."""
+    def respond(self, response: HTTPResponse) -> None:
+        """Send this response. Raises OSError when the client has gone."""
 
     @abstractmethod
-    def start(self, response: Response) -> None:
+    def start(self, response: HTTPResponse) -> None:
         """Begin a stream with the status, headers and, as its first chunk, body of `response`. Raises OSError."""
 
     @abstractmethod
@@ -79,23 +80,26 @@ class Exchange(ABC):
 
     @abstractmethod
     def upgrade(self, serve: ServeWebSocket) -> None:
-        """Answer with a WebSocket, for `serve`. Raises HTTPError for a request that does not ask for one."""
+        """Open a WebSocket, which `serve` serves. Raises HTTPError for a request that does not ask for one."""
 
     def upgrade_raw(self, serve: ServeRawWebSocket, compression: Compression | None) -> None:
-        """The same, compressed if both want it and the server can do that."""
+        """As `upgrade`, compressed if the client asks for it, `compression` is on and the server supports it."""
         self.upgrade(serve)
 
     @abstractmethod
     def received(self) -> bytes:
-        """The request, for another process: its head, and what has come after that. Before the body is read."""
+        """The request, for another process: its head, and the data that has arrived after it.
+
+        Call it before the body is read.
+        """
 
     @abstractmethod
-    def let_go(self) -> None:
-        """The connection was given to another process: nothing more is read or written here."""
+    def release(self) -> None:
+        """The connection was passed to another process: read and write nothing more here."""
 
     @abstractmethod
     def opening(self, proxies: TrustedProxies) -> Opening:
-        """The request, to be remembered, with its client's address, of which these proxies may tell."""
+        """The request as hooks see it; `proxies` may name the client's address."""
 
     @property
     def is_chunked(self) -> bool:
@@ -114,17 +118,3 @@ class Exchange(ABC):
         """End the connection; whoever writes to it fails."""
         with suppress(OSError):
             self.socket.shutdown(SHUT_RDWR)
-
-
-def address_of(socket: Any) -> str:
-    """Who is at the other end; empty for a local socket, or when it has gone."""
-    with suppress(OSError):
-        peer = socket.getpeername()
-        return str(peer[0]) if isinstance(peer, tuple) else ""
-    return ""
-
-
-def head_of(method: str, target: str, version: str, headers: Mapping[str, str]) -> bytes:
-    """The head of a request as it comes over the network, to its end."""
-    lines = [f"{method} {target} {version}", *(f"{name}: {value}" for name, value in headers.items())]
-    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"

@@ -1,7 +1,7 @@
-"""One process gives another an open connection, over a Unix socket between them.
+"""Passes an open connection to another process of this machine, as a file descriptor over a Unix socket.
 
-The connection itself goes, not its bytes: from then on the other process serves it as if it had accepted it, and this
-one has no part in it.
+The descriptor itself is passed, and no data is relayed: the receiving process serves the connection as if it had
+accepted it, and the sending process closes its own copy.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import gevent
 from gevent import monkey, socket
 from gevent.ssl import SSLSocket
 
+from ..runtime import limits
+
 MAX_SIZE = 65536
-"""Bytes of a request that can go together with its connection: a head, and a read beyond it."""
-BACKLOG = 4096
-"""Connections on their way to one process."""
+"""Largest request in bytes that can be sent together with its connection: a head, and one read beyond it."""
 
 
-def listen(path: str) -> Any:
-    """A socket for what others give. Raises OSError."""
+def listen_for_connections(path: str) -> Any:
+    """A listening Unix socket at `path`, to which other processes send connections. Raises OSError."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         listener.bind(path)
-        listener.listen(BACKLOG)
+        listener.listen(limits.BACKLOG)
     except OSError:
         listener.close()
         raise
@@ -35,38 +35,42 @@ def listen(path: str) -> Any:
 
 
 def is_served(path: str) -> bool:
-    """Whether somebody listens there."""
+    """Whether a process listens at `path`. Does not wait."""
     with plain.socket(plain.AF_UNIX, plain.SOCK_SEQPACKET) as probe:
         probe.setblocking(False)
         try:
             probe.connect(path)
         except (ConnectionRefusedError, FileNotFoundError):
             return False
-        except BlockingIOError:  # alive, with no room for one more
+        except BlockingIOError:  # a process listens, but its backlog is full
             return True
     return True
 
 
-def give(path: str, connection: Any, request: bytes) -> None:
-    """Give `connection`, and what was read from it, to whoever listens at `path`; it stays open here.
+def send_connection(path: str, connection: Any, request: bytes) -> None:
+    """Send `connection`, and `request` that was read from it, to the process that listens at `path`.
 
-    Does not wait. Raises ConnectionError or FileNotFoundError when there is nobody, another OSError when it cannot
-    be done now, or never: the keys of a TLS connection stay in the process that has accepted it.
+    It stays open in this process. Does not wait. Raises ConnectionError or FileNotFoundError when no process listens
+    there, and another OSError when the connection cannot be sent: the backlog is full, or it is a TLS connection,
+    whose keys cannot leave the process that has accepted it.
     """
     if isinstance(connection, SSLSocket):
-        raise OSError(EOPNOTSUPP, "a TLS connection ends where it was accepted")
-    # Neither step ever takes long: the message is taken whole into the fresh buffer of the kernel, or refused.
+        raise OSError(EOPNOTSUPP, "a TLS connection cannot be passed to another process")
+    # Neither step waits: the kernel takes the whole message into an empty buffer, or refuses it.
     with plain.socket(plain.AF_UNIX, plain.SOCK_SEQPACKET) as channel:
         channel.setblocking(False)
         channel.connect(path)
         plain.send_fds(channel, [request], [connection.fileno()])
 
 
-def receive(channel: Any) -> tuple[Any, bytes]:
-    """The opposite: the connection, and what was read from it. Raises OSError."""
+def receive_connection(channel: Any) -> tuple[Any, bytes]:
+    """The connection that a process sends over the accepted socket `channel`, and what it has read of the request.
+
+    Raises OSError when the message holds no connection or is longer than MAX_SIZE.
+    """
     request, descriptors, flags, _ = socket.recv_fds(channel, MAX_SIZE, 1)
     if not descriptors:
-        raise ConnectionError("there is no connection in what was given")
+        raise ConnectionError("the message holds no connection")
     os.set_inheritable(descriptors[0], False)
     try:
         connection = socket.socket(fileno=descriptors[0])
@@ -75,26 +79,29 @@ def receive(channel: Any) -> tuple[Any, bytes]:
         raise
     if flags & socket.MSG_TRUNC:
         connection.close()
-        raise ConnectionError(f"what was given is longer than {MAX_SIZE} bytes")
+        raise ConnectionError(f"the message is longer than {MAX_SIZE} bytes")
     return connection, request
 
 
-def let_go(connection: Any) -> None:
-    """Watch a connection no longer that was given away.
+def stop_watching(connection: Any) -> None:
+    """Remove a connection that was sent to another process from this process's epoll set.
 
-    Closed here and open there it would still be reported to the event loop, which then builds anew all that it
-    watches.
+    Epoll forgets a connection only when every copy of its descriptor is closed. Without this, events of the other
+    process's copy would wake the event loop here, which would then rebuild its whole epoll set.
     """
     loop = gevent.get_hub().loop.fileno()
     if loop is not None:
-        epoll = monkey.get_original("select", "epoll")  # gevent takes it away from programs that it patches
+        epoll = monkey.get_original("select", "epoll")  # gevent removes it when it patches the module
         with suppress(OSError), epoll.fromfd(os.dup(loop)) as watched:
             watched.unregister(connection.fileno())
 
 
-def cut(connection: Any) -> None:
-    """Put an ended connection in place of one that was given away, for a server that still has hold of it."""
-    let_go(connection)
+def replace_with_ended(connection: Any) -> None:
+    """Replace a connection that was sent to another process with one that has ended.
+
+    For a server that still reads from it: it finds the end of the stream, and nothing of what the client sends.
+    """
+    stop_watching(connection)
     one, other = plain.socketpair()
     other.close()
     os.dup2(one.fileno(), connection.fileno(), inheritable=False)

@@ -49,7 +49,7 @@ def messages_frame(quoted: Iterable[bytes]) -> bytes:
     return b"a[" + b",".join(quoted) + b"]"
 
 
-def close_frame(code: int, reason: str) -> bytes:
+def session_close_frame(code: int, reason: str) -> bytes:
     """The frame that ends a session."""
     return b"c[%d,%b]" % (code, quote(reason))
 

@@ -10,7 +10,8 @@ import re
 import secrets
 from collections.abc import Mapping
 
-from .response import HTML, JSON, NOT_CACHED, PLAIN, Response, cached, cors
+from ..http.response import HTTPResponse
+from .responses import HTML, JSON_UTF8, NOT_CACHED, PLAIN, cached, cors
 
 IFRAME = re.compile(r"/iframe[-0-9.a-z_]*\.html", re.ASCII)
 
@@ -34,12 +35,12 @@ _PAGE = """<!DOCTYPE html>
 """Word for word the protocol's; transports that need the server's own origin run in it."""
 
 
-def greeting() -> Response:
+def greeting() -> HTTPResponse:
     """What somebody sees who opens the endpoint in a browser."""
-    return Response(200, {"Content-Type": PLAIN}, b"Welcome to SockJS!\n")
+    return HTTPResponse(200, {"Content-Type": PLAIN}, b"Welcome to SockJS!\n")
 
 
-def info(headers: Mapping[str, str], websocket: bool, cookie: bool) -> Response:
+def info(headers: Mapping[str, str], websocket: bool, cookie: bool) -> HTTPResponse:
     """What the endpoint can do, and some luck for the client's random numbers."""
     facts = {
         "websocket": websocket,
@@ -47,17 +48,17 @@ def info(headers: Mapping[str, str], websocket: bool, cookie: bool) -> Response:
         "cookie_needed": cookie,
         "entropy": secrets.randbits(32),
     }
-    return Response(200, {"Content-Type": JSON, **NOT_CACHED, **cors(headers)}, json.dumps(facts).encode())
+    return HTTPResponse(200, {"Content-Type": JSON_UTF8, **NOT_CACHED, **cors(headers)}, json.dumps(facts).encode())
 
 
-def iframe(headers: Mapping[str, str], sockjs_url: str) -> Response:
+def iframe(headers: Mapping[str, str], sockjs_url: str) -> HTTPResponse:
     """The page for iframes; it stays the same, so that it need not be sent twice."""
     page, tag = _iframe(sockjs_url)
     facts = {"ETag": tag, **cached()}
     known = [known.strip().removeprefix("W/") for known in headers.get("if-none-match", "").split(",")]
     if tag in known or "*" in known:
-        return Response(304, facts)
-    return Response(200, {"Content-Type": HTML, **facts}, page)
+        return HTTPResponse(304, facts)
+    return HTTPResponse(200, {"Content-Type": HTML, **facts}, page)
 
 
 @functools.lru_cache(maxsize=8)

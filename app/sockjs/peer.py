@@ -1,4 +1,4 @@
-"""The two sides of a connection: the transport, which this package provides, and the peer, which uses it."""
+"""The two sides of a SockJS connection: the transport, which this room provides, and the peer, which uses it."""
 
 from __future__ import annotations
 
@@ -6,39 +6,23 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 from ..http.opening_request import Opening
-from ..net.outbox import Queue
+from ..net.transport import Transport
 from ..websocket.connection import Owner
 
 
-class Transport(Protocol):
-    """What carries messages to one client; no method blocks."""
-
-    @property
-    def outbox(self) -> Queue:
-        """What waits for the client."""
-        ...
-
-    @staticmethod
-    def frame(message: bytes) -> bytes:
-        """A message, in UTF-8, as it goes into the outbox; the same for all clients of one kind of transport."""
-        ...
+class SockJSTransport(Transport, Protocol):
+    """A transport that also takes a message as text."""
 
     def send(self, text: str) -> None:
-        """Queue one message."""
-
-    def close(self, code: int, reason: str) -> None:
-        """Tell the client, after what waits, and end the connection."""
+        """Queue one message. Does not block."""
 
 
 class Peer(Owner, Protocol):
-    """Whoever a client talks to."""
+    """The object that a client of SockJS exchanges messages with, such as a connection of the protocol."""
 
-    def handle(self, message: str) -> None:
-        """One message of the client; called with one at a time. May block, must not raise."""
-
-    def end(self) -> None:
-        """The connection is over. Called exactly once, however that came; may block, must not raise."""
+    def handle_text(self, message: str) -> None:
+        """Handle one message of the client; the next one waits until this returns. May block."""
 
 
-Connect: TypeAlias = Callable[[Transport, Opening | None], Peer]
-"""Called for every new connection, with the request that opened it, if that is to be remembered."""
+Connect: TypeAlias = Callable[[SockJSTransport, Opening | None], Peer]
+"""Called for every new connection, with the request that opened it, or None if that is not to be remembered."""

@@ -16,11 +16,11 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
+from ..http.response import CLOSE_CONNECTION, HTTPResponse
 from .exchange import Exchange
 from .frames import HEARTBEAT
-from .response import Response
 from .session import Session
-from .transports import Wrapping
+from .transports import HTTPTransport
 
 READ = 1
 """libev's word for readable."""
@@ -29,13 +29,15 @@ READ = 1
 class WaitingRequest(ABC):
     """What polls and streams share. `write_timeout` is in seconds, 0 is no limit."""
 
-    def __init__(self, exchange: Exchange, wrapping: Wrapping, headers: dict[str, str], write_timeout: float) -> None:
+    def __init__(
+        self, exchange: Exchange, transport: HTTPTransport, headers: dict[str, str], write_timeout: float
+    ) -> None:
         self.heard_at = time.monotonic()
         self.is_gone = False
         """Whether the client has gone."""
         self._exchange = exchange
-        self._wrapping = wrapping
-        self._headers = {"Content-Type": wrapping.content_type, **headers}
+        self._transport = transport
+        self._headers = {"Content-Type": transport.content_type, **headers}
         self._write_timeout = write_timeout
         self._beat = False
         self._woken = Event()
@@ -140,18 +142,18 @@ class Poll(WaitingRequest):
 
     def say(self, frame: bytes) -> None:
         # After a close frame there is no next poll, and a server that stops need not wait for one.
-        end = {"Connection": "close"} if frame.startswith(b"c") else {}
-        self._exchange.respond(Response(200, {**self._headers, **end}, self._wrapping.wrap(frame)))
+        end = CLOSE_CONNECTION if frame.startswith(b"c") else {}
+        self._exchange.respond(HTTPResponse(200, {**self._headers, **end}, self._transport.wrap(frame)))
 
 
 class Stream(WaitingRequest):
     """Answered with frames until they make up `limit` bytes, or the session is closed."""
 
     def __init__(
-        self, exchange: Exchange, wrapping: Wrapping, headers: dict[str, str], write_timeout: float, limit: int
+        self, exchange: Exchange, transport: HTTPTransport, headers: dict[str, str], write_timeout: float, limit: int
     ) -> None:
         # nginx holds back what it is not told to pass on.
-        super().__init__(exchange, wrapping, {**headers, "X-Accel-Buffering": "no"}, write_timeout)
+        super().__init__(exchange, transport, {**headers, "X-Accel-Buffering": "no"}, write_timeout)
         self._left = limit
         self._rest = b""
         """What the socket did not take at once."""
@@ -176,11 +178,11 @@ class Stream(WaitingRequest):
 
     def say(self, frame: bytes) -> None:
         self._start()
-        self._exchange.direct.sendall(self._exchange.chunk(self._wrapping.wrap(frame)))
+        self._exchange.direct.sendall(self._exchange.chunk(self._transport.wrap(frame)))
         self._exchange.finish()
 
     def _start(self) -> None:
-        self._exchange.start(Response(200, self._headers, self._wrapping.prelude))
+        self._exchange.start(HTTPResponse(200, self._headers, self._transport.prelude))
 
     def wake(self) -> None:
         # The greenlet's work is done for it while the socket takes all: to wake it would cost as much again.
@@ -203,7 +205,7 @@ class Stream(WaitingRequest):
         frame = self._next_frame(session)
         if frame is None:
             return False
-        wrapped = self._wrapping.wrap(frame)
+        wrapped = self._transport.wrap(frame)
         self._left -= len(wrapped)
         if frame is session.last_words:
             self._left = 0

@@ -58,7 +58,7 @@ class Session:
         if self._close_frame is None:
             self._peer = peer
         else:
-            peer.end()  # it closed at once
+            peer.close()  # it has closed the session already
 
     # -- for the peer
 
@@ -76,13 +76,13 @@ class Session:
         """Tell whoever receives, after what waits; the session is over. A second call does nothing."""
         if self._close_frame is not None:
             return
-        self._close_frame = frames.close_frame(code, reason)
+        self._close_frame = frames.session_close_frame(code, reason)
         self.since = time.monotonic()
         if self.receiver is not None:
             self.receiver.wake()
         peer, self._peer = self._peer, None
         if peer is not None:
-            peer.end()
+            peer.close()
 
     # -- for requests
 
@@ -92,11 +92,15 @@ class Session:
         return self._close_frame
 
     def handle(self, messages: list[str]) -> None:
-        """Hand messages of the client to the peer; those for a closed session are lost."""
+        """Give messages of the client to the peer, one request at a time; those for a closed session are lost."""
         with self._turn:
             for message in messages:
-                if self._peer is not None:
-                    self._peer.handle(message)
+                peer = self._peer
+                if peer is not None:
+                    try:
+                        peer.handle_text(message)
+                    except Exception as error:
+                        peer.close_broken(error)
 
     def take(self) -> bytes | None:
         """The next frame for the client; None when there is nothing to say. Settle the outbox when it is sent."""

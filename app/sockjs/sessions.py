@@ -10,14 +10,14 @@ from typing import Protocol
 import gevent
 
 from ..runtime.timers import Timer, Timers
-from .options import Options
+from .options import SockJSOptions
 from .session import Session
 
 log = logging.getLogger(__name__)
 
 SWEEPS = 5
 """Sweeps within the shortest of the delays: each comes at most a fifth too late."""
-LONGEST_PAUSE = 1.0
+MAX_SWEEP_INTERVAL = 1.0
 """Seconds between two sweeps."""
 
 
@@ -36,7 +36,7 @@ class Sessions:
     `on_end` is called with the id of each session over HTTP that is looked after no longer; it may not block.
     """
 
-    def __init__(self, timers: Timers, options: Callable[[], Options], on_end: Callable[[str], None]) -> None:
+    def __init__(self, timers: Timers, options: Callable[[], SockJSOptions], on_end: Callable[[str], None]) -> None:
         self.connections: set[Beating] = set()
         self._timers = timers
         self._options = options
@@ -69,7 +69,7 @@ class Sessions:
     def _pause(self) -> float:
         options = self._options()
         delays = [options.disconnect_delay, options.heartbeat_delay or options.disconnect_delay]
-        return min(LONGEST_PAUSE, min(delays) / SWEEPS)
+        return min(MAX_SWEEP_INTERVAL, min(delays) / SWEEPS)
 
     def _sweep(self) -> None:
         self._timer = None

@@ -1,4 +1,4 @@
-"""How each HTTP transport puts a frame on the wire, and what it says first. A frame has no line ends of its own."""
+"""The HTTP transports of SockJS: how each of them writes a frame into a response. A frame contains no line ends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from .response import HTML, JAVASCRIPT
+from .responses import HTML, JAVASCRIPT
 
 CALLBACK = re.compile(r"[-a-zA-Z0-9_.]+", re.ASCII)
 
@@ -28,8 +28,8 @@ HTMLFILE_SIZE = 1025
 """Bytes that browsers must have before they show the beginning of a page."""
 
 
-class Wrapping(Protocol):
-    """One HTTP transport's way; `prelude` is what a stream begins with, empty where each response has one frame."""
+class HTTPTransport(Protocol):
+    """One transport; `prelude` is what a stream begins with, empty where each response has one frame."""
 
     content_type: str
     prelude: bytes

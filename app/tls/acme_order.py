@@ -22,7 +22,7 @@ from ..config.secret_file import write_secret
 log = logging.getLogger(__name__)
 
 USER_AGENT = "gentrifugo"
-PATIENCE = 90.0
+ORDER_TIMEOUT = 90.0
 """Seconds that the server may take to look at a challenge and to sign."""
 RSA_BITS = 2048
 NONCE_TRIES = 5
@@ -53,7 +53,7 @@ class TLSALPN01(challenges.KeyAuthorizationChallenge):
         return authorization
 
 
-class Refused(Exception):
+class CertificateRefused(Exception):
     """The server does not give a certificate; the text says why."""
 
 
@@ -83,7 +83,8 @@ class Account:
     def order(self, name: str, kind: str, force_rsa: bool, show: Show) -> tuple[bytes, bytes]:
         """A new certificate for `name` with those between it and the authority, and its key; both PEM.
 
-        `kind` is the type of challenge that `show` can answer. Blocks for as long as the server takes. Raises Refused.
+        `kind` is the type of challenge that `show` can answer. Blocks as long as the server takes. Raises
+        CertificateRefused.
         """
         key = _rsa_key() if force_rsa else ec.generate_private_key(ec.SECP256R1())
         try:
@@ -92,18 +93,18 @@ class Account:
             for authorization in order.authorizations:
                 if authorization.body.status != messages.STATUS_VALID:
                     self._answer(server, authorization.body, kind, name, show)
-            deadline = datetime.datetime.now() + datetime.timedelta(seconds=PATIENCE)
+            deadline = datetime.datetime.now() + datetime.timedelta(seconds=ORDER_TIMEOUT)
             chain: str = server.poll_and_finalize(order, deadline).fullchain_pem
         except (errors.Error, messages.Error, OSError, ValueError) as error:
             self._client = None  # the next order begins with the directory and the account, whatever is wrong with them
-            raise Refused(_explained(error)) from None
+            raise CertificateRefused(_reason_of(error)) from None
         return chain.encode(), _pem(key)
 
     def _answer(self, server: Any, authorization: Any, kind: str, name: str, show: Show) -> None:
         offered = {challenge.chall.typ: challenge for challenge in authorization.challenges}
         challenge = offered.get(kind)
         if challenge is None:
-            raise Refused(f"it offers no challenge of the type {kind}, only {', '.join(sorted(offered))}")
+            raise CertificateRefused(f"it offers no challenge of the type {kind}, only {', '.join(sorted(offered))}")
         response, validation = challenge.response_and_validation(self._key)
         token = challenge.chall.encode("token") if kind == "http-01" else ""
         show(kind, name, token, validation)
@@ -158,7 +159,7 @@ def _pem(key: Any) -> bytes:
     return data
 
 
-def _explained(error: Exception) -> str:
+def _reason_of(error: Exception) -> str:
     if isinstance(error, errors.ValidationError):
         reasons = [
             str(challenge.error.detail or challenge.error)

@@ -135,7 +135,7 @@ class Autocert:
                 gevent.sleep(pause)
 
     def _log_failure(self, name: str, error: Exception, pause: float) -> None:
-        if isinstance(error, acme_order.Refused):
+        if isinstance(error, acme_order.CertificateRefused):
             log.error("no certificate for %s: %s; trying again in %g s", name, error, pause)
         else:
             log.error("no certificate for %s: unexpected exception; trying again in %g s", name, pause, exc_info=error)

@@ -11,13 +11,13 @@ from urllib.parse import quote
 from gevent.pywsgi import WSGIServer
 
 from ..config.options import ConfigError
+from ..http.response import CLOSE_CONNECTION
 from ..server import listeners
-from ..server.http_connection import Handler
+from ..server.http_connection import HTTPConnection
 
 log = logging.getLogger(__name__)
 
-PATH = "/.well-known/acme-challenge/"
-CLOSE = ("Connection", "close")
+CHALLENGE_PATH = "/.well-known/acme-challenge/"
 _PORT = re.compile(r":[0-9]*$")
 
 
@@ -32,15 +32,17 @@ def server(address: str, tokens: Mapping[str, str]) -> WSGIServer:
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answers one request."""
         path = environ["PATH_INFO"]
-        if path.startswith(PATH):
-            answer = tokens.get(path.removeprefix(PATH))
-            start_response("200 OK" if answer else "404 Not Found", [("Content-Type", "text/plain"), CLOSE])
+        if path.startswith(CHALLENGE_PATH):
+            answer = tokens.get(path.removeprefix(CHALLENGE_PATH))
+            start_response(
+                "200 OK" if answer else "404 Not Found", [("Content-Type", "text/plain"), *CLOSE_CONNECTION.items()]
+            )
             return [(answer or "there is no such challenge\n").encode()]
-        start_response("308 Permanent Redirect", [("Location", _secured(environ)), CLOSE])
+        start_response("308 Permanent Redirect", [("Location", _secured(environ)), *CLOSE_CONNECTION.items()])
         return []
 
-    # Our handler, which gives nobody more than its time: the whole world can reach this port.
-    return WSGIServer(listener, application, handler_class=Handler, log=None, error_log=log)
+    # HTTPConnection limits the time of every read: anybody can reach this port.
+    return WSGIServer(listener, application, handler_class=HTTPConnection, log=None, error_log=log)
 
 
 def _secured(environ: dict[str, Any]) -> str:

@@ -16,23 +16,25 @@ from flask import Flask, Response, copy_current_request_context, request
 from gevent.pool import Pool
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from ..http.body import too_large
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
+from ..http.response import json_response
 from ..model import signing
 from ..model.errors import INTERNAL_ERROR, Refused
 from ..model.json_codec import InvalidJSON, decode
 from ..node.hooks import PRIVATE_SUBSCRIBE, REFRESH, Context
-from ..service import Answer, Service, refusal
-from .views import ready, respond
+from ..service import Service
+from .views import ready, refuse, respond
 
-LARGEST = 65536
-"""Bytes of a request."""
-SIDE_BY_SIDE = 10
-"""Channels of one request that hooks are asked about at the same time."""
-PATIENCE = 2
-"""A request with many channels takes as many times as long as one with a single one at most."""
-FORBIDDEN: dict[str, Any] = {"status": 403}
-FAILED: dict[str, Any] = {"status": 500}
+MAX_REQUEST_SIZE = 65536
+"""Largest request in bytes."""
+MAX_PARALLEL = 10
+"""Channels of one request for which hooks are called at the same time."""
+MANY_CHANNELS_FACTOR = 2
+"""A request with many channels may take this many times as long as one with a single channel."""
+CHANNEL_REFUSED: dict[str, Any] = {"status": 403}
+CHANNEL_FAILED: dict[str, Any] = {"status": 500}
 
 View: TypeAlias = Callable[[Service], Response]
 
@@ -47,7 +49,7 @@ class Asked(msgspec.Struct):
 _asked = msgspec.json.Decoder(Asked)
 
 
-def register(app: Flask, service: Service) -> None:
+def register_credential_views(app: Flask, service: Service) -> None:
     """Add the paths for which there are hooks. Call it again when there are more; before the first request."""
     config, hooks = service.config, service.node.hooks
     if config.auth_endpoint and hooks.has(PRIVATE_SUBSCRIBE):
@@ -72,34 +74,34 @@ def _for_our_pages(view: View) -> View:
         try:
             service.credential_origins.check(request.headers.get("Origin"), request.host)
         except HTTPError as error:
-            return respond(refusal(error.status, error.reason))
+            return refuse(error)
         return view(service)
 
     return checked
 
 
 def _sign_channels(service: Service) -> Response:
-    request.max_content_length = LARGEST
+    request.max_content_length = MAX_REQUEST_SIZE
     try:
         asked = decode(_asked, request.get_data())
     except RequestEntityTooLarge:
-        return respond(refusal(413, f"the request is larger than {LARGEST} bytes"))
+        return refuse(too_large(MAX_REQUEST_SIZE))
     except InvalidJSON as error:
-        return respond(refusal(400, f'expected {{"client": "...", "channels": ["..."]}}: {error}'))
+        return refuse(HTTPError(400, f'expected {{"client": "...", "channels": ["..."]}}: {error}'))
     if not signing.CLIENT_ID.fullmatch(asked.client):
-        return respond(refusal(400, "client: expected the id that the server gave the client when it connected"))
-    return respond(Answer(200, "application/json", msgspec.json.encode(_sign_all(service, asked))))
+        return refuse(HTTPError(400, "client: expected the id that the server gave the client when it connected"))
+    return respond(json_response(msgspec.json.encode(_sign_all(service, asked))))
 
 
 def _sign_all(service: Service, asked: Asked) -> dict[str, dict[str, Any]]:
     """What is said of each channel. Hooks decide side by side; those that have not decided in time have failed."""
-    answers = dict.fromkeys(asked.channels, FAILED)
+    answers = dict.fromkeys(asked.channels, CHANNEL_FAILED)
 
     def sign(channel: str) -> None:
         answers[channel] = _sign(service, asked.client, channel)
 
-    pool = Pool(SIDE_BY_SIDE)
-    limit = PATIENCE * service.node.hooks.longest(PRIVATE_SUBSCRIBE)
+    pool = Pool(MAX_PARALLEL)
+    limit = MANY_CHANNELS_FACTOR * service.node.hooks.longest(PRIVATE_SUBSCRIBE)
     try:
         with gevent.Timeout(limit, False):  # type: ignore[arg-type]  # False: end the block silently
             for channel in answers:
@@ -112,11 +114,11 @@ def _sign_all(service: Service, asked: Asked) -> dict[str, dict[str, Any]]:
 
 def _sign(service: Service, client: str, channel: str) -> dict[str, Any]:
     if not service.node.rules.is_private(channel):
-        return FORBIDDEN
+        return CHANNEL_REFUSED
     try:
         outcome = service.node.hooks.ask(_context(PRIVATE_SUBSCRIBE, client, channel))
     except Refused as refused:
-        return FAILED if refused.error.text == INTERNAL_ERROR.text else FORBIDDEN
+        return CHANNEL_FAILED if refused.error.text == INTERNAL_ERROR.text else CHANNEL_REFUSED
     info = outcome.info.decode()
     return {"sign": signing.channel_sign(service.config.secret, client, channel, info), "info": info}
 
@@ -126,11 +128,11 @@ def _refresh(service: Service) -> Response:
         outcome = service.node.hooks.ask(_context(REFRESH))
     except Refused as refused:
         status = 500 if refused.error.text == INTERNAL_ERROR.text else 403
-        return respond(refusal(status, refused.error.text))
+        return refuse(HTTPError(status, refused.error.text))
     if outcome.user is None:
-        return respond(refusal(403, "no hook has said who this is"))
+        return refuse(HTTPError(403, "no hook has said who this is"))
     credentials = signing.credentials(service.config.secret, outcome.user, int(time.time()), outcome.info.decode())
-    return respond(Answer(200, "application/json", msgspec.json.encode(credentials)))
+    return respond(json_response(msgspec.json.encode(credentials)))
 
 
 def _context(event: str, client: str = "", channel: str = "") -> Context:

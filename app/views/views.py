@@ -1,4 +1,4 @@
-"""The endpoints as Flask views, for servers and applications without our HTTP handler's short cuts."""
+"""The endpoints as Flask views: for other servers, and for requests that HTTPConnection does not serve itself."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from typing import Any
 from flask import Blueprint, Response, current_app, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from ..config.endpoints import API_PATH, SOCKJS_PATH, WEBSOCKET_PATH
+from ..config.endpoints import API_PATH
 from ..http import upgrade
+from ..http.body import too_large
+from ..http.head import HTTPError
+from ..http.response import HTTPResponse, error_response
 from ..runtime import monkey
-from ..service import Answer, Service, refusal
-from ..sockjs import wsgi
+from ..service import Service
+from ..sockjs.endpoint import RAW_WEBSOCKET
+from ..sockjs.wsgi_exchange import serve_wsgi
 from .mounted import service_of
 from .stock_worker import close_clients_on_exit
 
 log = logging.getLogger(__name__)
-
-RAW_PATH = WEBSOCKET_PATH.removeprefix(SOCKJS_PATH)
 
 
 def current_service() -> Service:
@@ -55,16 +57,16 @@ def ready(view: Callable[[Service], Response]) -> Callable[[], Response]:
     def checked() -> Response:
         service = current_service()
         if service.is_single and request.environ.get("wsgi.multiprocess"):
-            return respond(refusal(503, _alone()))
+            return refuse(HTTPError(503, _alone()))
         if not service.started:
             if not (monkey.is_patched() or "gentrifugo.handler" in request.environ):
                 monkey.warn_once()
-                return respond(refusal(501, monkey.NOT_PATCHED))
+                return refuse(HTTPError(501, monkey.NOT_PATCHED))
             service.start()
         if "gentrifugo.handler" not in request.environ:
             close_clients_on_exit(service)  # here, since a call of the application may have started the service
         if service.node.stopping and not upgrade.is_open(request.environ):  # that is closed with the reason
-            return respond(refusal(503, "the server is shutting down"))
+            return refuse(HTTPError(503, "the server is shutting down"))
         return view(service)
 
     return checked
@@ -77,9 +79,16 @@ def _alone() -> str:
     return reason
 
 
-def respond(answer: Answer) -> Response:
-    """The answer as Flask has it."""
-    return Response(answer.body, answer.status, content_type=answer.content_type)
+def respond(response: HTTPResponse) -> Response:
+    """The response as a Flask view returns it."""
+    return Response(response.body, response.status, response.headers)
+
+
+def refuse(error: HTTPError) -> Response:
+    """The response to a refused request, with the headers of the error."""
+    response = respond(error_response(error))
+    response.headers.extend(error.headers)
+    return response
 
 
 def _api(service: Service) -> Response:
@@ -88,15 +97,14 @@ def _api(service: Service) -> Response:
     try:
         return _answered(service)
     except RequestEntityTooLarge:
-        size = service.config.api_request_max_size
-        return respond(refusal(413, f"the request is larger than {size} bytes"))
+        return refuse(too_large(service.config.api_request_max_size))
 
 
 def _answered(service: Service) -> Response:
     if (request.content_type or "").lower().startswith("application/json"):
-        return respond(service.answer_api(request.headers.get("X-API-Sign", ""), request.get_data()))
+        return respond(service.http_api.answer(request.headers.get("X-API-Sign", ""), request.get_data()))
     form = request.form
-    return respond(service.answer_api(form.get("sign", ""), form.get("data", "").encode()))
+    return respond(service.http_api.answer(form.get("sign", ""), form.get("data", "").encode()))
 
 
 def _sockjs() -> Response | None:
@@ -105,7 +113,7 @@ def _sockjs() -> Response | None:
 
 
 class SockJSResponse(Response):
-    """Stands for the answer until the server asks for it; then SockJS answers by itself."""
+    """A placeholder that Flask returns; when the server calls it, SockJS writes its own response."""
 
     def __init__(self, service: Service, path: str) -> None:
         super().__init__()
@@ -114,6 +122,6 @@ class SockJSResponse(Response):
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
         """Serve the request, for as long as it lasts."""
-        if self._path != RAW_PATH:
+        if self._path != RAW_WEBSOCKET:
             self._service.node.metrics.counters.http_sockjs_num_requests += 1
-        return wsgi.serve(self._service.sockjs, self._path, environ, start_response)
+        return serve_wsgi(self._service.sockjs, self._path, environ, start_response)

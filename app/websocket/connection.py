@@ -10,47 +10,61 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
-from socket import SHUT_RDWR, SHUT_WR
+from socket import SHUT_RDWR
 from typing import Any, Protocol
 
-import gevent
-
+from ..net.direct_socket import RECV_SIZE
 from ..net.direct_tls import raw_of
 from ..net.flusher import Flusher
+from ..net.linger import linger
 from ..net.outbox import Outbox
 from ..net.socket_queues import unread
 from ..runtime.timers import Timer, Timers
 from ..runtime.yielding import yield_if_due
 from .compression import Deflate, inflating
-from .frames import MESSAGE_TOO_BIG, PING_FRAME, TOO_BIG, FrameReader, Message, close_frame, data_frame, text_frame
+from .frames import (
+    MESSAGE_TOO_BIG,
+    PING_FRAME,
+    TOO_BIG,
+    FrameReader,
+    WebSocketMessage,
+    close_frame,
+    data_frame,
+    text_frame,
+)
 
 log = logging.getLogger(__name__)
 
-RECV_SIZE = 16384
 CLOSE_TIMEOUT = 5.0
 """Seconds for what waits to be written and for the peer to answer a close frame."""
-LINGER_TIMEOUT = 1.0
-"""Seconds to read on after a failed connection was closed: a reset would destroy our last words on their way."""
 NO_STATUS = 1005
 """Stands for a close frame without a code; never on the wire."""
 
 
 class Owner(Protocol):
-    """Whoever a WebSocket serves; none of these may block."""
+    """The object that uses a transport and is notified of its failures, such as a client's connection.
+
+    A transport exists before its owner, which needs it to send. See "Transports and owners" in docs/architecture.md.
+    """
 
     def close_slow(self) -> None:
-        """More waits to be written than the queue may hold."""
+        """More data waits to be written than the queue may hold. May not block."""
 
     def close_silent(self) -> None:
-        """The peer answered no ping."""
+        """The peer has not answered a ping. May not block."""
 
     def close_failed(self, reason: str) -> None:
-        """The socket cannot be written any more."""
+        """The socket cannot be written any more. May not block."""
+
+    def close_broken(self, error: Exception) -> None:
+        """Handling a message has raised `error`, which was not expected: log it, and close the connection."""
+
+    def close(self) -> None:
+        """The connection has ended. A second call does nothing; may block."""
 
 
-class Limits(Protocol):
-    """The options of the configuration that a WebSocket heeds."""
+class WebSocketLimits(Protocol):
+    """The options of the configuration that apply to a WebSocket."""
 
     @property
     def client_queue_max_size(self) -> int: ...
@@ -75,12 +89,12 @@ class WebSocket:
         recv: Callable[[int], bytes],
         flusher: Flusher,
         timers: Timers,
-        limits: Limits,
+        limits: WebSocketLimits,
         max_size: int,
         too_big: tuple[int, str] = (MESSAGE_TOO_BIG, TOO_BIG),
         deflate: Deflate | None = None,
     ) -> None:
-        self.owner: Owner = _NobodyElse(self)
+        self._owner: Owner | None = None
         self.outbox = Outbox(
             flusher,
             raw_of(socket),  # gevent's socket waits; the flusher must not
@@ -97,7 +111,7 @@ class WebSocket:
         self._timers = timers
         self._reader = FrameReader(max_size, (inflating(),) if deflate else ())
         self._too_big = too_big
-        self._messages: deque[Message] = deque()
+        self._messages: deque[WebSocketMessage] = deque()
         self._closing = False
         self._ended = False
         self._ping_interval = limits.ping_interval
@@ -107,9 +121,29 @@ class WebSocket:
             # Jittered once, so that clients that came together are not pinged together for ever.
             self._ping_timer = timers.after(self._ping_interval * random.uniform(0.5, 1), self._ping)
 
+    def serve(self, owner: Owner, handle: Callable[[bytes], None]) -> None:
+        """Call `handle` with every message until the connection has ended, and notify `owner` of failures.
+
+        The next message waits until `handle` returns. An exception that it raises ends the connection.
+        """
+        self._owner = owner
+        try:
+            while (message := self.receive()) is not None:
+                handle(message.data)
+        except Exception as error:
+            owner.close_broken(error)
+        finally:
+            owner.close()
+            self.finish()
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether a close frame has been queued, after which nothing may be sent."""
+        return self._closing
+
     # -- in
 
-    def receive(self) -> Message | None:
+    def receive(self) -> WebSocketMessage | None:
         """Wait for the next message; None when the connection is at its end. Call `finish` then."""
         yield_if_due()
         while not self._messages:
@@ -149,7 +183,7 @@ class WebSocket:
 
     # -- out
 
-    def send(self, message: Message) -> None:
+    def send(self, message: WebSocketMessage) -> None:
         """Queue a whole message."""
         if not self._closing:
             self.outbox.append(self._data_frame(message.opcode, message.data))
@@ -159,15 +193,16 @@ class WebSocket:
         self._say_close(close_frame(code, reason))
 
     def abort(self) -> None:
-        """End the connection without a word; whoever waits in `receive` returns."""
+        """End the connection without a close frame; `receive` returns None, and messages that wait in it are lost."""
         self._ended = True
+        self._messages.clear()
         self._shutdown(SHUT_RDWR)
 
     def finish(self) -> None:
         """Write what waits, and let go of everything but the socket. Blocks for CLOSE_TIMEOUT at most."""
         self._cancel_timers()
         if self._closing and self.outbox.drain(CLOSE_TIMEOUT) and self._reader.failed:
-            self._linger()
+            linger(self._socket)
         self._ended = True
         self.outbox.close()
         self._shutdown(SHUT_RDWR)
@@ -182,12 +217,6 @@ class WebSocket:
         self.outbox.append(frame)
         self._close_timer = self._timers.after(CLOSE_TIMEOUT, self.abort)
 
-    def _linger(self) -> None:
-        self._shutdown(SHUT_WR)
-        with gevent.Timeout(LINGER_TIMEOUT, False), suppress(OSError, ValueError):  # type: ignore[arg-type]
-            while self._recv(RECV_SIZE):
-                yield_if_due()
-
     def _shutdown(self, how: int) -> None:
         try:
             self._socket.shutdown(how)
@@ -197,11 +226,21 @@ class WebSocket:
     # -- trouble
 
     def _slow(self) -> None:
-        self.owner.close_slow()
+        if self._owner is None:
+            self.abort()
+        else:
+            self._owner.close_slow()
 
     def _failed(self, reason: str) -> None:
-        self.owner.close_failed(reason)
+        if self._owner is not None:
+            self._owner.close_failed(reason)
         self.abort()
+
+    def _silent(self) -> None:
+        if self._owner is None:
+            self.abort()
+        else:
+            self._owner.close_silent()
 
     def _ping(self) -> None:
         self.outbox.append(PING_FRAME)
@@ -216,25 +255,9 @@ class WebSocket:
             # Whoever reads is busy, with a hook for one: what waits may be the answer, and is a sign of life anyway.
             self._ping_timer = self._timers.after(self._ping_interval / 9, lambda: self._check_pong(pongs_before))
         else:
-            self.owner.close_silent()
+            self._silent()
 
     def _cancel_timers(self) -> None:
         for timer in (self._ping_timer, self._close_timer):
             if timer is not None:
                 timer.cancel()
-
-
-class _NobodyElse:
-    """The owner of a WebSocket that serves nobody in particular: trouble just ends the connection."""
-
-    def __init__(self, websocket: WebSocket) -> None:
-        self._websocket = websocket
-
-    def close_slow(self) -> None:
-        self._websocket.abort()
-
-    def close_silent(self) -> None:
-        self._websocket.abort()
-
-    def close_failed(self, reason: str) -> None:
-        log.debug("a WebSocket failed: %s", reason)

@@ -68,7 +68,7 @@ def close_frame(code: int, reason: str) -> bytes:
     return bytes((0x88, len(payload))) + payload
 
 
-class Message(NamedTuple):
+class WebSocketMessage(NamedTuple):
     """A whole message of the peer; text is valid UTF-8."""
 
     opcode: int
@@ -112,7 +112,7 @@ class FrameReader:
         self._collected: bytearray | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
 
-    def feed(self, data: bytes) -> tuple[list[Message], list[bytes]]:
+    def feed(self, data: bytes) -> tuple[list[WebSocketMessage], list[bytes]]:
         """The messages that `data` completes, and the pongs to answer with.
 
         The answer to a close frame is not among them: whoever answers the messages first sends it.
@@ -128,7 +128,7 @@ class FrameReader:
             return messages + more, pongs
         return self._parse(self._parser, data)
 
-    def _take_plain(self, data: bytes) -> tuple[list[Message], bytes]:
+    def _take_plain(self, data: bytes) -> tuple[list[WebSocketMessage], bytes]:
         """The messages at the beginning of `data` that came as nearly all do, and what follows them.
 
         Plain is a whole masked frame with a whole text message, short enough for two bytes of length; and a pong.
@@ -144,11 +144,11 @@ class FrameReader:
                 text = apply_mask(data[start:end], data[start - 4 : start])
                 if not self._is_text(text):
                     break
-                messages.append(Message(TEXT, text))
+                messages.append(WebSocketMessage(TEXT, text))
             position = end
         return messages, data[position:]
 
-    def _parse(self, parser: Protocol, data: bytes) -> tuple[list[Message], list[bytes]]:
+    def _parse(self, parser: Protocol, data: bytes) -> tuple[list[WebSocketMessage], list[bytes]]:
         parser.receive_data(data)
         messages = []
         for frame in parser.events_received():
@@ -176,7 +176,7 @@ class FrameReader:
         self.too_big = True
         self.failed = (MESSAGE_TOO_BIG, TOO_BIG)
 
-    def _take(self, frame: Frame) -> Message | None:
+    def _take(self, frame: Frame) -> WebSocketMessage | None:
         opcode = frame.opcode
         if opcode is Opcode.TEXT or opcode is Opcode.BINARY:
             return self._start(frame)
@@ -186,20 +186,20 @@ class FrameReader:
             self.pongs += 1
         return None
 
-    def _start(self, frame: Frame) -> Message | None:
+    def _start(self, frame: Frame) -> WebSocketMessage | None:
         self._opcode = int(frame.opcode)
         if frame.fin:
             data = bytes(frame.data)
             if len(data) > self._max_size:
                 self._fail_too_big()
             elif self._opcode != TEXT or self._is_text(data):
-                return Message(self._opcode, data)
+                return WebSocketMessage(self._opcode, data)
             return None
         self._collected = bytearray()
         self._decoder = codecs.getincrementaldecoder("utf-8")() if self._opcode == TEXT else None
         return self._continue(frame)
 
-    def _continue(self, frame: Frame) -> Message | None:
+    def _continue(self, frame: Frame) -> WebSocketMessage | None:
         """Collect a fragment. Text is checked as it comes, so that a long message fails at its first bad byte."""
         assert self._collected is not None
         data = frame.data
@@ -215,7 +215,7 @@ class FrameReader:
                 return None
         if not frame.fin:
             return None
-        message = Message(self._opcode, bytes(self._collected))
+        message = WebSocketMessage(self._opcode, bytes(self._collected))
         self._collected = self._decoder = None
         return message
 

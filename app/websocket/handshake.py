@@ -8,9 +8,10 @@ import hashlib
 from collections.abc import Mapping
 
 from ..http.head import HTTPError
+from ..http.response import encode_response_head
 
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-VERSION = "13"
+WEBSOCKET_VERSION = "13"
 
 
 def is_upgrade(headers: Mapping[str, str]) -> bool:
@@ -34,15 +35,15 @@ def accept(method: str, version: str, headers: Mapping[str, str], extensions: st
     if headers.get("content-length", "0").strip("0") or "transfer-encoding" in headers:
         # A proxy would take for a body what is read as frames here.
         raise HTTPError(400, "the request that opens a WebSocket has no body")
-    if headers.get("sec-websocket-version", "") != VERSION:
-        raise HTTPError(426, f"only WebSocket version {VERSION} is spoken here", {"Sec-WebSocket-Version": VERSION})
+    if headers.get("sec-websocket-version", "") != WEBSOCKET_VERSION:
+        reason = f"only WebSocket version {WEBSOCKET_VERSION} is spoken here"
+        raise HTTPError(426, reason, {"Sec-WebSocket-Version": WEBSOCKET_VERSION})
     key = _checked_key(headers.get("sec-websocket-key", ""))
     digest = base64.b64encode(hashlib.sha1((key + GUID).encode(), usedforsecurity=False).digest())
-    extended = f"Sec-WebSocket-Extensions: {extensions}\r\n".encode() if extensions else b""
-    return (
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + digest + b"\r\n" + extended + b"\r\n"
-    )
+    answer = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": digest.decode()}
+    if extensions:
+        answer["Sec-WebSocket-Extensions"] = extensions
+    return encode_response_head(101, answer)
 
 
 def _tokens(value: str) -> list[str]:

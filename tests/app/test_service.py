@@ -1,4 +1,4 @@
-"""Behaviour of the service: API requests with their signs, and clients on real sockets from first frame to last."""
+"""Behaviour of the service: start and stop, and clients on real sockets from first frame to last."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from gentrifugo import __version__
 from gentrifugo.app.config.options import ConfigError
 from gentrifugo.app.node.node import Node
-from gentrifugo.app.service import FRAME_ROOM, Answer, Service, build_engine, refusal
+from gentrifugo.app.service import READ_FACTOR, Service, build_engine
 from gentrifugo.engines.memory import MemoryEngine
 from tests.app.conftest import config
 from tests.contents import contents
@@ -166,66 +166,7 @@ def test_a_service_stops_once(service: Service) -> None:
 def test_a_reload_is_seen_at_once(service: Service) -> None:
     service.node.configure(replace(service.config, secret="new"))
     assert service.config.secret == "new"
-    assert service.answer_api(sign(CHANNELS.decode(), secret="new"), CHANNELS).status == 200
-
-
-# -- backends
-
-
-def test_a_signed_request_is_carried_out(service: Service) -> None:
-    answer = service.answer_api(sign(CHANNELS.decode()), CHANNELS)
-    assert answer == Answer(200, "application/json", b'[{"method":"channels","error":null,"body":{"data":[]}}]')
-
-
-@pytest.mark.parametrize(
-    ("given", "status", "reason"),
-    [
-        ("", 400, "the request has no sign (header X-API-Sign, or form field sign)"),
-        ("0" * 64, 401, "the sign does not match the request"),
-        (sign(CHANNELS.decode(), secret="other"), 401, "the sign does not match the request"),
-        (sign(CHANNELS.decode() + " "), 401, "the sign does not match the request"),
-        ("é\udcff", 401, "the sign does not match the request"),
-    ],
-)
-def test_a_request_without_its_sign_is_refused(service: Service, given: str, status: int, reason: str) -> None:
-    assert service.answer_api(given, CHANNELS) == Answer(status, "text/plain; charset=utf-8", f"{reason}\n".encode())
-
-
-def test_a_sign_does_not_help_where_there_is_no_secret(start_service: Callable[..., Service]) -> None:
-    answer = start_service(secret="", insecure=True).answer_api(sign(CHANNELS.decode(), secret=""), CHANNELS)
-    assert (answer.status, answer.body) == (400, b"the server has no secret to check signs with\n")
-
-
-@pytest.mark.parametrize("insecure_api", [True, False])
-def test_an_empty_request_is_refused(start_service: Callable[..., Service], insecure_api: bool) -> None:
-    answer = start_service(insecure_api=insecure_api).answer_api(sign(""), b"")
-    assert (answer.status, answer.body) == (400, b"the request is empty\n")
-
-
-@pytest.mark.parametrize("given", ["", "wrong"])
-def test_insecure_api_asks_for_no_sign(start_service: Callable[..., Service], given: str) -> None:
-    assert start_service(insecure_api=True).answer_api(given, CHANNELS).status == 200
-
-
-@pytest.mark.parametrize("request_", [b"x", b'{"method":"unknown"}', b"\xff"])
-def test_a_request_that_is_no_command_is_refused_with_its_reason(
-    start_service: Callable[..., Service], request_: bytes
-) -> None:
-    answer = start_service(insecure_api=True).answer_api("", request_)
-    assert (answer.status, answer.content_type) == (400, "text/plain; charset=utf-8")
-    assert answer.body.endswith(b"\n")
-    assert len(answer.body) > 10
-
-
-def test_every_request_is_counted(service: Service) -> None:
-    for given in (sign(CHANNELS.decode()), "", "wrong"):
-        service.answer_api(given, CHANNELS)
-    assert service.node.metrics.counters.http_api_num_requests == 3
-    assert service.node.metrics.http_api.values()["http_api_1_count"] == 3
-
-
-def test_a_refusal_is_a_line_of_text() -> None:
-    assert refusal(400, "naïve") == Answer(400, "text/plain; charset=utf-8", "naïve\n".encode())
+    assert service.http_api.answer(sign(CHANNELS.decode(), secret="new"), CHANNELS).status == 200
 
 
 # -- clients
@@ -273,7 +214,7 @@ def test_replies_come_before_the_close(clients: Clients) -> None:
     assert client.websocket.wait_closed().advice["reason"] == "method not found"
 
 
-@pytest.mark.parametrize("room", [1, FRAME_ROOM + 1], ids=["over the limit", "over what is read at all"])
+@pytest.mark.parametrize("room", [1, READ_FACTOR + 1], ids=["over the limit", "over what is read at all"])
 def test_a_request_over_the_limit_is_told(start_service: Callable[..., Service], room: int) -> None:
     clients = Clients(start_service(client_request_max_size=1_000))
     client = clients.connected()
@@ -328,7 +269,7 @@ def test_idle_connections_are_interrupted_when_the_server_stops(service: Service
     assert all(connection.interrupted for connection in connections)
 
 
-def test_an_error_of_ours_costs_one_client(
+def test_an_internal_error_closes_one_client_only(
     clients: Clients, service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, other = clients.connected(), clients.connected("bob")
@@ -341,7 +282,7 @@ def test_an_error_of_ours_costs_one_client(
     assert closed.advice == {"reason": "internal server error", "reconnect": True}
     assert other.call("ping") == {"method": "ping"}
     (record,) = [record for record in caplog.records if record.exc_info]
-    assert "closed because of an error of ours" in record.getMessage()
+    assert "closed because of an internal error" in record.getMessage()
 
 
 def test_raw_websockets_are_counted(clients: Clients, service: Service) -> None:

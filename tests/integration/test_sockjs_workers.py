@@ -69,9 +69,9 @@ def server(
 
 
 def meeting_place(options: dict[str, Any]) -> Path:
-    siblings = Service(from_mapping({"secret": "secret", **options}).config).siblings
-    assert siblings is not None
-    return siblings.directory
+    directory = Service(from_mapping({"secret": "secret", **options}).config).session_directory
+    assert directory is not None
+    return directory.path
 
 
 def knows_all(api: ApiClient) -> bool:

@@ -10,7 +10,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Collection
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import gevent
 import msgspec
@@ -18,6 +18,7 @@ import msgspec
 from ...http.opening_request import Opening
 from ...model.errors import (
     CLOSE_EXPIRED,
+    CLOSE_INTERNAL_ERROR,
     CLOSE_INVALID_MESSAGE,
     CLOSE_INVALID_TOKEN,
     CLOSE_LIMIT_EXCEEDED,
@@ -37,7 +38,7 @@ from ...model.errors import (
 )
 from ...model.events import Encoding
 from ...model.json_codec import InvalidJSON
-from ...net.outbox import Queue
+from ...net.transport import Transport
 from ...node import hooks
 from ...node.hooks import Context
 from ...node.node import Node
@@ -48,25 +49,7 @@ from .subscriptions import ConnectionClosed, Subscriptions
 
 log = logging.getLogger(__name__)
 
-Answer = TypeVar("Answer")
-
-
-class Transport(Protocol):
-    """What carries the connection's messages; no method blocks."""
-
-    @property
-    def outbox(self) -> Queue:
-        """What waits for the peer."""
-        ...
-
-    @property
-    def frame(self) -> Callable[[bytes], bytes]:
-        """Makes of a message what goes into the outbox."""
-        ...
-
-    def close(self, code: int, reason: str) -> None:
-        """Tell the peer and end the transport, once what waits has been written."""
-        ...
+Result = TypeVar("Result")
 
 
 # One object for each kind of transport, so that all its connections share a broadcast's bytes.
@@ -136,6 +119,10 @@ class Client:
             self.close(CLOSE_INVALID_MESSAGE)
         metrics.client_api.record(time.perf_counter() - started)
 
+    def handle_text(self, message: str) -> None:
+        """As `handle`. Half of a surrogate pair, which UTF-8 cannot encode, becomes its JSON escape."""
+        self.handle(message.encode("utf-8", "backslashreplace"))
+
     def _handle(self, message: bytes) -> None:
         if self.closed:
             return
@@ -196,7 +183,7 @@ class Client:
         """Close in a greenlet of its own: for callers that must not wait, such as a broadcast."""
         gevent.spawn(self.close, disconnect)
 
-    # -- trouble on the way out (websocket.Owner)
+    # -- failures of the transport, and of the server (websocket.connection.Owner)
 
     def close_slow(self) -> None:
         """More waits to be written than client_queue_max_size."""
@@ -210,6 +197,12 @@ class Client:
         """The transport cannot write any more."""
         log.debug("client %s (user %r): %s", self.uid, self.user, reason, extra=self.ids)
         self.close_later(CLOSE_SEND_ERROR)
+
+    def close_broken(self, error: Exception) -> None:
+        """An unexpected error: log it, and close with the advice to reconnect."""
+        reason = "client %s (user %r) is closed because of an internal error"
+        log.error(reason, self.uid, self.user, extra=self.ids, exc_info=error)
+        self.close(CLOSE_INTERNAL_ERROR)
 
     def _close_slow(self) -> None:
         if not self.closed:  # else what waits ends with our last words
@@ -407,8 +400,8 @@ class Client:
         self,
         command: wire.Command,
         channel: str,
-        ask: Callable[[str], Answer],
-        body: Callable[[str, Answer | None], bytes],
+        ask: Callable[[str], Result],
+        body: Callable[[str, Result | None], bytes],
     ) -> bytes:
         method = command.method or ""
         if channel not in self._subscriptions.channels:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import time
-from email.utils import parsedate_to_datetime
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gentrifugo.app.http.head import MAX_HEADERS, MAX_REQUEST_LINE, Head, HTTPError, origin_form, parse_head, response
+from gentrifugo.app.http.head import MAX_HEADERS, MAX_REQUEST_LINE, Head, HTTPError, origin_form, parse_head
 from tests.waiting import seconds
 
 
@@ -311,36 +307,3 @@ def test_lines_in_any_order_are_a_head_or_refused(lines: list[bytes]) -> None:
     except HTTPError:
         return
     assert not {"content-length", "transfer-encoding"} <= headers.keys()
-
-
-# -- responses
-
-
-def lines_and_body(whole: bytes) -> tuple[list[str], bytes]:
-    """Lines of the head without the date, and the body."""
-    head, _, body = whole.partition(b"\r\n\r\n")
-    return [line for line in head.decode().split("\r\n") if not line.startswith("Date: ")], body
-
-
-def test_a_response_that_ends_the_connection() -> None:
-    lines, body = lines_and_body(response(404, b"none\n", "text/plain", False, {"Allow": "GET"}))
-    assert lines == [
-        "HTTP/1.1 404 Not Found",
-        "Content-Type: text/plain",
-        "Content-Length: 5",
-        "Allow: GET",
-        "Connection: close",
-    ]
-    assert body == b"none\n"
-
-
-def test_a_response_after_which_the_connection_stays() -> None:
-    lines, body = lines_and_body(response(200, b"", "text/plain", True))
-    assert lines == ["HTTP/1.1 200 OK", "Content-Type: text/plain", "Content-Length: 0"]
-    assert body == b""
-
-
-def test_a_response_says_when_it_was_made() -> None:
-    before = int(time.time())
-    (date,) = re.findall(rb"\r\nDate: (.*)\r\n", response(200, b"", "text/plain", True))
-    assert before <= parsedate_to_datetime(date.decode()).timestamp() <= time.time()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gentrifugo.app.http.head import HTTPError
-from gentrifugo.app.http.origins import MOST_TOLD, Origins, is_own
+from gentrifugo.app.http.origins import MOST_TOLD, OriginPolicy, Origins, is_own
 
 
 @pytest.mark.parametrize(
@@ -89,3 +89,26 @@ def test_each_refused_origin_is_logged_once_and_not_without_end(caplog: pytest.L
             origins.check(f"https://evil{number}.example", "here.example")
     assert len(caplog.records) == MOST_TOLD
     assert "'https://evil0.example'" in caplog.text
+
+
+def test_a_policy_of_auto_allows_all_pages_only_where_cookies_decide_nothing() -> None:
+    policy = OriginPolicy()
+    assert policy.origins("auto", may_use_cookies=False).are_all
+    assert not policy.origins("auto", may_use_cookies=True).are_all
+    policy.origins("auto", may_use_cookies=True).check("http://here.example", "here.example")
+
+
+@pytest.mark.parametrize("may_use_cookies", [False, True])
+def test_a_policy_that_lists_origins_allows_these(may_use_cookies: bool) -> None:
+    origins = OriginPolicy().origins("https://good.example", may_use_cookies)
+    origins.check("https://good.example", "here.example")
+    with pytest.raises(HTTPError):
+        origins.check("https://evil.example", "here.example")
+
+
+def test_a_policy_logs_a_refused_origin_once_whatever_the_option(caplog: pytest.LogCaptureFixture) -> None:
+    policy = OriginPolicy()
+    for allowed in ("", "https://good.example"):
+        with pytest.raises(HTTPError):
+            policy.origins(allowed, may_use_cookies=True).check("https://evil.example", "here.example")
+    assert len(caplog.records) == 1

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gentrifugo.app.http.head import MAX_HEAD_SIZE, HTTPError
-from gentrifugo.app.http.reader import BODY_STEP, RECV_SIZE, RequestReader
-from gentrifugo.app.net.direct_socket import DirectSocket
+from gentrifugo.app.http.reader import BODY_STEP, RequestReader
+from gentrifugo.app.net.direct_socket import RECV_SIZE, DirectSocket
 from tests.waiting import seconds
 
 HEAD = b"GET / HTTP/1.1\r\nHost: localhost"

@@ -9,7 +9,7 @@ from geventwebsocket.gunicorn.workers import GeventWebSocketWorker
 from gunicorn import util, workers
 from gunicorn.config import Config
 
-from gentrifugo.app.process.gunicorn_worker import GentrifugoWorker, cautions
+from gentrifugo.app.process.gunicorn_worker import GentrifugoWorker, worker_warnings
 from gentrifugo.app.runtime import limits
 from gentrifugo.app.runtime.limits import Limit
 from tests.gunicorn_server import SETTINGS
@@ -20,7 +20,7 @@ def test_few_connections_are_named(monkeypatch: pytest.MonkeyPatch, connections:
     monkeypatch.setattr(limits, "all_limits", list)
     config = Config()
     config.set("worker_connections", connections)
-    said = list(cautions(config))
+    said = list(worker_warnings(config))
     assert bool(said) == expected
     if said:
         assert f"client number {connections + 1:,} of a worker would hang" in said[0]
@@ -30,7 +30,7 @@ def test_limits_of_the_system_are_named_when_they_are_low(monkeypatch: pytest.Mo
     config = Config()
     config.set("worker_connections", 100_000)
     monkeypatch.setattr(limits, "all_limits", lambda: [Limit(True, "enough", ""), Limit(False, "low", "raise it")])
-    assert list(cautions(config)) == ["low; raise it"]
+    assert list(worker_warnings(config)) == ["low; raise it"]
 
 
 @pytest.mark.parametrize("name", ["gentrifugo.GentrifugoWorker", "egg:gentrifugo", "egg:gentrifugo#gentrifugo"])

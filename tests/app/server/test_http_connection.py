@@ -20,9 +20,11 @@ from gevent.socket import SHUT_WR, create_connection, socket
 
 from gentrifugo.app.extension.wsgi import flask_app
 from gentrifugo.app.http.head import MAX_HEAD_SIZE, MAX_HEADERS, MAX_REQUEST_LINE
-from gentrifugo.app.server import http_connection as handler_module
-from gentrifugo.app.server.http_connection import Handler
+from gentrifugo.app.net import linger
+from gentrifugo.app.server import http_connection
+from gentrifugo.app.server.http_connection import HTTPConnection
 from gentrifugo.app.service import Service
+from gentrifugo.app.views.mounted import service_of
 from tests.app.conftest import config
 from tests.flask_sites import port_of
 from tests.greenlets import eventually
@@ -121,7 +123,7 @@ class Server:
     def __init__(self, application: Any, service: Service | None = None) -> None:
         self.application = application
         self.service = service
-        self.http = WSGIServer(("127.0.0.1", 0), application, handler_class=Handler, log=None)
+        self.http = WSGIServer(("127.0.0.1", 0), application, handler_class=HTTPConnection, log=None)
         self.http.start()
         self._peers: list[Peer] = []
 
@@ -152,9 +154,10 @@ def start_server(nothing_left_behind: None) -> Iterator[Callable[..., Server]]:
     def start(application: Any = None, **options: Any) -> Server:
         service = None
         if application is None:
-            service = Service(config(insecure_api=True, api_request_max_size=MAX_BODY, **options))
+            application = flask_app(config(insecure_api=True, api_request_max_size=MAX_BODY, **options))
+            service = service_of(application)
+            assert service is not None
             service.start()
-            application = flask_app(service)
         servers.append(Server(application, service))
         return servers[-1]
 
@@ -389,7 +392,7 @@ def test_a_peer_that_reads_slowly_gets_the_whole_answer(start_server: Callable[.
 def test_a_peer_that_does_not_read_its_answer_is_left(
     start_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handler_module, "WRITE_TIMEOUT", SOON)
+    monkeypatch.setattr(http_connection, "WRITE_TIMEOUT", SOON)
     server = start_server()
     server.application.add_url_rule("/large", view_func=lambda: b"x" * 20_000_000)
     peer = server.connect()
@@ -408,7 +411,7 @@ def test_a_refusal_reaches_a_peer_that_sends_on(peer: Peer) -> None:
 def test_a_peer_that_sends_on_for_ever_is_left(
     start_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handler_module, "LINGER_TIMEOUT", 0.05)
+    monkeypatch.setattr(linger, "LINGER_TIMEOUT", 0.05)
     server = start_server()
     peer = server.connect()
     peer.send(b"nonsense\r\n\r\n")

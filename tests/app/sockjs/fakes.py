@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import time
 
-from gentrifugo.app.sockjs.peer import Transport
+from gentrifugo.app.sockjs.peer import SockJSTransport
 
 
 class FakePeer:
     """Keeps what it was told; `ends` counts the ends."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: SockJSTransport) -> None:
         self.transport = transport
         self.messages: list[str] = []
         self.troubles: list[str] = []
         self.ends = 0
 
-    def handle(self, message: str) -> None:
+    def handle_text(self, message: str) -> None:
         self.messages.append(message)
         if message == "close":
             self.transport.close(3000, "as you wish")
 
-    def end(self) -> None:
+    def close(self) -> None:
         self.ends += 1
 
     def close_slow(self) -> None:
@@ -32,6 +32,10 @@ class FakePeer:
 
     def close_failed(self, reason: str) -> None:
         self.troubles.append(reason)
+
+    def close_broken(self, error: Exception) -> None:
+        self.troubles.append(f"broken: {error}")
+        self.transport.close(3000, "broken")
 
 
 class FakeReceiver:

@@ -21,18 +21,18 @@ def given_away(tmp_path: Any) -> tuple[Any, Any, Any]:
     old, client = socket.socketpair()
     client.sendall(b"request")
     assert old.recv(10) == b"request"
-    with fd_passing.listen(path) as listener:
-        fd_passing.give(path, old, b"request")
+    with fd_passing.listen_for_connections(path) as listener:
+        fd_passing.send_connection(path, old, b"request")
         channel, _ = listener.accept()
         with channel:
-            new, request = fd_passing.receive(channel)
+            new, request = fd_passing.receive_connection(channel)
     assert request == b"request"
     return old, new, client
 
 
 def test_the_event_loop_does_not_hear_of_it(tmp_path: Any) -> None:
     old, new, client = given_away(tmp_path)
-    fd_passing.let_go(old)
+    fd_passing.stop_watching(old)
     old.close()
     client.sendall(b"more")
     began = time.process_time()
@@ -45,7 +45,7 @@ def test_the_event_loop_does_not_hear_of_it(tmp_path: Any) -> None:
 
 def test_whoever_still_reads_the_old_end_finds_that_it_has_ended(tmp_path: Any) -> None:
     old, new, client = given_away(tmp_path)
-    fd_passing.cut(old)
+    fd_passing.replace_with_ended(old)
     client.sendall(b"more")
     assert old.recv(10) == b""
     with pytest.raises(BrokenPipeError):
@@ -60,7 +60,7 @@ def test_what_is_no_connection_is_refused() -> None:
     with one, other:
         one.sendall(b"request")
         with pytest.raises(ConnectionError, match="no connection"):
-            fd_passing.receive(other)
+            fd_passing.receive_connection(other)
 
 
 def test_what_is_too_long_is_refused() -> None:
@@ -68,7 +68,7 @@ def test_what_is_too_long_is_refused() -> None:
     with one, other:
         socket.send_fds(one, [b"x" * (fd_passing.MAX_SIZE + 1)], [one.fileno()])
         with pytest.raises(ConnectionError, match="longer"):
-            fd_passing.receive(other)
+            fd_passing.receive_connection(other)
 
 
 def test_a_descriptor_of_something_else_is_refused_and_closed(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_descriptor_of_something_else_is_refused_and_closed(tmp_path: Path) ->
         socket.send_fds(one, [b"request"], [file.fileno()])
         before = os.listdir("/proc/self/fd")
         with pytest.raises(OSError, match="non-socket"):
-            fd_passing.receive(other)
+            fd_passing.receive_connection(other)
         assert os.listdir("/proc/self/fd") == before
 
 
@@ -86,7 +86,7 @@ def test_only_one_descriptor_is_taken(tmp_path: Path) -> None:
     with one, other:
         before = len(os.listdir("/proc/self/fd"))
         socket.send_fds(one, [b"request"], [one.fileno(), one.fileno(), other.fileno()])
-        connection, _ = fd_passing.receive(other)
+        connection, _ = fd_passing.receive_connection(other)
         assert not os.get_inheritable(connection.fileno())
         connection.close()
         assert len(os.listdir("/proc/self/fd")) == before
@@ -96,7 +96,11 @@ def test_a_tls_connection_stays_where_it_is(tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     path = str(tmp_path / "s")
     one, other = socket.socketpair()
-    with fd_passing.listen(path), other, context.wrap_socket(one, True, do_handshake_on_connect=False) as encrypted:
+    with (
+        fd_passing.listen_for_connections(path),
+        other,
+        context.wrap_socket(one, True, do_handshake_on_connect=False) as encrypted,
+    ):
         with pytest.raises(OSError) as refused:
-            fd_passing.give(path, encrypted, b"request")
+            fd_passing.send_connection(path, encrypted, b"request")
         assert refused.value.errno == EOPNOTSUPP

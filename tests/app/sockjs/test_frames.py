@@ -39,7 +39,7 @@ def test_a_broadcast_is_quoted_once() -> None:
 
 
 def test_close_frame() -> None:
-    assert frames.close_frame(3000, '{"a": "b"}') == b'c[3000,"{\\"a\\": \\"b\\"}"]'
+    assert frames.session_close_frame(3000, '{"a": "b"}') == b'c[3000,"{\\"a\\": \\"b\\"}"]'
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"1", b"null", b'"text"'])

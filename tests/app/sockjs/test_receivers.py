@@ -12,11 +12,11 @@ import pytest
 
 from gentrifugo.app.http.client_address import TrustedProxies
 from gentrifugo.app.http.opening_request import Opening
+from gentrifugo.app.http.response import HTTPResponse
 from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.sockjs.exchange import Exchange, ServeWebSocket
-from gentrifugo.app.sockjs.peer import Transport
+from gentrifugo.app.sockjs.peer import SockJSTransport
 from gentrifugo.app.sockjs.receivers import Poll, Stream, WaitingRequest
-from gentrifugo.app.sockjs.response import Response
 from gentrifugo.app.sockjs.session import Session
 from gentrifugo.app.sockjs.transports import XHRPolling, XHRStreaming
 from tests.app.sockjs.fakes import FakePeer
@@ -33,23 +33,23 @@ class SocketExchange(Exchange):
     def read_body(self, max_size: int, timeout: float) -> bytes:
         return b""
 
-    def respond(self, response: Response) -> None:
+    def respond(self, response: HTTPResponse) -> None:
         self.socket.sendall(response.body)
 
-    def start(self, response: Response) -> None:
+    def start(self, response: HTTPResponse) -> None:
         self.socket.sendall(self.chunk(response.body))
 
     def finish(self) -> None:
         self.socket.sendall(b"end")
 
     def received(self) -> bytes:
-        raise AssertionError("nothing is given away here")
+        raise AssertionError("no connection is passed on here")
 
     def opening(self, proxies: TrustedProxies) -> Opening:
         return Opening(self.method, self.path, self.headers, "")
 
-    def let_go(self) -> None:
-        raise AssertionError("nothing is given away here")
+    def release(self) -> None:
+        raise AssertionError("no connection is passed on here")
 
     def upgrade(self, serve: ServeWebSocket) -> None:
         raise AssertionError("nobody asks for a WebSocket")
@@ -76,7 +76,7 @@ class Bench:
         except OSError as error:
             self.error = error
 
-    def _connect(self, transport: Transport, opening: Opening | None) -> FakePeer:
+    def _connect(self, transport: SockJSTransport, opening: Opening | None) -> FakePeer:
         self.peer = FakePeer(transport)
         return self.peer
 

@@ -6,7 +6,7 @@ import pytest
 
 from gentrifugo.app.http.opening_request import Opening
 from gentrifugo.app.net.flusher import Flusher
-from gentrifugo.app.sockjs.peer import Transport
+from gentrifugo.app.sockjs.peer import SockJSTransport
 from gentrifugo.app.sockjs.session import Session
 from tests.app.sockjs.fakes import FakePeer, FakeReceiver
 from tests.greenlets import settle
@@ -22,7 +22,7 @@ class Bench:
         self.session = Session(self.flusher, LIMIT, self._connect)
         assert self.session.take() == b"o"
 
-    def _connect(self, transport: Transport, opening: Opening | None) -> FakePeer:
+    def _connect(self, transport: SockJSTransport, opening: Opening | None) -> FakePeer:
         self.peer = FakePeer(transport)
         return self.peer
 
@@ -93,7 +93,7 @@ def test_an_interrupted_session_forgets_what_waits(bench: Bench) -> None:
 def test_a_peer_may_close_at_once(nothing_left_behind: None) -> None:
     peers = []
 
-    def connect(transport: Transport, opening: Opening | None) -> FakePeer:
+    def connect(transport: SockJSTransport, opening: Opening | None) -> FakePeer:
         transport.close(3000, "go away")
         peers.append(FakePeer(transport))
         return peers[0]
@@ -143,3 +143,13 @@ def test_troubles_of_a_closed_session_are_nobodys(bench: Bench) -> None:
     bench.session.close_silent()
     bench.session.close_failed("broken")
     assert bench.peer.troubles == []
+
+
+def test_an_exception_of_the_peer_closes_the_session(bench: Bench) -> None:
+    def fail(message: str) -> None:
+        raise ValueError(message)
+
+    bench.peer.handle_text = fail  # type: ignore[method-assign]
+    bench.session.handle(["a", "b"])
+    assert (bench.peer.troubles, bench.peer.ends) == (["broken: a"], 1)
+    assert bench.session.last_words == b'c[3000,"broken"]'

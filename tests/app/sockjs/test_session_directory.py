@@ -15,7 +15,7 @@ from gevent import socket
 
 from gentrifugo.app.http.head import HTTPError
 from gentrifugo.app.sockjs import fd_passing, session_directory
-from gentrifugo.app.sockjs.session_directory import Siblings
+from gentrifugo.app.sockjs.session_directory import SessionDirectory
 
 REQUEST = b"POST /1/2/xhr HTTP/1.1\r\nHost: a\r\n\r\nand more"
 
@@ -31,21 +31,21 @@ class Process:
     """A process with its listener."""
 
     def __init__(self, parent: Path, group: str = "group") -> None:
-        self.siblings = Siblings(group, parent)
-        self.listener = self.siblings.join()
+        self.directory = SessionDirectory(group, parent)
+        self.listener = self.directory.join()
 
     def die(self) -> None:
         """As if it were killed."""
         self.listener.close()
 
     def leave(self) -> None:
-        self.siblings.leave()
+        self.directory.leave()
         self.listener.close()
 
     def take(self) -> tuple[Any, bytes]:
         channel, _ = self.listener.accept()
         with channel:
-            return fd_passing.receive(channel)
+            return fd_passing.receive_connection(channel)
 
 
 class Client:
@@ -68,14 +68,14 @@ def client() -> Iterator[Client]:
 
 def test_one_process_holds_a_session_until_it_releases_it(parent: Path) -> None:
     one, two = Process(parent), Process(parent)
-    assert one.siblings.claim("key")
-    assert not two.siblings.claim("key")
-    assert two.siblings.holder("key") is not None
-    assert (one.siblings.holder("key"), two.siblings.holder("other")) == (None, None)
-    two.siblings.release("key")
-    assert not two.siblings.claim("key"), "only the holder can release it"
-    one.siblings.release("key")
-    assert two.siblings.claim("key")
+    assert one.directory.claim("key")
+    assert not two.directory.claim("key")
+    assert two.directory.holder("key") is not None
+    assert (one.directory.holder("key"), two.directory.holder("other")) == (None, None)
+    two.directory.release("key")
+    assert not two.directory.claim("key"), "only the holder can release it"
+    one.directory.release("key")
+    assert two.directory.claim("key")
     one.leave()
     two.leave()
 
@@ -83,17 +83,17 @@ def test_one_process_holds_a_session_until_it_releases_it(parent: Path) -> None:
 @pytest.mark.parametrize("key", ["a" * 5000, "\x00 \n", "\xff\u2028"], ids=["long", "control characters", "not ASCII"])
 def test_any_key_will_do(parent: Path, key: str) -> None:
     one, two = Process(parent), Process(parent)
-    assert one.siblings.claim(key)
-    assert two.siblings.holder(key)
+    assert one.directory.claim(key)
+    assert two.directory.holder(key)
     one.leave()
     two.leave()
 
 
 def test_a_connection_is_given_with_what_was_read_of_it(parent: Path, client: Client) -> None:
     one, two = Process(parent), Process(parent)
-    two.siblings.claim("key")
-    assert one.siblings.give("key", client.accepted, REQUEST)
-    fd_passing.let_go(client.accepted)
+    two.directory.claim("key")
+    assert one.directory.send_to_holder("key", client.accepted, REQUEST)
+    fd_passing.stop_watching(client.accepted)
     client.accepted.close()
     given, request = two.take()
     assert request == REQUEST
@@ -107,17 +107,17 @@ def test_a_connection_is_given_with_what_was_read_of_it(parent: Path, client: Cl
 
 def test_nothing_is_given_when_nobody_holds_the_session(parent: Path, client: Client) -> None:
     one = Process(parent)
-    assert not one.siblings.give("key", client.accepted, REQUEST)
+    assert not one.directory.send_to_holder("key", client.accepted, REQUEST)
     one.leave()
 
 
 def test_the_sessions_of_a_killed_process_are_free(parent: Path, client: Client) -> None:
     one, two = Process(parent), Process(parent)
-    two.siblings.claim("key")
+    two.directory.claim("key")
     two.die()
-    assert one.siblings.holder("key") is not None, "nobody has noticed"
-    assert not one.siblings.give("key", client.accepted, REQUEST)
-    assert one.siblings.claim("key")
+    assert one.directory.holder("key") is not None, "nobody has noticed"
+    assert not one.directory.send_to_holder("key", client.accepted, REQUEST)
+    assert one.directory.claim("key")
     client.accepted.sendall(b"still ours")
     assert client.end.recv(10) == b"still ours"
     one.leave()
@@ -125,36 +125,36 @@ def test_the_sessions_of_a_killed_process_are_free(parent: Path, client: Client)
 
 def test_what_a_killed_process_left_is_cleared_by_the_next(parent: Path) -> None:
     one, two = Process(parent), Process(parent)
-    one.siblings.claim("mine")
-    two.siblings.claim("left")
+    one.directory.claim("mine")
+    two.directory.claim("left")
     two.die()
     three = Process(parent)
-    assert three.siblings.holder("left") is None
-    assert three.siblings.holder("mine") is not None
-    assert len([path for path in one.siblings.directory.iterdir() if path.is_socket()]) == 2
+    assert three.directory.holder("left") is None
+    assert three.directory.holder("mine") is not None
+    assert len([path for path in one.directory.path.iterdir() if path.is_socket()]) == 2
     one.leave()
     three.leave()
 
 
 def test_the_last_one_leaves_nothing_behind(parent: Path) -> None:
     one, two = Process(parent), Process(parent)
-    one.siblings.claim("key")
+    one.directory.claim("key")
     one.leave()
-    assert two.siblings.claim("key")
+    assert two.directory.claim("key")
     two.leave()
     assert list(parent.iterdir()) == []
 
 
 def test_groups_do_not_know_of_each_other(parent: Path) -> None:
     one, other = Process(parent), Process(parent, "other group")
-    one.siblings.claim("key")
-    assert other.siblings.claim("key")
+    one.directory.claim("key")
+    assert other.directory.claim("key")
     one.leave()
     other.leave()
 
 
 def test_a_directory_that_others_can_enter_is_refused(parent: Path) -> None:
-    directory = Siblings("group", parent).directory
+    directory = SessionDirectory("group", parent).path
     directory.mkdir()
     directory.chmod(0o755)
     with pytest.raises(PermissionError, match="belongs to this user alone"):
@@ -167,20 +167,20 @@ def test_a_directory_that_others_can_enter_is_refused(parent: Path) -> None:
 
 def test_a_process_that_takes_nothing_keeps_its_sessions(parent: Path, client: Client) -> None:
     one, two = Process(parent), Process(parent)
-    two.siblings.claim("key")
+    two.directory.claim("key")
     two.listener.listen(0)
-    assert one.siblings.give("key", client.accepted, REQUEST)
+    assert one.directory.send_to_holder("key", client.accepted, REQUEST)
     with pytest.raises(HTTPError) as refused:
-        one.siblings.give("key", client.accepted, REQUEST)
+        one.directory.send_to_holder("key", client.accepted, REQUEST)
     assert refused.value.status == 503
-    assert one.siblings.holder("key") is not None
+    assert one.directory.holder("key") is not None
     one.leave()
     two.leave()
 
 
 def test_others_are_served_while_one_waits_for_a_sibling(parent: Path) -> None:
     one = Process(parent)
-    lock = os.open(one.siblings.directory / "lock", os.O_RDWR)
+    lock = os.open(one.directory.path / "lock", os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
     joining = gevent.spawn(Process, parent)
     gevent.sleep(0.05)
@@ -195,9 +195,9 @@ def test_a_sibling_that_is_frozen_with_the_lock_is_not_waited_for_without_end(
 ) -> None:
     monkeypatch.setattr(session_directory, "LOCK_TIMEOUT", 0.05)
     one = Process(parent)
-    lock = os.open(one.siblings.directory / "lock", os.O_RDWR)
+    lock = os.open(one.directory.path / "lock", os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    with pytest.raises(OSError, match="keeps it locked"):
+    with pytest.raises(OSError, match="holds its lock"):
         Process(parent)
     os.close(lock)
     one.leave()
@@ -205,7 +205,7 @@ def test_a_sibling_that_is_frozen_with_the_lock_is_not_waited_for_without_end(
 
 def test_a_live_process_keeps_the_directory_from_being_cleared_away_as_old(parent: Path) -> None:
     one = Process(parent)
-    cleaner = os.open(one.siblings.directory, os.O_RDONLY)
+    cleaner = os.open(one.directory.path, os.O_RDONLY)
     with pytest.raises(BlockingIOError):
         fcntl.flock(cleaner, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(cleaner)
@@ -214,8 +214,8 @@ def test_a_live_process_keeps_the_directory_from_being_cleared_away_as_old(paren
 
 def test_a_session_is_served_also_when_it_cannot_be_announced(parent: Path, caplog: pytest.LogCaptureFixture) -> None:
     one = Process(parent)
-    (one.siblings.directory / "sessions").rmdir()
-    assert one.siblings.claim("key")
-    assert "known to this process alone" in caplog.text
-    one.siblings.release("key")
+    (one.directory.path / "sessions").rmdir()
+    assert one.directory.claim("key")
+    assert "is not registered and known to this process only" in caplog.text
+    one.directory.release("key")
     one.leave()

@@ -12,8 +12,8 @@ import pytest
 from gentrifugo.app.http.opening_request import Opening
 from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.runtime.timers import Timers
-from gentrifugo.app.sockjs.options import Options
-from gentrifugo.app.sockjs.peer import Transport
+from gentrifugo.app.sockjs.options import SockJSOptions
+from gentrifugo.app.sockjs.peer import SockJSTransport
 from gentrifugo.app.sockjs.session import Session
 from gentrifugo.app.sockjs.sessions import Sessions
 from tests.app.sockjs.fakes import FakePeer, FakeReceiver
@@ -28,7 +28,7 @@ class Bench:
 
     def __init__(self, timers: Timers) -> None:
         self.ended: list[str] = []
-        self.options = Options(heartbeat_delay=SOON, disconnect_delay=SOON)
+        self.options = SockJSOptions(heartbeat_delay=SOON, disconnect_delay=SOON)
         self.sessions = Sessions(timers, lambda: self.options, self.ended.append)
         self.peers: list[FakePeer] = []
 
@@ -38,7 +38,7 @@ class Bench:
         self.sessions.add(key, session)
         return session
 
-    def _connect(self, transport: Transport, opening: Opening | None) -> FakePeer:
+    def _connect(self, transport: SockJSTransport, opening: Opening | None) -> FakePeer:
         self.peers.append(FakePeer(transport))
         return self.peers[-1]
 
@@ -103,7 +103,7 @@ def test_a_client_that_has_vanished_is_noticed_when_a_heartbeat_is_due(bench: Be
 
 
 def test_without_a_delay_there_are_no_heartbeats(bench: Bench) -> None:
-    bench.options = Options(heartbeat_delay=0, disconnect_delay=SOON)
+    bench.options = SockJSOptions(heartbeat_delay=0, disconnect_delay=SOON)
     receiver = FakeReceiver()
     bench.session("read", receiver)
     bench.session("unread")

@@ -12,11 +12,12 @@ import pytest
 from gevent.event import Event
 from gevent.socket import SHUT_WR, socketpair
 
+from gentrifugo.app.net import linger
 from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.runtime.timers import Timers
 from gentrifugo.app.websocket import connection as websocket_module
 from gentrifugo.app.websocket.connection import WebSocket
-from gentrifugo.app.websocket.frames import Message
+from gentrifugo.app.websocket.frames import WebSocketMessage
 from tests.greenlets import eventually, settle
 from tests.waiting import seconds
 from tests.websocket_client import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Closed, Frame, WebSocketClient
@@ -24,7 +25,7 @@ from tests.websocket_client import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 LONG = seconds(10)
 """Seconds that no test waits."""
 MAX_SIZE = 100_000
-LARGE = Message(BINARY, b"L" * 90_000)
+LARGE = WebSocketMessage(BINARY, b"L" * 90_000)
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,11 @@ class Limits:
 
 
 class Owner:
-    """Whoever a WebSocket serves; `told` has what it was told."""
+    """The owner of a WebSocket; `told` has the failures that it was notified of, `closes` counts the ends."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.closes = 0
 
     def close_slow(self) -> None:
         self.told.append("slow")
@@ -50,6 +52,12 @@ class Owner:
 
     def close_failed(self, reason: str) -> None:
         self.told.append(f"failed: {reason}")
+
+    def close_broken(self, error: Exception) -> None:
+        self.told.append(f"broken: {error}")
+
+    def close(self) -> None:
+        self.closes += 1
 
 
 class Line:
@@ -65,14 +73,9 @@ class Line:
             self.socket, recv or self.socket.recv, Flusher(0), timers, limits, MAX_SIZE, **arguments
         )
         self.owner = Owner()
-        self.websocket.owner = self.owner
-        self.received: list[Message] = []
-        self.serving = gevent.spawn(self._serve)
-
-    def _serve(self) -> None:
-        while (message := self.websocket.receive()) is not None:
-            self.received.append(message)
-        self.websocket.finish()
+        self.received: list[bytes] = []
+        self.handle: Callable[[bytes], None] = self.received.append
+        self.serving = gevent.spawn(self.websocket.serve, self.owner, lambda message: self.handle(message))
 
     def ended(self) -> bool:
         """Whether the WebSocket has let go of the connection, in the time that this takes at most."""
@@ -124,11 +127,11 @@ def test_messages_come_in_as_they_were_sent(line: Line) -> None:
     line.peer.send_frame(TEXT, b"b", fin=False)
     line.peer.send_frame(CONTINUATION, b"c")
     eventually(lambda: len(line.received) == 3)
-    assert line.received == [Message(TEXT, b"a"), Message(BINARY, b"\xff"), Message(TEXT, b"bc")]
+    assert line.received == [b"a", b"\xff", b"bc"]
 
 
 def test_messages_go_out_as_they_were_queued(line: Line) -> None:
-    line.websocket.send(Message(TEXT, b"a"))
+    line.websocket.send(WebSocketMessage(TEXT, b"a"))
     line.websocket.outbox.append(line.websocket.frame(b"b"))
     line.websocket.send(LARGE)
     assert [line.peer.recv_frame() for _ in range(3)] == [
@@ -165,14 +168,14 @@ def test_what_came_before_the_goodbye_is_received_first(line: Line) -> None:
     line.peer.send_frame(CLOSE, close_payload(1000))
     line.peer.send_frame(TEXT, b"b")
     assert line.ended()
-    assert line.received == [Message(TEXT, b"a")]
+    assert line.received == [b"a"]
 
 
 def test_a_peer_that_hangs_up(line: Line) -> None:
     line.peer.send_frame(TEXT, b"a")
     line.peer.drop()
     assert line.ended()
-    assert line.received == [Message(TEXT, b"a")]
+    assert line.received == [b"a"]
 
 
 def test_a_peer_that_hangs_up_in_the_middle_of_a_frame(line: Line) -> None:
@@ -222,7 +225,7 @@ def test_a_goodbye_is_said_once(line: Line) -> None:
 
 def test_after_a_goodbye_nothing_is_sent_and_nothing_received(line: Line) -> None:
     line.websocket.close(3000, "enough")
-    line.websocket.send(Message(TEXT, b"a"))
+    line.websocket.send(WebSocketMessage(TEXT, b"a"))
     line.peer.send_frame(TEXT, b"b")
     line.peer.send_frame(PING)
     line.peer.send_frame(CLOSE, close_payload(3000))
@@ -278,7 +281,7 @@ def test_a_peer_that_breaks_the_protocol_is_told(line: Line) -> None:
     assert (frame.opcode, frame.payload[:2]) == (CLOSE, close_payload(1002))
     line.peer.drop()
     assert line.ended()
-    assert line.received == [Message(TEXT, b"a")]
+    assert line.received == [b"a"]
 
 
 def test_a_peer_that_sends_on_can_still_read_what_it_is_told(line: Line) -> None:
@@ -290,7 +293,7 @@ def test_a_peer_that_sends_on_can_still_read_what_it_is_told(line: Line) -> None
 
 
 def test_a_peer_that_does_not_go_is_left(open_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket_module, "LINGER_TIMEOUT", 0.05)
+    monkeypatch.setattr(linger, "LINGER_TIMEOUT", 0.05)
     line = open_line()
     line.peer.send_frame(3)
     assert line.ended()
@@ -381,18 +384,78 @@ def test_a_peer_that_takes_nothing(open_line: Callable[..., Line]) -> None:
 
 def test_a_peer_that_has_gone_when_something_is_sent(line: Line) -> None:
     line.peer.drop()
-    line.websocket.send(Message(TEXT, b"a"))
+    line.websocket.send(WebSocketMessage(TEXT, b"a"))
     assert line.ended()
     assert [told.partition(":")[0] for told in line.owner.told] in (["failed"], [])
 
 
-def test_trouble_ends_a_websocket_without_an_owner(timers: Timers) -> None:
-    line = Line(timers, Limits(ping_interval=0.1))
-    nobody = WebSocket(line.socket, line.socket.recv, Flusher(0), timers, Limits(), MAX_SIZE).owner
-    for trouble in (nobody.close_slow, nobody.close_silent, lambda: nobody.close_failed("gone")):
-        trouble()
-    assert line.ended(), "both were on the same socket"
-    line.close()
+def test_a_message_is_received_with_its_kind(timers: Timers) -> None:
+    server_end, client_end = socketpair()
+    websocket = WebSocket(server_end, server_end.recv, Flusher(0), timers, Limits(), MAX_SIZE)
+    peer = WebSocketClient(client_end, {}, b"")
+    peer.send_frame(TEXT, b"a")
+    peer.send_frame(BINARY, b"\xff")
+    assert [websocket.receive(), websocket.receive()] == [
+        WebSocketMessage(TEXT, b"a"),
+        WebSocketMessage(BINARY, b"\xff"),
+    ]
+    websocket.abort()
+    assert websocket.receive() is None
+    websocket.finish()
+    server_end.close()
+    client_end.close()
+
+
+def test_an_exception_while_a_message_is_handled_ends_the_connection(open_line: Callable[..., Line]) -> None:
+    line = open_line()
+
+    def fail(message: bytes) -> None:
+        raise ValueError(message.decode())
+
+    line.handle = fail
+    line.peer.send_frame(TEXT, b"a")
+    line.peer.send_frame(TEXT, b"b")
+    assert line.ended()
+    assert (line.owner.told, line.owner.closes) == (["broken: a"], 1)
+
+
+def test_the_owner_is_closed_once_when_the_peer_has_gone(open_line: Callable[..., Line]) -> None:
+    line = open_line()
+    line.peer.drop()
+    assert line.ended()
+    assert line.owner.closes == 1
+
+
+def test_messages_that_wait_are_lost_when_the_connection_is_aborted(open_line: Callable[..., Line]) -> None:
+    line = open_line()
+
+    def abort(message: bytes) -> None:
+        line.received.append(message)
+        line.websocket.abort()
+
+    line.handle = abort
+    line.peer.send_bytes(2 * (b"\x81\x81\0\0\0\0a"))
+    assert line.ended()
+    assert line.received == [b"a"]
+
+
+def test_a_peer_that_reads_nothing_ends_a_websocket_without_an_owner(timers: Timers) -> None:
+    server_end, client_end = socketpair()
+    websocket = WebSocket(server_end, server_end.recv, Flusher(0), timers, Limits(client_queue_max_size=10), MAX_SIZE)
+    websocket.send(WebSocketMessage(TEXT, b"x" * 10_000_000))
+    assert websocket.receive() is None
+    websocket.finish()
+    server_end.close()
+    client_end.close()
+
+
+def test_a_peer_that_answers_no_ping_ends_a_websocket_without_an_owner(timers: Timers) -> None:
+    server_end, client_end = socketpair()
+    websocket = WebSocket(server_end, server_end.recv, Flusher(0), timers, Limits(ping_interval=0.1), MAX_SIZE)
+    assert websocket.receive() is None
+    websocket.finish()
+    server_end.close()
+    client_end.close()
 
 
 def test_a_peer_that_floods_leaves_turns_to_others(open_line: Callable[..., Line]) -> None:

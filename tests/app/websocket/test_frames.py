@@ -19,7 +19,7 @@ from gentrifugo.app.websocket.frames import (
     TEXT,
     TOO_BIG,
     FrameReader,
-    Message,
+    WebSocketMessage,
     close_frame,
     data_frame,
     text_frame,
@@ -47,7 +47,7 @@ def sent(opcode: int, payload: bytes = b"", fin: bool = True, rsv: int = 0, mask
     return head + mask + bytes(byte ^ mask[place % 4] for place, byte in enumerate(payload))
 
 
-def read(*frames: bytes, max_size: int = MAX) -> tuple[FrameReader, list[Message], list[bytes]]:
+def read(*frames: bytes, max_size: int = MAX) -> tuple[FrameReader, list[WebSocketMessage], list[bytes]]:
     """A reader that has been fed, and what came out."""
     reader = FrameReader(max_size)
     messages, pongs = reader.feed(b"".join(frames))
@@ -114,23 +114,23 @@ def test_a_reason_is_cut_to_what_fits(reason: str, cut: bytes) -> None:
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536])
 def test_a_text_comes_in(size: int) -> None:
     data = b"x" * size
-    assert read(sent(TEXT, data), max_size=65536)[1] == [Message(TEXT, data)]
+    assert read(sent(TEXT, data), max_size=65536)[1] == [WebSocketMessage(TEXT, data)]
 
 
 def test_a_binary_comes_in() -> None:
     data = bytes(range(128, 256))
-    assert read(sent(BINARY, data))[1] == [Message(BINARY, data)]
+    assert read(sent(BINARY, data))[1] == [WebSocketMessage(BINARY, data)]
 
 
 @pytest.mark.parametrize("mask", [bytes(4), b"\xff" * 4, b"\0\0\0\1"])
 def test_any_mask_is_a_mask(mask: bytes) -> None:
-    assert read(sent(TEXT, b"hello", mask=mask))[1] == [Message(TEXT, b"hello")]
+    assert read(sent(TEXT, b"hello", mask=mask))[1] == [WebSocketMessage(TEXT, b"hello")]
 
 
 @pytest.mark.parametrize("head", [b"\x81\xfe\x00\x02", b"\x81\xff\x00\x00\x00\x00\x00\x00\x00\x02"])
 def test_a_length_that_is_not_as_short_as_it_could_be(head: bytes) -> None:
     """RFC 6455 forbids it to the peer; Centrifugo understands it, and so do we."""
-    assert read(head + bytes(4) + b"hi")[1] == [Message(TEXT, b"hi")]
+    assert read(head + bytes(4) + b"hi")[1] == [WebSocketMessage(TEXT, b"hi")]
 
 
 def test_fragments_are_one_message() -> None:
@@ -141,34 +141,39 @@ def test_fragments_are_one_message() -> None:
         sent(CONTINUATION, b"c"),
     ]
     reader = FrameReader(MAX)
-    assert [reader.feed(frame) for frame in frames] == [([], []), ([], []), ([], []), ([Message(TEXT, b"abc")], [])]
+    assert [reader.feed(frame) for frame in frames] == [
+        ([], []),
+        ([], []),
+        ([], []),
+        ([WebSocketMessage(TEXT, b"abc")], []),
+    ]
 
 
 def test_fragments_of_a_binary_are_one_message() -> None:
     frames = sent(BINARY, b"\xff", fin=False), sent(CONTINUATION, b"\xfe")
-    assert read(*frames)[1] == [Message(BINARY, b"\xff\xfe")]
+    assert read(*frames)[1] == [WebSocketMessage(BINARY, b"\xff\xfe")]
 
 
 def test_messages_in_fragments_follow_each_other() -> None:
     frames = [sent(TEXT, b"a", fin=False), sent(CONTINUATION, b"b"), sent(BINARY, b"c", fin=False), sent(CONTINUATION)]
-    assert read(*frames)[1] == [Message(TEXT, b"ab"), Message(BINARY, b"c")]
+    assert read(*frames)[1] == [WebSocketMessage(TEXT, b"ab"), WebSocketMessage(BINARY, b"c")]
 
 
 def test_a_character_may_be_split_over_fragments() -> None:
     euro = "\u20ac".encode()
     frames = [sent(TEXT, euro[:1], fin=False), sent(CONTINUATION, euro[1:2], fin=False), sent(CONTINUATION, euro[2:])]
-    assert read(*frames)[1] == [Message(TEXT, euro)]
+    assert read(*frames)[1] == [WebSocketMessage(TEXT, euro)]
 
 
 def test_pings_are_answered() -> None:
     _, messages, pongs = read(sent(PING), sent(TEXT, b"x"), sent(PING, b"y" * 125))
-    assert messages == [Message(TEXT, b"x")]
+    assert messages == [WebSocketMessage(TEXT, b"x")]
     assert pongs == [b"\x8a\x00", b"\x8a\x7d" + b"y" * 125]
 
 
 def test_pings_between_fragments_are_answered() -> None:
     frames = sent(TEXT, b"a", fin=False), sent(PING, b"p"), sent(CONTINUATION, b"b")
-    assert read(*frames)[1:] == ([Message(TEXT, b"ab")], [b"\x8a\x01p"])
+    assert read(*frames)[1:] == ([WebSocketMessage(TEXT, b"ab")], [b"\x8a\x01p"])
 
 
 def test_pongs_are_counted() -> None:
@@ -180,7 +185,7 @@ def test_half_a_frame_is_waited_for() -> None:
     frame = sent(TEXT, b"hello")
     reader = FrameReader(MAX)
     assert reader.feed(frame[:-1]) == ([], [])
-    assert reader.feed(frame[-1:]) == ([Message(TEXT, b"hello")], [])
+    assert reader.feed(frame[-1:]) == ([WebSocketMessage(TEXT, b"hello")], [])
 
 
 # -- closes
@@ -192,7 +197,7 @@ def test_a_close(code: int) -> None:
     assert reader.failed is None
     assert reader.closed is not None
     assert (reader.closed.code, reader.closed.reason) == (code, "bye")
-    assert messages == [Message(TEXT, b"x")], "what follows a close is nothing"
+    assert messages == [WebSocketMessage(TEXT, b"x")], "what follows a close is nothing"
 
 
 def test_a_close_without_a_code() -> None:
@@ -276,7 +281,7 @@ def test_text_fails_at_its_first_bad_fragment() -> None:
 
 def test_what_came_before_a_failure_comes_out() -> None:
     reader, messages, _ = read(sent(TEXT, b"x"), sent(TEXT, b"\xff"), sent(TEXT, b"y"))
-    assert messages == [Message(TEXT, b"x")]
+    assert messages == [WebSocketMessage(TEXT, b"x")]
     assert reader.failed is not None
 
 
@@ -284,9 +289,9 @@ def test_what_came_before_a_failure_comes_out() -> None:
 
 
 def test_the_largest_message() -> None:
-    assert read(sent(BINARY, b"x" * MAX))[1] == [Message(BINARY, b"x" * MAX)]
+    assert read(sent(BINARY, b"x" * MAX))[1] == [WebSocketMessage(BINARY, b"x" * MAX)]
     frames = sent(BINARY, b"x" * (MAX - 1), fin=False), sent(CONTINUATION, b"x")
-    assert read(*frames)[1] == [Message(BINARY, b"x" * MAX)]
+    assert read(*frames)[1] == [WebSocketMessage(BINARY, b"x" * MAX)]
 
 
 @pytest.mark.parametrize(
@@ -314,7 +319,7 @@ def test_other_failures_are_not_about_size() -> None:
 def test_a_ping_does_not_count_as_part_of_the_message_around_it() -> None:
     frames = sent(BINARY, b"x" * MAX, fin=False), sent(PING, b"y" * 125), sent(CONTINUATION)
     _, messages, pongs = read(*frames)
-    assert (messages, len(pongs)) == ([Message(BINARY, b"x" * MAX)], 1)
+    assert (messages, len(pongs)) == ([WebSocketMessage(BINARY, b"x" * MAX)], 1)
 
 
 # -- bytes of any kind
@@ -335,7 +340,7 @@ def test_what_comes_out_does_not_depend_on_the_pieces(sent_frames: list[bytes], 
     data = b"".join(sent_frames)
     whole, in_pieces = FrameReader(MAX), FrameReader(MAX)
     expected = whole.feed(data)
-    messages: list[Message] = []
+    messages: list[WebSocketMessage] = []
     pongs: list[bytes] = []
     for piece in cut(data, sizes):
         more_messages, more_pongs = in_pieces.feed(piece)
@@ -388,13 +393,17 @@ def reader_of_compressed(max_size: int = MAX) -> FrameReader:
 
 def test_a_compressed_message_comes_in() -> None:
     frame = sent(TEXT, deflated(TEXT_OF_MAX), rsv=RSV1)
-    assert reader_of_compressed().feed(frame * 3) == ([Message(TEXT, TEXT_OF_MAX)] * 3, [])
+    assert reader_of_compressed().feed(frame * 3) == ([WebSocketMessage(TEXT, TEXT_OF_MAX)] * 3, [])
 
 
 def test_compressed_and_other_messages_may_take_turns() -> None:
     frames = sent(TEXT, b"plain"), sent(BINARY, deflated(b"small"), rsv=RSV1), sent(TEXT, b"plain"), sent(PING, b"p")
     messages, pongs = reader_of_compressed().feed(b"".join(frames))
-    assert messages == [Message(TEXT, b"plain"), Message(BINARY, b"small"), Message(TEXT, b"plain")]
+    assert messages == [
+        WebSocketMessage(TEXT, b"plain"),
+        WebSocketMessage(BINARY, b"small"),
+        WebSocketMessage(TEXT, b"plain"),
+    ]
     assert len(pongs) == 1
 
 
@@ -402,7 +411,7 @@ def test_a_compressed_message_in_fragments() -> None:
     data = deflated(TEXT_OF_MAX)
     frames = [sent(TEXT, data[:5], fin=False, rsv=RSV1), sent(PING), sent(CONTINUATION, data[5:9], fin=False)]
     messages, _ = reader_of_compressed().feed(b"".join([*frames, sent(CONTINUATION, data[9:])]))
-    assert messages == [Message(TEXT, TEXT_OF_MAX)]
+    assert messages == [WebSocketMessage(TEXT, TEXT_OF_MAX)]
 
 
 @pytest.mark.parametrize(

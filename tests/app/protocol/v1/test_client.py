@@ -1258,3 +1258,18 @@ def test_the_end_of_a_user_id_does_not_pass_for_the_beginning_of_a_time(start: S
     params = connect_params("42")
     client.send({"method": "connect", "params": params | {"user": "4", "timestamp": f"2{params['timestamp']}"}})
     assert client.close_reason == closed("invalid message")
+
+
+def test_half_a_surrogate_pair_in_a_text_does_not_make_the_message_invalid(client: LocalClient) -> None:
+    client.connection.handle_text('{"uid":"1","method":"ping","params":{"data":"a\ud800"}}')
+    assert client.received()[-1] == {"uid": "1", "method": "ping", "body": {"data": "a\ufffd"}}
+
+
+def test_an_internal_error_closes_the_client_with_the_advice_to_reconnect(
+    client: LocalClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.connection.close_broken(ValueError("a defect"))
+    assert client.close_reason == {"reason": "internal server error", "reconnect": True}
+    (record,) = [record for record in caplog.records if record.exc_info]
+    assert client.uid in record.getMessage()
+    assert "a defect" in caplog.text

@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 import gevent
 
+from ..http.body import too_large
 from ..http.client_address import TrustedProxies
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
+from ..http.reader import BODY_STEP
+from ..http.response import CLOSE_CONNECTION, TEXT_TYPE, HTTPResponse, encode_head
 from ..http.upgrade import open_websocket, socket_of
 from . import fd_passing
 from .endpoint import SockJS
-from .exchange import Exchange, ServeWebSocket, head_of
-from .response import WITHOUT_LENGTH, Response
+from .exchange import Exchange, ServeWebSocket
+from .responses import length_header, status_line
 
 log = logging.getLogger(__name__)
-
-BODY_STEP = 65536
-"""Bytes of a body that may take the timeout, each time."""
 
 StartResponse = Callable[..., Callable[[bytes], object]]
 
 
-def serve(endpoint: SockJS, path: str, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+def serve_wsgi(endpoint: SockJS, path: str, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
     """A WSGI application for the requests of one endpoint; `path` is what stands below it, each byte a character."""
     try:
         endpoint.serve(WSGIExchange(path, environ, start_response))
     except HTTPError as error:
-        start_response(f"{error.status} Refused", [("Content-Type", "text/plain; charset=utf-8")])
+        start_response(f"{error.status} Refused", [("Content-Type", TEXT_TYPE)])
         return [f"{error.reason}\n".encode()]
     except (OSError, EOFError) as error:
         log.debug("a SockJS client has gone: %s", error or type(error).__name__)
@@ -47,7 +47,7 @@ class WSGIExchange(Exchange):
             path,
             environ.get("QUERY_STRING", ""),
             environ["SERVER_PROTOCOL"],
-            _headers(environ),
+            _headers_of(environ),
             socket_of(environ),
         )
         self._environ = environ
@@ -57,26 +57,22 @@ class WSGIExchange(Exchange):
         length = self._environ.get("CONTENT_LENGTH") or ""
         size = int(length) if length.isdecimal() else max_size + 1  # in chunks: until there is no more
         if length and size > max_size:
-            raise self._too_large(max_size)
+            raise too_large(max_size, CLOSE_CONNECTION)
         if not length and "transfer-encoding" not in self.headers:
             return b""
         seconds = timeout * (1 + size // BODY_STEP)
-        with gevent.Timeout(seconds, HTTPError(408, "the request took too long to arrive", {"Connection": "close"})):
+        with gevent.Timeout(seconds, HTTPError(408, "the request took too long to arrive", CLOSE_CONNECTION)):
             body: bytes = self._environ["wsgi.input"].read(size)
         if len(body) > max_size:
-            raise self._too_large(max_size)
+            raise too_large(max_size, CLOSE_CONNECTION)
         return body
 
-    def _too_large(self, max_size: int) -> HTTPError:
-        return HTTPError(413, f"the request is larger than {max_size} bytes", {"Connection": "close"})
+    def respond(self, response: HTTPResponse) -> None:
+        self._write(response, length_header(response), b"" if self.method == "HEAD" else response.body)
 
-    def respond(self, response: Response) -> None:
-        length = {} if response.status in WITHOUT_LENGTH else {"Content-Length": str(len(response.body))}
-        self._write(response, length, b"" if self.method == "HEAD" else response.body)
-
-    def start(self, response: Response) -> None:
+    def start(self, response: HTTPResponse) -> None:
         # The stock worker waits for idle connections when it should stop.
-        self._write(response, {"Connection": "close"}, response.body)
+        self._write(response, CLOSE_CONNECTION, response.body)
 
     def finish(self) -> None:
         pass  # the server does that
@@ -88,7 +84,7 @@ class WSGIExchange(Exchange):
         headers = dict(self.headers)
         if self._environ.get("CONTENT_LENGTH"):
             headers["content-length"] = self._environ["CONTENT_LENGTH"]
-        return head_of(self.method, self._target(), self.version, headers) + self._read_ahead()
+        return encode_head(f"{self.method} {self._target()} {self.version}", headers) + self._read_ahead()
 
     def opening(self, proxies: TrustedProxies) -> Opening:
         environ = self._environ
@@ -113,10 +109,11 @@ class WSGIExchange(Exchange):
             self.socket.settimeout(usual)
         return rest
 
-    def let_go(self) -> None:
-        self.is_given_away = True
+    def release(self) -> None:
+        self.is_passed_on = True
         file = self._file()
-        fd_passing.cut(self.socket)  # the server goes on reading: it must find the end, and nothing of what came
+        # The server goes on reading: it must find the end of the stream, and nothing that the client sends.
+        fd_passing.replace_with_ended(self.socket)
         while file.read(BODY_STEP):
             pass
 
@@ -125,12 +122,12 @@ class WSGIExchange(Exchange):
         body = self._environ["wsgi.input"]
         return getattr(body, "rfile", body)
 
-    def _write(self, response: Response, manner: dict[str, str], body: bytes) -> None:
-        headers = {**response.headers, **manner}
-        self._start_response(response.status_line, list(headers.items()))(body)
+    def _write(self, response: HTTPResponse, more: Mapping[str, str], body: bytes) -> None:
+        headers = {**response.headers, **more}
+        self._start_response(status_line(response), list(headers.items()))(body)
 
 
-def _headers(environ: dict[str, Any]) -> dict[str, str]:
+def _headers_of(environ: dict[str, Any]) -> dict[str, str]:
     headers = {
         name.removeprefix("HTTP_").lower().replace("_", "-"): value
         for name, value in environ.items()

@@ -1,4 +1,4 @@
-"""What siblings give is served as if it had come here; whoever gives nothing, or nonsense, does no harm."""
+"""What directory give is served as if it had come here; whoever gives nothing, or nonsense, does no harm."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from gevent import socket
 
-from gentrifugo.app.server import reception
-from gentrifugo.app.server.reception import Reception
+from gentrifugo.app.server import connection_receiver
+from gentrifugo.app.server.connection_receiver import ConnectionReceiver
 from gentrifugo.app.sockjs import fd_passing
-from gentrifugo.app.sockjs.session_directory import Siblings
+from gentrifugo.app.sockjs.session_directory import SessionDirectory
 
 REQUEST = b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -33,10 +33,10 @@ def parent() -> Iterator[Path]:
 @pytest.fixture
 def door(parent: Path) -> Iterator[str]:
     """The path at which a process takes connections."""
-    siblings = Siblings("group", parent)
-    served = Reception(application, siblings)
+    directory = SessionDirectory("group", parent)
+    served = ConnectionReceiver(application, directory)
     served.start()
-    yield next(str(path) for path in siblings.directory.iterdir() if path.is_socket())
+    yield next(str(path) for path in directory.path.iterdir() if path.is_socket())
     served.stop()
     served.stop()
     assert list(parent.iterdir()) == []
@@ -47,7 +47,7 @@ def given(door: str, request: bytes) -> Any:
     client, accepted = socket.socketpair()
     client.settimeout(2)
     with accepted:
-        fd_passing.give(door, accepted, request)
+        fd_passing.send_connection(door, accepted, request)
     return client
 
 
@@ -74,7 +74,7 @@ def test_what_is_no_request_is_refused(door: str) -> None:
 
 
 def test_whoever_gives_nothing_is_not_waited_for(door: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reception, "TIMEOUT", 0.05)
+    monkeypatch.setattr(connection_receiver, "TIMEOUT", 0.05)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as channel:
         channel.connect(door)
         channel.settimeout(2)
@@ -91,12 +91,12 @@ def test_a_client_that_has_gone_meanwhile_is_no_trouble(door: str, caplog: pytes
 
 
 def test_nothing_is_taken_after_the_end(parent: Path) -> None:
-    siblings = Siblings("group", parent)
-    served = Reception(application, siblings)
+    directory = SessionDirectory("group", parent)
+    served = ConnectionReceiver(application, directory)
     served.start()
-    door = next(str(path) for path in siblings.directory.iterdir() if path.is_socket())
+    door = next(str(path) for path in directory.path.iterdir() if path.is_socket())
     served.stop()
 
     client, accepted = socket.socketpair()
     with client, accepted, pytest.raises((FileNotFoundError, ConnectionRefusedError)):
-        fd_passing.give(door, accepted, REQUEST % b"late")
+        fd_passing.send_connection(door, accepted, REQUEST % b"late")

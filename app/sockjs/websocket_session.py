@@ -4,36 +4,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 from ..http.opening_request import Opening
-from ..net.flusher import Flusher
-from ..runtime.timers import Timers
 from ..websocket.connection import WebSocket
 from ..websocket.frames import text_frame
 from . import frames
-from .options import Options
-from .peer import Connect
+from .peer import Connect, Peer
 from .sessions import Sessions
 
 log = logging.getLogger(__name__)
 
 
 class WebSocketSession:
-    """One connection; a transport for its peer. `serve` it once."""
+    """One connection, and the transport of its peer. `serve` it once."""
 
-    def __init__(
-        self,
-        socket: Any,
-        recv: Callable[[int], bytes],
-        flusher: Flusher,
-        timers: Timers,
-        options: Options,
-    ) -> None:
+    def __init__(self, websocket: WebSocket) -> None:
         self.heard_at = time.monotonic()
-        self._websocket = WebSocket(socket, recv, flusher, timers, options, options.max_size, options.too_large)
-        self.outbox = self._websocket.outbox
+        self.outbox = websocket.outbox
+        self._websocket = websocket
         self._is_closed = False
 
     @staticmethod
@@ -46,35 +35,37 @@ class WebSocketSession:
         self._append(frames.messages_frame([frames.quote(text)]))
 
     def close(self, code: int, reason: str) -> None:
-        """Say goodbye after what waits, in SockJS's words and in the WebSocket's."""
+        """Send what waits, the close frame of SockJS, and that of the WebSocket. A second call does nothing."""
         if not self._is_closed:
-            self._append(frames.close_frame(code, reason))
+            self._append(frames.session_close_frame(code, reason))
             self._is_closed = True
             self._websocket.close(code, reason)
 
     def beat(self) -> None:
-        """Send a heartbeat, unless something waits to be written anyway."""
+        """Send a heartbeat, unless other data waits to be written."""
         self.heard_at = time.monotonic()
-        if not self.outbox.frames:
+        if not (self.outbox.frames or self._websocket.is_closing):
             self._append(frames.HEARTBEAT)
 
     def serve(self, connect: Connect, opening: Opening | None, sessions: Sessions) -> None:
         """Serve the client until the connection has ended."""
         self._append(frames.OPEN)
         peer = connect(self, opening)
-        self._websocket.owner = peer
         sessions.connect(self)
         try:
-            while (message := self._websocket.receive()) is not None:
-                for text in frames.decode_websocket_messages(message.data):
-                    peer.handle(text)
-        except frames.BadPayload as error:
-            log.debug("a SockJS client sent over WebSocket: %s", error)
-            self._websocket.abort()
+            self._websocket.serve(peer, partial(self._handle, peer))
         finally:
             sessions.connections.discard(self)
-            peer.end()
-            self._websocket.finish()
+
+    def _handle(self, peer: Peer, message: bytes) -> None:
+        try:
+            texts = frames.decode_websocket_messages(message)
+        except frames.BadPayload as error:
+            log.debug("a SockJS client sent an invalid message over WebSocket: %s", error)
+            self._websocket.abort()
+            return
+        for text in texts:
+            peer.handle_text(text)
 
     def _append(self, frame: bytes) -> None:
         if not self._is_closed:

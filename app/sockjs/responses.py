@@ -1,58 +1,55 @@
-"""What the endpoints answer: whole responses, and the headers for caches, cookies and other origins."""
+"""Responses that several URLs of a SockJS endpoint have in common, and headers for caches, cookies and CORS."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import NamedTuple
 
-from ..http.head import http_date
+from ..http.response import HTTPResponse, http_date
 
 YEAR = 31536000
 """Seconds."""
 
 PLAIN = "text/plain; charset=UTF-8"
 HTML = "text/html; charset=UTF-8"
-JSON = "application/json; charset=UTF-8"
+JSON_UTF8 = "application/json; charset=UTF-8"
 JAVASCRIPT = "application/javascript; charset=UTF-8"
 
 NOT_CACHED = {"Cache-Control": "no-store, no-cache, no-transform, must-revalidate, max-age=0"}
 NOT_SNIFFED = {"X-Content-Type-Options": "nosniff"}
-"""What a client sent may come back in a body; no browser may take it for a page."""
+"""A body may repeat what a client has sent; no browser may interpret it as a page."""
 
-WITHOUT_LENGTH = (204, 304)
-"""Statuses whose responses have no body, so that a length would be a lie."""
 COOKIE = "JSESSIONID"
 
-
-class Response(NamedTuple):
-    """A whole response."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = b""
-
-    @property
-    def status_line(self) -> str:
-        """Status and phrase."""
-        return f"{self.status} {HTTPStatus(self.status).phrase}"
+_WITHOUT_LENGTH = (204, 304)
+"""Statuses whose responses have no body and must not give a length."""
 
 
-def text(status: int, reason: str, headers: Mapping[str, str] | None = None) -> Response:
-    """A response that says something to people."""
-    return Response(status, {"Content-Type": PLAIN, **NOT_SNIFFED, **(headers or {})}, reason.encode())
+def status_line(response: HTTPResponse) -> str:
+    """Status code and phrase, as WSGI wants them."""
+    return f"{response.status} {HTTPStatus(response.status).phrase}"
 
 
-def method_not_allowed(allowed: str) -> Response:
-    """The answer to a method that is not among those `allowed`."""
-    return Response(405, {"Allow": allowed})
+def length_header(response: HTTPResponse) -> dict[str, str]:
+    """The header with the length of the body; none for statuses that must not have it."""
+    return {} if response.status in _WITHOUT_LENGTH else {"Content-Length": str(len(response.body))}
 
 
-def options(allowed: str, headers: Mapping[str, str], more: Mapping[str, str] | None = None) -> Response:
-    """The answer to a browser that asks what a page of another origin may do; with `more` headers."""
+def plain_text(status: int, reason: str, headers: Mapping[str, str] | None = None) -> HTTPResponse:
+    """A response with a text for people, with these `headers` in addition."""
+    return HTTPResponse(status, {"Content-Type": PLAIN, **NOT_SNIFFED, **(headers or {})}, reason.encode())
+
+
+def method_not_allowed(allowed: str) -> HTTPResponse:
+    """The response to a method that is not among those `allowed`."""
+    return HTTPResponse(405, {"Allow": allowed})
+
+
+def preflight(allowed: str, headers: Mapping[str, str], more: Mapping[str, str] | None = None) -> HTTPResponse:
+    """The response to a CORS preflight request with these `headers`; `more` headers are added to it."""
     asked = headers.get("access-control-request-headers")
-    return Response(
+    return HTTPResponse(
         204,
         {
             **cached(),
@@ -66,7 +63,7 @@ def options(allowed: str, headers: Mapping[str, str], more: Mapping[str, str] | 
 
 
 def cached() -> dict[str, str]:
-    """Headers of what may be kept for a year."""
+    """Headers of a response that may be cached for a year."""
     return {"Cache-Control": f"public, max-age={YEAR}", "Expires": http_date(int(time.time()) + YEAR)}
 
 

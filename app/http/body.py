@@ -1,0 +1,37 @@
+"""The body of a request, read off the socket within limits of size and time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from .chunked import ChunkedBody
+from .head import Head, HTTPError
+from .reader import RequestReader
+from .response import encode_response_head
+
+CONTINUE = encode_response_head(100, {})
+"""Tells a peer that waits for it to send the body."""
+
+
+def too_large(max_size: int, headers: Mapping[str, str] | None = None) -> HTTPError:
+    """The error for a request whose body is larger than `max_size` bytes."""
+    return HTTPError(413, f"the request is larger than {max_size} bytes", headers)
+
+
+def read_body(head: Head, reader: RequestReader, sendall: Callable[[bytes], object], max_size: int) -> bytes:
+    """The whole body, of known length or in chunks, after `head` was read; `sendall` writes to the same connection.
+
+    Raises HTTPError when it is larger than `max_size` bytes, BadBody when its chunks are malformed, TimeoutError
+    when it arrives too slowly for the reader's timeout, and EOFError when the connection ends before it does.
+    """
+    size = head.content_length
+    if size is not None and size > max_size:
+        raise too_large(max_size)
+    if head.waits_for_continue:
+        sendall(CONTINUE)
+    if size is not None:
+        return reader.read_body(size)
+    body: bytes = ChunkedBody(reader).read(max_size + 1)
+    if len(body) > max_size:
+        raise too_large(max_size)
+    return body

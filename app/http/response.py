@@ -1,0 +1,84 @@
+"""HTTP responses, and how they are written: the one place that formats the head of a message."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Mapping
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import NamedTuple
+
+from .head import HTTPError
+
+TEXT_TYPE = "text/plain; charset=utf-8"
+JSON_TYPE = "application/json"
+CLOSE_CONNECTION = {"Connection": "close"}
+"""Header of a response that is the last one on its connection."""
+
+# To look a status up as an enum takes 1 us.
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
+
+
+class HTTPResponse(NamedTuple):
+    """A whole response."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+def json_response(body: bytes) -> HTTPResponse:
+    """A successful response with a JSON document."""
+    return HTTPResponse(200, {"Content-Type": JSON_TYPE}, body)
+
+
+def text_response(status: int, text: str) -> HTTPResponse:
+    """A response with one line of text, such as the reason why a request is refused."""
+    return HTTPResponse(status, {"Content-Type": TEXT_TYPE}, text.encode() + b"\n")
+
+
+def error_response(error: HTTPError) -> HTTPResponse:
+    """The response to a refused request: the reason as a line of text. The headers of the error are not in it."""
+    return text_response(error.status, error.reason)
+
+
+@functools.lru_cache(maxsize=1)  # 0.1 us instead of 5 for all responses of the same second
+def http_date(second: int) -> str:
+    """A time in Unix seconds as HTTP writes it."""
+    return formatdate(second, usegmt=True)
+
+
+def current_date() -> str:
+    """The value of the header Date of a response that is sent now."""
+    return http_date(int(time.time()))
+
+
+def encode_head(first_line: str, headers: Mapping[str, str]) -> bytes:
+    """The head of a request or response, with the empty line that ends it."""
+    return f"{first_line}\r\n{_header_lines(headers)}\r\n".encode("latin-1")
+
+
+def _header_lines(headers: Mapping[str, str]) -> str:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+
+
+def encode_response_head(status: int, headers: Mapping[str, str]) -> bytes:
+    """The head of a response, with the empty line that ends it. `status` is one that HTTPStatus knows."""
+    return encode_head(_STATUS_LINES[status], headers)
+
+
+def encode_response(
+    response: HTTPResponse, keep_alive: bool, connection_headers: Mapping[str, str] | None = None
+) -> bytes:
+    """A whole response with the length of its body, ready to be sent.
+
+    Without `keep_alive` it tells the peer that the connection is closed; `connection_headers` come after its own.
+    """
+    status, headers, body = response
+    lines = f"{_header_lines(headers)}Content-Length: {len(body)}\r\nDate: {current_date()}\r\n"
+    if connection_headers:
+        lines += _header_lines(connection_headers)
+    if not keep_alive:
+        lines += _header_lines(CLOSE_CONNECTION)
+    return f"{_STATUS_LINES[status]}\r\n{lines}\r\n".encode("latin-1") + body

@@ -1,0 +1,29 @@
+"""The interface between a client's connection and whatever carries its messages: a WebSocket, or a SockJS session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from .outbox import Queue
+
+
+class Transport(Protocol):
+    """What carries messages to one client. No method blocks."""
+
+    @property
+    def outbox(self) -> Queue:
+        """The queue of frames that wait to be written to the client."""
+        ...
+
+    @property
+    def frame(self) -> Callable[[bytes], bytes]:
+        """Converts a message in UTF-8 to what goes into the outbox.
+
+        The same function for all connections of one kind of transport, so that they can share its results.
+        """
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Send what waits, then the code and reason, and end the connection."""
+        ...

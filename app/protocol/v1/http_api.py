@@ -1,0 +1,46 @@
+"""The HTTP API of a node (docs/api.md): checks the signature of a request, and turns errors into an HTTP status."""
+
+from __future__ import annotations
+
+import time
+
+from ...http.head import HTTPError
+from ...http.response import HTTPResponse, error_response, json_response
+from ...model import signing
+from ...node.node import Node
+from .api import Api, BadRequest
+
+
+class HTTPApi:
+    """Answers requests to the API; `api` carries out the commands on `node`."""
+
+    def __init__(self, node: Node, api: Api) -> None:
+        self._node = node
+        self._api = api
+
+    def answer(self, sign: str, body: bytes) -> HTTPResponse:
+        """Check the signature `sign` of the request `body` and carry out its commands. Errors become responses."""
+        started = time.perf_counter()
+        metrics = self._node.metrics
+        metrics.counters.http_api_num_requests += 1
+        try:
+            self._check(sign, body)
+            response = json_response(self._api.process(body))
+        except BadRequest as error:
+            response = error_response(HTTPError(400, str(error)))
+        except HTTPError as error:
+            response = error_response(error)
+        metrics.http_api.record(time.perf_counter() - started)
+        return response
+
+    def _check(self, sign: str, body: bytes) -> None:
+        config = self._node.config
+        if not config.insecure_api:
+            if not sign:
+                raise HTTPError(400, "the request has no sign (header X-API-Sign, or form field sign)")
+            if not config.secret:
+                raise HTTPError(400, "the server has no secret to check signs with")
+        if not body:
+            raise HTTPError(400, "the request is empty")
+        if not config.insecure_api and not signing.matches(signing.api_sign(config.secret, body), sign):
+            raise HTTPError(401, "the sign does not match the request")

@@ -1,0 +1,106 @@
+"""A request that was read from the socket directly, with its head parsed, and without WSGI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from ..http.body import read_body
+from ..http.client_address import TrustedProxies
+from ..http.head import Head, origin_form
+from ..http.opening_request import Opening, opening_of
+from ..http.reader import RequestReader
+from ..http.response import CLOSE_CONNECTION, HTTPResponse, current_date, encode_head, encode_response_head
+from ..net.direct_socket import DirectSocket
+from ..websocket import handshake
+from ..websocket.compression import HEADER, Compression, agree
+from . import fd_passing
+from .exchange import Exchange, ServeRawWebSocket, ServeWebSocket
+from .responses import length_header
+
+
+class DirectExchange(Exchange):
+    """After it was served, `may_follow` says whether the connection can take another request."""
+
+    def __init__(
+        self,
+        socket: Any,
+        direct: DirectSocket,
+        reader: RequestReader,
+        head: Head,
+        path: str,
+        was_passed: bool = False,
+    ) -> None:
+        query = origin_form(head.target).partition("?")[2]
+        super().__init__(head.method, path, query, head.version, head.headers, socket, direct, was_passed)
+        self.may_follow = False
+        self.status = 0
+        self.size = 0
+        """Bytes of the response's body."""
+        self.opened: Callable[..., None] | None = None
+        """What serves the WebSocket that the request has opened, given its socket and recv."""
+        self._has_unread_body = head.has_body
+        self._direct = direct
+        self._head = head
+        self._reader = reader
+
+    def read_body(self, max_size: int, timeout: float) -> bytes:
+        # The reader has the same timeout itself, for everything that it reads.
+        if not self._has_unread_body:
+            return b""
+        body = read_body(self._head, self._reader, self._direct.sendall, max_size)
+        self._has_unread_body = False
+        return body
+
+    def respond(self, response: HTTPResponse) -> None:
+        may_follow = self._head.keep_alive and not self._has_unread_body and "Connection" not in response.headers
+        connection = self._head.connection_headers if may_follow else CLOSE_CONNECTION
+        self._send(response, {**length_header(response), **connection}, b"" if self.method == "HEAD" else response.body)
+        self.may_follow = may_follow
+
+    def start(self, response: HTTPResponse) -> None:
+        framing = {"Transfer-Encoding": "chunked"} if self.is_chunked else CLOSE_CONNECTION
+        self._send(response, framing, self.chunk(response.body))
+
+    def finish(self) -> None:
+        if self.is_chunked:
+            self._direct.sendall(b"0\r\n\r\n")
+            self.may_follow = self._head.keep_alive
+
+    def upgrade(self, serve: ServeWebSocket) -> None:
+        self._open(serve)
+
+    def upgrade_raw(self, serve: ServeRawWebSocket, compression: Compression | None) -> None:
+        deflate = agree(compression, self.headers.get(HEADER, ""))
+        if deflate is None:
+            self._open(serve)
+        else:
+            self._open(partial(serve, deflate=deflate), deflate.answer)
+
+    def _open(self, serve: Callable[..., None], extensions: str = "") -> None:
+        accepted = handshake.accept(self.method, self.version, self.headers, extensions)
+        self.status = 101
+        self._direct.sendall(accepted)
+        self.opened = serve
+
+    def received(self) -> bytes:
+        return encode_head(f"{self.method} {self._head.target} {self.version}", self.headers) + self._reader.peek()
+
+    def opening(self, proxies: TrustedProxies) -> Opening:
+        return opening_of(self._head, self.socket, proxies)
+
+    def release(self) -> None:
+        self.is_passed_on = True
+        fd_passing.stop_watching(self.socket)
+
+    def _send(self, response: HTTPResponse, more: Mapping[str, str], data: bytes) -> None:
+        self.status, self.size = response.status, len(data)
+        headers = {**response.headers, "Date": current_date(), **more}
+        self._direct.sendall(encode_response_head(response.status, headers) + data)
+
+
+def decoded_path(path: str) -> str:
+    """A path as WSGI has it in PATH_INFO: decoded, each byte a character."""
+    return unquote_to_bytes(path).decode("latin-1")

@@ -1,0 +1,85 @@
+"""Behaviour of the HTTP API: requests with their signatures, and how errors become responses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gentrifugo.app.http.response import json_response, text_response
+from gentrifugo.app.node.node import Node
+from gentrifugo.app.protocol.v1.api import Api
+from gentrifugo.app.protocol.v1.http_api import HTTPApi
+from tests.credentials import sign
+
+CHANNELS = b'{"method":"channels","params":{}}'
+
+
+@pytest.fixture
+def start_api(start_node: Callable[..., Node]) -> Callable[..., HTTPApi]:
+    """The API of a node that is started: `start_api(option=value, ...)`."""
+
+    def start(**options: object) -> HTTPApi:
+        node = start_node(**options)
+        return HTTPApi(node, Api(node))
+
+    return start
+
+
+@pytest.fixture
+def api(start_api: Callable[..., HTTPApi]) -> HTTPApi:
+    return start_api()
+
+
+def test_a_signed_request_is_carried_out(api: HTTPApi) -> None:
+    response = api.answer(sign(CHANNELS.decode()), CHANNELS)
+    assert response == json_response(b'[{"method":"channels","error":null,"body":{"data":[]}}]')
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "reason"),
+    [
+        ("", 400, "the request has no sign (header X-API-Sign, or form field sign)"),
+        ("0" * 64, 401, "the sign does not match the request"),
+        (sign(CHANNELS.decode(), secret="other"), 401, "the sign does not match the request"),
+        (sign(CHANNELS.decode() + " "), 401, "the sign does not match the request"),
+        ("é\udcff", 401, "the sign does not match the request"),
+    ],
+)
+def test_a_request_without_its_sign_is_refused(api: HTTPApi, given: str, status: int, reason: str) -> None:
+    assert api.answer(given, CHANNELS) == text_response(status, reason)
+
+
+def test_a_sign_does_not_help_where_there_is_no_secret(start_api: Callable[..., HTTPApi]) -> None:
+    response = start_api(secret="", insecure=True).answer(sign(CHANNELS.decode(), secret=""), CHANNELS)
+    assert (response.status, response.body) == (400, b"the server has no secret to check signs with\n")
+
+
+@pytest.mark.parametrize("insecure_api", [True, False])
+def test_an_empty_request_is_refused(start_api: Callable[..., HTTPApi], insecure_api: bool) -> None:
+    response = start_api(insecure_api=insecure_api).answer(sign(""), b"")
+    assert (response.status, response.body) == (400, b"the request is empty\n")
+
+
+@pytest.mark.parametrize("given", ["", "wrong"])
+def test_insecure_api_asks_for_no_sign(start_api: Callable[..., HTTPApi], given: str) -> None:
+    assert start_api(insecure_api=True).answer(given, CHANNELS).status == 200
+
+
+@pytest.mark.parametrize("request_", [b"x", b'{"method":"unknown"}', b"\xff"])
+def test_a_request_that_is_no_command_is_refused_with_its_reason(
+    start_api: Callable[..., HTTPApi], request_: bytes
+) -> None:
+    response = start_api(insecure_api=True).answer("", request_)
+    assert (response.status, response.headers) == (400, {"Content-Type": "text/plain; charset=utf-8"})
+    assert response.body.endswith(b"\n")
+    assert len(response.body) > 10
+
+
+def test_every_request_is_counted(start_node: Callable[..., Node]) -> None:
+    node = start_node()
+    api = HTTPApi(node, Api(node))
+    for given in (sign(CHANNELS.decode()), "", "wrong"):
+        api.answer(given, CHANNELS)
+    assert node.metrics.counters.http_api_num_requests == 3
+    assert node.metrics.http_api.values()["http_api_1_count"] == 3
