@@ -174,7 +174,7 @@ def complain(sentence: str) -> None:
 
 
 @dataclass(frozen=True)
-class Command:
+class Subcommand:
     """A command: what it runs, its sentence in the help, and what the word after it may be, if it needs one."""
 
     run: Callable[[list[str]], int]
@@ -183,13 +183,13 @@ class Command:
 
 
 COMMANDS = {
-    "serve": Command(serve, "start the server; the default"),
-    "checkconfig": Command(checkconfig, "check the configuration and exit"),
-    "doctor": Command(doctor, "check configuration, machine and Redis"),
-    "genconfig": Command(genconfig, "write a configuration file with fresh secrets"),
-    "version": Command(version, "show the version"),
-    "completion": Command(
+    "serve": Subcommand(serve, "start the server; the default"),
+    "checkconfig": Subcommand(checkconfig, "check the configuration and exit"),
+    "doctor": Subcommand(doctor, "check configuration, machine and Redis"),
+    "genconfig": Subcommand(genconfig, "write a configuration file with fresh secrets"),
+    "version": Subcommand(version, "show the version"),
+    "completion": Subcommand(
         show_completion, "print a script that completes commands and flags", tuple(completion.SHELLS)
     ),
-    "help": Command(lambda argv: show_help(everything=True), "show the flags of all options"),
+    "help": Subcommand(lambda argv: show_help(everything=True), "show the flags of all options"),
 }

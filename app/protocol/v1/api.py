@@ -30,7 +30,7 @@ PUBLISHED_TOGETHER = 256
 SHOWN = 80
 """Bytes that the log shows of an entry that cannot be read."""
 
-Result = TypeVar("Result")
+Found = TypeVar("Found")
 
 
 class BadRequest(ValueError):
@@ -191,7 +191,7 @@ class Api:
         return self._query(command, self._node.history, wire.history_body)
 
     def _query(
-        self, command: Command, ask: Callable[[str], Result], body: Callable[[str, Result | None], bytes]
+        self, command: Command, ask: Callable[[str], Found], body: Callable[[str, Found | None], bytes]
     ) -> bytes:
         channel = wire.decode_params(command, ChannelParams).channel or ""
         try:

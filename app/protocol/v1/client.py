@@ -49,7 +49,7 @@ from .subscriptions import ConnectionClosed, Subscriptions
 
 log = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
+Answered = TypeVar("Answered")
 
 
 # One object for each kind of transport, so that all its connections share a broadcast's bytes.
@@ -400,8 +400,8 @@ class Client:
         self,
         command: wire.Command,
         channel: str,
-        ask: Callable[[str], Result],
-        body: Callable[[str, Result | None], bytes],
+        ask: Callable[[str], Answered],
+        body: Callable[[str, Answered | None], bytes],
     ) -> bytes:
         method = command.method or ""
         if channel not in self._subscriptions.channels:

@@ -36,7 +36,7 @@ class ConnectionClosed(Exception):
     """The connection was closed while one of its commands waited."""
 
 
-class Subscriber(Connection, Protocol):
+class SubscribingClient(Connection, Protocol):
     """The client whose subscriptions these are."""
 
     closed: bool
@@ -59,7 +59,7 @@ class Subscriptions:
 
     __slots__ = ("channels", "_client", "_lock", "_node", "_presence_timer")
 
-    def __init__(self, node: Node, client: Subscriber) -> None:
+    def __init__(self, node: Node, client: SubscribingClient) -> None:
         self.channels: dict[str, bytes] = {}
         """The channels subscribed to, each with the info that was signed for it."""
         self._node = node
