@@ -108,7 +108,12 @@ def serve_site(given: command_line.Given) -> int:
 
 def checkconfig(argv: list[str]) -> int:
     """Say whether the server would start with this configuration."""
+    from .process.startup_checks import startup_problems
+
     loaded = load(argv, os.environ)
+    problems = list(startup_problems(loaded.config))
+    if problems:
+        raise ConfigError(problems, loaded.warnings)
     for sentence in loaded.warnings:
         complain(f"warning: {sentence}")
     say(f"{loaded.path or 'flags and environment'}: ok")

@@ -113,11 +113,15 @@ after `compinit`.
 
 ## What is checked
 
-`gentrifugo checkconfig --config=config.json` checks everything that is checked at start. Its exit status is 1 if the
-server would not start. It reports all problems at once, and says for each where the value comes from:
+`gentrifugo checkconfig --config=config.json` makes all the checks that a server makes before it starts: of values, of
+files and directories, certificates, addresses, and of options that do not go together. Its exit status is 1 if the
+server would not start. It does not check whether a port is free; `gentrifugo doctor` does that. It reports all
+problems at once, and says for each where the value comes from:
 
     gentrifugo: config.json: namespaces[1].history_size: Not a valid integer.
     gentrifugo: CENTRIFUGO_PORT: Must be between 0 and 65535.
+
+With `--strict` every warning is an error, also when the server starts or reloads.
 
 An unknown option in the file is only a warning, which suggests the option with the most similar name, or says what an
 option of another Centrifugo version is called here. So the file may hold values for other programs. An unknown flag is

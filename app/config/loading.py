@@ -58,7 +58,7 @@ def reload(current: Config, argv: Sequence[str], environ: Mapping[str, str]) -> 
 
 
 def load_given(given: Given) -> Loaded:
-    """Check the values that count. Raises `ConfigError` with every problem at once."""
+    """Check the values that count. Raises `ConfigError` with every problem at once, and with --strict for warnings."""
     checked, wrong = schema.check(Config, given.values)
     warnings = list(source_warnings(given))
     problems = [*given.problems, *value_problems(given, checked, wrong)]
@@ -74,7 +74,10 @@ def load_given(given: Given) -> Loaded:
         raise ConfigError(problems, warnings)
     namespaces = tuple(Namespace(**namespace) for namespace in checked.pop("namespaces", ()))
     config = Config(namespaces=namespaces, **checked)
-    return Loaded(config, [*warnings, *config_warnings(config)], document.file)
+    warnings += config_warnings(config)
+    if given.strict and warnings:
+        raise ConfigError(warnings)
+    return Loaded(config, warnings, document.file)
 
 
 def value_problems(given: Given, checked: Mapping[str, Any], wrong: Mapping[str, str]) -> Iterator[str]:

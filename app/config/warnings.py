@@ -71,6 +71,9 @@ def channel_warnings(options: ChannelOptions, path: str) -> Iterator[str]:
     """Warnings about channel options, and about options without effect; `path` is put in front of their names."""
     if options.recover and not (options.history_size and options.history_lifetime):
         yield f"option {path}recover is on, but without history_size and history_lifetime nothing can be recovered"
+    elif bool(options.history_size) != bool(options.history_lifetime):
+        given, missing = ("size", "lifetime") if options.history_size else ("lifetime", "size")
+        yield f"option {path}history_{given} is set, but without {path}history_{missing} no history is kept"
     declaring: type = type(options)
     for declared in options_of(declaring):
         facts = declared.facts

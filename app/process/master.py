@@ -26,6 +26,7 @@ from ..runtime.backoff import Backoff
 from ..server.listeners import FIRST_GIVEN, Listeners, open_all
 from .announcement import announce
 from .pid_file import pid_file
+from .startup_checks import run_checked, tls_problems, worker_problems
 from .supervised import MASTER, READY
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def run_with_workers(loaded: Loaded, reload: Callable[[Config], Loaded], argumen
     `arguments` are those of the command line, which each worker gets.
     """
     command = [sys.executable, "-P", "-m", "gentrifugo", *arguments]
-    return logs.guarded(loaded, lambda: Master(loaded, reload, command).run())
+    return run_checked(loaded, lambda: Master(loaded, reload, command).run())
 
 
 class Worker:
@@ -109,7 +110,6 @@ class Master:
     def run(self) -> int:
         """Serve until a signal ends it; the exit status. Raises ConfigError for what no worker could serve with."""
         config = self._loaded.config
-        _check_workers(config)
         signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
         self._listeners = open_all(config, os.environ)
         try:
@@ -167,7 +167,7 @@ class Master:
     def _on_reload(self) -> None:
         try:
             self._loaded = self._reload(self._loaded.config)
-            _check_workers(self._loaded.config)
+            _check_again(self._loaded.config)
         except ConfigError as error:
             for problem in error.problems:
                 log.error("%s", problem)
@@ -269,16 +269,8 @@ class Master:
             os._exit(1)
 
 
-def _check_workers(config: Config) -> None:
-    """Raises ConfigError for what every worker would stumble over."""
-    problems = []
-    if config.engine == "memory":
-        problems.append("workers: several need --engine=redis: with the memory engine each is a server of its own")
-    if config.ssl_autocert and not config.ssl:
-        problems.append("workers: ssl_autocert goes with one process only; use ssl_cert and ssl_key, or a proxy")
+def _check_again(config: Config) -> None:
+    """Raise ConfigError for what the workers could not use after a reload."""
+    problems = [*worker_problems(config), *tls_problems(config)]
     if problems:
         raise ConfigError(problems)
-    if config.ssl:
-        from ..tls.context import server_context  # imported only when it is needed: it brings gevent into the master
-
-        server_context(config)

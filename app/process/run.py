@@ -29,7 +29,8 @@ from ..tls.context import server_context
 from ..views.mounted import endpoints_of, service_of
 from .announcement import announce
 from .pid_file import pid_file
-from .supervised import master_of
+from .startup_checks import run_checked
+from .supervised import is_worker, master_of
 
 if TYPE_CHECKING:
     from ..tls.autocert import Autocert
@@ -47,7 +48,12 @@ def run_server(loaded: Loaded, reload: Callable[[Config], Loaded], application: 
 
     `application` is one that carries a service and has pages of its own.
     """
-    return logs.guarded(loaded, lambda: Server(loaded, reload, application or flask_app(loaded.config)).run())
+
+    def run() -> int:
+        return Server(loaded, reload, application or flask_app(loaded.config)).run()
+
+    # The master has made the checks for all its workers.
+    return logs.guarded(loaded, run) if is_worker(os.environ) else run_checked(loaded, run)
 
 
 class Server:

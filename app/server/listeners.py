@@ -76,11 +76,19 @@ def listen(address: str, port: int, option: str = "port") -> socket.socket:
             return socket.create_server(("", port), backlog=limits.BACKLOG)
         return socket.create_server(("", port), family=socket.AF_INET6, backlog=limits.BACKLOG, dualstack_ipv6=True)
     except OSError as error:
-        where = f"{address or 'all interfaces'}, port {port}"
         reason = (error.strerror or str(error)).partition(" (")[0]  # Python appends the address
-        raise ConfigError(
-            [f"address, {option}: cannot listen on {where}: {reason}; choose others with --address and --{option}"]
-        ) from None
+        raise ConfigError([cannot_listen(address, port, option, reason)]) from None
+
+
+def cannot_listen(address: str, port: int, option: str, reason: str) -> str:
+    """The sentence about an address or port that cannot be used."""
+    where = f"{address or 'all interfaces'}, port {port}"
+    return f"address, {option}: cannot listen on {where}: {reason}; choose others with --address and --{option}"
+
+
+def cannot_listen_at(path: str, reason: str) -> str:
+    """The sentence about the path of a Unix socket that cannot be used."""
+    return f"unix_socket: cannot listen at {path}: {reason}"
 
 
 def listen_at(path: str, mode: str) -> socket.socket:
@@ -96,7 +104,7 @@ def listen_at(path: str, mode: str) -> socket.socket:
         listener.listen(limits.BACKLOG)
     except OSError as error:
         listener.close()
-        raise ConfigError([f"unix_socket: cannot listen at {path}: {error.strerror or error}"]) from None
+        raise ConfigError([cannot_listen_at(path, error.strerror or str(error))]) from None
     return listener
 
 

@@ -54,6 +54,14 @@ def test_every_insecure_mode_is_a_warning(mode: str) -> None:
         ({"web_path": "x"}, "option web_path is set, but without web no web interface is served"),
         ({"debug": True}, "option debug is on: anyone who can reach the debug endpoints sees what the server does"),
         (
+            {"history_size": 1},
+            "option history_size is set, but without history_lifetime no history is kept",
+        ),
+        (
+            {"namespaces": [{"name": "public", "history_lifetime": 1}]},
+            "option namespaces[0].history_lifetime is set, but without namespaces[0].history_size no history is kept",
+        ),
+        (
             {"recover": True, "history_size": 1},
             "option recover is on, but without history_size and history_lifetime nothing can be recovered",
         ),

@@ -1,0 +1,128 @@
+"""What stops a server from starting with a valid configuration: files, certificates, addresses, missing packages.
+
+`serve`, the master of workers and `checkconfig` make the same checks. They change nothing: no file is created, and no
+port is taken. Whether a port is free is not checked, because the server that uses it may be this very one.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import os
+import socket
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from .. import logs
+from ..config.config import Config
+from ..config.loading import Loaded
+from ..config.options import ConfigError
+from ..server.listeners import cannot_listen, cannot_listen_at
+
+MAX_SOCKET_PATH = 107
+"""Bytes of the path of a Unix socket on Linux."""
+SEVERAL_NEED_REDIS = (
+    "workers: several need --engine=redis: with the memory engine each is a server of its own. Set engine to redis, or "
+    "workers to 1"
+)
+NO_AUTOCERT = "workers: ssl_autocert goes with one process only; use ssl_cert and ssl_key, or a proxy"
+
+
+def run_checked(loaded: Loaded, run: Callable[[], int]) -> int:
+    """Run a server whose log goes where the configuration says, unless something stops it; returns the exit status.
+
+    Every problem is a line of the log. Raises ConfigError if there is no log that could hold them.
+    """
+    problems = list(startup_problems(loaded.config))
+    if any(problem.startswith("log_file: ") for problem in problems):
+        raise ConfigError(problems, loaded.warnings)
+
+    def checked() -> int:
+        if problems:
+            raise ConfigError(problems)
+        return run()
+
+    return logs.guarded(loaded, checked)
+
+
+def startup_problems(config: Config) -> Iterator[str]:
+    """A sentence for each thing that would stop a server from starting, with the name of the option."""
+    yield from _file_problems(config)
+    yield from _listener_problems(config)
+    yield from tls_problems(config)
+    if config.workers > 1:
+        yield from worker_problems(config)
+
+
+def worker_problems(config: Config) -> Iterator[str]:
+    """Problems that every one of several workers would have."""
+    if config.engine == "memory":
+        yield SEVERAL_NEED_REDIS
+    if config.ssl_autocert and not config.ssl:
+        yield NO_AUTOCERT
+
+
+def tls_problems(config: Config) -> Iterator[str]:
+    """Problems of the certificate and its key, or of what obtains one."""
+    if config.ssl:
+        # Imported only when it is needed: it brings gevent into processes that do without.
+        from ..tls.context import server_context
+
+        try:
+            server_context(config)
+        except ConfigError as error:
+            yield from error.problems
+    elif config.ssl_autocert:
+        for package in ("acme", "cryptography"):
+            if importlib.util.find_spec(package) is None:
+                yield f"ssl_autocert: {package} is not installed: pip install 'gentrifugo[autocert]'"
+
+
+def _file_problems(config: Config) -> Iterator[str]:
+    if config.log_file and (reason := _cannot_write(Path(config.log_file))):
+        yield f"log_file: cannot open {config.log_file}: {reason}"
+    if config.pid_file and (reason := _cannot_write(Path(config.pid_file))):
+        yield f"pid_file: cannot write {config.pid_file}: {reason}"
+
+
+def _cannot_write(path: Path) -> str:
+    """Why a file cannot be written, or created in its directory; empty if it can."""
+    try:
+        if path.is_dir():
+            return os.strerror(errno.EISDIR)
+        if path.exists():
+            return "" if os.access(path, os.W_OK) else os.strerror(errno.EACCES)
+        path.parent.stat()  # raises ENOENT, as creating the file would
+    except OSError as error:
+        return error.strerror or str(error)
+    if not path.parent.is_dir():
+        return os.strerror(errno.ENOTDIR)
+    return "" if os.access(path.parent, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
+
+
+def _listener_problems(config: Config) -> Iterator[str]:
+    if config.unix_socket:
+        if reason := _cannot_create_socket(Path(config.unix_socket)):
+            yield cannot_listen_at(config.unix_socket, reason)
+    elif reason := _unusable_address(config.address):
+        yield cannot_listen(config.address, config.port, "port", reason)
+
+
+def _cannot_create_socket(path: Path) -> str:
+    if len(os.fsencode(path)) > MAX_SOCKET_PATH:
+        return "AF_UNIX path too long"
+    if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
+        return "there is a file that is no socket"
+    return "" if os.path.lexists(path) else _cannot_write(path)
+
+
+def _unusable_address(address: str) -> str:
+    """Why no socket can listen at an address, whatever the port; empty if one can."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.bind((address, 0))
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
