@@ -10,12 +10,14 @@ PIP := $(BIN)/pip --quiet --quiet --disable-pip-version-check
 PIP_LOCKED := $(PIP) install --require-hashes --requirement
 # Test files that run side by side; most of their time they wait, so one more than small machines have cores.
 JOBS ?= 3
+# Programs that tests run.
+TEST_PROGRAMS := zsh chromium nginx redis-server curl openssl haproxy logrotate systemd-analyze rpmbuild pebble
 # Two versions of one distribution, so each lives in a directory of its own.
 CENT := 1.3.0 2.1.0
 
 export PYTHON
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev lock run sockjs-testserver test test-lowest lint format docs packages screenshots bench clean
+.PHONY: help install install-dev lock run sockjs-testserver test test-lowest coverage lint format docs packages screenshots bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -36,12 +38,19 @@ sockjs-testserver: install ## serve what the published SockJS test suite asks fo
 	@exec $(BIN)/python -m tests.sockjs_testserver --port 8081
 
 test: install-dev ## run all tests; ARGS='-k name' picks some, JOBS=0 runs them in one process
-	@scripts/system_packages.sh zsh chromium nginx redis-server curl openssl haproxy logrotate systemd-analyze rpmbuild pebble
+	@scripts/system_packages.sh $(TEST_PROGRAMS)
 	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 test-lowest: $(VENV)/lowest/.installed ## run the tests of the package with the lowest versions that pyproject.toml allows
 	@scripts/system_packages.sh zsh redis-server openssl
 	$(VENV)/lowest/bin/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder tests/app tests/engines tests/admin $(ARGS)
+
+coverage: install-dev ## run all tests, and report the lines and branches of the package that no test reaches
+	@scripts/system_packages.sh $(TEST_PROGRAMS)
+	@rm -rf build/coverage && mkdir -p build/coverage
+	GENTRIFUGO_TEST_SLOWNESS=3 $(BIN)/coverage run -m pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder --timeout=300 $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 lint: install-dev ## check format, style and types
 	$(BIN)/ruff format --check .
