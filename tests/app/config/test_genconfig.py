@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,19 @@ def test_it_overwrites_nothing(dangling: bool, tmp_path: Path) -> None:
         generate(path)
     assert not (tmp_path / "elsewhere").exists()
     assert dangling or path.read_text() == "mine"
+
+
+def test_a_file_that_cannot_be_written_whole_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    program = (
+        "import resource, signal, sys; from pathlib import Path; from gentrifugo.app.config import genconfig\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))\n"
+        "try: genconfig.generate(Path(sys.argv[1]))\n"
+        "except genconfig.ConfigError as error: print(*error.problems)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=60)
+    assert done.stdout == f"{path}: cannot be written: File too large\n", done.stderr
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -68,6 +69,24 @@ def test_a_port_of_its_own_may_be_any_port_or_none(text: str) -> None:
 def test_a_port_of_its_own_must_be_a_port(text: str) -> None:
     with pytest.raises(ValidationError, match="port number"):
         port_or_empty(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("trusted_proxies", "10.0.0.0/8, proxy.example", "proxy.example is no address and no network"),
+        ("trusted_proxies", "10.0.0.256", "10.0.0.256 is no address and no network"),
+        ("hook_events", "connect, conect", "conect is no event; there are connect, "),
+        ("hook_url", "hooks.example", "Must be a URL that begins with http:// or https://, or empty."),
+        ("ssl_autocert_host_whitelist", "*.example.com", "certificates for many names need a challenge by DNS"),
+        ("ssl_autocert_host_whitelist", "a.example.com, b", "b is no name of a host"),
+    ],
+)
+def test_an_invalid_text_is_refused_with_what_is_wrong(name: str, text: str, problem: str) -> None:
+    check = OPTIONS[name].check
+    assert check is not None
+    with pytest.raises(ValidationError, match=re.escape(problem)):
+        check(text)
 
 
 def test_a_pattern_must_match_the_whole_text() -> None:

@@ -114,6 +114,7 @@ def test_the_name_of_a_shard_holds_no_secret() -> None:
         ({"redis_url": "redis://[a"}, "redis_url: not of the form"),
         ({"redis_url": "redis://a/b"}, "redis_url: b is not the number of a database"),
         ({"redis_url": "redis://:hu#sh@a"}, "redis_url:"),
+        ({"redis_url": "redis://a/0#hush"}, "redis_url: holds a #; write it as %23"),
         ({"redis_url": "redis://a?ssl_cert_reqs=none"}, "redis_url: redis:// takes no parameters"),
         ({"redis_url": "rediss://a?colour=red"}, "redis_url: unknown parameter colour"),
         ({"redis_url": "rediss://a?ssl_cert_reqs=maybe"}, "redis_url: ssl_cert_reqs must be required or none"),

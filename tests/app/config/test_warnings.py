@@ -51,6 +51,15 @@ def test_every_insecure_mode_is_a_warning(mode: str) -> None:
         ({"gomaxprocs": 4}, "option gomaxprocs is set, but has no effect: a node is one process on one core"),
         ({"web": True}, "option admin is on, but nobody can log in without admin_password and admin_secret"),
         ({"web": True, "insecure_admin": True, "web_path": "x"}, "option web_path: x has no index.html"),
+        (
+            {"ssl": True, "ssl_cert": "c", "ssl_key": "k", "ssl_autocert": True},
+            "options ssl and ssl_autocert are both on: the certificate of ssl_cert counts, and none is got",
+        ),
+        (
+            {"hook_url": "http://hooks.example"},
+            "options hook_url and hook_events go together: one says where, the other of what",
+        ),
+        ({"redis_api": True}, "option redis_api is on, but the memory engine has no queue; use --engine=redis"),
         ({"web_path": "x"}, "option web_path is set, but without web no web interface is served"),
         ({"debug": True}, "option debug is on: anyone who can reach the debug endpoints sees what the server does"),
         (

@@ -190,3 +190,9 @@ def standard_library_accepts(text: bytes) -> bool:
     except ValueError:
         return False
     return True
+
+
+@pytest.mark.parametrize("before", [b"", b'"\\ud800",'], ids=["plain", "with a lone surrogate"])
+def test_deep_nesting_in_an_unknown_field_is_refused(before: bytes) -> None:
+    with pytest.raises(InvalidJSON, match="nested too deeply"):
+        decode(PARCEL, b'{"unknown":[%b%b1%b]}' % (before, b"[" * 100_000, b"]" * 100_000))

@@ -6,6 +6,7 @@ import gevent
 import pytest
 
 from gentrifugo.engines.redis import link
+from gentrifugo.engines.redis.connection import RedisConnection
 from gentrifugo.engines.redis.link import ServerReturn
 from gentrifugo.engines.redis.pipeline import Pipeline
 from gentrifugo.engines.redis.settings import Timeouts
@@ -49,3 +50,28 @@ def test_a_return_that_nobody_waits_for_shortens_no_later_pause() -> None:
     server_return.announce()
     waiting.join(timeout=5)
     assert waiting.ready()
+
+
+class Broken(Dialled):
+    """Raises what no connection raises, once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_failed = False
+
+    def __call__(self) -> RedisConnection:
+        if not self.has_failed:
+            self.has_failed = True
+            raise ValueError("a bug")
+        return super().__call__()
+
+
+def test_after_an_unexpected_exception_the_link_connects_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(link, "BUG_PAUSE", 0.01)
+    pipeline = Pipeline("test", Broken(), ServerReturn(), Timeouts())
+    pipeline.start()
+    assert pipeline.wait_ready(5)
+    pipeline.stop()
+    assert "test: unexpected exception; connecting again in 0.01 s" in caplog.text

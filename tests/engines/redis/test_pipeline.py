@@ -8,6 +8,7 @@ import gevent
 import pytest
 
 from gentrifugo.engines.base import EngineError
+from gentrifugo.engines.redis import pipeline as pipeline_module
 from gentrifugo.engines.redis.connection import ConnectionLost, RedisConnection
 from gentrifugo.engines.redis.link import ServerReturn
 from gentrifugo.engines.redis.pipeline import Pipeline
@@ -151,3 +152,14 @@ def test_who_waits_when_the_engine_stops_is_told(pipeline: Pipeline) -> None:
     assert [outcome(greenlet) for greenlet in asking] == ["test: the engine has stopped"] * 2
     with pytest.raises(EngineError, match="the engine has stopped"):
         pipeline.ask("PING")
+
+
+def test_a_connection_that_is_not_used_is_checked(
+    monkeypatch: pytest.MonkeyPatch, pipeline: Pipeline, dial: Dialled
+) -> None:
+    monkeypatch.setattr(pipeline_module, "CHECK_INTERVAL", 0.01)
+    (asking,) = ask_in_greenlets(pipeline, "a")
+    (redis,) = dial.made
+    redis.answer(b"1")
+    assert outcome(asking) == b"1"
+    eventually(lambda: [("PING",)] in redis.batches)

@@ -8,10 +8,11 @@ import gevent
 import pytest
 
 from gentrifugo.engines.base import EngineError
+from gentrifugo.engines.redis import subscriber as subscriber_module
 from gentrifugo.engines.redis.link import ServerReturn
 from gentrifugo.engines.redis.settings import Timeouts
 from gentrifugo.engines.redis.subscriber import NAMES_PER_COMMAND, Subscriber
-from tests.engines.redis.fakes import FakeConnection
+from tests.engines.redis.fakes import FakeConnection, error
 from tests.engines.redis.test_pipeline import Dialled
 from tests.greenlets import eventually, nothing_left_behind, settle
 
@@ -135,3 +136,24 @@ def test_who_unsubscribes_when_the_connection_breaks_has_what_it_wants(subscribe
     dial.made[0].break_off()
     leaving.get(timeout=1)
     assert not subscriber.is_wanted(b"a")
+
+
+@pytest.mark.parametrize(
+    "reply", [error("ERR no such thing"), [b"subscribe", b"other", 1]], ids=["an error", "another confirmation"]
+)
+def test_a_reply_that_does_not_fit_ends_the_connection(
+    subscriber: Subscriber, dial: Dialled, reader: Reader, reply: object
+) -> None:
+    dial.made[0].answer(reply)
+    eventually(lambda: subscriber.away)
+    assert reader.told == [("gap", [b"control"])]
+
+
+def test_a_connection_that_is_not_used_is_checked(
+    monkeypatch: pytest.MonkeyPatch, subscriber: Subscriber, dial: Dialled
+) -> None:
+    monkeypatch.setattr(subscriber_module, "CHECK_INTERVAL", 0.01)
+    subscribing = subscribe_in_greenlets(subscriber, b"a")
+    confirm(dial.made[0], b"a")
+    gevent.joinall(subscribing)
+    eventually(lambda: [("PING",)] in dial.made[0].batches)

@@ -1,0 +1,60 @@
+"""A connection is ready for the engine when its server is the master, has the scripts, and knows the epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gentrifugo.engines.redis import dialling
+from gentrifugo.engines.redis.connection import ConnectionLost, RedisConnection
+from gentrifugo.engines.redis.dialling import dialler, enter_command
+from gentrifugo.engines.redis.scripts import ALL
+from gentrifugo.engines.redis.settings import Endpoint, ShardSettings, Timeouts
+from tests.engines.redis.fakes import FakeConnection, error
+
+INFO = b"# Server\r\nrun_id:abc\r\n"
+
+
+class Closing(FakeConnection):
+    """Notes that it was closed."""
+
+    def __init__(self, *replies: Any) -> None:
+        super().__init__()
+        self.answer(*replies)
+        self.is_closed = False
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def dial(monkeypatch: pytest.MonkeyPatch, connection: FakeConnection) -> RedisConnection:
+    """Dial a shard whose server answers as `connection` does."""
+    monkeypatch.setattr(dialling, "open_connection", lambda *_: connection)
+    return dialler(ShardSettings(Endpoint("127.0.0.1", 1)), Timeouts(), "epoch")()
+
+
+def test_a_connection_gets_the_scripts_and_the_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = Closing([b"master"], *([b"sha"] * len(ALL)), INFO, b"entered")
+    assert dial(monkeypatch, connection) is connection
+    assert connection.batches[-1] == [enter_command("epoch", INFO)]
+    assert not connection.is_closed
+
+
+@pytest.mark.parametrize(
+    ("replies", "reason"),
+    [
+        ([error("NOPERM no scripts"), *([b"sha"] * (len(ALL) - 1))], "NOPERM no scripts"),
+        ([*([b"sha"] * len(ALL)), error("NOPERM no info")], "the reply to INFO has no run id of the server"),
+        ([*([b"sha"] * len(ALL)), b"# Server"], "the reply to INFO has no run id of the server"),
+        ([*([b"sha"] * len(ALL)), INFO, error("READONLY")], "READONLY"),
+    ],
+    ids=["a script is refused", "no INFO", "INFO without a run id", "the epoch is refused"],
+)
+def test_a_server_that_refuses_one_of_them_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, replies: list[Any], reason: str
+) -> None:
+    connection = Closing([b"master"], *replies)
+    with pytest.raises(ConnectionLost, match=reason):
+        dial(monkeypatch, connection)
+    assert connection.is_closed
