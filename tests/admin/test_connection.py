@@ -13,6 +13,7 @@ from gentrifugo.admin.access import Access
 from gentrifugo.admin.connection import HIDDEN, AdminConnection
 from gentrifugo.app.config.config import Config, Namespace
 from gentrifugo.app.config.options import options_of
+from gentrifugo.app.model.errors import CLOSE_PING_ERROR
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v1.api import Api
 from tests.app.conftest import VERSION
@@ -249,6 +250,24 @@ class TestEnds:
     def test_a_token_that_runs_out_ends_the_connection(self, start_node: Callable[..., Node]) -> None:
         operator = Operator(start_node(**OPTIONS, admin_token_lifetime=1.05)).connect()
         assert eventually(lambda: operator.close_reason) == {"reason": "expired", "reconnect": True}
+
+    def test_one_whose_transport_fails_is_closed_without_a_reason(self, operator: Operator) -> None:
+        operator.connect(watch=True)
+        operator.connection.close_failed("connection reset")
+        assert operator.transport.closes == []
+        assert not operator.node.cluster.watched.wanted
+
+    def test_one_that_answers_no_ping_is_closed(self, operator: Operator) -> None:
+        operator.connect()
+        operator.connection.close_silent()
+        assert operator.close_reason == {"reason": CLOSE_PING_ERROR.reason, "reconnect": True}
+
+    def test_one_that_was_closed_before_it_was_too_slow_is_closed_once(self, operator: Operator) -> None:
+        operator.connect()
+        operator.connection.close_slow()
+        operator.connection.close_silent()
+        settle()
+        assert len(operator.transport.closes) == 1
 
     def test_those_whose_queues_overflow_are_closed(self, start_node: Callable[..., Node]) -> None:
         node = start_node(**OPTIONS, client_queue_max_size=200)

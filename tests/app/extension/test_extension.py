@@ -145,6 +145,14 @@ class TestCalls:
         with pytest.raises(RuntimeError, match=r"2 applications .* use `with app\.app_context\(\):`"):
             rt.publish("chat:1", 1)
 
+    def test_a_process_that_stays_outside_does_not_become_a_node(self, serve: Callable[[Flask], int]) -> None:
+        app = site()
+        rt = Gentrifugo(app)
+        rt.stay_outside()
+        serve(app)
+        with pytest.raises(RuntimeError, match="with the memory engine only the HTTP API reaches the server"):
+            rt.publish("news", 1)
+
     def test_errors_are_exceptions(self, serve: Callable[[Flask], int]) -> None:
         app = site()
         rt = Gentrifugo(app)

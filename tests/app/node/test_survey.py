@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from gentrifugo.app.node import survey as survey_module
+from gentrifugo.app.node.control import SurveyReport, SurveyRequest
 from gentrifugo.app.node.node import Node
+from gentrifugo.app.node.survey import Survey
 from tests.fakes import Bus, TroubledEngine
 from tests.greenlets import eventually
 from tests.local_client import LocalClient
@@ -72,3 +74,25 @@ def test_an_engine_that_fails_costs_the_others_answers_only(start_node: StartNod
     node.cluster.registry.add(node.cluster.own_info().__class__("other", "other", 0, {}))
     engine.failing.add("publish_control")
     assert [info.name for info in node.cluster.surveys.nodes()] == ["first"]
+
+
+def test_a_report_to_a_survey_that_is_over_is_ignored(nodes: tuple[Node, Node]) -> None:
+    surveys = nodes[0].cluster.surveys
+    surveys.handle_report("other", SurveyReport("over"))
+    assert {info.name for info in surveys.nodes()} == {"first", "second"}
+
+
+def test_a_report_that_cannot_be_sent_costs_nothing_else(start_node: StartNode) -> None:
+    engine = TroubledEngine()
+    node = start_node(engine)
+    engine.failing.add("publish_control")
+    before = engine.calls["publish_control"]
+    node.cluster.surveys.handle_request(SurveyRequest("asked"))
+    eventually(lambda: engine.calls["publish_control"] > before)
+
+
+def test_a_survey_that_asks_nobody_is_complete() -> None:
+    survey = Survey([])
+    survey.wait(60)
+    survey.add("other", SurveyReport("late"))
+    assert survey.reports == []

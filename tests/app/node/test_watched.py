@@ -111,3 +111,30 @@ def test_all_watchers_are_shown_everything(start_node: StartNode) -> None:
         node.publish("news", b"%d" % number)
     eventually(lambda: [watcher.data for watcher in watchers] == [[0, 1, 2]] * 2)
     assert watchers[0].batches <= 2
+
+
+def test_a_message_that_does_not_fit_into_the_batch_ends_it(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small one that comes after it would be shown before it otherwise."""
+    monkeypatch.setattr(watched_module, "BATCH_SIZE", 50)
+    node = start_node(watch=True)
+    watcher = FakeWatcher()
+    node.cluster.watched.add(watcher)
+    for data in (b"1", b'"' + b"x" * 60 + b'"', b"2"):
+        node.publish("news", data)
+    eventually(lambda: node.cluster.watched._sender is None)
+    assert (watcher.data, watcher.missed) == ([1], 2)
+
+
+def test_operators_of_other_nodes_miss_what_the_engine_does_not_carry(start_node: StartNode) -> None:
+    engine = TroubledEngine()
+    node = start_node(engine, watch=True)
+    watcher = FakeWatcher()
+    node.cluster.watched.add(watcher)
+    node.cluster.watched.set_peers_watching(True)
+    engine.failing.add("publish_control")
+    before = engine.calls["publish_control"]
+    node.publish("news", b"1")
+    eventually(lambda: watcher.data == [1])
+    assert engine.calls["publish_control"] > before
