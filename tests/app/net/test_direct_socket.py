@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket as blocking
 import time
 from collections.abc import Iterator
+from errno import ETIMEDOUT
 
 import gevent
 import pytest
@@ -144,3 +145,34 @@ def test_sendall_to_a_peer_that_reads_nothing_ends_with_the_sockets_timeout(pair
     ours.settimeout(SOON)
     with pytest.raises(blocking.timeout):
         DirectSocket(ours).sendall(LARGE)
+
+
+class Raw:
+    """The non-blocking socket below gevent's, whose first `recv` raises an error."""
+
+    def __init__(self, socket: socket, error: OSError) -> None:
+        self._below = DirectSocket(socket).raw
+        self._errors = [error]
+
+    def recv(self, size: int) -> bytes:
+        if self._errors:
+            raise self._errors.pop()
+        data: bytes = self._below.recv(size)
+        return data
+
+
+def test_data_that_the_kernel_discards_after_it_has_announced_it_is_waited_for(pair: tuple[socket, socket]) -> None:
+    ours, peer = pair
+    peer.sendall(b"hello")
+    assert DirectSocket(ours, Raw(ours, BlockingIOError())).recv(100) == b"hello"
+
+
+def test_a_connection_that_the_kernel_gives_up_is_not_the_end_of_the_wait(
+    pair: tuple[socket, socket],
+) -> None:
+    ours, peer = pair
+    peer.sendall(b"hello")
+    given_up = TimeoutError(ETIMEDOUT, "Connection timed out")
+    with pytest.raises(TimeoutError) as caught:
+        DirectSocket(ours, Raw(ours, given_up)).recv_within(100, seconds(5))
+    assert caught.value is given_up

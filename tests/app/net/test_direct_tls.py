@@ -178,3 +178,19 @@ def test_a_plain_socket_stays_one() -> None:
     finally:
         one.close()
         other.close()
+
+
+def test_a_single_byte_that_a_full_socket_does_not_take_is_sent_again_and_once(pair: Pair) -> None:
+    raw = direct(pair.ours).raw
+    assert raw.fileno() == pair.ours.fileno()
+    taken = 0
+    with pytest.raises(BlockingIOError):
+        while True:
+            taken += raw.send(b"x")
+    received = 0
+    while received < taken:
+        received += len(pair.peer.recv(RECORD))
+    assert raw.send(b"x") == 1
+    assert read(pair.peer, 1) == b"x"
+    with pytest.raises(BlockingIOError):
+        direct(pair.peer).peek()
