@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -107,13 +108,13 @@ def check_transport(service: Service, path: str, method: str, api: ApiClient, te
     if method == "WS":
         websocket = service.websocket(f"{session.url}/{path}")
         frames = iter(websocket.recv_text, None)
-        send: Callable[[], object] = lambda: websocket.send_text(quoted)  # noqa: E731
+        send: Callable[[], object] = partial(websocket.send_text, quoted)
     else:
         stream = service.start(method, f"{session.url}/{path}")
         stream.head()
         stream.chunk()
         frames = (unwrapped(path, chunk) for chunk in iter(stream.chunk, b""))
-        send = lambda: session.send_raw(quoted.encode())  # noqa: E731
+        send = partial(session.send_raw, quoted.encode())
     assert next(frames) == "o"
     send()
     while len(received) < 2:

@@ -91,6 +91,6 @@ def test_a_publication_among_other_events_is_not_kept() -> None:
 
 @pytest.mark.parametrize("present", [(9, None), (1,), "text"], ids=["of another version", "without info", "a text"])
 def test_presence_that_cannot_be_read_is_left_out(present: object) -> None:
-    info = ClientInfo("alice", "c2")
+    info = RawClientInfo("alice", "c2")
     other = msgspec.msgpack.encode((9, codec.Info(*info)) if present == (9, None) else present)
     assert codec.decode_presence([b"c1", other, b"c2", codec.encode_present(info)], codec.SkipLog()) == {"c2": info}

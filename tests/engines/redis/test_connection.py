@@ -8,7 +8,7 @@ import pytest
 from gevent.socket import SHUT_RDWR, socket, socketpair
 
 from gentrifugo.engines.redis.connection import ConnectionLost, RedisConnection
-from gentrifugo.engines.redis.settings import Endpoint, Timeouts
+from gentrifugo.engines.redis.settings import ServerAddress, Timeouts
 from tests.greenlets import nothing_left_behind
 
 __all__ = ["nothing_left_behind"]
@@ -17,7 +17,7 @@ __all__ = ["nothing_left_behind"]
 @pytest.fixture
 def peer(nothing_left_behind: None) -> Iterator[tuple[RedisConnection, socket]]:
     ours, peer = socketpair()
-    connection = RedisConnection(ours, Endpoint("127.0.0.1", 1), Timeouts(connect=1, read=0.05, write=0.05))
+    connection = RedisConnection(ours, ServerAddress("127.0.0.1", 1), Timeouts(connect=1, read=0.05, write=0.05))
     yield connection, peer
     connection.close()
     peer.close()

@@ -10,7 +10,7 @@ from gentrifugo.engines.redis import dialling
 from gentrifugo.engines.redis.connection import ConnectionLost, RedisConnection
 from gentrifugo.engines.redis.dialling import dialler, enter_command
 from gentrifugo.engines.redis.scripts import ALL
-from gentrifugo.engines.redis.settings import Endpoint, ShardSettings, Timeouts
+from gentrifugo.engines.redis.settings import ServerAddress, ShardSettings, Timeouts
 from tests.engines.redis.fakes import FakeConnection, error
 
 INFO = b"# Server\r\nrun_id:abc\r\n"
@@ -31,7 +31,7 @@ class Closing(FakeConnection):
 def dial(monkeypatch: pytest.MonkeyPatch, connection: FakeConnection) -> RedisConnection:
     """Dial a shard whose server answers as `connection` does."""
     monkeypatch.setattr(dialling, "open_connection", lambda *_: connection)
-    return dialler(ShardSettings(Endpoint("127.0.0.1", 1)), Timeouts(), "epoch")()
+    return dialler(ShardSettings(ServerAddress("127.0.0.1", 1)), Timeouts(), "epoch")()
 
 
 def test_a_connection_gets_the_scripts_and_the_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
