@@ -51,6 +51,14 @@ class EngineHandler(Protocol):
     def handle_event(self, event: Event) -> None:
         """A publication, join or leave in a channel that this node is subscribed to."""
 
+    def handle_missed(self, channel: str, found: int | None, seconds: float) -> bool:
+        """The connection was broken for up to `seconds`, and the newest publication delivered is not in the history.
+
+        `found` publications, all that the history had that may be newer, have been delivered; None when it could not
+        be read. Returns whether others may be missing: those that were more than a history holds, or have expired.
+        """
+        ...
+
     def handle_control(self, message: bytes) -> None:
         """A control message, also one that this node has published."""
 
@@ -189,7 +197,9 @@ class HistoryStore(HistoryReader):
     def recover(self, channel: str, last: str) -> Recovery:
         """The publications after the one with the uid `last`, or the whole history when that is not in it.
 
-        The result is complete only if no publication after `last` can be missing. Raises EngineError.
+        The result is complete only if no publication after `last` can be missing. When this returns on a node that is
+        subscribed to the channel, `handle_event` has been called with all publications in the result that the node
+        receives as a subscriber: later calls bring newer ones. Raises EngineError.
         """
         history = self.history(channel)
         for position, publication in enumerate(history):

@@ -200,6 +200,9 @@ class Bus:
             if event.channel in engine.subscribed:
                 engine.handler.handle_event(event)
 
+    def handle_missed(self, channel: str, found: int | None, seconds: float) -> bool:
+        raise AssertionError("nothing is ever missed in one process")
+
     def handle_control(self, message: bytes) -> None:
         for engine in list(self._engines):
             engine.handler.handle_control(message)

@@ -109,6 +109,8 @@ CLOSE_SLOW = Disconnect("slow")
 """More bytes wait for this client than client_queue_max_size allows."""
 CLOSE_SHUTDOWN = Disconnect("shutting down", reconnect=True)
 """The server stops; the client should look for it, or for another, again."""
+CLOSE_INSUFFICIENT_STATE = Disconnect("insufficient state", reconnect=True)
+"""Messages of a channel that recovers may be missing; the client recovers when it comes back."""
 CLOSE_DISCONNECT = Disconnect("disconnect")
 """A backend disconnected the user through the API."""
 CLOSE_SEND_ERROR = Disconnect("error sending message", reconnect=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from ..model.errors import Disconnect
-from ..model.events import Encoding, Event
+from ..model.events import Encoding, Event, Publication
 from ..net.flusher import Flusher
 from ..net.outbox import Queue
 
@@ -31,6 +31,23 @@ class Connection(Protocol):
     def close(self, disconnect: Disconnect) -> None: ...
 
 
+class Held:
+    """Publications that wait until a subscriber has been given what it missed before them."""
+
+    __slots__ = ("publications", "size")
+
+    def __init__(self) -> None:
+        self.publications: list[Publication] = []
+        self.size = 0
+        """Bytes of their data."""
+
+    def add(self, publication: Publication) -> int:
+        """Hold one more; the bytes of all."""
+        self.publications.append(publication)
+        self.size += len(publication.data)
+        return self.size
+
+
 class Hub:
     """The connections of one node by uid, by user and by channel."""
 
@@ -42,6 +59,8 @@ class Hub:
         self._users: dict[str, set[Connection]] = {}
         # channel -> encoding -> outboxes: a broadcast encodes once for each encoding that is there.
         self._subscribers: dict[str, dict[Encoding, set[Queue]]] = {}
+        # channel -> those subscribers of it for which publications are held.
+        self._held: dict[str, dict[Connection, Held]] = {}
 
     def add(self, connection: Connection) -> None:
         """Register an authenticated connection."""
@@ -57,29 +76,53 @@ class Hub:
         if not connections:
             del self._users[connection.user]
 
-    def add_subscription(self, channel: str, connection: Connection) -> bool:
-        """Send events of `channel` to `connection`; returns whether it is the first subscriber."""
-        encodings = self._subscribers.get(channel)
-        first = encodings is None
-        if encodings is None:
-            encodings = self._subscribers[channel] = {}
-        encodings.setdefault(connection.encoding, set()).add(connection.outbox)
+    def add_subscription(self, channel: str, connection: Connection, hold: bool = False) -> bool:
+        """Let events of `channel` reach `connection`; whether it is the first subscriber.
+
+        With `hold`, publications wait until `release` is called; joins and leaves do not.
+        """
+        first = not self.has_subscribers(channel)
+        if hold:
+            self._held.setdefault(channel, {})[connection] = Held()
+        else:
+            self._join(channel, connection)
         return first
 
+    def _join(self, channel: str, connection: Connection) -> None:
+        self._subscribers.setdefault(channel, {}).setdefault(connection.encoding, set()).add(connection.outbox)
+
+    def release(self, channel: str, connection: Connection) -> list[Publication]:
+        """End the hold: publications reach the connection from now on. Those that were held, oldest first.
+
+        Empty when there is no hold.
+        """
+        held = self._end_hold(channel, connection)
+        if held is None:
+            return []
+        self._join(channel, connection)
+        return held.publications
+
+    def _end_hold(self, channel: str, connection: Connection) -> Held | None:
+        holds = self._held.get(channel)
+        held = None if holds is None else holds.pop(connection, None)
+        if not holds:
+            self._held.pop(channel, None)
+        return held
+
     def remove_subscription(self, channel: str, connection: Connection) -> bool:
-        """Send `connection` no more events of `channel`; returns whether it was the last subscriber."""
-        encodings = self._subscribers.get(channel)
-        if encodings is None:
+        """Let no more events of `channel` reach `connection`; whether the channel lost its last subscriber by it."""
+        was_held = self._end_hold(channel, connection) is not None
+        encodings = self._subscribers.get(channel, {})
+        outboxes = encodings.get(connection.encoding, set())
+        if connection.outbox in outboxes:
+            outboxes.remove(connection.outbox)
+            if not outboxes:
+                del encodings[connection.encoding]
+            if not encodings:
+                del self._subscribers[channel]
+        elif not was_held:
             return False
-        outboxes = encodings.get(connection.encoding)
-        if outboxes is None or connection.outbox not in outboxes:
-            return False
-        outboxes.remove(connection.outbox)
-        if not outboxes:
-            del encodings[connection.encoding]
-        if not encodings:
-            del self._subscribers[channel]
-        return not encodings
+        return not self.has_subscribers(channel)
 
     def broadcast(self, event: Event) -> None:
         """Queue `event` for every subscriber of its channel; encoded once for each protocol version and transport."""
@@ -88,18 +131,30 @@ class Hub:
             if push not in pushes:
                 pushes[push] = push(event)
             self._flusher.fan_out(outboxes, frame(pushes[push]))
+        if self._held and event.channel in self._held:
+            self._hold(event)
+
+    def _hold(self, event: Event) -> None:
+        """Give an event to those for which publications are held."""
+        for connection, held in self._held[event.channel].items():
+            if not isinstance(event, Publication):
+                push, frame = connection.encoding
+                connection.outbox.append(frame(push(event)))
+            elif held.add(event) > connection.outbox.limit:
+                connection.outbox.overflow()
 
     def has_subscribers(self, channel: str) -> bool:
         """Whether anybody here is subscribed to `channel`."""
-        return channel in self._subscribers
+        return channel in self._subscribers or channel in self._held
 
     def channels(self) -> list[str]:
         """The channels with a subscriber here."""
-        return list(self._subscribers)
+        return list(self._subscribers.keys() | self._held.keys()) if self._held else list(self._subscribers)
 
     def num_subscribers(self, channel: str) -> int:
         """How many connections here are subscribed to `channel`."""
-        return sum(map(len, self._subscribers.get(channel, {}).values()))
+        live = sum(map(len, self._subscribers.get(channel, {}).values()))
+        return live + len(self._held.get(channel, ()))
 
     def user_connections(self, user: str) -> list[Connection]:
         """The connections of `user`, in a list of its own."""
@@ -115,4 +170,4 @@ class Hub:
 
     @property
     def num_channels(self) -> int:
-        return len(self._subscribers)
+        return len(self._subscribers.keys() | self._held.keys()) if self._held else len(self._subscribers)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from zlib import crc32
 
 import gevent
@@ -19,7 +19,7 @@ from gevent.pool import Group
 
 from ...engines.base import Engine, EngineError, Recovery
 from ..config.config import Config
-from ..model.errors import CLOSE_SHUTDOWN, Disconnect
+from ..model.errors import CLOSE_SHUTDOWN, Disconnect, Refused
 from ..model.events import Event, Join, Leave, Publication, RawClientInfo
 from ..net.flusher import Flusher
 from ..runtime.timers import Timers
@@ -31,6 +31,7 @@ from .engine_failures import EngineFailures
 from .hooks import CallHook, Context, Hooks, call_directly
 from .hub import Connection, Hub
 from .metrics import Metrics
+from .missed import MissedChannels
 from .watched import EncodePublication
 
 CHANNEL_LOCKS = 64
@@ -74,6 +75,7 @@ class Node(Commands):
         super().__init__(
             config, engine, self.metrics.counters, failures, self.cluster.apply_to_users, self.cluster.watched
         )
+        self._missed = MissedChannels(self.hub, self._close_gradually)
         self._locks = [BoundedSemaphore() for _ in range(CHANNEL_LOCKS)]
 
     # -- life
@@ -100,10 +102,13 @@ class Node(Commands):
     def close_connections(self, disconnect: Disconnect = CLOSE_SHUTDOWN) -> None:
         """Refuse new requests from now on, and close the connections of all clients in the course of `drain_time`."""
         self.stopping = True
+        self._close_gradually(list(self.hub.open), disconnect)
+
+    def _close_gradually(self, connections: Sequence[Connection], disconnect: Disconnect) -> None:
+        """Close connections in the course of `drain_time`."""
         # Concurrently: each connection publishes its leaves, and all that wait for the engine share one round trip. An
         # engine that is away must not delay the close of the others.
         closing = Group()
-        connections = list(self.hub.open)
         spread = min(self.config.drain_time, len(connections) / CLOSED_PER_SECOND)
         started = time.monotonic()
         for number, connection in enumerate(connections):
@@ -116,6 +121,7 @@ class Node(Commands):
         """End the greenlets of the node, and the engine. A second call does nothing."""
         self.stopping = True
         self.cluster.stop()
+        self._missed.stop()
         self.timers.stop()
         self.hooks.finish(HOOKS_STOP_TIMEOUT)  # they may still publish
         self._engine.stop()
@@ -175,6 +181,18 @@ class Node(Commands):
             counters.node_num_leave_msg_received += 1
         self.hub.broadcast(event)
 
+    def handle_missed(self, channel: str, found: int | None, seconds: float) -> bool:
+        """Whether publications may be missing; subscribers that can recover them are disconnected, a little later."""
+        try:
+            options = self.rules.options(channel)
+        except Refused:  # a reload took the namespace away
+            return False
+        if found is not None and found < options.history_size and seconds < options.history_lifetime:
+            return False
+        if options.recover:
+            self._missed.note(channel)
+        return True
+
     def handle_control(self, message: bytes) -> None:
         """Carry out a control message of another node."""
         self.cluster.handle(message)
@@ -195,12 +213,15 @@ class Node(Commands):
         self.metrics.counters.node_num_remove_client_conn += 1
         self.hub.remove(connection)
 
-    def add_subscription(self, channel: str, connection: Connection) -> None:
-        """Subscribe a connection. Refused with INTERNAL_ERROR when the engine fails; then nothing is left behind."""
+    def add_subscription(self, channel: str, connection: Connection, hold: bool = False) -> None:
+        """Subscribe a connection. Refused with INTERNAL_ERROR when the engine fails; then nothing is left behind.
+
+        With `hold`, publications wait in the hub until they are released.
+        """
         self.metrics.counters.node_num_add_client_sub += 1
         # Hub and engine must agree: without the lock a last leave and a first join could run at the same time.
         with self._lock(channel):
-            if not self.hub.add_subscription(channel, connection):
+            if not self.hub.add_subscription(channel, connection, hold):
                 return
             try:
                 self._engine.subscribe(channel)

@@ -1,14 +1,16 @@
 """Delivers the publications that a broken subscription has missed, from the history.
 
 It remembers the newest publication that arrived in each channel with a history. When the subscription is back, new
-publications are held until the history has been read, so that the order is kept. Publications that are not in the
-history, or no longer, are lost.
+publications are held until the history has been read and the connection has passed what was read, so that each
+publication is delivered once and in its order. Publications that are not in the history, or no longer, are lost.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
+from typing import Protocol
 
 import gevent
 from gevent.event import Event as Signal
@@ -21,27 +23,73 @@ from .history import History
 
 log = logging.getLogger(__name__)
 
-HISTORIES_PER_READ = 100
+BATCH = 100
 """Channels whose history is read together."""
 ATTEMPTS, PAUSE = 20, 0.25
 """How often, and how many seconds apart, to try to read the history before the gap is left open."""
+KEPT_FROM_BEFORE = 1000
+"""Events of one channel that are kept from connections that broke before their gap was closed. The history, which is
+read later, has what was dropped, as far as it reaches."""
 
 NOTHING = Recovery((), False)
 """The missed publications when the history cannot be read."""
 
-Read = Callable[[Sequence[str]], list[History]]
+
+class Source(Protocol):
+    """Where a CatchUp reads histories, and what it delivers to."""
+
+    def read_histories(self, channels: Sequence[str]) -> list[History]:
+        """The histories of some channels. Raises EngineError."""
+
+    def wait_until_passed(self) -> bool:
+        """Wait until all that was published before this call has been given to `CatchUp.handle`.
+
+        False when the connection broke first.
+        """
+
+    def deliver(self, event: Event) -> None:
+        """Give an event to its subscribers. Neither blocks nor raises."""
+
+    def leave_gap(self, channel: str, found: int | None, seconds: float) -> bool:
+        """What `EngineHandler.handle_missed` is called with, and returns. Neither blocks nor raises."""
+
+
+class _Gap:
+    """The gap in one channel, from the moment in which the connection breaks until nothing is missing."""
+
+    __slots__ = ("before", "began", "breaks", "channel", "closed", "held")
+
+    def __init__(self, channel: str, began: float) -> None:
+        self.channel = channel
+        self.began = began
+        """When all that had been published was known to have arrived, as time.monotonic() has it."""
+        self.breaks = 0
+        """How often the connection has broken; a history that was read before the last break is of no use."""
+        self.held: list[Received] = []
+        """What the present connection has brought."""
+        self.before: list[Received] = []
+        """What earlier connections had brought since the gap began; older than all of `held`."""
+        self.closed = Signal()
+
+    def break_off(self) -> None:
+        """The connection broke: what comes from now on does not follow on what is held."""
+        self.breaks += 1
+        self.before.extend(self.held)
+        del self.before[:-KEPT_FROM_BEFORE]
+        self.held = []
 
 
 class CatchUp:
-    """The channels of one shard. `read` reads histories and raises EngineError; `deliver` neither blocks nor raises."""
+    """The channels of one shard."""
 
-    def __init__(self, name: str, read: Read, deliver: Callable[[Event], None]) -> None:
+    def __init__(self, name: str, source: Source) -> None:
         self._name = name
-        self._read = read
-        self._deliver = deliver
+        self._source = source
+        # The newest publication that was delivered, and the newest that a history had when nothing was delivered yet.
         self._newest: dict[str, str] = {}
-        self._held: dict[str, list[Received]] = {}
-        self._returned: list[str] = []
+        self._noted: dict[str, str] = {}
+        self._gaps: dict[str, _Gap] = {}
+        self._returned: list[tuple[_Gap, int]] = []
         self._arrived = Signal()
         self._greenlet: gevent.Greenlet[[], None] | None = None
 
@@ -57,57 +105,105 @@ class CatchUp:
 
     def handle(self, channel: str, received: Received) -> None:
         """Deliver what came in, now or once the gap before it is closed."""
-        if self._held and channel in self._held:
-            self._held[channel].append(received)
-            return
+        if self._gaps and channel in self._gaps:
+            self._gaps[channel].held.append(received)
+        else:
+            self._deliver(channel, received)
+
+    def _deliver(self, channel: str, received: Received) -> None:
         if received.kept:
             assert isinstance(received.event, Publication)
             self._newest[channel] = received.event.uid
-        self._deliver(received.event)
+            if self._noted:
+                self._noted.pop(channel, None)
+        self._source.deliver(received.event)
 
     def note_newest(self, channel: str, uid: str) -> None:
         """The history of a channel that is subscribed to was read; `uid` is empty when there was none."""
+        if channel not in self._newest:
+            self._noted.setdefault(channel, uid)
+
+    def has_passed(self, channel: str, uid: str) -> bool:
+        """Whether the publication is known to be the newest that was delivered, or to be older than the subscription.
+
+        `uid` is empty when the history has none.
+        """
+        return self._newest.get(channel) == uid
+
+    def note_passed(self, channel: str, uid: str) -> None:
+        """All up to this publication was delivered, if it came after the subscription. `uid` may be empty."""
         self._newest.setdefault(channel, uid)
+        self._noted.pop(channel, None)
 
     def forget(self, channel: str) -> None:
         """The channel is no longer subscribed to."""
         self._newest.pop(channel, None)
-        self._held.pop(channel, None)
+        self._noted.pop(channel, None)
+        gap = self._gaps.pop(channel, None)
+        if gap is not None:
+            gap.closed.set()
 
-    def lose(self, channels: Sequence[str]) -> None:
-        """What is published in these channels does not arrive."""
+    def lose(self, channels: Sequence[str], passed_at: float) -> None:
+        """What is published in these channels does not arrive. All that was published before `passed_at` has arrived.
+
+        `passed_at` is a time as time.monotonic() has it.
+        """
         for channel in channels:
-            if channel in self._newest:
-                self._held.setdefault(channel, [])
+            if channel in self._newest or channel in self._noted:
+                gap = self._gaps.get(channel)
+                if gap is None:
+                    gap = self._gaps[channel] = _Gap(channel, passed_at)
+                gap.break_off()
 
     def regain(self, channel: str) -> None:
         """What is published in the channel arrives again."""
-        if channel in self._held:
-            self._returned.append(channel)
+        gap = self._gaps.get(channel)
+        if gap is not None:
+            self._returned.append((gap, gap.breaks))
             self._arrived.set()
+
+    def wait_closed(self, channel: str, timeout: float) -> bool:
+        """Wait until there is no gap in the channel, at most `timeout` seconds; whether there is none."""
+        gap = self._gaps.get(channel)
+        return gap is None or bool(gap.closed.wait(timeout))
 
     def _run(self) -> None:
         while True:
             self._arrived.wait()
             self._arrived.clear()
-            channels, self._returned = self._returned, []
-            open_gaps = 0
-            for start in range(0, len(channels), HISTORIES_PER_READ):
-                open_gaps += self._close(channels[start : start + HISTORIES_PER_READ])
-            if channels:
-                log.info("%s: %d gaps in channels with a history closed", self._name, len(channels) - open_gaps)
-            if open_gaps:
-                log.warning("%s: messages may be missing in %d channels", self._name, open_gaps)
+            returned, self._returned = self._returned, []
+            closed = left_open = 0
+            for start in range(0, len(returned), BATCH):
+                for is_complete in self._close(returned[start : start + BATCH]):
+                    closed += is_complete
+                    left_open += not is_complete
+            if closed:
+                log.info("%s: %d gaps in channels with a history closed", self._name, closed)
+            if left_open:
+                log.warning("%s: messages may be missing in %d channels", self._name, left_open)
 
-    def _close(self, channels: Sequence[str]) -> int:
-        """Close the gaps in some channels; how many stay open."""
-        histories = self._try_to_read(channels)
-        return sum(not self._release(channel, history) for channel, history in zip(channels, histories, strict=True))
+    def _close(self, returned: Sequence[tuple[_Gap, int]]) -> list[bool]:
+        """Close some gaps; for each that is closed now, whether nothing is missing."""
+        lasting = [(gap, breaks) for gap, breaks in returned if self._lasts(gap, breaks)]
+        histories = self._try_to_read([gap.channel for gap, _ in lasting])
+        # What was published between the subscription and the reading is in the history, and comes by the connection
+        # too. Only when that has come can it be told apart from what is newer.
+        self._source.wait_until_passed()
+        outcome = []
+        for (gap, breaks), history in zip(lasting, histories, strict=True):
+            if self._lasts(gap, breaks):
+                outcome.append(self._release(gap, history))
+                yield_if_due()
+        return outcome
+
+    def _lasts(self, gap: _Gap, breaks: int) -> bool:
+        """Whether the channel is still subscribed to, by the connection on which it was regained."""
+        return self._gaps.get(gap.channel) is gap and gap.breaks == breaks
 
     def _try_to_read(self, channels: Sequence[str]) -> Sequence[History | None]:
-        for _ in range(ATTEMPTS):
+        for _ in range(ATTEMPTS if channels else 0):
             try:
-                return self._read(channels)
+                return self._source.read_histories(channels)
             except EngineError as error:
                 log.debug("%s: catching up: %s", self._name, error)
                 gevent.sleep(PAUSE)
@@ -116,19 +212,26 @@ class CatchUp:
                 break
         return [None] * len(channels)
 
-    def _release(self, channel: str, history: History | None) -> bool:
-        """Deliver what was missed and what was held; whether nothing is missing."""
-        held = self._held.pop(channel, None)
-        if held is None:  # nobody is subscribed any more
+    def _release(self, gap: _Gap, history: History | None) -> bool:
+        """Deliver what was missed and what was held, without a switch of greenlets; whether nothing is missing."""
+        channel = gap.channel
+        newest = self._newest.get(channel, self._noted.get(channel, ""))
+        missed = history.since(newest) if history is not None else NOTHING
+        late = [Received(publication, True) for publication in reversed(missed.publications)]
+        uids = {publication.uid for publication in missed.publications}
+        # What the history still has is delivered in its place there; what it has no longer, is older.
+        for received in (*_without(gap.before, uids), *late, *_without(gap.held, uids)):
+            self._deliver(channel, received)
+        del self._gaps[channel]
+        gap.closed.set()
+        if missed.complete:
             return True
-        missed = history.since(self._newest.get(channel, "")) if history is not None else NOTHING
-        delivered = set()
-        for publication in reversed(missed.publications):
-            delivered.add(publication.uid)
-            self.handle(channel, Received(publication, True))
-        for received in held:
-            event = received.event
-            if not (isinstance(event, Publication) and event.uid in delivered):
-                self.handle(channel, received)
-        yield_if_due()
-        return missed.complete
+        found = len(late) if history is not None else None
+        return not self._source.leave_gap(channel, found, time.monotonic() - gap.began)
+
+
+def _without(held: Sequence[Received], uids: set[str]) -> list[Received]:
+    """What is held, except the publications with these uids."""
+    return [
+        received for received in held if not (isinstance(received.event, Publication) and received.event.uid in uids)
+    ]

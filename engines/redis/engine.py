@@ -157,7 +157,7 @@ class RedisEngine(Engine):
         return self._shard(channel).history(channel, limit).publications
 
     def recover(self, channel: str, last: str) -> Recovery:
-        return self._shard(channel).history(channel, 0).after(last)
+        return self._shard(channel).passed_history(channel).after(last)
 
     def _shard(self, channel: str) -> Shard:
         shards = self._shards

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -44,7 +45,7 @@ class Shard:
         )
         self._timeouts = timeouts
         self._carries_control = carries_control
-        self._catch_up = CatchUp(self.name, self._read_histories, self._deliver)
+        self._catch_up = CatchUp(self.name, self)
         self._handler: EngineHandler | None = None
         self._occupancy: ShardOccupancy | None = None
         self._skipped = SkipLog()
@@ -151,12 +152,32 @@ class Shard:
     def history(self, channel: str, limit: int) -> History:
         """The newest publications of a channel."""
         subscribed = self.keys.channel(channel) in self._channels
-        (found,) = self._read_histories([channel], limit)
+        (found,) = self.read_histories([channel], limit)
         if subscribed:
             self._catch_up.note_newest(channel, found.publications[0].uid if found.publications else "")
         return found
 
-    def _read_histories(self, channels: Sequence[str], limit: int = 0) -> list[History]:
+    def passed_history(self, channel: str) -> History:
+        """The publications of a channel; those that this node gets as a subscriber have been handled.
+
+        Waits as long as an answer of Redis may take. Raises EngineError.
+        """
+        if self.keys.channel(channel) not in self._channels:
+            return self.history(channel, 0)
+        deadline = time.monotonic() + self._timeouts.read
+        while (left := deadline - time.monotonic()) > 0:
+            if self.subscriber.wait_ready(left) and self._catch_up.wait_closed(channel, left):
+                breaks = self.subscriber.breaks
+                found = self.history(channel, 0)
+                newest = found.publications[0].uid if found.publications else ""
+                has_passed = self._catch_up.has_passed(channel, newest) or self.subscriber.wait_until_passed()
+                if has_passed and self.subscriber.breaks == breaks:
+                    self._catch_up.note_passed(channel, newest)
+                    return found
+        raise EngineError(f"{self.name}: the subscriptions are not back within {self._timeouts.read:g} s")
+
+    def read_histories(self, channels: Sequence[str], limit: int = 0) -> list[History]:
+        """The newest publications of some channels, all of them when `limit` is 0. Raises EngineError."""
         commands = [command for channel in channels for command in history.read_commands(self.keys, channel, limit)]
         replies = self.pipeline.ask_all(commands)
         for reply in replies:
@@ -189,7 +210,8 @@ class Shard:
         """The subscriptions broke."""
         for echo in self._echoes.values():
             echo.set()
-        self._catch_up.lose([self._channels[name] for name in names if name in self._channels])
+        channels = [self._channels[name] for name in names if name in self._channels]
+        self._catch_up.lose(channels, self.subscriber.passed_at)
 
     def handle_return(self, name: bytes) -> None:
         """A subscription is back."""
@@ -198,6 +220,17 @@ class Shard:
             self._catch_up.regain(channel)
             self._note_occupancy(channel)  # a server that has restarted has lost what was reported
 
-    def _deliver(self, event: Event) -> None:
+    # -- what CatchUp needs
+
+    def wait_until_passed(self) -> bool:
+        """Wait until all that was published before has been handled; False when the connection broke."""
+        return self.subscriber.wait_until_passed()
+
+    def deliver(self, event: Event) -> None:
+        """Give an event to the node."""
         if self._handler is not None:
             self._handler.handle_event(event)
+
+    def leave_gap(self, channel: str, found: int | None, seconds: float) -> bool:
+        """Let the node judge whether publications of a channel may be missing."""
+        return self._handler is not None and self._handler.handle_missed(channel, found, seconds)

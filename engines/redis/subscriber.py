@@ -7,7 +7,9 @@ made again, in batches, and `ReaderHandler` learns that there was a gap.
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import gevent
@@ -67,6 +69,15 @@ class Subscriber(Link):
         self._sent: deque[_Change] = deque()
         self._arrived = Event()
         self._was_lost = False
+        self.breaks = 0
+        """How many connections have ended."""
+        self._is_connected = False
+        self.passed_at = 0.0
+        """All that was published before this time has been handled, as far as is known; as time.monotonic() has it."""
+        # When each PING was sent that is not answered yet, and who waits for its answer.
+        self._pings: deque[tuple[float, AsyncResult[bool] | None]] = deque()
+        self._marks: list[AsyncResult[bool]] = []
+        """Who waits for a PING that is still to be sent."""
 
     def subscribe(self, name: bytes) -> None:
         """Return when Redis sends what is published under `name`. Raises EngineError.
@@ -94,6 +105,19 @@ class Subscriber(Link):
         """Whether there is a subscription, made or to be made again."""
         return name in self._wanted
 
+    def wait_until_passed(self) -> bool:
+        """Wait until all that Redis had published before this call has been handled; False when the connection broke.
+
+        Redis answers a PING on this connection after what it has published before. The wait is as long as the
+        connection lasts, which is checked all the time.
+        """
+        if not self._is_connected:
+            return False
+        mark: AsyncResult[bool] = AsyncResult()
+        self._marks.append(mark)
+        self._arrived.set()
+        return bool(mark.get())
+
     def _change(self, verb: str, name: bytes) -> None:
         done: AsyncResult[None] = AsyncResult()
         self._waiting.append(_Change(verb, name, done))
@@ -114,6 +138,8 @@ class Subscriber(Link):
         self._waiting.extendleft(reversed(again))
         last = self._waiting[-1] if self._waiting else None
         self._arrived.set()
+        self._is_connected = True
+        self.passed_at = time.monotonic()
         writer = gevent.spawn(self._write, connection)
         try:
             self._read(connection, last)
@@ -123,7 +149,15 @@ class Subscriber(Link):
 
     def _lose(self) -> None:
         self._was_lost = True
+        self._is_connected = False
+        self.breaks += 1
         self._handler.handle_gap(list(self._wanted))
+        waiting = [*self._marks, *(mark for _, mark in self._pings)]
+        self._marks.clear()
+        self._pings.clear()
+        for mark in waiting:
+            if mark is not None:
+                mark.set(False)
         self._give_up(f"{self._name}: the connection broke")
 
     def _give_up(self, reason: str) -> None:
@@ -145,8 +179,11 @@ class Subscriber(Link):
                 self._arrived.clear()
                 if self._waiting:
                     self._send_waiting(connection)
+                elif self._marks:
+                    marks, self._marks = self._marks, []
+                    self._ping(connection, marks)
                 elif not self._arrived.wait(CHECK_INTERVAL):
-                    connection.send([("PING",)])
+                    self._ping(connection, [None])
         except ConnectionLost:
             connection.shut_down()  # the reader has it from there
 
@@ -162,6 +199,19 @@ class Subscriber(Link):
                     names = [change.name for change in changes[first : min(first + NAMES_PER_COMMAND, end)]]
                     connection.send([(changes[start].verb, *names)])
                 start = end
+
+    def _ping(self, connection: RedisConnection, marks: Sequence[AsyncResult[bool] | None]) -> None:
+        now = time.monotonic()
+        self._pings.extend((now, mark) for mark in marks)
+        connection.send([("PING",)] * len(marks))
+
+    def _pong(self) -> None:
+        """Redis has answered the oldest PING, after all that it had published before."""
+        if not self._pings:
+            raise ConnectionLost("an unexpected answer to a PING")
+        self.passed_at, mark = self._pings.popleft()
+        if mark is not None:
+            mark.set(True)
 
     # -- reading
 
@@ -183,6 +233,8 @@ class Subscriber(Link):
                 handle_message(reply[1], reply[2])
             elif kind in (b"subscribe", b"unsubscribe") and self._confirm(kind, reply[1]) is last:
                 last = None
+            elif kind == b"pong":
+                self._pong()
 
     def _confirm(self, kind: bytes, name: Any) -> _Change:
         """The oldest change is done; Redis confirms them one by one in the order it got them."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
+import gevent
 import pytest
 from gevent import GreenletExit
 from gevent.event import Event as Gate
@@ -40,7 +41,7 @@ CHANNELS = [
 
 
 class Listener:
-    """A node as its engine sees it: keeps what arrives in `events`, `controls`, `entries` and `occupancy`.
+    """A node as its engine sees it: keeps what arrives in `events`, `controls`, `entries`, `missed` and `occupancy`.
 
     It takes what is told of occupancy while `gate` is open, has it told again while `refuses` is set, and ends the
     greenlet that tells it while `ends` is set.
@@ -51,6 +52,7 @@ class Listener:
         self.events: list[Event] = []
         self.controls: list[bytes] = []
         self.entries: list[bytes] = []
+        self.missed: list[str] = []
         self.occupancy: list[tuple[str, bool]] = []
         self.gate = Gate()
         self.gate.set()
@@ -59,6 +61,10 @@ class Listener:
 
     def handle_event(self, event: Event) -> None:
         self.events.append(event)
+
+    def handle_missed(self, channel: str, found: int | None, seconds: float) -> bool:
+        self.missed.append(channel)
+        return True
 
     def handle_control(self, message: bytes) -> None:
         self.controls.append(message)
@@ -521,6 +527,23 @@ class JoinedEnginesContract:
         here.engine.publish(message(), None)
         there.heard(message())
         assert here.events == []
+
+    def test_what_a_recovery_brings_has_been_delivered_before(self, nodes: tuple[Listener, Listener]) -> None:
+        here, there = nodes
+        here.engine.subscribe("news")
+
+        def publish() -> None:
+            for number in range(300):
+                there.engine.publish(message(f"u{number}"), kept(1000))
+
+        publishing = gevent.spawn(publish)
+        while not publishing.ready():
+            recovery = here.engine.recover("news", "")
+            delivered = {event.uid for event in here.events if isinstance(event, Publication)}
+            assert {publication.uid for publication in recovery.publications} <= delivered
+            gevent.sleep(0)
+        publishing.get()
+        here.heard(*(message(f"u{number}") for number in range(300)))
 
     def test_joins_and_leaves_reach_other_nodes(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes

@@ -137,6 +137,8 @@ class Client:
             if self.closed:
                 return
         self._send(wire.encode_array(replies) if message.startswith(b"[") else replies[0])
+        for publication in self._subscriptions.release_held():
+            self._send(wire.encode_push(publication))
 
     def _reply(self, command: wire.Command) -> bytes:
         method = command.method or ""

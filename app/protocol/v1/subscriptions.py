@@ -57,7 +57,7 @@ class Recovered(NamedTuple):
 class Subscriptions:
     """The channels of one client. Methods that ask the engine may block; they are safe to call from any greenlet."""
 
-    __slots__ = ("channels", "_client", "_lock", "_node", "_presence_timer")
+    __slots__ = ("channels", "_client", "_lock", "_node", "_presence_timer", "_recovered")
 
     def __init__(self, node: Node, client: SubscribingClient) -> None:
         self.channels: dict[str, bytes] = {}
@@ -69,6 +69,8 @@ class Subscriptions:
         # a hook may unsubscribe or disconnect this client.
         self._lock = BoundedSemaphore()
         self._presence_timer: Timer | None = None
+        # The channels whose publications are held until the reply with their recovery is sent, and the uids in it.
+        self._recovered: dict[str, set[str]] = {}
 
     def info(self, channel: str) -> RawClientInfo:
         """What others see of the client in a channel. Raises KeyError when it is not subscribed."""
@@ -114,8 +116,9 @@ class Subscriptions:
         signed_info = params.info if node.rules.is_private(channel) else ""
         self.channels[channel] = wire.embedded_json(signed_info or "")
         info = self.info(channel)
+        recovers = options.recover and bool(params.recover)
         try:
-            node.add_subscription(channel, self._client)
+            node.add_subscription(channel, self._client, hold=recovers)
             if options.presence:
                 node.add_presence(channel, self._client.uid, info)
                 self._keep_presence()
@@ -123,6 +126,8 @@ class Subscriptions:
             self._remove(channel, receives_leave=True)
             raise Closing(CLOSE_INTERNAL_ERROR) from None
         recovered = self._recover(channel, options, params)
+        if recovers:
+            self._recovered[channel] = {publication.uid for publication in recovered.publications or ()}
         if options.join_leave:
             node.publish_join(channel, info)
         return recovered
@@ -138,6 +143,21 @@ class Subscriptions:
             log.debug("recovery in %r: %s", channel, refused.error.text)
             return Recovered(publications=[] if params.recover else None)
         return Recovered(publications=publications, complete=complete)
+
+    def release_held(self) -> Sequence[Publication]:
+        """End the hold on channels that the client has recovered: to be called when the replies have been sent.
+
+        Returns what was published meanwhile, oldest first in each channel, except what the replies contained.
+        """
+        if not self._recovered:
+            return ()
+        recovered, self._recovered = self._recovered, {}
+        return [
+            publication
+            for channel, uids in recovered.items()
+            for publication in self._node.hub.release(channel, self._client)
+            if publication.uid not in uids
+        ]
 
     # -- unsubscribe
 

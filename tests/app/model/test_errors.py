@@ -32,6 +32,7 @@ REASONS = {
     "internal server error": True,
     "stale": False,
     "expired": True,
+    "insufficient state": True,
     "slow": False,
     "shutting down": True,
     "disconnect": False,

@@ -215,3 +215,52 @@ def test_subscribers_of_a_channel_are_counted_over_all_encodings(bench: Bench) -
     for uid, encoding in (("c1", PLAIN), ("c2", PLAIN), ("c3", other)):
         bench.hub.add_subscription("news", bench.connection(uid, encoding=encoding))
     assert (bench.hub.num_subscribers("news"), bench.hub.num_subscribers("sport")) == (3, 0)
+
+
+# -- publications that are held
+
+
+def test_publications_wait_for_whoever_is_still_given_what_it_missed(bench: Bench) -> None:
+    live, returning = bench.connection("c1"), bench.connection("c2")
+    bench.hub.add_subscription("news", live)
+    bench.hub.add_subscription("news", returning, hold=True)
+    bench.hub.broadcast(MESSAGE)
+    bench.hub.broadcast(Join("news", RawClientInfo("alice", "c2")))
+    assert [b"message" in push for push in live.transport.messages()] == [True, False]
+    assert [b"join" in push for push in returning.transport.messages()] == [True]
+    assert bench.hub.release("news", returning) == [MESSAGE]
+    assert bench.hub.release("news", returning) == []
+    bench.hub.broadcast(MESSAGE)
+    assert len(returning.transport.messages()) == 2
+
+
+def test_whoever_waits_is_a_subscriber(bench: Bench) -> None:
+    first, second = bench.connection("c1"), bench.connection("c2")
+    assert bench.hub.add_subscription("news", first, hold=True)
+    assert not bench.hub.add_subscription("news", second, hold=True)
+    assert (bench.hub.channels(), bench.hub.num_channels, bench.hub.num_subscribers("news")) == (["news"], 1, 2)
+    bench.hub.release("news", first)
+    assert (bench.hub.channels(), bench.hub.num_channels, bench.hub.num_subscribers("news")) == (["news"], 1, 2)
+    assert not bench.hub.remove_subscription("news", second)
+    assert bench.hub.remove_subscription("news", first)
+    assert not bench.hub.has_subscribers("news")
+
+
+def test_whoever_leaves_while_it_waits_is_forgotten(bench: Bench) -> None:
+    connection = bench.connection("c1")
+    bench.hub.add_subscription("news", connection, hold=True)
+    assert bench.hub.remove_subscription("news", connection)
+    bench.hub.broadcast(MESSAGE)
+    assert bench.hub.release("news", connection) == []
+    assert not bench.hub.has_subscribers("news")
+
+
+def test_no_more_is_held_than_may_wait_for_a_connection(bench: Bench) -> None:
+    slow: list[str] = []
+    connection = bench.connection("c1")
+    connection.transport.on_overflow = lambda: slow.append("slow")
+    connection.outbox.limit = 100
+    bench.hub.add_subscription("news", connection, hold=True)
+    for _ in range(3):
+        bench.hub.broadcast(Publication("u1", "news", b"x" * 40))
+    assert slow == ["slow"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 
+import gevent
 import pytest
 from gevent.event import Event as Gate
 
@@ -29,19 +31,39 @@ def kept(uid: int) -> Received:
 
 
 class Desk:
-    """What a CatchUp reads from and delivers to."""
+    """What a CatchUp reads from and delivers to.
+
+    Histories are read while `gate` is open; the connection has passed them while `passed` is.
+    """
 
     def __init__(self) -> None:
         self.history: History | None = History([], 0)
         self.gate = Gate()
+        self.passed = Gate()
+        self.passed.set()
+        self.reads = 0
         self.delivered: list[Event] = []
-        self.catch_up = CatchUp("test", self.read, self.delivered.append)
+        self.left_open: list[tuple[str, int | None]] = []
+        self.is_missing = True
+        self.catch_up = CatchUp("test", self)
 
-    def read(self, channels: Sequence[str]) -> list[History]:
+    def read_histories(self, channels: Sequence[str]) -> list[History]:
+        self.reads += 1
         self.gate.wait()
         if self.history is None:
             raise EngineError("away")
         return [self.history for _ in channels]
+
+    def wait_until_passed(self) -> bool:
+        return self.passed.wait()
+
+    def deliver(self, event: Event) -> None:
+        self.delivered.append(event)
+
+    def leave_gap(self, channel: str, found: int | None, seconds: float) -> bool:
+        assert seconds >= 1
+        self.left_open.append((channel, found))
+        return self.is_missing
 
     def remembers(self, *uids: int, complete: int | None = None) -> None:
         """The history, oldest first."""
@@ -60,7 +82,7 @@ def desk(nothing_left_behind: None) -> Iterator[Desk]:
 
 
 def suffer_a_gap(desk: Desk) -> None:
-    desk.catch_up.lose(["news"])
+    desk.catch_up.lose(["news"], time.monotonic() - 1)
     desk.catch_up.regain("news")
     settle()
 
@@ -104,6 +126,19 @@ def test_of_a_history_that_does_not_reach_back_all_that_is_newer_comes(
     suffer_a_gap(desk)
     eventually(lambda: desk.numbers() == [1, 8, 9])
     assert "messages may be missing in 1 channels" in caplog.text
+    assert desk.left_open == [("news", 2)]
+
+
+def test_it_is_the_nodes_judgement_whether_something_is_missing(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    desk.gate.set()
+    desk.is_missing = False
+    desk.catch_up.handle("news", kept(1))
+    desk.remembers(7)
+    suffer_a_gap(desk)
+    eventually(lambda: desk.left_open == [("news", 1)])
+    assert "1 gaps in channels with a history closed" in caplog.text
+    assert "missing" not in caplog.text
 
 
 def test_channels_without_history_go_on_at_once(desk: Desk) -> None:
@@ -111,6 +146,83 @@ def test_channels_without_history_go_on_at_once(desk: Desk) -> None:
     suffer_a_gap(desk)
     desk.catch_up.handle("news", Received(message(2), False))
     assert desk.numbers() == [1, 2]
+
+
+def test_what_comes_again_after_the_history_was_read_is_delivered_once(desk: Desk) -> None:
+    desk.gate.set()
+    desk.passed.clear()
+    desk.catch_up.handle("news", kept(1))
+    desk.remembers(1, 2, 3, 4)
+    suffer_a_gap(desk)  # published between the subscription and the reading: in the history, and still to come
+    for received in (kept(3), kept(4), kept(5)):
+        desk.catch_up.handle("news", received)
+    desk.passed.set()
+    eventually(lambda: desk.numbers() == [1, 2, 3, 4, 5])
+    desk.catch_up.handle("news", kept(6))
+    assert desk.numbers() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_connection_that_breaks_again_before_the_gap_is_closed_leaves_no_other_gap(desk: Desk) -> None:
+    desk.catch_up.handle("news", kept(1))
+    desk.remembers(1, 2, 3)
+    suffer_a_gap(desk)
+    desk.catch_up.handle("news", kept(3))
+    desk.catch_up.lose(["news"], time.monotonic() - 1)  # and 4 is published
+    desk.gate.set()
+    settle()
+    desk.remembers(1, 2, 3, 4, 5)
+    desk.catch_up.regain("news")
+    desk.catch_up.handle("news", kept(5))
+    eventually(lambda: desk.numbers() == [1, 2, 3, 4, 5])
+    assert desk.reads == 2
+
+
+def test_a_history_that_was_read_before_the_connection_broke_again_is_not_used(desk: Desk) -> None:
+    desk.gate.set()
+    desk.passed.clear()
+    desk.catch_up.handle("news", kept(1))
+    desk.remembers(1, 2)
+    suffer_a_gap(desk)
+    desk.catch_up.lose(["news"], time.monotonic() - 1)
+    desk.remembers(1, 2, 3)
+    desk.catch_up.regain("news")
+    desk.passed.set()
+    eventually(lambda: desk.numbers() == [1, 2, 3])
+
+
+def test_what_an_earlier_connection_brought_is_not_lost_with_a_history_that_is_too_short(desk: Desk) -> None:
+    desk.catch_up.handle("news", kept(1))
+    suffer_a_gap(desk)
+    for received in (kept(2), JOIN, kept(3)):
+        desk.catch_up.handle("news", received)
+    desk.catch_up.lose(["news"], time.monotonic() - 1)
+    desk.remembers(3, 4, 5)
+    desk.gate.set()
+    desk.catch_up.regain("news")
+    eventually(lambda: desk.numbers() == [1, 2, 3, 4, 5])
+    assert JOIN.event in desk.delivered
+
+
+def test_who_waits_for_a_gap_goes_on_when_it_is_closed_or_the_channel_is_left(desk: Desk) -> None:
+    assert desk.catch_up.wait_closed("news", 1)
+    desk.catch_up.handle("news", kept(1))
+    desk.catch_up.lose(["news"], time.monotonic() - 1)
+    assert not desk.catch_up.wait_closed("news", 0.01)
+    waiting = gevent.spawn(desk.catch_up.wait_closed, "news", 10)
+    settle()
+    desk.catch_up.forget("news")
+    assert waiting.get(timeout=1)
+    assert desk.catch_up.wait_closed("news", 0.01)
+
+
+def test_what_was_only_read_counts_as_passed_no_sooner_than_the_connection_has_passed_it(desk: Desk) -> None:
+    desk.catch_up.note_newest("news", "1")
+    assert not desk.catch_up.has_passed("news", "1")
+    desk.catch_up.note_passed("news", "1")
+    assert desk.catch_up.has_passed("news", "1")
+    desk.catch_up.handle("news", kept(2))
+    assert desk.catch_up.has_passed("news", "2")
+    assert not desk.catch_up.has_passed("news", "1")
 
 
 def test_a_history_that_cannot_be_read_holds_nothing_up_for_ever(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,6 +233,7 @@ def test_a_history_that_cannot_be_read_holds_nothing_up_for_ever(desk: Desk, mon
     suffer_a_gap(desk)
     desk.catch_up.handle("news", kept(3))
     eventually(lambda: desk.numbers() == [1, 3])
+    assert desk.left_open == [("news", None)]
 
 
 def test_a_channel_that_is_left_meanwhile_is_forgotten(desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import gevent
@@ -157,3 +158,37 @@ def test_a_connection_that_is_not_used_is_checked(
     confirm(dial.made[0], b"a")
     gevent.joinall(subscribing)
     eventually(lambda: [("PING",)] in dial.made[0].batches)
+
+
+# -- marks
+
+
+def test_who_waits_goes_on_when_the_connection_has_passed_what_was_published_before(
+    subscriber: Subscriber, dial: Dialled, reader: Reader
+) -> None:
+    (redis,) = dial.made
+    waiting = [gevent.spawn(subscriber.wait_until_passed) for _ in range(2)]
+    settle()
+    assert redis.batches[-1] == [("PING",)] * 2
+    asked_at = time.monotonic()
+    redis.answer([b"message", b"control", b"data"])
+    settle()
+    assert not any(greenlet.ready() for greenlet in waiting)
+    redis.answer([b"pong", b""], [b"pong", b""])
+    gevent.joinall(waiting, timeout=1, raise_error=True)
+    assert [greenlet.value for greenlet in waiting] == [True, True]
+    assert reader.told == [(b"control", b"data")]
+    assert 0 < subscriber.passed_at <= asked_at
+
+
+def test_who_waits_hears_that_the_connection_broke(subscriber: Subscriber, dial: Dialled) -> None:
+    waiting = gevent.spawn(subscriber.wait_until_passed)
+    settle()
+    breaks = subscriber.breaks
+    dial.made[0].break_off()
+    assert waiting.get(timeout=1) is False
+    assert subscriber.breaks == breaks + 1
+
+
+def test_without_a_connection_nobody_waits(dial: Dialled, reader: Reader) -> None:
+    assert Subscriber("test", dial, ServerReturn(), Timeouts(), reader, [b"control"]).wait_until_passed() is False

@@ -1,0 +1,110 @@
+"""A client that returns: what is published meanwhile reaches it once, in order, and not before the reply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pytest
+
+from gentrifugo.app.config.config import Namespace
+from gentrifugo.app.model.events import Publication
+from gentrifugo.app.node.node import Node
+from gentrifugo.engines.base import HistoryOptions, Recovery
+from tests.fakes import TroubledEngine
+from tests.greenlets import settle
+from tests.local_client import LocalClient
+
+StartNode = Callable[..., Node]
+
+NEWS = Namespace(name="news", join_leave=True, recover=True, history_size=10, history_lifetime=60)
+
+
+@pytest.fixture
+def engine() -> TroubledEngine:
+    return TroubledEngine()
+
+
+@pytest.fixture
+def node(start_node: StartNode, engine: TroubledEngine) -> Node:
+    return start_node(engine, namespaces=(NEWS,))
+
+
+@pytest.fixture
+def client(node: Node) -> LocalClient:
+    return LocalClient.connected(node)
+
+
+class BusyEngine(TroubledEngine):
+    """Publishes `before` in the channel while it is asked for a recovery, and `after` once the history was read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before: list[str] = []
+        self.after: list[str] = []
+
+    def recover(self, channel: str, last: str) -> Recovery:
+        self._publish(channel, self.before)
+        found = super().recover(channel, last)
+        self._publish(channel, self.after)
+        return found
+
+    def _publish(self, channel: str, uids: list[str]) -> None:
+        for uid in uids:
+            self.publish(Publication(uid, channel, b"1"), HistoryOptions(10, 60))
+
+
+@pytest.mark.parametrize("as_array", [False, True])
+def test_what_is_published_while_a_client_recovers_comes_once_and_in_order(
+    start_node: StartNode, as_array: bool
+) -> None:
+    busy = BusyEngine()
+    node = start_node(busy, namespaces=(NEWS,))
+    for uid in ("u1", "u2"):
+        node.publish("news:news", b"1", uid=uid)
+    busy.before, busy.after = ["u3", "u4"], ["u5", "u6"]
+    client = LocalClient.connected(node)
+    client.received()
+    command = {"method": "subscribe", "params": {"channel": "news:news", "recover": True, "last": "u1"}}
+    client.send([command, {"method": "ping"}] if as_array else command)
+    node.publish("news:news", b"1", uid="u7")
+    messages = client.received()
+    assert [message["method"] for message in messages if isinstance(message, dict)].count("join") == 1
+    (reply,) = [message[0] if isinstance(message, list) else message for message in messages if is_reply(message)]
+    assert reply["body"]["recovered"] is True
+    assert [message["uid"] for message in reply["body"]["messages"]] == ["u4", "u3", "u2"]
+    pushes = [message for message in messages if isinstance(message, dict) and message["method"] == "message"]
+    assert [push["body"]["uid"] for push in pushes] == ["u5", "u6", "u7"]
+    assert messages.index(pushes[0]) > next(place for place, message in enumerate(messages) if is_reply(message))
+
+
+def is_reply(message: Any) -> bool:
+    return isinstance(message, list) or message["method"] == "subscribe"
+
+
+def test_who_subscribes_without_recovery_gets_what_is_published_at_once(
+    client: LocalClient, node: Node, engine: TroubledEngine
+) -> None:
+    gate = engine.close_gate("history")
+    subscribing = gevent.spawn(client.send, {"method": "subscribe", "params": {"channel": "news:news"}})
+    settle()
+    node.publish("news:news", b"1")
+    assert [message["method"] for message in client.received()[1:]] == ["message"]
+    gate.set()
+    subscribing.get(timeout=1)
+
+
+def test_who_leaves_while_it_recovers_gets_nothing_more(
+    client: LocalClient, node: Node, engine: TroubledEngine
+) -> None:
+    gate = engine.close_gate("history")
+    command = {"method": "subscribe", "params": {"channel": "news:news", "recover": True}}
+    subscribing = gevent.spawn(client.send, command)
+    settle()
+    node.publish("news:news", b"1")
+    leaving = gevent.spawn(client.connection.close)
+    gate.set()
+    subscribing.get(timeout=1)
+    leaving.get(timeout=1)
+    assert not node.hub.has_subscribers("news:news")
