@@ -54,8 +54,8 @@ class EngineHandler(Protocol):
     def handle_missed(self, channel: str, found: int | None, seconds: float) -> bool:
         """The connection was broken for up to `seconds`, and the newest publication delivered is not in the history.
 
-        `found` publications, all that the history had that may be newer, have been delivered; None when it could not
-        be read. Returns whether others may be missing: those that were more than a history holds, or have expired.
+        `found` publications, all that the history has that may be newer, are delivered next; None when it could not be
+        read. Returns whether others may be missing: those that were more than a history holds, or have expired.
         """
         ...
 

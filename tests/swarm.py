@@ -15,7 +15,7 @@ import gevent
 from gevent import socket
 from gevent.pool import Group
 
-from benchmarks.frames import CLOSE, TEXT, FrameReader, masked_frame
+from benchmarks.frames import CLOSE, PING, PONG_FRAME, TEXT, FrameReader, close_reason, masked_frame
 from tests.credentials import connect_params
 from tests.waiting import seconds
 
@@ -38,6 +38,8 @@ class Member:
         self.got: list[Any] = []
         self.is_subscribed = False
         self.closed_at: list[float] = []
+        self.closes: list[str] = []
+        """How each connection has ended: the code and the reason of the close frame, or "cut" without one."""
         self.incomplete = 0
         """Times that the server could not say that nothing is missing."""
         self._ports = ports
@@ -51,10 +53,17 @@ class Member:
         while True:
             try:
                 self._stay(port)
-            except (Ended, OSError):
+            except (Ended, OSError) as end:
                 self.is_subscribed = False
+                self.closes.append(str(end) if isinstance(end, Ended) and str(end) else "cut")
                 port = random.choice([other for other in self._ports if other != port] or [port])
                 gevent.sleep(random.uniform(0, LONGEST_PAUSE))
+
+    def hang_up(self) -> None:
+        """End the connection without a word; it comes back by itself."""
+        if self.is_subscribed:
+            self.is_subscribed = False
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def _stay(self, port: int) -> None:
         with socket.create_connection(("127.0.0.1", port), timeout=seconds(20)) as self._socket:
@@ -76,7 +85,9 @@ class Member:
                 for frame in self._frames.feed(data):
                     if frame.opcode == CLOSE:
                         self.closed_at.append(gevent.get_hub().loop.now())
-                        raise Ended
+                        raise Ended(close_reason(frame.payload))
+                    if frame.opcode == PING:
+                        self._socket.sendall(PONG_FRAME)
                     if frame.opcode == TEXT:
                         self._take(json.loads(frame.text))
                 data = self._read()
@@ -122,6 +133,16 @@ class Swarm:
 
     def __exit__(self, *_: object) -> None:
         self._group.kill()
+
+    @property
+    def gots(self) -> list[list[Any]]:
+        """What each of them has got."""
+        return [member.got for member in self.members]
+
+    @property
+    def closes(self) -> list[str]:
+        """How all connections that have ended did."""
+        return [close for member in self.members for close in member.closes]
 
     @property
     def subscribed(self) -> int:

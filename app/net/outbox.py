@@ -14,6 +14,7 @@ from typing import Protocol
 import gevent
 from gevent.socket import wait_write
 
+from ..runtime.running_clock import running_time
 from .flusher import Flusher
 
 WRITER_CHUNK = 1 << 18
@@ -179,11 +180,17 @@ class Outbox(Queue):
         self._writer = None
 
     def _wait_until_writable(self, socket: RawSocket) -> bool:
-        try:
-            wait_write(socket.fileno(), timeout=self._timeout or None)
-        except TimeoutError:
-            return False
-        return True
+        ends = running_time() + self._timeout
+        left: float | None = self._timeout or None
+        while True:
+            try:
+                wait_write(socket.fileno(), timeout=left)
+            except TimeoutError:
+                left = ends - running_time()
+                if left <= 0:
+                    return False
+            else:
+                return True
 
     def _next_chunk(self) -> bytes:
         if self.size <= WRITER_CHUNK:

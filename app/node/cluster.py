@@ -19,6 +19,7 @@ from ..config.config import Config
 from ..model.errors import CLOSE_DISCONNECT, Refused
 from ..model.json_codec import InvalidJSON
 from ..runtime.log_throttle import ThrottledLog
+from ..runtime.running_clock import running_time
 from . import control
 from .control import (
     ControlMessage,
@@ -70,7 +71,7 @@ class Cluster:
         """Take a new uid and forget the other nodes: two processes after a fork must not have the same uid."""
         self.uid = str(uuid.uuid4())
         self._started_at = int(time.time())
-        self.registry = NodeRegistry(self.uid)
+        self.registry = NodeRegistry(self.uid, running_time)
 
     def start(self) -> None:
         """Send the first ping, and begin to send pings and to end metrics intervals. The engine has started."""

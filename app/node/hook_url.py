@@ -17,6 +17,7 @@ from ..config.config import Config
 from ..config.options import CHECKED_FORWARDING, listed
 from ..model import signing
 from ..runtime.backoff import Backoff
+from ..runtime.running_clock import TimeLimit
 from .hooks import Context, Refuse, Undelivered
 
 SIGN = "X-Hook-Sign"
@@ -86,9 +87,9 @@ class HookURL:
 
     def _try(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
         """One request and its answer, within `hook_timeout`. Raises Undelivered."""
-        timeout = gevent.Timeout(self._timeout)
+        timeout = gevent.Timeout()
         try:
-            with timeout:
+            with TimeLimit(self._timeout, timeout):
                 return self._post(body, headers)
         except HTTPError as error:
             raise Undelivered(f"no answer: {error}") from None

@@ -21,6 +21,7 @@ from ..http.opening_request import Opening
 from ..model.errors import FIX, INTERNAL_ERROR, PERMISSION_DENIED, RETRY, Error, Refused
 from ..model.events import user_id
 from ..runtime.log_throttle import ThrottledLog
+from ..runtime.running_clock import TimeLimit
 
 log = logging.getLogger(__name__)
 
@@ -219,9 +220,11 @@ class Hooks:
 
     def _call(self, added: _Added, context: Context) -> object:
         """Call one hook. Raises what the hook raises, and _TookTooLong."""
-        timeout = gevent.Timeout(None if added.bounds_itself else added.limit())
+        timeout = gevent.Timeout()  # an `except Exception` in the hook does not catch it when the limit raises it
         try:
-            with timeout:
+            if added.bounds_itself:
+                return self._call_hook(added.hook, context)
+            with TimeLimit(added.limit(), timeout):
                 return self._call_hook(added.hook, context)
         except gevent.Timeout as error:
             if error is timeout:

@@ -61,6 +61,8 @@ class Hub:
         self._subscribers: dict[str, dict[Encoding, set[Queue]]] = {}
         # channel -> those subscribers of it for which publications are held.
         self._held: dict[str, dict[Connection, Held]] = {}
+        # channel -> outboxes of those subscribers that get nothing more of it, because they lack something before.
+        self._muted: dict[str, set[Queue]] = {}
 
     def add(self, connection: Connection) -> None:
         """Register an authenticated connection."""
@@ -109,9 +111,27 @@ class Hub:
             self._held.pop(channel, None)
         return held
 
+    def mute(self, channel: str) -> None:
+        """Give nothing more of a channel to its present subscribers, except those for which publications are held."""
+        for outboxes in self._subscribers.pop(channel, {}).values():
+            self._muted.setdefault(channel, set()).update(outboxes)
+
+    def is_muted(self, channel: str, connection: Connection) -> bool:
+        """Whether a subscriber gets nothing more of a channel."""
+        return connection.outbox in self._muted.get(channel, ())
+
+    def _unmute(self, channel: str, connection: Connection) -> bool:
+        outboxes = self._muted.get(channel)
+        if outboxes is None or connection.outbox not in outboxes:
+            return False
+        outboxes.remove(connection.outbox)
+        if not outboxes:
+            del self._muted[channel]
+        return True
+
     def remove_subscription(self, channel: str, connection: Connection) -> bool:
         """Let no more events of `channel` reach `connection`; whether the channel lost its last subscriber by it."""
-        was_held = self._end_hold(channel, connection) is not None
+        was_apart = self._end_hold(channel, connection) is not None or self._unmute(channel, connection)
         encodings = self._subscribers.get(channel, {})
         outboxes = encodings.get(connection.encoding, set())
         if connection.outbox in outboxes:
@@ -120,7 +140,7 @@ class Hub:
                 del encodings[connection.encoding]
             if not encodings:
                 del self._subscribers[channel]
-        elif not was_held:
+        elif not was_apart:
             return False
         return not self.has_subscribers(channel)
 
@@ -145,16 +165,21 @@ class Hub:
 
     def has_subscribers(self, channel: str) -> bool:
         """Whether anybody here is subscribed to `channel`."""
-        return channel in self._subscribers or channel in self._held
+        return channel in self._subscribers or channel in self._held or channel in self._muted
 
     def channels(self) -> list[str]:
         """The channels with a subscriber here."""
-        return list(self._subscribers.keys() | self._held.keys()) if self._held else list(self._subscribers)
+        return list(self._all_channels())
+
+    def _all_channels(self) -> Collection[str]:
+        if not self._held and not self._muted:
+            return self._subscribers
+        return self._subscribers.keys() | self._held.keys() | self._muted.keys()
 
     def num_subscribers(self, channel: str) -> int:
         """How many connections here are subscribed to `channel`."""
         live = sum(map(len, self._subscribers.get(channel, {}).values()))
-        return live + len(self._held.get(channel, ()))
+        return live + len(self._held.get(channel, ())) + len(self._muted.get(channel, ()))
 
     def user_connections(self, user: str) -> list[Connection]:
         """The connections of `user`, in a list of its own."""
@@ -170,4 +195,4 @@ class Hub:
 
     @property
     def num_channels(self) -> int:
-        return len(self._subscribers.keys() | self._held.keys()) if self._held else len(self._subscribers)
+        return len(self._all_channels())

@@ -26,7 +26,11 @@ class MissedChannels:
         self._greenlet: gevent.Greenlet[[], None] | None = None
 
     def note(self, channel: str) -> None:
-        """Publications of a channel with the option recover may be missing. Does not block."""
+        """Publications of a channel with the option recover may be missing. Does not block.
+
+        From now on its subscribers get nothing of it: with a newer message they would recover from there.
+        """
+        self._hub.mute(channel)
         self._channels.add(channel)
         if self._greenlet is None:
             self._greenlet = gevent.spawn(self._disconnect)
@@ -40,7 +44,7 @@ class MissedChannels:
     def _disconnect(self) -> None:
         while self._channels:
             channels, self._channels = self._channels, set()
-            connections = [open_ for open_ in self._hub.open if not channels.isdisjoint(open_.channels)]
+            connections = [open_ for open_ in self._hub.open if self._lacks(open_, channels)]
             if connections:
                 log.warning(
                     "messages may be missing in %d channels that recover: disconnecting %d clients, which recover"
@@ -50,3 +54,6 @@ class MissedChannels:
                 )
                 self._close(connections, CLOSE_INSUFFICIENT_STATE)
         self._greenlet = None
+
+    def _lacks(self, connection: Connection, channels: set[str]) -> bool:
+        return any(self._hub.is_muted(channel, connection) for channel in connection.channels if channel in channels)

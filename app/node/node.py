@@ -65,6 +65,8 @@ class Node(Commands):
         self.flusher = Flusher(config.client_write_delay)
         self.timers = Timers()
         self.metrics = Metrics(self.flusher)
+        self.renewals = Timers(clock=time.monotonic)
+        """For what must be renewed elsewhere, where time passes also while this process stands still."""
         self.hub = Hub(self.flusher)
         self.hooks = Hooks(lambda: self.config.hook_timeout, call_hook)
         """The hooks of the application; all are added before the node starts."""
@@ -97,6 +99,7 @@ class Node(Commands):
             self._engine.enable_occupancy_events(self, self.hooks.longest(hooks.OCCUPIED, hooks.VACATED))
         self._engine.start(self)
         self.timers.start()
+        self.renewals.start()
         self.cluster.start()
 
     def close_connections(self, disconnect: Disconnect = CLOSE_SHUTDOWN) -> None:
@@ -123,6 +126,7 @@ class Node(Commands):
         self.cluster.stop()
         self._missed.stop()
         self.timers.stop()
+        self.renewals.stop()
         self.hooks.finish(HOOKS_STOP_TIMEOUT)  # they may still publish
         self._engine.stop()
 
@@ -182,7 +186,7 @@ class Node(Commands):
         self.hub.broadcast(event)
 
     def handle_missed(self, channel: str, found: int | None, seconds: float) -> bool:
-        """Whether publications may be missing; subscribers that can recover them are disconnected, a little later."""
+        """Whether publications may be missing; subscribers that can recover them get no more, and are disconnected."""
         try:
             options = self.rules.options(channel)
         except Refused:  # a reload took the namespace away

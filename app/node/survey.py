@@ -17,6 +17,7 @@ from gevent.event import Event
 
 from ..config.config import Config
 from ..model.errors import Refused
+from ..runtime.running_clock import wait_for
 from ..runtime.yielding import yield_if_due
 from .control import SurveyReport, SurveyRequest, UserConnection
 from .hub import Hub
@@ -50,7 +51,7 @@ class Survey:
 
     def wait(self, timeout: float) -> None:
         """Wait until all nodes have reported, at most `timeout` seconds."""
-        self._complete.wait(timeout)
+        wait_for(self._complete, timeout)
 
 
 class Surveys:

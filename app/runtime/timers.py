@@ -7,12 +7,13 @@ which is precise enough for pings and expiry.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from heapq import heappop, heappush
 
 import gevent
 from gevent.event import Event
+
+from .running_clock import running_time
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +35,13 @@ class Timers:
     """Calls callbacks after a delay. Callbacks must not block.
 
     `resolution` is in seconds: timers that are due within the same interval are called together.
+    `clock` gives the time in seconds; by default it counts only the time in which the process runs, so that the data
+    of peers that arrived while the process was stopped is read before a timer is due.
     """
 
-    def __init__(self, resolution: float = 0.1) -> None:
+    def __init__(self, resolution: float = 0.1, clock: Callable[[], float] = running_time) -> None:
         self._resolution = resolution
+        self._clock = clock
         self._ticks: list[int] = []
         self._buckets: dict[int, list[Timer]] = {}
         self._earlier = Event()
@@ -56,7 +60,7 @@ class Timers:
     def after(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Call `callback` once, `delay` seconds from now or up to `resolution` later."""
         timer = Timer(callback)
-        tick = int((time.monotonic() + delay) / self._resolution) + 1
+        tick = int((self._clock() + delay) / self._resolution) + 1
         bucket = self._buckets.get(tick)
         if bucket is None:
             bucket = self._buckets[tick] = []
@@ -69,7 +73,7 @@ class Timers:
     def _run(self) -> None:
         while True:
             self._earlier.clear()
-            wait = self._ticks[0] * self._resolution - time.monotonic() if self._ticks else None
+            wait = self._ticks[0] * self._resolution - self._clock() if self._ticks else None
             if wait is None or wait > 0:
                 self._earlier.wait(wait)
             else:

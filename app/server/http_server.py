@@ -7,11 +7,11 @@ from contextlib import suppress
 from socket import MSG_PEEK
 from typing import Any
 
-import gevent
 from gevent.pywsgi import WSGIServer
 from gevent.ssl import SSLContext, SSLSocket
 
 from ..http.response import encode_response, text_response
+from ..runtime.running_clock import TimeLimit
 from ..views.mounted import service_of
 from .http_connection import HEAD_TIME
 
@@ -57,7 +57,7 @@ class HTTPServer(WSGIServer):
         limit = service.config.http_header_timeout if service is not None else HEAD_TIME
         try:
             # One limit for all of it: a socket's own timeout begins again with each byte that a peer sends.
-            with gevent.Timeout(limit, TimeoutError(f"not done within {limit:g} s")):
+            with TimeLimit(limit, TimeoutError(f"not done within {limit:g} s")):
                 encrypted = self._shake_hands(client_socket)
         except OSError as error:
             log.debug("%s: no TLS handshake: %s", address[0] if isinstance(address, tuple) else address, error)

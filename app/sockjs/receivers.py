@@ -7,7 +7,6 @@ loop as long as the socket takes them; its greenlet wakes only to end it, or whe
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import gevent
 from gevent.event import Event
 
 from ..http.response import CLOSE_CONNECTION, HTTPResponse
+from ..runtime.running_clock import running_time
 from .exchange import Exchange
 from .frames import HEARTBEAT
 from .session import Session
@@ -32,7 +32,7 @@ class WaitingRequest(ABC):
     def __init__(
         self, exchange: Exchange, transport: HTTPTransport, headers: dict[str, str], write_timeout: float
     ) -> None:
-        self.heard_at = time.monotonic()
+        self.heard_at = running_time()
         self.is_gone = False
         """Whether the client has gone."""
         self._exchange = exchange
@@ -209,7 +209,7 @@ class Stream(WaitingRequest):
         self._left -= len(wrapped)
         if frame is session.last_words:
             self._left = 0
-        self.heard_at = time.monotonic()
+        self.heard_at = running_time()
         data = self._exchange.chunk(wrapped)
         try:
             self._rest = data[self._exchange.direct.raw.send(data) :]

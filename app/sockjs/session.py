@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Protocol
 
 from gevent.lock import BoundedSemaphore
 
 from ..http.opening_request import Opening
 from ..net.flusher import Flusher
+from ..runtime.running_clock import running_time
 from . import frames
 from .message_queue import MessageQueue
 from .peer import Connect, Peer
@@ -48,7 +48,7 @@ class Session:
     def __init__(self, flusher: Flusher, queue_max_size: int, connect: Connect, opening: Opening | None = None) -> None:
         self.outbox = MessageQueue(flusher, queue_max_size, self._slow, self._ready)
         self.receiver: Receiver | None = None
-        self.since = time.monotonic()
+        self.since = running_time()
         """When the last receiver left, or the session was closed."""
         self._is_open = False
         self._close_frame: bytes | None = None
@@ -77,7 +77,7 @@ class Session:
         if self._close_frame is not None:
             return
         self._close_frame = frames.session_close_frame(code, reason)
-        self.since = time.monotonic()
+        self.since = running_time()
         if self.receiver is not None:
             self.receiver.wake()
         peer, self._peer = self._peer, None
@@ -119,7 +119,7 @@ class Session:
         """The request has been answered; until the next one messages wait."""
         self.receiver = None
         if self._close_frame is None:
-            self.since = time.monotonic()
+            self.since = running_time()
 
     def has_receiver(self) -> bool:
         """Whether a request receives already. One whose client has gone meanwhile ends the session. May block."""

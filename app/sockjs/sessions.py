@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from typing import Protocol
 
 import gevent
 
+from ..runtime.running_clock import running_time
 from ..runtime.timers import Timer, Timers
 from .options import SockJSOptions
 from .session import Session
@@ -73,7 +73,7 @@ class Sessions:
 
     def _sweep(self) -> None:
         self._timer = None
-        options, now = self._options(), time.monotonic()
+        options, now = self._options(), running_time()
         if options.heartbeat_delay > 0:
             for connection in self.connections:
                 if now - connection.heard_at >= options.heartbeat_delay:

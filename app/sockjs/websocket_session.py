@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import time
 from functools import partial
 
 from ..http.opening_request import Opening
+from ..runtime.running_clock import running_time
 from ..websocket.connection import WebSocket
 from ..websocket.frames import text_frame
 from . import frames
@@ -20,7 +20,7 @@ class WebSocketSession:
     """One connection, and the transport of its peer. `serve` it once."""
 
     def __init__(self, websocket: WebSocket) -> None:
-        self.heard_at = time.monotonic()
+        self.heard_at = running_time()
         self.outbox = websocket.outbox
         self._websocket = websocket
         self._is_closed = False
@@ -43,7 +43,7 @@ class WebSocketSession:
 
     def beat(self) -> None:
         """Send a heartbeat, unless other data waits to be written."""
-        self.heard_at = time.monotonic()
+        self.heard_at = running_time()
         if not (self.outbox.frames or self._websocket.is_closing):
             self._append(frames.HEARTBEAT)
 

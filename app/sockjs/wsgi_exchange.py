@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-import gevent
-
 from ..http.body import too_large
 from ..http.client_address import TrustedProxies
 from ..http.head import HTTPError
@@ -16,6 +14,7 @@ from ..http.opening_request import Opening
 from ..http.reader import BODY_STEP
 from ..http.response import CLOSE_CONNECTION, TEXT_TYPE, HTTPResponse, encode_head
 from ..http.upgrade import open_websocket, socket_of
+from ..runtime.running_clock import TimeLimit
 from . import fd_passing
 from .endpoint import SockJS
 from .exchange import Exchange, ServeWebSocket
@@ -61,7 +60,7 @@ class WSGIExchange(Exchange):
         if not length and "transfer-encoding" not in self.headers:
             return b""
         seconds = timeout * (1 + size // BODY_STEP)
-        with gevent.Timeout(seconds, HTTPError(408, "the request took too long to arrive", CLOSE_CONNECTION)):
+        with TimeLimit(seconds, HTTPError(408, "the request took too long to arrive", CLOSE_CONNECTION)):
             body: bytes = self._environ["wsgi.input"].read(size)
         if len(body) > max_size:
             raise too_large(max_size, CLOSE_CONNECTION)

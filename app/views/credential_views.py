@@ -8,9 +8,9 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeAlias
 
-import gevent
 import msgspec
 from flask import Flask, Response, copy_current_request_context, request
 from gevent.pool import Pool
@@ -24,6 +24,7 @@ from ..model import signing
 from ..model.errors import INTERNAL_ERROR, Refused
 from ..model.json_codec import InvalidJSON, decode
 from ..node.hooks import PRIVATE_SUBSCRIBE, REFRESH, Context
+from ..runtime.running_clock import TimeLimit
 from ..service import Service
 from .views import ready, refuse, respond
 
@@ -37,6 +38,10 @@ CHANNEL_REFUSED: dict[str, Any] = {"status": 403}
 CHANNEL_FAILED: dict[str, Any] = {"status": 500}
 
 View: TypeAlias = Callable[[Service], Response]
+
+
+class _Late(BaseException):
+    """The hooks have not decided in time."""
 
 
 class Asked(msgspec.Struct):
@@ -103,7 +108,7 @@ def _sign_all(service: Service, asked: Asked) -> dict[str, dict[str, Any]]:
     pool = Pool(MAX_PARALLEL)
     limit = MANY_CHANNELS_FACTOR * service.node.hooks.longest(PRIVATE_SUBSCRIBE)
     try:
-        with gevent.Timeout(limit, False):  # type: ignore[arg-type]  # False: end the block silently
+        with suppress(_Late), TimeLimit(limit, _Late()):
             for channel in answers:
                 pool.spawn(copy_current_request_context(sign), channel)
             pool.join()

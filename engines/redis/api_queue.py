@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -85,12 +86,13 @@ class ApiQueue(Link):
         """Carry out some entries, first those that a dead node has left, unless another node works on the queue."""
         self._busy = True
         try:
+            asked_at = time.monotonic()
             keys = [self._key, self._taken_key, self._lease_key]
             entries = self._ask(TAKE, keys, int(LEASE * 1000), ENTRIES_PER_TURN)
             self._failures.reset()
             if entries is None:
                 gevent.sleep(TURN_PAUSE * random.uniform(0.5, 1.5))
-            elif entries:
+            elif entries and self._still_holds_lease(asked_at):
                 self._carry_out(entries)
         except EngineError as error:
             self._pause_after_failure(str(error))
@@ -103,6 +105,12 @@ class ApiQueue(Link):
                 self._handler(entries)
         if not self._ask(FINISH, [self._taken_key, self._lease_key]):
             log.error("%s: %d commands took too long, another node may have repeated them", self._name, len(entries))
+
+    def _still_holds_lease(self, asked_at: float) -> bool:
+        """Whether what was taken belongs to this node; a process that stood still since may have lost it to another."""
+        if time.monotonic() - asked_at < LEASE / 2:
+            return True
+        return bool(self._ask(RENEW, [self._lease_key], int(LEASE * 1000)))
 
     @contextmanager
     def _lease_renewed(self) -> Iterator[None]:

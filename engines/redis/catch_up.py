@@ -16,6 +16,7 @@ import gevent
 from gevent.event import Event as Signal
 
 from ...app.model.events import Event, Publication
+from ...app.runtime.running_clock import wait_for
 from ...app.runtime.yielding import yield_if_due
 from ..base import EngineError, Recovery
 from .codec import Received
@@ -165,7 +166,7 @@ class CatchUp:
     def wait_closed(self, channel: str, timeout: float) -> bool:
         """Wait until there is no gap in the channel, at most `timeout` seconds; whether there is none."""
         gap = self._gaps.get(channel)
-        return gap is None or bool(gap.closed.wait(timeout))
+        return gap is None or wait_for(gap.closed, timeout)
 
     def _run(self) -> None:
         while True:
@@ -219,15 +220,15 @@ class CatchUp:
         missed = history.since(newest) if history is not None else NOTHING
         late = [Received(publication, True) for publication in reversed(missed.publications)]
         uids = {publication.uid for publication in missed.publications}
+        is_missing = not missed.complete and self._source.leave_gap(
+            channel, None if history is None else len(late), time.monotonic() - gap.began
+        )
         # What the history still has is delivered in its place there; what it has no longer, is older.
         for received in (*_without(gap.before, uids), *late, *_without(gap.held, uids)):
             self._deliver(channel, received)
         del self._gaps[channel]
         gap.closed.set()
-        if missed.complete:
-            return True
-        found = len(late) if history is not None else None
-        return not self._source.leave_gap(channel, found, time.monotonic() - gap.began)
+        return not is_missing
 
 
 def _without(held: Sequence[Received], uids: set[str]) -> list[Received]:

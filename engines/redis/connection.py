@@ -7,6 +7,7 @@ redis-py; programs that are not nodes use it (engines/redis/blocking.py).
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
@@ -15,10 +16,13 @@ import gevent
 import gevent.socket
 import hiredis
 
+from ...app.runtime.running_clock import TimeLimit, running_time
 from ...app.runtime.yielding import yield_if_due
 from .settings import ServerAddress, Timeouts
 
 READ_SIZE = 1 << 16
+PRECISION = 0.1
+"""Seconds by which a time limit of a socket may end early."""
 
 RedisCommand: TypeAlias = tuple[str | bytes | int, ...]
 Dial: TypeAlias = Callable[[], "RedisConnection"]
@@ -45,7 +49,7 @@ class RedisConnection:
         """Write commands. Raises ConnectionLost when the socket does not take all of them within `timeouts.write`."""
         data = b"".join(map(pack, commands))
         # Not settimeout: the reader has the same socket, and a time limit of its own.
-        with gevent.Timeout(self._timeouts.write, ConnectionLost(_too_long("took nothing", self._timeouts.write))):
+        with TimeLimit(self._timeouts.write, ConnectionLost(_too_long("took nothing", self._timeouts.write))):
             try:
                 self._socket.sendall(data)
             except OSError as error:
@@ -69,16 +73,34 @@ class RedisConnection:
 
     def feed(self) -> None:
         """Read from the socket once. Raises ConnectionLost, also when nothing arrives within the read timeout."""
-        try:
-            data = self._socket.recv(READ_SIZE)
-        except TimeoutError:
-            raise ConnectionLost(_too_long("did not answer", self._socket.gettimeout())) from None
-        except OSError as error:
-            raise ConnectionLost(reason_of(error)) from None
+        began = running_time()
+        while (data := self._receive()) is None:
+            if running_time() - began > self._socket.gettimeout() - PRECISION:
+                raise ConnectionLost(_too_long("did not answer", self._socket.gettimeout()))
         if not data:
             raise ConnectionLost("the server closed the connection")
         yield_if_due()
         self._reader.feed(data)
+
+    def _receive(self) -> bytes | None:
+        """Read what has arrived, within the read timeout; None when nothing has. Raises ConnectionLost."""
+        try:
+            with suppress(TimeoutError):
+                return self._socket.recv(READ_SIZE)  # type: ignore[no-any-return]
+            # If this process was stopped or busy, data that arrived in time is still in the socket.
+            return self._receive_now()
+        except OSError as error:
+            raise ConnectionLost(reason_of(error)) from None
+
+    def _receive_now(self) -> bytes | None:
+        timeout = self._socket.gettimeout()
+        self._socket.settimeout(0)  # no other greenlet runs until it is set again
+        try:
+            return self._socket.recv(READ_SIZE)  # type: ignore[no-any-return]
+        except (BlockingIOError, TimeoutError, ssl.SSLWantReadError):
+            return None
+        finally:
+            self._socket.settimeout(timeout)
 
     def ask(self, commands: Sequence[RedisCommand]) -> list[Any]:
         """Write commands and return their replies. Raises ConnectionLost."""

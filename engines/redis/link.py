@@ -9,6 +9,7 @@ import gevent
 from gevent.event import Event
 
 from ...app.runtime.backoff import Backoff
+from ...app.runtime.running_clock import wait_for
 from .connection import ConnectionLost, Dial, RedisConnection
 from .settings import ServerAddress
 
@@ -80,7 +81,7 @@ class Link(ABC):
 
     def wait_ready(self, timeout: float) -> bool:
         """Wait until the connection can be used, at most `timeout` seconds; returns whether it can."""
-        return bool(self._ready.wait(timeout))
+        return wait_for(self._ready, timeout)
 
     @property
     def is_ready(self) -> bool:

@@ -122,11 +122,14 @@ class ShardOccupancy:
         try:
             while True:
                 self._changed[channel] = False
+                asked_at = time.monotonic()
                 is_occupied, lease = self._compare(channel, finished)
                 finished = b""
                 if is_occupied < 0:
                     if not self._changed[channel]:
                         return
+                elif time.monotonic() - asked_at > MARGIN:
+                    return  # this process was stopped meanwhile, and the state may have changed; a sweep finds it
                 elif not self._handler.handle_occupancy(channel, bool(is_occupied)):
                     return  # the lease ends, and a sweep finds it
                 else:

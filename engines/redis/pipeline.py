@@ -13,6 +13,7 @@ from typing import Any
 import hiredis
 from gevent.event import AsyncResult, Event
 
+from ...app.runtime.running_clock import wait_for
 from ..base import EngineError
 from .connection import ConnectionLost, Dial, RedisCommand, RedisConnection
 from .dialling import load_scripts
@@ -65,7 +66,7 @@ class Pipeline(Link):
         self._arrived.set()
         try:
             # Not get(timeout): what it raises looks like a time limit of the caller's, which has to pass.
-            call.result.wait(self._patience)
+            wait_for(call.result, self._patience)
         finally:
             call.given_up = not call.result.ready()
         if call.given_up:

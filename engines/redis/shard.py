@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ import hiredis
 from gevent.event import Event as Signal
 
 from ...app.model.events import Event
+from ...app.runtime.running_clock import running_time, wait_for
 from ..base import EngineError, EngineHandler, OccupancyHandler
 from . import commands, history
 from .catch_up import CatchUp
@@ -134,7 +134,7 @@ class Shard:
         echo = self._echoes.setdefault((name, data), Signal())
         try:
             yield echo
-            echo.wait(ECHO_LIMIT)
+            wait_for(echo, ECHO_LIMIT)
         finally:
             self._echoes.pop((name, data), None)
 
@@ -164,8 +164,8 @@ class Shard:
         """
         if self.keys.channel(channel) not in self._channels:
             return self.history(channel, 0)
-        deadline = time.monotonic() + self._timeouts.read
-        while (left := deadline - time.monotonic()) > 0:
+        deadline = running_time() + self._timeouts.read
+        while (left := deadline - running_time()) > 0:
             if self.subscriber.wait_ready(left) and self._catch_up.wait_closed(channel, left):
                 breaks = self.subscriber.breaks
                 found = self.history(channel, 0)

@@ -16,6 +16,7 @@ import gevent
 import hiredis
 from gevent.event import AsyncResult, Event
 
+from ...app.runtime.running_clock import wait_for
 from ..base import EngineError
 from .connection import ConnectionLost, Dial, RedisConnection
 from .link import CHECK_INTERVAL, LONGEST_CHECK, Link, ServerReturn
@@ -124,7 +125,7 @@ class Subscriber(Link):
         self._arrived.set()
         patience = self._timeouts.write + self._timeouts.read
         # Not get(timeout): what it raises looks like a time limit of the caller's, which has to pass.
-        done.wait(patience)
+        wait_for(done, patience)
         if not done.ready():
             raise EngineError(f"{self._name}: no answer within {patience:g} s")
         done.get()

@@ -198,7 +198,7 @@ class Subscriptions:
         """Renew presence at intervals. The first one is shorter by a random part, so that clients are not in step."""
         if self._presence_timer is None:
             interval = self._node.config.presence_ping_interval
-            self._presence_timer = self._node.timers.after(interval * random.uniform(0.5, 1), self._renew_presence)
+            self._presence_timer = self._node.renewals.after(interval * random.uniform(0.5, 1), self._renew_presence)
 
     def _renew_presence(self) -> None:
         self._presence_timer = None

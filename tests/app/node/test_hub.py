@@ -264,3 +264,36 @@ def test_no_more_is_held_than_may_wait_for_a_connection(bench: Bench) -> None:
     for _ in range(3):
         bench.hub.broadcast(Publication("u1", "news", b"x" * 40))
     assert slow == ["slow"]
+
+
+# -- subscribers that lack something
+
+
+def test_who_lacks_something_gets_nothing_more_of_the_channel_until_it_subscribes_again(bench: Bench) -> None:
+    lacking, returning, later = (bench.connection(f"c{number}") for number in range(3))
+    bench.hub.add_subscription("news", lacking)
+    bench.hub.add_subscription("news", returning, hold=True)
+    bench.hub.mute("news")
+    assert not bench.hub.add_subscription("news", later)
+    bench.hub.broadcast(MESSAGE)
+    assert [len(connection.transport.messages()) for connection in (lacking, later)] == [0, 1]
+    assert bench.hub.release("news", returning) == [MESSAGE]
+    assert [bench.hub.is_muted("news", connection) for connection in (lacking, returning, later)] == [
+        True,
+        False,
+        False,
+    ]
+    assert (bench.hub.channels(), bench.hub.num_channels, bench.hub.num_subscribers("news")) == (["news"], 1, 3)
+    assert not bench.hub.remove_subscription("news", returning)
+    assert not bench.hub.remove_subscription("news", later)
+    assert bench.hub.has_subscribers("news")
+    assert bench.hub.remove_subscription("news", lacking)
+    assert not bench.hub.is_muted("news", lacking)
+    bench.hub.add_subscription("news", lacking)
+    bench.hub.broadcast(MESSAGE)
+    assert len(lacking.transport.messages()) == 1
+
+
+def test_nobody_is_muted_in_a_channel_without_subscribers(bench: Bench) -> None:
+    bench.hub.mute("news")
+    assert not bench.hub.has_subscribers("news")

@@ -10,6 +10,7 @@ import gevent
 import pytest
 
 from gentrifugo.app.runtime.timers import Timers
+from tests.fakes import FakeClock
 from tests.greenlets import eventually, settle
 
 
@@ -128,3 +129,17 @@ def test_after_stop_nothing_calls(nothing_left_behind: None) -> None:
     timers.stop()
     gevent.sleep(0.02)
     assert calls == []
+
+
+def test_timers_are_no_earlier_due_because_the_process_stood_still(nothing_left_behind: None) -> None:
+    clock = FakeClock()
+    timers = Timers(0.01, clock)
+    timers.start()
+    calls: list[str] = []
+    timers.after(0.02, lambda: calls.append("called"))
+    gevent.sleep(0.1)  # which the clock has not counted
+    assert calls == []
+    clock.advance(1)
+    timers.after(0, lambda: None)  # the timers look at the clock again
+    eventually(lambda: calls == ["called"])
+    timers.stop()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
+from gentrifugo.app.runtime.running_clock import running_time
 from gentrifugo.app.sockjs.peer import SockJSTransport
 
 
@@ -42,7 +41,7 @@ class FakeReceiver:
     """A request that receives; `is_gone` and `stuck` are the test's to set."""
 
     def __init__(self) -> None:
-        self.heard_at = time.monotonic()
+        self.heard_at = running_time()
         self.is_gone = False
         self.stuck = False
         self.calls: list[str] = []
@@ -51,7 +50,7 @@ class FakeReceiver:
         self.calls.append("wake")
 
     def beat(self) -> None:
-        self.heard_at = time.monotonic()
+        self.heard_at = running_time()
         self.calls.append("beat")
 
     def is_stuck(self) -> bool:

@@ -1,0 +1,102 @@
+"""A clock that counts only the time in which this process runs, and time limits that are measured with it.
+
+A process stands still while it is stopped (SIGSTOP, a debugger, a machine that is suspended) or while a computation
+holds up its event loop. What arrives meanwhile waits in its sockets, and what it had to send was not sent. After that
+every timer of the event loop is due at once. A time limit that was measured with a usual clock would then end
+connections whose peers have answered in time. With this clock, a limit goes on where it was, and what waits in the
+sockets is read first.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import gevent
+from gevent.event import AsyncResult, Event
+
+TICK = 0.25
+"""Seconds between two looks at the time."""
+STILL = 0.5
+"""Seconds by which a look must be late before the process counts as having stood still."""
+
+
+class RunningClock:
+    """Seconds in which the event loop of the calling thread has run. `clock` is a monotonic clock in seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._stood_still = 0.0
+        self._looked_at = clock()
+        self._hub: Any = None
+        self._timer: Any = None
+
+    def __call__(self) -> float:
+        """The time now. Only differences of two such times have a meaning. Takes less than 1 us."""
+        hub = gevent.get_hub()
+        if hub is not self._hub:
+            self._tick_in(hub)
+        now = self._clock()
+        return now - self._stood_still - self._lateness(now)
+
+    def _tick_in(self, hub: Any) -> None:
+        """Look at the time from now on: a watcher of the event loop, which keeps no process alive."""
+        if self._timer is not None:
+            self._timer.close()
+        self._hub = hub
+        self._looked_at = self._clock()
+        self._timer = hub.loop.timer(TICK, TICK, ref=False)
+        self._timer.start(self.look)
+
+    def look(self) -> None:
+        """Called by the event loop every TICK, or as soon as it runs again."""
+        now = self._clock()
+        self._stood_still += self._lateness(now)
+        self._looked_at = now
+
+    def _lateness(self, now: float) -> float:
+        late = now - self._looked_at - TICK
+        return late if late > STILL else 0.0
+
+
+running_time = RunningClock()
+"""The clock of this process."""
+
+
+def wait_for(awaited: Event | AsyncResult[Any], seconds: float) -> bool:
+    """Wait until `awaited` is ready, for at most `seconds` in which the process runs; whether it is."""
+    ends = running_time() + seconds
+    while not awaited.ready() and (left := ends - running_time()) > 0:
+        awaited.wait(left)
+    return awaited.ready()
+
+
+class TimeLimit:
+    """Raises `error` inside a `with` block that takes longer than `seconds` in which the process runs."""
+
+    def __init__(self, seconds: float, error: BaseException) -> None:
+        self._seconds = seconds
+        self._error = error
+
+    def __enter__(self) -> TimeLimit:
+        self._ends = running_time() + self._seconds
+        self._greenlet = gevent.getcurrent()
+        self._start(self._seconds)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._timer.close()
+
+    def _start(self, seconds: float) -> None:
+        self._timer: Any = gevent.get_hub().loop.timer(max(seconds, 0))
+        self._timer.start(self._expire)
+
+    def _expire(self) -> None:
+        left = self._ends - running_time()
+        if left > 0:
+            self._timer.close()
+            self._start(left)
+        else:
+            self._greenlet.throw(self._error)

@@ -1,0 +1,115 @@
+"""A clock that stands still with the process, and time limits by it: what came in meanwhile is looked at first."""
+
+from __future__ import annotations
+
+import time
+
+import gevent
+import pytest
+from gevent.event import AsyncResult, Event
+
+from gentrifugo.app.runtime import running_clock
+from gentrifugo.app.runtime.running_clock import STILL, TICK, RunningClock, TimeLimit, running_time, wait_for
+from tests.fakes import FakeClock
+from tests.greenlets import settle
+
+LONG = TICK + STILL + 0.3
+"""Seconds that the tests let this process stand still: longer than any limit they set."""
+
+
+def stand_still() -> None:
+    """As a computation would, or SIGSTOP: nothing else runs."""
+    time.sleep(LONG)
+
+
+class Late(BaseException):
+    pass
+
+
+@pytest.fixture
+def ticking(nothing_left_behind: None) -> None:
+    """The clock has looked at the time a moment ago, as it has in a server."""
+    running_time()
+    gevent.sleep(2 * TICK)
+
+
+def test_it_goes_on_while_the_process_runs() -> None:
+    clock = FakeClock()
+    running = RunningClock(clock)
+    began = running()
+    for _ in range(10):
+        clock.advance(TICK)
+        running.look()
+    assert running() - began == pytest.approx(10 * TICK)
+
+
+def test_it_stands_still_while_the_process_does_before_and_after_it_has_looked() -> None:
+    clock = FakeClock()
+    running = RunningClock(clock)
+    began = running()
+    clock.advance(60)
+    before = running()
+    running.look()
+    after = running()
+    assert before - began == pytest.approx(TICK)
+    assert after == pytest.approx(before)
+    clock.advance(0.2)
+    assert running() - after == pytest.approx(0.2)
+
+
+def test_a_look_that_is_a_little_late_stops_nothing() -> None:
+    clock = FakeClock()
+    running = RunningClock(clock)
+    began = running()
+    clock.advance(TICK + STILL)
+    running.look()
+    assert running() - began == pytest.approx(TICK + STILL)
+
+
+@pytest.mark.usefixtures("ticking")
+def test_what_became_ready_while_the_process_stood_still_is_in_time() -> None:
+    result: AsyncResult[str] = AsyncResult()
+
+    def work() -> None:
+        gevent.sleep(0.1)
+        gevent.sleep(0.1)
+        result.set("there")
+
+    working = gevent.spawn(work)
+    gevent.spawn_later(0.05, stand_still)
+    assert wait_for(result, 0.4)
+    working.get()
+
+
+@pytest.mark.usefixtures("ticking")
+def test_waiting_ends_with_the_time_and_begins_with_a_look() -> None:
+    event = Event()
+    assert not wait_for(event, 0.01)
+    assert not wait_for(event, 0)
+    event.set()
+    assert wait_for(event, 0)
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_limit_ends_what_takes_too_long() -> None:
+    with pytest.raises(Late), TimeLimit(0.01, Late()):
+        gevent.sleep(5)
+    with TimeLimit(5, Late()):
+        gevent.sleep(0)
+    settle()
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_limit_lets_go_on_what_was_done_in_time_but_for_a_process_that_stood_still() -> None:
+    gevent.spawn_later(0.05, stand_still)
+    with TimeLimit(0.4, Late()):
+        gevent.sleep(0.1)
+        gevent.sleep(0.1)
+    with pytest.raises(Late), TimeLimit(0.01, Late()):
+        gevent.sleep(5)
+
+
+@pytest.mark.usefixtures("nothing_left_behind")
+def test_the_clock_of_the_process_is_one_of_these() -> None:
+    assert isinstance(running_clock.running_time, RunningClock)
+    assert running_time() <= running_time()
