@@ -194,6 +194,12 @@ class Config(ChannelOptions):
         reload=True,
     )
     shutdown_timeout: float = option(10, "Maximum time for closing connections when the server stops.", unit="seconds")
+    worker_timeout: float = option(
+        30,
+        "With `workers`: a worker whose event loop does not run for this long is replaced; 0 means never.",
+        unit="seconds",
+        reload=True,
+    )
 
     client_channel_limit: int = option(128, "Maximum number of channels per connection.", reload=True)
     user_connection_limit: int = option(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import select
 import signal
 import sys
 import time
@@ -28,6 +27,7 @@ from .announcement import announce
 from .pid_file import pid_file
 from .startup_checks import run_checked, tls_problems, worker_problems
 from .supervised import MASTER, READY
+from .worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,10 @@ SIGNAL_TIMEOUT = 0.1
 """Seconds to wait for a signal before the workers are checked."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds before another worker starts when one has ended before it was ready; see Backoff."""
+LONGEST_STEP = 1.0
+"""Seconds that one step of the master may take longer than it waits for a signal, if it runs all the time."""
+STARTUP_TIME = 60.0
+"""Seconds that a worker may take until it serves, at least: the imports of an application may take long."""
 EXTRA_TIME = 3.0
 """Seconds that a worker may take beyond option shutdown_timeout, before it is killed."""
 FIRST_FREE_DESCRIPTOR = 100
@@ -56,35 +60,6 @@ def run_with_workers(loaded: Loaded, reload: Callable[[Config], Loaded], argumen
     """
     command = [sys.executable, "-P", "-m", "gentrifugo", *arguments]
     return run_checked(loaded, lambda: Master(loaded, reload, command).run())
-
-
-class Worker:
-    """One process, and whether it serves yet."""
-
-    def __init__(self, pid: int, ready: int) -> None:
-        self.pid = pid
-        self.is_ready = False
-        self.leaves = False
-        """Whether it was told to end."""
-        self._ready = ready
-
-    def look(self) -> None:
-        """See whether it has become ready."""
-        if not self.is_ready and select.select([self._ready], [], [], 0)[0]:
-            self.is_ready = os.read(self._ready, 1) == b"1"
-
-    def tell(self, number: signal.Signals) -> None:
-        """Send it a signal. It has not been waited for, so its number is still its own."""
-        os.kill(self.pid, number)
-
-    def end(self) -> int | None:
-        """Its exit status, or the number of the signal that has ended it, negative; None as long as it runs."""
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
-        if not pid:
-            return None
-        self.look()
-        os.close(self._ready)
-        return os.waitstatus_to_exitcode(status)
 
 
 class Master:
@@ -103,8 +78,8 @@ class Master:
         self._to_replace: deque[Worker] = deque()
         self._newcomer: Worker | None = None
         """Who is to be ready before the next one is told to leave."""
-        self._kill_at = 0.0
-        """When those that have not left are killed; 0 as long as there is no stop."""
+        self._is_stopping = False
+        self._stepped_at = time.monotonic()
         self._status = 0
 
     def run(self) -> int:
@@ -115,7 +90,8 @@ class Master:
         try:
             with pid_file(config.pid_file):
                 announce(self._loaded, self._listeners)
-                while not self._kill_at or self._workers:
+                self._stepped_at = time.monotonic()
+                while not self._is_stopping or self._workers:
                     self._step()
         finally:
             self._listeners.close()
@@ -123,18 +99,19 @@ class Master:
         return self._status
 
     def _step(self) -> None:
+        self._make_up_for_pause()
         for worker in self._workers:
             worker.look()
             self._has_served = self._has_served or worker.is_ready
         self._reap()  # after the look: that one serves tells what it means that another has ended
-        if self._kill_at:
-            if time.monotonic() > self._kill_at:
-                self._tell_all(signal.SIGKILL)
-        else:
+        self._end_overdue()
+        if not self._is_stopping:
+            self._watch()
             self._fill_up()
             self._go_on_replacing()
         received = signal.sigtimedwait(HANDLED, SIGNAL_TIMEOUT)
-        if received is not None:
+        # When this process was stopped and continued during the wait, Python returns what was never filled in.
+        if received is not None and received.si_signo in HANDLED:
             self._heed(signal.Signals(received.si_signo))
 
     # -- signals
@@ -147,22 +124,29 @@ class Master:
         elif number is signal.SIGUSR1:
             logs.reopen()
             self._tell_all(number)
-        elif number is signal.SIGUSR2 and not self._kill_at:
+        elif number is signal.SIGUSR2 and not self._is_stopping:
             log.info("USR2: replacing the workers, one after the other")
             self._to_replace = deque(worker for worker in self._workers if not worker.leaves)
 
     def _stop(self, number: signal.Signals) -> None:
-        if self._kill_at:
+        if self._is_stopping:
             log.warning("%s again: ending the workers at once", number.name.removeprefix("SIG"))
-            self._kill_at = time.monotonic()
+            self._tell_all(signal.SIGKILL)
             self._status = 1
             return
         log.info("%s: shutting down", number.name.removeprefix("SIG"))
         self._end_all()
 
     def _end_all(self) -> None:
-        self._kill_at = time.monotonic() + self._loaded.config.shutdown_timeout + EXTRA_TIME
-        self._tell_all(signal.SIGTERM)
+        self._is_stopping = True
+        for worker in self._workers:
+            if not worker.leaves:  # a second TERM would end it at once
+                worker.leave(self._patience)
+
+    @property
+    def _patience(self) -> float:
+        """Seconds that a worker may take to end."""
+        return self._loaded.config.shutdown_timeout + EXTRA_TIME
 
     def _on_reload(self) -> None:
         try:
@@ -182,6 +166,36 @@ class Master:
 
     # -- workers
 
+    def _make_up_for_pause(self) -> None:
+        """If this process was stopped or suspended, its workers may have been, too: none is judged by that time."""
+        now = time.monotonic()
+        pause = now - self._stepped_at - SIGNAL_TIMEOUT
+        self._stepped_at = now
+        if pause > LONGEST_STEP:
+            for worker in self._workers:
+                worker.allow(pause)
+
+    def _end_overdue(self) -> None:
+        """Kill the workers that have not ended in time, and those that hang."""
+        for worker in self._workers:
+            if worker.is_overdue:
+                if worker.leaves:
+                    log.error("worker %d has not ended within %g s; killing it", worker.pid, self._patience)
+                elif worker.trace:
+                    log.error("worker %d is killed; it hung here:\n%s", worker.pid, worker.trace)
+                else:
+                    log.error("worker %d is killed; it gave no stack trace: its process may be stopped", worker.pid)
+                worker.kill()
+
+    def _watch(self) -> None:
+        """Find workers whose event loop does not run."""
+        timeout = self._loaded.config.worker_timeout
+        for worker in self._workers:
+            limit = timeout if worker.is_ready else max(timeout, STARTUP_TIME)
+            if timeout > 0 and worker.silent_for() > limit:
+                log.error("worker %d has not answered for %g s (option worker_timeout)", worker.pid, limit)
+                worker.ask_where_it_hangs()
+
     def _reap(self) -> None:
         for worker in list(self._workers):
             code = worker.end()
@@ -191,7 +205,7 @@ class Master:
 
     def _note_end(self, worker: Worker, code: int) -> None:
         how = f"signal {-code}" if code < 0 else f"status {code}"
-        if worker.leaves or self._kill_at:
+        if worker.leaves:
             log.info("worker %d has ended: %s", worker.pid, how)
         elif worker.is_ready:
             log.error("worker %d has ended by itself: %s; starting another", worker.pid, how)
@@ -227,8 +241,7 @@ class Master:
             self._backoff.reset()
             old = self._to_replace.popleft()
             if old in self._workers:
-                old.leaves = True
-                old.tell(signal.SIGTERM)
+                old.leave(self._patience)
             if not self._to_replace:
                 log.info("the last of the old workers is told to leave")
 

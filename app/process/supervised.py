@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import signal
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 MASTER = "GENTRIFUGO_MASTER"
 """Environment variable with the master's process id."""
 READY = "GENTRIFUGO_READY"
-"""Environment variable with the descriptor over which a worker tells the master that it serves."""
-MASTER_CHECK_INTERVAL = 1.0
-"""Seconds between two checks whether the master still runs."""
+"""Environment variable with the descriptor of a pipe to the master, which a worker writes to."""
+READY_SIGN, BEAT = b"1", b"\0"
+"""What a worker writes to the pipe when it serves, and after that again and again while its event loop runs."""
+TRACE_SIGNAL = signal.SIGUSR2
+"""Makes a worker write its stack trace to the pipe, even while its event loop hangs."""
+BEAT_INTERVAL = 0.25
+"""Seconds between two beats, and between two checks whether the master still runs."""
 
 
 class MasterLink:
@@ -22,15 +29,25 @@ class MasterLink:
         self._ready = ready
 
     def say_ready(self) -> None:
-        """Tell the master that this worker serves now."""
-        os.write(self._ready, b"1")
-        os.close(self._ready)
+        """Tell the master that this worker serves now, and be ready to tell it where it hangs."""
+        os.set_blocking(self._ready, False)
+        faulthandler.register(TRACE_SIGNAL, self._ready)
+        self._write(READY_SIGN)
+
+    def _write(self, sign: bytes) -> None:
+        # A full pipe has enough beats for the master. A broken one means that the master has ended.
+        with suppress(BlockingIOError, BrokenPipeError):
+            os.write(self._ready, sign)
 
     def watch(self, gone: Callable[[], None]) -> None:
-        """Call `gone` when the master has ended without stopping this worker, which must give up the port. Blocks."""
+        """Send beats to the master, and call `gone` when it has ended without stopping this worker. Blocks.
+
+        The worker must give up the port then.
+        """
         while os.getppid() == self._pid:
+            self._write(BEAT)
             # In a worker gevent has patched this; the master, which imports this file too, does without gevent.
-            time.sleep(MASTER_CHECK_INTERVAL)
+            time.sleep(BEAT_INTERVAL)
         gone()
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +224,55 @@ def test_workers_do_not_outlive_a_master_that_is_killed(start: StartServer) -> N
     eventually(lambda: not any(worker.is_running() for worker in workers), within=10)
 
 
+def test_usr2_goes_on_when_a_worker_does_not_leave(start: StartServer) -> None:
+    """Each has a deadline of its own; and a later USR2 works as the first one does."""
+    server = start(shutdown_timeout=1, drain_time=0.2)
+    for _ in range(2):
+        old = workers_of(server)
+        min(old, key=lambda worker: worker.pid).suspend()
+        server.process.send_signal(signal.SIGUSR2)
+        eventually(
+            lambda old=old: not old & workers_of(server) and serving(server) == WORKERS,  # type: ignore[misc]
+            within=25,
+            what=lambda: server.log,
+        )
+    assert server.log.count("has not ended within 4 s; killing it") == 2
+
+
+def test_a_worker_that_is_stopped_is_replaced_and_one_that_goes_on_in_time_is_not(start: StartServer) -> None:
+    server = start(worker_timeout=2)
+    first, second = workers_of(server)
+    first.suspend()
+    eventually(lambda: "is killed; it gave no stack trace: its process may be stopped" in server.log, within=15)
+    eventually(lambda: serving(server) == WORKERS, within=15)
+    second.suspend()
+    time.sleep(1)
+    second.resume()
+    time.sleep(seconds(2))
+    assert second in workers_of(server)
+    assert server.log.count("is killed") == 1
+
+
+def test_without_the_option_nobody_is_watched_and_a_master_that_stood_still_judges_nobody(start: StartServer) -> None:
+    server = start(worker_timeout=2)
+    before = workers_of(server)
+    for process in (psutil.Process(server.pid), *before):
+        process.suspend()
+    time.sleep(4)
+    for process in (psutil.Process(server.pid), *before):
+        process.resume()
+    time.sleep(seconds(3))
+    assert workers_of(server) == before
+    server.config_file.write_text(json.dumps({**server.options, "worker_timeout": 0}), encoding="utf-8")
+    server.process.send_signal(signal.SIGHUP)
+    eventually(lambda: server.log.count("the configuration is in force") == WORKERS, within=10)
+    one = min(before, key=lambda worker: worker.pid)
+    one.suspend()
+    time.sleep(4)
+    one.resume()
+    assert workers_of(server) == before
+
+
 def test_usr1_reaches_all_and_a_signal_at_the_start_ends_none(tmp_path: Path, redis: RedisServer) -> None:
     log = tmp_path / "log"
     config = tmp_path / "config.json"
@@ -324,6 +376,44 @@ def test_one_that_does_not_end_is_killed() -> None:
     assert "has ended: signal 9" in "".join(lines)
     process.stdout.close()
     assert process.wait(seconds(10)) == 0
+
+
+HANGING = """
+from gevent import monkey
+monkey.patch_all()
+import gevent
+from gentrifugo.app.process import supervised
+
+def compute_without_end():
+    print("hangs", flush=True)
+    while True:
+        pass
+
+link = supervised.master_of(os.environ)
+link.say_ready()
+gevent.spawn(link.watch, lambda: None)
+gevent.sleep(3)
+if is_first:
+    compute_without_end()
+print("lives", flush=True)
+gevent.sleep(60)
+"""
+"""A worker that is a server as far as its master can see. The first of them hangs after a while."""
+
+
+def test_a_worker_whose_event_loop_hangs_is_replaced_and_the_log_says_where_it_hung(tmp_path: Path) -> None:
+    worker = FIRST.format(mark=str(tmp_path / "mark")) + HANGING
+    master = STAND_IN.replace('"port"', '"worker_timeout": 2, "port"')
+    process = subprocess.Popen([sys.executable, "-c", master, worker], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout:
+        lines = "".join(takewhile(lambda line: line != "lives\n", process.stdout))
+        process.terminate()
+        process.stdout.read()
+    assert process.wait(seconds(15)) == 0
+    assert re.search(r"ERROR worker \d+ has not answered for 2 s \(option worker_timeout\)", lines)
+    assert re.search(r"is killed; it hung here:\n.*\n +File .*, line \d+ in compute_without_end\n", lines)
+    assert lines.count("is killed") == 1
 
 
 @pytest.mark.parametrize(
