@@ -7,15 +7,16 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
-from io import TextIOWrapper
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from .config.config import Config
 from .config.loading import Loaded
 from .config.options import ConfigError
+from .runtime.line_writer import LineWriter
 
 TRACE = 5
 LEVELS = {
@@ -36,21 +37,9 @@ FIELDS = ("client", "user", "request", "peer", "method", "target", "status", "si
 
 FILE_MODE = 0o640
 """Permissions of a new log file: it names users and addresses, so other users of the machine cannot read it."""
+STANDARD_ERROR = 2
 
 root = logging.getLogger("gentrifugo")
-
-
-class LogFile(logging.FileHandler):
-    """Appends lines to a file. A file that does not exist yet is created with FILE_MODE, less the umask."""
-
-    def _open(self) -> TextIOWrapper:
-        """Called by `logging.FileHandler`, and to open the file again. Raises OSError."""
-        opened = open(self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=_open_private)
-        return cast(TextIOWrapper, opened)  # the type for any mode is less exact
-
-
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, FILE_MODE)
 
 
 class JSONFormatter(logging.Formatter):
@@ -69,12 +58,72 @@ class JSONFormatter(logging.Formatter):
         return msgspec.json.encode(line).decode()
 
 
+class LineHandler(logging.Handler):
+    """Writes each record at once to an open file, or drops it: a log that cannot be written must not stop a server.
+
+    When lines can be written again, the first one says how many were dropped. `path` names the file of option log_file;
+    its failure is one line on standard error. The handler closes the descriptor in the end, if there is a path.
+    """
+
+    def __init__(self, descriptor: int, path: str = "") -> None:
+        super().__init__()
+        self.path = path
+        self._writer = LineWriter(descriptor)
+        self._dropped = 0
+        if path:
+            os.close(descriptor)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or count it as dropped."""
+        if self._dropped and self._writer.write(self._line(self._notice())):
+            self._dropped = 0
+        if self._dropped or not self._writer.write(self._line(record)):
+            if not self._dropped:
+                self._report_failure()
+            self._dropped += 1
+
+    def _line(self, record: logging.LogRecord) -> bytes:
+        try:
+            text = self.format(record)
+        except Exception as error:  # whoever logs must not fail because of it
+            text = f"a line of the log cannot be formatted: {record.msg!r} % {record.args!r}: {error!r}"
+        return text.encode(errors="backslashreplace") + b"\n"
+
+    def _notice(self) -> logging.LogRecord:
+        text = f"{self._dropped} lines of the log were dropped: it could not be written"
+        return root.makeRecord(root.name, logging.WARNING, __file__, 0, text, (), None)
+
+    def _report_failure(self) -> None:
+        """Standard error, which may be another file, is told of a log_file that fails, once as long as it does."""
+        if self.path and self._writer.failure:
+            problem = f"log_file: cannot write {self.path}: {self._writer.failure}; lines are dropped until it works\n"
+            with suppress(OSError):  # there may be no standard error
+                errors = LineWriter(STANDARD_ERROR)
+                errors.write(problem.encode(errors="backslashreplace"))
+                errors.close()
+
+    def reopen(self, descriptor: int) -> None:
+        """Go on in another file; the handler closes the descriptor."""
+        self.acquire()
+        try:
+            self._writer.close()
+            self._writer = LineWriter(descriptor)
+            os.close(descriptor)
+        finally:
+            self.release()
+
+    def close(self) -> None:
+        """Close the file. A second call does nothing."""
+        self._writer.close()
+        super().close()
+
+
 def configure(config: Config) -> None:
     """Send the log to standard output, or to the file of option log_file, as option log_format has it.
 
     Raises OSError when the file cannot be opened.
     """
-    handler = LogFile(config.log_file) if config.log_file else logging.StreamHandler(sys.stdout)
+    handler = _to_file(config.log_file) if config.log_file else _to_stdout()
     handler.setFormatter(JSONFormatter() if config.log_format == "json" else logging.Formatter(FORMAT, DATE_FORMAT))
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -82,6 +131,22 @@ def configure(config: Config) -> None:
     root.addHandler(handler)
     root.propagate = False
     set_level(config)
+
+
+def _to_file(path: str) -> LineHandler:
+    path = os.path.abspath(path)  # HUP and USR1 find it again wherever the process is then
+    return LineHandler(_open(path), path)
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
+
+
+def _to_stdout() -> logging.Handler:
+    try:
+        return LineHandler(sys.stdout.fileno())
+    except (OSError, ValueError, AttributeError):  # closed, or an object of a program that captures what is printed
+        return logging.StreamHandler(sys.stdout)
 
 
 def guarded(loaded: Loaded, run: Callable[[], int]) -> int:
@@ -113,13 +178,11 @@ def set_level(config: Config) -> None:
 def reopen() -> None:
     """Go on in a new file of the same name, or in the old one where that cannot be."""
     for handler in root.handlers:
-        if isinstance(handler, LogFile):
+        if isinstance(handler, LineHandler) and handler.path:
             try:
-                stream = handler._open()
+                descriptor = _open(handler.path)
             except OSError as error:
-                root.error("log_file: cannot open %s again: %s", handler.baseFilename, error.strerror)
+                root.error("log_file: cannot open %s again: %s", handler.path, error.strerror)
                 continue
-            old = handler.setStream(stream)
-            if old is not None:
-                old.close()
-            root.info("the log goes on in %s", handler.baseFilename)
+            handler.reopen(descriptor)
+            root.info("the log goes on in %s", handler.path)

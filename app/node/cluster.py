@@ -71,6 +71,7 @@ class Cluster:
         """Take a new uid and forget the other nodes: two processes after a fork must not have the same uid."""
         self.uid = str(uuid.uuid4())
         self._started_at = int(time.time())
+        self._start_time = time.monotonic()
         self.registry = NodeRegistry(self.uid, running_time)
 
     def start(self) -> None:
@@ -197,6 +198,6 @@ class Cluster:
             "node_num_channels": self._hub.num_channels,
             "node_num_clients": self._hub.num_connections,
             "node_num_unique_clients": self._hub.num_users,
-            "node_uptime_seconds": int(time.time()) - self._started_at,
+            "node_uptime_seconds": int(time.monotonic() - self._start_time),
         }
         return NodeInfo(self.uid, self._config().name, self._started_at, metrics | now)

@@ -31,6 +31,9 @@ class Counters:
     client_api_num_requests: int = 0
     client_bytes_in: int = 0
     client_bytes_out: int = 0
+    client_num_closed_ping_error: int = 0
+    client_num_closed_send_error: int = 0
+    client_num_closed_slow: int = 0
     client_num_connect: int = 0
     client_num_msg_published: int = 0
     client_num_msg_queued: int = 0

@@ -8,6 +8,7 @@ commands that backends use as well; `cluster.py` has what concerns the other nod
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from ..config.config import Config
 from ..model.errors import CLOSE_SHUTDOWN, Disconnect, Refused
 from ..model.events import Event, Join, Leave, Publication, RawClientInfo
 from ..net.flusher import Flusher
+from ..runtime.log_throttle import ThrottledLog
 from ..runtime.timers import Timers
 from . import hooks
 from .channels import ChannelRules
@@ -33,6 +35,8 @@ from .hub import Connection, Hub
 from .metrics import Metrics
 from .missed import MissedChannels
 from .watched import EncodePublication
+
+log = logging.getLogger(__name__)
 
 CHANNEL_LOCKS = 64
 """Locks shared by all channels: enough that two channels rarely wait for each other."""
@@ -77,6 +81,8 @@ class Node(Commands):
         super().__init__(
             config, engine, self.metrics.counters, failures, self.cluster.apply_to_users, self.cluster.watched
         )
+        self.slow_clients = ThrottledLog(log, logging.WARNING)
+        """Where clients that do not read fast enough are logged: they cannot be told themselves."""
         self._missed = MissedChannels(self.hub, self._close_gradually)
         self._locks = [BoundedSemaphore() for _ in range(CHANNEL_LOCKS)]
 

@@ -137,3 +137,48 @@ def test_standard_output_has_nothing_to_open_anew(capsys: pytest.CaptureFixture[
     log.info("hello")
     assert capsys.readouterr().out.endswith("INFO hello\n")
     assert sys.stdout is not None
+
+
+def test_lines_that_cannot_be_written_are_counted(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reading, writing = os.pipe()
+    with open(writing, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        logs.configure(config(log_level="debug"))
+        for number in range(5000):
+            log.debug("line %d", number)
+        written = os.read(reading, 1 << 20).decode()
+        log.info("again")
+        rest = os.read(reading, 1 << 20).decode()
+    assert written.startswith("20")
+    assert written.endswith("\n")
+    dropped = 5000 - written.count("\n")
+    assert dropped > 0
+    assert f"WARNING {dropped} lines of the log were dropped: it could not be written\n" in rest
+    assert rest.endswith("INFO again\n")
+    assert capfd.readouterr() == ("", "")
+    os.close(reading)
+
+
+def test_a_file_that_fails_is_told_once_on_standard_error_and_floods_nothing(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure(config(log_file="/dev/full"))
+    for _ in range(100):
+        log.error("nobody will see this")
+    assert capfd.readouterr().err == (
+        "log_file: cannot write /dev/full: No space left on device; lines are dropped until it works\n"
+    )
+
+
+def test_a_line_that_cannot_be_formatted_costs_nobody_anything(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "log"
+    logs.configure(config(log_file=str(path)))
+    log.info("%d", "no number")
+    log.info("half a pair: %s", "\ud800")
+    assert "a line of the log cannot be formatted: '%d' % ('no number',)" in path.read_text()
+    assert path.read_text().endswith("half a pair: \\ud800\n")
+    assert capfd.readouterr().err == ""

@@ -16,7 +16,7 @@ import pytest
 
 from tests.api_client import ApiClient
 from tests.protocol_client import ProtocolClient
-from tests.redis_server import redis_server
+from tests.redis_server import free_port, redis_server
 from tests.servers import STOP_LIMIT, Server
 from tests.waiting import eventually, seconds
 from tests.websocket_client import HandshakeRefused, WebSocketClient
@@ -276,3 +276,28 @@ def test_hundreds_of_clients_are_told_before_the_server_leaves(start_server: Sta
     for client in clients:
         client.drop()
     assert server.process.wait(seconds(STOP_LIMIT)) == 0
+
+
+def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"secret": "secret", "address": "127.0.0.1", "log_level": "debug"}), encoding="utf-8")
+    port = free_port()
+    command = [str(Path(sys.executable).parent / "gentrifugo"), f"--config={config}", f"--port={port}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "listening" in line:
+                break
+        api = ApiClient("127.0.0.1", port)
+        for number in range(1500):
+            api.publish("news", number)
+        read = []
+        for line in process.stdout:
+            read.append(line)
+            if "lines of the log were dropped" in line:
+                break
+            if len(read) % 100 == 0:
+                api.publish("news", len(read))
+        process.terminate()
+        process.stdout.read()
+    assert process.returncode == 0

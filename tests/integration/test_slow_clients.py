@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -59,6 +60,10 @@ def test_what_a_slow_client_still_reads_is_whole_and_ends_with_the_reason(start_
                 read.append(slow.message()[0])
         assert read == list(range(len(read)))
         assert (closed.value.code, closed.value.advice) == (3000, {"reason": "slow", "reconnect": False})
+    assert re.search(
+        r"WARNING client [-0-9a-f]+ \(user 'slow'\) is closed as slow: \d{6,} bytes wait for it", server.log
+    )
+    assert api.call("node")["body"]["data"]["metrics"]["client_num_closed_slow"] == 1
     eventually(lambda: api.call("channels")["body"]["data"] == [])
 
 

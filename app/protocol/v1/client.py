@@ -193,11 +193,13 @@ class Client:
 
     def close_silent(self) -> None:
         """No answer to a ping."""
+        self._node.metrics.counters.client_num_closed_ping_error += 1
         self.close_later(CLOSE_PING_ERROR)
 
     def close_failed(self, reason: str) -> None:
         """The transport cannot write any more."""
         log.debug("client %s (user %r): %s", self.uid, self.user, reason, extra=self.ids)
+        self._node.metrics.counters.client_num_closed_send_error += 1
         self.close_later(CLOSE_SEND_ERROR)
 
     def close_broken(self, error: Exception) -> None:
@@ -208,6 +210,14 @@ class Client:
 
     def _close_slow(self) -> None:
         if not self.closed:  # else what waits ends with our last words
+            self._node.metrics.counters.client_num_closed_slow += 1
+            self._node.slow_clients.log(
+                "slow",
+                "client %s (user %r) is closed as slow: %d bytes wait for it (option client_queue_max_size)",
+                self.uid,
+                self.user,
+                self.outbox.size,
+            )
             self.outbox.drop_waiting()
             self.close(CLOSE_SLOW)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -220,3 +221,11 @@ def test_a_new_interval_holds_from_the_next_round_on(start_node: StartNode, engi
     before = engine.calls["publish_control"]
     gevent.sleep(0.05)
     assert engine.calls["publish_control"] <= before + 1
+
+
+def test_a_clock_that_is_set_changes_nothing_of_the_uptime(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = start_node()
+    monkeypatch.setattr(time, "time", lambda: 1.0)
+    assert node.cluster.own_info().metrics["node_uptime_seconds"] in (0, 1)

@@ -1,0 +1,96 @@
+"""Writes lines to a file, a pipe, a terminal or a socket, and never waits for any of them.
+
+Standard output may be a pipe whose reader is busy or has gone. A usual write would then stop the process until somebody
+reads. Here a line that cannot be written at once is dropped.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from _socket import socket as Socket  # not gevent's, which would change the mode of a socket that others share
+from array import array
+from socket import MSG_DONTWAIT
+from termios import FIONREAD
+
+PIPE_STEP = 4096
+"""Bytes written at once to a pipe whose mode cannot be changed: as many as it takes whole or not at all."""
+DEFAULT_PIPE_SIZE = 65536
+GET_PIPE_SIZE = 1032
+"""F_GETPIPE_SZ of Linux."""
+
+
+class LineWriter:
+    """Writes to a copy of `descriptor`, whose own mode stays as it is: other processes may share it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.failure = ""
+        """Why the last write has failed; empty when it has not, or when only nobody reads."""
+        self._rest = b""
+        """The end of a line of which the beginning has been written."""
+        mode = os.fstat(descriptor).st_mode
+        self._socket = Socket(fileno=os.dup(descriptor)) if stat.S_ISSOCK(mode) else None
+        self._must_ask = False
+        """Whether a write could wait, so that the room in the pipe has to be looked at before."""
+        if self._socket is not None:
+            self._descriptor = self._socket.fileno()
+        elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            self._descriptor = self._open_anew(descriptor, stat.S_ISFIFO(mode))
+        else:
+            self._descriptor = os.dup(descriptor)
+
+    def _open_anew(self, descriptor: int, is_pipe: bool) -> int:
+        """The same pipe or terminal, opened once more for writes that do not wait."""
+        try:
+            return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        except OSError:  # another user's, as in many containers
+            self._must_ask = is_pipe
+            return os.dup(descriptor)
+
+    def write(self, line: bytes) -> bool:
+        """Write a line with its end. False when it was dropped; nothing of it has been written then."""
+        self._rest = self._rest[self._send(self._rest) :]
+        if self._rest:
+            return False
+        sent = self._send(line)
+        self._rest = line[sent:] if sent else b""
+        return bool(sent)
+
+    def close(self) -> None:
+        """Close the copy. A second call does nothing."""
+        if self._descriptor >= 0:
+            if self._socket is not None:
+                self._socket.close()
+            else:
+                os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _send(self, data: bytes) -> int:
+        """How many bytes could be written at once."""
+        sent = 0
+        try:
+            while sent < len(data) and (step := self._send_some(data[sent:])):
+                sent += step
+        except BlockingIOError:
+            self.failure = ""
+        except OSError as error:
+            self.failure = error.strerror or type(error).__name__
+        return sent
+
+    def _send_some(self, data: bytes) -> int:
+        if self._socket is not None:
+            return self._socket.send(data, MSG_DONTWAIT)
+        if not self._must_ask:
+            return os.write(self._descriptor, data)
+        return os.write(self._descriptor, data[:PIPE_STEP]) if self._has_room() else 0
+
+    def _has_room(self) -> bool:
+        """Whether the pipe takes PIPE_STEP bytes now: each page of it is at least half full when the next is begun."""
+        try:
+            size = fcntl.fcntl(self._descriptor, GET_PIPE_SIZE)
+        except OSError:
+            size = DEFAULT_PIPE_SIZE
+        unread = array("i", [0])
+        fcntl.ioctl(self._descriptor, FIONREAD, unread)
+        return unread[0] <= size // 2 - 2 * PIPE_STEP
