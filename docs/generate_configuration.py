@@ -221,5 +221,12 @@ def sentence(option: Option) -> str:
     return option.facts.about
 
 
+def write_page() -> None:
+    """Write the page if it has changed: tests that read it may run at the same time."""
+    text = page()
+    if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
+        PAGE.write_text(text, encoding="utf-8")
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    write_page()
