@@ -33,25 +33,32 @@ class DirectExchange(Exchange):
         path: str,
         was_passed: bool = False,
     ) -> None:
-        query = origin_form(head.target).partition("?")[2]
-        super().__init__(head.method, path, query, head.version, head.headers, socket, direct, was_passed)
+        super().__init__(head.method, path, head.version, head.headers, socket, direct, was_passed)
         self.may_follow = False
         self.status = 0
         self.size = 0
         """Bytes of the response's body."""
         self.opened: Callable[..., None] | None = None
         """What serves the WebSocket that the request has opened, given its socket and recv."""
-        self._has_unread_body = head.has_body
+        self._is_body_read = False
         self._direct = direct
         self._head = head
         self._reader = reader
+
+    @property
+    def query(self) -> str:
+        return origin_form(self._head.target).partition("?")[2]
+
+    @property
+    def _has_unread_body(self) -> bool:
+        return not self._is_body_read and self._head.has_body
 
     def read_body(self, max_size: int, timeout: float) -> bytes:
         # The reader has the same timeout itself, for everything that it reads.
         if not self._has_unread_body:
             return b""
         body = read_body(self._head, self._reader, self._direct.sendall, max_size)
-        self._has_unread_body = False
+        self._is_body_read = True
         return body
 
     def respond(self, response: HTTPResponse) -> None:

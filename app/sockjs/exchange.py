@@ -43,7 +43,6 @@ class Exchange(ABC):
         self,
         method: str,
         path: str,
-        query: str,
         version: str,
         headers: Mapping[str, str],
         socket: Any,
@@ -52,7 +51,6 @@ class Exchange(ABC):
     ) -> None:
         self.method = method
         self.path = path
-        self.query = query
         self.version = version
         self.headers = headers
         self.socket = socket
@@ -61,6 +59,11 @@ class Exchange(ABC):
         """Whether another process has passed the connection to this one, which must serve the request itself."""
         self.is_passed_on = False
         """Whether the connection was passed to another process, which serves the request."""
+
+    @property
+    @abstractmethod
+    def query(self) -> str:
+        """The query of the target, percent-encoded and without the question mark."""
 
     @abstractmethod
     def read_body(self, max_size: int, timeout: float) -> bytes:

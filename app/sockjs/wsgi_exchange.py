@@ -44,13 +44,17 @@ class WSGIExchange(Exchange):
         super().__init__(
             environ["REQUEST_METHOD"],
             path,
-            environ.get("QUERY_STRING", ""),
             environ["SERVER_PROTOCOL"],
             _headers_of(environ),
             socket_of(environ),
         )
         self._environ = environ
         self._start_response = start_response
+
+    @property
+    def query(self) -> str:
+        query: str = self._environ.get("QUERY_STRING", "")
+        return query
 
     def read_body(self, max_size: int, timeout: float) -> bytes:
         length = self._environ.get("CONTENT_LENGTH") or ""

@@ -30,6 +30,8 @@ HUGE = 1 << 24
 class SocketExchange(Exchange):
     """One end of a socket pair; responses are their bodies alone."""
 
+    query = ""
+
     def read_body(self, max_size: int, timeout: float) -> bytes:
         return b""
 
@@ -63,7 +65,7 @@ class Bench:
         self.client.settimeout(seconds(5))
         self.session = Session(Flusher(0), HUGE, self._connect)
         assert self.session.take() == b"o"
-        self.exchange = SocketExchange("POST", "", "", "HTTP/1.0", {}, ours)
+        self.exchange = SocketExchange("POST", "", "HTTP/1.0", {}, ours)
         self.receiver = make(self.exchange)
         self.session.attach(self.receiver)
         self.error: OSError | None = None
