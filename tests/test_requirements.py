@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sysconfig
 import tomllib
 from collections.abc import Iterator
 from importlib import metadata
@@ -21,6 +22,10 @@ PIN = re.compile(r"([A-Za-z0-9][\w.-]*)==([\w.]+)((?: \\\n    --hash=sha256:[0-9
 PYTHONS = ("3.11.0", "3.11.2", "3.12.0", "3.14.0")
 """The oldest, that of Debian 12, and newer ones: some packages are needed by some of them only."""
 ALWAYS_THERE = {"pip"}
+INSTALLED = {
+    canonicalize_name(found.name): found for found in metadata.distributions(path=[sysconfig.get_path("purelib")])
+}
+"""What is installed, by name. Not what lies in the repository: a build may have left old metadata there."""
 
 
 def pins(path: Path) -> dict[NormalizedName, str]:
@@ -30,15 +35,13 @@ def pins(path: Path) -> dict[NormalizedName, str]:
     return found | (pins(PRODUCTION) if "-r requirements.txt" in text else {})
 
 
-def needed(distribution: str, python: str, extras: tuple[str, ...] = ("",)) -> Iterator[Requirement]:
-    """What an installed distribution needs on Linux with a version of Python."""
-    version = {"python_version": python.rpartition(".")[0], "python_full_version": python}
-    for text in metadata.requires(distribution) or ():
+def needed(name: NormalizedName, python: str) -> Iterator[Requirement]:
+    """What an installed package needs on Linux with a version of Python."""
+    environment = {"python_version": python.rpartition(".")[0], "python_full_version": python, "extra": ""}
+    for text in INSTALLED[name].requires or ():
         requirement = Requirement(text)
-        marker = requirement.marker
-        for extra in extras:
-            if marker is None or marker.evaluate({**version, "extra": extra}):
-                yield requirement
+        if requirement.marker is None or requirement.marker.evaluate(environment):
+            yield requirement
 
 
 def allowed() -> list[Requirement]:
@@ -60,10 +63,9 @@ def test_every_line_is_a_pin_with_hashes(path: Path) -> None:
 def test_all_that_is_needed_is_there(path: Path, python: str) -> None:
     """pip installs nothing from a file with hashes if something is missing there."""
     pinned = pins(path)
-    installed = {canonicalize_name(distribution.name) for distribution in metadata.distributions()}
     missing = {
         f"{name} needs {requirement}"
-        for name in pinned.keys() & installed
+        for name in pinned.keys() & INSTALLED.keys()
         for requirement in needed(name, python)
         if canonicalize_name(requirement.name) not in pinned.keys() | ALWAYS_THERE
     }
@@ -71,11 +73,8 @@ def test_all_that_is_needed_is_there(path: Path, python: str) -> None:
 
 
 def test_the_pins_are_what_the_tests_run_with() -> None:
-    versions = {canonicalize_name(found.name): found.version for found in metadata.distributions()}
-    expected = pins(ROOT / "requirements-dev.txt")
-    assert {name: versions[name] for name in expected if name in versions} == {
-        name: version for name, version in expected.items() if name in versions
-    }
+    pinned = {name: version for name, version in pins(ROOT / "requirements-dev.txt").items() if name in INSTALLED}
+    assert {name: INSTALLED[name].version for name in pinned} == pinned
 
 
 def test_the_pins_are_within_the_ranges_of_the_package() -> None:
