@@ -65,7 +65,7 @@ def flask_app(config: Config) -> Flask:
     Raises ConfigError.
     """
     app = _bare_app()
-    mount(app, Service(config, partial(ConnectionReceiver, app)))
+    mount(app, Service(config, passed_connections=partial(ConnectionReceiver, app)))
     return app
 
 
