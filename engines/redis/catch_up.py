@@ -16,6 +16,7 @@ import gevent
 from gevent.event import Event as Signal
 
 from ...app.model.events import Event, Publication
+from ...app.runtime.backoff import Backoff
 from ...app.runtime.running_clock import wait_for
 from ...app.runtime.yielding import yield_if_due
 from ..base import EngineError, Recovery
@@ -26,8 +27,10 @@ log = logging.getLogger(__name__)
 
 BATCH = 100
 """Channels whose history is read together."""
-ATTEMPTS, PAUSE = 20, 0.25
-"""How often, and how many seconds apart, to try to read the history before the gap is left open."""
+ATTEMPTS = 25
+"""How often to try to read a history before the gap is left open."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.25
+"""Seconds between two of these attempts; see Backoff."""
 KEPT_FROM_BEFORE = 1000
 """Events of one channel that are kept from connections that broke before their gap was closed. The history, which is
 read later, has what was dropped, as far as it reaches."""
@@ -163,6 +166,10 @@ class CatchUp:
             self._returned.append((gap, gap.breaks))
             self._arrived.set()
 
+    def has_gap(self, channel: str) -> bool:
+        """Whether publications of the channel are missing, or held until those are there."""
+        return channel in self._gaps
+
     def wait_closed(self, channel: str, timeout: float) -> bool:
         """Wait until there is no gap in the channel, at most `timeout` seconds; whether there is none."""
         gap = self._gaps.get(channel)
@@ -186,7 +193,7 @@ class CatchUp:
     def _close(self, returned: Sequence[tuple[_Gap, int]]) -> list[bool]:
         """Close some gaps; for each that is closed now, whether nothing is missing."""
         lasting = [(gap, breaks) for gap, breaks in returned if self._lasts(gap, breaks)]
-        histories = self._try_to_read([gap.channel for gap, _ in lasting])
+        histories = self._try_to_read(lasting)
         # What was published between the subscription and the reading is in the history, and comes by the connection
         # too. Only when that has come can it be told apart from what is newer.
         self._source.wait_until_passed()
@@ -201,13 +208,18 @@ class CatchUp:
         """Whether the channel is still subscribed to, by the connection on which it was regained."""
         return self._gaps.get(gap.channel) is gap and gap.breaks == breaks
 
-    def _try_to_read(self, channels: Sequence[str]) -> Sequence[History | None]:
-        for _ in range(ATTEMPTS if channels else 0):
+    def _try_to_read(self, lasting: Sequence[tuple[_Gap, int]]) -> Sequence[History | None]:
+        """The histories of the channels of some gaps, as far as they could be read while one of the gaps lasts."""
+        channels = [gap.channel for gap, _ in lasting]
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        for _ in range(ATTEMPTS):
+            if not any(self._lasts(gap, breaks) for gap, breaks in lasting):
+                break
             try:
                 return self._source.read_histories(channels)
             except EngineError as error:
                 log.debug("%s: catching up: %s", self._name, error)
-                gevent.sleep(PAUSE)
+                gevent.sleep(backoff.next_delay())
             except Exception:  # a bug must not hold back new publications
                 log.exception("%s: the histories cannot be read", self._name)
                 break

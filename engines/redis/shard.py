@@ -7,10 +7,12 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+import gevent
 import hiredis
 from gevent.event import Event as Signal
 
 from ...app.model.events import Event
+from ...app.runtime.backoff import Backoff
 from ...app.runtime.running_clock import running_time, wait_for
 from ..base import EngineError, EngineHandler, OccupancyHandler
 from . import commands, history
@@ -27,6 +29,8 @@ from .subscriber import Subscriber
 
 log = logging.getLogger(__name__)
 
+FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.25
+"""Seconds between two attempts to read the history for a client that recovers; see Backoff."""
 ECHO_LIMIT = 1.0
 """Seconds to wait for what this node has published to come back to it."""
 
@@ -165,16 +169,31 @@ class Shard:
         if self.keys.channel(channel) not in self._channels:
             return self.history(channel, 0)
         deadline = running_time() + self._timeouts.read
-        while (left := deadline - running_time()) > 0:
-            if self.subscriber.wait_ready(left) and self._catch_up.wait_closed(channel, left):
-                breaks = self.subscriber.breaks
-                found = self.history(channel, 0)
-                newest = found.publications[0].uid if found.publications else ""
-                has_passed = self._catch_up.has_passed(channel, newest) or self.subscriber.wait_until_passed()
-                if has_passed and self.subscriber.breaks == breaks:
-                    self._catch_up.note_passed(channel, newest)
-                    return found
-        raise EngineError(f"{self.name}: the subscriptions are not back within {self._timeouts.read:g} s")
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        reason = "the subscriptions are not back"
+        while (left := deadline - running_time()) > 0 and not self.pipeline.away:
+            try:
+                if self.subscriber.wait_ready(left) and self._catch_up.wait_closed(channel, left):
+                    found = self._passed_history_now(channel)
+                    if found is not None:
+                        return found
+            except EngineError as error:
+                reason = str(error)
+                gevent.sleep(backoff.next_delay())
+        raise EngineError(self.pipeline.away or f"{self.name}: {reason} within {self._timeouts.read:g} s")
+
+    def _passed_history_now(self, channel: str) -> History | None:
+        """The same without waiting for a connection; None when it broke meanwhile."""
+        breaks = self.subscriber.breaks
+        found = self.history(channel, 0)
+        newest = found.publications[0].uid if found.publications else ""
+        if not self._catch_up.has_passed(channel, newest) and not self.subscriber.wait_until_passed():
+            return None
+        # A gap that was closed may have been followed by another one before this greenlet ran again.
+        if self.subscriber.breaks != breaks or self._catch_up.has_gap(channel):
+            return None
+        self._catch_up.note_passed(channel, newest)
+        return found
 
     def read_histories(self, channels: Sequence[str], limit: int = 0) -> list[History]:
         """The newest publications of some channels, all of them when `limit` is 0. Raises EngineError."""

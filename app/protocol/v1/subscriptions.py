@@ -69,8 +69,9 @@ class Subscriptions:
         # a hook may unsubscribe or disconnect this client.
         self._lock = BoundedSemaphore()
         self._presence_timer: Timer | None = None
-        # The channels whose publications are held until the reply with their recovery is sent, and the uids in it.
-        self._recovered: dict[str, set[str]] = {}
+        # The channels whose publications are held until the reply with their recovery is sent, and the uid of the
+        # newest publication in the history then.
+        self._recovered: dict[str, str] = {}
 
     def info(self, channel: str) -> RawClientInfo:
         """What others see of the client in a channel. Raises KeyError when it is not subscribed."""
@@ -127,7 +128,8 @@ class Subscriptions:
             raise Closing(CLOSE_INTERNAL_ERROR) from None
         recovered = self._recover(channel, options, params)
         if recovers:
-            self._recovered[channel] = {publication.uid for publication in recovered.publications or ()}
+            newest = recovered.publications[0].uid if recovered.publications else params.last or ""
+            self._recovered[channel] = newest
         if options.join_leave:
             node.publish_join(channel, info)
         return recovered
@@ -147,16 +149,16 @@ class Subscriptions:
     def release_held(self) -> Sequence[Publication]:
         """End the hold on channels that the client has recovered: to be called when the replies have been sent.
 
-        Returns what was published meanwhile, oldest first in each channel, except what the replies contained.
+        Returns what was published meanwhile, oldest first in each channel, except what the client has: the publications
+        in the replies, and those before them that this node delivers later than another one did.
         """
         if not self._recovered:
             return ()
         recovered, self._recovered = self._recovered, {}
         return [
             publication
-            for channel, uids in recovered.items()
-            for publication in self._node.hub.release(channel, self._client)
-            if publication.uid not in uids
+            for channel, newest in recovered.items()
+            for publication in _after(newest, self._node.hub.release(channel, self._client))
         ]
 
     # -- unsubscribe
@@ -218,3 +220,11 @@ class Subscriptions:
                 self._node.add_presence(channel, self._client.uid, self.info(channel))
         except Refused:
             pass  # logged where it failed; the next renewal tries again
+
+
+def _after(uid: str, publications: Sequence[Publication]) -> Sequence[Publication]:
+    """The publications after the one with a uid, oldest first; all of them if it is not there."""
+    for position, publication in enumerate(publications):
+        if publication.uid == uid:
+            return publications[position + 1 :]
+    return publications

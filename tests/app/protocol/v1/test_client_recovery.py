@@ -79,6 +79,21 @@ def test_what_is_published_while_a_client_recovers_comes_once_and_in_order(
     assert messages.index(pushes[0]) > next(place for place, message in enumerate(messages) if is_reply(message))
 
 
+def test_what_a_client_has_from_another_node_already_does_not_come_again(start_node: StartNode) -> None:
+    """This node is behind the other one: what the client has seen last comes here only now."""
+    busy = BusyEngine()
+    node = start_node(busy, namespaces=(NEWS,))
+    node.publish("news:news", b"1", uid="u1")
+    busy.before, busy.after = ["u2", "u3"], ["u4"]
+    client = LocalClient.connected(node)
+    client.received()
+    client.send({"method": "subscribe", "params": {"channel": "news:news", "recover": True, "last": "u3"}})
+    messages = client.received()
+    (reply,) = [message for message in messages if message["method"] == "subscribe"]
+    assert (reply["body"]["messages"], reply["body"]["recovered"]) == ([], True)
+    assert [push["body"]["uid"] for push in messages if push["method"] == "message"] == ["u4"]
+
+
 def is_reply(message: Any) -> bool:
     return isinstance(message, list) or message["method"] == "subscribe"
 

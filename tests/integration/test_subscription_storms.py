@@ -1,0 +1,111 @@
+"""Hundreds of connections to Redis that break under thousands of messages, each judged for each subscriber."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+
+from tests.greenlets import eventually
+from tests.judgement import Backend, Verdict, judge_all
+from tests.redis_server import RedisServer, redis_server
+from tests.servers import Server
+from tests.swarm import Swarm
+from tests.waiting import seconds
+
+StartServer = Callable[..., Server]
+
+KILLS = 200
+MESSAGES = 5000
+PAUSE = 0.1
+"""Seconds between two kills, and between two clients that hang up."""
+LONGEST = 60
+"""Seconds of one storm, at most."""
+CHANNELS = tuple(f"kept:{number}" for number in range(4))
+RATE = 200
+"""Numbers a second, each in every channel."""
+OPTIONS: dict[str, Any] = {
+    "redis_read_timeout": 2,
+    "namespaces": [{"name": "kept", "history_size": 2000, "history_lifetime": 600, "recover": True}],
+}
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def nodes(start_server: StartServer, redis: RedisServer) -> list[Server]:
+    return [start_server(**OPTIONS, **redis.options) for _ in range(2)]
+
+
+class Storm:
+    """Subscribers of all channels on both nodes: some stay, and some hang up and come back all the time."""
+
+    def __init__(self, nodes: list[Server]) -> None:
+        ports = [node.port for node in nodes]
+        self.staying = {channel: [Swarm([port], channel, 3) for port in ports] for channel in CHANNELS}
+        self.returning = {channel: [Swarm(ports, channel, 4)] for channel in CHANNELS}
+        self.kills = 0
+
+    def swarms(self, channel: str) -> list[Swarm]:
+        return [*self.staying[channel], *self.returning[channel]]
+
+    def rage(self, backend: Backend, kill: Callable[[], int]) -> None:
+        """Break connections to Redis, and let clients hang up, until there were enough messages and kills."""
+        members = [member for swarms in self.returning.values() for swarm in swarms for member in swarm.members]
+        deadline = time.monotonic() + seconds(LONGEST)
+        while self.kills < KILLS or backend.count * len(CHANNELS) < MESSAGES:
+            assert time.monotonic() < deadline, f"{self.kills} kills, {backend.count} numbers"
+            self.kills += kill()
+            random.choice(members).hang_up()
+            gevent.sleep(PAUSE)
+
+    def has_all(self, backend: Backend) -> bool:
+        return all(
+            set(accepted) <= set(got)
+            for channel, accepted in backend.accepted.items()
+            for swarm in self.swarms(channel)
+            for got in swarm.gots
+        )
+
+    def judge(self, backend: Backend, of: dict[str, list[Swarm]]) -> Verdict:
+        verdicts = [
+            judge_all(backend.accepted[channel], swarm.gots) for channel, swarms in of.items() for swarm in swarms
+        ]
+        return sum(verdicts, Verdict())
+
+
+def kill(redis: RedisServer, *kinds: str) -> int:
+    """Break the connections of some kinds; how many there were."""
+    return sum(int(redis.ask("CLIENT", "KILL", "TYPE", kind)) for kind in kinds)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("kinds", [("pubsub",), ("pubsub", "normal")], ids=["subscriptions", "everything"])
+def test_nothing_is_lost_doubled_or_reordered(nodes: list[Server], redis: RedisServer, kinds: tuple[str, ...]) -> None:
+    storm = Storm(nodes)
+    with ExitStack() as open_swarms, Backend(nodes[0], CHANNELS, RATE) as backend:
+        swarms = [open_swarms.enter_context(swarm) for channel in CHANNELS for swarm in storm.swarms(channel)]
+        eventually(lambda: all(all(swarm.gots) for swarm in swarms), within=30, what="everybody has something")
+        first = {channel: max(got[0] for swarm in storm.swarms(channel) for got in swarm.gots) for channel in CHANNELS}
+        storm.rage(backend, lambda: kill(redis, *kinds))
+        backend.stop()
+        for channel, accepted in backend.accepted.items():
+            accepted[:] = [number for number in accepted if number >= first[channel]]  # when all were subscribed
+        eventually(lambda: storm.has_all(backend), within=30, what="everything arrives")
+        assert storm.judge(backend, storm.staying) == Verdict()
+        assert storm.judge(backend, storm.returning) == Verdict()
+        assert [close for channel in CHANNELS for swarm in storm.staying[channel] for close in swarm.closes] == []
+        assert sum(member.incomplete for swarm in swarms for member in swarm.members) == 0
+    assert sum(map(len, backend.accepted.values())) > MESSAGES / 2
+    if kinds == ("pubsub",):
+        assert not any(backend.refused.values())

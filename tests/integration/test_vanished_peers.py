@@ -1,0 +1,158 @@
+"""Peers that vanish without a word, as a phone in a tunnel or a machine that loses its power: on every transport."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api_client import ApiClient
+from tests.network_namespace import Network, in_network_of_its_own
+from tests.protocol_client import ProtocolClient
+from tests.servers import Server
+from tests.sockjs_client import Connection, Service
+from tests.tcp_proxy import TcpProxy
+from tests.waiting import eventually
+from tests.websocket_client import WebSocketClient
+
+StartServer = Callable[..., Server]
+
+LOST = "10.255.0.1"
+"""The address that vanishes."""
+OPTIONS: dict[str, Any] = {
+    "address": "0.0.0.0",
+    "ping_interval": 2,
+    "sockjs_heartbeat_delay": 1,
+    "http_header_timeout": 2,
+    "http_keepalive_timeout": 2,
+}
+
+
+@dataclass
+class Peer:
+    """Where a client finds a server: at the address that will vanish."""
+
+    host: str
+    port: int
+    secret: str = "secret"
+
+
+def open_websocket(peer: Peer, closing: ExitStack) -> None:
+    closing.enter_context(ProtocolClient(peer, "42")).subscribe("news")
+
+
+def open_websocket_of_sockjs(peer: Peer, closing: ExitStack) -> None:
+    service = Service(peer.host, peer.port, "/connection")
+    closing.callback(service.close)
+    service.websocket(f"/000/{uuid.uuid4()}/websocket")
+
+
+def open_stream(method: str, path: str) -> Callable[[Peer, ExitStack], None]:
+    def open_it(peer: Peer, closing: ExitStack) -> None:
+        service = Service(peer.host, peer.port, "/connection")
+        closing.callback(service.close)
+        connection = service.start(method, f"/000/{uuid.uuid4()}/{path}")
+        assert connection.head().status == 200
+
+    return open_it
+
+
+def open_poll(path: str, opened: str) -> Callable[[Peer, ExitStack], None]:
+    def open_it(peer: Peer, closing: ExitStack) -> None:
+        service = Service(peer.host, peer.port, "/connection")
+        closing.callback(service.close)
+        session = f"/000/{uuid.uuid4()}"
+        method = "GET" if "jsonp" in path else "POST"
+        assert opened in service.request(method, f"{session}/{path}").text
+        service.start(method, f"{session}/{path}")
+
+    return open_it
+
+
+def keep_api_connection(peer: Peer, closing: ExitStack) -> None:
+    connection = closing.enter_context(Connection(peer.host, peer.port))
+    connection.send("GET", "/")
+    connection.answer()
+
+
+def send_half_a_request(peer: Peer, closing: ExitStack) -> None:
+    connection = closing.enter_context(Connection(peer.host, peer.port))
+    connection.sock.sendall(b"POST /api/ HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n")
+
+
+def send_half_a_handshake(peer: Peer, closing: ExitStack) -> None:
+    client = WebSocketClient.connect(peer.host, peer.port)
+    closing.callback(client.drop)
+    client.send_bytes(b"\x81")
+
+
+TRANSPORTS: dict[str, Callable[[Peer, ExitStack], None]] = {
+    "websocket": open_websocket,
+    "SockJS websocket": open_websocket_of_sockjs,
+    "xhr_streaming": open_stream("POST", "xhr_streaming"),
+    "eventsource": open_stream("GET", "eventsource"),
+    "htmlfile": open_stream("GET", "htmlfile?c=callback"),
+    "xhr": open_poll("xhr", "o\n"),
+    "jsonp": open_poll("jsonp?c=callback", 'callback("o")'),
+    "API": keep_api_connection,
+    "half a request": send_half_a_request,
+    "half a frame": send_half_a_handshake,
+}
+
+
+def connections_of(server: Server, address: str) -> list[str]:
+    """The ports of an address that the server has an open connection to, as its own network has them."""
+    number = int.from_bytes(socket.inet_aton(address), sys.byteorder)
+    remote = f"{number:08X}:"
+    process = Path(f"/proc/{server.pid}")
+    rows = [line.split() for line in (process / "net/tcp").read_text().splitlines()[1:]]
+    descriptors = {os.readlink(descriptor) for descriptor in (process / "fd").iterdir()}
+    return [row[2] for row in rows if row[2].startswith(remote) and f"socket:[{row[9]}]" in descriptors]
+
+
+@pytest.mark.timeout(120)
+def test_the_server_lets_go_of_peers_that_vanish_on_every_transport(start_server: StartServer) -> None:
+    def check(network: Network) -> None:
+        network.add(LOST)
+        server = start_server(**OPTIONS, stale_connection_close_delay=3)
+        with ExitStack() as closing, ProtocolClient(Peer("127.0.0.1", server.port), "here") as here:
+            here.subscribe("news")
+            for open_it in TRANSPORTS.values():
+                open_it(Peer(LOST, server.port), closing)
+            eventually(lambda: len(connections_of(server, LOST)) >= len(TRANSPORTS))
+            network.lose(LOST)
+            api = ApiClient("127.0.0.1", server.port)
+
+            def publish_and_look() -> bool:
+                api.publish("news", 1)
+                assert here.message() == 1
+                return not connections_of(server, LOST)
+
+            eventually(publish_and_look, within=40, what=lambda: f"all are gone: {connections_of(server, LOST)}")
+            metrics = api.call("node")["body"]["data"]["metrics"]
+            assert metrics["node_num_clients"] == 1
+            assert metrics["client_num_closed_ping_error"] >= 1
+
+    in_network_of_its_own(check)
+
+
+def test_a_client_behind_a_network_that_swallows_everything_is_given_up(start_server: StartServer) -> None:
+    """The network takes all that is sent, so only what does not come back shows that nobody is there."""
+    server = start_server(ping_interval=1)
+    api = ApiClient(server.host, server.port)
+    with (
+        TcpProxy(server.host, server.port) as network,
+        ProtocolClient(Peer("127.0.0.1", network.port), "42") as client,
+    ):
+        client.subscribe("news")
+        network.swallow()
+        eventually(lambda: api.call("node")["body"]["data"]["metrics"]["node_num_clients"] == 0, within=10)
+        assert api.call("channels")["body"]["data"] == []
