@@ -46,6 +46,7 @@ class Member:
         self._channel = channel
         self._user = user
         self._last = ""
+        self._recovers = False
 
     def run(self) -> None:
         """Stay subscribed for ever, on one port or another."""
@@ -77,6 +78,7 @@ class Member:
             self._frames.rest = head.partition(b"\r\n\r\n")[2]
             self._send("connect", connect_params(self._user))
             params = {"channel": self._channel}
+            self._recovers = bool(self._last)
             if self._last:
                 params |= {"recover": True, "last": self._last}  # type: ignore[dict-item]
             self._send("subscribe", params)
@@ -100,7 +102,7 @@ class Member:
             self.is_subscribed = True
             for missed in reversed(body.get("messages") or []):
                 self._note(missed)
-            if self._last and not body["recovered"]:
+            if self._recovers and not body["recovered"]:
                 self.incomplete += 1
             self._last = self._last or body["last"]
 

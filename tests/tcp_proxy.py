@@ -14,6 +14,7 @@ class TcpProxy:
         self._target = (host, port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._severed = False
+        self._swallows = False
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._accept)]
@@ -30,6 +31,10 @@ class TcpProxy:
                 for end in pair:
                     _hang_up(end)
             self._pairs.clear()
+
+    def swallow(self) -> None:
+        """Take all that is sent from now on, and pass nothing on; no connection ends."""
+        self._swallows = True
 
     def restore(self) -> None:
         """Let new connections through."""
@@ -76,7 +81,8 @@ class TcpProxy:
                         data = end.recv(65536)
                         if not data:
                             return
-                        other[end].sendall(data)
+                        if not self._swallows:
+                            other[end].sendall(data)
                     except OSError:
                         return
 

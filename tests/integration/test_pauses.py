@@ -21,7 +21,7 @@ from tests.credentials import connect_params
 from tests.greenlets import eventually
 from tests.judgement import Backend, Verdict, judge_all
 from tests.protocol_client import ProtocolClient
-from tests.redis_server import RedisServer, redis_server
+from tests.redis_server import RedisServer, Sentinel, redis_server, stop
 from tests.servers import Server
 from tests.swarm import Swarm
 from tests.websocket_client import WebSocketClient
@@ -178,3 +178,31 @@ def test_a_redis_that_stands_still_loses_nothing_that_was_accepted(
         eventually(lambda: has_all(backend, (KEPT, swarm)), within=20)
         assert judge_all(backend.accepted[KEPT], swarm.gots) == Verdict()
         assert swarm.closes == []
+
+
+def test_a_sentinel_that_stands_still_costs_nothing_while_another_runs(
+    start_server: StartNode, redis: RedisServer, tmp_path: Path
+) -> None:
+    """Even when the nodes have to ask for the master meanwhile."""
+    sentinels = [Sentinel(tmp_path, {"main": redis}) for _ in range(2)]
+    try:
+        times = {"redis_connect_timeout": 0.5, "redis_read_timeout": 2, "redis_write_timeout": 1}
+        addresses = ",".join(sentinel.address for sentinel in sentinels)
+        where = {"engine": "redis", "redis_master_name": "main", "redis_sentinels": addresses}
+        nodes = [start_server(**OPTIONS, **where, **times) for _ in range(2)]
+        with Swarm([nodes[1].port], KEPT, CLIENTS) as swarm:
+            eventually(lambda: swarm.subscribed == CLIENTS, within=20)
+            with Backend(nodes[0], (KEPT,), RATE) as backend:
+                pausing = gevent.spawn(pause, sentinels[0].process.pid, 5)
+                gevent.sleep(1)
+                for kind in ("normal", "pubsub"):
+                    redis.ask("CLIENT", "KILL", "TYPE", kind)
+                pausing.get()
+                known = backend.count
+                eventually(lambda: backend.accepted[KEPT][-1] >= known, within=10, what="it publishes again")
+                backend.stop()
+            eventually(lambda: has_all(backend, (KEPT, swarm)), within=20)
+            assert judge_all(backend.accepted[KEPT], swarm.gots) == Verdict()
+            assert swarm.closes == []
+    finally:
+        stop(sentinels)
