@@ -1,0 +1,122 @@
+"""What the doctor finds out about a machine and a Redis server, where a real one cannot be had in that state."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gentrifugo.app import tls
+from gentrifugo.app.config.config import Config
+from gentrifugo.app.config.loading import Loaded
+from gentrifugo.app.process import doctor
+from gentrifugo.app.process.doctor import OK, PROBLEM, WARNING, Finding
+from tests.certificates import Certificate, make_certificate
+from tests.redis_server import free_port
+
+
+class PrivilegedSocket(socket.socket):
+    """A socket of a user who may listen on no port of the system."""
+
+    def bind(self, address: Any, /) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+
+class FakeRedis:
+    """A Redis server that tells what the test wants of itself."""
+
+    def __init__(
+        self, version: str = "7.2.4", role: str = "master", policy: str = "noeviction", clock: float = 0
+    ) -> None:
+        self._facts = {"redis_version": version, "role": role, "maxmemory_policy": policy}
+        self._clock = clock
+
+    def info(self, section: str) -> dict[str, str]:
+        return self._facts
+
+    def time(self) -> tuple[int, int]:
+        return int(time.time() + self._clock), 0
+
+
+def findings(**options: Any) -> list[Finding]:
+    if "port" not in options:
+        options["port"] = free_port()
+    return list(doctor.examine(Loaded(Config(secret="s", address="127.0.0.1", **options), [])))
+
+
+def about(found: list[Finding], subject: str) -> Finding:
+    (finding,) = [finding for finding in found if subject in str(finding)]
+    return finding
+
+
+def test_a_port_that_only_root_may_have_says_how_to_allow_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "socket", PrivilegedSocket)
+    finding = about(findings(port=80), "port 80")
+    assert finding.state == PROBLEM
+    assert "only root may listen there" in str(finding)
+
+
+def test_the_port_of_http_challenges_is_looked_at_too() -> None:
+    port = free_port()
+    found = findings(
+        ssl_autocert=True,
+        ssl_autocert_http=True,
+        ssl_autocert_http_addr=f"127.0.0.1:{port}",
+        ssl_autocert_host_whitelist="a.example.com",
+        ssl_autocert_directory=f"http://127.0.0.1:{free_port()}/",
+    )
+    assert about(found, f"ssl_autocert_http_addr {port}").state == OK
+    assert about(found, "ssl_autocert_directory").state == PROBLEM
+
+
+def test_without_the_libraries_of_autocert_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "requests", None)
+    found = findings(ssl_autocert=True, ssl_autocert_host_whitelist="a.example.com")
+    assert "pip install 'gentrifugo[autocert]'" in str(about(found, "the acme library is not installed"))
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Certificate:
+    return make_certificate(tmp_path, days=30)
+
+
+def test_without_a_library_for_dates_a_certificate_is_good_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, certificate: Certificate
+) -> None:
+    monkeypatch.delattr(tls, "certificate_dates", raising=False)
+    monkeypatch.setitem(sys.modules, f"{tls.__name__}.certificate_dates", None)
+    assert about(findings(**certificate.options), "dates are not looked at").state == WARNING
+
+
+def test_a_certificate_in_the_cache_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "a.example.com.pem").write_text("garbage")
+    found = findings(
+        ssl_autocert=True,
+        ssl_autocert_host_whitelist="a.example.com",
+        ssl_autocert_cache_dir=str(tmp_path),
+        ssl_autocert_directory=f"http://127.0.0.1:{free_port()}/",
+    )
+    assert about(found, "a.example.com.pem cannot be read").state == PROBLEM
+
+
+@pytest.mark.parametrize(
+    ("make", "state", "says"),
+    [
+        (lambda: FakeRedis(), OK, "version 7.2.4 answers"),
+        (lambda: FakeRedis(version="3.2.1"), PROBLEM, "version 3.2.1"),
+        (lambda: FakeRedis(role="slave"), PROBLEM, "is a replica, which cannot be written to"),
+        (lambda: FakeRedis(policy="allkeys-lru"), WARNING, "forgets keys when its memory is full (allkeys-lru)"),
+        (lambda: FakeRedis(clock=100), WARNING, "its clock differs from ours by +"),
+        (lambda: FakeRedis(), OK, "its clock is ours"),
+    ],
+)
+def test_what_a_redis_server_tells_of_itself(make: Callable[[], FakeRedis], state: str, says: str) -> None:
+    assert about(list(doctor._facts("Redis", make())), says).state == state
