@@ -150,6 +150,8 @@ class Autocert:
                 self._tokens.clear()
         self._use(name, key + chain)
         self._save(name, key + chain)
+        if self._renew_at[name] <= _now():  # otherwise orders would follow each other without a pause
+            raise acme_order.CertificateRefused("the new one is due for renewal; is the clock of this machine right?")
         log.info("%s has a certificate that is renewed on %s", name, self._renew_at[name].date())
 
     def _show(self, kind: str, name: str, token: str, authorization: str) -> None:

@@ -1,0 +1,228 @@
+"""What Autocert does with its cache, and with names that it has no certificate for, without an ACME server."""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gevent
+import pytest
+from gevent.socket import socketpair
+from gevent.ssl import SSLContext
+
+from gentrifugo.app import tls
+from gentrifugo.app.config.config import Config
+from gentrifugo.app.config.options import ConfigError
+from gentrifugo.app.process import run
+from gentrifugo.app.tls import autocert
+from gentrifugo.app.tls.acme_order import CertificateRefused, Show
+from gentrifugo.app.tls.autocert import Autocert
+from tests.certificates import self_signed
+from tests.greenlets import eventually, nothing_left_behind
+from tests.redis_server import free_port
+from tests.waiting import seconds
+
+__all__ = ["nothing_left_behind"]
+
+HasCertificate = Callable[[SSLContext, str | None], bool]
+
+NAME = "realtime.example.com"
+
+
+class FakeAccount:
+    """An account whose orders end as the test wants; `orders` counts them."""
+
+    def __init__(self, outcome: bytes | Exception) -> None:
+        self.outcome = outcome
+        self.orders = 0
+
+    def order(self, name: str, kind: str, force_rsa: bool, show: Show) -> tuple[bytes, bytes]:
+        self.orders += 1
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        key, begin, rest = self.outcome.partition(b"-----BEGIN CERTIFICATE-----")
+        return begin + rest, key
+
+
+def made(account: FakeAccount, **options: Any) -> Autocert:
+    """An Autocert that has not been started, with this account."""
+    url = f"http://127.0.0.1:{free_port()}/"
+    config = Config(
+        secret="s",
+        ssl_autocert=True,
+        ssl_autocert_host_whitelist=NAME,
+        ssl_autocert_directory=url,
+        **options,
+    )
+    certificates = Autocert(config)
+    certificates._account = account  # type: ignore[assignment]
+    return certificates
+
+
+@pytest.fixture
+def has_certificate() -> HasCertificate:
+    """Whether a handshake with `context` that asks for `name` succeeds."""
+
+    def shake_hands(context: SSLContext, name: str | None) -> bool:
+        client = SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+        ours, theirs = socketpair()
+        with ours, theirs, gevent.Timeout(seconds(5)):
+            serving = gevent.spawn(serve, context, ours)
+            try:
+                with client.wrap_socket(theirs, server_hostname=name):
+                    return True
+            except OSError:
+                return False
+            finally:
+                theirs.close()
+                serving.join()
+
+    def serve(context: SSLContext, ours: Any) -> None:
+        try:
+            context.wrap_socket(ours, server_side=True).close()
+        except OSError:
+            pass  # a handshake that fails is for the client to see
+
+    return shake_hands
+
+
+NEW, DUE = self_signed(days_left=90), self_signed(days_left=10)
+"""A certificate at the beginning of its life, and one that is due for renewal."""
+
+
+def test_a_certificate_is_got_used_and_kept(
+    nothing_left_behind: None, tmp_path: Path, has_certificate: HasCertificate
+) -> None:
+    certificates = made(FakeAccount(NEW), ssl_autocert_cache_dir=str(tmp_path), ssl_autocert_server_name=NAME)
+    certificates.start()
+    eventually(lambda: (tmp_path / f"{NAME}.pem").exists())
+    assert has_certificate(certificates.context, NAME)
+    assert has_certificate(certificates.context, None)
+    assert not has_certificate(certificates.context, "stranger.example.com")
+    assert not has_certificate(certificates.challenge_context, NAME)
+    certificates.stop()
+
+
+def test_a_cache_that_cannot_be_written_is_an_error_of_the_log(
+    nothing_left_behind: None, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(autocert, "write_secret", fail)
+    certificates = made(FakeAccount(NEW), ssl_autocert_cache_dir=str(tmp_path))
+    certificates.start()
+    eventually(lambda: "No space left on device" in caplog.text)
+    eventually(lambda: NAME in certificates._contexts)
+    certificates.stop()
+
+
+def test_without_a_cache_the_certificate_is_kept_in_memory(nothing_left_behind: None) -> None:
+    certificates = made(FakeAccount(NEW))
+    certificates.start()
+    eventually(lambda: NAME in certificates._contexts)
+    certificates.stop()
+
+
+def test_a_file_in_the_cache_that_cannot_be_used_is_replaced(
+    nothing_left_behind: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / f"{NAME}.pem").write_text("garbage")
+    certificates = made(FakeAccount(NEW), ssl_autocert_cache_dir=str(tmp_path))
+    certificates.start()
+    eventually(lambda: b"BEGIN CERTIFICATE" in (tmp_path / f"{NAME}.pem").read_bytes())
+    certificates.stop()
+    assert "cannot be used" in caplog.text
+
+
+def test_a_certificate_that_holds_long_is_left_alone(nothing_left_behind: None, tmp_path: Path) -> None:
+    (tmp_path / f"{NAME}.pem").write_bytes(NEW)
+    account = FakeAccount(CertificateRefused("nobody should ask"))
+    certificates = made(account, ssl_autocert_cache_dir=str(tmp_path))
+    certificates.start()
+    gevent.sleep(0)
+    certificates.stop()
+    assert account.orders == 0
+
+
+def test_a_new_certificate_that_is_due_for_renewal_is_not_ordered_again_at_once(
+    nothing_left_behind: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when the clock of this machine is wrong: the ACME server would refuse all further orders for a week."""
+    account = FakeAccount(DUE)
+    certificates = made(account)
+    certificates.start()
+    eventually(lambda: "trying again in" in caplog.text)
+    assert NAME in certificates._contexts
+    certificates.stop()
+    assert account.orders == 1
+    assert "is the clock of this machine right?" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("failure", "says"),
+    [
+        (CertificateRefused("rate limited"), "no certificate for realtime.example.com: rate limited; trying again in"),
+        (ValueError("a bug"), "no certificate for realtime.example.com: unexpected exception; trying again in"),
+    ],
+    ids=["refused", "a bug"],
+)
+def test_after_a_failure_it_is_tried_again(
+    nothing_left_behind: None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    failure: Exception,
+    says: str,
+) -> None:
+    monkeypatch.setattr(autocert, "FIRST_PAUSE", 0.01)
+    account = FakeAccount(failure)
+    certificates = made(account)
+    certificates.start()
+    eventually(lambda: account.orders > 1)
+    certificates.stop()
+    assert says in caplog.text
+
+
+def test_a_name_that_none_can_have_is_no_traceback(
+    nothing_left_behind: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    caplog.set_level(logging.DEBUG)
+    certificates = made(FakeAccount(NEW))
+    certificates.start()
+    no_name = UnicodeDecodeError("ascii", b"\xff", 0, 1, "ordinal not in range")
+    another = SimpleNamespace(exc_value=ValueError("another"), object=None)
+    sys.unraisablehook(SimpleNamespace(exc_value=no_name, object=b"\xff"))
+    sys.unraisablehook(another)
+    certificates.stop()
+    assert told == [another]
+    assert "a client asks for a name that none can have" in caplog.text
+
+
+def test_a_cache_that_cannot_be_made_is_a_problem_of_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"ssl_autocert_cache_dir: cannot make .*: Not a directory"):
+        made(FakeAccount(b""), ssl_autocert_cache_dir=str(tmp_path / "file" / "cache"))
+
+
+def test_a_cache_without_the_right_to_write_is_a_problem_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(ConfigError, match="ssl_autocert_cache_dir: cannot write into "):
+        made(FakeAccount(b""), ssl_autocert_cache_dir=str(tmp_path))
+
+
+def test_without_its_libraries_the_server_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("autocert", "acme_order"):
+        monkeypatch.delattr(tls, name)
+        monkeypatch.delitem(sys.modules, f"{tls.__name__}.{name}")
+    monkeypatch.setitem(sys.modules, "acme", None)
+    with pytest.raises(ConfigError, match=r"ssl_autocert: acme is not installed: pip install 'gentrifugo\[autocert\]'"):
+        run._autocert(Config(secret="s", ssl_autocert=True))
