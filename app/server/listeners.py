@@ -128,12 +128,11 @@ def given(environ: Mapping[str, str]) -> dict[str, socket.socket]:
 
     Raises ConfigError for something that does not listen.
     """
-    sockets: dict[str, socket.socket] = {}
-    for number, name in enumerate(_names(environ), FIRST_GIVEN):
-        if name in sockets:
+    names = list(_names(environ))
+    for name in names:
+        if names.count(name) > 1:
             raise ConfigError([f"systemd gives two sockets for {name}; name others api or admin (FileDescriptorName)"])
-        sockets[name] = _given(number)
-    return sockets
+    return {name: _given(number) for number, name in enumerate(names, FIRST_GIVEN)}
 
 
 def names_given(environ: Mapping[str, str]) -> set[str]:

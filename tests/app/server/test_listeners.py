@@ -134,3 +134,14 @@ def test_what_does_not_listen_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_count_that_is_none_is_named(count: str) -> None:
     with pytest.raises(ConfigError, match="LISTEN_FDS: expected how many sockets are given"):
         listeners.given({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count})
+
+
+def test_a_system_without_ipv6_listens_with_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    with listeners.listen("", 0) as made:
+        assert made.family == socket.AF_INET
+
+
+def test_two_sockets_of_one_name_are_refused() -> None:
+    with pytest.raises(ConfigError, match="systemd gives two sockets for api"):
+        listeners.given({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2", "LISTEN_FDNAMES": "api:api"})

@@ -1,0 +1,54 @@
+"""Behaviour of WebSockets behind WSGI: how each server is recognized, and what is said where none can be opened."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gentrifugo.app.http.head import HTTPError
+from gentrifugo.app.http.upgrade import is_open, open_websocket, socket_of
+
+UPGRADE = {"REQUEST_METHOD": "GET", "HTTP_UPGRADE": "WebSocket", "HTTP_CONNECTION": "keep-alive, Upgrade"}
+
+
+def refusal(call: Any, environ: dict[str, Any]) -> HTTPError:
+    with pytest.raises(HTTPError) as refused:
+        call(environ)
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    ("environ", "status", "says"),
+    [
+        ({"REQUEST_METHOD": "POST"}, 405, "a WebSocket is opened with GET"),
+        ({"REQUEST_METHOD": "GET"}, 400, 'the request has no "Upgrade: websocket"'),
+        (UPGRADE, 501, "this server cannot open WebSockets"),
+    ],
+    ids=["another method", "no upgrade", "another server"],
+)
+def test_where_there_is_no_websocket_the_reason_is_told(environ: dict[str, Any], status: int, says: str) -> None:
+    refused = refusal(open_websocket, environ)
+    assert (refused.status, says in refused.reason) == (status, True)
+
+
+def test_the_websocket_of_another_library_is_taken_over() -> None:
+    handler = SimpleNamespace(socket=object(), rfile=SimpleNamespace(read1=lambda size: b""))
+    stock = SimpleNamespace(handler=handler, closed=False, stream=object())
+    environ = {**UPGRADE, "wsgi.websocket": stock}
+    assert is_open(environ)
+    assert open_websocket(environ) == (handler.socket, handler.rfile.read1)
+    assert (stock.closed, stock.stream) == (True, None)
+
+
+@pytest.mark.parametrize("is_upgrade", [False, True], ids=["a body", "told to upgrade"])
+def test_the_socket_of_a_request_is_found_below_its_body(is_upgrade: bool) -> None:
+    socket = object()
+    file = SimpleNamespace(raw=SimpleNamespace(_sock=socket))
+    assert socket_of({"wsgi.input": file if is_upgrade else SimpleNamespace(rfile=file)}) is socket
+
+
+@pytest.mark.parametrize("environ", [{}, {"wsgi.input": object()}], ids=["no body", "a body of another server"])
+def test_a_server_that_does_not_show_its_socket_is_refused(environ: dict[str, Any]) -> None:
+    assert refusal(socket_of, environ).status == 501
