@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from errno import EOPNOTSUPP
+from errno import ENOENT, EOPNOTSUPP
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +104,9 @@ def test_a_tls_connection_stays_where_it_is(tmp_path: Path) -> None:
         with pytest.raises(OSError) as refused:
             fd_passing.send_connection(path, encrypted, b"request")
         assert refused.value.errno == EOPNOTSUPP
+
+
+def test_a_place_where_no_socket_can_be_is_an_error_and_leaves_none(tmp_path: Path, nothing_left_behind: None) -> None:
+    with pytest.raises(OSError) as refused:
+        fd_passing.listen_for_connections(str(tmp_path / "missing" / "s"))
+    assert refused.value.errno == ENOENT

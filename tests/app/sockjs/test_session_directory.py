@@ -219,3 +219,18 @@ def test_a_session_is_served_also_when_it_cannot_be_announced(parent: Path, capl
     assert "is not registered and known to this process only" in caplog.text
     one.directory.release("key")
     one.leave()
+
+
+def test_a_process_that_cannot_leave_in_order_says_so_and_ends(
+    parent: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(session_directory, "LOCK_TIMEOUT", 0.01)
+    one = Process(parent)
+    lock = os.open(one.directory.path / "lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    one.leave()
+    os.close(lock)
+    assert caplog.messages == [f"{one.directory.path}: another process holds its lock"]
+    two = Process(parent)
+    two.leave()
+    assert not two.directory.path.exists(), "the next one removes what it has left"
