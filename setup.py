@@ -16,7 +16,7 @@ from setuptools.errors import ExecError
 
 NAME = "gentrifugo"
 ROOT = Path(__file__).parent
-ROOT_MODULES = {"__init__", "__main__", "_version"}
+ROOT_MODULES = {"__init__", "__main__", "_version", "testing"}
 """The modules in the root that belong to the package; every other file there is left out."""
 DIRECTORIES = ("app", "engines", "admin")
 """The directories that belong to the package."""

@@ -113,7 +113,8 @@ class Service:
 
     `call_hook` calls a function of the application, in whatever context the application wants it to run in.
     `passed_connections` makes the object that serves connections which other processes pass to this one, from the
-    directory in which they find this process. Without it, or without Redis, no connections are passed.
+    directory in which they find this process. Without it, or without Redis, no connections are passed. `engine`
+    replaces the engine that the configuration asks for.
     """
 
     def __init__(
@@ -121,8 +122,9 @@ class Service:
         config: Config,
         call_hook: CallHook = call_directly,
         passed_connections: Callable[[SessionDirectory], PassedConnections] | None = None,
+        engine: Engine | None = None,
     ) -> None:
-        engine = build_engine(config)
+        engine = engine or build_engine(config)
         self._queue = engine.queue
         self.node = Node(config, engine, __version__, encode_publication, call_hook)
         add_hook_url(self.node.hooks, config)
@@ -194,12 +196,15 @@ class Service:
 
     # -- start and stop
 
-    def start(self) -> None:
-        """Start the node, unless it has started. If that fails, the next call tries again."""
+    def start(self, in_background: bool = True) -> None:
+        """Start the node, unless it has started. If that fails, the next call tries again.
+
+        `in_background` is as in `Node.start`.
+        """
         if not self.started:
             with self._starting:
                 if not self.started:
-                    self.node.start()
+                    self.node.start(in_background)
                     if self._queue is not None:
                         self._queue.start(self.api.process_queued)
                     self._accept_passed_connections()

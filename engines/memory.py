@@ -60,13 +60,17 @@ class _Agenda:
 
 
 class MemoryEngine(Engine):
-    """Keeps everything in this process; `clock` is a monotonic clock in seconds."""
+    """Keeps everything in this process; `clock` is a monotonic clock in seconds.
+
+    With `sweeps` off, no greenlet deletes expired data: it is never returned, but it takes memory.
+    """
 
     name = "memory"
     joins_nodes = False
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, sweeps: bool = True) -> None:
         self._clock = clock
+        self._sweeps = sweeps
         self._handler: EngineHandler | None = None
         self._sweeper: gevent.Greenlet[[], None] | None = None
         self._subscribed: set[str] = set()
@@ -80,7 +84,8 @@ class MemoryEngine(Engine):
 
     def start(self, handler: EngineHandler) -> None:
         self._handler = handler
-        self._sweeper = gevent.spawn(self._sweep)
+        if self._sweeps:
+            self._sweeper = gevent.spawn(self._sweep)
 
     def stop(self) -> None:
         if self._occupancy is not None:

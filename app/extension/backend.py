@@ -82,7 +82,7 @@ class Backend:
     def history(self, channel: str) -> list[HistoryMessage]:
         """The history of a channel, newest first."""
         with _errors_translated():
-            return [_history_message(publication) for publication in self._commands.history(_named(channel))]
+            return [history_message(publication) for publication in self._commands.history(_named(channel))]
 
     def channels(self) -> list[str]:
         """The channels with a subscriber, on any node."""
@@ -126,7 +126,8 @@ def _user(user: object) -> str:
     return user_id(user)
 
 
-def _history_message(publication: Publication) -> HistoryMessage:
+def history_message(publication: Publication) -> HistoryMessage:
+    """A publication with Python values."""
     uid, channel, data, client, info = publication
     return HistoryMessage(uid, channel, decoded(data), client, _client_info(info) if info is not None else None)
 

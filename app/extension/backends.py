@@ -1,12 +1,16 @@
-"""The two ways in which the calls of one application reach its server: the node in this process, or Redis."""
+"""Where the calls of one application go: to the node of this process, to Redis, or to the server of a test."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flask import Flask
 
+from ..node.hooks import Hook
 from ..runtime.monkey import NOT_PATCHED, is_patched
 from ..service import Service
 from .backend import Backend
+from .in_process import InProcessServer
 from .publisher import Publisher
 
 BACKENDS = "gentrifugo_backends"
@@ -15,22 +19,32 @@ NEEDS_REDIS = (
     "with the memory engine only the HTTP API reaches the server from here; "
     'set GENTRIFUGO_ENGINE="redis" for calls from other processes'
 )
+NOT_TESTING = 'the application {name!r} is not under test: set app.config["TESTING"] = True'
 
 
 class Backends:
-    """Where the calls of one application go. Neither way is used before the first call."""
+    """Where the calls of one application go. No way is used before the first call.
 
-    def __init__(self, service: Service) -> None:
+    `hooks` are those of the extension, which may still grow.
+    """
+
+    def __init__(self, app: Flask, service: Service, hooks: Sequence[tuple[str, Hook]]) -> None:
+        self._app = app
         self._service = service
+        self._hooks = hooks
         self._node = Backend(service.node)
         self._redis: Publisher | None = None
+        self._test_server: InProcessServer | None = None
 
     def nearest(self) -> Backend:
         """The node of this process, which is started if necessary; Redis where gevent has not patched the process.
 
-        Raises RuntimeError there with the memory engine.
+        For an application under test, it is the server of the test, unless a server has started. Raises RuntimeError
+        with the memory engine where gevent has not patched the process.
         """
         service = self._service
+        if self._app.testing and not service.started:
+            return self.test_server().backend
         if not (service.started or is_patched()):
             if service.is_single:
                 raise RuntimeError(NOT_PATCHED)
@@ -46,8 +60,36 @@ class Backends:
             self._redis = Publisher(self._service.config)
         return self._redis
 
+    def test_server(self) -> InProcessServer:
+        """The server of the test, which begins empty. Raises RuntimeError for an application that is not under test."""
+        if not self._app.testing:
+            raise RuntimeError(NOT_TESTING.format(name=self._app.name))
+        if self._test_server is None:
+            self._test_server = InProcessServer(self._app, self._service.config, self._hooks)
+        return self._test_server
+
+    def forget_test_server(self) -> None:
+        """Let the next call of a test begin with an empty server."""
+        self._test_server = None
+
+    @property
+    def has_test_server(self) -> bool:
+        """Whether a test uses the application with a server of its own."""
+        return self._test_server is not None
+
+    @property
+    def has_started(self) -> bool:
+        """Whether a server of the application has started, so that it takes no more hooks."""
+        return self._service.node.hooks.is_sealed or self.has_test_server
+
 
 def backends_of(app: Flask) -> Backends:
     """The backends of an application that the extension was initialized with."""
     backends: Backends = app.extensions[BACKENDS]
     return backends
+
+
+def has_test_server(app: Flask) -> bool:
+    """Whether a test uses an application with a server of its own."""
+    backends: Backends | None = app.extensions.get(BACKENDS)
+    return backends is not None and backends.has_test_server

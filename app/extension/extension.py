@@ -6,11 +6,12 @@ Importing it is safe whether gevent has patched the standard library or not.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
 from flask import Flask
+from flask.testing import FlaskClient
 
 from ..config.endpoints import CLIENT, ENDPOINTS
 from ..node.hooks import Hook, name_of
@@ -18,10 +19,10 @@ from ..runtime.monkey import warn_if_serving
 from ..server.connection_receiver import ConnectionReceiver
 from ..service import Service
 from ..views.credential_views import register_credential_views
-from ..views.mounted import endpoints_of, service_of
+from ..views.mounted import UNDER_TEST, endpoints_of, service_of
 from .applications import Applications
 from .arguments import Arguments, Options, checked, checked_app
-from .backend import Backend
+from .backend import Backend, HistoryMessage
 from .backends import BACKENDS, Backends, backends_of
 from .calls import Calls
 from .configuration import load
@@ -31,6 +32,7 @@ from .hook_context import call
 from .hook_decorators import HookDecorators
 from .mount import mount
 from .publisher import publisher
+from .realtime_client import RealtimeClient
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +90,8 @@ class Gentrifugo(HookDecorators, Calls):
         service = self._service_for(app, arguments, endpoints)
         mount(app, service, endpoints)
         app.extensions[EXTENSION] = self
-        app.extensions[BACKENDS] = Backends(service)
+        backends = app.extensions[BACKENDS] = Backends(app, service, self._hooks)
+        app.extensions[UNDER_TEST] = lambda: backends.test_server().service
         app.cli.add_command(group(self._publish_outside))
         app.add_template_global(self.connection_params, "gentrifugo_params")
         self._applications.add(app)
@@ -106,8 +109,8 @@ class Gentrifugo(HookDecorators, Calls):
 
     def _add_hook(self, event: str, hook: Hook) -> None:
         applications = [(app, self._service_of(app)) for app in self._applications]
-        for app, service in applications:  # before any is changed: a hook is registered in all of them, or in none
-            if service.node.hooks.is_sealed:
+        for app, _ in applications:  # before any is changed: a hook is registered in all of them, or in none
+            if backends_of(app).has_started:
                 raise RuntimeError(
                     f"hook {name_of(hook)} (on_{event}) is registered too late: the server of the application "
                     f"{app.name!r} has started. Register hooks while the application is being created: in its module "
@@ -135,6 +138,37 @@ class Gentrifugo(HookDecorators, Calls):
         raise RuntimeError from then on.
         """
         self._stays_outside = True
+
+    # -- tests of an application (docs/testing.md)
+
+    def test_client(
+        self,
+        app: Flask | None = None,
+        *,
+        user: str | int | None = None,
+        info: Any = None,
+        http: FlaskClient | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> RealtimeClient:
+        """A client for tests of an application whose config has TESTING; it needs no socket and no patch.
+
+        With a `user`, it connects with a token for this user, as a page with `connection_params(user, info)` does;
+        otherwise without a token, so that `on_connect` decides. Hooks see the cookies of `http`, which is a test
+        client of Flask, and the `headers`. Raises RuntimeError for an application that is not under test.
+        """
+        app = self._app_under_test(app)
+        return RealtimeClient(app, backends_of(app).test_server(), user, info, http, headers)
+
+    def test_published(self, app: Flask | None = None) -> list[HistoryMessage]:
+        """Everything that was published in a test, oldest first, by the application and by clients. The list grows."""
+        return backends_of(self._app_under_test(app)).test_server().published
+
+    def test_reset(self, app: Flask | None = None) -> None:
+        """Forget the server of a test, with its clients and all that was published. The next call begins anew."""
+        backends_of(self._app_under_test(app)).forget_test_server()
+
+    def _app_under_test(self, app: Flask | None) -> Flask:
+        return self._applications.current if app is None else checked_app(app)
 
     @property
     def _backend(self) -> Backend:

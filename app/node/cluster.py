@@ -74,10 +74,13 @@ class Cluster:
         self._start_time = time.monotonic()
         self.registry = NodeRegistry(self.uid, running_time)
 
-    def start(self) -> None:
-        """Send the first ping, and begin to send pings and to end metrics intervals. The engine has started."""
+    def announce(self) -> None:
+        """Send the first ping. The engine has started."""
         self._end_metrics_interval()
         self._send_ping()
+
+    def start(self) -> None:
+        """Begin to send pings and to end metrics intervals, after `announce`."""
         self._greenlets = [
             gevent.spawn(self._repeat, lambda: self._config().node_ping_interval, self._ping),
             gevent.spawn(self._repeat, lambda: self._config().node_metrics_interval, self._end_metrics_interval),

@@ -94,8 +94,12 @@ class Node(Commands):
         self.rules = ChannelRules(config)
         self.flusher.rest = config.client_write_delay
 
-    def start(self) -> None:
-        """Start the engine and the greenlets of the node, with a new identity."""
+    def start(self, in_background: bool = True) -> None:
+        """Start the engine and the greenlets of the node, with a new identity.
+
+        With `in_background` off, it starts no greenlets of its own: there are no pings between nodes, and `timers` has
+        to be started for as long as time should pass for the connections.
+        """
         # Not before a possible fork: two processes must not share uids.
         self.cluster.identify()
         self.metrics.watch_process()
@@ -104,9 +108,11 @@ class Node(Commands):
         if self.hooks.has(hooks.OCCUPIED, hooks.VACATED):
             self._engine.enable_occupancy_events(self, self.hooks.longest(hooks.OCCUPIED, hooks.VACATED))
         self._engine.start(self)
-        self.timers.start()
-        self.renewals.start()
-        self.cluster.start()
+        self.cluster.announce()
+        if in_background:
+            self.timers.start()
+            self.renewals.start()
+            self.cluster.start()
 
     def close_connections(self, disconnect: Disconnect = CLOSE_SHUTDOWN) -> None:
         """Refuse new requests from now on, and close the connections of all clients in the course of `drain_time`."""

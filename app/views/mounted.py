@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
+from flask import Flask
+
 from ..config.endpoints import ENDPOINTS
 from ..service import Service
 
 SERVER = "gentrifugo_server"
 """The key of the record in `app.extensions`, where `gentrifugo` is the key of the extension object."""
+UNDER_TEST = "gentrifugo_under_test"
+"""The key in `app.extensions` of a function that returns the service of an application under test."""
 
 
 class Mounted(NamedTuple):
@@ -33,6 +37,19 @@ def service_of(application: Any) -> Service | None:
     """The service that a WSGI application carries; None when it carries none."""
     mounted = _mounted(application)
     return None if mounted is None else mounted.service
+
+
+def service_for_requests(application: Flask) -> Service:
+    """The service that the views of an application use.
+
+    With `TESTING` in the configuration of the application, it is the service of the test, unless a server has started.
+    """
+    service = service_of(application)
+    assert service is not None
+    if application.testing and not service.started and UNDER_TEST in application.extensions:
+        under_test: Service = application.extensions[UNDER_TEST]()
+        return under_test
+    return service
 
 
 def endpoints_of(application: Any) -> frozenset[str]:

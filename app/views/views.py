@@ -19,7 +19,7 @@ from ..runtime import monkey
 from ..service import Service
 from ..sockjs.endpoint import RAW_WEBSOCKET
 from ..sockjs.wsgi_exchange import serve_wsgi
-from .mounted import service_of
+from .mounted import service_for_requests, service_of
 from .stock_worker import close_clients_on_exit
 
 log = logging.getLogger(__name__)
@@ -27,9 +27,7 @@ log = logging.getLogger(__name__)
 
 def current_service() -> Service:
     """The service of the application that handles this request."""
-    service = service_of(current_app)
-    assert service is not None
-    return service
+    return service_for_requests(current_app)
 
 
 def api_blueprint() -> Blueprint:
@@ -63,7 +61,7 @@ def ready(view: Callable[[Service], Response]) -> Callable[[], Response]:
                 monkey.warn_once()
                 return refuse(HTTPError(501, monkey.NOT_PATCHED))
             service.start()
-        if "gentrifugo.handler" not in request.environ:
+        if "gentrifugo.handler" not in request.environ and service is service_of(current_app):
             close_clients_on_exit(service)  # here, since a call of the application may have started the service
         if service.node.stopping and not upgrade.is_open(request.environ):  # that is closed with the reason
             return refuse(HTTPError(503, "the server is shutting down"))

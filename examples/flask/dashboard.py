@@ -51,6 +51,11 @@ def let_in(context: Context) -> None:
     context.user = ""
 
 
+def is_measuring() -> bool:
+    """Whether somebody looks on."""
+    return bool(_running)
+
+
 def measure() -> None:
     """Publish what the machine does, for ever."""
     psutil.cpu_percent()

@@ -120,7 +120,7 @@ def test_a_start_that_failed_is_tried_again(service: Service, monkeypatch: pytes
     service.stop()
     service.started = False
 
-    def fail() -> None:
+    def fail(in_background: bool) -> None:
         raise OSError("no greenlet to be had")
 
     with monkeypatch.context() as trouble:
@@ -138,9 +138,9 @@ def test_requests_that_come_at_once_start_it_once(service: Service) -> None:
     starts: list[str] = []
     start = service.node.start
 
-    def slow_start() -> None:
+    def slow_start(in_background: bool = True) -> None:
         gevent.sleep(0.01)
-        start()
+        start(in_background)
         starts.append(service.node.cluster.uid)
 
     service.node.start = slow_start  # type: ignore[method-assign]

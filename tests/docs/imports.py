@@ -32,7 +32,7 @@ def modules() -> list[str]:
     nested = [
         path for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py")) if "node_modules" not in path.parts
     ]
-    return [path.relative_to(ROOT).as_posix() for path in [*sorted(ROOT.glob("_*.py")), *nested]]
+    return [path.relative_to(ROOT).as_posix() for path in [*sorted(ROOT.glob("_*.py")), ROOT / "testing.py", *nested]]
 
 
 @cache

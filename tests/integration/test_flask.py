@@ -346,19 +346,6 @@ def test_the_factory_of_the_docs(tmp_path: Path) -> None:
     assert "/live/api/" not in log
 
 
-def test_the_test_of_the_docs(tmp_path: Path) -> None:
-    """It passes more than once in one process: each application has a server of its own."""
-    write_factory(tmp_path)
-    (tmp_path / "conftest.py").write_text(example("flask.md", "monkey.patch_all"), encoding="utf-8")
-    test = example("flask.md", "def test_a_message_is_published")
-    for name in ("test_first.py", "test_second.py"):
-        (tmp_path / name).write_text(test, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=.", "."]
-    alone = {**environment(), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    done = subprocess.run(command, cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=seconds(60))
-    assert "2 passed" in done.stdout, done.stdout
-
-
 def test_the_smallest_site_of_the_docs(tmp_path: Path) -> None:
     """As the page has it, with another address for the library: there is no network in tests."""
     code = example("flask.md", "def page")

@@ -29,7 +29,7 @@ from tests.waiting import eventually, seconds
 
 VENDOR = ROOT / "admin" / "web" / "vendor"
 DESCRIPTION = ROOT / "DESCRIPTION.md"
-ROOT_FILES = {"__init__.py", "__main__.py", "_version.py", "py.typed"}
+ROOT_FILES = {"__init__.py", "__main__.py", "_version.py", "testing.py", "py.typed"}
 ENDS = {"app": {".py"}, "engines": {".py", ".lua"}, "admin": {".py"}}
 """The directories of the package, and the ends of the names of its files in them."""
 BUILDING = {

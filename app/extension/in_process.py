@@ -1,0 +1,125 @@
+"""The server of an application under test: in the process of the test, without sockets and without gevent's patch.
+
+It is used while `TESTING` is set in the configuration of the application (docs/testing.md).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import gevent
+from flask import Flask
+
+from ...engines.base import HistoryOptions
+from ...engines.memory import MemoryEngine
+from ..config.config import Config
+from ..model.events import Publication
+from ..node.hooks import Hook
+from ..service import Service
+from .backend import Backend, HistoryMessage, history_message
+from .hook_context import call
+
+TURNS = 5
+"""Turns of the event loop in which greenlets that are ready run, and those that they make ready."""
+PAUSE = 0.002
+"""Seconds between two checks while a test waits."""
+
+
+class RecordingEngine(MemoryEngine):
+    """The memory engine without a greenlet of its own; `record` is called with every publication."""
+
+    def __init__(self, record: Callable[[Publication], None]) -> None:
+        super().__init__(sweeps=False)
+        self._record = record
+
+    def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
+        self._record(publication)
+        super().publish(publication, history)
+
+
+class InProcessServer:
+    """A server whose greenlets run only during the calls of the application and of its test clients.
+
+    So nothing needs to be stopped: it is deleted with the application. Use it in one thread. `config` is that of the
+    application; the engine is always the memory engine.
+    """
+
+    def __init__(self, app: Flask, config: Config, hooks: Iterable[tuple[str, Hook]]) -> None:
+        self.published: list[HistoryMessage] = []
+        """Everything that was published, oldest first, whoever published it."""
+        own = replace(config, engine="memory", workers=1, client_write_delay=0)
+        self.service = Service(own, partial(call, app), engine=RecordingEngine(self._record))
+        for event, hook in hooks:
+            self.service.node.hooks.add(event, hook)
+        self.backend = InProcessBackend(self)
+        self._depth = 0
+        self.service.start(in_background=False)
+
+    def _record(self, publication: Publication) -> None:
+        self.published.append(history_message(publication))
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Carry out the body. Afterwards run what it has started: hooks, and the delivery of messages."""
+        self._depth += 1
+        try:
+            yield
+        finally:
+            # Calls that hooks make return at once: the outermost call waits for these hooks.
+            if self._depth == 1:
+                self._settle()
+            self._depth -= 1
+
+    def _settle(self) -> None:
+        """Run everything that is ready, and wait for the hooks that are running, for `hook_timeout` at most."""
+        deadline = time.monotonic() + self.service.config.hook_timeout
+        while True:
+            for _ in range(TURNS):
+                gevent.sleep(0)
+            if not self.service.node.has_pending_notifications or time.monotonic() > deadline:
+                return
+            gevent.sleep(PAUSE)
+
+    def wait_for(self, check: Callable[[], object], timeout: float) -> bool:
+        """Let time pass for the server until `check` returns something true; False after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        timers = self.service.node.timers
+        with self.running():
+            timers.start()
+            try:
+                while not check():
+                    if time.monotonic() >= deadline:
+                        return False
+                    gevent.sleep(PAUSE)
+            finally:
+                timers.stop()
+        return True
+
+
+class InProcessBackend(Backend):
+    """Carries out the commands of an application on its server of the test."""
+
+    def __init__(self, server: InProcessServer) -> None:
+        super().__init__(server.service.node)
+        self._server = server
+
+    def publish(self, channel: str, data: Any, client: str = "", uid: str = "") -> None:
+        with self._server.running():
+            super().publish(channel, data, client, uid)
+
+    def broadcast(self, channels: Sequence[str], data: Any, client: str = "") -> None:
+        with self._server.running():
+            super().broadcast(channels, data, client)
+
+    def unsubscribe(self, user: str | int, channel: str = "") -> None:
+        with self._server.running():
+            super().unsubscribe(user, channel)
+
+    def disconnect(self, user: str | int) -> None:
+        with self._server.running():
+            super().disconnect(user)

@@ -1,0 +1,3 @@
+"""Fixtures for the tests of the examples. Run these in this directory: `pytest`."""
+
+pytest_plugins = ["gentrifugo.testing"]

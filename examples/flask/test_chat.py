@@ -1,0 +1,66 @@
+"""People log in, talk, and are removed by the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import chat
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from gentrifugo.testing import ConnectionClosed, RealtimeClient
+
+Connect = Callable[..., RealtimeClient]
+
+
+@pytest.fixture
+def app() -> Iterator[Flask]:
+    yield chat.create_app(TESTING=True)
+    chat.removed.clear()
+
+
+def logged_in(app: Flask, name: str) -> FlaskClient:
+    """The browser of somebody who has logged in."""
+    browser = app.test_client()
+    browser.post("/login", data={"name": name})
+    return browser
+
+
+def test_who_has_not_logged_in_cannot_connect(realtime_client: Connect) -> None:
+    with pytest.raises(ConnectionClosed, match="log in first"):
+        realtime_client()
+
+
+def test_everybody_in_the_room_reads_what_somebody_says(app: Flask, realtime_client: Connect) -> None:
+    browser = logged_in(app, "Ann")
+    ann = realtime_client(http=browser)
+    ann.subscribe(chat.ROOM)
+    bob = realtime_client(http=logged_in(app, "Bob"))
+    bob.subscribe(chat.ROOM)
+    assert {who.user for who in ann.presence(chat.ROOM).values()} == {"Ann", "Bob"}
+    browser.post("/say", data={"text": "Hello"})
+    for client in (ann, bob):
+        assert [push.data for push in client.receive_all() if push.kind == "message"] == [
+            {"user": "Ann", "text": "Hello"}
+        ]
+
+
+def test_the_host_removes_somebody(app: Flask, realtime_client: Connect) -> None:
+    browser = logged_in(app, "Bob")
+    bob = realtime_client(http=browser)
+    logged_in(app, chat.HOST).post("/remove", data={"name": "Bob"})
+    assert bob.closed is not None
+    assert bob.closed.reason == "disconnect"
+    with pytest.raises(ConnectionClosed, match="log in first"):
+        realtime_client(http=browser)
+
+
+def test_others_cannot_remove_anybody(app: Flask) -> None:
+    assert logged_in(app, "Ann").post("/remove", data={"name": "Bob"}).status_code == 403
+
+
+def test_nothing_is_published_for_strangers(app: Flask, published: list[Any]) -> None:
+    app.test_client().post("/say", data={"text": "Hello"})
+    assert published == []

@@ -1,0 +1,37 @@
+"""Each visitor receives the news of their own jobs only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jobs
+import pytest
+from flask import Flask
+
+from gentrifugo import CommandError, Gentrifugo
+from gentrifugo.testing import ConnectionClosed, RealtimeClient
+
+Connect = Callable[..., RealtimeClient]
+
+
+@pytest.fixture
+def app() -> Flask:
+    return jobs.create_app(TESTING=True)
+
+
+def test_a_visitor_receives_the_progress_of_a_job(app: Flask, realtime: Gentrifugo, realtime_client: Connect) -> None:
+    browser = app.test_client()
+    browser.get("/")
+    with browser.session_transaction() as session:
+        channel = jobs.channel_of(session["visitor"])
+    page = realtime_client(http=browser)
+    page.subscribe(channel)
+    realtime.publish(channel, {"job": "1", "done": 0.5})
+    assert page.receive().data == {"job": "1", "done": 0.5}
+    with pytest.raises(CommandError, match="permission denied"):
+        page.subscribe(jobs.channel_of("somebody else"))
+
+
+def test_who_has_not_opened_the_page_cannot_connect(realtime_client: Connect) -> None:
+    with pytest.raises(ConnectionClosed, match="invalid token"):
+        realtime_client()

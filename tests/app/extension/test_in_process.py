@@ -1,0 +1,146 @@
+"""The server of an application under test: when it is used, what it records, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import gevent
+import pytest
+from flask import Flask
+
+from gentrifugo import Context, Gentrifugo
+from tests.credentials import sign
+from tests.flask_sites import carried, nothing_left_behind, site
+
+__all__ = ["nothing_left_behind"]
+
+pytestmark = pytest.mark.usefixtures("nothing_left_behind")
+
+HISTORY = {"GENTRIFUGO_HISTORY_SIZE": 10, "GENTRIFUGO_HISTORY_LIFETIME": 60}
+
+
+def telling(**config: Any) -> tuple[Flask, Gentrifugo]:
+    """A site under test with a view that publishes."""
+    app = site(TESTING=True, **HISTORY, **config)
+    rt = Gentrifugo(app)
+
+    @app.post("/tell/<text>")
+    def tell(text: str) -> str:
+        rt.publish("news", {"text": text})
+        return ""
+
+    return app, rt
+
+
+def test_a_view_publishes_and_the_test_sees_what() -> None:
+    app, rt = telling()
+    assert app.test_client().post("/tell/hello").status_code == 200
+    (message,) = rt.test_published()
+    assert (message.channel, message.data, message.client) == ("news", {"text": "hello"}, "")
+    assert rt.history("news") == [message]
+
+
+def test_testing_may_be_set_after_the_extension_was_initialized() -> None:
+    app = site()
+    rt = Gentrifugo(app)
+    app.config.update(TESTING=True)
+    rt.publish("news", 1)
+    assert [message.data for message in rt.test_published()] == [1]
+
+
+def test_redis_is_not_used() -> None:
+    """Nothing listens at the address that the application has."""
+    app, rt = telling(GENTRIFUGO_ENGINE="redis", GENTRIFUGO_REDIS_PORT=1)
+    app.test_client().post("/tell/hello")
+    assert [message.data for message in rt.history("news")] == [{"text": "hello"}]
+
+
+def test_everything_that_is_published_is_recorded_in_order() -> None:
+    app, rt = telling(GENTRIFUGO_SECRET="key", GENTRIFUGO_PUBLISH=True)
+    rt.broadcast(["a", "b"], 1)
+    body = b'{"method":"publish","params":{"channel":"c","data":2}}'
+    headers = {"X-API-Sign": sign(body.decode(), secret="key"), "Content-Type": "application/json"}
+    assert app.test_client().post("/realtime/api/", data=body, headers=headers).status_code == 200
+    with rt.test_client(user=42) as client:
+        client.subscribe("d")
+        client.publish("d", 3)
+    assert [(message.channel, message.data) for message in rt.test_published()] == [
+        ("a", 1),
+        ("b", 1),
+        ("c", 2),
+        ("d", 3),
+    ]
+    assert rt.test_published()[-1].info is not None
+
+
+def test_a_reset_begins_anew() -> None:
+    _, rt = telling()
+    rt.publish("news", 1)
+    client = rt.test_client(user=42).connect()
+    client.subscribe("news")
+    rt.test_reset()
+    assert (rt.test_published(), rt.history("news"), rt.channels()) == ([], [], [])
+
+
+def test_applications_share_nothing() -> None:
+    first, second = telling(), telling()
+    first[1].publish("news", 1)
+    assert second[1].test_published() == []
+
+
+def test_hooks_have_run_when_a_call_returns() -> None:
+    app, rt = telling()
+    seen: list[tuple[str, str]] = []
+
+    @rt.on_disconnect
+    def note(context: Context) -> None:
+        gevent.sleep(0.01)
+        rt.publish("left", context.user)
+        seen.append((context.event, app.name))
+
+    with rt.test_client(user="42"):
+        rt.disconnect("42")
+        assert seen == [("disconnect", "site")]
+    assert [(message.channel, message.data) for message in rt.test_published()] == [("left", "42")]
+
+
+def test_a_hook_that_is_registered_too_late_is_refused() -> None:
+    _, rt = telling()
+    rt.publish("news", 1)
+    with pytest.raises(RuntimeError, match=r"is registered too late: the server of the application 'site' has started"):
+        rt.on_connect(lambda context: None)
+
+
+def test_an_application_that_is_not_under_test_is_refused() -> None:
+    app = site()
+    rt = Gentrifugo(app)
+    for call in (rt.test_client, rt.test_published):
+        with pytest.raises(RuntimeError, match=r"'site' is not under test: set app.config\[\"TESTING\"\] = True"):
+            call()
+    assert not carried(app).started
+
+
+def test_a_server_that_has_started_is_used() -> None:
+    """As `gentrifugo --app` starts it: TESTING alone does not separate an application from its clients."""
+    app, rt = telling()
+    service = carried(app)
+    service.start()
+    try:
+        rt.publish("news", 1)
+        assert [message.data for message in service.node.history("news")] == [b"1"]
+        assert rt.test_published() == []
+    finally:
+        service.stop()
+
+
+def test_an_application_is_deleted_with_its_server() -> None:
+    app, rt = telling()
+    rt.on_channel_occupied(lambda context: None)
+    client = rt.test_client(user=42).connect()
+    client.subscribe("news")
+    gone = weakref.ref(app)
+    del app, rt, client
+    gc.collect()
+    assert gone() is None
