@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .app.extension.backend import ClientInfo, CommandError, HistoryMessage
     from .app.extension.extension import Gentrifugo
     from .app.extension.publisher import Publisher, publisher
+    from .app.extension.realtime_client import ConnectionClosed
     from .app.extension.wsgi import create_app
     from .app.node.hooks import Context, Refuse
     from .app.process.gunicorn_worker import GentrifugoWorker
@@ -23,6 +24,7 @@ __all__ = [
     "ClientInfo",
     "CommandError",
     "ConfigError",
+    "ConnectionClosed",
     "Context",
     "Gentrifugo",
     "GentrifugoWorker",
@@ -39,6 +41,7 @@ _HOMES = {
     "ClientInfo": ".app.extension.backend",
     "CommandError": ".app.extension.backend",
     "ConfigError": ".app.config.options",
+    "ConnectionClosed": ".app.extension.realtime_client",
     "Context": ".app.node.hooks",
     "Gentrifugo": ".app.extension.extension",
     "GentrifugoWorker": ".app.process.gunicorn_worker",

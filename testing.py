@@ -15,9 +15,9 @@ from flask import Flask
 
 from .app.extension.backend import HistoryMessage
 from .app.extension.extension import Gentrifugo
-from .app.extension.realtime_client import ConnectionClosed, Push, RealtimeClient, Subscribed
+from .app.extension.realtime_client import Push, RealtimeClient, Subscribed
 
-__all__ = ["ConnectionClosed", "Push", "RealtimeClient", "Subscribed", "published", "realtime", "realtime_client"]
+__all__ = ["Push", "RealtimeClient", "Subscribed", "published", "realtime", "realtime_client"]
 
 
 @pytest.fixture

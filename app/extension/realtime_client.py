@@ -61,7 +61,7 @@ class Push(NamedTuple):
     client: str = ""
     """Of a message: the id of the connection that published it; empty if a backend did."""
     info: ClientInfo | None = None
-    """ClientInfo has published a message, if a client did; who has joined or left."""
+    """Who has published a message, if a client did; who has joined or left."""
 
 
 class Subscribed(NamedTuple):

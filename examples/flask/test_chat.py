@@ -10,7 +10,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from gentrifugo.testing import ConnectionClosed, RealtimeClient
+from gentrifugo import ConnectionClosed
+from gentrifugo.testing import RealtimeClient
 
 Connect = Callable[..., RealtimeClient]
 

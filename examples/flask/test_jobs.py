@@ -8,8 +8,8 @@ import jobs
 import pytest
 from flask import Flask
 
-from gentrifugo import CommandError, Gentrifugo
-from gentrifugo.testing import ConnectionClosed, RealtimeClient
+from gentrifugo import CommandError, ConnectionClosed, Gentrifugo
+from gentrifugo.testing import RealtimeClient
 
 Connect = Callable[..., RealtimeClient]
 
