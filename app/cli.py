@@ -19,6 +19,8 @@ from .config.genconfig import generate
 from .config.loading import Loaded, load, reload
 from .config.options import ConfigError, options_of
 from .config.schema import suggestion
+from .config.site_options import application_path
+from .process.standard_error import complain, report
 from .process.supervised import is_worker
 
 
@@ -28,10 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(arguments)
     except ConfigError as error:
-        for sentence in error.warnings:
-            complain(f"warning: {sentence}")
-        for sentence in error.problems:
-            complain(sentence)
+        report(error)
         return 1
 
 
@@ -67,8 +66,12 @@ def serve(argv: list[str]) -> int:
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # until, or unless, there is something to do: they would end us
     given = command_line.read(options_of(Config), argv, os.environ)
-    if given.app:
-        return serve_site(given)
+    if path := application_path(given, os.environ):
+        from .process.site_process import serve_site
+
+        return serve_site(given, path, argv)
+    if given.reload:
+        raise ConfigError(["--reload: needs --app, or FLASK_APP in the environment"])
     loaded = load(argv, os.environ)
 
     def reloaded(current: Config) -> Loaded:
@@ -92,20 +95,6 @@ def patch() -> None:
     monkey.patch_all()
 
 
-def serve_site(given: command_line.Given) -> int:
-    """The same with a Flask application's pages and its own configuration."""
-    patch()
-    from .extension import site
-    from .process.run import run_server
-
-    if given.problems:
-        raise ConfigError(given.problems)
-    application = site.find(given.app)
-    loaded = site.settled(site.service_in(application, given.app), given)
-    kept = ["the options are the application's: only a restart applies what has changed"]
-    return run_server(loaded, lambda current: Loaded(current, kept), application)
-
-
 def checkconfig(argv: list[str]) -> int:
     """Say whether the server would start with this configuration."""
     from .process.startup_checks import startup_problems
@@ -122,13 +111,20 @@ def checkconfig(argv: list[str]) -> int:
 
 def doctor(argv: list[str]) -> int:
     """Say what on this machine would be in the way of this configuration; status 1 when something is."""
-    from .process.doctor import PROBLEM, examine
+    from .process.doctor import PROBLEM, WARNING, examine, verdict
 
-    found_problem = False
-    for finding in examine(load(argv, os.environ)):
+    try:
+        loaded = load(argv, os.environ)
+    except ConfigError as error:
+        report(error)
+        say(verdict(len(error.problems), len(error.warnings)))
+        return 1
+    states = []
+    for finding in examine(loaded):
         say(str(finding))
-        found_problem |= finding.state == PROBLEM
-    return int(found_problem)
+        states.append(finding.state)
+    say(verdict(states.count(PROBLEM), states.count(WARNING)))
+    return int(PROBLEM in states)
 
 
 def genconfig(argv: list[str]) -> int:
@@ -171,11 +167,6 @@ def say(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         reader_left = isinstance(error, BrokenPipeError)
         raise ConfigError([] if reader_left else [f"standard output: {error.strerror}"]) from None
-
-
-def complain(sentence: str) -> None:
-    """Say something on standard error."""
-    print(f"gentrifugo: {sentence}", file=sys.stderr)
 
 
 @dataclass(frozen=True)

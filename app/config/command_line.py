@@ -24,7 +24,8 @@ from .spelling import with_separate_flags, with_usual_names
 DEFAULT_PATH = "config.json"
 FLAGS_ONLY = {
     "config": "Path of the configuration file.",
-    "app": "Serve this Flask application, which has the server in it: module:name, or module:factory.",
+    "app": "Serve this Flask application, which has the server in it: a module or its file, if need be with :name.",
+    "reload": "With --app: start again when its code, a template or a static file changes.",
     "strict": "Take every warning about the configuration for an error.",
     "help": "Show the everyday flags and exit.",
     "version": "Show the version and exit.",
@@ -68,6 +69,8 @@ class Given:
     version: bool = False
     strict: bool = False
     """Whether warnings are errors."""
+    reload: bool = False
+    """Whether the Flask application is started again when its files change."""
     app: str = ""
     """Where to find the Flask application that is to be served."""
     problems: list[str] = field(default_factory=list)
@@ -121,6 +124,7 @@ def build_parser(options: Sequence[Option], documents: DocumentParser) -> Source
     parser.add_argument("-c", "--config", default=DEFAULT_PATH, is_config_file_arg=True)
     parser.add_argument("--app", default="")
     parser.add_argument("--strict", action="store_true", default=False)
+    parser.add_argument("--reload", action="store_true", default=False)
     parser.add_argument("-h", "--help", action="store_true", default=False)
     parser.add_argument("--version", action="store_true", default=False)
     for option in options:
@@ -149,9 +153,8 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
         raise ConfigError(["-c/--config: expected the path of a file"])
     documents.document.values = with_usual_names(options, documents.document.values)
     flags = vars(parsed)
-    given = Given(
-        documents.document, **{name: flags.pop(name) for name in ("words", "help", "version", "app", "strict")}
-    )
+    no_options = {name: flags.pop(name) for name in ("words", "help", "version", "app", "reload", "strict")}
+    given = Given(documents.document, **no_options)
     given.flags = {name: value for name, value in flags.items() if name != "config"}
     settings = parser.get_source_to_settings_dict().get("environment_variables", {})
     given.environment = {action.dest: value for action, value in settings.values()}
@@ -234,6 +237,7 @@ def help_text(
     lines += ["", "Flags:"]
     lines += flag_help("-c", "--config string", FLAGS_ONLY["config"], f'"{DEFAULT_PATH}"')
     lines += flag_help("", "--app string", FLAGS_ONLY["app"])
+    lines += flag_help("", "--reload", FLAGS_ONLY["reload"])
     lines += flag_help("", "--strict", FLAGS_ONLY["strict"])
     lines += flag_help("-h", "--help", FLAGS_ONLY["help"])
     lines += flag_help("", "--version", FLAGS_ONLY["version"])

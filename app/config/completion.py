@@ -39,6 +39,7 @@ def vocabulary(commands: Mapping[str, tuple[str, tuple[str, ...]]], options: Ite
         Flag(("--config", "-c"), FLAGS_ONLY["config"], takes_value=True),
         Flag(("--app",), FLAGS_ONLY["app"], takes_value=True),
         Flag(("--strict",), FLAGS_ONLY["strict"], takes_value=False),
+        Flag(("--reload",), FLAGS_ONLY["reload"], takes_value=False),
         Flag(("--help", "-h"), FLAGS_ONLY["help"], takes_value=False),
         Flag(("--version",), FLAGS_ONLY["version"], takes_value=False),
     ]

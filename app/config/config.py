@@ -174,7 +174,12 @@ class Config(ChannelOptions):
     node_metrics_interval: float = option(
         60, "How often a snapshot of the counters is taken.", unit="seconds", check=POSITIVE_TIME, reload=True
     )
-    debug: bool = option(False, "Serve the debug endpoints, without a password.", flag=True, short="-d")
+    debug: bool = option(
+        False,
+        "Serve the debug endpoints, without a password; as a flag with `--app`, it is Flask's debug mode instead.",
+        flag=True,
+        short="-d",
+    )
     prometheus: bool = option(False, "Serve the metrics for Prometheus, without a password.", flag=True)
     health: bool = option(False, "Serve `/health` for load balancers.", flag=True)
     gomaxprocs: int = option(

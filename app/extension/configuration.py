@@ -21,6 +21,13 @@ ADVICE_WITHOUT_KEY = 'set app.config["SECRET_KEY"] before the extension is initi
 DERIVED_FOR = b"gentrifugo tokens"
 """Keeps the derived secret apart from SECRET_KEY, which signs sessions."""
 
+FIRST_KEY = "gentrifugo_secret_key"
+"""The key in `app.extensions` of the SECRET_KEY that the application had when its server was initialized."""
+CHANGED_KEY = (
+    'app.config["SECRET_KEY"] has changed after Gentrifugo was initialized: tokens are signed with a key that was '
+    "derived from the earlier one; set SECRET_KEY before init_app(app), or Gentrifugo(app)"
+)
+
 
 def load(app: Flask, arguments: Arguments) -> Loaded:
     """The checked configuration. Raises ConfigError with everything that is wrong.
@@ -64,3 +71,9 @@ def _derived(secret_key: str | bytes) -> str:
     """A secret for tokens, from which nobody can compute the application's key."""
     key = secret_key.encode() if isinstance(secret_key, str) else secret_key
     return hmac.digest(key, DERIVED_FOR, hashlib.sha256).hex()
+
+
+def late_key_warning(app: Flask, secret: str) -> list[str]:
+    """A warning if `secret` was derived from an earlier SECRET_KEY than the one that the application has now."""
+    first = app.extensions.get(FIRST_KEY)
+    return [CHANGED_KEY] if first and first != app.secret_key and secret == _derived(first) else []

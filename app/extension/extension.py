@@ -25,7 +25,7 @@ from .arguments import Arguments, Options, checked, checked_app
 from .backend import Backend, HistoryMessage
 from .backends import BACKENDS, Backends, backends_of
 from .calls import Calls
-from .configuration import load
+from .configuration import FIRST_KEY, load
 from .connection_params import connection_params
 from .flask_commands import group
 from .hook_context import call
@@ -90,6 +90,7 @@ class Gentrifugo(HookDecorators, Calls):
         service = self._service_for(app, arguments, endpoints)
         mount(app, service, endpoints)
         app.extensions[EXTENSION] = self
+        app.extensions[FIRST_KEY] = app.secret_key
         backends = app.extensions[BACKENDS] = Backends(app, service, self._hooks)
         app.extensions[UNDER_TEST] = lambda: backends.test_server().service
         app.cli.add_command(group(self._publish_outside))

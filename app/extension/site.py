@@ -3,74 +3,78 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import os
-import sys
+import re
+import traceback
+from collections.abc import Mapping
 from dataclasses import replace
+from types import TracebackType
+from typing import Any
 
-from flask import Flask
+from flask import Flask, cli
 
 from ..config import schema
 from ..config.command_line import DEFAULT_PATH, Given
 from ..config.config import Config, default_name
 from ..config.loading import Loaded
-from ..config.options import ENVIRONMENT_PREFIX, ConfigError
+from ..config.options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, ConfigError
+from ..config.site_options import PROCESS, ApplicationError
 from ..service import Service
 from ..views.mounted import service_of
+from .configuration import late_key_warning
 
-PROCESS = (
-    "address",
-    "port",
-    "ssl",
-    "ssl_cert",
-    "ssl_key",
-    "ssl_autocert",
-    "ssl_autocert_host_whitelist",
-    "ssl_autocert_cache_dir",
-    "ssl_autocert_directory",
-    "ssl_autocert_email",
-    "ssl_autocert_force_rsa",
-    "ssl_autocert_server_name",
-    "ssl_autocert_http",
-    "ssl_autocert_http_addr",
-    "unix_socket",
-    "unix_socket_mode",
-    "log_level",
-    "log_file",
-    "log_format",
-    "drain_time",
-    "pid_file",
-    "shutdown_timeout",
+LOOPBACK = "127.0.0.1"
+"""Where an application is served if no address is given: it may be one that is still being developed."""
+ONE_NODE = 'workers: several need GENTRIFUGO_ENGINE="redis": with the memory engine each is a server of its own'
+NOT_WORKERS = (
+    f"{APPLICATION_PREFIX}WORKERS: ignored; with --app give --workers, or CENTRIFUGO_WORKERS in the environment"
 )
-"""Options of the process; all others are the application's to set."""
-ONE_PROCESS = "workers: with --app one process serves; several need gunicorn (docs/deployment.md)"
-FORM = "--app: expected module:name, or module:factory"
+PATH_AND_NAME = re.compile(r":(?![\\/])")
+"""Separates a module, or the path of its file, from the name in it."""
+BETWEEN = (__file__, importlib.__file__, cli.__file__)
+"""The files whose code is between this module and the code of an application that it loads."""
 
 
 def find(path: str) -> Flask:
-    """The application, or what its factory makes; modules are looked for in the current directory, too.
+    """The application that `path` names, in any way that Flask's own `--app` accepts.
 
-    Raises ConfigError. Errors of the application's own code come through as they are.
+    Raises ConfigError if there is none, and ApplicationError if its code fails.
     """
-    module_name, _, name = path.partition(":")
-    if not module_name or not name.isidentifier():
-        raise ConfigError([f"{FORM}, not {path!r}"])
-    sys.path.insert(0, os.getcwd())
-    if not _exists(module_name):
-        raise ConfigError([f"--app: there is no module {module_name!r} here or among what is installed"])
-    found = getattr(importlib.import_module(module_name), name, None)
-    if callable(found) and not isinstance(found, Flask):
-        found = found()
-    if not isinstance(found, Flask):
-        raise ConfigError([f"--app: {path} is no Flask application and no factory of one"])
-    return found
-
-
-def _exists(module_name: str) -> bool:
+    module_path, *names = PATH_AND_NAME.split(path, maxsplit=1)
+    module_name = cli.prepare_import(module_path)
     try:
-        return importlib.util.find_spec(module_name) is not None
-    except (ModuleNotFoundError, ValueError):
+        importlib.import_module(module_name)
+        return cli.locate_app(module_name, names[0] if names else None)
+    except ConfigError:
+        raise
+    except cli.NoAppException as error:
+        raise ConfigError([f"--app: {' '.join(error.message.split())}"]) from None
+    except Exception as error:
+        if _is_missing(error, module_name):
+            raise ConfigError([f"--app: there is no module {module_name!r} here or among what is installed"]) from None
+        raise ApplicationError(_traceback_of_application(error)) from None
+
+
+def _is_missing(error: Exception, module_name: str) -> bool:
+    """Whether the module of the application does not exist. An import in its own code may fail in the same way."""
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
         return False
+    return _first_frame_of_application(error) is None and f"{module_name}.".startswith(f"{error.name}.")
+
+
+def _first_frame_of_application(error: BaseException) -> TracebackType | None:
+    frame = error.__traceback__
+    while frame is not None and _is_between(frame.tb_frame.f_code.co_filename):
+        frame = frame.tb_next
+    return frame
+
+
+def _is_between(filename: str) -> bool:
+    return filename in BETWEEN or filename.startswith("<frozen importlib")
+
+
+def _traceback_of_application(error: Exception) -> str:
+    """The traceback of an error, beginning in the code of the application."""
+    return "".join(traceback.format_exception(type(error), error, _first_frame_of_application(error)))
 
 
 def service_in(application: Flask, path: str) -> Service:
@@ -81,18 +85,17 @@ def service_in(application: Flask, path: str) -> Service:
     return service
 
 
-def settled(service: Service, given: Given) -> Loaded:
-    """The application's configuration, with the process's own options as the command line and the environment say.
+def settled(application: Flask, given: Given, path: str) -> Loaded:
+    """The configuration of the application at `path`, with the options of the process from flags and environment.
 
     Raises ConfigError for other options: two places for one option would be one too many.
     """
+    service = service_in(application, path)
     problems = [
-        f"--{name}: with --app the application sets this, as GENTRIFUGO_{name.upper()} in its config"
+        f"--{name}: with --app the application sets this, as {APPLICATION_PREFIX}{name.upper()} in its config"
         for name in given.flags
-        if name not in PROCESS and name != "workers"
+        if name not in PROCESS and name != "debug"
     ]
-    if "workers" in given.flags:
-        problems.append(ONE_PROCESS)
     if given.document.path != DEFAULT_PATH:
         problems.append("--config: with --app the application has the options; give the file to Gentrifugo(...)")
     warnings = [
@@ -100,14 +103,23 @@ def settled(service: Service, given: Given) -> Loaded:
         for name in given.environment
         if name not in PROCESS
     ]
-    if service.config.workers > 1:
-        warnings.append(ONE_PROCESS)
     values = {name: value for name, value in {**given.environment, **given.flags}.items() if name in PROCESS}
     checked, wrong = schema.check(Config, values)
     problems += [f"{given.place(name)}: {text}" for name, text in wrong.items() if name in values]
     if problems:
         raise ConfigError([*given.problems, *problems], warnings)
-    config = replace(service.config, **{name: value for name, value in checked.items() if name in values})
-    if service.config.name == default_name(service.config.port):
-        config = replace(config, name=default_name(config.port))
-    return Loaded(config, warnings, origin=f"that of the application {given.app}")
+    if service.config.workers > 1 and "workers" not in values:
+        warnings.append(NOT_WORKERS)
+    config = _of_process(service.config, {name: value for name, value in checked.items() if name in values})
+    if config.workers > 1 and service.is_single:
+        raise ConfigError([ONE_NODE], warnings)
+    warnings += late_key_warning(application, config.secret)
+    if given.strict and warnings:
+        raise ConfigError(warnings)
+    return Loaded(config, warnings, origin=f"that of the application {path}")
+
+
+def _of_process(config: Config, values: Mapping[str, Any]) -> Config:
+    """The configuration of an application with these options of the process."""
+    result = replace(config, **{"address": config.address or LOOPBACK, "workers": 1, **values})
+    return replace(result, name=default_name(result.port)) if config.name == default_name(config.port) else result

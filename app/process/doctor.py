@@ -64,6 +64,12 @@ def examine(loaded: Loaded) -> Iterator[Finding]:
             yield from _redis(settings)
 
 
+def verdict(problems: int, warnings: int) -> str:
+    """The last line of the report."""
+    found = f"doctor: {problems or 'no'} problem{'' if problems == 1 else 's'}"
+    return f"{found}, {warnings} warning{'' if warnings == 1 else 's'}" if warnings else f"{found} found"
+
+
 # -- this machine
 
 

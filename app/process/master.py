@@ -14,11 +14,12 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NoReturn
 
 from .. import logs
 from ..config.config import Config
+from ..config.endpoints import ENDPOINTS
 from ..config.loading import Loaded
 from ..config.options import ConfigError
 from ..runtime.backoff import Backoff
@@ -58,17 +59,31 @@ def run_with_workers(loaded: Loaded, reload: Callable[[Config], Loaded], argumen
 
     `arguments` are those of the command line, which each worker gets.
     """
-    command = [sys.executable, "-P", "-m", "gentrifugo", *arguments]
-    return run_checked(loaded, lambda: Master(loaded, reload, command).run())
+    return run_checked(loaded, lambda: Master(loaded, reload, worker_command(arguments)).run())
+
+
+def worker_command(arguments: Sequence[str]) -> list[str]:
+    """The program that a worker is, with the arguments of the command line."""
+    return [sys.executable, "-P", "-m", "gentrifugo", *arguments]
 
 
 class Master:
-    """Runs as many workers as the configuration says; `command` is what each of them becomes."""
+    """Runs as many workers as the configuration says; `command` is what each of them becomes.
 
-    def __init__(self, loaded: Loaded, reload: Callable[[Config], Loaded], command: Sequence[str]) -> None:
+    `endpoints` are the groups that the workers serve.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        reload: Callable[[Config], Loaded],
+        command: Sequence[str],
+        endpoints: Collection[str] = ENDPOINTS,
+    ) -> None:
         self._loaded = loaded
         self._reload = reload
         self._command = list(command)
+        self._endpoints = endpoints
         self._listeners = Listeners({})
         self._workers: list[Worker] = []
         self._has_served = False
@@ -89,7 +104,7 @@ class Master:
         self._listeners = open_all(config, os.environ)
         try:
             with pid_file(config.pid_file):
-                announce(self._loaded, self._listeners)
+                announce(self._loaded, self._listeners, self._endpoints)
                 self._stepped_at = time.monotonic()
                 while not self._is_stopping or self._workers:
                     self._step()
@@ -257,8 +272,9 @@ class Master:
     def _become_worker(self, ready: int) -> NoReturn:
         """In the new process: become the program that the worker is."""
         try:
-            # Until the worker knows what to do with them: by default each of these would end it.
-            for ignored in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            # Until the worker knows what to do with them: by default each of these would end it. A worker never handles
+            # INT: a terminal sends it to all processes at Ctrl-C, and then the master sends TERM.
+            for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
                 signal.signal(ignored, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
             sockets = self._listeners.sockets
@@ -284,6 +300,6 @@ class Master:
 
 def _check_again(config: Config) -> None:
     """Raise ConfigError for what the workers could not use after a reload."""
-    problems = [*worker_problems(config), *tls_problems(config)]
+    problems = [*(worker_problems(config) if config.workers > 1 else ()), *tls_problems(config)]
     if problems:
         raise ConfigError(problems)

@@ -132,9 +132,10 @@ class Server:
         self._handlers = [
             gevent.signal_handler(signal.SIGHUP, self._on_reload),
             gevent.signal_handler(signal.SIGUSR1, logs.reopen),
-            gevent.signal_handler(signal.SIGINT, self._on_stop, "INT"),
             gevent.signal_handler(signal.SIGTERM, self._on_stop, "TERM"),
         ]
+        if self._master is None:
+            self._handlers.append(gevent.signal_handler(signal.SIGINT, self._on_stop, "INT"))
         yield
         # Not cancelled before: that would leave a moment in which each ends the process with a status of its own.
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGINT, signal.SIGTERM):

@@ -13,7 +13,8 @@ log = logging.getLogger(__name__)
 
 NOT_PATCHED = (
     "Gentrifugo cannot run here: gevent has not patched this process. "
-    "Instead, run `gentrifugo --app module:name`, or `gunicorn -k gentrifugo.GentrifugoWorker`."
+    "Instead, run `gentrifugo --app module:name`, or `gunicorn -k gentrifugo.GentrifugoWorker`. "
+    'In a test, set app.config["TESTING"] = True.'
 )
 """Why no server can run in this process, and what to do."""
 

@@ -27,7 +27,7 @@ EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=[page.path.stem for page
 
 NAMES_OF_OTHERS = {
     *("graceful_timeout", "worker_class", "worker_connections"),  # gunicorn
-    *("before_request", "current_user"),  # Flask and Flask-Login
+    *("before_request", "current_user", "make_app"),  # Flask and Flask-Login
     *("cors_allowed_origins", "leave_room", "message_queue"),  # Flask-SocketIO
     *("generate_api_sign", "generate_channel_sign", "generate_token"),  # cent
 }

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from gentrifugo.app.config.config import ChannelOptions, Config
 from gentrifugo.app.config.options import options_of
-from gentrifugo.app.extension.site import PROCESS
+from gentrifugo.app.config.site_options import PROCESS
 from gentrifugo.app.model import errors
 from gentrifugo.app.model.errors import Disconnect, Error
 from gentrifugo.app.node.metrics import COUNTER_NAMES

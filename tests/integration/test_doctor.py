@@ -60,6 +60,7 @@ def test_a_good_configuration(tmp_path: Path) -> None:
     assert status == 0
     assert about(lines, "configuration:") == f"ok       configuration: {tmp_path / 'config.json'}"
     assert about(lines, "port").startswith("ok       port ")
+    assert lines[-1].startswith("doctor: no problems")
 
 
 def test_a_bad_one_is_told_as_ever(tmp_path: Path) -> None:
@@ -68,14 +69,17 @@ def test_a_bad_one_is_told_as_ever(tmp_path: Path) -> None:
     done = subprocess.run(
         [PROGRAM, "doctor", f"--config={config}"], capture_output=True, text=True, timeout=seconds(20)
     )
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (1, "doctor: 2 problems found\n")
     assert "port: Not a valid integer." in done.stderr
+    assert "secret: not set" in done.stderr
 
 
 def test_warnings_are_findings(tmp_path: Path) -> None:
     status, lines = doctor(tmp_path, insecure_api=True)
     assert status == 0
     assert about(lines, "insecure_api").startswith("warning  option insecure_api is on")
+    warnings = sum(line.startswith("warning ") for line in lines)
+    assert lines[-1] == f"doctor: no problems, {warnings} warning{'s' if warnings > 1 else ''}"
 
 
 def test_few_open_files(tmp_path: Path) -> None:

@@ -205,10 +205,16 @@ def test_the_development_server_has_the_site_and_says_what_it_cannot(tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--app=chat"], "--app: expected module:name, or module:factory, not 'chat'"),
+        (["--app=nowhere"], "--app: there is no module 'nowhere' here or among what is installed"),
         (["--app=nowhere:app"], "--app: there is no module 'nowhere' here or among what is installed"),
-        (["--app=chat:nothing"], "--app: chat:nothing is no Flask application and no factory of one"),
-        (["--app=bare:app"], "--app: bare:app has no Gentrifugo server: add Gentrifugo(app) to it"),
+        (["--app=chat:nothing"], "--app: Failed to find attribute 'nothing' in 'chat'."),
+        (
+            ["--app=chat", "--workers=2"],
+            'workers: several need GENTRIFUGO_ENGINE="redis": with the memory engine each is a server of its own',
+        ),
+        (["--app=chat", "--workers=2", "--reload"], "--reload: one process serves; leave out --workers"),
+        (["--reload"], "--reload: needs --app, or FLASK_APP in the environment"),
+        (["--app=bare"], "--app: bare has no Gentrifugo server: add Gentrifugo(app) to it"),
         (
             ["--app=chat:create_app", "--engine=redis"],
             "--engine: with --app the application sets this, as GENTRIFUGO_ENGINE in its config",

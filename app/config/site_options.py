@@ -1,0 +1,76 @@
+"""The options that `--app` goes with: they are the process's, and all others are set by the application."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from . import schema
+from .command_line import DEFAULT_PATH, Given
+from .config import Config
+from .options import ConfigError
+
+PROCESS = (
+    "address",
+    "port",
+    "ssl",
+    "ssl_cert",
+    "ssl_key",
+    "ssl_autocert",
+    "ssl_autocert_host_whitelist",
+    "ssl_autocert_cache_dir",
+    "ssl_autocert_directory",
+    "ssl_autocert_email",
+    "ssl_autocert_force_rsa",
+    "ssl_autocert_server_name",
+    "ssl_autocert_http",
+    "ssl_autocert_http_addr",
+    "unix_socket",
+    "unix_socket_mode",
+    "log_level",
+    "log_file",
+    "log_format",
+    "drain_time",
+    "pid_file",
+    "shutdown_timeout",
+    "workers",
+)
+"""Options of the process."""
+FLASK_APP = "FLASK_APP"
+"""The environment variable with which Flask's own command finds an application."""
+
+
+class ApplicationError(Exception):
+    """The code of an application has failed while it was loaded. The text is the traceback, without our code."""
+
+
+def application_path(given: Given, environ: Mapping[str, str]) -> str:
+    """Where to find the application that is to be served; empty for a server without one.
+
+    FLASK_APP counts only if nothing else is given that a server without an application could be started with: no
+    configuration file, and no option that is not the process's.
+    """
+    if given.app:
+        return given.app
+    options = given.environment.keys() | given.flags.keys()
+    is_alone = given.document.missing and given.document.path == DEFAULT_PATH and options <= {*PROCESS, "debug"}
+    return environ.get(FLASK_APP, "") if is_alone else ""
+
+
+def workers_of(given: Given) -> int:
+    """How many processes should serve the application. Raises ConfigError."""
+    return int(_checked(given, {**given.environment, **given.flags}, "workers", 1))
+
+
+def wants_debugger(given: Given) -> bool:
+    """Whether the flag `--debug` is given: with `--app` it switches on Flask's debug mode. Raises ConfigError."""
+    return bool(_checked(given, given.flags, "debug", False))
+
+
+def _checked(given: Given, values: Mapping[str, object], name: str, default: Any) -> Any:
+    if name not in values:
+        return default
+    checked, wrong = schema.check(Config, {name: values[name]})
+    if name in wrong:
+        raise ConfigError([f"{given.place(name)}: {wrong[name]}"])
+    return checked[name]

@@ -1,0 +1,87 @@
+"""Notices when the code, a template or another file of a Flask application changes, for `--reload`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+INTERVAL = 0.5
+"""Seconds between two looks at the files."""
+INSTALLED = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+"""Directories whose files do not change during development."""
+PASSED_OVER = ("node_modules", "__pycache__")
+"""Directories without code of an application; those whose name begins with a dot are passed over, too."""
+
+Folders = Callable[[], Iterable[Path]]
+"""Finds the files of the folders that are watched."""
+
+
+class FileWatch:
+    """Compares the files with those of the first look: all imported modules, and the files that `folders` finds.
+
+    A file that is new is a change only in a folder: modules may be imported at any time.
+    """
+
+    def __init__(self, folders: Folders) -> None:
+        self._folders = folders
+        self._modules = dict(_times(_modules()))
+        self._files = dict(_times(folders()))
+
+    def changed(self) -> Path | None:
+        """A file that has changed; None if there is none."""
+        for path, time in _times(_modules()):
+            if self._modules.setdefault(path, time) != time:
+                return path
+        files = dict(_times(self._folders()))
+        different = files.items() ^ self._files.items()
+        return min(path for path, _ in different) if different else None
+
+
+def folders_of(application: Flask) -> Folders:
+    """The templates and static files of an application and its blueprints."""
+
+    def find() -> Iterator[Path]:
+        for part in (application, *application.blueprints.values()):
+            for folder in (part.template_folder, part.static_folder):
+                if folder is not None:
+                    yield from _files_in(Path(part.root_path, folder))
+
+    return find
+
+
+def code_in(directory: Path) -> Folders:
+    """All Python code in a directory: for an application that could not be loaded."""
+    return lambda: (path for path in _files_in(directory) if path.suffix == ".py")
+
+
+def _modules() -> Iterator[Path]:
+    for module in list(sys.modules.values()):
+        name = getattr(module, "__file__", None)
+        if name is not None and not name.startswith(INSTALLED):
+            yield Path(name)
+
+
+def _files_in(directory: Path) -> Iterator[Path]:
+    for folder, inner, names in os.walk(directory):
+        inner[:] = [name for name in inner if _is_of_application(Path(folder, name))]
+        yield from (Path(folder, name) for name in names)
+
+
+def _is_of_application(directory: Path) -> bool:
+    is_environment = (directory / "pyvenv.cfg").exists()
+    return not (is_environment or directory.name.startswith(".") or directory.name in PASSED_OVER)
+
+
+def _times(paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:
+    for path in paths:
+        try:
+            yield path, path.stat().st_mtime_ns
+        except OSError:  # it was deleted, or is being written anew
+            yield path, 0

@@ -1,0 +1,103 @@
+"""`--app`: serves a Flask application with its pages, in one process, in several, or in one that restarts on changes.
+
+Importing this module does not import gevent: a process that serves is patched first, and a master does without.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..config.command_line import Given
+from ..config.config import Config
+from ..config.loading import Loaded
+from ..config.options import ConfigError
+from ..config.site_options import ApplicationError, wants_debugger, workers_of
+from .file_watch import INTERVAL, FileWatch, code_in
+from .master import Master, worker_command
+from .reloader import CHANGED, Reloader
+from .site_settings import ask, is_asked
+from .standard_error import report
+from .startup_checks import run_checked
+from .supervised import is_worker
+
+KEPT = "the options are the application's: only a restart applies what has changed"
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit status of a process that was interrupted at the keyboard."""
+
+
+def serve_site(given: Given, path: str, arguments: Sequence[str]) -> int:
+    """Serve the application at `path` until a signal ends it; the exit status. `arguments` are the command line.
+
+    Errors in the code of the application are printed. Raises ConfigError for what the command line has wrong and, if
+    there is no need to wait for a change of the application, for what the application has wrong.
+    """
+    if given.problems:
+        raise ConfigError(given.problems)
+    workers = workers_of(given)
+    if given.reload and workers > 1:
+        raise ConfigError(["--reload: one process serves; leave out --workers"])
+    is_child = is_worker(os.environ) or is_asked(os.environ)
+    if not is_child and (given.reload or workers > 1):
+        return _run_master(Reloader if given.reload else Master, arguments)
+    try:
+        return _run(given, path)
+    except ConfigError as error:
+        if not given.reload:
+            raise
+        report(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except ApplicationError as error:
+        print(str(error).rstrip(), file=sys.stderr)
+    return _wait_for_change() if given.reload else 1
+
+
+def _run_master(master: type[Master], arguments: Sequence[str]) -> int:
+    command = worker_command(arguments)
+    try:
+        while (settings := ask(command)) == CHANGED:
+            pass
+    except KeyboardInterrupt:  # the process that was asked waits for a change; it is interrupted, too
+        return INTERRUPTED
+    if isinstance(settings, int):
+        return settings
+    loaded, endpoints = settings.loaded, settings.endpoints
+    return run_checked(loaded, lambda: master(loaded, keep, command, endpoints).run())
+
+
+def keep(current: Config) -> Loaded:
+    """What HUP makes of the configuration of an application."""
+    return Loaded(current, [KEPT])
+
+
+def _run(given: Given, path: str) -> int:
+    """Serve the application in this process, or tell a master about it. Raises ConfigError and ApplicationError."""
+    if wants_debugger(given):
+        os.environ["FLASK_DEBUG"] = "1"  # code of the application may ask for it while it is loaded
+    from gevent import monkey
+
+    monkey.patch_all()
+    # Imported only now: what the server imports has to find the patched modules.
+    from .site_worker import run
+
+    return run(given, path, keep)
+
+
+def _wait_for_change() -> int:
+    """Wait until code in the current directory changes; the exit status."""
+    parent = os.getppid()
+    watch = FileWatch(code_in(Path.cwd()))
+    print("gentrifugo: waiting for a change in this directory", file=sys.stderr)
+    try:
+        while watch.changed() is None:
+            if os.getppid() != parent:
+                return 1
+            time.sleep(INTERVAL)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return CHANGED

@@ -1,0 +1,59 @@
+"""Serves a Flask application in this process, which gevent has patched."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+
+import gevent
+from flask import Flask
+
+from ..config.command_line import Given
+from ..config.config import Config
+from ..config.loading import Loaded
+from ..config.site_options import wants_debugger
+from ..extension import site
+from ..views.mounted import endpoints_of
+from .debugger import show_errors
+from .file_watch import INTERVAL, FileWatch, folders_of
+from .reloader import CHANGED
+from .run import run_server
+from .site_settings import SiteSettings, answer, is_asked
+
+log = logging.getLogger(__name__)
+
+
+def run(given: Given, path: str, reload: Callable[[Config], Loaded]) -> int:
+    """Load the application at `path` and serve it, or tell its settings to the process that asks; the exit status.
+
+    Raises ConfigError and ApplicationError.
+    """
+    application = site.find(path)
+    loaded = site.settled(application, given, path)
+    if is_asked(os.environ):
+        endpoints = sorted(endpoints_of(application))
+        answer(SiteSettings(loaded.config, loaded.warnings, loaded.origin, endpoints), os.environ)
+        return 0
+    if wants_debugger(given):
+        loaded = replace(loaded, warnings=[*loaded.warnings, show_errors(application)])
+    return _serve_until_change(loaded, reload, application) if given.reload else run_server(loaded, reload, application)
+
+
+def _serve_until_change(loaded: Loaded, reload: Callable[[Config], Loaded], application: Flask) -> int:
+    watch = FileWatch(folders_of(application))
+    watching = gevent.spawn(_end_on_change, watch)
+    status = run_server(loaded, reload, application)
+    has_changed = watching.ready()
+    watching.kill()
+    return CHANGED if has_changed else status
+
+
+def _end_on_change(watch: FileWatch) -> None:
+    """End the server as TERM does, which tells the clients to come back."""
+    while (path := watch.changed()) is None:
+        gevent.sleep(INTERVAL)
+    log.info("%s has changed: starting again", path)
+    os.kill(os.getpid(), signal.SIGTERM)

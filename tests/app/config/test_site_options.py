@@ -1,0 +1,63 @@
+"""Which application is served, and what the command line says about its processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gentrifugo.app.config import command_line
+from gentrifugo.app.config.config import Config
+from gentrifugo.app.config.options import ConfigError, options_of
+from gentrifugo.app.config.site_options import application_path, wants_debugger, workers_of
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def given(*flags: str, **environ: str) -> command_line.Given:
+    return command_line.read(options_of(Config), flags, environ)
+
+
+class TestApplicationPath:
+    def test_the_flag_comes_first(self) -> None:
+        assert application_path(given("--app=shop"), {"FLASK_APP": "chat"}) == "shop"
+
+    def test_flask_app_counts_with_options_of_the_process(self) -> None:
+        flags = ("--port=80", "--reload", "--debug", "--workers=2")
+        assert application_path(given(*flags, CENTRIFUGO_LOG_LEVEL="debug"), {"FLASK_APP": "chat"}) == "chat"
+
+    @pytest.mark.parametrize("flags", [("--secret=s",), ("--insecure",), ("--config=other.json",), ("--engine=redis",)])
+    def test_flask_app_does_not_count_for_a_server_with_options_of_its_own(self, flags: tuple[str, ...]) -> None:
+        assert application_path(given(*flags), {"FLASK_APP": "chat"}) == ""
+
+    def test_flask_app_does_not_count_beside_options_in_the_environment(self) -> None:
+        assert application_path(given(CENTRIFUGO_SECRET="s"), {"FLASK_APP": "chat"}) == ""
+
+    def test_flask_app_does_not_count_beside_a_configuration_file(self, directory: Path) -> None:
+        (directory / "config.json").write_text('{"secret": "s"}')
+        assert application_path(given(), {"FLASK_APP": "chat"}) == ""
+
+    def test_without_either_there_is_no_application(self) -> None:
+        assert application_path(given("--port=80"), {}) == ""
+
+
+class TestProcesses:
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [(given(), 1), (given("--workers=3"), 3), (given("--workers=3", CENTRIFUGO_WORKERS="2"), 3)],
+    )
+    def test_the_number_of_workers(self, options: command_line.Given, expected: int) -> None:
+        assert workers_of(options) == expected
+
+    def test_a_wrong_number_of_workers(self) -> None:
+        with pytest.raises(ConfigError, match="CENTRIFUGO_WORKERS: Not a valid integer"):
+            workers_of(given(CENTRIFUGO_WORKERS="many"))
+
+    def test_the_debugger_needs_the_flag(self) -> None:
+        assert wants_debugger(given("--debug"))
+        assert not wants_debugger(given("--debug=false"))
+        assert not wants_debugger(given(CENTRIFUGO_DEBUG="true"))

@@ -1,0 +1,21 @@
+"""The last line of the doctor's report."""
+
+from __future__ import annotations
+
+import pytest
+
+from gentrifugo.app.process.doctor import verdict
+
+
+@pytest.mark.parametrize(
+    ("problems", "warnings", "says"),
+    [
+        (0, 0, "doctor: no problems found"),
+        (1, 0, "doctor: 1 problem found"),
+        (2, 0, "doctor: 2 problems found"),
+        (0, 1, "doctor: no problems, 1 warning"),
+        (2, 3, "doctor: 2 problems, 3 warnings"),
+    ],
+)
+def test_it_counts(problems: int, warnings: int, says: str) -> None:
+    assert verdict(problems, warnings) == says

@@ -1,0 +1,93 @@
+"""Which files are watched, and what counts as a change."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from flask import Blueprint, Flask
+
+from gentrifugo.app.process.file_watch import FileWatch, code_in, folders_of
+
+
+def no_folders() -> Iterable[Path]:
+    return ()
+
+
+def touch(path: Path) -> None:
+    """Give a file another time of modification, also on a file system with coarse times."""
+    path.touch()
+    stat = path.stat()
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1_000_000_000))
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Have a module in `sys.modules`; its file."""
+
+    def loaded(name: str) -> Path:
+        file = tmp_path / f"{name}.py"
+        file.touch()
+        module = ModuleType(name)
+        module.__file__ = str(file)
+        monkeypatch.setitem(sys.modules, name, module)
+        return file
+
+    return loaded
+
+
+class TestModules:
+    def test_a_module_that_is_written_anew_is_a_change(self, load: Callable[[str], Path]) -> None:
+        file = load("written_site")
+        watch = FileWatch(no_folders)
+        assert watch.changed() is None
+        touch(file)
+        assert watch.changed() == file
+
+    def test_a_module_that_is_deleted_is_a_change(self, load: Callable[[str], Path]) -> None:
+        file = load("written_site")
+        watch = FileWatch(no_folders)
+        file.unlink()
+        assert watch.changed() == file
+
+    def test_a_module_that_is_imported_later_is_no_change(self, load: Callable[[str], Path]) -> None:
+        watch = FileWatch(no_folders)
+        file = load("imported_later")
+        assert watch.changed() is None
+        touch(file)
+        assert watch.changed() == file
+
+
+class TestFolders:
+    def test_templates_and_static_files_of_an_application_and_its_blueprints(self, tmp_path: Path) -> None:
+        (tmp_path / "templates").mkdir()
+        (tmp_path / "assets" / "deep").mkdir(parents=True)
+        app = Flask("site", root_path=str(tmp_path))
+        app.register_blueprint(Blueprint("shop", __name__, root_path=str(tmp_path), static_folder="assets"))
+        watch = FileWatch(folders_of(app))
+        for file in (tmp_path / "templates" / "new.html", tmp_path / "assets" / "deep" / "new.css"):
+            assert watch.changed() is None
+            file.touch()
+            assert watch.changed() == file
+            watch = FileWatch(folders_of(app))
+            file.unlink()
+            assert watch.changed() == file
+            watch = FileWatch(folders_of(app))
+
+    def test_an_application_without_these_folders(self, tmp_path: Path) -> None:
+        app = Flask("site", root_path=str(tmp_path), static_folder=None)
+        assert list(folders_of(app)()) == []
+
+    def test_code_in_a_directory_without_that_of_others(self, tmp_path: Path) -> None:
+        (tmp_path / "venv").mkdir()
+        (tmp_path / "venv" / "pyvenv.cfg").touch()
+        for name in ("package", ".git", "node_modules", "venv/lib"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "code.py").touch()
+        (tmp_path / "site.py").touch()
+        (tmp_path / "notes.txt").touch()
+        assert sorted(code_in(tmp_path)()) == [tmp_path / "package" / "code.py", tmp_path / "site.py"]

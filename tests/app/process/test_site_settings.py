@@ -1,0 +1,55 @@
+"""What an application says about its server crosses the border of a process unchanged."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from gentrifugo.app.config.loading import from_mapping
+from gentrifugo.app.process.site_settings import ASKED, SiteSettings, answer, ask, is_asked
+
+CONFIG = from_mapping({"secret": "s", "port": 0, "history_lifetime": 1.5, "namespaces": [{"name": "chat"}]}).config
+SETTINGS = SiteSettings(CONFIG, ["careful"], "that of a test", ["api", "client"])
+PROGRAM = """
+import os
+from tests.app.process.test_site_settings import SETTINGS
+from gentrifugo.app.process.site_settings import answer, is_asked
+assert is_asked(os.environ)
+answer(SETTINGS, os.environ)
+"""
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def test_the_answer_of_a_process() -> None:
+    settings = ask(python(PROGRAM))
+    assert settings == SETTINGS
+    assert isinstance(settings, SiteSettings)
+    assert (settings.loaded.config, settings.loaded.warnings) == (CONFIG, ["careful"])
+
+
+def test_the_status_of_a_process_that_fails() -> None:
+    assert ask(python("raise SystemExit(3)")) == 3
+
+
+def test_a_process_that_fails_after_its_answer_has_failed() -> None:
+    assert ask(python(f"{PROGRAM}\nraise SystemExit(3)")) == 3
+
+
+def test_only_the_process_itself_is_asked() -> None:
+    assert not is_asked({})
+    assert not is_asked({ASKED: f"{os.getpid()}:5"})
+    assert is_asked({ASKED: f"{os.getppid()}:5"})
+
+
+def test_the_answer_goes_to_the_descriptor() -> None:
+    read, write = os.pipe()
+    answer(SETTINGS, {ASKED: f"{os.getppid()}:{write}"})
+    with open(read, "rb") as pipe:
+        assert b'"secret":"s"' in pipe.read()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.close(write)
