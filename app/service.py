@@ -131,10 +131,9 @@ class Service:
         self.api = Api(self.node)
         self.http_api = HTTPApi(self.node, self.api)
         self.origin_policy = OriginPolicy()
-        self.session_directory: SessionDirectory | None = None
+        directory = None if self.is_single else SessionDirectory(f"{config.http_prefix} {self.node.group}")
+        self.session_directory = directory
         """Which process of this machine holds which SockJS session; None when this process serves alone."""
-        if not self.is_single:
-            self.session_directory = SessionDirectory(f"{config.http_prefix} {self.node.group}")
         self.sockjs = SockJS(
             config.http_prefix + SOCKJS_PATH,
             self._connect,

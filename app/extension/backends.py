@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from flask import Flask
@@ -21,6 +22,8 @@ NEEDS_REDIS = (
 )
 NOT_TESTING = 'the application {name!r} is not under test: set app.config["TESTING"] = True'
 
+_test_server_numbers = itertools.count(1)
+
 
 class Backends:
     """Where the calls of one application go. No way is used before the first call.
@@ -35,6 +38,8 @@ class Backends:
         self._node = Backend(service.node)
         self._redis: Publisher | None = None
         self._test_server: InProcessServer | None = None
+        self.test_server_number = 0
+        """Counts the servers of tests in this process."""
 
     def nearest(self) -> Backend:
         """The node of this process, which is started if necessary; Redis where gevent has not patched the process.
@@ -66,6 +71,7 @@ class Backends:
             raise RuntimeError(NOT_TESTING.format(name=self._app.name))
         if self._test_server is None:
             self._test_server = InProcessServer(self._app, self._service.config, self._hooks)
+            self.test_server_number = next(_test_server_numbers)
         return self._test_server
 
     def forget_test_server(self) -> None:
@@ -89,7 +95,7 @@ def backends_of(app: Flask) -> Backends:
     return backends
 
 
-def has_test_server(app: Flask) -> bool:
-    """Whether a test uses an application with a server of its own."""
+def number_of_test_server(app: Flask) -> int:
+    """The number of the server of a test that an application has; later ones have higher numbers. 0 without a server."""
     backends: Backends | None = app.extensions.get(BACKENDS)
-    return backends is not None and backends.has_test_server
+    return backends.test_server_number if backends is not None and backends.has_test_server else 0
