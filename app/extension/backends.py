@@ -96,6 +96,6 @@ def backends_of(app: Flask) -> Backends:
 
 
 def number_of_test_server(app: Flask) -> int:
-    """The number of the server of a test that an application has; later ones have higher numbers. 0 without a server."""
+    """The number of an application's server of a test, higher for newer ones; 0 if it has none."""
     backends: Backends | None = app.extensions.get(BACKENDS)
     return backends.test_server_number if backends is not None and backends.has_test_server else 0
