@@ -6,8 +6,6 @@ then be left to pywsgi as if nobody had touched it.
 
 from __future__ import annotations
 
-import time
-
 from ..net.direct_socket import RECV_SIZE, DirectSocket
 from .head import MAX_HEAD_SIZE, HTTPError
 
@@ -32,11 +30,11 @@ class RequestReader:
         Raises HTTPError for what cannot be a head, TimeoutError when it stays incomplete.
         """
         try:
-            if not self._buffer and not self._receive(time.monotonic() + idle_timeout):
+            if not self._buffer and not self._receive(self._socket.now() + idle_timeout):
                 return None
         except TimeoutError:
             return None
-        deadline = time.monotonic() + self._timeout
+        deadline = self._socket.now() + self._timeout
         searched = 0  # bytes that have been looked at: a head may come byte by byte
         while True:
             while self._buffer.startswith(b"\r\n"):  # RFC 9112 2.2: ignore empty lines before the head
@@ -82,7 +80,7 @@ class RequestReader:
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes; fewer only at the end of the stream. Each BODY_STEP may take the reader's timeout."""
-        deadline = time.monotonic() + self._timeout * (1 + size // BODY_STEP)
+        deadline = self._socket.now() + self._timeout * (1 + size // BODY_STEP)
         parts = []
         missing = size
         while missing > 0:
@@ -95,7 +93,7 @@ class RequestReader:
 
     def readline(self, limit: int = -1) -> bytes:
         """A line with its end, cut at `limit` bytes; what is there at the end of the stream."""
-        deadline = time.monotonic() + self._timeout
+        deadline = self._socket.now() + self._timeout
         while True:
             end = self._buffer.find(b"\n") + 1
             if limit >= 0 and (end > limit or (not end and len(self._buffer) >= limit)):
@@ -110,6 +108,6 @@ class RequestReader:
 
     def _receive(self, deadline: float) -> bool:
         """Wait for more; False at the end of the stream."""
-        data = self._socket.recv_within(RECV_SIZE, deadline - time.monotonic())
+        data = self._socket.recv_within(RECV_SIZE, deadline - self._socket.now())
         self._buffer = self._buffer + data if self._buffer else data
         return bool(data)

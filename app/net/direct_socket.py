@@ -14,6 +14,8 @@ from typing import Any
 import gevent
 from gevent.socket import socket as Socket
 
+from ..runtime.running_clock import running_time
+
 RECV_SIZE = 16384
 """Bytes that a reader asks of the socket with one call."""
 
@@ -44,26 +46,38 @@ class DirectSocket:
             return data
 
     def recv_within(self, size: int, seconds: float) -> bytes:
-        """Like `recv`. Raises TimeoutError if nothing comes within `seconds`."""
+        """Like `recv`. Raises TimeoutError if nothing comes within `seconds` in which the process runs."""
+        ends = self.now() + seconds
         late = TimeoutError("timed out")
-        timer = self._hub.loop.timer(max(seconds, 0))
-        timer.start(gevent.getcurrent().throw, late)
-        try:
-            return self.recv(size)
-        except TimeoutError as error:
-            if error is not late:
-                raise
-            return self._recv_now(size, late)
-        finally:
-            timer.close()
+        while True:
+            timer = self._hub.loop.timer(max(seconds, 0))
+            timer.start(gevent.getcurrent().throw, late)
+            try:
+                return self.recv(size)
+            except TimeoutError as error:
+                if error is not late:
+                    raise
+            finally:
+                timer.close()
+            data = self._recv_now(size)
+            if data is not None:
+                return data
+            seconds = ends - self.now()
+            if seconds <= 0:
+                raise late
 
-    def _recv_now(self, size: int, late: TimeoutError) -> bytes:
+    def _recv_now(self, size: int) -> bytes | None:
         """Read without waiting: the time is up, but a busy process may just not have noticed the data in time."""
         try:
             data: bytes = self.raw.recv(size)
         except BlockingIOError:
-            raise late from None
+            return None
         return data
+
+    @staticmethod
+    def now() -> float:
+        """The time by which `recv_within` counts, in seconds: it stands still while the process does."""
+        return running_time()
 
     def peek(self) -> bytes:
         """The next byte, without consuming it, or no bytes at the end. Raises BlockingIOError if nothing has come."""

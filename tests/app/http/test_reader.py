@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from gentrifugo.app.http.head import MAX_HEAD_SIZE, HTTPError
 from gentrifugo.app.http.reader import BODY_STEP, RequestReader
 from gentrifugo.app.net.direct_socket import RECV_SIZE, DirectSocket
+from gentrifugo.app.runtime.running_clock import STILL, TICK, running_time
 from tests.waiting import seconds
 
 HEAD = b"GET / HTTP/1.1\r\nHost: localhost"
@@ -271,3 +273,18 @@ def test_closing_says_that_no_request_can_follow(line: Line) -> None:
     assert not line.reader.closed
     line.reader.close()
     assert line.reader.closed
+
+
+def test_no_time_passes_for_a_request_while_the_process_stands_still(open_line: Callable[..., Line]) -> None:
+    line = open_line(0.5)
+    running_time()
+    gevent.sleep(TICK)
+    line.send(HEAD)
+
+    def send_the_rest() -> None:
+        time.sleep(0.6 + TICK + STILL)  # longer than the head may take
+        gevent.sleep(PAUSE)
+        line.send(b"\r\n\r\n")
+
+    line.senders.append(gevent.spawn(send_the_rest))
+    assert line.reader.read_head(LONG) == HEAD
