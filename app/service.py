@@ -120,6 +120,7 @@ class Service:
     def __init__(
         self,
         config: Config,
+        *,
         call_hook: CallHook = call_directly,
         passed_connections: Callable[[SessionDirectory], PassedConnections] | None = None,
         engine: Engine | None = None,

@@ -8,7 +8,9 @@ import sys
 import pytest
 
 from gentrifugo.app import logs
-from gentrifugo.app.extension.wsgi import create_app
+from gentrifugo.app.extension.wsgi import create_app, flask_app
+from gentrifugo.app.node.hooks import CONNECT, Context
+from gentrifugo.app.views.mounted import service_of
 from tests.app.conftest import config
 
 
@@ -35,3 +37,13 @@ def test_otherwise_there_is_nothing_to_say(
     monkeypatch.setattr(sys, "argv", ["gunicorn", *arguments])
     create_app(config(**options))
     assert caplog.messages == []
+
+
+def test_hooks_of_a_whole_server_are_called_directly() -> None:
+    service = service_of(flask_app(config()))
+    assert service is not None
+    asked: list[Context] = []
+    service.node.hooks.add(CONNECT, asked.append)
+    context = Context(CONNECT, "alice", "c1")
+    service.node.hooks.ask(context)
+    assert asked == [context]
