@@ -132,8 +132,7 @@ class Service:
         self.api = Api(self.node)
         self.http_api = HTTPApi(self.node, self.api)
         self.origin_policy = OriginPolicy()
-        directory = None if self.is_single else SessionDirectory(f"{config.http_prefix} {self.node.group}")
-        self.session_directory = directory
+        self.session_directory = self._open_directory()
         """Which process of this machine holds which SockJS session; None when this process serves alone."""
         self.sockjs = SockJS(
             config.http_prefix + SOCKJS_PATH,
@@ -156,8 +155,11 @@ class Service:
         self._options: SockJSOptions | None = None
         self._options_basis: tuple[Config, bool, bool] | None = None
         self._passed_connections: PassedConnections | None = None
-        if passed_connections is not None and self.session_directory is not None:
+        if passed_connections and self.session_directory:
             self._passed_connections = passed_connections(self.session_directory)
+
+    def _open_directory(self) -> SessionDirectory | None:
+        return None if self.is_single else SessionDirectory(f"{self.config.http_prefix} {self.node.group}")
 
     @property
     def config(self) -> Config:

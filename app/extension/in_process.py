@@ -53,7 +53,7 @@ class InProcessServer:
         self.published: list[HistoryMessage] = []
         """Everything that was published, oldest first, whoever published it."""
         own = replace(config, engine="memory", workers=1, client_write_delay=0)
-        self.service = Service(own, partial(call, app), engine=RecordingEngine(self._record))
+        self.service = Service(own, call_hook=partial(call, app), engine=RecordingEngine(self._record))
         for event, hook in hooks:
             self.service.node.hooks.add(event, hook)
         self.backend = InProcessBackend(self)
