@@ -34,6 +34,7 @@ PROCESS = (
     "pid_file",
     "shutdown_timeout",
     "workers",
+    "worker_timeout",
 )
 """Options of the process."""
 FLASK_APP = "FLASK_APP"

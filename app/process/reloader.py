@@ -19,6 +19,9 @@ CHANGED = 3
 class Reloader(Master):
     """Starts the worker again at once when a file has changed, and otherwise does what the master of several does."""
 
+    def _watch(self) -> None:
+        """Let a worker be silent: a developer may stop it in a debugger, and broken code waits for a change."""
+
     def _note_end(self, worker: Worker, code: int) -> None:
         if code == CHANGED and not worker.leaves:
             log.info("worker %d has ended because of a change", worker.pid)

@@ -44,6 +44,8 @@ def serve_site(given: Given, path: str, arguments: Sequence[str]) -> int:
     is_child = is_worker(os.environ) or is_asked(os.environ)
     if not is_child and (given.reload or workers > 1):
         return _run_master(Reloader if given.reload else Master, arguments)
+    # Made before the code is read: a change while that fails counts.
+    watch = FileWatch(code_in(Path.cwd())) if given.reload else None
     try:
         return _run(given, path)
     except ConfigError as error:
@@ -54,7 +56,7 @@ def serve_site(given: Given, path: str, arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except ApplicationError as error:
         print(str(error).rstrip(), file=sys.stderr)
-    return _wait_for_change() if given.reload else 1
+    return 1 if watch is None else _wait_for_change(watch)
 
 
 def _run_master(master: type[Master], arguments: Sequence[str]) -> int:
@@ -88,10 +90,9 @@ def _run(given: Given, path: str) -> int:
     return run(given, path, keep)
 
 
-def _wait_for_change() -> int:
+def _wait_for_change(watch: FileWatch) -> int:
     """Wait until code in the current directory changes; the exit status."""
     parent = os.getppid()
-    watch = FileWatch(code_in(Path.cwd()))
     print("gentrifugo: waiting for a change in this directory", file=sys.stderr)
     try:
         while watch.changed() is None:

@@ -58,6 +58,19 @@ def fail():
     raise KeyError("what failed")
 """
 
+STOPPED = """
+
+@app.get("/stop")
+def stop():
+    import time
+
+    ended = time.monotonic() + 3
+    while time.monotonic() < ended:
+        pass
+    return "goes on"
+"""
+"""A view that lets nothing else run, as a debugger does."""
+
 Serving = tuple[str, Callable[[], str], psutil.Process]
 
 
@@ -135,6 +148,15 @@ class TestReload:
             eventually(lambda: "SyntaxError: '(' was never closed" in log(), within=15, what=log)
             file.write_text(code + "\n")
             eventually(lambda: get(f"{url}/")[1] == "first", within=20)
+
+    def test_a_worker_that_a_debugger_has_stopped_is_not_replaced(self, directory: Path) -> None:
+        """With several workers, one that is silent for longer than worker_timeout is."""
+        code = SITE.format(options="") + STOPPED
+        (directory / "shop.py").write_text(code)
+        with serving(directory, "--app=shop", "--reload", "--worker_timeout=0.5") as (url, log, _):
+            with urllib.request.urlopen(f"{url}/stop", timeout=seconds(20)) as response:
+                assert response.read() == b"goes on"
+            assert "has not answered" not in log()
 
     def test_ctrl_c_ends_it_in_order(self, directory: Path) -> None:
         """A terminal interrupts all processes at once."""
