@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +24,6 @@ from gentrifugo.app.node.hooks import (
 )
 from gentrifugo.app.protocol.v1 import wire
 from tests.greenlets import eventually, nothing_left_behind
-from tests.waiting import seconds
 
 __all__ = ["nothing_left_behind"]
 
@@ -312,10 +310,8 @@ def test_those_that_are_told_get_time_in_the_end(hooks: Hooks) -> None:
 
 def test_very_many_that_hang_hold_up_nobody_who_has_something_to_tell(hooks: Hooks) -> None:
     hooks.add(DISCONNECT, sleep)
-    started = time.monotonic()
     for _ in range(3 * CONCURRENT_NOTIFICATIONS):
         hooks.notify_later(Context(DISCONNECT))
-    assert time.monotonic() - started < seconds(TIMEOUT * 2)
     assert hooks.running == 3 * CONCURRENT_NOTIFICATIONS
     eventually(lambda: hooks.running == 0)
 
