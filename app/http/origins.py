@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from urllib.parse import urlsplit
 
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 """The port of a URL that names none, by scheme."""
+SITE_OWN, SITE_NONE = "same-origin", "none"
+"""Values of the header Sec-Fetch-Site: a page of the same origin has made the request, or no page at all."""
 MOST_TOLD = 100
 """Refused origins that the log names; a page can make up as many as it likes."""
 
@@ -38,6 +41,14 @@ def is_own(origin: str | None, host: str) -> bool:
         return (parts.hostname, parts.port or default) == (own.hostname, own.port or default)
     except ValueError:  # a port that is none
         return False
+
+
+def page_of(headers: Mapping[str, str]) -> str | None:
+    """The origin or the address of the page that made a request; None when the request names none.
+
+    Browsers leave out Origin where a page of the same origin, an address bar, a script or an iframe asks with GET.
+    """
+    return headers.get("origin", headers.get("referer"))
 
 
 class RefusalLog:
@@ -76,6 +87,25 @@ class Origins:
             return
         self._refusals.note(origin or "", "which option allowed_origins does not list")
         raise HTTPError(403, "pages of this origin may not connect here (option allowed_origins)")
+
+    def check_request(self, headers: Mapping[str, str], may_be_unnamed: bool) -> None:
+        """Raises HTTPError for a request from a page of another origin than these, by all headers that tell it.
+
+        `may_be_unnamed` says whether a request that names no page is allowed, as that of a program.
+        """
+        if self.are_all:
+            return
+        page = page_of(headers)
+        if page is not None:
+            self.check(page, headers.get("host", ""))
+            return
+        # Browsers set this header themselves, also where the page hides its address with a referrer policy.
+        site = headers.get("sec-fetch-site", SITE_NONE)
+        if site != SITE_OWN and not (site == SITE_NONE and may_be_unnamed):
+            self._refusals.note("an unknown origin", "because a request has neither Origin nor Referer")
+            raise HTTPError(
+                403, "the request must name its page in the header Origin or Referer (option allowed_origins)"
+            )
 
     def _lists(self, origin: str) -> bool:
         normal = _normal(origin)

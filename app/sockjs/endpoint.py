@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
+from ..http.origins import SITE_OWN
 from ..http.response import CLOSE_CONNECTION, HTTPResponse
 from ..net.flusher import Flusher
 from ..runtime.timers import Timers
 from ..websocket.connection import WebSocket
 from . import frames, pages
+from .binding import bind, has_credentials
 from .exchange import Exchange, ServeRawWebSocket
 from .options import SockJSOptions
 from .peer import Connect
@@ -26,16 +29,18 @@ from .sessions import Sessions
 from .transports import CALLBACK, EventSource, HtmlFile, HTTPTransport, JSONPPolling, XHRPolling, XHRStreaming
 from .websocket_session import WebSocketSession
 
+log = logging.getLogger(__name__)
+
 FORM_TYPE = "application/x-www-form-urlencoded"
 STILL_OPEN = frames.session_close_frame(2010, "Another connection still open")
 
 RAW_WEBSOCKET = "/websocket"
 """The path of raw WebSockets below that of the endpoint."""
-SCRIPTED = ("/jsonp", "/jsonp_send", "/htmlfile")
-"""Ends of the paths of transports that a page uses as an element, such as a script or an iframe."""
 _SESSION_PATH = re.compile(r"/[^/.]+/([^/.]+)/([a-z_]+)")
 
 NOT_FOUND = plain_text(404, "there is nothing here\n")
+NAVIGATIONS = ("navigate", "nested-navigate")
+"""Values of the header Sec-Fetch-Mode for a request that loads a page, into a window or into a frame."""
 
 
 class SockJS:
@@ -87,7 +92,7 @@ class SockJS:
         Raises HTTPError, with the reason, for a request that is refused.
         """
         set_up = self._options()
-        _check_origin(exchange, set_up)
+        set_up.origins.check_request(exchange.headers, may_be_unnamed=True)
         self._upgrade_raw(exchange, set_up)
 
     def _refusal(self, exchange: Exchange, error: HTTPError) -> HTTPResponse:
@@ -103,17 +108,17 @@ class SockJS:
         if pages.IFRAME.fullmatch(path):
             return _only_get(exchange, lambda: self._iframe(exchange))
         set_up = self._options()
-        _check_origin(exchange, set_up)
+        match = _SESSION_PATH.fullmatch(path)
+        route = ROUTES.get(match[2]) if match else None
+        _check_page(exchange, set_up, route)
         if path == "/info":
             return _info(exchange, set_up)
         if path == RAW_WEBSOCKET:
             return self._websocket(exchange, self._upgrade_raw, set_up)
-        match = _SESSION_PATH.fullmatch(path)
         if match is None:
             return NOT_FOUND
         if match[2] == "websocket":
             return self._websocket(exchange, self._upgrade, set_up)
-        route = _ROUTES.get(match[2])
         return NOT_FOUND if route is None else self._session(exchange, route, match[1])
 
     def _iframe(self, exchange: Exchange) -> HTTPResponse:
@@ -226,7 +231,7 @@ class SockJS:
 
     def _receive(self, exchange: Exchange, key: str, receiver: WaitingRequest) -> None:
         self._read_body(exchange)  # some clients send one, and the next request comes after it
-        session = self._find_or_open(exchange, key)
+        session = self._find_or_open(exchange, key, receiver)
         if session is None:
             receiver.say(STILL_OPEN)
             return
@@ -246,17 +251,34 @@ class SockJS:
             if receiver.is_gone:
                 session.interrupt()
 
-    def _find_or_open(self, exchange: Exchange, key: str) -> Session | None:
-        """The session; None when another process has opened it at this moment."""
-        session = self.sessions.find(key)
-        if session is None:
-            if self._directory is not None and not self._directory.claim(key):
-                return None
-            set_up = self._options()
-            limit = set_up.client_queue_max_size
-            session = Session(self._flusher, limit, self._connect, _opening(exchange, set_up))
-            self.sessions.add(key, session)
+    def _find_or_open(self, exchange: Exchange, key: str, receiver: WaitingRequest) -> Session | None:
+        """The session; None when another process has opened it at this moment.
+
+        Raises HTTPError when the request does not belong to it.
+        """
+        if self.sessions.find(key) is not None:
+            session = self._find(exchange, key)
+            if session is None:
+                raise _no_session()
+            return session
+        if self._directory is not None and not self._directory.claim(key):
+            return None
+        set_up = self._options()
+        opening = _opening(exchange, set_up)
+        session = Session(self._flusher, set_up.client_queue_max_size, self._connect, opening)
+        if opening is not None:
+            session.binding, headers = bind(opening)
+            receiver.add_headers(headers)
+        self.sessions.add(key, session)
         return session
+
+    def _find(self, exchange: Exchange, key: str) -> Session | None:
+        """The session that the request belongs to. A request that is not its opener's cannot tell it from none."""
+        session = self.sessions.find(key)
+        if session is None or session.binding is None or session.binding.admits(exchange.headers):
+            return session
+        log.debug("a request for a SockJS session of another client was refused")
+        return None
 
     # -- sending
 
@@ -269,7 +291,7 @@ class SockJS:
 
     def _take(self, exchange: Exchange, key: str) -> HTTPResponse | None:
         """Hand what the client sent to its session; what is wrong with it."""
-        session = self.sessions.find(key)
+        session = self._find(exchange, key)
         try:
             body = self._read_body(exchange)
         except HTTPError as error:
@@ -277,7 +299,7 @@ class SockJS:
                 session.close(*self._options().too_large)
             raise
         if session is None:
-            return plain_text(404, "there is no such session\n", self._headers(exchange))
+            raise _no_session()
         if exchange.headers.get("content-type", "").lower().startswith(FORM_TYPE):
             body = _form_field(body, b"d")
         try:
@@ -289,34 +311,54 @@ class SockJS:
 
 
 class Route(NamedTuple):
-    """How one transport's URL is served."""
+    """How one transport's URL is served, and from where it may be requested."""
 
     method: str
     answers_options: bool
     serve: Callable[[SockJS, Exchange, str], HTTPResponse | None]
+    is_of_page: bool
+    """Whether only elements of pages request it, such as scripts and forms: it is never a program that does."""
+    is_frame: bool
+    """Whether a page requests it by loading it into an iframe."""
 
 
-_ROUTES = {
-    "xhr": Route("POST", True, SockJS._xhr),
-    "xhr_streaming": Route("POST", True, SockJS._xhr_streaming),
-    "xhr_send": Route("POST", True, SockJS._xhr_send),
-    "eventsource": Route("GET", False, SockJS._eventsource),
-    "htmlfile": Route("GET", False, SockJS._htmlfile),
-    "jsonp": Route("GET", False, SockJS._jsonp),
-    "jsonp_send": Route("POST", False, SockJS._jsonp_send),
+ROUTES = {
+    "xhr": Route("POST", True, SockJS._xhr, is_of_page=False, is_frame=False),
+    "xhr_streaming": Route("POST", True, SockJS._xhr_streaming, is_of_page=False, is_frame=False),
+    "xhr_send": Route("POST", True, SockJS._xhr_send, is_of_page=False, is_frame=False),
+    "eventsource": Route("GET", False, SockJS._eventsource, is_of_page=False, is_frame=False),
+    "htmlfile": Route("GET", False, SockJS._htmlfile, is_of_page=True, is_frame=True),
+    "jsonp": Route("GET", False, SockJS._jsonp, is_of_page=True, is_frame=False),
+    "jsonp_send": Route("POST", False, SockJS._jsonp_send, is_of_page=True, is_frame=True),
 }
+"""The transports over HTTP, by the last part of their path."""
 
 
-def _check_origin(exchange: Exchange, set_up: SockJSOptions) -> None:
-    """Raises HTTPError when the request comes from a page of an origin that is not allowed."""
-    headers, origins = exchange.headers, set_up.origins
-    if origins.are_all:
-        return
-    origin = headers.get("origin")
-    if origin is None and exchange.path.endswith(SCRIPTED):
-        # When a page loads a script or an iframe, the browser sends no Origin; this header names the page.
-        origin = headers.get("referer", "")
-    origins.check(origin, headers.get("host", ""))
+def _check_page(exchange: Exchange, set_up: SockJSOptions, route: Route | None) -> None:
+    """Raises HTTPError for a request that no page, or not this page, may make. `route` is None for other paths.
+
+    Browsers always name the page in a POST and in a WebSocket's handshake, so that only a GET can be that
+    of a page that hides its address.
+    """
+    headers = exchange.headers
+    if route is not None and headers.get("sec-fetch-mode") in NAVIGATIONS:
+        _check_navigation(headers, route)
+    may_hide = route is not None and (route.is_of_page or (route.method == "GET" and has_credentials(headers)))
+    set_up.origins.check_request(headers, may_be_unnamed=not may_hide)
+
+
+def _check_navigation(headers: Mapping[str, str], route: Route) -> None:
+    """Raises HTTPError unless a page loads this route into an iframe: any link leads to where a window can go.
+
+    What a GET shows in an iframe must be of the same origin as the page, which only then can read it.
+    """
+    is_own = route.method != "GET" or headers.get("sec-fetch-site") == SITE_OWN
+    if not route.is_frame or not is_own or headers.get("sec-fetch-dest") == "document":
+        raise HTTPError(403, "a browser cannot open this address as a page")
+
+
+def _no_session() -> HTTPError:
+    return HTTPError(404, "there is no such session", {**NOT_CACHED, **NOT_SNIFFED})
 
 
 def _opening(exchange: Exchange, set_up: SockJSOptions) -> Opening | None:

@@ -8,7 +8,7 @@ loop as long as the socket takes them; its greenlet wakes only to end it, or whe
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,6 +50,10 @@ class WaitingRequest(ABC):
     @abstractmethod
     def say(self, frame: bytes) -> None:
         """Answer with this frame alone, whatever the session has to say. Raises OSError when the client has gone."""
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Add headers to the response, which must not have begun."""
+        self._headers.update(headers)
 
     def wake(self) -> None:
         self._woken.set()

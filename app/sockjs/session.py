@@ -10,6 +10,7 @@ from ..http.opening_request import Opening
 from ..net.flusher import Flusher
 from ..runtime.running_clock import running_time
 from . import frames
+from .binding import Binding
 from .message_queue import MessageQueue
 from .peer import Connect, Peer
 
@@ -43,11 +44,13 @@ class Receiver(Protocol):
 class Session:
     """One session; a transport for its peer. Between two requests it costs memory alone."""
 
-    __slots__ = ("__weakref__", "outbox", "receiver", "since", "_close_frame", "_is_open", "_peer", "_turn")
+    __slots__ = ("__weakref__", "binding", "outbox", "receiver", "since", "_close_frame", "_is_open", "_peer", "_turn")
 
     def __init__(self, flusher: Flusher, queue_max_size: int, connect: Connect, opening: Opening | None = None) -> None:
         self.outbox = MessageQueue(flusher, queue_max_size, self._slow, self._ready)
         self.receiver: Receiver | None = None
+        self.binding: Binding | None = None
+        """What requests of this session must present; None when its id is enough."""
         self.since = running_time()
         """When the last receiver left, or the session was closed."""
         self._is_open = False

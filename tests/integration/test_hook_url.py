@@ -266,9 +266,11 @@ def test_under_gunicorn_over_every_kind_of_connection(tmp_path: Path, backend: B
             assert "error" not in call(client, "connect")
         service = Service(server.host, server.port, "/connection")
         polling = service.session()
-        service.post(f"{polling.url}/xhr", headers={"Cookie": "session=xhr"})
-        polling.send('{"method":"connect","params":{}}')
-        assert "error" not in polling.messages()[0]
+        cookie = {"Cookie": "session=xhr"}
+        service.post(f"{polling.url}/xhr", headers=cookie)
+        polling.send_raw(json.dumps(['{"method":"connect","params":{}}']).encode(), cookie)
+        assert b"connect" in (answer := service.post(f"{polling.url}/xhr", headers=cookie).body)
+        assert b"error" not in answer
         over = service.websocket("/000/abc/websocket", {"Cookie": "session=sockjs"})
         over.recv_text()
         over.send_text('["{\\"method\\":\\"connect\\",\\"params\\":{}}"]')

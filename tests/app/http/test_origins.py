@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from gentrifugo.app.http.head import HTTPError
@@ -75,6 +77,41 @@ def test_others_may_not(origin: str) -> None:
 @pytest.mark.parametrize("origin", [None, "https://evil.example", "null", ""])
 def test_a_star_lets_everybody_connect(origin: str | None) -> None:
     assert not is_refused(origin, allowed="*")
+
+
+def names_no_allowed_page(may_be_unnamed: bool, **headers: str) -> bool:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    try:
+        Origins(LISTED).check_request({"host": "here.example", **named}, may_be_unnamed)
+    except HTTPError as error:
+        assert (error.status, "allowed_origins" in error.reason) == (403, True)
+        return True
+    return False
+
+
+@pytest.mark.parametrize("may_be_unnamed", [True, False])
+def test_a_request_is_judged_by_its_origin_or_else_by_its_referer(may_be_unnamed: bool) -> None:
+    refused = partial(names_no_allowed_page, may_be_unnamed)
+    assert not refused(origin="https://good.example", referer="https://evil.example/")
+    assert not refused(referer="https://good.example/page?a=b", sec_fetch_site="cross-site")
+    assert not refused(referer="http://here.example/page")
+    assert refused(origin="https://evil.example", referer="https://good.example/")
+    assert refused(origin="null", referer="https://good.example/")
+    assert refused(referer="https://evil.example/", sec_fetch_site="same-origin")
+
+
+def test_a_request_that_names_no_page_is_judged_by_what_the_browser_says_of_it() -> None:
+    for may_be_unnamed in (True, False):
+        assert not names_no_allowed_page(may_be_unnamed, sec_fetch_site="same-origin")
+        assert names_no_allowed_page(may_be_unnamed, sec_fetch_site="same-site")
+        assert names_no_allowed_page(may_be_unnamed, sec_fetch_site="cross-site")
+        assert names_no_allowed_page(may_be_unnamed, sec_fetch_site="none") is not may_be_unnamed
+        assert names_no_allowed_page(may_be_unnamed) is not may_be_unnamed
+
+
+def test_a_star_lets_a_request_name_any_page_or_none() -> None:
+    for headers in ({}, {"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}):
+        Origins("*").check_request(headers, may_be_unnamed=False)
 
 
 def test_nothing_lets_only_pages_of_the_own_host_connect() -> None:

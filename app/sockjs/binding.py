@@ -1,0 +1,96 @@
+"""Binds a session over HTTP to the browser that opened it, so that nobody enters it who only knows its id.
+
+Hooks decide by the request that opened the session, with its cookies. Its later requests need not carry these cookies
+to reach the session, so without a binding anybody who chose or learned the id could act as the user.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+from collections.abc import Mapping
+
+from ..http.opening_request import Opening
+from ..http.origins import is_own, page_of
+
+COOKIE = "gentrifugo_sockjs"
+"""Name of the cookie with the secret. One browser has one secret for all its sessions."""
+SECRET_SIZE = 16
+"""Random bytes in a secret."""
+_SECRET = re.compile(r"[-_A-Za-z0-9]{22}", re.ASCII)
+
+
+class Binding:
+    """What a later request must present: the secret in the cookie, or the credentials of the opening request.
+
+    Credentials are all its cookies, with the same values, and the header Authorization. The secret lets a browser in
+    whose other cookies have changed since, and the credentials a program that stores no cookies.
+    """
+
+    __slots__ = ("_headers", "_secret")
+
+    def __init__(self, headers: Mapping[str, str], secret: str) -> None:
+        self._headers = headers
+        self._secret = secret
+
+    def admits(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request with these headers belongs to the session."""
+        secret = self._secret.encode()
+        if any(hmac.compare_digest(value.encode(), secret) for value in _presented(headers)):
+            return True
+        return has_credentials(self._headers) and _has_same_credentials(self._headers, headers)
+
+
+def bind(opening: Opening) -> tuple[Binding | None, dict[str, str]]:
+    """The binding of a session with this opening request, and the headers that the response needs for it.
+
+    A request without cookies and without Authorization has nothing that a hook could mistake for a user: its session
+    has no binding. A secret that the browser presents already is used again, so that its sessions do not replace each
+    other's.
+    """
+    headers = opening.headers
+    known = next((value for value in _presented(headers) if _SECRET.fullmatch(value)), None)
+    if known is not None:
+        return Binding(headers, known), {}
+    if not has_credentials(headers):
+        return None, {}
+    secret = secrets.token_urlsafe(SECRET_SIZE)
+    return Binding(headers, secret), {"Set-Cookie": f"{COOKIE}={secret}; {_attributes(opening)}"}
+
+
+def _attributes(opening: Opening) -> str:
+    """The path is `/`, because a proxy or a WSGI middleware may have taken a prefix off the path that the browser sees.
+
+    A page that was loaded over HTTPS can only make requests over HTTPS, so its address says more about the encryption
+    than the socket, which may be that of a proxy.
+    """
+    page = page_of(opening.headers)
+    is_secure = opening.scheme == "https" or (page or "").startswith("https:")
+    may_cross_sites = is_secure and not is_own(page, opening.headers.get("host", ""))
+    attributes = ["Path=/", "HttpOnly", f"SameSite={'None' if may_cross_sites else 'Lax'}"]
+    return "; ".join([*attributes, "Secure"] if is_secure else attributes)
+
+
+def _cookies(headers: Mapping[str, str]) -> set[str]:
+    """The cookies, each as `name=value`."""
+    return {pair.strip() for pair in headers.get("cookie", "").split(";") if pair.strip()}
+
+
+def _presented(headers: Mapping[str, str]) -> list[str]:
+    """The values of our cookie; there may be several, with different paths or domains."""
+    return [value for name, _, value in (pair.partition("=") for pair in _cookies(headers)) if name == COOKIE]
+
+
+def _others(headers: Mapping[str, str]) -> set[str]:
+    return {pair for pair in _cookies(headers) if pair.partition("=")[0] != COOKIE}
+
+
+def has_credentials(headers: Mapping[str, str]) -> bool:
+    """Whether a request brings what a browser adds by itself and a hook may take for a user."""
+    return "authorization" in headers or bool(_others(headers))
+
+
+def _has_same_credentials(opening: Mapping[str, str], later: Mapping[str, str]) -> bool:
+    same_authorization = opening.get("authorization") == later.get("authorization")
+    return same_authorization and _others(opening) <= _others(later)

@@ -1,0 +1,236 @@
+"""Whose requests open a session and reach it, where a hook decides by the cookies of the request that opened it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+from flask import Flask, session
+
+from gentrifugo import Context, Gentrifugo
+from gentrifugo.app.sockjs.endpoint import ROUTES
+from tests.flask_sites import in_thread, serve, site
+from tests.sockjs_client import Answer, Connection, Service
+
+__all__ = ["serve"]
+
+EVIL, GOOD = "https://evil.example", "https://good.example"
+OPENERS = sorted(ROUTES.keys() - {"xhr_send", "jsonp_send"})
+STREAMS = ("xhr_streaming", "eventsource", "htmlfile")
+NAVIGATION = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+IFRAME = {**NAVIGATION, "Sec-Fetch-Dest": "iframe"}
+CONNECT = json.dumps([json.dumps({"uid": "1", "method": "connect", "params": {}})]).encode()
+
+
+@pytest.fixture
+def app() -> Flask:
+    app = site(GENTRIFUGO_ALLOWED_ORIGINS=GOOD, GENTRIFUGO_SOCKJS_HEARTBEAT_DELAY=0)
+    rt = Gentrifugo(app)
+
+    @rt.on_connect
+    def connect(context: Context) -> bool:
+        context.user = session.get("user", "")
+        return bool(context.user)
+
+    @app.get("/login/<user>")
+    def login(user: str) -> str:
+        session["user"] = user
+        return ""
+
+    return app
+
+
+class Browser:
+    """A browser of the site: it stores cookies, and sends them with every request."""
+
+    def __init__(self, port: int) -> None:
+        self.host = f"127.0.0.1:{port}"
+        self.service = Service("127.0.0.1", port, "")
+        self.cookies: dict[str, str] = {}
+
+    def stranger(self) -> Browser:
+        """Another browser at the same server; `service` is closed once for both."""
+        other = Browser(self.service.port)
+        other.service = self.service
+        return other
+
+    def login(self, user: str) -> None:
+        assert self.request("GET", f"/login/{user}", {}).status == 200
+
+    def headers(self, more: dict[str, str]) -> dict[str, str]:
+        cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        return {**({"Cookie": cookie} if cookie else {}), **more}
+
+    def store(self, answer: Answer) -> None:
+        if "set-cookie" in answer.headers:
+            name, _, value = answer.headers["set-cookie"].partition(";")[0].partition("=")
+            self.cookies[name] = value
+
+    def request(self, method: str, path: str, headers: dict[str, str], body: bytes | None = None) -> Answer:
+        answer: Answer = in_thread(self.service.request, method, path, self.headers(headers), body)
+        self.store(answer)
+        return answer
+
+    def to(self, key: str, transport: str, headers: dict[str, str] | None = None, body: bytes | None = None) -> int:
+        """The status of one request to a session; a stream is given up after its head."""
+        path = f"/realtime/connection/000/{key}/{transport}?c=f"
+        method = ROUTES[transport].method
+        own = {"Referer": f"http://{self.host}/"} if headers is None else headers
+        if transport in STREAMS:
+            return self.open(key, transport, own).status
+        return self.request(method, path, own, body).status
+
+    def open(self, key: str, transport: str, headers: dict[str, str]) -> Answer:
+        """The head of a stream, which is left open until `close`."""
+
+        def start() -> Answer:
+            path = f"/realtime/connection/000/{key}/{transport}?c=f"
+            connection: Connection = self.service.start(ROUTES[transport].method, path, self.headers(headers))
+            return connection.head()
+
+        answer: Answer = in_thread(start)
+        self.store(answer)
+        return answer
+
+
+@pytest.fixture
+def browser(app: Flask, serve: Callable[[Flask], int]) -> Iterator[Browser]:
+    browser = Browser(serve(app))
+    browser.login("alice")
+    yield browser
+    browser.service.close()
+
+
+def new_key() -> str:
+    return uuid.uuid4().hex
+
+
+class TestWhoOpensASession:
+    @pytest.mark.parametrize("transport", sorted(ROUTES))
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"Origin": EVIL},
+            {"Origin": "null"},
+            {"Referer": f"{EVIL}/page"},
+            {"Origin": EVIL, "Referer": f"{GOOD}/page"},
+            {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+            {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"},
+            {"Referer": f"{EVIL}/", **NAVIGATION, "Sec-Fetch-Site": "cross-site"},
+            {**NAVIGATION, "Sec-Fetch-Site": "none"},
+            NAVIGATION,
+        ],
+    )
+    def test_no_transport_is_open_to_pages_of_other_origins_or_to_windows(
+        self, browser: Browser, transport: str, headers: dict[str, str]
+    ) -> None:
+        assert browser.to(new_key(), transport, headers, b"[]") == 403
+
+    @pytest.mark.parametrize("transport", OPENERS)
+    @pytest.mark.parametrize("headers", [{"Origin": GOOD}, {"Referer": f"{GOOD}/page"}, {}])
+    def test_pages_of_allowed_origins_open_one_by_every_transport(
+        self, browser: Browser, transport: str, headers: dict[str, str]
+    ) -> None:
+        assert browser.to(new_key(), transport, headers or None) == 200
+
+    @pytest.mark.parametrize("transport", OPENERS)
+    def test_a_page_of_the_own_origin_may_hide_its_address(self, browser: Browser, transport: str) -> None:
+        assert browser.to(new_key(), transport, {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}) == 200
+
+    @pytest.mark.parametrize("transport", ["eventsource", "htmlfile", "jsonp"])
+    @pytest.mark.parametrize("name", ["Cookie", "Authorization"])
+    def test_a_get_with_credentials_must_name_its_page(self, browser: Browser, transport: str, name: str) -> None:
+        assert browser.stranger().to(new_key(), transport, {name: "a=b"}) == 403
+
+    @pytest.mark.parametrize("transport", ["eventsource", "xhr"])
+    def test_a_program_without_credentials_names_no_page(self, browser: Browser, transport: str) -> None:
+        assert browser.stranger().to(new_key(), transport, {}) == 200
+
+    def test_only_htmlfile_is_loaded_into_an_iframe_of_a_page_of_the_same_origin(self, browser: Browser) -> None:
+        own = {"Referer": f"http://{browser.host}/", **IFRAME}
+        assert [transport for transport in OPENERS if browser.to(new_key(), transport, own) == 200] == ["htmlfile"]
+        listed = {"Referer": f"{GOOD}/", **IFRAME, "Sec-Fetch-Site": "cross-site"}
+        assert browser.to(new_key(), "htmlfile", listed) == 403
+
+    def test_a_form_in_an_iframe_sends_for_jsonp(self, browser: Browser) -> None:
+        key = new_key()
+        assert browser.to(key, "jsonp") == 200
+        form = {"Origin": GOOD, **IFRAME, "Sec-Fetch-Site": "cross-site"}
+        assert browser.to(key, "jsonp_send", form, CONNECT) == 200
+
+
+class TestWhoReachesASession:
+    @pytest.mark.parametrize("opener", OPENERS)
+    @pytest.mark.parametrize("transport", sorted(ROUTES))
+    def test_who_knows_its_id_alone_finds_none(
+        self, browser: Browser, opener: str, transport: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG, "gentrifugo")
+        key, stranger, bob = new_key(), browser.stranger(), browser.stranger()
+        bob.login("bob")
+        assert browser.to(key, opener) == 200
+        for other in (stranger, bob):
+            assert other.to(key, transport, body=CONNECT) == 404
+        assert "another client" in caplog.text
+        assert browser.to(key, "xhr_send", body=CONNECT) == 204
+
+    def test_a_stranger_is_answered_as_if_there_were_no_session(self, browser: Browser) -> None:
+        key, stranger = new_key(), browser.stranger()
+        assert browser.to(key, "xhr_streaming") == 200
+        refused, absent = (
+            stranger.request("POST", f"/realtime/connection/000/{name}/xhr_send", {}, CONNECT)
+            for name in (key, new_key())
+        )
+        for answer in (refused, absent):
+            del answer.headers["date"]
+        assert refused == absent
+
+    def test_a_stranger_cannot_end_a_session_with_a_request_that_is_too_large(self, browser: Browser) -> None:
+        key, stranger = new_key(), browser.stranger()
+        assert browser.to(key, "xhr_streaming") == 200
+        assert stranger.to(key, "xhr_send", body=b"x" * 200_000) == 413
+        assert browser.to(key, "xhr_send", body=CONNECT) == 204
+
+    @pytest.mark.parametrize("opener", OPENERS)
+    def test_a_browser_whose_session_cookie_is_renewed_goes_on(self, browser: Browser, opener: str) -> None:
+        key = new_key()
+        assert browser.to(key, opener) == 200
+        browser.cookies["session"] = "renewed"
+        assert browser.to(key, "xhr_send", body=CONNECT) == 204
+
+    def test_a_program_that_stores_no_cookies_goes_on_with_the_same(self, browser: Browser) -> None:
+        key, cookies = new_key(), dict(browser.cookies)
+        assert browser.to(key, "xhr") == 200
+        browser.cookies = cookies
+        assert browser.to(key, "xhr_send", body=CONNECT) == 204
+
+    def test_all_sessions_of_a_browser_have_one_secret(self, browser: Browser) -> None:
+        first, second = new_key(), new_key()
+        assert browser.to(first, "xhr") == 200
+        secret = browser.cookies["gentrifugo_sockjs"]
+        assert browser.to(second, "xhr") == 200
+        assert browser.cookies["gentrifugo_sockjs"] == secret
+        browser.cookies["session"] = "renewed"
+        assert [browser.to(key, "xhr_send", body=CONNECT) for key in (first, second)] == [204, 204]
+
+    def test_a_session_without_credentials_has_no_binding(self, browser: Browser) -> None:
+        key, stranger = new_key(), browser.stranger()
+        assert stranger.to(key, "xhr", {}) == 200
+        assert not stranger.cookies
+        assert browser.stranger().to(key, "xhr_send", {}, CONNECT) == 204
+
+
+def test_where_no_hook_sees_requests_cookies_bind_nothing(serve: Callable[[Flask], int]) -> None:
+    app = site(GENTRIFUGO_SECRET="s")
+    Gentrifugo(app)
+    browser = Browser(serve(app))
+    key = new_key()
+    browser.cookies["a"] = "b"
+    assert browser.to(key, "xhr", {"Origin": EVIL}) == 200
+    assert browser.cookies == {"a": "b"}
+    assert browser.stranger().to(key, "xhr_send", {}, CONNECT) == 204
+    assert browser.to(new_key(), "eventsource", {"Origin": EVIL, **NAVIGATION}) == 403
+    browser.service.close()
