@@ -33,7 +33,7 @@ from .protocol.v1.client import Client
 from .protocol.v1.http_api import HTTPApi
 from .protocol.v1.wire import encode_publication
 from .sockjs.endpoint import SockJS
-from .sockjs.options import SOCKJS_URL, SockJSOptions
+from .sockjs.options import SOCKJS_INTEGRITY, SOCKJS_URL, SockJSOptions
 from .sockjs.session_directory import SessionDirectory
 from .websocket.compression import Compression, Deflate
 from .websocket.connection import WebSocket
@@ -114,7 +114,8 @@ class Service:
     `call_hook` calls a function of the application, in whatever context the application wants it to run in.
     `passed_connections` makes the object that serves connections which other processes pass to this one, from the
     directory in which they find this process. Without it, or without Redis, no connections are passed. `engine`
-    replaces the engine that the configuration asks for.
+    replaces the engine that the configuration asks for. `shares_origin` says that pages of an application have the same
+    origin as the endpoints, and must be kept apart from those of other origins.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class Service:
         call_hook: CallHook = call_directly,
         passed_connections: Callable[[SessionDirectory], PassedConnections] | None = None,
         engine: Engine | None = None,
+        shares_origin: bool = False,
     ) -> None:
         engine = engine or build_engine(config)
         self._queue = engine.queue
@@ -152,11 +154,10 @@ class Service:
         self.started = False
         self._starting = BoundedSemaphore()
         self._compression = compression_of(config)
-        self._options: SockJSOptions | None = None
-        self._options_basis: tuple[Config, bool, bool] | None = None
-        self._passed_connections: PassedConnections | None = None
-        if passed_connections and self.session_directory:
-            self._passed_connections = passed_connections(self.session_directory)
+        self._shares_origin = shares_origin
+        self._options: tuple[tuple[Config, bool, bool], SockJSOptions] | None = None
+        directory = self.session_directory
+        self._passed_connections = passed_connections(directory) if passed_connections and directory else None
 
     def _open_directory(self) -> SessionDirectory | None:
         return None if self.is_single else SessionDirectory(f"{self.config.http_prefix} {self.node.group}")
@@ -281,14 +282,20 @@ class Service:
     def _sockjs_options(self) -> SockJSOptions:
         """The options in force. They are built only when something has changed, because every request asks for them."""
         basis = (self.config, self.node.hooks.has(CONNECT), bool(self.node.hooks))
-        if self._options is None or basis != self._options_basis:
-            self._options, self._options_basis = self._build_options(), basis
-        return self._options
+        if self._options is None or basis != self._options[0]:
+            self._options = basis, self._build_options()
+        return self._options[1]
 
     def _build_options(self) -> SockJSOptions:
-        config = self.config
+        config, origins = self.config, self.origins
+        url = config.sockjs_url or SOCKJS_URL
         return SockJSOptions(
-            sockjs_url=config.sockjs_url or SOCKJS_URL,
+            sockjs_url=url,
+            sockjs_integrity=config.sockjs_integrity or (SOCKJS_INTEGRITY if url == SOCKJS_URL else ""),
+            iframe=config.sockjs_iframe,
+            # Scripts in the page have the origin of the server: where that is an application's, not all may contain it.
+            iframe_ancestors="" if origins.are_all and not self._shares_origin else origins.ancestors,
+            iframe_may_change=True,
             heartbeat_delay=config.sockjs_heartbeat_delay,
             max_size=READ_FACTOR * config.client_request_max_size,
             too_large=TOO_LARGE,
@@ -297,7 +304,7 @@ class Service:
             client_message_write_timeout=config.client_message_write_timeout,
             ping_interval=config.ping_interval,
             compression=self._compression,
-            origins=self.origins,
+            origins=origins,
             remembers_requests=bool(self.node.hooks),
             proxies=self.proxies,
         )

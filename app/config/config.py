@@ -43,6 +43,10 @@ HOOK_EVENTS = (
     "channel_vacated",
     "private_subscribe",
 )
+INTEGRITY_OR_EMPTY = matching(
+    r"(sha(256|384|512)-[A-Za-z0-9+/]{43,86}={0,2}( (?=sha)|$))*",
+    "Must be hashes as the attribute integrity of a script has them, such as sha384-…, or empty.",
+)
 NAMESPACE_NAME = matching(r"[-a-zA-Z0-9_]{2,}", 'Must be two or more letters, digits, "-" or "_".')
 MODE = matching(r"[0-7]{3}", "Must be three octal digits, such as 660.")
 LEVEL = validate.Range(min=1, max=9, error=BETWEEN)
@@ -331,7 +335,18 @@ class Config(ChannelOptions):
         0, "Accepted for compatibility with Centrifugo.", unit="bytes", no_effect="buffers grow and shrink as needed"
     )
 
-    sockjs_url: str = option("", "URL of the SockJS client library for the iframe page.")
+    sockjs_url: str = option("", "URL of the SockJS client library for the iframe page.", reload=True)
+    sockjs_integrity: str = option(
+        "",
+        "Subresource Integrity of the library at sockjs_url, such as `sha384-…`; the default library has its own.",
+        check=INTEGRITY_OR_EMPTY,
+        reload=True,
+    )
+    sockjs_iframe: bool = option(
+        True,
+        "Serve the page for SockJS's iframe transports; inside a Flask application the default is false.",
+        reload=True,
+    )
     sockjs_heartbeat_delay: float = option(25, "How often SockJS sends a heartbeat; 0 sends none.", unit="seconds")
 
     admin: bool = option(False, "Serve the admin socket.", flag=True)

@@ -40,6 +40,9 @@ def load(app: Flask, arguments: Arguments) -> Loaded:
         options.setdefault("http_prefix", arguments.url_prefix)
     elif "http_prefix" not in given.values:
         options.setdefault("http_prefix", URL_PREFIX)
+    if "sockjs_iframe" not in given.values:
+        # Scripts in this page have the origin of the application: it is served only where somebody asks for it.
+        options.setdefault("sockjs_iframe", False)
     if "secret" not in given.values and app.secret_key:
         options.setdefault("secret", _derived(app.secret_key))
     given.application = options

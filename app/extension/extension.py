@@ -103,7 +103,12 @@ class Gentrifugo(HookDecorators, Calls):
         for warning in loaded.warnings:
             log.warning("%s", warning)
         passed_connections = partial(ConnectionReceiver, app) if CLIENT in endpoints else None
-        service = Service(loaded.config, call_hook=partial(call, app), passed_connections=passed_connections)
+        service = Service(
+            loaded.config,
+            call_hook=partial(call, app),
+            passed_connections=passed_connections,
+            shares_origin=True,
+        )
         for event, hook in self._hooks:
             service.node.hooks.add(event, hook)
         return service

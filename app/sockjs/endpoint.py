@@ -106,7 +106,7 @@ class SockJS:
         if path in ("", "/"):
             return _only_get(exchange, pages.greeting)
         if pages.IFRAME.fullmatch(path):
-            return _only_get(exchange, lambda: self._iframe(exchange))
+            return self._iframe(exchange)
         set_up = self._options()
         match = _SESSION_PATH.fullmatch(path)
         route = ROUTES.get(match[2]) if match else None
@@ -123,12 +123,7 @@ class SockJS:
 
     def _iframe(self, exchange: Exchange) -> HTTPResponse:
         set_up = self._options()
-        page = pages.iframe(exchange.headers, set_up.sockjs_url)
-        if set_up.origins.are_all:
-            return page
-        # Scripts in this page have the server's own origin, so pages of other origins must not contain it.
-        policy = f"frame-ancestors {set_up.origins.ancestors}"
-        return page._replace(headers={**page.headers, "Content-Security-Policy": policy})
+        return _only_get(exchange, lambda: pages.iframe(exchange.headers, set_up)) if set_up.iframe else NOT_FOUND
 
     # -- WebSockets
 

@@ -9,6 +9,8 @@ from ..http.origins import ANYWHERE, Origins
 from ..websocket.compression import Compression
 
 SOCKJS_URL = "https://cdn.jsdelivr.net/npm/sockjs-client@1.6.1/dist/sockjs.min.js"
+SOCKJS_INTEGRITY = "sha384-svdnwiXBL+Js+yUneJSRFy24NgGiOfDM/vkQl/vCeVrcbYD6yW8EwPr1FnxTEZsR"
+"""The hash of what is at SOCKJS_URL: a browser runs nothing else."""
 
 NOBODY = TrustedProxies("")
 
@@ -23,6 +25,14 @@ class SockJSOptions:
     """Whether session URLs set the cookie JSESSIONID, by which some balancers keep a client on one server."""
     sockjs_url: str = SOCKJS_URL
     """Where the iframe page finds the SockJS client."""
+    sockjs_integrity: str = SOCKJS_INTEGRITY
+    """The hashes that the SockJS client must have there (Subresource Integrity); empty when it may be anything."""
+    iframe: bool = True
+    """Whether the iframe page is served. Scripts of other pages can make requests through it with its origin."""
+    iframe_ancestors: str = ""
+    """The pages that may contain the iframe page, as a Content-Security-Policy lists them; empty for all pages."""
+    iframe_may_change: bool = False
+    """Whether browsers must ask each time if the iframe page is still the same, instead of keeping it for a year."""
     response_limit: int = 128 * 1024
     """A streaming response ends after so much, for the browser to free its memory; the client opens the next."""
     heartbeat_delay: float = 25

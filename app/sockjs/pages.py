@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Mapping
 
 from ..http.response import HTTPResponse
+from .options import SockJSOptions
 from .responses import HTML, JSON_UTF8, NOT_CACHED, PLAIN, cached, cors
 
 IFRAME = re.compile(r"/iframe[-0-9.a-z_]*\.html", re.ASCII)
@@ -20,7 +21,7 @@ _PAGE = """<!DOCTYPE html>
 <head>
   <meta http-equiv="X-UA-Compatible" content="IE=edge" />
   <meta http-equiv="Content-Type" content="text/html; charset=UTF-8" />
-  <script src="{url}"></script>
+  <script {source}></script>
   <script>
     document.domain = document.domain;
     SockJS.bootstrap_iframe();
@@ -32,7 +33,7 @@ _PAGE = """<!DOCTYPE html>
 </body>
 </html>
 """
-"""Word for word the protocol's; transports that need the server's own origin run in it."""
+"""The protocol's, with the hash of the script in addition; transports that need the server's own origin run in it."""
 
 
 def greeting() -> HTTPResponse:
@@ -51,10 +52,12 @@ def info(headers: Mapping[str, str], websocket: bool, cookie: bool) -> HTTPRespo
     return HTTPResponse(200, {"Content-Type": JSON_UTF8, **NOT_CACHED, **cors(headers)}, json.dumps(facts).encode())
 
 
-def iframe(headers: Mapping[str, str], sockjs_url: str) -> HTTPResponse:
-    """The page for iframes; it stays the same, so that it need not be sent twice."""
-    page, tag = _iframe(sockjs_url)
-    facts = {"ETag": tag, **cached()}
+def iframe(headers: Mapping[str, str], options: SockJSOptions) -> HTTPResponse:
+    """The page for iframes; a browser that has it already gets no second copy."""
+    page, tag = _iframe(options.sockjs_url, options.sockjs_integrity, options.iframe_ancestors)
+    facts = {"ETag": tag, **({"Cache-Control": "no-cache"} if options.iframe_may_change else cached())}
+    if options.iframe_ancestors:
+        facts["Content-Security-Policy"] = f"frame-ancestors {options.iframe_ancestors}"
     known = [known.strip().removeprefix("W/") for known in headers.get("if-none-match", "").split(",")]
     if tag in known or "*" in known:
         return HTTPResponse(304, facts)
@@ -62,6 +65,10 @@ def iframe(headers: Mapping[str, str], sockjs_url: str) -> HTTPResponse:
 
 
 @functools.lru_cache(maxsize=8)
-def _iframe(sockjs_url: str) -> tuple[bytes, str]:
-    page = _PAGE.format(url=html.escape(sockjs_url)).encode()
-    return page, f'"{hashlib.sha256(page).hexdigest()[:32]}"'
+def _iframe(url: str, integrity: str, ancestors: str) -> tuple[bytes, str]:
+    """The page, and its tag, which also changes with the pages that may contain it."""
+    source = f'src="{html.escape(url)}"'
+    if integrity:
+        source += f' integrity="{html.escape(integrity)}" crossorigin="anonymous"'
+    page = _PAGE.format(source=source).encode()
+    return page, f'"{hashlib.sha256(page + ancestors.encode()).hexdigest()[:32]}"'

@@ -25,6 +25,7 @@ def create_app() -> Flask:
     app = Flask(__name__)
     app.config.update(
         SECRET_KEY="key",
+        GENTRIFUGO_SOCKJS_IFRAME=True,
         GENTRIFUGO_SOCKJS_URL="/sockjs.js",
         GENTRIFUGO_NAMESPACES=[{"name": "live", "publish": True}],
     )

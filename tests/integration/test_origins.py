@@ -11,7 +11,7 @@ import pytest
 
 from tests.gunicorn_server import STOCK_WORKER, gunicorn
 from tests.servers import Server
-from tests.sockjs_client import Service
+from tests.sockjs_client import Answer, Service
 from tests.waiting import eventually
 from tests.websocket_client import HandshakeRefused, WebSocketClient
 
@@ -72,6 +72,34 @@ def test_pages_without_an_origin_are_known_by_their_address(server: Server) -> N
 def test_others_cannot_have_the_iframe_page_within_theirs(server: Server) -> None:
     answer = Service(server.host, server.port, "/connection").get("/iframe.html")
     assert answer.headers["content-security-policy"] == f"frame-ancestors 'self' {GOOD}"
+
+
+def iframe_page(server: Server, **headers: str) -> Answer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Service(server.host, server.port, "/connection").get("/iframe.html", named)
+
+
+def test_a_server_on_a_domain_of_its_own_lets_all_pages_have_it(start_server: Callable[..., Server]) -> None:
+    page = iframe_page(start_server())
+    assert (page.status, page.headers.get("content-security-policy")) == (200, None)
+    assert iframe_page(start_server(sockjs_iframe=False)).status == 404
+
+
+def test_a_reload_changes_who_may_contain_the_iframe_page(start_server: Callable[..., Server]) -> None:
+    server = start_server()
+    before = iframe_page(server)
+    assert before.headers["cache-control"] == "no-cache"
+    assert iframe_page(server, If_None_Match=before.headers["etag"]).status == 304
+    changed = {**server.options, "allowed_origins": GOOD, "sockjs_url": "/a.js"}
+    server.config_file.write_text(json.dumps(changed), encoding="utf-8")
+    server.process.send_signal(signal.SIGHUP)
+    eventually(lambda: iframe_page(server, If_None_Match=before.headers["etag"]).status == 200, within=5)
+    after = iframe_page(server)
+    assert after.headers["content-security-policy"] == f"frame-ancestors 'self' {GOOD}"
+    assert '<script src="/a.js"></script>' in after.text
+    server.config_file.write_text(json.dumps({**changed, "sockjs_iframe": False}), encoding="utf-8")
+    server.process.send_signal(signal.SIGHUP)
+    eventually(lambda: iframe_page(server).status == 404, within=5)
 
 
 def test_the_log_names_an_origin_once(server: Server) -> None:

@@ -23,7 +23,10 @@ from tests.sockjs_client import Service
 from tests.waiting import eventually, seconds
 
 LISTENING = re.compile(r"listening on (http://127\.0\.0\.1:\d+)")
-TRANSPORTS = ["xhr-streaming", "xhr-polling", "eventsource", "htmlfile", "jsonp-polling"]
+TRANSPORTS = [
+    *("xhr-streaming", "xhr-polling", "eventsource", "htmlfile", "jsonp-polling"),
+    *("iframe-eventsource", "iframe-htmlfile", "iframe-xhr-polling"),
+]
 REQUESTS = 30
 """Requests that reach the worker with the session, or another that passes them on."""
 

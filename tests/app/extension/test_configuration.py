@@ -73,6 +73,14 @@ class TestPrefix:
         assert configured(arguments, **config).http_prefix == prefix
 
 
+class TestIframePage:
+    def test_it_is_served_only_where_an_option_asks_for_it(self) -> None:
+        assert not configured().sockjs_iframe
+        assert configured({"config": {"sockjs_iframe": True}}).sockjs_iframe
+        assert configured(GENTRIFUGO_SOCKJS_IFRAME=True).sockjs_iframe
+        assert not configured({"config": {"sockjs_iframe": True}}, GENTRIFUGO_SOCKJS_IFRAME=False).sockjs_iframe
+
+
 class TestSecret:
     def test_it_is_derived_from_the_key_of_the_application(self) -> None:
         first, same, other = (configured(SECRET_KEY=key).secret for key in ("key", b"key", "other"))

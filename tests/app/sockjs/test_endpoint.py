@@ -223,6 +223,33 @@ class TestWhoReachesASession:
         assert browser.stranger().to(key, "xhr_send", {}, CONNECT) == 204
 
 
+class TestIframePage:
+    """Scripts in it have the origin of the application, and can make any request to its views."""
+
+    @pytest.mark.parametrize(
+        ("allowed", "ancestors"),
+        [
+            ("auto", "'self'"),
+            ("*", "'self'"),
+            ("", "'self'"),
+            (f"{GOOD},*", f"'self' {GOOD}"),
+            (GOOD, f"'self' {GOOD}"),
+        ],
+    )
+    def test_other_origins_cannot_contain_that_of_an_application(
+        self, serve: Callable[[Flask], int], allowed: str, ancestors: str
+    ) -> None:
+        app = site(GENTRIFUGO_SOCKJS_IFRAME=True, GENTRIFUGO_ALLOWED_ORIGINS=allowed)
+        Gentrifugo(app)
+        page = Browser(serve(app)).request("GET", "/realtime/connection/iframe.html", {})
+        assert page.status == 200
+        assert page.headers["content-security-policy"] == f"frame-ancestors {ancestors}"
+
+    def test_an_application_does_not_have_it_unless_an_option_asks_for_it(self, browser: Browser) -> None:
+        for name in ("iframe.html", "iframe-1.6.1.html"):
+            assert browser.request("GET", f"/realtime/connection/{name}", {"If-None-Match": "*"}).status == 404
+
+
 def test_where_no_hook_sees_requests_cookies_bind_nothing(serve: Callable[[Flask], int]) -> None:
     app = site(GENTRIFUGO_SECRET="s")
     Gentrifugo(app)

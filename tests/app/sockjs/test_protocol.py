@@ -86,7 +86,7 @@ IFRAME = re.compile(
 <head>
   <meta http-equiv="X-UA-Compatible" content="IE=edge" />
   <meta http-equiv="Content-Type" content="text/html; charset=UTF-8" />
-  <script src="(/|http)[^"]*"></script>
+  <script src="(/|http)[^"]*" integrity="sha384-[^"]+" crossorigin="anonymous"></script>
   <script>
     document.domain = document.domain;
     SockJS.bootstrap_iframe\\(\\);
