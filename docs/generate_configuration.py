@@ -78,6 +78,9 @@ history_size = 10
 history_lifetime = 30
 ```
 
+Where an option is a comma-separated text, a file may also have a list of its items, such as
+`"allowed_origins": ["https://a.example", "https://b.example"]`. So may the options of a Flask application.
+
 **An environment variable** is `CENTRIFUGO_` plus the option's name in capitals: `CENTRIFUGO_SECRET`,
 `CENTRIFUGO_LOG_LEVEL`. An empty variable counts as not set.
 

@@ -123,6 +123,7 @@ class Config(ChannelOptions):
         "Origins whose pages may connect, comma-separated; `*` allows all, empty only the server's own host, and "
         "`auto` is empty if a hook decides who connects, otherwise `*`.",
         check=origins_or_all,
+        is_list=True,
         reload=True,
     )
     trusted_proxies: str = option(
@@ -130,6 +131,7 @@ class Config(ChannelOptions):
         "Addresses and networks of proxies whose `X-Forwarded-For` or `X-Real-IP` header is trusted; `unix` "
         "stands for connections over a Unix socket.",
         check=networks,
+        is_list=True,
         reload=True,
     )
     insecure: bool = option(
@@ -284,6 +286,7 @@ class Config(ChannelOptions):
         "",
         f"Events that are sent to the backend, comma-separated: {', '.join(HOOK_EVENTS)}.",
         check=events(*HOOK_EVENTS),
+        is_list=True,
     )
     hook_secret: str = option("", "Key that signs requests to the backend; empty uses `secret`.", secret=True)
     hook_tries: int = option(3, "Number of times that a failing request is tried in all.", check=POSITIVE)
@@ -291,6 +294,7 @@ class Config(ChannelOptions):
         "Authorization,Cookie,Origin,User-Agent,X-Forwarded-For,X-Real-IP",
         "Headers of the client's request that are sent to the backend, comma-separated.",
         check=passed_on_headers,
+        is_list=True,
     )
     auth_endpoint: str = option(
         "/centrifuge/auth/",
@@ -373,7 +377,7 @@ class Config(ChannelOptions):
         "Let's Encrypt.",
     )
     ssl_autocert_host_whitelist: str = option(
-        "", "Host names to obtain certificates for, comma-separated.", check=host_names
+        "", "Host names to obtain certificates for, comma-separated.", check=host_names, is_list=True
     )
     ssl_autocert_cache_dir: str = option("", "Directory where the certificates are stored.")
     ssl_autocert_directory: str = option(
@@ -385,8 +389,12 @@ class Config(ChannelOptions):
     ssl_autocert_http: bool = option(False, "Answer the challenges over plain HTTP.")
     ssl_autocert_http_addr: str = option(":80", "Address for the challenges over plain HTTP.")
 
-    redis_host: str = option("127.0.0.1", "Host of Redis; several, comma-separated, are shards.", flag=True)
-    redis_port: str = option("6379", "Port of Redis; several, comma-separated, are shards.", flag=True, numeric=True)
+    redis_host: str = option(
+        "127.0.0.1", "Host of Redis; several, comma-separated, are shards.", flag=True, is_list=True
+    )
+    redis_port: str = option(
+        "6379", "Port of Redis; several, comma-separated, are shards.", flag=True, numeric=True, is_list=True
+    )
     redis_password: str = option("", "Password of Redis.", flag=True, secret=True)
     redis_db: str = option("0", "Database number.", flag=True, numeric=True)
     redis_url: str = option(
@@ -395,6 +403,7 @@ class Config(ChannelOptions):
         "TLS; several, comma-separated, are shards.",
         flag=True,
         secret=True,
+        is_list=True,
     )
     redis_pool: int = option(
         256,
@@ -404,8 +413,8 @@ class Config(ChannelOptions):
         no_effect="all commands share one connection, subscriptions have another, each API queue one more",
     )
     redis_prefix: str = option("centrifugo", "Prefix of all keys and channels in Redis.", check=NOT_EMPTY)
-    redis_master_name: str = option("", "Name of the master that Sentinel watches.", flag=True)
-    redis_sentinels: str = option("", "Addresses of Sentinels, comma-separated.", flag=True)
+    redis_master_name: str = option("", "Name of the master that Sentinel watches.", flag=True, is_list=True)
+    redis_sentinels: str = option("", "Addresses of Sentinels, comma-separated.", flag=True, is_list=True)
     redis_connect_timeout: float = option(1, "Maximum time to connect to Redis.", unit="seconds", check=POSITIVE_TIME)
     redis_read_timeout: float = option(10, "Maximum time for a reply from Redis.", unit="seconds", check=POSITIVE_TIME)
     redis_write_timeout: float = option(1, "Maximum time for a write to Redis.", unit="seconds", check=POSITIVE_TIME)

@@ -35,7 +35,9 @@ ALL_ORIGINS = "*"
 AUTO = "auto"
 LOCAL = "unix"
 """Stands for all peers that connect to a Unix socket."""
-ORIGIN = re.compile(r"https?://(\*\.)?[^/?#@\s*]+")
+ORIGIN = re.compile(r"null|file://|(?!(?:file|ftp|wss?):)[a-z][-+.a-z0-9]*://(\*\.)?[^/?#@\s*]+", re.ASCII)
+"""An origin as browsers and the web views of apps send it: also `capacitor://localhost`, and `null` for a page without
+one, such as that of a sandboxed iframe."""
 URL = re.compile(r"https?://[^/?#\s]+[^#\s]*")
 HEADER_NAME = re.compile(r"[-A-Za-z0-9!#$%&'*+.^`|~]+")
 """The name of a header, without the underscore: WSGI and CGI cannot tell `X_Real_IP` from `X-Real-IP`."""
@@ -111,7 +113,7 @@ HOST_NAME = re.compile(
 
 
 def origins_or_all(text: str) -> None:
-    """A check that a text is a list of origins, whose hosts may begin with `*.`, or `*`, or `auto`."""
+    """A check that a text is a list of origins, whose hosts may begin with `*.`, or `null`, or `*`, or `auto`."""
     for item in [] if text == AUTO else listed(text):
         if item != ALL_ORIGINS and not ORIGIN.fullmatch(item):
             raise ValidationError(f"{item} is no origin; one is written https://example.com or https://*.example.com.")
@@ -183,6 +185,8 @@ class Facts:
     """Never printed."""
     reload: bool = False
     """Takes effect on HUP."""
+    is_list: bool = False
+    """A comma-separated text, for which files and applications may give a list of its items."""
     numeric: bool = False
     """A text that files may hold as a number: `redis_port: 6379`."""
     no_effect: str = ""

@@ -18,6 +18,8 @@ from .options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, Option, options_of
 from .other_names import explanation, renamed
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z")
+LISTS = (list, tuple, set, frozenset)
+"""What may stand for a comma-separated text."""
 NOT_AN_OBJECT = "Must be an object of options by name."
 NOT_NULL = {"null": "Must have a value; leave the option out for its default."}
 
@@ -39,14 +41,26 @@ class TextField(fields.String):
         "number": "Not a valid string; put it in quotes.",
         "unicode": "Not a valid string; it cannot be written as UTF-8.",
         "nul": "Must not hold a NUL character.",
+        "comma": "An item of the list contains a comma.",
     }
 
-    def __init__(self, *, numeric: bool, lower: bool, **settings: Any) -> None:
+    def __init__(self, *, numeric: bool, lower: bool, is_list: bool, **settings: Any) -> None:
         super().__init__(**settings)
         self.numeric = numeric
         self.lower = lower
+        self.is_list = is_list
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        return self._joined(value) if self.is_list and isinstance(value, LISTS) else self._text(value)
+
+    def _joined(self, items: Iterable[Any]) -> str:
+        texts = [self._text(item) for item in items]
+        if any("," in text for text in texts):
+            raise self.make_error("comma")
+        # A set has another order in every process, which must not look like another configuration.
+        return ",".join(sorted(texts) if isinstance(items, (set, frozenset)) else texts)
+
+    def _text(self, value: Any) -> str:
         if isinstance(value, int) and not isinstance(value, bool) and self.numeric:
             return str(value)
         if isinstance(value, (bool, int, float)):
@@ -93,7 +107,8 @@ def field_of(option: Option) -> fields.Field[Any]:
     """The marshmallow field that checks one option."""
     settings: dict[str, Any] = {"validate": option.check, "required": option.required, "error_messages": NOT_NULL}
     if option.type is str:
-        return TextField(numeric=option.facts.numeric, lower=bool(option.choices), **settings)
+        facts = option.facts
+        return TextField(numeric=facts.numeric, lower=bool(option.choices), is_list=facts.is_list, **settings)
     if option.type is bool:
         return fields.Boolean(**settings)
     if option.type is int:

@@ -21,6 +21,9 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 """The port of a URL that names none, by scheme."""
 SITE_OWN, SITE_NONE = "same-origin", "none"
 """Values of the header Sec-Fetch-Site: a page of the same origin has made the request, or no page at all."""
+WITHOUT_HOST = frozenset(("null", "file://"))
+"""What browsers and web views send for pages that have no address of their own; allowed only where it is listed."""
+NOT_IN_POLICIES = WITHOUT_HOST | {ALL_ORIGINS}
 MOST_TOLD = 100
 """Refused origins that the log names; a page can make up as many as it likes."""
 
@@ -75,10 +78,10 @@ class Origins:
         items = listed(allowed)
         self.are_all = ALL_ORIGINS in items
         """Whether nobody is kept out."""
-        self._exact = {_normal(item) for item in items if "*" not in item}
+        self._exact = {_normal(item) for item in items if "*" not in item} - {""}
         self._below = tuple(_normal(item).split("://*", 1) for item in items if "://*." in item)
-        self.ancestors = " ".join(["'self'", *(item for item in items if item != ALL_ORIGINS)])
-        """The list as a Content-Security-Policy has it."""
+        self.ancestors = " ".join(["'self'", *(item for item in items if item not in NOT_IN_POLICIES)])
+        """The list as a Content-Security-Policy has it, which cannot name pages without a host."""
         self._refusals = refusals or RefusalLog()
 
     def check(self, origin: str | None, host: str) -> None:
@@ -116,12 +119,14 @@ class Origins:
 
 def _normal(origin: str) -> str:
     """Scheme, host and port in one spelling; of a URL too. Empty for what is no origin."""
+    if origin in WITHOUT_HOST:
+        return origin
     try:
         parts = urlsplit(origin)
-        if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.username is not None:
+        if not parts.scheme or not parts.hostname or parts.username is not None:
             return ""
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        port = "" if parts.port in (None, DEFAULT_PORTS[parts.scheme]) else f":{parts.port}"
+        port = "" if parts.port in (None, DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
     except ValueError:
         return ""
     return f"{parts.scheme}://{host}{port}"

@@ -19,14 +19,14 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from ..http.body import too_large
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
-from ..http.response import json_response
+from ..http.response import HTTPResponse, json_response
 from ..model import signing
 from ..model.errors import INTERNAL_ERROR, Refused
 from ..model.json_codec import InvalidJSON, decode
 from ..node.hooks import PRIVATE_SUBSCRIBE, REFRESH, Context
 from ..runtime.running_clock import TimeLimit
 from ..service import Service
-from .views import ready, refuse, respond
+from .views import current_service, ready, refuse, respond
 
 MAX_REQUEST_SIZE = 65536
 """Largest request in bytes."""
@@ -34,6 +34,8 @@ MAX_PARALLEL = 10
 """Channels of one request for which hooks are called at the same time."""
 MANY_CHANNELS_FACTOR = 2
 """A request with many channels may take this many times as long as one with a single channel."""
+PREFLIGHT_LIFETIME = 600
+"""Seconds for which a browser need not ask again; a reload of allowed_origins takes so long to reach it."""
 CHANNEL_REFUSED: dict[str, Any] = {"status": 403}
 CHANNEL_FAILED: dict[str, Any] = {"status": 500}
 
@@ -65,24 +67,40 @@ def register_credential_views(app: Flask, service: Service) -> None:
 
 def _add(app: Flask, path: str, name: str, view: View) -> None:
     if name not in app.view_functions:
-        app.add_url_rule(path, name, ready(_for_our_pages(view)), methods=["POST"], provide_automatic_options=False)
+        methods = ["POST", "OPTIONS"]
+        app.add_url_rule(path, name, _for_allowed_pages(view), methods=methods, provide_automatic_options=False)
 
 
-def _for_our_pages(view: View) -> View:
-    """Keep pages out that may not connect: a browser would send the cookies that hooks go by with their requests.
+def _for_allowed_pages(view: View) -> Callable[[], Response]:
+    """A view for pages that may connect, which can read the response wherever they come from (CORS).
 
-    That they cannot read the answers is not enough, since the site may let them, for its own paths' sake.
+    Other pages are refused, because a browser would send the cookies that hooks decide by with their requests. That
+    they cannot read the response is not enough: the application may allow that for all its paths.
     """
+    answer = ready(view)
 
     @functools.wraps(view)
-    def checked(service: Service) -> Response:
+    def checked() -> Response:
+        origin = request.headers.get("Origin")
         try:
-            service.credential_origins.check(request.headers.get("Origin"), request.host)
+            current_service().credential_origins.check(origin, request.host)
         except HTTPError as error:
             return refuse(error)
-        return view(service)
+        response = _preflight() if request.method == "OPTIONS" else answer()
+        if origin is not None:
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Access-Control-Allow-Credentials"] = "true"
+        response.vary.add("Origin")
+        return response
 
     return checked
+
+
+def _preflight() -> Response:
+    """The answer to a browser that asks whether the page may make its request, with whatever headers."""
+    headers = {"Access-Control-Allow-Methods": "POST", "Access-Control-Max-Age": str(PREFLIGHT_LIFETIME)}
+    asked = request.headers.get("Access-Control-Request-Headers")
+    return respond(HTTPResponse(204, {**headers, **({"Access-Control-Allow-Headers": asked} if asked else {})}))
 
 
 def _sign_channels(service: Service) -> Response:

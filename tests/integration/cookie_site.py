@@ -26,6 +26,7 @@ def create_app() -> Flask:
     app.config.update(
         SECRET_KEY="key",
         GENTRIFUGO_SOCKJS_IFRAME=True,
+        GENTRIFUGO_ALLOWED_ORIGINS=os.environ.get("SITE_ORIGINS", "auto"),
         GENTRIFUGO_SOCKJS_URL="/sockjs.js",
         GENTRIFUGO_NAMESPACES=[{"name": "live", "publish": True}],
     )
@@ -35,6 +36,10 @@ def create_app() -> Flask:
     def connect(context: Context) -> bool:
         context.user = session.get("user", "")
         return bool(context.user)
+
+    @realtime.on_private_subscribe
+    def subscribe(context: Context) -> bool:
+        return context.channel == f"$of-{session.get('user')}"
 
     @app.get("/")
     def page() -> Response:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,22 +34,32 @@ REQUESTS = 30
 pytestmark = pytest.mark.timeout(seconds(90))
 
 
-@pytest.fixture(scope="module")
-def site_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the site with its page is."""
+@contextmanager
+def running_site(directory: Path, origins: str = "auto") -> Iterator[str]:
+    """Where the site with its page is, as long as it runs; `origins` is its option allowed_origins."""
     node_package("centrifuge")
     packages = node_package("sockjs-client").parent
-    environment = {**os.environ, "SITE_PAGE": str(HERE / "sockjs_page.html"), "SITE_PACKAGES": str(packages)}
+    settings = {"SITE_PAGE": str(HERE / "sockjs_page.html"), "SITE_PACKAGES": str(packages), "SITE_ORIGINS": origins}
     command = [str(Path(sys.executable).parent / "gentrifugo"), "--app=cookie_site:create_app", "--port=0"]
-    log_file = tmp_path_factory.mktemp("site") / "site.log"
+    log_file = directory / "site.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            [*command, "--address=127.0.0.1"], cwd=Path(__file__).parent, env=environment, stdout=log, stderr=log
+            [*command, "--address=127.0.0.1"],
+            cwd=Path(__file__).parent,
+            env={**os.environ, **settings},
+            stdout=log,
+            stderr=log,
         )
     with process:
         yield eventually(lambda: LISTENING.search(log_file.read_text()), within=10, what="the site listens")[1]
         process.terminate()
     assert "Traceback" not in log_file.read_text()
+
+
+@pytest.fixture(scope="module")
+def site_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_site(tmp_path_factory.mktemp("site")) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -63,28 +74,55 @@ def evaluate(browser: Driver, expression: str) -> Any:
     return browser.wait_for("value").get("value")
 
 
+class Page:
+    """The page of a site, with a client that was started on it."""
+
+    def __init__(self, browser: Driver, page_url: str, server_url: str, transport: str, **options: Any) -> None:
+        self._browser = browser
+        browser.send(do="open", url=page_url)
+        browser.wait_for("opened", within=20)
+        options = {"url": f"{server_url}/realtime/connection", "insecure": True, "retry": 50, **options}
+        self.evaluate(f"start({json.dumps({**options, 'transports': [transport]})})")
+        eventually(lambda: self.events("subscribe"), within=15, what="the subscription")
+        assert self.events("connect")[0]["transport"] == transport
+
+    def evaluate(self, expression: str) -> Any:
+        self._browser.send(do="evaluate", expression=expression)
+        return self._browser.wait_for("value").get("value")
+
+    def events(self, name: str) -> list[Any]:
+        told = json.loads(self.evaluate("JSON.stringify(events)"))
+        return [value for kind, value in told if kind == name]
+
+    def has_message(self, number: int) -> bool:
+        return number in self.events("message")
+
+    def stays_connected(self) -> None:
+        """Send messages, while the site renews the session cookie before each."""
+        for number in range(3):
+            assert self.evaluate("fetch('/').then((answer) => answer.ok)") is True
+            self.evaluate(f"subscription.publish({number}), 0")
+            eventually(partial(self.has_message, number), within=10, what=f"message {number}")
+        assert (len(self.events("connect")), self.events("disconnect"), self.events("closed")) == (1, [], [])
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_page_whose_cookie_is_renewed_keeps_its_session(site_url: str, browser: Driver, transport: str) -> None:
-    def events(name: str) -> list[Any]:
-        return [value for kind, value in json.loads(evaluate(browser, "JSON.stringify(events)")) if kind == name]
+    page = Page(browser, site_url, site_url, transport)
+    page.stays_connected()
+    page.evaluate("centrifuge.disconnect(), 0")
 
-    def received(number: int) -> bool:
-        return number in events("message")
 
-    browser.send(do="open", url=site_url)
-    browser.wait_for("opened", within=20)
-    url = f"{site_url}/realtime/connection"
-    options = {"url": url, "insecure": True, "transports": [transport], "retry": 50}
-    evaluate(browser, f"start({json.dumps(options)})")
-    eventually(lambda: events("subscribe"), within=15, what="the subscription")
-    assert events("connect")[0]["transport"] == transport
-    for number in range(3):
-        before = evaluate(browser, "fetch('/').then((answer) => answer.ok)")
-        assert before is True
-        evaluate(browser, f"subscription.publish({number}), 0")
-        eventually(partial(received, number), within=10, what=f"message {number}")
-    assert (len(events("connect")), events("disconnect"), events("closed")) == (1, [], [])
-    evaluate(browser, "centrifuge.disconnect(), 0")
+@pytest.mark.parametrize("transport", ["xhr-streaming", "xhr-polling"])
+def test_a_page_of_a_listed_origin_keeps_its_session_and_gets_signs(
+    tmp_path: Path, site_url: str, browser: Driver, transport: str
+) -> None:
+    with running_site(tmp_path, origins=site_url) as server_url:
+        page = Page(browser, site_url, server_url, transport, authEndpoint=f"{server_url}/centrifuge/auth/")
+        page.evaluate("centrifuge.subscribe('$of-ann', () => {}).on('subscribe', tell('private')), 0")
+        eventually(lambda: page.events("private"), within=15, what="the private subscription")
+        page.stays_connected()
+        page.evaluate("centrifuge.disconnect(), 0")
 
 
 @pytest.fixture

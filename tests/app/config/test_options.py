@@ -117,8 +117,25 @@ def test_lists_that_make_sense(text: str) -> None:
     origins_or_all(text)
 
 
+@pytest.mark.parametrize("text", ["null", "file://", "capacitor://localhost", "chrome-extension://abcdef,ionic://a:1"])
+def test_lists_may_name_apps_and_pages_without_an_address(text: str) -> None:
+    origins_or_all(text)
+
+
 @pytest.mark.parametrize(
-    "text", ["example.com", "https://good.example/", "https://*", "https://a.*.example", "ftp://a.example", "null"]
+    "text",
+    [
+        "example.com",
+        "https://good.example/",
+        "https://*",
+        "https://a.*.example",
+        "ftp://a.example",
+        "wss://a.example",
+        "capacitor://",
+        "file://host",
+        "chrome-extension://*",
+        "NULL",
+    ],
 )
 def test_lists_that_make_none(text: str) -> None:
     with pytest.raises(ValidationError, match="is no origin"):

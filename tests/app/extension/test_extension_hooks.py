@@ -86,6 +86,23 @@ def _post(port: int, path: str, body: Any, headers: dict[str, str]) -> tuple[int
     return response.status, json.loads(text) if response.headers["Content-Type"] == "application/json" else text
 
 
+def answered(port: int, method: str, path: str, headers: dict[str, str]) -> tuple[int, dict[str, str]]:
+    """Status and headers of the answer to a request without a body; the names are in lower case."""
+
+    def exchange() -> tuple[int, dict[str, str]]:
+        connection = HTTPConnection("127.0.0.1", port, timeout=seconds(5))
+        try:
+            connection.request(method, path, headers=headers)
+            response = connection.getresponse()
+            response.read()
+        finally:
+            connection.close()
+        return response.status, {name.lower(): value for name, value in response.getheaders()}
+
+    answer: tuple[int, dict[str, str]] = in_thread(exchange)
+    return answer
+
+
 @pytest.fixture
 def app() -> Flask:
     return site(GENTRIFUGO_SECRET=SECRET, GENTRIFUGO_HISTORY_SIZE=5, GENTRIFUGO_HISTORY_LIFETIME=60)
@@ -410,6 +427,31 @@ class TestSigningChannels:
             # A browser sends this without asking the server first.
             assert post(port, path, asked, {"Origin": "https://evil.example", "Content-Type": "text/plain"})[0] == 403
         assert post(port, path, asked)[0] == 200
+
+    @pytest.mark.parametrize("path", ["/centrifuge/auth/", "/centrifuge/refresh/"])
+    def test_pages_of_listed_origins_may_ask_and_read_the_answers(self, serve: Serve, path: str) -> None:
+        """The requests of centrifuge-js in a browser, which asks first whether the page may send these headers."""
+        app = site(GENTRIFUGO_ALLOWED_ORIGINS=["https://page.example", "capacitor://localhost", "null"])
+        rt = Gentrifugo(app)
+        rt.on_private_subscribe(lambda context: None)
+        rt.on_refresh(lambda context: False)
+        port = serve(app)
+        wanted = "content-type,x-requested-with"
+        asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": wanted}
+        for origin in ("https://page.example", "capacitor://localhost", "null", f"http://127.0.0.1:{port}"):
+            cors = {"access-control-allow-origin": origin, "access-control-allow-credentials": "true", "vary": "Origin"}
+            code, headers = answered(port, "OPTIONS", path, {"Origin": origin, **asks})
+            assert (code, cors.items() <= headers.items()) == (204, True)
+            assert headers["access-control-allow-methods"] == "POST"
+            assert headers["access-control-allow-headers"] == wanted
+            code, headers = answered(port, "POST", path, {"Origin": origin})
+            assert (code in (400, 403), cors.items() <= headers.items()) == (True, True)
+        for origin in ("https://evil.example", "capacitor://evil"):
+            for method in ("OPTIONS", "POST"):
+                code, headers = answered(port, method, path, {"Origin": origin, **asks})
+                assert (code, "access-control-allow-origin" in headers) == (403, False)
+        code, headers = answered(port, "POST", path, {})
+        assert (code in (400, 403), "access-control-allow-origin" in headers) == (True, False)
 
     def test_a_batch_is_asked_about_side_by_side_and_not_for_ever(self, serve: Serve) -> None:
         app = site(GENTRIFUGO_HOOK_TIMEOUT=0.2)

@@ -79,6 +79,33 @@ def test_a_star_lets_everybody_connect(origin: str | None) -> None:
     assert not is_refused(origin, allowed="*")
 
 
+APPS = "capacitor://localhost, ionic://localhost,chrome-extension://abcdefghijklmnop,null,file://"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["capacitor://localhost", "ionic://localhost", "chrome-extension://abcdefghijklmnop", "null", "file://"],
+)
+def test_origins_of_apps_and_null_may_connect_where_they_are_listed(origin: str) -> None:
+    assert not is_refused(origin, allowed=APPS)
+    assert is_refused(origin)
+    assert is_refused(origin, allowed="")
+    assert is_refused(origin, allowed="capacitor://other,https://localhost", host="localhost")
+
+
+@pytest.mark.parametrize(
+    "origin", ["capacitor://evil", "http://localhost", "chrome-extension://other", "", "NULL", "x"]
+)
+def test_others_than_the_listed_apps_may_not(origin: str) -> None:
+    assert is_refused(origin, allowed=APPS)
+
+
+def test_a_policy_for_frames_lists_only_what_browsers_understand() -> None:
+    assert Origins("https://a.example,null,file://,capacitor://localhost,*").ancestors == (
+        "'self' https://a.example capacitor://localhost"
+    )
+
+
 def names_no_allowed_page(may_be_unnamed: bool, **headers: str) -> bool:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
