@@ -171,7 +171,9 @@ class Shard:
         deadline = running_time() + self._timeouts.read
         backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         reason = "the subscriptions are not back"
-        while (left := deadline - running_time()) > 0 and not self.pipeline.away:
+        while (left := deadline - running_time()) > 0:
+            if self.pipeline.away and not self.pipeline.wait_ready(min(left, self._timeouts.connect)):
+                break  # more than a moment without Redis
             try:
                 if self.subscriber.wait_ready(left) and self._catch_up.wait_closed(channel, left):
                     found = self._passed_history_now(channel)
