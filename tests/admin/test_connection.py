@@ -13,7 +13,7 @@ from gentrifugo.admin.access import Access
 from gentrifugo.admin.connection import HIDDEN, AdminConnection
 from gentrifugo.app.config.config import Config, Namespace
 from gentrifugo.app.config.options import options_of
-from gentrifugo.app.model.errors import CLOSE_PING_ERROR
+from gentrifugo.app.model.errors import CLOSE_INTERNAL_ERROR, CLOSE_PING_ERROR
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v1.api import Api
 from tests.app.conftest import VERSION
@@ -256,6 +256,14 @@ class TestEnds:
         operator.connection.close_failed("connection reset")
         assert operator.transport.closes == []
         assert not operator.node.cluster.watched.wanted
+
+    def test_one_that_meets_a_bug_is_closed_and_may_come_back(
+        self, operator: Operator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        operator.connect()
+        operator.connection.close_broken(ValueError("a bug"))
+        assert operator.close_reason == {"reason": CLOSE_INTERNAL_ERROR.reason, "reconnect": True}
+        assert "ValueError: a bug" in caplog.text
 
     def test_one_that_answers_no_ping_is_closed(self, operator: Operator) -> None:
         operator.connect()

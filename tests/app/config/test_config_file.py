@@ -11,7 +11,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gentrifugo.app.config.config_file import Document, DocumentParser
+from gentrifugo.app.config.config_file import Document, DocumentParser, toml_problem
 
 
 def read(path: Path) -> Document:
@@ -147,3 +147,7 @@ def test_a_missing_file_is_told_from_an_unreadable_one(tmp_path: Path) -> None:
     directory = read(tmp_path)
     assert not directory.missing
     assert directory.problem == "cannot be read: Is a directory"
+
+
+def test_a_problem_of_toml_that_names_no_place_stays_as_it_is() -> None:
+    assert toml_problem("something else", "a = 1") == "something else"

@@ -58,9 +58,11 @@ def test_a_file_that_cannot_be_written_whole_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     program = (
         "import resource, signal, sys; from pathlib import Path; from gentrifugo.app.config import genconfig\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))\n"
+        "limit = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (10, limit[1]))\n"
         "try: genconfig.generate(Path(sys.argv[1]))\n"
-        "except genconfig.ConfigError as error: print(*error.problems)"
+        "except genconfig.ConfigError as error: print(*error.problems)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, limit)"
     )
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=60)
     assert done.stdout == f"{path}: cannot be written: File too large\n", done.stderr

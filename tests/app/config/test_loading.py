@@ -221,6 +221,15 @@ class TestWarnings:
         names = ", ".join(sorted({*environ} - {"CENTRIFUGO_NAME"}))
         assert loaded.warnings == [f"ignoring the variables that Kubernetes sets for services: {names}"]
 
+    def test_variables_for_other_services_are_nothing_of_ours(self, write: Write) -> None:
+        write(secret="secret")
+        environ = {"OTHER_SERVICE_HOST": "10.0.0.7", "OTHER_PORT": "tcp://10.0.0.7:8000"}
+        assert load([], environ).warnings == []
+
+    def test_a_word_behind_two_dashes_is_no_flag(self, write: Write) -> None:
+        write(secret="secret")
+        assert not load(["--", "--debug"], {}).config.debug
+
     def test_a_port_that_is_set_beside_those_of_kubernetes_counts(self, write: Write) -> None:
         write(secret="secret")
         loaded = load([], {"CENTRIFUGO_SERVICE_HOST": "10.0.0.7", "CENTRIFUGO_PORT": "9000"})

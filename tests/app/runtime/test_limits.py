@@ -38,6 +38,25 @@ def test_the_limit_of_open_files_is_raised_to_the_hard_one() -> None:
     assert done.stdout.strip() == "(128, 128)"
 
 
+def test_a_limit_that_cannot_be_raised_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(which: int, limit: tuple[int, int]) -> None:
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (64, 128))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    limits.raise_open_files()
+    (warning,) = caplog.messages
+    assert warning.startswith("the limit of open files stays at 64, ")
+    assert warning.endswith(": not allowed to raise maximum limit")
+
+
+def test_without_a_limit_of_open_files_there_is_nothing_to_raise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (1024, resource.RLIM_INFINITY))
+    assert str(limits.open_files()) == "open files: no limit"
+
+
 def test_open_files_name_the_hard_limit() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     limit = limits.open_files()
