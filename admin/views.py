@@ -13,7 +13,7 @@ from flask import Blueprint, Flask, Response, request
 
 from ..app.http.body import too_large
 from ..app.http.head import HTTPError
-from ..app.http.origins import is_own
+from ..app.http.origins import SHOWN, is_own
 from ..app.http.response import HTTPResponse, json_response, text_response
 from ..app.http.upgrade import open_websocket
 from ..app.service import Service
@@ -82,9 +82,10 @@ def _own_origin_only(view: Callable[[], Response]) -> Callable[[], Response]:
             origin = request.headers.get("Origin")
             if not is_own(origin, request.host):
                 current_service().origin_policy.refusals.note(
-                    origin or "", "which are not the server's own, at the admin endpoints"
+                    origin or "", "which are not the server's own, at the admin endpoints", request.host
                 )
-                raise HTTPError(403, "pages of other sites may not use the admin endpoints (header Origin)")
+                reason = f"the header Origin does not name the host of the request, {request.host[:SHOWN]!r}"
+                raise HTTPError(403, f"pages of other sites may not use the admin endpoints: {reason}")
             return view()
         except HTTPError as error:
             return refuse(error)

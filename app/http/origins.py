@@ -24,6 +24,8 @@ SITE_OWN, SITE_NONE = "same-origin", "none"
 WITHOUT_HOST = frozenset(("null", "file://"))
 """What browsers and web views send for pages that have no address of their own; allowed only where it is listed."""
 NOT_IN_POLICIES = WITHOUT_HOST | {ALL_ORIGINS}
+SHOWN = 200
+"""Characters of an origin or a host that are shown at most."""
 MOST_TOLD = 100
 """Refused origins that the log names; a page can make up as many as it likes."""
 
@@ -62,10 +64,11 @@ class RefusalLog:
         self._logs: defaultdict[str, ThrottledLog] = defaultdict(throttled)
         """One for each reason."""
 
-    def note(self, origin: str, why: str) -> None:
-        """Log that pages of `origin` are refused; `why` completes the sentence."""
-        shown = origin[:200]
-        self._logs[why].log(shown, "refused, now and from now on: pages of %r, %s", shown, why)
+    def note(self, origin: str, why: str, host: str) -> None:
+        """Log that pages of `origin` are refused; `why` completes the sentence, `host` is that of the request."""
+        shown = origin[:SHOWN]
+        message = "refused, now and from now on: pages of %r, %s; the host of the request was %r"
+        self._logs[why].log(shown, message, shown, why, host[:SHOWN])
 
 
 class Origins:
@@ -88,8 +91,9 @@ class Origins:
         """Raises HTTPError for a request to `host` from a page of another origin than these."""
         if self.are_all or is_own(origin, host) or self._lists(origin or ""):
             return
-        self._refusals.note(origin or "", "which option allowed_origins does not list")
-        raise HTTPError(403, "pages of this origin may not connect here (option allowed_origins)")
+        self._refusals.note(origin or "", "which option allowed_origins does not list", host)
+        reason = f"the origin of the page is neither the host of the request, {host[:SHOWN]!r}, nor listed"
+        raise HTTPError(403, f"pages of this origin may not connect here: {reason} (option allowed_origins)")
 
     def check_request(self, headers: Mapping[str, str], may_be_unnamed: bool) -> None:
         """Raises HTTPError for a request from a page of another origin than these, by all headers that tell it.
@@ -105,7 +109,9 @@ class Origins:
         # Browsers set this header themselves, also where the page hides its address with a referrer policy.
         site = headers.get("sec-fetch-site", SITE_NONE)
         if site != SITE_OWN and not (site == SITE_NONE and may_be_unnamed):
-            self._refusals.note("an unknown origin", "because a request has neither Origin nor Referer")
+            self._refusals.note(
+                "an unknown origin", "because a request has neither Origin nor Referer", headers.get("host", "")
+            )
             raise HTTPError(
                 403, "the request must name its page in the header Origin or Referer (option allowed_origins)"
             )

@@ -67,11 +67,12 @@ class Refused(Exception):
 
 
 class Closing(Exception):
-    """Raised where a connection cannot go on; `disconnect` is for the client."""
+    """Raised where a connection cannot go on; `disconnect` is for the client, and `detail` for the log alone."""
 
-    def __init__(self, disconnect: Disconnect) -> None:
+    def __init__(self, disconnect: Disconnect, detail: str = "") -> None:
         super().__init__(disconnect.reason)
         self.disconnect = disconnect
+        self.detail = detail
 
 
 INVALID_MESSAGE = Error("invalid message", FIX)

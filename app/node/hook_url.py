@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -17,8 +18,11 @@ from ..config.config import Config
 from ..config.options import CHECKED_FORWARDING, listed
 from ..model import signing
 from ..runtime.backoff import Backoff
+from ..runtime.log_throttle import ThrottledLog
 from ..runtime.running_clock import TimeLimit
 from .hooks import Context, Refuse, Undelivered
+
+log = logging.getLogger(__name__)
 
 SIGN = "X-Hook-Sign"
 CONNECTIONS = 100
@@ -27,7 +31,16 @@ FIRST_PAUSE = 0.1
 """Seconds between the first try and the second; doubled before each further try."""
 LONGEST_REPLY = 1 << 20
 """Bytes."""
+CSRF_STATUSES = (400, 403, 419, 422)
+"""With these, CSRF protection refuses a request: Flask-WTF, Django, Laravel and Rails."""
 RETRIED_STATUSES = (500, 502, 503, 504)
+
+
+_pages = ThrottledLog(log, logging.WARNING)
+_REFUSED_WITH_PAGE = (
+    "hook_url: the backend answered with status 403 and an HTML page, which counts as a refusal. If its CSRF "
+    "protection did this, exempt the path of hook_url from it. To refuse, answer with JSON or without a body"
+)
 
 
 class HookReply(msgspec.Struct):
@@ -140,14 +153,35 @@ def _body(context: Context) -> bytes:
     return msgspec.json.encode({name: value for name, value in told.items() if value not in (None, "")})
 
 
+def _hint(status: int) -> str:
+    """What may be wrong in a backend that answers with this status and an HTML page."""
+    if 300 <= status < 400:
+        return "it redirects: check the address in hook_url, and exempt this path from the login of the site"
+    if status in CSRF_STATUSES:
+        return (
+            "if its CSRF protection did this, exempt the path of hook_url from it: the signature protects the request"
+        )
+    return "check the address in hook_url, and the log of the backend"
+
+
+def _check_status(status: int, content: bytes) -> None:
+    """Raises Refuse when the backend refuses, and Undelivered when its answer cannot be one of a hook."""
+    is_page = content.lstrip()[:1] == b"<"
+    if status == HTTPStatus.FORBIDDEN and not (is_page and b"csrf" in content.lower()):
+        if is_page:
+            _pages.log("page", _REFUSED_WITH_PAGE)
+        raise Refuse
+    if is_page:
+        raise Undelivered(f"the backend answered with status {status} and an HTML page, not with JSON; {_hint(status)}")
+    if status not in (200, 204):
+        raise Undelivered(f"answered with status {status}")
+
+
 def _apply(context: Context, status: int, content: bytes) -> None:
     """Apply a response to the context. Raises Refuse and Undelivered."""
     if len(content) > LONGEST_REPLY:
         raise Undelivered(f"the answer is longer than {LONGEST_REPLY} bytes")
-    if status == HTTPStatus.FORBIDDEN:
-        raise Refuse
-    if status not in (200, 204):
-        raise Undelivered(f"answered with status {status}")
+    _check_status(status, content)
     try:
         reply = _reply_decoder.decode(content) if content.strip() else HookReply()
     except msgspec.DecodeError as error:

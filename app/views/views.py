@@ -14,7 +14,7 @@ from ..config.endpoints import API_PATH
 from ..http import upgrade
 from ..http.body import too_large
 from ..http.head import HTTPError
-from ..http.response import HTTPResponse, error_response
+from ..http.response import JSON_TYPE, HTTPResponse, error_response
 from ..runtime import monkey
 from ..service import Service
 from ..sockjs.endpoint import RAW_WEBSOCKET
@@ -23,6 +23,11 @@ from .mounted import service_for_requests, service_of
 from .stock_worker import close_clients_on_exit
 
 log = logging.getLogger(__name__)
+
+MULTIPART = "multipart/form-data"
+FORM_TYPES = ("application/x-www-form-urlencoded", MULTIPART)
+LONGEST_BLANK = 64
+"""Bytes at the beginning of a body in which its first character is looked for."""
 
 
 def current_service() -> Service:
@@ -99,10 +104,22 @@ def _api(service: Service) -> Response:
 
 
 def _answered(service: Service) -> Response:
-    if (request.content_type or "").lower().startswith("application/json"):
+    content_type = request.content_type or ""
+    if content_type.lower().startswith(JSON_TYPE) or _begins_as_json():
         return respond(service.http_api.answer(request.headers.get("X-API-Sign", ""), request.get_data()))
     form = request.form
+    if not (form or request.files) and request.mimetype not in FORM_TYPES and request.get_data():
+        return refuse(HTTPError(400, f"{_named(content_type)}: expected application/json, or a form"))
     return respond(service.http_api.answer(form.get("sign", ""), form.get("data", "").encode()))
+
+
+def _begins_as_json() -> bool:
+    """Whether the body is an object or an array, whatever its content type says: no form begins like that."""
+    return request.mimetype != MULTIPART and request.get_data()[:LONGEST_BLANK].lstrip()[:1] in (b"{", b"[")
+
+
+def _named(content_type: str) -> str:
+    return f"the content type is {content_type[:100]!r}" if content_type else "the header Content-Type is missing"
 
 
 def _sockjs() -> Response | None:

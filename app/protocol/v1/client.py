@@ -44,7 +44,7 @@ from ...node.hooks import Context
 from ...node.node import Node
 from ...runtime.timers import Timer
 from . import wire
-from .credentials import signed_at
+from .credentials import SHOWN, signed_at
 from .subscriptions import ConnectionClosed, Subscriptions
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,8 @@ class Client:
         except ConnectionClosed:
             pass
         except Closing as closing:
-            log.debug("client %s (user %r): %s", self.uid, self.user, closing.disconnect.reason, extra=self.ids)
+            reason = f"{closing.disconnect.reason}: {closing.detail}" if closing.detail else closing.disconnect.reason
+            log.debug("client %s (user %r): %s", self.uid, self.user, reason, extra=self.ids)
             self.close(closing.disconnect)
         except InvalidJSON as error:
             log.debug("client %s (user %r): invalid message: %s", self.uid, self.user, error, extra=self.ids)
@@ -252,7 +253,7 @@ class Client:
         if is_hooked:
             user, info = self._ask_who(hooks.CONNECT, user, info)
         if user is None:
-            raise Closing(CLOSE_INVALID_TOKEN)
+            raise Closing(CLOSE_INVALID_TOKEN, "the request has no token, and no hook has named a user")
         return user, info, timestamp
 
     def _ask_who(self, event: str, user: str | None, info: bytes) -> tuple[str | None, bytes]:
@@ -300,8 +301,7 @@ class Client:
     def _check_same_user(self, user: str) -> None:
         """Close the connection when the token of a `refresh` was made for another user than the one connected."""
         if user not in (self.user, self._signed_user):
-            log.debug("client %s (user %r): refresh with a token of user %r", self.uid, self.user, user, extra=self.ids)
-            raise Closing(CLOSE_INVALID_TOKEN)
+            raise Closing(CLOSE_INVALID_TOKEN, f"refresh with a token of user {user[:SHOWN]!r}")
 
     def _connect_body(self, client: str, expired: bool = False) -> bytes:
         lifetime = self._node.config.connection_lifetime

@@ -155,6 +155,21 @@ def test_each_refused_origin_is_logged_once_and_not_without_end(caplog: pytest.L
     assert "'https://evil0.example'" in caplog.text
 
 
+def test_a_refusal_names_the_host_that_the_origin_was_compared_with(caplog: pytest.LogCaptureFixture) -> None:
+    """Behind a proxy that does not pass Host on, it is the address of the server: the name shows what is wrong."""
+    with pytest.raises(HTTPError) as refused:
+        Origins("").check("https://chat.example", "10.0.0.7:8000")
+    assert "the host of the request, '10.0.0.7:8000'" in refused.value.reason
+    assert "the host of the request was '10.0.0.7:8000'" in caplog.text
+
+
+def test_a_long_host_is_cut_where_it_is_shown(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(HTTPError) as refused:
+        Origins("").check("https://chat.example", "x" * 9000)
+    assert len(refused.value.reason) < 500
+    assert len(caplog.text) < 1000
+
+
 def test_a_policy_of_auto_allows_all_pages_only_where_cookies_decide_nothing() -> None:
     policy = OriginPolicy()
     assert policy.origins("auto", may_use_cookies=False).are_all

@@ -230,6 +230,17 @@ def test_sizes(peer: Peer, request_: bytes, answer: tuple[int, str], stays: bool
     check_stream(peer, request_, [answer], stays)
 
 
+@pytest.mark.parametrize("body", [COMMAND, b'{"method":"unknown"}', b"{", b"[]", b"{" + b" " * MAX_BODY])
+def test_json_without_its_content_type_is_answered_byte_for_byte_as_with_it(server: Server, body: bytes) -> None:
+    answers = []
+    for headers in (JSON, b"", FORM, b"Content-Type: text/plain\r\n"):
+        peer = server.connect()
+        peer.send(post(body, headers))
+        answer = peer.response()
+        answers.append((answer.status, answer.headers["content-type"], answer.body))
+    assert answers == answers[:1] * 4
+
+
 def test_a_request_after_the_answer_to_another(peer: Peer) -> None:
     for _ in range(3):
         peer.send(post())

@@ -1,0 +1,77 @@
+"""Behaviour of the hook over HTTP, with what backends answer that was not meant as an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from gentrifugo.app.config.config import Config
+from gentrifugo.app.node.hook_url import HookURL
+from gentrifugo.app.node.hooks import Context, Refuse, Undelivered
+from tests.credentials import SECRET
+from tests.hook_backend import Backend, hook_backend
+
+DJANGO = "<!DOCTYPE html><html><h1>Forbidden</h1><p>CSRF verification failed. Request aborted.</p></html>"
+WERKZEUG = "<!doctype html>\n<html lang=en>\n<title>403 Forbidden</title>\n<h1>Forbidden</h1>"
+EXPIRED = "\n<html><title>Page Expired</title></html>"
+FLASK_WTF = "<!doctype html><title>400 Bad Request</title><p>The CSRF token is missing.</p>"
+
+
+@pytest.fixture
+def backend() -> Iterator[Backend]:
+    with hook_backend() as made:
+        yield made
+
+
+@pytest.fixture
+def hook(backend: Backend) -> HookURL:
+    return HookURL(Config(secret=SECRET, hook_url=backend.url, hook_events="connect", hook_tries=1))
+
+
+@pytest.mark.parametrize(("status", "page"), [(403, DJANGO), (419, EXPIRED), (400, FLASK_WTF), (422, EXPIRED)])
+def test_a_page_of_csrf_protection_is_a_fault_of_the_backend(
+    hook: HookURL, backend: Backend, status: int, page: str
+) -> None:
+    backend.answer = lambda event: (status, page)
+    with pytest.raises(Undelivered) as failure:
+        hook(Context("connect", client="1"))
+    assert f"the backend answered with status {status} and an HTML page" in str(failure.value)
+    assert "CSRF protection" in str(failure.value)
+
+
+@pytest.mark.parametrize(("status", "hint"), [(302, "redirects"), (404, "hook_url"), (500, "log of the backend")])
+def test_other_pages_are_faults_too_with_another_hint(hook: HookURL, backend: Backend, status: int, hint: str) -> None:
+    backend.answer = lambda event: (status, WERKZEUG)
+    with pytest.raises(Undelivered, match=hint) as failure:
+        hook(Context("connect", client="1"))
+    assert str(status) in str(failure.value)
+    assert "CSRF" not in str(failure.value)
+
+
+def test_a_login_page_with_status_200_is_no_answer(hook: HookURL, backend: Backend) -> None:
+    backend.answer = lambda event: (200, "<html>Please log in</html>")
+    with pytest.raises(Undelivered, match="status 200 and an HTML page, not with JSON"):
+        hook(Context("connect", client="1"))
+
+
+def test_a_403_page_that_does_not_speak_of_csrf_refuses_and_is_logged(
+    hook: HookURL, backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is what `abort(403)` of Flask answers."""
+    backend.answer = lambda event: (403, WERKZEUG)
+    for _ in range(3):
+        with pytest.raises(Refuse):
+            hook(Context("connect", client="1"))
+    (record,) = caplog.records
+    assert "status 403 and an HTML page, which counts as a refusal" in record.getMessage()
+    assert "CSRF protection" in record.getMessage()
+
+
+def test_a_403_without_a_page_refuses_silently(
+    hook: HookURL, backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend.answer = lambda event: (403, "")
+    with pytest.raises(Refuse):
+        hook(Context("connect", client="1"))
+    assert not caplog.records

@@ -1,0 +1,65 @@
+"""Behaviour of the API as a view: which bodies are JSON, and what is said of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from flask.testing import FlaskClient
+
+from gentrifugo.app.extension.wsgi import flask_app
+from gentrifugo.app.views.mounted import service_of
+from tests.app.conftest import config
+from tests.credentials import sign
+
+BODY = '{"method":"channels","params":{}}'
+REPLY = b'[{"method":"channels","error":null,"body":{"data":[]}}]'
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.fixture
+def api(nothing_left_behind: None) -> Iterator[FlaskClient]:
+    application = flask_app(config())
+    service = service_of(application)
+    assert service is not None
+    service.start()
+    yield application.test_client()
+    service.stop()
+
+
+@pytest.mark.parametrize("content_type", [None, "text/plain", FORM, "application/JSON; charset=utf-8", "*/*"])
+def test_a_signed_body_is_json_by_its_first_byte(api: FlaskClient, content_type: str | None) -> None:
+    response = api.post("/api/", data=BODY, content_type=content_type, headers={"X-API-Sign": sign(BODY)})
+    assert (response.status_code, response.data) == (200, REPLY)
+
+
+@pytest.mark.parametrize("content_type", [None, "text/plain", FORM, "application/json"])
+def test_json_without_a_sign_lacks_the_sign_and_nothing_else(api: FlaskClient, content_type: str | None) -> None:
+    response = api.post("/api/", data=BODY, content_type=content_type)
+    assert response.status_code == 400
+    assert response.data == b"the request has no sign (header X-API-Sign, or form field sign)\n"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "named"),
+    [(None, "the header Content-Type is missing"), ("text/plain", "the content type is 'text/plain'")],
+)
+def test_what_is_neither_json_nor_a_form_is_told_by_its_content_type(
+    api: FlaskClient, content_type: str | None, named: str
+) -> None:
+    response = api.post("/api/", data="data=1&sign=2", content_type=content_type)
+    assert response.status_code == 400
+    assert response.data.decode().startswith(f"{named}: expected application/json, or a form")
+
+
+@pytest.mark.parametrize("content_type", [FORM, "multipart/form-data"])
+def test_a_form_is_read_as_before(api: FlaskClient, content_type: str) -> None:
+    response = api.post("/api/", data={"data": BODY, "sign": sign(BODY)}, content_type=content_type)
+    assert (response.status_code, response.data) == (200, REPLY)
+
+
+def test_a_form_with_a_header_for_the_sign_is_still_a_form(api: FlaskClient) -> None:
+    """Libraries that send both sign the same JSON in both places."""
+    form = {"data": BODY, "sign": sign(BODY)}
+    response = api.post("/api/", data=form, headers={"X-API-Sign": sign(BODY)})
+    assert (response.status_code, response.data) == (200, REPLY)
