@@ -183,7 +183,7 @@ class HTTPConnection(WSGIHandler):
         service = self._service
         assert service is not None
         body = read_body(head, self.rfile, self._direct.sendall, service.config.api_request_max_size)
-        response = service.http_api.answer(head.headers.get("x-api-sign", ""), body)
+        response = service.http_api.answer(head.headers.get("x-api-sign", ""), body, head.headers)
         self._direct.sendall(encode_response(response, head.keep_alive, head.connection_headers))
         self._log_access(head, response.status, len(response.body))
         return head.keep_alive

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from ..http.head import HTTPError
+from ..http.newer_versions import check_subprotocol
 from ..http.opening_request import Opening
 from ..http.origins import SITE_OWN
 from ..http.response import CLOSE_CONNECTION, HTTPResponse
@@ -141,6 +142,7 @@ class SockJS:
         return None
 
     def _upgrade_raw(self, exchange: Exchange, set_up: SockJSOptions) -> None:
+        check_subprotocol(exchange.headers)
         opening = _opening(exchange, set_up)
         # The partial lives as long as the connection, so it holds no more than it needs.
         serve = self._raw if opening is None else partial(self._raw, opening=opening)

@@ -14,6 +14,7 @@ from ..config.endpoints import API_PATH
 from ..http import upgrade
 from ..http.body import too_large
 from ..http.head import HTTPError
+from ..http.newer_versions import API_METHODS, refuse_backend
 from ..http.response import JSON_TYPE, HTTPResponse, error_response
 from ..runtime import monkey
 from ..service import Service
@@ -41,6 +42,9 @@ def api_blueprint() -> Blueprint:
     # Whatever the method: the sign guards the request, and v1 did not ask for the method either.
     blueprint.add_url_rule(
         API_PATH, "api", ready(_api), methods=["GET", "POST", "PUT"], provide_automatic_options=False
+    )
+    blueprint.add_url_rule(
+        f"{API_PATH}<any({','.join(API_METHODS)}):method>", "newer_api", _newer_api, methods=["POST"]
     )
     return blueprint
 
@@ -106,11 +110,20 @@ def _api(service: Service) -> Response:
 def _answered(service: Service) -> Response:
     content_type = request.content_type or ""
     if content_type.lower().startswith(JSON_TYPE) or _begins_as_json():
-        return respond(service.http_api.answer(request.headers.get("X-API-Sign", ""), request.get_data()))
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        return respond(service.http_api.answer(headers.get("x-api-sign", ""), request.get_data(), headers))
     form = request.form
     if not (form or request.files) and request.mimetype not in FORM_TYPES and request.get_data():
         return refuse(HTTPError(400, f"{_named(content_type)}: expected application/json, or a form"))
     return respond(service.http_api.answer(form.get("sign", ""), form.get("data", "").encode()))
+
+
+def _newer_api(method: str) -> Response:
+    """Refuse a request of a later version's API, which has a path for each method."""
+    try:
+        refuse_backend(404)
+    except HTTPError as error:
+        return refuse(error)
 
 
 def _begins_as_json() -> bool:

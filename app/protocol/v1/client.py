@@ -15,6 +15,7 @@ from typing import TypeVar
 import gevent
 import msgspec
 
+from ...http.newer_versions import newer_versions
 from ...http.opening_request import Opening
 from ...model.errors import (
     CLOSE_EXPIRED,
@@ -45,6 +46,7 @@ from ...node.node import Node
 from ...runtime.timers import Timer
 from . import wire
 from .credentials import SHOWN, signed_at
+from .newer_clients import CLOSE_NEWER_PROTOCOL, is_newer
 from .subscriptions import ConnectionClosed, Subscriptions
 
 log = logging.getLogger(__name__)
@@ -114,11 +116,18 @@ class Client:
         except Closing as closing:
             reason = f"{closing.disconnect.reason}: {closing.detail}" if closing.detail else closing.disconnect.reason
             log.debug("client %s (user %r): %s", self.uid, self.user, reason, extra=self.ids)
-            self.close(closing.disconnect)
+            self._close_for(message, closing.disconnect)
         except InvalidJSON as error:
             log.debug("client %s (user %r): invalid message: %s", self.uid, self.user, error, extra=self.ids)
-            self.close(CLOSE_INVALID_MESSAGE)
+            self._close_for(message, CLOSE_INVALID_MESSAGE)
         metrics.client_api.record(time.perf_counter() - started)
+
+    def _close_for(self, message: bytes, disconnect: Disconnect) -> None:
+        """Close because of a message; a client for a later version is told so, whatever is wrong with it."""
+        if not self.authenticated and is_newer(message):
+            newer_versions.note_client("a first command with a number as its id")
+            disconnect = CLOSE_NEWER_PROTOCOL
+        self.close(disconnect)
 
     def handle_text(self, message: str) -> None:
         """As `handle`. Half of a surrogate pair, which UTF-8 cannot encode, becomes its JSON escape."""

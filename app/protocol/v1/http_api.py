@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from ...http.head import HTTPError
+from ...http.newer_versions import check_api_key
 from ...http.response import HTTPResponse, error_response, json_response
 from ...model import signing
 from ...node.node import Node
 from .api import Api, BadRequest
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class HTTPApi:
@@ -18,13 +23,16 @@ class HTTPApi:
         self._node = node
         self._api = api
 
-    def answer(self, sign: str, body: bytes) -> HTTPResponse:
-        """Check the signature `sign` of the request `body` and carry out its commands. Errors become responses."""
+    def answer(self, sign: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> HTTPResponse:
+        """Check the signature `sign` of the request `body` and carry out its commands. Errors become responses.
+
+        `headers` of the request, with names in lower case, show who sends no signature.
+        """
         started = time.perf_counter()
         metrics = self._node.metrics
         metrics.counters.http_api_num_requests += 1
         try:
-            self._check(sign, body)
+            self._check(sign, body, headers)
             response = json_response(self._api.process(body))
         except BadRequest as error:
             response = error_response(HTTPError(400, str(error)))
@@ -33,10 +41,11 @@ class HTTPApi:
         metrics.http_api.record(time.perf_counter() - started)
         return response
 
-    def _check(self, sign: str, body: bytes) -> None:
+    def _check(self, sign: str, body: bytes, headers: Mapping[str, str]) -> None:
         config = self._node.config
         if not config.insecure_api:
             if not sign:
+                check_api_key(headers)
                 raise HTTPError(400, "the request has no sign (header X-API-Sign, or form field sign)")
             if not config.secret:
                 raise HTTPError(400, "the server has no secret to check signs with")

@@ -8,6 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from gentrifugo.app.extension.wsgi import flask_app
+from gentrifugo.app.http.newer_versions import newer_versions
 from gentrifugo.app.views.mounted import service_of
 from tests.app.conftest import config
 from tests.credentials import sign
@@ -63,3 +64,39 @@ def test_a_form_with_a_header_for_the_sign_is_still_a_form(api: FlaskClient) -> 
     form = {"data": BODY, "sign": sign(BODY)}
     response = api.post("/api/", data=form, headers={"X-API-Sign": sign(BODY)})
     assert (response.status_code, response.data) == (200, REPLY)
+
+
+# -- backends for later versions
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"X-API-Key": "key"}, {"Authorization": "apikey key"}, {"Authorization": "ApiKey key"}],
+)
+def test_a_key_in_place_of_a_sign_is_told_what_this_server_needs(api: FlaskClient, headers: dict[str, str]) -> None:
+    response = api.post("/api/", data=BODY, content_type="application/json", headers=headers)
+    assert response.status_code == 400
+    assert "cent 3 and other libraries for Centrifugo 2 and later" in response.text
+    assert "X-API-Sign" in response.text
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-API-Key": "key"}])
+@pytest.mark.parametrize("method", ["publish", "broadcast", "presence_stats", "batch"])
+def test_a_path_for_each_method_is_of_later_versions(
+    api: FlaskClient, method: str, headers: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    newer_versions.reset()
+    for _ in range(3):
+        response = api.post(f"/api/{method}", json={"channel": "news", "data": {}}, headers=headers)
+        assert response.status_code == 404
+        assert "cent before 3" in response.text
+    (record,) = caplog.records
+    assert "a request to the API was refused: this is how cent 3" in record.getMessage()
+
+
+def test_other_paths_and_other_authorization_get_the_usual_answers(api: FlaskClient) -> None:
+    assert "there is nothing here" in api.post("/api/unknown").text
+    response = api.post("/api/", data=BODY, headers={"Authorization": "Bearer x"})
+    assert response.text == "the request has no sign (header X-API-Sign, or form field sign)\n"
+    signed = {"Authorization": "apikey x", "X-API-Sign": sign(BODY)}
+    assert api.post("/api/", data=BODY, headers=signed).data == REPLY
