@@ -70,9 +70,8 @@ class Closing(Exception):
     """Raised where a connection cannot go on; `disconnect` is for the client, and `detail` for the log alone."""
 
     def __init__(self, disconnect: Disconnect, detail: str = "") -> None:
-        super().__init__(disconnect.reason)
+        super().__init__(f"{disconnect.reason}: {detail}" if detail else disconnect.reason)
         self.disconnect = disconnect
-        self.detail = detail
 
 
 INVALID_MESSAGE = Error("invalid message", FIX)

@@ -18,6 +18,7 @@ import redis
 from redis.sentinel import MasterNotFoundError
 
 from ...engines.redis.blocking import client_of, reason
+from ...engines.redis.permissions import is_refusal, missing, probes
 from ...engines.redis.settings import RedisSettings, ServerAddress, ShardSettings, Timeouts
 from ..config.config import Config
 from ..config.endpoints import own_ports
@@ -203,7 +204,10 @@ def _shard(shard: ShardSettings, settings: RedisSettings) -> Iterable[Finding]:
     name = f"Redis {shard.name}"
     with client_of(shard, settings.timeouts) as client:
         try:
-            client.ping()
+            lacking = _lacking(client, shard, settings.prefix)
+            if lacking:
+                text = f"{name}: the user of Redis lacks {', '.join(lacking)}"
+                return [Finding(PROBLEM, text, "give it the ACL rules in docs/redis.md")]
             return list(_facts(name, client))
         except MasterNotFoundError as error:
             return [Finding(PROBLEM, f"{name}: {reason(error)}", "see to the Sentinels, and to the master they watch")]
@@ -211,6 +215,32 @@ def _shard(shard: ShardSettings, settings: RedisSettings) -> Iterable[Finding]:
             return [Finding(PROBLEM, f"{name}: {reason(error)}", "mend redis_password, or the user in redis_url")]
         except redis.RedisError as error:
             return [Finding(PROBLEM, f"{name}: {reason(error)}", "start it, or mend redis_host and redis_port")]
+
+
+def _lacking(client: Any, shard: ShardSettings, prefix: str) -> list[str]:
+    """What the user may not do that the engine needs, found by trying it."""
+    sentinel = [("ROLE",)] if shard.sentinels is not None else []
+    lacking = [
+        missing(error, command)
+        for command in [*probes(prefix), *sentinel]
+        if (error := _error_of(client, command)) is not None and is_refusal(error)
+    ]
+    try:
+        with client.pubsub() as subscription:
+            subscription.subscribe(f"{prefix}.doctor")
+            subscription.get_message(timeout=1.0)
+    except redis.ResponseError as error:
+        lacking.append(missing(error, ("SUBSCRIBE",)))
+    return list(dict.fromkeys(lacking))
+
+
+def _error_of(client: Any, command: Any) -> redis.ResponseError | None:
+    """The error with which Redis answers; commands with a wrong type of key fail after they are permitted."""
+    try:
+        client.execute_command(*command)
+    except redis.ResponseError as error:
+        return error
+    return None
 
 
 def _facts(name: str, client: Any) -> Iterator[Finding]:

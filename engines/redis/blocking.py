@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -24,10 +25,13 @@ from .connection import ConnectionLost, RedisCommand
 from .dialling import enter_command
 from .jump import bucket
 from .keys import Keys
+from .permissions import SEE_RULES, is_refusal, is_unknown_user, note_default_user
 from .scripts import ALL
 from .settings import RedisSettings, ShardSettings, Timeouts
 
 RESP2 = 2
+CLIENT_NAME = "gentrifugo-publisher"
+"""As CLIENT LIST shows the connections of programs that are not nodes."""
 
 
 class BlockingRedis(CommandEngine):
@@ -144,7 +148,8 @@ class BlockingRedis(CommandEngine):
 
 def reason(error: Exception) -> str:
     """The text of an error of redis-py, without the list of clients that it adds when no Sentinel knows the master."""
-    return str(error).partition(" : <")[0].rstrip(".") or type(error).__name__
+    text = str(error).partition(" : <")[0].rstrip(".") or type(error).__name__
+    return f"{text}: the user of Redis lacks a permission; {SEE_RULES}" if is_refusal(error) else text
 
 
 def client_of(shard: ShardSettings, timeouts: Timeouts) -> Any:
@@ -162,7 +167,7 @@ def _client(shard: ShardSettings, timeouts: Timeouts, **more: Any) -> Any:
         # A command without a reply may have been carried out: sending it again might publish twice.
         "retry": Retry(NoBackoff(), 0),
         "protocol": RESP2,
-        "client_name": "gentrifugo-publisher",
+        "redis_connect_func": _log_in,
         **more,
     }
     if shard.tls is not None:
@@ -180,11 +185,38 @@ def _client(shard: ShardSettings, timeouts: Timeouts, **more: Any) -> Any:
     return redis.Redis(shard.address.host, shard.address.port, **options)
 
 
+def _log_in(connection: Any) -> None:
+    """As nodes do: with the password alone where the server does not know the user, and with a name if that may be."""
+    try:
+        connection.on_connect()
+    except redis.exceptions.AuthenticationError as error:
+        if not _logs_in_alone(connection, error):
+            raise
+    with suppress(redis.exceptions.ResponseError):
+        connection.send_command("CLIENT", "SETNAME", CLIENT_NAME)
+        connection.read_response()
+
+
+def _logs_in_alone(connection: Any, refusal: Exception) -> bool:
+    """Log in with the password alone after user and password were refused; returns whether that was accepted."""
+    username = connection.username
+    if not username or not is_unknown_user(refusal):
+        return False
+    connection.username = None
+    try:
+        connection.on_connect()
+    except (redis.exceptions.AuthenticationError, redis.exceptions.ResponseError):
+        connection.username = username
+        return False
+    note_default_user(username, f"{connection.host}:{connection.port}", refusal)
+    return True
+
+
 def _entering(epoch_key: str) -> Callable[[Any], None]:
     """What to send on each new connection: as nodes do, load the scripts and begin a new epoch if the server is new."""
 
     def enter(connection: Any) -> None:
-        connection.on_connect()
+        _log_in(connection)
 
         def ask(*command: Any) -> Any:
             connection.send_command(*command)

@@ -8,6 +8,7 @@ import hiredis
 
 from .connection import ConnectionLost, Dial, RedisCommand, RedisConnection
 from .opening import open_connection
+from .permissions import reason_of
 from .scripts import ALL, ENTER
 from .sentinel import MasterFinder
 from .settings import ShardSettings, Timeouts
@@ -20,7 +21,8 @@ def dialler(shard: ShardSettings, timeouts: Timeouts, epoch_key: str) -> Dial:
     def dial() -> RedisConnection:
         connection = _open_master(finder) if finder else open_connection(shard.address, timeouts, shard)
         try:
-            _check_role(connection, must_be_master=finder is not None)
+            if finder is not None:
+                _check_is_master(connection)
             _prepare(connection, epoch_key)
             connection.expect_answers_within(timeouts.read)
         except BaseException:
@@ -38,9 +40,11 @@ def dialler(shard: ShardSettings, timeouts: Timeouts, epoch_key: str) -> Dial:
     return dial
 
 
-def _check_role(connection: RedisConnection, must_be_master: bool) -> None:
+def _check_is_master(connection: RedisConnection) -> None:
     (role,) = connection.ask([("ROLE",)])
-    if must_be_master and isinstance(role, list) and role[0] != b"master":
+    if isinstance(role, hiredis.ReplyError):
+        raise ConnectionLost(reason_of(role, ("ROLE",)))
+    if role[0] != b"master":
         raise ConnectionLost(f"{connection.address} is not the master, but a {role[0].decode()}")
 
 
@@ -50,14 +54,14 @@ def _prepare(connection: RedisConnection, epoch_key: str) -> None:
     (server,) = connection.ask([("INFO", "server")])
     (entered,) = connection.ask([enter_command(epoch_key, server)])
     if isinstance(entered, hiredis.ReplyError):
-        raise ConnectionLost(str(entered))
+        raise ConnectionLost(reason_of(entered, ("EVALSHA",)))
 
 
 def load_scripts(connection: RedisConnection) -> None:
     """Load the scripts into the server. Raises ConnectionLost when it refuses one."""
     for reply in connection.ask([("SCRIPT", "LOAD", script.source) for script in ALL]):
         if isinstance(reply, hiredis.ReplyError):
-            raise ConnectionLost(str(reply))
+            raise ConnectionLost(reason_of(reply, ("SCRIPT LOAD",)))
 
 
 def enter_command(epoch_key: str, server: Any) -> RedisCommand:
@@ -73,4 +77,6 @@ def _run_id(info: Any) -> bytes:
         for line in info.splitlines():
             if line.startswith(b"run_id:"):
                 return line.removeprefix(b"run_id:")
+    if isinstance(info, hiredis.ReplyError):
+        raise ConnectionLost(reason_of(info, ("INFO",)))
     raise ConnectionLost(f"the reply to INFO has no run id of the server: {info!r}")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
 from typing import Any
 
 import gevent.socket
 import gevent.ssl
 import hiredis
 
+from . import permissions
 from .connection import ConnectionLost, RedisCommand, RedisConnection, reason_of
+from .permissions import is_unknown_user, note_default_user
 from .settings import ServerAddress, ShardSettings, Timeouts, Tls
 
 CLIENT_NAME = "gentrifugo"
@@ -29,7 +30,7 @@ def open_connection(address: ServerAddress, timeouts: Timeouts, shard: ShardSett
     connection = RedisConnection(socket, address, timeouts)
     try:
         connection.expect_answers_within(timeouts.connect)
-        _log_in(connection, _login_commands(shard))
+        _log_in(connection, shard)
     except BaseException:
         connection.close()
         raise
@@ -66,20 +67,34 @@ def _encrypted(socket: Any, host: str, tls: Tls) -> Any:
     return encrypted
 
 
-def _login_commands(shard: ShardSettings | None) -> list[RedisCommand]:
-    commands: list[RedisCommand] = []
-    if shard is not None and shard.username:
-        commands.append(("AUTH", shard.username, shard.password))
-    elif shard is not None and shard.password:
-        commands.append(("AUTH", shard.password))
-    commands.append(("CLIENT", "SETNAME", CLIENT_NAME))
-    if shard is not None and shard.db:
-        commands.append(("SELECT", shard.db))
-    return commands
-
-
-def _log_in(connection: RedisConnection, commands: Sequence[RedisCommand]) -> None:
+def _log_in(connection: RedisConnection, shard: ShardSettings | None) -> None:
     """Raises ConnectionLost with the first error that the server reports."""
-    for reply in connection.ask(commands):
-        if isinstance(reply, hiredis.ReplyError):
-            raise ConnectionLost(str(reply).rstrip("."))
+    if shard is not None and (shard.username or shard.password):
+        _authenticate(connection, shard.username, shard.password)
+    _check(connection, ("CLIENT", "SETNAME", CLIENT_NAME), is_needed=False)
+    if shard is not None and shard.db:
+        _check(connection, ("SELECT", shard.db))
+
+
+def _authenticate(connection: RedisConnection, username: str, password: str) -> None:
+    """Log in; where the server does not know the user, with the password alone, as some hosts give a made-up name."""
+    alone: RedisCommand = ("AUTH", password)
+    if not username:
+        _check(connection, alone)
+        return
+    (reply,) = connection.ask([("AUTH", username, password)])
+    if not isinstance(reply, hiredis.ReplyError):
+        return
+    if is_unknown_user(reply):
+        (accepted,) = connection.ask([alone])
+        if not isinstance(accepted, hiredis.ReplyError):
+            note_default_user(username, connection.address, reply)
+            return
+    raise ConnectionLost(str(reply).rstrip("."))
+
+
+def _check(connection: RedisConnection, command: RedisCommand, is_needed: bool = True) -> None:
+    """Raises ConnectionLost when a command fails; not for one that is not needed and that the user may not send."""
+    (reply,) = connection.ask([command])
+    if isinstance(reply, hiredis.ReplyError) and (is_needed or not permissions.is_refusal(reply)):
+        raise ConnectionLost(permissions.reason_of(reply, command))

@@ -23,6 +23,7 @@ from .history import History
 from .keys import Keys
 from .link import ServerReturn
 from .occupancy import ShardOccupancy
+from .permissions import reason_of
 from .pipeline import Pipeline
 from .settings import ShardSettings, Timeouts
 from .subscriber import Subscriber
@@ -201,9 +202,9 @@ class Shard:
         """The newest publications of some channels, all of them when `limit` is 0. Raises EngineError."""
         commands = [command for channel in channels for command in history.read_commands(self.keys, channel, limit)]
         replies = self.pipeline.ask_all(commands)
-        for reply in replies:
+        for reply, command in zip(replies, commands, strict=True):
             if isinstance(reply, hiredis.ReplyError):
-                raise EngineError(f"{self.name}: {reply}")
+                raise EngineError(f"{self.name}: {reason_of(reply, command)}")
         pairs = zip(channels, replies[::2], replies[1::2], strict=True)
         return [history.decode(channel, epoch, entries, self._skipped) for channel, epoch, entries in pairs]
 

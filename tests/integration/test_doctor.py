@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gentrifugo.engines.redis.permissions import acl_rules
 from tests.acme_server import pebble
 from tests.certificates import make_certificate, self_signed
 from tests.redis_server import RedisServer, free_port, redis_server
@@ -142,6 +143,28 @@ def test_a_redis_that_is_away_or_refuses(tmp_path: Path) -> None:
     assert status == 1
     assert about(lines, "Redis").endswith("mend redis_password, or the user in redis_url")
     assert "wrong;" not in about(lines, "Redis")
+
+
+@pytest.mark.parametrize(
+    ("taken", "lack"),
+    [
+        ([], ""),
+        (["-info"], "the command INFO"),
+        (["-publish", "-hset"], "the command PUBLISH, the command HSET"),
+        (["-script"], "the command SCRIPT"),
+        (["-subscribe"], "the command SUBSCRIBE"),
+        (["resetkeys"], "the keys below redis_prefix"),
+        (["resetchannels"], "the channels below redis_prefix"),
+    ],
+)
+def test_a_user_of_redis_without_permissions(tmp_path: Path, redis: RedisServer, taken: list[str], lack: str) -> None:
+    redis.ask("ACL", "SETUSER", "ann", "reset", "on", ">secret", *acl_rules("centrifugo").split(), *taken)
+    status, lines = doctor(tmp_path, engine="redis", redis_url=f"redis://ann:secret@127.0.0.1:{redis.port}")
+    assert status == (1 if lack else 0)
+    if lack:
+        assert f"the user of Redis lacks {lack}" in about(lines, "Redis")
+        assert about(lines, "Redis").endswith("give it the ACL rules in docs/redis.md")
+    assert redis.ask("KEYS", "centrifugo.doctor") in ([], [b"centrifugo.doctor"])  # without DEL it expires by itself
 
 
 def test_a_replica_and_one_that_forgets(tmp_path: Path, redis: RedisServer) -> None:

@@ -114,8 +114,7 @@ class Client:
         except ConnectionClosed:
             pass
         except Closing as closing:
-            reason = f"{closing.disconnect.reason}: {closing.detail}" if closing.detail else closing.disconnect.reason
-            log.debug("client %s (user %r): %s", self.uid, self.user, reason, extra=self.ids)
+            log.debug("client %s (user %r): %s", self.uid, self.user, closing, extra=self.ids)
             self._close_for(message, closing.disconnect)
         except InvalidJSON as error:
             log.debug("client %s (user %r): invalid message: %s", self.uid, self.user, error, extra=self.ids)

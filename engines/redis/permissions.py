@@ -1,0 +1,118 @@
+"""The permissions that the engine needs in Redis, and what an error of Redis says about those that are missing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import hiredis
+
+from ...app.runtime.log_throttle import ONCE, ThrottledLog
+from .connection import RedisCommand
+
+log = logging.getLogger(__name__)
+
+WITHOUT_KEYS = ("PING", "INFO", "SCRIPT|LOAD", "EVALSHA", "SUBSCRIBE", "UNSUBSCRIBE", "PUBLISH", "PUBSUB", "TIME")
+"""Commands that nodes send, or their scripts call, and that have no key of their own."""
+ARGUMENTS: Mapping[str, tuple[str, ...]] = {
+    "BLMOVE": ("{key}", "LEFT", "LEFT", "0.01"),
+    "EXISTS": (),
+    "GET": (),
+    "HDEL": ("a",),
+    "HGET": ("a",),
+    "HGETALL": (),
+    "HMGET": ("a",),
+    "HSET": ("a", "b"),
+    "LPUSH": ("a",),
+    "LRANGE": ("0", "0"),
+    "LTRIM": ("0", "0"),
+    "PEXPIRE": ("1000",),
+    "PTTL": (),
+    "RENAMENX": ("{key}",),
+    "RPUSH": ("a",),
+    "SADD": ("a",),
+    "SISMEMBER": ("a",),
+    "SMOVE": ("{key}", "a"),
+    "SREM": ("a",),
+    "SSCAN": ("0",),
+    "SUNIONSTORE": ("{key}",),
+    "ZADD": ("1", "a"),
+    "ZRANGEBYSCORE": ("0", "1"),
+    "ZREM": ("a",),
+    "ZSCAN": ("0",),
+    "ZSCORE": ("a",),
+    "SET": ("a", "PX", "1000"),
+    "DEL": (),
+}
+"""Commands that have a key, and arguments with which they change nothing if the key holds a text. SET makes it one."""
+WITH_SENTINEL = "ROLE"
+"""Needed where Sentinels name the master."""
+WITH_DATABASE = "SELECT"
+"""Needed where the number of the database is not 0."""
+
+SEE_RULES = "docs/redis.md has the ACL rules it needs"
+
+_logins = ThrottledLog(log, logging.WARNING, interval=ONCE)
+
+
+def acl_rules(prefix: str) -> str:
+    """The rules of ACL SETUSER that give a user what the engine needs, and nothing else."""
+    commands = " ".join(f"+{name.lower()}" for name in (*WITHOUT_KEYS, *sorted(ARGUMENTS)))
+    return f"resetkeys ~{prefix}.* resetchannels &{prefix}.* -@all {commands}"
+
+
+def probes(prefix: str) -> Iterator[RedisCommand]:
+    """Commands that try the permissions of a user one by one; all they leave is a key that expires in a second."""
+    key = f"{prefix}.doctor"
+    yield ("PING",)
+    yield "INFO", "server"
+    yield ("TIME",)
+    yield "SCRIPT", "LOAD", "return 1"
+    yield "PUBSUB", "CHANNELS", f"{prefix}.doctor"
+    yield "PUBLISH", f"{prefix}.doctor", ""
+    yield "SET", key, *ARGUMENTS["SET"]
+    for name, arguments in ARGUMENTS.items():
+        yield name, key, *(argument.format(key=key) for argument in arguments)
+
+
+def is_refusal(error: object) -> bool:
+    """Whether Redis has refused a command because its user has no permission for it, also within a script."""
+    text = str(error)
+    return "has no permissions to" in text or "user executing the script" in text or "ACL failure" in text
+
+
+def missing(error: object, command: Any) -> str:
+    """What the user lacks that has sent a command which was refused with `error`."""
+    text = str(error).lower()
+    if "channel" in text:
+        return "the channels below redis_prefix (ACL rule &PREFIX.*)"
+    if "key" in text:
+        return "the keys below redis_prefix (ACL rule ~PREFIX.*)"
+    return f"the command {command[0]}" if command[0] != "EVALSHA" else "a command of a script"
+
+
+def reason_of(error: hiredis.ReplyError, command: Any) -> str:
+    """An error of Redis as it stands in the log and in errors; where a permission is missing, it says which."""
+    text = str(error).rstrip(".")
+    if not is_refusal(error):
+        return text
+    return f"{text}: the user of Redis lacks {missing(error, command)}; {SEE_RULES}"
+
+
+def is_unknown_user(error: object) -> bool:
+    """Whether a login with user and password was refused in a way that the password alone may still be accepted."""
+    text = str(error)
+    return text.startswith(("WRONGPASS", "NOAUTH", "invalid username")) or "wrong number of arguments" in text
+
+
+def note_default_user(username: str, address: object, refusal: object) -> None:
+    """Warn once for each server that the user name is not used."""
+    _logins.log(
+        f"{address} {username}",
+        "redis %s: user %r was refused (%s), and the password alone accepted: connected as the default user. Leave the "
+        "user out of redis_url (redis://:PASSWORD@HOST), or create it with ACL SETUSER",
+        address,
+        username,
+        str(refusal).rstrip("."),
+    )
