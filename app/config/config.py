@@ -128,8 +128,8 @@ class Config(ChannelOptions):
     )
     trusted_proxies: str = option(
         "127.0.0.0/8,::1,unix",
-        "Addresses and networks of proxies whose `X-Forwarded-For` or `X-Real-IP` header is trusted; `unix` "
-        "stands for connections over a Unix socket.",
+        "Addresses and networks of proxies whose headers `X-Forwarded-For`, `X-Real-IP`, `X-Forwarded-Proto`, "
+        "`X-Forwarded-Host` and `X-Forwarded-Prefix` are trusted; `unix` stands for connections over a Unix socket.",
         check=networks,
         is_list=True,
         reload=True,

@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import request
 
+from ..http.outer_address import outer_root
 from ..model import signing
 from ..model.events import user_id
 from ..node.hooks import CONNECT
@@ -18,7 +19,7 @@ def connection_params(service: Service, user: str | int | None, info: Any) -> di
     """The parameters of centrifuge-js for a page of the current request. See `Gentrifugo.connection_params`."""
     config = service.config
     # With the path below which a proxy or a larger application serves the site. The client adds that of the transport.
-    url = request.root_url.rstrip("/") + config.http_prefix
+    url = outer_root(request.environ, service.proxies) + config.http_prefix
     if user is None:
         if not service.node.hooks.has(CONNECT):
             raise TypeError("without on_connect, which could say who it is, connection_params needs a user")

@@ -13,6 +13,7 @@ from ..server.listeners import names_given
 from ..service import Service
 from ..views.credential_views import register_credential_views
 from ..views.mounted import carry
+from ..views.slash_redirects import redirect_relatively
 from ..views.views import api_blueprint, client_blueprint
 
 
@@ -37,4 +38,5 @@ def mount_all(app: Flask, service: Service, endpoints: Collection[str]) -> None:
         register_admin_views(app, service)
     else:
         register_health(app, service)
+    redirect_relatively(app)
     carry(app, service, endpoints)  # at the end: an application to which this could not be added has no server

@@ -28,7 +28,7 @@ class TrustedProxies:
         what stands before that the client may have made up. Where there is none, it is X-Real-IP. Where there are
         both, the last proxy has set one and may have let the other through: they must agree on whom it has heard.
         """
-        if not self._trusts(peer):
+        if not self.trusts(peer):
             return peer
         hops = [hop.strip() for hop in headers.get("x-forwarded-for", "").split(",") if hop.strip()]
         heard = headers.get("x-real-ip", "").strip()
@@ -37,12 +37,13 @@ class TrustedProxies:
         for hop in reversed(hops or [heard]):
             if not _is_address(hop):
                 return peer
-            if not self._trusts(hop):
+            if not self.trusts(hop):
                 return hop
             peer = hop
         return peer
 
-    def _trusts(self, peer: str) -> bool:
+    def trusts(self, peer: str) -> bool:
+        """Whether the program at this address is a trusted proxy; an empty address is that of a Unix socket."""
         if not peer:
             return self._trusts_local
         address = ipaddress.ip_address(peer.partition("%")[0]) if _is_address(peer) else None

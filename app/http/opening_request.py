@@ -13,6 +13,7 @@ from gevent.ssl import SSLSocket
 from .client_address import TrustedProxies, socket_address
 from .head import Head, origin_form
 from .origins import DEFAULT_PORTS
+from .outer_address import forwarded
 
 
 class Opening(NamedTuple):
@@ -25,6 +26,7 @@ class Opening(NamedTuple):
     address: str
     """The client's, as far as the proxies in option trusted_proxies tell; the last peer's otherwise."""
     scheme: str = "http"
+    """The browser's, as far as the same proxies tell."""
 
     def environ(self) -> dict[str, Any]:
         """The request as WSGI has it, without its body.
@@ -61,6 +63,7 @@ class Opening(NamedTuple):
 
 def opening_of(head: Head, socket: Any, proxies: TrustedProxies) -> Opening:
     """The request with this head, read from gevent's `socket`; `proxies` may name the client's address."""
-    scheme = "https" if isinstance(socket, SSLSocket) else "http"
-    address = proxies.address(socket_address(socket), head.headers)
+    peer = socket_address(socket)
+    scheme = forwarded(peer, head.headers, proxies).scheme or ("https" if isinstance(socket, SSLSocket) else "http")
+    address = proxies.address(peer, head.headers)
     return Opening(head.method, origin_form(head.target), head.headers, address, scheme)

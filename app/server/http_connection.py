@@ -23,6 +23,7 @@ from ..config.endpoints import API, API_PATH, CLIENT, WEBSOCKET_PATH
 from ..http.body import read_body
 from ..http.chunked import BadBody, ChunkedBody
 from ..http.head import Head, HTTPError, origin_form, parse_head
+from ..http.outer_address import PEER
 from ..http.reader import RequestReader
 from ..http.response import JSON_TYPE, encode_response, error_response
 from ..net.direct_tls import direct
@@ -263,6 +264,7 @@ class HTTPConnection(WSGIHandler):
         self.path = origin_form(self.path or "")
         environ: dict[str, Any] = super().get_environ()
         environ["gentrifugo.handler"] = self
+        environ[PEER] = str(self.client_address[0]) if isinstance(self.client_address, tuple) else ""
         environ["REMOTE_ADDR"] = self._client({name.lower(): value for name, value in self.headers.items()})
         body = self.wsgi_input
         if body is not None and body.chunked_input:

@@ -11,6 +11,7 @@ from ..http.body import too_large
 from ..http.client_address import TrustedProxies
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
+from ..http.outer_address import PEER, forwarded
 from ..http.reader import BODY_STEP
 from ..http.response import CLOSE_CONNECTION, TEXT_TYPE, HTTPResponse, encode_head
 from ..http.upgrade import open_websocket, socket_of
@@ -91,7 +92,8 @@ class WSGIExchange(Exchange):
 
     def opening(self, proxies: TrustedProxies) -> Opening:
         environ = self._environ
-        scheme = environ.get("wsgi.url_scheme", "http")
+        peer = environ.get(PEER, environ.get("REMOTE_ADDR", ""))
+        scheme = forwarded(peer, self.headers, proxies).scheme or environ.get("wsgi.url_scheme", "http")
         address = proxies.address(environ.get("REMOTE_ADDR", ""), self.headers)
         return Opening(self.method, self._target(), self.headers, address, scheme)
 

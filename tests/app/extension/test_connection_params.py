@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
-from flask import render_template_string
+from flask import Flask, render_template_string
+from werkzeug.exceptions import NotFound
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.test import Client, EnvironBuilder
 
 from gentrifugo import Gentrifugo
 from gentrifugo.app.model import signing
@@ -30,6 +36,79 @@ def test_the_address_has_the_path_below_which_a_proxy_serves_the_site() -> None:
         "X-Forwarded-Prefix": "/club",
     }
     assert app.test_client().get("/", headers=headers).json["url"] == "https://chat.example/club/realtime"  # type: ignore[index]
+
+
+OUTER = {
+    "X-Forwarded-Host": "chat.example:8443",
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Prefix": "/club",
+}
+
+
+def params_url(app: Flask, path: str = "/page", peer: str = "127.0.0.1", **headers: str) -> str:
+    """The address in connection_params of a page that `peer` requests from the application, wherever it is mounted."""
+    request = EnvironBuilder(path=path, base_url="http://inner:8000", headers=[*{**OUTER, **headers}.items()])
+    environ: dict[str, Any] = {**request.get_environ(), "REMOTE_ADDR": peer}
+    answer = Client(app.wsgi_app).run_wsgi_app(environ)
+    return str(json.loads(b"".join(answer[0]))["url"])
+
+
+def site_with_page(**options: Any) -> Flask:
+    app = site(**options)
+    rt = Gentrifugo(app)
+    app.add_url_rule("/page", "page", lambda: rt.connection_params("42"))
+    return app
+
+
+def test_a_trusted_proxy_says_scheme_host_and_path_of_the_address() -> None:
+    app = site_with_page()
+    assert params_url(app) == "https://chat.example:8443/club/realtime"
+    assert params_url(app, peer="") == "https://chat.example:8443/club/realtime"
+
+
+def test_nobody_else_says_them() -> None:
+    app = site_with_page(GENTRIFUGO_TRUSTED_PROXIES="10.0.0.0/8")
+    assert params_url(app, peer="192.0.2.1") == "http://inner:8000/realtime"
+    assert params_url(app, peer="10.1.2.3") == "https://chat.example:8443/club/realtime"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Forwarded-Host": "evil.example/path"},
+        {"X-Forwarded-Host": "a@b"},
+        {"X-Forwarded-Host": "<script>"},
+        {"X-Forwarded-Proto": "javascript"},
+        {"X-Forwarded-Prefix": "//evil.example"},
+        {"X-Forwarded-Prefix": 'club"'},
+    ],
+)
+def test_what_is_no_scheme_host_or_path_does_not_count(headers: dict[str, str]) -> None:
+    (said,) = headers.values()
+    assert said not in params_url(site_with_page(), **headers)
+
+
+def test_of_several_values_the_last_one_counts() -> None:
+    headers = {"X-Forwarded-Proto": "http, https", "X-Forwarded-Host": "a.example, b.example"}
+    assert params_url(site_with_page(), **headers) == "https://b.example/club/realtime"
+
+
+def test_below_the_path_where_a_larger_application_mounts_the_site() -> None:
+    app = site_with_page()
+    app.wsgi_app = DispatcherMiddleware(NotFound(), {"/inner": app.wsgi_app})  # type: ignore[method-assign]
+    assert params_url(app, "/inner/page") == "https://chat.example:8443/club/inner/realtime"
+    assert params_url(app, "/inner/page", peer="192.0.2.1") == "http://inner:8000/inner/realtime"
+
+
+@pytest.mark.parametrize("fixes", [{"x_prefix": 1}, {"x_proto": 1}, {"x_host": 1, "x_prefix": 1, "x_proto": 1}])
+@pytest.mark.parametrize("is_mounted", [False, True])
+def test_with_proxy_fix_nothing_counts_twice(fixes: dict[str, int], is_mounted: bool) -> None:
+    app = site_with_page()
+    if is_mounted:
+        app.wsgi_app = DispatcherMiddleware(NotFound(), {"/inner": app.wsgi_app})  # type: ignore[method-assign]
+    app.wsgi_app = ProxyFix(app.wsgi_app, **fixes)  # type: ignore[method-assign]
+    expected = f"https://chat.example:8443/club{'/inner' if is_mounted else ''}/realtime"
+    assert params_url(app, "/inner/page" if is_mounted else "/page") == expected
 
 
 def test_a_user_may_be_a_number() -> None:

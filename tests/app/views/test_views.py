@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import pytest
 from flask.testing import FlaskClient
 
+from gentrifugo import Gentrifugo
 from gentrifugo.app.extension.wsgi import flask_app
 from gentrifugo.app.http.newer_versions import newer_versions
 from gentrifugo.app.views.mounted import service_of
 from tests.app.conftest import config
 from tests.credentials import sign
+from tests.flask_sites import site
 
 BODY = '{"method":"channels","params":{}}'
 REPLY = b'[{"method":"channels","error":null,"body":{"data":[]}}]'
@@ -100,3 +102,25 @@ def test_other_paths_and_other_authorization_get_the_usual_answers(api: FlaskCli
     assert response.text == "the request has no sign (header X-API-Sign, or form field sign)\n"
     signed = {"Authorization": "apikey x", "X-API-Sign": sign(BODY)}
     assert api.post("/api/", data=BODY, headers=signed).data == REPLY
+
+
+# -- redirects
+
+
+@pytest.mark.parametrize("query", ["", "?a=%2F&b"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_api_without_its_slash_redirects_to_an_address_that_holds_behind_every_proxy(
+    api: FlaskClient, method: str, query: str
+) -> None:
+    response = api.open(f"/api{query}", method=method)
+    assert response.status_code == 308
+    assert response.headers["Location"] == f"api/{query}"
+
+
+def test_redirects_of_the_application_itself_stay_as_they_are() -> None:
+    app = site()
+    Gentrifugo(app)
+    app.add_url_rule("/pages/", "pages", lambda: "")
+    client = app.test_client()
+    assert client.get("/pages").headers["Location"] == "http://localhost/pages/"
+    assert client.post("/realtime/api").headers["Location"] == "api/"

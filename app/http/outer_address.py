@@ -1,0 +1,87 @@
+"""The address under which a browser sees the server: behind a proxy, the request says it in headers alone.
+
+Everything that needs an address for the outside asks here, so that option trusted_proxies counts everywhere alike.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from .client_address import TrustedProxies
+
+PEER = "gentrifugo.peer"
+"""The key in a WSGI environ of the address of the socket's peer, where REMOTE_ADDR is that of the client."""
+_PROXY_FIX = "werkzeug.proxy_fix.orig"
+"""The key of what Werkzeug's ProxyFix has replaced in an environ."""
+_SCHEMES = ("http", "https")
+_HOST = re.compile(r"[0-9A-Za-z._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
+_PREFIX = re.compile(r"(/[0-9A-Za-z._~!$&'()*+,;=:@%-]+)+")
+
+
+class Forwarded(NamedTuple):
+    """What trusted proxies say of the address that the browser has asked; empty where they say nothing."""
+
+    scheme: str = ""
+    host: str = ""
+    prefix: str = ""
+
+
+UNSAID = Forwarded()
+
+
+def forwarded(peer: str, headers: Mapping[str, str], proxies: TrustedProxies) -> Forwarded:
+    """X-Forwarded-Proto, -Host and -Prefix of a request, if its `peer` is a trusted proxy.
+
+    Of several values the last one counts, which the nearest proxy has set. What is no scheme, host or path is left out.
+    Header names are in lower case; `peer` is the socket's address, empty for a Unix socket.
+    """
+    if not proxies.trusts(peer):
+        return UNSAID
+    scheme = _last(headers.get("x-forwarded-proto", "")).lower()
+    host = _last(headers.get("x-forwarded-host", ""))
+    prefix = _last(headers.get("x-forwarded-prefix", "")).rstrip("/")
+    return Forwarded(
+        scheme if scheme in _SCHEMES else "",
+        host if _HOST.fullmatch(host) else "",
+        prefix if _PREFIX.fullmatch(prefix) else "",
+    )
+
+
+def _last(value: str) -> str:
+    return value.rpartition(",")[2].strip()
+
+
+def outer_root(environ: Mapping[str, Any], proxies: TrustedProxies) -> str:
+    """The address of an application as the browser of a WSGI request sees it, without a slash at the end.
+
+    It contains the path below which the application is mounted (SCRIPT_NAME), and that of a proxy. What Werkzeug's
+    ProxyFix has already taken from a header counts as it is.
+    """
+    fixed: Mapping[str, Any] = environ.get(_PROXY_FIX) or {}
+    inner = {**environ, **fixed}
+    headers = {
+        name: environ.get(f"HTTP_{name.upper().replace('-', '_')}", "")
+        for name in ("x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix")
+    }
+    said = forwarded(environ.get(PEER, inner.get("REMOTE_ADDR") or ""), headers, proxies)
+    scheme = _kept("wsgi.url_scheme", environ, inner) or said.scheme or environ["wsgi.url_scheme"]
+    host = _kept("HTTP_HOST", environ, inner) or said.host or _host(environ, scheme)
+    mounted = environ.get("SCRIPT_NAME", "").rstrip("/")
+    has_prefix = bool(fixed) and f"{mounted}/".startswith(f"{said.prefix}/")
+    return f"{scheme}://{host}{'' if has_prefix else said.prefix}{mounted}"
+
+
+def _kept(key: str, environ: Mapping[str, Any], inner: Mapping[str, Any]) -> str:
+    """What ProxyFix has put there; empty if it has changed nothing."""
+    return str(environ[key]) if environ.get(key) and environ[key] != inner.get(key) else ""
+
+
+def _host(environ: Mapping[str, Any], scheme: str) -> str:
+    host = environ.get("HTTP_HOST")
+    if host:
+        return str(host)
+    port = str(environ.get("SERVER_PORT", ""))
+    usual = {"http": "80", "https": "443"}[scheme]
+    return str(environ["SERVER_NAME"]) + (f":{port}" if port and port != usual else "")

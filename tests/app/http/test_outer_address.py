@@ -1,0 +1,60 @@
+"""What is believed of the address that a browser has asked, and of whom."""
+
+from __future__ import annotations
+
+import pytest
+
+from gentrifugo.app.http.client_address import TrustedProxies
+from gentrifugo.app.http.outer_address import UNSAID, Forwarded, forwarded, outer_root
+
+PROXY, STRANGER = "10.0.0.1", "192.0.2.7"
+PROXIES = TrustedProxies("10.0.0.0/8, unix")
+ALL = {"x-forwarded-proto": "https", "x-forwarded-host": "chat.example:8443", "x-forwarded-prefix": "/club/"}
+ENVIRON = {"wsgi.url_scheme": "http", "SERVER_NAME": "inner", "SERVER_PORT": "8000", "REMOTE_ADDR": PROXY}
+
+
+@pytest.mark.parametrize("peer", [PROXY, f"::ffff:{PROXY}", ""])
+def test_a_trusted_proxy_is_believed(peer: str) -> None:
+    assert forwarded(peer, ALL, PROXIES) == Forwarded("https", "chat.example:8443", "/club")
+
+
+@pytest.mark.parametrize("peer", [STRANGER, "nonsense", "::1"])
+def test_nobody_else_is(peer: str) -> None:
+    assert forwarded(peer, ALL, PROXIES) == UNSAID
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        *(("proto", "ftp"), ("proto", ""), ("proto", "https http")),
+        *(("prefix", "club"), ("prefix", "/"), ("prefix", "//a"), ("prefix", "/a\x00b"), ("prefix", "/<b>")),
+        *(("host", "a b"), ("host", "a/b"), ("host", "a@b"), ("host", "a:port"), ("host", "[::1")),
+        *(("host", "a:123456"), ("host", "ä")),
+    ],
+)
+def test_other_values_do_not_count(header: str, value: str) -> None:
+    assert forwarded(PROXY, {f"x-forwarded-{header}": value}, PROXIES) == UNSAID
+
+
+@pytest.mark.parametrize("host", ["a", "a.example", "127.0.0.1:8000", "[::1]:8000", "[2001:db8::7]"])
+def test_hosts_of_every_kind(host: str) -> None:
+    assert forwarded(PROXY, {"x-forwarded-host": host}, PROXIES).host == host
+
+
+@pytest.mark.parametrize(
+    ("more", "root"),
+    [
+        ({}, "http://inner:8000"),
+        ({"SERVER_PORT": "80"}, "http://inner"),
+        ({"wsgi.url_scheme": "https", "SERVER_PORT": "443"}, "https://inner"),
+        ({"HTTP_HOST": "a.example", "SCRIPT_NAME": "/site"}, "http://a.example/site"),
+        ({"HTTP_X_FORWARDED_PROTO": "https", "HTTP_HOST": "a.example"}, "https://a.example"),
+        ({"HTTP_X_FORWARDED_PREFIX": "/club", "SCRIPT_NAME": "/club"}, "http://inner:8000/club/club"),
+        ({"HTTP_X_FORWARDED_HOST": "a.example", "REMOTE_ADDR": STRANGER}, "http://inner:8000"),
+        # REMOTE_ADDR is the client, whom the proxy has named.
+        ({"HTTP_X_FORWARDED_HOST": "a.example", "REMOTE_ADDR": STRANGER, "gentrifugo.peer": PROXY}, "http://a.example"),
+        ({"HTTP_X_FORWARDED_HOST": "a.example", "gentrifugo.peer": STRANGER}, "http://inner:8000"),
+    ],
+)
+def test_the_address_of_an_application(more: dict[str, str], root: str) -> None:
+    assert outer_root({**ENVIRON, **more}, PROXIES) == root
