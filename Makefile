@@ -17,7 +17,7 @@ CENT := 1.3.0 2.1.0
 
 export PYTHON
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev lock run sockjs-testserver test test-lowest coverage lint format docs packages screenshots bench clean
+.PHONY: help install install-dev lock run sockjs-testserver test test-package test-lowest coverage lint format docs packages screenshots bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,10 @@ sockjs-testserver: install ## serve what the published SockJS test suite asks fo
 test: install-dev ## run all tests; ARGS='-k name' picks some, JOBS=0 runs them in one process
 	@scripts/system_packages.sh $(TEST_PROGRAMS)
 	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(ARGS)
+
+test-package: install-dev ## run the tests of the package alone, without those of whole servers, browsers and clients
+	@scripts/system_packages.sh zsh redis-server openssl
+	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder tests/app tests/engines tests/admin $(ARGS)
 
 test-lowest: $(VENV)/lowest/.installed ## run the tests of the package with the lowest versions that pyproject.toml allows
 	@scripts/system_packages.sh zsh redis-server openssl
