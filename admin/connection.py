@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 import gevent
 import msgspec
 
-from ..app.config.config import ChannelOptions, Config, Namespace
+from ..app.config.channel_options import ChannelOptions, Namespace
+from ..app.config.config import Config
 from ..app.config.options import options_of
 from ..app.model.errors import (
     CLOSE_EXPIRED,

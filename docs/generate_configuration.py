@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from gentrifugo.app.config.config import ChannelOptions, Config, Namespace
+from gentrifugo.app.config.channel_options import ChannelOptions, Namespace
+from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import Option, options_of
 
 PAGE = Path(__file__).with_name("configuration.md")

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from marshmallow import validate
 
+from .channel_options import ChannelOptions, Namespace
 from .options import (
     AUTO,
     BETWEEN,
@@ -19,7 +20,6 @@ from .options import (
     POSITIVE,
     POSITIVE_TIME,
     Choice,
-    described,
     events,
     host_names,
     matching,
@@ -47,44 +47,9 @@ INTEGRITY_OR_EMPTY = matching(
     r"(sha(256|384|512)-[A-Za-z0-9+/]{43,86}={0,2}( (?=sha)|$))*",
     "Must be hashes as the attribute integrity of a script has them, such as sha384-…, or empty.",
 )
-NAMESPACE_NAME = matching(r"[-a-zA-Z0-9_]{2,}", 'Must be two or more letters, digits, "-" or "_".')
 MODE = matching(r"[0-7]{3}", "Must be three octal digits, such as 660.")
 LEVEL = validate.Range(min=1, max=9, error=BETWEEN)
 LOG_LEVELS = Choice("trace", "debug", "info", "warning", "warn", "error", "critical", "fatal", "none")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelOptions:
-    """What a channel does. Channels without a namespace have the options of the top level."""
-
-    watch: bool = option(False, "Show messages to operators who watch the channel in the admin interface.", reload=True)
-    publish: bool = option(False, "Let clients publish to channels that they are subscribed to.", reload=True)
-    anonymous: bool = option(False, "Let clients with an empty user ID subscribe.", reload=True)
-    presence: bool = option(False, "Store who is subscribed, for the command presence.", reload=True)
-    join_leave: bool = option(False, "Notify subscribers when a client subscribes or leaves.", reload=True)
-    history_size: int = option(0, "Number of messages to keep per channel; 0 keeps none.", reload=True)
-    history_lifetime: float = option(
-        0, "How long a channel's history is kept after its last message; 0 keeps none.", unit="seconds", reload=True
-    )
-    recover: bool = option(
-        False,
-        "Send a returning client the messages it has missed; needs history_size and history_lifetime.",
-        reload=True,
-    )
-    history_drop_inactive: bool = option(
-        False,
-        "Do not store messages while a channel has no subscribers and its history has not been used recently.",
-        reload=True,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Namespace(ChannelOptions):
-    """Channel options for the channels whose names begin with `name` and the namespace boundary."""
-
-    name: str = field(
-        metadata=described("Unique name: two or more letters, digits, `-` or `_`.", check=NAMESPACE_NAME, reload=True)
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from . import command_line, schema
+from .channel_options import Namespace
 from .command_line import Given
-from .config import Config, Namespace, default_name
+from .config import Config, default_name
 from .config_file import Document
 from .options import ConfigError, listed, options_of
 from .redis_options import redis_settings

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from .config import ChannelOptions, Config
+from .channel_options import ChannelOptions
+from .config import Config
 from .options import listed, options_of
 
 INSECURE = {

@@ -5,7 +5,8 @@ Specification: docs/channels.md. Pure functions of a name and the configuration.
 
 from __future__ import annotations
 
-from ..config.config import ChannelOptions, Config
+from ..config.channel_options import ChannelOptions
+from ..config.config import Config
 from ..model.errors import NAMESPACE_NOT_FOUND, Refused
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 from ...engines.base import CommandEngine, EngineError, HistoryOptions
-from ..config.config import ChannelOptions, Config
+from ..config.channel_options import ChannelOptions
+from ..config.config import Config
 from ..model.errors import INVALID_MESSAGE, NOT_AVAILABLE, Error, Refused
 from ..model.events import Publication, RawClientInfo
 from .channels import ChannelRules

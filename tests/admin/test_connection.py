@@ -11,7 +11,8 @@ import pytest
 from gentrifugo.admin import connection as connection_module
 from gentrifugo.admin.access import Access
 from gentrifugo.admin.connection import HIDDEN, AdminConnection
-from gentrifugo.app.config.config import Config, Namespace
+from gentrifugo.app.config.channel_options import Namespace
+from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import options_of
 from gentrifugo.app.model.errors import CLOSE_INTERNAL_ERROR, CLOSE_PING_ERROR
 from gentrifugo.app.node.node import Node

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from gentrifugo.app.config.config import ChannelOptions, Config
+from gentrifugo.app.config.channel_options import ChannelOptions
+from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import options_of
 from gentrifugo.app.config.site_options import PROCESS
 from gentrifugo.app.model import errors

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import gevent
 from gevent.lock import BoundedSemaphore
 
-from ...config.config import ChannelOptions
+from ...config.channel_options import ChannelOptions
 from ...model import signing
 from ...model.errors import (
     ALREADY_SUBSCRIBED,

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gentrifugo.app.config.config import ChannelOptions, Config, Namespace
+from gentrifugo.app.config.channel_options import ChannelOptions, Namespace
+from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.loading import load
 from gentrifugo.app.config.options import Option, options_of
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gentrifugo.app.cli import COMMANDS
-from gentrifugo.app.config.config import Config, Namespace
+from gentrifugo.app.config.channel_options import Namespace
+from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.loading import load
 from gentrifugo.app.config.options import ConfigError, options_of
 from tests.docs.pages import ROOT, Block, page

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gentrifugo.app.config.config import Config, Namespace
+from gentrifugo.app.config.channel_options import Namespace
+from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.loading import Loaded, from_mapping, load, reload
 from gentrifugo.app.config.options import ConfigError
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from marshmallow import ValidationError
 
-from gentrifugo.app.config.config import ChannelOptions, Config, Namespace
+from gentrifugo.app.config.channel_options import ChannelOptions, Namespace
+from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import (
     Option,
     matching,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gentrifugo.app.config.config import ChannelOptions, Config, Namespace
+from gentrifugo.app.config.channel_options import ChannelOptions, Namespace
+from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import options_of
 from gentrifugo.app.config.other_names import GROUPED, MISSING, RENAMED, explanation, renamed
 from gentrifugo.app.config.schema import suggestion

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from gentrifugo.app.config.config import Config, Namespace
+from gentrifugo.app.config.channel_options import Namespace
+from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import options_of
 from gentrifugo.app.config.spelling import with_separate_flags, with_usual_names
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gentrifugo.app.config.config import Namespace
+from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.extension.backend import Backend, ClientInfo, CommandError, HistoryMessage
 from gentrifugo.app.model.events import RawClientInfo
 from gentrifugo.app.node.node import Node

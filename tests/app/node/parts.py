@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gentrifugo.app.config.config import Namespace
+from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.model.errors import (
     Error,
     Refused,

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from gentrifugo.app.config.config import Config, Namespace
+from gentrifugo.app.config.channel_options import Namespace
+from gentrifugo.app.config.config import Config
 from gentrifugo.app.model.errors import NAMESPACE_NOT_FOUND, Refused
 from gentrifugo.app.node.channels import ChannelRules
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gentrifugo.app.config.config import Namespace
+from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.model.errors import CLOSE_INSUFFICIENT_STATE
 from gentrifugo.app.node.node import Node
 from tests.fakes import FakeConnection

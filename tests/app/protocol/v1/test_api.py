@@ -9,7 +9,7 @@ from typing import Any
 import gevent
 import pytest
 
-from gentrifugo.app.config.config import Namespace
+from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.model.errors import CLOSE_DISCONNECT
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v1 import api as api_module

@@ -11,7 +11,7 @@ from typing import Any
 import gevent
 import pytest
 
-from gentrifugo.app.config.config import Namespace
+from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.model.errors import CLOSE_DISCONNECT, CLOSE_SHUTDOWN
 from gentrifugo.app.node.node import Node
 from tests.app.conftest import VERSION

@@ -8,7 +8,7 @@ from typing import Any
 import gevent
 import pytest
 
-from gentrifugo.app.config.config import Namespace
+from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.model.events import Publication
 from gentrifugo.app.node.node import Node
 from gentrifugo.engines.base import HistoryOptions, Recovery
