@@ -44,14 +44,14 @@ class Guesses:
 
     def wait(self, address: str) -> float:
         """Seconds until `address` may guess again; 0 when it may now."""
-        count, last = self._wrong.get(_neighbourhood(address), (0, 0.0))
+        count, last = self._wrong.get(one_address(address), (0, 0.0))
         if count < FREE_GUESSES:
             return 0.0
         return max(last + min(2.0 ** (count - FREE_GUESSES), LONGEST_WAIT) - self._clock(), 0.0)
 
     def add_wrong(self, address: str) -> None:
         """A wrong password came from `address`."""
-        key = _neighbourhood(address)
+        key = one_address(address)
         count, last = self._wrong.pop(key, (0, 0.0))
         if self._clock() - last > FORGET_AFTER:
             count = 0
@@ -62,7 +62,7 @@ class Guesses:
 
     def forget(self, address: str) -> None:
         """The right password came from `address`."""
-        self._wrong.pop(_neighbourhood(address), None)
+        self._wrong.pop(one_address(address), None)
 
 
 class Access:
@@ -117,8 +117,8 @@ def _signer(config: Config) -> URLSafeTimedSerializer:
     )
 
 
-def _neighbourhood(address: str) -> str:
-    """What counts as one address."""
+def one_address(address: str) -> str:
+    """What counts as one address: an IPv4 address, an IPv6 network, or the text itself for a local socket."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:  # a local socket has none

@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 MOST_WAITING = 1 << 20
 """Bytes: a watcher that has more to read is not shown more until it has read them."""
 LONGEST_TIMER = 86400.0 * 365
+AUTHENTICATION_TIME = 10.0
+"""Seconds in which a new connection must send a valid token; a shorter stale_connection_close_delay counts, too."""
 
 
 class AdminConnectParams(msgspec.Struct):
@@ -71,21 +73,32 @@ _subscribers_params = msgspec.json.Decoder(SubscribersParams)
 
 
 class AdminConnection:
-    """One connection. `handle` is called with one message at a time; `close` any time, by anybody."""
+    """One connection. `handle` is called with one message at a time; `close` any time, by anybody.
 
-    def __init__(self, node: Node, api: Api, access: Access, transport: Transport) -> None:
+    `admit` is called with the connection when it has sent a valid token; it raises Closing to refuse it.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        api: Api,
+        access: Access,
+        transport: Transport,
+        admit: Callable[[AdminConnection], None],
+    ) -> None:
         self._node = node
         self._api = api
         self._access = access
         self._transport = transport
+        self._admit = admit
         self._closed = False
         self._batch = False
         self._missed = 0
         self._timer: Timer | None = None
         self.authenticated = node.config.insecure_admin
-        delay = node.config.stale_connection_close_delay
-        if not self.authenticated and delay > 0:
-            self._timer = node.timers.after(delay, self._close_stale)
+        if not self.authenticated:
+            delay = node.config.stale_connection_close_delay or AUTHENTICATION_TIME
+            self._timer = node.timers.after(min(delay, AUTHENTICATION_TIME), self._close_stale)
 
     # -- in
 
@@ -96,7 +109,7 @@ class AdminConnection:
         except Closing as closing:
             self.close(closing.disconnect)
         except (InvalidJSON, BadRequest) as error:
-            log.warning("an admin connection is closed: %s", error)
+            log.debug("an admin connection is closed: %s", error)
             self.close(CLOSE_INVALID_MESSAGE)
 
     def _replies(self, message: bytes) -> list[bytes]:
@@ -122,6 +135,7 @@ class AdminConnection:
         remaining = self._access.remaining(params.token or "")
         if remaining is None:
             raise Closing(CLOSE_UNAUTHORIZED)
+        self._admit(self)
         self.authenticated = True
         self._batch = bool(params.batch)
         if self._timer is not None:

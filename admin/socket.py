@@ -1,32 +1,58 @@
-"""Serves the admin socket: a WebSocket whose messages an AdminConnection carries out."""
+"""Serves the admin sockets: WebSockets whose messages an AdminConnection carries out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from ..app.model.errors import CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN
+from ..app.model.errors import CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN, Closing
 from ..app.service import TOO_LARGE, Service
 from ..app.websocket.connection import WebSocket
 from .access import Access
 from .connection import AdminConnection
+from .unauthenticated import UnauthenticatedSockets
 
 MAX_OPERATORS = 1000
-"""Admin sockets of one process. Operators need fewer, and each costs memory before it has shown a token."""
+"""Admin sockets of one process that have sent a valid token. Operators need fewer."""
 
 
-def serve_operator(service: Service, access: Access, socket: Any, recv: Callable[[int], bytes]) -> None:
-    """Serve an operator whose WebSocket handshake is done; returns when the connection has ended."""
-    node, config = service.node, service.config
-    max_size = config.client_request_max_size
-    websocket = WebSocket(socket, recv, node.flusher, node.timers, config, max_size, TOO_LARGE)
-    connection = AdminConnection(node, service.api, access, websocket)
-    if len(service.operators) >= MAX_OPERATORS:
-        connection.close(CLOSE_LIMIT_EXCEEDED)
-    elif node.stopping:
-        connection.close(CLOSE_SHUTDOWN)
-    service.operators.add(connection)
-    try:
-        websocket.serve(connection, connection.handle)
-    finally:
-        service.operators.discard(connection)
+class AdminSockets:
+    """The admin sockets of one process. Those that have not sent a valid token yet are counted apart."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._authenticated: set[AdminConnection] = set()
+        self._unauthenticated = UnauthenticatedSockets()
+
+    def serve(self, service: Service, address: str, socket: Any, recv: Callable[[int], bytes]) -> None:
+        """Serve an operator at `address` whose WebSocket handshake is done; returns when the connection has ended."""
+        node, config = service.node, service.config
+        max_size = config.client_request_max_size
+        websocket = WebSocket(socket, recv, node.flusher, node.timers, config, max_size, TOO_LARGE)
+        connection = AdminConnection(node, service.api, self._access, websocket, self._admit)
+        service.operators.add(connection)
+        try:
+            self._add(connection, address)
+            if node.stopping:
+                connection.close(CLOSE_SHUTDOWN)
+            websocket.serve(connection, connection.handle)
+        finally:
+            service.operators.discard(connection)
+            self._authenticated.discard(connection)
+            self._unauthenticated.remove(connection)
+
+    def _add(self, connection: AdminConnection, address: str) -> None:
+        if not connection.authenticated:
+            self._unauthenticated.add(connection, address)
+            return
+        try:
+            self._admit(connection)
+        except Closing as closing:
+            connection.close(closing.disconnect)
+
+    def _admit(self, connection: AdminConnection) -> None:
+        """Count an operator. Raises Closing when there are too many."""
+        self._unauthenticated.remove(connection)
+        if connection not in self._authenticated and len(self._authenticated) >= MAX_OPERATORS:
+            raise Closing(CLOSE_LIMIT_EXCEEDED)
+        self._authenticated.add(connection)

@@ -14,13 +14,14 @@ from flask import Blueprint, Flask, Response, request
 from ..app.http.body import too_large
 from ..app.http.head import HTTPError
 from ..app.http.origins import SHOWN, is_own
+from ..app.http.outer_address import PEER
 from ..app.http.response import HTTPResponse, json_response, text_response
 from ..app.http.upgrade import open_websocket
 from ..app.service import Service
 from ..app.views.views import current_service, ready, refuse, respond
 from . import debug, metrics, web
 from .access import Access
-from .socket import serve_operator
+from .socket import AdminSockets
 
 AUTH_PATH = "/auth/"
 SOCKET_PATH = "/socket"
@@ -57,8 +58,9 @@ def register_health(app: Flask, service: Service) -> None:
 def socket_blueprint(access: Access) -> Blueprint:
     """Log in, and the admin socket."""
     blueprint = Blueprint("gentrifugo_admin", __name__)
+    sockets = AdminSockets(access)
     blueprint.add_url_rule(AUTH_PATH, "auth", _own_origin_only(lambda: _log_in(access)), methods=["GET", "POST"])
-    serve = _own_origin_only(ready(lambda service: _socket(service, access)))
+    serve = _own_origin_only(ready(lambda service: _socket(service, sockets)))
     # Werkzeug tells apart what asks for a WebSocket; what does not is to hear what is wrong.
     blueprint.add_url_rule(SOCKET_PATH, "socket", serve, websocket=True)
     blueprint.add_url_rule(SOCKET_PATH, "no_socket", serve)
@@ -99,15 +101,24 @@ def _log_in(access: Access) -> Response:
     if (request.content_length or 0) > LOG_IN_SIZE:
         raise too_large(LOG_IN_SIZE)
     request.max_content_length = LOG_IN_SIZE  # of one that does not say its length, too
-    token = access.log_in(request.remote_addr or "", request.form.get("password", ""))
+    token = access.log_in(_client_address(), request.form.get("password", ""))
     response = respond(json_response(msgspec.json.encode({"token": token})))
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def _socket(service: Service, access: Access) -> Response:
-    serve_operator(service, access, *open_websocket(request.environ))
+def _socket(service: Service, sockets: AdminSockets) -> Response:
+    sockets.serve(service, _client_address(), *open_websocket(request.environ))
     return Upgraded()
+
+
+def _client_address() -> str:
+    """The address of the client, which a trusted proxy may have named; empty for a Unix socket."""
+    address = request.remote_addr or ""
+    if PEER in request.environ:  # our handler has looked at the headers already
+        return address
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    return current_service().proxies.address(address, headers)
 
 
 class Upgraded(Response):

@@ -14,7 +14,7 @@ from gentrifugo.admin.connection import HIDDEN, AdminConnection
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import options_of
-from gentrifugo.app.model.errors import CLOSE_INTERNAL_ERROR, CLOSE_PING_ERROR
+from gentrifugo.app.model.errors import CLOSE_INTERNAL_ERROR, CLOSE_LIMIT_EXCEEDED, CLOSE_PING_ERROR, Closing
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v1.api import Api
 from tests.app.conftest import VERSION
@@ -31,8 +31,9 @@ class Operator:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.access = Access(lambda: node.config)
+        self.admitted: list[AdminConnection] = []
         self.transport = FakeTransport(node.flusher, node.config.client_queue_max_size)
-        self.connection = AdminConnection(node, Api(node), self.access, self.transport)
+        self.connection = AdminConnection(node, Api(node), self.access, self.transport, self.admitted.append)
         self.transport.on_overflow = self.connection.close_slow
         self.transport.on_error = self.connection.close_failed
         self._seen = 0
@@ -247,6 +248,38 @@ class TestEnds:
     def test_one_who_does_not_connect_is_closed(self, start_node: Callable[..., Node]) -> None:
         operator = Operator(start_node(**OPTIONS, stale_connection_close_delay=0.05))
         assert eventually(lambda: operator.close_reason) == {"reason": "stale", "reconnect": False}
+
+    def test_without_that_option_there_is_a_deadline_all_the_same(
+        self, start_node: Callable[..., Node], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(connection_module, "AUTHENTICATION_TIME", 0.05)
+        for delay in (0, 3600):
+            operator = Operator(start_node(**OPTIONS, stale_connection_close_delay=delay))
+            assert eventually(lambda: operator.close_reason) == {"reason": "stale", "reconnect": False}  # noqa: B023
+
+    def test_only_a_valid_token_is_admitted(self, node: Node) -> None:
+        operator, stranger = Operator(node).connect(), Operator(node)
+        stranger.send({"method": "connect", "params": {"token": "wrong"}})
+        assert (operator.admitted, stranger.admitted) == ([operator.connection], [])
+
+    def test_one_too_many_is_told_and_may_do_nothing(self, node: Node) -> None:
+        def refuse(connection: AdminConnection) -> None:
+            raise Closing(CLOSE_LIMIT_EXCEEDED)
+
+        operator = Operator(node)
+        operator.connection._admit = refuse
+        operator.send({"method": "connect", "params": {"token": operator.access.log_in("", "open sesame")}})
+        assert operator.close_reason == {"reason": "limit exceeded", "reconnect": False}
+        assert not operator.connection.authenticated
+
+    @pytest.mark.parametrize("message", [b"\xff", b"{", b'{"method":"connect"}'])
+    def test_garbage_is_logged_at_level_debug_only(
+        self, operator: Operator, message: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("DEBUG")
+        operator.send(message)
+        assert operator.close_reason == {"reason": "invalid message", "reconnect": False}
+        assert {record.levelname for record in caplog.records if record.name.startswith("gentrifugo.admin")} == {"DEBUG"}
 
     def test_a_token_that_runs_out_ends_the_connection(self, start_node: Callable[..., Node]) -> None:
         operator = Operator(start_node(**OPTIONS, admin_token_lifetime=1.05)).connect()

@@ -41,9 +41,8 @@ def test_watching_slows_the_node_by_no_more_than_a_tenth(nothing_left_behind: No
     service.start()
     client = LocalClient.connected(service.node)
     client.subscribe("news")
-    operator = AdminConnection(
-        service.node, service.api, Access(lambda: service.config), FakeTransport(service.node.flusher)
-    )
+    transport = FakeTransport(service.node.flusher)
+    operator = AdminConnection(service.node, service.api, Access(lambda: service.config), transport, lambda _: None)
     ratios = []
     for _ in range(ATTEMPTS):
         ratios.append(_ratio(service, operator))

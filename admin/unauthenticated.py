@@ -1,0 +1,60 @@
+"""The admin sockets of one process that have not sent a valid token yet, counted by address.
+
+Anybody can open such a socket. When there are too many, the oldest one is closed, never the newest one refused: an
+operator sends the token at once, and so is let in whoever else holds sockets open.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..app.model.errors import CLOSE_LIMIT_EXCEEDED, Disconnect
+from .access import one_address
+
+MOST_OF_ADDRESS = 100
+"""Unauthenticated sockets of one address; more may wait for a moment where many operators share an address."""
+MOST = 1000
+"""Unauthenticated sockets of all addresses."""
+
+
+class Closable(Protocol):
+    """A connection that can be closed."""
+
+    def close(self, disconnect: Disconnect | None = None) -> None:
+        """Close it, for the reason in `disconnect`."""
+
+
+class UnauthenticatedSockets:
+    """Closes the oldest socket of an address with too many sockets, and of the busiest address if all are too many."""
+
+    def __init__(self) -> None:
+        self._by_address: dict[str, dict[Closable, None]] = {}
+        """In the order in which they were opened."""
+        self._addresses: dict[Closable, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._addresses)
+
+    def add(self, socket: Closable, address: str) -> None:
+        """Count a new socket of a client at `address`; if there are too many, close an older one."""
+        key = one_address(address)
+        if len(self._by_address.get(key, ())) >= MOST_OF_ADDRESS:
+            self._close_oldest(key)
+        elif len(self) >= MOST:
+            self._close_oldest(max(self._by_address, key=lambda each: len(self._by_address[each])))
+        self._by_address.setdefault(key, {})[socket] = None
+        self._addresses[socket] = key
+
+    def remove(self, socket: Closable) -> None:
+        """Stop counting a socket, because it has sent a valid token or has closed. A second call does nothing."""
+        key = self._addresses.pop(socket, None)
+        if key is None:
+            return
+        del self._by_address[key][socket]
+        if not self._by_address[key]:
+            del self._by_address[key]
+
+    def _close_oldest(self, key: str) -> None:
+        oldest = next(iter(self._by_address[key]))
+        self.remove(oldest)
+        oldest.close(CLOSE_LIMIT_EXCEEDED)
