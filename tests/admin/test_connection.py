@@ -279,7 +279,9 @@ class TestEnds:
         caplog.set_level("DEBUG")
         operator.send(message)
         assert operator.close_reason == {"reason": "invalid message", "reconnect": False}
-        assert {record.levelname for record in caplog.records if record.name.startswith("gentrifugo.admin")} == {"DEBUG"}
+        assert {record.levelname for record in caplog.records if record.name.startswith("gentrifugo.admin")} == {
+            "DEBUG"
+        }
 
     def test_a_token_that_runs_out_ends_the_connection(self, start_node: Callable[..., Node]) -> None:
         operator = Operator(start_node(**OPTIONS, admin_token_lifetime=1.05)).connect()
