@@ -9,8 +9,9 @@ import functools
 from collections.abc import Callable
 
 import msgspec
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Response, current_app, request
 
+from ..app.config.endpoints import SOCKET_PATH
 from ..app.http.body import too_large
 from ..app.http.head import HTTPError
 from ..app.http.origins import SHOWN, is_own
@@ -18,13 +19,13 @@ from ..app.http.outer_address import PEER
 from ..app.http.response import HTTPResponse, json_response, text_response
 from ..app.http.upgrade import open_websocket
 from ..app.service import Service
+from ..app.views.several_workers import refusal
 from ..app.views.views import current_service, ready, refuse, respond
 from . import debug, metrics, web
 from .access import Access
 from .socket import AdminSockets
 
 AUTH_PATH = "/auth/"
-SOCKET_PATH = "/socket"
 METRICS_PATH = "/metrics"
 HEALTH_PATH = "/health"
 
@@ -71,7 +72,12 @@ def metrics_blueprint(service: Service) -> Blueprint:
     """The metrics for Prometheus."""
     blueprint = Blueprint("gentrifugo_metrics", __name__)
     scrape = metrics.exposition(service.node)
-    blueprint.add_url_rule(METRICS_PATH, "metrics", lambda: Response(scrape(), content_type=metrics.CONTENT_TYPE))
+
+    def answer() -> Response:
+        refused = refusal(current_app)
+        return refuse(HTTPError(503, refused)) if refused else Response(scrape(), content_type=metrics.CONTENT_TYPE)
+
+    blueprint.add_url_rule(METRICS_PATH, "metrics", answer)
     return blueprint
 
 
@@ -81,6 +87,8 @@ def _own_origin_only(view: Callable[[], Response]) -> Callable[[], Response]:
     @functools.wraps(view)
     def checked() -> Response:
         try:
+            if refused := refusal(current_app):
+                raise HTTPError(503, refused)
             origin = request.headers.get("Origin")
             if not is_own(origin, request.host):
                 current_service().origin_policy.refusals.note(
@@ -130,6 +138,8 @@ class Upgraded(Response):
 
 
 def _health(service: Service) -> HTTPResponse:
+    if refused := refusal(current_app):
+        return text_response(503, refused)
     if service.node.stopping:
         return text_response(503, "the server is shutting down")
     return json_response(b"{}")

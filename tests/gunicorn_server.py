@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ class Gunicorn:
         workers: int = 1,
         flags: Sequence[str] = (),
         settings: Path | None = SETTINGS,
+        application: str = "",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.config_file = directory / "config.json"
         self.config_file.write_text(json.dumps({"secret": self.secret, **options}), encoding="utf-8")
@@ -42,9 +45,10 @@ class Gunicorn:
         command = [sys.executable, "-m", "gunicorn", "--bind=127.0.0.1:0"]
         command += [f"--config={settings}"] if settings else []
         command += [f"--worker-class={worker}", f"--workers={workers}", "--no-control-socket", *flags]
-        command += [f"gentrifugo:create_app({str(self.config_file)!r})"]
+        command += [application or f"gentrifugo:create_app({str(self.config_file)!r})"]
+        environ = {**os.environ, **(environment or {})}
         with self._log_file.open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=directory)
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=directory, env=environ)
 
     @property
     def log(self) -> str:

@@ -75,7 +75,7 @@ class Given:
     """Where to find the Flask application that is to be served."""
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    advice_without_key: str = "add one, or use --insecure for experiments"
+    advice_without_key: str = "add one, or turn on the option insecure for experiments"
     """What the user can do when no source has a secret."""
 
     @property

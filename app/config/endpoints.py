@@ -11,6 +11,8 @@ ENDPOINTS = (CLIENT, API, ADMIN)
 API_PATH = "/api/"
 SOCKJS_PATH = "/connection"
 WEBSOCKET_PATH = f"{SOCKJS_PATH}/websocket"
+SOCKET_PATH = "/socket"
+"""The admin socket."""
 
 
 def own_ports(config: Config) -> dict[str, int]:

@@ -36,7 +36,7 @@ def config_warnings(config: Config) -> Iterator[str]:
     if bool(config.hook_url) != bool(listed(config.hook_events)):
         yield "options hook_url and hook_events go together: one says where, the other of what"
     if config.redis_api and config.engine != "redis":
-        yield f"option redis_api is on, but the {config.engine} engine has no queue; use --engine=redis"
+        yield f"option redis_api is on, but the {config.engine} engine has no queue; set the option engine to redis"
     yield from admin_warnings(config)
     yield from channel_warnings(config, "")
     for index, namespace in enumerate(config.namespaces):

@@ -10,6 +10,7 @@ from flask import Flask
 from ..node.hooks import Hook
 from ..runtime.monkey import NOT_PATCHED, is_patched
 from ..service import Service
+from ..views.several_workers import refusal
 from .backend import Backend
 from .in_process import InProcessServer
 from .publisher import Publisher
@@ -18,7 +19,7 @@ BACKENDS = "gentrifugo_backends"
 """The key of an application's backends in `app.extensions`."""
 NEEDS_REDIS = (
     "with the memory engine only the HTTP API reaches the server from here; "
-    'set GENTRIFUGO_ENGINE="redis" for calls from other processes'
+    'set app.config["GENTRIFUGO_ENGINE"] = "redis" for calls from other processes'
 )
 NOT_TESTING = 'the application {name!r} is not under test: set app.config["TESTING"] = True'
 
@@ -45,7 +46,7 @@ class Backends:
         """The node of this process, which is started if necessary; Redis where gevent has not patched the process.
 
         For an application under test, it is the server of the test, unless a server has started. Raises RuntimeError
-        with the memory engine where gevent has not patched the process.
+        with the memory engine where gevent has not patched the process, and where it is one of several.
         """
         service = self._service
         if self._app.testing and not service.started:
@@ -54,6 +55,8 @@ class Backends:
             if service.is_single:
                 raise RuntimeError(NOT_PATCHED)
             return self.outside()
+        if refused := refusal(self._app):
+            raise RuntimeError(refused)
         service.start()
         return self._node
 

@@ -15,7 +15,6 @@ from flask.testing import FlaskClient
 
 from ..config.endpoints import CLIENT, ENDPOINTS
 from ..node.hooks import Hook, name_of
-from ..runtime.monkey import warn_if_serving
 from ..server.connection_receiver import ConnectionReceiver
 from ..service import Service
 from ..views.credential_views import register_credential_views
@@ -96,7 +95,6 @@ class Gentrifugo(HookDecorators, Calls):
         app.cli.add_command(group(self._publish_outside))
         app.add_template_global(self.connection_params, "gentrifugo_params")
         self._applications.add(app)
-        warn_if_serving()
 
     def _service_for(self, app: Flask, arguments: Arguments, endpoints: Collection[str]) -> Service:
         loaded = load(app, arguments)

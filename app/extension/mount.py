@@ -9,18 +9,24 @@ from flask import Flask
 
 from ...admin.views import register_admin_views, register_health
 from ..config.endpoints import ADMIN, API, CLIENT, ENDPOINTS, own_ports
+from ..runtime.monkey import warn_if_serving
 from ..server.listeners import names_given
 from ..service import Service
 from ..views.credential_views import register_credential_views
 from ..views.mounted import carry
+from ..views.several_workers import refusal
 from ..views.slash_redirects import redirect_relatively
+from ..views.stock_worker import answer_handshakes_late
 from ..views.views import api_blueprint, client_blueprint
 
 
 def mount(app: Flask, service: Service, endpoints: Collection[str] = ENDPOINTS) -> None:
-    """Add those of these endpoints that have no port or socket of their own."""
+    """Add those of these endpoints that have no port or socket of their own, and log what cannot work here."""
     elsewhere = own_ports(service.config).keys() | names_given(os.environ)
     mount_all(app, service, set(endpoints) - elsewhere)
+    answer_handshakes_late(service)
+    refusal(app)
+    warn_if_serving()
 
 
 def mount_all(app: Flask, service: Service, endpoints: Collection[str]) -> None:

@@ -24,7 +24,10 @@ from .configuration import late_key_warning
 
 LOOPBACK = "127.0.0.1"
 """Where an application is served if no address is given: it may be one that is still being developed."""
-ONE_NODE = 'workers: several need GENTRIFUGO_ENGINE="redis": with the memory engine each is a server of its own'
+ONE_NODE = (
+    "workers: several need the Redis engine, because with the memory engine each is a server of its own: "
+    'set app.config["GENTRIFUGO_ENGINE"] = "redis"'
+)
 NOT_WORKERS = (
     f"{APPLICATION_PREFIX}WORKERS: ignored; with --app give --workers, or CENTRIFUGO_WORKERS in the environment"
 )

@@ -4,6 +4,9 @@ Works with our handler and with gevent-websocket's. gevent-websocket 0.10.1 does
 handshake. After that it would send no close codes, lose messages when two greenlets
 write, and take frames of any size, so its socket is taken over and its own WebSocket
 object told that it is closed.
+
+Unless it is asked to wait, gevent-websocket answers the handshake before it calls the
+application, which then can refuse nothing any more.
 """
 
 from __future__ import annotations
@@ -11,7 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..runtime.gunicorn import NO_SOCKJS, NO_WEBSOCKETS
 from .head import HTTPError
+
+WAITING = "gentrifugo.waiting_handler"
+"""The key in the environ of a handler of gevent-websocket that has not answered the handshake yet."""
 
 
 def open_websocket(environ: dict[str, Any]) -> tuple[Any, Callable[[int], bytes]]:
@@ -21,19 +28,45 @@ def open_websocket(environ: dict[str, Any]) -> tuple[Any, Callable[[int], bytes]
         socket, recv = handler.upgrade()
         return socket, recv
     stock = environ.get("wsgi.websocket")
+    if stock is None and WAITING in environ:
+        stock = _answer_handshake(environ)
     if stock is not None:
         return _take_over(stock)
     if environ["REQUEST_METHOD"] != "GET":
         raise HTTPError(405, "a WebSocket is opened with GET", {"Allow": "GET"})
-    upgrade, connection = environ.get("HTTP_UPGRADE", ""), environ.get("HTTP_CONNECTION", "")
-    if upgrade.lower() == "websocket" and "upgrade" in connection.lower():
-        raise HTTPError(501, "this server cannot open WebSockets: run gentrifugo, or gunicorn with its worker")
+    if _asks_for_websocket(environ):
+        raise HTTPError(501, NO_WEBSOCKETS)
     raise HTTPError(400, 'this is a WebSocket endpoint: the request has no "Upgrade: websocket"')
 
 
 def is_open(environ: dict[str, Any]) -> bool:
     """Whether the server has answered with a WebSocket before it asked us: only a close can refuse it now."""
     return environ.get("wsgi.websocket") is not None
+
+
+def _asks_for_websocket(environ: dict[str, Any]) -> bool:
+    upgrade, connection = environ.get("HTTP_UPGRADE", ""), environ.get("HTTP_CONNECTION", "")
+    return upgrade.lower() == "websocket" and "upgrade" in connection.lower()
+
+
+def _answer_handshake(environ: dict[str, Any]) -> Any:
+    """The WebSocket that gevent-websocket opens now; None for another request. Raises HTTPError if it refuses."""
+    handler = environ[WAITING]
+    if _asks_for_websocket(environ) and handler.request_version != "HTTP/1.1":
+        raise HTTPError(400, "a WebSocket needs HTTP/1.1")
+    reasons = handler.upgrade_websocket()
+    stock = environ.get("wsgi.websocket")
+    if stock is not None:
+        handler.write(b"")  # sends the head of the response
+    elif reasons:
+        raise HTTPError(handler.code, reasons[0], _websocket_headers(handler))
+    return stock
+
+
+def _websocket_headers(handler: Any) -> dict[str, str]:
+    """Those of the headers of gevent-websocket's response that say what it could open."""
+    headers = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in handler.response_headers)
+    return {name: value for name, value in headers if name.startswith("Sec-WebSocket")}
 
 
 def _take_over(stock: Any) -> tuple[Any, Callable[[int], bytes]]:
@@ -55,5 +88,4 @@ def socket_of(environ: dict[str, Any]) -> Any:
         body = environ["wsgi.input"]
         return getattr(body, "rfile", body).raw._sock
     except (AttributeError, KeyError):
-        reason = "this server cannot serve SockJS: run gentrifugo, or gunicorn with its worker"
-        raise HTTPError(501, reason) from None
+        raise HTTPError(501, NO_WEBSOCKETS if _asks_for_websocket(environ) else NO_SOCKJS) from None

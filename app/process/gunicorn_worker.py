@@ -17,6 +17,7 @@ from ..server.http_connection import HTTPConnection
 from ..server.http_server import HTTPServer
 from ..service import Service
 from ..views.mounted import service_of
+from ..views.several_workers import ONE_SERVER
 from ..views.stock_worker import STOP_TIME
 
 LEAVE_TIME = 1.0
@@ -60,11 +61,7 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
         service = service_of(self.wsgi)
         if service is not None:
             if service.is_single and self.cfg.workers > 1:
-                self.log.error(
-                    "%d workers need --engine=redis: with the memory engine each would be a server of its own. "
-                    "Start one worker, or set the Redis engine.",
-                    self.cfg.workers,
-                )
+                self.log.error("%d workers: %s", self.cfg.workers, ONE_SERVER)
                 sys.exit(APP_FAILED_TO_LOAD)
             limits.raise_open_files()
             if self.age == 1:  # of those that gunicorn starts later the same would hold

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import functools
 import logging
-import sys
 
 import click
 from gevent import monkey
+
+from .gunicorn import ONE_OF_THE_WORKERS, is_patching, opens_websockets, settings_of_gunicorn, shows_sockets
 
 log = logging.getLogger(__name__)
 
 NOT_PATCHED = (
     "Gentrifugo cannot run here: gevent has not patched this process. "
-    "Instead, run `gentrifugo --app module:name`, or `gunicorn -k gentrifugo.GentrifugoWorker`. "
+    f"Instead, run `gentrifugo --app module:name`, {ONE_OF_THE_WORKERS}. "
     'In a test, set app.config["TESTING"] = True.'
 )
 """Why no server can run in this process, and what to do."""
+INSTEAD = f"The HTTP API and calls such as publish work. Instead, run {ONE_OF_THE_WORKERS}."
+NO_CLIENTS = f"The worker {{}} of gunicorn cannot serve WebSockets and SockJS, so no client can connect. {INSTEAD}"
+FEW_CLIENTS = (
+    "The worker {} of gunicorn cannot open WebSockets, so clients can connect only through the other transports of "
+    f"SockJS. {INSTEAD}"
+)
 
 
 def is_patched() -> bool:
@@ -25,22 +32,27 @@ def is_patched() -> bool:
 
 
 @functools.cache  # one line in the log is enough
-def warn_once() -> None:
-    """Log a warning that no server can run in this process. Further calls do nothing."""
-    log.warning("%s", NOT_PATCHED)
+def warn_once(warning: str = NOT_PATCHED) -> None:
+    """Log a warning that a server, or a part of it, cannot run in this process. Further calls do nothing."""
+    log.warning("%s", warning)
 
 
 def warn_if_serving() -> None:
-    """`warn_once` in a process that will serve an application without gevent: `flask run`, or a gunicorn worker."""
-    if not is_patched() and (_is_flask_run() or _is_gunicorn_without_gevent()):
+    """Log once what cannot work in a process that will serve an application: `flask run`, or a gunicorn worker."""
+    settings = settings_of_gunicorn()
+    if settings is None:
+        if _is_flask_run() and not is_patched():
+            warn_once()
+        return
+    worker = settings.worker_class
+    # With --preload, gunicorn loads the application before its worker patches the process.
+    if not (is_patching(worker) or is_patched()):
         warn_once()
+    elif not opens_websockets(worker):
+        warning = FEW_CLIENTS if shows_sockets(worker) else NO_CLIENTS
+        warn_once(warning.format(settings.worker_class_str))
 
 
 def _is_flask_run() -> bool:
     context = click.get_current_context(silent=True)
     return context is not None and context.info_name == "run"
-
-
-def _is_gunicorn_without_gevent() -> bool:
-    # With --preload, gunicorn loads the application before its gevent worker patches, but after it imports the worker.
-    return "gunicorn.arbiter" in sys.modules and "gunicorn.workers.ggevent" not in sys.modules

@@ -31,8 +31,10 @@ def serve_wsgi(endpoint: SockJS, path: str, environ: dict[str, Any], start_respo
     try:
         endpoint.serve(WSGIExchange(path, environ, start_response))
     except HTTPError as error:
-        start_response(f"{error.status} Refused", [("Content-Type", TEXT_TYPE)])
-        return [f"{error.reason}\n".encode()]
+        body = f"{error.reason}\n".encode()
+        headers = [("Content-Type", TEXT_TYPE), ("Content-Length", str(len(body)))]
+        start_response(f"{error.status} Refused", headers)
+        return [body]
     except (OSError, EOFError) as error:
         log.debug("a SockJS client has gone: %s", error or type(error).__name__)
     return []

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from flask import Flask
 
 from ..config.endpoints import ENDPOINTS
+from ..runtime.gunicorn import settings_of_gunicorn
 from ..service import Service
 
 SERVER = "gentrifugo_server"
@@ -26,16 +27,20 @@ class Mounted(NamedTuple):
     service: Service
     endpoints: frozenset[str]
     """The groups of endpoints that the application serves itself, without those that have a port of their own."""
+    workers: int = 1
+    """How many processes serve the application, as far as gunicorn's settings say."""
 
 
 def carry(application: Any, service: Service, endpoints: Collection[str] = ENDPOINTS) -> None:
     """Let a Flask application carry a service."""
-    application.extensions[SERVER] = Mounted(service, frozenset(endpoints))
+    settings = settings_of_gunicorn()
+    workers = 1 if settings is None else settings.workers
+    application.extensions[SERVER] = Mounted(service, frozenset(endpoints), workers)
 
 
 def service_of(application: Any) -> Service | None:
     """The service that a WSGI application carries; None when it carries none."""
-    mounted = _mounted(application)
+    mounted = mounted_in(application)
     return None if mounted is None else mounted.service
 
 
@@ -54,10 +59,11 @@ def service_for_requests(application: Flask) -> Service:
 
 def endpoints_of(application: Any) -> frozenset[str]:
     """The groups of endpoints that a WSGI application serves; empty when it carries no service."""
-    mounted = _mounted(application)
+    mounted = mounted_in(application)
     return frozenset() if mounted is None else mounted.endpoints
 
 
-def _mounted(application: Any) -> Mounted | None:
+def mounted_in(application: Any) -> Mounted | None:
+    """The server in a WSGI application; None when it has none."""
     mounted: Mounted | None = getattr(application, "extensions", {}).get(SERVER)
     return mounted

@@ -1,16 +1,24 @@
-"""Closes clients in time when gunicorn stops a worker of another class than ours, such as gevent-websocket's."""
+"""What a worker of gunicorn of another class than ours needs, such as gevent-websocket's.
+
+It closes clients in time when gunicorn stops, and lets the application refuse WebSockets before they are open.
+"""
 
 from __future__ import annotations
 
 import atexit
 import functools
 import signal
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 import gevent
 
+from ..config.endpoints import SOCKET_PATH, SOCKJS_PATH
+from ..http.upgrade import WAITING
+from ..runtime.gunicorn import GEVENT_WORKERS
 from ..service import Service
 
 STOP_TIME = 2.0
@@ -59,3 +67,31 @@ def _graceful_timeout(handler: Callable[[int, Any], Any]) -> float:
     """Seconds until gunicorn kills the worker of which `handler` is a method; 0 when it is no such method."""
     settings = getattr(getattr(handler, "__self__", None), "cfg", None)
     return float(getattr(settings, "graceful_timeout", 0))
+
+
+_services: WeakSet[Service] = WeakSet()
+"""Those whose WebSockets wait for the application."""
+
+
+def answer_handshakes_late(service: Service) -> None:
+    """Let gevent-websocket call the application before it answers handshakes that are for a service, under gunicorn."""
+    workers = sys.modules.get(GEVENT_WORKERS)
+    if workers is not None and "geventwebsocket.handler" in sys.modules:
+        _services.add(service)
+        workers.PyWSGIServer.pre_start_hook = staticmethod(_waits)
+
+
+def _waits(handler: Any) -> bool:
+    """Whether a request goes to the application as it is; gevent-websocket calls this before it answers a handshake."""
+    path = handler.environ["PATH_INFO"]
+    if not any(_is_for(service, path) for service in list(_services)):
+        return False
+    handler.environ[WAITING] = handler
+    return True
+
+
+def _is_for(service: Service, path: str) -> bool:
+    """Whether a path is one of a service's WebSockets; its application may be below a prefix of a larger one."""
+    prefix = service.config.http_prefix
+    endpoints = [f"{prefix}{endpoint}/" for endpoint in (SOCKJS_PATH, SOCKET_PATH)]
+    return any((endpoint in f"{path}/") if prefix else f"{path}/".startswith(endpoint) for endpoint in endpoints)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -21,9 +20,8 @@ from ..service import Service
 from ..sockjs.endpoint import RAW_WEBSOCKET
 from ..sockjs.wsgi_exchange import serve_wsgi
 from .mounted import service_for_requests, service_of
+from .several_workers import refusal
 from .stock_worker import close_clients_on_exit
-
-log = logging.getLogger(__name__)
 
 MULTIPART = "multipart/form-data"
 FORM_TYPES = ("application/x-www-form-urlencoded", MULTIPART)
@@ -63,8 +61,8 @@ def ready(view: Callable[[Service], Response]) -> Callable[[], Response]:
     @functools.wraps(view)  # so that an application can name it, to exempt it from CSRF protection
     def checked() -> Response:
         service = current_service()
-        if service.is_single and request.environ.get("wsgi.multiprocess"):
-            return refuse(HTTPError(503, _alone()))
+        if refused := refusal(current_app):
+            return refuse(HTTPError(503, refused))
         if not service.started:
             if not (monkey.is_patched() or "gentrifugo.handler" in request.environ):
                 monkey.warn_once()
@@ -77,13 +75,6 @@ def ready(view: Callable[[Service], Response]) -> Callable[[], Response]:
         return view(service)
 
     return checked
-
-
-@functools.cache  # the log needs to hear it once
-def _alone() -> str:
-    reason = "several workers need --engine=redis: with the memory engine each would be a server of its own"
-    log.error("%s; every request is refused", reason)
-    return reason
 
 
 def respond(response: HTTPResponse) -> Response:

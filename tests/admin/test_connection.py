@@ -276,7 +276,7 @@ class TestEnds:
     def test_garbage_is_logged_at_level_debug_only(
         self, operator: Operator, message: bytes, caplog: pytest.LogCaptureFixture
     ) -> None:
-        caplog.set_level("DEBUG")
+        caplog.set_level("DEBUG", logger="gentrifugo.admin.connection")
         operator.send(message)
         assert operator.close_reason == {"reason": "invalid message", "reconnect": False}
         assert {record.levelname for record in caplog.records if record.name.startswith("gentrifugo.admin")} == {

@@ -58,7 +58,7 @@ class TestStart:
             "warning: config.json: unknown option secrte; did you mean secret?",
             "config.json: port: Not a valid integer.",
             "CENTRIFUGO_DEBUG: Not a valid boolean.",
-            "secret: not set in config.json; add one, or use --insecure for experiments",
+            "secret: not set in config.json; add one, or turn on the option insecure for experiments",
         ]
 
     def test_unknown_flags_and_commands_name_the_nearest(self) -> None:

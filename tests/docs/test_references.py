@@ -26,7 +26,7 @@ PAGES = [*map(read, ROOT_PAGES), *pages()]
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=[page.path.stem for page in PAGES])
 
 NAMES_OF_OTHERS = {
-    *("graceful_timeout", "worker_class", "worker_connections"),  # gunicorn
+    *("gevent_pywsgi", "gevent_wsgi", "graceful_timeout", "worker_class", "worker_connections"),  # gunicorn
     *("before_request", "current_user", "make_app"),  # Flask and Flask-Login
     *("cors_allowed_origins", "leave_room", "message_queue"),  # Flask-SocketIO
     *("generate_api_sign", "generate_channel_sign", "generate_token"),  # cent

@@ -210,7 +210,8 @@ def test_the_development_server_has_the_site_and_says_what_it_cannot(tmp_path: P
         (["--app=chat:nothing"], "--app: Failed to find attribute 'nothing' in 'chat'."),
         (
             ["--app=chat", "--workers=2"],
-            'workers: several need GENTRIFUGO_ENGINE="redis": with the memory engine each is a server of its own',
+            "workers: several need the Redis engine, because with the memory engine each is a server of its own: "
+            'set app.config["GENTRIFUGO_ENGINE"] = "redis"',
         ),
         (["--app=chat", "--workers=2", "--reload"], "--reload: one process serves; leave out --workers"),
         (["--reload"], "--reload: needs --app, or FLASK_APP in the environment"),

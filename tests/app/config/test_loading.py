@@ -106,11 +106,11 @@ class TestProblems:
 
     def test_a_secret_is_required(self, write: Write) -> None:
         write()
-        assert problems() == ["secret: not set in config.json; add one, or use --insecure for experiments"]
+        assert problems() == ["secret: not set in config.json; add one, or turn on the option insecure for experiments"]
 
     def test_an_empty_secret_is_none(self, write: Write) -> None:
         write(secret="")
-        assert problems() == ["secret: not set in config.json; add one, or use --insecure for experiments"]
+        assert problems() == ["secret: not set in config.json; add one, or turn on the option insecure for experiments"]
 
     def test_insecure_needs_no_secret(self, write: Write) -> None:
         write()
@@ -253,7 +253,7 @@ class TestFromMapping:
             from_mapping({"port": "x"}, source="GENTRIFUGO")
         assert caught.value.problems == [
             "GENTRIFUGO: port: Not a valid integer.",
-            "secret: not set in GENTRIFUGO; add one, or use --insecure for experiments",
+            "secret: not set in GENTRIFUGO; add one, or turn on the option insecure for experiments",
         ]
 
 

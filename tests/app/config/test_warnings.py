@@ -59,7 +59,10 @@ def test_every_insecure_mode_is_a_warning(mode: str) -> None:
             {"hook_url": "http://hooks.example"},
             "options hook_url and hook_events go together: one says where, the other of what",
         ),
-        ({"redis_api": True}, "option redis_api is on, but the memory engine has no queue; use --engine=redis"),
+        (
+            {"redis_api": True},
+            "option redis_api is on, but the memory engine has no queue; set the option engine to redis",
+        ),
         ({"web_path": "x"}, "option web_path is set, but without web no web interface is served"),
         ({"debug": True}, "option debug is on: anyone who can reach the debug endpoints sees what the server does"),
         (

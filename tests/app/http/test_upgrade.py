@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from gentrifugo.app.http.head import HTTPError
-from gentrifugo.app.http.upgrade import is_open, open_websocket, socket_of
+from gentrifugo.app.http.upgrade import WAITING, is_open, open_websocket, socket_of
 
 UPGRADE = {"REQUEST_METHOD": "GET", "HTTP_UPGRADE": "WebSocket", "HTTP_CONNECTION": "keep-alive, Upgrade"}
 
@@ -51,4 +51,33 @@ def test_the_socket_of_a_request_is_found_below_its_body(is_upgrade: bool) -> No
 
 @pytest.mark.parametrize("environ", [{}, {"wsgi.input": object()}], ids=["no body", "a body of another server"])
 def test_a_server_that_does_not_show_its_socket_is_refused(environ: dict[str, Any]) -> None:
-    assert refusal(socket_of, environ).status == 501
+    refused = refusal(socket_of, environ)
+    assert (refused.status, "SockJS" in refused.reason) == (501, True)
+    for_websocket = refusal(socket_of, {**environ, **UPGRADE})
+    assert (for_websocket.status, "WebSockets" in for_websocket.reason, "SockJS" in for_websocket.reason) == (
+        501,
+        True,
+        False,
+    )
+
+
+class Waiting:
+    """As much as is needed of a handler of gevent-websocket that has not answered yet, and that refuses the request."""
+
+    request_version = "HTTP/1.1"
+    code = 426
+    response_headers: ClassVar = [(b"Sec-WebSocket-Version", b"13"), (b"Content-Length", b"7")]
+
+    def upgrade_websocket(self) -> list[str]:
+        return ["No Websocket protocol version defined"]
+
+
+def test_what_another_library_refuses_is_refused_with_its_reason() -> None:
+    refused = refusal(open_websocket, {**UPGRADE, WAITING: Waiting()})
+    assert (refused.status, refused.reason) == (426, "No Websocket protocol version defined")
+    assert refused.headers == {"Sec-WebSocket-Version": "13"}
+
+
+def test_a_handshake_with_another_version_of_http_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Waiting, "request_version", "HTTP/1.0")
+    assert refusal(open_websocket, {**UPGRADE, WAITING: Waiting()}).reason == "a WebSocket needs HTTP/1.1"
