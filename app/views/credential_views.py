@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -113,15 +113,19 @@ def _sign_channels(service: Service) -> Response:
         return refuse(HTTPError(400, f'expected {{"client": "...", "channels": ["..."]}}: {error}'))
     if not signing.CLIENT_ID.fullmatch(asked.client):
         return refuse(HTTPError(400, "client: expected the id that the server gave the client when it connected"))
-    return respond(json_response(msgspec.json.encode(_sign_all(service, asked))))
+    channels, limit = dict.fromkeys(asked.channels), service.config.client_channel_limit
+    if len(channels) > limit:
+        # Each channel calls hooks, which may ask a backend: one small request must not become thousands of them.
+        return refuse(HTTPError(400, f"channels: expected at most {limit}, as many as a client may have"))
+    return respond(json_response(msgspec.json.encode(_sign_all(service, asked.client, channels))))
 
 
-def _sign_all(service: Service, asked: Asked) -> dict[str, dict[str, Any]]:
-    """What is said of each channel. Hooks decide side by side; those that have not decided in time have failed."""
-    answers = dict.fromkeys(asked.channels, CHANNEL_FAILED)
+def _sign_all(service: Service, client: str, channels: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The answer for each channel. Hooks decide side by side; those that have not decided in time have failed."""
+    answers = dict.fromkeys(channels, CHANNEL_FAILED)
 
     def sign(channel: str) -> None:
-        answers[channel] = _sign(service, asked.client, channel)
+        answers[channel] = _sign(service, client, channel)
 
     pool = Pool(MAX_PARALLEL)
     limit = MANY_CHANNELS_FACTOR * service.node.hooks.longest(PRIVATE_SUBSCRIBE)

@@ -390,6 +390,20 @@ class TestSigningChannels:
     def test_what_is_no_question_is_refused(self, port: int, body: bytes, status: int) -> None:
         assert post(port, "/centrifuge/auth/", body)[0] == status
 
+    def test_more_channels_than_a_client_may_have_are_refused_before_any_hook_is_called(
+        self, serve: Serve, app: Flask, rt: Gentrifugo
+    ) -> None:
+        asked_about: list[str] = []
+        rt.on_private_subscribe(lambda context: asked_about.append(context.channel))
+        port = serve(app)
+        limit = carried(app).config.client_channel_limit
+        channels = [f"${number}" for number in range(limit)]
+        for more, status in (([], 200), (channels, 200), (["$more"], 400), ([f"${n}" for n in range(6000)], 400)):
+            asked_about.clear()
+            asked = {"client": CLIENT, "channels": [*channels, *more]}
+            assert post(port, "/centrifuge/auth/", asked)[0] == status
+            assert len(asked_about) == (limit if status == 200 else 0)
+
     @pytest.mark.parametrize("client", ["", "11764000000", CLIENT[:-1], f"{CLIENT}\n"])
     def test_what_is_no_id_of_a_client_is_not_signed(self, app: Flask, port: int, client: str) -> None:
         """As part of a token it could be a user and a time."""
@@ -454,7 +468,7 @@ class TestSigningChannels:
         assert (code in (400, 403), "access-control-allow-origin" in headers) == (True, False)
 
     def test_a_batch_is_asked_about_side_by_side_and_not_for_ever(self, serve: Serve) -> None:
-        app = site(GENTRIFUGO_HOOK_TIMEOUT=0.2)
+        app = site(GENTRIFUGO_HOOK_TIMEOUT=0.2, GENTRIFUGO_CLIENT_CHANNEL_LIMIT=1000)
         rt = Gentrifugo(app)
         torn: list[object] = []
         app.teardown_appcontext(lambda error: torn.append(g.pop("channel", None)))
