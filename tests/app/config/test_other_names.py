@@ -49,7 +49,16 @@ def test_unknown_names_are_explained(name: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["insecrue", "insecure_web", "client_insecure", "api_insecure", "admin_insecure", "insecure_ap", "in_secure"],
+    [
+        "insecrue",
+        "insecure_web",
+        "client_insecure",
+        "api_insecure",
+        "admin_insecure",
+        "insecure_ap",
+        "in_secure",
+        "admin_insecur",
+    ],
 )
 def test_an_insecure_mode_is_never_suggested(name: str) -> None:
     assert "did you mean" not in suggestion(name, OPTIONS)

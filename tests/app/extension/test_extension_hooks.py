@@ -398,11 +398,11 @@ class TestSigningChannels:
         port = serve(app)
         limit = carried(app).config.client_channel_limit
         channels = [f"${number}" for number in range(limit)]
-        for more, status in (([], 200), (channels, 200), (["$more"], 400), ([f"${n}" for n in range(6000)], 400)):
+        for more, expected in (([], 200), (channels, 200), (["$more"], 400), ([f"${n}" for n in range(6000)], 400)):
             asked_about.clear()
             asked = {"client": CLIENT, "channels": [*channels, *more]}
-            assert post(port, "/centrifuge/auth/", asked)[0] == status
-            assert len(asked_about) == (limit if status == 200 else 0)
+            assert post(port, "/centrifuge/auth/", asked)[0] == expected
+            assert len(asked_about) == (limit if expected == 200 else 0)
 
     @pytest.mark.parametrize("client", ["", "11764000000", CLIENT[:-1], f"{CLIENT}\n"])
     def test_what_is_no_id_of_a_client_is_not_signed(self, app: Flask, port: int, client: str) -> None:
