@@ -95,17 +95,27 @@ def patch() -> None:
     monkey.patch_all()
 
 
+def checked_configuration(argv: list[str]) -> Loaded:
+    """The configuration that a command checks: that of an application, or that of a server without one."""
+    given = command_line.read(options_of(Config), argv, os.environ)
+    if not application_path(given, os.environ):
+        return load(argv, os.environ)
+    from .process.site_process import loaded_of_site
+
+    return loaded_of_site(given, argv)
+
+
 def checkconfig(argv: list[str]) -> int:
     """Say whether the server would start with this configuration."""
     from .process.startup_checks import startup_problems
 
-    loaded = load(argv, os.environ)
+    loaded = checked_configuration(argv)
     problems = list(startup_problems(loaded.config))
     if problems:
         raise ConfigError(problems, loaded.warnings)
     for sentence in loaded.warnings:
         complain(f"warning: {sentence}")
-    say(f"{loaded.path or 'flags and environment'}: ok")
+    say(f"{loaded.path or loaded.origin.removeprefix('that of ').removesuffix(' only')}: ok")
     return 0
 
 
@@ -114,10 +124,10 @@ def doctor(argv: list[str]) -> int:
     from .process.doctor import PROBLEM, WARNING, examine, verdict
 
     try:
-        loaded = load(argv, os.environ)
+        loaded = checked_configuration(argv)
     except ConfigError as error:
         report(error)
-        say(verdict(len(error.problems), len(error.warnings)))
+        say(verdict(len(error.problems) or 1, len(error.warnings)))
         return 1
     states = []
     for finding in examine(loaded):

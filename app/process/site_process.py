@@ -59,6 +59,21 @@ def serve_site(given: Given, path: str, arguments: Sequence[str]) -> int:
     return 1 if watch is None else _wait_for_change(watch)
 
 
+def loaded_of_site(given: Given, arguments: Sequence[str]) -> Loaded:
+    """The configuration with which an application would be served. `arguments` begin with a command to check it.
+
+    A process of its own loads the application. Raises ConfigError; without a problem if that process has printed it.
+    """
+    if given.problems:
+        raise ConfigError(given.problems)
+    serving = list(arguments)
+    serving.remove(given.words[0])
+    settings = ask(worker_command(serving))
+    if isinstance(settings, int):
+        raise ConfigError([])
+    return settings.loaded
+
+
 def _run_master(master: type[Master], arguments: Sequence[str]) -> int:
     command = worker_command(arguments)
     try:

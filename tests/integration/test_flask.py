@@ -235,6 +235,34 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, arguments: list[str], sa
     assert (done.returncode, done.stderr) == (1, f"gentrifugo: {says}\n")
 
 
+@pytest.mark.parametrize("command", ["checkconfig", "doctor"])
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["--app=chat:create_app", "--port=0"], 0, "the application chat:create_app"),
+        (["--app=chat:create_app", "--port=0", "--workers=2"], 1, "workers: several need the Redis engine"),
+        (["--app=chat:create_app", "--log_file=/nowhere/log"], 1, "/nowhere/log"),
+        (["--app=broken"], 1, "No module named 'nothing'"),
+    ],
+    ids=["right", "several workers", "no log file", "broken code"],
+)
+def test_the_configuration_of_an_application_is_checked(
+    tmp_path: Path, command: str, arguments: list[str], status: int, says: str
+) -> None:
+    (tmp_path / "broken.py").write_text("import nothing\n")
+    for name in ("chat.py", "library.py"):
+        (tmp_path / name).write_text((EXAMPLE / name).read_text())
+    done = subprocess.run(
+        [PROGRAM, command, *arguments],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=seconds(20),
+    )
+    assert (done.returncode, says in done.stdout + done.stderr) == (status, True), done
+
+
 def example(name: str, words: str) -> str:
     """The one block of Python on a page that has these words."""
     (found,) = (block.text for block in page(name).blocks if block.language == "python" and words in block.text)
