@@ -95,12 +95,14 @@ def _check_port(name: str, address: str, number: int) -> Finding:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return Finding(
-                    WARNING, f"{where}: in use", f"fine if by this very server, else choose another --{name}"
+                    WARNING,
+                    f"{where}: in use",
+                    f"fine if by this very server, else choose another with the option {name}",
                 )
             if error.errno == errno.EACCES:
                 remedy = "choose one above 1023, or allow it: setcap, or AmbientCapabilities=CAP_NET_BIND_SERVICE"
                 return Finding(PROBLEM, f"{where}: only root may listen there", remedy)
-            return Finding(PROBLEM, f"{where}: {error.strerror}", "choose another --address")
+            return Finding(PROBLEM, f"{where}: {error.strerror}", "choose another with the option address")
     return Finding(OK, f"{where}: free")
 
 

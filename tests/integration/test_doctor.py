@@ -97,7 +97,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         _, lines = doctor(tmp_path, port=port, admin_port=str(free_port()))
     assert about(lines, f"port {port}") == (
-        f"warning  port {port}: in use; fine if by this very server, else choose another --port"
+        f"warning  port {port}: in use; fine if by this very server, else choose another with the option port"
     )
     assert about(lines, "admin_port").endswith("free")
 
@@ -105,7 +105,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
 def test_an_address_that_is_not_here(tmp_path: Path) -> None:
     status, lines = doctor(tmp_path, address="192.0.2.1")
     assert status == 1
-    assert about(lines, "port").endswith("choose another --address")
+    assert about(lines, "port").endswith("choose another with the option address")
 
 
 def test_files_that_cannot_be_written(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_two_may_share_one(start_server: Callable[..., Server]) -> None:
 
 def test_a_port_that_is_taken_is_named_with_its_option(start_server: Callable[..., Server]) -> None:
     server = start_server()
-    with pytest.raises(AssertionError, match=r"api_port: cannot listen on .* choose others with .*--api_port"):
+    with pytest.raises(AssertionError, match=r"api_port: cannot listen on .* choose others with .*api_port"):
         start_server(api_port=server.port)
 
 
