@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from flask import Flask
+from flask import Flask, has_request_context
 
 from ..node.hooks import Hook
 from ..runtime.monkey import NOT_PATCHED, is_patched
@@ -39,6 +39,8 @@ class Backends:
         self._node = Backend(service.node)
         self._redis: Publisher | None = None
         self._test_server: InProcessServer | None = None
+        self._serves_alone = False
+        """Whether a request has shown that no other process serves the application without being connected."""
         self.test_server_number = 0
         """Counts the servers of tests in this process."""
 
@@ -55,10 +57,16 @@ class Backends:
             if service.is_single:
                 raise RuntimeError(NOT_PATCHED)
             return self.outside()
-        if refused := refusal(self._app):
-            raise RuntimeError(refused)
+        if not self._serves_alone:
+            self._check_alone()
         service.start()
         return self._node
+
+    def _check_alone(self) -> None:
+        """Raises RuntimeError in one of several processes that no engine connects. A request is asked only once."""
+        if refused := refusal(self._app):
+            raise RuntimeError(refused)
+        self._serves_alone = has_request_context()
 
     def outside(self) -> Backend:
         """Redis, without a node in this process. Raises RuntimeError with the memory engine."""
