@@ -110,7 +110,9 @@ The first four take `--config=FILE`, or `-c FILE`. `gentrifugo genconfig --confi
 because of the suffix; without `--config` it writes `config.json`. Only you can read the file that it writes, and it
 never overwrites one. `gentrifugo --app module` serves a [Flask application](flask.md#running-it) with the
 configuration of that application, and with `--reload` starts it again
-[when its code changes](flask-development.md). `python -m gentrifugo` is the same program as `gentrifugo`.
+[when its code changes](flask-development.md). With `--app`, `checkconfig` and `doctor` load the application and check
+the configuration that it would be served with, also with `--workers`. `python -m gentrifugo` is the same program as
+`gentrifugo`.
 
 To complete commands, flags and their values with the Tab key in bash (version 4 or newer), add the line
 `source <(gentrifugo completion bash)` to `~/.bashrc`. In zsh, add `source <(gentrifugo completion zsh)` to `~/.zshrc`,
