@@ -30,6 +30,7 @@ app.config.update(SECRET_KEY="key", GENTRIFUGO_WEB=True, GENTRIFUGO_ADMIN_PASSWO
 {more}
 realtime = Gentrifugo(app)
 realtime.on_private_subscribe(lambda context: True)
+{hooks}
 
 CALLS = {{
     "publish": lambda: realtime.publish("news", 1),
@@ -84,7 +85,7 @@ def site(
     directory: Path, worker: str, workers: int = 1, more: str = "", preload: bool = False
 ) -> Iterator[tuple[Gunicorn, ApiClient]]:
     """A site with the extension under gunicorn; `more` is set in its configuration."""
-    (directory / "site_with_server.py").write_text(SITE.format(more=more), encoding="utf-8")
+    (directory / "site_with_server.py").write_text(SITE.format(more=more, hooks=""), encoding="utf-8")
     flags = ["--preload"] if preload else []
     with ready(Gunicorn({}, directory, worker, workers, flags, application="site_with_server:app")) as server:
         yield server, ApiClient(server.host, server.port)
@@ -180,7 +181,7 @@ def test_one_worker_is_a_remedy(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("is_site", [False, True], ids=["server alone", "site"])
 def test_a_worker_that_will_not_do_is_named_at_the_start(tmp_path: Path, worker: str, says: str, is_site: bool) -> None:
-    (tmp_path / "site_with_server.py").write_text(SITE.format(more=""), encoding="utf-8")
+    (tmp_path / "site_with_server.py").write_text(SITE.format(more="", hooks=""), encoding="utf-8")
     with ready(Gunicorn({}, tmp_path, worker, application="site_with_server:app" if is_site else "")) as server:
         eventually(lambda: says in server.log, what=lambda: server.log)
         assert server.log.count(says) == 1
@@ -225,6 +226,35 @@ def test_pages_of_other_origins_are_refused_before_the_websocket_is_open(tmp_pat
         refused = refused_handshake(server, path, {"Origin": "https://evil.example"})
         assert (refused.status, b"allowed_origins" in refused.body) == (403, True)
         WebSocketClient.connect(server.host, server.port, path, {"Origin": "https://good.example"}).close()
+
+
+MOUNTED = """
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+from site_with_server import app as site
+
+
+def nothing(environ, start_response):
+    start_response("404 Not Found", [])
+    return []
+
+
+app = DispatcherMiddleware(nothing, {"/part": site})
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_application_that_is_mounted_in_another_decides_first_too(tmp_path: Path, workers: int) -> None:
+    (tmp_path / "mounted.py").write_text(MOUNTED, encoding="utf-8")
+    hook = "realtime.on_connect(lambda context: None)"  # so that only pages of the site itself may connect
+    (tmp_path / "site_with_server.py").write_text(SITE.format(more="", hooks=hook), encoding="utf-8")
+    path = "/part/realtime/connection/websocket"
+    with ready(Gunicorn({}, tmp_path, STOCK_WORKER, workers, application="mounted:app")) as server:
+        assert refused_handshake(server, path, {"Origin": "https://evil.example"}).status == (
+            403 if workers == 1 else 503
+        )
+        if workers == 1:
+            works(server, path)
 
 
 def test_a_handshake_that_is_wrong_is_refused_in_words(tmp_path: Path) -> None:
