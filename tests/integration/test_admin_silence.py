@@ -73,3 +73,27 @@ def test_a_socket_without_a_token_is_closed_at_its_deadline(
     server = start_server(**OPTIONS, stale_connection_close_delay=0.5)
     (silent_one,) = silent(server, 1)
     assert silent_one.wait_closed().advice == {"reason": "stale", "reconnect": False}
+
+
+@pytest.mark.parametrize("is_insecure", [False, True], ids=["with tokens", "without any"])
+def test_one_operator_too_many_is_refused_until_another_has_gone(
+    start_server: Callable[..., Server], silent: Callable[..., list[WebSocketClient]], is_insecure: bool
+) -> None:
+    server = start_server(**OPTIONS, insecure_admin=is_insecure)
+    connect = {"method": "connect", "params": {"token": token_of(log_in(server.host, server.port))}}
+
+    def operators(count: int) -> list[WebSocketClient]:
+        sockets = []
+        for _ in range(count):
+            (socket_,) = silent(server, 1)
+            socket_.send_json(connect)
+            sockets.append(socket_)
+        return sockets
+
+    first, *others = operators(MAX_OPERATORS)
+    for each in (first, *others):
+        assert each.recv_json() == [{"method": "connect", "error": None, "body": True}]
+    assert operators(1)[0].wait_closed().advice == {"reason": "limit exceeded", "reconnect": False}
+    first.close()
+    (late,) = operators(1)
+    assert late.recv_json() == [{"method": "connect", "error": None, "body": True}]
