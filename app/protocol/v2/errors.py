@@ -1,0 +1,192 @@
+"""The codes of protocol version 2: errors of replies, close codes, and the codes of an ended subscription.
+
+The HTTP API of Centrifugo v4 and later has the same error codes. The texts are the protocol's own, and clients compare
+them. `error_of` and `disconnect_of` translate what the node says, which knows no version of the protocol.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...model import errors as model
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """The error of a reply; the connection stays open."""
+
+    code: int
+    """100 to 399 belong to the protocol, 400 to 1999 to applications."""
+    message: str
+    temporary: bool = False
+    """Whether the client may send the same request again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """Why a connection is closed: sent in the close frame, or in a push where the transport has no close frames."""
+
+    code: int
+    """3000 to 3999 belong to the protocol, 4000 to 4999 to applications."""
+    reason: str
+
+    @property
+    def reconnects(self) -> bool:
+        """Whether client libraries connect again after this code."""
+        return not (3500 <= self.code < 4000 or 4500 <= self.code < 5000)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribed:
+    """Why the server has ended a subscription. From code 2500 on, client libraries subscribe again at once."""
+
+    code: int
+    reason: str
+
+
+class Refused(Exception):
+    """Raised where a command cannot be carried out; `error` is for the reply."""
+
+    def __init__(self, error: Error) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class Closing(Exception):
+    """Raised where a connection cannot go on; `disconnect` is for the client, `detail` only for the log."""
+
+    def __init__(self, disconnect: Disconnect, detail: str = "") -> None:
+        super().__init__(f"{disconnect.reason}: {detail}" if detail else disconnect.reason)
+        self.disconnect = disconnect
+
+
+INTERNAL = Error(100, "internal server error", temporary=True)
+"""The server failed; its log has the details."""
+UNAUTHORIZED = Error(101, "unauthorized")
+"""The client must connect first."""
+UNKNOWN_CHANNEL = Error(102, "unknown channel")
+"""The channel names a namespace that the configuration does not have."""
+PERMISSION_DENIED = Error(103, "permission denied")
+"""The channel options, the token or a hook do not allow this."""
+METHOD_NOT_FOUND = Error(104, "method not found")
+"""No handler has this name."""
+ALREADY_SUBSCRIBED = Error(105, "already subscribed")
+"""This connection is subscribed to the channel."""
+LIMIT_EXCEEDED = Error(106, "limit exceeded")
+"""The connection has as many channels as client_channel_limit allows."""
+BAD_REQUEST = Error(107, "bad request")
+"""A field is missing or has a value that is not allowed."""
+NOT_AVAILABLE = Error(108, "not available")
+"""The channel has no presence or no history."""
+TOKEN_EXPIRED = Error(109, "token expired")
+"""The token has expired, or is not valid yet; the client gets a new one and tries again."""
+EXPIRED = Error(110, "expired")
+"""The connection or the subscription has expired."""
+TOO_MANY_REQUESTS = Error(111, "too many requests", temporary=True)
+"""The client sends more requests than it may."""
+UNRECOVERABLE_POSITION = Error(112, "unrecoverable position")
+"""The history has been lost or cut since the position that the client named."""
+CONCURRENT_PAGINATION = Error(113, "concurrent pagination", temporary=True)
+"""Another request reads pages of the same channel."""
+
+CONNECTION_CLOSED = Disconnect(3000, "connection closed")
+"""The connection was closed for no other reason."""
+SHUTDOWN = Disconnect(3001, "shutdown")
+"""The server stops; the client connects to it, or to another server, again."""
+INTERNAL_SERVER_ERROR = Disconnect(3004, "internal server error")
+"""The server failed; its log has the details."""
+CONNECTION_EXPIRED = Disconnect(3005, "connection expired")
+"""The token has expired and was not refreshed in time."""
+SUBSCRIPTION_EXPIRED = Disconnect(3006, "subscription expired")
+"""A subscription that the server made has expired."""
+SLOW = Disconnect(3008, "slow")
+"""More bytes wait for this client than client_queue_max_size allows."""
+WRITE_ERROR = Disconnect(3009, "write error")
+"""The socket has failed."""
+INSUFFICIENT_STATE = Disconnect(3010, "insufficient state")
+"""Publications may be missing; the client recovers when it connects again."""
+FORCE_RECONNECT = Disconnect(3011, "force reconnect")
+"""A backend wants the client to connect again."""
+NO_PONG = Disconnect(3012, "no pong")
+"""The client has not answered a ping in time."""
+CLOSE_TOO_MANY_REQUESTS = Disconnect(3013, "too many requests")
+"""The client sends more requests than it may."""
+STATE_INVALIDATED = Disconnect(3014, "state invalidated")
+"""What the client knows of its subscriptions is no longer valid."""
+
+INVALID_TOKEN = Disconnect(3500, "invalid token")
+"""The token has a wrong signature, or is for another user or channel."""
+CLOSE_BAD_REQUEST = Disconnect(3501, "bad request")
+"""The frame breaks the protocol, or the client has connected without a token that it needs."""
+STALE = Disconnect(3502, "stale")
+"""The client has not connected in time."""
+FORCE_DISCONNECT = Disconnect(3503, "force disconnect")
+"""A backend has disconnected the user."""
+CONNECTION_LIMIT = Disconnect(3504, "connection limit")
+"""The user has as many connections as user_connection_limit allows."""
+CHANNEL_LIMIT = Disconnect(3505, "channel limit")
+"""The token names more channels than client_channel_limit allows."""
+INAPPROPRIATE_PROTOCOL = Disconnect(3506, "inappropriate protocol")
+"""Binary data was to be sent to a client that uses JSON."""
+CLOSE_PERMISSION_DENIED = Disconnect(3507, "permission denied")
+"""Anonymous users may not connect."""
+CLOSE_NOT_AVAILABLE = Disconnect(3508, "not available")
+"""The server has no handler for messages that need no reply."""
+TOO_MANY_ERRORS = Disconnect(3509, "too many errors")
+"""The client has caused too many errors."""
+
+SERVER_UNSUBSCRIBE = Unsubscribed(2000, "server unsubscribe")
+"""A backend has ended the subscription."""
+UNSUBSCRIBED_INSUFFICIENT_STATE = Unsubscribed(2500, "insufficient state")
+"""Publications may be missing; the client subscribes again and recovers."""
+UNSUBSCRIBED_EXPIRED = Unsubscribed(2501, "subscription expired")
+"""The token of the subscription has expired and was not refreshed in time."""
+UNSUBSCRIBED_STATE_INVALIDATED = Unsubscribed(2502, "state invalidated")
+"""What the client knows of this subscription is no longer valid."""
+
+CUSTOM_RECONNECT = 4000
+"""Close code for a reason that an application gives, if clients shall connect again."""
+CUSTOM_TERMINAL = 4500
+"""Close code for a reason that an application gives, if clients shall stay disconnected."""
+
+_ERRORS = {
+    model.INVALID_MESSAGE.text: BAD_REQUEST,
+    model.NAMESPACE_NOT_FOUND.text: UNKNOWN_CHANNEL,
+    model.PERMISSION_DENIED.text: PERMISSION_DENIED,
+    model.ALREADY_SUBSCRIBED.text: ALREADY_SUBSCRIBED,
+    model.LIMIT_EXCEEDED.text: LIMIT_EXCEEDED,
+    model.NOT_AVAILABLE.text: NOT_AVAILABLE,
+    model.INTERNAL_ERROR.text: INTERNAL,
+}
+_DISCONNECTS = {
+    model.CLOSE_INVALID_MESSAGE: CLOSE_BAD_REQUEST,
+    model.CLOSE_METHOD_NOT_FOUND: CLOSE_BAD_REQUEST,
+    model.CLOSE_UNAUTHORIZED: CLOSE_BAD_REQUEST,
+    model.CLOSE_INVALID_TOKEN: INVALID_TOKEN,
+    model.CLOSE_LIMIT_EXCEEDED: CONNECTION_LIMIT,
+    model.CLOSE_INTERNAL_ERROR: INTERNAL_SERVER_ERROR,
+    model.CLOSE_STALE: STALE,
+    model.CLOSE_EXPIRED: CONNECTION_EXPIRED,
+    model.CLOSE_SLOW: SLOW,
+    model.CLOSE_SHUTDOWN: SHUTDOWN,
+    model.CLOSE_INSUFFICIENT_STATE: INSUFFICIENT_STATE,
+    model.CLOSE_DISCONNECT: FORCE_DISCONNECT,
+    model.CLOSE_SEND_ERROR: WRITE_ERROR,
+    model.CLOSE_PING_ERROR: NO_PONG,
+}
+
+
+def error_of(error: model.Error) -> Error:
+    """The error of this version for one of the node; a text that an application chose is kept, with the code 103."""
+    return _ERRORS.get(error.text) or Error(PERMISSION_DENIED.code, error.text)
+
+
+def disconnect_of(disconnect: model.Disconnect) -> Disconnect:
+    """The close code of this version for a reason of the node.
+
+    A reason that an application chose is kept, with a code that tells clients the same about connecting again.
+    """
+    known = _DISCONNECTS.get(disconnect)
+    if known is not None:
+        return known
+    return Disconnect(CUSTOM_RECONNECT if disconnect.reconnect else CUSTOM_TERMINAL, disconnect.reason)
