@@ -1,0 +1,82 @@
+"""What the declaration of a message says about each of its fields, for the encoders and decoders.
+
+Knows how messages are declared, but none of them.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import cache
+from typing import Annotated, Any
+
+import msgspec
+
+
+class Message(msgspec.Struct, omit_defaults=True):
+    """Base of all messages."""
+
+
+class Kind(Enum):
+    """What one value of a field is."""
+
+    BOOL = auto()
+    UINT32 = auto()
+    UINT64 = auto()
+    INT32 = auto()
+    INT64 = auto()
+    TEXT = auto()
+    PAYLOAD = auto()
+    MESSAGE = auto()
+
+
+class Shape(Enum):
+    """How many values a field has."""
+
+    ONE = auto()
+    LIST = auto()
+    MAP = auto()
+    """By keys that are text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a message."""
+
+    name: str
+    number: int
+    """Its number in Protobuf."""
+    kind: Kind
+    shape: Shape = Shape.ONE
+    message: type[Message] | None = None
+    """The type of its values if they are messages."""
+
+
+@cache
+def fields_of(type_: type[Message]) -> tuple[Field, ...]:
+    """The fields of a message, in the order of their declaration. Raises TypeError for one that is not understood."""
+    hints = typing.get_type_hints(type_, include_extras=True)
+    return tuple(_field(name, hints[name]) for name in type_.__struct_fields__)
+
+
+_KINDS: dict[Any, Kind] = {bool: Kind.BOOL, str: Kind.TEXT}
+_SHAPES: dict[Any, Shape] = {list: Shape.LIST, dict: Shape.MAP}
+
+
+def _field(name: str, hint: Any) -> Field:
+    if typing.get_origin(hint) is not Annotated:
+        raise TypeError(f"{name}: the annotation has no number")
+    value, *notes = typing.get_args(hint)
+    number = next(note for note in reversed(notes) if isinstance(note, int))
+    shape = _SHAPES.get(typing.get_origin(value), Shape.ONE)
+    if shape is not Shape.ONE or isinstance(value, types.UnionType):
+        # The last argument that is a type: the values of a map or a list, or what may be None.
+        value = [argument for argument in typing.get_args(value) if argument is not type(None)][-1]
+    if isinstance(value, type) and issubclass(value, Message):
+        return Field(name, number, Kind.MESSAGE, shape, value)
+    kind = next((note for note in notes if isinstance(note, Kind)), None) or _KINDS.get(value)
+    if kind is None:
+        raise TypeError(f"{name}: no field can be of the type {value}")
+    return Field(name, number, kind, shape)

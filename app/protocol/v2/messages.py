@@ -1,0 +1,418 @@
+"""The messages of protocol version 2, declared once: their fields, their types, and their numbers in Protobuf.
+
+The encoders and decoders of both formats are derived from these declarations. The name of a field is its name in JSON,
+the number in its annotation is its number in Protobuf. A field that is not in a message has its default, and a field
+that has its default is left out. A field without a default is always there in JSON.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Raw
+
+from ...model.events import RawClientInfo
+from .fields import Kind, Message
+
+NOTHING = Raw()
+"""The payload that is not there."""
+
+UInt32 = Annotated[int, Meta(ge=0, le=2**32 - 1), Kind.UINT32]
+UInt64 = Annotated[int, Meta(ge=0), Kind.UINT64]
+Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1), Kind.INT32]
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1), Kind.INT64]
+Payload = Annotated[Raw, Kind.PAYLOAD]
+"""What applications send to each other, byte for byte: JSON, or any bytes from clients that use Protobuf."""
+
+
+class ClientInfo(Message):
+    """Who a connection is."""
+
+    user: Annotated[str, 1]
+    client: Annotated[str, 2]
+    conn_info: Annotated[Payload, 3] = NOTHING
+    chan_info: Annotated[Payload, 4] = NOTHING
+
+
+def client_info(info: RawClientInfo) -> ClientInfo:
+    """A connection of the node as these messages show it."""
+    return ClientInfo(
+        info.user,
+        info.client,
+        Raw(info.default_info) if info.default_info else NOTHING,
+        Raw(info.channel_info) if info.channel_info else NOTHING,
+    )
+
+
+class Publication(Message):
+    """One publication in a push, in a recovery or in the history."""
+
+    data: Annotated[Payload, 4] = NOTHING
+    info: Annotated[ClientInfo | None, 5] = None
+    """The client that published it, if it was one."""
+    offset: Annotated[UInt64, 6] = 0
+    tags: Annotated[dict[str, str], 7] = {}
+    delta: Annotated[bool, 8] = False
+    """Whether `data` is a patch for the data of the publication before."""
+    time: Annotated[Int64, 9] = 0
+    channel: Annotated[str, 10] = ""
+    epoch: Annotated[str, 14] = ""
+
+
+class StreamPosition(Message):
+    """A place in the stream of a channel."""
+
+    offset: Annotated[UInt64, 1] = 0
+    epoch: Annotated[str, 2] = ""
+
+    def __post_init__(self) -> None:
+        check_offset(self.offset)
+
+
+def check_offset(offset: int) -> None:
+    """Raises ValueError for an offset of more than 64 bits: no bound of msgspec can be that large."""
+    if offset >= 2**64:
+        raise ValueError("an offset has more than 64 bits")
+
+
+class FilterNode(Message):
+    """A condition on the tags of publications: a comparison, or conditions that are joined by an operator."""
+
+    op: Annotated[str, 1] = ""
+    key: Annotated[str, 2] = ""
+    cmp: Annotated[str, 3] = ""
+    val: Annotated[str, 4] = ""
+    vals: Annotated[list[str], 5] = []
+    nodes: Annotated[list[FilterNode], 6] = []
+
+
+class SubscribeRequest(Message):
+    """`subscribe`, and the position of one server-side subscription in `connect`."""
+
+    channel: Annotated[str, 1] = ""
+    token: Annotated[str, 2] = ""
+    recover: Annotated[bool, 3] = False
+    epoch: Annotated[str, 6] = ""
+    offset: Annotated[UInt64, 7] = 0
+    data: Annotated[Payload, 8] = NOTHING
+    positioned: Annotated[bool, 9] = False
+    recoverable: Annotated[bool, 10] = False
+    join_leave: Annotated[bool, 11] = False
+    delta: Annotated[str, 12] = ""
+    tf: Annotated[FilterNode | None, 13] = None
+    flag: Annotated[Int64, 14] = 0
+    """Bits: 1 asks for numbers instead of channel names, 2 refuses a subscription that cannot be recovered."""
+    type: Annotated[Int32, 15] = 0
+    """Not 0 for kinds of subscriptions that this server does not have."""
+
+    def __post_init__(self) -> None:
+        check_offset(self.offset)
+
+
+class SubscribeResult(Message):
+    """The reply to `subscribe`, and one server-side subscription in the reply to `connect`."""
+
+    expires: Annotated[bool, 1] = False
+    ttl: Annotated[UInt32, 2] = 0
+    """Seconds."""
+    recoverable: Annotated[bool, 3] = False
+    epoch: Annotated[str, 6] = ""
+    publications: Annotated[list[Publication], 7] = []
+    recovered: Annotated[bool, 8] = False
+    offset: Annotated[UInt64, 9] = 0
+    positioned: Annotated[bool, 10] = False
+    data: Annotated[Payload, 11] = NOTHING
+    was_recovering: Annotated[bool, 12] = False
+    delta: Annotated[bool, 13] = False
+
+
+class ConnectRequest(Message):
+    """`connect`, the first command of every connection."""
+
+    token: Annotated[str, 1] = ""
+    data: Annotated[Payload, 2] = NOTHING
+    subs: Annotated[dict[str, SubscribeRequest], 3] = {}
+    name: Annotated[str, 4] = ""
+    """Name of the client library or application."""
+    version: Annotated[str, 5] = ""
+    headers: Annotated[dict[str, str], 6] = {}
+
+
+class ConnectResult(Message):
+    """The reply to `connect`."""
+
+    client: Annotated[str, 1] = ""
+    version: Annotated[str, 2] = ""
+    expires: Annotated[bool, 3] = False
+    ttl: Annotated[UInt32, 4] = 0
+    """Seconds."""
+    data: Annotated[Payload, 5] = NOTHING
+    subs: Annotated[dict[str, SubscribeResult], 6] = {}
+    ping: Annotated[UInt32, 7] = 0
+    """Seconds between two pings of the server."""
+    pong: Annotated[bool, 8] = False
+    """Whether the client must answer pings."""
+    session: Annotated[str, 9] = ""
+    node: Annotated[str, 10] = ""
+    time: Annotated[Int64, 11] = 0
+    """Milliseconds since 1970."""
+
+
+class RefreshRequest(Message):
+    """`refresh`: a new token for the connection."""
+
+    token: Annotated[str, 1] = ""
+
+
+class RefreshResult(Message):
+    """The reply to `refresh`."""
+
+    expires: Annotated[bool, 3] = False
+    ttl: Annotated[UInt32, 4] = 0
+    """Seconds."""
+
+
+class SubRefreshRequest(Message):
+    """`sub_refresh`: a new token for a subscription."""
+
+    channel: Annotated[str, 1] = ""
+    token: Annotated[str, 2] = ""
+
+
+class SubRefreshResult(Message):
+    """The reply to `sub_refresh`."""
+
+    expires: Annotated[bool, 1] = False
+    ttl: Annotated[UInt32, 2] = 0
+    """Seconds."""
+
+
+class UnsubscribeRequest(Message):
+    """`unsubscribe`."""
+
+    channel: Annotated[str, 1] = ""
+
+
+class UnsubscribeResult(Message):
+    """The reply to `unsubscribe`."""
+
+
+class PublishRequest(Message):
+    """`publish`."""
+
+    channel: Annotated[str, 1] = ""
+    data: Annotated[Payload, 2] = NOTHING
+
+
+class PublishResult(Message):
+    """The reply to `publish`."""
+
+
+class PresenceRequest(Message):
+    """`presence`."""
+
+    channel: Annotated[str, 1] = ""
+
+
+class PresenceResult(Message):
+    """The reply to `presence`: the connections in the channel by their client ids."""
+
+    presence: Annotated[dict[str, ClientInfo], 1]
+
+
+class PresenceStatsRequest(Message):
+    """`presence_stats`."""
+
+    channel: Annotated[str, 1] = ""
+
+
+class PresenceStatsResult(Message):
+    """The reply to `presence_stats`."""
+
+    num_clients: Annotated[UInt32, 1]
+    num_users: Annotated[UInt32, 2]
+
+
+class HistoryRequest(Message):
+    """`history`."""
+
+    channel: Annotated[str, 1] = ""
+    limit: Annotated[Int32, 7] = 0
+    """0 asks for the position only, -1 for everything."""
+    since: Annotated[StreamPosition | None, 8] = None
+    reverse: Annotated[bool, 9] = False
+
+
+class HistoryResult(Message):
+    """The reply to `history`."""
+
+    publications: Annotated[list[Publication], 1]
+    epoch: Annotated[str, 2]
+    offset: Annotated[UInt64, 3]
+
+
+class RPCRequest(Message):
+    """`rpc`: a call of the application."""
+
+    data: Annotated[Payload, 1] = NOTHING
+    method: Annotated[str, 2] = ""
+
+
+class RPCResult(Message):
+    """The reply to `rpc`."""
+
+    data: Annotated[Payload, 1] = NOTHING
+
+
+class SendRequest(Message):
+    """`send`: a message to the application, without a reply."""
+
+    data: Annotated[Payload, 1] = NOTHING
+
+
+class Command(Message):
+    """What a client sends: an id and one request. A command without both is the answer to a ping."""
+
+    id: Annotated[UInt32, 1] = 0
+    connect: Annotated[ConnectRequest | None, 4] = None
+    subscribe: Annotated[SubscribeRequest | None, 5] = None
+    unsubscribe: Annotated[UnsubscribeRequest | None, 6] = None
+    publish: Annotated[PublishRequest | None, 7] = None
+    presence: Annotated[PresenceRequest | None, 8] = None
+    presence_stats: Annotated[PresenceStatsRequest | None, 9] = None
+    history: Annotated[HistoryRequest | None, 10] = None
+    send: Annotated[SendRequest | None, 12] = None
+    rpc: Annotated[RPCRequest | None, 13] = None
+    refresh: Annotated[RefreshRequest | None, 14] = None
+    sub_refresh: Annotated[SubRefreshRequest | None, 15] = None
+
+    @property
+    def method(self) -> str:
+        """The name of the field that holds the request, the first one if there are several; empty without one."""
+        for name in METHODS:
+            if getattr(self, name) is not None:
+                return name
+        return ""
+
+
+METHODS = Command.__struct_fields__[1:]
+"""The methods of clients, as their requests are called in a command."""
+
+
+class Error(Message):
+    """Why a command was not carried out."""
+
+    code: Annotated[UInt32, 1] = 0
+    message: Annotated[str, 2] = ""
+    temporary: Annotated[bool, 3] = False
+
+
+class Join(Message):
+    """A client has subscribed to the channel."""
+
+    info: Annotated[ClientInfo | None, 1] = None
+
+
+class Leave(Message):
+    """A client has left the channel."""
+
+    info: Annotated[ClientInfo | None, 1] = None
+
+
+class Unsubscribe(Message):
+    """The server has ended the client's subscription."""
+
+    code: Annotated[UInt32, 2] = 0
+    reason: Annotated[str, 3] = ""
+
+
+class Subscribe(Message):
+    """The server has subscribed the client."""
+
+    recoverable: Annotated[bool, 1] = False
+    epoch: Annotated[str, 4] = ""
+    offset: Annotated[UInt64, 5] = 0
+    positioned: Annotated[bool, 6] = False
+    data: Annotated[Payload, 7] = NOTHING
+
+
+class AsyncMessage(Message):
+    """A message to this connection that belongs to no channel."""
+
+    data: Annotated[Payload, 1] = NOTHING
+
+
+class Connect(Message):
+    """The first message of a one-way connection."""
+
+    client: Annotated[str, 1] = ""
+    version: Annotated[str, 2] = ""
+    data: Annotated[Payload, 3] = NOTHING
+    subs: Annotated[dict[str, SubscribeResult], 4] = {}
+    expires: Annotated[bool, 5] = False
+    ttl: Annotated[UInt32, 6] = 0
+    """Seconds."""
+    ping: Annotated[UInt32, 7] = 0
+    """Seconds between two pings of the server."""
+    pong: Annotated[bool, 8] = False
+    session: Annotated[str, 9] = ""
+    node: Annotated[str, 10] = ""
+    time: Annotated[Int64, 11] = 0
+    """Milliseconds since 1970."""
+
+
+class Disconnect(Message):
+    """The last message of a connection whose transport has no close frames."""
+
+    code: Annotated[UInt32, 1] = 0
+    reason: Annotated[str, 2] = ""
+
+
+class Refresh(Message):
+    """A backend has changed when the connection expires."""
+
+    expires: Annotated[bool, 1] = False
+    ttl: Annotated[UInt32, 2] = 0
+    """Seconds."""
+
+
+class Push(Message):
+    """What the server sends without being asked: one of these messages."""
+
+    channel: Annotated[str, 2] = ""
+    pub: Annotated[Publication | None, 4] = None
+    join: Annotated[Join | None, 5] = None
+    leave: Annotated[Leave | None, 6] = None
+    unsubscribe: Annotated[Unsubscribe | None, 7] = None
+    message: Annotated[AsyncMessage | None, 8] = None
+    subscribe: Annotated[Subscribe | None, 9] = None
+    connect: Annotated[Connect | None, 10] = None
+    disconnect: Annotated[Disconnect | None, 11] = None
+    refresh: Annotated[Refresh | None, 12] = None
+
+
+class Reply(Message):
+    """What the server sends: the result or the error of the command with this id, a push, or an empty one as a ping."""
+
+    id: Annotated[UInt32, 1] = 0
+    error: Annotated[Error | None, 2] = None
+    push: Annotated[Push | None, 4] = None
+    connect: Annotated[ConnectResult | None, 5] = None
+    subscribe: Annotated[SubscribeResult | None, 6] = None
+    unsubscribe: Annotated[UnsubscribeResult | None, 7] = None
+    publish: Annotated[PublishResult | None, 8] = None
+    presence: Annotated[PresenceResult | None, 9] = None
+    presence_stats: Annotated[PresenceStatsResult | None, 10] = None
+    history: Annotated[HistoryResult | None, 11] = None
+    rpc: Annotated[RPCResult | None, 13] = None
+    refresh: Annotated[RefreshResult | None, 14] = None
+    sub_refresh: Annotated[SubRefreshResult | None, 15] = None
+
+
+class EmulationRequest(Message):
+    """Commands of a client whose transport carries only what the server sends."""
+
+    node: Annotated[str, 1] = ""
+    session: Annotated[str, 2] = ""
+    data: Annotated[Payload, 3] = NOTHING
+    """A frame with commands; in JSON as a string."""
