@@ -46,6 +46,8 @@ def run(argv: list[str]) -> int:
     if not problems and name not in COMMANDS:
         problems.append(f"{name}: unknown command{suggestion(name, COMMANDS)}")
     problems += word_problems(name, words)
+    if name != "gentoken":
+        problems += [f"--{flag}: goes with gentoken only" for flag in given.token]
     if problems:
         raise ConfigError(problems)
     return COMMANDS[name].run(argv)
@@ -53,7 +55,11 @@ def run(argv: list[str]) -> int:
 
 def word_problems(name: str, words: Sequence[str]) -> list[str]:
     """A sentence for each word after the name of a command that should not be there, or is missing."""
-    choices = COMMANDS[name].choices if name in COMMANDS else ()
+    command = COMMANDS.get(name)
+    choices = command.choices if command else ()
+    if command and command.argument:
+        missing = [] if words else [f"{name}: expected {command.argument}"]
+        return missing + [f"{word}: unexpected argument" for word in words[1:]]
     if not choices:
         return [f"{word}: unexpected argument" for word in words]
     if not words or words[0] not in choices:
@@ -145,6 +151,23 @@ def genconfig(argv: list[str]) -> int:
     return 0
 
 
+def gentoken(argv: list[str]) -> int:
+    """Print a token of a connection, or of a subscription, for clients that use protocol v2."""
+    from .process.token_commands import make_token
+
+    say(make_token(load(argv, os.environ).config, command_line.read(options_of(Config), argv, {}).token))
+    return 0
+
+
+def checktoken(argv: list[str]) -> int:
+    """Say whether the server would accept a token, and what it says."""
+    from .process.token_commands import describe_token
+
+    _, token = command_line.read(options_of(Config), argv, {}).words
+    say(describe_token(load(argv, os.environ).config, token))
+    return 0
+
+
 def version(argv: list[str]) -> int:
     """Show the version."""
     say(f"Gentrifugo v{__version__}")
@@ -154,7 +177,8 @@ def version(argv: list[str]) -> int:
 def show_help(*, everything: bool) -> int:
     """Show the flags."""
     commands = {
-        " ".join(filter(None, (name, "|".join(command.choices)))): command.about for name, command in COMMANDS.items()
+        " ".join(filter(None, (name, "|".join(command.choices) or command.argument))): command.about
+        for name, command in COMMANDS.items()
     }
     say(command_line.help_text(commands, options_of(Config), Config.GROUPS, everything=everything).rstrip())
     return 0
@@ -186,6 +210,8 @@ class Subcommand:
     run: Callable[[list[str]], int]
     about: str
     choices: tuple[str, ...] = ()
+    argument: str = ""
+    """What the word after it is, if it is any text."""
 
 
 COMMANDS = {
@@ -193,6 +219,8 @@ COMMANDS = {
     "checkconfig": Subcommand(checkconfig, "check the configuration and exit"),
     "doctor": Subcommand(doctor, "check configuration, machine and Redis"),
     "genconfig": Subcommand(genconfig, "write a configuration file with fresh secrets"),
+    "gentoken": Subcommand(gentoken, "make a token for a user: --user 42, --channel news"),
+    "checktoken": Subcommand(checktoken, "check a token and show what it says", argument="TOKEN"),
     "version": Subcommand(version, "show the version"),
     "completion": Subcommand(
         show_completion, "print a script that completes commands and flags", tuple(completion.SHELLS)

@@ -102,11 +102,13 @@ the environment and the flags set `secret`, or if `insecure` is on.
 | `gentrifugo checkconfig` | checks the configuration, and exits |
 | `gentrifugo doctor` | checks the configuration, the machine and the connection to Redis, and suggests remedies |
 | `gentrifugo genconfig` | writes a configuration file with fresh secrets |
+| `gentrifugo gentoken` | prints a [token](jwt.md#by-hand) for a user |
+| `gentrifugo checktoken` | checks a [token](jwt.md#by-hand), and shows what it says |
 | `gentrifugo version` | shows the version, like `gentrifugo --version` |
 | `gentrifugo completion` | prints a script that lets bash or zsh complete commands and flags |
 | `gentrifugo help` | shows the flags of all options; `gentrifugo --help` shows only the common ones |
 
-The first four take `--config=FILE`, or `-c FILE`. `gentrifugo genconfig --config=config.yaml` writes YAML,
+The first six take `--config=FILE`, or `-c FILE`. `gentrifugo genconfig --config=config.yaml` writes YAML,
 because of the suffix; without `--config` it writes `config.json`. Only you can read the file that it writes, and it
 never overwrites one. `gentrifugo --app module` serves a [Flask application](flask.md#running-it) with the
 configuration of that application, and with `--reload` starts it again

@@ -32,6 +32,14 @@ FLAGS_ONLY = {
 }
 """Flags that are no options, and what they do."""
 
+TOKEN_FLAGS = {
+    "user": "With gentoken: the ID of the user that the token is for.",
+    "channel": "With gentoken: make the token of a subscription to this channel.",
+    "info": "With gentoken: JSON that other clients are shown.",
+    "expires": "With gentoken: seconds after which the token expires.",
+}
+"""Flags of the command that makes tokens."""
+
 MIN_WIDTH = 60
 MAX_WIDTH = 110
 COLUMN = 34
@@ -73,6 +81,8 @@ class Given:
     """Whether the Flask application is started again when its files change."""
     app: str = ""
     """Where to find the Flask application that is to be served."""
+    token: dict[str, str] = field(default_factory=dict)
+    """The flags of the command that makes tokens."""
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     advice_without_key: str = "add one, or turn on the option insecure for experiments"
@@ -127,6 +137,8 @@ def build_parser(options: Sequence[Option], documents: DocumentParser) -> Source
     parser.add_argument("--reload", action="store_true", default=False)
     parser.add_argument("-h", "--help", action="store_true", default=False)
     parser.add_argument("--version", action="store_true", default=False)
+    for name in TOKEN_FLAGS:
+        parser.add_argument(f"--{name}")
     for option in options:
         parser.add_argument(*filter(None, (option.facts.short, option.flag)), dest=option.name)
     parser.add_argument("words", nargs="*", default=[])
@@ -154,7 +166,8 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
     documents.document.values = with_usual_names(options, documents.document.values)
     flags = vars(parsed)
     no_options = {name: flags.pop(name) for name in ("words", "help", "version", "app", "reload", "strict")}
-    given = Given(documents.document, **no_options)
+    token = {name: flags.pop(name) for name in TOKEN_FLAGS if name in flags}
+    given = Given(documents.document, **no_options, token=token)
     given.flags = {name: value for name, value in flags.items() if name != "config"}
     settings = parser.get_source_to_settings_dict().get("environment_variables", {})
     given.environment = {action.dest: value for action, value in settings.values()}
@@ -188,7 +201,7 @@ def spelled(argv: Sequence[str], options: Sequence[Option]) -> list[str]:
 
 def leftover_problems(leftover: Sequence[str], options: Sequence[Option]) -> Iterator[str]:
     """A sentence about each argument that is no flag; a word after an unknown flag is taken for its value."""
-    known = [option.name for option in options] + list(FLAGS_ONLY)
+    known = [option.name for option in options] + [*FLAGS_ONLY, *TOKEN_FLAGS]
     flags = [argument.partition("=")[0] for argument in leftover if argument.startswith("-")]
     in_file = [option.name for option in options if option.item_type]
     for flag in flags:
@@ -241,6 +254,8 @@ def help_text(
     lines += flag_help("", "--strict", FLAGS_ONLY["strict"])
     lines += flag_help("-h", "--help", FLAGS_ONLY["help"])
     lines += flag_help("", "--version", FLAGS_ONLY["version"])
+    for name, about in TOKEN_FLAGS.items():
+        lines += flag_help("", f"--{name} string", about)
     title = ""
     for option in options:
         title = groups.get(option.name, title)

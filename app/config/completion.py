@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .command_line import FLAGS_ONLY
+from .command_line import FLAGS_ONLY, TOKEN_FLAGS
 from .options import Option
 
 
@@ -42,6 +42,7 @@ def vocabulary(commands: Mapping[str, tuple[str, tuple[str, ...]]], options: Ite
         Flag(("--reload",), FLAGS_ONLY["reload"], takes_value=False),
         Flag(("--help", "-h"), FLAGS_ONLY["help"], takes_value=False),
         Flag(("--version",), FLAGS_ONLY["version"], takes_value=False),
+        *(Flag((f"--{name}",), about, takes_value=True) for name, about in TOKEN_FLAGS.items()),
     ]
     return Vocabulary(commands, [*own, *(_flag(option) for option in options if not option.item_type)])
 

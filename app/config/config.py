@@ -30,6 +30,7 @@ from .options import (
     port_or_empty,
     url_or_empty,
 )
+from .token_options import TokenOptions
 
 HTTP_PREFIX = matching(r"(/[^/?#\s]+)*", "Must be empty or begin with a slash, without one at the end.")
 PATH_OR_EMPTY = matching(r"(/[^?#\s]*)?", "Must be empty or begin with a slash.")
@@ -53,11 +54,12 @@ LOG_LEVELS = Choice("trace", "debug", "info", "warning", "warn", "error", "criti
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config(ChannelOptions):
+class Config(TokenOptions, ChannelOptions):
     """All options of one node. Times are seconds and may be fractions; sizes are bytes."""
 
     GROUPS: ClassVar[dict[str, str]] = {
         "watch": "Channels",
+        "token_hmac_secret_key": "Tokens of protocol v2",
         "secret": "Security",
         "address": "Listening",
         "name": "Node",

@@ -39,6 +39,7 @@ def fresh_values() -> dict[str, str]:
     """New secrets for the options that need one."""
     return {
         "secret": secrets.token_urlsafe(SECRET_BYTES),
+        "token_hmac_secret_key": secrets.token_urlsafe(SECRET_BYTES),
         "admin_password": secrets.token_urlsafe(PASSWORD_BYTES),
         "admin_secret": secrets.token_urlsafe(SECRET_BYTES),
     }

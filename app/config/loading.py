@@ -16,6 +16,16 @@ from .options import ConfigError, listed, options_of
 from .redis_options import redis_settings
 from .warnings import config_warnings
 
+KEYS = (
+    "secret",
+    "token_hmac_secret_key",
+    "token_rsa_public_key",
+    "token_ecdsa_public_key",
+    "token_jwks_public_endpoint",
+    "insecure",
+)
+"""The options of which a server needs one, so that it can tell who its clients are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -63,7 +73,7 @@ def load_given(given: Given) -> Loaded:
     checked, wrong = schema.check(Config, given.values)
     warnings = list(source_warnings(given))
     problems = [*given.problems, *value_problems(given, checked, wrong)]
-    has_key = bool(checked.get("secret") or checked.get("insecure") or {"secret", "insecure"} & wrong.keys())
+    has_key = bool(any(checked.get(name) for name in KEYS) or set(KEYS) & wrong.keys())
     document = given.document
     if document.missing and has_key:
         warnings.insert(0, f"{document.path}: not found; only flags and environment count")
@@ -85,6 +95,10 @@ def value_problems(given: Given, checked: Mapping[str, Any], wrong: Mapping[str,
     """A sentence about each value that is wrong by itself, or together with the other values."""
     for path, text in (*wrong.items(), *shared_names(given.values.get("namespaces"))):
         yield f"{given.place(path)}: {text}"
+    for name in ("token_hmac_secret_key", "token_hmac_previous_secret_key"):
+        if checked.get(name) and checked[name] == checked.get("secret"):
+            # What the backend signs for protocol v1 is chosen by clients in part, and must not pass for a token.
+            yield f"{given.place(name)}: must differ from secret"
     redis_options_are_valid = not any(name.startswith("redis_") for name in wrong)
     if checked.get("engine") == "redis" and redis_options_are_valid:
         redis_options = {name: value for name, value in checked.items() if name.startswith("redis_")}

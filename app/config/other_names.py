@@ -82,8 +82,9 @@ INSECURE_MODE = "there is no such option; docs/insecure.md describes the insecur
 
 MISSING = (
     (r"(client|api|admin|grpc_api)_insecure|insecure_web|client_insecure_skip_token_signature_verify", INSECURE_MODE),
-    (r"token_(hmac|rsa|ecdsa)_\w+|token_(jwks|audience|issuer|user_id)\w*|jwks_\w+|subscription_token_\w+",
-     "it is about JSON Web Tokens; here `secret` signs tokens and private subscriptions (docs/tokens.md)"),
+    (r"token_(user_id|audience_|issuer_|jwks_public_endpoint_|\w+_hmac)\w*|jwks_\w+|(separate_)?subscription_token_\w+",
+     "tokens of connections and subscriptions are checked with the same options, which begin with token_ "
+     "(docs/jwt.md)"),
     (r"api_key", "requests to the API are signed with `secret` (docs/api.md)"),
     (r"grpc_\w+|grpc_api|uni_grpc\w*", "there is no gRPC"),
     (r"(uni_(websocket|sse|http_stream)|sse|http_stream|webtransport|emulation|http3)\w*",

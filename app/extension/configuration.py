@@ -20,6 +20,8 @@ SOURCE = "the options of Gentrifugo(...)"
 ADVICE_WITHOUT_KEY = 'set app.config["SECRET_KEY"] before the extension is initialized, or the option GENTRIFUGO_SECRET'
 DERIVED_FOR = b"gentrifugo tokens"
 """Keeps the derived secret apart from SECRET_KEY, which signs sessions."""
+DERIVED_FOR_JWT = b"gentrifugo JSON Web Tokens"
+"""Keeps the key of JSON Web Tokens apart from both."""
 
 FIRST_KEY = "gentrifugo_secret_key"
 """The key in `app.extensions` of the SECRET_KEY that the application had when its server was initialized."""
@@ -44,7 +46,9 @@ def load(app: Flask, arguments: Arguments) -> Loaded:
         # Scripts in this page have the origin of the application: it is served only where somebody asks for it.
         options.setdefault("sockjs_iframe", False)
     if "secret" not in given.values and app.secret_key:
-        options.setdefault("secret", _derived(app.secret_key))
+        options.setdefault("secret", _derived(app.secret_key, DERIVED_FOR))
+    if "token_hmac_secret_key" not in given.values and app.secret_key:
+        options.setdefault("token_hmac_secret_key", _derived(app.secret_key, DERIVED_FOR_JWT))
     given.application = options
     return load_given(given)
 
@@ -70,13 +74,13 @@ def _options_of(app: Flask) -> dict[str, Any]:
     }
 
 
-def _derived(secret_key: str | bytes) -> str:
-    """A secret for tokens, from which nobody can compute the application's key."""
+def _derived(secret_key: str | bytes, purpose: bytes) -> str:
+    """A secret for one purpose, from which nobody can compute the application's key."""
     key = secret_key.encode() if isinstance(secret_key, str) else secret_key
-    return hmac.digest(key, DERIVED_FOR, hashlib.sha256).hex()
+    return hmac.digest(key, purpose, hashlib.sha256).hex()
 
 
 def late_key_warning(app: Flask, secret: str) -> list[str]:
     """A warning if `secret` was derived from an earlier SECRET_KEY than the one that the application has now."""
     first = app.extensions.get(FIRST_KEY)
-    return [CHANGED_KEY] if first and first != app.secret_key and secret == _derived(first) else []
+    return [CHANGED_KEY] if first and first != app.secret_key and secret == _derived(first, DERIVED_FOR) else []

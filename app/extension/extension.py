@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 
 from ..config.endpoints import CLIENT, ENDPOINTS
 from ..node.hooks import Hook, name_of
+from ..protocol.v2.token_making import connection_token, subscription_token
 from ..server.connection_receiver import ConnectionReceiver
 from ..service import Service
 from ..views.credential_views import register_credential_views
@@ -94,6 +95,8 @@ class Gentrifugo(HookDecorators, Calls):
         app.extensions[UNDER_TEST] = lambda: backends.test_server().service
         app.cli.add_command(group(self._publish_outside))
         app.add_template_global(self.connection_params, "gentrifugo_params")
+        app.add_template_global(self.token, "gentrifugo_token")
+        app.add_template_global(self.subscription_token, "gentrifugo_subscription_token")
         self._applications.add(app)
 
     def _service_for(self, app: Flask, arguments: Arguments, endpoints: Collection[str]) -> Service:
@@ -134,6 +137,33 @@ class Gentrifugo(HookDecorators, Calls):
         that is neither text nor number, and without a user when there is no on_connect.
         """
         return connection_params(self._service_of(self._applications.current), user, info)
+
+    def token(
+        self,
+        user: str | int,
+        info: Any = None,
+        channels: Collection[str] = (),
+        expires: float | None = None,
+    ) -> str:
+        """A token (JWT) with which today's client libraries connect as `user`; empty is an anonymous user.
+
+        `info`, anything that JSON can express, is shown to others. The server subscribes the client to the `channels`.
+        The connection expires `expires` seconds from now, unless the client gets a new token, or never. In templates
+        it is `gentrifugo_token`. Raises TypeError and ValueError for other arguments, and ValueError without a key.
+        """
+        return connection_token(self._token_key, user, info, channels, expires)
+
+    def subscription_token(self, user: str | int, channel: str, info: Any = None, expires: float | None = None) -> str:
+        """A token (JWT) with which clients of `user` subscribe to a channel that is not open to all.
+
+        The arguments are those of `token`, but `info` is shown only in this channel. In templates it is
+        `gentrifugo_subscription_token`. Raises as `token`.
+        """
+        return subscription_token(self._token_key, user, channel, info, expires)
+
+    @property
+    def _token_key(self) -> str:
+        return self._service_of(self._applications.current).config.token_hmac_secret_key
 
     def stay_outside(self) -> None:
         """Let the calls of this process go through Redis, although gevent has patched it: it is not to be a node.

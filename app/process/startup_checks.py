@@ -51,6 +51,7 @@ def startup_problems(config: Config) -> Iterator[str]:
     yield from _file_problems(config)
     yield from _listener_problems(config)
     yield from tls_problems(config)
+    yield from token_problems(config)
     if config.workers > 1:
         yield from worker_problems(config)
 
@@ -77,6 +78,18 @@ def tls_problems(config: Config) -> Iterator[str]:
         for package in ("acme", "cryptography"):
             if importlib.util.find_spec(package) is None:
                 yield f"ssl_autocert: {package} is not installed: pip install 'gentrifugo[autocert]'"
+
+
+def token_problems(config: Config) -> Iterator[str]:
+    """Problems of the public keys that check tokens."""
+    if config.token_rsa_public_key or config.token_ecdsa_public_key:
+        # Imported only when it is needed: it brings cryptography.
+        from ..protocol.v2.token_keys import configured_keys
+
+        try:
+            configured_keys(config)
+        except ConfigError as error:
+            yield from error.problems
 
 
 def _file_problems(config: Config) -> Iterator[str]:

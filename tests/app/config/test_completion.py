@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gentrifugo.app.cli import COMMANDS
-from gentrifugo.app.config.command_line import FLAGS_ONLY
+from gentrifugo.app.config.command_line import FLAGS_ONLY, TOKEN_FLAGS
 from gentrifugo.app.config.completion import SHELLS
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import options_of
@@ -18,7 +18,9 @@ from tests.parts import program
 from tests.shells import Shell, shell
 from tests.waiting import seconds
 
-FLAGS = {option.flag for option in options_of(Config) if not option.item_type} | {f"--{name}" for name in FLAGS_ONLY}
+FLAGS = {option.flag for option in options_of(Config) if not option.item_type} | {
+    f"--{name}" for name in (*FLAGS_ONLY, *TOKEN_FLAGS)
+}
 
 
 def script(name: str) -> str:
@@ -39,8 +41,8 @@ def prompt(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [
-        ("gentrifugo che", "gentrifugo checkconfig "),
-        ("gentrifugo --debug che", "gentrifugo --debug checkconfig "),
+        ("gentrifugo checkc", "gentrifugo checkconfig "),
+        ("gentrifugo --debug checkc", "gentrifugo --debug checkconfig "),
         ("gentrifugo completion z", "gentrifugo completion zsh "),
         ("gentrifugo --versi", "gentrifugo --version "),
         ("gentrifugo serve --prometh", "gentrifugo serve --prometheus "),
@@ -86,5 +88,5 @@ def test_zsh_can_load_the_script_as_a_function(tmp_path: Path) -> None:
     (tmp_path / "_gentrifugo").write_text(script("zsh"))
     (tmp_path / "setup").write_text(f"fpath=({tmp_path} $fpath); compinit -D")
     with shell("zsh", tmp_path, tmp_path / "setup") as running:
-        assert running.complete("gentrifugo che") == "gentrifugo checkconfig "
+        assert running.complete("gentrifugo checkc") == "gentrifugo checkconfig "
         assert running.complete("gentrifugo doc") == "gentrifugo doctor "

@@ -30,8 +30,8 @@ def test_no_option_of_ours_is_taken_for_one_of_another_version() -> None:
         ("tls_autocert_cache_dir", "; it is called ssl_autocert_cache_dir here"),
         ("WEB_SECRET", "; it is called admin_secret here"),
         (
-            "token_hmac_secret_key",
-            "; it is about JSON Web Tokens; here `secret` signs tokens and private subscriptions",
+            "subscription_token_hmac_secret_key",
+            "; tokens of connections and subscriptions are checked with the same options",
         ),
         ("http_server", "; options are not nested here: see address, port,"),
         ("grpc_api_port", "; there is no gRPC"),

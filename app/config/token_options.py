@@ -1,0 +1,63 @@
+"""The options for tokens (JWT), with which clients of protocol v2 prove who they are. Specification: docs/jwt.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .options import matching, option, url_or_empty
+
+PUBLIC_KEY_OR_EMPTY = matching(
+    r"(\s*-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s\\]+-----END PUBLIC KEY-----(\s|\\n)*)?",
+    "Must be a public key in PEM, which begins with -----BEGIN PUBLIC KEY-----, or empty.",
+)
+
+
+@dataclass(frozen=True, kw_only=True)  # without slots: a class cannot have two bases with slots
+class TokenOptions:
+    """Options that say which tokens are valid."""
+
+    token_hmac_secret_key: str = option(
+        "",
+        "Key that signs the tokens (JWT) of clients that use protocol v2, with HS256, HS384 or HS512; must differ from "
+        "`secret`.",
+        secret=True,
+        reload=True,
+    )
+    token_hmac_previous_secret_key: str = option(
+        "",
+        "The key before the last change of `token_hmac_secret_key`; tokens that it has signed are accepted, too.",
+        secret=True,
+        reload=True,
+    )
+    token_rsa_public_key: str = option(
+        "",
+        "Public key in PEM that checks tokens signed with RS256, RS384 or RS512.",
+        check=PUBLIC_KEY_OR_EMPTY,
+        reload=True,
+    )
+    token_ecdsa_public_key: str = option(
+        "",
+        "Public key in PEM that checks tokens signed with ES256, ES384 or ES512, depending on its curve.",
+        check=PUBLIC_KEY_OR_EMPTY,
+        reload=True,
+    )
+    token_jwks_public_endpoint: str = option(
+        "",
+        "URL of a JSON Web Key Set with public keys (RSA, ECDSA, EdDSA) that check tokens which name their key.",
+        check=url_or_empty,
+        reload=True,
+    )
+    token_audience: str = option(
+        "", "Audience (`aud`) that tokens must be for; empty accepts all of them.", reload=True
+    )
+    token_issuer: str = option("", "Issuer (`iss`) that tokens must come from; empty accepts all of them.", reload=True)
+
+    @property
+    def checks_tokens(self) -> bool:
+        """Whether there is a key for the tokens of clients that use protocol v2."""
+        return bool(
+            self.token_hmac_secret_key
+            or self.token_rsa_public_key
+            or self.token_ecdsa_public_key
+            or self.token_jwks_public_endpoint
+        )

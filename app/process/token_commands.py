@@ -1,0 +1,75 @@
+"""The commands `gentoken` and `checktoken`: a token for experiments, and what is wrong with a token."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from ..config.config import Config
+from ..config.options import ConfigError
+from ..protocol.v2.claims import ConnectionToken, SubscriptionToken
+from ..protocol.v2.key_set import KeysUnavailable
+from ..protocol.v2.token_making import connection_token, subscription_token
+from ..protocol.v2.tokens import ExpiredToken, InvalidToken, TokenVerifier
+
+LARGEST_TIME = 253402300800
+"""Unix time at the end of the year 9999."""
+
+
+def make_token(config: Config, flags: Mapping[str, str]) -> str:
+    """A token by the flags `user`, `channel`, `info` and `expires`. Raises ConfigError."""
+    if "user" not in flags:
+        raise ConfigError(["gentoken: expected --user, the ID of a user; an empty one is an anonymous user"])
+    secret, user = config.token_hmac_secret_key, flags["user"]
+    info, expires = _info(flags.get("info")), _seconds(flags.get("expires"))
+    try:
+        if "channel" in flags:
+            return subscription_token(secret, user, flags["channel"], info, expires)
+        return connection_token(secret, user, info, expires=expires)
+    except (TypeError, ValueError) as error:
+        raise ConfigError([f"gentoken: {error}"]) from None
+
+
+def _info(text: str | None) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError as error:
+        raise ConfigError([f"--info: not JSON: {error}"]) from None
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        raise ConfigError([f"--expires: {text} is no number of seconds"]) from None
+
+
+def describe_token(config: Config, token: str) -> str:
+    """What a valid token says, as JSON. Raises ConfigError with the reason for one that the server refuses."""
+    if not config.checks_tokens:
+        raise ConfigError(["checktoken: no option that begins with token_ has a key to check tokens with"])
+    verifier = TokenVerifier(config)
+    try:
+        try:
+            claims: ConnectionToken | SubscriptionToken = verifier.any_subscription(token)
+        except InvalidToken:
+            claims = verifier.connection(token)
+    except (InvalidToken, ExpiredToken, KeysUnavailable) as error:
+        raise ConfigError([f"checktoken: the token is refused: {error}"]) from None
+    kind = "connection" if isinstance(claims, ConnectionToken) else "subscription"
+    shown = {"token": kind, **{name: _shown(name, value) for name, value in asdict(claims).items() if value}}
+    return json.dumps(shown, indent=2, ensure_ascii=False)
+
+
+def _shown(name: str, value: Any) -> Any:
+    """A value as JSON can hold it: payloads as text, and times as dates."""
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    if isinstance(value, dict):
+        return {inner: _shown(inner, each) for inner, each in value.items() if each not in (None, b"")}
+    if name.endswith("_at") and value < LARGEST_TIME:
+        return datetime.fromtimestamp(value, UTC).isoformat()
+    return value

@@ -1,0 +1,203 @@
+"""What tokens say: the claims of connections and subscriptions, decoded and checked for their types.
+
+Knows nothing of signatures; only claims of a token whose signature is valid may be read here.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from ...model.json_codec import InvalidJSON, check_nesting, decode
+
+NOTHING = Raw()
+"""A claim that is not there."""
+
+T = TypeVar("T")
+
+
+class InvalidClaims(ValueError):
+    """The claims are not of the types that they should have; the text says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionOptions:
+    """What a token says about a subscription; None leaves an option of the channel as it is."""
+
+    info: bytes = b""
+    """Shown to others as `chan_info`: JSON, or any bytes from the claim `b64info`."""
+    data: bytes = b""
+    """Sent to the client in the reply: JSON, or any bytes from the claim `b64data`."""
+    presence: bool | None = None
+    join_leave: bool | None = None
+    force_recovery: bool | None = None
+    force_positioning: bool | None = None
+    force_push_join_leave: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionToken:
+    """The claims of the token of a connection."""
+
+    user: str
+    """Empty for an anonymous user."""
+    expires_at: float = 0
+    """Unix time in seconds at which the connection expires; 0 if it does not."""
+    info: bytes = b""
+    """Shown to others as `conn_info`: JSON, or any bytes from the claim `b64info`."""
+    channels: Mapping[str, SubscriptionOptions] = field(default_factory=dict)
+    """The channels to which the server subscribes the client."""
+    meta: bytes = b""
+    """JSON that hooks of the server may read, and clients never see."""
+    token_id: str = ""
+    issued_at: float = 0
+    """Unix time in seconds; 0 if it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionToken:
+    """The claims of the token of a subscription."""
+
+    user: str
+    channel: str
+    client: str = ""
+    """The only connection that may use the token; empty for all connections of the user."""
+    expires_at: float = 0
+    """Unix time in seconds at which the subscription expires; 0 if it does not."""
+    options: SubscriptionOptions = field(default_factory=SubscriptionOptions)
+    token_id: str = ""
+    issued_at: float = 0
+    """Unix time in seconds; 0 if it is not known."""
+
+
+class Lifetime(msgspec.Struct):
+    """The claims that say whether a token counts, which all tokens have. Null is a claim that is not there."""
+
+    exp: float | None = None
+    nbf: float | None = None
+    aud: str | list[str] | None = None
+    iss: str | None = None
+
+
+class _Flag(msgspec.Struct):
+    value: bool = False
+
+
+class _Override(msgspec.Struct):
+    presence: _Flag | None = None
+    join_leave: _Flag | None = None
+    force_recovery: _Flag | None = None
+    force_positioning: _Flag | None = None
+    force_push_join_leave: _Flag | None = None
+
+
+class _Options(msgspec.Struct):
+    info: Raw = NOTHING
+    b64info: str | None = None
+    data: Raw = NOTHING
+    b64data: str | None = None
+    override: _Override | None = None
+
+
+class _Claims(_Options):
+    sub: str | None = None
+    exp: float | None = None
+    expire_at: float | None = None
+    jti: str | None = None
+    iat: float | None = None
+
+
+class _ConnectionClaims(_Claims):
+    channels: list[str] | None = None
+    subs: dict[str, _Options | None] | None = None
+    meta: Raw = NOTHING
+
+
+class _SubscriptionClaims(_Claims):
+    channel: str | None = None
+    client: str | None = None
+
+
+_lifetime = msgspec.json.Decoder(Lifetime)
+_connection = msgspec.json.Decoder(_ConnectionClaims)
+_subscription = msgspec.json.Decoder(_SubscriptionClaims)
+
+
+def read_lifetime(payload: bytes) -> Lifetime:
+    """The claims that say whether a token counts. Raises InvalidClaims."""
+    return _decoded(_lifetime, payload)
+
+
+def read_connection(payload: bytes) -> ConnectionToken:
+    """The claims of a connection. Raises InvalidClaims."""
+    claims = _decoded(_connection, payload)
+    channels = {channel: SubscriptionOptions() for channel in claims.channels or ()}
+    channels |= {channel: _options(given or _Options()) for channel, given in (claims.subs or {}).items()}
+    if "" in channels:
+        raise InvalidClaims("a channel has an empty name")
+    return ConnectionToken(
+        user=claims.sub or "",
+        expires_at=_expires_at(claims),
+        info=_payload("info", claims.info, claims.b64info),
+        channels=channels,
+        meta=_payload("meta", claims.meta, None),
+        token_id=claims.jti or "",
+        issued_at=claims.iat or 0,
+    )
+
+
+def read_subscription(payload: bytes) -> SubscriptionToken:
+    """The claims of a subscription. Raises InvalidClaims."""
+    claims = _decoded(_subscription, payload)
+    if not claims.channel:
+        raise InvalidClaims("the claim channel is missing")
+    return SubscriptionToken(
+        user=claims.sub or "",
+        channel=claims.channel,
+        client=claims.client or "",
+        expires_at=_expires_at(claims),
+        options=_options(claims),
+        token_id=claims.jti or "",
+        issued_at=claims.iat or 0,
+    )
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], payload: bytes) -> T:
+    try:
+        payload.decode()
+        check_nesting(payload)
+        return decode(decoder, payload)
+    except (InvalidJSON, UnicodeDecodeError) as error:
+        raise InvalidClaims(f"the claims cannot be read: {error}") from None
+
+
+def _expires_at(claims: _Claims) -> float:
+    """The claim expire_at separates the end of the connection from that of its token; 0 is never."""
+    expires_at = claims.exp if claims.expire_at is None else claims.expire_at
+    return expires_at or 0
+
+
+def _options(claims: _Options) -> SubscriptionOptions:
+    override = claims.override or _Override()
+    overridden = {
+        name: flag.value for name in override.__struct_fields__ if (flag := getattr(override, name)) is not None
+    }
+    info = _payload("info", claims.info, claims.b64info)
+    return SubscriptionOptions(info, _payload("data", claims.data, claims.b64data), **overridden)
+
+
+def _payload(name: str, json: Raw, encoded: str | None) -> bytes:
+    """A payload that is in the claims as JSON, or in another claim with base64, which counts first."""
+    if encoded:
+        try:
+            return base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError):
+            raise InvalidClaims(f"the claim b64{name} is not base64") from None
+    data = bytes(json)
+    return b"" if data == b"null" else data

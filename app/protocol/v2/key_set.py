@@ -1,0 +1,123 @@
+"""A JSON Web Key Set that another server publishes: fetched when a token names a key, and kept.
+
+The set is fetched again when it is old, or when a token names a key that it does not have, but never more often than
+every few seconds, whatever tokens clients send. Keys are kept by the address that issued them and by their `kid`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Any
+
+import gevent
+import msgspec
+import urllib3
+from gevent.lock import BoundedSemaphore
+from urllib3.exceptions import HTTPError
+
+from ...runtime.log_throttle import ThrottledLog
+from .token_keys import Key, key_of_jwk
+
+log = logging.getLogger(__name__)
+
+PAUSE = 10
+"""Seconds between two requests at least."""
+LIFETIME = 3600
+"""Seconds after which a set is fetched again."""
+TIMEOUT = 5
+"""Seconds for one request."""
+MOST_KEYS = 100
+LARGEST_SET = 1 << 20
+"""Bytes."""
+
+
+class KeysUnavailable(Exception):
+    """The keys cannot be fetched at the moment; the text says why."""
+
+
+class _Set(msgspec.Struct):
+    keys: list[dict[str, Any]]
+
+
+_set = msgspec.json.Decoder(_Set)
+
+
+class KeySet:
+    """The keys at one address. Several greenlets may ask for one at a time; they share one request."""
+
+    def __init__(self, url: str, clock: Callable[[], float] = monotonic) -> None:
+        self.url = url
+        self._clock = clock
+        self._keys: Mapping[tuple[str, str], Key] = {}
+        self._fetched_at: float | None = None
+        self._asked_at: float | None = None
+        self._failure = ""
+        self._lock = BoundedSemaphore(1)
+        self._http = urllib3.PoolManager(maxsize=1, timeout=TIMEOUT)
+        self._log = ThrottledLog(log, logging.WARNING)
+
+    def find(self, kid: str) -> Key | None:
+        """The key with this id; None if the set does not have it.
+
+        Waits for a request if the set is old or lacks the key. Raises KeysUnavailable if the key is unknown because
+        the last request has failed. Keys that were fetched before stay valid in the meantime.
+        """
+        if self._must_ask(kid):
+            with self._lock:
+                if self._must_ask(kid):  # another greenlet may have asked in the meantime
+                    self._ask()
+        key = self._keys.get((self.url, kid))
+        if key is None and self._failure:
+            raise KeysUnavailable(self._failure)
+        return key
+
+    def _must_ask(self, kid: str) -> bool:
+        now = self._clock()
+        if self._asked_at is not None and now < self._asked_at + PAUSE:
+            return False
+        is_old = self._fetched_at is None or now >= self._fetched_at + LIFETIME
+        return is_old or (self.url, kid) not in self._keys
+
+    def _ask(self) -> None:
+        self._asked_at = self._clock()
+        try:
+            self._keys = self._fetched()
+        except (HTTPError, ValueError) as error:
+            self._failure = str(error)
+            self._log.log("failure", "token_jwks_public_endpoint: the keys cannot be fetched: %s", self._failure)
+        else:
+            self._failure = ""
+            self._fetched_at = self._clock()
+
+    def _fetched(self) -> Mapping[tuple[str, str], Key]:
+        """Raises HTTPError without an answer, and ValueError for one that is late or no key set."""
+        timeout = gevent.Timeout(TIMEOUT)  # urllib3 limits each read by itself, but not all of them together
+        try:
+            with timeout:
+                status, content = self._answer()
+        except gevent.Timeout as error:
+            if error is not timeout:
+                raise
+            raise ValueError(f"no answer within {TIMEOUT} s") from None
+        if status != 200:
+            raise ValueError(f"status {status}")
+        if len(content) > LARGEST_SET:
+            raise ValueError(f"more than {LARGEST_SET} bytes")
+        return self._parsed(content)
+
+    def _answer(self) -> tuple[int, bytes]:
+        response = self._http.request("GET", self.url, preload_content=False, redirect=False, retries=False)
+        try:
+            return response.status, response.read(LARGEST_SET + 1)
+        finally:
+            response.close()
+
+    def _parsed(self, content: bytes) -> Mapping[tuple[str, str], Key]:
+        try:
+            jwks = _set.decode(content).keys
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ValueError(f"not a JSON Web Key Set: {error}") from None
+        keys = {(self.url, jwk["kid"]): key_of_jwk(jwk) for jwk in jwks[:MOST_KEYS] if isinstance(jwk.get("kid"), str)}
+        return {name: key for name, key in keys.items() if key is not None}

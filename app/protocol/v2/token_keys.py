@@ -1,0 +1,115 @@
+"""Keys that check tokens: those of the configuration, and which algorithm each may be used with.
+
+The algorithm that a token names decides which keys come into question, never how a key is used: a public key is no
+HMAC key, and a key on one curve checks no signature of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from jwt.algorithms import Algorithm, ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+from ...config.config import Config
+from ...config.options import ConfigError
+
+HMAC: Mapping[str, Algorithm] = {
+    "HS256": HMACAlgorithm(HMACAlgorithm.SHA256),
+    "HS384": HMACAlgorithm(HMACAlgorithm.SHA384),
+    "HS512": HMACAlgorithm(HMACAlgorithm.SHA512),
+}
+RSA: Mapping[str, Algorithm] = {
+    "RS256": RSAAlgorithm(RSAAlgorithm.SHA256),
+    "RS384": RSAAlgorithm(RSAAlgorithm.SHA384),
+    "RS512": RSAAlgorithm(RSAAlgorithm.SHA512),
+}
+ECDSA: Mapping[str, Algorithm] = {
+    "ES256": ECAlgorithm(ECAlgorithm.SHA256),
+    "ES384": ECAlgorithm(ECAlgorithm.SHA384),
+    "ES512": ECAlgorithm(ECAlgorithm.SHA512),
+}
+EDDSA: Mapping[str, Algorithm] = {"EdDSA": OKPAlgorithm()}
+CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+"""The only algorithm that a key on each curve may be used with."""
+_CURVES_OF_JWK = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key, and the algorithms whose signatures it checks."""
+
+    material: Any
+    """The bytes of an HMAC key, or a public key of the library `cryptography`."""
+    algorithms: Mapping[str, Algorithm]
+
+    def has_signed(self, algorithm: str, text: bytes, signature: bytes) -> bool:
+        """Whether a signature of this key over a text is valid, by this algorithm."""
+        method = self.algorithms.get(algorithm)
+        return method is not None and method.verify(text, self.material, signature)
+
+
+def hmac_key(secret: str) -> Key:
+    """The key of one HMAC secret."""
+    return Key(secret.encode(), HMAC)
+
+
+def configured_keys(config: Config) -> Sequence[Key]:
+    """The keys of the configuration, without those of a key set. Raises ConfigError for a key that cannot be used."""
+    secrets = (config.token_hmac_secret_key, config.token_hmac_previous_secret_key)
+    keys = [hmac_key(secret) for secret in secrets if secret]
+    if config.token_rsa_public_key:
+        public = _public_key("token_rsa_public_key", config.token_rsa_public_key)
+        if not isinstance(public, RSAPublicKey):
+            raise ConfigError(["token_rsa_public_key: is not an RSA key"])
+        keys.append(Key(public, RSA))
+    if config.token_ecdsa_public_key:
+        public = _public_key("token_ecdsa_public_key", config.token_ecdsa_public_key)
+        if not isinstance(public, EllipticCurvePublicKey) or public.curve.name not in CURVES:
+            raise ConfigError(["token_ecdsa_public_key: is not a key on one of the curves P-256, P-384 and P-521"])
+        keys.append(Key(public, _only(ECDSA, CURVES[public.curve.name])))
+    return keys
+
+
+def _public_key(name: str, pem: str) -> Any:
+    """A public key in PEM; an environment variable may hold `\\n` in place of its line ends."""
+    try:
+        return load_pem_public_key(pem.replace("\\n", "\n").encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise ConfigError([f"{name}: cannot be read as a public key in PEM"]) from None
+
+
+def _only(algorithms: Mapping[str, Algorithm], name: str) -> Mapping[str, Algorithm]:
+    return {name: algorithms[name]}
+
+
+def key_of_jwk(jwk: Mapping[str, Any]) -> Key | None:
+    """The public key of a JSON Web Key; None for one that checks no signatures, or is of another kind."""
+    algorithms = _algorithms_of_jwk(jwk)
+    if not algorithms or "d" in jwk or jwk.get("use", "sig") != "sig":
+        return None
+    try:
+        return Key(jwt.PyJWK({**jwk, "alg": next(iter(algorithms))}).key, algorithms)
+    except (jwt.PyJWTError, ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+
+
+def _algorithms_of_jwk(jwk: Mapping[str, Any]) -> Mapping[str, Algorithm]:
+    """The algorithms that fit to the type of a key, or of these the one that it names."""
+    kind, curve = jwk.get("kty"), jwk.get("crv")
+    if kind == "RSA":
+        fitting = RSA
+    elif kind == "EC" and isinstance(curve, str) and curve in _CURVES_OF_JWK:
+        fitting = _only(ECDSA, _CURVES_OF_JWK[curve])
+    elif kind == "OKP" and curve == "Ed25519":
+        fitting = EDDSA
+    else:
+        return {}
+    named = jwk.get("alg")
+    return {name: method for name, method in fitting.items() if named in (None, name)}

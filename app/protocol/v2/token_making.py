@@ -1,0 +1,68 @@
+"""Makes tokens (JWT) for clients of protocol version 2, signed with HS256. Specification: docs/jwt.md."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import time
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from ...model.events import user_id
+from ...model.json_codec import encode_value
+
+HEADER = {"alg": "HS256", "typ": "JWT"}
+
+
+def connection_token(
+    secret: str,
+    user: str | int,
+    info: Any = None,
+    channels: Collection[str] = (),
+    expires: float | None = None,
+) -> str:
+    """A token with which a client connects as `user`, or as an anonymous user if it is empty.
+
+    `info` is anything that JSON can express, and shown to others. The server subscribes the client to the `channels`.
+    The connection expires `expires` seconds from now, or never. Raises TypeError and ValueError for other arguments.
+    """
+    if isinstance(channels, str) or not all(isinstance(channel, str) and channel for channel in channels):
+        raise TypeError(f"channels is {channels!r}; expected a list of names of channels")
+    claims: dict[str, Any] = {"sub": user_id(user), **_common_claims(info, expires)}
+    if channels:
+        claims["channels"] = list(channels)
+    return signed(secret, claims)
+
+
+def subscription_token(
+    secret: str, user: str | int, channel: str, info: Any = None, expires: float | None = None
+) -> str:
+    """A token with which clients of `user` subscribe to a channel. Otherwise as `connection_token`."""
+    if not isinstance(channel, str) or not channel:
+        raise TypeError(f"channel is {channel!r}; expected the name of a channel")
+    return signed(secret, {"sub": user_id(user), "channel": channel, **_common_claims(info, expires)})
+
+
+def _common_claims(info: Any, expires: float | None) -> dict[str, Any]:
+    now = int(time.time())
+    claims: dict[str, Any] = {"iat": now}
+    if expires is not None:
+        if isinstance(expires, bool) or not isinstance(expires, (int, float)):
+            raise TypeError(f"expires is {expires!r}; expected seconds")
+        if not 0 < expires < float("inf"):
+            raise ValueError(f"expires is {expires!r}; expected more than 0 seconds")
+        claims["exp"] = now + max(1, int(expires))
+    return claims if info is None else {**claims, "info": info}
+
+
+def signed(secret: str, claims: Mapping[str, Any]) -> str:
+    """A token with these claims. Raises ValueError without a secret, and TypeError for what JSON cannot express."""
+    if not secret:
+        raise ValueError("option token_hmac_secret_key is not set: there is no key to sign tokens with")
+    text = b".".join(map(_base64, (encode_value(HEADER), encode_value(dict(claims)))))
+    signature = hmac.digest(secret.encode(), text, "sha256")
+    return b".".join((text, _base64(signature))).decode()
+
+
+def _base64(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")

@@ -1,0 +1,142 @@
+"""Key sets of other servers: when they are fetched, what is kept, and what happens when that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import gevent
+import pytest
+
+from gentrifugo.app.protocol.v2 import key_set
+from gentrifugo.app.protocol.v2.key_set import KeySet, KeysUnavailable
+from tests.fakes import FakeClock
+from tests.token_keys import RSA_KEY, KeyServer, jwk, key_server
+
+
+@pytest.fixture
+def server() -> Iterator[KeyServer]:
+    """A server with the keys a and b."""
+    with key_server() as running:
+        running.keys = [jwk("RS256", "a"), jwk("ES256", "b")]
+        yield running
+
+
+def test_one_request_gets_all_keys(server: KeyServer) -> None:
+    keys = KeySet(server.url)
+    found = keys.find("a")
+    assert found is not None
+    assert found.material == RSA_KEY.public_key()
+    assert keys.find("b") is not None
+    assert server.requests == 1
+
+
+def test_nothing_is_fetched_before_a_key_is_needed(server: KeyServer) -> None:
+    KeySet(server.url)
+    assert server.requests == 0
+
+
+def test_unknown_keys_cause_one_request_in_ten_seconds(server: KeyServer) -> None:
+    clock = FakeClock()
+    keys = KeySet(server.url, clock)
+    assert [keys.find(f"unknown {number}") for number in range(100)] == [None] * 100
+    assert server.requests == 1
+    clock.advance(key_set.PAUSE)
+    assert [keys.find(f"unknown {number}") for number in range(100)] == [None] * 100
+    assert server.requests == 2
+
+
+def test_a_new_key_is_found(server: KeyServer) -> None:
+    clock = FakeClock()
+    keys = KeySet(server.url, clock)
+    assert keys.find("c") is None
+    server.keys.append(jwk("EdDSA", "c"))
+    assert keys.find("c") is None
+    clock.advance(key_set.PAUSE)
+    assert keys.find("c") is not None
+
+
+def test_a_removed_key_is_forgotten_after_an_hour(server: KeyServer) -> None:
+    clock = FakeClock()
+    keys = KeySet(server.url, clock)
+    assert keys.find("a") is not None
+    del server.keys[0]
+    clock.advance(key_set.LIFETIME - 1)
+    assert keys.find("a") is not None
+    clock.advance(1)
+    assert keys.find("a") is None
+    assert server.requests == 2
+
+
+def test_keys_stay_valid_while_the_server_fails(server: KeyServer) -> None:
+    clock = FakeClock()
+    keys = KeySet(server.url, clock)
+    assert keys.find("a") is not None
+    server.status = 500
+    clock.advance(key_set.LIFETIME)
+    assert keys.find("a") is not None
+    with pytest.raises(KeysUnavailable, match="status 500"):
+        keys.find("unknown")
+    assert server.requests == 2
+
+
+def test_a_failing_server_is_asked_again_after_ten_seconds(server: KeyServer) -> None:
+    clock = FakeClock()
+    keys = KeySet(server.url, clock)
+    server.status = 503
+    for _ in range(20):
+        with pytest.raises(KeysUnavailable):
+            keys.find("a")
+    assert server.requests == 1
+    server.status = 200
+    clock.advance(key_set.PAUSE)
+    assert keys.find("a") is not None
+
+
+def test_greenlets_share_one_request(server: KeyServer) -> None:
+    keys = KeySet(server.url)
+    asking = [gevent.spawn(keys.find, "a") for _ in range(20)]
+    gevent.joinall(asking)
+    assert all(greenlet.value is not None for greenlet in asking)
+    assert server.requests == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"keys":5}', b'{"keys":[5]}', b'{"keys":' + b"[" * 10_000])
+def test_an_answer_that_is_no_key_set_is_a_failure(server: KeyServer, body: bytes) -> None:
+    server.body = body
+    with pytest.raises(KeysUnavailable, match="not a JSON Web Key Set"):
+        KeySet(server.url).find("a")
+
+
+def test_an_answer_has_a_limit(server: KeyServer) -> None:
+    server.body = b" " * (key_set.LARGEST_SET + 1)
+    with pytest.raises(KeysUnavailable, match="more than 1048576 bytes"):
+        KeySet(server.url).find("a")
+
+
+def test_the_number_of_keys_has_a_limit(server: KeyServer) -> None:
+    server.keys = [{"kid": f"x{number}"} for number in range(key_set.MOST_KEYS - 1)] + server.keys
+    keys = KeySet(server.url)
+    assert keys.find("a") is not None
+    assert keys.find("b") is None
+
+
+def test_keys_without_a_name_are_left_out(server: KeyServer) -> None:
+    server.keys = [{**jwk("RS256", "a"), "kid": None}, {**jwk("RS256", "a"), "kid": 5}, jwk("RS256", "b")]
+    keys = KeySet(server.url)
+    assert keys.find("b") is not None
+    assert keys.find("") is None
+
+
+def test_redirects_are_not_followed(server: KeyServer) -> None:
+    server.status = 302
+    with pytest.raises(KeysUnavailable, match="status 302"):
+        KeySet(server.url).find("a")
+    assert server.requests == 1
+
+
+def test_a_server_that_is_not_there_is_a_failure(caplog: pytest.LogCaptureFixture) -> None:
+    with key_server() as gone:
+        url = gone.url
+    with pytest.raises(KeysUnavailable):
+        KeySet(url).find("a")
+    assert "token_jwks_public_endpoint: the keys cannot be fetched" in caplog.text
