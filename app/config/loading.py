@@ -95,10 +95,7 @@ def value_problems(given: Given, checked: Mapping[str, Any], wrong: Mapping[str,
     """A sentence about each value that is wrong by itself, or together with the other values."""
     for path, text in (*wrong.items(), *shared_names(given.values.get("namespaces"))):
         yield f"{given.place(path)}: {text}"
-    for name in ("token_hmac_secret_key", "token_hmac_previous_secret_key"):
-        if checked.get(name) and checked[name] == checked.get("secret"):
-            # What the backend signs for protocol v1 is chosen by clients in part, and must not pass for a token.
-            yield f"{given.place(name)}: must differ from secret"
+    yield from key_problems(given, checked)
     redis_options_are_valid = not any(name.startswith("redis_") for name in wrong)
     if checked.get("engine") == "redis" and redis_options_are_valid:
         redis_options = {name: value for name, value in checked.items() if name.startswith("redis_")}
@@ -107,6 +104,17 @@ def value_problems(given: Given, checked: Mapping[str, Any], wrong: Mapping[str,
         place = "ssl_autocert_host_whitelist"
         if not listed(checked.get(place, "")):
             yield f"{given.place(place)}: not set, but ssl_autocert is on: for which names?"
+
+
+def key_problems(given: Given, checked: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence about each key that is used for two purposes, or is missing for the only one."""
+    secret = checked.get("secret")
+    for name in ("token_hmac_secret_key", "token_hmac_previous_secret_key"):
+        if secret and checked.get(name) == secret:
+            # A part of what is signed for protocol v1 comes from clients. It must never be valid as a token.
+            yield f"{given.place(name)}: must differ from secret"
+    if checked.get("hook_url") and not (secret or checked.get("hook_secret") or checked.get("insecure")):
+        yield f"{given.place('hook_url')}: needs hook_secret or secret, which signs the requests"
 
 
 def shared_names(namespaces: Any) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -129,6 +130,66 @@ class TestGenconfig:
         (directory / "config.json").write_text("mine")
         assert refused("genconfig") == ["config.json: exists already and is left as it is"]
         assert (directory / "config.json").read_text() == "mine"
+
+
+class TestTokens:
+    """Making and checking tokens by hand."""
+
+    @pytest.fixture(autouse=True)
+    def file(self, directory: Path) -> None:
+        """A configuration with a key for tokens."""
+        (directory / "config.json").write_text(
+            '{"token_hmac_secret_key": "a key of some length for tokens, at least 32"}'
+        )
+
+    def test_a_token_of_a_connection_is_made_and_checked(self) -> None:
+        token = run("gentoken", "--user", "42", "--info={}", "--expires", "60").stdout.strip()
+        claims = json.loads(run("checktoken", token).stdout)
+        assert (claims["token"], claims["user"], claims["info"]) == ("connection", "42", "{}")
+        assert claims["expires_at"].endswith("+00:00")
+
+    def test_a_token_of_a_subscription_is_made_and_checked(self) -> None:
+        token = run("gentoken", "--user=42", "--channel=news").stdout.strip()
+        claims = json.loads(run("checktoken", token).stdout)
+        assert (claims["token"], claims["user"], claims["channel"]) == ("subscription", "42", "news")
+
+    def test_a_refused_token_says_why(self) -> None:
+        token = run("gentoken", "--user=42").stdout.strip()
+        (problem,) = refused("checktoken", token, CENTRIFUGO_TOKEN_HMAC_SECRET_KEY="another")
+        assert problem == "checktoken: the token is refused: its signature is wrong"
+
+    @pytest.mark.parametrize(
+        ("argv", "problem"),
+        [
+            (["gentoken"], "gentoken: expected --user, the ID of a user; an empty one is an anonymous user"),
+            (["gentoken", "--user=1", "--expires=soon"], "--expires: soon is no number of seconds"),
+            (["gentoken", "--user=1", "--expires=0"], "gentoken: expires is 0.0; expected more than 0 seconds"),
+            (["gentoken", "--user=1", "--channel="], "gentoken: channel is ''; expected the name of a channel"),
+            (["checktoken"], "checktoken: expected TOKEN"),
+            (["checktoken", "a", "b"], "b: unexpected argument"),
+            (["--user=1"], "--user: goes with gentoken only"),
+        ],
+    )
+    def test_what_is_missing_or_wrong_is_named(self, argv: list[str], problem: str) -> None:
+        assert refused(*argv) == [problem]
+
+    def test_info_must_be_json(self) -> None:
+        (problem,) = refused("gentoken", "--user=1", "--info={")
+        assert problem.startswith("--info: not JSON: ")
+
+    def test_a_key_is_needed(self, directory: Path) -> None:
+        (directory / "config.json").write_text('{"secret": "secret"}')
+        assert refused("gentoken", "--user=1") == [
+            "gentoken: option token_hmac_secret_key is not set: there is no key to sign tokens with"
+        ]
+        assert refused("checktoken", "a.b.c") == [
+            "checktoken: no option that begins with token_ has a key to check tokens with"
+        ]
+
+    def test_a_broken_public_key_stops_the_server(self, directory: Path) -> None:
+        key = "-----BEGIN PUBLIC KEY-----\\nAAAA\\n-----END PUBLIC KEY-----"
+        (directory / "config.json").write_text(f'{{"token_rsa_public_key": "{key}"}}')
+        assert refused("checkconfig") == ["token_rsa_public_key: cannot be read as a public key in PEM"]
 
 
 class TestHelp:

@@ -24,7 +24,7 @@ def test_what_it_writes_can_be_loaded_without_a_word(name: str, tmp_path: Path) 
 
 def secrets_of(config: Config) -> list[str]:
     """What the file has to keep secret."""
-    return [config.secret, config.admin_password, config.admin_secret]
+    return [config.secret, config.token_hmac_secret_key, config.admin_password, config.admin_secret]
 
 
 def test_no_two_secrets_are_alike(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_no_two_secrets_are_alike(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.json"
         generate(path)
         secrets.update(secrets_of(load([f"--config={path}"], {}).config))
-    assert len(secrets) == 15
+    assert len(secrets) == 20
 
 
 def test_only_the_owner_can_read_it(tmp_path: Path) -> None:

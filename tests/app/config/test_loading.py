@@ -116,6 +116,46 @@ class TestProblems:
         write()
         assert load(["--insecure"], {}).config.secret == ""
 
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [
+            ("token_hmac_secret_key", "key"),
+            ("token_rsa_public_key", "-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n"),
+            ("token_ecdsa_public_key", "-----BEGIN PUBLIC KEY-----\\nAA==\\n-----END PUBLIC KEY-----"),
+            ("token_jwks_public_endpoint", "https://id.example/keys"),
+        ],
+    )
+    def test_a_key_for_tokens_is_enough(self, option: str, value: str, write: Write) -> None:
+        write({option: value})
+        loaded = load([], {})
+        assert (loaded.config.secret, loaded.config.checks_tokens, loaded.warnings) == ("", True, [])
+
+    def test_the_previous_key_alone_is_not_enough(self, write: Write) -> None:
+        write(token_hmac_previous_secret_key="key")
+        assert problems() == ["secret: not set in config.json; add one, or use --insecure for experiments"]
+
+    @pytest.mark.parametrize("option", ["token_hmac_secret_key", "token_hmac_previous_secret_key"])
+    def test_a_key_for_tokens_differs_from_the_secret(self, option: str, write: Write) -> None:
+        write({"secret": "the same", option: "the same"})
+        assert problems() == [f"config.json: {option}: must differ from secret"]
+        assert problems(environ={f"CENTRIFUGO_{option.upper()}": "the same"}) == [
+            f"CENTRIFUGO_{option.upper()}: must differ from secret"
+        ]
+
+    def test_a_public_key_is_in_pem(self, write: Write) -> None:
+        write(token_rsa_public_key="MIIB", token_ecdsa_public_key="-----BEGIN PRIVATE KEY-----")
+        assert [problem.partition(": Must be a public key in PEM")[0] for problem in problems()] == [
+            "config.json: token_rsa_public_key",
+            "config.json: token_ecdsa_public_key",
+        ]
+
+    def test_hooks_over_http_need_a_key_of_their_own_or_the_secret(self, write: Write) -> None:
+        options = {"token_hmac_secret_key": "key", "hook_url": "http://localhost/", "hook_events": "connect"}
+        write(options)
+        assert problems() == ["config.json: hook_url: needs hook_secret or secret, which signs the requests"]
+        write(options, hook_secret="another")
+        assert load([], {}).config.hook_secret == "another"
+
     def test_a_missing_file_is_told_how_to_make_one(self, write: Write) -> None:
         assert problems() == ['config.json: not found; create one with "gentrifugo genconfig"']
         assert problems("-c", "a.toml") == ['a.toml: not found; create one with "gentrifugo genconfig"']

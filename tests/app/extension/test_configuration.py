@@ -95,6 +95,23 @@ class TestSecret:
             configured(SECRET_KEY=None)
 
 
+class TestTokenKey:
+    def test_it_is_derived_from_the_key_of_the_application(self) -> None:
+        first, same, other = (configured(SECRET_KEY=key).token_hmac_secret_key for key in ("key", b"key", "other"))
+        assert first == same != other
+
+    def test_it_is_another_key_than_the_secret(self) -> None:
+        config = configured(SECRET_KEY="key")
+        assert len({config.secret, config.token_hmac_secret_key, "key"}) == 3
+
+    def test_an_option_is_preferred(self) -> None:
+        assert configured({"config": {"token_hmac_secret_key": "mine"}}).token_hmac_secret_key == "mine"
+        assert configured(GENTRIFUGO_TOKEN_HMAC_SECRET_KEY="mine").token_hmac_secret_key == "mine"
+
+    def test_without_any_key_there_is_none(self) -> None:
+        assert configured({"config": {"secret": "secret"}}, SECRET_KEY=None).token_hmac_secret_key == ""
+
+
 class TestMistakes:
     def test_a_wrong_value_is_named_as_it_was_given(self) -> None:
         with pytest.raises(ConfigError, match=r"app\.config: GENTRIFUGO_PING_INTERVAL: Not a valid number"):

@@ -1,0 +1,53 @@
+"""Tokens that pages of an application get for today's client libraries."""
+
+from __future__ import annotations
+
+import pytest
+from flask import render_template_string
+
+from gentrifugo import Gentrifugo
+from gentrifugo.app.protocol.v2.tokens import TokenVerifier
+from tests.flask_sites import carried, site
+
+
+def test_a_view_makes_tokens_that_the_server_accepts() -> None:
+    app = site()
+    realtime = Gentrifugo(app)
+    verifier = TokenVerifier(carried(app).config)
+    with app.app_context():
+        connection = verifier.connection(realtime.token(42, info={"n": 1}, channels=["news"], expires=60))
+        token = realtime.subscription_token(42, "board", info=[1], expires=60)
+    assert (connection.user, connection.info, list(connection.channels)) == ("42", b'{"n":1}', ["news"])
+    assert connection.expires_at == connection.issued_at + 60
+    assert verifier.subscription(token, "board", "42", "c1").options.info == b"[1]"
+
+
+def test_templates_have_them_too() -> None:
+    app = site()
+    Gentrifugo(app)
+    with app.test_request_context():
+        shown = render_template_string(
+            "{{ gentrifugo_token('42') }} {{ gentrifugo_subscription_token('42', 'board') }}"
+        )
+    connection, subscription = shown.split()
+    verifier = TokenVerifier(carried(app).config)
+    assert verifier.connection(connection).user == "42"
+    assert verifier.any_subscription(subscription).channel == "board"
+
+
+def test_each_application_has_a_key_of_its_own() -> None:
+    realtime, one, other = Gentrifugo(), site(SECRET_KEY="one"), site(SECRET_KEY="other")
+    realtime.init_app(one)
+    realtime.init_app(other)
+    with other.app_context():
+        token = realtime.token("42")
+    assert TokenVerifier(carried(other).config).connection(token).user == "42"
+    with pytest.raises(Exception, match="signature"):
+        TokenVerifier(carried(one).config).connection(token)
+
+
+def test_without_a_key_there_is_no_token() -> None:
+    app = site(SECRET_KEY=None, GENTRIFUGO_SECRET="secret")
+    realtime = Gentrifugo(app)
+    with app.app_context(), pytest.raises(ValueError, match="token_hmac_secret_key is not set"):
+        realtime.token("42")
