@@ -47,15 +47,16 @@ _set = msgspec.json.Decoder(_Set)
 class KeySet:
     """The keys at one address. Several greenlets may ask for one at a time; they share one request."""
 
-    def __init__(self, url: str, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, url: str, clock: Callable[[], float] = monotonic, timeout: float = TIMEOUT) -> None:
         self.url = url
         self._clock = clock
+        self._timeout = timeout
         self._keys: Mapping[tuple[str, str], Key] = {}
         self._fetched_at: float | None = None
         self._asked_at: float | None = None
         self._failure = ""
         self._lock = BoundedSemaphore(1)
-        self._http = urllib3.PoolManager(maxsize=1, timeout=TIMEOUT)
+        self._http = urllib3.PoolManager(maxsize=1, timeout=timeout)
         self._log = ThrottledLog(log, logging.WARNING)
 
     def find(self, kid: str) -> Key | None:
@@ -93,14 +94,14 @@ class KeySet:
 
     def _fetched(self) -> Mapping[tuple[str, str], Key]:
         """Raises HTTPError without an answer, and ValueError for one that is late or no key set."""
-        timeout = gevent.Timeout(TIMEOUT)  # urllib3 limits each read by itself, but not all of them together
+        timeout = gevent.Timeout(self._timeout)  # urllib3 limits each read by itself, but not all of them together
         try:
             with timeout:
                 status, content = self._answer()
         except gevent.Timeout as error:
             if error is not timeout:
                 raise
-            raise ValueError(f"no answer within {TIMEOUT} s") from None
+            raise ValueError(f"no answer within {self._timeout:g} s") from None
         if status != 200:
             raise ValueError(f"status {status}")
         if len(content) > LARGEST_SET:

@@ -135,9 +135,11 @@ class TokenVerifier:
         claims = self._read(token, read_subscription)
         if claims.channel != channel:
             raise ForeignToken("it is for another channel")
+        if claims.client and claims.client != client:
+            raise ForeignToken("it is for another connection")
         # Tokens for earlier versions name the connection instead of the user.
-        if claims.client != client if claims.client else claims.user != user:
-            raise ForeignToken("it is for another connection" if claims.client else "it is for another user")
+        if claims.user != user and (claims.user or not claims.client):
+            raise ForeignToken("it is for another user")
         return claims
 
     def any_subscription(self, token: str) -> SubscriptionToken:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import gevent
@@ -10,7 +12,9 @@ import pytest
 from gentrifugo.app.protocol.v2 import key_set
 from gentrifugo.app.protocol.v2.key_set import KeySet, KeysUnavailable
 from tests.fakes import FakeClock
+from tests.hook_backend import dripping_backend
 from tests.token_keys import RSA_KEY, KeyServer, jwk, key_server
+from tests.waiting import seconds
 
 
 @pytest.fixture
@@ -140,3 +144,28 @@ def test_a_server_that_is_not_there_is_a_failure(caplog: pytest.LogCaptureFixtur
     with pytest.raises(KeysUnavailable):
         KeySet(url).find("a")
     assert "token_jwks_public_endpoint: the keys cannot be fetched" in caplog.text
+
+
+ASKING = """
+from gevent import monkey; monkey.patch_all()
+import sys
+import gevent
+from gentrifugo.app.protocol.v2.key_set import KeySet, KeysUnavailable
+url, own, outer = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
+try:
+    with gevent.Timeout(outer):
+        KeySet(url, timeout=own).find("a")
+except (KeysUnavailable, gevent.Timeout) as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("own", "outer", "error"), [("0.3", "60", "no answer within 0.3 s"), ("60", "0.3", "0.3 seconds")]
+)
+def test_an_answer_that_never_ends_is_given_up(own: str, outer: str, error: str) -> None:
+    """In a process of its own: only where gevent has patched the sockets can it interrupt a read."""
+    with dripping_backend() as endless:
+        command = [sys.executable, "-c", ASKING, endless.url, own, outer]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=seconds(20))
+    assert result.stdout == f"{error}\n", result.stderr

@@ -255,6 +255,13 @@ class TestSubscriptions:
         with pytest.raises(ForeignToken, match="another connection"):
             verifier().subscription(claims, "news", "ann", "c2")
 
+    def test_a_token_that_names_both_is_for_both(self) -> None:
+        claims = token({"client": "c1", "sub": "ann", "channel": "news"})
+        assert verifier().subscription(claims, "news", "ann", "c1").user == "ann"
+        for user, client in (("bob", "c1"), ("ann", "c2"), ("", "c1")):
+            with pytest.raises(ForeignToken):
+                verifier().subscription(claims, "news", user, client)
+
     def test_an_expired_token_is_expired_whatever_it_is_for(self) -> None:
         with pytest.raises(ExpiredToken):
             verifier().subscription(token({"sub": "ann", "channel": "news", "exp": NOW - 1}), "other", "bob", "c1")
@@ -314,7 +321,7 @@ class TestForm:
             with pytest.raises(InvalidToken):
                 verifier().connection(changed)
 
-    @pytest.mark.parametrize("claims", [{"sub": 42}, {"channels": "news"}, {"exp": "soon"}])
+    @pytest.mark.parametrize("claims", [{"sub": 42}, {"channels": "news"}, {"exp": "soon"}, {"exp": 10**400}])
     def test_wrong_claims_are_refused(self, claims: dict[str, Any]) -> None:
         text = f"{HEADER}.{encoded(claims)}"
         signature = jwt.get_algorithm_by_name("HS256").sign(text.encode(), HMAC_KEY.encode())
