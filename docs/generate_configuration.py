@@ -92,7 +92,7 @@ as `-p` for `--port`; the tables below show it beside the name.
 Keep secrets in the file or in the environment. Every user of the machine can read the flags of a running process.
 
 You can set every option in all three places, except `namespaces`, which only a file can hold. You need no file if
-the environment and the flags set `secret`, or if `insecure` is on.
+the environment and the flags set `secret` or a key for [tokens](jwt.md), or if `insecure` is on.
 
 ## Commands
 

@@ -132,7 +132,7 @@ class TestProblems:
 
     def test_the_previous_key_alone_is_not_enough(self, write: Write) -> None:
         write(token_hmac_previous_secret_key="key")
-        assert problems() == ["secret: not set in config.json; add one, or use --insecure for experiments"]
+        assert problems() == ["secret: not set in config.json; add one, or turn on the option insecure for experiments"]
 
     @pytest.mark.parametrize("option", ["token_hmac_secret_key", "token_hmac_previous_secret_key"])
     def test_a_key_for_tokens_differs_from_the_secret(self, option: str, write: Write) -> None:
