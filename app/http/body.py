@@ -18,6 +18,11 @@ def too_large(max_size: int, headers: Mapping[str, str] | None = None) -> HTTPEr
     return HTTPError(413, f"the request is larger than {max_size} bytes", headers)
 
 
+def too_slow(headers: Mapping[str, str] | None = None) -> HTTPError:
+    """The error for a request whose head or body arrives too slowly."""
+    return HTTPError(408, "the request took too long to arrive", headers)
+
+
 def read_body(head: Head, reader: RequestReader, sendall: Callable[[bytes], object], max_size: int) -> bytes:
     """The whole body, of known length or in chunks, after `head` was read; `sendall` writes to the same connection.
 

@@ -61,7 +61,7 @@ class ChunkedBody(Input):
         if not part:
             raise self._bad("the request ended in the middle of a chunk")
         self._left -= len(part)
-        if not self._left and self.rfile.readline(2) != b"\r\n":
+        if not self._left and self.rfile.read_framing_line(2) != b"\r\n":
             raise self._bad("a chunk is longer than it says")
         return part
 
@@ -84,7 +84,7 @@ class ChunkedBody(Input):
                 raise self._bad("what follows the last chunk is malformed")
 
     def _line(self) -> bytes:
-        line: bytes = self.rfile.readline(MAX_LINE)
+        line: bytes = self.rfile.read_framing_line(MAX_LINE)
         if not line.endswith(b"\r\n"):
             raise self._bad("a line between chunks does not end with CR LF, or is too long")
         return line[:-2]

@@ -7,14 +7,16 @@ then be left to pywsgi as if nobody had touched it.
 from __future__ import annotations
 
 from ..net.direct_socket import RECV_SIZE, DirectSocket
+from ..net.read_allowance import ReadAllowance
 from .head import MAX_HEAD_SIZE, HTTPError
-
-BODY_STEP = 65536
-"""Bytes of a body that may take the reader's timeout, each time."""
 
 
 class RequestReader:
-    """The bytes of one connection in order. Every wait ends: TimeoutError after `timeout` seconds without an end."""
+    """The bytes of one connection in order. Raises TimeoutError when a peer is too slow.
+
+    A head may take `timeout` seconds. A body may take as long, and 1 / MIN_RATE seconds more for each of its bytes
+    (net/read_allowance.py), in whatever pieces it is sent and read.
+    """
 
     def __init__(self, socket: DirectSocket, timeout: float) -> None:
         self.closed = False
@@ -22,6 +24,8 @@ class RequestReader:
         self._socket = socket
         self._timeout = timeout
         self._buffer = b""
+        self._allowance: ReadAllowance | None = None
+        """For the body of the last head that was read; None until the reader has to wait for a part of it."""
 
     def read_head(self, idle_timeout: float) -> bytes | None:
         """The next head without the empty line after it; None when the peer closes or stays idle instead.
@@ -47,6 +51,7 @@ class RequestReader:
                 raise HTTPError(400, "lines end with CR LF")
             if end >= 0:
                 head, self._buffer = self._buffer[:end], self._buffer[end + 4 :]
+                self._allowance = None
                 return head
             searched = size
             if not self._receive(deadline):
@@ -79,32 +84,51 @@ class RequestReader:
     # -- what pywsgi needs of a file
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes; fewer only at the end of the stream. Each BODY_STEP may take the reader's timeout."""
-        deadline = self._socket.now() + self._timeout * (1 + size // BODY_STEP)
+        """Up to `size` bytes of a body; fewer only at the end of the stream."""
         parts = []
         missing = size
         while missing > 0:
-            if not self._buffer and not self._receive(deadline):
+            if not self._buffer and not self._wait_for_body():
                 break
             part, self._buffer = self._buffer[:missing], self._buffer[missing:]
             parts.append(part)
             missing -= len(part)
+            self._earn(len(part))
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def readline(self, limit: int = -1) -> bytes:
-        """A line with its end, cut at `limit` bytes; what is there at the end of the stream."""
-        deadline = self._socket.now() + self._timeout
+        """A line of a body with its end, cut at `limit` bytes; what is there at the end of the stream."""
+        line = self.read_framing_line(limit)
+        self._earn(len(line))
+        return line
+
+    def read_framing_line(self, limit: int) -> bytes:
+        """As `readline`, for a line between chunks: it is no content, and gives the peer no more time."""
         while True:
             end = self._buffer.find(b"\n") + 1
             if limit >= 0 and (end > limit or (not end and len(self._buffer) >= limit)):
                 end = limit
-            if end or not self._receive(deadline):
+            if end or not self._wait_for_body():
                 line, self._buffer = self._buffer[: end or None], self._buffer[end or len(self._buffer) :]
                 return line
 
     def close(self) -> None:
         """No request can follow."""
         self.closed = True
+
+    def _earn(self, size: int) -> None:
+        if self._allowance is not None:
+            self._allowance.earn(size)
+
+    def _wait_for_body(self) -> bool:
+        """Wait for more of the body; False at the end of the stream. Raises TimeoutError for a body that is too slow."""
+        if self._allowance is None:
+            self._allowance = ReadAllowance(self._timeout)
+        began = self._socket.now()
+        try:
+            return self._receive(began + self._allowance.left)
+        finally:
+            self._allowance.spend(self._socket.now() - began)
 
     def _receive(self, deadline: float) -> bool:
         """Wait for more; False at the end of the stream."""

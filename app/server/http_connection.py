@@ -20,7 +20,7 @@ from typing import Any
 from gevent.pywsgi import WSGIHandler
 
 from ..config.endpoints import API, API_PATH, CLIENT, WEBSOCKET_PATH
-from ..http.body import read_body
+from ..http.body import read_body, too_slow
 from ..http.chunked import BadBody, ChunkedBody
 from ..http.head import Head, HTTPError, origin_form, parse_head
 from ..http.outer_address import PEER
@@ -127,7 +127,7 @@ class HTTPConnection(WSGIHandler):
         except HTTPError as error:
             self._refuse(error, raw)
         except TimeoutError:
-            self._refuse(HTTPError(408, "the request took too long to arrive"), raw)
+            self._refuse(too_slow(), raw)
         except BadBody as error:
             self._refuse(HTTPError(400, str(error)), raw)
         else:
@@ -183,8 +183,10 @@ class HTTPConnection(WSGIHandler):
     def _serve_api(self, head: Head) -> bool:
         service = self._service
         assert service is not None
+        sign = head.headers.get("x-api-sign", "")
+        service.http_api.require_sign(sign, head.headers)  # before the body, which may be large and slow
         body = read_body(head, self.rfile, self._direct.sendall, service.config.api_request_max_size)
-        response = service.http_api.answer(head.headers.get("x-api-sign", ""), body, head.headers)
+        response = service.http_api.answer(sign, body, head.headers)
         self._direct.sendall(encode_response(response, head.keep_alive, head.connection_headers))
         self._log_access(head, response.status, len(response.body))
         return head.keep_alive

@@ -7,21 +7,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from ..http.body import too_large
+from ..http.body import too_large, too_slow
 from ..http.client_address import TrustedProxies
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
 from ..http.outer_address import PEER, forwarded
-from ..http.reader import BODY_STEP
 from ..http.response import CLOSE_CONNECTION, TEXT_TYPE, HTTPResponse, encode_head
 from ..http.upgrade import open_websocket, socket_of
-from ..runtime.running_clock import TimeLimit
+from ..http.wsgi_body import TimedBody
 from . import fd_passing
 from .endpoint import SockJS
 from .exchange import Exchange, ServeWebSocket
 from .responses import length_header, status_line
 
 log = logging.getLogger(__name__)
+
+DISCARD_SIZE = 65536
+"""Bytes discarded with one call."""
 
 StartResponse = Callable[..., Callable[[bytes], object]]
 
@@ -66,9 +68,10 @@ class WSGIExchange(Exchange):
             raise too_large(max_size, CLOSE_CONNECTION)
         if not length and "transfer-encoding" not in self.headers:
             return b""
-        seconds = timeout * (1 + size // BODY_STEP)
-        with TimeLimit(seconds, HTTPError(408, "the request took too long to arrive", CLOSE_CONNECTION)):
-            body: bytes = self._environ["wsgi.input"].read(size)
+        try:
+            body = TimedBody(self._environ["wsgi.input"], timeout).read(size)
+        except TimeoutError:
+            raise too_slow(CLOSE_CONNECTION) from None
         if len(body) > max_size:
             raise too_large(max_size, CLOSE_CONNECTION)
         return body
@@ -121,7 +124,7 @@ class WSGIExchange(Exchange):
         file = self._file()
         # The server goes on reading: it must find the end of the stream, and nothing that the client sends.
         fd_passing.replace_with_ended(self.socket)
-        while file.read(BODY_STEP):
+        while file.read(DISCARD_SIZE):
             pass
 
     def _file(self) -> Any:

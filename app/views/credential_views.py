@@ -14,9 +14,7 @@ from typing import Any, TypeAlias
 import msgspec
 from flask import Flask, Response, copy_current_request_context, request
 from gevent.pool import Pool
-from werkzeug.exceptions import RequestEntityTooLarge
 
-from ..http.body import too_large
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
 from ..http.response import HTTPResponse, json_response
@@ -26,6 +24,7 @@ from ..model.json_codec import InvalidJSON, decode
 from ..node.hooks import PRIVATE_SUBSCRIBE, REFRESH, Context
 from ..runtime.running_clock import TimeLimit
 from ..service import Service
+from .request_body import limited_body
 from .views import current_service, ready, refuse, respond
 
 MAX_REQUEST_SIZE = 65536
@@ -104,11 +103,10 @@ def _preflight() -> Response:
 
 
 def _sign_channels(service: Service) -> Response:
-    request.max_content_length = MAX_REQUEST_SIZE
     try:
-        asked = decode(_asked, request.get_data())
-    except RequestEntityTooLarge:
-        return refuse(too_large(MAX_REQUEST_SIZE))
+        asked = decode(_asked, _read_body(service))
+    except HTTPError as error:
+        return refuse(error)
     except InvalidJSON as error:
         return refuse(HTTPError(400, f'expected {{"client": "...", "channels": ["..."]}}: {error}'))
     if not signing.CLIENT_ID.fullmatch(asked.client):
@@ -152,7 +150,10 @@ def _sign(service: Service, client: str, channel: str) -> dict[str, Any]:
 
 def _refresh(service: Service) -> Response:
     try:
+        _read_body(service)  # for hooks; one that is too large or too slow reaches none
         outcome = service.node.hooks.ask(_context(REFRESH))
+    except HTTPError as error:
+        return refuse(error)
     except Refused as refused:
         status = 500 if refused.error.text == INTERNAL_ERROR.text else 403
         return refuse(HTTPError(status, refused.error.text))
@@ -160,6 +161,12 @@ def _refresh(service: Service) -> Response:
         return refuse(HTTPError(403, "no hook has said who this is"))
     credentials = signing.credentials(service.config.secret, outcome.user, int(time.time()), outcome.info.decode())
     return respond(json_response(msgspec.json.encode(credentials)))
+
+
+def _read_body(service: Service) -> bytes:
+    """The body of the request, which stays readable for hooks. Raises HTTPError."""
+    with limited_body(MAX_REQUEST_SIZE, service.config.http_header_timeout):
+        return request.get_data()
 
 
 def _context(event: str, client: str = "", channel: str = "") -> Context:

@@ -7,19 +7,19 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, current_app, request
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from ..config.endpoints import API_PATH
 from ..http import upgrade
-from ..http.body import too_large
 from ..http.head import HTTPError
-from ..http.newer_versions import API_METHODS, refuse_backend
+from ..http.newer_versions import API_METHODS, check_api_key, refuse_backend
 from ..http.response import JSON_TYPE, HTTPResponse, error_response
+from ..protocol.v1.http_api import NO_SIGN
 from ..runtime import monkey
 from ..service import Service
 from ..sockjs.endpoint import RAW_WEBSOCKET
 from ..sockjs.wsgi_exchange import serve_wsgi
 from .mounted import service_for_requests, service_of
+from .request_body import limited_body
 from .several_workers import refusal
 from .stock_worker import close_clients_on_exit
 
@@ -90,22 +90,29 @@ def refuse(error: HTTPError) -> Response:
 
 
 def _api(service: Service) -> Response:
-    # An application has limits of its own, which are not for this.
-    request.max_content_length = request.max_form_memory_size = service.config.api_request_max_size
     try:
-        return _answered(service)
-    except RequestEntityTooLarge:
-        return refuse(too_large(service.config.api_request_max_size))
+        with limited_body(service.config.api_request_max_size, service.config.http_header_timeout):
+            return _answered(service)
+    except HTTPError as error:
+        return refuse(error)
 
 
 def _answered(service: Service) -> Response:
+    """Carry out a request. Raises HTTPError for one that lacks something, before its body is read where possible."""
     content_type = request.content_type or ""
-    if content_type.lower().startswith(JSON_TYPE) or _begins_as_json():
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        return respond(service.http_api.answer(headers.get("x-api-sign", ""), request.get_data(), headers))
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    sign = headers.get("x-api-sign", "")
+    says_json = content_type.lower().startswith(JSON_TYPE)
+    if says_json:
+        service.http_api.require_sign(sign, headers)
+    elif request.mimetype not in FORM_TYPES and not (sign or service.config.insecure_api):
+        check_api_key(headers)
+        raise HTTPError(400, f"{_expected(content_type)}; {NO_SIGN}")
+    if says_json or _begins_as_json():
+        return respond(service.http_api.answer(sign, request.get_data(), headers))
     form = request.form
     if not (form or request.files) and request.mimetype not in FORM_TYPES and request.get_data():
-        return refuse(HTTPError(400, f"{_named(content_type)}: expected application/json, or a form"))
+        raise HTTPError(400, _expected(content_type))
     return respond(service.http_api.answer(form.get("sign", ""), form.get("data", "").encode()))
 
 
@@ -122,8 +129,9 @@ def _begins_as_json() -> bool:
     return request.mimetype != MULTIPART and request.get_data()[:LONGEST_BLANK].lstrip()[:1] in (b"{", b"[")
 
 
-def _named(content_type: str) -> str:
-    return f"the content type is {content_type[:100]!r}" if content_type else "the header Content-Type is missing"
+def _expected(content_type: str) -> str:
+    named = f"the content type is {content_type[:100]!r}" if content_type else "the header Content-Type is missing"
+    return f"{named}: expected application/json, or a form"
 
 
 def _sockjs() -> Response | None:

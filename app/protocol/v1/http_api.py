@@ -13,6 +13,7 @@ from ...model import signing
 from ...node.node import Node
 from .api import Api, BadRequest
 
+NO_SIGN = "the request has no sign (header X-API-Sign, or form field sign)"
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -41,14 +42,19 @@ class HTTPApi:
         metrics.http_api.record(time.perf_counter() - started)
         return response
 
-    def _check(self, sign: str, body: bytes, headers: Mapping[str, str]) -> None:
+    def require_sign(self, sign: str, headers: Mapping[str, str] = NO_HEADERS) -> None:
+        """Raise HTTPError for a request without a signature, unless none is needed. Needs no body."""
         config = self._node.config
         if not config.insecure_api:
             if not sign:
                 check_api_key(headers)
-                raise HTTPError(400, "the request has no sign (header X-API-Sign, or form field sign)")
+                raise HTTPError(400, NO_SIGN)
             if not config.secret:
                 raise HTTPError(400, "the server has no secret to check signs with")
+
+    def _check(self, sign: str, body: bytes, headers: Mapping[str, str]) -> None:
+        config = self._node.config
+        self.require_sign(sign, headers)
         if not body:
             raise HTTPError(400, "the request is empty")
         if not config.insecure_api and not signing.matches(signing.api_sign(config.secret, body), sign):

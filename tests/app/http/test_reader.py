@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gentrifugo.app.http.head import MAX_HEAD_SIZE, HTTPError
-from gentrifugo.app.http.reader import BODY_STEP, RequestReader
+from gentrifugo.app.http.chunked import ChunkedBody
+from gentrifugo.app.http.reader import RequestReader
 from gentrifugo.app.net.direct_socket import RECV_SIZE, DirectSocket
 from gentrifugo.app.runtime.running_clock import STILL, TICK, running_time
 from tests.waiting import seconds
@@ -232,7 +233,44 @@ def test_a_body_that_never_gets_further_than_the_next_byte(open_line: Callable[.
     line = open_line(SOON)
     line.send_in_pieces(repeat(b"x"))
     with pytest.raises(TimeoutError):
-        line.reader.read_body(BODY_STEP - 1)
+        line.reader.read_body(10 << 20)
+
+
+def test_a_body_has_one_allowance_in_whatever_pieces_it_is_read(open_line: Callable[..., Line]) -> None:
+    line = open_line(SOON)
+    line.send_in_pieces(repeat(b"x"))
+    with pytest.raises(TimeoutError):
+        while True:
+            line.reader.read_body(1)
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [
+        (b"", b"1\r\nx\r\n"),  # small chunks
+        (b"1;", b"x"),  # the extension of a chunk
+        (b"0\r\n", b"X: y\r\n"),  # trailers
+        (b"ffffff\r\n", b"x"),  # a chunk
+    ],
+)
+def test_a_body_in_chunks_has_one_allowance(open_line: Callable[..., Line], begin: bytes, piece: bytes) -> None:
+    line = open_line(SOON)
+    line.send(begin)
+    line.send_in_pieces(repeat(piece))
+    with pytest.raises(TimeoutError):
+        ChunkedBody(line.reader).read(10 << 20)
+
+
+def test_the_next_body_has_an_allowance_of_its_own(open_line: Callable[..., Line]) -> None:
+    line = open_line(SOON)
+    line.send(REQUEST)
+    line.reader.read_head(LONG)
+    with pytest.raises(TimeoutError):
+        line.reader.read_body(1)
+    line.send(REQUEST)
+    line.reader.read_head(LONG)
+    line.send_in_pieces([b"x"])
+    assert line.reader.read_body(1) == b"x"
 
 
 # -- what pywsgi needs of a file

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,8 @@ def start_server(nothing_left_behind: None) -> Iterator[Callable[..., Server]]:
     def start(application: Any = None, **options: Any) -> Server:
         service = None
         if application is None:
-            application = flask_app(config(insecure_api=True, api_request_max_size=MAX_BODY, **options))
+            options = {"insecure_api": True, "api_request_max_size": MAX_BODY, **options}
+            application = flask_app(config(**options))
             service = service_of(application)
             assert service is not None
             service.start()
@@ -346,8 +348,40 @@ def test_chunks_that_do_not_become_whole(slow_peer: Peer, chunks: bytes) -> None
 
 def test_a_form_that_does_not_become_whole(slow_peer: Peer) -> None:
     slow_peer.send(post(b"data=", FORM, length=10))
-    assert slow_peer.response().status == 400
+    response = slow_peer.response()
+    assert (response.status, response.body) == (408, b"the request took too long to arrive\n")
     assert slow_peer.has_ended()
+
+
+@pytest.mark.parametrize("headers", [JSON, FORM])
+def test_a_body_of_which_always_the_next_byte_comes(slow_peer: Peer, headers: bytes) -> None:
+    slow_peer.send(post(b"", headers, length=MAX_BODY))
+    sender = gevent.spawn(trickle, slow_peer)
+    assert slow_peer.response().status == 408
+    assert slow_peer.has_ended()
+    sender.kill()
+
+
+def trickle(peer: Peer) -> None:
+    with suppress(OSError):  # the server has ended the connection
+        while True:
+            peer.send(b" ")
+            gevent.sleep(SOON / 50)
+
+
+def test_a_request_without_a_sign_is_refused_before_its_body_comes(start_server: Callable[..., Server]) -> None:
+    peer = start_server(insecure_api=False, secret="secret").connect()
+    peer.send(post(b"", length=MAX_BODY))
+    response = peer.response()
+    assert (response.status, response.headers["connection"]) == (400, "close")
+    assert b"the request has no sign" in response.body
+    assert peer.has_ended()
+
+
+@pytest.mark.parametrize("headers", [JSON, FORM, b"Content-Type: text/plain\r\n"])
+def test_a_request_that_is_too_large_is_refused_before_its_body_comes(peer: Peer, headers: bytes) -> None:
+    peer.send(post(b"", headers, length=MAX_BODY + 1))
+    assert peer.response().status == 413
 
 
 def test_what_comes_too_late_of_a_body_is_no_request(slow_peer: Peer) -> None:

@@ -1,0 +1,61 @@
+"""The body of a request that another web server reads from its socket, within limits of time.
+
+Our own HTTP connections limit what they read themselves (reader.py). gevent's pywsgi, which gunicorn's other workers
+use, waits for a body as long as its peer likes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gevent.pywsgi import Input
+
+from ..net.read_allowance import ReadAllowance
+from ..runtime.running_clock import TimeLimit, running_time
+
+STEP = 4096
+"""Bytes that are read at a time; only then the time that the peer has for the next ones is known."""
+
+
+class TimedBody:
+    """A `wsgi.input` that reads `body`, another one. Raises TimeoutError when the peer is too slow.
+
+    A body may take `seconds`, and 1 / MIN_RATE seconds more for each of its bytes (net/read_allowance.py). After a
+    TimeoutError the server reads no more of the connection.
+    """
+
+    def __init__(self, body: Any, seconds: float) -> None:
+        self._body = body
+        self._allowance = ReadAllowance(seconds)
+
+    @property
+    def rfile(self) -> Any:
+        """The file from which the server reads the connection, if it has one."""
+        return getattr(self._body, "rfile", self._body)
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes, all when it is negative; fewer only at the end of the body."""
+        parts = []
+        missing = size
+        while missing:
+            part = self._read_step(STEP if missing < 0 else min(missing, STEP))
+            if not part:
+                break
+            parts.append(part)
+            missing -= len(part) if missing > 0 else 0
+        return b"".join(parts)
+
+    def _read_step(self, size: int) -> bytes:
+        began = running_time()
+        try:
+            with TimeLimit(self._allowance.left, TimeoutError("the body took too long to arrive")):
+                part: bytes = self._body.read(size)
+        except TimeoutError:
+            if isinstance(self._body, Input):
+                # Otherwise pywsgi would read the rest of the body before it closes the connection.
+                self._body._chunked_input_error = True
+            raise
+        finally:
+            self._allowance.spend(running_time() - began)
+        self._allowance.earn(len(part))
+        return part

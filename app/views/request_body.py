@@ -1,0 +1,34 @@
+"""Limits for the body of a request that a view reads, in size and in time, whatever server reads it off the socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flask import request
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+from ..http.body import too_large, too_slow
+from ..http.response import CLOSE_CONNECTION
+from ..http.wsgi_body import TimedBody
+
+
+@contextmanager
+def limited_body(max_size: int, seconds: float) -> Iterator[None]:
+    """Inside the block, the body of the current request can be read.
+
+    It may have `max_size` bytes, and take `seconds` plus the time that its size needs (net/read_allowance.py). The
+    block raises HTTPError with status 413 or 408 for a body beyond that.
+    """
+    # An application has limits of its own, which are not for this.
+    request.max_content_length = request.max_form_memory_size = max_size
+    if "gentrifugo.handler" not in request.environ:  # that limits the time itself
+        request.environ["wsgi.input"] = TimedBody(request.environ["wsgi.input"], seconds)
+    try:
+        yield
+    except RequestEntityTooLarge:
+        raise too_large(max_size) from None
+    except ClientDisconnected as error:  # this is all that Werkzeug says of any failure to read
+        if isinstance(error.__context__, TimeoutError):
+            raise too_slow(CLOSE_CONNECTION) from None
+        raise
