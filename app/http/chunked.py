@@ -32,6 +32,9 @@ class ChunkedBody(Input):
 
     __slots__ = ("ended", "_left")
 
+    rfile: Any
+    """The connection, as a RequestReader (reader.py) reads it."""
+
     def __init__(self, rfile: Any, socket: Any = None) -> None:
         super().__init__(rfile, None, socket, chunked_input=True)
         self.ended = False

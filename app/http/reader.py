@@ -121,7 +121,7 @@ class RequestReader:
             self._allowance.earn(size)
 
     def _wait_for_body(self) -> bool:
-        """Wait for more of the body; False at the end of the stream. Raises TimeoutError for a body that is too slow."""
+        """Wait for more of the body; False at the end of the stream. Raises TimeoutError when it is too slow."""
         if self._allowance is None:
             self._allowance = ReadAllowance(self._timeout)
         began = self._socket.now()

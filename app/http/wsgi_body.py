@@ -53,7 +53,7 @@ class TimedBody:
         except TimeoutError:
             if isinstance(self._body, Input):
                 # Otherwise pywsgi would read the rest of the body before it closes the connection.
-                self._body._chunked_input_error = True
+                self._body._chunked_input_error = True  # type: ignore[attr-defined]
             raise
         finally:
             self._allowance.spend(running_time() - began)

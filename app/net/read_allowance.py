@@ -13,8 +13,8 @@ MIN_RATE = 16384
 class ReadAllowance:
     """The seconds for which the server still waits for the rest of one body or message.
 
-    Waiting uses them up, and each byte of content gives 1 / MIN_RATE seconds back, up to the `seconds` at the beginning.
-    So a body takes at most `seconds` plus its size divided by MIN_RATE, and no pause in it is longer than `seconds`.
+    Waiting uses them up. Each byte of content gives 1 / MIN_RATE seconds back, up to the `seconds` at the beginning. So
+    a body takes at most `seconds` plus its size divided by MIN_RATE, and no pause in it is longer than `seconds`.
     Time in which the server does not wait for the peer does not count.
     """
 

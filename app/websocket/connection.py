@@ -10,6 +10,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from socket import SHUT_RDWR
 from typing import Any, Protocol
 
@@ -18,7 +19,9 @@ from ..net.direct_tls import raw_of
 from ..net.flusher import Flusher
 from ..net.linger import linger
 from ..net.outbox import Outbox
+from ..net.read_allowance import ReadAllowance
 from ..net.socket_queues import unread
+from ..runtime.running_clock import TimeLimit, running_time
 from ..runtime.timers import Timer, Timers
 from ..runtime.yielding import yield_if_due
 from .compression import Deflate, inflating
@@ -37,8 +40,16 @@ log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT = 5.0
 """Seconds for what waits to be written and for the peer to answer a close frame."""
+MESSAGE_TIME = 10.0
+"""Seconds that the rest of a message may take, and more for what arrives of it (net/read_allowance.py)."""
+NOTICE_TIME = 0.05
+"""Seconds in which the event loop notices data that has arrived already."""
 NO_STATUS = 1005
 """Stands for a close frame without a code; never on the wire."""
+
+
+class _Late(BaseException):
+    """The rest of a message has taken too long to arrive."""
 
 
 class Owner(Protocol):
@@ -111,6 +122,8 @@ class WebSocket:
         self._timers = timers
         self._reader = FrameReader(max_size, (inflating(),) if deflate else ())
         self._too_big = too_big
+        self._allowance: ReadAllowance | None = None
+        """For the message that has begun to arrive."""
         self._messages: deque[WebSocketMessage] = deque()
         self._closing = False
         self._ended = False
@@ -158,18 +171,41 @@ class WebSocket:
             self._answer_end()
             return False
         try:
-            data = self._recv(RECV_SIZE)
+            data = self._recv_rest() if self._reader.is_inside_message else self._recv(RECV_SIZE)
         except (OSError, ValueError):  # ValueError: a buffered reader whose socket was closed
             data = b""
+        except _Late:
+            self._reader.fail_slow()
+            return True
         if not data:
             self._ended = True
             return False
         messages, pongs = self._reader.feed(data)
+        if self._allowance is not None and (messages or not self._reader.is_inside_message):
+            self._allowance = None
         if not self._closing:
             self._messages.extend(messages)
             for pong in pongs:
                 self.outbox.append(pong)
         return True
+
+    def _recv_rest(self) -> bytes:
+        """Wait for more of a message. Raises _Late when the peer is too slow."""
+        allowance = self._allowance = self._allowance or ReadAllowance(MESSAGE_TIME)
+        began = running_time()
+        data = self._recv_within(allowance.left)
+        allowance.spend(running_time() - began)
+        allowance.earn(len(data))
+        return data
+
+    def _recv_within(self, seconds: float) -> bytes:
+        if seconds > 0:
+            with suppress(_Late), TimeLimit(seconds, _Late()):
+                return self._recv(RECV_SIZE)
+        if not unread(self._socket):
+            raise _Late
+        with TimeLimit(NOTICE_TIME, _Late()):  # the process was too busy to notice the data in time
+            return self._recv(RECV_SIZE)
 
     def _answer_end(self) -> None:
         """The peer said close, or broke the protocol: the messages before that have been handled by now."""

@@ -36,6 +36,8 @@ SMALLEST_FRAME = 6
 INVALID_DATA = 1007
 MESSAGE_TOO_BIG = 1009
 TOO_BIG = "message too big"
+TOO_SLOW = 1008
+TOO_SLOW_REASON = "message took too long to arrive"
 
 CONTROL_ROOM = 125
 """Bytes; the library counts a ping within a fragmented message against that message's size."""
@@ -89,6 +91,7 @@ class FrameReader:
         "too_big",
         "_collected",
         "_decoder",
+        "_ends",
         "_extensions",
         "_max_size",
         "_opcode",
@@ -104,6 +107,7 @@ class FrameReader:
         """Whether it was broken by a message over the limit."""
         self.pongs = 0
         """How many pongs came."""
+        self._ends: _FrameEnds
         self._parser: Protocol | None = None
         """Made for the first bytes that are no plain frame; it takes 10 us and 3 KB, and most clients never need it."""
         self._max_size = max_size
@@ -111,6 +115,15 @@ class FrameReader:
         self._opcode = TEXT
         self._collected: bytearray | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
+
+    @property
+    def is_inside_message(self) -> bool:
+        """Whether a frame has begun and is not complete, or more fragments of a message must follow."""
+        return self._parser is not None and not (self._ends.is_last_complete and self._collected is None)
+
+    def fail_slow(self) -> None:
+        """The rest of a message has taken too long to arrive."""
+        self.failed = (TOO_SLOW, TOO_SLOW_REASON)
 
     def feed(self, data: bytes) -> tuple[list[WebSocketMessage], list[bytes]]:
         """The messages that `data` completes, and the pongs to answer with.
@@ -123,7 +136,8 @@ class FrameReader:
                 return messages, []
             max_size = self._max_size + CONTROL_ROOM
             self._parser = Protocol(Side.SERVER, state=State.OPEN, max_size=max_size, logger=_silent)
-            self._parser.extensions.extend(self._extensions)
+            self._ends = _FrameEnds(self._parser)
+            self._parser.extensions.extend((*self._extensions, self._ends))
             more, pongs = self._parse(self._parser, data)
             return messages + more, pongs
         return self._parse(self._parser, data)
@@ -149,6 +163,7 @@ class FrameReader:
         return messages, data[position:]
 
     def _parse(self, parser: Protocol, data: bytes) -> tuple[list[WebSocketMessage], list[bytes]]:
+        self._ends.is_last_complete = False
         parser.receive_data(data)
         messages = []
         for frame in parser.events_received():
@@ -226,6 +241,23 @@ class FrameReader:
             self.failed = (INVALID_DATA, "invalid UTF-8")
             return False
         return True
+
+
+class _FrameEnds(Extension):
+    """Notes whether the data that the parser has received ends with the end of a frame: the parser does not say."""
+
+    def __init__(self, parser: Protocol) -> None:
+        self.is_last_complete = True
+        self._received = parser.reader
+
+    def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
+        """Called by the parser for each frame that is complete."""
+        self.is_last_complete = not self._received.buffer
+        return frame
+
+    def encode(self, frame: Frame) -> Frame:
+        """Called by the parser for what it sends."""
+        return frame
 
 
 def _plain_payload(data: bytes, position: int, max_size: int) -> tuple[int, int] | None:

@@ -12,8 +12,8 @@ from gevent.socket import SHUT_WR, socket, socketpair
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gentrifugo.app.http.head import MAX_HEAD_SIZE, HTTPError
 from gentrifugo.app.http.chunked import ChunkedBody
+from gentrifugo.app.http.head import MAX_HEAD_SIZE, HTTPError
 from gentrifugo.app.http.reader import RequestReader
 from gentrifugo.app.net.direct_socket import RECV_SIZE, DirectSocket
 from gentrifugo.app.runtime.running_clock import STILL, TICK, running_time

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -302,6 +303,46 @@ def test_a_peer_that_does_not_go_is_left(open_line: Callable[..., Line], monkeyp
 def test_a_message_that_is_too_large(line: Line) -> None:
     line.peer.send_frame(TEXT, b"x" * (MAX_SIZE + 1))
     assert line.peer.recv_frame() == Frame(CLOSE, close_payload(1009, "message too big"))
+
+
+BEGUN = [
+    (b"\x01\x81\0\0\0\0a", b"\x00\x81\0\0\0\0a"),  # fragment after fragment
+    (b"\x81\xfe\xff\xff\0\0\0\0", b"a"),  # a frame byte by byte
+    (b"\x8a\x80\0\0\0\0\x81", b""),  # nothing after the first byte of a frame
+]
+
+
+@pytest.mark.parametrize(("begin", "piece"), BEGUN, ids=["fragments", "bytes", "nothing"])
+def test_a_message_of_which_always_a_little_comes(
+    open_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch, begin: bytes, piece: bytes
+) -> None:
+    monkeypatch.setattr(websocket_module, "MESSAGE_TIME", 0.05)
+    line = open_line()
+    line.peer.send_bytes(begin)
+    sender = gevent.spawn(trickle, line.peer, piece)
+    frame = line.peer.recv_frame()
+    assert (frame.opcode, frame.payload) == (CLOSE, close_payload(1008, "message took too long to arrive"))
+    sender.kill()
+
+
+def trickle(peer: WebSocketClient, piece: bytes) -> None:
+    with suppress(OSError):  # the server has ended the connection
+        while True:
+            peer.send_bytes(piece)
+            gevent.sleep(0.001)
+
+
+def test_between_messages_a_peer_may_be_silent(open_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket_module, "MESSAGE_TIME", 0.05)
+    line = open_line()
+    line.peer.send_frame(TEXT, b"a", fin=False)
+    line.peer.send_frame(PING)
+    line.peer.send_frame(0, b"b")
+    gevent.sleep(0.2)
+    line.peer.send_frame(PING, b"x" * 125)
+    gevent.sleep(0.2)
+    line.peer.send_frame(TEXT, b"c")
+    eventually(lambda: line.received == [b"ab", b"c"])
 
 
 def test_what_is_said_about_a_message_that_is_too_large(open_line: Callable[..., Line]) -> None:

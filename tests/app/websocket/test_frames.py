@@ -54,6 +54,28 @@ def read(*frames: bytes, max_size: int = MAX) -> tuple[FrameReader, list[WebSock
     return reader, messages, pongs
 
 
+@pytest.mark.parametrize(
+    ("data", "inside"),
+    [
+        (b"", False),
+        (b"\x81", True),
+        (b"\x81\x81\0\0\0\0", True),
+        (b"\x81\x81\0\0\0\0a", False),
+        (b"\x01\x81\0\0\0\0a", True),
+        (b"\x01\x81\0\0\0\0a\x89\x80\0\0\0\0", True),
+        (b"\x01\x81\0\0\0\0a\x80\x81\0\0\0\0b", False),
+        (b"\x01\x81\0\0\0\0a\x80\x81\0\0\0\0b\x89", True),
+        (b"\x89\x80\0\0\0\0", False),
+    ],
+)
+def test_whether_more_of_a_message_must_come(data: bytes, inside: bool) -> None:
+    for pieces in ([data], [data[i : i + 1] for i in range(len(data))]):
+        reader = FrameReader(MAX)
+        for piece in pieces:
+            reader.feed(piece)
+        assert reader.is_inside_message is inside
+
+
 def failure(*frames: bytes, max_size: int = MAX) -> tuple[int, str]:
     """Code and reason of the failure that the last of these frames causes, and none before."""
     reader = FrameReader(max_size)
