@@ -33,9 +33,9 @@ from ..app.net.transport import Transport
 from ..app.node.node import Node
 from ..app.protocol.v1 import wire
 from ..app.protocol.v1.api import METHODS, Api, BadRequest
+from ..app.protocol.v1.replies import gather
 from ..app.protocol.v1.wire import Command, Text, encode_api_reply
 from ..app.runtime.timers import Timer
-from ..app.runtime.yielding import yield_if_due
 from .access import Access
 
 log = logging.getLogger(__name__)
@@ -105,19 +105,20 @@ class AdminConnection:
     def handle(self, message: bytes) -> None:
         """Carry out a command or an array of commands. One that cannot be carried out at all ends the connection."""
         try:
-            self._send(wire.encode_array(self._replies(message)))
+            replies = gather(wire.decode_commands(message), self._reply, self._may_go_on)
+            if replies is not None:
+                self._send(wire.encode_array(replies))
         except Closing as closing:
             self.close(closing.disconnect)
         except (InvalidJSON, BadRequest) as error:
             log.debug("an admin connection is closed: %s", error)
             self.close(CLOSE_INVALID_MESSAGE)
 
-    def _replies(self, message: bytes) -> list[bytes]:
-        replies = []
-        for command in wire.decode_commands(message):
-            replies.append(self._reply(command))
-            yield_if_due()
-        return replies
+    def _may_go_on(self, gathered: int) -> bool:
+        """Whether the connection is open. It is closed as slow when these bytes and what waits are too many."""
+        if self._transport.outbox.size + gathered > self._node.config.client_queue_max_size:
+            self._close_slow()
+        return not self._closed
 
     def _reply(self, command: Command) -> bytes:
         method = command.method or ""

@@ -13,6 +13,7 @@ import gevent
 import psutil
 import pytest
 
+from gentrifugo.app.runtime import yielding
 from tests.waiting import seconds
 
 T = TypeVar("T")
@@ -80,3 +81,30 @@ def _greenlets() -> set[gevent.Greenlet[..., Any]]:
 
 def _sockets() -> set[int]:
     return {connection.fd for connection in psutil.Process().net_connections("all")}
+
+
+class Bystander:
+    """Another greenlet; `turns` counts how often it ran. It works inside a `with` block."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+
+    def __enter__(self) -> Bystander:
+        self._greenlet = gevent.spawn(self._work)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._greenlet.kill()
+
+    def _work(self) -> None:
+        while True:
+            self.turns += 1
+            gevent.sleep(0)
+
+
+@pytest.fixture
+def bystander(monkeypatch: pytest.MonkeyPatch, nothing_left_behind: None) -> Iterator[Bystander]:
+    """Another greenlet, which gets a turn whenever the code under test allows one; nobody waits for time to pass."""
+    monkeypatch.setattr(yielding, "TIME_SLICE", -1)
+    with Bystander() as other:
+        yield other

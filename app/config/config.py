@@ -295,6 +295,13 @@ class Config(TokenOptions, ChannelOptions):
         75, "How long an HTTP connection may be idle between requests.", unit="seconds"
     )
     api_request_max_size: int = option(10485760, "Maximum body size of an API request.", unit="bytes", check=POSITIVE)
+    api_reply_max_size: int = option(
+        67108864,
+        "Size of the replies to one API request beyond which its remaining commands are refused.",
+        unit="bytes",
+        check=POSITIVE,
+        reload=True,
+    )
 
     websocket_compression: bool = option(False, "Compress messages for WebSocket clients that support it.")
     websocket_compression_min_size: int = option(0, "Messages smaller than this are not compressed.", unit="bytes")

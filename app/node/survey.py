@@ -18,7 +18,7 @@ from gevent.event import Event
 from ..config.config import Config
 from ..model.errors import Refused
 from ..runtime.running_clock import wait_for
-from ..runtime.yielding import yield_if_due
+from ..runtime.yielding import in_turns, yield_if_due
 from .control import SurveyReport, SurveyRequest, UserConnection
 from .hub import Hub
 from .registry import NodeInfo
@@ -140,7 +140,7 @@ class Surveys:
         name = self._config().name
         return [
             UserConnection(connection.uid, connection.user, name, sorted(connection.channels))
-            for connection in self._hub.user_connections(user)[:MOST_REPORTED]
+            for connection in in_turns(self._hub.user_connections(user)[:MOST_REPORTED])
         ]
 
     def _subscribers_here(self, part: str) -> dict[str, int]:

@@ -7,9 +7,15 @@ faster than the server works could occupy the whole process.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import gevent
 
+Item = TypeVar("Item")
+
+ITEMS_PER_TURN = 64
+"""Items that `in_turns` returns between two calls of `yield_if_due`."""
 TIME_SLICE = 0.005
 """Seconds that a greenlet may work before `yield_if_due` lets others run."""
 
@@ -42,3 +48,11 @@ def yield_if_due() -> None:
     elif now - _slice.began > TIME_SLICE:
         # Not 0: that is a callback, and the event loop runs callbacks up to fifty times before it polls its sockets.
         gevent.sleep(0.000001)
+
+
+def in_turns(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items, between which other greenlets run if it is time: for many items that need little work each."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % ITEMS_PER_TURN == 0:
+            yield_if_due()

@@ -9,6 +9,7 @@ from gevent.lock import BoundedSemaphore
 from ..http.opening_request import Opening
 from ..net.flusher import Flusher
 from ..runtime.running_clock import running_time
+from ..runtime.yielding import yield_if_due
 from . import frames
 from .binding import Binding
 from .message_queue import MessageQueue
@@ -104,6 +105,7 @@ class Session:
                         peer.handle_text(message)
                     except Exception as error:
                         peer.close_broken(error)
+                yield_if_due()
 
     def take(self) -> bytes | None:
         """The next frame for the client; None when there is nothing to say. Settle the outbox when it is sent."""

@@ -7,6 +7,7 @@ from functools import partial
 
 from ..http.opening_request import Opening
 from ..runtime.running_clock import running_time
+from ..runtime.yielding import yield_if_due
 from ..websocket.connection import WebSocket
 from ..websocket.frames import text_frame
 from . import frames
@@ -65,7 +66,10 @@ class WebSocketSession:
             self._websocket.abort()
             return
         for text in texts:
+            if self._is_closed:
+                return
             peer.handle_text(text)
+            yield_if_due()
 
     def _append(self, frame: bytes) -> None:
         if not self._is_closed:

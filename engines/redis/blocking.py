@@ -20,7 +20,7 @@ from redis.sentinel import Sentinel
 from ...app.model.events import Publication, RawClientInfo
 from ..base import CommandEngine, EngineError, HistoryOptions
 from . import commands, history
-from .codec import CHANNEL_LIST, SkipLog, decode_names, decode_presence
+from .codec import CHANNEL_LIST, SkipLog, decode_names, decode_presence, presence_pairs
 from .connection import ConnectionLost, RedisCommand
 from .dialling import enter_command
 from .jump import bucket
@@ -98,7 +98,7 @@ class BlockingRedis(CommandEngine):
 
     def presence(self, channel: str) -> dict[str, RawClientInfo]:
         reply = self._ask(self._number(channel), commands.presence(self._keys, channel))
-        return decode_presence(reply, self._skipped)
+        return decode_presence(presence_pairs(reply), self._skipped)
 
     def history(self, channel: str, limit: int = 0) -> list[Publication]:
         number = self._number(channel)

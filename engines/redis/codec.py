@@ -148,10 +148,15 @@ class SkipLog:
         self._throttled.log(str(error), text, where, error)
 
 
-def decode_presence(reply: Sequence[bytes], skipped: SkipLog) -> dict[str, RawClientInfo]:
-    """The clients in a channel; `reply` alternates client ids and encoded presence. Skips what cannot be read."""
+def presence_pairs(reply: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Client ids and encoded presence, which alternate in the reply of Redis."""
+    return zip(reply[::2], reply[1::2], strict=True)
+
+
+def decode_presence(pairs: Iterable[tuple[bytes, bytes]], skipped: SkipLog) -> dict[str, RawClientInfo]:
+    """The clients in a channel, from client ids and encoded presence. Skips what cannot be read."""
     present = {}
-    for client, info in zip(reply[::2], reply[1::2], strict=True):
+    for client, info in pairs:
         try:
             present[_name(client)] = decode_present(info)
         except Unreadable as error:

@@ -14,10 +14,11 @@ import gevent
 import hiredis
 
 from ...app.model.events import Event, Publication, RawClientInfo
+from ...app.runtime.yielding import in_turns
 from ..base import Engine, EngineError, EngineHandler, HistoryOptions, OccupancyHandler, Recovery
 from . import commands
 from .api_queues import ApiQueues
-from .codec import SkipLog, decode_presence, encode_event, encode_present, encode_publication
+from .codec import SkipLog, decode_presence, encode_event, encode_present, encode_publication, presence_pairs
 from .connection import RedisCommand
 from .jump import bucket
 from .keys import Keys
@@ -148,9 +149,8 @@ class RedisEngine(Engine):
         self._shard(channel).pipeline.ask("EVALSHA", REMOVE_PRESENCE.sha, 2, *self._keys.presence(channel), client)
 
     def presence(self, channel: str) -> dict[str, RawClientInfo]:
-        return decode_presence(
-            self._shard(channel).pipeline.ask(*commands.presence(self._keys, channel)), self._skipped
-        )
+        reply = self._shard(channel).pipeline.ask(*commands.presence(self._keys, channel))
+        return decode_presence(in_turns(presence_pairs(reply)), self._skipped)
 
     # -- history
 

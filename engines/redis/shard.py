@@ -14,6 +14,7 @@ from gevent.event import Event as Signal
 from ...app.model.events import Event
 from ...app.runtime.backoff import Backoff
 from ...app.runtime.running_clock import running_time, wait_for
+from ...app.runtime.yielding import in_turns
 from ..base import EngineError, EngineHandler, OccupancyHandler
 from . import commands, history
 from .catch_up import CatchUp
@@ -152,7 +153,7 @@ class Shard:
     def channels(self) -> list[str]:
         """The channels of this shard with a subscriber on any node."""
         names = self.pipeline.ask(*commands.channels(self.keys))
-        return list(decode_names(map(self.keys.channel_of, names), CHANNEL_LIST, self._skipped))
+        return list(decode_names(map(self.keys.channel_of, in_turns(names)), CHANNEL_LIST, self._skipped))
 
     def history(self, channel: str, limit: int) -> History:
         """The newest publications of a channel."""

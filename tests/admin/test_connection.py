@@ -321,6 +321,11 @@ class TestEnds:
             assert operator.closed() == {"reason": "slow", "reconnect": False}
         assert not node.cluster.watched.wanted
 
+    def test_one_whose_replies_are_too_many_is_closed(self, start_node: Callable[..., Node]) -> None:
+        operator = Operator(start_node(**OPTIONS, client_queue_max_size=5000)).connect()
+        assert operator.send([{"method": "node"}] * 100) == []
+        assert operator.close_reason == {"reason": "slow", "reconnect": False}
+
     def test_with_insecure_admin_no_connect_is_needed(self, start_node: Callable[..., Node]) -> None:
         operator = Operator(start_node(insecure_admin=True))
         assert operator.send({"method": "ping"}) == [[{"method": "ping", "error": None, "body": "pong"}]]

@@ -13,9 +13,9 @@ from gentrifugo.app.protocol.v1.wire import encode_publication
 from gentrifugo.engines.base import Engine
 from tests.credentials import SECRET
 from tests.fakes import TroubledEngine
-from tests.greenlets import nothing_left_behind
+from tests.greenlets import bystander, nothing_left_behind
 
-__all__ = ["nothing_left_behind"]
+__all__ = ["bystander", "nothing_left_behind"]
 
 VERSION = "1.2.3"
 

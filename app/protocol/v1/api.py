@@ -7,26 +7,28 @@ Specification: docs/api.md.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TypeVar
 
 import msgspec
 
-from ...model.errors import FIX, INVALID_MESSAGE, NAMESPACE_NOT_FOUND, Error, Refused
+from ...model.errors import FIX, INVALID_MESSAGE, LIMIT_EXCEEDED, NAMESPACE_NOT_FOUND, Error, Refused
 from ...model.json_codec import InvalidJSON
 from ...node.commands import PublishRequest
 from ...node.node import Node
 from ...runtime.yielding import yield_if_due
 from . import wire
+from .replies import ReplyLimit
 from .wire import ChannelParams, Command, encode_api_reply
 
 log = logging.getLogger(__name__)
 
-COMMANDS_PER_TURN = 64
-"""Commands of one request between two chances for others to run."""
 PUBLISHED_TOGETHER = 256
 """Publications of one request that the engine is given at a time."""
+QUEUED_TOGETHER = 1024
+"""Commands of a queue after which those that have been carried out are forgotten."""
 SHOWN = 80
 """Bytes that the log shows of an entry that cannot be read."""
 
@@ -49,11 +51,15 @@ class Api:
     def process(self, request: bytes) -> bytes:
         """Carry out a command or an array of commands, in order; the array of replies.
 
+        Others may run between two commands. When the replies together are larger than option api_reply_max_size, the
+        remaining commands are not carried out, and get an error.
+
         Raises BadRequest when one of them is no command at all: those before it have been
         carried out, those after it have not.
         """
+        limit = ReplyLimit(self._node.config.api_reply_max_size)
         try:
-            return wire.encode_array(self._replies(wire.decode_commands(request)))
+            return wire.encode_array(self._replies(wire.decode_commands(request), limit))
         except InvalidJSON as error:
             raise BadRequest(str(error)) from None
 
@@ -62,11 +68,18 @@ class Api:
 
         What is no command costs neither the other entries nor the other commands of its own.
         """
-        commands = [command for entry in entries for command in _queued_commands(entry)]
+        for entry in entries:
+            commands = _queued_commands(entry)
+            for start in range(0, len(commands), QUEUED_TOGETHER):
+                self._process_queued(commands[start : start + QUEUED_TOGETHER])
+            yield_if_due()
+
+    def _process_queued(self, commands: list[Command]) -> None:
+        limit = ReplyLimit(math.inf)  # nobody keeps them
         while commands:
             done = 0
             try:
-                for reply in self._replies(commands):
+                for reply in self._replies(commands, limit):
                     done += 1
                     if reply is not _PUBLISHED and (error := wire.error_of(reply)):
                         log.warning("a command of the queue was refused: %s", error)
@@ -75,23 +88,26 @@ class Api:
                 done += 1
             commands = commands[done:]
 
-    def _replies(self, commands: Sequence[Command]) -> Iterator[bytes]:
+    def _replies(self, commands: Sequence[Command], limit: ReplyLimit) -> Iterator[bytes]:
         if self._node.batches and len(commands) > 1:
-            return self._replies_in_batches(commands)
-        return self._replies_one_by_one(commands)
+            return self._replies_in_batches(commands, limit)
+        return self._replies_one_by_one(commands, limit)
 
-    def _replies_in_batches(self, commands: Sequence[Command]) -> Iterator[bytes]:
+    def _replies_in_batches(self, commands: Sequence[Command], limit: ReplyLimit) -> Iterator[bytes]:
         """Publish commands that follow one another are given to the engine together."""
         for publishing, run in groupby(commands, lambda command: command.method == "publish"):
             if publishing:
                 publishes = list(run)
                 for start in range(0, len(publishes), PUBLISHED_TOGETHER):
-                    yield from self._publish_all(publishes[start : start + PUBLISHED_TOGETHER])
+                    yield from self._publish_all(publishes[start : start + PUBLISHED_TOGETHER], limit)
                     yield_if_due()
             else:
-                yield from self._replies_one_by_one(run)
+                yield from self._replies_one_by_one(run, limit)
 
-    def _publish_all(self, commands: Sequence[Command]) -> Iterator[bytes]:
+    def _publish_all(self, commands: Sequence[Command], limit: ReplyLimit) -> Iterator[bytes]:
+        if limit.left <= 0:
+            yield from map(_reply_too_much, commands)
+            return
         messages: list[PublishRequest] = []
         problem: Exception | None = None
         for command in commands:
@@ -101,15 +117,14 @@ class Api:
                 problem = error
                 break
         for command, refused in zip(commands, self._node.publish_all(messages), strict=False):
-            yield _publish_reply(command, refused)
+            yield limit.count(_publish_reply(command, refused))
         if problem is not None:
             raise problem
 
-    def _replies_one_by_one(self, commands: Iterable[Command]) -> Iterator[bytes]:
-        for number, command in enumerate(commands, 1):
-            yield self.reply(command)
-            if number % COMMANDS_PER_TURN == 0:
-                yield_if_due()
+    def _replies_one_by_one(self, commands: Iterable[Command], limit: ReplyLimit) -> Iterator[bytes]:
+        for command in commands:
+            yield limit.count(self.reply(command)) if limit.left > 0 else _reply_too_much(command)
+            yield_if_due()
 
     def reply(self, command: Command) -> bytes:
         """Carry out one command. Raises BadRequest or InvalidJSON when it is none."""
@@ -142,6 +157,7 @@ class Api:
                 self._node.publish(channel, data, params.client or "")
             except Refused as refused:
                 return encode_api_reply(command.uid, "broadcast", error=_publish_error(refused.error))
+            yield_if_due()
         return encode_api_reply(command.uid, "broadcast")
 
     def _broadcast_together(self, command: Command, channels: Sequence[str | None], data: bytes, client: str) -> bytes:
@@ -149,14 +165,19 @@ class Api:
 
         Where the engine fails for some of them only, the others have it.
         """
-        messages: list[PublishRequest] = []
-        refused: Error | None = None
-        for channel in channels:
-            refused = self._refusal_of(channel)
+        failed = refused = None
+        for start in range(0, len(channels), PUBLISHED_TOGETHER):
+            messages: list[PublishRequest] = []
+            for channel in channels[start : start + PUBLISHED_TOGETHER]:
+                refused = self._refusal_of(channel)
+                if refused is not None:
+                    break
+                messages.append(PublishRequest(channel or "", data, client))
+            failed = failed or next(filter(None, self._node.publish_all(messages)), None)
             if refused is not None:
                 break
-            messages.append(PublishRequest(channel or "", data, client))
-        failed = next(filter(None, self._node.publish_all(messages)), refused)
+            yield_if_due()
+        failed = failed or refused
         error = failed and (failed if failed == INVALID_MESSAGE else _publish_error(failed))
         return encode_api_reply(command.uid, "broadcast", error=error)
 
@@ -229,6 +250,11 @@ def _publish_reply(command: Command, error: Error | None) -> bytes:
     if error is not None:
         return encode_api_reply(command.uid, "publish", error=_publish_error(error))
     return encode_api_reply(command.uid, "publish") if command.uid else _PUBLISHED
+
+
+def _reply_too_much(command: Command) -> bytes:
+    """The reply to a command that was not carried out, because the replies before it are too large."""
+    return encode_api_reply(command.uid, command.method or "", error=_without_advice(LIMIT_EXCEEDED))
 
 
 def _queued_commands(entry: bytes) -> list[Command]:

@@ -47,6 +47,7 @@ from ...runtime.timers import Timer
 from . import wire
 from .credentials import SHOWN, signed_at
 from .newer_clients import CLOSE_NEWER_PROTOCOL, is_newer
+from .replies import gather
 from .subscriptions import ConnectionClosed, Subscriptions
 
 log = logging.getLogger(__name__)
@@ -140,14 +141,18 @@ class Client:
         commands = wire.decode_commands(message)
         if not commands:
             raise Closing(CLOSE_INVALID_MESSAGE)
-        replies = []
-        for command in commands:
-            replies.append(self._reply(command))
-            if self.closed:
-                return
+        replies = gather(commands, self._reply, self._may_go_on)
+        if replies is None:
+            return
         self._send(wire.encode_array(replies) if message.startswith(b"[") else replies[0])
         for publication in self._subscriptions.release_held():
             self._send(wire.encode_push(publication))
+
+    def _may_go_on(self, gathered: int) -> bool:
+        """Whether the client is open. It is closed as slow when these bytes of replies and what waits are too many."""
+        if self.outbox.size + gathered > self._node.config.client_queue_max_size:
+            self._close_slow(gathered)
+        return not self.closed
 
     def _reply(self, command: wire.Command) -> bytes:
         method = command.method or ""
@@ -217,7 +222,7 @@ class Client:
         log.error(reason, self.uid, self.user, extra=self.ids, exc_info=error)
         self.close(CLOSE_INTERNAL_ERROR)
 
-    def _close_slow(self) -> None:
+    def _close_slow(self, gathered: int = 0) -> None:
         if not self.closed:  # else what waits ends with our last words
             self._node.metrics.counters.client_num_closed_slow += 1
             self._node.slow_clients.log(
@@ -225,7 +230,7 @@ class Client:
                 "client %s (user %r) is closed as slow: %d bytes wait for it (option client_queue_max_size)",
                 self.uid,
                 self.user,
-                self.outbox.size,
+                self.outbox.size + gathered,
             )
             self.outbox.drop_waiting()
             self.close(CLOSE_SLOW)
@@ -409,21 +414,15 @@ class Client:
             raise Refused(PERMISSION_DENIED)
 
     def _presence(self, command: wire.Command) -> bytes:
-        channel = wire.decode_params(command, wire.ChannelParams).channel or ""
-        return self._query(command, channel, self._node.presence, wire.presence_body)
+        return self._query(command, self._node.presence, wire.presence_body)
 
     def _history(self, command: wire.Command) -> bytes:
-        channel = wire.decode_params(command, wire.ChannelParams).channel or ""
-        return self._query(command, channel, self._node.history, wire.history_body)
+        return self._query(command, self._node.history, wire.history_body)
 
     def _query(
-        self,
-        command: wire.Command,
-        channel: str,
-        ask: Callable[[str], Answered],
-        body: Callable[[str, Answered | None], bytes],
+        self, command: wire.Command, ask: Callable[[str], Answered], body: Callable[[str, Answered | None], bytes]
     ) -> bytes:
-        method = command.method or ""
+        method, channel = command.method or "", wire.decode_params(command, wire.ChannelParams).channel or ""
         if channel not in self._subscriptions.channels:
             return wire.encode_reply(command.uid, method, body(channel, None), PERMISSION_DENIED)
         try:

@@ -25,6 +25,7 @@ from ...model.json_codec import (
     decode_value,
     is_json,
 )
+from ...runtime.yielding import in_turns
 
 # A null counts as the field's default, so every field takes one; a wrong type is refused.
 Text = str | None
@@ -289,17 +290,17 @@ def status_body(channel: str, status: bool) -> bytes:
 
 
 def presence_body(channel: str, presence: Mapping[str, RawClientInfo] | None) -> bytes:
-    """Body of `presence`; `data` is null when there was an error."""
+    """Body of `presence`; `data` is null when there was an error. Others may run meanwhile."""
     data = b"null"
     if presence is not None:
         clients = (b"%b:%b" % (_quote(uid), encode_info(info)) for uid, info in presence.items())
-        data = b"{" + b",".join(clients) + b"}"
+        data = b"{" + b",".join(in_turns(clients)) + b"}"
     return b'{"channel":%b,"data":%b}' % (_quote(channel), data)
 
 
 def history_body(channel: str, messages: Sequence[Publication] | None) -> bytes:
-    """Body of `history`, newest first; `data` is null when there was an error."""
-    data = b"null" if messages is None else encode_array(map(encode_publication, messages))
+    """Body of `history`, newest first; `data` is null when there was an error. Others may run meanwhile."""
+    data = b"null" if messages is None else encode_array(in_turns(map(encode_publication, messages)))
     return b'{"channel":%b,"data":%b}' % (_quote(channel), data)
 
 

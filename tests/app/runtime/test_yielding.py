@@ -8,7 +8,8 @@ import gevent
 import pytest
 
 from gentrifugo.app.runtime import yielding
-from gentrifugo.app.runtime.yielding import yield_if_due
+from gentrifugo.app.runtime.yielding import ITEMS_PER_TURN, in_turns, yield_if_due
+from tests.greenlets import Bystander
 
 
 def others_run(calls: int) -> bool:
@@ -49,3 +50,8 @@ def test_another_greenlet_has_a_slice_of_its_own(monkeypatch: pytest.MonkeyPatch
 
     gevent.joinall([gevent.spawn(work, name) for name in "ab"])
     assert ran == ["a", "b"]
+
+
+def test_others_run_between_many_items(bystander: Bystander) -> None:
+    assert list(in_turns(range(4 * ITEMS_PER_TURN))) == list(range(4 * ITEMS_PER_TURN))
+    assert bystander.turns >= 3

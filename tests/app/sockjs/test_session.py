@@ -9,7 +9,7 @@ from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.sockjs.peer import SockJSTransport
 from gentrifugo.app.sockjs.session import Session
 from tests.app.sockjs.fakes import FakePeer, FakeReceiver
-from tests.greenlets import settle
+from tests.greenlets import Bystander, settle
 
 LIMIT = 100
 
@@ -153,3 +153,8 @@ def test_an_exception_of_the_peer_closes_the_session(bench: Bench) -> None:
     bench.session.handle(["a", "b"])
     assert (bench.peer.troubles, bench.peer.ends) == (["broken: a"], 1)
     assert bench.session.last_words == b'c[3000,"broken"]'
+
+
+def test_others_run_between_the_messages_of_one_request(bench: Bench, bystander: Bystander) -> None:
+    bench.session.handle(["a"] * 5)
+    assert bystander.turns >= 4

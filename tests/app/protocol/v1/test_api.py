@@ -6,16 +6,16 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import gevent
 import pytest
 
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.model.errors import CLOSE_DISCONNECT
+from gentrifugo.app.model.events import RawClientInfo
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v1 import api as api_module
 from gentrifugo.app.protocol.v1.api import Api, BadRequest
 from tests.fakes import Bus, FakeConnection, TroubledEngine
-from tests.greenlets import settle
+from tests.greenlets import Bystander, settle
 from tests.local_client import LocalClient, closed
 
 StartNode = Callable[..., Node]
@@ -190,16 +190,83 @@ def test_a_request_goes_on_after_an_error(api: Api, client: LocalClient) -> None
     assert [push["body"]["data"] for push in client.received()] == ["after"]
 
 
-def test_a_long_request_lets_others_in(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    for limit in ("COMMANDS_PER_TURN", "PUBLISHED_TOGETHER"):
-        monkeypatch.setattr(api_module, limit, 1)
-    monkeypatch.setattr(api_module, "yield_if_due", lambda: gevent.sleep(0))
-    order: list[str] = []
-    other = gevent.spawn(order.append, "other")
-    run(api, *[publish("news")] * 3)
-    order.append("request")
-    other.join()
-    assert order == ["other", "request"]
+NODE: dict[str, Any] = {"method": "node", "params": {}}
+
+
+@pytest.mark.parametrize("command", [publish("news"), NODE], ids=["publish", "node"])
+def test_others_run_between_commands(
+    api: Api, bystander: Bystander, monkeypatch: pytest.MonkeyPatch, command: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(api_module, "PUBLISHED_TOGETHER", 1)
+    run(api, *[command] * 5)
+    assert bystander.turns >= 4
+
+
+def test_others_run_between_commands_of_a_queue(api: Api, bystander: Bystander) -> None:
+    api.process_queued([json.dumps(NODE).encode()] * 5)
+    assert bystander.turns >= 4
+    before = bystander.turns
+    api.process_queued([json.dumps([NODE] * 5).encode()])
+    assert bystander.turns >= before + 4
+
+
+def test_others_run_between_channels_of_a_broadcast(
+    api: Api, bystander: Bystander, monkeypatch: pytest.MonkeyPatch, engine: TroubledEngine
+) -> None:
+    monkeypatch.setattr(api_module, "PUBLISHED_TOGETHER", 2)
+    channels = [f"rich:{number}" for number in range(10)]
+    assert call(api, "broadcast", channels=channels, data=1) == done()
+    assert bystander.turns >= 4
+    assert [len(engine.history(channel)) for channel in channels] == [1] * 10
+
+
+def test_a_broadcast_in_several_parts_ends_at_the_first_channel_that_is_refused(
+    api: Api, monkeypatch: pytest.MonkeyPatch, engine: TroubledEngine
+) -> None:
+    monkeypatch.setattr(api_module, "PUBLISHED_TOGETHER", 2)
+    reply = call(api, "broadcast", channels=["rich:1", "rich:2", "rich:3", "unknown:4", "rich:5"], data=1)
+    assert reply["error"] == "namespace not found"
+    assert [len(engine.history(f"rich:{number}")) for number in (1, 2, 3, 5)] == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("method", ["presence", "history"])
+def test_others_run_while_a_large_reply_is_made(
+    start_node: StartNode, engine: TroubledEngine, bystander: Bystander, method: str
+) -> None:
+    large = Namespace(name="large", presence=True, history_size=1000, history_lifetime=60)
+    api = Api(start_node(engine, namespaces=(large,)))
+    for number in range(300):
+        engine.add_presence("large:news", f"c{number}", RawClientInfo("alice", f"c{number}"), 60)
+    run(api, *[publish("large:news", number) for number in range(300)])
+    before = bystander.turns
+    assert len(call(api, method, channel="large:news")["body"]["data"]) == 300
+    assert bystander.turns >= before + 3
+
+
+def test_commands_after_too_many_replies_are_refused(start_node: StartNode, engine: TroubledEngine) -> None:
+    node = start_node(engine, namespaces=(RICH,), api_reply_max_size=3000)
+    replies = run(Api(node), *[NODE] * 100, publish("rich:late"), {"uid": "u", "method": "channels", "params": {}})
+    carried_out = [reply for reply in replies if reply["error"] is None]
+    assert len(replies) == 102
+    assert replies[: len(carried_out)] == carried_out
+    assert 1 <= len(carried_out) < 10
+    assert replies[-2:] == [
+        {"method": "publish", "error": "limit exceeded", "body": None},
+        {"uid": "u", "method": "channels", "error": "limit exceeded", "body": None},
+    ]
+    assert engine.history("rich:late") == []
+
+
+def test_publications_before_too_many_replies_are_all_reported(start_node: StartNode, engine: TroubledEngine) -> None:
+    api = Api(start_node(engine, namespaces=(RICH,), api_reply_max_size=100))
+    replies = run(api, *[publish("rich:news", number) for number in range(10)])
+    assert [reply["error"] for reply in replies].count(None) == len(engine.history("rich:news"))
+
+
+def test_a_queue_has_no_limit_of_replies(start_node: StartNode, engine: TroubledEngine) -> None:
+    api = Api(start_node(engine, namespaces=(RICH,), api_reply_max_size=1))
+    api.process_queued([json.dumps([publish("rich:news", number) for number in range(5)]).encode()])
+    assert len(engine.history("rich:news")) == 5
 
 
 # -- publish

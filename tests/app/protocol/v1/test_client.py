@@ -18,7 +18,7 @@ from tests.app.conftest import VERSION
 from tests.contents import contents
 from tests.credentials import SECRET, connect_params, private_params, sign
 from tests.fakes import TroubledEngine
-from tests.greenlets import eventually, settle
+from tests.greenlets import Bystander, eventually, settle
 from tests.local_client import LocalClient, closed
 
 StartNode = Callable[..., Node]
@@ -1000,6 +1000,53 @@ def test_a_client_that_takes_too_little_is_closed_as_slow(node: Node) -> None:
     client.subscribe("news")
     node.publish("news", b'"%b"' % (b"a" * 1_000))
     assert client.close_reason == closed("slow")
+
+
+def ping(size: int = 0) -> dict[str, Any]:
+    return {"method": "ping", "params": {"data": "x" * size}}
+
+
+def test_others_run_between_the_commands_of_an_array(client: LocalClient, bystander: Bystander) -> None:
+    client.send([ping()] * 5)
+    assert bystander.turns >= 4
+
+
+def test_a_client_whose_replies_are_too_many_is_closed_as_slow(
+    start: StartNode, engine: TroubledEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = start(client_queue_max_size=2_000)
+    client = LocalClient.connected(node)
+    client.subscribe("rich:news")
+    node.publish("rich:news", b'"%b"' % (b"a" * 500))
+    client.received()
+    calls = engine.calls["history"]
+    client.send([{"method": "history", "params": {"channel": "rich:news"}}] * 100)
+    assert engine.calls["history"] <= calls + 4, "the commands after that are not carried out"
+    assert client.close_reason == closed("slow")
+    assert client.received() == []
+    assert node.metrics.counters.client_num_closed_slow == 1
+    assert "is closed as slow: 2" in caplog.text
+
+
+def test_what_waits_for_a_client_counts_together_with_its_replies(start: StartNode) -> None:
+    node = start(client_queue_max_size=2_000)
+    client = LocalClient.connected(node)
+    client.transport.outbox.append(b"x" * 1_500)
+    client.send([ping(100)] * 2)
+    assert not client.connection.closed
+    client.send([ping(100)] * 4)
+    assert client.close_reason == closed("slow")
+    assert node.metrics.counters.client_num_closed_slow == 1
+
+
+def test_an_array_of_a_client_that_is_closed_meanwhile_is_not_carried_out(
+    client: LocalClient, node: Node, bystander: Bystander, engine: TroubledEngine
+) -> None:
+    client.subscribe("open:news")
+    gevent.spawn(client.connection.close)
+    before = engine.calls["publish"]
+    client.send([{"method": "publish", "params": {"channel": "open:news", "data": number}} for number in range(50)])
+    assert engine.calls["publish"] < before + 50
 
 
 def test_the_last_words_to_a_slow_client_are_not_dropped(start: StartNode) -> None:

@@ -1,0 +1,46 @@
+"""The replies to one message or request of a peer, limited in size while they are made.
+
+A request of a few kilobytes can ask for gigabytes, for example for the history of one channel a thousand times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ...runtime.yielding import yield_if_due
+from .wire import Command
+
+
+def gather(
+    commands: Sequence[Command], reply: Callable[[Command], bytes], may_go_on: Callable[[int], bool]
+) -> list[bytes] | None:
+    """Carry out commands in order and return their replies; others may run between two commands.
+
+    After each command `may_go_on` is called with the number of bytes of all replies so far. None when it returns False:
+    the commands after that are not carried out.
+    """
+    replies: list[bytes] = []
+    size = 0
+    for command in commands:
+        replies.append(reply(command))
+        size += len(replies[-1])
+        if len(commands) > 1:
+            yield_if_due()
+        if not may_go_on(size):
+            return None
+    return replies
+
+
+class ReplyLimit:
+    """How many bytes of replies a request may still get."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, size: float) -> None:
+        self.left = size
+        """0 or less when no further command may be carried out. The last reply may have been larger than was left."""
+
+    def count(self, reply: bytes) -> bytes:
+        """The same reply, after its size was counted."""
+        self.left -= len(reply)
+        return reply
