@@ -14,8 +14,6 @@ import gevent
 
 Item = TypeVar("Item")
 
-ITEMS_PER_TURN = 64
-"""Items that `in_turns` returns between two calls of `yield_if_due`."""
 TIME_SLICE = 0.005
 """Seconds that a greenlet may work before `yield_if_due` lets others run."""
 
@@ -46,13 +44,22 @@ def yield_if_due() -> None:
     if greenlet != _slice.greenlet or iteration != _slice.iteration:
         _slice.greenlet, _slice.iteration, _slice.began = greenlet, iteration, now
     elif now - _slice.began > TIME_SLICE:
-        # Not 0: that is a callback, and the event loop runs callbacks up to fifty times before it polls its sockets.
-        gevent.sleep(0.000001)
+        _yield()
 
 
 def in_turns(items: Iterable[Item]) -> Iterator[Item]:
-    """The same items, between which other greenlets run if it is time: for many items that need little work each."""
-    for number, item in enumerate(items, 1):
+    """The same items. Other greenlets run between two of them whenever TIME_SLICE has passed.
+
+    Takes 0.1 us for each item: for loops in which most items need little work.
+    """
+    due = time.monotonic() + TIME_SLICE
+    for item in items:
         yield item
-        if number % ITEMS_PER_TURN == 0:
-            yield_if_due()
+        if time.monotonic() > due:
+            _yield()
+            due = time.monotonic() + TIME_SLICE
+
+
+def _yield() -> None:
+    # Not 0: that is a callback, and the event loop runs callbacks up to fifty times before it polls its sockets.
+    gevent.sleep(0.000001)

@@ -18,7 +18,7 @@ from ...model.errors import FIX, INVALID_MESSAGE, LIMIT_EXCEEDED, NAMESPACE_NOT_
 from ...model.json_codec import InvalidJSON
 from ...node.commands import PublishRequest
 from ...node.node import Node
-from ...runtime.yielding import yield_if_due
+from ...runtime.yielding import in_turns, yield_if_due
 from . import wire
 from .replies import ReplyLimit
 from .wire import ChannelParams, Command, encode_api_reply
@@ -117,14 +117,17 @@ class Api:
                 problem = error
                 break
         for command, refused in zip(commands, self._node.publish_all(messages), strict=False):
-            yield limit.count(_publish_reply(command, refused))
+            reply = _publish_reply(command, refused)
+            limit.left -= len(reply)
+            yield reply
         if problem is not None:
             raise problem
 
     def _replies_one_by_one(self, commands: Iterable[Command], limit: ReplyLimit) -> Iterator[bytes]:
-        for command in commands:
-            yield limit.count(self.reply(command)) if limit.left > 0 else _reply_too_much(command)
-            yield_if_due()
+        for command in in_turns(commands):
+            reply = self.reply(command) if limit.left > 0 else _reply_too_much(command)
+            limit.left -= len(reply)
+            yield reply
 
     def reply(self, command: Command) -> bytes:
         """Carry out one command. Raises BadRequest or InvalidJSON when it is none."""
@@ -150,14 +153,13 @@ class Api:
         data = bytes(params.data)
         if self._node.batches:
             return self._broadcast_together(command, params.channels, data, params.client or "")
-        for channel in params.channels:
+        for channel in in_turns(params.channels):
             if not channel:
                 return encode_api_reply(command.uid, "broadcast", error=INVALID_MESSAGE)
             try:
                 self._node.publish(channel, data, params.client or "")
             except Refused as refused:
                 return encode_api_reply(command.uid, "broadcast", error=_publish_error(refused.error))
-            yield_if_due()
         return encode_api_reply(command.uid, "broadcast")
 
     def _broadcast_together(self, command: Command, channels: Sequence[str | None], data: bytes, client: str) -> bytes:

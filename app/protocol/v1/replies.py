@@ -39,8 +39,3 @@ class ReplyLimit:
     def __init__(self, size: float) -> None:
         self.left = size
         """0 or less when no further command may be carried out. The last reply may have been larger than was left."""
-
-    def count(self, reply: bytes) -> bytes:
-        """The same reply, after its size was counted."""
-        self.left -= len(reply)
-        return reply
