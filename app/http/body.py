@@ -27,7 +27,7 @@ def read_body(head: Head, reader: RequestReader, sendall: Callable[[bytes], obje
     """The whole body, of known length or in chunks, after `head` was read; `sendall` writes to the same connection.
 
     Raises HTTPError when it is larger than `max_size` bytes, BadBody when its chunks are malformed, TimeoutError
-    when it arrives too slowly for the reader's timeout, and EOFError when the connection ends before it does.
+    when it arrives too slowly (net/read_allowance.py), and EOFError when the connection ends before it does.
     """
     size = head.content_length
     if size is not None and size > max_size:

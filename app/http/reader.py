@@ -93,13 +93,15 @@ class RequestReader:
             part, self._buffer = self._buffer[:missing], self._buffer[missing:]
             parts.append(part)
             missing -= len(part)
-            self._earn(len(part))
+            if self._allowance is not None:
+                self._allowance.earn(len(part))
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def readline(self, limit: int = -1) -> bytes:
         """A line of a body with its end, cut at `limit` bytes; what is there at the end of the stream."""
         line = self.read_framing_line(limit)
-        self._earn(len(line))
+        if self._allowance is not None:
+            self._allowance.earn(len(line))
         return line
 
     def read_framing_line(self, limit: int) -> bytes:
@@ -115,10 +117,6 @@ class RequestReader:
     def close(self) -> None:
         """No request can follow."""
         self.closed = True
-
-    def _earn(self, size: int) -> None:
-        if self._allowance is not None:
-            self._allowance.earn(size)
 
     def _wait_for_body(self) -> bool:
         """Wait for more of the body; False at the end of the stream. Raises TimeoutError when it is too slow."""

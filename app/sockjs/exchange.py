@@ -67,7 +67,10 @@ class Exchange(ABC):
 
     @abstractmethod
     def read_body(self, max_size: int, timeout: float) -> bytes:
-        """The body. Raises HTTPError for one that is larger, or too slow for `timeout`, the option."""
+        """The body. Raises HTTPError for one that is larger than `max_size` bytes, and for one that is too slow.
+
+        It may take `timeout` seconds, and more for what arrives (net/read_allowance.py).
+        """
 
     @abstractmethod
     def respond(self, response: HTTPResponse) -> None:

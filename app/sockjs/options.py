@@ -44,7 +44,7 @@ class SockJSOptions:
     too_large: tuple[int, str] = (1009, "message too big")
     """Code and reason with which a session is closed when its client sends more than `max_size`."""
     body_timeout: float = 10
-    """How long each 64 KB of a body may take to arrive."""
+    """How long a body may take to arrive, besides the time that its size needs (net/read_allowance.py)."""
     client_queue_max_size: int = 10485760
     """How many bytes may wait for one client."""
     client_message_write_timeout: float = 0

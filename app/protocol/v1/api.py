@@ -57,9 +57,12 @@ class Api:
         Raises BadRequest when one of them is no command at all: those before it have been
         carried out, those after it have not.
         """
-        limit = ReplyLimit(self._node.config.api_reply_max_size)
         try:
-            return wire.encode_array(self._replies(wire.decode_commands(request), limit))
+            commands = wire.decode_commands(request)
+            if len(commands) == 1:
+                return wire.encode_array((self.reply(commands[0]),))
+            limit = ReplyLimit(self._node.config.api_reply_max_size)
+            return wire.encode_array(self._replies(commands, limit))
         except InvalidJSON as error:
             raise BadRequest(str(error)) from None
 
@@ -68,11 +71,9 @@ class Api:
 
         What is no command costs neither the other entries nor the other commands of its own.
         """
-        for entry in entries:
-            commands = _queued_commands(entry)
-            for start in range(0, len(commands), QUEUED_TOGETHER):
-                self._process_queued(commands[start : start + QUEUED_TOGETHER])
-            yield_if_due()
+        commands = [command for entry in in_turns(entries) for command in _queued_commands(entry)]
+        for start in range(0, len(commands), QUEUED_TOGETHER):
+            self._process_queued(commands[start : start + QUEUED_TOGETHER])
 
     def _process_queued(self, commands: list[Command]) -> None:
         limit = ReplyLimit(math.inf)  # nobody keeps them

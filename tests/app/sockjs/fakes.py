@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gentrifugo.app.runtime.running_clock import running_time
 from gentrifugo.app.sockjs.peer import SockJSTransport
 
@@ -14,9 +16,11 @@ class FakePeer:
         self.messages: list[str] = []
         self.troubles: list[str] = []
         self.ends = 0
+        self.on_message: Callable[[], None] = lambda: None
 
     def handle_text(self, message: str) -> None:
         self.messages.append(message)
+        self.on_message()
         if message == "close":
             self.transport.close(3000, "as you wish")
 

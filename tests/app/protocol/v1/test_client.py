@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.model.errors import CLOSE_DISCONNECT, CLOSE_SHUTDOWN
 from gentrifugo.app.node.node import Node
+from gentrifugo.app.runtime import yielding
 from tests.app.conftest import VERSION
 from tests.contents import contents
 from tests.credentials import SECRET, connect_params, private_params, sign
@@ -1028,7 +1030,10 @@ def test_a_client_whose_replies_are_too_many_is_closed_as_slow(
     assert "is closed as slow: 2" in caplog.text
 
 
-def test_what_waits_for_a_client_counts_together_with_its_replies(start: StartNode) -> None:
+def test_what_waits_for_a_client_counts_together_with_its_replies(
+    start: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(yielding, "TIME_SLICE", math.inf)  # nothing is written meanwhile
     node = start(client_queue_max_size=2_000)
     client = LocalClient.connected(node)
     client.transport.outbox.append(b"x" * 1_500)
