@@ -132,6 +132,10 @@ problems at once, and says for each where the value comes from:
 
 With `--strict` every warning is an error, also when the server starts or reloads.
 
+Some options have other names in Centrifugo v2 to v6, such as `history_ttl` for `history_lifetime`. If such an option
+means exactly the same and takes the same values, you can use the other name in all places; the tables below show it. If
+you use both names, the option's name here is used, with a warning about the other one.
+
 An unknown option in the file is only a warning, which suggests the option with the most similar name, or says what an
 option of another Centrifugo version is called here. So the file may hold values for other programs. An unknown flag is
 an error. The variables that Kubernetes sets for a service named `centrifugo`, such as
@@ -152,9 +156,13 @@ mistake, the server logs it and keeps the configuration that it has.
 
 ## Options
 
-Times are in seconds and may have a fraction. Sizes are in bytes. "No effect" marks options of Centrifugo that
-Gentrifugo accepts and ignores, so that you can use the same file for both.
+Times are in seconds and may have a fraction. They may also be written with units, as in Centrifugo since v4: `"1m30s"`,
+`"720h"`, `"500ms"`. The units are `h`, `m`, `s`, `ms`, `us` and `ns`. Sizes are in bytes. "No effect" marks options of
+Centrifugo that Gentrifugo accepts and ignores, so that you can use the same file for both.
 """
+
+AFTER_CHANNELS = "client_channel_limit"
+"""The option that opens the group after that of the channels."""
 
 NAMESPACES = """\
 ### Namespaces
@@ -181,7 +189,7 @@ def sections() -> Iterator[str]:
     """The groups of options, and the namespaces after the channel options."""
     for option in options_of(Config):
         if option.name in Config.GROUPS:
-            if option.name == "secret":
+            if option.name == AFTER_CHANNELS:
                 yield f"\n{NAMESPACES}{HEADING}" + "".join(namespace_rows())
             yield f"\n### {Config.GROUPS[option.name]}\n\n{HEADING}"
         yield row(option)
@@ -224,10 +232,13 @@ def hup(option: Option) -> str:
 
 
 def sentence(option: Option) -> str:
-    """What the option does, and what it does not do here."""
+    """What the option does, why it has no effect here, and its other names."""
+    parts = [option.facts.about]
     if option.facts.no_effect:
-        return f"{option.facts.about} No effect: {option.facts.no_effect}."
-    return option.facts.about
+        parts.append(f"No effect: {option.facts.no_effect}.")
+    if option.facts.aliases:
+        parts.append(f"Other names: {', '.join(f'`{alias}`' for alias in option.facts.aliases)}.")
+    return " ".join(parts)
 
 
 def write_page() -> None:

@@ -4,33 +4,118 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .options import described, matching, option
+from .options import SECONDS, Choice, described, matching, option, some_of
 
 NAMESPACE_NAME = matching(r"[-a-zA-Z0-9_]{2,}", 'Must be two or more letters, digits, "-" or "_".')
+RECOVERY_MODES = Choice("stream", "cache")
+DELTA_TYPES = ("fossil",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelOptions:
-    """What a channel does. Channels without a namespace have the options of the top level."""
+    """What a channel does. Channels without a namespace have the options of the top level.
+
+    `publish` and `anonymous` apply to clients of protocol v1 only. The options that begin with `allow` and `force`
+    apply to clients of protocol v2 only, with the names and meanings that they have in Centrifugo since v4. The other
+    options apply to both kinds of clients.
+    """
 
     watch: bool = option(False, "Show messages to operators who watch the channel in the admin interface.", reload=True)
-    publish: bool = option(False, "Let clients publish to channels that they are subscribed to.", reload=True)
-    anonymous: bool = option(False, "Let clients with an empty user ID subscribe.", reload=True)
+    publish: bool = option(
+        False, "Let clients of protocol v1 publish to channels that they are subscribed to.", reload=True
+    )
+    anonymous: bool = option(False, "Let clients of protocol v1 with an empty user ID subscribe.", reload=True)
     presence: bool = option(False, "Store who is subscribed, for the command presence.", reload=True)
     join_leave: bool = option(False, "Notify subscribers when a client subscribes or leaves.", reload=True)
     history_size: int = option(0, "Number of messages to keep per channel; 0 keeps none.", reload=True)
     history_lifetime: float = option(
-        0, "How long a channel's history is kept after its last message; 0 keeps none.", unit="seconds", reload=True
+        0,
+        "How long a channel's history is kept after its last message; 0 keeps none.",
+        unit=SECONDS,
+        reload=True,
+        aliases=("history_ttl",),
     )
     recover: bool = option(
         False,
         "Send a returning client the messages it has missed; needs history_size and history_lifetime.",
         reload=True,
+        aliases=("force_recovery", "history_recover"),
     )
     history_drop_inactive: bool = option(
         False,
         "Do not store messages while a channel has no subscribers and its history has not been used recently.",
         reload=True,
+    )
+    allow_subscribe_for_client: bool = option(
+        False, "Let clients of protocol v2 subscribe without a token for the channel.", reload=True
+    )
+    allow_subscribe_for_anonymous: bool = option(
+        False,
+        "Let clients of protocol v2 with an empty user ID subscribe without a token for the channel.",
+        reload=True,
+    )
+    allow_publish_for_client: bool = option(False, "Let clients of protocol v2 publish.", reload=True)
+    allow_publish_for_subscriber: bool = option(
+        False, "Let clients of protocol v2 publish to channels that they are subscribed to.", reload=True
+    )
+    allow_publish_for_anonymous: bool = option(
+        False, "Let clients of protocol v2 with an empty user ID publish.", reload=True
+    )
+    allow_presence_for_client: bool = option(False, "Let clients of protocol v2 read presence.", reload=True)
+    allow_presence_for_subscriber: bool = option(
+        False, "Let clients of protocol v2 read the presence of channels that they are subscribed to.", reload=True
+    )
+    allow_presence_for_anonymous: bool = option(
+        False, "Let clients of protocol v2 with an empty user ID read presence.", reload=True
+    )
+    allow_history_for_client: bool = option(False, "Let clients of protocol v2 read the history.", reload=True)
+    allow_history_for_subscriber: bool = option(
+        False, "Let clients of protocol v2 read the history of channels that they are subscribed to.", reload=True
+    )
+    allow_history_for_anonymous: bool = option(
+        False, "Let clients of protocol v2 with an empty user ID read the history.", reload=True
+    )
+    allow_user_limited_channels: bool = option(
+        False,
+        "Let clients of protocol v2 subscribe without a token to channels whose names list their user, as `chat#42`.",
+        reload=True,
+    )
+    force_push_join_leave: bool = option(
+        False,
+        "Send joins and leaves to all clients of protocol v2, not only to those that ask for them; needs join_leave.",
+        reload=True,
+    )
+    allow_positioning: bool = option(
+        False,
+        "Let clients of protocol v2 ask for positions, with which they notice lost messages; needs a history.",
+        reload=True,
+    )
+    force_positioning: bool = option(
+        False,
+        "Give positions to all clients of protocol v2, not only to those that ask for them; needs a history.",
+        reload=True,
+        aliases=("position",),
+    )
+    allow_recovery: bool = option(
+        False,
+        "Let clients of protocol v2 ask for recovery; with `recover` they need not ask; needs a history.",
+        reload=True,
+    )
+    force_recovery_mode: str = option(
+        "stream",
+        "What clients of protocol v2 recover: all messages that they missed (stream), or only the newest one (cache).",
+        check=RECOVERY_MODES,
+        reload=True,
+    )
+    allowed_delta_types: str = option(
+        "",
+        f"Formats of deltas that clients of protocol v2 may ask for, comma-separated: {', '.join(DELTA_TYPES)}.",
+        check=some_of(*DELTA_TYPES),
+        is_list=True,
+        reload=True,
+    )
+    allow_tags_filter: bool = option(
+        False, "Let clients of protocol v2 ask for only the messages whose tags match a filter.", reload=True
     )
 
 
@@ -41,3 +126,10 @@ class Namespace(ChannelOptions):
     name: str = field(
         metadata=described("Unique name: two or more letters, digits, `-` or `_`.", check=NAMESPACE_NAME, reload=True)
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllChannelOptions(ChannelOptions):
+    """The options of channels without a namespace, and the namespaces."""
+
+    namespaces: tuple[Namespace, ...] = option((), "Channel options per namespace; only in a file.", reload=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 import configargparse
 
+from .aliases import without_aliases
 from .config_file import Document, DocumentParser
 from .options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, ConfigError, Option
 from .schema import suggestion
@@ -57,10 +58,15 @@ COMMAND_COLUMN = 29
 HELP_TAIL = (
     "Every option can be set in the configuration file (JSON, TOML or YAML), in the environment as CENTRIFUGO_ plus "
     "its name in capitals, or on the command line, with dashes or underscores; namespaces can be set only in the file. "
+    'Times are seconds, or texts with units such as "1m30s". '
     "A flag beats the environment, the environment beats the file. "
     '"gentrifugo help" lists the flags of all options.'
 )
 ONLY_IN_FILE = "can be set only in the configuration file"
+
+
+LATER_SOURCES = ("application", "flags", "environment")
+"""The attributes of `Given` with values that override those of the file; the first of them is used."""
 
 
 @dataclass
@@ -81,6 +87,8 @@ class Given:
     """Whether the Flask application is started again when its files change."""
     app: str = ""
     """Where to find the Flask application that is to be served."""
+    written: dict[str, dict[str, str]] = field(default_factory=dict)
+    """For each source, the paths that the user has written with an alias, by the path with the option's own name."""
     token: dict[str, str] = field(default_factory=dict)
     """The flags of the command that makes tokens."""
     problems: list[str] = field(default_factory=list)
@@ -99,13 +107,34 @@ class Given:
     def place(self, path: str) -> str:
         """Where the user finds the value at this path, such as `port` or `namespaces[1].name`."""
         name = path.partition("[")[0]
-        if name in self.application:
+        source = next((each for each in LATER_SOURCES if name in getattr(self, each)), "document")
+        return self.spelled(source, self.written.get(source, {}).get(path, path))
+
+    def spelled(self, source: str, path: str) -> str:
+        """The path of a value as it is written in this source: `--port`, `CENTRIFUGO_PORT`, `config.json: port`."""
+        name = path.partition("[")[0]
+        if source == "application":
             return f"app.config: {APPLICATION_PREFIX}{name.upper()}{path.removeprefix(name)}"
-        if name in self.flags:
+        if source == "flags":
             return f"--{name}"
-        if name in self.environment:
+        if source == "environment":
             return ENVIRONMENT_PREFIX + name.upper()
         return f"{self.document.path}: {path}"
+
+    def replace_aliases(self, options: Sequence[Option]) -> None:
+        """Put all values under the options' own names, with a warning for each value that is given under a second name.
+
+        Later calls do nothing, except for values that were added since.
+        """
+        for source in ("document", *LATER_SOURCES):
+            holder, attribute = (self.document, "values") if source == "document" else (self, source)
+            found = without_aliases(options, getattr(holder, attribute))
+            setattr(holder, attribute, found.values)
+            self.written.setdefault(source, {}).update(found.written)
+            self.warnings += [
+                f"{self.spelled(source, path)}: not used, because {used} is set, too"
+                for path, used in found.unused.items()
+            ]
 
 
 class SourceParser(configargparse.ArgumentParser):  # type: ignore[misc]
@@ -141,6 +170,8 @@ def build_parser(options: Sequence[Option], documents: DocumentParser) -> Source
         parser.add_argument(f"--{name}")
     for option in options:
         parser.add_argument(*filter(None, (option.facts.short, option.flag)), dest=option.name)
+        for alias in option.facts.aliases:
+            parser.add_argument(f"--{alias}", dest=alias)
     parser.add_argument("words", nargs="*", default=[])
     return parser
 
@@ -171,6 +202,7 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
     given.flags = {name: value for name, value in flags.items() if name != "config"}
     settings = parser.get_source_to_settings_dict().get("environment_variables", {})
     given.environment = {action.dest: value for action, value in settings.values()}
+    given.replace_aliases(options)
     given.problems += leftover_problems(leftover, options)
     given.warnings += unknown_variables(variables, options)
     if from_kubernetes:
@@ -182,8 +214,8 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
 
 def spelled(argv: Sequence[str], options: Sequence[Option]) -> list[str]:
     """The arguments as argparse wants them: underscores in names, and a value for every boolean."""
-    names = {option.flag for option in options}
-    bare = {option.flag for option in options if option.type is bool}
+    names = {f"--{name}" for option in options for name in option.names}
+    bare = {f"--{name}" for option in options if option.type is bool for name in option.names}
     bare |= {option.facts.short for option in options if option.type is bool and option.facts.short}
     result: list[str] = []
     for index, argument in enumerate(argv):
@@ -201,9 +233,9 @@ def spelled(argv: Sequence[str], options: Sequence[Option]) -> list[str]:
 
 def leftover_problems(leftover: Sequence[str], options: Sequence[Option]) -> Iterator[str]:
     """A sentence about each argument that is no flag; a word after an unknown flag is taken for its value."""
-    known = [option.name for option in options] + [*FLAGS_ONLY, *TOKEN_FLAGS]
+    known = [name for option in options for name in option.names] + [*FLAGS_ONLY, *TOKEN_FLAGS]
     flags = [argument.partition("=")[0] for argument in leftover if argument.startswith("-")]
-    in_file = [option.name for option in options if option.item_type]
+    in_file = [name for option in options if option.item_type for name in option.names]
     for flag in flags:
         name = flag.lstrip("-").replace("-", "_")
         yield f"{flag}: {ONLY_IN_FILE}" if name in in_file else f"{flag}: unknown flag{suggestion(name, known, '--')}"
@@ -214,7 +246,7 @@ def leftover_problems(leftover: Sequence[str], options: Sequence[Option]) -> Ite
 
 def unknown_variables(environ: Mapping[str, str], options: Sequence[Option]) -> Iterator[str]:
     """A sentence about each variable that looks like ours and sets nothing."""
-    settable = {option.name.upper(): option.item_type is None for option in options}
+    settable = {name.upper(): option.item_type is None for option in options for name in option.names}
     for variable in environ:
         name = variable.removeprefix(ENVIRONMENT_PREFIX)
         if name != variable and name not in settable:
@@ -277,13 +309,16 @@ def option_help(option: Option) -> list[str]:
     """The lines of one option's flag; a boolean that is off and an empty text are defaults not worth a word."""
     value = "" if option.type is bool else f" {option.facts.unit or option.kind}"
     default = "" if option.default_text in ("false", '""') else option.default_text
-    return flag_help(option.facts.short, option.flag + value, option.facts.about, default)
+    others = (
+        f" Other names: {', '.join(f'--{alias}' for alias in option.facts.aliases)}." if option.facts.aliases else ""
+    )
+    return flag_help(option.facts.short, option.flag + value, option.facts.about, default, others)
 
 
-def flag_help(short: str, long: str, sentence: str, default: str = "") -> list[str]:
-    """A flag in the first column, on a line of its own when it is too long, and its sentence in the second."""
+def flag_help(short: str, long: str, sentence: str, default: str = "", others: str = "") -> list[str]:
+    """A flag in the first column, on a line of its own when it is too long, and its sentences in the second."""
     names = f"{short + ',' if short else '':>5} {long}"
-    text = f"{sentence.rstrip('.')} (default {default})." if default else sentence
+    text = (f"{sentence.rstrip('.')} (default {default})." if default else sentence) + others
     width = help_width()
     if len(names) < COLUMN - 1:
         return textwrap.wrap(text, width, initial_indent=names.ljust(COLUMN), subsequent_indent=" " * COLUMN)

@@ -11,7 +11,6 @@ from typing import ClassVar
 
 from marshmallow import validate
 
-from .channel_options import ChannelOptions, Namespace
 from .options import (
     AUTO,
     BETWEEN,
@@ -19,8 +18,8 @@ from .options import (
     PORT,
     POSITIVE,
     POSITIVE_TIME,
+    SECONDS,
     Choice,
-    events,
     host_names,
     matching,
     networks,
@@ -28,6 +27,7 @@ from .options import (
     origins_or_all,
     passed_on_headers,
     port_or_empty,
+    some_of,
     url_or_empty,
 )
 from .token_options import TokenOptions
@@ -54,18 +54,18 @@ LOG_LEVELS = Choice("trace", "debug", "info", "warning", "warn", "error", "criti
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config(TokenOptions, ChannelOptions):
+class Config(TokenOptions):
     """All options of one node. Times are seconds and may be fractions; sizes are bytes."""
 
     GROUPS: ClassVar[dict[str, str]] = {
         "watch": "Channels",
+        "client_channel_limit": "Clients",
+        "connection_lifetime": "Connection times",
         "token_hmac_secret_key": "Tokens of protocol v2",
         "secret": "Security",
         "address": "Listening",
         "name": "Node",
         "log_level": "Logging and process",
-        "client_channel_limit": "Clients",
-        "connection_lifetime": "Connection times",
         "hook_timeout": "Hooks",
         "private_channel_prefix": "Channel names",
         "http_header_timeout": "HTTP",
@@ -76,8 +76,6 @@ class Config(TokenOptions, ChannelOptions):
         "redis_host": "Redis engine",
     }
     """The option that opens each group of the help and of the reference page, and the group's title."""
-
-    namespaces: tuple[Namespace, ...] = option((), "Channel options per namespace; only in a file.", reload=True)
 
     secret: str = option(
         "",
@@ -106,6 +104,9 @@ class Config(TokenOptions, ChannelOptions):
         "Accept clients without a token, and let them subscribe and publish to every channel.",
         flag=True,
         reload=True,
+    )
+    allow_anonymous_connect_without_token: bool = option(
+        False, "Let clients of protocol v2 connect without a token, with an empty user ID.", reload=True
     )
     insecure_api: bool = option(False, "Accept HTTP API requests without a sign.", flag=True, reload=True)
     insecure_admin: bool = option(False, "Require no password for the admin endpoints.", flag=True, reload=True)
@@ -142,10 +143,15 @@ class Config(TokenOptions, ChannelOptions):
         check=Choice("memory", "redis"),
     )
     node_ping_interval: float = option(
-        3, "How often a node tells the other nodes that it is alive.", unit="seconds", check=POSITIVE_TIME, reload=True
+        3, "How often a node tells the other nodes that it is alive.", unit=SECONDS, check=POSITIVE_TIME, reload=True
     )
     node_metrics_interval: float = option(
-        60, "How often a snapshot of the counters is taken.", unit="seconds", check=POSITIVE_TIME, reload=True
+        60,
+        "How often a snapshot of the counters is taken.",
+        unit=SECONDS,
+        check=POSITIVE_TIME,
+        reload=True,
+        aliases=("node_info_metrics_aggregate_interval",),
     )
     debug: bool = option(
         False,
@@ -168,83 +174,21 @@ class Config(TokenOptions, ChannelOptions):
     drain_time: float = option(
         3,
         "Time over which the server closes its clients when it stops; it closes at least 100 per second.",
-        unit="seconds",
+        unit=SECONDS,
         reload=True,
     )
-    shutdown_timeout: float = option(10, "Maximum time for closing connections when the server stops.", unit="seconds")
+    shutdown_timeout: float = option(10, "Maximum time for closing connections when the server stops.", unit=SECONDS)
     worker_timeout: float = option(
         30,
         "With `workers`: a worker whose event loop does not run for this long is replaced; 0 means never.",
-        unit="seconds",
+        unit=SECONDS,
         reload=True,
-    )
-
-    client_channel_limit: int = option(128, "Maximum number of channels per connection.", reload=True)
-    user_connection_limit: int = option(
-        0, "Maximum number of connections per user on this node; 0 means no limit.", reload=True
-    )
-    max_channel_length: int = option(
-        255, "Maximum length of a channel name in UTF-8.", unit="bytes", check=POSITIVE, reload=True
-    )
-    client_request_max_size: int = option(
-        65536, "Maximum size of a request from a client.", unit="bytes", check=POSITIVE, reload=True
-    )
-    client_queue_max_size: int = option(
-        10485760,
-        "Maximum size of a client's queue; above it the client is closed as slow.",
-        unit="bytes",
-        check=POSITIVE,
-        reload=True,
-    )
-    client_queue_initial_capacity: int = option(
-        2,
-        "Accepted for compatibility with Centrifugo.",
-        unit="messages",
-        no_effect="queues take no room until they are used",
-    )
-    client_write_delay: float = option(
-        0.02,
-        "Longest pause between two writes to a client when the process is busy; otherwise a quarter of it.",
-        unit="seconds",
-        reload=True,
-    )
-    client_message_write_timeout: float = option(
-        0,
-        "Maximum time for one write to a client before the client is closed; 0 means no limit.",
-        unit="seconds",
-        reload=True,
-    )
-
-    connection_lifetime: float = option(
-        0, "How long credentials are valid after their timestamp; 0 means forever.", unit="seconds", reload=True
-    )
-    expired_connection_close_delay: float = option(
-        25, "How long a client may take to refresh expired credentials.", unit="seconds", reload=True
-    )
-    stale_connection_close_delay: float = option(
-        25,
-        "How long a new connection may take to send connect; 0 means no limit.",
-        unit="seconds",
-        reload=True,
-    )
-    ping_interval: float = option(
-        25,
-        "How often the server pings a client; it closes clients that do not answer within 10/9 of this time; "
-        "0 sends no pings.",
-        unit="seconds",
-        reload=True,
-    )
-    presence_ping_interval: float = option(
-        25, "How often a connection renews its presence.", unit="seconds", check=POSITIVE_TIME, reload=True
-    )
-    presence_expire_interval: float = option(
-        60, "How long presence stays without renewal.", unit="seconds", check=POSITIVE_TIME, reload=True
     )
 
     hook_timeout: float = option(
         5,
         "Maximum time for a hook; for `hook_url`, for each try.",
-        unit="seconds",
+        unit=SECONDS,
         check=POSITIVE_TIME,
         reload=True,
     )
@@ -252,7 +196,7 @@ class Config(TokenOptions, ChannelOptions):
     hook_events: str = option(
         "",
         f"Events that are sent to the backend, comma-separated: {', '.join(HOOK_EVENTS)}.",
-        check=events(*HOOK_EVENTS),
+        check=some_of(*HOOK_EVENTS),
         is_list=True,
     )
     hook_secret: str = option("", "Key that signs requests to the backend; empty uses `secret`.", secret=True)
@@ -275,24 +219,38 @@ class Config(TokenOptions, ChannelOptions):
     )
 
     private_channel_prefix: str = option(
-        "$", "Prefix of channels that need a signed subscription.", check=NOT_EMPTY, reload=True
+        "$",
+        "Prefix of channels that need a signed subscription.",
+        check=NOT_EMPTY,
+        reload=True,
+        aliases=("channel_private_prefix",),
     )
     namespace_channel_boundary: str = option(
-        ":", "Separates the namespace from the rest of a channel name.", check=NOT_EMPTY, reload=True
+        ":",
+        "Separates the namespace from the rest of a channel name.",
+        check=NOT_EMPTY,
+        reload=True,
+        aliases=("channel_namespace_boundary",),
     )
     user_channel_boundary: str = option(
-        "#", "Separates a channel name from the allowed user IDs.", check=NOT_EMPTY, reload=True
+        "#",
+        "Separates a channel name from the allowed user IDs.",
+        check=NOT_EMPTY,
+        reload=True,
+        aliases=("channel_user_boundary",),
     )
-    user_channel_separator: str = option(",", "Separates the allowed user IDs.", check=NOT_EMPTY, reload=True)
+    user_channel_separator: str = option(
+        ",", "Separates the allowed user IDs.", check=NOT_EMPTY, reload=True, aliases=("channel_user_separator",)
+    )
     client_channel_boundary: str = option(
         "&", "Separates a channel name from the allowed client ID.", check=NOT_EMPTY, reload=True
     )
 
     http_header_timeout: float = option(
-        10, "Maximum time to receive the head or the body of a request.", unit="seconds", check=POSITIVE_TIME
+        10, "Maximum time to receive the head or the body of a request.", unit=SECONDS, check=POSITIVE_TIME
     )
     http_keepalive_timeout: float = option(
-        75, "How long an HTTP connection may be idle between requests.", unit="seconds"
+        75, "How long an HTTP connection may be idle between requests.", unit=SECONDS
     )
     api_request_max_size: int = option(10485760, "Maximum body size of an API request.", unit="bytes", check=POSITIVE)
     api_reply_max_size: int = option(
@@ -325,7 +283,7 @@ class Config(TokenOptions, ChannelOptions):
         "Serve the page for SockJS's iframe transports; inside a Flask application the default is false.",
         reload=True,
     )
-    sockjs_heartbeat_delay: float = option(25, "How often SockJS sends a heartbeat; 0 sends none.", unit="seconds")
+    sockjs_heartbeat_delay: float = option(25, "How often SockJS sends a heartbeat; 0 sends none.", unit=SECONDS)
 
     admin: bool = option(False, "Serve the admin socket.", flag=True)
     admin_password: str = option("", "Password of the web interface.", secret=True, reload=True)
@@ -333,35 +291,55 @@ class Config(TokenOptions, ChannelOptions):
     admin_token_lifetime: float = option(
         86400,
         "How long a login to the web interface lasts.",
-        unit="seconds",
+        unit=SECONDS,
         check=POSITIVE_TIME,
         reload=True,
     )
     web: bool = option(False, "Serve the web interface and the admin socket.", flag=True, short="-w")
-    web_path: str = option("", "Directory of another web interface to serve instead.", flag=True)
-
-    ssl: bool = option(False, "Accept TLS connections only, on every port; needs ssl_cert and ssl_key.", flag=True)
-    ssl_cert: str = option(
-        "", "File with the certificate and its intermediate certificates; reloaded on HUP.", flag=True
+    web_path: str = option(
+        "", "Directory of another web interface to serve instead.", flag=True, aliases=("admin_web_path",)
     )
-    ssl_key: str = option("", "File with the private key; reloaded on HUP.", flag=True)
+
+    ssl: bool = option(
+        False, "Accept TLS connections only, on every port; needs ssl_cert and ssl_key.", flag=True, aliases=("tls",)
+    )
+    ssl_cert: str = option(
+        "",
+        "File with the certificate and its intermediate certificates; reloaded on HUP.",
+        flag=True,
+        aliases=("tls_cert",),
+    )
+    ssl_key: str = option("", "File with the private key; reloaded on HUP.", flag=True, aliases=("tls_key",))
     ssl_autocert: bool = option(
         False,
         "Accept TLS connections only, with certificates that are obtained and renewed automatically from "
         "Let's Encrypt.",
+        aliases=("tls_autocert",),
     )
     ssl_autocert_host_whitelist: str = option(
-        "", "Host names to obtain certificates for, comma-separated.", check=host_names, is_list=True
+        "",
+        "Host names to obtain certificates for, comma-separated.",
+        check=host_names,
+        is_list=True,
+        aliases=("tls_autocert_host_whitelist",),
     )
-    ssl_autocert_cache_dir: str = option("", "Directory where the certificates are stored.")
+    ssl_autocert_cache_dir: str = option(
+        "", "Directory where the certificates are stored.", aliases=("tls_autocert_cache_dir",)
+    )
     ssl_autocert_directory: str = option(
         "https://acme-v02.api.letsencrypt.org/directory", "URL of the ACME server's directory.", check=NOT_EMPTY
     )
-    ssl_autocert_email: str = option("", "Contact address for Let's Encrypt.")
-    ssl_autocert_force_rsa: bool = option(False, "Get certificates with RSA keys, for old browsers.")
-    ssl_autocert_server_name: str = option("", "Server name for clients that send none in the handshake.")
-    ssl_autocert_http: bool = option(False, "Answer the challenges over plain HTTP.")
-    ssl_autocert_http_addr: str = option(":80", "Address for the challenges over plain HTTP.")
+    ssl_autocert_email: str = option("", "Contact address for Let's Encrypt.", aliases=("tls_autocert_email",))
+    ssl_autocert_force_rsa: bool = option(
+        False, "Get certificates with RSA keys, for old browsers.", aliases=("tls_autocert_force_rsa",)
+    )
+    ssl_autocert_server_name: str = option(
+        "", "Server name for clients that send none in the handshake.", aliases=("tls_autocert_server_name",)
+    )
+    ssl_autocert_http: bool = option(False, "Answer the challenges over plain HTTP.", aliases=("tls_autocert_http",))
+    ssl_autocert_http_addr: str = option(
+        ":80", "Address for the challenges over plain HTTP.", aliases=("tls_autocert_http_addr",)
+    )
 
     redis_host: str = option(
         "127.0.0.1", "Host of Redis; several, comma-separated, are shards.", flag=True, is_list=True
@@ -387,11 +365,19 @@ class Config(TokenOptions, ChannelOptions):
         no_effect="all commands share one connection, subscriptions have another, each API queue one more",
     )
     redis_prefix: str = option("centrifugo", "Prefix of all keys and channels in Redis.", check=NOT_EMPTY)
-    redis_master_name: str = option("", "Name of the master that Sentinel watches.", flag=True, is_list=True)
-    redis_sentinels: str = option("", "Addresses of Sentinels, comma-separated.", flag=True, is_list=True)
-    redis_connect_timeout: float = option(1, "Maximum time to connect to Redis.", unit="seconds", check=POSITIVE_TIME)
-    redis_read_timeout: float = option(10, "Maximum time for a reply from Redis.", unit="seconds", check=POSITIVE_TIME)
-    redis_write_timeout: float = option(1, "Maximum time for a write to Redis.", unit="seconds", check=POSITIVE_TIME)
+    redis_master_name: str = option(
+        "",
+        "Name of the master that Sentinel watches.",
+        flag=True,
+        is_list=True,
+        aliases=("redis_sentinel_master_name",),
+    )
+    redis_sentinels: str = option(
+        "", "Addresses of Sentinels, comma-separated.", flag=True, is_list=True, aliases=("redis_sentinel_address",)
+    )
+    redis_connect_timeout: float = option(1, "Maximum time to connect to Redis.", unit=SECONDS, check=POSITIVE_TIME)
+    redis_read_timeout: float = option(10, "Maximum time for a reply from Redis.", unit=SECONDS, check=POSITIVE_TIME)
+    redis_write_timeout: float = option(1, "Maximum time for a write to Redis.", unit=SECONDS, check=POSITIVE_TIME)
     redis_pubsub_num_workers: int = option(
         0, "Accepted for compatibility with Centrifugo.", no_effect="one greenlet handles what Redis publishes"
     )

@@ -19,6 +19,8 @@ from marshmallow import ValidationError, validate
 ENVIRONMENT_PREFIX = "CENTRIFUGO_"
 APPLICATION_PREFIX = "GENTRIFUGO_"
 """Prefix of the names of options in the config of a Flask application."""
+SECONDS = "seconds"
+"""The unit of all times."""
 LARGEST_NUMBER = 2**63 - 1
 """The largest size or count: Centrifugo, which may read the same file, stores them in 64 bits."""
 LONGEST_TIME = 2**32 - 1
@@ -131,13 +133,13 @@ def networks(text: str) -> None:
                 ) from None
 
 
-def events(*known: str) -> Callable[[str], None]:
-    """A check that a text is a comma-separated list of some of these names."""
+def some_of(*words: str) -> Callable[[str], None]:
+    """A check that a text is a comma-separated list of some of these words."""
 
     def check(text: str) -> None:
-        for item in listed(text):
-            if item not in known:
-                raise ValidationError(f"{item} is no event; there are {', '.join(known)}.")
+        unknown = [item for item in listed(text) if item not in words]
+        if unknown:
+            raise ValidationError(f"{unknown[0]} is not known; possible items: {', '.join(words)}.")
 
     return check
 
@@ -187,6 +189,8 @@ class Facts:
     """Takes effect on HUP."""
     is_list: bool = False
     """A comma-separated text, for which files and applications may give a list of its items."""
+    aliases: tuple[str, ...] = ()
+    """Names under which other versions of Centrifugo have exactly the same option; accepted wherever the name is."""
     numeric: bool = False
     """A text that files may hold as a number: `redis_port: 6379`."""
     no_effect: str = ""
@@ -224,6 +228,16 @@ class Option:
     def flag(self) -> str:
         """The long flag that sets it."""
         return "--" + self.name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names under which it can be set: its own, then the aliases."""
+        return (self.name, *self.facts.aliases)
+
+    @property
+    def is_time(self) -> bool:
+        """Whether it is a time in seconds, which may also be written with units: `1m30s`."""
+        return self.facts.unit == SECONDS
 
     @property
     def kind(self) -> str:

@@ -1,6 +1,6 @@
-"""Option names of all Centrifugo versions, v0 to v6, that Gentrifugo does not have under the same name.
+"""Names of options of all Centrifugo versions, v0 to v6, that Gentrifugo does not accept.
 
-Says what such an option is called here, or why there is none. Knows the names only, not their values.
+Says what such an option is called here, or why there is none. Only the names are used, not the values.
 """
 
 from __future__ import annotations
@@ -17,37 +17,9 @@ RENAMED = {
     "message_send_timeout": "client_message_write_timeout",
     "expired_connection_close_interval": "expired_connection_close_delay",
     # v2 to v5
-    "tls": "ssl",
-    "tls_cert": "ssl_cert",
-    "tls_key": "ssl_key",
-    "admin_web_path": "web_path",
-    "channel_max_length": "max_channel_length",
-    "channel_private_prefix": "private_channel_prefix",
-    "channel_namespace_boundary": "namespace_channel_boundary",
-    "channel_user_boundary": "user_channel_boundary",
-    "channel_user_separator": "user_channel_separator",
-    "client_expired_close_delay": "expired_connection_close_delay",
-    "client_stale_close_delay": "stale_connection_close_delay",
-    "client_ping_interval": "ping_interval",
-    "websocket_ping_interval": "ping_interval",
-    "client_presence_ping_interval": "presence_ping_interval",
-    "client_presence_update_interval": "presence_ping_interval",
-    "client_presence_expire_interval": "presence_expire_interval",
-    "client_user_connection_limit": "user_connection_limit",
-    "client_anonymous": "anonymous",
-    "websocket_message_size_limit": "client_request_max_size",
-    "websocket_write_timeout": "client_message_write_timeout",
-    "history_ttl": "history_lifetime",
-    "history_recover": "recover",
-    "force_recovery": "recover",
-    "force_push_join_leave": "join_leave",
-    "presence_ttl": "presence_expire_interval",
-    "global_presence_ttl": "presence_expire_interval",
+    "client_anonymous": "allow_anonymous_connect_without_token",
     "internal_port": "admin_port",
-    "node_info_metrics_aggregate_interval": "node_metrics_interval",
     "redis_address": "redis_url",
-    "redis_sentinel_address": "redis_sentinels",
-    "redis_sentinel_master_name": "redis_master_name",
     "proxy_connect_endpoint": "hook_url",
     "proxy_refresh_endpoint": "hook_url",
     "proxy_subscribe_endpoint": "hook_url",
@@ -58,18 +30,21 @@ RENAMED = {
     "proxy_publish_timeout": "hook_timeout",
     "proxy_http_headers": "hook_headers",
 }
-"""Names of other versions, and what the option is called here."""
+"""Options of other versions whose values must be written in another way here, or that do not mean exactly the same.
+
+Names that can be used without any change are the `aliases` of the option (options.py), and are not listed here.
+"""
 
 GROUPED = {
-    "http_server": "address, port, admin_port, ssl, ssl_cert and ssl_key",
+    "http_server": "address, port, admin_port and the options that begin with ssl",
     "log": "log_level and log_file",
     "broker": "engine and the options that begin with redis_",
     "presence_manager": "engine and the options that begin with redis_",
-    "client": "client_channel_limit, client_queue_max_size, allowed_origins and others that begin with client_",
-    "channel": "namespaces, history_size, presence and other options of channels",
+    "client": "allowed_origins, ping_interval, user_connection_limit and the options that begin with client_ or token_",
+    "channel": "namespaces, max_channel_length, and the options of channels such as presence and history_size",
     "node": "name, node_ping_interval and node_metrics_interval",
     "http_api": "secret, which signs requests (docs/api.md)",
-    "websocket": "the options that begin with websocket_",
+    "websocket": "client_request_max_size, client_message_write_timeout and the options that begin with websocket_",
     "sockjs": "the options that begin with sockjs_",
     "shutdown": "shutdown_timeout",
     "structure": "namespaces",
@@ -99,9 +74,9 @@ MISSING = (
     (r"proxy_\w+|proxies|granular_proxy_mode|rpc|rpc_\w+", "hooks ask a backend (docs/hooks.md)"),
     (r"graphite\w*|opentelemetry\w*", "figures are served for Prometheus, with the option prometheus (docs/stats.md)"),
     (r"(use_)?client_protocol_v1\w*|v3_use_offset|websocket_use_write_buffer_pool|usage_stats\w*"
-     r"|shutdown_termination_delay|client_concurrency|tornado_settings|node_info_\w+|consumers|swagger",
+     r"|shutdown_termination_delay|client_concurrency|tornado_settings|node_info_max_delay|consumers|swagger",
      "not needed here"),
-    (r"(allow|force)_\w+|user_(subscribe_to_personal|personal_\w+)|protected|position|server_side|delta_publish"
+    (r"(allow|force)_channel_\w+|user_(subscribe_to_personal|personal_\w+)|protected|server_side|delta_publish"
      r"|(history|presence)_disable_for_client|subscribe_to_publish|publish_for_\w+|subscribe_for_\w+"
      r"|history_meta_ttl|global_history_\w+",
      "it belongs to later versions of Centrifugo; docs/channels.md has the channel options"),
@@ -109,13 +84,10 @@ MISSING = (
 """Patterns of names of other versions that have no counterpart, and what to say about them."""
 
 _MISSING = [(re.compile(rf"(?:{pattern})\Z"), reason) for pattern, reason in MISSING]
-_TLS_AUTOCERT = "tls_autocert"
 
 
 def renamed(name: str) -> str:
     """What an option of another version is called here; empty when it is not known under another name."""
-    if name.startswith(_TLS_AUTOCERT):
-        return "ssl_autocert" + name.removeprefix(_TLS_AUTOCERT)
     return RENAMED.get(name, "")
 
 

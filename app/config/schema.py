@@ -18,6 +18,10 @@ from .options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, Option, options_of
 from .other_names import explanation, renamed
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z")
+SECONDS_IN = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
+"""The units of times; the two spellings of microseconds differ in the character in front."""
+TIME_PART = re.compile(rf"([0-9]+\.?[0-9]*|\.[0-9]+)({'|'.join(SECONDS_IN)})")
+TIME_WITH_UNITS = re.compile(rf"[+-]?(?:{TIME_PART.pattern})+")
 LISTS = (list, tuple, set, frozenset)
 """What may stand for a comma-separated text."""
 NOT_AN_OBJECT = "Must be an object of options by name."
@@ -31,6 +35,21 @@ class IntegerField(fields.Integer):
         cut = isinstance(value, float) and not value.is_integer()
         if cut or (isinstance(value, str) and not INTEGER.match(value)):
             raise self.make_error("invalid")
+        return super()._validated(value)
+
+
+class TimeField(fields.Float):
+    """A number of seconds, or a text with units as Centrifugo has it since v4: `1m30s`, `500ms`."""
+
+    default_error_messages = {
+        "invalid": 'Not a valid time: write seconds, such as 90 or 0.5, or units, such as "1m30s" or "500ms".'
+    }
+
+    def _validated(self, value: Any) -> float:
+        if isinstance(value, str) and TIME_WITH_UNITS.fullmatch(value):
+            sign = -1 if value.startswith("-") else 1
+            parts = TIME_PART.findall(value)
+            value = sign * sum(float(number) * SECONDS_IN[unit] for number, unit in parts)
         return super()._validated(value)
 
 
@@ -113,6 +132,8 @@ def field_of(option: Option) -> fields.Field[Any]:
         return fields.Boolean(**settings)
     if option.type is int:
         return IntegerField(**settings)
+    if option.is_time:
+        return TimeField(**settings)
     if option.type is float:
         return fields.Float(**settings)
     item = fields.Nested(schema_of(option.item_type), unknown=EXCLUDE, error_messages={"null": NOT_AN_OBJECT})
@@ -146,7 +167,7 @@ def below(path: str, key: str | int) -> str:
 
 def unknown_options(declaring: type, values: Mapping[str, Any], path: str = "") -> Iterator[str]:
     """A sentence about each name that is no option, at the top level and in every item of a list."""
-    known = {option.name: option for option in options_of(declaring)}
+    known = {name: option for option in options_of(declaring) for name in option.names}
     for key, value in values.items():
         name = str(key)
         if name not in known:

@@ -14,7 +14,7 @@ def with_usual_names(options: Sequence[Option], values: Mapping[str, Any]) -> di
     Null stands for an option that is not set. Where a name is given in several cases, the usual one counts. Unknown
     names stay as they are, so that a warning can show them.
     """
-    known = {option.name: option for option in options}
+    known = {name: option for option in options for name in option.names}
     usual: dict[str, Any] = {}
     for name, value in values.items():
         lower = name.lower()

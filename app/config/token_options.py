@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .client_options import ClientOptions
 from .options import matching, option, url_or_empty
 
 PUBLIC_KEY_OR_EMPTY = matching(
@@ -12,9 +13,9 @@ PUBLIC_KEY_OR_EMPTY = matching(
 )
 
 
-@dataclass(frozen=True, kw_only=True)  # without slots: a class cannot have two bases with slots
-class TokenOptions:
-    """Options that say which tokens are valid."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenOptions(ClientOptions):
+    """Options that say which tokens are valid, in addition to those of channels and clients."""
 
     token_hmac_secret_key: str = option(
         "",

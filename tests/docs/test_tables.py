@@ -58,8 +58,16 @@ def test_every_command_has_its_heading() -> None:
 
 
 def test_every_channel_option_has_its_row() -> None:
-    rows = [row[0] for row in page("channels.md").table_after("Options")]
-    assert sorted(rows) == sorted(option.name for option in options_of(ChannelOptions))
+    """What a channel keeps stands in one table, and what each kind of clients may do in the columns of another one."""
+    kept, rights = page("channels.md").tables_after("Options")
+    of_v1, of_v2 = ({word for row in rights for word in re.findall(r"[a-z_]+", row[column])} for column in (1, 2))
+    names = {option.name for option in options_of(ChannelOptions)}
+    for_v2 = {name for name in names if name.startswith(("allow", "force"))}
+    for_v1 = {"publish", "anonymous"}
+    assert sorted(row[0] for row in kept) == sorted(names - for_v2 - for_v1)
+    assert for_v2 <= of_v2
+    assert for_v1 <= of_v1
+    assert not for_v2 & of_v1
 
 
 def test_the_options_that_a_reload_changes_are_listed() -> None:

@@ -94,7 +94,8 @@ class TestProblems:
         assert sorted(problems("--client-channel-limit=-1", "--prot=1", environ=environ)) == [
             "--client_channel_limit: Must be between 0 and 9223372036854775807.",
             "--prot: unknown flag; did you mean --port?",
-            "CENTRIFUGO_PING_INTERVAL: Not a valid number.",
+            "CENTRIFUGO_PING_INTERVAL: Not a valid time: write seconds, such as 90 or 0.5, or units, "
+            'such as "1m30s" or "500ms".',
             "config.json: namespaces[1].history_size: Not a valid integer.",
             "config.json: port: Not a valid integer.",
             "config.json: presence: Not a valid boolean.",

@@ -77,7 +77,8 @@ def test_a_port_of_its_own_must_be_a_port(text: str) -> None:
     [
         ("trusted_proxies", "10.0.0.0/8, proxy.example", "proxy.example is no address and no network"),
         ("trusted_proxies", "10.0.0.256", "10.0.0.256 is no address and no network"),
-        ("hook_events", "connect, conect", "conect is no event; there are connect, "),
+        ("hook_events", "connect, conect", "conect is not known; possible items: connect, "),
+        ("allowed_delta_types", "fossil, bsdiff", "bsdiff is not known; possible items: fossil."),
         ("hook_url", "hooks.example", "Must be a URL that begins with http:// or https://, or empty."),
         ("ssl_autocert_host_whitelist", "*.example.com", "certificates for many names need a challenge by DNS"),
         ("ssl_autocert_host_whitelist", "a.example.com, b", "b is no name of a host"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from gentrifugo.app.config.channel_options import ChannelOptions, Namespace
@@ -18,24 +20,35 @@ def test_options_of_other_versions_lead_to_options_that_exist() -> None:
 
 
 def test_no_option_of_ours_is_taken_for_one_of_another_version() -> None:
-    assert OPTIONS & {*RENAMED, *GROUPED} == set()
-    assert [name for name in OPTIONS if explanation(name) or renamed(name)] == []
+    names = {name for option in options_of(Config) for name in option.names}
+    assert names & {*RENAMED, *GROUPED} == set()
+    assert [name for name in names if explanation(name) or renamed(name)] == []
+
+
+def test_the_options_that_replace_an_object_exist() -> None:
+    named = {word for sentence in GROUPED.values() for word in re.findall(r"[a-z]+(?:_[a-z]+)+", sentence)}
+    assert named <= OPTIONS
+    assert named
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("web_password", "; it is called admin_password here"),
-        ("tls_cert", "; it is called ssl_cert here"),
-        ("tls_autocert_cache_dir", "; it is called ssl_autocert_cache_dir here"),
+        ("internal_port", "; it is called admin_port here"),
+        ("client_anonymous", "; it is called allow_anonymous_connect_without_token here"),
         ("WEB_SECRET", "; it is called admin_secret here"),
         (
             "subscription_token_hmac_secret_key",
             "; tokens of connections and subscriptions are checked with the same options",
         ),
         ("http_server", "; options are not nested here: see address, port,"),
+        ("client", "; options are not nested here: see allowed_origins, "),
+        ("channel", "; options are not nested here: see namespaces, "),
+        ("http_api", "; options are not nested here: see secret"),
         ("grpc_api_port", "; there is no gRPC"),
-        ("allow_subscribe_for_client", "; it belongs to later versions of Centrifugo"),
+        ("allow_channel_compaction", "; it belongs to later versions of Centrifugo"),
+        ("allow_subscribe_for_clients", "; did you mean allow_subscribe_for_client?"),
         ("usage_stats", "; not needed here"),
         ("histroy_size", "; did you mean history_size?"),
         ("Secret", "; did you mean secret?"),
@@ -66,15 +79,15 @@ def test_an_insecure_mode_is_never_suggested(name: str) -> None:
 
 
 def test_names_of_flags_and_variables_get_their_prefix() -> None:
-    assert suggestion("tls_key", OPTIONS, "--") == "; it is called --ssl_key here"
+    assert suggestion("internal_port", OPTIONS, "--") == "; it is called --admin_port here"
     variables = {name.upper() for name in OPTIONS}
     assert suggestion("WEB_PASSWORD", variables, "CENTRIFUGO_") == "; it is called CENTRIFUGO_ADMIN_PASSWORD here"
 
 
 def test_options_of_a_namespace_are_explained_among_those_of_a_namespace() -> None:
     names = {option.name for option in options_of(Namespace)}
-    assert suggestion("history_ttl", names) == "; it is called history_lifetime here"
-    assert suggestion("tls_key", names) == ""
+    assert suggestion("client_anonymous", OPTIONS) == "; it is called allow_anonymous_connect_without_token here"
+    assert "it is called" not in suggestion("client_anonymous", names)
     assert {option.name for option in options_of(ChannelOptions)} < names
 
 

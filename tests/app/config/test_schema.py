@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gentrifugo.app.config.config import Config
+from gentrifugo.app.config.options import options_of
 from gentrifugo.app.config.schema import check, suggestion, unknown_options
 
 
@@ -21,6 +22,18 @@ from gentrifugo.app.config.schema import check, suggestion, unknown_options
         ("history_size", 10.0, 10),
         ("history_lifetime", 30, 30.0),
         ("history_lifetime", "0.5", 0.5),
+        ("history_lifetime", "300s", 300.0),
+        ("history_lifetime", "1m30s", 90.0),
+        ("history_lifetime", "720h", 2592000.0),
+        ("history_lifetime", "500ms", 0.5),
+        ("history_lifetime", "1.5h", 5400.0),
+        ("history_lifetime", "2h0m.5s", 7200.5),
+        ("history_lifetime", "250us", 0.00025),
+        ("history_lifetime", "250µs", 0.00025),
+        ("history_lifetime", "1000000000ns", 1.0),
+        ("history_lifetime", "+5s", 5.0),
+        ("history_lifetime", "0", 0.0),
+        ("allowed_delta_types", ["fossil"], "fossil"),
         ("presence", True, True),
         ("presence", "true", True),
         ("presence", "false", False),
@@ -47,6 +60,7 @@ from gentrifugo.app.config.schema import check, suggestion, unknown_options
         ("redis_sentinels", ["a:1", "b:2"], "a:1,b:2"),
         ("namespaces", [], []),
         ("namespaces", [{"name": "ab"}], [{"name": "ab"}]),
+        ("namespaces", [{"name": "ab", "history_lifetime": "1m"}], [{"name": "ab", "history_lifetime": 60.0}]),
         ("namespaces", [{"name": "a-_9Z", "history_size": "3"}], [{"name": "a-_9Z", "history_size": 3}]),
     ],
 )
@@ -57,7 +71,13 @@ def test_values_are_taken_typed_or_as_text(option: str, value: Any, checked: Any
     assert type(result[option]) is type(checked)
 
 
+@pytest.mark.parametrize("name", [option.name for option in options_of(Config) if option.is_time])
+def test_every_time_may_be_written_with_units(name: str) -> None:
+    assert check(Config, {name: "2m"}) == ({name: 120.0}, {})
+
+
 NOT_INTEGER = "Not a valid integer."
+NOT_TIME = 'Not a valid time: write seconds, such as 90 or 0.5, or units, such as "1m30s" or "500ms".'
 QUOTES = "Not a valid string; put it in quotes."
 
 
@@ -79,8 +99,18 @@ QUOTES = "Not a valid string; put it in quotes."
         ("client_queue_max_size", 0, "Must be more than 0 and at most 9223372036854775807."),
         ("node_ping_interval", 0, "Must be more than 0 and at most 4294967295."),
         ("connection_lifetime", -0.1, "Must be between 0 and 4294967295."),
-        ("connection_lifetime", True, "Not a valid number."),
-        ("connection_lifetime", "soon", "Not a valid number."),
+        ("connection_lifetime", True, NOT_TIME),
+        ("connection_lifetime", "soon", NOT_TIME),
+        ("connection_lifetime", "", NOT_TIME),
+        ("connection_lifetime", "1m30", NOT_TIME),
+        ("connection_lifetime", "30 s", NOT_TIME),
+        ("connection_lifetime", "1d", NOT_TIME),
+        ("connection_lifetime", "5S", NOT_TIME),
+        ("connection_lifetime", ".s", NOT_TIME),
+        ("connection_lifetime", "30s\n", NOT_TIME),
+        ("connection_lifetime", "-1s", "Must be between 0 and 4294967295."),
+        ("node_ping_interval", "0s", "Must be more than 0 and at most 4294967295."),
+        ("connection_lifetime", "9" * 400 + "h", "Special numeric values (nan or infinity) are not permitted."),
         ("connection_lifetime", float("nan"), "Special numeric values (nan or infinity) are not permitted."),
         ("websocket_compression_level", 10, "Must be between 1 and 9."),
         ("presence", "perhaps", "Not a valid boolean."),

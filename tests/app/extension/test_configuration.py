@@ -32,6 +32,12 @@ class TestSources:
         config = configured({"config": options}, GENTRIFUGO_PING_INTERVAL=7)
         assert (config.ping_interval, config.max_channel_length) == (7, 9)
 
+    def test_they_may_have_the_names_of_later_versions_of_centrifugo(self) -> None:
+        config = configured({"config": {"channel_max_length": 9}}, GENTRIFUGO_CLIENT_PING_INTERVAL="1m30s")
+        assert (config.ping_interval, config.max_channel_length) == (90, 9)
+        with pytest.raises(ConfigError, match=r"app\.config: GENTRIFUGO_PRESENCE_TTL: Must be more than 0"):
+            configured(GENTRIFUGO_PRESENCE_TTL=0)
+
     @pytest.mark.parametrize("kind", [str, Path])
     def test_options_may_be_in_a_file(self, tmp_path: Path, kind: type) -> None:
         file = tmp_path / "options.toml"
@@ -114,7 +120,7 @@ class TestTokenKey:
 
 class TestMistakes:
     def test_a_wrong_value_is_named_as_it_was_given(self) -> None:
-        with pytest.raises(ConfigError, match=r"app\.config: GENTRIFUGO_PING_INTERVAL: Not a valid number"):
+        with pytest.raises(ConfigError, match=r"app\.config: GENTRIFUGO_PING_INTERVAL: Not a valid time"):
             configured(GENTRIFUGO_PING_INTERVAL="often")
         with pytest.raises(ConfigError, match=r"the options of Gentrifugo\(\.\.\.\): ping_interval"):
             configured({"config": {"ping_interval": "often"}})
