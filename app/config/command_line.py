@@ -87,6 +87,8 @@ class Given:
     """Whether the Flask application is started again when its files change."""
     app: str = ""
     """Where to find the Flask application that is to be served."""
+    derived: set[str] = field(default_factory=set)
+    """Options in `application` that nobody has set: their values are computed from other ones."""
     written: dict[str, dict[str, str]] = field(default_factory=dict)
     """For each source, the paths that the user has written with an alias, by the path with the option's own name."""
     token: dict[str, str] = field(default_factory=dict)

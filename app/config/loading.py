@@ -86,7 +86,7 @@ def load_given(given: Given) -> Loaded:
         raise ConfigError(problems, warnings)
     namespaces = tuple(Namespace(**namespace) for namespace in checked.pop("namespaces", ()))
     config = Config(namespaces=namespaces, **checked)
-    warnings += config_warnings(config)
+    warnings += config_warnings(config, given.derived)
     if given.strict and warnings:
         raise ConfigError(warnings)
     return Loaded(config, warnings, document.file)

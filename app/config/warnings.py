@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from .channel_options import ChannelOptions
+from .channel_warnings import channel_warnings
 from .config import Config
 from .options import listed, options_of
 
@@ -19,8 +19,11 @@ QUOTES = "\"'`"
 """Characters that look like quotes around a secret."""
 
 
-def config_warnings(config: Config) -> Iterator[str]:
-    """One sentence for each thing that the operator should know before a server runs with this configuration."""
+def config_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[str]:
+    """One sentence for each thing that the operator should know before a server runs with this configuration.
+
+    `derived` names the options that nobody has set, whose values are computed from other ones.
+    """
     for name, sentence in INSECURE.items():
         if getattr(config, name):
             yield f"option {name} is on: {sentence}"
@@ -38,9 +41,8 @@ def config_warnings(config: Config) -> Iterator[str]:
     if config.redis_api and config.engine != "redis":
         yield f"option redis_api is on, but the {config.engine} engine has no queue; set the option engine to redis"
     yield from admin_warnings(config)
-    yield from channel_warnings(config, "")
-    for index, namespace in enumerate(config.namespaces):
-        yield from channel_warnings(namespace, f"namespaces[{index}].")
+    yield from channel_warnings(config, derived)
+    yield from no_effect_warnings(config)
 
 
 def admin_warnings(config: Config) -> Iterator[str]:
@@ -68,17 +70,8 @@ def secret_warnings(config: Config) -> Iterator[str]:
             yield f"option {declared.name} begins and ends with a quote, which is part of the secret"
 
 
-def channel_warnings(options: ChannelOptions, path: str) -> Iterator[str]:
-    """Warnings about channel options, and about options without effect; `path` is put in front of their names."""
-    if options.recover and not (options.history_size and options.history_lifetime):
-        yield f"option {path}recover is on, but without history_size and history_lifetime nothing can be recovered"
-    elif bool(options.history_size) != bool(options.history_lifetime):
-        given, missing = ("size", "lifetime") if options.history_size else ("lifetime", "size")
-        yield f"option {path}history_{given} is set, but without {path}history_{missing} no history is kept"
-    declaring: type = type(options)
-    for declared in options_of(declaring):
-        facts = declared.facts
-        if getattr(options, declared.name) == declared.default:
-            continue
-        if facts.no_effect:
-            yield f"option {path}{declared.name} is set, but has no effect: {facts.no_effect}"
+def no_effect_warnings(config: Config) -> Iterator[str]:
+    """Warnings about options that are accepted only so that a file of Centrifugo works unchanged."""
+    for declared in options_of(Config):
+        if declared.facts.no_effect and getattr(config, declared.name) != declared.default:
+            yield f"option {declared.name} is set, but has no effect: {declared.facts.no_effect}"

@@ -47,8 +47,9 @@ def load(app: Flask, arguments: Arguments) -> Loaded:
         options.setdefault("sockjs_iframe", False)
     if "secret" not in given.values and app.secret_key:
         options.setdefault("secret", _derived(app.secret_key, DERIVED_FOR))
-    if "token_hmac_secret_key" not in given.values and app.secret_key:
-        options.setdefault("token_hmac_secret_key", _derived(app.secret_key, DERIVED_FOR_JWT))
+    if "token_hmac_secret_key" not in {**given.values, **options} and app.secret_key:
+        options["token_hmac_secret_key"] = _derived(app.secret_key, DERIVED_FOR_JWT)
+        given.derived.add("token_hmac_secret_key")
     given.application = options
     return load_given(given)
 

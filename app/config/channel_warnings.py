@@ -1,0 +1,109 @@
+"""Warnings about the options of channels: those without an effect, and namespaces that clients cannot use."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from .channel_options import ChannelOptions
+from .config import Config
+from .options import listed, options_of
+
+NEED_HISTORY = (
+    "allow_history_for_client",
+    "allow_history_for_subscriber",
+    "allow_history_for_anonymous",
+    "allow_positioning",
+    "force_positioning",
+    "allow_recovery",
+    "allowed_delta_types",
+)
+"""Options without an effect where no history is kept."""
+NEED_PRESENCE = ("allow_presence_for_client", "allow_presence_for_subscriber", "allow_presence_for_anonymous")
+"""Options without an effect where no presence is stored."""
+ONLY_V1 = ("publish", "anonymous")
+"""What clients of protocol v1 may do; the other rights are for clients of protocol v2."""
+ONLY_V2 = tuple(each.name for each in options_of(ChannelOptions) if each.name.startswith(("allow", "force")))
+TOKEN_KEYS = (
+    "token_hmac_secret_key",
+    "token_rsa_public_key",
+    "token_ecdsa_public_key",
+    "token_jwks_public_endpoint",
+)
+"""The options with a key for tokens of protocol v2. Where one is set, clients of this protocol are expected."""
+
+
+def channel_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[str]:
+    """One sentence for each thing that the operator should know about the top level and about each namespace.
+
+    `derived` names the options that nobody has set, whose values are computed from other ones. A derived key for tokens
+    does not show that clients of protocol v2 are expected.
+    """
+    expects_tokens = any(getattr(config, key) for key in TOKEN_KEYS if key not in derived)
+    places: list[tuple[ChannelOptions, str, str]] = [(config, "", "without a namespace")]
+    for index, namespace in enumerate(config.namespaces):
+        places.append((namespace, f"namespaces[{index}].", f"of the namespace {namespace.name}"))
+    for options, path, about in places:
+        names = {each.name for each in options_of(ChannelOptions) if getattr(options, each.name) != each.default}
+        yield from _missing_options(options, names, path)
+        if (names or path) and _is_closed_by_options(config):
+            if expects_tokens:
+                yield from _closed_without_token(names, path, about)
+            elif config.allow_anonymous_connect_without_token and not config.checks_tokens:
+                yield from _closed_to_anonymous(options, path, about)
+        yield from _closed_to_v1(config, names, path)
+
+
+def _missing_options(options: ChannelOptions, names: set[str], path: str) -> Iterator[str]:
+    """Warnings about options that need another one; `names` are those that are set."""
+    has_history = bool(options.history_size and options.history_lifetime)
+    if options.recover and not has_history:
+        yield f"option {path}recover is on, but without history_size and history_lifetime nothing can be recovered"
+    elif bool(options.history_size) != bool(options.history_lifetime):
+        given, missing = ("size", "lifetime") if options.history_size else ("lifetime", "size")
+        yield f"option {path}history_{given} is set, but without {path}history_{missing} no history is kept"
+    for name in NEED_HISTORY:
+        if name in names and not has_history:
+            yield f"option {path}{name} has no effect without history_size and history_lifetime"
+    for name in NEED_PRESENCE:
+        if name in names and not options.presence:
+            yield f"option {path}{name} has no effect without presence"
+    if options.force_push_join_leave and not options.join_leave:
+        yield f"option {path}force_push_join_leave has no effect without join_leave"
+
+
+def _is_closed_by_options(config: Config) -> bool:
+    """Whether options of channels decide which clients may subscribe, and neither a hook nor the insecure mode does."""
+    return not config.insecure and "subscribe" not in listed(config.hook_events)
+
+
+def _closed_without_token(names: set[str], path: str, about: str) -> Iterator[str]:
+    """A warning if no option lets clients of protocol v2 in, so that they need tokens.
+
+    A namespace with any right for these clients is not reported: its clients are meant to come with a token.
+    """
+    if names.isdisjoint(ONLY_V2):
+        yield (
+            f"option {path}allow_subscribe_for_client is off: clients of protocol v2 can subscribe to channels "
+            f"{about} only with a token for the channel, or if a hook accepts them"
+        )
+
+
+def _closed_to_anonymous(options: ChannelOptions, path: str, about: str) -> Iterator[str]:
+    """A warning if clients of protocol v2 cannot subscribe where all of them are anonymous."""
+    if not options.allow_subscribe_for_anonymous:
+        yield (
+            f"option {path}allow_subscribe_for_anonymous is off: clients of protocol v2 can subscribe to channels "
+            f"{about} only if a hook accepts them, since without a key for tokens all of them are anonymous"
+        )
+
+
+def _closed_to_v1(config: Config, names: set[str], path: str) -> Iterator[str]:
+    """Warnings about rights for clients of protocol v1, if these cannot connect."""
+    if config.secret or config.insecure or "connect" in listed(config.hook_events):
+        return
+    for name in ONLY_V1:
+        if name in names:
+            yield (
+                f"option {path}{name} is for clients of protocol v1, which can connect without secret only if a hook "
+                "accepts them"
+            )

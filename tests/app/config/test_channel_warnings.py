@@ -1,0 +1,138 @@
+"""Behaviour of warnings about channel options: what is missing, and which clients cannot use a namespace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gentrifugo.app.config.channel_options import Namespace
+from gentrifugo.app.config.channel_warnings import channel_warnings
+from gentrifugo.app.config.config import Config
+from gentrifugo.app.config.loading import from_mapping, load
+from gentrifugo.app.config.options import ConfigError
+
+HISTORY = {"history_size": 8, "history_lifetime": 60}
+NO_HISTORY = "has no effect without history_size and history_lifetime"
+NEED_TOKEN = "only with a token for the channel, or if a hook accepts them"
+
+
+def warnings_of(*namespaces: dict[str, Any], **options: Any) -> list[str]:
+    """The warnings about channels with these options."""
+    return list(channel_warnings(Config(secret="secret", namespaces=named(namespaces), **options)))
+
+
+def warnings_with_key(*namespaces: dict[str, Any], **options: Any) -> list[str]:
+    """The same for a server that has a key for tokens of protocol v2."""
+    return warnings_of(*namespaces, token_hmac_secret_key="key", **options)
+
+
+def named(namespaces: tuple[dict[str, Any], ...]) -> tuple[Namespace, ...]:
+    return tuple(Namespace(**{"name": "chat", **options}) for options in namespaces)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("allow_recovery", True),
+        ("allow_positioning", True),
+        ("force_positioning", True),
+        ("allow_history_for_client", True),
+        ("allow_history_for_subscriber", True),
+        ("allow_history_for_anonymous", True),
+        ("allowed_delta_types", "fossil"),
+    ],
+)
+def test_options_that_need_a_history(name: str, value: Any) -> None:
+    assert warnings_of(**{name: value}) == [f"option {name} {NO_HISTORY}"]
+    assert warnings_of({name: value}) == [f"option namespaces[0].{name} {NO_HISTORY}"]
+    assert warnings_of({name: value, **HISTORY}) == []
+
+
+@pytest.mark.parametrize("who", ["client", "subscriber", "anonymous"])
+def test_options_that_need_presence(who: str) -> None:
+    name = f"allow_presence_for_{who}"
+    assert warnings_of({name: True}) == [f"option namespaces[0].{name} has no effect without presence"]
+    assert warnings_of({name: True, "presence": True}) == []
+
+
+def test_joins_for_all_need_joins() -> None:
+    assert warnings_of(force_push_join_leave=True) == ["option force_push_join_leave has no effect without join_leave"]
+    assert warnings_of(force_push_join_leave=True, join_leave=True) == []
+
+
+@pytest.mark.parametrize("size", [1, 8])
+def test_the_newest_message_can_be_recovered_from_a_history_of_any_size(size: int) -> None:
+    options = {"recover": True, "force_recovery_mode": "cache", "history_size": size, "history_lifetime": 60}
+    assert warnings_of(options) == []
+
+
+class TestClientsOfProtocolV2:
+    def test_a_namespace_without_any_right_for_them_is_named(self) -> None:
+        assert warnings_with_key({"publish": True}) == [
+            "option namespaces[0].allow_subscribe_for_client is off: clients of protocol v2 can subscribe to channels "
+            f"of the namespace chat {NEED_TOKEN}"
+        ]
+
+    def test_so_is_the_top_level_if_its_channels_have_options(self) -> None:
+        assert warnings_with_key(presence=True) == [
+            "option allow_subscribe_for_client is off: clients of protocol v2 can subscribe to channels without a "
+            f"namespace {NEED_TOKEN}"
+        ]
+        assert warnings_with_key() == []
+
+    @pytest.mark.parametrize(
+        "right",
+        [
+            {"allow_subscribe_for_client": True},
+            {"allow_subscribe_for_anonymous": True},
+            {"allow_user_limited_channels": True},
+            {"allow_publish_for_subscriber": True},
+            {"force_positioning": True, **HISTORY},
+        ],
+    )
+    def test_any_right_for_them_shows_that_they_are_expected(self, right: dict[str, Any]) -> None:
+        assert warnings_with_key(right) == []
+
+    def test_nothing_is_said_where_no_client_of_this_protocol_can_connect(self) -> None:
+        assert warnings_of({"publish": True}) == []
+
+    @pytest.mark.parametrize("opened", [{"insecure": True}, {"hook_url": "http://h", "hook_events": "subscribe"}])
+    def test_nothing_is_said_where_something_else_lets_them_in(self, opened: dict[str, Any]) -> None:
+        assert warnings_with_key({"publish": True}, **opened) == []
+        assert warnings_of({"publish": True}, allow_anonymous_connect_without_token=True, **opened) == []
+
+    def test_a_key_that_nobody_has_set_does_not_show_that_they_are_expected(self) -> None:
+        config = Config(secret="secret", token_hmac_secret_key="key", namespaces=named(({"publish": True},)))
+        assert list(channel_warnings(config, {"token_hmac_secret_key"})) == []
+
+    def test_without_a_key_for_tokens_all_of_them_are_anonymous(self) -> None:
+        assert warnings_of({"allow_subscribe_for_client": True}, allow_anonymous_connect_without_token=True) == [
+            "option namespaces[0].allow_subscribe_for_anonymous is off: clients of protocol v2 can subscribe to "
+            "channels of the namespace chat only if a hook accepts them, since without a key for tokens all of them "
+            "are anonymous"
+        ]
+        namespace = {"allow_subscribe_for_anonymous": True}
+        assert warnings_of(namespace, allow_anonymous_connect_without_token=True) == []
+
+
+class TestClientsOfProtocolV1:
+    def test_their_rights_have_no_effect_without_secret(self) -> None:
+        config = Config(namespaces=named(({"publish": True, "anonymous": True},)))
+        assert list(channel_warnings(config)) == [
+            f"option namespaces[0].{name} is for clients of protocol v1, which can connect without secret only if a "
+            "hook accepts them"
+            for name in ("publish", "anonymous")
+        ]
+
+    @pytest.mark.parametrize("opened", [{"insecure": True}, {"hook_url": "http://h", "hook_events": "connect"}])
+    def test_they_can_connect_in_other_ways(self, opened: dict[str, Any]) -> None:
+        assert list(channel_warnings(Config(publish=True, **opened))) == []
+
+
+def test_these_warnings_are_shown_with_the_others_and_are_errors_with_strict() -> None:
+    warning = f"option allow_recovery {NO_HISTORY}"
+    assert from_mapping({"secret": "secret", "allow_recovery": True}).warnings == [warning]
+    with pytest.raises(ConfigError) as caught:
+        load(["--config=missing.json", "--secret=s", "--allow_recovery", "--strict"], {})
+    assert warning in caught.value.problems
