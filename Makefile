@@ -26,8 +26,8 @@ install: $(VENV)/.installed admin/web/vendor ## put Gentrifugo and what it needs
 
 install-dev: $(VENV)/.installed-dev node_modules/.package-lock.json admin/web/vendor $(CENT:%=$(VENV)/clients/cent-%) ## add what tests and linters need
 
-lock: install-dev ## write requirements*.txt anew: the same versions, with what they need and the hashes of all their files
-	@scripts/lock.sh $(BIN)/uv
+lock: $(VENV)/lock/.installed ## write requirements*.txt anew: the same versions, with what they need and the hashes of all their files
+	@scripts/lock.sh $(VENV)/lock/bin/uv
 
 run: install config.json ## start a server with its web interface on port 8000 (writes config.json first if there is none)
 	@echo "Starting Gentrifugo with config.json, Ctrl-C stops it."
@@ -94,12 +94,22 @@ $(BIN)/python:
 	@echo "Creating $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
-# What builds the package is in requirements.txt too: without isolation, pip downloads nothing else for that.
+# What builds the package is in requirements.txt too: without isolation, pip downloads nothing else for that. Metadata
+# that an earlier build has left in the tree would hide the entry points of what is installed here.
 $(VENV)/.installed: requirements.txt setup.py pyproject.toml | $(BIN)/python
 	@echo "Installing requirements.txt and Gentrifugo into $(VENV)"
 	@$(PIP_LOCKED) requirements.txt
+	@rm -rf gentrifugo.egg-info
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@$(PIP) check
+	@touch $@
+
+# Only uv, in an environment of its own: a file that has a pin without hashes cannot be installed before it is locked.
+# The hashes of uv are checked, unless its own version is what is being changed.
+$(VENV)/lock/.installed: requirements-dev.txt | $(BIN)/python
+	@$(BIN)/python -m venv $(VENV)/lock
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.txt >$(VENV)/lock/requirements.txt
+	@$(VENV)/lock/bin/pip --quiet --quiet --disable-pip-version-check install --requirement $(VENV)/lock/requirements.txt
 	@touch $@
 
 # A developer can do without these; a wheel is not built without them (setup.py).

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Writes requirements*.txt anew, with uv, the program given as the first argument: every pin, a pin for each package that
-# these need as well, and the hashes of all files of these versions.
+# these or pyproject.toml need as well, and the hashes of all files of these versions.
 #
-# The versions stay as they are. To change one, or to add a package, edit its line (NAME==VERSION), then run this. The
-# hashes are those of the index and not of this machine: they cover all systems and all versions of Python.
+# Pinned versions stay as they are. To change one, or to add a package, edit its line (NAME==VERSION), then run this. A
+# package that only pyproject.toml names gets its newest version there. A pin outside the ranges of pyproject.toml is an
+# error. The hashes are those of the index and not of this machine: they cover all systems and all versions of Python.
 set -euo pipefail
 
 uv=$1
@@ -24,14 +25,26 @@ pins_of() {
     sed -n 's/^\([A-Za-z0-9][^ ;\\]*==[^ ;\\]*\).*/\1/p' "$1"
 }
 
-# The file's own comment, and the file that it includes.
+# The file's own comments, and the file that it includes.
 head_of() {
-    sed '/^[^#-]/,$d' "$1"
+    grep -E '^(#|-r )' "$1"
+}
+
+# Fails for a line that is not understood. Without this check, a package without a version would be dropped.
+check() {
+    local bad
+    if bad=$(grep -nEv '^(#.*|-r .*|[A-Za-z0-9][^ ;\\]*==[^ ;\\]+( \\)?|    --hash=.*|)$' "$1"); then
+        echo "$1:$bad: expected NAME==VERSION" >&2
+        exit 1
+    fi
 }
 
 lock() {
-    local file=$1 options=() name
-    if grep -q "^-r $base" "$file"; then
+    local file=$1 sources=("$work/pins.txt") options=() name
+    if [ "$file" = "$base" ]; then
+        sources+=(pyproject.toml)
+        options+=(--all-extras)
+    elif grep -q "^-r $base" "$file"; then
         options+=(--constraints "$base")
         while read -r name; do
             options+=(--no-emit-package "${name%%==*}")
@@ -40,7 +53,7 @@ lock() {
     pins_of "$file" >"$work/pins.txt"
     "$uv" pip compile --quiet --no-config --default-index "$index" --python-version "$(python_of "$file")" \
         --generate-hashes --no-header --no-annotate "${options[@]}" \
-        --output-file "$work/locked.txt" "$work/pins.txt" >/dev/null
+        --output-file "$work/locked.txt" "${sources[@]}" >/dev/null
     { head_of "$file" && cat "$work/locked.txt"; } >"$work/$file"
     mv "$work/$file" "$file"
     rm "$work/locked.txt"
@@ -49,6 +62,10 @@ lock() {
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-for file in "$base" requirements-bench.txt requirements-dev.txt requirements-docs.txt; do
+files=("$base" requirements-bench.txt requirements-dev.txt requirements-docs.txt)
+for file in "${files[@]}"; do
+    check "$file"
+done
+for file in "${files[@]}"; do
     lock "$file"
 done

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import sysconfig
 import tomllib
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from tests.parts import ROOT
+from tests.waiting import seconds
 
 PRODUCTION = ROOT / "requirements.txt"
 FILES = sorted(ROOT.glob("requirements*.txt"))
@@ -103,3 +106,73 @@ def test_the_ranges_leave_out_versions_with_known_vulnerabilities(name: str, vul
     ranges = allowed()
     (specifier,) = {item.specifier for item in ranges if canonicalize_name(item.name) == name}
     assert vulnerable not in specifier
+
+
+UV = r"""#!/bin/sh
+# Adds a hash to each pin of the file of pins, as `uv pip compile` does with the hashes of the index.
+while [ $# -gt 0 ]; do
+    case $1 in
+    --output-file) output=$2 ;;
+    */pins.txt) pins=$1 ;;
+    pyproject.toml) project=yes ;;
+    esac
+    shift
+done
+{ cat "$pins"; [ -z "$project" ] || echo zzz==1.0; } | sort | while read -r pin; do
+    printf '%s \\\n    --hash=sha256:%064d\n' "$pin" 0
+done >"$output"
+"""
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A directory with the files that `make lock` reads and writes, and a `uv` that needs no index."""
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    for path in (*FILES, ROOT / "pyproject.toml", ROOT / "Makefile"):
+        shutil.copy(path, tmp_path)
+    uv = tmp_path / "uv"
+    uv.write_text(UV)
+    uv.chmod(0o755)
+    return tmp_path
+
+
+def lock(clone: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["scripts/lock.sh", "./uv"], cwd=clone, capture_output=True, text=True, check=False, timeout=seconds(20)
+    )
+
+
+class TestLock:
+    def test_a_package_is_added_by_a_line_without_hashes(self, clone: Path) -> None:
+        path = clone / "requirements-dev.txt"
+        comment, rest = path.read_text().split("\n", 1)
+        path.write_text(f"{comment}\naaa==1.0\n{rest}")
+        before = pins(path)
+        done = lock(clone)
+        assert done.returncode == 0, done.stderr
+        assert pins(path) == before | {canonicalize_name("aaa"): "1.0"}
+        assert path.read_text().startswith(f"{comment}\n-r requirements.txt\naaa==1.0 \\\n    --hash=sha256:")
+
+    def test_what_only_the_package_asks_for_is_added_to_its_own_requirements(self, clone: Path) -> None:
+        assert lock(clone).returncode == 0
+        with_package = {path.name for path in clone.glob("requirements*.txt") if "zzz==1.0" in path.read_text()}
+        assert with_package == {"requirements.txt"}
+
+    @pytest.mark.parametrize("line", ["aaa", "aaa>=1.0", "aaa == 1.0", "-e ."])
+    def test_a_line_that_is_no_pin_is_an_error_and_changes_no_file(self, clone: Path, line: str) -> None:
+        path = clone / "requirements-docs.txt"
+        text = f"{path.read_text()}{line}\n"
+        path.write_text(text)
+        before = [(each, each.read_text()) for each in clone.glob("requirements*.txt")]
+        done = lock(clone)
+        assert done.returncode == 1
+        assert done.stderr == f"requirements-docs.txt:{len(text.splitlines())}:{line}: expected NAME==VERSION\n"
+        assert all(each.read_text() == content for each, content in before)
+
+    def test_make_lock_installs_uv_alone(self, clone: Path) -> None:
+        """The files cannot be installed while a pin in them has no hashes yet."""
+        done = subprocess.run(
+            ["make", "--dry-run", "lock"], cwd=clone, capture_output=True, text=True, check=True, timeout=seconds(20)
+        )
+        installs = [line for line in done.stdout.splitlines() if "pip" in line and " install " in line]
+        assert [line.rpartition("--requirement ")[2] for line in installs] == [".venv/lock/requirements.txt"]
