@@ -11,6 +11,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
+from setuptools.command.egg_info import egg_info
 from setuptools.command.sdist import sdist
 from setuptools.errors import ExecError
 
@@ -20,6 +21,9 @@ ROOT_MODULES = {"__init__", "__main__", "_version", "testing"}
 """The modules in the root that belong to the package; every other file there is left out."""
 DIRECTORIES = ("app", "engines", "admin")
 """The directories that belong to the package."""
+
+BUILD = "build"
+"""The directory for what a build writes on the way."""
 
 ADMIN = ROOT / "admin"
 LOCK = "package-lock.json"
@@ -66,6 +70,21 @@ class BuildPackage(build_py):
         return [each for each in found if package != NAME or each[1] in ROOT_MODULES]
 
 
+class WriteMetadata(egg_info):
+    """Writes the metadata of the package, which every build needs."""
+
+    def finalize_options(self) -> None:
+        """Put it into build/ unless the caller names a directory.
+
+        In the root of the repository it would stay behind after the build. Python finds metadata in the current
+        directory before that of an installed package, so later entry points would be missing there.
+        """
+        if self.egg_base is None:
+            self.egg_base = BUILD
+            Path(self.egg_base).mkdir(exist_ok=True)
+        super().finalize_options()
+
+
 class BuildSourceDistribution(sdist):
     """Packs what MANIFEST.in lists."""
 
@@ -73,6 +92,10 @@ class BuildSourceDistribution(sdist):
         """Pack it, with the libraries of the web interface."""
         install_web_libraries()
         super().run()
+
+    def make_release_tree(self, base_dir: str, files: list[str]) -> None:
+        """Collect the files without the list of them, which setuptools adds to itself."""
+        super().make_release_tree(base_dir, [path for path in files if not path.startswith(f"{BUILD}/")])
 
 
 setup(
@@ -84,5 +107,5 @@ setup(
         f"{NAME}.admin": ["web/*", "web/pages/*", "web/vendor/*/*"],
         f"{NAME}.engines.redis": ["lua/*.lua"],
     },
-    cmdclass={"build_py": BuildPackage, "sdist": BuildSourceDistribution},
+    cmdclass={"build_py": BuildPackage, "egg_info": WriteMetadata, "sdist": BuildSourceDistribution},
 )

@@ -54,6 +54,7 @@ cp -r {libraries} node_modules
 class Build:
     """A wheel and a source distribution."""
 
+    clone: Path
     wheel: Path
     sdist: Path
 
@@ -142,7 +143,7 @@ def build(tmp_path_factory: pytest.TempPathFactory, npm: str) -> Build:
     backend = f"from setuptools import build_meta; build_meta.build_sdist({str(out)!r})"
     run(sys.executable, "-c", backend, directory=clone, path=npm)
     (wheel,), (sdist,) = out.glob("*.whl"), out.glob("*.tar.gz")
-    return Build(wheel, sdist)
+    return Build(clone, wheel, sdist)
 
 
 class TestFiles:
@@ -155,8 +156,11 @@ class TestFiles:
     def test_the_source_distribution_holds_what_builds_it_too_and_nothing_else(self, build: Build) -> None:
         with tarfile.open(build.sdist) as sdist:
             names = {member.name.partition("/")[2] for member in sdist.getmembers() if member.isfile()}
-        made = {name for name in names if name in ("PKG-INFO", "setup.cfg") or name.startswith("gentrifugo.egg-info/")}
-        assert names - made == package_files() | BUILDING
+        assert names - {"PKG-INFO", "setup.cfg"} == package_files() | BUILDING
+
+    def test_no_metadata_stays_in_the_clone(self, build: Build) -> None:
+        """Entry points of later versions would not be found there: Python looks in the current directory first."""
+        assert [path.name for path in (build.clone / "gentrifugo.egg-info").iterdir()] == ["SOURCES.txt"]
 
     @pytest.mark.parametrize("library", ["uplot/uPlot.esm.js", "uplot/uPlot.min.css", "ace/ace.js", "ace/mode-json.js"])
     def test_the_libraries_come_with_their_licences(self, build: Build, library: str) -> None:
