@@ -71,3 +71,12 @@ def test_what_neither_overflowed_nor_expired_was_all(
     assert node.handle_missed("news:a", found, seconds) is missing
     settle()
     assert bool(connection.closed_with) is missing
+
+
+def test_a_node_that_stops_disconnects_nobody_any_more(start_node: StartNode) -> None:
+    node = start_node(namespaces=(NEWS,), drain_time=0)
+    connection = subscriber(node, "c1", "news:a")
+    assert node.handle_missed("news:a", 10, 1)
+    node.stop()
+    settle()
+    assert connection.closed_with == []

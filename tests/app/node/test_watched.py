@@ -138,3 +138,14 @@ def test_operators_of_other_nodes_miss_what_the_engine_does_not_carry(start_node
     node.publish("news", b"1")
     eventually(lambda: watcher.data == [1])
     assert engine.calls["publish_control"] > before
+
+
+def test_a_node_that_stops_shows_nothing_any_more(start_node: StartNode) -> None:
+    node = start_node(watch=True)
+    watcher = FakeWatcher()
+    node.cluster.watched.add(watcher)
+    node.publish("news", b"1")
+    node.cluster.watched.stop()
+    node.cluster.watched.stop()
+    settle()
+    assert watcher.batches == 0

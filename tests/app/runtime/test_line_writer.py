@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import socket
@@ -127,3 +128,19 @@ def test_files_and_terminals_take_lines(tmp_path: Path) -> None:
     writer.close()
     os.close(master)
     os.close(terminal)
+
+
+def test_a_pipe_of_another_user_whose_size_is_unknown_counts_as_one_of_the_usual_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*arguments: object) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    ends = Ends()
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    writer = LineWriter(ends.descriptor)
+    assert writer.write(LINE)
+    assert ends.read() == LINE
+    writer.close()
+    ends.close()

@@ -113,3 +113,19 @@ def test_a_limit_lets_go_on_what_was_done_in_time_but_for_a_process_that_stood_s
 def test_the_clock_of_the_process_is_one_of_these() -> None:
     assert isinstance(running_clock.running_time, RunningClock)
     assert running_time() <= running_time()
+
+
+def test_a_process_with_another_event_loop_has_its_own_ticks() -> None:
+    """As after a fork: the old event loop does not run there."""
+    clock = FakeClock()
+    running = RunningClock(clock)
+    running()
+    old = gevent.get_hub()
+    new = type(old)(default=False)
+    try:
+        gevent.hub.set_hub(new)
+        clock.advance(60)
+        assert running() - running() == 0
+    finally:
+        gevent.hub.set_hub(old)
+        new.destroy(destroy_loop=True)

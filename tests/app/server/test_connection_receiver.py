@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from socket import SO_LINGER, SOL_SOCKET
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -100,3 +102,17 @@ def test_nothing_is_taken_after_the_end(parent: Path) -> None:
     client, accepted = socket.socketpair()
     with client, accepted, pytest.raises((FileNotFoundError, ConnectionRefusedError)):
         fd_passing.send_connection(door, accepted, REQUEST % b"late")
+
+
+def test_a_connection_that_is_closed_at_both_ends_is_no_trouble(door: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Its peer has no address any more."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        accepted, _ = listener.accept()
+        client.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))  # closing it resets the connection
+        client.close()
+        with accepted:
+            fd_passing.send_connection(door, accepted, REQUEST % b"gone")
+    with given(door, REQUEST % b"next") as client:
+        assert answered(client, b"/next")
+    assert not caplog.records

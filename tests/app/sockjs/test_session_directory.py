@@ -234,3 +234,60 @@ def test_a_process_that_cannot_leave_in_order_says_so_and_ends(
     two = Process(parent)
     two.leave()
     assert not two.directory.path.exists(), "the next one removes what it has left"
+
+
+def test_a_process_that_is_no_member_holds_every_session_itself(parent: Path) -> None:
+    directory = SessionDirectory("group", parent)
+    assert directory.claim("key")
+    assert directory.holder("key") is None
+    one = Process(parent)
+    one.directory.claim("key")
+    one.leave()
+    assert one.directory.claim("key")
+    assert one.directory.holder("key") is None
+    assert list(parent.iterdir()) == []
+
+
+def test_a_lock_that_is_removed_with_its_directory_is_taken_again(
+    parent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last process may remove the directory when another one is about to join."""
+    one = Process(parent)
+    plain = os.open
+
+    def open_late(path: str, *arguments: int) -> int:
+        if Path(path).name != "lock":
+            return plain(path, *arguments)
+        monkeypatch.setattr(os, "open", open_removed)
+        one.leave()
+        return plain(path, *arguments)
+
+    def open_removed(path: str, *arguments: int) -> int:
+        lock = plain(path, *arguments)
+        if Path(path).name == "lock":
+            monkeypatch.setattr(os, "open", plain)
+            Path(path).unlink()
+        return lock
+
+    monkeypatch.setattr(os, "open", open_late)
+    two = Process(parent)
+    assert two.directory.claim("key")
+    two.leave()
+    assert list(parent.iterdir()) == []
+
+
+def test_a_session_of_an_ended_process_is_refused_while_the_directory_is_locked(
+    parent: Path, client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(session_directory, "LOCK_TIMEOUT", 0.01)
+    one, two = Process(parent), Process(parent)
+    two.directory.claim("key")
+    two.die()
+    lock = os.open(one.directory.path / "lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    with pytest.raises(HTTPError) as refused:
+        one.directory.send_to_holder("key", client.accepted, REQUEST)
+    os.close(lock)
+    assert (refused.value.status, refused.value.reason) == (503, "the session cannot be found now")
+    assert caplog.messages == [f"{one.directory.path}: another process holds its lock"]
+    one.leave()

@@ -244,3 +244,30 @@ def test_a_channel_that_is_left_meanwhile_is_forgotten(desk: Desk) -> None:
     desk.gate.set()
     settle()
     assert desk.numbers() == [1]
+
+
+def test_histories_are_read_no_more_when_the_channel_is_left(desk: Desk) -> None:
+    desk.history = None
+    desk.catch_up.handle("news", kept(1))
+    suffer_a_gap(desk)
+    eventually(lambda: desk.reads == 1)
+    desk.catch_up.forget("news")
+    desk.gate.set()
+    settle()
+    assert (desk.reads, desk.numbers(), desk.left_open) == (1, [1], [])
+
+
+def test_a_defect_holds_back_nothing_new(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(channels: Sequence[str]) -> list[History]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(desk, "read_histories", fail)
+    desk.catch_up.handle("news", kept(1))
+    suffer_a_gap(desk)
+    desk.catch_up.handle("news", kept(3))
+    eventually(lambda: desk.numbers() == [1, 3])
+    assert "test: the histories cannot be read" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+    assert desk.left_open == [("news", None)]

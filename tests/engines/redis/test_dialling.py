@@ -10,7 +10,7 @@ from gentrifugo.engines.redis import dialling
 from gentrifugo.engines.redis.connection import ConnectionLost, RedisConnection
 from gentrifugo.engines.redis.dialling import dialler, enter_command
 from gentrifugo.engines.redis.scripts import ALL
-from gentrifugo.engines.redis.settings import ServerAddress, ShardSettings, Timeouts
+from gentrifugo.engines.redis.settings import Sentinels, ServerAddress, ShardSettings, Timeouts
 from tests.engines.redis.fakes import FakeConnection, error
 
 INFO = b"# Server\r\nrun_id:abc\r\n"
@@ -57,4 +57,33 @@ def test_a_server_that_refuses_one_of_them_is_not_used(
     connection = Closing(*replies)
     with pytest.raises(ConnectionLost, match=reason):
         dial(monkeypatch, connection)
+    assert connection.is_closed
+
+
+class KnownMaster:
+    """Sentinels that name a server as the master."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def master(self) -> ServerAddress:
+        return ServerAddress("127.0.0.1", 1)
+
+
+@pytest.mark.parametrize(
+    ("role", "reason"),
+    [
+        (error("NOPERM this user has no permissions to run the 'role' command"), "lacks the command ROLE"),
+        ([b"slave", b"127.0.0.1", 2], "127.0.0.1:1 is not the master, but a slave"),
+    ],
+    ids=["its role is secret", "it is a replica by now"],
+)
+def test_what_sentinels_name_must_be_the_master(monkeypatch: pytest.MonkeyPatch, role: Any, reason: str) -> None:
+    connection = Closing(role)
+    monkeypatch.setattr(dialling, "open_connection", lambda *_: connection)
+    monkeypatch.setattr(dialling, "MasterFinder", KnownMaster)
+    sentinels = Sentinels("main", (ServerAddress("127.0.0.1", 2),))
+    shard = ShardSettings(ServerAddress("127.0.0.1", 1), sentinels=sentinels)
+    with pytest.raises(ConnectionLost, match=reason):
+        dialler(shard, Timeouts(), "epoch")()
     assert connection.is_closed

@@ -10,6 +10,7 @@ import pytest
 
 from gentrifugo.engines.base import EngineError
 from gentrifugo.engines.redis import subscriber as subscriber_module
+from gentrifugo.engines.redis.connection import ConnectionLost
 from gentrifugo.engines.redis.link import ServerReturn
 from gentrifugo.engines.redis.settings import Timeouts
 from gentrifugo.engines.redis.subscriber import NAMES_PER_COMMAND, Subscriber
@@ -140,7 +141,9 @@ def test_who_unsubscribes_when_the_connection_breaks_has_what_it_wants(subscribe
 
 
 @pytest.mark.parametrize(
-    "reply", [error("ERR no such thing"), [b"subscribe", b"other", 1]], ids=["an error", "another confirmation"]
+    "reply",
+    [error("ERR no such thing"), [b"subscribe", b"other", 1], [b"pong", b""]],
+    ids=["an error", "another confirmation", "an answer to no PING"],
 )
 def test_a_reply_that_does_not_fit_ends_the_connection(
     subscriber: Subscriber, dial: Dialled, reader: Reader, reply: object
@@ -192,3 +195,15 @@ def test_who_waits_hears_that_the_connection_broke(subscriber: Subscriber, dial:
 
 def test_without_a_connection_nobody_waits(dial: Dialled, reader: Reader) -> None:
     assert Subscriber("test", dial, ServerReturn(), Timeouts(), reader, [b"control"]).wait_until_passed() is False
+
+
+def test_a_connection_that_cannot_be_written_is_ended_for_its_reader(
+    subscriber: Subscriber, dial: Dialled, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(commands: object) -> None:
+        raise ConnectionLost("Broken pipe")
+
+    monkeypatch.setattr(dial.made[0], "send", fail)
+    waiting = gevent.spawn(subscriber.wait_until_passed)
+    assert waiting.get(timeout=1) is False
+    assert ("gap", [b"control"]) in reader.told
