@@ -329,3 +329,11 @@ class TestEnds:
     def test_with_insecure_admin_no_connect_is_needed(self, start_node: Callable[..., Node]) -> None:
         operator = Operator(start_node(insecure_admin=True))
         assert operator.send({"method": "ping"}) == [[{"method": "ping", "error": None, "body": "pong"}]]
+
+
+def test_whole_seconds_are_shown_without_a_fraction(start_node: Callable[..., Node]) -> None:
+    operator = Operator(start_node(**OPTIONS, ping_interval=25.0, client_write_delay=0.5)).connect()
+    ((reply,),) = operator.send({"method": "info", "params": {}})
+    config = json.dumps(reply["body"]["data"]["config"])
+    assert '"ping_interval": 25,' in config
+    assert '"client_write_delay": 0.5' in config

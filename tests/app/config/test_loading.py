@@ -342,3 +342,18 @@ class TestReload:
         write(secret="secret", max_channel_length=0)
         with pytest.raises(ConfigError):
             self.reload()
+
+
+class TestStrict:
+    def test_warnings_are_errors(self, write: Write) -> None:
+        write(secret="s", prot=1)
+        assert problems("--strict") == ["config.json: unknown option prot; did you mean port?"]
+
+    def test_without_warnings_it_changes_nothing(self, write: Write) -> None:
+        write(secret="s")
+        assert load(["--strict"], {}).config.secret == "s"
+
+
+def test_certificates_are_obtained_for_names_that_are_given(write: Write) -> None:
+    write(secret="s", ssl_autocert=True)
+    assert problems() == ["config.json: ssl_autocert_host_whitelist: not set, but ssl_autocert is on: for which names?"]

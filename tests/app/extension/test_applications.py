@@ -95,3 +95,18 @@ class TestLifetime:
         gc.collect()
         assert applications.current is second
         assert list(applications) == [second]
+
+
+def test_outside_of_a_context_the_newest_server_of_a_test_is_meant() -> None:
+    rt = Gentrifugo()
+    first, second = site(TESTING=True), site(TESTING=True)
+    for app in (first, second):
+        rt.init_app(app)
+    with second.app_context(), rt.test_client(user=42):
+        pass
+    with first.app_context():
+        client = rt.test_client(user=42).connect()
+        client.subscribe("news")
+    rt.publish("news", 1)
+    assert client.receive().data == 1
+    client.disconnect()

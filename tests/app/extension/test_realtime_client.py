@@ -263,3 +263,14 @@ class TestPrivateChannels:
                 client.subscribe("$other", sign="wrong")
             with pytest.raises(CommandError, match=r"gives no sign for .*: status 404"):
                 client.subscribe("$other")
+
+    def test_statistics(self) -> None:
+        _, rt = under_test()
+        with rt.test_client(user=42):
+            (node,) = rt.stats()["nodes"]
+        assert node["name"]
+
+    def test_a_connection_that_stays_open_is_a_timeout(self) -> None:
+        _, rt = under_test()
+        with rt.test_client(user=42) as client, pytest.raises(TimeoutError, match=r"has not closed .* within 0 s"):
+            client.wait_closed(timeout=0)

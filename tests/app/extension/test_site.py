@@ -174,3 +174,18 @@ class TestSettings:
         Gentrifugo(app)
         app.config["SECRET_KEY"] = "another"
         assert self.settings(app)[1] == []
+
+    def test_options_of_the_application_are_refused_as_flags_and_as_a_file(self) -> None:
+        app = site()
+        Gentrifugo(app)
+        with pytest.raises(ConfigError) as refused:
+            self.settings(app, "--config=other.json", "--presence", "--port=many")
+        assert refused.value.problems == [
+            "--presence: with --app the application sets this, as GENTRIFUGO_PRESENCE in its config",
+            "--config: with --app the application has the options; give the file to Gentrifugo(...)",
+            "--port: Not a valid integer.",
+        ]
+
+    def test_an_application_without_a_server_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match=r"--app: site has no Gentrifugo server: add Gentrifugo\(app\) to it"):
+            self.settings(Flask("plain"))

@@ -47,3 +47,12 @@ def test_hooks_of_a_whole_server_are_called_directly() -> None:
     context = Context(CONNECT, "alice", "c1")
     service.node.hooks.ask(context)
     assert asked == [context]
+
+
+def test_ports_and_warnings_of_a_configuration_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    create_app({"secret": "secret", "api_port": 8001, "unknown": 1})
+    assert len(caplog.messages) == 2
+    assert "unknown option unknown" in caplog.messages[0]
+    assert caplog.messages[1] == (
+        "option api_port is set, but an application has no port of its own: no api endpoints here"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import gevent
@@ -226,3 +227,19 @@ def test_an_abandoned_request_ends_although_its_socket_is_full(start: Callable[.
     bench.receiver.abandon()
     eventually(bench.greenlet.ready)
     assert bench.error is not None
+
+
+def test_a_socket_that_takes_nothing_more_is_written_later(start: Callable[..., Bench]) -> None:
+    bench = start(lambda exchange: Stream(exchange, XHRStreaming(), {}, 0, HUGE))
+    prelude = b"h" * 2048 + b"\n"
+    assert bench.read(len(prelude)) == prelude
+    filled = 0
+    with suppress(BlockingIOError):
+        while True:
+            filled += bench.exchange.direct.raw.send(b"x" * 65536)
+    bench.session.send("after it")
+    settle()
+    assert bench.session.outbox.size > 0
+    expected = b"x" * filled + b'a["after it"]\n'
+    assert bench.read(len(expected)) == expected
+    eventually(lambda: bench.session.outbox.size == 0)

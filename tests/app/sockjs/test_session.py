@@ -158,3 +158,9 @@ def test_an_exception_of_the_peer_closes_the_session(bench: Bench) -> None:
 def test_others_run_between_the_messages_of_one_request(bench: Bench, bystander: Bystander) -> None:
     bench.session.handle(["a"] * 5)
     assert bystander.turns >= 4
+
+
+def test_what_waits_is_dropped_when_the_client_cannot_be_written(session: Session) -> None:
+    session.send("a")
+    session.outbox.fail("Broken pipe")
+    assert (session.take(), session.outbox.size) == (None, 0)

@@ -51,3 +51,12 @@ def test_files_that_cannot_be_read_are_all_named(tmp_path: Path) -> None:
     missing = tmp_path / "missing.pem"
     text = f"cannot read {missing}: No such file or directory"
     assert problems(missing, missing) == [f"ssl_cert: {text}", f"ssl_key: {text}"]
+
+
+def test_without_certificate_and_key_both_are_named() -> None:
+    with pytest.raises(ConfigError) as refused:
+        server_context(Config(secret="s", ssl=True))
+    assert refused.value.problems == [
+        "ssl_cert: not set, but ssl is on",
+        "ssl_key: not set, but ssl is on",
+    ]

@@ -201,6 +201,8 @@ def test_pings_between_fragments_are_answered() -> None:
 def test_pongs_are_counted() -> None:
     reader, messages, pongs = read(sent(PONG), sent(PONG, b"x"))
     assert (reader.pongs, messages, pongs) == (2, [], [])
+    reader, messages, pongs = read(sent(PING, b"p"), sent(PONG))
+    assert (reader.pongs, messages, pongs) == (1, [], [b"\x8a\x01p"])
 
 
 def test_half_a_frame_is_waited_for() -> None:

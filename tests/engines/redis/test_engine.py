@@ -292,3 +292,12 @@ def test_a_batch_over_two_shards_arrives_in_its_order(servers: list[RedisServer]
         listener.heard(*(publication for publication, _ in batch))
     finally:
         lab.close()
+
+
+def test_a_batch_has_an_error_for_each_while_no_server_is_there(nothing_left_behind: None) -> None:
+    shards = tuple(ShardSettings(ServerAddress("127.0.0.1", free_port())) for _ in range(2))
+    engine = RedisEngine(RedisSettings(shards, prefix="test", timeouts=Timeouts(connect=0.1, read=0.2, write=0.1)))
+    outcomes = engine.publish_all([(message(f"u{number}", f"c{number}"), None) for number in range(8)])
+    assert len(outcomes) == 8
+    assert all(isinstance(outcome, EngineError) for outcome in outcomes)
+    engine.stop()

@@ -472,3 +472,16 @@ def test_subscribers_that_come_and_go_on_several_nodes_and_shards(
             assert faults or alternating == [True, False] * (len(alternating) // 2)
     finally:
         lab.close()
+
+
+def test_what_was_compared_long_ago_is_compared_again_before_it_is_told(
+    lab: RedisLab, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when this process stood still between the two."""
+    monkeypatch.setattr(occupancy, "MARGIN", -1)
+    node = lab.listen(1)
+    node.engine.subscribe("news")
+    eventually(lambda: not occupancy_of(node).has_pending_notifications)
+    assert node.occupancy == []
+    monkeypatch.setattr(occupancy, "MARGIN", 0.1)
+    is_told(node, True)
