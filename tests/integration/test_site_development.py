@@ -164,23 +164,61 @@ class TestReload:
         if not pid:
             os.chdir(directory)
             os.execve(PROGRAM, [PROGRAM, "--app=shop", "--reload", "--port=0"], environment())
-        said = b""
-        try:
-            while b" serves" not in said:
-                said += os.read(terminal, 4096)
-            address = LISTENING.search(said.decode())
-            assert address is not None
-            eventually(lambda: get(f"{address[1]}/")[0] == 200)
-            os.write(terminal, b"\x03")
-            while True:
-                said += os.read(terminal, 4096)
-        except OSError:  # nobody has the other end any more
-            pass
-        _, status = os.waitpid(pid, 0)
-        os.close(terminal)
-        assert os.waitstatus_to_exitcode(status) == 0, said
+        status, said = interrupted(pid, terminal, b" serves")
+        assert status == 0, said
         assert b"exiting at once" not in said
         assert re.search(rb"worker \d+ has ended: status 0", said)
+
+    @pytest.mark.parametrize(
+        ("code", "sign"),
+        [
+            ("1 / 0", b"waiting for a change"),
+            ("print('loads', flush=True)\nimport time\ntime.sleep(60)", b"loads"),
+        ],
+        ids=["while it waits for a change", "while the application is loaded"],
+    )
+    def test_ctrl_c_ends_it_before_it_serves(self, directory: Path, code: str, sign: bytes) -> None:
+        (directory / "shop.py").write_text(code)
+        pid, terminal = pty.fork()
+        if not pid:
+            os.chdir(directory)
+            os.execve(PROGRAM, [PROGRAM, "--app=shop", "--reload", "--port=0"], environment())
+        status, said = interrupted(pid, terminal, sign)
+        assert status == 130, said
+        assert b"KeyboardInterrupt" not in said
+
+    def test_an_application_without_a_server_is_waited_for(self, directory: Path) -> None:
+        (directory / "shop.py").write_text("from flask import Flask\napp = Flask(__name__)\n")
+        with serving_later(directory) as log:
+            eventually(lambda: "waiting for a change" in log(), within=15, what=log)
+            assert log().startswith("gentrifugo: --app: shop has no Gentrifugo server: add Gentrifugo(app) to it\n")
+
+    def test_a_process_that_waits_for_a_change_does_not_outlive_its_parent(self, directory: Path) -> None:
+        (directory / "shop.py").write_text("1 / 0")
+        with serving_later(directory) as log:
+            eventually(lambda: "waiting for a change" in log(), within=15, what=log)
+            (parent,) = (each for each in psutil.Process().children() if "--app=shop" in each.cmdline())
+            (waiting,) = parent.children()
+            parent.kill()
+            eventually(lambda: not waiting.is_running(), within=15)
+
+
+def interrupted(pid: int, terminal: int, sign: bytes) -> tuple[int, bytes]:
+    """Interrupt the processes of a terminal when `sign` is said; the exit status, and all that was said."""
+    said = b""
+    try:
+        while sign not in said:
+            said += os.read(terminal, 4096)
+        if address := LISTENING.search(said.decode()):
+            eventually(lambda: get(f"{address[1]}/")[0] == 200)
+        os.write(terminal, b"\x03")
+        while True:
+            said += os.read(terminal, 4096)
+    except OSError:  # nobody has the other end any more
+        pass
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(status), said
 
 
 @contextmanager

@@ -378,6 +378,46 @@ def test_one_that_does_not_end_is_killed() -> None:
     assert process.wait(seconds(10)) == 0
 
 
+def test_a_second_term_ends_the_workers_at_once() -> None:
+    deaf = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    deaf += "os.write(int(os.environ['GENTRIFUGO_READY']), b'1'); print('here', flush=True); time.sleep(60)"
+    patient = STAND_IN.replace('"shutdown_timeout": 0.2', '"shutdown_timeout": 60')
+    process = subprocess.Popen([sys.executable, "-c", patient, deaf], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout:
+        for awaited in ("here\n", "TERM: shutting down\n"):
+            assert any(line.endswith(awaited) for line in process.stdout)
+            process.terminate()
+        rest = process.stdout.read()
+    assert "TERM again: ending the workers at once" in rest
+    assert "has ended: signal 9" in rest
+    assert process.wait(seconds(10)) == 1
+
+
+def test_a_new_worker_that_cannot_serve_replaces_nobody(tmp_path: Path) -> None:
+    worker = FIRST.format(mark=str(tmp_path / "mark")) + "if not is_first: sys.exit(3)" + SERVE
+    process = subprocess.Popen([sys.executable, "-c", STAND_IN, worker], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout:
+        assert "here\n" in process.stdout
+        process.send_signal(signal.SIGUSR2)
+        lines = "".join(
+            takewhile(lambda line: not line.endswith("the other workers are not replaced\n"), process.stdout)
+        )
+        process.terminate()
+        rest = process.stdout.read()
+    assert "has ended before it served: status 3; next try in 1 s" in lines
+    assert rest.count("has ended: signal 15") == 1
+    assert process.wait(seconds(10)) == 0
+
+
+def test_a_program_that_cannot_be_started_is_named() -> None:
+    master = STAND_IN.replace("[sys.executable, ", "['/nowhere/python', ")
+    done = subprocess.run([sys.executable, "-c", master, ""], capture_output=True, text=True, timeout=seconds(10))
+    assert done.returncode == 1
+    assert re.fullmatch(r"gentrifugo: worker \d+ cannot be started: No such file or directory\n", done.stderr)
+
+
 HANGING = """
 from gevent import monkey
 monkey.patch_all()

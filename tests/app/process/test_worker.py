@@ -1,0 +1,90 @@
+"""One worker process as its master sees it; the worker is a process that obeys no signal but KILL."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from gentrifugo.app.process import worker as worker_module
+from gentrifugo.app.process.supervised import BEAT, READY_SIGN, TRACE_SIGNAL
+from gentrifugo.app.process.worker import Worker
+from tests.waiting import eventually
+
+DEAF = f"""
+import signal, time
+for number in (signal.SIGTERM, {int(TRACE_SIGNAL)}):
+    signal.signal(number, signal.SIG_IGN)
+print("deaf", flush=True)
+time.sleep(60)
+"""
+
+
+class Deaf:
+    """The process, `worker`, and `write`, which is what it says."""
+
+    def __init__(self) -> None:
+        reading, self._writing = os.pipe()
+        self.process = subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE)
+        assert self.process.stdout is not None
+        assert self.process.stdout.read(5) == b"deaf\n"
+        self.worker = Worker(self.process.pid, reading)
+
+    def write(self, data: bytes) -> None:
+        os.write(self._writing, data)
+        self.worker.look()
+
+    def end(self) -> int:
+        os.close(self._writing)
+        self.worker.kill()
+        status = eventually(self.worker.end)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self.process.wait()
+        return status
+
+
+@pytest.fixture
+def deaf() -> Iterator[Deaf]:
+    made = Deaf()
+    yield made
+    assert made.end() == -signal.SIGKILL
+
+
+def test_it_serves_when_it_has_said_so(deaf: Deaf) -> None:
+    assert not deaf.worker.is_ready
+    deaf.write(BEAT)
+    assert not deaf.worker.is_ready
+    deaf.write(READY_SIGN)
+    deaf.write(BEAT)
+    assert deaf.worker.is_ready
+    assert deaf.worker.end() is None
+
+
+def test_one_that_answers_after_it_was_asked_where_it_hangs_is_not_killed(
+    deaf: Deaf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "TRACE_TIME", 0)
+    deaf.worker.ask_where_it_hangs()
+    deaf.write(b"File x.py, line 1")
+    assert deaf.worker.trace == "File x.py, line 1"
+    assert deaf.worker.is_overdue
+    assert deaf.worker.silent_for() == 0
+    deaf.write(BEAT)
+    assert deaf.worker.trace == ""
+    assert not deaf.worker.is_overdue
+
+
+def test_time_in_which_the_master_stood_still_is_added_to_every_limit(deaf: Deaf) -> None:
+    silent = deaf.worker.silent_for()
+    deaf.worker.allow(60)
+    assert deaf.worker.silent_for() < silent
+    assert not deaf.worker.is_overdue
+    deaf.worker.leave(0)
+    assert deaf.worker.is_overdue
+    deaf.worker.allow(60)
+    assert not deaf.worker.is_overdue
