@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -13,13 +14,17 @@ import pytest
 
 from gentrifugo import __version__
 from gentrifugo.app.config.options import ConfigError
+from gentrifugo.app.extension.wsgi import flask_app
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.service import READ_FACTOR, Service, build_engine
+from gentrifugo.app.sockjs import session_directory
+from gentrifugo.app.views.mounted import service_of
 from gentrifugo.engines.memory import MemoryEngine
 from tests.app.conftest import config
 from tests.contents import contents
 from tests.credentials import connect_params, sign
 from tests.greenlets import eventually, settle
+from tests.redis_server import redis_server
 from tests.waiting import seconds
 from tests.websocket_client import BINARY, CLOSE, WebSocketClient
 
@@ -299,3 +304,21 @@ def test_a_silent_client_is_closed(start_service: Callable[..., Service]) -> Non
     last = next(frame for frame in frames if frame.opcode == CLOSE)
     assert json.loads(last.payload[2:]) == {"reason": "write ping error", "reconnect": True}
     clients.end()
+
+
+def test_without_a_directory_for_sessions_a_service_starts_and_says_what_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, nothing_left_behind: None
+) -> None:
+    monkeypatch.setattr(session_directory, "gettempdir", lambda: str(tmp_path))
+    with redis_server(tmp_path) as redis:
+        application = flask_app(config(**redis.options))
+        service = service_of(application)
+        assert service is not None
+        assert service.session_directory is not None
+        path = service.session_directory.path
+        path.mkdir(mode=0o755)
+        path.chmod(0o755)
+        service.start()
+        assert service.started
+        service.stop()
+    assert f"SockJS needs sticky sessions: {path}: not a directory that belongs to this user alone" in caplog.messages

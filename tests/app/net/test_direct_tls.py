@@ -194,3 +194,10 @@ def test_a_single_byte_that_a_full_socket_does_not_take_is_sent_again_and_once(p
     assert read(pair.peer, 1) == b"x"
     with pytest.raises(BlockingIOError):
         direct(pair.peer).peek()
+
+
+def test_a_connection_that_is_closed_is_not_read(pair: Pair) -> None:
+    reader = direct(pair.ours)
+    pair.ours.close()
+    with pytest.raises(OSError, match="the socket is closed"):
+        reader.recv(100)

@@ -302,6 +302,14 @@ def test_the_answer_to_head_has_no_body(peer: Peer, path: bytes, status: int) ->
     assert peer.is_in_step()
 
 
+def test_the_refusal_of_a_bad_head_request_has_no_body(peer: Peer) -> None:
+    peer.send(b"HEAD /api/ HTTP/1.1\r\nno header\r\n\r\n")
+    response = peer.response(head_only=True)
+    assert response.status == 400
+    assert int(response.headers["content-length"]) > 0
+    assert peer.has_ended()
+
+
 def test_head_with_a_body(peer: Peer) -> None:
     peer.send(post().replace(b"POST", b"HEAD"))
     assert peer.response(head_only=True).status == 400
@@ -601,6 +609,37 @@ def test_an_application_that_fails_with_a_websocket(
     assert peer.response().status == 101
     assert peer.has_ended()
     assert "an application failed while it served a WebSocket" in caplog.text
+
+
+def test_an_application_that_fails_is_answered_for(
+    start_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        raise RuntimeError("a defect of the application")
+
+    failures: list[object] = []
+    monkeypatch.setattr(gevent.get_hub(), "handle_error", lambda *failure: failures.append(failure[2]))
+    peer = start_server(application).connect()
+    peer.send(NOTHING)
+    assert peer.response().status == 500
+    assert [str(failure) for failure in failures] == ["a defect of the application"]
+
+
+def test_a_defect_costs_one_connection(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*arguments: Any, **named: Any) -> None:
+        raise ZeroDivisionError
+
+    assert server.service is not None
+    with monkeypatch.context() as defect:
+        defect.setattr(server.service.http_api, "answer", fail)
+        peer = server.connect()
+        peer.send(post())
+        assert peer.has_ended()
+    assert "a connection of 127.0.0.1" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+    assert server.connect().is_in_step()
 
 
 # -- the log

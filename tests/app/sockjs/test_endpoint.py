@@ -6,14 +6,28 @@ import json
 import logging
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from flask import Flask, session
+from gevent.socket import socketpair
 
 from gentrifugo import Context, Gentrifugo
-from gentrifugo.app.sockjs.endpoint import ROUTES
+from gentrifugo.app.http.opening_request import Opening
+from gentrifugo.app.http.response import HTTPResponse
+from gentrifugo.app.net.flusher import Flusher
+from gentrifugo.app.runtime.timers import Timers
+from gentrifugo.app.sockjs.endpoint import ROUTES, SockJS
+from gentrifugo.app.sockjs.options import SockJSOptions
+from gentrifugo.app.sockjs.peer import SockJSTransport
+from gentrifugo.app.sockjs.session_directory import SessionDirectory
+from tests.app.sockjs.fakes import FakePeer
+from tests.app.sockjs.test_receivers import SocketExchange
 from tests.flask_sites import in_thread, serve, site
 from tests.sockjs_client import Answer, Connection, Service
+from tests.waiting import seconds
 
 __all__ = ["serve"]
 
@@ -261,3 +275,52 @@ def test_where_no_hook_sees_requests_cookies_bind_nothing(serve: Callable[[Flask
     assert browser.stranger().to(key, "xhr_send", {}, CONNECT) == 204
     assert browser.to(new_key(), "eventsource", {"Origin": EVIL, **NAVIGATION}) == 403
     browser.service.close()
+
+
+class PassedExchange(SocketExchange):
+    """A request on a connection that another process has passed to this one."""
+
+    def __init__(self, path: str, socket: Any) -> None:
+        super().__init__("POST", path, "HTTP/1.1", {}, socket, was_passed=True)
+        self.status = 0
+
+    def start(self, response: HTTPResponse) -> None:
+        self.status = response.status
+        super().start(response)
+
+    def respond(self, response: HTTPResponse) -> None:
+        self.status = response.status
+        super().respond(response)
+
+
+@pytest.mark.parametrize("transport", ["xhr", "xhr_streaming"])
+def test_a_session_that_another_process_opens_at_the_same_moment_is_not_opened_twice(
+    nothing_left_behind: None, transport: str
+) -> None:
+    """A request is passed to another process once, so this one answers it."""
+
+    def connect(transport: SockJSTransport, opening: Opening | None) -> FakePeer:
+        raise AssertionError("no session is opened here")
+
+    def serve_raw(*arguments: Any, **named: Any) -> None:
+        raise AssertionError("nobody asks for a WebSocket")
+
+    with TemporaryDirectory() as parent:
+        directories = [SessionDirectory("group", Path(parent)) for _ in range(2)]
+        listeners = [directory.join() for directory in directories]
+        endpoint = SockJS("/sockjs", connect, serve_raw, Flusher(0), Timers(), SockJSOptions, directories[0])
+        assert directories[1].claim("key")
+        ours, client = socketpair()
+        client.settimeout(seconds(5))
+        exchange = PassedExchange(f"/000/key/{transport}", ours)
+        endpoint.serve(exchange)
+        ours.close()
+        received = b""
+        while data := client.recv(65536):
+            received += data
+        client.close()
+        assert exchange.status == 200
+        assert b'c[2010,"Another connection still open"]' in received
+        for directory, listener in zip(directories, listeners, strict=True):
+            directory.leave()
+            listener.close()

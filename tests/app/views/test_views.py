@@ -138,3 +138,17 @@ def test_redirects_of_the_application_itself_stay_as_they_are() -> None:
     client = app.test_client()
     assert client.get("/pages").headers["Location"] == "http://localhost/pages/"
     assert client.post("/realtime/api").headers["Location"] == "api/"
+
+
+def test_a_server_that_stops_refuses_requests_and_says_so(nothing_left_behind: None) -> None:
+    application = flask_app(config(health=True))
+    service = service_of(application)
+    assert service is not None
+    service.start()
+    client = application.test_client()
+    assert (client.get("/health").status_code, client.get("/health").data) == (200, b"{}")
+    service.close_connections()
+    answers = [client.post("/api/", data=BODY, headers={"X-API-Sign": sign(BODY)}), client.get("/health")]
+    assert [answer.status_code for answer in answers] == [503, 503]
+    assert all(answer.data.startswith(b"the server is shutting down") for answer in answers)
+    service.stop()

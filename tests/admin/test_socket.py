@@ -1,0 +1,50 @@
+"""Operators that may not stay: there are too many, or the server is about to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import gevent
+import pytest
+from gevent.socket import socketpair
+
+from gentrifugo.admin import socket as socket_module
+from gentrifugo.admin.access import Access
+from gentrifugo.admin.socket import serve_operator
+from gentrifugo.app.service import Service
+from tests.app.conftest import config
+from tests.waiting import seconds
+from tests.websocket_client import WebSocketClient
+
+
+@pytest.fixture
+def service(nothing_left_behind: None) -> Iterator[Service]:
+    made = Service(config(admin=True, admin_password="password", admin_secret="secret"))
+    made.start()
+    yield made
+    made.stop()
+
+
+def reason(service: Service) -> str:
+    """Why the admin socket of a new operator is closed."""
+    ours, peer = socketpair()
+    peer.settimeout(seconds(5))
+    operator = WebSocketClient(peer, {}, b"")
+    serving = gevent.spawn(serve_operator, service, Access(lambda: service.config), ours, ours.recv)
+    closed = operator.wait_closed()
+    operator.drop()
+    serving.join(seconds(5))
+    assert serving.successful()
+    ours.close()
+    assert not service.operators
+    return closed.reason
+
+
+def test_one_more_than_a_process_serves_is_closed(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket_module, "MAX_OPERATORS", 0)
+    assert "limit exceeded" in reason(service)
+
+
+def test_one_that_comes_while_the_server_stops_is_closed(service: Service) -> None:
+    service.close_connections()
+    assert "shutting down" in reason(service)
