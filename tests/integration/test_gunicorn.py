@@ -110,6 +110,17 @@ def test_term_tells_every_client_and_ends_soon(server: Gunicorn) -> None:
     assert server.process.wait(seconds(10)) == 0
 
 
+@pytest.mark.parametrize("worker", [OUR_WORKER], ids=["our worker"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_a_quick_end_tells_every_client_too(server: Gunicorn, number: signal.Signals) -> None:
+    clients = [ProtocolClient(server, "ann") for _ in range(3)]
+    server.process.send_signal(number)
+    for client in clients:
+        assert client.wait_closed().advice == {"reason": "shutting down", "reconnect": True}
+        client.close()
+    assert server.process.wait(seconds(10)) == 0
+
+
 @pytest.mark.parametrize("worker", [STOCK_WORKER], ids=["stock worker"])
 def test_one_that_comes_after_term_is_refused(server: Gunicorn) -> None:
     with ProtocolClient(server, "ann") as client:

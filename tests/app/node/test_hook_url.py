@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import gevent
 import pytest
 
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.node.hook_url import HookURL
-from gentrifugo.app.node.hooks import Context, Refuse, Undelivered
+from gentrifugo.app.node.hooks import CONNECT, Context, Refuse, Undelivered
 from tests.credentials import SECRET
 from tests.hook_backend import Backend, hook_backend
 
@@ -75,3 +76,11 @@ def test_a_403_without_a_page_refuses_silently(
     with pytest.raises(Refuse):
         hook(Context("connect", client="1"))
     assert not caplog.records
+
+
+def test_a_time_limit_of_the_caller_is_not_the_hooks(hook: HookURL, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hook, "_post", lambda body, headers: gevent.sleep(60))
+    with gevent.Timeout(0.01) as limit:
+        with pytest.raises(gevent.Timeout) as raised:
+            hook(Context(CONNECT, "42", "c1"))
+        assert raised.value is limit

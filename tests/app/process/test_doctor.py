@@ -18,7 +18,7 @@ from gentrifugo.app.config.loading import Loaded
 from gentrifugo.app.process import doctor
 from gentrifugo.app.process.doctor import OK, PROBLEM, WARNING, Finding
 from tests.certificates import Certificate, make_certificate
-from tests.redis_server import free_port
+from tests.redis_server import Sentinel, free_port, redis_server, stop
 
 
 class PrivilegedSocket(socket.socket):
@@ -120,3 +120,16 @@ def test_a_certificate_in_the_cache_that_cannot_be_read_is_a_problem(tmp_path: P
 )
 def test_what_a_redis_server_tells_of_itself(make: Callable[[], FakeRedis], state: str, says: str) -> None:
     assert about(list(doctor._facts("Redis", make())), says).state == state
+
+
+def test_sentinels_are_asked_for_the_master(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as server:
+        sentinel = Sentinel(tmp_path, {"main": server})
+        try:
+            options = {"engine": "redis", "redis_sentinels": sentinel.address}
+            found = about(findings(**options, redis_master_name="main"), "the master main")
+            assert (found.state, str(server.port) in str(found)) == (OK, True)
+            found = about(findings(**options, redis_master_name="other"), f"Sentinel {sentinel.address}")
+            assert (found.state, "watches no master 'other'" in str(found)) == (PROBLEM, True)
+        finally:
+            stop([sentinel])

@@ -1,0 +1,43 @@
+"""A publisher while its options, its Redis or what nodes report are not as they should be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gentrifugo import CommandError, Publisher, publisher
+from gentrifugo.app.config.config import Config
+from gentrifugo.app.config.options import ConfigError
+from gentrifugo.app.extension.publisher import _reports
+from gentrifugo.app.node import control
+from gentrifugo.app.node.control import SurveyReport
+from tests.redis_server import free_port
+
+
+def test_options_of_a_file_are_those_of_the_nodes_and_arguments_go_before_them(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"redis_port": "many"}))
+    with pytest.raises(ConfigError, match="redis_port"):
+        publisher(file)
+    publisher(file, redis_port=str(free_port())).close()
+
+
+def test_options_that_do_not_go_together_are_named() -> None:
+    with pytest.raises(ConfigError, match="redis_master_name: needs redis_sentinels"):
+        Publisher(Config(engine="redis", redis_master_name="main"))
+
+
+def test_a_redis_that_is_away_is_an_error_of_every_command() -> None:
+    outside = publisher(redis_port=str(free_port()), redis_connect_timeout=0.1)
+    for command in (lambda: outside.disconnect("ann"), outside.stats, outside.channels):
+        with pytest.raises(CommandError, match="internal server error"):
+            command()
+    outside.close()
+
+
+def test_only_reports_about_its_own_question_count() -> None:
+    report = SurveyReport("question")
+    messages = [b"garbage", control.encode("node", SurveyReport("another")), control.encode("node", report)]
+    assert _reports(messages, "question") == [report]

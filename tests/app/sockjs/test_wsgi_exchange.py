@@ -1,0 +1,92 @@
+"""Requests through WSGI whose server or client does not go along."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from gevent.socket import socketpair
+
+from gentrifugo.app.net.flusher import Flusher
+from gentrifugo.app.runtime.timers import Timers
+from gentrifugo.app.sockjs.endpoint import SockJS
+from gentrifugo.app.sockjs.options import SockJSOptions
+from gentrifugo.app.sockjs.wsgi_exchange import WSGIExchange, serve_wsgi
+from tests.app.sockjs.fakes import FakePeer
+
+REQUEST = {"REQUEST_METHOD": "GET", "SERVER_PROTOCOL": "HTTP/1.1", "PATH_INFO": "/sockjs", "HTTP_HOST": "a"}
+
+
+class Response:
+    """What is answered; with `has_gone` nobody reads it."""
+
+    def __init__(self, has_gone: bool = False) -> None:
+        self._has_gone = has_gone
+        self.status = ""
+        self.body = b""
+
+    def __call__(self, status: str, headers: list[tuple[str, str]]) -> Any:
+        if self._has_gone:
+            raise ConnectionResetError
+        self.status = status
+        return self._write
+
+    def _write(self, data: bytes) -> None:
+        self.body += data
+
+
+@pytest.fixture
+def connection(nothing_left_behind: None) -> Iterator[Any]:
+    ours, client = socketpair()
+    yield ours
+    ours.close()
+    client.close()
+
+
+@pytest.fixture
+def endpoint(nothing_left_behind: None) -> SockJS:
+    def serve_raw(*arguments: Any, **named: Any) -> None:
+        raise AssertionError("nobody asks for a WebSocket")
+
+    return SockJS(
+        "/sockjs", lambda transport, opening: FakePeer(transport), serve_raw, Flusher(0), Timers(), SockJSOptions
+    )
+
+
+def on(connection: Any, **more: Any) -> dict[str, Any]:
+    """The environ of a request on a connection."""
+    file = SimpleNamespace(raw=SimpleNamespace(_sock=connection), peek=lambda: b"", read=lambda size: b"")
+    return {**REQUEST, "wsgi.input": file, **more}
+
+
+def test_a_request_is_answered(endpoint: SockJS, connection: Any) -> None:
+    response = Response()
+    assert serve_wsgi(endpoint, "", on(connection), response) == []
+    assert (response.status, response.body) == ("200 OK", b"Welcome to SockJS!\n")
+
+
+def test_a_server_that_does_not_show_its_socket_is_named(endpoint: SockJS) -> None:
+    response = Response()
+    (body,) = serve_wsgi(endpoint, "", {**REQUEST, "wsgi.input": io.BytesIO()}, response)
+    assert response.status == "501 Refused"
+    assert body.endswith(b"\n")
+
+
+def test_a_client_that_has_gone_is_no_trouble(
+    endpoint: SockJS, connection: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert serve_wsgi(endpoint, "", on(connection), Response(has_gone=True)) == []
+    assert not caplog.records
+
+
+def test_a_request_for_another_process_goes_there_whole(connection: Any) -> None:
+    body = {"CONTENT_TYPE": "text/plain", "CONTENT_LENGTH": "2", "QUERY_STRING": "a=b"}
+    exchange = WSGIExchange("", on(connection, **body), Response())
+    head, rest = exchange.received().split(b"\r\n\r\n")
+    first, *lines = head.split(b"\r\n")
+    assert first == b"GET /sockjs?a=b HTTP/1.1"
+    assert sorted(line.lower() for line in lines) == [b"content-length: 2", b"content-type: text/plain", b"host: a"]
+    assert rest == b""

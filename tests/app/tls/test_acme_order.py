@@ -1,0 +1,57 @@
+"""Requests to an ACME server that refuses a nonce, or offers other challenges."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from acme import client, messages
+from josepy import jwk
+
+from gentrifugo.app.tls.acme_order import NONCE_TRIES, Account, CertificateRefused, _Network, _rsa_key
+
+
+class Refusing:
+    """Answers a request after it has refused it a few times."""
+
+    def __init__(self, code: str, times: int) -> None:
+        self._error = messages.Error.with_code(code)
+        self._times = times
+        self.requests = 0
+
+    def post(self, *arguments: Any, **named: Any) -> str:
+        self.requests += 1
+        if self.requests <= self._times:
+            raise self._error
+        return "answered"
+
+
+@pytest.mark.parametrize(
+    ("code", "times", "requests", "is_answered"),
+    [
+        ("badNonce", 2, 3, True),
+        ("badNonce", NONCE_TRIES - 1, NONCE_TRIES, True),
+        ("badNonce", NONCE_TRIES, NONCE_TRIES, False),
+        ("malformed", 1, 1, False),
+    ],
+)
+def test_only_a_request_whose_nonce_is_refused_is_sent_again(
+    monkeypatch: pytest.MonkeyPatch, code: str, times: int, requests: int, is_answered: bool
+) -> None:
+    server = Refusing(code, times)
+    monkeypatch.setattr(client.ClientNetwork, "post", server.post)
+    network = _Network(jwk.JWKRSA(key=_rsa_key()))
+    if is_answered:
+        assert network.post("https://acme.example/order", None) == "answered"
+    else:
+        with pytest.raises(messages.Error):
+            network.post("https://acme.example/order", None)
+    assert server.requests == requests
+
+
+def test_a_server_without_the_challenge_that_can_be_answered_is_refused() -> None:
+    offered = [SimpleNamespace(chall=SimpleNamespace(typ=kind)) for kind in ("http-01", "dns-01")]
+    authorization = SimpleNamespace(challenges=offered)
+    with pytest.raises(CertificateRefused, match="no challenge of the type tls-alpn-01, only dns-01, http-01"):
+        Account("", "", None)._answer(None, authorization, "tls-alpn-01", "a.example", lambda *_: None)
