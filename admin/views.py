@@ -14,7 +14,7 @@ from flask import Blueprint, Flask, Response, current_app, request
 from ..app.config.endpoints import SOCKET_PATH
 from ..app.http.body import too_large
 from ..app.http.head import HTTPError
-from ..app.http.origins import SHOWN, is_own
+from ..app.http.origins import SHOWN_OF_HEADER, is_own
 from ..app.http.outer_address import PEER
 from ..app.http.response import HTTPResponse, json_response, text_response
 from ..app.http.upgrade import open_websocket
@@ -94,7 +94,7 @@ def _own_origin_only(view: Callable[[], Response]) -> Callable[[], Response]:
                 current_service().origin_policy.refusals.note(
                     origin or "", "which are not the server's own, at the admin endpoints", request.host
                 )
-                reason = f"the header Origin does not name the host of the request, {request.host[:SHOWN]!r}"
+                reason = f"the header Origin does not name the host of the request, {request.host[:SHOWN_OF_HEADER]!r}"
                 raise HTTPError(403, f"pages of other sites may not use the admin endpoints: {reason}")
             return view()
         except HTTPError as error:

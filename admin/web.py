@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flask import Blueprint, Response, send_from_directory
 
-OWN = Path(__file__).parent / "web"
+WEB_FILES = Path(__file__).parent / "web"
 INDEX_FILE = "index.html"
 POLICY = "; ".join(
     (
@@ -31,7 +31,7 @@ HEADERS = {
 
 def web_blueprint(web_path: str) -> Blueprint:
     """The files of the interface at `/`. An interface of others is trusted with its own policy."""
-    directory = Path(web_path).resolve() if web_path else OWN
+    directory = Path(web_path).resolve() if web_path else WEB_FILES
     headers = HEADERS if web_path else {**HEADERS, "Content-Security-Policy": POLICY}
     pages = Blueprint("gentrifugo_web", __name__)
 

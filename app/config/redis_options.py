@@ -15,7 +15,7 @@ from .config import Config
 REDIS_PORT = 6379
 SENTINEL_PORT = 26379
 LOCALHOST = "127.0.0.1"
-LISTS = ("redis_host", "redis_port", "redis_url", "redis_master_name")
+SHARD_LISTS = ("redis_host", "redis_port", "redis_url", "redis_master_name")
 """The options that may name several shards."""
 URL_FORM = "redis://user:password@host:port/db, or rediss:// for TLS"
 
@@ -37,7 +37,7 @@ def redis_settings(config: Config) -> tuple[RedisSettings | None, list[str]]:
 
 
 def _shards(config: Config) -> tuple[ShardSettings, ...]:
-    lists = {name: _items(name, getattr(config, name)) for name in LISTS}
+    lists = {name: _items(name, getattr(config, name)) for name in SHARD_LISTS}
     if lists["redis_url"]:  # it replaces host and port
         lists["redis_host"] = lists["redis_port"] = []
     count = _count_of_shards(lists)
@@ -86,7 +86,7 @@ def _check_all_differ(shards: Sequence[ShardSettings]) -> None:
     seen: set[str] = set()
     for shard in shards:
         if shard.name in seen:
-            raise _Wrong(f"{', '.join(LISTS)}: two shards are the same server, {shard.name}")
+            raise _Wrong(f"{', '.join(SHARD_LISTS)}: two shards are the same server, {shard.name}")
         seen.add(shard.name)
 
 

@@ -22,7 +22,7 @@ SECONDS_IN = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s":
 """The units of times; the two spellings of microseconds differ in the character in front."""
 TIME_PART = re.compile(rf"([0-9]+\.?[0-9]*|\.[0-9]+)({'|'.join(SECONDS_IN)})")
 TIME_WITH_UNITS = re.compile(rf"[+-]?(?:{TIME_PART.pattern})+")
-LISTS = (list, tuple, set, frozenset)
+LIST_TYPES = (list, tuple, set, frozenset)
 """What may stand for a comma-separated text."""
 NOT_AN_OBJECT = "Must be an object of options by name."
 NOT_NULL = {"null": "Must have a value; leave the option out for its default."}
@@ -70,7 +70,7 @@ class TextField(fields.String):
         self.is_list = is_list
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        return self._joined(value) if self.is_list and isinstance(value, LISTS) else self._text(value)
+        return self._joined(value) if self.is_list and isinstance(value, LIST_TYPES) else self._text(value)
 
     def _joined(self, items: Iterable[Any]) -> str:
         texts = [self._text(item) for item in items]

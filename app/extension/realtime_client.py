@@ -30,7 +30,7 @@ from ..protocol.v1.client import Client as ProtocolClient
 from .backend import ClientInfo, CommandError, HistoryMessage
 from .in_process import InProcessServer
 
-TIMEOUT = 1.0
+RECEIVE_TIMEOUT = 1.0
 """Seconds that `receive` waits by default."""
 
 DISCONNECTED = "the client has disconnected"
@@ -256,7 +256,7 @@ class RealtimeClient:
 
     # -- what the server sends by itself
 
-    def receive(self, timeout: float = TIMEOUT) -> Push:
+    def receive(self, timeout: float = RECEIVE_TIMEOUT) -> Push:
         """The next push. Raises TimeoutError when none arrives within `timeout` seconds."""
         self._server.wait_for(lambda: self._has_push() or not self.is_connected, timeout)
         if self._pushes:
@@ -274,7 +274,7 @@ class RealtimeClient:
         self._pushes.clear()
         return pushes
 
-    def wait_closed(self, timeout: float = TIMEOUT) -> ConnectionClosed:
+    def wait_closed(self, timeout: float = RECEIVE_TIMEOUT) -> ConnectionClosed:
         """Why the server has closed the connection. Raises TimeoutError when it does not within `timeout` seconds."""
         if not self._server.wait_for(lambda: self.closed, timeout):
             raise TimeoutError(f"the server has not closed the connection within {timeout:g} s")

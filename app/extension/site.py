@@ -33,7 +33,7 @@ NOT_WORKERS = (
 )
 PATH_AND_NAME = re.compile(r":(?![\\/])")
 """Separates a module, or the path of its file, from the name in it."""
-BETWEEN = (__file__, importlib.__file__, cli.__file__)
+LOADING_FILES = (__file__, importlib.__file__, cli.__file__)
 """The files whose code is between this module and the code of an application that it loads."""
 
 
@@ -66,13 +66,13 @@ def _is_missing(error: Exception, module_name: str) -> bool:
 
 def _first_frame_of_application(error: BaseException) -> TracebackType | None:
     frame = error.__traceback__
-    while frame is not None and _is_between(frame.tb_frame.f_code.co_filename):
+    while frame is not None and _is_loading(frame.tb_frame.f_code.co_filename):
         frame = frame.tb_next
     return frame
 
 
-def _is_between(filename: str) -> bool:
-    return filename in BETWEEN or filename.startswith("<frozen importlib")
+def _is_loading(filename: str) -> bool:
+    return filename in LOADING_FILES or filename.startswith("<frozen importlib")
 
 
 def _traceback_of_application(error: Exception) -> str:

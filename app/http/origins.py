@@ -24,7 +24,7 @@ SITE_OWN, SITE_NONE = "same-origin", "none"
 WITHOUT_HOST = frozenset(("null", "file://"))
 """What browsers and web views send for pages that have no address of their own; allowed only where it is listed."""
 NOT_IN_POLICIES = WITHOUT_HOST | {ALL_ORIGINS}
-SHOWN = 200
+SHOWN_OF_HEADER = 200
 """Characters of an origin or a host that are shown at most."""
 MOST_TOLD = 100
 """Refused origins that the log names; a page can make up as many as it likes."""
@@ -66,9 +66,9 @@ class RefusalLog:
 
     def note(self, origin: str, why: str, host: str) -> None:
         """Log that pages of `origin` are refused; `why` completes the sentence, `host` is that of the request."""
-        shown = origin[:SHOWN]
+        shown = origin[:SHOWN_OF_HEADER]
         message = "refused, now and from now on: pages of %r, %s; the host of the request was %r"
-        self._logs[why].log(shown, message, shown, why, host[:SHOWN])
+        self._logs[why].log(shown, message, shown, why, host[:SHOWN_OF_HEADER])
 
 
 class Origins:
@@ -92,7 +92,7 @@ class Origins:
         if self.are_all or is_own(origin, host) or self._lists(origin or ""):
             return
         self._refusals.note(origin or "", "which option allowed_origins does not list", host)
-        reason = f"the origin of the page is neither the host of the request, {host[:SHOWN]!r}, nor listed"
+        reason = f"the origin of the page is neither the host of the request, {host[:SHOWN_OF_HEADER]!r}, nor listed"
         raise HTTPError(403, f"pages of this origin may not connect here: {reason} (option allowed_origins)")
 
     def check_request(self, headers: Mapping[str, str], may_be_unnamed: bool) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flask import Flask
 
-INTERVAL = 0.5
+LOOK_INTERVAL = 0.5
 """Seconds between two looks at the files."""
 INSTALLED = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 """Directories whose files do not change during development."""

@@ -17,7 +17,7 @@ from ..config.config import Config
 from ..config.loading import Loaded
 from ..config.options import ConfigError
 from ..config.site_options import ApplicationError, wants_debugger, workers_of
-from .file_watch import INTERVAL, FileWatch, code_in
+from .file_watch import LOOK_INTERVAL, FileWatch, code_in
 from .master import Master, worker_command
 from .reloader import CHANGED, Reloader
 from .site_settings import ask, is_asked
@@ -26,7 +26,7 @@ from .startup_checks import run_checked
 from .supervised import is_worker
 
 KEPT = "the options are the application's: only a restart applies what has changed"
-INTERRUPTED = 128 + signal.SIGINT
+INTERRUPTED_STATUS = 128 + signal.SIGINT
 """Exit status of a process that was interrupted at the keyboard."""
 
 
@@ -53,7 +53,7 @@ def serve_site(given: Given, path: str, arguments: Sequence[str]) -> int:
             raise
         report(error)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return INTERRUPTED_STATUS
     except ApplicationError as error:
         print(str(error).rstrip(), file=sys.stderr)
     return 1 if watch is None else _wait_for_change(watch)
@@ -80,7 +80,7 @@ def _run_master(master: type[Master], arguments: Sequence[str]) -> int:
         while (settings := ask(command)) == CHANGED:
             pass
     except KeyboardInterrupt:  # the process that was asked waits for a change; it is interrupted, too
-        return INTERRUPTED
+        return INTERRUPTED_STATUS
     if isinstance(settings, int):
         return settings
     loaded, endpoints = settings.loaded, settings.endpoints
@@ -113,7 +113,7 @@ def _wait_for_change(watch: FileWatch) -> int:
         while watch.changed() is None:
             if os.getppid() != parent:
                 return 1
-            time.sleep(INTERVAL)
+            time.sleep(LOOK_INTERVAL)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return INTERRUPTED_STATUS
     return CHANGED

@@ -18,7 +18,7 @@ from ..config.site_options import wants_debugger
 from ..extension import site
 from ..views.mounted import endpoints_of
 from .debugger import show_errors
-from .file_watch import INTERVAL, FileWatch, folders_of
+from .file_watch import LOOK_INTERVAL, FileWatch, folders_of
 from .reloader import CHANGED
 from .run import run_server
 from .site_settings import SiteSettings, answer, is_asked
@@ -54,6 +54,6 @@ def _serve_until_change(loaded: Loaded, reload: Callable[[Config], Loaded], appl
 def _end_on_change(watch: FileWatch) -> None:
     """End the server as TERM does, which tells the clients to come back."""
     while (path := watch.changed()) is None:
-        gevent.sleep(INTERVAL)
+        gevent.sleep(LOOK_INTERVAL)
     log.info("%s has changed: starting again", path)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 
-INTERVAL = 10.0
+LOG_INTERVAL = 10.0
 """Seconds between two messages of a kind, unless a throttle has another interval."""
 ONCE = math.inf
 """The interval of a throttle that logs one message of each kind."""
@@ -25,7 +25,7 @@ class ThrottledLog:
         log: logging.Logger,
         level: int = logging.ERROR,
         *,
-        interval: float = INTERVAL,
+        interval: float = LOG_INTERVAL,
         max_keys: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

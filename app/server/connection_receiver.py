@@ -13,7 +13,7 @@ from .http_connection import HTTPConnection
 
 log = logging.getLogger(__name__)
 
-TIMEOUT = 5.0
+SENDING_TIMEOUT = 5.0
 """Seconds that another process may take to send a connection."""
 
 
@@ -44,7 +44,7 @@ class _PassedConnectionServer(WSGIServer):
 
     def handle(self, channel: Any, address: Any) -> None:
         try:
-            channel.settimeout(TIMEOUT)
+            channel.settimeout(SENDING_TIMEOUT)
             connection, request = fd_passing.receive_connection(channel)
         except OSError as error:
             log.debug("no connection was received from another process: %s", error)

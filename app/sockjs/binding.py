@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from ..http.opening_request import Opening
 from ..http.origins import is_own, page_of
 
-COOKIE = "gentrifugo_sockjs"
+BINDING_COOKIE = "gentrifugo_sockjs"
 """Name of the cookie with the secret. One browser has one secret for all its sessions."""
 SECRET_SIZE = 16
 """Random bytes in a secret."""
@@ -56,7 +56,7 @@ def bind(opening: Opening) -> tuple[Binding | None, dict[str, str]]:
     if not has_credentials(headers):
         return None, {}
     secret = secrets.token_urlsafe(SECRET_SIZE)
-    return Binding(headers, secret), {"Set-Cookie": f"{COOKIE}={secret}; {_attributes(opening)}"}
+    return Binding(headers, secret), {"Set-Cookie": f"{BINDING_COOKIE}={secret}; {_attributes(opening)}"}
 
 
 def _attributes(opening: Opening) -> str:
@@ -79,11 +79,11 @@ def _cookies(headers: Mapping[str, str]) -> set[str]:
 
 def _presented(headers: Mapping[str, str]) -> list[str]:
     """The values of our cookie; there may be several, with different paths or domains."""
-    return [value for name, _, value in (pair.partition("=") for pair in _cookies(headers)) if name == COOKIE]
+    return [value for name, _, value in (pair.partition("=") for pair in _cookies(headers)) if name == BINDING_COOKIE]
 
 
 def _others(headers: Mapping[str, str]) -> set[str]:
-    return {pair for pair in _cookies(headers) if pair.partition("=")[0] != COOKIE}
+    return {pair for pair in _cookies(headers) if pair.partition("=")[0] != BINDING_COOKIE}
 
 
 def has_credentials(headers: Mapping[str, str]) -> bool:

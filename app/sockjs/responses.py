@@ -20,7 +20,8 @@ NOT_CACHED = {"Cache-Control": "no-store, no-cache, no-transform, must-revalidat
 NOT_SNIFFED = {"X-Content-Type-Options": "nosniff"}
 """A body may repeat what a client has sent; no browser may interpret it as a page."""
 
-COOKIE = "JSESSIONID"
+BALANCER_COOKIE = "JSESSIONID"
+"""Name of the cookie by which a load balancer may send a browser to the same server again."""
 
 _WITHOUT_LENGTH = (204, 304)
 """Statuses whose responses have no body and must not give a length."""
@@ -80,7 +81,7 @@ def cookie(headers: Mapping[str, str]) -> dict[str, str]:
     value = "dummy"
     for pair in headers.get("cookie", "").split(";"):
         name, _, given = pair.strip().partition("=")
-        if name == COOKIE and given:
+        if name == BALANCER_COOKIE and given:
             value = given
             break
-    return {"Set-Cookie": f"{COOKIE}={value}; Path=/"}
+    return {"Set-Cookie": f"{BALANCER_COOKIE}={value}; Path=/"}

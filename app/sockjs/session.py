@@ -15,7 +15,7 @@ from .binding import Binding
 from .message_queue import MessageQueue
 from .peer import Connect, Peer
 
-INTERRUPTED = (1002, "Connection interrupted")
+CONNECTION_INTERRUPTED = (1002, "Connection interrupted")
 
 
 class Receiver(Protocol):
@@ -137,7 +137,7 @@ class Session:
     def interrupt(self) -> None:
         """The client has gone, in the middle of a request or for good. May block."""
         self.outbox.drop_waiting()
-        self.close(*INTERRUPTED)
+        self.close(*CONNECTION_INTERRUPTED)
 
     # -- trouble
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from flask import Flask, Response, current_app, request
 from werkzeug.routing import RequestRedirect
 
-OWN = "gentrifugo"
+ENDPOINT_PREFIX = "gentrifugo"
 """How the names of all endpoints of the server begin in an application."""
 
 
@@ -29,4 +29,4 @@ def _redirect() -> Response | None:
 
 def _is_own(path: str) -> bool:
     rules = current_app.url_map.iter_rules()
-    return any(rule.rule == path and rule.endpoint.startswith(OWN) for rule in rules)
+    return any(rule.rule == path and rule.endpoint.startswith(ENDPOINT_PREFIX) for rule in rules)

@@ -30,7 +30,7 @@ from .scripts import ALL
 from .settings import RedisSettings, ShardSettings, Timeouts
 
 RESP2 = 2
-CLIENT_NAME = "gentrifugo-publisher"
+PUBLISHER_NAME = "gentrifugo-publisher"
 """As CLIENT LIST shows the connections of programs that are not nodes."""
 
 
@@ -193,7 +193,7 @@ def _log_in(connection: Any) -> None:
         if not _logs_in_alone(connection, error):
             raise
     with suppress(redis.exceptions.ResponseError):
-        connection.send_command("CLIENT", "SETNAME", CLIENT_NAME)
+        connection.send_command("CLIENT", "SETNAME", PUBLISHER_NAME)
         connection.read_response()
 
 

@@ -8,7 +8,7 @@ import hiredis
 
 from .connection import ConnectionLost, Dial, RedisCommand, RedisConnection
 from .opening import open_connection
-from .permissions import reason_of
+from .permissions import explained
 from .scripts import ALL, ENTER
 from .sentinel import MasterFinder
 from .settings import ShardSettings, Timeouts
@@ -43,7 +43,7 @@ def dialler(shard: ShardSettings, timeouts: Timeouts, epoch_key: str) -> Dial:
 def _check_is_master(connection: RedisConnection) -> None:
     (role,) = connection.ask([("ROLE",)])
     if isinstance(role, hiredis.ReplyError):
-        raise ConnectionLost(reason_of(role, ("ROLE",)))
+        raise ConnectionLost(explained(role, ("ROLE",)))
     if role[0] != b"master":
         raise ConnectionLost(f"{connection.address} is not the master, but a {role[0].decode()}")
 
@@ -54,14 +54,14 @@ def _prepare(connection: RedisConnection, epoch_key: str) -> None:
     (server,) = connection.ask([("INFO", "server")])
     (entered,) = connection.ask([enter_command(epoch_key, server)])
     if isinstance(entered, hiredis.ReplyError):
-        raise ConnectionLost(reason_of(entered, ("EVALSHA",)))
+        raise ConnectionLost(explained(entered, ("EVALSHA",)))
 
 
 def load_scripts(connection: RedisConnection) -> None:
     """Load the scripts into the server. Raises ConnectionLost when it refuses one."""
     for reply in connection.ask([("SCRIPT", "LOAD", script.source) for script in ALL]):
         if isinstance(reply, hiredis.ReplyError):
-            raise ConnectionLost(reason_of(reply, ("SCRIPT LOAD",)))
+            raise ConnectionLost(explained(reply, ("SCRIPT LOAD",)))
 
 
 def enter_command(epoch_key: str, server: Any) -> RedisCommand:
@@ -78,5 +78,5 @@ def _run_id(info: Any) -> bytes:
             if line.startswith(b"run_id:"):
                 return line.removeprefix(b"run_id:")
     if isinstance(info, hiredis.ReplyError):
-        raise ConnectionLost(reason_of(info, ("INFO",)))
+        raise ConnectionLost(explained(info, ("INFO",)))
     raise ConnectionLost(f"the reply to INFO has no run id of the server: {info!r}")

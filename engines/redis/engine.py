@@ -22,7 +22,7 @@ from .codec import SkipLog, decode_presence, encode_event, encode_present, encod
 from .connection import RedisCommand
 from .jump import bucket
 from .keys import Keys
-from .permissions import reason_of
+from .permissions import explained
 from .scripts import ADD_PRESENCE, REMOVE_PRESENCE
 from .settings import RedisSettings
 from .shard import ECHO_LIMIT, Shard
@@ -117,7 +117,7 @@ class RedisEngine(Engine):
         except EngineError as error:
             return [error] * len(publishing)
         return [
-            EngineError(f"{shard.name}: {reason_of(reply, command)}") if isinstance(reply, hiredis.ReplyError) else None
+            EngineError(f"{shard.name}: {explained(reply, command)}") if isinstance(reply, hiredis.ReplyError) else None
             for reply, command in zip(replies, publishing, strict=True)
         ]
 

@@ -14,7 +14,7 @@ from .connection import ConnectionLost, RedisCommand, RedisConnection, reason_of
 from .permissions import is_unknown_user, note_default_user
 from .settings import ServerAddress, ShardSettings, Timeouts, Tls
 
-CLIENT_NAME = "gentrifugo"
+NODE_NAME = "gentrifugo"
 """As CLIENT LIST shows the connections of nodes."""
 
 
@@ -71,7 +71,7 @@ def _log_in(connection: RedisConnection, shard: ShardSettings | None) -> None:
     """Raises ConnectionLost with the first error that the server reports."""
     if shard is not None and (shard.username or shard.password):
         _authenticate(connection, shard.username, shard.password)
-    _check(connection, ("CLIENT", "SETNAME", CLIENT_NAME), is_needed=False)
+    _check(connection, ("CLIENT", "SETNAME", NODE_NAME), is_needed=False)
     if shard is not None and shard.db:
         _check(connection, ("SELECT", shard.db))
 
@@ -97,4 +97,4 @@ def _check(connection: RedisConnection, command: RedisCommand, is_needed: bool =
     """Raises ConnectionLost when a command fails; not for one that is not needed and that the user may not send."""
     (reply,) = connection.ask([command])
     if isinstance(reply, hiredis.ReplyError) and (is_needed or not permissions.is_refusal(reply)):
-        raise ConnectionLost(permissions.reason_of(reply, command))
+        raise ConnectionLost(permissions.explained(reply, command))

@@ -92,7 +92,7 @@ def missing(error: object, command: Any) -> str:
     return f"the command {command[0]}" if command[0] != "EVALSHA" else "a command of a script"
 
 
-def reason_of(error: hiredis.ReplyError, command: Any) -> str:
+def explained(error: hiredis.ReplyError, command: Any) -> str:
     """An error of Redis as it stands in the log and in errors; where a permission is missing, it says which."""
     text = str(error).rstrip(".")
     if not is_refusal(error):

@@ -18,7 +18,7 @@ from ..base import EngineError
 from .connection import ConnectionLost, Dial, RedisCommand, RedisConnection
 from .dialling import load_scripts
 from .link import CHECK_INTERVAL, Link, ServerReturn
-from .permissions import reason_of
+from .permissions import explained
 from .settings import Timeouts
 
 COMMANDS_PER_BATCH = 512
@@ -52,7 +52,7 @@ class Pipeline(Link):
         """The reply to one command. Raises EngineError, also for an error that Redis reports."""
         (reply,) = self.ask_all([command])
         if isinstance(reply, hiredis.ReplyError):
-            raise EngineError(f"{self._name}: {reason_of(reply, command)}")
+            raise EngineError(f"{self._name}: {explained(reply, command)}")
         return reply
 
     def ask_all(self, commands: Sequence[RedisCommand]) -> list[Any]:

@@ -24,7 +24,7 @@ from .history import History
 from .keys import Keys
 from .link import ServerReturn
 from .occupancy import ShardOccupancy
-from .permissions import reason_of
+from .permissions import explained
 from .pipeline import Pipeline
 from .settings import ShardSettings, Timeouts
 from .subscriber import Subscriber
@@ -205,7 +205,7 @@ class Shard:
         replies = self.pipeline.ask_all(commands)
         for reply, command in zip(replies, commands, strict=True):
             if isinstance(reply, hiredis.ReplyError):
-                raise EngineError(f"{self.name}: {reason_of(reply, command)}")
+                raise EngineError(f"{self.name}: {explained(reply, command)}")
         pairs = zip(channels, replies[::2], replies[1::2], strict=True)
         return [history.decode(channel, epoch, entries, self._skipped) for channel, epoch, entries in pairs]
 

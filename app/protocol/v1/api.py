@@ -29,7 +29,7 @@ PUBLISHED_TOGETHER = 256
 """Publications of one request that the engine is given at a time."""
 QUEUED_TOGETHER = 1024
 """Commands of a queue after which those that have been carried out are forgotten."""
-SHOWN = 80
+SHOWN_OF_ENTRY = 80
 """Bytes that the log shows of an entry that cannot be read."""
 
 Found = TypeVar("Found")
@@ -265,7 +265,7 @@ def _queued_commands(entry: bytes) -> list[Command]:
     try:
         return wire.decode_queued(entry)
     except InvalidJSON as error:
-        log.warning("an entry of the queue is skipped: %s; it begins with %r", error, entry[:SHOWN])
+        log.warning("an entry of the queue is skipped: %s; it begins with %r", error, entry[:SHOWN_OF_ENTRY])
         return []
 
 

@@ -45,10 +45,10 @@ from ...node.hooks import Context
 from ...node.node import Node
 from ...runtime.timers import Timer
 from . import wire
-from .credentials import SHOWN, signed_at
+from .credentials import SHOWN_OF_USER, signed_at
 from .newer_clients import CLOSE_NEWER_PROTOCOL, is_newer
 from .replies import gather
-from .subscriptions import ConnectionClosed, Subscriptions
+from .subscriptions import ClosedMeanwhile, Subscriptions
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class Client:
         metrics.counters.client_bytes_in += len(message)
         try:
             self._handle(message)
-        except ConnectionClosed:
+        except ClosedMeanwhile:
             pass
         except Closing as closing:
             log.debug("client %s (user %r): %s", self.uid, self.user, closing, extra=self.ids)
@@ -277,7 +277,7 @@ class Client:
         except Refused as refused:
             raise Closing(Disconnect(refused.error.text, refused.error.advice == RETRY)) from None
         if self.closed:
-            raise ConnectionClosed
+            raise ClosedMeanwhile
         return outcome.user, outcome.info
 
     def _authenticate(self, user: str, info: bytes, expires_at: float) -> None:
@@ -314,7 +314,7 @@ class Client:
     def _check_same_user(self, user: str) -> None:
         """Close the connection when the token of a `refresh` was made for another user than the one connected."""
         if user not in (self.user, self._signed_user):
-            raise Closing(CLOSE_INVALID_TOKEN, f"refresh with a token of user {user[:SHOWN]!r}")
+            raise Closing(CLOSE_INVALID_TOKEN, f"refresh with a token of user {user[:SHOWN_OF_USER]!r}")
 
     def _connect_body(self, client: str, expired: bool = False) -> bytes:
         lifetime = self._node.config.connection_lifetime

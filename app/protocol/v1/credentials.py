@@ -9,8 +9,8 @@ from ...model import signing
 from ...model.errors import CLOSE_INVALID_MESSAGE, CLOSE_INVALID_TOKEN, Closing
 from . import wire
 
-SHOWN = 100
-"""Characters of a user or a timestamp that the log shows at most."""
+SHOWN_OF_USER = 100
+"""Characters of a user, or of a timestamp, that the log shows at most."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 
@@ -31,9 +31,9 @@ def signed_at(secret: str, params: wire.ConnectParams) -> float:
     expected = signing.client_token(secret, user, timestamp, info)
     if not signing.matches(expected, params.token or ""):
         reasons = "; ".join(_reasons(params.token or "", timestamp))
-        raise Closing(CLOSE_INVALID_TOKEN, f"user {user[:SHOWN]!r} is claimed; {reasons}")
+        raise Closing(CLOSE_INVALID_TOKEN, f"user {user[:SHOWN_OF_USER]!r} is claimed; {reasons}")
     if not TIMESTAMP.fullmatch(timestamp):
-        raise Closing(CLOSE_INVALID_MESSAGE, f"user {user[:SHOWN]!r} is claimed; {_wrong_time(timestamp)}")
+        raise Closing(CLOSE_INVALID_MESSAGE, f"user {user[:SHOWN_OF_USER]!r} is claimed; {_wrong_time(timestamp)}")
     return float(timestamp)
 
 
@@ -52,4 +52,4 @@ def _reasons(token: str, timestamp: str) -> Iterator[str]:
 
 
 def _wrong_time(timestamp: str) -> str:
-    return f"the timestamp {timestamp[:SHOWN]!r} is not in Unix seconds, which have ten digits"
+    return f"the timestamp {timestamp[:SHOWN_OF_USER]!r} is not in Unix seconds, which have ten digits"

@@ -32,7 +32,7 @@ from . import wire
 log = logging.getLogger(__name__)
 
 
-class ConnectionClosed(Exception):
+class ClosedMeanwhile(Exception):
     """The connection was closed while one of its commands waited."""
 
 
@@ -104,11 +104,11 @@ class Subscriptions:
     def add(self, channel: str, params: wire.SubscribeParams) -> Recovered:
         """Subscribe to a channel and announce the client there.
 
-        Raises Refused when the channel's namespace is gone, Closing when the engine fails, and ConnectionClosed.
+        Raises Refused when the channel's namespace is gone, Closing when the engine fails, and ClosedMeanwhile.
         """
         with self._lock:
             if self._client.closed:
-                raise ConnectionClosed
+                raise ClosedMeanwhile
             return self._add(channel, params)
 
     def _add(self, channel: str, params: wire.SubscribeParams) -> Recovered:

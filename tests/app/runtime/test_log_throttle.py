@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from gentrifugo.app.runtime.log_throttle import INTERVAL, ONCE, ThrottledLog
+from gentrifugo.app.runtime.log_throttle import LOG_INTERVAL, ONCE, ThrottledLog
 from tests.fakes import FakeClock
 
 log = logging.getLogger(__name__)
@@ -37,9 +37,9 @@ def test_after_the_interval_the_next_message_has_the_number_of_those_held_back(
     throttled = ThrottledLog(log, clock=clock)
     for _ in range(4):
         throttled.log("publish", "cannot publish")
-    clock.advance(INTERVAL)
+    clock.advance(LOG_INTERVAL)
     throttled.log("publish", "cannot publish")
-    clock.advance(INTERVAL)
+    clock.advance(LOG_INTERVAL)
     throttled.log("publish", "cannot publish")
     assert caplog.messages == [
         "cannot publish",
@@ -100,6 +100,6 @@ def test_a_percent_sign_in_an_argument_is_only_text(clock: FakeClock, caplog: py
     throttled = ThrottledLog(log, clock=clock)
     for _ in range(2):
         throttled.log("a", "refused: %s", "100%s")
-    clock.advance(INTERVAL)
+    clock.advance(LOG_INTERVAL)
     throttled.log("a", "refused: %s", "100%s")
     assert caplog.messages == ["refused: 100%s", "refused: 100%s (1 more of these since the last)"]

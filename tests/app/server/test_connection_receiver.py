@@ -76,7 +76,7 @@ def test_what_is_no_request_is_refused(door: str) -> None:
 
 
 def test_whoever_gives_nothing_is_not_waited_for(door: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_receiver, "TIMEOUT", 0.05)
+    monkeypatch.setattr(connection_receiver, "SENDING_TIMEOUT", 0.05)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as channel:
         channel.connect(door)
         channel.settimeout(2)

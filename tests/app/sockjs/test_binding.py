@@ -7,7 +7,7 @@ import re
 import pytest
 
 from gentrifugo.app.http.opening_request import Opening
-from gentrifugo.app.sockjs.binding import COOKIE, bind
+from gentrifugo.app.sockjs.binding import BINDING_COOKIE, bind
 
 SECRET = "0123456789abcdefABCDE-"
 
@@ -39,8 +39,8 @@ def test_the_secret_admits_a_browser_whose_other_cookies_have_changed() -> None:
     assert binding.admits({"cookie": f"session=b; {secret}"})
     assert binding.admits({"cookie": secret})
     assert not binding.admits({"cookie": f"{secret}x"})
-    assert not binding.admits({"cookie": f"{COOKIE}={SECRET}"})
-    assert not binding.admits({"cookie": f"{COOKIE}=\u00e9"})
+    assert not binding.admits({"cookie": f"{BINDING_COOKIE}={SECRET}"})
+    assert not binding.admits({"cookie": f"{BINDING_COOKIE}=\u00e9"})
 
 
 def test_every_session_has_another_secret() -> None:
@@ -66,26 +66,26 @@ def test_the_header_authorization_is_a_credential() -> None:
 
 
 def test_a_secret_that_the_browser_has_already_is_kept() -> None:
-    request = opening(cookie=f"session=a; {COOKIE}={SECRET}")
+    request = opening(cookie=f"session=a; {BINDING_COOKIE}={SECRET}")
     assert bind(request)[1] == {}
-    assert admits(request, cookie=f"{COOKIE}={SECRET}")
+    assert admits(request, cookie=f"{BINDING_COOKIE}={SECRET}")
     assert not admits(request, cookie="theme=dark")
 
 
 def test_a_secret_alone_is_enough_to_bind_and_must_be_presented() -> None:
-    request = opening(cookie=f"{COOKIE}={SECRET}")
-    assert admits(request, cookie=f"{COOKIE}={SECRET}")
+    request = opening(cookie=f"{BINDING_COOKIE}={SECRET}")
+    assert admits(request, cookie=f"{BINDING_COOKIE}={SECRET}")
     assert not admits(request)
 
 
 @pytest.mark.parametrize("value", ["", "short", "x" * 23, "0123456789abcdefABCD<>"])
 def test_a_malformed_secret_is_replaced(value: str) -> None:
-    assert COOKIE in set_cookie(opening(cookie=f"session=a; {COOKIE}={value}"))
+    assert BINDING_COOKIE in set_cookie(opening(cookie=f"session=a; {BINDING_COOKIE}={value}"))
 
 
 def test_scripts_cannot_read_the_cookie() -> None:
     value = set_cookie(opening(cookie="session=a"))
-    assert re.fullmatch(rf"{COOKIE}=[-_A-Za-z0-9]{{22}}; Path=/; HttpOnly; SameSite=Lax", value)
+    assert re.fullmatch(rf"{BINDING_COOKIE}=[-_A-Za-z0-9]{{22}}; Path=/; HttpOnly; SameSite=Lax", value)
 
 
 @pytest.mark.parametrize(
