@@ -220,9 +220,9 @@ class OccupancyNotifier(ABC):
         """
 
     @property
+    @abstractmethod
     def has_pending_notifications(self) -> bool:
         """Whether the handler is being called, or will be immediately: `stop` would interrupt it."""
-        return False
 
 
 class CommandQueue(ABC):

@@ -11,7 +11,7 @@ import gevent
 from ..runtime.running_clock import running_time
 from ..runtime.timers import Timer, Timers
 from .options import SockJSOptions
-from .session import Session
+from .session import Receiver, Session
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Sessions:
         for key, session in list(self._sessions.items()):
             if session.receiver is not None and session.last_words is None:
                 if 0 < options.heartbeat_delay <= now - session.receiver.heard_at:
-                    self._beat(session)
+                    self._beat(session, session.receiver)
             elif now - session.since >= options.disconnect_delay:
                 del self._sessions[key]
                 self._on_end(key)
@@ -89,10 +89,8 @@ class Sessions:
         if self:
             self.start_sweeping()
 
-    def _beat(self, session: Session) -> None:
-        receiver = session.receiver
-        if receiver is None:
-            return
+    @staticmethod
+    def _beat(session: Session, receiver: Receiver) -> None:
         if receiver.is_stuck():
             session.close_silent()
             receiver.abandon()
