@@ -26,6 +26,7 @@ from ..runtime.backoff import Backoff
 from ..server.listeners import FIRST_GIVEN, Listeners, open_all
 from .announcement import announce
 from .pid_file import pid_file
+from .standard_error import complain
 from .startup_checks import run_checked, tls_problems, worker_problems
 from .supervised import MASTER, READY
 from .worker import Worker
@@ -293,7 +294,8 @@ class Master:
             }
             os.execve(self._command[0], self._command, {**os.environ, **given})
         except OSError as error:
-            log.critical("worker %d cannot be started: %s", os.getpid(), error.strerror)
+            # Not to the log: a socket may have taken the number of its descriptor by now.
+            complain(f"worker {os.getpid()} cannot be started: {error.strerror}")
         finally:
             os._exit(1)
 
