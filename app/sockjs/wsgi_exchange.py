@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from ssl import SSLWantReadError
 from typing import Any
 from urllib.parse import quote
 
@@ -113,7 +114,7 @@ class WSGIExchange(Exchange):
         self.socket.settimeout(0)
         try:
             rest: bytes = self._file().peek()
-        except BlockingIOError:
+        except SSLWantReadError:
             return b""
         finally:
             self.socket.settimeout(usual)

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import io
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gevent
 import pytest
 from gevent.socket import socketpair
+from gevent.ssl import SSLContext
 
+from gentrifugo.app.config.config import Config
 from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.runtime.timers import Timers
 from gentrifugo.app.sockjs.endpoint import SockJS
 from gentrifugo.app.sockjs.options import SockJSOptions
 from gentrifugo.app.sockjs.wsgi_exchange import WSGIExchange, serve_wsgi
+from gentrifugo.app.tls.context import server_context
 from tests.app.sockjs.fakes import FakePeer
+from tests.certificates import make_certificate
+from tests.waiting import seconds
 
 REQUEST = {"REQUEST_METHOD": "GET", "SERVER_PROTOCOL": "HTTP/1.1", "PATH_INFO": "/sockjs", "HTTP_HOST": "a"}
 
@@ -90,3 +98,23 @@ def test_a_request_for_another_process_goes_there_whole(connection: Any) -> None
     assert first == b"GET /sockjs?a=b HTTP/1.1"
     assert sorted(line.lower() for line in lines) == [b"content-length: 2", b"content-type: text/plain", b"host: a"]
     assert rest == b""
+
+
+def test_over_tls_nothing_may_have_been_read_ahead(nothing_left_behind: None, tmp_path: Path) -> None:
+    made = make_certificate(tmp_path)
+    config = Config(secret="s", ssl=True, ssl_cert=str(made.cert), ssl_key=str(made.key))
+    trusting = SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname = False
+    trusting.verify_mode = ssl.CERT_NONE
+    ours, other = socketpair()
+    accepting = gevent.spawn(server_context(config).wrap_socket, ours, server_side=True)
+    client = trusting.wrap_socket(other)
+    accepted = accepting.get(timeout=seconds(5))
+    with client, accepted, accepted.makefile("rb", -1) as file:
+        accepted.settimeout(seconds(1))
+        exchange = WSGIExchange("", {**REQUEST, "wsgi.input": file}, Response())
+        exchange.socket = accepted
+        assert exchange.received() == b"GET /sockjs HTTP/1.1\r\nhost: a\r\n\r\n"
+        assert accepted.gettimeout() == seconds(1)
+        client.sendall(b"more")
+        assert file.read(4) == b"more"
