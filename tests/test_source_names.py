@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from tests.parts import ROOT
 
 DIRECTORIES = ("app", "engines", "admin")
-PER_MODULE = {"__all__", "log", "T"}
-"""Names that every module may have for itself."""
+PER_MODULE = {"__all__", "log", "T", "FIRST_PAUSE", "LONGEST_PAUSE"}
+"""Names that every module may have for itself; the pauses are those of its own Backoff."""
 
 
 def definitions(source: str, module: str) -> Iterator[tuple[str, str]]:

@@ -25,7 +25,7 @@ from .standard_error import report
 from .startup_checks import run_checked
 from .supervised import is_worker
 
-KEPT = "the options are the application's: only a restart applies what has changed"
+OPTIONS_KEPT = "the options are the application's: only a restart applies what has changed"
 INTERRUPTED_STATUS = 128 + signal.SIGINT
 """Exit status of a process that was interrupted at the keyboard."""
 
@@ -89,7 +89,7 @@ def _run_master(master: type[Master], arguments: Sequence[str]) -> int:
 
 def keep(current: Config) -> Loaded:
     """What HUP makes of the configuration of an application."""
-    return Loaded(current, [KEPT])
+    return Loaded(current, [OPTIONS_KEPT])
 
 
 def _run(given: Given, path: str) -> int:

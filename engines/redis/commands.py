@@ -7,7 +7,7 @@ from ..base import HistoryOptions
 from .codec import encode_publication
 from .connection import RedisCommand
 from .keys import Keys
-from .scripts import PRESENCE, PUBLISH
+from .scripts import PRESENCE, PUBLISH_AND_KEEP
 
 
 def publish(keys: Keys, publication: Publication, history: HistoryOptions | None) -> RedisCommand:
@@ -17,7 +17,7 @@ def publish(keys: Keys, publication: Publication, history: HistoryOptions | None
         return "PUBLISH", keys.channel(channel), encode_publication(publication, kept=False)
     return (
         "EVALSHA",
-        PUBLISH.sha,
+        PUBLISH_AND_KEEP.sha,
         2,
         keys.history(channel),
         keys.epoch,

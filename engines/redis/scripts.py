@@ -16,7 +16,7 @@ class Script:
 
 
 ENTER = Script("enter")
-PUBLISH = Script("publish")
+PUBLISH_AND_KEEP = Script("publish")
 ADD_PRESENCE = Script("add_presence")
 REMOVE_PRESENCE = Script("remove_presence")
 PRESENCE = Script("presence")
@@ -29,7 +29,7 @@ SWEEP_TELLING = Script("sweep_telling")
 
 ALL = (
     ENTER,
-    PUBLISH,
+    PUBLISH_AND_KEEP,
     ADD_PRESENCE,
     REMOVE_PRESENCE,
     PRESENCE,
