@@ -49,12 +49,13 @@ test-lowest: $(VENV)/lowest/.installed ## run the tests of the package with the 
 	@scripts/system_packages.sh zsh redis-server openssl
 	$(VENV)/lowest/bin/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder tests/app tests/engines tests/admin $(ARGS)
 
-coverage: install-dev ## run all tests, and report the lines and branches of the package that no test reaches
+coverage: install-dev ## run all tests, and fail for lines of the package that no test reaches
 	@scripts/system_packages.sh $(TEST_PROGRAMS)
 	@rm -rf build/coverage && mkdir -p build/coverage
 	GENTRIFUGO_TEST_SLOWNESS=3 $(BIN)/coverage run -m pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder --timeout=300 $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+	$(BIN)/python scripts/unreached_lines.py
 
 lint: install-dev ## check format, style and types
 	$(BIN)/ruff format --check .

@@ -265,7 +265,7 @@ class Master:
         ready, its_end = os.pipe()
         pid = os.fork()
         if not pid:
-            self._become_worker(its_end)
+            self._become_worker(its_end)  # pragma: no cover (coverage of a child begins with its next call)
         os.close(its_end)
         log.info("worker %d starts", pid)
         return Worker(pid, ready)

@@ -173,9 +173,14 @@ class TestReload:
         ("code", "sign"),
         [
             ("1 / 0", b"waiting for a change"),
+            ("import flask\napp = flask.Flask(__name__)", b"waiting for a change"),
             ("print('loads', flush=True)\nimport time\ntime.sleep(60)", b"loads"),
         ],
-        ids=["while it waits for a change", "while the application is loaded"],
+        ids=[
+            "while it waits for a change",
+            "while it waits for a server in the application",
+            "while the application is loaded",
+        ],
     )
     def test_ctrl_c_ends_it_before_it_serves(self, directory: Path, code: str, sign: bytes) -> None:
         (directory / "shop.py").write_text(code)

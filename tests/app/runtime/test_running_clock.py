@@ -6,6 +6,7 @@ import time
 
 import gevent
 import pytest
+from gevent._hub_local import set_hub
 from gevent.event import AsyncResult, Event
 
 from gentrifugo.app.runtime import running_clock
@@ -123,9 +124,9 @@ def test_a_process_with_another_event_loop_has_its_own_ticks() -> None:
     old = gevent.get_hub()
     new = type(old)(default=False)
     try:
-        gevent.hub.set_hub(new)
+        set_hub(new)
         clock.advance(60)
         assert running() - running() == 0
     finally:
-        gevent.hub.set_hub(old)
+        set_hub(old)
         new.destroy(destroy_loop=True)

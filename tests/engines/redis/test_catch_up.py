@@ -246,14 +246,15 @@ def test_a_channel_that_is_left_meanwhile_is_forgotten(desk: Desk) -> None:
     assert desk.numbers() == [1]
 
 
-def test_histories_are_read_no_more_when_the_channel_is_left(desk: Desk) -> None:
+def test_histories_are_read_no_more_when_the_channel_is_left(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catch_up, "LONGEST_PAUSE", 0.001)
     desk.history = None
     desk.catch_up.handle("news", kept(1))
     suffer_a_gap(desk)
     eventually(lambda: desk.reads == 1)
     desk.catch_up.forget("news")
     desk.gate.set()
-    settle()
+    gevent.sleep(0.01)
     assert (desk.reads, desk.numbers(), desk.left_open) == (1, [1], [])
 
 
