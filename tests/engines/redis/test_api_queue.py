@@ -19,10 +19,11 @@ from gentrifugo.engines.redis.shard import Shard
 from tests.fakes import Bus
 from tests.greenlets import eventually, nothing_left_behind
 from tests.redis_server import RedisServer, redis_server
+from tests.waiting import seconds
 
 __all__ = ["nothing_left_behind"]
 
-LEASE = 0.3
+LEASE = seconds(1)
 QUEUE, TAKEN, LEASE_KEY = "queue", "queue.taken", "queue.lease"
 
 Handle = Callable[[Sequence[bytes]], None]
