@@ -10,7 +10,7 @@ from gevent.socket import socketpair
 
 from gentrifugo.admin import socket as socket_module
 from gentrifugo.admin.access import Access
-from gentrifugo.admin.socket import serve_operator
+from gentrifugo.admin.socket import AdminSockets
 from gentrifugo.app.service import Service
 from tests.app.conftest import config
 from tests.waiting import seconds
@@ -19,7 +19,7 @@ from tests.websocket_client import WebSocketClient
 
 @pytest.fixture
 def service(nothing_left_behind: None) -> Iterator[Service]:
-    made = Service(config(admin=True, admin_password="password", admin_secret="secret"))
+    made = Service(config(admin=True, insecure_admin=True))
     made.start()
     yield made
     made.stop()
@@ -30,7 +30,7 @@ def reason(service: Service) -> str:
     ours, peer = socketpair()
     peer.settimeout(seconds(5))
     operator = WebSocketClient(peer, {}, b"")
-    serving = gevent.spawn(serve_operator, service, Access(lambda: service.config), ours, ours.recv)
+    serving = gevent.spawn(AdminSockets(Access(lambda: service.config)).serve, service, "127.0.0.1", ours, ours.recv)
     closed = operator.wait_closed()
     operator.drop()
     serving.join(seconds(5))
