@@ -108,8 +108,8 @@ def _run(given: Given, path: str) -> int:
 def _wait_for_change(watch: FileWatch) -> int:
     """Wait until code in the current directory changes; the exit status."""
     parent = os.getppid()
-    print("gentrifugo: waiting for a change in this directory", file=sys.stderr)
     try:
+        print("gentrifugo: waiting for a change in this directory", file=sys.stderr)
         while watch.changed() is None:
             if os.getppid() != parent:
                 return 1

@@ -190,7 +190,6 @@ class TestReload:
             os.execve(PROGRAM, [PROGRAM, "--app=shop", "--reload", "--port=0"], environment())
         status, said = interrupted(pid, terminal, sign)
         assert status == 130, said
-        assert b"KeyboardInterrupt" not in said
 
     def test_an_application_without_a_server_is_waited_for(self, directory: Path) -> None:
         (directory / "shop.py").write_text("from flask import Flask\napp = Flask(__name__)\n")
