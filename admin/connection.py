@@ -229,7 +229,7 @@ class AdminConnection:
 
     def close_broken(self, error: Exception) -> None:
         """An unexpected error: log it, and close with the advice to reconnect."""
-        log.error("an admin connection is closed because of an internal error", exc_info=error)
+        log.error("admin connection: internal error, closing connection", exc_info=error)
         self.close(CLOSE_INTERNAL_ERROR)
 
     def _close_stale(self) -> None:

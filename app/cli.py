@@ -215,7 +215,7 @@ class Subcommand:
 
 
 COMMANDS = {
-    "serve": Subcommand(serve, "start the server; the default"),
+    "serve": Subcommand(serve, "start the server (default)"),
     "checkconfig": Subcommand(checkconfig, "check the configuration and exit"),
     "doctor": Subcommand(doctor, "check configuration, machine and Redis"),
     "genconfig": Subcommand(genconfig, "write a configuration file with fresh secrets"),

@@ -86,17 +86,18 @@ class LineHandler(logging.Handler):
         try:
             text = self.format(record)
         except Exception as error:  # whoever logs must not fail because of it
-            text = f"a line of the log cannot be formatted: {record.msg!r} % {record.args!r}: {error!r}"
+            text = f"cannot format a log message: {record.msg!r} % {record.args!r}: {error!r}"
         return text.encode(errors="backslashreplace") + b"\n"
 
     def _notice(self) -> logging.LogRecord:
-        text = f"{self._dropped} lines of the log were dropped: it could not be written"
+        text = f"{self._dropped} log lines were dropped because the log could not be written"
         return root.makeRecord(root.name, logging.WARNING, __file__, 0, text, (), None)
 
     def _report_failure(self) -> None:
         """Standard error, which may be another file, is told of a log_file that fails, once as long as it does."""
         if self.path and self._writer.failure:
-            problem = f"log_file: cannot write {self.path}: {self._writer.failure}; lines are dropped until it works\n"
+            problem = f"log_file: cannot write {self.path}: {self._writer.failure}"
+            problem += "; log lines are dropped until writing works again\n"
             with suppress(OSError):  # there may be no standard error
                 errors = LineWriter(STANDARD_ERROR)
                 errors.write(problem.encode(errors="backslashreplace"))
@@ -182,7 +183,7 @@ def reopen() -> None:
             try:
                 descriptor = _open(handler.path)
             except OSError as error:
-                root.error("log_file: cannot open %s again: %s", handler.path, error.strerror)
+                root.error("log_file: cannot reopen %s: %s", handler.path, error.strerror)
                 continue
             handler.reopen(descriptor)
-            root.info("the log goes on in %s", handler.path)
+            root.info("SIGUSR1: log file %s reopened", handler.path)

@@ -219,7 +219,11 @@ class Service:
         try:
             self._passed_connections.start()
         except OSError as error:
-            log.warning("SockJS needs sticky sessions: %s: %s", self.session_directory.path, error.strerror or error)
+            log.warning(
+                "cannot share SockJS sessions between processes, sticky sessions are required: %s: %s",
+                self.session_directory.path,
+                error.strerror or error,
+            )
 
     def close_connections(self) -> None:
         """Refuse new requests, close every client with the reason of a shutdown, and end idle connections."""

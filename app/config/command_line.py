@@ -25,10 +25,10 @@ from .spelling import with_separate_flags, with_usual_names
 DEFAULT_PATH = "config.json"
 FLAGS_ONLY = {
     "config": "Path of the configuration file.",
-    "app": "Serve this Flask application, which has the server in it: a module or its file, if need be with :name.",
-    "reload": "With --app: start again when its code, a template or a static file changes.",
-    "strict": "Take every warning about the configuration for an error.",
-    "help": "Show the everyday flags and exit.",
+    "app": "Serve this Flask application, which contains the server: a module or a file, optionally followed by :name.",
+    "reload": "With --app: restart when its code, a template or a static file changes.",
+    "strict": "Treat warnings about the configuration as errors.",
+    "help": "Show the most common flags and exit.",
     "version": "Show the version and exit.",
 }
 """Flags that are no options, and what they do."""

@@ -57,7 +57,7 @@ class DocumentParser(ConfigFileParser):  # type: ignore[misc]
             self.document.missing = True
             self.document.problem = 'not found; create one with "gentrifugo genconfig"'
         except OSError as error:
-            self.document.problem = f"cannot be read: {error.strerror}"
+            self.document.problem = f"cannot read file: {error.strerror}"
         except UnicodeDecodeError as error:
             self.document.problem = f"not UTF-8 text (byte {error.start + 1})"
         else:
@@ -90,9 +90,9 @@ def read_text(text: str, document: Document) -> Mapping[str, Any]:
         raise FileProblem("nested too deeply") from None
     except ValueError:
         # Not a syntax error for the parsers: above all, Python refuses integers of more than 4300 digits.
-        raise FileProblem("holds a value that cannot be read, such as a number with too many digits") from None
+        raise FileProblem("contains an unreadable value, such as a number with too many digits") from None
     if not isinstance(values, dict):
-        raise FileProblem("must hold options by name, not a list or a single value")
+        raise FileProblem("must contain an object of options, not a list or a single value")
     return {str(name): value for name, value in values.items()}
 
 
@@ -103,7 +103,7 @@ def read_json(text: str, warn: Callable[[str], None]) -> Any:
         built: dict[str, Any] = {}
         for key, value in pairs:
             if key in built:
-                warn(f'"{key}" is given more than once in one object; the last one counts')
+                warn(f'"{key}" is set more than once in one object; the last value is used')
             built[key] = value
         return built
 
@@ -144,7 +144,7 @@ class YamlLoader(yaml.SafeLoader):
             if isinstance(key_node, yaml.ScalarNode):
                 if key_node.value in seen:
                     line = key_node.start_mark.line + 1
-                    self.warn(f'"{key_node.value}" is given more than once (line {line}); the last one counts')
+                    self.warn(f'"{key_node.value}" is set more than once (line {line}); the last value is used')
                 seen.add(key_node.value)
         return super().construct_mapping(node, deep)
 

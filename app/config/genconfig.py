@@ -24,15 +24,15 @@ def generate(path: Path) -> None:
         # O_EXCL: of two that start at once one fails, and no link that waits at this path is followed.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise ConfigError([f"{path}: exists already and is left as it is"]) from None
+        raise ConfigError([f"{path}: file exists, not overwritten"]) from None
     except OSError as error:
-        raise ConfigError([f"{path}: cannot be written: {error.strerror}"]) from None
+        raise ConfigError([f"{path}: cannot write file: {error.strerror}"]) from None
     try:
         with open(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise ConfigError([f"{path}: cannot be written: {error.strerror}"]) from None
+        raise ConfigError([f"{path}: cannot write file: {error.strerror}"]) from None
 
 
 def fresh_values() -> dict[str, str]:

@@ -61,7 +61,7 @@ def reload(current: Config, argv: Sequence[str], environ: Mapping[str, str]) -> 
     fixed = [declared.name for declared in options_of(Config) if not declared.facts.reload]
     kept = {name: getattr(current, name) for name in fixed if getattr(current, name) != getattr(loaded.config, name)}
     warnings = [
-        f"option {name} has changed, but only a restart applies it"
+        f"option {name} has changed; restart the server to apply it"
         for name in kept
         if name != "name" or loaded.config.name != default_name(loaded.config.port)
     ]
@@ -77,7 +77,7 @@ def load_given(given: Given) -> Loaded:
     has_key = bool(any(checked.get(name) for name in KEYS) or set(KEYS) & wrong.keys())
     document = given.document
     if document.missing and has_key:
-        warnings.insert(0, f"{document.path}: not found; only flags and environment count")
+        warnings.insert(0, f"{document.path}: not found, using only flags and environment")
     elif document.problem:
         problems.append(f"{document.path}: {document.problem}")
     elif not has_key:
@@ -104,7 +104,7 @@ def value_problems(given: Given, checked: Mapping[str, Any], wrong: Mapping[str,
     if checked.get("ssl_autocert") and not checked.get("ssl"):
         place = "ssl_autocert_host_whitelist"
         if not listed(checked.get(place, "")):
-            yield f"{given.place(place)}: not set, but ssl_autocert is on: for which names?"
+            yield f"{given.place(place)}: ssl_autocert requires ssl_autocert_host_whitelist"
 
 
 def key_problems(given: Given, checked: Mapping[str, Any]) -> Iterator[str]:
@@ -124,7 +124,7 @@ def shared_names(namespaces: Any) -> Iterator[tuple[str, str]]:
     for index, namespace in enumerate(namespaces if isinstance(namespaces, (list, tuple)) else ()):
         name = namespace.get("name") if isinstance(namespace, Mapping) else None
         if isinstance(name, str) and first.setdefault(name, index) != index:
-            yield f"namespaces[{index}].name", f"namespaces[{first[name]}] has the name {name} already."
+            yield f"namespaces[{index}].name", f"namespaces[{first[name]}] already has the name {name}."
 
 
 def source_warnings(given: Given) -> Iterator[str]:

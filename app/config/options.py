@@ -118,7 +118,9 @@ def origins_or_all(text: str) -> None:
     """A check that a text is a list of origins, whose hosts may begin with `*.`, or `null`, or `*`, or `auto`."""
     for item in [] if text == AUTO else listed(text):
         if item != ALL_ORIGINS and not ORIGIN.fullmatch(item):
-            raise ValidationError(f"{item} is no origin; one is written https://example.com or https://*.example.com.")
+            raise ValidationError(
+                f"invalid origin {item}: expected a form such as https://example.com or https://*.example.com."
+            )
 
 
 def networks(text: str) -> None:
@@ -129,7 +131,7 @@ def networks(text: str) -> None:
                 ipaddress.ip_network(item, strict=False)
             except ValueError:
                 raise ValidationError(
-                    f"{item} is no address and no network; they are written 10.0.0.7 and 10.0.0.0/8."
+                    f"invalid address or network {item}: expected a form such as 10.0.0.7 or 10.0.0.0/8."
                 ) from None
 
 
@@ -149,12 +151,13 @@ def passed_on_headers(text: str) -> None:
     for item in listed(text):
         name = item.lower()
         if not HEADER_NAME.fullmatch(item):
-            raise ValidationError(f"{item} is not the name of a header that can be passed on.")
+            raise ValidationError(f"invalid header name {item}.")
         if name in OWN_HEADERS:
-            raise ValidationError(f"{item} cannot be passed on: it belongs to the server's own request.")
+            raise ValidationError(f"header {item} cannot be forwarded: the server sets it itself in its request.")
         if name == "forwarded" or (name.startswith("x-forwarded-") and name not in CHECKED_FORWARDING):
             raise ValidationError(
-                f"{item} cannot be passed on: clients can forge it. X-Forwarded-For and X-Real-IP are checked."
+                f"header {item} cannot be forwarded: clients can forge it; "
+                "use X-Forwarded-For or X-Real-IP, which are checked."
             )
 
 
@@ -162,9 +165,11 @@ def host_names(text: str) -> None:
     """A check that a text is a list of host names that can have a certificate each; wildcards cannot."""
     for item in listed(text):
         if item.startswith("*."):
-            raise ValidationError(f"{item}: certificates for many names need a challenge by DNS; list the names.")
+            raise ValidationError(
+                f"{item}: wildcard certificates are not supported (they require a DNS challenge); list each name."
+            )
         if not HOST_NAME.fullmatch(item):
-            raise ValidationError(f"{item} is no name of a host; one is written realtime.example.com.")
+            raise ValidationError(f"invalid host name {item}: expected a form such as realtime.example.com.")
 
 
 def url_or_empty(text: str) -> None:

@@ -45,7 +45,7 @@ def _shards(config: Config) -> tuple[ShardSettings, ...]:
     if urls:
         shards = [_of_url(url) for url in urls]
     else:
-        db = _number("redis_db", config.redis_db, "the number of a database")
+        db = _number("redis_db", config.redis_db, "a database number")
         shards = [
             ShardSettings(ServerAddress(host, _port("redis_port", port)), password=config.redis_password, db=db)
             for host, port in zip(hosts or [LOCALHOST] * count, ports or [str(REDIS_PORT)] * count, strict=True)
@@ -63,7 +63,7 @@ def _items(name: str, text: str) -> list[str]:
 def _count_of_shards(lists: dict[str, list[str]]) -> int:
     several = {name: len(items) for name, items in lists.items() if len(items) > 1}
     if len(set(several.values())) > 1:
-        lengths = ", ".join(f"{name} names {count} shards" for name, count in several.items())
+        lengths = ", ".join(f"{name} has {count} items" for name, count in several.items())
         raise _Wrong(f"{', '.join(several)}: the lists are of different lengths: {lengths}")
     return max(several.values(), default=1)
 
@@ -99,12 +99,12 @@ def _of_url(url: str) -> ShardSettings:
     if parts.scheme not in ("redis", "rediss"):
         raise _Wrong(f"redis_url: must begin with redis:// or rediss://, as in {URL_FORM}")
     if parts.fragment:
-        raise _Wrong("redis_url: holds a #; write it as %23")
+        raise _Wrong("redis_url: contains the character #; write it as %23")
     return ShardSettings(
         ServerAddress(parts.hostname or LOCALHOST, REDIS_PORT if port is None else _port("redis_url", str(port))),
         unquote(parts.username or ""),
         unquote(parts.password or ""),
-        _number("redis_url", parts.path.strip("/") or "0", "the number of a database behind the address"),
+        _number("redis_url", parts.path.strip("/") or "0", "a database number after the address"),
         _tls(parts),
     )
 
@@ -113,12 +113,12 @@ def _tls(parts: SplitResult) -> Tls | None:
     parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
     if parts.scheme != "rediss":
         if parameters:
-            raise _Wrong(f"redis_url: redis:// takes no parameters, but {', '.join(parameters)} is given")
+            raise _Wrong(f"redis_url: redis:// does not support parameters, remove {', '.join(parameters)} is given")
         return None
     verify = parameters.pop("ssl_cert_reqs", "required")
     ca_file = parameters.pop("ssl_ca_certs", "")
     if parameters:
-        raise _Wrong(f"redis_url: unknown parameter {next(iter(parameters))}; there are ssl_cert_reqs, ssl_ca_certs")
+        raise _Wrong(f"redis_url: unknown parameter {next(iter(parameters))}; supported: ssl_cert_reqs, ssl_ca_certs")
     if verify not in ("required", "none"):
         raise _Wrong("redis_url: ssl_cert_reqs must be required or none")
     return Tls(verify == "required", ca_file)

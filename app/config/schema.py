@@ -25,7 +25,7 @@ TIME_WITH_UNITS = re.compile(rf"[+-]?(?:{TIME_PART.pattern})+")
 LIST_TYPES = (list, tuple, set, frozenset)
 """What may stand for a comma-separated text."""
 NOT_AN_OBJECT = "Must be an object of options by name."
-NOT_NULL = {"null": "Must have a value; leave the option out for its default."}
+NOT_NULL = {"null": "Must have a value; remove the option to use its default."}
 
 
 class IntegerField(fields.Integer):
@@ -59,7 +59,7 @@ class TextField(fields.String):
     default_error_messages = {
         "number": "Not a valid string; put it in quotes.",
         "unicode": "Not a valid string; it cannot be written as UTF-8.",
-        "nul": "Must not hold a NUL character.",
+        "nul": "Must not contain a NUL character.",
         "comma": "An item of the list contains a comma.",
     }
 

@@ -10,9 +10,9 @@ from .config import Config
 from .options import listed, options_of
 
 INSECURE = {
-    "insecure": "anyone may connect as any user, and publish into every channel they can subscribe to",
-    "insecure_api": "anyone who can reach the API may publish and disconnect, without a sign",
-    "insecure_admin": "anyone who can reach the admin endpoints may use them, without a password",
+    "insecure": "anyone can connect as any user without a token, and publish to every channel",
+    "insecure_api": "anyone who can reach the API can use it without a signature",
+    "insecure_admin": "anyone who can reach the admin endpoints can use them without a password",
 }
 """What each insecure mode allows; a warning at every start."""
 QUOTES = "\"'`"
@@ -29,15 +29,15 @@ def config_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[s
             yield f"option {name} is on: {sentence}"
     yield from secret_warnings(config)
     if config.presence_expire_interval <= config.presence_ping_interval:
-        yield "option presence_expire_interval should exceed presence_ping_interval, or presence comes and goes"
+        yield "option presence_expire_interval should exceed presence_ping_interval, or presence expires too early"
     if config.ssl and config.ssl_autocert:
-        yield "options ssl and ssl_autocert are both on: the certificate of ssl_cert counts, and none is got"
+        yield "options ssl and ssl_autocert are both on: ssl_cert is used, and no certificate is requested"
     if (config.ssl_cert or config.ssl_key) and not config.ssl:
         yield "options ssl_cert and ssl_key have no effect without ssl"
     if config.redis_api_num_shards and not config.redis_api:
-        yield "option redis_api_num_shards is set, but without redis_api no queue is read"
+        yield "option redis_api_num_shards has no effect without redis_api"
     if bool(config.hook_url) != bool(listed(config.hook_events)):
-        yield "options hook_url and hook_events go together: one says where, the other of what"
+        yield "options hook_url and hook_events have no effect without each other: set both"
     if config.redis_api and config.engine != "redis":
         yield f"option redis_api is on, but the {config.engine} engine has no queue; set the option engine to redis"
     yield from admin_warnings(config)
@@ -51,11 +51,11 @@ def admin_warnings(config: Config) -> Iterator[str]:
     if serves_admin and not config.insecure_admin and not (config.admin_password and config.admin_secret):
         yield "option admin is on, but nobody can log in without admin_password and admin_secret"
     if config.web_path and not config.web:
-        yield "option web_path is set, but without web no web interface is served"
+        yield "option web_path has no effect without web"
     elif config.web_path and not (Path(config.web_path) / "index.html").is_file():
         yield f"option web_path: {config.web_path} has no index.html"
     if config.debug:
-        yield "option debug is on: anyone who can reach the debug endpoints sees what the server does"
+        yield "option debug is on: anyone who can reach the debug endpoints can read internal state of the server"
 
 
 def secret_warnings(config: Config) -> Iterator[str]:

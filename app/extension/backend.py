@@ -68,7 +68,7 @@ class Backend:
         """
         encoded = encode_value(data)
         if isinstance(channels, str):
-            raise TypeError("channels is a text; give a list of channels, or use publish")
+            raise TypeError("channels: expected a list of names, not a string; use publish for a single channel")
         messages = [PublishRequest(_named(channel), encoded, client) for channel in channels]
         refused = next(filter(None, self._commands.publish_all(messages)), None)
         if refused is not None:

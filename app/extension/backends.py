@@ -21,7 +21,7 @@ NEEDS_REDIS = (
     "with the memory engine only the HTTP API reaches the server from here; "
     'set app.config["GENTRIFUGO_ENGINE"] = "redis" for calls from other processes'
 )
-NOT_TESTING = 'the application {name!r} is not under test: set app.config["TESTING"] = True'
+NOT_TESTING = 'the application {name!r} is not in test mode: set app.config["TESTING"] = True'
 
 _test_server_numbers = itertools.count(1)
 

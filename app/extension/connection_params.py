@@ -22,7 +22,7 @@ def connection_params(service: Service, user: str | int | None, info: Any) -> di
     url = outer_root(request.environ, service.proxies) + config.http_prefix
     if user is None:
         if not service.node.hooks.has(CONNECT):
-            raise TypeError("without on_connect, which could say who it is, connection_params needs a user")
+            raise TypeError("connection_params: user is required unless an on_connect hook is registered")
         return {"url": url, "insecure": True}  # otherwise centrifuge-js does not connect without a token
     encoded = "" if info is None else json.dumps(info)
     return {"url": url, **signing.credentials(config.secret, user_id(user), int(time.time()), encoded)}

@@ -27,7 +27,7 @@ def group(publish_outside: Publish) -> AppGroup:
             publish_outside(channel, json.loads(data))
         except json.JSONDecodeError as error:
             quoted = json.dumps(data)
-            raise click.BadParameter(f"{error}; a text has quotes in JSON: {quoted!r}", param_hint="DATA") from None
+            raise click.BadParameter(f"{error}; strings need quotes in JSON: {quoted!r}", param_hint="DATA") from None
         except (CommandError, RuntimeError, ValueError) as error:
             raise click.ClickException(str(error)) from None
 

@@ -167,7 +167,7 @@ class RealtimeClient:
         Returns the client. A second call after the end of a connection opens another one.
         """
         if self.is_connected:
-            raise RuntimeError("the client is connected already")
+            raise RuntimeError("the client is already connected")
         service = self._server.service
         with self._server.running():
             opening = self._opening()
@@ -327,7 +327,7 @@ class RealtimeClient:
         signed = answer.get(channel) if isinstance(answer, dict) else None
         if not isinstance(signed, dict) or "sign" not in signed:
             status = signed.get("status") if isinstance(signed, dict) else response.status_code
-            raise CommandError(f"{path} gives no sign for {channel}: status {status}")
+            raise CommandError(f"{path} returned no signature for {channel}: status {status}")
         return {"sign": signed["sign"], "info": signed.get("info", "")}
 
 

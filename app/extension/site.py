@@ -29,7 +29,7 @@ ONE_NODE = (
     'set app.config["GENTRIFUGO_ENGINE"] = "redis"'
 )
 NOT_WORKERS = (
-    f"{APPLICATION_PREFIX}WORKERS: ignored; with --app give --workers, or CENTRIFUGO_WORKERS in the environment"
+    f"{APPLICATION_PREFIX}WORKERS: ignored; with --app use --workers, or CENTRIFUGO_WORKERS in the environment"
 )
 PATH_AND_NAME = re.compile(r":(?![\\/])")
 """Separates a module, or the path of its file, from the name in it."""
@@ -53,7 +53,7 @@ def find(path: str) -> Flask:
         raise ConfigError([f"--app: {' '.join(error.message.split())}"]) from None
     except Exception as error:
         if _is_missing(error, module_name):
-            raise ConfigError([f"--app: there is no module {module_name!r} here or among what is installed"]) from None
+            raise ConfigError([f"--app: module {module_name!r} not found"]) from None
         raise ApplicationError(_traceback_of_application(error)) from None
 
 
@@ -95,14 +95,14 @@ def settled(application: Flask, given: Given, path: str) -> Loaded:
     """
     service = service_in(application, path)
     problems = [
-        f"--{name}: with --app the application sets this, as {APPLICATION_PREFIX}{name.upper()} in its config"
+        f"--{name}: not allowed with --app: set {APPLICATION_PREFIX}{name.upper()} in the config of the application"
         for name in given.flags
         if name not in PROCESS and name != "debug"
     ]
     if given.document.path != DEFAULT_PATH:
-        problems.append("--config: with --app the application has the options; give the file to Gentrifugo(...)")
+        problems.append("--config: not allowed with --app; pass the file to Gentrifugo(...) in the application")
     warnings = [
-        f"{ENVIRONMENT_PREFIX}{name.upper()}: ignored, since with --app the application sets this"
+        f"{ENVIRONMENT_PREFIX}{name.upper()}: ignored with --app; set it in the application"
         for name in given.environment
         if name not in PROCESS
     ]

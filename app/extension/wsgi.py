@@ -25,7 +25,7 @@ from .mount import mount, mount_all
 
 log = logging.getLogger(__name__)
 
-NOTHING_HERE = "there is nothing here; the endpoints are /connection, /connection/websocket and /api/"
+NOTHING_HERE = "not found; the endpoints are /connection, /connection/websocket and /api/"
 
 
 def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) -> Flask:
@@ -43,12 +43,14 @@ def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) ->
     for endpoints in own_ports(loaded.config):
         name = f"{endpoints}_port"
         log.warning(
-            "option %s is set, but an application has no port of its own: no %s endpoints here", name, endpoints
+            "option %s has no effect here: a WSGI application has no port of its own, the %s endpoints are not served",
+            name,
+            endpoints,
         )
     if loaded.config.speaks_tls and not _gunicorn_has_certificate():
         log.warning(
-            "option %s is on, but TLS is gunicorn's to do: give it --certfile and --keyfile; "
-            "unless its settings name them, nothing is encrypted here",
+            "option %s has no effect here: gunicorn handles TLS; set its options --certfile and --keyfile, "
+            "otherwise connections are not encrypted",
             "ssl" if loaded.config.ssl else "ssl_autocert",
         )
     return flask_app(loaded.config)

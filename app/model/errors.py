@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import ClassVar
 
 FIX = "fix"
-"""Advice: the request can never succeed as it is; mend the code that sends it."""
+"""Advice: the request can never succeed as it is; correct the code that sends it."""
 RETRY = "retry"
 """Advice: the same request may succeed later."""
 

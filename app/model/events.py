@@ -19,7 +19,7 @@ def user_id(user: object) -> str:
     if isinstance(user, int) and not isinstance(user, bool):
         return str(int(user))
     if not isinstance(user, str):
-        raise TypeError(f"user is {user!r}; expected a text or a number")
+        raise TypeError(f"user is {user!r}; expected a string or a number")
     user.encode()
     return user
 

@@ -92,7 +92,7 @@ class Lane:
             try:
                 outbox.write(data)
             except Exception:  # a bug: it must end this connection, and not the round of all others
-                log.exception("writing to a connection failed")
+                log.exception("internal error while writing, closing connection")
                 outbox.fail("internal server error")
             if done % SLICE_CHECK == 0 and time.monotonic() > deadline:
                 return False

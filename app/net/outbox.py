@@ -173,7 +173,7 @@ class Outbox(Queue):
     def _write_when_possible(self) -> None:
         while self._socket is not None and self.frames:
             if not self._wait_until_writable(self._socket):
-                self.fail(f"the client took nothing for {self._timeout:g} s")
+                self.fail(f"write timeout: the client read nothing for {self._timeout:g} s")
                 return
             if not self._send(self._next_chunk()):
                 return

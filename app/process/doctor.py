@@ -113,10 +113,10 @@ def _files(config: Config) -> Iterator[Finding]:
             path = Path(text)
             place = path if path.is_file() else path.parent  # a socket is made anew
             if os.access(place, os.W_OK):
-                yield Finding(OK, f"{name}: {text} can be written")
+                yield Finding(OK, f"{name}: {text} is writable")
             else:
-                remedy = f"let this user write to {place}" if place.exists() else f"make the directory {place}"
-                yield Finding(PROBLEM, f"{name}: {text} cannot be written", remedy)
+                remedy = f"allow this user to write to {place}" if place.exists() else f"create the directory {place}"
+                yield Finding(PROBLEM, f"{name}: {text} is not writable", remedy)
 
 
 def _certificates(config: Config) -> Iterator[Finding]:
@@ -126,7 +126,7 @@ def _certificates(config: Config) -> Iterator[Finding]:
         yield _acme_server(config)
         if config.ssl_autocert_cache_dir:
             for file in sorted(Path(config.ssl_autocert_cache_dir).glob("*.pem")):
-                remedy = "the server renews it while it runs, if the ACME server lets it"
+                remedy = "the running server renews it automatically; check its log for errors"
                 yield _certificate("ssl_autocert_cache_dir", file, remedy)
 
 
@@ -139,33 +139,37 @@ def _acme_server(config: Config) -> Finding:
     try:
         requests.get(url, timeout=ACME_TIMEOUT).raise_for_status()
     except requests.RequestException as error:
-        return Finding(PROBLEM, f"ssl_autocert_directory: {url} cannot be asked: {error}", "let this machine reach it")
-    return Finding(OK, f"ssl_autocert_directory: {url} answers")
+        return Finding(
+            PROBLEM, f"ssl_autocert_directory: {url} is not reachable: {error}", "check network and firewall"
+        )
+    return Finding(OK, f"ssl_autocert_directory: {url} is reachable")
 
 
 def _own_certificate(config: Config) -> Iterator[Finding]:
     try:
         server_context(config)
     except ConfigError as error:
-        remedy = "name a certificate and the key that goes with it, in PEM"
+        remedy = "set ssl_cert and ssl_key to a certificate and its private key, in PEM"
         yield from (Finding(PROBLEM, problem, remedy) for problem in error.problems)
     else:
-        yield _certificate("ssl_cert", Path(config.ssl_cert), "renew it, and send HUP")
+        yield _certificate("ssl_cert", Path(config.ssl_cert), "renew it, then reload with SIGHUP")
 
 
 def _certificate(option: str, path: Path, remedy: str) -> Finding:
     try:
         from ..tls import certificate_dates
     except ImportError:
-        return Finding(WARNING, f"{option}: dates are not looked at", "pip install 'gentrifugo[autocert]'")
+        return Finding(WARNING, f"{option}: expiry date not checked", "pip install 'gentrifugo[autocert]'")
     try:
         days = certificate_dates.left(path).days
     except (OSError, ValueError) as error:
-        return Finding(PROBLEM, f"{option}: {path} cannot be read: {error}", "name a file with a certificate in PEM")
+        return Finding(
+            PROBLEM, f"{option}: {path} cannot be read: {error}", "set it to a file with a certificate in PEM"
+        )
     if days < 0:
-        return Finding(PROBLEM, f"{option}: {path} has run out", remedy)
+        return Finding(PROBLEM, f"{option}: {path} has expired", remedy)
     state = WARNING if days < certificate_dates.SOON.days else OK
-    return Finding(state, f"{option}: {path} holds for {days} days", remedy if state is WARNING else "")
+    return Finding(state, f"{option}: {path} is valid for {days} more days", remedy if state is WARNING else "")
 
 
 # -- Redis
@@ -196,9 +200,9 @@ def _check_sentinel(address: ServerAddress, master: str, timeouts: Timeouts) -> 
         try:
             found = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master)
         except redis.RedisError as error:
-            return Finding(PROBLEM, f"Sentinel {address}: {reason(error)}", "start it, or mend redis_sentinels")
+            return Finding(PROBLEM, f"Sentinel {address}: {reason(error)}", "start it, or check redis_sentinels")
     if not found:
-        return Finding(PROBLEM, f"Sentinel {address}: watches no master {master!r}", "mend redis_master_name")
+        return Finding(PROBLEM, f"Sentinel {address}: no master named {master!r}", "check redis_master_name")
     return Finding(OK, f"Sentinel {address}: the master {master} is at {found[0]}:{found[1]}")
 
 
@@ -208,15 +212,17 @@ def _shard(shard: ShardSettings, settings: RedisSettings) -> Iterable[Finding]:
         try:
             lacking = _lacking(client, shard, settings.prefix)
             if lacking:
-                text = f"{name}: the user of Redis lacks {', '.join(lacking)}"
+                text = f"{name}: the Redis user lacks permissions: {', '.join(lacking)}"
                 return [Finding(PROBLEM, text, "give it the ACL rules in docs/redis.md")]
             return list(_facts(name, client))
         except MasterNotFoundError as error:
-            return [Finding(PROBLEM, f"{name}: {reason(error)}", "see to the Sentinels, and to the master they watch")]
+            return [
+                Finding(PROBLEM, f"{name}: {reason(error)}", "check the Sentinels and the master that they monitor")
+            ]
         except redis.AuthenticationError as error:
-            return [Finding(PROBLEM, f"{name}: {reason(error)}", "mend redis_password, or the user in redis_url")]
+            return [Finding(PROBLEM, f"{name}: {reason(error)}", "check redis_password, or the user in redis_url")]
         except redis.RedisError as error:
-            return [Finding(PROBLEM, f"{name}: {reason(error)}", "start it, or mend redis_host and redis_port")]
+            return [Finding(PROBLEM, f"{name}: {reason(error)}", "start it, or check redis_host and redis_port")]
 
 
 def _lacking(client: Any, shard: ShardSettings, prefix: str) -> list[str]:
@@ -252,14 +258,14 @@ def _facts(name: str, client: Any) -> Iterator[Finding]:
         least = ".".join(map(str, LEAST_REDIS))
         yield Finding(PROBLEM, f"{name}: version {version}", f"install {least} or newer")
     else:
-        yield Finding(OK, f"{name}: version {version} answers")
+        yield Finding(OK, f"{name}: reachable, version {version}")
     role = client.info("replication")["role"]
     if role != "master":
-        yield Finding(PROBLEM, f"{name}: is a replica, which cannot be written to", "name its master, or use Sentinel")
+        yield Finding(PROBLEM, f"{name}: is a read-only replica", "use the address of its master, or Sentinel")
     policy = client.info("memory").get("maxmemory_policy", "noeviction")
     if policy not in ("noeviction", "volatile-ttl"):
         remedy = "set maxmemory-policy to noeviction"
-        yield Finding(WARNING, f"{name}: forgets keys when its memory is full ({policy})", remedy)
+        yield Finding(WARNING, f"{name}: evicts keys when its memory is full (maxmemory-policy {policy})", remedy)
     yield _clock(name, client)
 
 
@@ -268,5 +274,7 @@ def _clock(name: str, client: Any) -> Finding:
     seconds, microseconds = client.time()
     skew = seconds + microseconds / 1e6 - (began + time.time()) / 2
     if abs(skew) > MOST_SKEW:
-        return Finding(WARNING, f"{name}: its clock differs from ours by {skew:+.1f} s", "run NTP on both machines")
-    return Finding(OK, f"{name}: its clock is ours")
+        return Finding(
+            WARNING, f"{name}: its clock differs from this machine's by {skew:+.1f} s", "run NTP on both machines"
+        )
+    return Finding(OK, f"{name}: clock in sync")

@@ -34,8 +34,8 @@ def worker_warnings(settings: Any) -> Iterator[str]:
     connections = settings.worker_connections
     if connections < ENOUGH_CONNECTIONS:
         yield (
-            f"worker_connections: {connections:,}; client number {connections + 1:,} of a worker would hang without "
-            "a word; set it higher, as conf/gunicorn.conf.py does"
+            f"worker_connections: {connections:,}; further connections to a worker would hang without an error; "
+            "raise the setting as in conf/gunicorn.conf.py"
         )
 
 

@@ -141,16 +141,16 @@ class Master:
             logs.reopen()
             self._tell_all(number)
         elif number is signal.SIGUSR2 and not self._is_stopping:
-            log.info("USR2: replacing the workers, one after the other")
+            log.info("SIGUSR2: replacing the workers one by one")
             self._to_replace = deque(worker for worker in self._workers if not worker.leaves)
 
     def _stop(self, number: signal.Signals) -> None:
         if self._is_stopping:
-            log.warning("%s again: ending the workers at once", number.name.removeprefix("SIG"))
+            log.warning("%s received again: killing all workers", number.name)
             self._tell_all(signal.SIGKILL)
             self._status = 1
             return
-        log.info("%s: shutting down", number.name.removeprefix("SIG"))
+        log.info("%s: shutting down", number.name)
         self._end_all()
 
     def _end_all(self) -> None:
@@ -171,7 +171,7 @@ class Master:
         except ConfigError as error:
             for problem in error.problems:
                 log.error("%s", problem)
-            log.error("the configuration is not valid; the running one stays")
+            log.error("invalid configuration, keeping the current one")
             return
         logs.set_level(self._loaded.config)
         self._tell_all(signal.SIGHUP)
@@ -196,11 +196,11 @@ class Master:
         for worker in self._workers:
             if worker.is_overdue:
                 if worker.leaves:
-                    log.error("worker %d has not ended within %g s; killing it", worker.pid, self._patience)
+                    log.error("worker %d did not stop within %g s, killing it", worker.pid, self._patience)
                 elif worker.trace:
-                    log.error("worker %d is killed; it hung here:\n%s", worker.pid, worker.trace)
+                    log.error("killing worker %d: its event loop is blocked here:\n%s", worker.pid, worker.trace)
                 else:
-                    log.error("worker %d is killed; it gave no stack trace: its process may be stopped", worker.pid)
+                    log.error("killing worker %d: it wrote no stack trace, its process may be suspended", worker.pid)
                 worker.kill()
 
     def _watch(self) -> None:
@@ -209,7 +209,7 @@ class Master:
         for worker in self._workers:
             limit = timeout if worker.is_ready else max(timeout, STARTUP_TIME)
             if timeout > 0 and worker.silent_for() > limit:
-                log.error("worker %d has not answered for %g s (option worker_timeout)", worker.pid, limit)
+                log.error("worker %d has not responded for %g s (option worker_timeout)", worker.pid, limit)
                 worker.ask_where_it_hangs()
 
     def _reap(self) -> None:
@@ -220,21 +220,21 @@ class Master:
                 self._note_end(worker, code)
 
     def _note_end(self, worker: Worker, code: int) -> None:
-        how = f"signal {-code}" if code < 0 else f"status {code}"
+        how = f"signal {-code}" if code < 0 else f"exit status {code}"
         if worker.leaves:
-            log.info("worker %d has ended: %s", worker.pid, how)
+            log.info("worker %d stopped: %s", worker.pid, how)
         elif worker.is_ready:
-            log.error("worker %d has ended by itself: %s; starting another", worker.pid, how)
+            log.error("worker %d exited unexpectedly: %s; starting a new worker", worker.pid, how)
         elif self._has_served or code < 0:  # whoever was killed says nothing of the configuration
             pause = self._backoff.next_delay()
-            log.error("worker %d has ended before it served: %s; next try in %g s", worker.pid, how, pause)
+            log.error("worker %d failed during startup (%s), retrying in %g s", worker.pid, how, pause)
             self._next_start = time.monotonic() + pause
             if worker is self._newcomer:
-                log.error("the other workers are not replaced")
+                log.error("replacing the workers was cancelled: the remaining old workers keep running")
                 self._newcomer = None
                 self._to_replace.clear()
         else:
-            log.critical("worker %d has ended before it served: %s; there is no point in more", worker.pid, how)
+            log.critical("worker %d failed during startup (%s), not restarting it", worker.pid, how)
             self._status = 1
             self._end_all()
 
@@ -259,7 +259,7 @@ class Master:
             if old in self._workers:
                 old.leave(self._patience)
             if not self._to_replace:
-                log.info("the last of the old workers is told to leave")
+                log.info("all workers replaced, stopping the last old worker")
 
     def _start(self) -> Worker:
         ready, its_end = os.pipe()
@@ -267,7 +267,7 @@ class Master:
         if not pid:
             self._become_worker(its_end)  # pragma: no cover (coverage of a child begins with its next call)
         os.close(its_end)
-        log.info("worker %d starts", pid)
+        log.info("worker %d starting", pid)
         return Worker(pid, ready)
 
     def _become_worker(self, ready: int) -> NoReturn:

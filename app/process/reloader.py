@@ -24,6 +24,6 @@ class Reloader(Master):
 
     def _note_end(self, worker: Worker, code: int) -> None:
         if code == CHANGED and not worker.leaves:
-            log.info("worker %d has ended because of a change", worker.pid)
+            log.info("worker %d stopped because a file has changed", worker.pid)
         else:
             super()._note_end(worker, code)

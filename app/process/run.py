@@ -122,7 +122,7 @@ class Server:
         if self._master is None:
             announce(self._loaded, opened, endpoints_of(self._application))
         else:
-            log.info("worker %d serves", os.getpid())
+            log.info("worker %d ready", os.getpid())
             self._master.say_ready()
             gevent.spawn(self._master.watch, self._stop.set)
 
@@ -132,10 +132,10 @@ class Server:
         self._handlers = [
             gevent.signal_handler(signal.SIGHUP, self._on_reload),
             gevent.signal_handler(signal.SIGUSR1, logs.reopen),
-            gevent.signal_handler(signal.SIGTERM, self._on_stop, "TERM"),
+            gevent.signal_handler(signal.SIGTERM, self._on_stop, "SIGTERM"),
         ]
         if self._master is None:
-            self._handlers.append(gevent.signal_handler(signal.SIGINT, self._on_stop, "INT"))
+            self._handlers.append(gevent.signal_handler(signal.SIGINT, self._on_stop, "SIGINT"))
         yield
         # Not cancelled before: that would leave a moment in which each ends the process with a status of its own.
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGINT, signal.SIGTERM):
@@ -143,20 +143,20 @@ class Server:
 
     def _on_stop(self, name: str) -> None:
         if self._stop.is_set():
-            log.warning("%s again: exiting at once", name)
+            log.warning("%s received again: exiting immediately", name)
             os._exit(1)
         log.info("%s: shutting down", name)
         self._stop.set()
 
     def _on_reload(self) -> None:
-        log.info("HUP: reading the configuration again")
+        log.info("SIGHUP: reloading configuration")
         try:
             loaded = self._reload(self._service.config)
             context = server_context(loaded.config) if loaded.config.ssl else None
         except ConfigError as error:
             for problem in error.problems:
                 log.error("%s", problem)
-            log.error("the configuration is not valid; the running one stays")
+            log.error("invalid configuration, keeping the current one")
             return
         for warning in loaded.warnings:
             log.warning("%s", warning)
@@ -165,7 +165,7 @@ class Server:
         if context is not None:
             for http in self._servers:
                 http.renew(context)
-        log.info("the configuration is in force")
+        log.info("configuration reloaded")
 
     def _take_leave(self) -> None:
         """Tell every client, refuse new requests meanwhile, and end when all have gone or the time is up."""
@@ -177,7 +177,7 @@ class Server:
             gevent.sleep(SHUTDOWN_CHECK)
         closing.kill()
         if self._service.open_connections:
-            log.warning("%d clients have not left in time", self._service.open_connections)
+            log.warning("shutdown timeout: %d connections still open", self._service.open_connections)
         if self._autocert is not None:
             self._autocert.stop()
         for http in self._servers:

@@ -40,7 +40,7 @@ def serve_site(given: Given, path: str, arguments: Sequence[str]) -> int:
         raise ConfigError(given.problems)
     workers = workers_of(given)
     if given.reload and workers > 1:
-        raise ConfigError(["--reload: one process serves; leave out --workers"])
+        raise ConfigError(["--reload: works with one process only; remove --workers"])
     is_child = is_worker(os.environ) or is_asked(os.environ)
     if not is_child and (given.reload or workers > 1):
         return _run_master(Reloader if given.reload else Master, arguments)

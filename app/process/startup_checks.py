@@ -23,10 +23,10 @@ from ..server.listeners import cannot_listen, cannot_listen_at
 MAX_SOCKET_PATH = 107
 """Bytes of the path of a Unix socket on Linux."""
 SEVERAL_NEED_REDIS = (
-    "workers: several need --engine=redis: with the memory engine each is a server of its own. Set engine to redis, or "
-    "workers to 1"
+    "workers: more than one requires --engine=redis: the memory engine does not connect processes. Set "
+    "engine to redis, or workers to 1"
 )
-NO_AUTOCERT = "workers: ssl_autocert goes with one process only; use ssl_cert and ssl_key, or a proxy"
+NO_AUTOCERT = "workers: ssl_autocert works with one process only; use ssl_cert and ssl_key, or a proxy that handles TLS"
 
 
 def run_checked(loaded: Loaded, run: Callable[[], int]) -> int:
@@ -124,9 +124,9 @@ def _listener_problems(config: Config) -> Iterator[str]:
 
 def _cannot_create_socket(path: Path) -> str:
     if len(os.fsencode(path)) > MAX_SOCKET_PATH:
-        return "AF_UNIX path too long"
+        return "path too long for a Unix socket"
     if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
-        return "there is a file that is no socket"
+        return "the file exists and is not a socket"
     return "" if os.path.lexists(path) else _cannot_write(path)
 
 

@@ -39,9 +39,9 @@ def open_files() -> Limit:
     """The limit of open files; each connection is one. This is the hard limit, which `raise_open_files` sets."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard == resource.RLIM_INFINITY:
-        return Limit(True, "open files: no limit", "")
-    text = f"open files: {hard:,} allow some {max(hard - OWN_FILES, 0):,} connections"
-    remedy = "" if hard >= ENOUGH_FILES else f"raise them with ulimit -Hn {ENOUGH_FILES}, or LimitNOFILE in systemd"
+        return Limit(True, "limit of open files: none", "")
+    text = f"limit of open files: {hard:,}, enough for about {max(hard - OWN_FILES, 0):,} connections"
+    remedy = "" if hard >= ENOUGH_FILES else f"raise it with ulimit -Hn {ENOUGH_FILES}, or LimitNOFILE in systemd"
     return Limit(hard >= ENOUGH_FILES, text, remedy)
 
 
@@ -52,9 +52,13 @@ def raise_open_files() -> None:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (OSError, ValueError) as error:
-            log.warning("the limit of open files stays at %d, which limits the number of connections: %s", soft, error)
+            log.warning(
+                "cannot raise the limit of open files, it stays at %d and limits the number of connections: %s",
+                soft,
+                error,
+            )
             return
-    log.debug("up to %d open files", hard)
+    log.debug("limit of open files: %d", hard)
 
 
 def backlog() -> Limit | None:
@@ -66,6 +70,6 @@ def backlog() -> Limit | None:
         allowed = int(SOMAXCONN.read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
-    text = f"net.core.somaxconn: {min(allowed, BACKLOG):,} clients can come at the same moment"
+    text = f"net.core.somaxconn: {min(allowed, BACKLOG):,} clients can connect at the same moment"
     remedy = "" if allowed >= BACKLOG else f"raise it with sysctl -w net.core.somaxconn={BACKLOG}"
     return Limit(allowed >= BACKLOG, text, remedy)

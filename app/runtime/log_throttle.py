@@ -52,7 +52,7 @@ class ThrottledLog:
             return
         self._next[key] = now + self._interval
         held_back = self._held_back.pop(key, 0)
-        text = f"{message} ({held_back} more of these since the last)" if held_back else message
+        text = f"{message} ({held_back} more suppressed since the last one)" if held_back else message
         self._log.log(self._level, text, *args, exc_info=error, stacklevel=2)
 
     def reset(self) -> None:

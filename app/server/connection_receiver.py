@@ -47,7 +47,7 @@ class _PassedConnectionServer(WSGIServer):
             channel.settimeout(SENDING_TIMEOUT)
             connection, request = fd_passing.receive_connection(channel)
         except OSError as error:
-            log.debug("no connection was received from another process: %s", error)
+            log.debug("cannot receive a connection from another process: %s", error)
             return
         finally:
             channel.close()

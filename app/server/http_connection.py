@@ -91,7 +91,7 @@ class HTTPConnection(WSGIHandler):
         except (OSError, EOFError) as error:
             log.debug("%s: %s", self._peer, error or type(error).__name__)
         except Exception:
-            log.exception("a connection of %s failed", self._peer)
+            log.exception("internal error, closing connection from %s", self._peer)
         finally:
             if self._service is not None:
                 self._service.node.metrics.greenlets -= 1
@@ -281,7 +281,7 @@ class HTTPConnection(WSGIHandler):
         try:
             super()._sendall(data)  # type: ignore[misc]
         except TimeoutError:  # which pywsgi would log as an error of the application
-            raise BrokenPipeError(EPIPE, "the peer reads nothing") from None
+            raise BrokenPipeError(EPIPE, "write timeout: the client does not read") from None
 
     def process_result(self) -> None:
         if not self._upgraded:
@@ -290,7 +290,7 @@ class HTTPConnection(WSGIHandler):
     def handle_error(self, type: Any, value: Any, traceback: Any) -> None:
         """The application failed."""
         if self._upgraded:
-            log.error("an application failed while it served a WebSocket", exc_info=value)
+            log.error("internal error in the application during a WebSocket, closing connection", exc_info=value)
         else:
             super().handle_error(type, value, traceback)
 

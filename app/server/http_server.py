@@ -22,7 +22,7 @@ HANDSHAKE = b"\x16"
 HELLO_SIZE = 4096
 ACME_HELLO = b"\x0aacme-tls/1"
 """Part of the first message of an ACME server that validates a name: the only protocol that it offers (RFC 8737)."""
-PLAIN_REFUSED = encode_response(text_response(400, "this port speaks TLS: use https:// and wss://"), keep_alive=False)
+PLAIN_REFUSED = encode_response(text_response(400, "this port requires TLS: use https:// or wss://"), keep_alive=False)
 
 
 class HTTPServer(WSGIServer):
@@ -57,10 +57,10 @@ class HTTPServer(WSGIServer):
         limit = service.config.http_header_timeout if service is not None else HEAD_TIME
         try:
             # One limit for all of it: a socket's own timeout begins again with each byte that a peer sends.
-            with TimeLimit(limit, TimeoutError(f"not done within {limit:g} s")):
+            with TimeLimit(limit, TimeoutError(f"timeout after {limit:g} s")):
                 encrypted = self._shake_hands(client_socket)
         except OSError as error:
-            log.debug("%s: no TLS handshake: %s", address[0] if isinstance(address, tuple) else address, error)
+            log.debug("%s: TLS handshake failed: %s", address[0] if isinstance(address, tuple) else address, error)
             encrypted = None
         finally:
             with suppress(OSError):

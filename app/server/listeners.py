@@ -113,14 +113,14 @@ def _remove_dead(path: str) -> None:
     if not os.path.lexists(path):
         return
     if not stat.S_ISSOCK(os.lstat(path).st_mode):
-        raise OSError("there is a file that is no socket")
+        raise OSError("the file exists and is not a socket")
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(path)
         except ConnectionRefusedError:
             Path(path).unlink()
             return
-    raise OSError("another server listens there")
+    raise OSError("another server is listening on it")
 
 
 def given(environ: Mapping[str, str]) -> dict[str, socket.socket]:
@@ -131,7 +131,7 @@ def given(environ: Mapping[str, str]) -> dict[str, socket.socket]:
     names = list(_names(environ))
     for name in names:
         if names.count(name) > 1:
-            raise ConfigError([f"systemd gives two sockets for {name}; name others api or admin (FileDescriptorName)"])
+            raise ConfigError([f"systemd passed two sockets for {name}; set FileDescriptorName to api or admin"])
     return {name: _given(number) for number, name in enumerate(names, FIRST_GIVEN)}
 
 
@@ -146,7 +146,7 @@ def _names(environ: Mapping[str, str]) -> list[str]:
         return []
     count = environ.get("LISTEN_FDS", "")
     if not count.isdecimal():
-        raise ConfigError([f"LISTEN_FDS: expected how many sockets are given, not {count!r}"])
+        raise ConfigError([f"LISTEN_FDS: expected the number of sockets, not {count!r}"])
     names = environ.get("LISTEN_FDNAMES", "").split(":") + [""] * int(count)
     return [name if set(name.split("+")) <= {API, ADMIN} else MAIN for name in names[: int(count)]]
 
@@ -156,10 +156,10 @@ def _given(number: int) -> socket.socket:
         listener = socket.socket(fileno=number)
         listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as error:
-        raise ConfigError([f"systemd gives a socket, number {number}, that is none: {error.strerror}"]) from None
+        raise ConfigError([f"file descriptor {number} from systemd is not a socket: {error.strerror}"]) from None
     if not listens or listener.type != socket.SOCK_STREAM:
         listener.close()
-        raise ConfigError([f"systemd gives a socket, number {number}, that does not accept connections"])
+        raise ConfigError([f"file descriptor {number} from systemd is not a listening socket"])
     os.set_inheritable(number, False)
     return listener
 

@@ -122,7 +122,7 @@ class WaitingRequest(ABC):
         try:
             yield
         except TimeoutError:
-            session.close_failed(f"the client took nothing for {self._write_timeout:g} s")
+            session.close_failed(f"write timeout: the client read nothing for {self._write_timeout:g} s")
             raise
         finally:
             socket.settimeout(usual)

@@ -104,7 +104,7 @@ class Account:
         offered = {challenge.chall.typ: challenge for challenge in authorization.challenges}
         challenge = offered.get(kind)
         if challenge is None:
-            raise CertificateRefused(f"it offers no challenge of the type {kind}, only {', '.join(sorted(offered))}")
+            raise CertificateRefused(f"no challenge of type {kind} offered, only {', '.join(sorted(offered))}")
         response, validation = challenge.response_and_validation(self._key)
         token = challenge.chall.encode("token") if kind == "http-01" else ""
         show(kind, name, token, validation)
@@ -132,7 +132,7 @@ class Account:
                 return jwk.JWK.json_loads(self._file.read_text(encoding="utf-8"))
             except (josepy_errors.Error, ValueError) as error:
                 log.warning(
-                    "ssl_autocert_cache_dir: %s cannot be used, and a new account is made: %s", self._file, error
+                    "ssl_autocert_cache_dir: cannot use account file %s, creating a new account: %s", self._file, error
                 )
         key = jwk.JWKRSA(key=_rsa_key())
         if self._file is not None:
@@ -167,5 +167,5 @@ def _reason_of(error: Exception) -> str:
             for challenge in failed.body.challenges
             if challenge.error is not None
         ]
-        return f"it could not validate: {'; '.join(reasons)}"
+        return f"validation failed: {'; '.join(reasons)}"
     return str(error) or type(error).__name__

@@ -112,7 +112,7 @@ class Autocert:
     def _tell_unraisable(self, failure: Any) -> None:
         """Python asks nobody when a client's name is no ASCII: the handshake fails, and it prints a traceback."""
         if isinstance(failure.exc_value, UnicodeDecodeError) and isinstance(failure.object, bytes):
-            log.debug("a client asks for a name that none can have: %r", failure.object)
+            log.debug("TLS handshake with an invalid server name: %r", failure.object)
         else:
             self._told(failure)
 
@@ -136,13 +136,15 @@ class Autocert:
 
     def _log_failure(self, name: str, error: Exception, pause: float) -> None:
         if isinstance(error, acme_order.CertificateRefused):
-            log.error("no certificate for %s: %s; trying again in %g s", name, error, pause)
+            log.error("cannot get a certificate for %s: %s; retrying in %g s", name, error, pause)
         else:
-            log.error("no certificate for %s: unexpected exception; trying again in %g s", name, pause, exc_info=error)
+            log.error(
+                "cannot get a certificate for %s: unexpected exception; retrying in %g s", name, pause, exc_info=error
+            )
 
     def _obtain(self, name: str) -> None:
         with self._turn:
-            log.info("getting a certificate for %s", name)
+            log.info("requesting a certificate for %s", name)
             try:
                 chain, key = self._account.order(name, self._kind, self._force_rsa, self._show)
             finally:
@@ -151,8 +153,10 @@ class Autocert:
         self._use(name, key + chain)
         self._save(name, key + chain)
         if self._renew_at[name] <= _now():  # otherwise orders would follow each other without a pause
-            raise acme_order.CertificateRefused("the new one is due for renewal; is the clock of this machine right?")
-        log.info("%s has a certificate that is renewed on %s", name, self._renew_at[name].date())
+            raise acme_order.CertificateRefused(
+                "the new certificate is already due for renewal; check the system clock"
+            )
+        log.info("certificate for %s loaded, renewal on %s", name, self._renew_at[name].date())
 
     def _show(self, kind: str, name: str, token: str, authorization: str) -> None:
         if kind == HTTP_01:
@@ -172,7 +176,7 @@ class Autocert:
         try:
             self._use(name, file.read_bytes())
         except (OSError, ValueError) as error:
-            log.warning("ssl_autocert_cache_dir: %s cannot be used, and a new certificate is got: %s", file, error)
+            log.warning("ssl_autocert_cache_dir: cannot use certificate file %s, requesting a new one: %s", file, error)
 
     def _save(self, name: str, pem: bytes) -> None:
         file = self._file(name)
@@ -202,9 +206,9 @@ def _directory(path: str) -> Path | None:
     try:
         Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError([f"ssl_autocert_cache_dir: cannot make {path}: {error.strerror}"]) from None
+        raise ConfigError([f"ssl_autocert_cache_dir: cannot create directory {path}: {error.strerror}"]) from None
     if not os.access(path, os.W_OK):
-        raise ConfigError([f"ssl_autocert_cache_dir: cannot write into {path}"])
+        raise ConfigError([f"ssl_autocert_cache_dir: cannot write to directory {path}"])
     return Path(path)
 
 

@@ -45,7 +45,7 @@ def bare_context() -> SSLContext:
 
 def _problem_of(path: str) -> str:
     if not path:
-        return "not set, but ssl is on"
+        return "required because ssl is on"
     try:
         with Path(path).open("rb"):
             return ""
@@ -55,9 +55,9 @@ def _problem_of(path: str) -> str:
 
 def _explained(error: ssl.SSLError, config: Config) -> str:
     if error.reason == "KEY_VALUES_MISMATCH":
-        return f"the key in {config.ssl_key} is not that of the certificate in {config.ssl_cert}"
-    return f"{config.ssl_cert} and {config.ssl_key} are no certificate and key in PEM ({error.reason or error})"
+        return f"the key in {config.ssl_key} does not match the certificate in {config.ssl_cert}"
+    return f"{config.ssl_cert} and {config.ssl_key} are not a certificate and key in PEM ({error.reason or error})"
 
 
 def _no_password() -> str:
-    raise ValueError("is encrypted, and nobody is there to ask for its password; decrypt it, and protect the file")
+    raise ValueError("encrypted keys are not supported; decrypt the key, and restrict access to the file")

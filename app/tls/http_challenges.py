@@ -25,7 +25,7 @@ def server(address: str, tokens: Mapping[str, str]) -> WSGIServer:
     """A server at `address`, a host and port, or a colon and port; not started yet. Raises ConfigError."""
     host, _, port = address.rpartition(":")
     if not port.isdigit():
-        raise ConfigError([f"ssl_autocert_http_addr: {address} is no address; one is written :80 or 192.0.2.7:80"])
+        raise ConfigError([f"ssl_autocert_http_addr: invalid address {address}: expected host:port or :port"])
     listener = listeners.listen(host.strip("[]"), int(port), "ssl_autocert_http_addr")
     listener.setblocking(False)  # gevent waits for it, also where the standard library is not patched
 
@@ -37,7 +37,7 @@ def server(address: str, tokens: Mapping[str, str]) -> WSGIServer:
             start_response(
                 "200 OK" if answer else "404 Not Found", [("Content-Type", "text/plain"), *CLOSE_CONNECTION.items()]
             )
-            return [(answer or "there is no such challenge\n").encode()]
+            return [(answer or "challenge not found\n").encode()]
         start_response("308 Permanent Redirect", [("Location", _secured(environ)), *CLOSE_CONNECTION.items()])
         return []
 

@@ -77,7 +77,7 @@ def agree(compression: Compression | None, offers: str) -> Deflate | None:
     try:
         extensions = parse_extension(offers)
     except InvalidHeader as error:
-        raise HTTPError(400, f"Sec-WebSocket-Extensions cannot be read: {error}") from None
+        raise HTTPError(400, f"cannot parse Sec-WebSocket-Extensions: {error}") from None
     for name, parameters in extensions:
         if name == NAME:
             try:

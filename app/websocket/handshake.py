@@ -28,18 +28,18 @@ def accept(method: str, version: str, headers: Mapping[str, str], extensions: st
     `extensions` is the value of the response's Sec-WebSocket-Extensions.
     """
     if method != "GET":
-        raise HTTPError(405, "a WebSocket is opened with GET", {"Allow": "GET"})
+        raise HTTPError(405, "WebSocket handshake requires method GET", {"Allow": "GET"})
     if version != "HTTP/1.1":
-        raise HTTPError(400, "a WebSocket needs HTTP/1.1")
+        raise HTTPError(400, "WebSocket handshake requires HTTP/1.1")
     if not is_upgrade(headers):
-        raise HTTPError(400, 'this is a WebSocket endpoint: the request has no "Upgrade: websocket"')
+        raise HTTPError(400, 'WebSocket endpoint: missing header "Upgrade: websocket"')
     if "upgrade" not in _tokens(headers.get("connection", "")):
-        raise HTTPError(400, 'this is a WebSocket endpoint: the request has no "Connection: Upgrade"')
+        raise HTTPError(400, 'WebSocket endpoint: missing header "Connection: Upgrade"')
     if headers.get("content-length", "0").strip("0") or "transfer-encoding" in headers:
         # A proxy would take for a body what is read as frames here.
-        raise HTTPError(400, "the request that opens a WebSocket has no body")
+        raise HTTPError(400, "WebSocket handshake must not have a body")
     if headers.get("sec-websocket-version", "") != WEBSOCKET_VERSION:
-        reason = f"only WebSocket version {WEBSOCKET_VERSION} is spoken here"
+        reason = f"unsupported WebSocket version: expected {WEBSOCKET_VERSION}"
         raise HTTPError(426, reason, {"Sec-WebSocket-Version": WEBSOCKET_VERSION})
     key = _checked_key(headers.get("sec-websocket-key", ""))
     digest = base64.b64encode(hashlib.sha1((key + GUID).encode(), usedforsecurity=False).digest())

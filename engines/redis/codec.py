@@ -144,7 +144,7 @@ class SkipLog:
 
     def warn(self, where: str, error: Unreadable) -> None:
         """A message in `where` is skipped because of `error`."""
-        text = "a message in %s is skipped, and so are further ones for the same reason, without a warning: %s"
+        text = "skipping unreadable data in %s (further occurrences suppressed): %s"
         self._throttled.log(str(error), text, where, error)
 
 

@@ -97,7 +97,7 @@ def explained(error: hiredis.ReplyError, command: Any) -> str:
     text = str(error).rstrip(".")
     if not is_refusal(error):
         return text
-    return f"{text}: the user of Redis lacks {missing(error, command)}; {SEE_RULES}"
+    return f"{text}: the Redis user lacks permissions: {missing(error, command)}; {SEE_RULES}"
 
 
 def is_unknown_user(error: object) -> bool:

@@ -128,7 +128,7 @@ class TestGenconfig:
 
     def test_a_file_that_exists_is_left_alone(self, directory: Path) -> None:
         (directory / "config.json").write_text("mine")
-        assert refused("genconfig") == ["config.json: exists already and is left as it is"]
+        assert refused("genconfig") == ["config.json: file exists, not overwritten"]
         assert (directory / "config.json").read_text() == "mine"
 
 

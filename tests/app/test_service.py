@@ -287,7 +287,7 @@ def test_an_internal_error_closes_one_client_only(
     assert closed.advice == {"reason": "internal server error", "reconnect": True}
     assert other.call("ping") == {"method": "ping"}
     (record,) = [record for record in caplog.records if record.exc_info]
-    assert "closed because of an internal error" in record.getMessage()
+    assert "internal error, closing connection" in record.getMessage()
 
 
 def test_raw_websockets_are_counted(clients: Clients, service: Service) -> None:

@@ -113,7 +113,7 @@ def test_files_that_cannot_be_written(tmp_path: Path) -> None:
     assert status == 1
     assert about(lines, "log_file").startswith("ok ")
     assert about(lines, "pid_file") == (
-        f"problem  pid_file: {tmp_path}/nowhere/pid cannot be written; make the directory {tmp_path}/nowhere"
+        f"problem  pid_file: {tmp_path}/nowhere/pid is not writable; create the directory {tmp_path}/nowhere"
     )
 
 
@@ -122,7 +122,7 @@ def test_a_unix_socket_in_place_of_a_port(tmp_path: Path) -> None:
         left.bind(str(tmp_path / "socket"))
     status, lines = doctor(tmp_path, unix_socket=str(tmp_path / "socket"))
     assert status == 0
-    assert about(lines, "unix_socket:") == f"ok       unix_socket: {tmp_path}/socket can be written"
+    assert about(lines, "unix_socket:") == f"ok       unix_socket: {tmp_path}/socket is writable"
     assert not [line for line in lines if " port " in line]
 
 
@@ -137,11 +137,11 @@ def test_a_redis_that_is_away_or_refuses(tmp_path: Path) -> None:
     status, lines = doctor(tmp_path, engine="redis", redis_port=str(free_port()))
     assert status == 1
     assert about(lines, "Redis").startswith("problem  Redis 127.0.0.1:")
-    assert about(lines, "Redis").endswith("start it, or mend redis_host and redis_port")
+    assert about(lines, "Redis").endswith("start it, or check redis_host and redis_port")
     with redis_server(tmp_path, "--requirepass", "right") as locked:
         status, lines = doctor(tmp_path, engine="redis", redis_port=str(locked.port), redis_password="wrong")
     assert status == 1
-    assert about(lines, "Redis").endswith("mend redis_password, or the user in redis_url")
+    assert about(lines, "Redis").endswith("check redis_password, or the user in redis_url")
     assert "wrong;" not in about(lines, "Redis")
 
 
@@ -181,10 +181,10 @@ def test_a_sentinel_that_is_away(tmp_path: Path) -> None:
         tmp_path, engine="redis", redis_master_name="mymaster", redis_sentinels=f"127.0.0.1:{free_port()}"
     )
     assert status == 1
-    assert about(lines, "Sentinel 127").endswith("start it, or mend redis_sentinels")
+    assert about(lines, "Sentinel 127").endswith("start it, or check redis_sentinels")
     assert about(lines, "Redis master") == (
         "problem  Redis master mymaster: No master found for 'mymaster'; "
-        "see to the Sentinels, and to the master they watch"
+        "check the Sentinels and the master that they monitor"
     )
 
 
@@ -198,19 +198,19 @@ class TestCertificates:
         certificate = make_certificate(tmp_path, days=30)
         status, lines = doctor(tmp_path, **certificate.options)
         assert status == 0
-        assert about(lines, "ssl_cert") == f"ok       ssl_cert: {certificate.cert} holds for 29 days"
+        assert about(lines, "ssl_cert") == f"ok       ssl_cert: {certificate.cert} is valid for 29 more days"
 
     def test_one_that_runs_out_soon(self, tmp_path: Path) -> None:
         certificate = make_certificate(tmp_path, days=3)
         status, lines = doctor(tmp_path, **certificate.options)
-        line = f"warning  ssl_cert: {certificate.cert} holds for 2 days; renew it, and send HUP"
+        line = f"warning  ssl_cert: {certificate.cert} is valid for 2 more days; renew it, then reload with SIGHUP"
         assert (status, about(lines, "ssl_cert")) == (0, line)
 
     def test_one_that_has_run_out(self, tmp_path: Path) -> None:
         file = tmp_path / "old.pem"
         file.write_bytes(self_signed(days_left=-1))
         status, lines = doctor(tmp_path, ssl=True, ssl_cert=str(file), ssl_key=str(file))
-        line = f"problem  ssl_cert: {file} has run out; renew it, and send HUP"
+        line = f"problem  ssl_cert: {file} has expired; renew it, then reload with SIGHUP"
         assert (status, about(lines, "ssl_cert")) == (1, line)
 
     def test_a_file_that_holds_none(self, tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ class TestCertificates:
         status, lines = doctor(tmp_path, ssl=True, ssl_cert=str(tmp_path / "missing.pem"))
         assert status == 1
         assert about(lines, "ssl_cert").startswith(f"problem  ssl_cert: cannot read {tmp_path}/missing.pem: ")
-        assert about(lines, "ssl_key").startswith("problem  ssl_key: not set, but ssl is on; ")
+        assert about(lines, "ssl_key").startswith("problem  ssl_key: required because ssl is on; ")
 
     def test_an_acme_server_that_is_away(self, tmp_path: Path) -> None:
         url = f"https://127.0.0.1:{free_port()}/dir"
@@ -246,4 +246,4 @@ class TestCertificates:
                 "ssl_autocert_directory": acme.url,
             }
             _, lines = doctor(tmp_path, ssl_autocert=True, **options)
-        assert about(lines, "ssl_autocert_directory") == f"ok       ssl_autocert_directory: {acme.url} answers"
+        assert about(lines, "ssl_autocert_directory") == f"ok       ssl_autocert_directory: {acme.url} is reachable"

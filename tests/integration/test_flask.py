@@ -205,15 +205,15 @@ def test_the_development_server_has_the_site_and_says_what_it_cannot(tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--app=nowhere"], "--app: there is no module 'nowhere' here or among what is installed"),
-        (["--app=nowhere:app"], "--app: there is no module 'nowhere' here or among what is installed"),
+        (["--app=nowhere"], "--app: module 'nowhere' not found"),
+        (["--app=nowhere:app"], "--app: module 'nowhere' not found"),
         (["--app=chat:nothing"], "--app: Failed to find attribute 'nothing' in 'chat'."),
         (
             ["--app=chat", "--workers=2"],
             "workers: several need the Redis engine, because with the memory engine each is a server of its own: "
             'set app.config["GENTRIFUGO_ENGINE"] = "redis"',
         ),
-        (["--app=chat", "--workers=2", "--reload"], "--reload: one process serves; leave out --workers"),
+        (["--app=chat", "--workers=2", "--reload"], "--reload: works with one process only; remove --workers"),
         (["--reload"], "--reload: needs --app, or FLASK_APP in the environment"),
         (["--app=bare"], "--app: bare has no Gentrifugo server: add Gentrifugo(app) to it"),
         (
@@ -222,7 +222,7 @@ def test_the_development_server_has_the_site_and_says_what_it_cannot(tmp_path: P
         ),
         (
             ["--app=chat:create_app", "--config=other.json"],
-            "--config: with --app the application has the options; give the file to Gentrifugo(...)",
+            "--config: not allowed with --app; pass the file to Gentrifugo(...) in the application",
         ),
         (["--app=chat:create_app", "--port=many"], "--port: Not a valid integer."),
     ],

@@ -146,7 +146,7 @@ def test_a_node_that_stood_still_knows_the_others_and_is_in_presence_at_once(sta
 def test_workers_that_stand_still_lose_nothing(start_server: StartNode, redis: RedisServer) -> None:
     publishing = start_server(**OPTIONS, **redis.options)
     server = start_server(**OPTIONS, **redis.options, workers=2)
-    eventually(lambda: server.log.count("serves") == 2, within=15)
+    eventually(lambda: server.log.count(" ready") == 2, within=15)
     with Swarm([server.port], LIVE, CLIENTS) as live, Swarm([server.port], KEPT, CLIENTS) as kept:
         eventually(lambda: live.subscribed == kept.subscribed == CLIENTS, within=20)
         with Backend(publishing, (LIVE, KEPT), RATE) as backend:

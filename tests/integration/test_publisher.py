@@ -217,7 +217,7 @@ def test_flask_realtime_publish_says_what_is_wrong(tmp_path: Path, redis: RedisS
     for arguments, options, says in [
         (("news", "hello"), redis.options, """a text has quotes in JSON: '"hello"'"""),
         (("what:1", "1"), redis.options, "Error: namespace not found"),
-        (("news", "1"), {}, "Error: with the memory engine only the HTTP API reaches the server from here; set GENTRI"),
+        (("news", "1"), {}, "Error: the memory engine cannot reach a server in another process: use the HTTP API"),
     ]:
         done = flask_command(tmp_path, *arguments, **options)
         assert done.returncode != 0
@@ -244,4 +244,4 @@ def test_a_site_that_patches_itself_can_stay_outside(
         assert client.message() == "from outside"
     lost = run_beside(tmp_path, site, *arguments)
     assert lost.returncode != 0
-    assert "with the memory engine only the HTTP API reaches the server" in lost.stderr
+    assert "the memory engine cannot reach a server in another process" in lost.stderr

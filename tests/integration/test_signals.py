@@ -128,7 +128,7 @@ def test_hup_puts_channel_options_into_force(start_server: StartServer) -> None:
         client.subscribe("news")
         assert client.call("presence", {"channel": "news"})["error"] == "not available"
         reload_with(server, channel_options(server, presence=True))
-        wait_for_log(server, "the configuration is in force")
+        wait_for_log(server, "configuration reloaded")
         assert "error" not in client.call("presence", {"channel": "news"})
 
 
@@ -137,7 +137,7 @@ def test_hup_adds_and_removes_namespaces(start_server: StartServer) -> None:
     with ProtocolClient(server, "ann") as client:
         client.subscribe("old:a")
         reload_with(server, channel_options(server, namespaces=[{"name": "new"}]))
-        wait_for_log(server, "the configuration is in force")
+        wait_for_log(server, "configuration reloaded")
         client.subscribe("new:a")
         assert client.call("subscribe", {"channel": "old:b"})["error"] == "namespace not found"
         assert client.call("unsubscribe", {"channel": "old:a"})["error"] == "namespace not found"
@@ -165,7 +165,7 @@ def test_hup_with_a_bad_file_keeps_the_running_options(start_server: StartServer
 def test_hup_says_what_only_a_restart_changes(start_server: StartServer) -> None:
     server = start_server()
     reload_with(server, channel_options(server, http_prefix="/elsewhere"))
-    wait_for_log(server, "http_prefix has changed, but only a restart applies it")
+    wait_for_log(server, "http_prefix has changed; restart the server to apply it")
 
 
 def test_the_pid_file_holds_the_pid_and_goes_with_the_server(start_server: StartServer, tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ class TestReload:
             with urllib.request.urlopen(url, timeout=seconds(20)) as response:  # it waits for the next process
                 assert response.read() == b"second"
             assert get(f"{url}/process")[1] != before
-            assert "page.html has changed: starting again" in log()
+            assert "page.html has changed, restarting" in log()
             with websocket(url) as client:
                 connected(client, url)
                 code = (directory / "shop.py").read_text().replace('"text": text', '"text": text.upper()')
@@ -156,7 +156,7 @@ class TestReload:
         with serving(directory, "--app=shop", "--reload", "--worker_timeout=0.5") as (url, log, _):
             with urllib.request.urlopen(f"{url}/stop", timeout=seconds(20)) as response:
                 assert response.read() == b"goes on"
-            assert "has not answered" not in log()
+            assert "has not responded" not in log()
 
     def test_ctrl_c_ends_it_in_order(self, directory: Path) -> None:
         """A terminal interrupts all processes at once."""
@@ -287,7 +287,7 @@ class TestWorkers:
             options = f'app.config.update(GENTRIFUGO_ENGINE="redis", GENTRIFUGO_REDIS_URL="redis://{redis.address}")'
             (directory / "shop.py").write_text(SITE.format(options=options))
             with serving(directory, "--app=shop", "--workers=2") as (url, log, master):
-                eventually(lambda: log().count(" serves") == 2, within=15, what=log)
+                eventually(lambda: log().count(" ready") == 2, within=15, what=log)
                 workers = {str(child.pid) for child in master.children()}
                 eventually(lambda: get_many(f"{url}/process") == workers, within=15, what=log)
                 clients = [websocket(url) for _ in range(6)]

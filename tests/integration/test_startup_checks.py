@@ -19,14 +19,14 @@ PROGRAM = str(Path(sys.executable).parent / "gentrifugo")
 LONG_PATH = "x" * 200
 
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
-    "TLS without a certificate": ({"ssl": True}, "ssl_cert: not set, but ssl is on"),
+    "TLS without a certificate": ({"ssl": True}, "ssl_cert: required because ssl is on"),
     "a certificate that is missing": (
         {"ssl": True, "ssl_cert": "missing.pem", "ssl_key": "key.pem"},
         "ssl_cert: cannot read missing.pem: No such file or directory",
     ),
     "a key of another certificate": (
         {"ssl": True, "ssl_cert": "own.pem", "ssl_key": "other-key.pem"},
-        "ssl_cert, ssl_key: the key in other-key.pem is not that of the certificate in own.pem",
+        "ssl_cert, ssl_key: the key in other-key.pem does not match the certificate in own.pem",
     ),
     "several workers with the memory engine": ({"workers": 2}, "workers: several need --engine=redis"),
     "a log file in a missing directory": (
@@ -53,7 +53,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a Unix socket where a file is": (
         {"unix_socket": "config.json"},
-        "unix_socket: cannot listen at config.json: there is a file that is no socket",
+        "unix_socket: cannot listen at config.json: the file exists and is not a socket",
     ),
     "a Unix socket with a long path": (
         {"unix_socket": "x" * 200},

@@ -43,7 +43,7 @@ def test_supervisord_starts_watches_reloads_and_stops(supervisord: Supervisord) 
     eventually(lambda: answers(supervisord.port) and supervisord.pid != first, within=20, what="a new process")
     configured(supervisord.directory, supervisord.port, namespaces=[{"name": "chat"}])
     supervisord.control("signal", "HUP", "gentrifugo")
-    eventually(lambda: "the configuration is in force" in supervisord.log)
+    eventually(lambda: "configuration reloaded" in supervisord.log)
     with ProtocolClient(Address(supervisord.port), "ann") as client:
         client.subscribe("chat:1")
         supervisord.control("stop", "gentrifugo")
@@ -138,7 +138,7 @@ def test_logrotate_moves_the_log_away_and_the_server_goes_on(tmp_path: Path) -> 
         port = json.loads(file.read_text())["port"]
         eventually(lambda: answers(port), within=10)
         rotate(tmp_path, log, pid_file)
-        eventually(lambda: "the log goes on in" in log.read_text())
+        eventually(lambda: "SIGUSR1: log file" in log.read_text())
         assert [oct(path.stat().st_mode & 0o777) for path in (log, Path(f"{log}.1"))] == ["0o640", "0o640"]
         service = Service("127.0.0.1", port, "")
         service.request("GET", "/connection/info", {"X-Request-ID": "r-1", "X-Real-IP": "192.0.2.7"})

@@ -143,7 +143,7 @@ def test_the_log_of_the_installed_server_is_rotated(installed: None) -> None:
         eventually(lambda: log.exists() and "listening" in log.read_text(), within=20, what="the server")
         with tempfile.TemporaryDirectory() as directory:
             run(program("logrotate"), "--force", f"--state={directory}/state", "/etc/logrotate.d/gentrifugo")
-        eventually(lambda: "the log goes on in" in log.read_text())
+        eventually(lambda: "SIGUSR1: log file" in log.read_text())
         for path in (log, log.with_name("gentrifugo.log.1")):
             assert (path.owner(), oct(path.stat().st_mode & 0o777)) == ("gentrifugo", "0o640")
     finally:

@@ -157,7 +157,7 @@ def test_a_new_certificate_is_used_after_hup_and_connections_stay(tmp_path: Path
         os.replace(new.cert, old.cert)
         os.replace(new.key, old.key)
         server.process.send_signal(signal.SIGHUP)
-        eventually(lambda: "the configuration is in force" in server.log)
+        eventually(lambda: "configuration reloaded" in server.log)
         connected(server.port, ssl.create_default_context(cadata=old.cert.read_text())).close()
         with pytest.raises(ssl.SSLCertVerificationError):
             connected(server.port, ssl.create_default_context(cadata=old_text.decode()))
@@ -165,8 +165,8 @@ def test_a_new_certificate_is_used_after_hup_and_connections_stay(tmp_path: Path
         assert client.recv_json()["method"] == "ping"
         old.cert.write_text("garbage")
         server.process.send_signal(signal.SIGHUP)
-        eventually(lambda: "the configuration is not valid; the running one stays" in server.log)
-        assert f"ssl_cert, ssl_key: {old.cert} and {old.key} are no certificate and key in PEM" in server.log
+        eventually(lambda: "invalid configuration, keeping the current one" in server.log)
+        assert f"ssl_cert, ssl_key: {old.cert} and {old.key} are not a certificate and key in PEM" in server.log
         assert post(server.port, ssl.create_default_context(cadata=_served(server.port)), PUBLISH % "x")[0] == 200
 
 
@@ -322,12 +322,14 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, certificate: Certificate) 
     locked = make_certificate(tmp_path, "locked", "-passout", "pass:secret")
     garbage = tmp_path / "garbage.pem"
     garbage.write_text("garbage")
-    assert "ssl_cert: not set, but ssl is on" in refused(tmp_path, {"ssl": True})
+    assert "ssl_cert: required because ssl is on" in refused(tmp_path, {"ssl": True})
     missing = {**certificate.options, "ssl_key": "/nowhere/key.pem"}
     assert "ssl_key: cannot read /nowhere/key.pem: No such file or directory" in refused(tmp_path, missing)
     mixed = {**certificate.options, "ssl_key": str(other.key)}
-    assert f"the key in {other.key} is not that of the certificate in {certificate.cert}" in refused(tmp_path, mixed)
-    assert "are no certificate and key in PEM" in refused(tmp_path, {**certificate.options, "ssl_cert": str(garbage)})
+    assert f"the key in {other.key} does not match the certificate in {certificate.cert}" in refused(tmp_path, mixed)
+    assert "are not a certificate and key in PEM" in refused(
+        tmp_path, {**certificate.options, "ssl_cert": str(garbage)}
+    )
     assert "ssl_key: is encrypted, and nobody is there to ask" in refused(tmp_path, locked.options)
 
 

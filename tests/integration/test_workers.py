@@ -56,7 +56,7 @@ def start(start_server: StartServer, redis: RedisServer) -> StartServer:
 
 
 def serving(server: Server) -> int:
-    return sum(f"worker {worker.pid} serves" in server.log for worker in workers_of(server))
+    return sum(f"worker {worker.pid} ready" in server.log for worker in workers_of(server))
 
 
 def workers_of(server: Server) -> set[psutil.Process]:
@@ -72,7 +72,7 @@ def test_one_that_dies_is_replaced(start: StartServer, tmp_path: Path) -> None:
     assert (tmp_path / "pid").read_text() == f"{server.pid}\n"
     victim, survivor = workers_of(server)
     victim.kill()
-    eventually(lambda: f"worker {victim.pid} has ended by itself: signal 9; starting another" in server.log)
+    eventually(lambda: f"worker {victim.pid} exited unexpectedly: signal 9; starting a new worker" in server.log)
     eventually(lambda: serving(server) == WORKERS, within=15)
     assert survivor in workers_of(server)
     server.stop()
@@ -87,7 +87,7 @@ def test_hup_reaches_every_worker_and_costs_nobody_the_connection(start: StartSe
         clients = [stack.enter_context(ProtocolClient(server, f"user{number}")) for number in range(10)]
         change(server, namespaces=[{"name": "chat"}])
         os.kill(server.pid, signal.SIGHUP)
-        eventually(lambda: server.log.count("the configuration is in force") == WORKERS)
+        eventually(lambda: server.log.count("configuration reloaded") == WORKERS)
         for client in clients:
             client.subscribe("chat:1")
     assert workers_of(server) == before
@@ -131,7 +131,7 @@ def test_usr2_replaces_them_one_by_one_while_requests_are_served(start: StartSer
         done.set()
         asking.join()
     assert refused == []
-    assert server.log.count("has ended: status 0") == WORKERS
+    assert server.log.count("stopped: exit status 0") == WORKERS
 
 
 def test_ports_of_their_own_go_together_with_workers(start: StartServer) -> None:
@@ -243,14 +243,14 @@ def test_a_worker_that_is_stopped_is_replaced_and_one_that_goes_on_in_time_is_no
     server = start(worker_timeout=2)
     first, second = workers_of(server)
     first.suspend()
-    eventually(lambda: "is killed; it gave no stack trace: its process may be stopped" in server.log, within=15)
+    eventually(lambda: "it wrote no stack trace, its process may be suspended" in server.log, within=15)
     eventually(lambda: serving(server) == WORKERS, within=15)
     second.suspend()
     time.sleep(1)
     second.resume()
     time.sleep(seconds(2))
     assert second in workers_of(server)
-    assert server.log.count("is killed") == 1
+    assert server.log.count("killing worker") == 1
 
 
 def test_without_the_option_nobody_is_watched_and_a_master_that_stood_still_judges_nobody(start: StartServer) -> None:
@@ -265,7 +265,7 @@ def test_without_the_option_nobody_is_watched_and_a_master_that_stood_still_judg
     assert workers_of(server) == before
     server.config_file.write_text(json.dumps({**server.options, "worker_timeout": 0}), encoding="utf-8")
     server.process.send_signal(signal.SIGHUP)
-    eventually(lambda: server.log.count("the configuration is in force") == WORKERS, within=10)
+    eventually(lambda: server.log.count("configuration reloaded") == WORKERS, within=10)
     one = min(before, key=lambda worker: worker.pid)
     one.suspend()
     time.sleep(4)
@@ -280,13 +280,13 @@ def test_usr1_reaches_all_and_a_signal_at_the_start_ends_none(tmp_path: Path, re
     config.write_text(json.dumps(options))
     process = subprocess.Popen([PROGRAM, f"--config={config}", "--port=0"])
     try:
-        eventually(lambda: log.exists() and "starts" in log.read_text(), within=10)
+        eventually(lambda: log.exists() and "starting" in log.read_text(), within=10)
         for worker in psutil.Process(process.pid).children():
             worker.send_signal(signal.SIGUSR1)
-        eventually(lambda: log.read_text().count("serves") == WORKERS, within=15)
+        eventually(lambda: log.read_text().count(" ready") == WORKERS, within=15)
         log.rename(tmp_path / "log.1")
         process.send_signal(signal.SIGUSR1)
-        eventually(lambda: log.exists() and log.read_text().count("the log goes on in") == WORKERS + 1)
+        eventually(lambda: log.exists() and log.read_text().count("SIGUSR1: log file") == WORKERS + 1)
     finally:
         process.terminate()
         assert process.wait(seconds(15)) == 0
@@ -309,7 +309,7 @@ def test_when_the_first_cannot_serve_there_is_no_point_in_more() -> None:
     command = [sys.executable, "-c", STAND_IN, "raise SystemExit(3)"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds(10))
     assert done.returncode == 1
-    assert "has ended before it served: status 3; there is no point in more" in done.stdout
+    assert "failed during startup (exit status 3), not restarting it" in done.stdout
 
 
 FIRST = """
@@ -333,7 +333,7 @@ def ended_by(master: str, worker: str) -> str:
     process = subprocess.Popen([sys.executable, "-c", master, worker], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     with process.stdout:
-        ended = next(line for line in process.stdout if "has ended" in line)
+        ended = next(line for line in process.stdout if "failed during startup" in line)
         process.terminate()
         process.stdout.read()
     assert process.wait(seconds(15)) == 0
@@ -343,7 +343,7 @@ def ended_by(master: str, worker: str) -> str:
 def test_when_one_is_killed_before_any_has_served_another_is_tried(tmp_path: Path) -> None:
     """As by a machine that is short of memory for a moment: nothing is wrong with the configuration."""
     worker = FIRST.format(mark=str(tmp_path / "mark")) + "if is_first: os.kill(os.getpid(), 9)" + SERVE
-    assert "has ended before it served: signal 9; next try in 1 s" in ended_by(STAND_IN, worker)
+    assert "failed during startup (signal 9), retrying in 1 s" in ended_by(STAND_IN, worker)
 
 
 LONG_STEPS = """
@@ -362,7 +362,7 @@ def test_that_one_serves_counts_when_another_ends_at_the_same_moment(tmp_path: P
     """The master sees both in one step."""
     worker = FIRST.format(mark=str(tmp_path / "mark")) + "if not is_first: time.sleep(0.3); sys.exit(3)" + SERVE
     master = LONG_STEPS + STAND_IN.replace('"port"', '"workers": 2, "port"')
-    assert "has ended before it served: status 3; next try in 1 s" in ended_by(master, worker)
+    assert "failed during startup (exit status 3), retrying in 1 s" in ended_by(master, worker)
 
 
 def test_one_that_does_not_end_is_killed() -> None:
@@ -373,7 +373,7 @@ def test_one_that_does_not_end_is_killed() -> None:
     lines = iter(process.stdout.readline, "")
     assert "here\n" in lines
     process.terminate()
-    assert "has ended: signal 9" in "".join(lines)
+    assert "stopped: signal 9" in "".join(lines)
     process.stdout.close()
     assert process.wait(seconds(10)) == 0
 
@@ -451,9 +451,9 @@ def test_a_worker_whose_event_loop_hangs_is_replaced_and_the_log_says_where_it_h
         process.terminate()
         process.stdout.read()
     assert process.wait(seconds(15)) == 0
-    assert re.search(r"ERROR worker \d+ has not answered for 2 s \(option worker_timeout\)", lines)
-    assert re.search(r"is killed; it hung here:\n.*\n +File .*, line \d+ in compute_without_end\n", lines)
-    assert lines.count("is killed") == 1
+    assert re.search(r"ERROR worker \d+ has not responded for 2 s \(option worker_timeout\)", lines)
+    assert re.search(r"its event loop is blocked here:\n.*\n +File .*, line \d+ in compute_without_end\n", lines)
+    assert lines.count("killing worker") == 1
 
 
 @pytest.mark.parametrize(

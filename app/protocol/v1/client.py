@@ -218,7 +218,7 @@ class Client:
 
     def close_broken(self, error: Exception) -> None:
         """An unexpected error: log it, and close with the advice to reconnect."""
-        reason = "client %s (user %r) is closed because of an internal error"
+        reason = "client %s (user %r): internal error, closing connection"
         log.error(reason, self.uid, self.user, extra=self.ids, exc_info=error)
         self.close(CLOSE_INTERNAL_ERROR)
 

@@ -79,17 +79,17 @@ def test_whatever_one_format_can_say_the_others_say_alike(
     [
         ("c.json", '{"a": 1,\n "b" 2}', "line 2, column 6: Expecting ':' delimiter"),
         ("c.json", "", "line 1, column 1: Expecting value"),
-        ("c.json", "[1]", "must hold options by name, not a list or a single value"),
+        ("c.json", "[1]", "must contain an object of options, not a list or a single value"),
         ("c.json", b'{"a": "\xff"}', "not UTF-8 text (byte 8)"),
         ("c.json", "[" * 100_000, "nested too deeply"),
-        ("c.json", '{"a": ' + "1" * 5000 + "}", "holds a value that cannot be read, such as a number with too many"),
+        ("c.json", '{"a": ' + "1" * 5000 + "}", "contains an unreadable value, such as a number with too many"),
         ("c.toml", "a = 1\nb = \n", "line 2, column 5: Invalid value"),
         ("c.toml", "a = 1\na = 2", "line 2, column 6: Cannot overwrite a value"),
         ("c.toml", 'a = 1\nb = "x', "line 2, column 7: Unterminated string"),
         ("c.yaml", "a: 1\nb: [", "line 2, column 5: expected the node content, but found '<stream end>'"),
         ("c.yaml", "a: b: c", "line 1, column 5: mapping values are not allowed here"),
         ("c.yaml", "a: 1\nb: \x01", "line 2: special characters are not allowed"),
-        ("c.yaml", "- 1", "must hold options by name, not a list or a single value"),
+        ("c.yaml", "- 1", "must contain an object of options, not a list or a single value"),
         ("c.yaml", "a: 1\nb: 2024-13-13", "line 2, column 4: not a valid value"),
         ("c.yaml", "a: !!bool maybe", "line 1, column 4: not a valid value"),
         ("c.yaml", "a: !!python/object:os.system x", "line 1, column 4: could not determine a constructor"),
@@ -126,8 +126,8 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "warning"),
     [
-        ("c.json", '{"port": 1, "port": 2}', '"port" is given more than once in one object; the last one counts'),
-        ("c.yaml", "port: 1\n\nport: 2", '"port" is given more than once (line 3); the last one counts'),
+        ("c.json", '{"port": 1, "port": 2}', '"port" is set more than once in one object; the last value is used'),
+        ("c.yaml", "port: 1\n\nport: 2", '"port" is set more than once (line 3); the last value is used'),
     ],
 )
 def test_a_key_given_twice_is_a_warning(name: str, text: str, warning: str, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_missing_file_is_told_from_an_unreadable_one(tmp_path: Path) -> None:
     assert missing.problem.startswith("not found")
     directory = read(tmp_path)
     assert not directory.missing
-    assert directory.problem == "cannot be read: Is a directory"
+    assert directory.problem == "cannot read file: Is a directory"
 
 
 def test_a_problem_of_toml_that_names_no_place_stays_as_it_is() -> None:

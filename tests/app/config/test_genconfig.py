@@ -48,7 +48,7 @@ def test_it_overwrites_nothing(dangling: bool, tmp_path: Path) -> None:
         path.symlink_to(tmp_path / "elsewhere")
     else:
         path.write_text("mine")
-    with pytest.raises(ConfigError, match=r"config\.json: exists already and is left as it is"):
+    with pytest.raises(ConfigError, match=r"config\.json: file exists, not overwritten"):
         generate(path)
     assert not (tmp_path / "elsewhere").exists()
     assert dangling or path.read_text() == "mine"
@@ -65,7 +65,7 @@ def test_a_file_that_cannot_be_written_whole_is_removed(tmp_path: Path) -> None:
         "resource.setrlimit(resource.RLIMIT_FSIZE, limit)"
     )
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=60)
-    assert done.stdout == f"{path}: cannot be written: File too large\n", done.stderr
+    assert done.stdout == f"{path}: cannot write file: File too large\n", done.stderr
     assert not path.exists()
 
 
@@ -73,7 +73,7 @@ def test_a_file_that_cannot_be_written_whole_is_removed(tmp_path: Path) -> None:
     ("name", "problem"),
     [
         ("config.ini", "the name must end in .json"),
-        ("none/config.json", "cannot be written: No such file or directory"),
+        ("none/config.json", "cannot write file: No such file or directory"),
     ],
 )
 def test_a_place_that_cannot_be_written_is_named(name: str, problem: str, tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ class TestProblems:
 
     def test_names_of_namespaces_are_unique(self, write: Write) -> None:
         write(secret="secret", namespaces=[{"name": "one"}, {"name": "two"}, {"name": "one"}])
-        assert problems() == ["config.json: namespaces[2].name: namespaces[0] has the name one already."]
+        assert problems() == ["config.json: namespaces[2].name: namespaces[0] already has the name one."]
 
     def test_a_secret_is_required(self, write: Write) -> None:
         write()
@@ -166,7 +166,7 @@ class TestProblems:
         self, argv: list[str], environ: dict[str, str], write: Write
     ) -> None:
         loaded = load(argv, environ)
-        assert loaded.warnings[0] == "config.json: not found; only flags and environment count"
+        assert loaded.warnings[0] == "config.json: not found, using only flags and environment"
         assert loaded.path is None
 
     def test_a_bad_file_is_reported_beside_other_problems(self, write: Write, tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ class TestWarnings:
     def test_a_key_given_twice_is_named_with_its_file(self, write: Write, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text('{"secret": "a", "secret": "b"}')
         assert load([], {}).warnings == [
-            'config.json: "secret" is given more than once in one object; the last one counts'
+            'config.json: "secret" is set more than once in one object; the last value is used'
         ]
 
 
@@ -323,8 +323,8 @@ class TestReload:
         loaded = self.reload()
         assert loaded.config == dataclasses.replace(self.CURRENT, max_channel_length=10)
         assert loaded.warnings == [
-            "option address has changed, but only a restart applies it",
-            "option port has changed, but only a restart applies it",
+            "option address has changed; restart the server to apply it",
+            "option port has changed; restart the server to apply it",
         ]
 
     def test_a_name_made_from_the_port_is_not_named_beside_the_port(self, write: Write) -> None:
@@ -332,7 +332,7 @@ class TestReload:
         write(secret="secret", port=9000)
         loaded = reload(current, [], {})
         assert loaded.config == current
-        assert loaded.warnings == ["option port has changed, but only a restart applies it"]
+        assert loaded.warnings == ["option port has changed; restart the server to apply it"]
 
     def test_secrets_that_cannot_change_are_named_without_their_value(self, write: Write) -> None:
         write(secret="secret", redis_password="s3cr3t")

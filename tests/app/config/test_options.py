@@ -80,8 +80,8 @@ def test_a_port_of_its_own_must_be_a_port(text: str) -> None:
         ("hook_events", "connect, conect", "conect is not known; possible items: connect, "),
         ("allowed_delta_types", "fossil, bsdiff", "bsdiff is not known; possible items: fossil."),
         ("hook_url", "hooks.example", "Must be a URL that begins with http:// or https://, or empty."),
-        ("ssl_autocert_host_whitelist", "*.example.com", "certificates for many names need a challenge by DNS"),
-        ("ssl_autocert_host_whitelist", "a.example.com, b", "b is no name of a host"),
+        ("ssl_autocert_host_whitelist", "*.example.com", "wildcard certificates are not supported"),
+        ("ssl_autocert_host_whitelist", "a.example.com, b", "invalid host name b: expected"),
     ],
 )
 def test_an_invalid_text_is_refused_with_what_is_wrong(name: str, text: str, problem: str) -> None:
@@ -140,7 +140,7 @@ def test_lists_may_name_apps_and_pages_without_an_address(text: str) -> None:
     ],
 )
 def test_lists_that_make_none(text: str) -> None:
-    with pytest.raises(ValidationError, match="is no origin"):
+    with pytest.raises(ValidationError, match="invalid origin"):
         origins_or_all(f"https://good.example,{text}")
 
 
@@ -152,17 +152,20 @@ def test_headers_of_the_client_can_be_passed_on(listing: str) -> None:
 @pytest.mark.parametrize(
     ("listing", "reason"),
     [
-        ("Cookie,Content-Length", "Content-Length cannot be passed on: it belongs to the server's own request."),
-        ("transfer-encoding", "it belongs to"),
-        ("Connection", "it belongs to"),
-        ("Host", "it belongs to"),
-        ("content-type", "it belongs to"),
-        ("X-HOOK-SIGN", "it belongs to"),
+        (
+            "Cookie,Content-Length",
+            "header Content-Length cannot be forwarded: the server sets it itself in its request.",
+        ),
+        ("transfer-encoding", "the server sets it itself"),
+        ("Connection", "the server sets it itself"),
+        ("Host", "the server sets it itself"),
+        ("content-type", "the server sets it itself"),
+        ("X-HOOK-SIGN", "the server sets it itself"),
         ("Forwarded", "clients can forge it"),
         ("X-Forwarded-Host", "clients can forge it"),
-        ("X_Real_IP", "not the name of a header that can be passed on"),
-        ("X-A: b\r\nX-B", "not the name of a header"),
-        ("Cookie Origin", "not the name of a header"),
+        ("X_Real_IP", "invalid header name X_Real_IP"),
+        ("X-A: b\r\nX-B", "invalid header name"),
+        ("Cookie Origin", "invalid header name"),
     ],
 )
 def test_headers_of_the_own_request_and_those_that_clients_forge_are_not_passed_on(listing: str, reason: str) -> None:

@@ -53,11 +53,11 @@ def test_every_insecure_mode_is_a_warning(mode: str) -> None:
         ({"web": True, "insecure_admin": True, "web_path": "x"}, "option web_path: x has no index.html"),
         (
             {"ssl": True, "ssl_cert": "c", "ssl_key": "k", "ssl_autocert": True},
-            "options ssl and ssl_autocert are both on: the certificate of ssl_cert counts, and none is got",
+            "options ssl and ssl_autocert are both on: ssl_cert is used, and no certificate is requested",
         ),
         (
             {"hook_url": "http://hooks.example"},
-            "options hook_url and hook_events go together: one says where, the other of what",
+            "options hook_url and hook_events have no effect without each other: set both",
         ),
         (
             {"redis_api": True},
@@ -84,7 +84,7 @@ def test_every_insecure_mode_is_a_warning(mode: str) -> None:
         ),
         (
             {"presence_expire_interval": 5},
-            "option presence_expire_interval should exceed presence_ping_interval, or presence comes and goes",
+            "option presence_expire_interval should exceed presence_ping_interval, or presence expires too early",
         ),
     ],
 )

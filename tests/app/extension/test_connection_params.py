@@ -116,7 +116,7 @@ def test_a_user_may_be_a_number() -> None:
     rt = Gentrifugo(app)
     with app.test_request_context():
         params = rt.connection_params(42)
-        with pytest.raises(TypeError, match="expected a text or a number"):
+        with pytest.raises(TypeError, match="expected a string or a number"):
             rt.connection_params(["42"])  # type: ignore[arg-type]
     assert (params["user"], params["token"]) == ("42", signing.client_token("s", "42", params["timestamp"], ""))
 

@@ -149,7 +149,7 @@ class TestCalls:
         rt = Gentrifugo(app)
         rt.stay_outside()
         serve(app)
-        with pytest.raises(RuntimeError, match="with the memory engine only the HTTP API reaches the server"):
+        with pytest.raises(RuntimeError, match="the memory engine cannot reach a server in another process"):
             rt.publish("news", 1)
 
     def test_errors_are_exceptions(self, serve: Callable[[Flask], int]) -> None:

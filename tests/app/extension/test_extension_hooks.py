@@ -170,7 +170,7 @@ class TestSessions:
             assert "at the admin endpoints" in second
 
     def test_pages_need_nothing_but_the_address(self, app: Flask, rt: Gentrifugo) -> None:
-        with app.test_request_context(), pytest.raises(TypeError, match="needs a user"):
+        with app.test_request_context(), pytest.raises(TypeError, match="user is required"):
             rt.connection_params()
         rt.on_connect(by_session)
         with app.test_request_context(base_url="https://chat.example"):

@@ -11,8 +11,8 @@ from tests.flask_sites import site
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        ("hello", """Invalid value for DATA: Expecting value: line 1 column 1 (char 0); a text has quotes in JSON"""),
-        ('"hello"', "Error: with the memory engine only the HTTP API reaches the server from here"),
+        ("hello", """Invalid value for DATA: Expecting value: line 1 column 1 (char 0); strings need quotes in JSON"""),
+        ('"hello"', "Error: the memory engine cannot reach a server in another process"),
     ],
     ids=["no JSON", "the memory engine"],
 )

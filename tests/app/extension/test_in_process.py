@@ -117,7 +117,7 @@ def test_an_application_that_is_not_under_test_is_refused() -> None:
     app = site()
     rt = Gentrifugo(app)
     for call in (rt.test_client, rt.test_published):
-        with pytest.raises(RuntimeError, match=r"'site' is not under test: set app.config\[\"TESTING\"\] = True"):
+        with pytest.raises(RuntimeError, match=r"'site' is not in test mode: set app.config\[\"TESTING\"\] = True"):
             call()
     assert not carried(app).started
 

@@ -80,7 +80,7 @@ class TestNotFound:
 
     @pytest.mark.parametrize("name", ["missing_of_test", "missing_of_test.web", "missing_of_test.py"])
     def test_no_module(self, write: Write, name: str) -> None:
-        with pytest.raises(ConfigError, match="--app: there is no module 'missing_of_test"):
+        with pytest.raises(ConfigError, match="--app: module 'missing_of_test"):
             find(name)
 
 
@@ -150,7 +150,7 @@ class TestSettings:
         config, warnings = self.settings(app)
         assert config.workers == 1
         assert warnings == [
-            "GENTRIFUGO_WORKERS: ignored; with --app give --workers, or CENTRIFUGO_WORKERS in the environment"
+            "GENTRIFUGO_WORKERS: ignored; with --app use --workers, or CENTRIFUGO_WORKERS in the environment"
         ]
 
     def test_the_debug_mode_does_not_switch_on_the_debug_endpoints(self) -> None:

@@ -24,7 +24,7 @@ def test_tls_is_left_to_gunicorn_and_that_is_said(name: str, caplog: pytest.LogC
     certificate = {"ssl_cert": __file__, "ssl_key": __file__, "ssl_autocert_cache_dir": "."}
     create_app(config(**certificate, **{name: True}))
     (said,) = caplog.messages
-    assert f"option {name} is on, but TLS is gunicorn's to do" in said
+    assert f"option {name} has no effect here: gunicorn handles TLS" in said
     assert "--certfile" in said
 
 

@@ -22,7 +22,7 @@ def refusal(call: Any, environ: dict[str, Any]) -> HTTPError:
 @pytest.mark.parametrize(
     ("environ", "status", "says"),
     [
-        ({"REQUEST_METHOD": "POST"}, 405, "a WebSocket is opened with GET"),
+        ({"REQUEST_METHOD": "POST"}, 405, "WebSocket handshake requires method GET"),
         ({"REQUEST_METHOD": "GET"}, 400, 'the request has no "Upgrade: websocket"'),
         (UPGRADE, 501, "this server cannot open WebSockets"),
     ],

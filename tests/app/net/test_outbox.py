@@ -343,7 +343,7 @@ def test_a_socket_that_dies_while_it_is_full_is_reported_once(open_line: Callabl
 def test_a_peer_that_takes_nothing_for_the_write_timeout_is_reported(open_line: Callable[..., Line]) -> None:
     line = open_line(write_timeout=0.02)
     line.fill()
-    assert eventually(lambda: line.errors) == ["the client took nothing for 0.02 s"]
+    assert eventually(lambda: line.errors) == ["write timeout: the client read nothing for 0.02 s"]
     assert line.outbox.frames == []
 
 

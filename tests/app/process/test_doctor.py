@@ -59,7 +59,7 @@ def test_a_port_that_only_root_may_have_says_how_to_allow_it(monkeypatch: pytest
     monkeypatch.setattr(socket, "socket", PrivilegedSocket)
     finding = about(findings(port=80), "port 80")
     assert finding.state == PROBLEM
-    assert "only root may listen there" in str(finding)
+    assert "permission denied, only root can use this port" in str(finding)
 
 
 def test_the_port_of_http_challenges_is_looked_at_too() -> None:
@@ -93,7 +93,7 @@ def test_without_a_library_for_dates_a_certificate_is_good_as_it_is(
 ) -> None:
     monkeypatch.delattr(tls, "certificate_dates", raising=False)
     monkeypatch.setitem(sys.modules, f"{tls.__name__}.certificate_dates", None)
-    assert about(findings(**certificate.options), "dates are not looked at").state == WARNING
+    assert about(findings(**certificate.options), "expiry date not checked").state == WARNING
 
 
 def test_a_certificate_in_the_cache_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
@@ -110,12 +110,16 @@ def test_a_certificate_in_the_cache_that_cannot_be_read_is_a_problem(tmp_path: P
 @pytest.mark.parametrize(
     ("make", "state", "says"),
     [
-        (lambda: FakeRedis(), OK, "version 7.2.4 answers"),
+        (lambda: FakeRedis(), OK, "reachable, version 7.2.4"),
         (lambda: FakeRedis(version="3.2.1"), PROBLEM, "version 3.2.1"),
-        (lambda: FakeRedis(role="slave"), PROBLEM, "is a replica, which cannot be written to"),
-        (lambda: FakeRedis(policy="allkeys-lru"), WARNING, "forgets keys when its memory is full (allkeys-lru)"),
-        (lambda: FakeRedis(clock=100), WARNING, "its clock differs from ours by +"),
-        (lambda: FakeRedis(), OK, "its clock is ours"),
+        (lambda: FakeRedis(role="slave"), PROBLEM, "is a read-only replica"),
+        (
+            lambda: FakeRedis(policy="allkeys-lru"),
+            WARNING,
+            "evicts keys when its memory is full (maxmemory-policy allkeys-lru)",
+        ),
+        (lambda: FakeRedis(clock=100), WARNING, "its clock differs from this machine's by +"),
+        (lambda: FakeRedis(), OK, "clock in sync"),
     ],
 )
 def test_what_a_redis_server_tells_of_itself(make: Callable[[], FakeRedis], state: str, says: str) -> None:

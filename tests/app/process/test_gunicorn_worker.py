@@ -23,7 +23,7 @@ def test_few_connections_are_named(monkeypatch: pytest.MonkeyPatch, connections:
     said = list(worker_warnings(config))
     assert bool(said) == expected
     if said:
-        assert f"client number {connections + 1:,} of a worker would hang" in said[0]
+        assert "further connections to a worker would hang" in said[0]
 
 
 def test_limits_of_the_system_are_named_when_they_are_low(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,13 +48,13 @@ def test_a_limit_that_cannot_be_raised_is_a_warning(
     monkeypatch.setattr(resource, "setrlimit", refuse)
     limits.raise_open_files()
     (warning,) = caplog.messages
-    assert warning.startswith("the limit of open files stays at 64, ")
+    assert warning.startswith("cannot raise the limit of open files, it stays at 64 ")
     assert warning.endswith(": not allowed to raise maximum limit")
 
 
 def test_without_a_limit_of_open_files_there_is_nothing_to_raise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda which: (1024, resource.RLIM_INFINITY))
-    assert str(limits.open_files()) == "open files: no limit"
+    assert str(limits.open_files()) == "limit of open files: none"
 
 
 def test_open_files_name_the_hard_limit() -> None:
@@ -66,7 +66,7 @@ def test_open_files_name_the_hard_limit() -> None:
 
 def test_a_long_backlog_is_enough(somaxconn: Path) -> None:
     somaxconn.write_text(f"{BACKLOG}\n")
-    assert limits.backlog() == Limit(True, "net.core.somaxconn: 4,096 clients can come at the same moment", "")
+    assert limits.backlog() == Limit(True, "net.core.somaxconn: 4,096 clients can connect at the same moment", "")
 
 
 def test_a_short_backlog_is_not(somaxconn: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_short_backlog_is_not(somaxconn: Path) -> None:
     limit = limits.backlog()
     assert limit == Limit(
         False,
-        "net.core.somaxconn: 128 clients can come at the same moment",
+        "net.core.somaxconn: 128 clients can connect at the same moment",
         "raise it with sysctl -w net.core.somaxconn=4096",
     )
 

@@ -43,7 +43,7 @@ def test_after_the_interval_the_next_message_has_the_number_of_those_held_back(
     throttled.log("publish", "cannot publish")
     assert caplog.messages == [
         "cannot publish",
-        "cannot publish (3 more of these since the last)",
+        "cannot publish (3 more suppressed since the last one)",
         "cannot publish",
     ]
 
@@ -102,4 +102,4 @@ def test_a_percent_sign_in_an_argument_is_only_text(clock: FakeClock, caplog: py
         throttled.log("a", "refused: %s", "100%s")
     clock.advance(LOG_INTERVAL)
     throttled.log("a", "refused: %s", "100%s")
-    assert caplog.messages == ["refused: 100%s", "refused: 100%s (1 more of these since the last)"]
+    assert caplog.messages == ["refused: 100%s", "refused: 100%s (1 more suppressed since the last one)"]

@@ -201,7 +201,7 @@ def check_stream(peer: Peer, request: bytes, answers: list[tuple[int, str]], sta
     assert peer.is_in_step() if stays else peer.has_ended()
 
 
-NOT_FOUND = (404, "there is nothing here")
+NOT_FOUND = (404, "not found; the endpoints are")
 LONGEST_TARGET = b"/" + b"a" * (MAX_REQUEST_LINE - len("GET / HTTP/1.1"))
 
 
@@ -288,7 +288,7 @@ def test_where_there_is_nothing_a_text_says_what_is_elsewhere(peer: Peer, path: 
         return
     assert (response.status, response.body) == (
         404,
-        b"there is nothing here; the endpoints are /connection, /connection/websocket and /api/\n",
+        b"not found; the endpoints are /connection, /connection/websocket and /api/\n",
     )
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
 
@@ -335,7 +335,7 @@ def test_a_prefix_stands_before_every_endpoint(start_server: Callable[..., Serve
 def test_a_head_that_does_not_become_whole(slow_peer: Peer, sent: bytes) -> None:
     slow_peer.send(sent)
     response = slow_peer.response()
-    assert (response.status, response.body) == (408, b"the request took too long to arrive\n")
+    assert (response.status, response.body) == (408, b"timeout while reading the request\n")
     assert response.headers["connection"] == "close"
     assert slow_peer.has_ended()
 
@@ -540,7 +540,7 @@ def test_a_handshake_that_is_wrong(peer: Peer, path: bytes) -> None:
     peer.send(HANDSHAKE.replace(b"/connection/websocket", path).replace(b"Version: 13", b"Version: 8"))
     response = peer.response()
     assert (response.status, response.headers["sec-websocket-version"]) == (426, "13")
-    assert response.body == b"only WebSocket version 13 is spoken here\n"
+    assert response.body == b"unsupported WebSocket version: expected 13\n"
 
 
 # -- the end of the server
@@ -608,7 +608,7 @@ def test_an_application_that_fails_with_a_websocket(
     peer.send(HANDSHAKE)
     assert peer.response().status == 101
     assert peer.has_ended()
-    assert "an application failed while it served a WebSocket" in caplog.text
+    assert "internal error in the application during a WebSocket, closing connection" in caplog.text
 
 
 def test_an_application_that_fails_is_answered_for(

@@ -54,10 +54,10 @@ def test_what_a_dead_server_left_is_replaced(path: str) -> None:
 
 
 def test_what_is_in_use_or_no_socket_stays(listener: socket.socket, path: str, tmp_path: Path) -> None:
-    assert problem_of(path) == f"unix_socket: cannot listen at {path}: another server listens there"
+    assert problem_of(path) == f"unix_socket: cannot listen at {path}: another server is listening on it"
     file = tmp_path / "notes.txt"
     file.write_text("keep me")
-    assert problem_of(str(file)) == f"unix_socket: cannot listen at {file}: there is a file that is no socket"
+    assert problem_of(str(file)) == f"unix_socket: cannot listen at {file}: the file exists and is not a socket"
     assert file.read_text() == "keep me"
 
 
@@ -123,7 +123,7 @@ def test_sockets_are_given_by_name(monkeypatch: pytest.MonkeyPatch, names: str, 
 def test_what_does_not_listen_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     idle = socket.socket()
     monkeypatch.setattr(listeners, "FIRST_GIVEN", idle.detach())
-    with pytest.raises(ConfigError, match="does not accept connections"):
+    with pytest.raises(ConfigError, match="is not a listening socket"):
         listeners.given({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"})
     monkeypatch.setattr(listeners, "FIRST_GIVEN", 9999)
     with pytest.raises(ConfigError, match="that is none: Bad file descriptor"):
@@ -132,7 +132,7 @@ def test_what_does_not_listen_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("count", ["x", "-1", ""])
 def test_a_count_that_is_none_is_named(count: str) -> None:
-    with pytest.raises(ConfigError, match="LISTEN_FDS: expected how many sockets are given"):
+    with pytest.raises(ConfigError, match="LISTEN_FDS: expected the number of sockets"):
         listeners.given({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count})
 
 
@@ -143,5 +143,5 @@ def test_a_system_without_ipv6_listens_with_ipv4(monkeypatch: pytest.MonkeyPatch
 
 
 def test_two_sockets_of_one_name_are_refused() -> None:
-    with pytest.raises(ConfigError, match="systemd gives two sockets for api"):
+    with pytest.raises(ConfigError, match="systemd passed two sockets for api"):
         listeners.given({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2", "LISTEN_FDNAMES": "api:api"})

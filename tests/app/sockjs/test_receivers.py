@@ -214,7 +214,7 @@ def test_a_client_that_takes_nothing_for_too_long_is_closed(start: Callable[...,
     bench = start(lambda exchange: Stream(exchange, XHRStreaming(), {}, 0.1, HUGE))
     bench.session.send("x" * 3_000_000)
     eventually(lambda: bench.peer.troubles)
-    assert bench.peer.troubles == ["the client took nothing for 0.1 s"]
+    assert bench.peer.troubles == ["write timeout: the client read nothing for 0.1 s"]
     eventually(bench.greenlet.ready)
     assert isinstance(bench.error, TimeoutError)
 

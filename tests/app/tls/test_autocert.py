@@ -139,7 +139,7 @@ def test_a_file_in_the_cache_that_cannot_be_used_is_replaced(
     certificates.start()
     eventually(lambda: b"BEGIN CERTIFICATE" in (tmp_path / f"{NAME}.pem").read_bytes())
     certificates.stop()
-    assert "cannot be used" in caplog.text
+    assert "cannot use certificate file" in caplog.text
 
 
 def test_a_certificate_that_holds_long_is_left_alone(
@@ -162,18 +162,21 @@ def test_a_new_certificate_that_is_due_for_renewal_is_not_ordered_again_at_once(
     account = FakeAccount(DUE)
     certificates = made(account)
     certificates.start()
-    eventually(lambda: "trying again in" in caplog.text)
+    eventually(lambda: "retrying in" in caplog.text)
     assert NAME in certificates._contexts
     certificates.stop()
     assert account.orders == 1
-    assert "is the clock of this machine right?" in caplog.text
+    assert "check the system clock" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("failure", "says"),
     [
-        (CertificateRefused("rate limited"), "no certificate for realtime.example.com: rate limited; trying again in"),
-        (ValueError("a bug"), "no certificate for realtime.example.com: unexpected exception; trying again in"),
+        (
+            CertificateRefused("rate limited"),
+            "cannot get a certificate for realtime.example.com: rate limited; retrying in",
+        ),
+        (ValueError("a bug"), "cannot get a certificate for realtime.example.com: unexpected exception; retrying in"),
     ],
     ids=["refused", "a bug"],
 )
@@ -207,18 +210,18 @@ def test_a_name_that_none_can_have_is_no_traceback(
     sys.unraisablehook(another)
     certificates.stop()
     assert told == [another]
-    assert "a client asks for a name that none can have" in caplog.text
+    assert "TLS handshake with an invalid server name" in caplog.text
 
 
 def test_a_cache_that_cannot_be_made_is_a_problem_of_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"ssl_autocert_cache_dir: cannot make .*: Not a directory"):
+    with pytest.raises(ConfigError, match=r"ssl_autocert_cache_dir: cannot create directory .*: Not a directory"):
         made(FakeAccount(b""), ssl_autocert_cache_dir=str(tmp_path / "file" / "cache"))
 
 
 def test_a_cache_without_the_right_to_write_is_a_problem_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(ConfigError, match="ssl_autocert_cache_dir: cannot write into "):
+    with pytest.raises(ConfigError, match="ssl_autocert_cache_dir: cannot write to directory "):
         made(FakeAccount(b""), ssl_autocert_cache_dir=str(tmp_path))
 
 

@@ -40,7 +40,7 @@ def test_a_signed_body_is_json_by_its_first_byte(api: FlaskClient, content_type:
 def test_json_without_a_sign_lacks_the_sign_and_nothing_else(api: FlaskClient, content_type: str | None) -> None:
     response = api.post("/api/", data=BODY, content_type=content_type)
     assert response.status_code == 400
-    assert response.data == b"the request has no sign (header X-API-Sign, or form field sign)\n"
+    assert response.data == b'missing signature (X-API-Sign header or form field "sign")\n'
 
 
 @pytest.mark.parametrize(

@@ -420,7 +420,7 @@ def test_a_peer_that_takes_nothing(open_line: Callable[..., Line]) -> None:
     for _ in range(20):
         line.websocket.send(LARGE)
     assert line.ended()
-    assert line.owner.told == ["failed: the client took nothing for 0.05 s"]
+    assert line.owner.told == ["failed: write timeout: the client read nothing for 0.05 s"]
 
 
 def test_a_peer_that_has_gone_when_something_is_sent(line: Line) -> None:

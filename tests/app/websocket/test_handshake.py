@@ -56,7 +56,7 @@ def test_what_is_no_upgrade(value: str) -> None:
     error = refused(upgrade=value)
     assert (error.status, error.reason) == (
         400,
-        'this is a WebSocket endpoint: the request has no "Upgrade: websocket"',
+        'WebSocket endpoint: missing header "Upgrade: websocket"',
     )
 
 
@@ -68,12 +68,16 @@ def test_no_upgrade_at_all() -> None:
 @pytest.mark.parametrize("method", ["POST", "HEAD", "OPTIONS", "get"])
 def test_another_method(method: str) -> None:
     error = refused(method)
-    assert (error.status, error.reason, error.headers) == (405, "a WebSocket is opened with GET", {"Allow": "GET"})
+    assert (error.status, error.reason, error.headers) == (
+        405,
+        "WebSocket handshake requires method GET",
+        {"Allow": "GET"},
+    )
 
 
 def test_an_old_http() -> None:
     error = refused(version="HTTP/1.0")
-    assert (error.status, error.reason) == (400, "a WebSocket needs HTTP/1.1")
+    assert (error.status, error.reason) == (400, "WebSocket handshake requires HTTP/1.1")
 
 
 @pytest.mark.parametrize("value", [None, "", "close", "keep-alive", "upgraded", "up grade"])
@@ -81,14 +85,14 @@ def test_a_connection_that_is_not_to_be_upgraded(value: str | None) -> None:
     error = refused(connection=value)
     assert (error.status, error.reason) == (
         400,
-        'this is a WebSocket endpoint: the request has no "Connection: Upgrade"',
+        'WebSocket endpoint: missing header "Connection: Upgrade"',
     )
 
 
 @pytest.mark.parametrize("headers", [{"content_length": "1"}, {"transfer_encoding": "chunked"}])
 def test_a_body(headers: dict[str, str]) -> None:
     error = refused(**headers)
-    assert (error.status, error.reason) == (400, "the request that opens a WebSocket has no body")
+    assert (error.status, error.reason) == (400, "WebSocket handshake must not have a body")
 
 
 @pytest.mark.parametrize("value", [None, "", "0", "8", "14", "013", "13, 8", "13.0", "x"])
@@ -96,7 +100,7 @@ def test_another_version(value: str | None) -> None:
     error = refused(sec_websocket_version=value)
     assert (error.status, error.reason, error.headers) == (
         426,
-        "only WebSocket version 13 is spoken here",
+        "unsupported WebSocket version: expected 13",
         {"Sec-WebSocket-Version": "13"},
     )
 

@@ -39,7 +39,7 @@ def test_a_signed_request_is_carried_out(api: HTTPApi) -> None:
 @pytest.mark.parametrize(
     ("given", "status", "reason"),
     [
-        ("", 400, "the request has no sign (header X-API-Sign, or form field sign)"),
+        ("", 400, 'missing signature (X-API-Sign header or form field "sign")'),
         ("0" * 64, 401, "the sign does not match the request"),
         (sign(CHANNELS.decode(), secret="other"), 401, "the sign does not match the request"),
         (sign(CHANNELS.decode() + " "), 401, "the sign does not match the request"),
