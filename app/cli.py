@@ -20,7 +20,7 @@ from .config.loading import Loaded, load, reload
 from .config.options import ConfigError, options_of
 from .config.schema import suggestion
 from .config.site_options import application_path
-from .process.standard_error import complain, report
+from .process.standard_error import print_error, report
 from .process.supervised import is_worker
 
 

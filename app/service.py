@@ -44,7 +44,7 @@ READ_FACTOR = 2
 """Messages up to this many times client_request_max_size are read, so that the client learns that one is too large."""
 TOO_LARGE = (CLOSE_LIMIT_EXCEEDED.code, CLOSE_LIMIT_EXCEEDED.close_reason)
 """Code and reason of the close frame for a client that sends a larger message."""
-IDLE_CHECK = 0.02
+IDLE_CHECK_INTERVAL = 0.02
 """Seconds between two checks whether the service is still busy."""
 
 
@@ -242,7 +242,7 @@ class Service:
         while self.is_busy and time.monotonic() < deadline:
             if between is not None:
                 between()
-            gevent.sleep(IDLE_CHECK)
+            gevent.sleep(IDLE_CHECK_INTERVAL)
 
     def stop(self) -> None:
         """Accept no more connections from other processes, and stop the node."""

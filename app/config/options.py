@@ -23,15 +23,15 @@ SECONDS = "seconds"
 """The unit of all times."""
 LARGEST_NUMBER = 2**63 - 1
 """The largest size or count: Centrifugo, which may read the same file, stores them in 64 bits."""
-LONGEST_TIME = 2**32 - 1
+MAX_TIME = 2**32 - 1
 """The longest time in seconds, about 136 years."""
 
 BETWEEN = "Must be between {min} and {max}."
 MORE_THAN = "Must be more than {min} and at most {max}."
-NOT_NEGATIVE = validate.Range(min=0, max=LARGEST_NUMBER, error=BETWEEN)
-POSITIVE = validate.Range(min=0, max=LARGEST_NUMBER, min_inclusive=False, error=MORE_THAN)
-TIME = validate.Range(min=0, max=LONGEST_TIME, error=BETWEEN)
-POSITIVE_TIME = validate.Range(min=0, max=LONGEST_TIME, min_inclusive=False, error=MORE_THAN)
+NOT_NEGATIVE = validate.Range(min=0, max=MAX_NUMBER, error=BETWEEN)
+POSITIVE = validate.Range(min=0, max=MAX_NUMBER, min_inclusive=False, error=MORE_THAN)
+TIME = validate.Range(min=0, max=MAX_TIME, error=BETWEEN)
+POSITIVE_TIME = validate.Range(min=0, max=MAX_TIME, min_inclusive=False, error=MORE_THAN)
 PORT = validate.Range(min=0, max=65535, error=BETWEEN)
 ALL_ORIGINS = "*"
 AUTO = "auto"

@@ -15,7 +15,7 @@ FIX = "fix"
 RETRY = "retry"
 """Advice: the same request may succeed later."""
 
-LONGEST_REASON = 123
+MAX_REASON_BYTES = 123
 """Bytes of the reason in a close frame."""
 
 
@@ -49,8 +49,8 @@ class Disconnect:
     @cached_property
     def close_reason(self) -> str:
         """The reason as it stands in the close frame; cut to 123 bytes, as RFC 6455 5.5 demands."""
-        reason = self.reason[:LONGEST_REASON]
-        while len(said := json.dumps({"reason": reason, "reconnect": self.reconnect})) > LONGEST_REASON:
+        reason = self.reason[:MAX_REASON_BYTES]
+        while len(said := json.dumps({"reason": reason, "reconnect": self.reconnect})) > MAX_REASON_BYTES:
             reason = reason[:-1]
         return said
 

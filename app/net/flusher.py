@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 SLICE = 0.005
 """Seconds that one lane may occupy the event loop before other work runs."""
-SLICE_CHECK = 64
+CLOCK_CHECK_INTERVAL = 64
 """Sends between two checks of the clock."""
 FEW = 64
 """A message for at most so many connections does not wait for the round of the others."""
@@ -94,7 +94,7 @@ class Lane:
             except Exception:  # a bug: it must end this connection, and not the round of all others
                 log.exception("internal error while writing, closing connection")
                 outbox.fail("internal server error")
-            if done % SLICE_CHECK == 0 and time.monotonic() > deadline:
+            if done % CLOCK_CHECK_INTERVAL == 0 and time.monotonic() > deadline:
                 return False
         self._round = None
         return True

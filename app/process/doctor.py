@@ -30,11 +30,11 @@ from ..tls.context import server_context
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
-LEAST_REDIS = (6, 2)
+MIN_REDIS_VERSION = (6, 2)
 """The oldest Redis that knows all that the engine asks."""
 ACME_TIMEOUT = 5.0
 """Seconds that an ACME server may take to answer."""
-MOST_SKEW = 1.0
+MAX_CLOCK_SKEW = 1.0
 """Seconds that the clocks of this machine and of Redis may differ."""
 
 
@@ -198,7 +198,7 @@ def _check_sentinel(address: ServerAddress, master: str, timeouts: Timeouts) -> 
     )
     with client:
         try:
-            found = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master)
+            found = client.execute_command("SENTINEL", "GET-MASTER_VARIABLE-ADDR-BY-NAME", master)
         except redis.RedisError as error:
             return Finding(PROBLEM, f"Sentinel {address}: {reason(error)}", "start it, or check redis_sentinels")
     if not found:
@@ -254,8 +254,8 @@ def _error_of(client: Any, command: Any) -> redis.ResponseError | None:
 def _facts(name: str, client: Any) -> Iterator[Finding]:
     """What a server that answers says of itself."""
     version = str(client.info("server")["redis_version"])
-    if tuple(map(int, version.split(".")[:2])) < LEAST_REDIS:
-        least = ".".join(map(str, LEAST_REDIS))
+    if tuple(map(int, version.split(".")[:2])) < MIN_REDIS_VERSION:
+        least = ".".join(map(str, MIN_REDIS_VERSION))
         yield Finding(PROBLEM, f"{name}: version {version}", f"install {least} or newer")
     else:
         yield Finding(OK, f"{name}: reachable, version {version}")
@@ -273,7 +273,7 @@ def _clock(name: str, client: Any) -> Finding:
     began = time.time()
     seconds, microseconds = client.time()
     skew = seconds + microseconds / 1e6 - (began + time.time()) / 2
-    if abs(skew) > MOST_SKEW:
+    if abs(skew) > MAX_CLOCK_SKEW:
         return Finding(
             WARNING, f"{name}: its clock differs from this machine's by {skew:+.1f} s", "run NTP on both machines"
         )

@@ -16,7 +16,7 @@ LOOK_INTERVAL = 0.5
 """Seconds between two looks at the files."""
 INSTALLED = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 """Directories whose files do not change during development."""
-PASSED_OVER = ("node_modules", "__pycache__")
+SKIPPED_DIRECTORIES = ("node_modules", "__pycache__")
 """Directories without code of an application; those whose name begins with a dot are passed over, too."""
 
 Folders = Callable[[], Iterable[Path]]
@@ -76,7 +76,7 @@ def _files_in(directory: Path) -> Iterator[Path]:
 
 def _is_of_application(directory: Path) -> bool:
     is_environment = (directory / "pyvenv.cfg").exists()
-    return not (is_environment or directory.name.startswith(".") or directory.name in PASSED_OVER)
+    return not (is_environment or directory.name.startswith(".") or directory.name in SKIPPED_DIRECTORIES)
 
 
 def _times(paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:

@@ -23,17 +23,17 @@ from ..config.endpoints import ENDPOINTS
 from ..config.loading import Loaded
 from ..config.options import ConfigError
 from ..runtime.backoff import Backoff
-from ..server.listeners import FIRST_GIVEN, Listeners, open_all
+from ..server.listeners import FIRST_SYSTEMD_DESCRIPTOR, Listeners, open_all
 from .announcement import announce
 from .pid_file import pid_file
 from .standard_error import complain
 from .startup_checks import run_checked, tls_problems, worker_problems
-from .supervised import MASTER, READY
+from .supervised import MASTER_VARIABLE, READY_VARIABLE
 from .worker import Worker
 
 log = logging.getLogger(__name__)
 
-HANDLED = (
+HANDLED_SIGNALS = (
     signal.SIGCHLD,
     signal.SIGHUP,
     signal.SIGUSR1,
@@ -43,13 +43,13 @@ HANDLED = (
 )
 SIGNAL_TIMEOUT = 0.1
 """Seconds to wait for a signal before the workers are checked."""
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+MIN_RETRY_DELAY, MAX_RETRY_DELAY = 1.0, 30.0
 """Seconds before another worker starts when one has ended before it was ready; see Backoff."""
-LONGEST_STEP = 1.0
+MAX_STEP_TIME = 1.0
 """Seconds that one step of the master may take longer than it waits for a signal, if it runs all the time."""
-STARTUP_TIME = 60.0
+STARTUP_TIMEOUT = 60.0
 """Seconds that a worker may take until it serves, at least: the imports of an application may take long."""
-EXTRA_TIME = 3.0
+KILL_TIMEOUT = 3.0
 """Seconds that a worker may take beyond option shutdown_timeout, before it is killed."""
 FIRST_FREE_DESCRIPTOR = 100
 """Copies of descriptors get numbers from here on, which the sockets passed to a worker do not use."""
@@ -89,10 +89,10 @@ class Master:
         self._workers: list[Worker] = []
         self._has_served = False
         """Whether any worker has ever been ready."""
-        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        self._backoff = Backoff(MIN_RETRY_DELAY, MAX_RETRY_DELAY)
         self._next_start = 0.0
         self._to_replace: deque[Worker] = deque()
-        self._newcomer: Worker | None = None
+        self._replacement: Worker | None = None
         """Who is to be ready before the next one is told to leave."""
         self._is_stopping = False
         self._stepped_at = time.monotonic()
@@ -101,7 +101,7 @@ class Master:
     def run(self) -> int:
         """Serve until a signal ends it; the exit status. Raises ConfigError for what no worker could serve with."""
         config = self._loaded.config
-        signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+        signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
         self._listeners = open_all(config, os.environ)
         try:
             with pid_file(config.pid_file):
@@ -115,113 +115,113 @@ class Master:
         return self._status
 
     def _step(self) -> None:
-        self._make_up_for_pause()
+        self._extend_after_suspension()
         for worker in self._workers:
-            worker.look()
+            worker.read_pipe()
             self._has_served = self._has_served or worker.is_ready
         self._reap()  # after the look: that one serves tells what it means that another has ended
-        self._end_overdue()
+        self._kill_overdue()
         if not self._is_stopping:
-            self._watch()
-            self._fill_up()
-            self._go_on_replacing()
-        received = signal.sigtimedwait(HANDLED, SIGNAL_TIMEOUT)
+            self._check_heartbeats()
+            self._start_missing()
+            self._continue_replacing()
+        received = signal.sigtimedwait(HANDLED_SIGNALS, SIGNAL_TIMEOUT)
         # When this process was stopped and continued during the wait, Python returns what was never filled in.
-        if received is not None and received.si_signo in HANDLED:
-            self._heed(signal.Signals(received.si_signo))
+        if received is not None and received.si_signo in HANDLED_SIGNALS:
+            self._handle_signal(signal.Signals(received.si_signo))
 
     # -- signals
 
-    def _heed(self, number: signal.Signals) -> None:
+    def _handle_signal(self, number: signal.Signals) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
             self._stop(number)
         elif number is signal.SIGHUP:
             self._on_reload()
         elif number is signal.SIGUSR1:
             logs.reopen()
-            self._tell_all(number)
+            self._signal_all(number)
         elif number is signal.SIGUSR2 and not self._is_stopping:
             log.info("SIGUSR2: replacing the workers one by one")
-            self._to_replace = deque(worker for worker in self._workers if not worker.leaves)
+            self._to_replace = deque(worker for worker in self._workers if not worker.is_stopping)
 
     def _stop(self, number: signal.Signals) -> None:
         if self._is_stopping:
             log.warning("%s received again: killing all workers", number.name)
-            self._tell_all(signal.SIGKILL)
+            self._signal_all(signal.SIGKILL)
             self._status = 1
             return
         log.info("%s: shutting down", number.name)
-        self._end_all()
+        self._stop_all()
 
-    def _end_all(self) -> None:
+    def _stop_all(self) -> None:
         self._is_stopping = True
         for worker in self._workers:
-            if not worker.leaves:  # a second TERM would end it at once
-                worker.leave(self._patience)
+            if not worker.is_stopping:  # a second TERM would end it at once
+                worker.stop(self._stop_timeout)
 
     @property
-    def _patience(self) -> float:
+    def _stop_timeout(self) -> float:
         """Seconds that a worker may take to end."""
-        return self._loaded.config.shutdown_timeout + EXTRA_TIME
+        return self._loaded.config.shutdown_timeout + KILL_TIMEOUT
 
     def _on_reload(self) -> None:
         try:
             self._loaded = self._reload(self._loaded.config)
-            _check_again(self._loaded.config)
+            _check_reloaded(self._loaded.config)
         except ConfigError as error:
             for problem in error.problems:
                 log.error("%s", problem)
             log.error("invalid configuration, keeping the current one")
             return
         logs.set_level(self._loaded.config)
-        self._tell_all(signal.SIGHUP)
+        self._signal_all(signal.SIGHUP)
 
-    def _tell_all(self, number: signal.Signals) -> None:
+    def _signal_all(self, number: signal.Signals) -> None:
         for worker in self._workers:
-            worker.tell(number)
+            worker.send_signal(number)
 
     # -- workers
 
-    def _make_up_for_pause(self) -> None:
+    def _extend_after_suspension(self) -> None:
         """If this process was stopped or suspended, its workers may have been, too: none is judged by that time."""
         now = time.monotonic()
         pause = now - self._stepped_at - SIGNAL_TIMEOUT
         self._stepped_at = now
-        if pause > LONGEST_STEP:
+        if pause > MAX_STEP_TIME:
             for worker in self._workers:
-                worker.allow(pause)
+                worker.extend_deadlines(pause)
 
-    def _end_overdue(self) -> None:
+    def _kill_overdue(self) -> None:
         """Kill the workers that have not ended in time, and those that hang."""
         for worker in self._workers:
             if worker.is_overdue:
-                if worker.leaves:
-                    log.error("worker %d did not stop within %g s, killing it", worker.pid, self._patience)
-                elif worker.trace:
-                    log.error("killing worker %d: its event loop is blocked here:\n%s", worker.pid, worker.trace)
+                if worker.is_stopping:
+                    log.error("worker %d did not stop within %g s, killing it", worker.pid, self._stop_timeout)
+                elif worker.stack_trace:
+                    log.error("killing worker %d: its event loop is blocked here:\n%s", worker.pid, worker.stack_trace)
                 else:
                     log.error("killing worker %d: it wrote no stack trace, its process may be suspended", worker.pid)
                 worker.kill()
 
-    def _watch(self) -> None:
+    def _check_heartbeats(self) -> None:
         """Find workers whose event loop does not run."""
         timeout = self._loaded.config.worker_timeout
         for worker in self._workers:
-            limit = timeout if worker.is_ready else max(timeout, STARTUP_TIME)
+            limit = timeout if worker.is_ready else max(timeout, STARTUP_TIMEOUT)
             if timeout > 0 and worker.silent_for() > limit:
                 log.error("worker %d has not responded for %g s (option worker_timeout)", worker.pid, limit)
-                worker.ask_where_it_hangs()
+                worker.request_stack_trace()
 
     def _reap(self) -> None:
         for worker in list(self._workers):
-            code = worker.end()
+            code = worker.poll_exit()
             if code is not None:
                 self._workers.remove(worker)
-                self._note_end(worker, code)
+                self._handle_exit(worker, code)
 
-    def _note_end(self, worker: Worker, code: int) -> None:
+    def _handle_exit(self, worker: Worker, code: int) -> None:
         how = f"signal {-code}" if code < 0 else f"exit status {code}"
-        if worker.leaves:
+        if worker.is_stopping:
             log.info("worker %d stopped: %s", worker.pid, how)
         elif worker.is_ready:
             log.error("worker %d exited unexpectedly: %s; starting a new worker", worker.pid, how)
@@ -229,35 +229,35 @@ class Master:
             pause = self._backoff.next_delay()
             log.error("worker %d failed during startup (%s), retrying in %g s", worker.pid, how, pause)
             self._next_start = time.monotonic() + pause
-            if worker is self._newcomer:
+            if worker is self._replacement:
                 log.error("replacing the workers was cancelled: the remaining old workers keep running")
-                self._newcomer = None
+                self._replacement = None
                 self._to_replace.clear()
         else:
             log.critical("worker %d failed during startup (%s), not restarting it", worker.pid, how)
             self._status = 1
-            self._end_all()
+            self._stop_all()
 
-    def _fill_up(self) -> None:
+    def _start_missing(self) -> None:
         """Start what is missing."""
-        missing = self._loaded.config.workers - sum(not worker.leaves for worker in self._workers)
+        missing = self._loaded.config.workers - sum(not worker.is_stopping for worker in self._workers)
         if missing > 0 and time.monotonic() >= self._next_start:
             for _ in range(missing):
                 self._workers.append(self._start())
 
-    def _go_on_replacing(self) -> None:
+    def _continue_replacing(self) -> None:
         """One after the other: a new worker serves before an old one goes, and that is gone before the next."""
-        if not self._to_replace or any(worker.leaves for worker in self._workers):
+        if not self._to_replace or any(worker.is_stopping for worker in self._workers):
             return
-        if self._newcomer is None:
-            self._newcomer = self._start()
-            self._workers.append(self._newcomer)
-        elif self._newcomer.is_ready:
-            self._newcomer = None
+        if self._replacement is None:
+            self._replacement = self._start()
+            self._workers.append(self._replacement)
+        elif self._replacement.is_ready:
+            self._replacement = None
             self._backoff.reset()
             old = self._to_replace.popleft()
             if old in self._workers:
-                old.leave(self._patience)
+                old.stop(self._stop_timeout)
             if not self._to_replace:
                 log.info("all workers replaced, stopping the last old worker")
 
@@ -270,27 +270,27 @@ class Master:
         log.info("worker %d starting", pid)
         return Worker(pid, ready)
 
-    def _become_worker(self, ready: int) -> NoReturn:
+    def _exec_worker(self, ready: int) -> NoReturn:
         """In the new process: become the program that the worker is."""
         try:
             # Until the worker knows what to do with them: by default each of these would end it. A worker never handles
             # INT: a terminal sends it to all processes at Ctrl-C, and then the master sends TERM.
             for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
                 signal.signal(ignored, signal.SIG_IGN)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED_SIGNALS)
             sockets = self._listeners.sockets
             waiting = [
                 fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE_DESCRIPTOR) for listener in sockets.values()
             ]
             kept = fcntl.fcntl(ready, fcntl.F_DUPFD, FIRST_FREE_DESCRIPTOR)
-            for number, descriptor in enumerate(waiting, FIRST_GIVEN):
+            for number, descriptor in enumerate(waiting, FIRST_SYSTEMD_DESCRIPTOR):
                 os.dup2(descriptor, number)
             given = {
                 "LISTEN_PID": str(os.getpid()),
                 "LISTEN_FDS": str(len(sockets)),
                 "LISTEN_FDNAMES": ":".join(sockets),
-                MASTER: str(os.getppid()),
-                READY: str(kept),
+                MASTER_VARIABLE: str(os.getppid()),
+                READY_VARIABLE: str(kept),
             }
             os.execve(self._command[0], self._command, {**os.environ, **given})
         except OSError as error:
@@ -300,7 +300,7 @@ class Master:
             os._exit(1)
 
 
-def _check_again(config: Config) -> None:
+def _check_reloaded(config: Config) -> None:
     """Raise ConfigError for what the workers could not use after a reload."""
     problems = [*(worker_problems(config) if config.workers > 1 else ()), *tls_problems(config)]
     if problems:

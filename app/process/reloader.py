@@ -19,11 +19,11 @@ CHANGED = 3
 class Reloader(Master):
     """Starts the worker again at once when a file has changed, and otherwise does what the master of several does."""
 
-    def _watch(self) -> None:
+    def _check_heartbeats(self) -> None:
         """Let a worker be silent: a developer may stop it in a debugger, and broken code waits for a change."""
 
-    def _note_end(self, worker: Worker, code: int) -> None:
-        if code == CHANGED and not worker.leaves:
+    def _handle_exit(self, worker: Worker, code: int) -> None:
+        if code == CHANGED and not worker.is_stopping:
             log.info("worker %d stopped because a file has changed", worker.pid)
         else:
-            super()._note_end(worker, code)
+            super()._handle_exit(worker, code)

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SHUTDOWN_CHECK = 0.05
+SHUTDOWN_CHECK_INTERVAL = 0.05
 """Seconds between two looks at who is still there."""
-ANSWER_TIME = 0.2
+LAST_REQUEST_TIMEOUT = 0.2
 """Seconds for the requests of those whom a worker has accepted before it left that to others."""
 
 
@@ -84,7 +84,7 @@ class Server:
                 self._start(opened, context)
                 with self._signals():
                     self._stop.wait()
-                    self._take_leave()
+                    self._shut_down()
         finally:
             opened.close()
         return 0
@@ -123,7 +123,7 @@ class Server:
             announce(self._loaded, opened, endpoints_of(self._application))
         else:
             log.info("worker %d ready", os.getpid())
-            self._master.say_ready()
+            self._master.send_ready()
             gevent.spawn(self._master.watch, self._stop.set)
 
     @contextlib.contextmanager
@@ -167,14 +167,14 @@ class Server:
                 http.renew(context)
         log.info("configuration reloaded")
 
-    def _take_leave(self) -> None:
+    def _shut_down(self) -> None:
         """Tell every client, refuse new requests meanwhile, and end when all have gone or the time is up."""
         if self._master is not None:
-            self._leave_listening_to_siblings()
+            self._stop_listening()
         deadline = time.monotonic() + max(self._service.config.shutdown_timeout - 1, 0)
         closing = gevent.spawn(self._service.close_connections)  # an engine that is away would hold it up
         while time.monotonic() < deadline and (self._service.is_busy or not closing.ready()):
-            gevent.sleep(SHUTDOWN_CHECK)
+            gevent.sleep(SHUTDOWN_CHECK_INTERVAL)
         closing.kill()
         if self._service.open_connections:
             log.warning("shutdown timeout: %d connections still open", self._service.open_connections)
@@ -185,11 +185,11 @@ class Server:
         self._service.stop()
         log.info("stopped")
 
-    def _leave_listening_to_siblings(self) -> None:
+    def _stop_listening(self) -> None:
         """Other workers listen at the same sockets, so nobody has to be refused who comes from now on."""
         for http in self._servers:
             http.close()
-        gevent.sleep(ANSWER_TIME)
+        gevent.sleep(LAST_REQUEST_TIMEOUT)
 
 
 def _autocert(config: Config) -> Autocert:

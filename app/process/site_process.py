@@ -20,7 +20,7 @@ from ..config.site_options import ApplicationError, wants_debugger, workers_of
 from .file_watch import LOOK_INTERVAL, FileWatch, code_in
 from .master import Master, worker_command
 from .reloader import CHANGED, Reloader
-from .site_settings import ask, is_asked
+from .site_settings import ask, is_settings_process
 from .standard_error import report
 from .startup_checks import run_checked
 from .supervised import is_worker
@@ -41,7 +41,7 @@ def serve_site(given: Given, path: str, arguments: Sequence[str]) -> int:
     workers = workers_of(given)
     if given.reload and workers > 1:
         raise ConfigError(["--reload: works with one process only; remove --workers"])
-    is_child = is_worker(os.environ) or is_asked(os.environ)
+    is_child = is_worker(os.environ) or is_settings_process(os.environ)
     if not is_child and (given.reload or workers > 1):
         return _run_master(Reloader if given.reload else Master, arguments)
     # Made before the code is read: a change while that fails counts.

@@ -16,7 +16,7 @@ import msgspec
 from ..config.config import Config
 from ..config.loading import Loaded
 
-ASKED = "GENTRIFUGO_ASKED"
+SETTINGS_VARIABLE = "GENTRIFUGO_ASKED"
 """Environment variable of the process that is asked: the id of the one that asks, and a descriptor for the answer."""
 
 
@@ -41,7 +41,7 @@ _settings = msgspec.json.Decoder(SiteSettings)
 def ask(command: Sequence[str]) -> SiteSettings | int:
     """What the application that `command` serves says; the exit status of the command if that fails."""
     read, write = os.pipe()
-    environ = {**os.environ, ASKED: f"{os.getpid()}:{write}"}
+    environ = {**os.environ, SETTINGS_VARIABLE: f"{os.getpid()}:{write}"}
     process = subprocess.Popen(list(command), env=environ, pass_fds=[write])
     os.close(write)
     with open(read, "rb") as answer:
@@ -50,13 +50,13 @@ def ask(command: Sequence[str]) -> SiteSettings | int:
     return _settings.decode(data) if data and not status else status
 
 
-def is_asked(environ: Mapping[str, str]) -> bool:
+def is_settings_process(environ: Mapping[str, str]) -> bool:
     """Whether this very process is the one that is asked, and none of its parents."""
-    return environ.get(ASKED, "").partition(":")[0] == str(os.getppid())
+    return environ.get(SETTINGS_VARIABLE, "").partition(":")[0] == str(os.getppid())
 
 
 def answer(settings: SiteSettings, environ: Mapping[str, str]) -> None:
     """Tell the process that asks."""
-    descriptor = int(environ[ASKED].partition(":")[2])
+    descriptor = int(environ[SETTINGS_VARIABLE].partition(":")[2])
     with open(descriptor, "wb") as pipe:
         pipe.write(msgspec.json.encode(settings))

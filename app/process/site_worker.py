@@ -21,7 +21,7 @@ from .debugger import show_errors
 from .file_watch import LOOK_INTERVAL, FileWatch, folders_of
 from .reloader import CHANGED
 from .run import run_server
-from .site_settings import SiteSettings, answer, is_asked
+from .site_settings import SiteSettings, answer, is_settings_process
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def run(given: Given, path: str, reload: Callable[[Config], Loaded]) -> int:
     """
     application = site.find(path)
     loaded = site.settled(application, given, path)
-    if is_asked(os.environ):
+    if is_settings_process(os.environ):
         endpoints = sorted(endpoints_of(application))
         answer(SiteSettings(loaded.config, loaded.warnings, loaded.origin, endpoints), os.environ)
         return 0

@@ -7,7 +7,7 @@ import sys
 from ..config.options import ConfigError
 
 
-def complain(sentence: str) -> None:
+def print_error(sentence: str) -> None:
     """Print one sentence."""
     print(f"gentrifugo: {sentence}", file=sys.stderr)
 
@@ -15,6 +15,6 @@ def complain(sentence: str) -> None:
 def report(error: ConfigError) -> None:
     """Print everything that is wrong with a configuration, after its warnings."""
     for sentence in error.warnings:
-        complain(f"warning: {sentence}")
+        print_error(f"warning: {sentence}")
     for sentence in error.problems:
-        complain(sentence)
+        print_error(sentence)

@@ -11,7 +11,7 @@ import os
 import signal
 import time
 
-from .supervised import BEAT, READY_SIGN, TRACE_SIGNAL
+from .supervised import HEARTBEAT, READY_BYTE, TRACE_SIGNAL
 
 READ_SIZE = 1 << 16
 TRACE_TIME = 1.0
@@ -25,7 +25,7 @@ class Worker:
         self.pid = pid
         self.is_ready = False
         """Whether it serves."""
-        self.leaves = False
+        self.is_stopping = False
         """Whether it was told to end."""
         self._pipe = pipe
         self._heard_at = time.monotonic()
@@ -36,7 +36,7 @@ class Worker:
         self._trace = b""
         os.set_blocking(pipe, False)
 
-    def look(self) -> None:
+    def read_pipe(self) -> None:
         """Read what it has written."""
         try:
             while data := os.read(self._pipe, READ_SIZE):
@@ -46,40 +46,40 @@ class Worker:
 
     def _take(self, data: bytes) -> None:
         if not self._is_asked:
-            self.is_ready = self.is_ready or READY_SIGN in data
+            self.is_ready = self.is_ready or READY_BYTE in data
             self._heard_at = time.monotonic()
-        elif BEAT in data:
+        elif HEARTBEAT in data:
             self._is_asked, self._trace = False, b""
             self._kill_at = 0.0
             self._heard_at = time.monotonic()
         else:
             self._trace += data
 
-    def allow(self, seconds: float) -> None:
+    def extend_deadlines(self, seconds: float) -> None:
         """Grant it so much more time, because its master has not run."""
         self._heard_at += seconds
         if self._kill_at:
             self._kill_at += seconds
 
-    def tell(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         """Send it a signal. It has not been waited for, so its number is still its own."""
         os.kill(self.pid, number)
 
-    def leave(self, within: float) -> None:
+    def stop(self, within: float) -> None:
         """Tell it to end; it is to be killed when it has not within so many seconds."""
-        self.leaves = True
+        self.is_stopping = True
         self._kill_at = time.monotonic() + within
-        self.tell(signal.SIGTERM)
+        self.send_signal(signal.SIGTERM)
 
     def silent_for(self) -> float:
         """Seconds since it was last heard; 0 when it leaves, or was already asked where it hangs."""
-        return 0.0 if self.leaves or self._is_asked else time.monotonic() - self._heard_at
+        return 0.0 if self.is_stopping or self._is_asked else time.monotonic() - self._heard_at
 
-    def ask_where_it_hangs(self) -> None:
+    def request_stack_trace(self) -> None:
         """Ask for its stack trace; it is to be killed a moment later, unless its event loop answers before."""
         self._is_asked = True
-        self._kill_at = time.monotonic() + TRACE_TIME
-        self.tell(TRACE_SIGNAL)
+        self._kill_at = time.monotonic() + TRACE_TIMEOUT
+        self.send_signal(TRACE_SIGNAL)
 
     @property
     def is_overdue(self) -> bool:
@@ -89,18 +89,18 @@ class Worker:
     def kill(self) -> None:
         """End it at once. A second call does nothing."""
         self._kill_at = 0.0
-        self.tell(signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
 
     @property
-    def trace(self) -> str:
+    def stack_trace(self) -> str:
         """The stack trace that it has written; empty when it was not asked, or could not answer: it may be stopped."""
         return self._trace.decode(errors="replace").strip()
 
-    def end(self) -> int | None:
+    def poll_exit(self) -> int | None:
         """Its exit status, or the number of the signal that has ended it, negative; None as long as it runs."""
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if not pid:
             return None
-        self.look()
+        self.read_pipe()
         os.close(self._pipe)
         return os.waitstatus_to_exitcode(status)

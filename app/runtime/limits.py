@@ -13,7 +13,7 @@ BACKLOG = 4096
 """Connections that the kernel holds until the server accepts them; net.core.somaxconn limits this number."""
 ENOUGH_FILES = 65536
 """Open files with which the CPU limits the number of connections, not this number."""
-OWN_FILES = 64
+RESERVED_FILES = 64
 """A generous estimate of the open files and sockets that are not connections of clients."""
 SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
 
@@ -40,7 +40,7 @@ def open_files() -> Limit:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard == resource.RLIM_INFINITY:
         return Limit(True, "limit of open files: none", "")
-    text = f"limit of open files: {hard:,}, enough for about {max(hard - OWN_FILES, 0):,} connections"
+    text = f"limit of open files: {hard:,}, enough for about {max(hard - RESERVED_FILES, 0):,} connections"
     remedy = "" if hard >= ENOUGH_FILES else f"raise it with ulimit -Hn {ENOUGH_FILES}, or LimitNOFILE in systemd"
     return Limit(hard >= ENOUGH_FILES, text, remedy)
 

@@ -19,7 +19,7 @@ from gevent.event import AsyncResult, Event
 
 TICK = 0.25
 """Seconds between two looks at the time."""
-STILL = 0.5
+MIN_STANDSTILL = 0.5
 """Seconds by which a look must be late before the process counts as having stood still."""
 
 
@@ -58,7 +58,7 @@ class RunningClock:
 
     def _lateness(self, now: float) -> float:
         late = now - self._looked_at - TICK
-        return late if late > STILL else 0.0
+        return late if late > MIN_STANDSTILL else 0.0
 
 
 running_time = RunningClock()

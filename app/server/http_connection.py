@@ -40,11 +40,11 @@ access_log = logging.getLogger("gentrifugo.access")
 
 WRITE_TIMEOUT = 60.0
 """Seconds for one write of a response."""
-HEAD_TIME = 10.0
+HEAD_TIMEOUT = 10.0
 """Seconds for the head of a request, where the application carries no service whose options say so."""
-KEEPALIVE = 75.0
+KEEPALIVE_TIMEOUT = 75.0
 """Seconds between two requests, where the application carries no service whose options say so."""
-STOPPING_TIME = 0.5
+STOPPING_TIMEOUT = 0.5
 """Seconds that a new connection may take to send its request while the service stops."""
 
 
@@ -56,7 +56,7 @@ class HTTPConnection(WSGIHandler):
 
     def __init__(self, sock: Any, address: Any, server: Any, rfile: Any = None, received: bytes = b"") -> None:
         service = service_of(server.application)
-        timeout = service.config.http_header_timeout if service else HEAD_TIME
+        timeout = service.config.http_header_timeout if service else HEAD_TIMEOUT
         self.rfile: RequestReader  # type: ignore[assignment]  # all that pywsgi asks of a file
         self._direct = direct(sock)
         super().__init__(  # type: ignore[call-arg]
@@ -138,13 +138,13 @@ class HTTPConnection(WSGIHandler):
     def _read_head(self) -> bytes | None:
         service, idle_timeout = self._service, self._idle_timeout
         if service is None:
-            self._idle_timeout = KEEPALIVE
+            self._idle_timeout = KEEPALIVE_TIMEOUT
             return self.rfile.read_head(idle_timeout)
         self._idle_timeout = service.config.http_keepalive_timeout
         service.idle.add(self)
         try:
             # A connection that is accepted while the service stops gets just the time to send a request.
-            return self.rfile.read_head(STOPPING_TIME if service.node.stopping else idle_timeout)
+            return self.rfile.read_head(STOPPING_TIMEOUT if service.node.stopping else idle_timeout)
         finally:
             service.idle.discard(self)
 

@@ -13,7 +13,7 @@ from gevent.ssl import SSLContext, SSLSocket
 from ..http.response import encode_response, text_response
 from ..runtime.running_clock import TimeLimit
 from ..views.mounted import service_of
-from .http_connection import HEAD_TIME
+from .http_connection import HEAD_TIMEOUT
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class HTTPServer(WSGIServer):
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
         """Do the handshake within the time for the head of a request, then serve. Plain HTTP is refused with a text."""
         service = service_of(self.application)
-        limit = service.config.http_header_timeout if service is not None else HEAD_TIME
+        limit = service.config.http_header_timeout if service is not None else HEAD_TIMEOUT
         try:
             # One limit for all of it: a socket's own timeout begins again with each byte that a peer sends.
             with TimeLimit(limit, TimeoutError(f"timeout after {limit:g} s")):

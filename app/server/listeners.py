@@ -15,7 +15,7 @@ from ..config.endpoints import ADMIN, API, own_ports
 from ..config.options import ConfigError
 from ..runtime import limits
 
-FIRST_GIVEN = 3
+FIRST_SYSTEMD_DESCRIPTOR = 3
 """The number of the first socket that systemd gives (sd_listen_fds)."""
 ANY_IPV6 = "::"
 MAIN = "main"
@@ -132,7 +132,7 @@ def given(environ: Mapping[str, str]) -> dict[str, socket.socket]:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError([f"systemd passed two sockets for {name}; set FileDescriptorName to api or admin"])
-    return {name: _given(number) for number, name in enumerate(names, FIRST_GIVEN)}
+    return {name: _given(number) for number, name in enumerate(names, FIRST_SYSTEMD_DESCRIPTOR)}
 
 
 def names_given(environ: Mapping[str, str]) -> set[str]:

@@ -41,9 +41,9 @@ ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
 """Of the extension that holds the answer to a challenge of TLS-ALPN-01."""
 RENEW_AT = 2 / 3
 """Share of a certificate's life after which it is renewed: a month before the end of three."""
-FIRST_PAUSE, LONGEST_PAUSE = 5.0, 3600.0
+MIN_RETRY_DELAY, MAX_RETRY_DELAY = 5.0, 3600.0
 """Seconds until the next try when one has failed; see Backoff."""
-LONGEST_SLEEP = 12 * 3600.0
+MAX_SLEEP = 12 * 3600.0
 DAY = datetime.timedelta(days=1)
 
 
@@ -119,12 +119,12 @@ class Autocert:
     # -- getting and renewing
 
     def _keep(self, name: str) -> None:
-        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        backoff = Backoff(MIN_RETRY_DELAY, MAX_RETRY_DELAY)
         while True:
             due = self._renew_at.get(name)
             left = 0.0 if due is None else (due - _now()).total_seconds()
             if left > 0:
-                gevent.sleep(min(left, LONGEST_SLEEP))
+                gevent.sleep(min(left, MAX_SLEEP))
                 continue
             try:
                 self._obtain(name)

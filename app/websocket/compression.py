@@ -22,11 +22,11 @@ from .frames import COMPRESSED, TEXT, data_frame
 
 NAME = ExtensionName("permessage-deflate")
 HEADER = "sec-websocket-extensions"
-LARGEST_WINDOW = 15
+MAX_WINDOW_BITS = 15
 """Bits; what the peers may use, since theirs is the choice and a smaller one can be read as well."""
 BLOCK_END = len(b"\x00\x00\xff\xff")
 """Bytes that end every flush, and that the RFC leaves out."""
-OFFERS_KEPT = 64
+MAX_CACHED_OFFERS = 64
 """Different values of the header whose outcome is remembered; the clients of a server send few."""
 
 _terms = ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)
@@ -65,7 +65,7 @@ class Deflate:
         return data_frame(COMPRESSED | opcode, deflated[:-BLOCK_END])
 
 
-@lru_cache(OFFERS_KEPT)
+@lru_cache(MAX_CACHED_OFFERS)
 def agree(compression: Compression | None, offers: str) -> Deflate | None:
     """The terms of the first offer that can be met; None when there is none.
 
@@ -90,7 +90,7 @@ def agree(compression: Compression | None, offers: str) -> Deflate | None:
 
 def inflating() -> Extension:
     """For the parser of one peer's frames: whole messages, compressed or not. It never inflates past the limit."""
-    return PerMessageDeflate(True, True, LARGEST_WINDOW, LARGEST_WINDOW)
+    return PerMessageDeflate(True, True, MAX_WINDOW_BITS, MAX_WINDOW_BITS)
 
 
 @cache

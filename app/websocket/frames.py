@@ -31,7 +31,7 @@ WHOLE_TEXT = 0x81
 WHOLE_PONG = 0x8A
 MASKED = 0x80
 TWO_BYTE_LENGTH = 126
-SMALLEST_FRAME = 6
+MIN_FRAME_SIZE = 6
 
 INVALID_DATA = 1007
 MESSAGE_TOO_BIG = 1009
@@ -262,10 +262,10 @@ class _FrameEnds(Extension):
 
 def _plain_payload(data: bytes, position: int, max_size: int) -> tuple[int, int] | None:
     """Where the payload of the plain frame at `position` begins and ends; None when there is none, or not all of it."""
-    if position + SMALLEST_FRAME > len(data):
+    if position + MIN_FRAME_SIZE > len(data):
         return None
     first, size = data[position], data[position + 1] - MASKED
-    start = position + SMALLEST_FRAME
+    start = position + MIN_FRAME_SIZE
     if size == TWO_BYTE_LENGTH and first == WHOLE_TEXT:
         size = int.from_bytes(data[position + 2 : position + 4], "big")
         start += 2

@@ -297,7 +297,7 @@ import sys
 from gentrifugo.app.config.loading import from_mapping
 from gentrifugo.app.process import master
 
-master.EXTRA_TIME = 0.2
+master.KILL_TIMEOUT = 0.2
 loaded = from_mapping({"secret": "s", "engine": "redis", "address": "127.0.0.1", "port": 0, "shutdown_timeout": 0.2})
 master.logs.configure(loaded.config)
 sys.exit(master.Master(loaded, lambda current: loaded, [sys.executable, "-c", sys.argv[1]]).run())
@@ -430,7 +430,7 @@ def compute_without_end():
         pass
 
 link = supervised.master_of(os.environ)
-link.say_ready()
+link.send_ready()
 gevent.spawn(link.watch, lambda: None)
 gevent.sleep(3)
 if is_first:

@@ -16,7 +16,7 @@ from gentrifugo.app.http.chunked import ChunkedBody
 from gentrifugo.app.http.head import MAX_HEAD_SIZE, HTTPError
 from gentrifugo.app.http.reader import RequestReader
 from gentrifugo.app.net.direct_socket import RECV_SIZE, DirectSocket
-from gentrifugo.app.runtime.running_clock import STILL, TICK, running_time
+from gentrifugo.app.runtime.running_clock import MIN_STANDSTILL, TICK, running_time
 from tests.waiting import seconds
 
 HEAD = b"GET / HTTP/1.1\r\nHost: localhost"
@@ -320,7 +320,7 @@ def test_no_time_passes_for_a_request_while_the_process_stands_still(open_line: 
     line.send(HEAD)
 
     def send_the_rest() -> None:
-        time.sleep(0.6 + TICK + STILL)  # longer than the head may take
+        time.sleep(0.6 + TICK + MIN_STANDSTILL)  # longer than the head may take
         gevent.sleep(PAUSE)
         line.send(b"\r\n\r\n")
 

@@ -23,7 +23,7 @@ def refusal(call: Any, environ: dict[str, Any]) -> HTTPError:
     ("environ", "status", "says"),
     [
         ({"REQUEST_METHOD": "POST"}, 405, "WebSocket handshake requires method GET"),
-        ({"REQUEST_METHOD": "GET"}, 400, 'the request has no "Upgrade: websocket"'),
+        ({"REQUEST_METHOD": "GET"}, 400, 'missing header "Upgrade: websocket"'),
         (UPGRADE, 501, "this server cannot open WebSockets"),
     ],
     ids=["another method", "no upgrade", "another server"],

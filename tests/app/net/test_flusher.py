@@ -166,7 +166,7 @@ def test_a_defect_in_one_write_costs_one_connection(flusher: Flusher, caplog: py
 
 def test_a_long_round_lets_others_in(flusher: Flusher, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flusher_module, "SLICE", 0)
-    monkeypatch.setattr(flusher_module, "SLICE_CHECK", 1)
+    monkeypatch.setattr(flusher_module, "CLOCK_CHECK_INTERVAL", 1)
     transports = [FakeTransport(flusher) for _ in range(4)]
     flusher.fan_out([transport.outbox for transport in transports], b"a")
     seen = set()
@@ -181,7 +181,7 @@ def test_a_long_round_lets_others_in(flusher: Flusher, monkeypatch: pytest.Monke
 def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """One send for each lane and slice; more than one receiver are many."""
     monkeypatch.setattr(flusher_module, "SLICE", 0)
-    monkeypatch.setattr(flusher_module, "SLICE_CHECK", 1)
+    monkeypatch.setattr(flusher_module, "CLOCK_CHECK_INTERVAL", 1)
     monkeypatch.setattr(flusher_module, "FEW", 1)
 
 

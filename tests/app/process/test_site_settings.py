@@ -8,15 +8,15 @@ import sys
 import pytest
 
 from gentrifugo.app.config.loading import from_mapping
-from gentrifugo.app.process.site_settings import ASKED, SiteSettings, answer, ask, is_asked
+from gentrifugo.app.process.site_settings import SETTINGS_VARIABLE, SiteSettings, answer, ask, is_settings_process
 
 CONFIG = from_mapping({"secret": "s", "port": 0, "history_lifetime": 1.5, "namespaces": [{"name": "chat"}]}).config
 SETTINGS = SiteSettings(CONFIG, ["careful"], "that of a test", ["api", "client"])
 PROGRAM = """
 import os
 from tests.app.process.test_site_settings import SETTINGS
-from gentrifugo.app.process.site_settings import answer, is_asked
-assert is_asked(os.environ)
+from gentrifugo.app.process.site_settings import answer, is_settings_process
+assert is_settings_process(os.environ)
 answer(SETTINGS, os.environ)
 """
 
@@ -41,14 +41,14 @@ def test_a_process_that_fails_after_its_answer_has_failed() -> None:
 
 
 def test_only_the_process_itself_is_asked() -> None:
-    assert not is_asked({})
-    assert not is_asked({ASKED: f"{os.getpid()}:5"})
-    assert is_asked({ASKED: f"{os.getppid()}:5"})
+    assert not is_settings_process({})
+    assert not is_settings_process({SETTINGS_VARIABLE: f"{os.getpid()}:5"})
+    assert is_settings_process({SETTINGS_VARIABLE: f"{os.getppid()}:5"})
 
 
 def test_the_answer_goes_to_the_descriptor() -> None:
     read, write = os.pipe()
-    answer(SETTINGS, {ASKED: f"{os.getppid()}:{write}"})
+    answer(SETTINGS, {SETTINGS_VARIABLE: f"{os.getppid()}:{write}"})
     with open(read, "rb") as pipe:
         assert b'"secret":"s"' in pipe.read()
     with pytest.raises(OSError, match="Bad file descriptor"):

@@ -10,11 +10,11 @@ from gevent._hub_local import set_hub
 from gevent.event import AsyncResult, Event
 
 from gentrifugo.app.runtime import running_clock
-from gentrifugo.app.runtime.running_clock import STILL, TICK, RunningClock, TimeLimit, running_time, wait_for
+from gentrifugo.app.runtime.running_clock import MIN_STANDSTILL, TICK, RunningClock, TimeLimit, running_time, wait_for
 from tests.fakes import FakeClock
 from tests.greenlets import settle
 
-LONG = TICK + STILL + 0.3
+LONG = TICK + MIN_STANDSTILL + 0.3
 """Seconds that the tests let this process stand still: longer than any limit they set."""
 
 
@@ -62,9 +62,9 @@ def test_a_look_that_is_a_little_late_stops_nothing() -> None:
     clock = FakeClock()
     running = RunningClock(clock)
     began = running()
-    clock.advance(TICK + STILL)
+    clock.advance(TICK + MIN_STANDSTILL)
     running.look()
-    assert running() - began == pytest.approx(TICK + STILL)
+    assert running() - began == pytest.approx(TICK + MIN_STANDSTILL)
 
 
 @pytest.mark.usefixtures("ticking")

@@ -110,7 +110,7 @@ def test_sockets_are_given_by_name(monkeypatch: pytest.MonkeyPatch, names: str, 
     for index, sock in enumerate(made):
         os.dup2(sock.fileno(), first + index, inheritable=True)
         sock.close()
-    monkeypatch.setattr(listeners, "FIRST_GIVEN", first)
+    monkeypatch.setattr(listeners, "FIRST_SYSTEMD_DESCRIPTOR", first)
     environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(count), "LISTEN_FDNAMES": names}
     given = listeners.given(environ)
     assert list(given) == expected
@@ -122,11 +122,11 @@ def test_sockets_are_given_by_name(monkeypatch: pytest.MonkeyPatch, names: str, 
 
 def test_what_does_not_listen_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     idle = socket.socket()
-    monkeypatch.setattr(listeners, "FIRST_GIVEN", idle.detach())
+    monkeypatch.setattr(listeners, "FIRST_SYSTEMD_DESCRIPTOR", idle.detach())
     with pytest.raises(ConfigError, match="is not a listening socket"):
         listeners.given({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"})
-    monkeypatch.setattr(listeners, "FIRST_GIVEN", 9999)
-    with pytest.raises(ConfigError, match="that is none: Bad file descriptor"):
+    monkeypatch.setattr(listeners, "FIRST_SYSTEMD_DESCRIPTOR", 9999)
+    with pytest.raises(ConfigError, match="is not a socket: Bad file descriptor"):
         listeners.given({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"})
 
 

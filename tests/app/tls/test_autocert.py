@@ -187,7 +187,7 @@ def test_after_a_failure_it_is_tried_again(
     failure: Exception,
     says: str,
 ) -> None:
-    monkeypatch.setattr(autocert, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(autocert, "MIN_RETRY_DELAY", 0.01)
     account = FakeAccount(failure)
     certificates = made(account)
     certificates.start()

@@ -70,7 +70,7 @@ def test_what_is_no_address_is_named(address: str) -> None:
 
 @pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: a"], ids=["nothing", "half a request"])
 def test_who_does_not_go_on_is_hung_up_on(port: int, begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_connection, "HEAD_TIME", 0.1)
+    monkeypatch.setattr(http_connection, "HEAD_TIMEOUT", 0.1)
     with socket.create_connection(("127.0.0.1", port), timeout=seconds(5)) as client:
         client.sendall(begun)
         client.recv(4096)

@@ -9,7 +9,7 @@ import gevent
 import gevent.socket
 import pytest
 
-from gentrifugo.app.runtime.running_clock import STILL, TICK, running_time
+from gentrifugo.app.runtime.running_clock import MIN_STANDSTILL, TICK, running_time
 from gentrifugo.engines.redis.connection import ConnectionLost, RedisConnection
 from gentrifugo.engines.redis.settings import ServerAddress, Timeouts
 
@@ -28,7 +28,7 @@ def ends(nothing_left_behind: None) -> Iterator[tuple[RedisConnection, gevent.so
 
 
 def stand_still() -> None:
-    time.sleep(LIMIT + TICK + STILL)
+    time.sleep(LIMIT + TICK + MIN_STANDSTILL)
 
 
 def test_an_answer_that_does_not_come_in_time_ends_the_connection(
