@@ -1,6 +1,6 @@
 """The `gentrifugo` command: starts the server, or checks, writes or explains its configuration.
 
-Whatever goes wrong ends with status 1 and one sentence for each problem on standard error.
+Every error ends the command with status 1, and prints one sentence for each problem to standard error.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def word_problems(name: str, words: Sequence[str]) -> list[str]:
 
 
 def serve(argv: list[str]) -> int:
-    """Start the server and stay until it stops."""
+    """Run the server until it is stopped; returns the exit status."""
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # until, or unless, there is something to do: they would end us
     given = command_line.read(options_of(Config), argv, os.environ)
@@ -95,7 +95,7 @@ def serve(argv: list[str]) -> int:
 
 
 def patch() -> None:
-    """Let everything that blocks give others their turn. The master of several workers does without."""
+    """Monkey-patch the standard library with gevent. Not needed in the master of several workers."""
     from gevent import monkey
 
     monkey.patch_all()
@@ -112,7 +112,7 @@ def checked_configuration(argv: list[str]) -> Loaded:
 
 
 def checkconfig(argv: list[str]) -> int:
-    """Say whether the server would start with this configuration."""
+    """Check the configuration and print problems; status 1 if the server would not start."""
     from .process.startup_checks import startup_problems
 
     loaded = checked_configuration(argv)
@@ -126,7 +126,7 @@ def checkconfig(argv: list[str]) -> int:
 
 
 def doctor(argv: list[str]) -> int:
-    """Say what on this machine would be in the way of this configuration; status 1 when something is."""
+    """Check the configuration, this machine and Redis, and print a report; status 1 if there is a problem."""
     from .process.doctor import PROBLEM, WARNING, examine, verdict
 
     try:
@@ -144,7 +144,7 @@ def doctor(argv: list[str]) -> int:
 
 
 def genconfig(argv: list[str]) -> int:
-    """Write a configuration file with fresh secrets."""
+    """Write a new configuration file with random secrets. Existing files are not overwritten."""
     path = Path(command_line.read(options_of(Config), argv, {}).document.path)
     generate(path)
     say(f"{path}: written")
@@ -169,13 +169,13 @@ def checktoken(argv: list[str]) -> int:
 
 
 def version(argv: list[str]) -> int:
-    """Show the version."""
+    """Print the version of Gentrifugo."""
     say(f"Gentrifugo v{__version__}")
     return 0
 
 
 def show_help(*, everything: bool) -> int:
-    """Show the flags."""
+    """Print the help with all flags."""
     commands = {
         " ".join(filter(None, (name, "|".join(command.choices) or command.argument))): command.about
         for name, command in COMMANDS.items()
@@ -193,7 +193,7 @@ def show_completion(argv: list[str]) -> int:
 
 
 def say(text: str) -> None:
-    """Print to standard output; bytes of a path that are no UTF-8 are shown as escapes."""
+    """Print a line to standard output. Bytes of a path that are not UTF-8 are escaped."""
     try:
         print(text.encode(errors="backslashreplace").decode(), flush=True)
     except OSError as error:
@@ -205,7 +205,7 @@ def say(text: str) -> None:
 
 @dataclass(frozen=True)
 class Subcommand:
-    """A command: what it runs, its sentence in the help, and what the word after it may be, if it needs one."""
+    """A command: its function, its description in the help, and the words that may follow it."""
 
     run: Callable[[list[str]], int]
     about: str

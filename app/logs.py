@@ -1,4 +1,4 @@
-"""Where the log goes, and what is in it."""
+"""Configures logging: destination, format and level, and reopens the log file for rotation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LEVELS = {
 FORMAT = "%(asctime)s.%(msecs)03d %(levelname)s %(message)s"
 DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
 FIELDS = ("client", "user", "request", "peer", "method", "target", "status", "size", "took_ms")
-"""What a line of the log may say besides its text: set with `extra` where it is known."""
+"""Optional fields of a log record besides its text, set with `extra`."""
 
 FILE_MODE = 0o640
 """Permissions of a new log file: it names users and addresses, so other users of the machine cannot read it."""
@@ -59,10 +59,10 @@ class JSONFormatter(logging.Formatter):
 
 
 class LineHandler(logging.Handler):
-    """Writes each record at once to an open file, or drops it: a log that cannot be written must not stop a server.
+    """Writes each log record immediately, or drops it: a blocked or full log must not stop the server.
 
-    When lines can be written again, the first one says how many were dropped. `path` names the file of option log_file;
-    its failure is one line on standard error. The handler closes the descriptor in the end, if there is a path.
+    When writing works again, the first line says how many were dropped. `path` is the file of option log_file; a write
+    error is reported once on standard error. With a path, the handler closes the descriptor at the end.
     """
 
     def __init__(self, descriptor: int, path: str = "") -> None:
@@ -74,7 +74,7 @@ class LineHandler(logging.Handler):
             os.close(descriptor)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, or count it as dropped."""
+        """Write a record, or drop and count it if it cannot be written now."""
         if self._dropped and self._writer.write(self._line(self._notice())):
             self._dropped = 0
         if self._dropped or not self._writer.write(self._line(record)):
@@ -85,7 +85,7 @@ class LineHandler(logging.Handler):
     def _line(self, record: logging.LogRecord) -> bytes:
         try:
             text = self.format(record)
-        except Exception as error:  # whoever logs must not fail because of it
+        except Exception as error:  # logging must not raise exceptions in its callers
             text = f"cannot format a log message: {record.msg!r} % {record.args!r}: {error!r}"
         return text.encode(errors="backslashreplace") + b"\n"
 
@@ -94,7 +94,7 @@ class LineHandler(logging.Handler):
         return root.makeRecord(root.name, logging.WARNING, __file__, 0, text, (), None)
 
     def _report_failure(self) -> None:
-        """Standard error, which may be another file, is told of a log_file that fails, once as long as it does."""
+        """Report a write error of the log file on standard error, once until writing works again."""
         if self.path and self._writer.failure:
             problem = f"log_file: cannot write {self.path}: {self._writer.failure}"
             problem += "; log lines are dropped until writing works again\n"
@@ -104,7 +104,7 @@ class LineHandler(logging.Handler):
                 errors.close()
 
     def reopen(self, descriptor: int) -> None:
-        """Go on in another file; the handler closes the descriptor."""
+        """Write to another open file from now on; the handler closes the descriptor."""
         self.acquire()
         try:
             self._writer.close()
@@ -120,7 +120,7 @@ class LineHandler(logging.Handler):
 
 
 def configure(config: Config) -> None:
-    """Send the log to standard output, or to the file of option log_file, as option log_format has it.
+    """Log to standard output or the file of option log_file, in the format of option log_format.
 
     Raises OSError when the file cannot be opened.
     """
@@ -151,9 +151,9 @@ def _to_stdout() -> logging.Handler:
 
 
 def guarded(loaded: Loaded, run: Callable[[], int]) -> int:
-    """Run a server whose log goes where the configuration says; the exit status. Its problems are lines of the log.
+    """Configure the log and call `run`; returns the exit status. Problems are logged, one line each.
 
-    Raises ConfigError for what the log cannot hold.
+    Raises ConfigError if the log file cannot be opened, or log_level is none.
     """
     try:
         configure(loaded.config)
@@ -172,12 +172,12 @@ def guarded(loaded: Loaded, run: Callable[[], int]) -> int:
 
 
 def set_level(config: Config) -> None:
-    """Log what option log_level asks for, from now on."""
+    """Set the level of the log to that of option log_level."""
     root.setLevel(LEVELS[config.log_level])
 
 
 def reopen() -> None:
-    """Go on in a new file of the same name, or in the old one where that cannot be."""
+    """Reopen the log file, which a log rotation has renamed. If that fails, logging continues in the old file."""
     for handler in root.handlers:
         if isinstance(handler, LineHandler) and handler.path:
             try:

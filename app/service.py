@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 READ_FACTOR = 2
 """Messages up to this many times client_request_max_size are read, so that the client learns that one is too large."""
 TOO_LARGE = (CLOSE_LIMIT_EXCEEDED.code, CLOSE_LIMIT_EXCEEDED.close_reason)
-"""Code and reason of the close frame for a client that sends a larger message."""
+"""Code and reason of the close frame for a client whose message is larger than that."""
 IDLE_CHECK_INTERVAL = 0.02
 """Seconds between two checks whether the service is still busy."""
 
@@ -52,28 +52,28 @@ class Idle(Protocol):
     """A connection that waits for its next request."""
 
     def interrupt(self) -> None:
-        """End the wait."""
+        """Stop waiting, because the service is shutting down."""
 
 
 class PassedConnections(Protocol):
     """Serves the connections that other processes of this machine pass to this one."""
 
     def start(self) -> None:
-        """Start to accept them. Raises OSError."""
+        """Start to accept passed connections. Raises OSError."""
 
     def stop(self) -> None:
-        """Accept no more; a second call does nothing."""
+        """Stop accepting passed connections. A second call does nothing."""
 
 
 class Operator(Protocol):
     """A connection of the admin interface, which is not a client."""
 
     def close(self, disconnect: Disconnect | None = None) -> None:
-        """End it, for the reason in `disconnect`."""
+        """Close the connection with the code and reason in `disconnect`."""
 
 
 def build_engine(config: Config) -> Engine:
-    """The engine the configuration asks for. Raises ConfigError when its options do not fit together."""
+    """Create the engine of option engine. Raises ConfigError when its options contradict each other."""
     if config.engine == "redis":
         # Imported only when it is asked for: the memory engine needs none of it.
         from ..engines.redis.engine import RedisEngine
@@ -86,7 +86,7 @@ def build_engine(config: Config) -> Engine:
 
 
 def add_hook_url(hooks: Hooks, config: Config) -> None:
-    """Ask and tell the backend behind `hook_url`, if the configuration has one."""
+    """Register hooks that call the backend at hook_url, if the option is set."""
     if config.hook_url:
         # Imported only when it is asked for, as above.
         from .node.hook_url import HookURL
@@ -97,12 +97,12 @@ def add_hook_url(hooks: Hooks, config: Config) -> None:
 
 
 def hook_events(config: Config) -> Sequence[str]:
-    """The events that go to the backend behind `hook_url`."""
+    """The names of the events that are sent to the backend at hook_url."""
     return listed(config.hook_events)
 
 
 def compression_of(config: Config) -> Compression | None:
-    """How the configuration has WebSockets compressed."""
+    """The compression settings of the configuration; None if compression is off."""
     if not config.websocket_compression:
         return None
     return Compression(config.websocket_compression_level, config.websocket_compression_min_size)
@@ -135,7 +135,7 @@ class Service:
         self.http_api = HTTPApi(self.node, self.api)
         self.origin_policy = OriginPolicy()
         self.session_directory = self._open_directory()
-        """Which process of this machine holds which SockJS session; None when this process serves alone."""
+        """The directory of SockJS sessions and their processes; None when this process is the only one."""
         self.sockjs = SockJS(
             config.http_prefix + SOCKJS_PATH,
             self._connect,
@@ -146,9 +146,9 @@ class Service:
             self.session_directory,
         )
         self.open_websockets = 0
-        """Connections that `serve_websocket` serves now."""
+        """Open WebSocket connections of clients."""
         self.idle: set[Idle] = set()
-        """Connections between two requests."""
+        """HTTP connections that wait for their next request."""
         self.operators: set[Operator] = set()
         """Open admin sockets."""
         self.started = False
@@ -164,7 +164,7 @@ class Service:
 
     @property
     def config(self) -> Config:
-        """The configuration in force."""
+        """The current configuration, which a reload replaces."""
         return self.node.config
 
     @property
@@ -184,7 +184,7 @@ class Service:
 
     @property
     def open_connections(self) -> int:
-        """Clients that wait for messages now, over any transport, and operators."""
+        """The number of open connections of clients, over all transports, and of operators."""
         return self.open_websockets + self.sockjs.open_receivers + len(self.operators)
 
     @property
@@ -226,7 +226,7 @@ class Service:
             )
 
     def close_connections(self) -> None:
-        """Refuse new requests, close every client with the reason of a shutdown, and end idle connections."""
+        """Refuse new requests, close all clients with the reason `shutting down`, and close idle connections."""
         self.node.stopping = True
         for idle in list(self.idle):
             idle.interrupt()
@@ -284,7 +284,7 @@ class Service:
         return client
 
     def _sockjs_options(self) -> SockJSOptions:
-        """The options in force. They are built only when something has changed, because every request asks for them."""
+        """The current options of SockJS, cached until the configuration changes, because every request needs them."""
         basis = (self.config, self.node.hooks.has(CONNECT), bool(self.node.hooks))
         if self._options is None or basis != self._options[0]:
             self._options = basis, self._build_options()

@@ -1,1 +1,1 @@
-"""Every option, where its value comes from, and what is wrong with it."""
+"""Declares all options, and reads and checks their values."""

@@ -1,4 +1,4 @@
-"""The options of channels, which hold for a namespace or, at the top level, for all channels without one."""
+"""The options of channels, set for a namespace or, at the top level, for all channels without a namespace."""
 
 from __future__ import annotations
 

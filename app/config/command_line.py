@@ -1,7 +1,7 @@
 """Reads the command line, the environment and the configuration file with ConfigArgParse, and keeps them apart.
 
-Nothing is checked here beyond spelling: values are handed on as they were given, with the name that the user
-would look for when one of them is wrong.
+Only names are checked here. Values are passed on unchanged, with the place where the user has set them for error
+messages.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FLAGS_ONLY = {
     "help": "Show the most common flags and exit.",
     "version": "Show the version and exit.",
 }
-"""Flags that are no options, and what they do."""
+"""Flags that are not options, and their descriptions."""
 
 TOKEN_FLAGS = {
     "user": "With gentoken: the ID of the user that the token is for.",
@@ -44,7 +44,7 @@ TOKEN_FLAGS = {
 MIN_WIDTH = 60
 MAX_WIDTH = 110
 COLUMN = 34
-"""Where the sentences of the help begin."""
+"""Column where the descriptions of flags begin."""
 
 HELP_HEAD = """\
 Gentrifugo, a real-time messaging server.
@@ -54,7 +54,7 @@ Usage: gentrifugo [command] [flags]
 Commands:
 """
 COMMAND_COLUMN = 29
-"""Where the sentences about the commands begin."""
+"""Column where the descriptions of commands begin."""
 HELP_TAIL = (
     "Every option can be set in the configuration file (JSON, TOML or YAML), in the environment as CENTRIFUGO_ plus "
     "its name in capitals, or on the command line, with dashes or underscores; namespaces can be set only in the file. "
@@ -71,13 +71,13 @@ LATER_SOURCES = ("application", "flags", "environment")
 
 @dataclass
 class Given:
-    """What the user gave, source by source; values are unchecked."""
+    """The options that the user has set, by source. The values are unchecked."""
 
     document: Document
     environment: dict[str, str] = field(default_factory=dict)
     flags: dict[str, str] = field(default_factory=dict)
     application: dict[str, Any] = field(default_factory=dict)
-    """What a Flask application has in its config."""
+    """Options in the config of a Flask application."""
     words: list[str] = field(default_factory=list)
     help: bool = False
     version: bool = False
@@ -100,14 +100,14 @@ class Given:
 
     @property
     def values(self) -> dict[str, Any]:
-        """The values that count: a flag beats the environment, the environment beats the file.
+        """The resulting values: a flag overrides the environment, and the environment overrides the file.
 
-        What an application has in its config beats them all; it is never there together with flags.
+        Values in the config of an application override all others; flags cannot be given together with them.
         """
         return {**self.document.values, **self.environment, **self.flags, **self.application}
 
     def place(self, path: str) -> str:
-        """Where the user finds the value at this path, such as `port` or `namespaces[1].name`."""
+        """The place where the option at `path` (`port`, `namespaces[1].name`) was set, for error messages."""
         name = path.partition("[")[0]
         source = next((each for each in LATER_SOURCES if name in getattr(self, each)), "document")
         return self.spelled(source, self.written.get(source, {}).get(path, path))
@@ -140,10 +140,10 @@ class Given:
 
 
 class SourceParser(configargparse.ArgumentParser):  # type: ignore[misc]
-    """ConfigArgParse, told to leave the values of file and environment as they are.
+    """ConfigArgParse, changed to leave the values of file and environment unconverted.
 
-    It would turn them into more command line arguments, which loses types and lists and lets a value that begins
-    with a dash pass for a flag.
+    It would convert them to command line arguments, which loses types and lists, and treats a value that begins with
+    a dash as a flag.
     """
 
     def convert_item_to_command_line_arg(self, action: Any, key: str, value: Any) -> list[str]:
@@ -260,7 +260,7 @@ def unknown_variables(environ: Mapping[str, str], options: Sequence[Option]) -> 
 def kubernetes_variables(environ: Mapping[str, str]) -> set[str]:
     """The variables that Kubernetes sets in every container for a service named centrifugo, or centrifugo-….
 
-    They begin like the variables of options; `CENTRIFUGO_PORT=tcp://10.0.0.7:8000` even has the name of one.
+    They have the same prefix as options, and `CENTRIFUGO_PORT=tcp://10.0.0.7:8000` even has the name of an option.
     """
     services = [name.removesuffix("_SERVICE_HOST") for name in environ if name.endswith("_SERVICE_HOST")]
     found: set[str] = set()
@@ -278,7 +278,7 @@ def kubernetes_variables(environ: Mapping[str, str]) -> set[str]:
 def help_text(
     commands: Mapping[str, str], options: Sequence[Option], groups: Mapping[str, str], *, everything: bool
 ) -> str:
-    """The help: the commands, each with its sentence, and the everyday flags, or those of all options."""
+    """The help text: commands with descriptions, and the most common flags or the flags of all options."""
     lines = [HELP_HEAD.rstrip()]
     lines += [f"  {name}".ljust(COMMAND_COLUMN) + sentence for name, sentence in commands.items()]
     lines += ["", "Flags:"]
@@ -303,12 +303,12 @@ def help_text(
 
 
 def help_width() -> int:
-    """As wide as the terminal, unless that is hard to read."""
+    """The width of the help text in columns: that of the terminal, within limits."""
     return max(MIN_WIDTH, min(shutil.get_terminal_size().columns, MAX_WIDTH))
 
 
 def option_help(option: Option) -> list[str]:
-    """The lines of one option's flag; a boolean that is off and an empty text are defaults not worth a word."""
+    """The help text of an option's flag. Defaults that are false or empty are not shown."""
     value = "" if option.type is bool else f" {option.facts.unit or option.kind}"
     default = "" if option.default_text in ("false", '""') else option.default_text
     others = (

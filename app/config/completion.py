@@ -1,6 +1,6 @@
 """Writes the scripts that let bash and zsh complete the `gentrifugo` command line.
 
-They are made of the table of commands and the declared options, and know nothing that is not in these.
+They are generated from the table of commands and the declared options.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .options import Option
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag, and what its value may be."""
+    """A flag and its possible values."""
 
     names: tuple[str, ...]
     """The long one, and the short one if there is one."""
@@ -26,7 +26,7 @@ class Flag:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words of the command line."""
+    """All commands and flags that can be completed."""
 
     commands: Mapping[str, tuple[str, tuple[str, ...]]]
     """The sentence of each command, and what the word after it may be."""
@@ -34,7 +34,7 @@ class Vocabulary:
 
 
 def vocabulary(commands: Mapping[str, tuple[str, tuple[str, ...]]], options: Iterable[Option]) -> Vocabulary:
-    """The words for these commands and options. Options that only a file can set have no flag."""
+    """Collect the commands and flags to complete. Options that only a file can set have no flag."""
     own = [
         Flag(("--config", "-c"), FLAGS_ONLY["config"], takes_value=True),
         Flag(("--app",), FLAGS_ONLY["app"], takes_value=True),
@@ -120,7 +120,7 @@ def _escaped(text: str, characters: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """The text as one word of a shell."""
+    """Quote a text as one word of a shell."""
     return "'" + text.replace("'", "'\\''") + "'"
 
 

@@ -1,6 +1,6 @@
-"""Every option of the server, declared once, as the fields of frozen dataclasses that carry the values.
+"""Declares all options of the server as fields of frozen dataclasses, which also hold the values.
 
-`loading.py` makes a `Config` from files, environment and flags. Code and tests may also create one directly.
+`loading.py` creates a `Config` from files, environment and flags. Code and tests may also create one directly.
 """
 
 from __future__ import annotations
@@ -128,7 +128,10 @@ class Config(TokenOptions):
     unix_socket: str = option("", "Path of a Unix socket to listen on instead of `address` and `port`.", flag=True)
     unix_socket_mode: str = option("660", "Permissions of the Unix socket, as for chmod.", check=MODE, numeric=True)
     workers: int = option(
-        1, "Number of processes that share the ports; more than one needs the Redis engine.", flag=True, check=POSITIVE
+        1,
+        "Number of processes that share the ports; more than one requires the Redis engine.",
+        flag=True,
+        check=POSITIVE,
     )
     http_prefix: str = option("", "Prefix of the path of every endpoint.", check=HTTP_PREFIX)
 
@@ -166,9 +169,12 @@ class Config(TokenOptions):
     )
 
     log_level: str = option("info", "Lowest severity that is logged.", flag=True, check=LOG_LEVELS, reload=True)
-    log_file: str = option("", "File for the log, reopened on USR1; empty logs to standard output.", flag=True)
+    log_file: str = option("", "File for the log, reopened on SIGUSR1; empty logs to standard output.", flag=True)
     log_format: str = option(
-        "text", "Format of the log: text for people, JSON for programs.", flag=True, check=Choice("text", "json")
+        "text",
+        "Format of the log: `text` for reading, `json` for log processing.",
+        flag=True,
+        check=Choice("text", "json"),
     )
     pid_file: str = option("", "File that holds the process ID while the server runs.", flag=True)
     drain_time: float = option(
@@ -200,7 +206,7 @@ class Config(TokenOptions):
         is_list=True,
     )
     hook_secret: str = option("", "Key that signs requests to the backend; empty uses `secret`.", secret=True)
-    hook_tries: int = option(3, "Number of times that a failing request is tried in all.", check=POSITIVE)
+    hook_tries: int = option(3, "Maximum number of attempts for a request to the backend.", check=POSITIVE)
     hook_headers: str = option(
         "Authorization,Cookie,Origin,User-Agent,X-Forwarded-For,X-Real-IP",
         "Headers of the client's request that are sent to the backend, comma-separated.",
@@ -342,13 +348,17 @@ class Config(TokenOptions):
     )
 
     redis_host: str = option(
-        "127.0.0.1", "Host of Redis; several, comma-separated, are shards.", flag=True, is_list=True
+        "127.0.0.1", "Host of the Redis server; a comma-separated list sets several shards.", flag=True, is_list=True
     )
     redis_port: str = option(
-        "6379", "Port of Redis; several, comma-separated, are shards.", flag=True, numeric=True, is_list=True
+        "6379",
+        "Port of the Redis server; a comma-separated list sets several shards.",
+        flag=True,
+        numeric=True,
+        is_list=True,
     )
-    redis_password: str = option("", "Password of Redis.", flag=True, secret=True)
-    redis_db: str = option("0", "Database number.", flag=True, numeric=True)
+    redis_password: str = option("", "Password of the Redis server.", flag=True, secret=True)
+    redis_db: str = option("0", "Number of the Redis database.", flag=True, numeric=True)
     redis_url: str = option(
         "",
         "URL such as redis://user:password@host:port/db, instead of the four options above; rediss:// uses "
@@ -386,7 +396,7 @@ class Config(TokenOptions):
 
     @property
     def speaks_tls(self) -> bool:
-        """Whether all ports of this server accept TLS connections only."""
+        """Whether all ports of this server accept only TLS connections."""
         return self.ssl or self.ssl_autocert
 
     def __post_init__(self) -> None:
@@ -395,5 +405,5 @@ class Config(TokenOptions):
 
 
 def default_name(port: int) -> str:
-    """The name of a node whose option `name` is not set."""
+    """The default of option name: host name and port."""
     return f"{socket.gethostname()}_{port}"

@@ -1,6 +1,6 @@
-"""Reads a configuration file: JSON, TOML or YAML, told apart by the suffix, into one mapping.
+"""Parses a configuration file into a mapping: JSON, TOML or YAML, by its suffix.
 
-It knows nothing of options. Whatever is wrong with the file as text is said with its line and column.
+It does not know the options. Syntax errors are reported with line and column.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ TOML_POSITION = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)
 
 
 class FileProblem(Exception):
-    """The file cannot be used; the text says why and, where there is one, at which place."""
+    """The file cannot be used; the text has the reason and, for syntax errors, line and column."""
 
 
 @dataclass
 class Document:
-    """What one file held; `values` is empty when there is a `problem`."""
+    """The content of one configuration file; `values` is empty when there is a `problem`."""
 
     path: str
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -38,10 +38,10 @@ class Document:
 
 
 class DocumentParser(ConfigFileParser):  # type: ignore[misc]
-    """Opens and parses the file for ConfigArgParse, and keeps what happened in `document`.
+    """Opens and parses the file for ConfigArgParse, and stores the result in `document`.
 
-    ConfigArgParse stops the program at the first bad file; this one answers with an empty file and
-    lets its owner report the problem beside all others.
+    ConfigArgParse exits at the first unreadable file. This class returns an empty file instead, so that the caller can
+    report the problem together with all others.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class DocumentParser(ConfigFileParser):  # type: ignore[misc]
         self.document = Document("")
 
     def open(self, path: str) -> TextIO:
-        """Open the file, as text in UTF-8 with or without a byte order mark."""
+        """Open the file as UTF-8 text, with or without a byte order mark. Problems are stored in `document`."""
         self.document = Document(path)
         try:
             text = Path(path).read_bytes().decode("utf-8-sig")
@@ -66,7 +66,7 @@ class DocumentParser(ConfigFileParser):  # type: ignore[misc]
         return io.StringIO()
 
     def parse(self, stream: TextIO) -> dict[str, Any]:
-        """Parse what `open` returned; an unusable file is an empty one with a problem."""
+        """Parse what `open` returned; an unusable file is an empty mapping with a `problem`."""
         if not self.document.problem:
             try:
                 self.document.values = read_text(stream.read(), self.document)
@@ -97,7 +97,7 @@ def read_text(text: str, document: Document) -> Mapping[str, Any]:
 
 
 def read_json(text: str, warn: Callable[[str], None]) -> Any:
-    """Parse JSON; a key given twice is a warning, because the first value is lost."""
+    """Parse JSON. Duplicate keys cause a warning, because only the last value is used."""
 
     def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         built: dict[str, Any] = {}
@@ -114,7 +114,7 @@ def read_json(text: str, warn: Callable[[str], None]) -> Any:
 
 
 def read_toml(text: str, warn: Callable[[str], None]) -> Any:
-    """Parse TOML; its syntax forbids keys given twice."""
+    """Parse TOML, whose syntax does not allow duplicate keys."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -122,7 +122,7 @@ def read_toml(text: str, warn: Callable[[str], None]) -> Any:
 
 
 def toml_problem(message: str, text: str) -> str:
-    """A message of tomllib with the place in front, as the other formats have it."""
+    """An error message of tomllib with line and column first, like those of the other formats."""
     place = TOML_POSITION.search(message)
     if place is None:
         return message
@@ -133,12 +133,12 @@ def toml_problem(message: str, text: str) -> str:
 
 
 class YamlLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, which would pass over keys given twice without a word."""
+    """PyYAML's safe loader, extended by warnings about duplicate keys."""
 
     warn: Callable[[str], None]
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping, warning of keys given twice."""
+        """Build a mapping, and warn about duplicate keys."""
         seen = set()
         for key_node, _ in node.value:
             if isinstance(key_node, yaml.ScalarNode):
@@ -149,7 +149,7 @@ class YamlLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """Build a value; one that does not fit its type, such as the date 2023-99-99, gets the usual error."""
+        """Build a value. An invalid value, such as the date 2023-99-99, raises the usual YAML error."""
         try:
             return super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError, TypeError):
@@ -157,7 +157,7 @@ class YamlLoader(yaml.SafeLoader):
 
 
 def read_yaml(text: str, warn: Callable[[str], None]) -> Any:
-    """Parse YAML without any tags that build objects; an empty file holds no options."""
+    """Parse YAML without tags that create Python objects. An empty file contains no options."""
     try:
         loader = YamlLoader(text)
         loader.warn = warn
@@ -171,7 +171,7 @@ def read_yaml(text: str, warn: Callable[[str], None]) -> Any:
 
 
 def yaml_problem(error: yaml.MarkedYAMLError) -> str:
-    """What PyYAML found, with the place in front."""
+    """An error message of PyYAML with line and column first."""
     mark = error.problem_mark or error.context_mark
     message = error.problem or error.context or "not YAML"
     return f"line {mark.line + 1}, column {mark.column + 1}: {message}" if mark else message

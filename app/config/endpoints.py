@@ -1,4 +1,4 @@
-"""The endpoints of a server: their groups, the paths of the busiest, and which groups have a port of their own."""
+"""The groups of endpoints of a server, the most used paths, and the groups with a separate port."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ SOCKET_PATH = "/socket"
 
 
 def own_ports(config: Config) -> dict[str, int]:
-    """The endpoints that have a port of their own, and which (options api_port and admin_port)."""
+    """The groups of endpoints with a separate port, and that port (options api_port and admin_port)."""
     ports = {API: config.api_port, ADMIN: config.admin_port}
     return {endpoint: int(port) for endpoint, port in ports.items() if port and int(port) != config.port}

@@ -1,4 +1,4 @@
-"""Writes a configuration file to start with: fresh secrets, readable by its owner only, never over another file."""
+"""Writes an initial configuration file with random secrets, readable only by its owner."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def as_json(values: Mapping[str, str]) -> str:
 
 
 def as_toml(values: Mapping[str, str]) -> str:
-    """The values as TOML: a text that is quoted for JSON is a TOML string too."""
+    """The values as TOML. A JSON string is also a valid TOML string."""
     return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
 
 
 def as_yaml(values: Mapping[str, str]) -> str:
-    """The values as YAML, always in quotes, so that none is taken for a number."""
+    """The values as YAML, always in quotes, so that no value is read as a number."""
     return "".join(f"{name}: {json.dumps(value)}\n" for name, value in values.items())
 
 

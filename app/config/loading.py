@@ -1,4 +1,4 @@
-"""Makes a checked `Config` from everything that the user has given: file, environment, flags, or a mapping in code."""
+"""Creates a checked `Config` from file, environment and flags, or from a mapping in code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Loaded:
     warnings: list[str]
     path: Path | None = None
     origin: str = "flags and environment only"
-    """Where it came from if there was no file."""
+    """Description of the source, if there was no file."""
 
 
 def load(argv: Sequence[str], environ: Mapping[str, str]) -> Loaded:
@@ -93,7 +93,7 @@ def load_given(given: Given) -> Loaded:
 
 
 def value_problems(given: Given, checked: Mapping[str, Any], wrong: Mapping[str, str]) -> Iterator[str]:
-    """A sentence about each value that is wrong by itself, or together with the other values."""
+    """One error text for each invalid value, and for each combination of values that is not allowed."""
     for path, text in (*wrong.items(), *shared_names(given.values.get("namespaces"))):
         yield f"{given.place(path)}: {text}"
     yield from key_problems(given, checked)
@@ -119,7 +119,7 @@ def key_problems(given: Given, checked: Mapping[str, Any]) -> Iterator[str]:
 
 
 def shared_names(namespaces: Any) -> Iterator[tuple[str, str]]:
-    """Path and problem of each namespace that has the name of an earlier one."""
+    """Path and error text for each namespace with the name of an earlier one."""
     first: dict[Any, int] = {}
     for index, namespace in enumerate(namespaces if isinstance(namespaces, (list, tuple)) else ()):
         name = namespace.get("name") if isinstance(namespace, Mapping) else None
@@ -128,7 +128,7 @@ def shared_names(namespaces: Any) -> Iterator[tuple[str, str]]:
 
 
 def source_warnings(given: Given) -> Iterator[str]:
-    """Warnings about the sources: names that are no options, keys given twice, variables that set nothing."""
+    """Warnings about the sources: unknown names, duplicate keys, environment variables without effect."""
     document = given.document
     yield from (f"{document.path}: {text}" for text in document.warnings)
     yield from (f"{document.path}: {text}" for text in schema.unknown_options(Config, document.values))

@@ -1,4 +1,4 @@
-"""The declaration of one option: its default, its sentence, its checks, and the spellings derived from its name.
+"""The declaration of an option: default, description, checks, and the names of its flag and variable.
 
 The options themselves are in config.py. Flags, environment variables, checks, help and the reference page are all
 derived from the same declarations, so that nothing about an option is written twice.
@@ -24,7 +24,7 @@ SECONDS = "seconds"
 LARGEST_NUMBER = 2**63 - 1
 """The largest size or count: Centrifugo, which may read the same file, stores them in 64 bits."""
 MAX_TIME = 2**32 - 1
-"""The longest time in seconds, about 136 years."""
+"""The maximum of times in seconds, about 136 years."""
 
 BETWEEN = "Must be between {min} and {max}."
 MORE_THAN = "Must be more than {min} and at most {max}."
@@ -73,9 +73,9 @@ T = TypeVar("T")
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; `problems` has one sentence for each thing that is wrong.
+    """The configuration is invalid; `problems` has one sentence for each error.
 
-    `warnings` has what else was noticed, such as a misspelt name, which is often the cause.
+    `warnings` has one sentence for each warning, such as a misspelt name, which is often the cause of an error.
     """
 
     def __init__(self, problems: Sequence[str], warnings: Sequence[str] = ()) -> None:
@@ -180,7 +180,7 @@ def url_or_empty(text: str) -> None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Facts:
-    """What the declaration of an option contains besides its name, type and default."""
+    """The properties of an option besides name, type and default: description, unit, check and others."""
 
     about: str
     unit: str = ""
@@ -189,9 +189,9 @@ class Facts:
     """Listed by `--help`. All options can be given as flags; `gentrifugo help` lists them all."""
     short: str = ""
     secret: bool = False
-    """Never printed."""
+    """Whether the value must not be shown or logged."""
     reload: bool = False
-    """Takes effect on HUP."""
+    """Whether a reload (SIGHUP) applies a new value."""
     is_list: bool = False
     """A comma-separated text, for which files and applications may give a list of its items."""
     aliases: tuple[str, ...] = ()
@@ -211,7 +211,7 @@ def option(default: T, about: str, **facts: Any) -> T:
 
 
 def described(about: str, **facts: Any) -> Mapping[str, Facts]:
-    """The metadata of an option without a default; for use in `dataclasses.field`."""
+    """The metadata of an option without a default, for `dataclasses.field`."""
     return {"facts": Facts(about, **facts)}
 
 
@@ -226,12 +226,12 @@ class Option:
 
     @property
     def variable(self) -> str:
-        """The environment variable that sets it."""
+        """The name of the environment variable that sets the option."""
         return ENVIRONMENT_PREFIX + self.name.upper()
 
     @property
     def flag(self) -> str:
-        """The long flag that sets it."""
+        """The long flag that sets the option."""
         return "--" + self.name
 
     @property
@@ -246,42 +246,42 @@ class Option:
 
     @property
     def kind(self) -> str:
-        """The type of its values, in the words of the help and the reference page."""
+        """The type of the values, as shown in the help and the reference page."""
         if self.item_type:
             return "list of objects"
         return {bool: "boolean", int: "integer", float: "number", str: "string"}[self.type]
 
     @property
     def default_text(self) -> str:
-        """Its default as a file would spell it; empty if there is none."""
+        """The default in the spelling of a file; empty if there is none."""
         if self.facts.shown_default or self.required or self.item_type:
             return self.facts.shown_default
         return f'"{self.default}"' if self.type is str else str(self.default).lower()
 
     @property
     def check(self) -> Callable[[Any], Any] | None:
-        """The declared check, or else that of its type: numbers are not negative."""
+        """The declared check, or the default check of the type: numbers must not be negative."""
         return self.facts.check or {int: NOT_NEGATIVE, float: TIME}.get(self.type)
 
     @property
     def required(self) -> bool:
-        """Whether it has no default."""
+        """Whether the option has no default."""
         return self.default is dataclasses.MISSING
 
     @property
     def item_type(self) -> Any:
-        """The dataclass of its items if it is a list, otherwise None."""
+        """The dataclass of the items if the option is a list, otherwise None."""
         return next(iter(typing.get_args(self.type)), None)
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The texts that it accepts, if it accepts only a few."""
+        """The accepted values, if there are only a few; otherwise empty."""
         return tuple(self.facts.check.choices) if isinstance(self.facts.check, Choice) else ()
 
 
 @cache
 def options_of(declaring: type) -> tuple[Option, ...]:
-    """The options that a dataclass declares, in order, those of its bases first."""
+    """The options that a dataclass declares, in order; those of its base classes come first."""
     types = typing.get_type_hints(declaring)
     return tuple(
         Option(field.name, types[field.name], field.default, field.metadata["facts"])

@@ -50,10 +50,10 @@ GROUPED = {
     "structure": "namespaces",
     "sockjs_settings": "the options that begin with sockjs_",
 }
-"""Objects in the files of v6 and of v0 under Python, and the options here that say the same. Ours are not nested."""
+"""Nested objects in the files of other versions (v0 in Python, v6), and the options here that replace them."""
 
 INSECURE_MODE = "there is no such option; docs/insecure.md describes the insecure modes and their risks"
-"""A name of an insecure mode is never suggested: whoever misspells an option must not end up without protection."""
+"""Shown for names of insecure modes, which are never suggested: a misspelt option must not disable protection."""
 
 MISSING = (
     (r"(client|api|admin|grpc_api)_insecure|insecure_web|client_insecure_skip_token_signature_verify", INSECURE_MODE),
@@ -81,7 +81,7 @@ MISSING = (
      r"|history_meta_ttl|global_history_\w+",
      "it belongs to later versions of Centrifugo; docs/channels.md has the channel options"),
 )  # fmt: skip
-"""Patterns of names of other versions that have no counterpart, and what to say about them."""
+"""Patterns of names in other versions without a corresponding option, and the explanation for each."""
 
 _MISSING = [(re.compile(rf"(?:{pattern})\Z"), reason) for pattern, reason in MISSING]
 
@@ -92,7 +92,7 @@ def renamed(name: str) -> str:
 
 
 def explanation(name: str) -> str:
-    """What to know about an option of another version that has no single counterpart; empty for other names."""
+    """An explanation for an option of another version without a single counterpart; empty for other names."""
     if name in GROUPED:
         return f"options are not nested here: see {GROUPED[name]}"
     return next((reason for pattern, reason in _MISSING if pattern.match(name)), "")

@@ -21,11 +21,11 @@ URL_FORM = "redis://user:password@host:port/db, or rediss:// for TLS"
 
 
 class _Wrong(ValueError):
-    """An option cannot be used; the text begins with its name and does not contain a secret."""
+    """An option is invalid; the text begins with its name and contains no secret."""
 
 
 def redis_settings(config: Config) -> tuple[RedisSettings | None, list[str]]:
-    """The settings of the engine, and one sentence for each problem; None as settings if there is a problem."""
+    """Return the settings of the engine (None if there is a problem), and one sentence for each problem."""
     try:
         shards = _shards(config)
         _check_all_differ(shards)
@@ -73,9 +73,9 @@ def _with_sentinels(shards: list[ShardSettings], masters: list[str], listed: str
     if not masters and not sentinels:
         return tuple(shards)
     if not masters:
-        raise _Wrong("redis_sentinels: needs redis_master_name, the name of the master that the Sentinels watch")
+        raise _Wrong("redis_sentinels: requires redis_master_name, the name of the master that the Sentinels monitor")
     if not sentinels:
-        raise _Wrong("redis_master_name: needs redis_sentinels, the addresses of the Sentinels that watch it")
+        raise _Wrong("redis_master_name: requires redis_sentinels, the addresses of the Sentinels")
     return tuple(
         replace(shard, sentinels=Sentinels(master, sentinels)) for shard, master in zip(shards, masters, strict=True)
     )

@@ -1,7 +1,7 @@
-"""Checks values against the declared options: a marshmallow schema derived from the table.
+"""Checks values against the declared options, with a marshmallow schema derived from them.
 
-Values come typed from files and as text from flags and the environment, so a number or a boolean may be given as
-text. A text is never made out of a number, because YAML reads `0123` as 83 and a secret would change in silence.
+Flags and the environment give all values as strings, so a number or a boolean may be a string. A number is never
+converted to a string: YAML reads `0123` as 83, so a secret would change without an error.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NOT_NULL = {"null": "Must have a value; remove the option to use its default."}
 
 
 class IntegerField(fields.Integer):
-    """A whole number, or text that spells one; marshmallow's own would cut 1.5 down to 1."""
+    """An integer, or a string with one. marshmallow's own field would truncate 1.5 to 1."""
 
     def _validated(self, value: Any) -> int:
         cut = isinstance(value, float) and not value.is_integer()
@@ -54,7 +54,7 @@ class TimeField(fields.Float):
 
 
 class TextField(fields.String):
-    """A text that can be written to a socket and given to the operating system."""
+    """A string that can be encoded as UTF-8 and contains no NUL character."""
 
     default_error_messages = {
         "number": "Not a valid string; put it in quotes.",
@@ -90,7 +90,7 @@ class TextField(fields.String):
         return value.lower() if self.lower else value
 
     def check_characters(self, value: str) -> None:
-        """Refuse what neither UTF-8 nor a file name can hold."""
+        """Refuse lone surrogates, which UTF-8 cannot encode, and NUL characters."""
         if "\0" in value:
             raise self.make_error("nul")
         try:
@@ -100,7 +100,7 @@ class TextField(fields.String):
 
 
 class ObjectsField(fields.List[Any]):
-    """A list of objects; marshmallow's own list takes the keys of a single object for its items."""
+    """A list of objects. marshmallow's own field would accept a single object as a list of its keys."""
 
     default_error_messages = {"invalid": "Must be a list of objects, each with a name."}
 
@@ -111,19 +111,19 @@ class ObjectsField(fields.List[Any]):
 
 
 class OptionSchema(Schema):
-    """The base of the derived schemas."""
+    """The base class of the derived schemas."""
 
     error_messages = {"type": NOT_AN_OBJECT}
 
 
 @cache
 def schema_of(declaring: type) -> type[Schema]:
-    """The schema of all options that a dataclass declares."""
+    """Create the marshmallow schema for all options of a dataclass."""
     return OptionSchema.from_dict({option.name: field_of(option) for option in options_of(declaring)})
 
 
 def field_of(option: Option) -> fields.Field[Any]:
-    """The marshmallow field that checks one option."""
+    """Create the marshmallow field that checks one option."""
     settings: dict[str, Any] = {"validate": option.check, "required": option.required, "error_messages": NOT_NULL}
     if option.type is str:
         facts = option.facts
@@ -141,7 +141,7 @@ def field_of(option: Option) -> fields.Field[Any]:
 
 
 def check(declaring: type, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The values of the known options that are right, and what is wrong, by path: `namespaces[1].history_size`."""
+    """Return the valid values, and the error texts by path, such as `namespaces[1].history_size`."""
     try:
         return dict(schema_of(declaring)().load(values, unknown=EXCLUDE)), {}
     except ValidationError as error:
@@ -179,9 +179,9 @@ def unknown_options(declaring: type, values: Mapping[str, Any], path: str = "") 
 
 
 def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """What a wrong name may stand for, as the end of a sentence; empty when nothing is known about it.
+    """A hint for an unknown name, as the end of a sentence; empty if there is none.
 
-    An option of another version of Centrifugo comes before a name that is merely similar. `prefix` is put in front of
+    An option of another version of Centrifugo takes precedence over a similar name. `prefix` is put in front of
     names. Insecure modes are never suggested. The prefixes of names in the environment and in Flask do not count.
     """
     spelled = {candidate.lower(): candidate for candidate in known}

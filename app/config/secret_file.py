@@ -1,4 +1,4 @@
-"""Files that only this user may read, and that are there whole or not at all."""
+"""Writes files atomically, readable only by the current user."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_secret(path: Path, data: bytes) -> None:
-    """Write or replace a file. Raises OSError, and then the old one is still there."""
+    """Create or replace a file atomically. Raises OSError, and then the old file is unchanged."""
     part = path.with_suffix(".part")
     part.unlink(missing_ok=True)  # with the permissions of whoever left it
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

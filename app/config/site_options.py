@@ -1,4 +1,4 @@
-"""The options that `--app` goes with: they are the process's, and all others are set by the application."""
+"""The options that are allowed with `--app`. All others are set by the application."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ PROCESS = (
     "workers",
     "worker_timeout",
 )
-"""Options of the process."""
+"""Names of the options that are allowed with `--app`."""
 FLASK_APP = "FLASK_APP"
 """The environment variable with which Flask's own command finds an application."""
 
 
 class ApplicationError(Exception):
-    """The code of an application has failed while it was loaded. The text is the traceback, without our code."""
+    """The code of an application raised an exception during import. The text is the traceback of its own code."""
 
 
 def application_path(given: Given, environ: Mapping[str, str]) -> str:
@@ -59,7 +59,7 @@ def application_path(given: Given, environ: Mapping[str, str]) -> str:
 
 
 def workers_of(given: Given) -> int:
-    """How many processes should serve the application. Raises ConfigError."""
+    """The number of processes that serve the application. Raises ConfigError for an invalid value."""
     return int(_checked(given, {**given.environment, **given.flags}, "workers", 1))
 
 

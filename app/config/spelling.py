@@ -1,4 +1,4 @@
-"""Spellings that Centrifugo v1 accepts, too: names in any case, null values, and short flags in one word."""
+"""Converts spellings that Centrifugo v1 accepts: names in any case, null values, and combined short flags."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _named(item: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def with_separate_flags(argv: Sequence[str], options: Sequence[Option]) -> Iterator[str]:
-    """The arguments, with short flags in one word taken apart: `-wd` is `-w -d`, and `-wp8001` is `-w -p8001`.
+    """Split combined short flags: `-wd` becomes `-w -d`, and `-wp8001` becomes `-w -p8001`.
 
     Only flags of booleans can come before another one; the others take the rest of the word as their value.
     """

@@ -14,7 +14,7 @@ INSECURE = {
     "insecure_api": "anyone who can reach the API can use it without a signature",
     "insecure_admin": "anyone who can reach the admin endpoints can use them without a password",
 }
-"""What each insecure mode allows; a warning at every start."""
+"""The risk of each insecure mode, logged as a warning at every start."""
 QUOTES = "\"'`"
 """Characters that look like quotes around a secret."""
 

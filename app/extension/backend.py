@@ -20,7 +20,7 @@ class CommandError(Exception):
 
 
 class ClientInfo(NamedTuple):
-    """Who a connection is, as presence and history show it; JSON is decoded."""
+    """Identity of a connection (user, client ID and info), as in presence and history; JSON is decoded."""
 
     user: str
     client: str
@@ -61,7 +61,7 @@ class Backend:
             self._commands.publish(_named(channel), encoded, client, uid=uid)
 
     def broadcast(self, channels: Sequence[str], data: Any, client: str = "") -> None:
-        """Publish the same into several channels.
+        """Publish the same data in several channels.
 
         All are tried; CommandError has the first error. Raises TypeError and ValueError as `publish` does, before
         anything is published.

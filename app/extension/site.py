@@ -38,7 +38,7 @@ LOADING_FILES = (__file__, importlib.__file__, cli.__file__)
 
 
 def find(path: str) -> Flask:
-    """The application that `path` names, in any way that Flask's own `--app` accepts.
+    """Import the application that `path` names, in any form that `flask --app` accepts.
 
     Raises ConfigError if there is none, and ApplicationError if its code fails.
     """
@@ -91,7 +91,7 @@ def service_in(application: Flask, path: str) -> Service:
 def settled(application: Flask, given: Given, path: str) -> Loaded:
     """The configuration of the application at `path`, with the options of the process from flags and environment.
 
-    Raises ConfigError for other options: two places for one option would be one too many.
+    Raises ConfigError for all other options, because the application sets them.
     """
     service = service_in(application, path)
     problems = [

@@ -57,7 +57,7 @@ def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) ->
 
 
 def _gunicorn_has_certificate() -> bool:
-    """As far as its command line tells; its settings may stand elsewhere."""
+    """Whether the command line of gunicorn sets a certificate. Its configuration file is not read."""
     return any(argument.startswith("--certfile") for argument in sys.argv)
 
 
@@ -93,7 +93,7 @@ def _loaded(config: str | Path | Mapping[str, Any] | Config | None) -> Loaded:
 
 
 def _refused(error: HTTPException) -> Response:
-    """Werkzeug's refusals, such as 404 and 413, as the text that all others are."""
+    """Convert HTTP errors of Werkzeug, such as 404 and 413, to plain text responses."""
     response = error.get_response()
     assert isinstance(response, Response)
     reason = NOTHING_HERE if error.code == 404 else error.description or error.name

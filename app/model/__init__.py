@@ -1,1 +1,1 @@
-"""The vocabulary that every other room shares: events, errors, JSON, signatures. Imports nothing of this project."""
+"""Types and functions that all other packages use: events, errors, JSON, signatures. Imports no other package."""

@@ -1,4 +1,4 @@
-"""The two ways to tell a peer bad news: an Error goes into a reply, a Disconnect ends the connection.
+"""Errors of the protocol: an Error is sent in a reply, a Disconnect closes the connection.
 
 The texts are the protocol's own; clients compare them (docs/protocol.md, "Errors").
 """
@@ -21,7 +21,7 @@ MAX_REASON_BYTES = 123
 
 @dataclass(frozen=True)
 class Error:
-    """Goes into a reply; the connection or the request goes on.
+    """An error in a reply; the connection stays open.
 
     `text` is the protocol's text, `advice` one of `fix`, `retry` or empty.
     """
@@ -30,15 +30,15 @@ class Error:
     advice: str = ""
 
     def advise(self, advice: str) -> Error:
-        """The same error with another advice: clients and backends are advised differently."""
+        """Return a copy of the error with another advice, because clients and backends get different advice."""
         return Error(self.text, advice)
 
 
 @dataclass(frozen=True)
 class Disconnect:
-    """Ends a connection: sent as the JSON reason of a close frame with code 3000.
+    """A reason for closing a connection, sent as the JSON reason of a close frame with code 3000.
 
-    `reconnect` tells client libraries whether to come back.
+    `reconnect` tells client libraries whether to reconnect.
     """
 
     reason: str
@@ -48,7 +48,7 @@ class Disconnect:
 
     @cached_property
     def close_reason(self) -> str:
-        """The reason as it stands in the close frame; cut to 123 bytes, as RFC 6455 5.5 demands."""
+        """The reason in the close frame, truncated to 123 bytes (RFC 6455, section 5.5)."""
         reason = self.reason[:MAX_REASON_BYTES]
         while len(said := json.dumps({"reason": reason, "reconnect": self.reconnect})) > MAX_REASON_BYTES:
             reason = reason[:-1]
@@ -56,7 +56,7 @@ class Disconnect:
 
 
 class Refused(Exception):
-    """Raised where a command cannot go on; `error` is for the reply.
+    """Raised when a command fails; `error` is sent in the reply.
 
     Errors themselves are values: an exception that is raised twice keeps the frames of both.
     """
@@ -67,7 +67,7 @@ class Refused(Exception):
 
 
 class Closing(Exception):
-    """Raised where a connection cannot go on; `disconnect` is for the client, and `detail` for the log alone."""
+    """Raised when a connection must be closed; `disconnect` is sent to the client, `detail` is only logged."""
 
     def __init__(self, disconnect: Disconnect, detail: str = "") -> None:
         super().__init__(f"{disconnect.reason}: {detail}" if detail else disconnect.reason)
@@ -87,7 +87,7 @@ LIMIT_EXCEEDED = Error("limit exceeded", FIX)
 NOT_AVAILABLE = Error("not available")
 """Presence or history is not enabled for this channel."""
 INTERNAL_ERROR = Error("internal server error")
-"""Ours, not the peer's: the engine failed. The log has the details."""
+"""The engine failed, which is not a mistake of the peer. The log has the details."""
 
 CLOSE_INVALID_MESSAGE = Disconnect("invalid message")
 """Not JSON, an empty frame or array, wrong types, a missing `params`, a second connect."""
@@ -100,17 +100,17 @@ CLOSE_INVALID_TOKEN = Disconnect("invalid token")
 CLOSE_LIMIT_EXCEEDED = Disconnect("limit exceeded")
 """A request over client_request_max_size, or a user over user_connection_limit."""
 CLOSE_INTERNAL_ERROR = Disconnect("internal server error", reconnect=True)
-"""Ours, not the client's; it may come back."""
+"""An error in the server, not a mistake of the client, which may reconnect."""
 CLOSE_STALE = Disconnect("stale")
 """No successful connect within stale_connection_close_delay."""
 CLOSE_EXPIRED = Disconnect("expired", reconnect=True)
-"""The credentials ran out (connection_lifetime) and were not refreshed in time."""
+"""The credentials expired (connection_lifetime) and were not refreshed in time."""
 CLOSE_SLOW = Disconnect("slow")
 """More bytes wait for this client than client_queue_max_size allows."""
 CLOSE_SHUTDOWN = Disconnect("shutting down", reconnect=True)
-"""The server stops; the client should look for it, or for another, again."""
+"""The server stops; the client should reconnect to it or to another node."""
 CLOSE_INSUFFICIENT_STATE = Disconnect("insufficient state", reconnect=True)
-"""Messages of a channel that recovers may be missing; the client recovers when it comes back."""
+"""Messages of a channel with recovery may be missing; the client recovers them when it reconnects."""
 CLOSE_DISCONNECT = Disconnect("disconnect")
 """A backend disconnected the user through the API."""
 CLOSE_SEND_ERROR = Disconnect("error sending message", reconnect=True)

@@ -1,8 +1,7 @@
-"""What travels through the server: publications, joins and leaves, and who caused them.
+"""The events that the server distributes: publications, joins and leaves, with the client that caused them.
 
-The floor everyone stands on. No protocol version shows here: how a publication
-looks to a client is the business of its connection's encoding (see wire.py).
-JSON from outside is kept as the bytes it came in and is never decoded.
+Independent of protocol versions: the encoding of a connection (wire.py) defines how a client sees an event. JSON from
+peers is kept as the received bytes and is never decoded here.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 
 def user_id(user: object) -> str:
-    """A user's id as the protocol has it, which is text; applications may have numbers.
+    """Convert the user ID of an application, a string or an integer, to the string of the protocol.
 
     Raises TypeError for anything else, and ValueError for half of a surrogate pair, which UTF-8 has no bytes for.
     """
@@ -25,9 +24,9 @@ def user_id(user: object) -> str:
 
 
 class RawClientInfo(NamedTuple):
-    """Who a connection is: shown in presence, join, leave and in what the client publishes. JSON stays encoded.
+    """Identity of a connection: client ID, user ID and info, shown in presence, join, leave and publications.
 
-    Applications get it decoded, as `gentrifugo.ClientInfo`.
+    JSON stays encoded. Applications get it decoded, as `gentrifugo.ClientInfo`.
     """
 
     user: str
@@ -39,7 +38,7 @@ class RawClientInfo(NamedTuple):
 
 
 class Publication(NamedTuple):
-    """One message in one channel."""
+    """One message that is published in a channel."""
 
     uid: str
     channel: str
@@ -69,7 +68,7 @@ Event: TypeAlias = Publication | Join | Leave
 
 
 class Encoding(NamedTuple):
-    """How an event reaches one kind of connection: a protocol version over a kind of transport.
+    """Converts events for connections with the same protocol version and kind of transport.
 
     Connections with the same encoding receive the same bytes object.
     """

@@ -29,7 +29,7 @@ class UnknownField(InvalidJSON):
 
 
 def decode(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
-    """`data` as the decoder's type.
+    """Decode JSON with a msgspec decoder, to the type of the decoder.
 
     Raises InvalidJSON. The type must be finite: no `Any`, for which there is `decode_value`. What a `Raw` field holds
     is not decoded; `check_nesting` limits how deep it is nested.

@@ -1,7 +1,7 @@
-"""Tokens and signs: HMAC SHA-256 over what they protect, as lower-case hex.
+"""Creates and checks tokens and signatures: HMAC SHA-256 as lower-case hexadecimal text.
 
-Specification: docs/tokens.md. Checks take the same time wherever the first wrong
-character stands.
+Specification: docs/tokens.md. Checks take constant time, so timing reveals nothing
+about the expected value.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import re
 from functools import lru_cache
 
 CLIENT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""What clients' ids look like. Nothing else may be signed as one: it might read as a user and a time."""
+"""Format of client IDs. Other texts must not be signed as one: they could be read as a user and a timestamp."""
 
 
 def sign(secret: str, *parts: str | bytes) -> str:
-    """The hex digest over `parts`, one after the other with nothing in between."""
+    """The hexadecimal HMAC SHA-256 of the concatenated `parts`, with the key `secret`."""
     digest = _keyed(secret).copy()
     for part in parts:
         digest.update(part.encode() if isinstance(part, str) else part)
@@ -24,7 +24,7 @@ def sign(secret: str, *parts: str | bytes) -> str:
 
 @lru_cache(maxsize=8)
 def _keyed(secret: str) -> hmac.HMAC:
-    """The digest of nothing, to be copied: to mix in the key takes longer than a small message."""
+    """An HMAC object without data, cached for copying: processing the key takes longer than a small message."""
     return hmac.new(secret.encode(), digestmod="sha256")
 
 
@@ -34,21 +34,21 @@ def client_token(secret: str, user: str, timestamp: str, info: str = "") -> str:
 
 
 def credentials(secret: str, user: str, timestamp: int, info: str = "") -> dict[str, str]:
-    """All that a client needs to connect as `user`, or to go on."""
+    """The credentials that a client needs to connect or refresh as `user`: user, timestamp, info and token."""
     token = client_token(secret, user, str(timestamp), info)
     return {"user": user, "timestamp": str(timestamp), "info": info, "token": token}
 
 
 def channel_sign(secret: str, client: str, channel: str, info: str = "") -> str:
-    """The sign of a subscription on a private channel, bound to one connection by its client id (see CLIENT_ID)."""
+    """The signature for subscribing to a private channel, valid for the connection with this client ID only."""
     return sign(secret, client, channel, info)
 
 
 def api_sign(secret: str, body: bytes) -> str:
-    """The sign of one HTTP API request, over its body byte for byte."""
+    """The signature of an HTTP API request, computed over the bytes of its body."""
     return sign(secret, body)
 
 
 def matches(expected: str, given: str) -> bool:
-    """Compare in constant time; anything may be `given`."""
+    """Compare two strings in constant time. `given` may contain any characters."""
     return hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogatepass"))

@@ -57,7 +57,7 @@ class Flushable(Protocol):
         """Write the frames, which are joined in `data`. Must not block."""
 
     def fail(self, reason: str) -> None:
-        """`write` raised an exception."""
+        """Called when `write` has raised an exception."""
 
 
 class Lane:

@@ -1,4 +1,4 @@
-"""What a server says of itself when it starts: its version, its configuration, and what is reached where."""
+"""The log lines at startup: version, configuration file, and the address of each group of endpoints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def announce(loaded: Loaded, listeners: Listeners, endpoints: Collection[str] = ENDPOINTS) -> None:
-    """Log it, and what limits the process, one line for each.
+    """Log version, configuration, addresses and system limits of this server, one line each.
 
     `endpoints` are the groups that the main listener serves; an application may have left some out.
     """

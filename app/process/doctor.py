@@ -1,6 +1,6 @@
-"""`gentrifugo doctor`: looks at the configuration and at the machine it is for, and says what would be in the way.
+"""`gentrifugo doctor`: checks configuration, system limits, ports, files, certificates and Redis, and reports problems.
 
-Blocks as any command does; nothing that gevent would have to patch is running.
+The checks block. They run in a process that gevent has not patched.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ..tls.context import server_context
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
 MIN_REDIS_VERSION = (6, 2)
-"""The oldest Redis that knows all that the engine asks."""
+"""Major and minor version of the oldest Redis that has all commands that the engine uses."""
 ACME_TIMEOUT = 5.0
 """Seconds that an ACME server may take to answer."""
 MAX_CLOCK_SKEW = 1.0
@@ -40,7 +40,7 @@ MAX_CLOCK_SKEW = 1.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report: how it is, and what to do about it."""
+    """One line of the report: a state (ok, warning or problem), a text, and what to do about it."""
 
     state: str
     text: str
@@ -51,7 +51,7 @@ class Finding:
 
 
 def examine(loaded: Loaded) -> Iterator[Finding]:
-    """Everything that can be found out from here, one after the other; some of it takes seconds."""
+    """Run all checks and yield their findings. Checks that connect to other machines can take seconds."""
     config = loaded.config
     yield Finding(OK, f"configuration: {loaded.path or loaded.origin}")
     yield from (Finding(WARNING, text) for text in loaded.warnings)
@@ -66,7 +66,7 @@ def examine(loaded: Loaded) -> Iterator[Finding]:
 
 
 def verdict(problems: int, warnings: int) -> str:
-    """The last line of the report."""
+    """The last line of the report, with the numbers of problems and warnings."""
     found = f"doctor: {problems or 'no'} problem{'' if problems == 1 else 's'}"
     return f"{found}, {warnings} warning{'' if warnings == 1 else 's'}" if warnings else f"{found} found"
 
@@ -226,7 +226,7 @@ def _shard(shard: ShardSettings, settings: RedisSettings) -> Iterable[Finding]:
 
 
 def _lacking(client: Any, shard: ShardSettings, prefix: str) -> list[str]:
-    """What the user may not do that the engine needs, found by trying it."""
+    """The commands and channels that the engine needs and the Redis user may not use, found by trying each."""
     sentinel = [("ROLE",)] if shard.sentinels is not None else []
     lacking = [
         missing(error, command)
@@ -243,7 +243,10 @@ def _lacking(client: Any, shard: ShardSettings, prefix: str) -> list[str]:
 
 
 def _error_of(client: Any, command: Any) -> redis.ResponseError | None:
-    """The error with which Redis answers; commands with a wrong type of key fail after they are permitted."""
+    """The error that Redis returns for `command`; None if there is none.
+
+    Redis checks permissions first, so an error about the type of a key shows that the command is permitted.
+    """
     try:
         client.execute_command(*command)
     except redis.ResponseError as error:
@@ -252,7 +255,7 @@ def _error_of(client: Any, command: Any) -> redis.ResponseError | None:
 
 
 def _facts(name: str, client: Any) -> Iterator[Finding]:
-    """What a server that answers says of itself."""
+    """Findings about version, role, eviction policy and clock of a reachable Redis server."""
     version = str(client.info("server")["redis_version"])
     if tuple(map(int, version.split(".")[:2])) < MIN_REDIS_VERSION:
         least = ".".join(map(str, MIN_REDIS_VERSION))

@@ -1,4 +1,4 @@
-"""Notices when the code, a template or another file of a Flask application changes, for `--reload`."""
+"""Detects changes of code, templates and static files of a Flask application, for `--reload`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class FileWatch:
         self._files = dict(_times(folders()))
 
     def changed(self) -> Path | None:
-        """A file that has changed; None if there is none."""
+        """The path of a file that has changed; None if no file has."""
         for path, time in _times(_modules()):
             if self._modules.setdefault(path, time) != time:
                 return path

@@ -40,7 +40,7 @@ def worker_warnings(settings: Any) -> Iterator[str]:
 
 
 class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
-    """gunicorn's gevent worker with our HTTP connections, which closes its clients before it ends."""
+    """A gunicorn worker for Gentrifugo: it reads HTTP with HTTPConnection, and closes its clients before it stops."""
 
     server_class = HTTPServer
     wsgi_handler = HTTPConnection
@@ -48,7 +48,7 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
     """Monotonic time until which this worker may wait for hooks; 0 before TERM."""
 
     def load_wsgi(self) -> None:
-        """Load the application; a configuration that is not valid ends gunicorn with one line for each problem."""
+        """Load the application; an invalid configuration stops gunicorn, with one log line for each problem."""
         try:
             super().load_wsgi()
         except ConfigError as error:
@@ -79,18 +79,18 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
         service.wait_until_idle(deadline, self.notify)
 
     def handle_usr1(self, sig: int, frame: Any) -> None:
-        """USR1: go on in new log files."""
+        """Handle SIGUSR1: reopen the log files."""
         super().handle_usr1(sig, frame)
         logs.reopen()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """TERM: close the clients, then wait until they have gone."""
+        """Handle SIGTERM: close all clients, then wait until their connections have ended."""
         self._leave_by = time.monotonic() + self.cfg.graceful_timeout - STOP_TIME
         gevent.spawn(self._close_connections)
         super().handle_exit(sig, frame)
 
     def handle_quit(self, sig: int, frame: Any) -> None:
-        """INT and QUIT: close the clients, and exit."""
+        """Handle SIGINT and SIGQUIT: close all clients, then exit."""
         gevent.spawn(self._quit, sig, frame)
 
     def _quit(self, sig: int, frame: Any) -> None:

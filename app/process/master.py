@@ -1,8 +1,8 @@
 """`--workers`: several processes behind the same listening sockets, which a master starts, watches and replaces.
 
-Each worker is a whole server, as if it were alone: it gets its sockets as systemd would give them (listeners.py) and
-hears the same signals. The master serves nobody. It blocks the signals that it knows and waits for the next, so that
-nothing here has to stand being interrupted.
+Each worker is a complete server: it gets its listening sockets as systemd would pass them (listeners.py) and handles
+the same signals. The master accepts no connections. It blocks its signals and waits for them with sigtimedwait, so a
+signal never interrupts other code.
 """
 
 from __future__ import annotations
@@ -44,34 +44,34 @@ HANDLED_SIGNALS = (
 SIGNAL_TIMEOUT = 0.1
 """Seconds to wait for a signal before the workers are checked."""
 MIN_RETRY_DELAY, MAX_RETRY_DELAY = 1.0, 30.0
-"""Seconds before another worker starts when one has ended before it was ready; see Backoff."""
+"""Seconds before a new worker is started after one has failed during startup; see Backoff."""
 MAX_STEP_TIME = 1.0
-"""Seconds that one step of the master may take longer than it waits for a signal, if it runs all the time."""
+"""Seconds that a step may take besides waiting for a signal; a longer step means that the process was suspended."""
 STARTUP_TIMEOUT = 60.0
-"""Seconds that a worker may take until it serves, at least: the imports of an application may take long."""
+"""Minimum of the time limit for startup, in seconds: importing an application can take long."""
 KILL_TIMEOUT = 3.0
-"""Seconds that a worker may take beyond option shutdown_timeout, before it is killed."""
+"""Seconds after option shutdown_timeout until a worker that has not stopped is killed."""
 FIRST_FREE_DESCRIPTOR = 100
-"""Copies of descriptors get numbers from here on, which the sockets passed to a worker do not use."""
+"""Lowest number for copies of descriptors, above the numbers of the sockets that are passed to a worker."""
 
 
 def run_with_workers(loaded: Loaded, reload: Callable[[Config], Loaded], arguments: Sequence[str]) -> int:
-    """Serve until a signal ends it; the exit status. Every error is one line in the log.
+    """Run workers until a signal stops the master; returns the exit status. Each error is one line in the log.
 
-    `arguments` are those of the command line, which each worker gets.
+    `arguments` are the command line arguments, which every worker gets too.
     """
     return run_checked(loaded, lambda: Master(loaded, reload, worker_command(arguments)).run())
 
 
 def worker_command(arguments: Sequence[str]) -> list[str]:
-    """The program that a worker is, with the arguments of the command line."""
+    """The command that starts a worker, with `arguments` from the command line of the master."""
     return [sys.executable, "-P", "-m", "gentrifugo", *arguments]
 
 
 class Master:
-    """Runs as many workers as the configuration says; `command` is what each of them becomes.
+    """Starts the number of worker processes in option workers, each with `command`, and replaces those that fail.
 
-    `endpoints` are the groups that the workers serve.
+    `endpoints` are the groups of endpoints that the workers serve.
     """
 
     def __init__(
@@ -88,18 +88,21 @@ class Master:
         self._listeners = Listeners({})
         self._workers: list[Worker] = []
         self._has_served = False
-        """Whether any worker has ever been ready."""
+        """Whether any worker has been ready since the start."""
         self._backoff = Backoff(MIN_RETRY_DELAY, MAX_RETRY_DELAY)
         self._next_start = 0.0
         self._to_replace: deque[Worker] = deque()
         self._replacement: Worker | None = None
-        """Who is to be ready before the next one is told to leave."""
+        """The new worker that must be ready before the next old one is stopped."""
         self._is_stopping = False
         self._stepped_at = time.monotonic()
         self._status = 0
 
     def run(self) -> int:
-        """Serve until a signal ends it; the exit status. Raises ConfigError for what no worker could serve with."""
+        """Run workers until a signal stops the master; returns the exit status.
+
+        Raises ConfigError if a listening socket or the PID file cannot be created.
+        """
         config = self._loaded.config
         signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
         self._listeners = open_all(config, os.environ)
@@ -119,14 +122,14 @@ class Master:
         for worker in self._workers:
             worker.read_pipe()
             self._has_served = self._has_served or worker.is_ready
-        self._reap()  # after the look: that one serves tells what it means that another has ended
+        self._reap()  # after reading the pipes: whether any worker was ever ready decides what an exit means
         self._kill_overdue()
         if not self._is_stopping:
             self._check_heartbeats()
             self._start_missing()
             self._continue_replacing()
         received = signal.sigtimedwait(HANDLED_SIGNALS, SIGNAL_TIMEOUT)
-        # When this process was stopped and continued during the wait, Python returns what was never filled in.
+        # If this process was suspended and continued during the wait, Python returns an uninitialized result.
         if received is not None and received.si_signo in HANDLED_SIGNALS:
             self._handle_signal(signal.Signals(received.si_signo))
 
@@ -156,12 +159,12 @@ class Master:
     def _stop_all(self) -> None:
         self._is_stopping = True
         for worker in self._workers:
-            if not worker.is_stopping:  # a second TERM would end it at once
+            if not worker.is_stopping:  # a second SIGTERM would kill it
                 worker.stop(self._stop_timeout)
 
     @property
     def _stop_timeout(self) -> float:
-        """Seconds that a worker may take to end."""
+        """Seconds that a worker may take to stop before it is killed."""
         return self._loaded.config.shutdown_timeout + KILL_TIMEOUT
 
     def _on_reload(self) -> None:
@@ -183,7 +186,7 @@ class Master:
     # -- workers
 
     def _extend_after_suspension(self) -> None:
-        """If this process was stopped or suspended, its workers may have been, too: none is judged by that time."""
+        """Extend all deadlines if this process was suspended, because its workers may have been suspended too."""
         now = time.monotonic()
         pause = now - self._stepped_at - SIGNAL_TIMEOUT
         self._stepped_at = now
@@ -192,7 +195,7 @@ class Master:
                 worker.extend_deadlines(pause)
 
     def _kill_overdue(self) -> None:
-        """Kill the workers that have not ended in time, and those that hang."""
+        """Kill the workers whose deadline has passed: they did not stop in time, or their event loop is blocked."""
         for worker in self._workers:
             if worker.is_overdue:
                 if worker.is_stopping:
@@ -204,7 +207,7 @@ class Master:
                 worker.kill()
 
     def _check_heartbeats(self) -> None:
-        """Find workers whose event loop does not run."""
+        """Ask workers without a heartbeat for a stack trace, and let them be killed a moment later."""
         timeout = self._loaded.config.worker_timeout
         for worker in self._workers:
             limit = timeout if worker.is_ready else max(timeout, STARTUP_TIMEOUT)
@@ -225,7 +228,7 @@ class Master:
             log.info("worker %d stopped: %s", worker.pid, how)
         elif worker.is_ready:
             log.error("worker %d exited unexpectedly: %s; starting a new worker", worker.pid, how)
-        elif self._has_served or code < 0:  # whoever was killed says nothing of the configuration
+        elif self._has_served or code < 0:  # a killed worker does not mean that the configuration is wrong
             pause = self._backoff.next_delay()
             log.error("worker %d failed during startup (%s), retrying in %g s", worker.pid, how, pause)
             self._next_start = time.monotonic() + pause
@@ -239,14 +242,14 @@ class Master:
             self._stop_all()
 
     def _start_missing(self) -> None:
-        """Start what is missing."""
+        """Start workers until there are as many as configured."""
         missing = self._loaded.config.workers - sum(not worker.is_stopping for worker in self._workers)
         if missing > 0 and time.monotonic() >= self._next_start:
             for _ in range(missing):
                 self._workers.append(self._start())
 
     def _continue_replacing(self) -> None:
-        """One after the other: a new worker serves before an old one goes, and that is gone before the next."""
+        """Replace one worker at a time: start a new one, wait until it is ready, then stop an old one."""
         if not self._to_replace or any(worker.is_stopping for worker in self._workers):
             return
         if self._replacement is None:
@@ -271,10 +274,10 @@ class Master:
         return Worker(pid, ready)
 
     def _exec_worker(self, ready: int) -> NoReturn:
-        """In the new process: become the program that the worker is."""
+        """Replace the forked process with the worker program, and pass it the listening sockets and the pipe."""
         try:
-            # Until the worker knows what to do with them: by default each of these would end it. A worker never handles
-            # INT: a terminal sends it to all processes at Ctrl-C, and then the master sends TERM.
+            # Ignored until the worker installs its handlers, because each of these would kill it by default. A worker
+            # never handles SIGINT: at Ctrl-C a terminal sends it to all processes, and the master then sends SIGTERM.
             for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
                 signal.signal(ignored, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED_SIGNALS)
@@ -301,7 +304,7 @@ class Master:
 
 
 def _check_reloaded(config: Config) -> None:
-    """Raise ConfigError for what the workers could not use after a reload."""
+    """Raise ConfigError if the workers could not run with a reloaded configuration."""
     problems = [*(worker_problems(config) if config.workers > 1 else ()), *tls_problems(config)]
     if problems:
         raise ConfigError(problems)

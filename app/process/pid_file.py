@@ -1,4 +1,4 @@
-"""The file that holds the process id (option pid_file)."""
+"""Writes and removes the file with the process ID (option pid_file)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ..config.options import ConfigError
 
 @contextlib.contextmanager
 def pid_file(path: str) -> Iterator[None]:
-    """Hold the pid file while the body runs; nothing happens when `path` is empty. Raises ConfigError.
+    """Create the PID file, and remove it at the end of the `with` block. Does nothing when `path` is empty.
 
-    At the end it is removed, unless another process has written its own meanwhile.
+    The file stays if another process has replaced it. Raises ConfigError if the file cannot be written.
     """
     if not path:
         yield

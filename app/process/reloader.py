@@ -1,6 +1,6 @@
-"""`--reload`: a master of one worker, which ends when a file of its application changes, and is started again.
+"""`--reload`: a master with one worker, which stops when a file of its application changes and is then restarted.
 
-The master keeps the listening sockets, so that requests wait while there is no worker.
+The master keeps the listening sockets open, so requests wait during a restart.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from .worker import Worker
 log = logging.getLogger(__name__)
 
 CHANGED = 3
-"""Exit status of a worker that has to be started again, because a file has changed."""
+"""Exit status of a worker that stopped because a file has changed."""
 
 
 class Reloader(Master):
-    """Starts the worker again at once when a file has changed, and otherwise does what the master of several does."""
+    """A master that restarts its worker immediately when a file has changed."""
 
     def _check_heartbeats(self) -> None:
-        """Let a worker be silent: a developer may stop it in a debugger, and broken code waits for a change."""
+        """Check nothing: a developer may pause the worker in a debugger, and broken code waits for a change."""
 
     def _handle_exit(self, worker: Worker, code: int) -> None:
         if code == CHANGED and not worker.is_stopping:

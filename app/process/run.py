@@ -1,4 +1,4 @@
-"""The server of the `gentrifugo` command: listens, reloads, and takes leave properly."""
+"""The server process of the `gentrifugo` command: startup, configuration reload and graceful shutdown."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SHUTDOWN_CHECK_INTERVAL = 0.05
-"""Seconds between two looks at who is still there."""
+"""Seconds between two checks whether connections are still open during shutdown."""
 LAST_REQUEST_TIMEOUT = 0.2
-"""Seconds for the requests of those whom a worker has accepted before it left that to others."""
+"""Seconds that a stopping worker waits for requests on connections that it has already accepted."""
 
 
 def run_server(loaded: Loaded, reload: Callable[[Config], Loaded], application: Flask | None = None) -> int:
-    """Serve until a signal ends it; the exit status. Every error is one line in the log.
+    """Run a server until a signal stops it; returns the exit status. Each error is one line in the log.
 
-    `application` is one that carries a service and has pages of its own.
+    `application` is a Flask application with a Gentrifugo server; None creates an application without other pages.
     """
 
     def run() -> int:
         return Server(loaded, reload, application or flask_app(loaded.config)).run()
 
-    # The master has made the checks for all its workers.
+    # The master has already run the startup checks for its workers.
     return logs.guarded(loaded, run) if is_worker(os.environ) else run_checked(loaded, run)
 
 
 class Server:
-    """One process of the server; the application carries its service."""
+    """One server process. The Flask `application` contains the service that it runs."""
 
     def __init__(self, loaded: Loaded, reload: Callable[[Config], Loaded], application: Flask) -> None:
         service = service_of(application)
@@ -74,7 +74,7 @@ class Server:
         service.node.configure(loaded.config)
 
     def run(self) -> int:
-        """Serve until INT or TERM; the exit status. Raises ConfigError when the address cannot be bound."""
+        """Run until SIGINT or SIGTERM; returns the exit status. Raises ConfigError if an address cannot be bound."""
         config = self._loaded.config
         limits.raise_open_files()
         context = self._tls_context()
@@ -90,7 +90,7 @@ class Server:
         return 0
 
     def _tls_context(self) -> SSLContext | None:
-        """What new connections shake hands with, if they do. Raises ConfigError."""
+        """The TLS context for new connections; None without TLS. Raises ConfigError if the certificate is unusable."""
         config = self._loaded.config
         if config.ssl:
             return server_context(config)
@@ -128,7 +128,7 @@ class Server:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Heed signals while the body runs. One that comes after that must not change how the process ends."""
+        """Handle signals during the `with` block, and ignore them afterwards, so they cannot change the exit status."""
         self._handlers = [
             gevent.signal_handler(signal.SIGHUP, self._on_reload),
             gevent.signal_handler(signal.SIGUSR1, logs.reopen),
@@ -137,7 +137,7 @@ class Server:
         if self._master is None:
             self._handlers.append(gevent.signal_handler(signal.SIGINT, self._on_stop, "SIGINT"))
         yield
-        # Not cancelled before: that would leave a moment in which each ends the process with a status of its own.
+        # The handlers are replaced, not cancelled first: between the two steps a signal would kill the process.
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
 
@@ -168,11 +168,11 @@ class Server:
         log.info("configuration reloaded")
 
     def _shut_down(self) -> None:
-        """Tell every client, refuse new requests meanwhile, and end when all have gone or the time is up."""
+        """Close all clients and refuse new requests; return when all connections have ended or at shutdown_timeout."""
         if self._master is not None:
             self._stop_listening()
         deadline = time.monotonic() + max(self._service.config.shutdown_timeout - 1, 0)
-        closing = gevent.spawn(self._service.close_connections)  # an engine that is away would hold it up
+        closing = gevent.spawn(self._service.close_connections)  # blocks while the engine is unreachable
         while time.monotonic() < deadline and (self._service.is_busy or not closing.ready()):
             gevent.sleep(SHUTDOWN_CHECK_INTERVAL)
         closing.kill()
@@ -186,14 +186,14 @@ class Server:
         log.info("stopped")
 
     def _stop_listening(self) -> None:
-        """Other workers listen at the same sockets, so nobody has to be refused who comes from now on."""
+        """Stop accepting: the other workers accept new connections on the same sockets."""
         for http in self._servers:
             http.close()
         gevent.sleep(LAST_REQUEST_TIMEOUT)
 
 
 def _autocert(config: Config) -> Autocert:
-    """Raises ConfigError."""
+    """Create the manager of automatic certificates. Raises ConfigError if its libraries are not installed."""
     try:
         from ..tls.autocert import Autocert
     except ImportError as error:

@@ -1,6 +1,6 @@
 """`--app`: serves a Flask application with its pages, in one process, in several, or in one that restarts on changes.
 
-Importing this module does not import gevent: a process that serves is patched first, and a master does without.
+Importing this module does not import gevent, because a serving process must be patched first and a master uses none.
 """
 
 from __future__ import annotations

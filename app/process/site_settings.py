@@ -1,7 +1,7 @@
-"""What a Flask application says about its server, found out in a process of its own.
+"""Reads the server configuration of a Flask application in a separate process.
 
-A master needs the address, the port and other options of an application, but must not import its code: that is for
-its workers, which gevent patches.
+A master needs the address, the port and other options of an application, but must not import its code: only the
+workers do, in processes that gevent has patched.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..config.config import Config
 from ..config.loading import Loaded
 
 SETTINGS_VARIABLE = "GENTRIFUGO_ASKED"
-"""Environment variable of the process that is asked: the id of the one that asks, and a descriptor for the answer."""
+"""Environment variable of the process started by `ask`: its parent's process ID, and the descriptor for the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class SiteSettings:
 
     @property
     def loaded(self) -> Loaded:
-        """The configuration as that of a server without an application."""
+        """The settings as a loaded configuration, for the startup of a master."""
         return Loaded(self.config, self.warnings, origin=self.origin)
 
 
@@ -39,7 +39,7 @@ _settings = msgspec.json.Decoder(SiteSettings)
 
 
 def ask(command: Sequence[str]) -> SiteSettings | int:
-    """What the application that `command` serves says; the exit status of the command if that fails."""
+    """Run `command` to get the settings of its application; returns the exit status of the command if it fails."""
     read, write = os.pipe()
     environ = {**os.environ, SETTINGS_VARIABLE: f"{os.getpid()}:{write}"}
     process = subprocess.Popen(list(command), env=environ, pass_fds=[write])
@@ -51,12 +51,12 @@ def ask(command: Sequence[str]) -> SiteSettings | int:
 
 
 def is_settings_process(environ: Mapping[str, str]) -> bool:
-    """Whether this very process is the one that is asked, and none of its parents."""
+    """Whether this process was started by `ask` to report settings. False in its child processes."""
     return environ.get(SETTINGS_VARIABLE, "").partition(":")[0] == str(os.getppid())
 
 
 def answer(settings: SiteSettings, environ: Mapping[str, str]) -> None:
-    """Tell the process that asks."""
+    """Send the settings to the parent process that called `ask`."""
     descriptor = int(environ[SETTINGS_VARIABLE].partition(":")[2])
     with open(descriptor, "wb") as pipe:
         pipe.write(msgspec.json.encode(settings))

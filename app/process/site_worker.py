@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def run(given: Given, path: str, reload: Callable[[Config], Loaded]) -> int:
-    """Load the application at `path` and serve it, or tell its settings to the process that asks; the exit status.
+    """Load the application at `path`, and serve it or send its settings to the parent process; returns the exit status.
 
     Raises ConfigError and ApplicationError.
     """
@@ -52,7 +52,7 @@ def _serve_until_change(loaded: Loaded, reload: Callable[[Config], Loaded], appl
 
 
 def _end_on_change(watch: FileWatch) -> None:
-    """End the server as TERM does, which tells the clients to come back."""
+    """Stop the server as SIGTERM does when a file changes; clients are advised to reconnect."""
     while (path := watch.changed()) is None:
         gevent.sleep(LOOK_INTERVAL)
     log.info("%s has changed: starting again", path)

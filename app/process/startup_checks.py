@@ -1,7 +1,7 @@
-"""What stops a server from starting with a valid configuration: files, certificates, addresses, missing packages.
+"""Checks of the system before startup: files, certificates, addresses and missing packages.
 
-`serve`, the master of workers and `checkconfig` make the same checks. They change nothing: no file is created, and no
-port is taken. Whether a port is free is not checked, because the server that uses it may be this very one.
+`serve`, the master of workers and `checkconfig` run the same checks. They create no file and bind no port. Whether a
+port is free is not checked, because a running instance of this server may be using it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..config.options import ConfigError
 from ..server.listeners import cannot_listen, cannot_listen_at
 
 MAX_SOCKET_PATH = 107
-"""Bytes of the path of a Unix socket on Linux."""
+"""Maximum length in bytes of the path of a Unix socket on Linux."""
 SEVERAL_NEED_REDIS = (
     "workers: more than one requires --engine=redis: the memory engine does not connect processes. Set "
     "engine to redis, or workers to 1"
@@ -30,9 +30,9 @@ NO_AUTOCERT = "workers: ssl_autocert works with one process only; use ssl_cert a
 
 
 def run_checked(loaded: Loaded, run: Callable[[], int]) -> int:
-    """Run a server whose log goes where the configuration says, unless something stops it; returns the exit status.
+    """Configure the log, run the startup checks, then call `run`; returns the exit status.
 
-    Every problem is a line of the log. Raises ConfigError if there is no log that could hold them.
+    Each problem is one line in the log. Raises ConfigError if the log file cannot be opened.
     """
     problems = list(startup_problems(loaded.config))
     if any(problem.startswith("log_file: ") for problem in problems):
@@ -47,7 +47,7 @@ def run_checked(loaded: Loaded, run: Callable[[], int]) -> int:
 
 
 def startup_problems(config: Config) -> Iterator[str]:
-    """A sentence for each thing that would stop a server from starting, with the name of the option."""
+    """One sentence, with the name of the option, for each problem that would prevent the server from starting."""
     yield from _file_problems(config)
     yield from _listener_problems(config)
     yield from tls_problems(config)
@@ -57,7 +57,7 @@ def startup_problems(config: Config) -> Iterator[str]:
 
 
 def worker_problems(config: Config) -> Iterator[str]:
-    """Problems that every one of several workers would have."""
+    """Problems of a configuration with more than one worker."""
     if config.engine == "memory":
         yield SEVERAL_NEED_REDIS
     if config.ssl_autocert and not config.ssl:
@@ -65,9 +65,9 @@ def worker_problems(config: Config) -> Iterator[str]:
 
 
 def tls_problems(config: Config) -> Iterator[str]:
-    """Problems of the certificate and its key, or of what obtains one."""
+    """Problems with the certificate and its key, or with the packages that option ssl_autocert requires."""
     if config.ssl:
-        # Imported only when it is needed: it brings gevent into processes that do without.
+        # Imported only when needed, because it imports gevent, which checkconfig and the master do not use.
         from ..tls.context import server_context
 
         try:
@@ -100,7 +100,7 @@ def _file_problems(config: Config) -> Iterator[str]:
 
 
 def _cannot_write(path: Path) -> str:
-    """Why a file cannot be written, or created in its directory; empty if it can."""
+    """The reason why a file cannot be written or created; empty if it can."""
     try:
         if path.is_dir():
             return os.strerror(errno.EISDIR)
@@ -131,7 +131,7 @@ def _cannot_create_socket(path: Path) -> str:
 
 
 def _unusable_address(address: str) -> str:
-    """Why no socket can listen at an address, whatever the port; empty if one can."""
+    """The reason why no socket can be bound to an address, on any port; empty if one can."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family) as probe:

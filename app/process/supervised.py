@@ -1,4 +1,4 @@
-"""The link between a worker process and the master that has started it (master.py)."""
+"""The worker side of the connection between a worker and its master (master.py): readiness and heartbeats."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ MASTER_VARIABLE = "GENTRIFUGO_MASTER"
 READY_VARIABLE = "GENTRIFUGO_READY"
 """Environment variable with the descriptor of a pipe to the master, which a worker writes to."""
 READY_BYTE, HEARTBEAT = b"1", b"\0"
-"""What a worker writes to the pipe when it serves, and after that again and again while its event loop runs."""
+"""Written to the pipe once when the worker is ready, and then periodically while its event loop runs."""
 TRACE_SIGNAL = signal.SIGUSR2
 """Makes a worker write its stack trace to the pipe, even while its event loop hangs."""
 HEARTBEAT_INTERVAL = 0.25
-"""Seconds between two beats, and between two checks whether the master still runs."""
+"""Seconds between two heartbeats, and between two checks whether the master still runs."""
 
 
 class MasterLink:
-    """The connection of this process to its master, whose process id is `pid`."""
+    """Reports to the master with process ID `pid`, over the pipe with descriptor `ready`."""
 
     def __init__(self, pid: int, ready: int) -> None:
         self._pid = pid
         self._ready = ready
 
     def send_ready(self) -> None:
-        """Tell the master that this worker serves now, and be ready to tell it where it hangs."""
+        """Report that this worker is ready, and register the signal that makes it write a stack trace to the pipe."""
         os.set_blocking(self._ready, False)
         faulthandler.register(TRACE_SIGNAL, self._ready)
         self._write(READY_BYTE)
 
     def _write(self, sign: bytes) -> None:
-        # A full pipe has enough beats for the master. A broken one means that the master has ended.
+        # A full pipe already holds enough heartbeats. A broken pipe means that the master has exited.
         with suppress(BlockingIOError, BrokenPipeError):
             os.write(self._ready, sign)
 
     def watch(self, gone: Callable[[], None]) -> None:
-        """Send beats to the master, and call `gone` when it has ended without stopping this worker. Blocks.
+        """Send heartbeats until the master exits without stopping this worker, then call `gone`. Blocks.
 
-        The worker must give up the port then.
+        The worker must stop then, so that another server can use the port.
         """
         while os.getppid() == self._pid:
             self._write(HEARTBEAT)
-            # In a worker gevent has patched this; the master, which imports this file too, does without gevent.
+            # Cooperative in a worker, which gevent has patched. The master imports this file too, and is not patched.
             time.sleep(HEARTBEAT_INTERVAL)
         gone()
 
 
 def is_worker(environ: Mapping[str, str]) -> bool:
-    """Whether a master has started this process itself, rather than one of its parents."""
+    """Whether this process was started directly by a master. False in child processes of a worker."""
     return environ.get(MASTER_VARIABLE) == str(os.getppid())
 
 
 def master_of(environ: Mapping[str, str]) -> MasterLink | None:
-    """The link to the master of this process; None when it has none."""
+    """The connection to the master of this process; None without a master."""
     return MasterLink(os.getppid(), int(environ[READY_VARIABLE])) if is_worker(environ) else None

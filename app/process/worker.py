@@ -1,8 +1,7 @@
-"""One worker process as its master sees it: whether it serves, whether its event loop still answers, how it ends.
+"""One worker process as seen by its master: readiness, heartbeats, stack trace and exit status.
 
-A worker writes to a pipe: one byte when it serves, and then one byte after another as long as its event loop runs
-(supervised.py). A worker that is asked with a signal where it is writes its stack trace there too, even while its event
-loop hangs.
+A worker writes to a pipe: one byte when it is ready, and then heartbeats while its event loop runs (supervised.py). A
+signal makes it write its stack trace to the same pipe, even while its event loop is blocked.
 """
 
 from __future__ import annotations
@@ -19,25 +18,25 @@ TRACE_TIME = 1.0
 
 
 class Worker:
-    """One process; `pipe` is the descriptor at which it is heard, which the worker object closes in the end."""
+    """A worker process. `pipe` is the descriptor of its pipe, which is closed when the process has exited."""
 
     def __init__(self, pid: int, pipe: int) -> None:
         self.pid = pid
         self.is_ready = False
-        """Whether it serves."""
+        """Whether the worker has reported that it is ready."""
         self.is_stopping = False
-        """Whether it was told to end."""
+        """Whether the worker was asked to stop."""
         self._pipe = pipe
         self._heard_at = time.monotonic()
         self._kill_at = 0.0
-        """When it is killed if it has not ended; 0 while it has no such deadline."""
+        """Monotonic time at which the worker is killed; 0 without a deadline."""
         self._is_asked = False
-        """Whether it was asked for its stack trace."""
+        """Whether a stack trace was requested."""
         self._trace = b""
         os.set_blocking(pipe, False)
 
     def read_pipe(self) -> None:
-        """Read what it has written."""
+        """Read and process what the worker has written to its pipe. Does not block."""
         try:
             while data := os.read(self._pipe, READ_SIZE):
                 self._take(data)
@@ -56,48 +55,48 @@ class Worker:
             self._trace += data
 
     def extend_deadlines(self, seconds: float) -> None:
-        """Grant it so much more time, because its master has not run."""
+        """Move all deadlines by `seconds`, in which the master was suspended."""
         self._heard_at += seconds
         if self._kill_at:
             self._kill_at += seconds
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Send it a signal. It has not been waited for, so its number is still its own."""
+        """Send a signal to the process. Safe until `poll_exit` has returned a status: until then no PID is reused."""
         os.kill(self.pid, number)
 
     def stop(self, within: float) -> None:
-        """Tell it to end; it is to be killed when it has not within so many seconds."""
+        """Ask the process to stop with SIGTERM, and set its deadline to `within` seconds from now."""
         self.is_stopping = True
         self._kill_at = time.monotonic() + within
         self.send_signal(signal.SIGTERM)
 
     def silent_for(self) -> float:
-        """Seconds since it was last heard; 0 when it leaves, or was already asked where it hangs."""
+        """Seconds since the last heartbeat; 0 while the worker stops or a stack trace is requested."""
         return 0.0 if self.is_stopping or self._is_asked else time.monotonic() - self._heard_at
 
     def request_stack_trace(self) -> None:
-        """Ask for its stack trace; it is to be killed a moment later, unless its event loop answers before."""
+        """Request a stack trace, and set the deadline to TRACE_TIMEOUT from now. A heartbeat cancels both."""
         self._is_asked = True
         self._kill_at = time.monotonic() + TRACE_TIMEOUT
         self.send_signal(TRACE_SIGNAL)
 
     @property
     def is_overdue(self) -> bool:
-        """Whether it is to be killed now."""
+        """Whether the deadline of the worker has passed."""
         return bool(self._kill_at) and time.monotonic() > self._kill_at
 
     def kill(self) -> None:
-        """End it at once. A second call does nothing."""
+        """Kill the process with SIGKILL."""
         self._kill_at = 0.0
         self.send_signal(signal.SIGKILL)
 
     @property
     def stack_trace(self) -> str:
-        """The stack trace that it has written; empty when it was not asked, or could not answer: it may be stopped."""
+        """The stack trace that the worker has written; empty if none was requested or the process is suspended."""
         return self._trace.decode(errors="replace").strip()
 
     def poll_exit(self) -> int | None:
-        """Its exit status, or the number of the signal that has ended it, negative; None as long as it runs."""
+        """The exit status, or the negative number of the signal that killed the process; None while it runs."""
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if not pid:
             return None

@@ -41,7 +41,7 @@ class LineWriter:
             self._descriptor = os.dup(descriptor)
 
     def _open_anew(self, descriptor: int, is_pipe: bool) -> int:
-        """The same pipe or terminal, opened once more for writes that do not wait."""
+        """Open the pipe or terminal of a descriptor again, for non-blocking writes."""
         try:
             return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         except OSError:  # another user's, as in many containers
@@ -67,7 +67,7 @@ class LineWriter:
             self._descriptor = -1
 
     def _send(self, data: bytes) -> int:
-        """How many bytes could be written at once."""
+        """Write without blocking; returns the number of bytes written."""
         sent = 0
         try:
             while sent < len(data) and (step := self._send_some(data[sent:])):

@@ -42,7 +42,7 @@ class RunningClock:
         return now - self._stood_still - self._lateness(now)
 
     def _tick_in(self, hub: Any) -> None:
-        """Look at the time from now on: a watcher of the event loop, which keeps no process alive."""
+        """Start a timer of the event loop that measures the time. It does not keep the process alive."""
         if self._timer is not None:
             self._timer.close()
         self._hub = hub

@@ -1,4 +1,4 @@
-"""Accepts the connections that other processes of this machine pass over, and serves each as if it had come here."""
+"""Receives client connections from other processes on this machine, and serves them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SENDING_TIMEOUT = 5.0
 
 
 class ConnectionReceiver:
-    """Serves passed connections with `application`; `directory` is where other processes look for this one."""
+    """Serves received connections with `application`; other processes find this one in `directory`."""
 
     def __init__(self, application: Any, directory: SessionDirectory) -> None:
         self._application = application
@@ -26,13 +26,13 @@ class ConnectionReceiver:
         self._server: _PassedConnectionServer | None = None
 
     def start(self) -> None:
-        """Join the directory, and serve what other processes send. Raises OSError."""
+        """Register in the directory and serve the connections that other processes send. Raises OSError."""
         listener = self._directory.join()
         self._server = _PassedConnectionServer(listener, self._application, log=None, error_log=log)
         self._server.start()
 
     def stop(self) -> None:
-        """Leave the directory. Connections that were received are served on; a second call does nothing."""
+        """Unregister from the directory. Received connections stay open. A second call does nothing."""
         server, self._server = self._server, None
         if server is not None:
             self._directory.leave()
@@ -40,7 +40,7 @@ class ConnectionReceiver:
 
 
 class _PassedConnectionServer(WSGIServer):
-    """Accepts Unix sockets, each of which brings one connection."""
+    """Accepts Unix socket connections, each of which transfers one client connection."""
 
     def handle(self, channel: Any, address: Any) -> None:
         try:

@@ -41,9 +41,9 @@ access_log = logging.getLogger("gentrifugo.access")
 WRITE_TIMEOUT = 60.0
 """Seconds for one write of a response."""
 HEAD_TIMEOUT = 10.0
-"""Seconds for the head of a request, where the application carries no service whose options say so."""
+"""Seconds to receive the head of a request, for applications without a service and its options."""
 KEEPALIVE_TIMEOUT = 75.0
-"""Seconds between two requests, where the application carries no service whose options say so."""
+"""Seconds to wait for the next request, for applications without a service and its options."""
 STOPPING_TIMEOUT = 0.5
 """Seconds that a new connection may take to send its request while the service stops."""
 
@@ -68,9 +68,9 @@ class HTTPConnection(WSGIHandler):
         self._sockjs = sockjs_of(server.application)
         self._endpoints = endpoints_of(server.application)
         self._opened: Callable[..., None] | None = None
-        """What serves the WebSocket that a request without WSGI has opened."""
+        """The function that serves the WebSocket that was opened without WSGI; None otherwise."""
         self._was_passed = bool(received)
-        """Whether the next request was passed by another process, which could not serve it."""
+        """Whether the next request was received from another process."""
         self._idle_timeout = timeout
         """Seconds until the first byte of the next request."""
         if received:
@@ -80,7 +80,7 @@ class HTTPConnection(WSGIHandler):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def handle(self) -> None:
-        """Serve requests until the connection ends. No exception leaves here."""
+        """Serve requests until the connection ends. Never raises an exception."""
         if self._service is not None:
             self._service.node.metrics.greenlets += 1
         try:
@@ -103,7 +103,7 @@ class HTTPConnection(WSGIHandler):
         return str(address[0]) if isinstance(address, tuple) else "local socket"
 
     def _client(self, headers: Mapping[str, str]) -> str:
-        """The address of the client, as far as it is known; header names are in lower case."""
+        """The address of the client, as far as trusted proxies name it; header names are in lower case."""
         if self._service is None:
             return self._peer
         address = self.client_address
@@ -113,7 +113,7 @@ class HTTPConnection(WSGIHandler):
     # -- requests
 
     def _serve_one(self) -> bool:
-        """Serve one request; whether another may follow."""
+        """Serve one request; returns whether another may follow on this connection."""
         raw: bytes | None = None
         try:
             raw = self._read_head()
@@ -149,12 +149,12 @@ class HTTPConnection(WSGIHandler):
             service.idle.discard(self)
 
     def interrupt(self) -> None:
-        """End the wait for the next request, because the service stops."""
+        """Stop waiting for the next request, because the service is shutting down."""
         with suppress(OSError):  # the peer may have closed the connection at this moment
             self.socket.shutdown(socket.SHUT_RD)
 
     def _without_wsgi(self, head: Head) -> Callable[[Head], bool] | None:
-        """What serves a request without WSGI; None for one that is left to pywsgi. Raises HTTPError."""
+        """The function that serves a request without WSGI; None if pywsgi serves it. Raises HTTPError."""
         service = self._service
         if service is not None:
             if service.node.stopping:
@@ -217,16 +217,16 @@ class HTTPConnection(WSGIHandler):
         return exchange.may_follow
 
     def _take_websocket(self, serve: Callable[..., None] | None) -> None:
-        """Serve a WebSocket next, from `handle`: what the frames in between hold would live as long as it does."""
+        """Let `handle` serve a WebSocket next, so that the local variables of its callers are released first."""
         self._upgraded = self.close_connection = True
         self._opened = serve
 
     # -- for views that open a WebSocket
 
     def upgrade(self) -> tuple[Any, Callable[[int], bytes]]:
-        """Open a WebSocket from within the WSGI application; socket and recv. Raises HTTPError.
+        """Open a WebSocket from within the WSGI application; returns its socket and recv. Raises HTTPError.
 
-        Whatever the application returns after that is ignored.
+        The response that the application returns afterwards is ignored.
         """
         headers = {name.lower(): value for name, value in self.headers.items()}
         accepted = handshake.accept(self.command or "", self.request_version or "", headers)
@@ -235,7 +235,7 @@ class HTTPConnection(WSGIHandler):
         return self.take_over()
 
     def take_over(self) -> tuple[Any, Callable[[int], bytes]]:
-        """The socket, and a recv that begins with what was read ahead; everything of HTTP is released."""
+        """Return the socket, and a recv that first returns data already read. Releases all HTTP state."""
         rest = self.rfile.take_rest()
         del self.rfile
         recv = self._direct.recv
@@ -253,7 +253,7 @@ class HTTPConnection(WSGIHandler):
         return False
 
     def _has_read_body(self) -> bool:
-        """Whether a request may follow: not after a body that was malformed, or not read to its end."""
+        """Whether another request may follow: not after a body that was malformed or not read completely."""
         body = self.wsgi_input
         assert body is not None
         if body.ended if isinstance(body, ChunkedBody) else body.position >= (body.content_length or 0):
@@ -262,7 +262,7 @@ class HTTPConnection(WSGIHandler):
         return False
 
     def get_environ(self) -> dict[str, Any]:
-        """What the application gets; `gentrifugo.handler` is this handler, for views that `upgrade`."""
+        """The WSGI environ. Its key `gentrifugo.handler` is this object, for views that call `upgrade`."""
         self.path = origin_form(self.path or "")
         environ: dict[str, Any] = super().get_environ()
         environ["gentrifugo.handler"] = self
@@ -288,7 +288,7 @@ class HTTPConnection(WSGIHandler):
             super().process_result()
 
     def handle_error(self, type: Any, value: Any, traceback: Any) -> None:
-        """The application failed."""
+        """Log an exception of the application; the response is status 500, unless a WebSocket is open."""
         if self._upgraded:
             log.error("internal error in the application during a WebSocket, closing connection", exc_info=value)
         else:
@@ -304,7 +304,7 @@ class HTTPConnection(WSGIHandler):
     # -- ends
 
     def _refuse(self, error: HTTPError, head: bytes | None) -> None:
-        """Send the peer the reason of a refusal, and let it read that before the connection is closed."""
+        """Send an error response, and let the peer read it before the connection is closed."""
         access_log.debug("%s refused with %d: %s", self._peer, error.status, error.reason)
         response = error_response(error)
         whole = encode_response(response, keep_alive=False, connection_headers=error.headers)
@@ -319,7 +319,7 @@ class HTTPConnection(WSGIHandler):
         linger(self.socket)
 
     def _log_access(self, head: Head, status: int, size: int) -> str:
-        """Log a request; the id that it has in the log, if it is there."""
+        """Log a request at level DEBUG; returns its ID in the log, empty if it is not logged."""
         request = ""
         if access_log.isEnabledFor(logging.DEBUG):
             took = (time.time() - self.time_start) * 1000
@@ -345,7 +345,7 @@ class HTTPConnection(WSGIHandler):
 
 
 def sockjs_of(application: Any) -> Sequence[SockJS]:
-    """The SockJS endpoints of a WSGI application."""
+    """The SockJS endpoints of a WSGI application; empty if it has none."""
     service = service_of(application)
     if service is None:
         return getattr(application, "sockjs", ())
@@ -353,7 +353,7 @@ def sockjs_of(application: Any) -> Sequence[SockJS]:
 
 
 def _recv_after(first: bytes, recv: Callable[[int], bytes]) -> Callable[[int], bytes]:
-    """A recv that returns `first` before anything else."""
+    """A recv function that returns the bytes in `first` before it reads from the socket."""
     waiting = [first]
 
     def receive(size: int) -> bytes:

@@ -45,18 +45,18 @@ class HTTPServer(WSGIServer):
         self._context = ssl_context
         self._challenge_context = challenge_context
         if is_shared:
-            self.max_accept = 1  # the other processes have been woken too, and take their share
+            self.max_accept = 1  # the other processes are woken up too and accept the other connections
 
     def renew(self, context: SSLContext) -> None:
-        """Use another certificate for new connections."""
+        """Use the TLS context `context` for new connections."""
         self._context = context
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
-        """Do the handshake within the time for the head of a request, then serve. Plain HTTP is refused with a text."""
+        """Do the TLS handshake within http_header_timeout, then serve. Plain HTTP gets an error response."""
         service = service_of(self.application)
         limit = service.config.http_header_timeout if service is not None else HEAD_TIMEOUT
         try:
-            # One limit for all of it: a socket's own timeout begins again with each byte that a peer sends.
+            # One limit for the whole handshake: the timeout of a socket restarts with each byte that the peer sends.
             with TimeLimit(limit, TimeoutError(f"timeout after {limit:g} s")):
                 encrypted = self._shake_hands(client_socket)
         except OSError as error:
@@ -73,7 +73,7 @@ class HTTPServer(WSGIServer):
             encrypted.close()
 
     def _shake_hands(self, client_socket: Any) -> SSLSocket | None:
-        """The encrypted connection; None when it is not to be served. Raises OSError."""
+        """Return the TLS connection; None if it must not be served. Raises OSError if the handshake fails."""
         assert self._context is not None
         hello = client_socket.recv(HELLO_SIZE, MSG_PEEK)
         if hello[:1] != HANDSHAKE:

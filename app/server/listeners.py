@@ -1,4 +1,4 @@
-"""Where the server listens: ports, a Unix socket, or sockets that systemd has opened for it."""
+"""Listening sockets: ports, a Unix socket, or sockets passed by systemd (socket activation)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ..config.options import ConfigError
 from ..runtime import limits
 
 FIRST_SYSTEMD_DESCRIPTOR = 3
-"""The number of the first socket that systemd gives (sd_listen_fds)."""
+"""The descriptor number of the first socket passed by systemd (sd_listen_fds)."""
 ANY_IPV6 = "::"
 MAIN = "main"
-"""The name of the socket for everything that has none of its own."""
+"""The name of the socket for all endpoints without a separate socket."""
 
 
 @dataclass
@@ -28,10 +28,10 @@ class Listeners:
 
     sockets: dict[str, socket.socket]
     unix_path: str = ""
-    """Where this process has made a Unix socket."""
+    """The path of the Unix socket that this process has created, if any."""
 
     def close(self) -> None:
-        """Listen no more."""
+        """Close all listening sockets, and remove the Unix socket that this process has created."""
         for listener in self.sockets.values():
             listener.close()
         if self.unix_path:
@@ -40,7 +40,7 @@ class Listeners:
 
 
 def open_all(config: Config, environ: Mapping[str, str]) -> Listeners:
-    """Listen wherever the options say, except where systemd does that for us. Raises ConfigError."""
+    """Open the listening sockets of the options, or use those passed by systemd. Raises ConfigError."""
     opened = Listeners(given(environ))
     sockets = opened.sockets
     if MAIN not in sockets and config.unix_socket:
@@ -81,18 +81,18 @@ def listen(address: str, port: int, option: str = "port") -> socket.socket:
 
 
 def cannot_listen(address: str, port: int, option: str, reason: str) -> str:
-    """The sentence about an address or port that cannot be used."""
+    """The error text for an address or port that cannot be bound."""
     where = f"{address or 'all interfaces'}, port {port}"
     return f"address, {option}: cannot listen on {where}: {reason}; choose others with the options address and {option}"
 
 
 def cannot_listen_at(path: str, reason: str) -> str:
-    """The sentence about the path of a Unix socket that cannot be used."""
+    """The error text for the path of a Unix socket that cannot be bound."""
     return f"unix_socket: cannot listen at {path}: {reason}"
 
 
 def listen_at(path: str, mode: str) -> socket.socket:
-    """A listening Unix socket, for those whom `mode` lets in, octal as for chmod. What a dead server left is replaced.
+    """Open a listening Unix socket with the permissions `mode`, octal as for chmod. An unused socket file is replaced.
 
     Raises ConfigError.
     """
@@ -109,7 +109,7 @@ def listen_at(path: str, mode: str) -> socket.socket:
 
 
 def _remove_dead(path: str) -> None:
-    """Raises OSError when something is there that is no socket, or one that somebody listens at."""
+    """Remove an unused socket file. Raises OSError if the file is not a socket, or a server listens on it."""
     if not os.path.lexists(path):
         return
     if not stat.S_ISSOCK(os.lstat(path).st_mode):
@@ -124,9 +124,9 @@ def _remove_dead(path: str) -> None:
 
 
 def given(environ: Mapping[str, str]) -> dict[str, socket.socket]:
-    """The sockets that systemd has opened for this process, by name; the first that has no known name is `main`.
+    """The sockets passed by systemd, by name; the first one without a known name is `main`.
 
-    Raises ConfigError for something that does not listen.
+    Raises ConfigError for a descriptor that is not a listening socket.
     """
     names = list(_names(environ))
     for name in names:
@@ -136,12 +136,12 @@ def given(environ: Mapping[str, str]) -> dict[str, socket.socket]:
 
 
 def names_given(environ: Mapping[str, str]) -> set[str]:
-    """The endpoints that have a socket of their own from systemd."""
+    """The groups of endpoints for which systemd passed a separate socket."""
     return {endpoint for name in _names(environ) for endpoint in listener_endpoints(name)}
 
 
 def _names(environ: Mapping[str, str]) -> list[str]:
-    """The names of the sockets that systemd has opened for this process, in their order (sd_listen_fds)."""
+    """The names of the sockets passed by systemd, in their order (sd_listen_fds)."""
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return []
     count = environ.get("LISTEN_FDS", "")

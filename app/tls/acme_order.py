@@ -1,4 +1,4 @@
-"""Gets one certificate from an ACME server, such as Let's Encrypt (RFC 8555), with the acme library."""
+"""Requests a certificate from an ACME server (RFC 8555), such as Let's Encrypt, with the acme library."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ log = logging.getLogger(__name__)
 
 USER_AGENT = "gentrifugo"
 ORDER_TIMEOUT = 90.0
-"""Seconds that the server may take to look at a challenge and to sign."""
+"""Maximum time in seconds for validation and signing by the ACME server."""
 RSA_BITS = 2048
 NONCE_TRIES = 5
-"""Times that a request is sent, each twice by the library, while nothing but its nonce is refused."""
+"""Maximum attempts for a request whose nonce is rejected; the library sends each attempt twice."""
 ACCOUNT_FILE = "acme_account.json"
 
 Show = Callable[[str, str, str, str], None]
-"""Shows the answer to a challenge to the server: its type, the name, the token and the key authorization."""
+"""Publishes the response to a challenge. Arguments: type of challenge, host name, token, key authorization."""
 
 
 @challenges.ChallengeResponse.register
 class TLSALPN01Response(challenges.KeyAuthorizationChallengeResponse):
-    """The answer to a challenge of TLS-ALPN-01 (RFC 8737), which the library does not have."""
+    """The response to a TLS-ALPN-01 challenge (RFC 8737), which the acme library does not support."""
 
     typ: ClassVar[str] = "tls-alpn-01"
 
 
 @challenges.Challenge.register
 class TLSALPN01(challenges.KeyAuthorizationChallenge):
-    """A challenge that is answered within a TLS handshake."""
+    """A TLS-ALPN-01 challenge, which is answered within a TLS handshake (RFC 8737)."""
 
     response_cls = TLSALPN01Response
     typ = response_cls.typ
 
     def validation(self, account_key: Any, **_: Any) -> str:
-        """The key authorization, of which the certificate for the challenge has the hash."""
+        """The key authorization, whose hash is in the certificate that answers the challenge."""
         authorization: str = self.key_authorization(account_key)
         return authorization
 
 
 class CertificateRefused(Exception):
-    """The server does not give a certificate; the text says why."""
+    """The ACME server refused to issue a certificate; the text says why."""
 
 
 class _Network(client.ClientNetwork):
-    """Requests that go on when a nonce is refused (RFC 8555, 6.5); the library gives up when two are in a row."""
+    """HTTP client that repeats a request after a rejected nonce (RFC 8555, section 6.5), up to NONCE_TRIES times."""
 
     def post(self, *args: Any, **kwargs: Any) -> Any:
         for _ in range(NONCE_TRIES - 1):
@@ -71,7 +71,7 @@ class _Network(client.ClientNetwork):
 
 
 class Account:
-    """An account with an ACME server. Its key is kept in `directory`, if there is one, and made at the first use."""
+    """An account at an ACME server. Its key is created at the first use and stored in `directory`, if one is given."""
 
     def __init__(self, url: str, email: str, directory: Path | None) -> None:
         self._url = url
@@ -81,10 +81,10 @@ class Account:
         self._client: Any = None
 
     def order(self, name: str, kind: str, force_rsa: bool, show: Show) -> tuple[bytes, bytes]:
-        """A new certificate for `name` with those between it and the authority, and its key; both PEM.
+        """Obtain a certificate for `name`; returns the certificate chain and its private key, both in PEM.
 
-        `kind` is the type of challenge that `show` can answer. Blocks as long as the server takes. Raises
-        CertificateRefused.
+        `kind` is the type of challenge that `show` can answer. Blocks while the server validates and signs.
+        Raises CertificateRefused.
         """
         key = _rsa_key() if force_rsa else ec.generate_private_key(ec.SECP256R1())
         try:
@@ -126,7 +126,7 @@ class Account:
         return self._client
 
     def _load_key(self) -> Any:
-        """The key of the account. One that cannot be read is replaced: the server makes another account for that."""
+        """Load or create the account key. An unreadable key is replaced, and the server then creates a new account."""
         if self._file is not None and self._file.exists():
             try:
                 return jwk.JWK.json_loads(self._file.read_text(encoding="utf-8"))
@@ -141,7 +141,7 @@ class Account:
 
 
 def _rsa_key() -> Any:
-    """A new key, made in a thread: that can take half a second, in which the server goes on."""
+    """Create an RSA key in a thread, because it can take half a second, in which the server must keep running."""
     return gevent.get_hub().threadpool.apply(rsa.generate_private_key, (65537, RSA_BITS))
 
 

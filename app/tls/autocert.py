@@ -1,7 +1,7 @@
-"""Certificates that the server gets by itself (options ssl_autocert…): which name has which, and when it needs another.
+"""Automatic certificates (options ssl_autocert…): obtains, stores and renews one certificate for each host name.
 
-Certificates are got and renewed in the background. A handshake never waits for that: it gets the certificate that is
-there, or an alert when there is none yet.
+This happens in the background. A TLS handshake never waits: it uses the current certificate, or fails with an alert if
+there is none yet.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ log = logging.getLogger(__name__)
 HTTP_01, TLS_ALPN_01 = "http-01", "tls-alpn-01"
 ACME_PROTOCOL = "acme-tls/1"
 ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
-"""Of the extension that holds the answer to a challenge of TLS-ALPN-01."""
+"""Identifier of the certificate extension with the answer to a TLS-ALPN-01 challenge (RFC 8737, section 3)."""
 RENEW_AT = 2 / 3
-"""Share of a certificate's life after which it is renewed: a month before the end of three."""
+"""Part of the lifetime after which a certificate is renewed: a month before the end of three months."""
 MIN_RETRY_DELAY, MAX_RETRY_DELAY = 5.0, 3600.0
-"""Seconds until the next try when one has failed; see Backoff."""
+"""Seconds before the next attempt after a failed one; see Backoff."""
 MAX_SLEEP = 12 * 3600.0
 DAY = datetime.timedelta(days=1)
 
 
 class Autocert:
-    """The certificates of the names in option ssl_autocert_host_whitelist. `start` and `stop` it once."""
+    """Manages the certificates of the names in ssl_autocert_host_whitelist. Call `start` and `stop` once each."""
 
     def __init__(self, config: Config) -> None:
         self._names = [name.lower() for name in listed(config.ssl_autocert_host_whitelist)]
@@ -61,15 +61,15 @@ class Autocert:
         self._renew_at: dict[str, datetime.datetime] = {}
         self._challenges: dict[str, SSLContext] = {}
         self._tokens: dict[str, str] = {}
-        """What is shown at `/.well-known/acme-challenge/` and a token."""
+        """Responses to HTTP-01 challenges at `/.well-known/acme-challenge/TOKEN`, by token."""
         self._greenlets: list[gevent.Greenlet[..., None]] = []
         self._told = sys.unraisablehook
         self._turn = BoundedSemaphore()  # one order after the other, all of one account
         self.context = bare_context()
-        """For all handshakes: picks the certificate by the name that the client asks for."""
+        """The TLS context for handshakes of clients; it selects the certificate by the requested server name."""
         self.context.sni_callback = self._choose
         self.challenge_context = bare_context()
-        """For those of the ACME server that validates a name."""
+        """The TLS context for handshakes of an ACME server that validates a TLS-ALPN-01 challenge."""
         self.challenge_context.set_alpn_protocols([ACME_PROTOCOL])
         self.challenge_context.sni_callback = self._choose_challenge
         self._http: WSGIServer | None = None
@@ -77,7 +77,7 @@ class Autocert:
             self._http = http_challenges.server(config.ssl_autocert_http_addr, self._tokens)
 
     def start(self) -> None:
-        """Use what is in the cache, and begin to get and renew the rest."""
+        """Load the stored certificates, and start to obtain and renew certificates in the background."""
         if self._http is not None:
             self._http.start()
         sys.unraisablehook = self._tell_unraisable
@@ -86,7 +86,7 @@ class Autocert:
             self._greenlets.append(gevent.spawn(self._keep, name))
 
     def stop(self) -> None:
-        """Renew no more."""
+        """Stop obtaining and renewing certificates, and close the HTTP server for challenges."""
         if self._http is not None:
             self._http.stop(timeout=0.5)
         sys.unraisablehook = self._told
@@ -110,7 +110,7 @@ class Autocert:
         return None
 
     def _tell_unraisable(self, failure: Any) -> None:
-        """Python asks nobody when a client's name is no ASCII: the handshake fails, and it prints a traceback."""
+        """Log a server name that is not ASCII at level DEBUG; Python would print a traceback for it."""
         if isinstance(failure.exc_value, UnicodeDecodeError) and isinstance(failure.object, bytes):
             log.debug("TLS handshake with an invalid server name: %r", failure.object)
         else:
@@ -188,7 +188,7 @@ class Autocert:
             log.error("ssl_autocert_cache_dir: cannot write %s: %s", file, error.strerror)
 
     def _use(self, name: str, pem: bytes) -> None:
-        """Raises ValueError, of which ssl.SSLError is one kind, or OSError."""
+        """Use a certificate for new handshakes. Raises OSError or ValueError (such as ssl.SSLError)."""
         certificate = x509.load_pem_x509_certificate(pem)
         is_wanted = not self._force_rsa or isinstance(certificate.public_key(), rsa.RSAPublicKey)
         self._contexts[name] = _context_of(pem)
@@ -213,7 +213,7 @@ def _directory(path: str) -> Path | None:
 
 
 def _context_of(pem: bytes) -> SSLContext:
-    """A context with this certificate and key; OpenSSL takes them from a file only."""
+    """A TLS context with this certificate and key. They go through a file, because OpenSSL reads only files."""
     context = bare_context()
     with _file_of(pem) as path:
         context.load_cert_chain(path)
@@ -229,7 +229,7 @@ def _file_of(pem: bytes) -> Iterator[str]:
 
 
 def _challenge_context(name: str, authorization: str) -> SSLContext:
-    """A certificate that signs itself and answers a challenge (RFC 8737, 3)."""
+    """A TLS context with the self-signed certificate that answers a TLS-ALPN-01 challenge (RFC 8737, section 3)."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([])
     digest = hashlib.sha256(authorization.encode()).digest()

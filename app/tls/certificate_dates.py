@@ -1,4 +1,4 @@
-"""Until when certificates in files hold, for `gentrifugo doctor`."""
+"""Expiry dates of certificate files, for `gentrifugo doctor`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from cryptography import x509
 
 SOON = datetime.timedelta(days=14)
-"""A certificate that runs out within this time should have been renewed."""
+"""Remaining time below which a certificate should have been renewed."""
 
 
 def last_day(path: Path) -> datetime.datetime:
-    """When the first of the certificates in a PEM file ends. Raises OSError, and ValueError for what is none."""
+    """The earliest expiry date of the certificates in a PEM file. Raises OSError, or ValueError for invalid PEM."""
     return min(certificate.not_valid_after_utc for certificate in x509.load_pem_x509_certificates(path.read_bytes()))
 
 
 def left(path: Path) -> datetime.timedelta:
-    """How long it still holds; negative when it has run out. Raises as `last_day`."""
+    """Time until the certificate expires; negative if it has expired. Raises OSError and ValueError."""
     return last_day(path) - datetime.datetime.now(datetime.UTC)

@@ -1,4 +1,4 @@
-"""TLS for our own listeners (options ssl, ssl_cert and ssl_key): which versions and ciphers, and whose certificate."""
+"""TLS contexts for the listeners: TLS versions, ciphers and certificate (options ssl, ssl_cert and ssl_key)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ..config.config import Config
 from ..config.options import ConfigError
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""For TLS 1.2: keys of their own for each connection, and encryption that authenticates. Those of 1.3 all do that."""
+"""Ciphers for TLS 1.2: only those with forward secrecy and authenticated encryption. TLS 1.3 has no others."""
 
 
 def server_context(config: Config) -> SSLContext:
-    """What the options say. Raises ConfigError, which names the option whose file cannot be used."""
+    """The TLS context with the certificate of ssl_cert and ssl_key. Raises ConfigError, which names the option."""
     problems = [
         f"{option}: {problem}"
         for option, path in (("ssl_cert", config.ssl_cert), ("ssl_key", config.ssl_key))
@@ -34,7 +34,7 @@ def server_context(config: Config) -> SSLContext:
 
 
 def bare_context() -> SSLContext:
-    """What all our listeners have in common, still without a certificate."""
+    """A TLS context with the protocol versions and ciphers of all listeners, without a certificate."""
     context = SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)

@@ -1,4 +1,4 @@
-"""Plain HTTP beside TLS (option ssl_autocert_http): answers to challenges, and for all else the way to https."""
+"""A plain HTTP server for ACME challenges (option ssl_autocert_http); it redirects other requests to HTTPS."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PORT = re.compile(r":[0-9]*$")
 
 
 def server(address: str, tokens: Mapping[str, str]) -> WSGIServer:
-    """A server at `address`, a host and port, or a colon and port; not started yet. Raises ConfigError."""
+    """Create the server for `address` (host:port or :port), without starting it. Raises ConfigError."""
     host, _, port = address.rpartition(":")
     if not port.isdigit():
         raise ConfigError([f"ssl_autocert_http_addr: invalid address {address}: expected host:port or :port"])
@@ -30,7 +30,7 @@ def server(address: str, tokens: Mapping[str, str]) -> WSGIServer:
     listener.setblocking(False)  # gevent waits for it, also where the standard library is not patched
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answers one request."""
+        """WSGI application that answers a challenge, or redirects to HTTPS."""
         path = environ["PATH_INFO"]
         if path.startswith(CHALLENGE_PATH):
             answer = tokens.get(path.removeprefix(CHALLENGE_PATH))
@@ -46,7 +46,7 @@ def server(address: str, tokens: Mapping[str, str]) -> WSGIServer:
 
 
 def _secured(environ: dict[str, Any]) -> str:
-    """The same address over https, on its usual port."""
+    """The URL of a request with https:// and the default port."""
     name = _PORT.sub("", environ.get("HTTP_HOST", ""))
     path = quote(environ["PATH_INFO"], encoding="latin-1")  # decoded it may hold the end of a header
     query = environ.get("QUERY_STRING", "")

@@ -1,8 +1,7 @@
-"""permessage-deflate (RFC 7692): what a server and its peers agree on, and frames that hold compressed messages.
+"""Compression of WebSocket messages with permessage-deflate (RFC 7692): negotiation and encoding.
 
-No message builds on the one before, in either direction (the RFC's no_context_takeover). So a broadcast is
-compressed once and the same frame serves all receivers, and a connection that rests holds no window: 300 KB for
-each of them otherwise.
+Messages are compressed independently in both directions (no_context_takeover in the RFC). So a broadcast is compressed
+once for all receivers, and an idle connection keeps no window, which would take 300 KB.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ from .frames import COMPRESSED, TEXT, data_frame
 NAME = ExtensionName("permessage-deflate")
 HEADER = "sec-websocket-extensions"
 MAX_WINDOW_BITS = 15
-"""Bits; what the peers may use, since theirs is the choice and a smaller one can be read as well."""
+"""Bits of the largest window. Peers may choose a smaller one, which can be read as well."""
 BLOCK_END = len(b"\x00\x00\xff\xff")
-"""Bytes that end every flush, and that the RFC leaves out."""
+"""Number of bytes at the end of each flush, which the RFC removes from a message."""
 MAX_CACHED_OFFERS = 64
-"""Different values of the header whose outcome is remembered; the clients of a server send few."""
+"""Number of values of the request header whose result is cached; clients send only a few different values."""
 
 _terms = ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)
 
 
 class Compression(NamedTuple):
-    """How a server compresses."""
+    """Settings of a server for compressing messages."""
 
     level: int = 1
     """1 is fastest, 9 is smallest."""
@@ -42,7 +41,7 @@ class Compression(NamedTuple):
 
 
 class Deflate:
-    """Compresses for all peers that agreed on the same terms.
+    """Compresses messages for all peers with the same negotiated parameters.
 
     `answer` is the value of the response's Sec-WebSocket-Extensions.
     """
@@ -53,11 +52,11 @@ class Deflate:
         self._deflater = zlib.compressobj(compression.level, zlib.DEFLATED, -window_bits)
 
     def frame(self, message: bytes) -> bytes:
-        """A whole text message, given in UTF-8."""
+        """A frame with a complete text message, given in UTF-8."""
         return self.data_frame(TEXT, message)
 
     def data_frame(self, opcode: int, payload: bytes) -> bytes:
-        """A whole message in one frame; as it is when it is short."""
+        """Encode a complete message as one frame, uncompressed if it is shorter than min_size."""
         if len(payload) < self._min_size:
             return data_frame(opcode, payload)
         # A full flush forgets what came before, and costs less than a new compressor for each message.
@@ -67,7 +66,7 @@ class Deflate:
 
 @lru_cache(MAX_CACHED_OFFERS)
 def agree(compression: Compression | None, offers: str) -> Deflate | None:
-    """The terms of the first offer that can be met; None when there is none.
+    """Select the first acceptable offer of compression parameters; None if there is none.
 
     `offers` is the value of the request's Sec-WebSocket-Extensions, empty when it has none. Raises HTTPError for
     one that cannot be read.

@@ -1,7 +1,7 @@
-"""A WebSocket of a peer, once the handshake is done: messages in, frames out, and a proper end.
+"""A WebSocket connection after the handshake: receives messages, sends frames, and closes the connection.
 
-One greenlet receives; anybody may append to the outbox and call `close`. Knows
-nothing of what the messages mean.
+One greenlet receives; any greenlet may append to the outbox and call `close`. The meaning of the messages is not
+known here.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class WebSocketLimits(Protocol):
 
 
 class WebSocket:
-    """One connection. `recv` is the socket's, or reads what has been buffered before.
+    """A WebSocket connection. `recv` reads from the socket, or first returns data that was already read.
 
     `max_size` is the largest message in bytes; a larger one closes with `too_big`, a code and a reason.
     With `deflate`, if the handshake agreed on it, messages are compressed.
@@ -208,7 +208,7 @@ class WebSocket:
             return self._recv(RECV_SIZE)
 
     def _answer_end(self) -> None:
-        """The peer said close, or broke the protocol: the messages before that have been handled by now."""
+        """Answer a close frame or a protocol error of the peer. Earlier messages have been handled by then."""
         self._ended = True
         if self._reader.closed is not None:
             code = self._reader.closed.code
@@ -220,12 +220,12 @@ class WebSocket:
     # -- out
 
     def send(self, message: WebSocketMessage) -> None:
-        """Queue a whole message."""
+        """Queue a text message for sending."""
         if not self._closing:
             self.outbox.append(self._data_frame(message.opcode, message.data))
 
     def close(self, code: int, reason: str) -> None:
-        """Say goodbye after what waits; the connection ends when the peer has answered, or after a while."""
+        """Send waiting frames, then a close frame; the connection ends with the answer or after CLOSE_TIMEOUT."""
         self._say_close(close_frame(code, reason))
 
     def abort(self) -> None:
@@ -235,7 +235,7 @@ class WebSocket:
         self._shutdown(SHUT_RDWR)
 
     def finish(self) -> None:
-        """Write what waits, and let go of everything but the socket. Blocks for CLOSE_TIMEOUT at most."""
+        """Write waiting frames, and release everything except the socket. Blocks for CLOSE_TIMEOUT at most."""
         self._cancel_timers()
         if self._closing and self.outbox.drain(CLOSE_TIMEOUT) and self._reader.failed:
             linger(self._socket)

@@ -1,9 +1,8 @@
-"""WebSocket frames without I/O: ours out, the peer's in.
+"""Encodes and parses WebSocket frames, without I/O.
 
-What comes in is mostly a small masked text frame, whole, which is taken apart here.
-Everything else goes through the parser of the `websockets` library: 13 us for a frame
-of 65 KB, where wsproto takes 88. What goes out is put together here, because one frame
-serves all receivers.
+Most received frames are small masked text frames, which are parsed here. All others go through the parser of the
+`websockets` library (13 us for a frame of 65 KB, where wsproto takes 88). Frames to send are encoded here, because one
+frame is used for all receivers.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _silent.disabled = True
 
 
 def data_frame(opcode: int, payload: bytes) -> bytes:
-    """A whole message in one unmasked frame, as servers send (RFC 6455 5.2)."""
+    """Encode a complete message as one unmasked frame, as servers send it (RFC 6455, section 5.2)."""
     size = len(payload)
     first = 0x80 | opcode
     if size < 126:
@@ -59,29 +58,29 @@ def data_frame(opcode: int, payload: bytes) -> bytes:
 
 
 def text_frame(payload: bytes) -> bytes:
-    """A whole text message, given in UTF-8."""
+    """A frame with a complete text message, given in UTF-8."""
     return data_frame(TEXT, payload)
 
 
 def close_frame(code: int, reason: str) -> bytes:
-    """A close frame; the reason is cut to the 123 bytes that fit."""
+    """Encode a close frame. The reason is truncated to the maximum of 123 bytes."""
     text = reason.encode()[:123].decode("utf-8", "ignore").encode()
     payload = struct.pack("!H", code) + text
     return bytes((0x88, len(payload))) + payload
 
 
 class WebSocketMessage(NamedTuple):
-    """A whole message of the peer; text is valid UTF-8."""
+    """A complete message from the peer. Text is valid UTF-8."""
 
     opcode: int
     data: bytes
 
 
 class FrameReader:
-    """Turns the peer's bytes into messages, and says what must be sent back.
+    """Parses received bytes into messages, and provides the required answers, such as pongs.
 
-    `max_size` is the largest message in bytes, `extensions` what was agreed on in the handshake.
-    After `failed` or `closed` nothing more comes out.
+    `max_size` is the maximum size of a message in bytes, `extensions` are those negotiated in the handshake.
+    Once `failed` or `closed` is set, no more messages are returned.
     """
 
     __slots__ = (
@@ -100,11 +99,11 @@ class FrameReader:
 
     def __init__(self, max_size: int, extensions: Sequence[Extension] = ()) -> None:
         self.closed: Close | None = None
-        """What the peer said in its close frame, once it came."""
+        """Code and reason of the peer's close frame; None until it has arrived."""
         self.failed: tuple[int, str] | None = None
-        """Code and reason to close with, when the peer broke the protocol."""
+        """Code and reason for the close frame after a protocol error of the peer; None without one."""
         self.too_big = False
-        """Whether it was broken by a message over the limit."""
+        """Whether the protocol error was a message over `max_size`."""
         self.pongs = 0
         """How many pongs came."""
         self._ends: _FrameEnds
@@ -126,9 +125,9 @@ class FrameReader:
         self.failed = (TOO_SLOW, TOO_SLOW_REASON)
 
     def feed(self, data: bytes) -> tuple[list[WebSocketMessage], list[bytes]]:
-        """The messages that `data` completes, and the pongs to answer with.
+        """Return the messages that `data` completes, and the pong frames to send.
 
-        The answer to a close frame is not among them: whoever answers the messages first sends it.
+        The answer to a close frame is not included: it must be sent after the messages have been handled.
         """
         if self._parser is None:
             messages, data = self._take_plain(data)
@@ -215,7 +214,7 @@ class FrameReader:
         return self._continue(frame)
 
     def _continue(self, frame: Frame) -> WebSocketMessage | None:
-        """Collect a fragment. Text is checked as it comes, so that a long message fails at its first bad byte."""
+        """Add a fragment. Text is validated immediately, so that a long message fails at its first invalid byte."""
         assert self._collected is not None
         data = frame.data
         self._collected += data

@@ -18,12 +18,12 @@ _SWITCHING = encode_response_head(101, {"Upgrade": "websocket", "Connection": "U
 
 
 def is_upgrade(headers: Mapping[str, str]) -> bool:
-    """Whether a request asks for a WebSocket; header names are in lower case."""
+    """Whether a request asks to open a WebSocket; header names are in lower case."""
     return "websocket" in _tokens(headers.get("upgrade", ""))
 
 
 def accept(method: str, version: str, headers: Mapping[str, str], extensions: str = "") -> bytes:
-    """The response that opens the WebSocket. Raises HTTPError that says what is wrong with the request.
+    """The response that opens the WebSocket. Raises HTTPError with the reason if the request is invalid.
 
     `extensions` is the value of the response's Sec-WebSocket-Extensions.
     """
