@@ -109,7 +109,7 @@ class Side:
 
 
 class Published:
-    """What became of some messages."""
+    """The result of publishing some messages."""
 
     def __init__(self, span: Span, deliveries: int, expected: int) -> None:
         self.span = span

@@ -98,7 +98,7 @@ def _target(url: str, secret: str, pids: list[int] | None) -> Target:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line; the usage takes a screen."""
+    """An argument parser whose errors are one line, without the long usage text."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"benchmarks: {message}; see python -m benchmarks --help\n")

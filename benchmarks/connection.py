@@ -37,8 +37,8 @@ class Connection(Subscriber):
         self._frames = FrameReader()
         super().__init__(loop, target, user, channel, receiver, on_subscribed)
 
-    def say_goodbye(self) -> None:
-        """Send a close frame; the server ends the connection then."""
+    def start_closing(self) -> None:
+        """Send a close frame; the server then closes the connection."""
         self._send(CLOSE_FRAME)
 
     # -- the steps to a subscription; each waits for the server's answer to the one before
@@ -84,7 +84,7 @@ class Connection(Subscriber):
             self._arrived()
 
     def _arrived(self) -> None:
-        """All steps are taken: from now on messages come."""
+        """Finish the setup: the subscription is confirmed, and messages follow."""
         self._subscribed = time.monotonic()
         self._loop.watch(self._socket, self._receive)
         self._on_subscribed(self)
@@ -142,6 +142,6 @@ class Connection(Subscriber):
 
 
 class CompressedConnection(Connection):
-    """One that asks for compressed messages, and fails where it gets none."""
+    """A connection that requests compression, and fails if the server does not support it."""
 
     extensions = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"

@@ -6,10 +6,10 @@ import hmac
 
 
 def sign(secret: str, *parts: str) -> str:
-    """HMAC SHA-256 over the parts with nothing in between, in hexadecimal; the token of a client."""
+    """The token of a client: HMAC SHA-256 of the concatenated parts, in hexadecimal."""
     return sign_bytes(secret, "".join(parts).encode())
 
 
 def sign_bytes(secret: str, data: bytes) -> str:
-    """The same over bytes; the sign of an API request."""
+    """The signature of an API request: HMAC SHA-256 of its body, in hexadecimal."""
     return hmac.digest(secret.encode(), data, "sha256").hex()

@@ -44,7 +44,7 @@ class Crowd:
         self._subscribed = 0
 
     def come(self, parallel: int) -> None:
-        """Open all, `parallel` at a time; returns when all are subscribed. Raises BenchmarkError."""
+        """Open all connections, `parallel` at a time; returns when all are subscribed. Raises BenchmarkError."""
         for _ in range(parallel):
             self._open_next()
         while (before := self._subscribed) < self._size:
@@ -54,19 +54,19 @@ class Crowd:
                 )
 
     def ended(self) -> Counter[str]:
-        """How often the server ended a connection for which reason."""
+        """The number of connections that the server closed, by reason."""
         return Counter(connection.ended for connection in self.connections if connection.ended is not None)
 
     def leave(self) -> None:
-        """Say goodbye and wait for the server to end the connections; drop those it does not."""
+        """Send close frames and wait until the server closes the connections; then close the remaining sockets."""
         for connection in self.connections:
             if connection.is_open:
-                connection.say_goodbye()
+                connection.start_closing()
         self._loop.run_until(lambda: not any(connection.is_open for connection in self.connections), GOODBYE)
         self.drop()
 
     def drop(self) -> None:
-        """Hang up all connections without a word."""
+        """Close all sockets without a close frame."""
         for connection in self.connections:
             connection.drop()
 

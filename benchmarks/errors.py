@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class BenchmarkError(Exception):
-    """The benchmark cannot go on; the text is a sentence for whoever started it."""
+    """The benchmark failed; the text is shown to the user."""

@@ -16,7 +16,7 @@ LONGEST_POLL = 0.05
 
 
 class EventLoop:
-    """Calls back when sockets are ready, level-triggered: a callback need not read all there is."""
+    """A level-triggered event loop that calls functions when sockets are ready."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
@@ -25,7 +25,7 @@ class EventLoop:
         self._numbers = count()
 
     def watch(self, sock: socket.socket, callback: Callback, writing: bool = False) -> None:
-        """Call back when `sock` can be read, or with `writing` be written; replaces what was said before."""
+        """Call a function when `sock` is readable, or with `writing` writable. Replaces an earlier registration."""
         events = select.EPOLLOUT if writing else select.EPOLLIN
         if sock.fileno() in self._callbacks:
             self._epoll.modify(sock, events)
@@ -34,16 +34,16 @@ class EventLoop:
         self._callbacks[sock.fileno()] = callback
 
     def forget(self, sock: socket.socket) -> None:
-        """Call back for `sock` no more; to be called before it is closed."""
+        """Remove the registration of `sock`. Call this before closing the socket."""
         if self._callbacks.pop(sock.fileno(), None) is not None:
             self._epoll.unregister(sock)
 
     def call_at(self, when: float, callback: Callback) -> None:
-        """Call back once at `when`, of the monotonic clock, or up to a millisecond later."""
+        """Call a function once at the monotonic time `when`, or up to a millisecond later."""
         heapq.heappush(self._timers, (when, next(self._numbers), callback))
 
     def run_until(self, done: Callable[[], bool], seconds: float) -> bool:
-        """Run until `done` says so, at most that long; what it said at last."""
+        """Run until `done` returns true or the time is over; returns the last result of `done`."""
         deadline = time.monotonic() + seconds
         while not done():
             left = deadline - time.monotonic()
@@ -53,11 +53,11 @@ class EventLoop:
         return True
 
     def run_for(self, seconds: float) -> None:
-        """Run that long."""
+        """Run the event loop for a number of seconds."""
         self.run_until(lambda: False, seconds)
 
     def close(self) -> None:
-        """Let go of everything that is watched; the sockets stay open."""
+        """Remove all registrations. The sockets stay open."""
         self._callbacks.clear()
         self._timers.clear()
         self._epoll.close()

@@ -33,7 +33,7 @@ class Frame(NamedTuple):
 
 
 def masked_frame(opcode: int, payload: bytes) -> bytes:
-    """A whole message of a client. The mask is all zeros, which is valid and saves us the work of masking."""
+    """Encode a client message. The mask is all zeros, which is valid and needs no masking work."""
     size = len(payload)
     if size < 126:
         return bytes((FIN | opcode, MASKED | size, 0, 0, 0, 0)) + payload
@@ -45,7 +45,7 @@ CLOSE_FRAME = masked_frame(CLOSE, struct.pack("!H", 1000))
 
 
 class FrameReader:
-    """Cuts the server's bytes into frames."""
+    """Parses received bytes into WebSocket frames."""
 
     __slots__ = ("rest",)
 
@@ -78,7 +78,7 @@ class FrameReader:
 
 
 def close_reason(payload: bytes) -> str:
-    """What a close frame says, for people."""
+    """Format code and reason of a close frame as text."""
     if len(payload) < 2:
         return "without a code"
     code = int.from_bytes(payload[:2], "big")

@@ -15,7 +15,7 @@ NAMES = ("node_num_clients", "node_num_unique_clients", "node_num_channels", "no
 
 
 def gauges(target: Target) -> dict[str, int]:
-    """Those of NAMES that the server has. Raises BenchmarkError when it does not answer."""
+    """Read the gauges in NAMES from the server. Raises BenchmarkError if it does not respond."""
     response = None
     reader = ResponseReader()
     try:

@@ -10,7 +10,7 @@ from benchmarks.target import Target
 
 
 class Response(NamedTuple):
-    """A whole response."""
+    """A complete HTTP response: status and body."""
 
     status: int
     body: bytes
@@ -26,13 +26,13 @@ def api_request(target: Target, body: bytes) -> bytes:
 
 
 class ResponseReader:
-    """Puts the bytes of one keep-alive connection together to responses, one request at a time."""
+    """Parses the responses of a keep-alive HTTP connection, one request at a time."""
 
     def __init__(self) -> None:
         self._data = b""
 
     def feed(self, data: bytes) -> Response | None:
-        """The response, once it is whole. Raises BenchmarkError for what is none."""
+        """Return the response when it is complete, else None. Raises BenchmarkError for invalid data."""
         self._data += data
         end = self._data.find(b"\r\n\r\n")
         if end < 0:

@@ -14,7 +14,7 @@ MAX_CHANNELS = 100_000
 
 @dataclass(frozen=True)
 class Load:
-    """The numbers of a run; a mode heeds those it names in its defaults."""
+    """The parameters of a run. A mode uses those that it lists in its defaults."""
 
     connections: int = 1
     channels: int = 1
@@ -40,12 +40,12 @@ class Load:
 
     @property
     def channel_names(self) -> list[str]:
-        """Names of the same length, so that their messages are."""
+        """The names of the channels, all of the same length, so that messages have equal sizes."""
         return [f"{self.namespace}load{number:05d}" for number in range(self.channels)]
 
     @property
     def who(self) -> str:
-        """The subscribers, for people."""
+        """Describe the subscribers and channels as text."""
         return f"{count_text(self.connections, 'subscriber')} of {count_text(self.channels, 'channel')}" + (
             ", compressed" if self.compress else ""
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def describe() -> list[tuple[str, str]]:
-    """What is worth knowing about it, as names and values."""
+    """Describe the machine as names and values."""
     return [
         ("Processor", f"{_processor()}, {_cores()}"),
         ("System", f"{platform.system()} {platform.release()}, {platform.machine()}"),

@@ -36,11 +36,11 @@ class Format:
         self._padding = "x" * (size - MIN_SIZE)
 
     def data(self, message: Message) -> str:
-        """As JSON."""
+        """Encode a message as JSON of the configured size."""
         return _DATA % (*message, self._padding)
 
     def parse(self, data: Any) -> Message:
-        """The message that decoded JSON is. Raises ValueError when it is none of ours, or has changed on its way."""
+        """Convert decoded JSON to a message. Raises ValueError if it is not from this benchmark or was changed."""
         try:
             publisher, number, sent, padding = data["publisher"], data["number"], data["sent"], data["padding"]
             message = Message(int(publisher), int(number), int(sent))

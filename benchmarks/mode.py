@@ -11,7 +11,7 @@ from benchmarks.target import Target
 
 
 class Mode(NamedTuple):
-    """One kind of benchmark: what it is for, the numbers it heeds with their defaults, and the function to run."""
+    """One kind of benchmark: its purpose, its parameters with their defaults, and the function to run."""
 
     about: str
     defaults: Mapping[str, Any]

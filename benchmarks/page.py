@@ -90,7 +90,7 @@ missing, doubled or out of order.
 
 
 def main() -> int:
-    """Measure and write; the exit status."""
+    """Run the benchmarks and write the page; returns the exit status."""
     try:
         check_matplotlib()
         allowed = open_files.raise_limit()

@@ -39,8 +39,8 @@ class Poller(Subscriber):
         self._take: Callable[[int, bytes], None] = self._take_open
         super().__init__(loop, target, user, channel, receiver, on_subscribed)
 
-    def say_goodbye(self) -> None:
-        """Hang up: the server takes that for the end of the session."""
+    def start_closing(self) -> None:
+        """Close the connection, which ends the session."""
         self.drop()
 
     def _connected(self) -> None:

@@ -46,7 +46,7 @@ class Publisher:
 
     @property
     def busy(self) -> bool:
-        """Whether an answer is still to come."""
+        """Whether a response is outstanding."""
         return self._in_flight > 0
 
     def publish(self, times: Sequence[int]) -> None:
@@ -66,7 +66,7 @@ class Publisher:
         return rounds + (channel < rest)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connections to the server."""
         self._loop.forget(self._socket)
         self._socket.close()
 

@@ -48,7 +48,7 @@ class Publishers(ABC):
             raise BenchmarkError(f"the API did not answer within {ANSWER_LIMIT:g} s")
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connections to the server."""
         for publisher in self._all:
             publisher.close()
 
@@ -61,11 +61,11 @@ class Publishers(ABC):
 
     @abstractmethod
     def _continue(self, publisher: Publisher) -> None:
-        """One publisher has its answer."""
+        """Continue after a response for one publisher."""
 
 
 class Saturating(Publishers):
-    """Each publishes its next batch as soon as the one before is answered."""
+    """Publishes the next batch as soon as the previous one is confirmed."""
 
     def _begin(self, start: float) -> None:
         for publisher in self._all:

@@ -19,7 +19,7 @@ UNKNOWN = 1 << 62
 
 
 class Deliveries:
-    """What all receivers of a run got together."""
+    """The sum of the messages that all receivers of a run have received."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -31,17 +31,17 @@ class Deliveries:
 
 
 class Receiver(Protocol):
-    """Takes what one subscriber gets."""
+    """Processes the data that one subscriber receives."""
 
     messages: int
     """How many came."""
 
     def take(self, data: memoryview) -> Sequence[Frame]:
-        """Some bytes came; the control frames among them, which want an answer."""
+        """Process received bytes; returns the control frames that must be answered."""
 
 
 class Counter:
-    """Counts messages and trusts that they are the right ones."""
+    """Counts received messages without checking their content."""
 
     __slots__ = ("messages", "_deliveries", "_frames")
 
@@ -59,7 +59,7 @@ class Counter:
         return ()
 
     def _take_frames(self, data: bytes) -> Sequence[Frame]:
-        """Frame by frame: something is cut, or control frames stand between messages."""
+        """Process data frame by frame, for incomplete frames and control frames between messages."""
         frames = self._frames.feed(data)
         control = [frame for frame in frames if frame.opcode != TEXT]
         count = len(frames) - len(control)
@@ -109,7 +109,7 @@ class Checker:
             self.check(push, received)
 
     def check(self, push: Any, received: int) -> None:
-        """Look at one push, decoded."""
+        """Check one decoded push message."""
         if push.get("method") != "message":
             raise BenchmarkError(
                 f"the server sent a {push.get('method')!r}; the channels must be free of join and leave"
@@ -134,7 +134,7 @@ class Checker:
 
 
 class Ignorer:
-    """Expects no messages: for connections that are only there."""
+    """Expects no messages, for idle connections."""
 
     def __init__(self) -> None:
         self.messages = 0

@@ -9,7 +9,7 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured value."""
+    """One measured value, with its name and unit."""
 
     name: str
     value: float
@@ -36,7 +36,7 @@ class Result:
         return {figure.name: figure.value for figure in self.figures}[name]
 
     def text(self, name: str) -> str:
-        """The same for people."""
+        """Format all figures as lines of text."""
         return number_text(self.value(name))
 
 

@@ -27,12 +27,12 @@ class Span:
         self._start = self._end = self._now()
 
     def end(self) -> None:
-        """The span ends now."""
+        """Stop the measurement of the span."""
         self._end = self._now()
 
     @property
     def seconds(self) -> float:
-        """How long it was."""
+        """Length of the span in seconds."""
         return self._end.wall - self._start.wall
 
     def cost(self, name: str, count: int) -> list[Figure]:

@@ -46,7 +46,7 @@ class Subscriber(ABC):
 
     @property
     def is_open(self) -> bool:
-        """Whether neither side has hung up."""
+        """Whether the connection is open on both sides."""
         return self._socket.fileno() >= 0
 
     @property
@@ -55,11 +55,11 @@ class Subscriber(ABC):
         return self._subscribed - self._started
 
     @abstractmethod
-    def say_goodbye(self) -> None:
-        """Let the server know that this is the end."""
+    def start_closing(self) -> None:
+        """Start to close the connection in the way of the transport."""
 
     def drop(self) -> None:
-        """Hang up without a word. Does nothing to a connection that has ended."""
+        """Close the socket without a close frame. Does nothing if the connection has ended."""
         if self.is_open:
             self._loop.forget(self._socket)
             self._socket.close()

@@ -44,10 +44,10 @@ class Target:
 
     @property
     def websocket_path(self) -> str:
-        """Where clients connect."""
+        """Path of the WebSocket endpoint, with the prefix."""
         return self.prefix + WEBSOCKET_PATH
 
     @property
     def api_path(self) -> str:
-        """Where backends publish."""
+        """Path of the HTTP API, with the prefix."""
         return self.prefix + API_PATH

@@ -39,7 +39,7 @@ def serve_wsgi(endpoint: SockJS, path: str, environ: dict[str, Any], start_respo
         start_response(f"{error.status} Refused", headers)
         return [body]
     except (OSError, EOFError) as error:
-        log.debug("a SockJS client has gone: %s", error or type(error).__name__)
+        log.debug("SockJS connection closed by the client: %s", error or type(error).__name__)
     return []
 
 

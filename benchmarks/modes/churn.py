@@ -28,7 +28,7 @@ NOISE = 4 * MEBIBYTE
 
 
 class Remains(NamedTuple):
-    """What the server holds at one time."""
+    """Resources that the server uses at one time: connections, files and memory."""
 
     gauges: dict[str, int]
     open_files: int
@@ -43,7 +43,7 @@ class Remains(NamedTuple):
         return cls(gauges(target), files, memory)
 
     def more_than(self, before: Remains) -> list[str]:
-        """What is left of clients that came and went since then, as sentences."""
+        """Describe resources that were not released since an earlier measurement, one sentence each."""
         left = []
         for name, count in before.gauges.items():
             slack = SLACK if name == "node_num_goroutine" else 0
@@ -93,7 +93,7 @@ def _cycle(target: Target, load: Load) -> None:
 
 
 def _at_rest(target: Target, before: Remains) -> Remains:
-    """What is left when nothing goes away any more."""
+    """The resources in use once they no longer decrease."""
     deadline = time.monotonic() + FORGOTTEN
     while (remains := Remains.of(target)).more_than(before) and time.monotonic() < deadline:
         time.sleep(LOOK_AGAIN)

@@ -24,7 +24,7 @@ realtime = Gentrifugo(app)
 
 @realtime.on_connect
 def connect(context: Context) -> None:
-    """As the other site has it."""
+    """Accept every client and subscribe it to the channel of the benchmark."""
     log.debug("%s is here", context.client)
 
 

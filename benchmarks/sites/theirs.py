@@ -1,4 +1,4 @@
-"""The same site on Flask-SocketIO with gevent, for benchmarks.beside: `python theirs.py PORT`."""
+"""The site of the comparison, on Flask-SocketIO with gevent, for benchmarks.beside: `python theirs.py PORT`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ sockets = SocketIO(app, async_mode="gevent", ping_interval=600, cors_allowed_ori
 
 @sockets.on("connect")
 def connect() -> None:
-    """Everybody is in the one room."""
+    """Accept a client, which is in the default room."""
     join_room("news")
 
 

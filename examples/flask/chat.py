@@ -28,7 +28,7 @@ removed: set[str] = set()
 
 
 class Person(UserMixin):
-    """Somebody who has given a name; a real site would look people up in its database."""
+    """A visitor who has entered a name. A real site would read users from its database."""
 
     def __init__(self, name: str) -> None:
         self.id = name
@@ -42,14 +42,14 @@ def find(name: str) -> Person | None:
 
 @realtime.on_connect
 def identify(context: Context) -> None:
-    """The session of the site says who connects: no token is needed."""
+    """Identify the client by the session of the site, so that no token is needed."""
     if not current_user.is_authenticated:
         raise Refuse("log in first")
     context.user = current_user.id
 
 
 def create_app(**config: Any) -> Flask:
-    """The site; `config` goes into the application's."""
+    """Create the example site; `config` is added to the configuration of the application."""
     app = Flask(__name__)
     app.config.update(
         # Sessions end with the process unless the key stays the same.

@@ -33,31 +33,31 @@ _running: list[gevent.Greenlet[[], None]] = []
 
 @realtime.on_channel_occupied
 def begin(context: Context) -> None:
-    """Somebody looks on."""
+    """Start measuring when the channel has its first subscriber."""
     if context.channel == CHANNEL and not _running:
         _running.append(gevent.spawn(measure))
 
 
 @realtime.on_channel_vacated
 def end(context: Context) -> None:
-    """Nobody looks on any more."""
+    """Stop measuring when the channel has no subscribers left."""
     if context.channel == CHANNEL and _running:
         _running.pop().kill()
 
 
 @realtime.on_connect
 def let_in(context: Context) -> None:
-    """Everybody, without a name."""
+    """Let every client connect, without a user ID."""
     context.user = ""
 
 
 def is_measuring() -> bool:
-    """Whether somebody looks on."""
+    """Whether measurements are being published."""
     return bool(_running)
 
 
 def measure() -> None:
-    """Publish what the machine does, for ever."""
+    """Publish the load of the machine every second, until the process ends."""
     psutil.cpu_percent()
     while True:
         gevent.sleep(INTERVAL)
@@ -70,7 +70,7 @@ def measure() -> None:
 
 
 def create_app(**config: Any) -> Flask:
-    """The site; `config` goes into the application's."""
+    """Create the example site; `config` is added to the configuration of the application."""
     app = Flask(__name__)
     app.config.update(
         SECRET_KEY=os.environ.get("SECRET_KEY") or secrets.token_hex(),

@@ -31,12 +31,12 @@ realtime = Gentrifugo()
 
 @realtime.on_connect
 def identify(context: Context) -> None:
-    """The visitor of the session."""
+    """Identify the client by the visitor ID in its session."""
     context.user = session.get("visitor")
 
 
 def create_app(**config: Any) -> Flask:
-    """The site; `config` goes into the application's."""
+    """Create the example site; `config` is added to the configuration of the application."""
     app = Flask(__name__)
     app.config.update(
         SECRET_KEY=os.environ.get("SECRET_KEY") or secrets.token_hex(),
@@ -64,12 +64,12 @@ def create_app(**config: Any) -> Flask:
 
 
 def channel_of(visitor: str) -> str:
-    """The channel that only this visitor may subscribe to: what stands behind # is the user."""
+    """The channel to which only this visitor may subscribe: the text after # is the user ID."""
     return f"jobs#{visitor}"
 
 
 def work() -> None:
-    """Do jobs, one after the other, and tell the visitors who wait for them."""
+    """Run jobs from the queue one by one, and notify the visitors who wait for them."""
     queue = redis.Redis.from_url(REDIS_URL, socket_timeout=None)  # it waits as long as there is no job
     outside = publisher(redis_url=REDIS_URL)
     print("waiting for jobs, Ctrl-C stops", flush=True)

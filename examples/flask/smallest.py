@@ -19,12 +19,12 @@ add_library(app)
 
 @app.get("/")
 def page() -> str:
-    """Shows the messages."""
+    """The page that shows all messages."""
     return render_template("smallest.html")
 
 
 @app.post("/tell/<text>")
 def tell(text: str) -> tuple[str, int]:
-    """Sends a message to everybody who has the page open."""
+    """Publish a message to all open pages."""
     realtime.publish("news", {"text": text})
     return "", 204

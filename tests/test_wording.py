@@ -1,0 +1,124 @@
+"""The easy part of plain technical English, read from the source: docstrings, log messages and error texts.
+
+docs/development.md has the rules. A docstring has at least four words and stands alone: it does not begin with a
+reference to another one. Texts for people who operate the server or use it avoid phrases that have a standard term.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.parts import ROOT
+
+DIRECTORIES = ("app", "engines", "admin", "scripts", "benchmarks", "examples")
+MIN_WORDS = 4
+REFERENCES = re.compile(r"(The same|The opposite|As|Like the|Ditto)\b(?! soon| long)")
+"""Beginnings of docstrings that can be understood only together with another docstring."""
+PHRASES = re.compile(
+    r"\b(of ours|heeds?|for ever|mends?|is told|in force|without a word|takes? leave|from now on|and the like"
+    r"|no point in|is no [a-z]+; one is|takes nothing|has gone|must go on|cannot be asked|nobody is there)\b",
+    re.IGNORECASE,
+)
+"""Phrases that a log message or an error text must not contain, because there is a standard term."""
+EXCEPTIONS = frozenset({"admin", "app/http", "app/node", "app/protocol", "app/sockjs", "engines"})
+"""Directories and files whose docstrings are not checked yet."""
+LOG_METHODS = frozenset({"trace", "debug", "info", "warning", "error", "critical", "exception", "log"})
+
+Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+FILES = sorted(
+    str(file.relative_to(ROOT))
+    for file in (*ROOT.glob("*.py"), *(file for name in DIRECTORIES for file in (ROOT / name).rglob("*.py")))
+)
+
+
+def bad_docstrings(source: str) -> Iterator[str]:
+    """The docstrings of a source text that are too short, or begin with a reference to another docstring."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, Documented):
+            text = ast.get_docstring(node)
+            if text is not None and (len(text.split()) < MIN_WORDS or REFERENCES.match(text)):
+                yield text
+
+
+def messages(source: str) -> Iterator[str]:
+    """The texts of a source text that people read: arguments of log calls and of exceptions."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            yield from texts_in(node.exc)
+        elif isinstance(node, ast.Call) and is_log_call(node):
+            yield from texts_in(node)
+        elif isinstance(node, ast.Assign | ast.Yield) and node.value is not None:
+            yield from texts_in(node.value)  # error texts in constants and generators
+
+
+def is_log_call(call: ast.Call) -> bool:
+    """Whether a call has the form `log.warning(…)`, on any object."""
+    return isinstance(call.func, ast.Attribute) and call.func.attr in LOG_METHODS
+
+
+def texts_in(node: ast.AST) -> Iterator[str]:
+    """The string constants in a part of the syntax tree, also those of f-strings."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            yield part.value
+
+
+def is_excepted(file: str) -> bool:
+    """Whether the docstrings of a file are not checked yet."""
+    return any(file == name or file.startswith(f"{name}/") for name in EXCEPTIONS)
+
+
+def test_docstrings_that_are_short_or_refer_to_others_are_found() -> None:
+    source = '''
+def first() -> None:
+    """Close it."""
+
+def second() -> None:
+    """The same for a Unix socket, with its permissions."""
+
+def third() -> None:
+    """Close the connection and release its buffers."""
+'''
+    assert list(bad_docstrings(source)) == ["Close it.", "The same for a Unix socket, with its permissions."]
+
+
+def test_log_messages_and_error_texts_are_found() -> None:
+    source = '''
+LIMIT = "the limit in force"
+
+def check(name: str) -> None:
+    """A docstring is not a message: mend it."""
+    log.warning("mend %s", name)
+    raise ValueError(f"{name} is told to leave")
+'''
+    found = [text for text in messages(source) if PHRASES.search(text)]
+    assert sorted(found) == [" is told to leave", "mend %s", "the limit in force"]
+
+
+def test_all_directories_are_searched() -> None:
+    assert {"app/cli.py", "engines/redis/engine.py", "admin/views.py", "testing.py", "scripts/site_hooks.py"} < set(
+        FILES
+    )
+
+
+def test_every_exception_is_still_needed() -> None:
+    bad = [file for file in FILES if list(bad_docstrings((ROOT / file).read_text(encoding="utf-8")))]
+    assert {
+        name for name in EXCEPTIONS if any(file == name or file.startswith(f"{name}/") for file in bad)
+    } == EXCEPTIONS
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if not is_excepted(file)])
+def test_docstrings_stand_alone(file: str) -> None:
+    assert list(bad_docstrings((ROOT / file).read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_messages_use_standard_terms(file: str) -> None:
+    found = messages((ROOT / file).read_text(encoding="utf-8"))
+    assert [text for text in found if PHRASES.search(text)] == []
