@@ -24,7 +24,7 @@ realtime = Gentrifugo(app)
 
 @realtime.on_connect
 def connect(context: Context) -> None:
-    """Accept every client and subscribe it to the channel of the benchmark."""
+    """Accept every client, and log its client ID."""
     log.debug("%s is here", context.client)
 
 

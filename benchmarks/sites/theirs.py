@@ -21,7 +21,7 @@ sockets = SocketIO(app, async_mode="gevent", ping_interval=600, cors_allowed_ori
 
 @sockets.on("connect")
 def connect() -> None:
-    """Accept a client, which is in the default room."""
+    """Accept a client, and add it to the room `news`."""
     join_room("news")
 
 

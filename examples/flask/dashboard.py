@@ -57,7 +57,7 @@ def is_measuring() -> bool:
 
 
 def measure() -> None:
-    """Publish the load of the machine every second, until the process ends."""
+    """Publish the load of the machine every INTERVAL seconds, without end."""
     psutil.cpu_percent()
     while True:
         gevent.sleep(INTERVAL)
