@@ -120,7 +120,7 @@ class TestCheckconfig:
 
 class TestGenconfig:
     @pytest.mark.parametrize("argv", [(), ("-c", "my.toml"), ("--config=my.yaml",)])
-    def test_what_it_writes_is_ok(self, argv: tuple[str, ...], directory: Path) -> None:
+    def test_a_generated_file_passes_the_check(self, argv: tuple[str, ...], directory: Path) -> None:
         result = run("genconfig", *argv)
         (path,) = directory.iterdir()
         assert (result.returncode, result.stdout, result.stderr) == (0, f"{path.name}: written\n", "")
@@ -219,7 +219,7 @@ class TestHelp:
     def test_it_fits_the_terminal(self) -> None:
         assert max(map(len, run("help", COLUMNS="80").stdout.splitlines())) <= 80
 
-    def test_a_reader_that_leaves_is_no_error_worth_a_word(self) -> None:
+    def test_a_closed_pipe_is_not_reported(self) -> None:
         reading, writing = os.pipe()
         os.close(reading)
         command = [sys.executable, "-m", "gentrifugo", "help"]
@@ -230,7 +230,7 @@ class TestHelp:
         assert (result.returncode, result.stderr) == (1, "")
 
 
-def test_the_samples_say_the_same() -> None:
+def test_all_sample_files_have_equal_options() -> None:
     paths = [ROOT / "conf" / name for name in ("config.json", "config.toml", "config.yaml")]
     as_json, as_toml, as_yaml = (load([f"--config={path}", "--secret=s"], {}).config for path in paths)
     assert as_json == as_toml == as_yaml

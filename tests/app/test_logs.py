@@ -34,7 +34,7 @@ def json_line(path: Path) -> Any:
     return json.loads(path.read_text().splitlines()[-1])
 
 
-def test_a_line_for_programs(tmp_path: Path) -> None:
+def test_a_json_log_line_has_all_fields(tmp_path: Path) -> None:
     path = tmp_path / "log"
     logs.configure(config(log_file=str(path), log_format="json"))
     log.info("client %s is here", "c1", extra={"client": "c1", "user": "42\n"})
@@ -83,7 +83,7 @@ def test_a_file_that_was_moved_is_followed_by_a_new_one(tmp_path: Path) -> None:
     assert "before" not in path.read_text()
 
 
-def test_where_there_can_be_no_new_file_the_old_one_goes_on(tmp_path: Path) -> None:
+def test_logging_continues_in_the_old_file_if_reopening_fails(tmp_path: Path) -> None:
     directory = tmp_path / "logs"
     directory.mkdir()
     path = directory / "log"
@@ -161,7 +161,7 @@ def test_lines_that_cannot_be_written_are_counted(
     os.close(reading)
 
 
-def test_a_file_that_fails_is_told_once_on_standard_error_and_floods_nothing(
+def test_a_failing_log_file_is_reported_once_on_standard_error(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     logs.configure(config(log_file="/dev/full"))
@@ -172,7 +172,7 @@ def test_a_file_that_fails_is_told_once_on_standard_error_and_floods_nothing(
     )
 
 
-def test_a_line_that_cannot_be_formatted_costs_nobody_anything(
+def test_a_log_message_that_cannot_be_formatted_raises_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "log"

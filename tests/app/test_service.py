@@ -204,7 +204,7 @@ def test_what_is_not_utf_8_never_reaches_the_others(clients: Clients, service: S
     assert other.call("ping") == {"method": "ping"}
 
 
-def test_what_clients_break_is_told_in_the_close_frame(clients: Clients) -> None:
+def test_protocol_errors_are_reported_in_the_close_frame(clients: Clients) -> None:
     client = clients.open()
     client.websocket.send_json({"method": "ping"})
     closed = client.websocket.wait_closed()
@@ -220,7 +220,7 @@ def test_replies_come_before_the_close(clients: Clients) -> None:
 
 
 @pytest.mark.parametrize("room", [1, READ_FACTOR + 1], ids=["over the limit", "over what is read at all"])
-def test_a_request_over_the_limit_is_told(start_service: Callable[..., Service], room: int) -> None:
+def test_a_request_over_the_size_limit_gets_an_error(start_service: Callable[..., Service], room: int) -> None:
     clients = Clients(start_service(client_request_max_size=1_000))
     client = clients.connected()
     client.websocket.send_text("x" * (room * 1_000 + 1))
@@ -229,7 +229,7 @@ def test_a_request_over_the_limit_is_told(start_service: Callable[..., Service],
     clients.end()
 
 
-def test_a_client_that_hangs_up_leaves_nothing_behind(clients: Clients, service: Service) -> None:
+def test_a_disconnected_client_leaves_nothing_behind(clients: Clients, service: Service) -> None:
     client = clients.connected()
     client.call("subscribe", channel="news")
     assert service.open_websockets == 1
@@ -238,7 +238,7 @@ def test_a_client_that_hangs_up_leaves_nothing_behind(clients: Clients, service:
     assert contents(service.node.hub, service.node.flusher) == []
 
 
-def test_a_client_that_says_goodbye_is_answered(clients: Clients, service: Service) -> None:
+def test_a_close_frame_is_answered(clients: Clients, service: Service) -> None:
     client = clients.connected()
     client.websocket.send_frame(CLOSE, b"\x03\xe8")
     assert client.websocket.wait_closed().code == 1000
@@ -254,7 +254,7 @@ def test_clients_are_told_when_the_server_stops(clients: Clients, service: Servi
         assert (closed.code, closed.advice) == (3000, {"reason": "shutting down", "reconnect": True})
 
 
-def test_a_client_that_comes_while_the_server_stops_is_told(clients: Clients, service: Service) -> None:
+def test_a_client_that_connects_during_shutdown_is_closed_with_the_reason(clients: Clients, service: Service) -> None:
     service.close_connections()
     assert clients.open().websocket.wait_closed().advice == {"reason": "shutting down", "reconnect": True}
 

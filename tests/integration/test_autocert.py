@@ -91,7 +91,7 @@ def test_names_get_certificates_and_keep_them(setting: Setting, start_server: St
     again.stop()
 
 
-def test_one_that_runs_out_is_renewed_while_it_is_served(setting: Setting, start_server: StartServer) -> None:
+def test_a_certificate_is_renewed_while_it_is_used(setting: Setting, start_server: StartServer) -> None:
     """And an ACME server that is away costs nobody anything until it is back."""
     setting.cache.mkdir()
     (setting.cache / f"{NAME}.pem").write_bytes(self_signed(days_left=1))
@@ -122,7 +122,7 @@ def test_keys_are_rsa_if_that_is_asked_for_and_what_cannot_be_read_is_made_anew(
     assert json.loads((setting.cache / "acme_account.json").read_text())["kty"] == "RSA"
 
 
-def test_a_name_that_none_can_have_costs_no_traceback(setting: Setting, start_server: StartServer) -> None:
+def test_an_invalid_server_name_causes_no_traceback(setting: Setting, start_server: StartServer) -> None:
     server = start_server(port=setting.port, **setting.options, log_level="debug")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -137,14 +137,14 @@ def test_a_name_that_none_can_have_costs_no_traceback(setting: Setting, start_se
     server.stop()  # which looks for tracebacks
 
 
-def test_a_name_that_cannot_be_validated_is_told(setting: Setting, start_server: StartServer) -> None:
+def test_a_failed_validation_is_reported(setting: Setting, start_server: StartServer) -> None:
     """The server does not listen where the ACME server looks."""
     setting.acme.start()
     server = start_server(port=free_port(), **setting.options)
     eventually(lambda: f"cannot get a certificate for {NAME}: validation failed: " in server.log, within=20)
 
 
-def test_what_cannot_be_is_named(tmp_path: Path, start_server: StartServer) -> None:
+def test_contradicting_options_are_reported(tmp_path: Path, start_server: StartServer) -> None:
     file = tmp_path / "file"
     file.write_text("")
     for options, problem in [

@@ -64,7 +64,7 @@ def test_a_good_configuration(tmp_path: Path) -> None:
     assert lines[-1].startswith("doctor: no problems")
 
 
-def test_a_bad_one_is_told_as_ever(tmp_path: Path) -> None:
+def test_an_invalid_configuration_is_reported_as_at_a_start(tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     config.write_text('{"port": "many"}', encoding="utf-8")
     done = subprocess.run(
@@ -133,7 +133,7 @@ def test_a_redis_that_answers(tmp_path: Path, redis: RedisServer) -> None:
     assert about(lines, "version").endswith("answers")
 
 
-def test_a_redis_that_is_away_or_refuses(tmp_path: Path) -> None:
+def test_an_unreachable_or_refusing_redis_is_a_problem(tmp_path: Path) -> None:
     status, lines = doctor(tmp_path, engine="redis", redis_port=str(free_port()))
     assert status == 1
     assert about(lines, "Redis").startswith("problem  Redis 127.0.0.1:")
@@ -167,7 +167,7 @@ def test_a_user_of_redis_without_permissions(tmp_path: Path, redis: RedisServer,
     assert redis.ask("KEYS", "centrifugo.doctor") in ([], [b"centrifugo.doctor"])  # without DEL it expires by itself
 
 
-def test_a_replica_and_one_that_forgets(tmp_path: Path, redis: RedisServer) -> None:
+def test_a_replica_and_an_evicting_server_are_reported(tmp_path: Path, redis: RedisServer) -> None:
     master = ("--replicaof", f"127.0.0.1 {redis.port}")
     with redis_server(tmp_path, *master, "--maxmemory-policy", "allkeys-lru") as replica:
         status, lines = doctor(tmp_path, engine="redis", redis_port=str(replica.port))
@@ -176,7 +176,7 @@ def test_a_replica_and_one_that_forgets(tmp_path: Path, redis: RedisServer) -> N
     assert about(lines, "allkeys-lru").startswith("warning ")
 
 
-def test_a_sentinel_that_is_away(tmp_path: Path) -> None:
+def test_an_unreachable_sentinel_is_a_problem(tmp_path: Path) -> None:
     status, lines = doctor(
         tmp_path, engine="redis", redis_master_name="mymaster", redis_sentinels=f"127.0.0.1:{free_port()}"
     )
@@ -194,26 +194,26 @@ def test_the_server_says_at_the_start_what_limits_it(start_server: Callable[...,
 
 
 class TestCertificates:
-    def test_one_that_holds(self, tmp_path: Path) -> None:
+    def test_a_valid_certificate_is_ok(self, tmp_path: Path) -> None:
         certificate = make_certificate(tmp_path, days=30)
         status, lines = doctor(tmp_path, **certificate.options)
         assert status == 0
         assert about(lines, "ssl_cert") == f"ok       ssl_cert: {certificate.cert} is valid for 29 more days"
 
-    def test_one_that_runs_out_soon(self, tmp_path: Path) -> None:
+    def test_a_certificate_that_expires_soon_is_a_warning(self, tmp_path: Path) -> None:
         certificate = make_certificate(tmp_path, days=3)
         status, lines = doctor(tmp_path, **certificate.options)
         line = f"warning  ssl_cert: {certificate.cert} is valid for 2 more days; renew it, then reload with SIGHUP"
         assert (status, about(lines, "ssl_cert")) == (0, line)
 
-    def test_one_that_has_run_out(self, tmp_path: Path) -> None:
+    def test_an_expired_certificate_is_a_problem(self, tmp_path: Path) -> None:
         file = tmp_path / "old.pem"
         file.write_bytes(self_signed(days_left=-1))
         status, lines = doctor(tmp_path, ssl=True, ssl_cert=str(file), ssl_key=str(file))
         line = f"problem  ssl_cert: {file} has expired; renew it, then reload with SIGHUP"
         assert (status, about(lines, "ssl_cert")) == (1, line)
 
-    def test_a_file_that_holds_none(self, tmp_path: Path) -> None:
+    def test_a_file_without_a_certificate_is_an_error(self, tmp_path: Path) -> None:
         certificate = make_certificate(tmp_path)
         certificate.cert.write_text("garbage")
         status, lines = doctor(tmp_path, **certificate.options)
@@ -226,7 +226,7 @@ class TestCertificates:
         assert about(lines, "ssl_cert").startswith(f"problem  ssl_cert: cannot read {tmp_path}/missing.pem: ")
         assert about(lines, "ssl_key").startswith("problem  ssl_key: required because ssl is on; ")
 
-    def test_an_acme_server_that_is_away(self, tmp_path: Path) -> None:
+    def test_an_unreachable_acme_server_is_a_problem(self, tmp_path: Path) -> None:
         url = f"https://127.0.0.1:{free_port()}/dir"
         options: dict[str, Any] = {"ssl_autocert": True, "ssl_autocert_directory": url}
         http: dict[str, Any] = {"ssl_autocert_http": True, "ssl_autocert_http_addr": f"127.0.0.1:{free_port()}"}

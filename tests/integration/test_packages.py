@@ -147,13 +147,13 @@ def build(tmp_path_factory: pytest.TempPathFactory, npm: str) -> Build:
 
 
 class TestFiles:
-    def test_the_wheel_holds_the_package_and_nothing_else(self, build: Build) -> None:
+    def test_wheel_contains_only_the_package(self, build: Build) -> None:
         names = set(zipfile.ZipFile(build.wheel).namelist())
         information = {name for name in names if name.startswith(f"gentrifugo-{__version__}.dist-info/")}
         assert names - information == {f"gentrifugo/{name}" for name in package_files()}
         assert f"gentrifugo-{__version__}.dist-info/licenses/LICENSE" in information
 
-    def test_the_source_distribution_holds_what_builds_it_too_and_nothing_else(self, build: Build) -> None:
+    def test_sdist_contains_the_package_and_its_build_files(self, build: Build) -> None:
         with tarfile.open(build.sdist) as sdist:
             names = {member.name.partition("/")[2] for member in sdist.getmembers() if member.isfile()}
         assert names - {"PKG-INFO", "setup.cfg"} == package_files() | BUILDING
@@ -163,7 +163,7 @@ class TestFiles:
         assert [path.name for path in (build.clone / "gentrifugo.egg-info").iterdir()] == ["SOURCES.txt"]
 
     @pytest.mark.parametrize("library", ["uplot/uPlot.esm.js", "uplot/uPlot.min.css", "ace/ace.js", "ace/mode-json.js"])
-    def test_the_libraries_come_with_their_licences(self, build: Build, library: str) -> None:
+    def test_packages_contain_web_libraries_with_licences(self, build: Build, library: str) -> None:
         names = zipfile.ZipFile(build.wheel).namelist()
         for name in (library, f"{library.partition('/')[0]}/LICENSE"):
             assert f"gentrifugo/admin/web/vendor/{name}" in names
@@ -215,10 +215,10 @@ class TestLibrariesThatCannotBeHad:
 
 
 class TestMetadata:
-    def test_it_names_the_version_of_the_code(self, build: Build) -> None:
+    def test_the_package_has_the_version_of_the_code(self, build: Build) -> None:
         assert (build.metadata["Name"], build.metadata["Version"]) == ("gentrifugo", __version__)
 
-    def test_what_an_index_needs_is_there(self, build: Build) -> None:
+    def test_package_metadata_is_complete(self, build: Build) -> None:
         for field in ("Summary", "Author", "License-Expression", "Keywords", "Project-URL", "Requires-Python"):
             assert build.metadata[field], field
         assert "Framework :: Flask" in build.metadata.get_all("Classifier", [])

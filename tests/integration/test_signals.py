@@ -39,7 +39,7 @@ def wait_for_log(server: Server, text: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_tells_every_client_to_come_back(start_server: StartServer, number: signal.Signals) -> None:
+def test_a_shutdown_advises_clients_to_reconnect(start_server: StartServer, number: signal.Signals) -> None:
     server = start_server(namespaces=[{"name": "talk", "join_leave": True}])
     clients = [ProtocolClient(server, user) for user in ("ann", "ben", "cid")]
     unauthenticated = WebSocketClient.connect(server.host, server.port)
@@ -54,7 +54,7 @@ def test_a_stop_tells_every_client_to_come_back(start_server: StartServer, numbe
     server.check_log()
 
 
-def test_a_client_that_has_not_connected_yet_is_told_too(start_server: StartServer) -> None:
+def test_a_client_before_connect_is_closed_with_the_reason_too(start_server: StartServer) -> None:
     server = start_server()
     client = WebSocketClient.connect(server.host, server.port)
     os.kill(server.pid, signal.SIGTERM)
@@ -73,7 +73,7 @@ def test_a_client_that_does_not_answer_the_close_delays_the_stop_but_does_not_pr
     deaf.close()
 
 
-def test_requests_are_refused_with_503_while_the_server_takes_leave(start_server: StartServer) -> None:
+def test_requests_are_refused_with_503_during_shutdown(start_server: StartServer) -> None:
     server = start_server(shutdown_timeout=3)
     deaf = ProtocolClient(server, "ann")  # it does not answer the close frame, so the server waits for it
     os.kill(server.pid, signal.SIGTERM)
@@ -96,7 +96,7 @@ def test_an_idle_connection_of_a_backend_does_not_delay_the_stop(start_server: S
         assert idle.recv(1) == b""
 
 
-def test_a_second_signal_ends_the_server_at_once(start_server: StartServer) -> None:
+def test_a_second_signal_stops_the_server_immediately(start_server: StartServer) -> None:
     server = start_server(shutdown_timeout=60)
     deaf = ProtocolClient(server, "ann")
     os.kill(server.pid, signal.SIGTERM)
@@ -122,7 +122,7 @@ def test_a_signal_for_several_workers_does_nothing_to_one(start_server: StartSer
         client.subscribe("news")
 
 
-def test_hup_puts_channel_options_into_force(start_server: StartServer) -> None:
+def test_hup_applies_channel_options(start_server: StartServer) -> None:
     server = start_server()
     with ProtocolClient(server, "ann") as client:
         client.subscribe("news")
@@ -186,7 +186,7 @@ def test_a_second_server_that_cannot_listen_leaves_the_pid_file_of_the_first(
     assert path.read_text() == f"{server.pid}\n"
 
 
-def test_an_engine_that_is_away_keeps_nobody_from_being_told(start_server: StartServer, tmp_path: Path) -> None:
+def test_clients_are_closed_even_if_the_engine_is_unreachable(start_server: StartServer, tmp_path: Path) -> None:
     with redis_server(tmp_path) as redis:
         server = start_server(**redis.options, shutdown_timeout=3, namespaces=[{"name": "talk", "join_leave": True}])
         clients = [ProtocolClient(server, f"user{number}") for number in range(20)]
@@ -235,7 +235,7 @@ def test_the_log_level_says_what_is_logged(tmp_path: Path, level: str, shown: bo
     assert ("Address already in use" in ended.stderr) == (level == "none"), "what ends it is told somewhere"
 
 
-def test_a_taken_address_is_named_and_a_remedy_with_it(start_server: StartServer, tmp_path: Path) -> None:
+def test_an_address_in_use_is_reported_with_a_remedy(start_server: StartServer, tmp_path: Path) -> None:
     other = start_server()
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"secret": "secret", "address": "127.0.0.1"}))
@@ -258,7 +258,7 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, option: str) -> 
     assert "Traceback" not in result.stdout + result.stderr
 
 
-def test_hundreds_of_clients_are_told_before_the_server_leaves(start_server: StartServer) -> None:
+def test_hundreds_of_clients_are_closed_with_a_reason_before_the_server_stops(start_server: StartServer) -> None:
     server = start_server()
     clients = [WebSocketClient.connect(server.host, server.port) for _ in range(300)]
     reasons: list[object] = []
@@ -278,7 +278,7 @@ def test_hundreds_of_clients_are_told_before_the_server_leaves(start_server: Sta
     assert server.process.wait(seconds(STOP_LIMIT)) == 0
 
 
-def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
+def test_a_log_pipe_without_reader_does_not_block_the_server(tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"secret": "secret", "address": "127.0.0.1", "log_level": "debug"}), encoding="utf-8")
     port = free_port()

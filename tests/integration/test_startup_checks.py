@@ -105,7 +105,7 @@ def test_checking_leaves_nothing_behind(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["checkconfig", "serve"])
-def test_strict_takes_warnings_for_errors(directory: Path, command: str) -> None:
+def test_strict_treats_warnings_as_errors(directory: Path, command: str) -> None:
     done = run(directory, command, "--strict", prot=8000, history_size=10)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [

@@ -128,7 +128,7 @@ def test_a_unix_socket_of_systemd_stays(tmp_path: Path) -> None:
 # -- logs
 
 
-def test_logrotate_moves_the_log_away_and_the_server_goes_on(tmp_path: Path) -> None:
+def test_the_server_reopens_its_log_after_logrotate(tmp_path: Path) -> None:
     log = tmp_path / "gentrifugo.log"
     pid_file = tmp_path / "gentrifugo.pid"
     options = {"log_file": str(log), "pid_file": str(pid_file), "log_format": "json", "log_level": "debug"}

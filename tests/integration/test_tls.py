@@ -205,7 +205,7 @@ def test_weak_ciphers_are_refused(server: Server, certificate: Certificate, ciph
         connected(server.port, context)
 
 
-def test_who_speaks_no_tls_is_told_so(server: Server) -> None:
+def test_plain_http_on_a_tls_port_gets_an_error(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=seconds(5)) as plain:
         plain.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = plain.recv(4096)
@@ -213,7 +213,7 @@ def test_who_speaks_no_tls_is_told_so(server: Server) -> None:
         assert b"this port speaks TLS" in answer
 
 
-def test_who_says_nothing_costs_nobody_anything(start_server: StartServer, certificate: Certificate) -> None:
+def test_a_silent_connection_does_not_delay_others(start_server: StartServer, certificate: Certificate) -> None:
     server = start_server(**certificate.options, http_header_timeout=0.3)
     silent = [socket.create_connection(("127.0.0.1", server.port), timeout=seconds(5)) for _ in range(50)]
     begun = socket.create_connection(("127.0.0.1", server.port), timeout=seconds(5))
@@ -242,9 +242,7 @@ def test_a_refusal_ends_as_tls_does(server: Server, certificate: Certificate) ->
         assert answer.startswith(b"HTTP/1.1 400 ")
 
 
-def test_who_sends_a_handshake_byte_by_byte_has_no_more_time(
-    start_server: StartServer, certificate: Certificate
-) -> None:
+def test_a_slow_handshake_does_not_extend_the_timeout(start_server: StartServer, certificate: Certificate) -> None:
     server = start_server(**certificate.options, http_header_timeout=0.5)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     with pytest.raises(ssl.SSLWantReadError):

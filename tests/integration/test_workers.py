@@ -67,7 +67,7 @@ def change(server: Server, **options: Any) -> None:
     server.config_file.write_text(json.dumps({**server.options, **options}), encoding="utf-8")
 
 
-def test_one_that_dies_is_replaced(start: StartServer, tmp_path: Path) -> None:
+def test_a_worker_that_crashes_is_replaced(start: StartServer, tmp_path: Path) -> None:
     server = start(pid_file=str(tmp_path / "pid"))
     assert (tmp_path / "pid").read_text() == f"{server.pid}\n"
     victim, survivor = workers_of(server)
@@ -80,7 +80,7 @@ def test_one_that_dies_is_replaced(start: StartServer, tmp_path: Path) -> None:
     assert not survivor.is_running()
 
 
-def test_hup_reaches_every_worker_and_costs_nobody_the_connection(start: StartServer) -> None:
+def test_hup_reloads_every_worker_and_keeps_connections(start: StartServer) -> None:
     server = start()
     before = workers_of(server)
     with ExitStack() as stack:
@@ -93,7 +93,7 @@ def test_hup_reaches_every_worker_and_costs_nobody_the_connection(start: StartSe
     assert workers_of(server) == before
 
 
-def test_what_cannot_be_put_into_force_is_told_once_and_costs_nothing(start: StartServer, tmp_path: Path) -> None:
+def test_an_invalid_reload_is_reported_once_and_changes_nothing(start: StartServer, tmp_path: Path) -> None:
     certificate = make_certificate(tmp_path)
     server = start(**certificate.options)
     before = workers_of(server)
@@ -145,7 +145,7 @@ def test_ports_of_their_own_go_together_with_workers(start: StartServer) -> None
             assert client.message() == "hello"
 
 
-def test_tls_is_that_of_a_single_process(start: StartServer, tmp_path: Path) -> None:
+def test_automatic_certificates_require_a_single_process(start: StartServer, tmp_path: Path) -> None:
     certificate = make_certificate(tmp_path)
     server = start(**certificate.options)
     assert server.scheme == "https"
@@ -194,7 +194,7 @@ def test_the_environment_is_enough(tmp_path: Path, redis: RedisServer) -> None:
         assert process.wait(seconds(15)) == 0
 
 
-def test_a_unix_socket_is_shared_and_goes_with_the_master(tmp_path: Path, redis: RedisServer) -> None:
+def test_a_unix_socket_is_shared_and_removed_by_the_master(tmp_path: Path, redis: RedisServer) -> None:
     config, path = tmp_path / "config.json", tmp_path / "server.sock"
     config.write_text(json.dumps({"secret": "secret", "unix_socket": str(path), **OPTIONS, **redis.options}))
     process = subprocess.Popen([PROGRAM, f"--config={config}"])
@@ -217,14 +217,14 @@ def test_a_unix_socket_is_shared_and_goes_with_the_master(tmp_path: Path, redis:
     assert not path.exists()
 
 
-def test_workers_do_not_outlive_a_master_that_is_killed(start: StartServer) -> None:
+def test_workers_stop_when_the_master_is_killed(start: StartServer) -> None:
     server = start()
     workers = workers_of(server)
     server.kill()
     eventually(lambda: not any(worker.is_running() for worker in workers), within=10)
 
 
-def test_usr2_goes_on_when_a_worker_does_not_leave(start: StartServer) -> None:
+def test_usr2_continues_when_a_worker_does_not_stop(start: StartServer) -> None:
     """Each has a deadline of its own; and a later USR2 works as the first one does."""
     server = start(shutdown_timeout=1, drain_time=0.2)
     for _ in range(2):
@@ -239,7 +239,7 @@ def test_usr2_goes_on_when_a_worker_does_not_leave(start: StartServer) -> None:
     assert server.log.count("has not ended within 4 s; killing it") == 2
 
 
-def test_a_worker_that_is_stopped_is_replaced_and_one_that_goes_on_in_time_is_not(start: StartServer) -> None:
+def test_a_suspended_worker_is_replaced_unless_it_continues_in_time(start: StartServer) -> None:
     server = start(worker_timeout=2)
     first, second = workers_of(server)
     first.suspend()
@@ -253,7 +253,7 @@ def test_a_worker_that_is_stopped_is_replaced_and_one_that_goes_on_in_time_is_no
     assert server.log.count("killing worker") == 1
 
 
-def test_without_the_option_nobody_is_watched_and_a_master_that_stood_still_judges_nobody(start: StartServer) -> None:
+def test_without_worker_timeout_and_after_a_suspension_no_worker_is_killed(start: StartServer) -> None:
     server = start(worker_timeout=2)
     before = workers_of(server)
     for process in (psutil.Process(server.pid), *before):
@@ -273,7 +273,7 @@ def test_without_the_option_nobody_is_watched_and_a_master_that_stood_still_judg
     assert workers_of(server) == before
 
 
-def test_usr1_reaches_all_and_a_signal_at_the_start_ends_none(tmp_path: Path, redis: RedisServer) -> None:
+def test_usr1_reaches_all_workers_and_early_signals_kill_none(tmp_path: Path, redis: RedisServer) -> None:
     log = tmp_path / "log"
     config = tmp_path / "config.json"
     options = {"secret": "secret", "address": "127.0.0.1", "log_file": str(log), **OPTIONS, **redis.options}
@@ -305,7 +305,7 @@ sys.exit(master.Master(loaded, lambda current: loaded, [sys.executable, "-c", sy
 """A master of workers that are no servers: what they do is the argument."""
 
 
-def test_when_the_first_cannot_serve_there_is_no_point_in_more() -> None:
+def test_a_failed_first_worker_stops_the_master() -> None:
     command = [sys.executable, "-c", STAND_IN, "raise SystemExit(3)"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds(10))
     assert done.returncode == 1
@@ -340,7 +340,7 @@ def ended_by(master: str, worker: str) -> str:
     return ended
 
 
-def test_when_one_is_killed_before_any_has_served_another_is_tried(tmp_path: Path) -> None:
+def test_a_worker_killed_during_the_first_startup_is_restarted(tmp_path: Path) -> None:
     """As by a machine that is short of memory for a moment: nothing is wrong with the configuration."""
     worker = FIRST.format(mark=str(tmp_path / "mark")) + "if is_first: os.kill(os.getpid(), 9)" + SERVE
     assert "failed during startup (signal 9), retrying in 1 s" in ended_by(STAND_IN, worker)
@@ -358,14 +358,14 @@ master.signal.sigtimedwait = late
 """
 
 
-def test_that_one_serves_counts_when_another_ends_at_the_same_moment(tmp_path: Path) -> None:
+def test_a_ready_worker_counts_when_another_exits_at_the_same_time(tmp_path: Path) -> None:
     """The master sees both in one step."""
     worker = FIRST.format(mark=str(tmp_path / "mark")) + "if not is_first: time.sleep(0.3); sys.exit(3)" + SERVE
     master = LONG_STEPS + STAND_IN.replace('"port"', '"workers": 2, "port"')
     assert "failed during startup (exit status 3), retrying in 1 s" in ended_by(master, worker)
 
 
-def test_one_that_does_not_end_is_killed() -> None:
+def test_a_worker_that_does_not_stop_is_killed() -> None:
     deaf = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
     deaf += "os.write(int(os.environ['GENTRIFUGO_READY']), b'1'); print('here', flush=True); time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", STAND_IN, deaf], stdout=subprocess.PIPE, text=True)
@@ -441,7 +441,7 @@ gevent.sleep(60)
 """A worker that is a server as far as its master can see. The first of them hangs after a while."""
 
 
-def test_a_worker_whose_event_loop_hangs_is_replaced_and_the_log_says_where_it_hung(tmp_path: Path) -> None:
+def test_a_worker_with_a_blocked_event_loop_is_replaced_with_a_stack_trace_in_the_log(tmp_path: Path) -> None:
     worker = FIRST.format(mark=str(tmp_path / "mark")) + HANGING
     master = STAND_IN.replace('"port"', '"worker_timeout": 2, "port"')
     process = subprocess.Popen([sys.executable, "-c", master, worker], stdout=subprocess.PIPE, text=True)

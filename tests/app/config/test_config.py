@@ -17,13 +17,13 @@ from gentrifugo.app.config.options import Option, options_of
 
 
 class TestConfig:
-    def test_it_is_built_in_code_from_defaults(self) -> None:
+    def test_a_config_can_be_created_from_defaults(self) -> None:
         config = Config(secret="secret", namespaces=(Namespace(name="public", presence=True),))
         assert config.port == 8000
         assert config.namespaces[0].presence
         assert not config.presence
 
-    def test_it_is_frozen(self) -> None:
+    def test_a_config_is_frozen(self) -> None:
         with pytest.raises(dataclasses.FrozenInstanceError):
             Config().port = 9000  # type: ignore[misc]
 

@@ -119,7 +119,7 @@ def test_an_empty_yaml_file_sets_nothing(text: str, tmp_path: Path) -> None:
     assert (document.values, document.problem) == ({}, "")
 
 
-def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     assert read_text(tmp_path, "c.json", b'\xef\xbb\xbf{"a": 1}').values == {"a": 1}
 
 
@@ -130,7 +130,7 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
         ("c.yaml", "port: 1\n\nport: 2", '"port" is set more than once (line 3); the last value is used'),
     ],
 )
-def test_a_key_given_twice_is_a_warning(name: str, text: str, warning: str, tmp_path: Path) -> None:
+def test_a_duplicate_key_is_a_warning(name: str, text: str, warning: str, tmp_path: Path) -> None:
     document = read_text(tmp_path, name, text)
     assert document.warnings == [warning]
     assert document.values == {"port": 2}
@@ -140,7 +140,7 @@ def test_the_same_key_in_two_namespaces_is_no_duplicate(tmp_path: Path) -> None:
     assert read_text(tmp_path, "c.json", '{"namespaces": [{"name": "a"}, {"name": "b"}]}').warnings == []
 
 
-def test_a_missing_file_is_told_from_an_unreadable_one(tmp_path: Path) -> None:
+def test_a_missing_file_and_an_unreadable_file_have_different_errors(tmp_path: Path) -> None:
     missing = read(tmp_path / "none.json")
     assert missing.missing
     assert missing.problem.startswith("not found")

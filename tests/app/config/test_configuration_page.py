@@ -39,7 +39,7 @@ def test_the_samples_are_in_each_format() -> None:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=[block.language for block in SAMPLES])
-def test_the_samples_say_the_same(sample: Block, tmp_path: Path) -> None:
+def test_all_sample_files_have_equal_options(sample: Block, tmp_path: Path) -> None:
     file = tmp_path / f"config.{sample.language}"
     file.write_text(sample.text, encoding="utf-8")
     loaded = load([f"--config={file}"], {})

@@ -15,7 +15,7 @@ from gentrifugo.app.config.options import ConfigError
 
 
 @pytest.mark.parametrize("name", ["c.json", "c.toml", "c.yaml", "c.yml", "c.JSON"])
-def test_what_it_writes_can_be_loaded_without_a_word(name: str, tmp_path: Path) -> None:
+def test_a_generated_file_loads_without_warnings(name: str, tmp_path: Path) -> None:
     generate(tmp_path / name)
     loaded = load([f"--config={tmp_path / name}"], {})
     assert loaded.warnings == []
@@ -27,7 +27,7 @@ def secrets_of(config: Config) -> list[str]:
     return [config.secret, config.token_hmac_secret_key, config.admin_password, config.admin_secret]
 
 
-def test_no_two_secrets_are_alike(tmp_path: Path) -> None:
+def test_all_generated_secrets_differ(tmp_path: Path) -> None:
     secrets: set[str] = set()
     for number in range(5):
         path = tmp_path / f"{number}.json"
@@ -42,7 +42,7 @@ def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dangling", [False, True], ids=["file", "dangling link"])
-def test_it_overwrites_nothing(dangling: bool, tmp_path: Path) -> None:
+def test_genconfig_overwrites_no_file(dangling: bool, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     if dangling:
         path.symlink_to(tmp_path / "elsewhere")

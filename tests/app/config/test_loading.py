@@ -52,7 +52,7 @@ class TestOrderOfSources:
     }
 
     @pytest.mark.parametrize("name", CASES)
-    def test_each_source_beats_the_one_before(self, name: str, write: Write) -> None:
+    def test_each_source_overrides_the_previous_one(self, name: str, write: Write) -> None:
         default, in_file, variable, in_environment, flag, on_command_line = self.CASES[name]
         environ = {f"CENTRIFUGO_{name.upper()}": str(variable)}
         write(secret="secret")
@@ -81,7 +81,7 @@ class TestOrderOfSources:
         write(secret="secret", namespaces=[{"name": "public", "history_lifetime": 0.5, "presence": True}])
         assert load([], {}).config.namespaces == (Namespace(name="public", history_lifetime=0.5, presence=True),)
 
-    def test_a_wrong_value_that_another_source_beats_does_no_harm(self, write: Write) -> None:
+    def test_an_invalid_value_that_another_source_overrides_is_ignored(self, write: Write) -> None:
         """In Kubernetes a service named centrifugo sets CENTRIFUGO_PORT to tcp://10.0.0.1:8000."""
         write(secret="secret")
         assert load(["--port=9000"], {"CENTRIFUGO_PORT": "tcp://10.0.0.1:8000"}).config.port == 9000
@@ -263,7 +263,7 @@ class TestWarnings:
         names = ", ".join(sorted({*environ} - {"CENTRIFUGO_NAME"}))
         assert loaded.warnings == [f"ignoring the variables that Kubernetes sets for services: {names}"]
 
-    def test_variables_for_other_services_are_nothing_of_ours(self, write: Write) -> None:
+    def test_variables_of_other_services_are_ignored(self, write: Write) -> None:
         write(secret="secret")
         environ = {"OTHER_SERVICE_HOST": "10.0.0.7", "OTHER_PORT": "tcp://10.0.0.7:8000"}
         assert load([], environ).warnings == []
@@ -277,7 +277,7 @@ class TestWarnings:
         loaded = load([], {"CENTRIFUGO_SERVICE_HOST": "10.0.0.7", "CENTRIFUGO_PORT": "9000"})
         assert loaded.config.port == 9000
 
-    def test_a_key_given_twice_is_named_with_its_file(self, write: Write, tmp_path: Path) -> None:
+    def test_a_duplicate_key_is_reported_with_its_file(self, write: Write, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text('{"secret": "a", "secret": "b"}')
         assert load([], {}).warnings == [
             'config.json: "secret" is set more than once in one object; the last value is used'

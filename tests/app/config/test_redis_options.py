@@ -131,7 +131,7 @@ def test_what_does_not_fit_together_is_refused(options: dict[str, Any], expected
     assert "hush" not in sentence
 
 
-def test_the_memory_engine_does_not_care() -> None:
+def test_redis_is_not_checked_with_the_memory_engine() -> None:
     assert from_mapping({"secret": "secret", "redis_port": "many"}).config.redis_port == "many"
 
 

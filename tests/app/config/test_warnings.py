@@ -93,5 +93,5 @@ def test_an_option_that_does_less_than_it_says(options: dict[str, Any], warning:
 
 
 @pytest.mark.parametrize("options", [{"redis_port": 6379}, {"ssl": False}, {"gomaxprocs": 0}])
-def test_an_option_set_to_its_default_is_not_worth_a_warning(options: dict[str, Any]) -> None:
+def test_an_option_set_to_its_default_causes_no_warning(options: dict[str, Any]) -> None:
     assert warnings_of(**options) == []

@@ -113,7 +113,7 @@ def test_a_peer_that_stays_idle(line: Line) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"G", b"\r\n", HEAD, HEAD + b"\r\n"])
-def test_a_head_that_does_not_become_whole(open_line: Callable[..., Line], sent: bytes) -> None:
+def test_an_incomplete_head_ends_with_a_timeout(open_line: Callable[..., Line], sent: bytes) -> None:
     line = open_line(SOON)
     line.send(sent)
     with pytest.raises(TimeoutError):

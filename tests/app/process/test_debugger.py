@@ -38,7 +38,7 @@ def test_a_developer_sees_the_traceback_and_can_run_code(app: Flask) -> None:
         {"HTTP_FORWARDED": "for=127.0.0.1"},
     ],
 )
-def test_others_see_nothing(app: Flask, environ: dict[str, str]) -> None:
+def test_the_debugger_is_not_shown_to_other_machines(app: Flask, environ: dict[str, str]) -> None:
     """The error leaves the application; the server answers 500 and logs it."""
     show_errors(app)
     with pytest.raises(KeyError):

@@ -17,5 +17,5 @@ from gentrifugo.app.process.doctor import verdict
         (2, 3, "doctor: 2 problems, 3 warnings"),
     ],
 )
-def test_it_counts(problems: int, warnings: int, says: str) -> None:
+def test_the_summary_counts_problems_and_warnings(problems: int, warnings: int, says: str) -> None:
     assert verdict(problems, warnings) == says

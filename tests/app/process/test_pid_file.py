@@ -11,21 +11,21 @@ from gentrifugo.app.config.options import ConfigError
 from gentrifugo.app.process.pid_file import pid_file
 
 
-def test_it_holds_the_pid_as_long_as_the_process_runs(tmp_path: Path) -> None:
+def test_the_pid_file_exists_while_the_process_runs(tmp_path: Path) -> None:
     path = tmp_path / "pid"
     with pid_file(str(path)):
         assert path.read_text() == f"{os.getpid()}\n"
     assert not path.exists()
 
 
-def test_that_of_a_later_process_stays(tmp_path: Path) -> None:
+def test_a_pid_file_of_another_process_is_not_removed(tmp_path: Path) -> None:
     path = tmp_path / "pid"
     with pid_file(str(path)):
         path.write_text("1\n")
     assert path.read_text() == "1\n"
 
 
-def test_one_that_has_been_removed_is_not_missed(tmp_path: Path) -> None:
+def test_a_pid_file_that_was_removed_causes_no_error(tmp_path: Path) -> None:
     path = tmp_path / "pid"
     with pid_file(str(path)):
         path.unlink()

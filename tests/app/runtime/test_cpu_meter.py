@@ -32,7 +32,7 @@ def busy_then(passed: float, worked: float) -> float:
     return meter.share()
 
 
-def test_the_share_falls_as_soon_as_it_is_calm_again() -> None:
+def test_the_cpu_share_falls_as_soon_as_the_load_does() -> None:
     assert busy_then(MIN_WINDOW * 1.1, 0) == 0
 
 
@@ -53,7 +53,7 @@ def test_clocks_that_disagree_give_no_more_than_a_whole_cpu() -> None:
     assert meter.share() == 1
 
 
-def test_waiting_is_not_work() -> None:
+def test_waiting_does_not_count_as_cpu_time() -> None:
     meter = CPUMeter()
     gevent.sleep(WINDOW * 1.1)
     assert meter.share() < 0.5

@@ -80,7 +80,7 @@ def test_a_short_backlog_is_not(somaxconn: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "", "many"])
-def test_a_system_that_does_not_name_its_backlog_is_passed_over(somaxconn: Path, content: str | None) -> None:
+def test_a_system_without_somaxconn_is_not_checked(somaxconn: Path, content: str | None) -> None:
     if content is not None:
         somaxconn.write_text(content)
     assert limits.backlog() is None

@@ -94,7 +94,7 @@ def test_a_long_line_is_whole_or_goes_on_later() -> None:
     ends.close()
 
 
-def test_a_reader_that_has_gone_is_a_failure_and_nothing_more() -> None:
+def test_a_closed_pipe_is_a_failure_without_exception() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     writer = LineWriter(writing)
@@ -113,7 +113,7 @@ def test_a_disk_that_is_full_is_named() -> None:
     os.close(full)
 
 
-def test_files_and_terminals_take_lines(tmp_path: Path) -> None:
+def test_lines_are_written_to_files_and_terminals(tmp_path: Path) -> None:
     with TemporaryFile() as file:
         writer = LineWriter(file.fileno())
         assert writer.write(LINE)

@@ -34,7 +34,7 @@ def ticking(nothing_left_behind: None) -> None:
     gevent.sleep(2 * TICK)
 
 
-def test_it_goes_on_while_the_process_runs() -> None:
+def test_the_clock_advances_while_the_process_runs() -> None:
     clock = FakeClock()
     running = RunningClock(clock)
     began = running()
@@ -44,7 +44,7 @@ def test_it_goes_on_while_the_process_runs() -> None:
     assert running() - began == pytest.approx(10 * TICK)
 
 
-def test_it_stands_still_while_the_process_does_before_and_after_it_has_looked() -> None:
+def test_the_clock_stops_while_the_process_is_suspended() -> None:
     clock = FakeClock()
     running = RunningClock(clock)
     began = running()
@@ -58,7 +58,7 @@ def test_it_stands_still_while_the_process_does_before_and_after_it_has_looked()
     assert running() - after == pytest.approx(0.2)
 
 
-def test_a_look_that_is_a_little_late_stops_nothing() -> None:
+def test_a_small_delay_of_the_event_loop_does_not_stop_the_clock() -> None:
     clock = FakeClock()
     running = RunningClock(clock)
     began = running()
@@ -101,7 +101,7 @@ def test_a_limit_ends_what_takes_too_long() -> None:
 
 
 @pytest.mark.usefixtures("ticking")
-def test_a_limit_lets_go_on_what_was_done_in_time_but_for_a_process_that_stood_still() -> None:
+def test_a_time_limit_does_not_count_a_suspended_process() -> None:
     gevent.spawn_later(0.05, stand_still)
     with TimeLimit(0.4, Late()):
         gevent.sleep(0.1)

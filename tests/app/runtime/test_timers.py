@@ -110,7 +110,9 @@ def test_timers_may_be_set_before_the_start(nothing_left_behind: None) -> None:
     timers.stop()
 
 
-def test_a_timer_that_fails_is_logged_and_the_others_go_on(timers: Timers, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_in_a_timer_is_logged_and_other_timers_run(
+    timers: Timers, caplog: pytest.LogCaptureFixture
+) -> None:
     calls: list[str] = []
     timers.after(0, lambda: 1 / 0)  # type: ignore[arg-type]
     timers.after(0, lambda: calls.append("same time"))

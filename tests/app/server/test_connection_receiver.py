@@ -70,7 +70,7 @@ def test_a_connection_is_served_from_what_was_read_of_it_on(door: str) -> None:
         assert answered(client, b"/two")
 
 
-def test_what_is_no_request_is_refused(door: str) -> None:
+def test_data_that_is_not_http_is_refused(door: str) -> None:
     with given(door, b"\x00\r\n\r\n") as client:
         assert client.recv(1000).startswith(b"HTTP/1.1 400 ")
 
@@ -85,7 +85,7 @@ def test_whoever_gives_nothing_is_not_waited_for(door: str, monkeypatch: pytest.
         assert answered(client, b"/next")
 
 
-def test_a_client_that_has_gone_meanwhile_is_no_trouble(door: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_that_disconnects_meanwhile_causes_no_error(door: str, caplog: pytest.LogCaptureFixture) -> None:
     given(door, REQUEST % b"gone").close()
     with given(door, REQUEST % b"next") as client:
         assert answered(client, b"/next")

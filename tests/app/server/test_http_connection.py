@@ -269,7 +269,7 @@ def test_a_body_after_its_head(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("headers", [JSON, FORM])
-def test_a_peer_that_waits_to_be_told_to_go_on(peer: Peer, headers: bytes) -> None:
+def test_a_peer_that_expects_continue_gets_it(peer: Peer, headers: bytes) -> None:
     """As curl does with a large body."""
     head, _, body = post(headers=headers + b"Expect: 100-continue\r\n").partition(b"\r\n\r\n")
     peer.send(head + b"\r\n\r\n")
@@ -280,7 +280,7 @@ def test_a_peer_that_waits_to_be_told_to_go_on(peer: Peer, headers: bytes) -> No
 
 
 @pytest.mark.parametrize("path", [b"/", b"/nothing", b"/api", b"/connections", b"/%00%ff"])
-def test_where_there_is_nothing_a_text_says_what_is_elsewhere(peer: Peer, path: bytes) -> None:
+def test_an_unknown_path_gets_a_text_with_the_known_endpoints(peer: Peer, path: bytes) -> None:
     peer.send(NOTHING.replace(b"/nothing", path))
     response = peer.response()
     if path == b"/api":
@@ -332,7 +332,7 @@ def test_a_prefix_stands_before_every_endpoint(start_server: Callable[..., Serve
 
 
 @pytest.mark.parametrize("sent", [b"P", b"\r\n", b"POST /api/ HT", post()[:60], NOTHING[:-2]])
-def test_a_head_that_does_not_become_whole(slow_peer: Peer, sent: bytes) -> None:
+def test_an_incomplete_head_ends_with_a_timeout(slow_peer: Peer, sent: bytes) -> None:
     slow_peer.send(sent)
     response = slow_peer.response()
     assert (response.status, response.body) == (408, b"timeout while reading the request\n")
@@ -341,20 +341,20 @@ def test_a_head_that_does_not_become_whole(slow_peer: Peer, sent: bytes) -> None
 
 
 @pytest.mark.parametrize("body", [b"", b"{", COMMAND[:-1]])
-def test_a_body_that_does_not_become_whole(slow_peer: Peer, body: bytes) -> None:
+def test_an_incomplete_body_ends_with_a_timeout(slow_peer: Peer, body: bytes) -> None:
     slow_peer.send(post(body, length=len(COMMAND)))
     assert slow_peer.response().status == 408
     assert slow_peer.has_ended()
 
 
 @pytest.mark.parametrize("chunks", [b"", b"5", b"5\r\n", b"5\r\nhello", b"5\r\nhello\r\n", b"0\r\n"])
-def test_chunks_that_do_not_become_whole(slow_peer: Peer, chunks: bytes) -> None:
+def test_incomplete_chunks_end_with_a_timeout(slow_peer: Peer, chunks: bytes) -> None:
     slow_peer.send(post(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked") + chunks)
     assert slow_peer.response().status == 408
     assert slow_peer.has_ended()
 
 
-def test_a_form_that_does_not_become_whole(slow_peer: Peer) -> None:
+def test_an_incomplete_form_ends_with_a_timeout(slow_peer: Peer) -> None:
     slow_peer.send(post(b"data=", FORM, length=10))
     response = slow_peer.response()
     assert (response.status, response.body) == (408, b"the request took too long to arrive\n")
@@ -400,11 +400,11 @@ def test_what_comes_too_late_of_a_body_is_no_request(slow_peer: Peer) -> None:
     assert slow_peer.has_ended()
 
 
-def test_a_peer_that_asks_nothing(slow_peer: Peer) -> None:
+def test_a_peer_without_a_request_is_closed(slow_peer: Peer) -> None:
     assert slow_peer.has_ended()
 
 
-def test_a_peer_that_rests_between_requests(start_server: Callable[..., Server]) -> None:
+def test_an_idle_peer_stays_connected(start_server: Callable[..., Server]) -> None:
     """It may rest longer than a request may take."""
     peer = start_server(http_header_timeout=SOON).connect()
     peer.send(post())
@@ -413,7 +413,7 @@ def test_a_peer_that_rests_between_requests(start_server: Callable[..., Server])
     assert peer.is_in_step()
 
 
-def test_a_peer_that_rests_for_too_long(start_server: Callable[..., Server]) -> None:
+def test_an_idle_peer_is_closed_after_the_keepalive_timeout(start_server: Callable[..., Server]) -> None:
     peer = start_server(http_keepalive_timeout=SOON).connect()
     peer.send(post())
     assert peer.response().status == 200
@@ -442,7 +442,7 @@ def test_a_peer_that_reads_slowly_gets_the_whole_answer(start_server: Callable[.
     assert len(peer.response().body) == len(answer)
 
 
-def test_a_peer_that_does_not_read_its_answer_is_left(
+def test_a_peer_that_does_not_read_the_response_is_closed(
     start_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_connection, "WRITE_TIMEOUT", SOON)
@@ -461,7 +461,7 @@ def test_a_refusal_reaches_a_peer_that_sends_on(peer: Peer) -> None:
     assert peer.has_ended()
 
 
-def test_a_peer_that_sends_on_for_ever_is_left(
+def test_a_peer_that_sends_endlessly_is_closed(
     start_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(linger, "LINGER_TIMEOUT", 0.05)
@@ -492,7 +492,7 @@ def test_a_peer_that_sends_on_for_ever_is_left(
     ],
 )
 @pytest.mark.parametrize("leave", ["hangs up", "closes its half"])
-def test_a_peer_that_goes_is_let_go(server: Server, sent: bytes, leave: str) -> None:
+def test_a_disconnected_peer_is_released(server: Server, sent: bytes, leave: str) -> None:
     peer = server.connect()
     peer.send(sent)
     if leave == "hangs up":
@@ -536,7 +536,7 @@ def test_a_websocket_after_a_request(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("path", [b"/connection/websocket", b"/connection/web%73ocket"])
-def test_a_handshake_that_is_wrong(peer: Peer, path: bytes) -> None:
+def test_an_invalid_handshake_is_refused(peer: Peer, path: bytes) -> None:
     peer.send(HANDSHAKE.replace(b"/connection/websocket", path).replace(b"Version: 13", b"Version: 8"))
     response = peer.response()
     assert (response.status, response.headers["sec-websocket-version"]) == (426, "13")
@@ -546,7 +546,7 @@ def test_a_handshake_that_is_wrong(peer: Peer, path: bytes) -> None:
 # -- the end of the server
 
 
-def test_peers_that_rest_are_let_go_when_the_service_stops(server: Server) -> None:
+def test_idle_peers_are_closed_when_the_service_stops(server: Server) -> None:
     assert server.service is not None
     resting, fresh = server.connect(), server.connect()
     resting.send(post())

@@ -33,7 +33,7 @@ def problem_of(path: str) -> str:
     return caught.value.problems[0]
 
 
-def test_a_unix_socket_is_for_whom_the_mode_says(listener: socket.socket, path: str) -> None:
+def test_a_unix_socket_has_the_configured_permissions(listener: socket.socket, path: str) -> None:
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(path)
@@ -48,12 +48,12 @@ def test_its_file_goes_with_it(path: str) -> None:
     opened.close()
 
 
-def test_what_a_dead_server_left_is_replaced(path: str) -> None:
+def test_an_unused_socket_file_is_replaced(path: str) -> None:
     listeners.listen_at(path, "600").close()
     listeners.listen_at(path, "600").close()
 
 
-def test_what_is_in_use_or_no_socket_stays(listener: socket.socket, path: str, tmp_path: Path) -> None:
+def test_a_socket_in_use_and_other_files_are_not_removed(listener: socket.socket, path: str, tmp_path: Path) -> None:
     assert problem_of(path) == f"unix_socket: cannot listen at {path}: another server is listening on it"
     file = tmp_path / "notes.txt"
     file.write_text("keep me")
@@ -120,7 +120,7 @@ def test_sockets_are_given_by_name(monkeypatch: pytest.MonkeyPatch, names: str, 
         sock.close()
 
 
-def test_what_does_not_listen_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_descriptor_that_does_not_listen_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     idle = socket.socket()
     monkeypatch.setattr(listeners, "FIRST_SYSTEMD_DESCRIPTOR", idle.detach())
     with pytest.raises(ConfigError, match="is not a listening socket"):
@@ -131,7 +131,7 @@ def test_what_does_not_listen_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("count", ["x", "-1", ""])
-def test_a_count_that_is_none_is_named(count: str) -> None:
+def test_an_invalid_number_of_systemd_sockets_is_an_error(count: str) -> None:
     with pytest.raises(ConfigError, match="LISTEN_FDS: expected the number of sockets"):
         listeners.given({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count})
 

@@ -97,7 +97,7 @@ NEW, DUE = self_signed(days_left=90), self_signed(days_left=10)
 """A certificate at the beginning of its life, and one that is due for renewal."""
 
 
-def test_a_certificate_is_got_used_and_kept(
+def test_a_certificate_is_requested_used_and_stored(
     nothing_left_behind: None, tmp_path: Path, has_certificate: HasCertificate
 ) -> None:
     certificates = made(FakeAccount(NEW), ssl_autocert_cache_dir=str(tmp_path), ssl_autocert_server_name=NAME)
@@ -110,7 +110,7 @@ def test_a_certificate_is_got_used_and_kept(
     certificates.stop()
 
 
-def test_a_cache_that_cannot_be_written_is_an_error_of_the_log(
+def test_a_cache_directory_that_cannot_be_written_is_logged(
     nothing_left_behind: None, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(path: Path, content: bytes) -> None:
@@ -180,7 +180,7 @@ def test_a_new_certificate_that_is_due_for_renewal_is_not_ordered_again_at_once(
     ],
     ids=["refused", "a bug"],
 )
-def test_after_a_failure_it_is_tried_again(
+def test_a_failed_certificate_request_is_retried(
     nothing_left_behind: None,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -196,7 +196,7 @@ def test_after_a_failure_it_is_tried_again(
     assert says in caplog.text
 
 
-def test_a_name_that_none_can_have_is_no_traceback(
+def test_an_invalid_server_name_is_logged_without_traceback(
     nothing_left_behind: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Any] = []
@@ -213,13 +213,15 @@ def test_a_name_that_none_can_have_is_no_traceback(
     assert "TLS handshake with an invalid server name" in caplog.text
 
 
-def test_a_cache_that_cannot_be_made_is_a_problem_of_the_configuration(tmp_path: Path) -> None:
+def test_a_cache_directory_that_cannot_be_created_is_a_configuration_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"ssl_autocert_cache_dir: cannot create directory .*: Not a directory"):
         made(FakeAccount(b""), ssl_autocert_cache_dir=str(tmp_path / "file" / "cache"))
 
 
-def test_a_cache_without_the_right_to_write_is_a_problem_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_directory_without_write_permission_is_a_configuration_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(ConfigError, match="ssl_autocert_cache_dir: cannot write to directory "):
         made(FakeAccount(b""), ssl_autocert_cache_dir=str(tmp_path))

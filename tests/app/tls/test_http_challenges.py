@@ -55,7 +55,7 @@ def test_an_unknown_one_is_not_there(port: int) -> None:
 
 
 @pytest.mark.parametrize("target", ["/", "/a%20b?c=d&e=%2F", "/%0d%0aSet-Cookie:%20evil", "/%C3%A9"])
-def test_everybody_else_is_sent_to_the_same_address_over_https(port: int, target: str) -> None:
+def test_other_requests_are_redirected_to_https(port: int, target: str) -> None:
     status, location, _ = get(port, target)
     assert status == 308
     assert location is not None
@@ -63,13 +63,15 @@ def test_everybody_else_is_sent_to_the_same_address_over_https(port: int, target
 
 
 @pytest.mark.parametrize("address", ["", "realtime.example.com", ":port"])
-def test_what_is_no_address_is_named(address: str) -> None:
+def test_an_invalid_address_is_an_error(address: str) -> None:
     with pytest.raises(ConfigError, match="ssl_autocert_http_addr"):
         http_challenges.server(address, {})
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: a"], ids=["nothing", "half a request"])
-def test_who_does_not_go_on_is_hung_up_on(port: int, begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stalled_handshake_is_closed_after_the_timeout(
+    port: int, begun: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(http_connection, "HEAD_TIMEOUT", 0.1)
     with socket.create_connection(("127.0.0.1", port), timeout=seconds(5)) as client:
         client.sendall(begun)
