@@ -117,7 +117,7 @@ def test_a_service_with_the_redis_engine_may_have_others_beside_it() -> None:
 
 
 def test_an_engine_whose_options_do_not_fit_together_is_refused() -> None:
-    with pytest.raises(ConfigError, match="redis_master_name: needs redis_sentinels"):
+    with pytest.raises(ConfigError, match="redis_master_name: requires redis_sentinels"):
         build_engine(config(engine="redis", redis_master_name="main"))
 
 

@@ -218,7 +218,7 @@ def test_the_development_server_has_the_site_and_says_what_it_cannot(tmp_path: P
         (["--app=bare"], "--app: bare has no Gentrifugo server: add Gentrifugo(app) to it"),
         (
             ["--app=chat:create_app", "--engine=redis"],
-            "--engine: with --app the application sets this, as GENTRIFUGO_ENGINE in its config",
+            "--engine: not allowed with --app: set GENTRIFUGO_ENGINE in the config of the application",
         ),
         (
             ["--app=chat:create_app", "--config=other.json"],

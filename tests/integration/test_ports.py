@@ -65,4 +65,7 @@ def test_a_port_that_is_taken_is_named_with_its_option(start_server: Callable[..
 def test_an_application_has_no_other_ports_and_says_so(tmp_path_factory: pytest.TempPathFactory) -> None:
     with gunicorn(tmp_path_factory.mktemp("gunicorn"), OUR_WORKER, api_port=10001) as server:
         assert found(server.host, server.port) == {"client"}
-        assert "option api_port is set, but an application has no port of its own: no api endpoints here" in server.log
+        assert (
+            "option api_port has no effect here: a WSGI application has no port of its own, the api endpoints are not served"
+            in server.log
+        )

@@ -155,7 +155,7 @@ def test_hup_adds_and_removes_namespaces(start_server: StartServer) -> None:
 def test_hup_with_a_bad_file_keeps_the_running_options(start_server: StartServer, text: str, complaint: str) -> None:
     server = start_server(presence=True)
     reload_with(server, text)
-    wait_for_log(server, "the running one stays")
+    wait_for_log(server, "keeping the current one")
     assert complaint in server.log
     with ProtocolClient(server, "ann") as client:
         client.subscribe("news")

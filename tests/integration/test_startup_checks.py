@@ -28,7 +28,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
         {"ssl": True, "ssl_cert": "own.pem", "ssl_key": "other-key.pem"},
         "ssl_cert, ssl_key: the key in other-key.pem does not match the certificate in own.pem",
     ),
-    "several workers with the memory engine": ({"workers": 2}, "workers: several need --engine=redis"),
+    "several workers with the memory engine": ({"workers": 2}, "workers: more than one requires --engine=redis"),
     "a log file in a missing directory": (
         {"log_file": "missing/server.log"},
         "log_file: cannot open missing/server.log: No such file or directory",

@@ -210,7 +210,7 @@ def test_plain_http_on_a_tls_port_gets_an_error(server: Server) -> None:
         plain.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = plain.recv(4096)
         assert answer.startswith(b"HTTP/1.1 400 ")
-        assert b"this port speaks TLS" in answer
+        assert b"this port requires TLS" in answer
 
 
 def test_a_silent_connection_does_not_delay_others(start_server: StartServer, certificate: Certificate) -> None:

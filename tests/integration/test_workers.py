@@ -99,10 +99,10 @@ def test_an_invalid_reload_is_reported_once_and_changes_nothing(start: StartServ
     before = workers_of(server)
     certificate.cert.write_text("garbage")
     os.kill(server.pid, signal.SIGHUP)
-    eventually(lambda: "the running one stays" in server.log)
+    eventually(lambda: "keeping the current one" in server.log)
     server.config_file.write_text("{")
     os.kill(server.pid, signal.SIGHUP)
-    eventually(lambda: server.log.count("the running one stays") == 2)
+    eventually(lambda: server.log.count("keeping the current one") == 2)
     assert server.log.count("ssl_cert, ssl_key: ") == server.log.count("config.json: line 1") == 1
     assert workers_of(server) == before
 
@@ -145,7 +145,7 @@ def test_ports_of_their_own_go_together_with_workers(start: StartServer) -> None
             assert client.message() == "hello"
 
 
-def test_automatic_certificates_require_a_single_process(start: StartServer, tmp_path: Path) -> None:
+def test_workers_serve_tls_like_a_single_process(start: StartServer, tmp_path: Path) -> None:
     certificate = make_certificate(tmp_path)
     server = start(**certificate.options)
     assert server.scheme == "https"
@@ -236,7 +236,7 @@ def test_usr2_continues_when_a_worker_does_not_stop(start: StartServer) -> None:
             within=25,
             what=lambda: server.log,
         )
-    assert server.log.count("has not ended within 4 s; killing it") == 2
+    assert server.log.count("did not stop within 4 s, killing it") == 2
 
 
 def test_a_suspended_worker_is_replaced_unless_it_continues_in_time(start: StartServer) -> None:
@@ -459,7 +459,7 @@ def test_a_worker_with_a_blocked_event_loop_is_replaced_with_a_stack_trace_in_th
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"engine": "memory"}, "workers: several need --engine=redis"),
+        ({"engine": "memory"}, "workers: more than one requires --engine=redis"),
         ({"ssl_autocert": True, "ssl_autocert_host_whitelist": "a.example.com"}, "workers: ssl_autocert goes with one"),
         ({"workers": 0}, "workers: Must be more than 0"),
     ],
