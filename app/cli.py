@@ -54,7 +54,7 @@ def run(argv: list[str]) -> int:
 
 
 def word_problems(name: str, words: Sequence[str]) -> list[str]:
-    """A sentence for each word after the name of a command that should not be there, or is missing."""
+    """One sentence for each unexpected or missing word after the name of a command."""
     command = COMMANDS.get(name)
     choices = command.choices if command else ()
     if command and command.argument:
@@ -120,7 +120,7 @@ def checkconfig(argv: list[str]) -> int:
     if problems:
         raise ConfigError(problems, loaded.warnings)
     for sentence in loaded.warnings:
-        complain(f"warning: {sentence}")
+        print_error(f"warning: {sentence}")
     say(f"{loaded.path or loaded.origin.removeprefix('that of ').removesuffix(' only')}: ok")
     return 0
 

@@ -18,7 +18,7 @@ from .publisher import Publisher
 BACKENDS = "gentrifugo_backends"
 """The key of an application's backends in `app.extensions`."""
 NEEDS_REDIS = (
-    "with the memory engine only the HTTP API reaches the server from here; "
+    "the memory engine cannot reach a server in another process: use the HTTP API; "
     'set app.config["GENTRIFUGO_ENGINE"] = "redis" for calls from other processes'
 )
 NOT_TESTING = 'the application {name!r} is not in test mode: set app.config["TESTING"] = True'

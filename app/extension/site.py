@@ -25,7 +25,7 @@ from .configuration import late_key_warning
 LOOPBACK = "127.0.0.1"
 """Where an application is served if no address is given: it may be one that is still being developed."""
 ONE_NODE = (
-    "workers: several need the Redis engine, because with the memory engine each is a server of its own: "
+    "workers: more than one requires the Redis engine, because the memory engine does not connect processes: "
     'set app.config["GENTRIFUGO_ENGINE"] = "redis"'
 )
 NOT_WORKERS = (

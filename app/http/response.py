@@ -21,7 +21,7 @@ _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for st
 
 
 class HTTPResponse(NamedTuple):
-    """A whole response."""
+    """A complete HTTP response: status and body."""
 
     status: int
     headers: Mapping[str, str]

@@ -33,10 +33,10 @@ def open_websocket(environ: dict[str, Any]) -> tuple[Any, Callable[[int], bytes]
     if stock is not None:
         return _take_over(stock)
     if environ["REQUEST_METHOD"] != "GET":
-        raise HTTPError(405, "a WebSocket is opened with GET", {"Allow": "GET"})
+        raise HTTPError(405, "WebSocket handshake requires method GET", {"Allow": "GET"})
     if _asks_for_websocket(environ):
         raise HTTPError(501, NO_WEBSOCKETS)
-    raise HTTPError(400, 'this is a WebSocket endpoint: the request has no "Upgrade: websocket"')
+    raise HTTPError(400, 'WebSocket endpoint: missing header "Upgrade: websocket"')
 
 
 def is_open(environ: dict[str, Any]) -> bool:
@@ -53,7 +53,7 @@ def _answer_handshake(environ: dict[str, Any]) -> Any:
     """The WebSocket that gevent-websocket opens now; None for another request. Raises HTTPError if it refuses."""
     handler = environ[WAITING]
     if _asks_for_websocket(environ) and handler.request_version != "HTTP/1.1":
-        raise HTTPError(400, "a WebSocket needs HTTP/1.1")
+        raise HTTPError(400, "WebSocket handshake requires HTTP/1.1")
     reasons = handler.upgrade_websocket()
     stock = environ.get("wsgi.websocket")
     if stock is not None:

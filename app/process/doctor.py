@@ -97,12 +97,12 @@ def _check_port(name: str, address: str, number: int) -> Finding:
                 return Finding(
                     WARNING,
                     f"{where}: in use",
-                    f"fine if by this very server, else choose another with the option {name}",
+                    f"expected while the server runs, otherwise choose another with option {name}",
                 )
             if error.errno == errno.EACCES:
-                remedy = "choose one above 1023, or allow it: setcap, or AmbientCapabilities=CAP_NET_BIND_SERVICE"
-                return Finding(PROBLEM, f"{where}: only root may listen there", remedy)
-            return Finding(PROBLEM, f"{where}: {error.strerror}", "choose another with the option address")
+                remedy = "choose a port above 1023, or grant CAP_NET_BIND_SERVICE with setcap or systemd"
+                return Finding(PROBLEM, f"{where}: permission denied, only root can use this port", remedy)
+            return Finding(PROBLEM, f"{where}: {error.strerror}", "choose another with option address")
     return Finding(OK, f"{where}: free")
 
 

@@ -83,7 +83,7 @@ def listen(address: str, port: int, option: str = "port") -> socket.socket:
 def cannot_listen(address: str, port: int, option: str, reason: str) -> str:
     """The error text for an address or port that cannot be bound."""
     where = f"{address or 'all interfaces'}, port {port}"
-    return f"address, {option}: cannot listen on {where}: {reason}; choose others with the options address and {option}"
+    return f"address, {option}: cannot listen on {where}: {reason}; choose another with option address or {option}"
 
 
 def cannot_listen_at(path: str, reason: str) -> str:

@@ -15,7 +15,7 @@ from .mounted import mounted_in
 log = logging.getLogger(__name__)
 
 ONE_SERVER = (
-    "several workers need the Redis engine, because with the memory engine each would be a server of its own: "
+    "several workers require the Redis engine, because the memory engine does not connect processes: "
     'set app.config["GENTRIFUGO_ENGINE"] = "redis" in a Flask application, or "engine": "redis" in a configuration '
     "file, or CENTRIFUGO_ENGINE=redis in the environment of gentrifugo:create_app(); or start one worker"
 )

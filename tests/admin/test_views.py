@@ -125,7 +125,7 @@ class TestPorts:
         assert refused.value.status == 404
 
     def test_one_that_is_taken_is_named(self, start_server: Callable[..., Server], server: Server) -> None:
-        with pytest.raises(AssertionError, match=r"admin_port: cannot listen on .* choose others with .*admin_port"):
+        with pytest.raises(AssertionError, match=r"admin_port: cannot listen on .* choose another with .*admin_port"):
             start_server(**OPTIONS, admin_port=server.port)
 
     def test_a_prefix_counts_for_them_too(self, start_server: Callable[..., Server]) -> None:

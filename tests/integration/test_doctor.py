@@ -97,7 +97,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         _, lines = doctor(tmp_path, port=port, admin_port=str(free_port()))
     assert about(lines, f"port {port}") == (
-        f"warning  port {port}: in use; fine if by this very server, else choose another with the option port"
+        f"warning  port {port}: in use; expected while the server runs, otherwise choose another with option port"
     )
     assert about(lines, "admin_port").endswith("free")
 

@@ -210,7 +210,7 @@ def test_the_development_server_has_the_site_and_says_what_it_cannot(tmp_path: P
         (["--app=chat:nothing"], "--app: Failed to find attribute 'nothing' in 'chat'."),
         (
             ["--app=chat", "--workers=2"],
-            "workers: several need the Redis engine, because with the memory engine each is a server of its own: "
+            "workers: more than one requires the Redis engine, because the memory engine does not connect processes: "
             'set app.config["GENTRIFUGO_ENGINE"] = "redis"',
         ),
         (["--app=chat", "--workers=2", "--reload"], "--reload: works with one process only; remove --workers"),
@@ -240,7 +240,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, arguments: list[str], sa
     ("arguments", "status", "says"),
     [
         (["--app=chat:create_app", "--port=0"], 0, "the application chat:create_app"),
-        (["--app=chat:create_app", "--port=0", "--workers=2"], 1, "workers: several need the Redis engine"),
+        (["--app=chat:create_app", "--port=0", "--workers=2"], 1, "workers: more than one requires the Redis engine"),
         (["--app=chat:create_app", "--log_file=/nowhere/log"], 1, "/nowhere/log"),
         (["--app=broken"], 1, "No module named 'nothing'"),
     ],

@@ -157,7 +157,7 @@ class TestProblems:
         write(options, hook_secret="another")
         assert load([], {}).config.hook_secret == "another"
 
-    def test_a_missing_file_is_told_how_to_make_one(self, write: Write) -> None:
+    def test_the_error_for_a_missing_file_names_genconfig(self, write: Write) -> None:
         assert problems() == ['config.json: not found; create one with "gentrifugo genconfig"']
         assert problems("-c", "a.toml") == ['a.toml: not found; create one with "gentrifugo genconfig"']
 

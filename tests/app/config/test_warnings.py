@@ -63,8 +63,11 @@ def test_every_insecure_mode_is_a_warning(mode: str) -> None:
             {"redis_api": True},
             "option redis_api is on, but the memory engine has no queue; set the option engine to redis",
         ),
-        ({"web_path": "x"}, "option web_path is set, but without web no web interface is served"),
-        ({"debug": True}, "option debug is on: anyone who can reach the debug endpoints sees what the server does"),
+        ({"web_path": "x"}, "option web_path has no effect without web"),
+        (
+            {"debug": True},
+            "option debug is on: anyone who can reach the debug endpoints can read internal state of the server",
+        ),
         (
             {"history_size": 1},
             "option history_size is set, but without history_lifetime no history is kept",

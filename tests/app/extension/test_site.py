@@ -141,7 +141,7 @@ class TestSettings:
         for each in (app, joined):
             Gentrifugo(each)
         assert self.settings(joined, "--workers=2")[0].workers == 2
-        with pytest.raises(ConfigError, match="workers: several need the Redis engine"):
+        with pytest.raises(ConfigError, match="workers: more than one requires the Redis engine"):
             self.settings(app, "--workers=2")
 
     def test_the_number_of_workers_is_not_the_applications_to_set(self) -> None:

@@ -85,4 +85,4 @@ def test_what_another_library_refuses_is_refused_with_its_reason() -> None:
 
 def test_a_handshake_with_another_version_of_http_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Waiting, "request_version", "HTTP/1.0")
-    assert refusal(open_websocket, {**UPGRADE, WAITING: Waiting()}).reason == "a WebSocket needs HTTP/1.1"
+    assert refusal(open_websocket, {**UPGRADE, WAITING: Waiting()}).reason == "WebSocket handshake requires HTTP/1.1"
