@@ -160,7 +160,7 @@ def test_a_refusal_names_the_host_that_the_origin_was_compared_with(caplog: pyte
     with pytest.raises(HTTPError) as refused:
         Origins("").check("https://chat.example", "10.0.0.7:8000")
     assert "the host of the request, '10.0.0.7:8000'" in refused.value.reason
-    assert "the host of the request was '10.0.0.7:8000'" in caplog.text
+    assert "Host header of the request: '10.0.0.7:8000'" in caplog.text
 
 
 def test_a_long_host_is_cut_where_it_is_shown(caplog: pytest.LogCaptureFixture) -> None:

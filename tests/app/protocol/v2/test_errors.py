@@ -45,7 +45,7 @@ def test_the_code_says_whether_clients_connect_again(code: int, reconnects: bool
 
 
 def test_every_reason_fits_into_a_close_frame() -> None:
-    assert all(len(disconnect.reason.encode()) <= model.LONGEST_REASON for disconnect in DISCONNECTS)
+    assert all(len(disconnect.reason.encode()) <= model.MAX_REASON_BYTES for disconnect in DISCONNECTS)
 
 
 @pytest.mark.parametrize("name", [name for name, value in vars(model).items() if isinstance(value, model.Error)])
