@@ -11,7 +11,7 @@ from itertools import count
 
 Callback = Callable[[], object]
 
-LONGEST_POLL = 0.05
+MAX_POLL_TIME = 0.05
 """Seconds after which a condition is looked at again although nothing happened."""
 
 
@@ -49,7 +49,7 @@ class EventLoop:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            self._turn(min(left, LONGEST_POLL))
+            self._turn(min(left, MAX_POLL_TIME))
         return True
 
     def run_for(self, seconds: float) -> None:

@@ -181,7 +181,7 @@ def build_parser(options: Sequence[Option], documents: DocumentParser) -> Source
 def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, str]) -> Given:
     """Read all three sources. Unknown names are collected in the result.
 
-    Raises `ConfigError` for a flag without its value, after which the other flags cannot be told from values.
+    Raises `ConfigError` for a flag without its value, after which flags and values cannot be told apart.
     """
     settable = [option for option in options if not option.item_type]
     documents = DocumentParser()
@@ -270,7 +270,7 @@ def kubernetes_variables(environ: Mapping[str, str]) -> set[str]:
         made = re.compile(rf"{re.escape(service)}_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
         found |= {name for name in environ if made.fullmatch(name)}
         address = f"{service}_PORT"
-        if "://" in environ.get(address, ""):  # otherwise it is an option that somebody has set
+        if "://" in environ.get(address, ""):  # otherwise the user has set the option
             found.add(address)
     return found
 

@@ -42,7 +42,7 @@ ORIGIN = re.compile(r"null|file://|(?!(?:file|ftp|wss?):)[a-z][-+.a-z0-9]*://(\*
 one, such as that of a sandboxed iframe."""
 URL = re.compile(r"https?://[^/?#\s]+[^#\s]*")
 HEADER_NAME = re.compile(r"[-A-Za-z0-9!#$%&'*+.^`|~]+")
-"""The name of a header, without the underscore: WSGI and CGI cannot tell `X_Real_IP` from `X-Real-IP`."""
+"""The name of a header, without underscores: WSGI and CGI cannot distinguish `X_Real_IP` from `X-Real-IP`."""
 OWN_HEADERS = frozenset(
     [
         "accept-encoding",

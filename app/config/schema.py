@@ -193,5 +193,5 @@ def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
     if reason:
         return f"; {reason}"
     nearest = next(iter(difflib.get_close_matches(lower, spelled, n=1)), "insecure")
-    # A misspelt insecure mode looks like the name of a secret, whose value nobody may guess: `admin_insecur`.
+    # A misspelt insecure mode, such as `admin_insecur`, is similar to the names of secrets.
     return "" if "insec" in lower or nearest.startswith("insecure") else f"; did you mean {prefix}{spelled[nearest]}?"

@@ -1,4 +1,4 @@
-"""A Flask application that the command serves with all its pages: found by name, with the server that it carries."""
+"""Loads a Flask application for the command: finds it by name, and combines its options with the command line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..views.mounted import service_of
 from .configuration import late_key_warning
 
 LOOPBACK = "127.0.0.1"
-"""Where an application is served if no address is given: it may be one that is still being developed."""
+"""Default address with `--app`: an application under development must not be reachable from other machines."""
 ONE_NODE = (
     "workers: more than one requires the Redis engine, because the memory engine does not connect processes: "
     'set app.config["GENTRIFUGO_ENGINE"] = "redis"'

@@ -21,7 +21,7 @@ TOO_DEEP = f"JSON is nested too deeply: more than {MAX_NESTING} levels"
 
 
 class InvalidJSON(ValueError):
-    """The text is not JSON, or not of the shape asked for; the message says what and where."""
+    """The text is not JSON, or does not have the expected structure; the message has the reason and the position."""
 
 
 class UnknownField(InvalidJSON):

@@ -27,7 +27,7 @@ class RawTLS:
 
     def __init__(self, socket: SSLSocket) -> None:
         self._socket = socket
-        self._tls: Any = getattr(socket, "_sslobj")  # not public, and gone from a socket that is shut down
+        self._tls: Any = getattr(socket, "_sslobj")  # private attribute; unusable after the socket was shut down
         self._taken = b""
         """The record that OpenSSL has encrypted and not written."""
         self._peeked = b""

@@ -60,7 +60,7 @@ def examine(loaded: Loaded) -> Iterator[Finding]:
     yield from _files(config)
     yield from _certificates(config)
     if config.engine == "redis":
-        settings, _ = redis_settings(config)  # its problems have been told with the configuration's
+        settings, _ = redis_settings(config)  # its problems were already reported when the configuration was loaded
         if settings is not None:
             yield from _redis(settings)
 
@@ -111,7 +111,7 @@ def _files(config: Config) -> Iterator[Finding]:
     for name, text in named:
         if text:
             path = Path(text)
-            place = path if path.is_file() else path.parent  # a socket is made anew
+            place = path if path.is_file() else path.parent  # a socket is created again in its directory
             if os.access(place, os.W_OK):
                 yield Finding(OK, f"{name}: {text} is writable")
             else:

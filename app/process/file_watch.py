@@ -83,5 +83,5 @@ def _times(paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:
     for path in paths:
         try:
             yield path, path.stat().st_mtime_ns
-        except OSError:  # it was deleted, or is being written anew
+        except OSError:  # the file was deleted, or is being replaced
             yield path, 0

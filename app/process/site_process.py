@@ -62,7 +62,8 @@ def serve_site(given: Given, path: str, arguments: Sequence[str]) -> int:
 def loaded_of_site(given: Given, arguments: Sequence[str]) -> Loaded:
     """The configuration with which an application would be served. `arguments` begin with a command to check it.
 
-    A process of its own loads the application. Raises ConfigError; without a problem if that process has printed it.
+    A separate process loads the application. Raises ConfigError; its list is empty if that process has printed the
+    problems.
     """
     if given.problems:
         raise ConfigError(given.problems)
@@ -93,7 +94,7 @@ def keep(current: Config) -> Loaded:
 
 
 def _run(given: Given, path: str) -> int:
-    """Serve the application in this process, or tell a master about it. Raises ConfigError and ApplicationError."""
+    """Serve the application in this process, or send its settings to a master. Raises ConfigError, ApplicationError."""
     if wants_debugger(given):
         os.environ["FLASK_DEBUG"] = "1"  # code of the application may ask for it while it is loaded
     from gevent import monkey

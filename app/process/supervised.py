@@ -16,7 +16,7 @@ READY_VARIABLE = "GENTRIFUGO_READY"
 READY_BYTE, HEARTBEAT = b"1", b"\0"
 """Written to the pipe once when the worker is ready, and then periodically while its event loop runs."""
 TRACE_SIGNAL = signal.SIGUSR2
-"""Makes a worker write its stack trace to the pipe, even while its event loop hangs."""
+"""Signal that makes a worker write its stack trace to the pipe, even while its event loop is blocked."""
 HEARTBEAT_INTERVAL = 0.25
 """Seconds between two heartbeats, and between two checks whether the master still runs."""
 

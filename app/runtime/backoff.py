@@ -10,7 +10,7 @@ class Backoff:
     """The delays before the next attempts: `first` seconds, then twice as long each time, `longest` seconds at most.
 
     With a `jitter` of 0.5, each delay is shortened at random by up to half, so that many clients of one server do not
-    come back at the same moment; with 0, nothing is random. `uniform` gives a random number between its two arguments.
+    reconnect at the same moment; with 0, nothing is random. `uniform` gives a random number between its two arguments.
     """
 
     def __init__(

@@ -40,7 +40,7 @@ def is_patching(worker: type) -> bool:
 
 
 def opens_websockets(worker: type) -> bool:
-    """Whether the handler of a class of workers can open WebSockets: ours, or that of gevent-websocket."""
+    """Whether the handler of a worker class can open WebSockets: that of Gentrifugo or of gevent-websocket."""
     handler = getattr(worker, "wsgi_handler", None)
     return hasattr(handler, "upgrade") or hasattr(handler, "upgrade_websocket")
 

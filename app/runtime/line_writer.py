@@ -26,7 +26,7 @@ class LineWriter:
 
     def __init__(self, descriptor: int) -> None:
         self.failure = ""
-        """Why the last write has failed; empty when it has not, or when only nobody reads."""
+        """The reason why the last write failed; empty if it succeeded, or if there was only no reader."""
         self._rest = b""
         """The end of a line of which the beginning has been written."""
         mode = os.fstat(descriptor).st_mode

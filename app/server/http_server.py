@@ -90,6 +90,6 @@ def _wrapped(context: SSLContext, client_socket: Any) -> SSLSocket:
     try:
         encrypted.do_handshake()
     except BaseException:
-        encrypted.close()  # nobody else knows it yet, and the other one is detached
+        encrypted.close()  # no other object refers to it yet, and the plain socket is detached
         raise
     return encrypted

@@ -288,7 +288,7 @@ class WebSocket:
         if self._reader.pongs != pongs_before:
             self._ping_timer = self._timers.after(self._ping_interval * 8 / 9, self._ping)
         elif unread(self._socket):
-            # Whoever reads is busy, with a hook for one: what waits may be the answer, and is a sign of life anyway.
+            # The reading greenlet is busy, for example with a hook: unread data may be the pong, and is a sign of life.
             self._ping_timer = self._timers.after(self._ping_interval / 9, lambda: self._check_pong(pongs_before))
         else:
             self._silent()
