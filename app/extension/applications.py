@@ -18,7 +18,7 @@ class Applications:
         self._applications: WeakSet[Flask] = WeakSet()
 
     def add(self, app: Flask) -> None:
-        """Count an application among them."""
+        """Add an application to those of this extension."""
         self._applications.add(app)
 
     def __iter__(self) -> Iterator[Flask]:
@@ -26,11 +26,11 @@ class Applications:
 
     @property
     def current(self) -> Flask:
-        """The application of the current application context; outside of any, the only one that there is.
+        """The application of the current application context; without a context, the only application.
 
-        If there are several, it is the one with the newest server of a test.
+        If there are several, the one with the newest test server.
 
-        Raises RuntimeError when that is not one application of this extension.
+        Raises RuntimeError if there is no such application, or it is ambiguous.
         """
         return self._of_context() if has_app_context() else self._only()
 

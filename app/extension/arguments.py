@@ -38,7 +38,7 @@ class Arguments:
     endpoints: frozenset[str] | None = None
 
     def over(self, defaults: Arguments) -> Arguments:
-        """These arguments, with the defaults in place of those that were not given. Nothing is merged."""
+        """Replace arguments that were not given by defaults. Values are not merged."""
         return Arguments(
             defaults.config if self.config is None else self.config,
             defaults.url_prefix if self.url_prefix is None else self.url_prefix,
@@ -47,7 +47,7 @@ class Arguments:
 
 
 def checked(config: Options | None, url_prefix: str | None, endpoints: Collection[str] | None) -> Arguments:
-    """The arguments in one form; later changes to a given mapping or list have no effect.
+    """Check and normalize the arguments. Later changes of a given mapping or list have no effect.
 
     Raises TypeError for an argument of a wrong type, ValueError for unknown endpoints, and ConfigError for a
     url_prefix that is not a path.
@@ -81,7 +81,7 @@ def _config(config: object) -> Mapping[str, Any] | str:
 
 
 def _url_prefix(url_prefix: object) -> str:
-    """The prefix as option http_prefix has it."""
+    """Check and normalize url_prefix to the form of option http_prefix."""
     if not isinstance(url_prefix, str):
         raise TypeError(f"url_prefix: expected a path such as {URL_PREFIX!r}, not {type(url_prefix).__name__}")
     path = f"/{url_prefix.strip('/')}"

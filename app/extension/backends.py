@@ -1,4 +1,4 @@
-"""Where the calls of one application go: to the node of this process, to Redis, or to the server of a test."""
+"""Selects the backend for the calls of an application: node of this process, Redis, or test server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _test_server_numbers = itertools.count(1)
 
 
 class Backends:
-    """Where the calls of one application go. No way is used before the first call.
+    """Selects and caches the backends of one application. They are created at the first call.
 
     `hooks` are those of the extension, which may still grow.
     """

@@ -1,4 +1,4 @@
-"""The calls with which an application reaches the clients of its server: the commands of docs/api.md as methods."""
+"""The methods with which an application sends commands to its server (the commands of docs/api.md)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from .backend import Backend, ClientInfo, HistoryMessage
 
 
 class Calls(ABC):
-    """Every call returns when the engine has accepted it, and reaches all nodes.
+    """Commands for the server of an application. Each returns when the engine has accepted it, and reaches all nodes.
 
-    Each raises CommandError when the server rejects it or the engine fails, and RuntimeError when it is not clear
-    which application is meant, and where no server can run. A `user` is a text or a number; anything else is a
-    TypeError. An empty channel or user is a ValueError, except that `unsubscribe` without a channel means all.
+    All raise CommandError if the server rejects the command or the engine fails, and RuntimeError if the application
+    is ambiguous or no server can run in this process. A `user` is a string or a number, otherwise TypeError is raised.
+    An empty channel or user raises ValueError, but `unsubscribe` without a channel means all channels.
     """
 
     def publish(self, channel: str, data: Any, client: str = "", uid: str = "") -> None:
-        """Publish `data`, anything that JSON can express, to a channel. Raises TypeError for other data."""
+        """Publish `data` to a channel. Raises TypeError for data that cannot be encoded as JSON."""
         self._backend.publish(channel, data, client, uid)
 
     def broadcast(self, channels: Sequence[str], data: Any, client: str = "") -> None:
-        """Publish the same data to several channels. All are tried; CommandError tells the first rejection."""
+        """Publish the same data to several channels. All are tried; CommandError has the first error."""
         self._backend.broadcast(channels, data, client)
 
     def presence(self, channel: str) -> dict[str, ClientInfo]:
@@ -52,4 +52,4 @@ class Calls(ABC):
     @property
     @abstractmethod
     def _backend(self) -> Backend:
-        """Carries out the commands. Raises RuntimeError where there is none."""
+        """The backend that executes the commands. Raises RuntimeError if there is none."""

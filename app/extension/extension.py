@@ -130,7 +130,7 @@ class Gentrifugo(HookDecorators, Calls):
         self._hooks.append((event, hook))
 
     def connection_params(self, user: str | int | None = None, info: Any = None) -> dict[str, Any]:
-        """What centrifuge-js needs to connect as `user`; `info`, anything that JSON can express, is shown to others.
+        """Parameters of centrifuge-js for connecting as `user`; `info` is JSON-encodable data that other clients see.
 
         Without a user the page connects without a token, and the hook on_connect says who it is. Use it in a request:
         the client connects to the request's host. In templates it is `gentrifugo_params`. Raises TypeError for a user
@@ -194,11 +194,11 @@ class Gentrifugo(HookDecorators, Calls):
         return RealtimeClient(app, backends_of(app).test_server(), user, info, http, headers)
 
     def test_published(self, app: Flask | None = None) -> list[HistoryMessage]:
-        """Everything that was published in a test, oldest first, by the application and by clients. The list grows."""
+        """All messages that the application and clients have published in a test, oldest first. The list grows."""
         return backends_of(self._app_under_test(app)).test_server().published
 
     def test_reset(self, app: Flask | None = None) -> None:
-        """Forget the server of a test, with its clients and all that was published. The next call begins anew."""
+        """Discard the test server with its clients and messages. The next call creates a new one."""
         backends_of(self._app_under_test(app)).forget_test_server()
 
     def _app_under_test(self, app: Flask | None) -> Flask:

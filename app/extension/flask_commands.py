@@ -1,4 +1,4 @@
-"""The commands that the extension adds to an application's `flask` command."""
+"""The subcommands that the extension adds to the `flask` command of an application."""
 
 from __future__ import annotations
 

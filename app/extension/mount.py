@@ -21,7 +21,7 @@ from ..views.views import api_blueprint, client_blueprint
 
 
 def mount(app: Flask, service: Service, endpoints: Collection[str] = ENDPOINTS) -> None:
-    """Add those of these endpoints that have no port or socket of their own, and log what cannot work here."""
+    """Add the endpoints without a separate port or socket to the application, and log what cannot work here."""
     elsewhere = own_ports(service.config).keys() | names_given(os.environ)
     mount_all(app, service, set(endpoints) - elsewhere)
     answer_handshakes_late(service)
@@ -30,7 +30,7 @@ def mount(app: Flask, service: Service, endpoints: Collection[str] = ENDPOINTS) 
 
 
 def mount_all(app: Flask, service: Service, endpoints: Collection[str]) -> None:
-    """Add these endpoints below option http_prefix, and what load balancers ask.
+    """Add all given endpoints below option http_prefix, and `/health` for load balancers.
 
     Raises AssertionError, as Flask does, when the application has handled a request already.
     """

@@ -50,7 +50,7 @@ class ConnectionClosed(Exception):
 
 
 class Push(NamedTuple):
-    """What the server sends to a client that has not asked for it."""
+    """A message, join, leave or unsubscribe that the server sends to a client."""
 
     kind: str
     """`message`, `join`, `leave` or `unsubscribe`."""
@@ -193,7 +193,7 @@ class RealtimeClient:
         return None if reason is None else ConnectionClosed(**reason)
 
     def disconnect(self) -> None:
-        """Leave, as a browser does that closes the page. A second call does nothing."""
+        """Disconnect, like a browser that closes the page. A second call does nothing."""
         if self._client is not None:
             with self._server.running():
                 self._client.close()
@@ -320,7 +320,7 @@ class RealtimeClient:
         return signing.credentials(config.secret, self._user, int(time.time()), self._info)
 
     def _sign(self, channel: str) -> dict[str, str]:
-        """What the application answers to a page that asks for the sign of a private channel."""
+        """Request the signature for a private channel from the application, like a page does."""
         path = self._server.service.config.auth_endpoint
         response = self._http.post(path, json={"client": self.id, "channels": [channel]}, headers=self._headers)
         answer = response.get_json(silent=True) if response.status_code == 200 else None

@@ -26,14 +26,14 @@ log = logging.getLogger(__name__)
 SLICE = 0.005
 """Seconds that one lane may occupy the event loop before other work runs."""
 CLOCK_CHECK_INTERVAL = 64
-"""Sends between two checks of the clock."""
+"""Number of writes between two checks of the clock."""
 FEW = 64
-"""A message for at most so many connections does not wait for the round of the others."""
+"""Number of connections up to which a message does not wait for the current round of other messages."""
 REST_FACTOR = 4
 """A rest takes at most this many times as long as the round before it: after a few writes there is little to gain by
 resting, and a client that waits for each reply would wait for the rest too (5.7 ms each time, instead of 0.2)."""
 SPARE_SHARE, BUSY_SHARE = 0.65, 0.9
-"""Share of a CPU up to which there is CPU to spare, and from which on the process is busy."""
+"""CPU share below which there is idle CPU time, and CPU share above which the process counts as busy."""
 CALM_REST = 0.25
 """The part of the longest rest that is enough while there is CPU to spare. With 1000 subscribers and 50 messages a
 second, a rest of 5 ms delays nothing and one of 20 ms quadruples the median latency; with 100 channels and as many
@@ -41,20 +41,20 @@ messages as the server takes, one of 20 ms lets it take 1.7 times as many."""
 
 
 class Flushable(Protocol):
-    """What the flusher needs of an outbox."""
+    """The interface of an outbox that the flusher uses."""
 
     frames: list[bytes]
-    """The frames that wait. The flusher has noted the outbox exactly if there are some."""
+    """The waiting frames. The outbox is registered with the flusher if and only if there are any."""
     size: int
     """The number of bytes that wait."""
     limit: int
-    """The number of bytes that may wait."""
+    """The maximum number of bytes that may wait."""
 
     def overflow(self) -> None:
-        """More waits than `limit`. Must not block."""
+        """Called when more bytes wait than `limit`. Must not block."""
 
     def write(self, data: bytes) -> None:
-        """Write the frames, which are joined in `data`. Must not block."""
+        """Write `data`, which contains all waiting frames. Must not block."""
 
     def fail(self, reason: str) -> None:
         """Called when `write` has raised an exception."""

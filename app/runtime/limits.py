@@ -1,4 +1,4 @@
-"""Limits that the system sets for a process: what they mean for a server, and raising the one that can be raised."""
+"""System limits of a process: checks whether they are sufficient, and raises the limit of open files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
 
 @dataclass(frozen=True)
 class Limit:
-    """One limit: whether it is enough, what it means, and how to raise it."""
+    """One limit: whether it is sufficient, what it means, and how to raise it."""
 
     is_enough: bool
     text: str
@@ -31,7 +31,7 @@ class Limit:
 
 
 def all_limits() -> list[Limit]:
-    """The limits that this system lets a process read."""
+    """The limits that a process can read on this system."""
     return [limit for limit in (open_files(), backlog()) if limit is not None]
 
 

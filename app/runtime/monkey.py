@@ -1,4 +1,4 @@
-"""Whether gevent has monkey-patched the standard library. In a process without that, no server can run."""
+"""Checks whether gevent has monkey-patched the standard library, without which no server can run."""
 
 from __future__ import annotations
 
