@@ -25,8 +25,8 @@ class ChannelOptions:
         False, "Let clients of protocol v1 publish to channels that they are subscribed to.", reload=True
     )
     anonymous: bool = option(False, "Let clients of protocol v1 with an empty user ID subscribe.", reload=True)
-    presence: bool = option(False, "Store who is subscribed, for the command presence.", reload=True)
-    join_leave: bool = option(False, "Notify subscribers when a client subscribes or leaves.", reload=True)
+    presence: bool = option(False, "Store which clients are subscribed, for the command presence.", reload=True)
+    join_leave: bool = option(False, "Notify subscribers when a client subscribes or unsubscribes.", reload=True)
     history_size: int = option(0, "Number of messages to keep per channel; 0 keeps none.", reload=True)
     history_lifetime: float = option(
         0,

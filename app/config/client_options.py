@@ -46,7 +46,7 @@ class ClientOptions(AllChannelOptions):
         2,
         "Accepted for compatibility with Centrifugo.",
         unit="messages",
-        no_effect="queues take no room until they are used",
+        no_effect="queues use no memory until they contain messages",
     )
     client_history_max_publication_limit: int = option(
         300,
@@ -62,7 +62,7 @@ class ClientOptions(AllChannelOptions):
     )
     client_write_delay: float = option(
         0.02,
-        "Longest pause between two writes to a client when the process is busy; otherwise a quarter of it.",
+        "Maximum delay between two writes to a client when the process is busy; a quarter of it otherwise.",
         unit=SECONDS,
         reload=True,
     )
@@ -120,7 +120,7 @@ class ClientOptions(AllChannelOptions):
     )
     presence_expire_interval: float = option(
         60,
-        "How long presence stays without renewal.",
+        "How long a presence entry is kept without renewal.",
         unit=SECONDS,
         check=POSITIVE_TIME,
         reload=True,

@@ -59,7 +59,7 @@ HELP_TAIL = (
     "Every option can be set in the configuration file (JSON, TOML or YAML), in the environment as CENTRIFUGO_ plus "
     "its name in capitals, or on the command line, with dashes or underscores; namespaces can be set only in the file. "
     'Times are seconds, or texts with units such as "1m30s". '
-    "A flag beats the environment, the environment beats the file. "
+    "A flag overrides the environment, and the environment overrides the file. "
     '"gentrifugo help" lists the flags of all options.'
 )
 ONLY_IN_FILE = "can be set only in the configuration file"
@@ -86,7 +86,7 @@ class Given:
     reload: bool = False
     """Whether the Flask application is started again when its files change."""
     app: str = ""
-    """Where to find the Flask application that is to be served."""
+    """The Flask application to serve: a module or a file, optionally followed by :name."""
     derived: set[str] = field(default_factory=set)
     """Options in `application` that nobody has set: their values are computed from other ones."""
     written: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -215,7 +215,7 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
 
 
 def spelled(argv: Sequence[str], options: Sequence[Option]) -> list[str]:
-    """The arguments as argparse wants them: underscores in names, and a value for every boolean."""
+    """Normalize arguments for argparse: underscores in the names of flags, and a value for each boolean flag."""
     names = {f"--{name}" for option in options for name in option.names}
     bare = {f"--{name}" for option in options if option.type is bool for name in option.names}
     bare |= {option.facts.short for option in options if option.type is bool and option.facts.short}
@@ -234,7 +234,7 @@ def spelled(argv: Sequence[str], options: Sequence[Option]) -> list[str]:
 
 
 def leftover_problems(leftover: Sequence[str], options: Sequence[Option]) -> Iterator[str]:
-    """A sentence about each argument that is no flag; a word after an unknown flag is taken for its value."""
+    """One error text for each argument that is not a flag. A word after an unknown flag counts as its value."""
     known = [name for option in options for name in option.names] + [*FLAGS_ONLY, *TOKEN_FLAGS]
     flags = [argument.partition("=")[0] for argument in leftover if argument.startswith("-")]
     in_file = [name for option in options if option.item_type for name in option.names]
@@ -247,7 +247,7 @@ def leftover_problems(leftover: Sequence[str], options: Sequence[Option]) -> Ite
 
 
 def unknown_variables(environ: Mapping[str, str], options: Sequence[Option]) -> Iterator[str]:
-    """A sentence about each variable that looks like ours and sets nothing."""
+    """One warning for each environment variable that begins with CENTRIFUGO_ and sets no option."""
     settable = {name.upper(): option.item_type is None for option in options for name in option.names}
     for variable in environ:
         name = variable.removeprefix(ENVIRONMENT_PREFIX)

@@ -108,7 +108,7 @@ class Config(TokenOptions):
     allow_anonymous_connect_without_token: bool = option(
         False, "Let clients of protocol v2 connect without a token, with an empty user ID.", reload=True
     )
-    insecure_api: bool = option(False, "Accept HTTP API requests without a sign.", flag=True, reload=True)
+    insecure_api: bool = option(False, "Accept HTTP API requests without a signature.", flag=True, reload=True)
     insecure_admin: bool = option(False, "Require no password for the admin endpoints.", flag=True, reload=True)
 
     address: str = option(
@@ -146,7 +146,11 @@ class Config(TokenOptions):
         check=Choice("memory", "redis"),
     )
     node_ping_interval: float = option(
-        3, "How often a node tells the other nodes that it is alive.", unit=SECONDS, check=POSITIVE_TIME, reload=True
+        3,
+        "Interval at which a node reports to the other nodes that it is alive.",
+        unit=SECONDS,
+        check=POSITIVE_TIME,
+        reload=True,
     )
     node_metrics_interval: float = option(
         60,
@@ -179,14 +183,14 @@ class Config(TokenOptions):
     pid_file: str = option("", "File that holds the process ID while the server runs.", flag=True)
     drain_time: float = option(
         3,
-        "Time over which the server closes its clients when it stops; it closes at least 100 per second.",
+        "Time over which the server spreads the closing of client connections when it stops; at least 100 per second.",
         unit=SECONDS,
         reload=True,
     )
     shutdown_timeout: float = option(10, "Maximum time for closing connections when the server stops.", unit=SECONDS)
     worker_timeout: float = option(
         30,
-        "With `workers`: a worker whose event loop does not run for this long is replaced; 0 means never.",
+        "With `workers`: a worker whose event loop is blocked for this long is killed and replaced; 0 means never.",
         unit=SECONDS,
         reload=True,
     )
@@ -311,11 +315,11 @@ class Config(TokenOptions):
     )
     ssl_cert: str = option(
         "",
-        "File with the certificate and its intermediate certificates; reloaded on HUP.",
+        "File with the certificate and its intermediate certificates; reloaded on SIGHUP.",
         flag=True,
         aliases=("tls_cert",),
     )
-    ssl_key: str = option("", "File with the private key; reloaded on HUP.", flag=True, aliases=("tls_key",))
+    ssl_key: str = option("", "File with the private key; reloaded on SIGHUP.", flag=True, aliases=("tls_key",))
     ssl_autocert: bool = option(
         False,
         "Accept TLS connections only, with certificates that are obtained and renewed automatically from "
@@ -337,14 +341,22 @@ class Config(TokenOptions):
     )
     ssl_autocert_email: str = option("", "Contact address for Let's Encrypt.", aliases=("tls_autocert_email",))
     ssl_autocert_force_rsa: bool = option(
-        False, "Get certificates with RSA keys, for old browsers.", aliases=("tls_autocert_force_rsa",)
+        False, "Request certificates with RSA keys, for old browsers.", aliases=("tls_autocert_force_rsa",)
     )
     ssl_autocert_server_name: str = option(
-        "", "Server name for clients that send none in the handshake.", aliases=("tls_autocert_server_name",)
+        "",
+        "Host name whose certificate is used for clients that send no server name (SNI).",
+        aliases=("tls_autocert_server_name",),
     )
-    ssl_autocert_http: bool = option(False, "Answer the challenges over plain HTTP.", aliases=("tls_autocert_http",))
+    ssl_autocert_http: bool = option(
+        False,
+        "Answer ACME challenges over plain HTTP (HTTP-01) instead of TLS (TLS-ALPN-01).",
+        aliases=("tls_autocert_http",),
+    )
     ssl_autocert_http_addr: str = option(
-        ":80", "Address for the challenges over plain HTTP.", aliases=("tls_autocert_http_addr",)
+        ":80",
+        "Address of the plain HTTP server for challenges, host:port or :port.",
+        aliases=("tls_autocert_http_addr",),
     )
 
     redis_host: str = option(
@@ -377,7 +389,7 @@ class Config(TokenOptions):
     redis_prefix: str = option("centrifugo", "Prefix of all keys and channels in Redis.", check=NOT_EMPTY)
     redis_master_name: str = option(
         "",
-        "Name of the master that Sentinel watches.",
+        "Name of the master that the Sentinels monitor.",
         flag=True,
         is_list=True,
         aliases=("redis_sentinel_master_name",),

@@ -69,7 +69,7 @@ def reload(current: Config, argv: Sequence[str], environ: Mapping[str, str]) -> 
 
 
 def load_given(given: Given) -> Loaded:
-    """Check the values that count. Raises `ConfigError` with every problem at once, and with --strict for warnings."""
+    """Check the resulting values. Raises `ConfigError` with all problems; with --strict, warnings count as problems."""
     given.replace_aliases(options_of(Config))
     checked, wrong = schema.check(Config, given.values)
     warnings = list(source_warnings(given))

@@ -21,8 +21,8 @@ APPLICATION_PREFIX = "GENTRIFUGO_"
 """Prefix of the names of options in the config of a Flask application."""
 SECONDS = "seconds"
 """The unit of all times."""
-LARGEST_NUMBER = 2**63 - 1
-"""The largest size or count: Centrifugo, which may read the same file, stores them in 64 bits."""
+MAX_NUMBER = 2**63 - 1
+"""The maximum of sizes and counts: Centrifugo, which may read the same file, stores them in 64 bits."""
 MAX_TIME = 2**32 - 1
 """The maximum of times in seconds, about 136 years."""
 

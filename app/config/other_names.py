@@ -87,7 +87,7 @@ _MISSING = [(re.compile(rf"(?:{pattern})\Z"), reason) for pattern, reason in MIS
 
 
 def renamed(name: str) -> str:
-    """What an option of another version is called here; empty when it is not known under another name."""
+    """The name here of an option of another version; empty if there is no corresponding option."""
     return RENAMED.get(name, "")
 
 

@@ -166,7 +166,7 @@ def below(path: str, key: str | int) -> str:
 
 
 def unknown_options(declaring: type, values: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """A sentence about each name that is no option, at the top level and in every item of a list."""
+    """One warning for each unknown option, at the top level and in the items of lists."""
     known = {name: option for option in options_of(declaring) for name in option.names}
     for key, value in values.items():
         name = str(key)

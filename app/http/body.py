@@ -20,7 +20,7 @@ def too_large(max_size: int, headers: Mapping[str, str] | None = None) -> HTTPEr
 
 def too_slow(headers: Mapping[str, str] | None = None) -> HTTPError:
     """The error for a request whose head or body arrives too slowly."""
-    return HTTPError(408, "the request took too long to arrive", headers)
+    return HTTPError(408, "timeout while reading the request", headers)
 
 
 def read_body(head: Head, reader: RequestReader, sendall: Callable[[bytes], object], max_size: int) -> bytes:

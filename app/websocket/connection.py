@@ -39,7 +39,7 @@ from .frames import (
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT = 5.0
-"""Seconds for what waits to be written and for the peer to answer a close frame."""
+"""Seconds for writing the remaining frames and for the peer's answer to a close frame."""
 MESSAGE_TIME = 10.0
 """Seconds that the rest of a message may take, and more for what arrives of it (net/read_allowance.py)."""
 NOTICE_TIME = 0.05

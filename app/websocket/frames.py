@@ -105,7 +105,7 @@ class FrameReader:
         self.too_big = False
         """Whether the protocol error was a message over `max_size`."""
         self.pongs = 0
-        """How many pongs came."""
+        """Number of pongs received."""
         self._ends: _FrameEnds
         self._parser: Protocol | None = None
         """Made for the first bytes that are no plain frame; it takes 10 us and 3 KB, and most clients never need it."""

@@ -13,7 +13,7 @@ from ...model import signing
 from ...node.node import Node
 from .api import Api, BadRequest
 
-NO_SIGN = "the request has no sign (header X-API-Sign, or form field sign)"
+NO_SIGN = 'missing signature (X-API-Sign header or form field "sign")'
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 

@@ -75,8 +75,8 @@ def test_a_port_of_its_own_must_be_a_port(text: str) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
-        ("trusted_proxies", "10.0.0.0/8, proxy.example", "proxy.example is no address and no network"),
-        ("trusted_proxies", "10.0.0.256", "10.0.0.256 is no address and no network"),
+        ("trusted_proxies", "10.0.0.0/8, proxy.example", "invalid address or network proxy.example"),
+        ("trusted_proxies", "10.0.0.256", "invalid address or network 10.0.0.256"),
         ("hook_events", "connect, conect", "conect is not known; possible items: connect, "),
         ("allowed_delta_types", "fossil, bsdiff", "bsdiff is not known; possible items: fossil."),
         ("hook_url", "hooks.example", "Must be a URL that begins with http:// or https://, or empty."),

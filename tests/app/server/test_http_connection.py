@@ -357,7 +357,7 @@ def test_incomplete_chunks_end_with_a_timeout(slow_peer: Peer, chunks: bytes) ->
 def test_an_incomplete_form_ends_with_a_timeout(slow_peer: Peer) -> None:
     slow_peer.send(post(b"data=", FORM, length=10))
     response = slow_peer.response()
-    assert (response.status, response.body) == (408, b"the request took too long to arrive\n")
+    assert (response.status, response.body) == (408, b"timeout while reading the request\n")
     assert slow_peer.has_ended()
 
 
@@ -392,7 +392,7 @@ def test_a_request_that_is_too_large_is_refused_before_its_body_comes(peer: Peer
     assert peer.response().status == 413
 
 
-def test_what_comes_too_late_of_a_body_is_no_request(slow_peer: Peer) -> None:
+def test_late_body_data_is_not_read_as_a_request(slow_peer: Peer) -> None:
     slow_peer.send(post(b"", path=b"/nothing", length=len(NOTHING)))
     assert slow_peer.response().status == 404
     gevent.sleep(3 * SOON)

@@ -113,7 +113,7 @@ def test_other_paths_and_other_authorization_get_the_usual_answers(api: FlaskCli
     assert "there is nothing here" in api.post("/api/unknown").text
     bearer = {"Authorization": "Bearer x"}
     response = api.post("/api/", data=BODY, content_type="application/json", headers=bearer)
-    assert response.text == "the request has no sign (header X-API-Sign, or form field sign)\n"
+    assert response.text == 'missing signature (X-API-Sign header or form field "sign")\n'
     signed = {"Authorization": "apikey x", "X-API-Sign": sign(BODY)}
     assert api.post("/api/", data=BODY, headers=signed).data == REPLY
 
