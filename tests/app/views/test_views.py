@@ -65,7 +65,7 @@ def test_without_a_sign_in_a_header_only_a_form_can_have_one(
 ) -> None:
     response = api.post("/api/", data=body, content_type=content_type)
     assert response.status_code == 400
-    assert response.text.startswith(f"{named}: expected application/json, or a form; the request has no sign")
+    assert response.text.startswith(f"{named}: expected application/json, or a form; missing signature")
 
 
 @pytest.mark.parametrize("content_type", [FORM, "multipart/form-data"])
@@ -110,7 +110,7 @@ def test_a_path_for_each_method_is_of_later_versions(
 
 
 def test_other_paths_and_other_authorization_get_the_usual_answers(api: FlaskClient) -> None:
-    assert "there is nothing here" in api.post("/api/unknown").text
+    assert "not found; the endpoints are" in api.post("/api/unknown").text
     bearer = {"Authorization": "Bearer x"}
     response = api.post("/api/", data=BODY, content_type="application/json", headers=bearer)
     assert response.text == 'missing signature (X-API-Sign header or form field "sign")\n'
