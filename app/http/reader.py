@@ -105,7 +105,7 @@ class RequestReader:
         return line
 
     def read_framing_line(self, limit: int) -> bytes:
-        """Read a line between chunks. It does not count as content, so it does not extend the time limit of the peer."""
+        """Read a line between chunks. It is not content, and does not extend the time limit of the peer."""
         while True:
             end = self._buffer.find(b"\n") + 1
             if limit >= 0 and (end > limit or (not end and len(self._buffer) >= limit)):
