@@ -86,7 +86,7 @@ def _check_all_differ(shards: Sequence[ShardSettings]) -> None:
     seen: set[str] = set()
     for shard in shards:
         if shard.name in seen:
-            raise _Wrong(f"{', '.join(SHARD_LISTS)}: two shards are the same server, {shard.name}")
+            raise _Wrong(f"{', '.join(SHARD_LISTS)}: two shards have the same address: {shard.name}")
         seen.add(shard.name)
 
 

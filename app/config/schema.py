@@ -23,7 +23,7 @@ SECONDS_IN = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s":
 TIME_PART = re.compile(rf"([0-9]+\.?[0-9]*|\.[0-9]+)({'|'.join(SECONDS_IN)})")
 TIME_WITH_UNITS = re.compile(rf"[+-]?(?:{TIME_PART.pattern})+")
 LIST_TYPES = (list, tuple, set, frozenset)
-"""What may stand for a comma-separated text."""
+"""Types of values that are accepted for a comma-separated string."""
 NOT_AN_OBJECT = "Must be an object of options by name."
 NOT_NULL = {"null": "Must have a value; remove the option to use its default."}
 

@@ -26,7 +26,7 @@ from ..runtime.backoff import Backoff
 from ..server.listeners import FIRST_SYSTEMD_DESCRIPTOR, Listeners, open_all
 from .announcement import announce
 from .pid_file import pid_file
-from .standard_error import complain
+from .standard_error import print_error
 from .startup_checks import run_checked, tls_problems, worker_problems
 from .supervised import MASTER_VARIABLE, READY_VARIABLE
 from .worker import Worker
@@ -268,7 +268,7 @@ class Master:
         ready, its_end = os.pipe()
         pid = os.fork()
         if not pid:
-            self._become_worker(its_end)  # pragma: no cover (coverage of a child begins with its next call)
+            self._exec_worker(its_end)  # pragma: no cover (coverage of a child begins with its next call)
         os.close(its_end)
         log.info("worker %d starting", pid)
         return Worker(pid, ready)
@@ -298,7 +298,7 @@ class Master:
             os.execve(self._command[0], self._command, {**os.environ, **given})
         except OSError as error:
             # Not to the log: a socket may have taken the number of its descriptor by now.
-            complain(f"worker {os.getpid()} cannot be started: {error.strerror}")
+            print_error(f"worker {os.getpid()} cannot be started: {error.strerror}")
         finally:
             os._exit(1)
 

@@ -25,7 +25,7 @@ from .standard_error import report
 from .startup_checks import run_checked
 from .supervised import is_worker
 
-OPTIONS_KEPT = "the options are the application's: only a restart applies what has changed"
+OPTIONS_KEPT = "the options come from the application; restart the process to apply changes"
 INTERRUPTED_STATUS = 128 + signal.SIGINT
 """Exit status of a process that was interrupted at the keyboard."""
 
@@ -89,7 +89,7 @@ def _run_master(master: type[Master], arguments: Sequence[str]) -> int:
 
 
 def keep(current: Config) -> Loaded:
-    """What HUP makes of the configuration of an application."""
+    """The configuration after SIGHUP: that of an application cannot be reloaded, so it stays, with a warning."""
     return Loaded(current, [OPTIONS_KEPT])
 
 
@@ -110,7 +110,7 @@ def _wait_for_change(watch: FileWatch) -> int:
     """Wait until code in the current directory changes; the exit status."""
     parent = os.getppid()
     try:
-        print("gentrifugo: waiting for a change in this directory", file=sys.stderr)
+        print("gentrifugo: waiting for a file to change in this directory", file=sys.stderr)
         while watch.changed() is None:
             if os.getppid() != parent:
                 return 1

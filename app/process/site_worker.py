@@ -55,5 +55,5 @@ def _end_on_change(watch: FileWatch) -> None:
     """Stop the server as SIGTERM does when a file changes; clients are advised to reconnect."""
     while (path := watch.changed()) is None:
         gevent.sleep(LOOK_INTERVAL)
-    log.info("%s has changed: starting again", path)
+    log.info("%s has changed, restarting", path)
     os.kill(os.getpid(), signal.SIGTERM)

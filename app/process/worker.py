@@ -13,7 +13,7 @@ import time
 from .supervised import HEARTBEAT, READY_BYTE, TRACE_SIGNAL
 
 READ_SIZE = 1 << 16
-TRACE_TIME = 1.0
+TRACE_TIMEOUT = 1.0
 """Seconds that a worker may take to write its stack trace before it is killed."""
 
 

@@ -166,8 +166,8 @@ class TestReload:
             os.execve(PROGRAM, [PROGRAM, "--app=shop", "--reload", "--port=0"], environment())
         status, said = interrupted(pid, terminal, b" serves")
         assert status == 0, said
-        assert b"exiting at once" not in said
-        assert re.search(rb"worker \d+ has ended: status 0", said)
+        assert b"exiting immediately" not in said
+        assert re.search(rb"worker \d+ stopped: exit status 0", said)
 
     @pytest.mark.parametrize(
         ("code", "sign"),

@@ -356,4 +356,4 @@ class TestStrict:
 
 def test_certificates_are_obtained_for_names_that_are_given(write: Write) -> None:
     write(secret="s", ssl_autocert=True)
-    assert problems() == ["config.json: ssl_autocert_host_whitelist: not set, but ssl_autocert is on: for which names?"]
+    assert problems() == ["config.json: ssl_autocert_host_whitelist: ssl_autocert requires ssl_autocert_host_whitelist"]

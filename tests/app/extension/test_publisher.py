@@ -25,7 +25,7 @@ def test_options_of_a_file_are_those_of_the_nodes_and_arguments_go_before_them(t
 
 
 def test_options_that_do_not_go_together_are_named() -> None:
-    with pytest.raises(ConfigError, match="redis_master_name: needs redis_sentinels"):
+    with pytest.raises(ConfigError, match="redis_master_name: requires redis_sentinels"):
         Publisher(Config(engine="redis", redis_master_name="main"))
 
 

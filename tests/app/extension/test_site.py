@@ -182,7 +182,7 @@ class TestSettings:
             self.settings(app, "--config=other.json", "--presence", "--port=many")
         assert refused.value.problems == [
             "--presence: with --app the application sets this, as GENTRIFUGO_PRESENCE in its config",
-            "--config: with --app the application has the options; give the file to Gentrifugo(...)",
+            "--config: not allowed with --app; pass the file to Gentrifugo(...) in the application",
             "--port: Not a valid integer.",
         ]
 

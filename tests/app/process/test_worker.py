@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from gentrifugo.app.process import worker as worker_module
-from gentrifugo.app.process.supervised import BEAT, READY_SIGN, TRACE_SIGNAL
+from gentrifugo.app.process.supervised import HEARTBEAT, READY_BYTE, TRACE_SIGNAL
 from gentrifugo.app.process.worker import Worker
 from tests.waiting import eventually
 
@@ -36,12 +36,12 @@ class Deaf:
 
     def write(self, data: bytes) -> None:
         os.write(self._writing, data)
-        self.worker.look()
+        self.worker.read_pipe()
 
     def end(self) -> int:
         os.close(self._writing)
         self.worker.kill()
-        status = eventually(self.worker.end)
+        status = eventually(self.worker.poll_exit)
         assert self.process.stdout is not None
         self.process.stdout.close()
         self.process.wait()
@@ -57,34 +57,34 @@ def deaf() -> Iterator[Deaf]:
 
 def test_it_serves_when_it_has_said_so(deaf: Deaf) -> None:
     assert not deaf.worker.is_ready
-    deaf.write(BEAT)
+    deaf.write(HEARTBEAT)
     assert not deaf.worker.is_ready
-    deaf.write(READY_SIGN)
-    deaf.write(BEAT)
+    deaf.write(READY_BYTE)
+    deaf.write(HEARTBEAT)
     assert deaf.worker.is_ready
-    assert deaf.worker.end() is None
+    assert deaf.worker.poll_exit() is None
 
 
 def test_one_that_answers_after_it_was_asked_where_it_hangs_is_not_killed(
     deaf: Deaf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "TRACE_TIME", 0)
-    deaf.worker.ask_where_it_hangs()
+    monkeypatch.setattr(worker_module, "TRACE_TIMEOUT", 0)
+    deaf.worker.request_stack_trace()
     deaf.write(b"File x.py, line 1")
-    assert deaf.worker.trace == "File x.py, line 1"
+    assert deaf.worker.stack_trace == "File x.py, line 1"
     assert deaf.worker.is_overdue
     assert deaf.worker.silent_for() == 0
-    deaf.write(BEAT)
-    assert deaf.worker.trace == ""
+    deaf.write(HEARTBEAT)
+    assert deaf.worker.stack_trace == ""
     assert not deaf.worker.is_overdue
 
 
 def test_time_in_which_the_master_stood_still_is_added_to_every_limit(deaf: Deaf) -> None:
     silent = deaf.worker.silent_for()
-    deaf.worker.allow(60)
+    deaf.worker.extend_deadlines(60)
     assert deaf.worker.silent_for() < silent
     assert not deaf.worker.is_overdue
-    deaf.worker.leave(0)
+    deaf.worker.stop(0)
     assert deaf.worker.is_overdue
-    deaf.worker.allow(60)
+    deaf.worker.extend_deadlines(60)
     assert not deaf.worker.is_overdue

@@ -75,7 +75,7 @@ def test_data_that_is_not_http_is_refused(door: str) -> None:
         assert client.recv(1000).startswith(b"HTTP/1.1 400 ")
 
 
-def test_whoever_gives_nothing_is_not_waited_for(door: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_sends_no_connection_is_closed(door: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_receiver, "SENDING_TIMEOUT", 0.05)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as channel:
         channel.connect(door)

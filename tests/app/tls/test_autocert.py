@@ -142,12 +142,12 @@ def test_a_file_in_the_cache_that_cannot_be_used_is_replaced(
     assert "cannot use certificate file" in caplog.text
 
 
-def test_a_certificate_that_holds_long_is_left_alone(
+def test_a_certificate_is_not_renewed_long_before_its_expiry(
     nothing_left_behind: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / f"{NAME}.pem").write_bytes(NEW)
     account = FakeAccount(CertificateRefused("nobody should ask"))
-    monkeypatch.setattr(autocert, "LONGEST_SLEEP", 0.001)
+    monkeypatch.setattr(autocert, "MAX_SLEEP", 0.001)
     certificates = made(account, ssl_autocert_cache_dir=str(tmp_path))
     certificates.start()
     gevent.sleep(0.01)

@@ -57,6 +57,6 @@ def test_without_certificate_and_key_both_are_named() -> None:
     with pytest.raises(ConfigError) as refused:
         server_context(Config(secret="s", ssl=True))
     assert refused.value.problems == [
-        "ssl_cert: not set, but ssl is on",
-        "ssl_key: not set, but ssl is on",
+        "ssl_cert: required because ssl is on",
+        "ssl_key: required because ssl is on",
     ]
