@@ -67,7 +67,7 @@ class RefusalLog:
     def note(self, origin: str, why: str, host: str) -> None:
         """Log that pages of `origin` are refused; `why` completes the sentence, `host` is that of the request."""
         shown = origin[:SHOWN_OF_HEADER]
-        message = "refused, now and from now on: pages of %r, %s; the host of the request was %r"
+        message = "refusing requests from pages of origin %r, %s; Host header of the request: %r (logged once)"
         self._logs[why].log(shown, message, shown, why, host[:SHOWN_OF_HEADER])
 
 

@@ -43,7 +43,7 @@ HANDLED_SIGNALS = (
 )
 SIGNAL_TIMEOUT = 0.1
 """Seconds to wait for a signal before the workers are checked."""
-MIN_RETRY_DELAY, MAX_RETRY_DELAY = 1.0, 30.0
+MIN_RESTART_DELAY, MAX_RESTART_DELAY = 1.0, 30.0
 """Seconds before a new worker is started after one has failed during startup; see Backoff."""
 MAX_STEP_TIME = 1.0
 """Seconds that a step may take besides waiting for a signal; a longer step means that the process was suspended."""
@@ -89,7 +89,7 @@ class Master:
         self._workers: list[Worker] = []
         self._has_served = False
         """Whether any worker has been ready since the start."""
-        self._backoff = Backoff(MIN_RETRY_DELAY, MAX_RETRY_DELAY)
+        self._backoff = Backoff(MIN_RESTART_DELAY, MAX_RESTART_DELAY)
         self._next_start = 0.0
         self._to_replace: deque[Worker] = deque()
         self._replacement: Worker | None = None

@@ -13,7 +13,7 @@ MASTER_VARIABLE = "GENTRIFUGO_MASTER"
 """Environment variable with the master's process id."""
 READY_VARIABLE = "GENTRIFUGO_READY"
 """Environment variable with the descriptor of a pipe to the master, which a worker writes to."""
-READY_BYTE, HEARTBEAT = b"1", b"\0"
+READY_BYTE, HEARTBEAT_BYTE = b"1", b"\0"
 """Written to the pipe once when the worker is ready, and then periodically while its event loop runs."""
 TRACE_SIGNAL = signal.SIGUSR2
 """Signal that makes a worker write its stack trace to the pipe, even while its event loop is blocked."""
@@ -45,7 +45,7 @@ class MasterLink:
         The worker must stop then, so that another server can use the port.
         """
         while os.getppid() == self._pid:
-            self._write(HEARTBEAT)
+            self._write(HEARTBEAT_BYTE)
             # Cooperative in a worker, which gevent has patched. The master imports this file too, and is not patched.
             time.sleep(HEARTBEAT_INTERVAL)
         gone()

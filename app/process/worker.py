@@ -10,7 +10,7 @@ import os
 import signal
 import time
 
-from .supervised import HEARTBEAT, READY_BYTE, TRACE_SIGNAL
+from .supervised import HEARTBEAT_BYTE, READY_BYTE, TRACE_SIGNAL
 
 READ_SIZE = 1 << 16
 TRACE_TIMEOUT = 1.0
@@ -47,7 +47,7 @@ class Worker:
         if not self._is_asked:
             self.is_ready = self.is_ready or READY_BYTE in data
             self._heard_at = time.monotonic()
-        elif HEARTBEAT in data:
+        elif HEARTBEAT_BYTE in data:
             self._is_asked, self._trace = False, b""
             self._kill_at = 0.0
             self._heard_at = time.monotonic()

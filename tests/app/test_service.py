@@ -321,4 +321,7 @@ def test_without_a_directory_for_sessions_a_service_starts_and_says_what_it_need
         service.start()
         assert service.started
         service.stop()
-    assert f"SockJS needs sticky sessions: {path}: not a directory that belongs to this user alone" in caplog.messages
+    assert (
+        "cannot share SockJS sessions between processes, sticky sessions are required: "
+        f"{path}: not a directory that belongs to this user alone" in caplog.messages
+    )

@@ -181,7 +181,7 @@ class TestSettings:
         with pytest.raises(ConfigError) as refused:
             self.settings(app, "--config=other.json", "--presence", "--port=many")
         assert refused.value.problems == [
-            "--presence: with --app the application sets this, as GENTRIFUGO_PRESENCE in its config",
+            "--presence: not allowed with --app: set GENTRIFUGO_PRESENCE in the config of the application",
             "--config: not allowed with --app; pass the file to Gentrifugo(...) in the application",
             "--port: Not a valid integer.",
         ]

@@ -54,5 +54,6 @@ def test_ports_and_warnings_of_a_configuration_are_told(caplog: pytest.LogCaptur
     assert len(caplog.messages) == 2
     assert "unknown option unknown" in caplog.messages[0]
     assert caplog.messages[1] == (
-        "option api_port is set, but an application has no port of its own: no api endpoints here"
+        "option api_port has no effect here: a WSGI application has no port of its own, "
+        "the api endpoints are not served"
     )

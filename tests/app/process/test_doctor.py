@@ -134,6 +134,6 @@ def test_sentinels_are_asked_for_the_master(tmp_path: Path) -> None:
             found = about(findings(**options, redis_master_name="main"), "the master main")
             assert (found.state, str(server.port) in str(found)) == (OK, True)
             found = about(findings(**options, redis_master_name="other"), f"Sentinel {sentinel.address}")
-            assert (found.state, "watches no master 'other'" in str(found)) == (PROBLEM, True)
+            assert (found.state, "no master named 'other'" in str(found)) == (PROBLEM, True)
         finally:
             stop([sentinel])

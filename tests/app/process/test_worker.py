@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from gentrifugo.app.process import worker as worker_module
-from gentrifugo.app.process.supervised import HEARTBEAT, READY_BYTE, TRACE_SIGNAL
+from gentrifugo.app.process.supervised import HEARTBEAT_BYTE, READY_BYTE, TRACE_SIGNAL
 from gentrifugo.app.process.worker import Worker
 from tests.waiting import eventually
 
@@ -57,10 +57,10 @@ def deaf() -> Iterator[Deaf]:
 
 def test_it_serves_when_it_has_said_so(deaf: Deaf) -> None:
     assert not deaf.worker.is_ready
-    deaf.write(HEARTBEAT)
+    deaf.write(HEARTBEAT_BYTE)
     assert not deaf.worker.is_ready
     deaf.write(READY_BYTE)
-    deaf.write(HEARTBEAT)
+    deaf.write(HEARTBEAT_BYTE)
     assert deaf.worker.is_ready
     assert deaf.worker.poll_exit() is None
 
@@ -74,7 +74,7 @@ def test_one_that_answers_after_it_was_asked_where_it_hangs_is_not_killed(
     assert deaf.worker.stack_trace == "File x.py, line 1"
     assert deaf.worker.is_overdue
     assert deaf.worker.silent_for() == 0
-    deaf.write(HEARTBEAT)
+    deaf.write(HEARTBEAT_BYTE)
     assert deaf.worker.stack_trace == ""
     assert not deaf.worker.is_overdue
 

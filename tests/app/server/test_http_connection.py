@@ -637,7 +637,7 @@ def test_a_defect_costs_one_connection(
         peer = server.connect()
         peer.send(post())
         assert peer.has_ended()
-    assert "a connection of 127.0.0.1" in caplog.text
+    assert "internal error, closing connection from 127.0.0.1" in caplog.text
     assert "ZeroDivisionError" in caplog.text
     assert server.connect().is_in_step()
 

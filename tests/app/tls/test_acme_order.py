@@ -53,5 +53,5 @@ def test_only_a_request_whose_nonce_is_refused_is_sent_again(
 def test_a_server_without_the_challenge_that_can_be_answered_is_refused() -> None:
     offered = [SimpleNamespace(chall=SimpleNamespace(typ=kind)) for kind in ("http-01", "dns-01")]
     authorization = SimpleNamespace(challenges=offered)
-    with pytest.raises(CertificateRefused, match="no challenge of the type tls-alpn-01, only dns-01, http-01"):
+    with pytest.raises(CertificateRefused, match="no challenge of type tls-alpn-01 offered, only dns-01, http-01"):
         Account("", "", None)._answer(None, authorization, "tls-alpn-01", "a.example", lambda *_: None)
