@@ -198,7 +198,7 @@ def _check_sentinel(address: ServerAddress, master: str, timeouts: Timeouts) -> 
     )
     with client:
         try:
-            found = client.execute_command("SENTINEL", "GET-MASTER_VARIABLE-ADDR-BY-NAME", master)
+            found = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master)
         except redis.RedisError as error:
             return Finding(PROBLEM, f"Sentinel {address}: {reason(error)}", "start it, or check redis_sentinels")
     if not found:
