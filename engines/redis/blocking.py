@@ -149,7 +149,7 @@ class BlockingRedis(CommandEngine):
 def reason(error: Exception) -> str:
     """The text of an error of redis-py, without the list of clients that it adds when no Sentinel knows the master."""
     text = str(error).partition(" : <")[0].rstrip(".") or type(error).__name__
-    return f"{text}: the user of Redis lacks a permission; {SEE_RULES}" if is_refusal(error) else text
+    return f"{text}: the Redis user lacks permissions: a permission; {SEE_RULES}" if is_refusal(error) else text
 
 
 def client_of(shard: ShardSettings, timeouts: Timeouts) -> Any:

@@ -86,7 +86,7 @@ def test_warnings_are_findings(tmp_path: Path) -> None:
 def test_few_open_files(tmp_path: Path) -> None:
     status, lines = doctor(tmp_path, limit=1000)
     assert status == 0
-    assert about(lines, "open files") == (
+    assert about(lines, "limit of open files") == (
         "warning  open files: 1,000 allow some 936 connections; "
         "raise them with ulimit -Hn 65536, or LimitNOFILE in systemd"
     )
@@ -105,7 +105,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
 def test_an_address_that_is_not_here(tmp_path: Path) -> None:
     status, lines = doctor(tmp_path, address="192.0.2.1")
     assert status == 1
-    assert about(lines, "port").endswith("choose another with the option address")
+    assert about(lines, "port").endswith("choose another with option address")
 
 
 def test_files_that_cannot_be_written(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_redis_that_answers(tmp_path: Path, redis: RedisServer) -> None:
     status, lines = doctor(tmp_path, **redis.options)
     assert status == 0
     assert [line[:8] for line in lines if "Redis" in line] == ["ok      "] * 2
-    assert about(lines, "version").endswith("answers")
+    assert "reachable" in about(lines, "version")
 
 
 def test_an_unreachable_or_refusing_redis_is_a_problem(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_user_of_redis_without_permissions(tmp_path: Path, redis: RedisServer,
     status, lines = doctor(tmp_path, engine="redis", redis_url=f"redis://ann:secret@127.0.0.1:{redis.port}")
     assert status == (1 if lack else 0)
     if lack:
-        assert f"the user of Redis lacks {lack}" in about(lines, "Redis")
+        assert f"the Redis user lacks permissions: {lack}" in about(lines, "Redis")
         assert about(lines, "Redis").endswith("give it the ACL rules in docs/redis.md")
     assert redis.ask("KEYS", "centrifugo.doctor") in ([], [b"centrifugo.doctor"])  # without DEL it expires by itself
 
@@ -172,7 +172,7 @@ def test_a_replica_and_an_evicting_server_are_reported(tmp_path: Path, redis: Re
     with redis_server(tmp_path, *master, "--maxmemory-policy", "allkeys-lru") as replica:
         status, lines = doctor(tmp_path, engine="redis", redis_port=str(replica.port))
     assert status == 1
-    assert about(lines, "is a replica").endswith("name its master, or use Sentinel")
+    assert about(lines, "is a read-only replica").endswith("use the address of its master, or Sentinel")
     assert about(lines, "allkeys-lru").startswith("warning ")
 
 

@@ -88,7 +88,7 @@ def test_opening_a_connection_says_which_permission_is_missing(
     settings = user(redis, f"test-{uuid.uuid4()}", *taken)
     with pytest.raises(ConnectionLost) as lost:
         dialler(settings.shards[0], TIMEOUTS, f"{settings.prefix}.epoch")()
-    assert f"the user of Redis lacks {lack}" in str(lost.value)
+    assert f"the Redis user lacks permissions: {lack}" in str(lost.value)
     assert "docs/redis.md" in str(lost.value)
 
 
