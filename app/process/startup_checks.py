@@ -124,7 +124,7 @@ def _listener_problems(config: Config) -> Iterator[str]:
 
 def _cannot_create_socket(path: Path) -> str:
     if len(os.fsencode(path)) > MAX_SOCKET_PATH:
-        return "path too long for a Unix socket"
+        return "AF_UNIX path too long"
     if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
         return "the file exists and is not a socket"
     return "" if os.path.lexists(path) else _cannot_write(path)

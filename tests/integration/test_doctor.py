@@ -87,8 +87,8 @@ def test_few_open_files(tmp_path: Path) -> None:
     status, lines = doctor(tmp_path, limit=1000)
     assert status == 0
     assert about(lines, "limit of open files") == (
-        "warning  open files: 1,000 allow some 936 connections; "
-        "raise them with ulimit -Hn 65536, or LimitNOFILE in systemd"
+        "warning  limit of open files: 1,000, enough for about 936 connections; "
+        "raise it with ulimit -Hn 65536, or LimitNOFILE in systemd"
     )
 
 
@@ -233,7 +233,7 @@ class TestCertificates:
         status, lines = doctor(tmp_path, ssl_autocert_host_whitelist="a.example.com", **options, **http)
         assert status == 1
         assert about(lines, "ssl_autocert_directory").startswith(
-            f"problem  ssl_autocert_directory: {url} cannot be ask"
+            f"problem  ssl_autocert_directory: {url} is not reachable"
         )
         assert about(lines, "ssl_autocert_http_addr").startswith("ok ")
 
