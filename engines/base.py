@@ -15,11 +15,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
-from ..app.model.events import Event, Publication, RawClientInfo
+from ..app.model.events import Event, Publication, RawClientInfo, StreamPosition
 
 
 class EngineError(Exception):
     """The engine could not carry out a call; the text is for the log, not for clients or backends."""
+
+
+class UnrecoverablePosition(Exception):
+    """A position has another epoch than the stream of its channel: what follows it cannot be known."""
+
+
+IDEMPOTENCY_LIFETIME = 300.0
+"""Seconds for which the result of a publish with an idempotency key is kept."""
+LARGEST_VERSION = 2**64 - 1
+"""The largest version of a publication."""
+ALL = -1
+"""The limit of a `HistoryFilter` that takes everything."""
 
 
 class HistoryOptions(NamedTuple):
@@ -31,6 +43,50 @@ class HistoryOptions(NamedTuple):
     """Seconds after the last publication until the whole history is deleted; more than 0."""
     drop_inactive: bool = False
     """Add nothing to an empty history while the channel has no subscriber on any node."""
+    meta_lifetime: float = 0
+    """Seconds after the last publication until offset and epoch of the stream are deleted; at least `lifetime`."""
+
+
+class Once(NamedTuple):
+    """Conditions under which a publication is published; if one is not met, the publish changes nothing."""
+
+    key: str = ""
+    """If not empty: no publish with this idempotency key in this channel in the last IDEMPOTENCY_LIFETIME."""
+    version: int = 0
+    """If more than 0: it is larger than that of the last publication with a version. Only where a history is kept."""
+    version_epoch: str = ""
+    """Versions of different epochs are not compared; if empty, they are compared with those of every epoch."""
+
+
+class HistoryFilter(NamedTuple):
+    """Which publications of a history to return."""
+
+    limit: int = 0
+    """Largest number of publications; 0 for none, ALL for all."""
+    since: StreamPosition | None = None
+    """Only later ones; with `reverse` only earlier ones. An empty epoch stands for the current one."""
+    reverse: bool = False
+    """Newest first; otherwise oldest first."""
+
+
+class Stream(NamedTuple):
+    """The publications of a channel that a `HistoryFilter` selects."""
+
+    publications: Sequence[Publication]
+    """In the order of the filter."""
+    top: StreamPosition
+    """The position of the newest publication of the channel, also if that has expired."""
+
+
+class StreamRecovery(NamedTuple):
+    """What a subscriber that returns to a position has missed."""
+
+    publications: Sequence[Publication]
+    """Oldest first; empty unless `recovered`."""
+    top: StreamPosition
+    """The position of the newest publication of the channel."""
+    recovered: bool
+    """Whether it is certain that these are all publications after the position."""
 
 
 class Recovery(NamedTuple):
@@ -78,6 +134,11 @@ class OccupancyHandler(Protocol):
 CommandHandler: TypeAlias = Callable[[Sequence[bytes]], None]
 """Carries out entries of a queue of API commands, in order. May block; does not raise."""
 
+PublishItem: TypeAlias = tuple[Publication, HistoryOptions | None, Once | None]
+"""The arguments of one publish."""
+PublishOutcome: TypeAlias = StreamPosition | EngineError | None
+"""What one publish has returned, or the error that it has raised."""
+
 
 # -- what commands of backends need
 
@@ -89,22 +150,28 @@ class PublicationSender(ABC):
     """Whether `publish_all` is faster than as many calls of `publish`."""
 
     @abstractmethod
-    def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
+    def publish(
+        self, publication: Publication, history: HistoryOptions | None, once: Once | None = None
+    ) -> StreamPosition | None:
         """Add a publication to the history, if `history` is given, and carry it to all nodes subscribed to its channel.
 
-        Publications of one caller in one channel arrive everywhere in the order of the calls. Raises EngineError.
+        Returns its position, None if it is not kept. Subscribers receive it with this position. If `once` does not let
+        it be published, the result is that of the first publish with the same key, or the top of the stream for a
+        version that is not newer. Publications of one caller in one channel arrive everywhere in the order of the
+        calls. Raises EngineError.
         """
 
-    def publish_all(self, batch: Sequence[tuple[Publication, HistoryOptions | None]]) -> list[EngineError | None]:
-        """Publish each as `publish` does, in order for each channel; returns the error of each, or None."""
+    def publish_all(self, batch: Sequence[PublishItem]) -> list[PublishOutcome]:
+        """Publish each as `publish` does, in order for each channel; returns the result or the error of each."""
         return [self._try_to_publish(*item) for item in batch]
 
-    def _try_to_publish(self, publication: Publication, history: HistoryOptions | None) -> EngineError | None:
+    def _try_to_publish(
+        self, publication: Publication, history: HistoryOptions | None, once: Once | None
+    ) -> PublishOutcome:
         try:
-            self.publish(publication, history)
+            return self.publish(publication, history, once)
         except EngineError as error:
             return error
-        return None
 
 
 class ControlSender(ABC):
@@ -145,8 +212,25 @@ class HistoryReader(ABC):
     def history(self, channel: str, limit: int = 0) -> Sequence[Publication]:
         """The newest `limit` publications, newest first, or all of them when it is 0. Raises EngineError."""
 
+    @abstractmethod
+    def stream(self, channel: str, wanted: HistoryFilter, meta_lifetime: float) -> Stream:
+        """The publications that `wanted` selects, and the top of the stream.
 
-class CommandEngine(PublicationSender, ControlSender, ChannelLister, PresenceReader, HistoryReader):
+        A channel without a stream gets one: it is at offset 0 of an epoch, in which the next publication has offset 1.
+        Its position is kept for at least `meta_lifetime` seconds from now on. Raises EngineError, and
+        UnrecoverablePosition if `wanted.since` is of another epoch.
+        """
+
+
+class HistoryRemover(ABC):
+    """Deletes what is kept of a channel."""
+
+    @abstractmethod
+    def remove_history(self, channel: str) -> None:
+        """Delete the publications that are kept. Offset and epoch of the stream continue. Raises EngineError."""
+
+
+class CommandEngine(PublicationSender, ControlSender, ChannelLister, PresenceReader, HistoryReader, HistoryRemover):
     """What commands of backends need, in a node or in any other program."""
 
 
@@ -206,6 +290,14 @@ class HistoryStore(HistoryReader):
             if publication.uid == last:
                 return Recovery(history[:position], True)
         return Recovery(history, False)
+
+    @abstractmethod
+    def recover_since(self, channel: str, position: StreamPosition, limit: int, meta_lifetime: float) -> StreamRecovery:
+        """The publications after `position`, if it is certain that none is missing and there are at most `limit`.
+
+        An empty epoch stands for the current one. With a `limit` of ALL there may be any number. `handle_event` has
+        been called before as for `recover`, and the stream is kept as for `stream`. Raises EngineError.
+        """
 
 
 class OccupancyNotifier(ABC):

@@ -7,56 +7,28 @@ channels, because 100,000 channels that expire together take half a second.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
-from heapq import heappop, heappush
-from itertools import islice
+from collections import OrderedDict
+from collections.abc import Callable
 
 import gevent
 
-from ..app.model.events import Event, Publication, RawClientInfo
+from ..app.model.events import Event, Publication, RawClientInfo, StreamPosition
 from ..app.runtime.yielding import yield_if_due
-from .base import Engine, EngineHandler, HistoryOptions, OccupancyHandler
+from .base import (
+    Engine,
+    EngineHandler,
+    HistoryFilter,
+    HistoryOptions,
+    OccupancyHandler,
+    Once,
+    Stream,
+    StreamRecovery,
+)
+from .memory_history import Agenda, MemoryHistory
 from .occupancy import LocalOccupancy
 
 EXPIRY_INTERVAL = 1.0
 """Seconds between two sweeps that delete expired data. Expired data is never returned, also between two sweeps."""
-
-
-class _ChannelHistory:
-    """The publications of one channel, newest first."""
-
-    __slots__ = ("expires", "publications")
-
-    def __init__(self) -> None:
-        self.publications: deque[Publication] = deque()
-        self.expires = 0.0
-
-    def add(self, publication: Publication, size: int) -> None:
-        self.publications.appendleft(publication)
-        while len(self.publications) > size:
-            self.publications.pop()
-
-
-class _Agenda:
-    """When each channel expires: a heap with one entry for a channel, so that a sweep looks only at expired ones."""
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, str]] = []
-        self._noted: set[str] = set()
-
-    def note(self, channel: str, when: float) -> None:
-        """Look at `channel` at `when`, unless it has an entry, which is for an earlier time."""
-        if channel not in self._noted:
-            self._noted.add(channel)
-            heappush(self._heap, (when, channel))
-
-    def due(self, now: float) -> Iterator[str]:
-        """The channels whose time has come; each is removed as it is returned."""
-        while self._heap and self._heap[0][0] <= now:
-            channel = heappop(self._heap)[1]
-            self._noted.remove(channel)
-            yield channel
 
 
 class MemoryEngine(Engine):
@@ -78,9 +50,8 @@ class MemoryEngine(Engine):
         # Presence: channel -> client -> (info, expiry). A client that is added again moves to the end. So the ones that
         # expire first stand first, because the node uses one lifetime for all.
         self._presence: dict[str, OrderedDict[str, tuple[RawClientInfo, float]]] = {}
-        self._history: dict[str, _ChannelHistory] = {}
-        self._presence_agenda = _Agenda()
-        self._history_agenda = _Agenda()
+        self._history = MemoryHistory(clock)
+        self._presence_agenda = Agenda()
 
     def start(self, handler: EngineHandler) -> None:
         self._handler = handler
@@ -102,10 +73,23 @@ class MemoryEngine(Engine):
     def has_pending_notifications(self) -> bool:
         return self._occupancy is not None and self._occupancy.has_pending_notifications
 
-    def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
+    def publish(
+        self, publication: Publication, history: HistoryOptions | None, once: Once | None = None
+    ) -> StreamPosition | None:
+        channel = publication.channel
+        if once is not None:
+            earlier = self._history.earlier_result(channel, once, is_kept=history is not None)
+            if earlier is not None:
+                return earlier[0]
+        is_subscribed = channel in self._subscribed
+        position = None
         if history is not None:
-            self._remember(publication, history)
-        self.publish_event(publication)
+            publication, position = self._history.add(publication, history, is_subscribed)
+        if once is not None:
+            self._history.note_result(channel, once, position)
+        if is_subscribed and self._handler is not None:
+            self._handler.handle_event(publication)
+        return position
 
     def publish_event(self, event: Event) -> None:
         if self._handler is not None and event.channel in self._subscribed:
@@ -148,28 +132,16 @@ class MemoryEngine(Engine):
         return {client: info for client, (info, expires) in clients.items() if expires > now} if clients else {}
 
     def history(self, channel: str, limit: int = 0) -> list[Publication]:
-        kept = self._unexpired_history(channel)
-        if kept is None:
-            return []
-        return list(islice(kept.publications, limit or None))
+        return self._history.newest(channel, limit)
 
-    def _remember(self, publication: Publication, options: HistoryOptions) -> None:
-        channel = publication.channel
-        kept = self._unexpired_history(channel)
-        if kept is None:
-            if options.drop_inactive and channel not in self._subscribed:
-                return
-            kept = self._history[channel] = _ChannelHistory()
-        kept.add(publication, options.size)
-        kept.expires = self._clock() + options.lifetime
-        self._history_agenda.note(channel, kept.expires)
+    def stream(self, channel: str, wanted: HistoryFilter, meta_lifetime: float) -> Stream:
+        return self._history.stream(channel, wanted, meta_lifetime)
 
-    def _unexpired_history(self, channel: str) -> _ChannelHistory | None:
-        kept = self._history.get(channel)
-        if kept is not None and kept.expires <= self._clock():
-            del self._history[channel]
-            return None
-        return kept
+    def recover_since(self, channel: str, position: StreamPosition, limit: int, meta_lifetime: float) -> StreamRecovery:
+        return self._history.recover_since(channel, position, limit, meta_lifetime)
+
+    def remove_history(self, channel: str) -> None:
+        self._history.remove(channel)
 
     def _sweep(self) -> None:
         while True:
@@ -179,10 +151,7 @@ class MemoryEngine(Engine):
     def free_expired(self) -> None:
         """Delete all expired history and presence; the sweep calls this once a second."""
         now = self._clock()
-        for channel in self._history_agenda.due(now):
-            kept = self._unexpired_history(channel)
-            if kept is not None:
-                self._history_agenda.note(channel, kept.expires)
+        for _ in self._history.free_expired():
             yield_if_due()
         for channel in self._presence_agenda.due(now):
             self._free_expired_presence(channel, now)

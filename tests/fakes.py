@@ -13,11 +13,21 @@ from typing import Any
 from gevent.event import Event as Gate
 
 from gentrifugo.app.model.errors import Disconnect
-from gentrifugo.app.model.events import Encoding, Event, Publication, RawClientInfo
+from gentrifugo.app.model.events import Encoding, Event, Publication, RawClientInfo, StreamPosition
 from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.net.outbox import NO_LIMIT, Outbox, Queue
 from gentrifugo.app.protocol.v1.wire import encode_push
-from gentrifugo.engines.base import Engine, EngineError, EngineHandler, HistoryOptions, OccupancyHandler
+from gentrifugo.engines.base import (
+    Engine,
+    EngineError,
+    EngineHandler,
+    HistoryFilter,
+    HistoryOptions,
+    OccupancyHandler,
+    Once,
+    Stream,
+    StreamRecovery,
+)
 from gentrifugo.engines.memory import MemoryEngine
 from tests.waiting import seconds
 
@@ -129,9 +139,11 @@ class TroubledEngine(MemoryEngine):
         if method in self.failing:
             raise EngineError(f"{method} has failed")
 
-    def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
+    def publish(
+        self, publication: Publication, history: HistoryOptions | None, once: Once | None = None
+    ) -> StreamPosition | None:
         self._arrive("publish")
-        super().publish(publication, history)
+        return super().publish(publication, history, once)
 
     def publish_event(self, event: Event) -> None:
         self._arrive("publish_event")
@@ -168,6 +180,18 @@ class TroubledEngine(MemoryEngine):
     def history(self, channel: str, limit: int = 0) -> list[Publication]:
         self._arrive("history")
         return super().history(channel, limit)
+
+    def stream(self, channel: str, wanted: HistoryFilter, meta_lifetime: float) -> Stream:
+        self._arrive("stream")
+        return super().stream(channel, wanted, meta_lifetime)
+
+    def recover_since(self, channel: str, position: StreamPosition, limit: int, meta_lifetime: float) -> StreamRecovery:
+        self._arrive("recover_since")
+        return super().recover_since(channel, position, limit, meta_lifetime)
+
+    def remove_history(self, channel: str) -> None:
+        self._arrive("remove_history")
+        super().remove_history(channel)
 
 
 class Bus:
@@ -250,8 +274,10 @@ class BusEngine(Engine):
     def has_pending_notifications(self) -> bool:
         return self._store.has_pending_notifications
 
-    def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
-        self._store.publish(publication, history)
+    def publish(
+        self, publication: Publication, history: HistoryOptions | None, once: Once | None = None
+    ) -> StreamPosition | None:
+        return self._store.publish(publication, history, once)
 
     def publish_event(self, event: Event) -> None:
         self._store.publish_event(event)
@@ -282,3 +308,12 @@ class BusEngine(Engine):
 
     def history(self, channel: str, limit: int = 0) -> Sequence[Publication]:
         return self._store.history(channel, limit)
+
+    def stream(self, channel: str, wanted: HistoryFilter, meta_lifetime: float) -> Stream:
+        return self._store.stream(channel, wanted, meta_lifetime)
+
+    def recover_since(self, channel: str, position: StreamPosition, limit: int, meta_lifetime: float) -> StreamRecovery:
+        return self._store.recover_since(channel, position, limit, meta_lifetime)
+
+    def remove_history(self, channel: str) -> None:
+        self._store.remove_history(channel)

@@ -35,6 +35,12 @@ class ChannelOptions:
         reload=True,
         aliases=("history_ttl",),
     )
+    history_meta_ttl: float = option(
+        2592000,
+        "How long a channel's last offset and epoch are kept after its last message; at least history_lifetime.",
+        unit="seconds",
+        reload=True,
+    )
     recover: bool = option(
         False,
         "Send a returning client the messages it has missed; needs history_size and history_lifetime.",

@@ -78,7 +78,7 @@ MISSING = (
      "not needed here"),
     (r"(allow|force)_channel_\w+|user_(subscribe_to_personal|personal_\w+)|protected|server_side|delta_publish"
      r"|(history|presence)_disable_for_client|subscribe_to_publish|publish_for_\w+|subscribe_for_\w+"
-     r"|history_meta_ttl|global_history_\w+",
+     r"|global_history_\w+",
      "it belongs to later versions of Centrifugo; docs/channels.md has the channel options"),
 )  # fmt: skip
 """Patterns of names in other versions without a corresponding option, and the explanation for each."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..model.errors import Refused
+from ..model.errors import Error, Refused
 from ..model.events import Publication, RawClientInfo, user_id
 from ..model.json_codec import encode_value
 from ..node.commands import Commands, PublishRequest
@@ -70,7 +70,8 @@ class Backend:
         if isinstance(channels, str):
             raise TypeError("channels: expected a list of names, not a string; use publish for a single channel")
         messages = [PublishRequest(_named(channel), encoded, client) for channel in channels]
-        refused = next(filter(None, self._commands.publish_all(messages)), None)
+        outcomes = self._commands.publish_all(messages)
+        refused = next((outcome for outcome in outcomes if isinstance(outcome, Error)), None)
         if refused is not None:
             raise CommandError(refused.text)
 
@@ -128,7 +129,7 @@ def _user(user: object) -> str:
 
 def history_message(publication: Publication) -> HistoryMessage:
     """A publication with Python values."""
-    uid, channel, data, client, info = publication
+    uid, channel, data, client, info = publication[:5]
     return HistoryMessage(uid, channel, decoded(data), client, _client_info(info) if info is not None else None)
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import gevent
 from flask import Flask
 
-from ...engines.base import HistoryOptions
+from ...engines.base import HistoryOptions, Once
 from ...engines.memory import MemoryEngine
 from ..config.config import Config
-from ..model.events import Publication
+from ..model.events import Publication, StreamPosition
 from ..node.hooks import Hook
 from ..service import Service
 from .backend import Backend, HistoryMessage, history_message
@@ -37,9 +37,11 @@ class RecordingEngine(MemoryEngine):
         super().__init__(sweeps=False)
         self._record = record
 
-    def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
+    def publish(
+        self, publication: Publication, history: HistoryOptions | None, once: Once | None = None
+    ) -> StreamPosition | None:
         self._record(publication)
-        super().publish(publication, history)
+        return super().publish(publication, history, once)
 
 
 class InProcessServer:

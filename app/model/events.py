@@ -6,7 +6,7 @@ peers is kept as the received bytes and is never decoded here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 
@@ -37,6 +37,15 @@ class RawClientInfo(NamedTuple):
     """JSON given with the sign of a private channel, as it came; empty when there is none."""
 
 
+class StreamPosition(NamedTuple):
+    """A place in the stream of a channel: the publication with this offset has been received, and all before it."""
+
+    offset: int
+    """Number of the publication in its channel, from 1 on; 0 before the first one."""
+    epoch: str
+    """Identifies one continuous stream. It changes whenever publications may have been lost. Opaque to clients."""
+
+
 class Publication(NamedTuple):
     """One message that is published in a channel."""
 
@@ -48,6 +57,16 @@ class Publication(NamedTuple):
     """The client the publisher named, or the publishing client itself."""
     info: RawClientInfo | None = None
     """Who published, when a client did."""
+    tags: Mapping[str, str] | None = None
+    """What the backend has added for filters and clients; version 1 of the protocol does not show it."""
+    offset: int = 0
+    """Its number in the stream of the channel, which the engine gives; 0 if it is not kept in the history."""
+    epoch: str = ""
+    """The epoch of the stream in which it has this offset; empty if it is not kept."""
+
+
+OFFSET = Publication._fields.index("offset")
+"""Where the position of a publication begins among its fields."""
 
 
 class Join(NamedTuple):

@@ -5,6 +5,7 @@ Specification: docs/channels.md. Pure functions of a name and the configuration.
 
 from __future__ import annotations
 
+from ...engines.base import HistoryOptions
 from ..config.channel_options import ChannelOptions
 from ..config.config import Config
 from ..model.errors import NAMESPACE_NOT_FOUND, Refused
@@ -21,11 +22,16 @@ class ChannelRules:
         self._client_boundary = config.client_channel_boundary
         self._top_level: ChannelOptions = config
         self._namespaces: dict[str, ChannelOptions] = {namespace.name: namespace for namespace in config.namespaces}
+        # Made once, because they are looked up for each publication.
+        self._with_histories = {
+            name: (options, history_options(options))
+            for name, options in {"": self._top_level, **self._namespaces}.items()
+        }
 
     def namespace(self, channel: str) -> str:
         """The name before the first boundary, the private prefix taken off; empty without a boundary."""
         boundary = self._namespace_boundary
-        if not boundary:
+        if not boundary or boundary not in channel:
             return ""
         name, found, _ = channel.removeprefix(self._private_prefix).partition(boundary)
         return name if found else ""
@@ -39,6 +45,13 @@ class ChannelRules:
         if options is None:
             raise Refused(NAMESPACE_NOT_FOUND)
         return options
+
+    def options_and_history(self, channel: str) -> tuple[ChannelOptions, HistoryOptions | None]:
+        """The options that hold for `channel`, and how its history is kept. Refused with NAMESPACE_NOT_FOUND."""
+        found = self._with_histories.get(self.namespace(channel))
+        if found is None:
+            raise Refused(NAMESPACE_NOT_FOUND)
+        return found
 
     def is_private(self, channel: str) -> bool:
         """Whether a subscription needs a sign of the backend."""
@@ -57,3 +70,12 @@ class ChannelRules:
     @staticmethod
     def _after_last(channel: str, boundary: str) -> tuple[str, str, str]:
         return channel.rpartition(boundary) if boundary else (channel, "", "")
+
+
+def history_options(options: ChannelOptions) -> HistoryOptions | None:
+    """How the history of a channel with these options is kept; None when there is none."""
+    if options.history_size <= 0 or options.history_lifetime <= 0:
+        return None
+    return HistoryOptions(
+        options.history_size, options.history_lifetime, options.history_drop_inactive, options.history_meta_ttl
+    )

@@ -10,11 +10,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
-from ...engines.base import CommandEngine, EngineError, HistoryOptions
-from ..config.channel_options import ChannelOptions
+from ...engines.base import (
+    CommandEngine,
+    EngineError,
+    HistoryFilter,
+    HistoryOptions,
+    Once,
+    PublishItem,
+    Stream,
+    UnrecoverablePosition,
+)
 from ..config.config import Config
 from ..model.errors import INVALID_MESSAGE, NOT_AVAILABLE, Error, Refused
-from ..model.events import Publication, RawClientInfo
+from ..model.events import Publication, RawClientInfo, StreamPosition
 from .channels import ChannelRules
 from .control import DisconnectUser, Unsubscribe
 from .engine_failures import EngineFailures
@@ -34,6 +42,21 @@ class PublicationObserver(Protocol):
         """A publication has reached the engine. Does not block and does not raise."""
 
 
+class PublishOptions(NamedTuple):
+    """How something is published, beyond the options of its channel."""
+
+    tags: Mapping[str, str] | None = None
+    """What subscribers receive with the publication."""
+    skip_history: bool = False
+    """Keep it in no history."""
+    once: Once | None = None
+    """When it is not published at all."""
+
+
+PLAIN = PublishOptions()
+"""Only the options of the channel."""
+
+
 class PublishRequest(NamedTuple):
     """What a backend publishes."""
 
@@ -41,6 +64,11 @@ class PublishRequest(NamedTuple):
     data: bytes
     client: str = ""
     uid: str = ""
+    options: PublishOptions = PLAIN
+
+
+UNRECOVERABLE = Error("unrecoverable position")
+"""A position is of another epoch than the stream of its channel. Version 1 has no positions, and so not this text."""
 
 
 class Commands(ABC):
@@ -80,45 +108,53 @@ class Commands(ABC):
         client: str = "",
         info: RawClientInfo | None = None,
         uid: str = "",
-    ) -> None:
-        """Publish JSON into a channel. Refused with NAMESPACE_NOT_FOUND, or INTERNAL_ERROR when the engine fails."""
-        options = self.rules.options(channel)
-        publication = Publication(uid or self._new_uid(), channel, data, client, info)
+        options: PublishOptions = PLAIN,
+    ) -> StreamPosition | None:
+        """Publish a payload into a channel; its position, or None if it is not kept.
+
+        Refused with NAMESPACE_NOT_FOUND, or INTERNAL_ERROR when the engine fails.
+        """
+        channel_options, history = self.rules.options_and_history(channel)
+        tags, skip_history, once = options
+        publication = Publication(uid or self._new_uid(), channel, data, client, info, tags)
         self._counters.node_num_client_msg_published += 1
         try:
-            self._engine.publish(publication, history_options(options))
+            position = self._engine.publish(publication, None if skip_history else history, once)
         except EngineError as error:
             raise self._failures.refusal("publish", error, channel) from error
-        if options.watch and self._observer is not None and self._observer.wanted:
+        if channel_options.watch and self._observer is not None and self._observer.wanted:
             self._observer.note(publication)
+        return position
 
-    def publish_all(self, requests: Sequence[PublishRequest]) -> list[Error | None]:
-        """Publish for a backend, in order for each channel; returns the error of each request, or None.
+    def publish_all(self, requests: Sequence[PublishRequest]) -> list[StreamPosition | Error | None]:
+        """Publish for a backend, in order for each channel; what `publish` returns or the error, for each request.
 
         An engine that `batches` needs less time for it than for single calls of `publish`.
         """
-        outcome: list[Error | None] = [None] * len(requests)
-        batch: list[tuple[Publication, HistoryOptions | None]] = []
+        outcome: list[StreamPosition | Error | None] = [None] * len(requests)
+        batch: list[PublishItem] = []
         places: list[int] = []
         watched: list[tuple[int, Publication]] = []
-        for place, (channel, data, client, uid) in enumerate(requests):
+        for place, (channel, data, client, uid, (tags, skip_history, once)) in enumerate(requests):
             try:
-                options = self.rules.options(channel)
+                options, history = self.rules.options_and_history(channel)
             except Refused as refused:
                 outcome[place] = refused.error
                 continue
-            publication = Publication(uid or self._new_uid(), channel, data, client)
-            batch.append((publication, history_options(options)))
+            publication = Publication(uid or self._new_uid(), channel, data, client, None, tags)
+            batch.append((publication, None if skip_history else history, once))
             places.append(place)
             if options.watch and self._observer is not None and self._observer.wanted:
                 watched.append((place, publication))
         self._counters.node_num_client_msg_published += len(batch)
-        failures = self._engine.publish_all(batch) if batch else []
-        for place, failure in zip(places, failures, strict=True):
-            if failure is not None:
-                outcome[place] = self._failures.refusal("publish", failure, requests[place].channel).error
+        results = self._engine.publish_all(batch) if batch else []
+        for place, result in zip(places, results, strict=True):
+            if isinstance(result, EngineError):
+                outcome[place] = self._failures.refusal("publish", result, requests[place].channel).error
+            else:
+                outcome[place] = result
         for place, publication in watched:
-            if outcome[place] is None and self._observer is not None:
+            if not isinstance(outcome[place], Error) and self._observer is not None:
                 self._observer.note(publication)
         return outcome
 
@@ -129,7 +165,9 @@ class Commands(ABC):
 
         Refused with INVALID_MESSAGE, NAMESPACE_NOT_FOUND, NOT_AVAILABLE or INTERNAL_ERROR.
         """
-        if not self._options_of_named(channel).presence:
+        if not channel:
+            raise Refused(INVALID_MESSAGE)
+        if not self.rules.options(channel).presence:
             raise Refused(NOT_AVAILABLE)
         self._counters.node_num_presence += 1
         try:
@@ -141,6 +179,27 @@ class Commands(ABC):
         """The publications that are kept of a channel, newest first. Refused as `presence` is."""
         self._require_history(channel)
         return self._history(channel)
+
+    def stream(self, channel: str, wanted: HistoryFilter) -> Stream:
+        """The publications of a channel that `wanted` selects, and the top of its stream.
+
+        Refused as `presence` is, and with UNRECOVERABLE if `wanted.since` is of another epoch.
+        """
+        meta_lifetime = self._require_history(channel).meta_lifetime
+        try:
+            return self._engine.stream(channel, wanted, meta_lifetime)
+        except UnrecoverablePosition:
+            raise Refused(UNRECOVERABLE) from None
+        except EngineError as error:
+            raise self._failures.refusal("look up history", error, channel) from error
+
+    def remove_history(self, channel: str) -> None:
+        """Delete the publications that are kept of a channel; its stream continues. Refused as `presence` is."""
+        self._require_history(channel)
+        try:
+            self._engine.remove_history(channel)
+        except EngineError as error:
+            raise self._failures.refusal("delete history", error, channel) from error
 
     def channels(self) -> list[str]:
         """The channels with a subscriber on any node. Refused with INTERNAL_ERROR."""
@@ -159,16 +218,15 @@ class Commands(ABC):
         except EngineError as error:
             raise self._failures.refusal("look up history", error, channel) from error
 
-    def _require_history(self, channel: str) -> None:
-        """Count a request for the history of a channel. Refused with NOT_AVAILABLE if none is kept."""
-        if history_options(self._options_of_named(channel)) is None:
-            raise Refused(NOT_AVAILABLE)
-        self._counters.node_num_history += 1
-
-    def _options_of_named(self, channel: str) -> ChannelOptions:
+    def _require_history(self, channel: str) -> HistoryOptions:
+        """Count a request for the history of a channel, which is kept so. Refused with NOT_AVAILABLE if none is."""
         if not channel:
             raise Refused(INVALID_MESSAGE)
-        return self.rules.options(channel)
+        _, history = self.rules.options_and_history(channel)
+        if history is None:
+            raise Refused(NOT_AVAILABLE)
+        self._counters.node_num_history += 1
+        return history
 
     # -- users
 
@@ -188,13 +246,6 @@ class Commands(ABC):
         if not user:
             raise Refused(INVALID_MESSAGE)
         self._apply_to_users(DisconnectUser(user))
-
-
-def history_options(options: ChannelOptions) -> HistoryOptions | None:
-    """How the history of a channel with these options is kept; None when there is none."""
-    if options.history_size <= 0 or options.history_lifetime <= 0:
-        return None
-    return HistoryOptions(options.history_size, options.history_lifetime, options.history_drop_inactive)
 
 
 def _random_uid() -> str:

@@ -7,15 +7,24 @@ joins several nodes has a second subclass, of `JoinedEnginesContract`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import gevent
 import pytest
 from gevent import GreenletExit
 from gevent.event import Event as Gate
 
-from gentrifugo.app.model.events import Event, Join, Leave, Publication, RawClientInfo
-from gentrifugo.engines.base import Engine, HistoryOptions
+from gentrifugo.app.model.events import Event, Join, Leave, Publication, RawClientInfo, StreamPosition
+from gentrifugo.engines.base import (
+    ALL,
+    LARGEST_VERSION,
+    Engine,
+    HistoryFilter,
+    HistoryOptions,
+    Once,
+    Stream,
+    UnrecoverablePosition,
+)
 from tests.greenlets import eventually
 
 SHORT = 1.0
@@ -89,9 +98,17 @@ class Listener:
         assert self.controls == list(messages)
 
     def heard(self, *events: Event) -> None:
-        """Check that these events come, in this order, and no others before the last of them."""
+        """Check that these events come, in this order, and no others before the last of them; positions may differ."""
         eventually(lambda: len(self.events) >= len(events), what=f"{len(events)} events")
-        assert self.events == list(events)
+        assert [without_position(event) for event in self.events] == list(events)
+
+    def positions(self, channel: str) -> list[StreamPosition]:
+        """The positions of the publications that have arrived in a channel."""
+        return [
+            StreamPosition(event.offset, event.epoch)
+            for event in self.events
+            if isinstance(event, Publication) and event.channel == channel
+        ]
 
 
 class Lab(ABC):
@@ -131,8 +148,20 @@ def message(uid: str = "u1", channel: str = "news") -> Publication:
     return Publication(uid, channel, b'{"b": 1.50, "a": 2}')
 
 
-def kept(size: int = 10, lifetime: float = LONG, drop_inactive: bool = False) -> HistoryOptions:
-    return HistoryOptions(size, lifetime, drop_inactive)
+def kept(
+    size: int = 10, lifetime: float = LONG, drop_inactive: bool = False, meta_lifetime: float = 0
+) -> HistoryOptions:
+    return HistoryOptions(size, lifetime, drop_inactive, meta_lifetime)
+
+
+def without_position(event: Event) -> Event:
+    """The event as it was published."""
+    return event._replace(offset=0, epoch="") if isinstance(event, Publication) else event
+
+
+def unplaced(publications: Iterable[Publication]) -> list[Event]:
+    """Publications as they were published."""
+    return [without_position(publication) for publication in publications]
 
 
 @pytest.mark.usefixtures("nothing_left_behind")
@@ -308,12 +337,12 @@ class EngineContract:
         second = Publication("u2", channel, b"null")
         for published in (first, second):
             engine.publish(published, kept())
-        assert list(engine.history(channel)) == [second, first]
+        assert unplaced(engine.history(channel)) == [second, first]
 
     def test_history_is_by_channel(self, engine: Engine) -> None:
         engine.publish(message("u1"), kept())
         engine.publish(message("u2", "chat"), kept())
-        assert list(engine.history("news")) == [message("u1")]
+        assert unplaced(engine.history("news")) == [message("u1")]
 
     def test_history_holds_its_size_and_no_more(self, engine: Engine) -> None:
         for number in range(5):
@@ -379,6 +408,257 @@ class EngineContract:
         lab.pass_time(SHORT)
         engine.publish(message("u3"), kept(drop_inactive=True))
         assert uids(engine) == []
+
+    # -- positions
+
+    def test_publications_that_are_kept_have_consecutive_offsets_in_one_epoch(self, listener: Listener) -> None:
+        listener.engine.subscribe("news")
+        returned = [publish(listener.engine, kept(size=2), str(number)) for number in range(1, 5)]
+        listener.heard(*(message(str(number)) for number in range(1, 5)))
+        assert [position.offset for position in returned] == [1, 2, 3, 4]
+        assert len({position.epoch for position in returned}) == 1
+        assert listener.positions("news") == returned
+        assert [publication.offset for publication in listener.engine.history("news")] == [4, 3]
+
+    def test_every_channel_counts_by_itself(self, engine: Engine) -> None:
+        for channel in CHANNELS:
+            position = engine.publish(message(channel=channel), kept())
+            assert position is not None
+            assert position.offset == 1
+            assert engine.stream(channel, HistoryFilter(), LONG).top == position
+
+    def test_what_is_not_kept_has_no_position(self, listener: Listener) -> None:
+        listener.engine.subscribe("news")
+        position = publish(listener.engine, kept())
+        assert listener.engine.publish(message("live"), None) is None
+        assert publish(listener.engine, kept()) == position._replace(offset=2)
+        eventually(lambda: len(listener.events) == 3)
+        assert [offset for offset, _ in listener.positions("news")] == [1, 0, 2]
+
+    def test_tags_arrive_and_are_kept(self, listener: Listener) -> None:
+        tagged = message()._replace(tags={"a": "1", "é": ""})
+        listener.engine.subscribe("news")
+        listener.engine.publish(tagged, None)
+        listener.engine.publish(tagged, kept())
+        listener.heard(tagged, tagged)
+        assert unplaced(listener.engine.history("news")) == [tagged]
+
+    def test_a_batch_returns_positions(self, engine: Engine) -> None:
+        outcomes = engine.publish_all(
+            [
+                (message("1"), kept(), None),
+                (message("2"), None, None),
+                (message("3"), kept(), Once("key")),
+                (message("4"), kept(), Once("key")),
+            ]
+        )
+        top = engine.stream("news", HistoryFilter(), LONG).top
+        assert outcomes == [top._replace(offset=1), None, top, top]
+
+    def test_a_stream_begins_when_it_is_asked_for(self, engine: Engine) -> None:
+        """A subscriber takes this position, and counts from there."""
+        top = engine.stream("news", HistoryFilter(), LONG).top
+        assert top.offset == 0
+        assert top.epoch
+        assert engine.stream("news", HistoryFilter(ALL), LONG) == Stream([], top)
+        assert publish(engine, kept()) == top._replace(offset=1)
+        assert recovered(engine, top) == ["u1"]
+
+    def test_the_top_outlives_the_publications(self, engine: Engine, lab: Lab) -> None:
+        position = publish(engine, kept(lifetime=SHORT, meta_lifetime=LONG))
+        lab.pass_time(SHORT)
+        assert engine.stream("news", HistoryFilter(ALL), LONG) == Stream([], position)
+        assert recovered(engine, position) == []
+        assert recovered(engine, position._replace(offset=0)) is None
+        assert publish(engine, kept()) == position._replace(offset=2)
+
+    def test_a_stream_whose_top_has_expired_begins_anew_in_another_epoch(self, engine: Engine, lab: Lab) -> None:
+        position = publish(engine, kept(lifetime=SHORT))
+        lab.pass_time(SHORT)
+        again = publish(engine, kept())
+        assert again.offset == 1
+        assert again.epoch != position.epoch
+        assert recovered(engine, position) is None
+        assert recovered(engine, position._replace(offset=0)) is None
+
+    def test_asking_for_a_stream_keeps_its_top(self, engine: Engine, lab: Lab) -> None:
+        position = publish(engine, kept(lifetime=SHORT))
+        assert engine.stream("news", HistoryFilter(), LONG).top == position
+        lab.pass_time(SHORT)
+        assert engine.stream("news", HistoryFilter(), LONG).top == position
+
+    def test_what_is_dropped_in_an_inactive_channel_is_not_recovered(self, engine: Engine, lab: Lab) -> None:
+        """There is no history any more, but somebody may come back to a position in it."""
+        engine.subscribe("news")
+        position = publish(engine, kept(lifetime=SHORT, drop_inactive=True, meta_lifetime=LONG))
+        engine.unsubscribe("news")
+        lab.pass_time(SHORT)
+        assert recovered(engine, position) == []
+        engine.publish(message("dropped"), kept(drop_inactive=True))
+        assert uids(engine) == []
+        assert recovered(engine, position) is None
+
+    def test_in_an_inactive_channel_without_a_stream_none_begins(self, engine: Engine) -> None:
+        assert engine.publish(message(), kept(drop_inactive=True)) is None
+        assert engine.stream("news", HistoryFilter(), LONG).top.offset == 0
+
+    def test_a_history_that_was_removed_keeps_its_position(self, engine: Engine) -> None:
+        for number in range(3):
+            position = publish(engine, kept(), str(number))
+        engine.remove_history("news")
+        engine.remove_history("empty")
+        assert uids(engine) == []
+        assert engine.stream("news", HistoryFilter(ALL), LONG) == Stream([], position)
+        assert recovered(engine, position) == []
+        assert recovered(engine, position._replace(offset=2)) is None
+        assert not engine.recover("news", "2").complete
+        assert publish(engine, kept()) == position._replace(offset=4)
+
+    # -- history by position
+
+    @pytest.mark.parametrize(
+        ("limit", "since", "reverse", "expected"),
+        [
+            (0, None, False, []),
+            (0, 2, False, []),
+            (ALL, None, False, [3, 4, 5, 6]),
+            (ALL, None, True, [6, 5, 4, 3]),
+            (2, None, False, [3, 4]),
+            (2, None, True, [6, 5]),
+            (9, None, False, [3, 4, 5, 6]),
+            (9, None, True, [6, 5, 4, 3]),
+            (ALL, 4, False, [5, 6]),
+            (1, 4, False, [5]),
+            (ALL, 0, False, [3, 4, 5, 6]),
+            (2, 0, False, [3, 4]),
+            (ALL, 6, False, []),
+            (ALL, 99, False, []),
+            (ALL, 2**63, False, []),
+            (ALL, 5, True, [4, 3]),
+            (1, 5, True, [4]),
+            (ALL, 3, True, []),
+            (ALL, 0, True, []),
+            (ALL, 99, True, [6, 5, 4, 3]),
+            (2, 99, True, [6, 5]),
+        ],
+    )
+    def test_a_filter_selects(
+        self, engine: Engine, limit: int, since: int | None, reverse: bool, expected: list[int]
+    ) -> None:
+        for number in range(1, 7):
+            top = publish(engine, kept(size=4), str(number))
+        for epoch in (top.epoch, ""):
+            position = None if since is None else StreamPosition(since, epoch)
+            found = engine.stream("news", HistoryFilter(limit, position, reverse), LONG)
+            assert [publication.offset for publication in found.publications] == expected
+            assert [publication.uid for publication in found.publications] == [str(number) for number in expected]
+            assert found.top == top
+
+    @pytest.mark.parametrize("limit", [0, 1, ALL])
+    @pytest.mark.parametrize("reverse", [False, True])
+    def test_a_filter_of_another_epoch_is_refused(self, engine: Engine, limit: int, reverse: bool) -> None:
+        top = publish(engine, kept())
+        for epoch in ("_", top.epoch + "x", top.epoch[:-1]):
+            with pytest.raises(UnrecoverablePosition):
+                engine.stream("news", HistoryFilter(limit, StreamPosition(1, epoch), reverse), LONG)
+
+    # -- recovery by position
+
+    @pytest.mark.parametrize(
+        ("offset", "limit", "expected"),
+        [
+            (6, ALL, []),
+            (6, 0, []),
+            (5, ALL, ["6"]),
+            (5, 0, None),
+            (3, ALL, ["4", "5", "6"]),
+            (3, 3, ["4", "5", "6"]),
+            (3, 2, None),
+            (2, ALL, ["3", "4", "5", "6"]),
+            (1, ALL, None),
+            (0, ALL, None),
+            (7, ALL, None),
+            (2**63, ALL, None),
+        ],
+    )
+    def test_recovery_is_complete_or_empty(
+        self, engine: Engine, offset: int, limit: int, expected: list[str] | None
+    ) -> None:
+        for number in range(1, 7):
+            top = publish(engine, kept(size=4), str(number))
+        for epoch in (top.epoch, ""):
+            assert recovered(engine, StreamPosition(offset, epoch), limit) == expected
+        for epoch in ("_", top.epoch[:-1], top.epoch + "0"):
+            assert recovered(engine, StreamPosition(offset, epoch), limit) is None
+
+    def test_a_recovery_has_the_top(self, engine: Engine) -> None:
+        top = publish(engine, kept())
+        for position in (top, top._replace(offset=9), StreamPosition(1, "_")):
+            assert engine.recover_since("news", position, ALL, LONG).top == top
+
+    def test_recovery_by_uid_and_by_position_share_one_history(self, engine: Engine) -> None:
+        first = publish(engine, kept(), "u1")
+        publish(engine, kept(), "u2")
+        assert [found.uid for found in engine.recover("news", "u1").publications] == ["u2"]
+        assert recovered(engine, first) == ["u2"]
+
+    def test_a_subscriber_has_received_what_it_recovers(self, listener: Listener) -> None:
+        engine = listener.engine
+        engine.subscribe("news")
+        top = engine.stream("news", HistoryFilter(), LONG).top
+        for number in range(1, 50):
+            publish(engine, kept(size=100), str(number))
+            read = engine.stream("news", HistoryFilter(), LONG).top
+            assert listener.positions("news")[-1] == read == top._replace(offset=number)
+            assert recovered(engine, top) == [str(expected) for expected in range(1, number + 1)]
+
+    # -- once
+
+    def test_an_idempotency_key_publishes_once(self, listener: Listener) -> None:
+        engine = listener.engine
+        engine.subscribe("news")
+        first = engine.publish(message("1"), kept(), Once("a"))
+        second = engine.publish(message("2"), kept(), Once("b"))
+        assert engine.publish(message("3"), kept(), Once("a")) == first
+        assert engine.publish(message("4"), kept(), Once("b")) == second
+        assert engine.publish(message("5"), None, Once("c")) is None
+        assert engine.publish(message("6"), None, Once("c")) is None
+        engine.publish(message("7"), None)
+        listener.heard(message("1"), message("2"), message("5"), message("7"))
+        assert uids(engine) == ["2", "1"]
+
+    def test_an_idempotency_key_is_of_one_channel(self, engine: Engine) -> None:
+        for channel, key in (("a", "b.c"), ("a.b", "c"), ("", "a.b.c"), ("1.a", "b")):
+            position = engine.publish(message(channel=channel), kept(), Once(key))
+            assert position is not None
+            assert position.offset == 1
+
+    def test_a_version_that_is_not_newer_is_not_published(self, listener: Listener) -> None:
+        engine = listener.engine
+        engine.subscribe("news")
+        first = engine.publish(message("1"), kept(), Once(version=10))
+        assert first is not None
+        for version in (1, 9, 10):
+            assert engine.publish(message("old"), kept(), Once(version=version)) == first
+        assert engine.publish(message("2"), kept(), Once(version=11)) == first._replace(offset=2)
+        assert publish(engine, kept(), "3") == first._replace(offset=3)
+        assert engine.publish(message("old"), kept(), Once(version=11)) == first._replace(offset=3)
+        largest = engine.publish(message("4"), kept(), Once(version=LARGEST_VERSION))
+        assert largest == first._replace(offset=4)
+        assert engine.publish(message("old"), kept(), Once(version=LARGEST_VERSION - 1)) == largest
+        listener.heard(message("1"), message("2"), message("3"), message("4"))
+
+    def test_versions_of_other_epochs_are_not_compared(self, engine: Engine) -> None:
+        for version, epoch, offset in ((5, "a", 1), (5, "a", 1), (3, "b", 2), (5, "a", 3), (2, "", 3), (6, "", 4)):
+            position = engine.publish(message(), kept(), Once(version=version, version_epoch=epoch))
+            assert position is not None
+            assert position.offset == offset
+
+    def test_a_version_needs_a_history(self, listener: Listener) -> None:
+        listener.engine.subscribe("news")
+        for uid in ("1", "2"):
+            assert listener.engine.publish(message(uid), None, Once(version=1)) is None
+        listener.heard(message("1"), message("2"))
 
     # -- control
 
@@ -589,6 +869,42 @@ class JoinedEnginesContract:
         there.engine.publish(message("u2"), kept())
         assert uids(here.engine) == uids(there.engine) == ["u2", "u1"]
 
+    def test_streams_are_shared(self, nodes: tuple[Listener, Listener]) -> None:
+        here, there = nodes
+        for node in nodes:
+            node.engine.subscribe("news")
+        first = publish(here.engine, kept(), "u1")
+        second = publish(there.engine, kept(), "u2")
+        assert second == first._replace(offset=2)
+        for node in nodes:
+            node.heard(message("u1"), message("u2"))
+            assert node.positions("news") == [first, second]
+            assert recovered(node.engine, first) == ["u2"]
+        for node in nodes:
+            assert node.engine.publish(message("u3"), kept(), Once("key")) == first._replace(offset=3)
+
+    def test_what_a_recovery_by_position_brings_has_been_delivered_before(
+        self, nodes: tuple[Listener, Listener]
+    ) -> None:
+        here, there = nodes
+        here.engine.subscribe("news")
+        start = here.engine.stream("news", HistoryFilter(), LONG).top
+
+        def publish_many() -> None:
+            for number in range(300):
+                there.engine.publish(message(f"u{number}"), kept(1000))
+
+        publishing = gevent.spawn(publish_many)
+        while not publishing.ready():
+            recovery = here.engine.recover_since("news", start, ALL, LONG)
+            assert recovery.recovered
+            assert set(recovery.publications) <= set(here.events)
+            top = here.engine.stream("news", HistoryFilter(), LONG).top
+            assert len(here.events) >= top.offset
+            gevent.sleep(0)
+        publishing.get()
+        here.heard(*(message(f"u{number}") for number in range(300)))
+
     def test_a_subscriber_anywhere_keeps_history_that_drops_inactive(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
         there.engine.subscribe("news")
@@ -649,6 +965,20 @@ class JoinedEnginesContract:
         here.engine.stop()
         eventually(lambda: here.occupancy + there.occupancy, within=10)
         assert here.occupancy + there.occupancy == [("news", False)]
+
+
+def publish(engine: Engine, history: HistoryOptions, uid: str = "u1") -> StreamPosition:
+    """Publish into "news"; the position."""
+    position = engine.publish(message(uid), history)
+    assert position is not None
+    return position
+
+
+def recovered(engine: Engine, position: StreamPosition, limit: int = ALL) -> list[str] | None:
+    """The uids that are recovered in "news", oldest first; None if they are not all there."""
+    found = engine.recover_since("news", position, limit, LONG)
+    assert found.recovered or not found.publications
+    return [publication.uid for publication in found.publications] if found.recovered else None
 
 
 def uids(engine: Engine, limit: int = 0) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from gentrifugo.app.model.events import Publication, RawClientInfo
 from gentrifugo.engines import memory, occupancy
-from gentrifugo.engines.base import HistoryOptions
+from gentrifugo.engines.base import IDEMPOTENCY_LIFETIME, HistoryFilter, HistoryOptions, Once
 from gentrifugo.engines.memory import MemoryEngine
 from tests.contents import contents
 from tests.engines.contract import ALICE, BOB, LONG, SHORT, EngineContract, Lab, Listener, kept, message
@@ -86,6 +86,54 @@ def test_expired_history_is_freed(engine: MemoryEngine, clock: FakeClock) -> Non
     clock.advance(SHORT)
     engine.free_expired()
     assert contents(engine) == []
+
+
+def test_a_stream_is_freed_after_its_top_has_expired(engine: MemoryEngine, clock: FakeClock) -> None:
+    engine.stream("asked", HistoryFilter(), LONG)
+    for _ in range(3):
+        engine.publish(message(), kept(lifetime=SHORT, meta_lifetime=LONG))
+        clock.advance(SHORT)
+        engine.free_expired()
+        assert not [thing for thing in contents(engine) if isinstance(thing, Publication)]
+    clock.advance(LONG)
+    engine.free_expired()
+    assert contents(engine) == []
+
+
+def test_publications_are_freed_also_if_the_stream_was_asked_for_before(engine: MemoryEngine, clock: FakeClock) -> None:
+    engine.stream("news", HistoryFilter(), LONG)
+    engine.free_expired()
+    engine.publish(message(), kept(lifetime=SHORT))
+    clock.advance(SHORT)
+    engine.free_expired()
+    assert not [thing for thing in contents(engine) if isinstance(thing, Publication)]
+
+
+def test_results_are_freed_after_their_time(engine: MemoryEngine, clock: FakeClock) -> None:
+    for key in ("a", "b"):
+        engine.publish(message(), None, Once(key))
+        clock.advance(IDEMPOTENCY_LIFETIME / 2)
+    engine.publish(message(), None, Once("c"))
+    engine.free_expired()
+    assert ("news", "a") not in contents(engine)
+    assert ("news", "b") in contents(engine)
+    clock.advance(IDEMPOTENCY_LIFETIME)
+    engine.free_expired()
+    assert contents(engine) == []
+
+
+def test_an_idempotency_key_may_be_used_again_after_its_time(engine: MemoryEngine, clock: FakeClock) -> None:
+    first = engine.publish(message("1"), kept(lifetime=1000), Once("a"))
+    clock.advance(IDEMPOTENCY_LIFETIME - 1)
+    assert engine.publish(message("2"), kept(lifetime=1000), Once("a")) == first
+    clock.advance(1)
+    assert engine.publish(message("3"), kept(lifetime=1000), Once("a")) != first
+
+
+def test_two_engines_have_other_epochs(clock: FakeClock) -> None:
+    """As a process and the one that is started after it."""
+    first, second = (MemoryEngine(clock).stream("news", HistoryFilter(), LONG).top for _ in range(2))
+    assert (first.offset, first.epoch == second.epoch) == (0, False)
 
 
 def test_expired_presence_is_freed(engine: MemoryEngine, clock: FakeClock) -> None:

@@ -117,8 +117,8 @@ class Api:
             except (BadRequest, InvalidJSON) as error:  # those before it are carried out all the same
                 problem = error
                 break
-        for command, refused in zip(commands, self._node.publish_all(messages), strict=False):
-            reply = _publish_reply(command, refused)
+        for command, outcome in zip(commands, self._node.publish_all(messages), strict=False):
+            reply = _publish_reply(command, outcome if isinstance(outcome, Error) else None)
             limit.left -= len(reply)
             yield reply
         if problem is not None:
@@ -140,7 +140,7 @@ class Api:
         return handler(self, command)
 
     def _publish(self, command: Command) -> bytes:
-        channel, data, client, uid = _message(command)
+        channel, data, client, uid, _ = _message(command)
         try:
             self._node.publish(channel, data, client, uid=uid)
         except Refused as refused:
@@ -176,7 +176,8 @@ class Api:
                 if refused is not None:
                     break
                 messages.append(PublishRequest(channel or "", data, client))
-            failed = failed or next(filter(None, self._node.publish_all(messages)), None)
+            outcomes = self._node.publish_all(messages)
+            failed = failed or next((outcome for outcome in outcomes if isinstance(outcome, Error)), None)
             if refused is not None:
                 break
             yield_if_due()

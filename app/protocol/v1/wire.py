@@ -213,7 +213,7 @@ def encode_info(info: RawClientInfo) -> bytes:
 
 def encode_publication(publication: Publication) -> bytes:
     """A message, as in pushes, history and recovery."""
-    uid, channel, data, client, info = publication
+    uid, channel, data, client, info = publication[:5]
     client_field = b'"client":%b,' % _quote(client) if client else b""
     info_field = b'"info":%b,' % encode_info(info) if info is not None else b""
     return b'{"uid":%b,%b%b"channel":%b,"data":%b}' % (_quote(uid), client_field, info_field, _quote(channel), data)

@@ -159,3 +159,13 @@ def test_the_boundary_of_clients_can_be_moved() -> None:
 
 def test_without_a_boundary_every_client_may() -> None:
     assert NONE.allows_client("news&c2", "c1")
+
+
+def test_the_history_of_a_channel_is_that_of_its_namespace() -> None:
+    kept = Namespace(name="kept", history_size=2, history_lifetime=60, history_drop_inactive=True, history_meta_ttl=90)
+    some = ChannelRules(Config(namespaces=(kept, Namespace(name="size", history_size=2))))
+    assert some.options_and_history("kept:news") == (kept, (2, 60, True, 90))
+    for channel in ("news", "size:news"):
+        assert some.options_and_history(channel) == (some.options(channel), None)
+    with pytest.raises(Refused):
+        some.options_and_history("unknown:news")

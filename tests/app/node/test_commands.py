@@ -15,7 +15,10 @@ from gentrifugo.app.model.errors import (
     NOT_AVAILABLE,
     Error,
 )
+from gentrifugo.app.model.events import StreamPosition
+from gentrifugo.app.node.commands import UNRECOVERABLE, PublishOptions, PublishRequest
 from gentrifugo.app.node.node import Node
+from gentrifugo.engines.base import ALL, HistoryFilter, Once
 from tests.app.node.parts import ALICE, connect, received, refusal
 from tests.fakes import TroubledEngine
 
@@ -84,10 +87,47 @@ def test_history_needs_size_and_lifetime(start_node: StartNode, options: dict[st
     assert len(engine.history("news")) == kept
 
 
+KEPT = {"history_size": 5, "history_lifetime": 60}
+
+
+def test_a_publication_has_a_position(start_node: StartNode) -> None:
+    node = start_node(**KEPT)
+    first = node.publish("news", b"1")
+    assert first is not None
+    outcomes = node.publish_all([PublishRequest("news", b"2"), PublishRequest("no:news", b"3")])
+    assert outcomes == [first._replace(offset=2), NAMESPACE_NOT_FOUND]
+    assert node.stream("news", HistoryFilter()).top == first._replace(offset=2)
+
+
+def test_options_of_a_publication(start_node: StartNode) -> None:
+    node = start_node(**KEPT)
+    once = PublishOptions(tags={"a": "b"}, once=Once("key"))
+    first = node.publish("news", b"1", options=once)
+    assert first is not None
+    assert node.publish("news", b"2", options=once) == first
+    assert node.publish("news", b"3", options=PublishOptions(skip_history=True)) is None
+    skipped = PublishRequest("news", b"3", options=PublishOptions(skip_history=True))
+    assert node.publish_all([skipped, PublishRequest("news", b"2", options=once)]) == [None, first]
+    (publication,) = node.stream("news", HistoryFilter(ALL)).publications
+    assert (publication.data, publication.tags, publication.offset) == (b"1", {"a": "b"}, 1)
+
+
+def test_a_position_of_another_epoch_is_refused(start_node: StartNode) -> None:
+    node = start_node(**KEPT)
+    assert refusal(node.stream, "news", HistoryFilter(ALL, StreamPosition(0, "other"))) == UNRECOVERABLE
+
+
+def test_a_removed_history_keeps_its_position(start_node: StartNode) -> None:
+    node = start_node(**KEPT)
+    position = node.publish("news", b"1")
+    node.remove_history("news")
+    assert node.stream("news", HistoryFilter(ALL)) == ([], position)
+
+
 # -- look up
 
 
-@pytest.mark.parametrize("query", ["presence", "history"])
+@pytest.mark.parametrize("query", ["presence", "history", "remove_history"])
 @pytest.mark.parametrize(
     ("channel", "error"), [("", INVALID_MESSAGE), ("unknown:x", NAMESPACE_NOT_FOUND), ("news", NOT_AVAILABLE)]
 )
@@ -100,6 +140,8 @@ def test_queries_are_refused(node: Node, query: str, channel: str, error: Error)
     [
         ("presence", ["rich:news"]),
         ("history", ["rich:news"]),
+        ("stream", ["rich:news", HistoryFilter()]),
+        ("remove_history", ["rich:news"]),
         ("add_presence", ["rich:news", "c1", ALICE]),
         ("channels", []),
     ],

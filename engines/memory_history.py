@@ -1,0 +1,265 @@
+"""The histories of the memory engine: what is kept of each channel, its positions, and what was published once.
+
+Nothing here blocks. Expired data is never returned, also before `free_expired` deletes it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
+from itertools import islice
+
+from ..app.model.events import OFFSET, Publication, StreamPosition
+from .base import (
+    ALL,
+    IDEMPOTENCY_LIFETIME,
+    HistoryFilter,
+    HistoryOptions,
+    Once,
+    Stream,
+    StreamRecovery,
+    UnrecoverablePosition,
+)
+
+EPOCH_BYTES = 6
+"""Random bytes of an epoch: two epochs of one channel are never the same, also across restarts of the process."""
+
+
+_new = tuple.__new__
+"""Makes a named tuple from its fields, in half of the time that its own constructor takes."""
+
+
+class Agenda:
+    """When each channel expires: a heap with one entry for a channel, so that a sweep looks only at expired ones."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, str]] = []
+        self._noted: set[str] = set()
+
+    def note(self, channel: str, when: float) -> None:
+        """Look at `channel` at `when`, unless it has an entry, which is for an earlier time."""
+        if channel not in self._noted:
+            self._noted.add(channel)
+            heappush(self._heap, (when, channel))
+
+    def due(self, now: float) -> Iterator[str]:
+        """The channels whose time has come; each is removed as it is returned."""
+        while self._heap and self._heap[0][0] <= now:
+            channel = heappop(self._heap)[1]
+            self._noted.remove(channel)
+            yield channel
+
+
+class ChannelStream:
+    """The stream of one channel: its top, and the publications that are kept.
+
+    The publications have consecutive offsets, and the newest one has the offset of the top.
+    """
+
+    __slots__ = ("epoch", "expires", "kept", "meta_expires", "offset", "version", "version_epoch")
+
+    def __init__(self) -> None:
+        self.epoch = secrets.token_hex(EPOCH_BYTES)
+        self.offset = 0
+        self.kept: deque[Publication] | None = None
+        """Newest first; None if there are none, because an empty deque takes 0.7 KB."""
+        self.expires = 0.0
+        """When the publications expire."""
+        self.meta_expires = 0.0
+        """When offset and epoch are deleted too; not before the publications."""
+        self.version = 0
+        self.version_epoch = ""
+
+    @property
+    def top(self) -> StreamPosition:
+        """The position of the newest publication, also of one that has expired."""
+        return StreamPosition(self.offset, self.epoch)
+
+    def place(self, publication: Publication) -> tuple[Publication, StreamPosition]:
+        """Give a publication the next position without keeping it; returns both."""
+        self.offset = offset = self.offset + 1
+        position = _new(StreamPosition, (offset, self.epoch))
+        return _new(Publication, publication[:OFFSET] + position), position
+
+    def keep(self, publication: Publication, size: int, until: float) -> None:
+        """Keep a publication that has the position of the top, and at most `size` in all, until they expire."""
+        kept = self.kept
+        if kept is None:
+            kept = self.kept = deque()
+        kept.appendleft(publication)
+        while len(kept) > size:
+            kept.pop()
+        self.expires = until
+
+    def keep_meta(self, until: float) -> None:
+        """Keep offset and epoch at least until then, and as long as the publications."""
+        if until < self.expires:
+            until = self.expires
+        if until > self.meta_expires:
+            self.meta_expires = until
+
+    def newest(self, count: int | None) -> list[Publication]:
+        """The newest `count` publications, newest first; all of them if it is None."""
+        return [] if self.kept is None else list(islice(self.kept, count))
+
+    def select(self, wanted: HistoryFilter) -> list[Publication]:
+        """The publications that a filter selects, in its order."""
+        count = 0 if self.kept is None else len(self.kept)
+        first, last = self.offset - count + 1, self.offset
+        if wanted.since is not None and wanted.reverse:
+            last = min(last, wanted.since.offset - 1)
+        elif wanted.since is not None:
+            first = max(first, wanted.since.offset + 1)
+        if wanted.limit != ALL and wanted.reverse:
+            first = max(first, last - wanted.limit + 1)
+        elif wanted.limit != ALL:
+            last = min(last, first + wanted.limit - 1)
+        if first > last or self.kept is None:
+            return []
+        selected = list(islice(self.kept, self.offset - last, self.offset - first + 1))
+        return selected if wanted.reverse else selected[::-1]
+
+    def has_reached(self, once: Once) -> bool:
+        """Whether a publication with the version of `once`, or a newer one, was published before."""
+        if once.version_epoch and once.version_epoch != self.version_epoch:
+            return False
+        return once.version <= self.version
+
+
+class MemoryHistory:
+    """The streams of all channels; `clock` is a monotonic clock in seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._streams: dict[str, ChannelStream] = {}
+        self._agenda = Agenda()
+        """When the publications of channels expire."""
+        self._meta_agenda = Agenda()
+        """When the streams of channels expire."""
+        # What was returned for each idempotency key, oldest first: all are kept for the same time.
+        self._results: OrderedDict[tuple[str, str], tuple[StreamPosition | None, float]] = OrderedDict()
+
+    # -- publish
+
+    def add(
+        self, publication: Publication, options: HistoryOptions, is_active: bool
+    ) -> tuple[Publication, StreamPosition | None]:
+        """Keep a publication; returns it with its position, and the position.
+
+        With the option `drop_inactive` it is not kept in an empty history of a channel that is not `is_active`. It
+        takes a position all the same if there is a stream: subscribers that return learn that they have missed it.
+        """
+        channel, now = publication.channel, self._clock()
+        stream = self._find(channel, now)
+        is_kept = is_active or not options.drop_inactive or (stream is not None and stream.kept is not None)
+        if stream is None:
+            if not is_kept:
+                return publication, None
+            stream = self._create(channel, now)
+        placed = stream.place(publication)
+        if is_kept:
+            until = now + options.lifetime
+            if stream.kept is None:
+                self._agenda.note(channel, until)
+            stream.keep(placed[0], options.size, until)
+        stream.keep_meta(now + options.meta_lifetime)
+        return placed
+
+    def earlier_result(self, channel: str, once: Once, is_kept: bool) -> tuple[StreamPosition | None] | None:
+        """What an earlier publish has returned after which `once` allows no other; None if it allows one.
+
+        Versions count only for publications that are kept.
+        """
+        now = self._clock()
+        if once.key:
+            result = self._results.get((channel, once.key))
+            if result is not None and result[1] > now:
+                return (result[0],)
+        stream = self._find(channel, now)
+        if is_kept and once.version > 0 and stream is not None and stream.has_reached(once):
+            return (stream.top,)
+        return None
+
+    def note_result(self, channel: str, once: Once, position: StreamPosition | None) -> None:
+        """Keep the result of a publish with these conditions."""
+        now = self._clock()
+        if once.key:
+            self._results[channel, once.key] = (position, now + IDEMPOTENCY_LIFETIME)
+            self._results.move_to_end((channel, once.key))
+        stream = self._find(channel, now)
+        if once.version > 0 and position is not None and stream is not None:
+            stream.version, stream.version_epoch = once.version, once.version_epoch
+
+    # -- look up
+
+    def newest(self, channel: str, limit: int) -> list[Publication]:
+        """The newest publications, newest first; all of them if `limit` is 0."""
+        stream = self._find(channel, self._clock())
+        return [] if stream is None else stream.newest(limit or None)
+
+    def stream(self, channel: str, wanted: HistoryFilter, meta_lifetime: float) -> Stream:
+        """See `HistoryReader.stream`."""
+        stream = self._find_or_create(channel, meta_lifetime)
+        if wanted.since is not None and wanted.since.epoch not in ("", stream.epoch):
+            raise UnrecoverablePosition
+        return Stream(stream.select(wanted), stream.top)
+
+    def recover_since(self, channel: str, position: StreamPosition, limit: int, meta_lifetime: float) -> StreamRecovery:
+        """See `HistoryStore.recover_since`."""
+        stream = self._find_or_create(channel, meta_lifetime)
+        missed = stream.offset - position.offset
+        available = 0 if stream.kept is None else len(stream.kept)
+        if limit != ALL:
+            available = min(available, limit)
+        if position.epoch not in ("", stream.epoch) or not 0 <= missed <= available:
+            return StreamRecovery((), stream.top, False)
+        return StreamRecovery(stream.newest(missed)[::-1], stream.top, True)
+
+    def remove(self, channel: str) -> None:
+        """Delete the publications that are kept of a channel."""
+        stream = self._find(channel, self._clock())
+        if stream is not None:
+            stream.kept = None
+
+    # -- expiry
+
+    def free_expired(self) -> Iterator[str]:
+        """Delete what has expired, channel by channel; yields the name of each."""
+        now = self._clock()
+        for channel in self._agenda.due(now):
+            stream = self._find(channel, now)
+            if stream is not None and stream.kept is not None:
+                self._agenda.note(channel, stream.expires)
+            yield channel
+        for channel in self._meta_agenda.due(now):
+            stream = self._find(channel, now)
+            if stream is not None:
+                self._meta_agenda.note(channel, stream.meta_expires)
+            yield channel
+        while self._results and next(iter(self._results.values()))[1] <= now:
+            self._results.popitem(last=False)
+
+    def _find_or_create(self, channel: str, meta_lifetime: float) -> ChannelStream:
+        now = self._clock()
+        stream = self._find(channel, now) or self._create(channel, now)
+        stream.keep_meta(now + meta_lifetime)
+        return stream
+
+    def _create(self, channel: str, now: float) -> ChannelStream:
+        """A new stream; it has an entry in the agenda of streams as long as it exists."""
+        stream = self._streams[channel] = ChannelStream()
+        self._meta_agenda.note(channel, now)
+        return stream
+
+    def _find(self, channel: str, now: float) -> ChannelStream | None:
+        stream = self._streams.get(channel)
+        if stream is None:
+            return None
+        if stream.kept is not None and stream.expires <= now:
+            stream.kept = None
+        if stream.meta_expires <= now and stream.kept is None:
+            del self._streams[channel]
+            return None
+        return stream
