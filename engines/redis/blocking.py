@@ -17,17 +17,27 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from ...app.model.events import Publication, RawClientInfo
-from ..base import CommandEngine, EngineError, HistoryOptions
+from ...app.model.events import Publication, RawClientInfo, StreamPosition
+from ..base import (
+    CommandEngine,
+    EngineError,
+    HistoryFilter,
+    HistoryOptions,
+    Once,
+    PublishItem,
+    PublishOutcome,
+    Stream,
+)
 from . import commands, history
 from .codec import CHANNEL_LIST, SkipLog, decode_names, decode_presence, presence_pairs
 from .connection import ConnectionLost, RedisCommand
-from .dialling import enter_command
+from .dialling import IDENTITY, enter_command
 from .jump import bucket
 from .keys import Keys
 from .permissions import SEE_RULES, is_refusal, is_unknown_user, note_default_user
 from .scripts import ALL
 from .settings import RedisSettings, ShardSettings, Timeouts
+from .streams import decode_found, position_of, read_command, stream_of
 
 RESP2 = 2
 PUBLISHER_NAME = "gentrifugo-publisher"
@@ -55,18 +65,21 @@ class BlockingRedis(CommandEngine):
 
     # -- publish
 
-    def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
-        self._ask(self._number(publication.channel), commands.publish(self._keys, publication, history))
+    def publish(
+        self, publication: Publication, history: HistoryOptions | None, once: Once | None = None
+    ) -> StreamPosition | None:
+        command = commands.publish(self._keys, publication, history, once)
+        return position_of(self._ask(self._number(publication.channel), command))
 
-    def publish_all(self, batch: Sequence[tuple[Publication, HistoryOptions | None]]) -> list[EngineError | None]:
-        outcome: list[EngineError | None] = [None] * len(batch)
+    def publish_all(self, batch: Sequence[PublishItem]) -> list[PublishOutcome]:
+        outcome: list[PublishOutcome] = [None] * len(batch)
         by_shard: dict[int, list[int]] = {}
-        for place, (publication, _) in enumerate(batch):
+        for place, (publication, _, _) in enumerate(batch):
             by_shard.setdefault(self._number(publication.channel), []).append(place)
         for number, places in by_shard.items():
-            failures = self._try_all(number, [commands.publish(self._keys, *batch[place]) for place in places])
-            for place, failure in zip(places, failures, strict=True):
-                outcome[place] = failure
+            results = self._try_all(number, [commands.publish(self._keys, *batch[place]) for place in places])
+            for place, result in zip(places, results, strict=True):
+                outcome[place] = result
         return outcome
 
     def publish_control(self, message: bytes) -> None:
@@ -105,6 +118,13 @@ class BlockingRedis(CommandEngine):
         epoch, entries = (self._ask(number, asked) for asked in history.read_commands(self._keys, channel, limit))
         return history.decode(channel, epoch, entries, self._skipped).publications
 
+    def stream(self, channel: str, wanted: HistoryFilter, meta_lifetime: float) -> Stream:
+        reply = self._ask(self._number(channel), read_command(self._keys, channel, wanted, meta_lifetime))
+        return stream_of(decode_found(channel, reply, self._skipped), wanted)
+
+    def remove_history(self, channel: str) -> None:
+        self._ask(self._number(channel), commands.remove_history(self._keys, channel))
+
     # -- Redis
 
     def _number(self, channel: str) -> int:
@@ -121,29 +141,28 @@ class BlockingRedis(CommandEngine):
         except redis.RedisError as error:
             raise EngineError(f"{name}: {reason(error)}") from error
 
-    def _try_all(self, number: int, batch: Sequence[RedisCommand]) -> list[EngineError | None]:
-        """Send commands together; returns the error of each, or None."""
+    def _try_all(self, number: int, batch: Sequence[RedisCommand]) -> list[PublishOutcome]:
+        """Send the commands of some publishes together; returns the position or the error of each."""
         name, client = self._shards[number]
         try:
             with client.pipeline(transaction=False) as pipeline:
                 for command in batch:
                     pipeline.execute_command(*command)
                 replies = pipeline.execute(raise_on_error=False)
-            if any(isinstance(reply, redis.exceptions.NoScriptError) for reply in replies):
-                return [self._try(number, command, reply) for command, reply in zip(batch, replies, strict=True)]
         except redis.RedisError as error:
             return [EngineError(f"{name}: {reason(error)}")] * len(batch)
-        return [EngineError(f"{name}: {reply}") if isinstance(reply, Exception) else None for reply in replies]
+        return [self._outcome(number, command, reply) for command, reply in zip(batch, replies, strict=True)]
 
-    def _try(self, number: int, command: RedisCommand, reply: Any) -> EngineError | None:
-        """Send a command again if Redis did not know its script."""
+    def _outcome(self, number: int, command: RedisCommand, reply: Any) -> PublishOutcome:
+        """What the reply to a publish says; the command is sent again if Redis did not know its script."""
         if isinstance(reply, redis.exceptions.NoScriptError):
             try:
-                self._ask(number, command)
+                reply = self._ask(number, command)
             except EngineError as error:
                 return error
-            return None
-        return EngineError(f"{self._shards[number][0]}: {reply}") if isinstance(reply, Exception) else None
+        return (
+            EngineError(f"{self._shards[number][0]}: {reply}") if isinstance(reply, Exception) else position_of(reply)
+        )
 
 
 def reason(error: Exception) -> str:
@@ -224,7 +243,7 @@ def _entering(epoch_key: str) -> Callable[[Any], None]:
 
         _load_scripts(ask)
         try:
-            ask(*enter_command(epoch_key, ask("INFO", "server")))
+            ask(*enter_command(epoch_key, *(ask(*command) for command in IDENTITY)))
         except ConnectionLost as error:
             raise redis.ConnectionError(str(error)) from None
 

@@ -45,6 +45,9 @@ class EventEnvelope(msgspec.Struct, array_like=True, frozen=True):
     data: bytes
     client: str
     info: Info | None
+    tags: dict[str, str] | None = None
+    offset: int = 0
+    epoch: str = ""
 
 
 class Present(msgspec.Struct, array_like=True, frozen=True):
@@ -71,21 +74,35 @@ _presents = msgspec.msgpack.Decoder(Present)
 _any_message = msgspec.msgpack.Decoder()
 
 
-def encode_publication(publication: Publication, kept: bool) -> bytes:
-    """A publication; `kept` says whether it goes into the history."""
-    uid, _, data, client, info = publication
-    return _encode((CODEC_VERSION, KEPT if kept else LIVE, uid, data, client, info))
+NO_POSITION = _encode(0) + _encode("")
+"""The fields offset and epoch of a publication without a position."""
+
+
+def encode_publication(publication: Publication) -> bytes:
+    """A publication that is not kept in a history."""
+    uid, _, data, client, info, tags, _, _ = publication
+    if tags is None:
+        return _encode((CODEC_VERSION, LIVE, uid, data, client, info))
+    return _encode((CODEC_VERSION, LIVE, uid, data, client, info, tags))
+
+
+def encode_unplaced(publication: Publication, kept: bool) -> bytes:
+    """A publication without its last two fields, which a script adds; `kept` says whether it goes into the history."""
+    uid, _, data, client, info, tags, _, _ = publication
+    kind = KEPT if kept else LIVE
+    encoded = _encode((CODEC_VERSION, kind, uid, data, client, info, tags, 0, ""))
+    return encoded[: -len(NO_POSITION)]
 
 
 def encode_event(event: Event) -> bytes:
     """A join, a leave, or a publication that is not kept."""
     if isinstance(event, Publication):
-        return encode_publication(event, kept=False)
+        return encode_publication(event)
     return _encode((CODEC_VERSION, JOIN if isinstance(event, Join) else LEAVE, "", b"", "", event.info))
 
 
 def decode_event(channel: str, data: bytes) -> Received:
-    """The event that `encode_event` or `encode_publication` has encoded. Raises Unreadable."""
+    """An event as it is sent and kept. Raises Unreadable."""
     try:
         envelope = _envelopes.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -95,7 +112,17 @@ def decode_event(channel: str, data: bytes) -> Received:
         raise _unreadable(data)
     info = None if envelope.info is None else _client_info(envelope.info)
     if kind == KEPT or kind == LIVE:
-        return Received(Publication(envelope.uid, channel, envelope.data, envelope.client, info), kind == KEPT)
+        publication = Publication(
+            envelope.uid,
+            channel,
+            envelope.data,
+            envelope.client,
+            info,
+            envelope.tags,
+            envelope.offset,
+            envelope.epoch,
+        )
+        return Received(publication, kind == KEPT)
     if info is None or kind not in (JOIN, LEAVE):
         raise Unreadable(f"an event of an unknown kind, {kind}")
     return Received((Join if kind == JOIN else Leave)(channel, info), False)

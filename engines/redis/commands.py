@@ -2,31 +2,51 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ...app.model.events import Publication
-from ..base import HistoryOptions
-from .codec import encode_publication
+from ..base import IDEMPOTENCY_LIFETIME, LARGEST_VERSION, HistoryOptions, Once
+from .codec import encode_publication, encode_unplaced
 from .connection import RedisCommand
 from .keys import Keys
 from .scripts import PRESENCE, PUBLISH_AND_KEEP
 
+VERSION_DIGITS = len(str(LARGEST_VERSION))
+"""Digits of a version in Redis, so that the order of the texts is that of the numbers."""
 
-def publish(keys: Keys, publication: Publication, history: HistoryOptions | None) -> RedisCommand:
-    """Carries a publication to its subscribers, and keeps it as `history` says."""
+
+def publish(
+    keys: Keys, publication: Publication, history: HistoryOptions | None, once: Once | None = None
+) -> RedisCommand:
+    """Carries a publication to its subscribers, and keeps it as `history` says, if `once` lets it be published."""
     channel = publication.channel
-    if history is None:
-        return "PUBLISH", keys.channel(channel), encode_publication(publication, kept=False)
-    return (
-        "EVALSHA",
-        PUBLISH_AND_KEEP.sha,
-        2,
-        keys.history(channel),
-        keys.epoch,
-        keys.channel(channel),
-        encode_publication(publication, kept=True),
-        history.size,
-        milliseconds(history.lifetime),
-        int(history.drop_inactive),
+    if history is None and once is None:
+        return "PUBLISH", keys.channel(channel), encode_publication(publication)
+    stream, top = keys.stream(channel)
+    encoded = encode_unplaced(publication, history is not None)
+    arguments = _arguments_of(history)
+    if once is None:
+        return "EVALSHA", PUBLISH_AND_KEEP.sha, "3", stream, top, keys.epoch, keys.channel(channel), encoded, *arguments
+    conditions = (
+        milliseconds(IDEMPOTENCY_LIFETIME) if once.key else 0,
+        f"{once.version:0{VERSION_DIGITS}}" if once.version > 0 else "",
+        once.version_epoch,
     )
+    names = (stream, top, keys.epoch, keys.result(channel, once.key), keys.version(channel))
+    return "EVALSHA", PUBLISH_AND_KEEP.sha, 5, *names, keys.channel(channel), encoded, *arguments, *conditions
+
+
+@lru_cache(maxsize=1000)
+def _arguments_of(history: HistoryOptions | None) -> tuple[bytes, ...]:
+    """What the script needs to know of a history; few channels have other options than the others."""
+    size, lifetime, drop_inactive, meta_lifetime = history or HistoryOptions(0, 0)
+    numbers = size, milliseconds(lifetime), milliseconds(max(meta_lifetime, lifetime)), int(drop_inactive)
+    return tuple(b"%d" % number for number in numbers)
+
+
+def remove_history(keys: Keys, channel: str) -> RedisCommand:
+    """Deletes the history of a channel, not the top of its stream."""
+    return "DEL", keys.stream(channel)[0]
 
 
 def presence(keys: Keys, channel: str) -> RedisCommand:

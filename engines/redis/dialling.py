@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import hiredis
@@ -51,8 +52,8 @@ def _check_is_master(connection: RedisConnection) -> None:
 def _prepare(connection: RedisConnection, epoch_key: str) -> None:
     """Load the scripts, and begin a new epoch if this server is not the one of the current epoch (lua/enter.lua)."""
     load_scripts(connection)
-    (server,) = connection.ask([("INFO", "server")])
-    (entered,) = connection.ask([enter_command(epoch_key, server)])
+    entering = enter_command(epoch_key, *connection.ask(IDENTITY))
+    (entered,) = connection.ask([entering])
     if isinstance(entered, hiredis.ReplyError):
         raise ConnectionLost(explained(entered, ("EVALSHA",)))
 
@@ -64,19 +65,28 @@ def load_scripts(connection: RedisConnection) -> None:
             raise ConnectionLost(explained(reply, ("SCRIPT LOAD",)))
 
 
-def enter_command(epoch_key: str, server: Any) -> RedisCommand:
-    """The command that begins a new epoch unless the current one is of this server; `server` is its INFO reply.
+IDENTITY: Sequence[RedisCommand] = (("INFO", "server"), ("INFO", "replication"))
+"""The commands whose replies identify a server; `enter_command` takes the replies."""
 
-    Raises ConnectionLost when the reply has no run id.
+
+def enter_command(epoch_key: str, server: Any, replication: Any) -> RedisCommand:
+    """The command that begins a new epoch unless the current one is of this server; from the replies to IDENTITY.
+
+    A server is known by its run id, which changes with each start, and by its replication id, which changes with each
+    promotion: a server that was a replica for a while may have lost what it had accepted before. Raises ConnectionLost
+    when the replies have no run id.
     """
-    return "EVALSHA", ENTER.sha, 1, epoch_key, _run_id(server)
+    run_id = _value(server, b"run_id")
+    if not run_id:
+        raise ConnectionLost(f"the reply to INFO has no run id of the server: {server!r}")
+    return "EVALSHA", ENTER.sha, 1, epoch_key, b"%b %b" % (run_id, _value(replication, b"master_replid"))
 
 
-def _run_id(info: Any) -> bytes:
-    if isinstance(info, bytes):
-        for line in info.splitlines():
-            if line.startswith(b"run_id:"):
-                return line.removeprefix(b"run_id:")
+def _value(info: Any, name: bytes) -> bytes:
+    """A value in a reply to INFO; empty if it has none. Raises ConnectionLost for an error."""
     if isinstance(info, hiredis.ReplyError):
         raise ConnectionLost(explained(info, ("INFO",)))
-    raise ConnectionLost(f"the reply to INFO has no run id of the server: {info!r}")
+    for line in info.splitlines() if isinstance(info, bytes) else ():
+        if line.startswith(name + b":"):
+            return bytes(line[len(name) + 1 :])
+    return b""

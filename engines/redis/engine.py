@@ -8,17 +8,29 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TypeAlias
 
 import gevent
 import hiredis
 
-from ...app.model.events import Event, Publication, RawClientInfo
+from ...app.model.events import Event, Publication, RawClientInfo, StreamPosition
 from ...app.runtime.yielding import in_turns
-from ..base import Engine, EngineError, EngineHandler, HistoryOptions, OccupancyHandler, Recovery
+from ..base import (
+    Engine,
+    EngineError,
+    EngineHandler,
+    HistoryFilter,
+    HistoryOptions,
+    OccupancyHandler,
+    Once,
+    PublishItem,
+    PublishOutcome,
+    Recovery,
+    Stream,
+    StreamRecovery,
+)
 from . import commands
 from .api_queues import ApiQueues
-from .codec import SkipLog, decode_presence, encode_event, encode_present, encode_publication, presence_pairs
+from .codec import SkipLog, decode_presence, encode_event, encode_present, presence_pairs
 from .connection import RedisCommand
 from .jump import bucket
 from .keys import Keys
@@ -26,9 +38,7 @@ from .permissions import explained
 from .scripts import ADD_PRESENCE, REMOVE_PRESENCE
 from .settings import RedisSettings
 from .shard import ECHO_LIMIT, Shard
-
-Item: TypeAlias = tuple[Publication, HistoryOptions | None]
-"""A publication, and how it is kept."""
+from .streams import position_of, recovery_of, stream_of
 
 
 class RedisEngine(Engine):
@@ -73,12 +83,14 @@ class RedisEngine(Engine):
 
     # -- publish
 
-    def publish(self, publication: Publication, history: HistoryOptions | None) -> None:
+    def publish(
+        self, publication: Publication, history: HistoryOptions | None, once: Once | None = None
+    ) -> StreamPosition | None:
         shard = self._shard(publication.channel)
-        shard.publishing.ask(*commands.publish(self._keys, publication, history))
+        return position_of(shard.publishing.ask(*commands.publish(self._keys, publication, history, once)))
 
-    def publish_all(self, batch: Sequence[tuple[Publication, HistoryOptions | None]]) -> list[EngineError | None]:
-        outcome: list[EngineError | None] = []
+    def publish_all(self, batch: Sequence[PublishItem]) -> list[PublishOutcome]:
+        outcome: list[PublishOutcome] = []
         for shard, run in groupby(batch, lambda item: self._shard(item[0].channel)):
             items = list(run)
             outcome += self._publish_run(shard, items, is_last=len(outcome) + len(items) == len(batch))
@@ -94,30 +106,27 @@ class RedisEngine(Engine):
             # What was published before in channels on the other servers has to arrive first, too.
             gevent.joinall([gevent.spawn(shard.hear_up_to_now) for shard in others], timeout=ECHO_LIMIT)
 
-    def _publish_run(self, shard: Shard, items: list[Item], is_last: bool) -> list[EngineError | None]:
+    def _publish_run(self, shard: Shard, items: list[PublishItem], is_last: bool) -> list[PublishOutcome]:
         """Publish what belongs to one shard. What goes to another shard after it waits until this node has received it:
         what one request publishes into several channels arrives in this order.
         """
-        publishing = [commands.publish(self._keys, *item) for item in items]
-        if is_last:
-            return self._publish_in(shard, publishing)
-        publication, history = items[-1]
-        name = self._keys.channel(publication.channel)
-        with shard.hearing(name, encode_publication(publication, kept=history is not None)) as heard:
-            outcome = self._publish_in(shard, publishing)
-            if outcome[-1] is not None:
-                heard.set()
+        outcome = self._publish_in(shard, [commands.publish(self._keys, *item) for item in items])
+        is_awaited = not is_last and shard.is_subscribed(items[-1][0].channel)
+        if is_awaited and not isinstance(outcome[-1], EngineError):
+            shard.hear_up_to_now()
         return outcome
 
     @staticmethod
-    def _publish_in(shard: Shard, publishing: Sequence[RedisCommand]) -> list[EngineError | None]:
-        """Publish in one shard; returns the error of each, or None."""
+    def _publish_in(shard: Shard, publishing: Sequence[RedisCommand]) -> list[PublishOutcome]:
+        """Publish in one shard; returns the position or the error of each."""
         try:
             replies = shard.publishing.ask_all(publishing)
         except EngineError as error:
             return [error] * len(publishing)
         return [
-            EngineError(f"{shard.name}: {explained(reply, command)}") if isinstance(reply, hiredis.ReplyError) else None
+            EngineError(f"{shard.name}: {explained(reply, command)}")
+            if isinstance(reply, hiredis.ReplyError)
+            else position_of(reply)
             for reply, command in zip(replies, publishing, strict=True)
         ]
 
@@ -159,6 +168,16 @@ class RedisEngine(Engine):
 
     def recover(self, channel: str, last: str) -> Recovery:
         return self._shard(channel).passed_history(channel).after(last)
+
+    def stream(self, channel: str, wanted: HistoryFilter, meta_lifetime: float) -> Stream:
+        return stream_of(self._shard(channel).stream(channel, wanted, meta_lifetime), wanted)
+
+    def recover_since(self, channel: str, position: StreamPosition, limit: int, meta_lifetime: float) -> StreamRecovery:
+        found = self._shard(channel).recover_since(channel, position, limit, meta_lifetime)
+        return recovery_of(found, position)
+
+    def remove_history(self, channel: str) -> None:
+        self._shard(channel).pipeline.ask(*commands.remove_history(self._keys, channel))
 
     def _shard(self, channel: str) -> Shard:
         shards = self._shards

@@ -1,9 +1,9 @@
-"""The history of a channel as Redis holds it, and what of it is complete.
+"""The history of a channel as Redis holds it, for recovery by uid, and what of it is complete.
 
-Each entry begins with the epoch in which it was added: one life of one server (lua/enter.lua).
-A server that was restarted or promoted may lack the last entries of the epoch before, and nothing
-in the list shows the hole. So only entries of the epoch that lasts now are known to have none
-between them, and a recovery is complete only within these.
+The epoch of each entry begins with that of the server in which it was added: one life of one server (lua/enter.lua).
+A server that was restarted or promoted may lack the last entries of the epoch before, and nothing in the list shows
+the hole. So only entries of the current epoch are known to have none between them, and a recovery is complete only
+within these.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ from .codec import SkipLog, Unreadable, decode_event
 from .connection import RedisCommand
 from .keys import Keys
 
-EPOCH_SIZE = 16
-"""Bytes of an epoch in front of an entry."""
-
 
 class History(NamedTuple):
     """What was read of a channel's history."""
@@ -28,6 +25,11 @@ class History(NamedTuple):
     """Newest first."""
     complete: int
     """How many of them, from the newest on, certainly follow each other without a gap."""
+
+    @property
+    def newest_uid(self) -> str:
+        """The uid of the newest publication; empty if there is none."""
+        return self.publications[0].uid if self.publications else ""
 
     def after(self, uid: str) -> Recovery:
         """The publications after `uid`; all of them, and not complete, when it is not among the complete ones."""
@@ -50,22 +52,23 @@ class History(NamedTuple):
 
 def read_commands(keys: Keys, channel: str, limit: int = 0) -> list[RedisCommand]:
     """What to ask for the newest `limit` entries, all of them when it is 0."""
-    return [("HGET", keys.epoch, "id"), ("LRANGE", keys.history(channel), 0, limit - 1)]
+    return [("HGET", keys.epoch, "id"), ("LRANGE", keys.stream(channel)[0], 0, limit - 1)]
 
 
 def decode(channel: str, epoch: bytes | None, entries: Sequence[bytes], skipped: SkipLog) -> History:
     """The replies to `read_commands`. It ends before an entry that cannot be read: what is older follows a hole."""
     publications: list[Publication] = []
     complete = 0
+    current = epoch.decode() if epoch else None
     for entry in entries:
         try:
-            event = decode_event(channel, entry[EPOCH_SIZE:]).event
+            event = decode_event(channel, entry).event
         except Unreadable as error:
             skipped.warn("a history", error)
             break
         if not isinstance(event, Publication):
             break
-        if complete == len(publications) and entry[:EPOCH_SIZE] == epoch:
+        if complete == len(publications) and current and event.epoch.startswith(current):
             complete += 1
         publications.append(event)
     return History(publications, complete)

@@ -12,7 +12,7 @@ class Keys:
         self.control = f"{prefix}.control".encode()
         """Pub/sub channel of the messages between nodes."""
         self.epoch = f"{prefix}.epoch"
-        """Hash: the current epoch of the history, the run id of its server, and the epoch of the reported occupancy."""
+        """Hash: the current epoch, its server, how many streams have begun, and the epoch of the reported occupancy."""
         self.api = f"{prefix}.api"
         """List: the queue of API commands; further queues have a number behind it."""
         self.occupied = f"{prefix}.occupied"
@@ -26,7 +26,10 @@ class Keys:
         self.sweeping = f"{prefix}.occupied.sweeping"
         """Text: exists for some seconds after a sweep, so that one node at a time sweeps."""
         self._channel = f"{prefix}.channel."
-        self._history = f"{prefix}.history."
+        self._stream = f"{prefix}.stream."
+        self._top = f"{prefix}.top."
+        self._result = f"{prefix}.result."
+        self._version = f"{prefix}.version."
         self._presence = f"{prefix}.presence."
         self.channel_pattern = re.sub(r"([*?\[\]\\])", r"\\\1", self._channel) + "*"
         """A glob pattern that matches the pub/sub channels of all channels."""
@@ -39,9 +42,18 @@ class Keys:
         """The channel of a pub/sub channel. The bytes are not always UTF-8: any program can subscribe to any name."""
         return name.removeprefix(self._channel.encode())
 
-    def history(self, channel: str) -> str:
-        """List: the history of `channel`, newest first."""
-        return self._history + channel
+    def stream(self, channel: str) -> tuple[str, str]:
+        """List: the history of `channel`, newest first. Text: the position of the newest publication."""
+        return self._stream + channel, self._top + channel
+
+    def result(self, channel: str, idempotency_key: str) -> str:
+        """Text: what the publish with this key in `channel` has returned."""
+        # With the length, so that no other pair of channel and key has the same name.
+        return f"{self._result}{len(channel)}.{channel}.{idempotency_key}"
+
+    def version(self, channel: str) -> str:
+        """Text: the version of the last publication in `channel` that had one, and its epoch."""
+        return self._version + channel
 
     def presence(self, channel: str) -> tuple[str, str]:
         """Sorted set: clients by the millisecond in which their presence ends. Hash: the information about them."""

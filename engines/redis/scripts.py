@@ -7,16 +7,18 @@ from pathlib import Path
 
 
 class Script:
-    """One file in lua/."""
+    """One file in lua/; `beginning` names another one, with functions, that is put before it."""
 
-    def __init__(self, name: str) -> None:
-        self.source = (Path(__file__).parent / "lua" / f"{name}.lua").read_bytes()
+    def __init__(self, name: str, beginning: str = "") -> None:
+        names = [beginning, name] if beginning else [name]
+        self.source = b"".join((Path(__file__).parent / "lua" / f"{part}.lua").read_bytes() for part in names)
         self.sha = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
         """The name Redis gives it."""
 
 
 ENTER = Script("enter")
-PUBLISH_AND_KEEP = Script("publish")
+PUBLISH_AND_KEEP = Script("publish", beginning="stream_top")
+READ_STREAM = Script("read_stream", beginning="stream_top")
 ADD_PRESENCE = Script("add_presence")
 REMOVE_PRESENCE = Script("remove_presence")
 PRESENCE = Script("presence")
@@ -30,6 +32,7 @@ SWEEP_TELLING = Script("sweep_telling")
 ALL = (
     ENTER,
     PUBLISH_AND_KEEP,
+    READ_STREAM,
     ADD_PRESENCE,
     REMOVE_PRESENCE,
     PRESENCE,

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 import gevent
 import hiredis
 from gevent.event import Event as Signal
 
-from ...app.model.events import Event
+from ...app.model.events import Event, StreamPosition
 from ...app.runtime.backoff import Backoff
 from ...app.runtime.running_clock import running_time, wait_for
 from ...app.runtime.yielding import in_turns
-from ..base import EngineError, EngineHandler, OccupancyHandler
+from ..base import EngineError, EngineHandler, HistoryFilter, OccupancyHandler
 from . import commands, history
 from .catch_up import CatchUp
 from .codec import CHANNEL_LIST, SkipLog, Unreadable, decode_event, decode_names
+from .connection import RedisCommand
 from .dialling import dialler
 from .history import History
 from .keys import Keys
@@ -27,6 +29,7 @@ from .occupancy import ShardOccupancy
 from .permissions import explained
 from .pipeline import Pipeline
 from .settings import ShardSettings, Timeouts
+from .streams import Found, decode_found, read_command, recover_command
 from .subscriber import Subscriber
 
 log = logging.getLogger(__name__)
@@ -35,6 +38,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.25
 """Seconds between two attempts to read the history for a client that recovers; see Backoff."""
 ECHO_LIMIT = 1.0
 """Seconds to wait for what this node has published to come back to it."""
+
+Reading = TypeVar("Reading", History, Found)
 
 
 class Shard:
@@ -108,6 +113,10 @@ class Shard:
         finally:
             self._note_occupancy(channel)
 
+    def is_subscribed(self, channel: str) -> bool:
+        """Whether this node receives what happens in a channel."""
+        return self.keys.channel(channel) in self._channels
+
     def _note_occupancy(self, channel: str) -> None:
         if self._occupancy is not None:
             self._occupancy.note(channel)
@@ -157,10 +166,29 @@ class Shard:
 
     def history(self, channel: str, limit: int) -> History:
         """The newest publications of a channel."""
-        subscribed = self.keys.channel(channel) in self._channels
+        subscribed = self.is_subscribed(channel)
         (found,) = self.read_histories([channel], limit)
         if subscribed:
-            self._catch_up.note_newest(channel, found.publications[0].uid if found.publications else "")
+            self._catch_up.note_newest(channel, found.newest_uid)
+        return found
+
+    def stream(self, channel: str, wanted: HistoryFilter, meta_lifetime: float) -> Found:
+        """The part of the stream of a channel that `wanted` selects; see `passed_history`."""
+        command = read_command(self.keys, channel, wanted, meta_lifetime, self.is_subscribed(channel))
+        return self._read_passed(channel, lambda: self._ask_stream(channel, command))
+
+    def recover_since(self, channel: str, position: StreamPosition, limit: int, meta_lifetime: float) -> Found:
+        """The stream of a channel after a position; see `passed_history`."""
+        command = recover_command(
+            self.keys, channel, position, limit, meta_lifetime, with_newest=self.is_subscribed(channel)
+        )
+        return self._read_passed(channel, lambda: self._ask_stream(channel, command))
+
+    def _ask_stream(self, channel: str, command: RedisCommand) -> Found:
+        subscribed = self.is_subscribed(channel)
+        found = decode_found(channel, self.pipeline.ask(*command), self._skipped)
+        if subscribed:
+            self._catch_up.note_newest(channel, found.newest_uid)
         return found
 
     def passed_history(self, channel: str) -> History:
@@ -168,8 +196,12 @@ class Shard:
 
         Waits as long as an answer of Redis may take. Raises EngineError.
         """
-        if self.keys.channel(channel) not in self._channels:
-            return self.history(channel, 0)
+        return self._read_passed(channel, lambda: self.history(channel, 0))
+
+    def _read_passed(self, channel: str, read: Callable[[], Reading]) -> Reading:
+        """What `read` returns, when this node has handled all that it gets of it as a subscriber."""
+        if not self.is_subscribed(channel):
+            return read()
         deadline = running_time() + self._timeouts.read
         backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         reason = "the subscriptions are not back"
@@ -178,7 +210,7 @@ class Shard:
                 break  # more than a moment without Redis
             try:
                 if self.subscriber.wait_ready(left) and self._catch_up.wait_closed(channel, left):
-                    found = self._passed_history_now(channel)
+                    found = self._read_passed_now(channel, read)
                     if found is not None:
                         return found
             except EngineError as error:
@@ -186,17 +218,16 @@ class Shard:
                 gevent.sleep(backoff.next_delay())
         raise EngineError(self.pipeline.away or f"{self.name}: {reason} within {self._timeouts.read:g} s")
 
-    def _passed_history_now(self, channel: str) -> History | None:
+    def _read_passed_now(self, channel: str, read: Callable[[], Reading]) -> Reading | None:
         """The same without waiting for a connection; None when it broke meanwhile."""
         breaks = self.subscriber.breaks
-        found = self.history(channel, 0)
-        newest = found.publications[0].uid if found.publications else ""
-        if not self._catch_up.has_passed(channel, newest) and not self.subscriber.wait_until_passed():
+        found = read()
+        if not self._catch_up.has_passed(channel, found.newest_uid) and not self.subscriber.wait_until_passed():
             return None
         # A gap that was closed may have been followed by another one before this greenlet ran again.
         if self.subscriber.breaks != breaks or self._catch_up.has_gap(channel):
             return None
-        self._catch_up.note_passed(channel, newest)
+        self._catch_up.note_passed(channel, found.newest_uid)
         return found
 
     def read_histories(self, channels: Sequence[str], limit: int = 0) -> list[History]:

@@ -3,7 +3,7 @@
 -- A server that was restarted or promoted may lack the newest of what its predecessor had accepted.
 --
 -- KEYS[1] - hash of the epoch
--- ARGV[1] - run id of this server
+-- ARGV[1] - run id and replication id of this server
 if redis.call('HGET', KEYS[1], 'server') ~= ARGV[1] then
     local time = redis.call('TIME')
     redis.call('HSET', KEYS[1], 'server', ARGV[1], 'id', string.format('%010d%06d', time[1], time[2]))

@@ -1,29 +1,65 @@
--- Adds a publication to the history of its channel and publishes it.
+-- Adds a publication to the stream of its channel and publishes it. Begins with stream_top.lua.
 --
--- KEYS[1] - list of the history
--- KEYS[2] - hash of the epoch
+-- KEYS[4] - text: what this script has returned for the idempotency key; only with a condition
+-- KEYS[5] - text: the last version (20 digits), then its epoch; only with a condition
 -- ARGV[1] - pub/sub channel
--- ARGV[2] - the publication
--- ARGV[3] - how many publications the history holds
+-- ARGV[2] - the publication without its last two fields, offset and epoch
+-- ARGV[3] - how many publications the history holds; "0" to keep nothing
 -- ARGV[4] - milliseconds until the whole history is dropped
--- ARGV[5] - "1": keep nothing when there is neither a subscriber nor a history
-local function wanted()
-    return ARGV[5] ~= '1'
-        or redis.call('EXISTS', KEYS[1]) == 1
-        or redis.call('PUBSUB', 'NUMSUB', ARGV[1])[2] > 0
+-- ARGV[5] - milliseconds until the top of the stream is dropped
+-- ARGV[6] - "1": keep nothing when there is neither a subscriber nor a history
+-- ARGV[7] - milliseconds for which to keep the result for the idempotency key; "0" without a key
+-- ARGV[8] - version (20 digits), or nothing
+-- ARGV[9] - epoch of the version
+--
+-- Returns epoch and offset of the publication as one text, which is empty if it is not kept.
+local NOT_KEPT = '\0\160' -- the fields offset and epoch: 0 and an empty text
+local size = tonumber(ARGV[3])
+
+if KEYS[4] and ARGV[7] ~= '0' then
+    local earlier = call('GET', KEYS[4])
+    if earlier then
+        return earlier
+    end
 end
 
-if wanted() then
-    local epoch = redis.call('HGET', KEYS[2], 'id')
-    if not epoch then
-        -- Somebody emptied the database while nodes were connected; the history went with it.
-        local time = redis.call('TIME')
-        epoch = string.format('%010d%06d', time[1], time[2])
-        redis.call('HSET', KEYS[2], 'id', epoch)
+local result, position = '', NOT_KEPT
+if size > 0 then
+    local id, epoch, offset = find_top()
+    if KEYS[4] and ARGV[8] ~= '' and epoch then
+        local version = call('GET', KEYS[5])
+        local comparable = version and (ARGV[9] == '' or ARGV[9] == sub(version, 21))
+        if comparable and ARGV[8] <= sub(version, 1, 20) then
+            return epoch .. string.format('%.0f', offset)
+        end
     end
-    redis.call('LPUSH', KEYS[1], epoch .. ARGV[2])
-    redis.call('LTRIM', KEYS[1], 0, ARGV[3] - 1)
-    redis.call('PEXPIRE', KEYS[1], ARGV[4])
+    local kept = ARGV[6] ~= '1'
+        or call('EXISTS', KEYS[1]) == 1
+        or call('PUBSUB', 'NUMSUB', ARGV[1])[2] > 0
+    -- Where there is a stream, also what is not kept takes an offset: whoever recovers learns that it is missing.
+    if kept or epoch then
+        epoch = epoch or begin_stream(id)
+        offset = offset + 1
+        position = cmsgpack.pack(offset, epoch)
+        result = epoch .. string.format('%.0f', offset)
+        call('SET', KEYS[2], result, 'PX', ARGV[5])
+    end
+    if kept then
+        if call('LPUSH', KEYS[1], ARGV[2] .. position) > size then
+            call('LTRIM', KEYS[1], 0, size - 1)
+        end
+        call('PEXPIRE', KEYS[1], ARGV[4])
+    end
+end
+
+if KEYS[4] then
+    if ARGV[7] ~= '0' then
+        call('SET', KEYS[4], result, 'PX', ARGV[7])
+    end
+    if ARGV[8] ~= '' and result ~= '' then
+        call('SET', KEYS[5], ARGV[8] .. ARGV[9], 'PX', ARGV[5])
+    end
 end
 -- Last, so that what fails above is not delivered.
-return redis.call('PUBLISH', ARGV[1], ARGV[2])
+call('PUBLISH', ARGV[1], ARGV[2] .. position)
+return result

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import redis
 
-from gentrifugo.app.model.events import Publication
-from gentrifugo.engines.base import HistoryOptions
+from gentrifugo.app.model.events import Publication, StreamPosition
+from gentrifugo.engines.base import HistoryOptions, PublishItem
 from gentrifugo.engines.redis.blocking import BlockingRedis, _entering, client_of
 from gentrifugo.engines.redis.settings import RedisSettings, ServerAddress, ShardSettings, Timeouts, Tls
 from tests.redis_server import RedisServer, redis_server
@@ -39,12 +39,19 @@ def message(channel: str) -> Publication:
 def test_a_batch_has_an_outcome_for_each_also_when_redis_has_forgotten_the_scripts(
     server: RedisServer, blocking: BlockingRedis
 ) -> None:
-    batch = [(message("kept"), KEPT), (message("broken"), KEPT), (message("plain"), None)]
-    assert blocking.publish_all(batch) == [None, None, None]
-    server.ask("SET", "test.history.broken", "not a list")
-    for _ in range(2):
+    batch: list[PublishItem] = [
+        (message("kept"), KEPT, None),
+        (message("broken"), KEPT, None),
+        (message("plain"), None, None),
+    ]
+    first, broken, plain = blocking.publish_all(batch)
+    assert isinstance(first, StreamPosition)
+    assert isinstance(broken, StreamPosition)
+    assert (first.offset, broken.offset, plain) == (1, 1, None)
+    server.ask("SET", "test.stream.broken", "not a list")
+    for offset in (2, 3):
         kept, broken, plain = blocking.publish_all(batch)
-        assert (kept, plain) == (None, None)
+        assert (kept, plain) == (first._replace(offset=offset), None)
         assert "WRONGTYPE" in str(broken)
         server.ask("SCRIPT", "FLUSH")
     assert len(blocking.history("kept")) == 3

@@ -13,12 +13,24 @@ from gentrifugo.engines.redis.codec import Unreadable
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 infos = st.builds(RawClientInfo, texts, texts, st.binary(), st.binary())
-publications = st.builds(Publication, texts, st.just("news"), st.binary(), texts, st.none() | infos)
+tags = st.none() | st.dictionaries(texts, texts, max_size=3)
+publications = st.builds(
+    Publication, texts, st.just("news"), st.binary(), texts, st.none() | infos, tags, st.just(0), st.just("")
+)
 
 
-@given(publications, st.booleans())
-def test_publications(publication: Publication, kept: bool) -> None:
-    assert codec.decode_event("news", codec.encode_publication(publication, kept)) == (publication, kept)
+@given(publications)
+def test_publications(publication: Publication) -> None:
+    assert codec.decode_event("news", codec.encode_publication(publication)) == (publication, False)
+
+
+@given(publications, st.booleans(), st.integers(0, 2**53 - 1), texts)
+def test_publications_whose_position_is_added_later(
+    publication: Publication, kept: bool, offset: int, epoch: str
+) -> None:
+    added = msgspec.msgpack.encode(offset) + msgspec.msgpack.encode(epoch)
+    received = codec.decode_event("news", codec.encode_unplaced(publication, kept) + added)
+    assert received == (publication._replace(offset=offset, epoch=epoch), kept)
 
 
 @given(infos, st.sampled_from([Join, Leave]))
@@ -37,13 +49,13 @@ def test_presence(info: RawClientInfo) -> None:
 def test_the_format_is_the_documented_one() -> None:
     """docs/redis.md shows it; another shape needs another version."""
     info = RawClientInfo("42", "c1", b'{"a":1}', b"")
-    shown = [1, 1, "u1", b'{"text":"hi"}', "c1", ["42", "c1", b'{"a":1}', b""]]
-    assert (
-        msgspec.msgpack.decode(
-            codec.encode_publication(Publication("u1", "news", b'{"text":"hi"}', "c1", info), kept=True)
-        )
-        == shown
-    )
+    publication = Publication("u1", "news", b'{"text":"hi"}', "c1", info)
+    shown = ["u1", b'{"text":"hi"}', "c1", ["42", "c1", b'{"a":1}', b""]]
+    assert msgspec.msgpack.decode(codec.encode_publication(publication)) == [1, 0, *shown]
+    tagged = publication._replace(tags={"a": "b"})
+    assert msgspec.msgpack.decode(codec.encode_publication(tagged)) == [1, 0, *shown, {"a": "b"}]
+    placed = codec.encode_unplaced(tagged, kept=True) + b"\x07" + b"\xa2e1"
+    assert msgspec.msgpack.decode(placed) == [1, 1, *shown, {"a": "b"}, 7, "e1"]
     join = msgspec.msgpack.decode(codec.encode_event(Join("news", info)))
     assert join == [1, 2, "", b"", "", ["42", "c1", b'{"a":1}', b""]]
     assert msgspec.msgpack.decode(codec.encode_present(info)) == [1, ["42", "c1", b'{"a":1}', b""]]
@@ -51,7 +63,7 @@ def test_the_format_is_the_documented_one() -> None:
 
 def test_fields_that_a_later_release_adds_are_passed_over() -> None:
     info = ["42", "c1", b"", b"", "new"]
-    data = msgspec.msgpack.encode([1, 0, "u1", b"{}", "", info, "new", {"newer": 1}])
+    data = msgspec.msgpack.encode([1, 0, "u1", b"{}", "", info, None, 0, "", "new", {"newer": 1}])
     assert codec.decode_event("news", data).event == Publication("u1", "news", b"{}", "", RawClientInfo("42", "c1"))
     assert codec.decode_present(msgspec.msgpack.encode([1, info, "new"])) == RawClientInfo("42", "c1")
 

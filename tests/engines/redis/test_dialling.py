@@ -14,6 +14,7 @@ from gentrifugo.engines.redis.settings import Sentinels, ServerAddress, ShardSet
 from tests.engines.redis.fakes import FakeConnection, error
 
 INFO = b"# Server\r\nrun_id:abc\r\n"
+REPLICATION = b"# Replication\r\nmaster_replid:def\r\n"
 
 
 class Closing(FakeConnection):
@@ -35,9 +36,9 @@ def dial(monkeypatch: pytest.MonkeyPatch, connection: FakeConnection) -> RedisCo
 
 
 def test_a_connection_gets_the_scripts_and_the_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    connection = Closing(*([b"sha"] * len(ALL)), INFO, b"entered")
+    connection = Closing(*([b"sha"] * len(ALL)), INFO, REPLICATION, b"entered")
     assert dial(monkeypatch, connection) is connection
-    assert connection.batches[-1] == [enter_command("epoch", INFO)]
+    assert connection.batches[-1] == [enter_command("epoch", INFO, REPLICATION)]
     assert not connection.is_closed
 
 
@@ -45,9 +46,9 @@ def test_a_connection_gets_the_scripts_and_the_epoch(monkeypatch: pytest.MonkeyP
     ("replies", "reason"),
     [
         ([error("NOPERM no scripts"), *([b"sha"] * (len(ALL) - 1))], "NOPERM no scripts"),
-        ([*([b"sha"] * len(ALL)), error("NOPERM no info")], "NOPERM no info"),
-        ([*([b"sha"] * len(ALL)), b"# Server"], "the reply to INFO has no run id of the server"),
-        ([*([b"sha"] * len(ALL)), INFO, error("READONLY")], "READONLY"),
+        ([*([b"sha"] * len(ALL)), error("NOPERM no info"), REPLICATION], "NOPERM no info"),
+        ([*([b"sha"] * len(ALL)), b"# Server", REPLICATION], "the reply to INFO has no run id of the server"),
+        ([*([b"sha"] * len(ALL)), INFO, REPLICATION, error("READONLY")], "READONLY"),
     ],
     ids=["a script is refused", "no INFO", "INFO without a run id", "the epoch is refused"],
 )
@@ -87,3 +88,11 @@ def test_what_sentinels_name_must_be_the_master(monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(ConnectionLost, match=reason):
         dialler(shard, Timeouts(), "epoch")()
     assert connection.is_closed
+
+
+def test_a_server_is_known_by_its_start_and_by_its_promotion() -> None:
+    command = enter_command("epoch", INFO, REPLICATION)
+    assert command[-1] == b"abc def"
+    assert enter_command("epoch", INFO, REPLICATION.replace(b"def", b"ghi")) != command
+    assert enter_command("epoch", INFO.replace(b"abc", b"xyz"), REPLICATION) != command
+    assert enter_command("epoch", INFO, b"")[-1] == b"abc "

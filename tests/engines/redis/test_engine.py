@@ -7,19 +7,31 @@ import socket
 import subprocess
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import gevent
 import msgspec
 import pytest
 
-from gentrifugo.engines.base import EngineError, Recovery
+from gentrifugo.app.model.events import StreamPosition
+from gentrifugo.engines.base import ALL, EngineError, HistoryFilter, PublishItem, Recovery
 from gentrifugo.engines.redis import codec, occupancy
 from gentrifugo.engines.redis.blocking import BlockingRedis
 from gentrifugo.engines.redis.engine import RedisEngine
 from gentrifugo.engines.redis.keys import Keys
 from gentrifugo.engines.redis.settings import RedisSettings, ServerAddress, ShardSettings, Timeouts, Tls
-from tests.engines.contract import ALICE, EngineContract, JoinedEnginesContract, Lab, kept, message, uids
-from tests.greenlets import nothing_left_behind
+from tests.engines.contract import (
+    ALICE,
+    LONG,
+    EngineContract,
+    JoinedEnginesContract,
+    Lab,
+    kept,
+    message,
+    uids,
+    unplaced,
+)
+from tests.greenlets import eventually, nothing_left_behind
 from tests.parts import valkey_server
 from tests.redis_server import RedisServer, free_port, redis_server
 from tests.waiting import seconds
@@ -155,11 +167,16 @@ def test_what_lies_beyond_an_unreadable_entry_is_not_recovered(lab: RedisLab, se
     engine = lab.listen().engine
     for uid in ("1", "2"):
         engine.publish(message(uid), kept())
-    servers[0].ask("LPUSH", f"{lab.settings.prefix}.history.news", b"0" * 16 + msgspec.msgpack.encode([2]))
+    servers[0].ask("LPUSH", f"{lab.settings.prefix}.stream.news", msgspec.msgpack.encode([2]))
     engine.publish(message("3"), kept())
     assert uids(engine) == ["3"]
     assert engine.recover("news", "3") == Recovery([], True)
-    assert engine.recover("news", "2") == Recovery([message("3")], False)
+    found = engine.recover("news", "2")
+    assert (unplaced(found.publications), found.complete) == ([message("3")], False)
+    top = engine.stream("news", HistoryFilter(), 60).top
+    assert engine.recover_since("news", top, ALL, 60).recovered
+    for offset in (0, 1):
+        assert not engine.recover_since("news", top._replace(offset=offset), ALL, 60).recovered
 
 
 def test_across_the_life_of_a_server_recovery_is_never_complete(lab: RedisLab, servers: list[RedisServer]) -> None:
@@ -167,24 +184,121 @@ def test_across_the_life_of_a_server_recovery_is_never_complete(lab: RedisLab, s
     engine = lab.listen().engine
     for uid in ("1", "2"):
         engine.publish(message(uid), kept())
-    assert engine.recover("news", "1") == Recovery([message("2")], True)
-    epoch = f"{lab.settings.prefix}.epoch"
-    servers[0].ask("HSET", epoch, "server", "another server")
+    before = engine.stream("news", HistoryFilter(), LONG).top
+    assert engine.recover("news", "1").complete
+    servers[0].ask("HSET", f"{lab.settings.prefix}.epoch", "server", "another server")
     later = lab.listen().engine  # it finds that out when it connects
-    assert later.recover("news", "2") == Recovery([message("2"), message("1")], False)
-    later.publish(message("3"), kept())
+    recovery = later.recover("news", "2")
+    assert (unplaced(recovery.publications), recovery.complete) == ([message("2"), message("1")], False)
+    assert not later.recover_since("news", before, ALL, LONG).recovered
+    position = later.publish(message("3"), kept())
+    assert position is not None
     for node in (engine, later):
         assert node.recover("news", "3") == Recovery([], True)
         assert not node.recover("news", "2").complete
         assert uids(node) == ["3", "2", "1"]
+        assert node.recover_since("news", StreamPosition(2, position.epoch), ALL, LONG).recovered
+        assert not node.recover_since("news", StreamPosition(1, position.epoch), ALL, LONG).recovered
+        assert not node.recover_since("news", before, ALL, LONG).recovered
+
+
+def test_after_the_life_of_a_server_offsets_continue(lab: RedisLab, servers: list[RedisServer]) -> None:
+    """So the publications from before can be looked up under the offsets that they had."""
+    engine = lab.listen().engine
+    before = engine.publish(message("1"), kept(meta_lifetime=LONG))
+    servers[0].ask("HSET", f"{lab.settings.prefix}.epoch", "server", "another server")
+    after = lab.listen().engine.publish(message("2"), kept(meta_lifetime=LONG))
+    assert before is not None
+    assert after is not None
+    assert (before.offset, after.offset) == (1, 2)
+    assert before.epoch != after.epoch
+    found = engine.stream("news", HistoryFilter(ALL), LONG)
+    assert ([publication.offset for publication in found.publications], found.top) == ([1, 2], after)
+
+
+def test_a_server_that_was_a_replica_meanwhile_is_another_one(tmp_path: Path, nothing_left_behind: None) -> None:
+    """Its last publications are gone, although it was never restarted."""
+    with redis_server(tmp_path) as server, redis_server(tmp_path) as other:
+        lab = RedisLab([server])
+        try:
+            engine = lab.listen().engine
+            for uid in ("1", "2"):
+                kept_position = engine.publish(message(uid), kept())
+            other.ask("REPLICAOF", "127.0.0.1", str(server.port))
+            eventually(lambda: b"master_link_status:up" in other.ask("INFO", "replication"), within=10)
+            other.ask("REPLICAOF", "NO", "ONE")
+            lost_position = engine.publish(message("lost"), kept())
+            engine.stop()
+            server.ask("REPLICAOF", "127.0.0.1", str(other.port))
+            eventually(lambda: b"master_link_status:up" in server.ask("INFO", "replication"), within=10)
+            server.ask("REPLICAOF", "NO", "ONE")
+            engine = lab.listen().engine
+            assert kept_position is not None
+            assert lost_position is not None
+            again = engine.publish(message("3"), kept())
+            assert again is not None
+            assert again.offset == lost_position.offset
+            for position in (kept_position, lost_position):
+                assert not engine.recover_since("news", position, ALL, LONG).recovered
+        finally:
+            lab.close()
+
+
+def test_a_flushed_database_begins_other_epochs(lab: RedisLab, servers: list[RedisServer]) -> None:
+    engine = lab.listen().engine
+    before = engine.publish(message("1"), kept())
+    servers[0].ask("FLUSHALL")
+    after = engine.publish(message("2"), kept())
+    assert before is not None
+    assert after is not None
+    assert (after.offset, after.epoch == before.epoch) == (1, False)
+    assert not engine.recover_since("news", before, ALL, LONG).recovered
+
+
+@pytest.mark.parametrize("evicted", ["stream", "top", "epoch"])
+def test_what_redis_evicts_is_not_recovered(lab: RedisLab, servers: list[RedisServer], evicted: str) -> None:
+    engine = lab.listen().engine
+    for uid in ("1", "2"):
+        engine.publish(message(uid), kept())
+    top = engine.stream("news", HistoryFilter(), LONG).top
+    suffix = "" if evicted == "epoch" else ".news"
+    assert servers[0].ask("DEL", f"{lab.settings.prefix}.{evicted}{suffix}") == 1
+    engine.publish(message("3"), kept())
+    for offset in range(3):
+        assert engine.recover_since("news", top._replace(offset=offset), ALL, LONG).recovered is (
+            evicted == "stream" and offset == 2
+        )
+    found = engine.stream("news", HistoryFilter(ALL), LONG)
+    assert found.publications[-1].offset == found.top.offset
+
+
+def test_keys_of_other_versions_are_neither_read_nor_changed(lab: RedisLab, servers: list[RedisServer]) -> None:
+    """Before there were positions, `history.NAME` was the list of a history."""
+    old = f"{lab.settings.prefix}.history.news"
+    servers[0].ask("LPUSH", old, b"0" * 16 + msgspec.msgpack.encode([1, 1, "old", b"1", "", None]))
+    engine = lab.listen().engine
+    assert uids(engine) == []
+    assert engine.publish(message("1"), kept()) is not None
+    assert uids(engine) == ["1"]
+    assert engine.recover("news", "old").complete is False
+    engine.remove_history("news")
+    assert servers[0].ask("LLEN", old) == 1
 
 
 def test_a_batch_has_an_outcome_for_each(lab: RedisLab, servers: list[RedisServer]) -> None:
     engine = lab.listen().engine
-    servers[0].ask("SET", f"{lab.settings.prefix}.history.broken", "no list")
-    batch = [(message("1"), kept()), (message("2", "broken"), kept()), (message("3"), None), (message("4"), kept())]
+    servers[0].ask("SET", f"{lab.settings.prefix}.stream.broken", "no list")
+    servers[0].ask("SET", f"{lab.settings.prefix}.top.broken", "0" * 26 + "1")
+    batch: list[PublishItem] = [
+        (message("1"), kept(), None),
+        (message("2", "broken"), kept(), None),
+        (message("3"), None, None),
+        (message("4"), kept(), None),
+    ]
     first, failed, third, fourth = engine.publish_all(batch)
-    assert first is third is fourth is None
+    assert isinstance(first, StreamPosition)
+    assert isinstance(fourth, StreamPosition)
+    assert (first.offset, third, fourth.offset) == (1, None, 2)
     assert "WRONGTYPE" in str(failed)
     assert uids(engine) == ["4", "1"]
 
@@ -285,11 +399,15 @@ def test_a_batch_over_two_shards_arrives_in_its_order(servers: list[RedisServer]
     lab = RedisLab(servers)
     try:
         listener = lab.listen()
-        batch = [(message(str(number), f"news:{number % 16}"), None if number % 3 else kept()) for number in range(200)]
+        batch: list[PublishItem] = [
+            (message(str(number), f"news:{number % 16}"), None if number % 3 else kept(), None) for number in range(200)
+        ]
         for number in range(16):
             listener.engine.subscribe(f"news:{number}")
-        assert listener.engine.publish_all(batch) == [None] * len(batch)
-        listener.heard(*(publication for publication, _ in batch))
+        outcomes = listener.engine.publish_all(batch)
+        for (_, history, _), outcome in zip(batch, outcomes, strict=True):
+            assert isinstance(outcome, type(None) if history is None else StreamPosition)
+        listener.heard(*(publication for publication, _, _ in batch))
     finally:
         lab.close()
 
@@ -297,7 +415,7 @@ def test_a_batch_over_two_shards_arrives_in_its_order(servers: list[RedisServer]
 def test_a_batch_has_an_error_for_each_while_no_server_is_there(nothing_left_behind: None) -> None:
     shards = tuple(ShardSettings(ServerAddress("127.0.0.1", free_port())) for _ in range(2))
     engine = RedisEngine(RedisSettings(shards, prefix="test", timeouts=Timeouts(connect=0.1, read=0.2, write=0.1)))
-    outcomes = engine.publish_all([(message(f"u{number}", f"c{number}"), None) for number in range(8)])
+    outcomes = engine.publish_all([(message(f"u{number}", f"c{number}"), None, None) for number in range(8)])
     assert len(outcomes) == 8
     assert all(isinstance(outcome, EngineError) for outcome in outcomes)
     engine.stop()

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from gentrifugo.app.model.events import Join, Publication, RawClientInfo
-from gentrifugo.engines.redis.codec import SkipLog, encode_event, encode_publication
-from gentrifugo.engines.redis.history import EPOCH_SIZE, History, decode
+from gentrifugo.engines.redis.codec import SkipLog, encode_event, encode_unplaced
+from gentrifugo.engines.redis.history import History, decode
 
-EPOCH = b"e" * EPOCH_SIZE
-OTHER = b"o" * EPOCH_SIZE
+EPOCH, OTHER = "1" * 16, "2" * 16
 JOIN = encode_event(Join("news", RawClientInfo("alice", "c1")))
 
 
-def message(uid: str) -> Publication:
-    return Publication(uid, "news", b"{}")
+def message(uid: str, epoch: str = EPOCH) -> Publication:
+    return Publication(uid, "news", b"{}", offset=int(uid), epoch=epoch)
 
 
-def entry(uid: str) -> bytes:
-    return encode_publication(message(uid), kept=True)
+def entry(uid: str, epoch: str = EPOCH) -> bytes:
+    position = msgspec.msgpack.encode(int(uid)) + msgspec.msgpack.encode(epoch)
+    return encode_unplaced(message(uid), kept=True) + position
 
 
 @pytest.mark.parametrize(
     ("entries", "history"),
     [
-        ([EPOCH + entry("2"), EPOCH + entry("1")], History([message("2"), message("1")], 2)),
-        ([EPOCH + entry("2"), OTHER + entry("1")], History([message("2"), message("1")], 1)),
-        ([EPOCH + entry("2"), EPOCH + JOIN, EPOCH + entry("1")], History([message("2")], 1)),
-        ([EPOCH + entry("2"), EPOCH + b"\xc1", EPOCH + entry("1")], History([message("2")], 1)),
+        ([entry("2"), entry("1")], History([message("2"), message("1")], 2)),
+        ([entry("2", EPOCH + "a"), entry("1")], History([message("2", EPOCH + "a"), message("1")], 2)),
+        ([entry("2"), entry("1", OTHER)], History([message("2"), message("1", OTHER)], 1)),
+        ([entry("2"), JOIN, entry("1")], History([message("2")], 1)),
+        ([entry("2"), b"\xc1", entry("1")], History([message("2")], 1)),
         ([], History([], 0)),
     ],
-    ids=["complete", "an earlier epoch", "no publication", "unreadable", "empty"],
+    ids=["complete", "another stream of the epoch", "an earlier epoch", "no publication", "unreadable", "empty"],
 )
 def test_a_history_is_read_up_to_what_does_not_belong_there(entries: list[bytes], history: History) -> None:
-    assert decode("news", EPOCH, entries, SkipLog()) == history
+    assert decode("news", EPOCH.encode(), entries, SkipLog()) == history

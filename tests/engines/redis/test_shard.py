@@ -98,7 +98,7 @@ class TestPassedHistory:
 
     def test_an_error_of_redis_is_in_the_refusal(self, shard: Shard, server: RedisServer) -> None:
         shard.subscribe("news")
-        server.ask("SET", shard.keys.history("news"), "not a list")
+        server.ask("SET", shard.keys.stream("news")[0], "not a list")
         with pytest.raises(EngineError, match=r"WRONGTYPE.* within 0\.5 s"):
             shard.passed_history("news")
 

@@ -1,0 +1,39 @@
+-- The beginning of the scripts that work with the stream of a channel: where its top is.
+--
+-- KEYS[1] - list of the publications that are kept, newest first; their offsets are consecutive
+-- KEYS[2] - text of the top: the epoch of the stream (26 characters), then the offset of the newest publication
+-- KEYS[3] - hash of the epoch of the server
+local call, sub = redis.call, string.sub
+
+-- An epoch that no stream has had before: it begins with the epoch of the server (16 digits).
+local function new_epoch(id)
+    return id .. string.format('%010x', call('HINCRBY', KEYS[3], 'streams', 1))
+end
+
+-- The epoch of the server, and epoch and offset of the stream; nil and 0 if there is no stream.
+local function find_top()
+    local id = call('HGET', KEYS[3], 'id')
+    if not id then
+        -- Somebody emptied the database while nodes were connected; the streams went with it.
+        local time = call('TIME')
+        id = string.format('%010d%06d', time[1], time[2])
+        call('HSET', KEYS[3], 'id', id)
+    end
+    local top = call('GET', KEYS[2])
+    if not top then
+        return id, nil, 0
+    end
+    local epoch, offset = sub(top, 1, 26), tonumber(sub(top, 27))
+    if sub(top, 1, 16) ~= id then
+        -- The server was restarted or promoted: its newest publications may be missing. The offsets continue.
+        epoch = new_epoch(id)
+        call('SET', KEYS[2], epoch .. string.format('%.0f', offset), 'KEEPTTL')
+    end
+    return id, epoch, offset
+end
+
+-- The epoch of a stream that begins now. Publications without a top, which Redis may have evicted, have no offset.
+local function begin_stream(id)
+    call('DEL', KEYS[1])
+    return new_epoch(id)
+end

@@ -1,0 +1,124 @@
+"""The stream of a channel as Redis holds it: what to ask for a part of it, and what the answers say.
+
+A position is only as good as its epoch. That of a stream begins with the epoch of the server (lua/enter.lua), so it
+changes with every restart and failover, and when the stream begins again after its top has expired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ...app.model.events import Publication, StreamPosition
+from ..base import HistoryFilter, Stream, StreamRecovery, UnrecoverablePosition
+from .codec import SkipLog, Unreadable, decode_event
+from .commands import milliseconds
+from .connection import RedisCommand
+from .keys import Keys
+from .scripts import READ_STREAM
+
+EPOCH_SIZE = 26
+"""Bytes of an epoch, after which the offset stands in the text of a position."""
+LARGEST_OFFSET = 2**53 - 1
+"""Lua counts no further without a mistake. No stream comes that far."""
+
+
+class Found(NamedTuple):
+    """The answer to `read_command` or `recover_command`."""
+
+    top: StreamPosition
+    newest_uid: str
+    """The uid of the newest publication that is kept; empty if there is none, or it was not asked for."""
+    is_valid: bool
+    """Whether the position asked for is of the epoch and, to recover, nothing is missing after it."""
+    publications: list[Publication]
+    """Newest first; empty if the position is not valid."""
+
+
+def position_of(reply: object) -> StreamPosition | None:
+    """The position in the reply to a publish; None if the publication is not kept."""
+    if not isinstance(reply, bytes) or not reply:
+        return None
+    # Faster than the constructor: this is done for each publication.
+    return tuple.__new__(StreamPosition, (int(reply[EPOCH_SIZE:]), str(reply[:EPOCH_SIZE], "ascii")))
+
+
+def read_command(
+    keys: Keys, channel: str, wanted: HistoryFilter, meta_lifetime: float, with_newest: bool = False
+) -> RedisCommand:
+    """Asks for the publications that `wanted` selects; with `with_newest` for the newest one too."""
+    mode = "reverse" if wanted.reverse else "forward"
+    return _command(keys, channel, wanted.since, wanted.limit, mode, meta_lifetime, with_newest)
+
+
+def recover_command(
+    keys: Keys, channel: str, position: StreamPosition, limit: int, meta_lifetime: float, with_newest: bool = False
+) -> RedisCommand:
+    """Asks for all publications after a position, if there are at most `limit`."""
+    return _command(keys, channel, position, limit, "recover", meta_lifetime, with_newest)
+
+
+def _command(
+    keys: Keys,
+    channel: str,
+    since: StreamPosition | None,
+    limit: int,
+    mode: str,
+    meta_lifetime: float,
+    with_newest: bool,
+) -> RedisCommand:
+    return (
+        "EVALSHA",
+        READ_STREAM.sha,
+        3,
+        *keys.stream(channel),
+        keys.epoch,
+        milliseconds(meta_lifetime),
+        int(with_newest),
+        "" if since is None else min(since.offset, LARGEST_OFFSET),
+        "" if since is None else since.epoch,
+        min(limit, LARGEST_OFFSET),
+        mode,
+    )
+
+
+def decode_found(channel: str, reply: Sequence[Any], skipped: SkipLog) -> Found:
+    """The reply to one of the commands. Publications that cannot be read are left out."""
+    epoch, offset, newest, is_valid, entries = reply
+    top = StreamPosition(int(offset), epoch.decode())
+    newest_publication = _decode(channel, newest, skipped) if newest else None
+    publications = [publication for entry in entries if (publication := _decode(channel, entry, skipped)) is not None]
+    uid = "" if newest_publication is None else newest_publication.uid
+    return Found(top, uid, bool(is_valid), publications)
+
+
+def _decode(channel: str, entry: bytes, skipped: SkipLog) -> Publication | None:
+    try:
+        event = decode_event(channel, entry).event
+    except Unreadable as error:
+        skipped.warn("a history", error)
+        return None
+    return event if isinstance(event, Publication) else None
+
+
+def stream_of(found: Found, wanted: HistoryFilter) -> Stream:
+    """What `HistoryReader.stream` returns. Raises UnrecoverablePosition."""
+    if not found.is_valid:
+        raise UnrecoverablePosition
+    return Stream(found.publications if wanted.reverse else found.publications[::-1], found.top)
+
+
+def recovery_of(found: Found, position: StreamPosition) -> StreamRecovery:
+    """What `HistoryStore.recover_since` returns.
+
+    Redis has counted the entries; here each must have its offset, and the epoch of the top. What anybody else has
+    changed in Redis, or has published in an earlier epoch, is no part of a recovery.
+    """
+    top, publications = found.top, found.publications[::-1]
+    expected = range(position.offset + 1, top.offset + 1)
+    recovered = (
+        found.is_valid
+        and [publication.offset for publication in publications] == list(expected)
+        and all(publication.epoch == top.epoch for publication in publications)
+    )
+    return StreamRecovery(publications if recovered else (), top, recovered)
