@@ -43,6 +43,8 @@ class Disconnect:
 
     reason: str
     reconnect: bool = False
+    backend_code: int = 0
+    """The close code that a backend has chosen, for protocols later than v1; 0 when it has chosen none."""
 
     code: ClassVar[int] = 3000
 

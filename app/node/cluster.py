@@ -16,7 +16,7 @@ import msgspec
 
 from ...engines.base import ControlSender, EngineError
 from ..config.config import Config
-from ..model.errors import CLOSE_DISCONNECT, Refused
+from ..model.errors import Refused
 from ..model.json_codec import InvalidJSON
 from ..runtime.log_throttle import ThrottledLog
 from ..runtime.running_clock import running_time
@@ -33,8 +33,16 @@ from .control import (
 from .engine_failures import EngineFailures
 from .hub import Hub
 from .metrics import Metrics
-from .registry import NodeInfo, NodeRegistry
+from .registry import KnownNode, NodeDetails, NodeInfo, NodeRegistry
 from .survey import Surveys
+from .user_commands import (
+    AddSubscription,
+    AnyUserCommand,
+    CloseConnections,
+    EndSubscriptions,
+    RenewConnections,
+    carry_out,
+)
 from .watched import EncodePublication, WatchedFeed
 
 log = logging.getLogger(__name__)
@@ -54,8 +62,10 @@ class Cluster:
         metrics: Metrics,
         failures: EngineFailures,
         encode: EncodePublication,
+        version: str,
     ) -> None:
         self._config = config
+        self._version = version
         self._engine = engine
         self._hub = hub
         self._metrics = metrics
@@ -99,11 +109,17 @@ class Cluster:
         self._forget_silent()
         return {"nodes": self.registry.nodes(), "metrics_interval": int(self._config().node_metrics_interval)}
 
+    def known_nodes(self) -> list[KnownNode]:
+        """The last ping of each node; that of this one is taken now."""
+        self._forget_silent()
+        self.registry.add(self._info(self._snapshot), details=self._details())
+        return self.registry.known()
+
     def own_info(self) -> NodeInfo:
         """This node, with its counters since the start."""
         return self._info(self._metrics.totals())
 
-    def apply_to_users(self, message: Unsubscribe | DisconnectUser) -> None:
+    def apply_to_users(self, message: Unsubscribe | DisconnectUser | AnyUserCommand) -> None:
         """Apply a command to the connections of a user on all nodes; here also when the others cannot be reached.
 
         Refused with INTERNAL_ERROR when the engine fails.
@@ -114,13 +130,15 @@ class Cluster:
         finally:
             self._apply_here(message)
 
-    def _apply_here(self, message: Unsubscribe | DisconnectUser) -> None:
-        for connection in self._hub.user_connections(message.user):
-            if isinstance(message, DisconnectUser):
-                connection.close(CLOSE_DISCONNECT)
-                continue
-            for channel in [message.channel] if message.channel else list(connection.channels):
-                connection.unsubscribe(channel)
+    def _apply_here(self, message: Unsubscribe | DisconnectUser | AnyUserCommand) -> None:
+        match message:
+            case Unsubscribe(user, channel):
+                command: AnyUserCommand = EndSubscriptions(user, channel=channel)
+            case DisconnectUser(user):
+                command = CloseConnections(user)
+            case _:
+                command = message
+        carry_out(command, self._hub.user_connections(command.user))
 
     # -- control messages
 
@@ -143,10 +161,17 @@ class Cluster:
         if envelope.node == self.uid:
             return
         match envelope.message:
-            case Ping(info, watching):
-                self.registry.add(info, watching)
+            case Ping(info, watching, details):
+                self.registry.add(info, watching, details)
                 self.watched.set_peers_watching(self.registry.peers_watch)
-            case Unsubscribe() | DisconnectUser() as message:
+            case (
+                Unsubscribe()
+                | DisconnectUser()
+                | EndSubscriptions()
+                | CloseConnections()
+                | AddSubscription()
+                | RenewConnections() as message
+            ):
                 gevent.spawn(self._apply_here, message)
             case WatchedMessages(messages, missed):
                 self._metrics.counters.node_num_admin_msg_received += len(messages)
@@ -178,10 +203,10 @@ class Cluster:
         self._forget_silent()
 
     def _send_ping(self) -> None:
-        info = self._info(self._snapshot)
-        self.registry.add(info)
+        info, details = self._info(self._snapshot), self._details()
+        self.registry.add(info, details=details)
         try:
-            self.publish(Ping(info, self.watched.watching))
+            self.publish(Ping(info, self.watched.watching, details))
         except Refused:
             pass  # logged already; the next ping follows soon
 
@@ -204,3 +229,6 @@ class Cluster:
             "node_uptime_seconds": int(time.monotonic() - self._start_time),
         }
         return NodeInfo(self.uid, self._config().name, self._started_at, metrics | now)
+
+    def _details(self) -> NodeDetails:
+        return NodeDetails(self._version, self._hub.num_subscriptions)

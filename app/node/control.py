@@ -11,7 +11,8 @@ import msgspec
 
 from ..model import json_codec
 from ..model.json_codec import InvalidJSON
-from .registry import NodeInfo
+from .registry import NO_DETAILS, NodeDetails, NodeInfo
+from .user_commands import AddSubscription, CloseConnections, EndSubscriptions, RenewConnections
 
 CONTROL_VERSION = 1
 
@@ -24,6 +25,7 @@ class Ping(msgspec.Struct, tag="ping"):
     info: NodeInfo
     watching: bool = False
     """Whether an operator watches messages on that node."""
+    details: NodeDetails = NO_DETAILS
 
 
 class Unsubscribe(msgspec.Struct, tag="unsubscribe"):
@@ -57,6 +59,8 @@ class SurveyRequest(msgspec.Struct, tag="question"):
     """The number of subscribers of the channels whose names contain this."""
     info: bool = False
     """The present counters of the node."""
+    pattern: str | None = None
+    """The number of subscribers of all channels whose names match this pattern (`name_pattern.py`)."""
 
 
 class UserConnection(msgspec.Struct):
@@ -78,7 +82,18 @@ class SurveyReport(msgspec.Struct, tag="answer"):
     info: NodeInfo | None = None
 
 
-ControlMessage: TypeAlias = Ping | Unsubscribe | DisconnectUser | WatchedMessages | SurveyRequest | SurveyReport
+ControlMessage: TypeAlias = (
+    Ping
+    | Unsubscribe
+    | DisconnectUser
+    | EndSubscriptions
+    | CloseConnections
+    | AddSubscription
+    | RenewConnections
+    | WatchedMessages
+    | SurveyRequest
+    | SurveyReport
+)
 
 
 class ControlEnvelope(msgspec.Struct):

@@ -63,6 +63,8 @@ class Hub:
         self._held: dict[str, dict[Connection, Held]] = {}
         # channel -> outboxes of those subscribers that get nothing more of it, because they lack something before.
         self._muted: dict[str, set[Queue]] = {}
+        self.num_subscriptions = 0
+        """How many pairs of a connection and a channel there are."""
 
     def add(self, connection: Connection) -> None:
         """Register an authenticated connection."""
@@ -84,6 +86,7 @@ class Hub:
         With `hold`, publications wait until `release` is called; joins and leaves do not.
         """
         first = not self.has_subscribers(channel)
+        self.num_subscriptions += 1
         if hold:
             self._held.setdefault(channel, {})[connection] = Held()
         else:
@@ -142,6 +145,7 @@ class Hub:
                 del self._subscribers[channel]
         elif not was_apart:
             return False
+        self.num_subscriptions -= 1
         return not self.has_subscribers(channel)
 
     def broadcast(self, event: Event) -> None:

@@ -77,7 +77,7 @@ class Node(Commands):
         self.stopping = False
         """Whether the node is about to end: new requests are refused."""
         failures = EngineFailures()
-        self.cluster = Cluster(lambda: self.config, engine, self.hub, self.metrics, failures, encode)
+        self.cluster = Cluster(lambda: self.config, engine, self.hub, self.metrics, failures, encode, version)
         super().__init__(
             config, engine, self.metrics.counters, failures, self.cluster.apply_to_users, self.cluster.watched
         )

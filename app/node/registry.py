@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -22,18 +22,38 @@ class NodeInfo(msgspec.Struct):
     metrics: dict[str, Count]
 
 
+class NodeDetails(msgspec.Struct, frozen=True):
+    """What a ping says of a node besides NodeInfo, which `stats` and `node` show as it is."""
+
+    version: str = ""
+    """Empty for a release that does not send it."""
+    num_subscriptions: Count = 0
+
+
+NO_DETAILS = NodeDetails()
+
+
+class KnownNode(NamedTuple):
+    """What the last ping of a node has said."""
+
+    info: NodeInfo
+    details: NodeDetails
+    heard: float
+    """When the ping came, by the clock of the registry."""
+
+
 class NodeRegistry:
     """The known nodes by uid; `clock` is a monotonic clock in seconds."""
 
     def __init__(self, own_uid: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._own_uid = own_uid
         self._clock = clock
-        self._nodes: dict[str, tuple[NodeInfo, float]] = {}
+        self._nodes: dict[str, KnownNode] = {}
         self._watching: set[str] = set()
 
-    def add(self, info: NodeInfo, watching: bool = False) -> None:
+    def add(self, info: NodeInfo, watching: bool = False, details: NodeDetails = NO_DETAILS) -> None:
         """Store the ping of a node; `watching` says whether an operator watches messages there."""
-        self._nodes[info.uid] = (info, self._clock())
+        self._nodes[info.uid] = KnownNode(info, details, self._clock())
         if watching:
             self._watching.add(info.uid)
         else:
@@ -42,8 +62,8 @@ class NodeRegistry:
     def forget_silent(self, max_age: float) -> None:
         """Remove the nodes without a ping for `max_age` seconds, except this one."""
         oldest = self._clock() - max_age
-        for uid, (_, heard) in list(self._nodes.items()):
-            if heard < oldest and uid != self._own_uid:
+        for uid, known in list(self._nodes.items()):
+            if known.heard < oldest and uid != self._own_uid:
                 del self._nodes[uid]
                 self._watching.discard(uid)
 
@@ -59,4 +79,8 @@ class NodeRegistry:
 
     def nodes(self) -> list[NodeInfo]:
         """All known nodes."""
-        return [info for info, _ in self._nodes.values()]
+        return [known.info for known in self._nodes.values()]
+
+    def known(self) -> list[KnownNode]:
+        """All known nodes, with their details."""
+        return list(self._nodes.values())

@@ -21,6 +21,7 @@ from ..runtime.running_clock import wait_for
 from ..runtime.yielding import in_turns, yield_if_due
 from .control import SurveyReport, SurveyRequest, UserConnection
 from .hub import Hub
+from .name_pattern import InvalidPattern, NamePattern
 from .registry import NodeInfo
 
 REPORT_TIMEOUT = 1.0
@@ -88,6 +89,17 @@ class Surveys:
             total.update(report.subscribers)
         return dict(total.most_common(MOST_REPORTED))
 
+    def matching_subscribers(self, pattern: str) -> Mapping[str, int]:
+        """How many subscribers all channels whose names match have on all nodes together; empty matches all.
+
+        Raises InvalidPattern.
+        """
+        NamePattern(pattern)
+        total: Counter[str] = Counter()
+        for report in self._ask(SurveyRequest(_new_id(), pattern=pattern)):
+            total.update(report.subscribers)
+        return total
+
     def nodes(self) -> list[NodeInfo]:
         """The nodes that reply, with their present counters."""
         reports = self._ask(SurveyRequest(_new_id(), info=True))
@@ -131,6 +143,8 @@ class Surveys:
             report.connections = self._connections_here(request.user)
         if request.channels is not None:
             report.subscribers = self._subscribers_here(request.channels)
+        if request.pattern is not None:
+            report.subscribers = self._matching_here(request.pattern)
         if request.info:
             report.info = self._info()
             report.info.metrics["node_cpu_milliseconds"] = int(time.process_time() * 1000)
@@ -150,6 +164,18 @@ class Surveys:
                 counts[channel] = self._hub.num_subscribers(channel)
             yield_if_due()
         return dict(nlargest(MOST_REPORTED, counts.items(), key=lambda item: item[1]))
+
+    def _matching_here(self, pattern: str) -> dict[str, int]:
+        try:
+            matches = NamePattern(pattern).matches
+        except InvalidPattern:  # of a node that knows more patterns
+            return {}
+        counts: dict[str, int] = {}
+        for channel in self._hub.channels():
+            if matches(channel):
+                counts[channel] = self._hub.num_subscribers(channel)
+            yield_if_due()
+        return counts
 
 
 def _new_id() -> str:

@@ -157,6 +157,7 @@ _ERRORS = {
     model.LIMIT_EXCEEDED.text: LIMIT_EXCEEDED,
     model.NOT_AVAILABLE.text: NOT_AVAILABLE,
     model.INTERNAL_ERROR.text: INTERNAL,
+    UNRECOVERABLE_POSITION.message: UNRECOVERABLE_POSITION,  # the node has this text for all versions from 2 on
 }
 _DISCONNECTS = {
     model.CLOSE_INVALID_MESSAGE: CLOSE_BAD_REQUEST,
@@ -184,8 +185,11 @@ def error_of(error: model.Error) -> Error:
 def disconnect_of(disconnect: model.Disconnect) -> Disconnect:
     """The close code of this version for a reason of the node.
 
-    A reason that an application chose is kept, with a code that tells clients the same about connecting again.
+    A code that a backend chose is kept. So is a reason that an application chose, with a code that tells clients the
+    same about connecting again.
     """
+    if disconnect.backend_code:
+        return Disconnect(disconnect.backend_code, disconnect.reason)
     known = _DISCONNECTS.get(disconnect)
     if known is not None:
         return known

@@ -22,7 +22,8 @@ from gentrifugo.app.node.control import (
     UserConnection,
     WatchedMessages,
 )
-from gentrifugo.app.node.registry import NodeInfo
+from gentrifugo.app.node.registry import NodeDetails, NodeInfo
+from gentrifugo.app.node.user_commands import AddSubscription, CloseConnections, EndSubscriptions, RenewConnections
 
 MESSAGES = [
     Ping(NodeInfo("n1", "Zoë's node", 1_000, {"node_num_clients": 3})),
@@ -30,6 +31,21 @@ MESSAGES = [
     Unsubscribe("alice", ""),
     DisconnectUser('"quoted"\n'),
     Ping(NodeInfo("n1", "node", 1_000, {}), watching=True),
+    Ping(NodeInfo("n1", "node", 1_000, {}), details=NodeDetails("1.2", 3)),
+    EndSubscriptions("alice", "c1", "s1", channel="news"),
+    CloseConnections("alice", kept=["c1"], code=4000, reason="bye"),
+    AddSubscription(
+        user="alice",
+        channel="news",
+        expires_at=5,
+        info=b"[1]",
+        data=b"\0\xff",
+        recover_offset=3,
+        recover_epoch="",
+        override={"presence": True},
+    ),
+    RenewConnections(user="alice", expired=True, expires_at=5, info=b"{}"),
+    SurveyRequest("q1", pattern="news*"),
     WatchedMessages([Raw(b'{"n": 1e3}'), Raw(b"[]")], missed=3),
     SurveyRequest("q1", user=""),
     SurveyRequest("q1", channels="news"),

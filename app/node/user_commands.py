@@ -1,0 +1,122 @@
+"""What backends do to the connections of a user, on all nodes, as control messages, and how a node carries it out.
+
+Connections of protocol v1 can be unsubscribed and closed. The other commands are for connections that the server
+controls (`ServerControlled`); on all others they have no effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import msgspec
+
+from ..model.errors import CLOSE_DISCONNECT, Disconnect
+from .hub import Connection
+
+FORCE_DISCONNECT = 3503
+"""The close code when a backend gives none."""
+
+
+class UserCommand(msgspec.Struct, omit_defaults=True):
+    """Selects connections of `user`; those with another id or session are left alone unless the field is empty."""
+
+    user: str
+    client: str = ""
+    session: str = ""
+
+
+class EndSubscriptions(UserCommand, tag="end_subscriptions"):
+    """End subscriptions to a channel, or to all channels when `channel` is empty."""
+
+    channel: str = ""
+
+
+class CloseConnections(UserCommand, tag="close_connections"):
+    """Close connections, except those whose ids are in `kept`. Code 0 stands for FORCE_DISCONNECT."""
+
+    kept: list[str] = []
+    code: int = 0
+    reason: str = ""
+
+
+class AddSubscription(UserCommand, tag="add_subscription", kw_only=True):
+    """Subscribe connections to a channel. JSON is kept as it came; empty where there is none."""
+
+    channel: str
+    expires_at: int = 0
+    """When the subscription expires, in Unix seconds; 0 means never."""
+    info: bytes = b""
+    """What others see of the subscriber in the channel."""
+    data: bytes = b""
+    """What the client receives with the subscription, a payload (`app/model/payload.py`)."""
+    recover_offset: int = 0
+    recover_epoch: str | None = None
+    """With `recover_offset`, the position from which to recover; None when nothing is recovered."""
+    override: dict[str, bool] = {}
+    """Options of the channel that are different for this subscription, by name."""
+
+
+class RenewConnections(UserCommand, tag="renew_connections", kw_only=True):
+    """Change when connections expire, or close them as expired."""
+
+    expired: bool = False
+    expires_at: int = 0
+    """In Unix seconds; 0 means never."""
+    info: bytes = b""
+    """What others see of the connection from now on, as JSON; empty leaves it unchanged."""
+
+
+AnyUserCommand: TypeAlias = EndSubscriptions | CloseConnections | AddSubscription | RenewConnections
+
+
+@runtime_checkable
+class ServerControlled(Protocol):
+    """A connection whose subscriptions and expiry the server controls. Methods may block; they do not raise."""
+
+    session: str
+
+    def subscribe_from_server(self, command: AddSubscription) -> None:
+        """Subscribe to the channel of the command, and notify the client."""
+
+    def renew_from_server(self, command: RenewConnections) -> None:
+        """Expire at another time, or now, and notify the client."""
+
+
+def carry_out(command: AnyUserCommand, connections: Iterable[Connection]) -> None:
+    """Apply a command to those of the connections of its user that it selects. May block."""
+    for connection in connections:
+        if _is_selected(command, connection):
+            _apply(command, connection)
+
+
+def _is_selected(command: UserCommand, connection: Connection) -> bool:
+    if command.client and connection.uid != command.client:
+        return False
+    if command.session:
+        return isinstance(connection, ServerControlled) and connection.session == command.session
+    return True
+
+
+def _apply(command: AnyUserCommand, connection: Connection) -> None:
+    match command:
+        case EndSubscriptions(channel=channel):
+            for ended in [channel] if channel else list(connection.channels):
+                connection.unsubscribe(ended)
+        case CloseConnections(kept=kept, code=code, reason=reason):
+            if connection.uid not in kept:
+                connection.close(disconnect_of(code, reason))
+        case AddSubscription():
+            if isinstance(connection, ServerControlled):
+                connection.subscribe_from_server(command)
+        case RenewConnections():
+            if isinstance(connection, ServerControlled):
+                connection.renew_from_server(command)
+
+
+def disconnect_of(code: int, reason: str) -> Disconnect:
+    """The end of a connection for a close code of a backend. Clients of v1 get the reason, and whether to return."""
+    if code in (0, FORCE_DISCONNECT) and not reason:
+        return CLOSE_DISCONNECT
+    is_final = code == 0 or 3500 <= code < 4000 or 4500 <= code < 5000
+    return Disconnect(reason, reconnect=not is_final, backend_code=code or FORCE_DISCONNECT)
