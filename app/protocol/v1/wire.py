@@ -25,6 +25,7 @@ from ...model.json_codec import (
     decode_value,
     is_json,
 )
+from ...model.payload import json_of
 from ...runtime.yielding import in_turns
 
 # A null counts as the field's default, so every field takes one; a wrong type is refused.
@@ -213,10 +214,16 @@ def encode_info(info: RawClientInfo) -> bytes:
 
 def encode_publication(publication: Publication) -> bytes:
     """A message, as in pushes, history and recovery."""
-    uid, channel, data, client, info = publication[:5]
+    client, info = publication.client, publication.info
     client_field = b'"client":%b,' % _quote(client) if client else b""
     info_field = b'"info":%b,' % encode_info(info) if info is not None else b""
-    return b'{"uid":%b,%b%b"channel":%b,"data":%b}' % (_quote(uid), client_field, info_field, _quote(channel), data)
+    return b'{"uid":%b,%b%b"channel":%b,"data":%b}' % (
+        _quote(publication.uid),
+        client_field,
+        info_field,
+        _quote(publication.channel),
+        json_of(publication.data),
+    )
 
 
 def encode_push(event: Event) -> bytes:

@@ -1,0 +1,28 @@
+"""Behaviour of payloads: JSON stays as it is, and other bytes can be told from it."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gentrifugo.app.model.payload import bytes_of, is_binary, json_of, payload
+
+
+@pytest.mark.parametrize("data", [b"null", b'{"a": 1.50}', b" [1]\n", '"Grüße"'.encode()])
+def test_json_stays_as_it_is(data: bytes) -> None:
+    assert payload(data) == bytes_of(data) == json_of(data) == data
+    assert not is_binary(data)
+
+
+@given(st.binary(max_size=30))
+def test_any_bytes_come_back(data: bytes) -> None:
+    kept = payload(data)
+    assert bytes_of(kept) == data
+    if is_binary(kept):
+        assert b64decode(json.loads(json_of(kept))) == data
+    else:
+        assert json_of(kept) == data
