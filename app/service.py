@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import gevent
@@ -17,6 +17,8 @@ from gevent.lock import BoundedSemaphore
 from .._version import __version__
 from ..engines.base import Engine
 from ..engines.memory import MemoryEngine
+from .api.calls import Calls
+from .api.http_api import MethodAPI, has_key
 from .config.config import Config
 from .config.endpoints import SOCKJS_PATH
 from .config.options import ConfigError, listed
@@ -24,6 +26,7 @@ from .config.redis_options import redis_settings
 from .http.client_address import TrustedProxies, trusted
 from .http.opening_request import Opening
 from .http.origins import OriginPolicy, Origins
+from .http.response import HTTPResponse
 from .model.errors import CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN, Disconnect
 from .net.transport import Transport
 from .node.hooks import CONNECT, CallHook, Hooks, call_directly
@@ -132,9 +135,10 @@ class Service:
         self.node = Node(config, engine, __version__, encode_publication, call_hook)
         add_hook_url(self.node.hooks, config)
         self.api = Api(self.node)
+        self.method_api = MethodAPI(self.node, Calls(self.node))
         self.http_api = HTTPApi(self.node, self.api)
         self.origin_policy = OriginPolicy()
-        self.session_directory = self._open_directory()
+        directory = self.session_directory = self._open_directory()
         """The directory of SockJS sessions and their processes; None when this process is the only one."""
         self.sockjs = SockJS(
             config.http_prefix + SOCKJS_PATH,
@@ -156,7 +160,6 @@ class Service:
         self._compression = compression_of(config)
         self._shares_origin = shares_origin
         self._options: tuple[tuple[Config, bool, bool], SockJSOptions] | None = None
-        directory = self.session_directory
         self._passed_connections = passed_connections(directory) if passed_connections and directory else None
 
     def _open_directory(self) -> SessionDirectory | None:
@@ -251,6 +254,29 @@ class Service:
         if self._queue is not None:
             self._queue.stop()
         self.node.stop()
+
+    # -- backends
+
+    def check_api_request(self, headers: Mapping[str, str]) -> None:
+        """Raise HTTPError for a request at /api/ itself that has neither a sign nor the API key. Needs no body.
+
+        Header names are in lower case.
+        """
+        sign = headers.get("x-api-sign", "")
+        if not sign and has_key(headers):
+            self.method_api.check("", headers, "")
+        else:
+            self.http_api.require_sign(sign)
+
+    def answer_api(self, body: bytes, headers: Mapping[str, str]) -> HTTPResponse:
+        """Answer a request with JSON at /api/ itself: of v1 with a sign, or of a later version with an API key.
+
+        Header names are in lower case.
+        """
+        sign = headers.get("x-api-sign", "")
+        if not sign and has_key(headers):
+            return self.method_api.answer("", body, headers, "")
+        return self.http_api.answer(sign, body)
 
     # -- clients
 

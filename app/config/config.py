@@ -83,6 +83,12 @@ class Config(TokenOptions):
         secret=True,
         reload=True,
     )
+    api_key: str = option(
+        "",
+        "Key of backends for the methods of the HTTP API at `/api/<method>`; without it they are refused.",
+        secret=True,
+        reload=True,
+    )
     allowed_origins: str = option(
         AUTO,
         "Origins whose pages may connect, comma-separated; `*` allows all, empty only the server's own host, and "
@@ -108,7 +114,9 @@ class Config(TokenOptions):
     allow_anonymous_connect_without_token: bool = option(
         False, "Let clients of protocol v2 connect without a token, with an empty user ID.", reload=True
     )
-    insecure_api: bool = option(False, "Accept HTTP API requests without a signature.", flag=True, reload=True)
+    insecure_api: bool = option(
+        False, "Accept HTTP API requests without a signature or an API key.", flag=True, reload=True
+    )
     insecure_admin: bool = option(False, "Require no password for the admin endpoints.", flag=True, reload=True)
 
     address: str = option(

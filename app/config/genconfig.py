@@ -40,6 +40,7 @@ def fresh_values() -> dict[str, str]:
     return {
         "secret": secrets.token_urlsafe(SECRET_BYTES),
         "token_hmac_secret_key": secrets.token_urlsafe(SECRET_BYTES),
+        "api_key": secrets.token_urlsafe(SECRET_BYTES),
         "admin_password": secrets.token_urlsafe(PASSWORD_BYTES),
         "admin_secret": secrets.token_urlsafe(SECRET_BYTES),
     }

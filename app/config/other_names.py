@@ -43,7 +43,7 @@ GROUPED = {
     "client": "allowed_origins, ping_interval, user_connection_limit and the options that begin with client_ or token_",
     "channel": "namespaces, max_channel_length, and the options of channels such as presence and history_size",
     "node": "name, node_ping_interval and node_metrics_interval",
-    "http_api": "secret, which signs requests (docs/api.md)",
+    "http_api": "api_key (docs/api-v4.md), or secret, which signs requests (docs/api.md)",
     "websocket": "client_request_max_size, client_message_write_timeout and the options that begin with websocket_",
     "sockjs": "the options that begin with sockjs_",
     "shutdown": "shutdown_timeout",
@@ -60,7 +60,6 @@ MISSING = (
     (r"token_(user_id|audience_|issuer_|jwks_public_endpoint_|\w+_hmac)\w*|jwks_\w+|(separate_)?subscription_token_\w+",
      "tokens of connections and subscriptions are checked with the same options, which begin with token_ "
      "(docs/jwt.md)"),
-    (r"api_key", "requests to the API are signed with `secret` (docs/api.md)"),
     (r"grpc_\w+|grpc_api|uni_grpc\w*", "there is no gRPC"),
     (r"(uni_(websocket|sse|http_stream)|sse|http_stream|webtransport|emulation|http3)\w*",
      "the transports are WebSocket and SockJS (docs/connections.md)"),

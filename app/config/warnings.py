@@ -11,7 +11,7 @@ from .options import listed, options_of
 
 INSECURE = {
     "insecure": "anyone can connect as any user without a token, and publish to every channel",
-    "insecure_api": "anyone who can reach the API can use it without a signature",
+    "insecure_api": "anyone who can reach the API can use it without a signature or an API key",
     "insecure_admin": "anyone who can reach the admin endpoints can use them without a password",
 }
 """The risk of each insecure mode, logged as a warning at every start."""

@@ -56,6 +56,11 @@ class Head(NamedTuple):
         return origin_form(self.target).partition("?")[0]
 
     @property
+    def query(self) -> str:
+        """The query of the target, without the question mark; empty if there is none."""
+        return self.target.partition("?")[2]
+
+    @property
     def content_length(self) -> int | None:
         """Size of the body in bytes; None when no length is given."""
         length = self.headers.get("content-length")

@@ -1,4 +1,4 @@
-"""Libraries for later versions of Centrifugo: how they are recognized by their requests, and what they are told.
+"""Client libraries for later versions of Centrifugo: how they are recognized, and what they are told.
 
 The protocols of Centrifugo 2 and later are other protocols than that of v1. Without an answer that says so, such a
 library connects again and again, and nobody learns why.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import NoReturn
 
 from ..runtime.log_throttle import ThrottledLog
 from .head import HTTPError
@@ -17,29 +16,8 @@ log = logging.getLogger(__name__)
 
 SUBPROTOCOLS = frozenset(("centrifuge-json", "centrifuge-protobuf"))
 """What these clients may name in Sec-WebSocket-Protocol."""
-API_METHODS = (
-    "publish",
-    "broadcast",
-    "subscribe",
-    "unsubscribe",
-    "disconnect",
-    "refresh",
-    "presence",
-    "presence_stats",
-    "history",
-    "history_remove",
-    "channels",
-    "info",
-    "batch",
-)
-"""The methods of their HTTP API that have a path of their own, such as /api/publish."""
 FOR_CLIENTS = "this server speaks the protocol of Centrifugo v1: use centrifuge-js 1.x"
 """What a client is told; short enough for a close frame."""
-_FOR_BACKENDS = (
-    "this is how cent 3 and other libraries for Centrifugo 2 and later ask, with a key or a path for each method; this "
-    "server has the HTTP API of Centrifugo v1: POST to /api/ with the signature of the body in the header X-API-Sign, "
-    "as cent before 3 does"
-)
 
 
 class NewerVersionsLog:
@@ -62,10 +40,6 @@ class NewerVersionsLog:
         """Log the next one of each kind."""
         self._log.reset()
 
-    def note_backend(self) -> None:
-        """A request to the API was refused."""
-        self._log.log("backend", "a request to the API was refused: %s", _FOR_BACKENDS)
-
 
 newer_versions = NewerVersionsLog()
 """The log of this process."""
@@ -80,16 +54,3 @@ def check_subprotocol(headers: Mapping[str, str]) -> None:
     if offered and not SUBPROTOCOLS.isdisjoint(name.strip() for name in offered.split(",")):
         newer_versions.note_client(f"subprotocol {offered[:100]!r}")
         raise HTTPError(400, f"the subprotocol {offered[:100]} is of Centrifugo 2 or later; {FOR_CLIENTS}")
-
-
-def check_api_key(headers: Mapping[str, str]) -> None:
-    """Raises HTTPError for a request to the API with a key in place of a signature. Header names are in lower case."""
-    authorization = headers.get("authorization") or ""
-    if headers.get("x-api-key") or authorization[:7].lower() == "apikey ":
-        refuse_backend(400)
-
-
-def refuse_backend(status: int) -> NoReturn:
-    """Raises HTTPError with `status` for a request of a library for a later version."""
-    newer_versions.note_backend()
-    raise HTTPError(status, _FOR_BACKENDS)

@@ -27,8 +27,9 @@ from .channels import ChannelRules
 from .control import DisconnectUser, Unsubscribe
 from .engine_failures import EngineFailures
 from .metrics import Counters
+from .user_commands import AddSubscription, AnyUserCommand, EndSubscriptions
 
-ApplyToUsers: TypeAlias = Callable[[Unsubscribe | DisconnectUser], None]
+ApplyToUsers: TypeAlias = Callable[[Unsubscribe | DisconnectUser | AnyUserCommand], None]
 """Applies a command to the connections of a user on all nodes. Raises Refused."""
 
 
@@ -65,6 +66,13 @@ class PublishRequest(NamedTuple):
     client: str = ""
     uid: str = ""
     options: PublishOptions = PLAIN
+
+
+class PresenceStats(NamedTuple):
+    """How many clients are in a channel, and how many users they belong to."""
+
+    num_clients: int
+    num_users: int
 
 
 UNRECOVERABLE = Error("unrecoverable position")
@@ -135,12 +143,16 @@ class Commands(ABC):
         batch: list[PublishItem] = []
         places: list[int] = []
         watched: list[tuple[int, Publication]] = []
+        looked_up: str | None = None
+        history: HistoryOptions | None = None
         for place, (channel, data, client, uid, (tags, skip_history, once)) in enumerate(requests):
-            try:
-                options, history = self.rules.options_and_history(channel)
-            except Refused as refused:
-                outcome[place] = refused.error
-                continue
+            if channel != looked_up:  # many publications in a row often have the same channel
+                try:
+                    options, history = self.rules.options_and_history(channel)
+                except Refused as refused:
+                    outcome[place] = refused.error
+                    continue
+                looked_up = channel
             publication = Publication(uid or self._new_uid(), channel, data, client, None, tags)
             batch.append((publication, None if skip_history else history, once))
             places.append(place)
@@ -174,6 +186,11 @@ class Commands(ABC):
             return self._engine.presence(channel)
         except EngineError as error:
             raise self._failures.refusal("look up presence", error, channel) from error
+
+    def presence_stats(self, channel: str) -> PresenceStats:
+        """How many clients are in a channel. Refused as `presence` is."""
+        clients = self.presence(channel).values()
+        return PresenceStats(len(clients), len({info.user for info in clients}))
 
     def history(self, channel: str) -> Sequence[Publication]:
         """The publications that are kept of a channel, newest first. Refused as `presence` is."""
@@ -246,6 +263,15 @@ class Commands(ABC):
         if not user:
             raise Refused(INVALID_MESSAGE)
         self._apply_to_users(DisconnectUser(user))
+
+    def carry_out(self, command: AnyUserCommand) -> None:
+        """Apply a command to the connections of a user that it selects, on every node.
+
+        Refused with NAMESPACE_NOT_FOUND for its channel, or with INTERNAL_ERROR.
+        """
+        if isinstance(command, (EndSubscriptions, AddSubscription)) and command.channel:
+            self.rules.options(command.channel)
+        self._apply_to_users(command)
 
 
 def _random_uid() -> str:

@@ -19,13 +19,14 @@ from typing import Any
 
 from gevent.pywsgi import WSGIHandler
 
+from ..api.methods import NAMES as API_METHODS
 from ..config.endpoints import API, API_PATH, CLIENT, WEBSOCKET_PATH
 from ..http.body import read_body, too_slow
 from ..http.chunked import BadBody, ChunkedBody
 from ..http.head import Head, HTTPError, origin_form, parse_head
 from ..http.outer_address import PEER
 from ..http.reader import RequestReader
-from ..http.response import JSON_TYPE, encode_response, error_response
+from ..http.response import JSON_TYPE, HTTPResponse, encode_response, error_response
 from ..net.direct_tls import direct
 from ..net.linger import linger
 from ..runtime.yielding import yield_if_due
@@ -173,20 +174,37 @@ class HTTPConnection(WSGIHandler):
         path = head.path
         if path == prefix + WEBSOCKET_PATH and head.method == "GET" and CLIENT in self._endpoints:
             return self._serve_websocket
-        if path == prefix + API_PATH and head.method == "POST" and API in self._endpoints:
+        api = prefix + API_PATH
+        if head.method == "POST" and path.startswith(api) and API in self._endpoints:
             headers = head.headers
             has_body = "content-length" in headers or "transfer-encoding" in headers
-            if has_body and headers.get("content-type", "").lower().startswith(JSON_TYPE):
+            if not has_body:
+                return None
+            method = path[len(api) :]
+            if method in API_METHODS:
+                return partial(self._serve_method, method)
+            if not method and headers.get("content-type", "").lower().startswith(JSON_TYPE):
                 return self._serve_api
         return None
 
     def _serve_api(self, head: Head) -> bool:
         service = self._service
         assert service is not None
-        sign = head.headers.get("x-api-sign", "")
-        service.http_api.require_sign(sign, head.headers)  # before the body, which may be large and slow
-        body = read_body(head, self.rfile, self._direct.sendall, service.config.api_request_max_size)
-        response = service.http_api.answer(sign, body, head.headers)
+        service.check_api_request(head.headers)  # before the body, which may be large and slow
+        return self._send(head, service.answer_api(self._api_body(head, service), head.headers))
+
+    def _serve_method(self, method: str, head: Head) -> bool:
+        service = self._service
+        assert service is not None
+        service.method_api.check(method, head.headers, head.query)
+        body = self._api_body(head, service)
+        return self._send(head, service.method_api.answer(method, body, head.headers, head.query))
+
+    def _api_body(self, head: Head, service: Service) -> bytes:
+        return read_body(head, self.rfile, self._direct.sendall, service.config.api_request_max_size)
+
+    def _send(self, head: Head, response: HTTPResponse) -> bool:
+        """Send a response; whether another request may follow."""
         self._direct.sendall(encode_response(response, head.keep_alive, head.connection_headers))
         self._log_access(head, response.status, len(response.body))
         return head.keep_alive

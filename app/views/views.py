@@ -8,10 +8,10 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, request
 
+from ..api.http_api import OPENAPI, has_key
 from ..config.endpoints import API_PATH
 from ..http import upgrade
 from ..http.head import HTTPError
-from ..http.newer_versions import API_METHODS, check_api_key, refuse_backend
 from ..http.response import JSON_TYPE, HTTPResponse, error_response
 from ..protocol.v1.http_api import NO_SIGN
 from ..runtime import monkey
@@ -41,9 +41,8 @@ def api_blueprint() -> Blueprint:
     blueprint.add_url_rule(
         API_PATH, "api", ready(_api), methods=["GET", "POST", "PUT"], provide_automatic_options=False
     )
-    blueprint.add_url_rule(
-        f"{API_PATH}<any({','.join(API_METHODS)}):method>", "newer_api", _newer_api, methods=["POST"]
-    )
+    blueprint.add_url_rule(f"{API_PATH}<method>", "method", _method, methods=["POST"], provide_automatic_options=False)
+    blueprint.add_url_rule(f"{API_PATH}{OPENAPI}", "openapi", ready(_openapi), methods=["GET"])
     return blueprint
 
 
@@ -103,25 +102,37 @@ def _answered(service: Service) -> Response:
     headers = {name.lower(): value for name, value in request.headers.items()}
     sign = headers.get("x-api-sign", "")
     says_json = content_type.lower().startswith(JSON_TYPE)
-    if says_json:
-        service.http_api.require_sign(sign, headers)
+    if says_json or has_key(headers):
+        service.check_api_request(headers)
     elif request.mimetype not in FORM_TYPES and not (sign or service.config.insecure_api):
-        check_api_key(headers)
         raise HTTPError(400, f"{_expected(content_type)}; {NO_SIGN}")
     if says_json or _begins_as_json():
-        return respond(service.http_api.answer(sign, request.get_data(), headers))
+        return respond(service.answer_api(request.get_data(), headers))
     form = request.form
     if not (form or request.files) and request.mimetype not in FORM_TYPES and request.get_data():
         raise HTTPError(400, _expected(content_type))
     return respond(service.http_api.answer(form.get("sign", ""), form.get("data", "").encode()))
 
 
-def _newer_api(method: str) -> Response:
-    """Refuse a request of a later version's API, which has a path for each method."""
+def _method(method: str) -> Response:
+    """One method of the API of later versions, which has a path for each."""
+    return ready(lambda service: _answer_method(service, method))()
+
+
+def _answer_method(service: Service, method: str) -> Response:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    query = request.environ.get("QUERY_STRING", "")
     try:
-        refuse_backend(404)
+        service.method_api.check(method, headers, query)
+        with limited_body(service.config.api_request_max_size, service.config.http_header_timeout):
+            body = request.get_data(cache=False, parse_form_data=False)
     except HTTPError as error:
         return refuse(error)
+    return respond(service.method_api.answer(method, body, headers, query))
+
+
+def _openapi(service: Service) -> Response:
+    return respond(service.method_api.openapi(request.script_root))
 
 
 def _begins_as_json() -> bool:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from types import MappingProxyType
 
 from ...http.head import HTTPError
-from ...http.newer_versions import check_api_key
 from ...http.response import HTTPResponse, error_response, json_response
 from ...model import signing
 from ...node.node import Node
 from .api import Api, BadRequest
 
 NO_SIGN = 'missing signature (X-API-Sign header or form field "sign")'
-NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class HTTPApi:
@@ -24,16 +20,13 @@ class HTTPApi:
         self._node = node
         self._api = api
 
-    def answer(self, sign: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> HTTPResponse:
-        """Check the signature `sign` of the request `body` and carry out its commands. Errors become responses.
-
-        `headers` of the request, with names in lower case, show who sends no signature.
-        """
+    def answer(self, sign: str, body: bytes) -> HTTPResponse:
+        """Check the signature `sign` of the request `body` and carry out its commands. Errors become responses."""
         started = time.perf_counter()
         metrics = self._node.metrics
         metrics.counters.http_api_num_requests += 1
         try:
-            self._check(sign, body, headers)
+            self._check(sign, body)
             response = json_response(self._api.process(body))
         except BadRequest as error:
             response = error_response(HTTPError(400, str(error)))
@@ -42,19 +35,18 @@ class HTTPApi:
         metrics.http_api.record(time.perf_counter() - started)
         return response
 
-    def require_sign(self, sign: str, headers: Mapping[str, str] = NO_HEADERS) -> None:
+    def require_sign(self, sign: str) -> None:
         """Raise HTTPError for a request without a signature, unless none is needed. Needs no body."""
         config = self._node.config
         if not config.insecure_api:
             if not sign:
-                check_api_key(headers)
                 raise HTTPError(400, NO_SIGN)
             if not config.secret:
                 raise HTTPError(400, "the server has no secret to check signs with")
 
-    def _check(self, sign: str, body: bytes, headers: Mapping[str, str]) -> None:
+    def _check(self, sign: str, body: bytes) -> None:
         config = self._node.config
-        self.require_sign(sign, headers)
+        self.require_sign(sign)
         if not body:
             raise HTTPError(400, "the request is empty")
         if not config.insecure_api and not signing.matches(signing.api_sign(config.secret, body), sign):

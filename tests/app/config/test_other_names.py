@@ -45,7 +45,7 @@ def test_the_options_that_replace_an_object_exist() -> None:
         ("http_server", "; options are not nested here: see address, port,"),
         ("client", "; options are not nested here: see allowed_origins, "),
         ("channel", "; options are not nested here: see namespaces, "),
-        ("http_api", "; options are not nested here: see secret"),
+        ("http_api", "; options are not nested here: see api_key"),
         ("grpc_api_port", "; there is no gRPC"),
         ("allow_channel_compaction", "; it belongs to later versions of Centrifugo"),
         ("allow_subscribe_for_clients", "; did you mean allow_subscribe_for_client?"),

@@ -243,6 +243,43 @@ def test_json_without_its_content_type_is_answered_byte_for_byte_as_with_it(serv
     assert answers == answers[:1] * 4
 
 
+METHOD = post(b'{"channel":"news","data":1}', path=b"/api/publish")
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer", "stays"),
+    [
+        (METHOD, (200, '{"result":{}}'), True),
+        (post(b"{}", b"", b"/api/channels?x=y"), (200, '{"result":{"channels":{}}}'), True),
+        (post(b"[]", path=b"/api/info"), (400, "Expected `object`"), True),
+        (post(b" " * (MAX_BODY + 1), path=b"/api/publish"), (413, "larger than 1000 bytes"), False),
+        (post(b"{}", path=b"/api/dance"), (404, "there is no method 'dance'"), True),
+        (METHOD.replace(b"POST", b"PUT"), (405, "not allowed"), True),
+        (METHOD.replace(b"/publish", b"/pub%6cish"), (200, '{"result":{}}'), True),
+        (NOTHING.replace(b"/nothing", b"/api/openapi.json"), (200, '"openapi":"3.1'), True),
+    ],
+)
+def test_methods_of_the_api_of_later_versions(
+    peer: Peer, request_: bytes, answer: tuple[int, str], stays: bool
+) -> None:
+    check_stream(peer, request_, [answer], stays)
+
+
+def test_a_key_is_checked_without_wsgi_and_with_it(start_server: Callable[..., Server]) -> None:
+    server = start_server(api_key="key", insecure_api=False)
+    for path in (b"/api/publish", b"/api/pub%6cish"):
+        for headers, status in ((b"X-API-Key: key\r\n", 200), (b"X-API-Key: no\r\n", 401), (b"", 401)):
+            peer = server.connect()
+            peer.send(post(b'{"channel":"news","data":1}', headers, path))
+            assert peer.response().status == status
+
+
+def test_commands_with_a_key_get_a_line_each(start_server: Callable[..., Server]) -> None:
+    peer = start_server(api_key="key", insecure_api=False).connect()
+    peer.send(post(COMMAND + b"\n" + COMMAND, JSON + b"X-API-Key: key\r\n"))
+    assert peer.response().body == b'{"result":{"channels":{}}}\n{"result":{"channels":{}}}'
+
+
 def test_a_request_after_the_answer_to_another(peer: Peer) -> None:
     for _ in range(3):
         peer.send(post())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from flask.testing import FlaskClient
 
 from gentrifugo import Gentrifugo
+from gentrifugo.app.config.config import Config
 from gentrifugo.app.extension.wsgi import flask_app
-from gentrifugo.app.http.newer_versions import newer_versions
 from gentrifugo.app.views.mounted import service_of
 from tests.app.conftest import config
 from tests.credentials import sign
@@ -20,14 +21,24 @@ REPLY = b'[{"method":"channels","error":null,"body":{"data":[]}}]'
 FORM = "application/x-www-form-urlencoded"
 
 
-@pytest.fixture
-def api(nothing_left_behind: None) -> Iterator[FlaskClient]:
-    application = flask_app(config())
+KEY = {"X-API-Key": "key"}
+
+
+@contextmanager
+def served(options: Config) -> Iterator[FlaskClient]:
+    """A client of an application with a started service."""
+    application = flask_app(options)
     service = service_of(application)
     assert service is not None
     service.start()
     yield application.test_client()
     service.stop()
+
+
+@pytest.fixture
+def api(nothing_left_behind: None) -> Iterator[FlaskClient]:
+    with served(config(api_key="key")) as client:
+        yield client
 
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", FORM, "application/JSON; charset=utf-8", "*/*"])
@@ -81,36 +92,53 @@ def test_a_form_with_a_header_for_the_sign_is_still_a_form(api: FlaskClient) -> 
     assert (response.status_code, response.data) == (200, REPLY)
 
 
-# -- backends for later versions
+# -- the API of later versions
 
 
 @pytest.mark.parametrize(
-    "headers",
-    [{"X-API-Key": "key"}, {"Authorization": "apikey key"}, {"Authorization": "ApiKey key"}],
+    "content_type", [None, "text/plain", FORM, "multipart/form-data; boundary=x", "application/json"]
 )
-def test_a_key_in_place_of_a_sign_is_told_what_this_server_needs(api: FlaskClient, headers: dict[str, str]) -> None:
+def test_a_method_has_a_path_and_takes_json_of_any_content_type(api: FlaskClient, content_type: str | None) -> None:
+    response = api.post("/api/channels", data="{}", content_type=content_type, headers=KEY)
+    assert (response.status_code, response.json) == (200, {"result": {"channels": {}}})
+
+
+def test_the_key_may_be_in_the_address_and_errors_may_be_statuses(api: FlaskClient) -> None:
+    response = api.post(
+        "/api/publish?api_key=key",
+        json={"channel": "nosuch:x", "data": 1},
+        headers={"X-Centrifugo-Error-Mode": "transport"},
+    )
+    assert (response.status_code, response.json) == (404, {"code": 102, "message": "unknown channel"})
+
+
+def test_a_request_without_a_key_is_unauthorized(api: FlaskClient) -> None:
+    assert api.post("/api/publish", json={"channel": "news", "data": 1}).status_code == 401
+
+
+def test_unknown_methods_and_other_verbs_are_refused(api: FlaskClient) -> None:
+    assert api.post("/api/dance", json={}, headers=KEY).status_code == 404
+    assert api.get("/api/publish", headers=KEY).status_code == 405
+
+
+def test_a_larger_body_than_allowed_is_refused(nothing_left_behind: None) -> None:
+    with served(config(api_key="key", api_request_max_size=10)) as client:
+        assert client.post("/api/publish", data="x" * 11, headers=KEY).status_code == 413
+
+
+def test_the_openapi_document_needs_no_key(api: FlaskClient) -> None:
+    document = api.get("/api/openapi.json").json
+    assert document is not None
+    assert "/publish" in document["paths"]
+
+
+@pytest.mark.parametrize("headers", [{"X-API-Key": "key"}, {"Authorization": "apikey key"}])
+def test_commands_with_a_key_are_those_of_later_versions(api: FlaskClient, headers: dict[str, str]) -> None:
     response = api.post("/api/", data=BODY, content_type="application/json", headers=headers)
-    assert response.status_code == 400
-    assert "cent 3 and other libraries for Centrifugo 2 and later" in response.text
-    assert "X-API-Sign" in response.text
+    assert (response.status_code, response.data) == (200, b'{"result":{"channels":{}}}')
 
 
-@pytest.mark.parametrize("headers", [{}, {"X-API-Key": "key"}])
-@pytest.mark.parametrize("method", ["publish", "broadcast", "presence_stats", "batch"])
-def test_a_path_for_each_method_is_of_later_versions(
-    api: FlaskClient, method: str, headers: dict[str, str], caplog: pytest.LogCaptureFixture
-) -> None:
-    newer_versions.reset()
-    for _ in range(3):
-        response = api.post(f"/api/{method}", json={"channel": "news", "data": {}}, headers=headers)
-        assert response.status_code == 404
-        assert "cent before 3" in response.text
-    (record,) = caplog.records
-    assert "a request to the API was refused: this is how cent 3" in record.getMessage()
-
-
-def test_other_paths_and_other_authorization_get_the_usual_answers(api: FlaskClient) -> None:
-    assert "not found; the endpoints are" in api.post("/api/unknown").text
+def test_a_signature_counts_more_than_a_key(api: FlaskClient) -> None:
     bearer = {"Authorization": "Bearer x"}
     response = api.post("/api/", data=BODY, content_type="application/json", headers=bearer)
     assert response.text == 'missing signature (X-API-Sign header or form field "sign")\n'

@@ -1,0 +1,91 @@
+"""Batches: several commands in one request. Publications that follow one another go to the engine together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+from gevent.pool import Pool
+
+from ..model.errors import Error, Refused
+from ..node.commands import PublishRequest
+from ..node.node import Node
+from ..protocol.v1.replies import ReplyLimit
+from ..protocol.v2.errors import LIMIT_EXCEEDED
+from ..protocol.v2.errors import Error as CodedError
+from ..runtime.yielding import in_turns
+from .messages import Params, PublishParams
+from .methods import COMMANDS, NOT_FOUND, BatchParams
+from .publishing import publish_in_groups, publish_request
+from .replies import encode_error, encode_outcome
+
+PARALLEL = 32
+"""Commands of a parallel batch that are carried out at the same time."""
+_TOO_MUCH = b'{"error":%b}' % encode_error(LIMIT_EXCEEDED)
+_NAMES = tuple(method.name for method in COMMANDS)
+
+
+class Batches:
+    """Carries out batches on a node; `run` carries out a single command."""
+
+    def __init__(self, node: Node, run: Callable[[str, Params], bytes | CodedError]) -> None:
+        self._node = node
+        self._run = run
+
+    def process(self, batch: BatchParams) -> bytes:
+        """Carry out the commands in order, or side by side if the batch says so; the reply with all replies.
+
+        When the replies together are larger than option api_reply_max_size, the remaining commands are not carried
+        out, and get an error.
+        """
+        commands = batch.commands or []
+        limit = ReplyLimit(self._node.config.api_reply_max_size)
+        replies = self._side_by_side(commands, limit) if batch.parallel else self._in_order(commands, limit)
+        return b'{"replies":[%b]}' % b",".join(replies)
+
+    def _in_order(self, commands: Sequence[Any], limit: ReplyLimit) -> Iterable[bytes]:
+        for publishes, run in groupby(commands, _is_publish):
+            if not publishes:
+                yield from (self._reply(command, limit) for command in in_turns(run))
+            elif limit.left > 0:
+                yield from self._publish_all([command.publish for command in run])
+            else:
+                yield from (_TOO_MUCH for _ in run)
+
+    def _side_by_side(self, commands: Sequence[Any], limit: ReplyLimit) -> Iterable[bytes]:
+        others = [command for command in commands if not _is_publish(command)]
+        running = Pool(PARALLEL).map_async(partial(self._reply, limit=limit), others)
+        published = iter(self._publish_all([command.publish for command in commands if _is_publish(command)]))
+        replies = iter(running.get())
+        return [next(published if _is_publish(command) else replies) for command in commands]
+
+    def _publish_all(self, publishes: Sequence[PublishParams]) -> list[bytes]:
+        outcomes = publish_in_groups(self._node, [_request_or_error(params) for params in publishes])
+        return [encode_outcome(outcome, b"publish") for outcome in outcomes]
+
+    def _reply(self, command: Any, limit: ReplyLimit) -> bytes:
+        if limit.left <= 0:
+            return _TOO_MUCH
+        reply = self._carry_out(command)
+        limit.left -= len(reply)
+        return reply
+
+    def _carry_out(self, command: Any) -> bytes:
+        name = next((name for name in _NAMES if getattr(command, name) is not None), None)
+        result = NOT_FOUND if name is None else self._run(name, getattr(command, name))
+        if isinstance(result, CodedError):
+            return b'{"error":%b}' % encode_error(result)
+        return b'{"%b":%b}' % ((name or "").encode(), result)
+
+
+def _is_publish(command: Any) -> bool:
+    return command.publish is not None
+
+
+def _request_or_error(params: PublishParams) -> PublishRequest | Error:
+    try:
+        return publish_request(params)
+    except Refused as refused:
+        return refused.error

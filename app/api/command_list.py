@@ -1,0 +1,88 @@
+"""Requests with several commands at /api/ itself, as libraries for Centrifugo 2 to 4 send them, with an API key.
+
+A request is one JSON object for each line, `{"method": "publish", "params": {…}}`; the reply has one line for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from ..model.json_codec import InvalidJSON, decode
+from ..protocol.v1.replies import ReplyLimit
+from ..protocol.v2.errors import BAD_REQUEST, LIMIT_EXCEEDED
+from ..protocol.v2.errors import Error as CodedError
+from ..runtime.yielding import in_turns
+from .messages import Params
+from .methods import NOT_FOUND
+from .replies import encode_error
+
+
+class Command(msgspec.Struct):
+    """One line of a request."""
+
+    id: int | None = None
+    """If it is given, the reply has the same."""
+    method: str | None = None
+    params: Raw | UnsetType = UNSET
+
+
+_command = msgspec.json.Decoder(Command)
+
+
+class CommandLists:
+    """Carries out such requests; `run` carries out one command, `decoders` read the parameters of each method."""
+
+    def __init__(
+        self,
+        run: Callable[[str, Params], bytes | CodedError],
+        decoders: Mapping[str, msgspec.json.Decoder[Any]],
+    ) -> None:
+        self._run = run
+        self._decoders = decoders
+
+    def process(self, body: bytes, max_size: int) -> bytes:
+        """Carry out the commands of a request in order. Raises InvalidJSON before anything is done.
+
+        When the replies together are larger than `max_size` bytes, the remaining commands get an error.
+        """
+        commands = commands_of(body)
+        limit = ReplyLimit(max_size)
+        return b"\n".join([self._reply(command, limit) for command in in_turns(commands)])
+
+    def _reply(self, command: Command, limit: ReplyLimit) -> bytes:
+        reply = _encode(command, self._result(command) if limit.left > 0 else LIMIT_EXCEEDED)
+        limit.left -= len(reply)
+        return reply
+
+    def _result(self, command: Command) -> bytes | CodedError:
+        name = (command.method or "").lower()
+        decoder = self._decoders.get(name)
+        if decoder is None:
+            return NOT_FOUND
+        params = b"{}" if isinstance(command.params, UnsetType) else bytes(command.params)
+        try:
+            return self._run(name, decode(decoder, b"{}" if params == b"null" else params))
+        except InvalidJSON:
+            return BAD_REQUEST
+
+
+def _encode(command: Command, result: bytes | CodedError) -> bytes:
+    id_field = b'"id":%d,' % command.id if command.id else b""
+    if isinstance(result, CodedError):
+        return b'{%b"error":%b}' % (id_field, encode_error(result))
+    return b'{%b"result":%b}' % (id_field, result)
+
+
+def commands_of(body: bytes) -> list[Command]:
+    """The commands of a request: a JSON object, or one for each line. Raises InvalidJSON."""
+    try:
+        return [decode(_command, body)]
+    except InvalidJSON:
+        lines = [line for line in body.split(b"\n") if line.strip()]
+        if len(lines) < 2:
+            raise
+        return [decode(_command, line) for line in lines]

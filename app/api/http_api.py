@@ -1,0 +1,115 @@
+"""The methods over HTTP: checks the API key of a request, and turns errors into a reply or a status."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import time
+from collections.abc import Mapping
+from urllib.parse import parse_qs
+
+from ..config.endpoints import API_PATH
+from ..http.head import HTTPError
+from ..http.response import JSON_TYPE, HTTPResponse, error_response, json_response
+from ..model.json_codec import InvalidJSON
+from ..node.node import Node
+from ..protocol.v2.errors import Error as CodedError
+from ..runtime.log_throttle import ThrottledLog
+from .calls import Calls
+from .methods import METHODS, NAMES
+from .openapi import document
+from .replies import encode_error
+
+log = logging.getLogger(__name__)
+
+OPENAPI = "openapi.json"
+"""The name of the OpenAPI document, beside the names of the methods."""
+ERROR_MODE = "x-centrifugo-error-mode"
+STATUSES = {100: 500, 102: 404, 104: 404, 107: 400, 108: 400, 112: 416, 113: 409}
+"""The HTTP status of each error code, for requests with the error mode `transport`."""
+_APIKEY = "apikey "
+
+
+class MethodAPI:
+    """Answers requests to /api/NAME; `calls` carries out the methods on `node`."""
+
+    def __init__(self, node: Node, calls: Calls) -> None:
+        self._node = node
+        self._calls = calls
+        self._log = ThrottledLog(log, logging.WARNING)
+
+    def answer(self, method: str, body: bytes, headers: Mapping[str, str], query: str) -> HTTPResponse:
+        """Check the key of a request and carry out its method. Errors become responses.
+
+        Header names are in lower case; `query` is that of the target, without the question mark. An empty `method`
+        stands for a request with one command for each line (command_list.py).
+        """
+        started = time.perf_counter()
+        metrics = self._node.metrics
+        metrics.counters.http_api_num_requests += 1
+        try:
+            response = self._answer(method, body, headers, query)
+        except InvalidJSON as error:
+            response = error_response(HTTPError(400, str(error)))
+        except HTTPError as error:
+            response = error_response(error)
+        metrics.http_api.record(time.perf_counter() - started)
+        return response
+
+    def _answer(self, method: str, body: bytes, headers: Mapping[str, str], query: str) -> HTTPResponse:
+        self.check(method, headers, query)
+        call = self._calls.by_name[method] if method else self._calls.process_lines
+        reply = call(body)
+        if not isinstance(reply, CodedError):
+            return json_response(reply)
+        if headers.get(ERROR_MODE) == "transport":
+            return HTTPResponse(STATUSES.get(reply.code, 500), _JSON, encode_error(reply))
+        return json_response(b'{"error":%b}' % encode_error(reply))
+
+    def check(self, method: str, headers: Mapping[str, str], query: str) -> None:
+        """Raise HTTPError for an unknown method, and for a request without the API key. Needs no body.
+
+        The arguments are those of `answer`, which checks them too.
+        """
+        if method and method not in NAMES:
+            raise HTTPError(404, f"there is no method {method[:100]!r}; the methods are {_NAMES}")
+        config = self._node.config
+        if config.insecure_api:
+            return
+        if not config.api_key:
+            self._log.log("no key", "a request to /api/%s was refused: set the option api_key to allow it", method)
+            raise HTTPError(401, "the server has no API key (option api_key)")
+        key = given_key(headers, query)
+        if not hmac.compare_digest(key, config.api_key.encode()):
+            why = "the API key is wrong" if key else "the request has no API key (header X-API-Key)"
+            raise HTTPError(401, why)
+
+    def openapi(self, script_root: str) -> HTTPResponse:
+        """The OpenAPI document. It needs no key, since it says nothing about this server.
+
+        `script_root` is the path in front of the prefix of the server, if it is mounted in another application.
+        """
+        return json_response(document(f"{script_root}{self._node.config.http_prefix}{API_PATH}".removesuffix("/")))
+
+
+_JSON = {"Content-Type": JSON_TYPE}
+_NAMES = ", ".join(method.name for method in METHODS)
+
+
+def has_key(headers: Mapping[str, str]) -> bool:
+    """Whether the headers of a request have an API key. Header names are in lower case."""
+    return "x-api-key" in headers or headers.get("authorization", "")[: len(_APIKEY)].lower() == _APIKEY
+
+
+def given_key(headers: Mapping[str, str], query: str) -> bytes:
+    """The key of a request: from X-API-Key, from `Authorization: apikey KEY`, or from the parameter api_key."""
+    key = headers.get("x-api-key", "")
+    if not key:
+        authorization = headers.get("authorization", "")
+        if authorization[: len(_APIKEY)].lower() == _APIKEY:
+            key = authorization[len(_APIKEY) :].strip()
+    if key:
+        return key.encode("latin-1", "replace")  # the bytes that the peer has sent
+    if "api_key" in query:
+        return parse_qs(query).get("api_key", [""])[0].encode("utf-8", "replace")
+    return b""

@@ -1,0 +1,308 @@
+"""What requests and replies of the methods contain: names, types, limits and meaning of all fields.
+
+The decoders, docs/api-v4.md and the OpenAPI document are made from these types. A parameter that is null counts as not
+given, and unknown parameters are ignored. Fields that a reply leaves out when they are zero or empty have a default.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+LARGEST = 2**63 - 1
+"""The largest offset, version and time: what engines keep has 64 bits with a sign."""
+
+Text = str | None
+Flag = bool | None
+Anything = Raw | UnsetType
+Offset = Annotated[int, Meta(ge=0, le=LARGEST)]
+Count = Annotated[int, Meta(ge=0, le=LARGEST)]
+
+
+class Params(msgspec.Struct):
+    """The parameters of a method."""
+
+
+class Result(msgspec.Struct, omit_defaults=True):
+    """The result of a method."""
+
+
+class Error(msgspec.Struct):
+    """Why a method was not carried out."""
+
+    code: Annotated[int, Meta(description="Identifies the error.", ge=100, le=1999)]
+    message: Annotated[str, Meta(description="The same in words.")]
+
+
+class Position(msgspec.Struct, omit_defaults=True):
+    """A position in the stream of a channel."""
+
+    offset: Annotated[Offset, Meta(description="The number of a publication: 1, 2, 3 and so on.")] = 0
+    epoch: Annotated[str, Meta(description="Identifies the stream; it changes when publications may be lost.")] = ""
+
+
+# -- publish and broadcast
+
+
+class Published(Params):
+    """What `publish` and `broadcast` have in common."""
+
+    data: Annotated[
+        Anything, Meta(description="The payload, any JSON of up to 500 levels; it is kept byte for byte.")
+    ] = UNSET
+    b64data: Annotated[
+        Text, Meta(description="The payload in Base64 instead of `data`, for payloads that are not JSON.")
+    ] = None
+    skip_history: Annotated[Flag, Meta(description="Do not add the publication to the history.")] = None
+    tags: Annotated[
+        dict[str, str] | None, Meta(description="Names and values that subscribers receive with the publication.")
+    ] = None
+    idempotency_key: Annotated[
+        Text,
+        Meta(
+            description="Publications with the same key in the same channel are published once within 5 minutes; the "
+            "others get the position of the first one."
+        ),
+    ] = None
+    delta: Annotated[Flag, Meta(description="Accepted; the options of the channel decide about deltas.")] = None
+    version: Annotated[
+        Offset | None,
+        Meta(description="The version of a document. It is not published if a newer version, or the same, was."),
+    ] = None
+    version_epoch: Annotated[
+        Text, Meta(description="With another value, versions are compared from the beginning.")
+    ] = None
+
+
+class PublishParams(Published):
+    """The parameters of `publish`."""
+
+    channel: Annotated[Text, Meta(description="The channel. Required.")] = None
+
+
+class PublishResult(Result):
+    """The position of the publication; empty if it is not kept in a history."""
+
+    offset: Annotated[Offset, Meta(description="The offset of the publication.")] = 0
+    epoch: Annotated[str, Meta(description="The epoch of the stream.")] = ""
+
+
+class BroadcastParams(Published):
+    """The parameters of `broadcast`."""
+
+    channels: Annotated[list[str] | None, Meta(description="The channels. At least one is required.")] = None
+
+
+class PublishReply(msgspec.Struct, omit_defaults=True):
+    """The outcome for one channel: a result or an error."""
+
+    result: PublishResult | None = None
+    error: Error | None = None
+
+
+class BroadcastResult(Result):
+    """The outcomes, in the order of the channels."""
+
+    responses: Annotated[list[PublishReply], Meta(description="One result or error for each channel.")]
+
+
+# -- connections of a user
+
+
+class UserParams(Params):
+    """Which connections a method is about."""
+
+    user: Annotated[Text, Meta(description="The user; empty stands for all users without an id.")] = None
+    client: Annotated[Text, Meta(description="Only the connection with this client id.")] = None
+    session: Annotated[Text, Meta(description="Only the connection with this session, which v1 clients lack.")] = None
+
+
+class BoolValue(msgspec.Struct):
+    """A boolean that is given."""
+
+    value: bool = False
+
+
+class SubscribeOverride(msgspec.Struct):
+    """Options of the channel that are different for this subscription."""
+
+    presence: BoolValue | None = None
+    join_leave: BoolValue | None = None
+    force_recovery: BoolValue | None = None
+    force_positioning: BoolValue | None = None
+    force_push_join_leave: BoolValue | None = None
+
+
+class SubscribeParams(UserParams):
+    """The parameters of `subscribe`."""
+
+    channel: Annotated[Text, Meta(description="The channel. Required.")] = None
+    expire_at: Annotated[
+        Count | None, Meta(description="When the subscription expires, in Unix seconds; 0 means never.")
+    ] = None
+    info: Annotated[Anything, Meta(description="What others see of the subscriber in this channel, any JSON.")] = UNSET
+    b64info: Annotated[Text, Meta(description="The same in Base64.")] = None
+    data: Annotated[Anything, Meta(description="What the client receives with the subscription, any JSON.")] = UNSET
+    b64data: Annotated[Text, Meta(description="The same in Base64.")] = None
+    recover_since: Annotated[
+        Position | None, Meta(description="Send the client what was published after this position.")
+    ] = None
+    override: Annotated[
+        SubscribeOverride | None, Meta(description="Options of the channel for this subscription alone.")
+    ] = None
+
+
+class UnsubscribeParams(UserParams):
+    """The parameters of `unsubscribe`."""
+
+    channel: Annotated[Text, Meta(description="The channel; empty stands for all channels.")] = None
+
+
+class DisconnectReason(msgspec.Struct):
+    """Why a connection is closed."""
+
+    code: Annotated[
+        Annotated[int, Meta(ge=0, le=4999)] | None,
+        Meta(description="The close code. Clients connect again, except after 3500 to 3999 and 4500 to 4999."),
+    ] = None
+    reason: Annotated[Text, Meta(description="The reason in the close frame, at most 123 bytes of it.")] = None
+
+
+class DisconnectParams(UserParams):
+    """The parameters of `disconnect`."""
+
+    whitelist: Annotated[list[str] | None, Meta(description="Client ids of connections that stay open.")] = None
+    disconnect: Annotated[DisconnectReason | None, Meta(description="The default is 3503, `force disconnect`.")] = None
+
+
+class RefreshParams(UserParams):
+    """The parameters of `refresh`."""
+
+    expired: Annotated[Flag, Meta(description="Close the connection as expired.")] = None
+    expire_at: Annotated[
+        Count | None, Meta(description="When the connection expires, in Unix seconds; 0 means never.")
+    ] = None
+    info: Annotated[Anything, Meta(description="What others see of the connection from now on, any JSON.")] = UNSET
+
+
+class Nothing(Result):
+    """An empty result: the method was carried out."""
+
+
+# -- presence and history
+
+
+class ChannelParams(Params):
+    """The parameters of methods about one channel."""
+
+    channel: Annotated[Text, Meta(description="The channel. Required.")] = None
+
+
+class ClientInfo(msgspec.Struct, omit_defaults=True):
+    """Who a connection is."""
+
+    user: Annotated[str, Meta(description="Its user.")]
+    client: Annotated[str, Meta(description="Its client id.")]
+    conn_info: Annotated[Anything, Meta(description="What its token says about the connection.")] = UNSET
+    chan_info: Annotated[Anything, Meta(description="What is known about it in this channel.")] = UNSET
+
+
+class PresenceResult(Result):
+    """The clients in a channel."""
+
+    presence: Annotated[dict[str, ClientInfo], Meta(description="The subscribers by client id.")]
+
+
+class PresenceStatsResult(Result):
+    """How many clients are in a channel."""
+
+    num_clients: Annotated[Count, Meta(description="The number of connections.")]
+    num_users: Annotated[Count, Meta(description="The number of users they belong to.")]
+
+
+class HistoryParams(ChannelParams):
+    """The parameters of `history`."""
+
+    limit: Annotated[
+        Annotated[int, Meta(ge=-1, le=2**31 - 1)] | None,
+        Meta(description="The most publications to return; 0 returns only the position, -1 all publications."),
+    ] = None
+    since: Annotated[
+        Position | None,
+        Meta(description="Only publications after this position; with `reverse` those before it. An empty epoch fits."),
+    ] = None
+    reverse: Annotated[Flag, Meta(description="Newest publication first.")] = None
+
+
+class KeptPublication(msgspec.Struct, omit_defaults=True):
+    """One publication of a history."""
+
+    data: Annotated[Raw, Meta(description="The payload; Base64 in a string if it is not JSON.")]
+    offset: Annotated[Offset, Meta(description="Its offset.")] = 0
+    tags: Annotated[dict[str, str] | None, Meta(description="Its tags.")] = None
+    info: Annotated[ClientInfo | None, Meta(description="Who published it, if a client did.")] = None
+
+
+class HistoryResult(Result):
+    """Publications, and the newest position of the stream."""
+
+    publications: Annotated[list[KeptPublication], Meta(description="Oldest first, unless `reverse` is set.")]
+    offset: Annotated[Offset, Meta(description="The offset of the newest publication; 0 if there was none.")]
+    epoch: Annotated[str, Meta(description="The epoch of the stream.")]
+
+
+# -- the server
+
+
+class ChannelsParams(Params):
+    """The parameters of `channels`."""
+
+    pattern: Annotated[
+        Text,
+        Meta(description="Only channels whose names match: `*`, `?`, `[a-z]`, `[!a]`, `{one,two}`, `\\\\` quotes."),
+    ] = None
+
+
+class ChannelInfo(msgspec.Struct):
+    """What is known of one channel."""
+
+    num_clients: Annotated[Count, Meta(description="The number of subscribers.")]
+
+
+class ChannelsResult(Result):
+    """The channels that have subscribers."""
+
+    channels: Annotated[dict[str, ChannelInfo], Meta(description="The channels by name.")]
+
+
+class InfoParams(Params):
+    """`info` has no parameters."""
+
+
+class NodeMetrics(msgspec.Struct):
+    """The counters of a node."""
+
+    interval: Annotated[float, Meta(description="The seconds that the counters cover.")]
+    items: Annotated[dict[str, float], Meta(description="The counters by name (docs/stats.md).")]
+
+
+class NodeResult(msgspec.Struct):
+    """One node, as its last ping describes it."""
+
+    uid: Annotated[str, Meta(description="Identifies the process of the node.")]
+    name: Annotated[str, Meta(description="Its option `name`.")]
+    version: Annotated[str, Meta(description="Its version.")]
+    num_clients: Annotated[Count, Meta(description="Its connections.")]
+    num_users: Annotated[Count, Meta(description="The users of these connections.")]
+    num_subs: Annotated[Count, Meta(description="The subscriptions of these connections.")]
+    num_channels: Annotated[Count, Meta(description="Its channels that have subscribers.")]
+    uptime: Annotated[Count, Meta(description="Seconds since its start.")]
+    metrics: Annotated[NodeMetrics, Meta(description="Its counters.")]
+
+
+class InfoResult(Result):
+    """All nodes."""
+
+    nodes: Annotated[list[NodeResult], Meta(description="One for each node.")]

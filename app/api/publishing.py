@@ -1,0 +1,91 @@
+"""Publishing for backends: from parameters to calls of the node, for single publishes, broadcasts and batches."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from collections.abc import Sequence
+
+from msgspec import Raw, UnsetType
+
+from ...engines.base import Once
+from ..model.errors import INVALID_MESSAGE, Error, Refused
+from ..model.json_codec import MAX_NESTING, InvalidJSON, check_nesting
+from ..model.payload import payload
+from ..node.commands import PLAIN, PublishOptions, PublishRequest
+from ..node.node import Node
+from ..runtime.yielding import yield_if_due
+from .messages import Published, PublishParams
+from .replies import Outcome
+
+PUBLISHED_TOGETHER = 256
+"""Publications that the engine is given at a time."""
+
+
+def publish_request(params: PublishParams) -> PublishRequest:
+    """What `publish` publishes. Refused with INVALID_MESSAGE without a channel, or with a payload that is none."""
+    channel = params.channel
+    if not channel:
+        raise Refused(INVALID_MESSAGE)
+    return PublishRequest(channel, published_data(params), "", "", publish_options(params))
+
+
+def published_data(params: Published) -> bytes:
+    """The payload. Refused with INVALID_MESSAGE if there is none, or if it is not Base64 or nested too deeply."""
+    if params.b64data:
+        return from_base64(params.b64data)
+    return checked_json(params.data)
+
+
+def checked_json(data: Raw | UnsetType) -> bytes:
+    """JSON in a parameter. Refused with INVALID_MESSAGE if it is not given, or nested deeper than MAX_NESTING."""
+    if isinstance(data, UnsetType):
+        raise Refused(INVALID_MESSAGE)
+    text = bytes(data)
+    if len(text) > MAX_NESTING:  # otherwise there are fewer brackets than that
+        try:
+            check_nesting(text)
+        except InvalidJSON:
+            raise Refused(INVALID_MESSAGE) from None
+    return text
+
+
+def from_base64(text: str) -> bytes:
+    """The payload that a text in Base64 stands for. Refused with INVALID_MESSAGE if it is not Base64."""
+    try:
+        return payload(b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        raise Refused(INVALID_MESSAGE) from None
+
+
+def json_or_base64(data: Raw | UnsetType, text: str | None) -> bytes:
+    """A payload that is given as JSON or in Base64, or nothing. Refused with INVALID_MESSAGE if it is not Base64."""
+    if text:
+        return from_base64(text)
+    return b"" if isinstance(data, UnsetType) else checked_json(data)
+
+
+def publish_options(params: Published) -> PublishOptions:
+    """How to publish."""
+    once = None
+    if params.idempotency_key or params.version:
+        once = Once(params.idempotency_key or "", params.version or 0, params.version_epoch or "")
+    elif not params.tags and not params.skip_history:
+        return PLAIN
+    return PublishOptions(params.tags or None, bool(params.skip_history), once)
+
+
+def publish_in_groups(node: Node, requests: Sequence[PublishRequest | Error]) -> list[Outcome]:
+    """Publish all requests, in order for each channel; errors among them are in the result at the same place."""
+    outcomes: list[Outcome] = []
+    for start in range(0, len(requests), PUBLISHED_TOGETHER):
+        group = requests[start : start + PUBLISHED_TOGETHER]
+        requested = [request for request in group if not isinstance(request, Error)]
+        published = node.publish_all(requested)
+        if len(requested) == len(group):
+            outcomes += published
+        else:
+            remaining = iter(published)
+            outcomes += [request if isinstance(request, Error) else next(remaining) for request in group]
+        yield_if_due()
+    return outcomes

@@ -1,0 +1,137 @@
+"""Behaviour of requests to the API: keys, statuses and error modes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from gentrifugo.app.api.calls import Calls
+from gentrifugo.app.api.http_api import MethodAPI, given_key, has_key
+from gentrifugo.app.http.response import HTTPResponse
+from gentrifugo.app.node.node import Node
+
+KEY = {"x-api-key": "key"}
+TRANSPORT = {"x-centrifugo-error-mode": "transport"}
+PUBLISH = b'{"channel":"news","data":1}'
+
+
+@pytest.fixture
+def api(node: Node, calls: Calls) -> MethodAPI:
+    return MethodAPI(node, calls)
+
+
+def ask(
+    api: MethodAPI,
+    method: str = "publish",
+    body: bytes = PUBLISH,
+    headers: Mapping[str, str] | None = None,
+    query: str = "",
+) -> HTTPResponse:
+    return api.answer(method, body, headers or {}, query)
+
+
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        (KEY, ""),
+        ({"authorization": "apikey key"}, ""),
+        ({"authorization": "ApiKey  key"}, ""),
+        ({}, "api_key=key"),
+        ({"authorization": "Bearer x"}, "a=b&api_key=key"),
+    ],
+)
+def test_a_key_is_taken_from_three_places(api: MethodAPI, headers: dict[str, str], query: str) -> None:
+    response = ask(api, query=query, headers=headers)
+    assert (response.status, response.body) == (200, b'{"result":{}}')
+    assert response.headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("key", ["", "bad", "key ", "KEY", "key, key", "k\xe9y"])
+def test_another_key_or_none_is_unauthorized(api: MethodAPI, key: str) -> None:
+    response = ask(api, headers={"x-api-key": key})
+    assert response.status == 401
+    assert b"API key" in response.body
+
+
+def test_a_key_may_have_characters_beyond_ascii(start_node: Callable[..., Node]) -> None:
+    node = start_node(api_key="schlüssel")
+    api = MethodAPI(node, Calls(node))
+    sent = "schlüssel".encode().decode("latin-1")
+    assert ask(api, headers={"x-api-key": sent}).status == 200
+    assert ask(api, query="api_key=schl%C3%BCssel").status == 200
+
+
+def test_without_a_configured_key_every_request_is_unauthorized_and_the_log_says_why(
+    start_node: Callable[..., Node], caplog: pytest.LogCaptureFixture
+) -> None:
+    node = start_node()
+    api = MethodAPI(node, Calls(node))
+    for key in ("", "key"):
+        assert ask(api, headers={"x-api-key": key}).status == 401
+    (record,) = caplog.records
+    assert "option api_key" in record.getMessage()
+
+
+def test_without_checks_no_key_is_needed(start_node: Callable[..., Node]) -> None:
+    node = start_node(insecure_api=True)
+    assert ask(MethodAPI(node, Calls(node))).status == 200
+
+
+def test_errors_are_in_the_reply(api: MethodAPI) -> None:
+    response = ask(api, body=b'{"channel":"nosuch:x","data":1}', headers=KEY)
+    assert (response.status, response.body) == (200, b'{"error":{"code":102,"message":"unknown channel"}}')
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "status"),
+    [
+        ("publish", {"channel": "nosuch:x", "data": 1}, 404),
+        ("publish", {"channel": ""}, 400),
+        ("history", {"channel": "news"}, 400),
+        ("history", {"channel": "kept:x", "since": {"offset": 0, "epoch": "other"}}, 416),
+    ],
+)
+def test_the_error_mode_transport_turns_errors_into_statuses(
+    api: MethodAPI, method: str, params: dict[str, object], status: int
+) -> None:
+    response = ask(api, method, json.dumps(params).encode(), headers=KEY | TRANSPORT)
+    assert response.status == status
+    assert set(json.loads(response.body)) == {"code", "message"}
+
+
+def test_an_engine_that_fails_has_the_status_500_in_that_mode(api: MethodAPI, node: Node) -> None:
+    node._engine.failing = {"publish"}  # type: ignore[attr-defined]
+    assert ask(api, headers=KEY | TRANSPORT).status == 500
+
+
+def test_an_unknown_method_is_not_found(api: MethodAPI) -> None:
+    response = ask(api, "dance", headers=KEY)
+    assert response.status == 404
+    assert b"there is no method 'dance'; the methods are publish, " in response.body
+
+
+@pytest.mark.parametrize("body", [b"", b"hello", b'{"channel":1}'])
+def test_what_is_no_request_is_told_why(api: MethodAPI, body: bytes) -> None:
+    response = ask(api, body=body, headers=KEY)
+    assert response.status == 400
+    assert response.headers["Content-Type"].startswith("text/plain")
+
+
+def test_requests_are_counted(api: MethodAPI, node: Node) -> None:
+    ask(api)
+    ask(api, headers=KEY)
+    assert node.metrics.counters.http_api_num_requests == 2
+
+
+def test_a_list_of_commands_needs_the_key_too(api: MethodAPI) -> None:
+    assert ask(api, "", b'{"method":"channels"}').status == 401
+    assert ask(api, "", b'{"method":"channels"}', headers=KEY).body == b'{"result":{"channels":{}}}'
+
+
+def test_headers_with_a_key() -> None:
+    assert has_key(KEY)
+    assert has_key({"authorization": "apikey x"})
+    assert not has_key({"authorization": "Basic x"})
+    assert given_key({}, "") == b""
