@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._version import __version__
     from .app.config.options import ConfigError
-    from .app.extension.backend import ClientInfo, CommandError, HistoryMessage
+    from .app.extension.backend import ClientInfo, CommandError, History, HistoryMessage
     from .app.extension.extension import Gentrifugo
     from .app.extension.publisher import Publisher, publisher
     from .app.extension.realtime_client import ConnectionClosed
     from .app.extension.wsgi import create_app
+    from .app.model.events import StreamPosition
     from .app.node.hooks import Context, Refuse
     from .app.process.gunicorn_worker import GentrifugoWorker
 
@@ -28,9 +29,11 @@ __all__ = [
     "Context",
     "Gentrifugo",
     "GentrifugoWorker",
+    "History",
     "HistoryMessage",
     "Publisher",
     "Refuse",
+    "StreamPosition",
     "__version__",
     "create_app",
     "publisher",
@@ -45,9 +48,11 @@ _HOMES = {
     "Context": ".app.node.hooks",
     "Gentrifugo": ".app.extension.extension",
     "GentrifugoWorker": ".app.process.gunicorn_worker",
+    "History": ".app.extension.backend",
     "HistoryMessage": ".app.extension.backend",
     "Publisher": ".app.extension.publisher",
     "Refuse": ".app.node.hooks",
+    "StreamPosition": ".app.model.events",
     "create_app": ".app.extension.wsgi",
     "publisher": ".app.extension.publisher",
 }

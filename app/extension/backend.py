@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
+from ...engines.base import ALL, HistoryFilter, Once
 from ..model.errors import Error, Refused
-from ..model.events import Publication, RawClientInfo, user_id
+from ..model.events import Publication, RawClientInfo, StreamPosition, user_id
 from ..model.json_codec import encode_value
-from ..node.commands import Commands, PublishRequest
+from ..model.payload import json_of
+from ..node.commands import Commands, PresenceStats, PublishOptions, PublishRequest
 from ..protocol.v1.wire import decoded
 
 
@@ -30,15 +32,50 @@ class ClientInfo(NamedTuple):
     """What the signature of its subscription says about it; None if nothing."""
 
 
-class HistoryMessage(NamedTuple):
-    """One message of a channel's history; its data is decoded JSON."""
+class _Message(NamedTuple):
+    """The fields of a HistoryMessage as a tuple, which stays as it was before messages had positions."""
 
     uid: str
     channel: str
     data: Any
     client: str = ""
     info: ClientInfo | None = None
-    """Who published it, when a client did."""
+
+
+class HistoryMessage(_Message):
+    """One message of a channel's history. Its data is decoded JSON; `info` is who published it, when a client did.
+
+    As a tuple it has the five fields `uid`, `channel`, `data`, `client` and `info`.
+    """
+
+    tags: dict[str, str]
+    """What the backend has published with it."""
+    offset: int
+    """Its number in the stream of the channel; 0 if it is not kept."""
+
+    def __new__(
+        cls,
+        uid: str,
+        channel: str,
+        data: Any,
+        client: str = "",
+        info: ClientInfo | None = None,
+        tags: Mapping[str, str] | None = None,
+        offset: int = 0,
+    ) -> Self:
+        message = super().__new__(cls, uid, channel, data, client, info)
+        message.tags = dict(tags or {})
+        message.offset = offset
+        return message
+
+
+class History(list[HistoryMessage]):
+    """The messages that were asked for, and the position of the newest message of the channel."""
+
+    def __init__(self, messages: Iterable[HistoryMessage], position: StreamPosition) -> None:
+        super().__init__(messages)
+        self.position = position
+        """Offset and epoch; the offset is 0 before the first message."""
 
 
 class Backend:
@@ -50,18 +87,40 @@ class Backend:
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
 
-    def publish(self, channel: str, data: Any, client: str = "", uid: str = "") -> None:
+    def publish(
+        self,
+        channel: str,
+        data: Any,
+        client: str = "",
+        uid: str = "",
+        *,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str = "",
+        skip_history: bool = False,
+    ) -> StreamPosition | None:
         """Publish `data`, anything that can be encoded as JSON, into a channel.
 
-        Raises TypeError for data that JSON cannot hold, and ValueError for data nested deeper than 500 levels and for
-        an empty channel.
+        Returns the position, or None if the message is not kept in a history. With an `idempotency_key` that was used
+        in this channel within 5 minutes, nothing is published and the position is that of the first message. Raises
+        TypeError for data that JSON cannot hold and for tags that are not texts, and ValueError for data nested deeper
+        than 500 levels and for an empty channel.
         """
         encoded = encode_value(data)
+        options = _publish_options(tags, idempotency_key, skip_history)
         with _errors_translated():
-            self._commands.publish(_named(channel), encoded, client, uid=uid)
+            return self._commands.publish(_named(channel), encoded, client, uid=uid, options=options)
 
-    def broadcast(self, channels: Sequence[str], data: Any, client: str = "") -> None:
-        """Publish the same data in several channels.
+    def broadcast(
+        self,
+        channels: Sequence[str],
+        data: Any,
+        client: str = "",
+        *,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str = "",
+        skip_history: bool = False,
+    ) -> list[StreamPosition | None]:
+        """Publish the same data in several channels. Returns what `publish` returns, for each channel.
 
         All are tried; CommandError has the first error. Raises TypeError and ValueError as `publish` does, before
         anything is published.
@@ -69,21 +128,52 @@ class Backend:
         encoded = encode_value(data)
         if isinstance(channels, str):
             raise TypeError("channels: expected a list of names, not a string; use publish for a single channel")
-        messages = [PublishRequest(_named(channel), encoded, client) for channel in channels]
-        outcomes = self._commands.publish_all(messages)
-        refused = next((outcome for outcome in outcomes if isinstance(outcome, Error)), None)
+        options = _publish_options(tags, idempotency_key, skip_history)
+        requests = [PublishRequest(_named(channel), encoded, client, options=options) for channel in channels]
+        positions: list[StreamPosition | None] = []
+        refused: Error | None = None
+        for outcome in self._commands.publish_all(requests):
+            if isinstance(outcome, Error):
+                refused = refused or outcome
+            else:
+                positions.append(outcome)
         if refused is not None:
             raise CommandError(refused.text)
+        return positions
 
     def presence(self, channel: str) -> dict[str, ClientInfo]:
         """The clients in a channel, by client id."""
         with _errors_translated():
             return {client: _client_info(info) for client, info in self._commands.presence(_named(channel)).items()}
 
-    def history(self, channel: str) -> list[HistoryMessage]:
-        """The history of a channel, newest first."""
+    def presence_stats(self, channel: str) -> PresenceStats:
+        """How many clients are in a channel, and how many users they belong to."""
         with _errors_translated():
-            return [history_message(publication) for publication in self._commands.history(_named(channel))]
+            return self._commands.presence_stats(_named(channel))
+
+    def history(
+        self,
+        channel: str,
+        limit: int | None = None,
+        since: StreamPosition | tuple[int, str] | None = None,
+        reverse: bool | None = None,
+    ) -> History:
+        """The history of a channel: all messages, or at most `limit`; 0 returns none of them, only the position.
+
+        With `since`, a position, only later messages; with `since` and `reverse` only earlier ones. The newest message
+        is the first one, unless `since` is given or `reverse` is false. Raises ValueError for a negative limit or
+        offset.
+        """
+        newest_first = since is None if reverse is None else reverse
+        wanted = HistoryFilter(_limit(limit), None if since is None else _position(since), newest_first)
+        with _errors_translated():
+            stream = self._commands.stream(_named(channel), wanted)
+        return History(map(history_message, stream.publications), stream.top)
+
+    def history_remove(self, channel: str) -> None:
+        """Delete the messages of a channel's history. The next message has the next offset."""
+        with _errors_translated():
+            self._commands.remove_history(_named(channel))
 
     def channels(self) -> list[str]:
         """The channels with a subscriber, on any node."""
@@ -127,10 +217,40 @@ def _user(user: object) -> str:
     return user_id(user)
 
 
+def _publish_options(tags: Mapping[str, str] | None, idempotency_key: str, skip_history: bool) -> PublishOptions:
+    texts = dict(tags or {})
+    if not all(isinstance(text, str) for pair in texts.items() for text in pair):
+        raise TypeError(f"tags is {tags!r}; expected a dictionary of texts")
+    return PublishOptions(texts or None, skip_history, Once(idempotency_key) if idempotency_key else None)
+
+
+def _limit(limit: int | None) -> int:
+    if limit is None:
+        return ALL
+    if limit < 0:
+        raise ValueError(f"limit is {limit}; leave it out for all messages")
+    return limit
+
+
+def _position(position: StreamPosition | tuple[int, str]) -> StreamPosition:
+    offset, epoch = position
+    if offset < 0:
+        raise ValueError(f"the offset is {offset}")
+    return StreamPosition(offset, epoch)
+
+
 def history_message(publication: Publication) -> HistoryMessage:
     """A publication with Python values."""
-    uid, channel, data, client, info = publication[:5]
-    return HistoryMessage(uid, channel, decoded(data), client, _client_info(info) if info is not None else None)
+    info = publication.info
+    return HistoryMessage(
+        publication.uid,
+        publication.channel,
+        decoded(json_of(publication.data)),
+        publication.client,
+        None if info is None else _client_info(info),
+        publication.tags,
+        publication.offset,
+    )
 
 
 def _client_info(info: RawClientInfo) -> ClientInfo:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .backend import Backend, ClientInfo, HistoryMessage
+from ..model.events import StreamPosition
+from ..node.commands import PresenceStats
+from .backend import Backend, ClientInfo, History
 
 
 class Calls(ABC):
@@ -17,21 +19,69 @@ class Calls(ABC):
     An empty channel or user raises ValueError, but `unsubscribe` without a channel means all channels.
     """
 
-    def publish(self, channel: str, data: Any, client: str = "", uid: str = "") -> None:
-        """Publish `data` to a channel. Raises TypeError for data that cannot be encoded as JSON."""
-        self._backend.publish(channel, data, client, uid)
+    def publish(
+        self,
+        channel: str,
+        data: Any,
+        client: str = "",
+        uid: str = "",
+        *,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str = "",
+        skip_history: bool = False,
+    ) -> StreamPosition | None:
+        """Publish `data` to a channel. Raises TypeError for data that cannot be encoded as JSON.
 
-    def broadcast(self, channels: Sequence[str], data: Any, client: str = "") -> None:
-        """Publish the same data to several channels. All are tried; CommandError has the first error."""
-        self._backend.broadcast(channels, data, client)
+        Returns offset and epoch of the message, or None if it is not kept in a history. With an `idempotency_key` that
+        was used in this channel within 5 minutes, nothing is published, and the first position is returned.
+        """
+        return self._backend.publish(
+            channel, data, client, uid, tags=tags, idempotency_key=idempotency_key, skip_history=skip_history
+        )
+
+    def broadcast(
+        self,
+        channels: Sequence[str],
+        data: Any,
+        client: str = "",
+        *,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str = "",
+        skip_history: bool = False,
+    ) -> list[StreamPosition | None]:
+        """Publish the same data to several channels. All are tried; CommandError has the first error.
+
+        Returns what `publish` returns, for each channel.
+        """
+        return self._backend.broadcast(
+            channels, data, client, tags=tags, idempotency_key=idempotency_key, skip_history=skip_history
+        )
 
     def presence(self, channel: str) -> dict[str, ClientInfo]:
         """The subscribers of a channel, by client id."""
         return self._backend.presence(channel)
 
-    def history(self, channel: str) -> list[HistoryMessage]:
-        """The history of a channel, newest first."""
-        return self._backend.history(channel)
+    def presence_stats(self, channel: str) -> PresenceStats:
+        """The number of subscribers of a channel, and of their users."""
+        return self._backend.presence_stats(channel)
+
+    def history(
+        self,
+        channel: str,
+        limit: int | None = None,
+        since: StreamPosition | tuple[int, str] | None = None,
+        reverse: bool | None = None,
+    ) -> History:
+        """The history of a channel, newest first, and its `position`: offset and epoch of the newest message.
+
+        At most `limit` messages. With `since`, a position, those after it, oldest first; with `since` and `reverse`
+        those before it, newest first. Raises CommandError if the messages after a position cannot be known any more.
+        """
+        return self._backend.history(channel, limit, since, reverse)
+
+    def history_remove(self, channel: str) -> None:
+        """Delete the messages of a channel's history. The next message has the next offset."""
+        self._backend.history_remove(channel)
 
     def channels(self) -> list[str]:
         """The names of all channels that have a subscriber, on any node."""

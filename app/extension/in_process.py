@@ -6,7 +6,7 @@ It is used while `TESTING` is set in the configuration of the application (docs/
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,10 +15,9 @@ from typing import Any
 import gevent
 from flask import Flask
 
-from ...engines.base import HistoryOptions, Once
 from ...engines.memory import MemoryEngine
 from ..config.config import Config
-from ..model.events import Publication, StreamPosition
+from ..model.events import Event, Publication, StreamPosition
 from ..node.hooks import Hook
 from ..service import Service
 from .backend import Backend, HistoryMessage, history_message
@@ -37,11 +36,10 @@ class RecordingEngine(MemoryEngine):
         super().__init__(sweeps=False)
         self._record = record
 
-    def publish(
-        self, publication: Publication, history: HistoryOptions | None, once: Once | None = None
-    ) -> StreamPosition | None:
-        self._record(publication)
-        return super().publish(publication, history, once)
+    def publish_event(self, event: Event) -> None:
+        if isinstance(event, Publication):
+            self._record(event)
+        super().publish_event(event)
 
 
 class InProcessServer:
@@ -110,13 +108,13 @@ class InProcessBackend(Backend):
         super().__init__(server.service.node)
         self._server = server
 
-    def publish(self, channel: str, data: Any, client: str = "", uid: str = "") -> None:
+    def publish(self, *args: Any, **options: Any) -> StreamPosition | None:
         with self._server.running():
-            super().publish(channel, data, client, uid)
+            return super().publish(*args, **options)
 
-    def broadcast(self, channels: Sequence[str], data: Any, client: str = "") -> None:
+    def broadcast(self, *args: Any, **options: Any) -> list[StreamPosition | None]:
         with self._server.running():
-            super().broadcast(channels, data, client)
+            return super().broadcast(*args, **options)
 
     def unsubscribe(self, user: str | int, channel: str = "") -> None:
         with self._server.running():

@@ -67,6 +67,21 @@ def test_it_sees_presence_history_and_channels(server: Server, outside: Publishe
         assert outside.channels() == ["chat:1"]
 
 
+def test_it_reads_and_deletes_histories_by_position(server: Server, outside: Publisher) -> None:
+    first = outside.publish("chat:1", 1, tags={"a": "b"}, idempotency_key="key")
+    assert first is not None
+    assert outside.publish("chat:1", 2, idempotency_key="key") == first
+    assert outside.broadcast(["chat:1", "news"], 3) == [(2, first.epoch), None]
+    history = outside.history("chat:1", since=(0, first.epoch))
+    assert [(message.data, message.offset, message.tags) for message in history] == [(1, 1, {"a": "b"}), (3, 2, {})]
+    assert history.position == (2, first.epoch)
+    outside.history_remove("chat:1")
+    assert outside.history("chat:1") == []
+    assert outside.presence_stats("chat:1") == (0, 0)
+    with pytest.raises(CommandError, match="unrecoverable position"):
+        outside.history("chat:1", since=(1, "another"))
+
+
 def test_what_it_publishes_is_recovered(server: Server, outside: Publisher) -> None:
     outside.publish("chat:1", 0, uid="seen")
     outside.publish("chat:1", 1)

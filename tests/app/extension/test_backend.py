@@ -49,6 +49,76 @@ def test_a_broadcast_tells_what_was_refused_and_publishes_the_others(backend: Ba
     assert len(backend.history("chat:1")) == 1
 
 
+def test_publishing_returns_positions(backend: Backend) -> None:
+    first, second = backend.publish("chat:1", 1), backend.publish("chat:1", 2)
+    assert first is not None
+    assert second == (2, first.epoch)
+    assert backend.publish("news", 1) is None
+    assert backend.publish("chat:1", 3, skip_history=True) is None
+    assert backend.broadcast(["chat:1", "news"], 4) == [(3, first.epoch), None]
+
+
+def test_an_idempotency_key_publishes_once(backend: Backend) -> None:
+    first = backend.publish("chat:1", 1, idempotency_key="key")
+    assert backend.publish("chat:1", 2, idempotency_key="key") == first
+    assert backend.broadcast(["chat:1"], 3, idempotency_key="key") == [first]
+    assert [message.data for message in backend.history("chat:1")] == [1]
+
+
+def test_messages_have_their_tags_and_offsets(backend: Backend) -> None:
+    backend.publish("chat:1", 1, uid="u", tags={"lang": "en"})
+    (message,) = backend.history("chat:1")
+    assert (message.tags, message.offset) == ({"lang": "en"}, 1)
+    uid, channel, data, client, info = message
+    assert (uid, channel, data, client, info) == ("u", "chat:1", 1, "", None)
+
+
+@pytest.mark.parametrize("tags", [{"a": 1}, {1: "a"}, {"a": None}])
+def test_tags_are_texts(backend: Backend, tags: Any) -> None:
+    with pytest.raises(TypeError, match="tags"):
+        backend.publish("chat:1", 1, tags=tags)
+
+
+def test_a_part_of_the_history(backend: Backend) -> None:
+    for number in (1, 2, 3, 4):
+        backend.publish("chat:1", number)
+    position = backend.history("chat:1", limit=0).position
+
+    def read(**options: Any) -> list[Any]:
+        history = backend.history("chat:1", **options)
+        assert history.position == position == (4, position.epoch)
+        return [message.data for message in history]
+
+    assert read() == [4, 3, 2, 1]
+    assert read(limit=0) == []
+    assert read(limit=2) == [4, 3]
+    assert read(reverse=False, limit=2) == [1, 2]
+    assert read(since=(2, position.epoch)) == [3, 4]
+    assert read(since=(3, ""), reverse=True) == [2, 1]
+    with pytest.raises(CommandError, match="unrecoverable position"):
+        backend.history("chat:1", since=(2, "another"))
+
+
+@pytest.mark.parametrize("options", [{"limit": -1}, {"since": (-1, "")}])
+def test_limits_and_offsets_are_not_negative(backend: Backend, options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="-1"):
+        backend.history("chat:1", **options)
+
+
+def test_a_history_can_be_deleted(backend: Backend) -> None:
+    first = backend.publish("chat:1", 1)
+    assert first is not None
+    backend.history_remove("chat:1")
+    assert backend.history("chat:1") == []
+    assert backend.publish("chat:1", 2) == (2, first.epoch)
+
+
+def test_presence_can_be_counted(backend: Backend, node: Node) -> None:
+    node.add_presence("chat:1", "client", INFO)
+    node.add_presence("chat:1", "other", INFO._replace(client="other"))
+    assert backend.presence_stats("chat:1") == (2, 1)
+
+
 def test_history_tells_who_published(backend: Backend, node: Node) -> None:
     node.publish("chat:1", b'"mine"', "client", INFO, uid="u")
     assert backend.history("chat:1") == [
@@ -75,6 +145,8 @@ def test_channels_and_stats(backend: Backend, node: Node) -> None:
         ("presence", ("news",), "not available"),
         ("history", ("news",), "not available"),
         ("history", ("what:1",), "namespace not found"),
+        ("history_remove", ("news",), "not available"),
+        ("presence_stats", ("news",), "not available"),
         ("unsubscribe", ("42", "what:1"), "namespace not found"),
     ],
 )

@@ -42,6 +42,21 @@ def test_a_view_publishes_and_the_test_sees_what() -> None:
     assert rt.history("news") == [message]
 
 
+def test_all_calls_work_on_the_server_of_a_test() -> None:
+    _, rt = telling(GENTRIFUGO_PRESENCE=True)
+    first = rt.publish("news", 1, tags={"a": "b"}, idempotency_key="key")
+    assert rt.publish("news", 2, idempotency_key="key") == first
+    assert rt.broadcast(["news"], 3, tags={"a": "c"}, skip_history=True) == [None]
+    assert [(message.data, message.tags, message.offset) for message in rt.test_published()] == [
+        (1, {"a": "b"}, 1),
+        (3, {"a": "c"}, 0),
+    ]
+    assert rt.history("news", limit=1, reverse=False).position == first
+    rt.history_remove("news")
+    assert rt.history("news") == []
+    assert rt.presence_stats("news") == (0, 0)
+
+
 def test_testing_may_be_set_after_the_extension_was_initialized() -> None:
     app = site()
     rt = Gentrifugo(app)
