@@ -26,7 +26,7 @@ MESSAGES = 200
 @pytest.fixture(params=[OUR_WORKER, STOCK_WORKER], ids=["our worker", "stock worker"])
 def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Gunicorn]:
     with redis_server(tmp_path) as redis:
-        options = {**redis.options, "node_ping_interval": 0.3, "presence": True, "redis_api": True}
+        options = {**redis.options, "node_ping_interval": 0.3, "presence": True, "redis_api": True, "api_key": "key"}
         with gunicorn(tmp_path, request.param, WORKERS, **options) as running:
             # The stock worker knows nothing of us until the first request reaches it. Each time another worker may
             # answer, so they are asked several times.
@@ -61,6 +61,21 @@ def test_everybody_has_every_message_once_and_in_order(server: Gunicorn) -> None
         for client in clients:
             client.close()
     eventually(lambda: command(server, "presence", channel="news")["data"] == {}, within=5)
+
+
+def test_every_worker_serves_the_api_of_later_versions(server: Gunicorn) -> None:
+    client = ProtocolClient(server, "ann")
+    client.subscribe("news")
+    api = ApiClient(server.host, server.port)
+    headers = {"X-API-Key": "key", "Content-Type": "application/json"}
+    for number in range(12):
+        body = json.dumps({"channel": "news", "data": number}).encode()
+        assert api.request("POST", "/api/publish", body, headers).json() == {"result": {}}
+    assert [client.message() for _ in range(12)] == list(range(12))
+    info = api.request("POST", "/api/info", b"{}", headers).json()["result"]
+    assert sum(node["num_clients"] for node in info["nodes"]) <= len(info["nodes"]) == WORKERS
+    assert api.request("POST", "/api/publish", b"{}", {}).status == 401
+    client.close()
 
 
 def connected(server: Gunicorn, count: int) -> list[ProtocolClient]:

@@ -1,0 +1,180 @@
+"""cent 5.2, the Python library for the API of later versions: every method, with the real library and a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable, Iterator
+
+import pytest
+from cent import (
+    AsyncClient,
+    BatchRequest,
+    BroadcastRequest,
+    CentApiResponseError,
+    CentUnauthorizedError,
+    ChannelsRequest,
+    Client,
+    Disconnect,
+    DisconnectRequest,
+    HistoryRemoveRequest,
+    HistoryRequest,
+    InfoRequest,
+    PresenceRequest,
+    PresenceStatsRequest,
+    PublishRequest,
+    RefreshRequest,
+    StreamPosition,
+    SubscribeRequest,
+    UnsubscribeRequest,
+)
+
+from tests.protocol_client import ProtocolClient
+from tests.redis_server import RedisServer, redis_server
+from tests.servers import Server
+
+KEY = "a key for tests"
+NAMESPACES = [{"name": "all", "presence": True, "history_size": 3, "history_lifetime": 60}]
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "redis"])
+def server(start_server: Callable[..., Server], redis: RedisServer, request: pytest.FixtureRequest) -> Server:
+    redis.ask("FLUSHALL")
+    return start_server(namespaces=NAMESPACES, api_key=KEY, **(redis.options if request.param == "redis" else {}))
+
+
+def api_url(server: Server) -> str:
+    return f"{server.url}/api"
+
+
+@pytest.fixture
+def cent(server: Server) -> Iterator[Client]:
+    client = Client(api_url(server), KEY, timeout=10)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def user(server: Server) -> Iterator[ProtocolClient]:
+    """A client of protocol v1, subscribed to "all:1"."""
+    with ProtocolClient(server, user="42") as client:
+        client.subscribe("all:1")
+        yield client
+
+
+def test_publish(cent: Client, user: ProtocolClient) -> None:
+    result = cent.publish(PublishRequest(channel="all:1", data={"text": "Grüße"}, tags={"a": "b"}))
+    assert result.offset == 1
+    assert result.epoch
+    assert user.message() == {"text": "Grüße"}
+    assert cent.publish(PublishRequest(channel="news", data=1)).offset == 0
+
+
+def test_publish_once_without_history_and_as_base64(cent: Client, user: ProtocolClient) -> None:
+    first, second = (
+        cent.publish(PublishRequest(channel="all:1", data=number, idempotency_key="key")) for number in (1, 2)
+    )
+    assert first == second
+    assert cent.publish(PublishRequest(channel="all:1", data=3, skip_history=True)).offset == 0
+    encoded = base64.b64encode(b"[4]").decode()
+    cent.publish(PublishRequest(channel="all:1", data=None, b64data=encoded))
+    assert [user.message() for _ in range(3)] == [1, 3, [4]]
+
+
+def test_broadcast(cent: Client, user: ProtocolClient) -> None:
+    result = cent.broadcast(BroadcastRequest(channels=["all:1", "nosuch:1"], data=[1]))
+    kept, unknown = result.responses
+    assert kept.result is not None
+    assert kept.result.offset == 1
+    assert unknown.error is not None
+    assert unknown.error.code == 102
+    assert user.message() == [1]
+
+
+def test_history(cent: Client) -> None:
+    for number in range(1, 5):
+        cent.publish(PublishRequest(channel="all:1", data=number, tags={"n": str(number)}))
+    top = cent.history(HistoryRequest(channel="all:1"))
+    assert (top.offset, top.publications) == (4, [])
+    newest = cent.history(HistoryRequest(channel="all:1", limit=2, reverse=True))
+    assert [(one.offset, one.data, one.tags) for one in newest.publications] == [(4, 4, {"n": "4"}), (3, 3, {"n": "3"})]
+    since = StreamPosition(offset=3, epoch=top.epoch)
+    later = cent.history(HistoryRequest(channel="all:1", limit=-1, since=since))
+    assert [one.data for one in later.publications] == [4]
+    with pytest.raises(CentApiResponseError) as refused:
+        cent.history(HistoryRequest(channel="all:1", limit=-1, since=StreamPosition(offset=3, epoch="x")))
+    assert refused.value.code == 112
+
+
+def test_history_remove(cent: Client) -> None:
+    cent.publish(PublishRequest(channel="all:1", data=1))
+    cent.history_remove(HistoryRemoveRequest(channel="all:1"))
+    assert cent.history(HistoryRequest(channel="all:1", limit=-1)).publications == []
+
+
+def test_presence(cent: Client, user: ProtocolClient) -> None:
+    (info,) = cent.presence(PresenceRequest(channel="all:1")).presence.values()
+    assert (info.user, info.client) == ("42", user.id)
+    stats = cent.presence_stats(PresenceStatsRequest(channel="all:1"))
+    assert (stats.num_clients, stats.num_users) == (1, 1)
+
+
+def test_unsubscribe(cent: Client, user: ProtocolClient) -> None:
+    cent.unsubscribe(UnsubscribeRequest(user="42", channel="all:1"))
+    assert user.push() == {"method": "unsubscribe", "body": {"channel": "all:1", "status": True}}
+
+
+def test_disconnect(cent: Client, user: ProtocolClient) -> None:
+    cent.disconnect(DisconnectRequest(user="42", whitelist=[user.id]))
+    reason = Disconnect(code=4000, reason="maintenance")
+    cent.disconnect(DisconnectRequest(user="42", client=user.id, disconnect=reason))
+    assert user.wait_closed().advice == {"reason": "maintenance", "reconnect": True}
+
+
+def test_subscribe_and_refresh_of_users_without_connections(cent: Client) -> None:
+    cent.subscribe(SubscribeRequest(user="nobody", channel="all:1", data={"why": "you"}))
+    cent.refresh(RefreshRequest(user="nobody", expired=True))
+
+
+def test_channels_and_info(cent: Client, user: ProtocolClient) -> None:
+    channels = cent.channels(ChannelsRequest(pattern="all:*")).channels
+    assert {name: info.num_clients for name, info in channels.items()} == {"all:1": 1}
+    assert cent.channels(ChannelsRequest(pattern="x*")).channels == {}
+    (node,) = cent.info(InfoRequest()).nodes
+    assert (node.num_clients, node.num_users, node.num_subs, node.num_channels) == (1, 1, 1, 1)
+    assert node.version
+    assert user.id
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_batch(cent: Client, parallel: bool) -> None:
+    requests = [PublishRequest(channel="all:1", data=number) for number in range(3)]
+    result = cent.batch(BatchRequest(requests=[*requests, HistoryRequest(channel="all:1")], parallel=parallel))
+    assert [reply.model_dump()["offset"] for reply in result.replies[:3]] == [1, 2, 3]
+    assert len(result.replies) == 4
+
+
+def test_errors(cent: Client, server: Server) -> None:
+    with pytest.raises(CentApiResponseError) as refused:
+        cent.publish(PublishRequest(channel="nosuch:1", data=1))
+    assert (refused.value.code, refused.value.message) == (102, "unknown channel")
+    with pytest.raises(CentUnauthorizedError):
+        Client(api_url(server), "wrong").info(InfoRequest())
+
+
+def test_the_asynchronous_client(server: Server) -> None:
+    async def publish_and_read() -> int:
+        client = AsyncClient(api_url(server), KEY)
+        try:
+            await asyncio.gather(*(client.publish(PublishRequest(channel="all:1", data=number)) for number in range(3)))
+            return (await client.history(HistoryRequest(channel="all:1"))).offset
+        finally:
+            await client.close()
+
+    assert asyncio.run(publish_and_read()) == 3
