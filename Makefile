@@ -66,8 +66,9 @@ format: install-dev ## put the code into its format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: install $(VENV)/docs/.installed ## write docs/configuration.md anew from the declared options, and build the site of all pages
+docs: install $(VENV)/docs/.installed ## write docs/configuration.md and docs/api-v4.md anew from what the code declares, and build the site of all pages
 	$(BIN)/python docs/generate_configuration.py
+	$(BIN)/python docs/generate_api.py
 	@scripts/system_packages.sh node
 	@NO_MKDOCS_2_WARNING=1 scripts/site.sh $(VENV)/docs/bin/mkdocs
 

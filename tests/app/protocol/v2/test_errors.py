@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gentrifugo.app.model import errors as model
+from gentrifugo.app.node.commands import UNRECOVERABLE
 from gentrifugo.app.protocol.v2 import errors
 from gentrifugo.app.protocol.v2.errors import Disconnect, Error, Unsubscribed
 
@@ -75,3 +76,11 @@ def test_exceptions_say_what_they_carry() -> None:
     assert str(errors.Refused(errors.BAD_REQUEST)) == "bad request"
     assert str(errors.Closing(errors.STALE)) == "stale"
     assert str(errors.Closing(errors.INVALID_TOKEN, "wrong audience")) == "invalid token: wrong audience"
+
+
+def test_a_close_code_of_a_backend_is_kept() -> None:
+    assert errors.disconnect_of(model.Disconnect("bye", backend_code=4123)) == Disconnect(4123, "bye")
+
+
+def test_a_position_that_the_node_cannot_find_has_its_code() -> None:
+    assert errors.error_of(UNRECOVERABLE) == errors.UNRECOVERABLE_POSITION
