@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._version import __version__
     from .app.config.options import ConfigError
-    from .app.extension.backend import ClientInfo, CommandError, History, HistoryMessage
+    from .app.extension.backend import ClientInfo, CommandError, HistoryList, HistoryMessage
     from .app.extension.extension import Gentrifugo
     from .app.extension.publisher import Publisher, publisher
     from .app.extension.realtime_client import ConnectionClosed
@@ -29,7 +29,7 @@ __all__ = [
     "Context",
     "Gentrifugo",
     "GentrifugoWorker",
-    "History",
+    "HistoryList",
     "HistoryMessage",
     "Publisher",
     "Refuse",
@@ -48,7 +48,7 @@ _HOMES = {
     "Context": ".app.node.hooks",
     "Gentrifugo": ".app.extension.extension",
     "GentrifugoWorker": ".app.process.gunicorn_worker",
-    "History": ".app.extension.backend",
+    "HistoryList": ".app.extension.backend",
     "HistoryMessage": ".app.extension.backend",
     "Publisher": ".app.extension.publisher",
     "Refuse": ".app.node.hooks",

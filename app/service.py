@@ -17,7 +17,7 @@ from gevent.lock import BoundedSemaphore
 from .._version import __version__
 from ..engines.base import Engine
 from ..engines.memory import MemoryEngine
-from .api.calls import Calls
+from .api.calls import MethodCalls
 from .api.http_api import MethodAPI, has_key
 from .config.config import Config
 from .config.endpoints import SOCKJS_PATH
@@ -135,7 +135,7 @@ class Service:
         self.node = Node(config, engine, __version__, encode_publication, call_hook)
         add_hook_url(self.node.hooks, config)
         self.api = Api(self.node)
-        self.method_api = MethodAPI(self.node, Calls(self.node))
+        self.method_api = MethodAPI(self.node, MethodCalls(self.node))
         self.http_api = HTTPApi(self.node, self.api)
         self.origin_policy = OriginPolicy()
         directory = self.session_directory = self._open_directory()
@@ -258,7 +258,7 @@ class Service:
     # -- backends
 
     def check_api_request(self, headers: Mapping[str, str]) -> None:
-        """Raise HTTPError for a request at /api/ itself that has neither a sign nor the API key. Needs no body.
+        """Raise HTTPError for a request at /api/ itself that has neither a signature nor the API key. Needs no body.
 
         Header names are in lower case.
         """
@@ -269,7 +269,7 @@ class Service:
             self.http_api.require_sign(sign)
 
     def answer_api(self, body: bytes, headers: Mapping[str, str]) -> HTTPResponse:
-        """Answer a request with JSON at /api/ itself: of v1 with a sign, or of a later version with an API key.
+        """Answer a request with JSON at /api/ itself: of v1 with a signature, or of a later version with an API key.
 
         Header names are in lower case.
         """

@@ -25,13 +25,13 @@ from .command_list import CommandLists
 from .messages import Position
 from .methods import BATCH, COMMANDS, BatchParams
 from .publishing import json_or_base64, publish_in_groups, publish_options, publish_request, published_data
-from .replies import NOTHING, encode_history, encode_position, encode_presence, encode_responses
+from .replies import EMPTY_RESULT, encode_history, encode_position, encode_presence, encode_responses
 
 Reply: TypeAlias = bytes | CodedError
 """A reply as JSON, or the error for it."""
 
 
-class Calls:
+class MethodCalls:
     """Carries out the methods on a node."""
 
     def __init__(self, node: Node) -> None:
@@ -120,7 +120,7 @@ def _subscribe(node: Node, params: messages.SubscribeParams) -> bytes:
         override=_override(params.override),
     )
     node.carry_out(command)
-    return NOTHING
+    return EMPTY_RESULT
 
 
 def _override(override: messages.SubscribeOverride | None) -> dict[str, bool]:
@@ -132,7 +132,7 @@ def _unsubscribe(node: Node, params: messages.UnsubscribeParams) -> bytes:
     node.carry_out(
         EndSubscriptions(params.user or "", params.client or "", params.session or "", channel=params.channel or "")
     )
-    return NOTHING
+    return EMPTY_RESULT
 
 
 def _disconnect(node: Node, params: messages.DisconnectParams) -> bytes:
@@ -147,7 +147,7 @@ def _disconnect(node: Node, params: messages.DisconnectParams) -> bytes:
             reason=why.reason or "",
         )
     )
-    return NOTHING
+    return EMPTY_RESULT
 
 
 def _refresh(node: Node, params: messages.RefreshParams) -> bytes:
@@ -160,7 +160,7 @@ def _refresh(node: Node, params: messages.RefreshParams) -> bytes:
         info=json_or_base64(params.info, None),
     )
     node.carry_out(command)
-    return NOTHING
+    return EMPTY_RESULT
 
 
 # -- presence and history
@@ -188,7 +188,7 @@ def _position(position: Position | None) -> StreamPosition | None:
 
 def _history_remove(node: Node, params: messages.ChannelParams) -> bytes:
     node.remove_history(params.channel or "")
-    return NOTHING
+    return EMPTY_RESULT
 
 
 # -- the server

@@ -21,7 +21,7 @@ from .methods import NOT_FOUND
 from .replies import encode_error
 
 
-class Command(msgspec.Struct):
+class ListedCommand(msgspec.Struct):
     """One line of a request."""
 
     id: int | None = None
@@ -30,7 +30,7 @@ class Command(msgspec.Struct):
     params: Raw | UnsetType = UNSET
 
 
-_command = msgspec.json.Decoder(Command)
+_command = msgspec.json.Decoder(ListedCommand)
 
 
 class CommandLists:
@@ -53,12 +53,12 @@ class CommandLists:
         limit = ReplyLimit(max_size)
         return b"\n".join([self._reply(command, limit) for command in in_turns(commands)])
 
-    def _reply(self, command: Command, limit: ReplyLimit) -> bytes:
+    def _reply(self, command: ListedCommand, limit: ReplyLimit) -> bytes:
         reply = _encode(command, self._result(command) if limit.left > 0 else LIMIT_EXCEEDED)
         limit.left -= len(reply)
         return reply
 
-    def _result(self, command: Command) -> bytes | CodedError:
+    def _result(self, command: ListedCommand) -> bytes | CodedError:
         name = (command.method or "").lower()
         decoder = self._decoders.get(name)
         if decoder is None:
@@ -70,14 +70,14 @@ class CommandLists:
             return BAD_REQUEST
 
 
-def _encode(command: Command, result: bytes | CodedError) -> bytes:
+def _encode(command: ListedCommand, result: bytes | CodedError) -> bytes:
     id_field = b'"id":%d,' % command.id if command.id else b""
     if isinstance(result, CodedError):
         return b'{%b"error":%b}' % (id_field, encode_error(result))
     return b'{%b"result":%b}' % (id_field, result)
 
 
-def commands_of(body: bytes) -> list[Command]:
+def commands_of(body: bytes) -> list[ListedCommand]:
     """The commands of a request: a JSON object, or one for each line. Raises InvalidJSON."""
     try:
         return [decode(_command, body)]

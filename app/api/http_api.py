@@ -15,7 +15,7 @@ from ..model.json_codec import InvalidJSON
 from ..node.node import Node
 from ..protocol.v2.errors import Error as CodedError
 from ..runtime.log_throttle import ThrottledLog
-from .calls import Calls
+from .calls import MethodCalls
 from .methods import METHODS, NAMES
 from .openapi import document
 from .replies import encode_error
@@ -33,7 +33,7 @@ _APIKEY = "apikey "
 class MethodAPI:
     """Answers requests to /api/NAME; `calls` carries out the methods on `node`."""
 
-    def __init__(self, node: Node, calls: Calls) -> None:
+    def __init__(self, node: Node, calls: MethodCalls) -> None:
         self._node = node
         self._calls = calls
         self._log = ThrottledLog(log, logging.WARNING)

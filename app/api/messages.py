@@ -303,6 +303,6 @@ class NodeResult(msgspec.Struct):
 
 
 class InfoResult(Result):
-    """All nodes."""
+    """The nodes of the cluster, as their last pings describe them."""
 
     nodes: Annotated[list[NodeResult], Meta(description="One for each node.")]

@@ -12,11 +12,11 @@ from ...engines.base import Once
 from ..model.errors import INVALID_MESSAGE, Error, Refused
 from ..model.json_codec import MAX_NESTING, InvalidJSON, check_nesting
 from ..model.payload import payload
-from ..node.commands import PLAIN, PublishOptions, PublishRequest
+from ..node.commands import PLAIN_PUBLISH, PublishOptions, PublishRequest
 from ..node.node import Node
 from ..runtime.yielding import yield_if_due
 from .messages import Published, PublishParams
-from .replies import Outcome
+from .replies import RequestOutcome
 
 PUBLISHED_TOGETHER = 256
 """Publications that the engine is given at a time."""
@@ -66,18 +66,18 @@ def json_or_base64(data: Raw | UnsetType, text: str | None) -> bytes:
 
 
 def publish_options(params: Published) -> PublishOptions:
-    """How to publish."""
+    """The options of a publish that its parameters ask for, beyond those of the channel."""
     once = None
     if params.idempotency_key or params.version:
         once = Once(params.idempotency_key or "", params.version or 0, params.version_epoch or "")
     elif not params.tags and not params.skip_history:
-        return PLAIN
+        return PLAIN_PUBLISH
     return PublishOptions(params.tags or None, bool(params.skip_history), once)
 
 
-def publish_in_groups(node: Node, requests: Sequence[PublishRequest | Error]) -> list[Outcome]:
+def publish_in_groups(node: Node, requests: Sequence[PublishRequest | Error]) -> list[RequestOutcome]:
     """Publish all requests, in order for each channel; errors among them are in the result at the same place."""
-    outcomes: list[Outcome] = []
+    outcomes: list[RequestOutcome] = []
     for start in range(0, len(requests), PUBLISHED_TOGETHER):
         group = requests[start : start + PUBLISHED_TOGETHER]
         requested = [request for request in group if not isinstance(request, Error)]

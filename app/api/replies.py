@@ -19,11 +19,11 @@ from ..protocol.v2.errors import Error as CodedError
 from ..protocol.v2.errors import error_of
 from .messages import ClientInfo, HistoryResult, KeptPublication, PresenceResult
 
-Outcome: TypeAlias = StreamPosition | Error | None
+RequestOutcome: TypeAlias = StreamPosition | Error | None
 """What became of one publication: its position, an error, or None if it is published and not kept."""
 
 _encode = msgspec.json.encode
-NOTHING = b"{}"
+EMPTY_RESULT = b"{}"
 """The result of a method that returns nothing, and of a publication that is not kept."""
 
 
@@ -34,10 +34,12 @@ def encode_error(error: CodedError) -> bytes:
 
 def encode_position(position: StreamPosition | None) -> bytes:
     """The result of `publish`."""
-    return NOTHING if position is None else b'{"offset":%d,"epoch":%b}' % (position.offset, _encode(position.epoch))
+    return (
+        EMPTY_RESULT if position is None else b'{"offset":%d,"epoch":%b}' % (position.offset, _encode(position.epoch))
+    )
 
 
-def encode_outcome(outcome: Outcome, name: bytes = b"result") -> bytes:
+def encode_outcome(outcome: RequestOutcome, name: bytes = b"result") -> bytes:
     """The reply for one publication: under `name` its result, or an error."""
     if outcome is None:
         return b'{"%b":{}}' % name
@@ -46,7 +48,7 @@ def encode_outcome(outcome: Outcome, name: bytes = b"result") -> bytes:
     return b'{"%b":{"offset":%d,"epoch":%b}}' % (name, outcome[0], _encode(outcome[1]))
 
 
-def encode_responses(outcomes: Sequence[Outcome]) -> bytes:
+def encode_responses(outcomes: Sequence[RequestOutcome]) -> bytes:
     """The result of `broadcast`."""
     return b'{"responses":[%b]}' % b",".join(map(encode_outcome, outcomes))
 

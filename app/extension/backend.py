@@ -69,7 +69,7 @@ class HistoryMessage(_Message):
         return message
 
 
-class History(list[HistoryMessage]):
+class HistoryList(list[HistoryMessage]):
     """The messages that were asked for, and the position of the newest message of the channel."""
 
     def __init__(self, messages: Iterable[HistoryMessage], position: StreamPosition) -> None:
@@ -157,7 +157,7 @@ class Backend:
         limit: int | None = None,
         since: StreamPosition | tuple[int, str] | None = None,
         reverse: bool | None = None,
-    ) -> History:
+    ) -> HistoryList:
         """The history of a channel: all messages, or at most `limit`; 0 returns none of them, only the position.
 
         With `since`, a position, only later messages; with `since` and `reverse` only earlier ones. The newest message
@@ -168,7 +168,7 @@ class Backend:
         wanted = HistoryFilter(_limit(limit), None if since is None else _position(since), newest_first)
         with _errors_translated():
             stream = self._commands.stream(_named(channel), wanted)
-        return History(map(history_message, stream.publications), stream.top)
+        return HistoryList(map(history_message, stream.publications), stream.top)
 
     def history_remove(self, channel: str) -> None:
         """Delete the messages of a channel's history. The next message has the next offset."""

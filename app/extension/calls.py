@@ -8,7 +8,7 @@ from typing import Any
 
 from ..model.events import StreamPosition
 from ..node.commands import PresenceStats
-from .backend import Backend, ClientInfo, History
+from .backend import Backend, ClientInfo, HistoryList
 
 
 class Calls(ABC):
@@ -71,7 +71,7 @@ class Calls(ABC):
         limit: int | None = None,
         since: StreamPosition | tuple[int, str] | None = None,
         reverse: bool | None = None,
-    ) -> History:
+    ) -> HistoryList:
         """The history of a channel, newest first, and its `position`: offset and epoch of the newest message.
 
         At most `limit` messages. With `since`, a position, those after it, oldest first; with `since` and `reverse`

@@ -15,9 +15,10 @@ from typing import Any
 import gevent
 from flask import Flask
 
+from ...engines.base import HistoryOptions, Once
 from ...engines.memory import MemoryEngine
 from ..config.config import Config
-from ..model.events import Event, Publication, StreamPosition
+from ..model.events import Publication, StreamPosition
 from ..node.hooks import Hook
 from ..service import Service
 from .backend import Backend, HistoryMessage, history_message
@@ -30,16 +31,22 @@ PAUSE = 0.002
 
 
 class RecordingEngine(MemoryEngine):
-    """The memory engine without a greenlet of its own; `record` is called with every publication."""
+    """The memory engine without a greenlet of its own; `record` is called with everything that is published."""
 
     def __init__(self, record: Callable[[Publication], None]) -> None:
         super().__init__(sweeps=False)
         self._record = record
 
-    def publish_event(self, event: Event) -> None:
-        if isinstance(event, Publication):
-            self._record(event)
-        super().publish_event(event)
+    def publish(
+        self, publication: Publication, history: HistoryOptions | None, once: Once | None = None
+    ) -> StreamPosition | None:
+        channel, is_kept = publication.channel, history is not None
+        is_repeated = once is not None and self._history.earlier_result(channel, once, is_kept) is not None
+        position = super().publish(publication, history, once)
+        if not is_repeated:
+            offset, epoch = position or (0, "")
+            self._record(publication._replace(offset=offset, epoch=epoch))
+        return position
 
 
 class InProcessServer:

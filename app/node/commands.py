@@ -54,7 +54,7 @@ class PublishOptions(NamedTuple):
     """When it is not published at all."""
 
 
-PLAIN = PublishOptions()
+PLAIN_PUBLISH = PublishOptions()
 """Only the options of the channel."""
 
 
@@ -65,7 +65,7 @@ class PublishRequest(NamedTuple):
     data: bytes
     client: str = ""
     uid: str = ""
-    options: PublishOptions = PLAIN
+    options: PublishOptions = PLAIN_PUBLISH
 
 
 class PresenceStats(NamedTuple):
@@ -116,7 +116,7 @@ class Commands(ABC):
         client: str = "",
         info: RawClientInfo | None = None,
         uid: str = "",
-        options: PublishOptions = PLAIN,
+        options: PublishOptions = PLAIN_PUBLISH,
     ) -> StreamPosition | None:
         """Publish a payload into a channel; its position, or None if it is not kept.
 

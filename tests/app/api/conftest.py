@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gentrifugo.app.api.calls import Calls
+from gentrifugo.app.api.calls import MethodCalls
 from gentrifugo.app.node.node import Node
 from tests.app.api.parts import KEPT
 from tests.fakes import TroubledEngine
@@ -24,8 +24,8 @@ def node(start_node: Callable[..., Node], engine: TroubledEngine) -> Node:
 
 
 @pytest.fixture
-def calls(node: Node) -> Calls:
-    return Calls(node)
+def calls(node: Node) -> MethodCalls:
+    return MethodCalls(node)
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
-"""Calls of the API in the test's own process."""
+"""MethodCalls of the API in the test's own process."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from gentrifugo.app.api.calls import Calls
+from gentrifugo.app.api.calls import MethodCalls
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.protocol.v2.errors import Error as CodedError
 
@@ -13,7 +13,7 @@ KEPT = Namespace(name="kept", presence=True, history_size=10, history_lifetime=6
 """A namespace with presence and history."""
 
 
-def call(calls: Calls, method: str, **params: Any) -> Any:
+def call(calls: MethodCalls, method: str, **params: Any) -> Any:
     """Carry out a method; its result, or its error as code and text."""
     reply = calls.by_name[method](json.dumps(params).encode())
     if isinstance(reply, CodedError):

@@ -8,7 +8,7 @@ import gevent
 import pytest
 
 from gentrifugo.app.api import publishing
-from gentrifugo.app.api.calls import Calls
+from gentrifugo.app.api.calls import MethodCalls
 from gentrifugo.app.model.json_codec import InvalidJSON
 from gentrifugo.app.node.node import Node
 from tests.app.api.parts import KEPT, call
@@ -21,7 +21,7 @@ def publish(channel: str, data: object = 1) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("parallel", [False, True])
-def test_replies_are_in_the_order_of_the_commands(calls: Calls, client: LocalClient, parallel: bool) -> None:
+def test_replies_are_in_the_order_of_the_commands(calls: MethodCalls, client: LocalClient, parallel: bool) -> None:
     commands = [
         publish("news"),
         {"presence_stats": {"channel": "kept:news"}},
@@ -40,7 +40,7 @@ def test_replies_are_in_the_order_of_the_commands(calls: Calls, client: LocalCli
     assert [push["body"]["channel"] for push in client.received()] == ["news", "kept:news"]
 
 
-def test_commands_see_what_those_before_them_have_done(calls: Calls) -> None:
+def test_commands_see_what_those_before_them_have_done(calls: MethodCalls) -> None:
     history = {"history": {"channel": "kept:news", "limit": -1}}
     commands = [history, publish("kept:news", 1), publish("kept:news", 2), history]
     first, _, _, last = call(calls, "batch", commands=commands)["replies"]
@@ -48,7 +48,7 @@ def test_commands_see_what_those_before_them_have_done(calls: Calls) -> None:
     assert [publication["data"] for publication in last["history"]["publications"]] == [1, 2]
 
 
-def test_a_parallel_batch_does_not_wait_for_one_command(calls: Calls, engine: TroubledEngine) -> None:
+def test_a_parallel_batch_does_not_wait_for_one_command(calls: MethodCalls, engine: TroubledEngine) -> None:
     gate = engine.close_gate("presence")
     commands = [{"presence": {"channel": "kept:news"}}, publish("kept:news")]
     running = gevent.spawn(call, calls, "batch", commands=commands, parallel=True)
@@ -59,7 +59,7 @@ def test_a_parallel_batch_does_not_wait_for_one_command(calls: Calls, engine: Tr
 
 
 def test_publications_in_one_channel_stay_in_order(
-    calls: Calls, client: LocalClient, monkeypatch: pytest.MonkeyPatch
+    calls: MethodCalls, client: LocalClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publishing, "PUBLISHED_TOGETHER", 7)
     for parallel in (False, True):
@@ -67,7 +67,7 @@ def test_publications_in_one_channel_stay_in_order(
         assert [push["body"]["data"] for push in client.received()] == list(range(50))
 
 
-def test_a_failing_engine_is_an_error_of_each_publication(calls: Calls, engine: TroubledEngine) -> None:
+def test_a_failing_engine_is_an_error_of_each_publication(calls: MethodCalls, engine: TroubledEngine) -> None:
     engine.failing = {"publish"}
     replies = call(calls, "batch", commands=[publish("news"), publish("news")])["replies"]
     assert replies == [{"error": {"code": 100, "message": "internal server error"}}] * 2
@@ -75,7 +75,7 @@ def test_a_failing_engine_is_an_error_of_each_publication(calls: Calls, engine: 
 
 @pytest.mark.parametrize("parallel", [False, True])
 def test_no_more_is_carried_out_when_the_replies_are_too_large(start_node: Callable[..., Node], parallel: bool) -> None:
-    calls = Calls(start_node(namespaces=(KEPT,), api_reply_max_size=100))
+    calls = MethodCalls(start_node(namespaces=(KEPT,), api_reply_max_size=100))
     commands = [{"history": {"channel": "kept:news"}}] * 4
     replies = call(calls, "batch", commands=commands, parallel=parallel)["replies"]
     refused = [reply for reply in replies if reply == {"error": {"code": 106, "message": "limit exceeded"}}]
@@ -85,11 +85,11 @@ def test_no_more_is_carried_out_when_the_replies_are_too_large(start_node: Calla
 
 
 @pytest.mark.parametrize("commands", [None, []])
-def test_an_empty_batch_has_no_replies(calls: Calls, commands: object) -> None:
+def test_an_empty_batch_has_no_replies(calls: MethodCalls, commands: object) -> None:
     assert call(calls, "batch", commands=commands) == {"replies": []}
 
 
-def test_nothing_is_carried_out_if_one_command_has_another_form(calls: Calls, client: LocalClient) -> None:
+def test_nothing_is_carried_out_if_one_command_has_another_form(calls: MethodCalls, client: LocalClient) -> None:
     body = b'{"commands":[{"publish":{"channel":"news","data":1}},{"publish":{"channel":2}}]}'
     with pytest.raises(InvalidJSON, match="commands"):
         calls.by_name["batch"](body)

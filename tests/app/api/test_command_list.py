@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from gentrifugo.app.api.calls import Calls
+from gentrifugo.app.api.calls import MethodCalls
 from gentrifugo.app.model.json_codec import InvalidJSON
 from gentrifugo.app.node.node import Node
 from tests.local_client import LocalClient
 
 
-def replies(calls: Calls, *commands: Mapping[str, object]) -> list[object]:
+def replies(calls: MethodCalls, *commands: Mapping[str, object]) -> list[object]:
     body = "\n".join(map(json.dumps, commands)).encode()
     return [json.loads(line) for line in calls.process_lines(body).split(b"\n")]
 
 
-def test_every_line_has_a_reply(calls: Calls, client: LocalClient) -> None:
+def test_every_line_has_a_reply(calls: MethodCalls, client: LocalClient) -> None:
     publish = {"method": "publish", "params": {"channel": "news", "data": 1}}
     unknown = {"id": 3, "method": "presence", "params": {"channel": "nosuch:news"}}
     assert replies(calls, publish, {**publish, "id": 2}, unknown) == [
@@ -30,11 +30,11 @@ def test_every_line_has_a_reply(calls: Calls, client: LocalClient) -> None:
 
 
 @pytest.mark.parametrize("params", [{}, {"params": None}, {"params": {}}])
-def test_parameters_may_be_missing(calls: Calls, params: dict[str, object]) -> None:
+def test_parameters_may_be_missing(calls: MethodCalls, params: dict[str, object]) -> None:
     assert replies(calls, {"method": "CHANNELS", **params}) == [{"result": {"channels": {}}}]
 
 
-def test_a_command_without_a_known_method_or_with_wrong_parameters_is_an_error(calls: Calls) -> None:
+def test_a_command_without_a_known_method_or_with_wrong_parameters_is_an_error(calls: MethodCalls) -> None:
     commands: list[dict[str, object]] = [{"method": "dance"}, {}, {"method": "publish", "params": {"channel": 1}}]
     assert replies(calls, *commands) == [
         {"error": {"code": 104, "message": "not found"}},
@@ -43,17 +43,17 @@ def test_a_command_without_a_known_method_or_with_wrong_parameters_is_an_error(c
     ]
 
 
-def test_one_command_may_stand_on_several_lines(calls: Calls) -> None:
+def test_one_command_may_stand_on_several_lines(calls: MethodCalls) -> None:
     assert calls.process_lines(b'{\n  "method": "channels"\n}\n') == b'{"result":{"channels":{}}}'
 
 
 def test_no_more_is_carried_out_when_the_replies_are_too_large(start_node: Callable[..., Node]) -> None:
-    calls = Calls(start_node(api_reply_max_size=30))
+    calls = MethodCalls(start_node(api_reply_max_size=30))
     *_, last = replies(calls, *[{"method": "channels"}] * 3)
     assert last == {"error": {"code": 106, "message": "limit exceeded"}}
 
 
 @pytest.mark.parametrize("body", [b"", b"\n", b"[]", b'{"method":"channels"}\n{', b"\xff"])
-def test_other_bodies_are_refused_as_a_whole(calls: Calls, body: bytes) -> None:
+def test_other_bodies_are_refused_as_a_whole(calls: MethodCalls, body: bytes) -> None:
     with pytest.raises(InvalidJSON):
         calls.process_lines(body)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from gentrifugo.app.api.calls import Calls
+from gentrifugo.app.api.calls import MethodCalls
 from gentrifugo.app.api.http_api import MethodAPI, given_key, has_key
 from gentrifugo.app.http.response import HTTPResponse
 from gentrifugo.app.node.node import Node
@@ -18,7 +18,7 @@ PUBLISH = b'{"channel":"news","data":1}'
 
 
 @pytest.fixture
-def api(node: Node, calls: Calls) -> MethodAPI:
+def api(node: Node, calls: MethodCalls) -> MethodAPI:
     return MethodAPI(node, calls)
 
 
@@ -57,7 +57,7 @@ def test_another_key_or_none_is_unauthorized(api: MethodAPI, key: str) -> None:
 
 def test_a_key_may_have_characters_beyond_ascii(start_node: Callable[..., Node]) -> None:
     node = start_node(api_key="schlüssel")
-    api = MethodAPI(node, Calls(node))
+    api = MethodAPI(node, MethodCalls(node))
     sent = "schlüssel".encode().decode("latin-1")
     assert ask(api, headers={"x-api-key": sent}).status == 200
     assert ask(api, query="api_key=schl%C3%BCssel").status == 200
@@ -67,7 +67,7 @@ def test_without_a_configured_key_every_request_is_unauthorized_and_the_log_says
     start_node: Callable[..., Node], caplog: pytest.LogCaptureFixture
 ) -> None:
     node = start_node()
-    api = MethodAPI(node, Calls(node))
+    api = MethodAPI(node, MethodCalls(node))
     for key in ("", "key"):
         assert ask(api, headers={"x-api-key": key}).status == 401
     (record,) = caplog.records
@@ -76,7 +76,7 @@ def test_without_a_configured_key_every_request_is_unauthorized_and_the_log_says
 
 def test_without_checks_no_key_is_needed(start_node: Callable[..., Node]) -> None:
     node = start_node(insecure_api=True)
-    assert ask(MethodAPI(node, Calls(node))).status == 200
+    assert ask(MethodAPI(node, MethodCalls(node))).status == 200
 
 
 def test_errors_are_in_the_reply(api: MethodAPI) -> None:
