@@ -150,7 +150,7 @@ class Poll(WaitingRequest):
         self._exchange.respond(HTTPResponse(200, {**self._headers, **end}, self._transport.wrap(frame)))
 
 
-class Stream(WaitingRequest):
+class StreamingRequest(WaitingRequest):
     """Answered with frames until they make up `limit` bytes, or the session is closed."""
 
     def __init__(

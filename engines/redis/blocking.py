@@ -35,7 +35,7 @@ from .dialling import IDENTITY, enter_command
 from .jump import bucket
 from .keys import Keys
 from .permissions import SEE_RULES, is_refusal, is_unknown_user, note_default_user
-from .scripts import ALL
+from .scripts import ALL_SCRIPTS
 from .settings import RedisSettings, ShardSettings, Timeouts
 from .streams import decode_found, position_of, read_command, stream_of
 
@@ -251,5 +251,5 @@ def _entering(epoch_key: str) -> Callable[[Any], None]:
 
 
 def _load_scripts(ask: Callable[..., Any]) -> None:
-    for script in ALL:
+    for script in ALL_SCRIPTS:
         ask("SCRIPT", "LOAD", script.source)

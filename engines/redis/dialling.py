@@ -10,7 +10,7 @@ import hiredis
 from .connection import ConnectionLost, Dial, RedisCommand, RedisConnection
 from .opening import open_connection
 from .permissions import explained
-from .scripts import ALL, ENTER
+from .scripts import ALL_SCRIPTS, ENTER
 from .sentinel import MasterFinder
 from .settings import ShardSettings, Timeouts
 
@@ -60,7 +60,7 @@ def _prepare(connection: RedisConnection, epoch_key: str) -> None:
 
 def load_scripts(connection: RedisConnection) -> None:
     """Load the scripts into the server. Raises ConnectionLost when it refuses one."""
-    for reply in connection.ask([("SCRIPT", "LOAD", script.source) for script in ALL]):
+    for reply in connection.ask([("SCRIPT", "LOAD", script.source) for script in ALL_SCRIPTS]):
         if isinstance(reply, hiredis.ReplyError):
             raise ConnectionLost(explained(reply, ("SCRIPT LOAD",)))
 

@@ -29,7 +29,7 @@ OCCUPANCY = Script("occupancy")
 SWEEP_OCCUPIED = Script("sweep_occupied")
 SWEEP_TELLING = Script("sweep_telling")
 
-ALL = (
+ALL_SCRIPTS = (
     ENTER,
     PUBLISH_AND_KEEP,
     READ_STREAM,

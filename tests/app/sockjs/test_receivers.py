@@ -17,7 +17,7 @@ from gentrifugo.app.http.response import HTTPResponse
 from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.sockjs.exchange import Exchange, ServeWebSocket
 from gentrifugo.app.sockjs.peer import SockJSTransport
-from gentrifugo.app.sockjs.receivers import Poll, Stream, WaitingRequest
+from gentrifugo.app.sockjs.receivers import Poll, StreamingRequest, WaitingRequest
 from gentrifugo.app.sockjs.session import Session
 from gentrifugo.app.sockjs.transports import XHRPolling, XHRStreaming
 from tests.app.sockjs.fakes import FakePeer
@@ -100,7 +100,7 @@ def poll(exchange: Exchange) -> WaitingRequest:
 
 
 def stream(exchange: Exchange, write_timeout: float = 0) -> WaitingRequest:
-    return Stream(exchange, XHRStreaming(), {}, write_timeout, LIMIT)
+    return StreamingRequest(exchange, XHRStreaming(), {}, write_timeout, LIMIT)
 
 
 def alive() -> set[gevent.Greenlet[..., Any]]:
@@ -198,7 +198,7 @@ def test_heartbeats(start: Callable[..., Bench], make: Callable[[Exchange], Wait
 
 
 def test_what_a_full_socket_does_not_take_is_written_later(start: Callable[..., Bench]) -> None:
-    bench = start(lambda exchange: Stream(exchange, XHRStreaming(), {}, 0, HUGE))
+    bench = start(lambda exchange: StreamingRequest(exchange, XHRStreaming(), {}, 0, HUGE))
     text = "x" * 3_000_000
     bench.session.send(text)
     settle()
@@ -211,7 +211,7 @@ def test_what_a_full_socket_does_not_take_is_written_later(start: Callable[..., 
 
 
 def test_a_client_that_takes_nothing_for_too_long_is_closed(start: Callable[..., Bench]) -> None:
-    bench = start(lambda exchange: Stream(exchange, XHRStreaming(), {}, 0.1, HUGE))
+    bench = start(lambda exchange: StreamingRequest(exchange, XHRStreaming(), {}, 0.1, HUGE))
     bench.session.send("x" * 3_000_000)
     eventually(lambda: bench.peer.troubles)
     assert bench.peer.troubles == ["write timeout: the client read nothing for 0.1 s"]
@@ -220,7 +220,7 @@ def test_a_client_that_takes_nothing_for_too_long_is_closed(start: Callable[...,
 
 
 def test_an_abandoned_request_ends_although_its_socket_is_full(start: Callable[..., Bench]) -> None:
-    bench = start(lambda exchange: Stream(exchange, XHRStreaming(), {}, 0, HUGE))
+    bench = start(lambda exchange: StreamingRequest(exchange, XHRStreaming(), {}, 0, HUGE))
     bench.session.send("x" * 3_000_000)
     settle()
     assert bench.receiver.is_stuck()
@@ -230,7 +230,7 @@ def test_an_abandoned_request_ends_although_its_socket_is_full(start: Callable[.
 
 
 def test_a_socket_that_takes_nothing_more_is_written_later(start: Callable[..., Bench]) -> None:
-    bench = start(lambda exchange: Stream(exchange, XHRStreaming(), {}, 0, HUGE))
+    bench = start(lambda exchange: StreamingRequest(exchange, XHRStreaming(), {}, 0, HUGE))
     prelude = b"h" * 2048 + b"\n"
     assert bench.read(len(prelude)) == prelude
     filled = 0

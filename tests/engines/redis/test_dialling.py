@@ -9,7 +9,7 @@ import pytest
 from gentrifugo.engines.redis import dialling
 from gentrifugo.engines.redis.connection import ConnectionLost, RedisConnection
 from gentrifugo.engines.redis.dialling import dialler, enter_command
-from gentrifugo.engines.redis.scripts import ALL
+from gentrifugo.engines.redis.scripts import ALL_SCRIPTS
 from gentrifugo.engines.redis.settings import Sentinels, ServerAddress, ShardSettings, Timeouts
 from tests.engines.redis.fakes import FakeConnection, error
 
@@ -36,7 +36,7 @@ def dial(monkeypatch: pytest.MonkeyPatch, connection: FakeConnection) -> RedisCo
 
 
 def test_a_connection_gets_the_scripts_and_the_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    connection = Closing(*([b"sha"] * len(ALL)), INFO, REPLICATION, b"entered")
+    connection = Closing(*([b"sha"] * len(ALL_SCRIPTS)), INFO, REPLICATION, b"entered")
     assert dial(monkeypatch, connection) is connection
     assert connection.batches[-1] == [enter_command("epoch", INFO, REPLICATION)]
     assert not connection.is_closed
@@ -45,10 +45,10 @@ def test_a_connection_gets_the_scripts_and_the_epoch(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("replies", "reason"),
     [
-        ([error("NOPERM no scripts"), *([b"sha"] * (len(ALL) - 1))], "NOPERM no scripts"),
-        ([*([b"sha"] * len(ALL)), error("NOPERM no info"), REPLICATION], "NOPERM no info"),
-        ([*([b"sha"] * len(ALL)), b"# Server", REPLICATION], "the reply to INFO has no run id of the server"),
-        ([*([b"sha"] * len(ALL)), INFO, REPLICATION, error("READONLY")], "READONLY"),
+        ([error("NOPERM no scripts"), *([b"sha"] * (len(ALL_SCRIPTS) - 1))], "NOPERM no scripts"),
+        ([*([b"sha"] * len(ALL_SCRIPTS)), error("NOPERM no info"), REPLICATION], "NOPERM no info"),
+        ([*([b"sha"] * len(ALL_SCRIPTS)), b"# Server", REPLICATION], "the reply to INFO has no run id of the server"),
+        ([*([b"sha"] * len(ALL_SCRIPTS)), INFO, REPLICATION, error("READONLY")], "READONLY"),
     ],
     ids=["a script is refused", "no INFO", "INFO without a run id", "the epoch is refused"],
 )

@@ -12,7 +12,7 @@ from gentrifugo.engines.redis import pipeline as pipeline_module
 from gentrifugo.engines.redis.connection import ConnectionLost, RedisConnection
 from gentrifugo.engines.redis.link import ServerReturn
 from gentrifugo.engines.redis.pipeline import Pipeline
-from gentrifugo.engines.redis.scripts import ALL
+from gentrifugo.engines.redis.scripts import ALL_SCRIPTS
 from gentrifugo.engines.redis.settings import Timeouts
 from tests.engines.redis.fakes import FakeConnection, error
 from tests.greenlets import eventually, nothing_left_behind, settle
@@ -88,7 +88,7 @@ def test_scripts_that_redis_has_forgotten_are_loaded_and_run_again(pipeline: Pip
     asking = ask_in_greenlets(pipeline, "a", "b")
     (redis,) = dial.made
     redis.answer(error("NOSCRIPT No matching script."), b"2")
-    redis.answer(*[b"sha"] * len(ALL), b"1")
+    redis.answer(*[b"sha"] * len(ALL_SCRIPTS), b"1")
     assert [outcome(greenlet) for greenlet in asking] == [b"1", b"2"]
     assert redis.batches[-1] == [("GET", "a")]
 
