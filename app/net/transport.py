@@ -24,6 +24,15 @@ class Transport(Protocol):
         """
         ...
 
+    @property
+    def binary_frame(self) -> Callable[[bytes], bytes] | None:
+        """Converts a message of bytes to what goes into the outbox, as `frame` does. None if only text is carried."""
+        ...
+
+    def stop_pings(self) -> None:
+        """Send no pings of the transport any more, because the messages have pings of their own."""
+        ...
+
     def close(self, code: int, reason: str) -> None:
         """Send what waits, then the code and reason, and end the connection."""
         ...

@@ -79,15 +79,15 @@ class DirectExchange(Exchange):
     def upgrade(self, serve: ServeWebSocket) -> None:
         self._open(serve)
 
-    def upgrade_raw(self, serve: ServeRawWebSocket, compression: Compression | None) -> None:
+    def upgrade_raw(self, serve: ServeRawWebSocket, compression: Compression | None, subprotocol: str = "") -> None:
         deflate = agree(compression, self.headers.get(HEADER, ""))
         if deflate is None:
-            self._open(serve)
+            self._open(serve, subprotocol=subprotocol)
         else:
-            self._open(partial(serve, deflate=deflate), deflate.answer)
+            self._open(partial(serve, deflate=deflate), deflate.answer, subprotocol)
 
-    def _open(self, serve: Callable[..., None], extensions: str = "") -> None:
-        accepted = handshake.accept(self.method, self.version, self.headers, extensions)
+    def _open(self, serve: Callable[..., None], extensions: str = "", subprotocol: str = "") -> None:
+        accepted = handshake.accept(self.method, self.version, self.headers, extensions, subprotocol)
         self.status = 101
         self._direct.sendall(accepted)
         self.opened = serve

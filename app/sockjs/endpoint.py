@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from ..http.head import HTTPError
-from ..http.newer_versions import check_subprotocol
 from ..http.opening_request import Opening
 from ..http.origins import SITE_OWN
+from ..http.protocol_wishes import NO_WISHES, wishes_of
 from ..http.response import CLOSE_CONNECTION, HTTPResponse
 from ..net.flusher import Flusher
 from ..runtime.timers import Timers
@@ -22,7 +22,7 @@ from .binding import bind, has_credentials
 from .exchange import Exchange, ServeRawWebSocket
 from .options import SockJSOptions
 from .peer import Connect
-from .receivers import Poll, Stream, WaitingRequest
+from .receivers import Poll, StreamingRequest, WaitingRequest
 from .responses import NOT_CACHED, NOT_SNIFFED, PLAIN, cookie, cors, method_not_allowed, plain_text, preflight
 from .session import Session
 from .session_directory import SessionDirectory
@@ -142,11 +142,12 @@ class SockJS:
         return None
 
     def _upgrade_raw(self, exchange: Exchange, set_up: SockJSOptions) -> None:
-        check_subprotocol(exchange.headers)
-        opening = _opening(exchange, set_up)
+        opening, wishes = _opening(exchange, set_up), wishes_of(exchange.headers, exchange.query)
         # The partial lives as long as the connection, so it holds no more than it needs.
         serve = self._raw if opening is None else partial(self._raw, opening=opening)
-        exchange.upgrade_raw(serve, set_up.compression)
+        if wishes is not NO_WISHES:
+            serve = partial(serve, wishes=wishes)
+        exchange.upgrade_raw(serve, set_up.compression, wishes.subprotocol)
 
     def _upgrade(self, exchange: Exchange, set_up: SockJSOptions) -> None:
         opening = _opening(exchange, set_up)
@@ -224,7 +225,7 @@ class SockJS:
     def _stream(self, exchange: Exchange, key: str, transport: HTTPTransport) -> None:
         set_up = self._options()
         timeout, limit = set_up.client_message_write_timeout, set_up.response_limit
-        self._receive(exchange, key, Stream(exchange, transport, self._headers(exchange), timeout, limit))
+        self._receive(exchange, key, StreamingRequest(exchange, transport, self._headers(exchange), timeout, limit))
 
     def _receive(self, exchange: Exchange, key: str, receiver: WaitingRequest) -> None:
         self._read_body(exchange)  # some clients send one, and the next request comes after it

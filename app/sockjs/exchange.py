@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias
 
 from ..http.client_address import TrustedProxies
 from ..http.opening_request import Opening
+from ..http.protocol_wishes import NO_WISHES, ProtocolWishes
 from ..http.response import HTTPResponse
 from ..net.direct_socket import DirectSocket
 from ..net.direct_tls import direct as direct_of
@@ -29,6 +30,8 @@ class ServeRawWebSocket(Protocol):
         recv: Callable[[int], bytes],
         deflate: Deflate | None = None,
         opening: Opening | None = None,
+        *,
+        wishes: ProtocolWishes = NO_WISHES,
     ) -> None: ...
 
 
@@ -88,8 +91,11 @@ class Exchange(ABC):
     def upgrade(self, serve: ServeWebSocket) -> None:
         """Open a WebSocket, which `serve` serves. Raises HTTPError for a request that does not ask for one."""
 
-    def upgrade_raw(self, serve: ServeRawWebSocket, compression: Compression | None) -> None:
-        """As `upgrade`, compressed if the client asks for it, `compression` is on and the server supports it."""
+    def upgrade_raw(self, serve: ServeRawWebSocket, compression: Compression | None, subprotocol: str = "") -> None:
+        """Do as `upgrade`, compressed if the client asks for it, `compression` is on and the server supports it.
+
+        `subprotocol` is named in the response, if the server supports that.
+        """
         self.upgrade(serve)
 
     @abstractmethod

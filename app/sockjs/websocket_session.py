@@ -26,6 +26,11 @@ class WebSocketSession:
         self._websocket = websocket
         self._is_closed = False
 
+    binary_frame = None
+
+    def stop_pings(self) -> None:
+        """Do nothing: the heartbeats of SockJS are no pings, and the client counts on them."""
+
     @staticmethod
     def frame(message: bytes) -> bytes:
         """A message as it goes into the outbox."""

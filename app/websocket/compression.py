@@ -17,7 +17,7 @@ from websockets.headers import build_extension, parse_extension
 from websockets.typing import ExtensionName
 
 from ..http.head import HTTPError
-from .frames import COMPRESSED, TEXT, data_frame
+from .frames import BINARY, COMPRESSED, TEXT, data_frame
 
 NAME = ExtensionName("permessage-deflate")
 HEADER = "sec-websocket-extensions"
@@ -54,6 +54,10 @@ class Deflate:
     def frame(self, message: bytes) -> bytes:
         """A frame with a complete text message, given in UTF-8."""
         return self.data_frame(TEXT, message)
+
+    def binary_frame(self, message: bytes) -> bytes:
+        """A whole message of bytes."""
+        return self.data_frame(BINARY, message)
 
     def data_frame(self, opcode: int, payload: bytes) -> bytes:
         """Encode a complete message as one frame, uncompressed if it is shorter than min_size."""

@@ -31,6 +31,7 @@ from .frames import (
     TOO_BIG,
     FrameReader,
     WebSocketMessage,
+    binary_frame,
     close_frame,
     data_frame,
     text_frame,
@@ -116,14 +117,15 @@ class WebSocket:
         )
         self.frame: Callable[[bytes], bytes] = deflate.frame if deflate else text_frame
         """A text message as it goes into the outbox; the same for all that are compressed alike."""
+        self.binary_frame: Callable[[bytes], bytes] = deflate.binary_frame if deflate else binary_frame
+        """A message of bytes as it goes into the outbox; the same for all that are compressed alike."""
         self._data_frame = deflate.data_frame if deflate else data_frame
         self._socket = socket
         self._recv = recv
         self._timers = timers
         self._reader = FrameReader(max_size, (inflating(),) if deflate else ())
         self._too_big = too_big
-        self._allowance: ReadAllowance | None = None
-        """For the message that has begun to arrive."""
+        self._allowance: ReadAllowance | None = None  # for the message that has begun to arrive
         self._messages: deque[WebSocketMessage] = deque()
         self._closing = False
         self._ended = False
@@ -224,6 +226,11 @@ class WebSocket:
         if not self._closing:
             self.outbox.append(self._data_frame(message.opcode, message.data))
 
+    def stop_pings(self) -> None:
+        """Send no more ping frames."""
+        if self._ping_timer is not None:
+            self._ping_timer.cancel()
+
     def close(self, code: int, reason: str) -> None:
         """Send waiting frames, then a close frame; the connection ends with the answer or after CLOSE_TIMEOUT."""
         self._say_close(close_frame(code, reason))
@@ -248,8 +255,7 @@ class WebSocket:
             return
         self._closing = True
         self._messages.clear()
-        if self._ping_timer is not None:
-            self._ping_timer.cancel()
+        self.stop_pings()
         self.outbox.append(frame)
         self._close_timer = self._timers.after(CLOSE_TIMEOUT, self.abort)
 

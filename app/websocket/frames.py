@@ -62,6 +62,11 @@ def text_frame(payload: bytes) -> bytes:
     return data_frame(TEXT, payload)
 
 
+def binary_frame(payload: bytes) -> bytes:
+    """A whole message of bytes."""
+    return data_frame(BINARY, payload)
+
+
 def close_frame(code: int, reason: str) -> bytes:
     """Encode a close frame. The reason is truncated to the maximum of 123 bytes."""
     text = reason.encode()[:123].decode("utf-8", "ignore").encode()

@@ -22,10 +22,10 @@ def is_upgrade(headers: Mapping[str, str]) -> bool:
     return "websocket" in _tokens(headers.get("upgrade", ""))
 
 
-def accept(method: str, version: str, headers: Mapping[str, str], extensions: str = "") -> bytes:
+def accept(method: str, version: str, headers: Mapping[str, str], extensions: str = "", subprotocol: str = "") -> bytes:
     """The response that opens the WebSocket. Raises HTTPError with the reason if the request is invalid.
 
-    `extensions` is the value of the response's Sec-WebSocket-Extensions.
+    `extensions` and `subprotocol` are the values of the response's Sec-WebSocket-Extensions and Sec-WebSocket-Protocol.
     """
     if method != "GET":
         raise HTTPError(405, "WebSocket handshake requires method GET", {"Allow": "GET"})
@@ -44,6 +44,8 @@ def accept(method: str, version: str, headers: Mapping[str, str], extensions: st
     key = _checked_key(headers.get("sec-websocket-key", ""))
     digest = base64.b64encode(hashlib.sha1((key + GUID).encode(), usedforsecurity=False).digest())
     extended = f"Sec-WebSocket-Extensions: {extensions}\r\n".encode() if extensions else b""
+    if subprotocol:
+        extended += f"Sec-WebSocket-Protocol: {subprotocol}\r\n".encode()
     return _SWITCHING + b"Sec-WebSocket-Accept: " + digest + b"\r\n" + extended + b"\r\n"
 
 

@@ -1,0 +1,41 @@
+"""What the request that opens a WebSocket says about the protocol of the messages: subprotocol and query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import parse_qs
+
+JSON = "json"
+PROTOBUF = "protobuf"
+_SUBPROTOCOLS = {"centrifuge-protobuf": PROTOBUF, "centrifuge-json": JSON}
+
+
+class ProtocolWishes(NamedTuple):
+    """What a client asks for. Clients of version 1 of the protocol ask for nothing."""
+
+    format: str = ""
+    """JSON or PROTOBUF, both of version 2; empty when the first message shall tell."""
+    subprotocol: str = ""
+    """The subprotocol that the response to the handshake has to name, if there is one."""
+    has_own_pings: bool = False
+    """Whether the client wants ping frames of WebSocket instead of messages."""
+
+
+NO_WISHES = ProtocolWishes()
+
+
+def wishes_of(headers: Mapping[str, str], query: str) -> ProtocolWishes:
+    """What a handshake with these headers, whose names are in lower case, and this query asks for.
+
+    Subprotocols that are not known are ignored.
+    """
+    offered = headers.get("sec-websocket-protocol")
+    if not offered and not query:
+        return NO_WISHES
+    names = [name.strip() for name in offered.split(",")] if offered else []
+    subprotocol = next((name for name in _SUBPROTOCOLS if name in names), "")
+    fields = parse_qs(query)
+    asks_for_protobuf = PROTOBUF in (*fields.get("cf_protocol", ()), *fields.get("format", ()))
+    format_ = PROTOBUF if asks_for_protobuf else _SUBPROTOCOLS.get(subprotocol, "")
+    return ProtocolWishes(format_, subprotocol, fields.get("cf_ws_frame_ping_pong") == ["true"])
