@@ -12,7 +12,7 @@ from typing import Any
 
 from gevent.event import Event as Gate
 
-from gentrifugo.app.model.errors import Disconnect
+from gentrifugo.app.model.errors import CLOSE_INSUFFICIENT_STATE, Disconnect
 from gentrifugo.app.model.events import Encoding, Event, Publication, RawClientInfo, StreamPosition
 from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.net.outbox import NO_LIMIT, Outbox, Queue
@@ -65,12 +65,13 @@ class FakeSocket:
 class FakeTransport:
     """A transport whose frames are messages with a zero byte behind them, over a FakeSocket.
 
-    `closes` has the code and the decoded reason of each close.
+    `closes` has the code and the reason of each close, decoded if it is JSON.
     """
 
     def __init__(self, flusher: Flusher, limit: int = NO_LIMIT) -> None:
         self.socket = FakeSocket()
         self.closes: list[tuple[int, Any]] = []
+        self.pings = True
         self.on_overflow: Callable[[], None] = lambda: None
         self.on_error: Callable[[str], None] = lambda reason: None
         self.outbox = Outbox(
@@ -81,8 +82,14 @@ class FakeTransport:
     def frame(message: bytes) -> bytes:
         return message + b"\0"
 
+    binary_frame = frame
+
+    def stop_pings(self) -> None:
+        self.pings = False
+
     def close(self, code: int, reason: str) -> None:
-        self.closes.append((code, json.loads(reason)))
+        is_json = reason.startswith("{")  # as version 1 of the protocol has it
+        self.closes.append((code, json.loads(reason) if is_json else reason))
 
     def messages(self) -> list[bytes]:
         """All messages so far, once nothing waits to be written."""
@@ -105,6 +112,10 @@ class FakeConnection:
 
     def unsubscribe(self, channel: str) -> None:
         self.unsubscribed.append(channel)
+
+    def recover_again(self, channel: str) -> None:
+        if not self.closed_with:
+            self.close(CLOSE_INSUFFICIENT_STATE)
 
     def close(self, disconnect: Disconnect) -> None:
         self.closed_with.append(disconnect)

@@ -11,10 +11,9 @@ import msgspec
 from ...engines.base import ALL, HistoryFilter, Once
 from ..model.errors import Error, Refused
 from ..model.events import Publication, RawClientInfo, StreamPosition, user_id
-from ..model.json_codec import encode_value
+from ..model.json_codec import decode_embedded, encode_value
 from ..model.payload import json_of
 from ..node.commands import Commands, PresenceStats, PublishOptions, PublishRequest
-from ..protocol.v1.wire import decoded
 
 
 class CommandError(Exception):
@@ -245,7 +244,7 @@ def history_message(publication: Publication) -> HistoryMessage:
     return HistoryMessage(
         publication.uid,
         publication.channel,
-        decoded(json_of(publication.data)),
+        decode_embedded(json_of(publication.data)),
         publication.client,
         None if info is None else _client_info(info),
         publication.tags,
@@ -254,4 +253,4 @@ def history_message(publication: Publication) -> HistoryMessage:
 
 
 def _client_info(info: RawClientInfo) -> ClientInfo:
-    return ClientInfo(info.user, info.client, decoded(info.default_info), decoded(info.channel_info))
+    return ClientInfo(info.user, info.client, decode_embedded(info.default_info), decode_embedded(info.channel_info))

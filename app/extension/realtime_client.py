@@ -110,6 +110,10 @@ class _Transport:
     """A transport that keeps frames instead of sending them."""
 
     frame = staticmethod(_unframed)
+    binary_frame = None
+
+    def stop_pings(self) -> None:
+        """Do nothing: there are no pings."""
 
     def __init__(self, server: InProcessServer) -> None:
         node = server.service.node

@@ -87,12 +87,14 @@ Event: TypeAlias = Publication | Join | Leave
 
 
 class Encoding(NamedTuple):
-    """Converts events for connections with the same protocol version and kind of transport.
+    """How the events of a channel reach one kind of subscriber: a protocol version over a kind of transport.
 
-    Connections with the same encoding receive the same bytes object.
+    Subscribers with the same encoding receive the same bytes object.
     """
 
     push: Callable[[Event], bytes]
-    """The event as a message of the protocol version."""
+    """The event as a message of the protocol version; empty for an event that these subscribers do not receive."""
     frame: Callable[[bytes], bytes]
     """The message as the transport puts it on the wire."""
+    is_positioned: bool = False
+    """Whether these subscribers count on receiving every publication of the stream, in order and once."""

@@ -132,6 +132,11 @@ def decode_value(data: bytes) -> Any:
         return _decode_leniently(data)
 
 
+def decode_embedded(data: bytes) -> Any:
+    """JSON that is part of a message as Python values (see `decode_value`); None when it is empty."""
+    return decode_value(data) if data else None
+
+
 def _decode_leniently(data: bytes) -> Any:
     try:
         text = _ESCAPES.sub(lambda escape: b"\\ufffd" if escape[1] else escape[0], data).decode()

@@ -62,6 +62,10 @@ class ChannelRules:
         _, found, users = self._after_last(channel, self._user_boundary)
         return not found or user in (users.split(self._user_separator) if self._user_separator else [users])
 
+    def names_users(self, channel: str) -> bool:
+        """Whether the name of the channel ends with a list of users."""
+        return bool(self._user_boundary) and self._user_boundary in channel
+
     def allows_client(self, channel: str, client: str) -> bool:
         """Whether the client id at the end of the name, if there is one, is `client`."""
         _, found, allowed = self._after_last(channel, self._client_boundary)

@@ -6,7 +6,7 @@ protocol, no I/O. No method switches greenlets, so each is atomic.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from ..model.errors import Disconnect
@@ -15,28 +15,44 @@ from ..net.flusher import Flusher
 from ..net.outbox import Queue
 
 
-class Connection(Protocol):
-    """What the hub and the node need of a client's connection."""
+class OpenConnection(Protocol):
+    """What the node needs of every client's connection, also before the client has connected."""
+
+    outbox: Queue
+
+    @property
+    def channels(self) -> Collection[str]:
+        """The channels that the client is subscribed to."""
+        ...
+
+    def recover_again(self, channel: str) -> None:
+        """Make the client come back for publications of a channel that may be missing. May block."""
+        ...
+
+    def close(self, disconnect: Disconnect) -> None:
+        """End the connection. May block; a second call does nothing."""
+        ...
+
+
+class Connection(OpenConnection, Protocol):
+    """What the hub and the node need of the connection of a client that has connected."""
 
     uid: str
     user: str
     encoding: Encoding
-    outbox: Queue
 
-    @property
-    def channels(self) -> Collection[str]: ...
-
-    def unsubscribe(self, channel: str) -> None: ...
-
-    def close(self, disconnect: Disconnect) -> None: ...
+    def unsubscribe(self, channel: str) -> None:
+        """End a subscription because a backend wants it. May block."""
+        ...
 
 
 class Held:
     """Publications that wait until a subscriber has been given what it missed before them."""
 
-    __slots__ = ("publications", "size")
+    __slots__ = ("encoding", "publications", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, encoding: Encoding) -> None:
+        self.encoding = encoding
         self.publications: list[Publication] = []
         self.size = 0
         """Bytes of their data."""
@@ -53,7 +69,7 @@ class Hub:
 
     def __init__(self, flusher: Flusher) -> None:
         self._flusher = flusher
-        self.open: set[Connection] = set()
+        self.open: set[OpenConnection] = set()
         """All connections, also those that have not authenticated; they come and go by themselves."""
         self._connections: dict[str, Connection] = {}
         self._users: dict[str, set[Connection]] = {}
@@ -80,21 +96,29 @@ class Hub:
         if not connections:
             del self._users[connection.user]
 
-    def add_subscription(self, channel: str, connection: Connection, hold: bool = False) -> bool:
+    def add_subscription(
+        self, channel: str, connection: Connection, hold: bool = False, encoding: Encoding | None = None
+    ) -> bool:
         """Let events of `channel` reach `connection`; whether it is the first subscriber.
 
-        With `hold`, publications wait until `release` is called; joins and leaves do not.
+        With `hold`, publications wait until `release` is called; joins and leaves do not. `encoding` is that of this
+        subscription, if it is not that of the connection.
         """
         first = not self.has_subscribers(channel)
         self.num_subscriptions += 1
         if hold:
-            self._held.setdefault(channel, {})[connection] = Held()
+            self._held.setdefault(channel, {})[connection] = Held(encoding or connection.encoding)
         else:
-            self._join(channel, connection)
+            self._join(channel, connection, encoding or connection.encoding)
         return first
 
-    def _join(self, channel: str, connection: Connection) -> None:
-        self._subscribers.setdefault(channel, {}).setdefault(connection.encoding, set()).add(connection.outbox)
+    def _join(self, channel: str, connection: Connection, encoding: Encoding) -> None:
+        self._subscribers.setdefault(channel, {}).setdefault(encoding, set()).add(connection.outbox)
+
+    def held(self, channel: str, connection: Connection) -> Sequence[Publication]:
+        """The publications that are held for a connection, oldest first. Empty when there is no hold."""
+        held = self._held.get(channel, {}).get(connection)
+        return () if held is None else held.publications
 
     def release(self, channel: str, connection: Connection) -> list[Publication]:
         """End the hold: publications reach the connection from now on. Those that were held, oldest first.
@@ -104,7 +128,7 @@ class Hub:
         held = self._end_hold(channel, connection)
         if held is None:
             return []
-        self._join(channel, connection)
+        self._join(channel, connection, held.encoding)
         return held.publications
 
     def _end_hold(self, channel: str, connection: Connection) -> Held | None:
@@ -114,12 +138,20 @@ class Hub:
             self._held.pop(channel, None)
         return held
 
-    def mute(self, channel: str) -> None:
-        """Give nothing more of a channel to its present subscribers, except those for which publications are held."""
-        for outboxes in self._subscribers.pop(channel, {}).values():
-            self._muted.setdefault(channel, set()).update(outboxes)
+    def mute(self, channel: str, only_positioned: bool = False) -> bool:
+        """Give nothing more of a channel to its present subscribers, except those for which publications are held.
 
-    def is_muted(self, channel: str, connection: Connection) -> bool:
+        With `only_positioned`, to those with positions. Returns whether there are any.
+        """
+        encodings = self._subscribers.get(channel, {})
+        muted = [encoding for encoding in encodings if encoding.is_positioned or not only_positioned]
+        for encoding in muted:
+            self._muted.setdefault(channel, set()).update(encodings.pop(encoding))
+        if not encodings:
+            self._subscribers.pop(channel, None)
+        return bool(muted)
+
+    def is_muted(self, channel: str, connection: OpenConnection) -> bool:
         """Whether a subscriber gets nothing more of a channel."""
         return connection.outbox in self._muted.get(channel, ())
 
@@ -135,26 +167,37 @@ class Hub:
     def remove_subscription(self, channel: str, connection: Connection) -> bool:
         """Let no more events of `channel` reach `connection`; whether the channel lost its last subscriber by it."""
         was_apart = self._end_hold(channel, connection) is not None or self._unmute(channel, connection)
-        encodings = self._subscribers.get(channel, {})
-        outboxes = encodings.get(connection.encoding, set())
-        if connection.outbox in outboxes:
-            outboxes.remove(connection.outbox)
-            if not outboxes:
-                del encodings[connection.encoding]
-            if not encodings:
-                del self._subscribers[channel]
-        elif not was_apart:
+        if not self._leave(channel, connection) and not was_apart:
             return False
         self.num_subscriptions -= 1
         return not self.has_subscribers(channel)
 
-    def broadcast(self, event: Event) -> None:
-        """Queue `event` for every subscriber of its channel; encoded once for each protocol version and transport."""
+    def _leave(self, channel: str, connection: Connection) -> bool:
+        """Take a connection from the subscribers of a channel; whether it was there."""
+        encodings = self._subscribers.get(channel, {})
+        for encoding, outboxes in encodings.items():
+            if connection.outbox in outboxes:
+                outboxes.remove(connection.outbox)
+                if not outboxes:
+                    del encodings[encoding]
+                if not encodings:
+                    del self._subscribers[channel]
+                return True
+        return False
+
+    def broadcast(self, event: Event, to_positioned: bool = True) -> None:
+        """Queue `event` for every subscriber of its channel; encoded once for each protocol version and transport.
+
+        Without `to_positioned`, those with positions do not get it. Those on hold get it in any case.
+        """
         pushes: dict[Callable[[Event], bytes], bytes] = {}
-        for (push, frame), outboxes in self._subscribers.get(event.channel, {}).items():
+        for (push, frame, is_positioned), outboxes in self._subscribers.get(event.channel, {}).items():
+            if is_positioned and not to_positioned:
+                continue
             if push not in pushes:
                 pushes[push] = push(event)
-            self._flusher.fan_out(outboxes, frame(pushes[push]))
+            if message := pushes[push]:
+                self._flusher.fan_out(outboxes, frame(message))
         if self._held and event.channel in self._held:
             self._hold(event)
 
@@ -162,8 +205,8 @@ class Hub:
         """Give an event to those for which publications are held."""
         for connection, held in self._held[event.channel].items():
             if not isinstance(event, Publication):
-                push, frame = connection.encoding
-                connection.outbox.append(frame(push(event)))
+                if message := held.encoding.push(event):
+                    connection.outbox.append(held.encoding.frame(message))
             elif held.add(event) > connection.outbox.limit:
                 connection.outbox.overflow()
 

@@ -1,59 +1,67 @@
-"""Channels of which publications may be missing here: whoever recovers is disconnected, and so comes back to recover.
+"""Channels of which publications may be missing here: whoever recovers is made to come back, and recovers then.
 
-A connection that stays open cannot be told of a gap: the protocol has no message for it.
+How depends on the protocol: a client of version 1 is disconnected, because it has no message for it; a client of
+version 2 is unsubscribed with the code to subscribe again.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import gevent
 
-from ..model.errors import CLOSE_INSUFFICIENT_STATE, Disconnect
-from .hub import Connection, Hub
+from .hub import Hub, OpenConnection
 
 log = logging.getLogger(__name__)
 
 
 class MissedChannels:
-    """Disconnects the subscribers of channels with the advice to reconnect. `close` may block."""
+    """Makes the subscribers of channels come back. `spread` calls a function for each connection, over some time."""
 
-    def __init__(self, hub: Hub, close: Callable[[Sequence[Connection], Disconnect], None]) -> None:
+    def __init__(
+        self, hub: Hub, spread: Callable[[Sequence[OpenConnection], Callable[[OpenConnection], None]], None]
+    ) -> None:
         self._hub = hub
-        self._close = close
+        self._spread = spread
         self._channels: set[str] = set()
         self._greenlet: gevent.Greenlet[[], None] | None = None
 
-    def note(self, channel: str) -> None:
-        """Publications of a channel with the option recover may be missing. Does not block.
+    def note(self, channel: str, only_positioned: bool = False) -> None:
+        """Publications of a channel may be missing. Does not block.
 
-        From now on its subscribers get nothing of it: with a newer message they would recover from there.
+        From now on its subscribers, or those with positions, get nothing of it: with a newer message they would
+        recover from there.
         """
-        self._hub.mute(channel)
+        if not self._hub.mute(channel, only_positioned):
+            return
         self._channels.add(channel)
         if self._greenlet is None:
-            self._greenlet = gevent.spawn(self._disconnect)
+            self._greenlet = gevent.spawn(self._make_them_recover)
 
     def stop(self) -> None:
-        """Disconnect nobody any more."""
+        """End the greenlet; nobody is made to come back any more."""
         greenlet, self._greenlet = self._greenlet, None
         if greenlet is not None:
             greenlet.kill()
 
-    def _disconnect(self) -> None:
+    def _make_them_recover(self) -> None:
         while self._channels:
             channels, self._channels = self._channels, set()
-            connections = [open_ for open_ in self._hub.open if self._lacks(open_, channels)]
+            connections = [open_ for open_ in self._hub.open if self._lacking(open_, channels)]
             if connections:
                 log.warning(
-                    "messages may be missing in %d channels that recover: disconnecting %d clients, which recover"
-                    " when they reconnect",
+                    "messages may be missing in %d channels: %d clients that recover have to subscribe again",
                     len(channels),
                     len(connections),
                 )
-                self._close(connections, CLOSE_INSUFFICIENT_STATE)
+                self._spread(connections, partial(self._recover, channels))
         self._greenlet = None
 
-    def _lacks(self, connection: Connection, channels: set[str]) -> bool:
-        return any(self._hub.is_muted(channel, connection) for channel in connection.channels if channel in channels)
+    def _recover(self, channels: set[str], connection: OpenConnection) -> None:
+        for channel in self._lacking(connection, channels):
+            connection.recover_again(channel)
+
+    def _lacking(self, connection: OpenConnection, channels: set[str]) -> list[str]:
+        return [name for name in connection.channels if name in channels and self._hub.is_muted(name, connection)]

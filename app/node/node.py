@@ -18,10 +18,10 @@ import gevent
 from gevent.lock import BoundedSemaphore
 from gevent.pool import Group
 
-from ...engines.base import Engine, EngineError, Recovery
+from ...engines.base import Engine, EngineError, HistoryFilter, Recovery, StreamRecovery
 from ..config.config import Config
 from ..model.errors import CLOSE_SHUTDOWN, Disconnect, Refused
-from ..model.events import Event, Join, Leave, Publication, RawClientInfo
+from ..model.events import Encoding, Event, Join, Leave, Publication, RawClientInfo, StreamPosition
 from ..net.flusher import Flusher
 from ..runtime.log_throttle import ThrottledLog
 from ..runtime.timers import Timers
@@ -31,9 +31,9 @@ from .cluster import Cluster
 from .commands import Commands
 from .engine_failures import EngineFailures
 from .hooks import CallHook, Context, Hooks, call_directly
-from .hub import Connection, Hub
+from .hub import Connection, Hub, OpenConnection
+from .live_streams import LiveStreams
 from .metrics import Metrics
-from .missed import MissedChannels
 from .watched import EncodePublication
 
 log = logging.getLogger(__name__)
@@ -81,9 +81,8 @@ class Node(Commands):
         super().__init__(
             config, engine, self.metrics.counters, failures, self.cluster.apply_to_users, self.cluster.watched
         )
-        self.slow_clients = ThrottledLog(log, logging.WARNING)
-        """Where clients that do not read fast enough are logged: they cannot be told themselves."""
-        self._missed = MissedChannels(self.hub, self._close_gradually)
+        self._slow_clients = ThrottledLog(log, logging.WARNING)
+        self.streams = LiveStreams(self.hub, self.top, self._spread)
         self._locks = [BoundedSemaphore() for _ in range(CHANNEL_LOCKS)]
 
     # -- life
@@ -113,30 +112,31 @@ class Node(Commands):
             self.timers.start()
             self.renewals.start()
             self.cluster.start()
+            self.streams.start()
 
     def close_connections(self, disconnect: Disconnect = CLOSE_SHUTDOWN) -> None:
         """Refuse new requests from now on, and close the connections of all clients in the course of `drain_time`."""
         self.stopping = True
-        self._close_gradually(list(self.hub.open), disconnect)
+        self._spread(list(self.hub.open), lambda connection: connection.close(disconnect))
 
-    def _close_gradually(self, connections: Sequence[Connection], disconnect: Disconnect) -> None:
-        """Close connections in the course of `drain_time`."""
+    def _spread(self, connections: Sequence[OpenConnection], action: Callable[[OpenConnection], None]) -> None:
+        """Call `action`, which may block, for connections in the course of `drain_time`."""
         # Concurrently: each connection publishes its leaves, and all that wait for the engine share one round trip. An
         # engine that is away must not delay the close of the others.
-        closing = Group()
+        calling = Group()
         spread = min(self.config.drain_time, len(connections) / CLOSED_PER_SECOND)
         started = time.monotonic()
         for number, connection in enumerate(connections):
             if number % DRAINED_TOGETHER == 0:
                 gevent.sleep(max(started + spread * number / len(connections) - time.monotonic(), 0))
-            closing.spawn(connection.close, disconnect)
-        closing.join()
+            calling.spawn(action, connection)
+        calling.join()
 
     def stop(self) -> None:
         """End the greenlets of the node, and the engine. A second call does nothing."""
         self.stopping = True
         self.cluster.stop()
-        self._missed.stop()
+        self.streams.stop()
         self.timers.stop()
         self.renewals.stop()
         self.hooks.finish(HOOKS_STOP_TIMEOUT)  # they may still publish
@@ -191,7 +191,9 @@ class Node(Commands):
         counters = self.metrics.counters
         if isinstance(event, Publication):
             counters.node_num_client_msg_received += 1
-        elif isinstance(event, Join):
+            self.streams.deliver(event)
+            return
+        if isinstance(event, Join):
             counters.node_num_join_msg_received += 1
         else:
             counters.node_num_leave_msg_received += 1
@@ -205,8 +207,7 @@ class Node(Commands):
             return False
         if found is not None and found < options.history_size and seconds < options.history_lifetime:
             return False
-        if options.recover:
-            self._missed.note(channel)
+        self.streams.lose(channel, only_positioned=not options.recover)
         return True
 
     def handle_control(self, message: bytes) -> None:
@@ -219,6 +220,20 @@ class Node(Commands):
 
     # -- connections and subscriptions
 
+    def note_slow(self, connection: Connection, more: int = 0) -> None:
+        """Count and log that a client is closed because it does not read fast enough; it cannot be told itself.
+
+        `more` is the number of bytes that wait for it besides those in its outbox.
+        """
+        self.metrics.counters.client_num_closed_slow += 1
+        self._slow_clients.log(
+            "slow",
+            "client %s (user %r) is closed as slow: %d bytes wait for it (option client_queue_max_size)",
+            connection.uid,
+            connection.user,
+            connection.outbox.size + more,
+        )
+
     def add_connection(self, connection: Connection) -> None:
         """Register an authenticated connection."""
         self.metrics.counters.node_num_add_client_conn += 1
@@ -229,15 +244,18 @@ class Node(Commands):
         self.metrics.counters.node_num_remove_client_conn += 1
         self.hub.remove(connection)
 
-    def add_subscription(self, channel: str, connection: Connection, hold: bool = False) -> None:
+    def add_subscription(
+        self, channel: str, connection: Connection, hold: bool = False, encoding: Encoding | None = None
+    ) -> None:
         """Subscribe a connection. Refused with INTERNAL_ERROR when the engine fails; then nothing is left behind.
 
-        With `hold`, publications wait in the hub until they are released.
+        With `hold`, publications wait in the hub until they are released. `encoding` is that of the subscription, if it
+        is not that of the connection.
         """
         self.metrics.counters.node_num_add_client_sub += 1
         # Hub and engine must agree: without the lock a last leave and a first join could run at the same time.
         with self._lock(channel):
-            if not self.hub.add_subscription(channel, connection, hold):
+            if not self.hub.add_subscription(channel, connection, hold, encoding):
                 return
             try:
                 self._engine.subscribe(channel)
@@ -251,6 +269,7 @@ class Node(Commands):
         with self._lock(channel):
             if not self.hub.remove_subscription(channel, connection):
                 return
+            self.streams.forget(channel)
             try:
                 self._engine.unsubscribe(channel)
             except EngineError as error:
@@ -284,6 +303,30 @@ class Node(Commands):
             return self._engine.recover(channel, last)
         except EngineError as error:
             raise self._failures.refusal("recover", error, channel) from error
+
+    def top(self, channel: str) -> StreamPosition:
+        """The position of the newest publication of a channel with a history. Refused as `history` is."""
+        # Not `stream`: when this returns, the node has received what is before the top.
+        return self.recover_since(channel, StreamPosition(0, ""), 0).top
+
+    def recover_since(self, channel: str, position: StreamPosition, limit: int) -> StreamRecovery:
+        """What a subscriber that has received the stream up to a position has missed. Refused as `history` is."""
+        options = self._require_history(channel)
+        try:
+            return self._engine.recover_since(channel, position, limit, options.meta_lifetime)
+        except EngineError as error:
+            raise self._failures.refusal("recover", error, channel) from error
+
+    def recover_newest(self, channel: str, position: StreamPosition) -> StreamRecovery:
+        """The newest publication, for a subscriber that needs no other, unless it is at a position that it has reached.
+
+        Refused as `history` is.
+        """
+        publications, top = self.stream(channel, HistoryFilter(limit=1, reverse=True))
+        if not publications:
+            return StreamRecovery((), top, False)
+        is_new = position != top
+        return StreamRecovery(publications if is_new else (), top, True)
 
     def last_uid(self, channel: str) -> str:
         """The uid of the newest publication in the history, or an empty text. Refused with INTERNAL_ERROR."""

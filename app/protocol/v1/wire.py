@@ -22,7 +22,6 @@ from ...model.json_codec import (
     check_nesting,
     decode,
     decode_in_any_case,
-    decode_value,
     is_json,
 )
 from ...model.payload import json_of
@@ -198,11 +197,6 @@ def embedded_json(text: str) -> bytes:
     """
     data = text.encode()
     return data if not data or is_json(data) else _quote(text)
-
-
-def decoded(data: bytes) -> Any:
-    """Embedded JSON as Python values (see `decode_value`); None when it is empty."""
-    return decode_value(data) if data else None
 
 
 def encode_info(info: RawClientInfo) -> bytes:

@@ -10,6 +10,7 @@ import gevent
 import pytest
 
 from gentrifugo.app.model.errors import Refused
+from gentrifugo.app.model.json_codec import decode_embedded
 from gentrifugo.app.node.hooks import (
     CONCURRENT_NOTIFICATIONS,
     CONNECT,
@@ -22,7 +23,6 @@ from gentrifugo.app.node.hooks import (
     Undelivered,
     call_directly,
 )
-from gentrifugo.app.protocol.v1 import wire
 from tests.greenlets import eventually, nothing_left_behind
 
 __all__ = ["nothing_left_behind"]
@@ -213,7 +213,7 @@ def test_refusing_what_has_happened_is_an_answer_too(hooks: Hooks, caplog: pytes
 @pytest.mark.parametrize("sent", [b"1e3", b"1.50", b'{"a": 1, "a": 2}', b'"\\ud800"', b"[ ]", b"null"])
 def test_what_no_hook_changes_stays_as_it_was_sent(hooks: Hooks, sent: bytes) -> None:
     hooks.add(PUBLISH, lambda context: None)
-    value = wire.decoded(sent)
+    value = decode_embedded(sent)
     outcome = hooks.ask(Context(PUBLISH, data=value, info=value), info=sent, data=sent)
     assert (outcome.info, outcome.data) == (sent, sent)
 

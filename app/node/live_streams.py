@@ -1,0 +1,77 @@
+"""Delivers publications to subscribers that count on receiving all of them, and makes them come back after a gap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..model.events import Publication, StreamPosition
+from .hub import Connection, Hub, OpenConnection
+from .missed import MissedChannels
+from .position_check import PositionCheck
+from .positions import LivePositions, Step, continued, position_after
+
+
+class LiveStreams:
+    """The streams of the channels that are followed on this node. No method blocks, except `stop`.
+
+    `top` looks up the top of a stream; `spread` calls a function for each connection, over some time. Both may block.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        top: Callable[[str], StreamPosition],
+        spread: Callable[[Sequence[OpenConnection], Callable[[OpenConnection], None]], None],
+    ) -> None:
+        self._hub = hub
+        self._missed = MissedChannels(hub, spread)
+        self._positions = LivePositions()
+        self._check = PositionCheck(self._positions, top, self._lose)
+
+    def start(self) -> None:
+        """Begin to check quiet channels."""
+        self._check.start()
+
+    def stop(self) -> None:
+        """Stop checking; nobody is made to come back any more. A second call does nothing."""
+        self._check.stop()
+        self._missed.stop()
+
+    def deliver(self, publication: Publication) -> None:
+        """Broadcast a publication, to subscribers with positions only if it is the next one of the stream."""
+        if not publication.offset or publication.channel not in self._positions:
+            self._hub.broadcast(publication)
+            return
+        step = self._positions.advance(publication)
+        if step is Step.GAP:
+            self._missed.note(publication.channel, only_positioned=True)
+        self._hub.broadcast(publication, to_positioned=step is Step.NEXT)
+
+    def release(self, channel: str, connection: Connection, start: StreamPosition) -> list[Publication] | None:
+        """End the hold of a subscriber with positions that has been given the stream up to `start`.
+
+        Returns the publications after it, oldest first. None if one is missing: then the hold stays.
+        """
+        following = continued(start, self._hub.held(channel, connection))
+        if following is None:
+            return None
+        position, reached = position_after(start, *following), self._positions.reached(channel)
+        if reached is not None and reached != position:
+            if reached.epoch == position.epoch and reached.offset > position.offset:
+                return None
+            self._missed.note(channel, only_positioned=True)  # it was not received here: the others lack it
+        self._positions.follow(channel, position)
+        self._hub.release(channel, connection)
+        return following
+
+    def lose(self, channel: str, only_positioned: bool) -> None:
+        """Make the subscribers of a channel, or those with positions, come back: publications may be missing."""
+        self._missed.note(channel, only_positioned)
+
+    def forget(self, channel: str) -> None:
+        """Do not follow a channel any more; it has no subscribers."""
+        self._positions.forget(channel)
+
+    def _lose(self, channel: str) -> None:
+        self._positions.forget(channel)
+        self._missed.note(channel, only_positioned=True)

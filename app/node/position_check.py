@@ -1,0 +1,70 @@
+"""Compares how far this node has received quiet channels with the tops of their streams.
+
+The offset of a publication reveals those that were lost before it. If the last one of a channel is lost, nothing comes
+that would reveal it: so channels in which nothing has come for a while are looked up in the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import gevent
+
+from ..model.errors import Refused
+from ..model.events import StreamPosition
+from ..runtime.yielding import yield_if_due
+from .positions import LivePositions
+
+POSITION_CHECK_INTERVAL = 40.0
+"""Seconds between two checks; clients with positions learn of a loss within twice this time."""
+
+
+class PositionCheck:
+    """Checks the channels that are followed. `top` looks up the top of a stream, and `note` is told of a gap."""
+
+    def __init__(
+        self,
+        positions: LivePositions,
+        top: Callable[[str], StreamPosition],
+        note: Callable[[str], None],
+        interval: float = POSITION_CHECK_INTERVAL,
+    ) -> None:
+        self._positions = positions
+        self._top = top
+        self._note = note
+        self._interval = interval
+        self._before: Mapping[str, StreamPosition | None] = {}
+        self._greenlet: gevent.Greenlet[[], None] | None = None
+
+    def start(self) -> None:
+        """Begin to check."""
+        self._greenlet = gevent.spawn(self._run)
+
+    def stop(self) -> None:
+        """Check no more. A second call does nothing."""
+        greenlet, self._greenlet = self._greenlet, None
+        if greenlet is not None:
+            greenlet.kill()
+
+    def _run(self) -> None:
+        while True:
+            gevent.sleep(self._interval)
+            self.check()
+
+    def check(self) -> None:
+        """Look up the channels in which nothing has come since the last call."""
+        now = {channel: self._positions.reached(channel) for channel in self._positions.channels}
+        quiet = [channel for channel, position in now.items() if self._before.get(channel) == position]
+        self._before = now
+        for channel in quiet:
+            self._check_channel(channel, now[channel])
+            yield_if_due()
+
+    def _check_channel(self, channel: str, before: StreamPosition | None) -> None:
+        try:
+            top = self._top(channel)
+        except Refused:
+            return  # logged where it failed; the next check tries again
+        # Whatever came while the engine was asked has moved the position.
+        if self._positions.reached(channel) == before != top:
+            self._note(channel)

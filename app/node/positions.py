@@ -1,0 +1,84 @@
+"""How far the stream of each channel has come on this node, for subscribers that count on receiving all of it.
+
+A gap is noticed here once for each channel and node: a broadcast to subscribers with positions costs no more than one
+to others. Knows nothing of connections and does no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from enum import Enum
+
+from ..model.events import Publication, StreamPosition
+
+
+class Step(Enum):
+    """What a publication is, compared with the position before it."""
+
+    NEXT = "the next of the stream"
+    OLD = "received before"
+    GAP = "later than the next one, or of another epoch"
+
+
+def step(before: StreamPosition, publication: Publication) -> Step:
+    """Compare a publication with the position that has been reached."""
+    if publication.epoch != before.epoch or publication.offset > before.offset + 1:
+        return Step.GAP
+    return Step.NEXT if publication.offset == before.offset + 1 else Step.OLD
+
+
+def continued(before: StreamPosition, publications: Iterable[Publication]) -> list[Publication] | None:
+    """Those of `publications`, oldest first, that come after a position; None if one before them is missing.
+
+    Publications without an offset, which are not kept in a history, stay where they are.
+    """
+    following: list[Publication] = []
+    for publication in publications:
+        outcome = step(before, publication) if publication.offset else Step.NEXT
+        if outcome is Step.GAP:
+            return None
+        if outcome is Step.NEXT:
+            following.append(publication)
+            before = position_after(before, publication)
+    return following
+
+
+def position_after(before: StreamPosition, *publications: Publication) -> StreamPosition:
+    """The position that is reached with `publications`."""
+    kept = [publication for publication in publications if publication.offset]
+    return StreamPosition(kept[-1].offset, kept[-1].epoch) if kept else before
+
+
+class LivePositions:
+    """The position up to which this node has received each channel that has subscribers with positions."""
+
+    def __init__(self) -> None:
+        self._reached: dict[str, StreamPosition] = {}
+
+    def __contains__(self, channel: str) -> bool:
+        return channel in self._reached
+
+    @property
+    def channels(self) -> Collection[str]:
+        """The channels that are followed."""
+        return self._reached.keys()
+
+    def reached(self, channel: str) -> StreamPosition | None:
+        """The position of the newest publication that this node has received; None for a channel not followed."""
+        return self._reached.get(channel)
+
+    def follow(self, channel: str, position: StreamPosition) -> None:
+        """Follow a channel from a position on, up to which a subscriber has received it."""
+        self._reached[channel] = position
+
+    def advance(self, publication: Publication) -> Step:
+        """Note that a publication of a channel that is followed has arrived, and compare it with the one before."""
+        reached = self._reached[publication.channel]
+        outcome = step(reached, publication)
+        if outcome is not Step.OLD:
+            self._reached[publication.channel] = StreamPosition(publication.offset, publication.epoch)
+        return outcome
+
+    def forget(self, channel: str) -> None:
+        """Do not follow a channel any more; nothing happens if it is not followed."""
+        self._reached.pop(channel, None)

@@ -1,0 +1,64 @@
+"""Behaviour of positions: which publication is the next of a stream, and what follows after a hold."""
+
+from __future__ import annotations
+
+import pytest
+
+from gentrifugo.app.model.events import Publication, StreamPosition
+from gentrifugo.app.node.positions import LivePositions, Step, continued, position_after
+
+START = StreamPosition(2, "e")
+
+
+def publication(offset: int, epoch: str = "e") -> Publication:
+    return Publication(f"u{offset}", "news", b"1", offset=offset, epoch=epoch if offset else "")
+
+
+@pytest.mark.parametrize(
+    ("offset", "epoch", "expected"),
+    [
+        (3, "e", Step.NEXT),
+        (2, "e", Step.OLD),
+        (1, "e", Step.OLD),
+        (4, "e", Step.GAP),
+        (3, "another", Step.GAP),
+        (1, "another", Step.GAP),
+    ],
+)
+def test_a_publication_is_compared_with_the_position_before_it(offset: int, epoch: str, expected: Step) -> None:
+    positions = LivePositions()
+    positions.follow("news", START)
+    assert positions.advance(publication(offset, epoch)) is expected
+
+
+def test_after_a_gap_the_stream_is_followed_from_its_other_side() -> None:
+    positions = LivePositions()
+    positions.follow("news", START)
+    positions.advance(publication(7, "new"))
+    assert positions.reached("news") == StreamPosition(7, "new")
+    assert positions.advance(publication(8, "new")) is Step.NEXT
+
+
+def test_a_channel_is_followed_until_it_is_forgotten() -> None:
+    positions = LivePositions()
+    positions.follow("news", START)
+    assert "news" in positions
+    positions.forget("news")
+    positions.forget("news")
+    assert list(positions.channels) == []
+
+
+def test_what_a_subscriber_has_is_left_out_of_what_follows() -> None:
+    held = [publication(1), publication(2), publication(3), publication(0), publication(4)]
+    following = continued(START, held)
+    assert following == held[2:]
+    assert position_after(START, *held[2:]) == StreamPosition(4, "e")
+
+
+@pytest.mark.parametrize("held", [[publication(4)], [publication(3, "another")], [publication(3), publication(5)]])
+def test_nothing_follows_when_a_publication_is_missing(held: list[Publication]) -> None:
+    assert continued(START, held) is None
+
+
+def test_publications_that_are_not_kept_do_not_move_the_position() -> None:
+    assert position_after(START, publication(0)) == START
