@@ -26,15 +26,17 @@ from .config.redis_options import redis_settings
 from .http.client_address import TrustedProxies, trusted
 from .http.opening_request import Opening
 from .http.origins import OriginPolicy, Origins
+from .http.protocol_wishes import NO_WISHES, ProtocolWishes
 from .http.response import HTTPResponse
 from .model.errors import CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN, Disconnect
 from .net.transport import Transport
 from .node.hooks import CONNECT, CallHook, Hooks, call_directly
 from .node.node import Node
+from .protocol.connection import ClientConnection
 from .protocol.v1.api import Api
-from .protocol.v1.client import Client
 from .protocol.v1.http_api import HTTPApi
 from .protocol.v1.wire import encode_publication
+from .protocol.v2.tokens import TokenVerifier
 from .sockjs.endpoint import SockJS
 from .sockjs.options import SOCKJS_INTEGRITY, SOCKJS_URL, SockJSOptions
 from .sockjs.session_directory import SessionDirectory
@@ -134,11 +136,10 @@ class Service:
         self._queue = engine.queue
         self.node = Node(config, engine, __version__, encode_publication, call_hook)
         add_hook_url(self.node.hooks, config)
-        self.api = Api(self.node)
-        self.method_api = MethodAPI(self.node, MethodCalls(self.node))
+        self.method_api, self.api = MethodAPI(self.node, MethodCalls(self.node)), Api(self.node)
         self.http_api = HTTPApi(self.node, self.api)
         self.origin_policy = OriginPolicy()
-        directory = self.session_directory = self._open_directory()
+        self.session_directory = self._open_directory()
         """The directory of SockJS sessions and their processes; None when this process is the only one."""
         self.sockjs = SockJS(
             config.http_prefix + SOCKJS_PATH,
@@ -159,16 +160,26 @@ class Service:
         self._starting = BoundedSemaphore()
         self._compression = compression_of(config)
         self._shares_origin = shares_origin
+        self._tokens = TokenVerifier(config)
         self._options: tuple[tuple[Config, bool, bool], SockJSOptions] | None = None
-        self._passed_connections = passed_connections(directory) if passed_connections and directory else None
+        self._passed_connections = self._passed(passed_connections)
 
     def _open_directory(self) -> SessionDirectory | None:
         return None if self.is_single else SessionDirectory(f"{self.config.http_prefix} {self.node.group}")
+
+    def _passed(self, make: Callable[[SessionDirectory], PassedConnections] | None) -> PassedConnections | None:
+        return make(self.session_directory) if make is not None and self.session_directory is not None else None
 
     @property
     def config(self) -> Config:
         """The current configuration, which a reload replaces."""
         return self.node.config
+
+    @property
+    def tokens(self) -> TokenVerifier:
+        """Checks the tokens of clients of protocol v2 with the keys of the configuration in force."""
+        self._tokens.reload(self.config)
+        return self._tokens
 
     @property
     def origins(self) -> Origins:
@@ -287,24 +298,27 @@ class Service:
         deflate: Deflate | None = None,
         opening: Opening | None = None,
         request: str = "",
+        wishes: ProtocolWishes = NO_WISHES,
     ) -> None:
         """Serve a client whose WebSocket handshake is done; returns when the connection has ended.
 
-        `request` is the id that the handshake has in the log.
+        `request` is the id that the handshake has in the log, and `wishes` what it asked for.
         """
         node, config = self.node, self.config
         node.metrics.counters.http_raw_ws_num_requests += 1
         max_size = READ_FACTOR * config.client_request_max_size
         websocket = WebSocket(socket, recv, node.flusher, node.timers, config, max_size, TOO_LARGE, deflate)
-        client = self._connect(websocket, opening, request)
+        client = self._connect(websocket, opening, request, wishes)
         self.open_websockets += 1
         try:
             websocket.serve(client, client.handle)
         finally:
             self.open_websockets -= 1
 
-    def _connect(self, transport: Transport, opening: Opening | None, request: str = "") -> Client:
-        client = Client(self.node, transport, opening, request)
+    def _connect(
+        self, transport: Transport, opening: Opening | None, request: str = "", wishes: ProtocolWishes = NO_WISHES
+    ) -> ClientConnection:
+        client = ClientConnection(self, transport, opening, request, wishes)
         if self.node.stopping:
             client.close(CLOSE_SHUTDOWN)
         return client

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
 from gentrifugo.app.config.config import Config
+from gentrifugo.app.node.hooks import Hook
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v1.wire import encode_publication
 from gentrifugo.engines.base import Engine
@@ -22,11 +23,16 @@ VERSION = "1.2.3"
 
 @pytest.fixture
 def start_node(nothing_left_behind: None) -> Iterator[Callable[..., Node]]:
-    """Start nodes: `start_node(engine, option=value, ...)`. All are stopped at the end, and leave nothing behind."""
+    """Start nodes: `start_node(engine, {event: hook}, option=value, ...)`.
+
+    All are stopped at the end, and leave nothing behind.
+    """
     nodes: list[Node] = []
 
-    def start(engine: Engine | None = None, **options: Any) -> Node:
+    def start(engine: Engine | None = None, hooks: Mapping[str, Hook] | None = None, **options: Any) -> Node:
         node = Node(config(**options), engine or TroubledEngine(), VERSION, encode_publication)
+        for event, hook in (hooks or {}).items():
+            node.hooks.add(event, hook)
         nodes.append(node)
         node.start()
         return node

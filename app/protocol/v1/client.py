@@ -15,10 +15,10 @@ from typing import TypeVar
 import gevent
 import msgspec
 
-from ...http.newer_versions import newer_versions
 from ...http.opening_request import Opening
 from ...model.errors import (
     CLOSE_EXPIRED,
+    CLOSE_INSUFFICIENT_STATE,
     CLOSE_INTERNAL_ERROR,
     CLOSE_INVALID_MESSAGE,
     CLOSE_INVALID_TOKEN,
@@ -38,7 +38,7 @@ from ...model.errors import (
     Refused,
 )
 from ...model.events import Encoding
-from ...model.json_codec import InvalidJSON
+from ...model.json_codec import InvalidJSON, decode_embedded
 from ...net.transport import Transport
 from ...node import hooks
 from ...node.hooks import Context
@@ -46,7 +46,6 @@ from ...node.node import Node
 from ...runtime.timers import Timer
 from . import wire
 from .credentials import SHOWN_OF_USER, signed_at
-from .newer_clients import CLOSE_NEWER_PROTOCOL, is_newer
 from .replies import gather
 from .subscriptions import ClosedMeanwhile, Subscriptions
 
@@ -116,18 +115,11 @@ class Client:
             pass
         except Closing as closing:
             log.debug("client %s (user %r): %s", self.uid, self.user, closing, extra=self.ids)
-            self._close_for(message, closing.disconnect)
+            self.close(closing.disconnect)
         except InvalidJSON as error:
             log.debug("client %s (user %r): invalid message: %s", self.uid, self.user, error, extra=self.ids)
-            self._close_for(message, CLOSE_INVALID_MESSAGE)
+            self.close(CLOSE_INVALID_MESSAGE)
         metrics.client_api.record(time.perf_counter() - started)
-
-    def _close_for(self, message: bytes, disconnect: Disconnect) -> None:
-        """Close because of a message; a client for a later version is told so, whatever is wrong with it."""
-        if not self.authenticated and is_newer(message):
-            newer_versions.note_client("a first command with a number as its id")
-            disconnect = CLOSE_NEWER_PROTOCOL
-        self.close(disconnect)
 
     def handle_text(self, message: str) -> None:
         """As `handle`. Half of a surrogate pair, which UTF-8 cannot encode, becomes its JSON escape."""
@@ -195,6 +187,10 @@ class Client:
             context.reason = "" if disconnect is None else disconnect.reason
             self._node.hooks.notify_later(context)
 
+    def recover_again(self, channel: str) -> None:
+        """Close the connection: this version has no message that makes a client recover a single channel."""
+        self.close(CLOSE_INSUFFICIENT_STATE)
+
     def close_later(self, disconnect: Disconnect) -> None:
         """Close in a greenlet of its own: for callers that must not wait, such as a broadcast."""
         gevent.spawn(self.close, disconnect)
@@ -224,14 +220,7 @@ class Client:
 
     def _close_slow(self, gathered: int = 0) -> None:
         if not self.closed:  # else what waits ends with our last words
-            self._node.metrics.counters.client_num_closed_slow += 1
-            self._node.slow_clients.log(
-                "slow",
-                "client %s (user %r) is closed as slow: %d bytes wait for it (option client_queue_max_size)",
-                self.uid,
-                self.user,
-                self.outbox.size + gathered,
-            )
+            self._node.note_slow(self, gathered)
             self.outbox.drop_waiting()
             self.close(CLOSE_SLOW)
 
@@ -271,7 +260,7 @@ class Client:
 
     def _ask_who(self, event: str, user: str | None, info: bytes) -> tuple[str | None, bytes]:
         """The user and what is shown of it, as a hook has it in the end; a refusal closes the connection."""
-        context = Context(event, user, self.uid, info=wire.decoded(info), opening=self._opening)
+        context = Context(event, user, self.uid, info=decode_embedded(info), opening=self._opening)
         try:
             outcome = self._node.hooks.ask(context, info=info)
         except Refused as refused:
@@ -378,7 +367,7 @@ class Client:
         return {**ids, "request": self._request} if self._request else ids
 
     def _context(self, event: str, channel: str = "") -> Context:
-        info = wire.decoded(self.default_info)
+        info = decode_embedded(self.default_info)
         return Context(event, self.user, self.uid, channel, info=info, opening=self._opening)
 
     # -- publish, presence, history, ping
@@ -402,7 +391,7 @@ class Client:
     def _ask_publish(self, channel: str, data: bytes) -> bytes:
         """What is published in the end. Refused when a hook does not let it pass."""
         context = self._context(hooks.PUBLISH, channel)
-        context.data = wire.decoded(data)
+        context.data = decode_embedded(data)
         return self._node.hooks.ask(context, data=data).data
 
     def _check_publish(self, channel: str, params: wire.PublishParams) -> None:

@@ -1,0 +1,205 @@
+"""A client's connection until its first message, which says which version of the protocol it speaks.
+
+From then on everything goes to the client of that version. The hub, the node and the transports see a connection.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from typing import Protocol
+
+import gevent
+import msgspec
+
+from ..http.opening_request import Opening
+from ..http.protocol_wishes import NO_WISHES, ProtocolWishes
+from ..model.errors import CLOSE_INTERNAL_ERROR, CLOSE_PING_ERROR, CLOSE_SEND_ERROR, CLOSE_STALE, Disconnect
+from ..net.outbox import Queue
+from ..net.transport import Transport
+from ..node.node import Node
+from ..runtime.timers import Timer
+from .v1.client import Client as ClientV1
+from .v2.client import Client as ClientV2
+from .v2.errors import disconnect_of
+from .v2.format import Format
+from .v2.json_format import JSON
+from .v2.protobuf_format import PROTOBUF
+from .v2.tokens import TokenVerifier
+
+log = logging.getLogger(__name__)
+
+_FORMATS: dict[str, Format] = {format_.name: format_ for format_ in (JSON, PROTOBUF)}
+
+
+class Parts(Protocol):
+    """What the clients of one process share."""
+
+    @property
+    def node(self) -> Node: ...
+
+    @property
+    def tokens(self) -> TokenVerifier: ...
+
+
+class _FirstCommand(msgspec.Struct):
+    """The fields of a first command that tell the versions apart."""
+
+    id: msgspec.Raw = msgspec.Raw()
+    method: msgspec.Raw = msgspec.Raw()
+    connect: msgspec.Raw = msgspec.Raw()
+
+
+_first_command = msgspec.json.Decoder(_FirstCommand)
+
+
+def version_of(message: bytes) -> int:
+    """The version of the protocol that a first message in text is of: 1, 2, or 0 if it is no command of either.
+
+    Version 1 names its method in a field, and has arrays of commands. Version 2 has a number as the id, and the method
+    as a key.
+    """
+    if message.startswith(b"["):
+        return 1
+    try:
+        command = _first_command.decode(message.partition(b"\n")[0])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return 0
+    if command.method:
+        return 1
+    return 2 if command.connect or bytes(command.id)[:1].isdigit() else 0
+
+
+class ClientConnection:
+    """One connection. `handle` is called with one message at a time; `close` any time, by anybody."""
+
+    __slots__ = ("_client", "_closed", "_opening", "_parts", "_request", "_timer", "_transport", "_wishes", "outbox")
+
+    def __init__(
+        self,
+        parts: Parts,
+        transport: Transport,
+        opening: Opening | None = None,
+        request: str = "",
+        wishes: ProtocolWishes = NO_WISHES,
+    ) -> None:
+        self.outbox: Queue = transport.outbox
+        self._client: ClientV1 | ClientV2 | None = None
+        self._closed = False
+        self._opening = opening
+        self._parts = parts
+        self._request = request
+        self._transport = transport
+        self._timer: Timer | None = None
+        self._wishes = wishes
+        node = parts.node
+        if wishes.format or self._default_version == 2:
+            transport.stop_pings()
+        node.hub.open.add(self)
+        delay = node.config.stale_connection_close_delay
+        if delay > 0:
+            self._timer = node.timers.after(delay, self._close_if_stale)
+
+    # -- messages
+
+    def handle(self, message: bytes) -> None:
+        """Carry out one message of the client; the first one decides about the version."""
+        client = self._client or self._decide(message)
+        if client is not None:
+            client.handle(message)
+
+    def handle_text(self, message: str) -> None:
+        """Carry out one message that came as text."""
+        client = self._client or self._decide(message.encode("utf-8", "backslashreplace"))
+        if client is not None:
+            client.handle_text(message)
+
+    def _decide(self, message: bytes) -> ClientV1 | ClientV2 | None:
+        """The client of the version that `message` is of; None for a connection that is closed already."""
+        if self._closed:
+            return None
+        self._leave()
+        node, transport = self._parts.node, self._transport
+        format_ = _FORMATS.get(self._wishes.format) if transport.binary_frame else None
+        if format_ is None and (version_of(message) or self._default_version) == 2:
+            format_ = JSON
+        if format_ is None:
+            self._client = ClientV1(node, transport, self._opening, self._request)
+        else:
+            own_pings = self._wishes.has_own_pings
+            tokens = self._parts.tokens
+            self._client = ClientV2(node, tokens, transport, format_, self._opening, self._request, own_pings)
+        return self._client
+
+    @property
+    def _default_version(self) -> int:
+        """The version of a client that has said nothing yet: 1, unless the server has keys of version 2 alone."""
+        config = self._parts.node.config
+        return 2 if config.checks_tokens and not config.secret and not config.insecure else 1
+
+    def _leave(self) -> None:
+        """Give the connection up to the client that takes its place, or to its end."""
+        self._parts.node.hub.open.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # -- for the hub and the node, before the first message
+
+    @property
+    def channels(self) -> Collection[str]:
+        """No channels."""
+        return ()
+
+    def recover_again(self, channel: str) -> None:
+        """There are no subscriptions."""
+
+    # -- the end
+
+    def close(self, disconnect: Disconnect | None = None) -> None:
+        """End the connection; `disconnect` is None when the peer has gone."""
+        if self._client is not None:
+            self._client.close(disconnect)
+        elif not self._closed:
+            self._closed = True
+            self._leave()
+            if disconnect is not None:
+                self._close_transport(disconnect)
+
+    def _close_transport(self, disconnect: Disconnect) -> None:
+        if not self._wishes.format and self._default_version == 1:
+            self._transport.close(disconnect.code, disconnect.close_reason)
+        else:
+            translated = disconnect_of(disconnect)
+            self._transport.close(translated.code, translated.reason)
+
+    def close_slow(self) -> None:
+        """More waits to be written than client_queue_max_size."""
+        if self._client is not None:  # else nothing has been sent
+            self._client.close_slow()
+
+    def close_silent(self) -> None:
+        """The client has not answered a ping."""
+        if self._client is not None:
+            self._client.close_silent()
+        else:
+            self._parts.node.metrics.counters.client_num_closed_ping_error += 1
+            gevent.spawn(self.close, CLOSE_PING_ERROR)
+
+    def close_failed(self, reason: str) -> None:
+        """The transport cannot write any more."""
+        if self._client is not None:
+            self._client.close_failed(reason)
+        else:
+            self._parts.node.metrics.counters.client_num_closed_send_error += 1
+            gevent.spawn(self.close, CLOSE_SEND_ERROR)
+
+    def close_broken(self, error: Exception) -> None:
+        """Log an unexpected error, and close with the advice to reconnect."""
+        if self._client is not None:
+            self._client.close_broken(error)
+        else:
+            log.error("internal error, closing a connection before its first command", exc_info=error)
+            self.close(CLOSE_INTERNAL_ERROR)
+
+    def _close_if_stale(self) -> None:
+        gevent.spawn(self.close, CLOSE_STALE)

@@ -1,0 +1,186 @@
+"""The commands of protocol version 2 that name a channel: what is checked, and what is replied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ....engines.base import HistoryFilter
+from ...config.channel_options import ChannelOptions
+from ...model.events import StreamPosition
+from ...model.json_codec import decode_embedded
+from ...model.payload import payload
+from ...node import hooks
+from ...node.channels import history_options
+from . import permissions
+from .connecting import subscription_token
+from .errors import (
+    ALREADY_SUBSCRIBED,
+    BAD_REQUEST,
+    CLOSE_BAD_REQUEST,
+    LIMIT_EXCEEDED,
+    NOT_AVAILABLE,
+    PERMISSION_DENIED,
+    Closing,
+    Refused,
+)
+from .messages import (
+    NOTHING,
+    HistoryRequest,
+    HistoryResult,
+    PresenceRequest,
+    PresenceResult,
+    PresenceStatsRequest,
+    PresenceStatsResult,
+    PublishRequest,
+    PublishResult,
+    Reply,
+    SubRefreshRequest,
+    SubRefreshResult,
+    SubscribeRequest,
+    UnsubscribeRequest,
+    UnsubscribeResult,
+    client_info,
+)
+from .permissions import Who
+from .served_client import ServedClient
+from .subscriptions import Wanted, message_of, ttl
+
+
+def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> None:
+    _check_subscribe(client, request)
+    token = subscription_token(client, request.channel, request.token) if request.token else None
+    rules = client.node.rules
+    options = rules.options(request.channel)
+    if not (rules.allows_user(request.channel, client.user) and rules.allows_client(request.channel, client.uid)):
+        raise Refused(PERMISSION_DENIED)
+    if client.node.hooks.has(hooks.SUBSCRIBE):
+        client.node.hooks.ask(client.context(hooks.SUBSCRIBE, request.channel))
+        _check_subscribe(client, request)  # much may have happened meanwhile
+    if token is None and not (
+        client.node.config.insecure or permissions.may_subscribe(rules, request.channel, client.user)
+    ):
+        raise Refused(PERMISSION_DENIED)
+    granted = permissions.grant(options, request, client.user, client.node.config.insecure)
+    info, expires_at = b"", 0.0
+    if token is not None:
+        granted = permissions.overridden(granted, token.options, options)
+        info, expires_at = token.options.info, token.expires_at
+    result = client.subscribe(Wanted(request.channel, request, granted, info, expires_at))
+    client.reply(Reply(id_, subscribe=result))
+    client.go_live(request.channel)
+
+
+def _check_subscribe(client: ServedClient, request: SubscribeRequest) -> None:
+    """Raises Refused, model.Refused or Closing for a request that is refused whatever the channel allows."""
+    channel, config = _named(request.channel), client.node.config
+    if len(channel.encode()) > config.max_channel_length:
+        raise Refused(BAD_REQUEST)
+    if channel in client.channels:
+        raise Refused(ALREADY_SUBSCRIBED)
+    if len(client.channels) >= config.client_channel_limit:
+        raise Refused(LIMIT_EXCEEDED)
+    if request.type:
+        raise Refused(PERMISSION_DENIED)
+    if request.tf is not None:
+        raise Refused(BAD_REQUEST)
+
+
+def _sub_refresh(client: ServedClient, id_: int, request: SubRefreshRequest) -> None:
+    channel = _named(request.channel)
+    if channel not in client.channels:
+        raise Refused(PERMISSION_DENIED)
+    if not request.token:
+        raise Refused(BAD_REQUEST)
+    token = subscription_token(client, channel, request.token)
+    client.subscriptions.refresh(channel, token.expires_at)
+    result = SubRefreshResult(expires=token.expires_at > 0, ttl=ttl(token.expires_at))
+    client.reply(Reply(id_, sub_refresh=result))
+
+
+def _unsubscribe(client: ServedClient, id_: int, request: UnsubscribeRequest) -> None:
+    client.subscriptions.remove(_named(request.channel))
+    client.reply(Reply(id_, unsubscribe=UnsubscribeResult()))
+
+
+def _publish(client: ServedClient, id_: int, request: PublishRequest) -> None:
+    channel, data = _named(request.channel), b"" if request.data is NOTHING else bytes(request.data)
+    if not data:
+        raise Refused(BAD_REQUEST)
+    _check_publish(client, channel)
+    if client.node.hooks.has(hooks.PUBLISH):
+        context = client.context(hooks.PUBLISH, channel)
+        context.data = decode_embedded(data)
+        data = client.node.hooks.ask(context, data=data).data
+        _check_publish(client, channel)  # much may have happened meanwhile
+    client.node.metrics.counters.client_num_msg_published += 1
+    client.node.publish(channel, payload(data), client.uid, client.subscriptions.info(channel))
+    client.reply(Reply(id_, publish=PublishResult()))
+
+
+def _check_publish(client: ServedClient, channel: str) -> None:
+    if not permissions.may_publish(client.node.rules.options(channel), _who(client, channel)):
+        raise Refused(PERMISSION_DENIED)
+
+
+def _presence(client: ServedClient, id_: int, request: PresenceRequest) -> None:
+    _check_presence(client, request.channel)
+    clients = {uid: client_info(info) for uid, info in client.node.presence(request.channel).items()}
+    client.reply(Reply(id_, presence=PresenceResult(clients)))
+
+
+def _presence_stats(client: ServedClient, id_: int, request: PresenceStatsRequest) -> None:
+    _check_presence(client, request.channel)
+    present = client.node.presence(request.channel).values()
+    result = PresenceStatsResult(len(present), len({info.user for info in present}))
+    client.reply(Reply(id_, presence_stats=result))
+
+
+def _check_presence(client: ServedClient, channel: str) -> None:
+    options = client.node.rules.options(_named(channel))
+    if not options.presence:
+        raise Refused(NOT_AVAILABLE)
+    if not permissions.may_read_presence(options, _who(client, channel)):
+        raise Refused(PERMISSION_DENIED)
+
+
+def _history(client: ServedClient, id_: int, request: HistoryRequest) -> None:
+    channel = _named(request.channel)
+    options = client.node.rules.options(channel)
+    _check_history(client, channel, options)
+    most = client.node.config.client_history_max_publication_limit
+    limit = most if request.limit < 0 else min(request.limit, most)
+    since = None if request.since is None else StreamPosition(request.since.offset, request.since.epoch)
+    stream = client.node.stream(channel, HistoryFilter(limit, since, request.reverse))
+    publications = [message_of(publication) for publication in stream.publications]
+    client.reply(Reply(id_, history=HistoryResult(publications, stream.top.epoch, stream.top.offset)))
+
+
+def _check_history(client: ServedClient, channel: str, options: ChannelOptions) -> None:
+    if history_options(options) is None:
+        raise Refused(NOT_AVAILABLE)
+    if not permissions.may_read_history(options, _who(client, channel)):
+        raise Refused(PERMISSION_DENIED)
+
+
+def _named(channel: str) -> str:
+    """The channel of a command. Raises Closing when it is empty."""
+    if not channel:
+        raise Closing(CLOSE_BAD_REQUEST, "a command without a channel")
+    return channel
+
+
+def _who(client: ServedClient, channel: str) -> Who:
+    return Who(client.user, channel in client.channels, client.node.config.insecure)
+
+
+HANDLERS: dict[str, Callable[[ServedClient, int, Any], None]] = {
+    "subscribe": _subscribe,
+    "unsubscribe": _unsubscribe,
+    "sub_refresh": _sub_refresh,
+    "publish": _publish,
+    "presence": _presence,
+    "presence_stats": _presence_stats,
+    "history": _history,
+}
+"""What carries out each method: it gets the client, the id of the command, and the request."""

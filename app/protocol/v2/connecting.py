@@ -1,0 +1,142 @@
+"""Who connects, and with what: from the token, from a hook, or nobody in particular.
+
+Checks the tokens of clients; what follows from them is the business of `client.py` and `channel_commands.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from msgspec import Raw
+
+from ...model import errors as model
+from ...model.json_codec import decode_embedded
+from ...node import hooks
+from ...node.hooks import Context
+from . import permissions
+from .claims import ConnectionToken, SubscriptionOptions, SubscriptionToken
+from .errors import (
+    CLOSE_BAD_REQUEST,
+    CONNECTION_EXPIRED,
+    INTERNAL,
+    INVALID_TOKEN,
+    PERMISSION_DENIED,
+    TOKEN_EXPIRED,
+    UNKNOWN_CHANNEL,
+    Closing,
+    Disconnect,
+    Refused,
+    disconnect_of,
+)
+from .key_set import KeysUnavailable
+from .messages import NOTHING, ConnectRequest, RefreshRequest, SubscribeRequest
+from .permissions import overridden
+from .served_client import Identity, ServedClient
+from .subscriptions import Wanted
+from .tokens import ExpiredToken, ForeignToken, InvalidToken
+
+log = logging.getLogger(__name__)
+
+
+def identify(client: ServedClient, request: ConnectRequest) -> Identity:
+    """Who connects. Raises Refused for an expired token, and Closing for a client that may not connect. May block."""
+    config = client.node.config
+    is_hooked = client.node.hooks.has(hooks.CONNECT)
+    if request.token:
+        claims = _claims(client, request.token)
+        identity = Identity(claims.user, claims.info, claims.expires_at, _server_side(client, claims, request))
+    elif is_hooked or config.insecure or config.allow_anonymous_connect_without_token:
+        identity = Identity("", b"", 0)
+    else:
+        raise Closing(CLOSE_BAD_REQUEST, "the request has no token (option allow_anonymous_connect_without_token)")
+    if not is_hooked:
+        return identity
+    return _ask(client, hooks.CONNECT, identity.user if request.token else None, identity)
+
+
+def refreshed(client: ServedClient, request: RefreshRequest) -> Identity:
+    """The client as its new token has it. Raises Closing for a token that cannot refresh this connection. May block."""
+    if not request.token:
+        raise Closing(CLOSE_BAD_REQUEST, "a refresh without a token")
+    try:
+        claims = _claims(client, request.token)
+    except Refused as refused:
+        if refused.error is not TOKEN_EXPIRED:
+            raise
+        raise Closing(CONNECTION_EXPIRED, "a refresh with an expired token") from None
+    if claims.user != client.user:
+        raise Closing(INVALID_TOKEN, "a refresh with a token of another user")
+    identity = Identity(claims.user, claims.info or client.default_info, claims.expires_at)
+    if client.node.hooks.has(hooks.REFRESH):
+        return _ask(client, hooks.REFRESH, client.user, identity)
+    return identity
+
+
+def _claims(client: ServedClient, token: str) -> ConnectionToken:
+    """Raises Refused when the client may try again with another token or later, and Closing otherwise."""
+    try:
+        return client.tokens.connection(token)
+    except ExpiredToken:
+        raise Refused(TOKEN_EXPIRED) from None
+    except InvalidToken as error:
+        raise Closing(INVALID_TOKEN, f"the token is not valid: {error}") from None
+    except KeysUnavailable as error:
+        log.debug("client %s: %s", client.uid, error)
+        raise Refused(INTERNAL) from None
+
+
+def _ask(client: ServedClient, event: str, user: str | None, identity: Identity) -> Identity:
+    """The identity as a hook has it in the end. Raises Closing when the hook refuses, or names no user."""
+    context = Context(event, user, client.uid, info=decode_embedded(identity.info), opening=client.opening)
+    try:
+        outcome = client.node.hooks.ask(context, info=identity.info)
+    except model.Refused as refused:
+        is_temporary = refused.error.advice == model.RETRY
+        raise Closing(disconnect_of(model.Disconnect(refused.error.text, is_temporary))) from None
+    if outcome.user is None:
+        raise Closing(CLOSE_BAD_REQUEST, "the request has no token, and no hook has named a user")
+    if event == hooks.REFRESH:
+        return identity._replace(info=outcome.info)
+    return identity._replace(user=outcome.user, info=outcome.info)
+
+
+def _server_side(client: ServedClient, claims: ConnectionToken, request: ConnectRequest) -> list[Wanted]:
+    return [
+        server_side(client, channel, claims.user, given, request.subs.get(channel))
+        for channel, given in claims.channels.items()
+    ]
+
+
+def server_side(
+    client: ServedClient,
+    channel: str,
+    user: str,
+    given: SubscriptionOptions,
+    request: SubscribeRequest | None = None,
+    expires_at: float = 0,
+) -> Wanted:
+    """A subscription that the server makes. Raises Closing for a channel whose namespace does not exist."""
+    try:
+        options = client.node.rules.options(channel)
+    except model.Refused:
+        raise Closing(Disconnect(CLOSE_BAD_REQUEST.code, UNKNOWN_CHANNEL.message), f"channel {channel!r}") from None
+    wanted = request or SubscribeRequest()
+    granted = overridden(permissions.grant(options, wanted, user), given, options)
+    data = Raw(given.data) if given.data else NOTHING
+    return Wanted(channel, wanted, granted, given.info, expires_at, data, is_server_side=True)
+
+
+def subscription_token(client: ServedClient, channel: str, token: str) -> SubscriptionToken:
+    """What a token for a channel says. Raises Refused for one that is expired or invalid, and Closing for another's."""
+    try:
+        return client.tokens.subscription(token, channel, client.user, client.uid)
+    except ExpiredToken:
+        raise Refused(TOKEN_EXPIRED) from None
+    except InvalidToken as error:
+        log.debug("client %s (user %r): the token for %r is not valid: %s", client.uid, client.user, channel, error)
+        raise Refused(PERMISSION_DENIED) from None
+    except ForeignToken as error:
+        raise Closing(INVALID_TOKEN, f"the token for {channel!r}: {error}") from None
+    except KeysUnavailable as error:
+        log.debug("client %s (user %r): %s", client.uid, client.user, error)
+        raise Refused(INTERNAL) from None

@@ -1,0 +1,62 @@
+"""How events of channels reach subscribers of protocol version 2: the encodings that the hub groups them by.
+
+Subscribers in the same format, over the same kind of transport and with the same wishes share one encoding, so that a
+broadcast is encoded once for all of them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import cache
+
+from ...model.events import Encoding, Event, Join, Publication
+from ...model.payload import bytes_of
+from ...runtime.log_throttle import ThrottledLog
+from .format import Format, NotJSON
+from .messages import Join as JoinMessage
+from .messages import Leave as LeaveMessage
+from .messages import Push, Reply, client_info
+
+log = logging.getLogger(__name__)
+
+_unsendable = ThrottledLog(log, logging.WARNING)
+
+
+def encode_event(format_: Format, event: Event) -> bytes:
+    """The push of an event. Raises NotJSON for a publication of bytes that the format has no way to send."""
+    if isinstance(event, Publication):
+        epoch = event.epoch if event.offset == 1 else ""
+        data = bytes_of(event.data) if format_.is_binary else event.data
+        return format_.encode_publication(event.channel, data, event.info, event.offset, epoch, event.tags)
+    if isinstance(event, Join):
+        push = Push(event.channel, join=JoinMessage(client_info(event.info)))
+    else:
+        push = Push(event.channel, leave=LeaveMessage(client_info(event.info)))
+    return format_.encode_reply(Reply(push=push))
+
+
+@cache
+def _pusher(format_: Format, has_joins: bool) -> Callable[[Event], bytes]:
+    """Encodes the events of a channel; joins and leaves only for subscribers that receive them."""
+
+    def push(event: Event) -> bytes:
+        if not has_joins and not isinstance(event, Publication):
+            return b""
+        try:
+            return encode_event(format_, event)
+        except NotJSON:
+            _unsendable.log(
+                event.channel,
+                "a publication in channel %r is not JSON: it is not sent to clients that do not use Protobuf",
+                event.channel,
+            )
+            return b""
+
+    return push
+
+
+@cache
+def encoding(format_: Format, frame: Callable[[bytes], bytes], has_joins: bool, is_positioned: bool) -> Encoding:
+    """The encoding of subscriptions; the same object for equal arguments."""
+    return Encoding(_pusher(format_, has_joins), frame, is_positioned)

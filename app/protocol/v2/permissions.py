@@ -1,0 +1,106 @@
+"""What a client of protocol version 2 may do in a channel, by the options of the channel and the name of the channel.
+
+Everything is closed unless an option or a token opens it. Pure functions.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ...config.channel_options import ChannelOptions
+from ...node.channels import ChannelRules, history_options
+from .claims import SubscriptionOptions
+from .messages import SubscribeRequest
+
+
+class Who(NamedTuple):
+    """The client that asks."""
+
+    user: str
+    """Empty for an anonymous user."""
+    is_subscribed: bool = False
+    """Whether it is subscribed to the channel that it asks about."""
+    is_trusted: bool = False
+    """Whether the server runs in insecure mode, in which clients may do everything."""
+
+
+def may_subscribe(rules: ChannelRules, channel: str, user: str) -> bool:
+    """Whether a client may subscribe without a token: `user` is in the name of the channel, or an option allows it."""
+    if rules.is_private(channel):
+        return False
+    options = rules.options(channel)
+    if options.allow_user_limited_channels and user and rules.names_users(channel):
+        return True
+    return options.allow_subscribe_for_client if user else options.allow_subscribe_for_anonymous
+
+
+def may_publish(options: ChannelOptions, who: Who) -> bool:
+    """Whether a client may publish."""
+    return _is_allowed(
+        who,
+        options.allow_publish_for_client,
+        options.allow_publish_for_subscriber,
+        options.allow_publish_for_anonymous,
+    )
+
+
+def may_read_presence(options: ChannelOptions, who: Who) -> bool:
+    """Whether a client may read presence, and so may ask for joins and leaves."""
+    return _is_allowed(
+        who,
+        options.allow_presence_for_client,
+        options.allow_presence_for_subscriber,
+        options.allow_presence_for_anonymous,
+    )
+
+
+def may_read_history(options: ChannelOptions, who: Who) -> bool:
+    """Whether a client may read the history, and so may ask for positions and recovery."""
+    return _is_allowed(
+        who,
+        options.allow_history_for_client,
+        options.allow_history_for_subscriber,
+        options.allow_history_for_anonymous,
+    )
+
+
+def _is_allowed(who: Who, for_client: bool, for_subscriber: bool, for_anonymous: bool) -> bool:
+    if who.is_trusted or (who.is_subscribed and for_subscriber):
+        return True
+    return for_client if who.user else for_anonymous
+
+
+class Grant(NamedTuple):
+    """What a subscription gets of what the client has asked for."""
+
+    is_positioned: bool
+    """The client is told the position of the stream, and that publications are missing."""
+    is_recoverable: bool
+    """The client may recover when it subscribes again."""
+    has_joins: bool
+    """The client receives joins and leaves."""
+
+
+def grant(options: ChannelOptions, request: SubscribeRequest, user: str, is_trusted: bool = False) -> Grant:
+    """What a subscription gets. What is asked for and not allowed is left out without an error."""
+    subscriber = Who(user, is_subscribed=True, is_trusted=is_trusted)
+    has_history = history_options(options) is not None
+    reads_history = may_read_history(options, subscriber)
+    wants_recovery = request.recoverable and (options.allow_recovery or reads_history)
+    wants_positions = request.positioned and (options.allow_positioning or reads_history)
+    is_recoverable = has_history and (options.recover or wants_recovery)
+    is_positioned = has_history and (options.force_positioning or wants_positions)
+    wants_joins = request.join_leave and may_read_presence(options, subscriber)
+    has_joins = options.join_leave and (options.force_push_join_leave or wants_joins)
+    return Grant(is_positioned or is_recoverable, is_recoverable, has_joins)
+
+
+def overridden(granted: Grant, given: SubscriptionOptions, options: ChannelOptions) -> Grant:
+    """What a subscription gets, changed by what its token overrides."""
+    is_recoverable = granted.is_recoverable if given.force_recovery is None else given.force_recovery
+    is_positioned = granted.is_positioned if given.force_positioning is None else given.force_positioning
+    has_history = history_options(options) is not None
+    has_joins = granted.has_joins
+    if given.force_push_join_leave is not None:
+        has_joins = options.join_leave and given.force_push_join_leave
+    return Grant(has_history and (is_positioned or is_recoverable), has_history and is_recoverable, has_joins)

@@ -1,0 +1,76 @@
+"""Pings of protocol version 2: empty messages in both directions. Their answers are messages too."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+from ...runtime.timers import Timer, Timers
+
+
+class PingOptions(Protocol):
+    """The options that apply to pings."""
+
+    @property
+    def ping_interval(self) -> float:
+        """Seconds between two pings; 0 sends none."""
+        ...
+
+    @property
+    def client_pong_timeout(self) -> float:
+        """Seconds for the answer."""
+        ...
+
+
+class Pings:
+    """The pings of one connection. `ping` sends one, `close` is called when the client does not answer.
+
+    `is_busy` tells whether the server is carrying out a command of the client: then an answer may wait behind it. No
+    callback may block.
+    """
+
+    __slots__ = ("_close", "_is_awaited", "_is_busy", "_options", "_ping", "_timer", "_timers")
+
+    def __init__(
+        self,
+        timers: Timers,
+        options: PingOptions,
+        ping: Callable[[], None],
+        is_busy: Callable[[], bool],
+        close: Callable[[], None],
+    ) -> None:
+        self._timers = timers
+        self._options = options
+        self._ping = ping
+        self._is_busy = is_busy
+        self._close = close
+        self._is_awaited = False
+        # The first interval is shorter by a random part, so that clients that came together are not in step.
+        self._timer: Timer = timers.after(options.ping_interval * random.uniform(0.5, 1), self._send)
+
+    def answered(self) -> bool:
+        """Note an answer of the client; returns whether one was awaited."""
+        was_awaited, self._is_awaited = self._is_awaited, False
+        return was_awaited
+
+    def stop(self) -> None:
+        """Send no more pings."""
+        self._timer.cancel()
+
+    @property
+    def _timeout(self) -> float:
+        return min(self._options.client_pong_timeout, self._options.ping_interval)
+
+    def _send(self) -> None:
+        self._is_awaited = True
+        self._ping()
+        self._timer = self._timers.after(self._timeout, self._check)
+
+    def _check(self) -> None:
+        if self._is_awaited and not self._is_busy():
+            self._close()
+        elif self._is_awaited:
+            self._timer = self._timers.after(self._timeout, self._check)
+        else:
+            self._timer = self._timers.after(self._options.ping_interval - self._timeout, self._send)

@@ -1,0 +1,91 @@
+"""What the commands of protocol version 2 need of the client that has sent them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, Protocol
+
+from ...http.opening_request import Opening
+from ...node.hooks import Context
+from ...node.node import Node
+from .errors import Disconnect
+from .messages import Push, Reply, SubscribeResult
+from .subscriptions import Subscriptions, Wanted
+from .tokens import TokenVerifier
+
+
+class Identity(NamedTuple):
+    """Who a client is."""
+
+    user: str
+    """Empty for an anonymous user."""
+    info: bytes
+    """JSON that others see of it; empty when there is none."""
+    expires_at: float
+    """Seconds since 1970; 0 for never."""
+    subscriptions: Sequence[Wanted] = ()
+    """The channels that the server subscribes it to."""
+
+
+class ServedClient(Protocol):
+    """A client's connection, as the functions that carry out commands see it."""
+
+    uid: str
+    user: str
+    default_info: bytes
+    authenticated: bool
+    closed: bool
+    node: Node
+    tokens: TokenVerifier
+    opening: Opening | None
+    subscriptions: Subscriptions
+
+    @property
+    def channels(self) -> Collection[str]:
+        """The channels that the client is subscribed to."""
+        ...
+
+    @property
+    def has_pings(self) -> bool:
+        """Whether the server sends empty messages as pings."""
+        ...
+
+    def context(self, event: str, channel: str = "") -> Context:
+        """What a hook learns about this client."""
+        ...
+
+    def reply(self, reply: Reply) -> None:
+        """Queue one reply or push."""
+        ...
+
+    def push(self, push: Push) -> None:
+        """Queue one push."""
+        ...
+
+    def subscribe(self, wanted: Wanted) -> SubscribeResult:
+        """Subscribe to a channel; what is returned is to be sent before `go_live` is called. May block."""
+        ...
+
+    def go_live(self, channel: str) -> None:
+        """Send what was published since the reply to a subscription was made, and announce the client. May block."""
+        ...
+
+    def authenticate(self, identity: Identity, library: str) -> None:
+        """Register the client as the user that it has proved to be."""
+        ...
+
+    def refuse(self) -> None:
+        """Read nothing more of this client."""
+        ...
+
+    def start_pings(self) -> None:
+        """Begin to send pings, if the client is to get any."""
+        ...
+
+    def expire_at(self, when: float) -> None:
+        """Let the connection expire at a time since 1970; 0 for never."""
+        ...
+
+    def disconnect(self, disconnect: Disconnect | None) -> None:
+        """End the connection with a close code. May block."""
+        ...

@@ -1,0 +1,55 @@
+"""What a backend does to a connected client: subscribe it, and let its connection expire at another time."""
+
+from __future__ import annotations
+
+import logging
+
+from ...model import errors as model
+from ...model.payload import bytes_of
+from ...node.user_commands import AddSubscription, RenewConnections
+from .claims import SubscriptionOptions
+from .connecting import server_side
+from .errors import CONNECTION_EXPIRED, Closing, Refused
+from .messages import Push, Refresh, Subscribe, SubscribeRequest
+from .served_client import ServedClient
+from .subscriptions import ClosedMeanwhile, ttl
+
+log = logging.getLogger(__name__)
+
+
+def subscribe(client: ServedClient, command: AddSubscription) -> None:
+    """Subscribe a client to a channel, and tell it. Does nothing for one that is subscribed already. May block."""
+    if client.closed or command.channel in client.channels:
+        return
+    try:
+        _subscribe(client, command)
+    except (Refused, model.Refused) as refused:
+        log.warning("cannot subscribe client %s (user %r) to %r: %s", client.uid, client.user, command.channel, refused)
+    except Closing as closing:
+        client.disconnect(closing.disconnect)
+    except ClosedMeanwhile:
+        pass
+
+
+def _subscribe(client: ServedClient, command: AddSubscription) -> None:
+    request = SubscribeRequest(command.channel)
+    if command.recover_epoch is not None:
+        request.recover, request.offset, request.epoch = True, command.recover_offset, command.recover_epoch
+    given = SubscriptionOptions(command.info, bytes_of(command.data), **command.override)
+    result = client.subscribe(server_side(client, command.channel, client.user, given, request, command.expires_at))
+    push = Subscribe(result.recoverable, result.epoch, result.offset, result.positioned, result.data)
+    client.push(Push(command.channel, subscribe=push))
+    client.go_live(command.channel)
+
+
+def renew(client: ServedClient, command: RenewConnections) -> None:
+    """Let the connection of a client expire at another time, or now, and tell the client. May block."""
+    if client.closed:
+        return
+    if command.expired:
+        client.disconnect(CONNECTION_EXPIRED)
+        return
+    if command.info:
+        client.default_info = command.info
+    client.expire_at(command.expires_at)
+    client.push(Push(refresh=Refresh(expires=command.expires_at > 0, ttl=ttl(command.expires_at))))

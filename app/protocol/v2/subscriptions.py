@@ -1,0 +1,311 @@
+"""The subscriptions of one client of protocol version 2: what the engine keeps of them, positions, recovery, expiry.
+
+Knows the node, and nothing of tokens, permissions or the format of the connection. `client.py` decides who may
+subscribe, and sends what is returned here.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import gevent
+from gevent.lock import BoundedSemaphore
+from msgspec import Raw
+
+from ....engines.base import StreamRecovery
+from ...config.channel_options import ChannelOptions
+from ...model import errors as model
+from ...model.events import Publication as NodePublication
+from ...model.events import RawClientInfo, StreamPosition
+from ...model.payload import bytes_of
+from ...node.hub import Connection
+from ...node.node import Node
+from ...runtime.timers import Timer
+from .encodings import encoding
+from .errors import INTERNAL_SERVER_ERROR, UNRECOVERABLE_POSITION, Closing, Refused
+from .format import Format
+from .messages import NOTHING, Publication, SubscribeRequest, SubscribeResult, client_info
+from .permissions import Grant
+
+REFUSE_UNRECOVERED = 2
+"""The bit of `flag` in a subscribe request with which a client refuses a subscription that is not recovered."""
+MAX_TTL = 365 * 86400
+"""The longest time in seconds that a client is told until something expires."""
+
+
+class ClosedMeanwhile(Exception):
+    """The connection was closed while one of its commands waited."""
+
+
+class SubscribingClient(Connection, Protocol):
+    """The client whose subscriptions these are."""
+
+    closed: bool
+    default_info: bytes
+    format: Format
+    frame: Callable[[bytes], bytes]
+
+
+@dataclass(slots=True)
+class Subscription:
+    """One subscription of a client."""
+
+    info: bytes
+    """JSON that others see of the client in this channel alone; empty when there is none."""
+    grant: Grant
+    is_server_side: bool = False
+    """Whether the server has made it, and not the client."""
+    expires_at: float = 0
+    """Seconds since 1970; 0 for never."""
+    expiry: Timer | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Wanted:
+    """A subscription that has been allowed."""
+
+    channel: str
+    request: SubscribeRequest
+    grant: Grant
+    info: bytes = b""
+    """JSON that others see of the client in this channel alone."""
+    expires_at: float = 0
+    """Seconds since 1970; 0 for never."""
+    data: Raw = field(default_factory=lambda: NOTHING)
+    """What the client is told with the reply."""
+    is_server_side: bool = False
+
+
+class Subscriptions:
+    """The channels of one client. Methods that ask the engine may block; they are safe to call from any greenlet.
+
+    `on_expired` is called with a channel whose subscription has expired, in a greenlet of its own.
+    """
+
+    __slots__ = ("channels", "_client", "_live_from", "_lock", "_node", "_on_expired", "_presence_timer")
+
+    def __init__(self, node: Node, client: SubscribingClient, on_expired: Callable[[str], None]) -> None:
+        self.channels: dict[str, Subscription] = {}
+        self._node = node
+        self._client = client
+        self._on_expired = on_expired
+        # Held while the engine is asked about these channels, so that commands, calls of a backend, the renewal of
+        # presence and the end of the connection do not overlap. It is never held while a hook runs.
+        self._lock = BoundedSemaphore()
+        self._presence_timer: Timer | None = None
+        # The position of each channel that is on hold until the reply to its subscription has been sent.
+        self._live_from: dict[str, StreamPosition] = {}
+
+    def info(self, channel: str) -> RawClientInfo:
+        """What others see of the client in a channel, to which it need not be subscribed."""
+        client, subscription = self._client, self.channels.get(channel)
+        info = b"" if subscription is None else subscription.info
+        return RawClientInfo(client.user, client.uid, client.default_info, info)
+
+    # -- subscribe
+
+    def add(self, wanted: Wanted) -> SubscribeResult:
+        """Subscribe to a channel. Publications are held until `go_live` is called, after the reply has been sent.
+
+        Raises Refused when the client refuses what cannot be recovered, model.Refused when the namespace is gone or
+        the history cannot be read, Closing when the engine fails otherwise, and ClosedMeanwhile.
+        """
+        with self._lock:
+            if self._client.closed:
+                raise ClosedMeanwhile
+            return self._add(wanted)
+
+    def _add(self, wanted: Wanted) -> SubscribeResult:
+        node, channel, grant = self._node, wanted.channel, wanted.grant
+        options = node.rules.options(channel)
+        self.channels[channel] = Subscription(wanted.info, grant, wanted.is_server_side)
+        encoded = encoding(self._client.format, self._client.frame, grant.has_joins, grant.is_positioned)
+        try:
+            node.add_subscription(channel, self._client, hold=True, encoding=encoded)
+            if options.presence:
+                node.add_presence(channel, self._client.uid, self.info(channel))
+                self._keep_presence()
+        except model.Refused:
+            self._remove(channel)
+            raise Closing(INTERNAL_SERVER_ERROR) from None
+        try:
+            result = self._position(wanted, options)
+        except (Refused, model.Refused):
+            self._remove(channel)
+            raise
+        result.data = wanted.data
+        self._expire(channel, wanted.expires_at)
+        result.expires, result.ttl = wanted.expires_at > 0, ttl(wanted.expires_at)
+        return result
+
+    def _position(self, wanted: Wanted, options: ChannelOptions) -> SubscribeResult:
+        """The reply as far as it is about the stream of the channel."""
+        channel, request, grant = wanted.channel, wanted.request, wanted.grant
+        if not grant.is_positioned:
+            return SubscribeResult(was_recovering=request.recover)
+        if request.recover and grant.is_recoverable:
+            return self._recover(wanted, options)
+        top = self._node.top(channel)
+        self._live_from[channel] = top
+        return SubscribeResult(
+            recoverable=grant.is_recoverable,
+            positioned=True,
+            epoch=top.epoch,
+            offset=top.offset,
+            was_recovering=request.recover,
+        )
+
+    def _recover(self, wanted: Wanted, options: ChannelOptions) -> SubscribeResult:
+        channel, request = wanted.channel, wanted.request
+        since = StreamPosition(request.offset, request.epoch)
+        if options.force_recovery_mode == "cache":
+            found = self._node.recover_newest(channel, since)
+        else:
+            limit = self._node.config.client_recovery_max_publication_limit
+            found = self._node.recover_since(channel, since, limit)
+        if not found.recovered and request.flag & REFUSE_UNRECOVERED:
+            raise Refused(UNRECOVERABLE_POSITION)
+        self._live_from[channel] = found.top
+        return recovery_result(found, request.offset)
+
+    def go_live(self, channel: str) -> list[NodePublication] | None:
+        """End the hold on a channel, now that the reply has been sent, and announce the client. May block.
+
+        Returns the publications that came meanwhile, oldest first; None if one of them is missing, and the client has
+        to subscribe again.
+        """
+        subscription = self.channels.get(channel)
+        if subscription is None:  # it was ended meanwhile
+            return []
+        start = self._live_from.pop(channel, None)
+        if start is None:
+            return self._node.hub.release(channel, self._client)
+        return self._node.streams.release(channel, self._client, start)
+
+    def announce(self, channel: str) -> None:
+        """Publish that the client has joined, if the channel announces it. May block."""
+        try:
+            if channel in self.channels and self._node.rules.options(channel).join_leave:
+                self._node.publish_join(channel, self.info(channel))
+        except model.Refused:
+            pass  # a reload has removed the namespace
+
+    # -- expiry
+
+    def refresh(self, channel: str, expires_at: float) -> None:
+        """Let a subscription expire at another time; 0 for never."""
+        self._expire(channel, expires_at)
+
+    def _expire(self, channel: str, when: float) -> None:
+        subscription = self.channels[channel]
+        if subscription.expiry is not None:
+            subscription.expiry.cancel()
+        subscription.expires_at = when
+        if when > 0:
+            delay = when - time.time() + self._node.config.client_expired_sub_close_delay
+            subscription.expiry = self._node.timers.after(max(delay, 0), lambda: self._check_expiry(channel))
+
+    def _check_expiry(self, channel: str) -> None:
+        subscription = self.channels.get(channel)
+        if subscription is not None and 0 < subscription.expires_at <= time.time():
+            gevent.spawn(self._on_expired, channel)
+
+    # -- unsubscribe
+
+    def remove(self, channel: str) -> bool:
+        """End the subscription to a channel; returns whether there was one. The client receives no leave of its own."""
+        with self._lock:
+            return self._remove(channel)
+
+    def end(self) -> None:
+        """End all subscriptions of a client that is closed."""
+        if self._presence_timer is not None:
+            self._presence_timer.cancel()
+        with self._lock:
+            for channel in list(self.channels):
+                self._remove(channel)
+
+    def _remove(self, channel: str) -> bool:
+        if channel not in self.channels:
+            return False
+        info = self.info(channel)
+        subscription = self.channels.pop(channel)
+        if subscription.expiry is not None:
+            subscription.expiry.cancel()
+        self._live_from.pop(channel, None)
+        self._node.remove_subscription(channel, self._client)
+        try:
+            options = self._node.rules.options(channel)
+        except model.Refused:  # a reload has removed the namespace
+            options = ChannelOptions(presence=True)
+        if options.presence:
+            self._node.remove_presence(channel, self._client.uid)
+        if options.join_leave:
+            self._node.publish_leave(channel, info)
+        return True
+
+    # -- presence that is renewed until the client leaves
+
+    def _keep_presence(self) -> None:
+        """Renew presence at intervals. The first one is shorter by a random part, so that clients are not in step."""
+        if self._presence_timer is None:
+            interval = self._node.config.presence_ping_interval
+            self._presence_timer = self._node.renewals.after(interval * random.uniform(0.5, 1), self._renew_presence)
+
+    def _renew_presence(self) -> None:
+        self._presence_timer = None
+        if not self._client.closed and self.channels:
+            gevent.spawn(self._renew_presence_now)
+            self._keep_presence()
+
+    def _renew_presence_now(self) -> None:
+        for channel in list(self.channels):
+            with self._lock:
+                if not self._client.closed and channel in self.channels:
+                    self._renew_presence_in(channel)
+
+    def _renew_presence_in(self, channel: str) -> None:
+        try:
+            if self._node.rules.options(channel).presence:
+                self._node.add_presence(channel, self._client.uid, self.info(channel))
+        except model.Refused:
+            pass  # logged where it failed; the next renewal tries again
+
+    @property
+    def names(self) -> Collection[str]:
+        """The channels that the client is subscribed to."""
+        return self.channels.keys()
+
+
+def ttl(expires_at: float) -> int:
+    """The seconds that a client is told until something expires; 0 for what never expires."""
+    return min(max(int(expires_at - time.time()), 0), MAX_TTL) if expires_at else 0
+
+
+def recovery_result(found: StreamRecovery, offset: int) -> SubscribeResult:
+    """The reply to a subscription that recovers from `offset`."""
+    return SubscribeResult(
+        recoverable=True,
+        positioned=True,
+        was_recovering=True,
+        epoch=found.top.epoch,
+        recovered=found.recovered,
+        # The client counts on from the offset that it has asked for as it receives the publications.
+        offset=offset if found.recovered else found.top.offset,
+        publications=[message_of(publication) for publication in found.publications],
+    )
+
+
+def message_of(publication: NodePublication) -> Publication:
+    """A publication as these messages show it in a recovery or in the history."""
+    return Publication(
+        data=Raw(bytes_of(publication.data)),
+        info=None if publication.info is None else client_info(publication.info),
+        offset=publication.offset,
+        tags=dict(publication.tags or {}),
+        epoch=publication.epoch if publication.offset == 1 else "",
+    )

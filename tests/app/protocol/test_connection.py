@@ -1,0 +1,114 @@
+"""The first message of a connection decides about the version of the protocol, and until then little can happen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+from gentrifugo.app.http.protocol_wishes import NO_WISHES, ProtocolWishes
+from gentrifugo.app.model.errors import CLOSE_SHUTDOWN
+from gentrifugo.app.node.node import Node
+from gentrifugo.app.protocol.connection import ClientConnection, version_of
+from gentrifugo.app.protocol.v2.protobuf_format import PROTOBUF
+from gentrifugo.app.protocol.v2.token_making import connection_token
+from gentrifugo.app.protocol.v2.tokens import TokenVerifier
+from tests.credentials import connect_params
+from tests.fakes import FakeTransport
+from tests.greenlets import eventually, settle
+from tests.local_client_v2 import KEY
+
+Connect = Callable[..., tuple[ClientConnection, FakeTransport]]
+
+
+@pytest.fixture
+def connect(start_node: Callable[..., Node]) -> Connect:
+    """Open a connection to a new node: `connect(wishes, option=value)`."""
+
+    def open_(wishes: ProtocolWishes = NO_WISHES, **options: object) -> tuple[ClientConnection, FakeTransport]:
+        node = start_node(**{"token_hmac_secret_key": KEY, **options})
+        transport = FakeTransport(node.flusher)
+        parts = SimpleNamespace(node=node, tokens=TokenVerifier(node.config))
+        return ClientConnection(parts, transport, wishes=wishes), transport
+
+    return open_
+
+
+@pytest.mark.parametrize(
+    ("message", "version"),
+    [
+        (b'{"uid":"1","method":"connect","params":{}}', 1),
+        (b'{"method":"connect","params":{},"id":1}', 1),
+        (b'[{"method":"connect"}]', 1),
+        (b'{"id":1,"connect":{}}', 2),
+        (b'{"connect":{},"id":1}\n{"id":2,"subscribe":{"channel":"a"}}', 2),
+        (b'{"connect":{}}', 2),
+        (b'{"id":2}', 2),
+        (b"{}", 0),
+        (b'{"id":"1"}', 0),
+        (b"hello", 0),
+        (b"\xff", 0),
+        (b"", 0),
+    ],
+)
+def test_a_first_message_tells_its_version(message: bytes, version: int) -> None:
+    assert version_of(message) == version
+
+
+def test_clients_of_both_versions_are_served(connect: Connect) -> None:
+    first, transport = connect()
+    first.handle(json.dumps({"uid": "1", "method": "connect", "params": connect_params("alice")}).encode())
+    settle()
+    assert json.loads(transport.messages()[0])["body"]["client"]
+    second, transport = connect()
+    second.handle(json.dumps({"id": 1, "connect": {"token": connection_token(KEY, "alice")}}).encode())
+    settle()
+    assert json.loads(transport.messages()[0])["connect"]["client"]
+    assert transport.pings is False
+
+
+def test_a_client_that_asks_for_protobuf_gets_it(connect: Connect) -> None:
+    connection, transport = connect(ProtocolWishes("protobuf"))
+    connection.handle(PROTOBUF.ping)  # an answer to a ping that was not sent
+    assert transport.closes == [(3501, "bad request")]
+
+
+@pytest.mark.parametrize(
+    ("options", "close"),
+    [({}, {"reason": "stale", "reconnect": False}), ({"secret": ""}, "stale")],
+)
+def test_a_connection_that_says_nothing_is_closed_in_the_words_of_the_version_that_is_served(
+    connect: Connect, options: dict[str, str], close: object
+) -> None:
+    connection, transport = connect(stale_connection_close_delay=0.01, **options)
+    eventually(lambda: [reason for _, reason in transport.closes] == [close])
+    connection.handle(b'{"id":1,"connect":{}}')
+    assert transport.messages() == []
+
+
+def test_a_connection_can_be_closed_before_its_first_message(connect: Connect) -> None:
+    connection, transport = connect()
+    connection.close(CLOSE_SHUTDOWN)
+    connection.close(CLOSE_SHUTDOWN)
+    assert transport.closes == [(3000, {"reason": "shutting down", "reconnect": True})]
+
+
+@pytest.mark.parametrize("failure", ["silent", "failed", "broken"])
+def test_failures_before_the_first_message_end_the_connection(connect: Connect, failure: str) -> None:
+    connection, transport = connect()
+    fail: dict[str, Callable[[], None]] = {
+        "silent": connection.close_silent,
+        "failed": lambda: connection.close_failed("Broken pipe"),
+        "broken": lambda: connection.close_broken(RuntimeError("a bug")),
+    }
+    fail[failure]()
+    eventually(lambda: len(transport.closes) == 1)
+
+
+def test_text_messages_reach_the_client_of_either_version(connect: Connect) -> None:
+    connection, transport = connect()
+    connection.handle_text('{"id":1,"connect":{}}')
+    connection.handle_text('{"id":2,"connect":{}}')
+    assert transport.closes == [(3501, "bad request")]

@@ -1,0 +1,262 @@
+"""Behaviour of the commands of protocol version 2 that name a channel: permissions, replies and pushes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gentrifugo.app.node import hooks
+from gentrifugo.app.node.hooks import Context, Refuse
+from gentrifugo.app.node.node import Node
+from gentrifugo.app.protocol.v2.token_making import subscription_token
+from tests.fakes import TroubledEngine
+from tests.greenlets import eventually
+from tests.local_client_v2 import KEY, LocalClientV2
+
+StartNode = Callable[..., Node]
+
+
+def code(result: dict[str, Any]) -> int:
+    """The code of the error."""
+    return int(result["error"]["code"])
+
+
+# -- subscribe
+
+
+def test_a_subscriber_receives_publications(node: Node, client: LocalClientV2) -> None:
+    assert client.subscribe("open:a") == {}
+    node.publish("open:a", b'{"b": 1.50}')
+    assert client.pushes() == [{"channel": "open:a", "pub": {"data": {"b": 1.5}}}]
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        ({"channel": "missing:a"}, 102),
+        ({"channel": "closed:a"}, 103),
+        ({"channel": "a"}, 103),
+        ({"channel": "open:a", "type": 1}, 103),
+        ({"channel": "$open:a"}, 103),
+        ({"channel": "closed:a#bob"}, 103),
+        ({"channel": "open:a#bob"}, 103),
+        ({"channel": "open:a", "token": "nonsense"}, 103),
+        ({"channel": "open:" + "a" * 255}, 107),
+    ],
+)
+def test_a_subscription_that_is_not_allowed_is_an_error(
+    client: LocalClientV2, request_: dict[str, Any], expected: int
+) -> None:
+    assert code(client.call("subscribe", **request_)) == expected
+    assert not client.connection.channels
+
+
+def test_a_user_may_subscribe_to_channels_that_name_it(client: LocalClientV2) -> None:
+    assert client.subscribe("closed:a#bob,alice") == {}
+
+
+def test_a_channel_can_be_subscribed_to_once(client: LocalClientV2) -> None:
+    client.subscribe("open:a")
+    assert code(client.call("subscribe", channel="open:a")) == 105
+
+
+def test_a_client_cannot_have_more_channels_than_the_limit(start: StartNode) -> None:
+    client = LocalClientV2.connected(start(client_channel_limit=1))
+    client.subscribe("open:a")
+    assert code(client.call("subscribe", channel="open:b")) == 106
+
+
+def test_anonymous_users_need_an_option_of_their_own(node: Node) -> None:
+    anonymous = LocalClientV2.connected(node, "")
+    assert code(anonymous.call("subscribe", channel="open:a")) == 103
+
+
+def test_a_token_lets_a_client_subscribe(node: Node, client: LocalClientV2) -> None:
+    assert client.subscribe("$closed:a", token=client.token("$closed:a", info={"role": "host"})) == {}
+    assert client.connection.subscriptions.info("$closed:a").channel_info == b'{"role":"host"}'
+
+
+@pytest.mark.parametrize("of", [("bob", "closed:a"), ("alice", "closed:b")])
+def test_a_token_of_another_user_or_channel_closes_the_connection(client: LocalClientV2, of: tuple[str, str]) -> None:
+    client.send({"id": 2, "subscribe": {"channel": "closed:a", "token": subscription_token(KEY, *of)}})
+    assert client.close == (3500, "invalid token")
+
+
+def test_a_subscription_that_is_not_refreshed_ends(start: StartNode) -> None:
+    client = LocalClientV2.connected(start(client_expired_sub_close_delay=0))
+    result = client.subscribe("closed:a", token=client.token("closed:a", expires=0.5))
+    assert result["expires"] is True
+    ended = {"channel": "closed:a", "unsubscribe": {"code": 2501, "reason": "subscription expired"}}
+    eventually(lambda: client.pushes() == [ended])
+    assert not client.connection.channels
+
+
+def test_a_hook_can_refuse_a_subscription(start: StartNode) -> None:
+    def on_subscribe(context: Context) -> None:
+        if context.channel == "open:b":
+            raise Refuse("members only")
+
+    client = LocalClientV2.connected(start(hooks={hooks.SUBSCRIBE: on_subscribe}))
+    assert client.subscribe("open:a") == {}
+    assert client.call("subscribe", channel="open:b") == {"error": {"code": 103, "message": "members only"}}
+
+
+def test_an_engine_that_fails_closes_the_connection(client: LocalClientV2, engine: TroubledEngine) -> None:
+    engine.failing = {"subscribe"}
+    client.send({"id": 2, "subscribe": {"channel": "open:a"}})
+    assert client.close == (3004, "internal server error")
+
+
+# -- sub_refresh
+
+
+def test_sub_refresh_extends_a_subscription(client: LocalClientV2) -> None:
+    client.subscribe("closed:a", token=client.token("closed:a", expires=10))
+    result = client.call("sub_refresh", channel="closed:a", token=client.token("closed:a", expires=100))
+    assert result == {"expires": True, "ttl": pytest.approx(100, abs=2)}
+
+
+def test_sub_refresh_needs_a_subscription_and_a_token(client: LocalClientV2) -> None:
+    assert code(client.call("sub_refresh", channel="open:a", token=client.token("open:a"))) == 103
+    client.subscribe("open:a")
+    assert code(client.call("sub_refresh", channel="open:a")) == 107
+
+
+# -- unsubscribe
+
+
+def test_a_client_that_unsubscribed_receives_nothing_more(node: Node, client: LocalClientV2) -> None:
+    client.subscribe("open:a")
+    assert client.call("unsubscribe", channel="open:a") == {}
+    assert client.call("unsubscribe", channel="open:a") == {}
+    node.publish("open:a", b"1")
+    assert client.pushes() == []
+
+
+def test_a_backend_ends_a_subscription_with_a_push(node: Node, client: LocalClientV2) -> None:
+    client.subscribe("open:a")
+    node.unsubscribe_user("alice", "open:a")
+    ended = {"channel": "open:a", "unsubscribe": {"code": 2000, "reason": "server unsubscribe"}}
+    eventually(lambda: client.pushes() == [ended])
+
+
+# -- join and leave
+
+
+def test_joins_and_leaves_reach_other_subscribers_and_the_own_join_follows_the_reply(node: Node) -> None:
+    first, second = LocalClientV2.connected(node), LocalClientV2.connected(node, "bob")
+    first.received()
+    first.send({"id": 9, "subscribe": {"channel": "rich:a"}})
+    reply, own = first.received()
+    assert reply["id"] == 9
+    assert own["push"]["join"]["info"] == {"user": "alice", "client": first.connection.uid}
+    second.subscribe("rich:a")
+    second.call("unsubscribe", channel="rich:a")
+    assert [next(iter(push.keys() - {"channel"})) for push in first.pushes()] == ["join", "leave"]
+    assert second.pushes() == []
+
+
+def test_joins_reach_only_those_who_ask_where_they_are_not_forced(start: StartNode) -> None:
+    asked = {"join_leave": True, "presence": True, "allow_presence_for_subscriber": True}
+    node = start(allow_subscribe_for_client=True, **asked)
+    first, second = LocalClientV2.connected(node), LocalClientV2.connected(node)
+    first.subscribe("a", join_leave=True)
+    second.subscribe("a")
+    assert [push["join"]["info"]["client"] for push in first.pushes()] == [second.connection.uid]
+    assert second.pushes() == []
+
+
+# -- publish
+
+
+def test_a_subscriber_publishes_with_its_info(node: Node) -> None:
+    client = LocalClientV2.connected(node, info={"name": "Ann"})
+    client.subscribe("open:a")
+    assert client.call("publish", channel="open:a", data={"b": 1}) == {}
+    info = {"user": "alice", "client": client.connection.uid, "conn_info": {"name": "Ann"}}
+    assert client.pushes() == [{"channel": "open:a", "pub": {"data": {"b": 1}, "info": info}}]
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        ({"channel": "open:a", "data": 1}, 103),
+        ({"channel": "rich:a"}, 107),
+        ({"channel": "missing:a", "data": 1}, 102),
+    ],
+)
+def test_a_publish_that_is_not_allowed_is_an_error(
+    client: LocalClientV2, request_: dict[str, Any], expected: int
+) -> None:
+    assert code(client.call("publish", **request_)) == expected
+
+
+def test_a_hook_changes_what_is_published(start: StartNode) -> None:
+    def on_publish(context: Context) -> None:
+        context.data = {"checked": context.data}
+
+    client = LocalClientV2.connected(start(hooks={hooks.PUBLISH: on_publish}))
+    client.subscribe("open:a")
+    client.call("publish", channel="open:a", data=1)
+    assert client.pushes()[0]["pub"]["data"] == {"checked": 1}
+
+
+def test_a_publish_that_the_engine_does_not_take_is_an_internal_error(
+    client: LocalClientV2, engine: TroubledEngine
+) -> None:
+    client.subscribe("open:a")
+    engine.failing = {"publish"}
+    error = {"code": 100, "message": "internal server error", "temporary": True}
+    assert client.call("publish", channel="open:a", data=1) == {"error": error}
+
+
+# -- presence
+
+
+def test_presence_returns_the_clients_of_a_channel(node: Node, client: LocalClientV2) -> None:
+    LocalClientV2.connected(node).subscribe("rich:a")
+    client.subscribe("rich:a")
+    present = client.call("presence", channel="rich:a")["presence"]
+    assert present[client.connection.uid] == {"user": "alice", "client": client.connection.uid}
+    assert client.call("presence_stats", channel="rich:a") == {"num_clients": 2, "num_users": 1}
+
+
+@pytest.mark.parametrize("method", ["presence", "presence_stats"])
+def test_presence_needs_the_option_and_the_permission(client: LocalClientV2, method: str) -> None:
+    assert code(client.call(method, channel="open:a")) == 108
+    assert code(client.call(method, channel="rich:a")) == 103
+    assert code(client.call(method, channel="missing:a")) == 102
+
+
+# -- history
+
+
+def test_history_returns_the_position_or_publications(node: Node, client: LocalClientV2) -> None:
+    for number in range(3):
+        node.publish("rich:a", b"%d" % number)
+    position = client.call("history", channel="rich:a")
+    assert position == {"publications": [], "epoch": position["epoch"], "offset": 3}
+    page = client.call("history", channel="rich:a", limit=2)["publications"]
+    assert page == [{"data": 0, "offset": 1, "epoch": position["epoch"]}, {"data": 1, "offset": 2}]
+    since = {"offset": 1, "epoch": position["epoch"]}
+    later = client.call("history", channel="rich:a", limit=-1, since=since)["publications"]
+    assert [publication["offset"] for publication in later] == [2, 3]
+    newest = client.call("history", channel="rich:a", limit=1, reverse=True)["publications"]
+    assert [publication["offset"] for publication in newest] == [3]
+
+
+def test_history_returns_no_more_than_the_limit_of_the_server(start: StartNode) -> None:
+    node = start(client_history_max_publication_limit=2)
+    client = LocalClientV2.connected(node)
+    for number in range(3):
+        node.publish("rich:a", b"%d" % number)
+    assert len(client.call("history", channel="rich:a", limit=-1)["publications"]) == 2
+
+
+def test_history_needs_the_option_the_permission_and_the_epoch(client: LocalClientV2) -> None:
+    assert code(client.call("history", channel="open:a")) == 108
+    assert code(client.call("history", channel="cache:a")) == 103
+    since = {"offset": 0, "epoch": "another"}
+    assert code(client.call("history", channel="rich:a", limit=1, since=since)) == 112

@@ -1,0 +1,82 @@
+"""A client of protocol version 2 of a node in the same process: frames straight into its connection, no network."""
+
+from __future__ import annotations
+
+import json
+from itertools import count
+from typing import Any
+
+from gentrifugo.app.net.outbox import NO_LIMIT
+from gentrifugo.app.node.node import Node
+from gentrifugo.app.protocol.v2.client import Client
+from gentrifugo.app.protocol.v2.json_format import JSON
+from gentrifugo.app.protocol.v2.token_making import connection_token, subscription_token
+from gentrifugo.app.protocol.v2.tokens import TokenVerifier
+from tests.fakes import FakeTransport
+from tests.greenlets import settle
+
+KEY = "the key of tests for tokens of protocol v2"
+"""What `token_hmac_secret_key` has to be."""
+
+
+class LocalClientV2:
+    """Sends what a client library would send. `received` returns what came since the last call of it."""
+
+    def __init__(self, node: Node, limit: int = NO_LIMIT, **options: Any) -> None:
+        self.node = node
+        self.transport = FakeTransport(node.flusher, limit)
+        self.connection = Client(node, TokenVerifier(node.config), self.transport, JSON, **options)
+        self.transport.on_overflow = self.connection.close_slow
+        self.transport.on_error = self.connection.close_failed
+        self._seen = 0
+        self._ids = count(1)
+
+    @classmethod
+    def connected(cls, node: Node, user: str = "alice", **claims: Any) -> LocalClientV2:
+        """A client that has connected as `user` and read the reply."""
+        client = cls(node)
+        assert "error" not in client.call("connect", token=connection_token(KEY, user, **claims))
+        return client
+
+    def send(self, *commands: bytes | dict[str, Any]) -> None:
+        """Send one frame: bytes as they are, anything else as JSON, one command a line."""
+        lines = [command if isinstance(command, bytes) else json.dumps(command).encode() for command in commands]
+        self.connection.handle(b"\n".join(lines))
+
+    def call(self, method: str, /, **request: Any) -> dict[str, Any]:
+        """Carry out one command, and return its result, or {"error": …}. Pushes that came with it can be `received`."""
+        id_ = next(self._ids)
+        self.send({"id": id_, method: request})
+        settle()
+        messages = [json.loads(message) for message in self.transport.messages()]
+        (reply,) = [message for message in messages if message.get("id") == id_]
+        return {"error": reply["error"]} if "error" in reply else dict(reply[method])
+
+    def subscribe(self, channel: str, **request: Any) -> dict[str, Any]:
+        """Subscribe, which must succeed; returns the result."""
+        result = self.call("subscribe", channel=channel, **request)
+        assert "error" not in result
+        self.received()
+        return result
+
+    def token(self, channel: str, **claims: Any) -> str:
+        """A token for a channel."""
+        return subscription_token(KEY, self.connection.user, channel, **claims)
+
+    def received(self) -> list[Any]:
+        """What came since the last call, decoded; replies are included."""
+        settle()
+        messages = self.transport.messages()
+        new, self._seen = messages[self._seen :], len(messages)
+        return [json.loads(message) for message in new]
+
+    def pushes(self) -> list[Any]:
+        """The pushes among what came since the last call."""
+        return [message["push"] for message in self.received() if "push" in message]
+
+    @property
+    def close(self) -> tuple[int, Any] | None:
+        """Code and reason of the close frame; None while the connection is open."""
+        settle()
+        assert len(self.transport.closes) <= 1
+        return self.transport.closes[0] if self.transport.closes else None
