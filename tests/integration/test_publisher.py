@@ -230,7 +230,7 @@ def test_flask_realtime_publish(tmp_path: Path, server: Server, redis: RedisServ
 
 def test_flask_realtime_publish_says_what_is_wrong(tmp_path: Path, redis: RedisServer) -> None:
     for arguments, options, says in [
-        (("news", "hello"), redis.options, """a text has quotes in JSON: '"hello"'"""),
+        (("news", "hello"), redis.options, """strings need quotes in JSON: '"hello"'"""),
         (("what:1", "1"), redis.options, "Error: namespace not found"),
         (("news", "1"), {}, "Error: the memory engine cannot reach a server in another process: use the HTTP API"),
     ]:

@@ -74,7 +74,7 @@ class KnownMaster:
 @pytest.mark.parametrize(
     ("role", "reason"),
     [
-        (error("NOPERM this user has no permissions to run the 'role' command"), "lacks the command ROLE"),
+        (error("NOPERM this user has no permissions to run the 'role' command"), "lacks permissions: the command ROLE"),
         ([b"slave", b"127.0.0.1", 2], "127.0.0.1:1 is not the master, but a slave"),
     ],
     ids=["its role is secret", "it is a replica by now"],
