@@ -108,6 +108,8 @@ class FakeConnection:
         self.outbox: Queue = self.transport.outbox
         self.channels: dict[str, object] = {}
         self.unsubscribed: list[str] = []
+        self.protocol = "v1"
+        self.library = ""
         self.closed_with: list[Disconnect] = []
 
     def unsubscribe(self, channel: str) -> None:

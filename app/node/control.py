@@ -71,6 +71,10 @@ class UserConnection(msgspec.Struct):
     node: str
     """The name of the node that has it."""
     channels: list[str]
+    protocol: str = ""
+    """Version of the protocol and format; empty if the node is of a release that does not tell."""
+    library: str = ""
+    """Name and version of the client library; empty if the client does not tell them."""
 
 
 class SurveyReport(msgspec.Struct, tag="answer"):

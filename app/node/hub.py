@@ -41,6 +41,16 @@ class Connection(OpenConnection, Protocol):
     user: str
     encoding: Encoding
 
+    @property
+    def protocol(self) -> str:
+        """Version of the protocol and format, as operators see it."""
+        ...
+
+    @property
+    def library(self) -> str:
+        """Name and version of the client library, as the client tells them; empty if it does not."""
+        ...
+
     def unsubscribe(self, channel: str) -> None:
         """End a subscription because a backend wants it. May block."""
         ...

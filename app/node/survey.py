@@ -28,6 +28,8 @@ REPORT_TIMEOUT = 1.0
 """Seconds to wait for the other nodes at most."""
 REPORT_SHARE = 1 / 3
 """Part of node_ping_interval to wait at most, so that repeated surveys show soon that a node has gone."""
+MAX_LIBRARY_LENGTH = 100
+"""Characters of the name and version of a client library that are reported."""
 MOST_REPORTED = 1000
 """Connections, or channels, in the report of one node at most."""
 
@@ -153,7 +155,14 @@ class Surveys:
     def _connections_here(self, user: str) -> list[UserConnection]:
         name = self._config().name
         return [
-            UserConnection(connection.uid, connection.user, name, sorted(connection.channels))
+            UserConnection(
+                connection.uid,
+                connection.user,
+                name,
+                sorted(connection.channels),
+                connection.protocol,
+                connection.library[:MAX_LIBRARY_LENGTH],
+            )
             for connection in in_turns(self._hub.user_connections(user)[:MOST_REPORTED])
         ]
 

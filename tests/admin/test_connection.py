@@ -138,7 +138,8 @@ class TestCommands:
         alice.subscribe("news")
         LocalClient.connected(operator.node, "bob")
         ((reply,),) = operator.send({"method": "connections", "params": {"user": "alice"}})
-        assert reply["body"]["data"] == [{"client": alice.uid, "user": "alice", "node": "test", "channels": ["news"]}]
+        connection = {"client": alice.uid, "user": "alice", "node": "test", "channels": ["news"]}
+        assert reply["body"]["data"] == [{**connection, "protocol": "v1", "library": ""}]
 
     def test_subscribers_are_counted_by_channel(self, operator: Operator) -> None:
         operator.connect()

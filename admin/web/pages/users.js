@@ -32,8 +32,9 @@ export function usersPage({socket, link, go}, user) {
             user && connections.length > 0 && confirmButton('Disconnect', `Disconnect ${user}?`, () => act('disconnect', {user}), {class: 'danger', id: 'disconnect'}));
         // A button that waits for its second click must not be replaced under the finger.
         if (result.querySelector('.asking')) return;
-        fill(result, heading, connections.map(({client, node, channels}) => h('section', {class: 'card connection'},
-            h('header', {}, h('code', {}, client), h('span', {class: 'badge'}, node)),
+        fill(result, heading, connections.map(({client, node, channels, protocol, library}) => h('section', {class: 'card connection'},
+            h('header', {}, h('code', {}, client), h('span', {class: 'badge'}, node),
+                protocol && h('span', {class: 'badge'}, protocol), library && h('span', {class: 'hint'}, library)),
             channels.length ? h('ul', {class: 'chips'}, channels.map((channel) => h('li', {},
                 h('a', {href: link('channel', channel)}, channel),
                 user && h('button', {type: 'button', class: 'quiet', 'aria-label': `Unsubscribe ${user} from ${channel}`, title: 'Unsubscribe the user from this channel',

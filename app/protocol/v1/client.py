@@ -61,6 +61,9 @@ _encodings: dict[Callable[[bytes], bytes], Encoding] = {}
 class Client:
     """One connection. `handle` is called with one message at a time; `close` any time, by anybody."""
 
+    protocol = "v1"
+    library = ""
+
     __slots__ = (
         "authenticated",
         "closed",

@@ -393,6 +393,11 @@ class Client:
         return self.subscriptions.names
 
     @property
+    def protocol(self) -> str:
+        """Version of the protocol and format, as operators see it."""
+        return f"v2 {self.format.name}"
+
+    @property
     def ids(self) -> dict[str, str]:
         """Whose lines these are, for a log that programs read."""
         ids = {"client": self.uid, "user": self.user}

@@ -297,3 +297,9 @@ def test_an_expiry_in_the_past_closes_at_once(start: StartNode) -> None:
     client = LocalClientV2.connected(node)
     client.connection.expire_at(time.time() - 1)
     eventually(lambda: client.close == (3005, "connection expired"))
+
+
+def test_operators_see_version_format_and_library_of_a_client(node: Node) -> None:
+    connect(node, connection_token(KEY, "alice"), name="js", version="5.8.0")
+    (connection,) = node.cluster.surveys.connections("alice")
+    assert (connection.protocol, connection.library) == ("v2 json", "js 5.8.0")
