@@ -159,7 +159,7 @@ class Master:
     def _stop_all(self) -> None:
         self._is_stopping = True
         for worker in self._workers:
-            if not worker.is_stopping:  # a second SIGTERM would kill it
+            if not worker.is_stopping:  # its deadline runs already
                 worker.stop(self._stop_timeout)
 
     @property

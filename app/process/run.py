@@ -143,6 +143,10 @@ class Server:
 
     def _on_stop(self, name: str) -> None:
         if self._stop.is_set():
+            if self._master is not None:
+                # Often one TERM goes to all processes of a group or a container, and the master sends another one to
+                # its workers. A second TERM to the master ends them with KILL.
+                return
             log.warning("%s received again: exiting immediately", name)
             os._exit(1)
         log.info("%s: shutting down", name)

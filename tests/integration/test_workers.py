@@ -224,6 +224,19 @@ def test_workers_stop_when_the_master_is_killed(start: StartServer) -> None:
     eventually(lambda: not any(worker.is_running() for worker in workers), within=10)
 
 
+def test_a_term_to_all_processes_closes_clients_as_one_to_the_master_does(start: StartServer) -> None:
+    """Platforms, `timeout` and a terminal signal a whole group; the master then sends its workers a second TERM."""
+    server = start()
+    clients = [ProtocolClient(server, f"user{number}") for number in range(20)]
+    for pid in (*(worker.pid for worker in workers_of(server)), server.pid):
+        os.kill(pid, signal.SIGTERM)
+    for client in clients:
+        closed = client.wait_closed()
+        assert (closed.code, closed.advice) == (3000, {"reason": "shutting down", "reconnect": True})
+    assert server.process.wait(seconds(15)) == 0
+    assert "received again" not in server.log
+
+
 def test_usr2_continues_when_a_worker_does_not_stop(start: StartServer) -> None:
     """Each has a deadline of its own; and a later USR2 works as the first one does."""
     server = start(shutdown_timeout=1, drain_time=0.2)
@@ -389,7 +402,7 @@ def test_a_second_term_ends_the_workers_at_once() -> None:
             assert any(line.endswith(awaited) for line in process.stdout)
             process.terminate()
         rest = process.stdout.read()
-    assert "TERM again: ending the workers at once" in rest
+    assert "SIGTERM received again: killing all workers" in rest
     assert "stopped: signal 9" in rest
     assert process.wait(seconds(10)) == 1
 
