@@ -110,7 +110,7 @@ def test_each_runs_in_a_context_of_its_own_and_is_let_finish(tmp_path: Path, com
         "vacated board",
         "vacated news",
     ]
-    assert "not done in time" not in log_file.read_text()
+    assert "have not finished within" not in log_file.read_text()
 
 
 def told(log_file: Path) -> list[str]:

@@ -139,7 +139,7 @@ class TestReload:
         (directory / "shop.py").write_text("import nothing_of_the_kind\n")
         file = directory / "shop.py"
         with serving_later(directory) as log:
-            eventually(lambda: "waiting for a change" in log(), within=15, what=log)
+            eventually(lambda: "waiting for a file to change" in log(), within=15, what=log)
             assert log().startswith(f'Traceback (most recent call last):\n  File "{file}", line 1, in <module>\n')
             file.write_text(code)
             url = eventually(lambda: LISTENING.search(log()), within=15, what=log)[1]
@@ -164,7 +164,7 @@ class TestReload:
         if not pid:
             os.chdir(directory)
             os.execve(PROGRAM, [PROGRAM, "--app=shop", "--reload", "--port=0"], environment())
-        status, said = interrupted(pid, terminal, b" serves")
+        status, said = interrupted(pid, terminal, b" ready")
         assert status == 0, said
         assert b"exiting immediately" not in said
         assert re.search(rb"worker \d+ stopped: exit status 0", said)
@@ -172,8 +172,8 @@ class TestReload:
     @pytest.mark.parametrize(
         ("code", "sign"),
         [
-            ("1 / 0", b"waiting for a change"),
-            ("import flask\napp = flask.Flask(__name__)", b"waiting for a change"),
+            ("1 / 0", b"waiting for a file to change"),
+            ("import flask\napp = flask.Flask(__name__)", b"waiting for a file to change"),
             ("print('loads', flush=True)\nimport time\ntime.sleep(60)", b"loads"),
         ],
         ids=[
@@ -194,13 +194,13 @@ class TestReload:
     def test_an_application_without_a_server_is_waited_for(self, directory: Path) -> None:
         (directory / "shop.py").write_text("from flask import Flask\napp = Flask(__name__)\n")
         with serving_later(directory) as log:
-            eventually(lambda: "waiting for a change" in log(), within=15, what=log)
+            eventually(lambda: "waiting for a file to change" in log(), within=15, what=log)
             assert log().startswith("gentrifugo: --app: shop has no Gentrifugo server: add Gentrifugo(app) to it\n")
 
     def test_a_process_that_waits_for_a_change_does_not_outlive_its_parent(self, directory: Path) -> None:
         (directory / "shop.py").write_text("1 / 0")
         with serving_later(directory) as log:
-            eventually(lambda: "waiting for a change" in log(), within=15, what=log)
+            eventually(lambda: "waiting for a file to change" in log(), within=15, what=log)
             (parent,) = (each for each in psutil.Process().children() if "--app=shop" in each.cmdline())
             (waiting,) = parent.children()
             parent.kill()

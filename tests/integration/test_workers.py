@@ -415,12 +415,12 @@ def test_a_new_worker_that_cannot_serve_replaces_nobody(tmp_path: Path) -> None:
         assert "here\n" in process.stdout
         process.send_signal(signal.SIGUSR2)
         lines = "".join(
-            takewhile(lambda line: not line.endswith("the other workers are not replaced\n"), process.stdout)
+            takewhile(lambda line: not line.endswith("the remaining old workers keep running\n"), process.stdout)
         )
         process.terminate()
         rest = process.stdout.read()
     assert "failed during startup (exit status 3), retrying in 1 s" in lines
-    assert rest.count("has ended: signal 15") == 1
+    assert rest.count("stopped: signal 15") == 1
     assert process.wait(seconds(10)) == 0
 
 
