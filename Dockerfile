@@ -16,7 +16,7 @@ COPY requirements.txt ./
 # Wheels only: what a source distribution needs to be built has no hashes.
 RUN python -m venv /opt/gentrifugo && \
     /opt/gentrifugo/bin/pip install --no-cache-dir --require-hashes --only-binary :all: --requirement requirements.txt
-COPY setup.py pyproject.toml DESCRIPTION.md LICENSE __init__.py __main__.py _version.py py.typed ./
+COPY setup.py pyproject.toml DESCRIPTION.md LICENSE __init__.py __main__.py _version.py testing.py py.typed ./
 COPY app app
 COPY engines engines
 COPY admin admin

@@ -20,6 +20,12 @@ def test_each_can_be_imported_and_is_listed(name: str) -> None:
     assert name in dir(gentrifugo)
 
 
+def test_nothing_else_is_listed() -> None:
+    assert [name for name in dir(gentrifugo) if not name.startswith("__")] == [
+        name for name in gentrifugo.__all__ if not name.startswith("__")
+    ]
+
+
 def test_each_class_and_function_has_its_public_name() -> None:
     for name in gentrifugo.__all__:
         assert name == "__version__" or getattr(gentrifugo, name).__name__ == name
