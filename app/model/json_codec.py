@@ -168,7 +168,9 @@ def encode_value(value: Any) -> bytes:
     return encoded
 
 
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"|([\[{])|[\]}]', re.DOTALL)
+# The end of a string is optional: after a failed match the search would begin again at each escaped quote in a string
+# that does not end, and 64 KB of them would take seconds.
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|([\[{])|[\]}]', re.DOTALL)
 
 
 def check_nesting(data: bytes, limit: int = MAX_NESTING) -> None:

@@ -145,6 +145,14 @@ def test_brackets_in_strings_are_not_nesting() -> None:
     assert is_json(text)
 
 
+@pytest.mark.parametrize("end", [b"", b"\\"], ids=["plain", "with a backslash at its end"])
+def test_a_string_without_an_end_is_searched_once_for_brackets(end: bytes) -> None:
+    """Searched from each of its escaped quotes, as many as an API request may have, it would take a day."""
+    text = b'"' + b'\\"' * 5_000_000 + b"[" * (MAX_NESTING + 1) + end
+    check_nesting(text)
+    assert not is_json(text)
+
+
 def test_many_brackets_side_by_side_are_not_nesting() -> None:
     text = b"[" + b"[],{}," * 5000 + b"[]]"
     assert is_json(text)
