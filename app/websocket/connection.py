@@ -45,6 +45,8 @@ MESSAGE_TIME = 10.0
 """Seconds that the rest of a message may take, and more for what arrives of it (net/read_allowance.py)."""
 NOTICE_TIME = 0.05
 """Seconds in which the event loop notices data that has arrived already."""
+INFLATED_AT_ONCE = 1024
+"""Bytes of compressed frames that are parsed before the messages in them are handled: some 12 messages of 64 KB."""
 NO_STATUS = 1005
 """Stands for a close frame without a code; never on the wire."""
 
@@ -124,11 +126,11 @@ class WebSocket:
         self._recv = recv
         self._timers = timers
         self._reader = FrameReader(max_size, (inflating(),) if deflate else ())
+        self._unparsed = b""  # received data that waits until the messages before it have been handled
         self._too_big = too_big
         self._allowance: ReadAllowance | None = None  # for the message that has begun to arrive
         self._messages: deque[WebSocketMessage] = deque()
-        self._closing = False
-        self._ended = False
+        self._closing = self._ended = False
         self._ping_interval = limits.ping_interval
         self._ping_timer: Timer | None = None
         self._close_timer: Timer | None = None
@@ -173,7 +175,7 @@ class WebSocket:
             self._answer_end()
             return False
         try:
-            data = self._recv_rest() if self._reader.is_inside_message else self._recv(RECV_SIZE)
+            data = self._unparsed or self._received()
         except (OSError, ValueError):  # ValueError: a buffered reader whose socket was closed
             data = b""
         except _Late:
@@ -182,7 +184,9 @@ class WebSocket:
         if not data:
             self._ended = True
             return False
-        messages, pongs = self._reader.feed(data)
+        size = INFLATED_AT_ONCE if self._reader.inflates else len(data)
+        self._unparsed = data[size:]
+        messages, pongs = self._reader.feed(data[:size])
         if self._allowance is not None and (messages or not self._reader.is_inside_message):
             self._allowance = None
         if not self._closing:
@@ -190,6 +194,10 @@ class WebSocket:
             for pong in pongs:
                 self.outbox.append(pong)
         return True
+
+    def _received(self) -> bytes:
+        """Wait for data. Raises _Late when the peer is too slow."""
+        return self._recv_rest() if self._reader.is_inside_message else self._recv(RECV_SIZE)
 
     def _recv_rest(self) -> bytes:
         """Wait for more of a message. Raises _Late when the peer is too slow."""
@@ -293,7 +301,7 @@ class WebSocket:
     def _check_pong(self, pongs_before: int) -> None:
         if self._reader.pongs != pongs_before:
             self._ping_timer = self._timers.after(self._ping_interval * 8 / 9, self._ping)
-        elif unread(self._socket):
+        elif self._unparsed or unread(self._socket):
             # The reading greenlet is busy, for example with a hook: unread data may be the pong, and is a sign of life.
             self._ping_timer = self._timers.after(self._ping_interval / 9, lambda: self._check_pong(pongs_before))
         else:

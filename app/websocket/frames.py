@@ -121,6 +121,11 @@ class FrameReader:
         self._decoder: codecs.IncrementalDecoder | None = None
 
     @property
+    def inflates(self) -> bool:
+        """Whether messages may be compressed."""
+        return bool(self._extensions)
+
+    @property
     def is_inside_message(self) -> bool:
         """Whether a frame has begun and is not complete, or more fragments of a message must follow."""
         return self._parser is not None and not (self._ends.is_last_complete and self._collected is None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,8 +19,9 @@ from gentrifugo.app.net import linger
 from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.runtime.timers import Timers
 from gentrifugo.app.websocket import connection as websocket_module
+from gentrifugo.app.websocket.compression import Compression, agree
 from gentrifugo.app.websocket.connection import WebSocket
-from gentrifugo.app.websocket.frames import WebSocketMessage
+from gentrifugo.app.websocket.frames import COMPRESSED, WebSocketMessage
 from tests.greenlets import eventually, settle
 from tests.waiting import seconds
 from tests.websocket_client import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Closed, Frame, WebSocketClient
@@ -512,3 +515,54 @@ def test_a_peer_that_floods_leaves_turns_to_others(open_line: Callable[..., Line
     assert not line.serving.ready()
     over = True
     assert line.ended()
+
+
+def compressed(text: bytes) -> bytes:
+    """A masked frame with a whole compressed message."""
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
+    deflated = (deflater.compress(text) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    return bytes((0x80 | COMPRESSED | TEXT, 0x80 | len(deflated), 0, 0, 0, 0)) + deflated
+
+
+def test_compressed_messages_wait_as_they_came_while_one_before_them_is_handled(
+    open_line: Callable[..., Line],
+) -> None:
+    handling, handled = Event(), Event()
+
+    def handle(message: bytes) -> None:
+        line.received.append(message)
+        handling.set()
+        handled.wait()
+
+    line = open_line(deflate=agree(Compression(), "permessage-deflate"))
+    line.handle = handle
+    frame = compressed(b" " * 65536)
+    number = 16384 // len(frame)
+    tracemalloc.start()
+    try:
+        line.peer.send_bytes(frame * number)
+        assert handling.wait(LONG)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    handled.set()
+    assert held < 2_000_000
+    assert eventually(lambda: len(line.received) == number)
+
+
+def test_a_peer_whose_answer_waits_behind_a_compressed_message_stays(open_line: Callable[..., Line]) -> None:
+    handling, handled = Event(), Event()
+
+    def handle(message: bytes) -> None:
+        handling.set()
+        handled.wait()
+
+    line = open_line(Limits(ping_interval=0.2), deflate=agree(Compression(), "permessage-deflate"))
+    line.handle = handle
+    frame = compressed(b" " * 65536)
+    pong = bytes((0x80 | PONG, 0x80, 0, 0, 0, 0))
+    line.peer.send_bytes(frame * (websocket_module.INFLATED_AT_ONCE // len(frame) + 1) + pong)
+    assert handling.wait(LONG)
+    gevent.sleep(0.5)
+    assert line.owner.told == []
+    handled.set()
