@@ -13,6 +13,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, validate
 
@@ -40,6 +41,8 @@ LOCAL = "unix"
 ORIGIN = re.compile(r"null|file://|(?!(?:file|ftp|wss?):)[a-z][-+.a-z0-9]*://(\*\.)?[^/?#@\s*]+", re.ASCII)
 """An origin as browsers and the web views of apps send it: also `capacitor://localhost`, and `null` for a page without
 one, such as that of a sandboxed iframe."""
+WITHOUT_HOST = frozenset(("null", "file://"))
+"""What browsers and web views send for pages that have no address of their own; allowed only where it is listed."""
 URL = re.compile(r"https?://[^/?#\s]+[^#\s]*")
 HEADER_NAME = re.compile(r"[-A-Za-z0-9!#$%&'*+.^`|~]+")
 """The name of a header, without underscores: WSGI and CGI cannot distinguish `X_Real_IP` from `X-Real-IP`."""
@@ -117,7 +120,8 @@ HOST_NAME = re.compile(
 def origins_or_all(text: str) -> None:
     """A check that a text is a list of origins, whose hosts may begin with `*.`, or `null`, or `*`, or `auto`."""
     for item in [] if text == AUTO else listed(text):
-        if item != ALL_ORIGINS and not ORIGIN.fullmatch(item):
+        is_origin = ORIGIN.fullmatch(item) and (item in WITHOUT_HOST or names_a_host(item.replace("://*.", "://")))
+        if item != ALL_ORIGINS and not is_origin:
             raise ValidationError(
                 f"invalid origin {item}: expected a form such as https://example.com or https://*.example.com."
             )
@@ -174,8 +178,20 @@ def host_names(text: str) -> None:
 
 def url_or_empty(text: str) -> None:
     """A check that a text is the URL of a web server, or empty."""
-    if text and not URL.fullmatch(text):
+    if text and not (URL.fullmatch(text) and names_a_host(text)):
         raise ValidationError("Must be a URL that begins with http:// or https://, or empty.")
+
+
+def names_a_host(url: str) -> bool:
+    """Whether a URL has a valid host name or address, and a valid port or none."""
+    try:
+        parts = urlsplit(url)
+        if parts.port == 0:
+            return False
+        (parts.hostname or "").encode("idna")
+    except ValueError:
+        return False
+    return bool(parts.hostname)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

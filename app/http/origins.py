@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache, partial
 from urllib.parse import urlsplit
 
-from ..config.options import ALL_ORIGINS, AUTO, listed
+from ..config.options import ALL_ORIGINS, AUTO, WITHOUT_HOST, listed
 from ..runtime.log_throttle import ONCE, ThrottledLog
 from .head import HTTPError
 
@@ -21,8 +21,6 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 """The port of a URL that names none, by scheme."""
 SITE_OWN, SITE_NONE = "same-origin", "none"
 """Values of the header Sec-Fetch-Site: a page of the same origin has made the request, or no page at all."""
-WITHOUT_HOST = frozenset(("null", "file://"))
-"""What browsers and web views send for pages that have no address of their own; allowed only where it is listed."""
 NOT_IN_POLICIES = WITHOUT_HOST | {ALL_ORIGINS}
 SHOWN_OF_HEADER = 200
 """Characters of an origin or a host that are shown at most."""

@@ -80,6 +80,11 @@ def test_a_port_of_its_own_must_be_a_port(text: str) -> None:
         ("hook_events", "connect, conect", "conect is not known; possible items: connect, "),
         ("allowed_delta_types", "fossil, bsdiff", "bsdiff is not known; possible items: fossil."),
         ("hook_url", "hooks.example", "Must be a URL that begins with http:// or https://, or empty."),
+        ("hook_url", "http://[::1", "Must be a URL that begins with http:// or https://, or empty."),
+        ("hook_url", "http://hooks:99999/", "Must be a URL that begins with http:// or https://, or empty."),
+        ("hook_url", "http://hooks:0/", "Must be a URL that begins with http:// or https://, or empty."),
+        ("hook_url", "http://hooks..example/", "Must be a URL that begins with http:// or https://, or empty."),
+        ("token_jwks_public_endpoint", "http://:80/", "Must be a URL that begins with http:// or https://, or empty."),
         ("ssl_autocert_host_whitelist", "*.example.com", "wildcard certificates are not supported"),
         ("ssl_autocert_host_whitelist", "a.example.com, b", "invalid host name b: expected"),
     ],
@@ -89,6 +94,22 @@ def test_an_invalid_text_is_refused_with_what_is_wrong(name: str, text: str, pro
     assert check is not None
     with pytest.raises(ValidationError, match=re.escape(problem)):
         check(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "http://hooks",
+        "https://user:pw@my_hooks.example:8443/a?b=c",
+        "http://[::1]:80/",
+        "http://b\u00fccher.example",
+    ],
+)
+def test_a_url_of_a_web_server_is_accepted(text: str) -> None:
+    check = OPTIONS["hook_url"].check
+    assert check is not None
+    check(text)
 
 
 def test_a_pattern_must_match_the_whole_text() -> None:
@@ -137,6 +158,9 @@ def test_lists_may_name_apps_and_pages_without_an_address(text: str) -> None:
         "file://host",
         "chrome-extension://*",
         "NULL",
+        "https://[::1",
+        "https://a.example:99999",
+        "https://a..example",
     ],
 )
 def test_lists_that_make_none(text: str) -> None:
