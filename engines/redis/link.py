@@ -9,6 +9,7 @@ import gevent
 from gevent.event import Event
 
 from ...app.runtime.backoff import Backoff
+from ...app.runtime.log_throttle import ThrottledLog
 from ...app.runtime.running_clock import wait_for
 from .connection import ConnectionLost, Dial, RedisConnection
 from .settings import ServerAddress
@@ -64,6 +65,7 @@ class Link(ABC):
         """The address of the last connection."""
         self._ready = Event()
         self._greenlet: gevent.Greenlet[[], None] | None = None
+        self._breaks = ThrottledLog(log)
 
     def start(self) -> None:
         """Begin to connect."""
@@ -127,7 +129,8 @@ class Link(ABC):
         except ConnectionLost as error:
             if not self._ready.is_set():
                 raise
-            log.error("%s: %s; connecting again", self._name, error)
+            # A Redis that refuses writes breaks the connection with each command, so that clients decide how often.
+            self._breaks.log(str(error), "%s: %s; connecting again", self._name, error)
         finally:
             self._ready.clear()
             connection.close()

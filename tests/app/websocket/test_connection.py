@@ -528,13 +528,13 @@ def test_compressed_messages_wait_as_they_came_while_one_before_them_is_handled(
     open_line: Callable[..., Line],
 ) -> None:
     handling, handled = Event(), Event()
+    line = open_line(deflate=agree(Compression(), "permessage-deflate"))
 
     def handle(message: bytes) -> None:
         line.received.append(message)
         handling.set()
         handled.wait()
 
-    line = open_line(deflate=agree(Compression(), "permessage-deflate"))
     line.handle = handle
     frame = compressed(b" " * 65536)
     number = 16384 // len(frame)

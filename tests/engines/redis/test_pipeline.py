@@ -123,6 +123,18 @@ def test_a_server_that_is_no_longer_the_master_is_left(pipeline: Pipeline, dial:
     eventually(lambda: len(dial.made) == 2)
 
 
+def test_commands_to_a_server_that_refuses_writes_do_not_flood_the_log(
+    pipeline: Pipeline, dial: Dialled, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(5):
+        asking = ask_in_greenlets(pipeline, "a")
+        dial.connections.append(FakeConnection())
+        dial.made[-1].answer(error("READONLY You can't write against a read only replica."))
+        assert "READONLY" in str(outcome(asking[0]))
+        eventually(lambda: not dial.connections and pipeline.is_ready)
+    assert caplog.text.count("READONLY") == 1
+
+
 def test_no_caller_waits_for_ever(pipeline: Pipeline, dial: Dialled) -> None:
     asking = ask_in_greenlets(pipeline, "a", "b")
     assert [outcome(greenlet) for greenlet in asking] == ["test: no answer within 0.3 s"] * 2
