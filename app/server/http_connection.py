@@ -35,6 +35,7 @@ from ..sockjs.direct_exchange import DirectExchange, decoded_path
 from ..sockjs.endpoint import RAW_WEBSOCKET, SockJS
 from ..views.mounted import endpoints_of, service_of
 from ..websocket import handshake
+from .application_body import ApplicationBody
 
 log = logging.getLogger(__name__)
 access_log = logging.getLogger("gentrifugo.access")
@@ -291,7 +292,7 @@ class HTTPConnection(WSGIHandler):
             self.wsgi_input = ChunkedBody(self.rfile, body.socket)
         # For a request with "Connection: upgrade", which some proxies send every time, pywsgi replaces the body by
         # the connection itself. Afterwards it would discard the next request as the rest of the body.
-        environ["wsgi.input"] = self.wsgi_input
+        environ["wsgi.input"] = ApplicationBody(self.wsgi_input)
         environ["wsgi.input_terminated"] = True
         return environ
 

@@ -1,0 +1,62 @@
+"""The body of a request as a WSGI application reads it, whose failures are the client's and not the application's.
+
+Flask answers an OSError with status 500 and a traceback in the log, so that every upload that is malformed, too slow
+or broken off would look like an error of the view, and anybody could fill the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from werkzeug.exceptions import ClientDisconnected
+
+
+class BrokenBody(ClientDisconnected, OSError):
+    """The body is malformed, or ends too early. Flask answers with status 400; for others it is an OSError."""
+
+
+class LateBody(ClientDisconnected, TimeoutError):
+    """The body arrives too slowly. Flask answers with status 400; for others it is a TimeoutError."""
+
+
+class ApplicationBody:
+    """A `wsgi.input` that reads `body`, another one. Raises BrokenBody and LateBody."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+
+    @property
+    def rfile(self) -> Any:
+        """The file from which the server reads the connection."""
+        return self._body.rfile
+
+    def read(self, size: int | None = None) -> bytes:
+        """Up to `size` bytes, or all; fewer only at the end of the body."""
+        with _failures_of_the_client():
+            data: bytes = self._body.read(size)
+        return data
+
+    def readline(self, size: int | None = None) -> bytes:
+        """A line with its end, or its first `size` bytes."""
+        with _failures_of_the_client():
+            line: bytes = self._body.readline(size)
+        return line
+
+    def readlines(self, hint: int | None = None) -> list[bytes]:
+        """All lines; `hint` has no effect."""
+        return list(self)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
+
+
+@contextmanager
+def _failures_of_the_client() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise LateBody(str(error)) from None
+    except OSError as error:
+        raise BrokenBody(str(error)) from None
