@@ -1,0 +1,207 @@
+"""Creates patches in the delta format of Fossil: what changes one payload into the next one.
+
+A patch is text as long as the new payload is. It begins with the length of the new payload, then come pieces of the
+old payload (`length@offset,`) and new text (`length:text`), and a checksum ends it (`checksum;`). Numbers are written
+in base 64. The search for common pieces is the one of Fossil itself, so the patches are the ones that other servers
+create. Format: https://fossil-scm.org/home/doc/trunk/www/delta_format.wiki
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Literal, NamedTuple
+
+WINDOW = 16
+"""Bytes of a block of the old payload; only common pieces that contain a whole block, or nearly one, are found."""
+MAX_CANDIDATES = 249
+"""Blocks with the same hash that are compared with one place of the new payload."""
+MAX_SIZE = 1 << 17
+"""Bytes of the largest payload for which a patch is created: a patch of 128 KB takes some milliseconds."""
+MAX_STEPS = 30_000
+"""Comparisons after which no patch is created, because the payloads have too little in common: about 20 ms."""
+
+_DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~"
+
+
+class _Copy(NamedTuple):
+    """A piece that both payloads have."""
+
+    literal: int
+    """Bytes of new text before it."""
+    offset: int
+    """Where it is in the old payload."""
+    size: int
+
+
+class _TooManySteps(Exception):
+    """The payloads have too little in common."""
+
+
+def create(source: bytes, target: bytes) -> bytes | None:
+    """The patch that changes `source` into `target`; None if these are too large or have too little in common.
+
+    A patch for two texts in UTF-8 is a text too: no piece begins or ends within a character.
+    """
+    if max(len(source), len(target)) > MAX_SIZE:
+        return None
+    try:
+        return _Patch(source, target).create()
+    except _TooManySteps:
+        return None
+
+
+class _Patch:
+    """The search for what one pair of payloads has in common."""
+
+    def __init__(self, source: bytes, target: bytes) -> None:
+        self._source = source
+        self._target = target
+        self._blocks = _blocks_by_hash(source)
+        self._steps = 0
+
+    def create(self) -> bytes:
+        target, done = self._target, 0
+        parts = [_number(len(target)), b"\n"]
+        while (copy := self._next_copy(done)) is not None:
+            if copy.literal:
+                parts += _literal(target[done : done + copy.literal])
+            parts += (_number(copy.size), b"@", _number(copy.offset), b",")
+            done += copy.literal + copy.size
+        if done < len(target):
+            parts += _literal(target[done:])
+        parts += (_number(checksum(target)), b";")
+        return b"".join(parts)
+
+    def _next_copy(self, done: int) -> _Copy | None:
+        """The first piece that both payloads have behind the place `done` of the new one."""
+        target, blocks, position = self._target, self._blocks, done
+        last = len(target) - WINDOW
+        if not blocks or position >= last:
+            return None
+        total, weighted = _sums(target[position : position + WINDOW])
+        count = len(blocks)
+        while True:
+            candidates = blocks[(total + (weighted << 16)) % count]
+            if candidates and (copy := self._longest(candidates, done, position)) is not None:
+                return copy
+            if position >= last:
+                return None
+            first = target[position]
+            total += target[position + WINDOW] - first
+            weighted += total - WINDOW * first
+            position += 1
+            self._steps += 1
+
+    def _longest(self, candidates: Sequence[int], done: int, position: int) -> _Copy | None:
+        """The longest piece around one of these blocks and a place of the new payload, if it is worth a copy."""
+        self._steps += len(candidates)
+        if self._steps > MAX_STEPS:
+            raise _TooManySteps
+        source, first, before = self._source, self._target[position], self._target[position - 1]
+        best: _Copy | None = None
+        for block in candidates:
+            if source[block] != first and source[block - 1] != before:
+                continue  # nothing in common; most blocks end here
+            copy = self._common(block, done, position)
+            cost = _digits(copy.literal) + _digits(copy.size) + _digits(copy.offset) + 3
+            if copy.size >= cost and (best is None or copy.size > best.size):
+                best = copy
+        return best
+
+    def _common(self, block: int, done: int, position: int) -> _Copy:
+        """What the payloads have in common around a block of the old one and a place of the new one."""
+        source, target = self._source, self._target
+        begin = position - _common_suffix(source, block, target, position, min(block - 1, position - done))
+        end = position + _common_prefix(source, block, target, position)
+        begin, end = _whole_characters(target, begin, end)
+        return _Copy(begin - done, block + begin - position, end - begin)
+
+
+def _blocks_by_hash(source: bytes) -> list[list[int]]:
+    """Where the blocks of the old payload begin, by their hash; the last block comes first."""
+    if len(source) <= WINDOW:
+        return []
+    count = len(source) // WINDOW
+    blocks: list[list[int]] = [[] for _ in range(count)]
+    for start in reversed(range(0, len(source) - WINDOW, WINDOW)):
+        total, weighted = _sums(source[start : start + WINDOW])
+        starts = blocks[(total + (weighted << 16)) % count]
+        if len(starts) < MAX_CANDIDATES:
+            starts.append(start)
+    return blocks
+
+
+def _sums(window: bytes) -> tuple[int, int]:
+    """The two parts of the hash of some bytes: their sum, and their sum weighted by their distance from the end."""
+    return sum(window), sum(accumulate(window))
+
+
+def _common_prefix(source: bytes, start: int, target: bytes, position: int) -> int:
+    """How many bytes are equal from two places on. Compares slices, and longer ones from step to step."""
+    limit = min(len(source) - start, len(target) - position)
+    done, step = 0, WINDOW
+    while done < limit:
+        step = min(step, limit - done)
+        old = source[start + done : start + done + step]
+        new = target[position + done : position + done + step]
+        if old != new:
+            return done + step - _bytes_from_first_difference(old, new, "big")
+        done += step
+        step *= 4
+    return limit
+
+
+def _common_suffix(source: bytes, start: int, target: bytes, position: int, limit: int) -> int:
+    """How many bytes before two places are equal, at most `limit`."""
+    done, step = 0, WINDOW
+    while done < limit:
+        step = min(step, limit - done)
+        old = source[start - done - step : start - done]
+        new = target[position - done - step : position - done]
+        if old != new:
+            return done + step - _bytes_from_first_difference(old, new, "little")
+        done += step
+        step *= 4
+    return max(limit, 0)
+
+
+def _bytes_from_first_difference(old: bytes, new: bytes, order: Literal["big", "little"]) -> int:
+    """How many bytes there are from the first difference to the end; `little` reads both from behind."""
+    difference = int.from_bytes(old, order) ^ int.from_bytes(new, order)
+    return (difference.bit_length() + 7) // 8
+
+
+def _whole_characters(text: bytes, begin: int, end: int) -> tuple[int, int]:
+    """A piece without the parts of characters of UTF-8 at its ends: a patch in JSON has to be text."""
+    for _ in range(3):
+        if begin < end and text[begin] & 0xC0 == 0x80:
+            begin += 1
+        if begin < end < len(text) and text[end] & 0xC0 == 0x80:
+            end -= 1
+    return begin, end
+
+
+def checksum(data: bytes) -> int:
+    """The sum of all groups of four bytes, in 32 bits."""
+    whole = data + bytes(-len(data) % 4)
+    return sum(struct.unpack(f">{len(whole) // 4}I", whole)) & 0xFFFFFFFF
+
+
+def _literal(text: bytes) -> tuple[bytes, ...]:
+    return _number(len(text)), b":", text
+
+
+def _digits(number: int) -> int:
+    return max(-(-number.bit_length() // 6), 1)
+
+
+def _number(number: int) -> bytes:
+    """A number in base 64, as Fossil writes it."""
+    digits = bytearray()
+    while number or not digits:
+        digits.append(_DIGITS[number & 63])
+        number >>= 6
+    digits.reverse()
+    return bytes(digits)
