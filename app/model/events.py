@@ -86,6 +86,10 @@ class Leave(NamedTuple):
 Event: TypeAlias = Publication | Join | Leave
 
 
+class Unsendable(Exception):
+    """Raised for an event that some subscribers have no way to receive, because of what it holds."""
+
+
 class Encoding(NamedTuple):
     """How the events of a channel reach one kind of subscriber: a protocol version over a kind of transport.
 
@@ -93,8 +97,15 @@ class Encoding(NamedTuple):
     """
 
     push: Callable[[Event], bytes]
-    """The event as a message of the protocol version; empty for an event that these subscribers do not receive."""
+    """The event as a message of the protocol version; empty for an event that these subscribers do not receive.
+
+    Raises Unsendable for an event after which these subscribers are disconnected.
+    """
     frame: Callable[[bytes], bytes]
     """The message as the transport puts it on the wire."""
     is_positioned: bool = False
     """Whether these subscribers count on receiving every publication of the stream, in order and once."""
+    passes: Callable[[Event], bool] | None = None
+    """Which events these subscribers receive; None for all. It is called once for each event and distinct filter."""
+    then: Encoding | None = None
+    """How these subscribers receive what follows the next publication; None for the same way."""

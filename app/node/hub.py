@@ -9,10 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
+import gevent
+
 from ..model.errors import Disconnect
-from ..model.events import Encoding, Event, Publication
+from ..model.events import Encoding, Event, Publication, Unsendable
 from ..net.flusher import Flusher
 from ..net.outbox import Queue
+
+CLOSE_UNSENDABLE = Disconnect("inappropriate protocol")
+"""A message holds bytes that the client has no way to receive. Clients of version 1 can receive every message."""
 
 
 class OpenConnection(Protocol):
@@ -72,6 +77,30 @@ class Held:
         self.publications.append(publication)
         self.size += len(publication.data)
         return self.size
+
+
+class _Filtered:
+    """What the broadcast of one event shares between subscribers with different filters."""
+
+    __slots__ = ("_event", "_frames", "_verdicts")
+
+    def __init__(self, event: Event) -> None:
+        self._event = event
+        self._verdicts: dict[Callable[[Event], bool], bool] = {}
+        self._frames: dict[tuple[bytes, Callable[[bytes], bytes]], bytes] = {}
+
+    def passes(self, filter_: Callable[[Event], bool]) -> bool:
+        """Whether a filter lets the event pass."""
+        if filter_ not in self._verdicts:
+            self._verdicts[filter_] = filter_(self._event)
+        return self._verdicts[filter_]
+
+    def framed(self, message: bytes, frame: Callable[[bytes], bytes]) -> bytes:
+        """The message as a transport sends it: the same bytes object for all filters."""
+        key = message, frame
+        if key not in self._frames:
+            self._frames[key] = frame(message)
+        return self._frames[key]
 
 
 class Hub:
@@ -198,27 +227,68 @@ class Hub:
     def broadcast(self, event: Event, to_positioned: bool = True) -> None:
         """Queue `event` for every subscriber of its channel; encoded once for each protocol version and transport.
 
-        Without `to_positioned`, those with positions do not get it. Those on hold get it in any case.
+        Without `to_positioned`, those with positions do not get it. Those on hold get it in any case. Subscribers that
+        have no way to receive it get nothing more of the channel, and are disconnected by a greenlet.
         """
-        pushes: dict[Callable[[Event], bytes], bytes] = {}
-        for (push, frame, is_positioned), outboxes in self._subscribers.get(event.channel, {}).items():
+        pushes: dict[Callable[[Event], bytes], bytes | None] = {}
+        changed: list[Encoding] = []
+        filtered: _Filtered | None = None
+        for encoding, outboxes in self._subscribers.get(event.channel, {}).items():
+            push, frame, is_positioned, passes, then = encoding
             if is_positioned and not to_positioned:
                 continue
+            if passes is not None and not (filtered := filtered or _Filtered(event)).passes(passes):
+                continue
             if push not in pushes:
-                pushes[push] = push(event)
+                try:
+                    pushes[push] = push(event)
+                except Unsendable:
+                    pushes[push] = None
             if message := pushes[push]:
-                self._flusher.fan_out(outboxes, frame(message))
+                framed = frame(message) if passes is None or filtered is None else filtered.framed(message, frame)
+                self._flusher.fan_out(outboxes, framed)
+            if message is None or then is not None:
+                changed.append(encoding)
+        for encoding in changed:
+            self._change(event, encoding, is_unsendable=pushes[encoding.push] is None)
         if self._held and event.channel in self._held:
             self._hold(event)
+
+    def _change(self, event: Event, encoding: Encoding, is_unsendable: bool) -> None:
+        """Let subscribers go on with their next encoding, or disconnect them, now that `event` has been broadcast."""
+        encodings = self._subscribers[event.channel]
+        if is_unsendable:
+            outboxes = encodings.pop(encoding)
+            self._muted.setdefault(event.channel, set()).update(outboxes)
+            if not encodings:
+                del self._subscribers[event.channel]
+            gevent.spawn(self._close_unsendable, outboxes)
+        elif encoding.then is not None and isinstance(event, Publication):
+            encodings.setdefault(encoding.then, set()).update(encodings.pop(encoding))
+
+    def _close_unsendable(self, outboxes: Collection[Queue]) -> None:
+        for connection in [connection for connection in self.open if connection.outbox in outboxes]:
+            gevent.spawn(connection.close, CLOSE_UNSENDABLE)
 
     def _hold(self, event: Event) -> None:
         """Give an event to those for which publications are held."""
         for connection, held in self._held[event.channel].items():
-            if not isinstance(event, Publication):
-                if message := held.encoding.push(event):
-                    connection.outbox.append(held.encoding.frame(message))
-            elif held.add(event) > connection.outbox.limit:
-                connection.outbox.overflow()
+            if isinstance(event, Publication):
+                if held.add(event) > connection.outbox.limit:
+                    connection.outbox.overflow()
+                continue
+            try:
+                message = held.encoding.push(event)
+            except Unsendable:
+                gevent.spawn(connection.close, CLOSE_UNSENDABLE)
+                continue
+            if message:
+                connection.outbox.append(held.encoding.frame(message))
+
+    def change_encoding(self, channel: str, connection: Connection, encoding: Encoding) -> None:
+        """Let events of a channel reach a subscriber in another way; nothing happens for one that gets none."""
+        if self._leave(channel, connection):
+            self._join(channel, connection, encoding)
 
     def has_subscribers(self, channel: str) -> bool:
         """Whether anybody here is subscribed to `channel`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...model import errors as model
+from ...node.hub import CLOSE_UNSENDABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,7 @@ _DISCONNECTS = {
     model.CLOSE_DISCONNECT: FORCE_DISCONNECT,
     model.CLOSE_SEND_ERROR: WRITE_ERROR,
     model.CLOSE_PING_ERROR: NO_PONG,
+    CLOSE_UNSENDABLE: INAPPROPRIATE_PROTOCOL,
 }
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from gentrifugo.app.model.events import Encoding, Event, Join, Leave, Publication, RawClientInfo
+from gentrifugo.app.model.events import Encoding, Event, Join, Leave, Publication, RawClientInfo, Unsendable
 from gentrifugo.app.net.flusher import Flusher
-from gentrifugo.app.node.hub import Hub
+from gentrifugo.app.node.hub import CLOSE_UNSENDABLE, Hub
 from tests.contents import contents
 from tests.fakes import PLAIN, FakeConnection
+from tests.greenlets import settle
 
 MESSAGE = Publication("u1", "news", b"1")
 
@@ -296,4 +299,96 @@ def test_who_lacks_something_gets_nothing_more_of_the_channel_until_it_subscribe
 
 def test_nobody_is_muted_in_a_channel_without_subscribers(bench: Bench) -> None:
     bench.hub.mute("news")
+    assert not bench.hub.has_subscribers("news")
+
+
+# -- filters, encodings that change, and events that cannot be sent
+
+
+def test_a_filter_is_asked_once_and_the_frame_is_shared(bench: Bench) -> None:
+    asked: list[str] = []
+
+    def filter_of(name: str, verdict: bool) -> Callable[[Event], bool]:
+        def passes(event: Event) -> bool:
+            asked.append(name)
+            return verdict
+
+        return passes
+
+    first, second, third = filter_of("first", True), filter_of("second", True), filter_of("third", False)
+    connections = [
+        bench.connection(f"c{number}", encoding=PLAIN._replace(passes=passes, is_positioned=is_positioned))
+        for number, (passes, is_positioned) in enumerate(
+            [(first, False), (first, True), (second, False), (third, False)]
+        )
+    ]
+    for connection in connections:
+        bench.hub.add_subscription("news", connection)
+    bench.hub.broadcast(MESSAGE)
+    frames = [connection.outbox.frames for connection in connections]
+    assert [len(waiting) for waiting in frames] == [1, 1, 1, 0]
+    assert frames[0][0] is frames[1][0] is frames[2][0]
+    assert asked == ["first", "second", "third"]
+
+
+def test_subscribers_go_on_with_another_encoding_after_the_next_publication(bench: Bench) -> None:
+    encoded: list[str] = []
+    later = other_encoding("later", encoded)
+    first, second = (
+        bench.connection(f"c{number}", encoding=other_encoding("first", encoded)._replace(then=later))
+        for number in range(2)
+    )
+    bench.hub.add_subscription("news", first)
+    bench.hub.broadcast(Join("news", RawClientInfo("alice", "c1")))
+    bench.hub.broadcast(MESSAGE)
+    bench.hub.add_subscription("news", second)
+    for _ in range(2):
+        bench.hub.broadcast(MESSAGE)
+    assert [message[:5] for message in first.transport.messages()] == [b"first", b"first", b"later", b"later"]
+    assert [message[:5] for message in second.transport.messages()] == [b"first", b"later"]
+    assert encoded == ["first", "first", "later", "first", "later"]
+    for connection in (first, second):
+        bench.hub.remove_subscription("news", connection)
+    assert not bench.hub.has_subscribers("news")
+
+
+def test_the_encoding_of_a_subscriber_can_be_changed(bench: Bench) -> None:
+    connection = bench.connection("c1")
+    bench.hub.change_encoding("news", connection, other_encoding())
+    assert not bench.hub.has_subscribers("news")
+    bench.hub.add_subscription("news", connection)
+    bench.hub.change_encoding("news", connection, other_encoding())
+    bench.hub.broadcast(MESSAGE)
+    assert connection.transport.messages() == [b"other u1"]
+
+
+def test_whoever_has_no_way_to_receive_an_event_is_disconnected(bench: Bench) -> None:
+    def push(event: Event) -> bytes:
+        raise Unsendable
+
+    unable, positioned, other = (
+        bench.connection("c1", encoding=Encoding(push, PLAIN.frame)),
+        bench.connection("c2", encoding=Encoding(push, PLAIN.frame, is_positioned=True)),
+        bench.connection("c3"),
+    )
+    waiting = bench.connection("c4", encoding=Encoding(push, PLAIN.frame))
+    bench.hub.open.update((unable, positioned, other, waiting))
+    for connection in (unable, positioned, other):
+        bench.hub.add_subscription("news", connection)
+    bench.hub.add_subscription("news", waiting, hold=True)
+    bench.hub.broadcast(MESSAGE)
+    bench.hub.broadcast(MESSAGE)
+    settle()
+    assert [connection.closed_with for connection in (unable, positioned, other, waiting)] == [
+        [CLOSE_UNSENDABLE],
+        [CLOSE_UNSENDABLE],
+        [],
+        [],
+    ]
+    assert len(other.transport.messages()) == 2
+    bench.hub.broadcast(Join("news", RawClientInfo("alice", "c1")))
+    settle()
+    assert waiting.closed_with == [CLOSE_UNSENDABLE]
+    for connection in (unable, positioned, other, waiting):
+        bench.hub.remove_subscription("news", connection)
     assert not bench.hub.has_subscribers("news")
