@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,9 @@ from .messages import (
 from .permissions import Who
 from .served_client import ServedClient
 from .subscriptions import Wanted, message_of, ttl
+from .tags_filter import InvalidFilter, TagsFilter, tags_filter
+
+log = logging.getLogger(__name__)
 
 
 def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> None:
@@ -66,7 +70,8 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
     if token is not None:
         granted = permissions.overridden(granted, token.options, options)
         info, expires_at = token.options.info, token.expires_at
-    result = client.subscribe(Wanted(request.channel, request, granted, info, expires_at))
+    passes = _filter(options, request)
+    result = client.subscribe(Wanted(request.channel, request, granted, info, expires_at, passes=passes))
     client.reply(Reply(id_, subscribe=result))
     client.go_live(request.channel)
 
@@ -82,8 +87,19 @@ def _check_subscribe(client: ServedClient, request: SubscribeRequest) -> None:
         raise Refused(LIMIT_EXCEEDED)
     if request.type:
         raise Refused(PERMISSION_DENIED)
-    if request.tf is not None:
+
+
+def _filter(options: ChannelOptions, request: SubscribeRequest) -> TagsFilter | None:
+    """The filter that a client asks for. Raises Refused: without it, the client would receive what it does not want."""
+    if request.tf is None:
+        return None
+    if not options.allow_tags_filter:
         raise Refused(BAD_REQUEST)
+    try:
+        return tags_filter(request.tf)
+    except InvalidFilter as error:
+        log.debug("a filter for channel %r is not valid: %s", request.channel, error)
+        raise Refused(BAD_REQUEST) from None
 
 
 def _sub_refresh(client: ServedClient, id_: int, request: SubRefreshRequest) -> None:

@@ -186,7 +186,8 @@ def _whole_characters(text: bytes, begin: int, end: int) -> tuple[int, int]:
 def checksum(data: bytes) -> int:
     """The sum of all groups of four bytes, in 32 bits."""
     whole = data + bytes(-len(data) % 4)
-    return sum(struct.unpack(f">{len(whole) // 4}I", whole)) & 0xFFFFFFFF
+    groups: tuple[int, ...] = struct.unpack(f">{len(whole) // 4}I", whole)
+    return sum(groups) & 0xFFFFFFFF
 
 
 def _literal(text: bytes) -> tuple[bytes, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -30,6 +30,7 @@ from .errors import INTERNAL_SERVER_ERROR, UNRECOVERABLE_POSITION, Closing, Refu
 from .format import Format
 from .messages import NOTHING, Publication, SubscribeRequest, SubscribeResult, client_info
 from .permissions import Grant
+from .tags_filter import TagsFilter
 
 REFUSE_UNRECOVERED = 2
 """The bit of `flag` in a subscribe request with which a client refuses a subscription that is not recovered."""
@@ -59,6 +60,8 @@ class Subscription:
     grant: Grant
     is_server_side: bool = False
     """Whether the server has made it, and not the client."""
+    passes: TagsFilter | None = None
+    """Which publications the client receives; None for all."""
     expires_at: float = 0
     """Seconds since 1970; 0 for never."""
     expiry: Timer | None = None
@@ -78,6 +81,8 @@ class Wanted:
     data: Raw = field(default_factory=lambda: NOTHING)
     """What the client is told with the reply."""
     is_server_side: bool = False
+    passes: TagsFilter | None = None
+    """Which publications the client receives; None for all."""
 
 
 class Subscriptions:
@@ -122,8 +127,10 @@ class Subscriptions:
     def _add(self, wanted: Wanted) -> SubscribeResult:
         node, channel, grant = self._node, wanted.channel, wanted.grant
         options = node.rules.options(channel)
-        self.channels[channel] = Subscription(wanted.info, grant, wanted.is_server_side)
+        self.channels[channel] = Subscription(wanted.info, grant, wanted.is_server_side, wanted.passes)
         encoded = encoding(self._client.format, self._client.frame, grant.has_joins, grant.is_positioned)
+        if wanted.passes is not None:
+            encoded = encoded._replace(passes=wanted.passes)
         try:
             node.add_subscription(channel, self._client, hold=True, encoding=encoded)
             if options.presence:
@@ -170,7 +177,7 @@ class Subscriptions:
         if not found.recovered and request.flag & REFUSE_UNRECOVERED:
             raise Refused(UNRECOVERABLE_POSITION)
         self._live_from[channel] = found.top
-        return recovery_result(found, request.offset)
+        return recovery_result(found, request.offset, self.channels[channel].passes)
 
     def go_live(self, channel: str) -> list[NodePublication] | None:
         """End the hold on a channel, now that the reply has been sent, and announce the client. May block.
@@ -183,8 +190,10 @@ class Subscriptions:
             return []
         start = self._live_from.pop(channel, None)
         if start is None:
-            return self._node.hub.release(channel, self._client)
-        return self._node.streams.release(channel, self._client, start)
+            publications: list[NodePublication] | None = self._node.hub.release(channel, self._client)
+        else:
+            publications = self._node.streams.release(channel, self._client, start)
+        return None if publications is None else filtered(publications, subscription.passes)
 
     def announce(self, channel: str) -> None:
         """Publish that the client has joined, if the channel announces it. May block."""
@@ -286,7 +295,12 @@ def ttl(expires_at: float) -> int:
     return min(max(int(expires_at - time.time()), 0), MAX_TTL) if expires_at else 0
 
 
-def recovery_result(found: StreamRecovery, offset: int) -> SubscribeResult:
+def filtered(publications: Iterable[NodePublication], passes: TagsFilter | None) -> list[NodePublication]:
+    """Those of the publications that a filter lets pass; all without a filter."""
+    return list(publications) if passes is None else list(filter(passes, publications))
+
+
+def recovery_result(found: StreamRecovery, offset: int, passes: TagsFilter | None = None) -> SubscribeResult:
     """The reply to a subscription that recovers from `offset`."""
     return SubscribeResult(
         recoverable=True,
@@ -296,7 +310,7 @@ def recovery_result(found: StreamRecovery, offset: int) -> SubscribeResult:
         recovered=found.recovered,
         # The client counts on from the offset that it has asked for as it receives the publications.
         offset=offset if found.recovered else found.top.offset,
-        publications=[message_of(publication) for publication in found.publications],
+        publications=[message_of(publication) for publication in filtered(found.publications, passes)],
     )
 
 

@@ -1,4 +1,4 @@
-"""Patches in Fossil's format: applied to the old payload they give the new one, and small changes give small patches."""
+"""Patches in Fossil's format: they turn the old payload into the new one, and small changes give small patches."""
 
 from __future__ import annotations
 

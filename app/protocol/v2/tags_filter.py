@@ -1,0 +1,143 @@
+"""Filters on the tags of publications: clients choose with them what they receive of a channel.
+
+A filter is a tree: comparisons of one tag with given values, joined by `and`, `or` and `not`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from decimal import Decimal
+from typing import TypeAlias
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from ...model.events import Event, Publication
+from .messages import FilterNode
+
+MAX_NODES = 200
+"""Operators and comparisons of one filter."""
+MAX_DEPTH = 20
+"""Operators that may be nested."""
+
+Tags: TypeAlias = Mapping[str, str]
+Condition: TypeAlias = Callable[[Tags], bool]
+
+_NO_TAGS: Tags = {}
+_NUMBER = re.compile(r"[+-]?[0-9]{1,200}(\.[0-9]{1,200})?")
+
+
+class InvalidFilter(ValueError):
+    """A filter that does not follow the rules; the text says which."""
+
+
+class TagsFilter:
+    """A filter that has been checked. Call it with an event to learn whether it passes; joins and leaves always do."""
+
+    __slots__ = ("__weakref__", "_condition")
+
+    def __init__(self, condition: Condition) -> None:
+        self._condition = condition
+
+    def __call__(self, event: Event) -> bool:
+        return not isinstance(event, Publication) or self._condition(event.tags or _NO_TAGS)
+
+
+_known: WeakValueDictionary[bytes, TagsFilter] = WeakValueDictionary()
+
+
+def tags_filter(node: FilterNode) -> TagsFilter:
+    """The filter that a client asks for: the same object for equal ones. Raises InvalidFilter."""
+    key = msgspec.msgpack.encode(node)
+    known = _known.get(key)
+    if known is None:
+        _check_size(node)
+        known = _known[key] = TagsFilter(_condition(node))
+    return known
+
+
+def _check_size(root: FilterNode) -> None:
+    level, count = [root], 0
+    for _ in range(MAX_DEPTH):
+        count += len(level)
+        level = [child for node in level for child in node.nodes]
+        if count + len(level) > MAX_NODES:
+            raise InvalidFilter(f"a filter has more than {MAX_NODES} nodes")
+        if not level:
+            return
+    raise InvalidFilter(f"a filter has more than {MAX_DEPTH} levels")
+
+
+def _condition(node: FilterNode) -> Condition:
+    if not node.op:
+        return _comparison(node)
+    children = [_condition(child) for child in node.nodes]
+    if node.op == "not" and len(children) == 1:
+        (child,) = children
+        return lambda tags: not child(tags)
+    if node.op == "and" and children:
+        return lambda tags: all(child(tags) for child in children)
+    if node.op == "or" and children:
+        return lambda tags: any(child(tags) for child in children)
+    raise InvalidFilter(f"operator {node.op!r} with {len(children)} conditions")
+
+
+def _comparison(node: FilterNode) -> Condition:
+    """The condition of one comparison; it uses the field `val` or `vals`, or none of them."""
+    key, value = node.key, node.val
+    if node.cmp in _PRESENCE and not value and not node.vals:
+        return _PRESENCE[node.cmp](key)
+    if node.cmp in _MEMBERSHIP and key and node.vals and not value:
+        return _MEMBERSHIP[node.cmp](key, frozenset(node.vals))
+    if not (key and value and not node.vals):
+        raise InvalidFilter(f"comparison {node.cmp!r} lacks its key or its values, or has too many")
+    if node.cmp in _TEXTS:
+        return _text_condition(key, value, _TEXTS[node.cmp])
+    if node.cmp in _NUMBERS:
+        return _number_condition(key, _number(value), _NUMBERS[node.cmp])
+    if node.cmp == "neq":
+        return lambda tags: tags.get(key) != value
+    raise InvalidFilter(f"unknown comparison {node.cmp!r}")
+
+
+_PRESENCE: dict[str, Callable[[str], Condition]] = {
+    "ex": lambda key: lambda tags: key in tags,
+    "nex": lambda key: lambda tags: key not in tags,
+}
+# A tag that is not there counts as an empty text here.
+_MEMBERSHIP: dict[str, Callable[[str, Collection[str]], Condition]] = {
+    "in": lambda key, values: lambda tags: tags.get(key, "") in values,
+    "nin": lambda key, values: lambda tags: tags.get(key, "") not in values,
+}
+_TEXTS: dict[str, Callable[[str, str], bool]] = {
+    "eq": str.__eq__,
+    "sw": str.startswith,
+    "ew": str.endswith,
+    "ct": str.__contains__,
+}
+_NUMBERS: dict[str, Callable[[Decimal, Decimal], bool]] = {
+    "gt": Decimal.__gt__,
+    "gte": Decimal.__ge__,
+    "lt": Decimal.__lt__,
+    "lte": Decimal.__le__,
+}
+
+
+def _text_condition(key: str, value: str, compare: Callable[[str, str], bool]) -> Condition:
+    return lambda tags: key in tags and compare(tags[key], value)
+
+
+def _number_condition(key: str, limit: Decimal | None, compare: Callable[[Decimal, Decimal], bool]) -> Condition:
+    """A comparison of numbers; false if the tag or the value of the filter is no number."""
+
+    def condition(tags: Tags) -> bool:
+        number = _number(tags.get(key, ""))
+        return number is not None and limit is not None and compare(number, limit)
+
+    return condition
+
+
+def _number(text: str) -> Decimal | None:
+    """A decimal number without an exponent; None for any other text."""
+    return Decimal(text) if _NUMBER.fullmatch(text) else None

@@ -1,0 +1,108 @@
+"""How events reach subscribers: filtered by their tags, and encoded once for all who receive them in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gevent
+import pytest
+
+from gentrifugo.app.config.channel_options import Namespace
+from gentrifugo.app.node.commands import PublishOptions
+from gentrifugo.app.node.node import Node
+from tests.fakes import TroubledEngine
+from tests.local_client_v2 import LocalClientV2
+
+StartNode = Callable[..., Node]
+
+TAGS = Namespace(name="tags", allow_subscribe_for_client=True, allow_tags_filter=True)
+KEPT = Namespace(
+    name="kept",
+    allow_subscribe_for_client=True,
+    allow_tags_filter=True,
+    history_size=5,
+    history_lifetime=60,
+    recover=True,
+)
+GERMAN = {"key": "lang", "cmp": "eq", "val": "de"}
+
+
+@pytest.fixture
+def node(start: StartNode) -> Node:
+    return start(namespaces=(TAGS, KEPT, Namespace(name="unfiltered", allow_subscribe_for_client=True)))
+
+
+def publish(node: Node, channel: str, data: bytes, **tags: str) -> None:
+    node.publish(channel, data, options=PublishOptions(tags=tags))
+
+
+def publications(client: LocalClientV2) -> list[Any]:
+    return [push["pub"]["data"] for push in client.pushes() if "pub" in push]
+
+
+def test_a_client_receives_only_what_passes_its_filter(node: Node, client: LocalClientV2) -> None:
+    other = LocalClientV2.connected(node)
+    client.subscribe("tags:a", tf=GERMAN)
+    other.subscribe("tags:a")
+    publish(node, "tags:a", b"1", lang="de")
+    publish(node, "tags:a", b"2", lang="en")
+    publish(node, "tags:a", b"3")
+    assert client.pushes() == [{"channel": "tags:a", "pub": {"data": 1, "tags": {"lang": "de"}}}]
+    assert publications(other) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("tf", [{}, {"op": "and"}, {"key": "lang", "cmp": "like", "val": "de"}])
+def test_an_invalid_filter_is_a_bad_request(client: LocalClientV2, tf: Mapping[str, Any]) -> None:
+    result = client.call("subscribe", channel="tags:a", tf=tf)
+    assert result == {"error": {"code": 107, "message": "bad request"}}
+    assert not client.connection.channels
+
+
+def test_a_filter_is_refused_where_the_option_is_off(client: LocalClientV2) -> None:
+    result = client.call("subscribe", channel="unfiltered:a", tf=GERMAN)
+    assert result == {"error": {"code": 107, "message": "bad request"}}
+
+
+def test_a_filter_in_a_channel_that_a_client_may_not_use_is_denied(client: LocalClientV2) -> None:
+    result = client.call("subscribe", channel="$private", tf=GERMAN)
+    assert result["error"]["code"] == 103
+
+
+def test_publications_that_do_not_pass_advance_the_position(node: Node, client: LocalClientV2) -> None:
+    client.subscribe("kept:a", tf=GERMAN)
+    for number, lang in ((1, "en"), (2, "de"), (3, "en"), (4, "de")):
+        publish(node, "kept:a", b"%d" % number, lang=lang)
+    assert [(push["pub"]["data"], push["pub"]["offset"]) for push in client.pushes()] == [(2, 2), (4, 4)]
+
+
+def test_what_a_client_recovers_is_filtered(node: Node, client: LocalClientV2) -> None:
+    for number, lang in ((1, "de"), (2, "en"), (3, "de")):
+        publish(node, "kept:a", b"%d" % number, lang=lang)
+    result = client.subscribe("kept:a", tf=GERMAN, recover=True)
+    assert result["recovered"] is True
+    assert [publication["data"] for publication in result["publications"]] == [1, 3]
+
+
+def test_what_is_held_while_a_client_subscribes_is_filtered(
+    node: Node, client: LocalClientV2, engine: TroubledEngine
+) -> None:
+    gate = engine.close_gate("recover_since")
+    subscribing = gevent.spawn(client.call, "subscribe", channel="kept:a", tf=GERMAN)
+    gevent.sleep(0.01)
+    publish(node, "kept:a", b"1", lang="en")
+    publish(node, "kept:a", b"2", lang="de")
+    gate.set()
+    subscribing.get(timeout=5)
+    assert publications(client) == [2]
+
+
+def test_all_filters_that_let_a_publication_pass_share_its_frame(node: Node) -> None:
+    clients = [LocalClientV2.connected(node) for _ in range(3)]
+    for client, val in zip(clients, ("d", "de", "e"), strict=True):
+        client.subscribe("tags:a", tf={"key": "lang", "cmp": "ct", "val": val})
+    publish(node, "tags:a", b"1", lang="de")
+    first, *others = [client.transport.outbox.frames for client in clients]
+    assert len(first) == 1
+    assert all(frames[0] is first[0] for frames in others)
+    assert [publications(client) for client in clients] == [[1], [1], [1]]
