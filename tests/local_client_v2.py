@@ -10,10 +10,22 @@ from gentrifugo.app.net.outbox import NO_LIMIT
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v2.client import Client
 from gentrifugo.app.protocol.v2.json_format import JSON
+from gentrifugo.app.protocol.v2.messages import (
+    Command,
+    ConnectRequest,
+    Publication,
+    Reply,
+    SubscribeRequest,
+    SubscribeResult,
+)
+from gentrifugo.app.protocol.v2.protobuf_code import Decoder, decoder_of, delimited, encoder_of
+from gentrifugo.app.protocol.v2.protobuf_format import PROTOBUF
+from gentrifugo.app.protocol.v2.protobuf_wire import read_varint
 from gentrifugo.app.protocol.v2.token_making import connection_token, subscription_token
 from gentrifugo.app.protocol.v2.tokens import TokenVerifier
 from tests.fakes import FakeTransport
 from tests.greenlets import settle
+from tests.waiting import seconds
 
 KEY = "the key of tests for tokens of protocol v2"
 """What `token_hmac_secret_key` has to be."""
@@ -80,3 +92,42 @@ class LocalClientV2:
         settle()
         assert len(self.transport.closes) <= 1
         return self.transport.closes[0] if self.transport.closes else None
+
+
+class LocalProtobufClient:
+    """A client that uses Protobuf. `received` returns all replies and pushes so far."""
+
+    def __init__(self, node: Node, user: str = "alice") -> None:
+        self.transport = FakeTransport(node.flusher)
+        self.connection = Client(node, TokenVerifier(node.config), self.transport, PROTOBUF)
+        self.send(Command(1, connect=ConnectRequest(connection_token(KEY, user))))
+
+    def send(self, command: Command) -> None:
+        """Send one frame with one command."""
+        self.connection.handle(delimited(_encode(command)))
+
+    def subscribe(self, channel: str, **request: Any) -> SubscribeResult:
+        """Subscribe, which must succeed; returns the result."""
+        self.send(Command(2, subscribe=SubscribeRequest(channel, **request)))
+        (result,) = [reply.subscribe for reply in self.received() if reply.subscribe is not None]
+        return result
+
+    def received(self) -> list[Reply]:
+        """All replies and pushes so far, without pings."""
+        settle()
+        assert self.transport.outbox.drain(seconds(5))
+        data, position, replies = b"".join(self.transport.socket.sent), 0, []
+        while position < len(data):
+            length, start = read_varint(data, position)
+            position = start + length
+            if length:  # FakeTransport puts a zero behind each message, which is a ping
+                replies.append(_decode(data, start, position))
+        return replies
+
+    def publications(self) -> list[Publication]:
+        """All publications so far."""
+        return [reply.push.pub for reply in self.received() if reply.push is not None and reply.push.pub is not None]
+
+
+_encode = encoder_of(Command)
+_decode: Decoder[Reply] = decoder_of(Reply)

@@ -17,7 +17,6 @@ import gevent
 from ...http.opening_request import Opening
 from ...model import errors as model
 from ...model.events import Encoding
-from ...model.events import Publication as NodePublication
 from ...model.json_codec import decode_embedded
 from ...net.transport import Transport
 from ...node import hooks
@@ -27,11 +26,12 @@ from ...node.user_commands import AddSubscription, RenewConnections
 from ...runtime.timers import Timer
 from ...runtime.yielding import yield_if_due
 from . import channel_commands, connection_commands, server_commands
-from .encodings import encode_event, encoding
+from .encodings import encoding
 from .errors import (
     CLOSE_BAD_REQUEST,
     CLOSE_NOT_AVAILABLE,
     CONNECTION_EXPIRED,
+    INAPPROPRIATE_PROTOCOL,
     INSUFFICIENT_STATE,
     INTERNAL_SERVER_ERROR,
     NO_PONG,
@@ -213,7 +213,7 @@ class Client:
         try:
             self._send(self.format.encode_reply(reply))
         except NotJSON as error:
-            raise Closing(INTERNAL_SERVER_ERROR, str(error)) from None
+            raise Closing(INAPPROPRIATE_PROTOCOL, str(error)) from None
 
     def reply_error(self, id_: int, error: Error) -> None:
         """Queue the error of the command with this id."""
@@ -222,14 +222,6 @@ class Client:
     def push(self, push: Push) -> None:
         """Queue one push."""
         self.reply(Reply(push=push))
-
-    def send_publications(self, publications: Collection[NodePublication]) -> None:
-        """Queue the pushes of publications that were held."""
-        for publication in publications:
-            try:
-                self._send(encode_event(self.format, publication))
-            except NotJSON:
-                pass  # the broadcast has logged it
 
     def _send(self, message: bytes) -> None:
         if not self.closed:
@@ -379,12 +371,16 @@ class Client:
         return self.subscriptions.add(wanted)
 
     def go_live(self, channel: str) -> None:
-        """Send what was published since the reply to a subscription was made, and announce the client. May block."""
-        publications = self.subscriptions.go_live(channel)
-        if publications is None:
+        """Send what was published since the reply to a subscription was made, and announce the client. May block.
+
+        Raises Closing when it holds a payload that the format cannot carry.
+        """
+        messages = self.subscriptions.go_live(channel)
+        if messages is None:
             self.recover_again(channel)
             return
-        self.send_publications(publications)
+        for message in messages:
+            self._send(message)
         self.subscriptions.announce(channel)
 
     @property

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from functools import cache
 
-from ...model.events import Encoding, Event, Join, Publication
+from ...model.events import Encoding, Event, Join, Publication, Unsendable
 from ...model.payload import bytes_of
 from ...runtime.log_throttle import ThrottledLog
 from .format import Format, NotJSON
@@ -20,7 +20,17 @@ from .messages import Push, Reply, client_info
 
 log = logging.getLogger(__name__)
 
-_unsendable = ThrottledLog(log, logging.WARNING)
+_unsendable_log = ThrottledLog(log, logging.WARNING)
+
+
+def unsendable(event: Event) -> Unsendable:
+    """The exception for an event that holds bytes which JSON has no way to carry; logged once in a while."""
+    _unsendable_log.log(
+        event.channel,
+        "a message in channel %r is not JSON: its subscribers are disconnected unless they use Protobuf or version 1",
+        event.channel,
+    )
+    return Unsendable()
 
 
 def encode_event(format_: Format, event: Event) -> bytes:
@@ -46,12 +56,7 @@ def _pusher(format_: Format, has_joins: bool) -> Callable[[Event], bytes]:
         try:
             return encode_event(format_, event)
         except NotJSON:
-            _unsendable.log(
-                event.channel,
-                "a publication in channel %r is not JSON: it is not sent to clients that do not use Protobuf",
-                event.channel,
-            )
-            return b""
+            raise unsendable(event) from None
 
     return push
 

@@ -25,9 +25,9 @@ from ...model.payload import bytes_of
 from ...node.hub import Connection
 from ...node.node import Node
 from ...runtime.timers import Timer
-from .encodings import encoding
-from .errors import INTERNAL_SERVER_ERROR, UNRECOVERABLE_POSITION, Closing, Refused
-from .format import Format
+from .encodings import encode_event, encoding
+from .errors import INAPPROPRIATE_PROTOCOL, INTERNAL_SERVER_ERROR, UNRECOVERABLE_POSITION, Closing, Refused
+from .format import Format, NotJSON
 from .messages import NOTHING, Publication, SubscribeRequest, SubscribeResult, client_info
 from .permissions import Grant
 from .tags_filter import TagsFilter
@@ -179,11 +179,11 @@ class Subscriptions:
         self._live_from[channel] = found.top
         return recovery_result(found, request.offset, self.channels[channel].passes)
 
-    def go_live(self, channel: str) -> list[NodePublication] | None:
-        """End the hold on a channel, now that the reply has been sent, and announce the client. May block.
+    def go_live(self, channel: str) -> list[bytes] | None:
+        """End the hold on a channel, now that the reply has been sent.
 
-        Returns the publications that came meanwhile, oldest first; None if one of them is missing, and the client has
-        to subscribe again.
+        Returns the pushes of what was published meanwhile, oldest first; None if something is missing, and the client
+        has to subscribe again. Raises Closing for a publication that the format cannot carry.
         """
         subscription = self.channels.get(channel)
         if subscription is None:  # it was ended meanwhile
@@ -193,7 +193,15 @@ class Subscriptions:
             publications: list[NodePublication] | None = self._node.hub.release(channel, self._client)
         else:
             publications = self._node.streams.release(channel, self._client, start)
-        return None if publications is None else filtered(publications, subscription.passes)
+        if publications is None:
+            return None
+        try:
+            return [
+                encode_event(self._client.format, publication)
+                for publication in filtered(publications, subscription.passes)
+            ]
+        except NotJSON as error:
+            raise Closing(INAPPROPRIATE_PROTOCOL, str(error)) from None
 
     def announce(self, channel: str) -> None:
         """Publish that the client has joined, if the channel announces it. May block."""

@@ -9,10 +9,13 @@ import gevent
 import pytest
 
 from gentrifugo.app.config.channel_options import Namespace
+from gentrifugo.app.model.payload import payload
 from gentrifugo.app.node.commands import PublishOptions
 from gentrifugo.app.node.node import Node
 from tests.fakes import TroubledEngine
-from tests.local_client_v2 import LocalClientV2
+from tests.greenlets import eventually
+from tests.local_client import LocalClient
+from tests.local_client_v2 import LocalClientV2, LocalProtobufClient
 
 StartNode = Callable[..., Node]
 
@@ -24,6 +27,7 @@ KEPT = Namespace(
     history_size=5,
     history_lifetime=60,
     recover=True,
+    allow_history_for_client=True,
 )
 GERMAN = {"key": "lang", "cmp": "eq", "val": "de"}
 
@@ -106,3 +110,59 @@ def test_all_filters_that_let_a_publication_pass_share_its_frame(node: Node) -> 
     assert len(first) == 1
     assert all(frames[0] is first[0] for frames in others)
     assert [publications(client) for client in clients] == [[1], [1], [1]]
+
+
+# -- publications that are not JSON
+
+BINARY = payload(b"\xff\x00")
+
+
+@pytest.fixture
+def mixed(start: StartNode) -> Node:
+    return start(namespaces=(KEPT, Namespace(name="open", allow_subscribe_for_client=True)))
+
+
+@pytest.mark.parametrize("channel", ["open:a", "kept:a"])
+def test_a_client_that_uses_json_is_disconnected_by_what_is_not_json(
+    mixed: Node, channel: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, outside = LocalClientV2.connected(mixed), LocalClientV2.connected(mixed)
+    client.subscribe(channel)
+    old = LocalClient.connected(mixed)
+    old.subscribe(channel)
+    old.received()
+    binary = LocalProtobufClient(mixed)
+    binary.subscribe(channel)
+    for _ in range(3):
+        mixed.publish(channel, BINARY)
+    eventually(lambda: client.close == (3506, "inappropriate protocol"))
+    assert (outside.close, old.transport.closes, binary.transport.closes) == (None, [], [])
+    assert [bytes(publication.data) for publication in binary.publications()] == [b"\xff\x00"] * 3
+    assert [message["body"]["data"] for message in old.received()] == ["/wA="] * 3
+    assert mixed.hub.num_subscribers(channel) == 2
+    assert [record.getMessage() for record in caplog.records if "not JSON" in record.getMessage()] == [
+        f"a message in channel {channel!r} is not JSON: its subscribers are disconnected unless they use Protobuf or "
+        "version 1"
+    ]
+
+
+@pytest.mark.parametrize("method", ["recovery", "history", "held"])
+def test_a_client_that_asks_for_what_is_not_json_is_disconnected(
+    mixed: Node, engine: TroubledEngine, method: str
+) -> None:
+    client = LocalClientV2.connected(mixed)
+    if method == "held":
+        gate = engine.close_gate("recover_since")
+        subscribing = gevent.spawn(client.send, {"id": 9, "subscribe": {"channel": "kept:a"}})
+        gevent.sleep(0.01)
+        mixed.publish("kept:a", BINARY)
+        gate.set()
+        subscribing.get(timeout=5)
+    else:
+        mixed.publish("kept:a", BINARY)
+        requests: dict[str, dict[str, Any]] = {
+            "recovery": {"id": 9, "subscribe": {"channel": "kept:a", "recover": True}},
+            "history": {"id": 9, "history": {"channel": "kept:a", "limit": 10}},
+        }
+        client.send(requests[method])
+    eventually(lambda: client.close == (3506, "inappropriate protocol"))
