@@ -15,6 +15,7 @@ from ...node import hooks
 from ...node.channels import history_options
 from . import permissions
 from .connecting import subscription_token
+from .deltas import FOSSIL
 from .errors import (
     ALREADY_SUBSCRIBED,
     BAD_REQUEST,
@@ -79,6 +80,8 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
 def _check_subscribe(client: ServedClient, request: SubscribeRequest) -> None:
     """Raises Refused, model.Refused or Closing for a request that is refused whatever the channel allows."""
     channel, config = _named(request.channel), client.node.config
+    if request.delta not in ("", FOSSIL):
+        raise Closing(CLOSE_BAD_REQUEST, f"unknown delta format {request.delta!r}")
     if len(channel.encode()) > config.max_channel_length:
         raise Refused(BAD_REQUEST)
     if channel in client.channels:

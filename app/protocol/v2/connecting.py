@@ -122,6 +122,7 @@ def server_side(
         raise Closing(Disconnect(CLOSE_BAD_REQUEST.code, UNKNOWN_CHANNEL.message), f"channel {channel!r}") from None
     wanted = request or SubscribeRequest()
     granted = overridden(permissions.grant(options, wanted, user), given, options)
+    granted = granted._replace(may_have_deltas=False)  # client libraries have them for subscriptions of their own only
     data = Raw(given.data) if given.data else NOTHING
     return Wanted(channel, wanted, granted, given.info, expires_at, data, is_server_side=True)
 

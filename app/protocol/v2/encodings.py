@@ -47,7 +47,7 @@ def encode_event(format_: Format, event: Event) -> bytes:
 
 
 @cache
-def _pusher(format_: Format, has_joins: bool) -> Callable[[Event], bytes]:
+def pusher(format_: Format, has_joins: bool) -> Callable[[Event], bytes]:
     """Encodes the events of a channel; joins and leaves only for subscribers that receive them."""
 
     def push(event: Event) -> bytes:
@@ -64,4 +64,4 @@ def _pusher(format_: Format, has_joins: bool) -> Callable[[Event], bytes]:
 @cache
 def encoding(format_: Format, frame: Callable[[bytes], bytes], has_joins: bool, is_positioned: bool) -> Encoding:
     """The encoding of subscriptions; the same object for equal arguments."""
-    return Encoding(_pusher(format_, has_joins), frame, is_positioned)
+    return Encoding(pusher(format_, has_joins), frame, is_positioned)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...config.channel_options import ChannelOptions
+from ...config.options import listed
 from ...node.channels import ChannelRules, history_options
 from .claims import SubscriptionOptions
 from .messages import SubscribeRequest
@@ -79,6 +80,13 @@ class Grant(NamedTuple):
     """The client may recover when it subscribes again."""
     has_joins: bool
     """The client receives joins and leaves."""
+    may_have_deltas: bool = False
+    """The client has asked for deltas, and the channel allows them."""
+
+    @property
+    def has_deltas(self) -> bool:
+        """The client receives patches: only with positions, which reveal that a publication is missing."""
+        return self.may_have_deltas and self.is_positioned
 
 
 def grant(options: ChannelOptions, request: SubscribeRequest, user: str, is_trusted: bool = False) -> Grant:
@@ -92,7 +100,9 @@ def grant(options: ChannelOptions, request: SubscribeRequest, user: str, is_trus
     is_positioned = has_history and (options.force_positioning or wants_positions)
     wants_joins = request.join_leave and may_read_presence(options, subscriber)
     has_joins = options.join_leave and (options.force_push_join_leave or wants_joins)
-    return Grant(is_positioned or is_recoverable, is_recoverable, has_joins)
+    wants_deltas = bool(request.delta) and request.tf is None  # a patch needs every publication before it
+    may_have_deltas = wants_deltas and request.delta in listed(options.allowed_delta_types)
+    return Grant(is_positioned or is_recoverable, is_recoverable, has_joins, may_have_deltas)
 
 
 def overridden(granted: Grant, given: SubscriptionOptions, options: ChannelOptions) -> Grant:
@@ -103,4 +113,5 @@ def overridden(granted: Grant, given: SubscriptionOptions, options: ChannelOptio
     has_joins = granted.has_joins
     if given.force_push_join_leave is not None:
         has_joins = options.join_leave and given.force_push_join_leave
-    return Grant(has_history and (is_positioned or is_recoverable), has_history and is_recoverable, has_joins)
+    is_positioned = has_history and (is_positioned or is_recoverable)
+    return Grant(is_positioned, has_history and is_recoverable, has_joins, granted.may_have_deltas)

@@ -19,12 +19,13 @@ from msgspec import Raw
 from ....engines.base import StreamRecovery
 from ...config.channel_options import ChannelOptions
 from ...model import errors as model
+from ...model.events import Encoding, RawClientInfo, StreamPosition
 from ...model.events import Publication as NodePublication
-from ...model.events import RawClientInfo, StreamPosition
 from ...model.payload import bytes_of
 from ...node.hub import Connection
 from ...node.node import Node
 from ...runtime.timers import Timer
+from .deltas import DeltaSubscription, chain_of
 from .encodings import encode_event, encoding
 from .errors import INAPPROPRIATE_PROTOCOL, INTERNAL_SERVER_ERROR, UNRECOVERABLE_POSITION, Closing, Refused
 from .format import Format, NotJSON
@@ -62,6 +63,8 @@ class Subscription:
     """Whether the server has made it, and not the client."""
     passes: TagsFilter | None = None
     """Which publications the client receives; None for all."""
+    deltas: DeltaSubscription | None = None
+    """What the client receives as patches; None without deltas."""
     expires_at: float = 0
     """Seconds since 1970; 0 for never."""
     expiry: Timer | None = None
@@ -127,12 +130,12 @@ class Subscriptions:
     def _add(self, wanted: Wanted) -> SubscribeResult:
         node, channel, grant = self._node, wanted.channel, wanted.grant
         options = node.rules.options(channel)
-        self.channels[channel] = Subscription(wanted.info, grant, wanted.is_server_side, wanted.passes)
-        encoded = encoding(self._client.format, self._client.frame, grant.has_joins, grant.is_positioned)
-        if wanted.passes is not None:
-            encoded = encoded._replace(passes=wanted.passes)
+        subscription = Subscription(wanted.info, grant, wanted.is_server_side, wanted.passes)
+        if grant.has_deltas:
+            subscription.deltas = DeltaSubscription(chain_of(node.hub, channel), self._client.format)
+        self.channels[channel] = subscription
         try:
-            node.add_subscription(channel, self._client, hold=True, encoding=encoded)
+            node.add_subscription(channel, self._client, hold=True, encoding=self._encoding(subscription))
             if options.presence:
                 node.add_presence(channel, self._client.uid, self.info(channel))
                 self._keep_presence()
@@ -144,10 +147,18 @@ class Subscriptions:
         except (Refused, model.Refused):
             self._remove(channel)
             raise
-        result.data = wanted.data
+        result.data, result.delta = wanted.data, grant.has_deltas
         self._expire(channel, wanted.expires_at)
         result.expires, result.ttl = wanted.expires_at > 0, ttl(wanted.expires_at)
         return result
+
+    def _encoding(self, subscription: Subscription) -> Encoding:
+        """How events reach the client."""
+        client, grant = self._client, subscription.grant
+        if subscription.deltas is not None:
+            return subscription.deltas.encoding(client.frame, grant.has_joins)
+        encoded = encoding(client.format, client.frame, grant.has_joins, grant.is_positioned)
+        return encoded if subscription.passes is None else encoded._replace(passes=subscription.passes)
 
     def _position(self, wanted: Wanted, options: ChannelOptions) -> SubscribeResult:
         """The reply as far as it is about the stream of the channel."""
@@ -177,7 +188,10 @@ class Subscriptions:
         if not found.recovered and request.flag & REFUSE_UNRECOVERED:
             raise Refused(UNRECOVERABLE_POSITION)
         self._live_from[channel] = found.top
-        return recovery_result(found, request.offset, self.channels[channel].passes)
+        try:
+            return recovery_result(found, request.offset, self.channels[channel])
+        except NotJSON as error:
+            raise Closing(INAPPROPRIATE_PROTOCOL, str(error)) from None
 
     def go_live(self, channel: str) -> list[bytes] | None:
         """End the hold on a channel, now that the reply has been sent.
@@ -196,12 +210,19 @@ class Subscriptions:
         if publications is None:
             return None
         try:
-            return [
-                encode_event(self._client.format, publication)
-                for publication in filtered(publications, subscription.passes)
-            ]
+            messages = self._pushes(publications, subscription)
         except NotJSON as error:
             raise Closing(INAPPROPRIATE_PROTOCOL, str(error)) from None
+        if subscription.deltas is not None and subscription.deltas.go_live():
+            patched = subscription.deltas.patched_encoding(self._client.frame, subscription.grant.has_joins)
+            self._node.hub.change_encoding(channel, self._client, patched)
+        return messages
+
+    def _pushes(self, publications: Iterable[NodePublication], subscription: Subscription) -> list[bytes]:
+        if subscription.deltas is not None:
+            return [subscription.deltas.push(publication) for publication in publications]
+        passing = filtered(publications, subscription.passes)
+        return [encode_event(self._client.format, publication) for publication in passing]
 
     def announce(self, channel: str) -> None:
         """Publish that the client has joined, if the channel announces it. May block."""
@@ -308,8 +329,10 @@ def filtered(publications: Iterable[NodePublication], passes: TagsFilter | None)
     return list(publications) if passes is None else list(filter(passes, publications))
 
 
-def recovery_result(found: StreamRecovery, offset: int, passes: TagsFilter | None = None) -> SubscribeResult:
-    """The reply to a subscription that recovers from `offset`."""
+def recovery_result(found: StreamRecovery, offset: int, subscription: Subscription) -> SubscribeResult:
+    """The reply to a subscription that recovers from `offset`. With deltas, raises NotJSON."""
+    deltas = subscription.deltas
+    shown = message_of if deltas is None else deltas.recovered
     return SubscribeResult(
         recoverable=True,
         positioned=True,
@@ -318,7 +341,7 @@ def recovery_result(found: StreamRecovery, offset: int, passes: TagsFilter | Non
         recovered=found.recovered,
         # The client counts on from the offset that it has asked for as it receives the publications.
         offset=offset if found.recovered else found.top.offset,
-        publications=[message_of(publication) for publication in filtered(found.publications, passes)],
+        publications=[shown(publication) for publication in filtered(found.publications, subscription.passes)],
     )
 
 

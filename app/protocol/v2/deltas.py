@@ -1,0 +1,160 @@
+"""Subscriptions with deltas: after a first full payload they receive what each publication changes of the one before.
+
+A patch is created once for each publication and channel. It is sent only if it is shorter than the payload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+from msgspec import Raw
+
+from ...model.events import Encoding, Event
+from ...model.events import Publication as NodePublication
+from ...model.payload import bytes_of, is_binary
+from ...node.hub import Hub
+from . import fossil_delta
+from .encodings import pusher, unsendable
+from .format import Format, NotJSON
+from .messages import Publication, client_info
+
+FOSSIL = "fossil"
+"""The only delta format."""
+
+
+class DeltaChain:
+    """The newest publication of one channel that a node has sent to subscribers with deltas.
+
+    All of them share one chain for each channel. It keeps one payload, and it ends with the last of them.
+    """
+
+    __slots__ = ("__weakref__", "_before", "_newest", "_patch", "_publication")
+
+    def __init__(self) -> None:
+        self._publication: NodePublication | None = None
+        self._newest: bytes | None = None
+        self._before: bytes | None = None
+        self._patch: bytes | None = None
+
+    def add(self, publication: NodePublication) -> None:
+        """Note a publication that is broadcast now. Nothing happens if it is the one that was noted last."""
+        if publication is not self._publication:
+            self._publication = publication
+            self._before, self._newest = self._newest, bytes_of(publication.data)
+            self._patch = None
+
+    def patch(self) -> bytes | None:
+        """What the newest publication changes of the one before; None if its payload is not longer than that."""
+        if self._before is not None and self._newest is not None:
+            self._patch, self._before = shorter_patch(self._before, self._newest), None
+        return self._patch
+
+    def continues(self, data: bytes) -> bool:
+        """Whether a subscriber that has received `data` last can go on with the next patch of this chain."""
+        if self._newest is None:
+            self._newest = data
+        return self._newest == data
+
+
+_chains: WeakKeyDictionary[Hub, WeakValueDictionary[str, DeltaChain]] = WeakKeyDictionary()
+
+
+def chain_of(hub: Hub, channel: str) -> DeltaChain:
+    """The chain of a channel of one node; a new one if nobody uses any."""
+    chains = _chains.setdefault(hub, WeakValueDictionary())
+    chain = chains.get(channel)
+    if chain is None:
+        chain = chains[channel] = DeltaChain()
+    return chain
+
+
+@dataclass(frozen=True, slots=True)
+class _DeltaPush:
+    """Encodes the events of one channel; equal objects return the same bytes."""
+
+    chain: DeltaChain
+    format: Format
+    has_joins: bool
+    is_full: bool
+    """Whether the subscribers lack the publication before, and so can apply no patch."""
+
+    def __call__(self, event: Event) -> bytes:
+        if not isinstance(event, NodePublication):
+            return pusher(self.format, self.has_joins)(event)
+        self.chain.add(event)
+        try:
+            return _encode(self.format, event, None if self.is_full else self.chain.patch())
+        except NotJSON:
+            raise unsendable(event) from None
+
+
+class DeltaSubscription:
+    """One subscription with deltas. It encodes alone what the subscriber receives before it goes live."""
+
+    __slots__ = ("_chain", "_format", "_last")
+
+    def __init__(self, chain: DeltaChain, format_: Format) -> None:
+        self._chain = chain
+        self._format = format_
+        self._last: bytes | None = None
+
+    def encoding(self, frame: Callable[[bytes], bytes], has_joins: bool) -> Encoding:
+        """How live events reach the subscriber: the next publication in full, and patches after it."""
+        full = _DeltaPush(self._chain, self._format, has_joins, is_full=True)
+        return Encoding(full, frame, is_positioned=True, then=self.patched_encoding(frame, has_joins))
+
+    def patched_encoding(self, frame: Callable[[bytes], bytes], has_joins: bool) -> Encoding:
+        """How live events reach the subscriber when it has received the publication before."""
+        patched = _DeltaPush(self._chain, self._format, has_joins, is_full=False)
+        return Encoding(patched, frame, is_positioned=True)
+
+    def recovered(self, publication: NodePublication) -> Publication:
+        """A publication as the reply to the subscription has it. Raises NotJSON. Call it in the order of the stream."""
+        payload, is_delta = _payload(self._format, publication, self._next_patch(publication))
+        return Publication(
+            data=Raw(payload),
+            info=None if publication.info is None else client_info(publication.info),
+            offset=publication.offset,
+            tags=dict(publication.tags or {}),
+            delta=is_delta,
+        )
+
+    def push(self, publication: NodePublication) -> bytes:
+        """The push of a publication that was held. Raises NotJSON. Call it in the order of the stream."""
+        return _encode(self._format, publication, self._next_patch(publication))
+
+    def go_live(self) -> bool:
+        """Whether the subscriber can apply the next patch of the channel: it has received the payload before."""
+        last, self._last = self._last, None
+        return last is not None and self._chain.continues(last)
+
+    def _next_patch(self, publication: NodePublication) -> bytes | None:
+        before, self._last = self._last, bytes_of(publication.data)
+        return None if before is None else shorter_patch(before, self._last)
+
+
+def shorter_patch(before: bytes, data: bytes) -> bytes | None:
+    """The patch that changes one payload into the next one; None if it is not shorter than that."""
+    patch = fossil_delta.create(before, data)
+    return patch if patch is not None and len(patch) < len(data) else None
+
+
+def _encode(format_: Format, publication: NodePublication, patch: bytes | None) -> bytes:
+    payload, is_delta = _payload(format_, publication, patch)
+    _, channel, _, _, info, tags, offset, _ = publication
+    return format_.encode_publication(channel, payload, info, offset, tags=tags, delta=is_delta)
+
+
+def _payload(format_: Format, publication: NodePublication, patch: bytes | None) -> tuple[bytes, bool]:
+    """The payload as a subscription with deltas sends it, and whether it is a patch. Raises NotJSON."""
+    data = publication.data
+    if is_binary(data) and not format_.is_binary:
+        raise NotJSON("the data of a publication is not JSON")
+    if patch is not None:
+        try:
+            return format_.delta_payload(patch), True
+        except NotJSON:  # the payload before was no text
+            pass
+    return format_.delta_payload(bytes_of(data)), False
