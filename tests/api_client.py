@@ -9,7 +9,7 @@ from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.credentials import SECRET, sign
+from tests.credentials import API_KEY, SECRET, sign
 from tests.waiting import seconds
 
 JSON_TYPE = "application/json"
@@ -45,6 +45,13 @@ class ApiClient:
         """Publish, which must succeed."""
         reply = self.call("publish", channel=channel, data=data, **params)
         assert reply == {"method": "publish", "error": None, "body": None}
+
+    def call_v4(self, method: str, **params: Any) -> dict[str, Any]:
+        """Run one method of the API of later versions, which must succeed, and return its result."""
+        headers = {"Content-Type": JSON_TYPE, "X-API-Key": API_KEY}
+        answer = self.request("POST", f"/api/{method}", json.dumps(params).encode(), headers)
+        assert answer.status == 200, answer
+        return dict(answer.json()["result"])
 
     def post(self, body: str, *, content_type: str = JSON_TYPE, signature: str | None = "right") -> Answer:
         """Post a body with its sign, a wrong sign (any other text) or none (None) in X-API-Sign."""
