@@ -3,8 +3,8 @@
 //
 // `options` are those of the Centrifuge object. With `tokens` in the configuration the library asks that address for a
 // new token of the connection, and with `channelTokens` for tokens of channels. Commands: connect, disconnect, subscribe
-// (with `channel` and the `options` of the subscription), unsubscribe, publish, presence, presence_stats and history
-// (with `options`). Events are named like those of the library, and their fields like those of the protocol.
+// (with `channel` and the `options` of the subscription), delta_stats, unsubscribe, publish, presence, presence_stats and
+// history (with `options`). Events are named like those of the library, and their fields like those of the protocol.
 'use strict';
 
 function driveCentrifuge({Centrifuge, configuration, emit, ask, encode, decode}) {
@@ -64,6 +64,10 @@ function driveCentrifuge({Centrifuge, configuration, emit, ask, encode, decode})
         connect: () => centrifuge.connect(),
         disconnect: () => centrifuge.disconnect(),
         subscribe,
+        delta_stats: ({channel}) => {
+            const {numFullPayloads, numDeltaPayloads} = centrifuge.getSubscription(channel).deltaStats();
+            emit('delta_stats', {full: numFullPayloads, patches: numDeltaPayloads});
+        },
         unsubscribe: ({channel}) => centrifuge.getSubscription(channel).unsubscribe(),
         publish: ({channel, data}) => report('publish', centrifuge.publish(channel, encode(data)), () => null),
         presence: ({channel}) => report('presence', centrifuge.presence(channel), ({clients}) => (

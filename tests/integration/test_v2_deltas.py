@@ -1,0 +1,131 @@
+"""centrifuge-js 5.8 receives every payload of a channel with deltas, and only what passes its filter."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.api_client import ApiClient
+from tests.clients.driver import Driver
+from tests.clients.v2 import Library
+from tests.credentials import API_KEY, TOKEN_KEY, jwt
+from tests.servers import Server
+
+OPTIONS: dict[str, Any] = {
+    "token_hmac_secret_key": TOKEN_KEY,
+    "api_key": API_KEY,
+    "namespaces": [
+        {
+            "name": "delta",
+            "allow_subscribe_for_client": True,
+            "allowed_delta_types": ["fossil"],
+            "history_size": 100,
+            "history_lifetime": 60,
+            "recover": True,
+        },
+        {"name": "tags", "allow_subscribe_for_client": True, "allow_tags_filter": True},
+    ],
+}
+WORDS = ["alpha", "Größe", "→", "😀", '"quoted"', "back\\slash", "line\nbreak", "жизнь", "x" * 40]
+
+Start = Callable[[], Driver]
+
+
+@pytest.fixture
+def server(start_server: Callable[..., Server]) -> Server:
+    return start_server(**OPTIONS)
+
+
+@pytest.fixture
+def api(server: Server) -> ApiClient:
+    return ApiClient(server.host, server.port)
+
+
+@pytest.fixture(params=["json", "protobuf"])
+def start_client(request: pytest.FixtureRequest, server: Server) -> Iterator[Start]:
+    """Start a client that has connected."""
+    clients: list[Driver] = []
+
+    def start() -> Driver:
+        client = Library("centrifuge-js", request.param).start(server.port, jwt(sub="42"))
+        clients.append(client)
+        client.send(do="connect")
+        client.wait_for("connected")
+        return client
+
+    yield start
+    for client in clients:
+        client.stop()
+
+
+def subscribe(client: Driver, channel: str, **options: Any) -> None:
+    client.send(do="subscribe", channel=channel, options=options)
+    client.wait_for("subscribed", channel=channel)
+
+
+def data_of(client: Driver, count: int) -> list[Any]:
+    return [client.wait_for("publication")["data"] for _ in range(count)]
+
+
+def documents(count: int) -> list[dict[str, Any]]:
+    """Payloads of which each changes a part of the one before, and some everything."""
+    chance = random.Random(7)
+    words = chance.choices(WORDS, k=80)
+    made: list[dict[str, Any]] = []
+    for number in range(count):
+        if number % 10 == 9:
+            words = chance.choices(WORDS, k=chance.randrange(80))
+        for _ in range(chance.randrange(4)):
+            words.insert(chance.randrange(len(words) + 1), chance.choice(WORDS))
+        made.append({"number": number, "words": list(words)})
+    return made
+
+
+def test_every_payload_arrives_also_after_a_break(api: ApiClient, start_client: Start) -> None:
+    client, plain = start_client(), start_client()
+    subscribe(client, "delta:a", delta="fossil")
+    subscribe(plain, "delta:a")
+    expected = documents(60)
+    for document in expected[:30]:
+        api.publish("delta:a", document)
+    assert data_of(client, 30) == expected[:30]
+    client.send(do="disconnect")
+    client.wait_for("disconnected")
+    for document in expected[30:40]:
+        api.publish("delta:a", document)
+    client.send(do="connect")
+    assert client.wait_for("subscribed", channel="delta:a", recovered=True)
+    for document in expected[40:]:
+        api.publish("delta:a", document)
+    assert data_of(client, 30) == expected[30:]
+    assert data_of(plain, 60) == expected
+    client.send(do="delta_stats", channel="delta:a")
+    stats = client.wait_for("delta_stats")
+    assert stats["full"] + stats["patches"] == 60
+    assert stats["patches"] > 40
+
+
+def test_the_publish_method_of_todays_backends_accepts_its_delta_flag(api: ApiClient, start_client: Start) -> None:
+    client = start_client()
+    subscribe(client, "delta:a", delta="fossil")
+    expected = documents(3)
+    for document in expected:
+        api.call_v4("publish", channel="delta:a", data=document, delta=True)
+    assert data_of(client, 3) == expected
+
+
+def test_a_client_receives_what_passes_its_filter(api: ApiClient, start_client: Start) -> None:
+    client = start_client()
+    cheap = {
+        "op": "and",
+        "nodes": [{"key": "kind", "cmp": "eq", "val": "offer"}, {"key": "price", "cmp": "lt", "val": "10"}],
+    }
+    subscribe(client, "tags:a", tagsFilter=cheap)
+    for number, price in enumerate(("12.5", "9.99", "100", "-1")):
+        api.call_v4("publish", channel="tags:a", data=number, tags={"kind": "offer", "price": price})
+    api.call_v4("publish", channel="tags:a", data=4)
+    api.call_v4("publish", channel="tags:a", data=5, tags={"kind": "offer", "price": "5"})
+    assert data_of(client, 3) == [1, 3, 5]
