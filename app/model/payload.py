@@ -9,24 +9,25 @@ from base64 import b64encode
 
 from .json_codec import is_json
 
-_MARK = b"\0"
+BINARY_MARK = b"\0"
+"""What data that are not JSON begin with."""
 
 
 def payload(data: bytes) -> bytes:
     """Bytes from outside as the data of a publication: as they are if they are JSON, otherwise with the mark."""
-    return data if is_json(data) else _MARK + data
+    return data if is_json(data) else BINARY_MARK + data
 
 
 def is_binary(data: bytes) -> bool:
     """Whether the data of a publication are bytes that are not JSON."""
-    return data.startswith(_MARK)
+    return data.startswith(BINARY_MARK)
 
 
 def bytes_of(data: bytes) -> bytes:
     """What the publisher has sent, for readers that take any bytes."""
-    return data[1:] if data.startswith(_MARK) else data
+    return data[1:] if data.startswith(BINARY_MARK) else data
 
 
 def json_of(data: bytes) -> bytes:
     """The data as JSON, for readers that take nothing else: bytes that are not JSON become a string in Base64."""
-    return b'"%b"' % b64encode(data[1:]) if data.startswith(_MARK) else data
+    return b'"%b"' % b64encode(data[1:]) if data.startswith(BINARY_MARK) else data

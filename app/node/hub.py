@@ -230,8 +230,8 @@ class Hub:
         Without `to_positioned`, those with positions do not get it. Those on hold get it in any case. Subscribers that
         have no way to receive it get nothing more of the channel, and are disconnected by a greenlet.
         """
-        pushes: dict[Callable[[Event], bytes], bytes | None] = {}
-        changed: list[Encoding] = []
+        pushes: dict[Callable[[Event], bytes], bytes] = {}
+        changed: tuple[Encoding, ...] = ()
         filtered: _Filtered | None = None
         for encoding, outboxes in self._subscribers.get(event.channel, {}).items():
             push, frame, is_positioned, passes, then = encoding
@@ -243,14 +243,15 @@ class Hub:
                 try:
                     pushes[push] = push(event)
                 except Unsendable:
-                    pushes[push] = None
+                    changed += (encoding,)
+                    continue
             if message := pushes[push]:
                 framed = frame(message) if passes is None or filtered is None else filtered.framed(message, frame)
                 self._flusher.fan_out(outboxes, framed)
-            if message is None or then is not None:
-                changed.append(encoding)
+                if then is not None:
+                    changed += (encoding,)
         for encoding in changed:
-            self._change(event, encoding, is_unsendable=pushes[encoding.push] is None)
+            self._change(event, encoding, is_unsendable=encoding.push not in pushes)
         if self._held and event.channel in self._held:
             self._hold(event)
 
