@@ -207,6 +207,20 @@ class TroubledEngine(MemoryEngine):
         super().remove_history(channel)
 
 
+class LateEngine(TroubledEngine):
+    """Reads streams at once, and answers when `answering` is set: publications may arrive before the answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answering = Gate()
+        self.answering.set()
+
+    def recover_since(self, channel: str, position: StreamPosition, limit: int, meta_lifetime: float) -> StreamRecovery:
+        found = super().recover_since(channel, position, limit, meta_lifetime)
+        self.answering.wait()
+        return found
+
+
 class Bus:
     """Joins the engines that `engine` makes, as a broker would: one presence, one history, everything to all."""
 

@@ -17,7 +17,7 @@ from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v2 import deltas
 from gentrifugo.app.protocol.v2.deltas import DeltaChain, chain_of
 from tests.app.protocol.v2.test_fossil_delta import apply
-from tests.fakes import TroubledEngine
+from tests.fakes import LateEngine
 from tests.greenlets import eventually
 from tests.local_client import LocalClient
 from tests.local_client_v2 import LocalClientV2, LocalProtobufClient
@@ -38,6 +38,11 @@ DELTA = Namespace(
 )
 PLAIN = Namespace(name="plain", allow_subscribe_for_client=True, history_size=10, history_lifetime=60, recover=True)
 LOOSE = Namespace(name="loose", allow_subscribe_for_client=True, allowed_delta_types="fossil")
+
+
+@pytest.fixture
+def engine() -> LateEngine:
+    return LateEngine()
 
 
 @pytest.fixture
@@ -175,26 +180,27 @@ def test_a_client_that_has_missed_nothing_gets_a_full_publication_next(node: Nod
 
 
 def test_what_is_published_while_a_client_subscribes_continues_what_it_recovers(
-    node: Node, client: LocalClientV2, engine: TroubledEngine
+    node: Node, client: LocalClientV2, engine: LateEngine
 ) -> None:
     other = LocalClientV2.connected(node)
     other.subscribe("delta:a", delta="fossil")
     publish(node, 1)
-    gate = engine.close_gate("recover_since")
+    engine.answering.clear()
     subscribing = gevent.spawn(
         client.send, {"id": 9, "subscribe": {"channel": "delta:a", "delta": "fossil", "recover": True}}
     )
     gevent.sleep(0.01)
     publish(node, 2)
-    gate.set()
+    engine.answering.set()
     subscribing.get(timeout=5)
     publish(node, 3)
     messages = client.received()
     (result,) = [message["subscribe"] for message in messages if message.get("id") == 9]
     pushes = [message["push"]["pub"] for message in messages if "pub" in message.get("push", {})]
     reader = Reader()
-    assert reader.read(*result["publications"], *pushes) == [1, 2, 3]
+    assert (reader.read(*result["publications"]), reader.read(*pushes)) == ([1], [2, 3])
     assert reader.kinds == ["full", "patch", "patch"]
+    assert Reader().read(*pushed(other)) == [1, 2, 3]
 
 
 def test_publications_outside_the_history_are_part_of_the_chain(node: Node, client: LocalClientV2) -> None:

@@ -12,7 +12,7 @@ from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.model.payload import payload
 from gentrifugo.app.node.commands import PublishOptions
 from gentrifugo.app.node.node import Node
-from tests.fakes import TroubledEngine
+from tests.fakes import LateEngine
 from tests.greenlets import eventually
 from tests.local_client import LocalClient
 from tests.local_client_v2 import LocalClientV2, LocalProtobufClient
@@ -30,6 +30,11 @@ KEPT = Namespace(
     allow_history_for_client=True,
 )
 GERMAN = {"key": "lang", "cmp": "eq", "val": "de"}
+
+
+@pytest.fixture
+def engine() -> LateEngine:
+    return LateEngine()
 
 
 @pytest.fixture
@@ -89,14 +94,14 @@ def test_what_a_client_recovers_is_filtered(node: Node, client: LocalClientV2) -
 
 
 def test_what_is_held_while_a_client_subscribes_is_filtered(
-    node: Node, client: LocalClientV2, engine: TroubledEngine
+    node: Node, client: LocalClientV2, engine: LateEngine
 ) -> None:
-    gate = engine.close_gate("recover_since")
+    engine.answering.clear()
     subscribing = gevent.spawn(client.call, "subscribe", channel="kept:a", tf=GERMAN)
     gevent.sleep(0.01)
     publish(node, "kept:a", b"1", lang="en")
     publish(node, "kept:a", b"2", lang="de")
-    gate.set()
+    engine.answering.set()
     subscribing.get(timeout=5)
     assert publications(client) == [2]
 
@@ -147,16 +152,14 @@ def test_a_client_that_uses_json_is_disconnected_by_what_is_not_json(
 
 
 @pytest.mark.parametrize("method", ["recovery", "history", "held"])
-def test_a_client_that_asks_for_what_is_not_json_is_disconnected(
-    mixed: Node, engine: TroubledEngine, method: str
-) -> None:
+def test_a_client_that_asks_for_what_is_not_json_is_disconnected(mixed: Node, engine: LateEngine, method: str) -> None:
     client = LocalClientV2.connected(mixed)
     if method == "held":
-        gate = engine.close_gate("recover_since")
+        engine.answering.clear()
         subscribing = gevent.spawn(client.send, {"id": 9, "subscribe": {"channel": "kept:a"}})
         gevent.sleep(0.01)
         mixed.publish("kept:a", BINARY)
-        gate.set()
+        engine.answering.set()
         subscribing.get(timeout=5)
     else:
         mixed.publish("kept:a", BINARY)
