@@ -317,16 +317,21 @@ class Node(Commands):
         except EngineError as error:
             raise self._failures.refusal("recover", error, channel) from error
 
-    def recover_newest(self, channel: str, position: StreamPosition) -> StreamRecovery:
-        """The newest publication, for a subscriber that needs no other, unless it is at a position that it has reached.
+    def recover_newest(
+        self, channel: str, position: StreamPosition, passes: Callable[[Event], bool] | None = None
+    ) -> StreamRecovery:
+        """The newest publication, for a subscriber that needs no other, unless it has reached the top of the stream.
 
-        Refused as `history` is.
+        With `passes`, the newest one that this function lets pass. Refused as `history` is.
         """
-        publications, top = self.stream(channel, HistoryFilter(limit=1, reverse=True))
+        limit = 1 if passes is None else self.config.client_recovery_max_publication_limit
+        publications, top = self.stream(channel, HistoryFilter(limit, reverse=True))
         if not publications:
             return StreamRecovery((), top, False)
-        is_new = position != top
-        return StreamRecovery(publications if is_new else (), top, True)
+        if position == top:
+            return StreamRecovery((), top, True)
+        found = [publication for publication in publications if passes is None or passes(publication)]
+        return StreamRecovery(found[:1], top, True)
 
     def last_uid(self, channel: str) -> str:
         """The uid of the newest publication in the history, or an empty text. Refused with INTERNAL_ERROR."""

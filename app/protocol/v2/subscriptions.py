@@ -181,7 +181,7 @@ class Subscriptions:
         channel, request = wanted.channel, wanted.request
         since = StreamPosition(request.offset, request.epoch)
         if options.force_recovery_mode == "cache":
-            found = self._node.recover_newest(channel, since)
+            found = self._node.recover_newest(channel, since, wanted.passes)
         else:
             limit = self._node.config.client_recovery_max_publication_limit
             found = self._node.recover_since(channel, since, limit)

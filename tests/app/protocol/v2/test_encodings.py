@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -39,7 +40,8 @@ def engine() -> LateEngine:
 
 @pytest.fixture
 def node(start: StartNode) -> Node:
-    return start(namespaces=(TAGS, KEPT, Namespace(name="unfiltered", allow_subscribe_for_client=True)))
+    cached = replace(KEPT, name="cached", force_recovery_mode="cache")
+    return start(namespaces=(TAGS, KEPT, cached, Namespace(name="unfiltered", allow_subscribe_for_client=True)))
 
 
 def publish(node: Node, channel: str, data: bytes, **tags: str) -> None:
@@ -91,6 +93,17 @@ def test_what_a_client_recovers_is_filtered(node: Node, client: LocalClientV2) -
     result = client.subscribe("kept:a", tf=GERMAN, recover=True)
     assert result["recovered"] is True
     assert [publication["data"] for publication in result["publications"]] == [1, 3]
+
+
+def test_in_cache_mode_a_client_recovers_the_newest_publication_that_passes(node: Node, client: LocalClientV2) -> None:
+    for number, lang in ((1, "de"), (2, "de"), (3, "en")):
+        publish(node, "cached:a", b"%d" % number, lang=lang)
+    result = client.subscribe("cached:a", tf=GERMAN, recover=True)
+    assert result["recovered"] is True
+    assert [publication["data"] for publication in result["publications"]] == [2]
+    other = LocalClientV2.connected(node)
+    position = {"offset": 3, "epoch": result["epoch"]}
+    assert "publications" not in other.subscribe("cached:a", tf=GERMAN, recover=True, **position)
 
 
 def test_what_is_held_while_a_client_subscribes_is_filtered(
