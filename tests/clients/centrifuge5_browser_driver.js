@@ -1,4 +1,4 @@
-// centrifuge-js 5 in a headless Chromium: node centrifuge5_browser_driver.js '{"url": ..., "options": ...}' /path/to/chromium
+// centrifuge-js 5 in a page of a browser_server.js: node centrifuge5_browser_driver.js '{"url": ..., ...}' ENDPOINT
 //
 // The page loads the build of the library for browsers, which uses JSON. centrifuge5_client.js has the commands and the
 // rest of the configuration.
@@ -10,18 +10,13 @@ const {chromium} = require('playwright-core');
 const {emit, obey} = require('./lines');
 const {ask} = require('./tokens');
 
-const ARGUMENTS = [
-    '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync',
-    '--no-first-run',
-];
 const LIBRARY = path.join(path.dirname(require.resolve('centrifuge5')), '..', 'dist', 'centrifuge.js');
 const COMMANDS = [
     'connect', 'disconnect', 'subscribe', 'unsubscribe', 'publish', 'presence', 'presence_stats', 'history',
 ];
 
 async function main() {
-    const browser = await chromium.launch({executablePath: process.argv[3], headless: true, args: ARGUMENTS});
-    process.on('exit', () => browser.close());
+    const browser = await chromium.connect(process.argv[3]);
     const page = await browser.newPage();
     page.on('pageerror', (error) => emit('page_error', {text: String(error)}));
     await page.exposeFunction('emit', emit);

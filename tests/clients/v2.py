@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from tests.clients.driver import HERE, Driver, node_driver
-from tests.parts import node_package, program
+from tests.parts import program
 
 DELAY = 0.05
 """Seconds before the first attempt to connect or to subscribe again; it grows from there."""
@@ -24,23 +26,24 @@ class Library(NamedTuple):
     def __str__(self) -> str:
         return f"{self.name}-{self.format}"
 
-    def start(self, port: int, token: str = "", **configuration: Any) -> Driver:
-        """Start a client of the server at `port`; `configuration` is that of tests/clients/centrifuge5_client.js."""
+    def start(self, port: int, token: str = "", browser: str = "", **configuration: Any) -> Driver:
+        """Start a client of the server at `port`; `configuration` is that of tests/clients/centrifuge5_client.js.
+
+        `browser` is the endpoint of a `browser_server`, which only the library `chromium` needs.
+        """
         options = {"token": token, **self._delays("Reconnect"), **configuration.pop("options", {})}
         path = "/connection/websocket"
         if self.name == "centrifuge-js" and self.format == "protobuf":
             path += "?format=protobuf"
         given = {"url": f"ws://127.0.0.1:{port}{path}", "format": self.format, "options": options, **configuration}
-        return self._start(json.dumps(given))
+        return self._start(json.dumps(given), browser)
 
-    def _start(self, configuration: str) -> Driver:
+    def _start(self, configuration: str, browser: str) -> Driver:
         if self.name == "centrifuge-python":
             return Driver([sys.executable, str(HERE / "centrifuge_python_driver.py"), configuration])
         if self.name == "centrifuge-js":
             return node_driver("centrifuge5_driver.js", configuration, package="centrifuge5")
-        node_package("playwright-core")
-        arguments = (configuration, program("chromium"))
-        driver = node_driver("centrifuge5_browser_driver.js", *arguments, package="centrifuge5")
+        driver = node_driver("centrifuge5_browser_driver.js", configuration, browser, package="centrifuge5")
         driver.wait_for("ready", within=30)
         return driver
 
@@ -55,6 +58,13 @@ class Library(NamedTuple):
         if self.name != "centrifuge-python" and "join_leave" in options:
             options["joinLeave"] = options.pop("join_leave")
         return options
+
+
+@contextmanager
+def browser_server() -> Iterator[str]:
+    """A Chromium for the drivers that need one, as its endpoint."""
+    with node_driver("browser_server.js", program("chromium"), package="playwright-core") as driver:
+        yield str(driver.wait_for("ready", within=30)["endpoint"])
 
 
 LIBRARIES = [

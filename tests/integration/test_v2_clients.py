@@ -12,7 +12,7 @@ import pytest
 from tests.api_client import ApiClient
 from tests.application import Application
 from tests.clients.driver import Driver
-from tests.clients.v2 import LIBRARIES, Library
+from tests.clients.v2 import LIBRARIES, Library, browser_server
 from tests.credentials import API_KEY, TOKEN_KEY, jwt
 from tests.servers import Server, running
 from tests.tcp_proxy import TcpProxy
@@ -72,14 +72,21 @@ def api(server: Server) -> ApiClient:
     return ApiClient(server.host, server.port)
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[str]:
+    with browser_server() as endpoint:
+        yield endpoint
+
+
 @pytest.fixture
-def start_client(library: Library) -> Iterator[Start]:
+def start_client(library: Library, request: pytest.FixtureRequest) -> Iterator[Start]:
     """Start a client of `user` at `port`, with a token unless another one is given."""
     clients: list[Driver] = []
+    endpoint = request.getfixturevalue("browser") if library.name == "chromium" else ""
 
     def start(port: int, user: str = "42", **configuration: Any) -> Driver:
         token = configuration.pop("token", None)
-        client = library.start(port, jwt(sub=user) if token is None else token, **configuration)
+        client = library.start(port, jwt(sub=user) if token is None else token, endpoint, **configuration)
         clients.append(client)
         return client
 
@@ -156,7 +163,7 @@ def test_a_token_is_replaced_before_the_connection_expires(
 ) -> None:
     server = start_server(**OPTIONS, expired_connection_close_delay=1)
     with Application(token=lambda request: (200, {"token": expiring(sub="42")})) as application:
-        client = start_client(server.port, tokens=application.url("token"), token=expiring(sub="42"))
+        client = start_client(server.port, tokens=application.url("token"), token="")
         connected(client)
         subscribed(client, "news:a")
         # Longer than the first token and the delay allow.
