@@ -10,7 +10,10 @@ from typing import Any
 
 from centrifuge.protocol import client_pb2
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from tests.credentials import jwt
 from tests.protocol_client import Reachable
@@ -20,25 +23,44 @@ FORMATS = ("json", "protobuf")
 PATH = "/connection/websocket"
 
 ALWAYS_THERE: dict[str, dict[str, Any]] = {
-    "history": {"publications": [], "epoch": "", "offset": 0},
-    "presence": {"presence": {}},
-    "presence_stats": {"num_clients": 0, "num_users": 0},
+    "HistoryResult": {"publications": [], "epoch": "", "offset": 0},
+    "PresenceResult": {"presence": {}},
+    "PresenceStatsResult": {"num_clients": 0, "num_users": 0},
+    "ClientInfo": {"user": "", "client": ""},
 }
-"""Fields of results that JSON shows when they are empty, and Protobuf cannot show."""
+"""Fields of messages that JSON shows when they are empty, and Protobuf cannot show."""
+
+
+def _declared() -> tuple[type[Message], type[Message]]:
+    """Commands and replies as centrifuge-python declares them, and the epoch of publications, which it leaves out."""
+    declaration = FileDescriptorProto()
+    client_pb2.DESCRIPTOR.CopyToProto(declaration)
+    (publication,) = (message for message in declaration.message_type if message.name == "Publication")
+    publication.field.add(
+        name="epoch", number=14, type=FieldDescriptorProto.TYPE_STRING, label=FieldDescriptorProto.LABEL_OPTIONAL
+    )
+    pool = DescriptorPool()
+    pool.Add(declaration)
+    package = client_pb2.DESCRIPTOR.package
+    command, reply = (GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in ("Command", "Reply"))
+    return command, reply
+
+
+_Command, _Reply = _declared()
 
 
 def encode(commands: list[Any], format_: str) -> bytes:
     """One frame with these commands. Payloads are any values of JSON."""
     if format_ == "json":
         return b"\n".join(json.dumps(command).encode() for command in commands)
-    return b"".join(_delimited(filled(client_pb2.Command(), command).SerializeToString()) for command in commands)
+    return b"".join(_delimited(filled(_Command(), command).SerializeToString()) for command in commands)
 
 
 def decode(frame: bytes, format_: str) -> list[Any]:
     """The replies and pushes in one frame, as JSON shows them."""
     if format_ == "json":
         return [json.loads(line) for line in frame.split(b"\n") if line]
-    return [_shown(client_pb2.Reply.FromString(message)) for message in split(frame)]
+    return [_shown(_Reply.FromString(message)) for message in split(frame)]
 
 
 def filled(message: Message, values: dict[str, Any]) -> Message:
@@ -65,11 +87,7 @@ def filled(message: Message, values: dict[str, Any]) -> Message:
 
 def _shown(message: Message) -> dict[str, Any]:
     shown = {field.name: _shown_value(field, value) for field, value in message.ListFields()}
-    if isinstance(message, client_pb2.Reply):
-        for method, fields in ALWAYS_THERE.items():
-            if method in shown:
-                shown[method] = {**fields, **shown[method]}
-    return shown
+    return {**ALWAYS_THERE.get(message.DESCRIPTOR.name, {}), **shown}
 
 
 def _shown_value(field: FieldDescriptor, value: Any) -> Any:
@@ -118,6 +136,7 @@ class ProtocolClientV2:
     def __init__(self, server: Reachable, user: str | None = None, format_: str = "json", **claims: Any) -> None:
         headers = {"Sec-WebSocket-Protocol": "centrifuge-protobuf"} if format_ == "protobuf" else {}
         self.format = format_
+        self.is_closed = False
         self.socket = WebSocketClient.connect(server.host, server.port, PATH, headers)
         self._ids = itertools.count(1)
         self._messages: deque[Any] = deque()
@@ -152,6 +171,7 @@ class ProtocolClientV2:
             frame = self.socket.recv_frame(timeout)
             if frame.opcode == CLOSE:
                 closed = Closed(int.from_bytes(frame.payload[:2], "big"), frame.payload[2:].decode())
+                self.is_closed = True
                 self.socket.close()
                 raise closed
             if frame.opcode == PING:

@@ -54,7 +54,9 @@ CLOSE_CODE = 3000
 LONG_AGO = 100_000
 """How many seconds <old> is back: longer than any connection lifetime in the files."""
 
-_NAME = re.compile(r"<(run|now|old|client|uid|token|sign|filler)(?: ([^>]*))?>")
+ACTIONS = ("connect", "open", "send", "text", "read", "drop", "api", "wait")
+
+_NAME = re.compile(r"<(run|now|old|client|uid|epoch|token|sign|filler)(?: ([^>]*))?>")
 
 
 class Player:
@@ -82,7 +84,7 @@ class Player:
                 socket.drop()
 
     def _play_step(self, step: dict[str, Any]) -> None:
-        for action in ("connect", "open", "send", "read", "drop", "api", "wait"):
+        for action in ACTIONS:
             if action in step:
                 getattr(self, f"_{action}")(step)
                 return
@@ -200,7 +202,7 @@ class Player:
         if not (isinstance(expected, str) and isinstance(actual, str)):
             return
         name = expected[1:-1]
-        if re.fullmatch(r"<(client \w+|uid \d+)>", expected) and name not in self.names:
+        if re.fullmatch(r"<(client \w+|uid \d+|epoch \d+)>", expected) and name not in self.names:
             assert actual, f"{expected} is empty"
             assert actual not in self.names.values(), f"{expected} repeats {actual!r}"
             self.names[name] = actual
