@@ -9,14 +9,27 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 import pytest
 
 from tests.api_client import ApiClient
-from tests.integration.websocket_cases import closes, commands, disconnects, frames, handshakes, messages
+from tests.credentials import TOKEN_KEY
+from tests.integration.websocket_cases import (
+    closes,
+    commands,
+    disconnects,
+    frames,
+    handshakes,
+    messages,
+    v2_json,
+    v2_mutations,
+    v2_protobuf,
+)
 from tests.integration.websocket_cases.case import Case
 from tests.protocol_client import ProtocolClient
+from tests.protocol_client_v2 import ProtocolClientV2
 from tests.servers import Server, running
 from tests.waiting import seconds
 
@@ -27,6 +40,9 @@ TOPICS = {
     "closes": closes.CASES,
     "disconnects": disconnects.CASES,
     "commands": commands.CASES,
+    "v2_json": v2_json.CASES,
+    "v2_protobuf": v2_protobuf.CASES,
+    "v2_mutations": v2_mutations.CASES,
 }
 CASES: dict[str, Case] = {f"{topic}: {case.name}": case for topic, cases in TOPICS.items() for case in cases}
 
@@ -34,46 +50,81 @@ AT_ONCE = 24
 """Cases that are played at the same time."""
 EVERY = 0.05
 """Seconds between two messages for the neighbour."""
-OPTIONS = {"publish": True, "http_header_timeout": seconds(2), "http_keepalive_timeout": seconds(3)}
+OPTIONS = {
+    "publish": True,
+    "token_hmac_secret_key": TOKEN_KEY,
+    "allow_subscribe_for_client": True,
+    "allow_publish_for_client": True,
+    "http_header_timeout": seconds(2),
+    "http_keepalive_timeout": seconds(3),
+}
 
 
 class Neighbour:
-    """A well-behaved client on the same server; `received` is what came on its own channel."""
+    """A well-behaved client on the same server; `received` is what came on the channel of all neighbours."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, name: str, client: ProtocolClient | ProtocolClientV2) -> None:
+        self.name = name
         self.received: list[int] = []
-        self.published = 0
         self.trouble: Exception | None = None
-        self._api = ApiClient(server.host, server.port)
-        self._client = ProtocolClient(server, "neighbour")
-        self._client.subscribe("neighbour")
-        self._client.subscribe("room")  # where the others publish; what comes from there must be text and JSON
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=work) for work in (self._publish, self._receive)]
+        self._client = client
+        client.subscribe("neighbours")
+        client.subscribe("room")  # where the others publish; what comes from there must be text and JSON
+        self._thread = threading.Thread(target=self._receive)
 
     def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
+        self._thread.start()
 
-    def stop(self) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
+    def join(self) -> None:
+        self._thread.join()
         self._client.close()
-
-    def _publish(self) -> None:
-        while not self._over.wait(EVERY):
-            self._api.publish("neighbour", self.published)
-            self.published += 1
-        self._api.publish("neighbour", "end")
 
     def _receive(self) -> None:
         try:
-            while (push := self._client.push(30))["body"]["data"] != "end":
-                if push["body"]["channel"] == "neighbour":
-                    self.received.append(push["body"]["data"])
+            while (number := self._next()) != "end":
+                self.received.append(number)
         except Exception as error:
             self.trouble = error
+
+    def _next(self) -> Any:
+        """The next thing that came on the channel of the neighbours."""
+        while True:
+            push = self._client.push(30)
+            body = push["body"] if "body" in push else {"channel": push["channel"], **push["pub"]}
+            if body["channel"] == "neighbours":
+                return body["data"]
+
+
+class Neighbourhood:
+    """One neighbour of each version and format, and what is published for them."""
+
+    def __init__(self, server: Server) -> None:
+        self.published = 0
+        self.neighbours = [
+            Neighbour("v1", ProtocolClient(server, "neighbour")),
+            Neighbour("v2 json", ProtocolClientV2(server, "neighbour", "json")),
+            Neighbour("v2 protobuf", ProtocolClientV2(server, "neighbour", "protobuf")),
+        ]
+        self._api = ApiClient(server.host, server.port)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._publish)
+
+    def start(self) -> None:
+        self._thread.start()
+        for neighbour in self.neighbours:
+            neighbour.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+        for neighbour in self.neighbours:
+            neighbour.join()
+
+    def _publish(self) -> None:
+        while not self._over.wait(EVERY):
+            self._api.publish("neighbours", self.published)
+            self.published += 1
+        self._api.publish("neighbours", "end")
 
 
 @dataclass(frozen=True)
@@ -93,7 +144,7 @@ class Played:
 
     failures: dict[str, BaseException]
     """The exception of each case that failed."""
-    neighbour: Neighbour
+    neighbourhood: Neighbourhood
     held: tuple[Held, Held]
     """Before and after."""
     logs: tuple[str, str]
@@ -102,21 +153,21 @@ class Played:
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
-    """Play all cases, many at a time, beside a neighbour."""
+    """Play all cases, many at a time, beside neighbours."""
     with running(OPTIONS, tmp_path_factory.mktemp("server")) as server:
         log, held = server.log, _held(server)
-        with _at_work(Neighbour(server)) as neighbour:
+        with _at_work(Neighbourhood(server)) as neighbourhood:
             failures = _play_all(server)
-        yield Played(failures, neighbour, (held, _held_after_a_while(server, held)), (log, server.log))
+        yield Played(failures, neighbourhood, (held, _held_after_a_while(server, held)), (log, server.log))
 
 
 @contextmanager
-def _at_work(neighbour: Neighbour) -> Iterator[Neighbour]:
-    neighbour.start()
+def _at_work(neighbourhood: Neighbourhood) -> Iterator[Neighbourhood]:
+    neighbourhood.start()
     try:
-        yield neighbour
+        yield neighbourhood
     finally:
-        neighbour.stop()
+        neighbourhood.stop()
 
 
 def _play_all(server: Server) -> dict[str, BaseException]:
@@ -157,10 +208,11 @@ def test_case(played: Played, name: str) -> None:
         raise played.failures[name]
 
 
-def test_the_neighbour_misses_nothing(played: Played) -> None:
-    neighbour = played.neighbour
-    assert neighbour.trouble is None
-    assert neighbour.received == list(range(neighbour.published))
+def test_the_neighbours_miss_nothing(played: Played) -> None:
+    published = list(range(played.neighbourhood.published))
+    for neighbour in played.neighbourhood.neighbours:
+        assert neighbour.trouble is None, neighbour.name
+        assert neighbour.received == published, neighbour.name
 
 
 def test_the_log_says_nothing_of_it(played: Played) -> None:

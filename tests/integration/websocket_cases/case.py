@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from tests.credentials import connect_params
 from tests.waiting import seconds
-from tests.websocket_client import CLOSE, PATIENCE, PING, PONG, QUIET, TEXT, Closed, Frame, WebSocketClient
+from tests.websocket_client import BINARY, CLOSE, PATIENCE, PING, PONG, QUIET, TEXT, Closed, Frame, WebSocketClient
 
 PATH = "/connection/websocket"
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -184,7 +184,7 @@ class Peer:
         """The connection still answers a ping."""
         self.send(frame(PING, b"still there?"))
         while (answer := self.client.recv_frame()) != Frame(PONG, b"still there?"):
-            assert answer.opcode == TEXT, f"unexpected {answer}"
+            assert answer.opcode in (TEXT, BINARY), f"unexpected {answer}"
 
     def recv_close(self) -> tuple[int | None, str]:
         """Code and reason of the server's close frame; messages before it are skipped. Answers it."""
