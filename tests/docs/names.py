@@ -7,8 +7,8 @@ import re
 from typing import Any
 
 LEFT_OUT = "…"
-VARYING = {"version", "name", "started_at"}
-"""Fields that are different on every machine: the type of the value is all that is compared."""
+VARYING = {"epoch", "version", "name", "started_at"}
+"""Fields that are different on every machine or in every run: the type of the value is all that is compared."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

@@ -15,6 +15,8 @@ from gentrifugo.app.model.errors import Disconnect, Error
 from gentrifugo.app.node.metrics import COUNTER_NAMES
 from gentrifugo.app.protocol.v1.api import _HANDLERS as API_METHODS
 from gentrifugo.app.protocol.v1.client import _HANDLERS as CLIENT_METHODS
+from gentrifugo.app.protocol.v2 import errors as errors_v2
+from gentrifugo.app.protocol.v2.client import _HANDLERS as METHODS_V2
 from tests.api_client import ApiClient
 from tests.credentials import SECRET, sign
 from tests.docs.pages import page
@@ -50,6 +52,29 @@ def test_every_error_has_its_row_and_its_advice() -> None:
 def test_every_close_has_its_row_and_its_advice() -> None:
     rows = {row[0]: row[1] == "true" for row in page("protocol.md").table_after("Closes")}
     assert rows == {close.reason: close.reconnect for close in declared(Disconnect)}
+
+
+def test_every_error_of_v2_has_its_row() -> None:
+    rows = {(int(row[0]), row[1]): "temporary" in row[2] for row in page("protocol-v2.md").table_after("Errors")}
+    known = [error for error in vars(errors_v2).values() if isinstance(error, errors_v2.Error)]
+    assert rows == {(error.code, error.message): error.temporary for error in known}
+
+
+def test_every_close_of_v2_has_its_row() -> None:
+    rows = {(int(row[0]), row[1]) for row in page("protocol-v2.md").table_after("Closes")}
+    known = [close for close in vars(errors_v2).values() if isinstance(close, errors_v2.Disconnect)]
+    assert rows == {(close.code, close.reason) for close in known}
+
+
+def test_every_end_of_a_subscription_of_v2_has_its_row() -> None:
+    rows = {(int(row[0]), row[1]) for row in page("protocol-v2.md").tables_after("Pushes")[1]}
+    known = [end for end in vars(errors_v2).values() if isinstance(end, errors_v2.Unsubscribed)]
+    assert rows == {(end.code, end.reason) for end in known}
+
+
+def test_every_method_of_v2_has_its_row() -> None:
+    methods = {row[0] for row in page("protocol-v2.md").table_after("Commands")}
+    assert methods == set(METHODS_V2)
 
 
 def test_every_command_has_its_heading() -> None:
