@@ -29,10 +29,11 @@ class Answer:
 class ApiClient:
     """Sends commands to `/api/` of one server, one connection per request."""
 
-    def __init__(self, host: str, port: int, secret: str = SECRET) -> None:
+    def __init__(self, host: str, port: int, secret: str = SECRET, key: str = API_KEY) -> None:
         self.host = host
         self.port = port
         self.secret = secret
+        self.key = key
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Run one command and return its reply; the request as a whole must succeed."""
@@ -48,7 +49,7 @@ class ApiClient:
 
     def call_v4(self, method: str, **params: Any) -> dict[str, Any]:
         """Run one method of the API of later versions, which must succeed, and return its result."""
-        headers = {"Content-Type": JSON_TYPE, "X-API-Key": API_KEY}
+        headers = {"Content-Type": JSON_TYPE, "X-API-Key": self.key}
         answer = self.request("POST", f"/api/{method}", json.dumps(params).encode(), headers)
         assert answer.status == 200, answer
         return dict(answer.json()["result"])
