@@ -8,32 +8,33 @@ Run it in the repository, beside a server started with `make run`:
 from __future__ import annotations
 
 import argparse
-import hmac
 import json
 import sys
 import time
 from pathlib import Path
 
+import jwt
 from flask import Flask, Response, render_template, send_from_directory
 
-CLIENT_LIBRARY = Path(__file__).parents[2] / "node_modules" / "centrifuge"
+CLIENT_LIBRARY = Path(__file__).parents[2] / "node_modules" / "centrifuge5" / "dist"
+LIFETIME = 24 * 60 * 60
+"""Seconds that tokens are valid. A page that is open for longer needs `getToken`, which asks for new ones."""
 
 
-def connection_options(url: str, secret: str, user: str) -> dict[str, str]:
-    """What centrifuge-js needs to connect as `user`; the token proves that this application has let the user in."""
-    timestamp = str(int(time.time()))
-    token = hmac.digest(secret.encode(), (user + timestamp).encode(), "sha256").hex()
-    return {"url": url, "user": user, "timestamp": timestamp, "token": token}
+def page_options(url: str, key: str, user: str) -> dict[str, str]:
+    """What the page needs: a token proves that this application has let the user in, another one opens the channel."""
+    claims = {"sub": user, "exp": int(time.time()) + LIFETIME}
+    return {"url": url, "token": jwt.encode(claims, key), "news": jwt.encode({**claims, "channel": "news"}, key)}
 
 
-def create_app(url: str, secret: str) -> Flask:
+def create_app(url: str, key: str) -> Flask:
     """The application, for the server whose clients connect to `url`."""
     app = Flask(__name__, template_folder=".")
 
     @app.get("/")
     def page() -> str:
         # An application with a login puts the id of the user who is logged in here.
-        return render_template("index.html", options=connection_options(url, secret, user="42"))
+        return render_template("index.html", options=page_options(url, key, user="42"))
 
     @app.get("/centrifuge.js")
     def client_library() -> Response:
@@ -44,17 +45,19 @@ def create_app(url: str, secret: str) -> Flask:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Show what is published into the channel `news`.")
-    parser.add_argument("--config", default="config.json", help="the configuration file of the server: its secret")
+    parser.add_argument("--config", default="config.json", help="the configuration file of the server: its key")
     parser.add_argument("--url", default="ws://127.0.0.1:8000/connection/websocket", help="where browsers connect")
     parser.add_argument("--port", type=int, default=3000, help="the port of this application")
     arguments = parser.parse_args()
     try:
-        secret = json.loads(Path(arguments.config).read_text(encoding="utf-8"))["secret"]
+        key = json.loads(Path(arguments.config).read_text(encoding="utf-8"))["token_hmac_secret_key"]
     except OSError as error:
         sys.exit(f"{error}: start the server with `make run` first, it writes the file")
+    except KeyError as error:
+        sys.exit(f"{arguments.config} has no {error}: add it, or let `make run` write a new file")
     if not CLIENT_LIBRARY.is_dir():
         sys.exit(f"{CLIENT_LIBRARY} is missing: run `npm ci` first, it fetches centrifuge-js")
-    create_app(arguments.url, secret).run(port=arguments.port)
+    create_app(arguments.url, key).run(port=arguments.port)
 
 
 if __name__ == "__main__":
