@@ -30,6 +30,7 @@ from tests.websocket_client import WebSocketClient
 EXAMPLE = ROOT / "examples" / "flask"
 PROGRAM = str(Path(sys.executable).parent / "gentrifugo")
 COMMAND = [PROGRAM, "--app=chat:create_app", "--address=127.0.0.1", "--port=0"]
+LIBRARY_V5 = "https://cdn.jsdelivr.net/npm/centrifuge@5.8.0/dist/centrifuge.js"
 LIBRARY = "https://cdn.jsdelivr.net/npm/centrifuge@1.5.0/centrifuge.min.js"
 SESSION = """
 
@@ -408,12 +409,12 @@ def test_the_chat_of_the_tutorial(tmp_path: Path) -> None:
     blocks = page("tutorial.md").blocks
     code = "\n\n".join(block.text for block in blocks if block.language == "python")
     (template,) = (block.text for block in blocks if block.language == "html")
-    assert LIBRARY in template
+    assert LIBRARY_V5 in template
     for name in ("static", "templates"):
         (tmp_path / name).mkdir()
-    shutil.copy(node_package("centrifuge") / "centrifuge.min.js", tmp_path / "static")
+    shutil.copy(node_package("centrifuge5") / "dist" / "centrifuge.js", tmp_path / "static")
     (tmp_path / "chat.py").write_text(code, encoding="utf-8")
-    (tmp_path / "templates" / "chat.html").write_text(template.replace(LIBRARY, "/static/centrifuge.min.js"))
+    (tmp_path / "templates" / "chat.html").write_text(template.replace(LIBRARY_V5, "/static/centrifuge.js"))
     command = [PROGRAM, "--app=chat:app", "--address=127.0.0.1", "--port=0"]
     with running(command, tmp_path, tmp_path / "site.log") as url, two_browsers() as (ann, bob):
         enter(ann, url, "Ann")
