@@ -10,6 +10,7 @@ import pytest
 
 from tests.conformance.player_v2 import CONVERSATIONS, SERVER_OPTIONS, PlayerV2
 from tests.protocol_client_v2 import FORMATS
+from tests.redis_server import redis_server
 from tests.servers import Server, running
 
 
@@ -38,3 +39,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @CONVERSATION
 def test_conversation(steps: list[dict[str, Any]], format_: str, server: Server) -> None:
     PlayerV2([server], format_).play(steps)
+
+
+# -- over Redis: clients on one node, the API on another, channels on two shards
+
+
+@pytest.fixture(scope="module")
+def joined_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    directory, *nodes = (tmp_path_factory.mktemp(name) for name in ("redis", "node", "node"))
+    with redis_server(directory) as first, redis_server(directory) as second:
+        given = options() | {"engine": "redis", "redis_port": f"{first.port},{second.port}"}
+        with running(given, nodes[0]) as one, running(given, nodes[1]) as other:
+            yield [one, other]
+
+
+@CONVERSATION
+def test_conversation_over_redis(steps: list[dict[str, Any]], format_: str, joined_servers: list[Server]) -> None:
+    PlayerV2(joined_servers, format_).play(steps)

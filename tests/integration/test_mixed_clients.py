@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from tests.api_client import JSON_TYPE, ApiClient
 from tests.credentials import API_KEY, SECRET, TOKEN_KEY
 from tests.protocol_client import ProtocolClient
 from tests.protocol_client_v2 import ProtocolClientV2, split
+from tests.redis_server import redis_server
 from tests.servers import Server
 
 CHANNEL = "room:all"
@@ -259,3 +261,11 @@ def check_that_all_see_the_same(nodes: list[Server]) -> None:
 @pytest.mark.timeout(180)
 def test_all_clients_see_the_messages_of_all_publishers(start_server: Callable[..., Server]) -> None:
     check_that_all_see_the_same([start_server(**OPTIONS)])
+
+
+@pytest.mark.timeout(180)
+def test_all_clients_of_two_nodes_see_the_messages_of_all_publishers(
+    start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    with redis_server(tmp_path) as redis:
+        check_that_all_see_the_same([start_server(**OPTIONS, **redis.options) for _ in range(2)])
