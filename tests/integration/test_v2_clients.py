@@ -5,15 +5,18 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gentrifugo.engines.redis.keys import Keys
 from tests.api_client import ApiClient
 from tests.application import Application
 from tests.clients.driver import Driver
 from tests.clients.v2 import LIBRARIES, Library, browser_server
 from tests.credentials import API_KEY, TOKEN_KEY, jwt
+from tests.redis_server import RedisServer, redis_server
 from tests.servers import Server, running
 from tests.tcp_proxy import TcpProxy
 
@@ -449,6 +452,43 @@ def test_a_client_subscribes_again_when_the_history_has_begun_anew(
     assert (event["was_recovering"], event["recovered"]) == (True, False)
     api.publish("brief:a", 3)
     assert data_of(client, 1) == [3]
+
+
+def lose_a_message(redis: RedisServer, channel: str, kept: bytes, lost: bytes) -> None:
+    """Add another message to the history of a channel that has one, without telling any node.
+
+    The entry of the one that is there is `kept`, with its uid and its offset 1; the other one differs in its data.
+    """
+    keys = Keys("gentrifugo")
+    stream, top = keys.stream(channel)
+    entry, position = redis.ask("LINDEX", stream, 0), redis.ask("GET", top)
+    epoch = position[:-1]  # the rest is the offset
+    beginning, end = entry[: -len(epoch) - 2], entry[-len(epoch) - 1 :]
+    assert entry == beginning + b"\x01" + end
+    redis.ask("LPUSH", stream, beginning.replace(kept, lost) + b"\x02" + end)
+    redis.ask("SET", top, epoch + b"2")
+
+
+def test_a_client_that_has_missed_a_message_subscribes_again_and_recovers(
+    start_server: Callable[..., Server], library: Library, start_client: Start, tmp_path: Path
+) -> None:
+    with redis_server(tmp_path) as redis:
+        server = start_server(**OPTIONS, **redis.options, redis_prefix="gentrifugo")
+        api = ApiClient(server.host, server.port)
+        client = start_client(server.port)
+        connected(client)
+        subscribed(client, "news:a", **library.subscription())
+        api.publish("news:a", "one")
+        assert data_of(client, 1) == ["one"]
+        lose_a_message(redis, "news:a", b"one", b"two")
+        api.publish("news:a", "three")
+        assert client.wait_for("subscribing", code=2500)["reason"] == "insufficient state"
+        event = client.wait_for("subscribed", channel="news:a")
+        assert (event["was_recovering"], event["recovered"]) == (True, True)
+        api.publish("news:a", "four")
+        assert data_of(client, 3) == ["two", "three", "four"]
+        client.stop()
+        server.stop()
 
 
 def test_a_client_whose_subscription_was_ended_does_not_subscribe_again(
