@@ -195,6 +195,7 @@ mixed = [
     Case("v2 json, a command before connect", [text(command("subscribe", channel="room"))], BAD_REQUEST, BEGIN_OPEN),
     Case("v2 json, connect without a token", [text(command("connect", 1))], BAD_REQUEST, BEGIN_OPEN),
     Case("v2 json, a message for nobody", [text('{"send":{"data":1}}')], ClosedWith(3508), connect),
+    Case("v2 json, an unknown delta", [text(command("subscribe", channel="room", delta="x"))], BAD_REQUEST, connect),
     Case("v2 json, more than is allowed", [text(command("publish", data="x" * 70_000))], ClosedWith(1009), connect),
 ]
 
