@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .app.extension.realtime_client import ConnectionClosed
     from .app.extension.wsgi import create_app
     from .app.model.events import StreamPosition
-    from .app.node.hooks import Context, Refuse
+    from .app.node.hooks import Context, DisconnectClient, Refuse, RPCError
     from .app.process.gunicorn_worker import GentrifugoWorker
 
 __all__ = [
@@ -27,11 +27,13 @@ __all__ = [
     "ConfigError",
     "ConnectionClosed",
     "Context",
+    "DisconnectClient",
     "Gentrifugo",
     "GentrifugoWorker",
     "HistoryList",
     "HistoryMessage",
     "Publisher",
+    "RPCError",
     "Refuse",
     "StreamPosition",
     "__version__",
@@ -46,11 +48,13 @@ _HOMES = {
     "ConfigError": ".app.config.options",
     "ConnectionClosed": ".app.extension.realtime_client",
     "Context": ".app.node.hooks",
+    "DisconnectClient": ".app.node.hooks",
     "Gentrifugo": ".app.extension.extension",
     "GentrifugoWorker": ".app.process.gunicorn_worker",
     "HistoryList": ".app.extension.backend",
     "HistoryMessage": ".app.extension.backend",
     "Publisher": ".app.extension.publisher",
+    "RPCError": ".app.node.hooks",
     "Refuse": ".app.node.hooks",
     "StreamPosition": ".app.model.events",
     "create_app": ".app.extension.wsgi",

@@ -30,7 +30,7 @@ from .http.protocol_wishes import NO_WISHES, ProtocolWishes
 from .http.response import HTTPResponse
 from .model.errors import CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN, Disconnect
 from .net.transport import Transport
-from .node.hooks import CONNECT, CallHook, Hooks, call_directly
+from .node.hooks import CONNECT, RPC, CallHook, Hooks, call_directly
 from .node.node import Node
 from .protocol.connection import ClientConnection
 from .protocol.v1.api import Api
@@ -90,6 +90,12 @@ def build_engine(config: Config) -> Engine:
     return MemoryEngine()
 
 
+def add_backend_hooks(hooks: Hooks, config: Config) -> None:
+    """Register the hooks that call backends over HTTP, as far as options name any."""
+    add_hook_url(hooks, config)
+    add_proxies(hooks, config)
+
+
 def add_hook_url(hooks: Hooks, config: Config) -> None:
     """Register hooks that call the backend at hook_url, if the option is set."""
     if config.hook_url:
@@ -99,6 +105,16 @@ def add_hook_url(hooks: Hooks, config: Config) -> None:
         hook = HookURL(config)
         for event in hook_events(config):
             hooks.add(event, hook, hook.limit)
+
+
+def add_proxies(hooks: Hooks, config: Config) -> None:
+    """Register hooks that call the backends of the options proxy_…_endpoint, if these are set."""
+    if config.proxy_rpc_endpoint:
+        # Imported only when it is asked for, as above.
+        from .node.proxy import RPCProxy
+
+        proxy = RPCProxy(config.proxy_rpc_endpoint, config)
+        hooks.add(RPC, proxy, proxy.limit)
 
 
 def hook_events(config: Config) -> Sequence[str]:
@@ -135,7 +151,7 @@ class Service:
         engine = engine or build_engine(config)
         self._queue = engine.queue
         self.node = Node(config, engine, __version__, encode_publication, call_hook)
-        add_hook_url(self.node.hooks, config)
+        add_backend_hooks(self.node.hooks, config)
         self.method_api, self.api = MethodAPI(self.node, MethodCalls(self.node)), Api(self.node)
         self.http_api = HTTPApi(self.node, self.api)
         self.origin_policy = OriginPolicy()

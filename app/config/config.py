@@ -30,7 +30,7 @@ from .options import (
     some_of,
     url_or_empty,
 )
-from .token_options import TokenOptions
+from .proxy_options import ProxyOptions
 
 HTTP_PREFIX = matching(r"(/[^/?#\s]+)*", "Must be empty or begin with a slash, without one at the end.")
 PATH_OR_EMPTY = matching(r"(/[^?#\s]*)?", "Must be empty or begin with a slash.")
@@ -54,7 +54,7 @@ LOG_LEVELS = Choice("trace", "debug", "info", "warning", "warn", "error", "criti
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config(TokenOptions):
+class Config(ProxyOptions):
     """All options of one node. Times are seconds and may be fractions; sizes are bytes."""
 
     GROUPS: ClassVar[dict[str, str]] = {
@@ -62,6 +62,7 @@ class Config(TokenOptions):
         "client_channel_limit": "Clients",
         "connection_lifetime": "Connection times",
         "token_hmac_secret_key": "Tokens of protocol v2",
+        "proxy_rpc_endpoint": "HTTP proxy",
         "secret": "Security",
         "address": "Listening",
         "name": "Node",

@@ -28,6 +28,7 @@ RENAMED = {
     "proxy_refresh_timeout": "hook_timeout",
     "proxy_subscribe_timeout": "hook_timeout",
     "proxy_publish_timeout": "hook_timeout",
+    "proxy_rpc_timeout": "hook_timeout",
     "proxy_http_headers": "hook_headers",
 }
 """Options of other versions whose values must be written in another way here, or that do not mean exactly the same.
@@ -70,7 +71,7 @@ MISSING = (
     (r"(sockjs|websocket|admin|api|prometheus|health|debug|sse)_handler_prefix",
      "endpoints have fixed paths; http_prefix is put in front of all of them"),
     (r"(sockjs|websocket|api)_disable", "these endpoints are always served; api_port gives the API a port of its own"),
-    (r"proxy_\w+|proxies|granular_proxy_mode|rpc|rpc_\w+", "hooks ask a backend (docs/hooks.md)"),
+    (r"proxy_(?!rpc_endpoint\Z)\w+|proxies|granular_proxy_mode|rpc|rpc_\w+", "hooks ask a backend (docs/hooks.md)"),
     (r"graphite\w*|opentelemetry\w*", "figures are served for Prometheus, with the option prometheus (docs/stats.md)"),
     (r"(use_)?client_protocol_v1\w*|v3_use_offset|websocket_use_write_buffer_pool|usage_stats\w*"
      r"|shutdown_termination_delay|client_concurrency|tornado_settings|node_info_max_delay|consumers|swagger",

@@ -14,6 +14,7 @@ from ..model.events import Publication, RawClientInfo, StreamPosition, user_id
 from ..model.json_codec import decode_embedded, encode_value
 from ..model.payload import json_of
 from ..node.commands import Commands, PresenceStats, PublishOptions, PublishRequest
+from ..node.user_commands import SendMessage
 
 
 class CommandError(Exception):
@@ -188,6 +189,19 @@ class Backend:
         """Close all connections of a user, on every node."""
         with _errors_translated():
             self._commands.disconnect_user(_user(user))
+
+    def send(self, user: str | int | None, data: Any, client: str = "") -> None:
+        """Send `data` to the connections of a user, on every node, or only to the one with the id `client`.
+
+        With None or an empty user, `client` alone selects. Raises TypeError for data that JSON cannot hold, and
+        ValueError when neither is given.
+        """
+        if user in (None, "") and not client:
+            raise ValueError("user and client are empty")
+        selected = "" if user is None else user_id(user)
+        message = SendMessage(selected, client, data=encode_value(data))
+        with _errors_translated():
+            self._commands.carry_out(message)
 
     def stats(self) -> dict[str, Any]:
         """The state and the counters of all nodes (docs/stats.md)."""

@@ -95,6 +95,14 @@ class Calls(ABC):
         """Close all connections of a user."""
         self._backend.disconnect(user)
 
+    def send(self, user: str | int | None, data: Any, *, client: str = "") -> None:
+        """Send `data` to all connections of a user, or with `client` to the one with this id. It belongs to no channel.
+
+        With None as the user, only `client` selects. Clients of protocol v1 receive nothing. Raises TypeError for data
+        that cannot be encoded as JSON, and ValueError when neither is given.
+        """
+        self._backend.send(user, data, client)
+
     def stats(self) -> dict[str, Any]:
         """The statistics of all nodes (docs/stats.md)."""
         return self._backend.stats()

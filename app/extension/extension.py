@@ -29,7 +29,7 @@ from .configuration import FIRST_KEY, load
 from .connection_params import connection_params
 from .flask_commands import group
 from .hook_context import call
-from .hook_decorators import HookDecorators
+from .hook_decorators import HookDecorators, decorator_name
 from .mount import mount
 from .publisher import publisher
 from .realtime_client import RealtimeClient
@@ -114,14 +114,17 @@ class Gentrifugo(HookDecorators, Calls):
             service.node.hooks.add(event, hook)
         return service
 
+    def _has_hook(self, event: str) -> bool:
+        return any(known == event for known, _ in self._hooks)
+
     def _add_hook(self, event: str, hook: Hook) -> None:
         applications = [(app, self._service_of(app)) for app in self._applications]
         for app, _ in applications:  # before any is changed: a hook is registered in all of them, or in none
             if backends_of(app).has_started:
                 raise RuntimeError(
-                    f"hook {name_of(hook)} (on_{event}) is registered too late: the server of the application "
-                    f"{app.name!r} has started. Register hooks while the application is being created: in its module "
-                    "or its factory, or in a module that these import"
+                    f"hook {name_of(hook)} ({decorator_name(event)}) is registered too late: the server of the "
+                    f"application {app.name!r} has started. Register hooks while the application is being created: in "
+                    "its module or its factory, or in a module that these import"
                 )
         for app, service in applications:
             service.node.hooks.add(event, hook)

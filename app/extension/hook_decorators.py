@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TypeVar
 
 from ..node import hooks
-from ..node.hooks import Hook
+from ..node.hooks import Hook, rpc_event
+from .rpc_handlers import Handler, handler_hook
 
 F = TypeVar("F", bound=Hook)
+H = TypeVar("H", bound=Handler)
+
+
+def decorator_name(event: str) -> str:
+    """The decorator that adds hooks for an event, as an error names it."""
+    return event if event.startswith(f"{hooks.RPC} ") else f"on_{event}"
 
 
 class HookDecorators(ABC):
@@ -50,10 +58,45 @@ class HookDecorators(ABC):
         """Call `hook` when a channel has lost its last subscriber, counted over all nodes."""
         return self._added(hooks.VACATED, hook)
 
+    def rpc(self, method: str) -> Callable[[H], H]:
+        """Answer the calls of `method` (`rpc` of client libraries) with the decorated function.
+
+        It takes the context and the decoded data, and returns anything that JSON can express. It raises RPCError for
+        an error of its own, and DisconnectClient to close the connection. Data that does not fit its type hint is
+        refused. Raises TypeError for a method that is no text and for a function with other parameters, ValueError
+        when the method has a handler, and RuntimeError when a server of the extension has started.
+        """
+        if not isinstance(method, str) or not method:
+            raise TypeError('rpc: expected the name of a method, as in @realtime.rpc("add")')
+
+        def decorate(handler: H) -> H:
+            self._set_handler(rpc_event(method), handler)
+            return handler
+
+        return decorate
+
+    def on_message(self, handler: H) -> H:
+        """Call `handler` with the context and the decoded data of each message that a client sends without a reply.
+
+        Without a handler, such a message closes the connection. Raises ValueError when there is a handler already, and
+        TypeError as `rpc`.
+        """
+        self._set_handler(hooks.MESSAGE, handler)
+        return handler
+
+    def _set_handler(self, event: str, handler: Handler) -> None:
+        if self._has_hook(event):
+            raise ValueError(f"{event} has a handler already")
+        self._add_hook(event, handler_hook(event, handler))
+
     def _added(self, event: str, hook: F) -> F:
         hooks.check_hook(event, hook)
         self._add_hook(event, hook)
         return hook
+
+    @abstractmethod
+    def _has_hook(self, event: str) -> bool:
+        """Whether a hook for `event` was added."""
 
     @abstractmethod
     def _add_hook(self, event: str, hook: Hook) -> None:

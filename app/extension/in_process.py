@@ -130,3 +130,7 @@ class InProcessBackend(Backend):
     def disconnect(self, user: str | int) -> None:
         with self._server.running():
             super().disconnect(user)
+
+    def send(self, user: str | int | None, data: Any, client: str = "") -> None:
+        with self._server.running():
+            super().send(user, data, client)

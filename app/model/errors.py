@@ -28,10 +28,12 @@ class Error:
 
     text: str
     advice: str = ""
+    backend_code: int = 0
+    """The code that an application has chosen, for protocols later than v1; 0 when it has chosen none."""
 
     def advise(self, advice: str) -> Error:
         """Return a copy of the error with another advice, because clients and backends get different advice."""
-        return Error(self.text, advice)
+        return Error(self.text, advice, self.backend_code)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ from .user_commands import (
     CloseConnections,
     EndSubscriptions,
     RenewConnections,
+    SendMessage,
     carry_out,
 )
 from .watched import EncodePublication, WatchedFeed
@@ -138,7 +139,11 @@ class Cluster:
                 command = CloseConnections(user)
             case _:
                 command = message
-        carry_out(command, self._hub.user_connections(command.user))
+        if isinstance(command, SendMessage) and not command.user:
+            connections = self._hub.connections_with(command.client)
+        else:
+            connections = self._hub.user_connections(command.user)
+        carry_out(command, connections)
 
     # -- control messages
 
@@ -170,7 +175,8 @@ class Cluster:
                 | EndSubscriptions()
                 | CloseConnections()
                 | AddSubscription()
-                | RenewConnections() as message
+                | RenewConnections()
+                | SendMessage() as message
             ):
                 gevent.spawn(self._apply_here, message)
             case WatchedMessages(messages, missed):

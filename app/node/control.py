@@ -12,7 +12,7 @@ import msgspec
 from ..model import json_codec
 from ..model.json_codec import InvalidJSON
 from .registry import NO_DETAILS, NodeDetails, NodeInfo
-from .user_commands import AddSubscription, CloseConnections, EndSubscriptions, RenewConnections
+from .user_commands import AddSubscription, CloseConnections, EndSubscriptions, RenewConnections, SendMessage
 
 CONTROL_VERSION = 1
 
@@ -94,6 +94,7 @@ ControlMessage: TypeAlias = (
     | CloseConnections
     | AddSubscription
     | RenewConnections
+    | SendMessage
     | WatchedMessages
     | SurveyRequest
     | SurveyReport

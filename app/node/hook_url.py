@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
-import gevent
 import msgspec
-import urllib3
-from urllib3.exceptions import HTTPError
 
 from ..config.config import Config
-from ..config.options import CHECKED_FORWARDING, listed
 from ..model import signing
-from ..runtime.backoff import Backoff
 from ..runtime.log_throttle import ThrottledLog
-from ..runtime.running_clock import TimeLimit
+from .backend_http import BackendHTTP
 from .hooks import Context, Refuse, Undelivered
 
 log = logging.getLogger(__name__)
 
 SIGN = "X-Hook-Sign"
-CONNECTIONS = 100
-"""Connections to the backend that are kept; at busy times there are more."""
-FIRST_PAUSE = 0.1
-"""Seconds between the first try and the second; doubled before each further try."""
-LONGEST_REPLY = 1 << 20
-"""Bytes."""
 CSRF_STATUSES = (400, 403, 419, 422)
 """With these, CSRF protection refuses a request: Flask-WTF, Django, Laravel and Rails."""
-RETRIED_STATUSES = (500, 502, 503, 504)
-
 
 _pages = ThrottledLog(log, logging.WARNING)
 _REFUSED_WITH_PAGE = (
@@ -59,82 +44,20 @@ class HookURL:
     """Posts each event to the URL of the option `hook_url`, and applies the response."""
 
     def __init__(self, config: Config) -> None:
-        self._url = config.hook_url
         self._secret = config.hook_secret or config.secret
-        self._passed_on = [name.lower() for name in listed(config.hook_headers)]
-        self._timeout = config.hook_timeout
-        self._tries = config.hook_tries
-        # A try is bounded as a whole, below: urllib3 counts the time of each read by itself.
-        self._http = urllib3.PoolManager(maxsize=CONNECTIONS, timeout=config.hook_timeout)
+        self._backend = BackendHTTP(config.hook_url, config, config.hook_tries)
 
     def __str__(self) -> str:
-        return self._url
+        return self._backend.url
 
     def limit(self) -> float:
         """The most seconds that all tries take."""
-        return self._tries * self._timeout + sum(self._pauses())
+        return self._backend.limit()
 
     def __call__(self, context: Context) -> None:
         """Raises Refuse when the backend refuses, and Undelivered when there is no valid response."""
         body = _body(context)
-        headers = self._headers(context)
-        headers[SIGN] = signing.sign(self._secret, body)
-        _apply(context, *self._asked(body, headers))
-
-    def _asked(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        """Status and body of the first response that is not to be retried, or of the last one. Raises Undelivered."""
-        for pause in self._pauses():
-            try:
-                status, content = self._try(body, headers)
-                if status not in RETRIED_STATUSES:
-                    return status, content
-            except Undelivered:
-                pass  # if the last try fails too, its error is reported
-            gevent.sleep(pause)
-        return self._try(body, headers)
-
-    def _pauses(self) -> Iterator[float]:
-        """The seconds between each try and the next; the last try has none after it."""
-        backoff = Backoff(FIRST_PAUSE, math.inf)
-        return (backoff.next_delay() for _ in range(self._tries - 1))
-
-    def _try(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        """One request and its answer, within `hook_timeout`. Raises Undelivered."""
-        timeout = gevent.Timeout()
-        try:
-            with TimeLimit(self._timeout, timeout):
-                return self._post(body, headers)
-        except HTTPError as error:
-            raise Undelivered(f"no answer: {error}") from None
-        except gevent.Timeout as error:
-            if error is not timeout:
-                raise
-            raise Undelivered(f"no answer within {self._timeout:g} s (option hook_timeout)") from None
-
-    def _post(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        response = self._http.request(
-            "POST", self._url, body=body, headers=headers, preload_content=False, redirect=False, retries=False
-        )
-        content = response.read(LONGEST_REPLY + 1)
-        if len(content) > LONGEST_REPLY:
-            response.close()  # what is left of it must not be read as the next answer
-        else:
-            response.release_conn()
-        return response.status, content
-
-    def _headers(self, context: Context) -> dict[str, str]:
-        """Headers of the client's request that are passed on, and those of this request.
-
-        A client can send X-Forwarded-For and X-Real-IP itself. What is passed on under these names is the address that
-        the proxies in option trusted_proxies vouch for.
-        """
-        headers = {}
-        if (opening := context.opening) is not None:
-            for name in self._passed_on:
-                value = opening.address if name in CHECKED_FORWARDING else opening.headers.get(name)
-                if value and name in opening.headers:
-                    headers[name] = value
-        return {**headers, "Content-Type": "application/json"}
+        _apply(context, *self._backend.post(body, context.opening, {SIGN: signing.sign(self._secret, body)}))
 
 
 def _body(context: Context) -> bytes:
@@ -179,8 +102,6 @@ def _check_status(status: int, content: bytes) -> None:
 
 def _apply(context: Context, status: int, content: bytes) -> None:
     """Apply a response to the context. Raises Refuse and Undelivered."""
-    if len(content) > LONGEST_REPLY:
-        raise Undelivered(f"the answer is longer than {LONGEST_REPLY} bytes")
     _check_status(status, content)
     try:
         reply = _reply_decoder.decode(content) if content.strip() else HookReply()

@@ -18,16 +18,27 @@ import msgspec
 from gevent.pool import Pool
 
 from ..http.opening_request import Opening
-from ..model.errors import FIX, INTERNAL_ERROR, PERMISSION_DENIED, RETRY, Error, Refused
+from ..model.errors import (
+    FIX,
+    INTERNAL_ERROR,
+    MAX_REASON_BYTES,
+    PERMISSION_DENIED,
+    RETRY,
+    Closing,
+    Error,
+    Refused,
+)
 from ..model.events import user_id
 from ..runtime.log_throttle import ThrottledLog
 from ..runtime.running_clock import TimeLimit
+from .user_commands import disconnect_of
 
 log = logging.getLogger(__name__)
 
 CONNECT, REFRESH, DISCONNECT = "connect", "refresh", "disconnect"
 SUBSCRIBE, PRIVATE_SUBSCRIBE, PUBLISH = "subscribe", "private_subscribe", "publish"
 OCCUPIED, VACATED = "channel_occupied", "channel_vacated"
+RPC, MESSAGE = "rpc", "message"
 
 CONCURRENT_NOTIFICATIONS = 1000
 """Events whose hooks are called at the same time; further ones wait."""
@@ -41,6 +52,40 @@ class Refuse(Exception):
     def __init__(self, reason: object = "") -> None:
         super().__init__(reason)
         self.reason = "" if reason is None else _sendable(str(reason))
+
+
+class RPCError(Exception):
+    """Raised by an RPC handler, or another hook that decides: the client receives the code and the message.
+
+    Codes from 400 to 1999 are for applications; those from 100 have a meaning in the protocol. With `temporary`, the
+    client may send the same request again later. Raises ValueError for another code.
+    """
+
+    def __init__(self, code: int, message: object, temporary: bool = False) -> None:
+        super().__init__(code, message)
+        if not 100 <= code < 2000:
+            raise ValueError(f"the code of an RPCError is {code}; it must be from 400 to 1999")
+        self.code = code
+        self.message = _sendable(str(message))
+        self.temporary = temporary
+
+
+class DisconnectClient(Exception):
+    """Raised by an RPC handler, or another hook that decides: the server closes the connection of the client.
+
+    Client libraries connect again after codes from 4000 to 4499, and not after codes from 4500 to 4999. Codes from
+    3000 have a meaning in the protocol. The reason has at most 123 bytes in UTF-8. Raises ValueError for another code
+    or a longer reason.
+    """
+
+    def __init__(self, code: int, reason: object) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = _sendable(str(reason))
+        if not 3000 <= code < 5000:
+            raise ValueError(f"the code of a DisconnectClient is {code}; it must be from 4000 to 4999")
+        if len(self.reason.encode()) > MAX_REASON_BYTES:
+            raise ValueError(f"the reason of a DisconnectClient is longer than {MAX_REASON_BYTES} bytes")
 
 
 class Undelivered(Exception):
@@ -58,10 +103,14 @@ class Context:
     client: str = ""
     """The connection's id."""
     channel: str = ""
+    method: str = ""
+    """At rpc: the name of the method that the client calls."""
     data: Any = None
-    """At publish: what is published, decoded; a hook may set another."""
+    """At publish: what is published, decoded; a hook may set another. At rpc and message: what the client sends."""
     info: Any = None
     """What others are shown of the client, decoded; at connect, refresh and private_subscribe a hook may set it."""
+    protocol: str = "json"
+    """How the client encodes its messages: json or protobuf."""
     reason: str = ""
     """At disconnect: why the connection was closed; empty when the client left."""
     opening: Opening | None = None
@@ -141,6 +190,8 @@ class Hooks:
     def ask(self, context: Context, info: bytes = b"", data: bytes = b"") -> Outcome:
         """Call the hooks of the context's event, which they may change. Raises Refused when one refuses, or fails.
 
+        Raises Closing when one disconnects the client.
+
         `info` and `data` are the JSON that the context's were decoded from: they stand byte for byte unless a hook
         changes what they say, because Python does not distinguish 1e3 from 1000.0.
         """
@@ -154,12 +205,22 @@ class Hooks:
             after = _encoded(context)
         return Outcome(user, _kept(info, before.info, after.info), _kept(data, before.data, after.data))
 
+    def answer(self, context: Context, event: str) -> object:
+        """What the first hook of `event` returns. Raises as `ask`, and KeyError when there is none."""
+        return self._answer(self._added[event][0], context)
+
     def _answer(self, added: _Added, context: Context) -> object:
-        """What one hook returns. Raises Refused."""
+        """What one hook returns. Raises Refused and Closing."""
         try:
             return self._call(added, context)
         except Refuse as refuse:
             raise Refused(Error(refuse.reason or PERMISSION_DENIED.text, FIX)) from None
+        except RPCError as error:
+            raise Refused(Error(error.message, RETRY if error.temporary else FIX, error.code)) from None
+        except DisconnectClient as disconnect:
+            if context.request is not None:  # a page asks: there is no connection to close
+                raise Refused(Error(disconnect.reason or PERMISSION_DENIED.text, FIX)) from None
+            raise Closing(disconnect_of(disconnect.code, disconnect.reason)) from None
         except BaseException as error:
             self._note_failure(added, context, error)
             raise Refused(INTERNAL_ERROR.advise(RETRY)) from None
@@ -240,10 +301,15 @@ class Hooks:
             self._failures.log(what, "%s: not done within %g s (option hook_timeout)", what, added.limit())
         elif isinstance(error, Undelivered):
             self._failures.log(what, "%s: %s", what, error)
-        elif isinstance(error, Refuse):
+        elif isinstance(error, (Refuse, RPCError, DisconnectClient)):
             self._failures.log(what, "%s: it refuses, but this has happened already", what)
         else:
             self._failures.log(f"{what} {type(error).__name__}", "%s failed", what, error=error)
+
+
+def rpc_event(method: str) -> str:
+    """The event whose hook is the handler of this method alone; RPC is the event for all other methods."""
+    return f"{RPC} {method}"
 
 
 def check_hook(event: str, hook: object) -> None:

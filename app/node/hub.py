@@ -313,6 +313,11 @@ class Hub:
         """The connections of `user`, in a list of its own."""
         return list(self._users.get(user, ()))
 
+    def connections_with(self, uid: str) -> list[Connection]:
+        """The connection with this id, if there is one."""
+        connection = self._connections.get(uid)
+        return [] if connection is None else [connection]
+
     @property
     def num_connections(self) -> int:
         return len(self._connections)

@@ -67,7 +67,14 @@ class RenewConnections(UserCommand, tag="renew_connections", kw_only=True):
     """What others see of the connection from now on, as JSON; empty leaves it unchanged."""
 
 
-AnyUserCommand: TypeAlias = EndSubscriptions | CloseConnections | AddSubscription | RenewConnections
+class SendMessage(UserCommand, tag="send_message", kw_only=True):
+    """Send a message that belongs to no channel. With `client` and an empty user, to that client of any user."""
+
+    data: bytes
+    """A payload (`app/model/payload.py`)."""
+
+
+AnyUserCommand: TypeAlias = EndSubscriptions | CloseConnections | AddSubscription | RenewConnections | SendMessage
 
 
 @runtime_checkable
@@ -81,6 +88,9 @@ class ServerControlled(Protocol):
 
     def renew_from_server(self, command: RenewConnections) -> None:
         """Expire at another time, or now, and notify the client."""
+
+    def send_from_server(self, command: SendMessage) -> None:
+        """Send the message of the command to the client."""
 
 
 def carry_out(command: AnyUserCommand, connections: Iterable[Connection]) -> None:
@@ -106,12 +116,19 @@ def _apply(command: AnyUserCommand, connection: Connection) -> None:
         case CloseConnections(kept=kept, code=code, reason=reason):
             if connection.uid not in kept:
                 connection.close(disconnect_of(code, reason))
+        case _:
+            if isinstance(connection, ServerControlled):
+                _apply_controlled(command, connection)
+
+
+def _apply_controlled(command: AddSubscription | RenewConnections | SendMessage, connection: ServerControlled) -> None:
+    match command:
         case AddSubscription():
-            if isinstance(connection, ServerControlled):
-                connection.subscribe_from_server(command)
+            connection.subscribe_from_server(command)
         case RenewConnections():
-            if isinstance(connection, ServerControlled):
-                connection.renew_from_server(command)
+            connection.renew_from_server(command)
+        case SendMessage():
+            connection.send_from_server(command)
 
 
 def disconnect_of(code: int, reason: str) -> Disconnect:

@@ -22,14 +22,13 @@ from ...net.transport import Transport
 from ...node import hooks
 from ...node.hooks import Context
 from ...node.node import Node
-from ...node.user_commands import AddSubscription, RenewConnections
+from ...node.user_commands import AddSubscription, RenewConnections, SendMessage
 from ...runtime.timers import Timer
 from ...runtime.yielding import yield_if_due
 from . import channel_commands, connection_commands, server_commands
 from .encodings import encoding
 from .errors import (
     CLOSE_BAD_REQUEST,
-    CLOSE_NOT_AVAILABLE,
     CONNECTION_EXPIRED,
     INAPPROPRIATE_PROTOCOL,
     INSUFFICIENT_STATE,
@@ -158,6 +157,9 @@ class Client:
         except Closing as closing:
             log.debug("client %s (user %r): %s", self.uid, self.user, closing, extra=self.ids)
             self.disconnect(closing.disconnect)
+        except model.Closing as closing:
+            log.debug("client %s (user %r): closed by a hook: %s", self.uid, self.user, closing, extra=self.ids)
+            self.close(closing.disconnect)
         except InvalidFrame as error:
             log.debug("client %s (user %r): invalid frame: %s", self.uid, self.user, error, extra=self.ids)
             self.disconnect(CLOSE_BAD_REQUEST)
@@ -185,7 +187,7 @@ class Client:
         if not self.authenticated and method != "connect":
             raise Closing(CLOSE_BAD_REQUEST, "a command before connect")
         if not command.id:
-            self._handle_unnumbered(method)
+            self._handle_unnumbered(method, command)
             return
         handler = _HANDLERS.get(method)
         if handler is None:
@@ -197,11 +199,11 @@ class Client:
         except model.Refused as refused:
             self.reply_error(command.id, error_of(refused.error))
 
-    def _handle_unnumbered(self, method: str) -> None:
+    def _handle_unnumbered(self, method: str, command: Command) -> None:
         """Handle what needs no reply: the answer to a ping, and messages to the application."""
-        if method == "send":
-            raise Closing(CLOSE_NOT_AVAILABLE)
-        if method or self._pings is None or not self._pings.answered():
+        if command.send is not None and method == "send":
+            connection_commands.message(self, command.send)
+        elif method or self._pings is None or not self._pings.answered():
             raise Closing(CLOSE_BAD_REQUEST, "a command without an id, or the answer to a ping that was not sent")
 
     # -- out
@@ -402,7 +404,8 @@ class Client:
     def context(self, event: str, channel: str = "") -> Context:
         """What a hook learns about this client."""
         info = decode_embedded(self.default_info)
-        return Context(event, self.user, self.uid, channel, info=info, opening=self.opening)
+        protocol = self.format.name
+        return Context(event, self.user, self.uid, channel, info=info, protocol=protocol, opening=self.opening)
 
     # -- commands of backends (node.user_commands.ServerControlled)
 
@@ -413,6 +416,10 @@ class Client:
     def renew_from_server(self, command: RenewConnections) -> None:
         """Let the connection expire at another time, or now, and tell the client. May block."""
         server_commands.renew(self, command)
+
+    def send_from_server(self, command: SendMessage) -> None:
+        """Send the client a message that belongs to no channel."""
+        server_commands.send(self, command)
 
 
 _HANDLERS: Mapping[str, Callable[[Client, int, Any], None]] = {

@@ -86,11 +86,18 @@ def _claims(client: ServedClient, token: str) -> ConnectionToken:
 
 
 def _ask(client: ServedClient, event: str, user: str | None, identity: Identity) -> Identity:
-    """The identity as a hook has it in the end. Raises Closing when the hook refuses, or names no user."""
+    """The identity as a hook has it in the end. Raises Closing when the hook refuses, or names no user.
+
+    Raises model.Refused for an error with a code of the application.
+    """
     context = Context(event, user, client.uid, info=decode_embedded(identity.info), opening=client.opening)
     try:
         outcome = client.node.hooks.ask(context, info=identity.info)
     except model.Refused as refused:
+        if refused.error.backend_code:  # the reply carries it, and the client decides whether to come back
+            if event == hooks.CONNECT:
+                client.refuse()
+            raise
         is_temporary = refused.error.advice == model.RETRY
         raise Closing(disconnect_of(model.Disconnect(refused.error.text, is_temporary))) from None
     if outcome.user is None:

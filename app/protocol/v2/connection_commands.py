@@ -1,14 +1,21 @@
-"""The commands of protocol version 2 that concern the connection as a whole: connect, refresh and rpc."""
+"""The commands of protocol version 2 that concern the connection as a whole: connect, refresh, rpc and send."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from msgspec import Raw
+
+from ...model import errors as model
+from ...node import hooks
+from ...node.hooks import rpc_event
 from .connecting import identify, refreshed
 from .errors import (
     CHANNEL_LIMIT,
     CLOSE_BAD_REQUEST,
+    CLOSE_NOT_AVAILABLE,
     CONNECTION_LIMIT,
     METHOD_NOT_FOUND,
     TOKEN_EXPIRED,
@@ -16,16 +23,21 @@ from .errors import (
     Refused,
 )
 from .messages import (
+    NOTHING,
     ConnectRequest,
     ConnectResult,
     RefreshRequest,
     RefreshResult,
     Reply,
     RPCRequest,
+    RPCResult,
+    SendRequest,
     SubscribeResult,
 )
 from .served_client import Identity, ServedClient
 from .subscriptions import ClosedMeanwhile, ttl
+
+log = logging.getLogger(__name__)
 
 
 def _connect(client: ServedClient, id_: int, request: ConnectRequest) -> None:
@@ -79,7 +91,29 @@ def _refresh(client: ServedClient, id_: int, request: RefreshRequest) -> None:
 
 
 def _rpc(client: ServedClient, id_: int, request: RPCRequest) -> None:
-    raise Refused(METHOD_NOT_FOUND)
+    known = client.node.hooks
+    event = rpc_event(request.method)
+    if not known.has(event):
+        event = hooks.RPC
+    if not known.has(event):
+        raise Refused(METHOD_NOT_FOUND)
+    context = client.context(hooks.RPC)
+    context.method, context.data = request.method, request.data
+    result = known.answer(context, event)
+    client.reply(Reply(id_, rpc=RPCResult(result if isinstance(result, Raw) else NOTHING)))
+
+
+def message(client: ServedClient, request: SendRequest) -> None:
+    """Give a message that needs no reply to the application. Raises Closing when nothing receives it. May block."""
+    known = client.node.hooks
+    if not known.has(hooks.MESSAGE):
+        raise Closing(CLOSE_NOT_AVAILABLE)
+    context = client.context(hooks.MESSAGE)
+    context.data = request.data
+    try:
+        known.answer(context, hooks.MESSAGE)
+    except model.Refused as refused:
+        log.debug("client %s (user %r): a message is refused: %s", client.uid, client.user, refused)
 
 
 HANDLERS: Mapping[str, Callable[[ServedClient, int, Any], None]] = {

@@ -180,7 +180,12 @@ _DISCONNECTS = {
 
 
 def error_of(error: model.Error) -> Error:
-    """The error of this version for one of the node; a text that an application chose is kept, with the code 103."""
+    """The error of this version for one of the node.
+
+    A code that an application chose is kept. So is a text that it chose without a code, with the code 103.
+    """
+    if error.backend_code:
+        return Error(error.backend_code, error.text, temporary=error.advice == model.RETRY)
     return _ERRORS.get(error.text) or Error(PERMISSION_DENIED.code, error.text)
 
 

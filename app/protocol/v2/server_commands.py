@@ -1,16 +1,18 @@
-"""What a backend does to a connected client: subscribe it, and let its connection expire at another time."""
+"""What a backend does to a connected client: subscribe it, send it a message, let its connection expire."""
 
 from __future__ import annotations
 
 import logging
 
+from msgspec import Raw
+
 from ...model import errors as model
 from ...model.payload import bytes_of
-from ...node.user_commands import AddSubscription, RenewConnections
+from ...node.user_commands import AddSubscription, RenewConnections, SendMessage
 from .claims import SubscriptionOptions
 from .connecting import server_side
 from .errors import CONNECTION_EXPIRED, Closing, Refused
-from .messages import Push, Refresh, Subscribe, SubscribeRequest
+from .messages import AsyncMessage, Push, Refresh, Subscribe, SubscribeRequest
 from .served_client import ServedClient
 from .subscriptions import ClosedMeanwhile, ttl
 
@@ -40,6 +42,14 @@ def _subscribe(client: ServedClient, command: AddSubscription) -> None:
     push = Subscribe(result.recoverable, result.epoch, result.offset, result.positioned, result.data)
     client.push(Push(command.channel, subscribe=push))
     client.go_live(command.channel)
+
+
+def send(client: ServedClient, command: SendMessage) -> None:
+    """Send a client a message that belongs to no channel. A client that cannot receive such a payload gets nothing."""
+    try:
+        client.push(Push(message=AsyncMessage(Raw(bytes_of(command.data)))))
+    except Closing as closing:
+        log.warning("cannot send a message to client %s (user %r): %s", client.uid, client.user, closing)
 
 
 def renew(client: ServedClient, command: RenewConnections) -> None:

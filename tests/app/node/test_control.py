@@ -23,7 +23,13 @@ from gentrifugo.app.node.control import (
     WatchedMessages,
 )
 from gentrifugo.app.node.registry import NodeDetails, NodeInfo
-from gentrifugo.app.node.user_commands import AddSubscription, CloseConnections, EndSubscriptions, RenewConnections
+from gentrifugo.app.node.user_commands import (
+    AddSubscription,
+    CloseConnections,
+    EndSubscriptions,
+    RenewConnections,
+    SendMessage,
+)
 
 MESSAGES = [
     Ping(NodeInfo("n1", "Zoë's node", 1_000, {"node_num_clients": 3})),
@@ -45,6 +51,7 @@ MESSAGES = [
         override={"presence": True},
     ),
     RenewConnections(user="alice", expired=True, expires_at=5, info=b"{}"),
+    SendMessage("alice", "c1", data=b'{"a": 1e3}'),
     SurveyRequest("q1", pattern="news*"),
     WatchedMessages([Raw(b'{"n": 1e3}'), Raw(b"[]")], missed=3),
     SurveyRequest("q1", user=""),

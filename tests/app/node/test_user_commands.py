@@ -12,6 +12,7 @@ from gentrifugo.app.node.user_commands import (
     CloseConnections,
     EndSubscriptions,
     RenewConnections,
+    SendMessage,
     carry_out,
     disconnect_of,
 )
@@ -30,6 +31,9 @@ class ControlledConnection(FakeConnection):
         self.commands.append(command)
 
     def renew_from_server(self, command: RenewConnections) -> None:
+        self.commands.append(command)
+
+    def send_from_server(self, command: SendMessage) -> None:
         self.commands.append(command)
 
 
@@ -76,12 +80,13 @@ def test_some_connections_may_be_kept(plain: FakeConnection, controlled: Control
     assert controlled.closed_with == [Disconnect("bye", reconnect=True, backend_code=4000)]
 
 
-def test_only_controlled_connections_are_subscribed_and_renewed(
+def test_only_controlled_connections_are_subscribed_renewed_and_sent_messages(
     plain: FakeConnection, controlled: ControlledConnection
 ) -> None:
     commands: list[AnyUserCommand] = [
         AddSubscription(user="alice", channel="news"),
         RenewConnections(user="alice", expired=True),
+        SendMessage(user="alice", data=b"1"),
     ]
     for command in commands:
         carry_out(command, [plain, controlled])

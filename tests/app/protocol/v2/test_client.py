@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from gentrifugo.app.model.errors import CLOSE_DISCONNECT, CLOSE_SHUTDOWN, Disconnect
-from gentrifugo.app.node.hooks import Context, Refuse
+from gentrifugo.app.node import hooks
+from gentrifugo.app.node.hooks import Context, Refuse, RPCError
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v2.token_making import connection_token, signed
 from tests.app.conftest import VERSION
@@ -137,6 +138,47 @@ def test_a_hook_refuses_a_client_with_its_reason(start_node: StartNode, engine: 
 
     node = start_node(engine, hooks={"connect": on_connect}, token_hmac_secret_key=KEY)
     assert connect(node, connection_token(KEY, "alice")).close == (4500, "no visitors today")
+
+
+@pytest.mark.parametrize("temporary", [False, True])
+def test_a_hook_refuses_a_client_with_an_error_of_its_own(
+    start_node: StartNode, engine: TroubledEngine, temporary: bool
+) -> None:
+    def on_connect(context: Context) -> None:
+        raise RPCError(420, "later", temporary)
+
+    node = start_node(engine, hooks={"connect": on_connect}, token_hmac_secret_key=KEY)
+    client = connect(node, connection_token(KEY, "alice"))
+    error = {"code": 420, "message": "later", **({"temporary": True} if temporary else {})}
+    assert client.received() == [{"id": 1, "error": error}]
+    client.send({"id": 2, "connect": {"token": connection_token(KEY, "alice")}})
+    assert client.received() == []
+
+
+@pytest.mark.parametrize("event", ["connect", "subscribe", "publish", "refresh"])
+def test_a_hook_disconnects_a_client(start: StartNode, event: str) -> None:
+    def disconnect(context: Context) -> None:
+        raise hooks.DisconnectClient(4000, "moved")
+
+    client = LocalClientV2(start(hooks={event: disconnect}))
+    token = connection_token(KEY, "alice", expires=60)
+    client.send(
+        {"id": 1, "connect": {"token": token}},
+        {"id": 2, "subscribe": {"channel": "open:a"}},
+        {"id": 3, "publish": {"channel": "open:a", "data": 1}},
+        {"id": 4, "refresh": {"token": token}},
+    )
+    assert client.close == (4000, "moved")
+
+
+def test_a_hook_answers_a_refresh_with_an_error_of_its_own(start: StartNode) -> None:
+    def on_refresh(context: Context) -> None:
+        raise RPCError(420, "later")
+
+    client = LocalClientV2.connected(start(hooks={"refresh": on_refresh}))
+    answer = client.call("refresh", token=connection_token(KEY, "alice"))
+    assert answer == {"error": {"code": 420, "message": "later"}}
+    assert client.subscribe("open:a") == {}
 
 
 # -- refresh

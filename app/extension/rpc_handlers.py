@@ -1,0 +1,83 @@
+"""Functions of an application that answer calls and receive messages of clients, as hooks (docs/rpc.md).
+
+A handler gets the context and the data that the client has sent, which is checked by the type hint of that parameter.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec import Raw
+from werkzeug.wrappers import Response
+
+from ..model.json_codec import InvalidJSON, check_nesting, decode, decode_embedded, encode_value
+from ..node.hooks import Context, Refuse, RPCError, check_hook
+
+BAD_REQUEST = 107
+"""The error code of the protocol for data that does not have the expected form."""
+
+Handler: TypeAlias = Callable[[Context, Any], object]
+
+
+def handler_hook(event: str, handler: Handler) -> Callable[[Context], object]:
+    """The hook that calls `handler` with the context and the decoded data, and returns its result as JSON, a Raw.
+
+    The hook raises RPCError for data that does not fit the type hint, TypeError or InvalidJSON for a result that JSON
+    cannot hold, and what the handler raises. Raises TypeError for a handler that is a coroutine or has no two
+    parameters, and for a type hint that JSON cannot be checked by.
+    """
+    check_hook(event, handler)
+    read = _reader(_type_of_data(handler))
+
+    @functools.wraps(handler)
+    def hook(context: Context) -> object:
+        context.data = read(bytes(context.data))
+        result = handler(context, context.data)
+        if isinstance(result, Response):
+            raise Refuse  # of a decorator for views, which has not called the handler
+        return Raw(encode_value(result))
+
+    return hook
+
+
+def _type_of_data(handler: Handler) -> Any:
+    """The type hint of the second parameter; Any without one."""
+    try:
+        signature = inspect.signature(handler)
+        signature.bind(None, None)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"handler {getattr(handler, '__qualname__', handler)} must take two arguments: the context and the data"
+        ) from None
+    function = handler if inspect.isroutine(handler) else type(handler).__call__
+    hints = typing.get_type_hints(inspect.unwrap(function), include_extras=True)
+    parameters = list(signature.parameters.values())
+    return hints.get(parameters[1].name, Any) if len(parameters) > 1 else Any
+
+
+def _reader(type_: Any) -> Callable[[bytes], Any]:
+    """Decodes JSON of a client; no data is None. It raises RPCError. Raises TypeError for a type of no JSON."""
+    if type_ is Any:
+        return _read_anything
+    decoder = msgspec.json.Decoder(type_)
+
+    def read(data: bytes) -> Any:
+        try:
+            check_nesting(data)
+            return decode(decoder, data or b"null")
+        except InvalidJSON as error:
+            raise RPCError(BAD_REQUEST, f"bad request: {error}") from None
+
+    return read
+
+
+def _read_anything(data: bytes) -> Any:
+    try:
+        return decode_embedded(data)
+    except InvalidJSON as error:
+        raise RPCError(BAD_REQUEST, f"bad request: {error}") from None

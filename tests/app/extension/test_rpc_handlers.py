@@ -1,0 +1,415 @@
+"""Handlers of an application: calls and messages of clients of protocol version 2, and messages to them."""
+
+from __future__ import annotations
+
+import logging
+from functools import wraps
+from typing import Any
+
+import gevent
+import msgspec
+import pytest
+from flask import Flask, Response, abort, current_app, redirect, request
+
+from gentrifugo import Context, DisconnectClient, Gentrifugo, Refuse, RPCError
+from gentrifugo.app.extension.rpc_handlers import handler_hook
+from gentrifugo.app.node.node import Node
+from gentrifugo.app.views.mounted import UNDER_TEST
+from tests.docs.pages import page
+from tests.flask_sites import nothing_left_behind, site
+from tests.local_client_v2 import KEY, LocalClientV2
+
+__all__ = ["nothing_left_behind"]
+
+pytestmark = pytest.mark.usefixtures("nothing_left_behind")
+
+INTERNAL = {"code": 100, "message": "internal server error", "temporary": True}
+
+
+def application(**config: Any) -> tuple[Flask, Gentrifugo]:
+    app = site(TESTING=True, GENTRIFUGO_TOKEN_HMAC_SECRET_KEY=KEY, **config)
+    return app, Gentrifugo(app)
+
+
+def node_of(app: Flask) -> Node:
+    node: Node = app.extensions[UNDER_TEST]().node
+    return node
+
+
+def connected(app: Flask, user: str = "alice") -> LocalClientV2:
+    return LocalClientV2.connected(node_of(app), user)
+
+
+def error_of(client: LocalClientV2, method: str, data: Any = None) -> Any:
+    return client.call("rpc", method=method, data=data)["error"]
+
+
+# -- rpc
+
+
+def test_a_handler_answers_a_call_and_knows_who_calls() -> None:
+    app, realtime = application()
+
+    @realtime.rpc("add")
+    def add(context: Context, data: list[int]) -> dict[str, Any]:
+        return {"sum": sum(data), "user": context.user, "method": context.method, "event": context.event}
+
+    result = connected(app).call("rpc", method="add", data=[1, 2])
+    assert result == {"data": {"sum": 3, "user": "alice", "method": "add", "event": "rpc"}}
+
+
+@pytest.mark.parametrize("value", [None, False, 0, "", [1, 2], {"a": None}])
+def test_a_handler_returns_any_json(value: object) -> None:
+    app, realtime = application()
+    realtime.rpc("get")(lambda context, data: value)
+    assert connected(app).call("rpc", method="get") == {"data": value}
+
+
+def test_a_tuple_is_a_list() -> None:
+    app, realtime = application()
+    realtime.rpc("get")(lambda context, data: (1, 404))
+    assert connected(app).call("rpc", method="get") == {"data": [1, 404]}
+
+
+def test_an_unknown_method_is_an_error() -> None:
+    app, realtime = application()
+    realtime.rpc("get")(lambda context, data: data)
+    client = connected(app)
+    for method in ("got", ""):
+        assert error_of(client, method) == {"code": 104, "message": "method not found"}
+
+
+@pytest.mark.parametrize("temporary", [False, True])
+def test_a_handler_raises_an_error_of_its_own(temporary: bool, caplog: pytest.LogCaptureFixture) -> None:
+    app, realtime = application()
+
+    @realtime.rpc("get")
+    def get(context: Context, data: Any) -> None:
+        raise RPCError(404, "no such thing", temporary=temporary)
+
+    expected = {"code": 404, "message": "no such thing", **({"temporary": True} if temporary else {})}
+    assert error_of(connected(app), "get") == expected
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("code", [0, 99, 2000])
+def test_an_error_has_a_code_of_applications(code: int) -> None:
+    with pytest.raises(ValueError, match=f"the code of an RPCError is {code}"):
+        RPCError(code, "text")
+
+
+@pytest.mark.parametrize("code", [1000, 5000])
+def test_a_disconnect_has_a_close_code_of_applications(code: int) -> None:
+    with pytest.raises(ValueError, match=f"the code of a DisconnectClient is {code}"):
+        DisconnectClient(code, "text")
+
+
+def test_a_disconnect_has_a_reason_that_fits_a_close_frame() -> None:
+    DisconnectClient(4000, "ä" * 61)
+    with pytest.raises(ValueError, match="longer than 123 bytes"):
+        DisconnectClient(4000, "ä" * 62)
+
+
+def test_a_handler_refuses_and_views_helpers_refuse() -> None:
+    app, realtime = application()
+
+    @realtime.rpc("refuse")
+    def refuse(context: Context, data: Any) -> None:
+        raise Refuse("members only")
+
+    @realtime.rpc("abort")
+    def abort_(context: Context, data: Any) -> None:
+        abort(403)
+
+    client = connected(app)
+    assert error_of(client, "refuse") == {"code": 103, "message": "members only"}
+    assert error_of(client, "abort") == {"code": 103, "message": "permission denied"}
+
+
+def test_a_decorator_for_views_that_answers_itself_refuses() -> None:
+    app, realtime = application()
+
+    def members_only(view: Any) -> Any:
+        @wraps(view)
+        def decorated(*arguments: Any) -> Response:
+            return redirect("/login")  # type: ignore[return-value]
+
+        return decorated
+
+    @realtime.rpc("get")
+    @members_only
+    def get(context: Context, data: Any) -> None:
+        raise AssertionError("called")
+
+    assert error_of(connected(app), "get") == {"code": 103, "message": "permission denied"}
+
+
+def test_a_handler_disconnects_the_client() -> None:
+    app, realtime = application()
+
+    @realtime.rpc("kick")
+    def kick(context: Context, data: Any) -> None:
+        raise DisconnectClient(4321, "go away")
+
+    client = connected(app)
+    client.received()
+    client.send({"id": 2, "rpc": {"method": "kick"}})
+    assert client.close == (4321, "go away")
+    assert client.received() == []
+
+
+def test_a_handler_disconnects_its_own_user() -> None:
+    app, realtime = application()
+    realtime.rpc("leave")(lambda context, data: realtime.disconnect(context.user))
+    client = connected(app)
+    client.send({"id": 2, "rpc": {"method": "leave"}})
+    assert client.close == (3503, "force disconnect")
+
+
+def test_a_handler_that_fails_is_a_temporary_error_and_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    app, realtime = application()
+
+    @realtime.rpc("get")
+    def get(context: Context, data: Any) -> None:
+        raise KeyError("missing")
+
+    client = connected(app)
+    assert [error_of(client, "get") for _ in range(3)] == [INTERNAL] * 3
+    (record,) = caplog.records
+    assert "get (rpc) failed" in record.getMessage()
+    assert client.close is None
+
+
+def test_a_result_that_json_cannot_hold_is_a_temporary_error(caplog: pytest.LogCaptureFixture) -> None:
+    app, realtime = application()
+    realtime.rpc("get")(lambda context, data: object())
+    assert error_of(connected(app), "get") == INTERNAL
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+def test_a_handler_that_takes_too_long_is_a_temporary_error(caplog: pytest.LogCaptureFixture) -> None:
+    app, realtime = application(GENTRIFUGO_HOOK_TIMEOUT=0.05)
+
+    @realtime.rpc("get")
+    def get(context: Context, data: Any) -> None:
+        gevent.sleep(60)
+
+    assert error_of(connected(app), "get") == INTERNAL
+    (record,) = caplog.records
+    assert "not done within 0.05 s (option hook_timeout)" in record.getMessage()
+
+
+def test_a_handler_runs_in_the_context_of_the_application() -> None:
+    app, realtime = application()
+    app.config["ANSWER"] = 42
+
+    @realtime.rpc("get")
+    def get(context: Context, data: Any) -> Any:
+        return [current_app.config["ANSWER"], bool(request)]
+
+    assert connected(app).call("rpc", method="get") == {"data": [42, False]}
+
+
+def test_the_page_shows_what_happens() -> None:
+    (block,) = [block for block in page("rpc.md").blocks if block.language == "python"]
+    other = site(TESTING=True, GENTRIFUGO_TOKEN_HMAC_SECRET_KEY=KEY)
+    exec(block.text, {"app": other, "STOCK": {"tea": 3}, "__name__": "__main__"})
+    client = connected(other)
+    assert client.call("rpc", method="order", data={"item": "tea", "amount": 2}) == {
+        "data": {"user": "alice", "price": 6}
+    }
+    assert error_of(client, "order", {"item": "x"}) == {"code": 404, "message": "no such item"}
+    assert "Expected `number`, got `string` - at `$.amount`" in page("rpc.md").path.read_text(encoding="utf-8")
+    client.received()
+    client.send({"send": {"data": {"page": 3}}})
+    assert client.pushes() == [{"message": {"data": {"seen": {"page": 3}}}}]
+
+
+# -- type hints
+
+
+class Order(msgspec.Struct):
+    item: str
+    amount: int = 1
+
+
+def test_data_becomes_what_the_type_hint_says() -> None:
+    app, realtime = application()
+
+    @realtime.rpc("order")
+    def order(context: Context, data: Order) -> Order:
+        return Order(data.item.upper(), data.amount + 1)
+
+    assert connected(app).call("rpc", method="order", data={"item": "tea"}) == {"data": {"item": "TEA", "amount": 2}}
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ({"item": "tea", "amount": "x"}, "Expected `number`, got `string` - at `$.amount`"),
+        ({"amount": 1}, "Object missing required field `item`"),
+        (None, "Expected `object`, got `null`"),
+    ],
+)
+def test_data_that_does_not_fit_the_type_hint_is_refused_and_the_error_says_why(data: Any, problem: str) -> None:
+    app, realtime = application()
+
+    @realtime.rpc("order")
+    def order(context: Context, data: Order) -> None:
+        raise AssertionError("called")
+
+    assert error_of(connected(app), "order", data) == {"code": 107, "message": f"bad request: {problem}"}
+
+
+def test_no_data_is_none() -> None:
+    app, realtime = application()
+
+    @realtime.rpc("get")
+    def get(context: Context, data: int | None) -> Any:
+        return [data]
+
+    client = connected(app)
+    client.received()
+    client.send({"id": 2, "rpc": {"method": "get"}})
+    assert client.received() == [{"id": 2, "rpc": {"data": [None]}}]
+
+
+def test_data_that_is_nested_too_deeply_is_refused() -> None:
+    """In JSON the whole command is refused; in Protobuf the data are any bytes."""
+
+    def typed(context: Context, data: list[Any]) -> None:
+        raise AssertionError("called")
+
+    def untyped(context: Context, data: Any) -> None:
+        raise AssertionError("called")
+
+    for handler in (typed, untyped):
+        with pytest.raises(RPCError, match="nested too deeply") as raised:
+            handler_hook("rpc get", handler)(Context("rpc", data=b"[" * 501 + b"]" * 501))
+        assert raised.value.code == 107
+
+
+# -- adding handlers
+
+
+def test_a_method_has_one_handler() -> None:
+    _, realtime = application()
+    realtime.rpc("get")(lambda context, data: data)
+    with pytest.raises(ValueError, match="rpc get has a handler already"):
+        realtime.rpc("get")(lambda context, data: data)
+    realtime.on_message(lambda context, data: None)
+    with pytest.raises(ValueError, match="message has a handler already"):
+        realtime.on_message(lambda context, data: None)
+
+
+def test_a_decorator_without_a_method_is_an_error() -> None:
+    _, realtime = application()
+    with pytest.raises(TypeError, match="expected the name of a method"):
+        realtime.rpc(lambda context, data: data)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="expected the name of a method"):
+        realtime.rpc("")
+
+
+def test_a_handler_takes_two_arguments_and_is_no_coroutine() -> None:
+    _, realtime = application()
+    with pytest.raises(TypeError, match="must take two arguments: the context and the data"):
+        realtime.rpc("get")(lambda context: None)  # type: ignore[type-var]
+
+    async def later(context: Context, data: Any) -> None:
+        """Nobody would await it."""
+
+    with pytest.raises(TypeError, match="is a coroutine"):
+        realtime.rpc("get")(later)
+
+
+def test_a_type_hint_that_json_cannot_be_checked_by_is_an_error() -> None:
+    _, realtime = application()
+
+    def get(context: Context, data: list[int] | dict[str, int] | tuple[str, ...]) -> None:
+        """An array may be either of two types."""
+
+    with pytest.raises(TypeError):
+        realtime.rpc("get")(get)
+
+
+def test_a_handler_that_is_added_too_late_is_an_error() -> None:
+    app, realtime = application()
+    node_of(app)
+    with pytest.raises(RuntimeError, match=r"\(rpc get\) is registered too late"):
+        realtime.rpc("get")(lambda context, data: data)
+
+
+def test_an_object_can_be_a_handler() -> None:
+    app, realtime = application()
+
+    class Doubler:
+        def __call__(self, context: Context, data: int) -> int:
+            return 2 * data
+
+    realtime.rpc("double")(Doubler())
+    client = connected(app)
+    assert client.call("rpc", method="double", data=4) == {"data": 8}
+    assert error_of(client, "double", "x")["code"] == 107
+
+
+# -- messages of clients
+
+
+def test_messages_reach_the_handler_and_have_no_reply(caplog: pytest.LogCaptureFixture) -> None:
+    app, realtime = application()
+    seen: list[Any] = []
+
+    @realtime.on_message
+    def note(context: Context, data: int) -> None:
+        seen.append((context.user, context.event, data))
+        if data == 2:
+            raise RPCError(400, "no")
+
+    client = connected(app)
+    client.received()
+    client.send({"send": {"data": 1}}, {"send": {"data": "x"}}, {"send": {"data": 2}}, {"send": {"data": 3}})
+    assert client.received() == []
+    assert seen == [("alice", "message", 1), ("alice", "message", 2), ("alice", "message", 3)]
+    assert client.close is None
+    assert not caplog.records
+
+
+def test_the_handler_of_messages_may_disconnect() -> None:
+    app, realtime = application()
+
+    @realtime.on_message
+    def kick(context: Context, data: Any) -> None:
+        raise DisconnectClient(4500, "enough")
+
+    client = connected(app)
+    client.send({"send": {"data": 1}}, {"send": {"data": 2}})
+    assert client.close == (4500, "enough")
+
+
+# -- messages to clients
+
+
+def test_a_message_reaches_all_connections_of_a_user_or_one_client() -> None:
+    app, realtime = application()
+    first, second, other = connected(app), connected(app), connected(app, "bob")
+    for client in (first, second, other):
+        client.received()
+    realtime.send("alice", {"a": 1})
+    realtime.send("alice", 2, client=first.connection.uid)
+    realtime.send(None, 3, client=second.connection.uid)
+    realtime.send("bob", 4, client=second.connection.uid)
+    realtime.send(42, 5)
+    assert first.pushes() == [{"message": {"data": {"a": 1}}}, {"message": {"data": 2}}]
+    assert second.pushes() == [{"message": {"data": {"a": 1}}}, {"message": {"data": 3}}]
+    assert other.pushes() == []
+
+
+def test_a_message_needs_a_receiver_and_json() -> None:
+    _, realtime = application()
+    for user in ("", None):
+        with pytest.raises(ValueError, match="user and client are empty"):
+            realtime.send(user, 1)
+    with pytest.raises(TypeError):
+        realtime.send("alice", object())
+    with pytest.raises(TypeError):
+        realtime.send(["alice"], 1)  # type: ignore[arg-type]

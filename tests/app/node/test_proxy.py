@@ -1,0 +1,174 @@
+"""Behaviour of the proxy for RPC, with a real backend that answers well, badly, late or not at all."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from gentrifugo.app.config.config import Config
+from gentrifugo.app.http.opening_request import Opening
+from gentrifugo.app.node.hooks import Context, Undelivered
+from gentrifugo.app.node.proxy import RPCProxy
+from gentrifugo.app.service import Service
+from tests.docs.pages import page
+from tests.hook_backend import Backend, hook_backend
+from tests.local_client_v2 import KEY, LocalClientV2
+from tests.waiting import seconds
+
+Start = Callable[..., LocalClientV2]
+
+INTERNAL = {"code": 100, "message": "internal server error", "temporary": True}
+
+
+@pytest.fixture
+def backend() -> Iterator[Backend]:
+    with hook_backend() as made:
+        yield made
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """A client of a service whose RPC goes to a URL."""
+    services: list[Service] = []
+
+    def connect(url: str, timeout: float = 5) -> LocalClientV2:
+        config = Config(token_hmac_secret_key=KEY, proxy_rpc_endpoint=url, hook_timeout=seconds(timeout))
+        service = Service(config)
+        services.append(service)
+        service.start()
+        return LocalClientV2.connected(service.node)
+
+    yield connect
+    for service in services:
+        service.close_connections()
+        service.stop()
+
+
+def test_the_backend_gets_the_call_and_its_result_is_the_reply(start: Start, backend: Backend) -> None:
+    backend.answer = lambda call: (200, {"result": {"data": {"sum": 3}}})
+    client = start(backend.url)
+    assert client.call("rpc", method="add", data=[1, 2]) == {"data": {"sum": 3}}
+    assert backend.events == [
+        {
+            "client": client.connection.uid,
+            "transport": "websocket",
+            "protocol": "json",
+            "encoding": "json",
+            "user": "alice",
+            "method": "add",
+            "data": [1, 2],
+        }
+    ]
+    assert backend.headers[0]["content-type"] == "application/json"
+
+
+def test_the_page_shows_the_fields_of_a_call(start: Start, backend: Backend) -> None:
+    (block,) = [block for block in page("rpc.md").blocks if block.language == "json"]
+    start(backend.url).call("rpc", method="order", data={"item": "tea"})
+    assert list(json.loads(block.text)) == list(backend.events[0])
+
+
+@pytest.mark.parametrize("answer", [{}, {"result": {}}, {"result": None}, {"result": {"data": None}}])
+def test_a_result_may_have_no_data(start: Start, backend: Backend, answer: Any) -> None:
+    backend.answer = lambda call: (200, answer)
+    expected = {"data": None} if answer == {"result": {"data": None}} else {}
+    assert start(backend.url).call("rpc", method="add") == expected
+    assert backend.events[0].get("data") is None
+
+
+def test_bytes_are_a_result_if_they_are_json(start: Start, backend: Backend) -> None:
+    backend.answer = lambda call: (200, {"result": {"b64data": "WzFd"}})
+    assert start(backend.url).call("rpc", method="add") == {"data": [1]}
+
+
+def test_the_backend_answers_with_an_error(start: Start, backend: Backend) -> None:
+    backend.answer = lambda call: (200, {"error": {"code": 150, "message": "busy", "temporary": True}})
+    expected = {"code": 150, "message": "busy", "temporary": True}
+    assert start(backend.url).call("rpc", method="add")["error"] == expected
+
+
+def test_the_backend_disconnects_the_client(start: Start, backend: Backend) -> None:
+    backend.answer = lambda call: (200, {"disconnect": {"code": 4321, "reason": "go away"}})
+    client = start(backend.url)
+    client.send({"id": 2, "rpc": {"method": "kick"}})
+    assert client.close == (4321, "go away")
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "text"),
+    [
+        (200, "<!doctype html><title>Log in</title>", "answered with status 200 and an HTML page"),
+        (404, "<html>", "answered with status 404 and an HTML page"),
+        (500, {}, "answered with status 500"),
+        (200, "nonsense", "the answer cannot be used"),
+        (200, [], "the answer cannot be used"),
+        (200, {"error": {"code": 5, "message": "x"}}, "the code of an RPCError is 5"),
+        (200, {"disconnect": {"code": 200, "reason": "x"}}, "the code of a DisconnectClient is 200"),
+        (200, {"result": []}, "the result cannot be used"),
+        (200, {"result": {"b64data": "?"}}, "the result cannot be used"),
+        (200, {"result": {"b64data": "AAE="}}, "the client uses JSON"),
+        (200, " " * (1 << 20) + "{}", "the answer is longer than"),
+    ],
+)
+def test_what_is_no_answer_is_a_temporary_error_and_one_line_in_the_log(
+    start: Start, backend: Backend, caplog: pytest.LogCaptureFixture, status: int, answer: Any, text: str
+) -> None:
+    backend.answer = lambda call: (status, answer)
+    client = start(backend.url)
+    assert [client.call("rpc", method="add")["error"] for _ in range(2)] == [INTERNAL] * 2
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert text in record.getMessage()
+    assert len(backend.events) == 2
+    """A call is not repeated by itself."""
+
+
+def test_a_backend_that_is_late_is_a_temporary_error(
+    start: Start, backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    late = threading.Event()
+
+    def answer(call: Any) -> tuple[int, Any]:
+        late.wait(seconds(10))
+        return 200, {}
+
+    backend.answer = answer
+    client = start(backend.url, 0.1)
+    assert client.call("rpc", method="add")["error"] == INTERNAL
+    late.set()
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "no answer" in record.getMessage()
+
+
+def test_a_backend_that_is_away_is_a_temporary_error(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    with hook_backend() as gone:
+        url = gone.url
+    assert start(url).call("rpc", method="add")["error"] == INTERNAL
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "no answer" in record.getMessage()
+
+
+def test_a_client_of_protobuf_sends_and_receives_any_bytes(backend: Backend) -> None:
+    backend.answer = lambda call: (200, {"result": {"b64data": "AAE="}})
+    proxy = RPCProxy(backend.url, Config())
+    assert bytes(proxy(Context("rpc", "alice", "c", data=b"\xff", protocol="protobuf")) or b"") == b"\0\1"
+    (call,) = backend.events
+    assert (call["protocol"], call["encoding"], call["b64data"]) == ("protobuf", "binary", "/w==")
+
+
+def test_headers_and_transport_of_the_client_are_passed_on(backend: Backend) -> None:
+    opening = Opening("GET", "/connection/1/2/xhr?a=1", {"cookie": "a=b", "x-real-ip": "6.6.6.6"}, "192.0.2.7")
+    RPCProxy(backend.url, Config())(Context("rpc", "alice", "c", data=b"1", opening=opening))
+    assert (backend.headers[0]["cookie"], backend.headers[0]["x-real-ip"]) == ("a=b", "192.0.2.7")
+    assert backend.events[0]["transport"] == "sockjs"
+
+
+def test_a_proxy_names_its_backend_in_the_log(backend: Backend) -> None:
+    backend.answer = lambda call: (204, "")
+    proxy = RPCProxy(backend.url, Config())
+    assert str(proxy) == backend.url
+    with pytest.raises(Undelivered, match="answered with status 204"):
+        proxy(Context("rpc", data=b""))
