@@ -19,6 +19,17 @@ class ClientOptions(AllChannelOptions):
         reload=True,
         aliases=("client_user_connection_limit",),
     )
+    user_subscribe_to_personal: bool = option(
+        False,
+        "Subscribe each client of protocol v2 with a user ID to the personal channel of its user, such as `#42`.",
+        reload=True,
+    )
+    user_personal_channel_namespace: str = option("", "Namespace of personal channels; empty for none.", reload=True)
+    user_personal_single_connection: bool = option(
+        False,
+        "With `user_subscribe_to_personal`: a client that connects closes all other connections of its user.",
+        reload=True,
+    )
     max_channel_length: int = option(
         255,
         "Maximum length of a channel name in UTF-8.",

@@ -97,6 +97,9 @@ def value_problems(given: Given, checked: Mapping[str, Any], wrong: Mapping[str,
     for path, text in (*wrong.items(), *shared_names(given.values.get("namespaces"))):
         yield f"{given.place(path)}: {text}"
     yield from key_problems(given, checked)
+    personal = checked.get("user_personal_channel_namespace")
+    if personal and personal not in [namespace.get("name") for namespace in checked.get("namespaces", ())]:
+        yield f"{given.place('user_personal_channel_namespace')}: there is no namespace {personal!r}"
     redis_options_are_valid = not any(name.startswith("redis_") for name in wrong)
     if checked.get("engine") == "redis" and redis_options_are_valid:
         redis_options = {name: value for name, value in checked.items() if name.startswith("redis_")}

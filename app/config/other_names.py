@@ -76,7 +76,7 @@ MISSING = (
     (r"(use_)?client_protocol_v1\w*|v3_use_offset|websocket_use_write_buffer_pool|usage_stats\w*"
      r"|shutdown_termination_delay|client_concurrency|tornado_settings|node_info_max_delay|consumers|swagger",
      "not needed here"),
-    (r"(allow|force)_channel_\w+|user_(subscribe_to_personal|personal_\w+)|protected|server_side|delta_publish"
+    (r"(allow|force)_channel_\w+|protected|server_side|delta_publish"
      r"|(history|presence)_disable_for_client|subscribe_to_publish|publish_for_\w+|subscribe_for_\w+"
      r"|global_history_\w+",
      "it belongs to later versions of Centrifugo; docs/channels.md has the channel options"),

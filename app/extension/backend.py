@@ -14,7 +14,7 @@ from ..model.events import Publication, RawClientInfo, StreamPosition, user_id
 from ..model.json_codec import decode_embedded, encode_value
 from ..model.payload import json_of
 from ..node.commands import Commands, PresenceStats, PublishOptions, PublishRequest
-from ..node.user_commands import SendMessage
+from ..node.user_commands import AddSubscription, SendMessage
 
 
 class CommandError(Exception):
@@ -179,6 +179,22 @@ class Backend:
         """The channels with a subscriber, on any node."""
         with _errors_translated():
             return self._commands.channels()
+
+    def subscribe(self, user: str | int, channel: str, client: str = "", data: Any = None, info: Any = None) -> None:
+        """Subscribe the connections of a user to a channel, on every node; with `client` only the one with this id.
+
+        None as `data`, which the client receives, or as `info`, which others see of it, is nothing. Raises TypeError
+        for values that JSON cannot hold, and ValueError for an empty user or channel.
+        """
+        command = AddSubscription(
+            user=_user(user),
+            client=client,
+            channel=_named(channel),
+            data=b"" if data is None else encode_value(data),
+            info=b"" if info is None else encode_value(info),
+        )
+        with _errors_translated():
+            self._commands.carry_out(command)
 
     def unsubscribe(self, user: str | int, channel: str = "") -> None:
         """End a user's subscription on a channel, or on all channels, on every node."""

@@ -87,6 +87,14 @@ class Calls(ABC):
         """The names of all channels that have a subscriber, on any node."""
         return self._backend.channels()
 
+    def subscribe(self, user: str | int, channel: str, *, client: str = "", data: Any = None, info: Any = None) -> None:
+        """Subscribe all connections of a user to a channel, or with `client` the one with this id.
+
+        The client receives `data` with the subscription. Subscribers of the channel see `info` of it. Clients of
+        protocol v1 are not subscribed. Raises TypeError for values that cannot be encoded as JSON.
+        """
+        self._backend.subscribe(user, channel, client, data, info)
+
     def unsubscribe(self, user: str | int, channel: str = "") -> None:
         """Unsubscribe a user from a channel, or from all channels."""
         self._backend.unsubscribe(user, channel)

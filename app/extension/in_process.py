@@ -123,6 +123,10 @@ class InProcessBackend(Backend):
         with self._server.running():
             return super().broadcast(*args, **options)
 
+    def subscribe(self, *args: Any, **options: Any) -> None:
+        with self._server.running():
+            super().subscribe(*args, **options)
+
     def unsubscribe(self, user: str | int, channel: str = "") -> None:
         with self._server.running():
             super().unsubscribe(user, channel)

@@ -18,6 +18,7 @@ class ChannelRules:
         self._private_prefix = config.private_channel_prefix
         self._namespace_boundary = config.namespace_channel_boundary
         self._user_boundary = config.user_channel_boundary
+        self._personal_namespace = config.user_personal_channel_namespace
         self._user_separator = config.user_channel_separator
         self._client_boundary = config.client_channel_boundary
         self._top_level: ChannelOptions = config
@@ -61,6 +62,13 @@ class ChannelRules:
         """Whether the list of users at the end of the name, if there is one, has `user`."""
         _, found, users = self._after_last(channel, self._user_boundary)
         return not found or user in (users.split(self._user_separator) if self._user_separator else [users])
+
+    def personal(self, user: str) -> str:
+        """The personal channel of a user. Refused with NAMESPACE_NOT_FOUND when its namespace does not exist."""
+        prefix = f"{self._personal_namespace}{self._namespace_boundary}" if self._personal_namespace else ""
+        channel = f"{prefix}{self._user_boundary}{user}"
+        self.options(channel)
+        return channel
 
     def names_users(self, channel: str) -> bool:
         """Whether the name of the channel ends with a list of users."""

@@ -35,6 +35,7 @@ class HookReply(msgspec.Struct):
     user: str | int | msgspec.UnsetType | None = msgspec.UNSET
     info: Any = msgspec.UNSET
     data: Any = msgspec.UNSET
+    channels: list[str] = []
 
 
 _reply_decoder = msgspec.json.Decoder(HookReply)
@@ -113,5 +114,7 @@ def _apply(context: Context, status: int, content: bytes) -> None:
         context.user = reply.user
     if reply.info is not msgspec.UNSET:
         context.info = reply.info
+    if reply.channels:
+        context.channels = [*context.channels, *reply.channels]
     if reply.data is not msgspec.UNSET:
         context.data = reply.data

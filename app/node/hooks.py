@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -111,6 +111,9 @@ class Context:
     """What others are shown of the client, decoded; at connect, refresh and private_subscribe a hook may set it."""
     protocol: str = "json"
     """How the client encodes its messages: json or protobuf."""
+    channels: Collection[str] = ()
+    """At connect: channels to which the server subscribes the client, besides those of its token; a hook may set it.
+    Clients of protocol v1 have no such subscriptions."""
     reason: str = ""
     """At disconnect: why the connection was closed; empty when the client left."""
     opening: Opening | None = None
@@ -203,6 +206,7 @@ class Hooks:
         with self._usable(context):
             user = None if context.user is None else user_id(context.user)
             after = _encoded(context)
+            context.channels = _channel_names(context.channels)
         return Outcome(user, _kept(info, before.info, after.info), _kept(data, before.data, after.data))
 
     def answer(self, context: Context, event: str) -> object:
@@ -334,6 +338,16 @@ def _encoded(context: Context) -> _Encoded:
     """Raises TypeError, ValueError or RecursionError for values that JSON cannot hold."""
     info = b"" if context.info is None else msgspec.json.encode(context.info)
     return _Encoded(info, msgspec.json.encode(context.data) if context.event == PUBLISH else b"")
+
+
+def _channel_names(channels: object) -> tuple[str, ...]:
+    """Raises TypeError and ValueError for what are no names of channels."""
+    if isinstance(channels, str) or not isinstance(channels, Collection):
+        raise TypeError(f"channels is {channels!r}; expected a list of names")
+    names = tuple(dict.fromkeys(channels))
+    if not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f"channels is {channels!r}; expected a list of names")
+    return names
 
 
 def _kept(sent: bytes, before: bytes, after: bytes) -> bytes:

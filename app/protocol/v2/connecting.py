@@ -6,6 +6,7 @@ Checks the tokens of clients; what follows from them is the business of `client.
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 from msgspec import Raw
 
@@ -49,9 +50,12 @@ def identify(client: ServedClient, request: ConnectRequest) -> Identity:
         identity = Identity("", b"", 0)
     else:
         raise Closing(CLOSE_BAD_REQUEST, "the request has no token (option allow_anonymous_connect_without_token)")
-    if not is_hooked:
-        return identity
-    return _ask(client, hooks.CONNECT, identity.user if request.token else None, identity)
+    channels: Collection[str] = ()
+    if is_hooked:
+        identity, channels = _ask(client, hooks.CONNECT, identity.user if request.token else None, identity)
+    if config.user_subscribe_to_personal and identity.user:
+        channels = [*channels, client.node.rules.personal(identity.user)]
+    return identity._replace(subscriptions=_with_channels(client, identity, channels, request))
 
 
 def refreshed(client: ServedClient, request: RefreshRequest) -> Identity:
@@ -68,7 +72,7 @@ def refreshed(client: ServedClient, request: RefreshRequest) -> Identity:
         raise Closing(INVALID_TOKEN, "a refresh with a token of another user")
     identity = Identity(claims.user, claims.info or client.default_info, claims.expires_at)
     if client.node.hooks.has(hooks.REFRESH):
-        return _ask(client, hooks.REFRESH, client.user, identity)
+        identity, _ = _ask(client, hooks.REFRESH, client.user, identity)
     return identity
 
 
@@ -85,10 +89,11 @@ def _claims(client: ServedClient, token: str) -> ConnectionToken:
         raise Refused(INTERNAL) from None
 
 
-def _ask(client: ServedClient, event: str, user: str | None, identity: Identity) -> Identity:
-    """The identity as a hook has it in the end. Raises Closing when the hook refuses, or names no user.
+def _ask(client: ServedClient, event: str, user: str | None, identity: Identity) -> tuple[Identity, Collection[str]]:
+    """The identity as a hook has it in the end, and the channels that it gives.
 
-    Raises model.Refused for an error with a code of the application.
+    Raises Closing when the hook refuses, or names no user, and model.Refused for an error with a code of the
+    application.
     """
     context = Context(event, user, client.uid, info=decode_embedded(identity.info), opening=client.opening)
     try:
@@ -103,8 +108,8 @@ def _ask(client: ServedClient, event: str, user: str | None, identity: Identity)
     if outcome.user is None:
         raise Closing(CLOSE_BAD_REQUEST, "the request has no token, and no hook has named a user")
     if event == hooks.REFRESH:
-        return identity._replace(info=outcome.info)
-    return identity._replace(user=outcome.user, info=outcome.info)
+        return identity._replace(info=outcome.info), ()
+    return identity._replace(user=outcome.user, info=outcome.info), context.channels
 
 
 def _server_side(client: ServedClient, claims: ConnectionToken, request: ConnectRequest) -> list[Wanted]:
@@ -112,6 +117,18 @@ def _server_side(client: ServedClient, claims: ConnectionToken, request: Connect
         server_side(client, channel, claims.user, given, request.subs.get(channel))
         for channel, given in claims.channels.items()
     ]
+
+
+def _with_channels(
+    client: ServedClient, identity: Identity, channels: Collection[str], request: ConnectRequest
+) -> list[Wanted]:
+    """The subscriptions of the identity and those to further channels. Those that it has already stay as they are."""
+    wanted = {subscription.channel: subscription for subscription in identity.subscriptions}
+    for channel in channels:
+        if channel not in wanted:
+            position = request.subs.get(channel)
+            wanted[channel] = server_side(client, channel, identity.user, SubscriptionOptions(), position)
+    return list(wanted.values())
 
 
 def server_side(

@@ -11,6 +11,7 @@ from msgspec import Raw
 from ...model import errors as model
 from ...node import hooks
 from ...node.hooks import rpc_event
+from ...node.user_commands import CloseConnections
 from .connecting import identify, refreshed
 from .errors import (
     CHANNEL_LIMIT,
@@ -53,6 +54,7 @@ def _connect(client: ServedClient, id_: int, request: ConnectRequest) -> None:
     if client.closed:
         raise ClosedMeanwhile
     _check_limits(client, identity)
+    _close_others(client, identity.user)
     client.authenticate(identity, f"{request.name} {request.version}".strip())
     subs = {wanted.channel: client.subscribe(wanted) for wanted in identity.subscriptions}
     client.reply(Reply(id_, connect=_connect_result(client, identity, subs)))
@@ -68,6 +70,17 @@ def _check_limits(client: ServedClient, identity: Identity) -> None:
         raise Closing(CONNECTION_LIMIT)
     if len(identity.subscriptions) > config.client_channel_limit:
         raise Closing(CHANNEL_LIMIT)
+
+
+def _close_others(client: ServedClient, user: str) -> None:
+    """Close the other connections of a user that may have only one. May block, and raises model.Refused."""
+    config = client.node.config
+    if user and config.user_subscribe_to_personal and config.user_personal_single_connection:
+        client.node.carry_out(
+            CloseConnections(user, kept=[client.uid], code=CONNECTION_LIMIT.code, reason=CONNECTION_LIMIT.reason)
+        )
+        if client.closed:
+            raise ClosedMeanwhile
 
 
 def _connect_result(client: ServedClient, identity: Identity, subs: dict[str, SubscribeResult]) -> ConnectResult:

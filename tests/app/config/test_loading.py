@@ -357,3 +357,14 @@ class TestStrict:
 def test_certificates_are_obtained_for_names_that_are_given(write: Write) -> None:
     write(secret="s", ssl_autocert=True)
     assert problems() == ["config.json: ssl_autocert_host_whitelist: ssl_autocert requires ssl_autocert_host_whitelist"]
+
+
+def test_personal_channels_need_a_namespace_that_exists(write: Write) -> None:
+    def written(*names: str) -> None:
+        namespaces = [{"name": name} for name in names]
+        write({"secret": "s", "user_personal_channel_namespace": "inbox", "namespaces": namespaces})
+
+    written("other")
+    assert problems() == ["config.json: user_personal_channel_namespace: there is no namespace 'inbox'"]
+    written("other", "inbox")
+    assert load([], {}).config.user_personal_channel_namespace == "inbox"

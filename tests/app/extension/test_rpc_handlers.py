@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from flask import Flask, Response, abort, current_app, redirect, request
 
-from gentrifugo import Context, DisconnectClient, Gentrifugo, Refuse, RPCError
+from gentrifugo import CommandError, Context, DisconnectClient, Gentrifugo, Refuse, RPCError
 from gentrifugo.app.extension.rpc_handlers import handler_hook
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.views.mounted import UNDER_TEST
@@ -413,3 +413,34 @@ def test_a_message_needs_a_receiver_and_json() -> None:
         realtime.send("alice", object())
     with pytest.raises(TypeError):
         realtime.send(["alice"], 1)  # type: ignore[arg-type]
+
+
+# -- subscriptions that the server makes
+
+
+def test_a_site_subscribes_and_unsubscribes_clients() -> None:
+    app, realtime = application(GENTRIFUGO_PRESENCE=True)
+    first, second = connected(app), connected(app)
+    first.received()
+    realtime.subscribe("alice", "news", client=first.connection.uid, data={"why": 1}, info=[2])
+    assert first.pushes() == [{"channel": "news", "subscribe": {"data": {"why": 1}}}]
+    assert not second.connection.channels
+    (present,) = realtime.presence("news").values()
+    assert present.channel_info == [2]
+    realtime.subscribe("alice", "chat")
+    assert set(second.connection.channels) == {"chat"}
+    first.received()
+    realtime.unsubscribe("alice", "chat")
+    ended = {"channel": "chat", "unsubscribe": {"code": 2000, "reason": "server unsubscribe"}}
+    assert first.pushes() == [ended]
+    assert (set(first.connection.channels), set(second.connection.channels)) == ({"news"}, set())
+
+
+def test_a_subscription_needs_a_user_and_a_channel_that_may_exist() -> None:
+    _, realtime = application()
+    with pytest.raises(ValueError, match="user is empty"):
+        realtime.subscribe("", "news")
+    with pytest.raises(ValueError, match="channel is empty"):
+        realtime.subscribe("alice", "")
+    with pytest.raises(CommandError, match="namespace not found"):
+        realtime.subscribe("alice", "missing:a")

@@ -84,3 +84,11 @@ def test_a_time_limit_of_the_caller_is_not_the_hooks(hook: HookURL, monkeypatch:
         with pytest.raises(gevent.Timeout) as raised:
             hook(Context(CONNECT, "42", "c1"))
         assert raised.value is limit
+
+
+def test_the_backend_adds_channels_of_a_client_that_connects(hook: HookURL, backend: Backend) -> None:
+    backend.answer = lambda event: (200, {"channels": ["news"]})
+    context = Context(CONNECT, "42", "c1")
+    hook(context)
+    hook(context)
+    assert context.channels == ["news", "news"]

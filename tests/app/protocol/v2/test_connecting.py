@@ -1,0 +1,126 @@
+"""Behaviour of the subscriptions that a client has as soon as it connects: from hooks, and personal channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gentrifugo.app.node.hooks import Context
+from gentrifugo.app.node.node import Node
+from gentrifugo.app.protocol.v2.token_making import connection_token
+from tests.fakes import Bus
+from tests.greenlets import settle
+from tests.local_client_v2 import KEY, LocalClientV2
+
+StartNode = Callable[..., Node]
+
+
+def connect(node: Node, user: str = "alice", subs: Any = None, **claims: Any) -> dict[str, Any]:
+    """The result of `connect`."""
+    client = LocalClientV2(node)
+    return client.call("connect", token=connection_token(KEY, user, **claims), subs=subs or {})
+
+
+# -- channels of a hook
+
+
+def test_a_hook_subscribes_a_client_to_channels(start: StartNode) -> None:
+    def on_connect(context: Context) -> None:
+        context.user, context.channels = "bob", ["open:a", "closed:b", "open:a"]
+
+    node = start(hooks={"connect": on_connect})
+    client = LocalClientV2(node)
+    assert client.call("connect")["subs"] == {"open:a": {}, "closed:b": {}}
+    client.received()
+    node.publish("closed:b", b"1")
+    assert client.pushes() == [{"channel": "closed:b", "pub": {"data": 1}}]
+
+
+def test_a_client_recovers_the_channels_of_a_hook(start: StartNode) -> None:
+    def on_connect(context: Context) -> None:
+        context.channels = ["rich:a"]
+
+    node = start(hooks={"connect": on_connect})
+    node.publish("rich:a", b"1")
+    first = connect(node)["subs"]["rich:a"]
+    node.publish("rich:a", b"2")
+    position = {"recover": True, "offset": first["offset"], "epoch": first["epoch"]}
+    recovered = connect(node, subs={"rich:a": position})["subs"]["rich:a"]
+    assert (recovered["recovered"], [message["data"] for message in recovered["publications"]]) == (True, [2])
+
+
+def test_the_token_decides_about_a_channel_that_a_hook_gives_too(start: StartNode) -> None:
+    def on_connect(context: Context) -> None:
+        context.channels = ["open:a", "open:b"]
+
+    node = start(hooks={"connect": on_connect})
+    assert connect(node, channels=["open:b", "open:c"])["subs"] == {"open:b": {}, "open:c": {}, "open:a": {}}
+
+
+def test_too_many_channels_of_a_hook_close_the_connection(start: StartNode) -> None:
+    def on_connect(context: Context) -> None:
+        context.user, context.channels = "bob", ["open:a", "open:b"]
+
+    client = LocalClientV2(start(client_channel_limit=1, hooks={"connect": on_connect}))
+    client.send({"id": 1, "connect": {}})
+    assert client.close == (3505, "channel limit")
+
+
+@pytest.mark.parametrize("channels", ["open:a", [1], [""], None])
+def test_what_are_no_names_of_channels_is_a_failure_of_the_hook(
+    start: StartNode, caplog: pytest.LogCaptureFixture, channels: Any
+) -> None:
+    def on_connect(context: Context) -> None:
+        context.user, context.channels = "bob", channels
+
+    client = LocalClientV2(start(hooks={"connect": on_connect}))
+    client.send({"id": 1, "connect": {}})
+    assert client.close == (3004, "internal server error")
+    assert "expected a list of names" in caplog.text
+
+
+# -- personal channels
+
+
+def test_a_client_is_subscribed_to_the_personal_channel_of_its_user(start: StartNode) -> None:
+    node = start(user_subscribe_to_personal=True)
+    client = LocalClientV2.connected(node)
+    assert set(client.connection.channels) == {"#alice"}
+    client.received()
+    node.publish("#alice", b"1")
+    assert client.pushes() == [{"channel": "#alice", "pub": {"data": 1}}]
+
+
+def test_personal_channels_may_have_a_namespace(start: StartNode) -> None:
+    node = start(user_subscribe_to_personal=True, user_personal_channel_namespace="rich")
+    assert connect(node)["subs"]["rich:#alice"]["recoverable"]
+
+
+def test_an_anonymous_user_has_no_personal_channel(start: StartNode) -> None:
+    node = start(user_subscribe_to_personal=True, allow_anonymous_connect_without_token=True)
+    client = LocalClientV2(node)
+    assert "subs" not in client.call("connect")
+
+
+def test_a_personal_channel_whose_namespace_is_gone_is_an_error(start: StartNode) -> None:
+    node = start(user_subscribe_to_personal=True, user_personal_channel_namespace="missing")
+    assert connect(node)["error"]["code"] == 102
+
+
+def test_a_user_with_a_single_connection_loses_the_earlier_one_on_any_node(start_node: StartNode) -> None:
+    bus = Bus()
+    options = {
+        "token_hmac_secret_key": KEY,
+        "user_subscribe_to_personal": True,
+        "user_personal_single_connection": True,
+    }
+    nodes = [start_node(bus.engine(), name=name, **options) for name in ("first", "second")]
+    first, other = LocalClientV2.connected(nodes[0]), LocalClientV2.connected(nodes[0], "bob")
+    second = LocalClientV2.connected(nodes[1])
+    settle()
+    assert first.close == (3504, "connection limit")
+    assert (second.close, other.close) == (None, None)
+    LocalClientV2.connected(nodes[1])
+    assert second.close == (3504, "connection limit")
