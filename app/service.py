@@ -30,7 +30,7 @@ from .http.protocol_wishes import NO_WISHES, ProtocolWishes
 from .http.response import HTTPResponse
 from .model.errors import CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN, Disconnect
 from .net.transport import Transport
-from .node.hooks import CONNECT, RPC, CallHook, Hooks, call_directly
+from .node.hooks import CONNECT, CallHook, Hooks, call_directly
 from .node.node import Node
 from .protocol.connection import ClientConnection
 from .protocol.v1.api import Api
@@ -109,12 +109,12 @@ def add_hook_url(hooks: Hooks, config: Config) -> None:
 
 def add_proxies(hooks: Hooks, config: Config) -> None:
     """Register hooks that call the backends of the options proxy_…_endpoint, if these are set."""
-    if config.proxy_rpc_endpoint:
+    if config.has_proxies:
         # Imported only when it is asked for, as above.
-        from .node.proxy import RPCProxy
+        from .node.proxy import proxies
 
-        proxy = RPCProxy(config.proxy_rpc_endpoint, config)
-        hooks.add(RPC, proxy, proxy.limit)
+        for event, proxy in proxies(config):
+            hooks.add(event, proxy, proxy.limit)
 
 
 def hook_events(config: Config) -> Sequence[str]:

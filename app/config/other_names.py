@@ -23,7 +23,6 @@ RENAMED = {
     "proxy_connect_endpoint": "hook_url",
     "proxy_refresh_endpoint": "hook_url",
     "proxy_subscribe_endpoint": "hook_url",
-    "proxy_publish_endpoint": "hook_url",
     "proxy_connect_timeout": "hook_timeout",
     "proxy_refresh_timeout": "hook_timeout",
     "proxy_subscribe_timeout": "hook_timeout",
@@ -71,7 +70,8 @@ MISSING = (
     (r"(sockjs|websocket|admin|api|prometheus|health|debug|sse)_handler_prefix",
      "endpoints have fixed paths; http_prefix is put in front of all of them"),
     (r"(sockjs|websocket|api)_disable", "these endpoints are always served; api_port gives the API a port of its own"),
-    (r"proxy_(?!rpc_endpoint\Z)\w+|proxies|granular_proxy_mode|rpc|rpc_\w+", "hooks ask a backend (docs/hooks.md)"),
+    (r"proxy_(?!(rpc|publish|disconnect|channel_state)_endpoint\Z)\w+|proxies|granular_proxy_mode|rpc|rpc_\w+",
+     "hooks ask a backend (docs/hooks.md)"),
     (r"graphite\w*|opentelemetry\w*", "figures are served for Prometheus, with the option prometheus (docs/stats.md)"),
     (r"(use_)?client_protocol_v1\w*|v3_use_offset|websocket_use_write_buffer_pool|usage_stats\w*"
      r"|shutdown_termination_delay|client_concurrency|tornado_settings|node_info_max_delay|consumers|swagger",

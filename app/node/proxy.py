@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from abc import ABC, abstractmethod
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -11,9 +14,9 @@ from msgspec import Raw
 
 from ..config.config import Config
 from ..http.opening_request import Opening
-from ..model.json_codec import InvalidJSON, decode, is_json
+from ..model.json_codec import InvalidJSON, decode, decode_value, is_json
 from .backend_http import BackendHTTP
-from .hooks import Context, DisconnectClient, RPCError, Undelivered
+from .hooks import DISCONNECT, OCCUPIED, PUBLISH, RPC, VACATED, Context, DisconnectClient, RPCError, Undelivered
 
 WEBSOCKET = "/connection/websocket"
 
@@ -52,18 +55,37 @@ _answer = msgspec.json.Decoder(Answer)
 _rpc_result = msgspec.json.Decoder(RPCResult)
 
 
-class RPCProxy:
-    """Answers calls of clients with the result of the backend at `url`. A call is sent once, and never repeated."""
+class PublishResult(msgspec.Struct):
+    """What is published instead of the data of the client; JSON, or the same in Base64."""
 
-    def __init__(self, url: str, config: Config) -> None:
-        self._backend = BackendHTTP(url, config, tries=1)
+    data: Raw = Raw()
+    b64data: str = ""
+    skip_history: bool = False
+
+
+_publish_result = msgspec.json.Decoder(PublishResult)
+
+
+class Proxy(ABC):
+    """A hook that asks the backend at `url`."""
+
+    def __init__(self, url: str, config: Config, tries: int = 1) -> None:
+        self._backend = BackendHTTP(url, config, tries)
 
     def __str__(self) -> str:
         return self._backend.url
 
     def limit(self) -> float:
-        """The most seconds that a call takes."""
+        """The most seconds that all requests for one event take."""
         return self._backend.limit()
+
+    @abstractmethod
+    def __call__(self, context: Context) -> object:
+        """Ask the backend. Raises RPCError, DisconnectClient and Undelivered."""
+
+
+class RPCProxy(Proxy):
+    """Answers calls of clients with the result of the backend. A call is sent once, and never repeated."""
 
     def __call__(self, context: Context) -> Raw | None:
         """The result, or None when there is no data in it.
@@ -73,6 +95,68 @@ class RPCProxy:
         """
         request = {**_connection(context), "method": context.method, **_data(bytes(context.data))}
         return _rpc_data(_asked(self._backend, request, context.opening), context)
+
+
+class PublishProxy(Proxy):
+    """Lets the backend decide about a publication of a client."""
+
+    def __call__(self, context: Context) -> None:
+        """Set the data that the backend wants to be published. Raises as `RPCProxy`."""
+        request = {**_connection(context), "channel": context.channel, "data": context.data}
+        content = _asked(self._backend, request, context.opening)
+        try:
+            result = decode(_publish_result, content)
+            data = b64decode(result.b64data, validate=True) if result.b64data else bytes(result.data)
+            if data:
+                context.data = decode_value(data)
+        except (InvalidJSON, Base64Error) as error:
+            raise Undelivered(f"the result cannot be used: {error}") from None
+        if result.skip_history:
+            raise Undelivered("the result has skip_history, which is not possible for publications of clients")
+
+
+class DisconnectProxy(Proxy):
+    """Tells the backend that the connection of a client has ended."""
+
+    def __call__(self, context: Context) -> None:
+        """Raises Undelivered when the backend cannot be told."""
+        _tell(self._backend, {**_connection(context), "reason": context.reason}, context.opening)
+
+
+class ChannelStateProxy(Proxy):
+    """Tells the backend that a channel is occupied or vacated."""
+
+    def __call__(self, context: Context) -> None:
+        """Raises Undelivered when the backend cannot be told."""
+        kind = "occupied" if context.event == OCCUPIED else "vacated"
+        event = {"time_ms": int(time.time() * 1000), "type": kind, "channel": context.channel}
+        _tell(self._backend, {"events": [event]}, None)
+
+
+def proxies(config: Config) -> Iterator[tuple[str, Proxy]]:
+    """The events that backends are asked about, and what asks.
+
+    An event that has happened is sent up to hook_tries times.
+    """
+    tries = config.hook_tries
+    if url := config.proxy_rpc_endpoint:
+        yield RPC, RPCProxy(url, config)
+    if url := config.proxy_publish_endpoint:
+        yield PUBLISH, PublishProxy(url, config)
+    if url := config.proxy_disconnect_endpoint:
+        yield DISCONNECT, DisconnectProxy(url, config, tries)
+    if url := config.proxy_channel_state_endpoint:
+        channel_state = ChannelStateProxy(url, config, tries)
+        yield OCCUPIED, channel_state
+        yield VACATED, channel_state
+
+
+def _tell(backend: BackendHTTP, request: dict[str, Any], opening: Opening | None) -> None:
+    """Send an event that has happened. Raises Undelivered, also when the backend answers with an error."""
+    try:
+        _asked(backend, request, opening)
+    except (RPCError, DisconnectClient) as error:
+        raise Undelivered(f"the backend answered an event that has happened with {error}") from None
 
 
 def _asked(backend: BackendHTTP, request: dict[str, Any], opening: Opening | None) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -13,8 +14,10 @@ from gentrifugo.app.config.config import Config
 from gentrifugo.app.http.opening_request import Opening
 from gentrifugo.app.node.hooks import Context, Undelivered
 from gentrifugo.app.node.proxy import RPCProxy
+from gentrifugo.app.protocol.v2.errors import STALE
 from gentrifugo.app.service import Service
 from tests.docs.pages import page
+from tests.greenlets import eventually
 from tests.hook_backend import Backend, hook_backend
 from tests.local_client_v2 import KEY, LocalClientV2
 from tests.waiting import seconds
@@ -35,8 +38,15 @@ def start() -> Iterator[Start]:
     """A client of a service whose RPC goes to a URL."""
     services: list[Service] = []
 
-    def connect(url: str, timeout: float = 5) -> LocalClientV2:
-        config = Config(token_hmac_secret_key=KEY, proxy_rpc_endpoint=url, hook_timeout=seconds(timeout))
+    def connect(url: str, timeout: float = 5, event: str = "rpc") -> LocalClientV2:
+        config = Config(
+            token_hmac_secret_key=KEY,
+            hook_timeout=seconds(timeout),
+            hook_tries=2,
+            allow_subscribe_for_client=True,
+            allow_publish_for_subscriber=True,
+        )
+        config = dataclasses.replace(config, **{f"proxy_{event}_endpoint": url})  # type: ignore[arg-type]
         service = Service(config)
         services.append(service)
         service.start()
@@ -172,3 +182,72 @@ def test_a_proxy_names_its_backend_in_the_log(backend: Backend) -> None:
     assert str(proxy) == backend.url
     with pytest.raises(Undelivered, match="answered with status 204"):
         proxy(Context("rpc", data=b""))
+
+
+# -- publications of clients
+
+
+def publish(client: LocalClientV2, data: Any) -> Any:
+    client.subscribe("news")
+    return client.call("publish", channel="news", data=data)
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"), [({}, {"a": 1}), ({"data": {"b": 2}}, {"b": 2}), ({"b64data": "WzNd"}, [3])]
+)
+def test_the_backend_decides_what_is_published(start: Start, backend: Backend, result: Any, expected: Any) -> None:
+    backend.answer = lambda call: (200, {"result": result})
+    client = start(backend.url, event="publish")
+    assert publish(client, {"a": 1}) == {}
+    (push,) = client.pushes()
+    assert push["pub"]["data"] == expected
+    (asked,) = backend.events
+    assert (asked["user"], asked["channel"], asked["data"]) == ("alice", "news", {"a": 1})
+
+
+def test_the_backend_refuses_a_publication_with_an_error(start: Start, backend: Backend) -> None:
+    backend.answer = lambda call: (200, {"error": {"code": 403, "message": "no shouting"}})
+    client = start(backend.url, event="publish")
+    assert publish(client, "HEY")["error"] == {"code": 403, "message": "no shouting"}
+    assert [push for push in client.pushes() if "pub" in push] == []
+
+
+@pytest.mark.parametrize("result", [[], {"b64data": "?"}, {"b64data": "AAE="}, {"skip_history": True}])
+def test_a_result_of_a_publication_that_cannot_be_used_is_a_temporary_error(
+    start: Start, backend: Backend, caplog: pytest.LogCaptureFixture, result: Any
+) -> None:
+    backend.answer = lambda call: (200, {"result": result})
+    assert publish(start(backend.url, event="publish"), 1)["error"] == INTERNAL
+    assert "the result" in caplog.text
+
+
+# -- what has happened
+
+
+def test_the_backend_is_told_that_a_client_has_gone(start: Start, backend: Backend) -> None:
+    client = start(backend.url, event="disconnect")
+    client.connection.disconnect(STALE)
+    eventually(lambda: backend.events)
+    (told,) = backend.events
+    assert (told["user"], told["client"], told["reason"]) == ("alice", client.connection.uid, "stale")
+
+
+def test_the_backend_is_told_that_a_channel_is_occupied_and_vacated(start: Start, backend: Backend) -> None:
+    client = start(backend.url, event="channel_state")
+    client.subscribe("news")
+    eventually(lambda: len(backend.events) == 1)
+    client.call("unsubscribe", channel="news")
+    eventually(lambda: len(backend.events) == 2)
+    events = [event for told in backend.events for event in told["events"]]
+    assert [(event["type"], event["channel"]) for event in events] == [("occupied", "news"), ("vacated", "news")]
+    assert all(event["time_ms"] > 1_600_000_000_000 for event in events)
+
+
+def test_an_event_is_repeated_until_the_backend_takes_it(
+    start: Start, backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend.answer = lambda call: (503 if len(backend.events) == 1 else 200, {"error": {"code": 400, "message": "x"}})
+    start(backend.url, event="disconnect").connection.disconnect(STALE)
+    eventually(lambda: caplog.records)
+    assert len(backend.events) == 2
+    assert "answered an event that has happened with" in caplog.text
