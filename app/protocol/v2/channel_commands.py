@@ -9,7 +9,7 @@ from typing import Any
 from ....engines.base import HistoryFilter
 from ...config.channel_options import ChannelOptions
 from ...model.events import StreamPosition
-from ...model.json_codec import decode_embedded
+from ...model.json_codec import InvalidJSON, decode_embedded
 from ...model.payload import payload
 from ...node import hooks
 from ...node.channels import history_options
@@ -129,7 +129,10 @@ def _publish(client: ServedClient, id_: int, request: PublishRequest) -> None:
     _check_publish(client, channel)
     if client.node.hooks.has(hooks.PUBLISH):
         context = client.context(hooks.PUBLISH, channel)
-        context.data = decode_embedded(data)
+        try:
+            context.data = decode_embedded(data)
+        except InvalidJSON:  # of a client that uses Protobuf; hooks get decoded JSON
+            raise Refused(BAD_REQUEST) from None
         data = client.node.hooks.ask(context, data=data).data
         _check_publish(client, channel)  # much may have happened meanwhile
     client.node.metrics.counters.client_num_msg_published += 1

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from gentrifugo.app.node import hooks
 from gentrifugo.app.node.hooks import Context, Refuse
 from gentrifugo.app.node.node import Node
+from gentrifugo.app.protocol.v2.channel_commands import HANDLERS
+from gentrifugo.app.protocol.v2.errors import Refused
+from gentrifugo.app.protocol.v2.messages import PublishRequest
 from gentrifugo.app.protocol.v2.token_making import subscription_token
 from tests.fakes import TroubledEngine
 from tests.greenlets import eventually
@@ -201,6 +205,14 @@ def test_a_hook_changes_what_is_published(start: StartNode) -> None:
     client.subscribe("open:a")
     client.call("publish", channel="open:a", data=1)
     assert client.pushes()[0]["pub"]["data"] == {"checked": 1}
+
+
+def test_bytes_that_are_not_json_are_refused_where_a_hook_decides(start: StartNode) -> None:
+    """Clients that use Protobuf can send them."""
+    client = LocalClientV2.connected(start(hooks={hooks.PUBLISH: lambda context: None}))
+    client.subscribe("open:a")
+    with pytest.raises(Refused, match="bad request"):
+        HANDLERS["publish"](client.connection, 5, PublishRequest("open:a", Raw(b"\xff")))
 
 
 def test_a_publish_that_the_engine_does_not_take_is_an_internal_error(
