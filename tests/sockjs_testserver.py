@@ -12,6 +12,7 @@ from typing import Any
 import gevent
 from gevent.pywsgi import WSGIServer
 
+from gentrifugo.app.exchange.wsgi_exchange import serve_wsgi
 from gentrifugo.app.http.opening_request import Opening
 from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.runtime.timers import Timers
@@ -19,7 +20,6 @@ from gentrifugo.app.server.http_connection import HTTPConnection
 from gentrifugo.app.sockjs.endpoint import SockJS
 from gentrifugo.app.sockjs.options import SockJSOptions
 from gentrifugo.app.sockjs.peer import Connect, SockJSTransport
-from gentrifugo.app.sockjs.wsgi_exchange import serve_wsgi
 from gentrifugo.app.websocket.compression import Compression, Deflate
 from gentrifugo.app.websocket.connection import WebSocket
 from gentrifugo.app.websocket.frames import WebSocketMessage

@@ -16,6 +16,12 @@ JSON_TYPE = "application/json"
 CLOSE_CONNECTION = {"Connection": "close"}
 """Header of a response that is the last one on its connection."""
 
+LAST_CHUNK = b"0\r\n\r\n"
+"""The end of a body that is sent in chunks."""
+
+_WITHOUT_LENGTH = (204, 304)
+"""Statuses whose responses have no body and must not give a length."""
+
 # To look a status up as an enum takes 1 us.
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
 
@@ -26,6 +32,21 @@ class HTTPResponse(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
+
+
+def status_line(response: HTTPResponse) -> str:
+    """Status code and phrase, as WSGI wants them."""
+    return f"{response.status} {HTTPStatus(response.status).phrase}"
+
+
+def length_header(response: HTTPResponse) -> dict[str, str]:
+    """The header with the length of the body; none for statuses that must not have it."""
+    return {} if response.status in _WITHOUT_LENGTH else {"Content-Length": str(len(response.body))}
+
+
+def chunk(data: bytes) -> bytes:
+    """A part of a body that is sent in chunks (RFC 9112 7.1). `data` may not be empty: that would end the body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def json_response(body: bytes) -> HTTPResponse:

@@ -7,7 +7,7 @@ from typing import Any
 
 from gevent.pywsgi import WSGIServer
 
-from ..sockjs import fd_passing
+from ..exchange import fd_passing
 from ..sockjs.session_directory import SessionDirectory
 from .http_connection import HTTPConnection
 

@@ -21,6 +21,7 @@ from gevent.pywsgi import WSGIHandler
 
 from ..api.methods import NAMES as API_METHODS
 from ..config.endpoints import API, API_PATH, CLIENT, WEBSOCKET_PATH
+from ..exchange.direct_exchange import DirectExchange, decoded_path
 from ..http.body import read_body, too_slow
 from ..http.chunked import BadBody, ChunkedBody
 from ..http.head import Head, HTTPError, origin_form, parse_head
@@ -31,7 +32,6 @@ from ..net.direct_tls import direct
 from ..net.linger import linger
 from ..runtime.yielding import yield_if_due
 from ..service import Service
-from ..sockjs.direct_exchange import DirectExchange, decoded_path
 from ..sockjs.endpoint import RAW_WEBSOCKET, SockJS
 from ..views.mounted import endpoints_of, service_of
 from ..websocket import handshake

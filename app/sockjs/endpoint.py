@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
+from ..exchange.exchange import Exchange, ServeRawWebSocket
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
 from ..http.origins import SITE_OWN
@@ -19,7 +20,6 @@ from ..runtime.timers import Timers
 from ..websocket.connection import WebSocket
 from . import frames, pages
 from .binding import bind, has_credentials
-from .exchange import Exchange, ServeRawWebSocket
 from .options import SockJSOptions
 from .peer import Connect
 from .receivers import Poll, StreamingRequest, WaitingRequest

@@ -10,20 +10,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
-import gevent
 from gevent.event import Event
 
+from ..exchange.exchange import Exchange
+from ..exchange.peer_watch import PeerWatch
 from ..http.response import CLOSE_CONNECTION, HTTPResponse
 from ..runtime.running_clock import running_time
-from .exchange import Exchange
 from .frames import HEARTBEAT
 from .session import Session
 from .transports import HTTPTransport
-
-READ = 1
-"""libev's word for readable."""
 
 
 class WaitingRequest(ABC):
@@ -33,15 +29,13 @@ class WaitingRequest(ABC):
         self, exchange: Exchange, transport: HTTPTransport, headers: dict[str, str], write_timeout: float
     ) -> None:
         self.heard_at = running_time()
-        self.is_gone = False
-        """Whether the client has gone."""
         self._exchange = exchange
         self._transport = transport
         self._headers = {"Content-Type": transport.content_type, **headers}
         self._write_timeout = write_timeout
         self._beat = False
         self._woken = Event()
-        self._watcher: Any = None
+        self._watch = PeerWatch(exchange.socket, exchange.direct, self._woken.set)
 
     @abstractmethod
     def serve(self, session: Session) -> None:
@@ -81,37 +75,18 @@ class WaitingRequest(ABC):
         self._beat = False
         return frame
 
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        """Notice it when the client goes."""
-        self._watcher = gevent.get_hub().loop.io(self._exchange.socket.fileno(), READ)
-        self._watcher.start(self._on_readable)
-        try:
-            yield
-        finally:
-            self._watcher.stop()
-            self._watcher.close()
+    @property
+    def is_gone(self) -> bool:
+        """Whether the client has gone."""
+        return self._watch.is_gone
+
+    @is_gone.setter
+    def is_gone(self, value: bool) -> None:
+        self._watch.is_gone = value
 
     def notice_end(self) -> bool:
-        self._look()
+        self._watch.look()
         return self.is_gone
-
-    def _on_readable(self) -> None:
-        if self._look():
-            # Whatever came, the next request for one, would be readable again and again.
-            self._watcher.stop()
-            self._woken.set()
-
-    def _look(self) -> bool:
-        """Whether the client has sent anything, or gone."""
-        try:
-            data = self._exchange.direct.peek()
-        except BlockingIOError:
-            return False
-        except OSError:
-            data = b""
-        self.is_gone = self.is_gone or not data
-        return True
 
     @contextmanager
     def _limited(self, session: Session) -> Iterator[None]:
@@ -134,7 +109,7 @@ class Poll(WaitingRequest):
     def serve(self, session: Session) -> None:
         frame = self._next_frame(session)
         if frame is None:
-            with self._watched():
+            with self._watch.watching():
                 while frame is None and not self.is_gone:
                     self._wait()
                     frame = self._next_frame(session)
@@ -167,7 +142,7 @@ class StreamingRequest(WaitingRequest):
     def serve(self, session: Session) -> None:
         with self._limited(session):
             self._start()
-        with self._watched():
+        with self._watch.watching():
             while not self.is_gone:
                 if self._rest:
                     self._write_rest(session)

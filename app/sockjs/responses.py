@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from http import HTTPStatus
 
 from ..http.response import HTTPResponse, http_date
 
@@ -22,19 +21,6 @@ NOT_SNIFFED = {"X-Content-Type-Options": "nosniff"}
 
 BALANCER_COOKIE = "JSESSIONID"
 """Name of the cookie by which a load balancer may send a browser to the same server again."""
-
-_WITHOUT_LENGTH = (204, 304)
-"""Statuses whose responses have no body and must not give a length."""
-
-
-def status_line(response: HTTPResponse) -> str:
-    """Status code and phrase, as WSGI wants them."""
-    return f"{response.status} {HTTPStatus(response.status).phrase}"
-
-
-def length_header(response: HTTPResponse) -> dict[str, str]:
-    """The header with the length of the body; none for statuses that must not have it."""
-    return {} if response.status in _WITHOUT_LENGTH else {"Content-Length": str(len(response.body))}
 
 
 def plain_text(status: int, reason: str, headers: Mapping[str, str] | None = None) -> HTTPResponse:

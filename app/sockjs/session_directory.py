@@ -24,8 +24,8 @@ from typing import Any
 
 import gevent
 
+from ..exchange import fd_passing
 from ..http.head import HTTPError
-from . import fd_passing
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from flask import Blueprint, Response, current_app, request
 
 from ..api.http_api import OPENAPI, has_key
 from ..config.endpoints import API_PATH
+from ..exchange.wsgi_exchange import serve_wsgi
 from ..http import upgrade
 from ..http.head import HTTPError
 from ..http.response import JSON_TYPE, HTTPResponse, error_response
@@ -17,7 +18,6 @@ from ..protocol.v1.http_api import NO_SIGN
 from ..runtime import monkey
 from ..service import Service
 from ..sockjs.endpoint import RAW_WEBSOCKET
-from ..sockjs.wsgi_exchange import serve_wsgi
 from .mounted import service_for_requests, service_of
 from .request_body import limited_body
 from .several_workers import refusal

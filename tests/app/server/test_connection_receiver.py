@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from gevent import socket
 
+from gentrifugo.app.exchange import fd_passing
 from gentrifugo.app.server import connection_receiver
 from gentrifugo.app.server.connection_receiver import ConnectionReceiver
-from gentrifugo.app.sockjs import fd_passing
 from gentrifugo.app.sockjs.session_directory import SessionDirectory
 
 REQUEST = b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -11,11 +11,11 @@ import gevent
 import gevent.socket
 import pytest
 
+from gentrifugo.app.exchange.exchange import Exchange, ServeStream, ServeWebSocket
 from gentrifugo.app.http.client_address import TrustedProxies
 from gentrifugo.app.http.opening_request import Opening
 from gentrifugo.app.http.response import HTTPResponse
 from gentrifugo.app.net.flusher import Flusher
-from gentrifugo.app.sockjs.exchange import Exchange, ServeWebSocket
 from gentrifugo.app.sockjs.peer import SockJSTransport
 from gentrifugo.app.sockjs.receivers import Poll, StreamingRequest, WaitingRequest
 from gentrifugo.app.sockjs.session import Session
@@ -41,6 +41,13 @@ class SocketExchange(Exchange):
 
     def start(self, response: HTTPResponse) -> None:
         self.socket.sendall(self.chunk(response.body))
+
+    def open_stream(self, response: HTTPResponse, serve: ServeStream) -> None:
+        raise NotImplementedError
+
+    @property
+    def stream_end(self) -> bytes:
+        raise NotImplementedError
 
     def finish(self) -> None:
         self.socket.sendall(b"end")

@@ -13,8 +13,9 @@ import gevent
 import pytest
 from gevent import socket
 
+from gentrifugo.app.exchange import fd_passing
 from gentrifugo.app.http.head import HTTPError
-from gentrifugo.app.sockjs import fd_passing, session_directory
+from gentrifugo.app.sockjs import session_directory
 from gentrifugo.app.sockjs.session_directory import SessionDirectory
 
 REQUEST = b"POST /1/2/xhr HTTP/1.1\r\nHost: a\r\n\r\nand more"

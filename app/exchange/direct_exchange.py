@@ -12,13 +12,20 @@ from ..http.client_address import TrustedProxies
 from ..http.head import Head, origin_form
 from ..http.opening_request import Opening, opening_of
 from ..http.reader import RequestReader
-from ..http.response import CLOSE_CONNECTION, HTTPResponse, current_date, encode_head, encode_response_head
+from ..http.response import (
+    CLOSE_CONNECTION,
+    LAST_CHUNK,
+    HTTPResponse,
+    current_date,
+    encode_head,
+    encode_response_head,
+    length_header,
+)
 from ..net.direct_socket import DirectSocket
 from ..websocket import handshake
 from ..websocket.compression import HEADER, Compression, agree
 from . import fd_passing
-from .exchange import Exchange, ServeRawWebSocket, ServeWebSocket
-from .responses import length_header
+from .exchange import Exchange, ServeRawWebSocket, ServeStream, ServeWebSocket
 
 
 class DirectExchange(Exchange):
@@ -39,7 +46,7 @@ class DirectExchange(Exchange):
         self.size = 0
         """Bytes of the response's body."""
         self.opened: Callable[..., None] | None = None
-        """What serves the WebSocket that the request has opened, given its socket and recv."""
+        """What serves the WebSocket or the stream that the request has opened, given its socket and recv."""
         self._is_body_read = False
         self._direct = direct
         self._head = head
@@ -69,12 +76,21 @@ class DirectExchange(Exchange):
 
     def start(self, response: HTTPResponse) -> None:
         framing = {"Transfer-Encoding": "chunked"} if self.is_chunked else CLOSE_CONNECTION
-        self._send(response, framing, self.chunk(response.body))
+        # A chunk without data would end the stream.
+        self._send(response, framing, self.chunk(response.body) if response.body else b"")
 
     def finish(self) -> None:
         if self.is_chunked:
-            self._direct.sendall(b"0\r\n\r\n")
+            self._direct.sendall(LAST_CHUNK)
             self.may_follow = self._head.keep_alive
+
+    def open_stream(self, response: HTTPResponse, serve: ServeStream) -> None:
+        self.start(response._replace(headers={**response.headers, **CLOSE_CONNECTION}))
+        self.opened = serve
+
+    @property
+    def stream_end(self) -> bytes:
+        return LAST_CHUNK if self.is_chunked else b""
 
     def upgrade(self, serve: ServeWebSocket) -> None:
         self._open(serve)

@@ -15,11 +15,11 @@ from gevent.socket import socketpair
 from gevent.ssl import SSLContext
 
 from gentrifugo.app.config.config import Config
+from gentrifugo.app.exchange.wsgi_exchange import WSGIExchange, serve_wsgi
 from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.runtime.timers import Timers
 from gentrifugo.app.sockjs.endpoint import SockJS
 from gentrifugo.app.sockjs.options import SockJSOptions
-from gentrifugo.app.sockjs.wsgi_exchange import WSGIExchange, serve_wsgi
 from gentrifugo.app.tls.context import server_context
 from tests.app.sockjs.fakes import FakePeer
 from tests.certificates import make_certificate

@@ -12,7 +12,7 @@ import gevent
 import pytest
 from gevent import socket, ssl
 
-from gentrifugo.app.sockjs import fd_passing
+from gentrifugo.app.exchange import fd_passing
 
 
 def given_away(tmp_path: Any) -> tuple[Any, Any, Any]:

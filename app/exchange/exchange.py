@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 from ..http.client_address import TrustedProxies
 from ..http.opening_request import Opening
 from ..http.protocol_wishes import NO_WISHES, ProtocolWishes
-from ..http.response import HTTPResponse
+from ..http.response import HTTPResponse, chunk
 from ..net.direct_socket import DirectSocket
 from ..net.direct_tls import direct as direct_of
 from ..net.socket_queues import unacknowledged
@@ -19,6 +19,9 @@ from ..websocket.compression import Compression, Deflate
 
 ServeWebSocket: TypeAlias = Callable[[Any, Callable[[int], bytes]], None]
 """Serves an open WebSocket, given its socket and recv, until it has ended."""
+
+ServeStream: TypeAlias = ServeWebSocket
+"""Writes the rest of a response whose head has been sent, given its socket and recv, until it has ended."""
 
 
 class ServeRawWebSocket(Protocol):
@@ -88,6 +91,18 @@ class Exchange(ABC):
         """End the stream. Raises OSError."""
 
     @abstractmethod
+    def open_stream(self, response: HTTPResponse, serve: ServeStream) -> None:
+        """Begin a stream as `start` does, and let `serve` write the rest of it. The connection ends with the stream.
+
+        What `serve` writes at the end is `stream_end`. Raises OSError.
+        """
+
+    @property
+    @abstractmethod
+    def stream_end(self) -> bytes:
+        """The last bytes of a stream that `serve` has to write; empty where the server writes them."""
+
+    @abstractmethod
     def upgrade(self, serve: ServeWebSocket) -> None:
         """Open a WebSocket, which `serve` serves. Raises HTTPError for a request that does not ask for one."""
 
@@ -120,7 +135,7 @@ class Exchange(ABC):
 
     def chunk(self, data: bytes) -> bytes:
         """A part of a stream as it goes to the socket."""
-        return b"%x\r\n%b\r\n" % (len(data), data) if self.is_chunked else data
+        return chunk(data) if self.is_chunked else data
 
     def unacknowledged(self) -> int:
         """How many bytes that were written the client's machine has not confirmed."""

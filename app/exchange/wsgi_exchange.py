@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from ssl import SSLWantReadError
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from ..http.body import too_large, too_slow
@@ -13,13 +13,11 @@ from ..http.client_address import TrustedProxies
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
 from ..http.outer_address import PEER, forwarded
-from ..http.response import CLOSE_CONNECTION, TEXT_TYPE, HTTPResponse, encode_head
+from ..http.response import CLOSE_CONNECTION, TEXT_TYPE, HTTPResponse, encode_head, length_header, status_line
 from ..http.upgrade import open_websocket, socket_of
 from ..http.wsgi_body import TimedBody
 from . import fd_passing
-from .endpoint import SockJS
-from .exchange import Exchange, ServeWebSocket
-from .responses import length_header, status_line
+from .exchange import Exchange, ServeStream, ServeWebSocket
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +27,15 @@ DISCARD_SIZE = 65536
 StartResponse = Callable[..., Callable[[bytes], object]]
 
 
-def serve_wsgi(endpoint: SockJS, path: str, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+class Endpoint(Protocol):
+    """What serves requests, such as SockJS."""
+
+    def serve(self, exchange: Exchange) -> None:
+        """Answer one request. Raises OSError or EOFError when the client has closed the connection."""
+        ...
+
+
+def serve_wsgi(endpoint: Endpoint, path: str, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
     """A WSGI application for the requests of one endpoint; `path` is what stands below it, each byte a character."""
     try:
         endpoint.serve(WSGIExchange(path, environ, start_response))
@@ -39,7 +45,7 @@ def serve_wsgi(endpoint: SockJS, path: str, environ: dict[str, Any], start_respo
         start_response(f"{error.status} Refused", headers)
         return [body]
     except (OSError, EOFError) as error:
-        log.debug("SockJS connection closed by the client: %s", error or type(error).__name__)
+        log.debug("connection closed by the client: %s", error or type(error).__name__)
     return []
 
 
@@ -86,6 +92,14 @@ class WSGIExchange(Exchange):
 
     def finish(self) -> None:
         pass  # the server does that
+
+    def open_stream(self, response: HTTPResponse, serve: ServeStream) -> None:
+        self.start(response)
+        serve(self.socket, self.direct.recv)
+
+    @property
+    def stream_end(self) -> bytes:
+        return b""
 
     def upgrade(self, serve: ServeWebSocket) -> None:
         serve(*open_websocket(self._environ))

@@ -1,0 +1,1 @@
+"""HTTP requests and their responses, the same under every server, and passing them to other processes."""

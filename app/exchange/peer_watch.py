@@ -1,0 +1,59 @@
+"""Notices that the client of a request that waits has closed the connection, without a greenlet that reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gevent
+
+from ..net.direct_socket import DirectSocket
+
+READ = 1
+"""The number by which libev calls an event of a readable socket."""
+
+
+class PeerWatch:
+    """Watches one connection. `on_data` is called in the event loop when the client has sent data or has left.
+
+    The data stays unread in the socket. `on_data` must not block.
+    """
+
+    __slots__ = ("is_gone", "_direct", "_on_data", "_socket", "_watcher")
+
+    def __init__(self, socket: Any, direct: DirectSocket, on_data: Callable[[], None]) -> None:
+        self.is_gone = False
+        """Whether the client has closed the connection, or its sending direction."""
+        self._direct = direct
+        self._on_data = on_data
+        self._socket = socket
+        self._watcher: Any = None
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch the connection inside the `with` block."""
+        self._watcher = gevent.get_hub().loop.io(self._socket.fileno(), READ)
+        self._watcher.start(self._on_readable)
+        try:
+            yield
+        finally:
+            self._watcher.stop()
+            self._watcher.close()
+
+    def look(self) -> bool:
+        """Whether the client has sent data or has left; updates `is_gone`."""
+        try:
+            data = self._direct.peek()
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        self.is_gone = self.is_gone or not data
+        return True
+
+    def _on_readable(self) -> None:
+        if self.look():
+            # The unread data, for example the next request, would make the socket readable again and again.
+            self._watcher.stop()
+            self._on_data()
