@@ -40,6 +40,7 @@ from .protocol.v2.tokens import TokenVerifier
 from .sockjs.endpoint import SockJS
 from .sockjs.options import SOCKJS_INTEGRITY, SOCKJS_URL, SockJSOptions
 from .sockjs.session_directory import SessionDirectory
+from .streams.endpoint import Streams
 from .websocket.compression import Compression, Deflate
 from .websocket.connection import WebSocket
 
@@ -157,15 +158,8 @@ class Service:
         self.origin_policy = OriginPolicy()
         self.session_directory = self._open_directory()
         """The directory of SockJS sessions and their processes; None when this process is the only one."""
-        self.sockjs = SockJS(
-            config.http_prefix + SOCKJS_PATH,
-            self._connect,
-            self.serve_websocket,
-            self.node.flusher,
-            self.node.timers,
-            self._sockjs_options,
-            self.session_directory,
-        )
+        self.sockjs = self._open_sockjs()
+        self.streams = Streams(self, config.http_prefix)
         self.open_websockets = 0
         """Open WebSocket connections of clients."""
         self.idle: set[Idle] = set()
@@ -174,7 +168,7 @@ class Service:
         """Open admin sockets."""
         self.started = False
         self._starting = BoundedSemaphore()
-        self._compression = compression_of(config)
+        self.compression = compression_of(config)
         self._shares_origin = shares_origin
         self._tokens = TokenVerifier(config)
         self._options: tuple[tuple[Config, bool, bool], SockJSOptions] | None = None
@@ -182,6 +176,17 @@ class Service:
 
     def _open_directory(self) -> SessionDirectory | None:
         return None if self.is_single else SessionDirectory(f"{self.config.http_prefix} {self.node.group}")
+
+    def _open_sockjs(self) -> SockJS:
+        return SockJS(
+            self.config.http_prefix + SOCKJS_PATH,
+            self._connect,
+            self.serve_websocket,
+            self.node.flusher,
+            self.node.timers,
+            self._sockjs_options,
+            self.session_directory,
+        )
 
     def _passed(self, make: Callable[[SessionDirectory], PassedConnections] | None) -> PassedConnections | None:
         return make(self.session_directory) if make is not None and self.session_directory is not None else None
@@ -215,7 +220,8 @@ class Service:
     @property
     def open_connections(self) -> int:
         """The number of open connections of clients, over all transports, and of operators."""
-        return self.open_websockets + self.sockjs.open_receivers + len(self.operators)
+        http = self.sockjs.open_receivers + self.streams.open_connections
+        return self.open_websockets + http + len(self.operators)
 
     @property
     def is_busy(self) -> bool:
@@ -363,7 +369,7 @@ class Service:
             client_queue_max_size=config.client_queue_max_size,
             client_message_write_timeout=config.client_message_write_timeout,
             ping_interval=config.ping_interval,
-            compression=self._compression,
+            compression=self.compression,
             origins=origins,
             remembers_requests=bool(self.node.hooks),
             proxies=self.proxies,

@@ -31,6 +31,7 @@ from .options import (
     url_or_empty,
 )
 from .proxy_options import ProxyOptions
+from .stream_options import StreamOptions
 
 HTTP_PREFIX = matching(r"(/[^/?#\s]+)*", "Must be empty or begin with a slash, without one at the end.")
 PATH_OR_EMPTY = matching(r"(/[^?#\s]*)?", "Must be empty or begin with a slash.")
@@ -54,7 +55,7 @@ LOG_LEVELS = Choice("trace", "debug", "info", "warning", "warn", "error", "criti
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config(ProxyOptions):
+class Config(StreamOptions):
     """All options of one node. Times are seconds and may be fractions; sizes are bytes."""
 
     GROUPS: ClassVar[dict[str, str]] = {
@@ -63,6 +64,7 @@ class Config(ProxyOptions):
         "connection_lifetime": "Connection times",
         "token_hmac_secret_key": "Tokens of protocol v2",
         "proxy_rpc_endpoint": "HTTP proxy",
+        "http_stream": "Connections without WebSocket",
         "secret": "Security",
         "address": "Listening",
         "name": "Node",

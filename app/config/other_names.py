@@ -61,8 +61,7 @@ MISSING = (
      "tokens of connections and subscriptions are checked with the same options, which begin with token_ "
      "(docs/jwt.md)"),
     (r"grpc_\w+|grpc_api|uni_grpc\w*", "there is no gRPC"),
-    (r"(uni_(websocket|sse|http_stream)|sse|http_stream|webtransport|emulation|http3)\w*",
-     "the transports are WebSocket and SockJS (docs/connections.md)"),
+    (r"(webtransport|http3)\w*", "there is no WebTransport (docs/streams.md)"),
     (r"nats_\w+|tarantool_\w+", "the engines are memory and Redis (docs/redis.md)"),
     (r"redis_cluster_\w+", "Redis Cluster is not supported; several servers share the load as shards (docs/redis.md)"),
     (r"redis_(tls|user|sentinel_user|sentinel_password)\w*", "redis_url holds user, password and TLS (docs/redis.md)"),

@@ -1,10 +1,11 @@
-"""The sizes of the kernel's queues of a connection: bytes not read yet, and bytes not acknowledged by the peer."""
+"""The kernel's queues of a connection: bytes not read yet, and bytes not acknowledged by the peer."""
 
 from __future__ import annotations
 
 from array import array
 from contextlib import suppress
 from fcntl import ioctl
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_USER_TIMEOUT
 from termios import FIONREAD, TIOCOUTQ
 from typing import Any
 
@@ -17,6 +18,16 @@ def unread(socket: Any) -> int:
 def unacknowledged(socket: Any) -> int:
     """Written bytes that the peer's machine has not acknowledged; 0 if the socket is closed."""
     return _ask(socket, TIOCOUTQ)
+
+
+def limit_unacknowledged(socket: Any, seconds: float) -> None:
+    """Let the system close a TCP connection if written data is not acknowledged for `seconds`; 0 is no limit.
+
+    Does nothing for other sockets, whose peer is on the same machine.
+    """
+    with suppress(OSError):
+        if socket.family in (AF_INET, AF_INET6):
+            socket.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, int(seconds * 1000))
 
 
 def _ask(socket: Any, question: int) -> int:

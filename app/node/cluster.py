@@ -25,6 +25,8 @@ from .control import (
     ControlMessage,
     DisconnectUser,
     Ping,
+    SessionInput,
+    SessionInputTaken,
     SurveyReport,
     SurveyRequest,
     Unsubscribe,
@@ -34,6 +36,7 @@ from .engine_failures import EngineFailures
 from .hub import Hub
 from .metrics import Metrics
 from .registry import KnownNode, NodeDetails, NodeInfo, NodeRegistry
+from .session_relay import SessionRelay
 from .survey import Surveys
 from .user_commands import (
     AddSubscription,
@@ -50,6 +53,9 @@ log = logging.getLogger(__name__)
 
 SILENT_PINGS = 3
 """A node without pings for this many `node_ping_interval`s is removed from the registry."""
+
+INTRODUCTION_PINGS = 1.5
+"""A node that has run for this many `node_ping_interval`s has heard from all others."""
 
 
 class Cluster:
@@ -76,6 +82,7 @@ class Cluster:
         self._greenlets: list[gevent.Greenlet[..., None]] = []
         self.watched = WatchedFeed(encode, metrics.counters, self._send_watched, self._ping_peers_soon)
         self.surveys = Surveys(hub, config, self.own_info, lambda: self.registry.peers, self.publish)
+        self.sessions = SessionRelay(lambda: self.uid, lambda: self.registry.peers, self._knows_all_peers, self.publish)
         self.identify()
 
     def identify(self) -> None:
@@ -84,6 +91,11 @@ class Cluster:
         self._started_at = int(time.time())
         self._start_time = time.monotonic()
         self.registry = NodeRegistry(self.uid, running_time)
+
+    def _knows_all_peers(self) -> bool:
+        """Whether every other node has sent a ping since this one started."""
+        first_pings = INTRODUCTION_PINGS * self._config().node_ping_interval
+        return not self._engine.joins_nodes or time.monotonic() - self._start_time > first_pings
 
     def announce(self) -> None:
         """Send the first ping. The engine has started."""
@@ -186,6 +198,10 @@ class Cluster:
                 self.surveys.handle_request(request)
             case SurveyReport() as report:
                 self.surveys.handle_report(envelope.node, report)
+            case SessionInput() as message:
+                self.sessions.handle_input(message)
+            case SessionInputTaken() as message:
+                self.sessions.handle_taken(message)
 
     def _send_watched(self, messages: Sequence[bytes], missed: int) -> None:
         try:

@@ -86,6 +86,23 @@ class SurveyReport(msgspec.Struct, tag="answer"):
     info: NodeInfo | None = None
 
 
+class SessionInput(msgspec.Struct, tag="session_input"):
+    """Commands of a client, received here, for the node that has the client's connection."""
+
+    id: str
+    to: str
+    """The uid of the node that has the connection; all others ignore the message."""
+    session: str
+    """The secret of the connection."""
+    data: bytes
+
+
+class SessionInputTaken(msgspec.Struct, tag="session_input_taken"):
+    """The reply to a SessionInput with the same id: the node has queued the commands, or has no such connection."""
+
+    id: str
+
+
 ControlMessage: TypeAlias = (
     Ping
     | Unsubscribe
@@ -98,6 +115,8 @@ ControlMessage: TypeAlias = (
     | WatchedMessages
     | SurveyRequest
     | SurveyReport
+    | SessionInput
+    | SessionInputTaken
 )
 
 

@@ -8,6 +8,7 @@ it came, for pywsgi and the WSGI application.
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import time
 import uuid
@@ -33,6 +34,7 @@ from ..net.linger import linger
 from ..runtime.yielding import yield_if_due
 from ..service import Service
 from ..sockjs.endpoint import RAW_WEBSOCKET, SockJS
+from ..streams.endpoint import Streams
 from ..views.mounted import endpoints_of, service_of
 from ..websocket import handshake
 from .application_body import ApplicationBody
@@ -46,6 +48,7 @@ HEAD_TIMEOUT = 10.0
 """Seconds to receive the head of a request, for applications without a service and its options."""
 KEEPALIVE_TIMEOUT = 75.0
 """Seconds to wait for the next request, for applications without a service and its options."""
+_CONNECT_PARAMETER = re.compile(r"([?&]cf_connect=)[^&]*")
 STOPPING_TIMEOUT = 0.5
 """Seconds that a new connection may take to send its request while the service stops."""
 
@@ -67,7 +70,7 @@ class HTTPConnection(WSGIHandler):
         sock.settimeout(WRITE_TIMEOUT)
         self._service = service
         self._upgraded = False
-        self._sockjs = sockjs_of(server.application)
+        self._client_endpoints = client_endpoints_of(server.application)
         self._endpoints = endpoints_of(server.application)
         self._opened: Callable[..., None] | None = None
         """The function that serves the WebSocket that was opened without WSGI; None otherwise."""
@@ -164,10 +167,10 @@ class HTTPConnection(WSGIHandler):
             serve = self._hot_path(service, head)
             if serve is not None:
                 return serve
-        for endpoint in self._sockjs:
+        for endpoint in self._client_endpoints:
             path = endpoint.path_below(decoded_path(head.path))
             if path is not None:
-                return partial(self._serve_sockjs, endpoint, path)
+                return partial(self._serve_endpoint, endpoint, path)
         return None
 
     def _hot_path(self, service: Service, head: Head) -> Callable[[Head], bool] | None:
@@ -220,17 +223,20 @@ class HTTPConnection(WSGIHandler):
         self._take_websocket(partial(opened, request=request) if opened and request else opened)
         return False
 
-    def _serve_sockjs(self, endpoint: SockJS, path: str, head: Head) -> bool:
+    def _serve_endpoint(self, endpoint: SockJS | Streams, path: str, head: Head) -> bool:
         was_passed, self._was_passed = self._was_passed, False
         exchange = DirectExchange(self.socket, self._direct, self.rfile, head, path, was_passed)
         endpoint.serve(exchange)
         if exchange.is_passed_on:
             return False
-        if self._service is not None:
-            self._service.node.metrics.counters.http_sockjs_num_requests += 1
-        self._log_access(head, exchange.status, exchange.size)
-        if exchange.opened is not None:
-            self._take_websocket(exchange.opened)
+        service = self._service
+        if service is not None and endpoint is service.sockjs:
+            service.node.metrics.counters.http_sockjs_num_requests += 1
+        request = self._log_access(head, exchange.status, exchange.size)
+        opened = exchange.opened
+        if opened is not None:
+            has_ids = service is not None and endpoint is service.streams
+            self._take_websocket(partial(opened, request=request) if has_ids and request else opened)
         elif exchange.status >= 400 and not exchange.may_follow:
             self._linger()
         return exchange.may_follow
@@ -345,7 +351,7 @@ class HTTPConnection(WSGIHandler):
             fields = {
                 "peer": self._client(head.headers),
                 "method": head.method,
-                "target": head.target,
+                "target": _without_connect(head.target),
                 "status": status,
                 "size": size,
                 "took_ms": round(took, 2),
@@ -363,12 +369,18 @@ class HTTPConnection(WSGIHandler):
             self.__dict__.pop(name, None)
 
 
-def sockjs_of(application: Any) -> Sequence[SockJS]:
-    """The SockJS endpoints of a WSGI application; empty if it has none."""
+def client_endpoints_of(application: Any) -> Sequence[SockJS | Streams]:
+    """What serves clients in a WSGI application over anything but raw WebSockets; empty if it has none."""
     service = service_of(application)
     if service is None:
         return getattr(application, "sockjs", ())
-    return (service.sockjs,) if CLIENT in endpoints_of(application) else ()
+    # Some paths of streams are below that of SockJS.
+    return (service.streams, service.sockjs) if CLIENT in endpoints_of(application) else ()
+
+
+def _without_connect(target: str) -> str:
+    """A target as the log shows it: the parameter cf_connect holds a token."""
+    return _CONNECT_PARAMETER.sub(r"\1…", target)
 
 
 def _recv_after(first: bytes, recv: Callable[[int], bytes]) -> Callable[[int], bytes]:

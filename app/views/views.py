@@ -17,7 +17,8 @@ from ..http.response import JSON_TYPE, HTTPResponse, error_response
 from ..protocol.v1.http_api import NO_SIGN
 from ..runtime import monkey
 from ..service import Service
-from ..sockjs.endpoint import RAW_WEBSOCKET
+from ..sockjs.endpoint import RAW_WEBSOCKET, SockJS
+from ..streams.endpoint import Streams
 from .mounted import service_for_requests, service_of
 from .request_body import limited_body
 from .several_workers import refusal
@@ -50,7 +51,7 @@ def client_blueprint() -> Blueprint:
     """What clients connect to."""
     blueprint = Blueprint("gentrifugo_client", __name__)
     # Before routing: Werkzeug would merge slashes, redirect, and have answers of its own to methods and WebSockets.
-    blueprint.before_app_request(_sockjs)
+    blueprint.before_app_request(_serve_client)
     return blueprint
 
 
@@ -145,21 +146,30 @@ def _expected(content_type: str) -> str:
     return f"{named}: expected application/json, or a form"
 
 
-def _sockjs() -> Response | None:
-    path = current_service().sockjs.path_below(request.environ["PATH_INFO"])
-    return None if path is None else ready(lambda service: SockJSResponse(service, path))()
+def _serve_client() -> Response | None:
+    service, path = current_service(), request.environ["PATH_INFO"]
+    for endpoint in (service.streams, service.sockjs):  # some paths of streams are below that of SockJS
+        below = endpoint.path_below(path)
+        if below is not None:
+            return _client_response(endpoint, below)
+    return None
 
 
-class SockJSResponse(Response):
-    """A placeholder that Flask returns; when the server calls it, SockJS writes its own response."""
+def _client_response(endpoint: SockJS | Streams, path: str) -> Response:
+    return ready(lambda service: EndpointResponse(service, endpoint, path))()
 
-    def __init__(self, service: Service, path: str) -> None:
+
+class EndpointResponse(Response):
+    """A placeholder that Flask returns; when the server calls it, the endpoint writes its own response."""
+
+    def __init__(self, service: Service, endpoint: SockJS | Streams, path: str) -> None:
         super().__init__()
+        self._endpoint = endpoint
         self._service = service
         self._path = path
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
         """Serve the request, for as long as it lasts."""
-        if self._path != RAW_WEBSOCKET:
+        if self._endpoint is self._service.sockjs and self._path != RAW_WEBSOCKET:
             self._service.node.metrics.counters.http_sockjs_num_requests += 1
-        return serve_wsgi(self._service.sockjs, self._path, environ, start_response)
+        return serve_wsgi(self._endpoint, self._path, environ, start_response)

@@ -58,6 +58,7 @@ from .messages import (
     Unsubscribe,
 )
 from .messages import Error as ErrorMessage
+from .one_way import disconnect_for
 from .pings import Pings
 from .served_client import Identity
 from .subscriptions import ClosedMeanwhile, Subscriptions, Wanted
@@ -72,7 +73,8 @@ TOO_LARGE = Disconnect(1009, "")
 class Client:
     """One connection. `handle` is called with one frame at a time; `close` any time, by anybody.
 
-    `has_own_pings` says that the client wants pings of WebSocket instead of empty messages.
+    `has_own_pings` says that the client wants pings of WebSocket instead of empty messages. `session` is the secret
+    that requests with commands for this connection must name; empty if all commands come over the connection itself.
     """
 
     __slots__ = (
@@ -110,6 +112,7 @@ class Client:
         opening: Opening | None = None,
         request: str = "",
         has_own_pings: bool = False,
+        session: str = "",
     ) -> None:
         self.uid = str(uuid.uuid4())
         self.user = ""
@@ -117,7 +120,7 @@ class Client:
         self.closed = False
         self.default_info = b""
         self.library = ""  # name and version, as the client tells them
-        self.session = ""  # a secret that selects connections without WebSocket
+        self.session = session
         self.node = node
         self.tokens = tokens
         self.format = format_
@@ -218,7 +221,9 @@ class Client:
             raise Closing(INAPPROPRIATE_PROTOCOL, str(error)) from None
 
     def reply_error(self, id_: int, error: Error) -> None:
-        """Queue the error of the command with this id."""
+        """Queue the error of the command with this id. A one-way connection is closed instead, by raising Closing."""
+        if self.format.is_one_way:
+            raise Closing(disconnect_for(error), error.message)
         self.reply(Reply(id_, error=ErrorMessage(error.code, error.message, error.temporary)))
 
     def push(self, push: Push) -> None:
@@ -349,6 +354,7 @@ class Client:
                 lambda: self._send(self.format.ping),
                 lambda: self._handling,
                 self.close_silent,
+                awaits_answers=not self.format.is_one_way,
             )
 
     def expire_at(self, when: float) -> None:

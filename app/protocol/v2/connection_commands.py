@@ -92,6 +92,8 @@ def _connect_result(client: ServedClient, identity: Identity, subs: dict[str, Su
         subs=subs,
         ping=max(round(client.node.config.ping_interval), 1) if client.has_pings else 0,
         pong=client.has_pings,
+        session=client.session,
+        node=client.node.cluster.uid if client.session else "",
     )
 
 

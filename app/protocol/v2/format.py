@@ -18,12 +18,14 @@ class NotJSON(ValueError):
 
 
 class Format(ABC):
-    """One of the two formats. It has no state, so one object serves all connections."""
+    """A format, such as JSON. It has no state, so one object serves all connections."""
 
     name: str
     """How clients and the log call it."""
     is_binary: bool
     """Whether frames are bytes and not text."""
+    is_one_way = False
+    """Whether the client sends one request to connect, and only listens then."""
     ping: bytes
     """An encoded empty reply."""
     separator: bytes

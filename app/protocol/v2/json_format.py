@@ -113,6 +113,15 @@ class JSONFormat(Format):
 JSON = JSONFormat()
 
 
+def decode_message(decoder: msgspec.json.Decoder[M], type_: type[M], data: bytes) -> M:
+    """One message that is no command. Raises InvalidFrame."""
+    try:
+        check_nesting(data, MAX_NESTING + ENVELOPE_LEVELS)
+        return _decode_message(decoder, type_, data)
+    except InvalidJSON as error:
+        raise InvalidFrame(str(error)) from None
+
+
 def _decode_line(line: bytes) -> Command:
     check_nesting(line, MAX_NESTING + ENVELOPE_LEVELS)
     try:

@@ -30,7 +30,7 @@ class Pings:
     callback may block.
     """
 
-    __slots__ = ("_close", "_is_awaited", "_is_busy", "_options", "_ping", "_timer", "_timers")
+    __slots__ = ("_awaits_answers", "_close", "_is_awaited", "_is_busy", "_options", "_ping", "_timer", "_timers")
 
     def __init__(
         self,
@@ -39,7 +39,9 @@ class Pings:
         ping: Callable[[], None],
         is_busy: Callable[[], bool],
         close: Callable[[], None],
+        awaits_answers: bool = True,
     ) -> None:
+        self._awaits_answers = awaits_answers
         self._timers = timers
         self._options = options
         self._ping = ping
@@ -63,7 +65,7 @@ class Pings:
         return min(self._options.client_pong_timeout, self._options.ping_interval)
 
     def _send(self) -> None:
-        self._is_awaited = True
+        self._is_awaited = self._awaits_answers
         self._ping()
         self._timer = self._timers.after(self._timeout, self._check)
 

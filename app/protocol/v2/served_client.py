@@ -38,6 +38,7 @@ class ServedClient(Protocol):
     node: Node
     tokens: TokenVerifier
     opening: Opening | None
+    session: str
     subscriptions: Subscriptions
 
     @property

@@ -1,0 +1,74 @@
+"""The messages of one-way connections, in JSON: pushes without replies around them.
+
+The client sends a single ConnectRequest, which is no command. What would be the reply to `connect` is a push, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from ...model.events import RawClientInfo
+from .errors import CONNECTION_EXPIRED, INTERNAL_SERVER_ERROR, TOKEN_EXPIRED, Disconnect, Error
+from .json_format import JSONFormat, decode_message
+from .messages import Command, Connect, ConnectRequest, ConnectResult, Push, Reply
+
+_REPLY_START, _REPLY_END = b'{"push":', b"}"
+"""What stands around a push in a reply."""
+_request = msgspec.json.Decoder(ConnectRequest)
+
+
+class OneWayFormat(JSONFormat):
+    """JSON for clients that only listen."""
+
+    is_one_way = True
+
+    def decode_commands(self, frame: bytes) -> Iterator[Command]:
+        """The command to connect, with the ConnectRequest in `frame`; an empty frame stands for an empty request."""
+        yield Command(1, connect=decode_message(_request, ConnectRequest, frame) if frame else ConnectRequest())
+
+    def encode_reply(self, reply: Reply) -> bytes:
+        """The push in a reply, or the reply to `connect` as a push. There are no other replies."""
+        push = reply.push
+        if push is None:
+            assert reply.connect is not None
+            push = Push(connect=_connect(reply.connect))
+        return self.encode_push(push)
+
+    def encode_publication(
+        self,
+        channel: str,
+        data: bytes,
+        info: RawClientInfo | None = None,
+        offset: int = 0,
+        epoch: str = "",
+        tags: Mapping[str, str] | None = None,
+        delta: bool = False,
+    ) -> bytes:
+        """As for other clients, without the reply around it."""
+        reply = super().encode_publication(channel, data, info, offset, epoch, tags, delta)
+        return reply[len(_REPLY_START) : -len(_REPLY_END)]
+
+
+ONE_WAY = OneWayFormat()
+
+
+def disconnect_for(error: Error) -> Disconnect:
+    """How a one-way connection is closed where another one would get an error in the reply to `connect`."""
+    return CONNECTION_EXPIRED if error is TOKEN_EXPIRED else INTERNAL_SERVER_ERROR
+
+
+def _connect(result: ConnectResult) -> Connect:
+    """Without what only matters to clients that send: the node, and whether pings must be answered."""
+    return Connect(
+        client=result.client,
+        version=result.version,
+        data=result.data,
+        subs=result.subs,
+        expires=result.expires,
+        ttl=result.ttl,
+        ping=result.ping,
+        session=result.session,
+        time=result.time,
+    )

@@ -1,0 +1,1 @@
+"""Connections over HTTP responses that do not end: HTTP streaming, Server-Sent Events, and one-way connections."""

@@ -1,0 +1,267 @@
+"""The endpoints of clients that connect without WebSocket, or that only listen. Specification: docs/streams.md."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import parse_qs
+
+from ..config.config import Config
+from ..exchange.exchange import Exchange
+from ..http.client_address import TrustedProxies
+from ..http.head import HTTPError
+from ..http.opening_request import Opening
+from ..http.origins import Origins
+from ..http.protocol_wishes import NO_WISHES, ProtocolWishes
+from ..http.response import HTTPResponse, text_response
+from ..model.errors import CLOSE_SHUTDOWN
+from ..net.socket_queues import limit_unacknowledged
+from ..net.transport import Transport
+from ..node.node import Node
+from ..node.session_relay import SilentNode, UnknownNode
+from ..protocol.v2.client import Client
+from ..protocol.v2.errors import CLOSE_TOO_MANY_REQUESTS
+from ..protocol.v2.format import Format, InvalidFrame
+from ..protocol.v2.json_format import JSON
+from ..protocol.v2.messages import Disconnect, Push, Reply
+from ..protocol.v2.one_way import ONE_WAY
+from ..protocol.v2.protobuf_format import PROTOBUF
+from ..protocol.v2.tokens import TokenVerifier
+from ..websocket.compression import Compression, Deflate
+from ..websocket.connection import WebSocket
+from .cors import check_origin, cors_headers, preflight
+from .framing import BYTES, EVENTS, LINES, STREAM_HEADERS, Framing
+from .inbox import Inbox
+from .one_way_websocket import OneWayWebSocket
+from .stream import StreamTransport
+
+SESSION_SIZE = 16
+"""Random bytes in a session."""
+INBOX_LIMIT = 1 << 20
+"""Bytes of commands that may wait for one client."""
+PROTOBUF_TYPE = "application/octet-stream"
+
+
+class StreamParts(Protocol):
+    """What the clients of one process share."""
+
+    @property
+    def node(self) -> Node: ...
+
+    @property
+    def tokens(self) -> TokenVerifier: ...
+
+    @property
+    def origins(self) -> Origins:
+        """The origins whose pages may connect."""
+        ...
+
+    @property
+    def proxies(self) -> TrustedProxies: ...
+
+    @property
+    def compression(self) -> Compression | None: ...
+
+
+class StreamEndpoint(NamedTuple):
+    """What is at one path."""
+
+    is_on: Callable[[Config], bool]
+    methods: tuple[str, ...]
+    serve: Callable[[Streams, Exchange], HTTPResponse | None]
+    """Serves a request; returns the response unless the request has been answered."""
+
+
+class Streams:
+    """All these endpoints of one process; `prefix` is the option http_prefix."""
+
+    def __init__(self, parts: StreamParts, prefix: str) -> None:
+        self.open_connections = 0
+        self._parts = parts
+        self._prefix = prefix
+
+    @property
+    def _config(self) -> Config:
+        return self._parts.node.config
+
+    def path_below(self, path: str) -> str | None:
+        """The part of `path` below http_prefix, if one of these endpoints is there and switched on; None otherwise."""
+        below = path.removeprefix(self._prefix)
+        endpoint = STREAM_ENDPOINTS.get(below)
+        return below if endpoint is not None and endpoint.is_on(self._config) else None
+
+    def serve(self, exchange: Exchange) -> None:
+        """Answer one request to a path of STREAM_ENDPOINTS. Raises OSError or EOFError if the client has left."""
+        try:
+            response = self._answer(exchange, STREAM_ENDPOINTS[exchange.path])
+        except HTTPError as error:
+            refused = text_response(error.status, error.reason)
+            response = refused._replace(headers={**refused.headers, **cors_headers(exchange.headers), **error.headers})
+        if response is not None:
+            exchange.respond(response)
+
+    def _answer(self, exchange: Exchange, endpoint: StreamEndpoint) -> HTTPResponse | None:
+        allowed = ", ".join((*endpoint.methods, "OPTIONS"))
+        if exchange.method not in (*endpoint.methods, "OPTIONS"):
+            raise HTTPError(405, f"the methods of this endpoint are {allowed}", {"Allow": allowed})
+        check_origin(self._parts.origins, exchange.method, exchange.headers)
+        if exchange.method == "OPTIONS":
+            return preflight(allowed, exchange.headers)
+        return endpoint.serve(self, exchange)
+
+    def _read_body(self, exchange: Exchange, max_size: int) -> bytes:
+        return exchange.read_body(max_size, self._config.http_header_timeout)
+
+    # -- connections in both directions
+
+    def _http_stream(self, exchange: Exchange) -> None:
+        is_binary = _is_protobuf(exchange)
+        format_, framing = (PROTOBUF, BYTES) if is_binary else (JSON, LINES)
+        commands = self._read_body(exchange, self._config.http_stream_max_request_body_size)
+        self._open(exchange, format_, framing, commands)
+
+    def _sse(self, exchange: Exchange) -> None:
+        commands = self._first_frame(exchange)
+        if commands is None:
+            raise HTTPError(400, "the parameter cf_connect with the commands of the client is missing")
+        self._open(exchange, JSON, EVENTS, commands)
+
+    def _first_frame(self, exchange: Exchange) -> bytes | None:
+        """What a client sends with a request for Server-Sent Events; None if a GET has no parameter cf_connect."""
+        if exchange.method == "POST":
+            return self._read_body(exchange, self._config.sse_max_request_body_size)
+        values = parse_qs(exchange.query).get("cf_connect")
+        return values[0].encode("utf-8", "replace") if values else None
+
+    def _emulation(self, exchange: Exchange) -> HTTPResponse:
+        body = self._read_body(exchange, self._config.emulation_max_request_body_size)
+        format_: Format = PROTOBUF if _is_protobuf(exchange) else JSON
+        try:
+            request = format_.decode_emulation(body)
+        except InvalidFrame as error:
+            raise HTTPError(400, f"the body is not a request with session, node and data: {error}") from None
+        try:
+            self._parts.node.cluster.sessions.send(request.node, request.session, bytes(request.data))
+        except UnknownNode:
+            raise HTTPError(404, "there is no such node") from None
+        except SilentNode:
+            raise HTTPError(500, "the node does not reply") from None
+        return HTTPResponse(204, cors_headers(exchange.headers))
+
+    # -- one-way connections
+
+    def _uni_http(self, exchange: Exchange) -> None:
+        self._open_one_way(exchange, LINES, self._read_body(exchange, self._config.http_stream_max_request_body_size))
+
+    def _uni_sse(self, exchange: Exchange) -> None:
+        self._open_one_way(exchange, EVENTS, self._first_frame(exchange) or b"")
+
+    def _open_one_way(self, exchange: Exchange, framing: Framing, request: bytes) -> None:
+        try:
+            list(ONE_WAY.decode_commands(request))
+        except InvalidFrame as error:
+            raise HTTPError(400, f"this is not a request to connect: {error}") from None
+        self._open(exchange, ONE_WAY, framing, request)
+
+    def _uni_websocket(self, exchange: Exchange) -> None:
+        serve = partial(self._serve_one_way_websocket, opening=self._opening(exchange))
+        exchange.upgrade_raw(serve, self._parts.compression)
+
+    def _serve_one_way_websocket(
+        self,
+        socket: Any,
+        recv: Callable[[int], bytes],
+        deflate: Deflate | None = None,
+        opening: Opening | None = None,
+        request: str = "",
+        wishes: ProtocolWishes = NO_WISHES,
+    ) -> None:
+        node, config = self._parts.node, self._config
+        max_size = config.client_request_max_size
+        websocket = WebSocket(socket, recv, node.flusher, node.timers, config, max_size, deflate=deflate)
+        transport = OneWayWebSocket(websocket, _FAREWELLS[ONE_WAY])
+        limit_unacknowledged(socket, config.ping_interval + config.client_pong_timeout)
+        client = self._client(transport, ONE_WAY, opening, request)
+        self.open_connections += 1
+        try:
+            transport.serve(client)
+        finally:
+            self.open_connections -= 1
+
+    # -- streams
+
+    def _open(self, exchange: Exchange, format_: Format, framing: Framing, first: bytes) -> None:
+        """Begin the response; it is served when the callers have released the request."""
+        headers = {"Content-Type": framing.content_type, **STREAM_HEADERS, **cors_headers(exchange.headers)}
+        serve = partial(
+            self._serve_stream,
+            format_,
+            framing.frame(exchange.is_chunked),
+            exchange.stream_end,
+            first,
+            self._opening(exchange),
+        )
+        exchange.open_stream(HTTPResponse(200, headers, framing.prelude), serve)
+
+    def _serve_stream(
+        self,
+        format_: Format,
+        frame: Callable[[bytes], bytes],
+        end: bytes,
+        first: bytes,
+        opening: Opening | None,
+        socket: Any,
+        recv: Callable[[int], bytes],
+        request: str = "",
+    ) -> None:
+        node, config = self._parts.node, self._config
+        stream = StreamTransport(socket, node.flusher, config, frame, _FAREWELLS[format_], end)
+        if format_.is_one_way:
+            limit_unacknowledged(socket, config.ping_interval + config.client_pong_timeout)
+        client = self._client(stream, format_, opening, request)
+        inbox = Inbox(client, INBOX_LIMIT, partial(client.disconnect_later, CLOSE_TOO_MANY_REQUESTS))
+        inbox.append(first)
+        if not format_.is_one_way:
+            node.cluster.sessions.open(client.session, inbox.append)
+        self.open_connections += 1
+        try:
+            stream.serve(client)
+        finally:
+            self.open_connections -= 1
+            node.cluster.sessions.close(client.session)
+
+    def _client(self, transport: Transport, format_: Format, opening: Opening | None, request: str) -> Client:
+        session = secrets.token_urlsafe(SESSION_SIZE)
+        client = Client(self._parts.node, self._parts.tokens, transport, format_, opening, request, session=session)
+        if self._parts.node.stopping:
+            client.close(CLOSE_SHUTDOWN)
+        return client
+
+    def _opening(self, exchange: Exchange) -> Opening | None:
+        return exchange.opening(self._parts.proxies) if self._parts.node.hooks else None
+
+
+def _farewell(format_: Format, code: int, reason: str) -> bytes:
+    return format_.encode_reply(Reply(push=Push(disconnect=Disconnect(code, reason))))
+
+
+_FAREWELLS: dict[Format, Callable[[int, str], bytes]] = {
+    format_: partial(_farewell, format_) for format_ in (JSON, PROTOBUF, ONE_WAY)
+}
+
+
+def _is_protobuf(exchange: Exchange) -> bool:
+    return exchange.headers.get("content-type", "").lower().startswith(PROTOBUF_TYPE)
+
+
+STREAM_ENDPOINTS = {
+    "/connection/http_stream": StreamEndpoint(lambda on: on.http_stream, ("POST",), Streams._http_stream),
+    "/connection/sse": StreamEndpoint(lambda on: on.sse, ("GET", "POST"), Streams._sse),
+    "/emulation": StreamEndpoint(lambda on: on.http_stream or on.sse, ("POST",), Streams._emulation),
+    "/connection/uni_http_stream": StreamEndpoint(lambda on: on.uni_http_stream, ("POST",), Streams._uni_http),
+    "/connection/uni_sse": StreamEndpoint(lambda on: on.uni_sse, ("GET", "POST"), Streams._uni_sse),
+    "/connection/uni_websocket": StreamEndpoint(lambda on: on.uni_websocket, ("GET",), Streams._uni_websocket),
+}
+"""What is at each path below http_prefix."""

@@ -1,0 +1,128 @@
+"""A response that does not end, as the transport of one client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from socket import SHUT_RDWR
+from typing import Any, Protocol
+
+from gevent.event import Event
+
+from ..exchange.peer_watch import PeerWatch
+from ..net.direct_tls import direct as direct_of
+from ..net.flusher import Flusher
+from ..net.outbox import Outbox
+from ..websocket.connection import Owner
+
+CLOSE_TIMEOUT = 5.0
+"""Seconds for writing what waits when the connection is closed."""
+
+
+class StreamLimits(Protocol):
+    """The options of the configuration that apply to a stream."""
+
+    @property
+    def client_queue_max_size(self) -> int: ...
+
+    @property
+    def client_message_write_timeout(self) -> float: ...
+
+
+class StreamTransport:
+    """One stream on gevent's `socket`, whose head has been sent.
+
+    `frame` writes a message into it, `farewell` makes the last message of a close code and a reason, and `end` is what
+    the body ends with. Frames are written from the event loop; the greenlet that calls `serve` only waits.
+    """
+
+    __slots__ = (
+        "binary_frame",
+        "frame",
+        "outbox",
+        "_direct",
+        "_end",
+        "_farewell",
+        "_is_closing",
+        "_owner",
+        "_socket",
+        "_watch",
+        "_woken",
+    )
+
+    def __init__(
+        self,
+        socket: Any,
+        flusher: Flusher,
+        limits: StreamLimits,
+        frame: Callable[[bytes], bytes],
+        farewell: Callable[[int, str], bytes],
+        end: bytes,
+    ) -> None:
+        direct = direct_of(socket)
+        self.outbox = Outbox(
+            flusher,
+            direct.raw,
+            limits.client_queue_max_size,
+            self._slow,
+            self._failed,
+            limits.client_message_write_timeout,
+        )
+        self._direct = direct
+        self.frame = frame
+        self.binary_frame = frame
+        self._end = end
+        self._farewell = farewell
+        self._is_closing = False
+        self._owner: Owner | None = None
+        self._socket = socket
+        self._woken = Event()
+        self._watch = PeerWatch(socket, direct, self._notice_data)
+
+    def serve(self, owner: Owner) -> None:
+        """Keep the stream open until one side ends it, and release everything except the socket then."""
+        self._owner = owner
+        is_complete = False
+        try:
+            with self._watch.watching():
+                self._woken.wait()
+            is_complete = self._is_closing and not self._watch.is_gone and self.outbox.drain(CLOSE_TIMEOUT)
+        finally:
+            owner.close()
+            self.outbox.close()
+            self._finish(is_complete)
+
+    def _finish(self, is_complete: bool) -> None:
+        """End the body, or the connection if the client has left or does not read."""
+        with suppress(OSError):
+            if not is_complete:
+                self._socket.shutdown(SHUT_RDWR)
+            elif self._end:  # only now: nothing may follow it, such as a publication
+                self._direct.sendall(self._end)
+
+    def stop_pings(self) -> None:
+        """Do nothing: a stream has no pings of its own."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Send what waits, then the code and reason as the last message, and end the response."""
+        if not self._is_closing:
+            self._is_closing = True
+            self.outbox.append(self.frame(self._farewell(code, reason)))
+            self._woken.set()
+
+    def _notice_data(self) -> None:
+        """The client has left, or has sent a further request, which is not read: this one is the last."""
+        if self._watch.is_gone:
+            self._woken.set()
+
+    # -- failures, which the outbox reports
+
+    def _slow(self) -> None:
+        if self._owner is not None:
+            self._owner.close_slow()
+
+    def _failed(self, reason: str) -> None:
+        self._watch.is_gone = True
+        self._woken.set()
+        if self._owner is not None:
+            self._owner.close_failed(reason)

@@ -1,0 +1,78 @@
+"""Commands reach the node that has the session: once, in order, or with an error that says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gentrifugo.app.node import session_relay
+from gentrifugo.app.node.node import Node
+from gentrifugo.app.node.session_relay import SilentNode, UnknownNode
+from tests.fakes import Bus, TroubledEngine
+from tests.greenlets import eventually
+
+StartNode = Callable[..., Node]
+
+
+@pytest.fixture
+def nodes(start_node: StartNode) -> tuple[Node, Node]:
+    bus = Bus()
+    first, second = (start_node(bus.engine(), name=name, node_ping_interval=0.02) for name in ("first", "second"))
+    eventually(lambda: first.cluster.registry.peers and second.cluster.registry.peers)
+    eventually(lambda: first.cluster._knows_all_peers())
+    return first, second
+
+
+def test_commands_for_a_session_here(start_node: StartNode) -> None:
+    node, taken = start_node(), list[bytes]()
+    sessions = node.cluster.sessions
+    sessions.open("secret", taken.append)
+    sessions.send(node.cluster.uid, "secret", b"one")
+    sessions.close("secret")
+    sessions.send(node.cluster.uid, "secret", b"two")
+    assert taken == [b"one"]
+
+
+def test_commands_for_a_session_of_another_node_arrive_once_and_in_order(nodes: tuple[Node, Node]) -> None:
+    first, second = nodes
+    taken = list[bytes]()
+    second.cluster.sessions.open("secret", taken.append)
+    frames = [b"%d" % number for number in range(20)] + [b"\x00\xff"]
+    for frame in frames:
+        first.cluster.sessions.send(second.cluster.uid, "secret", frame)
+    assert taken == frames
+
+
+def test_a_session_that_the_other_node_does_not_have_is_no_error(nodes: tuple[Node, Node]) -> None:
+    nodes[0].cluster.sessions.send(nodes[1].cluster.uid, "unknown", b"frame")
+
+
+@pytest.mark.parametrize("uid", ["", "nobody"])
+def test_an_unknown_node(nodes: tuple[Node, Node], uid: str) -> None:
+    with pytest.raises(UnknownNode):
+        nodes[0].cluster.sessions.send(uid, "secret", b"frame")
+
+
+def test_a_node_that_serves_alone_knows_that_there_is_no_other(start_node: StartNode) -> None:
+    with pytest.raises(UnknownNode):
+        start_node().cluster.sessions.send("nobody", "secret", b"frame")
+
+
+def test_a_node_that_does_not_reply(nodes: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_relay, "REPLY_TIMEOUT", 0.01)
+    first, second = nodes
+    monkeypatch.setattr(second.cluster.sessions, "handle_input", lambda message: None)
+    with pytest.raises(SilentNode):
+        first.cluster.sessions.send(second.cluster.uid, "secret", b"frame")
+
+
+def test_a_node_that_cannot_be_reached(start_node: StartNode) -> None:
+    engine = TroubledEngine()
+    node = start_node(engine)
+    info = node.cluster.own_info()
+    info.uid = "another"
+    node.cluster.registry.add(info)
+    engine.failing.add("publish_control")
+    with pytest.raises(SilentNode):
+        node.cluster.sessions.send("another", "secret", b"frame")
