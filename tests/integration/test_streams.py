@@ -1,4 +1,4 @@
-"""Clients without WebSocket, and clients that only listen, against real servers."""
+"""Clients without WebSocket, and clients that only listen, against real servers; the example of curl in streams.md."""
 
 from __future__ import annotations
 
@@ -337,15 +337,20 @@ def test_nginx_passes_streams_on_at_once(command: Server, tmp_path: Path) -> Non
         check_streams(port, command.port)
 
 
-def test_haproxy_passes_streams_on_at_once(command: Server, tmp_path: Path) -> None:
-    port = free_port()
+def haproxy_of(port: int, server: Any, directory: Path) -> list[str]:
+    """HAProxy with the file of the repository, at this port and in front of this server alone."""
     text = (ROOT / "conf" / "haproxy.cfg").read_text()
     text = text.replace("bind :80\n", f"bind 127.0.0.1:{port}\n").replace("maxconn 50000", "maxconn 100")
-    text = text.replace("127.0.0.1:8000 check", f"127.0.0.1:{command.port}")
+    text = text.replace("127.0.0.1:8000 check", f"127.0.0.1:{server.port}")
     text = text.replace("    server second 127.0.0.1:8001 check\n", "")
-    file = tmp_path / "haproxy.cfg"
+    file = directory / "haproxy.cfg"
     file.write_text(text)
-    with proxy([program("haproxy"), "-f", str(file)], port, tmp_path):
+    return [program("haproxy"), "-f", str(file)]
+
+
+def test_haproxy_passes_streams_on_at_once(command: Server, tmp_path: Path) -> None:
+    port = free_port()
+    with proxy(haproxy_of(port, command, tmp_path), port, tmp_path):
         check_streams(port, command.port)
 
 
