@@ -37,7 +37,14 @@ class StreamClient:
     """One stream. `first` is what opens it: JSON, or bytes in Protobuf. With `get` it is in the query of a GET."""
 
     def __init__(
-        self, port: int, path: str, first: Any, get: bool = False, version: str = "1.1", headers: str = ""
+        self,
+        port: int,
+        path: str,
+        first: Any,
+        get: bool = False,
+        version: str = "1.1",
+        headers: str = "",
+        host: str = "127.0.0.1",
     ) -> None:
         self.port = port
         self.session = self.node = ""
@@ -47,7 +54,7 @@ class StreamClient:
         verb = "GET" if get else "POST"
         length = "" if get else f"Content-Length: {len(body)}\r\n"
         head = f"{verb} {target} HTTP/{version}\r\nHost: localhost\r\n{length}{headers}\r\n"
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=LONG)
+        self.socket = socket.create_connection((host, port), timeout=LONG)
         self.socket.sendall(head.encode() + body)
         self._file = self.socket.makefile("rb")
         self.status = int(self._file.readline().split()[1])

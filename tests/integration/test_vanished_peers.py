@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 
+from gentrifugo.app.protocol.v2.token_making import connection_token
 from tests.api_client import ApiClient
 from tests.network_namespace import Network, in_network_of_its_own
 from tests.protocol_client import ProtocolClient
 from tests.servers import Server
 from tests.sockjs_client import Connection, Service
+from tests.stream_client import StreamClient
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import eventually
 from tests.websocket_client import WebSocketClient
@@ -27,12 +29,17 @@ StartServer = Callable[..., Server]
 
 LOST = "10.255.0.1"
 """The address that vanishes."""
+KEY = "the key of tests for tokens of protocol v2"
 OPTIONS: dict[str, Any] = {
     "address": "0.0.0.0",
     "ping_interval": 2,
     "sockjs_heartbeat_delay": 1,
     "http_header_timeout": 2,
     "http_keepalive_timeout": 2,
+    "token_hmac_secret_key": KEY,
+    "client_pong_timeout": 1,
+    "uni_sse": True,
+    "uni_websocket": True,
 }
 
 
@@ -77,6 +84,24 @@ def open_poll(path: str, opened: str) -> Callable[[Peer, ExitStack], None]:
     return open_it
 
 
+def open_endless_response(path: str) -> Callable[[Peer, ExitStack], None]:
+    def open_it(peer: Peer, closing: ExitStack) -> None:
+        token = connection_token(KEY, "42")
+        first = {"token": token} if path.startswith("uni_") else {"id": 1, "connect": {"token": token}}
+        client = StreamClient(peer.port, f"/connection/{path}", first, host=peer.host)
+        closing.enter_context(client)
+        assert client.next()["connect"]
+
+    return open_it
+
+
+def open_one_way_websocket(peer: Peer, closing: ExitStack) -> None:
+    client = WebSocketClient.connect(peer.host, peer.port, path="/connection/uni_websocket")
+    closing.callback(client.drop)
+    client.send_json({"token": connection_token(KEY, "42")})
+    client.recv_json()
+
+
 def keep_api_connection(peer: Peer, closing: ExitStack) -> None:
     connection = closing.enter_context(Connection(peer.host, peer.port))
     connection.send("GET", "/")
@@ -102,6 +127,10 @@ TRANSPORTS: dict[str, Callable[[Peer, ExitStack], None]] = {
     "htmlfile": open_stream("GET", "htmlfile?c=callback"),
     "xhr": open_poll("xhr", "o\n"),
     "jsonp": open_poll("jsonp?c=callback", 'callback("o")'),
+    "http_stream": open_endless_response("http_stream"),
+    "sse": open_endless_response("sse"),
+    "uni_sse": open_endless_response("uni_sse"),
+    "uni_websocket": open_one_way_websocket,
     "API": keep_api_connection,
     "half a request": send_half_a_request,
     "half a frame": send_half_a_handshake,
