@@ -30,7 +30,6 @@ from .options import (
     some_of,
     url_or_empty,
 )
-from .proxy_options import ProxyOptions
 from .stream_options import StreamOptions
 
 HTTP_PREFIX = matching(r"(/[^/?#\s]+)*", "Must be empty or begin with a slash, without one at the end.")

@@ -10,7 +10,7 @@ from .proxy_options import ProxyOptions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamOptions(ProxyOptions):
-    """Options of HTTP streaming, Server-Sent Events and one-way connections, in addition to those of tokens."""
+    """Options of HTTP streaming, Server-Sent Events and one-way connections, in addition to those of the proxy."""
 
     http_stream: bool = option(True, "Let clients of protocol v2 connect with HTTP streaming.", reload=True)
     http_stream_max_request_body_size: int = option(
