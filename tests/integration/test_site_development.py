@@ -163,6 +163,7 @@ class TestReload:
         pid, terminal = pty.fork()
         if not pid:
             os.chdir(directory)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # the tests may run in the background, where it is ignored
             os.execve(PROGRAM, [PROGRAM, "--app=shop", "--reload", "--port=0"], environment())
         status, said = interrupted(pid, terminal, b" ready")
         assert status == 0, said
@@ -187,6 +188,7 @@ class TestReload:
         pid, terminal = pty.fork()
         if not pid:
             os.chdir(directory)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # the tests may run in the background, where it is ignored
             os.execve(PROGRAM, [PROGRAM, "--app=shop", "--reload", "--port=0"], environment())
         status, said = interrupted(pid, terminal, sign)
         assert status == 130, said

@@ -328,7 +328,7 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, certificate: Certificate) 
     assert "are not a certificate and key in PEM" in refused(
         tmp_path, {**certificate.options, "ssl_cert": str(garbage)}
     )
-    assert "ssl_key: is encrypted, and nobody is there to ask" in refused(tmp_path, locked.options)
+    assert "ssl_key: encrypted keys are not supported" in refused(tmp_path, locked.options)
 
 
 def test_a_browser_connects(start_server: StartServer, certificate: Certificate) -> None:

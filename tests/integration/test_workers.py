@@ -473,7 +473,10 @@ def test_a_worker_with_a_blocked_event_loop_is_replaced_with_a_stack_trace_in_th
     ("options", "problem"),
     [
         ({"engine": "memory"}, "workers: more than one requires --engine=redis"),
-        ({"ssl_autocert": True, "ssl_autocert_host_whitelist": "a.example.com"}, "workers: ssl_autocert goes with one"),
+        (
+            {"ssl_autocert": True, "ssl_autocert_host_whitelist": "a.example.com"},
+            "workers: ssl_autocert works with one process only",
+        ),
         ({"workers": 0}, "workers: Must be more than 0"),
     ],
 )
