@@ -1,4 +1,4 @@
-"""The interfaces between the server and what carries its messages, one for each duty.
+"""The interfaces between the server and the engines that distribute its messages, one for each task.
 
 An engine carries publications, joins and leaves to the nodes that are subscribed to their channel, stores presence and
 history, and passes control messages between nodes. It knows nothing about connections, protocols or transports, and
@@ -19,11 +19,11 @@ from ..app.model.events import Event, Publication, RawClientInfo, StreamPosition
 
 
 class EngineError(Exception):
-    """The engine could not carry out a call; the text is for the log, not for clients or backends."""
+    """The engine could not carry out a call. The text is for the log, not for clients or backends."""
 
 
 class UnrecoverablePosition(Exception):
-    """A position has another epoch than the stream of its channel: what follows it cannot be known."""
+    """A position has another epoch than the stream of its channel, so the publications after it are not known."""
 
 
 IDEMPOTENCY_LIFETIME = 300.0
@@ -31,29 +31,29 @@ IDEMPOTENCY_LIFETIME = 300.0
 LARGEST_VERSION = 2**64 - 1
 """The largest version of a publication."""
 ALL = -1
-"""The limit of a `HistoryFilter` that takes everything."""
+"""The value of the limit of a `HistoryFilter` for all publications."""
 
 
 class HistoryOptions(NamedTuple):
     """How the history of a channel is kept."""
 
     size: int
-    """Largest number of publications; more than 0."""
+    """Maximum number of publications; more than 0."""
     lifetime: float
     """Seconds after the last publication until the whole history is deleted; more than 0."""
     drop_inactive: bool = False
-    """Add nothing to an empty history while the channel has no subscriber on any node."""
+    """Whether to add nothing to an empty history while the channel has no subscriber on any node."""
     meta_lifetime: float = 0
     """Seconds after the last publication until offset and epoch of the stream are deleted; at least `lifetime`."""
 
 
 class Once(NamedTuple):
-    """Conditions under which a publication is published; if one is not met, the publish changes nothing."""
+    """Conditions for publishing a publication; if one of them is not met, the publish changes nothing."""
 
     key: str = ""
-    """If not empty: no publish with this idempotency key in this channel in the last IDEMPOTENCY_LIFETIME."""
+    """If not empty: there was no publish with this key in this channel during the last IDEMPOTENCY_LIFETIME."""
     version: int = 0
-    """If more than 0: it is larger than that of the last publication with a version. Only where a history is kept."""
+    """If more than 0: it is greater than the last version in the channel. Only for channels with a history."""
     version_epoch: str = ""
     """Versions of different epochs are not compared; if empty, they are compared with those of every epoch."""
 
@@ -62,71 +62,73 @@ class HistoryFilter(NamedTuple):
     """Which publications of a history to return."""
 
     limit: int = 0
-    """Largest number of publications; 0 for none, ALL for all."""
+    """Maximum number of publications; 0 for none, ALL for all."""
     since: StreamPosition | None = None
-    """Only later ones; with `reverse` only earlier ones. An empty epoch stands for the current one."""
+    """Only publications after it; with `reverse` only those before it. An empty epoch means the current epoch."""
     reverse: bool = False
-    """Newest first; otherwise oldest first."""
+    """Whether to return the newest first; otherwise the oldest are first."""
 
 
 class Stream(NamedTuple):
     """The publications of a channel that a `HistoryFilter` selects."""
 
     publications: Sequence[Publication]
-    """In the order of the filter."""
+    """The selected publications, in the order of the filter."""
     top: StreamPosition
-    """The position of the newest publication of the channel, also if that has expired."""
+    """The position of the newest publication of the channel, even if that publication has expired."""
 
 
 class StreamRecovery(NamedTuple):
-    """What a subscriber that returns to a position has missed."""
+    """The publications that a returning subscriber has missed since a position."""
 
     publications: Sequence[Publication]
     """Oldest first; empty unless `recovered`."""
     top: StreamPosition
     """The position of the newest publication of the channel."""
     recovered: bool
-    """Whether it is certain that these are all publications after the position."""
+    """Whether these are certainly all publications after the position."""
 
 
 class Recovery(NamedTuple):
-    """What a subscriber that returns has missed."""
+    """The publications that a returning subscriber has missed."""
 
     publications: Sequence[Publication]
     """Newest first."""
     complete: bool
-    """Whether it is certain that nothing else was missed."""
+    """Whether these are certainly all publications that were missed."""
 
 
 # -- what an engine calls
 
 
 class EngineHandler(Protocol):
-    """What an engine calls when something arrives. The methods do not block and do not raise."""
+    """The methods of a node that an engine calls when something arrives. They do not block and do not raise."""
 
     def handle_event(self, event: Event) -> None:
-        """A publication, join or leave in a channel that this node is subscribed to."""
+        """Handle a publication, join or leave in a channel that this node is subscribed to."""
 
     def handle_missed(self, channel: str, found: int | None, seconds: float) -> bool:
-        """The connection was broken for up to `seconds`, and the newest publication delivered is not in the history.
+        """Handle a gap: the connection was broken for up to `seconds`, and the history does not have the newest
+        publication that was delivered before.
 
-        `found` publications, all that the history has that may be newer, are delivered next; None when it could not be
-        read. Returns whether others may be missing: those that were more than a history holds, or have expired.
+        `found` is the number of publications in the history that may be newer; they are delivered next. It is None if
+        the history could not be read. Returns whether other publications may be missing, because the history was too
+        short to keep them or they have expired.
         """
         ...
 
     def handle_control(self, message: bytes) -> None:
-        """A control message, also one that this node has published."""
+        """Handle a control message, including those that this node has published."""
 
 
 class OccupancyHandler(Protocol):
-    """What an engine calls when a channel gets its first subscriber or loses its last one."""
+    """The method that an engine calls when a channel gets its first subscriber or loses its last one."""
 
     def handle_occupancy(self, channel: str, is_occupied: bool) -> bool:
-        """The channel has its first subscriber on all nodes together, or has none any more.
+        """Handle the first subscriber of a channel, or the loss of its last one, counted over all nodes.
 
-        Returns False to be called again later. May block; does not raise. One node at a time is called for a channel,
-        and the next change of the channel is reported after this call has returned.
+        Returns False to be called again later. May block; does not raise. Only one node at a time is called for a
+        channel, and the next change of the channel is reported after this call has returned.
         """
         ...
 
@@ -135,16 +137,16 @@ CommandHandler: TypeAlias = Callable[[Sequence[bytes]], None]
 """Carries out entries of a queue of API commands, in order. May block; does not raise."""
 
 PublishItem: TypeAlias = tuple[Publication, HistoryOptions | None, Once | None]
-"""The arguments of one publish."""
+"""The arguments of one call of `publish`."""
 PublishOutcome: TypeAlias = StreamPosition | EngineError | None
-"""What one publish has returned, or the error that it has raised."""
+"""The result of one call of `publish`, or the error that it has raised."""
 
 
-# -- what commands of backends need
+# -- the interfaces that commands of backends use
 
 
 class PublicationSender(ABC):
-    """Publishes into channels."""
+    """Publishes into channels, also in batches."""
 
     batches = False
     """Whether `publish_all` is faster than as many calls of `publish`."""
@@ -153,16 +155,16 @@ class PublicationSender(ABC):
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: Once | None = None
     ) -> StreamPosition | None:
-        """Add a publication to the history, if `history` is given, and carry it to all nodes subscribed to its channel.
+        """Add a publication to the history, if `history` is given, and send it to all nodes subscribed to its channel.
 
-        Returns its position, None if it is not kept. Subscribers receive it with this position. If `once` does not let
-        it be published, the result is that of the first publish with the same key, or the top of the stream for a
-        version that is not newer. Publications of one caller in one channel arrive everywhere in the order of the
-        calls. Raises EngineError.
+        Returns its position, or None if it is not kept. Subscribers receive it with this position. If a condition of
+        `once` is not met, the result is that of the first publish with the same key, or the top of the stream if the
+        version is not newer. Publications of one caller in one channel arrive everywhere in the order of the calls.
+        Raises EngineError.
         """
 
     def publish_all(self, batch: Sequence[PublishItem]) -> list[PublishOutcome]:
-        """Publish each as `publish` does, in order for each channel; returns the result or the error of each."""
+        """Publish a batch, in order for each channel; returns the result or the error for each publication."""
         return [self._try_to_publish(*item) for item in batch]
 
     def _try_to_publish(
@@ -184,17 +186,17 @@ class ControlSender(ABC):
     def publish_control(self, message: bytes) -> None:
         """Send a control message to all nodes. Raises EngineError.
 
-        When a node calls this, it has received the message itself, and everything that it published before, when the
-        call returns.
+        If the caller is a node, it has received the message itself, and everything that it had published before, when
+        the call returns.
         """
 
 
 class ChannelLister(ABC):
-    """Knows the channels that are in use."""
+    """Lists the channels that have subscribers."""
 
     @abstractmethod
     def channels(self) -> list[str]:
-        """All channels with a subscriber on any node, in no particular order. Raises EngineError."""
+        """List all channels with a subscriber on any node, in no particular order. Raises EngineError."""
 
 
 class PresenceReader(ABC):
@@ -202,28 +204,28 @@ class PresenceReader(ABC):
 
     @abstractmethod
     def presence(self, channel: str) -> Mapping[str, RawClientInfo]:
-        """The clients in a channel, by client id. Raises EngineError."""
+        """Look up the clients in a channel, by client id. Raises EngineError."""
 
 
 class HistoryReader(ABC):
-    """Looks up the publications that are kept of a channel."""
+    """Looks up the publications that are kept for a channel."""
 
     @abstractmethod
     def history(self, channel: str, limit: int = 0) -> Sequence[Publication]:
-        """The newest `limit` publications, newest first, or all of them when it is 0. Raises EngineError."""
+        """Return the newest `limit` publications, newest first; 0 returns all of them. Raises EngineError."""
 
     @abstractmethod
     def stream(self, channel: str, wanted: HistoryFilter, meta_lifetime: float) -> Stream:
-        """The publications that `wanted` selects, and the top of the stream.
+        """Return the publications that `wanted` selects, and the top of the stream.
 
-        A channel without a stream gets one: it is at offset 0 of an epoch, in which the next publication has offset 1.
-        Its position is kept for at least `meta_lifetime` seconds from now on. Raises EngineError, and
-        UnrecoverablePosition if `wanted.since` is of another epoch.
+        A channel without a stream gets a new one at offset 0; its next publication has offset 1. The position is kept
+        for at least `meta_lifetime` seconds after this call. Raises EngineError, and UnrecoverablePosition if
+        `wanted.since` has another epoch.
         """
 
 
 class HistoryRemover(ABC):
-    """Deletes what is kept of a channel."""
+    """Deletes the publications that are kept for a channel."""
 
     @abstractmethod
     def remove_history(self, channel: str) -> None:
@@ -231,59 +233,59 @@ class HistoryRemover(ABC):
 
 
 class CommandEngine(PublicationSender, ControlSender, ChannelLister, PresenceReader, HistoryReader, HistoryRemover):
-    """What commands of backends need, in a node or in any other program."""
+    """The part of an engine that commands of backends use, in a node or in any other program."""
 
 
-# -- what nodes need besides
+# -- the interfaces that only nodes use
 
 
 class EventBroker(PublicationSender):
-    """Carries what happens in channels to the nodes that are subscribed to them."""
+    """Distributes the events of channels to the nodes that are subscribed to them."""
 
     @abstractmethod
     def subscribe(self, channel: str) -> None:
-        """Receive the events of `channel` from now on; called for the first subscriber on this node.
+        """Begin to receive the events of `channel`; called for the first subscriber on this node.
 
         Raises EngineError; then there is no subscription.
         """
 
     @abstractmethod
     def unsubscribe(self, channel: str) -> None:
-        """Stop receiving the events of `channel`; called after the last subscriber on this node left.
+        """Stop receiving the events of `channel`; called after the last subscriber on this node has unsubscribed.
 
         Raises EngineError; then the subscription ends later.
         """
 
     @abstractmethod
     def publish_event(self, event: Event) -> None:
-        """Carry a join or leave to all nodes subscribed to its channel. Raises EngineError.
+        """Send a join or leave to all nodes subscribed to its channel. Raises EngineError.
 
-        If this node is subscribed, it has received the event when this returns: a client gets its own join and leave
-        before the reply.
+        If this node is subscribed, it has received the event when this method returns. So a client receives its own
+        join and leave before the reply.
         """
 
 
 class PresenceStore(PresenceReader):
-    """Stores the clients in a channel."""
+    """Stores which clients are in a channel."""
 
     @abstractmethod
     def add_presence(self, channel: str, client: str, info: RawClientInfo, expire: float) -> None:
-        """Store that `client` is in `channel`, for `expire` seconds unless it is added again. Raises EngineError."""
+        """Store that `client` is in `channel`; expires after `expire` seconds if not renewed. Raises EngineError."""
 
     @abstractmethod
     def remove_presence(self, channel: str, client: str) -> None:
-        """Remove `client`, if it is there. Raises EngineError."""
+        """Remove `client` from `channel`; does nothing if it is not there. Raises EngineError."""
 
 
 class HistoryStore(HistoryReader):
-    """Keeps publications, for subscribers that return."""
+    """Keeps publications, so that returning subscribers can recover them."""
 
     def recover(self, channel: str, last: str) -> Recovery:
-        """The publications after the one with the uid `last`, or the whole history when that is not in it.
+        """Return the publications after the one with the uid `last`, or the whole history if it does not have `last`.
 
-        The result is complete only if no publication after `last` can be missing. When this returns on a node that is
-        subscribed to the channel, `handle_event` has been called with all publications in the result that the node
-        receives as a subscriber: later calls bring newer ones. Raises EngineError.
+        The result is complete only if no publication after `last` can be missing. If the node is subscribed to the
+        channel, `handle_event` has been called for all publications in the result before this method returns, so later
+        calls of `handle_event` are for newer ones. Raises EngineError.
         """
         history = self.history(channel)
         for position, publication in enumerate(history):
@@ -293,10 +295,11 @@ class HistoryStore(HistoryReader):
 
     @abstractmethod
     def recover_since(self, channel: str, position: StreamPosition, limit: int, meta_lifetime: float) -> StreamRecovery:
-        """The publications after `position`, if it is certain that none is missing and there are at most `limit`.
+        """Return the publications after `position`, if certainly none is missing and there are at most `limit`.
 
-        An empty epoch stands for the current one. With a `limit` of ALL there may be any number. `handle_event` has
-        been called before as for `recover`, and the stream is kept as for `stream`. Raises EngineError.
+        An empty epoch means the current one. With a `limit` of ALL there may be any number. As for `recover`,
+        `handle_event` has been called for them before; as for `stream`, the position is kept for at least
+        `meta_lifetime` seconds. Raises EngineError.
         """
 
 
@@ -305,16 +308,16 @@ class OccupancyNotifier(ABC):
 
     @abstractmethod
     def enable_occupancy_events(self, handler: OccupancyHandler, longest: float) -> None:
-        """Call `handler`, which takes up to `longest` seconds for a call. Called before the engine starts, if at all.
+        """Call `handler`, which takes at most `longest` seconds for a call. Must be called before the engine starts.
 
         The reports of one channel alternate, and the last one is true; short changes in between may be left out. Each
-        is made at least once, by another node if this one ends: twice when a node ends during the call.
+        report is made at least once, by another node if this one ends, and twice if a node ends during the call.
         """
 
     @property
     @abstractmethod
     def has_pending_notifications(self) -> bool:
-        """Whether the handler is being called, or will be immediately: `stop` would interrupt it."""
+        """Whether the handler is being called or will be called immediately, so that `stop` would interrupt it."""
 
 
 class CommandQueue(ABC):
@@ -322,11 +325,11 @@ class CommandQueue(ABC):
 
     @abstractmethod
     def start(self, handler: CommandHandler) -> None:
-        """Begin to take entries and to give them to `handler`. Called once, after the engine has started."""
+        """Begin to take entries and to pass them to `handler`. Called once, after the engine has started."""
 
     @abstractmethod
     def stop(self) -> None:
-        """Take no more entries, and wait for those that are being carried out, for a limited time.
+        """Stop taking entries, and wait for a limited time for those that are being carried out.
 
         Called before the engine stops. A second call does nothing.
         """
@@ -336,19 +339,19 @@ class Engine(CommandEngine, EventBroker, PresenceStore, HistoryStore, OccupancyN
     """The engine of one node."""
 
     name: str
-    """As operators see it."""
+    """The name of the engine that operators see."""
     group = ""
     """Identifies the nodes that use it together: the same text in each of them, without secrets."""
     queue: CommandQueue | None = None
-    """The queue of commands that comes with it, if there is one."""
+    """The queue of API commands of this engine, if it has one."""
 
     @abstractmethod
     def start(self, handler: EngineHandler) -> None:
-        """Begin to call `handler`. Called once, in the process that serves.
+        """Begin to call `handler`. Called once, in the process that serves connections.
 
-        An engine that cannot reach its server starts as well, and continues to connect.
+        An engine that cannot reach its server starts too, and retries in the background.
         """
 
     @abstractmethod
     def stop(self) -> None:
-        """Release everything; the handlers are not called any more. A second call does nothing."""
+        """Release all resources, and stop calling the handlers. A second call does nothing."""

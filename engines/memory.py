@@ -1,7 +1,7 @@
-"""The engine of a single process: everything is in its memory, and lost when the process ends.
+"""The engine of a single process: all data is in its memory, and is lost when the process ends.
 
-No call blocks, so other greenlets cannot run in between. The sweep is the exception: it lets others run between two
-channels, because 100,000 channels that expire together take half a second.
+No call blocks, so other greenlets cannot run in between. The sweep is the exception: it yields between two channels,
+because 100,000 channels that expire together take half a second.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ EXPIRY_INTERVAL = 1.0
 
 
 class MemoryEngine(Engine):
-    """Keeps everything in this process; `clock` is a monotonic clock in seconds.
+    """Keeps all data in this process; `clock` is a monotonic clock in seconds.
 
-    With `sweeps` off, no greenlet deletes expired data: it is never returned, but it takes memory.
+    With `sweeps` off, no greenlet deletes expired data: the data is never returned, but stays in memory.
     """
 
     name = "memory"
@@ -47,8 +47,8 @@ class MemoryEngine(Engine):
         self._sweeper: gevent.Greenlet[[], None] | None = None
         self._subscribed: set[str] = set()
         self._occupancy: LocalOccupancy | None = None
-        # Presence: channel -> client -> (info, expiry). A client that is added again moves to the end. So the ones that
-        # expire first stand first, because the node uses one lifetime for all.
+        # Presence: channel -> client -> (info, expiry). A client that is added again moves to the end. So the clients
+        # that expire first are first, because the node uses the same lifetime for all.
         self._presence: dict[str, OrderedDict[str, tuple[RawClientInfo, float]]] = {}
         self._history = MemoryHistory(clock)
         self._presence_agenda = Agenda()
@@ -149,7 +149,7 @@ class MemoryEngine(Engine):
             self.free_expired()
 
     def free_expired(self) -> None:
-        """Delete all expired history and presence; the sweep calls this once a second."""
+        """Delete all expired histories and presence; the sweep calls this once a second."""
         now = self._clock()
         for _ in self._history.free_expired():
             yield_if_due()

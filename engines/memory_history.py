@@ -1,4 +1,4 @@
-"""The histories of the memory engine: what is kept of each channel, its positions, and what was published once.
+"""The histories of the memory engine: the publications and positions of each channel, and idempotency keys.
 
 Nothing here blocks. Expired data is never returned, also before `free_expired` deletes it.
 """
@@ -28,24 +28,24 @@ EPOCH_BYTES = 6
 
 
 _new = tuple.__new__
-"""Makes a named tuple from its fields, in half of the time that its own constructor takes."""
+"""Creates a named tuple from its fields, in half of the time that its own constructor takes."""
 
 
 class Agenda:
-    """When each channel expires: a heap with one entry for a channel, so that a sweep looks only at expired ones."""
+    """A heap of the times when channels expire, one entry for each, so that a sweep looks only at expired ones."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, str]] = []
         self._noted: set[str] = set()
 
     def note(self, channel: str, when: float) -> None:
-        """Look at `channel` at `when`, unless it has an entry, which is for an earlier time."""
+        """Add an entry for `channel` at the time `when`, unless it has one already, which is for an earlier time."""
         if channel not in self._noted:
             self._noted.add(channel)
             heappush(self._heap, (when, channel))
 
     def due(self, now: float) -> Iterator[str]:
-        """The channels whose time has come; each is removed as it is returned."""
+        """Remove and yield the channels whose time has been reached."""
         while self._heap and self._heap[0][0] <= now:
             channel = heappop(self._heap)[1]
             self._noted.remove(channel)
@@ -53,7 +53,7 @@ class Agenda:
 
 
 class ChannelStream:
-    """The stream of one channel: its top, and the publications that are kept.
+    """The stream of one channel: the position of its newest publication, and the publications that are kept.
 
     The publications have consecutive offsets, and the newest one has the offset of the top.
     """
@@ -66,25 +66,25 @@ class ChannelStream:
         self.kept: deque[Publication] | None = None
         """Newest first; None if there are none, because an empty deque takes 0.7 KB."""
         self.expires = 0.0
-        """When the publications expire."""
+        """The time when the publications expire."""
         self.meta_expires = 0.0
-        """When offset and epoch are deleted too; not before the publications."""
+        """The time when offset and epoch are deleted too; not before the publications expire."""
         self.version = 0
         self.version_epoch = ""
 
     @property
     def top(self) -> StreamPosition:
-        """The position of the newest publication, also of one that has expired."""
+        """The position of the newest publication, even if it has expired."""
         return StreamPosition(self.offset, self.epoch)
 
     def place(self, publication: Publication) -> tuple[Publication, StreamPosition]:
-        """Give a publication the next position without keeping it; returns both."""
+        """Assign the next position to a publication without keeping it; returns both."""
         self.offset = offset = self.offset + 1
         position = _new(StreamPosition, (offset, self.epoch))
         return _new(Publication, publication[:OFFSET] + position), position
 
     def keep(self, publication: Publication, size: int, until: float) -> None:
-        """Keep a publication that has the position of the top, and at most `size` in all, until they expire."""
+        """Keep the publication at the top of the stream, and at most `size` publications, until `until`."""
         kept = self.kept
         if kept is None:
             kept = self.kept = deque()
@@ -94,18 +94,18 @@ class ChannelStream:
         self.expires = until
 
     def keep_meta(self, until: float) -> None:
-        """Keep offset and epoch at least until then, and as long as the publications."""
+        """Keep offset and epoch at least until `until`, and at least as long as the publications."""
         if until < self.expires:
             until = self.expires
         if until > self.meta_expires:
             self.meta_expires = until
 
     def newest(self, count: int | None) -> list[Publication]:
-        """The newest `count` publications, newest first; all of them if it is None."""
+        """Return the newest `count` publications, newest first; None returns all of them."""
         return [] if self.kept is None else list(islice(self.kept, count))
 
     def select(self, wanted: HistoryFilter) -> list[Publication]:
-        """The publications that a filter selects, in its order."""
+        """Return the publications that a filter selects, in the order of the filter."""
         count = 0 if self.kept is None else len(self.kept)
         first, last = self.offset - count + 1, self.offset
         if wanted.since is not None and wanted.reverse:
@@ -135,10 +135,10 @@ class MemoryHistory:
         self._clock = clock
         self._streams: dict[str, ChannelStream] = {}
         self._agenda = Agenda()
-        """When the publications of channels expire."""
+        """The times when the publications of channels expire."""
         self._meta_agenda = Agenda()
-        """When the streams of channels expire."""
-        # What was returned for each idempotency key, oldest first: all are kept for the same time.
+        """The times when the streams of channels expire."""
+        # The result for each idempotency key, oldest first: all are kept for the same time.
         self._results: OrderedDict[tuple[str, str], tuple[StreamPosition | None, float]] = OrderedDict()
 
     # -- publish
@@ -148,8 +148,8 @@ class MemoryHistory:
     ) -> tuple[Publication, StreamPosition | None]:
         """Keep a publication; returns it with its position, and the position.
 
-        With the option `drop_inactive` it is not kept in an empty history of a channel that is not `is_active`. It
-        takes a position all the same if there is a stream: subscribers that return learn that they have missed it.
+        With the option `drop_inactive` it is not kept in an empty history while `is_active` is False. If there is a
+        stream, it takes a position nevertheless, so that returning subscribers notice that they have missed it.
         """
         channel, now = publication.channel, self._clock()
         stream = self._find(channel, now)
@@ -168,7 +168,7 @@ class MemoryHistory:
         return placed
 
     def earlier_result(self, channel: str, once: Once, is_kept: bool) -> tuple[StreamPosition | None] | None:
-        """What an earlier publish has returned after which `once` allows no other; None if it allows one.
+        """Return the result of an earlier publish, if `once` allows no other one after it; None if it allows one.
 
         Versions count only for publications that are kept.
         """
@@ -183,7 +183,7 @@ class MemoryHistory:
         return None
 
     def note_result(self, channel: str, once: Once, position: StreamPosition | None) -> None:
-        """Keep the result of a publish with these conditions."""
+        """Keep the result of a publish for later calls of `earlier_result`."""
         now = self._clock()
         if once.key:
             self._results[channel, once.key] = (position, now + IDEMPOTENCY_LIFETIME)
@@ -195,19 +195,19 @@ class MemoryHistory:
     # -- look up
 
     def newest(self, channel: str, limit: int) -> list[Publication]:
-        """The newest publications, newest first; all of them if `limit` is 0."""
+        """Return the newest `limit` publications, newest first; 0 returns all of them."""
         stream = self._find(channel, self._clock())
         return [] if stream is None else stream.newest(limit or None)
 
     def stream(self, channel: str, wanted: HistoryFilter, meta_lifetime: float) -> Stream:
-        """See `HistoryReader.stream`."""
+        """Implement `HistoryReader.stream` without blocking."""
         stream = self._find_or_create(channel, meta_lifetime)
         if wanted.since is not None and wanted.since.epoch not in ("", stream.epoch):
             raise UnrecoverablePosition
         return Stream(stream.select(wanted), stream.top)
 
     def recover_since(self, channel: str, position: StreamPosition, limit: int, meta_lifetime: float) -> StreamRecovery:
-        """See `HistoryStore.recover_since`."""
+        """Implement `HistoryStore.recover_since` without blocking."""
         stream = self._find_or_create(channel, meta_lifetime)
         missed = stream.offset - position.offset
         available = 0 if stream.kept is None else len(stream.kept)
@@ -218,7 +218,7 @@ class MemoryHistory:
         return StreamRecovery(stream.newest(missed)[::-1], stream.top, True)
 
     def remove(self, channel: str) -> None:
-        """Delete the publications that are kept of a channel."""
+        """Delete the publications that are kept for a channel."""
         stream = self._find(channel, self._clock())
         if stream is not None:
             stream.kept = None
@@ -226,7 +226,7 @@ class MemoryHistory:
     # -- expiry
 
     def free_expired(self) -> Iterator[str]:
-        """Delete what has expired, channel by channel; yields the name of each."""
+        """Delete expired data, channel by channel; yields the name of each channel."""
         now = self._clock()
         for channel in self._agenda.due(now):
             stream = self._find(channel, now)
@@ -248,7 +248,7 @@ class MemoryHistory:
         return stream
 
     def _create(self, channel: str, now: float) -> ChannelStream:
-        """A new stream; it has an entry in the agenda of streams as long as it exists."""
+        """Create a stream; it has an entry in the agenda of streams as long as it exists."""
         stream = self._streams[channel] = ChannelStream()
         self._meta_agenda.note(channel, now)
         return stream

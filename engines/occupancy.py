@@ -10,13 +10,13 @@ from gevent.pool import Group
 from .base import OccupancyHandler
 
 RETRY_INTERVAL = 5.0
-"""Seconds until a report that the handler did not accept is made again."""
+"""Seconds until a report that the handler did not accept is retried."""
 STOP_TIMEOUT = 1.0
-"""Seconds for the reports that are still pending when the engine stops."""
+"""Maximum seconds for the reports that are still pending when the engine stops."""
 
 
 class LocalOccupancy:
-    """Calls `handler` when a channel enters `subscribed` or leaves it."""
+    """Calls `handler` when a channel is added to `subscribed` or removed from it."""
 
     def __init__(self, subscribed: Collection[str], handler: OccupancyHandler) -> None:
         self._subscribed = subscribed
@@ -26,13 +26,13 @@ class LocalOccupancy:
         self._pending: set[str] = set()
         """The channels with a greenlet that reports them."""
         self._paused = 0
-        """How many of these wait for RETRY_INTERVAL."""
+        """The number of these greenlets that wait for RETRY_INTERVAL."""
         self._greenlets = Group()
         self._stopping = Event()
         self._is_stopped = False
 
     def stop(self) -> None:
-        """Make the pending reports within STOP_TIMEOUT, also those that are to be repeated; drop the rest."""
+        """Make the pending reports within STOP_TIMEOUT, including those that wait for a retry; drop the rest."""
         self._stopping.set()
         self._greenlets.join(STOP_TIMEOUT)
         self._greenlets.kill()
@@ -40,11 +40,11 @@ class LocalOccupancy:
 
     @property
     def has_pending_notifications(self) -> bool:
-        """Whether the handler is being called, or will be immediately; not while it waits to be called again."""
+        """Whether the handler is being called or will be called immediately; not while a report waits for a retry."""
         return len(self._pending) > self._paused
 
     def note(self, channel: str) -> None:
-        """Report `channel` if it has changed. Does not block."""
+        """Report `channel` if its occupancy has changed. Does not block."""
         if channel not in self._pending:
             self._pending.add(channel)
             self._greenlets.spawn(self._report, channel)
@@ -58,7 +58,7 @@ class LocalOccupancy:
                 else:
                     self._reported.discard(channel)
                 self._deliver(channel, is_occupied)
-        finally:  # the handler may end this greenlet: the next change is reported all the same
+        finally:  # the handler may end this greenlet; the next change is reported nevertheless
             self._pending.discard(channel)
 
     def _deliver(self, channel: str, is_occupied: bool) -> None:

@@ -1,7 +1,7 @@
-"""One queue of API commands in one shard (docs/redis.md describes what it guarantees).
+"""One queue of API commands in one shard (docs/redis.md describes its guarantees).
 
-One node at a time works on a queue, so that the order is kept: it takes some entries under a lease, has them carried
-out, and removes them. Then any node may continue.
+One node at a time works on a queue, to keep the order: it takes some entries under a lease, carries them out, and
+removes them. Then any node may continue.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ log = logging.getLogger(__name__)
 ENTRIES_PER_TURN = 64
 """Entries that one node takes at a time."""
 LEASE = 10.0
-"""Seconds after which the entries that a node has taken go to the other nodes, unless it renews the lease."""
+"""Seconds after which other nodes may take the entries of a node that has not renewed its lease."""
 WAIT = 1.0
 """Seconds that Redis waits for an entry before it replies."""
 TURN_PAUSE = 0.01
 """Seconds between two attempts to take entries while another node works on the queue."""
 BROKEN_PAUSE = 1.0
-"""Seconds between two attempts to read a queue that cannot be read, such as a key of another type."""
+"""Seconds between two attempts to read a queue that cannot be read, for example because the key has another type."""
 
 
 class ApiQueue(Link):
@@ -53,15 +53,15 @@ class ApiQueue(Link):
         self._busy = False
         self._stopping = False
         self._failures = ThrottledLog(log, interval=ONCE)
-        """Each reason is logged once until the queue can be read again."""
+        """Logs each reason once until the queue can be read again."""
 
     def begin(self, handler: CommandHandler) -> None:
-        """Begin to take entries and to give them to `handler`."""
+        """Begin to take entries and to pass them to `handler`."""
         self._handler = handler
         self.start()
 
     def finish(self, timeout: float) -> None:
-        """Take no more entries, and wait at most `timeout` seconds for those that are being carried out."""
+        """Stop taking entries, and wait at most `timeout` seconds for those that are being carried out."""
         self._stopping = True
         with gevent.Timeout(timeout, False):  # type: ignore[arg-type]  # False: end the block silently
             while self._busy:
@@ -83,7 +83,7 @@ class ApiQueue(Link):
                 self._take_turn()
 
     def _take_turn(self) -> None:
-        """Carry out some entries, first those that a dead node has left, unless another node works on the queue."""
+        """Carry out some entries, first those left by a dead node, unless another node works on the queue."""
         self._busy = True
         try:
             asked_at = time.monotonic()
@@ -104,10 +104,10 @@ class ApiQueue(Link):
             if self._handler is not None:
                 self._handler(entries)
         if not self._ask(FINISH, [self._taken_key, self._lease_key]):
-            log.error("%s: %d commands took too long, another node may have repeated them", self._name, len(entries))
+            log.error("%s: lease expired, another node may have repeated %d commands", self._name, len(entries))
 
     def _still_holds_lease(self, asked_at: float) -> bool:
-        """Whether what was taken belongs to this node; a process that stood still since may have lost it to another."""
+        """Whether this node still has the lease; it may have expired while the process was suspended."""
         if time.monotonic() - asked_at < LEASE / 2:
             return True
         return bool(self._ask(RENEW, [self._lease_key], int(LEASE * 1000)))
@@ -126,10 +126,10 @@ class ApiQueue(Link):
             try:
                 self._ask(RENEW, [self._lease_key], int(LEASE * 1000))
             except EngineError as error:
-                log.error("%s: the lease is not renewed: %s", self._name, error)
+                log.error("%s: cannot renew the lease: %s", self._name, error)
 
     def _pause_after_failure(self, reason: str) -> None:
-        self._failures.log(reason, "%s: %s; trying again", self._name, reason)
+        self._failures.log(reason, "%s: %s, retrying", self._name, reason)
         gevent.sleep(BROKEN_PAUSE)
 
     def _ask(self, script: Script, keys: list[str], *arguments: int) -> Any:

@@ -1,4 +1,4 @@
-"""The queues of API commands in all shards, as the server starts and stops them."""
+"""The queues of API commands in all shards, which the server starts and stops together."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .api_queue import ApiQueue
 from .shard import Shard
 
 QUEUES_STOP_TIMEOUT = 2.0
-"""Seconds for the commands that have been taken when the queues stop."""
+"""Maximum seconds for carrying out the commands that have been taken when the queues stop."""
 
 
 class ApiQueues(CommandQueue):
-    """In each shard one queue without a number, and `numbered` more, which have the numbers from 0."""
+    """One queue without a number in each shard, and `numbered` further queues, with the numbers from 0."""
 
     def __init__(self, shards: Sequence[Shard], numbered: int) -> None:
-        # A new id for each process: after a restart the lease of the process before has to end.
+        # A new id for each process: after a restart, the lease of the previous process has to expire first.
         node = str(uuid.uuid4())
         self._queues = [
             ApiQueue(shard.name, shard.keys.api_queue(number), node, shard.dial, shard.server_return, shard.pipeline)

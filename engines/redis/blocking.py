@@ -1,4 +1,4 @@
-"""Commands through Redis for programs that are not nodes: publish, look up, and send messages to all nodes.
+"""Commands through Redis for programs that are not nodes: publishing, lookups, and messages to all nodes.
 
 It uses the client of redis-py, which blocks only the thread that calls. So it works in any Python program: a worker of
 a task queue, a shell, a program that gevent has not patched. Formats and names are the engine's (docs/redis.md).
@@ -41,11 +41,11 @@ from .streams import decode_found, position_of, read_command, stream_of
 
 RESP2 = 2
 PUBLISHER_NAME = "gentrifugo-publisher"
-"""As CLIENT LIST shows the connections of programs that are not nodes."""
+"""The client name of connections of programs that are not nodes, for CLIENT LIST."""
 
 
 class BlockingRedis(CommandEngine):
-    """The shards as a program sees them that is not a node. Threads may share it; it connects when it is used."""
+    """The shards, for a program that is not a node. Threads may share it; it connects when it is first used."""
 
     batches = True
 
@@ -59,7 +59,7 @@ class BlockingRedis(CommandEngine):
         self._skipped = SkipLog()
 
     def close(self) -> None:
-        """Close the connections. A later call opens new ones."""
+        """Close the connections. A later command opens new ones."""
         for _, client in self._shards:
             client.close()
 
@@ -92,7 +92,7 @@ class BlockingRedis(CommandEngine):
         try:
             with client.pubsub(ignore_subscribe_messages=False) as listening:
                 listening.subscribe(self._keys.control)
-                listening.get_message(timeout=limit)  # from now on nothing is missed
+                listening.get_message(timeout=limit)  # after the confirmation, no message is missed
                 client.publish(self._keys.control, message)
                 while (left := deadline - time.monotonic()) > 0:
                     received = listening.get_message(ignore_subscribe_messages=True, timeout=left)
@@ -142,7 +142,7 @@ class BlockingRedis(CommandEngine):
             raise EngineError(f"{name}: {reason(error)}") from error
 
     def _try_all(self, number: int, batch: Sequence[RedisCommand]) -> list[PublishOutcome]:
-        """Send the commands of some publishes together; returns the position or the error of each."""
+        """Send several publish commands together; returns the position or the error of each."""
         name, client = self._shards[number]
         try:
             with client.pipeline(transaction=False) as pipeline:
@@ -154,7 +154,7 @@ class BlockingRedis(CommandEngine):
         return [self._outcome(number, command, reply) for command, reply in zip(batch, replies, strict=True)]
 
     def _outcome(self, number: int, command: RedisCommand, reply: Any) -> PublishOutcome:
-        """What the reply to a publish says; the command is sent again if Redis did not know its script."""
+        """Read the reply to a publish; sends the command again if Redis did not know its script."""
         if isinstance(reply, redis.exceptions.NoScriptError):
             try:
                 reply = self._ask(number, command)
@@ -166,13 +166,13 @@ class BlockingRedis(CommandEngine):
 
 
 def reason(error: Exception) -> str:
-    """The text of an error of redis-py, without the list of clients that it adds when no Sentinel knows the master."""
+    """Return the text of an error of redis-py, without the client objects that it adds if no Sentinel answers."""
     text = str(error).partition(" : <")[0].rstrip(".") or type(error).__name__
-    return f"{text}: the Redis user lacks permissions: a permission; {SEE_RULES}" if is_refusal(error) else text
+    return f"{text}: the Redis user lacks a permission; {SEE_RULES}" if is_refusal(error) else text
 
 
 def client_of(shard: ShardSettings, timeouts: Timeouts) -> Any:
-    """A client of redis-py for one server, or for the master that the Sentinels name."""
+    """Create a client of redis-py for one server, or for the master that the Sentinels know."""
     return _client(shard, timeouts)
 
 
@@ -205,7 +205,7 @@ def _client(shard: ShardSettings, timeouts: Timeouts, **more: Any) -> Any:
 
 
 def _log_in(connection: Any) -> None:
-    """As nodes do: with the password alone where the server does not know the user, and with a name if that may be."""
+    """Log in like a node: with the password alone if the server does not know the user, and set the client name."""
     try:
         connection.on_connect()
     except redis.exceptions.AuthenticationError as error:
@@ -217,7 +217,7 @@ def _log_in(connection: Any) -> None:
 
 
 def _logs_in_alone(connection: Any, refusal: Exception) -> bool:
-    """Log in with the password alone after user and password were refused; returns whether that was accepted."""
+    """Log in with the password alone after user and password were refused; returns whether that succeeded."""
     username = connection.username
     if not username or not is_unknown_user(refusal):
         return False
@@ -232,7 +232,7 @@ def _logs_in_alone(connection: Any, refusal: Exception) -> bool:
 
 
 def _entering(epoch_key: str) -> Callable[[Any], None]:
-    """What to send on each new connection: as nodes do, load the scripts and begin a new epoch if the server is new."""
+    """Return the function that prepares a new connection: it loads the scripts, and begins a new epoch if needed."""
 
     def enter(connection: Any) -> None:
         _log_in(connection)

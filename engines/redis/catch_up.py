@@ -1,8 +1,8 @@
-"""Delivers the publications that a broken subscription has missed, from the history.
+"""Delivers publications from the history that were missed while a connection was broken.
 
-It remembers the newest publication that arrived in each channel with a history. When the subscription is back, new
-publications are held until the history has been read and the connection has passed what was read, so that each
-publication is delivered once and in its order. Publications that are not in the history, or no longer, are lost.
+It remembers the newest publication that arrived in each channel with a history. After reconnecting, new publications
+are held until the history has been read and the connection has received everything that was read. So each publication
+is delivered once and in order. Publications that the history does not have are lost.
 """
 
 from __future__ import annotations
@@ -26,57 +26,57 @@ from .history import History
 log = logging.getLogger(__name__)
 
 BATCH = 100
-"""Channels whose history is read together."""
+"""Number of channels whose histories are read together."""
 ATTEMPTS = 25
-"""How often to try to read a history before the gap is left open."""
+"""Number of attempts to read a history before the gap is left open."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.25
 """Seconds between two of these attempts; see Backoff."""
 KEPT_FROM_BEFORE = 1000
-"""Events of one channel that are kept from connections that broke before their gap was closed. The history, which is
-read later, has what was dropped, as far as it reaches."""
+"""Maximum number of events of one channel that are kept from connections that broke before the gap was closed. Dropped
+publications are read from the history later, if it still has them."""
 
 NOTHING = Recovery((), False)
 """The missed publications when the history cannot be read."""
 
 
 class Source(Protocol):
-    """Where a CatchUp reads histories, and what it delivers to."""
+    """The object from which a CatchUp reads histories, and to which it delivers."""
 
     def read_histories(self, channels: Sequence[str]) -> list[History]:
-        """The histories of some channels. Raises EngineError."""
+        """Read the histories of some channels. Raises EngineError."""
 
     def wait_until_passed(self) -> bool:
-        """Wait until all that was published before this call has been given to `CatchUp.handle`.
+        """Wait until everything that was published before this call has been passed to `CatchUp.handle`.
 
-        False when the connection broke first.
+        Returns False if the connection broke first.
         """
 
     def deliver(self, event: Event) -> None:
-        """Give an event to its subscribers. Neither blocks nor raises."""
+        """Pass an event to its subscribers. Neither blocks nor raises."""
 
     def leave_gap(self, channel: str, found: int | None, seconds: float) -> bool:
-        """What `EngineHandler.handle_missed` is called with, and returns. Neither blocks nor raises."""
+        """Report a gap that stays open; see `EngineHandler.handle_missed`. Neither blocks nor raises."""
 
 
 class _Gap:
-    """The gap in one channel, from the moment in which the connection breaks until nothing is missing."""
+    """The gap in one channel, from the moment when the connection breaks until nothing is missing."""
 
     __slots__ = ("before", "began", "breaks", "channel", "closed", "held")
 
     def __init__(self, channel: str, began: float) -> None:
         self.channel = channel
         self.began = began
-        """When all that had been published was known to have arrived, as time.monotonic() has it."""
+        """The last time when everything published was known to have arrived, a value of time.monotonic()."""
         self.breaks = 0
-        """How often the connection has broken; a history that was read before the last break is of no use."""
+        """How often the connection has broken; a history that was read before the last break cannot be used."""
         self.held: list[Received] = []
-        """What the present connection has brought."""
+        """Events received on the current connection."""
         self.before: list[Received] = []
-        """What earlier connections had brought since the gap began; older than all of `held`."""
+        """Events received on earlier connections since the gap began; older than all of `held`."""
         self.closed = Signal()
 
     def break_off(self) -> None:
-        """The connection broke: what comes from now on does not follow on what is held."""
+        """Note that the connection broke: later events do not directly follow those that are held."""
         self.breaks += 1
         self.before.extend(self.held)
         del self.before[:-KEPT_FROM_BEFORE]
@@ -84,12 +84,12 @@ class _Gap:
 
 
 class CatchUp:
-    """The channels of one shard."""
+    """Detects and closes the gaps in the channels of one shard."""
 
     def __init__(self, name: str, source: Source) -> None:
         self._name = name
         self._source = source
-        # The newest publication that was delivered, and the newest that a history had when nothing was delivered yet.
+        # The newest publication that was delivered, or that the history had if nothing was delivered yet.
         self._newest: dict[str, str] = {}
         self._noted: dict[str, str] = {}
         self._gaps: dict[str, _Gap] = {}
@@ -98,17 +98,17 @@ class CatchUp:
         self._greenlet: gevent.Greenlet[[], None] | None = None
 
     def start(self) -> None:
-        """Begin to close gaps."""
+        """Start the greenlet that closes gaps."""
         self._greenlet = gevent.spawn(self._run)
 
     def stop(self) -> None:
-        """Deliver nothing any more. A second call does nothing."""
+        """Stop delivering. A second call does nothing."""
         greenlet, self._greenlet = self._greenlet, None
         if greenlet is not None:
             greenlet.kill()
 
     def handle(self, channel: str, received: Received) -> None:
-        """Deliver what came in, now or once the gap before it is closed."""
+        """Deliver a received event, now or when the gap before it is closed."""
         if self._gaps and channel in self._gaps:
             self._gaps[channel].held.append(received)
         else:
@@ -123,24 +123,24 @@ class CatchUp:
         self._source.deliver(received.event)
 
     def note_newest(self, channel: str, uid: str) -> None:
-        """The history of a channel that is subscribed to was read; `uid` is empty when there was none."""
+        """Note the newest publication in the history of a subscribed channel; `uid` is empty if there is none."""
         if channel not in self._newest:
             self._noted.setdefault(channel, uid)
 
     def has_passed(self, channel: str, uid: str) -> bool:
         """Whether the publication is known to be the newest that was delivered, or to be older than the subscription.
 
-        `uid` is empty when the history has none.
+        `uid` is empty if the history has no publication.
         """
         return self._newest.get(channel) == uid
 
     def note_passed(self, channel: str, uid: str) -> None:
-        """All up to this publication was delivered, if it came after the subscription. `uid` may be empty."""
+        """Note that everything up to this publication, since the subscription, was delivered. `uid` may be empty."""
         self._newest.setdefault(channel, uid)
         self._noted.pop(channel, None)
 
     def forget(self, channel: str) -> None:
-        """The channel is no longer subscribed to."""
+        """Forget a channel that is no longer subscribed to."""
         self._newest.pop(channel, None)
         self._noted.pop(channel, None)
         gap = self._gaps.pop(channel, None)
@@ -148,9 +148,9 @@ class CatchUp:
             gap.closed.set()
 
     def lose(self, channels: Sequence[str], passed_at: float) -> None:
-        """What is published in these channels does not arrive. All that was published before `passed_at` has arrived.
+        """Note that the subscriptions to these channels broke. Everything published before `passed_at` has arrived.
 
-        `passed_at` is a time as time.monotonic() has it.
+        `passed_at` is a value of time.monotonic().
         """
         for channel in channels:
             if channel in self._newest or channel in self._noted:
@@ -160,18 +160,18 @@ class CatchUp:
                 gap.break_off()
 
     def regain(self, channel: str) -> None:
-        """What is published in the channel arrives again."""
+        """Note that the subscription to a channel has been restored."""
         gap = self._gaps.get(channel)
         if gap is not None:
             self._returned.append((gap, gap.breaks))
             self._arrived.set()
 
     def has_gap(self, channel: str) -> bool:
-        """Whether publications of the channel are missing, or held until those are there."""
+        """Whether publications of the channel are missing, or are held until the missing ones have been read."""
         return channel in self._gaps
 
     def wait_closed(self, channel: str, timeout: float) -> bool:
-        """Wait until there is no gap in the channel, at most `timeout` seconds; whether there is none."""
+        """Wait at most `timeout` seconds until there is no gap in the channel; returns whether there is none."""
         gap = self._gaps.get(channel)
         return gap is None or wait_for(gap.closed, timeout)
 
@@ -186,16 +186,16 @@ class CatchUp:
                     closed += is_complete
                     left_open += not is_complete
             if closed:
-                log.info("%s: %d gaps in channels with a history closed", self._name, closed)
+                log.info("%s: recovered missed messages from the history of %d channels", self._name, closed)
             if left_open:
                 log.warning("%s: messages may be missing in %d channels", self._name, left_open)
 
     def _close(self, returned: Sequence[tuple[_Gap, int]]) -> list[bool]:
-        """Close some gaps; for each that is closed now, whether nothing is missing."""
+        """Close some gaps; returns for each gap that is closed now whether nothing is missing."""
         lasting = [(gap, breaks) for gap, breaks in returned if self._lasts(gap, breaks)]
         histories = self._try_to_read(lasting)
-        # What was published between the subscription and the reading is in the history, and comes by the connection
-        # too. Only when that has come can it be told apart from what is newer.
+        # What was published between the subscription and the reading is in the history, and arrives on the connection
+        # too. Only after it has arrived can it be distinguished from newer publications.
         self._source.wait_until_passed()
         outcome = []
         for (gap, breaks), history in zip(lasting, histories, strict=True):
@@ -205,11 +205,11 @@ class CatchUp:
         return outcome
 
     def _lasts(self, gap: _Gap, breaks: int) -> bool:
-        """Whether the channel is still subscribed to, by the connection on which it was regained."""
+        """Whether the channel is still subscribed to, on the same connection as when the closing began."""
         return self._gaps.get(gap.channel) is gap and gap.breaks == breaks
 
     def _try_to_read(self, lasting: Sequence[tuple[_Gap, int]]) -> Sequence[History | None]:
-        """The histories of the channels of some gaps, as far as they could be read while one of the gaps lasts."""
+        """Read the histories of the channels of some gaps; None for those that could not be read."""
         channels = [gap.channel for gap, _ in lasting]
         backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         for _ in range(ATTEMPTS):
@@ -218,15 +218,15 @@ class CatchUp:
             try:
                 return self._source.read_histories(channels)
             except EngineError as error:
-                log.debug("%s: catching up: %s", self._name, error)
+                log.debug("%s: cannot read histories, retrying: %s", self._name, error)
                 gevent.sleep(backoff.next_delay())
             except Exception:  # a bug must not hold back new publications
-                log.exception("%s: the histories cannot be read", self._name)
+                log.exception("%s: cannot read histories: unexpected exception", self._name)
                 break
         return [None] * len(channels)
 
     def _release(self, gap: _Gap, history: History | None) -> bool:
-        """Deliver what was missed and what was held, without a switch of greenlets; whether nothing is missing."""
+        """Deliver missed and held events without switching greenlets; returns whether nothing is missing."""
         channel = gap.channel
         newest = self._newest.get(channel, self._noted.get(channel, ""))
         missed = history.since(newest) if history is not None else NOTHING
@@ -235,7 +235,7 @@ class CatchUp:
         is_missing = not missed.complete and self._source.leave_gap(
             channel, None if history is None else len(late), time.monotonic() - gap.began
         )
-        # What the history still has is delivered in its place there; what it has no longer, is older.
+        # Events that the history still has are delivered in their place there; those that it does not have are older.
         for received in (*_without(gap.before, uids), *late, *_without(gap.held, uids)):
             self._deliver(channel, received)
         del self._gaps[channel]
@@ -244,7 +244,7 @@ class CatchUp:
 
 
 def _without(held: Sequence[Received], uids: set[str]) -> list[Received]:
-    """What is held, except the publications with these uids."""
+    """Return the held events, except the publications with these uids."""
     return [
         received for received in held if not (isinstance(received.event, Publication) and received.event.uid in uids)
     ]

@@ -19,16 +19,16 @@ log = logging.getLogger(__name__)
 
 CODEC_VERSION = 1
 LOGGED_REASONS = 100
-"""Reasons for skipping a message that get a warning; further ones get none."""
+"""Maximum number of different reasons for skipping a message that are logged."""
 LIVE, KEPT, JOIN, LEAVE = range(4)
 """The kinds of events: a publication that is not in the history, one that is, a join, a leave."""
 
 CHANNEL_LIST = "the list of channels"
-"""Where names of channels are read, for `decode_names`."""
+"""The source of channel names in warnings of `decode_names`."""
 
 
 class Info(msgspec.Struct, array_like=True, frozen=True):
-    """A RawClientInfo."""
+    """A RawClientInfo in MessagePack."""
 
     user: str
     client: str
@@ -58,14 +58,14 @@ class Present(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Received(NamedTuple):
-    """An event, and whether it is in its channel's history."""
+    """An event, and whether it is in the history of its channel."""
 
     event: Event
     kept: bool
 
 
 class Unreadable(ValueError):
-    """Bytes of another version of the format, or not of this format at all; the text says which."""
+    """The bytes have another version of the format, or are not in this format at all; the text says which."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -79,7 +79,7 @@ NO_POSITION = _encode(0) + _encode("")
 
 
 def encode_publication(publication: Publication) -> bytes:
-    """A publication that is not kept in a history."""
+    """Encode a publication that is not kept in a history."""
     uid, _, data, client, info, tags, _, _ = publication
     if tags is None:
         return _encode((CODEC_VERSION, LIVE, uid, data, client, info))
@@ -87,7 +87,7 @@ def encode_publication(publication: Publication) -> bytes:
 
 
 def encode_unplaced(publication: Publication, kept: bool) -> bytes:
-    """A publication without its last two fields, which a script adds; `kept` says whether it goes into the history."""
+    """Encode a publication without its last two fields, which a script adds; `kept` if it goes into the history."""
     uid, _, data, client, info, tags, _, _ = publication
     kind = KEPT if kept else LIVE
     encoded = _encode((CODEC_VERSION, kind, uid, data, client, info, tags, 0, ""))
@@ -95,14 +95,14 @@ def encode_unplaced(publication: Publication, kept: bool) -> bytes:
 
 
 def encode_event(event: Event) -> bytes:
-    """A join, a leave, or a publication that is not kept."""
+    """Encode a join, a leave, or a publication that is not kept."""
     if isinstance(event, Publication):
         return encode_publication(event)
     return _encode((CODEC_VERSION, JOIN if isinstance(event, Join) else LEAVE, "", b"", "", event.info))
 
 
 def decode_event(channel: str, data: bytes) -> Received:
-    """An event as it is sent and kept. Raises Unreadable."""
+    """Decode an event that was received, or read from a history. Raises Unreadable."""
     try:
         envelope = _envelopes.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -124,17 +124,17 @@ def decode_event(channel: str, data: bytes) -> Received:
         )
         return Received(publication, kind == KEPT)
     if info is None or kind not in (JOIN, LEAVE):
-        raise Unreadable(f"an event of an unknown kind, {kind}")
+        raise Unreadable(f"unknown kind of event: {kind}")
     return Received((Join if kind == JOIN else Leave)(channel, info), False)
 
 
 def encode_present(info: RawClientInfo) -> bytes:
-    """A RawClientInfo, for presence."""
+    """Encode a RawClientInfo for presence."""
     return _encode((CODEC_VERSION, info))
 
 
 def decode_present(data: bytes) -> RawClientInfo:
-    """The RawClientInfo that `encode_present` has encoded. Raises Unreadable."""
+    """Decode the RawClientInfo that `encode_present` has encoded. Raises Unreadable."""
     try:
         present = _presents.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -151,8 +151,8 @@ def _client_info(info: Info) -> RawClientInfo:
 def _unreadable(data: bytes, error: Exception | None = None) -> Unreadable:
     version = _version_of(data)
     if version not in (None, CODEC_VERSION):
-        return Unreadable(f"version {version} of the format, this release knows version {CODEC_VERSION}")
-    return Unreadable(f"not a message of this format: {error}")
+        return Unreadable(f"format version {version} is not supported, this release supports version {CODEC_VERSION}")
+    return Unreadable(f"invalid message: {error}")
 
 
 def _version_of(data: bytes) -> Any:
@@ -164,24 +164,24 @@ def _version_of(data: bytes) -> Any:
 
 
 class SkipLog:
-    """Warns about messages that are skipped: once for each reason, because a node of another release sends many."""
+    """Warns about skipped messages once for each reason, because a node of another release may send many."""
 
     def __init__(self) -> None:
         self._throttled = ThrottledLog(log, logging.WARNING, interval=ONCE, max_keys=LOGGED_REASONS)
 
     def warn(self, where: str, error: Unreadable) -> None:
-        """A message in `where` is skipped because of `error`."""
+        """Warn that a message in `where` is skipped because of `error`."""
         text = "skipping unreadable data in %s (further occurrences suppressed): %s"
         self._throttled.log(str(error), text, where, error)
 
 
 def presence_pairs(reply: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Client ids and encoded presence, which alternate in the reply of Redis."""
+    """Pair the client ids with the encoded presence, which alternate in the reply of Redis."""
     return zip(reply[::2], reply[1::2], strict=True)
 
 
 def decode_presence(pairs: Iterable[tuple[bytes, bytes]], skipped: SkipLog) -> dict[str, RawClientInfo]:
-    """The clients in a channel, from client ids and encoded presence. Skips what cannot be read."""
+    """Decode the clients in a channel, from client ids and encoded presence. Skips unreadable ones."""
     present = {}
     for client, info in pairs:
         try:
@@ -192,7 +192,7 @@ def decode_presence(pairs: Iterable[tuple[bytes, bytes]], skipped: SkipLog) -> d
 
 
 def decode_names(names: Iterable[bytes], where: str, skipped: SkipLog) -> Iterator[str]:
-    """Names of channels as text. Those that are not UTF-8 are left out: no node has written them."""
+    """Decode names of channels. Those that are not UTF-8 are skipped: no node has written them."""
     for name in names:
         try:
             yield _name(name)
@@ -204,4 +204,4 @@ def _name(name: bytes) -> str:
     try:
         return name.decode()
     except UnicodeDecodeError:
-        raise Unreadable("a name is not UTF-8") from None
+        raise Unreadable("the name of a channel is not UTF-8") from None

@@ -1,4 +1,4 @@
-"""Commands to Redis that nodes and programs that are not nodes have in common."""
+"""The commands to Redis that both nodes and other programs use."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .keys import Keys
 from .scripts import PRESENCE, PUBLISH_AND_KEEP
 
 VERSION_DIGITS = len(str(LARGEST_VERSION))
-"""Digits of a version in Redis, so that the order of the texts is that of the numbers."""
+"""Digits of a version in Redis: with leading zeros, the order of the texts is that of the numbers."""
 
 
 def publish(
     keys: Keys, publication: Publication, history: HistoryOptions | None, once: Once | None = None
 ) -> RedisCommand:
-    """Carries a publication to its subscribers, and keeps it as `history` says, if `once` lets it be published."""
+    """Build the command that publishes a publication, and keeps it according to `history`, if `once` allows it."""
     channel = publication.channel
     if history is None and once is None:
         return "PUBLISH", keys.channel(channel), encode_publication(publication)
@@ -38,27 +38,27 @@ def publish(
 
 @lru_cache(maxsize=1000)
 def _arguments_of(history: HistoryOptions | None) -> tuple[bytes, ...]:
-    """What the script needs to know of a history; few channels have other options than the others."""
+    """Encode the options of a history for the script; cached, because most channels have the same options."""
     size, lifetime, drop_inactive, meta_lifetime = history or HistoryOptions(0, 0)
     numbers = size, milliseconds(lifetime), milliseconds(max(meta_lifetime, lifetime)), int(drop_inactive)
     return tuple(b"%d" % number for number in numbers)
 
 
 def remove_history(keys: Keys, channel: str) -> RedisCommand:
-    """Deletes the history of a channel, not the top of its stream."""
+    """Build the command that deletes the history of a channel, but not the top of its stream."""
     return "DEL", keys.stream(channel)[0]
 
 
 def presence(keys: Keys, channel: str) -> RedisCommand:
-    """Looks up the clients in a channel; the reply alternates client ids and encoded presence."""
+    """Build the command that looks up the clients in a channel; the reply alternates client ids and presence."""
     return "EVALSHA", PRESENCE.sha, 2, *keys.presence(channel)
 
 
 def channels(keys: Keys) -> RedisCommand:
-    """Lists the pub/sub channels of all channels with a subscriber."""
+    """Build the command that lists the pub/sub channels of all channels with a subscriber."""
     return "PUBSUB", "CHANNELS", keys.channel_pattern
 
 
 def milliseconds(seconds: float) -> int:
-    """At least one, as Redis knows no shorter time."""
+    """Convert seconds to milliseconds, at least one, because Redis does not accept 0."""
     return max(int(seconds * 1000), 1)

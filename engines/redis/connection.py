@@ -1,7 +1,7 @@
 """One connection to a Redis server: a gevent socket on which commands are written and replies are read with hiredis.
 
-For one message of a subscription redis-py takes 6.7 us, and hiredis on the plain socket 0.4. For one command a client
-of redis-py takes 109 us, and a hundred commands that are written together take 0.9 us each. So nodes do without
+For one message of a subscription redis-py takes 6.7 us, and hiredis on the plain socket 0.4 us. For one command a
+client of redis-py takes 109 us, and a hundred commands that are written together take 0.9 us each. So nodes do not use
 redis-py; programs that are not nodes use it (engines/redis/blocking.py).
 """
 
@@ -22,7 +22,7 @@ from .settings import ServerAddress, Timeouts
 
 READ_SIZE = 1 << 16
 PRECISION = 0.1
-"""Seconds by which a time limit of a socket may end early."""
+"""Seconds by which the timeout of a socket may end early."""
 
 RedisCommand: TypeAlias = tuple[str | bytes | int, ...]
 Dial: TypeAlias = Callable[[], "RedisConnection"]
@@ -46,17 +46,17 @@ class RedisConnection:
         socket.settimeout(timeouts.read)
 
     def send(self, commands: Iterable[RedisCommand]) -> None:
-        """Write commands. Raises ConnectionLost when the socket does not take all of them within `timeouts.write`."""
+        """Write commands. Raises ConnectionLost if they cannot all be written within `timeouts.write`."""
         data = b"".join(map(pack, commands))
-        # Not settimeout: the reader has the same socket, and a time limit of its own.
-        with TimeLimit(self._timeouts.write, ConnectionLost(_too_long("took nothing", self._timeouts.write))):
+        # Not settimeout: the reader uses the same socket with a timeout of its own.
+        with TimeLimit(self._timeouts.write, ConnectionLost(_timed_out("write", self._timeouts.write))):
             try:
                 self._socket.sendall(data)
             except OSError as error:
                 raise ConnectionLost(reason_of(error)) from None
 
     def read(self) -> Any:
-        """The next reply; an error that Redis reports is returned as a `hiredis.ReplyError`. Raises ConnectionLost."""
+        """Return the next reply; an error of Redis is returned as a `hiredis.ReplyError`. Raises ConnectionLost."""
         try:
             while (reply := self._reader.gets()) is False:
                 self.feed()
@@ -65,25 +65,25 @@ class RedisConnection:
         return reply
 
     def read_ready(self) -> Any:
-        """The next reply if all of it has been read from the socket, False otherwise. Raises ConnectionLost."""
+        """Return the next reply if all of it has been received, False otherwise. Raises ConnectionLost."""
         try:
             return self._reader.gets()
         except hiredis.ProtocolError as error:
             raise _other_protocol(error) from None
 
     def feed(self) -> None:
-        """Read from the socket once. Raises ConnectionLost, also when nothing arrives within the read timeout."""
+        """Read from the socket once. Raises ConnectionLost, also if nothing arrives within the read timeout."""
         began = running_time()
         while (data := self._receive()) is None:
             if running_time() - began > self._socket.gettimeout() - PRECISION:
-                raise ConnectionLost(_too_long("did not answer", self._socket.gettimeout()))
+                raise ConnectionLost(_timed_out("read", self._socket.gettimeout()))
         if not data:
             raise ConnectionLost("the server closed the connection")
         yield_if_due()
         self._reader.feed(data)
 
     def _receive(self) -> bytes | None:
-        """Read what has arrived, within the read timeout; None when nothing has. Raises ConnectionLost."""
+        """Read available data within the read timeout; None if nothing has arrived. Raises ConnectionLost."""
         try:
             with suppress(TimeoutError):
                 return self._socket.recv(READ_SIZE)  # type: ignore[no-any-return]
@@ -108,21 +108,21 @@ class RedisConnection:
         return [self.read() for _ in commands]
 
     def expect_answers_within(self, timeout: float) -> None:
-        """Set the read timeout, in seconds."""
+        """Set the read timeout in seconds."""
         self._socket.settimeout(timeout)
 
     def shut_down(self) -> None:
-        """End the connection: the greenlet that reads gets ConnectionLost."""
+        """Shut down the connection: the greenlet that reads gets ConnectionLost."""
         with suppress(OSError):
             self._socket.shutdown(gevent.socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close it. A second call does nothing."""
+        """Close the connection. A second call does nothing."""
         self._socket.close()
 
 
 def reason_of(error: Exception) -> str:
-    """Why a socket failed, as one line for the log."""
+    """Return why a socket failed, as one line for the log."""
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")
 
 
@@ -130,5 +130,5 @@ def _other_protocol(error: hiredis.ProtocolError) -> ConnectionLost:
     return ConnectionLost(f"the server does not speak the Redis protocol: {error}")
 
 
-def _too_long(what: str, timeout: float) -> str:
-    return f"the server {what} for {timeout:g} s"
+def _timed_out(action: str, timeout: float) -> str:
+    return f"{action} timeout after {timeout:g} s"

@@ -1,4 +1,4 @@
-"""Opens connections that are ready for the engine: to the master of a shard, with scripts loaded and the epoch set."""
+"""Opens connections that the engine can use: to the master of a shard, with scripts loaded and the epoch checked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .settings import ShardSettings, Timeouts
 
 
 def dialler(shard: ShardSettings, timeouts: Timeouts, epoch_key: str) -> Dial:
-    """A function that opens a connection to a shard, ready for the engine; it raises ConnectionLost."""
+    """Return a function that opens a connection to a shard, ready for the engine, and raises ConnectionLost."""
     finder = MasterFinder(shard.sentinels, timeouts) if shard.sentinels else None
 
     def dial() -> RedisConnection:
@@ -46,11 +46,11 @@ def _check_is_master(connection: RedisConnection) -> None:
     if isinstance(role, hiredis.ReplyError):
         raise ConnectionLost(explained(role, ("ROLE",)))
     if role[0] != b"master":
-        raise ConnectionLost(f"{connection.address} is not the master, but a {role[0].decode()}")
+        raise ConnectionLost(f"{connection.address} is not a master, its role is {role[0].decode()}")
 
 
 def _prepare(connection: RedisConnection, epoch_key: str) -> None:
-    """Load the scripts, and begin a new epoch if this server is not the one of the current epoch (lua/enter.lua)."""
+    """Load the scripts, and begin a new epoch if the current one belongs to another server (lua/enter.lua)."""
     load_scripts(connection)
     entering = enter_command(epoch_key, *connection.ask(IDENTITY))
     (entered,) = connection.ask([entering])
@@ -59,31 +59,31 @@ def _prepare(connection: RedisConnection, epoch_key: str) -> None:
 
 
 def load_scripts(connection: RedisConnection) -> None:
-    """Load the scripts into the server. Raises ConnectionLost when it refuses one."""
+    """Load the scripts into the server. Raises ConnectionLost if it refuses one."""
     for reply in connection.ask([("SCRIPT", "LOAD", script.source) for script in ALL_SCRIPTS]):
         if isinstance(reply, hiredis.ReplyError):
             raise ConnectionLost(explained(reply, ("SCRIPT LOAD",)))
 
 
 IDENTITY: Sequence[RedisCommand] = (("INFO", "server"), ("INFO", "replication"))
-"""The commands whose replies identify a server; `enter_command` takes the replies."""
+"""The commands whose replies identify a server, for `enter_command`."""
 
 
 def enter_command(epoch_key: str, server: Any, replication: Any) -> RedisCommand:
-    """The command that begins a new epoch unless the current one is of this server; from the replies to IDENTITY.
+    """Build the command that begins a new epoch unless the current one is of this server; from replies to IDENTITY.
 
-    A server is known by its run id, which changes with each start, and by its replication id, which changes with each
-    promotion: a server that was a replica for a while may have lost what it had accepted before. Raises ConnectionLost
-    when the replies have no run id.
+    A server is identified by its run id, which changes with each start, and by its replication id, which changes with
+    each promotion: a server that was a replica for a while may have lost data that it had accepted before. Raises
+    ConnectionLost if the replies have no run id.
     """
     run_id = _value(server, b"run_id")
     if not run_id:
-        raise ConnectionLost(f"the reply to INFO has no run id of the server: {server!r}")
+        raise ConnectionLost(f"the reply to INFO has no run_id: {server!r}")
     return "EVALSHA", ENTER.sha, 1, epoch_key, b"%b %b" % (run_id, _value(replication, b"master_replid"))
 
 
 def _value(info: Any, name: bytes) -> bytes:
-    """A value in a reply to INFO; empty if it has none. Raises ConnectionLost for an error."""
+    """Return a value from a reply to INFO; empty if it is missing. Raises ConnectionLost for an error."""
     if isinstance(info, hiredis.ReplyError):
         raise ConnectionLost(explained(info, ("INFO",)))
     for line in info.splitlines() if isinstance(info, bytes) else ():

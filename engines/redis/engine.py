@@ -1,4 +1,4 @@
-"""The engine that connects nodes through Redis: one or more servers, each for a part of the channels.
+"""The engine that connects nodes through Redis: through one or more servers, each for a part of the channels.
 
 Formats, names and guarantees: docs/redis.md.
 """
@@ -42,7 +42,7 @@ from .streams import position_of, recovery_of, stream_of
 
 
 class RedisEngine(Engine):
-    """Keeps nothing in this process except its subscriptions."""
+    """Stores everything in Redis; only the subscriptions of this node are kept in the process."""
 
     name = "redis"
     batches = True
@@ -61,7 +61,7 @@ class RedisEngine(Engine):
     # -- life
 
     def start(self, handler: EngineHandler) -> None:
-        """Begin to connect, and wait at most the connect timeout; a Redis that is away is tried until it is back."""
+        """Begin to connect, and wait at most for the connect timeout; retries in the background until connected."""
         deadline = time.monotonic() + self._timeouts.connect
         for shard in self._shards:
             shard.start(handler)
@@ -103,12 +103,14 @@ class RedisEngine(Engine):
         first, *others = self._shards
         first.publish_and_hear(self._keys.control, message)
         if others:
-            # What was published before in channels on the other servers has to arrive first, too.
+            # What was published before in channels on the other servers has to arrive first.
             gevent.joinall([gevent.spawn(shard.hear_up_to_now) for shard in others], timeout=ECHO_LIMIT)
 
     def _publish_run(self, shard: Shard, items: list[PublishItem], is_last: bool) -> list[PublishOutcome]:
-        """Publish what belongs to one shard. What goes to another shard after it waits until this node has received it:
-        what one request publishes into several channels arrives in this order.
+        """Publish the part of a batch that belongs to one shard, and wait until this node has received it.
+
+        So the publications of one request arrive in order, also in channels of several shards. The last part
+        does not wait.
         """
         outcome = self._publish_in(shard, [commands.publish(self._keys, *item) for item in items])
         is_awaited = not is_last and shard.is_subscribed(items[-1][0].channel)
@@ -118,7 +120,7 @@ class RedisEngine(Engine):
 
     @staticmethod
     def _publish_in(shard: Shard, publishing: Sequence[RedisCommand]) -> list[PublishOutcome]:
-        """Publish in one shard; returns the position or the error of each."""
+        """Publish in one shard; returns the position or the error of each publication."""
         try:
             replies = shard.publishing.ask_all(publishing)
         except EngineError as error:

@@ -1,9 +1,9 @@
-"""The history of a channel as Redis holds it, for recovery by uid, and what of it is complete.
+"""The history of a channel in Redis, for recovery by uid, and which part of it is certainly complete.
 
-The epoch of each entry begins with that of the server in which it was added: one life of one server (lua/enter.lua).
-A server that was restarted or promoted may lack the last entries of the epoch before, and nothing in the list shows
-the hole. So only entries of the current epoch are known to have none between them, and a recovery is complete only
-within these.
+The epoch of each entry begins with the epoch of the server, which changes when the server is restarted or promoted
+(lua/enter.lua). Such a server may have lost the last entries of the previous epoch, and nothing in the list shows the
+gap. So only entries of the current epoch are known to have no gap between them, and a recovery is complete only within
+these.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from .keys import Keys
 
 
 class History(NamedTuple):
-    """What was read of a channel's history."""
+    """The entries that were read from the history of a channel."""
 
     publications: list[Publication]
     """Newest first."""
     complete: int
-    """How many of them, from the newest on, certainly follow each other without a gap."""
+    """The number of publications, counted from the newest, that certainly have no gap between them."""
 
     @property
     def newest_uid(self) -> str:
-        """The uid of the newest publication; empty if there is none."""
+        """Return the uid of the newest publication; empty if there is none."""
         return self.publications[0].uid if self.publications else ""
 
     def after(self, uid: str) -> Recovery:
-        """The publications after `uid`; all of them, and not complete, when it is not among the complete ones."""
+        """Return the publications after `uid`; if it is not in the complete part, all of them, as incomplete."""
         for position, publication in enumerate(self.publications[: self.complete]):
             if publication.uid == uid:
                 return Recovery(self.publications[:position], True)
         return Recovery(self.publications, False)
 
     def since(self, uid: str) -> Recovery:
-        """What came after `uid`, the newest that was delivered here, or empty if nothing was there then.
+        """Return the publications after `uid`, the newest that was delivered here; empty if there was none then.
 
-        When it is no longer there, all that this epoch has is newer, but something may be missing before that.
+        If `uid` is no longer in the history, all publications of this epoch are newer, but some may be missing.
         """
         recovery = self.after(uid)
         if recovery.complete:
@@ -51,12 +51,12 @@ class History(NamedTuple):
 
 
 def read_commands(keys: Keys, channel: str, limit: int = 0) -> list[RedisCommand]:
-    """What to ask for the newest `limit` entries, all of them when it is 0."""
+    """Build the commands that read the newest `limit` entries; 0 reads all of them."""
     return [("HGET", keys.epoch, "id"), ("LRANGE", keys.stream(channel)[0], 0, limit - 1)]
 
 
 def decode(channel: str, epoch: bytes | None, entries: Sequence[bytes], skipped: SkipLog) -> History:
-    """The replies to `read_commands`. It ends before an entry that cannot be read: what is older follows a hole."""
+    """Decode the replies to `read_commands`, up to the first unreadable entry: older ones come before a gap."""
     publications: list[Publication] = []
     complete = 0
     current = epoch.decode() if epoch else None

@@ -1,6 +1,6 @@
-"""Which shard a channel lives on: jump consistent hashing (Lamping and Veach, arXiv:1406.2294).
+"""Selects the shard of a channel with jump consistent hashing (Lamping and Veach, arXiv:1406.2294).
 
-Another shard at the end of the list takes its share from all the others and moves nothing between them.
+A shard that is added at the end of the list takes channels from all others, and no channels move between those.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ _BITS_64 = (1 << 64) - 1
 
 @lru_cache(CACHED_CHANNELS)
 def bucket(channel: str, buckets: int) -> int:
-    """The number of the bucket for `channel`, from 0 to `buckets` - 1; takes 2 us when it is not cached."""
+    """Return the number of the bucket for `channel`, from 0 to `buckets` - 1; takes 2 us if it is not cached."""
     return jump(int.from_bytes(blake2b(channel.encode(), digest_size=8).digest(), "big"), buckets)
 
 
 def jump(key: int, buckets: int) -> int:
-    """The bucket of a 64-bit key."""
+    """Return the bucket of a 64-bit key."""
     current, following = 0, 0
     while following < buckets:
         current = following

@@ -1,4 +1,4 @@
-"""A connection that is opened again whenever it breaks."""
+"""A connection to Redis that reconnects whenever it breaks."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ log = logging.getLogger(__name__)
 CHECK_INTERVAL = 2.0
 """Seconds without traffic after which a PING checks a connection."""
 LONGEST_CHECK = 3.0
-"""Seconds that the reply to the PING may take, at most."""
+"""Maximum seconds until the reply to the PING."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
 """Seconds between two attempts to connect; see Backoff."""
 JITTER = 0.5
-"""The share of a pause that is random, so that not all nodes connect at the same moment."""
+"""The random share of a delay, so that not all nodes reconnect at the same moment."""
 BUG_PAUSE = 1.0
-"""Seconds until the next attempt after an unexpected exception."""
+"""Seconds until the next attempt to connect after an unexpected exception."""
 
 
 class ServerReturn:
-    """Ends the pauses of all links to one server when one of them has connected again."""
+    """Ends the retry delays of all links to one server when one of them has reconnected."""
 
     def __init__(self) -> None:
         self._pausing: set[Event] = set()
 
     def wait(self, timeout: float) -> None:
-        """Wait until the server is back, at most `timeout` seconds."""
+        """Wait at most `timeout` seconds until the server can be reached."""
         event = Event()
         self._pausing.add(event)
         try:
@@ -44,20 +44,20 @@ class ServerReturn:
             self._pausing.discard(event)
 
     def announce(self) -> None:
-        """The server is back: links that wait continue."""
+        """Wake the links that wait, because the server can be reached."""
         for event in self._pausing:
             event.set()
 
 
 class Link(ABC):
-    """One connection for one purpose, served by a greenlet. `start` and `stop` it once.
+    """One connection for one purpose, served by a greenlet. It can be started and stopped once.
 
     All links to the same server share `server_return`.
     """
 
     def __init__(self, name: str, dial: Dial, server_return: ServerReturn) -> None:
         self.away = f"{name}: not connected yet"
-        """Why no connection is expected soon; empty while there is one, or the first attempt to open the next."""
+        """Why there is no connection; empty while connected, and during the first attempt to reconnect."""
         self._name = name
         self._dial = dial
         self._server_return = server_return
@@ -68,12 +68,12 @@ class Link(ABC):
         self._breaks = ThrottledLog(log)
 
     def start(self) -> None:
-        """Begin to connect."""
+        """Start the greenlet that connects."""
         self.away = ""
         self._greenlet = gevent.spawn(self._run)
 
     def stop(self) -> None:
-        """Close the connection; calls that wait for something fail. A second call does nothing."""
+        """Close the connection; waiting calls fail. A second call does nothing."""
         self.away = f"{self._name}: the engine has stopped"
         greenlet, self._greenlet = self._greenlet, None
         if greenlet is not None:
@@ -82,7 +82,7 @@ class Link(ABC):
         self._give_up(self.away)
 
     def wait_ready(self, timeout: float) -> bool:
-        """Wait until the connection can be used, at most `timeout` seconds; returns whether it can."""
+        """Wait at most `timeout` seconds until the connection can be used; returns whether it can."""
         return wait_for(self._ready, timeout)
 
     @property
@@ -92,11 +92,11 @@ class Link(ABC):
 
     @abstractmethod
     def _serve(self, connection: RedisConnection) -> None:
-        """Use the connection until it breaks, which raises ConnectionLost. Call `_note_ready` once it works."""
+        """Use the connection until it breaks, which raises ConnectionLost. Must call `_note_ready` once it works."""
 
     @abstractmethod
     def _give_up(self, reason: str) -> None:
-        """Let the calls that wait for the connection fail with `reason`: the next connection may take long."""
+        """Let the calls that wait for the connection fail with `reason`, because reconnecting may take long."""
 
     def _note_ready(self) -> None:
         self._ready.set()
@@ -111,12 +111,12 @@ class Link(ABC):
                 self._note_failure(str(error))
                 self._server_return.wait(backoff.next_delay())
             except Exception:
-                log.exception("%s: unexpected exception; connecting again in %g s", self._name, BUG_PAUSE)
+                log.exception("%s: unexpected exception; reconnecting in %g s", self._name, BUG_PAUSE)
                 self._give_up(f"{self._name}: unexpected exception")
                 gevent.sleep(BUG_PAUSE)
 
     def _serve_once(self) -> None:
-        """Connect and serve until the connection breaks. Raises ConnectionLost when it could never be used."""
+        """Connect and serve until the connection breaks. Raises ConnectionLost if it could never be used."""
         connection = self._dial()
         moved = self._address not in (None, connection.address)
         self._address = connection.address
@@ -129,8 +129,8 @@ class Link(ABC):
         except ConnectionLost as error:
             if not self._ready.is_set():
                 raise
-            # A Redis that refuses writes breaks the connection with each command, so that clients decide how often.
-            self._breaks.log(str(error), "%s: %s; connecting again", self._name, error)
+            # A Redis that refuses writes breaks the connection with each command, so the log is throttled.
+            self._breaks.log(str(error), "%s: connection lost, reconnecting: %s", self._name, error)
         finally:
             self._ready.clear()
             connection.close()
@@ -138,6 +138,6 @@ class Link(ABC):
     def _note_failure(self, reason: str) -> None:
         away = f"{self._name}: {reason}"
         if not self.away:
-            log.error("%s; trying again until it works", away)
+            log.error("%s; retrying until connected", away)
         self.away = away
         self._give_up(away)

@@ -1,11 +1,11 @@
 """Reports which channels of a shard have subscribers on any node; one node makes each report.
 
-Redis knows how many connections are subscribed to the pub/sub channel of a channel. Beside that it stores what was
-reported last, and a lease for the node that reports a change now. A script compares the two, so one node reports. When
-that node ends before it is done, the lease ends, and the next sweep lets another node report again. A sweep also finds
-the channels of a node that was killed. A server that has restarted, or a replica that was promoted, may have lost what
-was reported, or have an old state of it: then the present state is reported once more, unless a node was subscribed
-throughout. A comparison that fails, because Redis is away or refuses writes, is made again.
+Redis knows how many connections are subscribed to the pub/sub channel of a channel. It also stores the last report of
+each channel, and a lease for the node that reports a change now. A script compares both, so only one node reports. If
+that node ends before it has finished, the lease expires, and the next sweep lets another node report. A sweep also
+finds the channels of a node that was killed. A server that has restarted, or a replica that was promoted, may have lost
+the last reports or have old ones: then the current state is reported again, unless a node was subscribed throughout. A
+comparison that fails, because Redis is unavailable or refuses writes, is repeated.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from .codec import SkipLog, decode_names
 from .commands import milliseconds
 from .keys import Keys
 from .pipeline import Pipeline
-from .scripts import OCCUPANCY, SWEEP_OCCUPIED, SWEEP_TELLING, Script
+from .scripts import OCCUPANCY, SWEEP_OCCUPIED, SWEEP_REPORTING, Script
 
 log = logging.getLogger(__name__)
 
 CONCURRENT_COMPARISONS = 100
 """Channels that are compared at the same time."""
 MARGIN = 5.0
-"""Seconds of a lease beyond the time that the handler may take."""
+"""Seconds that a lease lasts longer than the timeout of the handler."""
 SWEEP_INTERVAL = 3.0
 """Seconds between two sweeps of all nodes together, and until a node repeats comparisons that failed."""
 GRACE = 7.0
 """Seconds that a channel must be empty before a sweep reports it. A node whose connection broke may need 6 s to notice
-that and to connect again, and its clients stay subscribed meanwhile."""
+that and to reconnect, and its clients stay subscribed meanwhile."""
 SWEEP_STEP = 500
-"""Channels in one step of a sweep, approximately."""
+"""Approximate number of channels in one step of a sweep."""
 SWEEP_PAUSE = 0.01
-"""Seconds between two steps, in which others can use Redis."""
+"""Seconds between two steps of a sweep, in which other commands can use Redis."""
 
 
 class ShardOccupancy:
@@ -83,11 +83,11 @@ class ShardOccupancy:
         self._greenlets: list[gevent.Greenlet[[], None]] = []
 
     def start(self) -> None:
-        """Begin to report."""
+        """Start the greenlets that report."""
         self._greenlets = [gevent.spawn(self._run), gevent.spawn(self._sweep_regularly)]
 
     def stop(self) -> None:
-        """Make the pending reports within STOP_TIMEOUT; other nodes make the rest."""
+        """Make the pending reports within STOP_TIMEOUT; the rest is left to other nodes."""
         self._repeat_failed()
         with gevent.Timeout(STOP_TIMEOUT, False):  # type: ignore[arg-type]  # False: end the block silently
             while self._changed:
@@ -101,7 +101,7 @@ class ShardOccupancy:
         return bool(self._changed)
 
     def note(self, channel: str) -> None:
-        """Compare `channel` soon, and report it if it has changed. Does not block."""
+        """Compare `channel` soon, and report its occupancy if it has changed. Does not block."""
         if channel in self._changed:
             self._changed[channel] = True
             return
@@ -135,21 +135,21 @@ class ShardOccupancy:
                 else:
                     finished = lease
         except EngineError as error:
-            log.debug("%s: occupancy of %r: %s", self._name, channel, error)
+            log.debug("%s: cannot compare the occupancy of %r: %s", self._name, channel, error)
             self._failed[channel] = finished
             self._last_failure = time.monotonic()
         finally:
             self._changed.pop(channel, None)
 
     def _compare(self, channel: str, finished: bytes) -> tuple[int, bytes]:
-        """What to report of a channel, 1 or 0, or -1 for nothing, and the lease to end when that is done."""
+        """Return what to report for a channel, 1, 0 or -1 for nothing, and the lease to end after that."""
         keys = self._keys
         is_occupied, lease, epoch = self._pipeline.ask(
             "EVALSHA",
             OCCUPANCY.sha,
             5,
             keys.occupied,
-            keys.telling,
+            keys.reporting,
             keys.empty,
             keys.epoch,
             keys.occupied_before,
@@ -188,11 +188,11 @@ class ShardOccupancy:
                 if is_first:
                     self._sweep()
             except EngineError as error:
-                log.debug("%s: %s", self._name, error)
+                log.debug("%s: occupancy sweep failed: %s", self._name, error)
                 self._last_failure = time.monotonic()
 
     def _repeat_failed(self) -> None:
-        """Repeat comparisons that failed; of channels that this node has left, after other nodes had time to return."""
+        """Repeat failed comparisons; for channels without subscribers here, after other nodes had time to reconnect."""
         others_are_back = time.monotonic() - self._last_failure >= GRACE
         for channel in self._failed:
             if others_are_back or self._is_subscribed(channel):
@@ -200,7 +200,7 @@ class ShardOccupancy:
 
     def _sweep(self) -> None:
         keys = self._keys
-        self._go_through(SWEEP_TELLING, [keys.telling])
+        self._go_through(SWEEP_REPORTING, [keys.reporting])
         for occupied in (keys.occupied, keys.occupied_before):
             self._go_through(SWEEP_OCCUPIED, [occupied, keys.empty], keys.channel(""), milliseconds(GRACE))
 

@@ -1,4 +1,4 @@
-"""Opens connections to Redis servers and to Sentinels: TCP, TLS, and the commands that log in."""
+"""Opens connections to Redis servers and Sentinels: TCP, TLS, and the login."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .permissions import is_unknown_user, note_default_user
 from .settings import ServerAddress, ShardSettings, Timeouts, Tls
 
 NODE_NAME = "gentrifugo"
-"""As CLIENT LIST shows the connections of nodes."""
+"""The client name of connections of nodes, for CLIENT LIST."""
 
 
 def open_connection(address: ServerAddress, timeouts: Timeouts, shard: ShardSettings | None = None) -> RedisConnection:
@@ -48,7 +48,7 @@ def _connected(address: ServerAddress, timeout: float, tls: Tls | None) -> Any:
 
 
 def _encrypted(socket: Any, host: str, tls: Tls) -> Any:
-    """The socket under TLS, after the handshake."""
+    """Wrap the socket with TLS, and complete the handshake."""
     # Not create_default_context: the sockets of its context block the process, unless gevent has patched it.
     context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if not tls.verify:
@@ -68,7 +68,7 @@ def _encrypted(socket: Any, host: str, tls: Tls) -> Any:
 
 
 def _log_in(connection: RedisConnection, shard: ShardSettings | None) -> None:
-    """Raises ConnectionLost with the first error that the server reports."""
+    """Log in. Raises ConnectionLost with the first error that the server reports."""
     if shard is not None and (shard.username or shard.password):
         _authenticate(connection, shard.username, shard.password)
     _check(connection, ("CLIENT", "SETNAME", NODE_NAME), is_needed=False)
@@ -77,7 +77,7 @@ def _log_in(connection: RedisConnection, shard: ShardSettings | None) -> None:
 
 
 def _authenticate(connection: RedisConnection, username: str, password: str) -> None:
-    """Log in; where the server does not know the user, with the password alone, as some hosts give a made-up name."""
+    """Log in; with the password alone if the server does not know the user: some providers give an invented name."""
     alone: RedisCommand = ("AUTH", password)
     if not username:
         _check(connection, alone)
@@ -94,7 +94,7 @@ def _authenticate(connection: RedisConnection, username: str, password: str) -> 
 
 
 def _check(connection: RedisConnection, command: RedisCommand, is_needed: bool = True) -> None:
-    """Raises ConnectionLost when a command fails; not for one that is not needed and that the user may not send."""
+    """Raise ConnectionLost if a command fails, unless it is not needed and the user lacks the permission for it."""
     (reply,) = connection.ask([command])
     if isinstance(reply, hiredis.ReplyError) and (is_needed or not permissions.is_refusal(reply)):
         raise ConnectionLost(permissions.explained(reply, command))

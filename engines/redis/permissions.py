@@ -1,4 +1,4 @@
-"""The permissions that the engine needs in Redis, and what an error of Redis says about those that are missing."""
+"""The permissions that the engine needs in Redis, and error texts about missing permissions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .connection import RedisCommand
 log = logging.getLogger(__name__)
 
 WITHOUT_KEYS = ("PING", "INFO", "SCRIPT|LOAD", "EVALSHA", "SUBSCRIBE", "UNSUBSCRIBE", "PUBLISH", "PUBSUB", "TIME")
-"""Commands that nodes send, or their scripts call, and that have no key of their own."""
+"""Commands without a key that nodes send or their scripts call."""
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "BLMOVE": ("{key}", "LEFT", "LEFT", "0.01"),
     "EXISTS": (),
@@ -48,25 +48,25 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "SET": ("a", "PX", "1000"),
     "DEL": (),
 }
-"""Commands that have a key, and arguments with which they change nothing if the key holds a text. SET makes it one."""
+"""Commands with a key, and arguments with which they change nothing if the key holds a string. SET creates it."""
 WITH_SENTINEL = "ROLE"
-"""Needed where Sentinels name the master."""
+"""The command that is needed with Sentinel."""
 WITH_DATABASE = "SELECT"
-"""Needed where the number of the database is not 0."""
+"""The command that is needed if the number of the database is not 0."""
 
-SEE_RULES = "docs/redis.md has the ACL rules it needs"
+SEE_RULES = "see the ACL rules in docs/redis.md"
 
 _logins = ThrottledLog(log, logging.WARNING, interval=ONCE)
 
 
 def acl_rules(prefix: str) -> str:
-    """The rules of ACL SETUSER that give a user what the engine needs, and nothing else."""
+    """Return the rules for ACL SETUSER that give a user exactly the permissions that the engine needs."""
     commands = " ".join(f"+{name.lower()}" for name in (*WITHOUT_KEYS, *sorted(ARGUMENTS)))
     return f"resetkeys ~{prefix}.* resetchannels &{prefix}.* -@all {commands}"
 
 
 def probes(prefix: str) -> Iterator[RedisCommand]:
-    """Commands that try the permissions of a user one by one; all they leave is a key that expires in a second."""
+    """Yield commands that check the permissions of a user one by one. They leave a key that expires after 1 s."""
     key = f"{prefix}.doctor"
     yield ("PING",)
     yield "INFO", "server"
@@ -80,7 +80,7 @@ def probes(prefix: str) -> Iterator[RedisCommand]:
 
 
 def is_refusal(error: object) -> bool:
-    """Whether Redis has refused a command because its user has no permission for it, also within a script."""
+    """Whether Redis refused a command, or one in a script, because the user lacks the permission for it."""
     text = str(error)
     return "has no permissions to" in text or "user executing the script" in text or "ACL failure" in text
 
@@ -89,14 +89,14 @@ def missing(error: object, command: Any) -> str:
     """What the user lacks that has sent a command which was refused with `error`."""
     text = str(error).lower()
     if "channel" in text:
-        return "the channels below redis_prefix (ACL rule &PREFIX.*)"
+        return "access to channels that begin with redis_prefix (ACL rule &PREFIX.*)"
     if "key" in text:
-        return "the keys below redis_prefix (ACL rule ~PREFIX.*)"
+        return "access to keys that begin with redis_prefix (ACL rule ~PREFIX.*)"
     return f"the command {command[0]}" if command[0] != "EVALSHA" else "a command of a script"
 
 
 def explained(error: hiredis.ReplyError, command: Any) -> str:
-    """An error of Redis as it stands in the log and in errors; where a permission is missing, it says which."""
+    """Return the text of an error of Redis for the log and for errors; it names a permission that is missing."""
     text = str(error).rstrip(".")
     if not is_refusal(error):
         return text
@@ -104,17 +104,17 @@ def explained(error: hiredis.ReplyError, command: Any) -> str:
 
 
 def is_unknown_user(error: object) -> bool:
-    """Whether a login with user and password was refused in a way that the password alone may still be accepted."""
+    """Whether a login with user and password failed, but a login with the password alone may succeed."""
     text = str(error)
     return text.startswith(("WRONGPASS", "NOAUTH", "invalid username")) or "wrong number of arguments" in text
 
 
 def note_default_user(username: str, address: object, refusal: object) -> None:
-    """Warn once for each server that the user name is not used."""
+    """Warn once for each server that the name of the user is not used."""
     _logins.log(
         f"{address} {username}",
-        "redis %s: user %r was refused (%s), and the password alone accepted: connected as the default user. Leave the "
-        "user out of redis_url (redis://:PASSWORD@HOST), or create it with ACL SETUSER",
+        "redis %s: login as user %r failed (%s), connected as the default user with the password alone. Remove the "
+        "user from redis_url (redis://:PASSWORD@HOST), or create it with ACL SETUSER",
         address,
         username,
         str(refusal).rstrip("."),

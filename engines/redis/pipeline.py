@@ -1,7 +1,7 @@
-"""Commands to one shard: what waits together is written together, and read together.
+"""Sends commands to one shard in batches: waiting commands are written together, and their replies read together.
 
-While one batch is on its way, the commands of other greenlets gather and make the next one, so
-the batches grow with the load. A caller waits for its own replies and no others'.
+While one batch is being sent, the commands of other greenlets wait and become the next batch, so the batches grow with
+the load. A caller waits only for its own replies.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .permissions import explained
 from .settings import Timeouts
 
 COMMANDS_PER_BATCH = 512
-"""Commands in one batch; more when one caller has more."""
+"""Maximum number of commands in one batch; more only if a single call has more."""
 
 
 class _Call:
@@ -38,27 +38,27 @@ class _Call:
 
 
 class Pipeline(Link):
-    """The commands of one node to one shard."""
+    """Sends the commands of one node to one shard."""
 
     def __init__(self, name: str, dial: Dial, server_return: ServerReturn, timeouts: Timeouts) -> None:
         super().__init__(name, dial, server_return)
         self._waiting: deque[_Call] = deque()
         self._sent: list[_Call] = []
         self._arrived = Event()
-        # What is sent may wait behind a batch that is being answered.
+        # A command may have to wait until the previous batch has been answered.
         self._patience = timeouts.write + timeouts.read
 
     def ask(self, *command: str | bytes | int) -> Any:
-        """The reply to one command. Raises EngineError, also for an error that Redis reports."""
+        """Send one command and return the reply. Raises EngineError, also if the reply is an error."""
         (reply,) = self.ask_all([command])
         if isinstance(reply, hiredis.ReplyError):
             raise EngineError(f"{self._name}: {explained(reply, command)}")
         return reply
 
     def ask_all(self, commands: Sequence[RedisCommand]) -> list[Any]:
-        """The replies to some commands, errors that Redis reports among them. Raises EngineError.
+        """Send commands and return their replies, which may be errors of Redis. Raises EngineError.
 
-        They reach Redis in this order, after those of all earlier calls.
+        The commands reach Redis in this order, after those of all earlier calls.
         """
         if self.away:
             raise EngineError(self.away)
@@ -66,12 +66,12 @@ class Pipeline(Link):
         self._waiting.append(call)
         self._arrived.set()
         try:
-            # Not get(timeout): what it raises looks like a time limit of the caller's, which has to pass.
+            # Not get(timeout): its exception looks like a timeout of the caller, which must not be caught.
             wait_for(call.result, self._patience)
         finally:
             call.given_up = not call.result.ready()
         if call.given_up:
-            raise EngineError(f"{self._name}: no answer within {self._patience:g} s")
+            raise EngineError(f"{self._name}: no reply within {self._patience:g} s")
         replies: list[Any] = call.result.get()  # type: ignore[assignment]
         return replies
 
@@ -83,7 +83,7 @@ class Pipeline(Link):
                 self._exchange(connection, self._sent)
                 self._sent = []
         except ConnectionLost as error:
-            # What was sent may have been carried out or not; sending it again might do it twice.
+            # Redis may have carried out commands that were sent; sending them again might repeat them.
             self._refuse(self._sent, f"{self._name}: {error}")
             raise
 
@@ -99,7 +99,7 @@ class Pipeline(Link):
                 call.result.set_exception(EngineError(reason))
 
     def _take(self) -> list[_Call]:
-        """The calls of the next batch; a check of the connection when there are none for a while."""
+        """Take the calls of the next batch; returns a PING if there are none for CHECK_INTERVAL."""
         while not self._waiting:
             self._arrived.clear()
             if not self._arrived.wait(CHECK_INTERVAL):
@@ -130,7 +130,7 @@ class Pipeline(Link):
 
     @staticmethod
     def _load_and_repeat(connection: RedisConnection, unknown: list[tuple[list[Any], int, RedisCommand]]) -> None:
-        """Somebody made Redis forget the scripts, so these commands have not been carried out."""
+        """Load the scripts again, because Redis did not know them, and repeat the commands that failed for this."""
         load_scripts(connection)
         for (replies, index, _), reply in zip(
             unknown, connection.ask([command for _, _, command in unknown]), strict=True
@@ -139,6 +139,6 @@ class Pipeline(Link):
 
 
 def _check_server(error: hiredis.ReplyError) -> None:
-    """A server that is no longer the master, or is about to stop, is left for the one that is."""
+    """Raise ConnectionLost if the server is no longer the master or shuts down, to reconnect to the master."""
     if str(error).startswith(("READONLY", "MASTERDOWN", "LOADING", "NOREPLICAS")):
         raise ConnectionLost(str(error))

@@ -1,4 +1,4 @@
-"""The Lua scripts that the engine runs in Redis; each says in its file what it does."""
+"""The Lua scripts that the engine runs in Redis; each file describes what its script does."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 
 class Script:
-    """One file in lua/; `beginning` names another one, with functions, that is put before it."""
+    """A script in the directory lua/; `beginning` names a file with functions that is inserted before it."""
 
     def __init__(self, name: str, beginning: str = "") -> None:
         names = [beginning, name] if beginning else [name]
         self.source = b"".join((Path(__file__).parent / "lua" / f"{part}.lua").read_bytes() for part in names)
         self.sha = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
-        """The name Redis gives it."""
+        """The hash by which Redis identifies the script."""
 
 
 ENTER = Script("enter")
@@ -27,7 +27,7 @@ RENEW = Script("renew")
 FINISH = Script("finish")
 OCCUPANCY = Script("occupancy")
 SWEEP_OCCUPIED = Script("sweep_occupied")
-SWEEP_TELLING = Script("sweep_telling")
+SWEEP_REPORTING = Script("sweep_reporting")
 
 ALL_SCRIPTS = (
     ENTER,
@@ -41,5 +41,5 @@ ALL_SCRIPTS = (
     FINISH,
     OCCUPANCY,
     SWEEP_OCCUPIED,
-    SWEEP_TELLING,
+    SWEEP_REPORTING,
 )

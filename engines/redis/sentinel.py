@@ -1,4 +1,4 @@
-"""Asks Sentinels for the address of a master."""
+"""Looks up the address of a master with Sentinel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .settings import Sentinels, ServerAddress, Timeouts
 
 
 class MasterFinder:
-    """Asks the Sentinels of one master one after the other, beginning with the last one that answered."""
+    """Asks the Sentinels of a master one after the other, beginning with the one that answered last."""
 
     def __init__(self, sentinels: Sentinels, timeouts: Timeouts) -> None:
         self._name = sentinels.master
@@ -16,7 +16,7 @@ class MasterFinder:
         self._timeouts = timeouts
 
     def master(self) -> ServerAddress:
-        """The address of the master. Raises ConnectionLost when no Sentinel knows it."""
+        """Look up the address of the master. Raises ConnectionLost if no Sentinel knows it."""
         answers = []
         for address in list(self._addresses):
             try:
@@ -36,5 +36,5 @@ class MasterFinder:
         finally:
             connection.close()
         if not isinstance(answer, list):
-            raise ConnectionLost("does not know that master" if answer is None else str(answer))
+            raise ConnectionLost("unknown master" if answer is None else str(answer))
         return ServerAddress(answer[0].decode(), int(answer[1]))

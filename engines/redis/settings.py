@@ -18,17 +18,17 @@ class ServerAddress:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """TLS of the connections to a server."""
+    """TLS settings of the connections to a server."""
 
     verify: bool = True
     """Whether the certificate of the server is verified."""
     ca_file: str = ""
-    """File with the certificates that are trusted; empty trusts those of the system."""
+    """Path of a file with trusted CA certificates; if empty, those of the system are trusted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sentinels:
-    """The Sentinels that know the address of a master."""
+    """The name of a master, and the addresses of its Sentinels."""
 
     master: str
     addresses: tuple[ServerAddress, ...]
@@ -36,10 +36,10 @@ class Sentinels:
 
 @dataclass(frozen=True, slots=True)
 class ShardSettings:
-    """One of the Redis servers among which channels are distributed."""
+    """Settings of one of the Redis servers among which channels are distributed."""
 
     address: ServerAddress
-    """Its address; not used with Sentinels."""
+    """The address of the server; not used with Sentinels."""
     username: str = ""
     password: str = field(default="", repr=False)
     db: int = 0
@@ -48,18 +48,18 @@ class ShardSettings:
 
     @property
     def name(self) -> str:
-        """Its name in the log, which contains no secret."""
+        """The name of the server in the log, without secrets."""
         return f"master {self.sentinels.master}" if self.sentinels else str(self.address)
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds, each more than 0."""
+    """Timeouts in seconds, each more than 0."""
 
     connect: float = 1.0
-    """For opening a connection, including TLS and the login."""
+    """For opening a connection, including the TLS handshake and the login."""
     read: float = 10.0
-    """For a reply."""
+    """For receiving a reply."""
     write: float = 1.0
     """For one write."""
 

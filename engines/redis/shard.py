@@ -1,4 +1,4 @@
-"""One shard: a pipeline for commands, a subscriber for what is published, and the names of things in it."""
+"""One shard: a pipeline for commands, a subscriber for events, and the names of its keys and channels."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.25
 """Seconds between two attempts to read the history for a client that recovers; see Backoff."""
 ECHO_LIMIT = 1.0
-"""Seconds to wait for what this node has published to come back to it."""
+"""Maximum seconds to wait until this node receives what it has published."""
 
 Reading = TypeVar("Reading", History, Found)
 
 
 class Shard:
-    """A Redis server that holds some of the channels; one of them carries the control messages too."""
+    """A Redis server that holds some of the channels; one of the shards also carries the control messages."""
 
     def __init__(self, settings: ShardSettings, keys: Keys, timeouts: Timeouts, carries_control: bool) -> None:
         self.name = f"redis {settings.name}"
@@ -73,16 +73,16 @@ class Shard:
             self._occupancy.start()
 
     def enable_occupancy_events(self, handler: OccupancyHandler, longest: float) -> None:
-        """Report occupancy to `handler`, which takes up to `longest` seconds for a call. Called before the start."""
+        """Report occupancy to `handler`, which takes at most `longest` seconds for a call. Must precede `start`."""
         self._occupancy = ShardOccupancy(self.name, self.keys, self.pipeline, self._channels, handler, longest)
 
     @property
     def has_pending_notifications(self) -> bool:
-        """Whether occupancy is being reported, or waits to be."""
+        """Whether occupancy is being reported, or waits to be reported."""
         return self._occupancy is not None and self._occupancy.has_pending_notifications
 
     def stop(self) -> None:
-        """Close the connections; the handlers are not called any more."""
+        """Close the connections, and stop calling the handlers."""
         if self._occupancy is not None:
             self._occupancy.stop()
         self._handler = None
@@ -93,18 +93,18 @@ class Shard:
     # -- channels
 
     def subscribe(self, channel: str) -> None:
-        """Receive what happens in a channel. Raises EngineError."""
+        """Begin to receive the events of a channel. Raises EngineError."""
         name = self.keys.channel(channel)
         self._channels[name] = channel
         try:
             self.subscriber.subscribe(name)
-        except BaseException:  # also a time limit of the caller's
+        except BaseException:  # including a timeout of the caller
             self._channels.pop(name, None)
             raise
         self._note_occupancy(channel)
 
     def unsubscribe(self, channel: str) -> None:
-        """Stop receiving what happens in a channel. Raises EngineError."""
+        """Stop receiving the events of a channel. Raises EngineError."""
         name = self.keys.channel(channel)
         self._channels.pop(name, None)
         self._catch_up.forget(channel)
@@ -114,7 +114,7 @@ class Shard:
             self._note_occupancy(channel)
 
     def is_subscribed(self, channel: str) -> bool:
-        """Whether this node receives what happens in a channel."""
+        """Whether this node receives the events of a channel."""
         return self.keys.channel(channel) in self._channels
 
     def _note_occupancy(self, channel: str) -> None:
@@ -123,25 +123,25 @@ class Shard:
 
     @property
     def publishing(self) -> Pipeline:
-        """The pipeline, for publishing: not while this node would not hear it itself. Raises EngineError.
+        """Return the pipeline for publishing. Raises EngineError while the subscriptions of this node are not restored.
 
-        A server that came back knows no subscriptions at first, and would say that all is well.
+        A server that has restarted knows no subscriptions at first, so a publish would succeed but reach nobody.
         """
         subscriber = self.subscriber
         if not subscriber.is_ready and (subscriber.away or not subscriber.wait_ready(self._timeouts.connect)):
-            raise EngineError(subscriber.away or f"{self.name}: the subscriptions are not back yet")
+            raise EngineError(subscriber.away or f"{self.name}: subscriptions not restored yet")
         return self.pipeline
 
     def publish_and_hear(self, name: bytes, data: bytes) -> None:
-        """Publish, and return when this node has received it too, if it is subscribed to that name."""
+        """Publish, and wait until this node has received it too, if it is subscribed to that name."""
         with self.hearing(name, data):
             self.publishing.ask("PUBLISH", name, data)
 
     @contextmanager
     def hearing(self, name: bytes, data: bytes) -> Iterator[Signal]:
-        """Publish `data` in the body; it ends when this node has received it too, if it is subscribed to that name.
+        """A context whose body publishes `data`; on exit, wait until this node has received it, if subscribed to it.
 
-        A body that fails without raising sets the signal, so that nobody waits.
+        A body that fails without raising must set the signal, so that the exit does not wait.
         """
         if not self.subscriber.is_wanted(name):
             yield Signal()
@@ -154,18 +154,18 @@ class Shard:
             self._echoes.pop((name, data), None)
 
     def hear_up_to_now(self) -> None:
-        """Return when this node has received what was published here before; a server in trouble is not waited for."""
+        """Wait until this node has received everything that was published before; returns at once if not connected."""
         if self.subscriber.is_ready:
             with suppress(EngineError):
                 self.publish_and_hear(self.keys.control, uuid.uuid4().bytes)
 
     def channels(self) -> list[str]:
-        """The channels of this shard with a subscriber on any node."""
+        """List the channels of this shard with a subscriber on any node."""
         names = self.pipeline.ask(*commands.channels(self.keys))
         return list(decode_names(map(self.keys.channel_of, in_turns(names)), CHANNEL_LIST, self._skipped))
 
     def history(self, channel: str, limit: int) -> History:
-        """The newest publications of a channel."""
+        """Read the newest `limit` publications of a channel; 0 reads all of them."""
         subscribed = self.is_subscribed(channel)
         (found,) = self.read_histories([channel], limit)
         if subscribed:
@@ -173,12 +173,12 @@ class Shard:
         return found
 
     def stream(self, channel: str, wanted: HistoryFilter, meta_lifetime: float) -> Found:
-        """The part of the stream of a channel that `wanted` selects; see `passed_history`."""
+        """Read the part of the stream of a channel that `wanted` selects; waits like `passed_history`."""
         command = read_command(self.keys, channel, wanted, meta_lifetime, self.is_subscribed(channel))
         return self._read_passed(channel, lambda: self._ask_stream(channel, command))
 
     def recover_since(self, channel: str, position: StreamPosition, limit: int, meta_lifetime: float) -> Found:
-        """The stream of a channel after a position; see `passed_history`."""
+        """Read the stream of a channel after a position; waits like `passed_history`."""
         command = recover_command(
             self.keys, channel, position, limit, meta_lifetime, with_newest=self.is_subscribed(channel)
         )
@@ -192,22 +192,22 @@ class Shard:
         return found
 
     def passed_history(self, channel: str) -> History:
-        """The publications of a channel; those that this node gets as a subscriber have been handled.
+        """Read the publications of a channel; those that this node receives as a subscriber have been handled before.
 
-        Waits as long as an answer of Redis may take. Raises EngineError.
+        Waits at most for the read timeout. Raises EngineError.
         """
         return self._read_passed(channel, lambda: self.history(channel, 0))
 
     def _read_passed(self, channel: str, read: Callable[[], Reading]) -> Reading:
-        """What `read` returns, when this node has handled all that it gets of it as a subscriber."""
+        """Call `read`; before returning its result, wait until this node has handled what it receives of it."""
         if not self.is_subscribed(channel):
             return read()
         deadline = running_time() + self._timeouts.read
         backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
-        reason = "the subscriptions are not back"
+        reason = "subscriptions not restored"
         while (left := deadline - running_time()) > 0:
             if self.pipeline.away and not self.pipeline.wait_ready(min(left, self._timeouts.connect)):
-                break  # more than a moment without Redis
+                break  # Redis is not only briefly unavailable
             try:
                 if self.subscriber.wait_ready(left) and self._catch_up.wait_closed(channel, left):
                     found = self._read_passed_now(channel, read)
@@ -219,19 +219,19 @@ class Shard:
         raise EngineError(self.pipeline.away or f"{self.name}: {reason} within {self._timeouts.read:g} s")
 
     def _read_passed_now(self, channel: str, read: Callable[[], Reading]) -> Reading | None:
-        """The same without waiting for a connection; None when it broke meanwhile."""
+        """Try `_read_passed` without waiting for a connection; None if the connection broke meanwhile."""
         breaks = self.subscriber.breaks
         found = read()
         if not self._catch_up.has_passed(channel, found.newest_uid) and not self.subscriber.wait_until_passed():
             return None
-        # A gap that was closed may have been followed by another one before this greenlet ran again.
+        # After the gap was closed, another one may have begun before this greenlet ran again.
         if self.subscriber.breaks != breaks or self._catch_up.has_gap(channel):
             return None
         self._catch_up.note_passed(channel, found.newest_uid)
         return found
 
     def read_histories(self, channels: Sequence[str], limit: int = 0) -> list[History]:
-        """The newest publications of some channels, all of them when `limit` is 0. Raises EngineError."""
+        """Read the newest `limit` publications of some channels; 0 reads all of them. Raises EngineError."""
         commands = [command for channel in channels for command in history.read_commands(self.keys, channel, limit)]
         replies = self.pipeline.ask_all(commands)
         for reply, command in zip(replies, commands, strict=True):
@@ -243,7 +243,7 @@ class Shard:
     # -- back from the subscriber
 
     def handle_message(self, name: bytes, data: bytes) -> None:
-        """Hand on what was published."""
+        """Decode a message, and pass it to the node."""
         handler = self._handler
         if handler is None:
             return
@@ -257,18 +257,18 @@ class Shard:
                 echo.set()
         except Unreadable as error:
             self._skipped.warn("a channel", error)
-        except Exception:  # a bug: it must cost this message, not the subscriptions
-            log.exception("%s: a message could not be handled", self.name)
+        except Exception:  # a bug must lose only this message, not the subscriptions
+            log.exception("%s: cannot handle a message: unexpected exception", self.name)
 
     def handle_gap(self, names: list[bytes]) -> None:
-        """The subscriptions broke."""
+        """Note the gap in all channels after the connection broke."""
         for echo in self._echoes.values():
             echo.set()
         channels = [self._channels[name] for name in names if name in self._channels]
         self._catch_up.lose(channels, self.subscriber.passed_at)
 
     def handle_return(self, name: bytes) -> None:
-        """A subscription is back."""
+        """Close the gap in a channel after its subscription has been restored."""
         channel = self._channels.get(name)
         if channel is not None:
             self._catch_up.regain(channel)
@@ -277,14 +277,14 @@ class Shard:
     # -- what CatchUp needs
 
     def wait_until_passed(self) -> bool:
-        """Wait until all that was published before has been handled; False when the connection broke."""
+        """Wait until everything published before has been handled; False if the connection broke."""
         return self.subscriber.wait_until_passed()
 
     def deliver(self, event: Event) -> None:
-        """Give an event to the node."""
+        """Pass an event to the node."""
         if self._handler is not None:
             self._handler.handle_event(event)
 
     def leave_gap(self, channel: str, found: int | None, seconds: float) -> bool:
-        """Let the node judge whether publications of a channel may be missing."""
+        """Ask the node whether publications of a channel may be missing."""
         return self._handler is not None and self._handler.handle_missed(channel, found, seconds)

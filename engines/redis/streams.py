@@ -1,7 +1,7 @@
-"""The stream of a channel as Redis holds it: what to ask for a part of it, and what the answers say.
+"""The stream of a channel in Redis: the commands that read a part of it, and their replies.
 
-A position is only as good as its epoch. That of a stream begins with the epoch of the server (lua/enter.lua), so it
-changes with every restart and failover, and when the stream begins again after its top has expired.
+A position is valid only within its epoch. The epoch of a stream begins with the epoch of the server (lua/enter.lua), so
+it changes with every restart and failover, and when the stream begins again after its top has expired.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from .keys import Keys
 from .scripts import READ_STREAM
 
 EPOCH_SIZE = 26
-"""Bytes of an epoch, after which the offset stands in the text of a position."""
+"""Bytes of an epoch in the text of a position; the offset follows."""
 LARGEST_OFFSET = 2**53 - 1
-"""Lua counts no further without a mistake. No stream comes that far."""
+"""The largest integer that Lua counts exactly. No stream gets that long."""
 
 
 class Found(NamedTuple):
-    """The answer to `read_command` or `recover_command`."""
+    """The decoded reply to `read_command` or `recover_command`."""
 
     top: StreamPosition
     newest_uid: str
-    """The uid of the newest publication that is kept; empty if there is none, or it was not asked for."""
+    """The uid of the newest publication that is kept; empty if there is none, or if it was not requested."""
     is_valid: bool
-    """Whether the position asked for is of the epoch and, to recover, nothing is missing after it."""
+    """Whether the requested position has the current epoch and, for recovery, no publication is missing after it."""
     publications: list[Publication]
-    """Newest first; empty if the position is not valid."""
+    """The publications, newest first; empty if the position is invalid."""
 
 
 def position_of(reply: object) -> StreamPosition | None:
-    """The position in the reply to a publish; None if the publication is not kept."""
+    """Decode the position in the reply to a publish; None if the publication is not kept."""
     if not isinstance(reply, bytes) or not reply:
         return None
     # Faster than the constructor: this is done for each publication.
@@ -46,7 +46,7 @@ def position_of(reply: object) -> StreamPosition | None:
 def read_command(
     keys: Keys, channel: str, wanted: HistoryFilter, meta_lifetime: float, with_newest: bool = False
 ) -> RedisCommand:
-    """Asks for the publications that `wanted` selects; with `with_newest` for the newest one too."""
+    """Build the command that reads the publications that `wanted` selects; with `with_newest`, the newest one too."""
     mode = "reverse" if wanted.reverse else "forward"
     return _command(keys, channel, wanted.since, wanted.limit, mode, meta_lifetime, with_newest)
 
@@ -54,7 +54,7 @@ def read_command(
 def recover_command(
     keys: Keys, channel: str, position: StreamPosition, limit: int, meta_lifetime: float, with_newest: bool = False
 ) -> RedisCommand:
-    """Asks for all publications after a position, if there are at most `limit`."""
+    """Build the command that reads all publications after a position, if there are at most `limit`."""
     return _command(keys, channel, position, limit, "recover", meta_lifetime, with_newest)
 
 
@@ -83,7 +83,7 @@ def _command(
 
 
 def decode_found(channel: str, reply: Sequence[Any], skipped: SkipLog) -> Found:
-    """The reply to one of the commands. Publications that cannot be read are left out."""
+    """Decode the reply to one of the commands. Unreadable publications are skipped."""
     epoch, offset, newest, is_valid, entries = reply
     top = StreamPosition(int(offset), epoch.decode())
     newest_publication = _decode(channel, newest, skipped) if newest else None
@@ -102,17 +102,17 @@ def _decode(channel: str, entry: bytes, skipped: SkipLog) -> Publication | None:
 
 
 def stream_of(found: Found, wanted: HistoryFilter) -> Stream:
-    """What `HistoryReader.stream` returns. Raises UnrecoverablePosition."""
+    """Build the result of `HistoryReader.stream`. Raises UnrecoverablePosition."""
     if not found.is_valid:
         raise UnrecoverablePosition
     return Stream(found.publications if wanted.reverse else found.publications[::-1], found.top)
 
 
 def recovery_of(found: Found, position: StreamPosition) -> StreamRecovery:
-    """What `HistoryStore.recover_since` returns.
+    """Build the result of `HistoryStore.recover_since`.
 
-    Redis has counted the entries; here each must have its offset, and the epoch of the top. What anybody else has
-    changed in Redis, or has published in an earlier epoch, is no part of a recovery.
+    Redis has counted the entries. Each must also have the expected offset, and the epoch of the top: entries of an
+    earlier epoch, or changed by another program, are not part of a recovery.
     """
     top, publications = found.top, found.publications[::-1]
     expected = range(position.offset + 1, top.offset + 1)

@@ -1,7 +1,7 @@
-"""What one shard publishes: one connection for all subscriptions of a node, read by one greenlet.
+"""Receives what is published in one shard: one connection for all subscriptions of a node, read by one greenlet.
 
-Subscriptions that wait together are sent together. After a broken connection all of them are
-made again, in batches, and `ReaderHandler` learns that there was a gap.
+Waiting changes of subscriptions are sent together. After a broken connection all subscriptions are restored, in
+batches, and the `ReaderHandler` is notified of the gap.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from .settings import Timeouts
 log = logging.getLogger(__name__)
 
 NAMES_PER_COMMAND = 1000
-"""Names in one SUBSCRIBE or UNSUBSCRIBE command."""
+"""Maximum number of names in one SUBSCRIBE or UNSUBSCRIBE command."""
 
 
 class ReaderHandler(Protocol):
-    """What the subscriber calls. No method blocks or raises."""
+    """The methods that the subscriber calls. No method blocks or raises."""
 
     def handle_message(self, name: bytes, data: bytes) -> None:
-        """Something was published under a name that is subscribed to."""
+        """Handle a message that was published under a subscribed name."""
 
     def handle_gap(self, names: list[bytes]) -> None:
-        """The connection broke: what is published under these names does not arrive."""
+        """Handle a broken connection: messages published under these names are missed."""
 
     def handle_return(self, name: bytes) -> None:
-        """What is published under a name arrives again."""
+        """Handle the restored subscription to a name."""
 
 
 class _Change(NamedTuple):
-    """A subscription to begin or to end."""
+    """A change of a subscription: to subscribe or to unsubscribe."""
 
     verb: str
     name: bytes
     done: AsyncResult[None] | None
-    """Who waits for it; None after a broken connection."""
+    """The result for the caller that waits; None after a broken connection."""
 
 
 class Subscriber(Link):
-    """The subscriptions of one node in one shard; `names` are there from the beginning."""
+    """The subscriptions of one node in one shard; `names` are subscribed to from the start."""
 
     def __init__(
         self,
@@ -72,19 +72,19 @@ class Subscriber(Link):
         self._arrived = Event()
         self._was_lost = False
         self.breaks = 0
-        """How many connections have ended."""
+        """The number of connections that have ended."""
         self._is_connected = False
         self.passed_at = 0.0
-        """All that was published before this time has been handled, as far as is known; as time.monotonic() has it."""
-        # When each PING was sent that is not answered yet, and who waits for its answer.
+        """Everything published before this time is known to have been handled; a value of time.monotonic()."""
+        # For each unanswered PING, when it was sent, and the caller that waits for its reply.
         self._pings: deque[tuple[float, AsyncResult[bool] | None]] = deque()
         self._marks: list[AsyncResult[bool]] = []
-        """Who waits for a PING that is still to be sent."""
+        """The callers that wait for a PING that has not been sent yet."""
 
     def subscribe(self, name: bytes) -> None:
-        """Return when Redis sends what is published under `name`. Raises EngineError.
+        """Subscribe to `name`, and wait until Redis has confirmed it. Raises EngineError.
 
-        Whoever is interrupted while it waits, by a time limit of its own say, has no subscription either.
+        If the caller is interrupted while it waits, for example by a timeout, there is no subscription.
         """
         if self.away:
             raise EngineError(self.away)
@@ -98,20 +98,20 @@ class Subscriber(Link):
             raise
 
     def unsubscribe(self, name: bytes) -> None:
-        """Return when Redis sends nothing more. Raises EngineError when it does not say so; it will."""
+        """Unsubscribe from `name`, and wait until Redis has confirmed it. Raises EngineError; then it happens later."""
         if self._wanted.pop(name, False) is False or self.away:
             return
         self._change("UNSUBSCRIBE", name)
 
     def is_wanted(self, name: bytes) -> bool:
-        """Whether there is a subscription, made or to be made again."""
+        """Whether there is a subscription, either active or to be restored."""
         return name in self._wanted
 
     def wait_until_passed(self) -> bool:
-        """Wait until all that Redis had published before this call has been handled; False when the connection broke.
+        """Wait until everything that was published before this call has been handled; False if the connection broke.
 
-        Redis answers a PING on this connection after what it has published before. The wait is as long as the
-        connection lasts, which is checked all the time.
+        Redis answers a PING on this connection after everything that it has published before. The wait ends at the
+        latest when the connection ends, which is checked regularly.
         """
         if not self._is_connected:
             return False
@@ -125,10 +125,10 @@ class Subscriber(Link):
         self._waiting.append(_Change(verb, name, done))
         self._arrived.set()
         patience = self._timeouts.write + self._timeouts.read
-        # Not get(timeout): what it raises looks like a time limit of the caller's, which has to pass.
+        # Not get(timeout): the exception that it raises looks like a timeout of the caller, which must not be caught.
         wait_for(done, patience)
         if not done.ready():
-            raise EngineError(f"{self._name}: no answer within {patience:g} s")
+            raise EngineError(f"{self._name}: no reply within {patience:g} s")
         done.get()
 
     # -- the connection
@@ -160,7 +160,7 @@ class Subscriber(Link):
         for mark in waiting:
             if mark is not None:
                 mark.set(False)
-        self._give_up(f"{self._name}: the connection broke")
+        self._give_up(f"{self._name}: connection lost")
 
     def _give_up(self, reason: str) -> None:
         changes = [*self._sent, *self._waiting]
@@ -187,10 +187,10 @@ class Subscriber(Link):
                 elif not self._arrived.wait(CHECK_INTERVAL):
                     self._ping(connection, [None])
         except ConnectionLost:
-            connection.shut_down()  # the reader has it from there
+            connection.shut_down()  # wakes the reader, which handles the failure
 
     def _send_waiting(self, connection: RedisConnection) -> None:
-        """Send all changes that wait, in their order; neighbours of one kind as one command."""
+        """Send all waiting changes in order; consecutive changes of the same kind as one command."""
         changes = list(self._waiting)
         self._waiting.clear()
         self._sent.extend(changes)
@@ -208,9 +208,9 @@ class Subscriber(Link):
         connection.send([("PING",)] * len(marks))
 
     def _pong(self) -> None:
-        """Redis has answered the oldest PING, after all that it had published before."""
+        """Handle the reply to the oldest PING, which follows everything that Redis had published before."""
         if not self._pings:
-            raise ConnectionLost("an unexpected answer to a PING")
+            raise ConnectionLost("unexpected reply to PING")
         self.passed_at, mark = self._pings.popleft()
         if mark is not None:
             mark.set(True)
@@ -225,7 +225,7 @@ class Subscriber(Link):
             reply = connection.read_ready()
             if reply is False:
                 connection.feed()
-                # What publishers wait for has come in at the same moment: let them go before the writing begins.
+                # Publishers may wait for what has just arrived: let them continue before more is written.
                 gevent.sleep(0)
                 continue
             if isinstance(reply, hiredis.ReplyError):
@@ -239,10 +239,10 @@ class Subscriber(Link):
                 self._pong()
 
     def _confirm(self, kind: bytes, name: Any) -> _Change:
-        """The oldest change is done; Redis confirms them one by one in the order it got them."""
+        """Complete the oldest change; Redis confirms changes one by one in the order in which it received them."""
         change = self._sent.popleft() if self._sent else None
         if change is None or change.name != name:
-            raise ConnectionLost(f"an unexpected confirmation: {kind!r} {name!r}")
+            raise ConnectionLost(f"unexpected confirmation: {kind!r} {name!r}")
         if change.done is not None:
             if not change.done.ready():
                 change.done.set(None)

@@ -153,8 +153,8 @@ def test_an_unreachable_or_refusing_redis_is_a_problem(tmp_path: Path) -> None:
         (["-publish", "-hset"], "the command PUBLISH, the command HSET"),
         (["-script"], "the command SCRIPT"),
         (["-subscribe"], "the command SUBSCRIBE"),
-        (["resetkeys"], "the keys below redis_prefix"),
-        (["resetchannels"], "the channels below redis_prefix"),
+        (["resetkeys"], "access to keys that begin with redis_prefix"),
+        (["resetchannels"], "access to channels that begin with redis_prefix"),
     ],
 )
 def test_a_user_of_redis_without_permissions(tmp_path: Path, redis: RedisServer, taken: list[str], lack: str) -> None:

@@ -170,7 +170,7 @@ def test_the_queue_outlives_a_redis_that_restarts(redis: RedisServer, start_node
     with ProtocolClient(node, "ann") as ann:
         ann.subscribe("news")
         redis.restart()
-        eventually(lambda: node.log.count("connecting again") >= 3, within=5)
+        eventually(lambda: node.log.count("reconnecting") >= 3, within=5)
         # The queue may be back before the subscriptions; but who publishes waits for these.
         push(redis, publish(1))
         assert ann.message() == 1

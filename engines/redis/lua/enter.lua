@@ -1,6 +1,6 @@
--- Begins a new epoch when this server is another one, or in another life, than the one that the data comes from.
+-- Begins a new epoch if the data was written by another server, or before a restart or promotion of this server.
 --
--- A server that was restarted or promoted may lack the newest of what its predecessor had accepted.
+-- A server that was restarted or promoted may lack the newest data that its predecessor had accepted.
 --
 -- KEYS[1] - hash of the epoch
 -- ARGV[1] - run id and replication id of this server

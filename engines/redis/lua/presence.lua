@@ -1,7 +1,7 @@
--- Who is in a channel: clients, each followed by who it is. What has expired is forgotten.
+-- Returns the clients in a channel, each followed by the information about it. Removes expired ones.
 --
--- KEYS[1] - sorted set of clients by the millisecond in which their presence ends
--- KEYS[2] - hash of who they are
+-- KEYS[1] - sorted set of clients by the time in milliseconds when their presence expires
+-- KEYS[2] - hash of the information about clients
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for _, client in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do

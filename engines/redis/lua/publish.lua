@@ -1,7 +1,7 @@
 -- Adds a publication to the stream of its channel and publishes it. Begins with stream_top.lua.
 --
--- KEYS[4] - text: what this script has returned for the idempotency key; only with a condition
--- KEYS[5] - text: the last version (20 digits), then its epoch; only with a condition
+-- KEYS[4] - string: the result of this script for the idempotency key; only with a condition
+-- KEYS[5] - string: the last version (20 digits), then its epoch; only with a condition
 -- ARGV[1] - pub/sub channel
 -- ARGV[2] - the publication without its last two fields, offset and epoch
 -- ARGV[3] - how many publications the history holds; "0" to keep nothing
@@ -9,7 +9,7 @@
 -- ARGV[5] - milliseconds until the top of the stream is dropped
 -- ARGV[6] - "1": keep nothing when there is neither a subscriber nor a history
 -- ARGV[7] - milliseconds for which to keep the result for the idempotency key; "0" without a key
--- ARGV[8] - version (20 digits), or nothing
+-- ARGV[8] - version (20 digits), or empty
 -- ARGV[9] - epoch of the version
 --
 -- Returns epoch and offset of the publication as one text, which is empty if it is not kept.
@@ -36,7 +36,7 @@ if size > 0 then
     local kept = ARGV[6] ~= '1'
         or call('EXISTS', KEYS[1]) == 1
         or call('PUBSUB', 'NUMSUB', ARGV[1])[2] > 0
-    -- Where there is a stream, also what is not kept takes an offset: whoever recovers learns that it is missing.
+    -- If there is a stream, a publication that is not kept takes an offset too, so that subscribers notice the gap.
     if kept or epoch then
         epoch = epoch or begin_stream(id)
         offset = offset + 1
@@ -60,6 +60,6 @@ if KEYS[4] then
         call('SET', KEYS[5], ARGV[8] .. ARGV[9], 'PX', ARGV[5])
     end
 end
--- Last, so that what fails above is not delivered.
+-- Publishing is last, so that nothing is delivered if a command above fails.
 call('PUBLISH', ARGV[1], ARGV[2] .. position)
 return result

@@ -1,15 +1,15 @@
 -- Reads a part of the stream of a channel. Begins with stream_top.lua.
 --
--- ARGV[1] - milliseconds for which the top of the stream is kept at least
+-- ARGV[1] - minimum milliseconds for which the top of the stream is kept
 -- ARGV[2] - "1" to return the newest publication too
--- ARGV[3] - offset from which on to read, that one excluded; or nothing
--- ARGV[4] - epoch of that offset; nothing for the present one
--- ARGV[5] - largest number of publications; negative for all
--- ARGV[6] - "recover": all that come after ARGV[3], or nothing if they are not all there or too many;
+-- ARGV[3] - offset after (or, in reverse, before) which to read; or empty
+-- ARGV[4] - epoch of that offset; empty for the current one
+-- ARGV[5] - maximum number of publications; negative for all
+-- ARGV[6] - "recover": all after ARGV[3], or none if one of them is missing or there are too many;
 --           "forward": oldest first, those after ARGV[3]; "reverse": newest first, those before ARGV[3]
 --
 -- Returns the epoch; the offset as text; the newest publication or nothing; 1 if ARGV[3] is a position of this epoch
--- and, to recover, nothing is missing after it, otherwise 0; and the publications, newest first.
+-- and, for recovery, no publication after it is missing, otherwise 0; and the publications, newest first.
 local id, epoch, top = find_top()
 if not epoch then
     epoch = begin_stream(id)

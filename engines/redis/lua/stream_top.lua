@@ -1,20 +1,20 @@
--- The beginning of the scripts that work with the stream of a channel: where its top is.
+-- The common first part of the scripts that use the stream of a channel: functions for its top.
 --
 -- KEYS[1] - list of the publications that are kept, newest first; their offsets are consecutive
--- KEYS[2] - text of the top: the epoch of the stream (26 characters), then the offset of the newest publication
+-- KEYS[2] - string, the top: the epoch of the stream (26 characters), then the offset of the newest publication
 -- KEYS[3] - hash of the epoch of the server
 local call, sub = redis.call, string.sub
 
--- An epoch that no stream has had before: it begins with the epoch of the server (16 digits).
+-- Returns an epoch that no stream has had before: it begins with the epoch of the server (16 digits).
 local function new_epoch(id)
     return id .. string.format('%010x', call('HINCRBY', KEYS[3], 'streams', 1))
 end
 
--- The epoch of the server, and epoch and offset of the stream; nil and 0 if there is no stream.
+-- Returns the epoch of the server, and epoch and offset of the stream; nil and 0 if there is no stream.
 local function find_top()
     local id = call('HGET', KEYS[3], 'id')
     if not id then
-        -- Somebody emptied the database while nodes were connected; the streams went with it.
+        -- The database was emptied while nodes were connected, so the streams are deleted too.
         local time = call('TIME')
         id = string.format('%010d%06d', time[1], time[2])
         call('HSET', KEYS[3], 'id', id)
@@ -32,7 +32,7 @@ local function find_top()
     return id, epoch, offset
 end
 
--- The epoch of a stream that begins now. Publications without a top, which Redis may have evicted, have no offset.
+-- Returns the epoch of a new stream. Deletes publications without a top, which Redis may have evicted.
 local function begin_stream(id)
     call('DEL', KEYS[1])
     return new_epoch(id)

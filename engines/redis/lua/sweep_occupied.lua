@@ -1,15 +1,15 @@
--- Finds channels that were told to be occupied and have had no subscriber for a while: one step of going through all.
+-- One step of a sweep: finds channels that were reported as occupied and have had no subscriber for some time.
 --
--- A node whose connection broke is given this while to come back.
+-- During this time, a node whose connection broke can reconnect.
 --
--- KEYS[1] - set of the channels that were told to be occupied, now or before
--- KEYS[2] - sorted set of the channels that a sweep found empty, by the millisecond in which
--- ARGV[1] - where to go on: 0 at first, then what this script returned
--- ARGV[2] - how many channels to look at, about
--- ARGV[3] - what stands before a channel in its name in pub/sub
+-- KEYS[1] - set of the channels that were reported as occupied, in the current or earlier epochs
+-- KEYS[2] - sorted set of the channels that a sweep found empty, by the time of the sweep in milliseconds
+-- ARGV[1] - cursor: 0 for the first step, then the value that this script returned
+-- ARGV[2] - approximate number of channels in one step
+-- ARGV[3] - prefix of the names of pub/sub channels
 -- ARGV[4] - milliseconds that a channel has to be empty
 --
--- Returns where to go on, which is 0 at the end, and the channels.
+-- Returns the next cursor, which is 0 at the end, and the channels.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local step = redis.call('SSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])

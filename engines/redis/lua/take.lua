@@ -1,15 +1,15 @@
--- Takes entries from a queue of API commands for one node, unless another node is at it.
+-- Takes entries from a queue of API commands for one node, unless another node has the lease.
 --
--- What a node took stands in a list of its own until the node has carried it out (finish.lua). When a node died
--- meanwhile, its lease runs out and the next one gets the same entries first: the order stays.
+-- Taken entries are in a separate list until the node has carried them out (finish.lua). If the node dies meanwhile,
+-- its lease expires, and the next node gets the same entries first, so that the order is kept.
 --
 -- KEYS[1] - list, the queue
--- KEYS[2] - list of what is taken
--- KEYS[3] - the lease: the node that is at it
+-- KEYS[2] - list of the taken entries
+-- KEYS[3] - the lease: the node that has it
 -- ARGV[1] - this node
 -- ARGV[2] - milliseconds that the lease lasts
--- ARGV[3] - how many entries at most
--- Returns the entries; false when another node is at it.
+-- ARGV[3] - maximum number of entries
+-- Returns the entries; false if another node has the lease.
 local holder = redis.call('GET', KEYS[3])
 if holder and holder ~= ARGV[1] then
     return false

@@ -87,5 +87,5 @@ class ServerWithoutRunId:
 
 
 def test_a_server_without_a_run_id_is_not_used() -> None:
-    with pytest.raises(redis.ConnectionError, match="the reply to INFO has no run id of the server"):
+    with pytest.raises(redis.ConnectionError, match="the reply to INFO has no run_id"):
         _entering("epoch")(ServerWithoutRunId())

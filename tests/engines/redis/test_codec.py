@@ -74,12 +74,12 @@ def test_fields_that_a_later_release_adds_are_passed_over() -> None:
         ([2, 0, "u1", b"{}", "", None], "version 2"),
         ([2], "version 2"),
         ([0, {"quite": "different"}], "version 0"),
-        ([1, 9, "u1", b"{}", "", None], "unknown kind, 9"),
-        ([1, 2, "", b"", "", None], "unknown kind, 2"),
-        ([1, 0], "not a message of this format"),
-        ({}, "not a message of this format"),
-        ([], "not a message of this format"),
-        (None, "not a message of this format"),
+        ([1, 9, "u1", b"{}", "", None], "unknown kind of event: 9"),
+        ([1, 2, "", b"", "", None], "unknown kind of event: 2"),
+        ([1, 0], "invalid message"),
+        ({}, "invalid message"),
+        ([], "invalid message"),
+        (None, "invalid message"),
     ],
 )
 def test_what_is_not_of_this_version_says_so(message: object, reason: str) -> None:

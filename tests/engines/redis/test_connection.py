@@ -31,12 +31,12 @@ def test_replies_come_in_the_order_of_their_commands(peer: tuple[RedisConnection
 
 
 def test_a_server_that_does_not_answer_in_time_ends_it(peer: tuple[RedisConnection, socket]) -> None:
-    with pytest.raises(ConnectionLost, match="did not answer"):
+    with pytest.raises(ConnectionLost, match="read timeout"):
         peer[0].ask([("PING",)])
 
 
 def test_a_server_that_reads_nothing_in_time_ends_it(peer: tuple[RedisConnection, socket]) -> None:
-    with pytest.raises(ConnectionLost, match="took nothing"):
+    with pytest.raises(ConnectionLost, match="write timeout"):
         peer[0].send([("SET", "a", b"x" * 10_000_000)])
 
 

@@ -47,7 +47,7 @@ def test_a_connection_gets_the_scripts_and_the_epoch(monkeypatch: pytest.MonkeyP
     [
         ([error("NOPERM no scripts"), *([b"sha"] * (len(ALL_SCRIPTS) - 1))], "NOPERM no scripts"),
         ([*([b"sha"] * len(ALL_SCRIPTS)), error("NOPERM no info"), REPLICATION], "NOPERM no info"),
-        ([*([b"sha"] * len(ALL_SCRIPTS)), b"# Server", REPLICATION], "the reply to INFO has no run id of the server"),
+        ([*([b"sha"] * len(ALL_SCRIPTS)), b"# Server", REPLICATION], "the reply to INFO has no run_id"),
         ([*([b"sha"] * len(ALL_SCRIPTS)), INFO, REPLICATION, error("READONLY")], "READONLY"),
     ],
     ids=["a script is refused", "no INFO", "INFO without a run id", "the epoch is refused"],
@@ -75,7 +75,7 @@ class KnownMaster:
     ("role", "reason"),
     [
         (error("NOPERM this user has no permissions to run the 'role' command"), "lacks permissions: the command ROLE"),
-        ([b"slave", b"127.0.0.1", 2], "127.0.0.1:1 is not the master, but a slave"),
+        ([b"slave", b"127.0.0.1", 2], "127.0.0.1:1 is not a master, its role is slave"),
     ],
     ids=["its role is secret", "it is a replica by now"],
 )

@@ -136,7 +136,7 @@ def test_an_unknown_version_is_skipped_with_one_warning(
     listener.heard(message())
     warnings = [record.getMessage() for record in caplog.records if "skipping" in record.getMessage()]
     assert len(warnings) == 2
-    assert "version 2 of the format, this release knows version 1" in warnings[0]
+    assert "format version 2 is not supported, this release supports version 1" in warnings[0]
 
 
 @pytest.mark.usefixtures("nothing_left_behind")

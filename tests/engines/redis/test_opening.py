@@ -102,7 +102,7 @@ def test_a_host_that_has_no_address_is_an_error(host: str) -> None:
 @tidy
 def test_a_server_that_does_not_answer_is_given_up() -> None:
     server = serve(say_nothing)
-    assert reason(address_of(server)) == "the server did not answer for 0.5 s"
+    assert reason(address_of(server)) == "read timeout after 0.5 s"
     server.stop(timeout=0)
 
 

@@ -78,8 +78,8 @@ class TestJoinedEnginesWithTheDocumentedPermissions(Limited, JoinedEnginesContra
         (("-script",), "the command SCRIPT LOAD"),
         (("-evalsha",), "a command of a script"),
         (("-hset",), "a command of a script"),
-        (("resetkeys",), "the keys below redis_prefix"),
-        (("resetkeys", "~other.*"), "the keys below redis_prefix"),
+        (("resetkeys",), "access to keys that begin with redis_prefix"),
+        (("resetkeys", "~other.*"), "access to keys that begin with redis_prefix"),
     ],
 )
 def test_opening_a_connection_says_which_permission_is_missing(
@@ -96,7 +96,7 @@ def test_a_user_without_channels_is_told_so(redis: RedisServer, caplog: pytest.L
     lab = LimitedLab(redis)
     lab.settings = user(redis, f"test-{uuid.uuid4()}", "resetchannels")
     engine = lab.listen().engine
-    with pytest.raises(EngineError, match="the channels below redis_prefix"):
+    with pytest.raises(EngineError, match="access to channels that begin with redis_prefix"):
         engine.subscribe("news")
     lab.close()
     assert "&PREFIX.*" in caplog.text
@@ -128,7 +128,7 @@ def test_where_the_user_is_unknown_the_password_alone_is_tried_and_one_warning_l
         assert connection.ask([("PING",)]) == [b"PONG"]
         connection.close()
     (record,) = caplog.records
-    assert "user 'h' was refused (WRONGPASS" in record.getMessage()
+    assert "login as user 'h' failed (WRONGPASS" in record.getMessage()
     assert "connected as the default user" in record.getMessage()
     assert PASSWORD not in caplog.text
 

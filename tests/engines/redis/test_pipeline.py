@@ -137,7 +137,7 @@ def test_commands_to_a_server_that_refuses_writes_do_not_flood_the_log(
 
 def test_no_caller_waits_for_ever(pipeline: Pipeline, dial: Dialled) -> None:
     asking = ask_in_greenlets(pipeline, "a", "b")
-    assert [outcome(greenlet) for greenlet in asking] == ["test: no answer within 0.3 s"] * 2
+    assert [outcome(greenlet) for greenlet in asking] == ["test: no reply within 0.3 s"] * 2
     dial.made[0].answer(b"late", b"later")
     asking = ask_in_greenlets(pipeline, "c")
     dial.made[0].answer(b"3")

@@ -75,7 +75,7 @@ def test_when_no_sentinel_knows_the_master_the_error_has_all_answers(sentinels: 
         MasterFinder(Sentinels("main", (away, ignorant)), TIMEOUTS).master()
     assert str(lost.value) == (
         f"no Sentinel knows the address of the master main ({away}: cannot connect: Connection refused; "
-        f"{ignorant}: does not know that master)"
+        f"{ignorant}: unknown master)"
     )
 
 

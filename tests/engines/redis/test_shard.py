@@ -64,7 +64,7 @@ def test_a_message_that_its_handler_fails_with_costs_no_other(shard: Shard, capl
     for message in (b"first", b"second"):
         shard.pipeline.ask("PUBLISH", shard.keys.control, message)
     eventually(lambda: handler.controls == [b"first", b"second"])
-    assert "a message could not be handled" in caplog.text
+    assert "cannot handle a message: unexpected exception" in caplog.text
     assert "ZeroDivisionError" in caplog.text
 
 
