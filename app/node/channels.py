@@ -1,4 +1,4 @@
-"""What the name of a channel says: its namespace, and so its options, and who may subscribe.
+"""The rules for names of channels: they determine the namespace, and so the options, and who may subscribe.
 
 Specification: docs/channels.md. Pure functions of a name and the configuration.
 """
@@ -12,7 +12,7 @@ from ..model.errors import NAMESPACE_NOT_FOUND, Refused
 
 
 class ChannelRules:
-    """The rules of one configuration. Made anew when the configuration is reloaded."""
+    """The rules of one configuration. A reload of the configuration creates a new object."""
 
     def __init__(self, config: Config) -> None:
         self._private_prefix = config.private_channel_prefix
@@ -23,14 +23,14 @@ class ChannelRules:
         self._client_boundary = config.client_channel_boundary
         self._top_level: ChannelOptions = config
         self._namespaces: dict[str, ChannelOptions] = {namespace.name: namespace for namespace in config.namespaces}
-        # Made once, because they are looked up for each publication.
+        # Created once, because they are looked up for each publication.
         self._with_histories = {
             name: (options, history_options(options))
             for name, options in {"": self._top_level, **self._namespaces}.items()
         }
 
     def namespace(self, channel: str) -> str:
-        """The name before the first boundary, the private prefix taken off; empty without a boundary."""
+        """Return the namespace: the name before the first boundary, without the private prefix; empty if none."""
         boundary = self._namespace_boundary
         if not boundary or boundary not in channel:
             return ""
@@ -38,7 +38,7 @@ class ChannelRules:
         return name if found else ""
 
     def options(self, channel: str) -> ChannelOptions:
-        """The options that hold for `channel`. Refused with NAMESPACE_NOT_FOUND."""
+        """Return the options of `channel`. Raises Refused with NAMESPACE_NOT_FOUND."""
         name = self.namespace(channel)
         if not name:
             return self._top_level
@@ -48,18 +48,18 @@ class ChannelRules:
         return options
 
     def options_and_history(self, channel: str) -> tuple[ChannelOptions, HistoryOptions | None]:
-        """The options that hold for `channel`, and how its history is kept. Refused with NAMESPACE_NOT_FOUND."""
+        """Return the options of `channel` and of its history. Raises Refused with NAMESPACE_NOT_FOUND."""
         found = self._with_histories.get(self.namespace(channel))
         if found is None:
             raise Refused(NAMESPACE_NOT_FOUND)
         return found
 
     def is_private(self, channel: str) -> bool:
-        """Whether a subscription needs a sign of the backend."""
+        """Whether a subscription needs a signature of the backend."""
         return bool(self._private_prefix) and channel.startswith(self._private_prefix)
 
     def allows_user(self, channel: str, user: str) -> bool:
-        """Whether the list of users at the end of the name, if there is one, has `user`."""
+        """Whether `user` is in the list of users at the end of the name; True if there is no list."""
         _, found, users = self._after_last(channel, self._user_boundary)
         return not found or user in (users.split(self._user_separator) if self._user_separator else [users])
 
@@ -75,7 +75,7 @@ class ChannelRules:
         return bool(self._user_boundary) and self._user_boundary in channel
 
     def allows_client(self, channel: str, client: str) -> bool:
-        """Whether the client id at the end of the name, if there is one, is `client`."""
+        """Whether `client` is the client ID at the end of the name; True if there is none."""
         _, found, allowed = self._after_last(channel, self._client_boundary)
         return not found or client == allowed
 
@@ -85,7 +85,7 @@ class ChannelRules:
 
 
 def history_options(options: ChannelOptions) -> HistoryOptions | None:
-    """How the history of a channel with these options is kept; None when there is none."""
+    """Return the options of the history of a channel with these options; None if it has no history."""
     if options.history_size <= 0 or options.history_lifetime <= 0:
         return None
     return HistoryOptions(

@@ -1,4 +1,4 @@
-"""What a node and the other nodes know about each other, and what they ask of each other, in control messages.
+"""The cluster as one node sees it, through control messages between nodes.
 
 The identity of this node, pings and the registry of nodes, surveys, the messages that operators watch, and commands
 that concern the connections of a user on all nodes.
@@ -59,7 +59,7 @@ INTRODUCTION_PINGS = 1.5
 
 
 class Cluster:
-    """The nodes, as one of them sees them. `config` gives the configuration in force."""
+    """All nodes, as one of them sees them. `config` returns the current configuration."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Cluster:
         self.identify()
 
     def identify(self) -> None:
-        """Take a new uid and forget the other nodes: two processes after a fork must not have the same uid."""
+        """Generate a new uid and forget the other nodes: two processes after a fork must not have the same uid."""
         self.uid = str(uuid.uuid4())
         self._started_at = int(time.time())
         self._start_time = time.monotonic()
@@ -98,19 +98,19 @@ class Cluster:
         return not self._engine.joins_nodes or time.monotonic() - self._start_time > first_pings
 
     def announce(self) -> None:
-        """Send the first ping. The engine has started."""
+        """Send the first ping. Must be called after the engine has started."""
         self._end_metrics_interval()
         self._send_ping()
 
     def start(self) -> None:
-        """Begin to send pings and to end metrics intervals, after `announce`."""
+        """Start the greenlets that send pings and end metrics intervals. Must be called after `announce`."""
         self._greenlets = [
             gevent.spawn(self._repeat, lambda: self._config().node_ping_interval, self._ping),
             gevent.spawn(self._repeat, lambda: self._config().node_metrics_interval, self._end_metrics_interval),
         ]
 
     def stop(self) -> None:
-        """End the greenlets. A second call does nothing."""
+        """Stop the greenlets. A second call does nothing."""
         self.watched.stop()
         gevent.killall(self._greenlets)
         self._greenlets = []
@@ -118,27 +118,27 @@ class Cluster:
     # -- all nodes
 
     def stats(self) -> dict[str, object]:
-        """The last ping of each node, with the counters of its last metrics interval."""
+        """Return the last ping of each node, with the counters of its last metrics interval."""
         self._forget_silent()
         return {"nodes": self.registry.nodes(), "metrics_interval": int(self._config().node_metrics_interval)}
 
     def known_nodes(self) -> list[KnownNode]:
-        """The last ping of each node; that of this one is taken now."""
+        """Return the last ping of each other node, and the current data of this node."""
         self._forget_silent()
         self.registry.add(self._info(self._snapshot), details=self._details())
         return self.registry.known()
 
     def own_info(self) -> NodeInfo:
-        """This node, with its counters since the start."""
+        """Return the data of this node, with its counters since the start."""
         return self._info(self._metrics.totals())
 
     def apply_to_users(self, message: Unsubscribe | DisconnectUser | AnyUserCommand) -> None:
-        """Apply a command to the connections of a user on all nodes; here also when the others cannot be reached.
+        """Apply a command to the connections of a user on all nodes; on this node even if the engine fails.
 
-        Refused with INTERNAL_ERROR when the engine fails.
+        Raises Refused with INTERNAL_ERROR if the engine fails.
         """
         try:
-            # First, since then what this backend has published before has come back and been delivered.
+            # Published first: when this returns, everything that this backend published before has been delivered.
             self.publish(message)
         finally:
             self._apply_here(message)
@@ -160,7 +160,7 @@ class Cluster:
     # -- control messages
 
     def publish(self, message: ControlMessage) -> None:
-        """Send a message to all nodes. Refused with INTERNAL_ERROR when the engine fails."""
+        """Send a message to all nodes. Raises Refused with INTERNAL_ERROR if the engine fails."""
         self._metrics.counters.node_num_control_msg_published += 1
         try:
             self._engine.publish_control(control.encode(self.uid, message))
@@ -173,7 +173,7 @@ class Cluster:
         try:
             envelope = control.decode(data)
         except InvalidJSON as error:
-            self._skipped.log("control", "a control message is skipped: %s", error)
+            self._skipped.log("control", "skipping invalid control message: %s", error)
             return
         if envelope.node == self.uid:
             return

@@ -1,4 +1,4 @@
-"""The commands of backends, checked against the options of their channels and given to an engine.
+"""The commands of backends, which are checked against the options of their channels and passed to an engine.
 
 A node has these commands, and a program that is not a node has them too (extension/publisher.py).
 """
@@ -34,32 +34,32 @@ ApplyToUsers: TypeAlias = Callable[[Unsubscribe | DisconnectUser | AnyUserComman
 
 
 class PublicationObserver(Protocol):
-    """Sees what is published in channels with option `watch`."""
+    """Observes the publications in channels with option `watch`."""
 
     wanted: bool
-    """Whether to call `note`."""
+    """Whether `note` is to be called."""
 
     def note(self, publication: Publication) -> None:
-        """A publication has reached the engine. Does not block and does not raise."""
+        """Note a publication that has reached the engine. Does not block and does not raise."""
 
 
 class PublishOptions(NamedTuple):
-    """How something is published, beyond the options of its channel."""
+    """Options of one publication, in addition to those of its channel."""
 
     tags: Mapping[str, str] | None = None
-    """What subscribers receive with the publication."""
+    """Tags that subscribers receive with the publication."""
     skip_history: bool = False
-    """Keep it in no history."""
+    """Whether to keep the publication out of the history."""
     once: Once | None = None
-    """When it is not published at all."""
+    """Conditions for publishing; None publishes always."""
 
 
 PLAIN_PUBLISH = PublishOptions()
-"""Only the options of the channel."""
+"""Publish with the options of the channel only."""
 
 
 class PublishRequest(NamedTuple):
-    """What a backend publishes."""
+    """One publication of a backend, as requested."""
 
     channel: str
     data: bytes
@@ -69,14 +69,14 @@ class PublishRequest(NamedTuple):
 
 
 class PresenceStats(NamedTuple):
-    """How many clients are in a channel, and how many users they belong to."""
+    """The numbers of clients and of distinct users in a channel."""
 
     num_clients: int
     num_users: int
 
 
 UNRECOVERABLE = Error("unrecoverable position")
-"""A position is of another epoch than the stream of its channel. Version 1 has no positions, and so not this text."""
+"""The position has another epoch than the stream of its channel. Version 1 has no positions and does not use this."""
 
 
 class Commands(ABC):
@@ -118,9 +118,9 @@ class Commands(ABC):
         uid: str = "",
         options: PublishOptions = PLAIN_PUBLISH,
     ) -> StreamPosition | None:
-        """Publish a payload into a channel; its position, or None if it is not kept.
+        """Publish a payload into a channel; returns its position, or None if it is not kept.
 
-        Refused with NAMESPACE_NOT_FOUND, or INTERNAL_ERROR when the engine fails.
+        Raises Refused with NAMESPACE_NOT_FOUND, or with INTERNAL_ERROR if the engine fails.
         """
         channel_options, history = self.rules.options_and_history(channel)
         tags, skip_history, once = options
@@ -135,9 +135,9 @@ class Commands(ABC):
         return position
 
     def publish_all(self, requests: Sequence[PublishRequest]) -> list[StreamPosition | Error | None]:
-        """Publish for a backend, in order for each channel; what `publish` returns or the error, for each request.
+        """Publish several publications, in order for each channel; returns the position or the error of each.
 
-        An engine that `batches` needs less time for it than for single calls of `publish`.
+        An engine that `batches` needs less time for this than for single calls of `publish`.
         """
         outcome: list[StreamPosition | Error | None] = [None] * len(requests)
         batch: list[PublishItem] = []
@@ -173,9 +173,9 @@ class Commands(ABC):
     # -- look up
 
     def presence(self, channel: str) -> Mapping[str, RawClientInfo]:
-        """The clients in a channel, by client id.
+        """Return the clients in a channel, by client ID.
 
-        Refused with INVALID_MESSAGE, NAMESPACE_NOT_FOUND, NOT_AVAILABLE or INTERNAL_ERROR.
+        Raises Refused with INVALID_MESSAGE, NAMESPACE_NOT_FOUND, NOT_AVAILABLE or INTERNAL_ERROR.
         """
         if not channel:
             raise Refused(INVALID_MESSAGE)
@@ -188,19 +188,19 @@ class Commands(ABC):
             raise self._failures.refusal("look up presence", error, channel) from error
 
     def presence_stats(self, channel: str) -> PresenceStats:
-        """How many clients are in a channel. Refused as `presence` is."""
+        """Count the clients and users in a channel. Raises Refused with the same errors as `presence`."""
         clients = self.presence(channel).values()
         return PresenceStats(len(clients), len({info.user for info in clients}))
 
     def history(self, channel: str) -> Sequence[Publication]:
-        """The publications that are kept of a channel, newest first. Refused as `presence` is."""
+        """Return the history of a channel, newest first. Raises Refused with the same errors as `presence`."""
         self._require_history(channel)
         return self._history(channel)
 
     def stream(self, channel: str, wanted: HistoryFilter) -> Stream:
-        """The publications of a channel that `wanted` selects, and the top of its stream.
+        """Return the publications of a channel that `wanted` selects, and the top of its stream.
 
-        Refused as `presence` is, and with UNRECOVERABLE if `wanted.since` is of another epoch.
+        Raises Refused with the same errors as `presence`, and with UNRECOVERABLE if `wanted.since` has another epoch.
         """
         meta_lifetime = self._require_history(channel).meta_lifetime
         try:
@@ -211,7 +211,7 @@ class Commands(ABC):
             raise self._failures.refusal("look up history", error, channel) from error
 
     def remove_history(self, channel: str) -> None:
-        """Delete the publications that are kept of a channel; its stream continues. Refused as `presence` is."""
+        """Delete the history of a channel; its stream continues. Raises Refused with the same errors as `presence`."""
         self._require_history(channel)
         try:
             self._engine.remove_history(channel)
@@ -219,7 +219,7 @@ class Commands(ABC):
             raise self._failures.refusal("delete history", error, channel) from error
 
     def channels(self) -> list[str]:
-        """The channels with a subscriber on any node. Refused with INTERNAL_ERROR."""
+        """Return the channels with a subscriber on any node. Raises Refused with INTERNAL_ERROR."""
         try:
             return self._engine.channels()
         except EngineError as error:
@@ -227,7 +227,7 @@ class Commands(ABC):
 
     @abstractmethod
     def stats(self) -> dict[str, object]:
-        """What is known of all nodes (docs/stats.md). Refused with INTERNAL_ERROR."""
+        """Return the statistics of all nodes (docs/stats.md). Raises Refused with INTERNAL_ERROR."""
 
     def _history(self, channel: str, limit: int = 0) -> Sequence[Publication]:
         try:
@@ -236,7 +236,7 @@ class Commands(ABC):
             raise self._failures.refusal("look up history", error, channel) from error
 
     def _require_history(self, channel: str) -> HistoryOptions:
-        """Count a request for the history of a channel, which is kept so. Refused with NOT_AVAILABLE if none is."""
+        """Count a request for the history of a channel, and return its options. Raises Refused if it has none."""
         if not channel:
             raise Refused(INVALID_MESSAGE)
         _, history = self.rules.options_and_history(channel)
@@ -248,9 +248,9 @@ class Commands(ABC):
     # -- users
 
     def unsubscribe_user(self, user: str, channel: str) -> None:
-        """End a user's subscription on a channel, on all channels when it is empty, on every node.
+        """Unsubscribe a user from a channel on every node; an empty channel stands for all channels.
 
-        Refused with INVALID_MESSAGE, NAMESPACE_NOT_FOUND or INTERNAL_ERROR.
+        Raises Refused with INVALID_MESSAGE, NAMESPACE_NOT_FOUND or INTERNAL_ERROR.
         """
         if not user:
             raise Refused(INVALID_MESSAGE)
@@ -259,7 +259,7 @@ class Commands(ABC):
         self._apply_to_users(Unsubscribe(user, channel))
 
     def disconnect_user(self, user: str) -> None:
-        """Close all connections of a user, on every node. Refused with INVALID_MESSAGE or INTERNAL_ERROR."""
+        """Close all connections of a user on every node. Raises Refused with INVALID_MESSAGE or INTERNAL_ERROR."""
         if not user:
             raise Refused(INVALID_MESSAGE)
         self._apply_to_users(DisconnectUser(user))
@@ -267,7 +267,7 @@ class Commands(ABC):
     def carry_out(self, command: AnyUserCommand) -> None:
         """Apply a command to the connections of a user that it selects, on every node.
 
-        Refused with NAMESPACE_NOT_FOUND for its channel, or with INTERNAL_ERROR.
+        Raises Refused with NAMESPACE_NOT_FOUND for its channel, or with INTERNAL_ERROR.
         """
         if isinstance(command, (EndSubscriptions, AddSubscription)) and command.channel:
             self.rules.options(command.channel)

@@ -20,7 +20,7 @@ Amount = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Ping(msgspec.Struct, tag="ping"):
-    """A node is alive; sent every `node_ping_interval`."""
+    """The sign of life of a node, sent every `node_ping_interval`."""
 
     info: NodeInfo
     watching: bool = False
@@ -29,7 +29,7 @@ class Ping(msgspec.Struct, tag="ping"):
 
 
 class Unsubscribe(msgspec.Struct, tag="unsubscribe"):
-    """End a user's subscription on a channel; on all channels when `channel` is empty."""
+    """Unsubscribe a user from a channel, or from all channels if `channel` is empty."""
 
     user: str
     channel: str
@@ -42,25 +42,25 @@ class DisconnectUser(msgspec.Struct, tag="disconnect"):
 
 
 class WatchedMessages(msgspec.Struct, tag="watched"):
-    """What was published in channels with option `watch`, encoded for operators."""
+    """Publications in channels with option `watch`, encoded for operators."""
 
     messages: list[msgspec.Raw]
     missed: Amount = 0
-    """How many more messages were left out."""
+    """The number of messages that were left out."""
 
 
 class SurveyRequest(msgspec.Struct, tag="question"):
-    """Asks all nodes for a report; the fields that are set say about what."""
+    """Asks all nodes for a report; the fields that are set select its content."""
 
     id: str
     user: str | None = None
-    """The connections of this user."""
+    """Report the connections of this user."""
     channels: str | None = None
-    """The number of subscribers of the channels whose names contain this."""
+    """Report the numbers of subscribers of the channels whose names contain this text."""
     info: bool = False
-    """The present counters of the node."""
+    """Report the current counters of the node."""
     pattern: str | None = None
-    """The number of subscribers of all channels whose names match this pattern (`name_pattern.py`)."""
+    """Report the numbers of subscribers of the channels whose names match this pattern (`name_pattern.py`)."""
 
 
 class UserConnection(msgspec.Struct):
@@ -133,25 +133,25 @@ _envelope_decoder = msgspec.json.Decoder(ControlEnvelope)
 
 
 def encode(node: str, message: ControlMessage) -> bytes:
-    """A message from the node with the uid `node` to all nodes."""
+    """Encode a message from the node with the uid `node` to all nodes."""
     return msgspec.json.encode(ControlEnvelope(CONTROL_VERSION, node, message))
 
 
 def decode(data: bytes) -> ControlEnvelope:
-    """A message as `encode` has made it.
+    """Decode a message that `encode` has encoded.
 
-    Raises InvalidJSON for what is not a control message of this version. Whoever can write to Redis is trusted with
-    what a message says, so only its form is checked: that it is text, that numbers have 64 bits at most, and that a
-    node tells of itself only.
+    Raises InvalidJSON if it is not a control message of this version. Programs that can write to Redis are trusted, so
+    only the form is checked: the message is UTF-8, numbers have at most 64 bits, and a ping has the details of its
+    sender.
     """
     try:
-        data.decode()  # the decoder does not look into what is kept as it is
+        data.decode()  # the decoder does not check the encoding of raw JSON
     except UnicodeDecodeError as error:
         raise InvalidJSON(str(error)) from None
     envelope = json_codec.decode(_envelope_decoder, data)
     if envelope.version != CONTROL_VERSION:
-        raise InvalidJSON(f"control message of version {envelope.version}, not {CONTROL_VERSION}")
+        raise InvalidJSON(f"control message has version {envelope.version}, expected {CONTROL_VERSION}")
     message = envelope.message
     if isinstance(message, Ping) and message.info.uid != envelope.node:
-        raise InvalidJSON(f"a ping of node {envelope.node} with the details of node {message.info.uid}")
+        raise InvalidJSON(f"ping from node {envelope.node} has the details of node {message.info.uid}")
     return envelope

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 SIGN = "X-Hook-Sign"
 CSRF_STATUSES = (400, 403, 419, 422)
-"""With these, CSRF protection refuses a request: Flask-WTF, Django, Laravel and Rails."""
+"""Status codes with which the CSRF protection of Flask-WTF, Django, Laravel and Rails refuses a request."""
 
 _pages = ThrottledLog(log, logging.WARNING)
 _REFUSED_WITH_PAGE = (
@@ -29,7 +29,7 @@ _REFUSED_WITH_PAGE = (
 
 
 class HookReply(msgspec.Struct):
-    """The body of a backend's response; what it leaves out does not change."""
+    """The body of a response from the backend; values of omitted fields stay as they are."""
 
     refuse: str | bool = False
     user: str | int | msgspec.UnsetType | None = msgspec.UNSET
@@ -52,17 +52,17 @@ class HookURL:
         return self._backend.url
 
     def limit(self) -> float:
-        """The most seconds that all tries take."""
+        """The maximum total seconds of all attempts."""
         return self._backend.limit()
 
     def __call__(self, context: Context) -> None:
-        """Raises Refuse when the backend refuses, and Undelivered when there is no valid response."""
+        """Send the event. Raises Refuse if the backend refuses, and Undelivered if there is no valid response."""
         body = _body(context)
         _apply(context, *self._backend.post(body, context.opening, {SIGN: signing.sign(self._secret, body)}))
 
 
 def _body(context: Context) -> bytes:
-    """The event as JSON, with what applies to it."""
+    """Encode the event as JSON, with the fields that apply to it."""
     told = {
         "event": context.event,
         "time": int(time.time()),
@@ -78,9 +78,9 @@ def _body(context: Context) -> bytes:
 
 
 def _hint(status: int) -> str:
-    """What may be wrong in a backend that answers with this status and an HTML page."""
+    """Return what an operator can do about a backend that answers with this status and an HTML page."""
     if 300 <= status < 400:
-        return "it redirects: check the address in hook_url, and exempt this path from the login of the site"
+        return "the response is a redirect: check hook_url, and exempt its path from the login of the site"
     if status in CSRF_STATUSES:
         return (
             "if its CSRF protection did this, exempt the path of hook_url from it: the signature protects the request"
@@ -89,7 +89,7 @@ def _hint(status: int) -> str:
 
 
 def _check_status(status: int, content: bytes) -> None:
-    """Raises Refuse when the backend refuses, and Undelivered when its answer cannot be one of a hook."""
+    """Raise Refuse if the backend refuses, and Undelivered if its response is not that of a hook."""
     is_page = content.lstrip()[:1] == b"<"
     if status == HTTPStatus.FORBIDDEN and not (is_page and b"csrf" in content.lower()):
         if is_page:
@@ -98,7 +98,7 @@ def _check_status(status: int, content: bytes) -> None:
     if is_page:
         raise Undelivered(f"the backend answered with status {status} and an HTML page, not with JSON; {_hint(status)}")
     if status not in (200, 204):
-        raise Undelivered(f"answered with status {status}")
+        raise Undelivered(f"the backend answered with status {status}")
 
 
 def _apply(context: Context, status: int, content: bytes) -> None:
@@ -107,7 +107,7 @@ def _apply(context: Context, status: int, content: bytes) -> None:
     try:
         reply = _reply_decoder.decode(content) if content.strip() else HookReply()
     except msgspec.DecodeError as error:
-        raise Undelivered(f"the answer cannot be read: {error}") from None
+        raise Undelivered(f"invalid response body: {error}") from None
     if reply.refuse is not False:
         raise Refuse(reply.refuse if isinstance(reply.refuse, str) else "")
     if reply.user is not msgspec.UNSET:

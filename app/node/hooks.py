@@ -1,6 +1,6 @@
-"""Hooks: functions of an application that are called as clients and channels come and go (docs/hooks.md).
+"""Hooks: functions of an application that are called for events of clients and channels (docs/hooks.md).
 
-Some decide (`ask`), such as whether a client may connect. The others learn what has happened (`notify`).
+Some hooks decide (`ask`), for example whether a client may connect. The others are notified of events (`notify`).
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ OCCUPIED, VACATED = "channel_occupied", "channel_vacated"
 RPC, MESSAGE = "rpc", "message"
 
 CONCURRENT_NOTIFICATIONS = 1000
-"""Events whose hooks are called at the same time; further ones wait."""
+"""Maximum number of events whose hooks are called at the same time; further events wait."""
 ENDING = (gevent.GreenletExit, KeyboardInterrupt)
 """Exceptions that end the greenlet or the process. Any other exception of a hook is logged as its failure."""
 
 
 class Refuse(Exception):
-    """Raised by a hook that refuses what it was asked; the client is told `reason`, which becomes text."""
+    """Raised by a hook to refuse a request; the client receives `reason`, converted to text."""
 
     def __init__(self, reason: object = "") -> None:
         super().__init__(reason)
@@ -98,59 +98,59 @@ class Context:
 
     event: str
     user: str | int | None = None
-    """The user's id. None at connect when the client shows no token, and at refresh and private_subscribe when the
-    request says nothing: then the hook has to say who it is, or to look it up in `request`. Empty for visitors."""
+    """The ID of the user. None if it is not known, at connect because the client sends no token, or at refresh and
+    private_subscribe: then the hook has to find it, for example from `request`. Empty for anonymous users."""
     client: str = ""
-    """The connection's id."""
+    """The ID of the connection."""
     channel: str = ""
     method: str = ""
     """At rpc: the name of the method that the client calls."""
     data: Any = None
-    """At publish: what is published, decoded; a hook may set another. At rpc and message: what the client sends."""
+    """At publish: the decoded data, which a hook may replace. At rpc and message: the data that the client sends."""
     info: Any = None
-    """What others are shown of the client, decoded; at connect, refresh and private_subscribe a hook may set it."""
+    """The decoded info that others see of the client; at connect, refresh and private_subscribe a hook may set it."""
     protocol: str = "json"
     """How the client encodes its messages: json or protobuf."""
     channels: Collection[str] = ()
     """At connect: channels to which the server subscribes the client, besides those of its token; a hook may set it.
     Clients of protocol v1 have no such subscriptions."""
     reason: str = ""
-    """At disconnect: why the connection was closed; empty when the client left."""
+    """At disconnect: why the connection was closed; empty if the client closed it."""
     opening: Opening | None = None
-    """The request that opened the connection, as it came."""
+    """The request that opened the connection, unchanged."""
     request: Any = None
-    """The same as a `flask.Request`, inside an application."""
+    """The request that opened the connection as a `flask.Request`, inside a Flask application."""
 
 
 class Outcome(NamedTuple):
-    """The result after all hooks have been called."""
+    """The values after all hooks of an event have been called."""
 
     user: str | None
     info: bytes
-    """JSON; empty when there is none."""
+    """The info as JSON; empty if there is none."""
     data: bytes
-    """JSON, as far as something is published."""
+    """At publish, the data as JSON."""
 
 
 Hook: TypeAlias = Callable[[Context], object]
 CallHook: TypeAlias = Callable[[Hook, Context], object]
-"""Calls a hook, in whatever an application wants it to run in, and returns what the hook returns."""
+"""Calls a hook in the context that the application needs, and returns what the hook returns."""
 
 
 class _TookTooLong(Exception):
-    """A hook was interrupted."""
+    """Raised when a hook was interrupted by its timeout."""
 
 
 class _Added(NamedTuple):
     hook: Hook
     limit: Callable[[], float]
-    """The most seconds that it may take."""
+    """The timeout of the hook in seconds."""
     bounds_itself: bool
-    """Whether it needs no interrupting."""
+    """Whether the hook limits its time itself, and must not be interrupted."""
 
 
 class Hooks:
-    """The hooks of one node. `timeout` gives the seconds that a hook may take at most; `call` calls each of them."""
+    """The hooks of one node. `timeout` returns the timeout of a hook in seconds; `call` calls each of them."""
 
     def __init__(self, timeout: Callable[[], float], call: CallHook) -> None:
         self._call_hook = call
@@ -161,42 +161,42 @@ class Hooks:
         self._notifying = 0
         self._failures = ThrottledLog(log)
         self.is_sealed = False
-        """Whether the node has started: no more hooks are accepted then."""
+        """Whether the node has started, and no more hooks are accepted."""
 
     def add(self, event: str, hook: Hook, limit: Callable[[], float] | None = None) -> None:
-        """Call `hook` at `event`, after those that were added before; `limit` is for one that bounds itself.
+        """Call `hook` at `event`, after those added before; `limit` is the timeout of a hook that applies it itself.
 
         Raises RuntimeError when the node has started, and TypeError as `check_hook` does.
         """
         check_hook(event, hook)
         if self.is_sealed:
-            raise RuntimeError(f"hook {name_of(hook)} for {event} is added too late: the server has started")
+            raise RuntimeError(f"cannot add hook {name_of(hook)} for {event}: the server has already started")
         self._added.setdefault(event, []).append(_Added(hook, limit or self._timeout, limit is not None))
 
     def seal(self) -> None:
-        """Take no more: the node starts."""
+        """Accept no more hooks, because the node starts."""
         self.is_sealed = True
 
     def __bool__(self) -> bool:
         return bool(self._added)
 
     def has(self, *events: str) -> bool:
-        """Whether there is a hook for one of these events."""
+        """Whether there is a hook for at least one of these events."""
         return any(event in self._added for event in events)
 
     def longest(self, *events: str) -> float:
-        """The most seconds that the hooks of one of these events may take together."""
+        """Return the maximum total seconds that the hooks of one of these events may take."""
         return max(sum(added.limit() for added in self._added.get(event, ())) for event in events)
 
     # -- ask: the hook decides
 
     def ask(self, context: Context, info: bytes = b"", data: bytes = b"") -> Outcome:
-        """Call the hooks of the context's event, which they may change. Raises Refused when one refuses, or fails.
+        """Call the hooks of an event, which may change the context. Raises Refused if a hook refuses or fails.
 
         Raises Closing when one disconnects the client.
 
-        `info` and `data` are the JSON that the context's were decoded from: they stand byte for byte unless a hook
-        changes what they say, because Python does not distinguish 1e3 from 1000.0.
+        `info` and `data` are the JSON from which those of the context were decoded. They are kept byte for byte unless
+        a hook changes the values, because Python does not distinguish 1e3 from 1000.0.
         """
         with self._usable(context):
             before = _encoded(context)
@@ -214,7 +214,7 @@ class Hooks:
         return self._answer(self._added[event][0], context)
 
     def _answer(self, added: _Added, context: Context) -> object:
-        """What one hook returns. Raises Refused and Closing."""
+        """Call one hook and return its result. Raises Refused and Closing."""
         try:
             return self._call(added, context)
         except Refuse as refuse:
@@ -231,18 +231,18 @@ class Hooks:
 
     @contextmanager
     def _usable(self, context: Context) -> Iterator[None]:
-        """What the context says is put into words of the wire here. Raises Refused when there are none."""
+        """Raise Refused, with a log line, if the body finds values of the context that cannot be encoded."""
         try:
             yield
         except (TypeError, ValueError, RecursionError) as error:
-            message = "hooks for %s: what they have set cannot be used: %s"
+            message = "hooks for %s have set invalid values: %s"
             self._failures.log(context.event, message, context.event, error)
             raise Refused(INTERNAL_ERROR.advise(RETRY)) from None
 
     # -- notify: it has happened
 
     def notify(self, context: Context) -> bool:
-        """Call the hooks of the context's event; returns False when one could not deliver it."""
+        """Call the hooks of an event; returns False if one of them could not deliver it."""
         self._notifying += 1
         try:
             delivered = [self._delivered(added, context) for added in self._added.get(context.event, ())]
@@ -259,7 +259,7 @@ class Hooks:
         return True
 
     def notify_later(self, context: Context) -> None:
-        """Call the hooks in a greenlet, or later when CONCURRENT_NOTIFICATIONS greenlets are busy. Does not block."""
+        """Call the hooks in a greenlet, later if CONCURRENT_NOTIFICATIONS greenlets are busy. Does not block."""
         if context.event in self._added:
             self._waiting.append(context)
             if self._pool.free_count() > 0:
@@ -271,13 +271,13 @@ class Hooks:
 
     @property
     def running(self) -> int:
-        """How many events have hooks that are running or waiting."""
+        """The number of events whose hooks are running or waiting."""
         return self._notifying + len(self._waiting)
 
     def finish(self, timeout: float) -> None:
-        """Wait at most `timeout` seconds for the greenlets of `notify_later`, and end the rest."""
+        """Wait at most `timeout` seconds for the greenlets of `notify_later`, and stop the rest."""
         if not self._pool.join(timeout):
-            log.warning("the hooks of %d events have not finished within %g s", self.running, timeout)
+            log.warning("shutdown timeout: hooks of %d events not finished within %g s", self.running, timeout)
         self._waiting.clear()
         self._pool.kill()
 
@@ -302,11 +302,11 @@ class Hooks:
         if isinstance(error, ENDING) or _is_timeout_of_view(error, context):
             raise error
         if isinstance(error, _TookTooLong):
-            self._failures.log(what, "%s: not done within %g s (option hook_timeout)", what, added.limit())
+            self._failures.log(what, "%s: timeout after %g s (option hook_timeout)", what, added.limit())
         elif isinstance(error, Undelivered):
             self._failures.log(what, "%s: %s", what, error)
         elif isinstance(error, (Refuse, RPCError, DisconnectClient)):
-            self._failures.log(what, "%s: it refuses, but this has happened already", what)
+            self._failures.log(what, "%s: the hook refused, but this event cannot be refused", what)
         else:
             self._failures.log(f"{what} {type(error).__name__}", "%s failed", what, error=error)
 
@@ -317,9 +317,9 @@ def rpc_event(method: str) -> str:
 
 
 def check_hook(event: str, hook: object) -> None:
-    """Raise TypeError for what cannot be a hook: for what is not callable, and for an `async def`.
+    """Raise TypeError if `hook` is not callable, or an `async def`.
 
-    Nobody would await the coroutine of an `async def`, so what it refuses would be accepted.
+    The coroutine of an `async def` would not be awaited, so everything that it refuses would be accepted.
     """
     if not callable(hook):
         raise TypeError(f"a hook for {event} must be a function, not {type(hook).__name__}")
@@ -328,20 +328,20 @@ def check_hook(event: str, hook: object) -> None:
 
 
 class _Encoded(NamedTuple):
-    """What a context says, as JSON; empty for nothing."""
+    """The values of a context as JSON; empty for none."""
 
     info: bytes
     data: bytes
 
 
 def _encoded(context: Context) -> _Encoded:
-    """Raises TypeError, ValueError or RecursionError for values that JSON cannot hold."""
+    """Encode the values of a context. Raises TypeError, ValueError or RecursionError if JSON cannot hold them."""
     info = b"" if context.info is None else msgspec.json.encode(context.info)
     return _Encoded(info, msgspec.json.encode(context.data) if context.event == PUBLISH else b"")
 
 
 def _channel_names(channels: object) -> tuple[str, ...]:
-    """Raises TypeError and ValueError for what are no names of channels."""
+    """Check names of channels and remove duplicates. Raises TypeError and ValueError for invalid ones."""
     if isinstance(channels, str) or not isinstance(channels, Collection):
         raise TypeError(f"channels is {channels!r}; expected a list of names")
     names = tuple(dict.fromkeys(channels))
@@ -351,30 +351,30 @@ def _channel_names(channels: object) -> tuple[str, ...]:
 
 
 def _kept(sent: bytes, before: bytes, after: bytes) -> bytes:
-    """What was sent, if there was anything, and it still says the same."""
+    """Return the original JSON if its value is unchanged, otherwise the new JSON."""
     return sent if sent and before == after else after
 
 
 def _is_timeout_of_view(error: BaseException, context: Context) -> bool:
-    """Whether it was set around the hook, by the view that asks it or by an application around that.
+    """Whether a timeout was set outside of the hook, by the view that calls it or by the application around that.
 
-    A hook's own has been closed on its way out. Elsewhere nobody sets any: there it is the hook's in any case, which
-    may only have cancelled it.
+    A timeout that the hook has set itself is closed when the hook ends, or at least cancelled. Outside of views, no
+    code around a hook sets a timeout.
     """
     never_began = gevent.Timeout().timer  # what a closed one has, too
     return isinstance(error, gevent.Timeout) and context.request is not None and error.timer is not never_began
 
 
 def _sendable(text: str) -> str:
-    """Text that UTF-8 has bytes for: halves of surrogate pairs are joined, or become U+FFFD."""
+    """Make a text encodable as UTF-8: halves of surrogate pairs are joined, or become U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def call_directly(hook: Hook, context: Context) -> object:
-    """Call a hook that needs nothing around it."""
+    """Call a hook without any context around it."""
     return hook(context)
 
 
 def name_of(hook: Hook) -> str:
-    """The name of a hook for the log and for errors."""
+    """Return the name of a hook for the log and for errors."""
     return getattr(hook, "__qualname__", None) or str(hook)

@@ -1,4 +1,4 @@
-"""Who is connected here, and who is subscribed to what.
+"""The connections of this node, and their subscriptions.
 
 Knows objects with a uid, a user, an encoding and an outbox; no engine, no
 protocol, no I/O. No method switches greenlets, so each is atomic.
@@ -21,7 +21,7 @@ CLOSE_UNSENDABLE = Disconnect("inappropriate protocol")
 
 
 class OpenConnection(Protocol):
-    """What the node needs of every client's connection, also before the client has connected."""
+    """The methods that the node needs of every connection, also before the client has sent its first command."""
 
     outbox: Queue
 
@@ -31,16 +31,16 @@ class OpenConnection(Protocol):
         ...
 
     def recover_again(self, channel: str) -> None:
-        """Make the client come back for publications of a channel that may be missing. May block."""
+        """Make the client recover publications of a channel that may be missing. May block."""
         ...
 
     def close(self, disconnect: Disconnect) -> None:
-        """End the connection. May block; a second call does nothing."""
+        """Close the connection. May block; a second call does nothing."""
         ...
 
 
 class Connection(OpenConnection, Protocol):
-    """What the hub and the node need of the connection of a client that has connected."""
+    """The methods that the hub and the node need of an authenticated connection."""
 
     uid: str
     user: str
@@ -57,12 +57,12 @@ class Connection(OpenConnection, Protocol):
         ...
 
     def unsubscribe(self, channel: str) -> None:
-        """End a subscription because a backend wants it. May block."""
+        """End a subscription at the request of a backend. May block."""
         ...
 
 
 class Held:
-    """Publications that wait until a subscriber has been given what it missed before them."""
+    """Publications that wait until a subscriber has received those that it missed before them."""
 
     __slots__ = ("encoding", "publications", "size")
 
@@ -70,10 +70,10 @@ class Held:
         self.encoding = encoding
         self.publications: list[Publication] = []
         self.size = 0
-        """Bytes of their data."""
+        """The total bytes of their data."""
 
     def add(self, publication: Publication) -> int:
-        """Hold one more; the bytes of all."""
+        """Hold one more publication; returns the bytes of all."""
         self.publications.append(publication)
         self.size += len(publication.data)
         return self.size
@@ -109,17 +109,17 @@ class Hub:
     def __init__(self, flusher: Flusher) -> None:
         self._flusher = flusher
         self.open: set[OpenConnection] = set()
-        """All connections, also those that have not authenticated; they come and go by themselves."""
+        """All connections, including those that have not authenticated; they add and remove themselves."""
         self._connections: dict[str, Connection] = {}
         self._users: dict[str, set[Connection]] = {}
-        # channel -> encoding -> outboxes: a broadcast encodes once for each encoding that is there.
+        # channel -> encoding -> outboxes: a broadcast encodes once for each encoding that is in use.
         self._subscribers: dict[str, dict[Encoding, set[Queue]]] = {}
-        # channel -> those subscribers of it for which publications are held.
+        # channel -> the subscribers for which publications are held.
         self._held: dict[str, dict[Connection, Held]] = {}
-        # channel -> outboxes of those subscribers that get nothing more of it, because they lack something before.
+        # channel -> outboxes of the subscribers that receive nothing more, because publications are missing there.
         self._muted: dict[str, set[Queue]] = {}
         self.num_subscriptions = 0
-        """How many pairs of a connection and a channel there are."""
+        """The number of subscriptions."""
 
     def add(self, connection: Connection) -> None:
         """Register an authenticated connection."""
@@ -127,7 +127,7 @@ class Hub:
         self._users.setdefault(connection.user, set()).add(connection)
 
     def remove(self, connection: Connection) -> None:
-        """Forget a connection; nothing happens when it is not there."""
+        """Remove a connection; does nothing if it is not registered."""
         if self._connections.pop(connection.uid, None) is None:
             return
         connections = self._users[connection.user]
@@ -138,7 +138,7 @@ class Hub:
     def add_subscription(
         self, channel: str, connection: Connection, hold: bool = False, encoding: Encoding | None = None
     ) -> bool:
-        """Let events of `channel` reach `connection`; whether it is the first subscriber.
+        """Let events of `channel` reach `connection`; returns whether it is the first subscriber.
 
         With `hold`, publications wait until `release` is called; joins and leaves do not. `encoding` is that of this
         subscription, if it is not that of the connection.
@@ -155,14 +155,14 @@ class Hub:
         self._subscribers.setdefault(channel, {}).setdefault(encoding, set()).add(connection.outbox)
 
     def held(self, channel: str, connection: Connection) -> Sequence[Publication]:
-        """The publications that are held for a connection, oldest first. Empty when there is no hold."""
+        """The publications that are held for a connection, oldest first. Empty if there is no hold."""
         held = self._held.get(channel, {}).get(connection)
         return () if held is None else held.publications
 
     def release(self, channel: str, connection: Connection) -> list[Publication]:
-        """End the hold: publications reach the connection from now on. Those that were held, oldest first.
+        """End the hold, so that publications reach the connection; returns those that were held, oldest first.
 
-        Empty when there is no hold.
+        Empty if there is no hold.
         """
         held = self._end_hold(channel, connection)
         if held is None:
@@ -178,9 +178,9 @@ class Hub:
         return held
 
     def mute(self, channel: str, only_positioned: bool = False) -> bool:
-        """Give nothing more of a channel to its present subscribers, except those for which publications are held.
+        """Stop sending events of a channel to its current subscribers, except those for which publications are held.
 
-        With `only_positioned`, to those with positions. Returns whether there are any.
+        With `only_positioned`, only to those with positions. Returns whether there are such subscribers.
         """
         encodings = self._subscribers.get(channel, {})
         muted = [encoding for encoding in encodings if encoding.is_positioned or not only_positioned]
@@ -191,7 +191,7 @@ class Hub:
         return bool(muted)
 
     def is_muted(self, channel: str, connection: OpenConnection) -> bool:
-        """Whether a subscriber gets nothing more of a channel."""
+        """Whether events of a channel are no longer sent to a subscriber."""
         return connection.outbox in self._muted.get(channel, ())
 
     def _unmute(self, channel: str, connection: Connection) -> bool:
@@ -204,7 +204,7 @@ class Hub:
         return True
 
     def remove_subscription(self, channel: str, connection: Connection) -> bool:
-        """Let no more events of `channel` reach `connection`; whether the channel lost its last subscriber by it."""
+        """Remove a subscription; returns whether `channel` has lost its last subscriber."""
         was_apart = self._end_hold(channel, connection) is not None or self._unmute(channel, connection)
         if not self._leave(channel, connection) and not was_apart:
             return False
@@ -212,7 +212,7 @@ class Hub:
         return not self.has_subscribers(channel)
 
     def _leave(self, channel: str, connection: Connection) -> bool:
-        """Take a connection from the subscribers of a channel; whether it was there."""
+        """Remove a connection from the subscribers of a channel; returns whether it was subscribed."""
         encodings = self._subscribers.get(channel, {})
         for encoding, outboxes in encodings.items():
             if connection.outbox in outboxes:
@@ -272,7 +272,7 @@ class Hub:
             gevent.spawn(connection.close, CLOSE_UNSENDABLE)
 
     def _hold(self, event: Event) -> None:
-        """Give an event to those for which publications are held."""
+        """Add an event to those held for subscribers on hold."""
         for connection, held in self._held[event.channel].items():
             if isinstance(event, Publication):
                 if held.add(event) > connection.outbox.limit:
@@ -292,11 +292,11 @@ class Hub:
             self._join(channel, connection, encoding)
 
     def has_subscribers(self, channel: str) -> bool:
-        """Whether anybody here is subscribed to `channel`."""
+        """Whether a connection of this node is subscribed to `channel`."""
         return channel in self._subscribers or channel in self._held or channel in self._muted
 
     def channels(self) -> list[str]:
-        """The channels with a subscriber here."""
+        """The channels with a subscriber on this node."""
         return list(self._all_channels())
 
     def _all_channels(self) -> Collection[str]:
@@ -305,12 +305,12 @@ class Hub:
         return self._subscribers.keys() | self._held.keys() | self._muted.keys()
 
     def num_subscribers(self, channel: str) -> int:
-        """How many connections here are subscribed to `channel`."""
+        """The number of connections of this node that are subscribed to `channel`."""
         live = sum(map(len, self._subscribers.get(channel, {}).values()))
         return live + len(self._held.get(channel, ())) + len(self._muted.get(channel, ()))
 
     def user_connections(self, user: str) -> list[Connection]:
-        """The connections of `user`, in a list of its own."""
+        """The connections of `user`, in a new list."""
         return list(self._users.get(user, ()))
 
     def connections_with(self, uid: str) -> list[Connection]:

@@ -1,4 +1,4 @@
-"""Delivers publications to subscribers that count on receiving all of them, and makes them come back after a gap."""
+"""Delivers publications to subscribers that must receive all of them, and makes them recover after a gap."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LiveStreams:
         self._check.start()
 
     def stop(self) -> None:
-        """Stop checking; nobody is made to come back any more. A second call does nothing."""
+        """Stop checking; no further clients are made to recover. A second call does nothing."""
         self._check.stop()
         self._missed.stop()
 
@@ -59,17 +59,17 @@ class LiveStreams:
         if reached is not None and reached != position:
             if reached.epoch == position.epoch and reached.offset > position.offset:
                 return None
-            self._missed.note(channel, only_positioned=True)  # it was not received here: the others lack it
+            self._missed.note(channel, only_positioned=True)  # this node did not receive it, so all others lack it too
         self._positions.follow(channel, position)
         self._hub.release(channel, connection)
         return following
 
     def lose(self, channel: str, only_positioned: bool) -> None:
-        """Make the subscribers of a channel, or those with positions, come back: publications may be missing."""
+        """Make the subscribers of a channel, or only those with positions, recover: publications may be missing."""
         self._missed.note(channel, only_positioned)
 
     def forget(self, channel: str) -> None:
-        """Do not follow a channel any more; it has no subscribers."""
+        """Stop following a channel that has no subscribers."""
         self._positions.forget(channel)
 
     def _lose(self, channel: str) -> None:

@@ -1,7 +1,7 @@
-"""What the server counts and how long things take.
+"""The counters of the server, and the durations of requests.
 
 The hot path only adds to plain integers and to a dictionary; percentiles are computed
-when somebody reads them. Names and meaning: docs/stats.md.
+when they are requested. Names and meaning: docs/stats.md.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import psutil
 from ..net.flusher import Flusher
 
 HISTOGRAM_INTERVALS = 15
-"""How many intervals the long histogram spans."""
+"""Number of intervals in the long histogram."""
 LOWEST, HIGHEST = 1, 60_000_000
-"""Range of a histogram in microseconds. Durations outside it count as its lowest or its highest value."""
+"""Range of a histogram in microseconds. Durations outside it count as its lowest or highest value."""
 PRECISION_BITS = 11
 """Leading bits of a duration that are published: three significant digits, as in the histograms of Centrifugo v1."""
 PERCENTILES = ((50, "50%ile"), (90, "90%ile"), (99, "99%ile"), (99.99, "99.99%ile"))
@@ -67,7 +67,7 @@ COUNTER_NAMES = tuple(field.name for field in fields(Counters))
 
 
 class Latency:
-    """How long one kind of request takes, over the current interval and the last 15."""
+    """The durations of one kind of request, over the current interval and over the last 15."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -75,7 +75,7 @@ class Latency:
         self._past: deque[Counter[int]] = deque(maxlen=HISTOGRAM_INTERVALS - 1)
 
     def record(self, seconds: float) -> None:
-        """One request took `seconds`."""
+        """Record a request that took `seconds`."""
         self._current[int(seconds * 1e6)] += 1
 
     def values(self) -> dict[str, int]:
@@ -134,13 +134,13 @@ def _last_of_step(duration: int) -> int:
 
 
 def _clamped(duration: int) -> tuple[int, int]:
-    """A duration within the range, and how many of its last bits are not published."""
+    """Limit a duration to the range; returns it with the number of its last bits that are not published."""
     clamped = min(max(duration, LOWEST), HIGHEST)
     return clamped, max(clamped.bit_length() - PRECISION_BITS, 0)
 
 
 class Metrics:
-    """All figures of one node; `flusher` counts what is sent."""
+    """All counters and durations of one node; `flusher` counts sent messages and bytes."""
 
     def __init__(self, flusher: Flusher) -> None:
         self.counters = Counters()
@@ -148,13 +148,13 @@ class Metrics:
         self.client_api = Latency("client_api")
         self.http_api = Latency("http_api")
         self.greenlets = 0
-        """Greenlets that serve a connection now."""
+        """The greenlets that currently serve a connection."""
         self._counted = Counters()
         self._cpu_usage = 0
         self.watch_process()
 
     def watch_process(self) -> None:
-        """Measure the present process from now on: after a fork it is another one."""
+        """Measure the current process, which has changed after a fork."""
         self._process = psutil.Process()
         self._process.cpu_percent()  # the first call only starts the measurement
 

@@ -1,4 +1,4 @@
-"""Channels of which publications may be missing here: whoever recovers is made to come back, and recovers then.
+"""Makes clients recover in channels whose publications may be missing on this node.
 
 How depends on the protocol: a client of version 1 is disconnected, because it has no message for it; a client of
 version 2 is unsubscribed with the code to subscribe again.
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class MissedChannels:
-    """Makes the subscribers of channels come back. `spread` calls a function for each connection, over some time."""
+    """Makes the subscribers of channels recover. `spread` calls a function for each connection, over some time."""
 
     def __init__(
         self, hub: Hub, spread: Callable[[Sequence[OpenConnection], Callable[[OpenConnection], None]], None]
@@ -29,10 +29,10 @@ class MissedChannels:
         self._greenlet: gevent.Greenlet[[], None] | None = None
 
     def note(self, channel: str, only_positioned: bool = False) -> None:
-        """Publications of a channel may be missing. Does not block.
+        """Note that publications of a channel may be missing. Does not block.
 
-        From now on its subscribers, or those with positions, get nothing of it: with a newer message they would
-        recover from there.
+        Its subscribers, or only those with positions, receive nothing more of it: after a newer message they would
+        recover from that one.
         """
         if not self._hub.mute(channel, only_positioned):
             return
@@ -41,7 +41,7 @@ class MissedChannels:
             self._greenlet = gevent.spawn(self._make_them_recover)
 
     def stop(self) -> None:
-        """End the greenlet; nobody is made to come back any more."""
+        """Stop the greenlet; no further clients are made to recover."""
         greenlet, self._greenlet = self._greenlet, None
         if greenlet is not None:
             greenlet.kill()

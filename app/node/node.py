@@ -41,17 +41,17 @@ log = logging.getLogger(__name__)
 CHANNEL_LOCKS = 64
 """Locks shared by all channels: enough that two channels rarely wait for each other."""
 CLOSED_PER_SECOND = 100
-"""While the node drains, at least so many clients are closed in a second: a few clients need no `drain_time`."""
+"""Minimum number of connections closed per second while the node drains: a few clients do not need `drain_time`."""
 DRAINED_TOGETHER = 10
 HOOKS_STOP_TIMEOUT = 1.0
 """Seconds for hooks that are still running when the node stops."""
 
 
 class Node(Commands):
-    """One node of the server. `start` it in the process that serves, `stop` it once.
+    """One node of the server, started in the process that serves connections, and stopped once.
 
-    `encode` encodes what operators watch. `call_hook` calls a function of the application, in whatever the application
-    wants it to run in.
+    `encode` encodes the messages that operators watch. `call_hook` calls a hook in the context that the application
+    needs.
     """
 
     _engine: Engine
@@ -70,12 +70,12 @@ class Node(Commands):
         self.timers = Timers()
         self.metrics = Metrics(self.flusher)
         self.renewals = Timers(clock=time.monotonic)
-        """For what must be renewed elsewhere, where time passes also while this process stands still."""
+        """Clock for what expires elsewhere, where time passes also while this process is suspended."""
         self.hub = Hub(self.flusher)
         self.hooks = Hooks(lambda: self.config.hook_timeout, call_hook)
         """The hooks of the application; all are added before the node starts."""
         self.stopping = False
-        """Whether the node is about to end: new requests are refused."""
+        """Whether the node is shutting down and refuses new requests."""
         failures = EngineFailures()
         self.cluster = Cluster(lambda: self.config, engine, self.hub, self.metrics, failures, encode, version)
         super().__init__(
@@ -88,7 +88,7 @@ class Node(Commands):
     # -- life
 
     def configure(self, config: Config) -> None:
-        """Put a configuration into force; connections see it with their next command."""
+        """Apply a new configuration; connections use it from their next command."""
         self.config = config
         self.rules = ChannelRules(config)
         self.flusher.rest = config.client_write_delay
@@ -115,14 +115,14 @@ class Node(Commands):
             self.streams.start()
 
     def close_connections(self, disconnect: Disconnect = CLOSE_SHUTDOWN) -> None:
-        """Refuse new requests from now on, and close the connections of all clients in the course of `drain_time`."""
+        """Refuse new requests, and close the connections of all clients, spread over `drain_time`."""
         self.stopping = True
         self._spread(list(self.hub.open), lambda connection: connection.close(disconnect))
 
     def _spread(self, connections: Sequence[OpenConnection], action: Callable[[OpenConnection], None]) -> None:
-        """Call `action`, which may block, for connections in the course of `drain_time`."""
+        """Call `action`, which may block, for connections, spread over `drain_time`."""
         # Concurrently: each connection publishes its leaves, and all that wait for the engine share one round trip. An
-        # engine that is away must not delay the close of the others.
+        # unavailable engine must not delay the close of the others.
         calling = Group()
         spread = min(self.config.drain_time, len(connections) / CLOSED_PER_SECOND)
         started = time.monotonic()
@@ -133,7 +133,7 @@ class Node(Commands):
         calling.join()
 
     def stop(self) -> None:
-        """End the greenlets of the node, and the engine. A second call does nothing."""
+        """Stop the greenlets of the node, and the engine. A second call does nothing."""
         self.stopping = True
         self.cluster.stop()
         self.streams.stop()
@@ -149,7 +149,7 @@ class Node(Commands):
 
     @property
     def engine_name(self) -> str:
-        """As shown to operators."""
+        """The name of the engine that is shown to operators."""
         return self._engine.name
 
     @property
@@ -169,12 +169,12 @@ class Node(Commands):
     # -- publish: towards the engine
 
     def publish_join(self, channel: str, info: RawClientInfo) -> None:
-        """Publish that a client joined; a failure is logged only, since the subscription stands without it."""
+        """Publish that a client joined; a failure is only logged, because the subscription works without it."""
         self.metrics.counters.node_num_join_msg_published += 1
         self._publish_event(Join(channel, info))
 
     def publish_leave(self, channel: str, info: RawClientInfo) -> None:
-        """Publish that a client left; a failure is logged only."""
+        """Publish that a client left; a failure is only logged."""
         self.metrics.counters.node_num_leave_msg_published += 1
         self._publish_event(Leave(channel, info))
 
@@ -187,7 +187,7 @@ class Node(Commands):
     # -- handle: back from the engine
 
     def handle_event(self, event: Event) -> None:
-        """Deliver an event to the subscribers here."""
+        """Deliver an event to the subscribers of this node."""
         counters = self.metrics.counters
         if isinstance(event, Publication):
             counters.node_num_client_msg_received += 1
@@ -200,10 +200,10 @@ class Node(Commands):
         self.hub.broadcast(event)
 
     def handle_missed(self, channel: str, found: int | None, seconds: float) -> bool:
-        """Whether publications may be missing; subscribers that can recover them get no more, and are disconnected."""
+        """Return whether publications may be missing; subscribers that can recover them are made to do so."""
         try:
             options = self.rules.options(channel)
-        except Refused:  # a reload took the namespace away
+        except Refused:  # a reload has removed the namespace
             return False
         if found is not None and found < options.history_size and seconds < options.history_lifetime:
             return False
@@ -221,14 +221,14 @@ class Node(Commands):
     # -- connections and subscriptions
 
     def note_slow(self, connection: Connection, more: int = 0) -> None:
-        """Count and log that a client is closed because it does not read fast enough; it cannot be told itself.
+        """Count and log that a slow client is closed; the client cannot receive a reason.
 
-        `more` is the number of bytes that wait for it besides those in its outbox.
+        `more` is the number of bytes that wait to be sent in addition to those in its outbox.
         """
         self.metrics.counters.client_num_closed_slow += 1
         self._slow_clients.log(
             "slow",
-            "client %s (user %r) is closed as slow: %d bytes wait for it (option client_queue_max_size)",
+            "client %s (user %r): slow client, closing connection: %d bytes unsent (option client_queue_max_size)",
             connection.uid,
             connection.user,
             connection.outbox.size + more,
@@ -240,14 +240,14 @@ class Node(Commands):
         self.hub.add(connection)
 
     def remove_connection(self, connection: Connection) -> None:
-        """Forget a connection that closed."""
+        """Remove a closed connection."""
         self.metrics.counters.node_num_remove_client_conn += 1
         self.hub.remove(connection)
 
     def add_subscription(
         self, channel: str, connection: Connection, hold: bool = False, encoding: Encoding | None = None
     ) -> None:
-        """Subscribe a connection. Refused with INTERNAL_ERROR when the engine fails; then nothing is left behind.
+        """Subscribe a connection. Raises Refused with INTERNAL_ERROR, without a subscription, if the engine fails.
 
         With `hold`, publications wait in the hub until they are released. `encoding` is that of the subscription, if it
         is not that of the connection.
@@ -264,7 +264,7 @@ class Node(Commands):
                 raise self._failures.refusal("subscribe", error, channel) from error
 
     def remove_subscription(self, channel: str, connection: Connection) -> None:
-        """End a subscription here; a failure of the engine is logged only, it will send events that nobody receives."""
+        """End a subscription; a failure of the engine is only logged, its further events are discarded."""
         self.metrics.counters.node_num_remove_client_sub += 1
         with self._lock(channel):
             if not self.hub.remove_subscription(channel, connection):
@@ -297,7 +297,7 @@ class Node(Commands):
             self._failures.note("remove presence", error, channel)
 
     def recover(self, channel: str, last: str) -> Recovery:
-        """What a subscriber that last received the uid `last` has missed. Refused as `history` is."""
+        """Return what a subscriber has missed after the uid `last`. Raises Refused with the errors of `history`."""
         self._require_history(channel)
         try:
             return self._engine.recover(channel, last)
@@ -305,12 +305,12 @@ class Node(Commands):
             raise self._failures.refusal("recover", error, channel) from error
 
     def top(self, channel: str) -> StreamPosition:
-        """The position of the newest publication of a channel with a history. Refused as `history` is."""
-        # Not `stream`: when this returns, the node has received what is before the top.
+        """Return the position of the newest publication of a channel. Raises Refused with the errors of `history`."""
+        # Not `stream`: when this returns, the node has received everything up to the top.
         return self.recover_since(channel, StreamPosition(0, ""), 0).top
 
     def recover_since(self, channel: str, position: StreamPosition, limit: int) -> StreamRecovery:
-        """What a subscriber that has received the stream up to a position has missed. Refused as `history` is."""
+        """Return what a subscriber has missed after a position. Raises Refused with the errors of `history`."""
         options = self._require_history(channel)
         try:
             return self._engine.recover_since(channel, position, limit, options.meta_lifetime)
@@ -320,9 +320,9 @@ class Node(Commands):
     def recover_newest(
         self, channel: str, position: StreamPosition, passes: Callable[[Event], bool] | None = None
     ) -> StreamRecovery:
-        """The newest publication, for a subscriber that needs no other, unless it has reached the top of the stream.
+        """Return only the newest publication, or none if the subscriber has reached the top of the stream.
 
-        With `passes`, the newest one that this function lets pass. Refused as `history` is.
+        With `passes`, the newest one for which this function returns True. Raises Refused with the errors of `history`.
         """
         limit = 1 if passes is None else self.config.client_recovery_max_publication_limit
         publications, top = self.stream(channel, HistoryFilter(limit, reverse=True))
@@ -334,7 +334,7 @@ class Node(Commands):
         return StreamRecovery(found[:1], top, True)
 
     def last_uid(self, channel: str) -> str:
-        """The uid of the newest publication in the history, or an empty text. Refused with INTERNAL_ERROR."""
+        """Return the uid of the newest publication in the history, or "". Raises Refused with INTERNAL_ERROR."""
         self.metrics.counters.node_num_last_message_id += 1
         newest = self._history(channel, limit=1)
         return newest[0].uid if newest else ""

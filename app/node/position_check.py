@@ -1,7 +1,7 @@
-"""Compares how far this node has received quiet channels with the tops of their streams.
+"""Detects publications that were lost at the end of a stream, in channels without new publications.
 
-The offset of a publication reveals those that were lost before it. If the last one of a channel is lost, nothing comes
-that would reveal it: so channels in which nothing has come for a while are looked up in the engine.
+The offset of a publication reveals those that were lost before it. If the last one of a channel is lost, no later one
+reveals that: so channels without new publications for some time are compared with the engine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ POSITION_CHECK_INTERVAL = 40.0
 
 
 class PositionCheck:
-    """Checks the channels that are followed. `top` looks up the top of a stream, and `note` is told of a gap."""
+    """Checks the channels that are followed. `top` looks up the top of a stream; `note` is called for a gap."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class PositionCheck:
         self._greenlet = gevent.spawn(self._run)
 
     def stop(self) -> None:
-        """Check no more. A second call does nothing."""
+        """Stop checking. A second call does nothing."""
         greenlet, self._greenlet = self._greenlet, None
         if greenlet is not None:
             greenlet.kill()
@@ -52,7 +52,7 @@ class PositionCheck:
             self.check()
 
     def check(self) -> None:
-        """Look up the channels in which nothing has come since the last call."""
+        """Look up the channels in which nothing has arrived since the last call."""
         now = {channel: self._positions.reached(channel) for channel in self._positions.channels}
         quiet = [channel for channel, position in now.items() if self._before.get(channel) == position]
         self._before = now
@@ -64,7 +64,7 @@ class PositionCheck:
         try:
             top = self._top(channel)
         except Refused:
-            return  # logged where it failed; the next check tries again
-        # Whatever came while the engine was asked has moved the position.
+            return  # logged where it failed; the next check retries
+        # A publication that arrived during the call of the engine has advanced the position.
         if self._positions.reached(channel) == before != top:
             self._note(channel)

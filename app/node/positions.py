@@ -1,4 +1,4 @@
-"""How far the stream of each channel has come on this node, for subscribers that count on receiving all of it.
+"""The position that this node has reached in the stream of each channel, for subscribers that must receive all of it.
 
 A gap is noticed here once for each channel and node: a broadcast to subscribers with positions costs no more than one
 to others. Knows nothing of connections and does no I/O.
@@ -28,7 +28,7 @@ def step(before: StreamPosition, publication: Publication) -> Step:
 
 
 def continued(before: StreamPosition, publications: Iterable[Publication]) -> list[Publication] | None:
-    """Those of `publications`, oldest first, that come after a position; None if one before them is missing.
+    """Return those of `publications`, oldest first, that follow a position; None if one before them is missing.
 
     Publications without an offset, which are not kept in a history, stay where they are.
     """
@@ -44,7 +44,7 @@ def continued(before: StreamPosition, publications: Iterable[Publication]) -> li
 
 
 def position_after(before: StreamPosition, *publications: Publication) -> StreamPosition:
-    """The position that is reached with `publications`."""
+    """Return the position that is reached after `publications`."""
     kept = [publication for publication in publications if publication.offset]
     return StreamPosition(kept[-1].offset, kept[-1].epoch) if kept else before
 
@@ -72,7 +72,7 @@ class LivePositions:
         self._reached[channel] = position
 
     def advance(self, publication: Publication) -> Step:
-        """Note that a publication of a channel that is followed has arrived, and compare it with the one before."""
+        """Note the arrival of a publication in a followed channel, and compare it with the position before."""
         reached = self._reached[publication.channel]
         outcome = step(reached, publication)
         if outcome is not Step.OLD:
@@ -80,5 +80,5 @@ class LivePositions:
         return outcome
 
     def forget(self, channel: str) -> None:
-        """Do not follow a channel any more; nothing happens if it is not followed."""
+        """Stop following a channel; does nothing if it is not followed."""
         self._reached.pop(channel, None)

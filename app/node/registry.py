@@ -1,4 +1,4 @@
-"""What this node knows about all nodes: the last ping of each, and when it came."""
+"""The known nodes: the last ping of each, and when it arrived."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 Count = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-"""A number of 64 bits, which whoever reads `stats` can hold."""
+"""A signed number of 64 bits, the range that readers of `stats` can represent."""
 
 
 class NodeInfo(msgspec.Struct):
-    """A node as `stats` and `node` show it."""
+    """The data of a node that `stats` and `node` show."""
 
     uid: str
     name: str
@@ -23,7 +23,7 @@ class NodeInfo(msgspec.Struct):
 
 
 class NodeDetails(msgspec.Struct, frozen=True):
-    """What a ping says of a node besides NodeInfo, which `stats` and `node` show as it is."""
+    """Further data of a node in its pings, which `stats` and `node` do not show."""
 
     version: str = ""
     """Empty for a release that does not send it."""
@@ -34,7 +34,7 @@ NO_DETAILS = NodeDetails()
 
 
 class KnownNode(NamedTuple):
-    """What the last ping of a node has said."""
+    """The content of the last ping of a node."""
 
     info: NodeInfo
     details: NodeDetails

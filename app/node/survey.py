@@ -1,6 +1,6 @@
-"""Surveys: what only all nodes together know, such as the connections of a user or the subscribers of channels.
+"""Surveys: questions to all nodes, such as about the connections of a user or the subscribers of channels.
 
-The node that asks sends a request to all nodes and collects their reports for at most REPORT_TIMEOUT. A node that does
+The requesting node sends a request to all nodes and collects their reports for at most REPORT_TIMEOUT. A node that does
 not reply is missing in the result.
 """
 
@@ -27,15 +27,15 @@ from .registry import NodeInfo
 REPORT_TIMEOUT = 1.0
 """Seconds to wait for the other nodes at most."""
 REPORT_SHARE = 1 / 3
-"""Part of node_ping_interval to wait at most, so that repeated surveys show soon that a node has gone."""
+"""Maximum part of node_ping_interval to wait, so that repeated surveys soon show that a node has ended."""
 MAX_LIBRARY_LENGTH = 100
-"""Characters of the name and version of a client library that are reported."""
+"""Maximum characters of the name and version of a client library in a report."""
 MOST_REPORTED = 1000
 """Connections, or channels, in the report of one node at most."""
 
 
 class Survey:
-    """One survey that is running: the reports so far, and the nodes whose reports are missing."""
+    """A running survey: the reports received so far, and the nodes whose reports are missing."""
 
     def __init__(self, asked: Collection[str]) -> None:
         self.reports: list[SurveyReport] = []
@@ -58,7 +58,7 @@ class Survey:
 
 
 class Surveys:
-    """The surveys of one node, and its reports for those of others. `send` sends to all nodes, or raises Refused."""
+    """The surveys of one node, and its reports for surveys of others. `send` sends to all nodes; raises Refused."""
 
     def __init__(
         self,

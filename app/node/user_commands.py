@@ -1,4 +1,4 @@
-"""What backends do to the connections of a user, on all nodes, as control messages, and how a node carries it out.
+"""Commands of backends for the connections of a user on all nodes: the control messages, and their execution.
 
 Connections of protocol v1 can be unsubscribed and closed. The other commands are for connections that the server
 controls (`ServerControlled`); on all others they have no effect.
@@ -19,7 +19,7 @@ FORCE_DISCONNECT = 3503
 
 
 class UserCommand(msgspec.Struct, omit_defaults=True):
-    """Selects connections of `user`; those with another id or session are left alone unless the field is empty."""
+    """Selects connections of `user`, and if `client` or `session` is set, only those with this ID or session."""
 
     user: str
     client: str = ""
@@ -41,15 +41,15 @@ class CloseConnections(UserCommand, tag="close_connections"):
 
 
 class AddSubscription(UserCommand, tag="add_subscription", kw_only=True):
-    """Subscribe connections to a channel. JSON is kept as it came; empty where there is none."""
+    """Subscribe connections to a channel. JSON is kept unchanged; empty means none."""
 
     channel: str
     expires_at: int = 0
     """When the subscription expires, in Unix seconds; 0 means never."""
     info: bytes = b""
-    """What others see of the subscriber in the channel."""
+    """The info that others see of the subscriber in the channel."""
     data: bytes = b""
-    """What the client receives with the subscription, a payload (`app/model/payload.py`)."""
+    """The data that the client receives with the subscription, a payload (`app/model/payload.py`)."""
     recover_offset: int = 0
     recover_epoch: str | None = None
     """With `recover_offset`, the position from which to recover; None when nothing is recovered."""
@@ -64,7 +64,7 @@ class RenewConnections(UserCommand, tag="renew_connections", kw_only=True):
     expires_at: int = 0
     """In Unix seconds; 0 means never."""
     info: bytes = b""
-    """What others see of the connection from now on, as JSON; empty leaves it unchanged."""
+    """The new info that others see of the connection, as JSON; empty leaves it unchanged."""
 
 
 class SendMessage(UserCommand, tag="send_message", kw_only=True):
@@ -87,7 +87,7 @@ class ServerControlled(Protocol):
         """Subscribe to the channel of the command, and notify the client."""
 
     def renew_from_server(self, command: RenewConnections) -> None:
-        """Expire at another time, or now, and notify the client."""
+        """Set another time of expiry, or expire now, and notify the client."""
 
     def send_from_server(self, command: SendMessage) -> None:
         """Send the message of the command to the client."""
@@ -132,7 +132,7 @@ def _apply_controlled(command: AddSubscription | RenewConnections | SendMessage,
 
 
 def disconnect_of(code: int, reason: str) -> Disconnect:
-    """The end of a connection for a close code of a backend. Clients of v1 get the reason, and whether to return."""
+    """Build the Disconnect for a close code of a backend. Clients of v1 get its reason and `reconnect`."""
     if code in (0, FORCE_DISCONNECT) and not reason:
         return CLOSE_DISCONNECT
     is_final = code == 0 or 3500 <= code < 4000 or 4500 <= code < 5000

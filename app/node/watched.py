@@ -1,8 +1,7 @@
-"""The messages in channels with option `watch`, as operators see them: collected in small batches, from all nodes.
+"""Collects the messages in channels with option `watch` for operators, in small batches, from all nodes.
 
-A node collects messages while an operator watches on any node, and sends them out a few times a second. It counts the
-messages that do not fit into a batch and drops them: nobody reads a thousand messages a second, and a flood must cost
-the node almost nothing.
+A node collects messages while an operator watches on any node, and sends them a few times a second. It counts the
+messages that do not fit into a batch and drops them, so that many messages cost the node almost nothing.
 """
 
 from __future__ import annotations

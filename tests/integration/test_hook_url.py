@@ -233,7 +233,7 @@ def test_an_answer_that_never_ends_is_one_try_and_is_given_up_in_time(start_serv
         started = time.monotonic()
         with ProtocolClient(server, "ann") as client:
             client.subscribe("news")
-            eventually(lambda: "no answer within 0.3 s (option hook_timeout)" in server.log, what=lambda: server.log)
+            eventually(lambda: "timeout: no response within 0.3 s (option hook_timeout)" in server.log, what=lambda: server.log)
             assert len(backend.asked) == 3
             assert time.monotonic() - started < seconds(3)
 
@@ -243,7 +243,7 @@ def test_a_backend_that_refuses_what_has_happened_is_told_no_more(start_server: 
     server = start_server(hook_url=backend.url, hook_events="channel_occupied")
     with ProtocolClient(server, "ann") as client:
         client.subscribe("news")
-        eventually(lambda: "it refuses, but this has happened already" in server.log)
+        eventually(lambda: "the hook refused, but this event cannot be refused" in server.log)
     assert "Traceback" not in server.log
     assert len(backend.events) == 1
 

@@ -61,7 +61,7 @@ def test_what_a_slow_client_still_reads_is_whole_and_ends_with_the_reason(start_
         assert read == list(range(len(read)))
         assert (closed.value.code, closed.value.advice) == (3000, {"reason": "slow", "reconnect": False})
     assert re.search(
-        r"WARNING client [-0-9a-f]+ \(user 'slow'\) is closed as slow: \d{6,} bytes wait for it", server.log
+        r"WARNING client [-0-9a-f]+ \(user 'slow'\): slow client, closing connection: \d{6,} bytes unsent", server.log
     )
     assert api.call("node")["body"]["data"]["metrics"]["client_num_closed_slow"] == 1
     eventually(lambda: api.call("channels")["body"]["data"] == [])

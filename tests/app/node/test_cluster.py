@@ -49,7 +49,7 @@ def test_a_nodes_own_messages_are_ignored(node: Node) -> None:
 def test_what_is_no_control_message_is_skipped(node: Node, caplog: pytest.LogCaptureFixture, message: bytes) -> None:
     node.handle_control(message)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "a control message is skipped" in caplog.text
+    assert "skipping invalid control message" in caplog.text
 
 
 def test_many_messages_that_cannot_be_read_take_one_line_of_the_log(

@@ -102,7 +102,7 @@ def test_anything_else_is_refused(data: bytes) -> None:
 
 def test_a_node_tells_of_itself_only() -> None:
     ping = Ping(NodeInfo("n2", "node", 1_000, {}))
-    with pytest.raises(InvalidJSON, match="a ping of node n1 with the details of node n2"):
+    with pytest.raises(InvalidJSON, match="ping from node n1 has the details of node n2"):
         control.decode(control.encode("n1", ping))
 
 
@@ -151,5 +151,5 @@ def test_any_other_bytes_are_refused(data: bytes) -> None:
 
 def test_a_message_of_another_version_is_refused() -> None:
     fields = json.loads(control.encode("n1", DisconnectUser("alice"))) | {"version": 2}
-    with pytest.raises(InvalidJSON, match="control message of version 2, not 1"):
+    with pytest.raises(InvalidJSON, match="control message has version 2, expected 1"):
         control.decode(json.dumps(fields).encode())

@@ -206,7 +206,7 @@ def test_refusing_what_has_happened_is_an_answer_too(hooks: Hooks, caplog: pytes
     hooks.add(DISCONNECT, raising(Refuse()))
     assert hooks.notify(Context(DISCONNECT))
     (record,) = caplog.records
-    assert record.getMessage().endswith("hook (disconnect): it refuses, but this has happened already")
+    assert record.getMessage().endswith("hook (disconnect): the hook refused, but this event cannot be refused")
     assert record.exc_info is None
 
 
@@ -241,7 +241,7 @@ def test_an_exception_is_logged_with_its_traceback_and_not_for_every_client(
 def test_a_hook_that_hangs_is_named(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
     hooks.add(CONNECT, sleep)
     refused_with(hooks)
-    assert caplog.messages == ["hook sleep (connect): not done within 0.05 s (option hook_timeout)"]
+    assert caplog.messages == ["hook sleep (connect): timeout after 0.05 s (option hook_timeout)"]
 
 
 def test_hooks_are_called_as_the_application_wants() -> None:
@@ -321,7 +321,7 @@ def test_what_was_not_told_in_time_is_counted_in_the_log(hooks: Hooks, caplog: p
     for _ in range(CONCURRENT_NOTIFICATIONS + 5):
         hooks.notify_later(Context(DISCONNECT))
     hooks.finish(0.01)
-    assert caplog.messages == ["the hooks of 1005 events have not finished within 0.01 s"]
+    assert caplog.messages == ["shutdown timeout: hooks of 1005 events not finished within 0.01 s"]
     assert hooks.running == 0
 
 
@@ -355,7 +355,7 @@ def test_a_hook_is_a_function(hooks: Hooks, thing: Any, kind: str) -> None:
 
 def test_a_hook_that_is_added_after_the_start_is_refused(hooks: Hooks) -> None:
     hooks.seal()
-    with pytest.raises(RuntimeError, match="hook sleep for connect is added too late: the server has started"):
+    with pytest.raises(RuntimeError, match="cannot add hook sleep for connect: the server has already started"):
         hooks.add(CONNECT, sleep)
 
 
