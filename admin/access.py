@@ -1,7 +1,7 @@
-"""Who may use the admin endpoints: a password gives a token, a token opens the admin socket.
+"""Access to the admin endpoints: the password gives a token, and the token opens the admin socket.
 
-Wrong passwords slow down the address they come from. The token names no rights,
-only until when it holds; a new password or secret makes all tokens worthless.
+After wrong passwords, an address has to wait before the next attempt. The token contains no rights,
+only its time; a new password or secret invalidates all tokens.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from ..app.http.head import HTTPError
 from ..app.model import signing
 
 INSECURE_TOKEN = "insecure"
-"""What everybody gets with insecure_admin, as v1 calls it."""
+"""The token that everybody gets with option insecure_admin, with the text of v1."""
 SUBJECT = "admin"
 
 FREE_GUESSES = 5
-"""Wrong passwords of one address before it has to wait."""
+"""Number of wrong passwords of one address before it has to wait."""
 LONGEST_WAIT = 60.0
-"""Seconds between two guesses of an address that goes on guessing."""
+"""Maximum seconds that an address has to wait before its next attempt."""
 FORGET_AFTER = 3600.0
-"""Seconds after which an address that guessed wrong begins anew."""
+"""Seconds after which the wrong passwords of an address are forgotten."""
 MOST_ADDRESSES = 10_000
-"""Addresses that are remembered; the one that guessed longest ago is forgotten for a new one."""
+"""Maximum number of addresses that are kept; the one with the oldest attempt is removed first."""
 IPV6_PREFIX = 64
-"""Bits of an IPv6 address that count: the rest is the guesser's to choose."""
+"""Bits of an IPv6 address that count, because a client can choose the rest."""
 
 
 class Guesses:
@@ -40,59 +40,59 @@ class Guesses:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()
-        """How many, and when the last one was; the address that guessed last stands at the end."""
+        """The number of wrong passwords and the time of the last one; the address with the newest attempt is last."""
 
     def wait(self, address: str) -> float:
-        """Seconds until `address` may guess again; 0 when it may now."""
+        """Return the seconds until `address` may try again; 0 if it may now."""
         count, last = self._wrong.get(one_address(address), (0, 0.0))
         if count < FREE_GUESSES:
             return 0.0
         return max(last + min(2.0 ** (count - FREE_GUESSES), LONGEST_WAIT) - self._clock(), 0.0)
 
     def add_wrong(self, address: str) -> None:
-        """A wrong password came from `address`."""
+        """Count a wrong password from `address`."""
         key = one_address(address)
         count, last = self._wrong.pop(key, (0, 0.0))
         if self._clock() - last > FORGET_AFTER:
             count = 0
-        # Past the longest wait more guesses change nothing, and the power above stays small.
+        # At the maximum wait, further attempts change nothing, and the power above stays small.
         self._wrong[key] = (min(count + 1, FREE_GUESSES + 16), self._clock())
         if len(self._wrong) > MOST_ADDRESSES:
             self._wrong.popitem(last=False)
 
     def forget(self, address: str) -> None:
-        """The right password came from `address`."""
+        """Forget the wrong passwords of `address`, after the right one."""
         self._wrong.pop(one_address(address), None)
 
 
 class Access:
-    """Checks passwords and tokens against the configuration in force."""
+    """Checks passwords and tokens with the current configuration."""
 
     def __init__(self, config: Callable[[], Config], guesses: Guesses | None = None) -> None:
         self._config = config
         self._guesses = guesses or Guesses()
 
     def log_in(self, address: str, password: str) -> str:
-        """A token for the right password. Raises HTTPError: 400 for a wrong one, 429 for one too many."""
+        """Return a token for the right password. Raises HTTPError: 400 for a wrong one, 429 for too many attempts."""
         config = self._config()
         if config.insecure_admin:
             return INSECURE_TOKEN
         if not (config.admin_password and config.admin_secret):
-            raise HTTPError(400, "nobody can log in: the server has no admin_password or no admin_secret")
+            raise HTTPError(400, "login is disabled: options admin_password and admin_secret are required")
         wait = self._guesses.wait(address)
         if wait > 0:
-            # Not even the right password counts now, or the wait would not slow down anybody.
+            # Even the right password is refused now, otherwise the wait would have no effect.
             seconds = int(wait) + 1
-            raise HTTPError(429, f"too many wrong passwords; try again in {seconds} s", {"Retry-After": str(seconds)})
+            raise HTTPError(429, f"too many wrong passwords, retry in {seconds} s", {"Retry-After": str(seconds)})
         if not signing.matches(config.admin_password, password):
-            if password:  # v1's interface sends an empty one whenever it is opened, to see whether it needs any
+            if password:  # the interface of v1 sends an empty one when it is opened, to check whether it needs one
                 self._guesses.add_wrong(address)
-            raise HTTPError(400, "the password is wrong")
+            raise HTTPError(400, "wrong password")
         self._guesses.forget(address)
         return _signer(config).dumps(SUBJECT)
 
     def remaining(self, token: str) -> float | None:
-        """Seconds that a token holds from now on; None when it is no token of ours, or holds no more."""
+        """Return the seconds until a token expires; None if it is invalid or has expired."""
         config = self._config()
         if config.insecure_admin:
             return float("inf")
@@ -109,7 +109,7 @@ class Access:
 
 
 def _signer(config: Config) -> URLSafeTimedSerializer:
-    """Signs with the secret and the password, so that tokens do not outlive either; compares in constant time."""
+    """Create the signer. It uses secret and password, so that a change of either invalidates all tokens."""
     return URLSafeTimedSerializer(
         [config.admin_secret.encode() + b"\0" + config.admin_password.encode()],
         salt="gentrifugo admin",
@@ -118,7 +118,7 @@ def _signer(config: Config) -> URLSafeTimedSerializer:
 
 
 def one_address(address: str) -> str:
-    """What counts as one address: an IPv4 address, an IPv6 network, or the text itself for a local socket."""
+    """Return the key under which an address is counted: IPv4 address, IPv6 network, or text of a local socket."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:  # a local socket has none

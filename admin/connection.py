@@ -1,7 +1,7 @@
-"""One admin socket, as Centrifugo v1 speaks it: API commands in the API's envelope, and a few of its own.
+"""One admin socket with the protocol of Centrifugo v1: API commands, and a few commands of its own.
 
-Replies are arrays, pushed messages are objects. Whoever connects with `batch`, which v1
-does not know, gets messages in arrays and is told how many were left out.
+Replies are arrays, pushed messages are objects. A client that connects with `batch`, which v1
+does not have, gets messages in arrays, with the number of those that were left out.
 Specification: docs/admin.md.
 """
 
@@ -41,14 +41,14 @@ from .access import Access
 log = logging.getLogger(__name__)
 
 MOST_WAITING = 1 << 20
-"""Bytes: a watcher that has more to read is not shown more until it has read them."""
+"""Maximum bytes that wait for a client; further messages are left out until it has read them."""
 LONGEST_TIMER = 86400.0 * 365
 AUTHENTICATION_TIME = 10.0
-"""Seconds in which a new connection must send a valid token; a shorter stale_connection_close_delay counts, too."""
+"""Seconds in which a new connection must send a valid token, or stale_connection_close_delay if that is shorter."""
 
 
 class AdminConnectParams(msgspec.Struct):
-    """`connect`."""
+    """Params of the command `connect`."""
 
     token: Text = None
     watch: bool | None = None
@@ -56,13 +56,13 @@ class AdminConnectParams(msgspec.Struct):
 
 
 class ConnectionsParams(msgspec.Struct):
-    """`connections`."""
+    """Params of the command `connections`."""
 
     user: Text = None
 
 
 class SubscribersParams(msgspec.Struct):
-    """`subscribers`; `channel` is a part of names."""
+    """Params of the command `subscribers`; `channel` is a part of the names of channels."""
 
     channel: Text = None
 
@@ -73,7 +73,7 @@ _subscribers_params = msgspec.json.Decoder(SubscribersParams)
 
 
 class AdminConnection:
-    """One connection. `handle` is called with one message at a time; `close` any time, by anybody.
+    """One connection. `handle` is called with one message at a time; `close` may be called at any time.
 
     `admit` is called with the connection when it has sent a valid token; it raises Closing to refuse it.
     """
@@ -103,7 +103,7 @@ class AdminConnection:
     # -- in
 
     def handle(self, message: bytes) -> None:
-        """Carry out a command or an array of commands. One that cannot be carried out at all ends the connection."""
+        """Carry out a command or an array of commands. An invalid one closes the connection."""
         try:
             replies = gather(wire.decode_commands(message), self._reply, self._may_go_on)
             if replies is not None:
@@ -111,11 +111,11 @@ class AdminConnection:
         except Closing as closing:
             self.close(closing.disconnect)
         except (InvalidJSON, BadRequest) as error:
-            log.debug("an admin connection is closed: %s", error)
+            log.debug("admin connection: closing: %s", error)
             self.close(CLOSE_INVALID_MESSAGE)
 
     def _may_go_on(self, gathered: int) -> bool:
-        """Whether the connection is open. It is closed as slow when these bytes and what waits are too many."""
+        """Whether the connection is open. It is closed as slow if these bytes and its outbox are too many."""
         if self._transport.outbox.size + gathered > self._node.config.client_queue_max_size:
             self._close_slow()
         return not self._closed
@@ -157,7 +157,7 @@ class AdminConnection:
         data = {"version": node.version, "engine": node.engine_name, "config": shown(node.config)}
         return encode_api_reply(command.uid, "info", wire.data_body(data))
 
-    # -- what v1 does not have
+    # -- commands that v1 does not have
 
     def _nodes(self, command: Command) -> bytes:
         return encode_api_reply(command.uid, "nodes", wire.data_body(self._node.cluster.surveys.nodes()))
@@ -175,7 +175,7 @@ class AdminConnection:
     # -- out
 
     def show(self, messages: Sequence[bytes], missed: int) -> None:
-        """Show watched messages, unless too much waits already; what is left out is counted (watched.Watcher)."""
+        """Send watched messages, unless too many bytes wait; those left out are counted (watched.Watcher)."""
         self._missed += missed
         if self._transport.outbox.size > MOST_WAITING:
             self._missed += len(messages)
@@ -197,7 +197,7 @@ class AdminConnection:
     # -- ends
 
     def close(self, disconnect: Disconnect | None = None) -> None:
-        """End the connection; `disconnect` is None when the peer has gone."""
+        """Close the connection; `disconnect` is None if the peer has closed it."""
         if self._closed:
             return
         self._closed = True
@@ -209,26 +209,26 @@ class AdminConnection:
             self._transport.close(disconnect.code, disconnect.close_reason)
 
     def close_slow(self) -> None:
-        """More waits to be written than the queue may hold (websocket.connection.Owner)."""
+        """Close a slow client whose outbox is full (websocket.connection.Owner)."""
         gevent.spawn(self._close_slow)
 
     def close_silent(self) -> None:
-        """The peer answered no ping (websocket.connection.Owner)."""
+        """Close after a ping without an answer (websocket.connection.Owner)."""
         self.close(CLOSE_PING_ERROR)
 
     def _close_slow(self) -> None:
-        # Later, since whoever fills the queue may be in the middle of something.
+        # In another greenlet, because the caller that fills the queue must not block.
         if not self._closed:
             self._transport.outbox.drop_waiting()
             self.close(CLOSE_SLOW)
 
     def close_failed(self, reason: str) -> None:
-        """The socket cannot be written any more (websocket.connection.Owner)."""
-        log.debug("an admin connection failed: %s", reason)
+        """Close after the socket failed to write (websocket.connection.Owner)."""
+        log.debug("admin connection: %s", reason)
         self.close()
 
     def close_broken(self, error: Exception) -> None:
-        """An unexpected error: log it, and close with the advice to reconnect."""
+        """Log an unexpected error, and close with the advice to reconnect."""
         log.error("admin connection: internal error, closing connection", exc_info=error)
         self.close(CLOSE_INTERNAL_ERROR)
 
@@ -249,11 +249,11 @@ _HANDLERS: dict[str, Callable[[AdminConnection, Command], bytes]] = {
 }
 
 HIDDEN = "********"
-"""Stands for a secret that is set."""
+"""The text shown in place of a secret."""
 
 
 def shown(config: Config) -> dict[str, object]:
-    """The options in force under their names, secrets hidden; `channel_options` as v1 has them, too."""
+    """Return the current options by name, with secrets hidden; also `channel_options` in the form of v1."""
     values: dict[str, object] = {}
     for option in options_of(Config):
         value = getattr(config, option.name)
@@ -263,7 +263,7 @@ def shown(config: Config) -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
-    """Whole seconds without a fraction, as v1 has them; namespaces as objects."""
+    """Convert a value for JSON: whole seconds without a fraction, as in v1; namespaces as objects."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, tuple):

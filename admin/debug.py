@@ -1,4 +1,4 @@
-"""The debug endpoints (option debug): what runs now, where the CPU goes, what fills the memory (docs/admin.md)."""
+"""The debug endpoints (option debug): running greenlets, CPU profiles, and memory by type (docs/admin.md)."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from .stacks import stack_of
 DEBUG_PATH = "/debug/pprof/"
 INDEX_TEXT = """Gentrifugo, debug endpoints
 
-greenlets              what runs now: greenlets counted by function, with the stack of one of each
+greenlets              greenlets counted by function, with one stack of each
 greenlets?all=1        the stack of every greenlet
-run_info               gevent's own account of greenlets and threads
-profile?seconds=10     where the CPU goes, for speedscope (https://www.speedscope.app)
-profile?seconds=10&format=collapsed    the same for flamegraph.pl
-memory                 objects in memory by type, and their own size
+run_info               gevent's report of greenlets and threads
+profile?seconds=10     CPU profile for speedscope (https://www.speedscope.app)
+profile?seconds=10&format=collapsed    CPU profile for flamegraph.pl
+memory                 objects in memory by type, with their own sizes
 """
 DEFAULT_SECONDS, MOST_SECONDS = 10.0, 120.0
 CHUNK = 1000
-"""Objects between two chances for others to run."""
+"""Number of objects after which other greenlets can run."""
 MOST_TYPES = 100
 
 
 def debug_blueprint() -> Blueprint:
-    """All debug endpoints."""
+    """Create the blueprint of all debug endpoints."""
     pages = Blueprint("gentrifugo_debug", __name__)
     pages.add_url_rule(DEBUG_PATH, "index", lambda: _text(INDEX_TEXT))
     pages.add_url_rule(f"{DEBUG_PATH}greenlets", "greenlets", _greenlets)

@@ -1,4 +1,4 @@
-"""The figures of a node in the format of Prometheus. Names and meaning: docs/stats.md, with `gentrifugo_` in front."""
+"""The metrics of a node in the format of Prometheus: the names of docs/stats.md with the prefix `gentrifugo_`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "gentrifugo_"
 GAUGES = {
     "node_num_clients": "Connections that have sent a successful connect.",
-    "node_num_unique_clients": "Different users among them.",
+    "node_num_unique_clients": "Distinct users among these connections.",
     "node_num_channels": "Channels with a subscriber on this node.",
     "node_num_goroutine": "Greenlets that serve a connection.",
     "node_memory_sys": "Resident memory in bytes.",
@@ -29,7 +29,7 @@ LATENCIES = {
 
 
 def exposition(node: Node) -> Callable[[], bytes]:
-    """What a scrape of `node` is answered with."""
+    """Return a function that builds the response to a scrape of `node`."""
     registry = CollectorRegistry()
     registry.register(NodeCollector(node))
     ProcessCollector(namespace="gentrifugo", registry=registry)
@@ -37,21 +37,21 @@ def exposition(node: Node) -> Callable[[], bytes]:
 
 
 class NodeCollector(Collector):
-    """Reads a node when it is scraped; keeps nothing."""
+    """Reads the metrics of a node at each scrape, and stores nothing."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing beforehand: that would count as a look at the node."""
+        """Return no metrics at registration, which would otherwise read the node."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """All figures as they are now."""
+        """Return all current metrics."""
         info = self._node.cluster.own_info()
         metrics = info.metrics
         about = {"uid": info.uid, "name": info.name, "version": self._node.version, "engine": self._node.engine_name}
-        yield InfoMetricFamily(f"{PREFIX}node", "Which node this is.", about)
+        yield InfoMetricFamily(f"{PREFIX}node", "Name and version of the node.", about)
         for name, meaning in GAUGES.items():
             yield GaugeMetricFamily(PREFIX + name, meaning, metrics[name])
         for name in COUNTER_NAMES:
@@ -62,7 +62,7 @@ class NodeCollector(Collector):
 
 
 def _summary(name: str, span: str, meaning: str, metrics: dict[str, int]) -> Metric:
-    """Percentiles of the last interval, or of the last fifteen. A summary's own count would have to grow for ever."""
+    """Build a summary of the last interval, or of the last 15. It has no count, which would have to be cumulative."""
     family = GaugeMetricFamily(
         f"{PREFIX}{name}_{span}_microseconds",
         f"{meaning}, in microseconds, over {span} intervals of node_metrics_interval.",

@@ -1,8 +1,8 @@
-"""A sampling CPU profile of this process: the stack at every tick of a timer that counts CPU time.
+"""A sampling CPU profile of this process: the stack at each tick of a timer that counts CPU time.
 
-A signal interrupts whatever greenlet has the CPU, so nothing is traced and hardly
-anything slowed: 100 samples a second cost less than a thousandth. Functions are told
-apart by name and file; the line is that where the function begins.
+A signal interrupts the running greenlet, so functions are not traced and hardly slower:
+100 samples a second cost less than 0.1 % of the CPU. Functions are distinguished by name
+and file; the line is the first one of the function.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from typing import Any
 import gevent
 
 SAMPLE_INTERVAL = 0.01
-"""Seconds of CPU between two samples."""
+"""Seconds of CPU time between two samples."""
 DEEPEST = 200
-"""Frames of one stack at most, the innermost."""
+"""Maximum number of frames of one stack; the outermost ones are left out."""
 
 Place = tuple[str, str, int]
-"""Function, file, first line."""
+"""Name of a function, its file and first line."""
 Samples = Counter[tuple[Place, ...]]
 
 
 class Busy(Exception):
-    """Another profile is being taken."""
+    """Raised while another profile is being taken."""
 
 
 _running = False
 
 
 def sample(seconds: float) -> Samples:
-    """Stacks, outermost first, and how often each was met. Blocks for `seconds`. Raises Busy."""
+    """Count how often each stack (outermost function first) was sampled. Blocks for `seconds`. Raises Busy."""
     global _running
     if _running:
-        raise Busy("another profile is being taken; there is one timer for a process")
+        raise Busy("another profile is being taken: only one at a time is possible in a process")
     samples: Samples = Counter()
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -63,7 +63,7 @@ def _places(frame: FrameType | None) -> tuple[Place, ...]:
 
 
 def collapsed(samples: Samples) -> str:
-    """A line for each stack, as flamegraph.pl reads it."""
+    """Format samples for flamegraph.pl, with a line for each stack."""
     lines = (
         ";".join(f"{name} ({_module(file)}:{line})" for name, file, line in stack) + f" {count}"
         for stack, count in samples.most_common()
@@ -76,7 +76,7 @@ def _module(file: str) -> str:
 
 
 def speedscope(samples: Samples) -> dict[str, Any]:
-    """As speedscope's own file format has it (https://www.speedscope.app/file-format-schema.json)."""
+    """Convert samples to the file format of speedscope (https://www.speedscope.app/file-format-schema.json)."""
     frames: dict[Place, int] = {}
     stacks, weights = [], []
     for stack, count in samples.most_common():

@@ -13,11 +13,11 @@ from .connection import AdminConnection
 from .unauthenticated import UnauthenticatedSockets
 
 MAX_OPERATORS = 1000
-"""Admin sockets of one process that have sent a valid token. Operators need fewer."""
+"""Maximum number of admin sockets of one process that have sent a valid token."""
 
 
 class AdminSockets:
-    """The admin sockets of one process. Those that have not sent a valid token yet are counted apart."""
+    """The admin sockets of one process. Those without a valid token are counted separately."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -51,7 +51,7 @@ class AdminSockets:
             connection.close(closing.disconnect)
 
     def _admit(self, connection: AdminConnection) -> None:
-        """Count an operator. Raises Closing when there are too many."""
+        """Count an authenticated operator. Raises Closing if there are too many."""
         self._unauthenticated.remove(connection)
         if connection not in self._authenticated and len(self._authenticated) >= MAX_OPERATORS:
             raise Closing(CLOSE_LIMIT_EXCEEDED)

@@ -1,4 +1,4 @@
-"""Stacks as text, for people and for tools that draw them."""
+"""Formats call stacks as text, for people and for visualization tools."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from types import FrameType
 
 
 def stack_of(frame: FrameType | None) -> list[str]:
-    """The functions on a stack, outermost first: `name (file:line)`."""
+    """Return the functions on a stack, outermost first, as `name (file:line)`."""
     places = []
     while frame is not None:
         code = frame.f_code
@@ -16,5 +16,5 @@ def stack_of(frame: FrameType | None) -> list[str]:
 
 
 def _short(path: str) -> str:
-    """The end of a path that says which file it is; where it lies on the machine is nobody's business."""
+    """Shorten a path to the part that identifies the file, without the directory of the installation."""
     return "/".join(path.split("/")[-3:])

@@ -1,7 +1,7 @@
 """The admin sockets of one process that have not sent a valid token yet, counted by address.
 
-Anybody can open such a socket. When there are too many, the oldest one is closed, never the newest one refused: an
-operator sends the token at once, and so is let in whoever else holds sockets open.
+Everybody can open such a socket. If there are too many, the oldest one is closed, and the newest one is never refused:
+an operator sends the token at once, and so can always log in.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from ..app.model.errors import CLOSE_LIMIT_EXCEEDED, Disconnect
 from .access import one_address
 
 MOST_OF_ADDRESS = 100
-"""Unauthenticated sockets of one address; more may wait for a moment where many operators share an address."""
+"""Maximum number of unauthenticated sockets of one address, which several operators may share."""
 MOST = 1000
-"""Unauthenticated sockets of all addresses."""
+"""Maximum number of unauthenticated sockets of all addresses."""
 
 
 class Closable(Protocol):
     """A connection that can be closed."""
 
     def close(self, disconnect: Disconnect | None = None) -> None:
-        """Close it, for the reason in `disconnect`."""
+        """Close the connection, for the reason in `disconnect`."""
 
 
 class UnauthenticatedSockets:
@@ -29,7 +29,7 @@ class UnauthenticatedSockets:
 
     def __init__(self) -> None:
         self._by_address: dict[str, dict[Closable, None]] = {}
-        """In the order in which they were opened."""
+        """The sockets in the order in which they were opened."""
         self._addresses: dict[Closable, str] = {}
 
     def __len__(self) -> int:

@@ -1,6 +1,6 @@
 """The admin endpoints as Flask blueprints: log in, admin socket, web interface, metrics, health, debug.
 
-Nothing is there unless an option asks for it.
+Each is served only if an option enables it.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ METRICS_PATH = "/metrics"
 HEALTH_PATH = "/health"
 
 LOG_IN_SIZE = 4096
-"""Bytes of a request to log in at most."""
+"""Maximum bytes of a login request."""
 
 
 def register_admin_views(app: Flask, service: Service) -> None:
-    """Add the admin endpoints that the configuration asks for to an application that carries `service`."""
+    """Add the admin endpoints that are enabled in the configuration to an application with `service`."""
     config = service.config
     prefix = config.http_prefix or None
     if config.admin or config.web:
@@ -49,7 +49,7 @@ def register_admin_views(app: Flask, service: Service) -> None:
 
 
 def register_health(app: Flask, service: Service) -> None:
-    """Add `/health`, which load balancers ask on the clients' port too."""
+    """Add `/health`, which load balancers request on the port for clients too."""
     if service.config.health:
         blueprint = Blueprint("gentrifugo_health", __name__)
         blueprint.add_url_rule(HEALTH_PATH, "health", lambda: respond(_health(service)))
@@ -57,19 +57,19 @@ def register_health(app: Flask, service: Service) -> None:
 
 
 def socket_blueprint(access: Access) -> Blueprint:
-    """Log in, and the admin socket."""
+    """Create the blueprint of the login and the admin socket."""
     blueprint = Blueprint("gentrifugo_admin", __name__)
     sockets = AdminSockets(access)
     blueprint.add_url_rule(AUTH_PATH, "auth", _own_origin_only(lambda: _log_in(access)), methods=["GET", "POST"])
     serve = _own_origin_only(ready(lambda service: _socket(service, sockets)))
-    # Werkzeug tells apart what asks for a WebSocket; what does not is to hear what is wrong.
+    # Werkzeug would not route requests without an upgrade to a WebSocket rule; they need an answer with the reason.
     blueprint.add_url_rule(SOCKET_PATH, "socket", serve, websocket=True)
     blueprint.add_url_rule(SOCKET_PATH, "no_socket", serve)
     return blueprint
 
 
 def metrics_blueprint(service: Service) -> Blueprint:
-    """The metrics for Prometheus."""
+    """Create the blueprint of the metrics for Prometheus."""
     blueprint = Blueprint("gentrifugo_metrics", __name__)
     scrape = metrics.exposition(service.node)
 
@@ -82,7 +82,7 @@ def metrics_blueprint(service: Service) -> Blueprint:
 
 
 def _own_origin_only(view: Callable[[], Response]) -> Callable[[], Response]:
-    """A view that other sites' pages cannot use, and that refuses in words."""
+    """Wrap a view to refuse pages of other sites, and to answer errors with their reason."""
 
     @functools.wraps(view)
     def checked() -> Response:
@@ -108,7 +108,7 @@ def _log_in(access: Access) -> Response:
         raise HTTPError(405, "to log in, POST the form field password", {"Allow": "POST"})
     if (request.content_length or 0) > LOG_IN_SIZE:
         raise too_large(LOG_IN_SIZE)
-    request.max_content_length = LOG_IN_SIZE  # of one that does not say its length, too
+    request.max_content_length = LOG_IN_SIZE  # also for a request without a length
     token = access.log_in(_client_address(), request.form.get("password", ""))
     response = respond(json_response(msgspec.json.encode({"token": token})))
     response.headers["Cache-Control"] = "no-store"
@@ -121,19 +121,19 @@ def _socket(service: Service, sockets: AdminSockets) -> Response:
 
 
 def _client_address() -> str:
-    """The address of the client, which a trusted proxy may have named; empty for a Unix socket."""
+    """Return the address of the client, which a trusted proxy may have reported; empty for a Unix socket."""
     address = request.remote_addr or ""
-    if PEER in request.environ:  # our handler has looked at the headers already
+    if PEER in request.environ:  # the HTTP connection has evaluated the headers already
         return address
     headers = {name.lower(): value for name, value in request.headers.items()}
     return current_service().proxies.address(address, headers)
 
 
 class Upgraded(Response):
-    """Stands for the answer to a request whose connection has been a WebSocket, and has ended."""
+    """The response object for a request that was upgraded to a WebSocket, which has been closed."""
 
     def __call__(self, environ: object, start_response: object) -> list[bytes]:
-        """Nothing is left to say."""
+        """Send nothing, because the connection is closed."""
         return []
 
 

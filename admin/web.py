@@ -1,4 +1,4 @@
-"""The web interface: our own with a strict policy for what the page may load, or the one in option web_path."""
+"""The web interface: the included one with a strict Content-Security-Policy, or the one in option web_path."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""Nothing inline, nothing from elsewhere. Ace makes elements of HTML of its own, or trusted types would be required."""
+"""Nothing inline, nothing from other hosts. Trusted types are not required, because Ace creates elements from HTML."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -30,14 +30,14 @@ HEADERS = {
 
 
 def web_blueprint(web_path: str) -> Blueprint:
-    """The files of the interface at `/`. An interface of others is trusted with its own policy."""
+    """Create the blueprint of the files of the interface at `/`. A custom interface sets its own policy."""
     directory = Path(web_path).resolve() if web_path else WEB_FILES
     headers = HEADERS if web_path else {**HEADERS, "Content-Security-Policy": POLICY}
     pages = Blueprint("gentrifugo_web", __name__)
 
     def serve(name: str = INDEX_FILE) -> Response:
         response = send_from_directory(directory, name)
-        # Asked for each time, answered with 304: after an update no page runs with half of the old files.
+        # Revalidated at each request, with 304 if unchanged: after an update no page mixes old and new files.
         response.headers["Cache-Control"] = "no-cache"
         response.headers.update(headers)
         return response

@@ -125,5 +125,5 @@ class DirectExchange(Exchange):
 
 
 def decoded_path(path: str) -> str:
-    """A path as WSGI has it in PATH_INFO: decoded, each byte a character."""
+    """Decode a path to the form of PATH_INFO in WSGI: each byte is a character."""
     return unquote_to_bytes(path).decode("latin-1")

@@ -25,7 +25,7 @@ ServeStream: TypeAlias = ServeWebSocket
 
 
 class ServeRawWebSocket(Protocol):
-    """Serves one that may be compressed."""
+    """Serves an open raw WebSocket, which may be compressed."""
 
     def __call__(
         self,
@@ -80,7 +80,7 @@ class Exchange(ABC):
 
     @abstractmethod
     def respond(self, response: HTTPResponse) -> None:
-        """Send this response. Raises OSError when the client has gone."""
+        """Send this response. Raises OSError if the client has disconnected."""
 
     @abstractmethod
     def start(self, response: HTTPResponse) -> None:
@@ -107,7 +107,7 @@ class Exchange(ABC):
         """Open a WebSocket, which `serve` serves. Raises HTTPError for a request that does not ask for one."""
 
     def upgrade_raw(self, serve: ServeRawWebSocket, compression: Compression | None, subprotocol: str = "") -> None:
-        """Do as `upgrade`, compressed if the client asks for it, `compression` is on and the server supports it.
+        """Open a raw WebSocket, compressed if the client requests it, `compression` is on and the server supports it.
 
         `subprotocol` is named in the response, if the server supports that.
         """
@@ -122,7 +122,7 @@ class Exchange(ABC):
 
     @abstractmethod
     def release(self) -> None:
-        """The connection was passed to another process: read and write nothing more here."""
+        """Stop using the connection, because it was passed to another process."""
 
     @abstractmethod
     def opening(self, proxies: TrustedProxies) -> Opening:
@@ -138,10 +138,10 @@ class Exchange(ABC):
         return chunk(data) if self.is_chunked else data
 
     def unacknowledged(self) -> int:
-        """How many bytes that were written the client's machine has not confirmed."""
+        """Return the number of written bytes that the client's machine has not acknowledged."""
         return unacknowledged(self.socket)
 
     def abort(self) -> None:
-        """End the connection; whoever writes to it fails."""
+        """End the connection; further writes to it fail."""
         with suppress(OSError):
             self.socket.shutdown(SHUT_RDWR)

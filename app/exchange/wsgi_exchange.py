@@ -123,7 +123,7 @@ class WSGIExchange(Exchange):
         return f"{path}?{self.query}" if self.query else path
 
     def _read_ahead(self) -> bytes:
-        """What the server has read of the connection beyond the head; it stays where it is."""
+        """Return the data that the server has read beyond the head, without consuming it."""
         usual = self.socket.gettimeout()
         self.socket.settimeout(0)
         try:
@@ -137,13 +137,13 @@ class WSGIExchange(Exchange):
     def release(self) -> None:
         self.is_passed_on = True
         file = self._file()
-        # The server goes on reading: it must find the end of the stream, and nothing that the client sends.
+        # The server continues to read: it must get the end of the stream, and no data of the client.
         fd_passing.replace_with_ended(self.socket)
         while file.read(DISCARD_SIZE):
             pass
 
     def _file(self) -> Any:
-        """Where the server reads the connection."""
+        """Return the file object from which the server reads the connection."""
         body = self._environ["wsgi.input"]
         return getattr(body, "rfile", body)
 

@@ -1,1 +1,1 @@
-"""Requests as HTTP has them: heads, bodies, origins, addresses, and the way to a WebSocket."""
+"""HTTP requests: heads, bodies, origins, client addresses, and upgrades to WebSocket."""

@@ -1,4 +1,4 @@
-"""The body of a request, read off the socket within limits of size and time."""
+"""Reads the body of a request from the socket, with limits of size and time."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from .reader import RequestReader
 from .response import encode_response_head
 
 CONTINUE = encode_response_head(100, {})
-"""Tells a peer that waits for it to send the body."""
+"""Asks a peer that waits for it to send the body."""
 
 
 def too_large(max_size: int, headers: Mapping[str, str] | None = None) -> HTTPError:
-    """The error for a request whose body is larger than `max_size` bytes."""
+    """Build the error for a request whose body is larger than `max_size` bytes."""
     return HTTPError(413, f"the request is larger than {max_size} bytes", headers)
 
 
 def too_slow(headers: Mapping[str, str] | None = None) -> HTTPError:
-    """The error for a request whose head or body arrives too slowly."""
+    """Build the error for a request whose head or body arrives too slowly."""
     return HTTPError(408, "timeout while reading the request", headers)
 
 
 def read_body(head: Head, reader: RequestReader, sendall: Callable[[bytes], object], max_size: int) -> bytes:
-    """The whole body, of known length or in chunks, after `head` was read; `sendall` writes to the same connection.
+    """Read the whole body, of known length or in chunks, after `head`; `sendall` writes to the same connection.
 
     Raises HTTPError when it is larger than `max_size` bytes, BadBody when its chunks are malformed, TimeoutError
     when it arrives too slowly (net/read_allowance.py), and EOFError when the connection ends before it does.

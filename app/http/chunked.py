@@ -1,7 +1,7 @@
-"""The body of a request that comes in chunks (RFC 9112 7.1), read strictly.
+"""Strict reading of chunked request bodies (RFC 9112 7.1).
 
-pywsgi's own reader lets a bare line feed pass in a chunk extension, where others end
-the line: two parsers would see two different bodies, and the rest of one as a request.
+The reader of pywsgi accepts a bare line feed in a chunk extension, where other parsers end
+the line: they would see different bodies, and could take the rest of one for a request.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*
 
 
 class BadBody(OSError):
-    """The body is not what its head promised; no request can be read after it.
+    """The body is malformed, so that no further request can be read from the connection.
 
-    An OSError, because that is what frameworks expect of a peer they cannot read.
+    An OSError, because frameworks expect one if they cannot read from a peer.
     """
 
 
@@ -33,12 +33,12 @@ class ChunkedBody(Input):
     __slots__ = ("ended", "_left")
 
     rfile: Any
-    """The connection, as a RequestReader (reader.py) reads it."""
+    """The RequestReader (reader.py) of the connection."""
 
     def __init__(self, rfile: Any, socket: Any = None) -> None:
         super().__init__(rfile, None, socket, chunked_input=True)
         self.ended = False
-        """Whether the last chunk has been read, and all that belongs to it."""
+        """Whether the last chunk and the trailers have been read."""
         self._left = 0
 
     def _chunked_read(self, length: int | None = None, use_readline: bool = False) -> bytes:
@@ -65,7 +65,7 @@ class ChunkedBody(Input):
             raise self._bad("the request ended in the middle of a chunk")
         self._left -= len(part)
         if not self._left and self.rfile.read_framing_line(2) != b"\r\n":
-            raise self._bad("a chunk is longer than it says")
+            raise self._bad("a chunk is longer than its size")
         return part
 
     def _next_chunk(self) -> int:
@@ -79,12 +79,12 @@ class ChunkedBody(Input):
         return size
 
     def _read_trailers(self) -> None:
-        """Read what follows the last chunk, and forget it."""
+        """Read the trailers after the last chunk, and discard them."""
         room = MAX_HEAD_SIZE
         while line := self._line():
             room -= len(line)
             if room < 0 or not _TRAILER.fullmatch(line):
-                raise self._bad("what follows the last chunk is malformed")
+                raise self._bad("a trailer after the last chunk is malformed")
 
     def _line(self) -> bytes:
         line: bytes = self.rfile.read_framing_line(MAX_LINE)
@@ -93,6 +93,6 @@ class ChunkedBody(Input):
         return line[:-2]
 
     def _bad(self, reason: str) -> BadBody:
-        # From here on pywsgi does not try to read the rest before the next request.
+        # This keeps pywsgi from reading the rest before the next request.
         self._chunked_input_error = True
         return BadBody(reason)

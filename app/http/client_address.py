@@ -1,4 +1,4 @@
-"""Whose request it is: behind a proxy the socket tells of the proxy, and headers of the client."""
+"""The address of the client: behind a proxy the socket has the address of the proxy, and headers that of the client."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class TrustedProxies:
         self._networks = [ipaddress.ip_network(item, strict=False) for item in items if item != LOCAL]
 
     def address(self, peer: str, headers: Mapping[str, str]) -> str:
-        """The client's address; `peer` is the socket's, empty for a Unix socket. Header names are in lower case.
+        """Return the client's address; `peer` is the socket's, empty for a Unix socket. Header names are in lower case.
 
-        Of X-Forwarded-For, to which each proxy appends whom it hears from, it is the last that is no trusted proxy:
-        what stands before that the client may have made up. Where there is none, it is X-Real-IP. Where there are
-        both, the last proxy has set one and may have let the other through: they must agree on whom it has heard.
+        In X-Forwarded-For, to which each proxy appends its peer, it is the last address that is not a trusted proxy:
+        the client may have invented those before. Without this header, it is X-Real-IP. If both are present, the last
+        proxy has set one and may have forwarded the other: so they must agree on the peer of that proxy.
         """
         if not self.trusts(peer):
             return peer
@@ -58,17 +58,17 @@ def _is_address(text: str) -> bool:
         ipaddress.ip_address(address)
     except ValueError:
         return False
-    return not percent or zone.isalnum()  # an interface; anything else would go into the log as it is
+    return not percent or zone.isalnum()  # the name of an interface; other text would get into the log unchecked
 
 
 @lru_cache(8)
 def trusted(listing: str) -> TrustedProxies:
-    """The proxies of one value of the option."""
+    """Parse the value of option trusted_proxies; cached."""
     return TrustedProxies(listing)
 
 
 def socket_address(socket: Any) -> str:
-    """The address of the peer; empty for a Unix socket, and for a connection that has ended."""
+    """Return the address of the peer; empty for a Unix socket, and for a closed connection."""
     with suppress(OSError):
         peer = socket.getpeername()
         return str(peer[0]) if isinstance(peer, tuple) else ""

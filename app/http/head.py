@@ -1,9 +1,9 @@
-"""The head of an HTTP/1 request, without I/O: parsed strictly, so that no proxy in front of us reads it otherwise.
+"""Parses the head of an HTTP/1 request without I/O, strictly, so that no proxy can interpret it differently.
 
-What RFC 9112 lets a server refuse is refused: bare line feeds, folded lines, white
-space before the colon, more than one length, a length beside a transfer coding,
-a host that is none.
-Where two parsers could see two different requests, there is no request.
+Everything that RFC 9112 allows a server to refuse is refused: bare line feeds, folded lines, white
+space before the colon, more than one length, a length together with a transfer coding,
+an invalid host.
+A request that two parsers could interpret differently is refused.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import NamedTuple
 MAX_HEAD_SIZE = 32768
 """Bytes of request line and headers together."""
 MAX_REQUEST_LINE = 8000
-"""Bytes; pywsgi, which gets what is not served here, takes 8191 with the line's end."""
+"""Bytes of the request line; pywsgi, which serves other requests, accepts 8191 including the line end."""
 MAX_HEADERS = 99
-"""How many; the parser behind pywsgi stops at 100 lines and counts the empty one."""
+"""Number of headers; the parser of pywsgi stops at 100 lines, including the empty one."""
 
 _REQUEST_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
 # The white space around the value is taken off afterwards: as a part of the pattern it would make 30 KB of spaces
@@ -33,7 +33,7 @@ _ONCE = frozenset(
 
 
 class HTTPError(Exception):
-    """A request that is refused: the status, a sentence for the peer, and headers that belong to it."""
+    """Raised to refuse a request: the status, the reason for the peer, and headers of the response."""
 
     def __init__(self, status: int, reason: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(reason)
@@ -62,7 +62,7 @@ class Head(NamedTuple):
 
     @property
     def content_length(self) -> int | None:
-        """Size of the body in bytes; None when no length is given."""
+        """Size of the body in bytes; None if the head has no length."""
         length = self.headers.get("content-length")
         return None if length is None else int(length)
 
@@ -74,7 +74,7 @@ class Head(NamedTuple):
 
     @property
     def connection_headers(self) -> dict[str, str]:
-        """What a response must say for the peer to keep the connection: with HTTP/1.0 that is not understood."""
+        """Headers of a response that make the peer keep the connection; with HTTP/1.0 this is not the default."""
         return {"Connection": "keep-alive"} if self.version == "HTTP/1.0" and self.keep_alive else {}
 
     @property
@@ -89,7 +89,7 @@ class Head(NamedTuple):
 
 
 def origin_form(target: str) -> str:
-    """The target as path and query: one that names the server too, as for a proxy, means the same (RFC 9112 3.2.2)."""
+    """Return path and query of the target, also of one with scheme and host, as sent to proxies (RFC 9112 3.2.2)."""
     match = None if target.startswith("/") else _SCHEME_AND_HOST.match(target)
     if match is None:
         return target
@@ -98,7 +98,7 @@ def origin_form(target: str) -> str:
 
 
 def parse_head(head: bytes) -> Head:
-    """`head` without the empty line that ends it. Raises HTTPError."""
+    """Parse a head, given without the empty line that ends it. Raises HTTPError."""
     first, *lines = head.decode("latin-1").split("\r\n")
     if len(first) > MAX_REQUEST_LINE:
         raise HTTPError(414, f"the request line is longer than {MAX_REQUEST_LINE} bytes")
@@ -106,10 +106,10 @@ def parse_head(head: bytes) -> Head:
     if match is None:
         raise HTTPError(400, "the request line is malformed")
     if match[3] != "1":
-        raise HTTPError(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
+        raise HTTPError(505, "only HTTP/1.1 and HTTP/1.0 are supported")
     target = match[2]
     if not (target.startswith("/") or target == "*" or _SCHEME_AND_HOST.match(target)):
-        raise HTTPError(400, "the target of the request is neither a path nor an address")
+        raise HTTPError(400, "the target of the request is neither a path nor a URL")
     version = "HTTP/1.0" if match[4] == "0" else "HTTP/1.1"
     parsed = Head(match[1], target, version, _headers(lines))
     _check(parsed)
@@ -127,7 +127,7 @@ def _headers(lines: list[str]) -> dict[str, str]:
         name, value = match[1].lower(), match[2].strip(" \t")
         if name in headers:
             if name in _ONCE:
-                raise HTTPError(400, f"the header {name} is there twice")
+                raise HTTPError(400, f"duplicate header {name}")
             value = f"{headers[name]}, {value}"
         headers[name] = value
     return headers
@@ -143,10 +143,10 @@ def _check(head: Head) -> None:
         if length is not None:
             raise HTTPError(400, "Content-Length and Transfer-Encoding exclude each other")
         if coding.lower() != "chunked" or head.version == "HTTP/1.0":
-            raise HTTPError(501, "the only transfer coding spoken here is chunked, in HTTP/1.1")
+            raise HTTPError(501, "unsupported Transfer-Encoding: only chunked is supported, in HTTP/1.1")
     host = headers.get("host")
     if host is None:
         if head.version == "HTTP/1.1":
             raise HTTPError(400, "the header Host is missing")
     elif not _HOST.fullmatch(host):
-        raise HTTPError(400, "the header Host names no host")
+        raise HTTPError(400, "invalid header Host")

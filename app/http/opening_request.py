@@ -24,12 +24,12 @@ class Opening(NamedTuple):
     """Path and query, percent-encoded."""
     headers: Mapping[str, str]
     address: str
-    """The client's, as far as the proxies in option trusted_proxies tell; the last peer's otherwise."""
+    """The address of the client, if a proxy in option trusted_proxies reports it; otherwise that of the last peer."""
     scheme: str = "http"
-    """The browser's, as far as the same proxies tell."""
+    """Scheme, host and prefix in the browser's URL, if such a proxy reports them."""
 
     def environ(self) -> dict[str, Any]:
-        """The request as WSGI has it, without its body.
+        """Return the request as a WSGI environ, without its body.
 
         Headers with an underscore in their name are left out: WSGI could not tell them from those with a hyphen,
         which a proxy may guard.
@@ -62,7 +62,7 @@ class Opening(NamedTuple):
 
 
 def opening_of(head: Head, socket: Any, proxies: TrustedProxies) -> Opening:
-    """The request with this head, read from gevent's `socket`; `proxies` may name the client's address."""
+    """Build the Opening for a head read from gevent's `socket`; `proxies` may report the client's address."""
     peer = socket_address(socket)
     scheme = forwarded(peer, head.headers, proxies).scheme or ("https" if isinstance(socket, SSLSocket) else "http")
     address = proxies.address(peer, head.headers)

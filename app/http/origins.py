@@ -1,6 +1,6 @@
-"""Whose pages may connect: a browser lets any page open connections, and names the page's origin in each request.
+"""Checks the origin of web pages: browsers let any page open connections, and send its origin in each request.
 
-Programs name none, and are not meant to be kept out by this.
+Other programs send no origin, and are not restricted by this check.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from .head import HTTPError
 log = logging.getLogger(__name__)
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-"""The port of a URL that names none, by scheme."""
+"""The default port of a URL, by scheme."""
 SITE_OWN, SITE_NONE = "same-origin", "none"
 """Values of the header Sec-Fetch-Site: a page of the same origin has made the request, or no page at all."""
 NOT_IN_POLICIES = WITHOUT_HOST | {ALL_ORIGINS}
 SHOWN_OF_HEADER = 200
-"""Characters of an origin or a host that are shown at most."""
+"""Maximum characters of an origin or a host in log lines and errors."""
 MOST_TOLD = 100
-"""Refused origins that the log names; a page can make up as many as it likes."""
+"""Maximum number of refused origins that are logged; clients can invent any number of origins."""
 
 
 def is_own(origin: str | None, host: str) -> bool:
-    """Whether a request to `host` comes from a page of the same host and port, or from no browser at all.
+    """Whether a request to `host` comes from a page of the same host and port, or not from a browser.
 
     The scheme does not count: behind a proxy that ends TLS the server cannot know it.
     """
@@ -47,20 +47,20 @@ def is_own(origin: str | None, host: str) -> bool:
 
 
 def page_of(headers: Mapping[str, str]) -> str | None:
-    """The origin or the address of the page that made a request; None when the request names none.
+    """Return the origin or the URL of the page that made a request; None if the request has neither.
 
-    Browsers leave out Origin where a page of the same origin, an address bar, a script or an iframe asks with GET.
+    Browsers omit Origin in GET requests from pages of the same origin, the address bar, scripts and iframes.
     """
     return headers.get("origin", headers.get("referer"))
 
 
 class RefusalLog:
-    """Says in the log which origins were refused: each once for each reason, and MOST_TOLD at most for one reason."""
+    """Logs refused origins: each once for each reason, and at most MOST_TOLD for one reason."""
 
     def __init__(self) -> None:
         throttled = partial(ThrottledLog, log, logging.WARNING, interval=ONCE, max_keys=MOST_TOLD)
         self._logs: defaultdict[str, ThrottledLog] = defaultdict(throttled)
-        """One for each reason."""
+        """A throttled log for each reason."""
 
     def note(self, origin: str, why: str, host: str) -> None:
         """Log that pages of `origin` are refused; `why` completes the sentence, `host` is that of the request."""
@@ -70,23 +70,23 @@ class RefusalLog:
 
 
 class Origins:
-    """The origins that the option `allowed` lists; the server's own host is always among them.
+    """The origins listed in `allowed`, and always the own host of the server.
 
-    `refusals` hears of the others.
+    `refusals` logs the refused ones.
     """
 
     def __init__(self, allowed: str, refusals: RefusalLog | None = None) -> None:
         items = listed(allowed)
         self.are_all = ALL_ORIGINS in items
-        """Whether nobody is kept out."""
+        """Whether all origins are allowed."""
         self._exact = {_normal(item) for item in items if "*" not in item} - {""}
         self._below = tuple(_normal(item).split("://*", 1) for item in items if "://*." in item)
         self.ancestors = " ".join(["'self'", *(item for item in items if item not in NOT_IN_POLICIES)])
-        """The list as a Content-Security-Policy has it, which cannot name pages without a host."""
+        """The list for a Content-Security-Policy, which cannot contain origins without a host."""
         self._refusals = refusals or RefusalLog()
 
     def check(self, origin: str | None, host: str) -> None:
-        """Raises HTTPError for a request to `host` from a page of another origin than these."""
+        """Raise HTTPError for a request to `host` from a page of another origin."""
         if self.are_all or is_own(origin, host) or self._lists(origin or ""):
             return
         self._refusals.note(origin or "", "which option allowed_origins does not list", host)
@@ -94,9 +94,9 @@ class Origins:
         raise HTTPError(403, f"pages of this origin may not connect here: {reason} (option allowed_origins)")
 
     def check_request(self, headers: Mapping[str, str], may_be_unnamed: bool) -> None:
-        """Raises HTTPError for a request from a page of another origin than these, by all headers that tell it.
+        """Raise HTTPError for a request from a page of another origin, according to all headers that contain it.
 
-        `may_be_unnamed` says whether a request that names no page is allowed, as that of a program.
+        `may_be_unnamed` allows requests without an origin, such as those of programs.
         """
         if self.are_all:
             return
@@ -104,7 +104,7 @@ class Origins:
         if page is not None:
             self.check(page, headers.get("host", ""))
             return
-        # Browsers set this header themselves, also where the page hides its address with a referrer policy.
+        # Browsers set this header themselves, even if the page hides its URL with a referrer policy.
         site = headers.get("sec-fetch-site", SITE_NONE)
         if site != SITE_OWN and not (site == SITE_NONE and may_be_unnamed):
             self._refusals.note(
@@ -122,7 +122,7 @@ class Origins:
 
 
 def _normal(origin: str) -> str:
-    """Scheme, host and port in one spelling; of a URL too. Empty for what is no origin."""
+    """Normalize scheme, host and port of an origin or URL. Empty if it is invalid."""
     if origin in WITHOUT_HOST:
         return origin
     try:
@@ -137,7 +137,7 @@ def _normal(origin: str) -> str:
 
 
 ANYWHERE = Origins(ALL_ORIGINS)
-"""Nobody is kept out."""
+"""Allows all origins."""
 
 
 class OriginPolicy:
@@ -153,7 +153,7 @@ class OriginPolicy:
         self._origins = lru_cache(8)(partial(Origins, refusals=self.refusals))
 
     def origins(self, allowed: str, may_use_cookies: bool) -> Origins:
-        """The allowed origins; `may_use_cookies` says whether what is asked for may depend on cookies."""
+        """Return the allowed origins; `may_use_cookies` if the result of a request may depend on cookies."""
         if allowed == AUTO:
             allowed = "" if may_use_cookies else ALL_ORIGINS
         return self._origins(allowed)

@@ -1,6 +1,6 @@
-"""The address under which a browser sees the server: behind a proxy, the request says it in headers alone.
+"""The URL of the server in the browser: behind a proxy, only headers of the request contain it.
 
-Everything that needs an address for the outside asks here, so that option trusted_proxies counts everywhere alike.
+All code that needs an external URL uses this module, so that option trusted_proxies applies everywhere.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PREFIX = re.compile(r"(/[0-9A-Za-z._~!$&'()*+,;=:@%-]+)+")
 
 
 class Forwarded(NamedTuple):
-    """What trusted proxies say of the address that the browser has asked; empty where they say nothing."""
+    """Scheme, host and prefix that trusted proxies report for the browser's URL; empty if they report nothing."""
 
     scheme: str = ""
     host: str = ""
@@ -34,7 +34,7 @@ UNSAID = Forwarded()
 def forwarded(peer: str, headers: Mapping[str, str], proxies: TrustedProxies) -> Forwarded:
     """X-Forwarded-Proto, -Host and -Prefix of a request, if its `peer` is a trusted proxy.
 
-    Of several values the last one counts, which the nearest proxy has set. What is no scheme, host or path is left out.
+    Of several values the last one counts, which the nearest proxy has set. Invalid values are ignored.
     Header names are in lower case; `peer` is the socket's address, empty for a Unix socket.
     """
     if not proxies.trusts(peer):
@@ -54,7 +54,7 @@ def _last(value: str) -> str:
 
 
 def outer_root(environ: Mapping[str, Any], proxies: TrustedProxies) -> str:
-    """The address of an application as the browser of a WSGI request sees it, without a slash at the end.
+    """Return the URL of an application in the browser that sent a WSGI request, without a slash at the end.
 
     It contains the path below which the application is mounted (SCRIPT_NAME), and that of a proxy. What Werkzeug's
     ProxyFix has already taken from a header counts as it is.
@@ -74,7 +74,7 @@ def outer_root(environ: Mapping[str, Any], proxies: TrustedProxies) -> str:
 
 
 def _kept(key: str, environ: Mapping[str, Any], inner: Mapping[str, Any]) -> str:
-    """What ProxyFix has put there; empty if it has changed nothing."""
+    """Return a value that ProxyFix has set; empty if it has changed nothing."""
     return str(environ[key]) if environ.get(key) and environ[key] != inner.get(key) else ""
 
 

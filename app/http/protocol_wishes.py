@@ -1,4 +1,4 @@
-"""What the request that opens a WebSocket says about the protocol of the messages: subprotocol and query."""
+"""The protocol that a client requests when it opens a WebSocket, by subprotocol and query."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _SUBPROTOCOLS = {"centrifuge-protobuf": PROTOBUF, "centrifuge-json": JSON}
 
 
 class ProtocolWishes(NamedTuple):
-    """What a client asks for. Clients of version 1 of the protocol ask for nothing."""
+    """The requested format of messages. Clients of version 1 of the protocol request nothing."""
 
     format: str = ""
-    """JSON or PROTOBUF, both of version 2; empty when the first message shall tell."""
+    """JSON or PROTOBUF, both of version 2; empty if the first message decides."""
     subprotocol: str = ""
-    """The subprotocol that the response to the handshake has to name, if there is one."""
+    """The subprotocol to name in the response to the handshake; empty for none."""
     has_own_pings: bool = False
     """Whether the client wants ping frames of WebSocket instead of messages."""
 
@@ -26,7 +26,7 @@ NO_WISHES = ProtocolWishes()
 
 
 def wishes_of(headers: Mapping[str, str], query: str) -> ProtocolWishes:
-    """What a handshake with these headers, whose names are in lower case, and this query asks for.
+    """Read the requested protocol from the headers (names in lower case) and the query of a handshake.
 
     Subprotocols that are not known are ignored.
     """

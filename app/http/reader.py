@@ -1,7 +1,7 @@
-"""Reads requests off a socket: heads whole and within a time, bodies on demand.
+"""Reads requests from a socket: complete heads with a timeout, bodies on demand.
 
-A file-like object for pywsgi too, so that a request can be looked at here first and
-then be left to pywsgi as if nobody had touched it.
+It is also a file-like object for pywsgi, so that a request can be inspected here first and
+then be passed to pywsgi as if it had not been read.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .head import MAX_HEAD_SIZE, HTTPError
 
 
 class RequestReader:
-    """The bytes of one connection in order. Raises TimeoutError when a peer is too slow.
+    """Reads the bytes of one connection in order. Raises TimeoutError if a peer is too slow.
 
     A head may take `timeout` seconds. A body may take as long, and 1 / MIN_RATE seconds more for each of its bytes
     (net/read_allowance.py), in whatever pieces it is sent and read.
@@ -25,10 +25,10 @@ class RequestReader:
         self._timeout = timeout
         self._buffer = b""
         self._allowance: ReadAllowance | None = None
-        """For the body of the last head that was read; None until the reader has to wait for a part of it."""
+        """The allowance for the current body; None until the reader has to wait for a part of it."""
 
     def read_head(self, idle_timeout: float) -> bytes | None:
-        """The next head without the empty line after it; None when the peer closes or stays idle instead.
+        """Read the next head without the empty line after it; None if the peer closes or stays idle.
 
         The first byte may take `idle_timeout` seconds, the rest of the head the reader's timeout.
         Raises HTTPError for what cannot be a head, TimeoutError when it stays incomplete.
@@ -39,7 +39,7 @@ class RequestReader:
         except TimeoutError:
             return None
         deadline = self._socket.now() + self._timeout
-        searched = 0  # bytes that have been looked at: a head may come byte by byte
+        searched = 0  # bytes that have been searched: a head may arrive byte by byte
         while True:
             while self._buffer.startswith(b"\r\n"):  # RFC 9112 2.2: ignore empty lines before the head
                 self._buffer = self._buffer[2:]
@@ -105,7 +105,7 @@ class RequestReader:
         return line
 
     def read_framing_line(self, limit: int) -> bytes:
-        """Read a line between chunks. It is not content, and does not extend the time limit of the peer."""
+        """Read a line between chunks. It is not content, so it does not extend the timeout."""
         while True:
             end = self._buffer.find(b"\n") + 1
             if limit >= 0 and (end > limit or (not end and len(self._buffer) >= limit)):
@@ -115,7 +115,7 @@ class RequestReader:
                 return line
 
     def close(self) -> None:
-        """No request can follow."""
+        """Note that no further request can be read."""
         self.closed = True
 
     def _wait_for_body(self) -> bool:
@@ -129,7 +129,7 @@ class RequestReader:
             self._allowance.spend(self._socket.now() - began)
 
     def _receive(self, deadline: float) -> bool:
-        """Wait for more; False at the end of the stream."""
+        """Wait for more data; False at the end of the stream."""
         data = self._socket.recv_within(RECV_SIZE, deadline - self._socket.now())
         self._buffer = self._buffer + data if self._buffer else data
         return bool(data)

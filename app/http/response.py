@@ -60,13 +60,13 @@ def text_response(status: int, text: str) -> HTTPResponse:
 
 
 def error_response(error: HTTPError) -> HTTPResponse:
-    """The response to a refused request: the reason as a line of text. The headers of the error are not in it."""
+    """Build the response to a refused request: the reason as a line of text, without the headers of the error."""
     return text_response(error.status, error.reason)
 
 
 @functools.lru_cache(maxsize=1)  # 0.1 us instead of 5 for all responses of the same second
 def http_date(second: int) -> str:
-    """A time in Unix seconds as HTTP writes it."""
+    """Format a time in Unix seconds for HTTP headers."""
     return formatdate(second, usegmt=True)
 
 
@@ -85,14 +85,14 @@ def _header_lines(headers: Mapping[str, str]) -> str:
 
 
 def encode_response_head(status: int, headers: Mapping[str, str]) -> bytes:
-    """The head of a response, with the empty line that ends it. `status` is one that HTTPStatus knows."""
+    """Encode the head of a response, with the empty line that ends it. `status` must be in HTTPStatus."""
     return encode_head(_STATUS_LINES[status], headers)
 
 
 def encode_response(
     response: HTTPResponse, keep_alive: bool, connection_headers: Mapping[str, str] | None = None
 ) -> bytes:
-    """A whole response with the length of its body, ready to be sent.
+    """Encode a whole response with the length of its body.
 
     Without `keep_alive` it tells the peer that the connection is closed; `connection_headers` come after its own.
     """

@@ -1,12 +1,12 @@
-"""The connection behind a WSGI request, for what WSGI has no words for: WebSockets, and waiting for a client to go.
+"""Access to the connection of a WSGI request: to open WebSockets, and to notice when a client disconnects.
 
-Works with our handler and with gevent-websocket's. gevent-websocket 0.10.1 does the
-handshake. After that it would send no close codes, lose messages when two greenlets
-write, and take frames of any size, so its socket is taken over and its own WebSocket
-object told that it is closed.
+Works with the handler of this package and with that of gevent-websocket, which does the
+handshake itself. gevent-websocket 0.10.1 would send no close codes, lose messages when two
+greenlets write, and accept frames of any size, so its socket is taken over and its own
+WebSocket object is marked as closed.
 
-Unless it is asked to wait, gevent-websocket answers the handshake before it calls the
-application, which then can refuse nothing any more.
+Unless WAITING is set, gevent-websocket answers the handshake before it calls the
+application, which then cannot refuse it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WAITING = "gentrifugo.waiting_handler"
 
 
 def open_websocket(environ: dict[str, Any]) -> tuple[Any, Callable[[int], bytes]]:
-    """Answer the request with a WebSocket: its socket and recv. Raises HTTPError."""
+    """Complete the WebSocket handshake; returns its socket and recv. Raises HTTPError."""
     handler = environ.get("gentrifugo.handler")
     if handler is not None:
         socket, recv = handler.upgrade()
@@ -40,7 +40,7 @@ def open_websocket(environ: dict[str, Any]) -> tuple[Any, Callable[[int], bytes]
 
 
 def is_open(environ: dict[str, Any]) -> bool:
-    """Whether the server has answered with a WebSocket before it asked us: only a close can refuse it now."""
+    """Whether the server has completed the WebSocket handshake already, so that only a close can refuse it."""
     return environ.get("wsgi.websocket") is not None
 
 
@@ -50,7 +50,7 @@ def _asks_for_websocket(environ: dict[str, Any]) -> bool:
 
 
 def _answer_handshake(environ: dict[str, Any]) -> Any:
-    """The WebSocket that gevent-websocket opens now; None for another request. Raises HTTPError if it refuses."""
+    """Let gevent-websocket open the WebSocket; None if the request is not for one. Raises HTTPError if it refuses."""
     handler = environ[WAITING]
     if _asks_for_websocket(environ) and handler.request_version != "HTTP/1.1":
         raise HTTPError(400, "WebSocket handshake requires HTTP/1.1")
@@ -64,13 +64,13 @@ def _answer_handshake(environ: dict[str, Any]) -> Any:
 
 
 def _websocket_headers(handler: Any) -> dict[str, str]:
-    """Those of the headers of gevent-websocket's response that say what it could open."""
+    """Return the headers of gevent-websocket's response that describe what it supports."""
     headers = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in handler.response_headers)
     return {name: value for name, value in headers if name.startswith("Sec-WebSocket")}
 
 
 def _take_over(stock: Any) -> tuple[Any, Callable[[int], bytes]]:
-    """Socket and recv of a `geventwebsocket.websocket.WebSocket` that nobody has read from."""
+    """Return socket and recv of a `geventwebsocket.websocket.WebSocket` that has not been read from."""
     handler = stock.handler
     stock.closed = True
     stock.stream = None
@@ -79,7 +79,7 @@ def _take_over(stock: Any) -> tuple[Any, Callable[[int], bytes]]:
 
 
 def socket_of(environ: dict[str, Any]) -> Any:
-    """gevent's socket of the request. Raises HTTPError when the server does not let it be found."""
+    """Return gevent's socket of the request. Raises HTTPError if the server does not provide it."""
     handler = environ.get("gentrifugo.handler")
     if handler is not None:
         return handler.socket

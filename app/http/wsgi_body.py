@@ -1,7 +1,7 @@
-"""The body of a request that another web server reads from its socket, within limits of time.
+"""A time limit for request bodies that another web server reads from its socket.
 
-Our own HTTP connections limit what they read themselves (reader.py). gevent's pywsgi, which gunicorn's other workers
-use, waits for a body as long as its peer likes.
+The HTTP connections of this package have their own limits (reader.py). gevent's pywsgi, which other workers of gunicorn
+use, waits for a body without a limit.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..net.read_allowance import ReadAllowance
 from ..runtime.running_clock import TimeLimit, running_time
 
 STEP = 4096
-"""Bytes that are read at a time; only then the time that the peer has for the next ones is known."""
+"""Maximum bytes of one read; after each, the time for the next ones is known."""
 
 
 class TimedBody:
@@ -48,7 +48,7 @@ class TimedBody:
     def _read_step(self, size: int) -> bytes:
         began = running_time()
         try:
-            with TimeLimit(self._allowance.left, TimeoutError("the body took too long to arrive")):
+            with TimeLimit(self._allowance.left, TimeoutError("timeout while reading the request body")):
                 part: bytes = self._body.read(size)
         except TimeoutError:
             if isinstance(self._body, Input):

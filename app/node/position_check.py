@@ -37,7 +37,7 @@ class PositionCheck:
         self._greenlet: gevent.Greenlet[[], None] | None = None
 
     def start(self) -> None:
-        """Begin to check."""
+        """Start the greenlet that checks channels."""
         self._greenlet = gevent.spawn(self._run)
 
     def stop(self) -> None:

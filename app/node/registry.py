@@ -78,7 +78,7 @@ class NodeRegistry:
         return bool(self._watching - {self._own_uid})
 
     def nodes(self) -> list[NodeInfo]:
-        """All known nodes."""
+        """Return the data of all known nodes."""
         return [known.info for known in self._nodes.values()]
 
     def known(self) -> list[KnownNode]:

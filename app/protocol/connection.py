@@ -1,6 +1,6 @@
-"""A client's connection until its first message, which says which version of the protocol it speaks.
+"""A client's connection until its first message, which decides about the version of the protocol.
 
-From then on everything goes to the client of that version. The hub, the node and the transports see a connection.
+After that, everything goes to the client object of that version. The hub, the node and the transports use a connection.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _FORMATS: dict[str, Format] = {format_.name: format_ for format_ in (JSON, PROTO
 
 
 class Parts(Protocol):
-    """What the clients of one process share."""
+    """The objects that the clients of one process share."""
 
     @property
     def node(self) -> Node: ...
@@ -54,7 +54,7 @@ _first_command = msgspec.json.Decoder(_FirstCommand)
 
 
 def version_of(message: bytes) -> int:
-    """The version of the protocol that a first message in text is of: 1, 2, or 0 if it is no command of either.
+    """Return the version of the protocol of a first text message: 1, 2, or 0 if it is not a command of either.
 
     Version 1 names its method in a field, and has arrays of commands. Version 2 has a number as the id, and the method
     as a key.
@@ -71,7 +71,7 @@ def version_of(message: bytes) -> int:
 
 
 class ClientConnection:
-    """One connection. `handle` is called with one message at a time; `close` any time, by anybody."""
+    """One connection. `handle` is called with one message at a time; `close` may be called at any time."""
 
     __slots__ = ("_client", "_closed", "_opening", "_parts", "_request", "_timer", "_transport", "_wishes", "outbox")
 
@@ -115,7 +115,7 @@ class ClientConnection:
             client.handle_text(message)
 
     def _decide(self, message: bytes) -> ClientV1 | ClientV2 | None:
-        """The client of the version that `message` is of; None for a connection that is closed already."""
+        """Create the client for the version of `message`; None if the connection is closed already."""
         if self._closed:
             return None
         self._leave()
@@ -133,12 +133,12 @@ class ClientConnection:
 
     @property
     def _default_version(self) -> int:
-        """The version of a client that has said nothing yet: 1, unless the server has keys of version 2 alone."""
+        """The version of a client that has sent nothing yet: 1, unless the server only has keys of version 2."""
         config = self._parts.node.config
         return 2 if config.checks_tokens and not config.secret and not config.insecure else 1
 
     def _leave(self) -> None:
-        """Give the connection up to the client that takes its place, or to its end."""
+        """Unregister, because a client object takes over or the connection ends."""
         self._parts.node.hub.open.discard(self)
         if self._timer is not None:
             self._timer.cancel()
@@ -147,16 +147,16 @@ class ClientConnection:
 
     @property
     def channels(self) -> Collection[str]:
-        """No channels."""
+        """The channels of the client; always empty before its first message."""
         return ()
 
     def recover_again(self, channel: str) -> None:
-        """There are no subscriptions."""
+        """Do nothing, because there are no subscriptions."""
 
     # -- the end
 
     def close(self, disconnect: Disconnect | None = None) -> None:
-        """End the connection; `disconnect` is None when the peer has gone."""
+        """Close the connection; `disconnect` is None if the peer has closed it."""
         if self._client is not None:
             self._client.close(disconnect)
         elif not self._closed:
@@ -173,12 +173,12 @@ class ClientConnection:
             self._transport.close(translated.code, translated.reason)
 
     def close_slow(self) -> None:
-        """More waits to be written than client_queue_max_size."""
+        """Close a slow client: more data waits to be written than client_queue_max_size."""
         if self._client is not None:  # else nothing has been sent
             self._client.close_slow()
 
     def close_silent(self) -> None:
-        """The client has not answered a ping."""
+        """Close the connection of a client that has not answered a ping."""
         if self._client is not None:
             self._client.close_silent()
         else:
@@ -186,7 +186,7 @@ class ClientConnection:
             gevent.spawn(self.close, CLOSE_PING_ERROR)
 
     def close_failed(self, reason: str) -> None:
-        """The transport cannot write any more."""
+        """Close the connection after the transport failed to write."""
         if self._client is not None:
             self._client.close_failed(reason)
         else:

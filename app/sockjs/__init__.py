@@ -1,1 +1,1 @@
-"""The SockJS protocol 0.3.3 for servers on gevent. Knows nothing of channels, nodes or any other use of it."""
+"""The SockJS protocol 0.3.3 for servers on gevent, independent of channels, nodes and any other use of it."""

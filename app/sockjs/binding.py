@@ -1,7 +1,7 @@
-"""Binds a session over HTTP to the browser that opened it, so that nobody enters it who only knows its id.
+"""Binds a session over HTTP to the browser that opened it, so that knowing its ID is not enough to use it.
 
 Hooks decide by the request that opened the session, with its cookies. Its later requests need not carry these cookies
-to reach the session, so without a binding anybody who chose or learned the id could act as the user.
+to reach the session, so without a binding everybody who has chosen or knows the ID could act as the user.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _cookies(headers: Mapping[str, str]) -> set[str]:
 
 
 def _presented(headers: Mapping[str, str]) -> list[str]:
-    """The values of our cookie; there may be several, with different paths or domains."""
+    """The values of BINDING_COOKIE; there may be several, with different paths or domains."""
     return [value for name, _, value in (pair.partition("=") for pair in _cookies(headers)) if name == BINDING_COOKIE]
 
 
@@ -87,7 +87,7 @@ def _others(headers: Mapping[str, str]) -> set[str]:
 
 
 def has_credentials(headers: Mapping[str, str]) -> bool:
-    """Whether a request brings what a browser adds by itself and a hook may take for a user."""
+    """Whether a request has credentials that browsers add automatically, by which a hook may identify a user."""
     return "authorization" in headers or bool(_others(headers))
 
 

@@ -39,7 +39,7 @@ RAW_WEBSOCKET = "/websocket"
 """The path of raw WebSockets below that of the endpoint."""
 _SESSION_PATH = re.compile(r"/[^/.]+/([^/.]+)/([a-z_]+)")
 
-NOT_FOUND = plain_text(404, "there is nothing here\n")
+NOT_FOUND = plain_text(404, "not found\n")
 NAVIGATIONS = ("navigate", "nested-navigate")
 """Values of the header Sec-Fetch-Mode for a request that loads a page, into a window or into a frame."""
 
@@ -65,7 +65,7 @@ class SockJS:
         self.prefix = prefix
         self.sessions = Sessions(timers, options, self._release)
         self.open_receivers = 0
-        """Requests and WebSockets that wait for messages now, without raw WebSockets."""
+        """The number of requests and WebSockets that wait for messages now, without raw WebSockets."""
         self._connect = connect
         self._raw = raw
         self._flusher = flusher
@@ -74,12 +74,12 @@ class SockJS:
         self._directory = directory
 
     def path_below(self, path: str) -> str | None:
-        """The part of `path` below this endpoint; None when it is elsewhere."""
+        """Return the part of `path` below this endpoint; None if it is not below it."""
         below = path.removeprefix(self.prefix)
         return below if path.startswith(self.prefix) and below[:1] in ("", "/") else None
 
     def serve(self, exchange: Exchange) -> None:
-        """Answer one request. Raises OSError or EOFError when the client has gone."""
+        """Answer one request. Raises OSError or EOFError if the client has disconnected."""
         try:
             response = self._answer(exchange)
         except HTTPError as error:
@@ -102,7 +102,7 @@ class SockJS:
         return plain_text(error.status, f"{error.reason}\n", {**cors(exchange.headers), **error.headers})
 
     def _answer(self, exchange: Exchange) -> HTTPResponse | None:
-        """The response, unless the request has been answered."""
+        """Return the response; None if the request has been answered already."""
         path = exchange.path
         if path in ("", "/"):
             return _only_get(exchange, pages.greeting)
@@ -228,7 +228,7 @@ class SockJS:
         self._receive(exchange, key, StreamingRequest(exchange, transport, self._headers(exchange), timeout, limit))
 
     def _receive(self, exchange: Exchange, key: str, receiver: WaitingRequest) -> None:
-        self._read_body(exchange)  # some clients send one, and the next request comes after it
+        self._read_body(exchange)  # some clients send a body, which precedes the next request
         session = self._find_or_open(exchange, key, receiver)
         if session is None:
             receiver.say(STILL_OPEN)
@@ -250,7 +250,7 @@ class SockJS:
                 session.interrupt()
 
     def _find_or_open(self, exchange: Exchange, key: str, receiver: WaitingRequest) -> Session | None:
-        """The session; None when another process has opened it at this moment.
+        """Return the session; None if another process has just opened it.
 
         Raises HTTPError when the request does not belong to it.
         """
@@ -271,7 +271,7 @@ class SockJS:
         return session
 
     def _find(self, exchange: Exchange, key: str) -> Session | None:
-        """The session that the request belongs to. A request that is not its opener's cannot tell it from none."""
+        """Return the session of the request; None also if it belongs to another client, which must not learn of it."""
         session = self.sessions.find(key)
         if session is None or session.binding is None or session.binding.admits(exchange.headers):
             return session
@@ -281,14 +281,14 @@ class SockJS:
     # -- sending
 
     def _xhr_send(self, exchange: Exchange, key: str) -> HTTPResponse:
-        # Browsers take what has no type for XML, and complain that there is none.
+        # Browsers parse a response without a content type as XML, and log an error.
         return self._take(exchange, key) or HTTPResponse(204, {"Content-Type": PLAIN, **self._headers(exchange)})
 
     def _jsonp_send(self, exchange: Exchange, key: str) -> HTTPResponse:
         return self._take(exchange, key) or plain_text(200, "ok", self._headers(exchange))
 
     def _take(self, exchange: Exchange, key: str) -> HTTPResponse | None:
-        """Hand what the client sent to its session; what is wrong with it."""
+        """Pass messages of the client to its session; returns a response only for an error."""
         session = self._find(exchange, key)
         try:
             body = self._read_body(exchange)
@@ -333,7 +333,7 @@ ROUTES = {
 
 
 def _check_page(exchange: Exchange, set_up: SockJSOptions, route: Route | None) -> None:
-    """Raises HTTPError for a request that no page, or not this page, may make. `route` is None for other paths.
+    """Raise HTTPError if the page that made a request may not use the endpoint. `route` is None for other paths.
 
     Browsers always name the page in a POST and in a WebSocket's handshake, so that only a GET can be that
     of a page that hides its address.
@@ -346,9 +346,9 @@ def _check_page(exchange: Exchange, set_up: SockJSOptions, route: Route | None) 
 
 
 def _check_navigation(headers: Mapping[str, str], route: Route) -> None:
-    """Raises HTTPError unless a page loads this route into an iframe: any link leads to where a window can go.
+    """Raise HTTPError if a browser opens the route as a page, except in an iframe: any link could open it.
 
-    What a GET shows in an iframe must be of the same origin as the page, which only then can read it.
+    An iframe must have the same origin as the page, which otherwise could not read it.
     """
     is_own = route.method != "GET" or headers.get("sec-fetch-site") == SITE_OWN
     if not route.is_frame or not is_own or headers.get("sec-fetch-dest") == "document":
@@ -356,7 +356,7 @@ def _check_navigation(headers: Mapping[str, str], route: Route) -> None:
 
 
 def _no_session() -> HTTPError:
-    return HTTPError(404, "there is no such session", {**NOT_CACHED, **NOT_SNIFFED})
+    return HTTPError(404, "session not found", {**NOT_CACHED, **NOT_SNIFFED})
 
 
 def _opening(exchange: Exchange, set_up: SockJSOptions) -> Opening | None:
@@ -376,7 +376,7 @@ def _only_get(exchange: Exchange, page: Callable[[], HTTPResponse]) -> HTTPRespo
 
 
 def _form_field(form: bytes, name: bytes) -> bytes:
-    """A field of a form, as the bytes it stands for; empty when it is not there."""
+    """Return the decoded bytes of a form field; empty if it is missing."""
     for pair in form.split(b"&"):
         key, _, value = pair.partition(b"=")
         if key == name:
@@ -385,7 +385,7 @@ def _form_field(form: bytes, name: bytes) -> bytes:
 
 
 def _callback(exchange: Exchange) -> str:
-    """The name of the function that the client wants called. Raises HTTPError."""
+    """Return the name of the callback function that the client requested. Raises HTTPError."""
     fields = dict(reversed(parse_qsl(exchange.query)))
     name = fields.get("c") or fields.get("callback")
     if not name:

@@ -1,4 +1,4 @@
-"""SockJS frames: what the server says to a client, before a transport puts it on the wire, and what clients send."""
+"""SockJS frames: encodes the frames of the server, before a transport wraps them, and decodes those of clients."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import msgspec
 OPEN = b"o"
 HEARTBEAT = b"h"
 
-# Browsers and what stands between change or drop these on their way.
+# Browsers and proxies change or drop these characters.
 _FRAGILE = re.compile("[\u200c-\u200f\u2028-\u202f\u2060-\u206f\ufff0-\uffff]")
 
 
 class BadPayload(ValueError):
-    """What a client sent is no array of messages; the text is the protocol's answer."""
+    """A client has sent an invalid array of messages; the text is defined by the protocol."""
 
 
 EXPECTED = "Payload expected."
@@ -25,7 +25,7 @@ BROKEN = "Broken JSON encoding."
 
 
 def quote(text: str) -> bytes:
-    """A message as a JSON string. Half of a surrogate pair, which JavaScript allows, stays what it is."""
+    """Encode a message as a JSON string. Half of a surrogate pair, which JavaScript allows, is kept."""
     try:
         quoted = msgspec.json.encode(text)
     except UnicodeEncodeError:
@@ -45,17 +45,17 @@ def quote_message(message: bytes) -> bytes:
 
 
 def messages_frame(quoted: Iterable[bytes]) -> bytes:
-    """The frame that carries messages, given as JSON strings."""
+    """Build the frame that carries messages, given as JSON strings."""
     return b"a[" + b",".join(quoted) + b"]"
 
 
 def session_close_frame(code: int, reason: str) -> bytes:
-    """The frame that ends a session."""
+    """Build the frame that ends a session."""
     return b"c[%d,%b]" % (code, quote(reason))
 
 
 def decode_messages(body: bytes) -> list[str]:
-    """The messages that a client sent: a JSON array of strings. Raises BadPayload."""
+    """Decode the messages of a client, a JSON array of strings. Raises BadPayload."""
     if not body:
         raise BadPayload(EXPECTED)
     messages = _decode(body)
@@ -65,7 +65,7 @@ def decode_messages(body: bytes) -> list[str]:
 
 
 def decode_websocket_messages(body: bytes) -> list[str]:
-    """The same over a WebSocket, where nothing at all is fine, and one message may come without an array."""
+    """Decode messages sent over a WebSocket: an array, one string, or an empty text. Raises BadPayload."""
     if not body:
         return []
     messages = _decode(body)

@@ -11,7 +11,7 @@ from ..net.outbox import Queue
 class MessageQueue(Queue):
     """Messages as JSON strings. `on_ready` is called by the flusher when there are some; it may not block.
 
-    What was taken counts until it is settled: a client that does not read holds that too.
+    Taken messages count towards the limit until `settle`, because a client that does not read still occupies them.
     """
 
     __slots__ = ("_on_ready", "_taken_messages", "_taken_size")
@@ -25,13 +25,13 @@ class MessageQueue(Queue):
         self._taken_messages = 0
 
     def take(self) -> list[bytes]:
-        """All that waits; nothing waits after that. `settle` must come before the next time."""
+        """Take all waiting messages. `settle` must be called before the next `take`."""
         messages, self.frames = self.frames, []
         self._taken_messages, self._taken_size = len(messages), self.size
         return messages
 
     def settle(self) -> None:
-        """What was taken last has been sent."""
+        """Note that the messages taken last have been sent."""
         self.size -= self._taken_size
         self._flusher.frames_sent += self._taken_messages
         self._flusher.bytes_sent += self._taken_size

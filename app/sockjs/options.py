@@ -10,23 +10,23 @@ from ..websocket.compression import Compression
 
 SOCKJS_URL = "https://cdn.jsdelivr.net/npm/sockjs-client@1.6.1/dist/sockjs.min.js"
 SOCKJS_INTEGRITY = "sha384-svdnwiXBL+Js+yUneJSRFy24NgGiOfDM/vkQl/vCeVrcbYD6yW8EwPr1FnxTEZsR"
-"""The hash of what is at SOCKJS_URL: a browser runs nothing else."""
+"""The hash of the script at SOCKJS_URL: browsers refuse another one."""
 
 NOBODY = TrustedProxies("")
 
 
 @dataclass(frozen=True)
 class SockJSOptions:
-    """Times in seconds, sizes in bytes."""
+    """Options of an endpoint; times in seconds, sizes in bytes."""
 
     websocket: bool = True
     """Whether the WebSocket transports are offered."""
     cookie: bool = False
     """Whether session URLs set the cookie JSESSIONID, by which some balancers keep a client on one server."""
     sockjs_url: str = SOCKJS_URL
-    """Where the iframe page finds the SockJS client."""
+    """The URL from which the iframe page loads the SockJS client."""
     sockjs_integrity: str = SOCKJS_INTEGRITY
-    """The hashes that the SockJS client must have there (Subresource Integrity); empty when it may be anything."""
+    """The allowed hashes of the SockJS client at this URL (Subresource Integrity); empty allows any script."""
     iframe: bool = True
     """Whether the iframe page is served. Scripts of other pages can make requests through it with its origin."""
     iframe_ancestors: str = ""
@@ -34,7 +34,7 @@ class SockJSOptions:
     iframe_may_change: bool = False
     """Whether browsers must ask each time if the iframe page is still the same, instead of keeping it for a year."""
     response_limit: int = 128 * 1024
-    """A streaming response ends after so much, for the browser to free its memory; the client opens the next."""
+    """Maximum size of a streaming response, so that the browser can free its memory; the client opens the next one."""
     heartbeat_delay: float = 25
     """A client to which nothing was sent for this time gets a heartbeat; 0 sends none."""
     disconnect_delay: float = 5
@@ -44,18 +44,18 @@ class SockJSOptions:
     too_large: tuple[int, str] = (1009, "message too big")
     """Code and reason with which a session is closed when its client sends more than `max_size`."""
     body_timeout: float = 10
-    """How long a body may take to arrive, besides the time that its size needs (net/read_allowance.py)."""
+    """Timeout for a request body, in addition to the time for its size (net/read_allowance.py)."""
     client_queue_max_size: int = 10485760
-    """How many bytes may wait for one client."""
+    """Maximum bytes that may wait to be sent to one client."""
     client_message_write_timeout: float = 0
-    """How long one write to a client may take; 0 is no limit."""
+    """Timeout of one write to a client; 0 is no limit."""
     ping_interval: float = 25
-    """How often a WebSocket is pinged; 0 is never."""
+    """Interval between pings over a WebSocket; 0 is never."""
     compression: Compression | None = None
-    """How raw WebSockets are compressed; None when they are not."""
+    """The compression of raw WebSockets; None for no compression."""
     origins: Origins = ANYWHERE
     """The origins whose pages may connect."""
     proxies: TrustedProxies = NOBODY
-    """The proxies that may name the address of a client."""
+    """The proxies that may report the address of a client."""
     remembers_requests: bool = False
     """Whether the request that opened a connection is kept for its peer."""

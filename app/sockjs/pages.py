@@ -1,4 +1,4 @@
-"""What an endpoint shows apart from sessions: the greeting, what it can do, and the page for iframes."""
+"""The pages of an endpoint outside of sessions: the greeting, its features (`/info`), and the page for iframes."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ _PAGE = """<!DOCTYPE html>
 </body>
 </html>
 """
-"""The protocol's, with the hash of the script in addition; transports that need the server's own origin run in it."""
+"""The page that the protocol defines, with the hash of the script. Transports that need the server's origin use it."""
 
 
 def greeting() -> HTTPResponse:
-    """What somebody sees who opens the endpoint in a browser."""
+    """Return the text that a browser shows for the URL of the endpoint."""
     return HTTPResponse(200, {"Content-Type": PLAIN}, b"Welcome to SockJS!\n")
 
 
 def info(headers: Mapping[str, str], websocket: bool, cookie: bool) -> HTTPResponse:
-    """What the endpoint can do, and some luck for the client's random numbers."""
+    """Return the features of the endpoint, and entropy for the client's random numbers."""
     facts = {
         "websocket": websocket,
         "origins": ["*:*"],
@@ -53,7 +53,7 @@ def info(headers: Mapping[str, str], websocket: bool, cookie: bool) -> HTTPRespo
 
 
 def iframe(headers: Mapping[str, str], options: SockJSOptions) -> HTTPResponse:
-    """The page for iframes; a browser that has it already gets no second copy."""
+    """Return the page for iframes, or status 304 for a browser that has it already."""
     page, tag = _iframe(options.sockjs_url, options.sockjs_integrity, options.iframe_ancestors)
     facts = {"ETag": tag, **({"Cache-Control": "no-cache"} if options.iframe_may_change else cached())}
     if options.iframe_ancestors:
@@ -66,7 +66,7 @@ def iframe(headers: Mapping[str, str], options: SockJSOptions) -> HTTPResponse:
 
 @functools.lru_cache(maxsize=8)
 def _iframe(url: str, integrity: str, ancestors: str) -> tuple[bytes, str]:
-    """The page, and its tag, which also changes with the pages that may contain it."""
+    """Return the page and its ETag, which also changes with the pages that may contain it."""
     source = f'src="{html.escape(url)}"'
     if integrity:
         source += f' integrity="{html.escape(integrity)}" crossorigin="anonymous"'

@@ -1,8 +1,8 @@
-"""The requests that receive: a poll is answered with one frame, a stream with one after another.
+"""The requests that receive messages: a poll is answered with one frame, a stream with many.
 
-Each costs the greenlet that serves its connection. While that waits, a watcher in the event loop notices the
-client's going, of which reading would tell only after the next write. A stream's frames are written from the event
-loop as long as the socket takes them; its greenlet wakes only to end it, or when the socket is full.
+Each uses the greenlet that serves its connection. While it waits, a watcher in the event loop notices when the client
+disconnects, which a write would notice only later. Frames of a stream are written from the event loop as long as the
+socket accepts them; its greenlet wakes only to end the stream, or when the socket is full.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class WaitingRequest(ABC):
 
     @contextmanager
     def _limited(self, session: Session) -> Iterator[None]:
-        """Write within the time limit, or close the session."""
+        """A context for writes with the write timeout, which closes the session."""
         socket = self._exchange.socket
         usual = socket.gettimeout()
         socket.settimeout(self._write_timeout or None)
@@ -104,7 +104,7 @@ class WaitingRequest(ABC):
 
 
 class Poll(WaitingRequest):
-    """Answered with the first frame there is."""
+    """A request that is answered with the first available frame."""
 
     def serve(self, session: Session) -> None:
         frame = self._next_frame(session)
@@ -120,22 +120,22 @@ class Poll(WaitingRequest):
         session.outbox.settle()
 
     def say(self, frame: bytes) -> None:
-        # After a close frame there is no next poll, and a server that stops need not wait for one.
+        # After a close frame there is no next poll, so a server that shuts down need not wait for one.
         end = CLOSE_CONNECTION if frame.startswith(b"c") else {}
         self._exchange.respond(HTTPResponse(200, {**self._headers, **end}, self._transport.wrap(frame)))
 
 
 class StreamingRequest(WaitingRequest):
-    """Answered with frames until they make up `limit` bytes, or the session is closed."""
+    """A request that is answered with frames up to a total of `limit` bytes, or until the session is closed."""
 
     def __init__(
         self, exchange: Exchange, transport: HTTPTransport, headers: dict[str, str], write_timeout: float, limit: int
     ) -> None:
-        # nginx holds back what it is not told to pass on.
+        # nginx buffers responses without this header.
         super().__init__(exchange, transport, {**headers, "X-Accel-Buffering": "no"}, write_timeout)
         self._left = limit
         self._rest = b""
-        """What the socket did not take at once."""
+        """Data that the socket did not accept at once."""
         self._idle_for: Session | None = None
         """The session, while the greenlet waits and frames may be written from elsewhere."""
 
@@ -164,7 +164,7 @@ class StreamingRequest(WaitingRequest):
         self._exchange.start(HTTPResponse(200, self._headers, self._transport.prelude))
 
     def wake(self) -> None:
-        # The greenlet's work is done for it while the socket takes all: to wake it would cost as much again.
+        # While the socket accepts all data, this writes instead of the greenlet: waking it would double the cost.
         session = self._idle_for
         if session is not None:
             while self._is_clear and self._write_next(session):
@@ -180,7 +180,7 @@ class StreamingRequest(WaitingRequest):
         return not (self._rest or self.is_gone) and self._left > 0
 
     def _write_next(self, session: Session) -> bool:
-        """Write the next frame, or a beginning of it, without waiting; whether there was one."""
+        """Write the next frame, or its beginning, without blocking; returns whether there was one."""
         frame = self._next_frame(session)
         if frame is None:
             return False

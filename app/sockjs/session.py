@@ -1,4 +1,4 @@
-"""A session over HTTP: what lasts from the client's first request to the end, while requests come and go."""
+"""A session over HTTP: the state from the client's first request to the end, across many requests."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ CONNECTION_INTERRUPTED = (1002, "Connection interrupted")
 
 
 class Receiver(Protocol):
-    """The request that waits for what the session has to say. No method blocks."""
+    """The request that waits for frames of the session. No method blocks."""
 
     heard_at: float
-    """When the client was last sent something; monotonic."""
+    """Time of the last write to the client, a value of time.monotonic()."""
 
     def wake(self) -> None:
-        """There may be something to take."""
+        """Note that there may be a frame to take."""
 
     def beat(self) -> None:
-        """Nothing was sent for long: send a heartbeat."""
+        """Send a heartbeat, because nothing was sent for some time."""
 
     def is_stuck(self) -> bool:
-        """Whether what was sent before has not even reached the client's machine."""
+        """Whether the client's machine has not acknowledged data that was sent before."""
         ...
 
     def notice_end(self) -> bool:
-        """Whether the client has gone."""
+        """Whether the client has disconnected."""
         ...
 
     def abandon(self) -> None:
-        """The client has gone, or must go: end the request."""
+        """End the request and its connection."""
 
 
 class Session:
-    """One session; a transport for its peer. Between two requests it costs memory alone."""
+    """One session; the transport of its peer. Between two requests it has no greenlet, and only needs memory."""
 
     __slots__ = ("__weakref__", "binding", "outbox", "receiver", "since", "_close_frame", "_is_open", "_peer", "_turn")
 
@@ -73,16 +73,16 @@ class Session:
 
     @staticmethod
     def frame(message: bytes) -> bytes:
-        """A message as it goes into the outbox."""
+        """Encode a message for the outbox."""
         return frames.quote_message(message)
 
     def send(self, text: str) -> None:
-        """Queue one message."""
+        """Queue one message for the client."""
         if self._close_frame is None:
             self.outbox.append(frames.quote(text))
 
     def close(self, code: int, reason: str) -> None:
-        """Tell whoever receives, after what waits; the session is over. A second call does nothing."""
+        """Close the session; the receiver gets waiting messages and a close frame. A second call does nothing."""
         if self._close_frame is not None:
             return
         self._close_frame = frames.session_close_frame(code, reason)
@@ -97,11 +97,11 @@ class Session:
 
     @property
     def last_words(self) -> bytes | None:
-        """The close frame of a session that is over."""
+        """Return the close frame of a closed session; None if it is open."""
         return self._close_frame
 
     def handle(self, messages: list[str]) -> None:
-        """Give messages of the client to the peer, one request at a time; those for a closed session are lost."""
+        """Pass messages of the client to the peer, one request at a time; those for a closed session are discarded."""
         with self._turn:
             for message in messages:
                 peer = self._peer
@@ -113,7 +113,7 @@ class Session:
                 yield_if_due()
 
     def take(self) -> bytes | None:
-        """The next frame for the client; None when there is nothing to say. Settle the outbox when it is sent."""
+        """Take the next frame for the client; None if there is none. Settle the outbox after it has been sent."""
         if not self._is_open:
             self._is_open = True
             return frames.OPEN
@@ -122,17 +122,17 @@ class Session:
         return self._close_frame
 
     def attach(self, receiver: Receiver) -> None:
-        """From now on this request receives; there must be none yet."""
+        """Make this request the receiver; there must not be another one."""
         self.receiver = receiver
 
     def detach(self) -> None:
-        """The request has been answered; until the next one messages wait."""
+        """Remove the receiver, which has been answered; messages wait for the next one."""
         self.receiver = None
         if self._close_frame is None:
             self.since = running_time()
 
     def has_receiver(self) -> bool:
-        """Whether a request receives already. One whose client has gone meanwhile ends the session. May block."""
+        """Whether there is a receiver. One whose client has disconnected ends the session. May block."""
         if self.receiver is None:
             return False
         if self.receiver.notice_end():
@@ -140,19 +140,19 @@ class Session:
         return True
 
     def interrupt(self) -> None:
-        """The client has gone, in the middle of a request or for good. May block."""
+        """Handle a client that has disconnected, during a request or permanently. May block."""
         self.outbox.drop_waiting()
         self.close(*CONNECTION_INTERRUPTED)
 
-    # -- trouble
+    # -- failures
 
     def close_silent(self) -> None:
-        """The client's machine has confirmed nothing for long."""
+        """Close the session of a client whose machine has not acknowledged data for too long."""
         if self._peer is not None:
             self._peer.close_silent()
 
     def close_failed(self, reason: str) -> None:
-        """The client took nothing for too long."""
+        """Close the session after a write timeout."""
         if self._peer is not None:
             self._peer.close_failed(reason)
 

@@ -1,4 +1,4 @@
-"""Which process of this machine holds which SockJS session, as a directory that these processes share.
+"""A directory shared by the processes of this machine, which maps SockJS sessions to the processes that hold them.
 
 The directory holds a socket for each process, and a symbolic link for each session, whose target is the name of the
 process that holds it. Making or reading a link takes microseconds and needs no other process and no Redis. What a
@@ -92,7 +92,7 @@ class SessionDirectory:
                 if not self._sockets():
                     shutil.rmtree(self.path, ignore_errors=True)
         except OSError as error:
-            log.warning("%s: %s", self.path, error.strerror)
+            log.warning("session directory %s: %s", self.path, error.strerror)
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
@@ -154,7 +154,7 @@ class SessionDirectory:
     # -- sessions
 
     def claim(self, key: str) -> bool:
-        """Hold a session from now on; False when another process holds it."""
+        """Register a session as held by this process; False if another process holds it."""
         if not self._is_member:
             return True
         link = self._link(key)
@@ -162,11 +162,11 @@ class SessionDirectory:
             try:
                 os.symlink(self._name, link)
             except FileExistsError:
-                with suppress(FileNotFoundError):  # released in between: try again
+                with suppress(FileNotFoundError):  # released meanwhile: retry
                     return os.readlink(link) == self._name
             except OSError as error:
                 log.warning(
-                    "%s: a session is not registered and known to this process only: %s", self.path, error.strerror
+                    "cannot register a session in %s, other processes cannot find it: %s", self.path, error.strerror
                 )
                 return True
             else:
@@ -203,8 +203,8 @@ class SessionDirectory:
             except (ConnectionError, FileNotFoundError):
                 self._free(key, name)
             except OSError as error:
-                log.warning("a connection could not be sent to the process that holds its session: %s", error.strerror)
-                raise HTTPError(503, "the process that holds the session cannot take this request now") from None
+                log.warning("cannot pass a connection to the process that holds its session: %s", error.strerror)
+                raise HTTPError(503, "cannot pass the request to the process that holds the session") from None
         return False
 
     def _free(self, key: str, name: str) -> None:
@@ -215,8 +215,8 @@ class SessionDirectory:
                 if os.readlink(link) == name:
                     os.unlink(link)
         except OSError as error:
-            log.warning("%s: %s", self.path, error.strerror)
-            raise HTTPError(503, "the session cannot be found now") from None
+            log.warning("session directory %s: %s", self.path, error.strerror)
+            raise HTTPError(503, "cannot look up the session") from None
 
     def _link(self, key: str) -> str:
         # Clients choose the keys: they may be long, and hold any character except slash and dot.

@@ -1,4 +1,4 @@
-"""The sessions of one endpoint, and the one sweep that looks after all of them."""
+"""The sessions of one endpoint, and the periodic sweep that sends heartbeats and ends sessions."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .session import Receiver, Session
 log = logging.getLogger(__name__)
 
 SWEEPS = 5
-"""Sweeps within the shortest of the delays: each comes at most a fifth too late."""
+"""Number of sweeps within the shortest delay, so that each action is at most a fifth too late."""
 MAX_SWEEP_INTERVAL = 1.0
 """Seconds between two sweeps."""
 
 
 class Beating(Protocol):
-    """A connection that is a session by itself."""
+    """A connection that is its own session, such as a WebSocket."""
 
     heard_at: float
 
@@ -33,7 +33,7 @@ class Beating(Protocol):
 class Sessions:
     """Sessions over HTTP by id, and connections that last as long as their session. Times are monotonic.
 
-    `on_end` is called with the id of each session over HTTP that is looked after no longer; it may not block.
+    `on_end` is called with the ID of each session over HTTP that is removed; it may not block.
     """
 
     def __init__(self, timers: Timers, options: Callable[[], SockJSOptions], on_end: Callable[[str], None]) -> None:
@@ -48,21 +48,21 @@ class Sessions:
         return len(self._sessions) + len(self.connections)
 
     def find(self, key: str) -> Session | None:
-        """The session of this id."""
+        """Return the session with this ID; None if there is none."""
         return self._sessions.get(key)
 
     def add(self, key: str, session: Session) -> None:
-        """Look after a session, until it has been over for the disconnect delay."""
+        """Add a session, which is kept until it has been closed for the disconnect delay."""
         self._sessions[key] = session
         self.start_sweeping()
 
     def connect(self, connection: Beating) -> None:
-        """Send heartbeats to a connection, until it is taken out of `connections`."""
+        """Send heartbeats to a connection, until it is removed from `connections`."""
         self.connections.add(connection)
         self.start_sweeping()
 
     def start_sweeping(self) -> None:
-        """Sweep from time to time, as long as there is something to look after."""
+        """Sweep periodically, as long as there are sessions or connections."""
         if self._timer is None:
             self._timer = self._timers.after(self._pause(), self._sweep)
 
@@ -98,7 +98,7 @@ class Sessions:
             receiver.beat()
 
     def _end(self, session: Session) -> None:
-        """A session that nobody reads, or whose last words nobody takes."""
+        """End a session that no request reads, or whose close frame is not read."""
         if session.receiver is not None:
             session.receiver.abandon()
         session.interrupt()

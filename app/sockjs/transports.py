@@ -23,9 +23,9 @@ _HTMLFILE_HEAD = """<!doctype html>
     function p(d) {{c.message(d);}};
     window.onload = function() {{c.stop();}};
   </script>"""
-"""Word for word the protocol's."""
+"""The exact text that the protocol defines."""
 HTMLFILE_SIZE = 1025
-"""Bytes that browsers must have before they show the beginning of a page."""
+"""Bytes that browsers need before they begin to process a page."""
 
 
 class HTTPTransport(Protocol):
@@ -40,7 +40,7 @@ class HTTPTransport(Protocol):
 
 
 class XHRPolling:
-    """A line in each response."""
+    """XHR polling: each response has one line."""
 
     content_type = JAVASCRIPT
     prelude = b""
@@ -50,7 +50,7 @@ class XHRPolling:
 
 
 class XHRStreaming(XHRPolling):
-    """Line after line; the first is long enough for browsers that hold back the beginning of a response."""
+    """XHR streaming: a frame on each line, after a long first line for browsers that buffer the beginning."""
 
     prelude = b"h" * 2048 + b"\n"
 
@@ -87,10 +87,10 @@ class JSONPPolling:
         self._callback = callback.encode()
 
     def wrap(self, frame: bytes) -> bytes:
-        # The comment keeps what a page asks for from beginning the response: plugins have been fooled by that.
+        # With the comment, the response does not begin with text chosen by a page, which plugins might interpret.
         return b"/**/" + self._callback + b"(" + quoted_for_script(frame) + b");\r\n"
 
 
 def quoted_for_script(frame: bytes) -> bytes:
-    """A frame as a string of JavaScript that cannot end the script around it."""
+    """Encode a frame as a string of JavaScript that cannot end the script element around it."""
     return msgspec.json.encode(frame.decode()).replace(b"<", b"\\u003c")

@@ -33,15 +33,15 @@ class WebSocketSession:
 
     @staticmethod
     def frame(message: bytes) -> bytes:
-        """A message as it goes into the outbox."""
+        """Encode a message for the outbox."""
         return text_frame(frames.messages_frame([frames.quote_message(message)]))
 
     def send(self, text: str) -> None:
-        """Queue one message."""
+        """Queue one message for the client."""
         self._append(frames.messages_frame([frames.quote(text)]))
 
     def close(self, code: int, reason: str) -> None:
-        """Send what waits, the close frame of SockJS, and that of the WebSocket. A second call does nothing."""
+        """Send waiting data, the close frame of SockJS, and that of the WebSocket. A second call does nothing."""
         if not self._is_closed:
             self._append(frames.session_close_frame(code, reason))
             self._is_closed = True

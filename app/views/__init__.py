@@ -1,1 +1,1 @@
-"""The endpoints as Flask views, for servers without our HTTP connection and for applications."""
+"""The endpoints as Flask views, for other HTTP servers and for applications."""

@@ -1,6 +1,6 @@
-"""Two paths that web pages ask for credentials, where hooks decide: signs of private channels, and new tokens.
+"""Two paths at which web pages request credentials, and hooks decide: signatures for private channels, and new tokens.
 
-What centrifuge-js posts, and what it takes (docs/hooks.md).
+The requests and responses are those of centrifuge-js (docs/hooks.md).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MAX_PARALLEL = 10
 MANY_CHANNELS_FACTOR = 2
 """A request with many channels may take this many times as long as one with a single channel."""
 PREFLIGHT_LIFETIME = 600
-"""Seconds for which a browser need not ask again; a reload of allowed_origins takes so long to reach it."""
+"""Seconds for which browsers cache the response to a preflight request, also after a reload of allowed_origins."""
 CHANNEL_REFUSED: dict[str, Any] = {"status": 403}
 CHANNEL_FAILED: dict[str, Any] = {"status": 500}
 
@@ -42,11 +42,11 @@ View: TypeAlias = Callable[[Service], Response]
 
 
 class _Late(BaseException):
-    """The hooks have not decided in time."""
+    """Raised when the hooks have not decided before the timeout."""
 
 
 class Asked(msgspec.Struct):
-    """What a page asks: signs for these channels, for a client of its own."""
+    """The request of a page: signatures for these channels, for its own client ID."""
 
     client: str
     channels: list[str]
@@ -56,7 +56,7 @@ _asked = msgspec.json.Decoder(Asked)
 
 
 def register_credential_views(app: Flask, service: Service) -> None:
-    """Add the paths for which there are hooks. Call it again when there are more; before the first request."""
+    """Add the paths for which there are hooks. May be called again for more hooks, before the first request."""
     config, hooks = service.config, service.node.hooks
     if config.auth_endpoint and hooks.has(PRIVATE_SUBSCRIBE):
         _add(app, config.auth_endpoint, "gentrifugo_auth", _sign_channels)
@@ -96,7 +96,7 @@ def _for_allowed_pages(view: View) -> Callable[[], Response]:
 
 
 def _preflight() -> Response:
-    """The answer to a browser that asks whether the page may make its request, with whatever headers."""
+    """Return the response to a CORS preflight request, which allows any headers."""
     headers = {"Access-Control-Allow-Methods": "POST", "Access-Control-Max-Age": str(PREFLIGHT_LIFETIME)}
     asked = request.headers.get("Access-Control-Request-Headers")
     return respond(HTTPResponse(204, {**headers, **({"Access-Control-Allow-Headers": asked} if asked else {})}))
@@ -119,7 +119,7 @@ def _sign_channels(service: Service) -> Response:
 
 
 def _sign_all(service: Service, client: str, channels: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """The answer for each channel. Hooks decide side by side; those that have not decided in time have failed."""
+    """Return the answer for each channel. Hooks decide in parallel; those that reach the timeout have failed."""
     answers = dict.fromkeys(channels, CHANNEL_FAILED)
 
     def sign(channel: str) -> None:
@@ -150,7 +150,7 @@ def _sign(service: Service, client: str, channel: str) -> dict[str, Any]:
 
 def _refresh(service: Service) -> Response:
     try:
-        _read_body(service)  # for hooks; one that is too large or too slow reaches none
+        _read_body(service)  # for hooks, which must not get a body that is too large or too slow
         outcome = service.node.hooks.ask(_context(REFRESH))
     except HTTPError as error:
         return refuse(error)
@@ -158,7 +158,7 @@ def _refresh(service: Service) -> Response:
         status = 500 if refused.error.text == INTERNAL_ERROR.text else 403
         return refuse(HTTPError(status, refused.error.text))
     if outcome.user is None:
-        return refuse(HTTPError(403, "no hook has said who this is"))
+        return refuse(HTTPError(403, "permission denied: no hook has set a user"))
     credentials = signing.credentials(service.config.secret, outcome.user, int(time.time()), outcome.info.decode())
     return respond(json_response(msgspec.json.encode(credentials)))
 

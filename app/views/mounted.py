@@ -1,4 +1,4 @@
-"""What a WSGI application carries of Gentrifugo: a service, and the groups of its endpoints that it serves.
+"""The server in a WSGI application: a service, and the groups of its endpoints that the application serves.
 
 Every Flask application with a server has this record among its extensions: those that were given to the extension
 (app/extension/extension.py) and those that `create_app` makes. It is for the HTTP server and the views.
@@ -32,14 +32,14 @@ class Mounted(NamedTuple):
 
 
 def carry(application: Any, service: Service, endpoints: Collection[str] = ENDPOINTS) -> None:
-    """Let a Flask application carry a service."""
+    """Attach a service to a Flask application."""
     settings = settings_of_gunicorn()
     workers = 1 if settings is None else settings.workers
     application.extensions[SERVER] = Mounted(service, frozenset(endpoints), workers)
 
 
 def service_of(application: Any) -> Service | None:
-    """The service that a WSGI application carries; None when it carries none."""
+    """Return the service of a WSGI application; None if it has none."""
     mounted = mounted_in(application)
     return None if mounted is None else mounted.service
 

@@ -1,4 +1,4 @@
-"""What a worker of gunicorn of another class than ours needs, such as gevent-websocket's.
+"""Adapts gunicorn's workers of other classes, such as that of gevent-websocket.
 
 It closes clients in time when gunicorn stops, and lets the application refuse WebSockets before they are open.
 """
@@ -22,7 +22,7 @@ from ..runtime.gunicorn import GEVENT_WORKERS
 from ..service import Service
 
 STOP_TIME = 2.0
-"""Seconds of gunicorn's graceful_timeout that are kept for stopping the node; when it is over, gunicorn kills."""
+"""Seconds of gunicorn's graceful_timeout reserved for stopping the node; after the timeout gunicorn kills it."""
 
 
 @functools.cache  # once for each service
@@ -32,7 +32,7 @@ def close_clients_on_exit(service: Service) -> None:
     Hooks may use the rest of the time. A second call for the same service does nothing.
     """
     leave = _Leave(service)
-    atexit.register(leave.finish)  # this worker calls nothing else of ours when it ends
+    atexit.register(leave.finish)  # this worker has no other hook for its end
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         worker = signal.getsignal(number)
         if callable(worker):
@@ -40,7 +40,7 @@ def close_clients_on_exit(service: Service) -> None:
 
 
 class _Leave:
-    """The stop of one service, which begins with a signal."""
+    """The shutdown of one service, which begins with a signal."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -58,7 +58,7 @@ class _Leave:
         return handle
 
     def finish(self) -> None:
-        """The worker's own work is done: give hooks the time that is left, and stop the node."""
+        """Wait for hooks during the remaining time, and stop the node, after the worker has finished."""
         self._service.wait_until_idle(self._deadline)
         self._service.stop()
 
@@ -70,7 +70,7 @@ def _graceful_timeout(handler: Callable[[int, Any], Any]) -> float:
 
 
 _services: WeakSet[Service] = WeakSet()
-"""Those whose WebSockets wait for the application."""
+"""The services whose WebSocket handshakes wait for the application."""
 
 
 def answer_handshakes_late(service: Service) -> None:

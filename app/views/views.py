@@ -36,9 +36,9 @@ def current_service() -> Service:
 
 
 def api_blueprint() -> Blueprint:
-    """The HTTP API (docs/api.md)."""
+    """Create the blueprint of the HTTP API (docs/api.md)."""
     blueprint = Blueprint("gentrifugo_api", __name__)
-    # Whatever the method: the sign guards the request, and v1 did not ask for the method either.
+    # All methods are allowed: the signature protects the request, and v1 did not check the method either.
     blueprint.add_url_rule(
         API_PATH, "api", ready(_api), methods=["GET", "POST", "PUT"], provide_automatic_options=False
     )
@@ -48,7 +48,7 @@ def api_blueprint() -> Blueprint:
 
 
 def client_blueprint() -> Blueprint:
-    """What clients connect to."""
+    """Create the blueprint of the endpoints for clients."""
     blueprint = Blueprint("gentrifugo_client", __name__)
     # Before routing: Werkzeug would merge slashes, redirect, and have answers of its own to methods and WebSockets.
     blueprint.before_app_request(_serve_client)
@@ -56,7 +56,7 @@ def client_blueprint() -> Blueprint:
 
 
 def ready(view: Callable[[Service], Response]) -> Callable[[], Response]:
-    """A view that finds the service started and not about to stop."""
+    """Wrap a view: start the service if needed, and refuse requests while it shuts down."""
 
     @functools.wraps(view)  # so that an application can name it, to exempt it from CSRF protection
     def checked() -> Response:
@@ -137,7 +137,7 @@ def _openapi(service: Service) -> Response:
 
 
 def _begins_as_json() -> bool:
-    """Whether the body is an object or an array, whatever its content type says: no form begins like that."""
+    """Whether the body begins like a JSON object or array, whatever its content type is: no form begins so."""
     return request.mimetype != MULTIPART and request.get_data()[:LONGEST_BLANK].lstrip()[:1] in (b"{", b"[")
 
 

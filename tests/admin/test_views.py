@@ -31,7 +31,7 @@ class TestLogIn:
 
     @pytest.mark.parametrize("password", ["", "wrong"])
     def test_a_wrong_password_is_told(self, server: Server, password: str) -> None:
-        assert log_in(server.host, server.port, password) == Answer(400, b"the password is wrong\n")
+        assert log_in(server.host, server.port, password) == Answer(400, b"wrong password\n")
         token_of(log_in(server.host, server.port))  # it is not this that the next test is about
 
     def test_pages_of_other_sites_cannot_log_in(self, server: Server) -> None:

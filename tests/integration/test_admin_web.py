@@ -68,7 +68,7 @@ class TestSession:
         chromium.open(server.url)
         chromium.fill("#password", "wrong")
         chromium.click("form button")
-        chromium.wait_for_text("[role=alert]", "The password is wrong.")
+        chromium.wait_for_text("[role=alert]", "Wrong password.")
 
     def test_the_right_one_leads_to_the_status(self, page: Browser) -> None:
         assert page.text("h1") == "Status"

@@ -233,7 +233,9 @@ def test_an_answer_that_never_ends_is_one_try_and_is_given_up_in_time(start_serv
         started = time.monotonic()
         with ProtocolClient(server, "ann") as client:
             client.subscribe("news")
-            eventually(lambda: "timeout: no response within 0.3 s (option hook_timeout)" in server.log, what=lambda: server.log)
+            eventually(
+                lambda: "timeout: no response within 0.3 s (option hook_timeout)" in server.log, what=lambda: server.log
+            )
             assert len(backend.asked) == 3
             assert time.monotonic() - started < seconds(3)
 

@@ -1,6 +1,6 @@
-"""The commands of backends: one door for HTTP, and for whatever carries API commands later.
+"""The commands of backends in version 1, from HTTP, from the Redis queue and from the admin socket.
 
-Gets bytes, gives bytes; knows nothing of requests and signs.
+It takes and returns bytes; it knows nothing about HTTP requests and signatures.
 Specification: docs/api.md.
 """
 
@@ -26,17 +26,17 @@ from .wire import ChannelParams, Command, encode_api_reply
 log = logging.getLogger(__name__)
 
 PUBLISHED_TOGETHER = 256
-"""Publications of one request that the engine is given at a time."""
+"""Maximum number of publications of one request that are passed to the engine together."""
 QUEUED_TOGETHER = 1024
-"""Commands of a queue after which those that have been carried out are forgotten."""
+"""Number of commands of a queue after which the references to finished ones are released."""
 SHOWN_OF_ENTRY = 80
-"""Bytes that the log shows of an entry that cannot be read."""
+"""Maximum bytes of an invalid entry in the log."""
 
 Found = TypeVar("Found")
 
 
 class BadRequest(ValueError):
-    """The request as a whole is refused; the message says what is wrong with it."""
+    """The whole request is refused; the message says why."""
 
 
 _PUBLISHED = encode_api_reply(None, "publish")
@@ -49,13 +49,13 @@ class Api:
         self._node = node
 
     def process(self, request: bytes) -> bytes:
-        """Carry out a command or an array of commands, in order; the array of replies.
+        """Carry out a command or an array of commands in order; returns the array of replies.
 
-        Others may run between two commands. When the replies together are larger than option api_reply_max_size, the
-        remaining commands are not carried out, and get an error.
+        Other greenlets may run between two commands. If the replies together are larger than option
+        api_reply_max_size, the remaining commands are not carried out, and get an error.
 
-        Raises BadRequest when one of them is no command at all: those before it have been
-        carried out, those after it have not.
+        Raises BadRequest if one of them is not a command: those before it have been carried out, those after it have
+        not.
         """
         try:
             commands = wire.decode_commands(request)
@@ -67,25 +67,25 @@ class Api:
             raise BadRequest(str(error)) from None
 
     def process_queued(self, entries: Sequence[bytes]) -> None:
-        """Carry out the entries of a queue, in order; there is nobody to reply to, so what goes wrong is logged.
+        """Carry out the entries of a queue in order. They get no replies, so errors are logged.
 
-        What is no command costs neither the other entries nor the other commands of its own.
+        An invalid command is skipped; the other commands of its entry, and other entries, are carried out.
         """
         commands = [command for entry in in_turns(entries) for command in _queued_commands(entry)]
         for start in range(0, len(commands), QUEUED_TOGETHER):
             self._process_queued(commands[start : start + QUEUED_TOGETHER])
 
     def _process_queued(self, commands: list[Command]) -> None:
-        limit = ReplyLimit(math.inf)  # nobody keeps them
+        limit = ReplyLimit(math.inf)  # replies are discarded
         while commands:
             done = 0
             try:
                 for reply in self._replies(commands, limit):
                     done += 1
                     if reply is not _PUBLISHED and (error := wire.error_of(reply)):
-                        log.warning("a command of the queue was refused: %s", error)
+                        log.warning("command from the API queue refused: %s", error)
             except (BadRequest, InvalidJSON) as error:
-                log.warning("a command of the queue is skipped: %s", error)
+                log.warning("skipping invalid command from the API queue: %s", error)
                 done += 1
             commands = commands[done:]
 
@@ -95,7 +95,7 @@ class Api:
         return self._replies_one_by_one(commands, limit)
 
     def _replies_in_batches(self, commands: Sequence[Command], limit: ReplyLimit) -> Iterator[bytes]:
-        """Publish commands that follow one another are given to the engine together."""
+        """Carry out commands; consecutive publish commands are passed to the engine together."""
         for publishing, run in groupby(commands, lambda command: command.method == "publish"):
             if publishing:
                 publishes = list(run)
@@ -114,7 +114,7 @@ class Api:
         for command in commands:
             try:
                 messages.append(_message(command))
-            except (BadRequest, InvalidJSON) as error:  # those before it are carried out all the same
+            except (BadRequest, InvalidJSON) as error:  # those before it are carried out nevertheless
                 problem = error
                 break
         for command, outcome in zip(commands, self._node.publish_all(messages), strict=False):
@@ -131,7 +131,7 @@ class Api:
             yield reply
 
     def reply(self, command: Command) -> bytes:
-        """Carry out one command. Raises BadRequest or InvalidJSON when it is none."""
+        """Carry out one command. Raises BadRequest or InvalidJSON if it is invalid."""
         method = command.method or ""
         handler = _HANDLERS.get(method)
         if handler is None:
@@ -164,9 +164,9 @@ class Api:
         return encode_api_reply(command.uid, "broadcast")
 
     def _broadcast_together(self, command: Command, channels: Sequence[str | None], data: bytes, client: str) -> bytes:
-        """As one by one: the channels before one that cannot be published into have the message.
+        """Publish into all channels before the first one that cannot be published into, in one call of the engine.
 
-        Where the engine fails for some of them only, the others have it.
+        If the engine fails for some of them, the others have the message.
         """
         failed = refused = None
         for start in range(0, len(channels), PUBLISHED_TOGETHER):
@@ -262,11 +262,11 @@ def _reply_too_much(command: Command) -> bytes:
 
 
 def _queued_commands(entry: bytes) -> list[Command]:
-    """The commands of one entry of a queue; what cannot be read is logged."""
+    """Decode the commands of one entry of a queue; an invalid entry is logged and skipped."""
     try:
         return wire.decode_queued(entry)
     except InvalidJSON as error:
-        log.warning("an entry of the queue is skipped: %s; it begins with %r", error, entry[:SHOWN_OF_ENTRY])
+        log.warning("skipping invalid entry of the API queue: %s; it begins with %r", error, entry[:SHOWN_OF_ENTRY])
         return []
 
 
@@ -275,7 +275,7 @@ def _without_advice(error: Error) -> Error:
 
 
 def _publish_error(error: Error) -> Error:
-    """Backends are advised to mend the namespace they named; an engine's failure comes without advice."""
+    """Advise backends to fix an unknown namespace; a failure of the engine is without advice."""
     return error.advise(FIX if error == NAMESPACE_NOT_FOUND else "")
 
 
@@ -291,4 +291,4 @@ _HANDLERS: dict[str, Callable[[Api, Command], bytes]] = {
     "node": Api._node_info,
 }
 METHODS = frozenset(_HANDLERS)
-"""The commands there are."""
+"""The names of all commands."""

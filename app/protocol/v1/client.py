@@ -1,7 +1,7 @@
-"""A client's connection, protocol version 1: commands in, calls on the node, replies out.
+"""The connection of a client of protocol version 1: it decodes commands, calls the node, and sends replies.
 
-Knows the node, credentials, subscriptions and the wire; whether its transport
-is a WebSocket or SockJS it does not know. Specification: docs/protocol.md.
+It knows the node, credentials, subscriptions and the wire format, but not whether its
+transport is a WebSocket or SockJS. Specification: docs/protocol.md.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ log = logging.getLogger(__name__)
 Answered = TypeVar("Answered")
 
 
-# One object for each kind of transport, so that all its connections share a broadcast's bytes.
+# One object for each kind of transport, so that all its connections share the bytes of a broadcast.
 _encodings: dict[Callable[[bytes], bytes], Encoding] = {}
 
 
 class Client:
-    """One connection. `handle` is called with one message at a time; `close` any time, by anybody."""
+    """One connection. `handle` is called with one message at a time; `close` may be called at any time."""
 
     protocol = "v1"
     library = ""
@@ -107,7 +107,7 @@ class Client:
     # -- in
 
     def handle(self, message: bytes) -> None:
-        """Carry out one request of the client and queue the reply; what cannot go on closes the connection."""
+        """Carry out one request of the client and queue the reply; an invalid request closes the connection."""
         started = time.perf_counter()
         metrics = self._node.metrics
         metrics.counters.client_api_num_requests += 1
@@ -125,7 +125,7 @@ class Client:
         metrics.client_api.record(time.perf_counter() - started)
 
     def handle_text(self, message: str) -> None:
-        """As `handle`. Half of a surrogate pair, which UTF-8 cannot encode, becomes its JSON escape."""
+        """Handle a message given as text. Half of a surrogate pair, which UTF-8 cannot encode, is escaped."""
         self.handle(message.encode("utf-8", "backslashreplace"))
 
     def _handle(self, message: bytes) -> None:
@@ -144,7 +144,7 @@ class Client:
             self._send(wire.encode_push(publication))
 
     def _may_go_on(self, gathered: int) -> bool:
-        """Whether the client is open. It is closed as slow when these bytes of replies and what waits are too many."""
+        """Whether the client is open. It is closed as slow if these bytes of replies and its outbox are too many."""
         if self.outbox.size + gathered > self._node.config.client_queue_max_size:
             self._close_slow(gathered)
         return not self.closed
@@ -165,20 +165,20 @@ class Client:
             self.outbox.append(self._transport.frame(message))
 
     def unsubscribe(self, channel: str) -> None:
-        """End a subscription because a backend wants it, and tell the client."""
+        """End a subscription at the request of a backend, and notify the client."""
         if not self.closed:
             self._subscriptions.remove(channel)
             self._send(wire.encode_unsubscribe_push(channel))
 
     def close(self, disconnect: Disconnect | None = None) -> None:
-        """End the connection and everything it holds; `disconnect` is None when the peer has gone."""
+        """Close the connection and release everything; `disconnect` is None if the peer has closed it."""
         if self.closed:
             return
         self.closed = True
         self._node.hub.open.discard(self)
         if disconnect is not None:
-            # First of all: an engine that is away keeps nobody from going elsewhere.
-            log.debug("client %s (user %r) is closed: %s", self.uid, self.user, disconnect.reason, extra=self.ids)
+            # First of all, so that an unavailable engine does not delay the client's reconnection to another node.
+            log.debug("client %s (user %r): closing: %s", self.uid, self.user, disconnect.reason, extra=self.ids)
             self._transport.close(disconnect.code, disconnect.close_reason)
         if self._timer is not None:
             self._timer.cancel()
@@ -195,34 +195,34 @@ class Client:
         self.close(CLOSE_INSUFFICIENT_STATE)
 
     def close_later(self, disconnect: Disconnect) -> None:
-        """Close in a greenlet of its own: for callers that must not wait, such as a broadcast."""
+        """Close in another greenlet, for callers that must not block, such as a broadcast."""
         gevent.spawn(self.close, disconnect)
 
     # -- failures of the transport, and of the server (websocket.connection.Owner)
 
     def close_slow(self) -> None:
-        """More waits to be written than client_queue_max_size."""
+        """Close a slow client: more data waits to be written than client_queue_max_size."""
         gevent.spawn(self._close_slow)
 
     def close_silent(self) -> None:
-        """No answer to a ping."""
+        """Close the connection of a client that has not answered a ping."""
         self._node.metrics.counters.client_num_closed_ping_error += 1
         self.close_later(CLOSE_PING_ERROR)
 
     def close_failed(self, reason: str) -> None:
-        """The transport cannot write any more."""
+        """Close the connection after the transport failed to write."""
         log.debug("client %s (user %r): %s", self.uid, self.user, reason, extra=self.ids)
         self._node.metrics.counters.client_num_closed_send_error += 1
         self.close_later(CLOSE_SEND_ERROR)
 
     def close_broken(self, error: Exception) -> None:
-        """An unexpected error: log it, and close with the advice to reconnect."""
+        """Log an unexpected error, and close with the advice to reconnect."""
         reason = "client %s (user %r): internal error, closing connection"
         log.error(reason, self.uid, self.user, extra=self.ids, exc_info=error)
         self.close(CLOSE_INTERNAL_ERROR)
 
     def _close_slow(self, gathered: int = 0) -> None:
-        if not self.closed:  # else what waits ends with our last words
+        if not self.closed:  # otherwise the outbox ends with the reason of the close
             self._node.note_slow(self, gathered)
             self.outbox.drop_waiting()
             self.close(CLOSE_SLOW)
@@ -246,23 +246,23 @@ class Client:
         return wire.encode_reply(command.uid, "connect", self._connect_body(self.uid))
 
     def _identify(self, params: wire.ConnectParams) -> tuple[str, bytes, float]:
-        """Who connects, what others are shown of it, and when that was said; closes the connection otherwise."""
+        """Return user, info and time of the signature of a client that connects. Raises Closing if invalid."""
         is_hooked = self._node.hooks.has(hooks.CONNECT)
         user: str | None = params.user or ""
         info, timestamp = wire.embedded_json(params.info or ""), time.time()
         if is_hooked and not params.token and not self._node.config.insecure:
-            user, info = None, b""  # nobody has signed them
+            user, info = None, b""  # they are not signed
         elif not self._node.config.insecure:
             timestamp = signed_at(self._node.config.secret, params)
             self._signed_user = user
         if is_hooked:
             user, info = self._ask_who(hooks.CONNECT, user, info)
         if user is None:
-            raise Closing(CLOSE_INVALID_TOKEN, "the request has no token, and no hook has named a user")
+            raise Closing(CLOSE_INVALID_TOKEN, "the request has no token, and no hook has set a user")
         return user, info, timestamp
 
     def _ask_who(self, event: str, user: str | None, info: bytes) -> tuple[str | None, bytes]:
-        """The user and what is shown of it, as a hook has it in the end; a refusal closes the connection."""
+        """Return the user and info that the hooks have set; raises Closing if a hook refuses."""
         context = Context(event, user, self.uid, info=decode_embedded(info), opening=self._opening)
         try:
             outcome = self._node.hooks.ask(context, info=info)
@@ -304,7 +304,7 @@ class Client:
         return wire.encode_reply(command.uid, "refresh", self._connect_body(self.uid, expired))
 
     def _check_same_user(self, user: str) -> None:
-        """Close the connection when the token of a `refresh` was made for another user than the one connected."""
+        """Raise Closing if the token of a `refresh` is for another user than that of the connection."""
         if user not in (self.user, self._signed_user):
             raise Closing(CLOSE_INVALID_TOKEN, f"refresh with a token of user {user[:SHOWN_OF_USER]!r}")
 
@@ -365,7 +365,7 @@ class Client:
 
     @property
     def ids(self) -> dict[str, str]:
-        """Whose lines these are, for a log that programs read."""
+        """The IDs of the client and user, for structured log lines."""
         ids = {"client": self.uid, "user": self.user}
         return {**ids, "request": self._request} if self._request else ids
 
@@ -383,7 +383,7 @@ class Client:
             data = bytes(params.data)  # type: ignore[arg-type]
             if self._node.hooks.has(hooks.PUBLISH):
                 data = self._ask_publish(channel, data)
-                self._check_publish(channel, params)  # much may have happened meanwhile
+                self._check_publish(channel, params)  # subscriptions may have changed meanwhile
             self._node.metrics.counters.client_num_msg_published += 1
             self._node.publish(channel, data, self.uid, self._subscriptions.info(channel))
         except Refused as refused:
@@ -392,7 +392,7 @@ class Client:
         return wire.encode_reply(command.uid, "publish", wire.status_body(channel, True))
 
     def _ask_publish(self, channel: str, data: bytes) -> bytes:
-        """What is published in the end. Refused when a hook does not let it pass."""
+        """Return the data that the hooks allow to be published. Raises Refused if a hook refuses."""
         context = self._context(hooks.PUBLISH, channel)
         context.data = decode_embedded(data)
         return self._node.hooks.ask(context, data=data).data
@@ -423,7 +423,7 @@ class Client:
             return wire.encode_reply(command.uid, method, body(channel, None), refused.error.advise(RETRY))
 
     def _ping(self, command: wire.Command) -> bytes:
-        # Alone among the commands, a ping may come without params.
+        # Only a ping may have no params.
         has_params = command.params is not msgspec.UNSET
         data = wire.decode_params(command, wire.PingParams).data if has_params else None
         return wire.encode_reply(command.uid, "ping", wire.data_body(data) if data else b"")

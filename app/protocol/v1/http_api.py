@@ -42,12 +42,12 @@ class HTTPApi:
             if not sign:
                 raise HTTPError(400, NO_SIGN)
             if not config.secret:
-                raise HTTPError(400, "the server has no secret to check signs with")
+                raise HTTPError(400, "cannot check signatures: option secret is not set")
 
     def _check(self, sign: str, body: bytes) -> None:
         config = self._node.config
         self.require_sign(sign)
         if not body:
-            raise HTTPError(400, "the request is empty")
+            raise HTTPError(400, "empty request body")
         if not config.insecure_api and not signing.matches(signing.api_sign(config.secret, body), sign):
-            raise HTTPError(401, "the sign does not match the request")
+            raise HTTPError(401, "invalid signature: it does not match the request body and the secret")

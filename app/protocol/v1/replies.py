@@ -32,7 +32,7 @@ def gather(
 
 
 class ReplyLimit:
-    """How many bytes of replies a request may still get."""
+    """The remaining bytes of replies that a request may get."""
 
     __slots__ = ("left",)
 

@@ -1,4 +1,4 @@
-"""The subscriptions of one client: who may subscribe, what the engine keeps of them, and what a client has missed.
+"""The subscriptions of one client: permissions, presence, and recovery of missed messages.
 
 Knows the node and what a client has signed for a channel. Replies and the order of commands are the client's.
 """
@@ -44,7 +44,7 @@ class SubscribingClient(Connection, Protocol):
 
 
 class Recovered(NamedTuple):
-    """What a client learns about the history of a channel when it subscribes."""
+    """The data about the history of a channel that a client receives when it subscribes."""
 
     last: str = ""
     """The uid of the newest publication, for a client that does not recover."""
@@ -74,7 +74,7 @@ class Subscriptions:
         self._recovered: dict[str, str] = {}
 
     def info(self, channel: str) -> RawClientInfo:
-        """What others see of the client in a channel. Raises KeyError when it is not subscribed."""
+        """Return the info that others see of the client in a channel. Raises KeyError if it is not subscribed."""
         client = self._client
         return RawClientInfo(client.user, client.uid, client.default_info, self.channels[channel])
 
@@ -197,7 +197,7 @@ class Subscriptions:
     # -- presence that is renewed until the client leaves
 
     def _keep_presence(self) -> None:
-        """Renew presence at intervals. The first one is shorter by a random part, so that clients are not in step."""
+        """Renew presence at intervals; the first interval is shorter by a random part, to spread the load."""
         if self._presence_timer is None:
             interval = self._node.config.presence_ping_interval
             self._presence_timer = self._node.renewals.after(interval * random.uniform(0.5, 1), self._renew_presence)
@@ -219,7 +219,7 @@ class Subscriptions:
             if self._node.rules.options(channel).presence:
                 self._node.add_presence(channel, self._client.uid, self.info(channel))
         except Refused:
-            pass  # logged where it failed; the next renewal tries again
+            pass  # logged where it failed; the next renewal retries
 
 
 def _after(uid: str, publications: Sequence[Publication]) -> Sequence[Publication]:

@@ -1,4 +1,4 @@
-"""Protocol version 1 on the wire: commands of clients and backends in, replies and pushes out.
+"""The wire format of protocol version 1: decodes commands of clients and backends, encodes replies and pushes.
 
 Knows JSON and the envelope, nothing of connections or channels' rules. What
 peers sent as JSON (`data`, `info`) goes out as the bytes it came in.
@@ -44,7 +44,7 @@ class Command(Object):
 
 
 class ConnectParams(Object):
-    """`connect` and `refresh`."""
+    """Params of the commands `connect` and `refresh`."""
 
     user: Text = None
     timestamp: Text = None
@@ -53,7 +53,7 @@ class ConnectParams(Object):
 
 
 class SubscribeParams(Object):
-    """`subscribe`."""
+    """Params of the command `subscribe`."""
 
     channel: Text = None
     client: Text = None
@@ -64,13 +64,13 @@ class SubscribeParams(Object):
 
 
 class ChannelParams(Object):
-    """`unsubscribe`, `presence` and `history`."""
+    """Params of the commands `unsubscribe`, `presence` and `history`."""
 
     channel: Text = None
 
 
 class PublishParams(Object):
-    """`publish`; `client` and `uid` are the backend's to give."""
+    """Params of the command `publish`; only backends may set `client` and `uid`."""
 
     channel: Text = None
     data: Raw | UnsetType = UNSET
@@ -79,7 +79,7 @@ class PublishParams(Object):
 
 
 class BroadcastParams(Object):
-    """`broadcast`."""
+    """Params of the command `broadcast`."""
 
     channels: list[Text] | None = None
     data: Raw | UnsetType = UNSET
@@ -87,14 +87,14 @@ class BroadcastParams(Object):
 
 
 class UserParams(Object):
-    """`unsubscribe` and `disconnect` of a backend."""
+    """Params of the commands `unsubscribe` and `disconnect` of a backend."""
 
     user: Text = None
     channel: Text = None
 
 
 class PingParams(Object):
-    """`ping`."""
+    """Params of the command `ping`."""
 
     data: Text = None
 
@@ -130,7 +130,7 @@ def _decode_command(data: bytes) -> Command:
 
 
 class _OldEntry(msgspec.Struct):
-    """How a queue held commands before Centrifugo 1.6."""
+    """An entry of a queue in the form that was used before Centrifugo 1.6."""
 
     data: Raw
 
@@ -144,7 +144,7 @@ _replied = msgspec.json.Decoder(_Replied)
 
 
 def decode_queued(entry: bytes) -> list[Command]:
-    """The commands of one entry of a queue: as of a request, or the same in the field `data`. Raises InvalidJSON."""
+    """Decode the commands of an entry of a queue, directly or in its field `data`. Raises InvalidJSON."""
     commands = decode_commands(entry)
     if len(commands) == 1 and commands[0].method is None and entry.startswith(b"{"):
         return decode_commands(bytes(decode(_old_entry, entry).data))
@@ -152,7 +152,7 @@ def decode_queued(entry: bytes) -> list[Command]:
 
 
 def error_of(reply: bytes) -> str:
-    """The error that a reply to a backend's command tells, or nothing."""
+    """Return the error in a reply to a backend's command; empty if there is none."""
     return decode(_replied, reply).error or ""
 
 
@@ -178,7 +178,7 @@ def decode_params(command: Command, type_: type[P]) -> P:
 
 
 def decode_with(decoder: msgspec.json.Decoder[P], command: Command) -> P:
-    """The same with a decoder of one's own: for commands that only one kind of peer has."""
+    """Decode params with a given decoder, for commands that only one kind of peer has."""
     params = command.params
     if isinstance(params, UnsetType):
         raise InvalidJSON(f"{command.method}: params are missing")
@@ -191,23 +191,23 @@ _quote = msgspec.json.encode  # of a str, a bool or plain data: always valid JSO
 
 
 def embedded_json(text: str) -> bytes:
-    """Text that should be JSON (`info`), ready to be put into a message: as it is when it is JSON.
+    """Return text that should be JSON (`info`) for use inside a message, unchanged if it is valid JSON.
 
-    Other text would break the message it stands in for everybody, so it becomes a JSON string.
+    Other text would make the message invalid, so it becomes a JSON string.
     """
     data = text.encode()
     return data if not data or is_json(data) else _quote(text)
 
 
 def encode_info(info: RawClientInfo) -> bytes:
-    """Who a client is, as in presence, join and leave."""
+    """Encode the info of a client for presence, join and leave."""
     default = b'"default_info":%b,' % info.default_info if info.default_info else b""
     channel = b'"channel_info":%b,' % info.channel_info if info.channel_info else b""
     return b'{%b%b"user":%b,"client":%b}' % (default, channel, _quote(info.user), _quote(info.client))
 
 
 def encode_publication(publication: Publication) -> bytes:
-    """A message, as in pushes, history and recovery."""
+    """Encode a message for pushes, history and recovery."""
     uid, channel, data, client, info, _, _, _ = publication
     if data.startswith(BINARY_MARK):  # the call of `json_of` alone takes a tenth of the time of this function
         data = json_of(data)
@@ -217,7 +217,7 @@ def encode_publication(publication: Publication) -> bytes:
 
 
 def encode_push(event: Event) -> bytes:
-    """What a subscriber receives when `event` happens."""
+    """Encode the message that subscribers receive for an event."""
     if isinstance(event, Publication):
         return b'{"method":"message","body":%b}' % encode_publication(event)
     method = b"join" if isinstance(event, Join) else b"leave"
@@ -225,12 +225,12 @@ def encode_push(event: Event) -> bytes:
 
 
 def encode_unsubscribe_push(channel: str) -> bytes:
-    """What a client receives when a backend ended its subscription."""
+    """Encode the message that a client receives when a backend has ended its subscription."""
     return encode_reply(None, "unsubscribe", status_body(channel, True))
 
 
 def encode_reply(uid: str | None, method: str, body: bytes = b"", error: Error | None = None) -> bytes:
-    """The reply to one command of a client; fields that say nothing are left out."""
+    """Encode the reply to one command of a client; empty fields are omitted."""
     uid_field = b'"uid":%b,' % _quote(uid) if uid else b""
     error_field = b',"error":%b' % _quote(error.text) if error else b""
     advice_field = b',"advice":%b' % _quote(error.advice) if error and error.advice else b""
@@ -239,7 +239,7 @@ def encode_reply(uid: str | None, method: str, body: bytes = b"", error: Error |
 
 
 def encode_api_reply(uid: str | None, method: str, body: bytes = b"null", error: Error | None = None) -> bytes:
-    """The reply to one command of a backend; `error` and `body` are always there."""
+    """Encode the reply to one command of a backend; `error` and `body` are always present."""
     uid_field = b'"uid":%b,' % _quote(uid) if uid else b""
     error_field = _quote(error.text) if error else b"null"
     advice_field = b',"advice":%b' % _quote(error.advice) if error and error.advice else b""
@@ -247,12 +247,12 @@ def encode_api_reply(uid: str | None, method: str, body: bytes = b"null", error:
 
 
 def encode_array(items: Iterable[bytes]) -> bytes:
-    """A JSON array of what is JSON already."""
+    """Join items that are JSON already to a JSON array."""
     return b"[" + b",".join(items) + b"]"
 
 
 def connect_body(version: str, client: str, expires: bool, expired: bool, lifetime: float) -> bytes:
-    """Body of `connect` and `refresh`; without `client` when the credentials were too old."""
+    """Body of `connect` and `refresh`; without `client` if the credentials have expired."""
     client_field = b'"client":%b,' % _quote(client) if client else b""
     return b'{"version":%b,%b"expires":%b,"expired":%b,"ttl":%b}' % (
         _quote(version),
@@ -270,7 +270,7 @@ def subscribe_body(
     messages: Sequence[Publication] | None = None,
     recovered: bool = False,
 ) -> bytes:
-    """Body of `subscribe`; `messages`, newest first, only when the client asked to recover."""
+    """Body of `subscribe`; `messages`, newest first, only if the client requested recovery."""
     recovery = b"null" if messages is None else encode_array(map(encode_publication, messages))
     return b'{"channel":%b,"status":%b,"last":%b,"messages":%b,"recovered":%b}' % (
         _quote(channel),
@@ -282,12 +282,12 @@ def subscribe_body(
 
 
 def status_body(channel: str, status: bool) -> bytes:
-    """Body of `unsubscribe` and `publish`."""
+    """Body of `unsubscribe` and `publish` replies."""
     return b'{"channel":%b,"status":%b}' % (_quote(channel), _quote(status))
 
 
 def presence_body(channel: str, presence: Mapping[str, RawClientInfo] | None) -> bytes:
-    """Body of `presence`; `data` is null when there was an error. Others may run meanwhile."""
+    """Body of `presence`; `data` is null if there was an error. Other greenlets may run meanwhile."""
     data = b"null"
     if presence is not None:
         clients = (b"%b:%b" % (_quote(uid), encode_info(info)) for uid, info in presence.items())
@@ -296,7 +296,7 @@ def presence_body(channel: str, presence: Mapping[str, RawClientInfo] | None) ->
 
 
 def history_body(channel: str, messages: Sequence[Publication] | None) -> bytes:
-    """Body of `history`, newest first; `data` is null when there was an error. Others may run meanwhile."""
+    """Body of `history`, newest first; `data` is null if there was an error. Other greenlets may run meanwhile."""
     data = b"null" if messages is None else encode_array(in_turns(map(encode_publication, messages)))
     return b'{"channel":%b,"data":%b}' % (_quote(channel), data)
 

@@ -227,7 +227,7 @@ class Client:
         self.reply(Reply(id_, error=ErrorMessage(error.code, error.message, error.temporary)))
 
     def push(self, push: Push) -> None:
-        """Queue one push."""
+        """Queue one push for the client."""
         self.reply(Reply(push=push))
 
     def _send(self, message: bytes) -> None:

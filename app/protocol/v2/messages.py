@@ -188,7 +188,7 @@ class SubRefreshResult(Message):
 
 
 class UnsubscribeRequest(Message):
-    """`unsubscribe`."""
+    """Request of the command `unsubscribe`."""
 
     channel: Annotated[str, 1] = ""
 
@@ -198,7 +198,7 @@ class UnsubscribeResult(Message):
 
 
 class PublishRequest(Message):
-    """`publish`."""
+    """Request of the command `publish`."""
 
     channel: Annotated[str, 1] = ""
     data: Annotated[Payload, 2] = NOTHING
@@ -209,7 +209,7 @@ class PublishResult(Message):
 
 
 class PresenceRequest(Message):
-    """`presence`."""
+    """Request of the command `presence`."""
 
     channel: Annotated[str, 1] = ""
 
@@ -221,7 +221,7 @@ class PresenceResult(Message):
 
 
 class PresenceStatsRequest(Message):
-    """`presence_stats`."""
+    """Request of the command `presence_stats`."""
 
     channel: Annotated[str, 1] = ""
 
@@ -234,7 +234,7 @@ class PresenceStatsResult(Message):
 
 
 class HistoryRequest(Message):
-    """`history`."""
+    """Request of the command `history`."""
 
     channel: Annotated[str, 1] = ""
     limit: Annotated[Int32, 7] = 0

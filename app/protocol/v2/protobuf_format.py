@@ -78,7 +78,7 @@ class ProtobufFormat(Format):
         return _length(reply) + reply
 
     def delta_payload(self, data: bytes) -> bytes:
-        """The same bytes."""
+        """Return the payload unchanged, because Protobuf carries bytes."""
         return data
 
 

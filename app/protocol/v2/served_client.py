@@ -60,7 +60,7 @@ class ServedClient(Protocol):
         ...
 
     def push(self, push: Push) -> None:
-        """Queue one push."""
+        """Queue one push for the client."""
         ...
 
     def subscribe(self, wanted: Wanted) -> SubscribeResult:

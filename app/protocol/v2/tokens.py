@@ -85,7 +85,7 @@ _BASE64_URL = re.compile(rb"[A-Za-z0-9_-]*")
 
 
 def _from_base64(data: bytes) -> bytes:
-    """Raises ValueError."""
+    """Decode base64url without padding. Raises ValueError."""
     if not _BASE64_URL.fullmatch(data):
         raise ValueError("not base64 for URLs without padding")
     try:

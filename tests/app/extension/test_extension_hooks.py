@@ -507,7 +507,7 @@ class TestRefreshing:
         ("hook", "answer"),
         [
             (lambda context: False, (403, "permission denied\n")),
-            (lambda context: None, (403, "no hook has said who this is\n")),
+            (lambda context: None, (403, "permission denied: no hook has set a user\n")),
             (lambda context: 1 / 0, (500, "internal server error\n")),
         ],
     )

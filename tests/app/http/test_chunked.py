@@ -119,7 +119,7 @@ def test_a_line_without_its_proper_end(data: bytes) -> None:
 
 @pytest.mark.parametrize("after", [b"", b"\n", b"\r", b"\rx", b"xx", b"\n\r"])
 def test_a_chunk_without_its_proper_end(after: bytes) -> None:
-    assert bad(b"5\r\nhello" + after + b"0\r\n\r\n") == "a chunk is longer than it says"
+    assert bad(b"5\r\nhello" + after + b"0\r\n\r\n") == "a chunk is longer than its size"
 
 
 @pytest.mark.parametrize("data", [b"5\r\n", b"5\r\nhell", b"5\r\nhello\r\nff\r\nx"])
@@ -129,12 +129,12 @@ def test_a_chunk_that_ends_early(data: bytes) -> None:
 
 @pytest.mark.parametrize("line", [b"X", b"X : y", b" X: y", b": y", b"X: \x00", b"X\xe9: y", b"GET / HTTP/1.1"])
 def test_malformed_trailers(line: bytes) -> None:
-    assert bad(b"0\r\n" + line + b"\r\n\r\n") == "what follows the last chunk is malformed"
+    assert bad(b"0\r\n" + line + b"\r\n\r\n") == "a trailer after the last chunk is malformed"
 
 
 def test_trailers_without_end() -> None:
     line = b"X: " + b"y" * 1000 + b"\r\n"
-    assert bad(b"0\r\n" + line * (MAX_HEAD_SIZE // 1000 + 1)) == "what follows the last chunk is malformed"
+    assert bad(b"0\r\n" + line * (MAX_HEAD_SIZE // 1000 + 1)) == "a trailer after the last chunk is malformed"
 
 
 class Socket:

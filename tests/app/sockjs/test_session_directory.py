@@ -217,7 +217,7 @@ def test_a_session_is_served_also_when_it_cannot_be_announced(parent: Path, capl
     one = Process(parent)
     (one.directory.path / "sessions").rmdir()
     assert one.directory.claim("key")
-    assert "is not registered and known to this process only" in caplog.text
+    assert "cannot register a session in" in caplog.text
     one.directory.release("key")
     one.leave()
 
@@ -231,7 +231,7 @@ def test_a_process_that_cannot_leave_in_order_says_so_and_ends(
     fcntl.flock(lock, fcntl.LOCK_EX)
     one.leave()
     os.close(lock)
-    assert caplog.messages == [f"{one.directory.path}: another process holds its lock"]
+    assert caplog.messages == [f"session directory {one.directory.path}: another process holds its lock"]
     two = Process(parent)
     two.leave()
     assert not two.directory.path.exists(), "the next one removes what it has left"
@@ -289,6 +289,6 @@ def test_a_session_of_an_ended_process_is_refused_while_the_directory_is_locked(
     with pytest.raises(HTTPError) as refused:
         one.directory.send_to_holder("key", client.accepted, REQUEST)
     os.close(lock)
-    assert (refused.value.status, refused.value.reason) == (503, "the session cannot be found now")
-    assert caplog.messages == [f"{one.directory.path}: another process holds its lock"]
+    assert (refused.value.status, refused.value.reason) == (503, "cannot look up the session")
+    assert caplog.messages == [f"session directory {one.directory.path}: another process holds its lock"]
     one.leave()
