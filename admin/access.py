@@ -24,11 +24,11 @@ SUBJECT = "admin"
 
 FREE_GUESSES = 5
 """Number of wrong passwords of one address before it has to wait."""
-LONGEST_WAIT = 60.0
+MAX_LOGIN_DELAY = 60.0
 """Maximum seconds that an address has to wait before its next attempt."""
 FORGET_AFTER = 3600.0
 """Seconds after which the wrong passwords of an address are forgotten."""
-MOST_ADDRESSES = 10_000
+MAX_ADDRESSES = 10_000
 """Maximum number of addresses that are kept; the one with the oldest attempt is removed first."""
 IPV6_PREFIX = 64
 """Bits of an IPv6 address that count, because a client can choose the rest."""
@@ -47,7 +47,7 @@ class Guesses:
         count, last = self._wrong.get(one_address(address), (0, 0.0))
         if count < FREE_GUESSES:
             return 0.0
-        return max(last + min(2.0 ** (count - FREE_GUESSES), LONGEST_WAIT) - self._clock(), 0.0)
+        return max(last + min(2.0 ** (count - FREE_GUESSES), MAX_LOGIN_DELAY) - self._clock(), 0.0)
 
     def add_wrong(self, address: str) -> None:
         """Count a wrong password from `address`."""
@@ -57,7 +57,7 @@ class Guesses:
             count = 0
         # At the maximum wait, further attempts change nothing, and the power above stays small.
         self._wrong[key] = (min(count + 1, FREE_GUESSES + 16), self._clock())
-        if len(self._wrong) > MOST_ADDRESSES:
+        if len(self._wrong) > MAX_ADDRESSES:
             self._wrong.popitem(last=False)
 
     def forget(self, address: str) -> None:

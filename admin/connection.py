@@ -40,9 +40,9 @@ from .access import Access
 
 log = logging.getLogger(__name__)
 
-MOST_WAITING = 1 << 20
+MAX_WAITING_BYTES = 1 << 20
 """Maximum bytes that wait for a client; further messages are left out until it has read them."""
-LONGEST_TIMER = 86400.0 * 365
+MAX_TIMER_DELAY = 86400.0 * 365
 AUTHENTICATION_TIME = 10.0
 """Seconds in which a new connection must send a valid token, or stale_connection_close_delay if that is shorter."""
 
@@ -141,7 +141,7 @@ class AdminConnection:
         self._batch = bool(params.batch)
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._node.timers.after(min(remaining, LONGEST_TIMER), self._close_expired)
+        self._timer = self._node.timers.after(min(remaining, MAX_TIMER_DELAY), self._close_expired)
         if params.watch:
             self._node.cluster.watched.add(self)
         else:
@@ -177,7 +177,7 @@ class AdminConnection:
     def show(self, messages: Sequence[bytes], missed: int) -> None:
         """Send watched messages, unless too many bytes wait; those left out are counted (watched.Watcher)."""
         self._missed += missed
-        if self._transport.outbox.size > MOST_WAITING:
+        if self._transport.outbox.size > MAX_WAITING_BYTES:
             self._missed += len(messages)
             return
         pushes = [encode_api_reply(None, "message", message) for message in messages]

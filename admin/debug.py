@@ -25,10 +25,10 @@ profile?seconds=10     CPU profile for speedscope (https://www.speedscope.app)
 profile?seconds=10&format=collapsed    CPU profile for flamegraph.pl
 memory                 objects in memory by type, with their own sizes
 """
-DEFAULT_SECONDS, MOST_SECONDS = 10.0, 120.0
+DEFAULT_SECONDS, MAX_PROFILE_SECONDS = 10.0, 120.0
 CHUNK = 1000
 """Number of objects after which other greenlets can run."""
-MOST_TYPES = 100
+MAX_LISTED_TYPES = 100
 
 
 def debug_blueprint() -> Blueprint:
@@ -85,8 +85,8 @@ def _profile() -> Response:
         seconds = float(request.args.get("seconds", DEFAULT_SECONDS))
     except ValueError:
         seconds = 0.0
-    if not 0 < seconds <= MOST_SECONDS:
-        return _text(f"seconds: must be a number above 0, and at most {MOST_SECONDS:g}\n", 400)
+    if not 0 < seconds <= MAX_PROFILE_SECONDS:
+        return _text(f"seconds: must be a number above 0, and at most {MAX_PROFILE_SECONDS:g}\n", 400)
     shape = request.args.get("format", "speedscope")
     if shape not in ("speedscope", "collapsed"):
         return _text("format: must be speedscope or collapsed\n", 400)
@@ -113,5 +113,5 @@ def _memory() -> Response:
             yield_if_due()
     lines = [f"{counts.total()} objects that the garbage collector knows, {sizes.total()} bytes", ""]
     lines.append(f"{'bytes':>12} {'objects':>10}  type")
-    lines += [f"{size:>12} {counts[name]:>10}  {name}" for name, size in sizes.most_common(MOST_TYPES)]
+    lines += [f"{size:>12} {counts[name]:>10}  {name}" for name, size in sizes.most_common(MAX_LISTED_TYPES)]
     return _text("\n".join(lines) + "\n")

@@ -16,7 +16,7 @@ import gevent
 
 SAMPLE_INTERVAL = 0.01
 """Seconds of CPU time between two samples."""
-DEEPEST = 200
+MAX_STACK_DEPTH = 200
 """Maximum number of frames of one stack; the outermost ones are left out."""
 
 Place = tuple[str, str, int]
@@ -55,7 +55,7 @@ def sample(seconds: float) -> Samples:
 
 def _places(frame: FrameType | None) -> tuple[Place, ...]:
     places: list[Place] = []
-    while frame is not None and len(places) < DEEPEST:
+    while frame is not None and len(places) < MAX_STACK_DEPTH:
         code = frame.f_code
         places.append((code.co_qualname, code.co_filename, code.co_firstlineno))
         frame = frame.f_back

@@ -11,9 +11,9 @@ from typing import Protocol
 from ..app.model.errors import CLOSE_LIMIT_EXCEEDED, Disconnect
 from .access import one_address
 
-MOST_OF_ADDRESS = 100
+MAX_PER_ADDRESS = 100
 """Maximum number of unauthenticated sockets of one address, which several operators may share."""
-MOST = 1000
+MAX_TOTAL = 1000
 """Maximum number of unauthenticated sockets of all addresses."""
 
 
@@ -38,9 +38,9 @@ class UnauthenticatedSockets:
     def add(self, socket: Closable, address: str) -> None:
         """Count a new socket of a client at `address`; if there are too many, close an older one."""
         key = one_address(address)
-        if len(self._by_address.get(key, ())) >= MOST_OF_ADDRESS:
+        if len(self._by_address.get(key, ())) >= MAX_PER_ADDRESS:
             self._close_oldest(key)
-        elif len(self) >= MOST:
+        elif len(self) >= MAX_TOTAL:
             self._close_oldest(max(self._by_address, key=lambda each: len(self._by_address[each])))
         self._by_address.setdefault(key, {})[socket] = None
         self._addresses[socket] = key

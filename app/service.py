@@ -21,7 +21,7 @@ from .api.calls import MethodCalls
 from .api.http_api import MethodAPI, has_key
 from .config.config import Config
 from .config.endpoints import SOCKJS_PATH
-from .config.options import ConfigError, listed
+from .config.options import ConfigError, split_list
 from .config.redis_options import redis_settings
 from .http.client_address import TrustedProxies, trusted
 from .http.opening_request import Opening
@@ -120,7 +120,7 @@ def add_proxies(hooks: Hooks, config: Config) -> None:
 
 def hook_events(config: Config) -> Sequence[str]:
     """The names of the events that are sent to the backend at hook_url."""
-    return listed(config.hook_events)
+    return split_list(config.hook_events)
 
 
 def compression_of(config: Config) -> Compression | None:

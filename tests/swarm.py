@@ -23,7 +23,7 @@ HANDSHAKE = (
     "GET /connection/websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
-LONGEST_PAUSE = 0.3
+MAX_DELAY = 0.3
 """Seconds before a client comes back."""
 
 
@@ -58,7 +58,7 @@ class Member:
                 self.is_subscribed = False
                 self.closes.append(str(end) if isinstance(end, Ended) and str(end) else "cut")
                 port = random.choice([other for other in self._ports if other != port] or [port])
-                gevent.sleep(random.uniform(0, LONGEST_PAUSE))
+                gevent.sleep(random.uniform(0, MAX_DELAY))
 
     def hang_up(self) -> None:
         """End the connection without a word; it comes back by itself."""

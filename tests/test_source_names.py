@@ -11,7 +11,7 @@ from tests.parts import ROOT
 DIRECTORIES = ("app", "engines", "admin")
 WITH_NAMES_OF_THE_PROTOCOL = ("app/protocol/v2/", "app/api/messages.py", "app/api/methods.py")
 """Left out: their messages have the names that later versions of the protocol and their API give them."""
-PER_MODULE = {"__all__", "log", "FIRST_PAUSE", "LONGEST_PAUSE"}
+PER_MODULE = {"__all__", "log", "INITIAL_DELAY", "MAX_DELAY"}
 """Names that every module may have for itself; the pauses are those of its own Backoff."""
 
 

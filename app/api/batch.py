@@ -15,7 +15,7 @@ from ..node.node import Node
 from ..protocol.v1.replies import ReplyLimit
 from ..protocol.v2.errors import LIMIT_EXCEEDED
 from ..protocol.v2.errors import Error as CodedError
-from ..runtime.yielding import in_turns
+from ..runtime.yielding import iterate_yielding
 from .messages import Params, PublishParams
 from .methods import COMMANDS, NOT_FOUND, BatchParams
 from .publishing import publish_in_groups, publish_request
@@ -48,7 +48,7 @@ class Batches:
     def _in_order(self, commands: Sequence[Any], limit: ReplyLimit) -> Iterable[bytes]:
         for publishes, run in groupby(commands, _is_publish):
             if not publishes:
-                yield from (self._reply(command, limit) for command in in_turns(run))
+                yield from (self._reply(command, limit) for command in iterate_yielding(run))
             elif limit.left > 0:
                 yield from self._publish_all([command.publish for command in run])
             else:

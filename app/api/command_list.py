@@ -15,7 +15,7 @@ from ..model.json_codec import InvalidJSON, decode
 from ..protocol.v1.replies import ReplyLimit
 from ..protocol.v2.errors import BAD_REQUEST, LIMIT_EXCEEDED
 from ..protocol.v2.errors import Error as CodedError
-from ..runtime.yielding import in_turns
+from ..runtime.yielding import iterate_yielding
 from .messages import Params
 from .methods import NOT_FOUND
 from .replies import encode_error
@@ -51,7 +51,7 @@ class CommandLists:
         """
         commands = commands_of(body)
         limit = ReplyLimit(max_size)
-        return b"\n".join([self._reply(command, limit) for command in in_turns(commands)])
+        return b"\n".join([self._reply(command, limit) for command in iterate_yielding(commands)])
 
     def _reply(self, command: ListedCommand, limit: ReplyLimit) -> bytes:
         reply = _encode(command, self._result(command) if limit.left > 0 else LIMIT_EXCEEDED)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 from .channel_options import ChannelOptions
 from .config import Config
-from .options import listed, options_of
+from .options import options_of, split_list
 
 NEED_HISTORY = (
     "allow_history_for_client",
@@ -73,7 +73,7 @@ def _missing_options(options: ChannelOptions, names: set[str], path: str) -> Ite
 
 def _is_closed_by_options(config: Config) -> bool:
     """Whether options of channels decide which clients may subscribe, and neither a hook nor the insecure mode does."""
-    return not config.insecure and "subscribe" not in listed(config.hook_events)
+    return not config.insecure and "subscribe" not in split_list(config.hook_events)
 
 
 def _closed_without_token(names: set[str], path: str, about: str) -> Iterator[str]:
@@ -99,7 +99,7 @@ def _closed_to_anonymous(options: ChannelOptions, path: str, about: str) -> Iter
 
 def _closed_to_v1(config: Config, names: set[str], path: str) -> Iterator[str]:
     """Warnings about rights for clients of protocol v1, if these cannot connect."""
-    if config.secret or config.insecure or "connect" in listed(config.hook_events):
+    if config.secret or config.insecure or "connect" in split_list(config.hook_events):
         return
     for name in ONLY_V1:
         if name in names:

@@ -12,7 +12,7 @@ from .channel_options import Namespace
 from .command_line import Given
 from .config import Config, default_name
 from .config_file import Document
-from .options import ConfigError, listed, options_of
+from .options import ConfigError, options_of, split_list
 from .redis_options import redis_settings
 from .warnings import config_warnings
 
@@ -106,7 +106,7 @@ def value_problems(given: Given, checked: Mapping[str, Any], wrong: Mapping[str,
         yield from redis_settings(replace(Config(), **redis_options))[1]
     if checked.get("ssl_autocert") and not checked.get("ssl"):
         place = "ssl_autocert_host_whitelist"
-        if not listed(checked.get(place, "")):
+        if not split_list(checked.get(place, "")):
             yield f"{given.place(place)}: ssl_autocert requires ssl_autocert_host_whitelist"
 
 

@@ -42,7 +42,7 @@ ORIGIN = re.compile(r"null|file://|(?!(?:file|ftp|wss?):)[a-z][-+.a-z0-9]*://(\*
 """An origin as browsers and the web views of apps send it: also `capacitor://localhost`, and `null` for a page without
 one, such as that of a sandboxed iframe."""
 WITHOUT_HOST = frozenset(("null", "file://"))
-"""What browsers and web views send for pages that have no address of their own; allowed only where it is listed."""
+"""Origins that browsers and web views send for pages without a host; allowed only if listed explicitly."""
 URL = re.compile(r"https?://[^/?#\s]+[^#\s]*")
 HEADER_NAME = re.compile(r"[-A-Za-z0-9!#$%&'*+.^`|~]+")
 """The name of a header, without underscores: WSGI and CGI cannot distinguish `X_Real_IP` from `X-Real-IP`."""
@@ -106,7 +106,7 @@ def port_or_empty(text: str) -> None:
         raise ValidationError("Must be a port number, or empty.")
 
 
-def listed(text: str) -> list[str]:
+def split_list(text: str) -> list[str]:
     """The items of a comma-separated text, without white space around them and without empty ones."""
     return [item.strip() for item in text.split(",") if item.strip()]
 
@@ -119,7 +119,7 @@ HOST_NAME = re.compile(
 
 def origins_or_all(text: str) -> None:
     """A check that a text is a list of origins, whose hosts may begin with `*.`, or `null`, or `*`, or `auto`."""
-    for item in [] if text == AUTO else listed(text):
+    for item in [] if text == AUTO else split_list(text):
         is_origin = ORIGIN.fullmatch(item) and (item in WITHOUT_HOST or names_a_host(item.replace("://*.", "://")))
         if item != ALL_ORIGINS and not is_origin:
             raise ValidationError(
@@ -129,7 +129,7 @@ def origins_or_all(text: str) -> None:
 
 def networks(text: str) -> None:
     """A check that a text is a list of IP addresses, networks and the word `unix`."""
-    for item in listed(text):
+    for item in split_list(text):
         if item != LOCAL:
             try:
                 ipaddress.ip_network(item, strict=False)
@@ -143,7 +143,7 @@ def some_of(*words: str) -> Callable[[str], None]:
     """A check that a text is a comma-separated list of some of these words."""
 
     def check(text: str) -> None:
-        unknown = [item for item in listed(text) if item not in words]
+        unknown = [item for item in split_list(text) if item not in words]
         if unknown:
             raise ValidationError(f"{unknown[0]} is not known; possible items: {', '.join(words)}.")
 
@@ -152,7 +152,7 @@ def some_of(*words: str) -> Callable[[str], None]:
 
 def passed_on_headers(text: str) -> None:
     """A check that a text lists names of headers that may be copied from a client's request into one of the server."""
-    for item in listed(text):
+    for item in split_list(text):
         name = item.lower()
         if not HEADER_NAME.fullmatch(item):
             raise ValidationError(f"invalid header name {item}.")
@@ -167,7 +167,7 @@ def passed_on_headers(text: str) -> None:
 
 def host_names(text: str) -> None:
     """A check that a text is a list of host names that can have a certificate each; wildcards cannot."""
-    for item in listed(text):
+    for item in split_list(text):
         if item.startswith("*."):
             raise ValidationError(
                 f"{item}: wildcard certificates are not supported (they require a DNS challenge); list each name."

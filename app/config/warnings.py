@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .channel_warnings import channel_warnings
 from .config import Config
-from .options import listed, options_of
+from .options import options_of, split_list
 
 INSECURE = {
     "insecure": "anyone can connect as any user without a token, and publish to every channel",
@@ -36,7 +36,7 @@ def config_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[s
         yield "options ssl_cert and ssl_key have no effect without ssl"
     if config.redis_api_num_shards and not config.redis_api:
         yield "option redis_api_num_shards has no effect without redis_api"
-    if bool(config.hook_url) != bool(listed(config.hook_events)):
+    if bool(config.hook_url) != bool(split_list(config.hook_events)):
         yield "options hook_url and hook_events have no effect without each other: set both"
     if config.redis_api and config.engine != "redis":
         yield f"option redis_api is on, but the {config.engine} engine has no queue; set the option engine to redis"

@@ -88,7 +88,7 @@ def service_in(application: Flask, path: str) -> Service:
     return service
 
 
-def settled(application: Flask, given: Given, path: str) -> Loaded:
+def load_site_config(application: Flask, given: Given, path: str) -> Loaded:
     """The configuration of the application at `path`, with the options of the process from flags and environment.
 
     Raises ConfigError for all other options, because the application sets them.

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from ..config.options import LOCAL, listed
+from ..config.options import LOCAL, split_list
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -17,7 +17,7 @@ class TrustedProxies:
     """The proxies that option trusted_proxies lists: addresses and networks, and `unix` for all of a Unix socket."""
 
     def __init__(self, listing: str) -> None:
-        items = listed(listing)
+        items = split_list(listing)
         self._trusts_local = LOCAL in items
         self._networks = [ipaddress.ip_network(item, strict=False) for item in items if item != LOCAL]
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache, partial
 from urllib.parse import urlsplit
 
-from ..config.options import ALL_ORIGINS, AUTO, WITHOUT_HOST, listed
+from ..config.options import ALL_ORIGINS, AUTO, WITHOUT_HOST, split_list
 from ..runtime.log_throttle import ONCE, ThrottledLog
 from .head import HTTPError
 
@@ -24,7 +24,7 @@ SITE_OWN, SITE_NONE = "same-origin", "none"
 NOT_IN_POLICIES = WITHOUT_HOST | {ALL_ORIGINS}
 SHOWN_OF_HEADER = 200
 """Maximum characters of an origin or a host in log lines and errors."""
-MOST_TOLD = 100
+MAX_LOGGED_ORIGINS = 100
 """Maximum number of refused origins that are logged; clients can invent any number of origins."""
 
 
@@ -55,10 +55,10 @@ def page_of(headers: Mapping[str, str]) -> str | None:
 
 
 class RefusalLog:
-    """Logs refused origins: each once for each reason, and at most MOST_TOLD for one reason."""
+    """Logs refused origins: each once for each reason, and at most MAX_LOGGED_ORIGINS for one reason."""
 
     def __init__(self) -> None:
-        throttled = partial(ThrottledLog, log, logging.WARNING, interval=ONCE, max_keys=MOST_TOLD)
+        throttled = partial(ThrottledLog, log, logging.WARNING, interval=ONCE, max_keys=MAX_LOGGED_ORIGINS)
         self._logs: defaultdict[str, ThrottledLog] = defaultdict(throttled)
         """A throttled log for each reason."""
 
@@ -76,7 +76,7 @@ class Origins:
     """
 
     def __init__(self, allowed: str, refusals: RefusalLog | None = None) -> None:
-        items = listed(allowed)
+        items = split_list(allowed)
         self.are_all = ALL_ORIGINS in items
         """Whether all origins are allowed."""
         self._exact = {_normal(item) for item in items if "*" not in item} - {""}

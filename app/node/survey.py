@@ -18,7 +18,7 @@ from gevent.event import Event
 from ..config.config import Config
 from ..model.errors import Refused
 from ..runtime.running_clock import wait_for
-from ..runtime.yielding import in_turns, yield_if_due
+from ..runtime.yielding import iterate_yielding, yield_if_due
 from .control import SurveyReport, SurveyRequest, UserConnection
 from .hub import Hub
 from .name_pattern import InvalidPattern, NamePattern
@@ -30,7 +30,7 @@ REPORT_SHARE = 1 / 3
 """Maximum part of node_ping_interval to wait, so that repeated surveys soon show that a node has ended."""
 MAX_LIBRARY_LENGTH = 100
 """Maximum characters of the name and version of a client library in a report."""
-MOST_REPORTED = 1000
+MAX_REPORT_ITEMS = 1000
 """Connections, or channels, in the report of one node at most."""
 
 
@@ -78,18 +78,18 @@ class Surveys:
     # -- asking
 
     def connections(self, user: str) -> list[UserConnection]:
-        """The connections of a user on all nodes, up to MOST_REPORTED of each node."""
+        """The connections of a user on all nodes, up to MAX_REPORT_ITEMS of each node."""
         return [found for report in self._ask(SurveyRequest(_new_id(), user=user)) for found in report.connections]
 
     def subscribers(self, part: str) -> Mapping[str, int]:
         """How many subscribers the channels whose names contain `part` have on all nodes together.
 
-        Each node reports the MOST_REPORTED channels with the most subscribers there.
+        Each node reports the MAX_REPORT_ITEMS channels with the most subscribers there.
         """
         total: Counter[str] = Counter()
         for report in self._ask(SurveyRequest(_new_id(), channels=part)):
             total.update(report.subscribers)
-        return dict(total.most_common(MOST_REPORTED))
+        return dict(total.most_common(MAX_REPORT_ITEMS))
 
     def matching_subscribers(self, pattern: str) -> Mapping[str, int]:
         """How many subscribers all channels whose names match have on all nodes together; empty matches all.
@@ -163,7 +163,7 @@ class Surveys:
                 connection.protocol,
                 connection.library[:MAX_LIBRARY_LENGTH],
             )
-            for connection in in_turns(self._hub.user_connections(user)[:MOST_REPORTED])
+            for connection in iterate_yielding(self._hub.user_connections(user)[:MAX_REPORT_ITEMS])
         ]
 
     def _subscribers_here(self, part: str) -> dict[str, int]:
@@ -172,7 +172,7 @@ class Surveys:
             if part in channel:
                 counts[channel] = self._hub.num_subscribers(channel)
             yield_if_due()
-        return dict(nlargest(MOST_REPORTED, counts.items(), key=lambda item: item[1]))
+        return dict(nlargest(MAX_REPORT_ITEMS, counts.items(), key=lambda item: item[1]))
 
     def _matching_here(self, pattern: str) -> dict[str, int]:
         try:

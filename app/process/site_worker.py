@@ -32,7 +32,7 @@ def run(given: Given, path: str, reload: Callable[[Config], Loaded]) -> int:
     Raises ConfigError and ApplicationError.
     """
     application = site.find(path)
-    loaded = site.settled(application, given, path)
+    loaded = site.load_site_config(application, given, path)
     if is_settings_process(os.environ):
         endpoints = sorted(endpoints_of(application))
         answer(SiteSettings(loaded.config, loaded.warnings, loaded.origin, endpoints), os.environ)

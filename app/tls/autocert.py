@@ -27,7 +27,7 @@ from gevent.pywsgi import WSGIServer
 from gevent.ssl import SSLContext
 
 from ..config.config import Config
-from ..config.options import ConfigError, listed
+from ..config.options import ConfigError, split_list
 from ..config.secret_file import write_secret
 from ..runtime.backoff import Backoff
 from . import acme_order, http_challenges
@@ -51,7 +51,7 @@ class Autocert:
     """Manages the certificates of the names in ssl_autocert_host_whitelist. Call `start` and `stop` once each."""
 
     def __init__(self, config: Config) -> None:
-        self._names = [name.lower() for name in listed(config.ssl_autocert_host_whitelist)]
+        self._names = [name.lower() for name in split_list(config.ssl_autocert_host_whitelist)]
         self._directory = _directory(config.ssl_autocert_cache_dir)
         self._account = acme_order.Account(config.ssl_autocert_directory, config.ssl_autocert_email, self._directory)
         self._kind = HTTP_01 if config.ssl_autocert_http else TLS_ALPN_01

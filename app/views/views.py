@@ -26,7 +26,7 @@ from .stock_worker import close_clients_on_exit
 
 MULTIPART = "multipart/form-data"
 FORM_TYPES = ("application/x-www-form-urlencoded", MULTIPART)
-LONGEST_BLANK = 64
+MAX_LEADING_WHITESPACE = 64
 """Bytes at the beginning of a body in which its first character is looked for."""
 
 
@@ -138,7 +138,7 @@ def _openapi(service: Service) -> Response:
 
 def _begins_as_json() -> bool:
     """Whether the body begins like a JSON object or array, whatever its content type is: no form begins so."""
-    return request.mimetype != MULTIPART and request.get_data()[:LONGEST_BLANK].lstrip()[:1] in (b"{", b"[")
+    return request.mimetype != MULTIPART and request.get_data()[:MAX_LEADING_WHITESPACE].lstrip()[:1] in (b"{", b"[")
 
 
 def _expected(content_type: str) -> str:

@@ -19,7 +19,7 @@ import hiredis
 from ...app.runtime.log_throttle import ONCE, ThrottledLog
 from ..base import CommandHandler, EngineError
 from .connection import Dial, RedisConnection
-from .link import LONGEST_CHECK, Link, ServerReturn
+from .link import PING_TIMEOUT, Link, ServerReturn
 from .pipeline import Pipeline
 from .scripts import FINISH, RENEW, TAKE, Script
 
@@ -31,9 +31,9 @@ LEASE = 10.0
 """Seconds after which other nodes may take the entries of a node that has not renewed its lease."""
 WAIT = 1.0
 """Seconds that Redis waits for an entry before it replies."""
-TURN_PAUSE = 0.01
+TURN_DELAY = 0.01
 """Seconds between two attempts to take entries while another node works on the queue."""
-BROKEN_PAUSE = 1.0
+FAILURE_DELAY = 1.0
 """Seconds between two attempts to read a queue that cannot be read, for example because the key has another type."""
 
 
@@ -65,7 +65,7 @@ class ApiQueue(Link):
         self._stopping = True
         with gevent.Timeout(timeout, False):  # type: ignore[arg-type]  # False: end the block silently
             while self._busy:
-                gevent.sleep(TURN_PAUSE)
+                gevent.sleep(TURN_DELAY)
         self.stop()
 
     def _give_up(self, reason: str) -> None:
@@ -73,7 +73,7 @@ class ApiQueue(Link):
 
     def _serve(self, connection: RedisConnection) -> None:
         self._note_ready()
-        connection.expect_answers_within(WAIT + LONGEST_CHECK)
+        connection.expect_answers_within(WAIT + PING_TIMEOUT)
         while not self._stopping:
             # Moves the first entry to its own position: this waits for an entry without taking it.
             (first,) = connection.ask([("BLMOVE", self._key, self._key, "LEFT", "LEFT", str(WAIT))])
@@ -91,7 +91,7 @@ class ApiQueue(Link):
             entries = self._ask(TAKE, keys, int(LEASE * 1000), ENTRIES_PER_TURN)
             self._failures.reset()
             if entries is None:
-                gevent.sleep(TURN_PAUSE * random.uniform(0.5, 1.5))
+                gevent.sleep(TURN_DELAY * random.uniform(0.5, 1.5))
             elif entries and self._still_holds_lease(asked_at):
                 self._carry_out(entries)
         except EngineError as error:
@@ -130,7 +130,7 @@ class ApiQueue(Link):
 
     def _pause_after_failure(self, reason: str) -> None:
         self._failures.log(reason, "%s: %s, retrying", self._name, reason)
-        gevent.sleep(BROKEN_PAUSE)
+        gevent.sleep(FAILURE_DELAY)
 
     def _ask(self, script: Script, keys: list[str], *arguments: int) -> Any:
         return self._pipeline.ask("EVALSHA", script.sha, len(keys), *keys, self._node, *arguments)

@@ -29,7 +29,7 @@ BATCH = 100
 """Number of channels whose histories are read together."""
 ATTEMPTS = 25
 """Number of attempts to read a history before the gap is left open."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.25
+INITIAL_DELAY, MAX_DELAY = 0.01, 0.25
 """Seconds between two of these attempts; see Backoff."""
 KEPT_FROM_BEFORE = 1000
 """Maximum number of events of one channel that are kept from connections that broke before the gap was closed. Dropped
@@ -211,7 +211,7 @@ class CatchUp:
     def _try_to_read(self, lasting: Sequence[tuple[_Gap, int]]) -> Sequence[History | None]:
         """Read the histories of the channels of some gaps; None for those that could not be read."""
         channels = [gap.channel for gap, _ in lasting]
-        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        backoff = Backoff(INITIAL_DELAY, MAX_DELAY)
         for _ in range(ATTEMPTS):
             if not any(self._lasts(gap, breaks) for gap, breaks in lasting):
                 break

@@ -13,7 +13,7 @@ import gevent
 import hiredis
 
 from ...app.model.events import Event, Publication, RawClientInfo, StreamPosition
-from ...app.runtime.yielding import in_turns
+from ...app.runtime.yielding import iterate_yielding
 from ..base import (
     Engine,
     EngineError,
@@ -161,7 +161,7 @@ class RedisEngine(Engine):
 
     def presence(self, channel: str) -> dict[str, RawClientInfo]:
         reply = self._shard(channel).pipeline.ask(*commands.presence(self._keys, channel))
-        return decode_presence(in_turns(presence_pairs(reply)), self._skipped)
+        return decode_presence(iterate_yielding(presence_pairs(reply)), self._skipped)
 
     # -- history
 

@@ -18,13 +18,13 @@ log = logging.getLogger(__name__)
 
 CHECK_INTERVAL = 2.0
 """Seconds without traffic after which a PING checks a connection."""
-LONGEST_CHECK = 3.0
+PING_TIMEOUT = 3.0
 """Maximum seconds until the reply to the PING."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
+INITIAL_DELAY, MAX_DELAY = 0.02, 0.5
 """Seconds between two attempts to connect; see Backoff."""
 JITTER = 0.5
 """The random share of a delay, so that not all nodes reconnect at the same moment."""
-BUG_PAUSE = 1.0
+ERROR_RETRY_DELAY = 1.0
 """Seconds until the next attempt to connect after an unexpected exception."""
 
 
@@ -102,7 +102,7 @@ class Link(ABC):
         self._ready.set()
 
     def _run(self) -> None:
-        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, jitter=JITTER)
+        backoff = Backoff(INITIAL_DELAY, MAX_DELAY, jitter=JITTER)
         while True:
             try:
                 self._serve_once()
@@ -111,9 +111,9 @@ class Link(ABC):
                 self._note_failure(str(error))
                 self._server_return.wait(backoff.next_delay())
             except Exception:
-                log.exception("%s: unexpected exception; reconnecting in %g s", self._name, BUG_PAUSE)
+                log.exception("%s: unexpected exception; reconnecting in %g s", self._name, ERROR_RETRY_DELAY)
                 self._give_up(f"{self._name}: unexpected exception")
-                gevent.sleep(BUG_PAUSE)
+                gevent.sleep(ERROR_RETRY_DELAY)
 
     def _serve_once(self) -> None:
         """Connect and serve until the connection breaks. Raises ConnectionLost if it could never be used."""

@@ -41,7 +41,7 @@ GRACE = 7.0
 that and to reconnect, and its clients stay subscribed meanwhile."""
 SWEEP_STEP = 500
 """Approximate number of channels in one step of a sweep."""
-SWEEP_PAUSE = 0.01
+SWEEP_STEP_DELAY = 0.01
 """Seconds between two steps of a sweep, in which other commands can use Redis."""
 
 
@@ -215,4 +215,4 @@ class ShardOccupancy:
                 self.note(channel)
             if cursor == b"0":
                 return
-            gevent.sleep(SWEEP_PAUSE)
+            gevent.sleep(SWEEP_STEP_DELAY)

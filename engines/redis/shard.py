@@ -15,7 +15,7 @@ from gevent.event import Event as Signal
 from ...app.model.events import Event, StreamPosition
 from ...app.runtime.backoff import Backoff
 from ...app.runtime.running_clock import running_time, wait_for
-from ...app.runtime.yielding import in_turns
+from ...app.runtime.yielding import iterate_yielding
 from ..base import EngineError, EngineHandler, HistoryFilter, OccupancyHandler
 from . import commands, history
 from .catch_up import CatchUp
@@ -34,7 +34,7 @@ from .subscriber import Subscriber
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.25
+INITIAL_DELAY, MAX_DELAY = 0.01, 0.25
 """Seconds between two attempts to read the history for a client that recovers; see Backoff."""
 ECHO_LIMIT = 1.0
 """Maximum seconds to wait until this node receives what it has published."""
@@ -162,7 +162,7 @@ class Shard:
     def channels(self) -> list[str]:
         """List the channels of this shard with a subscriber on any node."""
         names = self.pipeline.ask(*commands.channels(self.keys))
-        return list(decode_names(map(self.keys.channel_of, in_turns(names)), CHANNEL_LIST, self._skipped))
+        return list(decode_names(map(self.keys.channel_of, iterate_yielding(names)), CHANNEL_LIST, self._skipped))
 
     def history(self, channel: str, limit: int) -> History:
         """Read the newest `limit` publications of a channel; 0 reads all of them."""
@@ -203,7 +203,7 @@ class Shard:
         if not self.is_subscribed(channel):
             return read()
         deadline = running_time() + self._timeouts.read
-        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        backoff = Backoff(INITIAL_DELAY, MAX_DELAY)
         reason = "subscriptions not restored"
         while (left := deadline - running_time()) > 0:
             if self.pipeline.away and not self.pipeline.wait_ready(min(left, self._timeouts.connect)):

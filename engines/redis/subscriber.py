@@ -19,7 +19,7 @@ from gevent.event import AsyncResult, Event
 from ...app.runtime.running_clock import wait_for
 from ..base import EngineError
 from .connection import ConnectionLost, Dial, RedisConnection
-from .link import CHECK_INTERVAL, LONGEST_CHECK, Link, ServerReturn
+from .link import CHECK_INTERVAL, PING_TIMEOUT, Link, ServerReturn
 from .permissions import explained
 from .settings import Timeouts
 
@@ -134,7 +134,7 @@ class Subscriber(Link):
     # -- the connection
 
     def _serve(self, connection: RedisConnection) -> None:
-        connection.expect_answers_within(CHECK_INTERVAL + min(self._timeouts.read, LONGEST_CHECK))
+        connection.expect_answers_within(CHECK_INTERVAL + min(self._timeouts.read, PING_TIMEOUT))
         asked_for = {change.name for change in self._waiting if change.verb == "SUBSCRIBE"}
         again = [_Change("SUBSCRIBE", name, None) for name in self._wanted if name not in asked_for]
         self._waiting.extendleft(reversed(again))

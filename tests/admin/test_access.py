@@ -9,7 +9,7 @@ import pytest
 from itsdangerous import URLSafeTimedSerializer
 
 from gentrifugo.admin import access as access_module
-from gentrifugo.admin.access import FREE_GUESSES, INSECURE_TOKEN, LONGEST_WAIT, MOST_ADDRESSES, Access, Guesses
+from gentrifugo.admin.access import FREE_GUESSES, INSECURE_TOKEN, MAX_ADDRESSES, MAX_LOGIN_DELAY, Access, Guesses
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.http.head import HTTPError
 from tests.contents import contents
@@ -107,7 +107,7 @@ class TestGuesses:
             waits.append(door.guesses.wait(HERE))
             door.clock.advance(waits[-1])
             assert door.status() == 400
-        assert waits == [1, 2, 4, 8, 16, 32, LONGEST_WAIT, LONGEST_WAIT]
+        assert waits == [1, 2, 4, 8, 16, 32, MAX_LOGIN_DELAY, MAX_LOGIN_DELAY]
 
     def test_even_the_right_password_has_to_wait(self, door: Door) -> None:
         for _ in range(FREE_GUESSES):
@@ -147,14 +147,14 @@ class TestGuesses:
         for _ in range(10_000):
             looked_at += door.status() == 400
             door.clock.advance(0.36)
-        assert looked_at < FREE_GUESSES + 6 + 3600 / LONGEST_WAIT + 2
+        assert looked_at < FREE_GUESSES + 6 + 3600 / MAX_LOGIN_DELAY + 2
 
     def test_what_is_remembered_is_bounded(self, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(access_module, "MOST_ADDRESSES", 100)
+        monkeypatch.setattr(access_module, "MAX_ADDRESSES", 100)
         for number in range(1000):
             door.guesses.add_wrong(f"10.0.{number // 256}.{number % 256}")
         assert len(contents(door.guesses, door.clock)) <= 100 * 4
-        assert MOST_ADDRESSES == 10_000
+        assert MAX_ADDRESSES == 10_000
 
     def test_an_address_that_gave_up_begins_anew(self, door: Door) -> None:
         for _ in range(FREE_GUESSES):

@@ -205,7 +205,7 @@ class TestWatching:
         self, operator: Operator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         operator.connect(watch=True, batch=True)
-        monkeypatch.setattr(connection_module, "MOST_WAITING", -1)
+        monkeypatch.setattr(connection_module, "MAX_WAITING_BYTES", -1)
         assert self.publish(operator, "news") == []
         monkeypatch.undo()
         operator.connection.show([], 0)

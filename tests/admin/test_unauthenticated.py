@@ -22,8 +22,8 @@ class Socket:
 
 @pytest.fixture
 def sockets(monkeypatch: pytest.MonkeyPatch) -> UnauthenticatedSockets:
-    monkeypatch.setattr(unauthenticated, "MOST_OF_ADDRESS", 3)
-    monkeypatch.setattr(unauthenticated, "MOST", 5)
+    monkeypatch.setattr(unauthenticated, "MAX_PER_ADDRESS", 3)
+    monkeypatch.setattr(unauthenticated, "MAX_TOTAL", 5)
     return UnauthenticatedSockets()
 
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from gentrifugo.admin.socket import MAX_OPERATORS
-from gentrifugo.admin.unauthenticated import MOST_OF_ADDRESS
+from gentrifugo.admin.unauthenticated import MAX_PER_ADDRESS
 from tests.admin_client import OPTIONS, AdminClient, log_in, token_of
 from tests.servers import Server
 from tests.waiting import seconds
@@ -52,7 +52,7 @@ def test_a_thousand_silent_sockets_do_not_keep_an_operator_out(
     silent(server, MAX_OPERATORS + 1, address)
     with AdminClient.connected(server.host, server.port) as operator:
         assert operator.call("ping")["body"] == "pong"
-        silent(server, MOST_OF_ADDRESS + 1, address)
+        silent(server, MAX_PER_ADDRESS + 1, address)
         assert operator.call("ping")["body"] == "pong"
 
 
@@ -61,7 +61,7 @@ def test_the_oldest_silent_socket_of_the_same_address_is_closed_with_the_reason(
 ) -> None:
     server = start_server(**OPTIONS)
     (elsewhere,) = silent(server, 1, OTHER_ADDRESS)
-    oldest, *_ = silent(server, MOST_OF_ADDRESS + 1)
+    oldest, *_ = silent(server, MAX_PER_ADDRESS + 1)
     assert oldest.wait_closed().advice == {"reason": "limit exceeded", "reconnect": False}
     elsewhere.send_json({"method": "connect", "params": {"token": token_of(log_in(server.host, server.port))}})
     assert elsewhere.recv_json() == [{"method": "connect", "error": None, "body": True}]

@@ -3,7 +3,7 @@ import {fill, h} from '../dom.js';
 import {count} from '../format.js';
 
 const INTERVAL = 3000;
-const MOST = 1000;
+const MAX_CHANNELS = 1000;
 
 export function channelsPage(app, argument) {
     const {socket, link, go} = app;
@@ -35,7 +35,7 @@ export function channelsPage(app, argument) {
 
     function show(counts) {
         const most = counts.length ? counts[0][1] : 1;
-        summary.textContent = counts.length >= MOST ? `The ${count(MOST)} busiest; filter to see others.`
+        summary.textContent = counts.length >= MAX_CHANNELS ? `The ${count(MAX_CHANNELS)} busiest; filter to see others.`
             : `${count(counts.length)} ${counts.length === 1 ? 'channel' : 'channels'} with subscribers${filter.value ? ' match' : ''}.`;
         fill(rows, counts.map(([channel, subscribers]) => h('tr', {},
             h('td', {}, h('a', {href: link('channel', channel)}, channel)),

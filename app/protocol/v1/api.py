@@ -18,7 +18,7 @@ from ...model.errors import FIX, INVALID_MESSAGE, LIMIT_EXCEEDED, NAMESPACE_NOT_
 from ...model.json_codec import InvalidJSON
 from ...node.commands import PublishRequest
 from ...node.node import Node
-from ...runtime.yielding import in_turns, yield_if_due
+from ...runtime.yielding import iterate_yielding, yield_if_due
 from . import wire
 from .replies import ReplyLimit
 from .wire import ChannelParams, Command, encode_api_reply
@@ -71,7 +71,7 @@ class Api:
 
         An invalid command is skipped; the other commands of its entry, and other entries, are carried out.
         """
-        commands = [command for entry in in_turns(entries) for command in _queued_commands(entry)]
+        commands = [command for entry in iterate_yielding(entries) for command in _queued_commands(entry)]
         for start in range(0, len(commands), QUEUED_TOGETHER):
             self._process_queued(commands[start : start + QUEUED_TOGETHER])
 
@@ -125,7 +125,7 @@ class Api:
             raise problem
 
     def _replies_one_by_one(self, commands: Iterable[Command], limit: ReplyLimit) -> Iterator[bytes]:
-        for command in in_turns(commands):
+        for command in iterate_yielding(commands):
             reply = self.reply(command) if limit.left > 0 else _reply_too_much(command)
             limit.left -= len(reply)
             yield reply
@@ -154,7 +154,7 @@ class Api:
         data = bytes(params.data)
         if self._node.batches:
             return self._broadcast_together(command, params.channels, data, params.client or "")
-        for channel in in_turns(params.channels):
+        for channel in iterate_yielding(params.channels):
             if not channel:
                 return encode_api_reply(command.uid, "broadcast", error=INVALID_MESSAGE)
             try:

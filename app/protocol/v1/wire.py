@@ -25,7 +25,7 @@ from ...model.json_codec import (
     is_json,
 )
 from ...model.payload import BINARY_MARK, json_of
-from ...runtime.yielding import in_turns
+from ...runtime.yielding import iterate_yielding
 
 # A null counts as the field's default, so every field takes one; a wrong type is refused.
 Text = str | None
@@ -291,13 +291,13 @@ def presence_body(channel: str, presence: Mapping[str, RawClientInfo] | None) ->
     data = b"null"
     if presence is not None:
         clients = (b"%b:%b" % (_quote(uid), encode_info(info)) for uid, info in presence.items())
-        data = b"{" + b",".join(in_turns(clients)) + b"}"
+        data = b"{" + b",".join(iterate_yielding(clients)) + b"}"
     return b'{"channel":%b,"data":%b}' % (_quote(channel), data)
 
 
 def history_body(channel: str, messages: Sequence[Publication] | None) -> bytes:
     """Body of `history`, newest first; `data` is null if there was an error. Other greenlets may run meanwhile."""
-    data = b"null" if messages is None else encode_array(in_turns(map(encode_publication, messages)))
+    data = b"null" if messages is None else encode_array(iterate_yielding(map(encode_publication, messages)))
     return b'{"channel":%b,"data":%b}' % (_quote(channel), data)
 
 

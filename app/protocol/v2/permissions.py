@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...config.channel_options import ChannelOptions
-from ...config.options import listed
+from ...config.options import split_list
 from ...node.channels import ChannelRules, history_options
 from .claims import SubscriptionOptions
 from .messages import SubscribeRequest
@@ -101,7 +101,7 @@ def grant(options: ChannelOptions, request: SubscribeRequest, user: str, is_trus
     wants_joins = request.join_leave and may_read_presence(options, subscriber)
     has_joins = options.join_leave and (options.force_push_join_leave or wants_joins)
     wants_deltas = bool(request.delta) and request.tf is None  # a patch needs every publication before it
-    may_have_deltas = wants_deltas and request.delta in listed(options.allowed_delta_types)
+    may_have_deltas = wants_deltas and request.delta in split_list(options.allowed_delta_types)
     return Grant(is_positioned or is_recoverable, is_recoverable, has_joins, may_have_deltas)
 
 

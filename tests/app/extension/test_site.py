@@ -14,7 +14,7 @@ from gentrifugo.app.config import command_line
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import options_of
 from gentrifugo.app.config.site_options import ApplicationError
-from gentrifugo.app.extension.site import find, settled
+from gentrifugo.app.extension.site import find, load_site_config
 from tests.docs.pages import page
 from tests.flask_sites import site
 
@@ -123,7 +123,7 @@ class TestErrorsOfApplications:
 
 class TestSettings:
     def settings(self, app: Flask, *flags: str, **environ: str) -> tuple[Config, list[str]]:
-        loaded = settled(app, command_line.read(options_of(Config), flags, environ), "site")
+        loaded = load_site_config(app, command_line.read(options_of(Config), flags, environ), "site")
         return loaded.config, loaded.warnings
 
     def test_it_listens_on_this_machine_only_unless_an_address_is_given(self) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from gentrifugo.app.http.head import HTTPError
-from gentrifugo.app.http.origins import MOST_TOLD, OriginPolicy, Origins, is_own
+from gentrifugo.app.http.origins import MAX_LOGGED_ORIGINS, OriginPolicy, Origins, is_own
 
 
 @pytest.mark.parametrize(
@@ -148,10 +148,10 @@ def test_nothing_lets_only_pages_of_the_own_host_connect() -> None:
 
 def test_each_refused_origin_is_logged_once_and_not_without_end(caplog: pytest.LogCaptureFixture) -> None:
     origins = Origins("")
-    for number in [*range(3 * MOST_TOLD), *range(3 * MOST_TOLD)]:
+    for number in [*range(3 * MAX_LOGGED_ORIGINS), *range(3 * MAX_LOGGED_ORIGINS)]:
         with pytest.raises(HTTPError):
             origins.check(f"https://evil{number}.example", "here.example")
-    assert len(caplog.records) == MOST_TOLD
+    assert len(caplog.records) == MAX_LOGGED_ORIGINS
     assert "'https://evil0.example'" in caplog.text
 
 

@@ -47,7 +47,7 @@ def test_subscribers_of_all_nodes_are_added_up(nodes: tuple[Node, Node]) -> None
 
 
 def test_only_the_busiest_channels_are_told(nodes: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(survey_module, "MOST_REPORTED", 1)
+    monkeypatch.setattr(survey_module, "MAX_REPORT_ITEMS", 1)
     for channel in ("news", "news", "sport"):
         LocalClient.connected(nodes[1]).subscribe(channel)
     assert nodes[0].cluster.surveys.subscribers("") == {"news": 2}

@@ -8,7 +8,7 @@ import gevent
 import pytest
 
 from gentrifugo.app.runtime import yielding
-from gentrifugo.app.runtime.yielding import in_turns, yield_if_due
+from gentrifugo.app.runtime.yielding import iterate_yielding, yield_if_due
 from tests.greenlets import Bystander
 
 
@@ -53,12 +53,12 @@ def test_another_greenlet_has_a_slice_of_its_own(monkeypatch: pytest.MonkeyPatch
 
 
 def test_others_run_between_many_items(bystander: Bystander) -> None:
-    assert list(in_turns(range(5))) == [0, 1, 2, 3, 4]
+    assert list(iterate_yielding(range(5))) == [0, 1, 2, 3, 4]
     assert bystander.turns >= 4
 
 
 def test_few_items_delay_nothing(monkeypatch: pytest.MonkeyPatch, nothing_left_behind: None) -> None:
     monkeypatch.setattr(yielding, "TIME_SLICE", math.inf)
     with Bystander() as other:
-        assert len(list(in_turns(range(100)))) == 100
+        assert len(list(iterate_yielding(range(100)))) == 100
         assert other.turns == 0

@@ -202,7 +202,7 @@ def check_stream(peer: Peer, request: bytes, answers: list[tuple[int, str]], sta
 
 
 NOT_FOUND = (404, "not found; the endpoints are")
-LONGEST_TARGET = b"/" + b"a" * (MAX_REQUEST_LINE - len("GET / HTTP/1.1"))
+MAX_TARGET = b"/" + b"a" * (MAX_REQUEST_LINE - len("GET / HTTP/1.1"))
 
 
 @pytest.mark.parametrize(
@@ -210,8 +210,8 @@ LONGEST_TARGET = b"/" + b"a" * (MAX_REQUEST_LINE - len("GET / HTTP/1.1"))
     [
         (post(COMMAND.ljust(MAX_BODY)), (200, "channels"), True),
         (post(b" " * (MAX_BODY + 1)), (413, f"the request is larger than {MAX_BODY} bytes"), False),
-        (NOTHING.replace(b"/nothing", LONGEST_TARGET), NOT_FOUND, True),
-        (NOTHING.replace(b"/nothing", LONGEST_TARGET + b"a"), (414, "longer than 8000 bytes"), False),
+        (NOTHING.replace(b"/nothing", MAX_TARGET), NOT_FOUND, True),
+        (NOTHING.replace(b"/nothing", MAX_TARGET + b"a"), (414, "longer than 8000 bytes"), False),
         (NOTHING.replace(HOST, HOST + b"X: a\r\n" * (MAX_HEADERS - 1)), NOT_FOUND, True),
         (NOTHING.replace(HOST, HOST + b"X: a\r\n" * MAX_HEADERS), (431, "more than 99 headers"), False),
         (NOTHING.replace(HOST, HOST + b"X: %b\r\n" % (b"a" * MAX_HEAD_SIZE)), (431, "larger than 32768 bytes"), False),

@@ -226,7 +226,7 @@ def test_what_was_only_read_counts_as_passed_no_sooner_than_the_connection_has_p
 
 
 def test_a_history_that_cannot_be_read_holds_nothing_up_for_ever(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catch_up, "LONGEST_PAUSE", 0.001)
+    monkeypatch.setattr(catch_up, "MAX_DELAY", 0.001)
     desk.gate.set()
     desk.history = None
     desk.catch_up.handle("news", kept(1))
@@ -247,7 +247,7 @@ def test_a_channel_that_is_left_meanwhile_is_forgotten(desk: Desk) -> None:
 
 
 def test_histories_are_read_no_more_when_the_channel_is_left(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catch_up, "LONGEST_PAUSE", 0.001)
+    monkeypatch.setattr(catch_up, "MAX_DELAY", 0.001)
     desk.history = None
     desk.catch_up.handle("news", kept(1))
     suffer_a_gap(desk)

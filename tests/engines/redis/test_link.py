@@ -24,8 +24,8 @@ pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 def test_when_one_link_is_back_the_others_of_the_server_do_not_pause_any_longer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(link, "FIRST_PAUSE", LONG)
-    monkeypatch.setattr(link, "LONGEST_PAUSE", LONG)
+    monkeypatch.setattr(link, "INITIAL_DELAY", LONG)
+    monkeypatch.setattr(link, "MAX_DELAY", LONG)
     server_return = ServerReturn()
     dials = [Dialled(), Dialled()]
     links = [Pipeline("test", dial, server_return, Timeouts()) for dial in dials]
@@ -69,7 +69,7 @@ class Broken(Dialled):
 def test_after_an_unexpected_exception_the_link_connects_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(link, "BUG_PAUSE", 0.01)
+    monkeypatch.setattr(link, "ERROR_RETRY_DELAY", 0.01)
     pipeline = Pipeline("test", Broken(), ServerReturn(), Timeouts())
     pipeline.start()
     assert pipeline.wait_ready(5)
