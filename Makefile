@@ -22,11 +22,11 @@ export PYTHON
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
 
-install: $(VENV)/.installed admin/web/vendor ## put Gentrifugo and what it needs into .venv, and the libraries beside its web interface
+install: $(VENV)/.installed admin/web/vendor ## install Gentrifugo with its dependencies into .venv, and the libraries of the web interface
 
-install-dev: $(VENV)/.installed-dev node_modules/.package-lock.json admin/web/vendor $(CENT:%=$(VENV)/clients/cent-%) ## add what tests and linters need
+install-dev: $(VENV)/.installed-dev node_modules/.package-lock.json admin/web/vendor $(CENT:%=$(VENV)/clients/cent-%) ## install the dependencies of tests and linters too
 
-lock: $(VENV)/lock/.installed ## write requirements*.txt anew: the same versions, with what they need and the hashes of all their files
+lock: $(VENV)/lock/.installed ## update requirements*.txt: the pinned versions, their dependencies and the hashes of all files
 	@scripts/lock.sh $(VENV)/lock/bin/uv
 
 run: install config.json ## start a server with its web interface on port 8000 (writes config.json first if there is none)
@@ -34,14 +34,14 @@ run: install config.json ## start a server with its web interface on port 8000 (
 	@echo "Its web interface: http://127.0.0.1:8000, the password is admin_password in config.json"
 	@exec $(BIN)/gentrifugo --config=config.json --port=8000 --web
 
-sockjs-testserver: install ## serve what the published SockJS test suite asks for, on port 8081
+sockjs-testserver: install ## start the server for the published SockJS test suite on port 8081
 	@exec $(BIN)/python -m tests.sockjs_testserver --port 8081
 
-test: install-dev ## run all tests; ARGS='-k name' picks some, JOBS=0 runs them in one process
+test: install-dev ## run all tests; ARGS='-k name' selects some, JOBS=0 runs them in one process
 	@scripts/system_packages.sh $(TEST_PROGRAMS)
 	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
-test-package: install-dev ## run the tests of the package alone, without those of whole servers, browsers and clients
+test-package: install-dev ## run only the tests of the package, without those with real servers, browsers and clients
 	@scripts/system_packages.sh zsh redis-server openssl
 	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder tests/app tests/engines tests/admin $(ARGS)
 
@@ -49,7 +49,7 @@ test-lowest: $(VENV)/lowest/.installed ## run the tests of the package with the 
 	@scripts/system_packages.sh zsh redis-server openssl
 	$(VENV)/lowest/bin/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder tests/app tests/engines tests/admin $(ARGS)
 
-coverage: install-dev ## run all tests, and fail for lines of the package that no test reaches
+coverage: install-dev ## run all tests, and fail if lines of the package are not covered
 	@scripts/system_packages.sh $(TEST_PROGRAMS)
 	@rm -rf build/coverage && mkdir -p build/coverage
 	GENTRIFUGO_TEST_SLOWNESS=3 $(BIN)/coverage run -m pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder --timeout=300 $(ARGS)
@@ -57,16 +57,16 @@ coverage: install-dev ## run all tests, and fail for lines of the package that n
 	$(BIN)/coverage report
 	$(BIN)/python scripts/unreached_lines.py
 
-lint: install-dev ## check format, style and types
+lint: install-dev ## check formatting, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: install-dev ## put the code into its format
+format: install-dev ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: install $(VENV)/docs/.installed ## write docs/configuration.md and docs/api-v4.md anew from what the code declares, and build the site of all pages
+docs: install $(VENV)/docs/.installed ## generate docs/configuration.md and docs/api-v4.md from the code, and build the documentation site
 	$(BIN)/python docs/generate_configuration.py
 	$(BIN)/python docs/generate_api.py
 	@scripts/system_packages.sh node
@@ -76,14 +76,14 @@ packages: admin/web/vendor ## build a .deb and an .rpm into dist/
 	@scripts/system_packages.sh rpmbuild dpkg-deb
 	@scripts/packages.sh
 
-screenshots: install-dev ## take the pictures of the web interface in docs/screenshots anew
+screenshots: install-dev ## update the screenshots of the web interface in docs/screenshots
 	@scripts/system_packages.sh chromium
 	$(BIN)/python -m tests.screenshots
 
-bench: $(VENV)/.installed-bench ## measure the server, and write docs/benchmarks.md anew with what was found
+bench: $(VENV)/.installed-bench ## run the benchmarks, and update docs/benchmarks.md with the results
 	$(BIN)/python -m benchmarks.page
 
-clean: ## remove everything that make created, except config.json
+clean: ## remove all files that make has created, except config.json
 	rm -rf $(VENV) node_modules admin/node_modules admin/web/vendor build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,7 +1,7 @@
 """gunicorn for Gentrifugo: `gunicorn -c conf/gunicorn.conf.py "gentrifugo:create_app('config.json')"`.
 
-One worker, unless config.json says `"engine": "redis"`: with the memory engine a second worker would be a server of its
-own, and it refuses to start.
+Use one worker, unless config.json has `"engine": "redis"`: the memory engine does not connect several workers, so they
+refuse to start.
 """
 
 from gunicorn.workers import SUPPORTED_WORKERS
@@ -15,15 +15,15 @@ bind = "0.0.0.0:8000"
 workers = 1
 worker_class = "gentrifugo"
 
-# gunicorn's default of 1000 counts open connections here: client number 1001 would hang, without any message.
+# Maximum open connections of a worker. With gunicorn's default of 1000, client number 1001 would hang without an error.
 worker_connections = 100_000
 
-# Connections the kernel holds until they are accepted; it caps this by net.core.somaxconn.
+# Connections that wait in the kernel to be accepted; net.core.somaxconn is the upper limit.
 backlog = 4096
 
-# When a worker stops, it tells its clients to reconnect; this is how many seconds they have for it.
+# Seconds for the shutdown of a worker, in which it closes its clients with the advice to reconnect.
 graceful_timeout = 10
 
-# gunicorn's own log; Gentrifugo's (option log_level) goes to standard output, or to option log_file.
+# The log of gunicorn; that of Gentrifugo (option log_level) is written to standard output, or to option log_file.
 errorlog = "-"
 loglevel = "info"

@@ -2,7 +2,7 @@
 # Builds the documentation as a site in build/site, with the program given as the first argument: mkdocs.
 set -euo pipefail
 
-# Twelve does not come as one file any more.
+# Version 12 of mermaid is not available as a single file.
 mermaid=mermaid@11.17.2
 checksum=581ed7d74bd9048d0e3a91363927d72ef22942d7722546b27f7cc29e35390eb8
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Makes sure that the programs named as arguments are here: system_packages.sh python node chromium ...
+# Checks that the programs given as arguments are installed: system_packages.sh python node chromium ...
 #
-# Root on a Debian-like system gets what is missing from apt-get. Anyone else is told what is missing and how to
+# As root on a Debian-like system, it installs missing ones with apt-get. Otherwise it prints what is missing and how to
 # install it, and the exit status is 1.
 set -euo pipefail
 
 python=${PYTHON:-python3}
 
-# Is this part here, in a version that will do?
+# Checks whether a program is installed in a suitable version.
 has() {
     case $1 in
     python) command -v "$python" && "$python" -c 'import ensurepip, venv' ;;
@@ -18,7 +18,7 @@ has() {
     esac >/dev/null 2>&1
 }
 
-# The Debian packages that bring this part.
+# Prints the Debian packages that contain a program.
 packages_of() {
     case $1 in
     python) echo python3 python3-venv ;;

@@ -1,4 +1,4 @@
-// Elements without HTML: whatever is shown goes through here as text, so nothing of it can run.
+// Creates elements without parsing HTML: all data is inserted as text, so that it cannot run as code.
 
 /** An element. `props`: `class`, `on<event>` listeners, booleans, and attributes; children are nodes, texts, or lists. */
 export function h(tag, props = {}, ...children) {
@@ -13,7 +13,7 @@ export function h(tag, props = {}, ...children) {
     return element;
 }
 
-/** Put these children in place of all there are. */
+/** Replace all children of an element. */
 export function fill(element, ...children) {
     element.replaceChildren(...shown(children));
     return element;
@@ -57,7 +57,7 @@ const PATHS = {
     warning: 'M12 4 2.500 20h19z|M12 10v4|M12 17v.5',
 };
 
-/** A button whose first click asks, and whose second one, within a few seconds, acts. */
+/** A button that asks for confirmation at the first click, and acts at a second click within a few seconds. */
 export function confirmButton(label, question, act, props = {}) {
     let timer = 0;
     const button = h('button', {type: 'button', ...props}, label);
@@ -80,7 +80,7 @@ export function confirmButton(label, question, act, props = {}) {
     return button;
 }
 
-/** A button that copies what `text()` gives. */
+/** A button that copies the result of `text()`. */
 export function copyButton(text, label = 'Copy') {
     const button = h('button', {type: 'button', class: 'quiet'}, icon('copy'), label);
     button.addEventListener('click', async () => {

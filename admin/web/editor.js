@@ -1,4 +1,4 @@
-// A field for JSON that says what is wrong while one types: Ace where it is installed, a plain field elsewhere.
+// A JSON input that shows errors while typing: Ace if it is installed, otherwise a plain text field.
 import {fill, h} from './dom.js';
 
 let library = null;
@@ -54,7 +54,7 @@ export class JSONEditor {
         this.#changed();
     }
 
-    /** Whether what was typed is JSON; the page says what is wrong, and where. */
+    /** Whether the input is valid JSON; otherwise the page shows the error and its place. */
     check() {
         const {text} = this;
         let error = null;

@@ -1,4 +1,4 @@
-// Watched messages as they come: gathered for the next frame of the screen, bounded in number, paused at will.
+// Live watched messages: collected until the next animation frame, limited in number, and pausable.
 import {h, icon} from './dom.js';
 import {block, coloured, stringify} from './json.js';
 import {count, time} from './format.js';
@@ -25,7 +25,7 @@ export class Feed extends EventTarget {
         });
     }
 
-    /** A view begins to look; messages are asked for while there is one. */
+    /** Add a view; messages are requested while there is at least one. */
     enter() {
         this.#views += 1;
         this.#socket.watch(true);
@@ -74,12 +74,12 @@ export class FeedList {
         this.#fill();
     }
 
-    /** How many have come since the pause. */
+    /** The number of messages that arrived since the pause. */
     get waiting() {
         return this.#waiting.length;
     }
 
-    /** Begin anew: the filter has changed. */
+    /** Start again after a change of the filter. */
     redraw() {
         this.#fill();
         this.onchange();
@@ -138,7 +138,7 @@ export class FeedList {
     }
 }
 
-/** The button that pauses a list, and goes on. */
+/** The button that pauses and resumes a list. */
 export function pauseButton(list) {
     const button = h('button', {type: 'button', 'aria-pressed': 'false', onclick: () => list.pause(!list.paused)});
     const update = () => {

@@ -1,4 +1,4 @@
-// Figures for people.
+// Formats numbers, sizes and times for display.
 
 /** 12,345 or 1.2 M. */
 export function count(value) {

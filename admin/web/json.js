@@ -1,4 +1,4 @@
-// JSON as it was sent: numbers keep their spelling where the browser lets us see it.
+// JSON with the original spelling of numbers, if the browser provides it.
 import {h} from './dom.js';
 
 /** A number that a JavaScript number cannot spell as it came: 1e3, 1.50, or one of many digits. */
@@ -13,7 +13,7 @@ export function parse(text) {
             ? new Spelled(context.source) : value));
 }
 
-/** The opposite, on one line, or indented. */
+/** JSON.stringify that keeps the spelling of such numbers, on one line or indented. */
 export function stringify(value, indent = 0, depth = 0) {
     if (value instanceof Spelled) return value.source;
     if (value === null || typeof value !== 'object') return JSON.stringify(value) ?? 'null';

@@ -1,4 +1,4 @@
-// What the nodes count, asked every two seconds, and turned into series for plots: bounded, and the same for all pages.
+// The metrics of all nodes, requested every two seconds, as series of limited length for the plots of all pages.
 
 const LONGEST_INTERVAL = 2;
 const POINTS = 450;
@@ -13,7 +13,7 @@ const GAUGES = {
 };
 const PERCENTILES = ['50%ile', '90%ile', '99%ile'];
 
-/** Dispatches `change` whenever the nodes have answered. */
+/** Dispatches `change` after each response of the nodes. */
 export class Live extends EventTarget {
     #socket;
     #timer = 0;

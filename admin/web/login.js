@@ -1,4 +1,4 @@
-// The way in: a password for a token.
+// The login form, which exchanges the password for a token.
 import {h} from './dom.js';
 
 /** The form. `enter` is called with the token; with insecure_admin that happens without a password. */

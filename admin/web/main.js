@@ -23,7 +23,7 @@ const PAGES = {
 };
 
 const socket = new Socket();
-/** What pages are given. */
+/** The objects that are passed to each page. */
 const app = {socket, live: new Live(socket), feed: new Feed(socket), info: null, link, go};
 let page = null;
 let content = null;
@@ -49,7 +49,7 @@ function route() {
     return {name: parts[0] === 'channel' || PAGES[parts[0]] ? parts[0] : 'status', argument: parts.slice(1).join('/')};
 }
 
-// -- what is on the screen
+// -- the current page
 
 function showLogin(message = '') {
     leavePage();

@@ -1,4 +1,4 @@
-// Plots with uPlot, which lies in vendor/; without it the page says so, and the figures above the plots remain.
+// Plots with uPlot from vendor/; without it the page shows a note, and the numbers above the plots.
 import {fill, h} from './dom.js';
 
 let library = null;
@@ -15,7 +15,7 @@ export async function loadPlots() {
 const HEIGHT = 150;
 const COLOURS = ['--plot-1', '--plot-2', '--plot-3', '--plot-4', '--plot-5', '--plot-6', '--plot-7', '--plot-8'];
 
-/** One plot. `lines()` gives [{label, values}], `times()` what they stand over. */
+/** One plot. `lines()` returns [{label, values}], `times()` their times. */
 export class Plot {
     constructor(title, times, lines, format, {most = null} = {}) {
         this.title = title;

@@ -1,4 +1,4 @@
-// The admin socket: commands and their replies, watched messages, and coming back after a break.
+// The admin socket: commands and their replies, watched messages, and reconnecting.
 import {parse} from './json.js';
 
 const RETRY_FIRST = 500, RETRY_LONGEST = 5000;
@@ -31,14 +31,14 @@ export class Socket extends EventTarget {
         this.#setState('closed');
     }
 
-    /** Run a command; the body of its reply. Rejects with the error that the server tells. */
+    /** Send a command and return the body of its reply. Rejects with the error in the reply. */
     async call(method, params = {}) {
         const reply = await this.ask({method, params});
         if (reply.error) throw new Error(reply.error);
         return reply.body;
     }
 
-    /** Run a command; the whole reply. `text` is sent in place of the command's JSON where spelling matters. */
+    /** Send a command and return the whole reply. `text` is sent instead of the command's JSON, to keep its spelling. */
     ask(command, paramsText = null) {
         if (this.#socket?.readyState !== WebSocket.OPEN) return Promise.reject(new Error('not connected'));
         const uid = String(++this.#uid);

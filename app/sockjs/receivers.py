@@ -77,7 +77,7 @@ class WaitingRequest(ABC):
 
     @property
     def is_gone(self) -> bool:
-        """Whether the client has gone."""
+        """Whether the client has disconnected."""
         return self._watch.is_gone
 
     @is_gone.setter

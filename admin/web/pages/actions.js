@@ -1,4 +1,4 @@
-// Every command of the API: its fields, its reply, and the same for curl.
+// Forms for all commands of the API, with the reply and the equivalent curl command.
 import {copyButton, fill, h} from '../dom.js';
 import {JSONEditor} from '../editor.js';
 import {block, parse} from '../json.js';
@@ -103,7 +103,7 @@ export function actionsPage(app, argument) {
             const {uid, ...shown} = answer;
             fill(reply, h('p', {class: answer.error ? 'verdict bad' : 'verdict good'}, answer.error ? `Error: ${answer.error}` : 'Done'), block(shown));
         } catch (error) {
-            problem.textContent = `Not sent, or not answered: ${error.message}.`;
+            problem.textContent = `Not sent, or no reply: ${error.message}.`;
         }
         send.disabled = false;
     }
@@ -117,7 +117,7 @@ export function actionsPage(app, argument) {
     };
 }
 
-/** The HTTP request for the same, with the sign worked out by openssl; `parse` has checked that it is one. */
+/** The equivalent request with curl, with the signature computed by openssl; `parse` has validated the input. */
 function curlCommand(body, config) {
     parse(body);
     const quoted = `'${body.replaceAll("'", `'\\''`)}'`;

@@ -1,4 +1,4 @@
-// One channel: who is there, what it remembers, and what comes now.
+// One channel: its presence, its history and its live messages.
 import {fill, h} from '../dom.js';
 import {FeedList, pauseButton} from '../feed.js';
 import {count} from '../format.js';

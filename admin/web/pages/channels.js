@@ -1,4 +1,4 @@
-// The channels with subscribers, the busiest first.
+// The channels with subscribers, those with the most subscribers first.
 import {fill, h} from '../dom.js';
 import {count} from '../format.js';
 

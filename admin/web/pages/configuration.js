@@ -1,4 +1,4 @@
-// The options in force. Secrets never come here: the server hides them.
+// The current options. The server hides secrets.
 import {fill, h} from '../dom.js';
 import {stringify} from '../json.js';
 

@@ -1,4 +1,4 @@
-// What is published in watched channels, on whatever node, as it comes.
+// The messages of watched channels on all nodes, live.
 import {h, icon} from '../dom.js';
 import {FeedList, KEPT, pauseButton} from '../feed.js';
 import {count} from '../format.js';

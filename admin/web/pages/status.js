@@ -1,4 +1,4 @@
-// All nodes, what they count, and how that moves.
+// All nodes, with their metrics and plots.
 import {fill, h} from '../dom.js';
 import {bytes, count, duration, microseconds, percent} from '../format.js';
 import {Plot} from '../plot.js';

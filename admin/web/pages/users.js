@@ -1,4 +1,4 @@
-// The connections of one user, on all nodes, and what can be done to them.
+// The connections of one user on all nodes, with buttons to disconnect and unsubscribe.
 import {confirmButton, fill, h, icon} from '../dom.js';
 import {count} from '../format.js';
 
@@ -30,7 +30,7 @@ export function usersPage({socket, link, go}, user) {
         const heading = h('div', {class: 'row heading'},
             h('h2', {}, user || 'Anonymous', h('span', {class: 'badge'}, `${count(connections.length)} ${connections.length === 1 ? 'connection' : 'connections'}`)),
             user && connections.length > 0 && confirmButton('Disconnect', `Disconnect ${user}?`, () => act('disconnect', {user}), {class: 'danger', id: 'disconnect'}));
-        // A button that waits for its second click must not be replaced under the finger.
+        // A button that waits for its confirmation must not be replaced.
         if (result.querySelector('.asking')) return;
         fill(result, heading, connections.map(({client, node, channels, protocol, library}) => h('section', {class: 'card connection'},
             h('header', {}, h('code', {}, client), h('span', {class: 'badge'}, node),
