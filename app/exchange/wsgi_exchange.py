@@ -28,7 +28,7 @@ StartResponse = Callable[..., Callable[[bytes], object]]
 
 
 class Endpoint(Protocol):
-    """What serves requests, such as SockJS."""
+    """An object that serves requests, such as the SockJS endpoint."""
 
     def serve(self, exchange: Exchange) -> None:
         """Answer one request. Raises OSError or EOFError when the client has closed the connection."""
@@ -36,7 +36,7 @@ class Endpoint(Protocol):
 
 
 def serve_wsgi(endpoint: Endpoint, path: str, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
-    """A WSGI application for the requests of one endpoint; `path` is what stands below it, each byte a character."""
+    """Serve a WSGI request of one endpoint; `path` is the part below the endpoint, each byte a character."""
     try:
         endpoint.serve(WSGIExchange(path, environ, start_response))
     except HTTPError as error:
@@ -50,7 +50,7 @@ def serve_wsgi(endpoint: Endpoint, path: str, environ: dict[str, Any], start_res
 
 
 class WSGIExchange(Exchange):
-    """Raises HTTPError for a server that cannot do this."""
+    """A request from a WSGI server. Raises HTTPError if the server does not provide its socket."""
 
     def __init__(self, path: str, environ: dict[str, Any], start_response: StartResponse) -> None:
         super().__init__(

@@ -58,27 +58,27 @@ class RequestReader:
                 return None
 
     def unread_head(self, head: bytes) -> None:
-        """Put a head back, for somebody else to read."""
+        """Put a head back, so that it can be read again."""
         self.unread(head + b"\r\n\r\n")
 
     def unread(self, data: bytes) -> None:
-        """Put something back in front of what has come."""
+        """Put data back in front of the unread data."""
         self._buffer = data + self._buffer
 
     def read_body(self, size: int) -> bytes:
-        """Exactly `size` bytes. Raises EOFError or TimeoutError."""
+        """Read exactly `size` bytes. Raises EOFError or TimeoutError."""
         body = self.read(size)
         if len(body) < size:
             raise EOFError("the request ended in the middle of its body")
         return body
 
     def take_rest(self) -> bytes:
-        """What has come beyond the requests read so far."""
+        """Take the data that was received after the requests read so far."""
         rest, self._buffer = self._buffer, b""
         return rest
 
     def peek(self) -> bytes:
-        """What has come beyond the requests read so far; it stays. Does not wait."""
+        """Return the data received after the requests read so far, without consuming it. Does not block."""
         return self._buffer
 
     # -- what pywsgi needs of a file

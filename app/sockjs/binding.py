@@ -22,7 +22,7 @@ _SECRET = re.compile(r"[-_A-Za-z0-9]{22}", re.ASCII)
 
 
 class Binding:
-    """What a later request must present: the secret in the cookie, or the credentials of the opening request.
+    """The credentials that a later request must have: the secret in the cookie, or those of the opening request.
 
     Credentials are all its cookies, with the same values, and the header Authorization. The secret lets a browser in
     whose other cookies have changed since, and the credentials a program that stores no cookies.

@@ -309,15 +309,15 @@ class SockJS:
 
 
 class Route(NamedTuple):
-    """How one transport's URL is served, and from where it may be requested."""
+    """The handler of the URL of one transport, and the pages that may request it."""
 
     method: str
     answers_options: bool
     serve: Callable[[SockJS, Exchange, str], HTTPResponse | None]
     is_of_page: bool
-    """Whether only elements of pages request it, such as scripts and forms: it is never a program that does."""
+    """Whether only elements of pages request it, such as scripts and forms, and never other programs."""
     is_frame: bool
-    """Whether a page requests it by loading it into an iframe."""
+    """Whether pages load it into an iframe."""
 
 
 ROUTES = {

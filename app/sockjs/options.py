@@ -36,11 +36,11 @@ class SockJSOptions:
     response_limit: int = 128 * 1024
     """Maximum size of a streaming response, so that the browser can free its memory; the client opens the next one."""
     heartbeat_delay: float = 25
-    """A client to which nothing was sent for this time gets a heartbeat; 0 sends none."""
+    """Seconds without data to a client after which it gets a heartbeat; 0 sends none."""
     disconnect_delay: float = 5
-    """A session that no request reads for this time ends; a closed session is kept for this time."""
+    """Seconds without a receiving request after which a session ends; a closed session is kept as long."""
     max_size: int = 131072
-    """The largest request of a client: the body of a POST, a message over a WebSocket."""
+    """Maximum size of a request of a client: of the body of a POST, or of a message over a WebSocket."""
     too_large: tuple[int, str] = (1009, "message too big")
     """Code and reason with which a session is closed when its client sends more than `max_size`."""
     body_timeout: float = 10

@@ -23,7 +23,7 @@ from .transports import HTTPTransport
 
 
 class WaitingRequest(ABC):
-    """What polls and streams share. `write_timeout` is in seconds, 0 is no limit."""
+    """The common part of polls and streams. `write_timeout` is in seconds, 0 is no limit."""
 
     def __init__(
         self, exchange: Exchange, transport: HTTPTransport, headers: dict[str, str], write_timeout: float
@@ -39,11 +39,11 @@ class WaitingRequest(ABC):
 
     @abstractmethod
     def serve(self, session: Session) -> None:
-        """Answer, with what the session has to say. Raises OSError when the client has gone."""
+        """Answer with frames of the session. Raises OSError if the client has disconnected."""
 
     @abstractmethod
     def say(self, frame: bytes) -> None:
-        """Answer with this frame alone, whatever the session has to say. Raises OSError when the client has gone."""
+        """Answer with this frame only, not with those of the session. Raises OSError if the client disconnected."""
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
         """Add headers to the response, which must not have begun."""

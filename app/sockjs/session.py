@@ -51,9 +51,9 @@ class Session:
         self.outbox = MessageQueue(flusher, queue_max_size, self._slow, self._ready)
         self.receiver: Receiver | None = None
         self.binding: Binding | None = None
-        """What requests of this session must present; None when its id is enough."""
+        """The credentials that requests of this session need; None if its ID is enough."""
         self.since = running_time()
-        """When the last receiver left, or the session was closed."""
+        """When the last receiver was removed, or the session was closed."""
         self._is_open = False
         self._close_frame: bytes | None = None
         self._turn = BoundedSemaphore()

@@ -35,7 +35,7 @@ class HTTPTransport(Protocol):
     prelude: bytes
 
     def wrap(self, frame: bytes) -> bytes:
-        """A frame on the wire."""
+        """Encode a frame for the response."""
         ...
 
 
@@ -66,7 +66,7 @@ class EventSource:
 
 
 class HtmlFile:
-    """A page that grows, with a script for each frame. `callback` must have been checked."""
+    """An HTML page that is extended with a script for each frame. `callback` must have been checked."""
 
     content_type = HTML
 
@@ -78,7 +78,7 @@ class HtmlFile:
 
 
 class JSONPPolling:
-    """A script in each response. `callback` must have been checked."""
+    """JSONP polling: each response is a script. `callback` must have been checked."""
 
     content_type = JAVASCRIPT
     prelude = b""

@@ -264,7 +264,7 @@ class Client:
             self.end_subscription(channel, why)
 
     def close(self, disconnect: model.Disconnect | None = None) -> None:
-        """End the connection and everything it holds; `disconnect` is None when the peer has gone."""
+        """End the connection and everything it holds; `disconnect` is None when the peer has disconnected."""
         self.disconnect(None if disconnect is None else disconnect_of(disconnect))
 
     def disconnect(self, disconnect: Disconnect | None) -> None:

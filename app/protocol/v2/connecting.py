@@ -158,7 +158,7 @@ def subscription_token(client: ServedClient, channel: str, token: str) -> Subscr
     except ExpiredToken:
         raise Refused(TOKEN_EXPIRED) from None
     except InvalidToken as error:
-        log.debug("client %s (user %r): the token for %r is not valid: %s", client.uid, client.user, channel, error)
+        log.debug("client %s (user %r): invalid token for %r: %s", client.uid, client.user, channel, error)
         raise Refused(PERMISSION_DENIED) from None
     except ForeignToken as error:
         raise Closing(INVALID_TOKEN, f"the token for {channel!r}: {error}") from None
