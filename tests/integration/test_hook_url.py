@@ -257,7 +257,7 @@ def test_a_backend_that_is_away_does_not_flood_the_log(start_server: StartServer
         for _ in range(20):
             assert client.call("subscribe", {"channel": "news"})["error"] == "internal server error"
         assert client.call("ping", {})["method"] == "ping"
-    assert server.log.count("hook http://127.0.0.1:1/hooks (subscribe): no answer") == 1
+    assert server.log.count("hook http://127.0.0.1:1/hooks (subscribe): request failed") == 1
 
 
 @pytest.mark.parametrize("worker", [OUR_WORKER, STOCK_WORKER], ids=["ours", "stock"])

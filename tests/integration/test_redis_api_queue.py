@@ -80,7 +80,7 @@ def test_bad_entries_are_logged_and_skipped(redis: RedisServer, start_node: Star
         ann.subscribe("news")
         push(redis, *garbage, publish(4))
         assert [ann.message() for _ in range(3)] == [2, 3, 4]
-    for words in ("skipped", "unknown method 'sing'", "namespace not found", "channel and data are required"):
+    for words in ("skipping invalid", "unknown method 'sing'", "namespace not found", "channel and data are required"):
         assert words in node.log
     eventually(lambda: is_empty(redis))
 
