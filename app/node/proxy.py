@@ -166,7 +166,7 @@ def _asked(backend: BackendHTTP, request: dict[str, Any], opening: Opening | Non
     if content.lstrip()[:1] == b"<":
         raise Undelivered(f"the backend answered with status {status} and an HTML page, not with JSON")
     if status != 200:
-        raise Undelivered(f"answered with status {status}")
+        raise Undelivered(f"the backend answered with status {status}")
     try:
         answer = decode(_answer, content)
         if answer.error is not None:

@@ -196,7 +196,7 @@ def test_a_handler_that_takes_too_long_is_a_temporary_error(caplog: pytest.LogCa
 
     assert error_of(connected(app), "get") == INTERNAL
     (record,) = caplog.records
-    assert "not done within 0.05 s (option hook_timeout)" in record.getMessage()
+    assert "timeout after 0.05 s (option hook_timeout)" in record.getMessage()
 
 
 def test_a_handler_runs_in_the_context_of_the_application() -> None:
