@@ -46,7 +46,7 @@ class OneWayFormat(JSONFormat):
         tags: Mapping[str, str] | None = None,
         delta: bool = False,
     ) -> bytes:
-        """As for other clients, without the reply around it."""
+        """Encode it like for other clients, but without the reply around it."""
         reply = super().encode_publication(channel, data, info, offset, epoch, tags, delta)
         return reply[len(_REPLY_START) : -len(_REPLY_END)]
 
