@@ -53,6 +53,10 @@ def client(node: Node) -> LocalClient:
     return client
 
 
+DEEP = b"[" * 5_000 + b"]" * 5_000
+"""An array in an array in an array, and so on."""
+
+
 def run(api: Api, *commands: dict[str, Any] | str) -> list[Any]:
     """Send the commands as an array, and read the replies."""
     texts = [command if isinstance(command, str) else json.dumps(command) for command in commands]
@@ -127,7 +131,7 @@ def test_a_uid_comes_back_with_an_error_too(api: Api, method: str) -> None:
         (b'{"method":42}', "Expected `string | null`, got `number` - at `$.method`"),
         (b'[{"method":"channels","params":{}},{"uid":1}]', "- at `$[1].uid`"),
         (b'{"method":"publish","params":{"channel":"news","data":"\xff"}}', "not UTF-8 (byte 55)"),
-        (b'{"method":"publish","params":{"channel":"news","data":' + b"[" * 5_000, "nested too deeply"),
+        (b'{"method":"publish","params":{"channel":"news","data":' + DEEP + b"}}", "nested too deeply"),
         (b"{}", "unknown method ''; the methods are publish, broadcast"),
         (b"[null]", "unknown method ''"),
         (b'{"method":"Publish"}', "unknown method 'Publish'"),
