@@ -33,7 +33,7 @@ class Error(msgspec.Struct):
     """Why a method was not carried out."""
 
     code: Annotated[int, Meta(description="Identifies the error.", ge=100, le=1999)]
-    message: Annotated[str, Meta(description="The same in words.")]
+    message: Annotated[str, Meta(description="The text of the error.")]
 
 
 class Position(msgspec.Struct, omit_defaults=True):
@@ -143,9 +143,9 @@ class SubscribeParams(UserParams):
         Count | None, Meta(description="When the subscription expires, in Unix seconds; 0 means never.")
     ] = None
     info: Annotated[Anything, Meta(description="What others see of the subscriber in this channel, any JSON.")] = UNSET
-    b64info: Annotated[Text, Meta(description="The same in Base64.")] = None
+    b64info: Annotated[Text, Meta(description="`info` as bytes in Base64.")] = None
     data: Annotated[Anything, Meta(description="What the client receives with the subscription, any JSON.")] = UNSET
-    b64data: Annotated[Text, Meta(description="The same in Base64.")] = None
+    b64data: Annotated[Text, Meta(description="`data` as bytes in Base64.")] = None
     recover_since: Annotated[
         Position | None, Meta(description="Send the client what was published after this position.")
     ] = None

@@ -21,11 +21,11 @@ class ProxyOptions(TokenOptions):
         "", "URL of the backend that decides about publications of clients.", check=url_or_empty
     )
     proxy_disconnect_endpoint: str = option(
-        "", "URL of the backend that is told when the connection of a client has ended.", check=url_or_empty
+        "", "URL of the backend that is notified when the connection of a client has ended.", check=url_or_empty
     )
     proxy_channel_state_endpoint: str = option(
         "",
-        "URL of the backend that is told when a channel gets its first or loses its last subscriber.",
+        "URL of the backend that is notified when a channel gets its first or loses its last subscriber.",
         check=url_or_empty,
     )
 
