@@ -6,12 +6,8 @@ Knows the node and what a client has signed for a channel. Replies and the order
 from __future__ import annotations
 
 import logging
-import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
-
-import gevent
-from gevent.lock import BoundedSemaphore
 
 from ...config.channel_options import ChannelOptions
 from ...model import signing
@@ -26,7 +22,7 @@ from ...model.errors import (
 from ...model.events import Publication, RawClientInfo
 from ...node.hub import Connection
 from ...node.node import Node
-from ...runtime.timers import Timer
+from ...node.presence_renewal import PresenceRenewal
 from . import wire
 
 log = logging.getLogger(__name__)
@@ -54,21 +50,16 @@ class Recovered(NamedTuple):
     """Whether these are all the publications that the client has missed."""
 
 
-class Subscriptions:
+class Subscriptions(PresenceRenewal):
     """The channels of one client. Methods that ask the engine may block; they are safe to call from any greenlet."""
 
-    __slots__ = ("channels", "_client", "_lock", "_node", "_presence_timer", "_recovered")
+    __slots__ = ("channels", "_client", "_recovered")
 
     def __init__(self, node: Node, client: SubscribingClient) -> None:
+        super().__init__(node, client)
         self.channels: dict[str, bytes] = {}
         """The channels subscribed to, each with the info that was signed for it."""
-        self._node = node
         self._client = client
-        # Held while the engine is asked about these channels, so that the commands of the client, calls of a backend,
-        # the renewal of presence and the end of the connection do not overlap. It is never held while a hook runs:
-        # a hook may unsubscribe or disconnect this client.
-        self._lock = BoundedSemaphore()
-        self._presence_timer: Timer | None = None
         # The channels whose publications are held until the reply with their recovery is sent, and the uid of the
         # newest publication in the history then.
         self._recovered: dict[str, str] = {}
@@ -77,6 +68,11 @@ class Subscriptions:
         """Return the info that others see of the client in a channel. Raises KeyError if it is not subscribed."""
         client = self._client
         return RawClientInfo(client.user, client.uid, client.default_info, self.channels[channel])
+
+    @property
+    def names(self) -> Collection[str]:
+        """The channels that the client is subscribed to."""
+        return self.channels
 
     # -- subscribe
 
@@ -170,8 +166,7 @@ class Subscriptions:
 
     def end(self) -> None:
         """End all subscriptions of a client that is closed. It does not receive its own leave events."""
-        if self._presence_timer is not None:
-            self._presence_timer.cancel()
+        self._end_presence()
         with self._lock:
             for channel in list(self.channels):
                 self._remove(channel, receives_leave=False)
@@ -193,33 +188,6 @@ class Subscriptions:
             self._node.publish_leave(channel, info)
         if receives_leave:
             self._node.remove_subscription(channel, self._client)
-
-    # -- presence that is renewed until the client leaves
-
-    def _keep_presence(self) -> None:
-        """Renew presence at intervals; the first interval is shorter by a random part, to spread the load."""
-        if self._presence_timer is None:
-            interval = self._node.config.presence_ping_interval
-            self._presence_timer = self._node.renewals.after(interval * random.uniform(0.5, 1), self._renew_presence)
-
-    def _renew_presence(self) -> None:
-        self._presence_timer = None
-        if not self._client.closed and self.channels:
-            gevent.spawn(self._renew_presence_now)
-            self._keep_presence()
-
-    def _renew_presence_now(self) -> None:
-        for channel in list(self.channels):
-            with self._lock:
-                if not self._client.closed and channel in self.channels:
-                    self._renew_presence_in(channel)
-
-    def _renew_presence_in(self, channel: str) -> None:
-        try:
-            if self._node.rules.options(channel).presence:
-                self._node.add_presence(channel, self._client.uid, self.info(channel))
-        except Refused:
-            pass  # logged where it failed; the next renewal retries
 
 
 def _after(uid: str, publications: Sequence[Publication]) -> Sequence[Publication]:

@@ -6,14 +6,12 @@ subscribe, and sends what is returned here.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import gevent
-from gevent.lock import BoundedSemaphore
 from msgspec import Raw
 
 from ....engines.base import StreamRecovery
@@ -24,6 +22,7 @@ from ...model.events import Publication as NodePublication
 from ...model.payload import bytes_of
 from ...node.hub import Connection
 from ...node.node import Node
+from ...node.presence_renewal import PresenceRenewal
 from ...runtime.timers import Timer
 from .deltas import DeltaSubscription, chain_of
 from .encodings import encode_event, encoding
@@ -88,23 +87,19 @@ class Wanted:
     """Which publications the client receives; None for all."""
 
 
-class Subscriptions:
+class Subscriptions(PresenceRenewal):
     """The channels of one client. Methods that ask the engine may block; they are safe to call from any greenlet.
 
     `on_expired` is called with a channel whose subscription has expired, in a greenlet of its own.
     """
 
-    __slots__ = ("channels", "_client", "_live_from", "_lock", "_node", "_on_expired", "_presence_timer")
+    __slots__ = ("channels", "_client", "_live_from", "_on_expired")
 
     def __init__(self, node: Node, client: SubscribingClient, on_expired: Callable[[str], None]) -> None:
+        super().__init__(node, client)
         self.channels: dict[str, Subscription] = {}
-        self._node = node
         self._client = client
         self._on_expired = on_expired
-        # Held while the engine is asked about these channels, so that commands, calls of a backend, the renewal of
-        # presence and the end of the connection do not overlap. It is never held while a hook runs.
-        self._lock = BoundedSemaphore()
-        self._presence_timer: Timer | None = None
         # The position of each channel that is on hold until the reply to its subscription has been sent.
         self._live_from: dict[str, StreamPosition] = {}
 
@@ -261,8 +256,7 @@ class Subscriptions:
 
     def end(self) -> None:
         """End all subscriptions of a client that is closed."""
-        if self._presence_timer is not None:
-            self._presence_timer.cancel()
+        self._end_presence()
         with self._lock:
             for channel in list(self.channels):
                 self._remove(channel)
@@ -285,33 +279,6 @@ class Subscriptions:
         if options.join_leave:
             self._node.publish_leave(channel, info)
         return True
-
-    # -- presence that is renewed until the client leaves
-
-    def _keep_presence(self) -> None:
-        """Renew presence at intervals. The first one is shorter by a random part, so that clients are not in step."""
-        if self._presence_timer is None:
-            interval = self._node.config.presence_ping_interval
-            self._presence_timer = self._node.renewals.after(interval * random.uniform(0.5, 1), self._renew_presence)
-
-    def _renew_presence(self) -> None:
-        self._presence_timer = None
-        if not self._client.closed and self.channels:
-            gevent.spawn(self._renew_presence_now)
-            self._keep_presence()
-
-    def _renew_presence_now(self) -> None:
-        for channel in list(self.channels):
-            with self._lock:
-                if not self._client.closed and channel in self.channels:
-                    self._renew_presence_in(channel)
-
-    def _renew_presence_in(self, channel: str) -> None:
-        try:
-            if self._node.rules.options(channel).presence:
-                self._node.add_presence(channel, self._client.uid, self.info(channel))
-        except model.Refused:
-            pass  # logged where it failed; the next renewal tries again
 
     @property
     def names(self) -> Collection[str]:

@@ -1,0 +1,77 @@
+"""Renews the presence of a client in its channels until the client leaves, for all versions of the protocol."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from typing import Protocol
+
+import gevent
+from gevent.lock import BoundedSemaphore
+
+from ..model.errors import Refused
+from ..model.events import RawClientInfo
+from ..runtime.timers import Timer
+from .node import Node
+
+
+class PresentClient(Protocol):
+    """The client whose presence is renewed."""
+
+    uid: str
+    closed: bool
+
+
+class PresenceRenewal(ABC):
+    """The part of a client's subscriptions that renews its presence at intervals, once it has been started."""
+
+    __slots__ = ("_lock", "_node", "_presence_timer", "_present")
+
+    def __init__(self, node: Node, client: PresentClient) -> None:
+        self._node = node
+        self._present = client
+        # Held while the engine is asked about these channels, so that the commands of the client, calls of a backend,
+        # the renewal of presence and the end of the connection do not overlap. It is never held while a hook runs:
+        # a hook may unsubscribe or disconnect this client.
+        self._lock = BoundedSemaphore()
+        self._presence_timer: Timer | None = None
+
+    @property
+    @abstractmethod
+    def names(self) -> Collection[str]:
+        """The channels that the client is subscribed to."""
+
+    @abstractmethod
+    def info(self, channel: str) -> RawClientInfo:
+        """What others see of the client in a channel."""
+
+    def _keep_presence(self) -> None:
+        """Renew presence at intervals; the first interval is shorter by a random part, to spread the load."""
+        if self._presence_timer is None:
+            interval = self._node.config.presence_ping_interval
+            self._presence_timer = self._node.renewals.after(interval * random.uniform(0.5, 1), self._renew_presence)
+
+    def _end_presence(self) -> None:
+        """Renew presence no more."""
+        if self._presence_timer is not None:
+            self._presence_timer.cancel()
+
+    def _renew_presence(self) -> None:
+        self._presence_timer = None
+        if not self._present.closed and self.names:
+            gevent.spawn(self._renew_presence_now)
+            self._keep_presence()
+
+    def _renew_presence_now(self) -> None:
+        for channel in list(self.names):
+            with self._lock:
+                if not self._present.closed and channel in self.names:
+                    self._renew_presence_in(channel)
+
+    def _renew_presence_in(self, channel: str) -> None:
+        try:
+            if self._node.rules.options(channel).presence:
+                self._node.add_presence(channel, self._present.uid, self.info(channel))
+        except Refused:
+            pass  # logged where it failed; the next renewal retries
