@@ -62,10 +62,8 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
     if client.node.hooks.has(hooks.SUBSCRIBE):
         client.node.hooks.ask(client.context(hooks.SUBSCRIBE, request.channel))
         _check_subscribe(client, request)  # much may have happened meanwhile
-    if token is None and not (
-        client.node.config.insecure or permissions.may_subscribe(rules, request.channel, client.user)
-    ):
-        raise Refused(PERMISSION_DENIED)
+    if token is None:
+        _check_open(client, request.channel)
     granted = permissions.grant(options, request, client.user, client.node.config.insecure)
     info, expires_at = b"", 0.0
     if token is not None:
@@ -75,6 +73,22 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
     result = client.subscribe(Wanted(request.channel, request, granted, info, expires_at, passes=passes))
     client.reply(Reply(id_, subscribe=result))
     client.go_live(request.channel)
+
+
+def _check_open(client: ServedClient, channel: str) -> None:
+    """Raises Refused unless a client may subscribe to a channel without a token; the log says what is missing."""
+    if client.node.config.insecure or permissions.may_subscribe(client.node.rules, channel, client.user):
+        return
+    option = "allow_subscribe_for_client" if client.user else "allow_subscribe_for_anonymous"
+    log.debug(
+        "client %s (user %r) may not subscribe to %r: the request has no token for the channel, and option %s does not"
+        " open it",
+        client.uid,
+        client.user,
+        channel,
+        option,
+    )
+    raise Refused(PERMISSION_DENIED)
 
 
 def _check_subscribe(client: ServedClient, request: SubscribeRequest) -> None:

@@ -57,6 +57,14 @@ def test_a_subscription_that_is_not_allowed_is_an_error(
     assert not client.connection.channels
 
 
+def test_the_debug_log_says_which_option_would_open_a_channel(
+    client: LocalClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    client.call("subscribe", channel="closed:a")
+    assert "no token for the channel, and option allow_subscribe_for_client does not open it" in caplog.text
+
+
 def test_a_user_may_subscribe_to_channels_that_name_it(client: LocalClientV2) -> None:
     assert client.subscribe("closed:a#bob,alice") == {}
 
