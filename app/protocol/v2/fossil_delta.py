@@ -20,7 +20,14 @@ MAX_CANDIDATES = 249
 MAX_SIZE = 1 << 17
 """Bytes of the largest payload for which a patch is created: a patch of 128 KB takes some milliseconds."""
 MAX_STEPS = 30_000
-"""Comparisons after which no patch is created, because the payloads have too little in common: about 20 ms."""
+"""Comparisons of two bytes after which no patch is created, because they would take more than about 20 ms.
+
+The payloads have too little in common then, or repeat the same pieces too often.
+"""
+STEPS_OF_PIECE = 8
+"""Comparisons that take as long as the search for the ends of a short piece that both payloads have."""
+BYTES_PER_STEP = 2048
+"""Bytes of such a piece that take as long as one comparison more."""
 
 _DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~"
 
@@ -36,7 +43,7 @@ class _Copy(NamedTuple):
 
 
 class _TooManySteps(Exception):
-    """The payloads have too little in common."""
+    """The search takes more than MAX_STEPS."""
 
 
 def create(source: bytes, target: bytes) -> bytes | None:
@@ -96,19 +103,23 @@ class _Patch:
 
     def _longest(self, candidates: Sequence[int], done: int, position: int) -> _Copy | None:
         """The longest piece around one of these blocks and a place of the new payload, if it is worth a copy."""
-        self._steps += len(candidates)
-        if self._steps > MAX_STEPS:
-            raise _TooManySteps
+        self._count(len(candidates))
         source, first, before = self._source, self._target[position], self._target[position - 1]
         best: _Copy | None = None
         for block in candidates:
             if source[block] != first and source[block - 1] != before:
                 continue  # nothing in common; most blocks end here
             copy = self._common(block, done, position)
+            self._count(STEPS_OF_PIECE + copy.size // BYTES_PER_STEP)
             cost = _digits(copy.literal) + _digits(copy.size) + _digits(copy.offset) + 3
             if copy.size >= cost and (best is None or copy.size > best.size):
                 best = copy
         return best
+
+    def _count(self, steps: int) -> None:
+        self._steps += steps
+        if self._steps > MAX_STEPS:
+            raise _TooManySteps
 
     def _common(self, block: int, done: int, position: int) -> _Copy:
         """What the payloads have in common around a block of the old one and a place of the new one."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import random
 import re
+import sys
+from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -103,3 +106,29 @@ def test_payloads_that_are_too_large_have_no_patch() -> None:
 def test_the_search_ends_when_payloads_have_too_little_in_common() -> None:
     noise = random.Random(1).randbytes
     assert create(noise(60_000), noise(60_000)) is None
+
+
+@pytest.mark.parametrize("run", [16, 100, 1000, 5000])
+def test_payloads_that_repeat_the_same_pieces_take_a_limited_time(run: int) -> None:
+    source = (b"a" * run + b"b") * (MAX_SIZE // (run + 1))
+    target = (b"a" * (run + 1) + b"c") * (MAX_SIZE // (run + 2))
+    calls = 0
+
+    def count(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        create(source, target)
+    finally:
+        sys.setprofile(None)
+    assert calls < 50_000
+
+
+def test_payloads_that_repeat_pieces_have_patches_if_these_are_few() -> None:
+    source = b"a" * 20_000 + b"b"
+    patch = create(source, source + b"c")
+    assert patch is not None
+    assert len(patch) < 60
+    assert apply(source, patch) == source + b"c"
