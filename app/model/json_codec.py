@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from itertools import accumulate
 from typing import Any, TypeVar
 
 import msgspec
@@ -168,23 +169,39 @@ def encode_value(value: Any) -> bytes:
     return encoded
 
 
-# The end of a string is optional: after a failed match the search would begin again at each escaped quote in a string
-# that does not end, and 64 KB of them would take seconds.
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|([\[{])|[\]}]', re.DOTALL)
+_QUOTES_AND_BRACKETS = b'"[]{}'
+_OTHER_BYTES = bytes(byte for byte in range(256) if byte not in _QUOTES_AND_BRACKETS)
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_STEPS = [{"[": 1, "]": -1}.get(chr(byte), 0) for byte in range(256)]
+FLAT = 16
+"""Levels that are removed together, one level at a time, before brackets are counted one by one."""
 
 
 def check_nesting(data: bytes, limit: int = MAX_NESTING) -> None:
     """Raise InvalidJSON for JSON with more levels than `limit`. Other errors in the text are left to the decoder."""
     if len(data) < 2 * limit or data.count(b"[") + data.count(b"{") <= limit:
         return
-    depth = 0
-    for match in _BRACKETS.finditer(data):
-        if match[1]:
-            depth += 1
-            if depth > limit:
-                raise InvalidJSON(TOO_DEEP)
-        elif match[0] in b"]}":
-            depth -= 1
+    # Every payload passes here, up to several times. Each step is one call for the whole text: a loop over the brackets
+    # takes 2 ms for 19 KB of small objects, and this 0.04 ms.
+    brackets = rest = _brackets_outside_strings(data)
+    for _ in range(min(FLAT, limit)):
+        rest = rest.replace(b"[]", b"")
+        if not rest:
+            return
+    depths = accumulate(map(_STEPS.__getitem__, brackets))
+    if next(filter(limit.__lt__, depths), None) is not None:
+        raise InvalidJSON(TOO_DEEP)
+
+
+def _brackets_outside_strings(data: bytes) -> bytes:
+    """The brackets and braces of a JSON text, all as brackets, without those in strings.
+
+    A string without an end reaches to the end of the text.
+    """
+    if b"\\" in data:
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    found = data.translate(_ONE_KIND, _OTHER_BYTES).replace(b'""', b"")
+    return b"".join(found.split(b'"')[::2])
 
 
 def is_json(data: bytes) -> bool:

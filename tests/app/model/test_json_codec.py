@@ -153,6 +153,39 @@ def test_a_string_without_an_end_is_searched_once_for_brackets(end: bytes) -> No
     assert not is_json(text)
 
 
+JSON_TOKENS = st.sampled_from([b"[", b"]", b"{", b"}", b'"', b'""', b'"a"', b'"]"', b'"[\\"{"', b'"\\\\"', b"1,", b":"])
+
+
+def depth_of(text: bytes) -> int:
+    """The deepest level of a text, read byte by byte."""
+    deepest = depth = 0
+    in_string = escaped = False
+    for byte in text.decode():
+        if escaped:
+            escaped = False
+        elif in_string:
+            escaped, in_string = byte == "\\", byte != '"'
+        elif byte == '"':
+            in_string = True
+        else:
+            depth += (byte in "[{") - (byte in "]}")
+            deepest = max(deepest, depth)
+    return deepest
+
+
+@given(st.lists(JSON_TOKENS), st.integers(0, 5))
+@example([b"[" * 20, b"]" * 20], 19)
+@example([b"[" * 20, b"]" * 20], 20)
+@example([b'"[""]"', b"[[", b"]]"], 1)
+def test_levels_are_counted_as_if_byte_by_byte(tokens: list[bytes], limit: int) -> None:
+    text = b"".join(tokens)
+    if len(text) >= 2 * limit and depth_of(text) > limit:
+        with pytest.raises(InvalidJSON, match="nested too deeply"):
+            check_nesting(text, limit)
+    else:
+        check_nesting(text, limit)
+
+
 def test_many_brackets_side_by_side_are_not_nesting() -> None:
     text = b"[" + b"[],{}," * 5000 + b"[]]"
     assert is_json(text)
