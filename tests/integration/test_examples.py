@@ -36,7 +36,7 @@ def look(browser: Driver, url: str) -> None:
 def test_the_smallest_site_is_told_something_with_curl(tmp_path: Path, browser: Driver) -> None:
     with running(serving("smallest:app"), EXAMPLE, tmp_path / "site.log") as url:
         look(browser, url)
-        evaluate(browser, "new Promise((done) => news.ready(done))")
+        shows(browser, "title", "live")
         curl = [program("curl"), "--fail-with-body", "--silent", "-X", "POST", f"{url}/tell/hello"]
         subprocess.run(curl, check=True, timeout=seconds(10))
         shows(browser, "#news", "hello")
