@@ -30,7 +30,7 @@ class TestLogIn:
             assert operator.call("ping")["body"] == "pong"
 
     @pytest.mark.parametrize("password", ["", "wrong"])
-    def test_a_wrong_password_is_told(self, server: Server, password: str) -> None:
+    def test_a_wrong_password_is_refused(self, server: Server, password: str) -> None:
         assert log_in(server.host, server.port, password) == Answer(400, b"wrong password\n")
         token_of(log_in(server.host, server.port))  # it is not this that the next test is about
 
@@ -48,25 +48,27 @@ class TestLogIn:
 
 
 class TestSocket:
-    def test_pages_of_other_sites_cannot_open_one(self, server: Server) -> None:
+    def test_pages_of_other_sites_cannot_open_the_socket(self, server: Server) -> None:
         for origin in ("http://evil.example", "null", f"http://{server.host}:1"):
             with pytest.raises(HandshakeRefused) as refused:
                 AdminClient(server.host, server.port, Origin=origin)
             assert refused.value.status == 403
 
-    def test_the_interface_itself_can(self, server: Server) -> None:
-        AdminClient(server.host, server.port, Origin=server.url).close()
+    def test_pages_of_the_server_itself_can_open_the_socket(self, server: Server) -> None:
+        with AdminClient(server.host, server.port, Origin=server.url) as operator:
+            token = token_of(log_in(server.host, server.port))
+            assert operator.call("connect", token=token, watch=False)["body"] is True
 
     def test_a_request_that_is_too_large_closes(self, server: Server) -> None:
         client = AdminClient(server.host, server.port)
         client.socket.send_text("x" * 100_000)
         assert client.socket.wait_closed().code == 3000
 
-    def test_one_that_is_no_websocket_is_told(self, server: Server) -> None:
+    def test_a_request_without_upgrade_is_refused_with_what_is_missing(self, server: Server) -> None:
         answer = get(server, "/socket")
         assert (answer.status, b"Upgrade: websocket" in answer.body) == (400, True)
 
-    def test_when_the_server_stops_operators_are_told(self, start_server: Callable[..., Server]) -> None:
+    def test_a_shutdown_closes_the_socket_with_the_reason(self, start_server: Callable[..., Server]) -> None:
         server = start_server(**OPTIONS)
         operator = AdminClient.connected(server.host, server.port)
         stopping = threading.Thread(target=server.stop)
@@ -86,14 +88,14 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 class TestNothingUnlessConfigured:
     @pytest.mark.parametrize("path", ALL_PATHS)
-    def test_by_default_there_is_nothing(self, plain: Server, path: str) -> None:
+    def test_by_default_there_are_no_admin_endpoints(self, plain: Server, path: str) -> None:
         assert get(plain, path).status == 404
 
-    def test_an_insecure_admin_alone_opens_nothing(self, start_server: Callable[..., Server]) -> None:
+    def test_insecure_admin_alone_enables_no_admin_endpoints(self, start_server: Callable[..., Server]) -> None:
         server = start_server(insecure_admin=True)
         assert {get(server, path).status for path in ALL_PATHS} == {404}
 
-    def test_admin_alone_brings_no_page(self, start_server: Callable[..., Server]) -> None:
+    def test_option_admin_enables_log_in_and_socket_but_no_pages(self, start_server: Callable[..., Server]) -> None:
         server = start_server(**OPTIONS)
         found = {path: get(server, path).status for path in ALL_PATHS}
         assert [path for path, status in found.items() if status != 404] == ["/auth/", "/socket"]
@@ -114,7 +116,7 @@ class TestPorts:
             assert operator.call("ping")["body"] == "pong"
         ProtocolClient(server).close()
 
-    def test_clients_and_the_api_stay_on_theirs(self, start_server: Callable[..., Server]) -> None:
+    def test_clients_and_the_api_are_not_served_on_admin_port(self, start_server: Callable[..., Server]) -> None:
         port = free_port()
         server = start_server(**OPTIONS, admin_port=port)
         body = json.dumps({"method": "channels", "params": {}})
@@ -124,18 +126,20 @@ class TestPorts:
             WebSocketClient.connect(server.host, port)
         assert refused.value.status == 404
 
-    def test_one_that_is_taken_is_named(self, start_server: Callable[..., Server], server: Server) -> None:
+    def test_an_admin_port_in_use_is_named_in_the_error(
+        self, start_server: Callable[..., Server], server: Server
+    ) -> None:
         with pytest.raises(AssertionError, match=r"admin_port: cannot listen on .* choose another with .*admin_port"):
             start_server(**OPTIONS, admin_port=server.port)
 
-    def test_a_prefix_counts_for_them_too(self, start_server: Callable[..., Server]) -> None:
+    def test_http_prefix_applies_to_admin_endpoints(self, start_server: Callable[..., Server]) -> None:
         server = start_server(**OPTIONS, web=True, http_prefix="/live")
         assert get(server, "/live/").status == 200
         assert get(server, "/").status == 404
 
 
 class TestFiles:
-    def test_a_directory_of_ones_own_is_served_in_place_of_ours(
+    def test_web_path_replaces_the_built_in_interface(
         self, start_server: Callable[..., Server], tmp_path: Path
     ) -> None:
         (tmp_path / "mine" / "public").mkdir(parents=True)
@@ -158,5 +162,5 @@ class TestFiles:
         assert headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_health_is_told(server: Server) -> None:
+def test_health_answers_200(server: Server) -> None:
     assert get(server, "/health") == Answer(200, b"{}")

@@ -137,7 +137,7 @@ def test_a_start_that_failed_is_tried_again(service: Service, monkeypatch: pytes
     assert service.started
 
 
-def test_requests_that_come_at_once_start_it_once(service: Service) -> None:
+def test_concurrent_requests_start_a_service_once(service: Service) -> None:
     service.stop()
     service.started = False
     starts: list[str] = []
@@ -163,9 +163,10 @@ def test_a_service_starts_once(service: Service) -> None:
     assert (service.started, service.node.cluster.uid) == (True, uid)
 
 
-def test_a_service_stops_once(service: Service) -> None:
-    service.stop()
-    service.stop()
+def test_a_second_stop_of_a_service_does_nothing(service: Service) -> None:
+    for _ in range(2):
+        service.stop()
+        assert (service.node.stopping, service.node.has_pending_notifications) == (True, False)
 
 
 def test_a_reload_is_seen_at_once(service: Service) -> None:
@@ -194,7 +195,7 @@ def test_commands_may_come_in_binary_messages(clients: Clients) -> None:
     assert client.websocket.recv_json() == {"method": "ping"}
 
 
-def test_what_is_not_utf_8_never_reaches_the_others(clients: Clients, service: Service) -> None:
+def test_data_that_is_not_utf_8_never_reaches_other_clients(clients: Clients, service: Service) -> None:
     service.node.configure(replace(service.config, publish=True))
     client, other = clients.connected(), clients.connected("bob")
     for subscriber in (client, other):

@@ -1,4 +1,4 @@
-"""A server of our own for the length of a benchmark."""
+"""A server that runs for the length of a benchmark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.gauges import gauges
 from benchmarks.local_server import running_server
 
 
-def test_it_serves_and_ends() -> None:
+def test_the_server_runs_until_the_block_ends() -> None:
     with running_server(client_write_delay=0.02) as target:
         assert gauges(target)["node_num_clients"] == 0
         assert target.processes is not None
@@ -20,17 +20,17 @@ def test_it_serves_and_ends() -> None:
         target.processes.memory()
 
 
-def test_it_ends_when_the_benchmark_fails() -> None:
+def test_the_server_ends_when_the_benchmark_fails() -> None:
     with pytest.raises(ZeroDivisionError), running_server() as target:
         raise ZeroDivisionError
     with pytest.raises(BenchmarkError, match="Connection refused"):
         gauges(target)
 
 
-def test_options_of_the_developer_stay_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variables_of_the_developer_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "CENTRIFUGO_PING_INTERVAL", "never")
     with running_server() as target:
-        gauges(target)
+        assert gauges(target)["node_num_clients"] == 0
 
 
 def test_a_server_that_does_not_start_says_why() -> None:

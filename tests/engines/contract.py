@@ -674,14 +674,18 @@ class EngineContract:
     def test_an_engine_has_a_name(self, engine: Engine) -> None:
         assert engine.name
 
-    def test_stopping_twice_is_stopping_once(self, engine: Engine) -> None:
-        engine.subscribe("news")
-        engine.add_presence("news", "c1", ALICE, LONG)
-        engine.stop()
-        engine.stop()
+    def test_a_second_stop_does_nothing(self, listener: Listener) -> None:
+        listener.engine.subscribe("news")
+        listener.engine.add_presence("news", "c1", ALICE, LONG)
+        for _ in range(2):
+            listener.engine.stop()
+            assert not listener.engine.has_pending_notifications
+        assert listener.events == []
 
     def test_an_engine_that_never_started_can_be_stopped(self, lab: Lab) -> None:
-        lab.make().stop()
+        engine = lab.make()
+        engine.stop()
+        assert not engine.has_pending_notifications
 
     # -- occupancy
 
@@ -852,6 +856,7 @@ class JoinedEnginesContract:
     def test_channels_of_a_node_that_stopped_are_gone(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
         there.engine.subscribe("news")
+        eventually(lambda: list(here.engine.channels()) == ["news"])
         there.engine.stop()
         eventually(lambda: not here.engine.channels())
 

@@ -24,8 +24,10 @@ from cent import (
     PresenceStatsRequest,
     PublishRequest,
     RefreshRequest,
+    RefreshResult,
     StreamPosition,
     SubscribeRequest,
+    SubscribeResult,
     UnsubscribeRequest,
 )
 
@@ -138,8 +140,10 @@ def test_disconnect(cent: Client, user: ProtocolClient) -> None:
 
 
 def test_subscribe_and_refresh_of_users_without_connections(cent: Client) -> None:
-    cent.subscribe(SubscribeRequest(user="nobody", channel="all:1", data={"why": "you"}))
-    cent.refresh(RefreshRequest(user="nobody", expired=True))
+    request = SubscribeRequest(user="nobody", channel="all:1", data={"why": "you"})
+    assert cent.subscribe(request) == SubscribeResult()
+    assert cent.refresh(RefreshRequest(user="nobody", expired=True)) == RefreshResult()
+    assert cent.presence(PresenceRequest(channel="all:1")).presence == {}
 
 
 def test_channels_and_info(cent: Client, user: ProtocolClient) -> None:

@@ -115,11 +115,15 @@ def test_a_signal_after_all_is_done_changes_nothing(start_server: StartServer) -
     assert server.process.returncode == 0
 
 
-def test_a_signal_for_several_workers_does_nothing_to_one(start_server: StartServer) -> None:
+def test_a_server_without_workers_ignores_the_signal_that_replaces_workers(start_server: StartServer) -> None:
     server = start_server()
-    os.kill(server.pid, signal.SIGUSR2)
     with ProtocolClient(server, "ann") as client:
+        os.kill(server.pid, signal.SIGUSR2)
+        reload_with(server, channel_options(server, presence=True))
+        wait_for_log(server, "configuration reloaded")
         client.subscribe("news")
+    assert server.process.poll() is None
+    assert "SIGUSR2" not in server.log
 
 
 def test_hup_applies_channel_options(start_server: StartServer) -> None:

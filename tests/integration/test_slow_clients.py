@@ -75,6 +75,7 @@ def test_a_client_that_takes_nothing_for_too_long_is_closed(start_server: StartS
         for number in range(1000):
             api.publish("news", [number, PAYLOAD])
         eventually(lambda: num_clients(api) == 0)
+    assert api.call("node")["body"]["data"]["metrics"]["client_num_closed_send_error"] == 1
 
 
 def test_a_client_that_answers_no_ping_is_closed(start_server: StartServer) -> None:
@@ -82,6 +83,7 @@ def test_a_client_that_answers_no_ping_is_closed(start_server: StartServer) -> N
     api = ApiClient(server.host, server.port)
     with ProtocolClient(server, "dead"):  # reads nothing, so it answers nothing
         eventually(lambda: num_clients(api) == 0)
+    assert api.call("node")["body"]["data"]["metrics"]["client_num_closed_ping_error"] == 1
 
 
 def test_a_client_that_answers_pings_stays(start_server: StartServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,6 +23,16 @@ from gentrifugo.app.config.options import (
 OPTIONS = {option.name: option for option in options_of(Config)}
 
 
+def problem_of(check: Callable[[Any], object] | None, value: object) -> str:
+    """What a check objects to; empty if it accepts the value."""
+    assert check is not None
+    try:
+        check(value)
+    except ValidationError as error:
+        return str(error)
+    return ""
+
+
 def test_an_option_is_named_alike_everywhere() -> None:
     assert OPTIONS["redis_host"].flag == "--redis_host"
     assert OPTIONS["redis_host"].variable == "CENTRIFUGO_REDIS_HOST"
@@ -39,8 +50,7 @@ def test_only_the_name_of_a_namespace_is_required() -> None:
 
 @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
 def test_every_default_passes_its_own_check(option: Option) -> None:
-    if option.check:
-        option.check(option.default)
+    assert option.check is None or problem_of(option.check, option.default) == ""
 
 
 @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
@@ -62,12 +72,13 @@ def test_groups_open_at_options_that_exist() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1", "9000", "65535"])
-def test_a_port_of_its_own_may_be_any_port_or_none(text: str) -> None:
-    port_or_empty(text)
+@pytest.mark.parametrize("name", ["api_port", "admin_port"])
+def test_a_separate_port_may_be_any_port_or_empty(name: str, text: str) -> None:
+    assert problem_of(OPTIONS[name].check, text) == ""
 
 
 @pytest.mark.parametrize("text", ["0", "65536", "123456", "-1", "8000a", " 80", "８０"])
-def test_a_port_of_its_own_must_be_a_port(text: str) -> None:
+def test_a_separate_port_that_is_no_port_number_is_refused(text: str) -> None:
     with pytest.raises(ValidationError, match="port number"):
         port_or_empty(text)
 
@@ -107,14 +118,12 @@ def test_an_invalid_text_is_refused_with_what_is_wrong(name: str, text: str, pro
     ],
 )
 def test_a_url_of_a_web_server_is_accepted(text: str) -> None:
-    check = OPTIONS["hook_url"].check
-    assert check is not None
-    check(text)
+    assert problem_of(OPTIONS["hook_url"].check, text) == ""
 
 
 def test_a_pattern_must_match_the_whole_text() -> None:
     check = matching(r"[a-z]+", "Letters.")
-    check("abc")
+    assert problem_of(check, "abc") == ""
     for text in ("abc\n", "abc1", ""):
         with pytest.raises(ValidationError, match="Letters"):
             check(text)
@@ -136,13 +145,13 @@ def test_types_and_defaults_are_shown_as_a_file_spells_them(name: str, kind: str
 
 
 @pytest.mark.parametrize("text", ["*", "", "https://a.example, https://*.b.example", "https://[::1]:8000"])
-def test_lists_that_make_sense(text: str) -> None:
-    origins_or_all(text)
+def test_valid_lists_of_origins_are_accepted(text: str) -> None:
+    assert problem_of(OPTIONS["allowed_origins"].check, text) == ""
 
 
 @pytest.mark.parametrize("text", ["null", "file://", "capacitor://localhost", "chrome-extension://abcdef,ionic://a:1"])
-def test_lists_may_name_apps_and_pages_without_an_address(text: str) -> None:
-    origins_or_all(text)
+def test_origins_of_apps_and_of_pages_without_a_host_are_accepted(text: str) -> None:
+    assert problem_of(OPTIONS["allowed_origins"].check, text) == ""
 
 
 @pytest.mark.parametrize(
@@ -163,14 +172,14 @@ def test_lists_may_name_apps_and_pages_without_an_address(text: str) -> None:
         "https://a..example",
     ],
 )
-def test_lists_that_make_none(text: str) -> None:
+def test_invalid_origins_are_refused(text: str) -> None:
     with pytest.raises(ValidationError, match="invalid origin"):
         origins_or_all(f"https://good.example,{text}")
 
 
 @pytest.mark.parametrize("listing", ["", "Cookie", "cookie, X-Forwarded-For,X-Real-IP", "X-Tenant"])
-def test_headers_of_the_client_can_be_passed_on(listing: str) -> None:
-    passed_on_headers(listing)
+def test_headers_of_the_client_can_be_forwarded(listing: str) -> None:
+    assert problem_of(OPTIONS["hook_headers"].check, listing) == ""
 
 
 @pytest.mark.parametrize(
@@ -192,6 +201,6 @@ def test_headers_of_the_client_can_be_passed_on(listing: str) -> None:
         ("Cookie Origin", "invalid header name"),
     ],
 )
-def test_headers_of_the_own_request_and_those_that_clients_forge_are_not_passed_on(listing: str, reason: str) -> None:
+def test_headers_that_the_server_sets_or_clients_can_forge_cannot_be_forwarded(listing: str, reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         passed_on_headers(listing)

@@ -1,4 +1,4 @@
-"""Behaviour of the look at which page a browser's request comes from."""
+"""Behaviour of the check which page a browser's request comes from."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gentrifugo.app.http.origins import MAX_LOGGED_ORIGINS, OriginPolicy, Origin
         ("http://[::1]:8000", "[::1]:8000"),
     ],
 )
-def test_pages_of_the_server_itself_are_welcome(origin: str | None, host: str) -> None:
+def test_pages_of_the_server_itself_are_recognised(origin: str | None, host: str) -> None:
     assert is_own(origin, host)
 
 
@@ -35,7 +35,7 @@ def test_pages_of_the_server_itself_are_welcome(origin: str | None, host: str) -
         "https://sub.example.com",
     ],
 )
-def test_pages_of_all_others_are_not(origin: str) -> None:
+def test_pages_of_other_hosts_are_not_those_of_the_server(origin: str) -> None:
     assert not is_own(origin, "example.com")
 
 
@@ -70,7 +70,7 @@ def test_listed_and_own_origins_may_connect(origin: str | None) -> None:
         *("https://evil.example/https://good.example", "https://good.example@evil.example"),
     ],
 )
-def test_others_may_not(origin: str) -> None:
+def test_unlisted_origins_are_refused(origin: str) -> None:
     assert is_refused(origin)
 
 
@@ -96,7 +96,7 @@ def test_origins_of_apps_and_null_may_connect_where_they_are_listed(origin: str)
 @pytest.mark.parametrize(
     "origin", ["capacitor://evil", "http://localhost", "chrome-extension://other", "", "NULL", "x"]
 )
-def test_others_than_the_listed_apps_may_not(origin: str) -> None:
+def test_unlisted_apps_are_refused(origin: str) -> None:
     assert is_refused(origin, allowed=APPS)
 
 
@@ -106,10 +106,10 @@ def test_a_policy_for_frames_lists_only_what_browsers_understand() -> None:
     )
 
 
-def names_no_allowed_page(may_be_unnamed: bool, **headers: str) -> bool:
+def names_no_allowed_page(may_be_unnamed: bool, allowed: str = LISTED, **headers: str) -> bool:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
-        Origins(LISTED).check_request({"host": "here.example", **named}, may_be_unnamed)
+        Origins(allowed).check_request({"host": "here.example", **named}, may_be_unnamed)
     except HTTPError as error:
         assert (error.status, "allowed_origins" in error.reason) == (403, True)
         return True
@@ -137,16 +137,17 @@ def test_a_request_that_names_no_page_is_judged_by_what_the_browser_says_of_it()
 
 
 def test_a_star_lets_a_request_name_any_page_or_none() -> None:
-    for headers in ({}, {"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}):
-        Origins("*").check_request(headers, may_be_unnamed=False)
+    for headers in ({}, {"origin": "https://evil.example"}, {"sec_fetch_site": "cross-site"}):
+        assert names_no_allowed_page(may_be_unnamed=False, **headers)
+        assert not names_no_allowed_page(may_be_unnamed=False, allowed="*", **headers)
 
 
-def test_nothing_lets_only_pages_of_the_own_host_connect() -> None:
+def test_an_empty_option_allows_only_pages_of_the_own_host() -> None:
     assert not is_refused("http://here.example", allowed="")
     assert is_refused("https://good.example", allowed="")
 
 
-def test_each_refused_origin_is_logged_once_and_not_without_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_refused_origin_is_logged_once_up_to_a_limit(caplog: pytest.LogCaptureFixture) -> None:
     origins = Origins("")
     for number in [*range(3 * MAX_LOGGED_ORIGINS), *range(3 * MAX_LOGGED_ORIGINS)]:
         with pytest.raises(HTTPError):

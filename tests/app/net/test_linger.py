@@ -36,12 +36,23 @@ def test_the_peer_reads_the_end_and_what_it_still_sends_is_discarded(ends: tuple
     assert lingering.successful()
 
 
-def test_a_peer_that_never_ends_is_not_waited_for(ends: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lingering_for_a_peer_that_never_ends_stops_after_the_timeout(
+    ends: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server_end, peer = ends
     monkeypatch.setattr(linger, "LINGER_TIMEOUT", 0.05)
-    lingering = gevent.spawn(linger.linger, ends[0])
+    lingering = gevent.spawn(linger.linger, server_end)
+    assert peer.recv(1) == b""
+    assert not lingering.ready()
     eventually(lingering.successful)
 
 
-def test_a_connection_that_has_ended_already_is_no_error(ends: tuple[Any, Any]) -> None:
-    ends[0].close()
-    linger.linger(ends[0])
+def test_lingering_on_a_closed_socket_returns_immediately(
+    ends: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server_end, peer = ends
+    monkeypatch.setattr(linger, "LINGER_TIMEOUT", 3600)
+    server_end.close()
+    lingering = gevent.spawn(linger.linger, server_end)
+    eventually(lingering.successful)
+    assert peer.recv(1) == b""

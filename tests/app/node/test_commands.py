@@ -61,7 +61,7 @@ def test_a_failed_publish_reaches_the_caller(
     assert "cannot publish: in 'news': publish has failed" in caplog.text
 
 
-def test_an_engine_that_is_away_does_not_fill_the_log(
+def test_repeated_engine_failures_are_logged_once(
     node: Node, engine: TroubledEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine.failing |= {"publish", "history"}
@@ -131,7 +131,9 @@ def test_a_removed_history_keeps_its_position(start_node: StartNode) -> None:
 @pytest.mark.parametrize(
     ("channel", "error"), [("", INVALID_MESSAGE), ("unknown:x", NAMESPACE_NOT_FOUND), ("news", NOT_AVAILABLE)]
 )
-def test_queries_are_refused(node: Node, query: str, channel: str, error: Error) -> None:
+def test_queries_for_invalid_or_unavailable_channels_are_refused(
+    node: Node, query: str, channel: str, error: Error
+) -> None:
     assert refusal(getattr(node, query), channel) == error
 
 
@@ -176,9 +178,13 @@ def test_a_user_is_disconnected(node: Node) -> None:
     assert (connection.closed_with, other.closed_with) == ([CLOSE_DISCONNECT], [])
 
 
-def test_a_user_who_is_not_here_may_be_elsewhere(node: Node) -> None:
+def test_commands_for_a_user_without_connections_here_are_sent_to_the_other_nodes(
+    node: Node, engine: TroubledEngine
+) -> None:
+    before = engine.calls["publish_control"]
     node.unsubscribe_user("nobody", "")
     node.disconnect_user("nobody")
+    assert engine.calls["publish_control"] - before == 2
 
 
 def test_backends_must_name_a_user(node: Node) -> None:
@@ -193,7 +199,9 @@ def test_unsubscribing_from_an_unknown_namespace_is_refused(node: Node) -> None:
     assert connection.unsubscribed == []
 
 
-def test_backends_hear_when_other_nodes_could_not_be_told(node: Node, engine: TroubledEngine) -> None:
+def test_commands_that_cannot_be_sent_to_other_nodes_are_refused_as_internal_error(
+    node: Node, engine: TroubledEngine
+) -> None:
     connection = connect(node)
     engine.failing.add("publish_control")
     assert refusal(node.unsubscribe_user, "alice", "news") == INTERNAL_ERROR

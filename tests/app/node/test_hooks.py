@@ -1,4 +1,4 @@
-"""Behaviour of hooks by themselves: who is called, what stands in the end, and what a bad one costs."""
+"""Behaviour of hooks by themselves: which are called, what they change, and how their failures are handled."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def sleep(context: Context) -> None:
     gevent.sleep(10)
 
 
-def test_without_hooks_everything_stays(hooks: Hooks) -> None:
+def test_without_hooks_nothing_is_changed(hooks: Hooks) -> None:
     assert not hooks
     assert not hooks.has(CONNECT)
     assert hooks.ask(Context(CONNECT, user="42", info={"name": "Ann"})) == ("42", b'{"name":"Ann"}', b"")
@@ -77,7 +77,7 @@ def test_all_hooks_of_an_event_are_called_in_turn_with_the_same_context(hooks: H
     assert seen == [(id(context), "42"), (id(context), "43")]
 
 
-def test_what_is_published_can_be_replaced(hooks: Hooks) -> None:
+def test_a_hook_can_replace_published_data(hooks: Hooks) -> None:
     hooks.add(PUBLISH, setting(data={"text": "hello"}))
     assert hooks.ask(Context(PUBLISH, data=1)).data == b'{"text":"hello"}'
 
@@ -114,12 +114,14 @@ def test_a_user_may_be_a_number(hooks: Hooks) -> None:
         "hangs",
     ],
 )
-def test_what_refuses(hooks: Hooks, hook: Callable[[Context], object], error: tuple[str, str]) -> None:
+def test_refusals_and_failures_of_a_hook_become_errors(
+    hooks: Hooks, hook: Callable[[Context], object], error: tuple[str, str]
+) -> None:
     hooks.add(CONNECT, hook)
     assert refused_with(hooks) == error
 
 
-def test_after_a_refusal_no_other_is_asked(hooks: Hooks) -> None:
+def test_after_a_refusal_no_other_hook_is_called(hooks: Hooks) -> None:
     seen: list[Context] = []
     hooks.add(CONNECT, lambda context: False)
     hooks.add(CONNECT, seen.append)
@@ -128,9 +130,9 @@ def test_after_a_refusal_no_other_is_asked(hooks: Hooks) -> None:
 
 
 @pytest.mark.parametrize("answer", [None, True, 0, "", "no", []], ids=repr)
-def test_nothing_but_false_refuses(hooks: Hooks, answer: object) -> None:
+def test_answers_other_than_false_do_not_refuse(hooks: Hooks, answer: object) -> None:
     hooks.add(CONNECT, lambda context: answer)
-    hooks.ask(Context(CONNECT))
+    assert hooks.ask(Context(CONNECT, user="42")).user == "42"
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,7 @@ def test_a_reason_is_text_that_can_be_sent(hooks: Hooks, reason: object, text: s
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), GeneratorExit(), BaseException("odd")], ids=repr)
-def test_whatever_a_hook_raises_is_its_own_failure(
+def test_system_exit_and_other_exceptions_are_failures_of_the_hook(
     hooks: Hooks, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     hooks.add(CONNECT, raising(error))
@@ -161,14 +163,14 @@ def test_whatever_a_hook_raises_is_its_own_failure(
 
 
 @pytest.mark.parametrize("error", [gevent.GreenletExit(), KeyboardInterrupt()], ids=repr)
-def test_who_ends_the_greenlet_or_the_process_does_so_in_a_hook_too(hooks: Hooks, error: BaseException) -> None:
+def test_greenlet_exit_and_keyboard_interrupt_pass_through_hooks(hooks: Hooks, error: BaseException) -> None:
     hooks.add(CONNECT, raising(error))
     for call in (hooks.ask, hooks.notify):
         with pytest.raises(type(error)):
             call(Context(CONNECT))
 
 
-def test_a_timeout_around_a_view_is_not_the_hooks(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_timeout_around_a_view_is_no_failure_of_the_hook(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
     hooks.add(CONNECT, sleep)
     with gevent.Timeout(TIMEOUT / 10) as timeout, pytest.raises(gevent.Timeout) as caught:
         hooks.ask(Context(CONNECT, request="of the view"))
@@ -193,7 +195,7 @@ def cancelling_its_timeout(context: Context) -> None:
     ("hook", "request_"),
     [(closing_its_timeout, None), (closing_its_timeout, "of a view"), (cancelling_its_timeout, None)],
 )
-def test_a_timeout_of_the_hook_is_the_hooks(
+def test_a_timeout_within_the_hook_is_its_failure(
     hooks: Hooks, caplog: pytest.LogCaptureFixture, hook: Hook, request_: str | None
 ) -> None:
     hooks.add(CONNECT, hook)
@@ -202,7 +204,7 @@ def test_a_timeout_of_the_hook_is_the_hooks(
     assert caplog.messages[0].endswith("its_timeout (connect) failed")
 
 
-def test_refusing_what_has_happened_is_an_answer_too(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
+def test_refusing_an_event_that_cannot_be_refused_is_logged(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
     hooks.add(DISCONNECT, raising(Refuse()))
     assert hooks.notify(Context(DISCONNECT))
     (record,) = caplog.records
@@ -211,21 +213,19 @@ def test_refusing_what_has_happened_is_an_answer_too(hooks: Hooks, caplog: pytes
 
 
 @pytest.mark.parametrize("sent", [b"1e3", b"1.50", b'{"a": 1, "a": 2}', b'"\\ud800"', b"[ ]", b"null"])
-def test_what_no_hook_changes_stays_as_it_was_sent(hooks: Hooks, sent: bytes) -> None:
+def test_data_and_info_that_no_hook_changes_keep_their_bytes(hooks: Hooks, sent: bytes) -> None:
     hooks.add(PUBLISH, lambda context: None)
     value = decode_embedded(sent)
     outcome = hooks.ask(Context(PUBLISH, data=value, info=value), info=sent, data=sent)
     assert (outcome.info, outcome.data) == (sent, sent)
 
 
-def test_what_a_hook_changes_in_place_is_changed(hooks: Hooks) -> None:
+def test_data_that_a_hook_changes_in_place_is_changed(hooks: Hooks) -> None:
     hooks.add(PUBLISH, lambda context: context.data.append(2))
     assert hooks.ask(Context(PUBLISH, data=[1.0]), data=b"[1e0]").data == b"[1.0,2]"
 
 
-def test_an_exception_is_logged_with_its_traceback_and_not_for_every_client(
-    hooks: Hooks, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_repeated_exceptions_are_logged_once_with_traceback(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
     hooks.add(CONNECT, raising(ValueError("oh dear")))
     hooks.add(PUBLISH, raising(KeyError("another")))
     for _ in range(100):
@@ -238,13 +238,13 @@ def test_an_exception_is_logged_with_its_traceback_and_not_for_every_client(
     assert "(publish)" in second.getMessage()
 
 
-def test_a_hook_that_hangs_is_named(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_hook_that_reaches_the_timeout_is_named_in_the_log(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
     hooks.add(CONNECT, sleep)
     refused_with(hooks)
     assert caplog.messages == ["hook sleep (connect): timeout after 0.05 s (option hook_timeout)"]
 
 
-def test_hooks_are_called_as_the_application_wants() -> None:
+def test_hooks_are_called_through_the_function_of_the_application() -> None:
     steps: list[str] = []
 
     def call(hook: Hook, context: Context) -> object:
@@ -261,7 +261,7 @@ def test_hooks_are_called_as_the_application_wants() -> None:
     assert steps == ["enter connect", "hook", "exit", "enter connect", "exit"]
 
 
-def test_the_function_that_calls_hooks_may_fail() -> None:
+def test_a_failure_of_the_function_that_calls_hooks_refuses() -> None:
     def call(hook: Hook, context: Context) -> object:
         raise ValueError("a request that makes no sense")
 
@@ -270,7 +270,7 @@ def test_the_function_that_calls_hooks_may_fail() -> None:
     assert refused_with(hooks)[0] == "internal server error"
 
 
-def test_hooks_that_are_told_run_by_themselves(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_notification_does_not_stop_the_others(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
     told: list[Context] = []
     for hook in (raising(ValueError()), sleep, told.append):
         hooks.add(DISCONNECT, hook)
@@ -281,7 +281,7 @@ def test_hooks_that_are_told_run_by_themselves(hooks: Hooks, caplog: pytest.LogC
     assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
 
 
-def test_telling_says_whether_it_came_through(hooks: Hooks) -> None:
+def test_notify_returns_whether_all_hooks_were_reached(hooks: Hooks) -> None:
     told: list[Context] = []
     hooks.add(DISCONNECT, told.append)
     assert hooks.notify(Context(DISCONNECT))
@@ -291,7 +291,7 @@ def test_telling_says_whether_it_came_through(hooks: Hooks) -> None:
     assert len(told) == 3
 
 
-def test_those_that_are_told_get_time_in_the_end(hooks: Hooks) -> None:
+def test_running_notifications_get_time_to_finish_at_shutdown(hooks: Hooks) -> None:
     told: list[Context] = []
 
     def hook(context: Context) -> None:
@@ -308,7 +308,7 @@ def test_those_that_are_told_get_time_in_the_end(hooks: Hooks) -> None:
     assert hooks.running == 0
 
 
-def test_very_many_that_hang_hold_up_nobody_who_has_something_to_tell(hooks: Hooks) -> None:
+def test_many_hanging_notifications_do_not_block_new_ones(hooks: Hooks) -> None:
     hooks.add(DISCONNECT, sleep)
     for _ in range(3 * CONCURRENT_NOTIFICATIONS):
         hooks.notify_later(Context(DISCONNECT))
@@ -316,7 +316,9 @@ def test_very_many_that_hang_hold_up_nobody_who_has_something_to_tell(hooks: Hoo
     eventually(lambda: hooks.running == 0)
 
 
-def test_what_was_not_told_in_time_is_counted_in_the_log(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
+def test_notifications_not_finished_at_shutdown_are_counted_in_the_log(
+    hooks: Hooks, caplog: pytest.LogCaptureFixture
+) -> None:
     hooks.add(DISCONNECT, sleep, limit=lambda: 10)
     for _ in range(CONCURRENT_NOTIFICATIONS + 5):
         hooks.notify_later(Context(DISCONNECT))
@@ -325,8 +327,8 @@ def test_what_was_not_told_in_time_is_counted_in_the_log(hooks: Hooks, caplog: p
     assert hooks.running == 0
 
 
-def test_what_is_told_at_once_counts_as_running(hooks: Hooks) -> None:
-    """As of channels, which the engine's greenlets tell."""
+def test_direct_notifications_count_as_running(hooks: Hooks) -> None:
+    """The engine's greenlets notify hooks of channels directly."""
     hooks.add(DISCONNECT, sleep)
     telling = gevent.spawn(hooks.notify, Context(DISCONNECT))
     eventually(lambda: hooks.running == 1)
@@ -334,12 +336,19 @@ def test_what_is_told_at_once_counts_as_running(hooks: Hooks) -> None:
     assert hooks.running == 0
 
 
-def test_one_that_bounds_itself_is_given_its_time(hooks: Hooks) -> None:
-    hooks.add(CONNECT, lambda context: gevent.sleep(TIMEOUT * 1.5), limit=lambda: TIMEOUT)
-    hooks.ask(Context(CONNECT))
+def test_a_hook_with_a_limit_of_its_own_is_not_interrupted_at_that_limit(
+    hooks: Hooks, caplog: pytest.LogCaptureFixture
+) -> None:
+    def hook(context: Context) -> None:
+        gevent.sleep(TIMEOUT * 1.5)
+        context.user = "43"
+
+    hooks.add(CONNECT, hook, limit=lambda: TIMEOUT)
+    assert hooks.ask(Context(CONNECT, user="42")).user == "43"
+    assert caplog.messages == []
 
 
-def test_a_hook_is_no_coroutine(hooks: Hooks) -> None:
+def test_a_coroutine_is_refused_as_a_hook(hooks: Hooks) -> None:
     async def hook(context: Context) -> bool:
         return False
 
@@ -348,7 +357,7 @@ def test_a_hook_is_no_coroutine(hooks: Hooks) -> None:
 
 
 @pytest.mark.parametrize(("thing", "kind"), [("who", "str"), (None, "NoneType")], ids=["a text", "nothing"])
-def test_a_hook_is_a_function(hooks: Hooks, thing: Any, kind: str) -> None:
+def test_only_functions_are_accepted_as_hooks(hooks: Hooks, thing: Any, kind: str) -> None:
     with pytest.raises(TypeError, match=f"a hook for connect must be a function, not {kind}"):
         hooks.add(CONNECT, thing)
 
@@ -359,14 +368,14 @@ def test_a_hook_that_is_added_after_the_start_is_refused(hooks: Hooks) -> None:
         hooks.add(CONNECT, sleep)
 
 
-def test_how_long_they_take_at_most(hooks: Hooks) -> None:
+def test_the_longest_time_of_hooks_is_the_sum_of_their_limits(hooks: Hooks) -> None:
     hooks.add(CONNECT, sleep)
     hooks.add(CONNECT, sleep, limit=lambda: 3)
     hooks.add(PUBLISH, sleep)
     assert hooks.longest(CONNECT, PUBLISH) == TIMEOUT + 3
 
 
-def test_failures_that_differ_in_detail_alone_are_alike(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
+def test_failures_that_differ_only_in_detail_are_logged_once(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
     numbers = iter(range(100))
 
     def hook(context: Context) -> None:

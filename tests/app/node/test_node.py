@@ -207,15 +207,18 @@ def test_closing_connections_reaches_those_that_have_not_authenticated(node: Nod
     assert connection.closed_with == [CLOSE_DISCONNECT]
 
 
-def test_a_node_stops_once(node: Node) -> None:
-    """What is left of it is what the fixture looks for."""
+def test_a_second_stop_of_a_node_does_nothing(node: Node) -> None:
+    """The fixture checks that no greenlet is left."""
     node.stop()
     node.stop()
     assert node.stopping
 
 
 def test_a_node_that_never_started_can_be_stopped(nothing_left_behind: None) -> None:
-    Node(config(), TroubledEngine(), VERSION, encode_publication).stop()
+    node = Node(config(), TroubledEngine(), VERSION, encode_publication)
+    node.stop()
+    assert node.stopping
+    assert not node.has_pending_notifications
 
 
 def test_a_stopped_node_delivers_nothing(node: Node) -> None:
@@ -225,7 +228,7 @@ def test_a_stopped_node_delivers_nothing(node: Node) -> None:
     assert received(connection) == []
 
 
-def test_a_channel_that_everybody_left_costs_nothing(node: Node, engine: TroubledEngine) -> None:
+def test_a_channel_without_subscribers_costs_nothing(node: Node, engine: TroubledEngine) -> None:
     connection = connect(node, channel="news")
     node.publish("news", b"1")
     received(connection)

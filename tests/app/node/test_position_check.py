@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gevent
 import pytest
 
 from gentrifugo.app.model.errors import INTERNAL_ERROR, Refused
@@ -43,7 +44,7 @@ def test_a_quiet_channel_is_compared_with_its_stream(top: StreamPosition | None,
     assert (checked.lookups, checked.lost) == (1, lost)
 
 
-def test_a_channel_in_which_something_came_is_not_looked_up() -> None:
+def test_a_channel_with_a_new_publication_is_not_looked_up() -> None:
     checked = Checked(START)
     checked.check.check()
     checked.positions.advance(Publication("u3", "news", b"3", offset=3, epoch="e"))
@@ -51,9 +52,12 @@ def test_a_channel_in_which_something_came_is_not_looked_up() -> None:
     assert checked.lookups == 0
 
 
-def test_it_checks_at_intervals_until_it_is_stopped(nothing_left_behind: None) -> None:
+def test_channels_are_checked_at_intervals_until_the_check_is_stopped(nothing_left_behind: None) -> None:
     checked = Checked(StreamPosition(9, "e"), interval=0.01)
     checked.check.start()
-    eventually(lambda: "news" in checked.lost)
+    eventually(lambda: checked.lost[:2] == ["news", "news"])
     checked.check.stop()
     checked.check.stop()
+    lookups = checked.lookups
+    gevent.sleep(0.05)
+    assert checked.lookups == lookups

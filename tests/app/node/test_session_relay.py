@@ -24,7 +24,7 @@ def nodes(start_node: StartNode) -> tuple[Node, Node]:
     return first, second
 
 
-def test_commands_for_a_session_here(start_node: StartNode) -> None:
+def test_commands_for_a_session_of_this_node_arrive_until_it_is_closed(start_node: StartNode) -> None:
     node, taken = start_node(), list[bytes]()
     sessions = node.cluster.sessions
     sessions.open("secret", taken.append)
@@ -44,22 +44,27 @@ def test_commands_for_a_session_of_another_node_arrive_once_and_in_order(nodes: 
     assert taken == frames
 
 
-def test_a_session_that_the_other_node_does_not_have_is_no_error(nodes: tuple[Node, Node]) -> None:
-    nodes[0].cluster.sessions.send(nodes[1].cluster.uid, "unknown", b"frame")
+def test_commands_for_an_unknown_session_of_another_node_are_discarded(nodes: tuple[Node, Node]) -> None:
+    first, second = nodes
+    taken = list[bytes]()
+    second.cluster.sessions.open("secret", taken.append)
+    first.cluster.sessions.send(second.cluster.uid, "unknown", b"frame")
+    assert taken == []
+    assert first.cluster.sessions._awaited == {}
 
 
 @pytest.mark.parametrize("uid", ["", "nobody"])
-def test_an_unknown_node(nodes: tuple[Node, Node], uid: str) -> None:
+def test_commands_for_an_unknown_node_are_refused(nodes: tuple[Node, Node], uid: str) -> None:
     with pytest.raises(UnknownNode):
         nodes[0].cluster.sessions.send(uid, "secret", b"frame")
 
 
-def test_a_node_that_serves_alone_knows_that_there_is_no_other(start_node: StartNode) -> None:
+def test_without_other_nodes_commands_for_one_are_refused(start_node: StartNode) -> None:
     with pytest.raises(UnknownNode):
         start_node().cluster.sessions.send("nobody", "secret", b"frame")
 
 
-def test_a_node_that_does_not_reply(nodes: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_does_not_reply_is_reported(nodes: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_relay, "REPLY_TIMEOUT", 0.01)
     first, second = nodes
     monkeypatch.setattr(second.cluster.sessions, "handle_input", lambda message: None)
@@ -67,7 +72,7 @@ def test_a_node_that_does_not_reply(nodes: tuple[Node, Node], monkeypatch: pytes
         first.cluster.sessions.send(second.cluster.uid, "secret", b"frame")
 
 
-def test_a_node_that_cannot_be_reached(start_node: StartNode) -> None:
+def test_a_failed_engine_is_reported_as_a_silent_node(start_node: StartNode) -> None:
     engine = TroubledEngine()
     node = start_node(engine)
     info = node.cluster.own_info()

@@ -1,4 +1,4 @@
-"""Behaviour of the pid file: whose it is, and a place where there can be none."""
+"""Behaviour of the PID file: when it exists, who may replace it, and a path that cannot be written."""
 
 from __future__ import annotations
 
@@ -29,14 +29,16 @@ def test_a_pid_file_that_was_removed_causes_no_error(tmp_path: Path) -> None:
     path = tmp_path / "pid"
     with pid_file(str(path)):
         path.unlink()
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_is_a_problem_of_the_configuration(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_a_configuration_error(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "pid"
     with pytest.raises(ConfigError, match=r"pid_file: cannot write .*/pid: No such file"), pid_file(str(path)):
         pass
 
 
-def test_without_a_path_there_is_none() -> None:
+def test_without_a_path_no_file_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with pid_file(""):
-        pass
+        assert list(tmp_path.iterdir()) == []

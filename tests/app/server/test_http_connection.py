@@ -532,6 +532,7 @@ def test_a_peer_that_sends_endlessly_is_closed(
 def test_a_disconnected_peer_is_released(server: Server, sent: bytes, leave: str) -> None:
     peer = server.connect()
     peer.send(sent)
+    eventually(lambda: server.num_greenlets == 1)
     if leave == "hangs up":
         peer.sock.close()
     else:

@@ -40,7 +40,7 @@ def test_a_unix_socket_has_the_configured_permissions(listener: socket.socket, p
     assert listeners.address_of(listener) == f"unix:{path}"
 
 
-def test_its_file_goes_with_it(path: str) -> None:
+def test_closing_a_unix_socket_removes_its_file(path: str) -> None:
     opened = listeners.open_all(Config(unix_socket=path), {})
     assert os.path.exists(path)
     opened.close()
@@ -49,8 +49,12 @@ def test_its_file_goes_with_it(path: str) -> None:
 
 
 def test_an_unused_socket_file_is_replaced(path: str) -> None:
-    listeners.listen_at(path, "600").close()
-    listeners.listen_at(path, "600").close()
+    listeners.listen_at(path, "660").close()
+    unused = os.stat(path).st_mode
+    with listeners.listen_at(path, "600") as listener, socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+        listener.accept()[0].close()
+        assert (stat.S_IMODE(unused), stat.S_IMODE(os.stat(path).st_mode)) == (0o660, 0o600)
 
 
 def test_a_socket_in_use_and_other_files_are_not_removed(listener: socket.socket, path: str, tmp_path: Path) -> None:
@@ -61,7 +65,7 @@ def test_a_socket_in_use_and_other_files_are_not_removed(listener: socket.socket
     assert file.read_text() == "keep me"
 
 
-def test_a_place_that_cannot_be_is_named(tmp_path: Path) -> None:
+def test_a_path_where_no_socket_can_be_is_named_in_the_error(tmp_path: Path) -> None:
     assert "No such file or directory" in problem_of(str(tmp_path / "nowhere" / "server.sock"))
     assert "too long" in problem_of(str(tmp_path / ("x" * 200)))
 
@@ -88,7 +92,7 @@ def test_a_single_address_is_shown_as_it_is_written_in_urls(address: str, shown:
         assert listeners.addresses_of(listener) == [f"{shown}:{listener.getsockname()[1]}"]
 
 
-def test_nothing_is_given_to_other_processes() -> None:
+def test_systemd_sockets_of_other_processes_are_not_used() -> None:
     assert listeners.given({}) == {}
     assert listeners.given({"LISTEN_PID": "1", "LISTEN_FDS": "1"}) == {}
 

@@ -50,7 +50,7 @@ def test_a_challenge_is_answered(port: int) -> None:
     assert get(port, "/.well-known/acme-challenge/token") == (200, None, b"token.thumbprint")
 
 
-def test_an_unknown_one_is_not_there(port: int) -> None:
+def test_an_unknown_challenge_is_answered_with_404(port: int) -> None:
     assert get(port, "/.well-known/acme-challenge/other")[0] == 404
 
 
@@ -68,13 +68,16 @@ def test_an_invalid_address_is_an_error(address: str) -> None:
         http_challenges.server(address, {})
 
 
-@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: a"], ids=["nothing", "half a request"])
-def test_a_stalled_handshake_is_closed_after_the_timeout(
-    port: int, begun: bytes, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("begun", "answer"),
+    [(b"", b""), (b"GET / HTTP/1.1\r\nHost: a", b"HTTP/1.1 408 Request Timeout")],
+    ids=["nothing", "half a request"],
+)
+def test_a_stalled_request_is_closed_after_the_timeout(
+    port: int, begun: bytes, answer: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_connection, "HEAD_TIMEOUT", 0.1)
     with socket.create_connection(("127.0.0.1", port), timeout=seconds(5)) as client:
         client.sendall(begun)
-        client.recv(4096)
-        while client.recv(4096):
-            pass
+        received = b"".join(iter(lambda: client.recv(4096), b""))
+    assert received.split(b"\r\n")[0] == answer

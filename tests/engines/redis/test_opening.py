@@ -15,7 +15,7 @@ import pytest
 from gentrifugo.engines.redis.connection import ConnectionLost
 from gentrifugo.engines.redis.opening import open_connection
 from gentrifugo.engines.redis.settings import ServerAddress, ShardSettings, Timeouts, Tls
-from tests.greenlets import nothing_left_behind
+from tests.greenlets import eventually, nothing_left_behind
 from tests.redis_server import RedisServer, free_port, redis_server
 
 __all__ = ["nothing_left_behind"]
@@ -100,7 +100,7 @@ def test_a_host_that_has_no_address_is_an_error(host: str) -> None:
 
 
 @tidy
-def test_a_server_that_does_not_answer_is_given_up() -> None:
+def test_a_server_that_does_not_answer_is_left_after_the_timeout() -> None:
     server = serve(say_nothing)
     assert reason(address_of(server)) == "read timeout after 0.5 s"
     server.stop(timeout=0)
@@ -125,7 +125,7 @@ def test_a_server_without_tls_cannot_be_reached_with_it(redis: RedisServer) -> N
 
 
 @tidy
-def test_a_tls_handshake_that_takes_too_long_is_given_up() -> None:
+def test_a_tls_handshake_ends_at_the_timeout() -> None:
     server = serve(say_nothing)
     address = address_of(server)
     assert "timed out" in reason(address, ShardSettings(address, tls=Tls(verify=False)))
@@ -134,13 +134,21 @@ def test_a_tls_handshake_that_takes_too_long_is_given_up() -> None:
 
 @tidy
 def test_a_greenlet_that_is_killed_while_it_connects_leaves_no_socket() -> None:
-    server = serve(say_nothing)
+    steps: list[str] = []
+
+    def note_end(socket: Any) -> None:
+        steps.append("connected")
+        say_nothing(socket)
+        steps.append("closed")
+
+    server = serve(note_end)
     opening = gevent.spawn(lambda: open_connection(address_of(server), TIMEOUTS))
-    gevent.sleep(0.05)
+    eventually(lambda: steps == ["connected"])
     opening.kill()
+    eventually(lambda: steps == ["connected", "closed"])
     server.stop(timeout=0)
 
 
-def test_a_node_does_without_redis_py(tmp_path: Path) -> None:
+def test_the_redis_engine_does_not_import_redis_py(tmp_path: Path) -> None:
     program = "import sys, gentrifugo.engines.redis.engine; sys.exit('redis' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=tmp_path).returncode == 0

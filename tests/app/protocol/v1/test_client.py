@@ -339,8 +339,9 @@ def test_a_user_may_have_as_many_connections_as_the_limit_says(start: StartNode)
 
 def test_the_limit_of_connections_is_not_for_anonymous_users(start: StartNode) -> None:
     node = start(user_connection_limit=1)
-    for _ in range(3):
-        LocalClient.connected(node, user="")
+    clients = [LocalClient.connected(node, user="") for _ in range(3)]
+    assert node.hub.num_connections == 3
+    assert [client.close_reason for client in clients] == [None] * 3
 
 
 # -- stale, expired, refreshed
