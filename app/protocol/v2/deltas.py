@@ -22,6 +22,11 @@ from .messages import Publication, client_info
 
 FOSSIL = "fossil"
 """The only delta format."""
+MAX_PATCHED_FOR_ONE = 1 << 20
+"""Bytes of the payloads for which patches are created for one subscriber before it goes live; others are sent in full.
+
+Creating these patches takes up to 0.2 s, and no other subscriber has a use for them.
+"""
 
 
 class DeltaChain:
@@ -93,12 +98,13 @@ class _DeltaPush:
 class DeltaSubscription:
     """One subscription with deltas. It encodes alone what the subscriber receives before it goes live."""
 
-    __slots__ = ("_chain", "_format", "_last")
+    __slots__ = ("_chain", "_format", "_last", "_left")
 
     def __init__(self, chain: DeltaChain, format_: Format) -> None:
         self._chain = chain
         self._format = format_
         self._last: bytes | None = None
+        self._left = MAX_PATCHED_FOR_ONE
 
     def encoding(self, frame: Callable[[bytes], bytes], has_joins: bool) -> Encoding:
         """How live events reach the subscriber: the next publication in full, and patches after it."""
@@ -132,7 +138,10 @@ class DeltaSubscription:
 
     def _next_patch(self, publication: NodePublication) -> bytes | None:
         before, self._last = self._last, bytes_of(publication.data)
-        return None if before is None else shorter_patch(before, self._last)
+        if before is None:
+            return None
+        self._left -= len(self._last)
+        return shorter_patch(before, self._last) if self._left >= 0 else None
 
 
 def shorter_patch(before: bytes, data: bytes) -> bytes | None:

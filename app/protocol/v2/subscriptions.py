@@ -24,6 +24,7 @@ from ...node.hub import Connection
 from ...node.node import Node
 from ...node.presence_renewal import PresenceRenewal
 from ...runtime.timers import Timer
+from ...runtime.yielding import iterate_yielding
 from .deltas import DeltaSubscription, chain_of
 from .encodings import encode_event, encoding
 from .errors import INAPPROPRIATE_PROTOCOL, INTERNAL_SERVER_ERROR, UNRECOVERABLE_POSITION, Closing, Refused
@@ -297,9 +298,10 @@ def filtered(publications: Iterable[NodePublication], passes: TagsFilter | None)
 
 
 def recovery_result(found: StreamRecovery, offset: int, subscription: Subscription) -> SubscribeResult:
-    """The reply to a subscription that recovers from `offset`. With deltas, raises NotJSON."""
+    """The reply to a subscription that recovers from `offset`. May block, and with deltas raises NotJSON."""
     deltas = subscription.deltas
     shown = message_of if deltas is None else deltas.recovered
+    publications = filtered(found.publications, subscription.passes)
     return SubscribeResult(
         recoverable=True,
         positioned=True,
@@ -308,7 +310,7 @@ def recovery_result(found: StreamRecovery, offset: int, subscription: Subscripti
         recovered=found.recovered,
         # The client counts on from the offset that it has asked for as it receives the publications.
         offset=offset if found.recovered else found.top.offset,
-        publications=[shown(publication) for publication in filtered(found.publications, subscription.passes)],
+        publications=[shown(publication) for publication in iterate_yielding(publications)],
     )
 
 

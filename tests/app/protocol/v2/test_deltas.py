@@ -16,6 +16,7 @@ from gentrifugo.app.node.commands import PublishOptions
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v2 import deltas
 from gentrifugo.app.protocol.v2.deltas import DeltaChain, chain_of
+from gentrifugo.app.runtime import yielding
 from tests.app.protocol.v2.test_fossil_delta import apply
 from tests.fakes import LateEngine
 from tests.greenlets import eventually
@@ -159,6 +160,37 @@ def test_recovered_publications_are_a_full_one_and_patches_that_continue(node: N
     assert reader.read(*result["publications"], *pushed(client)) == [2, 3, 4]
     assert reader.kinds == ["full", "patch", "patch"]
     assert Reader().read(*pushed(other)) == [1, 2, 3, 4]
+
+
+def test_only_so_many_bytes_are_compared_for_one_client_that_recovers(
+    node: Node, client: LocalClientV2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deltas, "MAX_PATCHED_FOR_ONE", 2 * len(document(10)))
+    publish(node, *range(10, 16))
+    result = client.subscribe("delta:a", delta="fossil", recover=True)
+    publish(node, 16, 17)
+    reader = Reader()
+    assert reader.read(*result["publications"], *pushed(client)) == list(range(10, 18))
+    assert reader.kinds == ["full", "patch", "patch", "full", "full", "full", "patch", "patch"]
+
+
+def test_others_are_served_while_a_recovery_is_computed(
+    node: Node, client: LocalClientV2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(node, 1, 2, 3)
+    monkeypatch.setattr(yielding, "TIME_SLICE", -1)
+    served: list[None] = []
+    served_before: list[int] = []
+    shorter_patch = deltas.shorter_patch
+
+    def compare(before: bytes, data: bytes) -> bytes | None:
+        served_before.append(len(served))
+        gevent.spawn(served.append, None)
+        return shorter_patch(before, data)
+
+    monkeypatch.setattr(deltas, "shorter_patch", compare)
+    client.subscribe("delta:a", delta="fossil", recover=True)
+    assert served_before == [0, 1]
 
 
 def test_the_first_to_recover_goes_on_with_patches(node: Node, client: LocalClientV2) -> None:
