@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.driver import Driver, node_driver
-from tests.integration.test_flask import EXAMPLE, PROGRAM, environment, evaluate, get, running, shows, text_of
+from tests.integration.test_flask import EXAMPLE, PROGRAM, environment, get, running, shows, text_of
 from tests.parts import node_package, program
 from tests.redis_server import redis_server
 from tests.waiting import eventually, seconds

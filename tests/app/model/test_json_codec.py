@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Any
 
@@ -157,7 +158,7 @@ JSON_TOKENS = st.sampled_from([b"[", b"]", b"{", b"}", b'"', b'""', b'"a"', b'"]
 
 
 def depth_of(text: bytes) -> int:
-    """The deepest level of a text, read byte by byte."""
+    """The deepest level of a text, read byte by byte up to a backslash outside strings, where every decoder stops."""
     deepest = depth = 0
     in_string = escaped = False
     for byte in text.decode():
@@ -167,6 +168,8 @@ def depth_of(text: bytes) -> int:
             escaped, in_string = byte == "\\", byte != '"'
         elif byte == '"':
             in_string = True
+        elif byte == "\\":
+            return deepest
         else:
             depth += (byte in "[{") - (byte in "]}")
             deepest = max(deepest, depth)
@@ -182,8 +185,19 @@ def test_levels_are_counted_as_if_byte_by_byte(tokens: list[bytes], limit: int) 
     if len(text) >= 2 * limit and depth_of(text) > limit:
         with pytest.raises(InvalidJSON, match="nested too deeply"):
             check_nesting(text, limit)
-    else:
+    elif not has_backslash_outside_strings(text):
         check_nesting(text, limit)
+
+
+def has_backslash_outside_strings(text: bytes) -> bool:
+    return b"\\" in re.sub(rb'"(?:[^"\\]|\\.)*+"?', b"", text)
+
+
+@pytest.mark.parametrize("before", [b'[[\\"', b'[["\\"[[["\\'], ids=["", "after a string"])
+def test_levels_before_a_backslash_outside_strings_are_counted(before: bytes) -> None:
+    """A decoder gets as far as the backslash."""
+    with pytest.raises(InvalidJSON, match="nested too deeply"):
+        check_nesting(before + b'"[]]', 1)
 
 
 def test_many_brackets_side_by_side_are_not_nesting() -> None:
