@@ -101,7 +101,7 @@ def test_one_operator_too_many_is_refused_until_another_has_gone(
 
 def is_accepted(operator: WebSocketClient) -> bool:
     try:
-        return operator.recv_json() == [{"method": "connect", "error": None, "body": True}]
+        return bool(operator.recv_json() == [{"method": "connect", "error": None, "body": True}])
     except Closed as closed:
         assert closed.advice == {"reason": "limit exceeded", "reconnect": False}
         return False
