@@ -76,9 +76,13 @@ class Broadcast:
         if number % self._stride == 0:
             channel = self._load.channel_names[number % self._load.channels]
             return Checker(
-                self._deliveries, self._format, channel, constant=not (self._load.check or self._load.compress)
+                self._deliveries,
+                self._format,
+                channel,
+                constant=not (self._load.check or self._load.compress),
+                protocol=self._target.protocol,
             )
-        return Counter(self._deliveries)
+        return Counter(self._deliveries, self._target.protocol)
 
     def _expected(self) -> list[int]:
         """How many messages each connection must get."""

@@ -13,6 +13,7 @@ from benchmarks.load import Load
 from benchmarks.mode import Mode
 from benchmarks.modes import MODES
 from benchmarks.processes import Processes
+from benchmarks.protocols import PROTOCOLS
 from benchmarks.report import Result, combine, table
 from benchmarks.target import Target
 
@@ -24,6 +25,9 @@ examples:
   python -m benchmarks fanout paced --secret secret --pid 1234
   python -m benchmarks fanout --channels 100 --batch 100 --pid 1234
   python -m benchmarks api --batch 100 --pid 1234 --against http://127.0.0.1:9000 --against-pid 5678
+  python -m benchmarks fanout --protocol v2 --secret TOKEN_HMAC_SECRET_KEY --api-key API_KEY --pid 1234
+
+With protocol v2, the channels must have allow_subscribe_for_client.
 """
 
 
@@ -46,9 +50,24 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     for name in _given(arguments):
         if not any(name in MODES[mode].defaults for mode in arguments.modes):
             parser.error(f"--{name} has no effect on {' and '.join(arguments.modes)}")
-    if arguments.against is None and (arguments.against_pid or arguments.against_secret):
-        parser.error("--against-pid and --against-secret belong to --against")
+    _check_against(parser, arguments)
+    _check_protocols(parser, arguments)
     return arguments
+
+
+def _check_against(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    names = [name for name in vars(arguments) if name.startswith("against_") and getattr(arguments, name) is not None]
+    if arguments.against is None and names:
+        parser.error(f"--{names[0].replace('_', '-')} has no effect without --against")
+
+
+def _check_protocols(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    protocols = {arguments.protocol, arguments.against_protocol or arguments.protocol}
+    only_v1 = [mode for mode in arguments.modes if MODES[mode].is_for_v1]
+    if only_v1 and protocols != {"v1"}:
+        parser.error(f"{only_v1[0]} measures protocol v1 only")
+    if arguments.protocol != "v1" and not arguments.api_key:
+        parser.error(f"protocol {arguments.protocol} needs --api-key, the option api_key of the server")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -57,11 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
     print(f"the limit of open files allows {allowed:,} connections")
     for load in loads.values():
         open_files.check(load.connections, allowed)
-    target = _target(arguments.url, arguments.secret, arguments.pid)
-    other = None
-    if arguments.against is not None:
-        secret = arguments.secret if arguments.against_secret is None else arguments.against_secret
-        other = _target(arguments.against, secret, arguments.against_pid)
+    target, other = _target(arguments), _other_target(arguments)
     rounds = arguments.rounds or (1 if other is None else ROUNDS)
     is_good = True
     for name, load in loads.items():
@@ -93,8 +108,21 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in vars(arguments).items() if name in Load.__dataclass_fields__}
 
 
-def _target(url: str, secret: str, pids: list[int] | None) -> Target:
-    return Target.of(url, secret, Processes(pids) if pids else None)
+def _target(arguments: argparse.Namespace) -> Target:
+    processes = Processes(arguments.pid) if arguments.pid else None
+    protocol = PROTOCOLS[arguments.protocol]
+    return Target.of(arguments.url, arguments.secret, processes, protocol, arguments.api_key or "")
+
+
+def _other_target(arguments: argparse.Namespace) -> Target | None:
+    """The second server; what is not named for it is as for the first."""
+    if arguments.against is None:
+        return None
+    processes = Processes(arguments.against_pid) if arguments.against_pid else None
+    protocol = PROTOCOLS[arguments.against_protocol or arguments.protocol]
+    secret = arguments.secret if arguments.against_secret is None else arguments.against_secret
+    api_key = arguments.api_key if arguments.against_api_key is None else arguments.against_api_key
+    return Target.of(arguments.against, secret, processes, protocol, api_key or "")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -108,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     modes = "\n".join(f"  {name:8} {mode.about}" for name, mode in MODES.items())
     parser = _Parser(
         prog="python -m benchmarks",
-        description=f"Measure a server that speaks the Centrifugo v1 protocol.\n\nmodes:\n{modes}",
+        description=f"Measure a server that speaks a protocol of Centrifugo.\n\nmodes:\n{modes}",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -122,11 +150,19 @@ def _parser() -> argparse.ArgumentParser:
 def _add_server(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("server").add_argument
     add("--url", default="http://127.0.0.1:8000", help="where it listens (%(default)s)")
-    add("--secret", default="secret", help="what signs tokens and API requests (%(default)s)")
+    add("--protocol", choices=PROTOCOLS, default="v1", help="which protocol to speak: %(choices)s (%(default)s)")
+    add(
+        "--secret",
+        default="secret",
+        help="what signs tokens and API requests; with protocol v2, what signs tokens (%(default)s)",
+    )
+    add("--api-key", metavar="KEY", help="the key of API requests, with protocol v2")
     add("--pid", type=_pids, help="its processes, comma-separated; without them no CPU and no memory is measured")
     add("--against", metavar="URL", help="a second server: each mode runs on both in turn, and the ratio is printed")
     add("--against-pid", type=_pids, metavar="PID", help="its processes")
+    add("--against-protocol", choices=PROTOCOLS, metavar="PROTOCOL", help="its protocol, when it is another one")
     add("--against-secret", metavar="SECRET", help="its secret, when it is another one")
+    add("--against-api-key", metavar="KEY", help="its key of API requests, when it is another one")
     add("--rounds", type=_positive(int), help=f"runs of each mode; medians are printed (1, with --against {ROUNDS})")
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.credentials import sign
+from benchmarks.errors import BenchmarkError
 from benchmarks.event_loop import EventLoop
-from benchmarks.frames import CLOSE, CLOSE_FRAME, PING, PONG_FRAME, TEXT, Frame, FrameReader, close_reason, masked_frame
+from benchmarks.frames import CLOSE, CLOSE_FRAME, PING, PONG_FRAME, Frame, FrameReader, close_reason, masked_frame
 from benchmarks.receivers import Receiver
 from benchmarks.subscriber import Subscriber
 from benchmarks.target import Target
@@ -48,7 +47,8 @@ class Connection(Subscriber):
         head = (
             f"GET {self._path()} HTTP/1.1\r\nHost: {self._target.host}\r\n"
             "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{self.extensions}\r\n"
+            f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{self.extensions}"
+            f"{self._subprotocol()}\r\n"
         )
         self._send(head.encode())
 
@@ -68,16 +68,18 @@ class Connection(Subscriber):
     def _path(self) -> str:
         return self._target.websocket_path
 
+    def _subprotocol(self) -> str:
+        name = self._target.protocol.subprotocol
+        return f"Sec-WebSocket-Protocol: {name}\r\n" if name else ""
+
     def _begin_session(self) -> None:
         self._loop.watch(self._socket, self._read_connect_reply)
-        timestamp = str(int(time.time()))
-        token = sign(self._target.secret, self._user, timestamp)
-        self._command("connect", {"user": self._user, "timestamp": timestamp, "token": token})
+        self._command(self._target.protocol.connect(self._user, self._target.secret))
 
     def _read_connect_reply(self) -> None:
         if self._has_reply("connect"):
             self._loop.watch(self._socket, self._read_subscribe_reply)
-            self._command("subscribe", {"channel": self._channel})
+            self._command(self._target.protocol.subscribe(self._channel))
 
     def _read_subscribe_reply(self) -> None:
         if self._has_reply("subscribe"):
@@ -89,25 +91,23 @@ class Connection(Subscriber):
         self._loop.watch(self._socket, self._receive)
         self._on_subscribed(self)
 
-    def _command(self, method: str, params: dict[str, str]) -> None:
-        command = {"uid": method, "method": method, "params": params}
-        self._send(masked_frame(TEXT, json.dumps(command).encode()))
+    def _command(self, command: bytes) -> None:
+        self._send(masked_frame(self._target.protocol.opcode, command))
 
     def _has_reply(self, method: str) -> bool:
         """Whether the reply is there now; what is pushed before it is dropped."""
         for frame in self._frames.feed(self._read_answer()):
             if frame.opcode == CLOSE:
                 raise self._failed(f"the server closed it: {close_reason(frame.payload)}")
-            if frame.opcode == TEXT and self._is_reply(json.loads(frame.text), method):
+            if frame.opcode == self._target.protocol.opcode and self._is_reply(frame.message, method):
                 return True
         return False
 
-    def _is_reply(self, reply: Any, method: str) -> bool:
-        if reply.get("uid") != method:
-            return False
-        if "error" in reply:
-            raise self._failed(f"the reply to {method} was the error {reply['error']!r}")
-        return True
+    def _is_reply(self, message: bytes, method: str) -> bool:
+        try:
+            return self._target.protocol.is_reply(message, method)
+        except BenchmarkError as error:
+            raise self._failed(str(error)) from None
 
     def _read_answer(self) -> bytes:
         try:
@@ -139,6 +139,8 @@ class Connection(Subscriber):
             self._send(PONG_FRAME)
         elif frame.opcode == CLOSE:
             self.ended = close_reason(frame.payload)
+        elif frame.payload == self._target.protocol.ping:
+            self._command(frame.payload)
 
 
 class CompressedConnection(Connection):

@@ -7,6 +7,7 @@ import zlib
 from typing import NamedTuple
 
 TEXT = 0x1
+BINARY = 0x2
 CLOSE = 0x8
 PING = 0x9
 FIN = 0x80
@@ -25,11 +26,11 @@ class Frame(NamedTuple):
     is_compressed: bool = False
 
     @property
-    def text(self) -> str:
-        """The message that the frame holds."""
+    def message(self) -> bytes:
+        """The message that the frame holds, decompressed."""
         if not self.is_compressed:
-            return self.payload.decode()
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(self.payload + BLOCK_END).decode()
+            return self.payload
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(self.payload + BLOCK_END)
 
 
 def masked_frame(opcode: int, payload: bytes) -> bytes:

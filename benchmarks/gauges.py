@@ -1,4 +1,4 @@
-"""What the server says of itself through its API command `node`."""
+"""What the server says of itself through the command `node` of the v1 API."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.http_message import ResponseReader, api_request
+from benchmarks.protocols.v1 import V1
 from benchmarks.target import Target
 
 TIMEOUT = 10.0
@@ -20,7 +21,8 @@ def gauges(target: Target) -> dict[str, int]:
     reader = ResponseReader()
     try:
         with socket.create_connection(target.address, TIMEOUT) as sock:
-            sock.sendall(api_request(target, b'{"method":"node","params":{}}'))
+            request = V1().request(['{"method":"node","params":{}}'], target.secret, target.api_key)
+            sock.sendall(api_request(target, request))
             while response is None and (data := sock.recv(65536)):
                 response = reader.feed(data)
     except OSError as error:

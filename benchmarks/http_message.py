@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from benchmarks.credentials import sign_bytes
 from benchmarks.errors import BenchmarkError
+from benchmarks.protocols.base import ApiRequest
 from benchmarks.target import Target
 
 
@@ -16,13 +16,13 @@ class Response(NamedTuple):
     body: bytes
 
 
-def api_request(target: Target, body: bytes) -> bytes:
-    """A signed POST of JSON."""
+def api_request(target: Target, request: ApiRequest) -> bytes:
+    """A POST of JSON."""
     head = (
-        f"POST {target.api_path} HTTP/1.1\r\nHost: {target.host}\r\nContent-Type: application/json\r\n"
-        f"X-API-Sign: {sign_bytes(target.secret, body)}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"POST {target.prefix}{request.path} HTTP/1.1\r\nHost: {target.host}\r\nContent-Type: application/json\r\n"
+        f"{request.credential}\r\nContent-Length: {len(request.body)}\r\n\r\n"
     )
-    return head.encode() + body
+    return head.encode() + request.body
 
 
 class ResponseReader:

@@ -17,6 +17,8 @@ from typing import Any
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.processes import Processes
+from benchmarks.protocols import PROTOCOLS
+from benchmarks.protocols.base import Protocol
 from benchmarks.target import Target
 
 START_LIMIT = 15.0
@@ -29,23 +31,29 @@ OPTIONS: dict[str, Any] = {
     "log_level": "info",
     "client_queue_max_size": 1 << 30,
     "api_request_max_size": 1 << 27,
+    "allow_subscribe_for_client": True,
 }
-"""A saturated server has megabytes waiting for each client; nobody shall be closed as slow for that."""
+"""A saturated server has megabytes waiting for each client; nobody shall be closed as slow for that.
+
+Clients of protocol v2 may subscribe without a token for each channel.
+"""
 
 _LISTENING = re.compile(r"listening on (http://\S+)")
 
 
 @contextmanager
-def running_server(**options: Any) -> Iterator[Target]:
+def running_server(protocol: Protocol = PROTOCOLS["v1"], **options: Any) -> Iterator[Target]:
     """A new server process on a free port; `options` go into its configuration. Raises BenchmarkError."""
-    secret = secrets.token_hex(16)
+    secret, token_secret, api_key = (secrets.token_hex(32) for _ in range(3))
+    keys = {"secret": secret, "token_hmac_secret_key": token_secret, "api_key": api_key}
     with TemporaryDirectory(prefix="gentrifugo-bench-") as name:
         directory = Path(name)
         config, log = directory / "config.json", directory / "server.log"
-        config.write_text(json.dumps({"secret": secret, **OPTIONS, **options}), encoding="utf-8")
+        config.write_text(json.dumps({**keys, **OPTIONS, **options}), encoding="utf-8")
         process = _start(config, log)
         try:
-            yield Target.of(_wait_until_listening(process, log), secret, Processes([process.pid]))
+            url, processes = _wait_until_listening(process, log), Processes([process.pid])
+            yield Target.of(url, secret if protocol.name == "v1" else token_secret, processes, protocol, api_key)
         finally:
             _stop(process)
 

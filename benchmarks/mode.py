@@ -19,3 +19,5 @@ class Mode(NamedTuple):
     run: Callable[[Target, Load], Result]
     repeatable: bool = True
     """Whether a second run on the same server process means as much as the first."""
+    is_for_v1: bool = False
+    """Whether it needs what only servers of protocol v1 have."""

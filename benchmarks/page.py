@@ -63,6 +63,13 @@ CLIENTS = """\
 A client connects with a token and subscribes to one channel.
 """
 
+PROTOCOLS = """\
+## The protocols
+
+1000 subscribers of one channel, who speak the protocol of Centrifugo v1, or today's in JSON or in Protobuf. Backends
+use the HTTP API that belongs to it. Each protocol was measured with a server of its own.
+"""
+
 READING = """\
 ## How to read this
 
@@ -82,10 +89,10 @@ READING = """\
       python -m benchmarks fanout paced api --url http://127.0.0.1:8000 --pid 1234 \\
           --against http://127.0.0.1:9000 --against-pid 5678
 
-`python -m benchmarks --help` lists the modes and every number that can be changed. Any server that speaks the protocol
-of Centrifugo v1 can be measured. Every run makes sure that each subscriber got as many messages as were published; on a
-sample of the connections, or with `--check` on all of them, also that each message is the right one, and that none is
-missing, doubled or out of order.
+`python -m benchmarks --help` lists the modes and every number that can be changed. Any server that speaks a protocol of
+Centrifugo can be measured; `--protocol` says which. Every run makes sure that each subscriber got as many messages as
+were published; on a sample of the connections, or with `--check` on all of them, also that each message is the right
+one, and that none is missing, doubled or out of order.
 """
 
 
@@ -139,11 +146,14 @@ def sections(suite: Suite, about_machine: Sequence[tuple[str, str]]) -> Iterator
     yield _table(["", "commands /s", "CPU of a command, µs", "server CPU", "generator CPU"], [*_api_rows(suite)])
     yield CLIENTS
     yield _table(["", ""], [*_client_rows(suite)])
+    yield PROTOCOLS
+    yield _table(["", *(PROTOCOL_NAMES[name] for name in suite.protocols)], [*_protocol_rows(suite)])
     yield READING
 
 
 _PACED = ("delivered", "server CPU per delivery", *LATENCIES)
 _LOADS = ("server CPU", "load generator CPU")
+PROTOCOL_NAMES = {"v1": "v1", "v2": "v2, JSON", "v2-protobuf": "v2, Protobuf"}
 
 
 def _fanout_rows(suite: Suite) -> Iterator[list[str]]:
@@ -162,6 +172,22 @@ def _client_rows(suite: Suite) -> Iterator[tuple[str, str]]:
     yield "CPU of a client that connects and subscribes", f"{suite.connect.text('server CPU per client')} µs"
     yield "memory of an idle subscriber", f"{suite.idle.text('memory of a connection')} KiB"
     yield "left of clients that came and went", "; ".join(suite.churn.problems) or "nothing"
+
+
+def _protocol_rows(suite: Suite) -> Iterator[list[str]]:
+    """One figure a row, one protocol a column."""
+    for title, part, name in (
+        ("delivered /s, saturated", "fanout", "delivered"),
+        ("CPU of a delivery, µs, saturated", "fanout", "server CPU per delivery"),
+        ("CPU of a delivery, µs, paced", "paced", "server CPU per delivery"),
+        ("p50, ms, paced", "paced", "latency p50"),
+        ("p99, ms, paced", "paced", "latency p99"),
+        ("CPU of a publish command, µs, one a request", "api", "server CPU per command"),
+        ("publish commands /s, 100 a request", "api_batches", "commands"),
+        ("CPU of a client that connects and subscribes, µs", "connect", "server CPU per client"),
+        ("memory of an idle subscriber, KiB", "idle", "memory of a connection"),
+    ):
+        yield [title, *(getattr(measured, part).text(name) for measured in suite.protocols.values())]
 
 
 def _values(result: Result, *names: str) -> list[str]:

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.credentials import sign
 from benchmarks.event_loop import EventLoop
 from benchmarks.http_message import ResponseReader
 from benchmarks.message import now
@@ -76,14 +75,10 @@ class Poller(Subscriber):
     def _take_open(self, status: int, body: bytes) -> None:
         if (status, body) != (200, b"o\n"):
             raise self._failed(f"the first poll was answered with {status} and {body[:80]!r}")
-        timestamp = str(int(time.time()))
-        token = sign(self._target.secret, self._user, timestamp)
-        commands = [
-            {"method": "connect", "params": {"user": self._user, "timestamp": timestamp, "token": token}},
-            {"method": "subscribe", "params": {"channel": self._channel}},
-        ]
+        protocol = self._target.protocol
+        commands = [protocol.connect(self._user, self._target.secret), protocol.subscribe(self._channel)]
         self._take = self._take_sent
-        self._send(self._request("xhr_send", json.dumps([json.dumps(command) for command in commands]).encode()))
+        self._send(self._request("xhr_send", json.dumps([command.decode() for command in commands]).encode()))
 
     def _take_sent(self, status: int, body: bytes) -> None:
         if status != 204:
@@ -106,7 +101,7 @@ class Poller(Subscriber):
         received = now()
         if body != b"h\n":
             for message in self._messages(status, body):
-                self._checker.check(json.loads(message), received)
+                self._checker.check(self._target.protocol.publications(message.encode()), received)
         if self.is_open:
             self._send(self._poll_request)
 

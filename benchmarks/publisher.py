@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Callable, Sequence
 
@@ -10,6 +9,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.event_loop import EventLoop
 from benchmarks.http_message import Response, ResponseReader, api_request
 from benchmarks.message import Format, Message
+from benchmarks.protocols.base import Protocol
 from benchmarks.target import Target
 
 CONNECT_TIMEOUT = 10.0
@@ -35,7 +35,7 @@ class Publisher:
         self._number = number
         self._format = data_format
         self._on_answer = on_answer
-        self._commands = [_command(channel) for channel in channels]
+        self._commands = [target.protocol.command(channel) for channel in channels]
         self._sent = 0
         self._unsent = b""
         self._in_flight = 0
@@ -55,9 +55,9 @@ class Publisher:
         Only after the request before that has been answered.
         """
         commands = [self._next_command(sent) for sent in times]
-        body = commands[0] if len(commands) == 1 else f"[{','.join(commands)}]"
         self._in_flight = len(commands)
-        self._unsent = api_request(self._target, body.encode())
+        request = self._target.protocol.request(commands, self._target.secret, self._target.api_key)
+        self._unsent = api_request(self._target, request)
         self._send()
 
     def published_in(self, channel: int) -> int:
@@ -104,33 +104,25 @@ class Publisher:
     def _accept(self, response: Response) -> None:
         # The same request gets the same answer, so all but the first need only be compared.
         if response.body != self._good_body or response.status != 200:
-            check_replies(response, self._in_flight)
+            check_replies(self._target.protocol, response, self._in_flight)
             self._good_body = response.body
         self.published += self._in_flight
         self._in_flight = 0
         self._on_answer(self)
 
 
-def check_replies(response: Response, count: int) -> None:
+def check_replies(protocol: Protocol, response: Response, count: int) -> None:
     """Raise BenchmarkError unless all of `count` commands were carried out."""
     if response.status != 200:
         reason = response.body.decode("utf-8", "replace").strip()[:200]
-        hint = "; is the secret right?" if response.status == 401 else ""
+        hint = "; check --secret, or --api-key with protocol v2" if response.status == 401 else ""
         raise BenchmarkError(f"the API answered with status {response.status}: {reason}{hint}")
     try:
-        replies = json.loads(response.body)
-        errors = [reply["error"] for reply in replies if reply.get("error")]
-    except (ValueError, AttributeError):
-        raise BenchmarkError(f"the API answered with {response.body[:200]!r}, not with replies") from None
+        errors = protocol.errors(response.body, count)
+    except (ValueError, LookupError, AttributeError):
+        raise BenchmarkError(f"the API answered {count} commands with {response.body[:200]!r}") from None
     if errors:
         raise BenchmarkError(f"the API answered a publish with the error {errors[0]!r}")
-    if len(replies) != count:
-        raise BenchmarkError(f"the API answered {count} commands with {len(replies)} replies")
-
-
-def _command(channel: str) -> str:
-    name = json.dumps(channel).replace("%", "%%")
-    return '{"method":"publish","params":{"channel":' + name + ',"data":%s}}'
 
 
 def _connect(target: Target) -> socket.socket:

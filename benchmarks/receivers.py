@@ -6,14 +6,17 @@ as long, and would measure us in place of the server.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Protocol as StructuralType
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.frames import FIN, TEXT, Frame, FrameReader
+from benchmarks.frames import FIN, Frame, FrameReader
 from benchmarks.message import Format, now
+from benchmarks.protocols import PROTOCOLS
+from benchmarks.protocols.base import Protocol, Published
 
+CONTROL = 0x8
+"""The bit that tells the opcodes of control frames (RFC 6455, section 5.5)."""
 UNKNOWN = 1 << 62
 """A frame size that divides nothing."""
 
@@ -30,7 +33,12 @@ class Deliveries:
         """Microseconds from publishing to receiving, of each message a checking receiver saw."""
 
 
-class Receiver(Protocol):
+def is_control(frame: Frame, protocol: Protocol) -> bool:
+    """Whether a frame holds no messages: pings of the protocol count as control frames too."""
+    return bool(frame.opcode & CONTROL) or frame.payload == protocol.ping
+
+
+class Receiver(StructuralType):
     """Processes the data that one subscriber receives."""
 
     messages: int
@@ -43,16 +51,17 @@ class Receiver(Protocol):
 class Counter:
     """Counts received messages without checking their content."""
 
-    __slots__ = ("messages", "_deliveries", "_frames")
+    __slots__ = ("messages", "_deliveries", "_frames", "_protocol")
 
-    def __init__(self, deliveries: Deliveries) -> None:
+    def __init__(self, deliveries: Deliveries, protocol: Protocol = PROTOCOLS["v1"]) -> None:
         self.messages = 0
         self._deliveries = deliveries
+        self._protocol = protocol
         self._frames = FrameReader()
 
     def take(self, data: memoryview) -> Sequence[Frame]:
         count, rest = divmod(len(data), self._deliveries.frame_size)
-        if rest or self._frames.rest or data[0] != FIN | TEXT:
+        if rest or self._frames.rest or data[0] != FIN | self._protocol.opcode:
             return self._take_frames(bytes(data))
         self.messages += count
         self._deliveries.count += count
@@ -61,7 +70,7 @@ class Counter:
     def _take_frames(self, data: bytes) -> Sequence[Frame]:
         """Process data frame by frame, for incomplete frames and control frames between messages."""
         frames = self._frames.feed(data)
-        control = [frame for frame in frames if frame.opcode != TEXT]
+        control = [frame for frame in frames if is_control(frame, self._protocol)]
         count = len(frames) - len(control)
         self.messages += count
         self._deliveries.count += count
@@ -75,8 +84,16 @@ class Checker:
     counters need it.
     """
 
-    def __init__(self, deliveries: Deliveries, data_format: Format, channel: str, constant: bool = True) -> None:
+    def __init__(
+        self,
+        deliveries: Deliveries,
+        data_format: Format,
+        channel: str,
+        constant: bool = True,
+        protocol: Protocol = PROTOCOLS["v1"],
+    ) -> None:
         self.messages = 0
+        self._protocol = protocol
         self._deliveries = deliveries
         self._format = data_format
         self._channel = channel
@@ -89,10 +106,10 @@ class Checker:
         received = now()
         control = []
         for frame in self._frames.feed(bytes(data)):
-            if frame.opcode == TEXT:
-                self._check_frame(frame, received)
-            else:
+            if is_control(frame, self._protocol):
                 control.append(frame)
+            else:
+                self._check_frame(frame, received)
         return control
 
     def _check_frame(self, frame: Frame, received: int) -> None:
@@ -104,21 +121,18 @@ class Checker:
                     "so they cannot be counted by their bytes; use --check"
                 )
             deliveries.frame_size = frame.size
-        pushes = json.loads(frame.text)  # of bytes, json would first guess the encoding
-        for push in pushes if isinstance(pushes, list) else [pushes]:
-            self.check(push, received)
+        self.check(self._protocol.publications(frame.message), received)
 
-    def check(self, push: Any, received: int) -> None:
-        """Check one decoded push message."""
-        if push.get("method") != "message":
-            raise BenchmarkError(
-                f"the server sent a {push.get('method')!r}; the channels must be free of join and leave"
-            )
-        body = push["body"]
-        if body["channel"] != self._channel:
-            raise BenchmarkError(f"a message of {body['channel']!r} reached a subscriber of {self._channel!r}")
+    def check(self, publications: Iterable[Published], received: int) -> None:
+        """Check what arrived at one time."""
+        for published in publications:
+            self._check(published, received)
+
+    def _check(self, published: Published, received: int) -> None:
+        if published.channel != self._channel:
+            raise BenchmarkError(f"a message of {published.channel!r} reached a subscriber of {self._channel!r}")
         try:
-            message = self._format.parse(body["data"])
+            message = self._format.parse(published.data)
         except ValueError as error:
             raise BenchmarkError(f"in {self._channel!r}: {error}") from None
         due = self._next.get(message.publisher, 0)
@@ -136,11 +150,13 @@ class Checker:
 class Ignorer:
     """Expects no messages, for idle connections."""
 
-    def __init__(self) -> None:
+    def __init__(self, protocol: Protocol = PROTOCOLS["v1"]) -> None:
         self.messages = 0
+        self._protocol = protocol
         self._frames = FrameReader()
 
     def take(self, data: memoryview) -> Sequence[Frame]:
         frames = self._frames.feed(bytes(data))
-        self.messages += sum(frame.opcode == TEXT for frame in frames)
-        return [frame for frame in frames if frame.opcode != TEXT]
+        control = [frame for frame in frames if is_control(frame, self._protocol)]
+        self.messages += len(frames) - len(control)
+        return control

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.connection import Connection
 from benchmarks.frames import TEXT, masked_frame
 
-OPEN, CONNECT = "0", "40"
+OPEN, CONNECT = b"0", b"40"
 """Packets: Engine.IO opens, and Socket.IO connects to the one namespace."""
 
 
@@ -23,7 +23,7 @@ class SocketIOConnection(Connection):
         for frame in self._frames.feed(data):
             if frame.opcode != TEXT:
                 raise self._failed("the server sent something else than Socket.IO's packets")
-            if frame.text.startswith(CONNECT):
+            if frame.message.startswith(CONNECT):
                 self._arrived()
-            elif frame.text.startswith(OPEN):
-                self._send(masked_frame(TEXT, CONNECT.encode()))
+            elif frame.message.startswith(OPEN):
+                self._send(masked_frame(TEXT, CONNECT))

@@ -9,6 +9,8 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.load import Load
 from benchmarks.local_server import running_server
 from benchmarks.modes import MODES
+from benchmarks.protocols import PROTOCOLS
+from benchmarks.protocols.base import Protocol
 from benchmarks.report import Result, combine, table
 from benchmarks.target import Target
 
@@ -22,6 +24,18 @@ RESTS = (0, 5, 20, 50)
 """Milliseconds of client_write_delay."""
 REST_LOAD: dict[str, Any] = {"connections": 500, "rate": 150.0}
 """Messages come about as fast as a round of writing and the default rest take, so that the rest matters."""
+
+
+@dataclass(frozen=True)
+class OfProtocol:
+    """What differs between the protocols, with 1000 subscribers of one channel."""
+
+    fanout: Result
+    paced: Result
+    api: Result
+    api_batches: Result
+    connect: Result
+    idle: Result
 
 
 @dataclass(frozen=True)
@@ -40,10 +54,12 @@ class Suite:
     connect: Result
     idle: Result
     churn: Result
+    protocols: dict[str, OfProtocol]
+    """By the name of the protocol."""
 
 
 def run_suite() -> Suite:
-    """Measure servers of this repository; takes about three minutes. Raises BenchmarkError, also for lost messages."""
+    """Measure servers of this repository; takes about six minutes. Raises BenchmarkError, also for lost messages."""
     with running_server() as target:
         idle = _measure(target, "idle", settle=8.0)
     with running_server() as target:
@@ -55,7 +71,23 @@ def run_suite() -> Suite:
         connect = _measure(target, "connect")
         churn = _measure(target, "churn")
     rests = {rest: _measure_rest(rest) for rest in RESTS}
-    return Suite(fanout, channels, paced, rests, api, api_batches, connect, idle, churn)
+    protocols = {name: _measure_protocol(protocol) for name, protocol in PROTOCOLS.items()}
+    return Suite(fanout, channels, paced, rests, api, api_batches, connect, idle, churn, protocols)
+
+
+def _measure_protocol(protocol: Protocol) -> OfProtocol:
+    print(f"with protocol {protocol.name}:")
+    with running_server(protocol) as target:
+        idle = _measure(target, "idle", settle=8.0)
+    with running_server(protocol) as target:
+        return OfProtocol(
+            fanout=_measure(target, "fanout", seconds=4.0),
+            paced=_measure(target, "paced", connections=1000, seconds=4.0),
+            api=_measure(target, "api", seconds=3.0),
+            api_batches=_measure(target, "api", batch=100, publishers=4, seconds=3.0),
+            connect=_measure(target, "connect"),
+            idle=idle,
+        )
 
 
 def _measure_rest(milliseconds: int) -> Result:

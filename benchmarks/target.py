@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.processes import Processes
+from benchmarks.protocols import PROTOCOLS
+from benchmarks.protocols.base import Protocol
 
 WEBSOCKET_PATH = "/connection/websocket"
-API_PATH = "/api/"
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,21 @@ class Target:
     """The header Host."""
     prefix: str
     secret: str
+    """What signs the tokens of clients, and with protocol v1 the API requests."""
     processes: Processes | None = None
+    protocol: Protocol = PROTOCOLS["v1"]
+    api_key: str = ""
+    """Of API requests with protocol v2."""
 
     @classmethod
-    def of(cls, url: str, secret: str, processes: Processes | None = None) -> Target:
+    def of(
+        cls,
+        url: str,
+        secret: str,
+        processes: Processes | None = None,
+        protocol: Protocol = PROTOCOLS["v1"],
+        api_key: str = "",
+    ) -> Target:
         """The server at `url`. Raises BenchmarkError for what is no URL, or no host."""
         parts = urlsplit(url)
         try:
@@ -40,14 +52,10 @@ class Target:
         except OSError as error:
             raise BenchmarkError(f"{url}: {host} is not a known host ({error.strerror})") from None
         # Numeric addresses: 5000 connections shall not ask a name server 5000 times.
-        return cls(int(family), (str(address[0]), port), parts.netloc, parts.path.rstrip("/"), secret, processes)
+        where = int(family), (str(address[0]), port), parts.netloc, parts.path.rstrip("/")
+        return cls(*where, secret, processes, protocol, api_key)
 
     @property
     def websocket_path(self) -> str:
         """Path of the WebSocket endpoint, with the prefix."""
         return self.prefix + WEBSOCKET_PATH
-
-    @property
-    def api_path(self) -> str:
-        """Path of the HTTP API, with the prefix."""
-        return self.prefix + API_PATH

@@ -91,7 +91,7 @@ class Member:
                     if frame.opcode == PING:
                         self._socket.sendall(PONG_FRAME)
                     if frame.opcode == TEXT:
-                        self._take(json.loads(frame.text))
+                        self._take(json.loads(frame.message))
                 data = self._read()
 
     def _take(self, message: Any) -> None:

@@ -81,7 +81,7 @@ def run(target: Target, load: Load) -> Result:
 
 def _cycle(target: Target, load: Load) -> None:
     loop = EventLoop()
-    crowd = Crowd(loop, target, load.channel_names, load.connections, lambda number: Ignorer())
+    crowd = Crowd(loop, target, load.channel_names, load.connections, lambda number: Ignorer(target.protocol))
     try:
         crowd.come(load.parallel)
         for connection in crowd.connections[::2]:
@@ -118,4 +118,5 @@ MODE = Mode(
     "clients that connect, subscribe and drop: whether anything is left of them",
     {"connections": 500, "channels": 10, "namespace": "", "cycles": 10, "parallel": 32},
     run,
+    is_for_v1=True,
 )

@@ -16,7 +16,7 @@ from benchmarks.target import Target
 def run(target: Target, load: Load) -> Result:
     """Open connections, some at a time; each connects and subscribes to one channel."""
     loop = EventLoop()
-    crowd = Crowd(loop, target, load.channel_names, load.connections, lambda number: Ignorer())
+    crowd = Crowd(loop, target, load.channel_names, load.connections, lambda number: Ignorer(target.protocol))
     try:
         span = Span(target)
         crowd.come(load.parallel)

@@ -19,7 +19,7 @@ def run(target: Target, load: Load) -> Result:
     if target.processes is None:
         raise BenchmarkError("idle measures memory, so it needs the server's process: --pid")
     loop = EventLoop()
-    crowd = Crowd(loop, target, load.channel_names, load.connections, lambda number: Ignorer())
+    crowd = Crowd(loop, target, load.channel_names, load.connections, lambda number: Ignorer(target.protocol))
     before = target.processes.memory()
     try:
         crowd.come(load.parallel)

@@ -56,4 +56,5 @@ MODE = Mode(
     },
     run,
     repeatable=False,
+    is_for_v1=True,
 )

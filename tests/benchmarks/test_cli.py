@@ -25,7 +25,12 @@ from benchmarks.modes import MODES
         (["fanout", "--sec", "1"], "unrecognized arguments: --sec 1"),
         (["idle", "--rate", "50"], "--rate has no effect on idle"),
         (["idle", "connect", "--check"], "--check has no effect on idle and connect"),
-        (["fanout", "--against-pid", "1"], "belong to --against"),
+        (["fanout", "--against-pid", "1"], "--against-pid has no effect without --against"),
+        (["fanout", "--against-api-key", "x"], "--against-api-key has no effect without --against"),
+        (["fanout", "--protocol", "v3"], "invalid choice: 'v3'"),
+        (["fanout", "--protocol", "v2"], "protocol v2 needs --api-key"),
+        (["churn", "--protocol", "v2", "--api-key", "x"], "churn measures protocol v1 only"),
+        (["polls", "--against", "http://127.0.0.1:1", "--against-protocol", "v2"], "polls measures protocol v1 only"),
     ],
 )
 def test_a_wrong_call_gets_one_line_that_says_what_is_wrong(

@@ -1,4 +1,4 @@
-"""Requests are signed; responses are read however they come."""
+"""API requests as they are sent, and responses however they come."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.http_message import Response, ResponseReader, api_request
+from benchmarks.protocols.base import ApiRequest
 from benchmarks.target import Target
-from tests.credentials import sign
 
 SIZED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\ncontent-length: 4\r\n\r\nabcd"
 CHUNKED = (
@@ -15,10 +15,11 @@ CHUNKED = (
 )
 
 
-def test_a_request_carries_the_sign_of_its_body() -> None:
-    request = api_request(Target.of("http://127.0.0.1:8000/prefix", "secret"), b"{}").decode()
+def test_a_request_has_the_credential_and_the_length_of_its_body() -> None:
+    target = Target.of("http://127.0.0.1:8000/prefix", "secret")
+    request = api_request(target, ApiRequest("/api/", "X-API-Key: key", b"{}")).decode()
     assert request.startswith("POST /prefix/api/ HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n")
-    assert f"X-API-Sign: {sign('{}')}\r\n" in request
+    assert "X-API-Key: key\r\n" in request
     assert request.endswith("Content-Length: 2\r\n\r\n{}")
 
 

@@ -8,7 +8,10 @@ import pytest
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.gauges import gauges
+from benchmarks.load import Load
 from benchmarks.local_server import running_server
+from benchmarks.modes import MODES
+from benchmarks.protocols import PROTOCOLS
 
 
 def test_the_server_runs_until_the_block_ends() -> None:
@@ -18,6 +21,12 @@ def test_the_server_runs_until_the_block_ends() -> None:
         assert target.processes.memory() > 0
     with pytest.raises(BenchmarkError, match="there is no process"):
         target.processes.memory()
+
+
+def test_the_server_accepts_the_keys_of_protocol_v2() -> None:
+    with running_server(PROTOCOLS["v2"]) as target:
+        result = MODES["connect"].run(target, Load(connections=2, parallel=2))
+        assert result.value("connected and subscribed") > 0
 
 
 def test_the_server_ends_when_the_benchmark_fails() -> None:

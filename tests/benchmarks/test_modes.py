@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks.modes import MODES
-from tests.servers import Server
+from tests.servers import Server, running
 from tests.waiting import seconds
 
 ROOT = Path(__file__).parents[2]
@@ -38,10 +38,14 @@ MEASURED = {
 }
 
 
+KEYS = {"token_hmac_secret_key": "a key of tokens that is long enough", "api_key": "key"}
+
+
 def bench(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does."""
+    secret = KEYS["token_hmac_secret_key"] if "--protocol" in arguments else server.secret
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *arguments, "--url", server.url, "--secret", server.secret],
+        [sys.executable, "-m", "benchmarks", *arguments, "--url", server.url, "--secret", secret],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -67,6 +71,30 @@ def test_a_mode_measures_what_it_promises(mode: str, server: Server) -> None:
     assert f"{mode}: " in done.stdout
     for name in (*MEASURED[mode], "server CPU ", "load generator CPU", "CPU of all others"):
         assert any(line.startswith(f"  {name}") for line in lines), name
+
+
+@pytest.fixture(scope="module")
+def server_v2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running({"allow_subscribe_for_client": True, **KEYS}, tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.mark.parametrize("mode", [name for name, mode in MODES.items() if not mode.is_for_v1])
+@pytest.mark.parametrize("protocol", ["v2", "v2-protobuf"])
+def test_a_mode_measures_protocol_v2(server_v2: Server, protocol: str, mode: str) -> None:
+    key = ("--protocol", protocol, "--api-key", KEYS["api_key"])
+    done = bench(server_v2, mode, *SMALL[mode], *key, "--pid", str(server_v2.pid))
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    for name in MEASURED[mode]:
+        assert any(line.startswith(f"  {name}") for line in done.stdout.splitlines()), name
+
+
+@pytest.mark.parametrize("protocol", ["v2", "v2-protobuf"])
+def test_every_message_of_protocol_v2_can_be_checked(server_v2: Server, protocol: str) -> None:
+    key = ("--protocol", protocol, "--api-key", KEYS["api_key"])
+    done = bench(server_v2, "fanout", *SMALL["fanout"], *key, "--check", "--batch", "3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "all messages were checked on 40 connections\n" in done.stdout
 
 
 @pytest.mark.parametrize("mode", ["fanout", "paced"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.machine import describe
 from benchmarks.page import sections
 from benchmarks.report import Figure, Result
-from benchmarks.suite import Suite
+from benchmarks.suite import OfProtocol, Suite
 
 NAMES = (
     *("published", "delivered", "commands", "server CPU per delivery", "server CPU per command", "server CPU"),
@@ -16,6 +16,10 @@ NAMES = (
 
 def result(value: float) -> Result:
     return Result("a run", [Figure(name, value, "") for name in NAMES])
+
+
+def of_protocol(first: float) -> OfProtocol:
+    return OfProtocol(*(result(first + number) for number in range(6)))
 
 
 def test_every_result_has_its_place() -> None:
@@ -29,6 +33,7 @@ def test_every_result_has_its_place() -> None:
         connect=result(108.0),
         idle=result(109.0),
         churn=result(110.0),
+        protocols={"v1": of_protocol(200.0), "v2-protobuf": of_protocol(300.0)},
     )
     page = "\n".join(sections(suite, [("Processor", "one core")]))
     rows = [
@@ -43,6 +48,13 @@ def test_every_result_has_its_place() -> None:
         "| connect and subscribe | 108 clients/s |",
         "| memory of an idle subscriber | 109 KiB |",
         "| left of clients that came and went | nothing |",
+        "|  | v1 | v2, Protobuf |",
+        "| delivered /s, saturated | 200 | 300 |",
+        "| p99, ms, paced | 201 | 301 |",
+        "| CPU of a publish command, µs, one a request | 202 | 302 |",
+        "| publish commands /s, 100 a request | 203 | 303 |",
+        "| CPU of a client that connects and subscribes, µs | 204 | 304 |",
+        "| memory of an idle subscriber, KiB | 205 | 305 |",
     ]
     assert [row for row in rows if f"{row}\n" not in page] == []
 
@@ -50,7 +62,8 @@ def test_every_result_has_its_place() -> None:
 def test_tables_are_whole() -> None:
     one, several = result(1.0), {1: result(1.0), 2: result(2.0)}
     for section in sections(
-        Suite(several, one, several, several, one, one, one, one, one), [("Processor", "one core")]
+        Suite(several, one, several, several, one, one, one, one, one, {"v2": of_protocol(1.0)}),
+        [("Processor", "one core")],
     ):
         widths = {line.count("|") for line in section.splitlines() if line.startswith("|")}
         assert len(widths) <= 1, section

@@ -11,6 +11,7 @@ import pytest
 from benchmarks.errors import BenchmarkError
 from benchmarks.frames import PING
 from benchmarks.message import Format, Message
+from benchmarks.protocols import PROTOCOLS
 from benchmarks.receivers import Checker, Counter, Deliveries, Receiver
 
 FORMAT = Format(100)
@@ -98,3 +99,10 @@ def test_what_is_wrong_is_named(pushes: list[dict[str, Any]], complaint: str) ->
 def test_frames_of_different_sizes_cannot_be_counted(deliveries: Deliveries) -> None:
     with pytest.raises(BenchmarkError, match="use --check"):
         feed(Checker(deliveries, FORMAT, "news"), [frame([push(0), push(1)])])
+
+
+@pytest.mark.parametrize(("name", "ping"), [("v2", b"\x81\x02{}"), ("v2-protobuf", b"\x82\x01\x00")])
+def test_pings_of_protocol_v2_are_no_messages(name: str, ping: bytes) -> None:
+    counter = Counter(Deliveries(), PROTOCOLS[name])
+    assert [frame.payload for frame in counter.take(memoryview(ping * 2))] == [PROTOCOLS[name].ping] * 2
+    assert counter.messages == 0

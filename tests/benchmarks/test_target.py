@@ -19,7 +19,7 @@ from benchmarks.target import Target
 )
 def test_a_url_names_address_and_prefix(url: str, address: tuple[str, int], path: str) -> None:
     target = Target.of(url, "secret")
-    assert (target.address, target.api_path) == (address, path)
+    assert (target.address, f"{target.prefix}/api/") == (address, path)
     assert target.websocket_path == path.removesuffix("api/") + "connection/websocket"
 
 

@@ -1,0 +1,77 @@
+"""What a protocol says of clients and of backends, as far as the load generator needs it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.frames import TEXT
+
+
+class Published(NamedTuple):
+    """A publication as a subscriber receives it."""
+
+    channel: str
+    data: Any
+    """Decoded JSON."""
+
+
+class ApiRequest(NamedTuple):
+    """A request of a backend: path below the prefix, the header that proves who it is, and the body."""
+
+    path: str
+    credential: str
+    body: bytes
+
+
+class Protocol(ABC):
+    """One protocol and format. It has no state."""
+
+    name: str
+    """On the command line."""
+    subprotocol = ""
+    """What a client asks for in the WebSocket handshake."""
+    opcode = TEXT
+    """Of the frames in both directions."""
+    ping: bytes | None = None
+    """The payload with which the server asks whether a client is there; it is answered with the same."""
+
+    @abstractmethod
+    def connect(self, user: str, secret: str) -> bytes:
+        """Encode the first command of a client."""
+
+    @abstractmethod
+    def subscribe(self, channel: str) -> bytes:
+        """Encode the command that subscribes to a channel."""
+
+    @abstractmethod
+    def is_reply(self, payload: bytes, method: str) -> bool:
+        """Whether a frame has the reply to `method`. Raises BenchmarkError when the reply is an error."""
+
+    @abstractmethod
+    def publications(self, payload: bytes) -> Iterable[Published]:
+        """The publications in a frame. Raises BenchmarkError for anything else."""
+
+    @abstractmethod
+    def command(self, channel: str) -> str:
+        """A publish command of a backend, in which `%s` stands for the data."""
+
+    @abstractmethod
+    def request(self, commands: Sequence[str], secret: str, api_key: str) -> ApiRequest:
+        """A request with these commands."""
+
+    @abstractmethod
+    def errors(self, body: bytes, count: int) -> list[Any]:
+        """The errors in the response to `count` commands. Raises ValueError or LookupError for other bodies."""
+
+
+def reply_error(method: str, error: object) -> BenchmarkError:
+    """The server has refused a command of a client."""
+    return BenchmarkError(f"the reply to {method} was the error {error!r}")
+
+
+def other_push(kind: object) -> BenchmarkError:
+    """The server has sent something that is not part of the load."""
+    return BenchmarkError(f"the server sent a {kind!r}; the channels must be free of join and leave")
