@@ -13,14 +13,15 @@ from gevent.lock import BoundedSemaphore
 from ..model.errors import Refused
 from ..model.events import RawClientInfo
 from ..runtime.timers import Timer
+from .hub import Connection
 from .node import Node
 
 
-class PresentClient(Protocol):
-    """The client whose presence is renewed."""
+class SubscribingClient(Connection, Protocol):
+    """A client with subscriptions, whose presence is renewed."""
 
-    uid: str
     closed: bool
+    default_info: bytes
 
 
 class PresenceRenewal(ABC):
@@ -28,7 +29,7 @@ class PresenceRenewal(ABC):
 
     __slots__ = ("_lock", "_node", "_presence_timer", "_present")
 
-    def __init__(self, node: Node, client: PresentClient) -> None:
+    def __init__(self, node: Node, client: SubscribingClient) -> None:
         self._node = node
         self._present = client
         # Held while the engine is asked about these channels, so that the commands of the client, calls of a backend,

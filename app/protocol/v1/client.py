@@ -8,26 +8,18 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from collections.abc import Callable, Collection
 from typing import TypeVar
 
-import gevent
 import msgspec
 
 from ...http.opening_request import Opening
 from ...model.errors import (
-    CLOSE_EXPIRED,
     CLOSE_INSUFFICIENT_STATE,
-    CLOSE_INTERNAL_ERROR,
     CLOSE_INVALID_MESSAGE,
     CLOSE_INVALID_TOKEN,
     CLOSE_LIMIT_EXCEEDED,
     CLOSE_METHOD_NOT_FOUND,
-    CLOSE_PING_ERROR,
-    CLOSE_SEND_ERROR,
-    CLOSE_SLOW,
-    CLOSE_STALE,
     CLOSE_UNAUTHORIZED,
     INTERNAL_ERROR,
     INVALID_MESSAGE,
@@ -41,13 +33,13 @@ from ...model.events import Encoding
 from ...model.json_codec import InvalidJSON, decode_embedded
 from ...net.transport import Transport
 from ...node import hooks
+from ...node.base_client import BaseClient, ClosedMeanwhile
 from ...node.hooks import Context
 from ...node.node import Node
-from ...runtime.timers import Timer
 from . import wire
 from .credentials import SHOWN_OF_USER, signed_at
 from .replies import gather
-from .subscriptions import ClosedMeanwhile, Subscriptions
+from .subscriptions import Subscriptions
 
 log = logging.getLogger(__name__)
 
@@ -58,58 +50,26 @@ Answered = TypeVar("Answered")
 _encodings: dict[Callable[[bytes], bytes], Encoding] = {}
 
 
-class Client:
-    """One connection. `handle` is called with one message at a time; `close` may be called at any time."""
+class Client(BaseClient):
+    """One connection of a client of version 1."""
 
     protocol = "v1"
-    library = ""
 
-    __slots__ = (
-        "authenticated",
-        "closed",
-        "default_info",
-        "encoding",
-        "outbox",
-        "uid",
-        "user",
-        "_expires_at",
-        "_node",
-        "_opening",
-        "_request",
-        "_signed_user",
-        "_subscriptions",
-        "_timer",
-        "_transport",
-    )
+    __slots__ = ("_signed_user", "_subscriptions")
 
     def __init__(self, node: Node, transport: Transport, opening: Opening | None = None, request: str = "") -> None:
-        self.uid = str(uuid.uuid4())
-        self.user = ""
-        self.authenticated = False
-        self.closed = False
-        self.default_info = b""
-        self.outbox = transport.outbox
+        super().__init__(node, transport, opening, request)
         self.encoding = _encodings.setdefault(transport.frame, Encoding(wire.encode_push, transport.frame))
-        self._node = node
-        self._opening = opening
-        self._request = request
         # The user that the token of `connect` named, which a hook may have replaced. None without a token.
         self._signed_user: str | None = None
-        self._transport = transport
         self._subscriptions = Subscriptions(node, self)
-        self._expires_at = 0.0
-        self._timer: Timer | None = None  # until the connect: stale; from then on: expiry
-        node.hub.open.add(self)
-        delay = node.config.stale_connection_close_delay
-        if delay > 0:
-            self._timer = node.timers.after(delay, self._close_if_stale)
 
     # -- in
 
     def handle(self, message: bytes) -> None:
         """Carry out one request of the client and queue the reply; an invalid request closes the connection."""
         started = time.perf_counter()
-        metrics = self._node.metrics
+        metrics = self.node.metrics
         metrics.counters.client_api_num_requests += 1
         metrics.counters.client_bytes_in += len(message)
         try:
@@ -124,14 +84,10 @@ class Client:
             self.close(CLOSE_INVALID_MESSAGE)
         metrics.client_api.record(time.perf_counter() - started)
 
-    def handle_text(self, message: str) -> None:
-        """Handle a message given as text. Half of a surrogate pair, which UTF-8 cannot encode, is escaped."""
-        self.handle(message.encode("utf-8", "backslashreplace"))
-
     def _handle(self, message: bytes) -> None:
         if self.closed:
             return
-        if len(message) > self._node.config.client_request_max_size:
+        if len(message) > self.node.config.client_request_max_size:
             raise Closing(CLOSE_LIMIT_EXCEEDED)
         commands = wire.decode_commands(message)
         if not commands:
@@ -145,7 +101,7 @@ class Client:
 
     def _may_go_on(self, gathered: int) -> bool:
         """Whether the client is open. It is closed as slow if these bytes of replies and its outbox are too many."""
-        if self.outbox.size + gathered > self._node.config.client_queue_max_size:
+        if self.outbox.size + gathered > self.node.config.client_queue_max_size:
             self._close_slow(gathered)
         return not self.closed
 
@@ -172,72 +128,26 @@ class Client:
 
     def close(self, disconnect: Disconnect | None = None) -> None:
         """Close the connection and release everything; `disconnect` is None if the peer has closed it."""
-        if self.closed:
-            return
-        self.closed = True
-        self._node.hub.open.discard(self)
-        if disconnect is not None:
-            # First of all, so that an unavailable engine does not delay the client's reconnection to another node.
-            log.debug("client %s (user %r): closing: %s", self.uid, self.user, disconnect.reason, extra=self.ids)
-            self._transport.close(disconnect.code, disconnect.close_reason)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._end(disconnect)
+
+    def _release(self) -> None:
         self._subscriptions.end()
-        if self.authenticated:
-            self._node.remove_connection(self)
-        if self.authenticated and self._node.hooks.has(hooks.DISCONNECT):
-            context = self._context(hooks.DISCONNECT)
-            context.reason = "" if disconnect is None else disconnect.reason
-            self._node.hooks.notify_later(context)
 
     def recover_again(self, channel: str) -> None:
         """Close the connection: this version has no message that makes a client recover a single channel."""
         self.close(CLOSE_INSUFFICIENT_STATE)
 
-    def close_later(self, disconnect: Disconnect) -> None:
-        """Close in another greenlet, for callers that must not block, such as a broadcast."""
-        gevent.spawn(self.close, disconnect)
-
-    # -- failures of the transport, and of the server (websocket.connection.Owner)
-
-    def close_slow(self) -> None:
-        """Close a slow client: more data waits to be written than client_queue_max_size."""
-        gevent.spawn(self._close_slow)
-
-    def close_silent(self) -> None:
-        """Close the connection of a client that has not answered a ping."""
-        self._node.metrics.counters.client_num_closed_ping_error += 1
-        self.close_later(CLOSE_PING_ERROR)
-
-    def close_failed(self, reason: str) -> None:
-        """Close the connection after the transport failed to write."""
-        log.debug("client %s (user %r): %s", self.uid, self.user, reason, extra=self.ids)
-        self._node.metrics.counters.client_num_closed_send_error += 1
-        self.close_later(CLOSE_SEND_ERROR)
-
-    def close_broken(self, error: Exception) -> None:
-        """Log an unexpected error, and close with the advice to reconnect."""
-        reason = "client %s (user %r): internal error, closing connection"
-        log.error(reason, self.uid, self.user, extra=self.ids, exc_info=error)
-        self.close(CLOSE_INTERNAL_ERROR)
-
-    def _close_slow(self, gathered: int = 0) -> None:
-        if not self.closed:  # otherwise the outbox ends with the reason of the close
-            self._node.note_slow(self, gathered)
-            self.outbox.drop_waiting()
-            self.close(CLOSE_SLOW)
-
     # -- connect and refresh
 
     def _connect(self, command: wire.Command) -> bytes:
-        self._node.metrics.counters.client_num_connect += 1
+        self.node.metrics.counters.client_num_connect += 1
         if self.authenticated:
             raise Closing(CLOSE_INVALID_MESSAGE)
         params = wire.decode_params(command, wire.ConnectParams)
         user, info, timestamp = self._identify(params)
-        config = self._node.config
+        config = self.node.config
         limit = config.user_connection_limit
-        if limit > 0 and user and len(self._node.hub.user_connections(user)) >= limit:
+        if limit > 0 and user and len(self.node.hub.user_connections(user)) >= limit:
             raise Closing(CLOSE_LIMIT_EXCEEDED)
         expires_at = timestamp + config.connection_lifetime
         if config.connection_lifetime > 0 and not config.insecure and expires_at <= time.time():
@@ -247,13 +157,13 @@ class Client:
 
     def _identify(self, params: wire.ConnectParams) -> tuple[str, bytes, float]:
         """Return user, info and time of the signature of a client that connects. Raises Closing if invalid."""
-        is_hooked = self._node.hooks.has(hooks.CONNECT)
+        is_hooked = self.node.hooks.has(hooks.CONNECT)
         user: str | None = params.user or ""
         info, timestamp = wire.embedded_json(params.info or ""), time.time()
-        if is_hooked and not params.token and not self._node.config.insecure:
+        if is_hooked and not params.token and not self.node.config.insecure:
             user, info = None, b""  # they are not signed
-        elif not self._node.config.insecure:
-            timestamp = signed_at(self._node.config.secret, params)
+        elif not self.node.config.insecure:
+            timestamp = signed_at(self.node.config.secret, params)
             self._signed_user = user
         if is_hooked:
             user, info = self._ask_who(hooks.CONNECT, user, info)
@@ -263,9 +173,9 @@ class Client:
 
     def _ask_who(self, event: str, user: str | None, info: bytes) -> tuple[str | None, bytes]:
         """Return the user and info that the hooks have set; raises Closing if a hook refuses."""
-        context = Context(event, user, self.uid, info=decode_embedded(info), opening=self._opening)
+        context = Context(event, user, self.uid, info=decode_embedded(info), opening=self.opening)
         try:
-            outcome = self._node.hooks.ask(context, info=info)
+            outcome = self.node.hooks.ask(context, info=info)
         except Refused as refused:
             raise Closing(Disconnect(refused.error.text, refused.error.advice == RETRY)) from None
         if self.closed:
@@ -273,34 +183,28 @@ class Client:
         return outcome.user, outcome.info
 
     def _authenticate(self, user: str, info: bytes, expires_at: float) -> None:
-        self.user = user
-        self.authenticated = True
-        self.default_info = info
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._node.add_connection(self)
-        if self._node.config.connection_lifetime > 0 and not self._node.config.insecure:
-            self._expire_at(expires_at)
+        self._register(user, info)
+        if self.node.config.connection_lifetime > 0 and not self.node.config.insecure:
+            self.expire_at(expires_at)
 
     def _refresh(self, command: wire.Command) -> bytes:
         params = wire.decode_params(command, wire.ConnectParams)
         info, timestamp = wire.embedded_json(params.info or ""), time.time()
-        is_hooked = self._node.hooks.has(hooks.REFRESH)
+        is_hooked = self.node.hooks.has(hooks.REFRESH)
         if is_hooked and not params.token:
             info = self.default_info
         else:
-            timestamp = signed_at(self._node.config.secret, params)
+            timestamp = signed_at(self.node.config.secret, params)
             self._check_same_user(params.user or "")
         if is_hooked:
             _, info = self._ask_who(hooks.REFRESH, self.user, info)
-        lifetime = self._node.config.connection_lifetime
+        lifetime = self.node.config.connection_lifetime
         expired = False
         if lifetime > 0:
             expired = timestamp + lifetime <= time.time()
             if not expired:
                 self.default_info = info
-                self._expire_at(timestamp + lifetime)
+                self.expire_at(timestamp + lifetime)
         return wire.encode_reply(command.uid, "refresh", self._connect_body(self.uid, expired))
 
     def _check_same_user(self, user: str) -> None:
@@ -309,37 +213,25 @@ class Client:
             raise Closing(CLOSE_INVALID_TOKEN, f"refresh with a token of user {user[:SHOWN_OF_USER]!r}")
 
     def _connect_body(self, client: str, expired: bool = False) -> bytes:
-        lifetime = self._node.config.connection_lifetime
-        return wire.connect_body(self._node.version, client, lifetime > 0, expired, lifetime)
-
-    def _close_if_stale(self) -> None:
-        if not self.authenticated:
-            self.close_later(CLOSE_STALE)
-
-    def _expire_at(self, when: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._expires_at = when
-        delay = when + self._node.config.expired_connection_close_delay - time.time()
-        self._timer = self._node.timers.after(delay, self._close_if_expired)
+        lifetime = self.node.config.connection_lifetime
+        return wire.connect_body(self.node.version, client, lifetime > 0, expired, lifetime)
 
     def _close_if_expired(self) -> None:
-        # A reload may have switched expiry off since the timer was set.
-        if self._node.config.connection_lifetime > 0 and self._expires_at <= time.time():
-            self.close_later(CLOSE_EXPIRED)
+        if self.node.config.connection_lifetime > 0:  # a reload may have switched expiry off since the timer was set
+            super()._close_if_expired()
 
     # -- subscriptions
 
     def _subscribe(self, command: wire.Command) -> bytes:
-        self._node.metrics.counters.client_num_subscribe += 1
+        self.node.metrics.counters.client_num_subscribe += 1
         params = wire.decode_params(command, wire.SubscribeParams)
         channel = params.channel or ""
         if not channel:
             raise Closing(CLOSE_INVALID_MESSAGE)
         try:
             self._subscriptions.check(channel, params)
-            if self._node.hooks.has(hooks.SUBSCRIBE):
-                self._node.hooks.ask(self._context(hooks.SUBSCRIBE, channel))
+            if self.node.hooks.has(hooks.SUBSCRIBE):
+                self.node.hooks.ask(self.context(hooks.SUBSCRIBE, channel))
             recovered = self._subscriptions.add(channel, params)
         except Refused as refused:
             body = wire.subscribe_body(channel, False)
@@ -352,7 +244,7 @@ class Client:
         if not channel:
             raise Closing(CLOSE_INVALID_MESSAGE)
         try:
-            self._node.rules.options(channel)
+            self.node.rules.options(channel)
         except Refused as refused:
             return wire.encode_reply(command.uid, "unsubscribe", wire.status_body(channel, False), refused.error)
         self._subscriptions.remove(channel)
@@ -363,16 +255,6 @@ class Client:
         """The channels that the client is subscribed to."""
         return self._subscriptions.channels
 
-    @property
-    def ids(self) -> dict[str, str]:
-        """The IDs of the client and user, for structured log lines."""
-        ids = {"client": self.uid, "user": self.user}
-        return {**ids, "request": self._request} if self._request else ids
-
-    def _context(self, event: str, channel: str = "") -> Context:
-        info = decode_embedded(self.default_info)
-        return Context(event, self.user, self.uid, channel, info=info, opening=self._opening)
-
     # -- publish, presence, history, ping
 
     def _publish(self, command: wire.Command) -> bytes:
@@ -381,11 +263,11 @@ class Client:
         try:
             self._check_publish(channel, params)
             data = bytes(params.data)  # type: ignore[arg-type]
-            if self._node.hooks.has(hooks.PUBLISH):
+            if self.node.hooks.has(hooks.PUBLISH):
                 data = self._ask_publish(channel, data)
                 self._check_publish(channel, params)  # subscriptions may have changed meanwhile
-            self._node.metrics.counters.client_num_msg_published += 1
-            self._node.publish(channel, data, self.uid, self._subscriptions.info(channel))
+            self.node.metrics.counters.client_num_msg_published += 1
+            self.node.publish(channel, data, self.uid, self._subscriptions.info(channel))
         except Refused as refused:
             error = INTERNAL_ERROR.advise(RETRY) if refused.error == INTERNAL_ERROR else refused.error
             return wire.encode_reply(command.uid, "publish", wire.status_body(channel, False), error)
@@ -393,23 +275,23 @@ class Client:
 
     def _ask_publish(self, channel: str, data: bytes) -> bytes:
         """Return the data that the hooks allow to be published. Raises Refused if a hook refuses."""
-        context = self._context(hooks.PUBLISH, channel)
+        context = self.context(hooks.PUBLISH, channel)
         context.data = decode_embedded(data)
-        return self._node.hooks.ask(context, data=data).data
+        return self.node.hooks.ask(context, data=data).data
 
     def _check_publish(self, channel: str, params: wire.PublishParams) -> None:
         if not channel or params.data is msgspec.UNSET:
             raise Refused(INVALID_MESSAGE)
         if channel not in self._subscriptions.channels:
             raise Refused(PERMISSION_DENIED)
-        if not (self._node.rules.options(channel).publish or self._node.config.insecure):
+        if not (self.node.rules.options(channel).publish or self.node.config.insecure):
             raise Refused(PERMISSION_DENIED)
 
     def _presence(self, command: wire.Command) -> bytes:
-        return self._query(command, self._node.presence, wire.presence_body)
+        return self._query(command, self.node.presence, wire.presence_body)
 
     def _history(self, command: wire.Command) -> bytes:
-        return self._query(command, self._node.history, wire.history_body)
+        return self._query(command, self.node.history, wire.history_body)
 
     def _query(
         self, command: wire.Command, ask: Callable[[str], Answered], body: Callable[[str, Answered | None], bytes]

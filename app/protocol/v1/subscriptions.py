@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from ...config.channel_options import ChannelOptions
 from ...model import signing
@@ -20,23 +20,12 @@ from ...model.errors import (
     Refused,
 )
 from ...model.events import Publication, RawClientInfo
-from ...node.hub import Connection
+from ...node.base_client import ClosedMeanwhile
 from ...node.node import Node
-from ...node.presence_renewal import PresenceRenewal
+from ...node.presence_renewal import PresenceRenewal, SubscribingClient
 from . import wire
 
 log = logging.getLogger(__name__)
-
-
-class ClosedMeanwhile(Exception):
-    """The connection was closed while one of its commands waited."""
-
-
-class SubscribingClient(Connection, Protocol):
-    """The client whose subscriptions these are."""
-
-    closed: bool
-    default_info: bytes
 
 
 class Recovered(NamedTuple):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -16,31 +15,22 @@ import gevent
 
 from ...http.opening_request import Opening
 from ...model import errors as model
-from ...model.events import Encoding
-from ...model.json_codec import decode_embedded
 from ...net.transport import Transport
-from ...node import hooks
+from ...node.base_client import BaseClient, ClosedMeanwhile
 from ...node.hooks import Context
 from ...node.node import Node
 from ...node.user_commands import AddSubscription, RenewConnections, SendMessage
-from ...runtime.timers import Timer
 from ...runtime.yielding import yield_if_due
 from . import channel_commands, connection_commands, server_commands
 from .encodings import encoding
 from .errors import (
     CLOSE_BAD_REQUEST,
-    CONNECTION_EXPIRED,
     INAPPROPRIATE_PROTOCOL,
     INSUFFICIENT_STATE,
-    INTERNAL_SERVER_ERROR,
-    NO_PONG,
     SERVER_UNSUBSCRIBE,
-    SLOW,
-    STALE,
     SUBSCRIPTION_EXPIRED,
     UNSUBSCRIBED_EXPIRED,
     UNSUBSCRIBED_INSUFFICIENT_STATE,
-    WRITE_ERROR,
     Closing,
     Disconnect,
     Error,
@@ -61,7 +51,7 @@ from .messages import Error as ErrorMessage
 from .one_way import disconnect_for
 from .pings import Pings
 from .served_client import Identity
-from .subscriptions import ClosedMeanwhile, Subscriptions, Wanted
+from .subscriptions import Subscriptions, Wanted
 from .tokens import TokenVerifier
 
 log = logging.getLogger(__name__)
@@ -70,37 +60,24 @@ TOO_LARGE = Disconnect(1009, "")
 """A message of more bytes than client_request_max_size; 1009 is WebSocket's own code for it (RFC 6455 7.4.1)."""
 
 
-class Client:
-    """One connection. `handle` is called with one frame at a time; `close` any time, by anybody.
+class Client(BaseClient):
+    """One connection of a client of version 2.
 
     `has_own_pings` says that the client wants pings of WebSocket instead of empty messages. `session` is the secret
     that requests with commands for this connection must name; empty if all commands come over the connection itself.
     """
 
     __slots__ = (
-        "authenticated",
-        "closed",
-        "default_info",
-        "encoding",
         "format",
         "frame",
         "library",
-        "node",
-        "opening",
-        "outbox",
         "session",
         "subscriptions",
         "tokens",
-        "uid",
-        "user",
-        "_expires_at",
         "_handling",
         "_has_own_pings",
         "_is_refused",
         "_pings",
-        "_request",
-        "_timer",
-        "_transport",
     )
 
     def __init__(
@@ -114,35 +91,20 @@ class Client:
         has_own_pings: bool = False,
         session: str = "",
     ) -> None:
-        self.uid = str(uuid.uuid4())
-        self.user = ""
-        self.authenticated = False
-        self.closed = False
-        self.default_info = b""
-        self.library = ""  # name and version, as the client tells them
+        super().__init__(node, transport, opening, request)
+        self.library = ""
         self.session = session
-        self.node = node
         self.tokens = tokens
         self.format = format_
         self.frame: Callable[[bytes], bytes] = (format_.is_binary and transport.binary_frame) or transport.frame
-        self.outbox = transport.outbox
-        self.encoding: Encoding = encoding(format_, self.frame, has_joins=False, is_positioned=False)
-        self.opening = opening
+        self.encoding = encoding(format_, self.frame, has_joins=False, is_positioned=False)
         self.subscriptions = Subscriptions(node, self, self._end_expired)
-        self._request = request
-        self._transport = transport
-        self._expires_at = 0.0
         self._handling = False
         self._has_own_pings = has_own_pings
         self._is_refused = False
         self._pings: Pings | None = None
-        self._timer: Timer | None = None  # until the connect: stale; from then on: expiry
         if not has_own_pings:
             transport.stop_pings()
-        node.hub.open.add(self)
-        delay = node.config.stale_connection_close_delay
-        if delay > 0:
-            self._timer = node.timers.after(delay, self._close_if_stale)
 
     # -- in
 
@@ -169,10 +131,6 @@ class Client:
         finally:
             self._handling = False
         metrics.client_api.record(time.perf_counter() - started)
-
-    def handle_text(self, message: str) -> None:
-        """Carry out the commands of one message of SockJS. Lone surrogates become their JSON escapes."""
-        self.handle(message.encode("utf-8", "backslashreplace"))
 
     def _handle(self, frame: bytes) -> None:
         if self.closed:
@@ -268,72 +226,24 @@ class Client:
         self.disconnect(None if disconnect is None else disconnect_of(disconnect))
 
     def disconnect(self, disconnect: Disconnect | None) -> None:
-        """End the connection as `close` does, with a close code of this version."""
-        if self.closed:
-            return
-        self.closed = True
-        self.node.hub.open.discard(self)
-        if disconnect is not None:
-            log.debug("client %s (user %r) is closed: %s", self.uid, self.user, disconnect.reason, extra=self.ids)
-            self._transport.close(disconnect.code, disconnect.reason)
-        if self._timer is not None:
-            self._timer.cancel()
+        """Close the connection as `close` does, with a close code of this version."""
+        self._end(disconnect)
+
+    def disconnect_later(self, disconnect: Disconnect) -> None:
+        """Disconnect in another greenlet, for callers that must not block."""
+        gevent.spawn(self.disconnect, disconnect)
+
+    def _release(self) -> None:
         if self._pings is not None:
             self._pings.stop()
         self.subscriptions.end()
-        if self.authenticated:
-            self.node.remove_connection(self)
-        if self.authenticated and self.node.hooks.has(hooks.DISCONNECT):
-            context = self.context(hooks.DISCONNECT)
-            context.reason = "" if disconnect is None else disconnect.reason
-            self.node.hooks.notify_later(context)
-
-    def disconnect_later(self, disconnect: Disconnect) -> None:
-        """Disconnect in a greenlet of its own: for callers that must not block."""
-        gevent.spawn(self.disconnect, disconnect)
-
-    # -- failures of the transport, and of the server (websocket.connection.Owner)
-
-    def close_slow(self) -> None:
-        """More waits to be written than client_queue_max_size."""
-        gevent.spawn(self._close_slow)
-
-    def close_silent(self) -> None:
-        """The client has not answered a ping."""
-        self.node.metrics.counters.client_num_closed_ping_error += 1
-        self.disconnect_later(NO_PONG)
-
-    def close_failed(self, reason: str) -> None:
-        """The transport cannot write any more."""
-        log.debug("client %s (user %r): %s", self.uid, self.user, reason, extra=self.ids)
-        self.node.metrics.counters.client_num_closed_send_error += 1
-        self.disconnect_later(WRITE_ERROR)
-
-    def close_broken(self, error: Exception) -> None:
-        """Log an unexpected error, and close with the advice to reconnect."""
-        reason = "internal error, closing client %s (user %r)"
-        log.error(reason, self.uid, self.user, extra=self.ids, exc_info=error)
-        self.disconnect(INTERNAL_SERVER_ERROR)
-
-    def _close_slow(self) -> None:
-        if not self.closed:  # else what waits ends with the close frame
-            self.node.note_slow(self)
-            self.outbox.drop_waiting()
-            self.disconnect(SLOW)
-
-    def _close_if_stale(self) -> None:
-        if not self.authenticated:
-            self.disconnect_later(STALE)
 
     # -- connect, and expiry
 
     def authenticate(self, identity: Identity, library: str) -> None:
         """Register the client as the user that it has proved to be."""
-        self.user = identity.user
-        self.default_info = identity.info
         self.library = library
-        self.authenticated = True
-        self.node.add_connection(self)
+        self._register(identity.user, identity.info)
         self.expire_at(identity.expires_at)
 
     def refuse(self) -> None:
@@ -356,20 +266,6 @@ class Client:
                 self.close_silent,
                 awaits_answers=not self.format.is_one_way,
             )
-
-    def expire_at(self, when: float) -> None:
-        """Let the connection expire at a time since 1970; 0 for never."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._expires_at = when
-        if when > 0:
-            delay = when - time.time() + self.node.config.expired_connection_close_delay
-            self._timer = self.node.timers.after(max(delay, 0), self._close_if_expired)
-
-    def _close_if_expired(self) -> None:
-        if 0 < self._expires_at <= time.time():
-            self.disconnect_later(CONNECTION_EXPIRED)
 
     # -- subscriptions
 
@@ -401,17 +297,11 @@ class Client:
         """Version of the protocol and format, as operators see it."""
         return f"v2 {self.format.name}"
 
-    @property
-    def ids(self) -> dict[str, str]:
-        """Whose lines these are, for a log that programs read."""
-        ids = {"client": self.uid, "user": self.user}
-        return {**ids, "request": self._request} if self._request else ids
-
     def context(self, event: str, channel: str = "") -> Context:
-        """What a hook learns about this client."""
-        info = decode_embedded(self.default_info)
-        protocol = self.format.name
-        return Context(event, self.user, self.uid, channel, info=info, protocol=protocol, opening=self.opening)
+        """Create the context with which hooks are called for an event of this client."""
+        context = super().context(event, channel)
+        context.protocol = self.format.name
+        return context
 
     # -- commands of backends (node.user_commands.ServerControlled)
 

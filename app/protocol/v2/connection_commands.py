@@ -10,6 +10,7 @@ from msgspec import Raw
 
 from ...model import errors as model
 from ...node import hooks
+from ...node.base_client import ClosedMeanwhile
 from ...node.hooks import rpc_event
 from ...node.user_commands import CloseConnections
 from .connecting import identify, refreshed
@@ -36,7 +37,7 @@ from .messages import (
     SubscribeResult,
 )
 from .served_client import Identity, ServedClient
-from .subscriptions import ClosedMeanwhile, ttl
+from .subscriptions import ttl
 
 log = logging.getLogger(__name__)
 

@@ -32,6 +32,11 @@ class Disconnect:
     reason: str
 
     @property
+    def close_reason(self) -> str:
+        """The reason of the close frame, which is the reason itself in this version."""
+        return self.reason
+
+    @property
     def reconnects(self) -> bool:
         """Whether client libraries connect again after this code."""
         return not (3500 <= self.code < 4000 or 4500 <= self.code < 5000)

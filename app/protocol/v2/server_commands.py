@@ -14,7 +14,7 @@ from .connecting import server_side
 from .errors import CONNECTION_EXPIRED, Closing, Refused
 from .messages import AsyncMessage, Push, Refresh, Subscribe, SubscribeRequest
 from .served_client import ServedClient
-from .subscriptions import ClosedMeanwhile, ttl
+from .subscriptions import ttl
 
 log = logging.getLogger(__name__)
 

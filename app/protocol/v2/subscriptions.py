@@ -20,9 +20,9 @@ from ...model import errors as model
 from ...model.events import Encoding, RawClientInfo, StreamPosition
 from ...model.events import Publication as NodePublication
 from ...model.payload import bytes_of
-from ...node.hub import Connection
+from ...node.base_client import ClosedMeanwhile
 from ...node.node import Node
-from ...node.presence_renewal import PresenceRenewal
+from ...node.presence_renewal import PresenceRenewal, SubscribingClient
 from ...runtime.timers import Timer
 from ...runtime.yielding import iterate_yielding
 from .deltas import DeltaSubscription, chain_of
@@ -39,15 +39,9 @@ MAX_TTL = 365 * 86400
 """The longest time in seconds that a client is told until something expires."""
 
 
-class ClosedMeanwhile(Exception):
-    """The connection was closed while one of its commands waited."""
+class FormattingClient(SubscribingClient, Protocol):
+    """The client whose subscriptions these are: it also decides how events are encoded."""
 
-
-class SubscribingClient(Connection, Protocol):
-    """The client whose subscriptions these are."""
-
-    closed: bool
-    default_info: bytes
     format: Format
     frame: Callable[[bytes], bytes]
 
@@ -96,7 +90,7 @@ class Subscriptions(PresenceRenewal):
 
     __slots__ = ("channels", "_client", "_live_from", "_on_expired")
 
-    def __init__(self, node: Node, client: SubscribingClient, on_expired: Callable[[str], None]) -> None:
+    def __init__(self, node: Node, client: FormattingClient, on_expired: Callable[[str], None]) -> None:
         super().__init__(node, client)
         self.channels: dict[str, Subscription] = {}
         self._client = client

@@ -1,0 +1,242 @@
+"""The parts of a client's connection that do not depend on the version of the protocol: its data, expiry and end.
+
+The room of a version adds the commands that a client sends and the messages that it receives.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from typing import Protocol
+
+import gevent
+
+from ..http.opening_request import Opening
+from ..model.errors import (
+    CLOSE_EXPIRED,
+    CLOSE_INTERNAL_ERROR,
+    CLOSE_PING_ERROR,
+    CLOSE_SEND_ERROR,
+    CLOSE_SLOW,
+    CLOSE_STALE,
+    Disconnect,
+)
+from ..model.events import Encoding
+from ..model.json_codec import decode_embedded
+from ..net.outbox import Queue
+from ..net.transport import Transport
+from ..runtime.timers import Timer
+from . import hooks
+from .hooks import Context
+from .node import Node
+
+log = logging.getLogger(__name__)
+
+
+class ClosedMeanwhile(Exception):
+    """The connection was closed while one of its commands waited."""
+
+
+class SentDisconnect(Protocol):
+    """The code and the reason with which a connection is closed, in the form of one version of the protocol."""
+
+    @property
+    def code(self) -> int:
+        """The code of the close frame."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """The reason for the log and for hooks."""
+        ...
+
+    @property
+    def close_reason(self) -> str:
+        """The reason of the close frame."""
+        ...
+
+
+class BaseClient(ABC):
+    """One connection. `handle` is called with one message at a time; `close` may be called at any time.
+
+    The constructor registers the connection with the node. A client that has not connected within
+    stale_connection_close_delay is closed.
+    """
+
+    encoding: Encoding
+    """How events of channels are encoded for this client; set by the class of the version."""
+    library = ""
+    """Name and version of the client library, as the client tells them; empty if it does not."""
+
+    __slots__ = (
+        "authenticated",
+        "closed",
+        "default_info",
+        "encoding",
+        "node",
+        "opening",
+        "outbox",
+        "uid",
+        "user",
+        "_expires_at",
+        "_request",
+        "_timer",
+        "_transport",
+    )
+
+    def __init__(self, node: Node, transport: Transport, opening: Opening | None, request: str) -> None:
+        self.uid = str(uuid.uuid4())
+        self.user = ""
+        self.authenticated = False
+        self.closed = False
+        self.default_info = b""
+        self.outbox: Queue = transport.outbox
+        self.node = node
+        self.opening = opening
+        self._request = request
+        self._transport = transport
+        self._expires_at = 0.0
+        self._timer: Timer | None = None  # until the connect: stale; from then on: expiry
+        node.hub.open.add(self)
+        delay = node.config.stale_connection_close_delay
+        if delay > 0:
+            self._timer = node.timers.after(delay, self._close_if_stale)
+
+    @property
+    @abstractmethod
+    def protocol(self) -> str:
+        """Version of the protocol and format, as operators see it."""
+
+    @property
+    @abstractmethod
+    def channels(self) -> Collection[str]:
+        """The channels that the client is subscribed to."""
+
+    @abstractmethod
+    def unsubscribe(self, channel: str) -> None:
+        """End a subscription at the request of a backend, and notify the client. May block."""
+
+    @abstractmethod
+    def recover_again(self, channel: str) -> None:
+        """Make the client recover publications of a channel that may be missing. May block."""
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """The IDs of the client and user, for structured log lines."""
+        ids = {"client": self.uid, "user": self.user}
+        return {**ids, "request": self._request} if self._request else ids
+
+    def context(self, event: str, channel: str = "") -> Context:
+        """Create the context with which hooks are called for an event of this client."""
+        info = decode_embedded(self.default_info)
+        return Context(event, self.user, self.uid, channel, info=info, opening=self.opening)
+
+    @abstractmethod
+    def handle(self, message: bytes) -> None:
+        """Carry out the commands of one message and queue the replies; an invalid message closes the connection."""
+
+    def handle_text(self, message: str) -> None:
+        """Handle a message given as text. Half of a surrogate pair, which UTF-8 cannot encode, is escaped."""
+        self.handle(message.encode("utf-8", "backslashreplace"))
+
+    # -- authentication and expiry
+
+    def _register(self, user: str, info: bytes) -> None:
+        """Register the connection with the node as one of `user`, with `info` for other clients."""
+        self.user = user
+        self.default_info = info
+        self.authenticated = True
+        self._cancel_timer()
+        self.node.add_connection(self)
+
+    def expire_at(self, when: float) -> None:
+        """Set the time at which the credentials expire, in seconds since 1970; 0 means never.
+
+        The connection is closed expired_connection_close_delay after that time, if it is not renewed before.
+        """
+        self._cancel_timer()
+        self._expires_at = when
+        if when > 0:
+            delay = when - time.time() + self.node.config.expired_connection_close_delay
+            self._timer = self.node.timers.after(max(delay, 0), self._close_if_expired)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _close_if_stale(self) -> None:
+        if not self.authenticated:
+            self.close_later(CLOSE_STALE)
+
+    def _close_if_expired(self) -> None:
+        if 0 < self._expires_at <= time.time():
+            self.close_later(CLOSE_EXPIRED)
+
+    # -- the end
+
+    @abstractmethod
+    def close(self, disconnect: Disconnect | None = None) -> None:
+        """Close the connection and release everything; `disconnect` is None if the peer has closed it. May block."""
+
+    def close_later(self, disconnect: Disconnect) -> None:
+        """Close in another greenlet, for callers that must not block, such as a broadcast."""
+        gevent.spawn(self.close, disconnect)
+
+    def _end(self, disconnect: SentDisconnect | None) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        self.node.hub.open.discard(self)
+        if disconnect is not None:
+            # First of all, so that an unavailable engine does not delay the client's reconnection to another node.
+            log.debug("client %s (user %r): closing: %s", self.uid, self.user, disconnect.reason, extra=self.ids)
+            self._transport.close(disconnect.code, disconnect.close_reason)
+        self._cancel_timer()
+        self._release()
+        if self.authenticated:
+            self.node.remove_connection(self)
+            self._notify_hooks("" if disconnect is None else disconnect.reason)
+
+    @abstractmethod
+    def _release(self) -> None:
+        """End the subscriptions of the client. May block."""
+
+    def _notify_hooks(self, reason: str) -> None:
+        if self.node.hooks.has(hooks.DISCONNECT):
+            context = self.context(hooks.DISCONNECT)
+            context.reason = reason
+            self.node.hooks.notify_later(context)
+
+    # -- failures of the transport, and of the server (websocket.connection.Owner)
+
+    def close_slow(self) -> None:
+        """Close a slow client: more data waits to be written than client_queue_max_size."""
+        gevent.spawn(self._close_slow)
+
+    def close_silent(self) -> None:
+        """Close the connection of a client that has not answered a ping."""
+        self.node.metrics.counters.client_num_closed_ping_error += 1
+        self.close_later(CLOSE_PING_ERROR)
+
+    def close_failed(self, reason: str) -> None:
+        """Close the connection after the transport failed to write."""
+        log.debug("client %s (user %r): %s", self.uid, self.user, reason, extra=self.ids)
+        self.node.metrics.counters.client_num_closed_send_error += 1
+        self.close_later(CLOSE_SEND_ERROR)
+
+    def close_broken(self, error: Exception) -> None:
+        """Log an unexpected error, and close with the advice to reconnect."""
+        reason = "client %s (user %r): internal error, closing connection"
+        log.error(reason, self.uid, self.user, extra=self.ids, exc_info=error)
+        self.close(CLOSE_INTERNAL_ERROR)
+
+    def _close_slow(self, gathered: int = 0) -> None:
+        """Close a slow client; `gathered` is the size in bytes of replies that are not in the outbox yet."""
+        if not self.closed:  # otherwise the outbox ends with the reason of the close
+            self.node.note_slow(self, gathered)
+            self.outbox.drop_waiting()
+            self.close(CLOSE_SLOW)
