@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Self
 
 import msgspec
@@ -78,14 +79,25 @@ class HistoryList(list[HistoryMessage]):
         """Offset and epoch; the offset is 0 before the first message."""
 
 
-class Backend:
-    """Carries out commands. Every method raises CommandError when they are refused or the engine fails.
+class Backend(ABC):
+    """Commands for the server of an application. Each returns when the engine has accepted it, and reaches all nodes.
 
-    A user is given by its id: text, or a number, which becomes text; TypeError is raised for anything else.
+    All raise CommandError if the server rejects the command or the engine fails, and RuntimeError if the application
+    is ambiguous or no server can run in this process. A `user` is a string or a number, otherwise TypeError is raised.
+    An empty channel or user raises ValueError, but `unsubscribe` without a channel means all channels.
     """
 
-    def __init__(self, commands: Commands) -> None:
-        self._commands = commands
+    @abstractmethod
+    def _open_commands(self) -> AbstractContextManager[Commands]:
+        """Return the commands of a server, which can be used inside a `with` block. Raises RuntimeError if none can."""
+
+    @contextmanager
+    def _commands(self) -> Iterator[Commands]:
+        with self._open_commands() as commands:
+            try:
+                yield commands
+            except Refused as refused:
+                raise CommandError(refused.error.text) from None
 
     def publish(
         self,
@@ -98,17 +110,17 @@ class Backend:
         idempotency_key: str = "",
         skip_history: bool = False,
     ) -> StreamPosition | None:
-        """Publish `data`, anything that can be encoded as JSON, into a channel.
+        """Publish `data` to a channel.
 
-        Returns the position, or None if the message is not kept in a history. With an `idempotency_key` that was used
-        in this channel within 5 minutes, nothing is published and the position is that of the first message. Raises
-        TypeError for data that JSON cannot hold and for tags that are not texts, and ValueError for data nested deeper
-        than 500 levels and for an empty channel.
+        Returns offset and epoch of the message, or None if it is not kept in a history. With an `idempotency_key` that
+        was used in this channel within 5 minutes, nothing is published, and the first position is returned. Raises
+        TypeError for data that cannot be encoded as JSON and for tags that are not strings, and ValueError for data
+        nested deeper than 500 levels.
         """
         encoded = encode_value(data)
         options = _publish_options(tags, idempotency_key, skip_history)
-        with _errors_translated():
-            return self._commands.publish(_named(channel), encoded, client, uid=uid, options=options)
+        with self._commands() as commands:
+            return commands.publish(_named(channel), encoded, client, uid=uid, options=options)
 
     def broadcast(
         self,
@@ -120,9 +132,9 @@ class Backend:
         idempotency_key: str = "",
         skip_history: bool = False,
     ) -> list[StreamPosition | None]:
-        """Publish the same data in several channels. Returns what `publish` returns, for each channel.
+        """Publish the same data to several channels. All are tried; CommandError has the first error.
 
-        All are tried; CommandError has the first error. Raises TypeError and ValueError as `publish` does, before
+        Returns what `publish` returns, for each channel. Raises TypeError and ValueError as `publish` does, before
         anything is published.
         """
         encoded = encode_value(data)
@@ -132,7 +144,9 @@ class Backend:
         requests = [PublishRequest(_named(channel), encoded, client, options=options) for channel in channels]
         positions: list[StreamPosition | None] = []
         refused: Error | None = None
-        for outcome in self._commands.publish_all(requests):
+        with self._commands() as commands:
+            outcomes = commands.publish_all(requests)
+        for outcome in outcomes:
             if isinstance(outcome, Error):
                 refused = refused or outcome
             else:
@@ -142,14 +156,14 @@ class Backend:
         return positions
 
     def presence(self, channel: str) -> dict[str, ClientInfo]:
-        """The clients in a channel, by client id."""
-        with _errors_translated():
-            return {client: _client_info(info) for client, info in self._commands.presence(_named(channel)).items()}
+        """The subscribers of a channel, by client id."""
+        with self._commands() as commands:
+            return {client: _client_info(info) for client, info in commands.presence(_named(channel)).items()}
 
     def presence_stats(self, channel: str) -> PresenceStats:
-        """How many clients are in a channel, and how many users they belong to."""
-        with _errors_translated():
-            return self._commands.presence_stats(_named(channel))
+        """The number of subscribers of a channel, and of their users."""
+        with self._commands() as commands:
+            return commands.presence_stats(_named(channel))
 
     def history(
         self,
@@ -158,33 +172,33 @@ class Backend:
         since: StreamPosition | tuple[int, str] | None = None,
         reverse: bool | None = None,
     ) -> HistoryList:
-        """The history of a channel: all messages, or at most `limit`; 0 returns none of them, only the position.
+        """The history of a channel, newest first, and its `position`: offset and epoch of the newest message.
 
-        With `since`, a position, only later messages; with `since` and `reverse` only earlier ones. The newest message
-        is the first one, unless `since` is given or `reverse` is false. Raises ValueError for a negative limit or
-        offset.
+        At most `limit` messages, all without it; 0 returns only the position. With `since`, a position, those after it,
+        oldest first; with `since` and `reverse` those before it, newest first. Raises CommandError if the messages
+        after a position cannot be known any more, and ValueError for a negative limit or offset.
         """
         newest_first = since is None if reverse is None else reverse
         wanted = HistoryFilter(_limit(limit), None if since is None else _position(since), newest_first)
-        with _errors_translated():
-            stream = self._commands.stream(_named(channel), wanted)
+        with self._commands() as commands:
+            stream = commands.stream(_named(channel), wanted)
         return HistoryList(map(history_message, stream.publications), stream.top)
 
     def history_remove(self, channel: str) -> None:
         """Delete the messages of a channel's history. The next message has the next offset."""
-        with _errors_translated():
-            self._commands.remove_history(_named(channel))
+        with self._commands() as commands:
+            commands.remove_history(_named(channel))
 
     def channels(self) -> list[str]:
-        """The channels with a subscriber, on any node."""
-        with _errors_translated():
-            return self._commands.channels()
+        """The names of all channels that have a subscriber, on any node."""
+        with self._commands() as commands:
+            return commands.channels()
 
     def subscribe(self, user: str | int, channel: str, client: str = "", data: Any = None, info: Any = None) -> None:
-        """Subscribe the connections of a user to a channel, on every node; with `client` only the one with this id.
+        """Subscribe all connections of a user to a channel, or with `client` the one with this id.
 
-        None as `data`, which the client receives, or as `info`, which others see of it, is nothing. Raises TypeError
-        for values that JSON cannot hold, and ValueError for an empty user or channel.
+        The client receives `data` with the subscription. Subscribers of the channel see `info` of it. Clients of
+        protocol v1 are not subscribed. Raises TypeError for values that cannot be encoded as JSON.
         """
         command = AddSubscription(
             user=_user(user),
@@ -193,45 +207,37 @@ class Backend:
             data=b"" if data is None else encode_value(data),
             info=b"" if info is None else encode_value(info),
         )
-        with _errors_translated():
-            self._commands.carry_out(command)
+        with self._commands() as commands:
+            commands.carry_out(command)
 
     def unsubscribe(self, user: str | int, channel: str = "") -> None:
-        """End a user's subscription on a channel, or on all channels, on every node."""
-        with _errors_translated():
-            self._commands.unsubscribe_user(_user(user), channel)
+        """Unsubscribe a user from a channel, or from all channels."""
+        with self._commands() as commands:
+            commands.unsubscribe_user(_user(user), channel)
 
     def disconnect(self, user: str | int) -> None:
-        """Close all connections of a user, on every node."""
-        with _errors_translated():
-            self._commands.disconnect_user(_user(user))
+        """Close all connections of a user."""
+        with self._commands() as commands:
+            commands.disconnect_user(_user(user))
 
     def send(self, user: str | int | None, data: Any, client: str = "") -> None:
-        """Send `data` to the connections of a user, on every node, or only to the one with the id `client`.
+        """Send `data` to all connections of a user, or with `client` to the one with this id. It belongs to no channel.
 
-        With None or an empty user, `client` alone selects. Raises TypeError for data that JSON cannot hold, and
-        ValueError when neither is given.
+        With None or an empty user, only `client` selects. Clients of protocol v1 receive nothing. Raises TypeError for
+        data that cannot be encoded as JSON, and ValueError when neither is given.
         """
         if user in (None, "") and not client:
             raise ValueError("user and client are empty")
         selected = "" if user is None else user_id(user)
         message = SendMessage(selected, client, data=encode_value(data))
-        with _errors_translated():
-            self._commands.carry_out(message)
+        with self._commands() as commands:
+            commands.carry_out(message)
 
     def stats(self) -> dict[str, Any]:
-        """The state and the counters of all nodes (docs/stats.md)."""
-        with _errors_translated():
-            stats: dict[str, Any] = msgspec.to_builtins(self._commands.stats())
+        """The statistics of all nodes (docs/stats.md)."""
+        with self._commands() as commands:
+            stats: dict[str, Any] = msgspec.to_builtins(commands.stats())
         return stats
-
-
-@contextmanager
-def _errors_translated() -> Iterator[None]:
-    try:
-        yield
-    except Refused as refused:
-        raise CommandError(refused.error.text) from None
 
 
 def _named(channel: str) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from flask import Flask, has_request_context
 
+from ..node.commands import Commands
 from ..node.hooks import Hook
 from ..runtime.monkey import NOT_PATCHED, is_patched
 from ..service import Service
 from ..views.several_workers import refusal
-from .backend import Backend
 from .in_process import InProcessServer
 from .publisher import Publisher
 
@@ -36,7 +37,6 @@ class Backends:
         self._app = app
         self._service = service
         self._hooks = hooks
-        self._node = Backend(service.node)
         self._redis: Publisher | None = None
         self._test_server: InProcessServer | None = None
         self._serves_alone = False
@@ -44,23 +44,24 @@ class Backends:
         self.test_server_number = 0
         """Counts the servers of tests in this process."""
 
-    def nearest(self) -> Backend:
-        """The node of this process, which is started if necessary; Redis where gevent has not patched the process.
+    def nearest(self) -> AbstractContextManager[Commands]:
+        """The commands of the node of this process, which is started if necessary.
 
-        For an application under test, it is the server of the test, unless a server has started. Raises RuntimeError
-        with the memory engine where gevent has not patched the process, and where it is one of several.
+        Where gevent has not patched the process, those of Redis. For an application under test, those of the server
+        of the test, unless a server has started. Raises RuntimeError with the memory engine where gevent has not
+        patched the process, and where it is one of several.
         """
         service = self._service
         if self._app.testing and not service.started:
-            return self.test_server().backend
+            return self.test_server().running()
         if not (service.started or is_patched()):
             if service.is_single:
                 raise RuntimeError(NOT_PATCHED)
-            return self.outside()
+            return nullcontext(self.outside().commands)
         if not self._serves_alone:
             self._check_alone()
         service.start()
-        return self._node
+        return nullcontext(service.node)
 
     def _check_alone(self) -> None:
         """Raises RuntimeError in one of several processes that no engine connects. A request is asked only once."""
@@ -68,7 +69,7 @@ class Backends:
             raise RuntimeError(refused)
         self._serves_alone = has_request_context()
 
-    def outside(self) -> Backend:
+    def outside(self) -> Publisher:
         """Redis, without a node in this process. Raises RuntimeError with the memory engine."""
         if self._service.is_single:
             raise RuntimeError(NEEDS_REDIS)

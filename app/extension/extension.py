@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from ..config.endpoints import CLIENT, ENDPOINTS
+from ..node.commands import Commands
 from ..node.hooks import Hook, name_of
 from ..protocol.v2.token_making import connection_token, subscription_token
 from ..server.connection_receiver import ConnectionReceiver
@@ -24,7 +26,6 @@ from .applications import Applications
 from .arguments import Arguments, Options, checked, checked_app
 from .backend import Backend, HistoryMessage
 from .backends import BACKENDS, Backends, backends_of
-from .calls import Calls
 from .configuration import FIRST_KEY, load
 from .connection_params import connection_params
 from .flask_commands import group
@@ -40,7 +41,7 @@ EXTENSION = "gentrifugo"
 """The key of the extension object in `app.extensions`."""
 
 
-class Gentrifugo(HookDecorators, Calls):
+class Gentrifugo(HookDecorators, Backend):
     """A server in a Flask application, or one in each of several applications; these servers share only the hooks.
 
     The arguments are the defaults of every `init_app`, and `Gentrifugo(app, …)` calls `init_app(app)` itself.
@@ -207,10 +208,9 @@ class Gentrifugo(HookDecorators, Calls):
     def _app_under_test(self, app: Flask | None) -> Flask:
         return self._applications.current if app is None else checked_app(app)
 
-    @property
-    def _backend(self) -> Backend:
+    def _open_commands(self) -> AbstractContextManager[Commands]:
         backends = backends_of(self._applications.current)
-        return backends.outside() if self._stays_outside else backends.nearest()
+        return nullcontext(backends.outside().commands) if self._stays_outside else backends.nearest()
 
     def _publish_outside(self, channel: str, data: Any) -> None:
         """Publish from a process that ends afterwards, whether gevent has patched it or not. Raises as `publish`."""

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import gevent
 from flask import Flask
@@ -19,9 +18,10 @@ from ...engines.base import HistoryOptions, Once
 from ...engines.memory import MemoryEngine
 from ..config.config import Config
 from ..model.events import Publication, StreamPosition
+from ..node.commands import Commands
 from ..node.hooks import Hook
 from ..service import Service
-from .backend import Backend, HistoryMessage, history_message
+from .backend import HistoryMessage, history_message
 from .hook_context import call
 
 TURNS = 5
@@ -63,7 +63,6 @@ class InProcessServer:
         self.service = Service(own, call_hook=partial(call, app), engine=RecordingEngine(self._record))
         for event, hook in hooks:
             self.service.node.hooks.add(event, hook)
-        self.backend = InProcessBackend(self)
         self._depth = 0
         self.service.start(in_background=False)
 
@@ -71,11 +70,14 @@ class InProcessServer:
         self.published.append(history_message(publication))
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Carry out the body. Afterwards run what it has started: hooks, and the delivery of messages."""
+    def running(self) -> Iterator[Commands]:
+        """Carry out the body. Afterwards run what it has started: hooks, and the delivery of messages.
+
+        The value are the commands of the server.
+        """
         self._depth += 1
         try:
-            yield
+            yield self.service.node
         finally:
             # Calls that hooks make return at once: the outermost call waits for these hooks.
             if self._depth == 1:
@@ -106,35 +108,3 @@ class InProcessServer:
             finally:
                 timers.stop()
         return True
-
-
-class InProcessBackend(Backend):
-    """Carries out the commands of an application on its server of the test."""
-
-    def __init__(self, server: InProcessServer) -> None:
-        super().__init__(server.service.node)
-        self._server = server
-
-    def publish(self, *args: Any, **options: Any) -> StreamPosition | None:
-        with self._server.running():
-            return super().publish(*args, **options)
-
-    def broadcast(self, *args: Any, **options: Any) -> list[StreamPosition | None]:
-        with self._server.running():
-            return super().broadcast(*args, **options)
-
-    def subscribe(self, *args: Any, **options: Any) -> None:
-        with self._server.running():
-            super().subscribe(*args, **options)
-
-    def unsubscribe(self, user: str | int, channel: str = "") -> None:
-        with self._server.running():
-            super().unsubscribe(user, channel)
-
-    def disconnect(self, user: str | int) -> None:
-        with self._server.running():
-            super().disconnect(user)
-
-    def send(self, user: str | int | None, data: Any, client: str = "") -> None:
-        with self._server.running():
-            super().send(user, data, client)

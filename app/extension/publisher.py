@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,10 @@ class Publisher(Backend):
         if settings is None:
             raise ConfigError(problems)
         self._redis = BlockingRedis(settings)
-        super().__init__(RedisCommands(config, self._redis))
+        self.commands = RedisCommands(config, self._redis)
+
+    def _open_commands(self) -> AbstractContextManager[Commands]:
+        return nullcontext(self.commands)
 
     def close(self) -> None:
         """Close the connections. A later command opens new ones."""

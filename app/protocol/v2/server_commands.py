@@ -8,6 +8,7 @@ from msgspec import Raw
 
 from ...model import errors as model
 from ...model.payload import bytes_of
+from ...node.base_client import ClosedMeanwhile
 from ...node.user_commands import AddSubscription, RenewConnections, SendMessage
 from .claims import SubscriptionOptions
 from .connecting import server_side

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import date
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.extension.backend import Backend, ClientInfo, CommandError, HistoryMessage
 from gentrifugo.app.model.events import RawClientInfo
+from gentrifugo.app.node.commands import Commands
 from gentrifugo.app.node.node import Node
 from gentrifugo.engines.memory import MemoryEngine
 from tests.fakes import TroubledEngine
@@ -21,6 +23,16 @@ CHAT = Namespace(name="chat", presence=True, history_size=10, history_lifetime=6
 INFO = RawClientInfo("42", "client", b'{"name":"Ann"}', b"[1]")
 
 
+class NodeBackend(Backend):
+    """Carries out the commands on one node."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def _open_commands(self) -> AbstractContextManager[Commands]:
+        return nullcontext(self._node)
+
+
 @pytest.fixture
 def node(start_node: Callable[..., Node]) -> Node:
     return start_node(MemoryEngine(), namespaces=(CHAT,))
@@ -28,7 +40,7 @@ def node(start_node: Callable[..., Node]) -> Node:
 
 @pytest.fixture
 def backend(node: Node) -> Backend:
-    return Backend(node)
+    return NodeBackend(node)
 
 
 @pytest.mark.parametrize("data", [None, 1, "text", [1, {"a": True}], {"at": date(2026, 1, 2)}])
@@ -227,7 +239,7 @@ def test_one_text_is_no_list_of_channels(backend: Backend) -> None:
 
 def test_an_engine_that_fails_is_an_exception(start_node: Callable[..., Node]) -> None:
     engine = TroubledEngine()
-    backend = Backend(start_node(engine, namespaces=(CHAT,)))
+    backend = NodeBackend(start_node(engine, namespaces=(CHAT,)))
     engine.failing = {"publish", "presence", "channels"}
     for command in (lambda: backend.publish("chat:1", 1), lambda: backend.presence("chat:1"), backend.channels):
         with pytest.raises(CommandError, match="internal server error"):
