@@ -32,7 +32,7 @@ from ..app.model.json_codec import InvalidJSON
 from ..app.net.transport import Transport
 from ..app.node.node import Node
 from ..app.protocol.v1 import wire
-from ..app.protocol.v1.api import METHODS, Api, BadRequest
+from ..app.protocol.v1.api import API_COMMANDS, Api, BadRequest
 from ..app.protocol.v1.replies import gather
 from ..app.protocol.v1.wire import Command, Text, encode_api_reply
 from ..app.runtime.timers import Timer
@@ -127,7 +127,7 @@ class AdminConnection:
         handler = _HANDLERS.get(method)
         if handler is not None:
             return handler(self, command)
-        if method not in METHODS:
+        if method not in API_COMMANDS:
             raise Closing(CLOSE_METHOD_NOT_FOUND)
         return self._api.reply(command)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..app.model.errors import CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN, Closing
-from ..app.service import TOO_LARGE, Service
+from ..app.service import CLOSE_TOO_LARGE, Service
 from ..app.websocket.connection import WebSocket
 from .access import Access
 from .connection import AdminConnection
@@ -28,7 +28,7 @@ class AdminSockets:
         """Serve an operator at `address` whose WebSocket handshake is done; returns when the connection has ended."""
         node, config = service.node, service.config
         max_size = config.client_request_max_size
-        websocket = WebSocket(socket, recv, node.flusher, node.timers, config, max_size, TOO_LARGE)
+        websocket = WebSocket(socket, recv, node.flusher, node.timers, config, max_size, CLOSE_TOO_LARGE)
         connection = AdminConnection(node, service.api, self._access, websocket, self._admit)
         service.operators.add(connection)
         try:

@@ -43,19 +43,19 @@ def run(argv: list[str]) -> int:
         return version(argv)
     name, *words = given.words or ["serve"]
     problems = [*given.problems]
-    if not problems and name not in COMMANDS:
-        problems.append(f"{name}: unknown command{suggestion(name, COMMANDS)}")
+    if not problems and name not in SUBCOMMANDS:
+        problems.append(f"{name}: unknown command{suggestion(name, SUBCOMMANDS)}")
     problems += word_problems(name, words)
     if name != "gentoken":
         problems += [f"--{flag}: goes with gentoken only" for flag in given.token]
     if problems:
         raise ConfigError(problems)
-    return COMMANDS[name].run(argv)
+    return SUBCOMMANDS[name].run(argv)
 
 
 def word_problems(name: str, words: Sequence[str]) -> list[str]:
     """One sentence for each unexpected or missing word after the name of a command."""
-    command = COMMANDS.get(name)
+    command = SUBCOMMANDS.get(name)
     choices = command.choices if command else ()
     if command and command.argument:
         missing = [] if words else [f"{name}: expected {command.argument}"]
@@ -178,7 +178,7 @@ def show_help(*, everything: bool) -> int:
     """Print the help with all flags."""
     commands = {
         " ".join(filter(None, (name, "|".join(command.choices) or command.argument))): command.about
-        for name, command in COMMANDS.items()
+        for name, command in SUBCOMMANDS.items()
     }
     say(command_line.help_text(commands, options_of(Config), Config.GROUPS, everything=everything).rstrip())
     return 0
@@ -187,7 +187,7 @@ def show_help(*, everything: bool) -> int:
 def show_completion(argv: list[str]) -> int:
     """Print the script that completes this command line in a shell."""
     _, shell = command_line.read(options_of(Config), argv, {}).words
-    commands = {name: (command.about, command.choices) for name, command in COMMANDS.items()}
+    commands = {name: (command.about, command.choices) for name, command in SUBCOMMANDS.items()}
     say(completion.SHELLS[shell](completion.vocabulary(commands, options_of(Config))).rstrip())
     return 0
 
@@ -214,7 +214,7 @@ class Subcommand:
     """What the word after it is, if it is any text."""
 
 
-COMMANDS = {
+SUBCOMMANDS = {
     "serve": Subcommand(serve, "start the server (default)"),
     "checkconfig": Subcommand(checkconfig, "check the configuration and exit"),
     "doctor": Subcommand(doctor, "check configuration, machine and Redis"),

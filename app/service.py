@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 READ_FACTOR = 2
 """Messages up to this many times client_request_max_size are read, so that the client learns that one is too large."""
-TOO_LARGE = (CLOSE_LIMIT_EXCEEDED.code, CLOSE_LIMIT_EXCEEDED.close_reason)
+CLOSE_TOO_LARGE = (CLOSE_LIMIT_EXCEEDED.code, CLOSE_LIMIT_EXCEEDED.close_reason)
 """Code and reason of the close frame for a client whose message is larger than that."""
 IDLE_CHECK_INTERVAL = 0.02
 """Seconds between two checks whether the service is still busy."""
@@ -329,7 +329,7 @@ class Service:
         node, config = self.node, self.config
         node.metrics.counters.http_raw_ws_num_requests += 1
         max_size = READ_FACTOR * config.client_request_max_size
-        websocket = WebSocket(socket, recv, node.flusher, node.timers, config, max_size, TOO_LARGE, deflate)
+        websocket = WebSocket(socket, recv, node.flusher, node.timers, config, max_size, CLOSE_TOO_LARGE, deflate)
         client = self._connect(websocket, opening, request, wishes)
         self.open_websockets += 1
         try:
@@ -364,7 +364,7 @@ class Service:
             iframe_may_change=True,
             heartbeat_delay=config.sockjs_heartbeat_delay,
             max_size=READ_FACTOR * config.client_request_max_size,
-            too_large=TOO_LARGE,
+            too_large=CLOSE_TOO_LARGE,
             body_timeout=config.http_header_timeout,
             client_queue_max_size=config.client_queue_max_size,
             client_message_write_timeout=config.client_message_write_timeout,

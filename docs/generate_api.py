@@ -11,8 +11,8 @@ import msgspec
 
 from gentrifugo.app.api.http_api import STATUSES
 from gentrifugo.app.api.messages import Error
-from gentrifugo.app.api.methods import BATCH, COMMANDS, METHODS, NOT_FOUND, Method
-from gentrifugo.app.protocol.v2.errors import LIMIT_EXCEEDED
+from gentrifugo.app.api.methods import BATCH, COMMANDS, ERROR_NOT_FOUND, METHODS, Method
+from gentrifugo.app.protocol.v2.errors import ERROR_LIMIT_EXCEEDED
 
 PAGE = Path(__file__).with_name("api-v4.md")
 WIDTH = 120
@@ -98,7 +98,7 @@ def limits(schema: Mapping[str, Any]) -> str:
 
 def errors() -> Iterable[tuple[int, str, str]]:
     """Code, text and status in the error mode `transport` of every error."""
-    found = {error for method in COMMANDS for error in method.errors} | {NOT_FOUND, LIMIT_EXCEEDED}
+    found = {error for method in COMMANDS for error in method.errors} | {ERROR_NOT_FOUND, ERROR_LIMIT_EXCEEDED}
     return [
         (error.code, error.message, str(STATUSES.get(error.code, "")))
         for error in sorted(found, key=lambda error: error.code)

@@ -8,7 +8,7 @@ from typing import Any
 
 from gentrifugo.app.net.outbox import NO_LIMIT
 from gentrifugo.app.node.node import Node
-from gentrifugo.app.protocol.v1.client import Client
+from gentrifugo.app.protocol.v1.client import ClientV1
 from tests.credentials import connect_params
 from tests.fakes import FakeTransport
 from tests.greenlets import settle
@@ -19,7 +19,7 @@ class LocalClient:
 
     def __init__(self, node: Node, limit: int = NO_LIMIT) -> None:
         self.transport = FakeTransport(node.flusher, limit)
-        self.connection = Client(node, self.transport)
+        self.connection = ClientV1(node, self.transport)
         self.transport.on_overflow = self.connection.close_slow
         self.transport.on_error = self.connection.close_failed
         self._seen = 0

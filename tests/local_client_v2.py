@@ -8,7 +8,7 @@ from typing import Any
 
 from gentrifugo.app.net.outbox import NO_LIMIT
 from gentrifugo.app.node.node import Node
-from gentrifugo.app.protocol.v2.client import Client
+from gentrifugo.app.protocol.v2.client import ClientV2
 from gentrifugo.app.protocol.v2.json_format import JSON
 from gentrifugo.app.protocol.v2.messages import (
     Command,
@@ -37,7 +37,7 @@ class LocalClientV2:
     def __init__(self, node: Node, limit: int = NO_LIMIT, **options: Any) -> None:
         self.node = node
         self.transport = FakeTransport(node.flusher, limit)
-        self.connection = Client(node, TokenVerifier(node.config), self.transport, JSON, **options)
+        self.connection = ClientV2(node, TokenVerifier(node.config), self.transport, JSON, **options)
         self.transport.on_overflow = self.connection.close_slow
         self.transport.on_error = self.connection.close_failed
         self._seen = 0
@@ -99,7 +99,7 @@ class LocalProtobufClient:
 
     def __init__(self, node: Node, user: str = "alice") -> None:
         self.transport = FakeTransport(node.flusher)
-        self.connection = Client(node, TokenVerifier(node.config), self.transport, PROTOBUF)
+        self.connection = ClientV2(node, TokenVerifier(node.config), self.transport, PROTOBUF)
         self.send(Command(1, connect=ConnectRequest(connection_token(KEY, user))))
 
     def send(self, command: Command) -> None:

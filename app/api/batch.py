@@ -13,17 +13,16 @@ from ..model.errors import Error, Refused
 from ..node.commands import PublishRequest
 from ..node.node import Node
 from ..protocol.v1.replies import ReplyLimit
-from ..protocol.v2.errors import LIMIT_EXCEEDED
-from ..protocol.v2.errors import Error as CodedError
+from ..protocol.v2.errors import ERROR_LIMIT_EXCEEDED, CodedError
 from ..runtime.yielding import iterate_yielding
 from .messages import Params, PublishParams
-from .methods import COMMANDS, NOT_FOUND, BatchParams
+from .methods import COMMANDS, ERROR_NOT_FOUND, BatchParams
 from .publishing import publish_in_groups, publish_request
 from .replies import encode_error, encode_outcome
 
 PARALLEL = 32
 """Commands of a parallel batch that are carried out at the same time."""
-_TOO_MUCH = b'{"error":%b}' % encode_error(LIMIT_EXCEEDED)
+_TOO_MUCH = b'{"error":%b}' % encode_error(ERROR_LIMIT_EXCEEDED)
 _NAMES = tuple(method.name for method in COMMANDS)
 
 
@@ -74,7 +73,7 @@ class Batches:
 
     def _carry_out(self, command: Any) -> bytes:
         name = next((name for name in _NAMES if getattr(command, name) is not None), None)
-        result = NOT_FOUND if name is None else self._run(name, getattr(command, name))
+        result = ERROR_NOT_FOUND if name is None else self._run(name, getattr(command, name))
         if isinstance(result, CodedError):
             return b'{"error":%b}' % encode_error(result)
         return b'{"%b":%b}' % ((name or "").encode(), result)

@@ -17,8 +17,7 @@ from ..node.name_pattern import InvalidPattern
 from ..node.node import Node
 from ..node.registry import KnownNode
 from ..node.user_commands import AddSubscription, CloseConnections, EndSubscriptions, RenewConnections
-from ..protocol.v2.errors import Error as CodedError
-from ..protocol.v2.errors import error_of
+from ..protocol.v2.errors import CodedError, error_of
 from . import messages
 from .batch import Batches
 from .command_list import CommandLists

@@ -13,11 +13,10 @@ from msgspec import UNSET, Raw, UnsetType
 
 from ..model.json_codec import InvalidJSON, decode
 from ..protocol.v1.replies import ReplyLimit
-from ..protocol.v2.errors import BAD_REQUEST, LIMIT_EXCEEDED
-from ..protocol.v2.errors import Error as CodedError
+from ..protocol.v2.errors import ERROR_BAD_REQUEST, ERROR_LIMIT_EXCEEDED, CodedError
 from ..runtime.yielding import iterate_yielding
 from .messages import Params
-from .methods import NOT_FOUND
+from .methods import ERROR_NOT_FOUND
 from .replies import encode_error
 
 
@@ -54,7 +53,7 @@ class CommandLists:
         return b"\n".join([self._reply(command, limit) for command in iterate_yielding(commands)])
 
     def _reply(self, command: ListedCommand, limit: ReplyLimit) -> bytes:
-        reply = _encode(command, self._result(command) if limit.left > 0 else LIMIT_EXCEEDED)
+        reply = _encode(command, self._result(command) if limit.left > 0 else ERROR_LIMIT_EXCEEDED)
         limit.left -= len(reply)
         return reply
 
@@ -62,12 +61,12 @@ class CommandLists:
         name = (command.method or "").lower()
         decoder = self._decoders.get(name)
         if decoder is None:
-            return NOT_FOUND
+            return ERROR_NOT_FOUND
         params = b"{}" if isinstance(command.params, UnsetType) else bytes(command.params)
         try:
             return self._run(name, decode(decoder, b"{}" if params == b"null" else params))
         except InvalidJSON:
-            return BAD_REQUEST
+            return ERROR_BAD_REQUEST
 
 
 def _encode(command: ListedCommand, result: bytes | CodedError) -> bytes:

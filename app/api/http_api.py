@@ -13,7 +13,7 @@ from ..http.head import HTTPError
 from ..http.response import JSON_TYPE, HTTPResponse, error_response, json_response
 from ..model.json_codec import InvalidJSON
 from ..node.node import Node
-from ..protocol.v2.errors import Error as CodedError
+from ..protocol.v2.errors import CodedError
 from ..runtime.log_throttle import ThrottledLog
 from .calls import MethodCalls
 from .methods import METHODS, NAMES

@@ -15,7 +15,7 @@ LARGEST = 2**63 - 1
 """The largest offset, version and time: what engines keep has 64 bits with a sign."""
 
 Text = str | None
-Flag = bool | None
+OptionalBool = bool | None
 Anything = Raw | UnsetType
 Offset = Annotated[int, Meta(ge=0, le=LARGEST)]
 Count = Annotated[int, Meta(ge=0, le=LARGEST)]
@@ -55,7 +55,7 @@ class Published(Params):
     b64data: Annotated[
         Text, Meta(description="The payload in Base64 instead of `data`, for payloads that are not JSON.")
     ] = None
-    skip_history: Annotated[Flag, Meta(description="Do not add the publication to the history.")] = None
+    skip_history: Annotated[OptionalBool, Meta(description="Do not add the publication to the history.")] = None
     tags: Annotated[
         dict[str, str] | None, Meta(description="Names and values that subscribers receive with the publication.")
     ] = None
@@ -66,7 +66,7 @@ class Published(Params):
             "others get the position of the first one."
         ),
     ] = None
-    delta: Annotated[Flag, Meta(description="Accepted; the options of the channel decide about deltas.")] = None
+    delta: Annotated[OptionalBool, Meta(description="Accepted; the options of the channel decide about deltas.")] = None
     version: Annotated[
         Offset | None,
         Meta(description="The version of a document. It is not published if a newer version, or the same, was."),
@@ -180,7 +180,7 @@ class DisconnectParams(UserParams):
 class RefreshParams(UserParams):
     """The parameters of `refresh`."""
 
-    expired: Annotated[Flag, Meta(description="Close the connection as expired.")] = None
+    expired: Annotated[OptionalBool, Meta(description="Close the connection as expired.")] = None
     expire_at: Annotated[
         Count | None, Meta(description="When the connection expires, in Unix seconds; 0 means never.")
     ] = None
@@ -233,7 +233,7 @@ class HistoryParams(ChannelParams):
         Position | None,
         Meta(description="Only publications after this position; with `reverse` those before it. An empty epoch fits."),
     ] = None
-    reverse: Annotated[Flag, Meta(description="Newest publication first.")] = None
+    reverse: Annotated[OptionalBool, Meta(description="Newest publication first.")] = None
 
 
 class KeptPublication(msgspec.Struct, omit_defaults=True):

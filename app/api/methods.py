@@ -10,12 +10,18 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from ..protocol.v2.errors import BAD_REQUEST, INTERNAL, NOT_AVAILABLE, UNKNOWN_CHANNEL, UNRECOVERABLE_POSITION
-from ..protocol.v2.errors import Error as CodedError
+from ..protocol.v2.errors import (
+    ERROR_BAD_REQUEST,
+    ERROR_INTERNAL,
+    ERROR_NOT_AVAILABLE,
+    ERROR_UNKNOWN_CHANNEL,
+    ERROR_UNRECOVERABLE_POSITION,
+    CodedError,
+)
 from . import messages
 from .messages import Error
 
-NOT_FOUND = CodedError(104, "not found")
+ERROR_NOT_FOUND = CodedError(104, "not found")
 """A command of a batch that has no known method."""
 
 
@@ -32,8 +38,8 @@ class Method(NamedTuple):
     """What a backend should know besides."""
 
 
-_CHANNEL_ERRORS = (INTERNAL, UNKNOWN_CHANNEL, BAD_REQUEST)
-_USER_ERRORS = (INTERNAL,)
+_CHANNEL_ERRORS = (ERROR_INTERNAL, ERROR_UNKNOWN_CHANNEL, ERROR_BAD_REQUEST)
+_USER_ERRORS = (ERROR_INTERNAL,)
 
 COMMANDS = (
     Method(
@@ -65,7 +71,7 @@ COMMANDS = (
         "unsubscribe",
         messages.UnsubscribeParams,
         messages.Nothing,
-        (INTERNAL, UNKNOWN_CHANNEL),
+        (ERROR_INTERNAL, ERROR_UNKNOWN_CHANNEL),
         "End subscriptions of a user.",
         "Acts on all nodes. Clients are notified.",
     ),
@@ -90,7 +96,7 @@ COMMANDS = (
         "presence",
         messages.ChannelParams,
         messages.PresenceResult,
-        (*_CHANNEL_ERRORS, NOT_AVAILABLE),
+        (*_CHANNEL_ERRORS, ERROR_NOT_AVAILABLE),
         "List the clients in a channel.",
         "Needs the channel option `presence`.",
     ),
@@ -98,7 +104,7 @@ COMMANDS = (
         "presence_stats",
         messages.ChannelParams,
         messages.PresenceStatsResult,
-        (*_CHANNEL_ERRORS, NOT_AVAILABLE),
+        (*_CHANNEL_ERRORS, ERROR_NOT_AVAILABLE),
         "Count the clients in a channel.",
         "Needs the channel option `presence`.",
     ),
@@ -106,7 +112,7 @@ COMMANDS = (
         "history",
         messages.HistoryParams,
         messages.HistoryResult,
-        (*_CHANNEL_ERRORS, NOT_AVAILABLE, UNRECOVERABLE_POSITION),
+        (*_CHANNEL_ERRORS, ERROR_NOT_AVAILABLE, ERROR_UNRECOVERABLE_POSITION),
         "Read the history of a channel.",
         "Needs the channel options `history_size` and `history_lifetime`. Without `limit` the result is only the "
         "position of the newest publication.",
@@ -115,7 +121,7 @@ COMMANDS = (
         "history_remove",
         messages.ChannelParams,
         messages.Nothing,
-        (*_CHANNEL_ERRORS, NOT_AVAILABLE),
+        (*_CHANNEL_ERRORS, ERROR_NOT_AVAILABLE),
         "Delete the history of a channel.",
         "The position of the stream stays: the next publication has the next offset.",
     ),
@@ -123,7 +129,7 @@ COMMANDS = (
         "channels",
         messages.ChannelsParams,
         messages.ChannelsResult,
-        (INTERNAL, BAD_REQUEST),
+        (ERROR_INTERNAL, ERROR_BAD_REQUEST),
         "List the channels that have subscribers.",
         "Every node is asked. A node that does not reply within a second is missing in the counts. With very many "
         "channels the reply is large, so use a pattern.",
@@ -132,7 +138,7 @@ COMMANDS = (
         "info",
         messages.InfoParams,
         messages.InfoResult,
-        (INTERNAL,),
+        (ERROR_INTERNAL,),
         "Describe the nodes.",
         "The figures are those of the last ping of each node, up to `node_ping_interval` old.",
     ),

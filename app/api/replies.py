@@ -15,8 +15,7 @@ from ...engines.base import Stream
 from ..model.errors import Error
 from ..model.events import Publication, RawClientInfo, StreamPosition
 from ..model.payload import json_of
-from ..protocol.v2.errors import Error as CodedError
-from ..protocol.v2.errors import error_of
+from ..protocol.v2.errors import CodedError, error_of
 from .messages import ClientInfo, HistoryResult, KeptPublication, PresenceResult
 
 RequestOutcome: TypeAlias = StreamPosition | Error | None

@@ -26,7 +26,7 @@ from .hook_context import call
 
 TURNS = 5
 """Turns of the event loop in which greenlets that are ready run, and those that they make ready."""
-PAUSE = 0.002
+POLL_INTERVAL = 0.002
 """Seconds between two checks while a test waits."""
 
 
@@ -92,7 +92,7 @@ class InProcessServer:
                 gevent.sleep(0)
             if not self.service.node.has_pending_notifications or time.monotonic() > deadline:
                 return
-            gevent.sleep(PAUSE)
+            gevent.sleep(POLL_INTERVAL)
 
     def wait_for(self, check: Callable[[], object], timeout: float) -> bool:
         """Let time pass for the server until `check` returns something true; False after `timeout` seconds."""
@@ -104,7 +104,7 @@ class InProcessServer:
                 while not check():
                     if time.monotonic() >= deadline:
                         return False
-                    gevent.sleep(PAUSE)
+                    gevent.sleep(POLL_INTERVAL)
             finally:
                 timers.stop()
         return True

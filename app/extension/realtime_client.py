@@ -26,7 +26,7 @@ from ..model import signing
 from ..model.events import user_id
 from ..net.flusher import Flusher
 from ..net.outbox import Queue
-from ..protocol.v1.client import Client as ProtocolClient
+from ..protocol.v1.client import ClientV1
 from .backend import ClientInfo, CommandError, HistoryMessage
 from .in_process import InProcessServer
 
@@ -149,7 +149,7 @@ class RealtimeClient:
         self._info = "" if info is None else json.dumps(info)
         self._http = http or app.test_client()
         self._headers = {} if headers is None else dict(headers)
-        self._client: ProtocolClient | None = None
+        self._client: ClientV1 | None = None
         self._transport = _Transport(server)
         self._pushes: deque[Push] = deque()
         self._replies: dict[str, dict[str, Any]] = {}
@@ -181,7 +181,7 @@ class RealtimeClient:
                 raise ConnectionClosed(error.reason) from None
             self._transport = _Transport(self._server)
             self._pushes.clear()
-            self._client = ProtocolClient(service.node, self._transport, opening)
+            self._client = ClientV1(service.node, self._transport, opening)
         self.id = self.command("connect", **self._credentials()).get("client", "")
         return self
 

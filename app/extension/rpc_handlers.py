@@ -17,9 +17,7 @@ from werkzeug.wrappers import Response
 
 from ..model.json_codec import InvalidJSON, check_nesting, decode, decode_embedded, encode_value
 from ..node.hooks import Context, Refuse, RPCError, check_hook
-
-BAD_REQUEST = 107
-"""The error code of the protocol for data that does not have the expected form."""
+from ..protocol.v2.errors import ERROR_BAD_REQUEST
 
 Handler: TypeAlias = Callable[[Context, Any], object]
 
@@ -71,7 +69,7 @@ def _reader(type_: Any) -> Callable[[bytes], Any]:
             check_nesting(data)
             return decode(decoder, data or b"null")
         except InvalidJSON as error:
-            raise RPCError(BAD_REQUEST, f"bad request: {error}") from None
+            raise RPCError(ERROR_BAD_REQUEST.code, f"{ERROR_BAD_REQUEST.message}: {error}") from None
 
     return read
 
@@ -80,4 +78,4 @@ def _read_anything(data: bytes) -> Any:
     try:
         return decode_embedded(data)
     except InvalidJSON as error:
-        raise RPCError(BAD_REQUEST, f"bad request: {error}") from None
+        raise RPCError(ERROR_BAD_REQUEST.code, f"{ERROR_BAD_REQUEST.message}: {error}") from None

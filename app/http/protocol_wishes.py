@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
-JSON = "json"
-PROTOBUF = "protobuf"
-_SUBPROTOCOLS = {"centrifuge-protobuf": PROTOBUF, "centrifuge-json": JSON}
+JSON_NAME = "json"
+PROTOBUF_NAME = "protobuf"
+_SUBPROTOCOLS = {"centrifuge-protobuf": PROTOBUF_NAME, "centrifuge-json": JSON_NAME}
 
 
 class ProtocolWishes(NamedTuple):
@@ -36,6 +36,6 @@ def wishes_of(headers: Mapping[str, str], query: str) -> ProtocolWishes:
     names = [name.strip() for name in offered.split(",")] if offered else []
     subprotocol = next((name for name in _SUBPROTOCOLS if name in names), "")
     fields = parse_qs(query)
-    asks_for_protobuf = PROTOBUF in (*fields.get("cf_protocol", ()), *fields.get("format", ()))
-    format_ = PROTOBUF if asks_for_protobuf else _SUBPROTOCOLS.get(subprotocol, "")
+    asks_for_protobuf = PROTOBUF_NAME in (*fields.get("cf_protocol", ()), *fields.get("format", ()))
+    format_ = PROTOBUF_NAME if asks_for_protobuf else _SUBPROTOCOLS.get(subprotocol, "")
     return ProtocolWishes(format_, subprotocol, fields.get("cf_ws_frame_ping_pong") == ["true"])

@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-Count = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Int64Value = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 """A signed number of 64 bits, the range that readers of `stats` can represent."""
 
 
@@ -17,9 +17,9 @@ class NodeInfo(msgspec.Struct):
 
     uid: str
     name: str
-    started_at: Count
+    started_at: Int64Value
     """Unix seconds."""
-    metrics: dict[str, Count]
+    metrics: dict[str, Int64Value]
 
 
 class NodeDetails(msgspec.Struct, frozen=True):
@@ -27,7 +27,7 @@ class NodeDetails(msgspec.Struct, frozen=True):
 
     version: str = ""
     """Empty for a release that does not send it."""
-    num_subscriptions: Count = 0
+    num_subscriptions: Int64Value = 0
 
 
 NO_DETAILS = NodeDetails()

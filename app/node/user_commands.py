@@ -14,7 +14,7 @@ import msgspec
 from ..model.errors import CLOSE_DISCONNECT, Disconnect
 from .hub import Connection
 
-FORCE_DISCONNECT = 3503
+FORCE_DISCONNECT_CODE = 3503
 """The close code when a backend gives none."""
 
 
@@ -33,7 +33,7 @@ class EndSubscriptions(UserCommand, tag="end_subscriptions"):
 
 
 class CloseConnections(UserCommand, tag="close_connections"):
-    """Close connections, except those whose ids are in `kept`. Code 0 stands for FORCE_DISCONNECT."""
+    """Close connections, except those whose ids are in `kept`. Code 0 stands for FORCE_DISCONNECT_CODE."""
 
     kept: list[str] = []
     code: int = 0
@@ -133,7 +133,7 @@ def _apply_controlled(command: AddSubscription | RenewConnections | SendMessage,
 
 def disconnect_of(code: int, reason: str) -> Disconnect:
     """Build the Disconnect for a close code of a backend. Clients of v1 get its reason and `reconnect`."""
-    if code in (0, FORCE_DISCONNECT) and not reason:
+    if code in (0, FORCE_DISCONNECT_CODE) and not reason:
         return CLOSE_DISCONNECT
     is_final = code == 0 or 3500 <= code < 4000 or 4500 <= code < 5000
-    return Disconnect(reason, reconnect=not is_final, backend_code=code or FORCE_DISCONNECT)
+    return Disconnect(reason, reconnect=not is_final, backend_code=code or FORCE_DISCONNECT_CODE)

@@ -19,8 +19,8 @@ from ..net.outbox import Queue
 from ..net.transport import Transport
 from ..node.node import Node
 from ..runtime.timers import Timer
-from .v1.client import Client as ClientV1
-from .v2.client import Client as ClientV2
+from .v1.client import ClientV1
+from .v2.client import ClientV2
 from .v2.errors import disconnect_of
 from .v2.format import Format
 from .v2.json_format import JSON

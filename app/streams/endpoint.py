@@ -21,7 +21,7 @@ from ..net.socket_queues import limit_unacknowledged
 from ..net.transport import Transport
 from ..node.node import Node
 from ..node.session_relay import SilentNode, UnknownNode
-from ..protocol.v2.client import Client
+from ..protocol.v2.client import ClientV2
 from ..protocol.v2.errors import CLOSE_TOO_MANY_REQUESTS
 from ..protocol.v2.format import Format, InvalidFrame
 from ..protocol.v2.json_format import JSON
@@ -232,9 +232,9 @@ class Streams:
             self.open_connections -= 1
             node.cluster.sessions.close(client.session)
 
-    def _client(self, transport: Transport, format_: Format, opening: Opening | None, request: str) -> Client:
+    def _client(self, transport: Transport, format_: Format, opening: Opening | None, request: str) -> ClientV2:
         session = secrets.token_urlsafe(SESSION_SIZE)
-        client = Client(self._parts.node, self._parts.tokens, transport, format_, opening, request, session=session)
+        client = ClientV2(self._parts.node, self._parts.tokens, transport, format_, opening, request, session=session)
         if self._parts.node.stopping:
             client.close(CLOSE_SHUTDOWN)
         return client

@@ -25,7 +25,7 @@ from .history import History
 
 log = logging.getLogger(__name__)
 
-BATCH = 100
+CLOSED_TOGETHER = 100
 """Number of channels whose histories are read together."""
 ATTEMPTS = 25
 """Number of attempts to read a history before the gap is left open."""
@@ -35,7 +35,7 @@ KEPT_FROM_BEFORE = 1000
 """Maximum number of events of one channel that are kept from connections that broke before the gap was closed. Dropped
 publications are read from the history later, if it still has them."""
 
-NOTHING = Recovery((), False)
+NOTHING_MISSED = Recovery((), False)
 """The missed publications when the history cannot be read."""
 
 
@@ -181,8 +181,8 @@ class CatchUp:
             self._arrived.clear()
             returned, self._returned = self._returned, []
             closed = left_open = 0
-            for start in range(0, len(returned), BATCH):
-                for is_complete in self._close(returned[start : start + BATCH]):
+            for start in range(0, len(returned), CLOSED_TOGETHER):
+                for is_complete in self._close(returned[start : start + CLOSED_TOGETHER]):
                     closed += is_complete
                     left_open += not is_complete
             if closed:
@@ -229,7 +229,7 @@ class CatchUp:
         """Deliver missed and held events without switching greenlets; returns whether nothing is missing."""
         channel = gap.channel
         newest = self._newest.get(channel, self._noted.get(channel, ""))
-        missed = history.since(newest) if history is not None else NOTHING
+        missed = history.since(newest) if history is not None else NOTHING_MISSED
         late = [Received(publication, True) for publication in reversed(missed.publications)]
         uids = {publication.uid for publication in missed.publications}
         is_missing = not missed.complete and self._source.leave_gap(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import gentrifugo
-from gentrifugo.app.cli import COMMANDS
+from gentrifugo.app.cli import SUBCOMMANDS
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.loading import load
 from gentrifugo.app.config.options import options_of
@@ -208,7 +208,7 @@ class TestHelp:
 
     def test_every_command_is_listed_with_its_sentence(self) -> None:
         lines = run("--help").stdout.splitlines()
-        for name, command in COMMANDS.items():
+        for name, command in SUBCOMMANDS.items():
             assert any(line.startswith(f"  {name} ") and line.endswith(f"  {command.about}") for line in lines), name
 
     def test_help_lists_the_flags_of_all_options(self) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli import parse as parse_benchmark
-from gentrifugo.app.cli import COMMANDS
+from gentrifugo.app.cli import SUBCOMMANDS
 from gentrifugo.app.config import command_line
 from gentrifugo.app.config.config import Config as Configuration
 from gentrifugo.app.config.loading import load
@@ -155,8 +155,8 @@ def test_commands_are_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         given = command_line.read(options_of(Configuration), arguments, {})
         assert given.problems == [], arguments
         name, *words = given.words or ["serve"]
-        assert name in COMMANDS, arguments
-        assert words == [word for word in words if word in COMMANDS[name].choices], arguments
+        assert name in SUBCOMMANDS, arguments
+        assert words == [word for word in words if word in SUBCOMMANDS[name].choices], arguments
         if name in ("serve", "checkconfig", "doctor"):
             _assert_can_be_loaded(arguments)
 

@@ -56,13 +56,13 @@ def test_every_close_has_its_row_and_its_advice() -> None:
 
 def test_every_error_of_v2_has_its_row() -> None:
     rows = {(int(row[0]), row[1]): "temporary" in row[2] for row in page("protocol-v2.md").table_after("Errors")}
-    known = [error for error in vars(errors_v2).values() if isinstance(error, errors_v2.Error)]
+    known = [error for error in vars(errors_v2).values() if isinstance(error, errors_v2.CodedError)]
     assert rows == {(error.code, error.message): error.temporary for error in known}
 
 
 def test_every_close_of_v2_has_its_row() -> None:
     rows = {(int(row[0]), row[1]) for row in page("protocol-v2.md").table_after("Closes")}
-    known = [close for close in vars(errors_v2).values() if isinstance(close, errors_v2.Disconnect)]
+    known = [close for close in vars(errors_v2).values() if isinstance(close, errors_v2.CodedDisconnect)]
     assert rows == {(close.code, close.reason) for close in known}
 
 

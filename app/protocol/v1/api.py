@@ -290,5 +290,5 @@ _HANDLERS: dict[str, Callable[[Api, Command], bytes]] = {
     "stats": Api._stats,
     "node": Api._node_info,
 }
-METHODS = frozenset(_HANDLERS)
+API_COMMANDS = frozenset(_HANDLERS)
 """The names of all commands."""

@@ -39,7 +39,7 @@ from ...node.node import Node
 from . import wire
 from .credentials import SHOWN_OF_USER, signed_at
 from .replies import gather
-from .subscriptions import Subscriptions
+from .subscriptions import SubscriptionsV1
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ Answered = TypeVar("Answered")
 _encodings: dict[Callable[[bytes], bytes], Encoding] = {}
 
 
-class Client(BaseClient):
+class ClientV1(BaseClient):
     """One connection of a client of version 1."""
 
     protocol = "v1"
@@ -62,7 +62,7 @@ class Client(BaseClient):
         self.encoding = _encodings.setdefault(transport.frame, Encoding(wire.encode_push, transport.frame))
         # The user that the token of `connect` named, which a hook may have replaced. None without a token.
         self._signed_user: str | None = None
-        self._subscriptions = Subscriptions(node, self)
+        self._subscriptions = SubscriptionsV1(node, self)
 
     # -- in
 
@@ -311,13 +311,13 @@ class Client(BaseClient):
         return wire.encode_reply(command.uid, "ping", wire.data_body(data) if data else b"")
 
 
-_HANDLERS: dict[str, Callable[[Client, wire.Command], bytes]] = {
-    "connect": Client._connect,
-    "refresh": Client._refresh,
-    "subscribe": Client._subscribe,
-    "unsubscribe": Client._unsubscribe,
-    "publish": Client._publish,
-    "presence": Client._presence,
-    "history": Client._history,
-    "ping": Client._ping,
+_HANDLERS: dict[str, Callable[[ClientV1, wire.Command], bytes]] = {
+    "connect": ClientV1._connect,
+    "refresh": ClientV1._refresh,
+    "subscribe": ClientV1._subscribe,
+    "unsubscribe": ClientV1._unsubscribe,
+    "publish": ClientV1._publish,
+    "presence": ClientV1._presence,
+    "history": ClientV1._history,
+    "ping": ClientV1._ping,
 }

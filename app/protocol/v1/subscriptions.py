@@ -39,7 +39,7 @@ class Recovered(NamedTuple):
     """Whether these are all the publications that the client has missed."""
 
 
-class Subscriptions(PresenceRenewal):
+class SubscriptionsV1(PresenceRenewal):
     """The channels of one client. Methods that ask the engine may block; they are safe to call from any greenlet."""
 
     __slots__ = ("channels", "_client", "_recovered")

@@ -17,14 +17,14 @@ from . import permissions
 from .connecting import subscription_token
 from .deltas import FOSSIL
 from .errors import (
-    ALREADY_SUBSCRIBED,
-    BAD_REQUEST,
     CLOSE_BAD_REQUEST,
-    LIMIT_EXCEEDED,
-    NOT_AVAILABLE,
-    PERMISSION_DENIED,
-    Closing,
-    Refused,
+    ERROR_ALREADY_SUBSCRIBED,
+    ERROR_BAD_REQUEST,
+    ERROR_LIMIT_EXCEEDED,
+    ERROR_NOT_AVAILABLE,
+    ERROR_PERMISSION_DENIED,
+    CodedClosing,
+    CodedRefusal,
 )
 from .messages import (
     NOTHING,
@@ -58,7 +58,7 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
     rules = client.node.rules
     options = rules.options(request.channel)
     if not (rules.allows_user(request.channel, client.user) and rules.allows_client(request.channel, client.uid)):
-        raise Refused(PERMISSION_DENIED)
+        raise CodedRefusal(ERROR_PERMISSION_DENIED)
     if client.node.hooks.has(hooks.SUBSCRIBE):
         client.node.hooks.ask(client.context(hooks.SUBSCRIBE, request.channel))
         _check_subscribe(client, request)  # much may have happened meanwhile
@@ -76,7 +76,7 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
 
 
 def _check_open(client: ServedClient, channel: str) -> None:
-    """Raises Refused unless a client may subscribe to a channel without a token; the log says what is missing."""
+    """Raises CodedRefusal unless a client may subscribe to a channel without a token; the log says what is missing."""
     if client.node.config.insecure or permissions.may_subscribe(client.node.rules, channel, client.user):
         return
     option = "allow_subscribe_for_client" if client.user else "allow_subscribe_for_anonymous"
@@ -88,43 +88,43 @@ def _check_open(client: ServedClient, channel: str) -> None:
         channel,
         option,
     )
-    raise Refused(PERMISSION_DENIED)
+    raise CodedRefusal(ERROR_PERMISSION_DENIED)
 
 
 def _check_subscribe(client: ServedClient, request: SubscribeRequest) -> None:
-    """Raises Refused, model.Refused or Closing for a request that is refused whatever the channel allows."""
+    """Raises CodedRefusal, model.Refused or CodedClosing for a request that is refused whatever the channel allows."""
     channel, config = _named(request.channel), client.node.config
     if request.delta not in ("", FOSSIL):
-        raise Closing(CLOSE_BAD_REQUEST, f"unknown delta format {request.delta!r}")
+        raise CodedClosing(CLOSE_BAD_REQUEST, f"unknown delta format {request.delta!r}")
     if len(channel.encode()) > config.max_channel_length:
-        raise Refused(BAD_REQUEST)
+        raise CodedRefusal(ERROR_BAD_REQUEST)
     if channel in client.channels:
-        raise Refused(ALREADY_SUBSCRIBED)
+        raise CodedRefusal(ERROR_ALREADY_SUBSCRIBED)
     if len(client.channels) >= config.client_channel_limit:
-        raise Refused(LIMIT_EXCEEDED)
+        raise CodedRefusal(ERROR_LIMIT_EXCEEDED)
     if request.type:
-        raise Refused(PERMISSION_DENIED)
+        raise CodedRefusal(ERROR_PERMISSION_DENIED)
 
 
 def _filter(options: ChannelOptions, request: SubscribeRequest) -> TagsFilter | None:
-    """The filter that a client asks for. Raises Refused: without it, the client would receive what it does not want."""
+    """The filter that a client asks for. Raises CodedRefusal for one that the server cannot apply."""
     if request.tf is None:
         return None
     if not options.allow_tags_filter:
-        raise Refused(BAD_REQUEST)
+        raise CodedRefusal(ERROR_BAD_REQUEST)
     try:
         return tags_filter(request.tf)
     except InvalidFilter as error:
         log.debug("a filter for channel %r is not valid: %s", request.channel, error)
-        raise Refused(BAD_REQUEST) from None
+        raise CodedRefusal(ERROR_BAD_REQUEST) from None
 
 
 def _sub_refresh(client: ServedClient, id_: int, request: SubRefreshRequest) -> None:
     channel = _named(request.channel)
     if channel not in client.channels:
-        raise Refused(PERMISSION_DENIED)
+        raise CodedRefusal(ERROR_PERMISSION_DENIED)
     if not request.token:
-        raise Refused(BAD_REQUEST)
+        raise CodedRefusal(ERROR_BAD_REQUEST)
     token = subscription_token(client, channel, request.token)
     client.subscriptions.refresh(channel, token.expires_at)
     result = SubRefreshResult(expires=token.expires_at > 0, ttl=ttl(token.expires_at))
@@ -139,14 +139,14 @@ def _unsubscribe(client: ServedClient, id_: int, request: UnsubscribeRequest) ->
 def _publish(client: ServedClient, id_: int, request: PublishRequest) -> None:
     channel, data = _named(request.channel), b"" if request.data is NOTHING else bytes(request.data)
     if not data:
-        raise Refused(BAD_REQUEST)
+        raise CodedRefusal(ERROR_BAD_REQUEST)
     _check_publish(client, channel)
     if client.node.hooks.has(hooks.PUBLISH):
         context = client.context(hooks.PUBLISH, channel)
         try:
             context.data = decode_embedded(data)
         except InvalidJSON:  # of a client that uses Protobuf; hooks get decoded JSON
-            raise Refused(BAD_REQUEST) from None
+            raise CodedRefusal(ERROR_BAD_REQUEST) from None
         data = client.node.hooks.ask(context, data=data).data
         _check_publish(client, channel)  # much may have happened meanwhile
     client.node.metrics.counters.client_num_msg_published += 1
@@ -156,7 +156,7 @@ def _publish(client: ServedClient, id_: int, request: PublishRequest) -> None:
 
 def _check_publish(client: ServedClient, channel: str) -> None:
     if not permissions.may_publish(client.node.rules.options(channel), _who(client, channel)):
-        raise Refused(PERMISSION_DENIED)
+        raise CodedRefusal(ERROR_PERMISSION_DENIED)
 
 
 def _presence(client: ServedClient, id_: int, request: PresenceRequest) -> None:
@@ -175,9 +175,9 @@ def _presence_stats(client: ServedClient, id_: int, request: PresenceStatsReques
 def _check_presence(client: ServedClient, channel: str) -> None:
     options = client.node.rules.options(_named(channel))
     if not options.presence:
-        raise Refused(NOT_AVAILABLE)
+        raise CodedRefusal(ERROR_NOT_AVAILABLE)
     if not permissions.may_read_presence(options, _who(client, channel)):
-        raise Refused(PERMISSION_DENIED)
+        raise CodedRefusal(ERROR_PERMISSION_DENIED)
 
 
 def _history(client: ServedClient, id_: int, request: HistoryRequest) -> None:
@@ -194,15 +194,15 @@ def _history(client: ServedClient, id_: int, request: HistoryRequest) -> None:
 
 def _check_history(client: ServedClient, channel: str, options: ChannelOptions) -> None:
     if history_options(options) is None:
-        raise Refused(NOT_AVAILABLE)
+        raise CodedRefusal(ERROR_NOT_AVAILABLE)
     if not permissions.may_read_history(options, _who(client, channel)):
-        raise Refused(PERMISSION_DENIED)
+        raise CodedRefusal(ERROR_PERMISSION_DENIED)
 
 
 def _named(channel: str) -> str:
-    """The channel of a command. Raises Closing when it is empty."""
+    """The channel of a command. Raises CodedClosing when it is empty."""
     if not channel:
-        raise Closing(CLOSE_BAD_REQUEST, "a command without a channel")
+        raise CodedClosing(CLOSE_BAD_REQUEST, "a command without a channel")
     return channel
 
 
@@ -210,7 +210,7 @@ def _who(client: ServedClient, channel: str) -> Who:
     return Who(client.user, channel in client.channels, client.node.config.insecure)
 
 
-HANDLERS: dict[str, Callable[[ServedClient, int, Any], None]] = {
+CHANNEL_COMMANDS: dict[str, Callable[[ServedClient, int, Any], None]] = {
     "subscribe": _subscribe,
     "unsubscribe": _unsubscribe,
     "sub_refresh": _sub_refresh,

@@ -14,7 +14,7 @@ from typing import Any
 import gevent
 
 from ...http.opening_request import Opening
-from ...model import errors as model
+from ...model.errors import Closing, Disconnect, Refused
 from ...net.transport import Transport
 from ...node.base_client import BaseClient, ClosedMeanwhile
 from ...node.hooks import Context
@@ -31,10 +31,10 @@ from .errors import (
     SUBSCRIPTION_EXPIRED,
     UNSUBSCRIBED_EXPIRED,
     UNSUBSCRIBED_INSUFFICIENT_STATE,
-    Closing,
-    Disconnect,
-    Error,
-    Refused,
+    CodedClosing,
+    CodedDisconnect,
+    CodedError,
+    CodedRefusal,
     Unsubscribed,
     disconnect_of,
     error_of,
@@ -51,16 +51,16 @@ from .messages import Error as ErrorMessage
 from .one_way import disconnect_for
 from .pings import Pings
 from .served_client import Identity
-from .subscriptions import Subscriptions, Wanted
+from .subscriptions import SubscriptionsV2, Wanted
 from .tokens import TokenVerifier
 
 log = logging.getLogger(__name__)
 
-TOO_LARGE = Disconnect(1009, "")
+MESSAGE_TOO_LARGE = CodedDisconnect(1009, "")
 """A message of more bytes than client_request_max_size; 1009 is WebSocket's own code for it (RFC 6455 7.4.1)."""
 
 
-class Client(BaseClient):
+class ClientV2(BaseClient):
     """One connection of a client of version 2.
 
     `has_own_pings` says that the client wants pings of WebSocket instead of empty messages. `session` is the secret
@@ -98,7 +98,7 @@ class Client(BaseClient):
         self.format = format_
         self.frame: Callable[[bytes], bytes] = (format_.is_binary and transport.binary_frame) or transport.frame
         self.encoding = encoding(format_, self.frame, has_joins=False, is_positioned=False)
-        self.subscriptions = Subscriptions(node, self, self._end_expired)
+        self.subscriptions = SubscriptionsV2(node, self, self._end_expired)
         self._handling = False
         self._has_own_pings = has_own_pings
         self._is_refused = False
@@ -119,10 +119,10 @@ class Client(BaseClient):
             self._handle(frame)
         except ClosedMeanwhile:
             pass
-        except Closing as closing:
+        except CodedClosing as closing:
             log.debug("client %s (user %r): %s", self.uid, self.user, closing, extra=self.ids)
             self.disconnect(closing.disconnect)
-        except model.Closing as closing:
+        except Closing as closing:
             log.debug("client %s (user %r): closed by a hook: %s", self.uid, self.user, closing, extra=self.ids)
             self.close(closing.disconnect)
         except InvalidFrame as error:
@@ -136,7 +136,7 @@ class Client(BaseClient):
         if self.closed:
             return
         if len(frame) > self.node.config.client_request_max_size:
-            raise Closing(TOO_LARGE)
+            raise CodedClosing(MESSAGE_TOO_LARGE)
         for command in self.format.decode_commands(frame):
             if self.closed or self._is_refused:
                 return
@@ -146,18 +146,18 @@ class Client(BaseClient):
     def _carry_out(self, command: Command) -> None:
         method = command.method
         if not self.authenticated and method != "connect":
-            raise Closing(CLOSE_BAD_REQUEST, "a command before connect")
+            raise CodedClosing(CLOSE_BAD_REQUEST, "a command before connect")
         if not command.id:
             self._handle_unnumbered(method, command)
             return
         handler = _HANDLERS.get(method)
         if handler is None:
-            raise Closing(CLOSE_BAD_REQUEST, "a command without a method")
+            raise CodedClosing(CLOSE_BAD_REQUEST, "a command without a method")
         try:
             handler(self, command.id, getattr(command, method))
-        except Refused as refused:
+        except CodedRefusal as refused:
             self.reply_error(command.id, refused.error)
-        except model.Refused as refused:
+        except Refused as refused:
             self.reply_error(command.id, error_of(refused.error))
 
     def _handle_unnumbered(self, method: str, command: Command) -> None:
@@ -165,23 +165,23 @@ class Client(BaseClient):
         if command.send is not None and method == "send":
             connection_commands.message(self, command.send)
         elif method or self._pings is None or not self._pings.answered():
-            raise Closing(CLOSE_BAD_REQUEST, "a command without an id, or the answer to a ping that was not sent")
+            raise CodedClosing(CLOSE_BAD_REQUEST, "a command without an id, or the answer to a ping that was not sent")
 
     # -- out
 
     def reply(self, reply: Reply) -> None:
-        """Queue one reply or push. Raises Closing when it holds a payload that the format cannot carry."""
+        """Queue one reply or push. Raises CodedClosing when it holds a payload that the format cannot carry."""
         if self.closed:
             return
         try:
             self._send(self.format.encode_reply(reply))
         except NotJSON as error:
-            raise Closing(INAPPROPRIATE_PROTOCOL, str(error)) from None
+            raise CodedClosing(INAPPROPRIATE_PROTOCOL, str(error)) from None
 
-    def reply_error(self, id_: int, error: Error) -> None:
-        """Queue the error of the command with this id. A one-way connection is closed instead, by raising Closing."""
+    def reply_error(self, id_: int, error: CodedError) -> None:
+        """Queue the error of the command with this id. Raises CodedClosing for a one-way connection."""
         if self.format.is_one_way:
-            raise Closing(disconnect_for(error), error.message)
+            raise CodedClosing(disconnect_for(error), error.message)
         self.reply(Reply(id_, error=ErrorMessage(error.code, error.message, error.temporary)))
 
     def push(self, push: Push) -> None:
@@ -211,7 +211,7 @@ class Client(BaseClient):
     def _end_expired(self, channel: str) -> None:
         self._end_by_kind(channel, UNSUBSCRIBED_EXPIRED, SUBSCRIPTION_EXPIRED)
 
-    def _end_by_kind(self, channel: str, why: Unsubscribed, disconnect: Disconnect) -> None:
+    def _end_by_kind(self, channel: str, why: Unsubscribed, disconnect: CodedDisconnect) -> None:
         """End a subscription of the client; a connection whose server-side subscription ends is closed."""
         subscription = self.subscriptions.channels.get(channel)
         if subscription is None:
@@ -221,15 +221,15 @@ class Client(BaseClient):
         else:
             self.end_subscription(channel, why)
 
-    def close(self, disconnect: model.Disconnect | None = None) -> None:
+    def close(self, disconnect: Disconnect | None = None) -> None:
         """End the connection and everything it holds; `disconnect` is None when the peer has disconnected."""
         self.disconnect(None if disconnect is None else disconnect_of(disconnect))
 
-    def disconnect(self, disconnect: Disconnect | None) -> None:
+    def disconnect(self, disconnect: CodedDisconnect | None) -> None:
         """Close the connection as `close` does, with a close code of this version."""
         self._end(disconnect)
 
-    def disconnect_later(self, disconnect: Disconnect) -> None:
+    def disconnect_later(self, disconnect: CodedDisconnect) -> None:
         """Disconnect in another greenlet, for callers that must not block."""
         gevent.spawn(self.disconnect, disconnect)
 
@@ -277,7 +277,7 @@ class Client(BaseClient):
     def go_live(self, channel: str) -> None:
         """Send what was published since the reply to a subscription was made, and announce the client. May block.
 
-        Raises Closing when it holds a payload that the format cannot carry.
+        Raises CodedClosing when it holds a payload that the format cannot carry.
         """
         messages = self.subscriptions.go_live(channel)
         if messages is None:
@@ -318,7 +318,7 @@ class Client(BaseClient):
         server_commands.send(self, command)
 
 
-_HANDLERS: Mapping[str, Callable[[Client, int, Any], None]] = {
-    **connection_commands.HANDLERS,
-    **channel_commands.HANDLERS,
+_HANDLERS: Mapping[str, Callable[[ClientV2, int, Any], None]] = {
+    **connection_commands.CONNECTION_COMMANDS,
+    **channel_commands.CHANNEL_COMMANDS,
 }

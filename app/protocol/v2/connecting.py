@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from msgspec import Raw
 
-from ...model import errors as model
+from ...model.errors import RETRY, Disconnect, Refused
 from ...model.json_codec import decode_embedded
 from ...node import hooks
 from ...node.hooks import Context
@@ -19,14 +19,14 @@ from .claims import ConnectionToken, SubscriptionOptions, SubscriptionToken
 from .errors import (
     CLOSE_BAD_REQUEST,
     CONNECTION_EXPIRED,
-    INTERNAL,
+    ERROR_INTERNAL,
+    ERROR_PERMISSION_DENIED,
+    ERROR_TOKEN_EXPIRED,
+    ERROR_UNKNOWN_CHANNEL,
     INVALID_TOKEN,
-    PERMISSION_DENIED,
-    TOKEN_EXPIRED,
-    UNKNOWN_CHANNEL,
-    Closing,
-    Disconnect,
-    Refused,
+    CodedClosing,
+    CodedDisconnect,
+    CodedRefusal,
     disconnect_of,
 )
 from .key_set import KeysUnavailable
@@ -40,7 +40,10 @@ log = logging.getLogger(__name__)
 
 
 def identify(client: ServedClient, request: ConnectRequest) -> Identity:
-    """Who connects. Raises Refused for an expired token, and Closing for a client that may not connect. May block."""
+    """Return who connects. May block.
+
+    Raises CodedRefusal for an expired token, and CodedClosing for a client that may not connect.
+    """
     config = client.node.config
     is_hooked = client.node.hooks.has(hooks.CONNECT)
     if request.token:
@@ -49,7 +52,7 @@ def identify(client: ServedClient, request: ConnectRequest) -> Identity:
     elif is_hooked or config.insecure or config.allow_anonymous_connect_without_token:
         identity = Identity("", b"", 0)
     else:
-        raise Closing(CLOSE_BAD_REQUEST, "the request has no token (option allow_anonymous_connect_without_token)")
+        raise CodedClosing(CLOSE_BAD_REQUEST, "the request has no token (option allow_anonymous_connect_without_token)")
     channels: Collection[str] = ()
     if is_hooked:
         identity, channels = _ask(client, hooks.CONNECT, identity.user if request.token else None, identity)
@@ -59,17 +62,20 @@ def identify(client: ServedClient, request: ConnectRequest) -> Identity:
 
 
 def refreshed(client: ServedClient, request: RefreshRequest) -> Identity:
-    """The client as its new token has it. Raises Closing for a token that cannot refresh this connection. May block."""
+    """The client as its new token has it. May block.
+
+    Raises CodedClosing for a token that cannot refresh this connection.
+    """
     if not request.token:
-        raise Closing(CLOSE_BAD_REQUEST, "a refresh without a token")
+        raise CodedClosing(CLOSE_BAD_REQUEST, "a refresh without a token")
     try:
         claims = _claims(client, request.token)
-    except Refused as refused:
-        if refused.error is not TOKEN_EXPIRED:
+    except CodedRefusal as refused:
+        if refused.error is not ERROR_TOKEN_EXPIRED:
             raise
-        raise Closing(CONNECTION_EXPIRED, "a refresh with an expired token") from None
+        raise CodedClosing(CONNECTION_EXPIRED, "a refresh with an expired token") from None
     if claims.user != client.user:
-        raise Closing(INVALID_TOKEN, "a refresh with a token of another user")
+        raise CodedClosing(INVALID_TOKEN, "a refresh with a token of another user")
     identity = Identity(claims.user, claims.info or client.default_info, claims.expires_at)
     if client.node.hooks.has(hooks.REFRESH):
         identity, _ = _ask(client, hooks.REFRESH, client.user, identity)
@@ -77,36 +83,36 @@ def refreshed(client: ServedClient, request: RefreshRequest) -> Identity:
 
 
 def _claims(client: ServedClient, token: str) -> ConnectionToken:
-    """Raises Refused when the client may try again with another token or later, and Closing otherwise."""
+    """Raises CodedRefusal when the client may try again with another token or later, and CodedClosing otherwise."""
     try:
         return client.tokens.connection(token)
     except ExpiredToken:
-        raise Refused(TOKEN_EXPIRED) from None
+        raise CodedRefusal(ERROR_TOKEN_EXPIRED) from None
     except InvalidToken as error:
-        raise Closing(INVALID_TOKEN, f"the token is not valid: {error}") from None
+        raise CodedClosing(INVALID_TOKEN, f"the token is not valid: {error}") from None
     except KeysUnavailable as error:
         log.debug("client %s: %s", client.uid, error)
-        raise Refused(INTERNAL) from None
+        raise CodedRefusal(ERROR_INTERNAL) from None
 
 
 def _ask(client: ServedClient, event: str, user: str | None, identity: Identity) -> tuple[Identity, Collection[str]]:
     """The identity as a hook has it in the end, and the channels that it gives.
 
-    Raises Closing when the hook refuses, or names no user, and model.Refused for an error with a code of the
+    Raises CodedClosing when the hook refuses, or names no user, and Refused for an error with a code of the
     application.
     """
     context = Context(event, user, client.uid, info=decode_embedded(identity.info), opening=client.opening)
     try:
         outcome = client.node.hooks.ask(context, info=identity.info)
-    except model.Refused as refused:
+    except Refused as refused:
         if refused.error.backend_code:  # the reply carries it, and the client decides whether to come back
             if event == hooks.CONNECT:
                 client.refuse()
             raise
-        is_temporary = refused.error.advice == model.RETRY
-        raise Closing(disconnect_of(model.Disconnect(refused.error.text, is_temporary))) from None
+        is_temporary = refused.error.advice == RETRY
+        raise CodedClosing(disconnect_of(Disconnect(refused.error.text, is_temporary))) from None
     if outcome.user is None:
-        raise Closing(CLOSE_BAD_REQUEST, "the request has no token, and no hook has named a user")
+        raise CodedClosing(CLOSE_BAD_REQUEST, "the request has no token, and no hook has named a user")
     if event == hooks.REFRESH:
         return identity._replace(info=outcome.info), ()
     return identity._replace(user=outcome.user, info=outcome.info), context.channels
@@ -139,11 +145,13 @@ def server_side(
     request: SubscribeRequest | None = None,
     expires_at: float = 0,
 ) -> Wanted:
-    """A subscription that the server makes. Raises Closing for a channel whose namespace does not exist."""
+    """A subscription that the server makes. Raises CodedClosing for a channel whose namespace does not exist."""
     try:
         options = client.node.rules.options(channel)
-    except model.Refused:
-        raise Closing(Disconnect(CLOSE_BAD_REQUEST.code, UNKNOWN_CHANNEL.message), f"channel {channel!r}") from None
+    except Refused:
+        raise CodedClosing(
+            CodedDisconnect(CLOSE_BAD_REQUEST.code, ERROR_UNKNOWN_CHANNEL.message), f"channel {channel!r}"
+        ) from None
     wanted = request or SubscribeRequest()
     granted = overridden(permissions.grant(options, wanted, user), given, options)
     granted = granted._replace(may_have_deltas=False)  # client libraries have them for subscriptions of their own only
@@ -152,16 +160,19 @@ def server_side(
 
 
 def subscription_token(client: ServedClient, channel: str, token: str) -> SubscriptionToken:
-    """What a token for a channel says. Raises Refused for one that is expired or invalid, and Closing for another's."""
+    """Return the claims of a token for a channel.
+
+    Raises CodedRefusal for an expired or invalid token, and CodedClosing for a token of another user or connection.
+    """
     try:
         return client.tokens.subscription(token, channel, client.user, client.uid)
     except ExpiredToken:
-        raise Refused(TOKEN_EXPIRED) from None
+        raise CodedRefusal(ERROR_TOKEN_EXPIRED) from None
     except InvalidToken as error:
         log.debug("client %s (user %r): invalid token for %r: %s", client.uid, client.user, channel, error)
-        raise Refused(PERMISSION_DENIED) from None
+        raise CodedRefusal(ERROR_PERMISSION_DENIED) from None
     except ForeignToken as error:
-        raise Closing(INVALID_TOKEN, f"the token for {channel!r}: {error}") from None
+        raise CodedClosing(INVALID_TOKEN, f"the token for {channel!r}: {error}") from None
     except KeysUnavailable as error:
         log.debug("client %s (user %r): %s", client.uid, client.user, error)
-        raise Refused(INTERNAL) from None
+        raise CodedRefusal(ERROR_INTERNAL) from None

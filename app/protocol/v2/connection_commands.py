@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Raw
 
-from ...model import errors as model
+from ...model.errors import Refused
 from ...node import hooks
 from ...node.base_client import ClosedMeanwhile
 from ...node.hooks import rpc_event
@@ -19,10 +19,10 @@ from .errors import (
     CLOSE_BAD_REQUEST,
     CLOSE_NOT_AVAILABLE,
     CONNECTION_LIMIT,
-    METHOD_NOT_FOUND,
-    TOKEN_EXPIRED,
-    Closing,
-    Refused,
+    ERROR_METHOD_NOT_FOUND,
+    ERROR_TOKEN_EXPIRED,
+    CodedClosing,
+    CodedRefusal,
 )
 from .messages import (
     NOTHING,
@@ -45,11 +45,11 @@ log = logging.getLogger(__name__)
 def _connect(client: ServedClient, id_: int, request: ConnectRequest) -> None:
     client.node.metrics.counters.client_num_connect += 1
     if client.authenticated:
-        raise Closing(CLOSE_BAD_REQUEST, "a second connect")
+        raise CodedClosing(CLOSE_BAD_REQUEST, "a second connect")
     try:
         identity = identify(client, request)
-    except Refused as refused:
-        if refused.error is TOKEN_EXPIRED:
+    except CodedRefusal as refused:
+        if refused.error is ERROR_TOKEN_EXPIRED:
             client.refuse()
         raise
     if client.closed:
@@ -68,13 +68,13 @@ def _check_limits(client: ServedClient, identity: Identity) -> None:
     config = client.node.config
     limit = config.user_connection_limit
     if limit > 0 and identity.user and len(client.node.hub.user_connections(identity.user)) >= limit:
-        raise Closing(CONNECTION_LIMIT)
+        raise CodedClosing(CONNECTION_LIMIT)
     if len(identity.subscriptions) > config.client_channel_limit:
-        raise Closing(CHANNEL_LIMIT)
+        raise CodedClosing(CHANNEL_LIMIT)
 
 
 def _close_others(client: ServedClient, user: str) -> None:
-    """Close the other connections of a user that may have only one. May block, and raises model.Refused."""
+    """Close the other connections of a user that may have only one. May block, and raises Refused."""
     config = client.node.config
     if user and config.user_subscribe_to_personal and config.user_personal_single_connection:
         client.node.carry_out(
@@ -112,7 +112,7 @@ def _rpc(client: ServedClient, id_: int, request: RPCRequest) -> None:
     if not known.has(event):
         event = hooks.RPC
     if not known.has(event):
-        raise Refused(METHOD_NOT_FOUND)
+        raise CodedRefusal(ERROR_METHOD_NOT_FOUND)
     context = client.context(hooks.RPC)
     context.method, context.data = request.method, request.data
     result = known.answer(context, event)
@@ -120,19 +120,19 @@ def _rpc(client: ServedClient, id_: int, request: RPCRequest) -> None:
 
 
 def message(client: ServedClient, request: SendRequest) -> None:
-    """Give a message that needs no reply to the application. Raises Closing when nothing receives it. May block."""
+    """Give the application a message that needs no reply. Raises CodedClosing when nothing receives it. May block."""
     known = client.node.hooks
     if not known.has(hooks.MESSAGE):
-        raise Closing(CLOSE_NOT_AVAILABLE)
+        raise CodedClosing(CLOSE_NOT_AVAILABLE)
     context = client.context(hooks.MESSAGE)
     context.data = request.data
     try:
         known.answer(context, hooks.MESSAGE)
-    except model.Refused as refused:
+    except Refused as refused:
         log.debug("client %s (user %r): a message is refused: %s", client.uid, client.user, refused)
 
 
-HANDLERS: Mapping[str, Callable[[ServedClient, int, Any], None]] = {
+CONNECTION_COMMANDS: Mapping[str, Callable[[ServedClient, int, Any], None]] = {
     "connect": _connect,
     "refresh": _refresh,
     "rpc": _rpc,

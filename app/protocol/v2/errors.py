@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from ...model import errors as model
 from ...node.hub import CLOSE_UNSENDABLE
+from ...node.user_commands import FORCE_DISCONNECT_CODE
 
 
 @dataclass(frozen=True, slots=True)
-class Error:
+class CodedError:
     """The error of a reply; the connection stays open."""
 
     code: int
@@ -24,7 +25,7 @@ class Error:
 
 
 @dataclass(frozen=True, slots=True)
-class Disconnect:
+class CodedDisconnect:
     """Why a connection is closed: sent in the close frame, or in a push where the transport has no close frames."""
 
     code: int
@@ -50,95 +51,95 @@ class Unsubscribed:
     reason: str
 
 
-class Refused(Exception):
+class CodedRefusal(Exception):
     """Raised where a command cannot be carried out; `error` is for the reply."""
 
-    def __init__(self, error: Error) -> None:
+    def __init__(self, error: CodedError) -> None:
         super().__init__(error.message)
         self.error = error
 
 
-class Closing(Exception):
+class CodedClosing(Exception):
     """Raised where a connection cannot go on; `disconnect` is for the client, `detail` only for the log."""
 
-    def __init__(self, disconnect: Disconnect, detail: str = "") -> None:
+    def __init__(self, disconnect: CodedDisconnect, detail: str = "") -> None:
         super().__init__(f"{disconnect.reason}: {detail}" if detail else disconnect.reason)
         self.disconnect = disconnect
 
 
-INTERNAL = Error(100, "internal server error", temporary=True)
+ERROR_INTERNAL = CodedError(100, "internal server error", temporary=True)
 """The server failed; its log has the details."""
-UNAUTHORIZED = Error(101, "unauthorized")
+ERROR_UNAUTHORIZED = CodedError(101, "unauthorized")
 """The client must connect first."""
-UNKNOWN_CHANNEL = Error(102, "unknown channel")
+ERROR_UNKNOWN_CHANNEL = CodedError(102, "unknown channel")
 """The channel names a namespace that the configuration does not have."""
-PERMISSION_DENIED = Error(103, "permission denied")
+ERROR_PERMISSION_DENIED = CodedError(103, "permission denied")
 """The channel options, the token or a hook do not allow this."""
-METHOD_NOT_FOUND = Error(104, "method not found")
+ERROR_METHOD_NOT_FOUND = CodedError(104, "method not found")
 """No handler has this name."""
-ALREADY_SUBSCRIBED = Error(105, "already subscribed")
+ERROR_ALREADY_SUBSCRIBED = CodedError(105, "already subscribed")
 """This connection is subscribed to the channel."""
-LIMIT_EXCEEDED = Error(106, "limit exceeded")
+ERROR_LIMIT_EXCEEDED = CodedError(106, "limit exceeded")
 """The connection has as many channels as client_channel_limit allows."""
-BAD_REQUEST = Error(107, "bad request")
+ERROR_BAD_REQUEST = CodedError(107, "bad request")
 """A field is missing or has a value that is not allowed."""
-NOT_AVAILABLE = Error(108, "not available")
+ERROR_NOT_AVAILABLE = CodedError(108, "not available")
 """The channel has no presence or no history."""
-TOKEN_EXPIRED = Error(109, "token expired")
+ERROR_TOKEN_EXPIRED = CodedError(109, "token expired")
 """The token has expired, or is not valid yet; the client gets a new one and tries again."""
-EXPIRED = Error(110, "expired")
+ERROR_EXPIRED = CodedError(110, "expired")
 """The connection or the subscription has expired."""
-TOO_MANY_REQUESTS = Error(111, "too many requests", temporary=True)
+ERROR_TOO_MANY_REQUESTS = CodedError(111, "too many requests", temporary=True)
 """The client sends more requests than it may."""
-UNRECOVERABLE_POSITION = Error(112, "unrecoverable position")
+ERROR_UNRECOVERABLE_POSITION = CodedError(112, "unrecoverable position")
 """The history has been lost or cut since the position that the client named."""
-CONCURRENT_PAGINATION = Error(113, "concurrent pagination", temporary=True)
+ERROR_CONCURRENT_PAGINATION = CodedError(113, "concurrent pagination", temporary=True)
 """Another request reads pages of the same channel."""
 
-CONNECTION_CLOSED = Disconnect(3000, "connection closed")
+CONNECTION_CLOSED = CodedDisconnect(3000, "connection closed")
 """The connection was closed for no other reason."""
-SHUTDOWN = Disconnect(3001, "shutdown")
+SHUTDOWN = CodedDisconnect(3001, "shutdown")
 """The server stops; the client connects to it, or to another server, again."""
-INTERNAL_SERVER_ERROR = Disconnect(3004, "internal server error")
+INTERNAL_SERVER_ERROR = CodedDisconnect(3004, "internal server error")
 """The server failed; its log has the details."""
-CONNECTION_EXPIRED = Disconnect(3005, "connection expired")
+CONNECTION_EXPIRED = CodedDisconnect(3005, "connection expired")
 """The token has expired and was not refreshed in time."""
-SUBSCRIPTION_EXPIRED = Disconnect(3006, "subscription expired")
+SUBSCRIPTION_EXPIRED = CodedDisconnect(3006, "subscription expired")
 """A subscription that the server made has expired."""
-SLOW = Disconnect(3008, "slow")
+SLOW = CodedDisconnect(3008, "slow")
 """More bytes wait for this client than client_queue_max_size allows."""
-WRITE_ERROR = Disconnect(3009, "write error")
+WRITE_ERROR = CodedDisconnect(3009, "write error")
 """The socket has failed."""
-INSUFFICIENT_STATE = Disconnect(3010, "insufficient state")
+INSUFFICIENT_STATE = CodedDisconnect(3010, "insufficient state")
 """Publications may be missing; the client recovers when it connects again."""
-FORCE_RECONNECT = Disconnect(3011, "force reconnect")
+FORCE_RECONNECT = CodedDisconnect(3011, "force reconnect")
 """A backend wants the client to connect again."""
-NO_PONG = Disconnect(3012, "no pong")
+NO_PONG = CodedDisconnect(3012, "no pong")
 """The client has not answered a ping in time."""
-CLOSE_TOO_MANY_REQUESTS = Disconnect(3013, "too many requests")
+CLOSE_TOO_MANY_REQUESTS = CodedDisconnect(3013, "too many requests")
 """The client sends more requests than it may."""
-STATE_INVALIDATED = Disconnect(3014, "state invalidated")
+STATE_INVALIDATED = CodedDisconnect(3014, "state invalidated")
 """What the client knows of its subscriptions is no longer valid."""
 
-INVALID_TOKEN = Disconnect(3500, "invalid token")
+INVALID_TOKEN = CodedDisconnect(3500, "invalid token")
 """The token has a wrong signature, or is for another user or channel."""
-CLOSE_BAD_REQUEST = Disconnect(3501, "bad request")
+CLOSE_BAD_REQUEST = CodedDisconnect(3501, "bad request")
 """The frame breaks the protocol, or the client has connected without a token that it needs."""
-STALE = Disconnect(3502, "stale")
+STALE = CodedDisconnect(3502, "stale")
 """The client has not connected in time."""
-FORCE_DISCONNECT = Disconnect(3503, "force disconnect")
+FORCE_DISCONNECT = CodedDisconnect(FORCE_DISCONNECT_CODE, "force disconnect")
 """A backend has disconnected the user."""
-CONNECTION_LIMIT = Disconnect(3504, "connection limit")
+CONNECTION_LIMIT = CodedDisconnect(3504, "connection limit")
 """The user has as many connections as user_connection_limit allows."""
-CHANNEL_LIMIT = Disconnect(3505, "channel limit")
+CHANNEL_LIMIT = CodedDisconnect(3505, "channel limit")
 """The token names more channels than client_channel_limit allows."""
-INAPPROPRIATE_PROTOCOL = Disconnect(3506, "inappropriate protocol")
+INAPPROPRIATE_PROTOCOL = CodedDisconnect(3506, "inappropriate protocol")
 """Binary data was to be sent to a client that uses JSON."""
-CLOSE_PERMISSION_DENIED = Disconnect(3507, "permission denied")
+CLOSE_PERMISSION_DENIED = CodedDisconnect(3507, "permission denied")
 """Anonymous users may not connect."""
-CLOSE_NOT_AVAILABLE = Disconnect(3508, "not available")
+CLOSE_NOT_AVAILABLE = CodedDisconnect(3508, "not available")
 """The server has no handler for messages that need no reply."""
-TOO_MANY_ERRORS = Disconnect(3509, "too many errors")
+TOO_MANY_ERRORS = CodedDisconnect(3509, "too many errors")
 """The client has caused too many errors."""
 
 SERVER_UNSUBSCRIBE = Unsubscribed(2000, "server unsubscribe")
@@ -156,14 +157,15 @@ CUSTOM_TERMINAL = 4500
 """Close code for a reason that an application gives, if clients shall stay disconnected."""
 
 _ERRORS = {
-    model.INVALID_MESSAGE.text: BAD_REQUEST,
-    model.NAMESPACE_NOT_FOUND.text: UNKNOWN_CHANNEL,
-    model.PERMISSION_DENIED.text: PERMISSION_DENIED,
-    model.ALREADY_SUBSCRIBED.text: ALREADY_SUBSCRIBED,
-    model.LIMIT_EXCEEDED.text: LIMIT_EXCEEDED,
-    model.NOT_AVAILABLE.text: NOT_AVAILABLE,
-    model.INTERNAL_ERROR.text: INTERNAL,
-    UNRECOVERABLE_POSITION.message: UNRECOVERABLE_POSITION,  # the node has this text for all versions from 2 on
+    model.INVALID_MESSAGE.text: ERROR_BAD_REQUEST,
+    model.NAMESPACE_NOT_FOUND.text: ERROR_UNKNOWN_CHANNEL,
+    model.PERMISSION_DENIED.text: ERROR_PERMISSION_DENIED,
+    model.ALREADY_SUBSCRIBED.text: ERROR_ALREADY_SUBSCRIBED,
+    model.LIMIT_EXCEEDED.text: ERROR_LIMIT_EXCEEDED,
+    model.NOT_AVAILABLE.text: ERROR_NOT_AVAILABLE,
+    model.INTERNAL_ERROR.text: ERROR_INTERNAL,
+    # The node has this text for all versions from 2 on.
+    ERROR_UNRECOVERABLE_POSITION.message: ERROR_UNRECOVERABLE_POSITION,
 }
 _DISCONNECTS = {
     model.CLOSE_INVALID_MESSAGE: CLOSE_BAD_REQUEST,
@@ -184,25 +186,25 @@ _DISCONNECTS = {
 }
 
 
-def error_of(error: model.Error) -> Error:
+def error_of(error: model.Error) -> CodedError:
     """The error of this version for one of the node.
 
     A code that an application chose is kept. So is a text that it chose without a code, with the code 103.
     """
     if error.backend_code:
-        return Error(error.backend_code, error.text, temporary=error.advice == model.RETRY)
-    return _ERRORS.get(error.text) or Error(PERMISSION_DENIED.code, error.text)
+        return CodedError(error.backend_code, error.text, temporary=error.advice == model.RETRY)
+    return _ERRORS.get(error.text) or CodedError(ERROR_PERMISSION_DENIED.code, error.text)
 
 
-def disconnect_of(disconnect: model.Disconnect) -> Disconnect:
+def disconnect_of(disconnect: model.Disconnect) -> CodedDisconnect:
     """The close code of this version for a reason of the node.
 
     A code that a backend chose is kept. So is a reason that an application chose, with a code that tells clients the
     same about connecting again.
     """
     if disconnect.backend_code:
-        return Disconnect(disconnect.backend_code, disconnect.reason)
+        return CodedDisconnect(disconnect.backend_code, disconnect.reason)
     known = _DISCONNECTS.get(disconnect)
     if known is not None:
         return known
-    return Disconnect(CUSTOM_RECONNECT if disconnect.reconnect else CUSTOM_TERMINAL, disconnect.reason)
+    return CodedDisconnect(CUSTOM_RECONNECT if disconnect.reconnect else CUSTOM_TERMINAL, disconnect.reason)

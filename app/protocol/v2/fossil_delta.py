@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
-WINDOW = 16
+HASH_WINDOW = 16
 """Bytes of a block of the old payload; only common pieces that contain a whole block, or nearly one, are found."""
 MAX_CANDIDATES = 249
 """Blocks with the same hash that are compared with one place of the new payload."""
-MAX_SIZE = 1 << 17
+MAX_DELTA_SIZE = 1 << 17
 """Bytes of the largest payload for which a patch is created: a patch of 128 KB takes some milliseconds."""
 MAX_STEPS = 30_000
 """Comparisons of two bytes after which no patch is created, because they would take more than about 20 ms.
@@ -51,7 +51,7 @@ def create(source: bytes, target: bytes) -> bytes | None:
 
     A patch for two texts in UTF-8 is a text too: no piece begins or ends within a character.
     """
-    if max(len(source), len(target)) > MAX_SIZE:
+    if max(len(source), len(target)) > MAX_DELTA_SIZE:
         return None
     try:
         return _Patch(source, target).create()
@@ -84,10 +84,10 @@ class _Patch:
     def _next_copy(self, done: int) -> _Copy | None:
         """The first piece that both payloads have behind the place `done` of the new one."""
         target, blocks, position = self._target, self._blocks, done
-        last = len(target) - WINDOW
+        last = len(target) - HASH_WINDOW
         if not blocks or position >= last:
             return None
-        total, weighted = _sums(target[position : position + WINDOW])
+        total, weighted = _sums(target[position : position + HASH_WINDOW])
         count = len(blocks)
         while True:
             candidates = blocks[(total + (weighted << 16)) % count]
@@ -96,8 +96,8 @@ class _Patch:
             if position >= last:
                 return None
             first = target[position]
-            total += target[position + WINDOW] - first
-            weighted += total - WINDOW * first
+            total += target[position + HASH_WINDOW] - first
+            weighted += total - HASH_WINDOW * first
             position += 1
             self._steps += 1
 
@@ -132,12 +132,12 @@ class _Patch:
 
 def _blocks_by_hash(source: bytes) -> list[list[int]]:
     """Where the blocks of the old payload begin, by their hash; the last block comes first."""
-    if len(source) <= WINDOW:
+    if len(source) <= HASH_WINDOW:
         return []
-    count = len(source) // WINDOW
+    count = len(source) // HASH_WINDOW
     blocks: list[list[int]] = [[] for _ in range(count)]
-    for start in reversed(range(0, len(source) - WINDOW, WINDOW)):
-        total, weighted = _sums(source[start : start + WINDOW])
+    for start in reversed(range(0, len(source) - HASH_WINDOW, HASH_WINDOW)):
+        total, weighted = _sums(source[start : start + HASH_WINDOW])
         starts = blocks[(total + (weighted << 16)) % count]
         if len(starts) < MAX_CANDIDATES:
             starts.append(start)
@@ -152,7 +152,7 @@ def _sums(window: bytes) -> tuple[int, int]:
 def _common_prefix(source: bytes, start: int, target: bytes, position: int) -> int:
     """How many bytes are equal from two places on. Compares slices, and longer ones from step to step."""
     limit = min(len(source) - start, len(target) - position)
-    done, step = 0, WINDOW
+    done, step = 0, HASH_WINDOW
     while done < limit:
         step = min(step, limit - done)
         old = source[start + done : start + done + step]
@@ -166,7 +166,7 @@ def _common_prefix(source: bytes, start: int, target: bytes, position: int) -> i
 
 def _common_suffix(source: bytes, start: int, target: bytes, position: int, limit: int) -> int:
     """How many bytes before two places are equal, at most `limit`."""
-    done, step = 0, WINDOW
+    done, step = 0, HASH_WINDOW
     while done < limit:
         step = min(step, limit - done)
         old = source[start - done - step : start - done]

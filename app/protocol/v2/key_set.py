@@ -22,7 +22,7 @@ from .token_keys import Key, key_of_jwk
 
 log = logging.getLogger(__name__)
 
-PAUSE = 10
+MIN_REQUEST_INTERVAL = 10
 """Seconds between two requests at least."""
 LIFETIME = 3600
 """Seconds after which a set is fetched again."""
@@ -76,7 +76,7 @@ class KeySet:
 
     def _must_ask(self, kid: str) -> bool:
         now = self._clock()
-        if self._asked_at is not None and now < self._asked_at + PAUSE:
+        if self._asked_at is not None and now < self._asked_at + MIN_REQUEST_INTERVAL:
             return False
         is_old = self._fetched_at is None or now >= self._fetched_at + LIFETIME
         return is_old or (self.url, kid) not in self._keys

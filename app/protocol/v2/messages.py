@@ -289,13 +289,13 @@ class Command(Message):
     @property
     def method(self) -> str:
         """The name of the field that holds the request, the first one if there are several; empty without one."""
-        for name in METHODS:
+        for name in CLIENT_METHODS:
             if getattr(self, name) is not None:
                 return name
         return ""
 
 
-METHODS = Command.__struct_fields__[1:]
+CLIENT_METHODS = Command.__struct_fields__[1:]
 """The methods of clients, as their requests are called in a command."""
 
 

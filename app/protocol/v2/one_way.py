@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from ...model.events import RawClientInfo
-from .errors import CONNECTION_EXPIRED, INTERNAL_SERVER_ERROR, TOKEN_EXPIRED, Disconnect, Error
+from .errors import CONNECTION_EXPIRED, ERROR_TOKEN_EXPIRED, INTERNAL_SERVER_ERROR, CodedDisconnect, CodedError
 from .json_format import JSONFormat, decode_message
 from .messages import Command, Connect, ConnectRequest, ConnectResult, Push, Reply
 
@@ -54,9 +54,9 @@ class OneWayFormat(JSONFormat):
 ONE_WAY = OneWayFormat()
 
 
-def disconnect_for(error: Error) -> Disconnect:
+def disconnect_for(error: CodedError) -> CodedDisconnect:
     """How a one-way connection is closed where another one would get an error in the reply to `connect`."""
-    return CONNECTION_EXPIRED if error is TOKEN_EXPIRED else INTERNAL_SERVER_ERROR
+    return CONNECTION_EXPIRED if error is ERROR_TOKEN_EXPIRED else INTERNAL_SERVER_ERROR
 
 
 def _connect(result: ConnectResult) -> Connect:

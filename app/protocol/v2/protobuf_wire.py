@@ -11,7 +11,7 @@ from .format import InvalidFrame
 
 LARGEST_UINT32 = 2**32 - 1
 LARGEST_UINT64 = 2**64 - 1
-TOO_LARGE = "a number is out of range"
+OUT_OF_RANGE = "a number is out of range"
 TOO_SHORT = "a field ends behind the message that it is in"
 
 VARINT, FIXED64, DELIMITED, _, _, FIXED32 = range(6)
@@ -52,7 +52,7 @@ def continue_varint(data: bytes, position: int, first: int) -> tuple[int, int]:
             if number > LARGEST_UINT64:
                 break
             return number, position
-    raise InvalidFrame(TOO_LARGE)
+    raise InvalidFrame(OUT_OF_RANGE)
 
 
 def read_varint(data: bytes, position: int) -> tuple[int, int]:
@@ -64,7 +64,7 @@ def read_varint(data: bytes, position: int) -> tuple[int, int]:
 def as_uint32(number: int) -> int:
     """A number that was read. Raises InvalidFrame unless it has 32 bits at most."""
     if number > LARGEST_UINT32:
-        raise InvalidFrame(TOO_LARGE)
+        raise InvalidFrame(OUT_OF_RANGE)
     return number
 
 
@@ -72,7 +72,7 @@ def as_int32(number: int) -> int:
     """A number that was read, with its sign. Raises InvalidFrame unless it has 32 bits."""
     signed = number if number < 2**63 else number - 2**64
     if not -(2**31) <= signed < 2**31:
-        raise InvalidFrame(TOO_LARGE)
+        raise InvalidFrame(OUT_OF_RANGE)
     return signed
 
 

@@ -8,9 +8,9 @@ from typing import NamedTuple, Protocol
 from ...http.opening_request import Opening
 from ...node.hooks import Context
 from ...node.node import Node
-from .errors import Disconnect
+from .errors import CodedDisconnect
 from .messages import Push, Reply, SubscribeResult
-from .subscriptions import Subscriptions, Wanted
+from .subscriptions import SubscriptionsV2, Wanted
 from .tokens import TokenVerifier
 
 
@@ -39,7 +39,7 @@ class ServedClient(Protocol):
     tokens: TokenVerifier
     opening: Opening | None
     session: str
-    subscriptions: Subscriptions
+    subscriptions: SubscriptionsV2
 
     @property
     def channels(self) -> Collection[str]:
@@ -87,6 +87,6 @@ class ServedClient(Protocol):
         """Let the connection expire at a time since 1970; 0 for never."""
         ...
 
-    def disconnect(self, disconnect: Disconnect | None) -> None:
+    def disconnect(self, disconnect: CodedDisconnect | None) -> None:
         """End the connection with a close code. May block."""
         ...

@@ -6,13 +6,13 @@ import logging
 
 from msgspec import Raw
 
-from ...model import errors as model
+from ...model.errors import Refused
 from ...model.payload import bytes_of
 from ...node.base_client import ClosedMeanwhile
 from ...node.user_commands import AddSubscription, RenewConnections, SendMessage
 from .claims import SubscriptionOptions
 from .connecting import server_side
-from .errors import CONNECTION_EXPIRED, Closing, Refused
+from .errors import CONNECTION_EXPIRED, CodedClosing, CodedRefusal
 from .messages import AsyncMessage, Push, Refresh, Subscribe, SubscribeRequest
 from .served_client import ServedClient
 from .subscriptions import ttl
@@ -26,9 +26,9 @@ def subscribe(client: ServedClient, command: AddSubscription) -> None:
         return
     try:
         _subscribe(client, command)
-    except (Refused, model.Refused) as refused:
+    except (CodedRefusal, Refused) as refused:
         log.warning("cannot subscribe client %s (user %r) to %r: %s", client.uid, client.user, command.channel, refused)
-    except Closing as closing:
+    except CodedClosing as closing:
         client.disconnect(closing.disconnect)
     except ClosedMeanwhile:
         pass
@@ -49,7 +49,7 @@ def send(client: ServedClient, command: SendMessage) -> None:
     """Send a client a message that belongs to no channel. A client that cannot receive such a payload gets nothing."""
     try:
         client.push(Push(message=AsyncMessage(Raw(bytes_of(command.data)))))
-    except Closing as closing:
+    except CodedClosing as closing:
         log.warning("cannot send a message to client %s (user %r): %s", client.uid, client.user, closing)
 
 

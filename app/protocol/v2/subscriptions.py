@@ -16,7 +16,7 @@ from msgspec import Raw
 
 from ....engines.base import StreamRecovery
 from ...config.channel_options import ChannelOptions
-from ...model import errors as model
+from ...model.errors import Refused
 from ...model.events import Encoding, RawClientInfo, StreamPosition
 from ...model.events import Publication as NodePublication
 from ...model.payload import bytes_of
@@ -27,7 +27,13 @@ from ...runtime.timers import Timer
 from ...runtime.yielding import iterate_yielding
 from .deltas import DeltaSubscription, chain_of
 from .encodings import encode_event, encoding
-from .errors import INAPPROPRIATE_PROTOCOL, INTERNAL_SERVER_ERROR, UNRECOVERABLE_POSITION, Closing, Refused
+from .errors import (
+    ERROR_UNRECOVERABLE_POSITION,
+    INAPPROPRIATE_PROTOCOL,
+    INTERNAL_SERVER_ERROR,
+    CodedClosing,
+    CodedRefusal,
+)
 from .format import Format, NotJSON
 from .messages import NOTHING, Publication, SubscribeRequest, SubscribeResult, client_info
 from .permissions import Grant
@@ -82,7 +88,7 @@ class Wanted:
     """Which publications the client receives; None for all."""
 
 
-class Subscriptions(PresenceRenewal):
+class SubscriptionsV2(PresenceRenewal):
     """The channels of one client. Methods that ask the engine may block; they are safe to call from any greenlet.
 
     `on_expired` is called with a channel whose subscription has expired, in a greenlet of its own.
@@ -109,8 +115,8 @@ class Subscriptions(PresenceRenewal):
     def add(self, wanted: Wanted) -> SubscribeResult:
         """Subscribe to a channel. Publications are held until `go_live` is called, after the reply has been sent.
 
-        Raises Refused when the client refuses what cannot be recovered, model.Refused when the namespace is gone or
-        the history cannot be read, Closing when the engine fails otherwise, and ClosedMeanwhile.
+        Raises CodedRefusal when the client refuses what cannot be recovered, Refused when the namespace is gone or
+        the history cannot be read, CodedClosing when the engine fails otherwise, and ClosedMeanwhile.
         """
         with self._lock:
             if self._client.closed:
@@ -129,12 +135,12 @@ class Subscriptions(PresenceRenewal):
             if options.presence:
                 node.add_presence(channel, self._client.uid, self.info(channel))
                 self._keep_presence()
-        except model.Refused:
+        except Refused:
             self._remove(channel)
-            raise Closing(INTERNAL_SERVER_ERROR) from None
+            raise CodedClosing(INTERNAL_SERVER_ERROR) from None
         try:
             result = self._position(wanted, options)
-        except (Refused, model.Refused):
+        except (CodedRefusal, Refused):
             self._remove(channel)
             raise
         result.data, result.delta = wanted.data, grant.has_deltas
@@ -176,18 +182,18 @@ class Subscriptions(PresenceRenewal):
             limit = self._node.config.client_recovery_max_publication_limit
             found = self._node.recover_since(channel, since, limit)
         if not found.recovered and request.flag & REFUSE_UNRECOVERED:
-            raise Refused(UNRECOVERABLE_POSITION)
+            raise CodedRefusal(ERROR_UNRECOVERABLE_POSITION)
         self._live_from[channel] = found.top
         try:
             return recovery_result(found, request.offset, self.channels[channel])
         except NotJSON as error:
-            raise Closing(INAPPROPRIATE_PROTOCOL, str(error)) from None
+            raise CodedClosing(INAPPROPRIATE_PROTOCOL, str(error)) from None
 
     def go_live(self, channel: str) -> list[bytes] | None:
         """End the hold on a channel, now that the reply has been sent.
 
         Returns the pushes of what was published meanwhile, oldest first; None if something is missing, and the client
-        has to subscribe again. Raises Closing for a publication that the format cannot carry.
+        has to subscribe again. Raises CodedClosing for a publication that the format cannot carry.
         """
         subscription = self.channels.get(channel)
         if subscription is None:  # it was ended meanwhile
@@ -202,7 +208,7 @@ class Subscriptions(PresenceRenewal):
         try:
             messages = self._pushes(publications, subscription)
         except NotJSON as error:
-            raise Closing(INAPPROPRIATE_PROTOCOL, str(error)) from None
+            raise CodedClosing(INAPPROPRIATE_PROTOCOL, str(error)) from None
         if subscription.deltas is not None and subscription.deltas.go_live():
             patched = subscription.deltas.patched_encoding(self._client.frame, subscription.grant.has_joins)
             self._node.hub.change_encoding(channel, self._client, patched)
@@ -219,7 +225,7 @@ class Subscriptions(PresenceRenewal):
         try:
             if channel in self.channels and self._node.rules.options(channel).join_leave:
                 self._node.publish_join(channel, self.info(channel))
-        except model.Refused:
+        except Refused:
             pass  # a reload has removed the namespace
 
     # -- expiry
@@ -267,7 +273,7 @@ class Subscriptions(PresenceRenewal):
         self._node.remove_subscription(channel, self._client)
         try:
             options = self._node.rules.options(channel)
-        except model.Refused:  # a reload has removed the namespace
+        except Refused:  # a reload has removed the namespace
             options = ChannelOptions(presence=True)
         if options.presence:
             self._node.remove_presence(channel, self._client.uid)

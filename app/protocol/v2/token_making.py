@@ -11,7 +11,7 @@ from typing import Any
 from ...model.events import user_id
 from ...model.json_codec import encode_value
 
-HEADER = {"alg": "HS256", "typ": "JWT"}
+TOKEN_HEADER = {"alg": "HS256", "typ": "JWT"}
 
 
 def connection_token(
@@ -59,7 +59,7 @@ def signed(secret: str, claims: Mapping[str, Any]) -> str:
     """A token with these claims. Raises ValueError without a secret, and TypeError for what JSON cannot express."""
     if not secret:
         raise ValueError("option token_hmac_secret_key is not set: there is no key to sign tokens with")
-    text = b".".join(map(_base64, (encode_value(HEADER), encode_value(dict(claims)))))
+    text = b".".join(map(_base64, (encode_value(TOKEN_HEADER), encode_value(dict(claims)))))
     signature = hmac.digest(secret.encode(), text, "sha256")
     return b".".join((text, _base64(signature))).decode()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from gentrifugo.app.api.calls import MethodCalls
 from gentrifugo.app.config.channel_options import Namespace
-from gentrifugo.app.protocol.v2.errors import Error as CodedError
+from gentrifugo.app.protocol.v2.errors import CodedError
 
 KEPT = Namespace(name="kept", presence=True, history_size=10, history_lifetime=60)
 """A namespace with presence and history."""

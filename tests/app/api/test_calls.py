@@ -11,7 +11,7 @@ from gentrifugo.app.api.calls import MethodCalls
 from gentrifugo.app.api.methods import COMMANDS
 from gentrifugo.app.model.json_codec import InvalidJSON
 from gentrifugo.app.node.node import Node
-from gentrifugo.app.protocol.v2.errors import Error as CodedError
+from gentrifugo.app.protocol.v2.errors import CodedError
 from tests.app.api.parts import KEPT, call
 from tests.fakes import Bus, TroubledEngine
 from tests.greenlets import settle

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gentrifugo.app.cli import COMMANDS
+from gentrifugo.app.cli import SUBCOMMANDS
 from gentrifugo.app.config.command_line import FLAGS_ONLY, TOKEN_FLAGS
 from gentrifugo.app.config.completion import SHELLS
 from gentrifugo.app.config.config import Config
@@ -74,7 +74,7 @@ def offered_by_bash(directory: Path, *words: str) -> set[str]:
 
 
 def test_every_command_and_every_flag_is_offered(tmp_path: Path) -> None:
-    assert offered_by_bash(tmp_path, "gentrifugo", "") == set(COMMANDS)
+    assert offered_by_bash(tmp_path, "gentrifugo", "") == set(SUBCOMMANDS)
     assert offered_by_bash(tmp_path, "gentrifugo", "--") == FLAGS
 
 

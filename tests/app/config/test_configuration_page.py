@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gentrifugo.app.cli import COMMANDS
+from gentrifugo.app.cli import SUBCOMMANDS
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.loading import load
@@ -31,7 +31,7 @@ def test_every_option_has_its_row() -> None:
 
 
 def test_every_command_has_its_row() -> None:
-    assert [row[0] for row in PAGE.table_after("Commands")] == [f"gentrifugo {command}" for command in COMMANDS]
+    assert [row[0] for row in PAGE.table_after("Commands")] == [f"gentrifugo {command}" for command in SUBCOMMANDS]
 
 
 def test_the_samples_are_in_each_format() -> None:

@@ -11,8 +11,8 @@ from msgspec import Raw
 from gentrifugo.app.node import hooks
 from gentrifugo.app.node.hooks import Context, Refuse
 from gentrifugo.app.node.node import Node
-from gentrifugo.app.protocol.v2.channel_commands import HANDLERS
-from gentrifugo.app.protocol.v2.errors import Refused
+from gentrifugo.app.protocol.v2.channel_commands import CHANNEL_COMMANDS
+from gentrifugo.app.protocol.v2.errors import CodedRefusal
 from gentrifugo.app.protocol.v2.messages import PublishRequest
 from gentrifugo.app.protocol.v2.token_making import subscription_token
 from tests.fakes import TroubledEngine
@@ -219,8 +219,8 @@ def test_bytes_that_are_not_json_are_refused_where_a_hook_decides(start: StartNo
     """Clients that use Protobuf can send them."""
     client = LocalClientV2.connected(start(hooks={hooks.PUBLISH: lambda context: None}))
     client.subscribe("open:a")
-    with pytest.raises(Refused, match="bad request"):
-        HANDLERS["publish"](client.connection, 5, PublishRequest("open:a", Raw(b"\xff")))
+    with pytest.raises(CodedRefusal, match="bad request"):
+        CHANNEL_COMMANDS["publish"](client.connection, 5, PublishRequest("open:a", Raw(b"\xff")))
 
 
 def test_a_publish_that_the_engine_does_not_take_is_an_internal_error(

@@ -7,15 +7,15 @@ import pytest
 from gentrifugo.app.model import errors as model
 from gentrifugo.app.node.commands import UNRECOVERABLE
 from gentrifugo.app.protocol.v2 import errors
-from gentrifugo.app.protocol.v2.errors import Disconnect, Error, Unsubscribed
+from gentrifugo.app.protocol.v2.errors import CodedDisconnect, CodedError, Unsubscribed
 
-ERRORS = [value for value in vars(errors).values() if isinstance(value, Error)]
-DISCONNECTS = [value for value in vars(errors).values() if isinstance(value, Disconnect)]
+ERRORS = [value for value in vars(errors).values() if isinstance(value, CodedError)]
+DISCONNECTS = [value for value in vars(errors).values() if isinstance(value, CodedDisconnect)]
 UNSUBSCRIBED = [value for value in vars(errors).values() if isinstance(value, Unsubscribed)]
 
 
 @pytest.mark.parametrize("codes", [ERRORS, DISCONNECTS, UNSUBSCRIBED])
-def test_no_code_is_given_twice(codes: list[Error | Disconnect | Unsubscribed]) -> None:
+def test_no_code_is_given_twice(codes: list[CodedError | CodedDisconnect | Unsubscribed]) -> None:
     numbers = [each.code for each in codes]
     assert len(numbers) == len(set(numbers)) > 1
 
@@ -42,7 +42,7 @@ def test_clients_may_repeat_what_failed_only_for_a_while() -> None:
     ],
 )
 def test_the_code_says_whether_clients_connect_again(code: int, reconnects: bool) -> None:
-    assert Disconnect(code, "any").reconnects is reconnects
+    assert CodedDisconnect(code, "any").reconnects is reconnects
 
 
 def test_every_reason_fits_into_a_close_frame() -> None:
@@ -55,11 +55,11 @@ def test_every_error_of_the_node_has_a_code(name: str) -> None:
 
 
 def test_advice_of_the_node_does_not_change_the_code() -> None:
-    assert errors.error_of(model.INTERNAL_ERROR.advise(model.RETRY)) is errors.INTERNAL
+    assert errors.error_of(model.INTERNAL_ERROR.advise(model.RETRY)) is errors.ERROR_INTERNAL
 
 
 def test_an_error_text_of_an_application_is_kept() -> None:
-    assert errors.error_of(model.Error("not today", model.FIX)) == Error(103, "not today")
+    assert errors.error_of(model.Error("not today", model.FIX)) == CodedError(103, "not today")
 
 
 @pytest.mark.parametrize("name", [name for name, value in vars(model).items() if isinstance(value, model.Disconnect)])
@@ -69,18 +69,20 @@ def test_every_close_reason_of_the_node_has_a_code(name: str) -> None:
 
 @pytest.mark.parametrize(("reconnect", "code"), [(True, 4000), (False, 4500)])
 def test_a_close_reason_of_an_application_is_kept(reconnect: bool, code: int) -> None:
-    assert errors.disconnect_of(model.Disconnect("closed for today", reconnect)) == Disconnect(code, "closed for today")
+    assert errors.disconnect_of(model.Disconnect("closed for today", reconnect)) == CodedDisconnect(
+        code, "closed for today"
+    )
 
 
 def test_exceptions_say_what_they_carry() -> None:
-    assert str(errors.Refused(errors.BAD_REQUEST)) == "bad request"
-    assert str(errors.Closing(errors.STALE)) == "stale"
-    assert str(errors.Closing(errors.INVALID_TOKEN, "wrong audience")) == "invalid token: wrong audience"
+    assert str(errors.CodedRefusal(errors.ERROR_BAD_REQUEST)) == "bad request"
+    assert str(errors.CodedClosing(errors.STALE)) == "stale"
+    assert str(errors.CodedClosing(errors.INVALID_TOKEN, "wrong audience")) == "invalid token: wrong audience"
 
 
 def test_a_close_code_of_a_backend_is_kept() -> None:
-    assert errors.disconnect_of(model.Disconnect("bye", backend_code=4123)) == Disconnect(4123, "bye")
+    assert errors.disconnect_of(model.Disconnect("bye", backend_code=4123)) == CodedDisconnect(4123, "bye")
 
 
 def test_a_position_that_the_node_cannot_find_has_its_code() -> None:
-    assert errors.error_of(UNRECOVERABLE) == errors.UNRECOVERABLE_POSITION
+    assert errors.error_of(UNRECOVERABLE) == errors.ERROR_UNRECOVERABLE_POSITION

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gentrifugo.app.protocol.v2.fossil_delta import MAX_SIZE, checksum, create
+from gentrifugo.app.protocol.v2.fossil_delta import MAX_DELTA_SIZE, checksum, create
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~"
 COMMAND = re.compile(rb"([0-9A-Za-z_~]*)([@:;\n])")
@@ -99,8 +99,8 @@ def test_the_patch_is_the_one_that_other_servers_create() -> None:
 
 
 def test_payloads_that_are_too_large_have_no_patch() -> None:
-    assert create(b"x" * (MAX_SIZE + 1), b"x") is None
-    assert create(b"x", b"x" * (MAX_SIZE + 1)) is None
+    assert create(b"x" * (MAX_DELTA_SIZE + 1), b"x") is None
+    assert create(b"x", b"x" * (MAX_DELTA_SIZE + 1)) is None
 
 
 def test_the_search_ends_when_payloads_have_too_little_in_common() -> None:
@@ -110,8 +110,8 @@ def test_the_search_ends_when_payloads_have_too_little_in_common() -> None:
 
 @pytest.mark.parametrize("run", [16, 100, 1000, 5000])
 def test_payloads_that_repeat_the_same_pieces_take_a_limited_time(run: int) -> None:
-    source = (b"a" * run + b"b") * (MAX_SIZE // (run + 1))
-    target = (b"a" * (run + 1) + b"c") * (MAX_SIZE // (run + 2))
+    source = (b"a" * run + b"b") * (MAX_DELTA_SIZE // (run + 1))
+    target = (b"a" * (run + 1) + b"c") * (MAX_DELTA_SIZE // (run + 2))
     calls = 0
 
     def count(frame: FrameType, event: str, argument: Any) -> None:

@@ -44,7 +44,7 @@ def test_unknown_keys_cause_one_request_in_ten_seconds(server: KeyServer) -> Non
     keys = KeySet(server.url, clock)
     assert [keys.find(f"unknown {number}") for number in range(100)] == [None] * 100
     assert server.requests == 1
-    clock.advance(key_set.PAUSE)
+    clock.advance(key_set.MIN_REQUEST_INTERVAL)
     assert [keys.find(f"unknown {number}") for number in range(100)] == [None] * 100
     assert server.requests == 2
 
@@ -55,7 +55,7 @@ def test_a_new_key_is_found(server: KeyServer) -> None:
     assert keys.find("c") is None
     server.keys.append(jwk("EdDSA", "c"))
     assert keys.find("c") is None
-    clock.advance(key_set.PAUSE)
+    clock.advance(key_set.MIN_REQUEST_INTERVAL)
     assert keys.find("c") is not None
 
 
@@ -92,7 +92,7 @@ def test_a_failing_server_is_asked_again_after_ten_seconds(server: KeyServer) ->
             keys.find("a")
     assert server.requests == 1
     server.status = 200
-    clock.advance(key_set.PAUSE)
+    clock.advance(key_set.MIN_REQUEST_INTERVAL)
     assert keys.find("a") is not None
 
 

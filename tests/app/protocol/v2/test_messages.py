@@ -12,7 +12,7 @@ from msgspec import Raw
 from gentrifugo.app.model.events import RawClientInfo
 from gentrifugo.app.protocol.v2.fields import Field, Kind, Message, Shape, fields_of
 from gentrifugo.app.protocol.v2.messages import (
-    METHODS,
+    CLIENT_METHODS,
     NOTHING,
     ClientInfo,
     Command,
@@ -70,7 +70,7 @@ def test_messages_agree_with_the_official_definitions(type_: type[Message]) -> N
 def test_the_official_library_reads_our_bytes(sample: Any) -> None:
     theirs = client_pb2.Command.FromString(bytes.fromhex(sample.protobuf))
     assert theirs.id == sample.message.id
-    assert [name for name in METHODS if theirs.HasField(name)] == (
+    assert [name for name in CLIENT_METHODS if theirs.HasField(name)] == (
         [sample.message.method] if sample.message.method else []
     )
 
@@ -82,7 +82,7 @@ def test_a_command_names_its_method() -> None:
 
 
 def test_the_samples_have_every_method() -> None:
-    assert {sample.message.method for sample in COMMANDS} == {"", *METHODS}
+    assert {sample.message.method for sample in COMMANDS} == {"", *CLIENT_METHODS}
 
 
 @pytest.mark.parametrize("type_", [StreamPosition, SubscribeRequest])
