@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import gevent
 import pytest
 
 from gentrifugo.app.node.node import Node
-from gentrifugo.app.node.user_commands import SendMessage
-from tests.fakes import Bus
+from gentrifugo.app.node.user_commands import AddSubscription, RenewConnections, SendMessage
+from tests.fakes import Bus, TroubledEngine
+from tests.greenlets import settle
 from tests.local_client_v2 import KEY, LocalClientV2
 
 StartNode = Callable[..., Node]
@@ -35,3 +37,68 @@ def test_a_message_that_is_not_json_is_not_sent_to_a_client_of_json(
     assert client.pushes() == []
     assert "cannot send a message to client" in caplog.text
     assert client.close is None
+
+
+def test_a_subscription_that_a_backend_makes_recovers_from_a_position(node: Node, client: LocalClientV2) -> None:
+    epoch = client.subscribe("rich:a")["epoch"]
+    for number in (1, 2):
+        node.publish("rich:a", b"%d" % number)
+    other = LocalClientV2.connected(node)
+    other.received()
+    other.connection.subscribe_from_server(
+        AddSubscription("alice", channel="rich:a", recover_offset=1, recover_epoch=epoch)
+    )
+    assert [push["subscribe"]["offset"] for push in other.pushes() if "subscribe" in push] == [1]
+
+
+def test_a_backend_can_switch_joins_and_leaves_off_for_one_subscription(node: Node, client: LocalClientV2) -> None:
+    override = {"force_push_join_leave": False}
+    client.connection.subscribe_from_server(AddSubscription("alice", channel="rich:a", override=override))
+    client.received()
+    LocalClientV2.connected(node).subscribe("rich:a")
+    assert client.pushes() == []
+
+
+def test_a_subscription_whose_history_cannot_be_read_is_not_made(
+    client: LocalClientV2, engine: TroubledEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine.failing.add("recover_since")
+    client.connection.subscribe_from_server(AddSubscription("alice", channel="rich:a"))
+    assert "cannot subscribe client" in caplog.text
+    assert not client.connection.channels
+    assert client.close is None
+
+
+def test_a_client_is_closed_if_the_engine_cannot_subscribe_it(client: LocalClientV2, engine: TroubledEngine) -> None:
+    engine.failing.add("subscribe")
+    client.connection.subscribe_from_server(AddSubscription("alice", channel="rich:a"))
+    assert client.close == (3004, "internal server error")
+
+
+def test_a_subscription_that_waits_for_another_one_ends_with_the_connection(
+    client: LocalClientV2, engine: TroubledEngine
+) -> None:
+    gate = engine.close_gate("subscribe")
+    commands = [AddSubscription("alice", channel=channel) for channel in ("open:a", "open:b")]
+    running = [gevent.spawn(client.connection.subscribe_from_server, command) for command in commands]
+    settle()
+    closing = gevent.spawn(client.connection.close)
+    settle()
+    gate.set()
+    gevent.joinall([*running, closing], timeout=5, raise_error=True)
+    assert not client.connection.channels
+    assert client.node.hub.num_subscriptions == 0
+
+
+def test_a_renewal_changes_the_info_that_others_see(client: LocalClientV2) -> None:
+    client.connection.renew_from_server(RenewConnections("alice", info=b'{"name":"Ann"}'))
+    client.subscribe("rich:a")
+    presence = client.call("presence", channel="rich:a")["presence"]
+    assert presence[client.connection.uid]["conn_info"] == {"name": "Ann"}
+
+
+def test_a_closed_connection_is_not_renewed(client: LocalClientV2) -> None:
+    client.received()
+    client.connection.close()
+    client.connection.renew_from_server(RenewConnections("alice", expires_at=2**31))
+    assert client.received() == []

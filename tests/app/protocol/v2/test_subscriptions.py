@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -11,9 +12,10 @@ import pytest
 from gentrifugo.app.model.events import Publication
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.user_commands import AddSubscription, RenewConnections
+from gentrifugo.app.protocol.v2.token_making import connection_token
 from tests.fakes import TroubledEngine
 from tests.greenlets import eventually
-from tests.local_client_v2 import LocalClientV2
+from tests.local_client_v2 import KEY, LocalClientV2
 
 StartNode = Callable[..., Node]
 
@@ -139,6 +141,68 @@ def test_subscribers_without_positions_are_not_concerned_by_a_gap(start: StartNo
     node.handle_event(Publication("u5", "a", b"5", offset=5, epoch="another"))
     eventually(lambda: [push for push in positioned.pushes() if "unsubscribe" in push] != [])
     assert [push["pub"]["offset"] for push in plain.pushes()] == [5]
+
+
+def test_a_client_subscribes_again_if_a_publication_is_missing_before_those_that_it_waited_for(
+    node: Node, engine: TroubledEngine
+) -> None:
+    client = LocalClientV2.connected(node)
+    gate = engine.close_gate("recover_since")
+    subscribing = gevent.spawn(client.call, "subscribe", channel="rich:a")
+    gevent.sleep(0.01)
+    node.handle_event(Publication("u5", "rich:a", b"5", offset=5, epoch="another"))
+    gate.set()
+    subscribing.join(timeout=5)
+    eventually(lambda: ENDED in client.pushes())
+    assert not client.connection.channels
+
+
+def test_a_subscription_fails_if_the_history_cannot_be_read(client: LocalClientV2, engine: TroubledEngine) -> None:
+    engine.failing.add("recover_since")
+    result = client.call("subscribe", channel="rich:a")
+    assert result == {"error": {"code": 100, "message": "internal server error", "temporary": True}}
+    assert not client.connection.channels
+
+
+def test_in_cache_mode_an_empty_history_recovers_nothing(client: LocalClientV2) -> None:
+    result = client.subscribe("cache:a", recover=True)
+    assert result.get("publications", []) == []
+    assert "recovered" not in result
+
+
+def test_a_subscription_ends_although_a_reload_removed_its_namespace(node: Node, client: LocalClientV2) -> None:
+    client.subscribe("rich:a")
+    node.configure(replace(node.config, namespaces=()))
+    client.call("unsubscribe", channel="rich:a")
+    client.connection.unsubscribe("rich:a")
+    assert not client.connection.channels
+    assert node.hub.num_subscriptions == 0
+
+
+def test_no_join_is_published_if_a_reload_removed_the_namespace_meanwhile(
+    node: Node, client: LocalClientV2, engine: TroubledEngine
+) -> None:
+    gate = engine.close_gate("recover_since")
+    subscribing = gevent.spawn(client.call, "subscribe", channel="rich:a")
+    gevent.sleep(0.01)
+    node.configure(replace(node.config, namespaces=()))
+    gate.set()
+    assert subscribing.get(timeout=5)["positioned"] is True
+    assert engine.calls["publish_event"] == 0
+
+
+def test_a_server_side_subscription_may_end_before_it_goes_live(start: StartNode, engine: TroubledEngine) -> None:
+    node = start()
+    client = LocalClientV2(node)
+    gate = engine.close_gate("publish_event")
+    token = connection_token(KEY, "alice", channels=["rich:a", "open:b"])
+    connecting = gevent.spawn(client.call, "connect", token=token)
+    gevent.sleep(0.01)
+    client.connection.unsubscribe("open:b")
+    gate.set()
+    connecting.join(timeout=5)
+    assert set(client.connection.channels) == {"rich:a"}
+    assert client.close is None
 
 
 # -- commands of backends

@@ -1,0 +1,73 @@
+"""Pings of version 2: when they are sent, and which clients are closed because they do not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from gentrifugo.app.protocol.v2.pings import Pings
+from gentrifugo.app.runtime.timers import Timers
+from tests.greenlets import eventually
+
+OPTIONS = SimpleNamespace(ping_interval=0.05, client_pong_timeout=0.02)
+
+
+class Pinged:
+    """A client with pings; it counts what happens to it."""
+
+    def __init__(self, timers: Timers, awaits_answers: bool = True) -> None:
+        self.sent = self.checked_while_busy = self.closed = 0
+        self.busy = False
+        self.pings = Pings(timers, OPTIONS, self._send, self._is_busy, self._close, awaits_answers)
+
+    def _send(self) -> None:
+        self.sent += 1
+
+    def _is_busy(self) -> bool:
+        self.checked_while_busy += self.busy
+        return self.busy
+
+    def _close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def timers(nothing_left_behind: None) -> Iterator[Timers]:
+    started = Timers(resolution=0.005)
+    started.start()
+    yield started
+    started.stop()
+
+
+def test_a_client_that_does_not_answer_is_closed(timers: Timers) -> None:
+    client = Pinged(timers)
+    eventually(lambda: client.closed == 1)
+    assert client.sent == 1
+
+
+def test_an_answer_that_waits_behind_a_running_command_is_awaited_longer(timers: Timers) -> None:
+    client = Pinged(timers)
+    client.busy = True
+    eventually(lambda: client.checked_while_busy >= 3)
+    assert (client.sent, client.closed) == (1, 0)
+    client.busy = False
+    eventually(lambda: client.closed == 1)
+
+
+def test_an_answer_is_expected_only_after_a_ping(timers: Timers) -> None:
+    client = Pinged(timers)
+    assert not client.pings.answered()
+    client.busy = True  # so that it is not closed meanwhile
+    eventually(lambda: client.sent == 1)
+    assert client.pings.answered()
+    assert not client.pings.answered()
+    client.pings.stop()
+
+
+def test_a_client_that_only_listens_is_pinged_and_need_not_answer(timers: Timers) -> None:
+    client = Pinged(timers, awaits_answers=False)
+    eventually(lambda: client.sent == 3)
+    client.pings.stop()
+    assert client.closed == 0
