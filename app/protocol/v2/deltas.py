@@ -162,8 +162,5 @@ def _payload(format_: Format, publication: NodePublication, patch: bytes | None)
     if is_binary(data) and not format_.is_binary:
         raise NotJSON("the data of a publication is not JSON")
     if patch is not None:
-        try:
-            return format_.delta_payload(patch), True
-        except NotJSON:  # the payload before was no text
-            pass
+        return format_.delta_payload(patch), True
     return format_.delta_payload(bytes_of(data)), False

@@ -17,6 +17,7 @@ from gentrifugo.app.node.hooks import (
     DISCONNECT,
     PUBLISH,
     Context,
+    DisconnectClient,
     Hook,
     Hooks,
     Refuse,
@@ -386,3 +387,11 @@ def test_failures_that_differ_only_in_detail_are_logged_once(hooks: Hooks, caplo
         refused_with(hooks)
     (message,) = caplog.messages
     assert message.endswith("hook (connect): no answer, try 0")
+
+
+@pytest.mark.parametrize(("reason", "text"), [("moved", "moved"), ("", "permission denied")])
+def test_a_page_is_refused_when_a_hook_disconnects_the_client(hooks: Hooks, reason: str, text: str) -> None:
+    hooks.add(CONNECT, raising(DisconnectClient(4000, reason)))
+    with pytest.raises(Refused) as caught:
+        hooks.ask(Context(CONNECT, request=object()))
+    assert caught.value.error.text == text

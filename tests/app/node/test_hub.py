@@ -392,3 +392,19 @@ def test_whoever_has_no_way_to_receive_an_event_is_disconnected(bench: Bench) ->
     for connection in (unable, positioned, other, waiting):
         bench.hub.remove_subscription("news", connection)
     assert not bench.hub.has_subscribers("news")
+
+
+def test_a_channel_whose_only_subscriber_cannot_receive_an_event_has_no_subscribers_left(bench: Bench) -> None:
+    def push(event: Event) -> bytes:
+        raise Unsendable
+
+    connection = bench.connection("c1", encoding=Encoding(push, PLAIN.frame))
+    bench.hub.open.add(connection)
+    bench.hub.add_subscription("news", connection)
+    bench.hub.broadcast(MESSAGE)
+    bench.hub.broadcast(MESSAGE)
+    settle()
+    assert connection.closed_with == [CLOSE_UNSENDABLE]
+    assert bench.hub.num_subscribers("news") == 1  # until the client, which is being closed, removes it
+    assert bench.hub.remove_subscription("news", connection)
+    assert bench.hub.num_subscribers("news") == 0

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from gentrifugo.app.node import session_relay
+from gentrifugo.app.node.control import SessionInput
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.session_relay import SilentNode, UnknownNode
 from tests.fakes import Bus, TroubledEngine
@@ -81,3 +82,13 @@ def test_a_failed_engine_is_reported_as_a_silent_node(start_node: StartNode) -> 
     engine.failing.add("publish_control")
     with pytest.raises(SilentNode):
         node.cluster.sessions.send("another", "secret", b"frame")
+
+
+def test_a_reply_that_cannot_be_sent_loses_no_commands(start_node: StartNode, caplog: pytest.LogCaptureFixture) -> None:
+    engine, taken = TroubledEngine(), list[bytes]()
+    node = start_node(engine)
+    node.cluster.sessions.open("secret", taken.append)
+    engine.failing.add("publish_control")
+    node.cluster.sessions.handle_input(SessionInput("id", node.cluster.uid, "secret", b"frame"))
+    eventually(lambda: "cannot publish a control message" in caplog.text)
+    assert taken == [b"frame"]

@@ -99,3 +99,11 @@ def test_a_survey_of_no_nodes_is_complete_and_ignores_reports() -> None:
     survey.wait(60)
     survey.add("other", SurveyReport("late"))
     assert survey.reports == []
+
+
+def test_a_pattern_that_a_node_cannot_read_matches_none_of_its_channels(start_node: StartNode) -> None:
+    node = start_node()
+    LocalClient.connected(node).subscribe("news")
+    surveys = node.cluster.surveys
+    reports = [surveys._report(SurveyRequest("asked", pattern=pattern)) for pattern in ("[", "n*")]
+    assert [report.subscribers for report in reports] == [{}, {"news": 1}]

@@ -112,3 +112,25 @@ def test_text_messages_reach_the_client_of_either_version(connect: Connect) -> N
     connection.handle_text('{"id":1,"connect":{}}')
     connection.handle_text('{"id":2,"connect":{}}')
     assert transport.closes == [(3501, "bad request")]
+
+
+def test_a_connection_has_no_channels_before_its_first_message(connect: Connect) -> None:
+    connection, _ = connect()
+    assert list(connection.channels) == []
+    connection.close_slow()  # nothing has been sent, so there is nothing to close it for
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("fail", "code"),
+    [(ClientConnection.close_slow, 3008), (lambda connection: connection.close_failed("Broken pipe"), 3009)],
+    ids=["slow", "failed"],
+)
+def test_failures_after_the_first_message_close_the_client(
+    connect: Connect, fail: Callable[[ClientConnection], None], code: int
+) -> None:
+    connection, transport = connect()
+    connection.handle(json.dumps({"id": 1, "connect": {"token": connection_token(KEY, "alice")}}).encode())
+    fail(connection)
+    eventually(lambda: transport.closes)
+    assert transport.closes[0][0] == code

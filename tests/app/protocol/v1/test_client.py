@@ -1353,3 +1353,10 @@ def test_an_internal_error_closes_the_client_with_the_advice_to_reconnect(
     (record,) = [record for record in caplog.records if record.exc_info]
     assert client.uid in record.getMessage()
     assert "a defect" in caplog.text
+
+
+def test_a_client_that_may_have_missed_messages_is_closed_to_recover(client: LocalClient, node: Node) -> None:
+    client.subscribe("rich:a")
+    node.streams.lose("rich:a", only_positioned=False)
+    eventually(lambda: client.transport.closes)
+    assert client.transport.closes == [(3000, closed("insufficient state", reconnect=True))]

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import gevent
 import pytest
 
 from gentrifugo.app.node.hooks import Context
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v2.token_making import connection_token
-from tests.fakes import Bus
+from tests.fakes import Bus, TroubledEngine
 from tests.greenlets import settle
 from tests.local_client_v2 import KEY, LocalClientV2
+from tests.token_keys import key_server, token
 
 StartNode = Callable[..., Node]
 
@@ -124,3 +126,61 @@ def test_a_user_with_a_single_connection_loses_the_earlier_one_on_any_node(start
     assert (second.close, other.close) == (None, None)
     LocalClientV2.connected(nodes[1])
     assert second.close == (3504, "connection limit")
+
+
+# -- tokens and hooks
+
+
+def test_a_client_without_a_token_and_without_a_user_of_a_hook_is_closed(start: StartNode) -> None:
+    client = LocalClientV2(start(hooks={"connect": lambda context: None}))
+    client.send({"id": 1, "connect": {}})
+    assert client.close == (3501, "bad request")
+
+
+def test_a_hook_changes_the_info_of_a_connection_that_is_refreshed(start: StartNode) -> None:
+    def on_refresh(context: Context) -> None:
+        context.info = {"name": "Ann"}
+
+    client = LocalClientV2.connected(start(hooks={"refresh": on_refresh}))
+    assert client.call("refresh", token=connection_token(KEY, "alice")) == {}
+    assert client.connection.default_info == b'{"name":"Ann"}'
+
+
+def test_a_connection_that_is_closed_while_its_hook_runs_does_not_connect(start: StartNode) -> None:
+    clients: list[LocalClientV2] = []
+
+    def on_connect(context: Context) -> None:
+        clients[0].connection.close()
+
+    node = start(hooks={"connect": on_connect})
+    clients.append(LocalClientV2(node))
+    clients[0].send({"id": 1, "connect": {"token": connection_token(KEY, "alice")}})
+    assert clients[0].received() == []
+    assert node.hub.num_connections == 0
+
+
+def test_a_connection_that_is_closed_while_it_closes_others_does_not_connect(
+    start: StartNode, engine: TroubledEngine
+) -> None:
+    node = start(user_subscribe_to_personal=True, user_personal_single_connection=True)
+    client, gate = LocalClientV2(node), engine.close_gate("publish_control")
+    command = {"id": 1, "connect": {"token": connection_token(KEY, "alice")}}
+    connecting = gevent.spawn(client.send, command)
+    settle()
+    client.connection.close()
+    gate.set()
+    gevent.joinall([connecting], timeout=5, raise_error=True)
+    assert client.received() == []
+    assert node.hub.num_connections == 0
+
+
+def test_without_the_keys_for_tokens_every_command_with_one_is_an_internal_error(start_node: StartNode) -> None:
+    with key_server() as server:
+        server.status = 500
+        node = start_node(token_hmac_secret_key=KEY, token_jwks_public_endpoint=server.url)
+        client = LocalClientV2.connected(node)
+        unknown = token({"sub": "alice", "channel": "news"}, "RS256", kid="a")
+        for method, request in [("refresh", {}), ("subscribe", {"channel": "news"})]:
+            error = client.call(method, token=unknown, **request)["error"]
+            assert error == {"code": 100, "message": "internal server error", "temporary": True}
+        assert client.close is None

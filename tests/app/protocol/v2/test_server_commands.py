@@ -85,7 +85,8 @@ def test_a_subscription_that_waits_for_another_one_ends_with_the_connection(
     closing = gevent.spawn(client.connection.close)
     settle()
     gate.set()
-    gevent.joinall([*running, closing], timeout=5, raise_error=True)
+    for greenlet in (*running, closing):
+        greenlet.get(timeout=5)
     assert not client.connection.channels
     assert client.node.hub.num_subscriptions == 0
 
