@@ -345,3 +345,15 @@ def test_operators_see_version_format_and_library_of_a_client(node: Node) -> Non
     connect(node, connection_token(KEY, "alice"), name="js", version="5.8.0")
     (connection,) = node.cluster.surveys.connections("alice")
     assert (connection.protocol, connection.library) == ("v2 json", "js 5.8.0")
+
+
+def test_a_call_gets_no_reply_if_its_handler_closes_the_connection(start: StartNode) -> None:
+    clients: list[LocalClientV2] = []
+
+    def handler(context: Context) -> None:
+        clients[0].connection.close()
+
+    clients.append(LocalClientV2.connected(start(hooks={"rpc": handler})))
+    clients[0].received()
+    clients[0].send({"id": 9, "rpc": {"method": "add"}})
+    assert clients[0].received() == []

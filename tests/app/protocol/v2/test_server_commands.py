@@ -80,13 +80,13 @@ def test_a_subscription_that_waits_for_another_one_ends_with_the_connection(
 ) -> None:
     gate = engine.close_gate("subscribe")
     commands = [AddSubscription("alice", channel=channel) for channel in ("open:a", "open:b")]
-    running = [gevent.spawn(client.connection.subscribe_from_server, command) for command in commands]
+    subscribing = [gevent.spawn(client.connection.subscribe_from_server, command) for command in commands]
     settle()
     closing = gevent.spawn(client.connection.close)
     settle()
     gate.set()
-    for greenlet in (*running, closing):
-        greenlet.get(timeout=5)
+    gevent.joinall(subscribing, timeout=5, raise_error=True)
+    closing.get(timeout=5)
     assert not client.connection.channels
     assert client.node.hub.num_subscriptions == 0
 
