@@ -11,14 +11,14 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-LARGEST = 2**63 - 1
+MAX_INT64 = 2**63 - 1
 """The largest offset, version and time: what engines keep has 64 bits with a sign."""
 
 Text = str | None
 Flag = bool | None
 Anything = Raw | UnsetType
-Offset = Annotated[int, Meta(ge=0, le=LARGEST)]
-Count = Annotated[int, Meta(ge=0, le=LARGEST)]
+Offset = Annotated[int, Meta(ge=0, le=MAX_INT64)]
+Count = Annotated[int, Meta(ge=0, le=MAX_INT64)]
 
 
 class Params(msgspec.Struct):
@@ -187,7 +187,7 @@ class RefreshParams(UserParams):
     info: Annotated[Anything, Meta(description="What others see of the connection from now on, any JSON.")] = UNSET
 
 
-class Nothing(Result):
+class EmptyResult(Result):
     """An empty result: the method was carried out."""
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from gentrifugo.admin import connection as connection_module
 from gentrifugo.admin.access import Access
-from gentrifugo.admin.connection import HIDDEN, AdminConnection
+from gentrifugo.admin.connection import MASKED_TEXT, AdminConnection
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import options_of
@@ -122,7 +122,7 @@ class TestCommands:
         ((reply,),) = operator.send({"method": "info"})
         assert "hush hush" not in json.dumps(reply)
         assert "open sesame" not in json.dumps(reply)
-        assert {reply["body"]["data"]["config"][name] for name in secrets} == {HIDDEN}
+        assert {reply["body"]["data"]["config"][name] for name in secrets} == {MASKED_TEXT}
 
     def test_nodes_have_their_counters_of_now(self, operator: Operator) -> None:
         operator.connect()

@@ -17,11 +17,11 @@ from gevent.event import Event as Gate
 from gentrifugo.app.model.events import Event, Join, Leave, Publication, RawClientInfo, StreamPosition
 from gentrifugo.engines.base import (
     ALL,
-    LARGEST_VERSION,
+    MAX_VERSION,
     Engine,
     HistoryFilter,
     HistoryOptions,
-    Once,
+    PublishConditions,
     Stream,
     UnrecoverablePosition,
 )
@@ -448,8 +448,8 @@ class EngineContract:
             [
                 (message("1"), kept(), None),
                 (message("2"), None, None),
-                (message("3"), kept(), Once("key")),
-                (message("4"), kept(), Once("key")),
+                (message("3"), kept(), PublishConditions("key")),
+                (message("4"), kept(), PublishConditions("key")),
             ]
         )
         top = engine.stream("news", HistoryFilter(), LONG).top
@@ -617,47 +617,47 @@ class EngineContract:
     def test_an_idempotency_key_publishes_once(self, listener: Listener) -> None:
         engine = listener.engine
         engine.subscribe("news")
-        first = engine.publish(message("1"), kept(), Once("a"))
-        second = engine.publish(message("2"), kept(), Once("b"))
-        assert engine.publish(message("3"), kept(), Once("a")) == first
-        assert engine.publish(message("4"), kept(), Once("b")) == second
-        assert engine.publish(message("5"), None, Once("c")) is None
-        assert engine.publish(message("6"), None, Once("c")) is None
+        first = engine.publish(message("1"), kept(), PublishConditions("a"))
+        second = engine.publish(message("2"), kept(), PublishConditions("b"))
+        assert engine.publish(message("3"), kept(), PublishConditions("a")) == first
+        assert engine.publish(message("4"), kept(), PublishConditions("b")) == second
+        assert engine.publish(message("5"), None, PublishConditions("c")) is None
+        assert engine.publish(message("6"), None, PublishConditions("c")) is None
         engine.publish(message("7"), None)
         listener.heard(message("1"), message("2"), message("5"), message("7"))
         assert uids(engine) == ["2", "1"]
 
     def test_an_idempotency_key_is_of_one_channel(self, engine: Engine) -> None:
         for channel, key in (("a", "b.c"), ("a.b", "c"), ("", "a.b.c"), ("1.a", "b")):
-            position = engine.publish(message(channel=channel), kept(), Once(key))
+            position = engine.publish(message(channel=channel), kept(), PublishConditions(key))
             assert position is not None
             assert position.offset == 1
 
     def test_a_version_that_is_not_newer_is_not_published(self, listener: Listener) -> None:
         engine = listener.engine
         engine.subscribe("news")
-        first = engine.publish(message("1"), kept(), Once(version=10))
+        first = engine.publish(message("1"), kept(), PublishConditions(version=10))
         assert first is not None
         for version in (1, 9, 10):
-            assert engine.publish(message("old"), kept(), Once(version=version)) == first
-        assert engine.publish(message("2"), kept(), Once(version=11)) == first._replace(offset=2)
+            assert engine.publish(message("old"), kept(), PublishConditions(version=version)) == first
+        assert engine.publish(message("2"), kept(), PublishConditions(version=11)) == first._replace(offset=2)
         assert publish(engine, kept(), "3") == first._replace(offset=3)
-        assert engine.publish(message("old"), kept(), Once(version=11)) == first._replace(offset=3)
-        largest = engine.publish(message("4"), kept(), Once(version=LARGEST_VERSION))
+        assert engine.publish(message("old"), kept(), PublishConditions(version=11)) == first._replace(offset=3)
+        largest = engine.publish(message("4"), kept(), PublishConditions(version=MAX_VERSION))
         assert largest == first._replace(offset=4)
-        assert engine.publish(message("old"), kept(), Once(version=LARGEST_VERSION - 1)) == largest
+        assert engine.publish(message("old"), kept(), PublishConditions(version=MAX_VERSION - 1)) == largest
         listener.heard(message("1"), message("2"), message("3"), message("4"))
 
     def test_versions_of_other_epochs_are_not_compared(self, engine: Engine) -> None:
         for version, epoch, offset in ((5, "a", 1), (5, "a", 1), (3, "b", 2), (5, "a", 3), (2, "", 3), (6, "", 4)):
-            position = engine.publish(message(), kept(), Once(version=version, version_epoch=epoch))
+            position = engine.publish(message(), kept(), PublishConditions(version=version, version_epoch=epoch))
             assert position is not None
             assert position.offset == offset
 
     def test_a_version_needs_a_history(self, listener: Listener) -> None:
         listener.engine.subscribe("news")
         for uid in ("1", "2"):
-            assert listener.engine.publish(message(uid), None, Once(version=1)) is None
+            assert listener.engine.publish(message(uid), None, PublishConditions(version=1)) is None
         listener.heard(message("1"), message("2"))
 
     # -- control
@@ -886,7 +886,7 @@ class JoinedEnginesContract:
             assert node.positions("news") == [first, second]
             assert recovered(node.engine, first) == ["u2"]
         for node in nodes:
-            assert node.engine.publish(message("u3"), kept(), Once("key")) == first._replace(offset=3)
+            assert node.engine.publish(message("u3"), kept(), PublishConditions("key")) == first._replace(offset=3)
 
     def test_what_a_recovery_by_position_brings_has_been_delivered_before(
         self, nodes: tuple[Listener, Listener]

@@ -9,7 +9,7 @@ import pytest
 
 from gentrifugo.app.model.events import Publication, RawClientInfo
 from gentrifugo.engines import memory, occupancy
-from gentrifugo.engines.base import IDEMPOTENCY_LIFETIME, HistoryFilter, HistoryOptions, Once
+from gentrifugo.engines.base import IDEMPOTENCY_LIFETIME, HistoryFilter, HistoryOptions, PublishConditions
 from gentrifugo.engines.memory import MemoryEngine
 from tests.contents import contents
 from tests.engines.contract import ALICE, BOB, LONG, SHORT, EngineContract, Lab, Listener, kept, message
@@ -111,9 +111,9 @@ def test_publications_are_freed_also_if_the_stream_was_asked_for_before(engine: 
 
 def test_results_are_freed_after_their_time(engine: MemoryEngine, clock: FakeClock) -> None:
     for key in ("a", "b"):
-        engine.publish(message(), None, Once(key))
+        engine.publish(message(), None, PublishConditions(key))
         clock.advance(IDEMPOTENCY_LIFETIME / 2)
-    engine.publish(message(), None, Once("c"))
+    engine.publish(message(), None, PublishConditions("c"))
     engine.free_expired()
     assert ("news", "a") not in contents(engine)
     assert ("news", "b") in contents(engine)
@@ -123,11 +123,11 @@ def test_results_are_freed_after_their_time(engine: MemoryEngine, clock: FakeClo
 
 
 def test_an_idempotency_key_may_be_used_again_after_its_time(engine: MemoryEngine, clock: FakeClock) -> None:
-    first = engine.publish(message("1"), kept(lifetime=1000), Once("a"))
+    first = engine.publish(message("1"), kept(lifetime=1000), PublishConditions("a"))
     clock.advance(IDEMPOTENCY_LIFETIME - 1)
-    assert engine.publish(message("2"), kept(lifetime=1000), Once("a")) == first
+    assert engine.publish(message("2"), kept(lifetime=1000), PublishConditions("a")) == first
     clock.advance(1)
-    assert engine.publish(message("3"), kept(lifetime=1000), Once("a")) != first
+    assert engine.publish(message("3"), kept(lifetime=1000), PublishConditions("a")) != first
 
 
 def test_two_engines_have_other_epochs(clock: FakeClock) -> None:

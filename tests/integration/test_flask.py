@@ -21,7 +21,7 @@ import pytest
 
 from tests.clients.driver import Driver, node_driver
 from tests.docs.pages import page
-from tests.gunicorn_server import OUR_WORKER, SETTINGS, STOCK_WORKER
+from tests.gunicorn_server import GENTRIFUGO_WORKER, SETTINGS, STOCK_WORKER
 from tests.parts import ROOT, node_package, program
 from tests.redis_server import free_port, redis_server
 from tests.waiting import eventually, seconds
@@ -133,7 +133,9 @@ def say(browser: Driver, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [COMMAND, gunicorn_command(OUR_WORKER), gunicorn_command(STOCK_WORKER)], ids=["command", "ours", "stock"]
+    "command",
+    [COMMAND, gunicorn_command(GENTRIFUGO_WORKER), gunicorn_command(STOCK_WORKER)],
+    ids=["command", "ours", "stock"],
 )
 def test_two_browsers_chat(tmp_path: Path, command: list[str]) -> None:
     # The browsers end first: under the stock worker, connections that they keep hold up its end.

@@ -15,12 +15,12 @@ import pytest
 
 from tests.api_client import ApiClient
 from tests.conformance.player import CONVERSATIONS, SERVER_OPTIONS, Player
-from tests.gunicorn_server import OUR_WORKER, SETTINGS, STOCK_WORKER, Gunicorn, gunicorn, ready
+from tests.gunicorn_server import GENTRIFUGO_WORKER, SETTINGS, STOCK_WORKER, Gunicorn, gunicorn, ready
 from tests.protocol_client import ProtocolClient
 from tests.waiting import eventually, seconds
 from tests.websocket_client import Closed, HandshakeRefused, WebSocketClient
 
-WORKERS = pytest.mark.parametrize("worker", [OUR_WORKER, STOCK_WORKER], ids=["our worker", "stock worker"])
+WORKERS = pytest.mark.parametrize("worker", [GENTRIFUGO_WORKER, STOCK_WORKER], ids=["our worker", "stock worker"])
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_term_tells_every_client_and_ends_soon(server: Gunicorn) -> None:
     assert server.process.wait(seconds(10)) == 0
 
 
-@pytest.mark.parametrize("worker", [OUR_WORKER], ids=["our worker"])
+@pytest.mark.parametrize("worker", [GENTRIFUGO_WORKER], ids=["our worker"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
 def test_a_quick_end_tells_every_client_too(server: Gunicorn, number: signal.Signals) -> None:
     clients = [ProtocolClient(server, "ann") for _ in range(3)]
@@ -166,7 +166,7 @@ def knows_namespace(server: Gunicorn, channel: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize("worker", [OUR_WORKER], ids=["our worker"])
+@pytest.mark.parametrize("worker", [GENTRIFUGO_WORKER], ids=["our worker"])
 def test_an_idle_backend_connection_does_not_hold_up_the_end(server: Gunicorn) -> None:
     with socket.create_connection((server.host, server.port)):
         server.process.terminate()
@@ -174,7 +174,7 @@ def test_an_idle_backend_connection_does_not_hold_up_the_end(server: Gunicorn) -
 
 
 def test_several_workers_with_the_memory_engine_refuse_to_start(tmp_path: Path) -> None:
-    server = Gunicorn({}, tmp_path, OUR_WORKER, workers=2)
+    server = Gunicorn({}, tmp_path, GENTRIFUGO_WORKER, workers=2)
     assert server.process.wait(seconds(20)) != 0
     assert "2 workers: several workers require the Redis engine" in server.log
 
@@ -188,7 +188,7 @@ def test_a_bad_configuration_ends_gunicorn_with_the_reason(tmp_path: Path, worke
 
 def test_usr1_opens_the_log_anew(tmp_path: Path) -> None:
     log = tmp_path / "own.log"
-    with gunicorn(tmp_path, OUR_WORKER, log_file=str(log), log_level="debug") as server:
+    with gunicorn(tmp_path, GENTRIFUGO_WORKER, log_file=str(log), log_level="debug") as server:
         log.rename(tmp_path / "own.log.1")
         server.process.send_signal(signal.SIGUSR1)
         eventually(lambda: log.exists() and "SIGUSR1: log file" in log.read_text())
@@ -198,7 +198,7 @@ def test_usr1_opens_the_log_anew(tmp_path: Path) -> None:
 
 
 def test_the_first_worker_says_that_a_limit_is_low(tmp_path: Path) -> None:
-    server = Gunicorn({}, tmp_path, OUR_WORKER, flags=["--worker-connections=1000"])
+    server = Gunicorn({}, tmp_path, GENTRIFUGO_WORKER, flags=["--worker-connections=1000"])
     try:
         server.wait_until_ready()
         (pid,) = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()

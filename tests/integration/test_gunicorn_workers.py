@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.api_client import ApiClient
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, Gunicorn, gunicorn
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, Gunicorn, gunicorn
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import redis_server
 from tests.waiting import eventually, seconds
@@ -23,7 +23,7 @@ CLIENTS = 90
 MESSAGES = 200
 
 
-@pytest.fixture(params=[OUR_WORKER, STOCK_WORKER], ids=["our worker", "stock worker"])
+@pytest.fixture(params=[GENTRIFUGO_WORKER, STOCK_WORKER], ids=["our worker", "stock worker"])
 def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Gunicorn]:
     with redis_server(tmp_path) as redis:
         options = {**redis.options, "node_ping_interval": 0.3, "presence": True, "redis_api": True, "api_key": "key"}

@@ -13,7 +13,7 @@ import pytest
 
 from tests.credentials import sign
 from tests.docs.pages import page
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, gunicorn
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, gunicorn
 from tests.hook_backend import Backend, dripping_backend, hook_backend
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import redis_server
@@ -260,7 +260,7 @@ def test_a_backend_that_is_away_does_not_flood_the_log(start_server: StartServer
     assert server.log.count("hook http://127.0.0.1:1/hooks (subscribe): request failed") == 1
 
 
-@pytest.mark.parametrize("worker", [OUR_WORKER, STOCK_WORKER], ids=["ours", "stock"])
+@pytest.mark.parametrize("worker", [GENTRIFUGO_WORKER, STOCK_WORKER], ids=["ours", "stock"])
 def test_under_gunicorn_over_every_kind_of_connection(tmp_path: Path, backend: Backend, worker: str) -> None:
     backend.answer = of_ann
     with gunicorn(tmp_path, worker, **OPTIONS, hook_url=backend.url) as server:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER
 from tests.integration.test_flask import PROGRAM, get, running
 from tests.waiting import seconds
 from tests.websocket_client import WebSocketClient
@@ -23,7 +23,7 @@ TOGETHER = 500
 GUNICORN = [sys.executable, "-m", "gunicorn", "--bind=127.0.0.1:0", "--no-control-socket", "--graceful-timeout=8"]
 SERVERS = {
     "command": [PROGRAM, "--app=telling_site:app", "--address=127.0.0.1", "--port=0", "--shutdown_timeout=8"],
-    "ours": [*GUNICORN, f"--worker-class={OUR_WORKER}", "telling_site:app"],
+    "ours": [*GUNICORN, f"--worker-class={GENTRIFUGO_WORKER}", "telling_site:app"],
     "stock": [*GUNICORN, f"--worker-class={STOCK_WORKER}", "telling_site:app"],
 }
 

@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 
 from tests.certificates import make_certificate
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER
 from tests.integration.test_flask import COMMAND, gunicorn_command, running
 from tests.nginx_server import free_port, nginx
 from tests.parts import ROOT
@@ -82,7 +82,9 @@ def request(
 
 
 @pytest.mark.parametrize(
-    "command", [COMMAND, gunicorn_command(OUR_WORKER), gunicorn_command(STOCK_WORKER)], ids=["command", "ours", "stock"]
+    "command",
+    [COMMAND, gunicorn_command(GENTRIFUGO_WORKER), gunicorn_command(STOCK_WORKER)],
+    ids=["command", "ours", "stock"],
 )
 def test_behind_tls_and_below_a_path(tmp_path: Path, command: list[str]) -> None:
     directory = tmp_path / "site"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.api_client import ApiClient
-from tests.gunicorn_server import OUR_WORKER, gunicorn
+from tests.gunicorn_server import GENTRIFUGO_WORKER, gunicorn
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import free_port
 from tests.servers import Server
@@ -63,6 +63,6 @@ def test_a_port_that_is_taken_is_named_with_its_option(start_server: Callable[..
 
 
 def test_an_application_has_no_other_ports_and_says_so(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with gunicorn(tmp_path_factory.mktemp("gunicorn"), OUR_WORKER, api_port=10001) as server:
+    with gunicorn(tmp_path_factory.mktemp("gunicorn"), GENTRIFUGO_WORKER, api_port=10001) as server:
         assert found(server.host, server.port) == {"client"}
         assert "option api_port has no effect here: a WSGI application has no port of its own" in server.log

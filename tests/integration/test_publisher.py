@@ -244,7 +244,7 @@ def test_flask_realtime_publish_says_what_is_wrong(tmp_path: Path, redis: RedisS
     "arguments",
     [
         ("-m", "flask", "--app", "news:app", "realtime", "publish", "news", '"from outside"'),
-        ("-c", "from news import realtime; realtime.stay_outside(); realtime.publish('news', 'from outside')"),
+        ("-c", "from news import realtime; realtime.use_redis_only(); realtime.publish('news', 'from outside')"),
     ],
     ids=["command", "worker"],
 )

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.api_client import ApiClient
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, gunicorn
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, gunicorn
 from tests.protocol_client import ProtocolClient
 from tests.servers import running
 from tests.sockjs_client import Connection, Service
@@ -38,7 +38,7 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
             options = {**OPTIONS, **options}
             if request.param == "command":
                 return servers.enter_context(running(options, directory))
-            worker = OUR_WORKER if request.param == "our worker" else STOCK_WORKER
+            worker = GENTRIFUGO_WORKER if request.param == "our worker" else STOCK_WORKER
             return servers.enter_context(gunicorn(directory, worker, **options))
 
         yield start_one

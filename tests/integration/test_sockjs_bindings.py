@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.clients.driver import HERE, Driver, node_driver
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, gunicorn
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, gunicorn
 from tests.hook_backend import Backend, hook_backend
 from tests.parts import node_package, program
 from tests.redis_server import redis_server
@@ -131,7 +131,7 @@ def backend() -> Iterator[Backend]:
         yield made
 
 
-@pytest.mark.parametrize("worker", [OUR_WORKER, STOCK_WORKER], ids=["our worker", "stock worker"])
+@pytest.mark.parametrize("worker", [GENTRIFUGO_WORKER, STOCK_WORKER], ids=["our worker", "stock worker"])
 def test_every_worker_passes_requests_on_and_the_one_with_the_session_judges_them(
     tmp_path: Path, backend: Backend, worker: str
 ) -> None:

@@ -17,7 +17,7 @@ import pytest
 from tests.api_client import ApiClient
 from tests.clients.driver import node_driver
 from tests.credentials import connect_params
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, gunicorn
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, gunicorn
 from tests.nginx_server import free_port, nginx
 from tests.parts import ROOT, node_package, program
 from tests.servers import running
@@ -35,7 +35,7 @@ def upstream(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
         if request.param == "command":
             yield stack.enter_context(running({}, directory))
         else:
-            worker = OUR_WORKER if request.param == "our worker" else STOCK_WORKER
+            worker = GENTRIFUGO_WORKER if request.param == "our worker" else STOCK_WORKER
             yield stack.enter_context(gunicorn(directory, worker))
 
 

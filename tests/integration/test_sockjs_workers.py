@@ -19,7 +19,7 @@ from gentrifugo.app.service import Service
 from tests.api_client import ApiClient
 from tests.clients.driver import node_driver
 from tests.credentials import connect_params
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, Gunicorn, gunicorn
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, Gunicorn, gunicorn
 from tests.parts import node_package
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import RedisServer, redis_server
@@ -49,7 +49,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 @pytest.fixture(
-    scope="module", params=[OUR_WORKER, STOCK_WORKER, ""], ids=["our worker", "stock worker", "without gunicorn"]
+    scope="module", params=[GENTRIFUGO_WORKER, STOCK_WORKER, ""], ids=["our worker", "stock worker", "without gunicorn"]
 )
 def server(
     tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, request: pytest.FixtureRequest
@@ -237,7 +237,7 @@ def test_a_killed_worker_takes_only_its_own_sessions_along(server: Gunicorn | Se
 @pytest.mark.parametrize("transport", ["xhr-polling", "xhr-streaming", "eventsource"])
 def test_sockjs_client(tmp_path: Path, redis: RedisServer, transport: str) -> None:
     node_package("sockjs-client")
-    with gunicorn(tmp_path, OUR_WORKER, WORKERS, **OPTIONS, **redis.options) as server:
+    with gunicorn(tmp_path, GENTRIFUGO_WORKER, WORKERS, **OPTIONS, **redis.options) as server:
         url = f"http://{server.host}:{server.port}/connection"
         arguments = json.dumps({"url": url, "transports": [transport], "retry": 50, **connect_params("42")})
         with node_driver("centrifuge_driver.js", arguments, package="centrifuge") as client:

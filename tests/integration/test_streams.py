@@ -14,7 +14,7 @@ import pytest
 
 from gentrifugo.app.protocol.v2.token_making import connection_token, signed
 from tests.docs.pages import DOCS, read
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, Gunicorn
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, Gunicorn
 from tests.nginx_server import free_port, nginx, proxy
 from tests.parts import ROOT, program
 from tests.redis_server import redis_server
@@ -72,7 +72,7 @@ def under(kind: str, directory: Path, **options: Any) -> Iterator[Any]:
         gunicorn.stop()
 
 
-@pytest.fixture(scope="module", params=["command", OUR_WORKER, STOCK_WORKER])
+@pytest.fixture(scope="module", params=["command", GENTRIFUGO_WORKER, STOCK_WORKER])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with under(request.param, tmp_path_factory.mktemp("streams")) as server:
         yield server

@@ -21,7 +21,7 @@ import pytest
 from tests.certificates import Certificate, make_certificate
 from tests.clients.driver import node_driver
 from tests.credentials import connect_params, sign
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER
 from tests.parts import ROOT, program
 from tests.redis_server import free_port
 from tests.servers import Server
@@ -258,7 +258,7 @@ def test_a_slow_handshake_does_not_extend_the_timeout(start_server: StartServer,
     assert time.monotonic() - began < seconds(3)  # at this pace the whole would take far longer
 
 
-@pytest.mark.parametrize("worker", [OUR_WORKER, STOCK_WORKER], ids=["ours", "stock"])
+@pytest.mark.parametrize("worker", [GENTRIFUGO_WORKER, STOCK_WORKER], ids=["ours", "stock"])
 def test_under_gunicorn_with_its_own_options(tmp_path: Path, certificate: Certificate, worker: str) -> None:
     with gunicorn_with_tls(tmp_path, worker, certificate) as port:
         context = certificate.trusting()

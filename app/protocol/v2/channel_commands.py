@@ -27,7 +27,7 @@ from .errors import (
     Refused,
 )
 from .messages import (
-    NOTHING,
+    NO_PAYLOAD,
     HistoryRequest,
     HistoryResult,
     PresenceRequest,
@@ -44,7 +44,7 @@ from .messages import (
     UnsubscribeResult,
     client_info,
 )
-from .permissions import Who
+from .permissions import Requester
 from .served_client import ServedClient
 from .subscriptions import Wanted, message_of, ttl
 from .tags_filter import InvalidFilter, TagsFilter, tags_filter
@@ -137,7 +137,7 @@ def _unsubscribe(client: ServedClient, id_: int, request: UnsubscribeRequest) ->
 
 
 def _publish(client: ServedClient, id_: int, request: PublishRequest) -> None:
-    channel, data = _named(request.channel), b"" if request.data is NOTHING else bytes(request.data)
+    channel, data = _named(request.channel), b"" if request.data is NO_PAYLOAD else bytes(request.data)
     if not data:
         raise Refused(BAD_REQUEST)
     _check_publish(client, channel)
@@ -155,7 +155,7 @@ def _publish(client: ServedClient, id_: int, request: PublishRequest) -> None:
 
 
 def _check_publish(client: ServedClient, channel: str) -> None:
-    if not permissions.may_publish(client.node.rules.options(channel), _who(client, channel)):
+    if not permissions.may_publish(client.node.rules.options(channel), _requester(client, channel)):
         raise Refused(PERMISSION_DENIED)
 
 
@@ -176,7 +176,7 @@ def _check_presence(client: ServedClient, channel: str) -> None:
     options = client.node.rules.options(_named(channel))
     if not options.presence:
         raise Refused(NOT_AVAILABLE)
-    if not permissions.may_read_presence(options, _who(client, channel)):
+    if not permissions.may_read_presence(options, _requester(client, channel)):
         raise Refused(PERMISSION_DENIED)
 
 
@@ -195,7 +195,7 @@ def _history(client: ServedClient, id_: int, request: HistoryRequest) -> None:
 def _check_history(client: ServedClient, channel: str, options: ChannelOptions) -> None:
     if history_options(options) is None:
         raise Refused(NOT_AVAILABLE)
-    if not permissions.may_read_history(options, _who(client, channel)):
+    if not permissions.may_read_history(options, _requester(client, channel)):
         raise Refused(PERMISSION_DENIED)
 
 
@@ -206,8 +206,8 @@ def _named(channel: str) -> str:
     return channel
 
 
-def _who(client: ServedClient, channel: str) -> Who:
-    return Who(client.user, channel in client.channels, client.node.config.insecure)
+def _requester(client: ServedClient, channel: str) -> Requester:
+    return Requester(client.user, channel in client.channels, client.node.config.insecure)
 
 
 HANDLERS: dict[str, Callable[[ServedClient, int, Any], None]] = {

@@ -16,7 +16,7 @@ from msgspec import Raw
 
 from ...model.json_codec import InvalidJSON, check_nesting, decode
 
-NOTHING = Raw()
+NO_PAYLOAD = Raw()
 """A claim that is not there."""
 
 T = TypeVar("T")
@@ -98,9 +98,9 @@ class _Override(msgspec.Struct):
 
 
 class _Options(msgspec.Struct):
-    info: Raw = NOTHING
+    info: Raw = NO_PAYLOAD
     b64info: str | None = None
-    data: Raw = NOTHING
+    data: Raw = NO_PAYLOAD
     b64data: str | None = None
     override: _Override | None = None
 
@@ -116,7 +116,7 @@ class _Claims(_Options):
 class _ConnectionClaims(_Claims):
     channels: list[str] | None = None
     subs: dict[str, _Options | None] | None = None
-    meta: Raw = NOTHING
+    meta: Raw = NO_PAYLOAD
 
 
 class _SubscriptionClaims(_Claims):

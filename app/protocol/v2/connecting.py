@@ -30,7 +30,7 @@ from .errors import (
     disconnect_of,
 )
 from .key_set import KeysUnavailable
-from .messages import NOTHING, ConnectRequest, RefreshRequest, SubscribeRequest
+from .messages import NO_PAYLOAD, ConnectRequest, RefreshRequest, SubscribeRequest
 from .permissions import overridden
 from .served_client import Identity, ServedClient
 from .subscriptions import Wanted
@@ -147,7 +147,7 @@ def server_side(
     wanted = request or SubscribeRequest()
     granted = overridden(permissions.grant(options, wanted, user), given, options)
     granted = granted._replace(may_have_deltas=False)  # client libraries have them for subscriptions of their own only
-    data = Raw(given.data) if given.data else NOTHING
+    data = Raw(given.data) if given.data else NO_PAYLOAD
     return Wanted(channel, wanted, granted, given.info, expires_at, data, is_server_side=True)
 
 

@@ -29,7 +29,7 @@ from .deltas import DeltaSubscription, chain_of
 from .encodings import encode_event, encoding
 from .errors import INAPPROPRIATE_PROTOCOL, INTERNAL_SERVER_ERROR, UNRECOVERABLE_POSITION, Closing, Refused
 from .format import Format, NotJSON
-from .messages import NOTHING, Publication, SubscribeRequest, SubscribeResult, client_info
+from .messages import NO_PAYLOAD, Publication, SubscribeRequest, SubscribeResult, client_info
 from .permissions import Grant
 from .tags_filter import TagsFilter
 
@@ -81,7 +81,7 @@ class Wanted:
     """JSON that others see of the client in this channel alone."""
     expires_at: float = 0
     """Seconds since 1970; 0 for never."""
-    data: Raw = field(default_factory=lambda: NOTHING)
+    data: Raw = field(default_factory=lambda: NO_PAYLOAD)
     """What the client is told with the reply."""
     is_server_side: bool = False
     passes: TagsFilter | None = None

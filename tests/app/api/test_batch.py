@@ -61,7 +61,7 @@ def test_a_parallel_batch_does_not_wait_for_one_command(calls: MethodCalls, engi
 def test_publications_in_one_channel_stay_in_order(
     calls: MethodCalls, client: LocalClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publishing, "PUBLISHED_TOGETHER", 7)
+    monkeypatch.setattr(publishing, "PUBLISH_BATCH_SIZE", 7)
     for parallel in (False, True):
         call(calls, "batch", commands=[publish("news", number) for number in range(50)], parallel=parallel)
         assert [push["body"]["data"] for push in client.received()] == list(range(50))

@@ -13,7 +13,7 @@ from gentrifugo.app.config.aliases import without_aliases
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.config.command_line import help_text
 from gentrifugo.app.config.config import Config
-from gentrifugo.app.config.loading import Loaded, from_mapping, load
+from gentrifugo.app.config.loading import LoadedConfig, from_mapping, load
 from gentrifugo.app.config.options import ConfigError, Option, options_of
 
 OPTIONS = options_of(Config)
@@ -32,7 +32,7 @@ def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def from_file(options: Mapping[str, Any], *argv: str, **environ: str) -> Loaded:
+def from_file(options: Mapping[str, Any], *argv: str, **environ: str) -> LoadedConfig:
     """The configuration of config.json with these options and a secret."""
     Path("config.json").write_text(json.dumps({"secret": "secret", **options}))
     return load(argv, environ)

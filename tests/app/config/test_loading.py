@@ -13,7 +13,7 @@ import pytest
 
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.config.config import Config
-from gentrifugo.app.config.loading import Loaded, from_mapping, load, reload
+from gentrifugo.app.config.loading import LoadedConfig, from_mapping, load, reload
 from gentrifugo.app.config.options import ConfigError
 
 SECRET = {"CENTRIFUGO_SECRET": "secret"}
@@ -287,7 +287,9 @@ class TestWarnings:
 class TestFromMapping:
     def test_options_in_code_are_checked_like_a_file(self) -> None:
         loaded = from_mapping({"secret": "secret", "port": "9000", "namespaces": ({"name": "public"},)})
-        assert loaded == Loaded(Config(secret="secret", port=9000, namespaces=(Namespace(name="public"),)), [], None)
+        assert loaded == LoadedConfig(
+            Config(secret="secret", port=9000, namespaces=(Namespace(name="public"),)), [], None
+        )
 
     def test_its_problems_name_the_source(self) -> None:
         with pytest.raises(ConfigError) as caught:
@@ -301,7 +303,7 @@ class TestFromMapping:
 class TestReload:
     CURRENT = Config(secret="secret", name="node")
 
-    def reload(self, *argv: str, **environ: str) -> Loaded:
+    def reload(self, *argv: str, **environ: str) -> LoadedConfig:
         return reload(self.CURRENT, ["--name=node", *argv], environ)
 
     def test_options_that_can_change_do(self, write: Write) -> None:

@@ -158,5 +158,5 @@ class TestApplication:
 def test_arguments_that_are_not_given_are_those_of_the_defaults() -> None:
     config: Mapping[str, Any] = {"ping_interval": 7}
     defaults = Arguments(config, "/rt", frozenset({"client"}))
-    assert Arguments().over(defaults) == defaults
-    assert Arguments({}, "", frozenset()).over(defaults) == Arguments({}, "", frozenset())
+    assert Arguments().with_defaults(defaults) == defaults
+    assert Arguments({}, "", frozenset()).with_defaults(defaults) == Arguments({}, "", frozenset())

@@ -147,7 +147,7 @@ class TestCalls:
     def test_a_process_that_stays_outside_does_not_become_a_node(self, serve: Callable[[Flask], int]) -> None:
         app = site()
         rt = Gentrifugo(app)
-        rt.stay_outside()
+        rt.use_redis_only()
         serve(app)
         with pytest.raises(RuntimeError, match="the memory engine cannot reach a server in another process"):
             rt.publish("news", 1)

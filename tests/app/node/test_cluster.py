@@ -209,7 +209,7 @@ def test_a_defect_does_not_end_the_pings(
     start_node: StartNode, engine: TroubledEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     start_node(engine, node_ping_interval=0.01)
-    monkeypatch.setattr(cluster_module, "SILENT_PINGS", None)
+    monkeypatch.setattr(cluster_module, "MAX_MISSED_PINGS", None)
     eventually(lambda: len(caplog.records) > 1)
     assert caplog.records[0].exc_info is not None
 

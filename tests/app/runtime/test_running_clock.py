@@ -40,7 +40,7 @@ def test_the_clock_advances_while_the_process_runs() -> None:
     began = running()
     for _ in range(10):
         clock.advance(TICK)
-        running.look()
+        running.tick()
     assert running() - began == pytest.approx(10 * TICK)
 
 
@@ -50,7 +50,7 @@ def test_the_clock_stops_while_the_process_is_suspended() -> None:
     began = running()
     clock.advance(60)
     before = running()
-    running.look()
+    running.tick()
     after = running()
     assert before - began == pytest.approx(TICK)
     assert after == pytest.approx(before)
@@ -63,7 +63,7 @@ def test_a_small_delay_of_the_event_loop_does_not_stop_the_clock() -> None:
     running = RunningClock(clock)
     began = running()
     clock.advance(TICK + MIN_STANDSTILL)
-    running.look()
+    running.tick()
     assert running() - began == pytest.approx(TICK + MIN_STANDSTILL)
 
 

@@ -143,14 +143,14 @@ def test_a_client_that_goes_is_noticed_with_nothing_to_write(
     bench = start(make)
     bench.client.close()
     eventually(bench.greenlet.ready, within=1)
-    assert bench.receiver.is_gone
+    assert bench.receiver.is_disconnected
 
 
 def test_a_client_that_sends_its_next_request_early_stays(start: Callable[..., Bench]) -> None:
     bench = start(poll)
     bench.client.send(b"POST")
     settle()
-    assert not bench.receiver.is_gone
+    assert not bench.receiver.is_disconnected
     bench.session.send("a")
     assert bench.read(7) == b'a["a"]\n'
 
@@ -200,7 +200,7 @@ def test_heartbeats(start: Callable[..., Bench], make: Callable[[Exchange], Wait
     bench = start(make)
     if make is stream:
         bench.read(2049)
-    bench.receiver.beat()
+    bench.receiver.send_heartbeat()
     assert bench.read(2) == b"h\n"
 
 
@@ -230,7 +230,7 @@ def test_an_abandoned_request_ends_although_its_socket_is_full(start: Callable[.
     bench = start(lambda exchange: StreamingRequest(exchange, XHRStreaming(), {}, 0, HUGE))
     bench.session.send("x" * 3_000_000)
     settle()
-    assert bench.receiver.is_stuck()
+    assert bench.receiver.has_unacknowledged_data()
     bench.receiver.abandon()
     eventually(bench.greenlet.ready)
     assert bench.error is not None

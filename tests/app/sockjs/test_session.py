@@ -80,7 +80,7 @@ def test_only_the_first_close_counts(bench: Bench) -> None:
     bench.session.close(3000, "first")
     bench.session.close(3000, "second")
     bench.session.interrupt()
-    assert (bench.session.last_words, bench.peer.ends) == (b'c[3000,"first"]', 1)
+    assert (bench.session.close_frame_if_closed, bench.peer.ends) == (b'c[3000,"first"]', 1)
 
 
 def test_an_interrupted_session_forgets_what_waits(bench: Bench) -> None:
@@ -126,15 +126,15 @@ def test_a_second_reader_finds_the_first(session: Session) -> None:
     assert not session.has_receiver()
     session.attach(FakeReceiver())
     assert session.has_receiver()
-    assert session.last_words is None
+    assert session.close_frame_if_closed is None
 
 
 def test_a_second_reader_notices_that_the_first_has_gone(bench: Bench) -> None:
     receiver = FakeReceiver()
     bench.session.attach(receiver)
-    receiver.is_gone = True
+    receiver.is_disconnected = True
     assert bench.session.has_receiver()
-    assert bench.session.last_words == b'c[1002,"Connection interrupted"]'
+    assert bench.session.close_frame_if_closed == b'c[1002,"Connection interrupted"]'
     assert bench.peer.ends == 1
 
 
@@ -152,7 +152,7 @@ def test_an_exception_of_the_peer_closes_the_session(bench: Bench) -> None:
     bench.peer.handle_text = fail  # type: ignore[method-assign]
     bench.session.handle(["a", "b"])
     assert (bench.peer.troubles, bench.peer.ends) == (["broken: a"], 1)
-    assert bench.session.last_words == b'c[3000,"broken"]'
+    assert bench.session.close_frame_if_closed == b'c[3000,"broken"]'
 
 
 def test_others_run_between_the_messages_of_one_request(bench: Bench, bystander: Bystander) -> None:

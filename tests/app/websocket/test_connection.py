@@ -561,7 +561,7 @@ def test_a_peer_whose_answer_waits_behind_a_compressed_message_stays(open_line: 
     line.handle = handle
     frame = compressed(b" " * 65536)
     pong = bytes((0x80 | PONG, 0x80, 0, 0, 0, 0))
-    line.peer.send_bytes(frame * (websocket_module.INFLATED_AT_ONCE // len(frame) + 1) + pong)
+    line.peer.send_bytes(frame * (websocket_module.INFLATE_BATCH_SIZE // len(frame) + 1) + pong)
     assert handling.wait(LONG)
     gevent.sleep(0.5)
     assert line.owner.told == []

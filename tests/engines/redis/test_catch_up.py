@@ -60,7 +60,7 @@ class Desk:
     def deliver(self, event: Event) -> None:
         self.delivered.append(event)
 
-    def leave_gap(self, channel: str, found: int | None, seconds: float) -> bool:
+    def report_open_gap(self, channel: str, found: int | None, seconds: float) -> bool:
         assert seconds >= 1
         self.left_open.append((channel, found))
         return self.is_missing
@@ -82,8 +82,8 @@ def desk(nothing_left_behind: None) -> Iterator[Desk]:
 
 
 def suffer_a_gap(desk: Desk) -> None:
-    desk.catch_up.lose(["news"], time.monotonic() - 1)
-    desk.catch_up.regain("news")
+    desk.catch_up.open_gaps(["news"], time.monotonic() - 1)
+    desk.catch_up.note_resubscribed("news")
     settle()
 
 
@@ -167,11 +167,11 @@ def test_a_connection_that_breaks_again_before_the_gap_is_closed_leaves_no_other
     desk.remembers(1, 2, 3)
     suffer_a_gap(desk)
     desk.catch_up.handle("news", kept(3))
-    desk.catch_up.lose(["news"], time.monotonic() - 1)  # and 4 is published
+    desk.catch_up.open_gaps(["news"], time.monotonic() - 1)  # and 4 is published
     desk.gate.set()
     settle()
     desk.remembers(1, 2, 3, 4, 5)
-    desk.catch_up.regain("news")
+    desk.catch_up.note_resubscribed("news")
     desk.catch_up.handle("news", kept(5))
     eventually(lambda: desk.numbers() == [1, 2, 3, 4, 5])
     assert desk.reads == 2
@@ -183,9 +183,9 @@ def test_a_history_that_was_read_before_the_connection_broke_again_is_not_used(d
     desk.catch_up.handle("news", kept(1))
     desk.remembers(1, 2)
     suffer_a_gap(desk)
-    desk.catch_up.lose(["news"], time.monotonic() - 1)
+    desk.catch_up.open_gaps(["news"], time.monotonic() - 1)
     desk.remembers(1, 2, 3)
-    desk.catch_up.regain("news")
+    desk.catch_up.note_resubscribed("news")
     desk.passed.set()
     eventually(lambda: desk.numbers() == [1, 2, 3])
 
@@ -195,10 +195,10 @@ def test_what_an_earlier_connection_brought_is_not_lost_with_a_history_that_is_t
     suffer_a_gap(desk)
     for received in (kept(2), JOIN, kept(3)):
         desk.catch_up.handle("news", received)
-    desk.catch_up.lose(["news"], time.monotonic() - 1)
+    desk.catch_up.open_gaps(["news"], time.monotonic() - 1)
     desk.remembers(3, 4, 5)
     desk.gate.set()
-    desk.catch_up.regain("news")
+    desk.catch_up.note_resubscribed("news")
     eventually(lambda: desk.numbers() == [1, 2, 3, 4, 5])
     assert JOIN.event in desk.delivered
 
@@ -206,7 +206,7 @@ def test_what_an_earlier_connection_brought_is_not_lost_with_a_history_that_is_t
 def test_who_waits_for_a_gap_goes_on_when_it_is_closed_or_the_channel_is_left(desk: Desk) -> None:
     assert desk.catch_up.wait_closed("news", 1)
     desk.catch_up.handle("news", kept(1))
-    desk.catch_up.lose(["news"], time.monotonic() - 1)
+    desk.catch_up.open_gaps(["news"], time.monotonic() - 1)
     assert not desk.catch_up.wait_closed("news", 0.01)
     waiting = gevent.spawn(desk.catch_up.wait_closed, "news", 10)
     settle()

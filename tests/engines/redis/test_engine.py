@@ -54,9 +54,9 @@ class RedisLab(Lab):
         gevent.sleep(seconds + 0.01)
 
     def hurry(self, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(occupancy, "MARGIN", 0.1)
+        patch.setattr(occupancy, "LEASE_MARGIN", 0.1)
         patch.setattr(occupancy, "SWEEP_INTERVAL", 0.1)
-        patch.setattr(occupancy, "GRACE", 0.3)
+        patch.setattr(occupancy, "MIN_EMPTY_TIME", 0.3)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_names_that_are_not_utf_8_are_left_out(
     engine.add_presence("news", "c1", ALICE, 60)
     ends, info = keys.presence("news")
     servers[0].ask("ZADD", ends, 2**52, b"\xff")
-    servers[0].ask("HSET", info, b"\xff", codec.encode_present(ALICE))
+    servers[0].ask("HSET", info, b"\xff", codec.encode_presence_entry(ALICE))
     name = keys.channel("") + b"\xff\xfe"
     with socket.create_connection(("127.0.0.1", servers[0].port), timeout=seconds(5)) as foreign:
         foreign.sendall(b"*2\r\n$9\r\nSUBSCRIBE\r\n$%d\r\n%s\r\n" % (len(name), name))

@@ -162,13 +162,13 @@ def cut(node: Listener, server: RedisServer, patch: pytest.MonkeyPatch) -> None:
 
 def test_a_node_that_is_soon_back_had_its_channels_all_the_time(lab: RedisLab, server: RedisServer) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(occupancy, "GRACE", 3)
+        patch.setattr(occupancy, "MIN_EMPTY_TIME", 3)
         node, other = occupied(lab), lab.listen(longest=1)
         with pytest.MonkeyPatch.context() as away:
             cut(node, server, away)
             gevent.sleep(1)  # ten sweeps
         eventually(lambda: shard_of(node).subscriber.is_ready)
-        patch.setattr(occupancy, "GRACE", 0)
+        patch.setattr(occupancy, "MIN_EMPTY_TIME", 0)
         gevent.sleep(0.3)
         node.engine.unsubscribe("news")
         eventually(lambda: len(node.occupancy + other.occupancy) == 2)
@@ -190,7 +190,7 @@ def test_a_node_does_not_take_its_own_channels_for_empty_while_it_is_cut_off(
     lab: RedisLab, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It finds out before all others that its subscriptions are broken."""
-    monkeypatch.setattr(occupancy, "GRACE", LONG)
+    monkeypatch.setattr(occupancy, "MIN_EMPTY_TIME", LONG)
     node = lab.listen(longest=LONG)
     node.gate.clear()
     node.engine.subscribe("news")
@@ -263,7 +263,7 @@ def test_a_server_that_begins_with_old_data(tmp_path: Path, lab: RedisLab, monke
             is_told(node, True, False, channel=channel)
         node.engine.subscribe("newest")
         is_told(node, True, channel="newest")
-        monkeypatch.setattr(occupancy, "GRACE", 1)
+        monkeypatch.setattr(occupancy, "MIN_EMPTY_TIME", 1)
         server.kill()
         eventually(lambda: shard_of(node).subscriber.away)
         server.start()
@@ -376,7 +376,7 @@ def test_all_that_nobody_told_in_time_is_found_by_one_sweep(
 ) -> None:
     """As a big node leaves it when it is killed while Redis has just come back."""
     monkeypatch.setattr(occupancy, "SWEEP_INTERVAL", LONG)
-    monkeypatch.setattr(occupancy, "MARGIN", LONG)  # 3000 comparisons at once take longer than one
+    monkeypatch.setattr(occupancy, "LEASE_MARGIN", LONG)  # 3000 comparisons at once take longer than one
     channels = [f"channel{number}" for number in range(3000)]
     server.ask("ZADD", f"{lab.settings.prefix}.occupied.telling", *(word for name in channels for word in (1, name)))
     node = lab.listen(longest=LONG)
@@ -399,7 +399,7 @@ def test_a_name_that_is_not_utf_8_does_not_end_the_sweeps(
 def test_many_empty_channels_are_found_in_steps(
     lab: RedisLab, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(occupancy, "MARGIN", LONG)  # 3000 comparisons at once take longer than one
+    monkeypatch.setattr(occupancy, "LEASE_MARGIN", LONG)  # 3000 comparisons at once take longer than one
     channels = [f"channel{number}" for number in range(3000)]
     server.ask("SADD", f"{lab.settings.prefix}.occupied", *channels)
     node = lab.listen(longest=LONG)
@@ -482,10 +482,10 @@ def test_what_was_compared_long_ago_is_compared_again_before_it_is_told(
     lab: RedisLab, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when this process stood still between the two."""
-    monkeypatch.setattr(occupancy, "MARGIN", -1)
+    monkeypatch.setattr(occupancy, "LEASE_MARGIN", -1)
     node = lab.listen(1)
     node.engine.subscribe("news")
     eventually(lambda: not occupancy_of(node).has_pending_notifications)
     assert node.occupancy == []
-    monkeypatch.setattr(occupancy, "MARGIN", 0.1)
+    monkeypatch.setattr(occupancy, "LEASE_MARGIN", 0.1)
     is_told(node, True)

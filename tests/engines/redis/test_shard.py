@@ -74,14 +74,14 @@ def test_a_shard_that_has_stopped_hands_nothing_on(shard: Shard) -> None:
     shard.stop()
     shard.handle_message(shard.keys.control, b"late")
     shard.deliver(Publication("1", "news", b"{}"))
-    assert not shard.leave_gap("news", 1, 1)
+    assert not shard.report_open_gap("news", 1, 1)
     assert handler.controls == []
 
 
 def test_nobody_waits_for_what_cannot_come_back_any_more(shard: Shard) -> None:
     shard.subscribe("news")
     name = shard.keys.channel("news")
-    with shard.hearing(name, b"data") as heard:
+    with shard.awaiting_echo(name, b"data") as heard:
         shard.handle_gap([name])
         assert heard.is_set()
 

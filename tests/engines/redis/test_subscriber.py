@@ -33,7 +33,7 @@ class Reader:
     def handle_gap(self, names: list[bytes]) -> None:
         self.told.append(("gap", names))
 
-    def handle_return(self, name: bytes) -> None:
+    def handle_resubscribed(self, name: bytes) -> None:
         self.told.append(("return", name))
 
 

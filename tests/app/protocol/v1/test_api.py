@@ -201,7 +201,7 @@ NODE: dict[str, Any] = {"method": "node", "params": {}}
 def test_others_run_between_commands(
     api: Api, bystander: Bystander, monkeypatch: pytest.MonkeyPatch, command: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(api_module, "PUBLISHED_TOGETHER", 1)
+    monkeypatch.setattr(api_module, "PUBLISH_BATCH_SIZE", 1)
     run(api, *[command] * 5)
     assert bystander.turns >= 4
 
@@ -217,7 +217,7 @@ def test_others_run_between_commands_of_a_queue(api: Api, bystander: Bystander) 
 def test_others_run_between_channels_of_a_broadcast(
     api: Api, bystander: Bystander, monkeypatch: pytest.MonkeyPatch, engine: TroubledEngine
 ) -> None:
-    monkeypatch.setattr(api_module, "PUBLISHED_TOGETHER", 2)
+    monkeypatch.setattr(api_module, "PUBLISH_BATCH_SIZE", 2)
     channels = [f"rich:{number}" for number in range(10)]
     assert call(api, "broadcast", channels=channels, data=1) == done()
     assert bystander.turns >= 4
@@ -227,7 +227,7 @@ def test_others_run_between_channels_of_a_broadcast(
 def test_a_broadcast_in_several_parts_ends_at_the_first_channel_that_is_refused(
     api: Api, monkeypatch: pytest.MonkeyPatch, engine: TroubledEngine
 ) -> None:
-    monkeypatch.setattr(api_module, "PUBLISHED_TOGETHER", 2)
+    monkeypatch.setattr(api_module, "PUBLISH_BATCH_SIZE", 2)
     reply = call(api, "broadcast", channels=["rich:1", "rich:2", "rich:3", "unknown:4", "rich:5"], data=1)
     assert reply["error"] == "namespace not found"
     assert [len(engine.history(f"rich:{number}")) for number in (1, 2, 3, 5)] == [1, 1, 1, 0]

@@ -15,7 +15,7 @@ from gentrifugo.app.node import hooks
 from gentrifugo.app.node.hooks import Context, Refuse
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v1.wire import encode_publication
-from gentrifugo.engines.base import HistoryOptions, Once
+from gentrifugo.engines.base import HistoryOptions, PublishConditions
 from gentrifugo.engines.memory import MemoryEngine
 from tests.app.conftest import VERSION, config
 from tests.credentials import connect_params
@@ -56,7 +56,9 @@ class KeepingEngine(MemoryEngine):
         self.published: list[Publication] = []
         self.stopped = False
 
-    def publish(self, publication: Publication, history: HistoryOptions | None, once: Once | None = None) -> None:
+    def publish(
+        self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
+    ) -> None:
         assert not self.stopped
         self.published.append(publication)
 

@@ -258,7 +258,7 @@ def test_a_client_that_subscribes_again_after_a_gap_starts_with_a_full_publicati
 ) -> None:
     client.subscribe("delta:a", delta="fossil")
     publish(node, 1, 2)
-    node.streams.lose("delta:a", only_positioned=True)
+    node.streams.mark_incomplete("delta:a", only_positioned=True)
     eventually(lambda: not client.connection.channels)
     client.received()
     publish(node, 3)

@@ -44,7 +44,7 @@ def test_unknown_keys_cause_one_request_in_ten_seconds(server: KeyServer) -> Non
     keys = KeySet(server.url, clock)
     assert [keys.find(f"unknown {number}") for number in range(100)] == [None] * 100
     assert server.requests == 1
-    clock.advance(key_set.PAUSE)
+    clock.advance(key_set.MIN_REFETCH_INTERVAL)
     assert [keys.find(f"unknown {number}") for number in range(100)] == [None] * 100
     assert server.requests == 2
 
@@ -55,7 +55,7 @@ def test_a_new_key_is_found(server: KeyServer) -> None:
     assert keys.find("c") is None
     server.keys.append(jwk("EdDSA", "c"))
     assert keys.find("c") is None
-    clock.advance(key_set.PAUSE)
+    clock.advance(key_set.MIN_REFETCH_INTERVAL)
     assert keys.find("c") is not None
 
 
@@ -92,7 +92,7 @@ def test_a_failing_server_is_asked_again_after_ten_seconds(server: KeyServer) ->
             keys.find("a")
     assert server.requests == 1
     server.status = 200
-    clock.advance(key_set.PAUSE)
+    clock.advance(key_set.MIN_REFETCH_INTERVAL)
     assert keys.find("a") is not None
 
 
@@ -112,13 +112,13 @@ def test_an_answer_that_is_no_key_set_is_a_failure(server: KeyServer, body: byte
 
 
 def test_an_answer_has_a_limit(server: KeyServer) -> None:
-    server.body = b" " * (key_set.LARGEST_SET + 1)
+    server.body = b" " * (key_set.MAX_KEY_SET_SIZE + 1)
     with pytest.raises(KeysUnavailable, match="more than 1048576 bytes"):
         KeySet(server.url).find("a")
 
 
 def test_the_number_of_keys_has_a_limit(server: KeyServer) -> None:
-    server.keys = [{"kid": f"x{number}"} for number in range(key_set.MOST_KEYS - 1)] + server.keys
+    server.keys = [{"kid": f"x{number}"} for number in range(key_set.MAX_KEYS - 1)] + server.keys
     keys = KeySet(server.url)
     assert keys.find("a") is not None
     assert keys.find("b") is None
