@@ -63,7 +63,7 @@ def test_every_line_is_a_pin_with_hashes(path: Path) -> None:
 
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("path", [PRODUCTION, ROOT / "requirements-dev.txt"], ids=lambda path: path.stem)
-def test_all_that_is_needed_is_there(path: Path, python: str) -> None:
+def test_all_required_packages_are_pinned(path: Path, python: str) -> None:
     """pip installs nothing from a file with hashes if something is missing there."""
     pinned = pins(path)
     missing = {

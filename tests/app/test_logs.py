@@ -131,7 +131,7 @@ def test_problems_are_raised_when_the_log_does_not_show_them(tmp_path: Path) -> 
         logs.run_logged(LoadedConfig(config(log_file=str(tmp_path / "log"), log_level="none"), []), run)
 
 
-def test_standard_output_has_nothing_to_open_anew(capsys: pytest.CaptureFixture[str]) -> None:
+def test_reopening_standard_output_has_no_effect(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(config())
     logs.reopen()
     log.info("hello")

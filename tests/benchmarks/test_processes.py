@@ -28,7 +28,7 @@ def test_cpu_is_user_and_system_time_whatever_the_name_of_the_program(name: byte
     assert cpu_seconds(STAT % name) == 150 / TICKS_PER_SECOND
 
 
-def test_memory_is_what_is_resident() -> None:
+def test_memory_is_the_resident_size() -> None:
     assert resident_bytes(b"30000 1234 800 2 0 9000 0\n") == 1234 * PAGE_SIZE
 
 

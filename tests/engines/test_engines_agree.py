@@ -253,7 +253,7 @@ def test_random_calls_have_the_same_results(subjects: tuple[Subject, Subject], s
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(calls, min_size=1, max_size=30))
-def test_what_is_recovered_is_all_that_was_published(subjects: tuple[Subject, Subject], sequence: list[Any]) -> None:
+def test_recovery_returns_all_publications(subjects: tuple[Subject, Subject], sequence: list[Any]) -> None:
     """Whatever happens: a recovery from any position ever seen has all later publications of its stream, or nothing."""
     for subject in subjects:
         subject.begin()

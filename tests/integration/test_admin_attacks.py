@@ -113,7 +113,7 @@ def test_pages_of_other_sites(server: Server) -> None:
         assert server.log.count(refused) == 1
 
 
-def test_requests_that_are_too_large(server: Server) -> None:
+def test_too_large_requests_are_refused(server: Server) -> None:
     answer = ApiClient(server.host, server.port).request(
         "POST", "/auth/", b"password=" + b"x" * 10_000_000, {"Content-Type": "application/x-www-form-urlencoded"}
     )

@@ -48,7 +48,7 @@ def test_an_operator_can_do_the_same(start: Callable[..., Gunicorn], worker: str
     assert closed.value.advice["reason"] == "shutting down"
 
 
-def test_a_port_that_cannot_be_opened_keeps_them_away(start: Callable[..., Gunicorn]) -> None:
+def test_admin_endpoints_are_not_served_with_a_separate_port(start: Callable[..., Gunicorn]) -> None:
     server = start(GENTRIFUGO_WORKER, web=True, admin_port=10000)
     assert "the admin endpoints are not served" in server.log
     for path in ("/", "/socket", "/auth/"):

@@ -61,7 +61,7 @@ def play(server: Gunicorn, steps: list[dict[str, Any]]) -> None:
         ("geventwebsocket", SETTINGS),
     ],
 )
-def test_the_workers_can_be_named_as_people_type_it(name: str, settings: Path | None, tmp_path: Path) -> None:
+def test_worker_classes_are_accepted_in_every_spelling(name: str, settings: Path | None, tmp_path: Path) -> None:
     with ready(Gunicorn({}, tmp_path, name, settings=settings)) as server, ProtocolClient(server, "ann") as client:
         assert f"Using worker: {name}\n" in server.log
         client.subscribe("news")
@@ -93,14 +93,14 @@ def test_frames_over_the_limit_and_unmasked_ones_are_refused(server: Gunicorn) -
 
 
 @WORKERS
-def test_an_ordinary_request_to_the_websocket_endpoint_is_told_so(server: Gunicorn, api: ApiClient) -> None:
+def test_request_without_upgrade_to_the_websocket_endpoint_is_refused(server: Gunicorn, api: ApiClient) -> None:
     answer = api.request("GET", "/connection/websocket", b"", {})
     assert answer.status == 400
     assert b"WebSocket endpoint" in answer.body
 
 
 @WORKERS
-def test_term_tells_every_client_and_ends_soon(server: Gunicorn) -> None:
+def test_sigterm_closes_every_client_and_stops_quickly(server: Gunicorn) -> None:
     clients = [ProtocolClient(server, f"user{number}") for number in range(20)]
     server.process.terminate()
     for client in clients:
@@ -112,7 +112,7 @@ def test_term_tells_every_client_and_ends_soon(server: Gunicorn) -> None:
 
 @pytest.mark.parametrize("worker", [GENTRIFUGO_WORKER], ids=["our worker"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
-def test_a_quick_end_tells_every_client_too(server: Gunicorn, number: signal.Signals) -> None:
+def test_quick_shutdown_closes_every_client_with_the_reason(server: Gunicorn, number: signal.Signals) -> None:
     clients = [ProtocolClient(server, "ann") for _ in range(3)]
     server.process.send_signal(number)
     for client in clients:
@@ -122,7 +122,7 @@ def test_a_quick_end_tells_every_client_too(server: Gunicorn, number: signal.Sig
 
 
 @pytest.mark.parametrize("worker", [STOCK_WORKER], ids=["stock worker"])
-def test_one_that_comes_after_term_is_refused(server: Gunicorn) -> None:
+def test_connection_after_sigterm_is_refused(server: Gunicorn) -> None:
     with ProtocolClient(server, "ann") as client:
         server.process.terminate()
         client.wait_closed()  # so it has begun to stop; it accepts for a moment longer
@@ -186,7 +186,7 @@ def test_a_bad_configuration_ends_gunicorn_with_the_reason(tmp_path: Path, worke
     assert "history_size" in server.log
 
 
-def test_usr1_opens_the_log_anew(tmp_path: Path) -> None:
+def test_sigusr1_reopens_the_log(tmp_path: Path) -> None:
     log = tmp_path / "own.log"
     with gunicorn(tmp_path, GENTRIFUGO_WORKER, log_file=str(log), log_level="debug") as server:
         log.rename(tmp_path / "own.log.1")

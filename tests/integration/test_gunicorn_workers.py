@@ -47,7 +47,7 @@ def nodes(server: Gunicorn) -> list[dict[str, Any]]:
     return list(known)
 
 
-def test_everybody_has_every_message_once_and_in_order(server: Gunicorn) -> None:
+def test_every_client_receives_every_message_once_and_in_order(server: Gunicorn) -> None:
     with ThreadPoolExecutor(16) as pool:
         clients = list(pool.map(lambda number: ProtocolClient(server, f"user{number}"), range(CLIENTS)))
         for client in clients:
@@ -129,7 +129,7 @@ def children(server: Gunicorn) -> list[str]:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
 
 
-def test_term_tells_every_client(server: Gunicorn) -> None:
+def test_sigterm_closes_every_client_with_the_reason(server: Gunicorn) -> None:
     clients = connected(server, 20)
     server.process.terminate()
     for client in clients:

@@ -60,7 +60,7 @@ def test_five_hundred_clients_are_asked_about_side_by_side(tmp_path: Path, monke
         assert not [client for client in clients if "error" in reply(client)]
 
 
-def test_a_hook_that_fails_or_hangs_costs_its_own_operation_only(
+def test_failing_or_hanging_hook_affects_only_its_own_operation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log_file = tmp_path / "site.log"
@@ -85,7 +85,7 @@ def test_a_hook_that_fails_or_hangs_costs_its_own_operation_only(
 
 
 @pytest.mark.parametrize("command", SERVERS.values(), ids=SERVERS)
-def test_each_runs_in_a_context_of_its_own_and_is_let_finish(tmp_path: Path, command: list[str]) -> None:
+def test_each_hook_has_its_own_context_and_can_finish(tmp_path: Path, command: list[str]) -> None:
     """Whatever has started the node: here a view that publishes before anybody connects."""
     log_file = tmp_path / "site.log"
     with ThreadPoolExecutor() as pool, running(command, HERE, log_file, logs_tracebacks=True) as url:

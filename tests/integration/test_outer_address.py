@@ -112,7 +112,7 @@ def test_behind_tls_and_below_a_path(tmp_path: Path, command: list[str]) -> None
             assert (status, urljoin(f"{url}/api", location)) == (308, f"{url}/api/")
 
 
-def test_a_proxy_that_is_not_trusted_says_nothing(tmp_path: Path) -> None:
+def test_headers_of_an_untrusted_proxy_are_ignored(tmp_path: Path) -> None:
     directory = tmp_path / "site"
     directory.mkdir()
     untrusting = 'SECRET_KEY="key", GENTRIFUGO_TRUSTED_PROXIES="10.0.0.0/8"'

@@ -76,7 +76,7 @@ def num_clients(api: ApiClient) -> int:
     return int(api.call("node")["body"]["data"]["metrics"]["node_num_clients"])
 
 
-def test_everything_passes(service: Service, upstream: Any) -> None:
+def test_requests_of_every_transport_pass_nginx(service: Service, upstream: Any) -> None:
     """Pages, polls, streams and WebSockets; what is written comes at once, and who goes is gone at once."""
     api = ApiClient(upstream.host, upstream.port)
     assert service.get("").text == "Welcome to SockJS!\n"
@@ -116,7 +116,7 @@ def test_everything_passes(service: Service, upstream: Any) -> None:
 
 @pytest.mark.parametrize("transport", ["websocket", "xhr-streaming", "xhr-polling"])
 @pytest.mark.parametrize("upstream", ["command"], indirect=True)
-def test_real_clients_pass(service: Service, upstream: Any, transport: str) -> None:
+def test_sockjs_client_passes_nginx(service: Service, upstream: Any, transport: str) -> None:
     node_package("sockjs-client")
     configuration = {
         "url": f"http://127.0.0.1:{service.port}{service.prefix}",

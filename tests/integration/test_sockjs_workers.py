@@ -111,7 +111,7 @@ def polled(client: SockJSProtocolClient, count: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("receive", [polled, streamed], ids=["xhr-polling", "xhr-streaming"])
-def test_everybody_has_every_message_once_and_in_order(server: Gunicorn | Server, receive: Any) -> None:
+def test_every_client_receives_every_message_once_and_in_order(server: Gunicorn | Server, receive: Any) -> None:
     """Each request comes over a connection of its own, and so to any of the workers."""
     api = ApiClient(server.host, server.port)
     with ThreadPoolExecutor(CLIENTS) as pool:
@@ -175,7 +175,7 @@ def test_a_body_that_is_too_large_closes_the_session_wherever_it_arrives(server:
             assert "limit exceeded" in client.session.poll()
 
 
-def test_a_body_in_chunks_goes_along(server: Gunicorn | Server) -> None:
+def test_chunked_body_is_passed_to_the_worker_with_the_session(server: Gunicorn | Server) -> None:
     with poller(server) as client:
         for _ in range(6):
             with Connection(server.host, server.port) as connection:
@@ -189,7 +189,7 @@ def test_a_body_in_chunks_goes_along(server: Gunicorn | Server) -> None:
             assert client.receive()["method"] == "ping"
 
 
-def test_unknown_sessions_are_answered_as_ever(server: Gunicorn | Server) -> None:
+def test_unknown_session_is_answered_by_any_worker(server: Gunicorn | Server) -> None:
     with poller(server) as client:
         other = client.service.session()
         assert [other.send("{}").status for _ in range(6)] == [404] * 6

@@ -41,7 +41,7 @@ class TestApplicationPath:
         (directory / "config.json").write_text('{"secret": "s"}')
         assert application_path(given(), {"FLASK_APP": "chat"}) == ""
 
-    def test_without_either_there_is_no_application(self) -> None:
+    def test_without_flag_and_variable_there_is_no_application(self) -> None:
         assert application_path(given("--port=80"), {}) == ""
 
 

@@ -19,7 +19,7 @@ def test_a_trusted_proxy_is_believed(peer: str) -> None:
 
 
 @pytest.mark.parametrize("peer", [STRANGER, "nonsense", "::1"])
-def test_nobody_else_is(peer: str) -> None:
+def test_headers_of_other_peers_are_ignored(peer: str) -> None:
     assert forwarded(peer, ALL, PROXIES) == NOT_FORWARDED
 
 

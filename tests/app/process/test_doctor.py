@@ -62,7 +62,7 @@ def test_a_port_that_only_root_may_have_says_how_to_allow_it(monkeypatch: pytest
     assert "permission denied, only root can use this port" in str(finding)
 
 
-def test_the_port_of_http_challenges_is_looked_at_too() -> None:
+def test_port_of_http_challenges_is_checked() -> None:
     port = free_port()
     found = findings(
         ssl_autocert=True,
@@ -75,9 +75,7 @@ def test_the_port_of_http_challenges_is_looked_at_too() -> None:
     assert about(found, "ssl_autocert_directory").state == PROBLEM
 
 
-def test_without_the_libraries_of_autocert_it_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_missing_autocert_packages_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "requests", None)
     found = findings(ssl_autocert=True, ssl_autocert_host_whitelist="a.example.com")
     assert "pip install 'gentrifugo[autocert]'" in str(about(found, "the acme library is not installed"))

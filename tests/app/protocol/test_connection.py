@@ -71,7 +71,7 @@ def test_clients_of_both_versions_are_served(connect: Connect) -> None:
     assert transport.pings is False
 
 
-def test_a_client_that_asks_for_protobuf_gets_it(connect: Connect) -> None:
+def test_client_that_requests_protobuf_gets_protobuf(connect: Connect) -> None:
     connection, transport = connect(RequestedProtocol("protobuf"))
     connection.handle(PROTOBUF.ping)  # an answer to a ping that was not sent
     assert transport.closes == [(3501, "bad request")]
@@ -81,7 +81,7 @@ def test_a_client_that_asks_for_protobuf_gets_it(connect: Connect) -> None:
     ("options", "close"),
     [({}, {"reason": "stale", "reconnect": False}), ({"secret": ""}, "stale")],
 )
-def test_a_connection_that_says_nothing_is_closed_in_the_words_of_the_version_that_is_served(
+def test_silent_connection_is_closed_in_the_default_protocol_version(
     connect: Connect, options: dict[str, str], close: object
 ) -> None:
     connection, transport = connect(stale_connection_close_delay=0.01, **options)

@@ -68,7 +68,7 @@ def test_a_small_delay_of_the_event_loop_does_not_stop_the_clock() -> None:
 
 
 @pytest.mark.usefixtures("ticking")
-def test_what_became_ready_while_the_process_stood_still_is_in_time() -> None:
+def test_data_that_arrived_during_a_suspension_is_in_time() -> None:
     result: AsyncResult[str] = AsyncResult()
 
     def work() -> None:
@@ -92,7 +92,7 @@ def test_waiting_ends_with_the_time_and_begins_with_a_look() -> None:
 
 
 @pytest.mark.usefixtures("ticking")
-def test_a_limit_ends_what_takes_too_long() -> None:
+def test_time_limit_interrupts_a_long_call() -> None:
     with pytest.raises(Late), TimeLimit(0.01, Late()):
         gevent.sleep(5)
     with TimeLimit(5, Late()):

@@ -88,7 +88,7 @@ def test_a_cancelled_timer_holds_nothing(timers: Timers) -> None:
     assert reference() is None
 
 
-def test_a_timer_may_set_and_cancel_others(timers: Timers) -> None:
+def test_timer_callback_may_set_and_cancel_other_timers(timers: Timers) -> None:
     calls: list[str] = []
 
     def first() -> None:
@@ -122,7 +122,7 @@ def test_an_exception_in_a_timer_is_logged_and_other_timers_run(
     assert record.exc_info is not None
 
 
-def test_after_stop_nothing_calls(nothing_left_behind: None) -> None:
+def test_stopped_timers_call_no_functions(nothing_left_behind: None) -> None:
     timers = Timers(resolution=0.001)
     timers.start()
     calls: list[str] = []

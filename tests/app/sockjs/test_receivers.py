@@ -127,7 +127,7 @@ def start(nothing_left_behind: None) -> Iterator[Callable[..., Bench]]:
         bench.end()
 
 
-def test_a_poll_is_answered_when_there_is_something(start: Callable[..., Bench]) -> None:
+def test_poll_is_answered_when_a_message_is_queued(start: Callable[..., Bench]) -> None:
     bench = start(poll)
     assert not bench.greenlet.ready()
     bench.session.send("a")
@@ -137,7 +137,7 @@ def test_a_poll_is_answered_when_there_is_something(start: Callable[..., Bench])
 
 
 @pytest.mark.parametrize("make", [poll, stream])
-def test_a_client_that_goes_is_noticed_with_nothing_to_write(
+def test_disconnected_client_is_noticed_without_data_to_write(
     start: Callable[..., Bench], make: Callable[[Exchange], WaitingRequest]
 ) -> None:
     bench = start(make)
@@ -204,7 +204,7 @@ def test_heartbeats(start: Callable[..., Bench], make: Callable[[Exchange], Wait
     assert bench.read(2) == b"h\n"
 
 
-def test_what_a_full_socket_does_not_take_is_written_later(start: Callable[..., Bench]) -> None:
+def test_data_refused_by_a_full_socket_is_written_later(start: Callable[..., Bench]) -> None:
     bench = start(lambda exchange: StreamingRequest(exchange, XHRStreaming(), {}, 0, HUGE))
     text = "x" * 3_000_000
     bench.session.send(text)
@@ -217,7 +217,7 @@ def test_what_a_full_socket_does_not_take_is_written_later(start: Callable[..., 
     eventually(lambda: bench.session.outbox.size == 0)
 
 
-def test_a_client_that_takes_nothing_for_too_long_is_closed(start: Callable[..., Bench]) -> None:
+def test_client_that_does_not_read_is_closed_after_the_timeout(start: Callable[..., Bench]) -> None:
     bench = start(lambda exchange: StreamingRequest(exchange, XHRStreaming(), {}, 0.1, HUGE))
     bench.session.send("x" * 3_000_000)
     eventually(lambda: bench.peer.troubles)
@@ -236,7 +236,7 @@ def test_an_abandoned_request_ends_although_its_socket_is_full(start: Callable[.
     assert bench.error is not None
 
 
-def test_a_socket_that_takes_nothing_more_is_written_later(start: Callable[..., Bench]) -> None:
+def test_full_socket_is_written_later(start: Callable[..., Bench]) -> None:
     bench = start(lambda exchange: StreamingRequest(exchange, XHRStreaming(), {}, 0, HUGE))
     prelude = b"h" * 2048 + b"\n"
     assert bench.read(len(prelude)) == prelude

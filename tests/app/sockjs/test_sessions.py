@@ -51,14 +51,14 @@ def bench(nothing_left_behind: None) -> Iterator[Bench]:
     timers.stop()
 
 
-def test_a_session_that_nobody_reads_ends(bench: Bench) -> None:
+def test_session_without_reader_is_closed(bench: Bench) -> None:
     bench.session()
     eventually(lambda: bench.peers[0].ends)
     assert (bench.sessions.find("key"), len(bench.sessions)) == (None, 0)
     assert bench.ended == ["key"]
 
 
-def test_nothing_is_left_of_a_session_that_has_ended(bench: Bench) -> None:
+def test_closed_session_is_removed(bench: Bench) -> None:
     session, peer = weakref.ref(bench.session()), weakref.ref(bench.peers[0])
     eventually(lambda: bench.peers[0].ends)
     bench.peers.clear()

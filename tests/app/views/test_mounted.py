@@ -21,7 +21,7 @@ def test_an_application_carries_a_service_and_its_endpoints() -> None:
 
 
 @pytest.mark.parametrize("application", [Flask("site"), lambda environ, start_response: []], ids=["Flask", "WSGI"])
-def test_others_carry_none(application: object) -> None:
+def test_other_applications_have_no_service(application: object) -> None:
     assert (service_of(application), endpoints_of(application)) == (None, frozenset())
 
 

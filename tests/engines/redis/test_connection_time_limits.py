@@ -51,7 +51,7 @@ def test_an_answer_that_came_while_the_process_stood_still_is_in_time(
     assert connection.read() == b"OK"
 
 
-def test_who_was_not_asked_in_time_gets_the_time_that_is_left(
+def test_late_wakeup_uses_the_remaining_time(
     ends: tuple[RedisConnection, gevent.socket.socket],
 ) -> None:
     connection, far = ends

@@ -85,7 +85,7 @@ def test_a_stream_is_in_the_order_that_was_asked_for() -> None:
         stream_of(found([], is_valid=0), HistoryFilter(ALL))
 
 
-def test_conditions_cost_nothing_where_there_are_none() -> None:
+def test_publish_without_conditions_writes_no_keys() -> None:
     keys = Keys("p")
     assert commands.publish(keys, message(), None)[0] == "PUBLISH"
     assert "p.result.4.news.a" not in commands.publish(keys, message(), kept())

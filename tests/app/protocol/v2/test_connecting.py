@@ -51,7 +51,7 @@ def test_a_client_recovers_the_channels_of_a_hook(start: StartNode) -> None:
     assert (recovered["recovered"], [message["data"] for message in recovered["publications"]]) == (True, [2])
 
 
-def test_the_token_decides_about_a_channel_that_a_hook_gives_too(start: StartNode) -> None:
+def test_token_takes_precedence_over_the_hook_for_a_channel(start: StartNode) -> None:
     def on_connect(context: Context) -> None:
         context.channels = ["open:a", "open:b"]
 
@@ -69,7 +69,7 @@ def test_too_many_channels_of_a_hook_close_the_connection(start: StartNode) -> N
 
 
 @pytest.mark.parametrize("channels", ["open:a", [1], [""], None])
-def test_what_are_no_names_of_channels_is_a_failure_of_the_hook(
+def test_invalid_channel_names_are_a_failure_of_the_hook(
     start: StartNode, caplog: pytest.LogCaptureFixture, channels: Any
 ) -> None:
     def on_connect(context: Context) -> None:

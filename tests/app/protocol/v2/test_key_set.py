@@ -34,7 +34,7 @@ def test_one_request_gets_all_keys(server: KeyServer) -> None:
     assert server.requests == 1
 
 
-def test_nothing_is_fetched_before_a_key_is_needed(server: KeyServer) -> None:
+def test_key_set_is_fetched_only_when_needed(server: KeyServer) -> None:
     KeySet(server.url)
     assert server.requests == 0
 
