@@ -24,7 +24,7 @@ STAT = b"4242 (%b) S 1 4242 4242 0 -1 4194304 500 0 0 0 120 30 7 9 20 0 1 0 100 
 
 
 @pytest.mark.parametrize("name", [b"python3", b"a b", b"odd) S 1 (name"])
-def test_cpu_is_user_and_system_time_whatever_the_name_of_the_program(name: bytes) -> None:
+def test_cpu_is_user_and_system_time_for_any_program_name(name: bytes) -> None:
     assert cpu_seconds(STAT % name) == 150 / TICKS_PER_SECOND
 
 

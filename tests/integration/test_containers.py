@@ -104,7 +104,7 @@ def test_container_does_not_run_as_root() -> None:
     assert "--uid 10001" in last_stage
 
 
-def test_its_program_starts_from_the_environment_and_its_health_check_works(tmp_path: Path) -> None:
+def test_container_starts_from_the_environment_and_its_health_check_works(tmp_path: Path) -> None:
     (entry,) = map(json.loads, instructions("ENTRYPOINT"))
     (check,) = (json.loads(text.partition("CMD ")[2]) for text in instructions("HEALTHCHECK"))
     port = free_port()

@@ -125,7 +125,7 @@ def test_every_client_receives_every_message_once_and_in_order(server: Gunicorn 
             assert numbers.result(timeout=seconds(60)) == list(range(MESSAGES))
 
 
-def test_what_clients_send_reaches_their_session_in_order(server: Gunicorn | Server) -> None:
+def test_messages_of_clients_reach_their_session_in_order(server: Gunicorn | Server) -> None:
     with poller(server) as client, ProtocolClient(server, "bob") as watcher:
         client.subscribe("live:a")
         watcher.subscribe("live:a")

@@ -32,7 +32,7 @@ def backend(node: Node) -> Backend:
 
 
 @pytest.mark.parametrize("data", [None, 1, "text", [1, {"a": True}], {"at": date(2026, 1, 2)}])
-def test_what_is_published_is_in_the_history(backend: Backend, data: Any) -> None:
+def test_published_messages_are_in_the_history(backend: Backend, data: Any) -> None:
     backend.publish("chat:1", data, client="c", uid="u")
     shown = {"at": "2026-01-02"} if isinstance(data, dict) else data
     assert backend.history("chat:1") == [HistoryMessage("u", "chat:1", shown, "c")]

@@ -83,7 +83,7 @@ def test_forwarded_address_of_untrusted_proxies_is_ignored() -> None:
         {"X-Forwarded-Prefix": 'club"'},
     ],
 )
-def test_what_is_no_scheme_host_or_path_does_not_count(headers: dict[str, str]) -> None:
+def test_invalid_forwarded_scheme_host_or_path_is_ignored(headers: dict[str, str]) -> None:
     (said,) = headers.values()
     assert said not in params_url(site_with_page(), **headers)
 

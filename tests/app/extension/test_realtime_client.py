@@ -184,7 +184,7 @@ class TestCommands:
             ("unsubscribe", ""),
         ]
 
-    def test_nothing_arrives_after_the_subscription(self) -> None:
+    def test_unsubscribed_client_receives_no_messages(self) -> None:
         _, rt = under_test()
         with rt.test_client(user=42) as client:
             client.subscribe("news")

@@ -313,7 +313,7 @@ def test_closing_says_that_no_request_can_follow(line: Line) -> None:
     assert line.reader.closed
 
 
-def test_no_time_passes_for_a_request_while_the_process_stands_still(open_line: Callable[..., Line]) -> None:
+def test_request_timeout_does_not_count_a_suspension(open_line: Callable[..., Line]) -> None:
     line = open_line(0.5)
     running_time()
     gevent.sleep(TICK)

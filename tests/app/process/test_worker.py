@@ -79,7 +79,7 @@ def test_worker_that_responds_after_the_stack_trace_request_is_not_killed(
     assert not deaf.worker.is_overdue
 
 
-def test_time_in_which_the_master_stood_still_is_added_to_every_limit(deaf: Deaf) -> None:
+def test_suspension_of_the_master_extends_every_deadline(deaf: Deaf) -> None:
     silent = deaf.worker.silent_for()
     deaf.worker.extend_deadlines(60)
     assert deaf.worker.silent_for() < silent

@@ -55,7 +55,7 @@ def connect(start_node: Callable[..., Node]) -> Connect:
         (b"", 0),
     ],
 )
-def test_a_first_message_tells_its_version(message: bytes, version: int) -> None:
+def test_first_message_determines_the_protocol_version(message: bytes, version: int) -> None:
     assert version_of(message) == version
 
 

@@ -133,7 +133,7 @@ def test_stopped_timers_call_no_functions(nothing_left_behind: None) -> None:
     assert calls == []
 
 
-def test_timers_are_no_earlier_due_because_the_process_stood_still(nothing_left_behind: None) -> None:
+def test_suspension_does_not_make_timers_due_earlier(nothing_left_behind: None) -> None:
     clock = FakeClock()
     timers = Timers(0.01, clock)
     timers.start()

@@ -153,7 +153,7 @@ def test_pings_are_answered(line: Line) -> None:
 # -- the end, by the peer
 
 
-def test_a_peer_that_says_goodbye_gets_its_code_and_reason_back(line: Line) -> None:
+def test_close_frame_of_the_peer_is_answered_with_its_code_and_reason(line: Line) -> None:
     line.peer.send_frame(CLOSE, close_payload(4321, "bye"))
     assert line.peer.recv_frame() == Frame(CLOSE, close_payload(4321, "bye"))
     with pytest.raises(Closed):
@@ -202,7 +202,7 @@ def _raise_value_error(size: int) -> bytes:
 # -- the end, by us
 
 
-def test_a_goodbye_of_ours_ends_with_the_answer_of_the_peer(line: Line) -> None:
+def test_closing_handshake_ends_with_the_close_frame_of_the_peer(line: Line) -> None:
     line.websocket.close(3000, "enough")
     assert line.peer.recv_frame() == Frame(CLOSE, close_payload(3000, "enough"))
     settle()
@@ -218,7 +218,7 @@ def test_close_frame_is_sent_after_queued_messages(line: Line) -> None:
     assert line.peer.recv_frame().opcode == CLOSE
 
 
-def test_a_goodbye_is_said_once(line: Line) -> None:
+def test_close_frame_is_sent_once(line: Line) -> None:
     line.websocket.close(3000, "first")
     line.websocket.close(3001, "second")
     line.peer.send_frame(CLOSE, close_payload(3000))
@@ -240,7 +240,7 @@ def test_after_close_no_frame_is_sent_or_received(line: Line) -> None:
         line.peer.recv_frame()
 
 
-def test_a_goodbye_that_stays_without_an_answer(
+def test_unanswered_close_frame_ends_the_connection_after_the_timeout(
     open_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(websocket_module, "CLOSE_TIMEOUT", 0.05)
@@ -249,7 +249,9 @@ def test_a_goodbye_that_stays_without_an_answer(
     assert line.ended()
 
 
-def test_a_goodbye_that_the_peer_does_not_read(open_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unread_close_frame_ends_the_connection_after_the_timeout(
+    open_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(websocket_module, "CLOSE_TIMEOUT", 0.05)
     line = open_line()
     for _ in range(20):
@@ -391,7 +393,7 @@ def test_peer_with_an_unread_pong_is_not_closed(timers: Timers, nothing_left_beh
     unread.close()
 
 
-def test_pings_end_with_a_goodbye(open_line: Callable[..., Line]) -> None:
+def test_pings_stop_after_a_close_frame(open_line: Callable[..., Line]) -> None:
     line = open_line(Limits(ping_interval=0.05))
     line.websocket.close(3000, "enough")
     assert line.peer.recv_frame().opcode == CLOSE

@@ -182,7 +182,7 @@ def test_commands_before_an_invalid_command_are_carried_out(api: Api, client: Lo
     assert [push["body"]["data"] for push in client.received()] == ["before"]
 
 
-def test_nothing_of_a_request_that_is_not_json_is_carried_out(api: Api, client: LocalClient) -> None:
+def test_request_that_is_not_json_carries_out_no_command(api: Api, client: LocalClient) -> None:
     with pytest.raises(BadRequest):
         run(api, publish("news"), "{")
     assert client.received() == []

@@ -69,7 +69,7 @@ def test_expired_token_is_an_error_and_later_commands_are_ignored(node: Node) ->
     assert client.close is None
 
 
-def test_a_token_that_expires_tells_the_client_when(node: Node) -> None:
+def test_reply_to_an_expiring_token_contains_the_ttl(node: Node) -> None:
     result = connect(node, connection_token(KEY, "alice", expires=100)).received()[0]["connect"]
     assert result["expires"] is True
     assert 90 <= result["ttl"] <= 100

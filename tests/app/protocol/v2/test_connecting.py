@@ -104,7 +104,7 @@ def test_an_anonymous_user_has_no_personal_channel(start: StartNode) -> None:
     assert "subs" not in client.call("connect")
 
 
-def test_a_personal_channel_whose_namespace_is_gone_is_an_error(start: StartNode) -> None:
+def test_personal_channel_of_a_removed_namespace_is_an_error(start: StartNode) -> None:
     node = start(user_subscribe_to_personal=True, user_personal_channel_namespace="missing")
     assert connect(node)["error"]["code"] == 102
 
