@@ -2,10 +2,10 @@
 
 gentrifugo --app dashboard:create_app
 
-One process serves the dashboard, with the memory engine, because each process measures only itself. With the Redis engine
-one node may get the event that the channel is vacated although another node got the event that it is occupied, and that
-node would go on measuring. With several nodes, store the work to do in a place that all nodes share, and let the node
-that works check regularly whether the work is still wanted.
+One process serves the dashboard, with the memory engine, because each process measures only itself. With the Redis
+engine, one node may get the event that the channel is vacated although another node got the event that it is occupied,
+and that node would go on measuring. With several nodes, store the work to do in a place that all nodes share, and let
+the node that works check regularly whether the work is still wanted.
 """
 
 from __future__ import annotations

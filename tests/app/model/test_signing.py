@@ -1,4 +1,4 @@
-"""Behaviour of tokens and signatures, against digests worked out elsewhere: `printf … | openssl dgst -sha256 -hmac …`."""
+"""Behaviour of tokens and signatures, against digests of another program: `printf … | openssl dgst -sha256 -hmac …`."""
 
 from __future__ import annotations
 
