@@ -30,7 +30,7 @@ class Result(msgspec.Struct, omit_defaults=True):
 
 
 class Error(msgspec.Struct):
-    """Why a method was not carried out."""
+    """The error of a method: code and message."""
 
     code: Annotated[int, Meta(description="Identifies the error.", ge=100, le=1999)]
     message: Annotated[str, Meta(description="The text of the error.")]
@@ -112,7 +112,7 @@ class BroadcastResult(Result):
 
 
 class UserParams(Params):
-    """Which connections a method is about."""
+    """The user, client or session whose connections a method applies to."""
 
     user: Annotated[Text, Meta(description="The user; empty stands for all users without an id.")] = None
     client: Annotated[Text, Meta(description="Only the connection with this client id.")] = None
@@ -201,7 +201,7 @@ class ChannelParams(Params):
 
 
 class ClientInfo(msgspec.Struct, omit_defaults=True):
-    """Who a connection is."""
+    """The identity of a connection: user, client ID and info."""
 
     user: Annotated[str, Meta(description="Its user.")]
     client: Annotated[str, Meta(description="Its client id.")]
@@ -266,7 +266,7 @@ class ChannelsParams(Params):
 
 
 class ChannelInfo(msgspec.Struct):
-    """What is known of one channel."""
+    """The subscribers of one channel."""
 
     num_clients: Annotated[Count, Meta(description="The number of subscribers.")]
 

@@ -46,7 +46,7 @@ from .messages import (
 )
 from .permissions import Requester
 from .served_client import ServedClient
-from .subscriptions import Wanted, message_of, ttl
+from .subscriptions import AllowedSubscription, message_of, ttl
 from .tags_filter import InvalidFilter, TagsFilter, tags_filter
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
         granted = permissions.overridden(granted, token.options, options)
         info, expires_at = token.options.info, token.expires_at
     passes = _filter(options, request)
-    result = client.subscribe(Wanted(request.channel, request, granted, info, expires_at, passes=passes))
+    result = client.subscribe(AllowedSubscription(request.channel, request, granted, info, expires_at, passes=passes))
     client.reply(Reply(id_, subscribe=result))
     client.go_live(request.channel)
 
@@ -107,7 +107,7 @@ def _check_subscribe(client: ServedClient, request: SubscribeRequest) -> None:
 
 
 def _filter(options: ChannelOptions, request: SubscribeRequest) -> TagsFilter | None:
-    """The filter that a client asks for. Raises Refused: without it, the client would receive what it does not want."""
+    """The filter that a client asks for. Raises Refused for an invalid filter."""
     if request.tf is None:
         return None
     if not options.allow_tags_filter:

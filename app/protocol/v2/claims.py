@@ -77,7 +77,7 @@ class SubscriptionToken:
 
 
 class Lifetime(msgspec.Struct):
-    """The claims that say whether a token counts, which all tokens have. Null is a claim that is not there."""
+    """The claims of all tokens that determine whether a token is valid. A claim that is null counts as missing."""
 
     exp: float | None = None
     nbf: float | None = None
@@ -130,7 +130,7 @@ _subscription = msgspec.json.Decoder(_SubscriptionClaims)
 
 
 def read_lifetime(payload: bytes) -> Lifetime:
-    """The claims that say whether a token counts. Raises InvalidClaims."""
+    """Read the claims that determine whether a token is valid. Raises InvalidClaims."""
     return _decoded(_lifetime, payload)
 
 

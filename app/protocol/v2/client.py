@@ -61,7 +61,7 @@ from .messages import Error as ErrorMessage
 from .one_way import disconnect_for
 from .pings import Pings
 from .served_client import Identity
-from .subscriptions import ClosedMeanwhile, Subscriptions, Wanted
+from .subscriptions import AllowedSubscription, ClosedMeanwhile, Subscriptions
 from .tokens import TokenVerifier
 
 log = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ class Client:
     # -- in
 
     def handle(self, frame: bytes) -> None:
-        """Carry out the commands of one frame, in order; what cannot go on closes the connection."""
+        """Carry out the commands of one frame, in order; a fatal error closes the connection."""
         started = time.perf_counter()
         metrics = self.node.metrics
         metrics.counters.client_api_num_requests += 1
@@ -237,11 +237,11 @@ class Client:
     # -- the end of a subscription, and of the connection
 
     def unsubscribe(self, channel: str) -> None:
-        """End a subscription because a backend wants it; the client is told so even if it has none."""
+        """End a subscription at the request of a backend. The client gets a push even if it is not subscribed."""
         self.end_subscription(channel, SERVER_UNSUBSCRIBE)
 
     def end_subscription(self, channel: str, why: Unsubscribed) -> None:
-        """End a subscription, and tell the client. May block."""
+        """End a subscription and notify the client. May block."""
         if not self.closed:
             self.subscriptions.remove(channel)
             self.push(Push(channel, unsubscribe=Unsubscribe(why.code, why.reason)))
@@ -295,16 +295,16 @@ class Client:
     # -- failures of the transport, and of the server (websocket.connection.Owner)
 
     def close_slow(self) -> None:
-        """More waits to be written than client_queue_max_size."""
+        """Close a client whose unwritten data exceeds client_queue_max_size."""
         gevent.spawn(self._close_slow)
 
     def close_silent(self) -> None:
-        """The client has not answered a ping."""
+        """Close a client that has not answered a ping."""
         self.node.metrics.counters.client_num_closed_ping_error += 1
         self.disconnect_later(NO_PONG)
 
     def close_failed(self, reason: str) -> None:
-        """The transport cannot write any more."""
+        """Close a client whose transport can no longer write."""
         log.debug("client %s (user %r): %s", self.uid, self.user, reason, extra=self.ids)
         self.node.metrics.counters.client_num_closed_send_error += 1
         self.disconnect_later(WRITE_ERROR)
@@ -328,7 +328,7 @@ class Client:
     # -- connect, and expiry
 
     def authenticate(self, identity: Identity, library: str) -> None:
-        """Register the client as the user that it has proved to be."""
+        """Register the client as an authenticated user."""
         self.user = identity.user
         self.default_info = identity.info
         self.library = library
@@ -373,7 +373,7 @@ class Client:
 
     # -- subscriptions
 
-    def subscribe(self, wanted: Wanted) -> SubscribeResult:
+    def subscribe(self, wanted: AllowedSubscription) -> SubscribeResult:
         """Subscribe to a channel; what is returned is to be sent before `go_live` is called. May block."""
         self.node.metrics.counters.client_num_subscribe += 1
         return self.subscriptions.add(wanted)
@@ -403,12 +403,12 @@ class Client:
 
     @property
     def ids(self) -> dict[str, str]:
-        """Whose lines these are, for a log that programs read."""
+        """The identifiers of the client for structured log lines."""
         ids = {"client": self.uid, "user": self.user}
         return {**ids, "request": self._request} if self._request else ids
 
     def context(self, event: str, channel: str = "") -> Context:
-        """What a hook learns about this client."""
+        """The properties of this client that hooks receive."""
         info = decode_embedded(self.default_info)
         protocol = self.format.name
         return Context(event, self.user, self.uid, channel, info=info, protocol=protocol, opening=self.opening)
@@ -416,11 +416,11 @@ class Client:
     # -- commands of backends (node.user_commands.ServerControlled)
 
     def subscribe_from_server(self, command: AddSubscription) -> None:
-        """Subscribe the client to a channel, and tell it. May block."""
+        """Subscribe the client to a channel and notify it. May block."""
         server_commands.subscribe(self, command)
 
     def renew_from_server(self, command: RenewConnections) -> None:
-        """Let the connection expire at another time, or now, and tell the client. May block."""
+        """Change the time when the connection expires, also to now, and notify the client. May block."""
         server_commands.renew(self, command)
 
     def send_from_server(self, command: SendMessage) -> None:

@@ -15,7 +15,7 @@ from ...model.events import RawClientInfo
 from .fields import Kind, Message
 
 NO_PAYLOAD = Raw()
-"""The payload that is not there."""
+"""Stands for a missing payload."""
 
 UInt32 = Annotated[int, Meta(ge=0, le=2**32 - 1), Kind.UINT32]
 UInt64 = Annotated[int, Meta(ge=0), Kind.UINT64]
@@ -26,7 +26,7 @@ Payload = Annotated[Raw, Kind.PAYLOAD]
 
 
 class ClientInfo(Message):
-    """Who a connection is."""
+    """The identity of a connection: user, client ID and info."""
 
     user: Annotated[str, 1]
     client: Annotated[str, 2]
@@ -271,7 +271,7 @@ class SendRequest(Message):
 
 
 class Command(Message):
-    """What a client sends: an id and one request. A command without both is the answer to a ping."""
+    """A message of a client: an ID and one request. A command without both answers a ping."""
 
     id: Annotated[UInt32, 1] = 0
     connect: Annotated[ConnectRequest | None, 4] = None
@@ -300,7 +300,7 @@ METHODS = Command.__struct_fields__[1:]
 
 
 class Error(Message):
-    """Why a command was not carried out."""
+    """The error of a command: code and message."""
 
     code: Annotated[UInt32, 1] = 0
     message: Annotated[str, 2] = ""
@@ -377,7 +377,7 @@ class Refresh(Message):
 
 
 class Push(Message):
-    """What the server sends without being asked: one of these messages."""
+    """A message of the server that is not a reply: one of these fields is set."""
 
     channel: Annotated[str, 2] = ""
     pub: Annotated[Publication | None, 4] = None

@@ -15,7 +15,7 @@ from .messages import SubscribeRequest
 
 
 class Requester(NamedTuple):
-    """The client that asks."""
+    """The properties of a client that permissions depend on."""
 
     user: str
     """Empty for an anonymous user."""
