@@ -20,13 +20,13 @@ from ..app.model import signing
 
 INSECURE_TOKEN = "insecure"
 """The token that everybody gets with option insecure_admin, with the text of v1."""
-SUBJECT = "admin"
+ADMIN_SUBJECT = "admin"
 
-FREE_GUESSES = 5
+FAILURES_WITHOUT_DELAY = 5
 """Number of wrong passwords of one address before it has to wait."""
 MAX_LOGIN_DELAY = 60.0
 """Maximum seconds that an address has to wait before its next attempt."""
-FORGET_AFTER = 3600.0
+FAILURE_LIFETIME = 3600.0
 """Seconds after which the wrong passwords of an address are forgotten."""
 MAX_ADDRESSES = 10_000
 """Maximum number of addresses that are kept; the one with the oldest attempt is removed first."""
@@ -34,7 +34,7 @@ IPV6_PREFIX = 64
 """Bits of an IPv6 address that count, because a client can choose the rest."""
 
 
-class Guesses:
+class LoginThrottle:
     """Wrong passwords by address; `clock` is a monotonic clock in seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -45,18 +45,18 @@ class Guesses:
     def wait(self, address: str) -> float:
         """Return the seconds until `address` may try again; 0 if it may now."""
         count, last = self._wrong.get(one_address(address), (0, 0.0))
-        if count < FREE_GUESSES:
+        if count < FAILURES_WITHOUT_DELAY:
             return 0.0
-        return max(last + min(2.0 ** (count - FREE_GUESSES), MAX_LOGIN_DELAY) - self._clock(), 0.0)
+        return max(last + min(2.0 ** (count - FAILURES_WITHOUT_DELAY), MAX_LOGIN_DELAY) - self._clock(), 0.0)
 
     def add_wrong(self, address: str) -> None:
         """Count a wrong password from `address`."""
         key = one_address(address)
         count, last = self._wrong.pop(key, (0, 0.0))
-        if self._clock() - last > FORGET_AFTER:
+        if self._clock() - last > FAILURE_LIFETIME:
             count = 0
         # At the maximum wait, further attempts change nothing, and the power above stays small.
-        self._wrong[key] = (min(count + 1, FREE_GUESSES + 16), self._clock())
+        self._wrong[key] = (min(count + 1, FAILURES_WITHOUT_DELAY + 16), self._clock())
         if len(self._wrong) > MAX_ADDRESSES:
             self._wrong.popitem(last=False)
 
@@ -68,9 +68,9 @@ class Guesses:
 class Access:
     """Checks passwords and tokens with the current configuration."""
 
-    def __init__(self, config: Callable[[], Config], guesses: Guesses | None = None) -> None:
+    def __init__(self, config: Callable[[], Config], throttle: LoginThrottle | None = None) -> None:
         self._config = config
-        self._guesses = guesses or Guesses()
+        self._throttle = throttle or LoginThrottle()
 
     def log_in(self, address: str, password: str) -> str:
         """Return a token for the right password. Raises HTTPError: 400 for a wrong one, 429 for too many attempts."""
@@ -79,17 +79,17 @@ class Access:
             return INSECURE_TOKEN
         if not (config.admin_password and config.admin_secret):
             raise HTTPError(400, "login is disabled: options admin_password and admin_secret are required")
-        wait = self._guesses.wait(address)
+        wait = self._throttle.wait(address)
         if wait > 0:
             # Even the right password is refused now, otherwise the wait would have no effect.
             seconds = int(wait) + 1
             raise HTTPError(429, f"too many wrong passwords, retry in {seconds} s", {"Retry-After": str(seconds)})
         if not signing.matches(config.admin_password, password):
             if password:  # the interface of v1 sends an empty one when it is opened, to check whether it needs one
-                self._guesses.add_wrong(address)
+                self._throttle.add_wrong(address)
             raise HTTPError(400, "wrong password")
-        self._guesses.forget(address)
-        return _signer(config).dumps(SUBJECT)
+        self._throttle.forget(address)
+        return _signer(config).dumps(ADMIN_SUBJECT)
 
     def remaining(self, token: str) -> float | None:
         """Return the seconds until a token expires; None if it is invalid or has expired."""
@@ -105,7 +105,7 @@ class Access:
         except BadData:
             return None
         left = config.admin_token_lifetime - (time.time() - issued.timestamp())
-        return left if subject == SUBJECT and left > 0 else None
+        return left if subject == ADMIN_SUBJECT and left > 0 else None
 
 
 def _signer(config: Config) -> URLSafeTimedSerializer:

@@ -105,7 +105,7 @@ class AdminConnection:
     def handle(self, message: bytes) -> None:
         """Carry out a command or an array of commands. An invalid one closes the connection."""
         try:
-            replies = gather(wire.decode_commands(message), self._reply, self._may_go_on)
+            replies = gather(wire.decode_commands(message), self._reply, self._can_continue)
             if replies is not None:
                 self._send(wire.encode_array(replies))
         except Closing as closing:
@@ -114,7 +114,7 @@ class AdminConnection:
             log.debug("admin connection: closing: %s", error)
             self.close(CLOSE_INVALID_MESSAGE)
 
-    def _may_go_on(self, gathered: int) -> bool:
+    def _can_continue(self, gathered: int) -> bool:
         """Whether the connection is open. It is closed as slow if these bytes and its outbox are too many."""
         if self._transport.outbox.size + gathered > self._node.config.client_queue_max_size:
             self._close_slow()
@@ -248,7 +248,7 @@ _HANDLERS: dict[str, Callable[[AdminConnection, Command], bytes]] = {
     "subscribers": AdminConnection._subscribers,
 }
 
-HIDDEN = "********"
+MASKED_TEXT = "********"
 """The text shown in place of a secret."""
 
 
@@ -257,7 +257,7 @@ def shown(config: Config) -> dict[str, object]:
     values: dict[str, object] = {}
     for option in options_of(Config):
         value = getattr(config, option.name)
-        values[option.name] = HIDDEN if option.facts.secret and value else _plain(value)
+        values[option.name] = MASKED_TEXT if option.facts.secret and value else _plain(value)
     values["channel_options"] = {option.name: values[option.name] for option in options_of(ChannelOptions)}
     return values
 

@@ -92,7 +92,7 @@ def _profile() -> Response:
         return _text("format: must be speedscope or collapsed\n", 400)
     try:
         samples = profile.sample(seconds)
-    except profile.Busy as busy:
+    except profile.ProfileInProgress as busy:
         return _text(f"{busy}\n", 409)
     if shape == "collapsed":
         return _text(profile.collapsed(samples))

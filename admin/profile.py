@@ -24,7 +24,7 @@ Place = tuple[str, str, int]
 Samples = Counter[tuple[Place, ...]]
 
 
-class Busy(Exception):
+class ProfileInProgress(Exception):
     """Raised while another profile is being taken."""
 
 
@@ -35,7 +35,7 @@ def sample(seconds: float) -> Samples:
     """Count how often each stack (outermost function first) was sampled. Blocks for `seconds`. Raises Busy."""
     global _running
     if _running:
-        raise Busy("another profile is being taken: only one at a time is possible in a process")
+        raise ProfileInProgress("another profile is being taken: only one at a time is possible in a process")
     samples: Samples = Counter()
 
     def note(number: int, frame: FrameType | None) -> None:

@@ -14,7 +14,7 @@ from flask import Blueprint, Flask, Response, current_app, request
 from ..app.config.endpoints import SOCKET_PATH
 from ..app.http.body import too_large
 from ..app.http.head import HTTPError
-from ..app.http.origins import SHOWN_OF_HEADER, is_own
+from ..app.http.origins import MAX_LOGGED_HEADER, is_own
 from ..app.http.outer_address import PEER
 from ..app.http.response import HTTPResponse, json_response, text_response
 from ..app.http.upgrade import open_websocket
@@ -29,7 +29,7 @@ AUTH_PATH = "/auth/"
 METRICS_PATH = "/metrics"
 HEALTH_PATH = "/health"
 
-LOG_IN_SIZE = 4096
+MAX_LOGIN_SIZE = 4096
 """Maximum bytes of a login request."""
 
 
@@ -94,7 +94,9 @@ def _own_origin_only(view: Callable[[], Response]) -> Callable[[], Response]:
                 current_service().origin_policy.refusals.note(
                     origin or "", "which are not the server's own, at the admin endpoints", request.host
                 )
-                reason = f"the header Origin does not name the host of the request, {request.host[:SHOWN_OF_HEADER]!r}"
+                reason = (
+                    f"the header Origin does not name the host of the request, {request.host[:MAX_LOGGED_HEADER]!r}"
+                )
                 raise HTTPError(403, f"pages of other sites may not use the admin endpoints: {reason}")
             return view()
         except HTTPError as error:
@@ -106,9 +108,9 @@ def _own_origin_only(view: Callable[[], Response]) -> Callable[[], Response]:
 def _log_in(access: Access) -> Response:
     if request.method != "POST":
         raise HTTPError(405, "to log in, POST the form field password", {"Allow": "POST"})
-    if (request.content_length or 0) > LOG_IN_SIZE:
-        raise too_large(LOG_IN_SIZE)
-    request.max_content_length = LOG_IN_SIZE  # also for a request without a length
+    if (request.content_length or 0) > MAX_LOGIN_SIZE:
+        raise too_large(MAX_LOGIN_SIZE)
+    request.max_content_length = MAX_LOGIN_SIZE  # also for a request without a length
     token = access.log_in(_client_address(), request.form.get("password", ""))
     response = respond(json_response(msgspec.json.encode({"token": token})))
     response.headers["Cache-Control"] = "no-store"

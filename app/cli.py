@@ -16,7 +16,7 @@ from .._version import __version__
 from .config import command_line, completion
 from .config.config import Config
 from .config.genconfig import generate
-from .config.loading import Loaded, load, reload
+from .config.loading import LoadedConfig, load, reload
 from .config.options import ConfigError, options_of
 from .config.schema import suggestion
 from .config.site_options import application_path
@@ -80,7 +80,7 @@ def serve(argv: list[str]) -> int:
         raise ConfigError(["--reload: needs --app, or FLASK_APP in the environment"])
     loaded = load(argv, os.environ)
 
-    def reloaded(current: Config) -> Loaded:
+    def reloaded(current: Config) -> LoadedConfig:
         return reload(current, argv, os.environ)
 
     if loaded.config.workers > 1 and not is_worker(os.environ):
@@ -101,7 +101,7 @@ def patch() -> None:
     monkey.patch_all()
 
 
-def checked_configuration(argv: list[str]) -> Loaded:
+def checked_configuration(argv: list[str]) -> LoadedConfig:
     """The configuration that a command checks: that of an application, or that of a server without one."""
     given = command_line.read(options_of(Config), argv, os.environ)
     if not application_path(given, os.environ):
@@ -121,25 +121,25 @@ def checkconfig(argv: list[str]) -> int:
         raise ConfigError(problems, loaded.warnings)
     for sentence in loaded.warnings:
         print_error(f"warning: {sentence}")
-    say(f"{loaded.path or loaded.origin.removeprefix('that of ').removesuffix(' only')}: ok")
+    print_line(f"{loaded.path or loaded.origin.removeprefix('that of ').removesuffix(' only')}: ok")
     return 0
 
 
 def doctor(argv: list[str]) -> int:
     """Check the configuration, this machine and Redis, and print a report; status 1 if there is a problem."""
-    from .process.doctor import PROBLEM, WARNING, examine, verdict
+    from .process.doctor import PROBLEM, WARNING, examine, summary_line
 
     try:
         loaded = checked_configuration(argv)
     except ConfigError as error:
         report(error)
-        say(verdict(len(error.problems) or 1, len(error.warnings)))
+        print_line(summary_line(len(error.problems) or 1, len(error.warnings)))
         return 1
     states = []
     for finding in examine(loaded):
-        say(str(finding))
+        print_line(str(finding))
         states.append(finding.state)
-    say(verdict(states.count(PROBLEM), states.count(WARNING)))
+    print_line(summary_line(states.count(PROBLEM), states.count(WARNING)))
     return int(PROBLEM in states)
 
 
@@ -147,7 +147,7 @@ def genconfig(argv: list[str]) -> int:
     """Write a new configuration file with random secrets. Existing files are not overwritten."""
     path = Path(command_line.read(options_of(Config), argv, {}).document.path)
     generate(path)
-    say(f"{path}: written")
+    print_line(f"{path}: written")
     return 0
 
 
@@ -155,7 +155,7 @@ def gentoken(argv: list[str]) -> int:
     """Print a token of a connection, or of a subscription, for clients that use protocol v2."""
     from .process.token_commands import make_token
 
-    say(make_token(load(argv, os.environ).config, command_line.read(options_of(Config), argv, {}).token))
+    print_line(make_token(load(argv, os.environ).config, command_line.read(options_of(Config), argv, {}).token))
     return 0
 
 
@@ -164,13 +164,13 @@ def checktoken(argv: list[str]) -> int:
     from .process.token_commands import describe_token
 
     _, token = command_line.read(options_of(Config), argv, {}).words
-    say(describe_token(load(argv, os.environ).config, token))
+    print_line(describe_token(load(argv, os.environ).config, token))
     return 0
 
 
 def version(argv: list[str]) -> int:
     """Print the version of Gentrifugo."""
-    say(f"Gentrifugo v{__version__}")
+    print_line(f"Gentrifugo v{__version__}")
     return 0
 
 
@@ -180,7 +180,7 @@ def show_help(*, everything: bool) -> int:
         " ".join(filter(None, (name, "|".join(command.choices) or command.argument))): command.about
         for name, command in SUBCOMMANDS.items()
     }
-    say(command_line.help_text(commands, options_of(Config), Config.GROUPS, everything=everything).rstrip())
+    print_line(command_line.help_text(commands, options_of(Config), Config.GROUPS, everything=everything).rstrip())
     return 0
 
 
@@ -188,11 +188,11 @@ def show_completion(argv: list[str]) -> int:
     """Print the script that completes this command line in a shell."""
     _, shell = command_line.read(options_of(Config), argv, {}).words
     commands = {name: (command.about, command.choices) for name, command in SUBCOMMANDS.items()}
-    say(completion.SHELLS[shell](completion.vocabulary(commands, options_of(Config))).rstrip())
+    print_line(completion.SHELLS[shell](completion.vocabulary(commands, options_of(Config))).rstrip())
     return 0
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     """Print a line to standard output. Bytes of a path that are not UTF-8 are escaped."""
     try:
         print(text.encode(errors="backslashreplace").decode(), flush=True)

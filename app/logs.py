@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from .config.config import Config
-from .config.loading import Loaded
+from .config.loading import LoadedConfig
 from .config.options import ConfigError
 from .runtime.line_writer import LineWriter
 
@@ -150,7 +150,7 @@ def _to_stdout() -> logging.Handler:
         return logging.StreamHandler(sys.stdout)
 
 
-def guarded(loaded: Loaded, run: Callable[[], int]) -> int:
+def run_logged(loaded: LoadedConfig, run: Callable[[], int]) -> int:
     """Configure the log and call `run`; returns the exit status. Problems are logged, one line each.
 
     Raises ConfigError if the log file cannot be opened, or log_level is none.

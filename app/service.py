@@ -26,7 +26,7 @@ from .config.redis_options import redis_settings
 from .http.client_address import TrustedProxies, trusted
 from .http.opening_request import Opening
 from .http.origins import OriginPolicy, Origins
-from .http.protocol_wishes import NO_WISHES, ProtocolWishes
+from .http.requested_protocol import DEFAULT_PROTOCOL, RequestedProtocol
 from .http.response import HTTPResponse
 from .model.errors import CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN, Disconnect
 from .net.transport import Transport
@@ -54,7 +54,7 @@ IDLE_CHECK_INTERVAL = 0.02
 """Seconds between two checks whether the service is still busy."""
 
 
-class Idle(Protocol):
+class IdleConnection(Protocol):
     """A connection that waits for its next request."""
 
     def interrupt(self) -> None:
@@ -162,7 +162,7 @@ class Service:
         self.streams = Streams(self, config.http_prefix)
         self.open_websockets = 0
         """Open WebSocket connections of clients."""
-        self.idle: set[Idle] = set()
+        self.idle: set[IdleConnection] = set()
         """HTTP connections that wait for their next request."""
         self.operators: set[Operator] = set()
         """Open admin sockets."""
@@ -320,17 +320,17 @@ class Service:
         deflate: Deflate | None = None,
         opening: Opening | None = None,
         request: str = "",
-        wishes: ProtocolWishes = NO_WISHES,
+        requested: RequestedProtocol = DEFAULT_PROTOCOL,
     ) -> None:
         """Serve a client whose WebSocket handshake is done; returns when the connection has ended.
 
-        `request` is the id that the handshake has in the log, and `wishes` what it asked for.
+        `request` is the id that the handshake has in the log, and `requested` what it asked for.
         """
         node, config = self.node, self.config
         node.metrics.counters.http_raw_ws_num_requests += 1
         max_size = READ_FACTOR * config.client_request_max_size
         websocket = WebSocket(socket, recv, node.flusher, node.timers, config, max_size, CLOSE_TOO_LARGE, deflate)
-        client = self._connect(websocket, opening, request, wishes)
+        client = self._connect(websocket, opening, request, requested)
         self.open_websockets += 1
         try:
             websocket.serve(client, client.handle)
@@ -338,9 +338,13 @@ class Service:
             self.open_websockets -= 1
 
     def _connect(
-        self, transport: Transport, opening: Opening | None, request: str = "", wishes: ProtocolWishes = NO_WISHES
+        self,
+        transport: Transport,
+        opening: Opening | None,
+        request: str = "",
+        requested: RequestedProtocol = DEFAULT_PROTOCOL,
     ) -> ClientConnection:
-        client = ClientConnection(self, transport, opening, request, wishes)
+        client = ClientConnection(self, transport, opening, request, requested)
         if self.node.stopping:
             client.close(CLOSE_SHUTDOWN)
         return client

@@ -28,7 +28,7 @@ class UnrecoverablePosition(Exception):
 
 IDEMPOTENCY_LIFETIME = 300.0
 """Seconds for which the result of a publish with an idempotency key is kept."""
-LARGEST_VERSION = 2**64 - 1
+MAX_VERSION = 2**64 - 1
 """The largest version of a publication."""
 ALL = -1
 """The value of the limit of a `HistoryFilter` for all publications."""
@@ -47,7 +47,7 @@ class HistoryOptions(NamedTuple):
     """Seconds after the last publication until offset and epoch of the stream are deleted; at least `lifetime`."""
 
 
-class Once(NamedTuple):
+class PublishConditions(NamedTuple):
     """Conditions for publishing a publication; if one of them is not met, the publish changes nothing."""
 
     key: str = ""
@@ -136,7 +136,7 @@ class OccupancyHandler(Protocol):
 CommandHandler: TypeAlias = Callable[[Sequence[bytes]], None]
 """Carries out entries of a queue of API commands, in order. May block; does not raise."""
 
-PublishItem: TypeAlias = tuple[Publication, HistoryOptions | None, Once | None]
+PublishItem: TypeAlias = tuple[Publication, HistoryOptions | None, PublishConditions | None]
 """The arguments of one call of `publish`."""
 PublishOutcome: TypeAlias = StreamPosition | EngineError | None
 """The result of one call of `publish`, or the error that it has raised."""
@@ -153,7 +153,7 @@ class PublicationSender(ABC):
 
     @abstractmethod
     def publish(
-        self, publication: Publication, history: HistoryOptions | None, once: Once | None = None
+        self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
     ) -> StreamPosition | None:
         """Add a publication to the history, if `history` is given, and send it to all nodes subscribed to its channel.
 
@@ -168,7 +168,7 @@ class PublicationSender(ABC):
         return [self._try_to_publish(*item) for item in batch]
 
     def _try_to_publish(
-        self, publication: Publication, history: HistoryOptions | None, once: Once | None
+        self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None
     ) -> PublishOutcome:
         try:
             return self.publish(publication, history, once)

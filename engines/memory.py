@@ -20,11 +20,11 @@ from .base import (
     HistoryFilter,
     HistoryOptions,
     OccupancyHandler,
-    Once,
+    PublishConditions,
     Stream,
     StreamRecovery,
 )
-from .memory_history import Agenda, MemoryHistory
+from .memory_history import ExpiryQueue, MemoryHistory
 from .occupancy import LocalOccupancy
 
 EXPIRY_INTERVAL = 1.0
@@ -51,7 +51,7 @@ class MemoryEngine(Engine):
         # that expire first are first, because the node uses the same lifetime for all.
         self._presence: dict[str, OrderedDict[str, tuple[RawClientInfo, float]]] = {}
         self._history = MemoryHistory(clock)
-        self._presence_agenda = Agenda()
+        self._presence_expiry_queue = ExpiryQueue()
 
     def start(self, handler: EngineHandler) -> None:
         self._handler = handler
@@ -74,7 +74,7 @@ class MemoryEngine(Engine):
         return self._occupancy is not None and self._occupancy.has_pending_notifications
 
     def publish(
-        self, publication: Publication, history: HistoryOptions | None, once: Once | None = None
+        self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
     ) -> StreamPosition | None:
         channel = publication.channel
         if once is not None:
@@ -117,7 +117,7 @@ class MemoryEngine(Engine):
         expires = self._clock() + expire
         clients[client] = (info, expires)
         clients.move_to_end(client)
-        self._presence_agenda.note(channel, expires)
+        self._presence_expiry_queue.note(channel, expires)
 
     def remove_presence(self, channel: str, client: str) -> None:
         clients = self._presence.get(channel)
@@ -153,7 +153,7 @@ class MemoryEngine(Engine):
         now = self._clock()
         for _ in self._history.free_expired():
             yield_if_due()
-        for channel in self._presence_agenda.due(now):
+        for channel in self._presence_expiry_queue.due(now):
             self._free_expired_presence(channel, now)
             yield_if_due()
 
@@ -161,6 +161,6 @@ class MemoryEngine(Engine):
         while clients := self._presence.get(channel):
             client, (_, expires) = next(iter(clients.items()))
             if expires > now:
-                self._presence_agenda.note(channel, expires)
+                self._presence_expiry_queue.note(channel, expires)
                 return
             self.remove_presence(channel, client)

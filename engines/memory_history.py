@@ -17,7 +17,7 @@ from .base import (
     IDEMPOTENCY_LIFETIME,
     HistoryFilter,
     HistoryOptions,
-    Once,
+    PublishConditions,
     Stream,
     StreamRecovery,
     UnrecoverablePosition,
@@ -31,7 +31,7 @@ _new = tuple.__new__
 """Creates a named tuple from its fields, in half of the time that its own constructor takes."""
 
 
-class Agenda:
+class ExpiryQueue:
     """A heap of the times when channels expire, one entry for each, so that a sweep looks only at expired ones."""
 
     def __init__(self) -> None:
@@ -121,7 +121,7 @@ class ChannelStream:
         selected = list(islice(self.kept, self.offset - last, self.offset - first + 1))
         return selected if wanted.reverse else selected[::-1]
 
-    def has_reached(self, once: Once) -> bool:
+    def has_reached(self, once: PublishConditions) -> bool:
         """Whether a publication with the version of `once`, or a newer one, was published before."""
         if once.version_epoch and once.version_epoch != self.version_epoch:
             return False
@@ -134,9 +134,9 @@ class MemoryHistory:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._streams: dict[str, ChannelStream] = {}
-        self._agenda = Agenda()
+        self._expiry_queue = ExpiryQueue()
         """The times when the publications of channels expire."""
-        self._meta_agenda = Agenda()
+        self._meta_expiry_queue = ExpiryQueue()
         """The times when the streams of channels expire."""
         # The result for each idempotency key, oldest first: all are kept for the same time.
         self._results: OrderedDict[tuple[str, str], tuple[StreamPosition | None, float]] = OrderedDict()
@@ -162,12 +162,14 @@ class MemoryHistory:
         if is_kept:
             until = now + options.lifetime
             if stream.kept is None:
-                self._agenda.note(channel, until)
+                self._expiry_queue.note(channel, until)
             stream.keep(placed[0], options.size, until)
         stream.keep_meta(now + options.meta_lifetime)
         return placed
 
-    def earlier_result(self, channel: str, once: Once, is_kept: bool) -> tuple[StreamPosition | None] | None:
+    def earlier_result(
+        self, channel: str, once: PublishConditions, is_kept: bool
+    ) -> tuple[StreamPosition | None] | None:
         """Return the result of an earlier publish, if `once` allows no other one after it; None if it allows one.
 
         Versions count only for publications that are kept.
@@ -182,7 +184,7 @@ class MemoryHistory:
             return (stream.top,)
         return None
 
-    def note_result(self, channel: str, once: Once, position: StreamPosition | None) -> None:
+    def note_result(self, channel: str, once: PublishConditions, position: StreamPosition | None) -> None:
         """Keep the result of a publish for later calls of `earlier_result`."""
         now = self._clock()
         if once.key:
@@ -228,15 +230,15 @@ class MemoryHistory:
     def free_expired(self) -> Iterator[str]:
         """Delete expired data, channel by channel; yields the name of each channel."""
         now = self._clock()
-        for channel in self._agenda.due(now):
+        for channel in self._expiry_queue.due(now):
             stream = self._find(channel, now)
             if stream is not None and stream.kept is not None:
-                self._agenda.note(channel, stream.expires)
+                self._expiry_queue.note(channel, stream.expires)
             yield channel
-        for channel in self._meta_agenda.due(now):
+        for channel in self._meta_expiry_queue.due(now):
             stream = self._find(channel, now)
             if stream is not None:
-                self._meta_agenda.note(channel, stream.meta_expires)
+                self._meta_expiry_queue.note(channel, stream.meta_expires)
             yield channel
         while self._results and next(iter(self._results.values()))[1] <= now:
             self._results.popitem(last=False)
@@ -248,9 +250,9 @@ class MemoryHistory:
         return stream
 
     def _create(self, channel: str, now: float) -> ChannelStream:
-        """Create a stream; it has an entry in the agenda of streams as long as it exists."""
+        """Create a stream; it has an entry in the expiry queue of streams as long as it exists."""
         stream = self._streams[channel] = ChannelStream()
-        self._meta_agenda.note(channel, now)
+        self._meta_expiry_queue.note(channel, now)
         return stream
 
     def _find(self, channel: str, now: float) -> ChannelStream | None:

@@ -24,7 +24,7 @@ from gentrifugo.engines.base import (
     HistoryFilter,
     HistoryOptions,
     OccupancyHandler,
-    Once,
+    PublishConditions,
     Stream,
     StreamRecovery,
 )
@@ -153,7 +153,7 @@ class TroubledEngine(MemoryEngine):
             raise EngineError(f"{method} has failed")
 
     def publish(
-        self, publication: Publication, history: HistoryOptions | None, once: Once | None = None
+        self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
     ) -> StreamPosition | None:
         self._arrive("publish")
         return super().publish(publication, history, once)
@@ -302,7 +302,7 @@ class BusEngine(Engine):
         return self._store.has_pending_notifications
 
     def publish(
-        self, publication: Publication, history: HistoryOptions | None, once: Once | None = None
+        self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
     ) -> StreamPosition | None:
         return self._store.publish(publication, history, once)
 

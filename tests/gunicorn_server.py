@@ -15,7 +15,7 @@ from typing import Any
 from tests.api_client import ApiClient
 from tests.waiting import eventually, seconds
 
-OUR_WORKER = "gentrifugo.GentrifugoWorker"
+GENTRIFUGO_WORKER = "gentrifugo.GentrifugoWorker"
 STOCK_WORKER = "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"
 SETTINGS = Path(__file__).parent.parent / "conf" / "gunicorn.conf.py"
 GRACE = 10

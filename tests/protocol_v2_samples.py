@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from gentrifugo.app.protocol.v2 import messages
-from gentrifugo.app.protocol.v2.fields import Field, Kind, Message, Shape, fields_of
+from gentrifugo.app.protocol.v2.fields import Cardinality, Field, Kind, Message, fields_of
 from gentrifugo.app.protocol.v2.messages import (
-    NOTHING,
+    NO_PAYLOAD,
     ClientInfo,
     Command,
     ConnectRequest,
@@ -242,8 +242,8 @@ JSON_VALUES = st.recursive(
     lambda values: st.lists(values, max_size=3) | st.dictionaries(TEXTS, values, max_size=3),
     max_leaves=8,
 )
-JSON_PAYLOADS = st.just(NOTHING) | JSON_VALUES.map(lambda value: Raw(msgspec.json.encode(value)))
-BINARY_PAYLOADS = st.binary(max_size=20).map(lambda data: Raw(data) if data else NOTHING)
+JSON_PAYLOADS = st.just(NO_PAYLOAD) | JSON_VALUES.map(lambda value: Raw(msgspec.json.encode(value)))
+BINARY_PAYLOADS = st.binary(max_size=20).map(lambda data: Raw(data) if data else NO_PAYLOAD)
 
 NUMBERS = {
     Kind.UINT32: st.integers(0, 2**32 - 1),
@@ -265,15 +265,15 @@ def messages_of(type_: type[Message], payloads: st.SearchStrategy[Raw], depth: i
 
 def _values(field: Field, payloads: st.SearchStrategy[Raw], depth: int) -> st.SearchStrategy[Any]:
     if field.message is not None and depth == 4:
-        return st.just({Shape.ONE: None, Shape.LIST: [], Shape.MAP: {}}[field.shape])
+        return st.just({Cardinality.ONE: None, Cardinality.LIST: [], Cardinality.MAP: {}}[field.shape])
     if field.message is not None:
         value = messages_of(field.message, payloads, depth + 1)
     elif field.kind is Kind.PAYLOAD:
         value = payloads
     else:
         value = {Kind.BOOL: st.booleans(), Kind.TEXT: TEXTS, **NUMBERS}[field.kind]
-    if field.shape is Shape.LIST:
+    if field.shape is Cardinality.LIST:
         return st.lists(value, max_size=2)
-    if field.shape is Shape.MAP:
+    if field.shape is Cardinality.MAP:
         return st.dictionaries(TEXTS, value, max_size=2)
     return value

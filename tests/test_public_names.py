@@ -15,12 +15,12 @@ from tests.waiting import seconds
 
 
 @pytest.mark.parametrize("name", gentrifugo.__all__)
-def test_each_can_be_imported_and_is_listed(name: str) -> None:
+def test_public_names_can_be_imported_and_are_listed(name: str) -> None:
     assert getattr(gentrifugo, name) is not None
     assert name in dir(gentrifugo)
 
 
-def test_nothing_else_is_listed() -> None:
+def test_only_public_names_are_listed() -> None:
     assert [name for name in dir(gentrifugo) if not name.startswith("__")] == [
         name for name in gentrifugo.__all__ if not name.startswith("__")
     ]
@@ -31,7 +31,7 @@ def test_each_class_and_function_has_its_public_name() -> None:
         assert name == "__version__" or getattr(gentrifugo, name).__name__ == name
 
 
-def test_the_page_has_all_of_them() -> None:
+def test_page_lists_all_public_names() -> None:
     assert sorted(row[0] for row in page("flask.md").table_after("Names of the package")) == sorted(gentrifugo.__all__)
 
 

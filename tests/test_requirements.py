@@ -63,7 +63,7 @@ def test_every_line_is_a_pin_with_hashes(path: Path) -> None:
 
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("path", [PRODUCTION, ROOT / "requirements-dev.txt"], ids=lambda path: path.stem)
-def test_all_that_is_needed_is_there(path: Path, python: str) -> None:
+def test_all_required_packages_are_pinned(path: Path, python: str) -> None:
     """pip installs nothing from a file with hashes if something is missing there."""
     pinned = pins(path)
     missing = {
@@ -153,7 +153,7 @@ class TestLock:
         assert pins(path) == before | {canonicalize_name("aaa"): "1.0"}
         assert path.read_text().startswith(f"{comment}\n-r requirements.txt\naaa==1.0 \\\n    --hash=sha256:")
 
-    def test_what_only_the_package_asks_for_is_added_to_its_own_requirements(self, clone: Path) -> None:
+    def test_dependencies_of_the_package_are_added_to_its_own_requirements(self, clone: Path) -> None:
         assert lock(clone).returncode == 0
         with_package = {path.name for path in clone.glob("requirements*.txt") if "zzz==1.0" in path.read_text()}
         assert with_package == {"requirements.txt"}

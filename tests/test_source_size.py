@@ -59,7 +59,7 @@ def outer(
     assert dict(functions(source)) == {"outer": 9, "inner": 2}
 
 
-def test_all_code_is_looked_at() -> None:
+def test_all_source_files_are_checked() -> None:
     assert {"app/cli.py", "engines/redis/engine.py", "admin/views.py"} < set(FILES)
 
 

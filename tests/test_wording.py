@@ -1,4 +1,4 @@
-"""The easy part of plain technical English, read from the source: docstrings, log messages and error texts.
+"""The easy part of plain technical English, read from the source: docstrings, log messages, error texts and names.
 
 docs/development.md has the rules. A docstring has at least four words and stands alone: it does not begin with a
 reference to another one. Texts for people who operate the server or use it avoid phrases that have a standard term.
@@ -24,10 +24,24 @@ PHRASES = re.compile(
     re.IGNORECASE,
 )
 """Phrases that a log message or an error text must not contain, because there is a standard term."""
+PRONOUNS = re.compile(
+    r"test_(it|its|so|what|who|whoever|whose|those|they|them|their|others|one_(who|that|whose)|then|even"
+    r"|nobody|somebody|everybody)_"
+)
+"""Beginnings of names of tests that do not say what is tested."""
+UNCLEAR_WORDS = re.compile(
+    r"(?:_|\b)(told|tells|whoever|whatever|gone|goodbye|stood_still|stands_still|as_ever|for_ever)(?:_|\b)"
+)
+"""Words in names of tests that have a standard term."""
+UNCLEAR_LIMITS = re.compile(r"(MOST|LARGEST|LONGEST|ENOUGH|FEWEST|LEAST)_")
+"""Beginnings of names of constants; the standard terms are MAX_ and MIN_."""
 EXCEPTIONS: frozenset[str] = frozenset()
 """Directories and files whose docstrings are not checked yet."""
 LOG_METHODS = frozenset({"trace", "debug", "info", "warning", "error", "critical", "exception", "log"})
 
+TEST_FILES = sorted(
+    str(file.relative_to(ROOT)) for name in ("tests", "examples") for file in (ROOT / name).rglob("*.py")
+)
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 FILES = sorted(
@@ -54,6 +68,17 @@ def messages(source: str) -> Iterator[str]:
             yield from texts_in(node)
         elif isinstance(node, ast.Assign | ast.Yield) and node.value is not None:
             yield from texts_in(node.value)  # error texts in constants and generators
+
+
+def unclear_names(source: str) -> Iterator[str]:
+    """The names of tests and module constants of a source text that cannot be understood alone."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            if PRONOUNS.match(node.name) or UNCLEAR_WORDS.search(node.name):
+                yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (each.id for each in targets if isinstance(each, ast.Name) and UNCLEAR_LIMITS.match(each.id))
 
 
 def is_log_call(call: ast.Call) -> bool:
@@ -122,3 +147,22 @@ def test_docstrings_stand_alone(file: str) -> None:
 def test_messages_use_standard_terms(file: str) -> None:
     found = messages((ROOT / file).read_text(encoding="utf-8"))
     assert [text for text in found if PHRASES.search(text)] == []
+
+
+def test_unclear_names_are_found() -> None:
+    source = """
+MOST_KEYS = 3
+MAX_KEYS = 3
+
+def test_it_may_refuse() -> None: ...
+
+def test_the_client_is_told() -> None: ...
+
+def test_hook_can_refuse_a_client() -> None: ...
+"""
+    assert sorted(unclear_names(source)) == ["MOST_KEYS", "test_it_may_refuse", "test_the_client_is_told"]
+
+
+@pytest.mark.parametrize("file", sorted({*FILES, *TEST_FILES}))
+def test_names_can_be_understood_alone(file: str) -> None:
+    assert list(unclear_names((ROOT / file).read_text(encoding="utf-8"))) == []

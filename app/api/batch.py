@@ -22,7 +22,7 @@ from .replies import encode_error, encode_outcome
 
 PARALLEL = 32
 """Commands of a parallel batch that are carried out at the same time."""
-_TOO_MUCH = b'{"error":%b}' % encode_error(ERROR_LIMIT_EXCEEDED)
+_LIMIT_EXCEEDED_REPLY = b'{"error":%b}' % encode_error(ERROR_LIMIT_EXCEEDED)
 _NAMES = tuple(method.name for method in COMMANDS)
 
 
@@ -41,7 +41,7 @@ class Batches:
         """
         commands = batch.commands or []
         limit = ReplyLimit(self._node.config.api_reply_max_size)
-        replies = self._side_by_side(commands, limit) if batch.parallel else self._in_order(commands, limit)
+        replies = self._in_parallel(commands, limit) if batch.parallel else self._in_order(commands, limit)
         return b'{"replies":[%b]}' % b",".join(replies)
 
     def _in_order(self, commands: Sequence[Any], limit: ReplyLimit) -> Iterable[bytes]:
@@ -51,9 +51,9 @@ class Batches:
             elif limit.left > 0:
                 yield from self._publish_all([command.publish for command in run])
             else:
-                yield from (_TOO_MUCH for _ in run)
+                yield from (_LIMIT_EXCEEDED_REPLY for _ in run)
 
-    def _side_by_side(self, commands: Sequence[Any], limit: ReplyLimit) -> Iterable[bytes]:
+    def _in_parallel(self, commands: Sequence[Any], limit: ReplyLimit) -> Iterable[bytes]:
         others = [command for command in commands if not _is_publish(command)]
         running = Pool(PARALLEL).map_async(partial(self._reply, limit=limit), others)
         published = iter(self._publish_all([command.publish for command in commands if _is_publish(command)]))
@@ -66,7 +66,7 @@ class Batches:
 
     def _reply(self, command: Any, limit: ReplyLimit) -> bytes:
         if limit.left <= 0:
-            return _TOO_MUCH
+            return _LIMIT_EXCEEDED_REPLY
         reply = self._carry_out(command)
         limit.left -= len(reply)
         return reply

@@ -72,7 +72,7 @@ _batches = msgspec.json.Decoder(BatchParams)
 
 
 def check_text(body: bytes) -> None:
-    """Raise InvalidJSON for a body that is not UTF-8: decoders do not look into payloads."""
+    """Raise InvalidJSON for a body that is not UTF-8, because decoders do not check payloads."""
     try:
         body.decode()
     except UnicodeDecodeError as error:

@@ -85,7 +85,7 @@ class MethodAPI:
             raise HTTPError(401, why)
 
     def openapi(self, script_root: str) -> HTTPResponse:
-        """The OpenAPI document. It needs no key, since it says nothing about this server.
+        """The OpenAPI document. It requires no key, because it contains no data of this server.
 
         `script_root` is the path in front of the prefix of the server, if it is mounted in another application.
         """

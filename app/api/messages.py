@@ -11,14 +11,14 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-LARGEST = 2**63 - 1
+MAX_INT64 = 2**63 - 1
 """The largest offset, version and time: what engines keep has 64 bits with a sign."""
 
 Text = str | None
 OptionalBool = bool | None
 Anything = Raw | UnsetType
-Offset = Annotated[int, Meta(ge=0, le=LARGEST)]
-Count = Annotated[int, Meta(ge=0, le=LARGEST)]
+Offset = Annotated[int, Meta(ge=0, le=MAX_INT64)]
+Count = Annotated[int, Meta(ge=0, le=MAX_INT64)]
 
 
 class Params(msgspec.Struct):
@@ -30,7 +30,7 @@ class Result(msgspec.Struct, omit_defaults=True):
 
 
 class Error(msgspec.Struct):
-    """Why a method was not carried out."""
+    """The error of a method: code and message."""
 
     code: Annotated[int, Meta(description="Identifies the error.", ge=100, le=1999)]
     message: Annotated[str, Meta(description="The text of the error.")]
@@ -112,7 +112,7 @@ class BroadcastResult(Result):
 
 
 class UserParams(Params):
-    """Which connections a method is about."""
+    """The user, client or session whose connections a method applies to."""
 
     user: Annotated[Text, Meta(description="The user; empty stands for all users without an id.")] = None
     client: Annotated[Text, Meta(description="Only the connection with this client id.")] = None
@@ -187,7 +187,7 @@ class RefreshParams(UserParams):
     info: Annotated[Anything, Meta(description="What others see of the connection from now on, any JSON.")] = UNSET
 
 
-class Nothing(Result):
+class EmptyResult(Result):
     """An empty result: the method was carried out."""
 
 
@@ -201,7 +201,7 @@ class ChannelParams(Params):
 
 
 class ClientInfo(msgspec.Struct, omit_defaults=True):
-    """Who a connection is."""
+    """The identity of a connection: user, client ID and info."""
 
     user: Annotated[str, Meta(description="Its user.")]
     client: Annotated[str, Meta(description="Its client id.")]
@@ -266,7 +266,7 @@ class ChannelsParams(Params):
 
 
 class ChannelInfo(msgspec.Struct):
-    """What is known of one channel."""
+    """The subscribers of one channel."""
 
     num_clients: Annotated[Count, Meta(description="The number of subscribers.")]
 

@@ -62,7 +62,7 @@ COMMANDS = (
     Method(
         "subscribe",
         messages.SubscribeParams,
-        messages.Nothing,
+        messages.EmptyResult,
         _CHANNEL_ERRORS,
         "Subscribe the connections of a user to a channel.",
         "Clients of protocol v1 subscribe by themselves: this method does not change their subscriptions.",
@@ -70,7 +70,7 @@ COMMANDS = (
     Method(
         "unsubscribe",
         messages.UnsubscribeParams,
-        messages.Nothing,
+        messages.EmptyResult,
         (ERROR_INTERNAL, ERROR_UNKNOWN_CHANNEL),
         "End subscriptions of a user.",
         "Acts on all nodes. Clients are notified.",
@@ -78,7 +78,7 @@ COMMANDS = (
     Method(
         "disconnect",
         messages.DisconnectParams,
-        messages.Nothing,
+        messages.EmptyResult,
         _USER_ERRORS,
         "Close connections of a user.",
         "Acts on all nodes. Clients of protocol v1 get the reason and whether to connect again as JSON in a close "
@@ -87,7 +87,7 @@ COMMANDS = (
     Method(
         "refresh",
         messages.RefreshParams,
-        messages.Nothing,
+        messages.EmptyResult,
         _USER_ERRORS,
         "Change when connections of a user expire.",
         "Clients of protocol v1 refresh with a new signature: this method does not change their connections.",
@@ -120,7 +120,7 @@ COMMANDS = (
     Method(
         "history_remove",
         messages.ChannelParams,
-        messages.Nothing,
+        messages.EmptyResult,
         (*_CHANNEL_ERRORS, ERROR_NOT_AVAILABLE),
         "Delete the history of a channel.",
         "The position of the stream stays: the next publication has the next offset.",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from msgspec import Raw, UnsetType
 
-from ...engines.base import Once
+from ...engines.base import PublishConditions
 from ..model.errors import INVALID_MESSAGE, Error, Refused
 from ..model.json_codec import MAX_NESTING, InvalidJSON, check_nesting
 from ..model.payload import payload
@@ -18,7 +18,7 @@ from ..runtime.yielding import yield_if_due
 from .messages import Published, PublishParams
 from .replies import RequestOutcome
 
-PUBLISHED_TOGETHER = 256
+PUBLISH_BATCH_SIZE = 256
 """Publications that the engine is given at a time."""
 
 
@@ -69,7 +69,7 @@ def publish_options(params: Published) -> PublishOptions:
     """The options of a publish that its parameters ask for, beyond those of the channel."""
     once = None
     if params.idempotency_key or params.version:
-        once = Once(params.idempotency_key or "", params.version or 0, params.version_epoch or "")
+        once = PublishConditions(params.idempotency_key or "", params.version or 0, params.version_epoch or "")
     elif not params.tags and not params.skip_history:
         return PLAIN_PUBLISH
     return PublishOptions(params.tags or None, bool(params.skip_history), once)
@@ -78,8 +78,8 @@ def publish_options(params: Published) -> PublishOptions:
 def publish_in_groups(node: Node, requests: Sequence[PublishRequest | Error]) -> list[RequestOutcome]:
     """Publish all requests, in order for each channel; errors among them are in the result at the same place."""
     outcomes: list[RequestOutcome] = []
-    for start in range(0, len(requests), PUBLISHED_TOGETHER):
-        group = requests[start : start + PUBLISHED_TOGETHER]
+    for start in range(0, len(requests), PUBLISH_BATCH_SIZE):
+        group = requests[start : start + PUBLISH_BATCH_SIZE]
         requested = [request for request in group if not isinstance(request, Error)]
         published = node.publish_all(requested)
         if len(requested) == len(group):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .options import SECONDS, Choice, described, matching, option, some_of
+from .options import SECONDS, Choice, comma_separated, described, matching, option
 
 NAMESPACE_NAME = matching(r"[-a-zA-Z0-9_]{2,}", 'Must be two or more letters, digits, "-" or "_".')
 RECOVERY_MODES = Choice("stream", "cache")
@@ -116,7 +116,7 @@ class ChannelOptions:
     allowed_delta_types: str = option(
         "",
         f"Formats of deltas that clients of protocol v2 may ask for, comma-separated: {', '.join(DELTA_TYPES)}.",
-        check=some_of(*DELTA_TYPES),
+        check=comma_separated(*DELTA_TYPES),
         is_list=True,
         reload=True,
     )

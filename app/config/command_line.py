@@ -65,12 +65,12 @@ HELP_TAIL = (
 ONLY_IN_FILE = "can be set only in the configuration file"
 
 
-LATER_SOURCES = ("application", "flags", "environment")
-"""The attributes of `Given` with values that override those of the file; the first of them is used."""
+OVERRIDING_SOURCES = ("application", "flags", "environment")
+"""The attributes of `GivenOptions` with values that override those of the file; the first of them is used."""
 
 
 @dataclass
-class Given:
+class GivenOptions:
     """The options that the user has set, by source. The values are unchecked."""
 
     document: Document
@@ -109,7 +109,7 @@ class Given:
     def place(self, path: str) -> str:
         """The place where the option at `path` (`port`, `namespaces[1].name`) was set, for error messages."""
         name = path.partition("[")[0]
-        source = next((each for each in LATER_SOURCES if name in getattr(self, each)), "document")
+        source = next((each for each in OVERRIDING_SOURCES if name in getattr(self, each)), "document")
         return self.spelled(source, self.written.get(source, {}).get(path, path))
 
     def spelled(self, source: str, path: str) -> str:
@@ -128,7 +128,7 @@ class Given:
 
         Later calls do nothing, except for values that were added since.
         """
-        for source in ("document", *LATER_SOURCES):
+        for source in ("document", *OVERRIDING_SOURCES):
             holder, attribute = (self.document, "values") if source == "document" else (self, source)
             found = without_aliases(options, getattr(holder, attribute))
             setattr(holder, attribute, found.values)
@@ -178,7 +178,7 @@ def build_parser(options: Sequence[Option], documents: DocumentParser) -> Source
     return parser
 
 
-def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, str]) -> Given:
+def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, str]) -> GivenOptions:
     """Read all three sources. Unknown names are collected in the result.
 
     Raises `ConfigError` for a flag without its value, after which flags and values cannot be told apart.
@@ -200,12 +200,12 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
     flags = vars(parsed)
     no_options = {name: flags.pop(name) for name in ("words", "help", "version", "app", "reload", "strict")}
     token = {name: flags.pop(name) for name in TOKEN_FLAGS if name in flags}
-    given = Given(documents.document, **no_options, token=token)
+    given = GivenOptions(documents.document, **no_options, token=token)
     given.flags = {name: value for name, value in flags.items() if name != "config"}
     settings = parser.get_source_to_settings_dict().get("environment_variables", {})
     given.environment = {action.dest: value for action, value in settings.values()}
     given.replace_aliases(options)
-    given.problems += leftover_problems(leftover, options)
+    given.problems += argument_problems(leftover, options)
     given.warnings += unknown_variables(variables, options)
     if from_kubernetes:
         given.warnings.append(
@@ -233,7 +233,7 @@ def spelled(argv: Sequence[str], options: Sequence[Option]) -> list[str]:
     return result
 
 
-def leftover_problems(leftover: Sequence[str], options: Sequence[Option]) -> Iterator[str]:
+def argument_problems(leftover: Sequence[str], options: Sequence[Option]) -> Iterator[str]:
     """One error text for each argument that is not a flag. A word after an unknown flag counts as its value."""
     known = [name for option in options for name in option.names] + [*FLAGS_ONLY, *TOKEN_FLAGS]
     flags = [argument.partition("=")[0] for argument in leftover if argument.startswith("-")]

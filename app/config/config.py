@@ -13,13 +13,14 @@ from marshmallow import validate
 
 from .options import (
     AUTO,
-    BETWEEN,
     NOT_EMPTY,
     PORT,
     POSITIVE,
     POSITIVE_TIME,
+    RANGE_ERROR,
     SECONDS,
     Choice,
+    comma_separated,
     host_names,
     matching,
     networks,
@@ -27,7 +28,6 @@ from .options import (
     origins_or_all,
     passed_on_headers,
     port_or_empty,
-    some_of,
     url_or_empty,
 )
 from .stream_options import StreamOptions
@@ -49,7 +49,7 @@ INTEGRITY_OR_EMPTY = matching(
     "Must be hashes as the attribute integrity of a script has them, such as sha384-…, or empty.",
 )
 MODE = matching(r"[0-7]{3}", "Must be three octal digits, such as 660.")
-LEVEL = validate.Range(min=1, max=9, error=BETWEEN)
+LEVEL = validate.Range(min=1, max=9, error=RANGE_ERROR)
 LOG_LEVELS = Choice("trace", "debug", "info", "warning", "warn", "error", "critical", "fatal", "none")
 
 
@@ -216,7 +216,7 @@ class Config(StreamOptions):
     hook_events: str = option(
         "",
         f"Events that are sent to the backend, comma-separated: {', '.join(HOOK_EVENTS)}.",
-        check=some_of(*HOOK_EVENTS),
+        check=comma_separated(*HOOK_EVENTS),
         is_list=True,
     )
     hook_secret: str = option("", "Key that signs requests to the backend; empty uses `secret`.", secret=True)
@@ -417,7 +417,7 @@ class Config(StreamOptions):
     redis_api_num_shards: int = option(0, "Number of additional API queues to read.", flag=True)
 
     @property
-    def speaks_tls(self) -> bool:
+    def is_tls_only(self) -> bool:
         """Whether all ports of this server accept only TLS connections."""
         return self.ssl or self.ssl_autocert
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import command_line, schema
 from .channel_options import Namespace
-from .command_line import Given
+from .command_line import GivenOptions
 from .config import Config, default_name
 from .config_file import Document
 from .options import ConfigError, options_of, split_list
@@ -28,7 +28,7 @@ KEYS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedConfig:
     """A checked configuration, the warnings about it, and the file that it came from, if there was one."""
 
     config: Config
@@ -38,7 +38,7 @@ class Loaded:
     """Description of the source, if there was no file."""
 
 
-def load(argv: Sequence[str], environ: Mapping[str, str]) -> Loaded:
+def load(argv: Sequence[str], environ: Mapping[str, str]) -> LoadedConfig:
     """Read file, environment and flags, where each overrides the ones before it, and check the resulting values.
 
     Raises `ConfigError` with every problem at once. The file may be missing if the flags and the environment set
@@ -47,12 +47,12 @@ def load(argv: Sequence[str], environ: Mapping[str, str]) -> Loaded:
     return load_given(command_line.read(options_of(Config), argv, environ))
 
 
-def from_mapping(mapping: Mapping[str, Any], source: str = "options") -> Loaded:
+def from_mapping(mapping: Mapping[str, Any], source: str = "options") -> LoadedConfig:
     """Check options given as a mapping in code; `source` names it in problems and warnings. Raises `ConfigError`."""
-    return load_given(command_line.Given(Document(source, mapping)))
+    return load_given(command_line.GivenOptions(Document(source, mapping)))
 
 
-def reload(current: Config, argv: Sequence[str], environ: Mapping[str, str]) -> Loaded:
+def reload(current: Config, argv: Sequence[str], environ: Mapping[str, str]) -> LoadedConfig:
     """Load again while the server runs: options that only a restart can change keep their value, with a warning.
 
     Raises `ConfigError`.
@@ -65,10 +65,10 @@ def reload(current: Config, argv: Sequence[str], environ: Mapping[str, str]) -> 
         for name in kept
         if name != "name" or loaded.config.name != default_name(loaded.config.port)
     ]
-    return Loaded(replace(loaded.config, **kept), loaded.warnings + warnings, loaded.path)
+    return LoadedConfig(replace(loaded.config, **kept), loaded.warnings + warnings, loaded.path)
 
 
-def load_given(given: Given) -> Loaded:
+def load_given(given: GivenOptions) -> LoadedConfig:
     """Check the resulting values. Raises `ConfigError` with all problems; with --strict, warnings count as problems."""
     given.replace_aliases(options_of(Config))
     checked, wrong = schema.check(Config, given.values)
@@ -89,10 +89,10 @@ def load_given(given: Given) -> Loaded:
     warnings += config_warnings(config, given.derived)
     if given.strict and warnings:
         raise ConfigError(warnings)
-    return Loaded(config, warnings, document.file)
+    return LoadedConfig(config, warnings, document.file)
 
 
-def value_problems(given: Given, checked: Mapping[str, Any], wrong: Mapping[str, str]) -> Iterator[str]:
+def value_problems(given: GivenOptions, checked: Mapping[str, Any], wrong: Mapping[str, str]) -> Iterator[str]:
     """One error text for each invalid value, and for each combination of values that is not allowed."""
     for path, text in (*wrong.items(), *shared_names(given.values.get("namespaces"))):
         yield f"{given.place(path)}: {text}"
@@ -110,7 +110,7 @@ def value_problems(given: Given, checked: Mapping[str, Any], wrong: Mapping[str,
             yield f"{given.place(place)}: ssl_autocert requires ssl_autocert_host_whitelist"
 
 
-def key_problems(given: Given, checked: Mapping[str, Any]) -> Iterator[str]:
+def key_problems(given: GivenOptions, checked: Mapping[str, Any]) -> Iterator[str]:
     """A sentence about each key that is used for two purposes, or is missing for the only one."""
     secret = checked.get("secret")
     for name in ("token_hmac_secret_key", "token_hmac_previous_secret_key"):
@@ -130,7 +130,7 @@ def shared_names(namespaces: Any) -> Iterator[tuple[str, str]]:
             yield f"namespaces[{index}].name", f"namespaces[{first[name]}] already has the name {name}."
 
 
-def source_warnings(given: Given) -> Iterator[str]:
+def source_warnings(given: GivenOptions) -> Iterator[str]:
     """Warnings about the sources: unknown names, duplicate keys, environment variables without effect."""
     document = given.document
     yield from (f"{document.path}: {text}" for text in document.warnings)

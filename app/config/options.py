@@ -27,13 +27,13 @@ MAX_NUMBER = 2**63 - 1
 MAX_TIME = 2**32 - 1
 """The maximum of times in seconds, about 136 years."""
 
-BETWEEN = "Must be between {min} and {max}."
-MORE_THAN = "Must be more than {min} and at most {max}."
-NOT_NEGATIVE = validate.Range(min=0, max=MAX_NUMBER, error=BETWEEN)
-POSITIVE = validate.Range(min=0, max=MAX_NUMBER, min_inclusive=False, error=MORE_THAN)
-TIME = validate.Range(min=0, max=MAX_TIME, error=BETWEEN)
-POSITIVE_TIME = validate.Range(min=0, max=MAX_TIME, min_inclusive=False, error=MORE_THAN)
-PORT = validate.Range(min=0, max=65535, error=BETWEEN)
+RANGE_ERROR = "Must be between {min} and {max}."
+OPEN_RANGE_ERROR = "Must be more than {min} and at most {max}."
+NOT_NEGATIVE = validate.Range(min=0, max=MAX_NUMBER, error=RANGE_ERROR)
+POSITIVE = validate.Range(min=0, max=MAX_NUMBER, min_inclusive=False, error=OPEN_RANGE_ERROR)
+TIME = validate.Range(min=0, max=MAX_TIME, error=RANGE_ERROR)
+POSITIVE_TIME = validate.Range(min=0, max=MAX_TIME, min_inclusive=False, error=OPEN_RANGE_ERROR)
+PORT = validate.Range(min=0, max=65535, error=RANGE_ERROR)
 ALL_ORIGINS = "*"
 AUTO = "auto"
 LOCAL = "unix"
@@ -41,7 +41,7 @@ LOCAL = "unix"
 ORIGIN = re.compile(r"null|file://|(?!(?:file|ftp|wss?):)[a-z][-+.a-z0-9]*://(\*\.)?[^/?#@\s*]+", re.ASCII)
 """An origin as browsers and the web views of apps send it: also `capacitor://localhost`, and `null` for a page without
 one, such as that of a sandboxed iframe."""
-WITHOUT_HOST = frozenset(("null", "file://"))
+ORIGINS_WITHOUT_HOST = frozenset(("null", "file://"))
 """Origins that browsers and web views send for pages without a host; allowed only if listed explicitly."""
 URL = re.compile(r"https?://[^/?#\s]+[^#\s]*")
 HEADER_NAME = re.compile(r"[-A-Za-z0-9!#$%&'*+.^`|~]+")
@@ -120,7 +120,9 @@ HOST_NAME = re.compile(
 def origins_or_all(text: str) -> None:
     """A check that a text is a list of origins, whose hosts may begin with `*.`, or `null`, or `*`, or `auto`."""
     for item in [] if text == AUTO else split_list(text):
-        is_origin = ORIGIN.fullmatch(item) and (item in WITHOUT_HOST or names_a_host(item.replace("://*.", "://")))
+        is_origin = ORIGIN.fullmatch(item) and (
+            item in ORIGINS_WITHOUT_HOST or names_a_host(item.replace("://*.", "://"))
+        )
         if item != ALL_ORIGINS and not is_origin:
             raise ValidationError(
                 f"invalid origin {item}: expected a form such as https://example.com or https://*.example.com."
@@ -139,7 +141,7 @@ def networks(text: str) -> None:
                 ) from None
 
 
-def some_of(*words: str) -> Callable[[str], None]:
+def comma_separated(*words: str) -> Callable[[str], None]:
     """A check that a text is a comma-separated list of some of these words."""
 
     def check(text: str) -> None:
@@ -195,7 +197,7 @@ def names_a_host(url: str) -> bool:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Facts:
+class OptionDetails:
     """The properties of an option besides name, type and default: description, unit, check and others."""
 
     about: str
@@ -221,14 +223,14 @@ class Facts:
 
 
 def option(default: T, about: str, **facts: Any) -> T:
-    """Declare an option: a dataclass field whose metadata holds its `Facts`."""
-    stated = Facts(about, **facts)
+    """Declare an option: a dataclass field whose metadata holds its `OptionDetails`."""
+    stated = OptionDetails(about, **facts)
     return dataclasses.field(default=default, repr=not stated.secret, metadata={"facts": stated})
 
 
-def described(about: str, **facts: Any) -> Mapping[str, Facts]:
+def described(about: str, **facts: Any) -> Mapping[str, OptionDetails]:
     """The metadata of an option without a default, for `dataclasses.field`."""
-    return {"facts": Facts(about, **facts)}
+    return {"facts": OptionDetails(about, **facts)}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -238,7 +240,7 @@ class Option:
     name: str
     type: Any
     default: Any
-    facts: Facts
+    facts: OptionDetails
 
     @property
     def variable(self) -> str:

@@ -20,7 +20,7 @@ SHARD_LISTS = ("redis_host", "redis_port", "redis_url", "redis_master_name")
 URL_FORM = "redis://user:password@host:port/db, or rediss:// for TLS"
 
 
-class _Wrong(ValueError):
+class _InvalidOption(ValueError):
     """An option is invalid; the text begins with its name and contains no secret."""
 
 
@@ -29,7 +29,7 @@ def redis_settings(config: Config) -> tuple[RedisSettings | None, list[str]]:
     try:
         shards = _shards(config)
         _check_all_differ(shards)
-    except _Wrong as wrong:
+    except _InvalidOption as wrong:
         return None, [str(wrong)]
     timeouts = Timeouts(config.redis_connect_timeout, config.redis_read_timeout, config.redis_write_timeout)
     settings = RedisSettings(shards, config.redis_prefix, timeouts, config.redis_api, config.redis_api_num_shards)
@@ -56,7 +56,7 @@ def _shards(config: Config) -> tuple[ShardSettings, ...]:
 def _items(name: str, text: str) -> list[str]:
     items = [item.strip() for item in text.split(",")] if text else []
     if "" in items:
-        raise _Wrong(f"{name}: an entry of the list is empty")
+        raise _InvalidOption(f"{name}: an entry of the list is empty")
     return items
 
 
@@ -64,7 +64,7 @@ def _count_of_shards(lists: dict[str, list[str]]) -> int:
     several = {name: len(items) for name, items in lists.items() if len(items) > 1}
     if len(set(several.values())) > 1:
         lengths = ", ".join(f"{name} has {count} items" for name, count in several.items())
-        raise _Wrong(f"{', '.join(several)}: the lists are of different lengths: {lengths}")
+        raise _InvalidOption(f"{', '.join(several)}: the lists are of different lengths: {lengths}")
     return max(several.values(), default=1)
 
 
@@ -73,9 +73,11 @@ def _with_sentinels(shards: list[ShardSettings], masters: list[str], listed: str
     if not masters and not sentinels:
         return tuple(shards)
     if not masters:
-        raise _Wrong("redis_sentinels: requires redis_master_name, the name of the master that the Sentinels monitor")
+        raise _InvalidOption(
+            "redis_sentinels: requires redis_master_name, the name of the master that the Sentinels monitor"
+        )
     if not sentinels:
-        raise _Wrong("redis_master_name: requires redis_sentinels, the addresses of the Sentinels")
+        raise _InvalidOption("redis_master_name: requires redis_sentinels, the addresses of the Sentinels")
     return tuple(
         replace(shard, sentinels=Sentinels(master, sentinels)) for shard, master in zip(shards, masters, strict=True)
     )
@@ -86,7 +88,7 @@ def _check_all_differ(shards: Sequence[ShardSettings]) -> None:
     seen: set[str] = set()
     for shard in shards:
         if shard.name in seen:
-            raise _Wrong(f"{', '.join(SHARD_LISTS)}: two shards have the same address: {shard.name}")
+            raise _InvalidOption(f"{', '.join(SHARD_LISTS)}: two shards have the same address: {shard.name}")
         seen.add(shard.name)
 
 
@@ -95,11 +97,11 @@ def _of_url(url: str) -> ShardSettings:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise _Wrong(f"redis_url: not of the form {URL_FORM}") from None
+        raise _InvalidOption(f"redis_url: not of the form {URL_FORM}") from None
     if parts.scheme not in ("redis", "rediss"):
-        raise _Wrong(f"redis_url: must begin with redis:// or rediss://, as in {URL_FORM}")
+        raise _InvalidOption(f"redis_url: must begin with redis:// or rediss://, as in {URL_FORM}")
     if parts.fragment:
-        raise _Wrong("redis_url: contains the character #; write it as %23")
+        raise _InvalidOption("redis_url: contains the character #; write it as %23")
     return ShardSettings(
         ServerAddress(parts.hostname or LOCALHOST, REDIS_PORT if port is None else _port("redis_url", str(port))),
         unquote(parts.username or ""),
@@ -113,14 +115,18 @@ def _tls(parts: SplitResult) -> Tls | None:
     parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
     if parts.scheme != "rediss":
         if parameters:
-            raise _Wrong(f"redis_url: redis:// does not support parameters, remove {', '.join(parameters)} is given")
+            raise _InvalidOption(
+                f"redis_url: redis:// does not support parameters, remove {', '.join(parameters)} is given"
+            )
         return None
     verify = parameters.pop("ssl_cert_reqs", "required")
     ca_file = parameters.pop("ssl_ca_certs", "")
     if parameters:
-        raise _Wrong(f"redis_url: unknown parameter {next(iter(parameters))}; supported: ssl_cert_reqs, ssl_ca_certs")
+        raise _InvalidOption(
+            f"redis_url: unknown parameter {next(iter(parameters))}; supported: ssl_cert_reqs, ssl_ca_certs"
+        )
     if verify not in ("required", "none"):
-        raise _Wrong("redis_url: ssl_cert_reqs must be required or none")
+        raise _InvalidOption("redis_url: ssl_cert_reqs must be required or none")
     return Tls(verify == "required", ca_file)
 
 
@@ -132,18 +138,18 @@ def _sentinel(address: str) -> ServerAddress:
     except ValueError:
         parts, port = urlsplit(""), None
     if parts.netloc != address or parts.username is not None:
-        raise _Wrong(f"redis_sentinels: {address} is not of the form host:port")
+        raise _InvalidOption(f"redis_sentinels: {address} is not of the form host:port")
     return ServerAddress(parts.hostname or LOCALHOST, port or SENTINEL_PORT)
 
 
 def _port(name: str, text: str) -> int:
     number = _number(name, text, "a port number")
     if not 0 < number <= 65535:
-        raise _Wrong(f"{name}: {text} is not a port number")
+        raise _InvalidOption(f"{name}: {text} is not a port number")
     return number
 
 
 def _number(name: str, text: str, what: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise _Wrong(f"{name}: {text} is not {what}")
+        raise _InvalidOption(f"{name}: {text} is not {what}")
     return int(text)

@@ -155,10 +155,10 @@ def paths(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, " ".join(map(str, messages))
         return
     for key, inner in messages.items():
-        yield from paths(inner, path if key == "_schema" else below(path, key))
+        yield from paths(inner, path if key == "_schema" else child_path(path, key))
 
 
-def below(path: str, key: str | int) -> str:
+def child_path(path: str, key: str | int) -> str:
     """The path of an option or of a list's item inside `path`."""
     if isinstance(key, int):
         return f"{path}[{key}]"
@@ -171,7 +171,7 @@ def unknown_options(declaring: type, values: Mapping[str, Any], path: str = "") 
     for key, value in values.items():
         name = str(key)
         if name not in known:
-            yield f"unknown option {below(path, name)}{suggestion(name, known)}"
+            yield f"unknown option {child_path(path, name)}{suggestion(name, known)}"
         elif known[name].item_type and isinstance(value, (list, tuple)):
             for index, item in enumerate(value):
                 if isinstance(item, Mapping):

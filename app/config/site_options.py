@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import schema
-from .command_line import DEFAULT_PATH, Given
+from .command_line import DEFAULT_PATH, GivenOptions
 from .config import Config
 from .options import ConfigError
 
@@ -45,7 +45,7 @@ class ApplicationError(Exception):
     """The code of an application raised an exception during import. The text is the traceback of its own code."""
 
 
-def application_path(given: Given, environ: Mapping[str, str]) -> str:
+def application_path(given: GivenOptions, environ: Mapping[str, str]) -> str:
     """Where to find the application that is to be served; empty for a server without one.
 
     FLASK_APP counts only if nothing else is given that a server without an application could be started with: no
@@ -58,17 +58,17 @@ def application_path(given: Given, environ: Mapping[str, str]) -> str:
     return environ.get(FLASK_APP, "") if is_alone else ""
 
 
-def workers_of(given: Given) -> int:
+def workers_of(given: GivenOptions) -> int:
     """The number of processes that serve the application. Raises ConfigError for an invalid value."""
     return int(_checked(given, {**given.environment, **given.flags}, "workers", 1))
 
 
-def wants_debugger(given: Given) -> bool:
+def is_debugger_requested(given: GivenOptions) -> bool:
     """Whether the flag `--debug` is given: with `--app` it switches on Flask's debug mode. Raises ConfigError."""
     return bool(_checked(given, given.flags, "debug", False))
 
 
-def _checked(given: Given, values: Mapping[str, object], name: str, default: Any) -> Any:
+def _checked(given: GivenOptions, values: Mapping[str, object], name: str, default: Any) -> Any:
     if name not in values:
         return default
     checked, wrong = schema.check(Config, {name: values[name]})

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 
 from ..http.client_address import TrustedProxies
 from ..http.opening_request import Opening
-from ..http.protocol_wishes import NO_WISHES, ProtocolWishes
+from ..http.requested_protocol import DEFAULT_PROTOCOL, RequestedProtocol
 from ..http.response import HTTPResponse, chunk
 from ..net.direct_socket import DirectSocket
 from ..net.direct_tls import direct as direct_of
@@ -34,7 +34,7 @@ class ServeRawWebSocket(Protocol):
         deflate: Deflate | None = None,
         opening: Opening | None = None,
         *,
-        wishes: ProtocolWishes = NO_WISHES,
+        requested: RequestedProtocol = DEFAULT_PROTOCOL,
     ) -> None: ...
 
 

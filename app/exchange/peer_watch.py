@@ -20,10 +20,10 @@ class PeerWatch:
     The data stays unread in the socket. `on_data` must not block.
     """
 
-    __slots__ = ("is_gone", "_direct", "_on_data", "_socket", "_watcher")
+    __slots__ = ("is_disconnected", "_direct", "_on_data", "_socket", "_watcher")
 
     def __init__(self, socket: Any, direct: DirectSocket, on_data: Callable[[], None]) -> None:
-        self.is_gone = False
+        self.is_disconnected = False
         """Whether the client has closed the connection, or its sending direction."""
         self._direct = direct
         self._on_data = on_data
@@ -41,19 +41,19 @@ class PeerWatch:
             self._watcher.stop()
             self._watcher.close()
 
-    def look(self) -> bool:
-        """Whether the client has sent data or has left; updates `is_gone`."""
+    def check(self) -> bool:
+        """Whether the client has sent data or has left; updates `is_disconnected`."""
         try:
             data = self._direct.peek()
         except BlockingIOError:
             return False
         except OSError:
             data = b""
-        self.is_gone = self.is_gone or not data
+        self.is_disconnected = self.is_disconnected or not data
         return True
 
     def _on_readable(self) -> None:
-        if self.look():
+        if self.check():
             # The unread data, for example the next request, would make the socket readable again and again.
             self._watcher.stop()
             self._on_data()

@@ -37,7 +37,7 @@ class Arguments:
     """With a slash in front and none at the end; empty for the root."""
     endpoints: frozenset[str] | None = None
 
-    def over(self, defaults: Arguments) -> Arguments:
+    def with_defaults(self, defaults: Arguments) -> Arguments:
         """Replace arguments that were not given by defaults. Values are not merged."""
         return Arguments(
             defaults.config if self.config is None else self.config,

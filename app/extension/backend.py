@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from ...engines.base import ALL, HistoryFilter, Once
+from ...engines.base import ALL, HistoryFilter, PublishConditions
 from ..model.errors import Error, Refused
 from ..model.events import Publication, RawClientInfo, StreamPosition, user_id
 from ..model.json_codec import decode_embedded, encode_value
@@ -256,7 +256,7 @@ def _publish_options(tags: Mapping[str, str] | None, idempotency_key: str, skip_
     texts = dict(tags or {})
     if not all(isinstance(text, str) for pair in texts.items() for text in pair):
         raise TypeError(f"tags is {tags!r}; expected a dictionary of texts")
-    return PublishOptions(texts or None, skip_history, Once(idempotency_key) if idempotency_key else None)
+    return PublishOptions(texts or None, skip_history, PublishConditions(idempotency_key) if idempotency_key else None)
 
 
 def _limit(limit: int | None) -> int:

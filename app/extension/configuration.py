@@ -11,7 +11,7 @@ from flask import Flask
 from ..config import command_line
 from ..config.config import Config
 from ..config.config_file import Document
-from ..config.loading import Loaded, load_given
+from ..config.loading import LoadedConfig, load_given
 from ..config.options import APPLICATION_PREFIX, ConfigError, options_of
 from .arguments import URL_PREFIX, Arguments
 
@@ -31,7 +31,7 @@ CHANGED_KEY = (
 )
 
 
-def load(app: Flask, arguments: Arguments) -> Loaded:
+def load(app: Flask, arguments: Arguments) -> LoadedConfig:
     """The checked configuration. Raises ConfigError with everything that is wrong.
 
     Options in app.config override the argument url_prefix, which overrides options in the argument config.
@@ -54,14 +54,14 @@ def load(app: Flask, arguments: Arguments) -> Loaded:
     return load_given(given)
 
 
-def _given(arguments: Arguments) -> command_line.Given:
+def _given(arguments: Arguments) -> command_line.GivenOptions:
     """What the argument config says. The environment and the command line are not read. Raises ConfigError."""
     if isinstance(arguments.config, str):
         given = command_line.read(options_of(Config), [f"--config={arguments.config}"], {})
         if given.document.missing:  # the command can do without its file; here somebody has named one
             raise ConfigError([f"{given.document.path}: {given.document.problem}"])
     else:
-        given = command_line.Given(Document(SOURCE, arguments.config or {}))
+        given = command_line.GivenOptions(Document(SOURCE, arguments.config or {}))
     given.advice_without_key = ADVICE_WITHOUT_KEY
     return given
 

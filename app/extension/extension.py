@@ -64,7 +64,7 @@ class Gentrifugo(HookDecorators, Backend):
         self._defaults = checked(config, url_prefix, endpoints)
         self._applications = Applications()
         self._hooks: list[tuple[str, Hook]] = []
-        self._stays_outside = False
+        self._uses_redis_only = False
         if app is not None:
             self.init_app(app)
 
@@ -86,7 +86,7 @@ class Gentrifugo(HookDecorators, Backend):
                 f"the application {app.name!r} has a Gentrifugo server already: call init_app(app), or "
                 "Gentrifugo(app), once for each application"
             )
-        arguments = checked(config, url_prefix, endpoints).over(self._defaults)
+        arguments = checked(config, url_prefix, endpoints).with_defaults(self._defaults)
         endpoints = ENDPOINTS if arguments.endpoints is None else arguments.endpoints
         service = self._service_for(app, arguments, endpoints)
         mount(app, service, endpoints)
@@ -169,13 +169,13 @@ class Gentrifugo(HookDecorators, Backend):
     def _token_key(self) -> str:
         return self._service_of(self._applications.current).config.token_hmac_secret_key
 
-    def stay_outside(self) -> None:
+    def use_redis_only(self) -> None:
         """Let the calls of this process go through Redis, although gevent has patched it: it is not to be a node.
 
         For workers of a queue that run on gevent, such as Celery's, and for scripts. With the memory engine the calls
         raise RuntimeError from then on.
         """
-        self._stays_outside = True
+        self._uses_redis_only = True
 
     # -- tests of an application (docs/testing.md)
 
@@ -210,7 +210,7 @@ class Gentrifugo(HookDecorators, Backend):
 
     def _open_commands(self) -> AbstractContextManager[Commands]:
         backends = backends_of(self._applications.current)
-        return nullcontext(backends.outside().commands) if self._stays_outside else backends.nearest()
+        return nullcontext(backends.outside().commands) if self._uses_redis_only else backends.nearest()
 
     def _publish_outside(self, channel: str, data: Any) -> None:
         """Publish from a process that ends afterwards, whether gevent has patched it or not. Raises as `publish`."""

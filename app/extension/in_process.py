@@ -14,7 +14,7 @@ from functools import partial
 import gevent
 from flask import Flask
 
-from ...engines.base import HistoryOptions, Once
+from ...engines.base import HistoryOptions, PublishConditions
 from ...engines.memory import MemoryEngine
 from ..config.config import Config
 from ..model.events import Publication, StreamPosition
@@ -24,7 +24,7 @@ from ..service import Service
 from .backend import HistoryMessage, history_message
 from .hook_context import call
 
-TURNS = 5
+LOOP_ITERATIONS = 5
 """Turns of the event loop in which greenlets that are ready run, and those that they make ready."""
 POLL_INTERVAL = 0.002
 """Seconds between two checks while a test waits."""
@@ -38,7 +38,7 @@ class RecordingEngine(MemoryEngine):
         self._record = record
 
     def publish(
-        self, publication: Publication, history: HistoryOptions | None, once: Once | None = None
+        self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
     ) -> StreamPosition | None:
         channel, is_kept = publication.channel, history is not None
         is_repeated = once is not None and self._history.earlier_result(channel, once, is_kept) is not None
@@ -88,7 +88,7 @@ class InProcessServer:
         """Run everything that is ready, and wait for the hooks that are running, for `hook_timeout` at most."""
         deadline = time.monotonic() + self.service.config.hook_timeout
         while True:
-            for _ in range(TURNS):
+            for _ in range(LOOP_ITERATIONS):
                 gevent.sleep(0)
             if not self.service.node.has_pending_notifications or time.monotonic() > deadline:
                 return

@@ -13,7 +13,7 @@ from ..runtime.monkey import warn_if_serving
 from ..server.listeners import names_given
 from ..service import Service
 from ..views.credential_views import register_credential_views
-from ..views.mounted import carry
+from ..views.mounted import attach_service
 from ..views.several_workers import refusal
 from ..views.slash_redirects import redirect_relatively
 from ..views.stock_worker import answer_handshakes_late
@@ -45,4 +45,4 @@ def mount_all(app: Flask, service: Service, endpoints: Collection[str]) -> None:
     else:
         register_health(app, service)
     redirect_relatively(app)
-    carry(app, service, endpoints)  # at the end: an application to which this could not be added has no server
+    attach_service(app, service, endpoints)  # at the end: an application to which this could not be added has no server

@@ -84,7 +84,7 @@ def publisher(config: Mapping[str, Any] | str | Path | None = None, **options: A
         given = command_line.read(options_of(Config), [f"--config={config}"], {})
         given.application = dict(options)
     else:
-        given = command_line.Given(Document("the options of publisher(...)", {**(config or {}), **options}))
+        given = command_line.GivenOptions(Document("the options of publisher(...)", {**(config or {}), **options}))
     given.application |= {"engine": "redis", "insecure": True}  # it checks no tokens, so it needs no secret
     return Publisher(load_given(given).config)
 

@@ -13,9 +13,9 @@ from typing import Any
 from flask import Flask, cli
 
 from ..config import schema
-from ..config.command_line import DEFAULT_PATH, Given
+from ..config.command_line import DEFAULT_PATH, GivenOptions
 from ..config.config import Config, default_name
-from ..config.loading import Loaded
+from ..config.loading import LoadedConfig
 from ..config.options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, ConfigError
 from ..config.site_options import PROCESS, ApplicationError
 from ..service import Service
@@ -88,7 +88,7 @@ def service_in(application: Flask, path: str) -> Service:
     return service
 
 
-def load_site_config(application: Flask, given: Given, path: str) -> Loaded:
+def load_site_config(application: Flask, given: GivenOptions, path: str) -> LoadedConfig:
     """The configuration of the application at `path`, with the options of the process from flags and environment.
 
     Raises ConfigError for all other options, because the application sets them.
@@ -119,7 +119,7 @@ def load_site_config(application: Flask, given: Given, path: str) -> Loaded:
     warnings += late_key_warning(application, config.secret)
     if given.strict and warnings:
         raise ConfigError(warnings)
-    return Loaded(config, warnings, origin=f"that of the application {path}")
+    return LoadedConfig(config, warnings, origin=f"that of the application {path}")
 
 
 def _of_process(config: Config, values: Mapping[str, Any]) -> Config:

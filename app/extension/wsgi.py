@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response
 from .. import logs
 from ..config.config import Config
 from ..config.endpoints import own_ports
-from ..config.loading import Loaded, from_mapping, load
+from ..config.loading import LoadedConfig, from_mapping, load
 from ..http.response import TEXT_TYPE, text_response
 from ..server.connection_receiver import ConnectionReceiver
 from ..service import Service
@@ -25,7 +25,7 @@ from .mount import mount, mount_all
 
 log = logging.getLogger(__name__)
 
-NOTHING_HERE = "not found; the endpoints are /connection, /connection/websocket and /api/"
+NOT_FOUND_TEXT = "not found; the endpoints are /connection, /connection/websocket and /api/"
 
 
 def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) -> Flask:
@@ -47,7 +47,7 @@ def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) ->
             name,
             endpoints,
         )
-    if loaded.config.speaks_tls and not _gunicorn_has_certificate():
+    if loaded.config.is_tls_only and not _gunicorn_has_certificate():
         log.warning(
             "option %s has no effect here: gunicorn handles TLS; set its options --certfile and --keyfile, "
             "otherwise connections are not encrypted",
@@ -84,9 +84,9 @@ def _bare_app() -> Flask:
     return app
 
 
-def _loaded(config: str | Path | Mapping[str, Any] | Config | None) -> Loaded:
+def _loaded(config: str | Path | Mapping[str, Any] | Config | None) -> LoadedConfig:
     if isinstance(config, Config):
-        return Loaded(config, [])
+        return LoadedConfig(config, [])
     if isinstance(config, Mapping):
         return from_mapping(config)
     return load([] if config is None else [f"--config={config}"], os.environ)
@@ -96,7 +96,7 @@ def _refused(error: HTTPException) -> Response:
     """Convert HTTP errors of Werkzeug, such as 404 and 413, to plain text responses."""
     response = error.get_response()
     assert isinstance(response, Response)
-    reason = NOTHING_HERE if error.code == 404 else error.description or error.name
+    reason = NOT_FOUND_TEXT if error.code == 404 else error.description or error.name
     refused = text_response(error.code or 500, reason)
     response.data, response.content_type = refused.body, TEXT_TYPE
     return response

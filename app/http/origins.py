@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache, partial
 from urllib.parse import urlsplit
 
-from ..config.options import ALL_ORIGINS, AUTO, WITHOUT_HOST, split_list
+from ..config.options import ALL_ORIGINS, AUTO, ORIGINS_WITHOUT_HOST, split_list
 from ..runtime.log_throttle import ONCE, ThrottledLog
 from .head import HTTPError
 
@@ -21,8 +21,8 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 """The default port of a URL, by scheme."""
 SITE_OWN, SITE_NONE = "same-origin", "none"
 """Values of the header Sec-Fetch-Site: a page of the same origin has made the request, or no page at all."""
-NOT_IN_POLICIES = WITHOUT_HOST | {ALL_ORIGINS}
-SHOWN_OF_HEADER = 200
+NOT_IN_POLICIES = ORIGINS_WITHOUT_HOST | {ALL_ORIGINS}
+MAX_LOGGED_HEADER = 200
 """Maximum characters of an origin or a host in log lines and errors."""
 MAX_LOGGED_ORIGINS = 100
 """Maximum number of refused origins that are logged; clients can invent any number of origins."""
@@ -64,9 +64,9 @@ class RefusalLog:
 
     def note(self, origin: str, why: str, host: str) -> None:
         """Log that pages of `origin` are refused; `why` completes the sentence, `host` is that of the request."""
-        shown = origin[:SHOWN_OF_HEADER]
+        shown = origin[:MAX_LOGGED_HEADER]
         message = "refusing requests from pages of origin %r, %s; Host header of the request: %r (logged once)"
-        self._logs[why].log(shown, message, shown, why, host[:SHOWN_OF_HEADER])
+        self._logs[why].log(shown, message, shown, why, host[:MAX_LOGGED_HEADER])
 
 
 class Origins:
@@ -90,7 +90,7 @@ class Origins:
         if self.are_all or is_own(origin, host) or self._lists(origin or ""):
             return
         self._refusals.note(origin or "", "which option allowed_origins does not list", host)
-        reason = f"the origin of the page is neither the host of the request, {host[:SHOWN_OF_HEADER]!r}, nor listed"
+        reason = f"the origin of the page is neither the host of the request, {host[:MAX_LOGGED_HEADER]!r}, nor listed"
         raise HTTPError(403, f"pages of this origin may not connect here: {reason} (option allowed_origins)")
 
     def check_request(self, headers: Mapping[str, str], may_be_unnamed: bool) -> None:
@@ -123,7 +123,7 @@ class Origins:
 
 def _normal(origin: str) -> str:
     """Normalize scheme, host and port of an origin or URL. Empty if it is invalid."""
-    if origin in WITHOUT_HOST:
+    if origin in ORIGINS_WITHOUT_HOST:
         return origin
     try:
         parts = urlsplit(origin)

@@ -28,7 +28,7 @@ class Forwarded(NamedTuple):
     prefix: str = ""
 
 
-UNSAID = Forwarded()
+NOT_FORWARDED = Forwarded()
 
 
 def forwarded(peer: str, headers: Mapping[str, str], proxies: TrustedProxies) -> Forwarded:
@@ -38,7 +38,7 @@ def forwarded(peer: str, headers: Mapping[str, str], proxies: TrustedProxies) ->
     Header names are in lower case; `peer` is the socket's address, empty for a Unix socket.
     """
     if not proxies.trusts(peer):
-        return UNSAID
+        return NOT_FORWARDED
     scheme = _last(headers.get("x-forwarded-proto", "")).lower()
     host = _last(headers.get("x-forwarded-host", ""))
     prefix = _last(headers.get("x-forwarded-prefix", "")).rstrip("/")

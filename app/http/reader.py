@@ -94,14 +94,14 @@ class RequestReader:
             parts.append(part)
             missing -= len(part)
             if self._allowance is not None:
-                self._allowance.earn(len(part))
+                self._allowance.note_received(len(part))
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def readline(self, limit: int = -1) -> bytes:
         """A line of a body with its end, cut at `limit` bytes; what is there at the end of the stream."""
         line = self.read_framing_line(limit)
         if self._allowance is not None:
-            self._allowance.earn(len(line))
+            self._allowance.note_received(len(line))
         return line
 
     def read_framing_line(self, limit: int) -> bytes:
@@ -126,7 +126,7 @@ class RequestReader:
         try:
             return self._receive(began + self._allowance.left)
         finally:
-            self._allowance.spend(self._socket.now() - began)
+            self._allowance.note_waited(self._socket.now() - began)
 
     def _receive(self, deadline: float) -> bool:
         """Wait for more data; False at the end of the stream."""

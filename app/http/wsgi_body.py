@@ -56,6 +56,6 @@ class TimedBody:
                 self._body._chunked_input_error = True  # type: ignore[attr-defined]
             raise
         finally:
-            self._allowance.spend(running_time() - began)
-        self._allowance.earn(len(part))
+            self._allowance.note_waited(running_time() - began)
+        self._allowance.note_received(len(part))
         return part

@@ -173,7 +173,7 @@ _QUOTES_AND_BRACKETS = b'"[]{}'
 _OTHER_BYTES = bytes(byte for byte in range(256) if byte not in _QUOTES_AND_BRACKETS)
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _STEPS = [{"[": 1, "]": -1}.get(chr(byte), 0) for byte in range(256)]
-FLAT = 16
+LEVELS_PER_PASS = 16
 """Levels that are removed together, one level at a time, before brackets are counted one by one."""
 
 
@@ -184,7 +184,7 @@ def check_nesting(data: bytes, limit: int = MAX_NESTING) -> None:
     # Every payload passes here, up to several times. Each step is one call for the whole text: a loop over the brackets
     # takes 2 ms for 19 KB of small objects, and this 0.04 ms.
     brackets = rest = _brackets_outside_strings(data)
-    for _ in range(min(FLAT, limit)):
+    for _ in range(min(LEVELS_PER_PASS, limit)):
         rest = rest.replace(b"[]", b"")
         if not rest:
             return

@@ -25,10 +25,10 @@ class ReadAllowance:
         """Seconds that are left; 0 or less when the peer is too slow."""
         self._most = seconds
 
-    def spend(self, seconds: float) -> None:
+    def note_waited(self, seconds: float) -> None:
         """The server has waited so long."""
         self.left -= seconds
 
-    def earn(self, size: int) -> None:
+    def note_received(self, size: int) -> None:
         """So many bytes of content have arrived."""
         self.left = min(self.left + size / MIN_RATE, self._most)

@@ -51,7 +51,7 @@ from .watched import EncodePublication, WatchedFeed
 
 log = logging.getLogger(__name__)
 
-SILENT_PINGS = 3
+MAX_MISSED_PINGS = 3
 """A node without pings for this many `node_ping_interval`s is removed from the registry."""
 
 INTRODUCTION_PINGS = 1.5
@@ -237,7 +237,7 @@ class Cluster:
             gevent.spawn(self._send_ping)
 
     def _forget_silent(self) -> None:
-        self.registry.forget_silent(SILENT_PINGS * self._config().node_ping_interval)
+        self.registry.forget_silent(MAX_MISSED_PINGS * self._config().node_ping_interval)
         self.watched.set_peers_watching(self.registry.peers_watch)
 
     def _end_metrics_interval(self) -> None:

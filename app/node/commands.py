@@ -15,7 +15,7 @@ from ...engines.base import (
     EngineError,
     HistoryFilter,
     HistoryOptions,
-    Once,
+    PublishConditions,
     PublishItem,
     Stream,
     UnrecoverablePosition,
@@ -50,7 +50,7 @@ class PublishOptions(NamedTuple):
     """Tags that subscribers receive with the publication."""
     skip_history: bool = False
     """Whether to keep the publication out of the history."""
-    once: Once | None = None
+    once: PublishConditions | None = None
     """Conditions for publishing; None publishes always."""
 
 

@@ -137,7 +137,7 @@ CallHook: TypeAlias = Callable[[Hook, Context], object]
 """Calls a hook in the context that the application needs, and returns what the hook returns."""
 
 
-class _TookTooLong(Exception):
+class _HookTimeout(Exception):
     """Raised when a hook was interrupted by its timeout."""
 
 
@@ -184,7 +184,7 @@ class Hooks:
         """Whether there is a hook for at least one of these events."""
         return any(event in self._added for event in events)
 
-    def longest(self, *events: str) -> float:
+    def max_timeout(self, *events: str) -> float:
         """Return the maximum total seconds that the hooks of one of these events may take."""
         return max(sum(added.limit() for added in self._added.get(event, ())) for event in events)
 
@@ -284,7 +284,7 @@ class Hooks:
     # -- one hook
 
     def _call(self, added: _Added, context: Context) -> object:
-        """Call one hook. Raises what the hook raises, and _TookTooLong."""
+        """Call one hook. Raises what the hook raises, and _HookTimeout."""
         timeout = gevent.Timeout()  # an `except Exception` in the hook does not catch it when the limit raises it
         try:
             if added.bounds_itself:
@@ -293,7 +293,7 @@ class Hooks:
                 return self._call_hook(added.hook, context)
         except gevent.Timeout as error:
             if error is timeout:
-                raise _TookTooLong from None
+                raise _HookTimeout from None
             raise
 
     def _note_failure(self, added: _Added, context: Context, error: BaseException) -> None:
@@ -301,7 +301,7 @@ class Hooks:
         what = f"hook {name_of(added.hook)} ({context.event})"
         if isinstance(error, ENDING) or _is_timeout_of_view(error, context):
             raise error
-        if isinstance(error, _TookTooLong):
+        if isinstance(error, _HookTimeout):
             self._failures.log(what, "%s: timeout after %g s (option hook_timeout)", what, added.limit())
         elif isinstance(error, Undelivered):
             self._failures.log(what, "%s: %s", what, error)

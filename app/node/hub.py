@@ -61,7 +61,7 @@ class Connection(OpenConnection, Protocol):
         ...
 
 
-class Held:
+class HeldPublications:
     """Publications that wait until a subscriber has received those that it missed before them."""
 
     __slots__ = ("encoding", "publications", "size")
@@ -115,7 +115,7 @@ class Hub:
         # channel -> encoding -> outboxes: a broadcast encodes once for each encoding that is in use.
         self._subscribers: dict[str, dict[Encoding, set[Queue]]] = {}
         # channel -> the subscribers for which publications are held.
-        self._held: dict[str, dict[Connection, Held]] = {}
+        self._held: dict[str, dict[Connection, HeldPublications]] = {}
         # channel -> outboxes of the subscribers that receive nothing more, because publications are missing there.
         self._muted: dict[str, set[Queue]] = {}
         self.num_subscriptions = 0
@@ -146,7 +146,7 @@ class Hub:
         first = not self.has_subscribers(channel)
         self.num_subscriptions += 1
         if hold:
-            self._held.setdefault(channel, {})[connection] = Held(encoding or connection.encoding)
+            self._held.setdefault(channel, {})[connection] = HeldPublications(encoding or connection.encoding)
         else:
             self._join(channel, connection, encoding or connection.encoding)
         return first
@@ -170,7 +170,7 @@ class Hub:
         self._join(channel, connection, held.encoding)
         return held.publications
 
-    def _end_hold(self, channel: str, connection: Connection) -> Held | None:
+    def _end_hold(self, channel: str, connection: Connection) -> HeldPublications | None:
         holds = self._held.get(channel)
         held = None if holds is None else holds.pop(connection, None)
         if not holds:

@@ -26,7 +26,7 @@ class LiveStreams:
         self._hub = hub
         self._missed = MissedChannels(hub, spread)
         self._positions = LivePositions()
-        self._check = PositionCheck(self._positions, top, self._lose)
+        self._check = PositionCheck(self._positions, top, self._mark_incomplete)
 
     def start(self) -> None:
         """Begin to check quiet channels."""
@@ -64,7 +64,7 @@ class LiveStreams:
         self._hub.release(channel, connection)
         return following
 
-    def lose(self, channel: str, only_positioned: bool) -> None:
+    def mark_incomplete(self, channel: str, only_positioned: bool) -> None:
         """Make the subscribers of a channel, or only those with positions, recover: publications may be missing."""
         self._missed.note(channel, only_positioned)
 
@@ -72,6 +72,6 @@ class LiveStreams:
         """Stop following a channel that has no subscribers."""
         self._positions.forget(channel)
 
-    def _lose(self, channel: str) -> None:
+    def _mark_incomplete(self, channel: str) -> None:
         self._positions.forget(channel)
         self._missed.note(channel, only_positioned=True)

@@ -21,7 +21,7 @@ LOWEST, HIGHEST = 1, 60_000_000
 PRECISION_BITS = 11
 """Leading bits of a duration that are published: three significant digits, as in the histograms of Centrifugo v1."""
 PERCENTILES = ((50, "50%ile"), (90, "90%ile"), (99, "99%ile"), (99.99, "99.99%ile"))
-FIGURES = (*(name for _, name in PERCENTILES), "max", "mean", "min")
+HISTOGRAM_FIELDS = (*(name for _, name in PERCENTILES), "max", "mean", "min")
 
 
 @dataclass(slots=True)
@@ -91,8 +91,8 @@ class Latency:
     def _summary(self, span: str, intervals: Sequence[Counter[int]]) -> dict[str, int]:
         prefix = f"{self._name}_{span}_"
         count = sum(interval.total() for interval in intervals)
-        figures = _distribution(intervals, count) if count else dict.fromkeys(FIGURES, 0)
-        return {f"{prefix}count": count} | {f"{prefix}microseconds_{name}": figures[name] for name in FIGURES}
+        figures = _distribution(intervals, count) if count else dict.fromkeys(HISTOGRAM_FIELDS, 0)
+        return {f"{prefix}count": count} | {f"{prefix}microseconds_{name}": figures[name] for name in HISTOGRAM_FIELDS}
 
 
 def _distribution(intervals: Sequence[Counter[int]], count: int) -> dict[str, int]:

@@ -38,7 +38,7 @@ class MissedChannels:
             return
         self._channels.add(channel)
         if self._greenlet is None:
-            self._greenlet = gevent.spawn(self._make_them_recover)
+            self._greenlet = gevent.spawn(self._recover_subscribers)
 
     def stop(self) -> None:
         """Stop the greenlet; no further clients are made to recover."""
@@ -46,7 +46,7 @@ class MissedChannels:
         if greenlet is not None:
             greenlet.kill()
 
-    def _make_them_recover(self) -> None:
+    def _recover_subscribers(self) -> None:
         while self._channels:
             channels, self._channels = self._channels, set()
             connections = [open_ for open_ in self._hub.open if self._lacking(open_, channels)]

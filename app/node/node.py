@@ -42,7 +42,7 @@ CHANNEL_LOCKS = 64
 """Locks shared by all channels: enough that two channels rarely wait for each other."""
 CLOSED_PER_SECOND = 100
 """Minimum number of connections closed per second while the node drains: a few clients do not need `drain_time`."""
-DRAINED_TOGETHER = 10
+DRAIN_BATCH_SIZE = 10
 HOOKS_STOP_TIMEOUT = 1.0
 """Seconds for hooks that are still running when the node stops."""
 
@@ -105,7 +105,7 @@ class Node(Commands):
         self._new_uid = _counted_uids()
         self.hooks.seal()
         if self.hooks.has(hooks.OCCUPIED, hooks.VACATED):
-            self._engine.enable_occupancy_events(self, self.hooks.longest(hooks.OCCUPIED, hooks.VACATED))
+            self._engine.enable_occupancy_events(self, self.hooks.max_timeout(hooks.OCCUPIED, hooks.VACATED))
         self._engine.start(self)
         self.cluster.announce()
         if in_background:
@@ -127,7 +127,7 @@ class Node(Commands):
         spread = min(self.config.drain_time, len(connections) / CLOSED_PER_SECOND)
         started = time.monotonic()
         for number, connection in enumerate(connections):
-            if number % DRAINED_TOGETHER == 0:
+            if number % DRAIN_BATCH_SIZE == 0:
                 gevent.sleep(max(started + spread * number / len(connections) - time.monotonic(), 0))
             calling.spawn(action, connection)
         calling.join()
@@ -207,7 +207,7 @@ class Node(Commands):
             return False
         if found is not None and found < options.history_size and seconds < options.history_lifetime:
             return False
-        self.streams.lose(channel, only_positioned=not options.recover)
+        self.streams.mark_incomplete(channel, only_positioned=not options.recover)
         return True
 
     def handle_control(self, message: bytes) -> None:

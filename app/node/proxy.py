@@ -120,7 +120,7 @@ class DisconnectProxy(Proxy):
 
     def __call__(self, context: Context) -> None:
         """Raises Undelivered when the backend cannot be told."""
-        _tell(self._backend, {**_connection(context), "reason": context.reason}, context.opening)
+        _notify(self._backend, {**_connection(context), "reason": context.reason}, context.opening)
 
 
 class ChannelStateProxy(Proxy):
@@ -130,7 +130,7 @@ class ChannelStateProxy(Proxy):
         """Raises Undelivered when the backend cannot be told."""
         kind = "occupied" if context.event == OCCUPIED else "vacated"
         event = {"time_ms": int(time.time() * 1000), "type": kind, "channel": context.channel}
-        _tell(self._backend, {"events": [event]}, None)
+        _notify(self._backend, {"events": [event]}, None)
 
 
 def proxies(config: Config) -> Iterator[tuple[str, Proxy]]:
@@ -151,7 +151,7 @@ def proxies(config: Config) -> Iterator[tuple[str, Proxy]]:
         yield VACATED, channel_state
 
 
-def _tell(backend: BackendHTTP, request: dict[str, Any], opening: Opening | None) -> None:
+def _notify(backend: BackendHTTP, request: dict[str, Any], opening: Opening | None) -> None:
     """Send an event that has happened. Raises Undelivered, also when the backend answers with an error."""
     try:
         _asked(backend, request, opening)

@@ -8,21 +8,21 @@ from collections.abc import Collection
 
 from ..._version import __version__
 from ..config.endpoints import ADMIN, API, API_PATH, CLIENT, ENDPOINTS, SOCKJS_PATH, WEBSOCKET_PATH
-from ..config.loading import Loaded
+from ..config.loading import LoadedConfig
 from ..runtime import limits
 from ..server.listeners import MAIN, Listeners, address_of, addresses_of, listener_endpoints
 
 log = logging.getLogger(__name__)
 
 
-def announce(loaded: Loaded, listeners: Listeners, endpoints: Collection[str] = ENDPOINTS) -> None:
+def announce(loaded: LoadedConfig, listeners: Listeners, endpoints: Collection[str] = ENDPOINTS) -> None:
     """Log version, configuration, addresses and system limits of this server, one line each.
 
     `endpoints` are the groups that the main listener serves; an application may have left some out.
     """
     config = loaded.config
     prefix = config.http_prefix
-    http, ws = ("https", "wss") if config.speaks_tls else ("http", "ws")
+    http, ws = ("https", "wss") if config.is_tls_only else ("http", "ws")
     main = address_of(listeners.sockets[MAIN])
     own = {
         endpoint: address_of(sock) for name, sock in listeners.sockets.items() for endpoint in listener_endpoints(name)

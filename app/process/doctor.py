@@ -18,11 +18,11 @@ import redis
 from redis.sentinel import MasterNotFoundError
 
 from ...engines.redis.blocking import client_of, reason
-from ...engines.redis.permissions import is_refusal, missing, probes
+from ...engines.redis.permissions import is_refusal, missing, permission_checks
 from ...engines.redis.settings import RedisSettings, ServerAddress, ShardSettings, Timeouts
 from ..config.config import Config
 from ..config.endpoints import own_ports
-from ..config.loading import Loaded
+from ..config.loading import LoadedConfig
 from ..config.options import ConfigError
 from ..config.redis_options import redis_settings
 from ..runtime import limits
@@ -50,7 +50,7 @@ class Finding:
         return f"{self.state:8} {self.text}" + (f"; {self.remedy}" if self.remedy else "")
 
 
-def examine(loaded: Loaded) -> Iterator[Finding]:
+def examine(loaded: LoadedConfig) -> Iterator[Finding]:
     """Run all checks and yield their findings. Checks that connect to other machines can take seconds."""
     config = loaded.config
     yield Finding(OK, f"configuration: {loaded.path or loaded.origin}")
@@ -65,7 +65,7 @@ def examine(loaded: Loaded) -> Iterator[Finding]:
             yield from _redis(settings)
 
 
-def verdict(problems: int, warnings: int) -> str:
+def summary_line(problems: int, warnings: int) -> str:
     """The last line of the report, with the numbers of problems and warnings."""
     found = f"doctor: {problems or 'no'} problem{'' if problems == 1 else 's'}"
     return f"{found}, {warnings} warning{'' if warnings == 1 else 's'}" if warnings else f"{found} found"
@@ -168,7 +168,7 @@ def _certificate(option: str, path: Path, remedy: str) -> Finding:
         )
     if days < 0:
         return Finding(PROBLEM, f"{option}: {path} has expired", remedy)
-    state = WARNING if days < certificate_dates.SOON.days else OK
+    state = WARNING if days < certificate_dates.EXPIRY_WARNING_TIME.days else OK
     return Finding(state, f"{option}: {path} is valid for {days} more days", remedy if state is WARNING else "")
 
 
@@ -214,7 +214,7 @@ def _shard(shard: ShardSettings, settings: RedisSettings) -> Iterable[Finding]:
             if lacking:
                 text = f"{name}: the Redis user lacks permissions: {', '.join(lacking)}"
                 return [Finding(PROBLEM, text, "give it the ACL rules in docs/redis.md")]
-            return list(_facts(name, client))
+            return list(_server_findings(name, client))
         except MasterNotFoundError as error:
             return [
                 Finding(PROBLEM, f"{name}: {reason(error)}", "check the Sentinels and the master that they monitor")
@@ -230,7 +230,7 @@ def _lacking(client: Any, shard: ShardSettings, prefix: str) -> list[str]:
     sentinel = [("ROLE",)] if shard.sentinels is not None else []
     lacking = [
         missing(error, command)
-        for command in [*probes(prefix), *sentinel]
+        for command in [*permission_checks(prefix), *sentinel]
         if (error := _error_of(client, command)) is not None and is_refusal(error)
     ]
     try:
@@ -254,7 +254,7 @@ def _error_of(client: Any, command: Any) -> redis.ResponseError | None:
     return None
 
 
-def _facts(name: str, client: Any) -> Iterator[Finding]:
+def _server_findings(name: str, client: Any) -> Iterator[Finding]:
     """Findings about version, role, eviction policy and clock of a reachable Redis server."""
     version = str(client.info("server")["redis_version"])
     if tuple(map(int, version.split(".")[:2])) < MIN_REDIS_VERSION:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flask import Flask
 
-LOOK_INTERVAL = 0.5
+FILE_CHECK_INTERVAL = 0.5
 """Seconds between two looks at the files."""
 INSTALLED = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 """Directories whose files do not change during development."""
@@ -56,7 +56,7 @@ def folders_of(application: Flask) -> Folders:
     return find
 
 
-def code_in(directory: Path) -> Folders:
+def python_folders(directory: Path) -> Folders:
     """All Python code in a directory: for an application that could not be loaded."""
     return lambda: (path for path in _files_in(directory) if path.suffix == ".py")
 

@@ -20,9 +20,9 @@ from ..views.mounted import service_of
 from ..views.several_workers import ONE_SERVER
 from ..views.stock_worker import STOP_TIME
 
-LEAVE_TIME = 1.0
+QUICK_SHUTDOWN_TIMEOUT = 1.0
 """Seconds in which clients are closed when the worker must exit quickly."""
-ENOUGH_CONNECTIONS = 65536
+MIN_WORKER_CONNECTIONS = 65536
 """Connections of a worker that let it be limited by its CPU rather than by this."""
 APP_FAILED_TO_LOAD = 4
 """Exit status that makes gunicorn stop instead of starting the worker again."""
@@ -32,7 +32,7 @@ def worker_warnings(settings: Any) -> Iterator[str]:
     """A sentence for each limit of the system, or of gunicorn's settings, that is lower than a server should have."""
     yield from (str(limit) for limit in limits.all_limits() if not limit.is_enough)
     connections = settings.worker_connections
-    if connections < ENOUGH_CONNECTIONS:
+    if connections < MIN_WORKER_CONNECTIONS:
         yield (
             f"worker_connections: {connections:,}; further connections to a worker would hang without an error; "
             "raise the setting as in conf/gunicorn.conf.py"
@@ -75,7 +75,7 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
 
     def _wait_for(self, service: Service) -> None:
         """Wait until nothing is left to do: gunicorn knows neither hooks nor connections from other processes."""
-        deadline = max(self._leave_by, time.monotonic() + LEAVE_TIME)
+        deadline = max(self._leave_by, time.monotonic() + QUICK_SHUTDOWN_TIMEOUT)
         service.wait_until_idle(deadline, self.notify)
 
     def handle_usr1(self, sig: int, frame: Any) -> None:
@@ -94,7 +94,7 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
         gevent.spawn(self._quit, sig, frame)
 
     def _quit(self, sig: int, frame: Any) -> None:
-        with gevent.Timeout(LEAVE_TIME, False):  # type: ignore[arg-type]  # False: end the block silently
+        with gevent.Timeout(QUICK_SHUTDOWN_TIMEOUT, False):  # type: ignore[arg-type]  # False: end the block silently
             self._close_connections()
         super().handle_quit(sig, frame)
 

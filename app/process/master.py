@@ -20,7 +20,7 @@ from typing import NoReturn
 from .. import logs
 from ..config.config import Config
 from ..config.endpoints import ENDPOINTS
-from ..config.loading import Loaded
+from ..config.loading import LoadedConfig
 from ..config.options import ConfigError
 from ..runtime.backoff import Backoff
 from ..server.listeners import FIRST_SYSTEMD_DESCRIPTOR, Listeners, open_all
@@ -55,7 +55,7 @@ FIRST_FREE_DESCRIPTOR = 100
 """Lowest number for copies of descriptors, above the numbers of the sockets that are passed to a worker."""
 
 
-def run_with_workers(loaded: Loaded, reload: Callable[[Config], Loaded], arguments: Sequence[str]) -> int:
+def run_with_workers(loaded: LoadedConfig, reload: Callable[[Config], LoadedConfig], arguments: Sequence[str]) -> int:
     """Run workers until a signal stops the master; returns the exit status. Each error is one line in the log.
 
     `arguments` are the command line arguments, which every worker gets too.
@@ -76,8 +76,8 @@ class Master:
 
     def __init__(
         self,
-        loaded: Loaded,
-        reload: Callable[[Config], Loaded],
+        loaded: LoadedConfig,
+        reload: Callable[[Config], LoadedConfig],
         command: Sequence[str],
         endpoints: Collection[str] = ENDPOINTS,
     ) -> None:

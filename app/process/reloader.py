@@ -12,7 +12,7 @@ from .worker import Worker
 
 log = logging.getLogger(__name__)
 
-CHANGED = 3
+FILE_CHANGED_STATUS = 3
 """Exit status of a worker that stopped because a file has changed."""
 
 
@@ -23,7 +23,7 @@ class Reloader(Master):
         """Check nothing: a developer may pause the worker in a debugger, and broken code waits for a change."""
 
     def _handle_exit(self, worker: Worker, code: int) -> None:
-        if code == CHANGED and not worker.is_stopping:
+        if code == FILE_CHANGED_STATUS and not worker.is_stopping:
             log.info("worker %d stopped because a file has changed", worker.pid)
         else:
             super()._handle_exit(worker, code)

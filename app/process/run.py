@@ -17,7 +17,7 @@ from gevent.ssl import SSLContext
 
 from .. import logs
 from ..config.config import Config
-from ..config.loading import Loaded
+from ..config.loading import LoadedConfig
 from ..config.options import ConfigError
 from ..extension.wsgi import flask_app, port_app
 from ..runtime import limits
@@ -43,7 +43,7 @@ LAST_REQUEST_TIMEOUT = 0.2
 """Seconds that a stopping worker waits for requests on connections that it has already accepted."""
 
 
-def run_server(loaded: Loaded, reload: Callable[[Config], Loaded], application: Flask | None = None) -> int:
+def run_server(loaded: LoadedConfig, reload: Callable[[Config], LoadedConfig], application: Flask | None = None) -> int:
     """Run a server until a signal stops it; returns the exit status. Each error is one line in the log.
 
     `application` is a Flask application with a Gentrifugo server; None creates an application without other pages.
@@ -53,13 +53,13 @@ def run_server(loaded: Loaded, reload: Callable[[Config], Loaded], application: 
         return Server(loaded, reload, application or flask_app(loaded.config)).run()
 
     # The master has already run the startup checks for its workers.
-    return logs.guarded(loaded, run) if is_worker(os.environ) else run_checked(loaded, run)
+    return logs.run_logged(loaded, run) if is_worker(os.environ) else run_checked(loaded, run)
 
 
 class Server:
     """One server process. The Flask `application` contains the service that it runs."""
 
-    def __init__(self, loaded: Loaded, reload: Callable[[Config], Loaded], application: Flask) -> None:
+    def __init__(self, loaded: LoadedConfig, reload: Callable[[Config], LoadedConfig], application: Flask) -> None:
         service = service_of(application)
         assert service is not None
         self._loaded = loaded

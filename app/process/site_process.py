@@ -12,14 +12,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..config.command_line import Given
+from ..config.command_line import GivenOptions
 from ..config.config import Config
-from ..config.loading import Loaded
+from ..config.loading import LoadedConfig
 from ..config.options import ConfigError
-from ..config.site_options import ApplicationError, wants_debugger, workers_of
-from .file_watch import LOOK_INTERVAL, FileWatch, code_in
+from ..config.site_options import ApplicationError, is_debugger_requested, workers_of
+from .file_watch import FILE_CHECK_INTERVAL, FileWatch, python_folders
 from .master import Master, worker_command
-from .reloader import CHANGED, Reloader
+from .reloader import FILE_CHANGED_STATUS, Reloader
 from .site_settings import ask, is_settings_process
 from .standard_error import report
 from .startup_checks import run_checked
@@ -30,7 +30,7 @@ INTERRUPTED_STATUS = 128 + signal.SIGINT
 """Exit status of a process that was interrupted at the keyboard."""
 
 
-def serve_site(given: Given, path: str, arguments: Sequence[str]) -> int:
+def serve_site(given: GivenOptions, path: str, arguments: Sequence[str]) -> int:
     """Serve the application at `path` until a signal ends it; the exit status. `arguments` are the command line.
 
     Errors in the code of the application are printed. Raises ConfigError for what the command line has wrong and, if
@@ -45,7 +45,7 @@ def serve_site(given: Given, path: str, arguments: Sequence[str]) -> int:
     if not is_child and (given.reload or workers > 1):
         return _run_master(Reloader if given.reload else Master, arguments)
     # Made before the code is read: a change while that fails counts.
-    watch = FileWatch(code_in(Path.cwd())) if given.reload else None
+    watch = FileWatch(python_folders(Path.cwd())) if given.reload else None
     try:
         return _run(given, path)
     except ConfigError as error:
@@ -59,7 +59,7 @@ def serve_site(given: Given, path: str, arguments: Sequence[str]) -> int:
     return 1 if watch is None else _wait_for_change(watch)
 
 
-def loaded_of_site(given: Given, arguments: Sequence[str]) -> Loaded:
+def loaded_of_site(given: GivenOptions, arguments: Sequence[str]) -> LoadedConfig:
     """The configuration with which an application would be served. `arguments` begin with a command to check it.
 
     A separate process loads the application. Raises ConfigError; its list is empty if that process has printed the
@@ -78,7 +78,7 @@ def loaded_of_site(given: Given, arguments: Sequence[str]) -> Loaded:
 def _run_master(master: type[Master], arguments: Sequence[str]) -> int:
     command = worker_command(arguments)
     try:
-        while (settings := ask(command)) == CHANGED:
+        while (settings := ask(command)) == FILE_CHANGED_STATUS:
             pass
     except KeyboardInterrupt:  # the process that was asked waits for a change; it is interrupted, too
         return INTERRUPTED_STATUS
@@ -88,14 +88,14 @@ def _run_master(master: type[Master], arguments: Sequence[str]) -> int:
     return run_checked(loaded, lambda: master(loaded, keep, command, endpoints).run())
 
 
-def keep(current: Config) -> Loaded:
+def keep(current: Config) -> LoadedConfig:
     """The configuration after SIGHUP: that of an application cannot be reloaded, so it stays, with a warning."""
-    return Loaded(current, [OPTIONS_KEPT])
+    return LoadedConfig(current, [OPTIONS_KEPT])
 
 
-def _run(given: Given, path: str) -> int:
+def _run(given: GivenOptions, path: str) -> int:
     """Serve the application in this process, or send its settings to a master. Raises ConfigError, ApplicationError."""
-    if wants_debugger(given):
+    if is_debugger_requested(given):
         os.environ["FLASK_DEBUG"] = "1"  # code of the application may ask for it while it is loaded
     from gevent import monkey
 
@@ -114,7 +114,7 @@ def _wait_for_change(watch: FileWatch) -> int:
         while watch.changed() is None:
             if os.getppid() != parent:
                 return 1
-            time.sleep(LOOK_INTERVAL)
+            time.sleep(FILE_CHECK_INTERVAL)
     except KeyboardInterrupt:
         return INTERRUPTED_STATUS
-    return CHANGED
+    return FILE_CHANGED_STATUS

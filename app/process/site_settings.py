@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from ..config.config import Config
-from ..config.loading import Loaded
+from ..config.loading import LoadedConfig
 
 SETTINGS_VARIABLE = "GENTRIFUGO_ASKED"
 """Environment variable of the process started by `ask`: its parent's process ID, and the descriptor for the answer."""
@@ -30,9 +30,9 @@ class SiteSettings:
     endpoints: list[str]
 
     @property
-    def loaded(self) -> Loaded:
+    def loaded(self) -> LoadedConfig:
         """The settings as a loaded configuration, for the startup of a master."""
-        return Loaded(self.config, self.warnings, origin=self.origin)
+        return LoadedConfig(self.config, self.warnings, origin=self.origin)
 
 
 _settings = msgspec.json.Decoder(SiteSettings)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .. import logs
 from ..config.config import Config
-from ..config.loading import Loaded
+from ..config.loading import LoadedConfig
 from ..config.options import ConfigError
 from ..server.listeners import cannot_listen, cannot_listen_at
 
@@ -29,7 +29,7 @@ SEVERAL_NEED_REDIS = (
 NO_AUTOCERT = "workers: ssl_autocert works with one process only; use ssl_cert and ssl_key, or a proxy that handles TLS"
 
 
-def run_checked(loaded: Loaded, run: Callable[[], int]) -> int:
+def run_checked(loaded: LoadedConfig, run: Callable[[], int]) -> int:
     """Configure the log, run the startup checks, then call `run`; returns the exit status.
 
     Each problem is one line in the log. Raises ConfigError if the log file cannot be opened.
@@ -43,7 +43,7 @@ def run_checked(loaded: Loaded, run: Callable[[], int]) -> int:
             raise ConfigError(problems)
         return run()
 
-    return logs.guarded(loaded, checked)
+    return logs.run_logged(loaded, checked)
 
 
 def startup_problems(config: Config) -> Iterator[str]:

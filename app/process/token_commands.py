@@ -15,7 +15,7 @@ from ..protocol.v2.key_set import KeysUnavailable
 from ..protocol.v2.token_making import connection_token, subscription_token
 from ..protocol.v2.tokens import ExpiredToken, InvalidToken, TokenVerifier
 
-LARGEST_TIME = 253402300800
+MAX_UNIX_TIME = 253402300800
 """Unix time at the end of the year 9999."""
 
 
@@ -70,6 +70,6 @@ def _shown(name: str, value: Any) -> Any:
         return value.decode(errors="backslashreplace")
     if isinstance(value, dict):
         return {inner: _shown(inner, each) for inner, each in value.items() if each not in (None, b"")}
-    if name.endswith("_at") and value < LARGEST_TIME:
+    if name.endswith("_at") and value < MAX_UNIX_TIME:
         return datetime.fromtimestamp(value, UTC).isoformat()
     return value

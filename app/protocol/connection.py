@@ -13,7 +13,7 @@ import gevent
 import msgspec
 
 from ..http.opening_request import Opening
-from ..http.protocol_wishes import NO_WISHES, ProtocolWishes
+from ..http.requested_protocol import DEFAULT_PROTOCOL, RequestedProtocol
 from ..model.errors import CLOSE_INTERNAL_ERROR, CLOSE_PING_ERROR, CLOSE_SEND_ERROR, CLOSE_STALE, Disconnect
 from ..net.outbox import Queue
 from ..net.transport import Transport
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 _FORMATS: dict[str, Format] = {format_.name: format_ for format_ in (JSON, PROTOBUF)}
 
 
-class Parts(Protocol):
+class ClientServices(Protocol):
     """The objects that the clients of one process share."""
 
     @property
@@ -73,27 +73,37 @@ def version_of(message: bytes) -> int:
 class ClientConnection:
     """One connection. `handle` is called with one message at a time; `close` may be called at any time."""
 
-    __slots__ = ("_client", "_closed", "_opening", "_parts", "_request", "_timer", "_transport", "_wishes", "outbox")
+    __slots__ = (
+        "_client",
+        "_closed",
+        "_opening",
+        "_services",
+        "_request",
+        "_timer",
+        "_transport",
+        "_requested",
+        "outbox",
+    )
 
     def __init__(
         self,
-        parts: Parts,
+        services: ClientServices,
         transport: Transport,
         opening: Opening | None = None,
         request: str = "",
-        wishes: ProtocolWishes = NO_WISHES,
+        requested: RequestedProtocol = DEFAULT_PROTOCOL,
     ) -> None:
         self.outbox: Queue = transport.outbox
         self._client: ClientV1 | ClientV2 | None = None
         self._closed = False
         self._opening = opening
-        self._parts = parts
+        self._services = services
         self._request = request
         self._transport = transport
         self._timer: Timer | None = None
-        self._wishes = wishes
-        node = parts.node
-        if wishes.format or self._default_version == 2:
+        self._requested = requested
+        node = services.node
+        if requested.format or self._default_version == 2:
             transport.stop_pings()
         node.hub.open.add(self)
         delay = node.config.stale_connection_close_delay
@@ -119,27 +129,27 @@ class ClientConnection:
         if self._closed:
             return None
         self._leave()
-        node, transport = self._parts.node, self._transport
-        format_ = _FORMATS.get(self._wishes.format) if transport.binary_frame else None
+        node, transport = self._services.node, self._transport
+        format_ = _FORMATS.get(self._requested.format) if transport.binary_frame else None
         if format_ is None and (version_of(message) or self._default_version) == 2:
             format_ = JSON
         if format_ is None:
             self._client = ClientV1(node, transport, self._opening, self._request)
         else:
-            own_pings = self._wishes.has_own_pings
-            tokens = self._parts.tokens
+            own_pings = self._requested.has_own_pings
+            tokens = self._services.tokens
             self._client = ClientV2(node, tokens, transport, format_, self._opening, self._request, own_pings)
         return self._client
 
     @property
     def _default_version(self) -> int:
         """The version of a client that has sent nothing yet: 1, unless the server only has keys of version 2."""
-        config = self._parts.node.config
+        config = self._services.node.config
         return 2 if config.checks_tokens and not config.secret and not config.insecure else 1
 
     def _leave(self) -> None:
         """Unregister, because a client object takes over or the connection ends."""
-        self._parts.node.hub.open.discard(self)
+        self._services.node.hub.open.discard(self)
         if self._timer is not None:
             self._timer.cancel()
 
@@ -166,7 +176,7 @@ class ClientConnection:
                 self._close_transport(disconnect)
 
     def _close_transport(self, disconnect: Disconnect) -> None:
-        if not self._wishes.format and self._default_version == 1:
+        if not self._requested.format and self._default_version == 1:
             self._transport.close(disconnect.code, disconnect.close_reason)
         else:
             translated = disconnect_of(disconnect)
@@ -182,7 +192,7 @@ class ClientConnection:
         if self._client is not None:
             self._client.close_silent()
         else:
-            self._parts.node.metrics.counters.client_num_closed_ping_error += 1
+            self._services.node.metrics.counters.client_num_closed_ping_error += 1
             gevent.spawn(self.close, CLOSE_PING_ERROR)
 
     def close_failed(self, reason: str) -> None:
@@ -190,7 +200,7 @@ class ClientConnection:
         if self._client is not None:
             self._client.close_failed(reason)
         else:
-            self._parts.node.metrics.counters.client_num_closed_send_error += 1
+            self._services.node.metrics.counters.client_num_closed_send_error += 1
             gevent.spawn(self.close, CLOSE_SEND_ERROR)
 
     def close_broken(self, error: Exception) -> None:

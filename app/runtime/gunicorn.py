@@ -6,12 +6,12 @@ import sys
 from types import FrameType
 from typing import Any
 
-OUR_WORKER = "gentrifugo.GentrifugoWorker"
+GENTRIFUGO_WORKER = "gentrifugo.GentrifugoWorker"
 STOCK_WORKER = "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"
-ONE_OF_THE_WORKERS = f"`gunicorn -k {OUR_WORKER}` or `gunicorn -k {STOCK_WORKER}`"
+SUPPORTED_WORKERS = f"`gunicorn -k {GENTRIFUGO_WORKER}` or `gunicorn -k {STOCK_WORKER}`"
 """The workers that can serve everything, as one types them."""
-NO_WEBSOCKETS = f"this server cannot open WebSockets: instead, run {ONE_OF_THE_WORKERS}, or the command `gentrifugo`"
-NO_SOCKJS = f"this server cannot serve SockJS: instead, run {ONE_OF_THE_WORKERS}, or the command `gentrifugo`"
+NO_WEBSOCKETS = f"this server cannot open WebSockets: instead, run {SUPPORTED_WORKERS}, or the command `gentrifugo`"
+NO_SOCKJS = f"this server cannot serve SockJS: instead, run {SUPPORTED_WORKERS}, or the command `gentrifugo`"
 
 GEVENT_WORKERS = "gunicorn.workers.ggevent"
 """The module with the base class of all workers whose process gevent patches."""
@@ -35,7 +35,7 @@ def settings_of_gunicorn() -> Any | None:
 
 
 def is_patching(worker: type) -> bool:
-    """Whether gevent patches the processes of a class of workers. Both of `ONE_OF_THE_WORKERS` are among these."""
+    """Whether gevent patches the processes of a class of workers. Both of `SUPPORTED_WORKERS` are among these."""
     return any(base.__module__ == GEVENT_WORKERS for base in worker.__mro__)
 
 

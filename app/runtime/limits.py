@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 4096
 """Connections that the kernel holds until the server accepts them; net.core.somaxconn limits this number."""
-ENOUGH_FILES = 65536
+RECOMMENDED_OPEN_FILES = 65536
 """Open files with which the CPU limits the number of connections, not this number."""
 RESERVED_FILES = 64
 """A generous estimate of the open files and sockets that are not connections of clients."""
@@ -41,8 +41,12 @@ def open_files() -> Limit:
     if hard == resource.RLIM_INFINITY:
         return Limit(True, "limit of open files: none", "")
     text = f"limit of open files: {hard:,}, enough for about {max(hard - RESERVED_FILES, 0):,} connections"
-    remedy = "" if hard >= ENOUGH_FILES else f"raise it with ulimit -Hn {ENOUGH_FILES}, or LimitNOFILE in systemd"
-    return Limit(hard >= ENOUGH_FILES, text, remedy)
+    remedy = (
+        ""
+        if hard >= RECOMMENDED_OPEN_FILES
+        else f"raise it with ulimit -Hn {RECOMMENDED_OPEN_FILES}, or LimitNOFILE in systemd"
+    )
+    return Limit(hard >= RECOMMENDED_OPEN_FILES, text, remedy)
 
 
 def raise_open_files() -> None:

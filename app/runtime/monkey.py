@@ -8,21 +8,23 @@ import logging
 import click
 from gevent import monkey
 
-from .gunicorn import ONE_OF_THE_WORKERS, is_patching, opens_websockets, settings_of_gunicorn, shows_sockets
+from .gunicorn import SUPPORTED_WORKERS, is_patching, opens_websockets, settings_of_gunicorn, shows_sockets
 
 log = logging.getLogger(__name__)
 
 NOT_PATCHED = (
     "Gentrifugo cannot run here: gevent has not patched this process. "
-    f"Instead, run `gentrifugo --app module:name`, {ONE_OF_THE_WORKERS}. "
+    f"Instead, run `gentrifugo --app module:name`, {SUPPORTED_WORKERS}. "
     'In a test, set app.config["TESTING"] = True.'
 )
 """Why no server can run in this process, and what to do."""
-INSTEAD = f"The HTTP API and calls such as publish work. Instead, run {ONE_OF_THE_WORKERS}."
-NO_CLIENTS = f"The worker {{}} of gunicorn cannot serve WebSockets and SockJS, so no client can connect. {INSTEAD}"
-FEW_CLIENTS = (
+HOW_TO_SERVE = f"The HTTP API and calls such as publish work. Instead, run {SUPPORTED_WORKERS}."
+NO_CONNECTIONS_WARNING = (
+    f"The worker {{}} of gunicorn cannot serve WebSockets and SockJS, so no client can connect. {HOW_TO_SERVE}"
+)
+NO_WEBSOCKETS_WARNING = (
     "The worker {} of gunicorn cannot open WebSockets, so clients can connect only through the other transports of "
-    f"SockJS. {INSTEAD}"
+    f"SockJS. {HOW_TO_SERVE}"
 )
 
 
@@ -49,7 +51,7 @@ def warn_if_serving() -> None:
     if not (is_patching(worker) or is_patched()):
         warn_once()
     elif not opens_websockets(worker):
-        warning = FEW_CLIENTS if shows_sockets(worker) else NO_CLIENTS
+        warning = NO_WEBSOCKETS_WARNING if shows_sockets(worker) else NO_CONNECTIONS_WARNING
         warn_once(warning.format(settings.worker_class_str))
 
 

@@ -48,9 +48,9 @@ class RunningClock:
         self._hub = hub
         self._looked_at = self._clock()
         self._timer = hub.loop.timer(TICK, TICK, ref=False)
-        self._timer.start(self.look)
+        self._timer.start(self.tick)
 
-    def look(self) -> None:
+    def tick(self) -> None:
         """Called by the event loop every TICK, or as soon as it runs again."""
         now = self._clock()
         self._stood_still += self._lateness(now)

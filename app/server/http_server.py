@@ -58,7 +58,7 @@ class HTTPServer(WSGIServer):
         try:
             # One limit for the whole handshake: the timeout of a socket restarts with each byte that the peer sends.
             with TimeLimit(limit, TimeoutError(f"timeout after {limit:g} s")):
-                encrypted = self._shake_hands(client_socket)
+                encrypted = self._handshake(client_socket)
         except OSError as error:
             log.debug("%s: TLS handshake failed: %s", address[0] if isinstance(address, tuple) else address, error)
             encrypted = None
@@ -72,7 +72,7 @@ class HTTPServer(WSGIServer):
         finally:
             encrypted.close()
 
-    def _shake_hands(self, client_socket: Any) -> SSLSocket | None:
+    def _handshake(self, client_socket: Any) -> SSLSocket | None:
         """Return the TLS connection; None if it must not be served. Raises OSError if the handshake fails."""
         assert self._context is not None
         hello = client_socket.recv(HELLO_SIZE, MSG_PEEK)

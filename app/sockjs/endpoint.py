@@ -13,7 +13,7 @@ from ..exchange.exchange import Exchange, ServeRawWebSocket
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
 from ..http.origins import SITE_OWN
-from ..http.protocol_wishes import NO_WISHES, wishes_of
+from ..http.requested_protocol import DEFAULT_PROTOCOL, read_requested_protocol
 from ..http.response import CLOSE_CONNECTION, HTTPResponse
 from ..net.flusher import Flusher
 from ..runtime.timers import Timers
@@ -33,7 +33,7 @@ from .websocket_session import WebSocketSession
 log = logging.getLogger(__name__)
 
 FORM_TYPE = "application/x-www-form-urlencoded"
-STILL_OPEN = frames.session_close_frame(2010, "Another connection still open")
+ANOTHER_CONNECTION_OPEN = frames.session_close_frame(2010, "Another connection still open")
 
 RAW_WEBSOCKET = "/websocket"
 """The path of raw WebSockets below that of the endpoint."""
@@ -105,7 +105,7 @@ class SockJS:
         """Return the response; None if the request has been answered already."""
         path = exchange.path
         if path in ("", "/"):
-            return _only_get(exchange, pages.greeting)
+            return _get_only(exchange, pages.greeting)
         if pages.IFRAME.fullmatch(path):
             return self._iframe(exchange)
         set_up = self._options()
@@ -124,7 +124,7 @@ class SockJS:
 
     def _iframe(self, exchange: Exchange) -> HTTPResponse:
         set_up = self._options()
-        return _only_get(exchange, lambda: pages.iframe(exchange.headers, set_up)) if set_up.iframe else NOT_FOUND
+        return _get_only(exchange, lambda: pages.iframe(exchange.headers, set_up)) if set_up.iframe else NOT_FOUND
 
     # -- WebSockets
 
@@ -142,12 +142,12 @@ class SockJS:
         return None
 
     def _upgrade_raw(self, exchange: Exchange, set_up: SockJSOptions) -> None:
-        opening, wishes = _opening(exchange, set_up), wishes_of(exchange.headers, exchange.query)
+        opening, requested = _opening(exchange, set_up), read_requested_protocol(exchange.headers, exchange.query)
         # The partial lives as long as the connection, so it holds no more than it needs.
         serve = self._raw if opening is None else partial(self._raw, opening=opening)
-        if wishes is not NO_WISHES:
-            serve = partial(serve, wishes=wishes)
-        exchange.upgrade_raw(serve, set_up.compression, wishes.subprotocol)
+        if requested is not DEFAULT_PROTOCOL:
+            serve = partial(serve, requested=requested)
+        exchange.upgrade_raw(serve, set_up.compression, requested.subprotocol)
 
     def _upgrade(self, exchange: Exchange, set_up: SockJSOptions) -> None:
         opening = _opening(exchange, set_up)
@@ -231,22 +231,22 @@ class SockJS:
         self._read_body(exchange)  # some clients send a body, which precedes the next request
         session = self._find_or_open(exchange, key, receiver)
         if session is None:
-            receiver.say(STILL_OPEN)
+            receiver.send_alone(ANOTHER_CONNECTION_OPEN)
             return
         if session.has_receiver():
-            receiver.say(session.last_words or STILL_OPEN)
+            receiver.send_alone(session.close_frame_if_closed or ANOTHER_CONNECTION_OPEN)
             return
         session.attach(receiver)
         self.open_receivers += 1
         try:
             receiver.serve(session)
         except OSError:
-            receiver.is_gone = True
+            receiver.is_disconnected = True
             raise
         finally:
             self.open_receivers -= 1
             session.detach()
-            if receiver.is_gone:
+            if receiver.is_disconnected:
                 session.interrupt()
 
     def _find_or_open(self, exchange: Exchange, key: str, receiver: WaitingRequest) -> Session | None:
@@ -371,7 +371,7 @@ def _info(exchange: Exchange, set_up: SockJSOptions) -> HTTPResponse:
     return pages.info(exchange.headers, set_up.websocket, set_up.cookie)
 
 
-def _only_get(exchange: Exchange, page: Callable[[], HTTPResponse]) -> HTTPResponse:
+def _get_only(exchange: Exchange, page: Callable[[], HTTPResponse]) -> HTTPResponse:
     return page() if exchange.method == "GET" else method_not_allowed("GET")
 
 

@@ -21,7 +21,7 @@ class BadPayload(ValueError):
 
 
 EXPECTED = "Payload expected."
-BROKEN = "Broken JSON encoding."
+BROKEN_JSON = "Broken JSON encoding."
 
 
 def quote(text: str) -> bytes:
@@ -77,12 +77,12 @@ def _decode(body: bytes) -> object:
     try:
         decoded: object = json.loads(body.decode())
     except (ValueError, RecursionError):
-        raise BadPayload(BROKEN) from None
+        raise BadPayload(BROKEN_JSON) from None
     return decoded
 
 
 def _checked(messages: list[object]) -> list[str]:
     texts = [message for message in messages if isinstance(message, str)]
     if len(texts) < len(messages):
-        raise BadPayload(BROKEN)
+        raise BadPayload(BROKEN_JSON)
     return texts

@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias
 
 from ..http.opening_request import Opening
 from ..net.transport import Transport
-from ..websocket.connection import Owner
+from ..websocket.connection import TransportOwner
 
 
 class SockJSTransport(Transport, Protocol):
@@ -17,7 +17,7 @@ class SockJSTransport(Transport, Protocol):
         """Queue one message. Does not block."""
 
 
-class Peer(Owner, Protocol):
+class Peer(TransportOwner, Protocol):
     """The object that a client of SockJS exchanges messages with, such as a connection of the protocol."""
 
     def handle_text(self, message: str) -> None:

@@ -33,7 +33,7 @@ class WaitingRequest(ABC):
         self._transport = transport
         self._headers = {"Content-Type": transport.content_type, **headers}
         self._write_timeout = write_timeout
-        self._beat = False
+        self._is_heartbeat_due = False
         self._woken = Event()
         self._watch = PeerWatch(exchange.socket, exchange.direct, self._woken.set)
 
@@ -42,7 +42,7 @@ class WaitingRequest(ABC):
         """Answer with frames of the session. Raises OSError if the client has disconnected."""
 
     @abstractmethod
-    def say(self, frame: bytes) -> None:
+    def send_alone(self, frame: bytes) -> None:
         """Answer with this frame only, not with those of the session. Raises OSError if the client disconnected."""
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
@@ -52,15 +52,15 @@ class WaitingRequest(ABC):
     def wake(self) -> None:
         self._woken.set()
 
-    def beat(self) -> None:
-        self._beat = True
+    def send_heartbeat(self) -> None:
+        self._is_heartbeat_due = True
         self._woken.set()
 
-    def is_stuck(self) -> bool:
+    def has_unacknowledged_data(self) -> bool:
         return self._exchange.unacknowledged() > 0
 
     def abandon(self) -> None:
-        self.is_gone = True
+        self.is_disconnected = True
         self._exchange.abort()
         self._woken.set()
 
@@ -70,23 +70,23 @@ class WaitingRequest(ABC):
 
     def _next_frame(self, session: Session) -> bytes | None:
         frame = session.take()
-        if frame is None and self._beat:
+        if frame is None and self._is_heartbeat_due:
             frame = HEARTBEAT
-        self._beat = False
+        self._is_heartbeat_due = False
         return frame
 
     @property
-    def is_gone(self) -> bool:
+    def is_disconnected(self) -> bool:
         """Whether the client has disconnected."""
-        return self._watch.is_gone
+        return self._watch.is_disconnected
 
-    @is_gone.setter
-    def is_gone(self, value: bool) -> None:
-        self._watch.is_gone = value
+    @is_disconnected.setter
+    def is_disconnected(self, value: bool) -> None:
+        self._watch.is_disconnected = value
 
-    def notice_end(self) -> bool:
-        self._watch.look()
-        return self.is_gone
+    def check_disconnected(self) -> bool:
+        self._watch.check()
+        return self.is_disconnected
 
     @contextmanager
     def _limited(self, session: Session) -> Iterator[None]:
@@ -110,16 +110,16 @@ class Poll(WaitingRequest):
         frame = self._next_frame(session)
         if frame is None:
             with self._watch.watching():
-                while frame is None and not self.is_gone:
+                while frame is None and not self.is_disconnected:
                     self._wait()
                     frame = self._next_frame(session)
         if frame is None:
             return
         with self._limited(session):
-            self.say(frame)
+            self.send_alone(frame)
         session.outbox.settle()
 
-    def say(self, frame: bytes) -> None:
+    def send_alone(self, frame: bytes) -> None:
         # After a close frame there is no next poll, so a server that shuts down need not wait for one.
         end = CLOSE_CONNECTION if frame.startswith(b"c") else {}
         self._exchange.respond(HTTPResponse(200, {**self._headers, **end}, self._transport.wrap(frame)))
@@ -143,7 +143,7 @@ class StreamingRequest(WaitingRequest):
         with self._limited(session):
             self._start()
         with self._watch.watching():
-            while not self.is_gone:
+            while not self.is_disconnected:
                 if self._rest:
                     self._write_rest(session)
                 elif self._left <= 0:
@@ -152,10 +152,10 @@ class StreamingRequest(WaitingRequest):
                     self._idle_for = session
                     self._wait()
                     self._idle_for = None
-        if not self.is_gone:
+        if not self.is_disconnected:
             self._exchange.finish()
 
-    def say(self, frame: bytes) -> None:
+    def send_alone(self, frame: bytes) -> None:
         self._start()
         self._exchange.direct.sendall(self._exchange.chunk(self._transport.wrap(frame)))
         self._exchange.finish()
@@ -177,7 +177,7 @@ class StreamingRequest(WaitingRequest):
     @property
     def _is_clear(self) -> bool:
         """Whether the next frame may be written."""
-        return not (self._rest or self.is_gone) and self._left > 0
+        return not (self._rest or self.is_disconnected) and self._left > 0
 
     def _write_next(self, session: Session) -> bool:
         """Write the next frame, or its beginning, without blocking; returns whether there was one."""
@@ -186,7 +186,7 @@ class StreamingRequest(WaitingRequest):
             return False
         wrapped = self._transport.wrap(frame)
         self._left -= len(wrapped)
-        if frame is session.last_words:
+        if frame is session.close_frame_if_closed:
             self._left = 0
         self.heard_at = running_time()
         data = self._exchange.chunk(wrapped)
@@ -195,7 +195,7 @@ class StreamingRequest(WaitingRequest):
         except BlockingIOError:
             self._rest = data
         except OSError:
-            self.is_gone = True
+            self.is_disconnected = True
         if not self._rest:
             session.outbox.settle()
         return True

@@ -27,14 +27,14 @@ class Receiver(Protocol):
     def wake(self) -> None:
         """Note that there may be a frame to take."""
 
-    def beat(self) -> None:
+    def send_heartbeat(self) -> None:
         """Send a heartbeat, because nothing was sent for some time."""
 
-    def is_stuck(self) -> bool:
+    def has_unacknowledged_data(self) -> bool:
         """Whether the client's machine has not acknowledged data that was sent before."""
         ...
 
-    def notice_end(self) -> bool:
+    def check_disconnected(self) -> bool:
         """Whether the client has disconnected."""
         ...
 
@@ -96,7 +96,7 @@ class Session:
     # -- for requests
 
     @property
-    def last_words(self) -> bytes | None:
+    def close_frame_if_closed(self) -> bytes | None:
         """Return the close frame of a closed session; None if it is open."""
         return self._close_frame
 
@@ -135,7 +135,7 @@ class Session:
         """Whether there is a receiver. One whose client has disconnected ends the session. May block."""
         if self.receiver is None:
             return False
-        if self.receiver.notice_end():
+        if self.receiver.check_disconnected():
             self.interrupt()
         return True
 

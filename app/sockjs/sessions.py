@@ -21,12 +21,12 @@ MAX_SWEEP_INTERVAL = 1.0
 """Seconds between two sweeps."""
 
 
-class Beating(Protocol):
+class HeartbeatConnection(Protocol):
     """A connection that is its own session, such as a WebSocket."""
 
     heard_at: float
 
-    def beat(self) -> None:
+    def send_heartbeat(self) -> None:
         """Send a heartbeat. May not block."""
 
 
@@ -37,7 +37,7 @@ class Sessions:
     """
 
     def __init__(self, timers: Timers, options: Callable[[], SockJSOptions], on_end: Callable[[str], None]) -> None:
-        self.connections: set[Beating] = set()
+        self.connections: set[HeartbeatConnection] = set()
         self._timers = timers
         self._options = options
         self._on_end = on_end
@@ -56,7 +56,7 @@ class Sessions:
         self._sessions[key] = session
         self.start_sweeping()
 
-    def connect(self, connection: Beating) -> None:
+    def connect(self, connection: HeartbeatConnection) -> None:
         """Send heartbeats to a connection, until it is removed from `connections`."""
         self.connections.add(connection)
         self.start_sweeping()
@@ -77,11 +77,11 @@ class Sessions:
         if options.heartbeat_delay > 0:
             for connection in self.connections:
                 if now - connection.heard_at >= options.heartbeat_delay:
-                    connection.beat()
+                    connection.send_heartbeat()
         for key, session in list(self._sessions.items()):
-            if session.receiver is not None and session.last_words is None:
+            if session.receiver is not None and session.close_frame_if_closed is None:
                 if 0 < options.heartbeat_delay <= now - session.receiver.heard_at:
-                    self._beat(session, session.receiver)
+                    self._send_heartbeat(session, session.receiver)
             elif now - session.since >= options.disconnect_delay:
                 del self._sessions[key]
                 self._on_end(key)
@@ -90,12 +90,12 @@ class Sessions:
             self.start_sweeping()
 
     @staticmethod
-    def _beat(session: Session, receiver: Receiver) -> None:
-        if receiver.is_stuck():
+    def _send_heartbeat(session: Session, receiver: Receiver) -> None:
+        if receiver.has_unacknowledged_data():
             session.close_silent()
             receiver.abandon()
         else:
-            receiver.beat()
+            receiver.send_heartbeat()
 
     def _end(self, session: Session) -> None:
         """End a session that no request reads, or whose close frame is not read."""

@@ -47,7 +47,7 @@ class WebSocketSession:
             self._is_closed = True
             self._websocket.close(code, reason)
 
-    def beat(self) -> None:
+    def send_heartbeat(self) -> None:
         """Send a heartbeat, unless other data waits to be written."""
         self.heard_at = running_time()
         if not (self.outbox.frames or self._websocket.is_closing):

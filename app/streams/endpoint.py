@@ -14,7 +14,7 @@ from ..http.client_address import TrustedProxies
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
 from ..http.origins import Origins
-from ..http.protocol_wishes import NO_WISHES, ProtocolWishes
+from ..http.requested_protocol import DEFAULT_PROTOCOL, RequestedProtocol
 from ..http.response import HTTPResponse, text_response
 from ..model.errors import CLOSE_SHUTDOWN
 from ..net.socket_queues import limit_unacknowledged
@@ -176,12 +176,12 @@ class Streams:
         deflate: Deflate | None = None,
         opening: Opening | None = None,
         request: str = "",
-        wishes: ProtocolWishes = NO_WISHES,
+        requested: RequestedProtocol = DEFAULT_PROTOCOL,
     ) -> None:
         node, config = self._parts.node, self._config
         max_size = config.client_request_max_size
         websocket = WebSocket(socket, recv, node.flusher, node.timers, config, max_size, deflate=deflate)
-        transport = OneWayWebSocket(websocket, _FAREWELLS[ONE_WAY])
+        transport = OneWayWebSocket(websocket, _DISCONNECT_ENCODERS[ONE_WAY])
         limit_unacknowledged(socket, config.ping_interval + config.client_pong_timeout)
         client = self._client(transport, ONE_WAY, opening, request)
         self.open_connections += 1
@@ -217,7 +217,7 @@ class Streams:
         request: str = "",
     ) -> None:
         node, config = self._parts.node, self._config
-        stream = StreamTransport(socket, node.flusher, config, frame, _FAREWELLS[format_], end)
+        stream = StreamTransport(socket, node.flusher, config, frame, _DISCONNECT_ENCODERS[format_], end)
         if format_.is_one_way:
             limit_unacknowledged(socket, config.ping_interval + config.client_pong_timeout)
         client = self._client(stream, format_, opening, request)
@@ -243,12 +243,12 @@ class Streams:
         return exchange.opening(self._parts.proxies) if self._parts.node.hooks else None
 
 
-def _farewell(format_: Format, code: int, reason: str) -> bytes:
+def _encode_disconnect(format_: Format, code: int, reason: str) -> bytes:
     return format_.encode_reply(Reply(push=Push(disconnect=Disconnect(code, reason))))
 
 
-_FAREWELLS: dict[Format, Callable[[int, str], bytes]] = {
-    format_: partial(_farewell, format_) for format_ in (JSON, PROTOBUF, ONE_WAY)
+_DISCONNECT_ENCODERS: dict[Format, Callable[[int, str], bytes]] = {
+    format_: partial(_encode_disconnect, format_) for format_ in (JSON, PROTOBUF, ONE_WAY)
 }
 
 

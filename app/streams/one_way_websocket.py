@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from ..websocket.connection import Owner, WebSocket
+from ..websocket.connection import TransportOwner, WebSocket
 
 
-class OneWayClient(Owner, Protocol):
+class OneWayClient(TransportOwner, Protocol):
     """A connection whose client has a WebSocket and sends nothing over it but the request to connect."""
 
     def handle(self, frame: bytes) -> None:

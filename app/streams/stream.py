@@ -13,7 +13,7 @@ from ..exchange.peer_watch import PeerWatch
 from ..net.direct_tls import direct as direct_of
 from ..net.flusher import Flusher
 from ..net.outbox import Outbox
-from ..websocket.connection import Owner
+from ..websocket.connection import TransportOwner
 
 CLOSE_TIMEOUT = 5.0
 """Seconds for writing what waits when the connection is closed."""
@@ -74,19 +74,19 @@ class StreamTransport:
         self._end = end
         self._farewell = farewell
         self._is_closing = False
-        self._owner: Owner | None = None
+        self._owner: TransportOwner | None = None
         self._socket = socket
         self._woken = Event()
         self._watch = PeerWatch(socket, direct, self._notice_data)
 
-    def serve(self, owner: Owner) -> None:
+    def serve(self, owner: TransportOwner) -> None:
         """Keep the stream open until one side ends it, and release everything except the socket then."""
         self._owner = owner
         is_complete = False
         try:
             with self._watch.watching():
                 self._woken.wait()
-            is_complete = self._is_closing and not self._watch.is_gone and self.outbox.drain(CLOSE_TIMEOUT)
+            is_complete = self._is_closing and not self._watch.is_disconnected and self.outbox.drain(CLOSE_TIMEOUT)
         finally:
             owner.close()
             self.outbox.close()
@@ -112,7 +112,7 @@ class StreamTransport:
 
     def _notice_data(self) -> None:
         """The client has left, or has sent a further request, which is not read: this one is the last."""
-        if self._watch.is_gone:
+        if self._watch.is_disconnected:
             self._woken.set()
 
     # -- failures, which the outbox reports
@@ -122,7 +122,7 @@ class StreamTransport:
             self._owner.close_slow()
 
     def _failed(self, reason: str) -> None:
-        self._watch.is_gone = True
+        self._watch.is_disconnected = True
         self._woken.set()
         if self._owner is not None:
             self._owner.close_failed(reason)

@@ -80,7 +80,7 @@ class Autocert:
         """Load the stored certificates, and start to obtain and renew certificates in the background."""
         if self._http is not None:
             self._http.start()
-        sys.unraisablehook = self._tell_unraisable
+        sys.unraisablehook = self._log_unraisable
         for name in self._names:
             self._load(name)
             self._greenlets.append(gevent.spawn(self._keep, name))
@@ -109,7 +109,7 @@ class Autocert:
         connection.context = context
         return None
 
-    def _tell_unraisable(self, failure: Any) -> None:
+    def _log_unraisable(self, failure: Any) -> None:
         """Log a server name that is not ASCII at level DEBUG; Python would print a traceback for it."""
         if isinstance(failure.exc_value, UnicodeDecodeError) and isinstance(failure.object, bytes):
             log.debug("TLS handshake with an invalid server name: %r", failure.object)

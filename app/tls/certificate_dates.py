@@ -7,15 +7,15 @@ from pathlib import Path
 
 from cryptography import x509
 
-SOON = datetime.timedelta(days=14)
+EXPIRY_WARNING_TIME = datetime.timedelta(days=14)
 """Remaining time below which a certificate should have been renewed."""
 
 
-def last_day(path: Path) -> datetime.datetime:
+def earliest_expiry(path: Path) -> datetime.datetime:
     """The earliest expiry date of the certificates in a PEM file. Raises OSError, or ValueError for invalid PEM."""
     return min(certificate.not_valid_after_utc for certificate in x509.load_pem_x509_certificates(path.read_bytes()))
 
 
 def left(path: Path) -> datetime.timedelta:
     """Time until the certificate expires; negative if it has expired. Raises OSError and ValueError."""
-    return last_day(path) - datetime.datetime.now(datetime.UTC)
+    return earliest_expiry(path) - datetime.datetime.now(datetime.UTC)

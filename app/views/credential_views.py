@@ -45,14 +45,14 @@ class _Late(BaseException):
     """Raised when the hooks have not decided before the timeout."""
 
 
-class Asked(msgspec.Struct):
+class SignaturesRequest(msgspec.Struct):
     """The request of a page: signatures for these channels, for its own client ID."""
 
     client: str
     channels: list[str]
 
 
-_asked = msgspec.json.Decoder(Asked)
+_asked = msgspec.json.Decoder(SignaturesRequest)
 
 
 def register_credential_views(app: Flask, service: Service) -> None:
@@ -126,7 +126,7 @@ def _sign_all(service: Service, client: str, channels: Iterable[str]) -> dict[st
         answers[channel] = _sign(service, client, channel)
 
     pool = Pool(MAX_PARALLEL)
-    limit = MANY_CHANNELS_FACTOR * service.node.hooks.longest(PRIVATE_SUBSCRIBE)
+    limit = MANY_CHANNELS_FACTOR * service.node.hooks.max_timeout(PRIVATE_SUBSCRIBE)
     try:
         with suppress(_Late), TimeLimit(limit, _Late()):
             for channel in answers:

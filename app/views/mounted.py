@@ -31,7 +31,7 @@ class Mounted(NamedTuple):
     """How many processes serve the application, as far as gunicorn's settings say."""
 
 
-def carry(application: Any, service: Service, endpoints: Collection[str] = ENDPOINTS) -> None:
+def attach_service(application: Any, service: Service, endpoints: Collection[str] = ENDPOINTS) -> None:
     """Attach a service to a Flask application."""
     settings = settings_of_gunicorn()
     workers = 1 if settings is None else settings.workers
@@ -40,7 +40,7 @@ def carry(application: Any, service: Service, endpoints: Collection[str] = ENDPO
 
 def service_of(application: Any) -> Service | None:
     """Return the service of a WSGI application; None if it has none."""
-    mounted = mounted_in(application)
+    mounted = mounted_server(application)
     return None if mounted is None else mounted.service
 
 
@@ -59,11 +59,11 @@ def service_for_requests(application: Flask) -> Service:
 
 def endpoints_of(application: Any) -> frozenset[str]:
     """The groups of endpoints that a WSGI application serves; empty when it carries no service."""
-    mounted = mounted_in(application)
+    mounted = mounted_server(application)
     return frozenset() if mounted is None else mounted.endpoints
 
 
-def mounted_in(application: Any) -> Mounted | None:
+def mounted_server(application: Any) -> Mounted | None:
     """The server in a WSGI application; None when it has none."""
     mounted: Mounted | None = getattr(application, "extensions", {}).get(SERVER)
     return mounted

@@ -10,7 +10,7 @@ import logging
 
 from flask import Flask, has_request_context, request
 
-from .mounted import mounted_in
+from .mounted import mounted_server
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ ONE_SERVER = (
 
 def refusal(application: Flask) -> str:
     """Why the server in an application may not serve in this process; empty if it may. The log gets it once."""
-    mounted = mounted_in(application)
+    mounted = mounted_server(application)
     if mounted is None or not mounted.service.is_single:
         return ""
     if mounted.workers <= 1 and not (has_request_context() and request.environ.get("wsgi.multiprocess")):

@@ -43,9 +43,9 @@ CLOSE_TIMEOUT = 5.0
 """Seconds for writing the remaining frames and for the peer's answer to a close frame."""
 MESSAGE_TIME = 10.0
 """Seconds that the rest of a message may take, and more for what arrives of it (net/read_allowance.py)."""
-NOTICE_TIME = 0.05
+ARRIVED_DATA_TIMEOUT = 0.05
 """Seconds in which the event loop notices data that has arrived already."""
-INFLATED_AT_ONCE = 1024
+INFLATE_BATCH_SIZE = 1024
 """Bytes of compressed frames that are parsed before the messages in them are handled: some 12 messages of 64 KB."""
 NO_STATUS = 1005
 """Stands for a close frame without a code; never on the wire."""
@@ -55,7 +55,7 @@ class _Late(BaseException):
     """The rest of a message has taken too long to arrive."""
 
 
-class Owner(Protocol):
+class TransportOwner(Protocol):
     """The object that uses a transport and is notified of its failures, such as a client's connection.
 
     A transport exists before its owner, which needs it to send. See "Transports and owners" in docs/architecture.md.
@@ -108,7 +108,7 @@ class WebSocket:
         too_big: tuple[int, str] = (MESSAGE_TOO_BIG, TOO_BIG),
         deflate: Deflate | None = None,
     ) -> None:
-        self._owner: Owner | None = None
+        self._owner: TransportOwner | None = None
         self.outbox = Outbox(
             flusher,
             raw_of(socket),  # gevent's socket waits; the flusher must not
@@ -138,7 +138,7 @@ class WebSocket:
             # Jittered once, so that clients that came together are not pinged together for ever.
             self._ping_timer = timers.after(self._ping_interval * random.uniform(0.5, 1), self._ping)
 
-    def serve(self, owner: Owner, handle: Callable[[bytes], None]) -> None:
+    def serve(self, owner: TransportOwner, handle: Callable[[bytes], None]) -> None:
         """Call `handle` with every message until the connection has ended, and notify `owner` of failures.
 
         The next message waits until `handle` returns. An exception that it raises ends the connection.
@@ -184,7 +184,7 @@ class WebSocket:
         if not data:
             self._ended = True
             return False
-        size = INFLATED_AT_ONCE if self._reader.inflates else len(data)
+        size = INFLATE_BATCH_SIZE if self._reader.inflates else len(data)
         self._unparsed = data[size:]
         messages, pongs = self._reader.feed(data[:size])
         if self._allowance is not None and (messages or not self._reader.is_inside_message):
@@ -203,18 +203,18 @@ class WebSocket:
         """Wait for more of a message. Raises _Late when the peer is too slow."""
         allowance = self._allowance = self._allowance or ReadAllowance(MESSAGE_TIME)
         began = running_time()
-        data = self._recv_within(allowance.left)
-        allowance.spend(running_time() - began)
-        allowance.earn(len(data))
+        data = self._recv_with_timeout(allowance.left)
+        allowance.note_waited(running_time() - began)
+        allowance.note_received(len(data))
         return data
 
-    def _recv_within(self, seconds: float) -> bytes:
+    def _recv_with_timeout(self, seconds: float) -> bytes:
         if seconds > 0:
             with suppress(_Late), TimeLimit(seconds, _Late()):
                 return self._recv(RECV_SIZE)
         if not unread(self._socket):
             raise _Late
-        with TimeLimit(NOTICE_TIME, _Late()):  # the process was too busy to notice the data in time
+        with TimeLimit(ARRIVED_DATA_TIMEOUT, _Late()):  # the process was too busy to notice the data in time
             return self._recv(RECV_SIZE)
 
     def _answer_end(self) -> None:
@@ -222,10 +222,10 @@ class WebSocket:
         self._ended = True
         if self._reader.closed is not None:
             code = self._reader.closed.code
-            self._say_close(b"\x88\x00" if code == NO_STATUS else close_frame(code, self._reader.closed.reason))
+            self._send_close(b"\x88\x00" if code == NO_STATUS else close_frame(code, self._reader.closed.reason))
         elif self._reader.failed is not None:
             code, reason = self._too_big if self._reader.too_big else self._reader.failed
-            self._say_close(close_frame(code, reason))
+            self._send_close(close_frame(code, reason))
 
     # -- out
 
@@ -241,7 +241,7 @@ class WebSocket:
 
     def close(self, code: int, reason: str) -> None:
         """Send waiting frames, then a close frame; the connection ends with the answer or after CLOSE_TIMEOUT."""
-        self._say_close(close_frame(code, reason))
+        self._send_close(close_frame(code, reason))
 
     def abort(self) -> None:
         """End the connection without a close frame; `receive` returns None, and messages that wait in it are lost."""
@@ -258,7 +258,7 @@ class WebSocket:
         self.outbox.close()
         self._shutdown(SHUT_RDWR)
 
-    def _say_close(self, frame: bytes) -> None:
+    def _send_close(self, frame: bytes) -> None:
         if self._closing:
             return
         self._closing = True
@@ -286,7 +286,7 @@ class WebSocket:
             self._owner.close_failed(reason)
         self.abort()
 
-    def _silent(self) -> None:
+    def _pong_timed_out(self) -> None:
         if self._owner is None:
             self.abort()
         else:
@@ -305,7 +305,7 @@ class WebSocket:
             # The reading greenlet is busy, for example with a hook: unread data may be the pong, and is a sign of life.
             self._ping_timer = self._timers.after(self._ping_interval / 9, lambda: self._check_pong(pongs_before))
         else:
-            self._silent()
+            self._pong_timed_out()
 
     def _cancel_timers(self) -> None:
         for timer in (self._ping_timer, self._close_timer):

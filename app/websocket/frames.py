@@ -26,8 +26,8 @@ PING_FRAME = b"\x89\x00"
 PONG = b"\x8a"
 
 # What the peer's frames begin with.
-WHOLE_TEXT = 0x81
-WHOLE_PONG = 0x8A
+FINAL_TEXT = 0x81
+FINAL_PONG = 0x8A
 MASKED = 0x80
 TWO_BYTE_LENGTH = 126
 MIN_FRAME_SIZE = 6
@@ -161,7 +161,7 @@ class FrameReader:
         position = 0
         while (payload := _plain_payload(data, position, self._max_size)) is not None:
             start, end = payload
-            if data[position] == WHOLE_PONG:
+            if data[position] == FINAL_PONG:
                 self.pongs += 1
             else:
                 text = apply_mask(data[start:end], data[start - 4 : start])
@@ -275,12 +275,12 @@ def _plain_payload(data: bytes, position: int, max_size: int) -> tuple[int, int]
         return None
     first, size = data[position], data[position + 1] - MASKED
     start = position + MIN_FRAME_SIZE
-    if size == TWO_BYTE_LENGTH and first == WHOLE_TEXT:
+    if size == TWO_BYTE_LENGTH and first == FINAL_TEXT:
         size = int.from_bytes(data[position + 2 : position + 4], "big")
         start += 2
         if size < TWO_BYTE_LENGTH:
             return None
-    elif not 0 <= size < TWO_BYTE_LENGTH or (first != WHOLE_TEXT and first != WHOLE_PONG):
+    elif not 0 <= size < TWO_BYTE_LENGTH or (first != FINAL_TEXT and first != FINAL_PONG):
         return None
     end = start + size
     return (start, end) if size <= max_size and end <= len(data) else None

@@ -9,7 +9,7 @@ from benchmarks.publishers import Saturating
 from benchmarks.report import Result, count_text
 from benchmarks.target import Target
 
-LEAST_STRIDE = 50
+MIN_STRIDE = 50
 """To check a message takes ten times as long as to count it: of 50 connections one is enough."""
 
 
@@ -19,7 +19,7 @@ def run(target: Target, load: Load) -> Result:
         f"fanout: {load.who}, {load.size} bytes, "
         f"{count_text(load.publishers, 'publisher')}, batches of {load.batch}, {load.seconds:g} s"
     )
-    return Broadcast(target, load, Saturating, LEAST_STRIDE).run(title)
+    return Broadcast(target, load, Saturating, MIN_STRIDE).run(title)
 
 
 MODE = Mode(

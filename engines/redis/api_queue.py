@@ -25,13 +25,13 @@ from .scripts import FINISH, RENEW, TAKE, Script
 
 log = logging.getLogger(__name__)
 
-ENTRIES_PER_TURN = 64
+MAX_ENTRIES_TAKEN = 64
 """Entries that one node takes at a time."""
 LEASE = 10.0
 """Seconds after which other nodes may take the entries of a node that has not renewed its lease."""
 WAIT = 1.0
 """Seconds that Redis waits for an entry before it replies."""
-TURN_DELAY = 0.01
+QUEUE_RETRY_INTERVAL = 0.01
 """Seconds between two attempts to take entries while another node works on the queue."""
 FAILURE_DELAY = 1.0
 """Seconds between two attempts to read a queue that cannot be read, for example because the key has another type."""
@@ -65,7 +65,7 @@ class ApiQueue(Link):
         self._stopping = True
         with gevent.Timeout(timeout, False):  # type: ignore[arg-type]  # False: end the block silently
             while self._busy:
-                gevent.sleep(TURN_DELAY)
+                gevent.sleep(QUEUE_RETRY_INTERVAL)
         self.stop()
 
     def _give_up(self, reason: str) -> None:
@@ -80,18 +80,18 @@ class ApiQueue(Link):
             if isinstance(first, hiredis.ReplyError):
                 self._pause_after_failure(str(first))
             else:
-                self._take_turn()
+                self._process_entries()
 
-    def _take_turn(self) -> None:
+    def _process_entries(self) -> None:
         """Carry out some entries, first those left by a dead node, unless another node works on the queue."""
         self._busy = True
         try:
             asked_at = time.monotonic()
             keys = [self._key, self._taken_key, self._lease_key]
-            entries = self._ask(TAKE, keys, int(LEASE * 1000), ENTRIES_PER_TURN)
+            entries = self._ask(TAKE, keys, int(LEASE * 1000), MAX_ENTRIES_TAKEN)
             self._failures.reset()
             if entries is None:
-                gevent.sleep(TURN_DELAY * random.uniform(0.5, 1.5))
+                gevent.sleep(QUEUE_RETRY_INTERVAL * random.uniform(0.5, 1.5))
             elif entries and self._still_holds_lease(asked_at):
                 self._carry_out(entries)
         except EngineError as error:

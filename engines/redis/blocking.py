@@ -23,7 +23,7 @@ from ..base import (
     EngineError,
     HistoryFilter,
     HistoryOptions,
-    Once,
+    PublishConditions,
     PublishItem,
     PublishOutcome,
     Stream,
@@ -37,7 +37,7 @@ from .keys import Keys
 from .permissions import SEE_RULES, is_refusal, is_unknown_user, note_default_user
 from .scripts import ALL_SCRIPTS
 from .settings import RedisSettings, ShardSettings, Timeouts
-from .streams import decode_found, position_of, read_command, stream_of
+from .streams import decode_redis_stream, position_of, read_command, stream_of
 
 RESP2 = 2
 PUBLISHER_NAME = "gentrifugo-publisher"
@@ -53,7 +53,10 @@ class BlockingRedis(CommandEngine):
         self._keys = Keys(settings.prefix)
         # Any: redis-py has no complete type hints.
         self._shards: list[tuple[str, Any]] = [
-            (f"redis {shard.name}", _client(shard, settings.timeouts, redis_connect_func=_entering(self._keys.epoch)))
+            (
+                f"redis {shard.name}",
+                _client(shard, settings.timeouts, redis_connect_func=_connection_initializer(self._keys.epoch)),
+            )
             for shard in settings.shards
         ]
         self._skipped = SkipLog()
@@ -66,7 +69,7 @@ class BlockingRedis(CommandEngine):
     # -- publish
 
     def publish(
-        self, publication: Publication, history: HistoryOptions | None, once: Once | None = None
+        self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
     ) -> StreamPosition | None:
         command = commands.publish(self._keys, publication, history, once)
         return position_of(self._ask(self._number(publication.channel), command))
@@ -77,7 +80,7 @@ class BlockingRedis(CommandEngine):
         for place, (publication, _, _) in enumerate(batch):
             by_shard.setdefault(self._number(publication.channel), []).append(place)
         for number, places in by_shard.items():
-            results = self._try_all(number, [commands.publish(self._keys, *batch[place]) for place in places])
+            results = self._try_batch(number, [commands.publish(self._keys, *batch[place]) for place in places])
             for place, result in zip(places, results, strict=True):
                 outcome[place] = result
         return outcome
@@ -120,7 +123,7 @@ class BlockingRedis(CommandEngine):
 
     def stream(self, channel: str, wanted: HistoryFilter, meta_lifetime: float) -> Stream:
         reply = self._ask(self._number(channel), read_command(self._keys, channel, wanted, meta_lifetime))
-        return stream_of(decode_found(channel, reply, self._skipped), wanted)
+        return stream_of(decode_redis_stream(channel, reply, self._skipped), wanted)
 
     def remove_history(self, channel: str) -> None:
         self._ask(self._number(channel), commands.remove_history(self._keys, channel))
@@ -141,7 +144,7 @@ class BlockingRedis(CommandEngine):
         except redis.RedisError as error:
             raise EngineError(f"{name}: {reason(error)}") from error
 
-    def _try_all(self, number: int, batch: Sequence[RedisCommand]) -> list[PublishOutcome]:
+    def _try_batch(self, number: int, batch: Sequence[RedisCommand]) -> list[PublishOutcome]:
         """Send several publish commands together; returns the position or the error of each."""
         name, client = self._shards[number]
         try:
@@ -209,14 +212,14 @@ def _log_in(connection: Any) -> None:
     try:
         connection.on_connect()
     except redis.exceptions.AuthenticationError as error:
-        if not _logs_in_alone(connection, error):
+        if not _log_in_without_user(connection, error):
             raise
     with suppress(redis.exceptions.ResponseError):
         connection.send_command("CLIENT", "SETNAME", PUBLISHER_NAME)
         connection.read_response()
 
 
-def _logs_in_alone(connection: Any, refusal: Exception) -> bool:
+def _log_in_without_user(connection: Any, refusal: Exception) -> bool:
     """Log in with the password alone after user and password were refused; returns whether that succeeded."""
     username = connection.username
     if not username or not is_unknown_user(refusal):
@@ -231,7 +234,7 @@ def _logs_in_alone(connection: Any, refusal: Exception) -> bool:
     return True
 
 
-def _entering(epoch_key: str) -> Callable[[Any], None]:
+def _connection_initializer(epoch_key: str) -> Callable[[Any], None]:
     """Return the function that prepares a new connection: it loads the scripts, and begins a new epoch if needed."""
 
     def enter(connection: Any) -> None:

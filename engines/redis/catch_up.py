@@ -31,7 +31,7 @@ ATTEMPTS = 25
 """Number of attempts to read a history before the gap is left open."""
 INITIAL_DELAY, MAX_DELAY = 0.01, 0.25
 """Seconds between two of these attempts; see Backoff."""
-KEPT_FROM_BEFORE = 1000
+MAX_KEPT_EVENTS = 1000
 """Maximum number of events of one channel that are kept from connections that broke before the gap was closed. Dropped
 publications are read from the history later, if it still has them."""
 
@@ -54,7 +54,7 @@ class Source(Protocol):
     def deliver(self, event: Event) -> None:
         """Pass an event to its subscribers. Neither blocks nor raises."""
 
-    def leave_gap(self, channel: str, found: int | None, seconds: float) -> bool:
+    def report_open_gap(self, channel: str, found: int | None, seconds: float) -> bool:
         """Report a gap that stays open; see `EngineHandler.handle_missed`. Neither blocks nor raises."""
 
 
@@ -75,11 +75,11 @@ class _Gap:
         """Events received on earlier connections since the gap began; older than all of `held`."""
         self.closed = Signal()
 
-    def break_off(self) -> None:
+    def note_disconnected(self) -> None:
         """Note that the connection broke: later events do not directly follow those that are held."""
         self.breaks += 1
         self.before.extend(self.held)
-        del self.before[:-KEPT_FROM_BEFORE]
+        del self.before[:-MAX_KEPT_EVENTS]
         self.held = []
 
 
@@ -147,7 +147,7 @@ class CatchUp:
         if gap is not None:
             gap.closed.set()
 
-    def lose(self, channels: Sequence[str], passed_at: float) -> None:
+    def open_gaps(self, channels: Sequence[str], passed_at: float) -> None:
         """Note that the subscriptions to these channels broke. Everything published before `passed_at` has arrived.
 
         `passed_at` is a value of time.monotonic().
@@ -157,9 +157,9 @@ class CatchUp:
                 gap = self._gaps.get(channel)
                 if gap is None:
                     gap = self._gaps[channel] = _Gap(channel, passed_at)
-                gap.break_off()
+                gap.note_disconnected()
 
-    def regain(self, channel: str) -> None:
+    def note_resubscribed(self, channel: str) -> None:
         """Note that the subscription to a channel has been restored."""
         gap = self._gaps.get(channel)
         if gap is not None:
@@ -192,19 +192,19 @@ class CatchUp:
 
     def _close(self, returned: Sequence[tuple[_Gap, int]]) -> list[bool]:
         """Close some gaps; returns for each gap that is closed now whether nothing is missing."""
-        lasting = [(gap, breaks) for gap, breaks in returned if self._lasts(gap, breaks)]
+        lasting = [(gap, breaks) for gap, breaks in returned if self._is_current(gap, breaks)]
         histories = self._try_to_read(lasting)
         # What was published between the subscription and the reading is in the history, and arrives on the connection
         # too. Only after it has arrived can it be distinguished from newer publications.
         self._source.wait_until_passed()
         outcome = []
         for (gap, breaks), history in zip(lasting, histories, strict=True):
-            if self._lasts(gap, breaks):
+            if self._is_current(gap, breaks):
                 outcome.append(self._release(gap, history))
                 yield_if_due()
         return outcome
 
-    def _lasts(self, gap: _Gap, breaks: int) -> bool:
+    def _is_current(self, gap: _Gap, breaks: int) -> bool:
         """Whether the channel is still subscribed to, on the same connection as when the closing began."""
         return self._gaps.get(gap.channel) is gap and gap.breaks == breaks
 
@@ -213,7 +213,7 @@ class CatchUp:
         channels = [gap.channel for gap, _ in lasting]
         backoff = Backoff(INITIAL_DELAY, MAX_DELAY)
         for _ in range(ATTEMPTS):
-            if not any(self._lasts(gap, breaks) for gap, breaks in lasting):
+            if not any(self._is_current(gap, breaks) for gap, breaks in lasting):
                 break
             try:
                 return self._source.read_histories(channels)
@@ -232,7 +232,7 @@ class CatchUp:
         missed = history.since(newest) if history is not None else NOTHING_MISSED
         late = [Received(publication, True) for publication in reversed(missed.publications)]
         uids = {publication.uid for publication in missed.publications}
-        is_missing = not missed.complete and self._source.leave_gap(
+        is_missing = not missed.complete and self._source.report_open_gap(
             channel, None if history is None else len(late), time.monotonic() - gap.began
         )
         # Events that the history still has are delivered in their place there; those that it does not have are older.

@@ -50,7 +50,7 @@ class EventEnvelope(msgspec.Struct, array_like=True, frozen=True):
     epoch: str = ""
 
 
-class Present(msgspec.Struct, array_like=True, frozen=True):
+class PresenceEntry(msgspec.Struct, array_like=True, frozen=True):
     """The presence of one client in a channel."""
 
     version: int
@@ -70,7 +70,7 @@ class Unreadable(ValueError):
 
 _encode = msgspec.msgpack.Encoder().encode
 _envelopes = msgspec.msgpack.Decoder(EventEnvelope)
-_presents = msgspec.msgpack.Decoder(Present)
+_presents = msgspec.msgpack.Decoder(PresenceEntry)
 _any_message = msgspec.msgpack.Decoder()
 
 
@@ -128,13 +128,13 @@ def decode_event(channel: str, data: bytes) -> Received:
     return Received((Join if kind == JOIN else Leave)(channel, info), False)
 
 
-def encode_present(info: RawClientInfo) -> bytes:
+def encode_presence_entry(info: RawClientInfo) -> bytes:
     """Encode a RawClientInfo for presence."""
     return _encode((CODEC_VERSION, info))
 
 
-def decode_present(data: bytes) -> RawClientInfo:
-    """Decode the RawClientInfo that `encode_present` has encoded. Raises Unreadable."""
+def decode_presence_entry(data: bytes) -> RawClientInfo:
+    """Decode the RawClientInfo that `encode_presence_entry` has encoded. Raises Unreadable."""
     try:
         present = _presents.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -185,7 +185,7 @@ def decode_presence(pairs: Iterable[tuple[bytes, bytes]], skipped: SkipLog) -> d
     present = {}
     for client, info in pairs:
         try:
-            present[_name(client)] = decode_present(info)
+            present[_name(client)] = decode_presence_entry(info)
         except Unreadable as error:
             skipped.warn("presence", error)
     return present

@@ -5,18 +5,18 @@ from __future__ import annotations
 from functools import lru_cache
 
 from ...app.model.events import Publication
-from ..base import IDEMPOTENCY_LIFETIME, LARGEST_VERSION, HistoryOptions, Once
+from ..base import IDEMPOTENCY_LIFETIME, MAX_VERSION, HistoryOptions, PublishConditions
 from .codec import encode_publication, encode_unplaced
 from .connection import RedisCommand
 from .keys import Keys
 from .scripts import PRESENCE, PUBLISH_AND_KEEP
 
-VERSION_DIGITS = len(str(LARGEST_VERSION))
+VERSION_DIGITS = len(str(MAX_VERSION))
 """Digits of a version in Redis: with leading zeros, the order of the texts is that of the numbers."""
 
 
 def publish(
-    keys: Keys, publication: Publication, history: HistoryOptions | None, once: Once | None = None
+    keys: Keys, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
 ) -> RedisCommand:
     """Build the command that publishes a publication, and keeps it according to `history`, if `once` allows it."""
     channel = publication.channel

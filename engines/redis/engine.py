@@ -21,7 +21,7 @@ from ..base import (
     HistoryFilter,
     HistoryOptions,
     OccupancyHandler,
-    Once,
+    PublishConditions,
     PublishItem,
     PublishOutcome,
     Recovery,
@@ -30,7 +30,7 @@ from ..base import (
 )
 from . import commands
 from .api_queues import ApiQueues
-from .codec import SkipLog, decode_presence, encode_event, encode_present, presence_pairs
+from .codec import SkipLog, decode_presence, encode_event, encode_presence_entry, presence_pairs
 from .connection import RedisCommand
 from .jump import bucket
 from .keys import Keys
@@ -84,7 +84,7 @@ class RedisEngine(Engine):
     # -- publish
 
     def publish(
-        self, publication: Publication, history: HistoryOptions | None, once: Once | None = None
+        self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
     ) -> StreamPosition | None:
         shard = self._shard(publication.channel)
         return position_of(shard.publishing.ask(*commands.publish(self._keys, publication, history, once)))
@@ -97,14 +97,14 @@ class RedisEngine(Engine):
         return outcome
 
     def publish_event(self, event: Event) -> None:
-        self._shard(event.channel).publish_and_hear(self._keys.channel(event.channel), encode_event(event))
+        self._shard(event.channel).publish_and_wait(self._keys.channel(event.channel), encode_event(event))
 
     def publish_control(self, message: bytes) -> None:
         first, *others = self._shards
-        first.publish_and_hear(self._keys.control, message)
+        first.publish_and_wait(self._keys.control, message)
         if others:
             # What was published before in channels on the other servers has to arrive first.
-            gevent.joinall([gevent.spawn(shard.hear_up_to_now) for shard in others], timeout=ECHO_LIMIT)
+            gevent.joinall([gevent.spawn(shard.wait_until_current) for shard in others], timeout=ECHO_LIMIT)
 
     def _publish_run(self, shard: Shard, items: list[PublishItem], is_last: bool) -> list[PublishOutcome]:
         """Publish the part of a batch that belongs to one shard, and wait until this node has received it.
@@ -115,7 +115,7 @@ class RedisEngine(Engine):
         outcome = self._publish_in(shard, [commands.publish(self._keys, *item) for item in items])
         is_awaited = not is_last and shard.is_subscribed(items[-1][0].channel)
         if is_awaited and not isinstance(outcome[-1], EngineError):
-            shard.hear_up_to_now()
+            shard.wait_until_current()
         return outcome
 
     @staticmethod
@@ -152,7 +152,7 @@ class RedisEngine(Engine):
             2,
             *self._keys.presence(channel),
             client,
-            encode_present(info),
+            encode_presence_entry(info),
             commands.milliseconds(expire),
         )
 

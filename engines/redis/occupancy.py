@@ -32,11 +32,11 @@ log = logging.getLogger(__name__)
 
 CONCURRENT_COMPARISONS = 100
 """Channels that are compared at the same time."""
-MARGIN = 5.0
+LEASE_MARGIN = 5.0
 """Seconds that a lease lasts longer than the timeout of the handler."""
 SWEEP_INTERVAL = 3.0
 """Seconds between two sweeps of all nodes together, and until a node repeats comparisons that failed."""
-GRACE = 7.0
+MIN_EMPTY_TIME = 7.0
 """Seconds that a channel must be empty before a sweep reports it. A node whose connection broke may need 6 s to notice
 that and to reconnect, and its clients stay subscribed meanwhile."""
 SWEEP_STEP = 500
@@ -66,7 +66,7 @@ class ShardOccupancy:
         self._pipeline = pipeline
         self._subscribed = subscribed
         self._handler = handler
-        self._lease = milliseconds(longest + MARGIN)
+        self._lease = milliseconds(longest + LEASE_MARGIN)
         self._waiting: deque[str] = deque()
         # The channels that wait or are being compared, and whether they have changed since the comparison began.
         self._changed: dict[str, bool] = {}
@@ -128,7 +128,7 @@ class ShardOccupancy:
                 if is_occupied < 0:
                     if not self._changed[channel]:
                         return
-                elif time.monotonic() - asked_at > MARGIN:
+                elif time.monotonic() - asked_at > LEASE_MARGIN:
                     return  # this process was stopped meanwhile, and the state may have changed; a sweep finds it
                 elif not self._handler.handle_occupancy(channel, bool(is_occupied)):
                     return  # the lease ends, and a sweep finds it
@@ -193,18 +193,20 @@ class ShardOccupancy:
 
     def _repeat_failed(self) -> None:
         """Repeat failed comparisons; for channels without subscribers here, after other nodes had time to reconnect."""
-        others_are_back = time.monotonic() - self._last_failure >= GRACE
+        others_are_back = time.monotonic() - self._last_failure >= MIN_EMPTY_TIME
         for channel in self._failed:
             if others_are_back or self._is_subscribed(channel):
                 self.note(channel)
 
     def _sweep(self) -> None:
         keys = self._keys
-        self._go_through(SWEEP_REPORTING, [keys.reporting])
+        self._compare_channels(SWEEP_REPORTING, [keys.reporting])
         for occupied in (keys.occupied, keys.occupied_before):
-            self._go_through(SWEEP_OCCUPIED, [occupied, keys.empty], keys.channel(""), milliseconds(GRACE))
+            self._compare_channels(
+                SWEEP_OCCUPIED, [occupied, keys.empty], keys.channel(""), milliseconds(MIN_EMPTY_TIME)
+            )
 
-    def _go_through(self, script: Script, names: list[str], *arguments: bytes | int) -> None:
+    def _compare_channels(self, script: Script, names: list[str], *arguments: bytes | int) -> None:
         """Compare all channels that a script finds, step by step."""
         cursor: Any = b"0"
         while True:

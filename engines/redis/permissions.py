@@ -65,7 +65,7 @@ def acl_rules(prefix: str) -> str:
     return f"resetkeys ~{prefix}.* resetchannels &{prefix}.* -@all {commands}"
 
 
-def probes(prefix: str) -> Iterator[RedisCommand]:
+def permission_checks(prefix: str) -> Iterator[RedisCommand]:
     """Yield commands that check the permissions of a user one by one. They leave a key that expires after 1 s."""
     key = f"{prefix}.doctor"
     yield ("PING",)

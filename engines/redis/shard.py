@@ -29,7 +29,7 @@ from .occupancy import ShardOccupancy
 from .permissions import explained
 from .pipeline import Pipeline
 from .settings import ShardSettings, Timeouts
-from .streams import Found, decode_found, read_command, recover_command
+from .streams import RedisStream, decode_redis_stream, read_command, recover_command
 from .subscriber import Subscriber
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ INITIAL_DELAY, MAX_DELAY = 0.01, 0.25
 ECHO_LIMIT = 1.0
 """Maximum seconds to wait until this node receives what it has published."""
 
-Reading = TypeVar("Reading", History, Found)
+Reading = TypeVar("Reading", History, RedisStream)
 
 
 class Shard:
@@ -132,13 +132,13 @@ class Shard:
             raise EngineError(subscriber.away or f"{self.name}: subscriptions not restored yet")
         return self.pipeline
 
-    def publish_and_hear(self, name: bytes, data: bytes) -> None:
+    def publish_and_wait(self, name: bytes, data: bytes) -> None:
         """Publish, and wait until this node has received it too, if it is subscribed to that name."""
-        with self.hearing(name, data):
+        with self.awaiting_echo(name, data):
             self.publishing.ask("PUBLISH", name, data)
 
     @contextmanager
-    def hearing(self, name: bytes, data: bytes) -> Iterator[Signal]:
+    def awaiting_echo(self, name: bytes, data: bytes) -> Iterator[Signal]:
         """A context whose body publishes `data`; on exit, wait until this node has received it, if subscribed to it.
 
         A body that fails without raising must set the signal, so that the exit does not wait.
@@ -153,11 +153,11 @@ class Shard:
         finally:
             self._echoes.pop((name, data), None)
 
-    def hear_up_to_now(self) -> None:
+    def wait_until_current(self) -> None:
         """Wait until this node has received everything that was published before; returns at once if not connected."""
         if self.subscriber.is_ready:
             with suppress(EngineError):
-                self.publish_and_hear(self.keys.control, uuid.uuid4().bytes)
+                self.publish_and_wait(self.keys.control, uuid.uuid4().bytes)
 
     def channels(self) -> list[str]:
         """List the channels of this shard with a subscriber on any node."""
@@ -172,21 +172,21 @@ class Shard:
             self._catch_up.note_newest(channel, found.newest_uid)
         return found
 
-    def stream(self, channel: str, wanted: HistoryFilter, meta_lifetime: float) -> Found:
+    def stream(self, channel: str, wanted: HistoryFilter, meta_lifetime: float) -> RedisStream:
         """Read the part of the stream of a channel that `wanted` selects; waits like `passed_history`."""
         command = read_command(self.keys, channel, wanted, meta_lifetime, self.is_subscribed(channel))
         return self._read_passed(channel, lambda: self._ask_stream(channel, command))
 
-    def recover_since(self, channel: str, position: StreamPosition, limit: int, meta_lifetime: float) -> Found:
+    def recover_since(self, channel: str, position: StreamPosition, limit: int, meta_lifetime: float) -> RedisStream:
         """Read the stream of a channel after a position; waits like `passed_history`."""
         command = recover_command(
             self.keys, channel, position, limit, meta_lifetime, with_newest=self.is_subscribed(channel)
         )
         return self._read_passed(channel, lambda: self._ask_stream(channel, command))
 
-    def _ask_stream(self, channel: str, command: RedisCommand) -> Found:
+    def _ask_stream(self, channel: str, command: RedisCommand) -> RedisStream:
         subscribed = self.is_subscribed(channel)
-        found = decode_found(channel, self.pipeline.ask(*command), self._skipped)
+        found = decode_redis_stream(channel, self.pipeline.ask(*command), self._skipped)
         if subscribed:
             self._catch_up.note_newest(channel, found.newest_uid)
         return found
@@ -265,13 +265,13 @@ class Shard:
         for echo in self._echoes.values():
             echo.set()
         channels = [self._channels[name] for name in names if name in self._channels]
-        self._catch_up.lose(channels, self.subscriber.passed_at)
+        self._catch_up.open_gaps(channels, self.subscriber.passed_at)
 
-    def handle_return(self, name: bytes) -> None:
+    def handle_resubscribed(self, name: bytes) -> None:
         """Close the gap in a channel after its subscription has been restored."""
         channel = self._channels.get(name)
         if channel is not None:
-            self._catch_up.regain(channel)
+            self._catch_up.note_resubscribed(channel)
             self._note_occupancy(channel)  # a server that has restarted has lost what was reported
 
     # -- what CatchUp needs
@@ -285,6 +285,6 @@ class Shard:
         if self._handler is not None:
             self._handler.handle_event(event)
 
-    def leave_gap(self, channel: str, found: int | None, seconds: float) -> bool:
+    def report_open_gap(self, channel: str, found: int | None, seconds: float) -> bool:
         """Ask the node whether publications of a channel may be missing."""
         return self._handler is not None and self._handler.handle_missed(channel, found, seconds)

@@ -19,11 +19,11 @@ from .scripts import READ_STREAM
 
 EPOCH_SIZE = 26
 """Bytes of an epoch in the text of a position; the offset follows."""
-LARGEST_OFFSET = 2**53 - 1
+MAX_OFFSET = 2**53 - 1
 """The largest integer that Lua counts exactly. No stream gets that long."""
 
 
-class Found(NamedTuple):
+class RedisStream(NamedTuple):
     """The decoded reply to `read_command` or `recover_command`."""
 
     top: StreamPosition
@@ -75,21 +75,21 @@ def _command(
         keys.epoch,
         milliseconds(meta_lifetime),
         int(with_newest),
-        "" if since is None else min(since.offset, LARGEST_OFFSET),
+        "" if since is None else min(since.offset, MAX_OFFSET),
         "" if since is None else since.epoch,
-        min(limit, LARGEST_OFFSET),
+        min(limit, MAX_OFFSET),
         mode,
     )
 
 
-def decode_found(channel: str, reply: Sequence[Any], skipped: SkipLog) -> Found:
+def decode_redis_stream(channel: str, reply: Sequence[Any], skipped: SkipLog) -> RedisStream:
     """Decode the reply to one of the commands. Unreadable publications are skipped."""
     epoch, offset, newest, is_valid, entries = reply
     top = StreamPosition(int(offset), epoch.decode())
     newest_publication = _decode(channel, newest, skipped) if newest else None
     publications = [publication for entry in entries if (publication := _decode(channel, entry, skipped)) is not None]
     uid = "" if newest_publication is None else newest_publication.uid
-    return Found(top, uid, bool(is_valid), publications)
+    return RedisStream(top, uid, bool(is_valid), publications)
 
 
 def _decode(channel: str, entry: bytes, skipped: SkipLog) -> Publication | None:
@@ -101,14 +101,14 @@ def _decode(channel: str, entry: bytes, skipped: SkipLog) -> Publication | None:
     return event if isinstance(event, Publication) else None
 
 
-def stream_of(found: Found, wanted: HistoryFilter) -> Stream:
+def stream_of(found: RedisStream, wanted: HistoryFilter) -> Stream:
     """Build the result of `HistoryReader.stream`. Raises UnrecoverablePosition."""
     if not found.is_valid:
         raise UnrecoverablePosition
     return Stream(found.publications if wanted.reverse else found.publications[::-1], found.top)
 
 
-def recovery_of(found: Found, position: StreamPosition) -> StreamRecovery:
+def recovery_of(found: RedisStream, position: StreamPosition) -> StreamRecovery:
     """Build the result of `HistoryStore.recover_since`.
 
     Redis has counted the entries. Each must also have the expected offset, and the epoch of the top: entries of an

@@ -38,7 +38,7 @@ class ReaderHandler(Protocol):
     def handle_gap(self, names: list[bytes]) -> None:
         """Handle a broken connection: messages published under these names are missed."""
 
-    def handle_return(self, name: bytes) -> None:
+    def handle_resubscribed(self, name: bytes) -> None:
         """Handle the restored subscription to a name."""
 
 
@@ -147,9 +147,9 @@ class Subscriber(Link):
             self._read(connection, last)
         finally:
             writer.kill()
-            self._lose()
+            self._report_lost_connection()
 
-    def _lose(self) -> None:
+    def _report_lost_connection(self) -> None:
         self._was_lost = True
         self._is_connected = False
         self.breaks += 1
@@ -247,5 +247,5 @@ class Subscriber(Link):
             if not change.done.ready():
                 change.done.set(None)
         elif self._was_lost and name in self._wanted:
-            self._handler.handle_return(name)
+            self._handler.handle_resubscribed(name)
         return change

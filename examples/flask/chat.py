@@ -3,7 +3,8 @@
 pip install flask-login
 gentrifugo --app chat:create_app
 
-With REDIS_URL set, messages outlive the process and several may serve the site. Who enters as `host` can remove others.
+With REDIS_URL set, messages survive a restart, and several processes can serve the site. The user `host` can remove
+other users.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ logins = LoginManager()
 removed: set[str] = set()
 
 
-class Person(UserMixin):
-    """A visitor who has entered a name. A real site would read users from its database."""
+class User(UserMixin):
+    """A user who has entered a name. A real site would read users from its database."""
 
     def __init__(self, name: str) -> None:
         self.id = name
 
 
 @logins.user_loader
-def find(name: str) -> Person | None:
-    """The person of a session, unless the host has removed them."""
-    return None if name in removed else Person(name)
+def find(name: str) -> User | None:
+    """Return the user of a session; None if the host has removed the user."""
+    return None if name in removed else User(name)
 
 
 @realtime.on_connect
@@ -51,6 +52,18 @@ def identify(context: Context) -> None:
 def create_app(**config: Any) -> Flask:
     """Create the example site; `config` is added to the configuration of the application."""
     app = Flask(__name__)
+    configure(app)
+    app.config.update(config)
+    logins.init_app(app)
+    realtime.init_app(app)
+    add_library(app)
+    add_pages(app)
+    add_commands(app)
+    return app
+
+
+def configure(app: Flask) -> None:
+    """Set the key of sessions, the options of the channel, and the engine."""
     app.config.update(
         # Sessions end with the process unless the key stays the same.
         SECRET_KEY=os.environ.get("SECRET_KEY") or secrets.token_hex(),
@@ -67,10 +80,10 @@ def create_app(**config: Any) -> Flask:
     )
     if redis_url := os.environ.get("REDIS_URL"):
         app.config.update(GENTRIFUGO_ENGINE="redis", GENTRIFUGO_REDIS_URL=redis_url)
-    app.config.update(config)
-    logins.init_app(app)
-    realtime.init_app(app)
-    add_library(app)
+
+
+def add_pages(app: Flask) -> None:
+    """Add the page of the chat, and the login and logout of the site."""
 
     @app.get("/")
     def page() -> str:
@@ -81,7 +94,7 @@ def create_app(**config: Any) -> Flask:
         name = request.form["name"].strip()[:30] or abort(400, "a name has letters")
         if name in removed:
             abort(403, "the host has removed you")
-        login_user(Person(name))
+        login_user(User(name))
         return redirect(url_for("page"))
 
     @app.post("/logout")
@@ -90,6 +103,10 @@ def create_app(**config: Any) -> Flask:
         realtime.disconnect(current_user.id)
         logout_user()
         return redirect(url_for("page"))
+
+
+def add_commands(app: Flask) -> None:
+    """Add the views that send a message and remove a user."""
 
     @app.post("/say")
     @login_required
@@ -105,5 +122,3 @@ def create_app(**config: Any) -> Flask:
         removed.add(request.form["name"])
         realtime.disconnect(request.form["name"])
         return "", 204
-
-    return app

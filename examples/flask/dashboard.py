@@ -1,10 +1,11 @@
-"""A live dashboard: how busy this machine is, measured only while somebody looks on. Run it in this directory:
+"""A live dashboard: how busy this machine is, measured only while a page shows it. Run it in this directory:
 
 gentrifugo --app dashboard:create_app
 
-What is measured is this process's own affair, so one process serves it, with the memory engine. With the Redis engine
-another node may be told that the channel is vacated than that it was occupied: this one would go on measuring. There,
-keep what is to be done where all nodes see it, and let whoever does it look whether it still is.
+One process serves the dashboard, with the memory engine, because each process measures only itself. With the Redis
+engine, one node may get the event that the channel is vacated although another node got the event that it is occupied,
+and that node would go on measuring. With several nodes, store the work to do in a place that all nodes share, and let
+the node that works check regularly whether the work is still wanted.
 """
 
 from __future__ import annotations

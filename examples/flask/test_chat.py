@@ -29,12 +29,12 @@ def logged_in(app: Flask, name: str) -> FlaskClient:
     return browser
 
 
-def test_who_has_not_logged_in_cannot_connect(realtime_client: Connect) -> None:
+def test_anonymous_user_cannot_connect(realtime_client: Connect) -> None:
     with pytest.raises(ConnectionClosed, match="log in first"):
         realtime_client()
 
 
-def test_everybody_in_the_room_reads_what_somebody_says(app: Flask, realtime_client: Connect) -> None:
+def test_message_reaches_all_users_of_the_room(app: Flask, realtime_client: Connect) -> None:
     browser = logged_in(app, "Ann")
     ann = realtime_client(http=browser)
     ann.subscribe(chat.ROOM)
@@ -48,7 +48,7 @@ def test_everybody_in_the_room_reads_what_somebody_says(app: Flask, realtime_cli
         ]
 
 
-def test_the_host_removes_somebody(app: Flask, realtime_client: Connect) -> None:
+def test_host_removes_a_user(app: Flask, realtime_client: Connect) -> None:
     browser = logged_in(app, "Bob")
     bob = realtime_client(http=browser)
     logged_in(app, chat.HOST).post("/remove", data={"name": "Bob"})
@@ -58,10 +58,10 @@ def test_the_host_removes_somebody(app: Flask, realtime_client: Connect) -> None
         realtime_client(http=browser)
 
 
-def test_others_cannot_remove_anybody(app: Flask) -> None:
+def test_other_users_cannot_remove_a_user(app: Flask) -> None:
     assert logged_in(app, "Ann").post("/remove", data={"name": "Bob"}).status_code == 403
 
 
-def test_nothing_is_published_for_strangers(app: Flask, published: list[Any]) -> None:
+def test_anonymous_user_cannot_publish(app: Flask, published: list[Any]) -> None:
     app.test_client().post("/say", data={"text": "Hello"})
     assert published == []

@@ -1,4 +1,4 @@
-"""The dashboard measures only while somebody looks on."""
+"""The dashboard measures only while a page is subscribed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Flask:
     return dashboard.create_app(TESTING=True)
 
 
-def test_it_measures_while_somebody_looks_on(realtime_client: Callable[..., RealtimeClient]) -> None:
+def test_machine_is_measured_only_while_a_page_is_subscribed(realtime_client: Callable[..., RealtimeClient]) -> None:
     visitor = realtime_client()
     assert not dashboard.is_measuring()
     visitor.subscribe(dashboard.CHANNEL)

@@ -19,7 +19,7 @@ def app() -> Flask:
     return jobs.create_app(TESTING=True)
 
 
-def test_a_visitor_receives_the_progress_of_a_job(app: Flask, realtime: Gentrifugo, realtime_client: Connect) -> None:
+def test_page_receives_the_progress_of_its_job(app: Flask, realtime: Gentrifugo, realtime_client: Connect) -> None:
     browser = app.test_client()
     browser.get("/")
     with browser.session_transaction() as session:
@@ -32,6 +32,6 @@ def test_a_visitor_receives_the_progress_of_a_job(app: Flask, realtime: Gentrifu
         page.subscribe(jobs.channel_of("somebody else"))
 
 
-def test_who_has_not_opened_the_page_cannot_connect(realtime_client: Connect) -> None:
+def test_client_without_the_page_session_cannot_connect(realtime_client: Connect) -> None:
     with pytest.raises(ConnectionClosed, match="invalid token"):
         realtime_client()

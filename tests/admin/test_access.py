@@ -9,7 +9,14 @@ import pytest
 from itsdangerous import URLSafeTimedSerializer
 
 from gentrifugo.admin import access as access_module
-from gentrifugo.admin.access import FREE_GUESSES, INSECURE_TOKEN, MAX_ADDRESSES, MAX_LOGIN_DELAY, Access, Guesses
+from gentrifugo.admin.access import (
+    FAILURES_WITHOUT_DELAY,
+    INSECURE_TOKEN,
+    MAX_ADDRESSES,
+    MAX_LOGIN_DELAY,
+    Access,
+    LoginThrottle,
+)
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.http.head import HTTPError
 from tests.contents import contents
@@ -25,8 +32,8 @@ class Door:
     def __init__(self) -> None:
         self.config = CONFIG
         self.clock = FakeClock()
-        self.guesses = Guesses(self.clock)
-        self.access = Access(lambda: self.config, self.guesses)
+        self.throttle = LoginThrottle(self.clock)
+        self.access = Access(lambda: self.config, self.throttle)
 
     def configure(self, **options: object) -> None:
         self.config = dataclasses.replace(self.config, **options)  # type: ignore[arg-type]
@@ -54,7 +61,7 @@ class TestTokens:
     def test_any_other_password_gives_none(self, door: Door, password: str) -> None:
         assert door.status(password) == 400
 
-    def test_nobody_logs_in_where_a_password_or_a_secret_is_missing(self, door: Door) -> None:
+    def test_login_is_refused_without_a_configured_password_or_secret(self, door: Door) -> None:
         token = door.log_in()
         for missing in ("admin_password", "admin_secret"):
             door.config = CONFIG
@@ -85,46 +92,46 @@ class TestTokens:
         forged += [token[:i] + ("A" if token[i] != "A" else "B") + token[i + 1 :] for i in range(len(token) - 1)]
         assert [text for text in forged if door.access.remaining(text) is not None] == []
 
-    def test_with_insecure_admin_everything_opens(self, door: Door) -> None:
+    def test_insecure_admin_accepts_every_password_and_token(self, door: Door) -> None:
         door.configure(insecure_admin=True, admin_password="", admin_secret="")
         assert door.log_in("") == INSECURE_TOKEN
         assert door.access.remaining("whatever")
 
 
-class TestGuesses:
-    def test_the_first_wrong_passwords_cost_nothing(self, door: Door) -> None:
-        assert [door.status() for _ in range(FREE_GUESSES)] == [400] * FREE_GUESSES
+class TestLoginThrottle:
+    def test_first_wrong_passwords_cause_no_delay(self, door: Door) -> None:
+        assert [door.status() for _ in range(FAILURES_WITHOUT_DELAY)] == [400] * FAILURES_WITHOUT_DELAY
 
-    def test_an_empty_password_is_no_guess(self, door: Door) -> None:
-        assert [door.status("") for _ in range(3 * FREE_GUESSES)] == [400] * 3 * FREE_GUESSES
+    def test_empty_password_is_not_counted_as_failed_login(self, door: Door) -> None:
+        assert [door.status("") for _ in range(3 * FAILURES_WITHOUT_DELAY)] == [400] * 3 * FAILURES_WITHOUT_DELAY
         assert door.log_in()
 
-    def test_then_the_address_has_to_wait_longer_and_longer(self, door: Door) -> None:
-        for _ in range(FREE_GUESSES):
+    def test_delay_grows_with_each_wrong_password(self, door: Door) -> None:
+        for _ in range(FAILURES_WITHOUT_DELAY):
             door.status()
         waits = []
         for _ in range(8):
-            waits.append(door.guesses.wait(HERE))
+            waits.append(door.throttle.wait(HERE))
             door.clock.advance(waits[-1])
             assert door.status() == 400
         assert waits == [1, 2, 4, 8, 16, 32, MAX_LOGIN_DELAY, MAX_LOGIN_DELAY]
 
-    def test_even_the_right_password_has_to_wait(self, door: Door) -> None:
-        for _ in range(FREE_GUESSES):
+    def test_right_password_is_delayed_too(self, door: Door) -> None:
+        for _ in range(FAILURES_WITHOUT_DELAY):
             door.status()
         assert door.status("open sesame") == 429
         door.clock.advance(1)
         assert door.log_in()
 
-    def test_the_right_password_makes_all_forgotten(self, door: Door) -> None:
+    def test_right_password_resets_the_delay(self, door: Door) -> None:
         for _ in range(3):
-            for _ in range(FREE_GUESSES - 1):
+            for _ in range(FAILURES_WITHOUT_DELAY - 1):
                 door.status()
             assert door.log_in()
-        assert contents(door.guesses, door.clock) == []
+        assert contents(door.throttle, door.clock) == []
 
-    def test_other_addresses_need_not_wait(self, door: Door) -> None:
-        for _ in range(FREE_GUESSES):
+    def test_delay_applies_only_to_the_address_of_the_failures(self, door: Door) -> None:
+        for _ in range(FAILURES_WITHOUT_DELAY):
             door.status()
         assert door.log_in(address="192.0.2.2")
 
@@ -137,27 +144,29 @@ class TestGuesses:
             ("", "", True),
         ],
     )
-    def test_what_counts_as_one_address(self, door: Door, one: str, other: str, same: bool) -> None:
-        for _ in range(FREE_GUESSES):
+    def test_delay_applies_to_all_addresses_of_one_ipv6_network(
+        self, door: Door, one: str, other: str, same: bool
+    ) -> None:
+        for _ in range(FAILURES_WITHOUT_DELAY):
             door.status(address=one)
-        assert (door.guesses.wait(other) > 0) == same
+        assert (door.throttle.wait(other) > 0) == same
 
-    def test_ten_thousand_guesses_in_an_hour_are_not_ten_thousand_chances(self, door: Door) -> None:
+    def test_ten_thousand_attempts_in_an_hour_are_mostly_refused(self, door: Door) -> None:
         looked_at = 0
         for _ in range(10_000):
             looked_at += door.status() == 400
             door.clock.advance(0.36)
-        assert looked_at < FREE_GUESSES + 6 + 3600 / MAX_LOGIN_DELAY + 2
+        assert looked_at < FAILURES_WITHOUT_DELAY + 6 + 3600 / MAX_LOGIN_DELAY + 2
 
-    def test_what_is_remembered_is_bounded(self, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_number_of_remembered_addresses_is_limited(self, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(access_module, "MAX_ADDRESSES", 100)
         for number in range(1000):
-            door.guesses.add_wrong(f"10.0.{number // 256}.{number % 256}")
-        assert len(contents(door.guesses, door.clock)) <= 100 * 4
+            door.throttle.add_wrong(f"10.0.{number // 256}.{number % 256}")
+        assert len(contents(door.throttle, door.clock)) <= 100 * 4
         assert MAX_ADDRESSES == 10_000
 
-    def test_an_address_that_gave_up_begins_anew(self, door: Door) -> None:
-        for _ in range(FREE_GUESSES):
+    def test_failures_of_an_address_expire(self, door: Door) -> None:
+        for _ in range(FAILURES_WITHOUT_DELAY):
             door.status()
         door.clock.advance(2 * 3600)
-        assert [door.status() for _ in range(FREE_GUESSES)] == [400] * FREE_GUESSES
+        assert [door.status() for _ in range(FAILURES_WITHOUT_DELAY)] == [400] * FAILURES_WITHOUT_DELAY

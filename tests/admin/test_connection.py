@@ -10,7 +10,7 @@ import pytest
 
 from gentrifugo.admin import connection as connection_module
 from gentrifugo.admin.access import Access
-from gentrifugo.admin.connection import HIDDEN, AdminConnection
+from gentrifugo.admin.connection import MASKED_TEXT, AdminConnection
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import options_of
@@ -90,7 +90,7 @@ class TestCommands:
             {"method": "ping", "error": None, "body": "pong"},
         ]
 
-    def test_api_commands_do_what_the_api_does(self, operator: Operator) -> None:
+    def test_api_commands_have_the_results_of_the_http_api(self, operator: Operator) -> None:
         operator.connect()
         alice = LocalClient.connected(operator.node)
         alice.subscribe("news")
@@ -104,7 +104,7 @@ class TestCommands:
         (reply,) = operator.send({"method": "presence", "params": {"channel": "news"}})
         assert reply[0]["error"] == "not available"
 
-    def test_info_tells_version_engine_and_configuration(self, operator: Operator) -> None:
+    def test_info_contains_version_engine_and_configuration(self, operator: Operator) -> None:
         operator.connect()
         ((reply,),) = operator.send({"method": "info", "params": {}})
         data = reply["body"]["data"]
@@ -122,9 +122,9 @@ class TestCommands:
         ((reply,),) = operator.send({"method": "info"})
         assert "hush hush" not in json.dumps(reply)
         assert "open sesame" not in json.dumps(reply)
-        assert {reply["body"]["data"]["config"][name] for name in secrets} == {HIDDEN}
+        assert {reply["body"]["data"]["config"][name] for name in secrets} == {MASKED_TEXT}
 
-    def test_nodes_have_their_counters_of_now(self, operator: Operator) -> None:
+    def test_nodes_report_current_counters(self, operator: Operator) -> None:
         operator.connect()
         operator.send({"method": "publish", "params": {"channel": "news", "data": 1}})
         ((reply,),) = operator.send({"method": "nodes"})
@@ -132,7 +132,7 @@ class TestCommands:
         assert node["name"] == "test"
         assert node["metrics"]["node_num_client_msg_published"] == 1
 
-    def test_connections_of_a_user_are_told_with_their_channels(self, operator: Operator) -> None:
+    def test_connections_of_a_user_are_listed_with_channels(self, operator: Operator) -> None:
         operator.connect()
         alice = LocalClient.connected(operator.node, "alice")
         alice.subscribe("news")
@@ -173,16 +173,16 @@ class TestWatching:
         operator.connect(watch=True)
         assert self.publish(operator, "quiet:news") == []
 
-    def test_nothing_is_shown_to_those_who_did_not_ask(self, operator: Operator) -> None:
+    def test_messages_are_not_pushed_to_operators_that_do_not_watch(self, operator: Operator) -> None:
         operator.connect()
         assert self.publish(operator, "news") == []
         assert operator.send({"method": "ping"}), "replies still come"
 
-    def test_who_connects_again_may_stop_watching(self, operator: Operator) -> None:
+    def test_second_connect_can_stop_watching(self, operator: Operator) -> None:
         operator.connect(watch=True).connect()
         assert self.publish(operator, "news") == []
 
-    def test_clients_messages_come_with_who_sent_them(self, start_node: Callable[..., Node]) -> None:
+    def test_messages_of_clients_contain_the_publisher(self, start_node: Callable[..., Node]) -> None:
         operator = Operator(start_node(**OPTIONS, publish=True)).connect(watch=True)
         alice = LocalClient.connected(operator.node, "alice")
         alice.subscribe("news")
@@ -190,7 +190,7 @@ class TestWatching:
         ((push),) = operator.received()
         assert push["body"]["info"]["user"] == "alice"
 
-    def test_a_flood_is_cut_and_counted(self, operator: Operator) -> None:
+    def test_excess_messages_are_dropped_and_counted(self, operator: Operator) -> None:
         operator.connect(watch=True, batch=True)
         for number in range(1000):
             operator.node.publish("news", b"%d" % number)
@@ -201,7 +201,7 @@ class TestWatching:
         assert messages == list(range(100))
         assert len(messages) + missed == 1000
 
-    def test_an_operator_who_does_not_read_is_shown_no_more(
+    def test_messages_are_dropped_for_an_operator_that_does_not_read(
         self, operator: Operator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         operator.connect(watch=True, batch=True)
@@ -211,7 +211,7 @@ class TestWatching:
         operator.connection.show([], 0)
         assert operator.received() == [[{"method": "missed", "error": None, "body": 1}]]
 
-    def test_one_who_has_gone_is_shown_nothing(self, operator: Operator) -> None:
+    def test_messages_are_not_pushed_to_a_closed_connection(self, operator: Operator) -> None:
         operator.connect(watch=True)
         operator.connection.close()
         assert not operator.node.cluster.watched.wanted
@@ -220,12 +220,12 @@ class TestWatching:
 
 class TestEnds:
     @pytest.mark.parametrize("token", [None, "", "insecure", "x.y.z"])
-    def test_a_wrong_token_closes(self, operator: Operator, token: str | None) -> None:
+    def test_connection_with_invalid_token_is_closed(self, operator: Operator, token: str | None) -> None:
         assert operator.send({"method": "connect", "params": {"token": token}}) == []
         assert operator.close_reason == {"reason": "unauthorized", "reconnect": False}
 
     @pytest.mark.parametrize("method", ["ping", "info", "publish", "nodes", "nonsense", ""])
-    def test_so_does_any_command_before_connect(self, operator: Operator, method: str) -> None:
+    def test_command_before_connect_closes_the_connection(self, operator: Operator, method: str) -> None:
         assert operator.send({"method": method, "params": {"channel": "news", "data": 1}}) == []
         assert operator.close_reason == {"reason": "unauthorized", "reconnect": False}
 
@@ -241,16 +241,16 @@ class TestEnds:
             (b'{"method":"nonsense","params":{}}', "method not found"),
         ],
     )
-    def test_what_is_no_command_closes(self, operator: Operator, message: bytes, reason: str) -> None:
+    def test_invalid_command_closes_the_connection(self, operator: Operator, message: bytes, reason: str) -> None:
         operator.connect()
         assert operator.send(message) == []
         assert operator.close_reason == {"reason": reason, "reconnect": False}
 
-    def test_one_who_does_not_connect_is_closed(self, start_node: Callable[..., Node]) -> None:
+    def test_connection_without_connect_command_is_closed(self, start_node: Callable[..., Node]) -> None:
         operator = Operator(start_node(**OPTIONS, stale_connection_close_delay=0.05))
         assert eventually(lambda: operator.close_reason) == {"reason": "stale", "reconnect": False}
 
-    def test_without_that_option_there_is_a_deadline_all_the_same(
+    def test_connection_without_connect_command_is_closed_also_without_stale_delay(
         self, start_node: Callable[..., Node], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(connection_module, "AUTHENTICATION_TIME", 0.05)
@@ -263,7 +263,7 @@ class TestEnds:
         stranger.send({"method": "connect", "params": {"token": "wrong"}})
         assert (operator.admitted, stranger.admitted) == ([operator.connection], [])
 
-    def test_one_too_many_is_told_and_may_do_nothing(self, node: Node) -> None:
+    def test_connection_over_the_limit_gets_an_error_and_cannot_send_commands(self, node: Node) -> None:
         def refuse(connection: AdminConnection) -> None:
             raise Closing(CLOSE_LIMIT_EXCEEDED)
 
@@ -284,17 +284,17 @@ class TestEnds:
             "DEBUG"
         }
 
-    def test_a_token_that_runs_out_ends_the_connection(self, start_node: Callable[..., Node]) -> None:
+    def test_expired_token_closes_the_connection(self, start_node: Callable[..., Node]) -> None:
         operator = Operator(start_node(**OPTIONS, admin_token_lifetime=1.05)).connect()
         assert eventually(lambda: operator.close_reason) == {"reason": "expired", "reconnect": True}
 
-    def test_one_whose_transport_fails_is_closed_without_a_reason(self, operator: Operator) -> None:
+    def test_failed_transport_closes_the_connection_without_reason(self, operator: Operator) -> None:
         operator.connect(watch=True)
         operator.connection.close_failed("connection reset")
         assert operator.transport.closes == []
         assert not operator.node.cluster.watched.wanted
 
-    def test_one_that_meets_a_bug_is_closed_and_may_come_back(
+    def test_internal_error_closes_the_connection_with_reconnect(
         self, operator: Operator, caplog: pytest.LogCaptureFixture
     ) -> None:
         operator.connect()
@@ -302,19 +302,19 @@ class TestEnds:
         assert operator.close_reason == {"reason": CLOSE_INTERNAL_ERROR.reason, "reconnect": True}
         assert "ValueError: a bug" in caplog.text
 
-    def test_one_that_answers_no_ping_is_closed(self, operator: Operator) -> None:
+    def test_connection_without_pong_is_closed(self, operator: Operator) -> None:
         operator.connect()
         operator.connection.close_silent()
         assert operator.close_reason == {"reason": CLOSE_PING_ERROR.reason, "reconnect": True}
 
-    def test_one_that_was_closed_before_it_was_too_slow_is_closed_once(self, operator: Operator) -> None:
+    def test_closed_connection_is_not_closed_again_as_slow(self, operator: Operator) -> None:
         operator.connect()
         operator.connection.close_slow()
         operator.connection.close_silent()
         settle()
         assert len(operator.transport.closes) == 1
 
-    def test_those_whose_queues_overflow_are_closed(self, start_node: Callable[..., Node]) -> None:
+    def test_connection_with_full_queue_is_closed(self, start_node: Callable[..., Node]) -> None:
         node = start_node(**OPTIONS, client_queue_max_size=200)
         operators = [Operator(node).connect(watch=True) for _ in range(2)]
         node.publish("news", b'"' + b"x" * 300 + b'"')
@@ -322,7 +322,7 @@ class TestEnds:
             assert operator.closed() == {"reason": "slow", "reconnect": False}
         assert not node.cluster.watched.wanted
 
-    def test_one_whose_replies_are_too_many_is_closed(self, start_node: Callable[..., Node]) -> None:
+    def test_connection_with_too_many_replies_is_closed(self, start_node: Callable[..., Node]) -> None:
         operator = Operator(start_node(**OPTIONS, client_queue_max_size=5000)).connect()
         assert operator.send([{"method": "node"}] * 100) == []
         assert operator.close_reason == {"reason": "slow", "reconnect": False}

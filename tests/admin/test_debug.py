@@ -16,7 +16,7 @@ def get(server: Server, page: str = "") -> Answer:
     return ApiClient(server.host, server.port).request("GET", f"/debug/pprof/{page}")
 
 
-def test_the_first_page_names_the_others(server: Server) -> None:
+def test_index_page_links_the_other_pages(server: Server) -> None:
     text = get(server).body.decode()
     for page in re.findall(r"^(\w\S+)  ", text, re.MULTILINE):
         assert get(server, page.replace("=10", "=0.01")).status == 200
@@ -31,11 +31,11 @@ def test_greenlets_are_counted_by_function(server: Server) -> None:
     assert everything.count("WebSocket.receive") == 2
 
 
-def test_gevent_tells_of_itself(server: Server) -> None:
+def test_gevent_page_shows_the_run_info(server: Server) -> None:
     assert b"Greenlets" in get(server, "run_info").body
 
 
-def test_memory_is_told_by_type(server: Server) -> None:
+def test_memory_is_listed_by_type(server: Server) -> None:
     assert re.search(r"^ +\d+ +\d+  builtins\.dict$", get(server, "memory").body.decode(), re.MULTILINE)
 
 
@@ -51,7 +51,7 @@ class TestProfile:
         threading.Thread(target=publish).start()
         return done
 
-    def test_speedscope_can_read_it(self, server: Server) -> None:
+    def test_profile_is_available_in_speedscope_format(self, server: Server) -> None:
         done = self.load(server)
         profile = get(server, "profile?seconds=0.5").json()
         done.set()
@@ -63,7 +63,7 @@ class TestProfile:
         assert {index for stack in sampled["samples"] for index in stack} <= set(range(len(frames)))
         assert any("handle" in frame["name"] for frame in frames)
 
-    def test_so_can_flamegraph(self, server: Server) -> None:
+    def test_profile_is_available_in_flamegraph_format(self, server: Server) -> None:
         done = self.load(server)
         text = get(server, "profile?seconds=0.5&format=collapsed").body.decode()
         done.set()
@@ -71,14 +71,14 @@ class TestProfile:
         assert [line for line in text.splitlines() if not re.fullmatch(r".+ \d+", line)] == []
 
     @pytest.mark.parametrize("query", ["seconds=0", "seconds=-1", "seconds=nan", "seconds=1e9", "seconds=x"])
-    def test_a_time_that_is_none_is_refused(self, server: Server, query: str) -> None:
+    def test_invalid_duration_is_refused(self, server: Server, query: str) -> None:
         answer = get(server, f"profile?{query}")
         assert answer == Answer(400, b"seconds: must be a number above 0, and at most 120\n")
 
-    def test_so_is_an_unknown_format(self, server: Server) -> None:
+    def test_unknown_format_is_refused(self, server: Server) -> None:
         assert get(server, "profile?format=pprof").body == b"format: must be speedscope or collapsed\n"
 
-    def test_there_is_one_at_a_time(self, server: Server) -> None:
+    def test_second_profile_at_the_same_time_is_refused(self, server: Server) -> None:
         statuses = []
         threads = [
             threading.Thread(target=lambda: statuses.append(get(server, "profile?seconds=0.3").status))

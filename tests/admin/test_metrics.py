@@ -28,13 +28,13 @@ def scrape(server: Server) -> dict[str, dict[tuple[tuple[str, str], ...], float]
     return found
 
 
-def test_all_names_have_our_prefix(server: Server) -> None:
+def test_all_metric_names_have_the_prefix_gentrifugo(server: Server) -> None:
     names = scrape(server)
     assert [name for name in names if not name.startswith("gentrifugo_")] == []
     assert {f"gentrifugo_{name}_total" for name in COUNTER_NAMES} <= set(names)
 
 
-def test_counters_count(server: Server) -> None:
+def test_counters_increase(server: Server) -> None:
     before = scrape(server)["gentrifugo_node_num_client_msg_published_total"][()]
     ApiClient(server.host, server.port).publish("news", 1)
     after = scrape(server)
@@ -43,7 +43,7 @@ def test_counters_count(server: Server) -> None:
     assert after["gentrifugo_process_resident_memory_bytes"][()] > 1e6
 
 
-def test_the_node_is_told(server: Server) -> None:
+def test_node_has_an_info_metric(server: Server) -> None:
     ((labels, value),) = scrape(server)["gentrifugo_node_info"].items()
     assert value == 1
     assert dict(labels)["engine"] == "memory"
@@ -54,7 +54,7 @@ def expressions() -> list[str]:
 
 
 @pytest.mark.parametrize("expression", expressions())
-def test_the_dashboard_draws_what_is_there(server: Server, expression: str) -> None:
+def test_dashboard_uses_only_existing_metrics(server: Server, expression: str) -> None:
     names = set(re.findall(r"gentrifugo_\w+", expression))
     assert names, expression
     assert names - set(scrape(server)) == set()

@@ -40,11 +40,11 @@ def reason(service: Service) -> str:
     return closed.reason
 
 
-def test_one_more_than_a_process_serves_is_closed(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_over_the_limit_of_a_process_is_closed(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket_module, "MAX_OPERATORS", 0)
     assert "limit exceeded" in reason(service)
 
 
-def test_one_that_comes_while_the_server_stops_is_closed(service: Service) -> None:
+def test_connection_opened_during_shutdown_is_closed(service: Service) -> None:
     service.close_connections()
     assert "shutting down" in reason(service)

@@ -27,7 +27,7 @@ def sockets(monkeypatch: pytest.MonkeyPatch) -> UnauthenticatedSockets:
     return UnauthenticatedSockets()
 
 
-def test_the_oldest_socket_of_an_address_gives_way_to_the_newest(sockets: UnauthenticatedSockets) -> None:
+def test_newest_socket_of_an_address_replaces_the_oldest(sockets: UnauthenticatedSockets) -> None:
     other = Socket(sockets, "10.0.0.2")
     opened = [Socket(sockets, "10.0.0.1") for _ in range(5)]
     assert [socket.closed for socket in opened] == [CLOSE_LIMIT_EXCEEDED] * 2 + [None] * 3
@@ -35,12 +35,12 @@ def test_the_oldest_socket_of_an_address_gives_way_to_the_newest(sockets: Unauth
 
 
 @pytest.mark.parametrize("form", ["2001:db8:0:1::{}", "::ffff:10.0.0.1"], ids=["one network", "IPv4 in IPv6"])
-def test_addresses_that_one_client_may_choose_from_count_as_one(sockets: UnauthenticatedSockets, form: str) -> None:
+def test_addresses_of_one_network_count_as_one(sockets: UnauthenticatedSockets, form: str) -> None:
     opened = [Socket(sockets, form.format(number)) for number in range(1, 5)]
     assert [socket.closed for socket in opened] == [CLOSE_LIMIT_EXCEEDED, None, None, None]
 
 
-def test_if_all_are_too_many_the_busiest_address_gives_way(sockets: UnauthenticatedSockets) -> None:
+def test_total_limit_closes_a_socket_of_the_busiest_address(sockets: UnauthenticatedSockets) -> None:
     quiet = Socket(sockets, "10.0.0.1")
     busy = [Socket(sockets, "10.0.0.2") for _ in range(2)]
     others = [Socket(sockets, f"10.0.0.{number}") for number in range(3, 6)]
@@ -48,7 +48,7 @@ def test_if_all_are_too_many_the_busiest_address_gives_way(sockets: Unauthentica
     assert len(sockets) == 5
 
 
-def test_what_is_removed_counts_no_more(sockets: UnauthenticatedSockets) -> None:
+def test_removed_sockets_do_not_count(sockets: UnauthenticatedSockets) -> None:
     opened = [Socket(sockets, "10.0.0.1") for _ in range(3)]
     for _ in range(2):
         sockets.remove(opened[0])

@@ -50,7 +50,7 @@ def refused(*argv: str, **environ: str) -> list[str]:
 class TestStart:
     """Starting the server, as far as the configuration goes."""
 
-    def test_without_a_file_it_says_how_to_make_one(self) -> None:
+    def test_start_without_a_file_suggests_genconfig(self) -> None:
         assert refused() == ['config.json: not found; create one with "gentrifugo genconfig"']
 
     def test_every_problem_has_a_line_after_the_warnings(self, directory: Path) -> None:
@@ -76,7 +76,7 @@ class TestStart:
         assert refused("completion", "fish") == ["completion: expected one of: bash, zsh"]
         assert refused("completion", "zsh", "now") == ["now: unexpected argument"]
 
-    def test_nothing_that_has_to_be_patched_is_imported_before_the_patch(self) -> None:
+    def test_modules_to_patch_are_not_imported_before_monkey_patching(self) -> None:
         code = (
             "import sys, gentrifugo.app.cli; print(sorted({'gevent', 'logging', 'ssl', 'threading'} & {*sys.modules}))"
         )
@@ -170,7 +170,7 @@ class TestTokens:
             (["--user=1"], "--user: goes with gentoken only"),
         ],
     )
-    def test_what_is_missing_or_wrong_is_named(self, argv: list[str], problem: str) -> None:
+    def test_missing_or_invalid_token_options_are_named(self, argv: list[str], problem: str) -> None:
         assert refused(*argv) == [problem]
 
     def test_info_must_be_json(self) -> None:
@@ -216,7 +216,7 @@ class TestHelp:
         for option in options_of(Config):
             assert (f"{option.flag} " in text or f"{option.flag}\n" in text) == (option.name != "namespaces")
 
-    def test_it_fits_the_terminal(self) -> None:
+    def test_help_fits_the_terminal(self) -> None:
         assert max(map(len, run("help", COLUMNS="80").stdout.splitlines())) <= 80
 
     def test_a_closed_pipe_is_not_reported(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gentrifugo.app import logs
-from gentrifugo.app.config.loading import Loaded
+from gentrifugo.app.config.loading import LoadedConfig
 from gentrifugo.app.config.options import ConfigError
 from tests.app.conftest import config
 
@@ -108,7 +108,7 @@ def test_a_new_configuration_replaces_the_old_one(tmp_path: Path) -> None:
 def test_a_log_file_that_cannot_be_opened_is_a_problem_of_the_configuration(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "log"
     with pytest.raises(ConfigError) as refused:
-        logs.guarded(Loaded(config(log_file=str(path)), []), lambda: 0)
+        logs.run_logged(LoadedConfig(config(log_file=str(path)), []), lambda: 0)
     assert refused.value.problems == [f"log_file: cannot open {path}: No such file or directory"]
 
 
@@ -118,7 +118,7 @@ def test_problems_that_the_server_finds_are_lines_of_the_log(tmp_path: Path) -> 
     def run() -> int:
         raise ConfigError(["port: taken"])
 
-    assert logs.guarded(Loaded(config(log_file=str(path)), ["be careful"]), run) == 1
+    assert logs.run_logged(LoadedConfig(config(log_file=str(path)), ["be careful"]), run) == 1
     levels = [line.split(" ")[2:] for line in path.read_text().splitlines()]
     assert levels == [["WARNING", "be", "careful"], ["CRITICAL", "port:", "taken"]]
 
@@ -128,10 +128,10 @@ def test_problems_are_raised_when_the_log_does_not_show_them(tmp_path: Path) -> 
         raise ConfigError(["port: taken"])
 
     with pytest.raises(ConfigError):
-        logs.guarded(Loaded(config(log_file=str(tmp_path / "log"), log_level="none"), []), run)
+        logs.run_logged(LoadedConfig(config(log_file=str(tmp_path / "log"), log_level="none"), []), run)
 
 
-def test_standard_output_has_nothing_to_open_anew(capsys: pytest.CaptureFixture[str]) -> None:
+def test_reopening_standard_output_has_no_effect(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(config())
     logs.reopen()
     log.info("hello")

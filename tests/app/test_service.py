@@ -246,7 +246,7 @@ def test_a_close_frame_is_answered(clients: Clients, service: Service) -> None:
     eventually(lambda: service.open_websockets == 0)
 
 
-def test_clients_are_told_when_the_server_stops(clients: Clients, service: Service) -> None:
+def test_clients_are_closed_with_shutdown_when_the_service_stops(clients: Clients, service: Service) -> None:
     connected, waiting = clients.connected(), clients.open()
     settle()
     service.close_connections()

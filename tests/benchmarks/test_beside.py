@@ -10,7 +10,7 @@ from tests.parts import ROOT
 from tests.waiting import seconds
 
 
-def test_both_sites_are_measured_and_nothing_is_lost() -> None:
+def test_both_sites_are_measured_without_lost_messages() -> None:
     command = [sys.executable, "-m", "benchmarks.beside", "--connections=20", "--count=20", "--rate=20", "--rounds=1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds(50))
     assert (done.returncode, done.stderr) == (0, "")

@@ -33,7 +33,7 @@ from benchmarks.modes import MODES
         (["polls", "--against", "http://127.0.0.1:1", "--against-protocol", "v2"], "polls measures protocol v1 only"),
     ],
 )
-def test_a_wrong_call_gets_one_line_that_says_what_is_wrong(
+def test_invalid_arguments_are_reported_in_one_line(
     arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -66,7 +66,7 @@ def test_a_number_may_concern_only_some_of_the_modes() -> None:
         (["fanout", "--pid", "999999999"], "there is no process 999999999"),
     ],
 )
-def test_what_cannot_work_is_said_in_one_line(
+def test_impossible_load_is_reported_in_one_line(
     arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 1
@@ -76,7 +76,7 @@ def test_what_cannot_work_is_said_in_one_line(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_server_that_is_not_there_is_said_to_be_so(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unreachable_server_is_reported(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     assert main([mode, "--url", f"http://127.0.0.1:{port}", "--pid", str(os.getpid())]) == 1

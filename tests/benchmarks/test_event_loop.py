@@ -84,5 +84,5 @@ def test_calls_are_made_when_they_are_due_in_that_order(loop: EventLoop) -> None
     assert time.monotonic() >= start + 0.02
 
 
-def test_what_does_not_happen_in_time_is_told(loop: EventLoop) -> None:
+def test_run_until_returns_false_after_the_timeout(loop: EventLoop) -> None:
     assert not loop.run_until(lambda: False, 0.01)

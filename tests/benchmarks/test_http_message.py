@@ -42,6 +42,6 @@ def test_a_response_may_come_in_pieces(data: bytes, body: bytes, step: int) -> N
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n",
     ],
 )
-def test_what_is_no_response_is_refused(data: bytes) -> None:
+def test_invalid_response_is_refused(data: bytes) -> None:
     with pytest.raises(BenchmarkError):
         ResponseReader().feed(data)

@@ -26,7 +26,7 @@ def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
     subprocess.run([sys.executable, "-c", PROGRAM], check=True)
 
 
-def test_what_the_limit_does_not_allow_is_refused() -> None:
+def test_too_many_connections_for_the_limit_are_refused() -> None:
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     open_files.check(allowed, allowed)
     with pytest.raises(BenchmarkError, match=f"{allowed + 1} connections are too many.*{allowed}"):

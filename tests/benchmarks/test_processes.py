@@ -24,11 +24,11 @@ STAT = b"4242 (%b) S 1 4242 4242 0 -1 4194304 500 0 0 0 120 30 7 9 20 0 1 0 100 
 
 
 @pytest.mark.parametrize("name", [b"python3", b"a b", b"odd) S 1 (name"])
-def test_cpu_is_user_and_system_time_whatever_the_name_of_the_program(name: bytes) -> None:
+def test_cpu_is_user_and_system_time_for_any_program_name(name: bytes) -> None:
     assert cpu_seconds(STAT % name) == 150 / TICKS_PER_SECOND
 
 
-def test_memory_is_what_is_resident() -> None:
+def test_memory_is_the_resident_size() -> None:
     assert resident_bytes(b"30000 1234 800 2 0 9000 0\n") == 1234 * PAGE_SIZE
 
 

@@ -72,7 +72,7 @@ def test_the_right_messages_pass(deliveries: Deliveries) -> None:
     assert len(deliveries.latencies) == 5
 
 
-def test_several_messages_in_one_frame_are_told_apart_when_all_are_checked() -> None:
+def test_several_messages_in_one_frame_are_checked_separately() -> None:
     checker = Checker(Deliveries(), FORMAT, "news", constant=False)
     feed(checker, [frame([push(0), push(1)]), frame(push(2))])
     assert checker.messages == 3
@@ -91,7 +91,7 @@ def test_several_messages_in_one_frame_are_told_apart_when_all_are_checked() -> 
     ],
     ids=["lost", "doubled", "out of order", "astray", "cut", "foreign", "a join"],
 )
-def test_what_is_wrong_is_named(pushes: list[dict[str, Any]], complaint: str) -> None:
+def test_delivery_errors_are_named(pushes: list[dict[str, Any]], complaint: str) -> None:
     with pytest.raises(BenchmarkError, match=complaint):
         feed(Checker(Deliveries(), FORMAT, "news", constant=False), map(frame, pushes))
 

@@ -27,7 +27,7 @@ def test_a_url_names_address_and_prefix(url: str, address: tuple[str, int], path
     "url",
     ["", "127.0.0.1:8000", "https://127.0.0.1", "ws://127.0.0.1", "http://", "http://127.0.0.1:x", "http://x:99999"],
 )
-def test_what_is_no_such_url_is_refused_by_name(url: str) -> None:
+def test_invalid_url_is_refused_and_named(url: str) -> None:
     with pytest.raises(BenchmarkError) as refused:
         Target.of(url, "secret")
     assert url in str(refused.value)

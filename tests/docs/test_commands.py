@@ -51,7 +51,7 @@ def test_each_is_checked_or_said_not_to_be(page: Page) -> None:
 
 
 @pytest.mark.parametrize("program", CHECKED | NOT_RUN)
-def test_the_tests_named_for_it_exist(program: str) -> None:
+def test_named_tests_exist(program: str) -> None:
     named = re.findall(r"tests/[\w/]+\.py", {**CHECKED, **NOT_RUN}[program])
     assert [name for name in named if not (ROOT / name).is_file()] == []
 
@@ -69,7 +69,7 @@ def test_make_has_the_targets(page: Page) -> None:
                 assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-def test_supervisorctl_is_told_what_the_test_tells_it() -> None:
+def test_supervisorctl_commands_are_those_of_the_test() -> None:
     tested = (ROOT / "tests" / "integration" / "test_supervision.py").read_text(encoding="utf-8")
     said = [rest for page in PAGES for program, rest in commands(page) if program == "supervisorctl"]
     assert said

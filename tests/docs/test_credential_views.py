@@ -137,10 +137,12 @@ class TestRefreshing:
         expected = signing.credentials(SECRET, "42", int(given["timestamp"]), '{"name": "Ann"}')
         assert (status, given) == (200, expected)
 
-    def test_nobody_gets_none(self, site: View) -> None:
+    def test_anonymous_request_gets_no_credentials(self, site: View) -> None:
         assert post(site("connections.md"), "/centrifuge/refresh/", {}, {})[0] == 403
 
-    def test_a_client_goes_on_with_them(self, site: View, start_server: Callable[..., Server]) -> None:
+    def test_client_refreshes_with_the_credentials_of_the_view(
+        self, site: View, start_server: Callable[..., Server]
+    ) -> None:
         with ProtocolClient(start_server(connection_lifetime=60), "42") as client:
             given = post(site("connections.md"), "/centrifuge/refresh/", {}, ANN)[1]
             assert client.call("refresh", given)["body"]["expired"] is False

@@ -69,7 +69,7 @@ def test_every_page_is_in_the_navigation() -> None:
     assert listed == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
 
 
-def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
+def test_pages_load_no_files_of_other_hosts(site: Path) -> None:
     found = {
         (page.name, address)
         for page in site.glob("*.html")
@@ -118,7 +118,7 @@ def test_sample_files_come_with_the_site(site: Path) -> None:
 
 
 @pytest.mark.usefixtures("site")
-def test_a_site_below_a_path_is_told_where_it_is() -> None:
+def test_site_below_a_path_has_the_configured_address() -> None:
     """Only 404.html, which stands for pages at any depth, names its files from the root of the host."""
     load = "from mkdocs.config import load_config; print(load_config('mkdocs.yml').site_url)"
     command = [str(ROOT / ".venv" / "docs" / "bin" / "python"), "-c", load]
@@ -153,7 +153,7 @@ WIDTHS = """
 """
 
 
-def test_desktops_and_phones_show_what_options_do(url: str, browser: Driver) -> None:
+def test_option_tables_fit_desktops_and_phones(url: str, browser: Driver) -> None:
     look(browser, f"{url}/configuration.html")
     for width in (1300, 390):
         browser.send(do="evaluate", expression=WIDTHS.replace("WIDTH", str(width)))

@@ -17,11 +17,11 @@ from gevent.event import Event as Gate
 from gentrifugo.app.model.events import Event, Join, Leave, Publication, RawClientInfo, StreamPosition
 from gentrifugo.engines.base import (
     ALL,
-    LARGEST_VERSION,
+    MAX_VERSION,
     Engine,
     HistoryFilter,
     HistoryOptions,
-    Once,
+    PublishConditions,
     Stream,
     UnrecoverablePosition,
 )
@@ -207,7 +207,7 @@ class EngineContract:
             assert len(listener.events) == number + 1
             listener.engine.publish_event(Join("empty", ALICE))
 
-    def test_what_was_published_has_arrived_when_a_control_message_is_published(self, listener: Listener) -> None:
+    def test_earlier_publications_have_arrived_when_a_control_message_is_published(self, listener: Listener) -> None:
         """What a backend publishes to a user whom it then disconnects is to reach that user."""
         for number in range(20):
             listener.engine.subscribe(f"news:{number}")
@@ -254,7 +254,7 @@ class EngineContract:
         listener.engine.publish(message(), None)
         listener.heard(message())
 
-    def test_unsubscribing_from_where_one_is_not_subscribed_does_nothing(self, engine: Engine) -> None:
+    def test_unsubscribe_without_subscription_has_no_effect(self, engine: Engine) -> None:
         engine.unsubscribe("news")
         assert engine.channels() == []
 
@@ -274,11 +274,11 @@ class EngineContract:
 
     # -- presence
 
-    def test_nobody_is_in_a_channel_at_first(self, engine: Engine) -> None:
+    def test_new_channel_has_no_presence(self, engine: Engine) -> None:
         assert engine.presence("news") == {}
 
     @pytest.mark.parametrize("channel", CHANNELS)
-    def test_clients_that_were_added_are_there(self, engine: Engine, channel: str) -> None:
+    def test_added_clients_are_in_presence(self, engine: Engine, channel: str) -> None:
         engine.add_presence(channel, "c1", ALICE, LONG)
         engine.add_presence(channel, "c2", BOB, LONG)
         assert engine.presence(channel) == {"c1": ALICE, "c2": BOB}
@@ -294,7 +294,7 @@ class EngineContract:
         engine.add_presence("news", "c1", newer, LONG)
         assert engine.presence("news") == {"c1": newer}
 
-    def test_a_client_that_was_removed_is_gone(self, engine: Engine) -> None:
+    def test_removed_client_is_not_in_presence(self, engine: Engine) -> None:
         engine.add_presence("news", "c1", ALICE, LONG)
         engine.add_presence("news", "c2", BOB, LONG)
         engine.remove_presence("news", "c1")
@@ -302,7 +302,7 @@ class EngineContract:
         engine.remove_presence("news", "c2")
         assert engine.presence("news") == {}
 
-    def test_removing_a_client_that_is_not_there_does_nothing(self, engine: Engine) -> None:
+    def test_removing_an_absent_client_has_no_effect(self, engine: Engine) -> None:
         engine.remove_presence("news", "c1")
         engine.add_presence("news", "c2", BOB, LONG)
         engine.remove_presence("news", "c1")
@@ -361,7 +361,7 @@ class EngineContract:
             engine.publish(message(str(number)), kept())
         assert uids(engine, limit) == list(expected)
 
-    def test_what_is_published_without_history_is_not_kept(self, engine: Engine) -> None:
+    def test_publication_without_history_is_not_kept(self, engine: Engine) -> None:
         engine.publish(message("kept"), kept())
         engine.publish(message("live"), None)
         assert uids(engine) == ["kept"]
@@ -384,22 +384,22 @@ class EngineContract:
         lab.pass_time(SHORT)
         assert uids(engine) == ["u2", "u1"]
 
-    def test_after_its_lifetime_history_begins_anew(self, engine: Engine, lab: Lab) -> None:
+    def test_expired_history_starts_empty(self, engine: Engine, lab: Lab) -> None:
         engine.publish(message("u1"), kept(lifetime=SHORT))
         lab.pass_time(SHORT)
         engine.publish(message("u2"), kept())
         assert uids(engine) == ["u2"]
 
-    def test_history_that_drops_inactive_keeps_nothing_for_nobody(self, engine: Engine) -> None:
+    def test_history_that_drops_inactive_is_empty_without_subscribers(self, engine: Engine) -> None:
         engine.publish(message(), kept(drop_inactive=True))
         assert uids(engine) == []
 
-    def test_history_that_drops_inactive_keeps_what_has_a_subscriber(self, engine: Engine) -> None:
+    def test_history_that_drops_inactive_is_kept_with_subscribers(self, engine: Engine) -> None:
         engine.subscribe("news")
         engine.publish(message(), kept(drop_inactive=True))
         assert uids(engine) == ["u1"]
 
-    def test_history_that_drops_inactive_goes_on_while_there_is_some(self, engine: Engine, lab: Lab) -> None:
+    def test_history_that_drops_inactive_continues_while_not_empty(self, engine: Engine, lab: Lab) -> None:
         engine.subscribe("news")
         engine.publish(message("u1"), kept(lifetime=SHORT, drop_inactive=True))
         engine.unsubscribe("news")
@@ -427,7 +427,7 @@ class EngineContract:
             assert position.offset == 1
             assert engine.stream(channel, HistoryFilter(), LONG).top == position
 
-    def test_what_is_not_kept_has_no_position(self, listener: Listener) -> None:
+    def test_publication_without_history_has_no_position(self, listener: Listener) -> None:
         listener.engine.subscribe("news")
         position = publish(listener.engine, kept())
         assert listener.engine.publish(message("live"), None) is None
@@ -448,8 +448,8 @@ class EngineContract:
             [
                 (message("1"), kept(), None),
                 (message("2"), None, None),
-                (message("3"), kept(), Once("key")),
-                (message("4"), kept(), Once("key")),
+                (message("3"), kept(), PublishConditions("key")),
+                (message("4"), kept(), PublishConditions("key")),
             ]
         )
         top = engine.stream("news", HistoryFilter(), LONG).top
@@ -487,7 +487,7 @@ class EngineContract:
         lab.pass_time(SHORT)
         assert engine.stream("news", HistoryFilter(), LONG).top == position
 
-    def test_what_is_dropped_in_an_inactive_channel_is_not_recovered(self, engine: Engine, lab: Lab) -> None:
+    def test_publications_dropped_in_an_inactive_channel_are_not_recovered(self, engine: Engine, lab: Lab) -> None:
         """There is no history any more, but somebody may come back to a position in it."""
         engine.subscribe("news")
         position = publish(engine, kept(lifetime=SHORT, drop_inactive=True, meta_lifetime=LONG))
@@ -617,47 +617,47 @@ class EngineContract:
     def test_an_idempotency_key_publishes_once(self, listener: Listener) -> None:
         engine = listener.engine
         engine.subscribe("news")
-        first = engine.publish(message("1"), kept(), Once("a"))
-        second = engine.publish(message("2"), kept(), Once("b"))
-        assert engine.publish(message("3"), kept(), Once("a")) == first
-        assert engine.publish(message("4"), kept(), Once("b")) == second
-        assert engine.publish(message("5"), None, Once("c")) is None
-        assert engine.publish(message("6"), None, Once("c")) is None
+        first = engine.publish(message("1"), kept(), PublishConditions("a"))
+        second = engine.publish(message("2"), kept(), PublishConditions("b"))
+        assert engine.publish(message("3"), kept(), PublishConditions("a")) == first
+        assert engine.publish(message("4"), kept(), PublishConditions("b")) == second
+        assert engine.publish(message("5"), None, PublishConditions("c")) is None
+        assert engine.publish(message("6"), None, PublishConditions("c")) is None
         engine.publish(message("7"), None)
         listener.heard(message("1"), message("2"), message("5"), message("7"))
         assert uids(engine) == ["2", "1"]
 
     def test_an_idempotency_key_is_of_one_channel(self, engine: Engine) -> None:
         for channel, key in (("a", "b.c"), ("a.b", "c"), ("", "a.b.c"), ("1.a", "b")):
-            position = engine.publish(message(channel=channel), kept(), Once(key))
+            position = engine.publish(message(channel=channel), kept(), PublishConditions(key))
             assert position is not None
             assert position.offset == 1
 
     def test_a_version_that_is_not_newer_is_not_published(self, listener: Listener) -> None:
         engine = listener.engine
         engine.subscribe("news")
-        first = engine.publish(message("1"), kept(), Once(version=10))
+        first = engine.publish(message("1"), kept(), PublishConditions(version=10))
         assert first is not None
         for version in (1, 9, 10):
-            assert engine.publish(message("old"), kept(), Once(version=version)) == first
-        assert engine.publish(message("2"), kept(), Once(version=11)) == first._replace(offset=2)
+            assert engine.publish(message("old"), kept(), PublishConditions(version=version)) == first
+        assert engine.publish(message("2"), kept(), PublishConditions(version=11)) == first._replace(offset=2)
         assert publish(engine, kept(), "3") == first._replace(offset=3)
-        assert engine.publish(message("old"), kept(), Once(version=11)) == first._replace(offset=3)
-        largest = engine.publish(message("4"), kept(), Once(version=LARGEST_VERSION))
+        assert engine.publish(message("old"), kept(), PublishConditions(version=11)) == first._replace(offset=3)
+        largest = engine.publish(message("4"), kept(), PublishConditions(version=MAX_VERSION))
         assert largest == first._replace(offset=4)
-        assert engine.publish(message("old"), kept(), Once(version=LARGEST_VERSION - 1)) == largest
+        assert engine.publish(message("old"), kept(), PublishConditions(version=MAX_VERSION - 1)) == largest
         listener.heard(message("1"), message("2"), message("3"), message("4"))
 
     def test_versions_of_other_epochs_are_not_compared(self, engine: Engine) -> None:
         for version, epoch, offset in ((5, "a", 1), (5, "a", 1), (3, "b", 2), (5, "a", 3), (2, "", 3), (6, "", 4)):
-            position = engine.publish(message(), kept(), Once(version=version, version_epoch=epoch))
+            position = engine.publish(message(), kept(), PublishConditions(version=version, version_epoch=epoch))
             assert position is not None
             assert position.offset == offset
 
     def test_a_version_needs_a_history(self, listener: Listener) -> None:
         listener.engine.subscribe("news")
         for uid in ("1", "2"):
-            assert listener.engine.publish(message(uid), None, Once(version=1)) is None
+            assert listener.engine.publish(message(uid), None, PublishConditions(version=1)) is None
         listener.heard(message("1"), message("2"))
 
     # -- control
@@ -699,7 +699,7 @@ class EngineContract:
         lab.close()
 
     @pytest.mark.parametrize("channel", CHANNELS)
-    def test_the_first_subscriber_and_the_last_are_told(self, noticing: Listener, channel: str) -> None:
+    def test_first_and_last_subscriber_are_reported(self, noticing: Listener, channel: str) -> None:
         for count in (1, 2):
             noticing.engine.subscribe(channel)
             noticing.told(2 * count - 1)
@@ -707,7 +707,7 @@ class EngineContract:
             noticing.told(2 * count)
         assert noticing.occupancy == [(channel, True), (channel, False)] * 2
 
-    def test_what_changes_while_it_is_told_is_told_afterwards(self, noticing: Listener) -> None:
+    def test_changes_during_a_report_are_reported_afterwards(self, noticing: Listener) -> None:
         noticing.gate.clear()
         noticing.engine.subscribe("news")
         eventually(lambda: noticing.occupancy)
@@ -718,7 +718,7 @@ class EngineContract:
         eventually(lambda: len(noticing.occupancy) == 3)
         assert noticing.occupancy == [("news", True), ("chat", True), ("news", False)]
 
-    def test_what_comes_back_while_it_is_told_is_left_out(self, noticing: Listener) -> None:
+    def test_channel_occupied_again_during_a_report_is_left_out(self, noticing: Listener) -> None:
         noticing.gate.clear()
         noticing.engine.subscribe("news")
         eventually(lambda: noticing.occupancy)
@@ -729,7 +729,7 @@ class EngineContract:
         eventually(lambda: ("end", True) in noticing.occupancy)
         assert noticing.occupancy == [("news", True), ("end", True)]
 
-    def test_it_says_whether_something_is_being_told(self, noticing: Listener) -> None:
+    def test_pending_notifications_are_reported(self, noticing: Listener) -> None:
         assert not noticing.engine.has_pending_notifications
         noticing.gate.clear()
         noticing.engine.subscribe("news")
@@ -740,7 +740,7 @@ class EngineContract:
         eventually(lambda: not noticing.engine.has_pending_notifications)
 
     @pytest.mark.usefixtures("quick")
-    def test_what_could_not_be_told_is_told_again_until_it_can(self, lab: Lab) -> None:
+    def test_failed_report_is_retried(self, lab: Lab) -> None:
         """Also when it is no longer true: what is told alternates."""
         node = lab.listen(longest=0.2)
         node.refuses = True
@@ -766,7 +766,7 @@ class EngineContract:
         eventually(lambda: node.occupancy[-1] == ("news", False))
         lab.close()
 
-    def test_unless_it_is_asked_for_nothing_is_told(self, listener: Listener) -> None:
+    def test_occupancy_is_not_reported_unless_enabled(self, listener: Listener) -> None:
         listener.engine.subscribe("news")
         listener.engine.publish_control(b"end")
         eventually(lambda: listener.controls)
@@ -803,7 +803,7 @@ class JoinedEnginesContract:
         here.heard(message())
         there.heard(message("last", "chat"))
 
-    def test_a_node_that_left_does_not_end_the_others_subscription(self, nodes: tuple[Listener, Listener]) -> None:
+    def test_stopped_node_does_not_end_the_subscription_of_another_node(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
         for node in nodes:
             node.engine.subscribe("news")
@@ -812,7 +812,7 @@ class JoinedEnginesContract:
         there.heard(message())
         assert here.events == []
 
-    def test_what_a_recovery_brings_has_been_delivered_before(self, nodes: tuple[Listener, Listener]) -> None:
+    def test_recovered_publications_have_been_delivered_before(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
         here.engine.subscribe("news")
 
@@ -853,7 +853,7 @@ class JoinedEnginesContract:
         there.engine.unsubscribe("chat")
         assert list(there.engine.channels()) == ["news"]
 
-    def test_channels_of_a_node_that_stopped_are_gone(self, nodes: tuple[Listener, Listener]) -> None:
+    def test_channels_of_a_stopped_node_are_removed(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
         there.engine.subscribe("news")
         eventually(lambda: list(here.engine.channels()) == ["news"])
@@ -886,9 +886,9 @@ class JoinedEnginesContract:
             assert node.positions("news") == [first, second]
             assert recovered(node.engine, first) == ["u2"]
         for node in nodes:
-            assert node.engine.publish(message("u3"), kept(), Once("key")) == first._replace(offset=3)
+            assert node.engine.publish(message("u3"), kept(), PublishConditions("key")) == first._replace(offset=3)
 
-    def test_what_a_recovery_by_position_brings_has_been_delivered_before(
+    def test_publications_recovered_by_position_have_been_delivered_before(
         self, nodes: tuple[Listener, Listener]
     ) -> None:
         here, there = nodes
@@ -922,7 +922,7 @@ class JoinedEnginesContract:
         for node in nodes:
             node.controlled(b"one", b"two")
 
-    def test_a_node_that_stopped_hears_nothing(self, nodes: tuple[Listener, Listener]) -> None:
+    def test_stopped_node_receives_no_messages(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
         for node in nodes:
             node.engine.subscribe("news")
@@ -941,7 +941,7 @@ class JoinedEnginesContract:
         yield lab.listen(longest=LONG), lab.listen(longest=LONG)
         lab.close()
 
-    def test_only_the_first_subscriber_of_all_nodes_and_the_last_are_told_and_to_one_node(
+    def test_first_and_last_subscriber_of_all_nodes_are_reported_to_one_node(
         self, noticing: tuple[Listener, Listener]
     ) -> None:
         here, there = noticing
@@ -959,7 +959,7 @@ class JoinedEnginesContract:
         eventually(lambda: ("news", False) in told())
         assert sorted(told()) == [("chat", True), ("news", False), ("news", True)]
 
-    def test_the_channels_of_a_node_that_ended_are_told_to_another(self, noticing: tuple[Listener, Listener]) -> None:
+    def test_channels_of_an_ended_node_are_reported_to_another_node(self, noticing: tuple[Listener, Listener]) -> None:
         here, there = noticing
         for channel in ("news", "chat"):
             here.engine.subscribe(channel)

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gentrifugo.app.model.events import Publication, StreamPosition
-from gentrifugo.engines.base import ALL, Engine, HistoryFilter, HistoryOptions, Once, UnrecoverablePosition
+from gentrifugo.engines.base import ALL, Engine, HistoryFilter, HistoryOptions, PublishConditions, UnrecoverablePosition
 from gentrifugo.engines.memory import MemoryEngine
 from gentrifugo.engines.redis.engine import RedisEngine
 from gentrifugo.engines.redis.settings import RedisSettings, ServerAddress, ShardSettings
@@ -153,7 +153,7 @@ class Subject(ABC):
     def _publish(self, name: str, call: Publish) -> Any:
         self.published += 1
         history = HistoryOptions(call.size, LIFETIME, call.drop_inactive, META_LIFETIME) if call.size else None
-        once = Once(call.key, call.version, call.version_epoch) if call.key or call.version else None
+        once = PublishConditions(call.key, call.version, call.version_epoch) if call.key or call.version else None
         position = self.engine.publish(Publication(str(self.published), name, b"1"), history, once)
         return position and self._seen(position)
 
@@ -253,7 +253,7 @@ def test_random_calls_have_the_same_results(subjects: tuple[Subject, Subject], s
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(calls, min_size=1, max_size=30))
-def test_what_is_recovered_is_all_that_was_published(subjects: tuple[Subject, Subject], sequence: list[Any]) -> None:
+def test_recovery_returns_all_publications(subjects: tuple[Subject, Subject], sequence: list[Any]) -> None:
     """Whatever happens: a recovery from any position ever seen has all later publications of its stream, or nothing."""
     for subject in subjects:
         subject.begin()

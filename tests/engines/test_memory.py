@@ -9,7 +9,7 @@ import pytest
 
 from gentrifugo.app.model.events import Publication, RawClientInfo
 from gentrifugo.engines import memory, occupancy
-from gentrifugo.engines.base import IDEMPOTENCY_LIFETIME, HistoryFilter, HistoryOptions, Once
+from gentrifugo.engines.base import IDEMPOTENCY_LIFETIME, HistoryFilter, HistoryOptions, PublishConditions
 from gentrifugo.engines.memory import MemoryEngine
 from tests.contents import contents
 from tests.engines.contract import ALICE, BOB, LONG, SHORT, EngineContract, Lab, Listener, kept, message
@@ -58,13 +58,13 @@ def test_a_new_engine_holds_nothing(engine: MemoryEngine) -> None:
     assert contents(engine) == []
 
 
-def test_publishing_without_history_costs_nothing(engine: MemoryEngine) -> None:
+def test_publishing_without_history_uses_no_memory(engine: MemoryEngine) -> None:
     engine.publish(message(), None)
     engine.publish(message(), kept(drop_inactive=True))
     assert contents(engine) == []
 
 
-def test_asking_costs_nothing(engine: MemoryEngine) -> None:
+def test_reading_absent_data_uses_no_memory(engine: MemoryEngine) -> None:
     assert not engine.presence("news")
     assert not engine.history("news")
     assert not engine.channels()
@@ -73,7 +73,7 @@ def test_asking_costs_nothing(engine: MemoryEngine) -> None:
     assert contents(engine) == []
 
 
-def test_a_subscription_that_ended_costs_nothing(engine: MemoryEngine) -> None:
+def test_ended_subscription_uses_no_memory(engine: MemoryEngine) -> None:
     engine.subscribe("news")
     engine.unsubscribe("news")
     assert contents(engine) == []
@@ -111,9 +111,9 @@ def test_publications_are_freed_also_if_the_stream_was_asked_for_before(engine: 
 
 def test_results_are_freed_after_their_time(engine: MemoryEngine, clock: FakeClock) -> None:
     for key in ("a", "b"):
-        engine.publish(message(), None, Once(key))
+        engine.publish(message(), None, PublishConditions(key))
         clock.advance(IDEMPOTENCY_LIFETIME / 2)
-    engine.publish(message(), None, Once("c"))
+    engine.publish(message(), None, PublishConditions("c"))
     engine.free_expired()
     assert ("news", "a") not in contents(engine)
     assert ("news", "b") in contents(engine)
@@ -123,11 +123,11 @@ def test_results_are_freed_after_their_time(engine: MemoryEngine, clock: FakeClo
 
 
 def test_an_idempotency_key_may_be_used_again_after_its_time(engine: MemoryEngine, clock: FakeClock) -> None:
-    first = engine.publish(message("1"), kept(lifetime=1000), Once("a"))
+    first = engine.publish(message("1"), kept(lifetime=1000), PublishConditions("a"))
     clock.advance(IDEMPOTENCY_LIFETIME - 1)
-    assert engine.publish(message("2"), kept(lifetime=1000), Once("a")) == first
+    assert engine.publish(message("2"), kept(lifetime=1000), PublishConditions("a")) == first
     clock.advance(1)
-    assert engine.publish(message("3"), kept(lifetime=1000), Once("a")) != first
+    assert engine.publish(message("3"), kept(lifetime=1000), PublishConditions("a")) != first
 
 
 def test_two_engines_have_other_epochs(clock: FakeClock) -> None:
@@ -161,7 +161,7 @@ def test_history_that_was_read_after_its_time_is_freed(engine: MemoryEngine, clo
     assert contents(engine) == []
 
 
-def test_what_is_renewed_again_and_again_is_freed_in_the_end(engine: MemoryEngine, clock: FakeClock) -> None:
+def test_repeatedly_renewed_data_is_freed_after_expiry(engine: MemoryEngine, clock: FakeClock) -> None:
     for number in range(5):
         engine.publish(message(str(number)), kept(lifetime=SHORT))
         engine.add_presence("news", "c1", ALICE, SHORT)
@@ -177,7 +177,7 @@ def test_what_is_renewed_again_and_again_is_freed_in_the_end(engine: MemoryEngin
 # -- and nothing freed too early
 
 
-def test_a_sweep_leaves_what_has_not_expired(engine: MemoryEngine, clock: FakeClock) -> None:
+def test_sweep_keeps_unexpired_data(engine: MemoryEngine, clock: FakeClock) -> None:
     engine.publish(message("old"), kept(lifetime=SHORT))
     engine.publish(message("new"), kept(lifetime=LONG))
     engine.add_presence("news", "c1", ALICE, SHORT)
@@ -232,7 +232,7 @@ def test_a_running_engine_sweeps_by_itself(
     engine.stop()
 
 
-def test_a_long_sweep_lets_others_in(
+def test_long_sweep_lets_other_greenlets_run(
     engine: MemoryEngine, clock: FakeClock, nothing_left_behind: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What they do in between is not lost."""
@@ -253,7 +253,7 @@ def test_a_long_sweep_lets_others_in(
     assert contents(engine) == []
 
 
-def test_after_stop_nothing_arrives(clock: FakeClock, nothing_left_behind: None) -> None:
+def test_stopped_engine_delivers_no_messages(clock: FakeClock, nothing_left_behind: None) -> None:
     engine = MemoryEngine(clock)
     listener = Listener(engine)
     engine.start(listener)
@@ -264,7 +264,7 @@ def test_after_stop_nothing_arrives(clock: FakeClock, nothing_left_behind: None)
     assert (listener.events, listener.controls) == ([], [])
 
 
-def test_what_could_not_be_told_is_tried_once_more_when_the_engine_stops(nothing_left_behind: None) -> None:
+def test_failed_report_is_retried_once_at_stop(nothing_left_behind: None) -> None:
     engine = MemoryEngine()
     listener = Listener(engine)
     listener.refuses = True

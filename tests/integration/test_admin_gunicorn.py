@@ -12,10 +12,10 @@ import pytest
 
 from tests.admin_client import OPTIONS, AdminClient
 from tests.api_client import ApiClient
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, Gunicorn, gunicorn
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, Gunicorn, gunicorn
 from tests.websocket_client import Closed
 
-WORKERS = pytest.mark.parametrize("worker", [OUR_WORKER, STOCK_WORKER], ids=["our worker", "stock worker"])
+WORKERS = pytest.mark.parametrize("worker", [GENTRIFUGO_WORKER, STOCK_WORKER], ids=["our worker", "stock worker"])
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def test_an_operator_can_do_the_same(start: Callable[..., Gunicorn], worker: str
     assert closed.value.advice["reason"] == "shutting down"
 
 
-def test_a_port_that_cannot_be_opened_keeps_them_away(start: Callable[..., Gunicorn]) -> None:
-    server = start(OUR_WORKER, web=True, admin_port=10000)
+def test_admin_endpoints_are_not_served_with_a_separate_port(start: Callable[..., Gunicorn]) -> None:
+    server = start(GENTRIFUGO_WORKER, web=True, admin_port=10000)
     assert "the admin endpoints are not served" in server.log
     for path in ("/", "/socket", "/auth/"):
         assert ApiClient(server.host, server.port).request("GET", path).status == 404

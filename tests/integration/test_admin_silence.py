@@ -76,7 +76,7 @@ def test_a_socket_without_a_token_is_closed_at_its_deadline(
 
 
 @pytest.mark.parametrize("is_insecure", [False, True], ids=["with tokens", "without any"])
-def test_one_operator_too_many_is_refused_until_another_has_gone(
+def test_operator_over_the_limit_is_refused_until_another_disconnects(
     start_server: Callable[..., Server], silent: Callable[..., list[WebSocketClient]], is_insecure: bool
 ) -> None:
     server = start_server(**OPTIONS, insecure_admin=is_insecure)

@@ -64,7 +64,7 @@ def api(server: Server) -> ApiClient:
 
 
 class TestSession:
-    def test_a_wrong_password_is_told(self, chromium: Browser, server: Server) -> None:
+    def test_wrong_password_shows_an_error(self, chromium: Browser, server: Server) -> None:
         chromium.open(server.url)
         chromium.fill("#password", "wrong")
         chromium.click("form button")
@@ -92,7 +92,7 @@ class TestSession:
         chromium.wait_for_text("[role=alert]", "Your session has ended.")
         chromium.wait_for("#password")
 
-    def test_with_insecure_admin_nobody_is_asked(self, chromium: Browser, start_server: Callable[..., Server]) -> None:
+    def test_insecure_admin_needs_no_password(self, chromium: Browser, start_server: Callable[..., Server]) -> None:
         server = start_server(web=True, insecure_admin=True)
         chromium.open(server.url)
         chromium.wait_for(".state.connected")
@@ -104,7 +104,9 @@ class TestSession:
         chromium.wait_for("[data-node='node-1']")
         assert chromium.problems == []
 
-    def test_a_restart_is_told_and_survived(self, chromium: Browser, start_server: Callable[..., Server]) -> None:
+    def test_restart_is_shown_and_the_session_continues(
+        self, chromium: Browser, start_server: Callable[..., Server]
+    ) -> None:
         first = start_server(**SERVER)
         chromium.log_in(first.url, "messages")
         first.stop()
@@ -146,7 +148,7 @@ class TestKeys:
             page.press(key)
             page.wait_for_text("h1", title)
 
-    def test_help_lists_them(self, page: Browser) -> None:
+    def test_help_lists_the_keys(self, page: Browser) -> None:
         page.press("?")
         page.wait_for_text("dialog", "Messages")
         page.press("Escape")
@@ -176,7 +178,7 @@ class TestMessages:
         assert api.post(body).status == 200
         messages.wait_for_text(".feed code", '{"price":1.50,"big":12345678901234567890}')
 
-    def test_it_can_be_looked_into(self, messages: Browser, api: ApiClient) -> None:
+    def test_message_can_be_expanded(self, messages: Browser, api: ApiClient) -> None:
         api.publish("rich:news", {"look": "here"}, uid="m1")
         messages.wait_for_text(".feed code", '{"look":"here"}')
         messages.click(".feed li:first-child code")
@@ -190,7 +192,7 @@ class TestMessages:
         messages.fill("[data-filter]", "rich:first")
         assert set(messages.texts(".feed .channel")) == {"rich:first"}
 
-    def test_a_pause_holds_them_back(self, messages: Browser, api: ApiClient) -> None:
+    def test_pause_stops_the_list_of_messages(self, messages: Browser, api: ApiClient) -> None:
         messages.press("p")
         time.sleep(0.3)  # what was on its way has come
         before = messages.texts(".feed code")
@@ -215,7 +217,7 @@ class TestChannels:
             page.click("tbody a")
             page.wait_for_text("h1", "rich:quiet")
 
-    def test_a_channel_shows_presence_history_and_what_comes(
+    def test_channel_page_shows_presence_history_and_new_messages(
         self, page: Browser, server: Server, api: ApiClient
     ) -> None:
         api.publish("rich:room", {"kept": True})
@@ -232,7 +234,7 @@ class TestChannels:
         api.publish("rich:room", "live")
         return set(page.texts(".one-channel .feed code")) == {'"live"'}
 
-    def test_what_a_channel_does_not_keep_is_said(self, page: Browser) -> None:
+    def test_missing_presence_and_history_are_explained(self, page: Browser) -> None:
         page.go("channel/plain")
         page.wait_for_text("#history", "The options of this channel keep no history.")
         page.wait_for_text(".hint", "its option watch is off")
@@ -258,7 +260,7 @@ class TestActions:
             page.wait_for_text(".verdict", "Done")
             assert client.socket.recv_text().endswith('"data":{"n": 1e3}}}')
 
-    def test_what_is_no_json_is_told_and_not_sent(self, page: Browser) -> None:
+    def test_invalid_json_is_reported_and_not_sent(self, page: Browser) -> None:
         self.choose(page, "publish", "rich:news")
         self.type_data(page, '{"n": 1,\n "m": }')
         page.wait_for_text(".problem", "Not JSON, line 2, column")
@@ -286,7 +288,7 @@ class TestActions:
             ("node", {}),
         ],
     )
-    def test_every_command_of_the_api_is_there(self, page: Browser, method: str, fields: dict[str, str]) -> None:
+    def test_every_command_of_the_api_is_offered(self, page: Browser, method: str, fields: dict[str, str]) -> None:
         self.choose(page, method)
         for name, value in fields.items():
             page.fill(f"[name={name}]", value)
@@ -424,7 +426,7 @@ class TestInterfaceOfV1:
         chromium.wait_until("seen.options !== null")
         return chromium, server
 
-    def test_it_logs_in_and_sees_the_server(self, v1: tuple[Browser, Server]) -> None:
+    def test_interface_of_v1_logs_in_and_shows_the_server(self, v1: tuple[Browser, Server]) -> None:
         seen = v1[0].evaluate("seen")
         assert seen["statuses"] == [400, 200]
         assert seen["connected"] is True
@@ -434,7 +436,7 @@ class TestInterfaceOfV1:
         assert "http_api_15_microseconds_99.99%ile" in seen["nodes"][0]["metrics"]
         assert seen["unknown"] == []
 
-    def test_it_sees_messages_and_acts(self, v1: tuple[Browser, Server]) -> None:
+    def test_interface_of_v1_shows_messages_and_sends_commands(self, v1: tuple[Browser, Server]) -> None:
         page, _ = v1
         page.evaluate("act('publish', {channel: 'rich:news', data: {n: 1}})")
         page.wait_until("seen.replies.publish && seen.messages.length")

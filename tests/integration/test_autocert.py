@@ -105,7 +105,7 @@ def test_a_certificate_is_renewed_while_it_is_used(setting: Setting, start_serve
     eventually(lambda: is_pebbles(setting.port), within=30, what=lambda: server.log)
 
 
-def test_keys_are_rsa_if_that_is_asked_for_and_what_cannot_be_read_is_made_anew(
+def test_rsa_keys_are_used_with_the_option_and_unreadable_files_are_replaced(
     setting: Setting, start_server: StartServer
 ) -> None:
     setting.cache.mkdir()

@@ -146,7 +146,7 @@ def test_unknown_namespace_is_an_error(library: Cent) -> None:
 
 
 @pytest.mark.parametrize("method", ["presence", "history"])
-def test_what_is_not_enabled_is_not_available(library: Cent, method: str) -> None:
+def test_disabled_features_return_not_available(library: Cent, method: str) -> None:
     assert library.error(method, "news") == "not available"
 
 

@@ -67,7 +67,7 @@ def subscribed(client: Driver, channel: str) -> None:
     client.wait_for("subscribe", channel=channel)
 
 
-def test_connect_tells_the_client_its_id(server: Server, start_client: Start) -> None:
+def test_connect_returns_the_client_id(server: Server, start_client: Start) -> None:
     client = start_client(server.port)
     client.send(do="connect")
     event = client.wait_for("connect")
@@ -320,7 +320,7 @@ def test_disconnected_user_does_not_come_back(server: Server, api: ApiClient, st
     assert client.seen(10 * RETRY / 1000) == []
 
 
-def test_unsubscribed_user_is_told(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_unsubscribed_user_gets_the_unsubscribe_event(server: Server, api: ApiClient, start_client: Start) -> None:
     client = start_client(server.port, user="muted")
     connected(client)
     subscribed(client, "news:a")

@@ -36,7 +36,7 @@ def call(client: ClientConnection, method: str, **params: Any) -> Any:
     return json.loads(client.recv(timeout=5))
 
 
-def test_a_client_that_asks_for_compression_gets_it(server: Server) -> None:
+def test_client_that_requests_compression_gets_it(server: Server) -> None:
     url = f"ws://{server.host}:{server.port}/connection/websocket"
     with connect(url, compression="deflate") as client:
         assert [extension.name for extension in client.protocol.extensions] == ["permessage-deflate"]
@@ -86,7 +86,7 @@ def test_small_messages_are_left_alone(start_server: Callable[..., Server]) -> N
         assert client.recv_frame().rsv == RSV1
 
 
-def test_without_the_option_nothing_is_agreed_on(start_server: Callable[..., Server]) -> None:
+def test_compression_is_not_used_without_the_option(start_server: Callable[..., Server]) -> None:
     server = start_server()
     with WebSocketClient.connect(server.host, server.port, headers=DEFLATE) as client:
         assert "sec-websocket-extensions" not in client.headers
@@ -99,7 +99,7 @@ def test_an_offer_that_cannot_be_read_is_refused(server: Server) -> None:
     assert b"cannot parse Sec-WebSocket-Extensions" in refused.value.body
 
 
-def test_a_bomb_costs_its_sender_the_connection_and_others_nothing(server: Server) -> None:
+def test_compression_bomb_closes_only_its_own_connection(server: Server) -> None:
     bombs = [WebSocketClient.connect(server.host, server.port, headers=DEFLATE) for _ in range(20)]
     deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
     bomb = (deflater.compress(b" " * (64 << 20)) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
@@ -124,7 +124,7 @@ def memory_peak(server: Server) -> int:
     return int(match[1]) * 1024
 
 
-def test_a_browser_asks_for_it(server: Server) -> None:
+def test_browser_uses_compression(server: Server) -> None:
     url = json.dumps(f"ws://{server.host}:{server.port}/connection/websocket")
     opened = f"new Promise((tell) => {{const s = new WebSocket({url}); s.onopen = () => tell(s.extensions);}})"
     with node_driver("browser_driver.js", program("chromium"), package="playwright-core") as browser:
@@ -133,7 +133,7 @@ def test_a_browser_asks_for_it(server: Server) -> None:
         assert browser.wait_for("value")["value"].startswith("permessage-deflate")
 
 
-def test_the_library_of_applications_works_with_it(server: Server) -> None:
+def test_centrifuge_js_in_node_works_with_compression(server: Server) -> None:
     url = f"ws://{server.host}:{server.port}/connection/websocket"
     with node_driver(
         "centrifuge_driver.js", json.dumps({"url": url, **connect_params("42")}), package="centrifuge"

@@ -36,7 +36,7 @@ def instructions(name: str) -> list[str]:
     return re.findall(rf"^(?:{name}) (.*)", DOCKERFILE.replace("\\\n   ", ""), re.MULTILINE)
 
 
-def test_all_that_is_copied_is_there_and_not_ignored() -> None:
+def test_copied_files_exist_and_are_not_ignored() -> None:
     allowed = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
     for arguments in instructions("COPY"):
         *sources, _ = arguments.split()
@@ -47,7 +47,7 @@ def test_all_that_is_copied_is_there_and_not_ignored() -> None:
             assert {source, source.partition("/")[0]} & allowed, source
 
 
-def test_what_is_copied_is_enough_to_build_the_package(tmp_path: Path) -> None:
+def test_copied_files_suffice_to_build_the_package(tmp_path: Path) -> None:
     """Everything that is copied before the package is installed, and nothing else of the repository."""
     library = ROOT / "admin" / "web" / "vendor"
     if not library.is_dir():
@@ -98,13 +98,13 @@ def test_base_images_have_no_floating_versions() -> None:
         assert re.fullmatch(r"[a-z]+:(\d+(\.\d+)*|stable)(-[a-z]+)+(@sha256:[0-9a-f]{64})?", image), image
 
 
-def test_it_does_not_run_as_root() -> None:
+def test_container_does_not_run_as_root() -> None:
     last_stage = DOCKERFILE.rpartition("\nFROM ")[2]
     assert re.search(r"^USER 10001$", last_stage, re.MULTILINE)
     assert "--uid 10001" in last_stage
 
 
-def test_its_program_starts_from_the_environment_and_its_health_check_works(tmp_path: Path) -> None:
+def test_container_starts_from_the_environment_and_its_health_check_works(tmp_path: Path) -> None:
     (entry,) = map(json.loads, instructions("ENTRYPOINT"))
     (check,) = (json.loads(text.partition("CMD ")[2]) for text in instructions("HEALTHCHECK"))
     port = free_port()

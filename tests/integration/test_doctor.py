@@ -188,7 +188,7 @@ def test_an_unreachable_sentinel_is_a_problem(tmp_path: Path) -> None:
     )
 
 
-def test_the_server_says_at_the_start_what_limits_it(start_server: Callable[..., Any]) -> None:
+def test_server_logs_its_limits_at_startup(start_server: Callable[..., Any]) -> None:
     log = start_server(log_level="debug").log
     assert "open files: " in log
 

@@ -33,7 +33,7 @@ def look(browser: Driver, url: str) -> None:
     browser.wait_for("opened")
 
 
-def test_the_smallest_site_is_told_something_with_curl(tmp_path: Path, browser: Driver) -> None:
+def test_smallest_site_receives_a_message_of_curl(tmp_path: Path, browser: Driver) -> None:
     with running(serving("smallest:app"), EXAMPLE, tmp_path / "site.log") as url:
         look(browser, url)
         shows(browser, "title", "live")
@@ -42,7 +42,7 @@ def test_the_smallest_site_is_told_something_with_curl(tmp_path: Path, browser: 
         shows(browser, "#news", "hello")
 
 
-def test_the_dashboard_measures_while_somebody_looks_on(tmp_path: Path, browser: Driver) -> None:
+def test_dashboard_measures_only_while_subscribed(tmp_path: Path, browser: Driver) -> None:
     with running(serving("dashboard:create_app"), EXAMPLE, tmp_path / "site.log") as url:
         look(browser, url)
         eventually(lambda: points(browser) >= 2, within=10, what="a line")
@@ -59,7 +59,9 @@ def points(browser: Driver) -> int:
     return int(browser.wait_for("value")["value"])
 
 
-def test_a_worker_process_tells_how_jobs_go(tmp_path: Path, browser: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_process_publishes_the_progress_of_jobs(
+    tmp_path: Path, browser: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with redis_server(tmp_path) as redis:
         monkeypatch.setenv("REDIS_URL", f"redis://{redis.address}")
         monkeypatch.setenv("STEP", "0.02")

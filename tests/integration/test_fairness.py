@@ -61,7 +61,7 @@ def test_a_client_that_floods_leaves_turns_to_backends_and_to_other_clients(star
             assert not over.is_set(), "the flood ended by itself, so it proves nothing"
 
 
-def test_a_backend_that_pipelines_without_end_leaves_turns_to_others(start_server: StartServer) -> None:
+def test_endless_pipelining_does_not_block_other_connections(start_server: StartServer) -> None:
     server = start_server()
     body = b'{"method":"channels","params":{}}'
     request = (
@@ -75,7 +75,7 @@ def test_a_backend_that_pipelines_without_end_leaves_turns_to_others(start_serve
         assert not over.is_set()
 
 
-def test_a_large_batch_leaves_turns_to_others(start_server: StartServer) -> None:
+def test_large_batch_does_not_block_other_connections(start_server: StartServer) -> None:
     server = start_server()
     batch = json.dumps([{"method": "publish", "params": {"channel": "batch", "data": 1}}] * 60_000)
     done = threading.Event()

@@ -21,7 +21,7 @@ import pytest
 
 from tests.clients.driver import Driver, node_driver
 from tests.docs.pages import page
-from tests.gunicorn_server import OUR_WORKER, SETTINGS, STOCK_WORKER
+from tests.gunicorn_server import GENTRIFUGO_WORKER, SETTINGS, STOCK_WORKER
 from tests.parts import ROOT, node_package, program
 from tests.redis_server import free_port, redis_server
 from tests.waiting import eventually, seconds
@@ -133,7 +133,9 @@ def say(browser: Driver, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [COMMAND, gunicorn_command(OUR_WORKER), gunicorn_command(STOCK_WORKER)], ids=["command", "ours", "stock"]
+    "command",
+    [COMMAND, gunicorn_command(GENTRIFUGO_WORKER), gunicorn_command(STOCK_WORKER)],
+    ids=["command", "ours", "stock"],
 )
 def test_two_browsers_chat(tmp_path: Path, command: list[str]) -> None:
     # The browsers end first: under the stock worker, connections that they keep hold up its end.
@@ -169,7 +171,7 @@ def test_one_is_removed(tmp_path: Path) -> None:
         shows(bob, "body", "the host has removed you")
 
 
-def test_what_is_said_while_the_server_restarts_is_recovered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_published_during_a_restart_are_recovered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The site is published to from another process meanwhile."""
     with redis_server(tmp_path) as redis, two_browsers() as browsers:
         monkeypatch.setenv("REDIS_URL", f"redis://{redis.address}")
@@ -192,7 +194,7 @@ def test_what_is_said_while_the_server_restarts_is_recovered(tmp_path: Path, mon
             shows(browsers[1], "#messages", "after")
 
 
-def test_the_development_server_has_the_site_and_says_what_it_cannot(tmp_path: Path) -> None:
+def test_development_server_serves_the_site_and_logs_its_limits(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "flask", "--app", "chat:create_app", "run", "--port=0"]
     with running(command, EXAMPLE, tmp_path / "site.log", status=None) as url:
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
@@ -228,7 +230,7 @@ def test_the_development_server_has_the_site_and_says_what_it_cannot(tmp_path: P
         (["--app=chat:create_app", "--port=many"], "--port: Not a valid integer."),
     ],
 )
-def test_the_command_says_what_is_wrong(tmp_path: Path, arguments: list[str], says: str) -> None:
+def test_command_reports_errors_of_the_application(tmp_path: Path, arguments: list[str], says: str) -> None:
     (tmp_path / "bare.py").write_text("from flask import Flask\napp = Flask(__name__)\n")
     for name in ("chat.py", "library.py"):
         (tmp_path / name).write_text((EXAMPLE / name).read_text())

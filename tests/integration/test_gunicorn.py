@@ -15,12 +15,12 @@ import pytest
 
 from tests.api_client import ApiClient
 from tests.conformance.player import CONVERSATIONS, SERVER_OPTIONS, Player
-from tests.gunicorn_server import OUR_WORKER, SETTINGS, STOCK_WORKER, Gunicorn, gunicorn, ready
+from tests.gunicorn_server import GENTRIFUGO_WORKER, SETTINGS, STOCK_WORKER, Gunicorn, gunicorn, ready
 from tests.protocol_client import ProtocolClient
 from tests.waiting import eventually, seconds
 from tests.websocket_client import Closed, HandshakeRefused, WebSocketClient
 
-WORKERS = pytest.mark.parametrize("worker", [OUR_WORKER, STOCK_WORKER], ids=["our worker", "stock worker"])
+WORKERS = pytest.mark.parametrize("worker", [GENTRIFUGO_WORKER, STOCK_WORKER], ids=["our worker", "stock worker"])
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def play(server: Gunicorn, steps: list[dict[str, Any]]) -> None:
         ("geventwebsocket", SETTINGS),
     ],
 )
-def test_the_workers_can_be_named_as_people_type_it(name: str, settings: Path | None, tmp_path: Path) -> None:
+def test_worker_classes_are_accepted_in_every_spelling(name: str, settings: Path | None, tmp_path: Path) -> None:
     with ready(Gunicorn({}, tmp_path, name, settings=settings)) as server, ProtocolClient(server, "ann") as client:
         assert f"Using worker: {name}\n" in server.log
         client.subscribe("news")
@@ -93,14 +93,14 @@ def test_frames_over_the_limit_and_unmasked_ones_are_refused(server: Gunicorn) -
 
 
 @WORKERS
-def test_an_ordinary_request_to_the_websocket_endpoint_is_told_so(server: Gunicorn, api: ApiClient) -> None:
+def test_request_without_upgrade_to_the_websocket_endpoint_is_refused(server: Gunicorn, api: ApiClient) -> None:
     answer = api.request("GET", "/connection/websocket", b"", {})
     assert answer.status == 400
     assert b"WebSocket endpoint" in answer.body
 
 
 @WORKERS
-def test_term_tells_every_client_and_ends_soon(server: Gunicorn) -> None:
+def test_sigterm_closes_every_client_and_stops_quickly(server: Gunicorn) -> None:
     clients = [ProtocolClient(server, f"user{number}") for number in range(20)]
     server.process.terminate()
     for client in clients:
@@ -110,9 +110,9 @@ def test_term_tells_every_client_and_ends_soon(server: Gunicorn) -> None:
     assert server.process.wait(seconds(10)) == 0
 
 
-@pytest.mark.parametrize("worker", [OUR_WORKER], ids=["our worker"])
+@pytest.mark.parametrize("worker", [GENTRIFUGO_WORKER], ids=["our worker"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
-def test_a_quick_end_tells_every_client_too(server: Gunicorn, number: signal.Signals) -> None:
+def test_quick_shutdown_closes_every_client_with_the_reason(server: Gunicorn, number: signal.Signals) -> None:
     clients = [ProtocolClient(server, "ann") for _ in range(3)]
     server.process.send_signal(number)
     for client in clients:
@@ -122,7 +122,7 @@ def test_a_quick_end_tells_every_client_too(server: Gunicorn, number: signal.Sig
 
 
 @pytest.mark.parametrize("worker", [STOCK_WORKER], ids=["stock worker"])
-def test_one_that_comes_after_term_is_refused(server: Gunicorn) -> None:
+def test_connection_after_sigterm_is_refused(server: Gunicorn) -> None:
     with ProtocolClient(server, "ann") as client:
         server.process.terminate()
         client.wait_closed()  # so it has begun to stop; it accepts for a moment longer
@@ -166,7 +166,7 @@ def knows_namespace(server: Gunicorn, channel: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize("worker", [OUR_WORKER], ids=["our worker"])
+@pytest.mark.parametrize("worker", [GENTRIFUGO_WORKER], ids=["our worker"])
 def test_an_idle_backend_connection_does_not_hold_up_the_end(server: Gunicorn) -> None:
     with socket.create_connection((server.host, server.port)):
         server.process.terminate()
@@ -174,7 +174,7 @@ def test_an_idle_backend_connection_does_not_hold_up_the_end(server: Gunicorn) -
 
 
 def test_several_workers_with_the_memory_engine_refuse_to_start(tmp_path: Path) -> None:
-    server = Gunicorn({}, tmp_path, OUR_WORKER, workers=2)
+    server = Gunicorn({}, tmp_path, GENTRIFUGO_WORKER, workers=2)
     assert server.process.wait(seconds(20)) != 0
     assert "2 workers: several workers require the Redis engine" in server.log
 
@@ -186,9 +186,9 @@ def test_a_bad_configuration_ends_gunicorn_with_the_reason(tmp_path: Path, worke
     assert "history_size" in server.log
 
 
-def test_usr1_opens_the_log_anew(tmp_path: Path) -> None:
+def test_sigusr1_reopens_the_log(tmp_path: Path) -> None:
     log = tmp_path / "own.log"
-    with gunicorn(tmp_path, OUR_WORKER, log_file=str(log), log_level="debug") as server:
+    with gunicorn(tmp_path, GENTRIFUGO_WORKER, log_file=str(log), log_level="debug") as server:
         log.rename(tmp_path / "own.log.1")
         server.process.send_signal(signal.SIGUSR1)
         eventually(lambda: log.exists() and "SIGUSR1: log file" in log.read_text())
@@ -198,7 +198,7 @@ def test_usr1_opens_the_log_anew(tmp_path: Path) -> None:
 
 
 def test_the_first_worker_says_that_a_limit_is_low(tmp_path: Path) -> None:
-    server = Gunicorn({}, tmp_path, OUR_WORKER, flags=["--worker-connections=1000"])
+    server = Gunicorn({}, tmp_path, GENTRIFUGO_WORKER, flags=["--worker-connections=1000"])
     try:
         server.wait_until_ready()
         (pid,) = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()

@@ -207,7 +207,7 @@ def test_each_worker_that_is_named_serves_clients(tmp_path: Path) -> None:
             assert client.message() == "hello"
 
 
-def test_what_is_said_to_work_without_clients_does(tmp_path: Path) -> None:
+def test_http_api_works_with_workers_without_client_support(tmp_path: Path) -> None:
     with site(tmp_path, "gevent") as (_, api):
         assert api.request("GET", "/call/publish").body == b"done"
     with ready(Gunicorn({}, tmp_path, "gevent")) as server:
@@ -244,7 +244,7 @@ app = DispatcherMiddleware(nothing, {"/part": site})
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_application_that_is_mounted_in_another_decides_first_too(tmp_path: Path, workers: int) -> None:
+def test_mounted_application_checks_the_origin_before_the_upgrade(tmp_path: Path, workers: int) -> None:
     (tmp_path / "mounted.py").write_text(MOUNTED, encoding="utf-8")
     hook = "realtime.on_connect(lambda context: None)"  # so that only pages of the site itself may connect
     (tmp_path / "site_with_server.py").write_text(SITE.format(more="", hooks=hook), encoding="utf-8")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.api_client import ApiClient
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, Gunicorn, gunicorn
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, Gunicorn, gunicorn
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import redis_server
 from tests.waiting import eventually, seconds
@@ -23,7 +23,7 @@ CLIENTS = 90
 MESSAGES = 200
 
 
-@pytest.fixture(params=[OUR_WORKER, STOCK_WORKER], ids=["our worker", "stock worker"])
+@pytest.fixture(params=[GENTRIFUGO_WORKER, STOCK_WORKER], ids=["our worker", "stock worker"])
 def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Gunicorn]:
     with redis_server(tmp_path) as redis:
         options = {**redis.options, "node_ping_interval": 0.3, "presence": True, "redis_api": True, "api_key": "key"}
@@ -47,7 +47,7 @@ def nodes(server: Gunicorn) -> list[dict[str, Any]]:
     return list(known)
 
 
-def test_everybody_has_every_message_once_and_in_order(server: Gunicorn) -> None:
+def test_every_client_receives_every_message_once_and_in_order(server: Gunicorn) -> None:
     with ThreadPoolExecutor(16) as pool:
         clients = list(pool.map(lambda number: ProtocolClient(server, f"user{number}"), range(CLIENTS)))
         for client in clients:
@@ -129,7 +129,7 @@ def children(server: Gunicorn) -> list[str]:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
 
 
-def test_term_tells_every_client(server: Gunicorn) -> None:
+def test_sigterm_closes_every_client_with_the_reason(server: Gunicorn) -> None:
     clients = connected(server, 20)
     server.process.terminate()
     for client in clients:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.credentials import sign
 from tests.docs.pages import page
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, gunicorn
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, gunicorn
 from tests.hook_backend import Backend, dripping_backend, hook_backend
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import redis_server
@@ -60,7 +60,7 @@ def of_ann(event: dict[str, Any]) -> tuple[int, Any]:
     return 200, {"user": 42, "info": {"name": "Ann"}} if event["event"] == "connect" else {}
 
 
-def test_it_says_who_connects_by_the_cookies_of_the_browser(server: Server, backend: Backend) -> None:
+def test_backend_identifies_the_user_by_browser_cookies(server: Server, backend: Backend) -> None:
     backend.answer = of_ann
     # X_Real_IP would pass for X-Real-IP, which only a proxy may say, in a backend that speaks WSGI or CGI.
     named = {"Cookie": "session=abc", "X-Secret": "not passed on", "X_Real_IP": "203.0.113.9"}
@@ -94,7 +94,7 @@ def test_it_says_who_connects_by_the_cookies_of_the_browser(server: Server, back
     [("127.0.0.1", "198.51.100.3"), ("10.0.0.0/8", "127.0.0.1")],
     ids=["by a trusted proxy", "by the client itself"],
 )
-def test_forwarded_addresses_are_those_that_were_checked(
+def test_forwarded_client_address_is_verified(
     start_server: StartServer, backend: Backend, trusted: str, told: str
 ) -> None:
     backend.answer = of_ann
@@ -126,7 +126,7 @@ def test_an_event_looks_as_the_docs_show_it(server: Server, backend: Backend) ->
     assert list(event) == list(shown)
 
 
-def test_with_a_secret_of_their_own(start_server: StartServer, backend: Backend) -> None:
+def test_hook_requests_are_signed_with_their_own_secret(start_server: StartServer, backend: Backend) -> None:
     backend.secret = "another"
     backend.answer = of_ann
     server = start_server(**OPTIONS, hook_url=backend.url, hook_secret="another")
@@ -154,7 +154,7 @@ def test_with_a_secret_of_their_own(start_server: StartServer, backend: Backend)
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_what_it_answers(
+def test_responses_of_the_backend_are_applied(
     server: Server, backend: Backend, answer: tuple[int, Any], reason: str, reconnect: bool
 ) -> None:
     backend.answer = lambda event: answer
@@ -163,7 +163,7 @@ def test_what_it_answers(
         assert client.wait_closed().advice == {"reason": reason, "reconnect": reconnect}
 
 
-def test_it_decides_on_subscriptions_and_messages(server: Server, backend: Backend) -> None:
+def test_backend_decides_about_subscriptions_and_messages(server: Server, backend: Backend) -> None:
     def answer(event: dict[str, Any]) -> tuple[int, Any]:
         if event.get("channel") == "board":
             return 200, {"refuse": "members only"}
@@ -209,7 +209,7 @@ def test_a_request_that_fails_is_made_again(server: Server, backend: Backend) ->
     assert len(backend.named("connect")) == 3
 
 
-def test_a_backend_that_hangs_costs_who_asks_it_and_nobody_else(start_server: StartServer, backend: Backend) -> None:
+def test_hanging_backend_delays_only_the_client_that_waits_for_it(start_server: StartServer, backend: Backend) -> None:
     options = {"hook_timeout": 0.2, "hook_tries": 2, "hook_events": "subscribe", "hook_url": backend.url}
     server = start_server(**options)
 
@@ -240,7 +240,7 @@ def test_an_answer_that_never_ends_is_one_try_and_is_given_up_in_time(start_serv
             assert time.monotonic() - started < seconds(3)
 
 
-def test_a_backend_that_refuses_what_has_happened_is_told_no_more(start_server: StartServer, backend: Backend) -> None:
+def test_notification_refused_by_the_backend_is_not_retried(start_server: StartServer, backend: Backend) -> None:
     backend.answer = lambda event: (403, "")
     server = start_server(hook_url=backend.url, hook_events="channel_occupied")
     with ProtocolClient(server, "ann") as client:
@@ -260,7 +260,7 @@ def test_a_backend_that_is_away_does_not_flood_the_log(start_server: StartServer
     assert server.log.count("hook http://127.0.0.1:1/hooks (subscribe): request failed") == 1
 
 
-@pytest.mark.parametrize("worker", [OUR_WORKER, STOCK_WORKER], ids=["ours", "stock"])
+@pytest.mark.parametrize("worker", [GENTRIFUGO_WORKER, STOCK_WORKER], ids=["ours", "stock"])
 def test_under_gunicorn_over_every_kind_of_connection(tmp_path: Path, backend: Backend, worker: str) -> None:
     backend.answer = of_ann
     with gunicorn(tmp_path, worker, **OPTIONS, hook_url=backend.url) as server:
@@ -286,7 +286,7 @@ def test_under_gunicorn_over_every_kind_of_connection(tmp_path: Path, backend: B
     assert cookies == ["session=raw", "session=xhr", "session=sockjs"]
 
 
-def test_when_a_node_is_killed_another_tells_which_channels_are_empty(
+def test_channels_of_a_killed_node_are_reported_as_vacated_by_another_node(
     tmp_path: Path, start_server: StartServer, backend: Backend
 ) -> None:
     with redis_server(tmp_path) as redis:
@@ -308,7 +308,7 @@ def told(backend: Backend, event: str) -> list[str]:
     return sorted({told["channel"] for told in backend.named(event)})
 
 
-def test_what_cannot_be_told_to_a_backend_is_told_when_it_is_back(
+def test_failed_notification_is_delivered_when_the_backend_is_available(
     tmp_path: Path, start_server: StartServer, backend: Backend
 ) -> None:
     with redis_server(tmp_path) as redis:

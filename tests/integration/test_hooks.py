@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER
 from tests.integration.test_flask import PROGRAM, get, running
 from tests.waiting import seconds
 from tests.websocket_client import WebSocketClient
@@ -23,7 +23,7 @@ TOGETHER = 500
 GUNICORN = [sys.executable, "-m", "gunicorn", "--bind=127.0.0.1:0", "--no-control-socket", "--graceful-timeout=8"]
 SERVERS = {
     "command": [PROGRAM, "--app=telling_site:app", "--address=127.0.0.1", "--port=0", "--shutdown_timeout=8"],
-    "ours": [*GUNICORN, f"--worker-class={OUR_WORKER}", "telling_site:app"],
+    "ours": [*GUNICORN, f"--worker-class={GENTRIFUGO_WORKER}", "telling_site:app"],
     "stock": [*GUNICORN, f"--worker-class={STOCK_WORKER}", "telling_site:app"],
 }
 
@@ -60,7 +60,7 @@ def test_five_hundred_clients_are_asked_about_side_by_side(tmp_path: Path, monke
         assert not [client for client in clients if "error" in reply(client)]
 
 
-def test_a_hook_that_fails_or_hangs_costs_its_own_operation_only(
+def test_failing_or_hanging_hook_affects_only_its_own_operation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log_file = tmp_path / "site.log"
@@ -85,7 +85,7 @@ def test_a_hook_that_fails_or_hangs_costs_its_own_operation_only(
 
 
 @pytest.mark.parametrize("command", SERVERS.values(), ids=SERVERS)
-def test_each_runs_in_a_context_of_its_own_and_is_let_finish(tmp_path: Path, command: list[str]) -> None:
+def test_each_hook_has_its_own_context_and_can_finish(tmp_path: Path, command: list[str]) -> None:
     """Whatever has started the node: here a view that publishes before anybody connects."""
     log_file = tmp_path / "site.log"
     with ThreadPoolExecutor() as pool, running(command, HERE, log_file, logs_tracebacks=True) as url:

@@ -69,7 +69,7 @@ def test_pages_without_an_origin_are_known_by_their_address(server: Server) -> N
     assert service.get(path, headers={"Referer": f"{GOOD}/page"}).status == 200
 
 
-def test_others_cannot_have_the_iframe_page_within_theirs(server: Server) -> None:
+def test_pages_of_other_origins_cannot_embed_the_iframe_page(server: Server) -> None:
     answer = Service(server.host, server.port, "/connection").get("/iframe.html")
     assert answer.headers["content-security-policy"] == f"frame-ancestors 'self' {GOOD}"
 
@@ -79,13 +79,13 @@ def iframe_page(server: Server, **headers: str) -> Answer:
     return Service(server.host, server.port, "/connection").get("/iframe.html", named)
 
 
-def test_a_server_on_a_domain_of_its_own_lets_all_pages_have_it(start_server: Callable[..., Server]) -> None:
+def test_server_on_a_separate_domain_allows_embedding_by_all_pages(start_server: Callable[..., Server]) -> None:
     page = iframe_page(start_server())
     assert (page.status, page.headers.get("content-security-policy")) == (200, None)
     assert iframe_page(start_server(sockjs_iframe=False)).status == 404
 
 
-def test_a_reload_changes_who_may_contain_the_iframe_page(start_server: Callable[..., Server]) -> None:
+def test_reload_changes_the_origins_that_may_embed_the_iframe_page(start_server: Callable[..., Server]) -> None:
     server = start_server()
     before = iframe_page(server)
     assert before.headers["cache-control"] == "no-cache"
@@ -115,7 +115,7 @@ def test_a_reload_changes_the_list(server: Server) -> None:
     assert not connects(server, "/connection/websocket", Origin=GOOD)
 
 
-def test_the_stock_worker_asks_too(tmp_path: Path) -> None:
+def test_stock_worker_checks_the_origin(tmp_path: Path) -> None:
     with gunicorn(tmp_path, STOCK_WORKER, allowed_origins=GOOD) as server:
         service = Service(server.host, server.port, "/connection")
         assert service.get("/info", headers={"Origin": EVIL}).status == 403

@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 
 from tests.certificates import make_certificate
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER
 from tests.integration.test_flask import COMMAND, gunicorn_command, running
 from tests.nginx_server import free_port, nginx
 from tests.parts import ROOT
@@ -82,7 +82,9 @@ def request(
 
 
 @pytest.mark.parametrize(
-    "command", [COMMAND, gunicorn_command(OUR_WORKER), gunicorn_command(STOCK_WORKER)], ids=["command", "ours", "stock"]
+    "command",
+    [COMMAND, gunicorn_command(GENTRIFUGO_WORKER), gunicorn_command(STOCK_WORKER)],
+    ids=["command", "ours", "stock"],
 )
 def test_behind_tls_and_below_a_path(tmp_path: Path, command: list[str]) -> None:
     directory = tmp_path / "site"
@@ -110,7 +112,7 @@ def test_behind_tls_and_below_a_path(tmp_path: Path, command: list[str]) -> None
             assert (status, urljoin(f"{url}/api", location)) == (308, f"{url}/api/")
 
 
-def test_a_proxy_that_is_not_trusted_says_nothing(tmp_path: Path) -> None:
+def test_headers_of_an_untrusted_proxy_are_ignored(tmp_path: Path) -> None:
     directory = tmp_path / "site"
     directory.mkdir()
     untrusting = 'SECRET_KEY="key", GENTRIFUGO_TRUSTED_PROXIES="10.0.0.0/8"'

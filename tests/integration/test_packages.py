@@ -259,7 +259,7 @@ class TestInstalled:
         for command in ([installed / "gentrifugo"], [installed / "python", "-m", "gentrifugo"]):
             assert run(*command, "--version", directory=tmp_path) == f"Gentrifugo v{__version__}\n"
 
-    def test_it_serves_the_web_interface_with_its_libraries(self, installed: Path, tmp_path: Path) -> None:
+    def test_installed_package_serves_the_web_interface_with_libraries(self, installed: Path, tmp_path: Path) -> None:
         options = {"web": True, "admin_password": PASSWORD, "admin_secret": "secret"}
         with running(options, tmp_path, program=installed / "gentrifugo") as server:
             api = ApiClient(server.host, server.port)
@@ -268,7 +268,7 @@ class TestInstalled:
                 assert api.request("GET", f"/vendor/{name}").body == (VENDOR / name).read_bytes()
             check_that_messages_arrive(server)
 
-    def test_it_runs_with_several_workers(self, installed: Path, tmp_path: Path) -> None:
+    def test_installed_package_runs_with_several_workers(self, installed: Path, tmp_path: Path) -> None:
         with redis_server(tmp_path) as redis:
             options = {**redis.options, "workers": 2}
             with running(options, tmp_path, program=installed / "gentrifugo") as server:

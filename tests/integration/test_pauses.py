@@ -66,7 +66,7 @@ def has_all(backend: Backend, *swarms: tuple[str, Swarm]) -> bool:
 
 
 @pytest.mark.timeout(120)
-def test_nodes_that_stand_still_lose_nothing_and_nobody(start_node: StartNode) -> None:
+def test_suspended_nodes_lose_no_messages_and_no_clients(start_node: StartNode) -> None:
     """Three nodes at the same time, each for another while; a fourth one publishes."""
     publishing, *paused = [start_node(name=f"node{number}") for number in range(1 + len(PAUSES))]
     swarms = [(channel, Swarm([node.port], channel, CLIENTS)) for node in paused for channel in (LIVE, KEPT)]
@@ -93,7 +93,9 @@ def test_nodes_that_stand_still_lose_nothing_and_nobody(start_node: StartNode) -
         assert "read timeout" not in node.log
 
 
-def test_who_may_have_missed_messages_is_told_to_come_back(start_node: StartNode, redis: RedisServer) -> None:
+def test_clients_that_may_have_missed_messages_are_disconnected_with_reconnect(
+    start_node: StartNode, redis: RedisServer
+) -> None:
     """Redis gives up a node that stands still, and the history does not reach back that far."""
     publishing, paused = start_node(), start_node()
     with Swarm([paused.port], KEPT, CLIENTS) as stricken, Swarm([paused.port], LIVE, CLIENTS) as others:
@@ -114,7 +116,7 @@ def test_who_may_have_missed_messages_is_told_to_come_back(start_node: StartNode
         assert (verdict.doubled, verdict.reordered) == (0, 0)
 
 
-def test_a_node_that_stands_still_gives_up_none_of_its_clients(start_node: StartNode) -> None:
+def test_suspended_node_keeps_its_clients(start_node: StartNode) -> None:
     """Those that have answered a ping, and those that have sent `connect`, while it stood still."""
     node = start_node(ping_interval=3, stale_connection_close_delay=2)
     with Swarm([node.port], LIVE, CLIENTS) as swarm, ExitStack() as newcomers:
@@ -131,7 +133,7 @@ def test_a_node_that_stands_still_gives_up_none_of_its_clients(start_node: Start
         assert swarm.closes == []
 
 
-def test_a_node_that_stood_still_knows_the_others_and_is_in_presence_at_once(start_node: StartNode) -> None:
+def test_resumed_node_has_its_registry_and_presence_immediately(start_node: StartNode) -> None:
     options = {"presence": True, "presence_expire_interval": 3, "presence_ping_interval": 2}
     nodes = [start_node(**options) for _ in range(2)]
     with Swarm([nodes[1].port], LIVE, CLIENTS) as swarm:
@@ -143,7 +145,7 @@ def test_a_node_that_stood_still_knows_the_others_and_is_in_presence_at_once(sta
         eventually(lambda: len(api.call("presence", channel=LIVE)["body"]["data"]) == CLIENTS, within=1)
 
 
-def test_workers_that_stand_still_lose_nothing(start_server: StartNode, redis: RedisServer) -> None:
+def test_suspended_workers_lose_no_messages(start_server: StartNode, redis: RedisServer) -> None:
     publishing = start_server(**OPTIONS, **redis.options)
     server = start_server(**OPTIONS, **redis.options, workers=2)
     eventually(lambda: server.log.count(" ready") == 2, within=15)
@@ -161,9 +163,7 @@ def test_workers_that_stand_still_lose_nothing(start_server: StartNode, redis: R
 
 
 @pytest.mark.parametrize("duration", PAUSES)
-def test_a_redis_that_stands_still_loses_nothing_that_was_accepted(
-    start_node: StartNode, redis: RedisServer, duration: float
-) -> None:
+def test_suspended_redis_loses_no_accepted_messages(start_node: StartNode, redis: RedisServer, duration: float) -> None:
     options = {"redis_connect_timeout": 0.5, "redis_read_timeout": 1, "redis_write_timeout": 1}
     nodes = [start_node(**options) for _ in range(2)]
     with Swarm([nodes[1].port], KEPT, CLIENTS) as swarm:
@@ -180,7 +180,7 @@ def test_a_redis_that_stands_still_loses_nothing_that_was_accepted(
         assert swarm.closes == []
 
 
-def test_a_sentinel_that_stands_still_costs_nothing_while_another_runs(
+def test_suspended_sentinel_has_no_effect_while_another_runs(
     start_server: StartNode, redis: RedisServer, tmp_path: Path
 ) -> None:
     """Even when the nodes have to ask for the master meanwhile."""

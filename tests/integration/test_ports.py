@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.api_client import ApiClient
-from tests.gunicorn_server import OUR_WORKER, gunicorn
+from tests.gunicorn_server import GENTRIFUGO_WORKER, gunicorn
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import free_port
 from tests.servers import Server
@@ -41,7 +41,7 @@ def test_the_api_has_a_port_of_its_own(start_server: Callable[..., Server]) -> N
     assert f"backends publish to http://{server.host}:{port}/api/" in server.log
 
 
-def test_three_ports(start_server: Callable[..., Server]) -> None:
+def test_clients_api_and_admin_have_separate_ports(start_server: Callable[..., Server]) -> None:
     api, admin = free_port(), free_port()
     server = start_server(api_port=api, admin_port=admin, **ADMIN_OPTIONS)
     assert found(server.host, server.port) == {"client", "health"}
@@ -49,7 +49,7 @@ def test_three_ports(start_server: Callable[..., Server]) -> None:
     assert found(server.host, admin) == {"admin", "health"}
 
 
-def test_two_may_share_one(start_server: Callable[..., Server]) -> None:
+def test_api_and_admin_may_share_a_port(start_server: Callable[..., Server]) -> None:
     port = free_port()
     server = start_server(api_port=port, admin_port=port, **ADMIN_OPTIONS)
     assert found(server.host, server.port) == {"client", "health"}
@@ -62,7 +62,7 @@ def test_a_port_that_is_taken_is_named_with_its_option(start_server: Callable[..
         start_server(api_port=server.port)
 
 
-def test_an_application_has_no_other_ports_and_says_so(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with gunicorn(tmp_path_factory.mktemp("gunicorn"), OUR_WORKER, api_port=10001) as server:
+def test_application_ignores_separate_ports_with_a_warning(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with gunicorn(tmp_path_factory.mktemp("gunicorn"), GENTRIFUGO_WORKER, api_port=10001) as server:
         assert found(server.host, server.port) == {"client"}
         assert "option api_port has no effect here: a WSGI application has no port of its own" in server.log

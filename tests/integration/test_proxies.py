@@ -253,7 +253,7 @@ def connects(through: Through) -> bool:
         return False
 
 
-def test_who_is_no_trusted_proxy_cannot_say_whose_request_it_is(start_server: StartServer) -> None:
+def test_untrusted_peer_cannot_set_the_client_address(start_server: StartServer) -> None:
     server = start_server(log_level="debug", log_format="json", trusted_proxies="10.0.0.0/8")
     Service(server.host, server.port, "").request("GET", "/connection/info", {"X-Forwarded-For": "192.0.2.7"})
     line = eventually(lambda: [text for text in server.log.splitlines() if "/connection/info" in text])[0]

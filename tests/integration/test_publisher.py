@@ -41,7 +41,7 @@ def outside(redis: RedisServer) -> Iterator[Publisher]:
     made.close()
 
 
-def test_clients_get_what_it_publishes_in_order(server: Server, outside: Publisher) -> None:
+def test_clients_receive_publications_of_the_publisher_in_order(server: Server, outside: Publisher) -> None:
     with ProtocolClient(server, "ann") as client:
         client.subscribe("chat:1")
         client.subscribe("news")
@@ -56,7 +56,7 @@ def test_clients_get_what_it_publishes_in_order(server: Server, outside: Publish
     }
 
 
-def test_it_sees_presence_history_and_channels(server: Server, outside: Publisher) -> None:
+def test_publisher_reads_presence_history_and_channels(server: Server, outside: Publisher) -> None:
     with ProtocolClient(server, "ann", info='{"name":"Ann"}') as client:
         client.subscribe("chat:1")
         (who,) = outside.presence("chat:1").values()
@@ -67,7 +67,7 @@ def test_it_sees_presence_history_and_channels(server: Server, outside: Publishe
         assert outside.channels() == ["chat:1"]
 
 
-def test_it_reads_and_deletes_histories_by_position(server: Server, outside: Publisher) -> None:
+def test_publisher_reads_and_deletes_histories_by_position(server: Server, outside: Publisher) -> None:
     first = outside.publish("chat:1", 1, tags={"a": "b"}, idempotency_key="key")
     assert first is not None
     assert outside.publish("chat:1", 2, idempotency_key="key") == first
@@ -82,7 +82,7 @@ def test_it_reads_and_deletes_histories_by_position(server: Server, outside: Pub
         outside.history("chat:1", since=(1, "another"))
 
 
-def test_what_it_publishes_is_recovered(server: Server, outside: Publisher) -> None:
+def test_publications_of_the_publisher_are_recovered(server: Server, outside: Publisher) -> None:
     outside.publish("chat:1", 0, uid="seen")
     outside.publish("chat:1", 1)
     with ProtocolClient(server, "ann") as client:
@@ -99,7 +99,7 @@ def test_users_are_unsubscribed_and_disconnected_on_all_nodes(server: Server, ou
         assert "disconnect" in client.wait_closed().reason
 
 
-def test_stats_are_those_of_all_nodes_and_it_is_none_of_them(
+def test_stats_contain_all_nodes_and_not_the_publisher(
     server: Server, redis: RedisServer, start_server: Callable[..., Server], outside: Publisher
 ) -> None:
     start_server(name="second", **OPTIONS, **redis.options)
@@ -112,7 +112,7 @@ def test_stats_are_those_of_all_nodes_and_it_is_none_of_them(
     ("command", "arguments", "text"),
     [("publish", ("what:1", 1), "namespace not found"), ("history", ("news",), "not available")],
 )
-def test_what_is_refused_is_an_exception(outside: Publisher, command: str, arguments: Any, text: str) -> None:
+def test_refused_calls_raise_an_exception(outside: Publisher, command: str, arguments: Any, text: str) -> None:
     with pytest.raises(CommandError, match=text):
         getattr(outside, command)(*arguments)
 
@@ -136,13 +136,13 @@ def test_after_a_fork_no_two_publications_have_one_uid(redis: RedisServer, outsi
     assert first.uid != second.uid
 
 
-def test_threads_share_one(server: Server, outside: Publisher) -> None:
+def test_threads_can_share_a_publisher(server: Server, outside: Publisher) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: outside.publish("chat:1", number), range(80)))
     assert sorted(published.data for published in outside.history("chat:1")) == list(range(80))
 
 
-def test_a_redis_that_is_away_is_an_error_and_one_that_comes_back_is_not(tmp_path: Path) -> None:
+def test_publisher_fails_while_redis_is_down_and_recovers(tmp_path: Path) -> None:
     with redis_server(tmp_path) as own:
         outside = publisher({**OPTIONS, **own.options, "redis_connect_timeout": 0.5})
         outside.publish("chat:1", 1)
@@ -228,7 +228,7 @@ def test_flask_realtime_publish(tmp_path: Path, server: Server, redis: RedisServ
         assert client.message() == {"text": "from the shell"}
 
 
-def test_flask_realtime_publish_says_what_is_wrong(tmp_path: Path, redis: RedisServer) -> None:
+def test_flask_realtime_publish_reports_errors(tmp_path: Path, redis: RedisServer) -> None:
     for arguments, options, says in [
         (("news", "hello"), redis.options, """strings need quotes in JSON: '"hello"'"""),
         (("what:1", "1"), redis.options, "Error: namespace not found"),
@@ -244,11 +244,11 @@ def test_flask_realtime_publish_says_what_is_wrong(tmp_path: Path, redis: RedisS
     "arguments",
     [
         ("-m", "flask", "--app", "news:app", "realtime", "publish", "news", '"from outside"'),
-        ("-c", "from news import realtime; realtime.stay_outside(); realtime.publish('news', 'from outside')"),
+        ("-c", "from news import realtime; realtime.use_redis_only(); realtime.publish('news', 'from outside')"),
     ],
     ids=["command", "worker"],
 )
-def test_a_site_that_patches_itself_can_stay_outside(
+def test_patched_site_can_use_redis_only(
     tmp_path: Path, server: Server, redis: RedisServer, arguments: tuple[str, ...]
 ) -> None:
     site = PATCHED + SITE + NO_NODE

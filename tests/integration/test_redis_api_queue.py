@@ -142,7 +142,7 @@ def test_a_node_that_is_stopped_loses_nothing(redis: RedisServer, start_node: St
         ann.socket.assert_quiet()
 
 
-def test_what_a_dead_node_took_is_carried_out_by_another(redis: RedisServer, start_node: StartNode) -> None:
+def test_commands_taken_by_a_dead_node_are_carried_out_by_another(redis: RedisServer, start_node: StartNode) -> None:
     """In its place before what came later; here the dead node is one that this test plays."""
     with ProtocolClient(start_node(), "ann") as ann:
         ann.subscribe("news")

@@ -26,7 +26,7 @@ OPTIONS: dict[str, Any] = {"namespaces": [CHAT], "health": True, "drain_time": 2
 
 
 @pytest.mark.timeout(120)
-def test_nobody_misses_anything(tmp_path: Path, start_server: Callable[..., Server]) -> None:
+def test_rolling_restart_loses_no_messages(tmp_path: Path, start_server: Callable[..., Server]) -> None:
     with redis_server(tmp_path) as redis:
         ports = [free_port(), free_port()]
         nodes = [start_server(port=port, **OPTIONS, **redis.options) for port in ports]
@@ -64,7 +64,7 @@ def restart(nodes: list[Server], number: int, start: Callable[[], Server]) -> No
     nodes[number] = start()
 
 
-def test_a_node_that_drains_says_so_and_spreads_the_closing(start_server: Callable[..., Server]) -> None:
+def test_draining_node_logs_it_and_spreads_the_closing(start_server: Callable[..., Server]) -> None:
     server = start_server(port=(port := free_port()), health=True, drain_time=1, namespaces=[CHAT])
     service = Service(server.host, port, "")
     assert service.get("/health").status == 200

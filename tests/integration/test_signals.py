@@ -106,7 +106,7 @@ def test_a_second_signal_stops_the_server_immediately(start_server: StartServer)
     deaf.close()
 
 
-def test_a_signal_after_all_is_done_changes_nothing(start_server: StartServer) -> None:
+def test_signal_after_shutdown_has_no_effect(start_server: StartServer) -> None:
     server = start_server()
     os.kill(server.pid, signal.SIGTERM)
     wait_for_log(server, "stopped")
@@ -166,13 +166,13 @@ def test_hup_with_a_bad_file_keeps_the_running_options(start_server: StartServer
         assert "error" not in client.call("presence", {"channel": "news"})
 
 
-def test_hup_says_what_only_a_restart_changes(start_server: StartServer) -> None:
+def test_sighup_logs_options_that_need_a_restart(start_server: StartServer) -> None:
     server = start_server()
     reload_with(server, channel_options(server, http_prefix="/elsewhere"))
     wait_for_log(server, "http_prefix has changed; restart the server to apply it")
 
 
-def test_the_pid_file_holds_the_pid_and_goes_with_the_server(start_server: StartServer, tmp_path: Path) -> None:
+def test_pid_file_contains_the_pid_and_is_removed_at_shutdown(start_server: StartServer, tmp_path: Path) -> None:
     path = tmp_path / "gentrifugo.pid"
     server = start_server(pid_file=str(path))
     assert path.read_text() == f"{server.pid}\n"
@@ -225,7 +225,7 @@ def test_the_log_goes_to_the_log_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("level", "shown"), [("info", True), ("error", False), ("none", False)])
-def test_the_log_level_says_what_is_logged(tmp_path: Path, level: str, shown: bool, start_server: StartServer) -> None:
+def test_log_level_selects_log_messages(tmp_path: Path, level: str, shown: bool, start_server: StartServer) -> None:
     path = tmp_path / "gentrifugo.log"
     other = start_server()
     config = tmp_path / "config.json"

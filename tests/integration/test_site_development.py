@@ -134,7 +134,7 @@ class TestReload:
                 assert get(f"{url}/tell/hello", form={})[0] == 204
                 assert client.recv_json()["body"]["data"] == {"text": "HELLO"}
 
-    def test_a_broken_module_is_waited_for(self, directory: Path) -> None:
+    def test_reloader_waits_for_a_broken_module_to_change(self, directory: Path) -> None:
         code = (directory / "shop.py").read_text()
         (directory / "shop.py").write_text("import nothing_of_the_kind\n")
         file = directory / "shop.py"
@@ -158,7 +158,7 @@ class TestReload:
                 assert response.read() == b"goes on"
             assert "has not responded" not in log()
 
-    def test_ctrl_c_ends_it_in_order(self, directory: Path) -> None:
+    def test_ctrl_c_stops_the_server_gracefully(self, directory: Path) -> None:
         """A terminal interrupts all processes at once."""
         pid, terminal = pty.fork()
         if not pid:
@@ -183,7 +183,7 @@ class TestReload:
             "while the application is loaded",
         ],
     )
-    def test_ctrl_c_ends_it_before_it_serves(self, directory: Path, code: str, sign: bytes) -> None:
+    def test_ctrl_c_stops_the_server_during_startup(self, directory: Path, code: str, sign: bytes) -> None:
         (directory / "shop.py").write_text(code)
         pid, terminal = pty.fork()
         if not pid:
@@ -193,7 +193,7 @@ class TestReload:
         status, said = interrupted(pid, terminal, sign)
         assert status == 130, said
 
-    def test_an_application_without_a_server_is_waited_for(self, directory: Path) -> None:
+    def test_reloader_waits_for_an_application_with_a_server(self, directory: Path) -> None:
         (directory / "shop.py").write_text("from flask import Flask\napp = Flask(__name__)\n")
         with serving_later(directory) as log:
             eventually(lambda: "waiting for a file to change" in log(), within=15, what=log)
@@ -258,7 +258,7 @@ class TestDebug:
             assert get(f"{url}/debug/pprof/")[0] == 404
             assert get(f"{url}/realtime/debug/pprof/")[0] == 404
 
-    def test_without_it_they_are_not(self, directory: Path) -> None:
+    def test_errors_are_not_shown_without_debug(self, directory: Path) -> None:
         with serving(directory, FLASK_APP="shop") as (url, log, _):
             status, body = get(f"{url}/fail")
             assert (status, "what failed" in body) == (500, False)
@@ -266,7 +266,7 @@ class TestDebug:
 
 
 class TestErrors:
-    def test_an_error_of_the_module_is_the_applications(self, directory: Path) -> None:
+    def test_error_of_the_module_is_reported_with_its_traceback(self, directory: Path) -> None:
         file = directory / "shop.py"
         file.write_text("def fail():\n    return unknown\n\n\nfail()\n")
         done = subprocess.run(

@@ -31,7 +31,7 @@ def num_clients(api: ApiClient) -> int:
     return int(api.call("node")["body"]["data"]["metrics"]["node_num_clients"])
 
 
-def test_a_client_over_its_queue_limit_is_closed_and_the_others_miss_nothing(start_server: StartServer) -> None:
+def test_client_over_its_queue_limit_is_closed_without_affecting_others(start_server: StartServer) -> None:
     server = start_server(client_queue_max_size=100_000)
     api = ApiClient(server.host, server.port)
     with ProtocolClient(server, "slow") as slow, ProtocolClient(server, "quick") as quick:
@@ -47,7 +47,7 @@ def test_a_client_over_its_queue_limit_is_closed_and_the_others_miss_nothing(sta
         assert received == list(range(count))
 
 
-def test_what_a_slow_client_still_reads_is_whole_and_ends_with_the_reason(start_server: StartServer) -> None:
+def test_slow_client_reads_complete_frames_and_the_close_reason(start_server: StartServer) -> None:
     server = start_server(client_queue_max_size=100_000)
     api = ApiClient(server.host, server.port)
     with ProtocolClient(server, "slow") as slow:
@@ -67,7 +67,7 @@ def test_what_a_slow_client_still_reads_is_whole_and_ends_with_the_reason(start_
     eventually(lambda: api.call("channels")["body"]["data"] == [])
 
 
-def test_a_client_that_takes_nothing_for_too_long_is_closed(start_server: StartServer) -> None:
+def test_client_that_does_not_read_is_closed_after_the_timeout(start_server: StartServer) -> None:
     server = start_server(client_message_write_timeout=0.5)
     api = ApiClient(server.host, server.port)
     with ProtocolClient(server, "slow") as slow:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.api_client import ApiClient
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, gunicorn
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, gunicorn
 from tests.protocol_client import ProtocolClient
 from tests.servers import running
 from tests.sockjs_client import Connection, Service
@@ -38,7 +38,7 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
             options = {**OPTIONS, **options}
             if request.param == "command":
                 return servers.enter_context(running(options, directory))
-            worker = OUR_WORKER if request.param == "our worker" else STOCK_WORKER
+            worker = GENTRIFUGO_WORKER if request.param == "our worker" else STOCK_WORKER
             return servers.enter_context(gunicorn(directory, worker, **options))
 
         yield start_one
@@ -226,7 +226,7 @@ def test_the_api_disconnects(start_command: Start) -> None:
         assert num_clients(api) == 0
 
 
-def test_a_client_that_breaks_the_rules_is_told(start_command: Start) -> None:
+def test_protocol_error_closes_the_session_with_a_reason(start_command: Start) -> None:
     server = start_command()
     with SockJSProtocolClient(server.host, server.port, "ann") as client:
         client.session.send("not a command")
@@ -244,7 +244,7 @@ def test_lone_surrogates_survive(start: Start) -> None:
         assert pushed[0]["body"]["data"] == "\ud800"
 
 
-def test_clients_are_told_when_the_server_stops(start: Start) -> None:
+def test_shutdown_closes_clients_with_the_reason(start: Start) -> None:
     server = start()
     reason = closed("shutting down", True)
     with (
@@ -266,7 +266,7 @@ def test_clients_are_told_when_the_server_stops(start: Start) -> None:
 # -- limits
 
 
-def test_a_poller_that_does_not_poll_is_bounded_and_told(start_command: Start) -> None:
+def test_client_that_does_not_poll_is_closed_over_its_queue_limit(start_command: Start) -> None:
     server = start_command(client_queue_max_size=100_000)
     api = api_of(server)
     with SockJSProtocolClient(server.host, server.port, "ann") as client:
@@ -277,7 +277,7 @@ def test_a_poller_that_does_not_poll_is_bounded_and_told(start_command: Start) -
         assert client.session.poll() == closed("slow", False)
 
 
-def test_a_stream_that_is_not_read_is_bounded_and_ended(start_command: Start) -> None:
+def test_unread_stream_is_closed_over_its_queue_limit(start_command: Start) -> None:
     server = start_command(client_queue_max_size=100_000)
     api = api_of(server)
     with SockJSProtocolClient(server.host, server.port, "ann") as client:
@@ -355,7 +355,7 @@ def test_the_prefix_stands_before_the_endpoint(start: Start) -> None:
     assert Service(server.host, server.port, "/connection").get("").status == 404
 
 
-def test_the_endpoint_is_where_clients_look_for_it(start: Start) -> None:
+def test_endpoint_has_the_path_of_sockjs_client(start: Start) -> None:
     server = start(sockjs_url="/static/sockjs.js?a=<b>")
     service = Service(server.host, server.port, "/connection")
     assert service.get("").text == service.get("/").text == "Welcome to SockJS!\n"

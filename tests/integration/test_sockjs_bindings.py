@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.clients.driver import HERE, Driver, node_driver
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, gunicorn
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, gunicorn
 from tests.hook_backend import Backend, hook_backend
 from tests.parts import node_package, program
 from tests.redis_server import redis_server
@@ -114,7 +114,7 @@ def test_a_page_whose_cookie_is_renewed_keeps_its_session(site_url: str, browser
 
 
 @pytest.mark.parametrize("transport", ["xhr-streaming", "xhr-polling"])
-def test_a_page_of_a_listed_origin_keeps_its_session_and_gets_signs(
+def test_page_of_a_listed_origin_keeps_its_session_and_gets_signatures(
     tmp_path: Path, site_url: str, browser: Driver, transport: str
 ) -> None:
     with running_site(tmp_path, origins=site_url) as server_url:
@@ -131,8 +131,8 @@ def backend() -> Iterator[Backend]:
         yield made
 
 
-@pytest.mark.parametrize("worker", [OUR_WORKER, STOCK_WORKER], ids=["our worker", "stock worker"])
-def test_every_worker_passes_requests_on_and_the_one_with_the_session_judges_them(
+@pytest.mark.parametrize("worker", [GENTRIFUGO_WORKER, STOCK_WORKER], ids=["our worker", "stock worker"])
+def test_worker_with_the_session_checks_requests_passed_by_others(
     tmp_path: Path, backend: Backend, worker: str
 ) -> None:
     backend.answer = lambda event: (200, json.dumps({"user": "ann"}))

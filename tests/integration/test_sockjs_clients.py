@@ -68,7 +68,7 @@ def publish_all(api: ApiClient) -> list[Any]:
 
 
 @pytest.mark.parametrize("transport", IN_NODE)
-def test_in_node(start_server: StartServer, transport: str) -> None:
+def test_sockjs_client_works_in_node(start_server: StartServer, transport: str) -> None:
     server = start_server(**OPTIONS)
     node_package("sockjs-client")
     with node_driver(
@@ -103,7 +103,7 @@ def test_in_node(start_server: StartServer, transport: str) -> None:
 
 
 @pytest.mark.parametrize("transport", IN_NODE)
-def test_a_client_in_node_that_disconnects_is_gone(start_server: StartServer, transport: str) -> None:
+def test_disconnect_of_a_client_in_node_is_noticed(start_server: StartServer, transport: str) -> None:
     server = start_server(**OPTIONS)
     node_package("sockjs-client")
     arguments = json.dumps(configuration(server, transport))
@@ -207,7 +207,7 @@ class Page:
 
 
 @pytest.mark.parametrize("transport", IN_BROWSER)
-def test_in_chromium_on_a_page_of_another_origin(
+def test_sockjs_client_works_in_chromium_on_a_page_of_another_origin(
     start_server: StartServer, browser: Driver, page_url: str, transport: str
 ) -> None:
     options = {**OPTIONS, "sockjs_url": f"{page_url}/sockjs.js"}
@@ -235,7 +235,7 @@ def test_in_chromium_on_a_page_of_another_origin(
 
 
 @pytest.mark.parametrize("transport", IN_BROWSER)
-def test_a_client_in_chromium_that_disconnects_is_gone(
+def test_disconnect_of_a_client_in_chromium_is_noticed(
     start_server: StartServer, browser: Driver, page_url: str, transport: str
 ) -> None:
     """At once, or, where the browser keeps the last poll open, a disconnect delay after the next heartbeat."""

@@ -17,7 +17,7 @@ import pytest
 from tests.api_client import ApiClient
 from tests.clients.driver import node_driver
 from tests.credentials import connect_params
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, gunicorn
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, gunicorn
 from tests.nginx_server import free_port, nginx
 from tests.parts import ROOT, node_package, program
 from tests.servers import running
@@ -35,7 +35,7 @@ def upstream(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
         if request.param == "command":
             yield stack.enter_context(running({}, directory))
         else:
-            worker = OUR_WORKER if request.param == "our worker" else STOCK_WORKER
+            worker = GENTRIFUGO_WORKER if request.param == "our worker" else STOCK_WORKER
             yield stack.enter_context(gunicorn(directory, worker))
 
 
@@ -76,7 +76,7 @@ def num_clients(api: ApiClient) -> int:
     return int(api.call("node")["body"]["data"]["metrics"]["node_num_clients"])
 
 
-def test_everything_passes(service: Service, upstream: Any) -> None:
+def test_requests_of_every_transport_pass_nginx(service: Service, upstream: Any) -> None:
     """Pages, polls, streams and WebSockets; what is written comes at once, and who goes is gone at once."""
     api = ApiClient(upstream.host, upstream.port)
     assert service.get("").text == "Welcome to SockJS!\n"
@@ -116,7 +116,7 @@ def test_everything_passes(service: Service, upstream: Any) -> None:
 
 @pytest.mark.parametrize("transport", ["websocket", "xhr-streaming", "xhr-polling"])
 @pytest.mark.parametrize("upstream", ["command"], indirect=True)
-def test_real_clients_pass(service: Service, upstream: Any, transport: str) -> None:
+def test_sockjs_client_passes_nginx(service: Service, upstream: Any, transport: str) -> None:
     node_package("sockjs-client")
     configuration = {
         "url": f"http://127.0.0.1:{service.port}{service.prefix}",

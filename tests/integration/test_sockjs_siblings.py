@@ -71,7 +71,7 @@ def kinds(server: Server) -> dict[str, int]:
     return dict(Counter(os.readlink(file).partition(":")[0] for file in directory.iterdir() if os.path.lexists(file)))
 
 
-def test_nothing_stays_open_in_either_after_many_requests(nodes: tuple[Server, Server]) -> None:
+def test_no_descriptors_stay_open_after_many_passed_requests(nodes: tuple[Server, Server]) -> None:
     holder, other = nodes
     with subscribed(holder) as client:
         moved(client, other)
@@ -86,7 +86,7 @@ def test_nothing_stays_open_in_either_after_many_requests(nodes: tuple[Server, S
         )
 
 
-def test_requests_that_came_together_are_each_served_where_they_belong(nodes: tuple[Server, Server]) -> None:
+def test_pipelined_requests_are_served_by_the_right_processes(nodes: tuple[Server, Server]) -> None:
     holder, other = nodes
     ping = b'["{\\"method\\":\\"ping\\"}"]'
     with subscribed(holder) as here, subscribed(other) as there, Connection(other.host, other.port) as connection:
@@ -97,7 +97,7 @@ def test_requests_that_came_together_are_each_served_where_they_belong(nodes: tu
             assert [client.receive()["method"] for _ in range(2)] == ["ping", "ping"]
 
 
-def test_the_poll_of_a_killed_holder_ends_and_the_client_begins_anew(nodes: tuple[Server, Server]) -> None:
+def test_poll_of_a_killed_process_ends_and_the_client_reconnects(nodes: tuple[Server, Server]) -> None:
     holder, other = nodes
     with subscribed(holder) as client:
         session = moved(client, other)
@@ -109,7 +109,7 @@ def test_the_poll_of_a_killed_holder_ends_and_the_client_begins_anew(nodes: tupl
         assert session.send().status == 204
 
 
-def test_a_holder_that_is_frozen_loses_nothing(nodes: tuple[Server, Server]) -> None:
+def test_frozen_process_loses_no_messages(nodes: tuple[Server, Server]) -> None:
     holder, other = nodes
     with subscribed(holder) as client:
         session = moved(client, other)
@@ -122,7 +122,7 @@ def test_a_holder_that_is_frozen_loses_nothing(nodes: tuple[Server, Server]) -> 
         assert b"meanwhile" in poll.answer().body
 
 
-def test_a_holder_that_stops_tells_the_clients_that_reached_it_through_another(nodes: tuple[Server, Server]) -> None:
+def test_stopping_process_closes_clients_passed_by_another_process(nodes: tuple[Server, Server]) -> None:
     holder, other = nodes
     with subscribed(holder) as client:
         session = moved(client, other)

@@ -19,7 +19,7 @@ from gentrifugo.app.service import Service
 from tests.api_client import ApiClient
 from tests.clients.driver import node_driver
 from tests.credentials import connect_params
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, Gunicorn, gunicorn
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, Gunicorn, gunicorn
 from tests.parts import node_package
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import RedisServer, redis_server
@@ -49,7 +49,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 @pytest.fixture(
-    scope="module", params=[OUR_WORKER, STOCK_WORKER, ""], ids=["our worker", "stock worker", "without gunicorn"]
+    scope="module", params=[GENTRIFUGO_WORKER, STOCK_WORKER, ""], ids=["our worker", "stock worker", "without gunicorn"]
 )
 def server(
     tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, request: pytest.FixtureRequest
@@ -111,7 +111,7 @@ def polled(client: SockJSProtocolClient, count: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("receive", [polled, streamed], ids=["xhr-polling", "xhr-streaming"])
-def test_everybody_has_every_message_once_and_in_order(server: Gunicorn | Server, receive: Any) -> None:
+def test_every_client_receives_every_message_once_and_in_order(server: Gunicorn | Server, receive: Any) -> None:
     """Each request comes over a connection of its own, and so to any of the workers."""
     api = ApiClient(server.host, server.port)
     with ThreadPoolExecutor(CLIENTS) as pool:
@@ -125,7 +125,7 @@ def test_everybody_has_every_message_once_and_in_order(server: Gunicorn | Server
             assert numbers.result(timeout=seconds(60)) == list(range(MESSAGES))
 
 
-def test_what_clients_send_reaches_their_session_in_order(server: Gunicorn | Server) -> None:
+def test_messages_of_clients_reach_their_session_in_order(server: Gunicorn | Server) -> None:
     with poller(server) as client, ProtocolClient(server, "bob") as watcher:
         client.subscribe("live:a")
         watcher.subscribe("live:a")
@@ -175,7 +175,7 @@ def test_a_body_that_is_too_large_closes_the_session_wherever_it_arrives(server:
             assert "limit exceeded" in client.session.poll()
 
 
-def test_a_body_in_chunks_goes_along(server: Gunicorn | Server) -> None:
+def test_chunked_body_is_passed_to_the_worker_with_the_session(server: Gunicorn | Server) -> None:
     with poller(server) as client:
         for _ in range(6):
             with Connection(server.host, server.port) as connection:
@@ -189,7 +189,7 @@ def test_a_body_in_chunks_goes_along(server: Gunicorn | Server) -> None:
             assert client.receive()["method"] == "ping"
 
 
-def test_unknown_sessions_are_answered_as_ever(server: Gunicorn | Server) -> None:
+def test_unknown_session_is_answered_by_any_worker(server: Gunicorn | Server) -> None:
     with poller(server) as client:
         other = client.service.session()
         assert [other.send("{}").status for _ in range(6)] == [404] * 6
@@ -237,7 +237,7 @@ def test_a_killed_worker_takes_only_its_own_sessions_along(server: Gunicorn | Se
 @pytest.mark.parametrize("transport", ["xhr-polling", "xhr-streaming", "eventsource"])
 def test_sockjs_client(tmp_path: Path, redis: RedisServer, transport: str) -> None:
     node_package("sockjs-client")
-    with gunicorn(tmp_path, OUR_WORKER, WORKERS, **OPTIONS, **redis.options) as server:
+    with gunicorn(tmp_path, GENTRIFUGO_WORKER, WORKERS, **OPTIONS, **redis.options) as server:
         url = f"http://{server.host}:{server.port}/connection"
         arguments = json.dumps({"url": url, "transports": [transport], "retry": 50, **connect_params("42")})
         with node_driver("centrifuge_driver.js", arguments, package="centrifuge") as client:

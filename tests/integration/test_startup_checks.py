@@ -97,7 +97,7 @@ def test_all_problems_are_reported_at_once(directory: Path) -> None:
     assert checked.stdout == ""
 
 
-def test_checking_leaves_nothing_behind(directory: Path) -> None:
+def test_checkconfig_creates_no_files(directory: Path) -> None:
     before = {path.name for path in directory.iterdir()} | {"config.json"}
     checked = run(directory, "checkconfig", log_file="server.log", pid_file="server.pid", unix_socket="server.sock")
     assert (checked.returncode, checked.stdout) == (0, "config.json: ok\n")

@@ -14,7 +14,7 @@ import pytest
 
 from gentrifugo.app.protocol.v2.token_making import connection_token, signed
 from tests.docs.pages import DOCS, read
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER, Gunicorn
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, Gunicorn
 from tests.nginx_server import free_port, nginx, proxy
 from tests.parts import ROOT, program
 from tests.redis_server import redis_server
@@ -72,7 +72,7 @@ def under(kind: str, directory: Path, **options: Any) -> Iterator[Any]:
         gunicorn.stop()
 
 
-@pytest.fixture(scope="module", params=["command", OUR_WORKER, STOCK_WORKER])
+@pytest.fixture(scope="module", params=["command", GENTRIFUGO_WORKER, STOCK_WORKER])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with under(request.param, tmp_path_factory.mktemp("streams")) as server:
         yield server
@@ -91,7 +91,7 @@ def command(start_server: StartServer) -> Server:
     [("/connection/http_stream", False), ("/connection/sse", True), ("/connection/sse", False)],
 )
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
-def test_a_client_connects_subscribes_and_hears(server: Any, path: str, get: bool, version: str) -> None:
+def test_client_connects_subscribes_and_receives_messages(server: Any, path: str, get: bool, version: str) -> None:
     with StreamClient(server.port, path, connect(), get=get, version=version) as client:
         assert client.status == 200
         assert client.headers["x-accel-buffering"] == "no"
@@ -123,7 +123,7 @@ def test_many_commands_are_carried_out_in_order(server: Any) -> None:
         assert [client.next()["id"] for _ in range(2, 30)] == list(range(2, 30))
 
 
-def test_protobuf(server: Any) -> None:
+def test_protobuf_stream_carries_commands_and_messages(server: Any) -> None:
     token = connection_token(KEY, "ann").encode()
     connect_request = b"\x0a" + varint(len(token)) + token
     message = b"\x08\x01\x22" + varint(len(connect_request)) + connect_request
@@ -191,7 +191,7 @@ def test_a_link_with_cookies_does_not_connect(server: Any) -> None:
     assert status == 403
 
 
-def test_what_is_switched_off_is_not_there(start_server: StartServer) -> None:
+def test_disabled_stream_endpoints_return_404(start_server: StartServer) -> None:
     server = start_server(**{**OPTIONS, "http_stream": False, "sse": False, "uni_sse": False})
     for path in ("/connection/http_stream", "/connection/sse", "/connection/uni_sse", "/emulation"):
         assert request(server.port, "POST", path, "{}")[0] == 404
@@ -201,7 +201,7 @@ def test_what_is_switched_off_is_not_there(start_server: StartServer) -> None:
 
 
 @pytest.mark.parametrize(("path", "get"), [("uni_sse", True), ("uni_sse", False), ("uni_http_stream", False)])
-def test_a_one_way_client_hears_the_channels_of_its_token(server: Any, path: str, get: bool) -> None:
+def test_one_way_client_receives_channels_of_its_token(server: Any, path: str, get: bool) -> None:
     with StreamClient(server.port, f"/connection/{path}", listening("news"), get=get) as client:
         result = client.next()["connect"]
         assert result["subs"] == {"news": {}}
@@ -235,7 +235,7 @@ def test_a_one_way_client_with_an_expired_token_is_closed(server: Any) -> None:
         assert client.read() is None
 
 
-def test_curl_listens(command: Server) -> None:
+def test_curl_receives_messages(command: Server) -> None:
     (shown,) = [line for line in read(DOCS / "streams.md").commands if line.startswith("curl ")]
     token = connection_token(KEY, "ann", channels=["news"])
     arguments = shlex.split(shown.replace("…", token).replace(":8000", f":{command.port}"))
@@ -271,7 +271,7 @@ def test_one_way_clients_need_not_answer_pings(start_server: StartServer) -> Non
         assert [client.read() for _ in range(5)] == [{}] * 5
 
 
-def test_a_server_that_stops_says_so(start_server: StartServer) -> None:
+def test_shutdown_is_sent_to_streams(start_server: StartServer) -> None:
     server = start_server(**OPTIONS)
     with StreamClient(server.port, "/connection/sse", connect(), get=True) as client:
         client.next()
@@ -280,7 +280,7 @@ def test_a_server_that_stops_says_so(start_server: StartServer) -> None:
         assert client.read() is None
 
 
-def test_a_client_that_leaves_is_noticed(server: Any) -> None:
+def test_disconnected_client_is_noticed(server: Any) -> None:
     def channels() -> dict[str, Any]:
         body = request(server.port, "POST", "/api/channels", {"pattern": "left"}, X_API_Key=API_KEY)[2]
         return dict(json.loads(body)["result"].get("channels", {}))

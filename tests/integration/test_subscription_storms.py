@@ -95,7 +95,9 @@ def kill(redis: RedisServer, *kinds: str) -> int:
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("kinds", [("pubsub",), ("pubsub", "normal")], ids=["subscriptions", "everything"])
-def test_nothing_is_lost_doubled_or_reordered(nodes: list[Server], redis: RedisServer, kinds: tuple[str, ...]) -> None:
+def test_messages_arrive_once_and_in_order_during_subscription_storms(
+    nodes: list[Server], redis: RedisServer, kinds: tuple[str, ...]
+) -> None:
     storm = Storm(nodes)
     with ExitStack() as open_swarms, Backend(nodes[0], CHANNELS, RATE) as backend:
         swarms = [open_swarms.enter_context(swarm) for channel in CHANNELS for swarm in storm.swarms(channel)]

@@ -55,7 +55,7 @@ def test_supervisord_starts_watches_reloads_and_stops(supervisord: Supervisord) 
 # -- systemd
 
 
-def test_the_units_are_what_systemd_understands(tmp_path: Path) -> None:
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     """With a program where the unit expects one; nothing is started."""
     for unit in (ROOT / "conf" / "systemd").iterdir():
         text = unit.read_text().replace("/opt/gentrifugo/bin/gentrifugo", str(BIN / "gentrifugo"))
@@ -173,7 +173,7 @@ def test_logrotate_signals_no_process_of_another_user(tmp_path: Path) -> None:
         other.wait()
 
 
-def test_logrotate_has_nobody_to_signal_while_the_server_is_stopped(tmp_path: Path) -> None:
+def test_logrotate_sends_no_signal_while_the_server_is_stopped(tmp_path: Path) -> None:
     log = tmp_path / "gentrifugo.log"
     log.write_text("a line")
     rotate(tmp_path, log, tmp_path / "gentrifugo.pid")

@@ -168,7 +168,7 @@ def test_supervisord_and_the_server_run_as_the_user_of_its_file(installed: None,
             assert (log.owner(), oct(log.stat().st_mode & 0o777)) == ("gentrifugo", "0o640")
 
 
-def test_what_the_scripts_tell_systemd(packages: dict[str, Path], tmp_path: Path, systemctl: Path) -> None:
+def test_package_scripts_call_systemctl(packages: dict[str, Path], tmp_path: Path, systemctl: Path) -> None:
     """Installing enables the service, upgrading leaves one alone that was stopped, and a failure is only told."""
 
     def told() -> list[str]:
@@ -195,7 +195,7 @@ def upgraded(deb: Path, directory: Path) -> Path:
     return later
 
 
-def test_nothing_in_them_knows_where_they_were_built(packages: dict[str, Path], tmp_path: Path) -> None:
+def test_packages_contain_no_build_path(packages: dict[str, Path], tmp_path: Path) -> None:
     run("dpkg-deb", "--extract", packages[".deb"], tmp_path)
     found = subprocess.run(["grep", "-rl", str(ROOT / "build"), str(tmp_path)], capture_output=True, text=True)
     assert found.stdout == ""

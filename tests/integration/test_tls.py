@@ -21,7 +21,7 @@ import pytest
 from tests.certificates import Certificate, make_certificate
 from tests.clients.driver import node_driver
 from tests.credentials import connect_params, sign
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER
 from tests.parts import ROOT, program
 from tests.redis_server import free_port
 from tests.servers import Server
@@ -126,7 +126,7 @@ def test_streams_of_sockjs(start_server: StartServer, certificate: Certificate) 
     connection.close()
 
 
-def test_a_poll_whose_client_goes_is_noticed(start_server: StartServer, certificate: Certificate) -> None:
+def test_disconnect_during_a_poll_is_noticed(start_server: StartServer, certificate: Certificate) -> None:
     server = start_server(**certificate.options)
     context = certificate.trusting()
 
@@ -258,7 +258,7 @@ def test_a_slow_handshake_does_not_extend_the_timeout(start_server: StartServer,
     assert time.monotonic() - began < seconds(3)  # at this pace the whole would take far longer
 
 
-@pytest.mark.parametrize("worker", [OUR_WORKER, STOCK_WORKER], ids=["ours", "stock"])
+@pytest.mark.parametrize("worker", [GENTRIFUGO_WORKER, STOCK_WORKER], ids=["ours", "stock"])
 def test_under_gunicorn_with_its_own_options(tmp_path: Path, certificate: Certificate, worker: str) -> None:
     with gunicorn_with_tls(tmp_path, worker, certificate) as port:
         context = certificate.trusting()
@@ -315,7 +315,7 @@ def refused(tmp_path: Path, options: dict[str, Any]) -> str:
     return done.stdout + done.stderr
 
 
-def test_what_cannot_be_used_is_named(tmp_path: Path, certificate: Certificate) -> None:
+def test_unusable_certificate_is_named(tmp_path: Path, certificate: Certificate) -> None:
     other = make_certificate(tmp_path, "other")
     locked = make_certificate(tmp_path, "locked", "-passout", "pass:secret")
     garbage = tmp_path / "garbage.pem"
@@ -352,7 +352,7 @@ def test_certificates_are_trusted_by_name(certificate: Certificate, server: Serv
         connected(server.port, ssl.create_default_context())
 
 
-def test_the_certificate_of_the_page_will_do(tmp_path: Path, start_server: StartServer) -> None:
+def test_certificate_of_the_documentation_works(tmp_path: Path, start_server: StartServer) -> None:
     """As docs/tls.md makes it, to try things out."""
     page = (ROOT / "docs" / "tls.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^    (openssl .+)$", page, re.MULTILINE)

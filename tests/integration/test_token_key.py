@@ -16,7 +16,7 @@ OPTIONS = {"secret": "", "token_hmac_secret_key": KEY}
 
 
 @pytest.mark.parametrize("secret", ["", KEY])
-def test_it_starts_and_accepts_no_signature_of_protocol_v1(tmp_path: Path, secret: str) -> None:
+def test_server_with_only_a_token_key_accepts_no_signature_of_v1(tmp_path: Path, secret: str) -> None:
     with running(OPTIONS, tmp_path) as server:
         answer = ApiClient(server.host, server.port, secret).post('{"method": "channels", "params": {}}')
         assert answer.status == 400

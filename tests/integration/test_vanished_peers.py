@@ -148,7 +148,7 @@ def connections_of(server: Server, address: str) -> list[str]:
 
 
 @pytest.mark.timeout(120)
-def test_the_server_lets_go_of_peers_that_vanish_on_every_transport(start_server: StartServer) -> None:
+def test_vanished_peers_are_closed_on_every_transport(start_server: StartServer) -> None:
     def check(network: Network) -> None:
         network.add(LOST)
         server = start_server(**OPTIONS, stale_connection_close_delay=3)
@@ -173,7 +173,7 @@ def test_the_server_lets_go_of_peers_that_vanish_on_every_transport(start_server
     in_network_of_its_own(check)
 
 
-def test_a_client_behind_a_network_that_swallows_everything_is_given_up(start_server: StartServer) -> None:
+def test_client_behind_a_dead_network_is_closed(start_server: StartServer) -> None:
     """The network takes all that is sent, so only what does not come back shows that nobody is there."""
     server = start_server(ping_interval=1)
     api = ApiClient(server.host, server.port)

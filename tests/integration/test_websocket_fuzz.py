@@ -197,30 +197,30 @@ def _held_after_a_while(server: Server, expected: Held) -> Held:
     return held
 
 
-def test_names_are_unique() -> None:
+def test_case_names_are_unique() -> None:
     names = [case.name for cases in TOPICS.values() for case in cases]
     assert [name for name, count in Counter(names).items() if count > 1] == []
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_case(played: Played, name: str) -> None:
+def test_websocket_case_passes(played: Played, name: str) -> None:
     if name in played.failures:
         raise played.failures[name]
 
 
-def test_the_neighbours_miss_nothing(played: Played) -> None:
+def test_other_clients_receive_all_messages(played: Played) -> None:
     published = list(range(played.neighbourhood.published))
     for neighbour in played.neighbourhood.neighbours:
         assert neighbour.trouble is None, neighbour.name
         assert neighbour.received == published, neighbour.name
 
 
-def test_the_log_says_nothing_of_it(played: Played) -> None:
+def test_fuzzing_causes_no_log_lines(played: Played) -> None:
     before, after = played.logs
     assert after.removeprefix(before) == ""
 
 
-def test_nothing_is_left(played: Played) -> None:
+def test_no_connections_stay_open(played: Played) -> None:
     before, after = played.held
     assert after == before
     assert after.clients == 0

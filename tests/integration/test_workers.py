@@ -134,7 +134,7 @@ def test_usr2_replaces_them_one_by_one_while_requests_are_served(start: StartSer
     assert server.log.count("stopped: exit status 0") == WORKERS
 
 
-def test_ports_of_their_own_go_together_with_workers(start: StartServer) -> None:
+def test_separate_ports_work_with_workers(start: StartServer) -> None:
     api_port = free_port()
     server = start(api_port=str(api_port), health=True)
     with ProtocolClient(server, "ann") as client:
@@ -407,7 +407,7 @@ def test_a_second_term_ends_the_workers_at_once() -> None:
     assert process.wait(seconds(10)) == 1
 
 
-def test_a_new_worker_that_cannot_serve_replaces_nobody(tmp_path: Path) -> None:
+def test_failed_new_worker_replaces_no_worker(tmp_path: Path) -> None:
     worker = FIRST.format(mark=str(tmp_path / "mark")) + "if not is_first: sys.exit(3)" + SERVE
     process = subprocess.Popen([sys.executable, "-c", STAND_IN, worker], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -480,6 +480,6 @@ def test_a_worker_with_a_blocked_event_loop_is_replaced_with_a_stack_trace_in_th
         ({"workers": 0}, "workers: Must be more than 0"),
     ],
 )
-def test_what_does_not_go_together_is_named(start_server: StartServer, options: dict[str, Any], problem: str) -> None:
+def test_conflicting_options_are_named(start_server: StartServer, options: dict[str, Any], problem: str) -> None:
     with pytest.raises(AssertionError, match=problem):
         start_server(**{"workers": 2, "engine": "redis", **options})

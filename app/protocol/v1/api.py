@@ -25,11 +25,11 @@ from .wire import ChannelParams, Command, encode_api_reply
 
 log = logging.getLogger(__name__)
 
-PUBLISHED_TOGETHER = 256
+PUBLISH_BATCH_SIZE = 256
 """Maximum number of publications of one request that are passed to the engine together."""
-QUEUED_TOGETHER = 1024
+QUEUE_BATCH_SIZE = 1024
 """Number of commands of a queue after which the references to finished ones are released."""
-SHOWN_OF_ENTRY = 80
+MAX_LOGGED_ENTRY = 80
 """Maximum bytes of an invalid entry in the log."""
 
 Found = TypeVar("Found")
@@ -72,8 +72,8 @@ class Api:
         An invalid command is skipped; the other commands of its entry, and other entries, are carried out.
         """
         commands = [command for entry in iterate_yielding(entries) for command in _queued_commands(entry)]
-        for start in range(0, len(commands), QUEUED_TOGETHER):
-            self._process_queued(commands[start : start + QUEUED_TOGETHER])
+        for start in range(0, len(commands), QUEUE_BATCH_SIZE):
+            self._process_queued(commands[start : start + QUEUE_BATCH_SIZE])
 
     def _process_queued(self, commands: list[Command]) -> None:
         limit = ReplyLimit(math.inf)  # replies are discarded
@@ -99,15 +99,15 @@ class Api:
         for publishing, run in groupby(commands, lambda command: command.method == "publish"):
             if publishing:
                 publishes = list(run)
-                for start in range(0, len(publishes), PUBLISHED_TOGETHER):
-                    yield from self._publish_all(publishes[start : start + PUBLISHED_TOGETHER], limit)
+                for start in range(0, len(publishes), PUBLISH_BATCH_SIZE):
+                    yield from self._publish_all(publishes[start : start + PUBLISH_BATCH_SIZE], limit)
                     yield_if_due()
             else:
                 yield from self._replies_one_by_one(run, limit)
 
     def _publish_all(self, commands: Sequence[Command], limit: ReplyLimit) -> Iterator[bytes]:
         if limit.left <= 0:
-            yield from map(_reply_too_much, commands)
+            yield from map(_reply_limit_exceeded, commands)
             return
         messages: list[PublishRequest] = []
         problem: Exception | None = None
@@ -126,7 +126,7 @@ class Api:
 
     def _replies_one_by_one(self, commands: Iterable[Command], limit: ReplyLimit) -> Iterator[bytes]:
         for command in iterate_yielding(commands):
-            reply = self.reply(command) if limit.left > 0 else _reply_too_much(command)
+            reply = self.reply(command) if limit.left > 0 else _reply_limit_exceeded(command)
             limit.left -= len(reply)
             yield reply
 
@@ -169,9 +169,9 @@ class Api:
         If the engine fails for some of them, the others have the message.
         """
         failed = refused = None
-        for start in range(0, len(channels), PUBLISHED_TOGETHER):
+        for start in range(0, len(channels), PUBLISH_BATCH_SIZE):
             messages: list[PublishRequest] = []
-            for channel in channels[start : start + PUBLISHED_TOGETHER]:
+            for channel in channels[start : start + PUBLISH_BATCH_SIZE]:
                 refused = self._refusal_of(channel)
                 if refused is not None:
                     break
@@ -256,7 +256,7 @@ def _publish_reply(command: Command, error: Error | None) -> bytes:
     return encode_api_reply(command.uid, "publish") if command.uid else _PUBLISHED
 
 
-def _reply_too_much(command: Command) -> bytes:
+def _reply_limit_exceeded(command: Command) -> bytes:
     """The reply to a command that was not carried out, because the replies before it are too large."""
     return encode_api_reply(command.uid, command.method or "", error=_without_advice(LIMIT_EXCEEDED))
 
@@ -266,7 +266,7 @@ def _queued_commands(entry: bytes) -> list[Command]:
     try:
         return wire.decode_queued(entry)
     except InvalidJSON as error:
-        log.warning("skipping invalid entry of the API queue: %s; it begins with %r", error, entry[:SHOWN_OF_ENTRY])
+        log.warning("skipping invalid entry of the API queue: %s; it begins with %r", error, entry[:MAX_LOGGED_ENTRY])
         return []
 
 

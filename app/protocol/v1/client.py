@@ -37,7 +37,7 @@ from ...node.base_client import BaseClient, ClosedMeanwhile
 from ...node.hooks import Context
 from ...node.node import Node
 from . import wire
-from .credentials import SHOWN_OF_USER, signed_at
+from .credentials import MAX_LOGGED_USER, signed_at
 from .replies import gather
 from .subscriptions import SubscriptionsV1
 
@@ -92,14 +92,14 @@ class ClientV1(BaseClient):
         commands = wire.decode_commands(message)
         if not commands:
             raise Closing(CLOSE_INVALID_MESSAGE)
-        replies = gather(commands, self._reply, self._may_go_on)
+        replies = gather(commands, self._reply, self._can_continue)
         if replies is None:
             return
         self._send(wire.encode_array(replies) if message.startswith(b"[") else replies[0])
         for publication in self._subscriptions.release_held():
             self._send(wire.encode_push(publication))
 
-    def _may_go_on(self, gathered: int) -> bool:
+    def _can_continue(self, gathered: int) -> bool:
         """Whether the client is open. It is closed as slow if these bytes of replies and its outbox are too many."""
         if self.outbox.size + gathered > self.node.config.client_queue_max_size:
             self._close_slow(gathered)
@@ -166,12 +166,12 @@ class ClientV1(BaseClient):
             timestamp = signed_at(self.node.config.secret, params)
             self._signed_user = user
         if is_hooked:
-            user, info = self._ask_who(hooks.CONNECT, user, info)
+            user, info = self._identify_with_hooks(hooks.CONNECT, user, info)
         if user is None:
             raise Closing(CLOSE_INVALID_TOKEN, "the request has no token, and no hook has set a user")
         return user, info, timestamp
 
-    def _ask_who(self, event: str, user: str | None, info: bytes) -> tuple[str | None, bytes]:
+    def _identify_with_hooks(self, event: str, user: str | None, info: bytes) -> tuple[str | None, bytes]:
         """Return the user and info that the hooks have set; raises Closing if a hook refuses."""
         context = Context(event, user, self.uid, info=decode_embedded(info), opening=self.opening)
         try:
@@ -197,7 +197,7 @@ class ClientV1(BaseClient):
             timestamp = signed_at(self.node.config.secret, params)
             self._check_same_user(params.user or "")
         if is_hooked:
-            _, info = self._ask_who(hooks.REFRESH, self.user, info)
+            _, info = self._identify_with_hooks(hooks.REFRESH, self.user, info)
         lifetime = self.node.config.connection_lifetime
         expired = False
         if lifetime > 0:
@@ -210,7 +210,7 @@ class ClientV1(BaseClient):
     def _check_same_user(self, user: str) -> None:
         """Raise Closing if the token of a `refresh` is for another user than that of the connection."""
         if user not in (self.user, self._signed_user):
-            raise Closing(CLOSE_INVALID_TOKEN, f"refresh with a token of user {user[:SHOWN_OF_USER]!r}")
+            raise Closing(CLOSE_INVALID_TOKEN, f"refresh with a token of user {user[:MAX_LOGGED_USER]!r}")
 
     def _connect_body(self, client: str, expired: bool = False) -> bytes:
         lifetime = self.node.config.connection_lifetime

@@ -9,7 +9,7 @@ from ...model import signing
 from ...model.errors import CLOSE_INVALID_MESSAGE, CLOSE_INVALID_TOKEN, Closing
 from . import wire
 
-SHOWN_OF_USER = 100
+MAX_LOGGED_USER = 100
 """Maximum characters of a user or a timestamp in the log."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
@@ -31,9 +31,11 @@ def signed_at(secret: str, params: wire.ConnectParams) -> float:
     expected = signing.client_token(secret, user, timestamp, info)
     if not signing.matches(expected, params.token or ""):
         reasons = "; ".join(_reasons(params.token or "", timestamp))
-        raise Closing(CLOSE_INVALID_TOKEN, f"user {user[:SHOWN_OF_USER]!r} is claimed; {reasons}")
+        raise Closing(CLOSE_INVALID_TOKEN, f"user {user[:MAX_LOGGED_USER]!r} is claimed; {reasons}")
     if not TIMESTAMP.fullmatch(timestamp):
-        raise Closing(CLOSE_INVALID_MESSAGE, f"user {user[:SHOWN_OF_USER]!r} is claimed; {_wrong_time(timestamp)}")
+        raise Closing(
+            CLOSE_INVALID_MESSAGE, f"user {user[:MAX_LOGGED_USER]!r} is claimed; {_invalid_timestamp_text(timestamp)}"
+        )
     return float(timestamp)
 
 
@@ -48,8 +50,8 @@ def _reasons(token: str, timestamp: str) -> Iterator[str]:
     else:
         yield "the token was made with another secret, or for another user, timestamp or info"
     if not TIMESTAMP.fullmatch(timestamp):
-        yield _wrong_time(timestamp)
+        yield _invalid_timestamp_text(timestamp)
 
 
-def _wrong_time(timestamp: str) -> str:
-    return f"invalid timestamp {timestamp[:SHOWN_OF_USER]!r}: expected Unix seconds with ten digits"
+def _invalid_timestamp_text(timestamp: str) -> str:
+    return f"invalid timestamp {timestamp[:MAX_LOGGED_USER]!r}: expected Unix seconds with ten digits"

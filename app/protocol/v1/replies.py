@@ -12,12 +12,12 @@ from .wire import Command
 
 
 def gather(
-    commands: Sequence[Command], reply: Callable[[Command], bytes], may_go_on: Callable[[int], bool]
+    commands: Sequence[Command], reply: Callable[[Command], bytes], can_continue: Callable[[int], bool]
 ) -> list[bytes] | None:
     """Carry out commands in order and return their replies; others may run between two commands.
 
-    After each command `may_go_on` is called with the number of bytes of all replies so far. None when it returns False:
-    the commands after that are not carried out.
+    After each command `can_continue` is called with the number of bytes of all replies so far. When it returns False,
+    the result is None, and the commands after that are not carried out.
     """
     replies: list[bytes] = []
     size = 0
@@ -26,7 +26,7 @@ def gather(
         size += len(replies[-1])
         if len(commands) > 1:
             yield_if_due()
-        if not may_go_on(size):
+        if not can_continue(size):
             return None
     return replies
 

@@ -27,7 +27,7 @@ from .errors import (
     CodedRefusal,
 )
 from .messages import (
-    NOTHING,
+    NO_PAYLOAD,
     HistoryRequest,
     HistoryResult,
     PresenceRequest,
@@ -44,9 +44,9 @@ from .messages import (
     UnsubscribeResult,
     client_info,
 )
-from .permissions import Who
+from .permissions import Requester
 from .served_client import ServedClient
-from .subscriptions import Wanted, message_of, ttl
+from .subscriptions import AllowedSubscription, message_of, ttl
 from .tags_filter import InvalidFilter, TagsFilter, tags_filter
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
         granted = permissions.overridden(granted, token.options, options)
         info, expires_at = token.options.info, token.expires_at
     passes = _filter(options, request)
-    result = client.subscribe(Wanted(request.channel, request, granted, info, expires_at, passes=passes))
+    result = client.subscribe(AllowedSubscription(request.channel, request, granted, info, expires_at, passes=passes))
     client.reply(Reply(id_, subscribe=result))
     client.go_live(request.channel)
 
@@ -107,7 +107,7 @@ def _check_subscribe(client: ServedClient, request: SubscribeRequest) -> None:
 
 
 def _filter(options: ChannelOptions, request: SubscribeRequest) -> TagsFilter | None:
-    """The filter that a client asks for. Raises CodedRefusal for one that the server cannot apply."""
+    """The filter that a client asks for. Raises CodedRefusal for an invalid filter."""
     if request.tf is None:
         return None
     if not options.allow_tags_filter:
@@ -137,7 +137,7 @@ def _unsubscribe(client: ServedClient, id_: int, request: UnsubscribeRequest) ->
 
 
 def _publish(client: ServedClient, id_: int, request: PublishRequest) -> None:
-    channel, data = _named(request.channel), b"" if request.data is NOTHING else bytes(request.data)
+    channel, data = _named(request.channel), b"" if request.data is NO_PAYLOAD else bytes(request.data)
     if not data:
         raise CodedRefusal(ERROR_BAD_REQUEST)
     _check_publish(client, channel)
@@ -155,7 +155,7 @@ def _publish(client: ServedClient, id_: int, request: PublishRequest) -> None:
 
 
 def _check_publish(client: ServedClient, channel: str) -> None:
-    if not permissions.may_publish(client.node.rules.options(channel), _who(client, channel)):
+    if not permissions.may_publish(client.node.rules.options(channel), _requester(client, channel)):
         raise CodedRefusal(ERROR_PERMISSION_DENIED)
 
 
@@ -176,7 +176,7 @@ def _check_presence(client: ServedClient, channel: str) -> None:
     options = client.node.rules.options(_named(channel))
     if not options.presence:
         raise CodedRefusal(ERROR_NOT_AVAILABLE)
-    if not permissions.may_read_presence(options, _who(client, channel)):
+    if not permissions.may_read_presence(options, _requester(client, channel)):
         raise CodedRefusal(ERROR_PERMISSION_DENIED)
 
 
@@ -195,7 +195,7 @@ def _history(client: ServedClient, id_: int, request: HistoryRequest) -> None:
 def _check_history(client: ServedClient, channel: str, options: ChannelOptions) -> None:
     if history_options(options) is None:
         raise CodedRefusal(ERROR_NOT_AVAILABLE)
-    if not permissions.may_read_history(options, _who(client, channel)):
+    if not permissions.may_read_history(options, _requester(client, channel)):
         raise CodedRefusal(ERROR_PERMISSION_DENIED)
 
 
@@ -206,8 +206,8 @@ def _named(channel: str) -> str:
     return channel
 
 
-def _who(client: ServedClient, channel: str) -> Who:
-    return Who(client.user, channel in client.channels, client.node.config.insecure)
+def _requester(client: ServedClient, channel: str) -> Requester:
+    return Requester(client.user, channel in client.channels, client.node.config.insecure)
 
 
 CHANNEL_COMMANDS: dict[str, Callable[[ServedClient, int, Any], None]] = {

@@ -16,7 +16,7 @@ from msgspec import Raw
 
 from ...model.json_codec import InvalidJSON, check_nesting, decode
 
-NOTHING = Raw()
+NO_PAYLOAD = Raw()
 """A claim that is not there."""
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class SubscriptionToken:
 
 
 class Lifetime(msgspec.Struct):
-    """The claims that say whether a token counts, which all tokens have. Null is a claim that is not there."""
+    """The claims of all tokens that determine whether a token is valid. A claim that is null counts as missing."""
 
     exp: float | None = None
     nbf: float | None = None
@@ -98,9 +98,9 @@ class _Override(msgspec.Struct):
 
 
 class _Options(msgspec.Struct):
-    info: Raw = NOTHING
+    info: Raw = NO_PAYLOAD
     b64info: str | None = None
-    data: Raw = NOTHING
+    data: Raw = NO_PAYLOAD
     b64data: str | None = None
     override: _Override | None = None
 
@@ -116,7 +116,7 @@ class _Claims(_Options):
 class _ConnectionClaims(_Claims):
     channels: list[str] | None = None
     subs: dict[str, _Options | None] | None = None
-    meta: Raw = NOTHING
+    meta: Raw = NO_PAYLOAD
 
 
 class _SubscriptionClaims(_Claims):
@@ -130,7 +130,7 @@ _subscription = msgspec.json.Decoder(_SubscriptionClaims)
 
 
 def read_lifetime(payload: bytes) -> Lifetime:
-    """The claims that say whether a token counts. Raises InvalidClaims."""
+    """Read the claims that determine whether a token is valid. Raises InvalidClaims."""
     return _decoded(_lifetime, payload)
 
 

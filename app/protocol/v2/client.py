@@ -51,7 +51,7 @@ from .messages import Error as ErrorMessage
 from .one_way import disconnect_for
 from .pings import Pings
 from .served_client import Identity
-from .subscriptions import SubscriptionsV2, Wanted
+from .subscriptions import AllowedSubscription, SubscriptionsV2
 from .tokens import TokenVerifier
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class ClientV2(BaseClient):
     # -- in
 
     def handle(self, frame: bytes) -> None:
-        """Carry out the commands of one frame, in order; what cannot go on closes the connection."""
+        """Carry out the commands of one frame, in order; a fatal error closes the connection."""
         started = time.perf_counter()
         metrics = self.node.metrics
         metrics.counters.client_api_num_requests += 1
@@ -195,11 +195,11 @@ class ClientV2(BaseClient):
     # -- the end of a subscription, and of the connection
 
     def unsubscribe(self, channel: str) -> None:
-        """End a subscription because a backend wants it; the client is told so even if it has none."""
+        """End a subscription at the request of a backend. The client gets a push even if it is not subscribed."""
         self.end_subscription(channel, SERVER_UNSUBSCRIBE)
 
     def end_subscription(self, channel: str, why: Unsubscribed) -> None:
-        """End a subscription, and tell the client. May block."""
+        """End a subscription and notify the client. May block."""
         if not self.closed:
             self.subscriptions.remove(channel)
             self.push(Push(channel, unsubscribe=Unsubscribe(why.code, why.reason)))
@@ -241,7 +241,7 @@ class ClientV2(BaseClient):
     # -- connect, and expiry
 
     def authenticate(self, identity: Identity, library: str) -> None:
-        """Register the client as the user that it has proved to be."""
+        """Register the client as an authenticated user."""
         self.library = library
         self._register(identity.user, identity.info)
         self.expire_at(identity.expires_at)
@@ -269,7 +269,7 @@ class ClientV2(BaseClient):
 
     # -- subscriptions
 
-    def subscribe(self, wanted: Wanted) -> SubscribeResult:
+    def subscribe(self, wanted: AllowedSubscription) -> SubscribeResult:
         """Subscribe to a channel; what is returned is to be sent before `go_live` is called. May block."""
         self.node.metrics.counters.client_num_subscribe += 1
         return self.subscriptions.add(wanted)
@@ -306,11 +306,11 @@ class ClientV2(BaseClient):
     # -- commands of backends (node.user_commands.ServerControlled)
 
     def subscribe_from_server(self, command: AddSubscription) -> None:
-        """Subscribe the client to a channel, and tell it. May block."""
+        """Subscribe the client to a channel and notify it. May block."""
         server_commands.subscribe(self, command)
 
     def renew_from_server(self, command: RenewConnections) -> None:
-        """Let the connection expire at another time, or now, and tell the client. May block."""
+        """Change the time when the connection expires, also to now, and notify the client. May block."""
         server_commands.renew(self, command)
 
     def send_from_server(self, command: SendMessage) -> None:

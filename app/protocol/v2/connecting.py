@@ -1,4 +1,4 @@
-"""Who connects, and with what: from the token, from a hook, or nobody in particular.
+"""The identity of a connecting client: from its token, from a hook, or anonymous.
 
 Checks the tokens of clients; what follows from them is the business of `client.py` and `channel_commands.py`.
 """
@@ -30,17 +30,17 @@ from .errors import (
     disconnect_of,
 )
 from .key_set import KeysUnavailable
-from .messages import NOTHING, ConnectRequest, RefreshRequest, SubscribeRequest
+from .messages import NO_PAYLOAD, ConnectRequest, RefreshRequest, SubscribeRequest
 from .permissions import overridden
 from .served_client import Identity, ServedClient
-from .subscriptions import Wanted
+from .subscriptions import AllowedSubscription
 from .tokens import ExpiredToken, ForeignToken, InvalidToken
 
 log = logging.getLogger(__name__)
 
 
 def identify(client: ServedClient, request: ConnectRequest) -> Identity:
-    """Return who connects. May block.
+    """Return the identity of a connecting client. May block.
 
     Raises CodedRefusal for an expired token, and CodedClosing for a client that may not connect.
     """
@@ -118,7 +118,7 @@ def _ask(client: ServedClient, event: str, user: str | None, identity: Identity)
     return identity._replace(user=outcome.user, info=outcome.info), context.channels
 
 
-def _server_side(client: ServedClient, claims: ConnectionToken, request: ConnectRequest) -> list[Wanted]:
+def _server_side(client: ServedClient, claims: ConnectionToken, request: ConnectRequest) -> list[AllowedSubscription]:
     return [
         server_side(client, channel, claims.user, given, request.subs.get(channel))
         for channel, given in claims.channels.items()
@@ -127,7 +127,7 @@ def _server_side(client: ServedClient, claims: ConnectionToken, request: Connect
 
 def _with_channels(
     client: ServedClient, identity: Identity, channels: Collection[str], request: ConnectRequest
-) -> list[Wanted]:
+) -> list[AllowedSubscription]:
     """The subscriptions of the identity and those to further channels. Those that it has already stay as they are."""
     wanted = {subscription.channel: subscription for subscription in identity.subscriptions}
     for channel in channels:
@@ -144,7 +144,7 @@ def server_side(
     given: SubscriptionOptions,
     request: SubscribeRequest | None = None,
     expires_at: float = 0,
-) -> Wanted:
+) -> AllowedSubscription:
     """A subscription that the server makes. Raises CodedClosing for a channel whose namespace does not exist."""
     try:
         options = client.node.rules.options(channel)
@@ -155,14 +155,15 @@ def server_side(
     wanted = request or SubscribeRequest()
     granted = overridden(permissions.grant(options, wanted, user), given, options)
     granted = granted._replace(may_have_deltas=False)  # client libraries have them for subscriptions of their own only
-    data = Raw(given.data) if given.data else NOTHING
-    return Wanted(channel, wanted, granted, given.info, expires_at, data, is_server_side=True)
+    data = Raw(given.data) if given.data else NO_PAYLOAD
+    return AllowedSubscription(channel, wanted, granted, given.info, expires_at, data, is_server_side=True)
 
 
 def subscription_token(client: ServedClient, channel: str, token: str) -> SubscriptionToken:
-    """Return the claims of a token for a channel.
+    """Return the claims of a subscription token.
 
-    Raises CodedRefusal for an expired or invalid token, and CodedClosing for a token of another user or connection.
+    Raises CodedRefusal for an expired or invalid token, and CodedClosing for a token of another user, channel or
+    client.
     """
     try:
         return client.tokens.subscription(token, channel, client.user, client.uid)

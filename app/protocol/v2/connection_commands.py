@@ -25,7 +25,7 @@ from .errors import (
     CodedRefusal,
 )
 from .messages import (
-    NOTHING,
+    NO_PAYLOAD,
     ConnectRequest,
     ConnectResult,
     RefreshRequest,
@@ -116,7 +116,7 @@ def _rpc(client: ServedClient, id_: int, request: RPCRequest) -> None:
     context = client.context(hooks.RPC)
     context.method, context.data = request.method, request.data
     result = known.answer(context, event)
-    client.reply(Reply(id_, rpc=RPCResult(result if isinstance(result, Raw) else NOTHING)))
+    client.reply(Reply(id_, rpc=RPCResult(result if isinstance(result, Raw) else NO_PAYLOAD)))
 
 
 def message(client: ServedClient, request: SendRequest) -> None:

@@ -1,6 +1,6 @@
 """How events of channels reach subscribers of protocol version 2: the encodings that the hub groups them by.
 
-Subscribers in the same format, over the same kind of transport and with the same wishes share one encoding, so that a
+Subscribers in the same format, over the same kind of transport and with the same options share one encoding, so that a
 broadcast is encoded once for all of them.
 """
 

@@ -32,7 +32,7 @@ class Kind(Enum):
     MESSAGE = auto()
 
 
-class Shape(Enum):
+class Cardinality(Enum):
     """How many values a field has."""
 
     ONE = auto()
@@ -49,7 +49,7 @@ class Field:
     number: int
     """Its number in Protobuf."""
     kind: Kind
-    shape: Shape = Shape.ONE
+    shape: Cardinality = Cardinality.ONE
     message: type[Message] | None = None
     """The type of its values if they are messages."""
 
@@ -62,7 +62,7 @@ def fields_of(type_: type[Message]) -> tuple[Field, ...]:
 
 
 _KINDS: dict[Any, Kind] = {bool: Kind.BOOL, str: Kind.TEXT}
-_SHAPES: dict[Any, Shape] = {list: Shape.LIST, dict: Shape.MAP}
+_SHAPES: dict[Any, Cardinality] = {list: Cardinality.LIST, dict: Cardinality.MAP}
 
 
 def _field(name: str, hint: Any) -> Field:
@@ -70,8 +70,8 @@ def _field(name: str, hint: Any) -> Field:
         raise TypeError(f"{name}: the annotation has no number")
     value, *notes = typing.get_args(hint)
     number = next(note for note in reversed(notes) if isinstance(note, int))
-    shape = _SHAPES.get(typing.get_origin(value), Shape.ONE)
-    if shape is not Shape.ONE or isinstance(value, types.UnionType):
+    shape = _SHAPES.get(typing.get_origin(value), Cardinality.ONE)
+    if shape is not Cardinality.ONE or isinstance(value, types.UnionType):
         # The last argument that is a type: the values of a map or a list, or what may be None.
         value = [argument for argument in typing.get_args(value) if argument is not type(None)][-1]
     if isinstance(value, type) and issubclass(value, Message):

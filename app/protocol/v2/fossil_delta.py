@@ -24,7 +24,7 @@ MAX_STEPS = 30_000
 
 The payloads have too little in common then, or repeat the same pieces too often.
 """
-STEPS_OF_PIECE = 8
+STEPS_PER_MATCH = 8
 """Comparisons that take as long as the search for the ends of a short piece that both payloads have."""
 BYTES_PER_STEP = 2048
 """Bytes of such a piece that take as long as one comparison more."""
@@ -110,7 +110,7 @@ class _Patch:
             if source[block] != first and source[block - 1] != before:
                 continue  # nothing in common; most blocks end here
             copy = self._common(block, done, position)
-            self._count(STEPS_OF_PIECE + copy.size // BYTES_PER_STEP)
+            self._count(STEPS_PER_MATCH + copy.size // BYTES_PER_STEP)
             cost = _digits(copy.literal) + _digits(copy.size) + _digits(copy.offset) + 3
             if copy.size >= cost and (best is None or copy.size > best.size):
                 best = copy

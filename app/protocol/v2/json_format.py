@@ -15,9 +15,9 @@ from msgspec import Raw
 
 from ...model.events import RawClientInfo
 from ...model.json_codec import MAX_NESTING, InvalidJSON, check_nesting, decode, is_json
-from .fields import Field, Kind, Message, Shape, fields_of
+from .fields import Cardinality, Field, Kind, Message, fields_of
 from .format import Format, InvalidFrame, NotJSON
-from .messages import NOTHING, Command, EmulationRequest, Push, Reply
+from .messages import NO_PAYLOAD, Command, EmulationRequest, Push, Reply
 
 M = TypeVar("M", bound=Message)
 
@@ -57,7 +57,7 @@ class JSONFormat(Format):
         """An object whose `data` is a frame as a string."""
         try:
             request = _decode_message(_emulation, EmulationRequest, body)
-            if request.data is not NOTHING:
+            if request.data is not NO_PAYLOAD:
                 request.data = Raw(decode(_text, bytes(request.data)).encode())
         except InvalidJSON as error:
             raise InvalidFrame(str(error)) from None
@@ -154,7 +154,9 @@ def _without_nulls(type_: type[Message], data: bytes) -> bytes:
 
 
 def _cleaned(field: Field, value: bytes) -> bytes:
-    return value if field.message is None or field.shape is not Shape.ONE else _without_nulls(field.message, value)
+    return (
+        value if field.message is None or field.shape is not Cardinality.ONE else _without_nulls(field.message, value)
+    )
 
 
 def _encode_info(info: RawClientInfo) -> bytes:
@@ -172,7 +174,7 @@ Check = Callable[[Any], None]
 
 def _check_payload(payload: Raw) -> None:
     """Without this check, a payload could add fields to the message that it is in."""
-    if payload is not NOTHING and not is_json(bytes(payload)):
+    if payload is not NO_PAYLOAD and not is_json(bytes(payload)):
         raise NotJSON("a payload is not JSON")
 
 
@@ -196,11 +198,11 @@ def _field_check(type_: type[Message], field: Field) -> Check | None:
     if field.message is None or field.message is type_:
         return None
     check = _payload_check(field.message)
-    if check is None or field.shape is Shape.ONE:
+    if check is None or field.shape is Cardinality.ONE:
         return check
 
     def check_all(values: Any) -> None:
-        for value in values.values() if field.shape is Shape.MAP else values:
+        for value in values.values() if field.shape is Cardinality.MAP else values:
             check(value)
 
     return check_all

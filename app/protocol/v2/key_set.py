@@ -28,8 +28,8 @@ LIFETIME = 3600
 """Seconds after which a set is fetched again."""
 TIMEOUT = 5
 """Seconds for one request."""
-MOST_KEYS = 100
-LARGEST_SET = 1 << 20
+MAX_KEYS = 100
+MAX_KEY_SET_SIZE = 1 << 20
 """Bytes."""
 
 
@@ -104,14 +104,14 @@ class KeySet:
             raise ValueError(f"no answer within {self._timeout:g} s") from None
         if status != 200:
             raise ValueError(f"status {status}")
-        if len(content) > LARGEST_SET:
-            raise ValueError(f"more than {LARGEST_SET} bytes")
+        if len(content) > MAX_KEY_SET_SIZE:
+            raise ValueError(f"more than {MAX_KEY_SET_SIZE} bytes")
         return self._parsed(content)
 
     def _answer(self) -> tuple[int, bytes]:
         response = self._http.request("GET", self.url, preload_content=False, redirect=False, retries=False)
         try:
-            return response.status, response.read(LARGEST_SET + 1)
+            return response.status, response.read(MAX_KEY_SET_SIZE + 1)
         finally:
             response.close()
 
@@ -120,5 +120,5 @@ class KeySet:
             jwks = _set.decode(content).keys
         except (msgspec.DecodeError, RecursionError) as error:
             raise ValueError(f"not a JSON Web Key Set: {error}") from None
-        keys = {(self.url, jwk["kid"]): key_of_jwk(jwk) for jwk in jwks[:MOST_KEYS] if isinstance(jwk.get("kid"), str)}
+        keys = {(self.url, jwk["kid"]): key_of_jwk(jwk) for jwk in jwks[:MAX_KEYS] if isinstance(jwk.get("kid"), str)}
         return {name: key for name, key in keys.items() if key is not None}

@@ -14,8 +14,8 @@ from msgspec import Meta, Raw
 from ...model.events import RawClientInfo
 from .fields import Kind, Message
 
-NOTHING = Raw()
-"""The payload that is not there."""
+NO_PAYLOAD = Raw()
+"""Stands for a missing payload."""
 
 UInt32 = Annotated[int, Meta(ge=0, le=2**32 - 1), Kind.UINT32]
 UInt64 = Annotated[int, Meta(ge=0), Kind.UINT64]
@@ -26,12 +26,12 @@ Payload = Annotated[Raw, Kind.PAYLOAD]
 
 
 class ClientInfo(Message):
-    """Who a connection is."""
+    """The identity of a connection: user, client ID and info."""
 
     user: Annotated[str, 1]
     client: Annotated[str, 2]
-    conn_info: Annotated[Payload, 3] = NOTHING
-    chan_info: Annotated[Payload, 4] = NOTHING
+    conn_info: Annotated[Payload, 3] = NO_PAYLOAD
+    chan_info: Annotated[Payload, 4] = NO_PAYLOAD
 
 
 def client_info(info: RawClientInfo) -> ClientInfo:
@@ -39,15 +39,15 @@ def client_info(info: RawClientInfo) -> ClientInfo:
     return ClientInfo(
         info.user,
         info.client,
-        Raw(info.default_info) if info.default_info else NOTHING,
-        Raw(info.channel_info) if info.channel_info else NOTHING,
+        Raw(info.default_info) if info.default_info else NO_PAYLOAD,
+        Raw(info.channel_info) if info.channel_info else NO_PAYLOAD,
     )
 
 
 class Publication(Message):
     """One publication in a push, in a recovery or in the history."""
 
-    data: Annotated[Payload, 4] = NOTHING
+    data: Annotated[Payload, 4] = NO_PAYLOAD
     info: Annotated[ClientInfo | None, 5] = None
     """The client that published it, if it was one."""
     offset: Annotated[UInt64, 6] = 0
@@ -94,7 +94,7 @@ class SubscribeRequest(Message):
     recover: Annotated[bool, 3] = False
     epoch: Annotated[str, 6] = ""
     offset: Annotated[UInt64, 7] = 0
-    data: Annotated[Payload, 8] = NOTHING
+    data: Annotated[Payload, 8] = NO_PAYLOAD
     positioned: Annotated[bool, 9] = False
     recoverable: Annotated[bool, 10] = False
     join_leave: Annotated[bool, 11] = False
@@ -121,7 +121,7 @@ class SubscribeResult(Message):
     recovered: Annotated[bool, 8] = False
     offset: Annotated[UInt64, 9] = 0
     positioned: Annotated[bool, 10] = False
-    data: Annotated[Payload, 11] = NOTHING
+    data: Annotated[Payload, 11] = NO_PAYLOAD
     was_recovering: Annotated[bool, 12] = False
     delta: Annotated[bool, 13] = False
 
@@ -130,7 +130,7 @@ class ConnectRequest(Message):
     """`connect`, the first command of every connection."""
 
     token: Annotated[str, 1] = ""
-    data: Annotated[Payload, 2] = NOTHING
+    data: Annotated[Payload, 2] = NO_PAYLOAD
     subs: Annotated[dict[str, SubscribeRequest], 3] = {}
     name: Annotated[str, 4] = ""
     """Name of the client library or application."""
@@ -146,7 +146,7 @@ class ConnectResult(Message):
     expires: Annotated[bool, 3] = False
     ttl: Annotated[UInt32, 4] = 0
     """Seconds."""
-    data: Annotated[Payload, 5] = NOTHING
+    data: Annotated[Payload, 5] = NO_PAYLOAD
     subs: Annotated[dict[str, SubscribeResult], 6] = {}
     ping: Annotated[UInt32, 7] = 0
     """Seconds between two pings of the server."""
@@ -201,7 +201,7 @@ class PublishRequest(Message):
     """Request of the command `publish`."""
 
     channel: Annotated[str, 1] = ""
-    data: Annotated[Payload, 2] = NOTHING
+    data: Annotated[Payload, 2] = NO_PAYLOAD
 
 
 class PublishResult(Message):
@@ -254,24 +254,24 @@ class HistoryResult(Message):
 class RPCRequest(Message):
     """`rpc`: a call of the application."""
 
-    data: Annotated[Payload, 1] = NOTHING
+    data: Annotated[Payload, 1] = NO_PAYLOAD
     method: Annotated[str, 2] = ""
 
 
 class RPCResult(Message):
     """The reply to `rpc`."""
 
-    data: Annotated[Payload, 1] = NOTHING
+    data: Annotated[Payload, 1] = NO_PAYLOAD
 
 
 class SendRequest(Message):
     """`send`: a message to the application, without a reply."""
 
-    data: Annotated[Payload, 1] = NOTHING
+    data: Annotated[Payload, 1] = NO_PAYLOAD
 
 
 class Command(Message):
-    """What a client sends: an id and one request. A command without both is the answer to a ping."""
+    """A message of a client: an ID and one request. A command without both answers a ping."""
 
     id: Annotated[UInt32, 1] = 0
     connect: Annotated[ConnectRequest | None, 4] = None
@@ -300,7 +300,7 @@ CLIENT_METHODS = Command.__struct_fields__[1:]
 
 
 class Error(Message):
-    """Why a command was not carried out."""
+    """The error of a command: code and message."""
 
     code: Annotated[UInt32, 1] = 0
     message: Annotated[str, 2] = ""
@@ -333,13 +333,13 @@ class Subscribe(Message):
     epoch: Annotated[str, 4] = ""
     offset: Annotated[UInt64, 5] = 0
     positioned: Annotated[bool, 6] = False
-    data: Annotated[Payload, 7] = NOTHING
+    data: Annotated[Payload, 7] = NO_PAYLOAD
 
 
 class AsyncMessage(Message):
     """A message to this connection that belongs to no channel."""
 
-    data: Annotated[Payload, 1] = NOTHING
+    data: Annotated[Payload, 1] = NO_PAYLOAD
 
 
 class Connect(Message):
@@ -347,7 +347,7 @@ class Connect(Message):
 
     client: Annotated[str, 1] = ""
     version: Annotated[str, 2] = ""
-    data: Annotated[Payload, 3] = NOTHING
+    data: Annotated[Payload, 3] = NO_PAYLOAD
     subs: Annotated[dict[str, SubscribeResult], 4] = {}
     expires: Annotated[bool, 5] = False
     ttl: Annotated[UInt32, 6] = 0
@@ -377,7 +377,7 @@ class Refresh(Message):
 
 
 class Push(Message):
-    """What the server sends without being asked: one of these messages."""
+    """A message of the server that is not a reply: one of these fields is set."""
 
     channel: Annotated[str, 2] = ""
     pub: Annotated[Publication | None, 4] = None
@@ -414,5 +414,5 @@ class EmulationRequest(Message):
 
     node: Annotated[str, 1] = ""
     session: Annotated[str, 2] = ""
-    data: Annotated[Payload, 3] = NOTHING
+    data: Annotated[Payload, 3] = NO_PAYLOAD
     """A frame with commands; in JSON as a string."""

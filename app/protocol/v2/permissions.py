@@ -14,8 +14,8 @@ from .claims import SubscriptionOptions
 from .messages import SubscribeRequest
 
 
-class Who(NamedTuple):
-    """The client that asks."""
+class Requester(NamedTuple):
+    """The properties of a client that permissions depend on."""
 
     user: str
     """Empty for an anonymous user."""
@@ -35,7 +35,7 @@ def may_subscribe(rules: ChannelRules, channel: str, user: str) -> bool:
     return options.allow_subscribe_for_client if user else options.allow_subscribe_for_anonymous
 
 
-def may_publish(options: ChannelOptions, who: Who) -> bool:
+def may_publish(options: ChannelOptions, who: Requester) -> bool:
     """Whether a client may publish."""
     return _is_allowed(
         who,
@@ -45,7 +45,7 @@ def may_publish(options: ChannelOptions, who: Who) -> bool:
     )
 
 
-def may_read_presence(options: ChannelOptions, who: Who) -> bool:
+def may_read_presence(options: ChannelOptions, who: Requester) -> bool:
     """Whether a client may read presence, and so may ask for joins and leaves."""
     return _is_allowed(
         who,
@@ -55,7 +55,7 @@ def may_read_presence(options: ChannelOptions, who: Who) -> bool:
     )
 
 
-def may_read_history(options: ChannelOptions, who: Who) -> bool:
+def may_read_history(options: ChannelOptions, who: Requester) -> bool:
     """Whether a client may read the history, and so may ask for positions and recovery."""
     return _is_allowed(
         who,
@@ -65,7 +65,7 @@ def may_read_history(options: ChannelOptions, who: Who) -> bool:
     )
 
 
-def _is_allowed(who: Who, for_client: bool, for_subscriber: bool, for_anonymous: bool) -> bool:
+def _is_allowed(who: Requester, for_client: bool, for_subscriber: bool, for_anonymous: bool) -> bool:
     if who.is_trusted or (who.is_subscribed and for_subscriber):
         return True
     return for_client if who.user else for_anonymous
@@ -91,7 +91,7 @@ class Grant(NamedTuple):
 
 def grant(options: ChannelOptions, request: SubscribeRequest, user: str, is_trusted: bool = False) -> Grant:
     """What a subscription gets. What is asked for and not allowed is left out without an error."""
-    subscriber = Who(user, is_subscribed=True, is_trusted=is_trusted)
+    subscriber = Requester(user, is_subscribed=True, is_trusted=is_trusted)
     has_history = history_options(options) is not None
     reads_history = may_read_history(options, subscriber)
     wants_recovery = request.recoverable and (options.allow_recovery or reads_history)

@@ -15,13 +15,13 @@ from msgspec import Raw
 
 from ...model.json_codec import MAX_NESTING
 from . import protobuf_wire as wire
-from .fields import Field, Kind, Message, Shape, fields_of
+from .fields import Cardinality, Field, Kind, Message, fields_of
 from .format import InvalidFrame
-from .messages import NOTHING
+from .messages import NO_PAYLOAD
 
 M = TypeVar("M", bound=Message)
 
-DEEPEST = MAX_NESTING // 2
+MAX_MESSAGE_DEPTH = MAX_NESTING // 2
 """Messages of one type inside each other. In JSON each is an object in an array."""
 
 _READ = {
@@ -31,7 +31,7 @@ _READ = {
     Kind.INT32: "number if number < 2147483648 else as_int32(number)",
     Kind.INT64: "number if number < 9223372036854775808 else number - 18446744073709551616",
     Kind.TEXT: "data[position:stop].decode()",
-    Kind.PAYLOAD: "Raw(data[position:stop]) if stop > position else NOTHING",
+    Kind.PAYLOAD: "Raw(data[position:stop]) if stop > position else NO_PAYLOAD",
 }
 """What one value is, by the number that was read, or by the place of its bytes."""
 _WRITTEN = {
@@ -71,12 +71,12 @@ def encoder_of(type_: type[M]) -> Callable[[M], bytes]:
 def _encoding_lines(field: Field) -> Iterator[str]:
     tag = wire.encode_varint(field.number << 3 | (wire.DELIMITED if _is_delimited(field) else wire.VARINT))
     written = f"delimited(encode_{field.name}({{}}))" if field.message else _WRITTEN[field.kind]
-    if field.shape is Shape.MAP:
+    if field.shape is Cardinality.MAP:
         entry = f"{_KEY!r} + delimited(key.encode()) + {_VALUE!r} + {written.format('item')}"
         yield "    if value:"
         yield f"        entries = [{tag!r} + delimited({entry}) for key, item in value.items()]"
         yield "        encoded += b''.join(entries)"
-    elif field.shape is Shape.LIST:
+    elif field.shape is Cardinality.LIST:
         yield "    if value:"
         yield f"        encoded += b''.join([{tag!r} + {written.format('item')} for item in value])"
     else:
@@ -85,7 +85,7 @@ def _encoding_lines(field: Field) -> Iterator[str]:
 
 
 def _is_delimited(field: Field) -> bool:
-    return field.kind in _DELIMITED_KINDS or field.shape is not Shape.ONE
+    return field.kind in _DELIMITED_KINDS or field.shape is not Cardinality.ONE
 
 
 Decoder = Callable[..., M]
@@ -103,7 +103,7 @@ def decoder_of(type_: type[M]) -> Decoder[M]:
         "message_type": type_,
         "known": frozenset(field.number for field in fields),
         "Raw": Raw,
-        "NOTHING": NOTHING,
+        "NO_PAYLOAD": NO_PAYLOAD,
         "InvalidFrame": InvalidFrame,
         "decode_entry": decode_entry,
         **{name: getattr(wire, name) for name in ("continue_varint", "skip_field", "as_uint32", "as_int32")},
@@ -123,7 +123,7 @@ def decoder_of(type_: type[M]) -> Decoder[M]:
 
 def _opening_lines(type_: type[Message]) -> Iterator[str]:
     if any(field.message is type_ for field in fields_of(type_)):
-        yield f"    if depth > {DEEPEST}:"
+        yield f"    if depth > {MAX_MESSAGE_DEPTH}:"
         yield "        raise InvalidFrame('messages are nested too deeply')"
     empty = ", ".join(_initial(field) for field in fields_of(type_) if field.name in _required(type_))
     yield f"    message = message_type({empty})"
@@ -140,8 +140,8 @@ def _required(type_: type[Message]) -> tuple[str, ...]:
 
 
 def _initial(field: Field) -> str:
-    if field.shape is not Shape.ONE:
-        return "[]" if field.shape is Shape.LIST else "{}"
+    if field.shape is not Cardinality.ONE:
+        return "[]" if field.shape is Cardinality.LIST else "{}"
     return "''" if field.kind is Kind.TEXT else "0"
 
 
@@ -160,12 +160,12 @@ def _decoding_lines(type_: type[Message], field: Field, branch: str) -> Iterator
     yield f"                raise InvalidFrame({wire.TOO_SHORT!r})"
     deeper = ", depth + 1" if field.message is type_ else ""
     decoded = f"decode_{field.name}(data, position, stop{deeper})" if field.message else _READ[field.kind]
-    if field.shape is Shape.MAP:
+    if field.shape is Cardinality.MAP:
         yield "            entry_stop = stop"
         yield "            key, position, stop = decode_entry(data, position, stop)"
         yield f"            message.{field.name}[key] = {decoded}"
         yield "            stop = entry_stop"
-    elif field.shape is Shape.LIST:
+    elif field.shape is Cardinality.LIST:
         yield f"            message.{field.name}.append({decoded})"
     else:
         yield f"            message.{field.name} = {decoded}"

@@ -9,8 +9,8 @@ from collections.abc import Container
 
 from .format import InvalidFrame
 
-LARGEST_UINT32 = 2**32 - 1
-LARGEST_UINT64 = 2**64 - 1
+MAX_UINT32 = 2**32 - 1
+MAX_UINT64 = 2**64 - 1
 OUT_OF_RANGE = "a number is out of range"
 TOO_SHORT = "a field ends behind the message that it is in"
 
@@ -38,7 +38,7 @@ def varint(number: int) -> bytes:
 
 def signed_varint(number: int) -> bytes:
     """An integer from -2**63 to 2**63 - 1; negative ones take ten bytes."""
-    return varint(number & LARGEST_UINT64)
+    return varint(number & MAX_UINT64)
 
 
 def continue_varint(data: bytes, position: int, first: int) -> tuple[int, int]:
@@ -49,7 +49,7 @@ def continue_varint(data: bytes, position: int, first: int) -> tuple[int, int]:
         position += 1
         number |= (byte & 0x7F) << shift
         if byte < 0x80:
-            if number > LARGEST_UINT64:
+            if number > MAX_UINT64:
                 break
             return number, position
     raise InvalidFrame(OUT_OF_RANGE)
@@ -63,7 +63,7 @@ def read_varint(data: bytes, position: int) -> tuple[int, int]:
 
 def as_uint32(number: int) -> int:
     """A number that was read. Raises InvalidFrame unless it has 32 bits at most."""
-    if number > LARGEST_UINT32:
+    if number > MAX_UINT32:
         raise InvalidFrame(OUT_OF_RANGE)
     return number
 

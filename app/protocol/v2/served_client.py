@@ -10,12 +10,12 @@ from ...node.hooks import Context
 from ...node.node import Node
 from .errors import CodedDisconnect
 from .messages import Push, Reply, SubscribeResult
-from .subscriptions import SubscriptionsV2, Wanted
+from .subscriptions import AllowedSubscription, SubscriptionsV2
 from .tokens import TokenVerifier
 
 
 class Identity(NamedTuple):
-    """Who a client is."""
+    """The identity of a client: user, info and expiry."""
 
     user: str
     """Empty for an anonymous user."""
@@ -23,7 +23,7 @@ class Identity(NamedTuple):
     """JSON that others see of it; empty when there is none."""
     expires_at: float
     """Seconds since 1970; 0 for never."""
-    subscriptions: Sequence[Wanted] = ()
+    subscriptions: Sequence[AllowedSubscription] = ()
     """The channels that the server subscribes it to."""
 
 
@@ -52,7 +52,7 @@ class ServedClient(Protocol):
         ...
 
     def context(self, event: str, channel: str = "") -> Context:
-        """What a hook learns about this client."""
+        """The properties of this client that hooks receive."""
         ...
 
     def reply(self, reply: Reply) -> None:
@@ -63,7 +63,7 @@ class ServedClient(Protocol):
         """Queue one push for the client."""
         ...
 
-    def subscribe(self, wanted: Wanted) -> SubscribeResult:
+    def subscribe(self, wanted: AllowedSubscription) -> SubscribeResult:
         """Subscribe to a channel; what is returned is to be sent before `go_live` is called. May block."""
         ...
 
@@ -72,7 +72,7 @@ class ServedClient(Protocol):
         ...
 
     def authenticate(self, identity: Identity, library: str) -> None:
-        """Register the client as the user that it has proved to be."""
+        """Register the client as an authenticated user."""
         ...
 
     def refuse(self) -> None:

@@ -1,4 +1,4 @@
-"""What a backend does to a connected client: subscribe it, send it a message, let its connection expire."""
+"""Commands of a backend to a connected client: subscribe it, send it a message, change its expiry."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def subscribe(client: ServedClient, command: AddSubscription) -> None:
-    """Subscribe a client to a channel, and tell it. Does nothing for one that is subscribed already. May block."""
+    """Subscribe a client to a channel and notify it. Has no effect if it is already subscribed. May block."""
     if client.closed or command.channel in client.channels:
         return
     try:
@@ -54,7 +54,7 @@ def send(client: ServedClient, command: SendMessage) -> None:
 
 
 def renew(client: ServedClient, command: RenewConnections) -> None:
-    """Let the connection of a client expire at another time, or now, and tell the client. May block."""
+    """Change the time when the connection of a client expires, also to now, and notify the client. May block."""
     if client.closed:
         return
     if command.expired:

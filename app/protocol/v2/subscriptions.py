@@ -35,7 +35,7 @@ from .errors import (
     CodedRefusal,
 )
 from .format import Format, NotJSON
-from .messages import NOTHING, Publication, SubscribeRequest, SubscribeResult, client_info
+from .messages import NO_PAYLOAD, Publication, SubscribeRequest, SubscribeResult, client_info
 from .permissions import Grant
 from .tags_filter import TagsFilter
 
@@ -71,7 +71,7 @@ class Subscription:
 
 
 @dataclass(slots=True, frozen=True)
-class Wanted:
+class AllowedSubscription:
     """A subscription that has been allowed."""
 
     channel: str
@@ -81,7 +81,7 @@ class Wanted:
     """JSON that others see of the client in this channel alone."""
     expires_at: float = 0
     """Seconds since 1970; 0 for never."""
-    data: Raw = field(default_factory=lambda: NOTHING)
+    data: Raw = field(default_factory=lambda: NO_PAYLOAD)
     """What the client is told with the reply."""
     is_server_side: bool = False
     passes: TagsFilter | None = None
@@ -105,14 +105,14 @@ class SubscriptionsV2(PresenceRenewal):
         self._live_from: dict[str, StreamPosition] = {}
 
     def info(self, channel: str) -> RawClientInfo:
-        """What others see of the client in a channel, to which it need not be subscribed."""
+        """The info of the client that other clients see in a channel. The client need not be subscribed."""
         client, subscription = self._client, self.channels.get(channel)
         info = b"" if subscription is None else subscription.info
         return RawClientInfo(client.user, client.uid, client.default_info, info)
 
     # -- subscribe
 
-    def add(self, wanted: Wanted) -> SubscribeResult:
+    def add(self, wanted: AllowedSubscription) -> SubscribeResult:
         """Subscribe to a channel. Publications are held until `go_live` is called, after the reply has been sent.
 
         Raises CodedRefusal when the client refuses what cannot be recovered, Refused when the namespace is gone or
@@ -123,7 +123,7 @@ class SubscriptionsV2(PresenceRenewal):
                 raise ClosedMeanwhile
             return self._add(wanted)
 
-    def _add(self, wanted: Wanted) -> SubscribeResult:
+    def _add(self, wanted: AllowedSubscription) -> SubscribeResult:
         node, channel, grant = self._node, wanted.channel, wanted.grant
         options = node.rules.options(channel)
         subscription = Subscription(wanted.info, grant, wanted.is_server_side, wanted.passes)
@@ -149,14 +149,14 @@ class SubscriptionsV2(PresenceRenewal):
         return result
 
     def _encoding(self, subscription: Subscription) -> Encoding:
-        """How events reach the client."""
+        """The encoding of live events for this subscription."""
         client, grant = self._client, subscription.grant
         if subscription.deltas is not None:
             return subscription.deltas.encoding(client.frame, grant.has_joins)
         encoded = encoding(client.format, client.frame, grant.has_joins, grant.is_positioned)
         return encoded if subscription.passes is None else encoded._replace(passes=subscription.passes)
 
-    def _position(self, wanted: Wanted, options: ChannelOptions) -> SubscribeResult:
+    def _position(self, wanted: AllowedSubscription, options: ChannelOptions) -> SubscribeResult:
         """The reply as far as it is about the stream of the channel."""
         channel, request, grant = wanted.channel, wanted.request, wanted.grant
         if not grant.is_positioned:
@@ -173,7 +173,7 @@ class SubscriptionsV2(PresenceRenewal):
             was_recovering=request.recover,
         )
 
-    def _recover(self, wanted: Wanted, options: ChannelOptions) -> SubscribeResult:
+    def _recover(self, wanted: AllowedSubscription, options: ChannelOptions) -> SubscribeResult:
         channel, request = wanted.channel, wanted.request
         since = StreamPosition(request.offset, request.epoch)
         if options.force_recovery_mode == "cache":

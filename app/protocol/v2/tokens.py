@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class InvalidToken(Exception):
-    """The token is not valid, and will never be; the text says why, for the log."""
+    """The token is invalid and will not become valid; the text says why, for the log."""
 
 
 class ExpiredToken(Exception):
@@ -105,7 +105,7 @@ class TokenVerifier:
         self._key_set = KeySet(config.token_jwks_public_endpoint) if config.token_jwks_public_endpoint else None
 
     def reload(self, config: Config) -> None:
-        """Use another configuration from now on; a key set at the same address stays.
+        """Use another configuration; a key set at the same address stays.
 
         A key that cannot be used is logged, and then all keys stay as they were.
         """
@@ -143,7 +143,7 @@ class TokenVerifier:
         return claims
 
     def any_subscription(self, token: str) -> SubscriptionToken:
-        """What the token of a subscription says, whoever gives it. Raises as `connection` does."""
+        """Return the claims of a subscription token of any client. Raises as `connection` does."""
         return self._read(token, read_subscription)
 
     def _read(self, token: str, read: Callable[[bytes], T]) -> T:

@@ -40,7 +40,7 @@ def test_replies_are_in_the_order_of_the_commands(calls: MethodCalls, client: Lo
     assert [push["body"]["channel"] for push in client.received()] == ["news", "kept:news"]
 
 
-def test_commands_see_what_those_before_them_have_done(calls: MethodCalls) -> None:
+def test_commands_see_effects_of_earlier_commands(calls: MethodCalls) -> None:
     history = {"history": {"channel": "kept:news", "limit": -1}}
     commands = [history, publish("kept:news", 1), publish("kept:news", 2), history]
     first, _, _, last = call(calls, "batch", commands=commands)["replies"]
@@ -61,7 +61,7 @@ def test_a_parallel_batch_does_not_wait_for_one_command(calls: MethodCalls, engi
 def test_publications_in_one_channel_stay_in_order(
     calls: MethodCalls, client: LocalClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publishing, "PUBLISHED_TOGETHER", 7)
+    monkeypatch.setattr(publishing, "PUBLISH_BATCH_SIZE", 7)
     for parallel in (False, True):
         call(calls, "batch", commands=[publish("news", number) for number in range(50)], parallel=parallel)
         assert [push["body"]["data"] for push in client.received()] == list(range(50))
@@ -74,7 +74,7 @@ def test_a_failing_engine_is_an_error_of_each_publication(calls: MethodCalls, en
 
 
 @pytest.mark.parametrize("parallel", [False, True])
-def test_no_more_is_carried_out_when_the_replies_are_too_large(start_node: Callable[..., Node], parallel: bool) -> None:
+def test_commands_after_the_reply_limit_are_not_carried_out(start_node: Callable[..., Node], parallel: bool) -> None:
     calls = MethodCalls(start_node(namespaces=(KEPT,), api_reply_max_size=100))
     commands = [{"history": {"channel": "kept:news"}}] * 4
     replies = call(calls, "batch", commands=commands, parallel=parallel)["replies"]
@@ -89,7 +89,7 @@ def test_an_empty_batch_has_no_replies(calls: MethodCalls, commands: object) -> 
     assert call(calls, "batch", commands=commands) == {"replies": []}
 
 
-def test_nothing_is_carried_out_if_one_command_has_another_form(calls: MethodCalls, client: LocalClient) -> None:
+def test_batch_with_one_invalid_command_is_refused_as_a_whole(calls: MethodCalls, client: LocalClient) -> None:
     body = b'{"commands":[{"publish":{"channel":"news","data":1}},{"publish":{"channel":2}}]}'
     with pytest.raises(InvalidJSON, match="commands"):
         calls.by_name["batch"](body)

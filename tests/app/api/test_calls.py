@@ -102,7 +102,7 @@ def test_null_is_a_payload(calls: MethodCalls, client: LocalClient) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"{", b'{"channel":1}', b'{"channel":"a\xff","data":1}', b'{"version":-1}', b"[" * 200_000]
 )
-def test_a_body_of_another_form_is_no_request(calls: MethodCalls, body: bytes) -> None:
+def test_body_of_another_form_is_a_bad_request(calls: MethodCalls, body: bytes) -> None:
     with pytest.raises(InvalidJSON):
         calls.by_name["publish"](body)
 
@@ -148,7 +148,7 @@ def test_unsubscribe_of_an_unknown_channel_is_an_error(calls: MethodCalls) -> No
     assert call(calls, "unsubscribe", user="alice", channel="nosuch:news") == UNKNOWN_CHANNEL
 
 
-def test_disconnect_closes_clients_of_v1_as_their_own_api_does(calls: MethodCalls, client: LocalClient) -> None:
+def test_disconnect_closes_clients_of_v1_like_the_api_of_v1(calls: MethodCalls, client: LocalClient) -> None:
     assert call(calls, "disconnect", user="alice") == {}
     assert client.close_reason == closed("disconnect")
 
@@ -237,7 +237,7 @@ def test_the_stream_continues_after_its_history_was_removed(calls: MethodCalls) 
     assert call(calls, "publish", channel="kept:news", data=2) == {**before, "offset": 2}
 
 
-def test_what_a_client_published_says_who_it_was(start_node: Callable[..., Node]) -> None:
+def test_publications_of_clients_contain_the_publisher(start_node: Callable[..., Node]) -> None:
     node = start_node(publish=True, history_size=1, history_lifetime=60)
     client = LocalClient.connected(node, info="[1]")
     client.subscribe("news")

@@ -47,7 +47,7 @@ def test_one_command_may_stand_on_several_lines(calls: MethodCalls) -> None:
     assert calls.process_lines(b'{\n  "method": "channels"\n}\n') == b'{"result":{"channels":{}}}'
 
 
-def test_no_more_is_carried_out_when_the_replies_are_too_large(start_node: Callable[..., Node]) -> None:
+def test_commands_after_the_reply_limit_are_not_carried_out(start_node: Callable[..., Node]) -> None:
     calls = MethodCalls(start_node(api_reply_max_size=30))
     *_, last = replies(calls, *[{"method": "channels"}] * 3)
     assert last == {"error": {"code": 106, "message": "limit exceeded"}}

@@ -42,7 +42,7 @@ def ask(
         ({"authorization": "Bearer x"}, "a=b&api_key=key"),
     ],
 )
-def test_a_key_is_taken_from_three_places(api: MethodAPI, headers: dict[str, str], query: str) -> None:
+def test_key_is_accepted_in_every_documented_place(api: MethodAPI, headers: dict[str, str], query: str) -> None:
     response = ask(api, query=query, headers=headers)
     assert (response.status, response.body) == (200, b'{"result":{}}')
     assert response.headers["Content-Type"] == "application/json"
@@ -101,7 +101,7 @@ def test_the_error_mode_transport_turns_errors_into_statuses(
     assert set(json.loads(response.body)) == {"code", "message"}
 
 
-def test_an_engine_that_fails_has_the_status_500_in_that_mode(api: MethodAPI, node: Node) -> None:
+def test_failing_engine_is_status_500_in_error_mode_transport(api: MethodAPI, node: Node) -> None:
     node._engine.failing = {"publish"}  # type: ignore[attr-defined]
     assert ask(api, headers=KEY | TRANSPORT).status == 500
 
@@ -113,7 +113,7 @@ def test_an_unknown_method_is_not_found(api: MethodAPI) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"hello", b'{"channel":1}'])
-def test_what_is_no_request_is_told_why(api: MethodAPI, body: bytes) -> None:
+def test_invalid_request_is_refused_with_the_reason(api: MethodAPI, body: bytes) -> None:
     response = ask(api, body=body, headers=KEY)
     assert response.status == 400
     assert response.headers["Content-Type"].startswith("text/plain")

@@ -13,7 +13,7 @@ from gentrifugo.app.config.aliases import without_aliases
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.config.command_line import help_text
 from gentrifugo.app.config.config import Config
-from gentrifugo.app.config.loading import Loaded, from_mapping, load
+from gentrifugo.app.config.loading import LoadedConfig, from_mapping, load
 from gentrifugo.app.config.options import ConfigError, Option, options_of
 
 OPTIONS = options_of(Config)
@@ -32,7 +32,7 @@ def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def from_file(options: Mapping[str, Any], *argv: str, **environ: str) -> Loaded:
+def from_file(options: Mapping[str, Any], *argv: str, **environ: str) -> LoadedConfig:
     """The configuration of config.json with these options and a secret."""
     Path("config.json").write_text(json.dumps({"secret": "secret", **options}))
     return load(argv, environ)
@@ -85,7 +85,7 @@ def test_aliases_in_namespaces() -> None:
     assert loaded.warnings == []
 
 
-def test_a_source_beats_the_ones_before_it_whichever_name_each_has() -> None:
+def test_later_source_takes_precedence_under_either_name() -> None:
     file = {"ping_interval": 1}
     assert from_file(file, CENTRIFUGO_CLIENT_PING_INTERVAL="2").config.ping_interval == 2
     assert from_file(file, "--client_ping_interval=3", CENTRIFUGO_PING_INTERVAL="2").config.ping_interval == 3
@@ -141,7 +141,7 @@ def test_a_wrong_value_is_named_as_the_user_has_written_it() -> None:
     assert [text for text in found if "presence_ttl: Must be" in text or "namespaces[1].history_ttl: Not" in text]
 
 
-def test_an_option_of_other_versions_that_is_no_alias_is_still_only_explained() -> None:
+def test_option_of_another_version_without_alias_is_explained() -> None:
     assert from_file({"internal_port": "9000", "namespaces": [{"name": "news", "tls": True}]}).warnings == [
         "config.json: unknown option internal_port; it is called admin_port here",
         "config.json: unknown option namespaces[0].tls",

@@ -68,13 +68,13 @@ def test_the_newest_message_can_be_recovered_from_a_history_of_any_size(size: in
 
 
 class TestClientsOfProtocolV2:
-    def test_a_namespace_without_any_right_for_them_is_named(self) -> None:
+    def test_namespace_without_client_permissions_is_a_warning(self) -> None:
         assert warnings_with_key({"publish": True}) == [
             "option namespaces[0].allow_subscribe_for_client is off: clients of protocol v2 can subscribe to channels "
             f"of the namespace chat {NEED_TOKEN}"
         ]
 
-    def test_so_is_the_top_level_if_its_channels_have_options(self) -> None:
+    def test_top_level_without_client_permissions_is_a_warning(self) -> None:
         assert warnings_with_key(presence=True) == [
             "option allow_subscribe_for_client is off: clients of protocol v2 can subscribe to channels without a "
             f"namespace {NEED_TOKEN}"
@@ -91,22 +91,22 @@ class TestClientsOfProtocolV2:
             {"force_positioning": True, **HISTORY},
         ],
     )
-    def test_any_right_for_them_shows_that_they_are_expected(self, right: dict[str, Any]) -> None:
+    def test_one_client_permission_prevents_the_warning(self, right: dict[str, Any]) -> None:
         assert warnings_with_key(right) == []
 
-    def test_nothing_is_said_where_no_client_of_this_protocol_can_connect(self) -> None:
+    def test_no_warning_if_clients_of_v2_cannot_connect(self) -> None:
         assert warnings_of({"publish": True}) == []
 
     @pytest.mark.parametrize("opened", [{"insecure": True}, {"hook_url": "http://h", "hook_events": "subscribe"}])
-    def test_nothing_is_said_where_something_else_lets_them_in(self, opened: dict[str, Any]) -> None:
+    def test_no_warning_if_tokens_or_hooks_grant_permissions(self, opened: dict[str, Any]) -> None:
         assert warnings_with_key({"publish": True}, **opened) == []
         assert warnings_of({"publish": True}, allow_anonymous_connect_without_token=True, **opened) == []
 
-    def test_a_key_that_nobody_has_set_does_not_show_that_they_are_expected(self) -> None:
+    def test_derived_token_key_causes_no_warning(self) -> None:
         config = Config(secret="secret", token_hmac_secret_key="key", namespaces=named(({"publish": True},)))
         assert list(channel_warnings(config, {"token_hmac_secret_key"})) == []
 
-    def test_without_a_key_for_tokens_all_of_them_are_anonymous(self) -> None:
+    def test_without_token_key_all_clients_are_anonymous(self) -> None:
         assert warnings_of({"allow_subscribe_for_client": True}, allow_anonymous_connect_without_token=True) == [
             "option namespaces[0].allow_subscribe_for_anonymous is off: clients of protocol v2 can subscribe to "
             "channels of the namespace chat only if a hook accepts them, since without a key for tokens all of them "
@@ -117,7 +117,7 @@ class TestClientsOfProtocolV2:
 
 
 class TestClientsOfProtocolV1:
-    def test_their_rights_have_no_effect_without_secret(self) -> None:
+    def test_permissions_of_v1_without_secret_are_a_warning(self) -> None:
         config = Config(namespaces=named(({"publish": True, "anonymous": True},)))
         assert list(channel_warnings(config)) == [
             f"option namespaces[0].{name} is for clients of protocol v1, which can connect without secret only if a "
@@ -126,11 +126,11 @@ class TestClientsOfProtocolV1:
         ]
 
     @pytest.mark.parametrize("opened", [{"insecure": True}, {"hook_url": "http://h", "hook_events": "connect"}])
-    def test_they_can_connect_in_other_ways(self, opened: dict[str, Any]) -> None:
+    def test_no_warning_if_clients_of_v1_can_connect_without_secret(self, opened: dict[str, Any]) -> None:
         assert list(channel_warnings(Config(publish=True, **opened))) == []
 
 
-def test_these_warnings_are_shown_with_the_others_and_are_errors_with_strict() -> None:
+def test_channel_warnings_are_shown_with_others_and_are_errors_with_strict() -> None:
     warning = f"option allow_recovery {NO_HISTORY}"
     assert from_mapping({"secret": "secret", "allow_recovery": True}).warnings == [warning]
     with pytest.raises(ConfigError) as caught:

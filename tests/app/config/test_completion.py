@@ -60,7 +60,7 @@ def test_commands_flags_and_values_are_completed(prompt: Shell, typed: str, comp
 
 
 @pytest.mark.parametrize("typed", ["gentrifugo --port con", "gentrifugo --port=con", "gentrifugo serve che"])
-def test_nothing_is_offered_where_nothing_is_known(prompt: Shell, typed: str) -> None:
+def test_values_of_free_text_are_not_completed(prompt: Shell, typed: str) -> None:
     assert prompt.complete(typed) == typed
 
 
@@ -78,7 +78,7 @@ def test_every_command_and_every_flag_is_offered(tmp_path: Path) -> None:
     assert offered_by_bash(tmp_path, "gentrifugo", "--") == FLAGS
 
 
-def test_zsh_knows_every_flag_with_its_sentence(tmp_path: Path) -> None:
+def test_zsh_completes_every_flag_with_its_description(tmp_path: Path) -> None:
     lines = script("zsh").splitlines()
     for flag in FLAGS:
         assert any(f"{flag}[" in line or f"{flag}=[" in line for line in lines), flag

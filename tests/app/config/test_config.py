@@ -100,7 +100,7 @@ class TestEveryOption:
             assert not any("unknown" in warning for warning in loaded.warnings)
 
     @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
-    def test_is_a_secret_if_its_name_says_so(self, option: Option) -> None:
+    def test_is_marked_secret_if_its_name_says_secret(self, option: Option) -> None:
         if re.search(r"(secret|password)$", option.name):
             assert option.facts.secret
 

@@ -65,7 +65,7 @@ def as_toml(values: dict[str, Any]) -> str:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TABLES, st.lists(TABLES, min_size=1, max_size=3))
-def test_whatever_one_format_can_say_the_others_say_alike(
+def test_every_value_can_be_written_in_all_formats(
     tmp_path: Path, top: dict[str, Any], namespaces: list[dict[str, Any]]
 ) -> None:
     values = {**top, "namespaces": namespaces}
@@ -108,7 +108,7 @@ def test_a_bad_file_is_named_with_its_place(name: str, text: str | bytes, proble
 @pytest.mark.parametrize("name", ["c.json", "c.yaml", "c.toml"])
 @given(text=st.text(st.characters(codec="utf-8"), max_size=40) | st.text('{}[]:,"\n -&*!<>|#=1a', max_size=40))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_text_breaks_the_reader(name: str, text: str, tmp_path: Path) -> None:
+def test_any_text_is_read_or_refused_with_an_error(name: str, text: str, tmp_path: Path) -> None:
     document = read_text(tmp_path, name, text)
     assert document.problem == "" or document.values == {}
 

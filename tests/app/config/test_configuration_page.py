@@ -49,7 +49,7 @@ def test_all_sample_files_have_equal_options(sample: Block, tmp_path: Path) -> N
     assert loaded.config == Config(secret=secret, log_level="debug", presence=True, namespaces=(public,))
 
 
-def test_the_problems_are_told_in_these_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_shows_the_actual_error_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     namespaces = '[{"name": "news"}, {"name": "chat", "history_size": "many"}]'
     Path("config.json").write_text(f'{{"secret": "secret", "namespaces": {namespaces}}}')

@@ -36,7 +36,7 @@ def test_all_generated_secrets_differ(tmp_path: Path) -> None:
     assert len(secrets) == 20
 
 
-def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
+def test_generated_file_is_readable_only_by_its_owner(tmp_path: Path) -> None:
     generate(tmp_path / "config.json")
     assert (tmp_path / "config.json").stat().st_mode & 0o777 == 0o600
 
@@ -76,7 +76,7 @@ def test_a_file_that_cannot_be_written_whole_is_removed(tmp_path: Path) -> None:
         ("none/config.json", "cannot write file: No such file or directory"),
     ],
 )
-def test_a_place_that_cannot_be_written_is_named(name: str, problem: str, tmp_path: Path) -> None:
+def test_directory_without_write_permission_is_named(name: str, problem: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"{name}: {problem}"):
         generate(tmp_path / name)
     assert list(tmp_path.iterdir()) == []

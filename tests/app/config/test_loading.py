@@ -13,7 +13,7 @@ import pytest
 
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.config.config import Config
-from gentrifugo.app.config.loading import Loaded, from_mapping, load, reload
+from gentrifugo.app.config.loading import LoadedConfig, from_mapping, load, reload
 from gentrifugo.app.config.options import ConfigError
 
 SECRET = {"CENTRIFUGO_SECRET": "secret"}
@@ -63,7 +63,7 @@ class TestOrderOfSources:
         assert getattr(load([str(flag)], environ).config, name) == on_command_line
 
     @pytest.mark.parametrize("argv", [["-p", "9000"], ["-p9000"], ["--port", "9000"], ["-p", "1", "--port=9000"]])
-    def test_a_flag_wins_however_it_is_spelt(self, argv: list[str], write: Write) -> None:
+    def test_flag_takes_precedence_in_every_spelling(self, argv: list[str], write: Write) -> None:
         write(secret="secret", port=8001)
         assert load(argv, {"CENTRIFUGO_PORT": "8002"}).config.port == 9000
 
@@ -77,7 +77,7 @@ class TestOrderOfSources:
         write(secret="secret", port=8001)
         assert load([], {"CENTRIFUGO_PORT": "", "CENTRIFUGO_SECRET": ""}).config.port == 8001
 
-    def test_namespaces_survive_with_their_types(self, write: Write) -> None:
+    def test_namespaces_keep_types_of_values(self, write: Write) -> None:
         write(secret="secret", namespaces=[{"name": "public", "history_lifetime": 0.5, "presence": True}])
         assert load([], {}).config.namespaces == (Namespace(name="public", history_lifetime=0.5, presence=True),)
 
@@ -109,7 +109,7 @@ class TestProblems:
         write()
         assert problems() == ["secret: not set in config.json; add one, or turn on the option insecure for experiments"]
 
-    def test_an_empty_secret_is_none(self, write: Write) -> None:
+    def test_empty_secret_counts_as_missing(self, write: Write) -> None:
         write(secret="")
         assert problems() == ["secret: not set in config.json; add one, or turn on the option insecure for experiments"]
 
@@ -194,7 +194,7 @@ class TestProblems:
         write()
         assert problems(*argv) == [problem]
 
-    def test_warnings_come_along_because_they_often_name_the_cause(self, write: Write) -> None:
+    def test_errors_are_shown_with_warnings(self, write: Write) -> None:
         write(secrte="secret")
         with pytest.raises(ConfigError) as caught:
             load([], {})
@@ -207,7 +207,7 @@ class TestProblems:
 
 
 class TestWarnings:
-    def test_a_usual_configuration_has_none(self, write: Write) -> None:
+    def test_usual_configuration_has_no_warnings(self, write: Write) -> None:
         write(secret="secret", port="8000", admin_password="p", admin_secret="s", namespaces=[{"name": "public"}])
         assert load(["--log_level=debug"], {"PATH": "/bin", "CENTRIFUGO_NAME": "a"}).warnings == []
 
@@ -272,7 +272,7 @@ class TestWarnings:
         write(secret="secret")
         assert not load(["--", "--debug"], {}).config.debug
 
-    def test_a_port_that_is_set_beside_those_of_kubernetes_counts(self, write: Write) -> None:
+    def test_own_port_variable_is_used_beside_those_of_kubernetes(self, write: Write) -> None:
         write(secret="secret")
         loaded = load([], {"CENTRIFUGO_SERVICE_HOST": "10.0.0.7", "CENTRIFUGO_PORT": "9000"})
         assert loaded.config.port == 9000
@@ -287,9 +287,11 @@ class TestWarnings:
 class TestFromMapping:
     def test_options_in_code_are_checked_like_a_file(self) -> None:
         loaded = from_mapping({"secret": "secret", "port": "9000", "namespaces": ({"name": "public"},)})
-        assert loaded == Loaded(Config(secret="secret", port=9000, namespaces=(Namespace(name="public"),)), [], None)
+        assert loaded == LoadedConfig(
+            Config(secret="secret", port=9000, namespaces=(Namespace(name="public"),)), [], None
+        )
 
-    def test_its_problems_name_the_source(self) -> None:
+    def test_problems_of_options_in_code_name_the_source(self) -> None:
         with pytest.raises(ConfigError) as caught:
             from_mapping({"port": "x"}, source="GENTRIFUGO")
         assert caught.value.problems == [
@@ -301,10 +303,10 @@ class TestFromMapping:
 class TestReload:
     CURRENT = Config(secret="secret", name="node")
 
-    def reload(self, *argv: str, **environ: str) -> Loaded:
+    def reload(self, *argv: str, **environ: str) -> LoadedConfig:
         return reload(self.CURRENT, ["--name=node", *argv], environ)
 
-    def test_options_that_can_change_do(self, write: Write) -> None:
+    def test_reloadable_options_change(self, write: Write) -> None:
         write(secret="new", namespaces=[{"name": "public"}], presence=True, log_level="debug", ping_interval=5)
         loaded = self.reload("--client_channel_limit=1", CENTRIFUGO_INSECURE_API="true")
         assert loaded.config == dataclasses.replace(
@@ -318,7 +320,7 @@ class TestReload:
             insecure_api=True,
         )
 
-    def test_options_that_cannot_change_keep_their_value_and_are_named(self, write: Write) -> None:
+    def test_other_options_keep_their_value_and_are_named(self, write: Write) -> None:
         write(secret="secret", port=9000, address="127.0.0.1", max_channel_length=10)
         loaded = self.reload()
         assert loaded.config == dataclasses.replace(self.CURRENT, max_channel_length=10)
@@ -349,7 +351,7 @@ class TestStrict:
         write(secret="s", prot=1)
         assert problems("--strict") == ["config.json: unknown option prot; did you mean port?"]
 
-    def test_without_warnings_it_changes_nothing(self, write: Write) -> None:
+    def test_strict_accepts_a_configuration_without_warnings(self, write: Write) -> None:
         write(secret="s")
         assert load(["--strict"], {}).config.secret == "s"
 

@@ -15,11 +15,11 @@ from gentrifugo.app.config.schema import suggestion
 OPTIONS = {option.name for option in options_of(Config)}
 
 
-def test_options_of_other_versions_lead_to_options_that_exist() -> None:
+def test_suggested_replacements_are_existing_options() -> None:
     assert set(RENAMED.values()) <= OPTIONS
 
 
-def test_no_option_of_ours_is_taken_for_one_of_another_version() -> None:
+def test_current_options_are_not_listed_as_options_of_other_versions() -> None:
     names = {name for option in options_of(Config) for name in option.names}
     assert names & {*RENAMED, *GROUPED} == set()
     assert [name for name in names if explanation(name) or renamed(name)] == []

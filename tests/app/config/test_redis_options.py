@@ -71,7 +71,7 @@ def test_a_list_makes_shards_and_a_single_value_holds_for_all() -> None:
         ("rediss://h:1?ssl_ca_certs=/ca.pem", ShardSettings(ServerAddress("h", 1), tls=Tls(ca_file="/ca.pem"))),
     ],
 )
-def test_a_url_says_everything(url: str, shard: ShardSettings) -> None:
+def test_url_sets_address_database_and_credentials(url: str, shard: ShardSettings) -> None:
     """Host, port, password and database of their own options do not count then."""
     assert settings(redis_url=url, redis_host="a,b,c", redis_password="x", redis_db="9").shards == (shard,)
 
@@ -125,7 +125,7 @@ def test_the_name_of_a_shard_holds_no_secret() -> None:
     ],
     ids=str,
 )
-def test_what_does_not_fit_together_is_refused(options: dict[str, Any], expected: str) -> None:
+def test_contradictory_options_are_refused(options: dict[str, Any], expected: str) -> None:
     sentence = problem(**options)
     assert expected in sentence
     assert "hush" not in sentence
@@ -136,7 +136,7 @@ def test_redis_is_not_checked_with_the_memory_engine() -> None:
 
 
 @pytest.mark.parametrize("name", ["redis_connect_timeout", "redis_read_timeout", "redis_write_timeout"])
-def test_no_time_limit_is_no_option(name: str) -> None:
+def test_time_limit_of_zero_is_refused(name: str) -> None:
     """A publish must not hang."""
     assert name in problem(**{name: 0})
 

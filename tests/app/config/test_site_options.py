@@ -9,7 +9,7 @@ import pytest
 from gentrifugo.app.config import command_line
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import ConfigError, options_of
-from gentrifugo.app.config.site_options import application_path, wants_debugger, workers_of
+from gentrifugo.app.config.site_options import application_path, is_debugger_requested, workers_of
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +18,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def given(*flags: str, **environ: str) -> command_line.Given:
+def given(*flags: str, **environ: str) -> command_line.GivenOptions:
     return command_line.read(options_of(Config), flags, environ)
 
 
@@ -41,7 +41,7 @@ class TestApplicationPath:
         (directory / "config.json").write_text('{"secret": "s"}')
         assert application_path(given(), {"FLASK_APP": "chat"}) == ""
 
-    def test_without_either_there_is_no_application(self) -> None:
+    def test_without_flag_and_variable_there_is_no_application(self) -> None:
         assert application_path(given("--port=80"), {}) == ""
 
 
@@ -50,7 +50,7 @@ class TestProcesses:
         ("options", "expected"),
         [(given(), 1), (given("--workers=3"), 3), (given("--workers=3", CENTRIFUGO_WORKERS="2"), 3)],
     )
-    def test_the_number_of_workers(self, options: command_line.Given, expected: int) -> None:
+    def test_the_number_of_workers(self, options: command_line.GivenOptions, expected: int) -> None:
         assert workers_of(options) == expected
 
     def test_a_wrong_number_of_workers(self) -> None:
@@ -58,6 +58,6 @@ class TestProcesses:
             workers_of(given(CENTRIFUGO_WORKERS="many"))
 
     def test_the_debugger_needs_the_flag(self) -> None:
-        assert wants_debugger(given("--debug"))
-        assert not wants_debugger(given("--debug=false"))
-        assert not wants_debugger(given(CENTRIFUGO_DEBUG="true"))
+        assert is_debugger_requested(given("--debug"))
+        assert not is_debugger_requested(given("--debug=false"))
+        assert not is_debugger_requested(given(CENTRIFUGO_DEBUG="true"))

@@ -31,7 +31,7 @@ def test_names_in_any_case_and_null_values(values: dict[str, Any], expected: dic
     assert with_usual_names(OPTIONS, values) == expected
 
 
-def test_the_options_of_a_namespace_are_its_own() -> None:
+def test_options_of_a_namespace_do_not_change_other_namespaces() -> None:
     assert with_usual_names(options_of(Namespace), {"Port": 1, "Name": "a"}) == {"Port": 1, "name": "a"}
 
 

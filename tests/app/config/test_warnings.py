@@ -91,7 +91,7 @@ def test_every_insecure_mode_is_a_warning(mode: str) -> None:
         ),
     ],
 )
-def test_an_option_that_does_less_than_it_says(options: dict[str, Any], warning: str) -> None:
+def test_option_without_effect_is_a_warning(options: dict[str, Any], warning: str) -> None:
     assert [text for text in warnings_of(**options) if "insecure_admin is on" not in text] == [warning]
 
 

@@ -30,7 +30,7 @@ def given_away(tmp_path: Any) -> tuple[Any, Any, Any]:
     return old, new, client
 
 
-def test_the_event_loop_does_not_hear_of_it(tmp_path: Any) -> None:
+def test_passing_a_descriptor_does_not_wake_the_event_loop(tmp_path: Any) -> None:
     old, new, client = given_away(tmp_path)
     fd_passing.stop_watching(old)
     old.close()
@@ -43,7 +43,7 @@ def test_the_event_loop_does_not_hear_of_it(tmp_path: Any) -> None:
     client.close()
 
 
-def test_whoever_still_reads_the_old_end_finds_that_it_has_ended(tmp_path: Any) -> None:
+def test_reader_of_the_passed_socket_gets_end_of_file(tmp_path: Any) -> None:
     old, new, client = given_away(tmp_path)
     fd_passing.replace_with_ended(old)
     client.sendall(b"more")
@@ -55,7 +55,7 @@ def test_whoever_still_reads_the_old_end_finds_that_it_has_ended(tmp_path: Any) 
         end.close()
 
 
-def test_what_is_no_connection_is_refused() -> None:
+def test_descriptor_that_is_no_connection_is_refused() -> None:
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with one, other:
         one.sendall(b"request")
@@ -63,7 +63,7 @@ def test_what_is_no_connection_is_refused() -> None:
             fd_passing.receive_connection(other)
 
 
-def test_what_is_too_long_is_refused() -> None:
+def test_message_over_the_limit_is_refused() -> None:
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with one, other:
         socket.send_fds(one, [b"x" * (fd_passing.MAX_SIZE + 1)], [one.fileno()])
@@ -92,7 +92,7 @@ def test_only_one_descriptor_is_taken(tmp_path: Path) -> None:
         assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_tls_connection_stays_where_it_is(tmp_path: Path) -> None:
+def test_tls_connection_is_not_passed(tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     path = str(tmp_path / "s")
     one, other = socket.socketpair()

@@ -83,14 +83,14 @@ def test_a_server_that_does_not_show_its_socket_is_named(endpoint: SockJS) -> No
     assert body.endswith(b"\n")
 
 
-def test_a_client_that_has_gone_is_no_trouble(
+def test_response_to_a_disconnected_client_is_ignored(
     endpoint: SockJS, connection: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert serve_wsgi(endpoint, "", on(connection), Response(has_gone=True)) == []
     assert not caplog.records
 
 
-def test_a_request_for_another_process_goes_there_whole(connection: Any) -> None:
+def test_request_is_passed_completely_to_another_process(connection: Any) -> None:
     body = {"CONTENT_TYPE": "text/plain", "CONTENT_LENGTH": "2", "QUERY_STRING": "a=b"}
     exchange = WSGIExchange("", on(connection, **body), Response())
     head, rest = exchange.received().split(b"\r\n\r\n")
@@ -100,7 +100,7 @@ def test_a_request_for_another_process_goes_there_whole(connection: Any) -> None
     assert rest == b""
 
 
-def test_over_tls_nothing_may_have_been_read_ahead(nothing_left_behind: None, tmp_path: Path) -> None:
+def test_tls_connection_with_data_read_ahead_cannot_be_upgraded(nothing_left_behind: None, tmp_path: Path) -> None:
     made = make_certificate(tmp_path)
     config = Config(secret="s", ssl=True, ssl_cert=str(made.cert), ssl_key=str(made.key))
     trusting = SSLContext(ssl.PROTOCOL_TLS_CLIENT)

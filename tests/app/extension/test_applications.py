@@ -19,7 +19,7 @@ def applications() -> Applications:
 
 
 class TestCurrent:
-    def test_it_is_the_application_of_the_context(self, applications: Applications) -> None:
+    def test_current_application_is_that_of_the_context(self, applications: Applications) -> None:
         first, second = Flask("first"), Flask("second")
         applications.add(first)
         applications.add(second)
@@ -27,19 +27,19 @@ class TestCurrent:
             with app.app_context():
                 assert applications.current is app
 
-    def test_outside_of_a_context_it_is_the_only_one(self, applications: Applications) -> None:
+    def test_current_application_without_context_is_the_only_one(self, applications: Applications) -> None:
         app = Flask("site")
         applications.add(app)
         assert applications.current is app
 
-    def test_outside_of_a_context_it_is_not_guessed_among_several(self, applications: Applications) -> None:
+    def test_current_application_among_several_requires_a_context(self, applications: Applications) -> None:
         apps = [Flask("first"), Flask("second")]
         for app in apps:
             applications.add(app)
         with pytest.raises(RuntimeError, match=r"2 applications \('first', 'second'\).*`with app\.app_context\(\):`"):
             _ = applications.current
 
-    def test_without_any_the_error_says_what_to_do(self, applications: Applications) -> None:
+    def test_error_without_application_says_what_to_do(self, applications: Applications) -> None:
         with pytest.raises(RuntimeError, match=r"has no application: call init_app\(app\)"):
             _ = applications.current
 
@@ -87,7 +87,7 @@ class TestLifetime:
         gc.collect()
         assert gone() is None
 
-    def test_what_is_left_of_two_is_the_only_one(self, applications: Applications) -> None:
+    def test_last_living_application_is_the_only_one(self, applications: Applications) -> None:
         first, second = Flask("first"), Flask("second")
         applications.add(first)
         applications.add(second)

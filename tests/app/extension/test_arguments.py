@@ -36,7 +36,7 @@ class TestDefaults:
         paths = {rule.rule for rule in app.url_map.iter_rules()}
         assert not any("/api/" in path for path in paths)
 
-    def test_they_are_the_defaults_of_every_application(self) -> None:
+    def test_arguments_of_the_extension_are_defaults_of_every_application(self) -> None:
         rt, first, second = Gentrifugo(**ARGUMENTS), site(), site()
         rt.init_app(first)
         rt.init_app(second)
@@ -78,13 +78,13 @@ class TestDefaults:
 
 class TestConfig:
     @pytest.mark.parametrize("config", [7, True, ["ping_interval"], b"config.json"], ids=repr)
-    def test_it_is_a_mapping_or_a_path(self, config: Any) -> None:
+    def test_config_is_a_mapping_or_a_path(self, config: Any) -> None:
         with pytest.raises(TypeError, match=f"config: expected options by name, or the path .*{type(config).__name__}"):
             Gentrifugo(config=config)
         with pytest.raises(TypeError, match="config: expected"):
             Gentrifugo().init_app(site(), config)
 
-    def test_it_is_not_the_config_of_the_application(self) -> None:
+    def test_config_is_not_the_config_of_the_application(self) -> None:
         app = site()
         with pytest.raises(TypeError, match=r"config: leave out app\.config"):
             Gentrifugo(app, app.config)
@@ -105,23 +105,23 @@ class TestPrefix:
         assert f"{kept}/api/" in {rule.rule for rule in app.url_map.iter_rules()}
 
     @pytest.mark.parametrize("prefix", ["/a b", "/a?b", "/a#b", "/a//b", "/<lang>/rt"])
-    def test_what_is_no_path_is_refused_as_it_was_given(self, prefix: str) -> None:
+    def test_invalid_prefix_is_refused_and_named_as_given(self, prefix: str) -> None:
         with pytest.raises(ConfigError, match=r"^url_prefix: Must be a path such as '/realtime'"):
             Gentrifugo(url_prefix=prefix)
 
     @pytest.mark.parametrize("prefix", [7, b"/rt", ["/rt"], False], ids=repr)
-    def test_it_is_a_text(self, prefix: Any) -> None:
+    def test_prefix_is_a_text(self, prefix: Any) -> None:
         with pytest.raises(TypeError, match=f"url_prefix: expected a path .*{type(prefix).__name__}"):
             Gentrifugo(url_prefix=prefix)
 
 
 class TestEndpoints:
     @pytest.mark.parametrize("endpoints", [("client",), {"client"}, frozenset({"client"}), {"client": True}], ids=repr)
-    def test_they_are_any_collection(self, endpoints: Any) -> None:
+    def test_endpoints_are_any_collection(self, endpoints: Any) -> None:
         assert checked(None, None, endpoints).endpoints == frozenset({"client"})
 
     @pytest.mark.parametrize("endpoints", ["client", b"client", 7, True], ids=repr)
-    def test_they_are_not_one_text(self, endpoints: Any) -> None:
+    def test_endpoints_are_not_one_text(self, endpoints: Any) -> None:
         with pytest.raises(TypeError, match=r'endpoints: expected a list of names, such as \["client"\], not'):
             Gentrifugo(endpoints=endpoints)
 
@@ -158,5 +158,5 @@ class TestApplication:
 def test_arguments_that_are_not_given_are_those_of_the_defaults() -> None:
     config: Mapping[str, Any] = {"ping_interval": 7}
     defaults = Arguments(config, "/rt", frozenset({"client"}))
-    assert Arguments().over(defaults) == defaults
-    assert Arguments({}, "", frozenset()).over(defaults) == Arguments({}, "", frozenset())
+    assert Arguments().with_defaults(defaults) == defaults
+    assert Arguments({}, "", frozenset()).with_defaults(defaults) == Arguments({}, "", frozenset())

@@ -44,7 +44,7 @@ def backend(node: Node) -> Backend:
 
 
 @pytest.mark.parametrize("data", [None, 1, "text", [1, {"a": True}], {"at": date(2026, 1, 2)}])
-def test_what_is_published_is_in_the_history(backend: Backend, data: Any) -> None:
+def test_published_messages_are_in_the_history(backend: Backend, data: Any) -> None:
     backend.publish("chat:1", data, client="c", uid="u")
     shown = {"at": "2026-01-02"} if isinstance(data, dict) else data
     assert backend.history("chat:1") == [HistoryMessage("u", "chat:1", shown, "c")]
@@ -55,7 +55,7 @@ def test_a_broadcast_is_in_all_histories(backend: Backend) -> None:
     assert [backend.history(channel)[0].data for channel in ("chat:1", "chat:2")] == ["hello", "hello"]
 
 
-def test_a_broadcast_tells_what_was_refused_and_publishes_the_others(backend: Backend) -> None:
+def test_broadcast_reports_refused_channels_and_publishes_to_the_rest(backend: Backend) -> None:
     with pytest.raises(CommandError, match="namespace not found"):
         backend.broadcast(["chat:1", "what:1"], "hello")
     assert len(backend.history("chat:1")) == 1
@@ -131,14 +131,14 @@ def test_presence_can_be_counted(backend: Backend, node: Node) -> None:
     assert backend.presence_stats("chat:1") == (2, 1)
 
 
-def test_history_tells_who_published(backend: Backend, node: Node) -> None:
+def test_history_contains_the_publisher(backend: Backend, node: Node) -> None:
     node.publish("chat:1", b'"mine"', "client", INFO, uid="u")
     assert backend.history("chat:1") == [
         HistoryMessage("u", "chat:1", "mine", "client", ClientInfo("42", "client", {"name": "Ann"}, [1]))
     ]
 
 
-def test_presence_tells_who_is_there(backend: Backend, node: Node) -> None:
+def test_presence_lists_the_clients(backend: Backend, node: Node) -> None:
     node.add_presence("chat:1", "client", INFO)
     assert backend.presence("chat:1") == {"client": ClientInfo("42", "client", {"name": "Ann"}, [1])}
 
@@ -162,7 +162,7 @@ def test_channels_and_stats(backend: Backend, node: Node) -> None:
         ("unsubscribe", ("42", "what:1"), "namespace not found"),
     ],
 )
-def test_what_is_refused_is_an_exception(backend: Backend, command: str, arguments: Any, text: str) -> None:
+def test_refused_calls_raise_an_exception(backend: Backend, command: str, arguments: Any, text: str) -> None:
     with pytest.raises(CommandError, match=text):
         getattr(backend, command)(*arguments)
 
@@ -177,9 +177,7 @@ def test_what_is_refused_is_an_exception(backend: Backend, command: str, argumen
         ("unsubscribe", ("",), "user is empty"),
     ],
 )
-def test_what_makes_no_sense_is_an_error_of_the_caller(
-    backend: Backend, command: str, arguments: Any, text: str
-) -> None:
+def test_invalid_arguments_raise_value_error(backend: Backend, command: str, arguments: Any, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         getattr(backend, command)(*arguments)
     assert backend.history("chat:1") == []
@@ -196,7 +194,7 @@ def test_a_user_may_be_a_number_as_in_hooks(backend: Backend, node: Node, user: 
 
 
 @pytest.mark.parametrize("user", [None, True, 4.2, ["42"]], ids=repr)
-def test_a_user_is_nothing_else(backend: Backend, user: Any) -> None:
+def test_user_of_another_type_is_refused(backend: Backend, user: Any) -> None:
     for command in (backend.disconnect, backend.unsubscribe):
         with pytest.raises(TypeError, match="expected a string or a number"):
             command(user)

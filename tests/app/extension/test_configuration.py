@@ -27,12 +27,12 @@ class TestSources:
         )
         assert (config.secret, config.ping_interval, config.namespaces[0].name) == ("mine", 7, "chat")
 
-    def test_they_override_a_mapping(self) -> None:
+    def test_keyword_arguments_override_a_mapping(self) -> None:
         options = {"ping_interval": 8, "max_channel_length": 9}
         config = configured({"config": options}, GENTRIFUGO_PING_INTERVAL=7)
         assert (config.ping_interval, config.max_channel_length) == (7, 9)
 
-    def test_they_may_have_the_names_of_later_versions_of_centrifugo(self) -> None:
+    def test_options_may_have_names_of_later_centrifugo_versions(self) -> None:
         config = configured({"config": {"channel_max_length": 9}}, GENTRIFUGO_CLIENT_PING_INTERVAL="1m30s")
         assert (config.ping_interval, config.max_channel_length) == (90, 9)
         with pytest.raises(ConfigError, match=r"app\.config: GENTRIFUGO_PRESENCE_TTL: Must be more than 0"):
@@ -73,14 +73,14 @@ class TestPrefix:
         ],
         ids=["default", "option", "argument over option", "empty argument", "app.config over argument"],
     )
-    def test_it_is_an_argument_or_an_option(
+    def test_prefix_is_an_argument_or_an_option(
         self, arguments: dict[str, Any], config: dict[str, Any], prefix: str
     ) -> None:
         assert configured(arguments, **config).http_prefix == prefix
 
 
 class TestIframePage:
-    def test_it_is_served_only_where_an_option_asks_for_it(self) -> None:
+    def test_iframe_page_is_served_only_with_the_option(self) -> None:
         assert not configured().sockjs_iframe
         assert configured({"config": {"sockjs_iframe": True}}).sockjs_iframe
         assert configured(GENTRIFUGO_SOCKJS_IFRAME=True).sockjs_iframe
@@ -88,7 +88,7 @@ class TestIframePage:
 
 
 class TestSecret:
-    def test_it_is_derived_from_the_key_of_the_application(self) -> None:
+    def test_secret_is_derived_from_the_key_of_the_application(self) -> None:
         first, same, other = (configured(SECRET_KEY=key).secret for key in ("key", b"key", "other"))
         assert first == same != other
         assert "key" not in first
@@ -102,11 +102,11 @@ class TestSecret:
 
 
 class TestTokenKey:
-    def test_it_is_derived_from_the_key_of_the_application(self) -> None:
+    def test_token_key_is_derived_from_the_key_of_the_application(self) -> None:
         first, same, other = (configured(SECRET_KEY=key).token_hmac_secret_key for key in ("key", b"key", "other"))
         assert first == same != other
 
-    def test_it_is_another_key_than_the_secret(self) -> None:
+    def test_token_key_differs_from_the_secret(self) -> None:
         config = configured(SECRET_KEY="key")
         assert len({config.secret, config.token_hmac_secret_key, "key"}) == 3
 
@@ -114,7 +114,7 @@ class TestTokenKey:
         assert configured({"config": {"token_hmac_secret_key": "mine"}}).token_hmac_secret_key == "mine"
         assert configured(GENTRIFUGO_TOKEN_HMAC_SECRET_KEY="mine").token_hmac_secret_key == "mine"
 
-    def test_without_any_key_there_is_none(self) -> None:
+    def test_without_secret_key_there_is_no_token_key(self) -> None:
         assert configured({"config": {"secret": "secret"}}, SECRET_KEY=None).token_hmac_secret_key == ""
 
 

@@ -17,7 +17,7 @@ from gentrifugo.app.model import signing
 from tests.flask_sites import site
 
 
-def test_templates_have_what_a_page_needs() -> None:
+def test_templates_have_the_connection_parameters() -> None:
     app = site()
     Gentrifugo(app)
     with app.test_request_context(base_url="https://chat.example"):
@@ -66,7 +66,7 @@ def test_a_trusted_proxy_says_scheme_host_and_path_of_the_address() -> None:
     assert params_url(app, peer="") == "https://chat.example:8443/club/realtime"
 
 
-def test_nobody_else_says_them() -> None:
+def test_forwarded_address_of_untrusted_proxies_is_ignored() -> None:
     app = site_with_page(GENTRIFUGO_TRUSTED_PROXIES="10.0.0.0/8")
     assert params_url(app, peer="192.0.2.1") == "http://inner:8000/realtime"
     assert params_url(app, peer="10.1.2.3") == "https://chat.example:8443/club/realtime"
@@ -83,7 +83,7 @@ def test_nobody_else_says_them() -> None:
         {"X-Forwarded-Prefix": 'club"'},
     ],
 )
-def test_what_is_no_scheme_host_or_path_does_not_count(headers: dict[str, str]) -> None:
+def test_invalid_forwarded_scheme_host_or_path_is_ignored(headers: dict[str, str]) -> None:
     (said,) = headers.values()
     assert said not in params_url(site_with_page(), **headers)
 

@@ -71,7 +71,7 @@ class TestMounting:
         assert in_thread(status, port, "POST", "/live/api/")[0] == 400
         assert in_thread(status, port, "GET", "/connection/info")[0] == 404
 
-    def test_views_can_be_named_to_exempt_them(self) -> None:
+    def test_views_have_names_for_csrf_exemption(self) -> None:
         app = site()
         rt = Gentrifugo(app)
         rt.on_private_subscribe(lambda context: None)
@@ -95,7 +95,7 @@ class TestMounting:
             with pytest.raises(HandshakeRefused, match="404"):
                 in_thread(WebSocketClient.connect, "127.0.0.1", port, path="/realtime/connection/websocket")
 
-    def test_operators_are_served_when_options_ask_for_them(self, serve: Callable[[Flask], int]) -> None:
+    def test_admin_endpoints_are_served_with_the_option(self, serve: Callable[[Flask], int]) -> None:
         app = site(
             GENTRIFUGO_WEB=True, GENTRIFUGO_HEALTH=True, GENTRIFUGO_ADMIN_PASSWORD="p", GENTRIFUGO_ADMIN_SECRET="s"
         )
@@ -147,7 +147,7 @@ class TestCalls:
     def test_a_process_that_stays_outside_does_not_become_a_node(self, serve: Callable[[Flask], int]) -> None:
         app = site()
         rt = Gentrifugo(app)
-        rt.stay_outside()
+        rt.use_redis_only()
         serve(app)
         with pytest.raises(RuntimeError, match="the memory engine cannot reach a server in another process"):
             rt.publish("news", 1)
@@ -163,7 +163,7 @@ class TestCalls:
 class TestUnpatched:
     """Where gevent has not patched the standard library, a server cannot run: this very process."""
 
-    def test_calls_say_what_to_do(self) -> None:
+    def test_calls_in_an_unpatched_process_raise_an_error_with_a_remedy(self) -> None:
         rt = Gentrifugo(site())
         with pytest.raises(RuntimeError, match=r"gevent has not patched this process\. Instead, run `gentrifugo --app"):
             rt.publish("news", 1)

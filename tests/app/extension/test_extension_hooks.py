@@ -131,7 +131,9 @@ class TestSessions:
         rt.disconnect("42")
         assert in_thread(client.wait_closed).advice == {"reason": "disconnect", "reconnect": False}
 
-    def test_without_one_it_is_refused(self, app: Flask, rt: Gentrifugo, connect: Connect, serve: Serve) -> None:
+    def test_client_without_session_is_refused(
+        self, app: Flask, rt: Gentrifugo, connect: Connect, serve: Serve
+    ) -> None:
         rt.on_connect(by_session)
         client = connect(serve(app), {"Cookie": "session=made.up"})
         in_thread(client.send_json, {"method": "connect", "params": {}})
@@ -153,7 +155,7 @@ class TestSessions:
                 connect(port, headers)
             connect(port, {"Origin": f"http://127.0.0.1:{port}"})
 
-    def test_what_is_refused_is_logged_for_each_application(
+    def test_refused_origins_are_logged_for_each_application(
         self, connect: Connect, serve: Serve, caplog: pytest.LogCaptureFixture
     ) -> None:
         rt = Gentrifugo()
@@ -169,7 +171,7 @@ class TestSessions:
             assert "allowed_origins" in first
             assert "at the admin endpoints" in second
 
-    def test_pages_need_nothing_but_the_address(self, app: Flask, rt: Gentrifugo) -> None:
+    def test_pages_need_only_the_address(self, app: Flask, rt: Gentrifugo) -> None:
         with app.test_request_context(), pytest.raises(TypeError, match="user is required"):
             rt.connection_params()
         rt.on_connect(by_session)
@@ -229,7 +231,7 @@ class TestHooksThatAnswerAsViewsDo:
         in_thread(client.wait_closed)
         assert "hook aborting.<locals>.<lambda> (connect) failed" in caplog.text
 
-    def test_what_has_happened_is_told_whatever_comes_back(self, app: Flask, rt: Gentrifugo) -> None:
+    def test_results_of_notification_hooks_are_ignored(self, app: Flask, rt: Gentrifugo) -> None:
         rt.on_disconnect(returning(Response()))
         assert carried(app).node.hooks.notify(Context("disconnect"))
 
@@ -252,7 +254,7 @@ class TestContext:
         call(client, "connect")
         assert seen == [PATH, "1&2", "Ann", "127.0.0.1", "site", "42", f"127.0.0.1:{port}"]
 
-    def test_what_an_application_tears_down_is_torn_down(
+    def test_teardown_functions_of_the_application_run_after_a_hook(
         self, app: Flask, rt: Gentrifugo, connect: Connect, serve: Serve
     ) -> None:
         torn: list[object] = []
@@ -307,7 +309,9 @@ class TestRegistration:
             rt.on_connect(by_session)
 
     @pytest.mark.parametrize("event", DECORATORS)
-    def test_every_decorator_says_so_by_its_name(self, app: Flask, rt: Gentrifugo, serve: Serve, event: str) -> None:
+    def test_every_hook_has_a_decorator_with_its_name(
+        self, app: Flask, rt: Gentrifugo, serve: Serve, event: str
+    ) -> None:
         serve(app)
         with pytest.raises(RuntimeError, match=rf"hook by_session \({event}\) is registered too late"):
             getattr(rt, event)(by_session)
@@ -327,7 +331,7 @@ class TestRegistration:
         rt = Gentrifugo()
         assert getattr(rt, event)(by_session) is by_session
 
-    def test_what_is_no_hook_is_refused_where_it_is_registered(self) -> None:
+    def test_registering_an_object_that_is_no_hook_is_refused(self) -> None:
         async def hook(context: Context) -> None: ...
 
         rt = Gentrifugo()
@@ -366,7 +370,9 @@ class TestSigningChannels:
             },
         )
 
-    def test_a_client_comes_in_with_it(self, app: Flask, rt: Gentrifugo, connect: Connect, port: int) -> None:
+    def test_client_subscribes_with_the_signature_of_the_view(
+        self, app: Flask, rt: Gentrifugo, connect: Connect, port: int
+    ) -> None:
         with app.test_request_context(base_url=f"http://127.0.0.1:{port}"):
             params = rt.connection_params("42")
         client = connect(port)
@@ -387,7 +393,7 @@ class TestSigningChannels:
             (b" " * 70000, 413),
         ],
     )
-    def test_what_is_no_question_is_refused(self, port: int, body: bytes, status: int) -> None:
+    def test_invalid_request_for_signatures_is_refused(self, port: int, body: bytes, status: int) -> None:
         assert post(port, "/centrifuge/auth/", body)[0] == status
 
     def test_more_channels_than_a_client_may_have_are_refused_before_any_hook_is_called(
@@ -405,12 +411,12 @@ class TestSigningChannels:
             assert len(asked_about) == (limit if expected == 200 else 0)
 
     @pytest.mark.parametrize("client", ["", "11764000000", CLIENT[:-1], f"{CLIENT}\n"])
-    def test_what_is_no_id_of_a_client_is_not_signed(self, app: Flask, port: int, client: str) -> None:
+    def test_invalid_client_id_is_not_signed(self, app: Flask, port: int, client: str) -> None:
         """As part of a token it could be a user and a time."""
         asked = {"client": client, "channels": ["$of-42"]}
         assert post(port, "/centrifuge/auth/", asked, cookie(app, user="42"))[0] == 400
 
-    def test_the_paths_of_a_site_stay_its_own_without_hooks(self, serve: Serve) -> None:
+    def test_without_hooks_the_site_has_no_signature_endpoint(self, serve: Serve) -> None:
         app = site()
         app.add_url_rule("/centrifuge/auth/", "mine", lambda: "the site's", methods=["POST"])
         Gentrifugo(app)
@@ -429,7 +435,7 @@ class TestSigningChannels:
 
     @pytest.mark.parametrize("path", ["/centrifuge/auth/", "/centrifuge/refresh/"])
     @pytest.mark.parametrize("allowed", ["", "https://page.example"])
-    def test_pages_of_other_origins_get_nothing(self, serve: Serve, path: str, allowed: str) -> None:
+    def test_pages_of_other_origins_get_no_signatures(self, serve: Serve, path: str, allowed: str) -> None:
         app = site(**({"GENTRIFUGO_ALLOWED_ORIGINS": allowed} if allowed else {}))
         rt = Gentrifugo(app)
         rt.on_private_subscribe(lambda context: None)
@@ -467,7 +473,7 @@ class TestSigningChannels:
         code, headers = answered(port, "POST", path, {})
         assert (code in (400, 403), "access-control-allow-origin" in headers) == (True, False)
 
-    def test_a_batch_is_asked_about_side_by_side_and_not_for_ever(self, serve: Serve) -> None:
+    def test_hooks_of_a_batch_run_in_parallel_with_a_timeout(self, serve: Serve) -> None:
         app = site(GENTRIFUGO_HOOK_TIMEOUT=0.2, GENTRIFUGO_CLIENT_CHANNEL_LIMIT=1000)
         rt = Gentrifugo(app)
         torn: list[object] = []
@@ -511,12 +517,12 @@ class TestRefreshing:
             (lambda context: 1 / 0, (500, "internal server error\n")),
         ],
     )
-    def test_it_may_be_refused(
+    def test_refresh_can_be_refused(
         self, app: Flask, rt: Gentrifugo, serve: Serve, hook: Callable[[Context], object], answer: tuple[int, str]
     ) -> None:
         rt.on_refresh(hook)
         assert post(serve(app), "/centrifuge/refresh/", {}) == answer
 
-    def test_it_is_posted(self, app: Flask, rt: Gentrifugo, serve: Serve) -> None:
+    def test_refresh_requires_post(self, app: Flask, rt: Gentrifugo, serve: Serve) -> None:
         rt.on_refresh(lambda context: None)
         assert in_thread(status, serve(app), "GET", "/centrifuge/refresh/")[0] == 405

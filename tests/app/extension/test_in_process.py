@@ -34,7 +34,7 @@ def telling(**config: Any) -> tuple[Flask, Gentrifugo]:
     return app, rt
 
 
-def test_a_view_publishes_and_the_test_sees_what() -> None:
+def test_publications_of_a_view_are_visible_to_the_test() -> None:
     app, rt = telling()
     assert app.test_client().post("/tell/hello").status_code == 200
     (message,) = rt.test_published()
@@ -90,7 +90,7 @@ def test_everything_that_is_published_is_recorded_in_order() -> None:
     assert rt.test_published()[-1].info is not None
 
 
-def test_a_reset_begins_anew() -> None:
+def test_reset_discards_recorded_publications() -> None:
     _, rt = telling()
     rt.publish("news", 1)
     client = rt.test_client(user=42).connect()

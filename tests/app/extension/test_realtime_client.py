@@ -184,7 +184,7 @@ class TestCommands:
             ("unsubscribe", ""),
         ]
 
-    def test_nothing_arrives_after_the_subscription(self) -> None:
+    def test_unsubscribed_client_receives_no_messages(self) -> None:
         _, rt = under_test()
         with rt.test_client(user=42) as client:
             client.subscribe("news")
@@ -194,7 +194,7 @@ class TestCommands:
             with pytest.raises(TimeoutError, match=r"nothing within 0\.01 s"):
                 client.receive(timeout=0.01)
 
-    def test_history_and_what_was_missed(self) -> None:
+    def test_history_is_read_and_missed_messages_are_recovered(self) -> None:
         _, rt = under_test(history_size=10, history_lifetime=60, recover=True)
         rt.publish("news", 0)
         client = rt.test_client(user=42).connect()
@@ -276,7 +276,7 @@ class TestPrivateChannels:
         with rt.test_client(user=42) as client, pytest.raises(TimeoutError, match=r"has not closed .* within 0 s"):
             client.wait_closed(timeout=0)
 
-    def test_what_waits_for_a_client_that_cannot_be_written_is_dropped(self) -> None:
+    def test_messages_waiting_for_a_broken_client_are_dropped(self) -> None:
         inbox = _Inbox(Flusher(0), 1000)
         inbox.frames, inbox.size = [b"a"], 1
         inbox.fail("Broken pipe")

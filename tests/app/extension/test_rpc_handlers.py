@@ -210,7 +210,7 @@ def test_a_handler_runs_in_the_context_of_the_application() -> None:
     assert connected(app).call("rpc", method="get") == {"data": [42, False]}
 
 
-def test_the_page_shows_what_happens() -> None:
+def test_example_of_the_documentation_page_works() -> None:
     (block,) = [block for block in page("rpc.md").blocks if block.language == "python"]
     other = site(TESTING=True, GENTRIFUGO_TOKEN_HMAC_SECRET_KEY=KEY)
     exec(block.text, {"app": other, "STOCK": {"tea": 3}, "__name__": "__main__"})
@@ -233,7 +233,7 @@ class Order(msgspec.Struct):
     amount: int = 1
 
 
-def test_data_becomes_what_the_type_hint_says() -> None:
+def test_data_is_decoded_to_the_type_hint() -> None:
     app, realtime = application()
 
     @realtime.rpc("order")

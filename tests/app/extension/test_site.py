@@ -74,7 +74,7 @@ class TestNotFound:
             ("def create_app(): ...", ":create_app(1)", "could not be called with the specified arguments"),
         ],
     )
-    def test_a_module_without_it(self, write: Write, code: str, name: str, says: str) -> None:
+    def test_module_without_application_is_named(self, write: Write, code: str, name: str, says: str) -> None:
         with pytest.raises(ConfigError, match=says):
             find(write(code) + name)
 
@@ -126,7 +126,7 @@ class TestSettings:
         loaded = load_site_config(app, command_line.read(options_of(Config), flags, environ), "site")
         return loaded.config, loaded.warnings
 
-    def test_it_listens_on_this_machine_only_unless_an_address_is_given(self) -> None:
+    def test_site_listens_on_localhost_unless_an_address_is_given(self) -> None:
         app, elsewhere = site(), site(GENTRIFUGO_ADDRESS="192.0.2.1")
         for each in (app, elsewhere):
             Gentrifugo(each)

@@ -22,7 +22,7 @@ def test_a_view_makes_tokens_that_the_server_accepts() -> None:
     assert verifier.subscription(token, "board", "42", "c1").options.info == b"[1]"
 
 
-def test_templates_have_them_too() -> None:
+def test_templates_have_the_token_functions() -> None:
     app = site()
     Gentrifugo(app)
     with app.test_request_context():

@@ -31,7 +31,7 @@ def test_tls_is_left_to_gunicorn_and_that_is_said(name: str, caplog: pytest.LogC
 @pytest.mark.parametrize(
     ("options", "arguments"), [({}, []), ({"ssl": True}, ["--certfile=cert.pem"])], ids=["without", "gunicorn does it"]
 )
-def test_otherwise_there_is_nothing_to_say(
+def test_usual_configuration_causes_no_log_lines(
     options: dict[str, bool], arguments: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["gunicorn", *arguments])
@@ -49,7 +49,7 @@ def test_hooks_of_a_whole_server_are_called_directly() -> None:
     assert asked == [context]
 
 
-def test_ports_and_warnings_of_a_configuration_are_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_ports_and_warnings_of_a_configuration_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     create_app({"secret": "secret", "api_port": 8001, "unknown": 1})
     assert len(caplog.messages) == 2
     assert "unknown option unknown" in caplog.messages[0]

@@ -79,12 +79,12 @@ def test_the_headers_of_a_refusal_can_be_chosen() -> None:
 
 
 @pytest.mark.parametrize(("version", "sent"), [("HTTP/1.1", [b"HTTP/1.1 100 Continue\r\n\r\n"]), ("HTTP/1.0", [])])
-def test_a_peer_that_waits_is_told_to_continue(request_: Request, version: str, sent: list[bytes]) -> None:
+def test_waiting_peer_gets_100_continue(request_: Request, version: str, sent: list[bytes]) -> None:
     assert request_.read(b"a", {"content-length": "1", "expect": "100-continue"}, version) == b"a"
     assert request_.sent == sent
 
 
-def test_a_peer_whose_body_is_too_large_is_not_told_to_continue(request_: Request) -> None:
+def test_peer_with_too_large_body_gets_no_100_continue(request_: Request) -> None:
     with pytest.raises(HTTPError):
         request_.read(b"", {"content-length": "11", "expect": "100-continue"})
     assert request_.sent == []
@@ -95,13 +95,13 @@ def test_a_malformed_chunk_is_refused(request_: Request) -> None:
         request_.read(b"x\r\n", CHUNKED)
 
 
-def test_a_body_that_ends_too_early(request_: Request) -> None:
+def test_truncated_body_is_an_error(request_: Request) -> None:
     request_.peer.sendall(b"abc")
     request_.peer.shutdown(SHUT_WR)
     with pytest.raises(EOFError):
         read_body(Head("POST", "/", "HTTP/1.1", {"content-length": "4"}), request_.reader, print, MAX_SIZE)
 
 
-def test_a_body_that_comes_too_slowly(open_request: Callable[..., Request]) -> None:
+def test_slow_body_is_a_timeout(open_request: Callable[..., Request]) -> None:
     with pytest.raises(TimeoutError):
         open_request(timeout=0.05).read(b"abc", {"content-length": "4"})

@@ -37,21 +37,21 @@ def test_chunks_are_joined() -> None:
     assert body(HELLO).read() == b"hello world"
 
 
-def test_what_follows_the_body_is_left_alone() -> None:
+def test_data_after_the_body_is_not_read() -> None:
     stream = File(HELLO + b"GET / HTTP/1.1")
     assert ChunkedBody(stream).read() == b"hello world"
     assert stream.read() == b"GET / HTTP/1.1"
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 6, 7, 11, 100])
-def test_it_is_read_in_parts_of_any_size(size: int) -> None:
+def test_chunked_body_is_read_in_parts_of_any_size(size: int) -> None:
     chunked = body(HELLO)
     parts = list(iter(lambda: chunked.read(size), b""))
     assert b"".join(parts) == b"hello world"
     assert all(len(part) == size for part in parts[:-1])
 
 
-def test_it_is_read_in_lines() -> None:
+def test_chunked_body_is_read_in_lines() -> None:
     chunked = body(b"3\r\na\nb\r\n4\r\nc\n\nd\r\n0\r\n\r\n")
     assert list(chunked) == [b"a\n", b"bc\n", b"\n", b"d"]
 
@@ -61,7 +61,7 @@ def test_lines_are_cut_at_a_limit() -> None:
     assert [chunked.readline(2) for _ in range(4)] == [b"ab", b"cd", b"\n", b"e"]
 
 
-def test_it_has_ended_once_the_last_chunk_is_read() -> None:
+def test_chunked_body_ends_with_the_last_chunk() -> None:
     chunked = body(HELLO)
     assert chunked.read(11) == b"hello world"
     assert not chunked.ended
@@ -147,7 +147,7 @@ class Socket:
         self.sent.append(data)
 
 
-def test_a_peer_that_waits_is_told_once_to_go_on() -> None:
+def test_waiting_peer_gets_100_continue_once() -> None:
     socket: Any = Socket()
     chunked = ChunkedBody(File(HELLO), socket)
     assert socket.sent == []
@@ -157,7 +157,7 @@ def test_a_peer_that_waits_is_told_once_to_go_on() -> None:
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50), max_size=8), st.integers(1, 60))
-def test_what_was_sent_in_chunks_is_read(chunks: list[bytes], size: int) -> None:
+def test_any_chunking_is_decoded(chunks: list[bytes], size: int) -> None:
     data = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
     chunked = body(data + b"0\r\n\r\n")
     assert b"".join(iter(lambda: chunked.read(size), b"")) == b"".join(chunks)

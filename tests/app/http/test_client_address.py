@@ -35,7 +35,9 @@ PROXY, OTHER_PROXY, CLIENT, STRANGER = "10.0.0.1", "10.0.0.2", "192.0.2.7", "198
         ("", {"x-real-ip": CLIENT}, CLIENT),
     ],
 )
-def test_it_is_the_last_whom_a_trusted_proxy_names(peer: str, headers: dict[str, str], address: str) -> None:
+def test_client_address_is_the_last_one_named_by_a_trusted_proxy(
+    peer: str, headers: dict[str, str], address: str
+) -> None:
     assert TrustedProxies("10.0.0.0/8, ::1, unix").address(peer, headers) == address
 
 
@@ -43,7 +45,7 @@ def test_a_unix_socket_is_trusted_when_it_is_listed() -> None:
     assert TrustedProxies("10.0.0.0/8").address("", {"x-real-ip": CLIENT}) == ""
 
 
-def test_nobody_may_be_trusted() -> None:
+def test_empty_list_trusts_no_proxy() -> None:
     assert TrustedProxies("").address("127.0.0.1", {"x-real-ip": CLIENT}) == "127.0.0.1"
 
 

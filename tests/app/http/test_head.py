@@ -109,7 +109,7 @@ def test_whether_another_request_may_follow(version: str, connection: str, keeps
         ("HTTP/1.0", "Expect: 100-continue", False),
     ],
 )
-def test_whether_the_peer_waits_before_it_sends_the_body(version: str, expect: str, waits: bool) -> None:
+def test_expect_100_continue_is_recognized(version: str, expect: str, waits: bool) -> None:
     assert parse_head(head(expect, first=f"POST / {version}")).waits_for_continue is waits
 
 

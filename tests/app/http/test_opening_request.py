@@ -10,7 +10,7 @@ def environ(**headers: str) -> dict[str, object]:
     return Opening("GET", "/path%20of?a=1", named, "192.0.2.7", "https").environ()
 
 
-def test_it_is_the_request_as_it_came() -> None:
+def test_opening_request_keeps_the_received_request() -> None:
     made = environ(host="chat.example", x__name="Ann", content__type="text/plain")
     expected = {
         "REQUEST_METHOD": "GET",
@@ -25,7 +25,7 @@ def test_it_is_the_request_as_it_came() -> None:
     assert made.items() >= expected.items()
 
 
-def test_names_that_would_pass_for_others_are_left_out() -> None:
+def test_header_names_with_underscores_are_left_out() -> None:
     """A client could say X_Forwarded_User where a proxy guards X-Forwarded-User alone."""
     made = environ(x_forwarded_user="admin", x__forwarded_user="admin", content_type="text/html")
     assert [name for name in made if "FORWARDED" in name or "CONTENT" in name] == []

@@ -75,7 +75,7 @@ def test_unlisted_origins_are_refused(origin: str) -> None:
 
 
 @pytest.mark.parametrize("origin", [None, "https://evil.example", "null", ""])
-def test_a_star_lets_everybody_connect(origin: str | None) -> None:
+def test_star_allows_all_origins(origin: str | None) -> None:
     assert not is_refused(origin, allowed="*")
 
 
@@ -127,7 +127,7 @@ def test_a_request_is_judged_by_its_origin_or_else_by_its_referer(may_be_unnamed
     assert refused(referer="https://evil.example/", sec_fetch_site="same-origin")
 
 
-def test_a_request_that_names_no_page_is_judged_by_what_the_browser_says_of_it() -> None:
+def test_request_without_origin_is_checked_by_sec_fetch_site() -> None:
     for may_be_unnamed in (True, False):
         assert not names_no_allowed_page(may_be_unnamed, sec_fetch_site="same-origin")
         assert names_no_allowed_page(may_be_unnamed, sec_fetch_site="same-site")
@@ -164,14 +164,14 @@ def test_a_refusal_names_the_host_that_the_origin_was_compared_with(caplog: pyte
     assert "Host header of the request: '10.0.0.7:8000'" in caplog.text
 
 
-def test_a_long_host_is_cut_where_it_is_shown(caplog: pytest.LogCaptureFixture) -> None:
+def test_long_host_is_truncated_in_messages(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(HTTPError) as refused:
         Origins("").check("https://chat.example", "x" * 9000)
     assert len(refused.value.reason) < 500
     assert len(caplog.text) < 1000
 
 
-def test_a_policy_of_auto_allows_all_pages_only_where_cookies_decide_nothing() -> None:
+def test_policy_auto_allows_all_origins_only_without_cookies() -> None:
     policy = OriginPolicy()
     assert policy.origins("auto", may_use_cookies=False).are_all
     assert not policy.origins("auto", may_use_cookies=True).are_all
@@ -186,7 +186,7 @@ def test_a_policy_that_lists_origins_allows_these(may_use_cookies: bool) -> None
         origins.check("https://evil.example", "here.example")
 
 
-def test_a_policy_logs_a_refused_origin_once_whatever_the_option(caplog: pytest.LogCaptureFixture) -> None:
+def test_refused_origin_is_logged_once_with_every_policy(caplog: pytest.LogCaptureFixture) -> None:
     policy = OriginPolicy()
     for allowed in ("", "https://good.example"):
         with pytest.raises(HTTPError):

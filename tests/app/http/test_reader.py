@@ -178,7 +178,7 @@ def test_a_head_that_was_put_back_is_read_again(line: Line) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
 @given(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"\r\n\r\n", b"GET", b": x"]), max_size=8))
-def test_what_is_read_does_not_depend_on_the_pieces(open_line: Callable[..., Line], parts: list[bytes]) -> None:
+def test_parsing_does_not_depend_on_packet_boundaries(open_line: Callable[..., Line], parts: list[bytes]) -> None:
     data = b"".join(parts)
     assert read_in_pieces(open_line(), [data]) == read_in_pieces(open_line(), bytewise(data))
 
@@ -236,7 +236,7 @@ def test_a_body_that_never_gets_further_than_the_next_byte(open_line: Callable[.
         line.reader.read_body(10 << 20)
 
 
-def test_a_body_has_one_allowance_in_whatever_pieces_it_is_read(open_line: Callable[..., Line]) -> None:
+def test_body_has_one_time_allowance_for_all_reads(open_line: Callable[..., Line]) -> None:
     line = open_line(SOON)
     line.send_in_pieces(repeat(b"x"))
     with pytest.raises(TimeoutError):
@@ -313,7 +313,7 @@ def test_closing_says_that_no_request_can_follow(line: Line) -> None:
     assert line.reader.closed
 
 
-def test_no_time_passes_for_a_request_while_the_process_stands_still(open_line: Callable[..., Line]) -> None:
+def test_request_timeout_does_not_count_a_suspension(open_line: Callable[..., Line]) -> None:
     line = open_line(0.5)
     running_time()
     gevent.sleep(TICK)

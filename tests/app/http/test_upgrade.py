@@ -28,7 +28,9 @@ def refusal(call: Any, environ: dict[str, Any]) -> HTTPError:
     ],
     ids=["another method", "no upgrade", "another server"],
 )
-def test_where_there_is_no_websocket_the_reason_is_told(environ: dict[str, Any], status: int, says: str) -> None:
+def test_server_without_websocket_support_is_refused_with_reason(
+    environ: dict[str, Any], status: int, says: str
+) -> None:
     refused = refusal(open_websocket, environ)
     assert (refused.status, says in refused.reason) == (status, True)
 
@@ -77,7 +79,7 @@ class Waiting:
         return ["No Websocket protocol version defined"]
 
 
-def test_what_another_library_refuses_is_refused_with_its_reason() -> None:
+def test_refusal_of_another_library_keeps_its_reason() -> None:
     refused = refusal(open_websocket, {**UPGRADE, WAITING: Waiting()})
     assert (refused.status, refused.reason) == (426, "No Websocket protocol version defined")
     assert refused.headers == {"Sec-WebSocket-Version": "13"}

@@ -67,6 +67,6 @@ def test_a_close_reason_is_json_that_fits_into_a_close_frame(disconnect: Disconn
     assert disconnect.code == 3000
 
 
-def test_what_is_raised_says_what_it_carries() -> None:
+def test_exceptions_show_the_text_of_their_error() -> None:
     assert str(Refused(errors.NOT_AVAILABLE)) == "not available"
     assert str(Closing(errors.CLOSE_STALE)) == "stale"

@@ -78,7 +78,7 @@ def test_json_is_kept_as_it_was_spelt(text: bytes) -> None:
 
 
 @pytest.mark.parametrize("text", NOT_JSON)
-def test_what_is_not_json_is_refused(text: bytes) -> None:
+def test_invalid_json_is_refused(text: bytes) -> None:
     assert not is_json(text)
     with pytest.raises(InvalidJSON):
         decode(RAW, text)
@@ -101,7 +101,7 @@ def test_a_decoded_text_has_replacement_characters_where_surrogates_stood_alone(
 
 
 @given(st.binary() | st.text('[]{}":,\\u d8019ef-+.tnalsrue ', max_size=12).map(str.encode))
-def test_what_passes_is_what_the_standard_library_calls_json(text: bytes) -> None:
+def test_accepted_json_is_also_accepted_by_the_standard_library(text: bytes) -> None:
     assume(not {b"NaN", b"Infinity"} & {text.strip(b" \t\r\n-")})
     assert is_json(text) == standard_library_accepts(text)
 
@@ -217,13 +217,13 @@ def test_every_accepted_json_is_read_as_python_values(value: Any, ascii_only: bo
 
 
 @pytest.mark.parametrize("text", NOT_JSON)
-def test_what_is_not_json_is_no_value_either(text: bytes) -> None:
+def test_invalid_json_has_no_value(text: bytes) -> None:
     with pytest.raises(InvalidJSON):
         decode_value(text)
 
 
 @pytest.mark.parametrize("text", [b'"\xff"', b'"\xed\xa0\x80"', b'"\xc3"'])
-def test_what_is_not_utf_8_is_not_json(text: bytes) -> None:
+def test_invalid_utf_8_is_not_json(text: bytes) -> None:
     assert not is_json(text)
 
 

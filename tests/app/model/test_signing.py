@@ -1,4 +1,4 @@
-"""Behaviour of tokens and signs, against digests worked out elsewhere: `printf … | openssl dgst -sha256 -hmac …`."""
+"""Behaviour of tokens and signatures, against digests of another program: `printf … | openssl dgst -sha256 -hmac …`."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def test_a_sign_matches_itself() -> None:
 
 
 @pytest.mark.parametrize("given_sign", ["", TOKEN[:-1], TOKEN + "0", TOKEN.upper(), " " + TOKEN, "é", "\ud800", "\0"])
-def test_nothing_else_matches(given_sign: str) -> None:
+def test_changed_parts_do_not_match_the_token(given_sign: str) -> None:
     assert not signing.matches(TOKEN, given_sign)

@@ -37,14 +37,14 @@ def error_of_reading(ours: socket) -> OSError | None:
     return None
 
 
-def test_recv_gives_what_has_come(pair: tuple[socket, socket]) -> None:
+def test_recv_returns_available_data(pair: tuple[socket, socket]) -> None:
     ours, peer = pair
     peer.sendall(b"hello")
     direct = DirectSocket(ours)
     assert (direct.recv(3), direct.recv(100)) == (b"hel", b"lo")
 
 
-def test_recv_waits_for_what_comes(pair: tuple[socket, socket]) -> None:
+def test_recv_waits_for_data(pair: tuple[socket, socket]) -> None:
     ours, peer = pair
     reading = gevent.spawn(DirectSocket(ours).recv, 100)
     settle()
@@ -53,13 +53,13 @@ def test_recv_waits_for_what_comes(pair: tuple[socket, socket]) -> None:
     assert reading.get(timeout=seconds(5)) == b"late"
 
 
-def test_recv_gives_nothing_at_the_end(pair: tuple[socket, socket]) -> None:
+def test_recv_returns_nothing_at_end_of_file(pair: tuple[socket, socket]) -> None:
     ours, peer = pair
     peer.shutdown(SHUT_WR)
     assert DirectSocket(ours).recv(100) == b""
 
 
-def test_others_run_before_a_read_of_what_has_come(pair: tuple[socket, socket]) -> None:
+def test_other_greenlets_run_before_recv_returns_available_data(pair: tuple[socket, socket]) -> None:
     ours, peer = pair
     peer.sendall(b"ab")
     direct = DirectSocket(ours)
@@ -83,7 +83,7 @@ def test_recv_within_no_time_ends_with_a_timeout(pair: tuple[socket, socket], le
         DirectSocket(ours).recv_within(100, left)
 
 
-def test_what_came_in_time_counts_when_we_are_late(pair: tuple[socket, socket]) -> None:
+def test_data_that_arrived_in_time_is_read_after_a_late_wakeup(pair: tuple[socket, socket]) -> None:
     """A server with too much to do must not blame its peers for that."""
     ours, peer = pair
     reading = gevent.spawn(DirectSocket(ours).recv_within, 100, SOON)
@@ -161,7 +161,7 @@ class Raw:
         return data
 
 
-def test_data_that_the_kernel_discards_after_it_has_announced_it_is_waited_for(pair: tuple[socket, socket]) -> None:
+def test_recv_waits_again_after_a_spurious_readiness(pair: tuple[socket, socket]) -> None:
     ours, peer = pair
     peer.sendall(b"hello")
     assert DirectSocket(ours, Raw(ours, BlockingIOError())).recv(100) == b"hello"

@@ -51,14 +51,14 @@ def pair(request: Any, certificate: Certificate, nothing_left_behind: None) -> I
         side.close()
 
 
-def test_what_has_come_is_read_however_little_is_asked_for(pair: Pair) -> None:
+def test_buffered_tls_data_is_read_in_small_parts(pair: Pair) -> None:
     pair.peer.sendall(b"hello, world")
     reader = direct(pair.ours)
     assert isinstance(reader, DirectTLS)
     assert [reader.recv(5), reader.recv(100)] == [b"hello", b", world"]  # the rest has been decrypted already
 
 
-def test_reading_waits_for_what_comes(pair: Pair) -> None:
+def test_reading_waits_for_data(pair: Pair) -> None:
     reading = gevent.spawn(direct(pair.ours).recv, 100)
     settle()
     assert not reading.dead
@@ -98,13 +98,13 @@ def error_of_reading(ours: SSLSocket) -> OSError | None:
     return None
 
 
-def test_what_is_garbage_is_an_error(pair: Pair) -> None:
+def test_invalid_tls_record_is_an_error(pair: Pair) -> None:
     pair.peer._sock.send(b"\x17\x03\x03\x00\x05garbage")  # type: ignore[attr-defined]
     with pytest.raises(ssl.SSLError):
         direct(pair.ours).recv(100)
 
 
-def test_peeking_takes_nothing(pair: Pair) -> None:
+def test_peeking_removes_no_data(pair: Pair) -> None:
     reader = direct(pair.ours)
     with pytest.raises(BlockingIOError):
         reader.peek()
@@ -130,7 +130,7 @@ def test_sendall_waits_no_longer_than_the_sockets_timeout(pair: Pair) -> None:
         direct(pair.ours).sendall(LARGE)
 
 
-def test_a_full_socket_says_so_and_nothing_is_lost_or_doubled(pair: Pair) -> None:
+def test_full_socket_loses_and_repeats_no_data(pair: Pair) -> None:
     raw = raw_of(pair.ours)
     assert isinstance(raw, RawTLS)
     rest, full, got = LARGE, 0, b""
@@ -144,7 +144,7 @@ def test_a_full_socket_says_so_and_nothing_is_lost_or_doubled(pair: Pair) -> Non
     assert got + read(pair.peer, len(LARGE) - len(got)) == LARGE
 
 
-def test_what_follows_may_be_dropped_but_for_one_byte(pair: Pair) -> None:
+def test_data_after_a_partial_record_may_be_dropped_except_one_byte(pair: Pair) -> None:
     """As the outbox of a slow client does it: the rest of the frame that has begun, and other ones after that."""
     raw = raw_of(pair.ours)
     data, sent = LARGE, 0
@@ -183,7 +183,7 @@ def test_a_plain_socket_stays_one() -> None:
         other.close()
 
 
-def test_a_single_byte_that_a_full_socket_does_not_take_is_sent_again_and_once(pair: Pair) -> None:
+def test_single_byte_refused_by_a_full_socket_is_sent_once(pair: Pair) -> None:
     raw = direct(pair.ours).raw
     assert raw.fileno() == pair.ours.fileno()
     taken = 0

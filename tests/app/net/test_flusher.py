@@ -62,7 +62,7 @@ def test_each_receiver_gets_its_own_frames_in_order(flusher: Flusher) -> None:
     assert (first.socket.sent, second.socket.sent) == ([b"12"], [b"23"])
 
 
-def test_what_is_appended_during_a_round_goes_out_in_the_next(flusher: Flusher) -> None:
+def test_frames_appended_during_a_round_are_written_in_the_next(flusher: Flusher) -> None:
     class Answering(FakeSocket):
         def send(self, data: bytes, /) -> int:
             if not self.sent:
@@ -103,7 +103,7 @@ def test_after_a_short_round_the_rest_is_short(nothing_left_behind: None) -> Non
         assert transport.outbox.drain(seconds(5))
 
 
-def test_what_gathered_is_written_when_the_rest_is_over(nothing_left_behind: None) -> None:
+def test_frames_queued_during_the_rest_are_written_after_it(nothing_left_behind: None) -> None:
     transport = FakeTransport(Flusher(rest=0.01, rest_factor=inf))
     for frames in ([b"a"], [b"b", b"c"]):
         for frame in frames:
@@ -164,7 +164,7 @@ def test_a_defect_in_one_write_costs_one_connection(flusher: Flusher, caplog: py
 # -- fairness
 
 
-def test_a_long_round_lets_others_in(flusher: Flusher, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_round_lets_other_greenlets_run(flusher: Flusher, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flusher_module, "SLICE", 0)
     monkeypatch.setattr(flusher_module, "CLOCK_CHECK_INTERVAL", 1)
     transports = [FakeTransport(flusher) for _ in range(4)]
@@ -194,7 +194,7 @@ def soon(check: Callable[[], bool]) -> None:
 
 
 @pytest.mark.usefixtures("short_slices")
-def test_what_comes_in_during_a_round_gathers_for_the_next() -> None:
+def test_frames_queued_during_a_round_are_collected_for_the_next() -> None:
     flusher = Flusher(seconds(0.2), inf, cpu_share=lambda: 1)
     transports = [FakeTransport(flusher) for _ in range(4)]
     outboxes = [transport.outbox for transport in transports]

@@ -24,7 +24,7 @@ def ends(nothing_left_behind: None) -> Iterator[tuple[Any, Any]]:
     peer.close()
 
 
-def test_the_peer_reads_the_end_and_what_it_still_sends_is_discarded(ends: tuple[Any, Any]) -> None:
+def test_peer_reads_end_of_file_and_its_later_data_is_discarded(ends: tuple[Any, Any]) -> None:
     server_end, peer = ends
     server_end.sendall(b"last")
     lingering = gevent.spawn(linger.linger, server_end)

@@ -140,7 +140,7 @@ def test_a_socket_that_was_full_is_written_with_the_others_again(open_line: Call
 
 @settings(max_examples=30)
 @given(st.lists(st.integers(1, 300_000), min_size=1, max_size=6), st.lists(st.integers(1, 200_000), max_size=6))
-def test_nothing_is_lost_doubled_or_mixed_up(sizes: list[int], reads: list[int]) -> None:
+def test_frames_are_written_once_and_in_order(sizes: list[int], reads: list[int]) -> None:
     frames = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
     expected = b"".join(frames)
     with line_on(Flusher(0)) as line:
@@ -204,7 +204,7 @@ def test_more_than_the_limit_overflows_once(open_line: Callable[..., Line]) -> N
     assert line.overflows == 1
 
 
-def test_only_what_waits_counts_for_the_limit(open_line: Callable[..., Line]) -> None:
+def test_only_unwritten_bytes_count_for_the_limit(open_line: Callable[..., Line]) -> None:
     line = open_line(limit=10)
     for _ in range(5):
         line.outbox.append(b"a" * 10)
@@ -212,7 +212,7 @@ def test_only_what_waits_counts_for_the_limit(open_line: Callable[..., Line]) ->
     assert line.overflows == 0
 
 
-def test_a_client_that_reads_nothing_overflows(open_line: Callable[..., Line]) -> None:
+def test_outbox_of_a_client_that_does_not_read_overflows(open_line: Callable[..., Line]) -> None:
     line = open_line(limit=len(LARGE))
     line.fill()
     while not line.overflows:

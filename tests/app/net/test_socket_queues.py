@@ -8,7 +8,7 @@ from gentrifugo.app.net.socket_queues import unacknowledged, unread
 from tests.waiting import eventually
 
 
-def test_what_waits_on_either_side() -> None:
+def test_bytes_in_send_and_receive_queue_are_counted() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as peer:
         ours, _ = listener.accept()
         with ours:
@@ -20,7 +20,7 @@ def test_what_waits_on_either_side() -> None:
             assert 0 < unacknowledged(ours) <= sent
 
 
-def test_of_a_closed_one_nothing_is_known() -> None:
+def test_closed_socket_has_no_queue_sizes() -> None:
     closed = socket.socket()
     closed.close()
     assert (unread(closed), unacknowledged(closed)) == (0, 0)

@@ -18,7 +18,7 @@ from gentrifugo.app.model.errors import (
 from gentrifugo.app.model.events import StreamPosition
 from gentrifugo.app.node.commands import UNRECOVERABLE, PublishOptions, PublishRequest
 from gentrifugo.app.node.node import Node
-from gentrifugo.engines.base import ALL, HistoryFilter, Once
+from gentrifugo.engines.base import ALL, HistoryFilter, PublishConditions
 from tests.app.node.parts import ALICE, connect, received, refusal
 from tests.fakes import TroubledEngine
 
@@ -101,7 +101,7 @@ def test_a_publication_has_a_position(start_node: StartNode) -> None:
 
 def test_options_of_a_publication(start_node: StartNode) -> None:
     node = start_node(**KEPT)
-    once = PublishOptions(tags={"a": "b"}, once=Once("key"))
+    once = PublishOptions(tags={"a": "b"}, once=PublishConditions("key"))
     first = node.publish("news", b"1", options=once)
     assert first is not None
     assert node.publish("news", b"2", options=once) == first

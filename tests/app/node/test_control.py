@@ -64,7 +64,7 @@ MESSAGES = [
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
-def test_a_message_comes_out_as_it_went_in(message: ControlMessage) -> None:
+def test_message_is_decoded_as_encoded(message: ControlMessage) -> None:
     assert control.decode(control.encode("n1", message)) == ControlEnvelope(control.CONTROL_VERSION, "n1", message)
 
 
@@ -100,13 +100,13 @@ def test_anything_else_is_refused(data: bytes) -> None:
         control.decode(data)
 
 
-def test_a_node_tells_of_itself_only() -> None:
+def test_node_announces_only_itself() -> None:
     ping = Ping(NodeInfo("n2", "node", 1_000, {}))
     with pytest.raises(InvalidJSON, match="ping from node n1 has the details of node n2"):
         control.decode(control.encode("n1", ping))
 
 
-def test_a_node_whose_clock_was_set_back_is_believed() -> None:
+def test_message_of_a_node_with_a_late_clock_is_accepted() -> None:
     ping = Ping(NodeInfo("n1", "node", 1_000, {"node_uptime_seconds": -5}))
     assert control.decode(control.encode("n1", ping)).message == ping
 
@@ -126,7 +126,7 @@ PARTS = st.recursive(
 
 
 @given(st.sampled_from(MESSAGES), st.data())
-def test_whatever_is_accepted_can_be_passed_on(message: ControlMessage, data: st.DataObject) -> None:
+def test_every_decoded_message_can_be_encoded(message: ControlMessage, data: st.DataObject) -> None:
     """Also when one field of a message, at any depth, has another value."""
     fields = json.loads(control.encode("n1", message))
     part = fields

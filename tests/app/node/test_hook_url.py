@@ -42,7 +42,7 @@ def test_a_page_of_csrf_protection_is_a_fault_of_the_backend(
 
 
 @pytest.mark.parametrize(("status", "hint"), [(302, "is a redirect"), (404, "hook_url"), (500, "log of the backend")])
-def test_other_pages_are_faults_too_with_another_hint(hook: HookURL, backend: Backend, status: int, hint: str) -> None:
+def test_html_response_is_an_error_with_a_hint(hook: HookURL, backend: Backend, status: int, hint: str) -> None:
     backend.answer = lambda event: (status, WERKZEUG)
     with pytest.raises(Undelivered, match=hint) as failure:
         hook(Context("connect", client="1"))

@@ -373,7 +373,7 @@ def test_the_longest_time_of_hooks_is_the_sum_of_their_limits(hooks: Hooks) -> N
     hooks.add(CONNECT, sleep)
     hooks.add(CONNECT, sleep, limit=lambda: 3)
     hooks.add(PUBLISH, sleep)
-    assert hooks.longest(CONNECT, PUBLISH) == TIMEOUT + 3
+    assert hooks.max_timeout(CONNECT, PUBLISH) == TIMEOUT + 3
 
 
 def test_failures_that_differ_only_in_detail_are_logged_once(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:

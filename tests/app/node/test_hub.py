@@ -68,7 +68,7 @@ def test_removing_a_connection_that_was_never_there_does_nothing(bench: Bench) -
     assert bench.hub.num_connections == 0
 
 
-def test_connections_of_a_user_may_leave_while_one_works_through_them(bench: Bench) -> None:
+def test_connections_of_a_user_may_close_during_iteration(bench: Bench) -> None:
     for number in range(3):
         bench.connection(f"c{number}")
     for connection in bench.hub.user_connections("alice"):
@@ -79,7 +79,7 @@ def test_connections_of_a_user_may_leave_while_one_works_through_them(bench: Ben
 # -- subscriptions
 
 
-def test_the_first_and_the_last_subscriber_of_a_channel_are_told_apart(bench: Bench) -> None:
+def test_first_and_last_subscriber_of_a_channel_are_reported(bench: Bench) -> None:
     first, second = bench.connection("c1"), bench.connection("c2")
     assert bench.hub.add_subscription("news", first)
     assert not bench.hub.add_subscription("news", second)
@@ -165,7 +165,7 @@ def test_a_broadcast_into_an_empty_channel_encodes_nothing(bench: Bench) -> None
     assert encoded == []
 
 
-def test_no_more_broadcasts_after_the_subscription(bench: Bench) -> None:
+def test_unsubscribed_connection_gets_no_broadcasts(bench: Bench) -> None:
     connection = bench.connection("c1")
     bench.hub.add_subscription("news", connection)
     bench.hub.remove_subscription("news", connection)
@@ -176,7 +176,7 @@ def test_no_more_broadcasts_after_the_subscription(bench: Bench) -> None:
 # -- nothing left
 
 
-def test_a_hub_that_everybody_left_holds_nothing(bench: Bench) -> None:
+def test_hub_without_connections_is_empty(bench: Bench) -> None:
     connections = [bench.connection(f"c{number}", encoding=other_encoding(str(number % 2))) for number in range(4)]
     for connection in connections:
         bench.hub.add_subscription("news", connection)
@@ -223,7 +223,7 @@ def test_subscribers_of_a_channel_are_counted_over_all_encodings(bench: Bench) -
 # -- publications that are held
 
 
-def test_publications_wait_for_whoever_is_still_given_what_it_missed(bench: Bench) -> None:
+def test_publications_are_held_for_a_recovering_connection(bench: Bench) -> None:
     live, returning = bench.connection("c1"), bench.connection("c2")
     bench.hub.add_subscription("news", live)
     bench.hub.add_subscription("news", returning, hold=True)
@@ -237,7 +237,7 @@ def test_publications_wait_for_whoever_is_still_given_what_it_missed(bench: Benc
     assert len(returning.transport.messages()) == 2
 
 
-def test_whoever_waits_is_a_subscriber(bench: Bench) -> None:
+def test_recovering_connection_counts_as_subscriber(bench: Bench) -> None:
     first, second = bench.connection("c1"), bench.connection("c2")
     assert bench.hub.add_subscription("news", first, hold=True)
     assert not bench.hub.add_subscription("news", second, hold=True)
@@ -249,7 +249,7 @@ def test_whoever_waits_is_a_subscriber(bench: Bench) -> None:
     assert not bench.hub.has_subscribers("news")
 
 
-def test_whoever_leaves_while_it_waits_is_forgotten(bench: Bench) -> None:
+def test_held_publications_are_dropped_when_the_connection_unsubscribes(bench: Bench) -> None:
     connection = bench.connection("c1")
     bench.hub.add_subscription("news", connection, hold=True)
     assert bench.hub.remove_subscription("news", connection)
@@ -258,7 +258,7 @@ def test_whoever_leaves_while_it_waits_is_forgotten(bench: Bench) -> None:
     assert not bench.hub.has_subscribers("news")
 
 
-def test_no_more_is_held_than_may_wait_for_a_connection(bench: Bench) -> None:
+def test_held_publications_are_limited_by_the_queue_size(bench: Bench) -> None:
     slow: list[str] = []
     connection = bench.connection("c1")
     connection.transport.on_overflow = lambda: slow.append("slow")
@@ -272,7 +272,7 @@ def test_no_more_is_held_than_may_wait_for_a_connection(bench: Bench) -> None:
 # -- subscribers that lack something
 
 
-def test_who_lacks_something_gets_nothing_more_of_the_channel_until_it_subscribes_again(bench: Bench) -> None:
+def test_connection_with_missing_publication_is_muted_until_it_resubscribes(bench: Bench) -> None:
     lacking, returning, later = (bench.connection(f"c{number}") for number in range(3))
     bench.hub.add_subscription("news", lacking)
     bench.hub.add_subscription("news", returning, hold=True)
@@ -297,7 +297,7 @@ def test_who_lacks_something_gets_nothing_more_of_the_channel_until_it_subscribe
     assert len(lacking.transport.messages()) == 1
 
 
-def test_nobody_is_muted_in_a_channel_without_subscribers(bench: Bench) -> None:
+def test_muting_a_channel_without_subscribers_has_no_effect(bench: Bench) -> None:
     bench.hub.mute("news")
     assert not bench.hub.has_subscribers("news")
 
@@ -362,7 +362,7 @@ def test_the_encoding_of_a_subscriber_can_be_changed(bench: Bench) -> None:
     assert connection.transport.messages() == [b"other u1"]
 
 
-def test_whoever_has_no_way_to_receive_an_event_is_disconnected(bench: Bench) -> None:
+def test_connection_that_cannot_receive_an_event_is_disconnected(bench: Bench) -> None:
     def push(event: Event) -> bytes:
         raise Unsendable
 

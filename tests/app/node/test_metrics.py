@@ -36,7 +36,7 @@ def test_totals_count_from_the_start() -> None:
     assert metrics.totals()["client_num_connect"] == 2
 
 
-def test_an_interval_counts_what_came_since_the_last() -> None:
+def test_interval_counts_events_since_the_previous_one() -> None:
     metrics = Metrics(Flusher(0))
     counted = []
     for connects in (2, 0, 3):
@@ -45,7 +45,7 @@ def test_an_interval_counts_what_came_since_the_last() -> None:
     assert counted == [2, 0, 3]
 
 
-def test_gauges_show_what_is() -> None:
+def test_gauges_show_current_values() -> None:
     metrics = Metrics(Flusher(0))
     metrics.greenlets = 3
     values = metrics.end_interval()

@@ -52,7 +52,7 @@ def test_each_is_disconnected_once_however_many_channels_are_concerned(node: Nod
 
 
 @pytest.mark.parametrize("channel", ["kept:a", "gone:a"])
-def test_who_could_not_recover_stays(node: Node, channel: str) -> None:
+def test_client_that_cannot_recover_stays_connected(node: Node, channel: str) -> None:
     connection = FakeConnection(node.flusher, "c1")
     node.hub.open.add(connection)
     connection.channels[channel] = b""
@@ -64,7 +64,7 @@ def test_who_could_not_recover_stays(node: Node, channel: str) -> None:
 @pytest.mark.parametrize(
     ("found", "seconds", "missing"), [(9, 59, False), (0, 59, False), (10, 1, True), (0, 60, True), (None, 1, True)]
 )
-def test_what_neither_overflowed_nor_expired_was_all(
+def test_missed_publications_are_assumed_only_after_overflow_or_expiry(
     node: Node, found: int | None, seconds: float, missing: bool
 ) -> None:
     connection = subscriber(node, "c1", "news:a")
@@ -73,7 +73,7 @@ def test_what_neither_overflowed_nor_expired_was_all(
     assert bool(connection.closed_with) is missing
 
 
-def test_a_node_that_stops_disconnects_nobody_any_more(start_node: StartNode) -> None:
+def test_stopped_node_disconnects_no_clients(start_node: StartNode) -> None:
     node = start_node(namespaces=(NEWS,), drain_time=0)
     connection = subscriber(node, "c1", "news:a")
     assert node.handle_missed("news:a", 10, 1)

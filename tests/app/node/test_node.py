@@ -53,7 +53,7 @@ def test_a_failed_join_or_leave_is_only_logged(
 # -- subscriptions: hub and engine agree
 
 
-def test_the_engine_is_subscribed_while_anybody_is(node: Node, engine: TroubledEngine) -> None:
+def test_engine_is_subscribed_while_a_channel_has_subscribers(node: Node, engine: TroubledEngine) -> None:
     first, second = connect(node, "c1", channel="news"), connect(node, "c2", channel="news")
     assert engine.calls["subscribe"] == 1
     node.remove_subscription("news", first)
@@ -228,7 +228,7 @@ def test_a_stopped_node_delivers_nothing(node: Node) -> None:
     assert received(connection) == []
 
 
-def test_a_channel_without_subscribers_costs_nothing(node: Node, engine: TroubledEngine) -> None:
+def test_channel_without_subscribers_uses_no_memory(node: Node, engine: TroubledEngine) -> None:
     connection = connect(node, channel="news")
     node.publish("news", b"1")
     received(connection)

@@ -48,7 +48,7 @@ def test_a_channel_is_followed_until_it_is_forgotten() -> None:
     assert list(positions.channels) == []
 
 
-def test_what_a_subscriber_has_is_left_out_of_what_follows() -> None:
+def test_received_publications_are_left_out() -> None:
     held = [publication(1), publication(2), publication(3), publication(0), publication(4)]
     following = continued(START, held)
     assert following == held[2:]
@@ -56,7 +56,7 @@ def test_what_a_subscriber_has_is_left_out_of_what_follows() -> None:
 
 
 @pytest.mark.parametrize("held", [[publication(4)], [publication(3, "another")], [publication(3), publication(5)]])
-def test_nothing_follows_when_a_publication_is_missing(held: list[Publication]) -> None:
+def test_missing_publication_ends_the_sequence(held: list[Publication]) -> None:
     assert continued(START, held) is None
 
 

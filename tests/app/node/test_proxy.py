@@ -124,7 +124,7 @@ def test_the_backend_disconnects_the_client(start: Start, backend: Backend) -> N
         (200, " " * (1 << 20) + "{}", "the response body is larger than"),
     ],
 )
-def test_what_is_no_answer_is_a_temporary_error_and_one_line_in_the_log(
+def test_invalid_response_is_a_temporary_error_and_one_log_line(
     start: Start, backend: Backend, caplog: pytest.LogCaptureFixture, status: int, answer: Any, text: str
 ) -> None:
     backend.answer = lambda call: (status, answer)
@@ -224,7 +224,7 @@ def test_a_result_of_a_publication_that_cannot_be_used_is_a_temporary_error(
 # -- what has happened
 
 
-def test_the_backend_is_told_that_a_client_has_gone(start: Start, backend: Backend) -> None:
+def test_backend_is_notified_of_a_disconnected_client(start: Start, backend: Backend) -> None:
     client = start(backend.url, event="disconnect")
     client.connection.disconnect(STALE)
     eventually(lambda: backend.events)
@@ -232,7 +232,7 @@ def test_the_backend_is_told_that_a_client_has_gone(start: Start, backend: Backe
     assert (told["user"], told["client"], told["reason"]) == ("alice", client.connection.uid, "stale")
 
 
-def test_the_backend_is_told_that_a_channel_is_occupied_and_vacated(start: Start, backend: Backend) -> None:
+def test_backend_is_notified_of_occupied_and_vacated_channels(start: Start, backend: Backend) -> None:
     client = start(backend.url, event="channel_state")
     client.subscribe("news")
     eventually(lambda: len(backend.events) == 1)
@@ -243,7 +243,7 @@ def test_the_backend_is_told_that_a_channel_is_occupied_and_vacated(start: Start
     assert all(event["time_ms"] > 1_600_000_000_000 for event in events)
 
 
-def test_an_event_is_repeated_until_the_backend_takes_it(
+def test_event_is_retried_until_the_backend_accepts(
     start: Start, backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:
     backend.answer = lambda call: (503 if len(backend.events) == 1 else 200, {"error": {"code": 400, "message": "x"}})

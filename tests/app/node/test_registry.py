@@ -22,7 +22,7 @@ def info(uid: str, **metrics: int) -> NodeInfo:
     return NodeInfo(uid, f"name of {uid}", 1_000, metrics)
 
 
-def test_nothing_is_known_at_first(registry: NodeRegistry) -> None:
+def test_new_registry_has_no_nodes(registry: NodeRegistry) -> None:
     assert registry.nodes() == []
 
 
@@ -41,7 +41,7 @@ def test_a_silent_node_is_forgotten(registry: NodeRegistry, clock: FakeClock) ->
     assert registry.nodes() == [info("b")]
 
 
-def test_a_node_that_speaks_again_stays(registry: NodeRegistry, clock: FakeClock) -> None:
+def test_node_that_sends_pings_is_kept(registry: NodeRegistry, clock: FakeClock) -> None:
     for _ in range(3):
         registry.add(info("a"))
         clock.advance(9)
@@ -56,7 +56,7 @@ def test_a_node_never_forgets_itself(registry: NodeRegistry, clock: FakeClock) -
     assert registry.nodes() == [info("own")]
 
 
-def test_who_watches_is_known_until_it_stops_or_is_gone(registry: NodeRegistry, clock: FakeClock) -> None:
+def test_watching_node_is_remembered_until_it_stops_or_expires(registry: NodeRegistry, clock: FakeClock) -> None:
     registry.add(info("own"), watching=True)
     assert not registry.peers_watch
     registry.add(info("a"), watching=True)

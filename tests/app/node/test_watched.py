@@ -39,7 +39,7 @@ def nodes(start_node: StartNode) -> tuple[Node, Node]:
     return start_node(bus.engine(), **options), start_node(bus.engine(), **options)
 
 
-def test_what_another_node_publishes_is_shown_too(nodes: tuple[Node, Node]) -> None:
+def test_publications_of_other_nodes_are_shown(nodes: tuple[Node, Node]) -> None:
     watcher = FakeWatcher()
     nodes[0].cluster.watched.add(watcher)
     eventually(lambda: nodes[1].cluster.watched.wanted)
@@ -49,7 +49,7 @@ def test_what_another_node_publishes_is_shown_too(nodes: tuple[Node, Node]) -> N
     assert {"text": "\ud800"} in watcher.data
 
 
-def test_nothing_travels_while_nobody_watches(nodes: tuple[Node, Node]) -> None:
+def test_no_messages_are_relayed_without_watching_operators(nodes: tuple[Node, Node]) -> None:
     watcher = FakeWatcher()
     nodes[0].cluster.watched.add(watcher)
     eventually(lambda: nodes[1].cluster.watched.wanted)
@@ -127,7 +127,7 @@ def test_a_message_that_does_not_fit_into_the_batch_ends_it(
     assert (watcher.data, watcher.missed) == ([1], 2)
 
 
-def test_operators_of_other_nodes_miss_what_the_engine_does_not_carry(start_node: StartNode) -> None:
+def test_failed_control_message_does_not_fail_the_publish(start_node: StartNode) -> None:
     engine = TroubledEngine()
     node = start_node(engine, watch=True)
     watcher = FakeWatcher()
@@ -140,7 +140,7 @@ def test_operators_of_other_nodes_miss_what_the_engine_does_not_carry(start_node
     assert engine.calls["publish_control"] > before
 
 
-def test_a_node_that_stops_shows_nothing_any_more(start_node: StartNode) -> None:
+def test_stopped_node_relays_no_messages(start_node: StartNode) -> None:
     node = start_node(watch=True)
     watcher = FakeWatcher()
     node.cluster.watched.add(watcher)

@@ -14,7 +14,7 @@ import pytest
 
 from gentrifugo.app import tls
 from gentrifugo.app.config.config import Config
-from gentrifugo.app.config.loading import Loaded
+from gentrifugo.app.config.loading import LoadedConfig
 from gentrifugo.app.process import doctor
 from gentrifugo.app.process.doctor import OK, PROBLEM, WARNING, Finding
 from tests.certificates import Certificate, make_certificate
@@ -34,11 +34,11 @@ class FakeRedis:
     def __init__(
         self, version: str = "7.2.4", role: str = "master", policy: str = "noeviction", clock: float = 0
     ) -> None:
-        self._facts = {"redis_version": version, "role": role, "maxmemory_policy": policy}
+        self._server_findings = {"redis_version": version, "role": role, "maxmemory_policy": policy}
         self._clock = clock
 
     def info(self, section: str) -> dict[str, str]:
-        return self._facts
+        return self._server_findings
 
     def time(self) -> tuple[int, int]:
         return int(time.time() + self._clock), 0
@@ -47,7 +47,7 @@ class FakeRedis:
 def findings(**options: Any) -> list[Finding]:
     if "port" not in options:
         options["port"] = free_port()
-    return list(doctor.examine(Loaded(Config(secret="s", address="127.0.0.1", **options), [])))
+    return list(doctor.examine(LoadedConfig(Config(secret="s", address="127.0.0.1", **options), [])))
 
 
 def about(found: list[Finding], subject: str) -> Finding:
@@ -62,7 +62,7 @@ def test_a_port_that_only_root_may_have_says_how_to_allow_it(monkeypatch: pytest
     assert "permission denied, only root can use this port" in str(finding)
 
 
-def test_the_port_of_http_challenges_is_looked_at_too() -> None:
+def test_port_of_http_challenges_is_checked() -> None:
     port = free_port()
     found = findings(
         ssl_autocert=True,
@@ -75,9 +75,7 @@ def test_the_port_of_http_challenges_is_looked_at_too() -> None:
     assert about(found, "ssl_autocert_directory").state == PROBLEM
 
 
-def test_without_the_libraries_of_autocert_it_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_missing_autocert_packages_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "requests", None)
     found = findings(ssl_autocert=True, ssl_autocert_host_whitelist="a.example.com")
     assert "pip install 'gentrifugo[autocert]'" in str(about(found, "the acme library is not installed"))
@@ -123,7 +121,7 @@ def test_a_certificate_in_the_cache_that_cannot_be_read_is_a_problem(tmp_path: P
     ],
 )
 def test_findings_about_a_redis_server(make: Callable[[], FakeRedis], state: str, says: str) -> None:
-    assert about(list(doctor._facts("Redis", make())), says).state == state
+    assert about(list(doctor._server_findings("Redis", make())), says).state == state
 
 
 def test_sentinels_are_asked_for_the_master(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gentrifugo.app.process.doctor import verdict
+from gentrifugo.app.process.doctor import summary_line
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ from gentrifugo.app.process.doctor import verdict
     ],
 )
 def test_the_summary_counts_problems_and_warnings(problems: int, warnings: int, says: str) -> None:
-    assert verdict(problems, warnings) == says
+    assert summary_line(problems, warnings) == says

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 from flask import Blueprint, Flask
 
-from gentrifugo.app.process.file_watch import FileWatch, code_in, folders_of
+from gentrifugo.app.process.file_watch import FileWatch, folders_of, python_folders
 
 
 def no_folders() -> Iterable[Path]:
@@ -90,4 +90,4 @@ class TestFolders:
             (tmp_path / name / "code.py").touch()
         (tmp_path / "site.py").touch()
         (tmp_path / "notes.txt").touch()
-        assert sorted(code_in(tmp_path)()) == [tmp_path / "package" / "code.py", tmp_path / "site.py"]
+        assert sorted(python_folders(tmp_path)()) == [tmp_path / "package" / "code.py", tmp_path / "site.py"]

@@ -55,7 +55,7 @@ def deaf() -> Iterator[Deaf]:
     assert made.end() == -signal.SIGKILL
 
 
-def test_it_serves_when_it_has_said_so(deaf: Deaf) -> None:
+def test_worker_is_ready_after_its_notification(deaf: Deaf) -> None:
     assert not deaf.worker.is_ready
     deaf.write(HEARTBEAT_BYTE)
     assert not deaf.worker.is_ready
@@ -65,7 +65,7 @@ def test_it_serves_when_it_has_said_so(deaf: Deaf) -> None:
     assert deaf.worker.poll_exit() is None
 
 
-def test_one_that_answers_after_it_was_asked_where_it_hangs_is_not_killed(
+def test_worker_that_responds_after_the_stack_trace_request_is_not_killed(
     deaf: Deaf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_module, "TRACE_TIMEOUT", 0)
@@ -79,7 +79,7 @@ def test_one_that_answers_after_it_was_asked_where_it_hangs_is_not_killed(
     assert not deaf.worker.is_overdue
 
 
-def test_time_in_which_the_master_stood_still_is_added_to_every_limit(deaf: Deaf) -> None:
+def test_suspension_of_the_master_extends_every_deadline(deaf: Deaf) -> None:
     silent = deaf.worker.silent_for()
     deaf.worker.extend_deadlines(60)
     assert deaf.worker.silent_for() < silent

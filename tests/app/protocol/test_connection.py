@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gentrifugo.app.http.protocol_wishes import NO_WISHES, ProtocolWishes
+from gentrifugo.app.http.requested_protocol import DEFAULT_PROTOCOL, RequestedProtocol
 from gentrifugo.app.model.errors import CLOSE_SHUTDOWN
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.connection import ClientConnection, version_of
@@ -25,13 +25,15 @@ Connect = Callable[..., tuple[ClientConnection, FakeTransport]]
 
 @pytest.fixture
 def connect(start_node: Callable[..., Node]) -> Connect:
-    """Open a connection to a new node: `connect(wishes, option=value)`."""
+    """Open a connection to a new node: `connect(requested, option=value)`."""
 
-    def open_(wishes: ProtocolWishes = NO_WISHES, **options: object) -> tuple[ClientConnection, FakeTransport]:
+    def open_(
+        requested: RequestedProtocol = DEFAULT_PROTOCOL, **options: object
+    ) -> tuple[ClientConnection, FakeTransport]:
         node = start_node(**{"token_hmac_secret_key": KEY, **options})
         transport = FakeTransport(node.flusher)
         parts = SimpleNamespace(node=node, tokens=TokenVerifier(node.config))
-        return ClientConnection(parts, transport, wishes=wishes), transport
+        return ClientConnection(parts, transport, requested=requested), transport
 
     return open_
 
@@ -53,7 +55,7 @@ def connect(start_node: Callable[..., Node]) -> Connect:
         (b"", 0),
     ],
 )
-def test_a_first_message_tells_its_version(message: bytes, version: int) -> None:
+def test_first_message_determines_the_protocol_version(message: bytes, version: int) -> None:
     assert version_of(message) == version
 
 
@@ -69,8 +71,8 @@ def test_clients_of_both_versions_are_served(connect: Connect) -> None:
     assert transport.pings is False
 
 
-def test_a_client_that_asks_for_protobuf_gets_it(connect: Connect) -> None:
-    connection, transport = connect(ProtocolWishes("protobuf"))
+def test_client_that_requests_protobuf_gets_protobuf(connect: Connect) -> None:
+    connection, transport = connect(RequestedProtocol("protobuf"))
     connection.handle(PROTOBUF.ping)  # an answer to a ping that was not sent
     assert transport.closes == [(3501, "bad request")]
 
@@ -79,7 +81,7 @@ def test_a_client_that_asks_for_protobuf_gets_it(connect: Connect) -> None:
     ("options", "close"),
     [({}, {"reason": "stale", "reconnect": False}), ({"secret": ""}, "stale")],
 )
-def test_a_connection_that_says_nothing_is_closed_in_the_words_of_the_version_that_is_served(
+def test_silent_connection_is_closed_in_the_default_protocol_version(
     connect: Connect, options: dict[str, str], close: object
 ) -> None:
     connection, transport = connect(stale_connection_close_delay=0.01, **options)

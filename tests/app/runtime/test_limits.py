@@ -28,7 +28,7 @@ def somaxconn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_a_remedy_follows_what_is_wrong() -> None:
+def test_remedy_matches_the_problem() -> None:
     assert str(Limit(False, "too few", "raise them")) == "too few; raise them"
     assert str(Limit(True, "enough", "")) == "enough"
 

@@ -56,7 +56,7 @@ def ends(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     made.close()
 
 
-def test_nobody_waits_for_a_reader_that_does_not_read(ends: Ends) -> None:
+def test_writing_does_not_wait_for_a_blocked_reader(ends: Ends) -> None:
     writer = LineWriter(ends.descriptor)
     written = sum(writer.write(LINE) for _ in range(10_000))
     assert 10 < written < 10_000
@@ -73,7 +73,7 @@ def test_nobody_waits_for_a_reader_that_does_not_read(ends: Ends) -> None:
     writer.close()
 
 
-def test_the_mode_of_what_is_shared_stays_as_it_is(ends: Ends) -> None:
+def test_mode_of_a_shared_descriptor_is_not_changed(ends: Ends) -> None:
     writer = LineWriter(ends.descriptor)
     assert os.get_blocking(ends.descriptor)
     writer.close()

@@ -31,7 +31,7 @@ def test_messages_of_one_kind_may_differ(clock: FakeClock, caplog: pytest.LogCap
     assert caplog.messages == ["cannot publish in news"]
 
 
-def test_after_the_interval_the_next_message_has_the_number_of_those_held_back(
+def test_message_after_the_interval_has_the_number_of_suppressed_messages(
     clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     throttled = ThrottledLog(log, clock=clock)

@@ -40,7 +40,7 @@ def test_the_clock_advances_while_the_process_runs() -> None:
     began = running()
     for _ in range(10):
         clock.advance(TICK)
-        running.look()
+        running.tick()
     assert running() - began == pytest.approx(10 * TICK)
 
 
@@ -50,7 +50,7 @@ def test_the_clock_stops_while_the_process_is_suspended() -> None:
     began = running()
     clock.advance(60)
     before = running()
-    running.look()
+    running.tick()
     after = running()
     assert before - began == pytest.approx(TICK)
     assert after == pytest.approx(before)
@@ -63,12 +63,12 @@ def test_a_small_delay_of_the_event_loop_does_not_stop_the_clock() -> None:
     running = RunningClock(clock)
     began = running()
     clock.advance(TICK + MIN_STANDSTILL)
-    running.look()
+    running.tick()
     assert running() - began == pytest.approx(TICK + MIN_STANDSTILL)
 
 
 @pytest.mark.usefixtures("ticking")
-def test_what_became_ready_while_the_process_stood_still_is_in_time() -> None:
+def test_data_that_arrived_during_a_suspension_is_in_time() -> None:
     result: AsyncResult[str] = AsyncResult()
 
     def work() -> None:
@@ -92,7 +92,7 @@ def test_waiting_ends_with_the_time_and_begins_with_a_look() -> None:
 
 
 @pytest.mark.usefixtures("ticking")
-def test_a_limit_ends_what_takes_too_long() -> None:
+def test_time_limit_interrupts_a_long_call() -> None:
     with pytest.raises(Late), TimeLimit(0.01, Late()):
         gevent.sleep(5)
     with TimeLimit(5, Late()):

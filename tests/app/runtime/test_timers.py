@@ -88,7 +88,7 @@ def test_a_cancelled_timer_holds_nothing(timers: Timers) -> None:
     assert reference() is None
 
 
-def test_a_timer_may_set_and_cancel_others(timers: Timers) -> None:
+def test_timer_callback_may_set_and_cancel_other_timers(timers: Timers) -> None:
     calls: list[str] = []
 
     def first() -> None:
@@ -122,7 +122,7 @@ def test_an_exception_in_a_timer_is_logged_and_other_timers_run(
     assert record.exc_info is not None
 
 
-def test_after_stop_nothing_calls(nothing_left_behind: None) -> None:
+def test_stopped_timers_call_no_functions(nothing_left_behind: None) -> None:
     timers = Timers(resolution=0.001)
     timers.start()
     calls: list[str] = []
@@ -133,7 +133,7 @@ def test_after_stop_nothing_calls(nothing_left_behind: None) -> None:
     assert calls == []
 
 
-def test_timers_are_no_earlier_due_because_the_process_stood_still(nothing_left_behind: None) -> None:
+def test_suspension_does_not_make_timers_due_earlier(nothing_left_behind: None) -> None:
     clock = FakeClock()
     timers = Timers(0.01, clock)
     timers.start()

@@ -52,12 +52,12 @@ def test_another_greenlet_has_a_slice_of_its_own(monkeypatch: pytest.MonkeyPatch
     assert ran == ["a", "b"]
 
 
-def test_others_run_between_many_items(bystander: Bystander) -> None:
+def test_other_greenlets_run_between_many_items(bystander: Bystander) -> None:
     assert list(iterate_yielding(range(5))) == [0, 1, 2, 3, 4]
     assert bystander.turns >= 4
 
 
-def test_few_items_delay_nothing(monkeypatch: pytest.MonkeyPatch, nothing_left_behind: None) -> None:
+def test_few_items_cause_no_yield(monkeypatch: pytest.MonkeyPatch, nothing_left_behind: None) -> None:
     monkeypatch.setattr(yielding, "TIME_SLICE", math.inf)
     with Bystander() as other:
         assert len(list(iterate_yielding(range(100)))) == 100

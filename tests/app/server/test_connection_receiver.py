@@ -92,7 +92,7 @@ def test_a_client_that_disconnects_meanwhile_causes_no_error(door: str, caplog: 
     assert not caplog.records
 
 
-def test_nothing_is_taken_after_the_end(parent: Path) -> None:
+def test_no_connection_is_accepted_after_stop(parent: Path) -> None:
     directory = SessionDirectory("group", parent)
     served = ConnectionReceiver(application, directory)
     served.start()

@@ -353,7 +353,7 @@ def test_head_with_a_body(peer: Peer) -> None:
     assert peer.has_ended()
 
 
-def test_options_says_what_is_allowed(peer: Peer) -> None:
+def test_options_request_returns_allowed_methods(peer: Peer) -> None:
     peer.send(b"OPTIONS /connection/websocket HTTP/1.1\r\n" + HOST + b"\r\n")
     response = peer.response()
     assert (response.status, response.headers["allow"]) == (405, "GET")
@@ -607,7 +607,7 @@ def test_a_request_is_refused_when_the_service_stops(server: Server) -> None:
         assert peer.has_ended()
 
 
-def test_a_peer_that_has_gone_does_not_keep_the_service_from_stopping(server: Server) -> None:
+def test_disconnected_peer_does_not_delay_the_shutdown(server: Server) -> None:
     assert server.service is not None
     peer = server.connect()
     eventually(lambda: server.service and server.service.idle)
@@ -683,7 +683,7 @@ def test_a_defect_costs_one_connection(
 # -- the log
 
 
-def test_nothing_is_logged_about_peers_unless_asked(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+def test_peers_are_logged_only_with_the_option(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         for request in (post(), NOTHING, HANDSHAKE, b"nonsense\r\n\r\n", post(b"{"), post(b"x" * 2000)):
             server.connect().send(request)

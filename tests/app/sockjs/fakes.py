@@ -42,27 +42,27 @@ class FakePeer:
 
 
 class FakeReceiver:
-    """A request that receives; `is_gone` and `stuck` are the test's to set."""
+    """A request that receives; `is_disconnected` and `stuck` are the test's to set."""
 
     def __init__(self) -> None:
         self.heard_at = running_time()
-        self.is_gone = False
+        self.is_disconnected = False
         self.stuck = False
         self.calls: list[str] = []
 
     def wake(self) -> None:
         self.calls.append("wake")
 
-    def beat(self) -> None:
+    def send_heartbeat(self) -> None:
         self.heard_at = running_time()
-        self.calls.append("beat")
+        self.calls.append("send_heartbeat")
 
-    def is_stuck(self) -> bool:
+    def has_unacknowledged_data(self) -> bool:
         return self.stuck
 
-    def notice_end(self) -> bool:
-        return self.is_gone
+    def check_disconnected(self) -> bool:
+        return self.is_disconnected
 
     def abandon(self) -> None:
-        self.is_gone = True
+        self.is_disconnected = True
         self.calls.append("abandon")

@@ -27,7 +27,7 @@ def admits(request: Opening, **headers: str) -> bool:
     return binding.admits(headers)
 
 
-def test_a_request_without_credentials_binds_nothing() -> None:
+def test_request_without_cookies_creates_no_binding() -> None:
     assert bind(opening()) == (None, {})
     assert bind(opening(cookie="")) == (None, {})
 
@@ -100,5 +100,5 @@ def test_scripts_cannot_read_the_cookie() -> None:
         (opening(cookie="a=1", origin="null"), "SameSite=Lax"),
     ],
 )
-def test_it_crosses_sites_only_where_browsers_allow_that(request_: Opening, attributes: str) -> None:
+def test_binding_cookie_is_cross_site_only_where_browsers_allow_it(request_: Opening, attributes: str) -> None:
     assert set_cookie(request_).endswith(f"; HttpOnly; {attributes}")

@@ -179,7 +179,7 @@ class TestWhoOpensASession:
 class TestWhoReachesASession:
     @pytest.mark.parametrize("opener", OPENERS)
     @pytest.mark.parametrize("transport", sorted(ROUTES))
-    def test_who_knows_its_id_alone_finds_none(
+    def test_session_id_alone_does_not_open_a_session(
         self, browser: Browser, opener: str, transport: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG, "gentrifugo")
@@ -209,13 +209,13 @@ class TestWhoReachesASession:
         assert browser.to(key, "xhr_send", body=CONNECT) == 204
 
     @pytest.mark.parametrize("opener", OPENERS)
-    def test_a_browser_whose_session_cookie_is_renewed_goes_on(self, browser: Browser, opener: str) -> None:
+    def test_browser_with_a_renewed_session_cookie_keeps_its_session(self, browser: Browser, opener: str) -> None:
         key = new_key()
         assert browser.to(key, opener) == 200
         browser.cookies["session"] = "renewed"
         assert browser.to(key, "xhr_send", body=CONNECT) == 204
 
-    def test_a_program_that_stores_no_cookies_goes_on_with_the_same(self, browser: Browser) -> None:
+    def test_program_without_cookie_storage_keeps_its_session(self, browser: Browser) -> None:
         key, cookies = new_key(), dict(browser.cookies)
         assert browser.to(key, "xhr") == 200
         browser.cookies = cookies
@@ -264,7 +264,7 @@ class TestIframePage:
             assert browser.request("GET", f"/realtime/connection/{name}", {"If-None-Match": "*"}).status == 404
 
 
-def test_where_no_hook_sees_requests_cookies_bind_nothing(serve: Callable[[Flask], int]) -> None:
+def test_without_hooks_cookies_create_no_binding(serve: Callable[[Flask], int]) -> None:
     app = site(GENTRIFUGO_SECRET="s")
     Gentrifugo(app)
     browser = Browser(serve(app))

@@ -19,7 +19,7 @@ def test_any_text_survives_quoting(text: str) -> None:
 
 
 @given(st.lists(st.text(st.characters())))
-def test_what_is_framed_can_be_sent_back(texts: list[str]) -> None:
+def test_framed_messages_are_decoded_unchanged(texts: list[str]) -> None:
     frame = frames.messages_frame(map(frames.quote, texts))
     assert frames.decode_messages(frame[1:]) == texts
 
@@ -29,7 +29,7 @@ def test_half_a_surrogate_pair_survives() -> None:
     assert frames.decode_messages(b'["\\udfff"]') == ["\udfff"]
 
 
-def test_most_text_goes_out_as_it_is() -> None:
+def test_usual_text_is_not_escaped() -> None:
     assert frames.quote("Grüße </b> 100%").decode() == '"Grüße </b> 100%"'
 
 
@@ -43,13 +43,13 @@ def test_close_frame() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"1", b"null", b'"text"'])
-def test_what_is_no_array_is_refused(body: bytes) -> None:
+def test_message_that_is_no_array_is_refused(body: bytes) -> None:
     with pytest.raises(frames.BadPayload, match=r"^Payload expected\.$"):
         frames.decode_messages(body)
 
 
 @pytest.mark.parametrize("body", [b"[", b"[1]", b'["a",[]]', b"\xff", b'["\xff"]', b"[" * 100_000, b'["\n"]', b"[NaN]"])
-def test_what_is_no_array_of_texts_is_refused(body: bytes) -> None:
+def test_array_with_other_items_than_texts_is_refused(body: bytes) -> None:
     with pytest.raises(frames.BadPayload, match=r"^Broken JSON encoding\.$"):
         frames.decode_messages(body)
 

@@ -26,7 +26,7 @@ def test_a_script_without_a_hash_has_none_in_the_page() -> None:
     assert '<script src="/a.js?&quot;"></script>' in page
 
 
-def test_it_says_which_pages_may_contain_it() -> None:
+def test_iframe_page_names_the_allowed_embedding_origins() -> None:
     assert "Content-Security-Policy" not in pages.iframe({}, CHANGING).headers
     limited = SockJSOptions(iframe_ancestors="'self' https://a.example")
     for known in ({}, {"if-none-match": "*"}):
@@ -49,6 +49,6 @@ def test_a_page_that_may_change_is_checked_each_time() -> None:
         SockJSOptions(iframe_may_change=True, iframe_ancestors="'self'"),
     ],
 )
-def test_a_change_of_an_option_replaces_what_browsers_keep(changed: SockJSOptions) -> None:
+def test_changed_option_invalidates_the_browser_cache(changed: SockJSOptions) -> None:
     tag = pages.iframe({}, CHANGING).headers["ETag"]
     assert pages.iframe({"if-none-match": tag}, changed).status == 200

@@ -127,7 +127,7 @@ def start(nothing_left_behind: None) -> Iterator[Callable[..., Bench]]:
         bench.end()
 
 
-def test_a_poll_is_answered_when_there_is_something(start: Callable[..., Bench]) -> None:
+def test_poll_is_answered_when_a_message_is_queued(start: Callable[..., Bench]) -> None:
     bench = start(poll)
     assert not bench.greenlet.ready()
     bench.session.send("a")
@@ -137,20 +137,20 @@ def test_a_poll_is_answered_when_there_is_something(start: Callable[..., Bench])
 
 
 @pytest.mark.parametrize("make", [poll, stream])
-def test_a_client_that_goes_is_noticed_with_nothing_to_write(
+def test_disconnected_client_is_noticed_without_data_to_write(
     start: Callable[..., Bench], make: Callable[[Exchange], WaitingRequest]
 ) -> None:
     bench = start(make)
     bench.client.close()
     eventually(bench.greenlet.ready, within=1)
-    assert bench.receiver.is_gone
+    assert bench.receiver.is_disconnected
 
 
 def test_a_client_that_sends_its_next_request_early_stays(start: Callable[..., Bench]) -> None:
     bench = start(poll)
     bench.client.send(b"POST")
     settle()
-    assert not bench.receiver.is_gone
+    assert not bench.receiver.is_disconnected
     bench.session.send("a")
     assert bench.read(7) == b'a["a"]\n'
 
@@ -200,11 +200,11 @@ def test_heartbeats(start: Callable[..., Bench], make: Callable[[Exchange], Wait
     bench = start(make)
     if make is stream:
         bench.read(2049)
-    bench.receiver.beat()
+    bench.receiver.send_heartbeat()
     assert bench.read(2) == b"h\n"
 
 
-def test_what_a_full_socket_does_not_take_is_written_later(start: Callable[..., Bench]) -> None:
+def test_data_refused_by_a_full_socket_is_written_later(start: Callable[..., Bench]) -> None:
     bench = start(lambda exchange: StreamingRequest(exchange, XHRStreaming(), {}, 0, HUGE))
     text = "x" * 3_000_000
     bench.session.send(text)
@@ -217,7 +217,7 @@ def test_what_a_full_socket_does_not_take_is_written_later(start: Callable[..., 
     eventually(lambda: bench.session.outbox.size == 0)
 
 
-def test_a_client_that_takes_nothing_for_too_long_is_closed(start: Callable[..., Bench]) -> None:
+def test_client_that_does_not_read_is_closed_after_the_timeout(start: Callable[..., Bench]) -> None:
     bench = start(lambda exchange: StreamingRequest(exchange, XHRStreaming(), {}, 0.1, HUGE))
     bench.session.send("x" * 3_000_000)
     eventually(lambda: bench.peer.troubles)
@@ -230,13 +230,13 @@ def test_an_abandoned_request_ends_although_its_socket_is_full(start: Callable[.
     bench = start(lambda exchange: StreamingRequest(exchange, XHRStreaming(), {}, 0, HUGE))
     bench.session.send("x" * 3_000_000)
     settle()
-    assert bench.receiver.is_stuck()
+    assert bench.receiver.has_unacknowledged_data()
     bench.receiver.abandon()
     eventually(bench.greenlet.ready)
     assert bench.error is not None
 
 
-def test_a_socket_that_takes_nothing_more_is_written_later(start: Callable[..., Bench]) -> None:
+def test_full_socket_is_written_later(start: Callable[..., Bench]) -> None:
     bench = start(lambda exchange: StreamingRequest(exchange, XHRStreaming(), {}, 0, HUGE))
     prelude = b"h" * 2048 + b"\n"
     assert bench.read(len(prelude)) == prelude

@@ -37,7 +37,7 @@ def session(bench: Bench) -> Session:
     return bench.session
 
 
-def test_nothing_to_say(session: Session) -> None:
+def test_empty_session_has_no_frame(session: Session) -> None:
     assert session.take() is None
 
 
@@ -66,7 +66,7 @@ def test_a_request_is_woken_when_the_flusher_comes_by(session: Session) -> None:
     assert receiver.calls == ["wake"], "once for all that waits"
 
 
-def test_the_close_frame_comes_after_what_waits_and_again_and_again(bench: Bench) -> None:
+def test_close_frame_follows_queued_messages_and_is_repeated(bench: Bench) -> None:
     bench.session.send("a")
     bench.session.close(3000, "enough")
     bench.session.send("too late")
@@ -80,10 +80,10 @@ def test_only_the_first_close_counts(bench: Bench) -> None:
     bench.session.close(3000, "first")
     bench.session.close(3000, "second")
     bench.session.interrupt()
-    assert (bench.session.last_words, bench.peer.ends) == (b'c[3000,"first"]', 1)
+    assert (bench.session.close_frame_if_closed, bench.peer.ends) == (b'c[3000,"first"]', 1)
 
 
-def test_an_interrupted_session_forgets_what_waits(bench: Bench) -> None:
+def test_interrupted_session_drops_queued_messages(bench: Bench) -> None:
     bench.session.send("a")
     bench.session.interrupt()
     assert bench.session.take() == b'c[1002,"Connection interrupted"]'
@@ -109,13 +109,13 @@ def test_messages_reach_the_peer_until_it_closes(bench: Bench) -> None:
     assert (bench.peer.messages, bench.peer.ends) == (["a", "close"], 1)
 
 
-def test_a_queue_over_its_limit_is_told_once(bench: Bench) -> None:
+def test_queue_over_its_limit_is_reported_once(bench: Bench) -> None:
     for _ in range(3):
         bench.session.send("x" * LIMIT)
     assert bench.peer.troubles == ["slow"]
 
 
-def test_what_is_being_written_counts(bench: Bench) -> None:
+def test_messages_being_written_count_for_the_limit(bench: Bench) -> None:
     bench.session.send("x" * (LIMIT - 10))
     assert bench.session.take()
     bench.session.send("y" * 20)
@@ -126,15 +126,15 @@ def test_a_second_reader_finds_the_first(session: Session) -> None:
     assert not session.has_receiver()
     session.attach(FakeReceiver())
     assert session.has_receiver()
-    assert session.last_words is None
+    assert session.close_frame_if_closed is None
 
 
-def test_a_second_reader_notices_that_the_first_has_gone(bench: Bench) -> None:
+def test_second_receiver_replaces_a_disconnected_one(bench: Bench) -> None:
     receiver = FakeReceiver()
     bench.session.attach(receiver)
-    receiver.is_gone = True
+    receiver.is_disconnected = True
     assert bench.session.has_receiver()
-    assert bench.session.last_words == b'c[1002,"Connection interrupted"]'
+    assert bench.session.close_frame_if_closed == b'c[1002,"Connection interrupted"]'
     assert bench.peer.ends == 1
 
 
@@ -152,15 +152,15 @@ def test_an_exception_of_the_peer_closes_the_session(bench: Bench) -> None:
     bench.peer.handle_text = fail  # type: ignore[method-assign]
     bench.session.handle(["a", "b"])
     assert (bench.peer.troubles, bench.peer.ends) == (["broken: a"], 1)
-    assert bench.session.last_words == b'c[3000,"broken"]'
+    assert bench.session.close_frame_if_closed == b'c[3000,"broken"]'
 
 
-def test_others_run_between_the_messages_of_one_request(bench: Bench, bystander: Bystander) -> None:
+def test_other_greenlets_run_between_messages_of_a_request(bench: Bench, bystander: Bystander) -> None:
     bench.session.handle(["a"] * 5)
     assert bystander.turns >= 4
 
 
-def test_what_waits_is_dropped_when_the_client_cannot_be_written(session: Session) -> None:
+def test_queued_messages_are_dropped_when_the_client_is_broken(session: Session) -> None:
     session.send("a")
     session.outbox.fail("Broken pipe")
     assert (session.take(), session.outbox.size) == (None, 0)

@@ -82,7 +82,7 @@ def test_one_process_holds_a_session_until_it_releases_it(parent: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["a" * 5000, "\x00 \n", "\xff\u2028"], ids=["long", "control characters", "not ASCII"])
-def test_any_key_will_do(parent: Path, key: str) -> None:
+def test_any_session_key_is_valid(parent: Path, key: str) -> None:
     one, two = Process(parent), Process(parent)
     assert one.directory.claim(key)
     assert two.directory.holder(key)
@@ -90,7 +90,7 @@ def test_any_key_will_do(parent: Path, key: str) -> None:
     two.leave()
 
 
-def test_a_connection_is_given_with_what_was_read_of_it(parent: Path, client: Client) -> None:
+def test_connection_is_passed_with_the_data_already_read(parent: Path, client: Client) -> None:
     one, two = Process(parent), Process(parent)
     two.directory.claim("key")
     assert one.directory.send_to_holder("key", client.accepted, REQUEST)
@@ -106,7 +106,7 @@ def test_a_connection_is_given_with_what_was_read_of_it(parent: Path, client: Cl
     two.leave()
 
 
-def test_nothing_is_given_when_nobody_holds_the_session(parent: Path, client: Client) -> None:
+def test_connection_is_not_passed_without_a_holder_of_the_session(parent: Path, client: Client) -> None:
     one = Process(parent)
     assert not one.directory.send_to_holder("key", client.accepted, REQUEST)
     one.leave()
@@ -124,7 +124,7 @@ def test_the_sessions_of_a_killed_process_are_free(parent: Path, client: Client)
     one.leave()
 
 
-def test_what_a_killed_process_left_is_cleared_by_the_next(parent: Path) -> None:
+def test_entries_of_a_killed_process_are_removed_by_the_next(parent: Path) -> None:
     one, two = Process(parent), Process(parent)
     one.directory.claim("mine")
     two.directory.claim("left")
@@ -137,7 +137,7 @@ def test_what_a_killed_process_left_is_cleared_by_the_next(parent: Path) -> None
     three.leave()
 
 
-def test_the_last_one_leaves_nothing_behind(parent: Path) -> None:
+def test_last_process_removes_the_directory(parent: Path) -> None:
     one, two = Process(parent), Process(parent)
     one.directory.claim("key")
     one.leave()
@@ -154,7 +154,7 @@ def test_groups_do_not_know_of_each_other(parent: Path) -> None:
     other.leave()
 
 
-def test_a_directory_that_others_can_enter_is_refused(parent: Path) -> None:
+def test_directory_accessible_to_other_users_is_refused(parent: Path) -> None:
     directory = SessionDirectory("group", parent).path
     directory.mkdir()
     directory.chmod(0o755)
@@ -166,7 +166,7 @@ def test_a_directory_that_others_can_enter_is_refused(parent: Path) -> None:
         Process(parent)
 
 
-def test_a_process_that_takes_nothing_keeps_its_sessions(parent: Path, client: Client) -> None:
+def test_blocked_process_keeps_its_sessions(parent: Path, client: Client) -> None:
     one, two = Process(parent), Process(parent)
     two.directory.claim("key")
     two.listener.listen(0)
@@ -179,7 +179,7 @@ def test_a_process_that_takes_nothing_keeps_its_sessions(parent: Path, client: C
     two.leave()
 
 
-def test_others_are_served_while_one_waits_for_a_sibling(parent: Path) -> None:
+def test_other_requests_are_served_during_a_wait_for_a_sibling(parent: Path) -> None:
     one = Process(parent)
     lock = os.open(one.directory.path / "lock", os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -222,7 +222,7 @@ def test_a_session_is_served_also_when_it_cannot_be_announced(parent: Path, capl
     one.leave()
 
 
-def test_a_process_that_cannot_leave_in_order_says_so_and_ends(
+def test_failed_cleanup_is_logged_and_does_not_block_the_exit(
     parent: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(session_directory, "LOCK_TIMEOUT", 0.01)

@@ -51,14 +51,14 @@ def bench(nothing_left_behind: None) -> Iterator[Bench]:
     timers.stop()
 
 
-def test_a_session_that_nobody_reads_ends(bench: Bench) -> None:
+def test_session_without_reader_is_closed(bench: Bench) -> None:
     bench.session()
     eventually(lambda: bench.peers[0].ends)
     assert (bench.sessions.find("key"), len(bench.sessions)) == (None, 0)
     assert bench.ended == ["key"]
 
 
-def test_nothing_is_left_of_a_session_that_has_ended(bench: Bench) -> None:
+def test_closed_session_is_removed(bench: Bench) -> None:
     session, peer = weakref.ref(bench.session()), weakref.ref(bench.peers[0])
     eventually(lambda: bench.peers[0].ends)
     bench.peers.clear()
@@ -69,7 +69,7 @@ def test_nothing_is_left_of_a_session_that_has_ended(bench: Bench) -> None:
 def test_reading_keeps_a_session(bench: Bench) -> None:
     receiver = FakeReceiver()
     session = bench.session(receiver=receiver)
-    eventually(lambda: receiver.calls.count("beat") >= 3)
+    eventually(lambda: receiver.calls.count("send_heartbeat") >= 3)
     assert bench.sessions.find("key") is session
     session.detach()
     eventually(lambda: bench.peers[0].ends)
@@ -99,7 +99,7 @@ def test_a_client_that_has_vanished_is_noticed_when_a_heartbeat_is_due(bench: Be
     bench.session(receiver=receiver)
     eventually(lambda: "abandon" in receiver.calls)
     assert bench.peers[0].troubles == ["silent"]
-    assert "beat" not in receiver.calls
+    assert "send_heartbeat" not in receiver.calls
 
 
 def test_without_a_delay_there_are_no_heartbeats(bench: Bench) -> None:
@@ -114,7 +114,7 @@ def test_without_a_delay_there_are_no_heartbeats(bench: Bench) -> None:
 def test_connections_have_heartbeats_too(bench: Bench) -> None:
     connection = FakeReceiver()
     bench.sessions.connect(connection)
-    eventually(lambda: connection.calls.count("beat") >= 2)
+    eventually(lambda: connection.calls.count("send_heartbeat") >= 2)
     bench.sessions.connections.discard(connection)
     eventually(lambda: bench.sessions._timer is None)
 

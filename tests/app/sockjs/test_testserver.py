@@ -16,7 +16,7 @@ COMMAND = [sys.executable, "-m", "tests.sockjs_testserver"]
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_it_says_where_it_listens_and_ends_in_silence(name: str) -> None:
+def test_testserver_prints_its_address_and_exits_without_output(name: str) -> None:
     with subprocess.Popen([*COMMAND, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as server:
         assert server.stdout is not None
         assert server.stdout.readline().startswith(b"listening on http://127.0.0.1:")

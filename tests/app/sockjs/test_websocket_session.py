@@ -56,7 +56,7 @@ def line(nothing_left_behind: None) -> Iterator[Line]:
     line.close()
 
 
-def test_others_run_between_the_messages_of_one_frame(line: Line, bystander: Bystander) -> None:
+def test_other_greenlets_run_between_messages_of_a_frame(line: Line, bystander: Bystander) -> None:
     turns: list[int] = []
     line.peer.on_message = lambda: turns.append(bystander.turns)
     line.client.send_text(json.dumps(["a"] * 20))
@@ -64,7 +64,7 @@ def test_others_run_between_the_messages_of_one_frame(line: Line, bystander: Bys
     assert len(set(turns)) >= 4, "the other greenlet has run in between"
 
 
-def test_what_follows_the_message_that_ends_a_session_is_not_handled(line: Line) -> None:
+def test_messages_after_the_closing_message_are_not_handled(line: Line) -> None:
     line.client.send_text(json.dumps(["a", "close", "b"]))
     assert line.client.recv_text() == 'c[3000,"as you wish"]'
     line.client.wait_closed()

@@ -78,7 +78,7 @@ def bench(nothing_left_behind: None, request: pytest.FixtureRequest) -> Iterator
     bench.socket.close()
 
 
-def test_close_writes_what_waits_then_the_last_message_and_the_end(bench: Bench) -> None:
+def test_close_writes_queued_messages_then_the_disconnect_and_the_end(bench: Bench) -> None:
     bench.stream.outbox.append(bench.stream.frame(b"first"))
     bench.stream.close(3001, "shutdown")
     bench.stream.close(3000, "a second close does nothing")

@@ -227,7 +227,7 @@ def test_a_cache_directory_without_write_permission_is_a_configuration_error(
         made(FakeAccount(b""), ssl_autocert_cache_dir=str(tmp_path))
 
 
-def test_without_its_libraries_the_server_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("autocert", "acme_order"):
         monkeypatch.delattr(tls, name)
         monkeypatch.delitem(sys.modules, f"{tls.__name__}.{name}")

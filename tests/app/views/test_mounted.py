@@ -8,20 +8,20 @@ from flask import Flask
 from gentrifugo import Gentrifugo, create_app
 from gentrifugo.app.config.loading import from_mapping
 from gentrifugo.app.service import Service
-from gentrifugo.app.views.mounted import carry, endpoints_of, service_of
+from gentrifugo.app.views.mounted import attach_service, endpoints_of, service_of
 
 OPTIONS = {"secret": "s"}
 
 
 def test_an_application_carries_a_service_and_its_endpoints() -> None:
     app, service = Flask("site"), Service(from_mapping(OPTIONS).config)
-    carry(app, service, ["client"])
+    attach_service(app, service, ["client"])
     assert service_of(app) is service
     assert endpoints_of(app) == {"client"}
 
 
 @pytest.mark.parametrize("application", [Flask("site"), lambda environ, start_response: []], ids=["Flask", "WSGI"])
-def test_others_carry_none(application: object) -> None:
+def test_other_applications_have_no_service(application: object) -> None:
     assert (service_of(application), endpoints_of(application)) == (None, frozenset())
 
 

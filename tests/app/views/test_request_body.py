@@ -103,7 +103,9 @@ def test_a_slow_body(connect: Callable[[], socket], path: str, content_type: str
 
 
 @pytest.mark.parametrize(("path", "content_type"), PATHS)
-def test_a_body_that_says_it_is_too_large(connect: Callable[[], socket], path: str, content_type: str) -> None:
+def test_body_with_too_large_content_length_is_refused(
+    connect: Callable[[], socket], path: str, content_type: str
+) -> None:
     peer = connect()
     size = 20 << 20 if path == "/api/" else 4 * MAX_REQUEST_SIZE
     peer.sendall(head(path, content_type, f"Connection: close\r\nContent-Length: {size}"))

@@ -48,7 +48,9 @@ def test_a_signed_body_is_json_by_its_first_byte(api: FlaskClient, content_type:
 
 
 @pytest.mark.parametrize("content_type", [FORM, "application/json"])
-def test_json_without_a_sign_lacks_the_sign_and_nothing_else(api: FlaskClient, content_type: str | None) -> None:
+def test_json_without_signature_is_refused_for_the_missing_signature(
+    api: FlaskClient, content_type: str | None
+) -> None:
     response = api.post("/api/", data=BODY, content_type=content_type)
     assert response.status_code == 400
     assert response.data == b'missing signature (X-API-Sign header or form field "sign")\n'
@@ -58,9 +60,7 @@ def test_json_without_a_sign_lacks_the_sign_and_nothing_else(api: FlaskClient, c
     ("content_type", "named"),
     [(None, "the header Content-Type is missing"), ("text/plain", "the content type is 'text/plain'")],
 )
-def test_what_is_neither_json_nor_a_form_is_told_by_its_content_type(
-    api: FlaskClient, content_type: str | None, named: str
-) -> None:
+def test_unsupported_content_type_is_refused(api: FlaskClient, content_type: str | None, named: str) -> None:
     response = api.post("/api/", data="data=1&sign=2", content_type=content_type, headers={"X-API-Sign": "sign"})
     assert response.status_code == 400
     assert response.text == f"{named}: expected application/json, or a form\n"
@@ -168,7 +168,7 @@ def test_redirects_of_the_application_itself_stay_as_they_are() -> None:
     assert client.post("/realtime/api").headers["Location"] == "api/"
 
 
-def test_a_server_that_stops_refuses_requests_and_says_so(nothing_left_behind: None) -> None:
+def test_requests_during_shutdown_are_refused_with_503(nothing_left_behind: None) -> None:
     application = flask_app(config(health=True))
     service = service_of(application)
     assert service is not None

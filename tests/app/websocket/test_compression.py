@@ -51,17 +51,17 @@ def test_the_first_offer_that_can_be_met_is_answered(offers: str, answer: str) -
     "offers",
     ["", "x-webkit-deflate-frame", "permessage-deflate; server_max_window_bits=8", "permessage-deflate; what=1"],
 )
-def test_nothing_is_agreed_on_when_no_offer_can_be_met(offers: str) -> None:
+def test_compression_is_not_used_without_an_acceptable_offer(offers: str) -> None:
     assert agree(Compression(), offers) is None
 
 
-def test_a_server_that_does_not_compress_agrees_on_nothing_and_reads_nothing() -> None:
+def test_server_without_compression_accepts_no_offer() -> None:
     assert agree(None, "permessage-deflate") is None
     assert agree(None, ";;;=,,") is None
 
 
 @pytest.mark.parametrize("offers", [";;;=,,", "permessage-deflate; =", 'permessage-deflate; a="b c"'])
-def test_what_cannot_be_read_is_refused(offers: str) -> None:
+def test_invalid_compressed_data_is_refused(offers: str) -> None:
     with pytest.raises(HTTPError, match="cannot parse Sec-WebSocket-Extensions") as caught:
         agree(Compression(), offers)
     assert caught.value.status == 400
@@ -74,7 +74,7 @@ def test_frames_can_be_read_in_any_order() -> None:
     assert [inflated(frame) for frame in reversed(frames)] == [(TEXT, text) for text in reversed(TEXTS)]
 
 
-def test_the_same_message_is_the_same_frame_whatever_came_before() -> None:
+def test_equal_messages_have_equal_frames() -> None:
     deflate = agreed("permessage-deflate")
     first = deflate.frame(TEXTS[0])
     deflate.frame(TEXTS[1])
@@ -87,7 +87,7 @@ def test_receivers_with_the_same_terms_share_frames() -> None:
     assert agreed("permessage-deflate", level=9).frame != agreed("permessage-deflate").frame
 
 
-def test_a_receiver_with_a_small_window_can_read_what_it_gets() -> None:
+def test_receiver_with_a_small_window_can_inflate_messages() -> None:
     message = bytes(range(256)) * 40
     deflate = agreed("permessage-deflate; server_max_window_bits=9", level=9)
     assert inflated(deflate.data_frame(BINARY, message), window_bits=9) == (BINARY, message)

@@ -153,7 +153,7 @@ def test_pings_are_answered(line: Line) -> None:
 # -- the end, by the peer
 
 
-def test_a_peer_that_says_goodbye_gets_its_code_and_reason_back(line: Line) -> None:
+def test_close_frame_of_the_peer_is_answered_with_its_code_and_reason(line: Line) -> None:
     line.peer.send_frame(CLOSE, close_payload(4321, "bye"))
     assert line.peer.recv_frame() == Frame(CLOSE, close_payload(4321, "bye"))
     with pytest.raises(Closed):
@@ -167,7 +167,7 @@ def test_a_peer_that_gives_no_code_gets_none_back(line: Line) -> None:
     assert line.ended()
 
 
-def test_what_came_before_the_goodbye_is_received_first(line: Line) -> None:
+def test_messages_before_the_close_frame_are_received_first(line: Line) -> None:
     line.peer.send_frame(TEXT, b"a")
     line.peer.send_frame(CLOSE, close_payload(1000))
     line.peer.send_frame(TEXT, b"b")
@@ -189,7 +189,7 @@ def test_a_peer_that_hangs_up_in_the_middle_of_a_frame(line: Line) -> None:
     assert line.received == []
 
 
-def test_a_socket_that_somebody_closed(open_line: Callable[..., Line]) -> None:
+def test_closed_socket_ends_the_connection(open_line: Callable[..., Line]) -> None:
     """Under the stock worker a buffered file is read, which raises ValueError then."""
     line = open_line(recv=_raise_value_error)
     assert line.ended()
@@ -202,7 +202,7 @@ def _raise_value_error(size: int) -> bytes:
 # -- the end, by us
 
 
-def test_a_goodbye_of_ours_ends_with_the_answer_of_the_peer(line: Line) -> None:
+def test_closing_handshake_ends_with_the_close_frame_of_the_peer(line: Line) -> None:
     line.websocket.close(3000, "enough")
     assert line.peer.recv_frame() == Frame(CLOSE, close_payload(3000, "enough"))
     settle()
@@ -211,14 +211,14 @@ def test_a_goodbye_of_ours_ends_with_the_answer_of_the_peer(line: Line) -> None:
     assert line.ended()
 
 
-def test_a_goodbye_comes_after_what_waits(line: Line) -> None:
+def test_close_frame_is_sent_after_queued_messages(line: Line) -> None:
     line.websocket.send(LARGE)
     line.websocket.close(1000, "")
     assert line.peer.recv_frame().payload == LARGE.data
     assert line.peer.recv_frame().opcode == CLOSE
 
 
-def test_a_goodbye_is_said_once(line: Line) -> None:
+def test_close_frame_is_sent_once(line: Line) -> None:
     line.websocket.close(3000, "first")
     line.websocket.close(3001, "second")
     line.peer.send_frame(CLOSE, close_payload(3000))
@@ -227,7 +227,7 @@ def test_a_goodbye_is_said_once(line: Line) -> None:
         line.peer.recv_frame()
 
 
-def test_after_a_goodbye_nothing_is_sent_and_nothing_received(line: Line) -> None:
+def test_after_close_no_frame_is_sent_or_received(line: Line) -> None:
     line.websocket.close(3000, "enough")
     line.websocket.send(WebSocketMessage(TEXT, b"a"))
     line.peer.send_frame(TEXT, b"b")
@@ -240,7 +240,7 @@ def test_after_a_goodbye_nothing_is_sent_and_nothing_received(line: Line) -> Non
         line.peer.recv_frame()
 
 
-def test_a_goodbye_that_stays_without_an_answer(
+def test_unanswered_close_frame_ends_the_connection_after_the_timeout(
     open_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(websocket_module, "CLOSE_TIMEOUT", 0.05)
@@ -249,7 +249,9 @@ def test_a_goodbye_that_stays_without_an_answer(
     assert line.ended()
 
 
-def test_a_goodbye_that_the_peer_does_not_read(open_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unread_close_frame_ends_the_connection_after_the_timeout(
+    open_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(websocket_module, "CLOSE_TIMEOUT", 0.05)
     line = open_line()
     for _ in range(20):
@@ -259,7 +261,7 @@ def test_a_goodbye_that_the_peer_does_not_read(open_line: Callable[..., Line], m
     assert line.websocket.outbox.frames == []
 
 
-def test_an_abort_says_nothing(line: Line) -> None:
+def test_abort_sends_no_close_frame(line: Line) -> None:
     line.websocket.abort()
     assert line.ended()
     with pytest.raises(Closed) as caught:
@@ -267,7 +269,7 @@ def test_an_abort_says_nothing(line: Line) -> None:
     assert caught.value.code is None
 
 
-def test_what_has_finished_may_be_finished_again(line: Line) -> None:
+def test_close_after_the_end_has_no_effect(line: Line) -> None:
     line.peer.drop()
     assert line.ended()
     line.websocket.finish()
@@ -278,7 +280,7 @@ def test_what_has_finished_may_be_finished_again(line: Line) -> None:
 # -- peers that break the protocol
 
 
-def test_a_peer_that_breaks_the_protocol_is_told(line: Line) -> None:
+def test_protocol_error_is_answered_with_a_close_code(line: Line) -> None:
     line.peer.send_frame(TEXT, b"a")
     line.peer.send_frame(3)
     frame = line.peer.recv_frame()
@@ -288,7 +290,7 @@ def test_a_peer_that_breaks_the_protocol_is_told(line: Line) -> None:
     assert line.received == [b"a"]
 
 
-def test_a_peer_that_sends_on_can_still_read_what_it_is_told(line: Line) -> None:
+def test_peer_that_keeps_sending_can_read_the_close_frame(line: Line) -> None:
     line.peer.send_frame(TEXT, b"\xff")
     line.peer.send_bytes(b"\xff" * 300_000)
     assert line.peer.recv_frame().payload[:2] == close_payload(1007)
@@ -303,7 +305,7 @@ def test_a_peer_that_does_not_go_is_left(open_line: Callable[..., Line], monkeyp
     assert line.ended()
 
 
-def test_a_message_that_is_too_large(line: Line) -> None:
+def test_too_large_message_closes_with_1009(line: Line) -> None:
     line.peer.send_frame(TEXT, b"x" * (MAX_SIZE + 1))
     assert line.peer.recv_frame() == Frame(CLOSE, close_payload(1009, "message too big"))
 
@@ -348,7 +350,7 @@ def test_between_messages_a_peer_may_be_silent(open_line: Callable[..., Line], m
     eventually(lambda: line.received == [b"ab", b"c"])
 
 
-def test_what_is_said_about_a_message_that_is_too_large(open_line: Callable[..., Line]) -> None:
+def test_too_large_message_is_reported_to_the_owner(open_line: Callable[..., Line]) -> None:
     line = open_line(too_big=(3000, "no"))
     line.peer.send_bytes(b"\x81\xff" + b"\xff" * 8)
     assert line.peer.recv_frame() == Frame(CLOSE, close_payload(3000, "no"))
@@ -372,7 +374,7 @@ def test_a_peer_that_answers_no_ping_is_silent(open_line: Callable[..., Line]) -
     assert line.owner.told == ["silent"]
 
 
-def test_a_peer_whose_answer_nobody_has_read_yet_stays(timers: Timers, nothing_left_behind: None) -> None:
+def test_peer_with_an_unread_pong_is_not_closed(timers: Timers, nothing_left_behind: None) -> None:
     """Whoever reads is busy with what the peer has asked before."""
     busy = Event()
 
@@ -391,7 +393,7 @@ def test_a_peer_whose_answer_nobody_has_read_yet_stays(timers: Timers, nothing_l
     unread.close()
 
 
-def test_pings_end_with_a_goodbye(open_line: Callable[..., Line]) -> None:
+def test_pings_stop_after_a_close_frame(open_line: Callable[..., Line]) -> None:
     line = open_line(Limits(ping_interval=0.05))
     line.websocket.close(3000, "enough")
     assert line.peer.recv_frame().opcode == CLOSE
@@ -400,7 +402,7 @@ def test_pings_end_with_a_goodbye(open_line: Callable[..., Line]) -> None:
     assert line.owner.told == []
 
 
-def test_a_peer_that_reads_too_slowly(open_line: Callable[..., Line]) -> None:
+def test_slow_peer_is_closed(open_line: Callable[..., Line]) -> None:
     line = open_line(Limits(client_queue_max_size=500_000))
     for _ in range(20):
         line.websocket.send(LARGE)
@@ -408,7 +410,7 @@ def test_a_peer_that_reads_too_slowly(open_line: Callable[..., Line]) -> None:
     assert line.owner.told == ["slow"]
 
 
-def test_a_peer_that_asks_for_pongs_and_does_not_read_them(open_line: Callable[..., Line]) -> None:
+def test_peer_that_sends_pings_and_does_not_read_is_closed(open_line: Callable[..., Line]) -> None:
     line = open_line(Limits(client_queue_max_size=10_000))
     line.peer.sock.settimeout(0.2)
     with pytest.raises((TimeoutError, OSError)):
@@ -418,7 +420,7 @@ def test_a_peer_that_asks_for_pongs_and_does_not_read_them(open_line: Callable[.
     assert line.owner.told == ["slow"]
 
 
-def test_a_peer_that_takes_nothing(open_line: Callable[..., Line]) -> None:
+def test_peer_that_does_not_read_is_closed_after_the_write_timeout(open_line: Callable[..., Line]) -> None:
     line = open_line(Limits(client_message_write_timeout=0.05))
     for _ in range(20):
         line.websocket.send(LARGE)
@@ -426,7 +428,7 @@ def test_a_peer_that_takes_nothing(open_line: Callable[..., Line]) -> None:
     assert line.owner.told == ["failed: write timeout: the client read nothing for 0.05 s"]
 
 
-def test_a_peer_that_has_gone_when_something_is_sent(line: Line) -> None:
+def test_disconnected_peer_is_noticed_when_writing(line: Line) -> None:
     line.peer.drop()
     line.websocket.send(WebSocketMessage(TEXT, b"a"))
     assert line.ended()
@@ -463,7 +465,7 @@ def test_an_exception_while_a_message_is_handled_ends_the_connection(open_line: 
     assert (line.owner.told, line.owner.closes) == (["broken: a"], 1)
 
 
-def test_the_owner_is_closed_once_when_the_peer_has_gone(open_line: Callable[..., Line]) -> None:
+def test_owner_is_notified_once_of_a_disconnected_peer(open_line: Callable[..., Line]) -> None:
     line = open_line()
     line.peer.drop()
     assert line.ended()
@@ -502,7 +504,7 @@ def test_a_peer_that_answers_no_ping_ends_a_websocket_without_an_owner(timers: T
     client_end.close()
 
 
-def test_a_peer_that_floods_leaves_turns_to_others(open_line: Callable[..., Line]) -> None:
+def test_flooding_peer_does_not_block_other_greenlets(open_line: Callable[..., Line]) -> None:
     """Pongs make no messages, so nobody but the WebSocket itself can give the turn."""
     over = False
 
@@ -550,7 +552,7 @@ def test_compressed_messages_wait_as_they_came_while_one_before_them_is_handled(
     assert eventually(lambda: len(line.received) == number)
 
 
-def test_a_peer_whose_answer_waits_behind_a_compressed_message_stays(open_line: Callable[..., Line]) -> None:
+def test_peer_with_a_pong_behind_a_compressed_message_is_not_closed(open_line: Callable[..., Line]) -> None:
     handling, handled = Event(), Event()
 
     def handle(message: bytes) -> None:
@@ -561,7 +563,7 @@ def test_a_peer_whose_answer_waits_behind_a_compressed_message_stays(open_line: 
     line.handle = handle
     frame = compressed(b" " * 65536)
     pong = bytes((0x80 | PONG, 0x80, 0, 0, 0, 0))
-    line.peer.send_bytes(frame * (websocket_module.INFLATED_AT_ONCE // len(frame) + 1) + pong)
+    line.peer.send_bytes(frame * (websocket_module.INFLATE_BATCH_SIZE // len(frame) + 1) + pong)
     assert handling.wait(LONG)
     gevent.sleep(0.5)
     assert line.owner.told == []

@@ -150,7 +150,7 @@ def test_any_mask_is_a_mask(mask: bytes) -> None:
 
 
 @pytest.mark.parametrize("head", [b"\x81\xfe\x00\x02", b"\x81\xff\x00\x00\x00\x00\x00\x00\x00\x02"])
-def test_a_length_that_is_not_as_short_as_it_could_be(head: bytes) -> None:
+def test_non_minimal_length_is_refused(head: bytes) -> None:
     """RFC 6455 forbids it to the peer; Centrifugo understands it, and so do we."""
     assert read(head + bytes(4) + b"hi")[1] == [WebSocketMessage(TEXT, b"hi")]
 
@@ -276,12 +276,12 @@ def test_a_control_frame_in_fragments(opcode: int) -> None:
 
 
 @pytest.mark.parametrize("opcode", [CLOSE, PING, PONG])
-def test_a_control_frame_that_is_too_large(opcode: int) -> None:
+def test_too_large_control_frame_is_refused(opcode: int) -> None:
     assert failure(sent(opcode, b"\x03\xe8" * 63))[0] == PROTOCOL_ERROR
 
 
 @pytest.mark.parametrize("fin", [True, False])
-def test_a_continuation_of_nothing(fin: bool) -> None:
+def test_continuation_without_message_is_refused(fin: bool) -> None:
     assert failure(sent(TEXT, b"x"), sent(CONTINUATION, fin=fin))[0] == PROTOCOL_ERROR
 
 
@@ -303,7 +303,7 @@ def test_text_fails_at_its_first_bad_fragment() -> None:
     assert failure(sent(TEXT, b"good", fin=False), sent(CONTINUATION, b"\xff", fin=False))[0] == INVALID_DATA
 
 
-def test_what_came_before_a_failure_comes_out() -> None:
+def test_messages_before_an_invalid_frame_are_returned() -> None:
     reader, messages, _ = read(sent(TEXT, b"x"), sent(TEXT, b"\xff"), sent(TEXT, b"y"))
     assert messages == [WebSocketMessage(TEXT, b"x")]
     assert reader.failed is not None
@@ -330,7 +330,7 @@ def test_the_largest_message() -> None:
         [b"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff"],
     ],
 )
-def test_a_message_that_is_too_large(frames: list[bytes]) -> None:
+def test_too_large_message_is_refused(frames: list[bytes]) -> None:
     reader, messages, _ = read(*frames)
     assert (reader.too_big, reader.failed, messages) == (True, (MESSAGE_TOO_BIG, TOO_BIG), [])
     assert failure(*frames) == (MESSAGE_TOO_BIG, TOO_BIG)
@@ -360,7 +360,7 @@ frames = st.builds(
 
 
 @given(st.lists(frames, max_size=12), st.lists(st.integers(1, 40), min_size=1, max_size=40))
-def test_what_comes_out_does_not_depend_on_the_pieces(sent_frames: list[bytes], sizes: list[int]) -> None:
+def test_parsing_does_not_depend_on_packet_boundaries(sent_frames: list[bytes], sizes: list[int]) -> None:
     data = b"".join(sent_frames)
     whole, in_pieces = FrameReader(MAX), FrameReader(MAX)
     expected = whole.feed(data)

@@ -46,12 +46,12 @@ def test_the_sample_of_the_rfc_is_accepted() -> None:
         ("origin", "https://elsewhere.example"),
     ],
 )
-def test_what_is_accepted_too(name: str, value: str) -> None:
+def test_unusual_valid_handshakes_are_accepted(name: str, value: str) -> None:
     assert accept("GET", "HTTP/1.1", RIGHT | {name: value}).startswith(b"HTTP/1.1 101 ")
 
 
 @pytest.mark.parametrize("value", ["", "h2c", "websockets", "websocket/13", "web socket"])
-def test_what_is_no_upgrade(value: str) -> None:
+def test_requests_without_valid_upgrade_are_refused(value: str) -> None:
     assert not is_upgrade({"upgrade": value})
     error = refused(upgrade=value)
     assert (error.status, error.reason) == (

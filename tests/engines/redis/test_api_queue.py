@@ -89,7 +89,7 @@ def test_commands_whose_lease_went_to_another_node_are_named(
 
 
 @pytest.mark.parametrize("is_lost", [False, True], ids=["still held", "lost"])
-def test_a_process_that_stood_still_after_it_has_taken_commands_asks_whether_they_are_still_its_own(
+def test_resumed_process_checks_its_lease_before_carrying_out_commands(
     server: RedisServer,
     begin: Callable[[Handle], ApiQueue],
     monkeypatch: pytest.MonkeyPatch,

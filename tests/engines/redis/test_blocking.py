@@ -12,7 +12,7 @@ import redis
 
 from gentrifugo.app.model.events import Publication, StreamPosition
 from gentrifugo.engines.base import HistoryOptions, PublishItem
-from gentrifugo.engines.redis.blocking import BlockingRedis, _entering, client_of
+from gentrifugo.engines.redis.blocking import BlockingRedis, _connection_initializer, client_of
 from gentrifugo.engines.redis.settings import RedisSettings, ServerAddress, ShardSettings, Timeouts, Tls
 from tests.redis_server import RedisServer, redis_server
 
@@ -88,4 +88,4 @@ class ServerWithoutRunId:
 
 def test_a_server_without_a_run_id_is_not_used() -> None:
     with pytest.raises(redis.ConnectionError, match="the reply to INFO has no run_id"):
-        _entering("epoch")(ServerWithoutRunId())
+        _connection_initializer("epoch")(ServerWithoutRunId())

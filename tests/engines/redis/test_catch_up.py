@@ -60,7 +60,7 @@ class Desk:
     def deliver(self, event: Event) -> None:
         self.delivered.append(event)
 
-    def leave_gap(self, channel: str, found: int | None, seconds: float) -> bool:
+    def report_open_gap(self, channel: str, found: int | None, seconds: float) -> bool:
         assert seconds >= 1
         self.left_open.append((channel, found))
         return self.is_missing
@@ -82,12 +82,12 @@ def desk(nothing_left_behind: None) -> Iterator[Desk]:
 
 
 def suffer_a_gap(desk: Desk) -> None:
-    desk.catch_up.lose(["news"], time.monotonic() - 1)
-    desk.catch_up.regain("news")
+    desk.catch_up.open_gaps(["news"], time.monotonic() - 1)
+    desk.catch_up.note_resubscribed("news")
     settle()
 
 
-def test_what_was_missed_comes_before_what_is_new(desk: Desk) -> None:
+def test_missed_publications_are_delivered_before_new_ones(desk: Desk) -> None:
     desk.catch_up.handle("news", kept(1))
     suffer_a_gap(desk)
     desk.remembers(1, 2, 3, 4)
@@ -100,7 +100,7 @@ def test_what_was_missed_comes_before_what_is_new(desk: Desk) -> None:
     assert desk.delivered[4] == JOIN.event
 
 
-def test_without_anything_missed_nothing_comes(desk: Desk) -> None:
+def test_gap_without_missed_publications_delivers_none(desk: Desk) -> None:
     desk.gate.set()
     desk.remembers(1)
     desk.catch_up.handle("news", kept(1))
@@ -129,7 +129,7 @@ def test_of_a_history_that_does_not_reach_back_all_that_is_newer_comes(
     assert desk.left_open == [("news", 2)]
 
 
-def test_it_is_the_nodes_judgement_whether_something_is_missing(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_node_decides_whether_publications_are_missing(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     desk.gate.set()
     desk.is_missing = False
@@ -148,7 +148,7 @@ def test_channels_without_history_go_on_at_once(desk: Desk) -> None:
     assert desk.numbers() == [1, 2]
 
 
-def test_what_comes_again_after_the_history_was_read_is_delivered_once(desk: Desk) -> None:
+def test_publications_repeated_after_the_history_are_delivered_once(desk: Desk) -> None:
     desk.gate.set()
     desk.passed.clear()
     desk.catch_up.handle("news", kept(1))
@@ -162,16 +162,16 @@ def test_what_comes_again_after_the_history_was_read_is_delivered_once(desk: Des
     assert desk.numbers() == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_connection_that_breaks_again_before_the_gap_is_closed_leaves_no_other_gap(desk: Desk) -> None:
+def test_second_connection_loss_leaves_no_second_gap(desk: Desk) -> None:
     desk.catch_up.handle("news", kept(1))
     desk.remembers(1, 2, 3)
     suffer_a_gap(desk)
     desk.catch_up.handle("news", kept(3))
-    desk.catch_up.lose(["news"], time.monotonic() - 1)  # and 4 is published
+    desk.catch_up.open_gaps(["news"], time.monotonic() - 1)  # and 4 is published
     desk.gate.set()
     settle()
     desk.remembers(1, 2, 3, 4, 5)
-    desk.catch_up.regain("news")
+    desk.catch_up.note_resubscribed("news")
     desk.catch_up.handle("news", kept(5))
     eventually(lambda: desk.numbers() == [1, 2, 3, 4, 5])
     assert desk.reads == 2
@@ -183,30 +183,30 @@ def test_a_history_that_was_read_before_the_connection_broke_again_is_not_used(d
     desk.catch_up.handle("news", kept(1))
     desk.remembers(1, 2)
     suffer_a_gap(desk)
-    desk.catch_up.lose(["news"], time.monotonic() - 1)
+    desk.catch_up.open_gaps(["news"], time.monotonic() - 1)
     desk.remembers(1, 2, 3)
-    desk.catch_up.regain("news")
+    desk.catch_up.note_resubscribed("news")
     desk.passed.set()
     eventually(lambda: desk.numbers() == [1, 2, 3])
 
 
-def test_what_an_earlier_connection_brought_is_not_lost_with_a_history_that_is_too_short(desk: Desk) -> None:
+def test_publications_of_an_earlier_connection_are_kept_with_a_short_history(desk: Desk) -> None:
     desk.catch_up.handle("news", kept(1))
     suffer_a_gap(desk)
     for received in (kept(2), JOIN, kept(3)):
         desk.catch_up.handle("news", received)
-    desk.catch_up.lose(["news"], time.monotonic() - 1)
+    desk.catch_up.open_gaps(["news"], time.monotonic() - 1)
     desk.remembers(3, 4, 5)
     desk.gate.set()
-    desk.catch_up.regain("news")
+    desk.catch_up.note_resubscribed("news")
     eventually(lambda: desk.numbers() == [1, 2, 3, 4, 5])
     assert JOIN.event in desk.delivered
 
 
-def test_who_waits_for_a_gap_goes_on_when_it_is_closed_or_the_channel_is_left(desk: Desk) -> None:
+def test_wait_for_a_gap_ends_when_the_gap_is_closed_or_the_channel_unsubscribed(desk: Desk) -> None:
     assert desk.catch_up.wait_closed("news", 1)
     desk.catch_up.handle("news", kept(1))
-    desk.catch_up.lose(["news"], time.monotonic() - 1)
+    desk.catch_up.open_gaps(["news"], time.monotonic() - 1)
     assert not desk.catch_up.wait_closed("news", 0.01)
     waiting = gevent.spawn(desk.catch_up.wait_closed, "news", 10)
     settle()
@@ -215,7 +215,7 @@ def test_who_waits_for_a_gap_goes_on_when_it_is_closed_or_the_channel_is_left(de
     assert desk.catch_up.wait_closed("news", 0.01)
 
 
-def test_what_was_only_read_counts_as_passed_no_sooner_than_the_connection_has_passed_it(desk: Desk) -> None:
+def test_publications_read_from_history_count_as_passed_only_after_the_connection(desk: Desk) -> None:
     desk.catch_up.note_newest("news", "1")
     assert not desk.catch_up.has_passed("news", "1")
     desk.catch_up.note_passed("news", "1")
@@ -225,7 +225,7 @@ def test_what_was_only_read_counts_as_passed_no_sooner_than_the_connection_has_p
     assert not desk.catch_up.has_passed("news", "1")
 
 
-def test_a_history_that_cannot_be_read_holds_nothing_up_for_ever(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_history_does_not_block_delivery(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catch_up, "MAX_DELAY", 0.001)
     desk.gate.set()
     desk.history = None
@@ -246,7 +246,7 @@ def test_a_channel_that_is_left_meanwhile_is_forgotten(desk: Desk) -> None:
     assert desk.numbers() == [1]
 
 
-def test_histories_are_read_no_more_when_the_channel_is_left(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_history_of_an_unsubscribed_channel_is_not_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catch_up, "MAX_DELAY", 0.001)
     desk.history = None
     desk.catch_up.handle("news", kept(1))
@@ -258,7 +258,7 @@ def test_histories_are_read_no_more_when_the_channel_is_left(desk: Desk, monkeyp
     assert (desk.reads, desk.numbers(), desk.left_open) == (1, [1], [])
 
 
-def test_a_defect_holds_back_nothing_new(
+def test_internal_error_does_not_block_new_publications(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(channels: Sequence[str]) -> list[History]:

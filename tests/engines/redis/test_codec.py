@@ -45,7 +45,7 @@ def test_joins_and_leaves(info: RawClientInfo, kind: type[Join] | type[Leave]) -
 
 @given(infos)
 def test_presence(info: RawClientInfo) -> None:
-    assert codec.decode_present(codec.encode_present(info)) == info
+    assert codec.decode_presence_entry(codec.encode_presence_entry(info)) == info
 
 
 def test_the_format_is_the_documented_one() -> None:
@@ -60,14 +60,14 @@ def test_the_format_is_the_documented_one() -> None:
     assert msgspec.msgpack.decode(placed) == [1, 1, *shown, {"a": "b"}, 7, "e1"]
     join = msgspec.msgpack.decode(codec.encode_event(Join("news", info)))
     assert join == [1, 2, "", b"", "", ["42", "c1", b'{"a":1}', b""]]
-    assert msgspec.msgpack.decode(codec.encode_present(info)) == [1, ["42", "c1", b'{"a":1}', b""]]
+    assert msgspec.msgpack.decode(codec.encode_presence_entry(info)) == [1, ["42", "c1", b'{"a":1}', b""]]
 
 
 def test_fields_that_a_later_release_adds_are_ignored() -> None:
     info = ["42", "c1", b"", b"", "new"]
     data = msgspec.msgpack.encode([1, 0, "u1", b"{}", "", info, None, 0, "", "new", {"newer": 1}])
     assert codec.decode_event("news", data).event == Publication("u1", "news", b"{}", "", RawClientInfo("42", "c1"))
-    assert codec.decode_present(msgspec.msgpack.encode([1, info, "new"])) == RawClientInfo("42", "c1")
+    assert codec.decode_presence_entry(msgspec.msgpack.encode([1, info, "new"])) == RawClientInfo("42", "c1")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_arbitrary_bytes_are_an_event_of_the_channel_or_unreadable(data: bytes) 
     with suppress(Unreadable):
         assert codec.decode_event("news", data).event.channel == "news"
     with suppress(Unreadable):
-        assert isinstance(codec.decode_present(data), RawClientInfo)
+        assert isinstance(codec.decode_presence_entry(data), RawClientInfo)
 
 
 def test_a_publication_among_other_events_is_not_kept() -> None:
@@ -106,5 +106,5 @@ def test_a_publication_among_other_events_is_not_kept() -> None:
 def test_presence_that_cannot_be_read_is_left_out(present: object) -> None:
     info = RawClientInfo("alice", "c2")
     other = msgspec.msgpack.encode((9, codec.Info(*info)) if present == (9, None) else present)
-    pairs = codec.presence_pairs([b"c1", other, b"c2", codec.encode_present(info)])
+    pairs = codec.presence_pairs([b"c1", other, b"c2", codec.encode_presence_entry(info)])
     assert codec.decode_presence(pairs, codec.SkipLog()) == {"c2": info}

@@ -30,17 +30,17 @@ def test_replies_come_in_the_order_of_their_commands(peer: tuple[RedisConnection
     assert redis.recv(100) == b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*2\r\n$3\r\nGET\r\n$1\r\nb\r\n"
 
 
-def test_a_server_that_does_not_answer_in_time_ends_it(peer: tuple[RedisConnection, socket]) -> None:
+def test_reply_timeout_closes_the_connection(peer: tuple[RedisConnection, socket]) -> None:
     with pytest.raises(ConnectionLost, match="read timeout"):
         peer[0].ask([("PING",)])
 
 
-def test_a_server_that_reads_nothing_in_time_ends_it(peer: tuple[RedisConnection, socket]) -> None:
+def test_write_timeout_closes_the_connection(peer: tuple[RedisConnection, socket]) -> None:
     with pytest.raises(ConnectionLost, match="write timeout"):
         peer[0].send([("SET", "a", b"x" * 10_000_000)])
 
 
-def test_a_server_that_closes_ends_it_for_readers_and_writers(peer: tuple[RedisConnection, socket]) -> None:
+def test_closed_connection_fails_readers_and_writers(peer: tuple[RedisConnection, socket]) -> None:
     connection, redis = peer
     redis.shutdown(SHUT_RDWR)
     with pytest.raises(ConnectionLost, match="the server closed the connection"):
@@ -56,7 +56,7 @@ def test_a_connection_that_is_shut_down_ends_for_its_reader(peer: tuple[RedisCon
 
 
 @pytest.mark.parametrize("is_ready", [False, True], ids=["waiting", "ready"])
-def test_another_protocol_ends_it(peer: tuple[RedisConnection, socket], is_ready: bool) -> None:
+def test_invalid_protocol_closes_the_connection(peer: tuple[RedisConnection, socket], is_ready: bool) -> None:
     connection, other = peer
     other.sendall(b"HTTP/1.1 400 Bad Request\r\n")
     with pytest.raises(ConnectionLost):

@@ -38,7 +38,7 @@ def test_an_answer_that_does_not_come_in_time_ends_the_connection(
         ends[0].read()
 
 
-def test_an_answer_that_came_while_the_process_stood_still_is_in_time(
+def test_reply_that_arrived_during_a_suspension_is_in_time(
     ends: tuple[RedisConnection, gevent.socket.socket],
 ) -> None:
     connection, far = ends
@@ -51,7 +51,7 @@ def test_an_answer_that_came_while_the_process_stood_still_is_in_time(
     assert connection.read() == b"OK"
 
 
-def test_who_was_not_asked_in_time_gets_the_time_that_is_left(
+def test_late_wakeup_uses_the_remaining_time(
     ends: tuple[RedisConnection, gevent.socket.socket],
 ) -> None:
     connection, far = ends
@@ -69,7 +69,7 @@ def test_who_was_not_asked_in_time_gets_the_time_that_is_left(
     answering.get()
 
 
-def test_replies_are_read_after_each_other_whatever_the_time(
+def test_available_replies_are_read_after_the_timeout(
     ends: tuple[RedisConnection, gevent.socket.socket],
 ) -> None:
     connection, far = ends

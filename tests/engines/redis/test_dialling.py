@@ -79,7 +79,7 @@ class KnownMaster:
     ],
     ids=["its role is secret", "it is a replica by now"],
 )
-def test_what_sentinels_name_must_be_the_master(monkeypatch: pytest.MonkeyPatch, role: Any, reason: str) -> None:
+def test_address_named_by_sentinel_must_be_a_master(monkeypatch: pytest.MonkeyPatch, role: Any, reason: str) -> None:
     connection = Closing(role)
     monkeypatch.setattr(dialling, "open_connection", lambda *_: connection)
     monkeypatch.setattr(dialling, "MasterFinder", KnownMaster)

@@ -54,9 +54,9 @@ class RedisLab(Lab):
         gevent.sleep(seconds + 0.01)
 
     def hurry(self, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(occupancy, "MARGIN", 0.1)
+        patch.setattr(occupancy, "LEASE_MARGIN", 0.1)
         patch.setattr(occupancy, "SWEEP_INTERVAL", 0.1)
-        patch.setattr(occupancy, "GRACE", 0.3)
+        patch.setattr(occupancy, "MIN_EMPTY_TIME", 0.3)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_names_that_are_not_utf_8_are_left_out(
     engine.add_presence("news", "c1", ALICE, 60)
     ends, info = keys.presence("news")
     servers[0].ask("ZADD", ends, 2**52, b"\xff")
-    servers[0].ask("HSET", info, b"\xff", codec.encode_present(ALICE))
+    servers[0].ask("HSET", info, b"\xff", codec.encode_presence_entry(ALICE))
     name = keys.channel("") + b"\xff\xfe"
     with socket.create_connection(("127.0.0.1", servers[0].port), timeout=seconds(5)) as foreign:
         foreign.sendall(b"*2\r\n$9\r\nSUBSCRIBE\r\n$%d\r\n%s\r\n" % (len(name), name))
@@ -163,7 +163,7 @@ def test_names_that_are_not_utf_8_are_left_out(
     assert len(warnings) == 3  # not one for each of the eight answers
 
 
-def test_what_lies_beyond_an_unreadable_entry_is_not_recovered(lab: RedisLab, servers: list[RedisServer]) -> None:
+def test_publications_beyond_an_unreadable_entry_are_not_recovered(lab: RedisLab, servers: list[RedisServer]) -> None:
     engine = lab.listen().engine
     for uid in ("1", "2"):
         engine.publish(message(uid), kept())
@@ -256,7 +256,7 @@ def test_a_flushed_database_begins_other_epochs(lab: RedisLab, servers: list[Red
 
 
 @pytest.mark.parametrize("evicted", ["stream", "top", "epoch"])
-def test_what_redis_evicts_is_not_recovered(lab: RedisLab, servers: list[RedisServer], evicted: str) -> None:
+def test_evicted_publications_are_not_recovered(lab: RedisLab, servers: list[RedisServer], evicted: str) -> None:
     engine = lab.listen().engine
     for uid in ("1", "2"):
         engine.publish(message(uid), kept())
@@ -412,7 +412,7 @@ def test_a_batch_over_two_shards_arrives_in_its_order(servers: list[RedisServer]
         lab.close()
 
 
-def test_a_batch_has_an_error_for_each_while_no_server_is_there(nothing_left_behind: None) -> None:
+def test_batch_has_an_error_for_each_publication_without_server(nothing_left_behind: None) -> None:
     shards = tuple(ShardSettings(ServerAddress("127.0.0.1", free_port())) for _ in range(2))
     engine = RedisEngine(RedisSettings(shards, prefix="test", timeouts=Timeouts(connect=0.1, read=0.2, write=0.1)))
     outcomes = engine.publish_all([(message(f"u{number}", f"c{number}"), None, None) for number in range(8)])

@@ -34,5 +34,5 @@ def entry(uid: str, epoch: str = EPOCH) -> bytes:
     ],
     ids=["complete", "another stream of the epoch", "an earlier epoch", "no publication", "unreadable", "empty"],
 )
-def test_a_history_is_read_up_to_what_does_not_belong_there(entries: list[bytes], history: History) -> None:
+def test_history_is_read_up_to_an_invalid_entry(entries: list[bytes], history: History) -> None:
     assert decode("news", EPOCH.encode(), entries, SkipLog()) == history

@@ -19,7 +19,7 @@ def test_buckets_are_even() -> None:
     assert all(850 < count < 1150 for count in counts.values())
 
 
-def test_another_bucket_takes_its_share_and_moves_nothing_else() -> None:
+def test_added_bucket_takes_its_share_and_moves_no_other_keys() -> None:
     moved = 0
     for channel in CHANNELS:
         before, after = bucket(channel, 5), bucket(channel, 6)
@@ -28,7 +28,7 @@ def test_another_bucket_takes_its_share_and_moves_nothing_else() -> None:
     assert 850 < moved < 1150
 
 
-def test_it_is_the_published_algorithm() -> None:
+def test_jump_equals_the_published_algorithm() -> None:
     """All nodes must agree, whatever their release."""
     assert [jump(key, 10) for key in KEYS] == [jump_of_the_paper(key, 10) for key in KEYS]
 
@@ -45,5 +45,5 @@ def jump_of_the_paper(key: int, buckets: int) -> int:
     return b
 
 
-def test_a_channel_stays_where_it_is_from_release_to_release() -> None:
+def test_channel_has_the_same_shard_in_every_release() -> None:
     assert [bucket(channel, 4) for channel in ("news", "chat:1", "канал", "")] == [3, 2, 1, 2]

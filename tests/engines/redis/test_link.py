@@ -21,7 +21,7 @@ LONG = 60.0
 pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 
 
-def test_when_one_link_is_back_the_others_of_the_server_do_not_pause_any_longer(
+def test_reconnected_link_ends_the_delay_of_other_links(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(link, "INITIAL_DELAY", LONG)
@@ -41,7 +41,7 @@ def test_when_one_link_is_back_the_others_of_the_server_do_not_pause_any_longer(
         started.stop()
 
 
-def test_a_return_that_nobody_waits_for_shortens_no_later_pause() -> None:
+def test_earlier_reconnect_does_not_shorten_a_later_delay() -> None:
     server_return = ServerReturn()
     server_return.announce()
     waiting = gevent.spawn(server_return.wait, LONG)

@@ -89,7 +89,7 @@ def is_told_last(node: Listener, channel: str) -> None:
 # -- a look that fails
 
 
-def test_what_redis_does_not_note_is_told_when_it_takes_writes_again(lab: RedisLab, server: RedisServer) -> None:
+def test_changes_refused_by_redis_are_reported_when_writes_succeed(lab: RedisLab, server: RedisServer) -> None:
     node = occupied(lab)
     server.ask("CONFIG", "SET", "min-replicas-to-write", "1")
     node.engine.subscribe("chat")
@@ -101,7 +101,7 @@ def test_what_redis_does_not_note_is_told_when_it_takes_writes_again(lab: RedisL
     is_told(node, True, False)
 
 
-def test_a_look_that_broke_with_its_connection_is_made_again(lab: RedisLab, server: RedisServer) -> None:
+def test_comparison_interrupted_by_connection_loss_is_repeated(lab: RedisLab, server: RedisServer) -> None:
     node = lab.listen(longest=0.2)
     channels = [f"channel{number}" for number in range(30)]
     for channel in channels:
@@ -111,7 +111,7 @@ def test_a_look_that_broke_with_its_connection_is_made_again(lab: RedisLab, serv
     assert all(is_occupied for _, is_occupied in node.occupancy)
 
 
-def test_what_was_told_when_the_connection_broke_is_not_told_again(lab: RedisLab, server: RedisServer) -> None:
+def test_reported_change_is_not_repeated_after_connection_loss(lab: RedisLab, server: RedisServer) -> None:
     node = lab.listen(longest=LONG)
     node.gate.clear()
     node.engine.subscribe("news")
@@ -125,7 +125,7 @@ def test_what_was_told_when_the_connection_broke_is_not_told_again(lab: RedisLab
     is_told(node, True, False)
 
 
-def test_an_unsubscribe_that_nobody_has_waited_for_is_told(lab: RedisLab, server: RedisServer) -> None:
+def test_abandoned_unsubscribe_is_reported(lab: RedisLab, server: RedisServer) -> None:
     node = occupied(lab)
     server.freeze()
     with gevent.Timeout(0.1, False):  # type: ignore[arg-type]  # False: end the block silently
@@ -160,22 +160,22 @@ def cut(node: Listener, server: RedisServer, patch: pytest.MonkeyPatch) -> None:
     eventually(lambda: shard_of(node).subscriber.away)
 
 
-def test_a_node_that_is_soon_back_had_its_channels_all_the_time(lab: RedisLab, server: RedisServer) -> None:
+def test_short_connection_loss_reports_no_change(lab: RedisLab, server: RedisServer) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(occupancy, "GRACE", 3)
+        patch.setattr(occupancy, "MIN_EMPTY_TIME", 3)
         node, other = occupied(lab), lab.listen(longest=1)
         with pytest.MonkeyPatch.context() as away:
             cut(node, server, away)
             gevent.sleep(1)  # ten sweeps
         eventually(lambda: shard_of(node).subscriber.is_ready)
-        patch.setattr(occupancy, "GRACE", 0)
+        patch.setattr(occupancy, "MIN_EMPTY_TIME", 0)
         gevent.sleep(0.3)
         node.engine.unsubscribe("news")
         eventually(lambda: len(node.occupancy + other.occupancy) == 2)
         assert sorted(node.occupancy + other.occupancy) == [("news", False), ("news", True)]
 
 
-def test_a_node_that_is_long_away_is_told_what_is_true_when_it_is_back(lab: RedisLab, server: RedisServer) -> None:
+def test_long_connection_loss_reports_the_current_state(lab: RedisLab, server: RedisServer) -> None:
     node, other = occupied(lab), lab.listen(longest=1)
     with pytest.MonkeyPatch.context() as away:
         cut(node, server, away)
@@ -186,11 +186,11 @@ def test_a_node_that_is_long_away_is_told_what_is_true_when_it_is_back(lab: Redi
     eventually(lambda: (node.occupancy + other.occupancy).count(("news", False)) == 2)
 
 
-def test_a_node_does_not_take_its_own_channels_for_empty_while_it_is_cut_off(
+def test_disconnected_node_does_not_report_its_own_channels_as_vacated(
     lab: RedisLab, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It finds out before all others that its subscriptions are broken."""
-    monkeypatch.setattr(occupancy, "GRACE", LONG)
+    monkeypatch.setattr(occupancy, "MIN_EMPTY_TIME", LONG)
     node = lab.listen(longest=LONG)
     node.gate.clear()
     node.engine.subscribe("news")
@@ -204,7 +204,7 @@ def test_a_node_does_not_take_its_own_channels_for_empty_while_it_is_cut_off(
     is_told(node, True, False)
 
 
-def test_a_node_knows_better_than_redis_that_it_has_subscribers(lab: RedisLab, server: RedisServer) -> None:
+def test_local_subscribers_take_precedence_over_the_state_in_redis(lab: RedisLab, server: RedisServer) -> None:
     """The connection of its subscriptions has ended, and it has not noticed."""
     node = occupied(lab)
     for _ in range(10):
@@ -219,7 +219,7 @@ def test_a_node_knows_better_than_redis_that_it_has_subscribers(lab: RedisLab, s
 # -- a server that has forgotten
 
 
-def test_after_a_start_without_data_it_is_told_what_is_true(lab: RedisLab, server: RedisServer) -> None:
+def test_redis_restart_without_data_reports_the_current_state(lab: RedisLab, server: RedisServer) -> None:
     node = occupied(lab)
     server.restart()
     is_told(node, True, True)
@@ -227,7 +227,7 @@ def test_after_a_start_without_data_it_is_told_what_is_true(lab: RedisLab, serve
     is_told(node, True, True, False)
 
 
-def test_who_left_while_the_server_lost_its_data_is_told(lab: RedisLab, server: RedisServer) -> None:
+def test_unsubscribe_during_data_loss_is_reported(lab: RedisLab, server: RedisServer) -> None:
     node = occupied(lab)
     server.kill()
     leave(node)
@@ -235,7 +235,7 @@ def test_who_left_while_the_server_lost_its_data_is_told(lab: RedisLab, server: 
     is_told(node, True, False)
 
 
-def test_who_left_while_it_was_told_and_the_server_lost_its_data_is_told(lab: RedisLab, server: RedisServer) -> None:
+def test_unsubscribe_during_a_report_and_data_loss_is_reported(lab: RedisLab, server: RedisServer) -> None:
     node = lab.listen(longest=LONG)
     node.gate.clear()
     node.engine.subscribe("news")
@@ -263,7 +263,7 @@ def test_a_server_that_begins_with_old_data(tmp_path: Path, lab: RedisLab, monke
             is_told(node, True, False, channel=channel)
         node.engine.subscribe("newest")
         is_told(node, True, channel="newest")
-        monkeypatch.setattr(occupancy, "GRACE", 1)
+        monkeypatch.setattr(occupancy, "MIN_EMPTY_TIME", 1)
         server.kill()
         eventually(lambda: shard_of(node).subscriber.away)
         server.start()
@@ -301,7 +301,7 @@ def test_servers_that_take_over_one_after_the_other(lab: RedisLab, server: Redis
     assert not server.ask("EXISTS", f"{lab.settings.prefix}.occupied.before")
 
 
-def test_who_leaves_after_the_data_was_deleted_is_told(lab: RedisLab, server: RedisServer) -> None:
+def test_unsubscribe_after_data_loss_is_reported(lab: RedisLab, server: RedisServer) -> None:
     node = occupied(lab)
     server.ask("FLUSHALL")
     node.engine.unsubscribe("news")
@@ -347,7 +347,7 @@ def kill(listener: Listener) -> None:
     listener.engine.stop()
 
 
-def test_what_a_node_told_when_it_was_killed_is_told_again(lab: RedisLab) -> None:
+def test_report_of_a_killed_node_is_repeated(lab: RedisLab) -> None:
     first = lab.listen(longest=0.5)
     first.gate.clear()
     first.engine.subscribe("news")
@@ -360,7 +360,7 @@ def test_what_a_node_told_when_it_was_killed_is_told_again(lab: RedisLab) -> Non
     eventually(lambda: second.occupancy == [("news", True), ("news", False)])
 
 
-def test_what_a_node_told_when_it_was_stopped_is_told_again(lab: RedisLab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_of_a_stopped_node_is_repeated(lab: RedisLab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(occupancy, "STOP_TIMEOUT", 0.1)
     first, second = lab.listen(longest=0.5), lab.listen(longest=0.5)
     first.gate.clear()
@@ -371,12 +371,12 @@ def test_what_a_node_told_when_it_was_stopped_is_told_again(lab: RedisLab, monke
     is_told(second, True)
 
 
-def test_all_that_nobody_told_in_time_is_found_by_one_sweep(
+def test_one_sweep_finds_all_overdue_reports(
     lab: RedisLab, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a big node leaves it when it is killed while Redis has just come back."""
     monkeypatch.setattr(occupancy, "SWEEP_INTERVAL", LONG)
-    monkeypatch.setattr(occupancy, "MARGIN", LONG)  # 3000 comparisons at once take longer than one
+    monkeypatch.setattr(occupancy, "LEASE_MARGIN", LONG)  # 3000 comparisons at once take longer than one
     channels = [f"channel{number}" for number in range(3000)]
     server.ask("ZADD", f"{lab.settings.prefix}.occupied.telling", *(word for name in channels for word in (1, name)))
     node = lab.listen(longest=LONG)
@@ -399,7 +399,7 @@ def test_a_name_that_is_not_utf_8_does_not_end_the_sweeps(
 def test_many_empty_channels_are_found_in_steps(
     lab: RedisLab, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(occupancy, "MARGIN", LONG)  # 3000 comparisons at once take longer than one
+    monkeypatch.setattr(occupancy, "LEASE_MARGIN", LONG)  # 3000 comparisons at once take longer than one
     channels = [f"channel{number}" for number in range(3000)]
     server.ask("SADD", f"{lab.settings.prefix}.occupied", *channels)
     node = lab.listen(longest=LONG)
@@ -478,14 +478,14 @@ def test_subscribers_that_come_and_go_on_several_nodes_and_shards(
         lab.close()
 
 
-def test_what_was_compared_long_ago_is_compared_again_before_it_is_told(
+def test_old_comparison_is_repeated_before_the_report(
     lab: RedisLab, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when this process stood still between the two."""
-    monkeypatch.setattr(occupancy, "MARGIN", -1)
+    monkeypatch.setattr(occupancy, "LEASE_MARGIN", -1)
     node = lab.listen(1)
     node.engine.subscribe("news")
     eventually(lambda: not occupancy_of(node).has_pending_notifications)
     assert node.occupancy == []
-    monkeypatch.setattr(occupancy, "MARGIN", 0.1)
+    monkeypatch.setattr(occupancy, "LEASE_MARGIN", 0.1)
     is_told(node, True)

@@ -92,7 +92,7 @@ def test_opening_a_connection_says_which_permission_is_missing(
     assert "docs/redis.md" in str(lost.value)
 
 
-def test_a_user_without_channels_is_told_so(redis: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_channel_permission_is_reported(redis: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     lab = LimitedLab(redis)
     lab.settings = user(redis, f"test-{uuid.uuid4()}", "resetchannels")
     engine = lab.listen().engine
@@ -105,7 +105,7 @@ def test_a_user_without_channels_is_told_so(redis: RedisServer, caplog: pytest.L
 @pytest.mark.parametrize(
     ("taken", "lack"), [(("-publish",), "the command PUBLISH"), (("-lrange",), "the command LRANGE")]
 )
-def test_a_command_that_is_refused_says_so(redis: RedisServer, taken: tuple[str, ...], lack: str) -> None:
+def test_refused_command_is_reported(redis: RedisServer, taken: tuple[str, ...], lack: str) -> None:
     lab = LimitedLab(redis)
     lab.settings = user(redis, f"test-{uuid.uuid4()}", *taken)
     engine = lab.listen().engine

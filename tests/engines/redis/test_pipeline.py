@@ -66,7 +66,7 @@ def outcome(greenlet: gevent.Greenlet[..., object]) -> object:
     return greenlet.get(timeout=1)
 
 
-def test_what_waits_together_is_written_together(pipeline: Pipeline, dial: Dialled) -> None:
+def test_waiting_commands_are_written_together(pipeline: Pipeline, dial: Dialled) -> None:
     asking = ask_in_greenlets(pipeline, "a")
     asking += ask_in_greenlets(pipeline, "b", "c", "d")
     (redis,) = dial.made
@@ -93,7 +93,7 @@ def test_scripts_that_redis_has_forgotten_are_loaded_and_run_again(pipeline: Pip
     assert redis.batches[-1] == [("GET", "a")]
 
 
-def test_what_was_written_when_the_connection_broke_is_refused(pipeline: Pipeline, dial: Dialled) -> None:
+def test_commands_in_flight_fail_when_the_connection_breaks(pipeline: Pipeline, dial: Dialled) -> None:
     """It may have been carried out. What waited behind it goes over the next connection."""
     asking = ask_in_greenlets(pipeline, "a")
     asking += ask_in_greenlets(pipeline, "b")
@@ -135,7 +135,7 @@ def test_commands_to_a_server_that_refuses_writes_do_not_flood_the_log(
     assert caplog.text.count("READONLY") == 1
 
 
-def test_no_caller_waits_for_ever(pipeline: Pipeline, dial: Dialled) -> None:
+def test_every_call_has_a_timeout(pipeline: Pipeline, dial: Dialled) -> None:
     asking = ask_in_greenlets(pipeline, "a", "b")
     assert [outcome(greenlet) for greenlet in asking] == ["test: no reply within 0.3 s"] * 2
     dial.made[0].answer(b"late", b"later")
@@ -158,7 +158,7 @@ def test_a_time_limit_of_the_caller_is_the_callers(pipeline: Pipeline, dial: Dia
     assert outcome(last) == b"3"
 
 
-def test_who_waits_when_the_engine_stops_is_told(pipeline: Pipeline) -> None:
+def test_waiting_calls_fail_when_the_engine_stops(pipeline: Pipeline) -> None:
     asking = ask_in_greenlets(pipeline, "a", "b")
     pipeline.stop()
     assert [outcome(greenlet) for greenlet in asking] == ["test: the engine has stopped"] * 2

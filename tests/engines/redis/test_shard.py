@@ -68,20 +68,20 @@ def test_a_message_that_its_handler_fails_with_costs_no_other(shard: Shard, capl
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_a_shard_that_has_stopped_hands_nothing_on(shard: Shard) -> None:
+def test_stopped_shard_delivers_no_messages(shard: Shard) -> None:
     handler = shard._handler
     assert isinstance(handler, Handler)
     shard.stop()
     shard.handle_message(shard.keys.control, b"late")
     shard.deliver(Publication("1", "news", b"{}"))
-    assert not shard.leave_gap("news", 1, 1)
+    assert not shard.report_open_gap("news", 1, 1)
     assert handler.controls == []
 
 
-def test_nobody_waits_for_what_cannot_come_back_any_more(shard: Shard) -> None:
+def test_wait_for_an_echo_ends_when_the_connection_breaks(shard: Shard) -> None:
     shard.subscribe("news")
     name = shard.keys.channel("news")
-    with shard.hearing(name, b"data") as heard:
+    with shard.awaiting_echo(name, b"data") as heard:
         shard.handle_gap([name])
         assert heard.is_set()
 
@@ -89,7 +89,7 @@ def test_nobody_waits_for_what_cannot_come_back_any_more(shard: Shard) -> None:
 class TestPassedHistory:
     """The history of a channel, when this node has handled all of it."""
 
-    def test_it_is_refused_while_redis_is_away(self, shard: Shard, server: RedisServer) -> None:
+    def test_history_is_refused_while_redis_is_unreachable(self, shard: Shard, server: RedisServer) -> None:
         shard.subscribe("news")
         server.kill()
         eventually(lambda: shard.pipeline.away)
@@ -103,7 +103,7 @@ class TestPassedHistory:
             shard.passed_history("news")
 
     @pytest.mark.parametrize("has_waited", [False, True], ids=["while it waits", "after it has waited"])
-    def test_it_is_read_again_when_the_connection_broke_meanwhile(
+    def test_history_is_read_again_after_connection_loss(
         self, shard: Shard, monkeypatch: pytest.MonkeyPatch, has_waited: bool
     ) -> None:
         shard.subscribe("news")

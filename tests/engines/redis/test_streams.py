@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from gentrifugo.app.model.events import Publication, StreamPosition
-from gentrifugo.engines.base import ALL, HistoryFilter, Once, UnrecoverablePosition
+from gentrifugo.engines.base import ALL, HistoryFilter, PublishConditions, UnrecoverablePosition
 from gentrifugo.engines.redis import codec, commands
 from gentrifugo.engines.redis.blocking import BlockingRedis
 from gentrifugo.engines.redis.keys import Keys
-from gentrifugo.engines.redis.streams import Found, decode_found, position_of, recovery_of, stream_of
+from gentrifugo.engines.redis.streams import RedisStream, decode_redis_stream, position_of, recovery_of, stream_of
 from tests.engines.contract import LONG, kept, message, unplaced
 from tests.engines.redis.test_engine import RedisLab, lab, servers
 from tests.greenlets import nothing_left_behind
@@ -30,8 +30,8 @@ def entry(offset: int, epoch: str = EPOCH) -> bytes:
     return codec.encode_unplaced(message(f"u{offset}"), kept=True) + position
 
 
-def found(entries: Sequence[bytes], is_valid: int = 1) -> Found:
-    return decode_found("news", [EPOCH.encode(), b"3", b"", is_valid, list(entries)], codec.SkipLog())
+def found(entries: Sequence[bytes], is_valid: int = 1) -> RedisStream:
+    return decode_redis_stream("news", [EPOCH.encode(), b"3", b"", is_valid, list(entries)], codec.SkipLog())
 
 
 @pytest.mark.parametrize(
@@ -85,19 +85,19 @@ def test_a_stream_is_in_the_order_that_was_asked_for() -> None:
         stream_of(found([], is_valid=0), HistoryFilter(ALL))
 
 
-def test_conditions_cost_nothing_where_there_are_none() -> None:
+def test_publish_without_conditions_writes_no_keys() -> None:
     keys = Keys("p")
     assert commands.publish(keys, message(), None)[0] == "PUBLISH"
     assert "p.result.4.news.a" not in commands.publish(keys, message(), kept())
-    assert "p.result.4.news.a" in commands.publish(keys, message(), kept(), Once("a"))
+    assert "p.result.4.news.a" in commands.publish(keys, message(), kept(), PublishConditions("a"))
 
 
 def test_a_program_that_is_no_node_shares_the_streams(lab: RedisLab) -> None:
     engine, outside = lab.listen().engine, BlockingRedis(lab.settings)
     try:
-        first = outside.publish(message("1"), kept(), Once("a"))
+        first = outside.publish(message("1"), kept(), PublishConditions("a"))
         second = engine.publish(message("2"), kept())
-        assert outside.publish(message("3"), kept(), Once("a")) == first
+        assert outside.publish(message("3"), kept(), PublishConditions("a")) == first
         assert first is not None
         assert second == first._replace(offset=2)
         for wanted in (HistoryFilter(ALL), HistoryFilter(1, None, reverse=True), HistoryFilter(ALL, first)):

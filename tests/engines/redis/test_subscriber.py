@@ -33,7 +33,7 @@ class Reader:
     def handle_gap(self, names: list[bytes]) -> None:
         self.told.append(("gap", names))
 
-    def handle_return(self, name: bytes) -> None:
+    def handle_resubscribed(self, name: bytes) -> None:
         self.told.append(("return", name))
 
 
@@ -68,7 +68,7 @@ def subscribe_in_greenlets(subscriber: Subscriber, *names: bytes) -> list[gevent
     return greenlets
 
 
-def test_it_works_when_what_it_begins_with_is_confirmed(subscriber: Subscriber, dial: Dialled) -> None:
+def test_subscriber_is_ready_after_confirmed_initial_subscriptions(subscriber: Subscriber, dial: Dialled) -> None:
     assert dial.made[0].batches == [[("SUBSCRIBE", b"control")]]
 
 
@@ -120,7 +120,7 @@ def test_a_time_limit_of_the_caller_is_the_callers_and_takes_the_subscription_ba
     eventually(lambda: dial.made[0].batches[-1] == [("UNSUBSCRIBE", b"a")])
 
 
-def test_who_subscribes_when_the_connection_breaks_is_told(subscriber: Subscriber, dial: Dialled) -> None:
+def test_subscribe_during_connection_loss_fails(subscriber: Subscriber, dial: Dialled) -> None:
     gevent.spawn_later(0.01, dial.made[0].break_off)
     with pytest.raises(EngineError, match="connection lost"):
         subscriber.subscribe(b"a")
@@ -129,7 +129,7 @@ def test_who_subscribes_when_the_connection_breaks_is_told(subscriber: Subscribe
         subscriber.subscribe(b"b")
 
 
-def test_who_unsubscribes_when_the_connection_breaks_has_what_it_wants(subscriber: Subscriber, dial: Dialled) -> None:
+def test_unsubscribe_during_connection_loss_succeeds(subscriber: Subscriber, dial: Dialled) -> None:
     (subscribing,) = subscribe_in_greenlets(subscriber, b"a")
     confirm(dial.made[0], b"a")
     subscribing.get(timeout=1)
@@ -166,7 +166,7 @@ def test_a_connection_that_is_not_used_is_checked(
 # -- marks
 
 
-def test_who_waits_goes_on_when_the_connection_has_passed_what_was_published_before(
+def test_wait_ends_when_earlier_publications_have_arrived(
     subscriber: Subscriber, dial: Dialled, reader: Reader
 ) -> None:
     (redis,) = dial.made
@@ -184,7 +184,7 @@ def test_who_waits_goes_on_when_the_connection_has_passed_what_was_published_bef
     assert 0 < subscriber.passed_at <= asked_at
 
 
-def test_who_waits_hears_that_the_connection_broke(subscriber: Subscriber, dial: Dialled) -> None:
+def test_wait_fails_when_the_connection_breaks(subscriber: Subscriber, dial: Dialled) -> None:
     waiting = gevent.spawn(subscriber.wait_until_passed)
     settle()
     breaks = subscriber.breaks
@@ -193,7 +193,7 @@ def test_who_waits_hears_that_the_connection_broke(subscriber: Subscriber, dial:
     assert subscriber.breaks == breaks + 1
 
 
-def test_without_a_connection_nobody_waits(dial: Dialled, reader: Reader) -> None:
+def test_without_connection_the_wait_ends_immediately(dial: Dialled, reader: Reader) -> None:
     assert Subscriber("test", dial, ServerReturn(), Timeouts(), reader, [b"control"]).wait_until_passed() is False
 
 

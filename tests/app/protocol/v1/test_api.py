@@ -105,7 +105,7 @@ def test_an_empty_array_is_answered_with_an_empty_array(api: Api) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_uid_comes_back(api: Api, method: str) -> None:
+def test_reply_contains_the_uid_of_the_command(api: Api, method: str) -> None:
     params = {"channel": "rich:news", "channels": ["news"], "user": "alice", "data": 1}
     with_uid, without = run(api, {"uid": "x", "method": method, "params": params}, {"method": method, "params": params})
     assert with_uid.pop("uid") == "x"
@@ -113,7 +113,7 @@ def test_a_uid_comes_back(api: Api, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_uid_comes_back_with_an_error_too(api: Api, method: str) -> None:
+def test_error_reply_contains_the_uid_of_the_command(api: Api, method: str) -> None:
     params = {"channel": "unknown:news", "channels": ["unknown:news"], "user": "", "data": 1}
     (reply,) = run(api, {"uid": "x", "method": method, "params": params})
     assert reply["uid"] == "x"
@@ -139,7 +139,7 @@ def test_a_uid_comes_back_with_an_error_too(api: Api, method: str) -> None:
     ],
     ids=lambda value: value[:60],
 )
-def test_what_is_no_command_is_refused_with_a_reason(api: Api, request_: bytes, reason: str) -> None:
+def test_invalid_command_is_refused_with_a_reason(api: Api, request_: bytes, reason: str) -> None:
     assert reason in refused(api, request_)
 
 
@@ -176,13 +176,13 @@ def test_a_wrong_type_is_refused_with_its_place(api: Api, method: str, params: d
 @pytest.mark.parametrize(
     "bad", ['{"method":"unknown"}', '{"method":"publish","params":{"channel":"news"}}', '{"method":"history"}']
 )
-def test_a_request_is_carried_out_up_to_what_is_no_command(api: Api, client: LocalClient, bad: str) -> None:
+def test_commands_before_an_invalid_command_are_carried_out(api: Api, client: LocalClient, bad: str) -> None:
     with pytest.raises(BadRequest):
         run(api, publish("news", "before"), bad, publish("news", "after"))
     assert [push["body"]["data"] for push in client.received()] == ["before"]
 
 
-def test_nothing_of_a_request_that_is_not_json_is_carried_out(api: Api, client: LocalClient) -> None:
+def test_request_that_is_not_json_carries_out_no_command(api: Api, client: LocalClient) -> None:
     with pytest.raises(BadRequest):
         run(api, publish("news"), "{")
     assert client.received() == []
@@ -198,15 +198,15 @@ NODE: dict[str, Any] = {"method": "node", "params": {}}
 
 
 @pytest.mark.parametrize("command", [publish("news"), NODE], ids=["publish", "node"])
-def test_others_run_between_commands(
+def test_other_greenlets_run_between_commands(
     api: Api, bystander: Bystander, monkeypatch: pytest.MonkeyPatch, command: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(api_module, "PUBLISHED_TOGETHER", 1)
+    monkeypatch.setattr(api_module, "PUBLISH_BATCH_SIZE", 1)
     run(api, *[command] * 5)
     assert bystander.turns >= 4
 
 
-def test_others_run_between_commands_of_a_queue(api: Api, bystander: Bystander) -> None:
+def test_other_greenlets_run_between_commands_of_a_queue(api: Api, bystander: Bystander) -> None:
     api.process_queued([json.dumps(NODE).encode()] * 5)
     assert bystander.turns >= 4
     before = bystander.turns
@@ -214,10 +214,10 @@ def test_others_run_between_commands_of_a_queue(api: Api, bystander: Bystander) 
     assert bystander.turns >= before + 4
 
 
-def test_others_run_between_channels_of_a_broadcast(
+def test_other_greenlets_run_between_channels_of_a_broadcast(
     api: Api, bystander: Bystander, monkeypatch: pytest.MonkeyPatch, engine: TroubledEngine
 ) -> None:
-    monkeypatch.setattr(api_module, "PUBLISHED_TOGETHER", 2)
+    monkeypatch.setattr(api_module, "PUBLISH_BATCH_SIZE", 2)
     channels = [f"rich:{number}" for number in range(10)]
     assert call(api, "broadcast", channels=channels, data=1) == done()
     assert bystander.turns >= 4
@@ -227,14 +227,14 @@ def test_others_run_between_channels_of_a_broadcast(
 def test_a_broadcast_in_several_parts_ends_at_the_first_channel_that_is_refused(
     api: Api, monkeypatch: pytest.MonkeyPatch, engine: TroubledEngine
 ) -> None:
-    monkeypatch.setattr(api_module, "PUBLISHED_TOGETHER", 2)
+    monkeypatch.setattr(api_module, "PUBLISH_BATCH_SIZE", 2)
     reply = call(api, "broadcast", channels=["rich:1", "rich:2", "rich:3", "unknown:4", "rich:5"], data=1)
     assert reply["error"] == "namespace not found"
     assert [len(engine.history(f"rich:{number}")) for number in (1, 2, 3, 5)] == [1, 1, 1, 0]
 
 
 @pytest.mark.parametrize("method", ["presence", "history"])
-def test_others_run_while_a_large_reply_is_made(
+def test_other_greenlets_run_while_a_large_reply_is_encoded(
     start_node: StartNode, engine: TroubledEngine, bystander: Bystander, method: str
 ) -> None:
     large = Namespace(name="large", presence=True, history_size=1000, history_lifetime=60)
@@ -383,7 +383,7 @@ def test_disconnect(api: Api, client: LocalClient) -> None:
     assert client.close_reason == closed("disconnect")
 
 
-def test_a_user_who_is_not_here_is_no_error(api: Api) -> None:
+def test_user_without_connections_is_no_error(api: Api) -> None:
     assert call(api, "unsubscribe", user="nobody", channel="news") == done()
     assert call(api, "disconnect", user="nobody") == done()
 
@@ -400,7 +400,7 @@ def test_unsubscribe_from_an_unknown_namespace(api: Api, client: LocalClient) ->
 
 
 @pytest.mark.parametrize("method", ["unsubscribe", "disconnect"])
-def test_other_nodes_that_cannot_be_told_are_an_error(api: Api, engine: TroubledEngine, method: str) -> None:
+def test_failed_control_message_is_an_error(api: Api, engine: TroubledEngine, method: str) -> None:
     engine.failing.add("publish_control")
     assert call(api, method, user="alice") == {"error": "internal server error", "body": None}
 
@@ -484,7 +484,7 @@ def test_disconnect_reaches_other_nodes(start_node: StartNode) -> None:
 # -- the queue
 
 
-def test_queued_commands_are_carried_out_whatever_else_is_there(
+def test_invalid_entries_do_not_stop_queued_commands(
     api: Api, client: LocalClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     entries = [

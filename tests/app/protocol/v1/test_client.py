@@ -121,7 +121,7 @@ CLOSING = [
 
 
 @pytest.mark.parametrize(("message", "reason"), CLOSING, ids=lambda value: value[:60])
-def test_what_cannot_go_on_closes(client: LocalClient, message: bytes, reason: str) -> None:
+def test_fatal_errors_close_the_connection(client: LocalClient, message: bytes, reason: str) -> None:
     client.received()
     client.send(message)
     assert client.close_reason == closed(reason)
@@ -133,16 +133,16 @@ def test_what_cannot_go_on_closes(client: LocalClient, message: bytes, reason: s
     [(message, reason) for message, reason in CLOSING if message.startswith(b"{") and message.endswith(b"}")],
     ids=lambda value: value[:60],
 )
-def test_in_an_array_it_closes_and_nothing_of_the_array_is_answered(
-    client: LocalClient, message: bytes, reason: str
-) -> None:
+def test_fatal_error_in_an_array_closes_without_replies(client: LocalClient, message: bytes, reason: str) -> None:
     client.received()
     client.send(b'[{"uid":"1","method":"ping"},%b,{"uid":"2","method":"ping"}]' % message)
     assert client.close_reason == closed(reason)
     assert client.received() == []
 
 
-def test_what_an_array_did_before_it_closed_is_undone(client: LocalClient, engine: TroubledEngine, node: Node) -> None:
+def test_subscriptions_of_an_array_are_undone_after_a_fatal_error(
+    client: LocalClient, engine: TroubledEngine, node: Node
+) -> None:
     client.send([{"method": "subscribe", "params": {"channel": "rich:news"}}, {"method": "unknown"}])
     assert client.close_reason == closed("method not found")
     assert (engine.channels(), engine.presence("rich:news")) == ([], {})
@@ -319,7 +319,7 @@ def test_the_anonymous_user_connects_with_a_token(node: Node) -> None:
 
 
 @pytest.mark.parametrize("params", [{}, {"user": "alice", "timestamp": "soon", "token": "x"}, connect_params("alice")])
-def test_insecure_connects_anybody(start: StartNode, params: dict[str, str]) -> None:
+def test_insecure_accepts_any_credentials(start: StartNode, params: dict[str, str]) -> None:
     node = start(insecure=True, secret="")
     client = LocalClient(node)
     assert client.call("connect", **params)["body"]["client"] == client.uid
@@ -360,7 +360,7 @@ def test_a_client_that_connects_in_time_stays(start: StartNode) -> None:
     assert client.close_reason is None
 
 
-def test_without_a_delay_nobody_is_stale(start: StartNode) -> None:
+def test_without_stale_delay_no_client_is_closed(start: StartNode) -> None:
     node = start(stale_connection_close_delay=0)
     client = LocalClient(node)
     node.configure(replace(node.config, stale_connection_close_delay=0.01))
@@ -375,7 +375,7 @@ def test_with_a_lifetime_connect_says_how_long(start: StartNode) -> None:
     assert (body["expires"], body["expired"], body["ttl"]) == (True, False, 60)
 
 
-def test_credentials_that_are_too_old_leave_the_client_outside(start: StartNode) -> None:
+def test_expired_credentials_do_not_connect_the_client(start: StartNode) -> None:
     node = start(connection_lifetime=60)
     client = LocalClient(node)
     body = client.call("connect", **connect_params("alice", timestamp=1_000_000_000))["body"]
@@ -391,7 +391,7 @@ def test_a_client_outside_may_connect_with_fresh_credentials(start: StartNode) -
     assert client.call("connect", **connect_params("alice"))["body"]["client"] == client.uid
 
 
-def test_a_client_that_stays_outside_is_stale(start: StartNode) -> None:
+def test_client_with_expired_credentials_is_closed_as_stale(start: StartNode) -> None:
     client = LocalClient(start(connection_lifetime=60, stale_connection_close_delay=0.01))
     client.call("connect", **connect_params("alice", timestamp=1_000_000_000))
     assert eventually(lambda: client.close_reason) == closed("stale")
@@ -404,7 +404,7 @@ def test_without_a_lifetime_old_credentials_are_good(node: Node) -> None:
     )
 
 
-def test_a_client_whose_credentials_run_out_is_closed(start: StartNode) -> None:
+def test_client_with_expired_credentials_is_closed(start: StartNode) -> None:
     timestamp, lifetime = lifetime_ending_in(0.2)
     client = LocalClient(start(connection_lifetime=lifetime, expired_connection_close_delay=0))
     client.call("connect", **connect_params("alice", timestamp=timestamp))
@@ -467,7 +467,7 @@ def test_refreshing_with_a_token_of_another_user_closes(start: StartNode) -> Non
     assert client.close_reason == closed("invalid token")
 
 
-def test_expiry_that_a_reload_switched_off_closes_nobody(start: StartNode) -> None:
+def test_expiry_disabled_by_reload_closes_no_client(start: StartNode) -> None:
     timestamp, lifetime = lifetime_ending_in(0.05)
     node = start(connection_lifetime=lifetime, expired_connection_close_delay=0)
     client = LocalClient(node)
@@ -595,12 +595,12 @@ def test_the_sign_for_another_client_is_refused(client: LocalClient, node: Node)
     assert errors_of(client.call("subscribe", **private_params(other.uid, "$news"))) == ("permission denied", "fix")
 
 
-def test_a_sign_does_not_open_what_is_for_another_user(client: LocalClient) -> None:
+def test_signature_does_not_open_a_channel_limited_to_another_user(client: LocalClient) -> None:
     reply = client.call("subscribe", **private_params(client.uid, "$news#bob"))
     assert errors_of(reply) == ("permission denied", "fix")
 
 
-def test_insecure_channels_still_need_their_sign(start: StartNode) -> None:
+def test_private_channels_need_a_signature_also_with_insecure(start: StartNode) -> None:
     client = LocalClient(start(insecure=True))
     client.call("connect")
     assert errors_of(client.call("subscribe", channel="$news")) == ("permission denied", "fix")
@@ -623,7 +623,7 @@ def test_unsigned_info_is_not_shown(client: LocalClient) -> None:
 # -- joins and leaves
 
 
-def test_a_client_hears_its_own_join_before_the_reply(client: LocalClient) -> None:
+def test_client_receives_its_own_join_before_the_reply(client: LocalClient) -> None:
     client.received()
     client.subscribe("rich:news")
     join, reply = client.received()
@@ -632,14 +632,14 @@ def test_a_client_hears_its_own_join_before_the_reply(client: LocalClient) -> No
     assert reply["method"] == "subscribe"
 
 
-def test_a_client_hears_its_own_leave_before_the_reply(client: LocalClient) -> None:
+def test_client_receives_its_own_leave_before_the_reply(client: LocalClient) -> None:
     client.subscribe("rich:news")
     client.received()
     client.call("unsubscribe", channel="rich:news")
     assert [message["method"] for message in client.received()] == ["leave", "unsubscribe"]
 
 
-def test_others_hear_joins_and_leaves(client: LocalClient, node: Node) -> None:
+def test_subscribers_receive_joins_and_leaves(client: LocalClient, node: Node) -> None:
     client.subscribe("rich:news")
     client.received()
     other = LocalClient.connected(node, "bob", info='"Bob"')
@@ -649,14 +649,14 @@ def test_others_hear_joins_and_leaves(client: LocalClient, node: Node) -> None:
     assert [(push["method"], push["body"]["data"]) for push in client.received()] == [("join", data), ("leave", data)]
 
 
-def test_a_client_that_is_closed_does_not_hear_its_own_leave(client: LocalClient) -> None:
+def test_closed_client_does_not_receive_its_own_leave(client: LocalClient) -> None:
     client.subscribe("rich:news")
     client.received()
     client.connection.close(CLOSE_DISCONNECT)
     assert client.received() == []
 
 
-def test_without_the_option_nobody_hears(client: LocalClient, node: Node) -> None:
+def test_without_join_leave_no_subscriber_receives_joins(client: LocalClient, node: Node) -> None:
     client.subscribe("open:news")
     client.received()
     other = LocalClient.connected(node, "bob")
@@ -694,7 +694,7 @@ def recovery(body: dict[str, Any]) -> tuple[Any, Any, Any]:
         ({"recover": True}, ("", ["u3", "u2", "u1"], False)),
     ],
 )
-def test_a_returning_client_gets_what_it_missed(
+def test_returning_client_recovers_missed_messages(
     client: LocalClient, params: dict[str, Any], expected: tuple[Any, Any, Any]
 ) -> None:
     assert recovery(client.subscribe("rich:news", **params)) == expected
@@ -711,7 +711,7 @@ def test_a_returning_client_gets_what_it_missed(
     ],
     ids=["empty", "empty, asked for", "not enabled", "no history", "no history, asked for"],
 )
-def test_where_there_is_nothing_to_recover(
+def test_subscription_without_history_recovers_no_messages(
     client: LocalClient, channel: str, params: dict[str, Any], expected: tuple[Any, Any, Any]
 ) -> None:
     assert recovery(client.subscribe(channel, **params)) == expected
@@ -741,7 +741,7 @@ def test_recovered_messages_are_as_they_were_published(client: LocalClient, node
 # -- unsubscribe
 
 
-def test_after_unsubscribe_nothing_comes(client: LocalClient, node: Node, engine: TroubledEngine) -> None:
+def test_unsubscribed_client_receives_no_messages(client: LocalClient, node: Node, engine: TroubledEngine) -> None:
     client.subscribe("news")
     reply = client.call("unsubscribe", channel="news")
     assert reply["body"] == {"channel": "news", "status": True}
@@ -761,7 +761,7 @@ def test_unsubscribing_from_an_unknown_namespace_is_refused(client: LocalClient)
     assert reply["body"] == {"channel": "unknown:news", "status": False}
 
 
-def test_a_client_may_come_back(client: LocalClient, node: Node) -> None:
+def test_client_may_subscribe_again(client: LocalClient, node: Node) -> None:
     for _ in range(3):
         client.subscribe("rich:news")
         client.call("unsubscribe", channel="rich:news")
@@ -876,7 +876,7 @@ def test_insecure_lets_subscribers_publish_everywhere(start: StartNode) -> None:
 # -- presence and history
 
 
-def test_presence_shows_who_is_there(client: LocalClient, node: Node) -> None:
+def test_presence_lists_the_subscribed_clients(client: LocalClient, node: Node) -> None:
     other = LocalClient.connected(node, "bob", info='{"age": 42}')
     for subscriber in (client, other):
         subscriber.subscribe("rich:news")
@@ -889,7 +889,7 @@ def test_presence_shows_who_is_there(client: LocalClient, node: Node) -> None:
     }
 
 
-def test_presence_forgets_who_left(client: LocalClient, node: Node) -> None:
+def test_unsubscribed_client_is_removed_from_presence(client: LocalClient, node: Node) -> None:
     client.subscribe("rich:news")
     for leave in (
         lambda other: other.call("unsubscribe", channel="rich:news"),
@@ -967,7 +967,7 @@ def test_only_channels_with_presence_are_renewed(start: StartNode, engine: Troub
     assert engine.presence("open:news") == {}
 
 
-def test_a_client_that_left_is_not_renewed_until_it_comes_back(start: StartNode, engine: TroubledEngine) -> None:
+def test_presence_is_renewed_only_while_subscribed(start: StartNode, engine: TroubledEngine) -> None:
     client = LocalClient.connected(start(presence_ping_interval=0.01))
     client.subscribe("present:news")
     client.call("unsubscribe", channel="present:news")
@@ -997,7 +997,7 @@ def test_a_renewal_that_fails_is_tried_again(start: StartNode, engine: TroubledE
 # -- trouble on the way out
 
 
-def test_a_client_that_takes_too_little_is_closed_as_slow(node: Node) -> None:
+def test_client_over_its_queue_limit_is_closed_as_slow(node: Node) -> None:
     client = LocalClient(node, limit=1_000)
     client.call("connect", **connect_params("alice"))
     client.subscribe("news")
@@ -1009,7 +1009,7 @@ def ping(size: int = 0) -> dict[str, Any]:
     return {"method": "ping", "params": {"data": "x" * size}}
 
 
-def test_others_run_between_the_commands_of_an_array(client: LocalClient, bystander: Bystander) -> None:
+def test_other_greenlets_run_between_commands_of_an_array(client: LocalClient, bystander: Bystander) -> None:
     client.send([ping()] * 5)
     assert bystander.turns >= 4
 
@@ -1031,7 +1031,7 @@ def test_a_client_whose_replies_are_too_many_is_closed_as_slow(
     assert "slow client, closing connection: 2" in caplog.text
 
 
-def test_what_waits_for_a_client_counts_together_with_its_replies(
+def test_queued_frames_and_replies_count_together_for_the_limit(
     start: StartNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(yielding, "TIME_SLICE", math.inf)  # nothing is written meanwhile
@@ -1100,7 +1100,7 @@ def test_a_namespace_that_went_away(client: LocalClient, node: Node, engine: Tro
     assert (engine.channels(), engine.presence("rich:news"), engine.presence("rich:chat")) == ([], {}, {})
 
 
-def test_a_renewal_in_a_namespace_that_went_away_does_nothing(start: StartNode, engine: TroubledEngine) -> None:
+def test_presence_in_a_removed_namespace_is_not_renewed(start: StartNode, engine: TroubledEngine) -> None:
     node = start(presence_ping_interval=0.01)
     client = LocalClient.connected(node)
     client.subscribe("present:news")
@@ -1128,7 +1128,7 @@ def test_a_subscription_that_fails_closes_and_leaves_nothing_behind(
     assert contents(node.hub, node.flusher) == []
 
 
-def test_a_publish_that_fails_says_so(client: LocalClient, engine: TroubledEngine) -> None:
+def test_failed_publish_is_an_error_reply(client: LocalClient, engine: TroubledEngine) -> None:
     client.subscribe("open:news")
     engine.failing.add("publish")
     reply = client.call("publish", channel="open:news", data=1)
@@ -1138,7 +1138,7 @@ def test_a_publish_that_fails_says_so(client: LocalClient, engine: TroubledEngin
 
 
 @pytest.mark.parametrize("call", ["presence", "history"])
-def test_a_query_that_fails_says_so(client: LocalClient, engine: TroubledEngine, call: str) -> None:
+def test_failed_presence_or_history_is_an_error_reply(client: LocalClient, engine: TroubledEngine, call: str) -> None:
     client.subscribe("rich:news")
     engine.failing.add(call)
     reply = client.call(call, channel="rich:news")
@@ -1147,7 +1147,9 @@ def test_a_query_that_fails_says_so(client: LocalClient, engine: TroubledEngine,
 
 
 @pytest.mark.parametrize("call", ["publish_event", "remove_presence", "unsubscribe"])
-def test_leaving_succeeds_whatever_fails(client: LocalClient, node: Node, engine: TroubledEngine, call: str) -> None:
+def test_unsubscribe_succeeds_although_the_engine_fails(
+    client: LocalClient, node: Node, engine: TroubledEngine, call: str
+) -> None:
     engine.failing.add(call)
     client.subscribe("rich:news")
     assert client.call("unsubscribe", channel="rich:news")["body"]["status"]
@@ -1181,7 +1183,7 @@ def test_a_client_that_is_closed_while_it_subscribes_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("call", ["subscribe", "add_presence", "history", "publish_event"])
-def test_a_backend_that_unsubscribes_a_client_while_it_subscribes_has_the_last_word(
+def test_unsubscribe_by_the_backend_wins_over_a_running_subscribe(
     client: LocalClient, node: Node, engine: TroubledEngine, call: str
 ) -> None:
     gate = subscribe_slowly(client, engine, call)
@@ -1197,7 +1199,7 @@ def test_a_backend_that_unsubscribes_a_client_while_it_subscribes_has_the_last_w
     assert node.hub.num_channels == 0
 
 
-def test_a_client_that_comes_back_while_a_backend_unsubscribes_it_is_subscribed(
+def test_subscribe_during_an_unsubscribe_by_the_backend_succeeds(
     client: LocalClient, node: Node, engine: TroubledEngine
 ) -> None:
     client.subscribe("rich:news")
@@ -1213,7 +1215,7 @@ def test_a_client_that_comes_back_while_a_backend_unsubscribes_it_is_subscribed(
     assert list(engine.presence("rich:news")) == [client.uid]
 
 
-def test_a_client_that_leaves_while_its_presence_is_renewed_is_gone(start: StartNode, engine: TroubledEngine) -> None:
+def test_client_that_unsubscribes_during_renewal_is_not_in_presence(start: StartNode, engine: TroubledEngine) -> None:
     client = LocalClient.connected(start(presence_ping_interval=0.01))
     client.subscribe("present:news")
     gate = engine.close_gate("add_presence")
@@ -1289,7 +1291,7 @@ def test_a_connection_is_closed_once(client: LocalClient, engine: TroubledEngine
 # -- nothing left
 
 
-def test_a_client_that_went_away_costs_nothing(node: Node, engine: TroubledEngine) -> None:
+def test_closed_client_uses_no_memory(node: Node, engine: TroubledEngine) -> None:
     client = LocalClient.connected(node)
     for channel in ("rich:news", "open:news"):
         client.subscribe(channel)
@@ -1299,7 +1301,7 @@ def test_a_client_that_went_away_costs_nothing(node: Node, engine: TroubledEngin
     assert (engine.channels(), engine.presence("rich:news")) == ([], {})
 
 
-def test_a_connection_that_never_connected_costs_nothing(node: Node) -> None:
+def test_connection_closed_before_connect_uses_no_memory(node: Node) -> None:
     client = LocalClient(node)
     assert node.hub.open == {client.connection}
     client.connection.close()
@@ -1309,7 +1311,7 @@ def test_a_connection_that_never_connected_costs_nothing(node: Node) -> None:
 # -- counts
 
 
-def test_what_clients_do_is_counted(client: LocalClient, node: Node) -> None:
+def test_commands_of_clients_are_counted(client: LocalClient, node: Node) -> None:
     client.subscribe("rich:news")
     client.call("publish", channel="rich:news", data=1)
     client.send([PING, PING])
@@ -1319,14 +1321,14 @@ def test_what_clients_do_is_counted(client: LocalClient, node: Node) -> None:
     assert counters.client_bytes_in > len(json.dumps([PING, PING]))
 
 
-def test_without_a_secret_nobody_can_sign_a_private_channel(start: StartNode) -> None:
+def test_without_secret_private_channels_are_refused(start: StartNode) -> None:
     """With --insecure there may be no secret; what is signed with an empty key is signed by anybody."""
     client = LocalClient.connected(start(secret="", insecure=True))
     reply = client.call("subscribe", channel="$room", client=client.uid, sign=sign(client.uid, "$room", secret=""))
     assert reply["error"] == "permission denied"
 
 
-def test_without_a_secret_nothing_can_be_refreshed(start: StartNode) -> None:
+def test_without_secret_refresh_is_refused(start: StartNode) -> None:
     client = LocalClient.connected(start(secret="", insecure=True))
     client.send({"method": "refresh", "params": connect_params("alice", secret="")})
     assert client.close_reason == closed("invalid token")
@@ -1357,6 +1359,6 @@ def test_an_internal_error_closes_the_client_with_the_advice_to_reconnect(
 
 def test_a_client_that_may_have_missed_messages_is_closed_to_recover(client: LocalClient, node: Node) -> None:
     client.subscribe("rich:a")
-    node.streams.lose("rich:a", only_positioned=False)
+    node.streams.mark_incomplete("rich:a", only_positioned=False)
     eventually(lambda: client.transport.closes)
     assert client.transport.closes == [(3000, closed("insufficient state", reconnect=True))]

@@ -15,7 +15,7 @@ from gentrifugo.app.node import hooks
 from gentrifugo.app.node.hooks import Context, Refuse
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v1.wire import encode_publication
-from gentrifugo.engines.base import HistoryOptions, Once
+from gentrifugo.engines.base import HistoryOptions, PublishConditions
 from gentrifugo.engines.memory import MemoryEngine
 from tests.app.conftest import VERSION, config
 from tests.credentials import connect_params
@@ -56,7 +56,9 @@ class KeepingEngine(MemoryEngine):
         self.published: list[Publication] = []
         self.stopped = False
 
-    def publish(self, publication: Publication, history: HistoryOptions | None, once: Once | None = None) -> None:
+    def publish(
+        self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
+    ) -> None:
         assert not self.stopped
         self.published.append(publication)
 
@@ -80,12 +82,12 @@ def identified(context: Context) -> None:
 
 
 class TestConnect:
-    def test_it_says_who_connects_without_a_token(self, start: Start) -> None:
+    def test_connect_hook_sets_the_user_of_a_client_without_token(self, start: Start) -> None:
         client = LocalClient(start({hooks.CONNECT: identified}))
         assert "error" not in client.call("connect")
         assert (client.connection.user, client.connection.default_info) == ("42", b'{"name":"Ann"}')
 
-    def test_it_sees_what_a_token_says_and_may_change_it(self, start: Start) -> None:
+    def test_connect_hook_can_change_the_user_of_a_token(self, start: Start) -> None:
         hook = Recorder()
         client = LocalClient.connected(start({hooks.CONNECT: hook}), "7", '{"a": 1}')
         (context,) = hook.seen
@@ -94,11 +96,11 @@ class TestConnect:
         other = LocalClient.connected(start({hooks.CONNECT: identified}), "7", '{"a": 1}')
         assert (other.connection.user, other.connection.default_info) == ("42", b'{"name":"Ann"}')
 
-    def test_what_a_token_says_of_it_stays_as_it_was_signed(self, start: Start) -> None:
+    def test_signed_info_is_kept_byte_for_byte(self, start: Start) -> None:
         client = LocalClient.connected(start({hooks.CONNECT: Recorder()}), "7", '{"a": 1.50}')
         assert client.connection.default_info == b'{"a": 1.50}'
 
-    def test_what_nobody_signed_does_not_count(self, start: Start) -> None:
+    def test_unsigned_credentials_are_not_passed_to_the_connect_hook(self, start: Start) -> None:
         hook = Recorder()
         client = LocalClient(start({hooks.CONNECT: hook}))
         client.send({"method": "connect", "params": {"user": "root", "info": '{"admin": true}'}})
@@ -112,7 +114,7 @@ class TestConnect:
         assert client.close_reason == closed("invalid token")
         assert hook.seen == []
 
-    def test_visitors_are_let_in_when_it_says_so(self, start: Start) -> None:
+    def test_connect_hook_can_accept_anonymous_users(self, start: Start) -> None:
         def visitor(context: Context) -> None:
             context.user = ""
 
@@ -131,7 +133,7 @@ class TestConnect:
         ],
         ids=["False", "reason", "long reason", "no text", "half a pair", "exception"],
     )
-    def test_it_may_refuse(self, start: Start, hook: Hook | Exception, reason: object) -> None:
+    def test_connect_hook_can_refuse_a_client(self, start: Start, hook: Hook | Exception, reason: object) -> None:
         def raising(context: Context) -> None:
             assert isinstance(hook, Exception)
             raise hook
@@ -140,7 +142,7 @@ class TestConnect:
         client.send({"method": "connect", "params": {}})
         assert client.close_reason == reason
 
-    def test_limits_hold_for_the_user_that_it_names(self, start: Start) -> None:
+    def test_connection_limit_applies_to_the_user_set_by_the_connect_hook(self, start: Start) -> None:
         node = start({hooks.CONNECT: identified}, user_connection_limit=1)
         LocalClient(node).call("connect")
         second = LocalClient(node)
@@ -151,13 +153,13 @@ class TestConnect:
         node = start({hooks.CONNECT: identified}, connection_lifetime=60)
         assert LocalClient(node).call("connect")["body"]["ttl"] == 60
 
-    def test_insecure_clients_are_asked_about_too(self, start: Start) -> None:
+    def test_connect_hook_is_called_with_insecure(self, start: Start) -> None:
         node = start({hooks.CONNECT: identified}, insecure=True)
         client = LocalClient(node)
         client.call("connect", user="7")
         assert client.connection.user == "42"
 
-    def test_who_was_closed_meanwhile_does_not_come_in(self, start: Start) -> None:
+    def test_client_closed_during_the_connect_hook_is_not_connected(self, start: Start) -> None:
         gate = Gate()
         node = start({hooks.CONNECT: lambda context: gate.wait()})
         client = LocalClient(node)
@@ -171,7 +173,7 @@ class TestConnect:
 
 
 class TestSubscribe:
-    def test_it_is_asked_after_everything_else(self, start: Start) -> None:
+    def test_subscribe_hook_is_called_after_all_other_checks(self, start: Start) -> None:
         hook = Recorder()
         client = LocalClient.connected(start({hooks.SUBSCRIBE: hook}), "42", '{"a": 1}')
         client.call("subscribe", channel="what:ever")
@@ -182,7 +184,7 @@ class TestSubscribe:
         (context,) = hook.seen
         assert (context.user, context.client, context.channel, context.info) == ("42", client.uid, "news", {"a": 1})
 
-    def test_it_may_refuse(self, start: Start) -> None:
+    def test_subscribe_hook_can_refuse_a_subscription(self, start: Start) -> None:
         def hook(context: Context) -> None:
             if context.channel != "news":
                 raise Refuse("members only")
@@ -194,14 +196,14 @@ class TestSubscribe:
         assert list(client.connection.channels) == ["news"]
 
     @pytest.mark.parametrize(("reason", "error"), [({"code": 7}, "{'code': 7}"), ("\ud800", "\ufffd")], ids=repr)
-    def test_a_reason_is_told_as_text_whatever_it_is(self, start: Start, reason: object, error: str) -> None:
+    def test_reason_of_a_refusal_is_sent_as_text(self, start: Start, reason: object, error: str) -> None:
         def hook(context: Context) -> None:
             raise Refuse(reason)
 
         client = LocalClient.connected(start({hooks.SUBSCRIBE: hook}))
         assert client.call("subscribe", channel="news")["error"] == error
 
-    def test_it_may_end_the_subscriptions_of_this_very_client(self, start: Start) -> None:
+    def test_subscribe_hook_can_unsubscribe_its_own_client(self, start: Start) -> None:
         def only_one(context: Context) -> None:
             node.unsubscribe_user(str(context.user), "")
 
@@ -213,7 +215,7 @@ class TestSubscribe:
         assert [message["method"] for message in client.received()] == ["unsubscribe", "subscribe"]
         assert list(client.connection.channels) == ["two"]
 
-    def test_it_may_disconnect_this_very_client(self, start: Start) -> None:
+    def test_subscribe_hook_can_disconnect_its_own_client(self, start: Start) -> None:
         node: Node = start({hooks.SUBSCRIBE: lambda context: node.disconnect_user("alice")})
         client = LocalClient.connected(node)
         client.received()
@@ -222,7 +224,7 @@ class TestSubscribe:
         assert client.received() == []
         assert not node.hub.has_subscribers("news")
 
-    def test_while_it_waits_others_go_on(self, start: Start) -> None:
+    def test_waiting_subscribe_hook_does_not_block_other_clients(self, start: Start) -> None:
         gate = Gate()
         node = start({hooks.SUBSCRIBE: lambda context: context.user != "slow" or gate.wait()})
         slow, other = LocalClient.connected(node, "slow"), LocalClient.connected(node, "quick")
@@ -234,7 +236,7 @@ class TestSubscribe:
 
 
 class TestPublish:
-    def test_it_may_replace_the_data(self, start: Start) -> None:
+    def test_publish_hook_can_replace_the_data(self, start: Start) -> None:
         def shout(context: Context) -> None:
             context.data = {"text": context.data["text"].upper(), "by": context.user}
 
@@ -246,13 +248,13 @@ class TestPublish:
         assert push["body"]["data"] == {"text": "HELLO", "by": "alice"}
         assert reply["body"]["status"]
 
-    def test_it_may_refuse(self, start: Start) -> None:
+    def test_publish_hook_can_refuse_a_publication(self, start: Start) -> None:
         client = LocalClient.connected(start({hooks.PUBLISH: lambda context: False}))
         client.subscribe("news")
         reply = client.call("publish", channel="news", data=1)
         assert (reply["error"], reply["body"]["status"]) == ("permission denied", False)
 
-    def test_it_is_asked_of_what_is_allowed_only(self, start: Start) -> None:
+    def test_publish_hook_is_called_only_for_permitted_publications(self, start: Start) -> None:
         hook = Recorder()
         client = LocalClient.connected(start({hooks.PUBLISH: hook}))
         client.call("publish", channel="news", data=1)
@@ -275,7 +277,7 @@ class TestPublish:
         assert client.received()[-1]["body"]["status"]
 
     @pytest.mark.parametrize("data", ["1e3", "1.50", '"\\ud800"', '{"a":1, "a":2}', "[" * 150 + "]" * 150])
-    def test_what_no_hook_changes_is_relayed_as_it_was_sent(self, start: Start, data: str) -> None:
+    def test_unchanged_data_is_relayed_byte_for_byte(self, start: Start, data: str) -> None:
         node = start({hooks.PUBLISH: lambda context: None})
         client = LocalClient.connected(node)
         client.subscribe("news")
@@ -295,7 +297,7 @@ class TestPublish:
 
 
 class TestRefresh:
-    def test_without_a_token_it_decides(self, start: Start) -> None:
+    def test_refresh_hook_decides_about_a_client_without_token(self, start: Start) -> None:
         def hook(context: Context) -> None:
             assert (context.user, context.info) == ("42", {"name": "Ann"})
             context.info = {"name": "Bob"}
@@ -306,7 +308,7 @@ class TestRefresh:
         assert client.call("refresh")["body"]["ttl"] == 60
         assert client.connection.default_info == b'{"name":"Bob"}'
 
-    def test_it_may_refuse_whatever_the_token_says(self, start: Start) -> None:
+    def test_refresh_hook_can_refuse_a_valid_token(self, start: Start) -> None:
         node = start({hooks.REFRESH: lambda context: False}, connection_lifetime=60)
         client = LocalClient.connected(node)
         client.send({"method": "refresh", "params": connect_params("alice")})
@@ -321,7 +323,7 @@ class TestRefresh:
         client.send({"method": "refresh", "params": connect_params(named)})
         assert client.close_reason == (closed("invalid token") if is_closed else None)
 
-    def test_who_connected_without_a_token_may_send_one_for_the_same_user(self, start: Start) -> None:
+    def test_client_without_token_may_refresh_with_a_token_of_the_same_user(self, start: Start) -> None:
         client = LocalClient(start({hooks.CONNECT: identified}, connection_lifetime=60))
         client.call("connect")
         assert client.call("refresh", **connect_params("42"))["body"]["ttl"] == 60
@@ -331,7 +333,7 @@ class TestRefresh:
 
 class TestDisconnect:
     @pytest.mark.parametrize(("disconnect", "reason"), [(None, ""), (CLOSE_DISCONNECT, "disconnect")])
-    def test_it_is_told_who_has_gone_and_why(self, start: Start, disconnect: Any, reason: str) -> None:
+    def test_disconnect_hook_gets_user_and_reason(self, start: Start, disconnect: Any, reason: str) -> None:
         hook = Recorder()
         client = LocalClient.connected(start({hooks.DISCONNECT: hook}), "42", '{"a": 1}')
         client.connection.close(disconnect)
@@ -339,13 +341,13 @@ class TestDisconnect:
         (context,) = hook.seen
         assert (context.user, context.client, context.reason, context.info) == ("42", client.uid, reason, {"a": 1})
 
-    def test_who_never_connected_has_not_gone(self, start: Start) -> None:
+    def test_disconnect_hook_is_not_called_for_unauthenticated_connections(self, start: Start) -> None:
         hook = Recorder()
         LocalClient(start({hooks.DISCONNECT: hook})).connection.close()
         gevent.sleep(0)
         assert hook.seen == []
 
-    def test_when_the_node_stops_they_are_all_told(self, start: Start) -> None:
+    def test_disconnect_hook_is_called_for_all_clients_at_shutdown(self, start: Start) -> None:
         hook = Recorder()
         node = start({hooks.DISCONNECT: hook})
         for number in range(50):
@@ -354,7 +356,7 @@ class TestDisconnect:
         node.stop()
         assert {context.user for context in hook.seen} == {str(number) for number in range(50)}
 
-    def test_when_the_node_stops_they_may_still_publish(self, start: Start) -> None:
+    def test_disconnect_hook_can_publish_at_shutdown(self, start: Start) -> None:
         told: list[str] = []
 
         def hook(context: Context) -> None:
@@ -372,7 +374,7 @@ class TestDisconnect:
 
 
 class TestOccupancy:
-    def test_the_node_knows_that_hooks_are_told_of_channels(self, start: Start) -> None:
+    def test_occupancy_hooks_enable_occupancy_events(self, start: Start) -> None:
         gate = Gate()
         node = start({hooks.OCCUPIED: lambda context: gate.wait()})
         LocalClient.connected(node).subscribe("news")
@@ -380,7 +382,7 @@ class TestOccupancy:
         gate.set()
         eventually(lambda: not node.has_pending_notifications)
 
-    def test_a_channel_comes_and_goes(self, start: Start) -> None:
+    def test_occupied_and_vacated_hooks_are_called(self, start: Start) -> None:
         occupied, vacated = Recorder(), Recorder()
         node = start({hooks.OCCUPIED: occupied, hooks.VACATED: vacated})
         one, other = LocalClient.connected(node), LocalClient.connected(node)

@@ -56,9 +56,7 @@ class BusyEngine(TroubledEngine):
 
 
 @pytest.mark.parametrize("as_array", [False, True])
-def test_what_is_published_while_a_client_recovers_comes_once_and_in_order(
-    start_node: StartNode, as_array: bool
-) -> None:
+def test_publications_during_recovery_arrive_once_and_in_order(start_node: StartNode, as_array: bool) -> None:
     busy = BusyEngine()
     node = start_node(busy, namespaces=(NEWS,))
     for uid in ("u1", "u2"):
@@ -79,7 +77,7 @@ def test_what_is_published_while_a_client_recovers_comes_once_and_in_order(
     assert messages.index(pushes[0]) > next(place for place, message in enumerate(messages) if is_reply(message))
 
 
-def test_what_a_client_has_from_another_node_already_does_not_come_again(start_node: StartNode) -> None:
+def test_publications_received_from_another_node_are_not_repeated(start_node: StartNode) -> None:
     """This node is behind the other one: what the client has seen last comes here only now."""
     busy = BusyEngine()
     node = start_node(busy, namespaces=(NEWS,))
@@ -98,7 +96,7 @@ def is_reply(message: Any) -> bool:
     return isinstance(message, list) or message["method"] == "subscribe"
 
 
-def test_who_subscribes_without_recovery_gets_what_is_published_at_once(
+def test_subscriber_without_recovery_receives_publications_immediately(
     client: LocalClient, node: Node, engine: TroubledEngine
 ) -> None:
     gate = engine.close_gate("history")
@@ -110,7 +108,7 @@ def test_who_subscribes_without_recovery_gets_what_is_published_at_once(
     subscribing.get(timeout=1)
 
 
-def test_who_leaves_while_it_recovers_gets_nothing_more(
+def test_client_that_unsubscribes_during_recovery_receives_no_messages(
     client: LocalClient, node: Node, engine: TroubledEngine
 ) -> None:
     gate = engine.close_gate("history")

@@ -56,7 +56,7 @@ def test_a_request_without_its_sign_is_refused(api: HTTPApi, given: str, status:
     assert api.answer(given, CHANNELS) == text_response(status, reason)
 
 
-def test_a_sign_does_not_help_where_there_is_no_secret(start_api: Callable[..., HTTPApi]) -> None:
+def test_signed_request_is_refused_without_a_secret(start_api: Callable[..., HTTPApi]) -> None:
     response = start_api(secret="", insecure=True).answer(sign(CHANNELS.decode(), secret=""), CHANNELS)
     assert (response.status, response.body) == (400, b"cannot check signatures: option secret is not set\n")
 

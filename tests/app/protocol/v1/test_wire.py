@@ -191,7 +191,7 @@ def test_pushes() -> None:
     assert json.loads(wire.encode_unsubscribe_push("news")) == pushed("unsubscribe", channel="news", status=True)
 
 
-def test_a_reply_leaves_out_what_says_nothing() -> None:
+def test_reply_leaves_out_empty_fields() -> None:
     assert wire.encode_reply(None, "ping") == b'{"method":"ping"}'
     assert wire.encode_reply("", "ping") == b'{"method":"ping"}'
     assert wire.encode_reply("1", "ping", b"{}") == b'{"uid":"1","method":"ping","body":{}}'

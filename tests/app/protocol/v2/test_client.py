@@ -57,7 +57,7 @@ def test_an_invalid_token_closes_the_connection(node: Node, token: str) -> None:
     assert connect(node, token).close == (3500, "invalid token")
 
 
-def test_an_expired_token_is_an_error_and_nothing_more_is_read(node: Node) -> None:
+def test_expired_token_is_an_error_and_later_commands_are_ignored(node: Node) -> None:
     client = LocalClientV2(node)
     client.send(
         {"id": 1, "connect": {"token": signed(KEY, {"sub": "alice", "exp": 1})}},
@@ -69,7 +69,7 @@ def test_an_expired_token_is_an_error_and_nothing_more_is_read(node: Node) -> No
     assert client.close is None
 
 
-def test_a_token_that_expires_tells_the_client_when(node: Node) -> None:
+def test_reply_to_an_expiring_token_contains_the_ttl(node: Node) -> None:
     result = connect(node, connection_token(KEY, "alice", expires=100)).received()[0]["connect"]
     assert result["expires"] is True
     assert 90 <= result["ttl"] <= 100
@@ -279,7 +279,7 @@ def test_a_client_that_does_not_answer_a_ping_is_closed(start: StartNode) -> Non
     eventually(lambda: client.close == (3012, "no pong"))
 
 
-def test_a_client_that_wants_pings_of_its_transport_gets_no_others(start: StartNode) -> None:
+def test_client_with_websocket_pings_gets_no_protocol_pings(start: StartNode) -> None:
     client = LocalClientV2(start(ping_interval=0.05), has_own_pings=True)
     result = client.call("connect", token=connection_token(KEY, "alice"))
     assert "ping" not in result

@@ -53,7 +53,7 @@ def test_a_client_recovers_the_channels_of_a_hook(start: StartNode) -> None:
     assert (recovered["recovered"], [message["data"] for message in recovered["publications"]]) == (True, [2])
 
 
-def test_the_token_decides_about_a_channel_that_a_hook_gives_too(start: StartNode) -> None:
+def test_token_takes_precedence_over_the_hook_for_a_channel(start: StartNode) -> None:
     def on_connect(context: Context) -> None:
         context.channels = ["open:a", "open:b"]
 
@@ -71,7 +71,7 @@ def test_too_many_channels_of_a_hook_close_the_connection(start: StartNode) -> N
 
 
 @pytest.mark.parametrize("channels", ["open:a", [1], [""], None])
-def test_what_are_no_names_of_channels_is_a_failure_of_the_hook(
+def test_invalid_channel_names_are_a_failure_of_the_hook(
     start: StartNode, caplog: pytest.LogCaptureFixture, channels: Any
 ) -> None:
     def on_connect(context: Context) -> None:
@@ -106,7 +106,7 @@ def test_an_anonymous_user_has_no_personal_channel(start: StartNode) -> None:
     assert "subs" not in client.call("connect")
 
 
-def test_a_personal_channel_whose_namespace_is_gone_is_an_error(start: StartNode) -> None:
+def test_personal_channel_of_a_removed_namespace_is_an_error(start: StartNode) -> None:
     node = start(user_subscribe_to_personal=True, user_personal_channel_namespace="missing")
     assert connect(node)["error"]["code"] == 102
 

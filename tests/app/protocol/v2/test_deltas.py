@@ -174,7 +174,7 @@ def test_only_so_many_bytes_are_compared_for_one_client_that_recovers(
     assert reader.kinds == ["full", "patch", "patch", "full", "full", "full", "patch", "patch"]
 
 
-def test_others_are_served_while_a_recovery_is_computed(
+def test_other_clients_are_served_during_patch_computation(
     node: Node, client: LocalClientV2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(node, 1, 2, 3)
@@ -193,7 +193,7 @@ def test_others_are_served_while_a_recovery_is_computed(
     assert served_before == [0, 1]
 
 
-def test_the_first_to_recover_goes_on_with_patches(node: Node, client: LocalClientV2) -> None:
+def test_first_recovering_client_continues_with_patches(node: Node, client: LocalClientV2) -> None:
     publish(node, 1)
     result = client.subscribe("delta:a", delta="fossil", recover=True)
     publish(node, 2)
@@ -211,7 +211,7 @@ def test_a_client_that_has_missed_nothing_gets_a_full_publication_next(node: Nod
     assert reader.kinds == ["full", "patch"]
 
 
-def test_what_is_published_while_a_client_subscribes_continues_what_it_recovers(
+def test_publications_during_a_subscribe_continue_the_recovered_chain(
     node: Node, client: LocalClientV2, engine: LateEngine
 ) -> None:
     other = LocalClientV2.connected(node)
@@ -258,7 +258,7 @@ def test_a_client_that_subscribes_again_after_a_gap_starts_with_a_full_publicati
 ) -> None:
     client.subscribe("delta:a", delta="fossil")
     publish(node, 1, 2)
-    node.streams.lose("delta:a", only_positioned=True)
+    node.streams.mark_incomplete("delta:a", only_positioned=True)
     eventually(lambda: not client.connection.channels)
     client.received()
     publish(node, 3)
@@ -306,7 +306,7 @@ def test_joins_and_history_are_as_without_deltas(node: Node, client: LocalClient
     assert reader.kinds == ["full", "patch"]
 
 
-def test_what_is_not_json_reaches_clients_that_use_protobuf_alone(node: Node, client: LocalClientV2) -> None:
+def test_payloads_that_are_not_json_reach_only_protobuf_clients(node: Node, client: LocalClientV2) -> None:
     binary = LocalProtobufClient(node)
     binary.subscribe("delta:a", delta="fossil")
     client.subscribe("delta:a", delta="fossil")
@@ -336,7 +336,7 @@ def test_the_chain_of_a_channel_ends_with_its_last_subscriber(node: Node, client
     assert list(chains) == []
 
 
-def test_a_chain_is_continued_only_by_whoever_has_its_newest_payload() -> None:
+def test_only_clients_with_the_newest_payload_continue_the_chain() -> None:
     chain = DeltaChain()
     assert chain.continues(b"first")
     assert not chain.continues(b"other")

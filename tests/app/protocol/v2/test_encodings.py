@@ -87,7 +87,7 @@ def test_publications_that_do_not_pass_advance_the_position(node: Node, client: 
     assert [(push["pub"]["data"], push["pub"]["offset"]) for push in client.pushes()] == [(2, 2), (4, 4)]
 
 
-def test_what_a_client_recovers_is_filtered(node: Node, client: LocalClientV2) -> None:
+def test_recovered_publications_are_filtered(node: Node, client: LocalClientV2) -> None:
     for number, lang in ((1, "de"), (2, "en"), (3, "de")):
         publish(node, "kept:a", b"%d" % number, lang=lang)
     result = client.subscribe("kept:a", tf=GERMAN, recover=True)
@@ -106,9 +106,7 @@ def test_in_cache_mode_a_client_recovers_the_newest_publication_that_passes(node
     assert "publications" not in other.subscribe("cached:a", tf=GERMAN, recover=True, **position)
 
 
-def test_what_is_held_while_a_client_subscribes_is_filtered(
-    node: Node, client: LocalClientV2, engine: LateEngine
-) -> None:
+def test_held_publications_are_filtered(node: Node, client: LocalClientV2, engine: LateEngine) -> None:
     engine.answering.clear()
     subscribing = gevent.spawn(client.call, "subscribe", channel="kept:a", tf=GERMAN)
     gevent.sleep(0.01)
@@ -141,7 +139,7 @@ def mixed(start: StartNode) -> Node:
 
 
 @pytest.mark.parametrize("channel", ["open:a", "kept:a"])
-def test_a_client_that_uses_json_is_disconnected_by_what_is_not_json(
+def test_json_client_is_disconnected_by_a_payload_that_is_not_json(
     mixed: Node, channel: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     client, outside = LocalClientV2.connected(mixed), LocalClientV2.connected(mixed)
@@ -165,7 +163,9 @@ def test_a_client_that_uses_json_is_disconnected_by_what_is_not_json(
 
 
 @pytest.mark.parametrize("method", ["recovery", "history", "held"])
-def test_a_client_that_asks_for_what_is_not_json_is_disconnected(mixed: Node, engine: LateEngine, method: str) -> None:
+def test_json_client_that_reads_a_payload_that_is_not_json_is_disconnected(
+    mixed: Node, engine: LateEngine, method: str
+) -> None:
     client = LocalClientV2.connected(mixed)
     if method == "held":
         engine.answering.clear()

@@ -24,7 +24,7 @@ def test_error_codes_are_those_from_100_to_113() -> None:
     assert [error.code for error in ERRORS] == list(range(100, 114))
 
 
-def test_clients_may_repeat_what_failed_only_for_a_while() -> None:
+def test_only_temporary_errors_are_marked_temporary() -> None:
     assert [error.code for error in ERRORS if error.temporary] == [100, 111, 113]
 
 
@@ -41,7 +41,7 @@ def test_clients_may_repeat_what_failed_only_for_a_while() -> None:
         (4999, False),
     ],
 )
-def test_the_code_says_whether_clients_connect_again(code: int, reconnects: bool) -> None:
+def test_disconnect_code_determines_whether_clients_reconnect(code: int, reconnects: bool) -> None:
     assert CodedDisconnect(code, "any").reconnects is reconnects
 
 
@@ -74,7 +74,7 @@ def test_a_close_reason_of_an_application_is_kept(reconnect: bool, code: int) ->
     )
 
 
-def test_exceptions_say_what_they_carry() -> None:
+def test_exceptions_show_their_data() -> None:
     assert str(errors.CodedRefusal(errors.ERROR_BAD_REQUEST)) == "bad request"
     assert str(errors.CodedClosing(errors.STALE)) == "stale"
     assert str(errors.CodedClosing(errors.INVALID_TOKEN, "wrong audience")) == "invalid token: wrong audience"

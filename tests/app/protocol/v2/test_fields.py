@@ -6,7 +6,7 @@ from typing import Annotated
 
 import pytest
 
-from gentrifugo.app.protocol.v2.fields import Field, Kind, Message, Shape, fields_of
+from gentrifugo.app.protocol.v2.fields import Cardinality, Field, Kind, Message, fields_of
 from gentrifugo.app.protocol.v2.messages import FilterNode, HistoryRequest, StreamPosition
 from tests.protocol_v2_samples import TYPES
 
@@ -34,8 +34,8 @@ def test_a_field_has_the_name_the_number_and_the_kind_of_its_declaration() -> No
 
 def test_a_field_may_have_several_values_and_messages_of_its_own_type() -> None:
     assert fields_of(FilterNode)[-2:] == (
-        Field("vals", 5, Kind.TEXT, Shape.LIST),
-        Field("nodes", 6, Kind.MESSAGE, Shape.LIST, FilterNode),
+        Field("vals", 5, Kind.TEXT, Cardinality.LIST),
+        Field("nodes", 6, Kind.MESSAGE, Cardinality.LIST, FilterNode),
     )
 
 

@@ -34,7 +34,7 @@ def test_one_request_gets_all_keys(server: KeyServer) -> None:
     assert server.requests == 1
 
 
-def test_nothing_is_fetched_before_a_key_is_needed(server: KeyServer) -> None:
+def test_key_set_is_fetched_only_when_needed(server: KeyServer) -> None:
     KeySet(server.url)
     assert server.requests == 0
 
@@ -112,13 +112,13 @@ def test_an_answer_that_is_no_key_set_is_a_failure(server: KeyServer, body: byte
 
 
 def test_an_answer_has_a_limit(server: KeyServer) -> None:
-    server.body = b" " * (key_set.LARGEST_SET + 1)
+    server.body = b" " * (key_set.MAX_KEY_SET_SIZE + 1)
     with pytest.raises(KeysUnavailable, match="more than 1048576 bytes"):
         KeySet(server.url).find("a")
 
 
 def test_the_number_of_keys_has_a_limit(server: KeyServer) -> None:
-    server.keys = [{"kid": f"x{number}"} for number in range(key_set.MOST_KEYS - 1)] + server.keys
+    server.keys = [{"kid": f"x{number}"} for number in range(key_set.MAX_KEYS - 1)] + server.keys
     keys = KeySet(server.url)
     assert keys.find("a") is not None
     assert keys.find("b") is None

@@ -10,10 +10,10 @@ from google.protobuf.descriptor import FieldDescriptor
 from msgspec import Raw
 
 from gentrifugo.app.model.events import RawClientInfo
-from gentrifugo.app.protocol.v2.fields import Field, Kind, Message, Shape, fields_of
+from gentrifugo.app.protocol.v2.fields import Cardinality, Field, Kind, Message, fields_of
 from gentrifugo.app.protocol.v2.messages import (
     CLIENT_METHODS,
-    NOTHING,
+    NO_PAYLOAD,
     ClientInfo,
     Command,
     PublishRequest,
@@ -44,15 +44,15 @@ def official(type_: type[Message]) -> Any:
     return client_pb2.DESCRIPTOR.message_types_by_name[OFFICIAL_NAMES.get(type_.__name__, type_.__name__)]
 
 
-def as_declared(field: Any) -> tuple[int, Kind, Shape, str]:
+def as_declared(field: Any) -> tuple[int, Kind, Cardinality, str]:
     """A field of the official definitions in our terms."""
     is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
     value = field.message_type.fields_by_name["value"] if is_map else field
-    shape = Shape.MAP if is_map else Shape.LIST if field.is_repeated else Shape.ONE
+    shape = Cardinality.MAP if is_map else Cardinality.LIST if field.is_repeated else Cardinality.ONE
     return field.number, KINDS[value.type], shape, value.message_type.name if value.message_type else ""
 
 
-def ours(field: Field) -> tuple[int, Kind, Shape, str]:
+def ours(field: Field) -> tuple[int, Kind, Cardinality, str]:
     """A declared field, to be compared."""
     return field.number, field.kind, field.shape, field.message.__name__ if field.message else ""
 
@@ -95,4 +95,4 @@ def test_offsets_have_64_bits(type_: Any) -> None:
 def test_a_connection_of_the_node_becomes_client_info() -> None:
     info = client_info(RawClientInfo("ann", "c1", b'{"x": 1}'))
     assert info == ClientInfo("ann", "c1", Raw(b'{"x": 1}'))
-    assert info.chan_info is NOTHING
+    assert info.chan_info is NO_PAYLOAD

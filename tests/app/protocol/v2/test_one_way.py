@@ -37,7 +37,7 @@ def test_an_empty_request() -> None:
 
 
 @pytest.mark.parametrize("body", [b"hello", b"[]", b'{"token":1}', b"\xff", b"[" * 10_000])
-def test_what_is_no_request_to_connect(body: bytes) -> None:
+def test_invalid_connect_request_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidFrame):
         list(ONE_WAY.decode_commands(body))
 

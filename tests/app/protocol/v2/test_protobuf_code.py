@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from gentrifugo.app.protocol.v2.format import InvalidFrame
 from gentrifugo.app.protocol.v2.messages import (
-    NOTHING,
+    NO_PAYLOAD,
     Command,
     ConnectRequest,
     FilterNode,
@@ -20,7 +20,7 @@ from gentrifugo.app.protocol.v2.messages import (
     SubscribeRequest,
     UnsubscribeResult,
 )
-from gentrifugo.app.protocol.v2.protobuf_code import DEEPEST, decoder_of, encoder_of
+from gentrifugo.app.protocol.v2.protobuf_code import MAX_MESSAGE_DEPTH, decoder_of, encoder_of
 
 
 def decoded(type_: Any, encoded: str) -> Any:
@@ -40,7 +40,7 @@ def test_of_a_repeated_field_the_last_one_counts() -> None:
 
 
 def test_an_empty_payload_is_none() -> None:
-    assert decoded(PublishRequest, "1200").data is NOTHING
+    assert decoded(PublishRequest, "1200").data is NO_PAYLOAD
     assert encoder_of(PublishRequest)(PublishRequest(data=Raw(b""))) == b""
 
 
@@ -95,7 +95,7 @@ def test_signed_numbers_of_64_bits_keep_their_sign(time: int) -> None:
 
 def test_messages_of_one_type_inside_each_other_have_a_limit() -> None:
     node = FilterNode()
-    for _ in range(DEEPEST):
+    for _ in range(MAX_MESSAGE_DEPTH):
         node = FilterNode(nodes=[node])
     assert decoded(FilterNode, encoder_of(FilterNode)(node).hex()) == node
     with pytest.raises(InvalidFrame, match="nested too deeply"):

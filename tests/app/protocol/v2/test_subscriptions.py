@@ -57,7 +57,7 @@ def test_a_client_recovers_what_it_has_missed(node: Node, client: LocalClientV2)
 
 
 @pytest.mark.parametrize(("offset", "epoch"), [(0, "another"), (9, ""), (0, "")])
-def test_a_client_is_told_when_it_cannot_recover(node: Node, client: LocalClientV2, offset: int, epoch: str) -> None:
+def test_failed_recovery_is_reported_to_the_client(node: Node, client: LocalClientV2, offset: int, epoch: str) -> None:
     publish(node, *range(7))  # more than the history keeps
     result = client.subscribe("rich:a", recover=True, offset=offset, epoch=epoch)
     assert "recovered" not in result
@@ -88,7 +88,7 @@ def test_in_cache_mode_a_client_recovers_the_newest_publication(node: Node, clie
     assert [publication["data"] for publication in result["publications"]] == [2]
 
 
-def test_what_is_published_while_a_client_subscribes_arrives_once_and_in_order(
+def test_publications_during_a_subscribe_arrive_once_and_in_order(
     node: Node, client: LocalClientV2, engine: TroubledEngine
 ) -> None:
     epoch = client.subscribe("rich:a")["epoch"]

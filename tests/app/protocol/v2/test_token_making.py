@@ -18,7 +18,7 @@ from tests.token_keys import HMAC_KEY
 VERIFIER = TokenVerifier(Config(token_hmac_secret_key=HMAC_KEY))
 
 
-def test_other_libraries_read_them() -> None:
+def test_other_libraries_accept_the_tokens() -> None:
     token = connection_token(HMAC_KEY, 42, {"name": "Änn"}, ["a"], 60)
     claims = jwt.decode(token, HMAC_KEY, ["HS256"])
     assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "JWT"}
@@ -26,7 +26,7 @@ def test_other_libraries_read_them() -> None:
     assert (claims["sub"], claims["info"], claims["channels"]) == ("42", {"name": "Änn"}, ["a"])
 
 
-def test_this_server_reads_them() -> None:
+def test_server_accepts_the_tokens() -> None:
     before = int(time.time())
     connection = VERIFIER.connection(connection_token(HMAC_KEY, "ann", [1], ["a", "b"], expires=0.5))
     assert (connection.user, connection.info) == ("ann", b"[1]")

@@ -50,7 +50,7 @@ def keys() -> Iterator[KeyServer]:
 
 class TestAlgorithms:
     @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256"])
-    def test_keys_of_the_configuration_check_them(self, algorithm: str) -> None:
+    def test_configured_keys_verify_tokens(self, algorithm: str) -> None:
         assert verifier(EVERY_KEY).connection(token(ANN, algorithm)).user == "ann"
 
     @pytest.mark.parametrize("algorithm", ["ES256", "ES384", "ES512"])
@@ -62,12 +62,12 @@ class TestAlgorithms:
                 checked.connection(token(ANN, other))
 
     @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "ES384", "ES512", "EdDSA"])
-    def test_keys_of_a_set_check_them(self, keys: KeyServer, algorithm: str) -> None:
+    def test_keys_of_a_key_set_verify_tokens(self, keys: KeyServer, algorithm: str) -> None:
         checked = verifier(Config(token_jwks_public_endpoint=keys.url))
         assert checked.connection(token(ANN, algorithm, kid=algorithm)).user == "ann"
 
     @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "", "hs256", "PS256", "HS1", "ES256K", "dir"])
-    def test_others_are_refused(self, algorithm: str) -> None:
+    def test_unsupported_algorithms_are_refused(self, algorithm: str) -> None:
         for signature in ("", "AAAA"):
             with pytest.raises(InvalidToken):
                 verifier(EVERY_KEY).connection(f"{encoded({'alg': algorithm})}.{encoded(ANN)}.{signature}")
@@ -229,10 +229,10 @@ class TestAudienceAndIssuer:
         with pytest.raises(InvalidToken, match="issuer"):
             verifier(config).connection(token(claims))
 
-    def test_they_do_not_count_without_the_options(self) -> None:
+    def test_audience_and_issuer_are_ignored_without_the_options(self) -> None:
         assert verifier().connection(token({"aud": "them", "iss": "them", "sub": "ann"})).user == "ann"
 
-    def test_they_count_for_subscriptions(self) -> None:
+    def test_audience_and_issuer_are_checked_for_subscriptions(self) -> None:
         config = Config(token_hmac_secret_key=HMAC_KEY, token_audience="us")
         with pytest.raises(InvalidToken, match="audience"):
             verifier(config).subscription(token({"channel": "news"}), "news", "", "c1")
@@ -262,7 +262,7 @@ class TestSubscriptions:
             with pytest.raises(ForeignToken):
                 verifier().subscription(claims, "news", user, client)
 
-    def test_an_expired_token_is_expired_whatever_it_is_for(self) -> None:
+    def test_expired_subscription_token_is_expired_for_any_channel(self) -> None:
         with pytest.raises(ExpiredToken):
             verifier().subscription(token({"sub": "ann", "channel": "news", "exp": NOW - 1}), "other", "bob", "c1")
 
@@ -270,7 +270,7 @@ class TestSubscriptions:
         with pytest.raises(InvalidToken, match="channel"):
             verifier().subscription(token(ANN), "news", "ann", "c1")
 
-    def test_a_token_can_be_read_without_knowing_who_gives_it(self) -> None:
+    def test_token_of_any_client_can_be_decoded(self) -> None:
         assert verifier().any_subscription(token({"sub": "ann", "channel": "news"})).user == "ann"
 
 
@@ -302,7 +302,7 @@ class TestForm:
             "\udc80.a.b",
         ],
     )
-    def test_what_is_no_token_is_refused(self, text: str) -> None:
+    def test_invalid_token_is_refused(self, text: str) -> None:
         with pytest.raises(InvalidToken):
             verifier().connection(text)
 

@@ -11,7 +11,7 @@ PROTOBUF_NAME = "protobuf"
 _SUBPROTOCOLS = {"centrifuge-protobuf": PROTOBUF_NAME, "centrifuge-json": JSON_NAME}
 
 
-class ProtocolWishes(NamedTuple):
+class RequestedProtocol(NamedTuple):
     """The requested format of messages. Clients of version 1 of the protocol request nothing."""
 
     format: str = ""
@@ -22,20 +22,20 @@ class ProtocolWishes(NamedTuple):
     """Whether the client wants ping frames of WebSocket instead of messages."""
 
 
-NO_WISHES = ProtocolWishes()
+DEFAULT_PROTOCOL = RequestedProtocol()
 
 
-def wishes_of(headers: Mapping[str, str], query: str) -> ProtocolWishes:
+def read_requested_protocol(headers: Mapping[str, str], query: str) -> RequestedProtocol:
     """Read the requested protocol from the headers (names in lower case) and the query of a handshake.
 
     Subprotocols that are not known are ignored.
     """
     offered = headers.get("sec-websocket-protocol")
     if not offered and not query:
-        return NO_WISHES
+        return DEFAULT_PROTOCOL
     names = [name.strip() for name in offered.split(",")] if offered else []
     subprotocol = next((name for name in _SUBPROTOCOLS if name in names), "")
     fields = parse_qs(query)
     asks_for_protobuf = PROTOBUF_NAME in (*fields.get("cf_protocol", ()), *fields.get("format", ()))
     format_ = PROTOBUF_NAME if asks_for_protobuf else _SUBPROTOCOLS.get(subprotocol, "")
-    return ProtocolWishes(format_, subprotocol, fields.get("cf_ws_frame_ping_pong") == ["true"])
+    return RequestedProtocol(format_, subprotocol, fields.get("cf_ws_frame_ping_pong") == ["true"])
