@@ -43,8 +43,9 @@ from ...net.transport import Transport
 from ...node import hooks
 from ...node.hooks import Context
 from ...node.node import Node
+from ...node.proxy_events import CONNECT_PROXY, ConnectContext
 from ...runtime.timers import Timer
-from . import wire
+from . import decisions, wire
 from .credentials import SHOWN_OF_USER, signed_at
 from .replies import gather
 from .subscriptions import ClosedMeanwhile, Subscriptions
@@ -247,30 +248,32 @@ class Client:
 
     def _identify(self, params: wire.ConnectParams) -> tuple[str, bytes, float]:
         """Return user, info and time of the signature of a client that connects. Raises Closing if invalid."""
-        is_hooked = self._node.hooks.has(hooks.CONNECT)
+        known = self._node.hooks
         user: str | None = params.user or ""
         info, timestamp = wire.embedded_json(params.info or ""), time.time()
-        if is_hooked and not params.token and not self._node.config.insecure:
+        if known.has(hooks.CONNECT, CONNECT_PROXY) and not params.token and not self._node.config.insecure:
             user, info = None, b""  # they are not signed
+            if known.has(CONNECT_PROXY):
+                asked = ConnectContext(hooks.CONNECT, client=self.uid, opening=self._opening)
+                user, info = decisions.who_by_backend(known, asked)
         elif not self._node.config.insecure:
             timestamp = signed_at(self._node.config.secret, params)
             self._signed_user = user
-        if is_hooked:
+        if known.has(hooks.CONNECT):
             user, info = self._ask_who(hooks.CONNECT, user, info)
+        if self.closed:
+            raise ClosedMeanwhile
         if user is None:
-            raise Closing(CLOSE_INVALID_TOKEN, "the request has no token, and no hook has set a user")
+            raise Closing(CLOSE_INVALID_TOKEN, "the request has no token, and no hook or backend has set a user")
         return user, info, timestamp
 
     def _ask_who(self, event: str, user: str | None, info: bytes) -> tuple[str | None, bytes]:
         """Return the user and info that the hooks have set; raises Closing if a hook refuses."""
         context = Context(event, user, self.uid, info=decode_embedded(info), opening=self._opening)
-        try:
-            outcome = self._node.hooks.ask(context, info=info)
-        except Refused as refused:
-            raise Closing(Disconnect(refused.error.text, refused.error.advice == RETRY)) from None
+        decided = decisions.who_by_hooks(self._node.hooks, context, info)
         if self.closed:
             raise ClosedMeanwhile
-        return outcome.user, outcome.info
+        return decided
 
     def _authenticate(self, user: str, info: bytes, expires_at: float) -> None:
         self.user = user
@@ -338,8 +341,7 @@ class Client:
             raise Closing(CLOSE_INVALID_MESSAGE)
         try:
             self._subscriptions.check(channel, params)
-            if self._node.hooks.has(hooks.SUBSCRIBE):
-                self._node.hooks.ask(self._context(hooks.SUBSCRIBE, channel))
+            decisions.check_subscribe(self._node, channel, self._context)
             recovered = self._subscriptions.add(channel, params)
         except Refused as refused:
             body = wire.subscribe_body(channel, False)
@@ -381,8 +383,9 @@ class Client:
         try:
             self._check_publish(channel, params)
             data = bytes(params.data)  # type: ignore[arg-type]
-            if self._node.hooks.has(hooks.PUBLISH):
-                data = self._ask_publish(channel, data)
+            approved = decisions.approved_data(self._node, channel, data, self._context)
+            if approved is not None:
+                data = approved
                 self._check_publish(channel, params)  # subscriptions may have changed meanwhile
             self._node.metrics.counters.client_num_msg_published += 1
             self._node.publish(channel, data, self.uid, self._subscriptions.info(channel))
@@ -390,12 +393,6 @@ class Client:
             error = INTERNAL_ERROR.advise(RETRY) if refused.error == INTERNAL_ERROR else refused.error
             return wire.encode_reply(command.uid, "publish", wire.status_body(channel, False), error)
         return wire.encode_reply(command.uid, "publish", wire.status_body(channel, True))
-
-    def _ask_publish(self, channel: str, data: bytes) -> bytes:
-        """Return the data that the hooks allow to be published. Raises Refused if a hook refuses."""
-        context = self._context(hooks.PUBLISH, channel)
-        context.data = decode_embedded(data)
-        return self._node.hooks.ask(context, data=data).data
 
     def _check_publish(self, channel: str, params: wire.PublishParams) -> None:
         if not channel or params.data is msgspec.UNSET:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
+
+from msgspec import Raw
 
 from ....engines.base import HistoryFilter
 from ...config.channel_options import ChannelOptions
@@ -13,13 +16,16 @@ from ...model.json_codec import InvalidJSON, decode_embedded
 from ...model.payload import payload
 from ...node import hooks
 from ...node.channels import history_options
+from ...node.proxy_events import ask_publication, ask_subscription
 from . import permissions
-from .connecting import subscription_token
+from .claims import SubscriptionOptions
+from .connecting import options_of, subscription_token
 from .deltas import FOSSIL
 from .errors import (
     ALREADY_SUBSCRIBED,
     BAD_REQUEST,
     CLOSE_BAD_REQUEST,
+    EXPIRED,
     LIMIT_EXCEEDED,
     NOT_AVAILABLE,
     PERMISSION_DENIED,
@@ -63,16 +69,34 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
         client.node.hooks.ask(client.context(hooks.SUBSCRIBE, request.channel))
         _check_subscribe(client, request)  # much may have happened meanwhile
     if token is None:
-        _check_open(client, request.channel)
+        given, data, expires_at = _allowed(client, request, options)
+    else:
+        given, data, expires_at = token.options, b"", token.expires_at
     granted = permissions.grant(options, request, client.user, client.node.config.insecure)
-    info, expires_at = b"", 0.0
-    if token is not None:
-        granted = permissions.overridden(granted, token.options, options)
-        info, expires_at = token.options.info, token.expires_at
-    passes = _filter(options, request)
-    result = client.subscribe(Wanted(request.channel, request, granted, info, expires_at, passes=passes))
+    granted = permissions.overridden(granted, given, options)
+    passes, told = _filter(options, request), Raw(data) if data else NOTHING
+    result = client.subscribe(Wanted(request.channel, request, granted, given.info, expires_at, told, passes=passes))
     client.reply(Reply(id_, subscribe=result))
     client.go_live(request.channel)
+
+
+def _allowed(
+    client: ServedClient, request: SubscribeRequest, options: ChannelOptions
+) -> tuple[SubscriptionOptions, bytes, float]:
+    """Options, data and time of expiry of a subscription without a token: from a backend, or what options allow.
+
+    Raises Refused, and model.Refused, model.Closing and Closing when the backend refuses. May block.
+    """
+    if not client.node.rules.asks_backend(request.channel):
+        _check_open(client, request.channel)
+        return SubscriptionOptions(), b"", 0
+    context = client.context(hooks.SUBSCRIBE, request.channel)
+    context.data = request.data
+    allowed = ask_subscription(client.node.hooks, context)
+    if 0 < allowed.expires_at <= time.time():
+        raise Refused(EXPIRED)
+    _check_subscribe(client, request)  # much may have happened meanwhile
+    return options_of(allowed), allowed.data, allowed.expires_at
 
 
 def _check_open(client: ServedClient, channel: str) -> None:
@@ -123,6 +147,8 @@ def _sub_refresh(client: ServedClient, id_: int, request: SubRefreshRequest) -> 
     channel = _named(request.channel)
     if channel not in client.channels:
         raise Refused(PERMISSION_DENIED)
+    if client.subscriptions.channels[channel].is_renewed_by_backend:
+        raise Closing(CLOSE_BAD_REQUEST, f"a sub_refresh of {channel!r}, which a backend refreshes (proxy_sub_refresh)")
     if not request.token:
         raise Refused(BAD_REQUEST)
     token = subscription_token(client, channel, request.token)
@@ -141,21 +167,33 @@ def _publish(client: ServedClient, id_: int, request: PublishRequest) -> None:
     if not data:
         raise Refused(BAD_REQUEST)
     _check_publish(client, channel)
-    if client.node.hooks.has(hooks.PUBLISH):
-        context = client.context(hooks.PUBLISH, channel)
-        try:
-            context.data = decode_embedded(data)
-        except InvalidJSON:  # of a client that uses Protobuf; hooks get decoded JSON
-            raise Refused(BAD_REQUEST) from None
-        data = client.node.hooks.ask(context, data=data).data
-        _check_publish(client, channel)  # much may have happened meanwhile
+    data = _approved(client, channel, data)
     client.node.metrics.counters.client_num_msg_published += 1
     client.node.publish(channel, payload(data), client.uid, client.subscriptions.info(channel))
     client.reply(Reply(id_, publish=PublishResult()))
 
 
+def _approved(client: ServedClient, channel: str, data: bytes) -> bytes:
+    """The data that hooks and a backend allow to be published. May block; raises model.Refused and model.Closing."""
+    known, is_asked = client.node.hooks, False
+    if known.has(hooks.PUBLISH):
+        context = client.context(hooks.PUBLISH, channel)
+        try:
+            context.data = decode_embedded(data)
+        except InvalidJSON:  # of a client that uses Protobuf; hooks get decoded JSON
+            raise Refused(BAD_REQUEST) from None
+        data, is_asked = known.ask(context, data=data).data, True
+    if client.node.rules.options(channel).proxy_publish:
+        data, is_asked = ask_publication(known, client.context(hooks.PUBLISH, channel), data), True
+    if is_asked:
+        _check_publish(client, channel)  # much may have happened meanwhile
+    return data
+
+
 def _check_publish(client: ServedClient, channel: str) -> None:
-    if not permissions.may_publish(client.node.rules.options(channel), _who(client, channel)):
+    """Raises Refused unless the options let a client publish, or let a backend decide."""
+    options = client.node.rules.options(channel)
+    if not (options.proxy_publish or permissions.may_publish(options, _who(client, channel))):
         raise Refused(PERMISSION_DENIED)
 
 

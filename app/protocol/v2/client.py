@@ -17,15 +17,16 @@ import gevent
 from ...http.opening_request import Opening
 from ...model import errors as model
 from ...model.events import Encoding
-from ...model.json_codec import decode_embedded
+from ...model.json_codec import decode_if_json
 from ...net.transport import Transport
 from ...node import hooks
 from ...node.hooks import Context
 from ...node.node import Node
+from ...node.proxy_events import REFRESH_PROXY
 from ...node.user_commands import AddSubscription, RenewConnections, SendMessage
 from ...runtime.timers import Timer
 from ...runtime.yielding import yield_if_due
-from . import channel_commands, connection_commands, server_commands
+from . import channel_commands, connection_commands, renewing, server_commands
 from .encodings import encoding
 from .errors import (
     CLOSE_BAD_REQUEST,
@@ -251,7 +252,8 @@ class Client:
         self._end_by_kind(channel, UNSUBSCRIBED_INSUFFICIENT_STATE, INSUFFICIENT_STATE)
 
     def _end_expired(self, channel: str) -> None:
-        self._end_by_kind(channel, UNSUBSCRIBED_EXPIRED, SUBSCRIPTION_EXPIRED)
+        if not renewing.renew_subscription(self, channel):
+            self._end_by_kind(channel, UNSUBSCRIBED_EXPIRED, SUBSCRIPTION_EXPIRED)
 
     def _end_by_kind(self, channel: str, why: Unsubscribed, disconnect: Disconnect) -> None:
         """End a subscription of the client; a connection whose server-side subscription ends is closed."""
@@ -364,12 +366,17 @@ class Client:
             self._timer = None
         self._expires_at = when
         if when > 0:
-            delay = when - time.time() + self.node.config.expired_connection_close_delay
+            grace = 0 if self.node.hooks.has(REFRESH_PROXY) else self.node.config.expired_connection_close_delay
+            delay = when - time.time() + grace
             self._timer = self.node.timers.after(max(delay, 0), self._close_if_expired)
 
     def _close_if_expired(self) -> None:
         if 0 < self._expires_at <= time.time():
-            self.disconnect_later(CONNECTION_EXPIRED)
+            gevent.spawn(self._end_unless_renewed)
+
+    def _end_unless_renewed(self) -> None:
+        if not renewing.renew_connection(self):
+            self.disconnect(CONNECTION_EXPIRED)
 
     # -- subscriptions
 
@@ -409,7 +416,7 @@ class Client:
 
     def context(self, event: str, channel: str = "") -> Context:
         """What a hook learns about this client."""
-        info = decode_embedded(self.default_info)
+        info = decode_if_json(self.default_info)
         protocol = self.format.name
         return Context(event, self.user, self.uid, channel, info=info, protocol=protocol, opening=self.opening)
 

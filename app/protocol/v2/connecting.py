@@ -1,4 +1,4 @@
-"""Who connects, and with what: from the token, from a hook, or nobody in particular.
+"""Who connects, and with what: from the token, from a backend, from a hook, or nobody in particular.
 
 Checks the tokens of clients; what follows from them is the business of `client.py` and `channel_commands.py`.
 """
@@ -6,19 +6,22 @@ Checks the tokens of clients; what follows from them is the business of `client.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection
 
 from msgspec import Raw
 
 from ...model import errors as model
-from ...model.json_codec import decode_embedded
+from ...model.json_codec import decode_if_json
 from ...node import hooks
 from ...node.hooks import Context
+from ...node.proxy_events import CONNECT_PROXY, REFRESH_PROXY, AllowedSubscription, ConnectContext, ask_connection
 from . import permissions
 from .claims import ConnectionToken, SubscriptionOptions, SubscriptionToken
 from .errors import (
     CLOSE_BAD_REQUEST,
     CONNECTION_EXPIRED,
+    EXPIRED,
     INTERNAL,
     INVALID_TOKEN,
     PERMISSION_DENIED,
@@ -43,23 +46,73 @@ def identify(client: ServedClient, request: ConnectRequest) -> Identity:
     """Who connects. Raises Refused for an expired token, and Closing for a client that may not connect. May block."""
     config = client.node.config
     is_hooked = client.node.hooks.has(hooks.CONNECT)
+    user: str | None = None
     if request.token:
         claims = _claims(client, request.token)
         identity = Identity(claims.user, claims.info, claims.expires_at, _server_side(client, claims, request))
+        user = identity.user
+    elif allowed := _ask_backend(client, request):
+        identity, user = allowed, allowed.user
     elif is_hooked or config.insecure or config.allow_anonymous_connect_without_token:
         identity = Identity("", b"", 0)
     else:
-        raise Closing(CLOSE_BAD_REQUEST, "the request has no token (option allow_anonymous_connect_without_token)")
+        raise Closing(
+            CLOSE_BAD_REQUEST,
+            "the request has no token, no backend has named a user, and option allow_anonymous_connect_without_token"
+            " is off",
+        )
     channels: Collection[str] = ()
     if is_hooked:
-        identity, channels = _ask(client, hooks.CONNECT, identity.user if request.token else None, identity)
+        identity, channels = _ask(client, hooks.CONNECT, user, identity)
     if config.user_subscribe_to_personal and identity.user:
         channels = [*channels, client.node.rules.personal(identity.user)]
     return identity._replace(subscriptions=_with_channels(client, identity, channels, request))
 
 
+def _ask_backend(client: ServedClient, request: ConnectRequest) -> Identity | None:
+    """The identity that a backend gives to a client without a token; None if there is no backend, or it gives none.
+
+    May block. Raises model.Refused and model.Closing when the backend refuses or fails.
+    """
+    if not client.node.hooks.has(CONNECT_PROXY):
+        return None
+    asked = client.context(hooks.CONNECT)
+    context = ConnectContext(
+        hooks.CONNECT,
+        client=client.uid,
+        data=request.data,
+        protocol=asked.protocol,
+        opening=client.opening,
+        library=request.name,
+        library_version=request.version,
+        wanted=list(request.subs),
+    )
+    try:
+        allowed = ask_connection(client.node.hooks, context)
+    except model.Refused:
+        client.refuse()
+        raise
+    if allowed is None:
+        return None
+    if 0 < allowed.expires_at <= time.time():
+        client.refuse()
+        raise Refused(EXPIRED)
+    subscriptions = [
+        server_side(client, channel, allowed.user, options_of(given), request.subs.get(channel), given.expires_at)
+        for channel, given in allowed.subscriptions.items()
+    ]
+    return Identity(allowed.user, allowed.info, allowed.expires_at, subscriptions, allowed.data)
+
+
+def options_of(allowed: AllowedSubscription) -> SubscriptionOptions:
+    """The options of a subscription that a backend has allowed."""
+    return SubscriptionOptions(allowed.info, allowed.data, **allowed.override)
+
+
 def refreshed(client: ServedClient, request: RefreshRequest) -> Identity:
     """The client as its new token has it. Raises Closing for a token that cannot refresh this connection. May block."""
+    if client.node.hooks.has(REFRESH_PROXY):
+        raise Closing(CLOSE_BAD_REQUEST, "a refresh, but option proxy_refresh_endpoint is set: the backend refreshes")
     if not request.token:
         raise Closing(CLOSE_BAD_REQUEST, "a refresh without a token")
     try:
@@ -95,7 +148,7 @@ def _ask(client: ServedClient, event: str, user: str | None, identity: Identity)
     Raises Closing when the hook refuses, or names no user, and model.Refused for an error with a code of the
     application.
     """
-    context = Context(event, user, client.uid, info=decode_embedded(identity.info), opening=client.opening)
+    context = Context(event, user, client.uid, info=decode_if_json(identity.info), opening=client.opening)
     try:
         outcome = client.node.hooks.ask(context, info=identity.info)
     except model.Refused as refused:

@@ -25,6 +25,8 @@ class Identity(NamedTuple):
     """Seconds since 1970; 0 for never."""
     subscriptions: Sequence[Wanted] = ()
     """The channels that the server subscribes it to."""
+    data: bytes = b""
+    """What it receives with the reply: JSON, or any bytes with Protobuf; empty when there is nothing."""
 
 
 class ServedClient(Protocol):

@@ -23,6 +23,7 @@ from ...model.payload import bytes_of
 from ...node.hub import Connection
 from ...node.node import Node
 from ...node.presence_renewal import PresenceRenewal
+from ...node.proxy_events import SUB_REFRESH_PROXY
 from ...runtime.timers import Timer
 from ...runtime.yielding import iterate_yielding
 from .deltas import DeltaSubscription, chain_of
@@ -67,6 +68,8 @@ class Subscription:
     """What the client receives as patches; None without deltas."""
     expires_at: float = 0
     """Seconds since 1970; 0 for never."""
+    is_renewed_by_backend: bool = False
+    """Whether a backend is asked when it expires, and the client does not know that it expires."""
     expiry: Timer | None = None
 
 
@@ -127,6 +130,7 @@ class Subscriptions(PresenceRenewal):
         node, channel, grant = self._node, wanted.channel, wanted.grant
         options = node.rules.options(channel)
         subscription = Subscription(wanted.info, grant, wanted.is_server_side, wanted.passes)
+        subscription.is_renewed_by_backend = options.proxy_sub_refresh and node.hooks.has(SUB_REFRESH_PROXY)
         if grant.has_deltas:
             subscription.deltas = DeltaSubscription(chain_of(node.hub, channel), self._client.format)
         self.channels[channel] = subscription
@@ -145,7 +149,8 @@ class Subscriptions(PresenceRenewal):
             raise
         result.data, result.delta = wanted.data, grant.has_deltas
         self._expire(channel, wanted.expires_at)
-        result.expires, result.ttl = wanted.expires_at > 0, ttl(wanted.expires_at)
+        if not subscription.is_renewed_by_backend:
+            result.expires, result.ttl = wanted.expires_at > 0, ttl(wanted.expires_at)
         return result
 
     def _encoding(self, subscription: Subscription) -> Encoding:
@@ -240,7 +245,8 @@ class Subscriptions(PresenceRenewal):
             subscription.expiry.cancel()
         subscription.expires_at = when
         if when > 0:
-            delay = when - time.time() + self._node.config.client_expired_sub_close_delay
+            grace = 0 if subscription.is_renewed_by_backend else self._node.config.client_expired_sub_close_delay
+            delay = when - time.time() + grace
             subscription.expiry = self._node.timers.after(max(delay, 0), lambda: self._check_expiry(channel))
 
     def _check_expiry(self, channel: str) -> None:
