@@ -69,7 +69,7 @@ MISSING = (
     (r"(sockjs|websocket|admin|api|prometheus|health|debug|sse)_handler_prefix",
      "endpoints have fixed paths; http_prefix is put in front of all of them"),
     (r"(sockjs|websocket|api)_disable", "these endpoints are always served; api_port gives the API a port of its own"),
-    (rf"proxy_(?!(({_ENDPOINTS})_endpoint|subscribe|sub_refresh|publish)\Z)\w+|proxies|granular_proxy_mode|proxy|rpc|rpc_\w+|\w+_proxy_(name|enabled)",
+    (rf"proxy_(?!(({_ENDPOINTS})_endpoint|subscribe|sub_refresh|publish)\Z)\w+|proxies|granular_proxy_mode|rpc|rpc_\w+|\w+_proxy_name",
      "backends are named by the options proxy_..._endpoint, one for each event; hook_timeout and hook_headers apply to "
      "all of them (docs/proxy.md)"),
     (r"graphite\w*|opentelemetry\w*", "figures are served for Prometheus, with the option prometheus (docs/stats.md)"),

@@ -29,7 +29,7 @@ from .proxy_events import (
 from .proxy_requests import ask, connection_fields, decode_result, payload_field, payload_of
 
 
-class Flag(msgspec.Struct):
+class OptionValue(msgspec.Struct):
     """The value that an option of the channel has for one subscription."""
 
     value: bool = False
@@ -38,11 +38,11 @@ class Flag(msgspec.Struct):
 class Override(msgspec.Struct):
     """Options of the channel that are different for one subscription."""
 
-    presence: Flag | None = None
-    join_leave: Flag | None = None
-    force_recovery: Flag | None = None
-    force_positioning: Flag | None = None
-    force_push_join_leave: Flag | None = None
+    presence: OptionValue | None = None
+    join_leave: OptionValue | None = None
+    force_recovery: OptionValue | None = None
+    force_positioning: OptionValue | None = None
+    force_push_join_leave: OptionValue | None = None
 
     def values(self) -> dict[str, bool]:
         """The options that are given, by name."""
