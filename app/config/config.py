@@ -62,7 +62,7 @@ class Config(StreamOptions):
         "client_channel_limit": "Clients",
         "connection_lifetime": "Connection times",
         "token_hmac_secret_key": "Tokens of protocol v2",
-        "proxy_rpc_endpoint": "HTTP proxy",
+        "proxy_connect_endpoint": "HTTP proxy",
         "http_stream": "Connections without WebSocket",
         "secret": "Security",
         "address": "Listening",
