@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,6 +19,7 @@ from gentrifugo.app.protocol.v2.renewing import RETRY_DELAY
 from gentrifugo.app.protocol.v2.token_making import connection_token
 from gentrifugo.app.service import Service
 from tests.credentials import SECRET
+from tests.docs.pages import page
 from tests.greenlets import eventually, settle
 from tests.hook_backend import Backend, hook_backend
 from tests.local_client import LocalClient
@@ -25,6 +27,7 @@ from tests.local_client_v2 import KEY, LocalClientV2, LocalProtobufClient
 
 Start = Callable[..., Service]
 
+HERE = "tests/app/node/test_proxy_events.py"
 INTERNAL = {"code": 100, "message": "internal server error", "temporary": True}
 EVENTS = ("connect", "refresh", "subscribe", "sub_refresh", "publish")
 HISTORY: dict[str, Any] = {"history_size": 5, "history_lifetime": 60}
@@ -112,6 +115,18 @@ def test_the_backend_says_who_connects(start: Start, backend: Backend) -> None:
     assert sorted(reply["subs"]) == ["kept:a", "open:a", "open:b"]
     assert (reply["subs"]["kept:a"]["data"], reply["subs"]["kept:a"]["recoverable"]) == ([1], True)
     assert client.connection.subscriptions.info("kept:a").channel_info == b'{"vip": true}'
+
+
+def test_requests_and_responses_are_as_the_page_shows_them(start: Start, backend: Backend) -> None:
+    request, response = (json.loads(block.text) for block in page("proxy.md").blocks if block.runner == HERE)
+    results(backend, response)
+    spaces = (Namespace(name="chat"),)
+    client = unknown(start("connect", namespaces=spaces))
+    reply = client.call("connect", data=request["data"], name=request["name"], version=request["version"])
+    assert list(backend.events[0]) == list(request)
+    assert client.connection.user == response["result"]["user"]
+    assert reply["data"] == response["result"]["data"]
+    assert sorted(reply["subs"]) == ["chat:lobby", "news"]
 
 
 def test_a_client_with_a_token_is_not_asked_about(start: Start, backend: Backend) -> None:
