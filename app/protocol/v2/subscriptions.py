@@ -72,6 +72,14 @@ class Subscription:
     """Whether a backend is asked when it expires, and the client does not know that it expires."""
     expiry: Timer | None = None
 
+    def stores_presence(self, options: ChannelOptions) -> bool:
+        """Whether the server stores that the client is subscribed to a channel with these options."""
+        return options.presence if self.grant.stores_presence is None else self.grant.stores_presence
+
+    def announces(self, options: ChannelOptions) -> bool:
+        """Whether others receive a join and a leave of the client in a channel with these options."""
+        return options.join_leave if self.grant.announces is None else self.grant.announces
+
 
 @dataclass(slots=True, frozen=True)
 class Wanted:
@@ -136,7 +144,7 @@ class Subscriptions(PresenceRenewal):
         self.channels[channel] = subscription
         try:
             node.add_subscription(channel, self._client, hold=True, encoding=self._encoding(subscription))
-            if options.presence:
+            if subscription.stores_presence(options):
                 node.add_presence(channel, self._client.uid, self.info(channel))
                 self._keep_presence()
         except model.Refused:
@@ -228,10 +236,14 @@ class Subscriptions(PresenceRenewal):
     def announce(self, channel: str) -> None:
         """Publish that the client has joined, if the channel announces it. May block."""
         try:
-            if channel in self.channels and self._node.rules.options(channel).join_leave:
+            subscription = self.channels.get(channel)
+            if subscription is not None and subscription.announces(self._node.rules.options(channel)):
                 self._node.publish_join(channel, self.info(channel))
         except model.Refused:
             pass  # a reload has removed the namespace
+
+    def _stores_presence(self, channel: str, options: ChannelOptions) -> bool:
+        return self.channels[channel].stores_presence(options)
 
     # -- expiry
 
@@ -281,9 +293,9 @@ class Subscriptions(PresenceRenewal):
             options = self._node.rules.options(channel)
         except model.Refused:  # a reload has removed the namespace
             options = ChannelOptions(presence=True)
-        if options.presence:
+        if subscription.stores_presence(options):
             self._node.remove_presence(channel, self._client.uid)
-        if options.join_leave:
+        if subscription.announces(options):
             self._node.publish_leave(channel, info)
         return True
 

@@ -38,6 +38,8 @@ NAMESPACES = (
     SHORT,
     Namespace(name="kept", proxy_subscribe=True, **HISTORY),
     Namespace(name="users", proxy_subscribe=True, allow_user_limited_channels=True),
+    Namespace(name="joins", proxy_subscribe=True, presence=True, join_leave=True, force_push_join_leave=True),
+    Namespace(name="hidden", proxy_subscribe=True),
     Namespace(name="open", allow_subscribe_for_client=True, allow_publish_for_client=True),
 )
 
@@ -256,6 +258,28 @@ def test_the_backend_decides_about_a_subscription(start: Start, backend: Backend
     assert (reply["data"], reply["recoverable"], reply["expires"]) == ({"state": 7}, True, True)
     assert 90 < reply["ttl"] <= 100
     assert client.connection.subscriptions.info("kept:a").channel_info == b'{"vip": true}'
+
+
+def test_the_backend_hides_a_client_or_shows_it(start: Start, backend: Backend) -> None:
+    node = start("subscribe").node
+    results(backend, {"result": {}})
+    seen = LocalClientV2.connected(node)
+    seen.subscribe("joins:a")
+    hiding = {name: {"value": False} for name in ("presence", "join_leave")}
+    results(backend, {"result": {"override": hiding}})
+    hidden = LocalClientV2.connected(node, "bob")
+    hidden.subscribe("joins:a")
+    hidden.call("unsubscribe", channel="joins:a")
+    assert seen.pushes() == []
+    hidden.subscribe("joins:a")
+    assert list(node.presence("joins:a")) == [seen.connection.uid]
+    results(backend, {"result": {"override": {"presence": {"value": True}}}})
+    hidden.subscribe("hidden:a")
+    hidden.connection.subscriptions._renew_presence_now()
+    assert list(node._engine.presence("hidden:a")) == [hidden.connection.uid]
+    assert list(node.presence("joins:a")) == [seen.connection.uid]
+    hidden.call("unsubscribe", channel="hidden:a")
+    assert not node._engine.presence("hidden:a")
 
 
 def test_an_empty_answer_allows_a_subscription(start: Start, backend: Backend) -> None:
