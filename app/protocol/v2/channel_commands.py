@@ -18,7 +18,7 @@ from ...node import hooks
 from ...node.channels import history_options
 from ...node.proxy_events import ask_publication, ask_subscription
 from . import permissions
-from .claims import SubscriptionOptions
+from .claims import UNCHANGED, SubscriptionOptions
 from .connecting import options_of, subscription_token
 from .deltas import FOSSIL
 from .errors import (
@@ -68,28 +68,28 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
     if client.node.hooks.has(hooks.SUBSCRIBE):
         client.node.hooks.ask(client.context(hooks.SUBSCRIBE, request.channel))
         _check_subscribe(client, request)  # much may have happened meanwhile
-    if token is None:
-        given, data, expires_at = _allowed(client, request, options)
+    given, data, expires_at = UNCHANGED, b"", 0.0
+    if token is not None:
+        given, expires_at = token.options, token.expires_at
+    elif options.proxy_subscribe and rules.asks_backend(request.channel):
+        given, data, expires_at = _ask_backend(client, request)
     else:
-        given, data, expires_at = token.options, b"", token.expires_at
+        _check_open(client, request.channel)
     granted = permissions.grant(options, request, client.user, client.node.config.insecure)
-    granted = permissions.overridden(granted, given, options)
+    if given is not UNCHANGED:
+        granted = permissions.overridden(granted, given, options)
     passes, told = _filter(options, request), Raw(data) if data else NOTHING
     result = client.subscribe(Wanted(request.channel, request, granted, given.info, expires_at, told, passes=passes))
     client.reply(Reply(id_, subscribe=result))
     client.go_live(request.channel)
 
 
-def _allowed(
-    client: ServedClient, request: SubscribeRequest, options: ChannelOptions
-) -> tuple[SubscriptionOptions, bytes, float]:
-    """Options, data and time of expiry of a subscription without a token: from a backend, or what options allow.
+def _ask_backend(client: ServedClient, request: SubscribeRequest) -> tuple[SubscriptionOptions, bytes, float]:
+    """Options, data and time of expiry of a subscription that a backend allows.
 
-    Raises Refused, and model.Refused, model.Closing and Closing when the backend refuses. May block.
+    Raises model.Refused and model.Closing when the backend refuses, and Refused or Closing as `_check_subscribe`. May
+    block.
     """
-    if not client.node.rules.asks_backend(request.channel):
-        _check_open(client, request.channel)
-        return SubscriptionOptions(), b"", 0
     context = client.context(hooks.SUBSCRIBE, request.channel)
     context.data = request.data
     allowed = ask_subscription(client.node.hooks, context)

@@ -30,6 +30,7 @@ def ask(start_node: StartNode) -> Any:
     """A client whose backend is a function of this process, which gets the client."""
 
     def made(event: str, answer: Answer) -> LocalClientV2:
+        client: LocalClientV2
         hooks = {event: lambda context: answer(client)}
         node = start_node(TroubledEngine(), hooks, token_hmac_secret_key=KEY, namespaces=(RENEWED,))
         client = LocalClientV2.connected(node)
