@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -167,6 +168,24 @@ def test_clients_connect_once_a_backend_is_there(start_server: StartServer, conn
         client.wait_for("error", code=100)
         client.wait_for("connected")
     assert server.log.count("status 503") == 1
+
+
+def test_a_backend_decides_how_long_connections_go_on(start_server: StartServer, connect: Connect) -> None:
+    def answer(asked: dict[str, Any]) -> tuple[int, Any]:
+        soon = int(time.time()) + 1
+        if "user" not in asked:
+            return 200, {"result": {"user": "ann", "expire_at": soon}}
+        return 200, {"result": {"expire_at": soon} if len(backend.events) == 2 else {"expired": True}}
+
+    with hook_backend() as backend:
+        backend.answer = answer
+        url = backend.url.partition("/hooks")[0]
+        server = start_server(**options(url), proxy_refresh_endpoint=f"{url}/refresh")
+        client = connect(server.port, "ann")
+        client.wait_for("connected")
+        client.wait_for("connecting", code=3005, reason="connection expired")
+        assert [asked.get("user") for asked in backend.events[:3]] == [None, "ann", "ann"]
+        client.wait_for("connected")
 
 
 @pytest.mark.parametrize("name", ["uni_sse", "uni_http_stream"])
