@@ -203,21 +203,21 @@ class RPCProxy(Proxy):
 
 
 class DisconnectProxy(Proxy):
-    """Tells the backend that the connection of a client has ended."""
+    """Notifies the backend that the connection of a client has ended."""
 
     def __call__(self, context: Context) -> None:
-        """Raises Undelivered when the backend cannot be told."""
-        _tell(self._backend, {**connection_fields(context), "reason": context.reason}, context.opening)
+        """Send the event. Raises Undelivered if the backend does not accept it."""
+        _notify(self._backend, {**connection_fields(context), "reason": context.reason}, context.opening)
 
 
 class ChannelStateProxy(Proxy):
-    """Tells the backend that a channel is occupied or vacated."""
+    """Notifies the backend that a channel is occupied or vacated."""
 
     def __call__(self, context: Context) -> None:
-        """Raises Undelivered when the backend cannot be told."""
+        """Send the event. Raises Undelivered if the backend does not accept it."""
         kind = "occupied" if context.event == OCCUPIED else "vacated"
         event = {"time_ms": int(time.time() * 1000), "type": kind, "channel": context.channel}
-        _tell(self._backend, {"events": [event]}, None)
+        _notify(self._backend, {"events": [event]}, None)
 
 
 _DECISIONS: Mapping[str, tuple[str, type[Proxy]]] = {
@@ -232,7 +232,7 @@ _DECISIONS: Mapping[str, tuple[str, type[Proxy]]] = {
 
 
 def proxies(config: Config) -> Iterator[tuple[str, Proxy]]:
-    """The events about which backends are asked or told, each with its hook.
+    """The events about which backends are asked or notified, each with its hook.
 
     An event that has happened is sent up to hook_tries times.
     """
@@ -247,7 +247,7 @@ def proxies(config: Config) -> Iterator[tuple[str, Proxy]]:
         yield VACATED, channel_state
 
 
-def _tell(backend: BackendHTTP, request: dict[str, Any], opening: Opening | None) -> None:
+def _notify(backend: BackendHTTP, request: dict[str, Any], opening: Opening | None) -> None:
     """Send an event that has happened. Raises Undelivered, also when the backend answers with an error."""
     try:
         ask(backend, request, opening)
