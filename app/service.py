@@ -32,6 +32,7 @@ from .model.errors import CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN, Disconnect
 from .net.transport import Transport
 from .node.hooks import CONNECT, CallHook, Hooks, call_directly
 from .node.node import Node
+from .node.proxy_events import CONNECT_PROXY
 from .protocol.connection import ClientConnection
 from .protocol.v1.api import Api
 from .protocol.v1.http_api import HTTPApi
@@ -204,8 +205,12 @@ class Service:
 
     @property
     def origins(self) -> Origins:
-        """The origins whose pages may connect; only a hook may let clients in by their cookies."""
-        return self.origin_policy.origins(self.config.allowed_origins, self.node.hooks.has(CONNECT))
+        """The origins whose pages may connect; only a hook or a backend may let clients in by their cookies."""
+        return self.origin_policy.origins(self.config.allowed_origins, self._uses_cookies)
+
+    @property
+    def _uses_cookies(self) -> bool:
+        return self.node.hooks.has(CONNECT, CONNECT_PROXY)
 
     @property
     def credential_origins(self) -> Origins:
@@ -351,7 +356,7 @@ class Service:
 
     def _sockjs_options(self) -> SockJSOptions:
         """The current options of SockJS, cached until the configuration changes, because every request needs them."""
-        basis = (self.config, self.node.hooks.has(CONNECT), bool(self.node.hooks))
+        basis = (self.config, self._uses_cookies, bool(self.node.hooks))
         if self._options is None or basis != self._options[0]:
             self._options = basis, self._build_options()
         return self._options[1]

@@ -9,6 +9,8 @@ from .options import SECONDS, Choice, comma_separated, described, matching, opti
 NAMESPACE_NAME = matching(r"[-a-zA-Z0-9_]{2,}", 'Must be two or more letters, digits, "-" or "_".')
 RECOVERY_MODES = Choice("stream", "cache")
 DELTA_TYPES = ("fossil",)
+PROXIED = ("proxy_subscribe", "proxy_publish", "proxy_sub_refresh")
+"""Options that let a backend decide. Its URL is the option of the same name with `_endpoint` behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +124,24 @@ class ChannelOptions:
     )
     allow_tags_filter: bool = option(
         False, "Let clients of protocol v2 ask for only the messages whose tags match a filter.", reload=True
+    )
+    proxy_subscribe: bool = option(
+        False,
+        "Let the backend at `proxy_subscribe_endpoint` decide who may subscribe without a token for the channel.",
+        reload=True,
+        aliases=("subscribe_proxy_enabled",),
+    )
+    proxy_publish: bool = option(
+        False,
+        "Let the backend at `proxy_publish_endpoint` decide about publications of clients.",
+        reload=True,
+        aliases=("publish_proxy_enabled",),
+    )
+    proxy_sub_refresh: bool = option(
+        False,
+        "Let the backend at `proxy_sub_refresh_endpoint` decide how long expired subscriptions go on.",
+        reload=True,
+        aliases=("sub_refresh_proxy_enabled",),
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
-from .channel_options import ChannelOptions
+from .channel_options import PROXIED, ChannelOptions
 from .config import Config
 from .options import options_of, split_list
 
@@ -42,6 +42,7 @@ def channel_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[
     places: list[tuple[ChannelOptions, str, str]] = [(config, "", "without a namespace")]
     for index, namespace in enumerate(config.namespaces):
         places.append((namespace, f"namespaces[{index}].", f"of the namespace {namespace.name}"))
+    yield from _unasked_backends(config, [options for options, _, _ in places])
     for options, path, about in places:
         names = {each.name for each in options_of(ChannelOptions) if getattr(options, each.name) != each.default}
         yield from _missing_options(options, names, path)
@@ -51,6 +52,13 @@ def channel_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[
             elif config.allow_anonymous_connect_without_token and not config.checks_tokens:
                 yield from _closed_to_anonymous(options, path, about)
         yield from _closed_to_v1(config, names, path)
+
+
+def _unasked_backends(config: Config, places: Sequence[ChannelOptions]) -> Iterator[str]:
+    """Warnings about backends that decide about channels, if no channel lets them."""
+    for name in PROXIED:
+        if getattr(config, f"{name}_endpoint") and not any(getattr(options, name) for options in places):
+            yield f"option {name}_endpoint has no effect without {name}, at the top level or in a namespace"
 
 
 def _missing_options(options: ChannelOptions, names: set[str], path: str) -> Iterator[str]:
@@ -81,7 +89,7 @@ def _closed_without_token(names: set[str], path: str, about: str) -> Iterator[st
 
     A namespace with any right for these clients is not reported: its clients are meant to come with a token.
     """
-    if names.isdisjoint(ONLY_V2):
+    if names.isdisjoint((*ONLY_V2, *PROXIED)):
         yield (
             f"option {path}allow_subscribe_for_client is off: clients of protocol v2 can subscribe to channels "
             f"{about} only with a token for the channel, or if a hook accepts them"
@@ -90,7 +98,7 @@ def _closed_without_token(names: set[str], path: str, about: str) -> Iterator[st
 
 def _closed_to_anonymous(options: ChannelOptions, path: str, about: str) -> Iterator[str]:
     """A warning if clients of protocol v2 cannot subscribe where all of them are anonymous."""
-    if not options.allow_subscribe_for_anonymous:
+    if not (options.allow_subscribe_for_anonymous or options.proxy_subscribe):
         yield (
             f"option {path}allow_subscribe_for_anonymous is off: clients of protocol v2 can subscribe to channels "
             f"{about} only if a hook accepts them, since without a key for tokens all of them are anonymous"
@@ -99,7 +107,9 @@ def _closed_to_anonymous(options: ChannelOptions, path: str, about: str) -> Iter
 
 def _closed_to_v1(config: Config, names: set[str], path: str) -> Iterator[str]:
     """Warnings about rights for clients of protocol v1, if these cannot connect."""
-    if config.secret or config.insecure or "connect" in split_list(config.hook_events):
+    if config.secret or config.insecure or config.proxy_connect_endpoint:
+        return
+    if "connect" in split_list(config.hook_events):
         return
     for name in ONLY_V1:
         if name in names:

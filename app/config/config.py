@@ -62,7 +62,7 @@ class Config(StreamOptions):
         "client_channel_limit": "Clients",
         "connection_lifetime": "Connection times",
         "token_hmac_secret_key": "Tokens of protocol v2",
-        "proxy_rpc_endpoint": "HTTP proxy",
+        "proxy_connect_endpoint": "HTTP proxy",
         "http_stream": "Connections without WebSocket",
         "secret": "Security",
         "address": "Listening",
@@ -94,7 +94,7 @@ class Config(StreamOptions):
     allowed_origins: str = option(
         AUTO,
         "Origins whose pages may connect, comma-separated; `*` allows all, empty only the server's own host, and "
-        "`auto` is empty if a hook decides who connects, otherwise `*`.",
+        "`auto` is empty if a hook or a backend decides who connects, otherwise `*`.",
         check=origins_or_all,
         is_list=True,
         reload=True,
@@ -207,7 +207,7 @@ class Config(StreamOptions):
 
     hook_timeout: float = option(
         5,
-        "Maximum time for a hook; for `hook_url`, for each try.",
+        "Maximum time for a hook; for `hook_url` and `proxy_…_endpoint`, for each try.",
         unit=SECONDS,
         check=POSITIVE_TIME,
         reload=True,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from . import command_line, schema
-from .channel_options import Namespace
+from .channel_options import PROXIED, Namespace
 from .command_line import GivenOptions
 from .config import Config, default_name
 from .config_file import Document
@@ -22,6 +22,7 @@ KEYS = (
     "token_rsa_public_key",
     "token_ecdsa_public_key",
     "token_jwks_public_endpoint",
+    "proxy_connect_endpoint",
     "insecure",
 )
 """The options of which a server needs one, so that it can tell who its clients are."""
@@ -97,6 +98,7 @@ def value_problems(given: GivenOptions, checked: Mapping[str, Any], wrong: Mappi
     for path, text in (*wrong.items(), *shared_names(given.values.get("namespaces"))):
         yield f"{given.place(path)}: {text}"
     yield from key_problems(given, checked)
+    yield from proxy_problems(given, checked)
     personal = checked.get("user_personal_channel_namespace")
     if personal and personal not in [namespace.get("name") for namespace in checked.get("namespaces", ())]:
         yield f"{given.place('user_personal_channel_namespace')}: there is no namespace {personal!r}"
@@ -119,6 +121,16 @@ def key_problems(given: GivenOptions, checked: Mapping[str, Any]) -> Iterator[st
             yield f"{given.place(name)}: must differ from secret"
     if checked.get("hook_url") and not (secret or checked.get("hook_secret") or checked.get("insecure")):
         yield f"{given.place('hook_url')}: needs hook_secret or secret, which signs the requests"
+
+
+def proxy_problems(given: GivenOptions, checked: Mapping[str, Any]) -> Iterator[str]:
+    """One error text for each place that lets a backend decide whose URL is not given."""
+    places = {"": checked}
+    places |= {f"namespaces[{index}].": each for index, each in enumerate(checked.get("namespaces", ()))}
+    for path, options in places.items():
+        for name in PROXIED:
+            if options.get(name) and not checked.get(f"{name}_endpoint"):
+                yield f"{given.place(path + name)}: needs {name}_endpoint, the URL of the backend that decides"
 
 
 def shared_names(namespaces: Any) -> Iterator[tuple[str, str]]:

@@ -20,12 +20,10 @@ RENAMED = {
     "client_anonymous": "allow_anonymous_connect_without_token",
     "internal_port": "admin_port",
     "redis_address": "redis_url",
-    "proxy_connect_endpoint": "hook_url",
-    "proxy_refresh_endpoint": "hook_url",
-    "proxy_subscribe_endpoint": "hook_url",
     "proxy_connect_timeout": "hook_timeout",
     "proxy_refresh_timeout": "hook_timeout",
     "proxy_subscribe_timeout": "hook_timeout",
+    "proxy_sub_refresh_timeout": "hook_timeout",
     "proxy_publish_timeout": "hook_timeout",
     "proxy_rpc_timeout": "hook_timeout",
     "proxy_http_headers": "hook_headers",
@@ -55,6 +53,8 @@ GROUPED = {
 INSECURE_MODE = "there is no such option; docs/insecure.md describes the insecure modes and their risks"
 """Shown for names of insecure modes, which are never suggested: a misspelt option must not disable protection."""
 
+_ENDPOINTS = "connect|refresh|subscribe|sub_refresh|publish|rpc|disconnect|channel_state"
+"""The events in the names of the options proxy_..._endpoint."""
 MISSING = (
     (r"(client|api|admin|grpc_api)_insecure|insecure_web|client_insecure_skip_token_signature_verify", INSECURE_MODE),
     (r"token_(user_id|audience_|issuer_|jwks_public_endpoint_|\w+_hmac)\w*|jwks_\w+|(separate_)?subscription_token_\w+",
@@ -69,8 +69,9 @@ MISSING = (
     (r"(sockjs|websocket|admin|api|prometheus|health|debug|sse)_handler_prefix",
      "endpoints have fixed paths; http_prefix is put in front of all of them"),
     (r"(sockjs|websocket|api)_disable", "these endpoints are always served; api_port gives the API a port of its own"),
-    (r"proxy_(?!(rpc|publish|disconnect|channel_state)_endpoint\Z)\w+|proxies|granular_proxy_mode|rpc|rpc_\w+",
-     "hooks ask a backend (docs/hooks.md)"),
+    (rf"proxy_(?!(({_ENDPOINTS})_endpoint|subscribe|sub_refresh|publish)\Z)\w+|proxies|granular_proxy_mode|rpc|rpc_\w+|\w+_proxy_name",
+     "backends are named by the options proxy_..._endpoint, one for each event; hook_timeout and hook_headers apply to "
+     "all of them (docs/proxy.md)"),
     (r"graphite\w*|opentelemetry\w*", "figures are served for Prometheus, with the option prometheus (docs/stats.md)"),
     (r"(use_)?client_protocol_v1\w*|v3_use_offset|websocket_use_write_buffer_pool|usage_stats\w*"
      r"|shutdown_termination_delay|client_concurrency|tornado_settings|node_info_max_delay|consumers|swagger",

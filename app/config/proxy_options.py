@@ -1,8 +1,8 @@
-"""The options for backends that answer over HTTP as those of Centrifugo's proxy. Specification: docs/rpc.md."""
+"""The options for backends that answer over HTTP as those of Centrifugo's proxy. Specification: docs/proxy.md."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from .options import option, url_or_empty
 from .token_options import TokenOptions
@@ -12,13 +12,32 @@ from .token_options import TokenOptions
 class ProxyOptions(TokenOptions):
     """URLs of backends, in addition to the options of channels, clients and tokens."""
 
+    proxy_connect_endpoint: str = option(
+        "", "URL of the backend that says who connects without a token.", check=url_or_empty
+    )
+    proxy_refresh_endpoint: str = option(
+        "", "URL of the backend that decides how long an expired connection goes on.", check=url_or_empty
+    )
+    proxy_subscribe_endpoint: str = option(
+        "",
+        "URL of the backend that decides who subscribes to channels with `proxy_subscribe`.",
+        check=url_or_empty,
+    )
+    proxy_sub_refresh_endpoint: str = option(
+        "",
+        "URL of the backend that decides how long an expired subscription goes on, in channels with "
+        "`proxy_sub_refresh`.",
+        check=url_or_empty,
+    )
+    proxy_publish_endpoint: str = option(
+        "",
+        "URL of the backend that decides about publications of clients in channels with `proxy_publish`.",
+        check=url_or_empty,
+    )
     proxy_rpc_endpoint: str = option(
         "",
         "URL of the backend that answers `rpc` calls that no handler answers.",
         check=url_or_empty,
-    )
-    proxy_publish_endpoint: str = option(
-        "", "URL of the backend that decides about publications of clients.", check=url_or_empty
     )
     proxy_disconnect_endpoint: str = option(
         "", "URL of the backend that is notified when the connection of a client has ended.", check=url_or_empty
@@ -31,10 +50,6 @@ class ProxyOptions(TokenOptions):
 
     @property
     def has_proxies(self) -> bool:
-        """Whether a backend is to be asked."""
-        return bool(
-            self.proxy_rpc_endpoint
-            or self.proxy_publish_endpoint
-            or self.proxy_disconnect_endpoint
-            or self.proxy_channel_state_endpoint
-        )
+        """Whether any backend is configured with these options."""
+        names = (each.name for each in fields(self))
+        return any(getattr(self, name) for name in names if name.startswith("proxy_") and name.endswith("_endpoint"))

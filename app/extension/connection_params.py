@@ -12,6 +12,7 @@ from ..http.outer_address import outer_root
 from ..model import signing
 from ..model.events import user_id
 from ..node.hooks import CONNECT
+from ..node.proxy_events import CONNECT_PROXY
 from ..service import Service
 
 
@@ -21,7 +22,7 @@ def connection_params(service: Service, user: str | int | None, info: Any) -> di
     # With the path below which a proxy or a larger application serves the site. The client adds that of the transport.
     url = outer_root(request.environ, service.proxies) + config.http_prefix
     if user is None:
-        if not service.node.hooks.has(CONNECT):
+        if not service.node.hooks.has(CONNECT, CONNECT_PROXY):
             raise TypeError("connection_params: user is required unless an on_connect hook is registered")
         return {"url": url, "insecure": True}  # otherwise centrifuge-js does not connect without a token
     encoded = "" if info is None else json.dumps(info)

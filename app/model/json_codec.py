@@ -138,6 +138,11 @@ def decode_embedded(data: bytes) -> Any:
     return decode_value(data) if data else None
 
 
+def decode_if_json(data: bytes) -> Any:
+    """JSON as Python values (see `decode_value`); None when it is empty, or bytes that are not JSON."""
+    return decode_value(data) if data and is_json(data) else None
+
+
 def _decode_leniently(data: bytes) -> Any:
     try:
         text = _ESCAPES.sub(lambda escape: b"\\ufffd" if escape[1] else escape[0], data).decode()

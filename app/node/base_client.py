@@ -25,7 +25,7 @@ from ..model.errors import (
     Disconnect,
 )
 from ..model.events import Encoding
-from ..model.json_codec import decode_embedded
+from ..model.json_codec import decode_if_json
 from ..net.outbox import Queue
 from ..net.transport import Transport
 from ..runtime.timers import Timer
@@ -131,7 +131,7 @@ class BaseClient(ABC):
 
     def context(self, event: str, channel: str = "") -> Context:
         """Create the context with which hooks are called for an event of this client."""
-        info = decode_embedded(self.default_info)
+        info = decode_if_json(self.default_info)
         return Context(event, self.user, self.uid, channel, info=info, opening=self.opening)
 
     @abstractmethod
@@ -160,8 +160,12 @@ class BaseClient(ABC):
         self._cancel_timer()
         self._expires_at = when
         if when > 0:
-            delay = when - time.time() + self.node.config.expired_connection_close_delay
+            delay = when - time.time() + self._grace_period()
             self._timer = self.node.timers.after(max(delay, 0), self._close_if_expired)
+
+    def _grace_period(self) -> float:
+        """Seconds that a connection may stay open after its credentials have expired."""
+        return self.node.config.expired_connection_close_delay
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

@@ -74,6 +74,16 @@ class ChannelRules:
         """Whether the name of the channel ends with a list of users."""
         return bool(self._user_boundary) and self._user_boundary in channel
 
+    def asks_backend(self, channel: str) -> bool:
+        """Whether a backend decides who subscribes without a token. Raises Refused with NAMESPACE_NOT_FOUND.
+
+        It is not asked about private channels, nor about names that list users where these need no token.
+        """
+        options = self.options(channel)
+        if not options.proxy_subscribe or self.is_private(channel):
+            return False
+        return not (options.allow_user_limited_channels and self.names_users(channel))
+
     def allows_client(self, channel: str, client: str) -> bool:
         """Whether `client` is the client ID at the end of the name; True if there is none."""
         _, found, allowed = self._after_last(channel, self._client_boundary)

@@ -10,6 +10,7 @@ from typing import Protocol
 import gevent
 from gevent.lock import BoundedSemaphore
 
+from ..config.channel_options import ChannelOptions
 from ..model.errors import Refused
 from ..model.events import RawClientInfo
 from ..runtime.timers import Timer
@@ -47,6 +48,10 @@ class PresenceRenewal(ABC):
     def info(self, channel: str) -> RawClientInfo:
         """What others see of the client in a channel."""
 
+    def _stores_presence(self, channel: str, options: ChannelOptions) -> bool:
+        """Whether presence is stored for a subscription to a channel with these options."""
+        return options.presence
+
     def _keep_presence(self) -> None:
         """Renew presence at intervals; the first interval is shorter by a random part, to spread the load."""
         if self._presence_timer is None:
@@ -72,7 +77,7 @@ class PresenceRenewal(ABC):
 
     def _renew_presence_in(self, channel: str) -> None:
         try:
-            if self._node.rules.options(channel).presence:
+            if self._stores_presence(channel, self._node.rules.options(channel)):
                 self._node.add_presence(channel, self._present.uid, self.info(channel))
         except Refused:
             pass  # logged where it failed; the next renewal retries

@@ -1,12 +1,10 @@
-"""The hooks that ask a backend over HTTP with the requests and responses of Centrifugo's proxy (docs/rpc.md)."""
+"""Hooks that ask a backend over HTTP in the format of Centrifugo's proxy (docs/proxy.md)."""
 
 from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -14,60 +12,95 @@ from msgspec import Raw
 
 from ..config.config import Config
 from ..http.opening_request import Opening
-from ..model.json_codec import InvalidJSON, decode, decode_value, is_json
+from ..model.events import user_id
 from .backend_http import BackendHTTP
-from .hooks import DISCONNECT, OCCUPIED, PUBLISH, RPC, VACATED, Context, DisconnectClient, RPCError, Undelivered
-
-WEBSOCKET = "/connection/websocket"
-
-
-class AnswerError(msgspec.Struct):
-    """What the client gets instead of a result."""
-
-    code: int = 0
-    message: str = ""
-    temporary: bool = False
-
-
-class AnswerDisconnect(msgspec.Struct):
-    """Closes the connection of the client."""
-
-    code: int = 0
-    reason: str = ""
+from .hooks import DISCONNECT, OCCUPIED, RPC, VACATED, Context, DisconnectClient, RPCError, Undelivered
+from .proxy_events import (
+    CONNECT_PROXY,
+    PUBLISH_PROXY,
+    REFRESH_PROXY,
+    SUB_REFRESH_PROXY,
+    SUBSCRIBE_PROXY,
+    AllowedConnection,
+    AllowedSubscription,
+    ConnectContext,
+    Renewal,
+)
+from .proxy_requests import ask, connection_fields, decode_result, payload_field, payload_of
 
 
-class Answer(msgspec.Struct):
-    """The body of a response: one of these."""
+class OptionValue(msgspec.Struct):
+    """The value that an option of the channel has for one subscription."""
 
-    result: Raw = Raw()
-    error: AnswerError | None = None
-    disconnect: AnswerDisconnect | None = None
+    value: bool = False
 
 
-class RPCResult(msgspec.Struct):
-    """What a method returns: JSON, or any bytes in Base64."""
+class Override(msgspec.Struct):
+    """Options of the channel that are different for one subscription."""
 
-    data: Raw = Raw()
-    b64data: str = ""
+    presence: OptionValue | None = None
+    join_leave: OptionValue | None = None
+    force_recovery: OptionValue | None = None
+    force_positioning: OptionValue | None = None
+    force_push_join_leave: OptionValue | None = None
+
+    def values(self) -> dict[str, bool]:
+        """The options that are given, by name."""
+        given = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: flag.value for name, flag in given.items() if flag is not None}
 
 
-_answer = msgspec.json.Decoder(Answer)
-_rpc_result = msgspec.json.Decoder(RPCResult)
-
-
-class PublishResult(msgspec.Struct):
-    """What is published instead of the data of the client; JSON, or the same in Base64."""
+class Data(msgspec.Struct):
+    """A result with a payload for clients: JSON, or any bytes in Base64."""
 
     data: Raw = Raw()
     b64data: str = ""
+
+
+class SubscribeResult(Data):
+    """A subscription that the backend allows."""
+
+    info: Raw = Raw()
+    b64info: str = ""
+    expire_at: float = 0
+    override: Override | None = None
+
+
+class ConnectResult(Data):
+    """A connection that the backend allows. Without a user, the user is anonymous."""
+
+    user: str | int = ""
+    info: Raw = Raw()
+    b64info: str = ""
+    expire_at: float = 0
+    channels: list[str] = []
+    subs: dict[str, SubscribeResult | None] = {}
+
+
+class RefreshResult(msgspec.Struct):
+    """How long a connection or a subscription goes on."""
+
+    expired: bool = False
+    expire_at: float = 0
+    info: Raw = Raw()
+    b64info: str = ""
+
+
+class PublishResult(Data):
+    """What is published instead of the data of the client."""
+
     skip_history: bool = False
 
 
+_connect_result = msgspec.json.Decoder(ConnectResult)
+_subscribe_result = msgspec.json.Decoder(SubscribeResult)
+_refresh_result = msgspec.json.Decoder(RefreshResult)
 _publish_result = msgspec.json.Decoder(PublishResult)
+_rpc_result = msgspec.json.Decoder(Data)
 
 
 class Proxy(ABC):
-    """A hook that asks the backend at `url`."""
+    """A hook that asks the backend at `url`. Decisions are asked for once; `tries` is for events that have happened."""
 
     def __init__(self, url: str, config: Config, tries: int = 1) -> None:
         self._backend = BackendHTTP(url, config, tries)
@@ -76,77 +109,140 @@ class Proxy(ABC):
         return self._backend.url
 
     def limit(self) -> float:
-        """The most seconds that all requests for one event take."""
+        """The maximum total seconds of all requests for one event."""
         return self._backend.limit()
 
     @abstractmethod
     def __call__(self, context: Context) -> object:
         """Ask the backend. Raises RPCError, DisconnectClient and Undelivered."""
 
+    def _ask(self, context: Context, **fields: Any) -> bytes:
+        """Return the result about the connection of a client, empty if there is none. Raises as `__call__`."""
+        return ask(self._backend, {**connection_fields(context), **fields}, context.opening)
+
+
+class ConnectProxy(Proxy):
+    """Lets the backend say who connects without a token."""
+
+    def __call__(self, context: Context) -> AllowedConnection | None:
+        """Return the connection that the backend allows; None if its response has no result.
+
+        Raises RPCError and DisconnectClient when the backend answers with them, and Undelivered without a valid
+        response.
+        """
+        assert isinstance(context, ConnectContext)
+        content = self._ask(
+            context,
+            name=context.library,
+            version=context.library_version,
+            channels=list(context.wanted),
+            **payload_field(bytes(context.data or b"")),
+        )
+        if not content:
+            return None
+        result = decode_result(_connect_result, content)
+        given = {name: subscription or SubscribeResult() for name, subscription in result.subs.items()}
+        return AllowedConnection(
+            user_id(result.user),
+            payload_of("info", result.info, result.b64info, context.protocol),
+            payload_of("data", result.data, result.b64data, context.protocol),
+            result.expire_at,
+            _subscriptions({**dict.fromkeys(result.channels, SubscribeResult()), **given}, context.protocol),
+        )
+
+
+class SubscribeProxy(Proxy):
+    """Lets the backend decide whether a client may subscribe to a channel."""
+
+    def __call__(self, context: Context) -> AllowedSubscription:
+        """Return the subscription that the backend allows. Raises as `ConnectProxy`."""
+        content = self._ask(context, channel=context.channel, **payload_field(bytes(context.data or b"")))
+        return _subscription(decode_result(_subscribe_result, content), context.protocol)
+
+
+class RefreshProxy(Proxy):
+    """Lets the backend decide how long a connection goes on that has expired."""
+
+    def __call__(self, context: Context) -> Renewal:
+        """Return what the backend decides; without a result, the connection has expired. Raises as `ConnectProxy`."""
+        return _renewal(self._ask(context), context.protocol)
+
+
+class SubRefreshProxy(Proxy):
+    """Lets the backend decide how long a subscription goes on that has expired."""
+
+    def __call__(self, context: Context) -> Renewal:
+        """Return what the backend decides; without a result, the subscription has expired. Raises as `ConnectProxy`."""
+        return _renewal(self._ask(context, channel=context.channel), context.protocol)
+
+
+class PublishProxy(Proxy):
+    """Lets the backend decide about a publication of a client, whose data is bytes."""
+
+    def __call__(self, context: Context) -> bytes:
+        """Return the data that the backend wants to be published; empty for that of the client.
+
+        Raises as `ConnectProxy`.
+        """
+        content = self._ask(context, channel=context.channel, **payload_field(context.data))
+        result = decode_result(_publish_result, content)
+        if result.skip_history:
+            raise Undelivered("the result has skip_history, which is not possible for publications of clients")
+        return payload_of("data", result.data, result.b64data, context.protocol, keeps_null=True)
+
 
 class RPCProxy(Proxy):
     """Answers calls of clients with the result of the backend. A call is sent once, and never repeated."""
 
     def __call__(self, context: Context) -> Raw | None:
-        """The result, or None when there is no data in it.
-
-        Raises RPCError and DisconnectClient when the backend answers with them, and Undelivered without a valid
-        response.
-        """
-        request = {**_connection(context), "method": context.method, **_data(bytes(context.data))}
-        return _rpc_data(_asked(self._backend, request, context.opening), context)
-
-
-class PublishProxy(Proxy):
-    """Lets the backend decide about a publication of a client."""
-
-    def __call__(self, context: Context) -> None:
-        """Set the data that the backend wants to be published. Raises as `RPCProxy`."""
-        request = {**_connection(context), "channel": context.channel, "data": context.data}
-        content = _asked(self._backend, request, context.opening)
-        try:
-            result = decode(_publish_result, content)
-            data = b64decode(result.b64data, validate=True) if result.b64data else bytes(result.data)
-            if data:
-                context.data = decode_value(data)
-        except (InvalidJSON, Base64Error) as error:
-            raise Undelivered(f"the result cannot be used: {error}") from None
-        if result.skip_history:
-            raise Undelivered("the result has skip_history, which is not possible for publications of clients")
+        """Return the result, or None when there is no data in it. Raises as `ConnectProxy`."""
+        content = self._ask(context, method=context.method, **payload_field(bytes(context.data)))
+        result = decode_result(_rpc_result, content)
+        data = payload_of("data", result.data, result.b64data, context.protocol, keeps_null=True)
+        return Raw(data) if data else None
 
 
 class DisconnectProxy(Proxy):
-    """Tells the backend that the connection of a client has ended."""
+    """Notifies the backend that the connection of a client has ended."""
 
     def __call__(self, context: Context) -> None:
-        """Raises Undelivered when the backend cannot be told."""
-        _notify(self._backend, {**_connection(context), "reason": context.reason}, context.opening)
+        """Send the event. Raises Undelivered if the backend does not accept it."""
+        _notify(self._backend, {**connection_fields(context), "reason": context.reason}, context.opening)
 
 
 class ChannelStateProxy(Proxy):
-    """Tells the backend that a channel is occupied or vacated."""
+    """Notifies the backend that a channel is occupied or vacated."""
 
     def __call__(self, context: Context) -> None:
-        """Raises Undelivered when the backend cannot be told."""
+        """Send the event. Raises Undelivered if the backend does not accept it."""
         kind = "occupied" if context.event == OCCUPIED else "vacated"
         event = {"time_ms": int(time.time() * 1000), "type": kind, "channel": context.channel}
         _notify(self._backend, {"events": [event]}, None)
 
 
+_DECISIONS: Mapping[str, tuple[str, type[Proxy]]] = {
+    "proxy_connect_endpoint": (CONNECT_PROXY, ConnectProxy),
+    "proxy_refresh_endpoint": (REFRESH_PROXY, RefreshProxy),
+    "proxy_subscribe_endpoint": (SUBSCRIBE_PROXY, SubscribeProxy),
+    "proxy_sub_refresh_endpoint": (SUB_REFRESH_PROXY, SubRefreshProxy),
+    "proxy_publish_endpoint": (PUBLISH_PROXY, PublishProxy),
+    "proxy_rpc_endpoint": (RPC, RPCProxy),
+}
+"""The options with the URLs of backends that decide: the event of each, and the hook that asks."""
+
+
 def proxies(config: Config) -> Iterator[tuple[str, Proxy]]:
-    """The events that backends are asked about, and what asks.
+    """The events about which backends are asked or notified, each with its hook.
 
     An event that has happened is sent up to hook_tries times.
     """
-    tries = config.hook_tries
-    if url := config.proxy_rpc_endpoint:
-        yield RPC, RPCProxy(url, config)
-    if url := config.proxy_publish_endpoint:
-        yield PUBLISH, PublishProxy(url, config)
+    for option, (event, proxy) in _DECISIONS.items():
+        if url := getattr(config, option):
+            yield event, proxy(url, config)
     if url := config.proxy_disconnect_endpoint:
-        yield DISCONNECT, DisconnectProxy(url, config, tries)
+        yield DISCONNECT, DisconnectProxy(url, config, config.hook_tries)
     if url := config.proxy_channel_state_endpoint:
-        channel_state = ChannelStateProxy(url, config, tries)
+        channel_state = ChannelStateProxy(url, config, config.hook_tries)
         yield OCCUPIED, channel_state
         yield VACATED, channel_state
 
@@ -154,63 +250,28 @@ def proxies(config: Config) -> Iterator[tuple[str, Proxy]]:
 def _notify(backend: BackendHTTP, request: dict[str, Any], opening: Opening | None) -> None:
     """Send an event that has happened. Raises Undelivered, also when the backend answers with an error."""
     try:
-        _asked(backend, request, opening)
+        ask(backend, request, opening)
     except (RPCError, DisconnectClient) as error:
         raise Undelivered(f"the backend answered an event that has happened with {error}") from None
 
 
-def _asked(backend: BackendHTTP, request: dict[str, Any], opening: Opening | None) -> bytes:
-    """The result in the answer of a backend, as JSON. Raises RPCError, DisconnectClient and Undelivered."""
-    body = msgspec.json.encode({name: value for name, value in request.items() if value != ""})
-    status, content = backend.post(body, opening, {})
-    if content.lstrip()[:1] == b"<":
-        raise Undelivered(f"the backend answered with status {status} and an HTML page, not with JSON")
-    if status != 200:
-        raise Undelivered(f"the backend answered with status {status}")
-    try:
-        answer = decode(_answer, content)
-        if answer.error is not None:
-            raise RPCError(answer.error.code, answer.error.message, answer.error.temporary)
-        if answer.disconnect is not None:
-            raise DisconnectClient(answer.disconnect.code, answer.disconnect.reason)
-    except ValueError as error:  # not JSON, or a code that must not be sent
-        raise Undelivered(f"the answer cannot be used: {error}") from None
-    result = bytes(answer.result)
-    return b"{}" if result in (b"", b"null") else result
+def _subscription(result: SubscribeResult, protocol: str) -> AllowedSubscription:
+    return AllowedSubscription(
+        payload_of("info", result.info, result.b64info, protocol),
+        payload_of("data", result.data, result.b64data, protocol),
+        result.expire_at,
+        {} if result.override is None else result.override.values(),
+    )
 
 
-def _connection(context: Context) -> dict[str, Any]:
-    """The fields of every request."""
-    return {
-        "client": context.client,
-        "transport": _transport(context.opening),
-        "protocol": context.protocol,
-        "encoding": "json" if context.protocol == "json" else "binary",
-        "user": context.user,
-    }
+def _subscriptions(results: Mapping[str, SubscribeResult], protocol: str) -> dict[str, AllowedSubscription]:
+    if "" in results:
+        raise Undelivered("the result cannot be used: a channel has an empty name")
+    return {name: _subscription(result, protocol) for name, result in results.items()}
 
 
-def _transport(opening: Opening | None) -> str:
-    path = "" if opening is None else opening.target.partition("?")[0]
-    return "websocket" if opening is None or path.endswith(WEBSOCKET) else "sockjs"
-
-
-def _data(data: bytes) -> dict[str, Any]:
-    """A payload of a client as a field of a request; none without a payload."""
-    if not data:
-        return {}
-    return {"data": Raw(data)} if is_json(data) else {"b64data": b64encode(data).decode()}
-
-
-def _rpc_data(content: bytes, context: Context) -> Raw | None:
-    """Raises Undelivered for a result that is not valid, or that the client has no way to receive."""
-    try:
-        result = decode(_rpc_result, content)
-        if not result.b64data:
-            return result.data or None
-        data = b64decode(result.b64data, validate=True)
-    except (InvalidJSON, Base64Error) as error:
-        raise Undelivered(f"the result cannot be used: {error}") from None
-    if context.protocol == "json" and not is_json(data):
-        raise Undelivered("the result is not JSON, and the client uses JSON")
-    return Raw(data)
+def _renewal(content: bytes, protocol: str) -> Renewal:
+    if not content:
+        return Renewal(is_expired=True)
+    result = decode_result(_refresh_result, content)
+    return Renewal(result.expired, result.expire_at, payload_of("info", result.info, result.b64info, protocol))

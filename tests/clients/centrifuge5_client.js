@@ -3,8 +3,8 @@
 //
 // `options` are those of the Centrifuge object. With `tokens` in the configuration the library asks that address for a
 // new token of the connection, and with `channelTokens` for tokens of channels. Commands: connect, disconnect, subscribe
-// (with `channel` and the `options` of the subscription), delta_stats, unsubscribe, publish, presence, presence_stats and
-// history (with `options`). Events are named like those of the library, and their fields like those of the protocol.
+// (with `channel` and the `options` of the subscription), delta_stats, unsubscribe, publish, rpc (with `method`), presence,
+// presence_stats and history (with `options`). Events are named like those of the library, and their fields like those of the protocol.
 'use strict';
 
 function driveCentrifuge({Centrifuge, configuration, emit, ask, encode, decode}) {
@@ -19,9 +19,12 @@ function driveCentrifuge({Centrifuge, configuration, emit, ask, encode, decode})
     if (configuration.tokens) {
         options.getToken = () => ask(configuration.tokens, {});
     }
+    if (options.data !== undefined) {
+        options.data = encode(options.data);
+    }
     const centrifuge = new Centrifuge(configuration.url, options);
     centrifuge.on('connecting', ({code, reason}) => emit('connecting', {code, reason}));
-    centrifuge.on('connected', ({client, transport}) => emit('connected', {client, transport}));
+    centrifuge.on('connected', ({client, transport, data}) => emit('connected', {client, transport, data: decode(data)}));
     centrifuge.on('disconnected', ({code, reason}) => emit('disconnected', {code, reason}));
     centrifuge.on('error', ({type, error}) => emit('error', {type, code: error.code, message: error.message}));
     centrifuge.on('subscribed', ({channel, recovered}) => emit('server_subscribed', {channel, recovered}));
@@ -37,8 +40,9 @@ function driveCentrifuge({Centrifuge, configuration, emit, ask, encode, decode})
                 getToken: () => ask(configuration.channelTokens, {channel}),
             }));
             subscription.on('subscribing', ({code, reason}) => emit('subscribing', {channel, code, reason}));
-            subscription.on('subscribed', ({wasRecovering, recovered, recoverable, positioned}) => emit(
-                'subscribed', {channel, was_recovering: wasRecovering, recovered, recoverable, positioned},
+            subscription.on('subscribed', ({wasRecovering, recovered, recoverable, positioned, data}) => emit(
+                'subscribed',
+                {channel, was_recovering: wasRecovering, recovered, recoverable, positioned, data: decode(data)},
             ));
             subscription.on('unsubscribed', ({code, reason}) => emit('unsubscribed', {channel, code, reason}));
             subscription.on('error', ({type, error}) => emit(
@@ -70,6 +74,7 @@ function driveCentrifuge({Centrifuge, configuration, emit, ask, encode, decode})
         },
         unsubscribe: ({channel}) => centrifuge.getSubscription(channel).unsubscribe(),
         publish: ({channel, data}) => report('publish', centrifuge.publish(channel, encode(data)), () => null),
+        rpc: ({method, data}) => report('rpc', centrifuge.rpc(method, encode(data)), (result) => decode(result.data)),
         presence: ({channel}) => report('presence', centrifuge.presence(channel), ({clients}) => (
             Object.fromEntries(Object.entries(clients).map(([id, client]) => [id, info(client)]))
         )),

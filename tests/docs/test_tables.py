@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from gentrifugo.app.config.channel_options import ChannelOptions
+from gentrifugo.app.config.channel_options import PROXIED, ChannelOptions
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import options_of
 from gentrifugo.app.config.site_options import PROCESS
@@ -83,13 +83,14 @@ def test_every_command_has_its_heading() -> None:
 
 
 def test_every_channel_option_has_its_row() -> None:
-    """What a channel keeps stands in one table, and what each kind of clients may do in the columns of another one."""
-    kept, rights = page("channels.md").tables_after("Options")
+    """One table has what a channel keeps, one what each kind of clients may do, and one what a backend decides."""
+    kept, rights, proxied = page("channels.md").tables_after("Options")
     of_v1, of_v2 = ({word for row in rights for word in re.findall(r"[a-z_]+", row[column])} for column in (1, 2))
     names = {option.name for option in options_of(ChannelOptions)}
     for_v2 = {name for name in names if name.startswith(("allow", "force"))}
     for_v1 = {"publish", "anonymous"}
-    assert sorted(row[0] for row in kept) == sorted(names - for_v2 - for_v1)
+    assert sorted(row[0] for row in kept) == sorted(names - for_v2 - for_v1 - {*PROXIED})
+    assert [row[0] for row in proxied] == list(PROXIED)
     assert for_v2 <= of_v2
     assert for_v1 <= of_v1
     assert not for_v2 & of_v1

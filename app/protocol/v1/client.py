@@ -36,7 +36,8 @@ from ...node import hooks
 from ...node.base_client import BaseClient, ClosedMeanwhile
 from ...node.hooks import Context
 from ...node.node import Node
-from . import wire
+from ...node.proxy_events import CONNECT_PROXY, ConnectContext
+from . import decisions, wire
 from .credentials import MAX_LOGGED_USER, signed_at
 from .replies import gather
 from .subscriptions import SubscriptionsV1
@@ -157,30 +158,32 @@ class ClientV1(BaseClient):
 
     def _identify(self, params: wire.ConnectParams) -> tuple[str, bytes, float]:
         """Return user, info and time of the signature of a client that connects. Raises Closing if invalid."""
-        is_hooked = self.node.hooks.has(hooks.CONNECT)
+        known = self.node.hooks
         user: str | None = params.user or ""
         info, timestamp = wire.embedded_json(params.info or ""), time.time()
-        if is_hooked and not params.token and not self.node.config.insecure:
+        if known.has(hooks.CONNECT, CONNECT_PROXY) and not params.token and not self.node.config.insecure:
             user, info = None, b""  # they are not signed
+            if known.has(CONNECT_PROXY):
+                asked = ConnectContext(hooks.CONNECT, client=self.uid, opening=self.opening)
+                user, info = decisions.who_by_backend(known, asked)
         elif not self.node.config.insecure:
             timestamp = signed_at(self.node.config.secret, params)
             self._signed_user = user
-        if is_hooked:
+        if known.has(hooks.CONNECT):
             user, info = self._identify_with_hooks(hooks.CONNECT, user, info)
+        if self.closed:
+            raise ClosedMeanwhile
         if user is None:
-            raise Closing(CLOSE_INVALID_TOKEN, "the request has no token, and no hook has set a user")
+            raise Closing(CLOSE_INVALID_TOKEN, "the request has no token, and no hook or backend has set a user")
         return user, info, timestamp
 
     def _identify_with_hooks(self, event: str, user: str | None, info: bytes) -> tuple[str | None, bytes]:
         """Return the user and info that the hooks have set; raises Closing if a hook refuses."""
         context = Context(event, user, self.uid, info=decode_embedded(info), opening=self.opening)
-        try:
-            outcome = self.node.hooks.ask(context, info=info)
-        except Refused as refused:
-            raise Closing(Disconnect(refused.error.text, refused.error.advice == RETRY)) from None
+        decided = decisions.who_by_hooks(self.node.hooks, context, info)
         if self.closed:
             raise ClosedMeanwhile
-        return outcome.user, outcome.info
+        return decided
 
     def _authenticate(self, user: str, info: bytes, expires_at: float) -> None:
         self._register(user, info)
@@ -230,8 +233,7 @@ class ClientV1(BaseClient):
             raise Closing(CLOSE_INVALID_MESSAGE)
         try:
             self._subscriptions.check(channel, params)
-            if self.node.hooks.has(hooks.SUBSCRIBE):
-                self.node.hooks.ask(self.context(hooks.SUBSCRIBE, channel))
+            decisions.check_subscribe(self.node, channel, self.context)
             recovered = self._subscriptions.add(channel, params)
         except Refused as refused:
             body = wire.subscribe_body(channel, False)
@@ -263,8 +265,9 @@ class ClientV1(BaseClient):
         try:
             self._check_publish(channel, params)
             data = bytes(params.data)  # type: ignore[arg-type]
-            if self.node.hooks.has(hooks.PUBLISH):
-                data = self._ask_publish(channel, data)
+            approved = decisions.approved_data(self.node, channel, data, self.context)
+            if approved is not None:
+                data = approved
                 self._check_publish(channel, params)  # subscriptions may have changed meanwhile
             self.node.metrics.counters.client_num_msg_published += 1
             self.node.publish(channel, data, self.uid, self._subscriptions.info(channel))
@@ -272,12 +275,6 @@ class ClientV1(BaseClient):
             error = INTERNAL_ERROR.advise(RETRY) if refused.error == INTERNAL_ERROR else refused.error
             return wire.encode_reply(command.uid, "publish", wire.status_body(channel, False), error)
         return wire.encode_reply(command.uid, "publish", wire.status_body(channel, True))
-
-    def _ask_publish(self, channel: str, data: bytes) -> bytes:
-        """Return the data that the hooks allow to be published. Raises Refused if a hook refuses."""
-        context = self.context(hooks.PUBLISH, channel)
-        context.data = decode_embedded(data)
-        return self.node.hooks.ask(context, data=data).data
 
     def _check_publish(self, channel: str, params: wire.PublishParams) -> None:
         if not channel or params.data is msgspec.UNSET:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
+
+from msgspec import Raw
 
 from ....engines.base import HistoryFilter
 from ...config.channel_options import ChannelOptions
@@ -13,13 +16,16 @@ from ...model.json_codec import InvalidJSON, decode_embedded
 from ...model.payload import payload
 from ...node import hooks
 from ...node.channels import history_options
+from ...node.proxy_events import ask_publication, ask_subscription
 from . import permissions
-from .connecting import subscription_token
+from .claims import UNCHANGED, SubscriptionOptions
+from .connecting import options_of, subscription_token
 from .deltas import FOSSIL
 from .errors import (
     CLOSE_BAD_REQUEST,
     ERROR_ALREADY_SUBSCRIBED,
     ERROR_BAD_REQUEST,
+    ERROR_EXPIRED,
     ERROR_LIMIT_EXCEEDED,
     ERROR_NOT_AVAILABLE,
     ERROR_PERMISSION_DENIED,
@@ -46,7 +52,7 @@ from .messages import (
 )
 from .permissions import Requester
 from .served_client import ServedClient
-from .subscriptions import AllowedSubscription, message_of, ttl
+from .subscriptions import GrantedSubscription, message_of, ttl
 from .tags_filter import InvalidFilter, TagsFilter, tags_filter
 
 log = logging.getLogger(__name__)
@@ -62,17 +68,36 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
     if client.node.hooks.has(hooks.SUBSCRIBE):
         client.node.hooks.ask(client.context(hooks.SUBSCRIBE, request.channel))
         _check_subscribe(client, request)  # much may have happened meanwhile
-    if token is None:
+    given, data, expires_at = UNCHANGED, b"", 0.0
+    if token is not None:
+        given, expires_at = token.options, token.expires_at
+    elif options.proxy_subscribe and rules.asks_backend(request.channel):
+        given, data, expires_at = _ask_backend(client, request)
+    else:
         _check_open(client, request.channel)
     granted = permissions.grant(options, request, client.user, client.node.config.insecure)
-    info, expires_at = b"", 0.0
-    if token is not None:
-        granted = permissions.overridden(granted, token.options, options)
-        info, expires_at = token.options.info, token.expires_at
-    passes = _filter(options, request)
-    result = client.subscribe(AllowedSubscription(request.channel, request, granted, info, expires_at, passes=passes))
+    if given is not UNCHANGED:
+        granted = permissions.overridden(granted, given, options)
+    passes, shown = _filter(options, request), Raw(data) if data else NO_PAYLOAD
+    result = client.subscribe(
+        GrantedSubscription(request.channel, request, granted, given.info, expires_at, shown, passes=passes)
+    )
     client.reply(Reply(id_, subscribe=result))
     client.go_live(request.channel)
+
+
+def _ask_backend(client: ServedClient, request: SubscribeRequest) -> tuple[SubscriptionOptions, bytes, float]:
+    """Options, data and time of expiry of a subscription that a backend allows.
+
+    May block. Raises Refused and Closing when the backend refuses, and the exceptions of `_check_subscribe`.
+    """
+    context = client.context(hooks.SUBSCRIBE, request.channel)
+    context.data = request.data
+    allowed = ask_subscription(client.node.hooks, context)
+    if 0 < allowed.expires_at <= time.time():
+        raise CodedRefusal(ERROR_EXPIRED)
+    _check_subscribe(client, request)  # much may have happened meanwhile
+    return options_of(allowed), allowed.data, allowed.expires_at
 
 
 def _check_open(client: ServedClient, channel: str) -> None:
@@ -92,7 +117,7 @@ def _check_open(client: ServedClient, channel: str) -> None:
 
 
 def _check_subscribe(client: ServedClient, request: SubscribeRequest) -> None:
-    """Raises CodedRefusal, model.Refused or CodedClosing for a request that is refused whatever the channel allows."""
+    """Raises CodedRefusal, Refused or CodedClosing for a request that is refused whatever the channel allows."""
     channel, config = _named(request.channel), client.node.config
     if request.delta not in ("", FOSSIL):
         raise CodedClosing(CLOSE_BAD_REQUEST, f"unknown delta format {request.delta!r}")
@@ -123,6 +148,10 @@ def _sub_refresh(client: ServedClient, id_: int, request: SubRefreshRequest) -> 
     channel = _named(request.channel)
     if channel not in client.channels:
         raise CodedRefusal(ERROR_PERMISSION_DENIED)
+    if client.subscriptions.channels[channel].is_renewed_by_backend:
+        raise CodedClosing(
+            CLOSE_BAD_REQUEST, f"a sub_refresh of {channel!r}, which a backend refreshes (proxy_sub_refresh)"
+        )
     if not request.token:
         raise CodedRefusal(ERROR_BAD_REQUEST)
     token = subscription_token(client, channel, request.token)
@@ -141,21 +170,33 @@ def _publish(client: ServedClient, id_: int, request: PublishRequest) -> None:
     if not data:
         raise CodedRefusal(ERROR_BAD_REQUEST)
     _check_publish(client, channel)
-    if client.node.hooks.has(hooks.PUBLISH):
-        context = client.context(hooks.PUBLISH, channel)
-        try:
-            context.data = decode_embedded(data)
-        except InvalidJSON:  # of a client that uses Protobuf; hooks get decoded JSON
-            raise CodedRefusal(ERROR_BAD_REQUEST) from None
-        data = client.node.hooks.ask(context, data=data).data
-        _check_publish(client, channel)  # much may have happened meanwhile
+    data = _approved(client, channel, data)
     client.node.metrics.counters.client_num_msg_published += 1
     client.node.publish(channel, payload(data), client.uid, client.subscriptions.info(channel))
     client.reply(Reply(id_, publish=PublishResult()))
 
 
+def _approved(client: ServedClient, channel: str, data: bytes) -> bytes:
+    """The data that hooks and a backend allow to be published. May block; raises Refused and Closing."""
+    known, is_asked = client.node.hooks, False
+    if known.has(hooks.PUBLISH):
+        context = client.context(hooks.PUBLISH, channel)
+        try:
+            context.data = decode_embedded(data)
+        except InvalidJSON:  # of a client that uses Protobuf; hooks get decoded JSON
+            raise CodedRefusal(ERROR_BAD_REQUEST) from None
+        data, is_asked = known.ask(context, data=data).data, True
+    if client.node.rules.options(channel).proxy_publish:
+        data, is_asked = ask_publication(known, client.context(hooks.PUBLISH, channel), data), True
+    if is_asked:
+        _check_publish(client, channel)  # much may have happened meanwhile
+    return data
+
+
 def _check_publish(client: ServedClient, channel: str) -> None:
-    if not permissions.may_publish(client.node.rules.options(channel), _requester(client, channel)):
+    """Raises CodedRefusal unless the options let a client publish, or let a backend decide."""
+    options = client.node.rules.options(channel)
+    if not (options.proxy_publish or permissions.may_publish(options, _requester(client, channel))):
         raise CodedRefusal(ERROR_PERMISSION_DENIED)
 
 

@@ -41,6 +41,10 @@ class SubscriptionOptions:
     force_push_join_leave: bool | None = None
 
 
+UNCHANGED = SubscriptionOptions()
+"""The options of a subscription for which nobody has said anything."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionToken:
     """The claims of the token of a connection."""

@@ -14,14 +14,15 @@ from typing import Any
 import gevent
 
 from ...http.opening_request import Opening
-from ...model.errors import Closing, Disconnect, Refused
+from ...model.errors import CLOSE_EXPIRED, Closing, Disconnect, Refused
 from ...net.transport import Transport
 from ...node.base_client import BaseClient, ClosedMeanwhile
 from ...node.hooks import Context
 from ...node.node import Node
+from ...node.proxy_events import REFRESH_PROXY
 from ...node.user_commands import AddSubscription, RenewConnections, SendMessage
 from ...runtime.yielding import yield_if_due
-from . import channel_commands, connection_commands, server_commands
+from . import channel_commands, connection_commands, renewing, server_commands
 from .encodings import encoding
 from .errors import (
     CLOSE_BAD_REQUEST,
@@ -51,7 +52,7 @@ from .messages import Error as ErrorMessage
 from .one_way import disconnect_for
 from .pings import Pings
 from .served_client import Identity
-from .subscriptions import AllowedSubscription, SubscriptionsV2
+from .subscriptions import GrantedSubscription, SubscriptionsV2
 from .tokens import TokenVerifier
 
 log = logging.getLogger(__name__)
@@ -209,7 +210,8 @@ class ClientV2(BaseClient):
         self._end_by_kind(channel, UNSUBSCRIBED_INSUFFICIENT_STATE, INSUFFICIENT_STATE)
 
     def _end_expired(self, channel: str) -> None:
-        self._end_by_kind(channel, UNSUBSCRIBED_EXPIRED, SUBSCRIPTION_EXPIRED)
+        if not renewing.renew_subscription(self, channel):
+            self._end_by_kind(channel, UNSUBSCRIBED_EXPIRED, SUBSCRIPTION_EXPIRED)
 
     def _end_by_kind(self, channel: str, why: Unsubscribed, disconnect: CodedDisconnect) -> None:
         """End a subscription of the client; a connection whose server-side subscription ends is closed."""
@@ -267,9 +269,21 @@ class ClientV2(BaseClient):
                 awaits_answers=not self.format.is_one_way,
             )
 
+    def _grace_period(self) -> float:
+        # A backend that renews connections is asked at once, and the client need not do anything.
+        return 0 if self.node.hooks.has(REFRESH_PROXY) else super()._grace_period()
+
+    def _close_if_expired(self) -> None:
+        if 0 < self._expires_at <= time.time():
+            gevent.spawn(self._end_unless_renewed)
+
+    def _end_unless_renewed(self) -> None:
+        if not renewing.renew_connection(self):
+            self.close(CLOSE_EXPIRED)
+
     # -- subscriptions
 
-    def subscribe(self, wanted: AllowedSubscription) -> SubscribeResult:
+    def subscribe(self, wanted: GrantedSubscription) -> SubscribeResult:
         """Subscribe to a channel; what is returned is to be sent before `go_live` is called. May block."""
         self.node.metrics.counters.client_num_subscribe += 1
         return self.subscriptions.add(wanted)

@@ -1,4 +1,4 @@
-"""The identity of a connecting client: from its token, from a hook, or anonymous.
+"""The identity of a connecting client: from its token, from a backend, from a hook, or anonymous.
 
 Checks the tokens of clients; what follows from them is the business of `client.py` and `channel_commands.py`.
 """
@@ -6,19 +6,22 @@ Checks the tokens of clients; what follows from them is the business of `client.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection
 
 from msgspec import Raw
 
 from ...model.errors import RETRY, Disconnect, Refused
-from ...model.json_codec import decode_embedded
+from ...model.json_codec import decode_if_json
 from ...node import hooks
 from ...node.hooks import Context
+from ...node.proxy_events import CONNECT_PROXY, REFRESH_PROXY, AllowedSubscription, ConnectContext, ask_connection
 from . import permissions
 from .claims import ConnectionToken, SubscriptionOptions, SubscriptionToken
 from .errors import (
     CLOSE_BAD_REQUEST,
     CONNECTION_EXPIRED,
+    ERROR_EXPIRED,
     ERROR_INTERNAL,
     ERROR_PERMISSION_DENIED,
     ERROR_TOKEN_EXPIRED,
@@ -33,7 +36,7 @@ from .key_set import KeysUnavailable
 from .messages import NO_PAYLOAD, ConnectRequest, RefreshRequest, SubscribeRequest
 from .permissions import overridden
 from .served_client import Identity, ServedClient
-from .subscriptions import AllowedSubscription
+from .subscriptions import GrantedSubscription
 from .tokens import ExpiredToken, ForeignToken, InvalidToken
 
 log = logging.getLogger(__name__)
@@ -46,19 +49,67 @@ def identify(client: ServedClient, request: ConnectRequest) -> Identity:
     """
     config = client.node.config
     is_hooked = client.node.hooks.has(hooks.CONNECT)
+    user: str | None = None
     if request.token:
         claims = _claims(client, request.token)
         identity = Identity(claims.user, claims.info, claims.expires_at, _server_side(client, claims, request))
+        user = identity.user
+    elif allowed := _ask_backend(client, request):
+        identity, user = allowed, allowed.user
     elif is_hooked or config.insecure or config.allow_anonymous_connect_without_token:
         identity = Identity("", b"", 0)
     else:
-        raise CodedClosing(CLOSE_BAD_REQUEST, "the request has no token (option allow_anonymous_connect_without_token)")
+        raise CodedClosing(
+            CLOSE_BAD_REQUEST,
+            "the request has no token, no backend has named a user, and option allow_anonymous_connect_without_token"
+            " is off",
+        )
     channels: Collection[str] = ()
     if is_hooked:
-        identity, channels = _ask(client, hooks.CONNECT, identity.user if request.token else None, identity)
+        identity, channels = _ask(client, hooks.CONNECT, user, identity)
     if config.user_subscribe_to_personal and identity.user:
         channels = [*channels, client.node.rules.personal(identity.user)]
     return identity._replace(subscriptions=_with_channels(client, identity, channels, request))
+
+
+def _ask_backend(client: ServedClient, request: ConnectRequest) -> Identity | None:
+    """The identity that a backend gives to a client without a token; None if there is no backend, or it gives none.
+
+    May block. Raises Refused and Closing when the backend refuses or fails.
+    """
+    if not client.node.hooks.has(CONNECT_PROXY):
+        return None
+    asked = client.context(hooks.CONNECT)
+    context = ConnectContext(
+        hooks.CONNECT,
+        client=client.uid,
+        data=request.data,
+        protocol=asked.protocol,
+        opening=client.opening,
+        library=request.name,
+        library_version=request.version,
+        wanted=list(request.subs),
+    )
+    try:
+        allowed = ask_connection(client.node.hooks, context)
+    except Refused:
+        client.refuse()
+        raise
+    if allowed is None:
+        return None
+    if 0 < allowed.expires_at <= time.time():
+        client.refuse()
+        raise CodedRefusal(ERROR_EXPIRED)
+    subscriptions = [
+        server_side(client, channel, allowed.user, options_of(given), request.subs.get(channel), given.expires_at)
+        for channel, given in allowed.subscriptions.items()
+    ]
+    return Identity(allowed.user, allowed.info, allowed.expires_at, subscriptions, allowed.data)
+
+
+def options_of(allowed: AllowedSubscription) -> SubscriptionOptions:
+    """The options of a subscription that a backend has allowed."""
+    return SubscriptionOptions(allowed.info, allowed.data, **allowed.override)
 
 
 def refreshed(client: ServedClient, request: RefreshRequest) -> Identity:
@@ -66,6 +117,10 @@ def refreshed(client: ServedClient, request: RefreshRequest) -> Identity:
 
     Raises CodedClosing for a token that cannot refresh this connection.
     """
+    if client.node.hooks.has(REFRESH_PROXY):
+        raise CodedClosing(
+            CLOSE_BAD_REQUEST, "a refresh, but option proxy_refresh_endpoint is set: the backend refreshes"
+        )
     if not request.token:
         raise CodedClosing(CLOSE_BAD_REQUEST, "a refresh without a token")
     try:
@@ -101,7 +156,7 @@ def _ask(client: ServedClient, event: str, user: str | None, identity: Identity)
     Raises CodedClosing when the hook refuses, or names no user, and Refused for an error with a code of the
     application.
     """
-    context = Context(event, user, client.uid, info=decode_embedded(identity.info), opening=client.opening)
+    context = Context(event, user, client.uid, info=decode_if_json(identity.info), opening=client.opening)
     try:
         outcome = client.node.hooks.ask(context, info=identity.info)
     except Refused as refused:
@@ -118,7 +173,7 @@ def _ask(client: ServedClient, event: str, user: str | None, identity: Identity)
     return identity._replace(user=outcome.user, info=outcome.info), context.channels
 
 
-def _server_side(client: ServedClient, claims: ConnectionToken, request: ConnectRequest) -> list[AllowedSubscription]:
+def _server_side(client: ServedClient, claims: ConnectionToken, request: ConnectRequest) -> list[GrantedSubscription]:
     return [
         server_side(client, channel, claims.user, given, request.subs.get(channel))
         for channel, given in claims.channels.items()
@@ -127,7 +182,7 @@ def _server_side(client: ServedClient, claims: ConnectionToken, request: Connect
 
 def _with_channels(
     client: ServedClient, identity: Identity, channels: Collection[str], request: ConnectRequest
-) -> list[AllowedSubscription]:
+) -> list[GrantedSubscription]:
     """The subscriptions of the identity and those to further channels. Those that it has already stay as they are."""
     wanted = {subscription.channel: subscription for subscription in identity.subscriptions}
     for channel in channels:
@@ -144,7 +199,7 @@ def server_side(
     given: SubscriptionOptions,
     request: SubscribeRequest | None = None,
     expires_at: float = 0,
-) -> AllowedSubscription:
+) -> GrantedSubscription:
     """A subscription that the server makes. Raises CodedClosing for a channel whose namespace does not exist."""
     try:
         options = client.node.rules.options(channel)
@@ -156,7 +211,7 @@ def server_side(
     granted = overridden(permissions.grant(options, wanted, user), given, options)
     granted = granted._replace(may_have_deltas=False)  # client libraries have them for subscriptions of their own only
     data = Raw(given.data) if given.data else NO_PAYLOAD
-    return AllowedSubscription(channel, wanted, granted, given.info, expires_at, data, is_server_side=True)
+    return GrantedSubscription(channel, wanted, granted, given.info, expires_at, data, is_server_side=True)
 
 
 def subscription_token(client: ServedClient, channel: str, token: str) -> SubscriptionToken:

@@ -12,6 +12,7 @@ from ...model.errors import Refused
 from ...node import hooks
 from ...node.base_client import ClosedMeanwhile
 from ...node.hooks import rpc_event
+from ...node.proxy_events import REFRESH_PROXY
 from ...node.user_commands import CloseConnections
 from .connecting import identify, refreshed
 from .errors import (
@@ -85,11 +86,13 @@ def _close_others(client: ServedClient, user: str) -> None:
 
 
 def _connect_result(client: ServedClient, identity: Identity, subs: dict[str, SubscribeResult]) -> ConnectResult:
+    expires_at = 0.0 if client.node.hooks.has(REFRESH_PROXY) else identity.expires_at  # the client refreshes nothing
     return ConnectResult(
         client=client.uid,
         version=client.node.version,
-        expires=identity.expires_at > 0,
-        ttl=ttl(identity.expires_at),
+        data=Raw(identity.data) if identity.data else NO_PAYLOAD,
+        expires=expires_at > 0,
+        ttl=ttl(expires_at),
         subs=subs,
         ping=max(round(client.node.config.ping_interval), 1) if client.has_pings else 0,
         pong=client.has_pings,

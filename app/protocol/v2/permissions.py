@@ -82,6 +82,10 @@ class Grant(NamedTuple):
     """The client receives joins and leaves."""
     may_have_deltas: bool = False
     """The client has asked for deltas, and the channel allows them."""
+    stores_presence: bool | None = None
+    """Whether the server stores that the client is subscribed; None for what the channel says."""
+    announces: bool | None = None
+    """Whether others receive a join and a leave of the client; None for what the channel says."""
 
     @property
     def has_deltas(self) -> bool:
@@ -114,4 +118,10 @@ def overridden(granted: Grant, given: SubscriptionOptions, options: ChannelOptio
     if given.force_push_join_leave is not None:
         has_joins = options.join_leave and given.force_push_join_leave
     is_positioned = has_history and (is_positioned or is_recoverable)
-    return Grant(is_positioned, has_history and is_recoverable, has_joins, granted.may_have_deltas)
+    return granted._replace(
+        is_positioned=is_positioned,
+        is_recoverable=has_history and is_recoverable,
+        has_joins=has_joins,
+        stores_presence=given.presence,
+        announces=given.join_leave,
+    )

@@ -10,7 +10,7 @@ from ...node.hooks import Context
 from ...node.node import Node
 from .errors import CodedDisconnect
 from .messages import Push, Reply, SubscribeResult
-from .subscriptions import AllowedSubscription, SubscriptionsV2
+from .subscriptions import GrantedSubscription, SubscriptionsV2
 from .tokens import TokenVerifier
 
 
@@ -23,8 +23,10 @@ class Identity(NamedTuple):
     """JSON that others see of it; empty when there is none."""
     expires_at: float
     """Seconds since 1970; 0 for never."""
-    subscriptions: Sequence[AllowedSubscription] = ()
+    subscriptions: Sequence[GrantedSubscription] = ()
     """The channels that the server subscribes it to."""
+    data: bytes = b""
+    """What it receives with the reply: JSON, or any bytes with Protobuf; empty when there is nothing."""
 
 
 class ServedClient(Protocol):
@@ -63,7 +65,7 @@ class ServedClient(Protocol):
         """Queue one push for the client."""
         ...
 
-    def subscribe(self, wanted: AllowedSubscription) -> SubscribeResult:
+    def subscribe(self, wanted: GrantedSubscription) -> SubscribeResult:
         """Subscribe to a channel; what is returned is to be sent before `go_live` is called. May block."""
         ...
 

@@ -23,6 +23,7 @@ from ...model.payload import bytes_of
 from ...node.base_client import ClosedMeanwhile
 from ...node.node import Node
 from ...node.presence_renewal import PresenceRenewal, SubscribingClient
+from ...node.proxy_events import SUB_REFRESH_PROXY
 from ...runtime.timers import Timer
 from ...runtime.yielding import iterate_yielding
 from .deltas import DeltaSubscription, chain_of
@@ -67,11 +68,21 @@ class Subscription:
     """What the client receives as patches; None without deltas."""
     expires_at: float = 0
     """Seconds since 1970; 0 for never."""
+    is_renewed_by_backend: bool = False
+    """Whether a backend is asked when it expires, and the client does not know that it expires."""
     expiry: Timer | None = None
+
+    def stores_presence(self, options: ChannelOptions) -> bool:
+        """Whether the server stores that the client is subscribed to a channel with these options."""
+        return options.presence if self.grant.stores_presence is None else self.grant.stores_presence
+
+    def announces(self, options: ChannelOptions) -> bool:
+        """Whether others receive a join and a leave of the client in a channel with these options."""
+        return options.join_leave if self.grant.announces is None else self.grant.announces
 
 
 @dataclass(slots=True, frozen=True)
-class AllowedSubscription:
+class GrantedSubscription:
     """A subscription that has been allowed."""
 
     channel: str
@@ -112,7 +123,7 @@ class SubscriptionsV2(PresenceRenewal):
 
     # -- subscribe
 
-    def add(self, wanted: AllowedSubscription) -> SubscribeResult:
+    def add(self, wanted: GrantedSubscription) -> SubscribeResult:
         """Subscribe to a channel. Publications are held until `go_live` is called, after the reply has been sent.
 
         Raises CodedRefusal when the client refuses what cannot be recovered, Refused when the namespace is gone or
@@ -123,16 +134,17 @@ class SubscriptionsV2(PresenceRenewal):
                 raise ClosedMeanwhile
             return self._add(wanted)
 
-    def _add(self, wanted: AllowedSubscription) -> SubscribeResult:
+    def _add(self, wanted: GrantedSubscription) -> SubscribeResult:
         node, channel, grant = self._node, wanted.channel, wanted.grant
         options = node.rules.options(channel)
         subscription = Subscription(wanted.info, grant, wanted.is_server_side, wanted.passes)
+        subscription.is_renewed_by_backend = options.proxy_sub_refresh and node.hooks.has(SUB_REFRESH_PROXY)
         if grant.has_deltas:
             subscription.deltas = DeltaSubscription(chain_of(node.hub, channel), self._client.format)
         self.channels[channel] = subscription
         try:
             node.add_subscription(channel, self._client, hold=True, encoding=self._encoding(subscription))
-            if options.presence:
+            if subscription.stores_presence(options):
                 node.add_presence(channel, self._client.uid, self.info(channel))
                 self._keep_presence()
         except Refused:
@@ -145,7 +157,8 @@ class SubscriptionsV2(PresenceRenewal):
             raise
         result.data, result.delta = wanted.data, grant.has_deltas
         self._expire(channel, wanted.expires_at)
-        result.expires, result.ttl = wanted.expires_at > 0, ttl(wanted.expires_at)
+        if not subscription.is_renewed_by_backend:
+            result.expires, result.ttl = wanted.expires_at > 0, ttl(wanted.expires_at)
         return result
 
     def _encoding(self, subscription: Subscription) -> Encoding:
@@ -156,7 +169,7 @@ class SubscriptionsV2(PresenceRenewal):
         encoded = encoding(client.format, client.frame, grant.has_joins, grant.is_positioned)
         return encoded if subscription.passes is None else encoded._replace(passes=subscription.passes)
 
-    def _position(self, wanted: AllowedSubscription, options: ChannelOptions) -> SubscribeResult:
+    def _position(self, wanted: GrantedSubscription, options: ChannelOptions) -> SubscribeResult:
         """The reply as far as it is about the stream of the channel."""
         channel, request, grant = wanted.channel, wanted.request, wanted.grant
         if not grant.is_positioned:
@@ -173,7 +186,7 @@ class SubscriptionsV2(PresenceRenewal):
             was_recovering=request.recover,
         )
 
-    def _recover(self, wanted: AllowedSubscription, options: ChannelOptions) -> SubscribeResult:
+    def _recover(self, wanted: GrantedSubscription, options: ChannelOptions) -> SubscribeResult:
         channel, request = wanted.channel, wanted.request
         since = StreamPosition(request.offset, request.epoch)
         if options.force_recovery_mode == "cache":
@@ -223,10 +236,14 @@ class SubscriptionsV2(PresenceRenewal):
     def announce(self, channel: str) -> None:
         """Publish that the client has joined, if the channel announces it. May block."""
         try:
-            if channel in self.channels and self._node.rules.options(channel).join_leave:
+            subscription = self.channels.get(channel)
+            if subscription is not None and subscription.announces(self._node.rules.options(channel)):
                 self._node.publish_join(channel, self.info(channel))
         except Refused:
             pass  # a reload has removed the namespace
+
+    def _stores_presence(self, channel: str, options: ChannelOptions) -> bool:
+        return self.channels[channel].stores_presence(options)
 
     # -- expiry
 
@@ -240,7 +257,8 @@ class SubscriptionsV2(PresenceRenewal):
             subscription.expiry.cancel()
         subscription.expires_at = when
         if when > 0:
-            delay = when - time.time() + self._node.config.client_expired_sub_close_delay
+            grace = 0 if subscription.is_renewed_by_backend else self._node.config.client_expired_sub_close_delay
+            delay = when - time.time() + grace
             subscription.expiry = self._node.timers.after(max(delay, 0), lambda: self._check_expiry(channel))
 
     def _check_expiry(self, channel: str) -> None:
@@ -275,9 +293,9 @@ class SubscriptionsV2(PresenceRenewal):
             options = self._node.rules.options(channel)
         except Refused:  # a reload has removed the namespace
             options = ChannelOptions(presence=True)
-        if options.presence:
+        if subscription.stores_presence(options):
             self._node.remove_presence(channel, self._client.uid)
-        if options.join_leave:
+        if subscription.announces(options):
             self._node.publish_leave(channel, info)
         return True
 

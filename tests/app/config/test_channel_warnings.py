@@ -136,3 +136,40 @@ def test_channel_warnings_are_shown_with_others_and_are_errors_with_strict() -> 
     with pytest.raises(ConfigError) as caught:
         load(["--config=missing.json", "--secret=s", "--allow_recovery", "--strict"], {})
     assert warning in caught.value.problems
+
+
+@pytest.mark.parametrize("name", ["proxy_subscribe", "proxy_publish", "proxy_sub_refresh"])
+def test_a_backend_without_channels_that_it_decides_about(name: str) -> None:
+    endpoint = {f"{name}_endpoint": "http://127.0.0.1:5000/"}
+    assert warnings_of(**endpoint) == [
+        f"option {name}_endpoint has no effect without {name}, at the top level or in a namespace"
+    ]
+    assert warnings_of({name: True}, **endpoint) == []
+    assert warnings_of(**endpoint, **{name: True}) == []
+
+
+@pytest.mark.parametrize("name", ["proxy_subscribe", "proxy_publish", "proxy_sub_refresh"])
+def test_channels_that_let_a_backend_decide_need_its_address(name: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        from_mapping({"secret": "s", name: True, "namespaces": [{"name": "chat", name: True}]}, "config.json")
+    needs = f"needs {name}_endpoint, the URL of the backend that decides"
+    assert refused.value.problems == [f"config.json: {name}: {needs}", f"config.json: namespaces[0].{name}: {needs}"]
+
+
+def test_a_backend_that_decides_opens_a_namespace_to_clients_of_v2_and_v1() -> None:
+    url = "http://127.0.0.1:5000/"
+    asked = {"proxy_subscribe": True, "publish": True}
+    assert warnings_with_key(asked, proxy_subscribe_endpoint=url) == []
+    config = Config(namespaces=named((asked,)), proxy_connect_endpoint=url, proxy_subscribe_endpoint=url)
+    assert list(channel_warnings(config)) == []
+
+
+def test_the_names_of_v6_let_a_backend_decide() -> None:
+    given = {"name": "chat", "subscribe_proxy_enabled": True}
+    options = {"secret": "s", "proxy_subscribe_endpoint": "http://127.0.0.1:5000/", "namespaces": [given]}
+    assert from_mapping(options).config.namespaces[0].proxy_subscribe
+
+
+def test_a_backend_that_says_who_connects_replaces_keys() -> None:
+    assert from_mapping({"proxy_connect_endpoint": "http://127.0.0.1:5000/"}).config.has_proxies
+    assert not from_mapping({"secret": "s"}).config.has_proxies

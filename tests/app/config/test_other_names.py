@@ -50,6 +50,13 @@ def test_the_options_that_replace_an_object_exist() -> None:
         ("allow_channel_compaction", "; it belongs to later versions of Centrifugo"),
         ("allow_subscribe_for_clients", "; did you mean allow_subscribe_for_client?"),
         ("usage_stats", "; not needed here"),
+        ("proxy_connect_timeout", "; it is called hook_timeout here"),
+        ("proxy_sub_refresh_timeout", "; it is called hook_timeout here"),
+        ("proxy_http_headers", "; it is called hook_headers here"),
+        ("proxy_conect_endpoint", "; backends are named by the options proxy_..._endpoint, one for each event"),
+        ("proxy_grpc_metadata", "; backends are named by the options proxy_..._endpoint, one for each event"),
+        ("subscribe_proxy_name", "; backends are named by the options proxy_..._endpoint, one for each event"),
+        ("proxies", "; backends are named by the options proxy_..._endpoint, one for each event"),
         ("histroy_size", "; did you mean history_size?"),
         ("Secret", "; did you mean secret?"),
         ("something_else", ""),
@@ -89,6 +96,12 @@ def test_options_of_a_namespace_are_explained_among_those_of_a_namespace() -> No
     assert suggestion("client_anonymous", OPTIONS) == "; it is called allow_anonymous_connect_without_token here"
     assert "it is called" not in suggestion("client_anonymous", names)
     assert {option.name for option in options_of(ChannelOptions)} < names
+
+
+def test_options_of_backends_are_not_taken_for_others() -> None:
+    names = {f"proxy_{event}_endpoint" for event in ("connect", "refresh", "subscribe", "sub_refresh")}
+    assert names <= OPTIONS
+    assert [renamed(name) or explanation(name) for name in names] == [""] * 4
 
 
 def test_every_pattern_has_a_reason() -> None:

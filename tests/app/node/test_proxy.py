@@ -1,4 +1,4 @@
-"""Behaviour of the proxy for RPC, with a real backend that answers well, badly, late or not at all."""
+"""Behaviour of the proxies for calls, publications and events, with a real backend that answers well or badly."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.http.opening_request import Opening
 from gentrifugo.app.node.hooks import Context, Undelivered
-from gentrifugo.app.node.proxy import RPCProxy
+from gentrifugo.app.node.proxy import PublishProxy, RPCProxy
 from gentrifugo.app.protocol.v2.errors import STALE
 from gentrifugo.app.service import Service
 from tests.docs.pages import page
@@ -46,7 +47,8 @@ def start() -> Iterator[Start]:
             allow_subscribe_for_client=True,
             allow_publish_for_subscriber=True,
         )
-        config = dataclasses.replace(config, **{f"proxy_{event}_endpoint": url})  # type: ignore[arg-type]
+        proxied = {f"proxy_{event}_endpoint": url, "proxy_publish": event == "publish"}
+        config = dataclasses.replace(config, **proxied)  # type: ignore[arg-type]
         service = Service(config)
         services.append(service)
         service.start()
@@ -210,6 +212,33 @@ def test_the_backend_refuses_a_publication_with_an_error(start: Start, backend: 
     client = start(backend.url, event="publish")
     assert publish(client, "HEY")["error"] == {"code": 403, "message": "no shouting"}
     assert [push for push in client.pushes() if "pub" in push] == []
+
+
+def test_a_channel_without_proxy_publish_is_not_asked_about(backend: Backend) -> None:
+    namespace = Namespace(name="open", allow_subscribe_for_client=True, allow_publish_for_client=True)
+    config = Config(token_hmac_secret_key=KEY, namespaces=(namespace,), proxy_publish_endpoint=backend.url)
+    service = Service(config)
+    assert LocalClientV2.connected(service.node).call("publish", channel="open:a", data=1) == {}
+    assert backend.events == []
+
+
+def test_the_backend_decides_alone_about_publications(start: Start, backend: Backend) -> None:
+    backend.answer = lambda call: (200, {"result": {}})
+    client = start(backend.url, event="publish")
+    assert client.call("publish", channel="news", data=1) == {}, "the client is not subscribed, and has no right"
+
+
+def test_a_client_of_protobuf_publishes_any_bytes_and_the_backend_gets_them(backend: Backend) -> None:
+    backend.answer = lambda call: (200, {"result": {"b64data": "AAE="}})
+    proxy = PublishProxy(backend.url, Config())
+    assert proxy(Context("publish", "alice", "c", "news", data=b"\xff", protocol="protobuf")) == b"\0\1"
+    assert backend.events[0]["b64data"] == "/w=="
+
+
+def test_a_namespace_with_proxy_publish_is_closed_when_no_backend_was_configured(start: Start) -> None:
+    client = start("", event="publish")
+    client.subscribe("news")
+    assert client.call("publish", channel="news", data=1)["error"] == {"code": 108, "message": "not available"}
 
 
 @pytest.mark.parametrize("result", [[], {"b64data": "?"}, {"b64data": "AAE="}, {"skip_history": True}])

@@ -14,6 +14,7 @@ from gentrifugo.app.model.events import Publication
 from gentrifugo.app.node import hooks
 from gentrifugo.app.node.hooks import Context, Refuse
 from gentrifugo.app.node.node import Node
+from gentrifugo.app.node.proxy_events import CONNECT_PROXY, AllowedConnection
 from gentrifugo.app.protocol.v1.wire import encode_publication
 from gentrifugo.engines.base import HistoryOptions, PublishConditions
 from gentrifugo.engines.memory import MemoryEngine
@@ -400,3 +401,26 @@ class TestOccupancy:
         client.subscribe("news")
         client.call("unsubscribe", channel="news")
         eventually(lambda: [context.channel for context in vacated.seen] == ["news"])
+
+
+def test_a_client_that_leaves_while_a_backend_is_asked_is_not_connected(start: Start) -> None:
+    def allow(context: Context) -> AllowedConnection:
+        client.connection.close()
+        return AllowedConnection("42")
+
+    node = start({CONNECT_PROXY: allow})
+    client = LocalClient(node)
+    client.send({"uid": "1", "method": "connect", "params": {}})
+    assert not client.connection.authenticated
+    assert client.received() == []
+
+
+def test_a_backend_names_the_user_before_hooks_decide(start: Start) -> None:
+    known: list[Any] = []
+
+    def learn(context: Context) -> None:
+        known.append((context.user, context.info))
+
+    client = LocalClient(start({CONNECT_PROXY: lambda context: AllowedConnection("42", b"[1]"), hooks.CONNECT: learn}))
+    assert "error" not in client.call("connect")
+    assert known == [("42", [1])]

@@ -1,0 +1,124 @@
+"""The requests and responses of Centrifugo's HTTP proxy: the fields that all of them share, and their payloads."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from ..http.opening_request import Opening
+from ..model.json_codec import InvalidJSON, decode, is_json
+from .backend_http import BackendHTTP
+from .hooks import Context, DisconnectClient, RPCError, Undelivered
+
+T = TypeVar("T")
+
+TRANSPORTS = ("websocket", "http_stream", "sse", "uni_websocket", "uni_http_stream", "uni_sse")
+"""Names of transports that are the last part of the path at which they connect, below /connection/."""
+
+
+class AnswerError(msgspec.Struct):
+    """The error that the client gets instead of a result."""
+
+    code: int = 0
+    message: str = ""
+    temporary: bool = False
+
+
+class AnswerDisconnect(msgspec.Struct):
+    """The code and the reason with which the connection of the client is closed."""
+
+    code: int = 0
+    reason: str = ""
+
+
+class Answer(msgspec.Struct):
+    """The body of a response, which has one of these fields."""
+
+    result: Raw = Raw()
+    error: AnswerError | None = None
+    disconnect: AnswerDisconnect | None = None
+
+
+_answer = msgspec.json.Decoder(Answer)
+
+
+def ask(backend: BackendHTTP, request: dict[str, Any], opening: Opening | None) -> bytes:
+    """Send a request, without its empty fields; returns the result in the response as JSON, empty if there is none.
+
+    Raises RPCError and DisconnectClient when the backend answers with them, and Undelivered without a valid response.
+    """
+    body = msgspec.json.encode({name: value for name, value in request.items() if value not in ("", [])})
+    status, content = backend.post(body, opening, {})
+    if content.lstrip()[:1] == b"<":
+        raise Undelivered(f"the backend answered with status {status} and an HTML page, not with JSON")
+    if status != 200:
+        raise Undelivered(f"the backend answered with status {status}")
+    try:
+        answer = decode(_answer, content)
+        if answer.error is not None:
+            raise RPCError(answer.error.code, answer.error.message, answer.error.temporary)
+        if answer.disconnect is not None:
+            raise DisconnectClient(answer.disconnect.code, answer.disconnect.reason)
+    except ValueError as error:  # not JSON, or a code that must not be sent
+        raise Undelivered(f"the answer cannot be used: {error}") from None
+    result = bytes(answer.result)
+    return b"" if result == b"null" else result
+
+
+def decode_result(decoder: msgspec.json.Decoder[T], content: bytes) -> T:
+    """Decode a result as `ask` returns it; an empty one has no fields. Raises Undelivered."""
+    try:
+        return decode(decoder, content or b"{}")
+    except InvalidJSON as error:
+        raise Undelivered(f"the result cannot be used: {error}") from None
+
+
+def connection_fields(context: Context) -> dict[str, Any]:
+    """The fields about the connection, with which the requests for events of clients begin."""
+    return {
+        "client": context.client,
+        "transport": transport_of(context.opening),
+        "protocol": context.protocol,
+        "encoding": "json" if context.protocol == "json" else "binary",
+        "user": context.user or "",
+    }
+
+
+def transport_of(opening: Opening | None) -> str:
+    """The name that Centrifugo gives to a transport, from the request that opened the connection."""
+    if opening is None:
+        return "websocket"
+    path = opening.target.partition("?")[0]
+    return next((name for name in TRANSPORTS if path.endswith(f"/connection/{name}")), "sockjs")
+
+
+def payload_field(data: bytes) -> dict[str, Any]:
+    """A payload of a client as a field of a request: JSON, or other bytes in Base64. No field without a payload."""
+    if not data:
+        return {}
+    return {"data": Raw(data)} if is_json(data) else {"b64data": b64encode(data).decode()}
+
+
+def payload_of(name: str, json: Raw, encoded: str, protocol: str, keeps_null: bool = False) -> bytes:
+    """The payload in the fields NAME and b64NAME of a result; empty for none, and for null unless `keeps_null`.
+
+    Raises Undelivered for invalid Base64 or JSON, and for bytes that are not JSON if the client uses JSON.
+    """
+    if not encoded:
+        data = bytes(json)
+        if data == b"null" and not keeps_null:
+            return b""
+        if data and not is_json(data):
+            raise Undelivered(f"the result cannot be used: field {name} is not valid JSON")
+        return data
+    try:
+        data = b64decode(encoded, validate=True)
+    except Base64Error as error:
+        raise Undelivered(f"the result cannot be used: field b64{name}: {error}") from None
+    if protocol == "json" and not is_json(data):
+        raise Undelivered(f"the result cannot be used: field b64{name} is not JSON, and the client uses JSON")
+    return data

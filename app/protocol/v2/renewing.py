@@ -1,0 +1,66 @@
+"""Renews connections and subscriptions that have expired, where a backend decides about it and not the client.
+
+The client is not told when they expire, and sends nothing. Specification: docs/proxy.md.
+"""
+
+from __future__ import annotations
+
+import time
+
+from ...model.errors import Closing, Refused
+from ...node import hooks
+from ...node.hooks import Context
+from ...node.proxy_events import REFRESH_PROXY, SUB_REFRESH, SUB_REFRESH_PROXY, Renewal, ask_renewal
+from .errors import disconnect_of
+from .served_client import ServedClient
+
+RETRY_DELAY = 60
+"""Seconds until the backend is asked again after a request that has failed. Until then, nothing expires."""
+
+
+def renew_connection(client: ServedClient) -> bool:
+    """Ask the backend about a connection that has expired; returns False if it must be closed as expired.
+
+    May block. Returns False at once if there is no such backend.
+    """
+    if not client.node.hooks.has(REFRESH_PROXY):
+        return False
+    renewal = _ask(client, client.context(hooks.REFRESH), REFRESH_PROXY)
+    if client.closed:
+        return True
+    if renewal.is_expired or renewal.expires_at <= time.time():
+        return False
+    client.default_info = renewal.info or client.default_info
+    client.expire_at(renewal.expires_at)
+    return True
+
+
+def renew_subscription(client: ServedClient, channel: str) -> bool:
+    """Ask the backend about a subscription that has expired; returns False if it must be ended as expired.
+
+    May block. Returns False at once for a subscription that the client renews itself.
+    """
+    subscription = client.subscriptions.channels.get(channel)
+    if subscription is None or not subscription.is_renewed_by_backend:
+        return False
+    renewal = _ask(client, client.context(SUB_REFRESH, channel), SUB_REFRESH_PROXY)
+    if client.closed or client.subscriptions.channels.get(channel) is not subscription:
+        return True
+    if renewal.is_expired or 0 < renewal.expires_at <= time.time():
+        return False
+    subscription.info = renewal.info or subscription.info
+    client.subscriptions.refresh(channel, renewal.expires_at)
+    return True
+
+
+def _ask(client: ServedClient, context: Context, event: str) -> Renewal:
+    """Return what the backend decides. The connection is closed if the backend disconnects the client."""
+    try:
+        return ask_renewal(client.node.hooks, context, event)
+    except Closing as closing:
+        client.disconnect(disconnect_of(closing.disconnect))
+        return Renewal(is_expired=True)
+    except Refused as refused:
+        if refused.error.backend_code:
+            return Renewal(is_expired=True)
+        return Renewal(expires_at=time.time() + RETRY_DELAY)

@@ -1,0 +1,61 @@
+"""Behaviour of the requests of the proxy: names of transports, and payloads in results."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec import Raw
+
+from gentrifugo.app.http.opening_request import Opening
+from gentrifugo.app.node.hooks import Undelivered
+from gentrifugo.app.node.proxy_requests import payload_field, payload_of, transport_of
+
+
+@pytest.mark.parametrize(
+    ("path", "transport"),
+    [
+        ("/connection/websocket", "websocket"),
+        ("/connection/websocket?cf_protocol=protobuf", "websocket"),
+        ("/prefix/connection/websocket", "websocket"),
+        ("/connection/http_stream", "http_stream"),
+        ("/connection/sse?cf_connect=%7B%7D", "sse"),
+        ("/connection/uni_websocket", "uni_websocket"),
+        ("/connection/uni_http_stream", "uni_http_stream"),
+        ("/connection/uni_sse", "uni_sse"),
+        ("/connection/123/abcdefgh/websocket", "sockjs"),
+        ("/connection/123/abcdefgh/xhr_streaming", "sockjs"),
+        ("/connection/123/abcdefgh/eventsource", "sockjs"),
+    ],
+)
+def test_a_transport_has_the_name_that_centrifugo_gives_it(path: str, transport: str) -> None:
+    assert transport_of(Opening("GET", path, {}, "192.0.2.7")) == transport
+
+
+def test_a_connection_without_a_known_request_is_a_websocket() -> None:
+    assert transport_of(None) == "websocket"
+
+
+def test_payloads_of_clients_are_json_or_base64() -> None:
+    assert payload_field(b"") == {}
+    assert payload_field(b'{"a":1}') == {"data": Raw(b'{"a":1}')}
+    assert payload_field(b"\xff") == {"b64data": "/w=="}
+
+
+def test_payloads_of_results_are_json_or_base64() -> None:
+    assert payload_of("info", Raw(b'{"a":1e3}'), "", "json") == b'{"a":1e3}'
+    assert payload_of("info", Raw(b"null"), "", "json") == b""
+    assert payload_of("data", Raw(b"null"), "", "json", keeps_null=True) == b"null"
+    assert payload_of("info", Raw(b"1"), "WzFd", "json") == b"[1]"
+    assert payload_of("info", Raw(), "AAE=", "protobuf") == b"\0\1"
+
+
+@pytest.mark.parametrize(
+    ("json", "encoded", "text"),
+    [
+        (b"", "?", "field b64info"),
+        (b"", "AAE=", "field b64info is not JSON"),
+        (b"[" * 600 + b"]" * 600, "", "field info is not valid JSON"),
+    ],
+)
+def test_payloads_that_the_client_cannot_receive_are_refused(json: bytes, encoded: str, text: str) -> None:
+    with pytest.raises(Undelivered, match=text):
+        payload_of("info", Raw(json), encoded, "json")
