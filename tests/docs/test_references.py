@@ -36,6 +36,7 @@ SOURCES = (
     *(
         "*.py",
         "admin/*.py",
+        "client/*.py",
         "app/**/*.py",
         "engines/*.py",
         "engines/redis/*.py",
@@ -45,7 +46,7 @@ SOURCES = (
         "Makefile",
     ),
 )
-DIRECTORIES = ("app", "engines", "admin", "tests", "docs", "conf", "examples", "scripts", "benchmarks")
+DIRECTORIES = ("app", "engines", "admin", "client", "tests", "docs", "conf", "examples", "scripts", "benchmarks")
 
 FILES = (".log", ".pid", ".service", ".socket", ".spec")
 """Ends of names that are files and no modules."""
