@@ -49,7 +49,8 @@ def encoded(value: Any) -> msgspec.Raw | msgspec.UnsetType:
     if value is UNSET:
         return UNSET
     try:
-        raw: msgspec.Raw = msgspec.Raw(msgspec.json.encode(value))
+        text = msgspec.json.encode(value)
     except RecursionError:
         raise ValueError("the value is nested too deeply for JSON") from None
+    raw: msgspec.Raw = msgspec.Raw(text)
     return raw
