@@ -46,8 +46,8 @@ def given(**params: Any) -> dict[str, Any]:
 
 def encoded(value: Any) -> msgspec.Raw | msgspec.UnsetType:
     """A value as JSON. Raises TypeError for what JSON cannot hold, and ValueError for too many levels."""
-    if value is UNSET:
-        return UNSET
+    if isinstance(value, msgspec.UnsetType):
+        return value
     try:
         text = msgspec.json.encode(value)
     except RecursionError:
