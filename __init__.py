@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .app.config.options import ConfigError
     from .app.extension.backend import ClientInfo, CommandError, HistoryList, HistoryMessage
     from .app.extension.extension import Gentrifugo
+    from .app.extension.in_process_connection import ConnectionClosed
     from .app.extension.publisher import Publisher, publisher
-    from .app.extension.realtime_client import ConnectionClosed
     from .app.extension.wsgi import create_app
     from .app.model.events import StreamPosition
     from .app.node.hooks import Context, DisconnectClient, Refuse, RPCError
@@ -59,7 +59,7 @@ _HOMES = {
     "ClientInfo": ".app.extension.backend",
     "CommandError": ".app.extension.backend",
     "ConfigError": ".app.config.options",
-    "ConnectionClosed": ".app.extension.realtime_client",
+    "ConnectionClosed": ".app.extension.in_process_connection",
     "Context": ".app.node.hooks",
     "DisconnectClient": ".app.node.hooks",
     "Gentrifugo": ".app.extension.extension",
