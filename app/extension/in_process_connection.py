@@ -52,7 +52,7 @@ def _unframed(message: bytes) -> bytes:
     return message
 
 
-class Inbox(Queue):
+class FrameInbox(Queue):
     """Keeps the frames for one client, each by itself."""
 
     __slots__ = ("received",)
@@ -85,7 +85,7 @@ class InProcessTransport:
 
     def __init__(self, server: InProcessServer) -> None:
         node = server.service.node
-        self.outbox = Inbox(node.flusher, node.config.client_queue_max_size)
+        self.outbox = FrameInbox(node.flusher, node.config.client_queue_max_size)
         self.closed: tuple[int, str] | None = None
         """Code and reason of the close frame."""
 

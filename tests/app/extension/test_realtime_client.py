@@ -8,7 +8,7 @@ import pytest
 from flask import Flask, Response, abort, jsonify, request, session
 
 from gentrifugo import CommandError, Context, Gentrifugo, Refuse
-from gentrifugo.app.extension.in_process_connection import ConnectionClosed, Inbox
+from gentrifugo.app.extension.in_process_connection import ConnectionClosed, FrameInbox
 from gentrifugo.app.extension.realtime_client import Push
 from gentrifugo.app.net.flusher import Flusher
 from tests.credentials import sign
@@ -278,7 +278,7 @@ class TestPrivateChannels:
             client.wait_closed(timeout=0)
 
     def test_what_waits_for_a_client_that_cannot_be_written_is_dropped(self) -> None:
-        inbox = Inbox(Flusher(0), 1000)
+        inbox = FrameInbox(Flusher(0), 1000)
         inbox.frames, inbox.size = [b"a"], 1
         inbox.fail("Broken pipe")
         assert (inbox.frames, inbox.size, list(inbox.received)) == ([], 0, [])
