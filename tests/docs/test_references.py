@@ -29,6 +29,7 @@ NAMES_OF_OTHERS = {
     *("gevent_pywsgi", "gevent_wsgi", "graceful_timeout", "worker_class", "worker_connections"),  # gunicorn
     *("before_request", "current_user", "make_app"),  # Flask and Flask-Login
     *("cors_allowed_origins", "leave_room", "message_queue"),  # Flask-SocketIO
+    *("bind_global", "member_added", "member_removed", "send_to_user", "socket_id"),  # Pusher
     "use_protobuf",  # centrifuge-python
     *("generate_api_sign", "generate_channel_sign", "generate_token"),  # cent
 }
