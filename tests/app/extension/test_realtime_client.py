@@ -148,6 +148,12 @@ class TestConnection:
             client.connect()
         client.disconnect()
 
+    def test_a_client_that_is_not_connected_can_disconnect(self) -> None:
+        _, rt = under_test()
+        client = rt.test_client(user=42)
+        client.disconnect()
+        assert (client.is_connected, client.closed) == (False, None)
+
     def test_commands_need_a_connection(self) -> None:
         _, rt = under_test()
         with pytest.raises(RuntimeError, match=r"call connect\(\)"):
