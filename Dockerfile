@@ -20,6 +20,7 @@ COPY setup.py pyproject.toml DESCRIPTION.md LICENSE __init__.py __main__.py _ver
 COPY app app
 COPY engines engines
 COPY admin admin
+COPY client client
 COPY --from=web /src/admin/web/vendor admin/web/vendor
 RUN /opt/gentrifugo/bin/pip install --no-cache-dir --no-index --no-deps --no-build-isolation . && \
     /opt/gentrifugo/bin/pip uninstall --yes pip setuptools

@@ -14,14 +14,21 @@ if TYPE_CHECKING:
     from .app.config.options import ConfigError
     from .app.extension.backend import ClientInfo, CommandError, HistoryList, HistoryMessage
     from .app.extension.extension import Gentrifugo
+    from .app.extension.in_process_connection import ConnectionClosed
     from .app.extension.publisher import Publisher, publisher
-    from .app.extension.realtime_client import ConnectionClosed
     from .app.extension.wsgi import create_app
     from .app.model.events import StreamPosition
     from .app.node.hooks import Context, DisconnectClient, Refuse, RPCError
     from .app.process.gunicorn_worker import GentrifugoWorker
+    from .client.async_client import AsyncClient
+    from .client.client import Client
+    from .client.errors import APIError, ClientError, StatusError, TransportError
 
 __all__ = [
+    "APIError",
+    "AsyncClient",
+    "Client",
+    "ClientError",
     "ClientInfo",
     "CommandError",
     "ConfigError",
@@ -35,7 +42,9 @@ __all__ = [
     "Publisher",
     "RPCError",
     "Refuse",
+    "StatusError",
     "StreamPosition",
+    "TransportError",
     "__version__",
     "create_app",
     "publisher",
@@ -43,10 +52,14 @@ __all__ = [
 
 _HOMES = {
     "__version__": "._version",
+    "APIError": ".client.errors",
+    "AsyncClient": ".client.async_client",
+    "Client": ".client.client",
+    "ClientError": ".client.errors",
     "ClientInfo": ".app.extension.backend",
     "CommandError": ".app.extension.backend",
     "ConfigError": ".app.config.options",
-    "ConnectionClosed": ".app.extension.realtime_client",
+    "ConnectionClosed": ".app.extension.in_process_connection",
     "Context": ".app.node.hooks",
     "DisconnectClient": ".app.node.hooks",
     "Gentrifugo": ".app.extension.extension",
@@ -56,11 +69,13 @@ _HOMES = {
     "Publisher": ".app.extension.publisher",
     "RPCError": ".app.node.hooks",
     "Refuse": ".app.node.hooks",
+    "StatusError": ".client.errors",
     "StreamPosition": ".app.model.events",
+    "TransportError": ".client.errors",
     "create_app": ".app.extension.wsgi",
     "publisher": ".app.extension.publisher",
 }
-"""The module that defines each name. GentrifugoWorker needs gunicorn, which is installed with the extra `gunicorn`."""
+"""The module that defines each name. GentrifugoWorker needs the extra `gunicorn`, Client and AsyncClient `client`."""
 
 
 def __getattr__(name: str) -> Any:

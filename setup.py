@@ -19,7 +19,7 @@ NAME = "gentrifugo"
 ROOT = Path(__file__).parent
 ROOT_MODULES = {"__init__", "__main__", "_version", "testing"}
 """The modules in the root that belong to the package; every other file there is left out."""
-DIRECTORIES = ("app", "engines", "admin")
+DIRECTORIES = ("app", "engines", "admin", "client")
 """The directories that belong to the package."""
 
 BUILD = "build"

@@ -16,8 +16,20 @@ from flask import Flask
 from .app.extension.backend import HistoryMessage
 from .app.extension.extension import Gentrifugo
 from .app.extension.realtime_client import Push, RealtimeClient, Subscribed
+from .app.extension.realtime_client_v2 import PushV2, RealtimeClientV2, SubscribedV2
 
-__all__ = ["Push", "RealtimeClient", "Subscribed", "published", "realtime", "realtime_client"]
+__all__ = [
+    "Push",
+    "PushV2",
+    "RealtimeClient",
+    "RealtimeClientV2",
+    "Subscribed",
+    "SubscribedV2",
+    "published",
+    "realtime",
+    "realtime_client",
+    "realtime_client_v2",
+]
 
 
 @pytest.fixture
@@ -47,5 +59,19 @@ def realtime_client(app: Flask, realtime: Gentrifugo) -> Iterator[Callable[..., 
 
         def connect(**arguments: Any) -> RealtimeClient:
             return clients.enter_context(realtime.test_client(app, **arguments))
+
+        yield connect
+
+
+@pytest.fixture
+def realtime_client_v2(app: Flask, realtime: Gentrifugo) -> Iterator[Callable[..., RealtimeClientV2]]:
+    """Connect clients of protocol v2: the arguments are those of `Gentrifugo.test_client_v2`.
+
+    All clients disconnect at the end of the test.
+    """
+    with ExitStack() as clients:
+
+        def connect(**arguments: Any) -> RealtimeClientV2:
+            return clients.enter_context(realtime.test_client_v2(app, **arguments))
 
         yield connect

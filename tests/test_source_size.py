@@ -13,7 +13,7 @@ import pytest
 
 from tests.parts import ROOT
 
-DIRECTORIES = ("app", "engines", "admin")
+DIRECTORIES = ("app", "engines", "admin", "client")
 FILE_LIMIT = 450
 FUNCTION_LIMIT = 40
 

@@ -34,7 +34,7 @@ half(2)
 def measured(directory: Path, mark: str) -> subprocess.CompletedProcess[str]:
     """What the script says after the code has run once."""
     (directory / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    for name in ("app", "engines", "admin", "build/coverage"):
+    for name in ("app", "engines", "admin", "client", "build/coverage"):
         (directory / name).mkdir(parents=True)
     (directory / "app" / "halves.py").write_text(CODE.format(mark=mark))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}

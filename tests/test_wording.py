@@ -14,7 +14,7 @@ import pytest
 
 from tests.parts import ROOT
 
-DIRECTORIES = ("app", "engines", "admin", "scripts", "benchmarks", "examples")
+DIRECTORIES = ("app", "engines", "admin", "client", "scripts", "benchmarks", "examples")
 MIN_WORDS = 4
 REFERENCES = re.compile(r"(The same|The opposite|As|Like the|Ditto)\b(?! soon| long)")
 """Beginnings of docstrings that can be understood only together with another docstring."""

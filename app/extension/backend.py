@@ -21,6 +21,11 @@ from ..node.user_commands import AddSubscription, SendMessage
 class CommandError(Exception):
     """A command was not carried out; its text is the protocol's, such as `namespace not found`."""
 
+    def __init__(self, text: str, code: int = 0) -> None:
+        super().__init__(text)
+        self.code = code
+        """The code of the error for a test client of protocol v2; 0 otherwise."""
+
 
 class ClientInfo(NamedTuple):
     """Identity of a connection (user, client ID and info), as in presence and history; JSON is decoded."""

@@ -34,6 +34,7 @@ from .hook_decorators import HookDecorators, decorator_name
 from .mount import mount
 from .publisher import publisher
 from .realtime_client import RealtimeClient
+from .realtime_client_v2 import RealtimeClientV2
 
 log = logging.getLogger(__name__)
 
@@ -196,6 +197,25 @@ class Gentrifugo(HookDecorators, Backend):
         """
         app = self._app_under_test(app)
         return RealtimeClient(app, backends_of(app).test_server(), user, info, http, headers)
+
+    def test_client_v2(
+        self,
+        app: Flask | None = None,
+        *,
+        user: str | int | None = None,
+        info: Any = None,
+        token: str | None = None,
+        data: Any = None,
+        http: FlaskClient | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> RealtimeClientV2:
+        """A client of protocol v2 for tests, which connects with a token (JWT) as today's libraries do.
+
+        With a `user` the token is made for this user and `info`; `token` is one of your own. Without both, `on_connect`
+        decides; it sees `data`. Otherwise as `test_client`.
+        """
+        app = self._app_under_test(app)
+        return RealtimeClientV2(app, backends_of(app).test_server(), user, info, token, data, http, headers)
 
     def test_published(self, app: Flask | None = None) -> list[HistoryMessage]:
         """All messages that the application and clients have published in a test, oldest first. The list grows."""

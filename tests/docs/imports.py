@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.docs.pages import ROOT
 
-PACKAGES = ("app", "engines", "admin")
+PACKAGES = ("app", "engines", "admin", "client")
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ NAMES_OF_OTHERS = {
     *("gevent_pywsgi", "gevent_wsgi", "graceful_timeout", "worker_class", "worker_connections"),  # gunicorn
     *("before_request", "current_user", "make_app"),  # Flask and Flask-Login
     *("cors_allowed_origins", "leave_room", "message_queue"),  # Flask-SocketIO
+    *("bind_global", "member_added", "member_removed", "send_to_user", "socket_id"),  # Pusher
     "use_protobuf",  # centrifuge-python
     *("generate_api_sign", "generate_channel_sign", "generate_token"),  # cent
 }
@@ -36,6 +37,7 @@ SOURCES = (
     *(
         "*.py",
         "admin/*.py",
+        "client/*.py",
         "app/**/*.py",
         "engines/*.py",
         "engines/redis/*.py",
@@ -45,7 +47,7 @@ SOURCES = (
         "Makefile",
     ),
 )
-DIRECTORIES = ("app", "engines", "admin", "tests", "docs", "conf", "examples", "scripts", "benchmarks")
+DIRECTORIES = ("app", "engines", "admin", "client", "tests", "docs", "conf", "examples", "scripts", "benchmarks")
 
 FILES = (".log", ".pid", ".service", ".socket", ".spec")
 """Ends of names that are files and no modules."""

@@ -30,7 +30,7 @@ from tests.waiting import eventually, seconds
 VENDOR = ROOT / "admin" / "web" / "vendor"
 DESCRIPTION = ROOT / "DESCRIPTION.md"
 ROOT_FILES = {"__init__.py", "__main__.py", "_version.py", "testing.py", "py.typed"}
-ENDS = {"app": {".py"}, "engines": {".py", ".lua"}, "admin": {".py"}}
+ENDS = {"app": {".py"}, "engines": {".py", ".lua"}, "admin": {".py"}, "client": {".py"}}
 """The directories of the package, and the ends of the names of its files in them."""
 BUILDING = {
     *("setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE", "scripts/web_libraries.sh"),

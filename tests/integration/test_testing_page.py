@@ -31,6 +31,7 @@ def write_site(directory: Path, conftest: str = "") -> None:
         "test_published.py": block("def test_a_message_is_published"),
         "test_arrives.py": block("def test_a_message_arrives(app, realtime_client)"),
         "test_sessions.py": block("def test_the_session_says_who_connects"),
+        "test_v2.py": block("def test_a_client_of_protocol_v2"),
         "test_cases.py": block("class NewsTest"),
     }
     assert len(files) == len(BLOCKS)
@@ -61,7 +62,7 @@ def pytest_in(directory: Path) -> str:
 @pytest.mark.parametrize("conftest", ["", PATCH], ids=["not patched", "patched"])
 def test_the_tests_of_the_page(tmp_path: Path, conftest: str) -> None:
     write_site(tmp_path, conftest)
-    assert "5 passed" in pytest_in(tmp_path)
+    assert "6 passed" in pytest_in(tmp_path)
 
 
 def test_the_unittest_of_the_page(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 from flask import Flask, Response, abort, jsonify, request, session
 
 from gentrifugo import CommandError, Context, Gentrifugo, Refuse
-from gentrifugo.app.extension.realtime_client import ConnectionClosed, Push, _Inbox
+from gentrifugo.app.extension.in_process_connection import ConnectionClosed, FrameInbox
+from gentrifugo.app.extension.realtime_client import Push
 from gentrifugo.app.net.flusher import Flusher
 from tests.credentials import sign
 from tests.flask_sites import nothing_left_behind, site
@@ -147,6 +148,12 @@ class TestConnection:
             client.connect()
         client.disconnect()
 
+    def test_a_client_that_is_not_connected_can_disconnect(self) -> None:
+        _, rt = under_test()
+        client = rt.test_client(user=42)
+        client.disconnect()
+        assert (client.is_connected, client.closed) == (False, None)
+
     def test_commands_need_a_connection(self) -> None:
         _, rt = under_test()
         with pytest.raises(RuntimeError, match=r"call connect\(\)"):
@@ -277,7 +284,7 @@ class TestPrivateChannels:
             client.wait_closed(timeout=0)
 
     def test_messages_waiting_for_a_broken_client_are_dropped(self) -> None:
-        inbox = _Inbox(Flusher(0), 1000)
+        inbox = FrameInbox(Flusher(0), 1000)
         inbox.frames, inbox.size = [b"a"], 1
         inbox.fail("Broken pipe")
         assert (inbox.frames, inbox.size, list(inbox.received)) == ([], 0, [])

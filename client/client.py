@@ -1,0 +1,142 @@
+"""The client for programs without asyncio: with threads, with gevent, or with one thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Self, TypeVar
+
+import httpx
+
+from . import commands, commands_v1
+from .binding import blocking
+from .command import Command
+from .errors import APIError, ClientError
+from .retries import delay_before_retry, transport_error
+from .settings import RETRIES, TIMEOUT, Settings
+from .wire import Request, check_status
+
+T = TypeVar("T")
+
+
+class Client:
+    """Calls the HTTP API of the server at `url`, the address without `/api`, with the server's `http_prefix` if any.
+
+    The methods use the API with an API key, those of the attribute `v1` the API of v1, which needs `secret`. One client
+    keeps connections open, and may be used by many threads or greenlets; close it at the end, or use it in a `with`
+    block. In a process with gevent, `monkey.patch_all()` must run before this module is imported.
+
+    `timeout` is in seconds, for connecting and for each wait for the server. After a temporary failure a request is
+    sent again up to `retries` times; one that the server may have carried out, only if that makes no difference. `http`
+    is your own `httpx.Client`, for example with a proxy or another certificate. It has its own timeout, and stays open.
+
+    All methods raise TransportError if there is no reply, StatusError for an HTTP status that is an error, and APIError
+    if the server refuses the command. All three are a ClientError. Arguments that cannot be used raise ValueError.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        secret: str | None = None,
+        timeout: float = TIMEOUT,
+        retries: int = RETRIES,
+        http: httpx.Client | None = None,
+    ) -> None:
+        self._settings = Settings(url, api_key, secret, timeout, retries)
+        self._http = http or httpx.Client(timeout=timeout)
+        self._closes_http = http is None
+        self.v1 = ClientV1(self._settings, self._send)
+        """The commands of the API of v1."""
+
+    publish = blocking(commands.publish)
+    broadcast = blocking(commands.broadcast)
+    subscribe = blocking(commands.subscribe)
+    unsubscribe = blocking(commands.unsubscribe)
+    disconnect = blocking(commands.disconnect)
+    refresh = blocking(commands.refresh)
+    presence = blocking(commands.presence)
+    presence_stats = blocking(commands.presence_stats)
+    history = blocking(commands.history)
+    history_remove = blocking(commands.history_remove)
+    channels = blocking(commands.channels)
+    info = blocking(commands.info)
+
+    def batch(self, commands: Sequence[Command[T]], *, parallel: bool = False) -> list[T | APIError]:
+        """Carry out several commands of `gentrifugo.client.commands` with one request.
+
+        Returns the result or the APIError of each, in their order. With `parallel` a command need not wait for those
+        before it; publications in one channel stay in order.
+        """
+        api = self._settings.key_api
+        return api.batch_results(commands, self._send(api.batch_request(commands, parallel))) if commands else []
+
+    def close(self) -> None:
+        """Close the connections. The client cannot be used afterwards."""
+        if self._closes_http:
+            self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._settings.address}>"
+
+    def _call(self, command: Command[T]) -> T:
+        api = self._settings.key_api
+        return api.result(command, self._send(api.request(command)))
+
+    def _send(self, request: Request) -> httpx.Response:
+        """The response with the status 200 to a request, after as many attempts as are allowed."""
+        attempt = 0
+        while True:
+            try:
+                return self._send_once(request)
+            except ClientError as error:
+                delay = delay_before_retry(error, request, attempt, self._settings.retries)
+                if delay is None:
+                    raise
+            time.sleep(delay)
+            attempt += 1
+
+    def _send_once(self, request: Request) -> httpx.Response:
+        try:
+            response = self._http.post(request.url, content=request.body, headers=request.headers)
+        except httpx.RequestError as error:
+            raise transport_error(request, error) from error
+        check_status(response)
+        return response
+
+
+class ClientV1:
+    """The commands of the API of v1, over the connections of a client. Their exceptions are those of `Client`."""
+
+    def __init__(self, settings: Settings, send: Callable[[Request], httpx.Response]) -> None:
+        self._settings = settings
+        self._send = send
+
+    publish = blocking(commands_v1.publish)
+    broadcast = blocking(commands_v1.broadcast)
+    unsubscribe = blocking(commands_v1.unsubscribe)
+    disconnect = blocking(commands_v1.disconnect)
+    presence = blocking(commands_v1.presence)
+    history = blocking(commands_v1.history)
+    channels = blocking(commands_v1.channels)
+    stats = blocking(commands_v1.stats)
+    node = blocking(commands_v1.node)
+
+    def batch(self, commands: Sequence[Command[T]]) -> list[T | APIError]:
+        """Carry out several commands of `gentrifugo.client.commands_v1` with one request, in order.
+
+        Returns the result or the APIError of each.
+        """
+        api = self._settings.signed_api
+        return api.batch_results(commands, self._send(api.batch_request(commands))) if commands else []
+
+    def _call(self, command: Command[T]) -> T:
+        api = self._settings.signed_api
+        return api.result(command, self._send(api.request(command)))

@@ -1,0 +1,153 @@
+"""What methods of the API return, and what some of their parameters are made of. JSON in them is decoded.
+
+The names and types of the fields are those of the API (docs/api-v4.md). Unknown fields of a reply are ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Position(msgspec.Struct, frozen=True):
+    """A position in the stream of a channel."""
+
+    offset: int = 0
+    """The number of a publication: 1, 2, 3 and so on."""
+    epoch: str = ""
+    """Identifies the stream; it changes when publications may be lost."""
+
+
+class PublishResult(msgspec.Struct, frozen=True):
+    """The position of a publication; zero and empty if it is not kept in a history."""
+
+    offset: int = 0
+    epoch: str = ""
+
+
+class Error(msgspec.Struct, frozen=True):
+    """Why a broadcast did not reach one channel."""
+
+    code: int
+    message: str
+
+
+class PublishReply(msgspec.Struct, frozen=True):
+    """The outcome of a broadcast for one channel: a result or an error."""
+
+    result: PublishResult | None = None
+    error: Error | None = None
+
+
+class BroadcastResult(msgspec.Struct, frozen=True):
+    """The outcomes of a broadcast, in the order of the channels."""
+
+    responses: list[PublishReply]
+
+
+class BoolValue(msgspec.Struct, frozen=True):
+    """A boolean that is given."""
+
+    value: bool = False
+
+
+class SubscribeOverride(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Options of the channel that are different for one subscription."""
+
+    presence: BoolValue | None = None
+    join_leave: BoolValue | None = None
+    force_recovery: BoolValue | None = None
+    force_positioning: BoolValue | None = None
+    force_push_join_leave: BoolValue | None = None
+
+
+class DisconnectReason(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a connection is closed. Clients connect again, except after codes 3500 to 3999 and 4500 to 4999."""
+
+    code: int | None = None
+    reason: str | None = None
+
+
+class ClientInfo(msgspec.Struct, frozen=True):
+    """Who a connection is: its user, its client ID, and what is known about it; None if nothing is."""
+
+    user: str
+    client: str
+    conn_info: Any = None
+    """What its token says about the connection."""
+    chan_info: Any = None
+    """What is known about it in this channel."""
+
+
+class PresenceResult(msgspec.Struct, frozen=True):
+    """The clients in a channel, by client ID."""
+
+    presence: dict[str, ClientInfo]
+
+
+class PresenceStatsResult(msgspec.Struct, frozen=True):
+    """How many connections are in a channel, and how many users they belong to."""
+
+    num_clients: int
+    num_users: int
+
+
+class KeptPublication(msgspec.Struct, frozen=True):
+    """One publication of a history."""
+
+    data: Any
+    """What was published; Base64 in a string if it is not JSON."""
+    offset: int = 0
+    tags: dict[str, str] | None = None
+    info: ClientInfo | None = None
+    """Who published it, if a client did."""
+
+
+class HistoryResult(msgspec.Struct, frozen=True):
+    """Publications of a channel, and the newest position of its stream."""
+
+    publications: list[KeptPublication]
+    """Oldest first, unless `reverse` was set."""
+    offset: int
+    epoch: str
+
+
+class ChannelInfo(msgspec.Struct, frozen=True):
+    """How many subscribers a channel has."""
+
+    num_clients: int
+
+
+class ChannelsResult(msgspec.Struct, frozen=True):
+    """The channels that have subscribers, by name."""
+
+    channels: dict[str, ChannelInfo]
+
+
+class NodeMetrics(msgspec.Struct, frozen=True):
+    """The counters of a node by name, and the seconds that they cover."""
+
+    interval: float
+    items: dict[str, float]
+
+
+class NodeResult(msgspec.Struct, frozen=True):
+    """One node, as its last ping describes it."""
+
+    uid: str
+    name: str
+    version: str
+    num_clients: int
+    num_users: int
+    num_subs: int
+    num_channels: int
+    uptime: int
+    """Seconds since its start."""
+    metrics: NodeMetrics
+
+
+class InfoResult(msgspec.Struct, frozen=True):
+    """The nodes of the cluster, as their last pings describe them."""
+
+    nodes: list[NodeResult]

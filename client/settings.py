@@ -1,0 +1,43 @@
+"""What a client is created with, and the APIs that it can use with it."""
+
+from __future__ import annotations
+
+from .errors import ClientError
+from .key_api import KeyAPI
+from .signed_api import SignedAPI
+from .wire import api_address, shown
+
+TIMEOUT = 5.0
+"""Seconds that connecting, sending, and each wait for a part of the reply may take."""
+RETRIES = 2
+"""How often a request is sent again after the first attempt."""
+
+
+class Settings:
+    """The checked arguments of a client. Raises ValueError, without a key, for those that cannot be used."""
+
+    def __init__(self, url: str, api_key: str | None, secret: str | None, timeout: float, retries: int) -> None:
+        if api_key is None and secret is None:
+            raise ValueError("api_key or secret is required: the option of the server with the same name")
+        if timeout <= 0 or retries < 0:
+            raise ValueError("timeout must be more than 0 seconds, and retries must not be negative")
+        address = api_address(url)
+        self.address = shown(address)
+        self.timeout = timeout
+        self.retries = retries
+        self._key_api = None if api_key is None else KeyAPI(address, api_key, adds_keys=retries > 0)
+        self._signed_api = None if secret is None else SignedAPI(address, secret)
+
+    @property
+    def key_api(self) -> KeyAPI:
+        """The API with an API key. Raises ClientError if the client has no key."""
+        if self._key_api is None:
+            raise ClientError("this method needs api_key; with a secret alone, use the methods of the attribute v1")
+        return self._key_api
+
+    @property
+    def signed_api(self) -> SignedAPI:
+        """The API of v1. Raises ClientError if the client has no secret."""
+        if self._signed_api is None:
+            raise ClientError("the methods of the attribute v1 need secret, the option secret of the server")
+        return self._signed_api

@@ -1,0 +1,91 @@
+"""HTTP requests and responses as data, without a connection: addresses, headers, statuses and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+
+from .errors import StatusError
+
+T = TypeVar("T")
+
+JSON_TYPE = {b"Content-Type": b"application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One POST, which can be sent several times."""
+
+    url: httpx.URL
+    headers: Mapping[bytes, bytes]
+    body: bytes
+    is_repeatable: bool
+    """Whether it may be sent again when the server may have carried it out already."""
+
+
+def api_address(url: str) -> httpx.URL:
+    """The address of the API of the server at `url`. Raises ValueError for other URLs than those of HTTP servers."""
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        address = httpx.URL("")
+    if address.scheme not in ("http", "https") or not address.host:
+        raise ValueError("url: expected an address such as https://realtime.example.com")
+    if address.query or address.fragment:
+        raise ValueError("url: expected an address without a query and without a fragment")
+    return child(address, "api")
+
+
+def child(address: httpx.URL, name: str) -> httpx.URL:
+    """The address of `name` below another address."""
+    return address.copy_with(path=f"{address.path.rstrip('/')}/{name}")
+
+
+def shown(url: httpx.URL) -> str:
+    """The text of an address without the password that it may contain."""
+    return str(url.copy_with(userinfo=b""))
+
+
+def header_value(name: str, key: str) -> bytes:
+    """A key as the value of a header. Raises ValueError, without the key, for what a header cannot contain."""
+    if not key or key != key.strip() or any(ord(character) < 32 or ord(character) == 127 for character in key):
+        raise ValueError(f"{name} is empty, or contains white space at an end or a control character such as a newline")
+    return key.encode()
+
+
+def check_status(response: httpx.Response) -> None:
+    """Raise StatusError for another status than 200."""
+    if response.status_code != 200:
+        wait = response.headers.get("Retry-After", "")
+        text = response.content[:10_000].decode("utf-8", "replace")
+        raise StatusError(shown(response.request.url), response.status_code, text, int(wait) if wait.isdecimal() else 0)
+
+
+def json_of(response: httpx.Response) -> Any:
+    """The decoded body of a response. Raises StatusError if it is not JSON."""
+    try:
+        return msgspec.json.decode(response.content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # JavaScript strings may hold half of a surrogate pair, which msgspec refuses and the standard library accepts.
+        try:
+            return json.loads(response.content)
+        except ValueError:
+            raise unexpected(response) from None
+
+
+def convert(response: httpx.Response, value: Any, type_: type[T]) -> T:
+    """A part of the decoded body of a response as the type `type_`. Raises StatusError if it has another form."""
+    try:
+        return msgspec.convert(value, type_)
+    except msgspec.ValidationError:
+        raise unexpected(response) from None
+
+
+def unexpected(response: httpx.Response) -> StatusError:
+    """The error for a response that does not come from the API."""
+    return StatusError(shown(response.request.url), response.status_code, "the body is not a reply of the API")

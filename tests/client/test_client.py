@@ -1,0 +1,319 @@
+"""The client with a real server: every method of both APIs, batches, connections, and the texts of errors."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from gentrifugo import APIError, Client, ClientError, StatusError, TransportError, __version__
+from gentrifugo.client import commands, commands_v1
+from gentrifugo.client.results import BroadcastResult, DisconnectReason, Position, PublishResult
+from tests.client.flaky_server import flaky
+from tests.credentials import API_KEY, SECRET
+from tests.protocol_client import ProtocolClient
+from tests.protocol_client_v2 import ProtocolClientV2
+from tests.servers import Server
+from tests.waiting import eventually, seconds
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[Client]:
+    with Client(server.url, api_key=API_KEY, secret=SECRET, timeout=seconds(5)) as made:
+        yield made
+
+
+class TestMethods:
+    def test_publications_have_positions_and_are_kept(self, client: Client, channel: str) -> None:
+        first = client.publish(channel, {"text": "Grüße"}, tags={"lang": "de"})
+        second = client.publish(channel, b64data="eyJ0ZXh0IjogMX0=")
+        assert (first.offset, second) == (1, PublishResult(2, first.epoch))
+        history = client.history(channel, limit=-1)
+        assert [(one.offset, one.data, one.tags) for one in history.publications] == [
+            (1, {"text": "Grüße"}, {"lang": "de"}),
+            (2, {"text": 1}, None),
+        ]
+        assert (history.offset, history.epoch) == (2, first.epoch)
+        later = client.history(channel, limit=5, since=Position(1, first.epoch))
+        assert [one.offset for one in later.publications] == [2]
+        client.history_remove(channel)
+        assert client.history(channel, limit=-1).publications == []
+
+    def test_a_broadcast_has_an_outcome_for_each_channel(self, client: Client, channel: str) -> None:
+        result = client.broadcast([channel, "unknown:news", "news"], 1)
+        assert isinstance(result, BroadcastResult)
+        kept, refused, not_kept = result.responses
+        assert kept.result is not None
+        assert refused.error is not None
+        assert (kept.result.offset, refused.error.code, not_kept.result) == (1, 102, PublishResult())
+
+    def test_connections_of_a_user_are_subscribed_and_unsubscribed(
+        self, client: Client, server: Server, channel: str
+    ) -> None:
+        with ProtocolClientV2(server, "ann") as ann:
+            client.subscribe("ann", channel, data={"seat": 3}, info={"role": "host"})
+            push = ann.push()
+            assert (push["channel"], push["subscribe"]["data"]) == (channel, {"seat": 3})
+            (who,) = client.presence(channel).presence.values()
+            assert (who.user, who.client, who.chan_info, who.conn_info) == ("ann", ann.id, {"role": "host"}, None)
+            stats = client.presence_stats(channel)
+            assert (stats.num_clients, stats.num_users) == (1, 1)
+            assert client.channels(pattern=channel).channels[channel].num_clients == 1
+            client.unsubscribe("ann", channel)
+            assert "unsubscribe" in ann.push()
+
+    def test_connections_of_a_user_are_renewed_and_closed(self, client: Client, server: Server) -> None:
+        with ProtocolClientV2(server, "bob") as bob:
+            client.refresh("bob", expire_at=4_000_000_000)
+            assert bob.push()["refresh"]["expires"] is True
+            client.disconnect("bob", disconnect=DisconnectReason(4501, "go away"))
+            closed = bob.wait_closed()
+        assert (closed.code, closed.reason) == (4501, "go away")
+
+    def test_nodes_are_described(self, client: Client) -> None:
+        (node,) = client.info().nodes
+        assert node.version == __version__
+
+
+class TestV1:
+    def test_messages_are_published_and_kept(self, client: Client, channel: str) -> None:
+        client.v1.publish(channel, {"n": 1}, uid="first", client="c1")
+        client.v1.broadcast([channel, "news"], [2])
+        assert [(one.data, one.channel) for one in client.v1.history(channel)] == [([2], channel), ({"n": 1}, channel)]
+        assert (client.v1.history(channel)[1].uid, client.v1.history(channel)[1].client) == ("first", "c1")
+
+    def test_connections_of_a_user_are_seen_unsubscribed_and_closed(
+        self, client: Client, server: Server, channel: str
+    ) -> None:
+        with ProtocolClient(server, "eve", info='{"name":"Eve"}') as eve:
+            eve.subscribe(channel)
+            (who,) = client.v1.presence(channel).values()
+            assert (who.user, who.default_info, who.channel_info) == ("eve", {"name": "Eve"}, None)
+            assert channel in client.v1.channels()
+            client.v1.unsubscribe("eve", channel)
+            assert eve.push()["method"] == "unsubscribe"
+            client.v1.disconnect("eve")
+            assert eventually(lambda: channel not in client.v1.channels(), within=5)
+
+    def test_nodes_are_described(self, client: Client) -> None:
+        node = client.v1.node()
+        assert node.metrics["node_num_clients"] >= 0
+        stats = client.v1.stats()
+        assert [one.name for one in stats.nodes] == [node.name]
+
+    def test_a_batch_of_v1_has_the_result_or_the_error_of_each_command(self, client: Client, channel: str) -> None:
+        published, refused, history = client.v1.batch(
+            [
+                commands_v1.publish(channel, 1),
+                commands_v1.publish("unknown:news", 1),
+                commands_v1.history(channel),
+            ]
+        )
+        assert published is None
+        assert isinstance(refused, APIError)
+        assert (refused.code, refused.message) == (0, "namespace not found")
+        assert isinstance(history, list)
+        assert [message.data for message in history] == [1]
+        assert client.v1.batch([]) == []
+
+    def test_an_error_is_raised_with_its_text(self, client: Client) -> None:
+        with pytest.raises(APIError, match=r"history at .*: not available; the options of the channel") as raised:
+            client.v1.history("news")
+        assert (raised.value.code, raised.value.message, raised.value.is_temporary) == (0, "not available", False)
+
+
+class TestBatches:
+    def test_a_batch_has_the_result_or_the_error_of_each_command(self, client: Client, channel: str) -> None:
+        for parallel in (False, True):
+            published, refused, stats = client.batch(
+                [
+                    commands.publish(channel, 1),
+                    commands.publish("unknown:news", 1),
+                    commands.presence_stats(channel),
+                ],
+                parallel=parallel,
+            )
+            assert isinstance(published, PublishResult)
+            assert isinstance(refused, APIError)
+            assert (refused.method, refused.code) == ("publish", 102)
+            assert not isinstance(stats, APIError)
+        assert client.history(channel, limit=0).offset == 2
+
+    def test_an_empty_batch_sends_nothing(self) -> None:
+        with Client("http://127.0.0.1:1", api_key="key") as client:
+            assert client.batch([]) == []
+
+    def test_a_command_without_a_result_is_none(self, client: Client) -> None:
+        assert client.batch([commands.unsubscribe("nobody", "news")]) == [None]
+
+
+class TestErrors:
+    def test_an_api_error_names_method_address_code_and_advice(self, client: Client, server: Server) -> None:
+        with pytest.raises(APIError) as raised:
+            client.publish("unknown:news", 1)
+        assert (raised.value.code, raised.value.message) == (102, "unknown channel")
+        assert str(raised.value) == (
+            f"publish at {server.url}/api/publish: error 102, unknown channel; "
+            "the server has no such namespace (option namespaces)"
+        )
+
+    def test_a_wrong_key_is_a_status_error_without_the_key(self, server: Server) -> None:
+        with Client(server.url, api_key="a wrong key", secret="a wrong secret") as client:
+            for call in (client.info, client.v1.stats):
+                with pytest.raises(StatusError, match=r"POST http://.*: status 401 \(.*\); the API key must") as raised:
+                    call()
+                assert raised.value.status == 401
+                assert "a wrong" not in f"{raised.value!r}{raised.value.__cause__!r}{client!r}"
+
+    def test_a_server_that_is_not_there_is_a_transport_error(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with Client(url, api_key="key", retries=0) as client, pytest.raises(TransportError) as raised:
+            client.info()
+        assert str(raised.value).startswith(f"POST {url}/api/info: ")
+        assert "check that the server is running" in str(raised.value)
+        assert (raised.value.is_temporary, raised.value.may_have_been_carried_out) == (True, False)
+
+    @pytest.mark.parametrize("body", ["<html>Welcome</html>", "[]", '{"result": {"nodes": 3}}', '"text"'])
+    def test_a_reply_that_is_not_of_the_api_is_a_status_error(self, server: Server, body: str) -> None:
+        with (
+            flaky(server.url, (200, body), (200, body)) as other,
+            Client(other.url, api_key="key", secret="s") as client,
+        ):
+            for call in (client.info, client.v1.stats):
+                with pytest.raises(StatusError, match=r"status 200 \(the body is not a reply of the API\); check that"):
+                    call()
+
+    def test_a_batch_with_another_number_of_replies_is_a_status_error(self, server: Server) -> None:
+        with (
+            flaky(server.url, (200, '{"replies": []}'), (200, "[]")) as other,
+            Client(other.url, api_key="key", secret="secret") as client,
+        ):
+            with pytest.raises(StatusError, match="the body is not a reply"):
+                client.batch([commands.info()])
+            with pytest.raises(StatusError, match="the body is not a reply"):
+                client.v1.batch([commands_v1.stats()])
+
+    def test_a_page_is_not_repeated_in_the_text_of_an_error(self, server: Server) -> None:
+        with (
+            flaky(server.url, (404, "<html>Not found</html>")) as other,
+            Client(other.url, api_key="key") as client,
+            pytest.raises(StatusError, match="status 404; check that this is the address of a Gentrifugo") as raised,
+        ):
+            client.info()
+        assert raised.value.text == "<html>Not found</html>"
+
+    def test_halves_of_surrogate_pairs_are_read(self, server: Server) -> None:
+        reply = '{"result": {"publications": [{"data": "\\ud800"}], "offset": 1, "epoch": "a"}}'
+        with flaky(server.url, (200, reply)) as other, Client(other.url, api_key="key") as client:
+            assert [one.data for one in client.history("news", limit=1).publications] == ["\ud800"]
+
+
+class TestSettings:
+    @pytest.mark.parametrize("key", ["", "from a file\n", " secret words", "secret\x00words"])
+    def test_a_key_that_no_header_can_contain_is_refused_without_showing_it(self, key: str) -> None:
+        with pytest.raises(ValueError, match="api_key is empty, or contains white space") as raised:
+            Client("http://localhost", api_key=key)
+        assert "secret" not in str(raised.value)
+
+    def test_a_key_may_have_any_letters(self, server: Server) -> None:
+        with Client(server.url, api_key="schlüssel") as client, pytest.raises(StatusError, match="401"):
+            client.info()
+
+    @pytest.mark.parametrize(
+        "url", ["", "localhost:8000", "ftp://localhost", "http://", "http://host/?a=1", "http://host/#a", "http://[::1"]
+    )
+    def test_an_address_that_is_not_one_of_a_server_is_refused(self, url: str) -> None:
+        with pytest.raises(ValueError, match="url: expected an address"):
+            Client(url, api_key="key")
+
+    def test_impossible_arguments_are_refused(self) -> None:
+        for arguments in ({"timeout": 0.0}, {"timeout": 1.0, "retries": -1}):
+            with pytest.raises(ValueError, match=r"timeout must be .* retries must not"):
+                Client("http://localhost", api_key="key", **arguments)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="api_key or secret is required"):
+            Client("http://localhost")
+        with pytest.raises(ValueError, match="secret is empty"):
+            Client("http://localhost", secret="")
+
+    def test_methods_say_which_key_they_need(self) -> None:
+        with Client("http://localhost", secret="secret") as client:
+            with pytest.raises(ClientError, match=r"needs api_key; with a secret alone, use the methods of .* v1"):
+                client.publish("news", 1)
+            with pytest.raises(ClientError, match="needs api_key"):
+                client.batch([commands.info()])
+        with Client("http://localhost", api_key="key") as client, pytest.raises(ClientError, match="v1 need secret"):
+            client.v1.publish("news", 1)
+
+    def test_a_password_in_the_address_is_not_shown(self, server: Server) -> None:
+        url = server.url.replace("http://", "http://ann:password@")
+        with Client(url, api_key=API_KEY) as client:
+            assert "password" not in repr(client)
+            with pytest.raises(APIError) as raised:
+                client.publish("unknown:news", 1)
+        assert "password" not in str(raised.value)
+
+    def test_a_prefix_of_the_server_is_part_of_the_address(self) -> None:
+        client = Client("http://localhost:8000/realtime/", api_key="key")
+        assert repr(client) == "<Client of http://localhost:8000/realtime/api>"
+        client.close()
+
+
+class TestConnections:
+    def test_one_connection_serves_many_requests(self, server: Server) -> None:
+        with flaky(server.url) as other, Client(other.url, api_key=API_KEY) as client:
+            for _ in range(3):
+                client.info()
+            assert (len(other.bodies), other.connections) == (3, 1)
+
+    def test_an_own_client_of_httpx_stays_open(self, server: Server) -> None:
+        with httpx.Client(timeout=seconds(5), headers={"X-From": "test"}) as http:
+            with Client(server.url, api_key=API_KEY, http=http) as client:
+                assert client.info().nodes
+            assert not http.is_closed
+
+    def test_a_closed_client_cannot_be_used(self, server: Server) -> None:
+        client = Client(server.url, api_key=API_KEY)
+        client.close()
+        client.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            client.info()
+
+
+def run(code: str, *arguments: str) -> str:
+    """The output of Python code in a process of its own, which must not fail."""
+    command = [sys.executable, "-W", "error", "-c", code, *arguments]
+    # A process that is measured for coverage imports gevent itself.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds(60))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_the_client_imports_nothing_of_the_server() -> None:
+    code = (
+        "import sys; from gentrifugo import AsyncClient, Client, ClientError; import gentrifugo.client.commands_v1\n"
+        "names = [name for name in sys.modules if name.split('.')[0] in ('gevent', 'flask', 'redis')\n"
+        "         or name.startswith(('gentrifugo.app', 'gentrifugo.engines', 'gentrifugo.admin'))]\n"
+        "print(names)"
+    )
+    assert run(code) == "[]\n"
+
+
+def test_other_greenlets_run_while_a_request_waits(server: Server) -> None:
+    code = (
+        "from gevent import monkey; monkey.patch_all()\n"
+        "import sys, gevent\n"
+        "from gentrifugo import Client\n"
+        "turns = []\n"
+        "other = gevent.spawn(lambda: [(turns.append(1), gevent.sleep(0)) for _ in range(3)])\n"
+        "with Client(sys.argv[1], api_key=sys.argv[2]) as client:\n"
+        "    found = gevent.pool.Pool(5).map(lambda number: client.info().nodes[0].name, range(20))\n"
+        "print(len(turns), len(found), len(set(found)))\n"
+    ).replace("import sys, gevent\n", "import sys, gevent, gevent.pool\n")
+    assert run(code, server.url, API_KEY) == "3 20 1\n"
