@@ -64,7 +64,10 @@ def _greenlets() -> Response:
 
 
 def _all_greenlets() -> list[greenlet.greenlet]:
-    return [thing for thing in gc.get_objects() if isinstance(thing, greenlet.greenlet) and not thing.dead]
+    # The collector does not list what existed when the server started, such as the greenlet of the event loop.
+    known = (*gc.get_objects(), hub := gevent.get_hub(), hub.parent)
+    greenlets = dict.fromkeys(thing for thing in known if isinstance(thing, greenlet.greenlet))
+    return [found for found in greenlets if not found.dead]
 
 
 def _function_of(found: greenlet.greenlet, stack: list[str]) -> str:

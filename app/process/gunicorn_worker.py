@@ -13,6 +13,7 @@ from gunicorn.workers.ggevent import GeventPyWSGIWorker
 from .. import logs
 from ..config.options import ConfigError
 from ..runtime import limits
+from ..runtime.garbage_collection import tune_for_serving
 from ..server.http_connection import HTTPConnection
 from ..server.http_server import HTTPServer
 from ..service import Service
@@ -67,6 +68,7 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
             if self.age == 1:  # of those that gunicorn starts later the same would hold
                 for warning in worker_warnings(self.cfg):
                     self.log.warning("%s", warning)
+            tune_for_serving()
             service.start()
         super().run()
         if service is not None:

@@ -21,6 +21,7 @@ from ..config.loading import LoadedConfig
 from ..config.options import ConfigError
 from ..extension.wsgi import flask_app, port_app
 from ..runtime import limits
+from ..runtime.garbage_collection import tune_for_serving
 from ..server import listeners
 from ..server.http_connection import HTTPConnection
 from ..server.http_server import HTTPServer
@@ -114,6 +115,7 @@ class Server:
                 is_shared=self._master is not None,
             )
             self._servers.append(http)
+        tune_for_serving()
         self._service.start()
         for http in self._servers:
             http.start()

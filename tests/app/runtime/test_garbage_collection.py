@@ -1,0 +1,35 @@
+"""Behaviour of the garbage collector in processes that serve connections, each in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+TUNE = """
+import gc
+from gentrifugo.app.runtime.garbage_collection import tune_for_serving
+{before}
+older = gc.get_threshold()[1:]
+tune_for_serving()
+assert gc.get_threshold()[1:] == older
+print(gc.get_threshold()[0], gc.isenabled(), gc.get_freeze_count() > 0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "20000 True True"),
+        ("gc.set_threshold(1000, 5, 5)", "20000 True True"),
+        ("gc.set_threshold(50000, 20, 20)", "50000 True True"),
+        ("gc.set_threshold(0)", "0 True True"),
+        ("gc.disable()", "20000 False True"),
+    ],
+    ids=["default", "lower threshold", "higher threshold", "threshold of zero", "disabled"],
+)
+def test_only_a_lower_threshold_is_raised(before: str, after: str) -> None:
+    command = [sys.executable, "-P", "-c", TUNE.format(before=before)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.strip() == after
