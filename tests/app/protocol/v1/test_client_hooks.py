@@ -56,6 +56,9 @@ class KeepingEngine(MemoryEngine):
         self.published: list[Publication] = []
         self.stopped = False
 
+    def has_no_receiver(self, channel: str) -> bool:
+        return False
+
     def publish(self, publication: Publication, history: HistoryOptions | None, once: Once | None = None) -> None:
         assert not self.stopped
         self.published.append(publication)
