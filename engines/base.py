@@ -151,6 +151,13 @@ class PublicationSender(ABC):
     batches = False
     """Whether `publish_all` is faster than as many calls of `publish`."""
 
+    def has_no_receiver(self, channel: str) -> bool:
+        """Whether a publication that is not kept would certainly reach no subscriber, on any node.
+
+        Then a caller need not publish it. Does not block.
+        """
+        return False
+
     @abstractmethod
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None

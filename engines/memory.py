@@ -73,6 +73,9 @@ class MemoryEngine(Engine):
     def has_pending_notifications(self) -> bool:
         return self._occupancy is not None and self._occupancy.has_pending_notifications
 
+    def has_no_receiver(self, channel: str) -> bool:
+        return channel not in self._subscribed
+
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
     ) -> StreamPosition | None:

@@ -152,6 +152,9 @@ class TroubledEngine(MemoryEngine):
         if method in self.failing:
             raise EngineError(f"{method} has failed")
 
+    def has_no_receiver(self, channel: str) -> bool:
+        return False  # so that `publish` is always called, and may fail
+
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
     ) -> StreamPosition | None:

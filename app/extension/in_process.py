@@ -37,6 +37,9 @@ class RecordingEngine(MemoryEngine):
         super().__init__(sweeps=False)
         self._record = record
 
+    def has_no_receiver(self, channel: str) -> bool:
+        return False  # `record` receives every publication
+
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
     ) -> StreamPosition | None:

@@ -23,6 +23,7 @@ from ...engines.base import (
 from ..config.config import Config
 from ..model.errors import INVALID_MESSAGE, NOT_AVAILABLE, Error, Refused
 from ..model.events import Publication, RawClientInfo, StreamPosition
+from ..runtime.yielding import iterate_yielding
 from .channels import ChannelRules
 from .control import DisconnectUser, Unsubscribe
 from .engine_failures import EngineFailures
@@ -124,10 +125,14 @@ class Commands(ABC):
         """
         channel_options, history = self.rules.options_and_history(channel)
         tags, skip_history, once = options
-        publication = Publication(uid or self._new_uid(), channel, data, client, info, tags)
+        if skip_history:
+            history = None
         self._counters.node_num_client_msg_published += 1
+        if history is None and once is None and self._engine.has_no_receiver(channel) and not channel_options.watch:
+            return None
+        publication = Publication(uid or self._new_uid(), channel, data, client, info, tags)
         try:
-            position = self._engine.publish(publication, None if skip_history else history, once)
+            position = self._engine.publish(publication, history, once)
         except EngineError as error:
             raise self._failures.refusal("publish", error, channel) from error
         if channel_options.watch and self._observer is not None and self._observer.wanted:
@@ -137,8 +142,22 @@ class Commands(ABC):
     def publish_all(self, requests: Sequence[PublishRequest]) -> list[StreamPosition | Error | None]:
         """Publish several publications, in order for each channel; returns the position or the error of each.
 
-        An engine that `batches` needs less time for this than for single calls of `publish`.
+        An engine that `batches` needs less time for this than for single calls of `publish`. Other greenlets may run
+        meanwhile.
         """
+        if self._engine.batches:
+            return self._publish_together(requests)
+        return [self._outcome(*request) for request in iterate_yielding(requests)]
+
+    def _outcome(
+        self, channel: str, data: bytes, client: str, uid: str, options: PublishOptions
+    ) -> StreamPosition | Error | None:
+        try:
+            return self.publish(channel, data, client, None, uid, options)
+        except Refused as refused:
+            return refused.error
+
+    def _publish_together(self, requests: Sequence[PublishRequest]) -> list[StreamPosition | Error | None]:
         outcome: list[StreamPosition | Error | None] = [None] * len(requests)
         batch: list[PublishItem] = []
         places: list[int] = []

@@ -254,6 +254,13 @@ class EngineContract:
         listener.engine.publish(message(), None)
         listener.heard(message())
 
+    def test_a_channel_with_a_subscriber_never_counts_as_one_without_receivers(self, engine: Engine) -> None:
+        engine.subscribe("news")
+        assert not engine.has_no_receiver("news")
+        engine.unsubscribe("news")
+        engine.subscribe("news")
+        assert not engine.has_no_receiver("news")
+
     def test_unsubscribe_without_subscription_has_no_effect(self, engine: Engine) -> None:
         engine.unsubscribe("news")
         assert engine.channels() == []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gunicorn_server import OUR_WORKER, STOCK_WORKER
+from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER
 from tests.integration.test_flask import PROGRAM, get, running
 
 HERE = Path(__file__).parent
@@ -20,7 +20,7 @@ COMMAND = [PROGRAM, "--app=collecting_site:app", "--address=127.0.0.1", "--port=
     ("command", "expected"),
     [
         (COMMAND, "20000 True"),
-        ([*GUNICORN, f"--worker-class={OUR_WORKER}", "collecting_site:app"], "20000 True"),
+        ([*GUNICORN, f"--worker-class={GENTRIFUGO_WORKER}", "collecting_site:app"], "20000 True"),
         ([*GUNICORN, f"--worker-class={STOCK_WORKER}", "collecting_site:app"], f"{gc.get_threshold()[0]} False"),
     ],
     ids=["command", "our worker", "stock worker"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -44,3 +44,17 @@ def refusal(action: Callable[..., Any], *arguments: Any) -> Error:
     with pytest.raises(Refused) as refused:
         action(*arguments)
     return refused.value.error
+
+
+class FakeWatcher:
+    """Keeps the data of what it is shown, and counts what it is not."""
+
+    def __init__(self) -> None:
+        self.data: list[Any] = []
+        self.batches = 0
+        self.missed = 0
+
+    def show(self, messages: Sequence[bytes], missed: int) -> None:
+        self.data += [json.loads(message)["data"] for message in messages]
+        self.batches += 1
+        self.missed += missed

@@ -9,6 +9,7 @@ import pytest
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.model.errors import NAMESPACE_NOT_FOUND, Refused
+from gentrifugo.app.node import channels as channels_module
 from gentrifugo.app.node.channels import ChannelRules
 
 PUBLIC = Namespace(name="public", presence=True)
@@ -169,3 +170,14 @@ def test_the_history_of_a_channel_is_that_of_its_namespace() -> None:
         assert some.options_and_history(channel) == (some.options(channel), None)
     with pytest.raises(Refused):
         some.options_and_history("unknown:news")
+
+
+def test_the_options_of_any_number_of_channels_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels_module, "MAX_CACHED", 3)
+    some = rules()
+    names = [f"{prefix}{number}" for number in range(5) for prefix in ("public:", "", f"public:{'a' * 300}")]
+    for name in (*names, *names):
+        assert some.options(name).presence is name.startswith("public:")
+        assert len(some._by_channel) <= 3
+    with pytest.raises(Refused):
+        some.options("unknown:news")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.model.errors import (
     CLOSE_DISCONNECT,
     INTERNAL_ERROR,
@@ -19,8 +20,10 @@ from gentrifugo.app.model.events import StreamPosition
 from gentrifugo.app.node.commands import UNRECOVERABLE, PublishOptions, PublishRequest
 from gentrifugo.app.node.node import Node
 from gentrifugo.engines.base import ALL, HistoryFilter, PublishConditions
-from tests.app.node.parts import ALICE, connect, received, refusal
+from gentrifugo.engines.memory import MemoryEngine
+from tests.app.node.parts import ALICE, FakeWatcher, connect, received, refusal
 from tests.fakes import TroubledEngine
+from tests.greenlets import eventually
 
 StartNode = Callable[..., Node]
 
@@ -47,6 +50,32 @@ def test_publications_have_uids_that_never_repeat(start_node: StartNode) -> None
     uids = [push["body"]["uid"] for connection in connections for push in received(connection)]
     assert len(set(uids)) == 200
     assert {len(uid) for uid in uids} == {36}
+
+
+def test_a_publication_without_receivers_is_counted_and_shown_to_operators(start_node: StartNode) -> None:
+    node = start_node(MemoryEngine(), namespaces=(Namespace(name="shown", watch=True),))
+    watcher = FakeWatcher()
+    node.cluster.watched.add(watcher)
+    assert node.publish("news", b"1") is None
+    assert node.publish_all([PublishRequest("news", b"2"), PublishRequest("shown:news", b"3")]) == [None, None]
+    assert node.metrics.counters.node_num_client_msg_published == 3
+    eventually(lambda: watcher.data == [3])
+
+
+def test_a_publication_without_receivers_into_an_unknown_namespace_is_refused(start_node: StartNode) -> None:
+    node = start_node(MemoryEngine())
+    assert refusal(node.publish, "unknown:news", b"1") == NAMESPACE_NOT_FOUND
+    assert node.publish_all([PublishRequest("unknown:news", b"2")]) == [NAMESPACE_NOT_FOUND]
+    assert node.metrics.counters.node_num_client_msg_published == 0
+
+
+def test_a_publication_for_clients_that_subscribe_later_is_kept(start_node: StartNode) -> None:
+    node = start_node(MemoryEngine(), history_size=5, history_lifetime=60)
+    node.publish("news", b"1")
+    node.publish("news", b"2", options=PublishOptions(skip_history=True))
+    node.publish("news", b"3", options=PublishOptions(once=PublishConditions("key")))
+    node.publish("news", b"4", options=PublishOptions(once=PublishConditions("key")))
+    assert [publication.data for publication in node.history("news")] == [b"3", b"1"]
 
 
 def test_publishing_into_an_unknown_namespace_is_refused(node: Node) -> None:

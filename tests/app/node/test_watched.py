@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
@@ -12,24 +10,11 @@ from gentrifugo.app.node import watched as watched_module
 from gentrifugo.app.node.commands import PublishRequest
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.watched import BATCH_MESSAGES
+from tests.app.node.parts import FakeWatcher
 from tests.fakes import Bus, TroubledEngine
 from tests.greenlets import eventually, settle
 
 StartNode = Callable[..., Node]
-
-
-class FakeWatcher:
-    """Keeps the data of what it is shown, and counts what it is not."""
-
-    def __init__(self) -> None:
-        self.data: list[Any] = []
-        self.batches = 0
-        self.missed = 0
-
-    def show(self, messages: Sequence[bytes], missed: int) -> None:
-        self.data += [json.loads(message)["data"] for message in messages]
-        self.batches += 1
-        self.missed += missed
 
 
 @pytest.fixture

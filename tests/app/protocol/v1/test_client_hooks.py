@@ -57,6 +57,9 @@ class KeepingEngine(MemoryEngine):
         self.published: list[Publication] = []
         self.stopped = False
 
+    def has_no_receiver(self, channel: str) -> bool:
+        return False
+
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
     ) -> None:
