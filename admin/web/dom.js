@@ -88,7 +88,7 @@ export function copyButton(text, label = 'Copy') {
             await navigator.clipboard.writeText(text());
             button.lastChild.textContent = 'Copied';
         } catch {
-            button.lastChild.textContent = 'Select and copy by hand';
+            button.lastChild.textContent = 'Copying failed: select the text and copy it';
         }
         setTimeout(() => { button.lastChild.textContent = label; }, 2000);
     });

@@ -82,7 +82,7 @@ export class JSONEditor {
     async #upgrade(label) {
         const ace = await loadAce();
         if (!ace) {
-            this.element.append(h('p', {class: 'hint'}, 'A plain field: the editor Ace is not installed (make install).'));
+            this.element.append(h('p', {class: 'hint'}, 'A plain text field, because the editor Ace is not installed (make install).'));
             return;
         }
         const {text} = this;

@@ -142,7 +142,7 @@ export class FeedList {
 export function pauseButton(list) {
     const button = h('button', {type: 'button', 'aria-pressed': 'false', onclick: () => list.pause(!list.paused)});
     const update = () => {
-        button.replaceChildren(icon(list.paused ? 'play' : 'pause'), list.paused ? `Go on${list.waiting ? ` (${count(list.waiting)}${list.waiting >= KEPT ? '+' : ''} new)` : ''}` : 'Pause');
+        button.replaceChildren(icon(list.paused ? 'play' : 'pause'), list.paused ? `Continue${list.waiting ? ` (${count(list.waiting)}${list.waiting >= KEPT ? '+' : ''} new)` : ''}` : 'Pause');
         button.setAttribute('aria-pressed', String(list.paused));
     };
     update();

@@ -110,7 +110,7 @@ function showState() {
     fill(state, h('i', {class: 'dot'}), h('span', {}, text));
     const banner = document.getElementById('banner');
     banner.hidden = socket.state !== 'lost';
-    fill(banner, icon('warning'), 'The connection to the server is lost. This page goes on trying; what it shows is from before.');
+    fill(banner, icon('warning'), 'The connection to the server is lost, reconnecting. The figures on this page are not updated.');
 }
 
 // -- logging in and out
@@ -188,7 +188,7 @@ function focusFilter(event) {
 function help() {
     const keys = [
         ...Object.values(PAGES).map(({title, key}) => [`g ${key}`, title]),
-        ['/', 'go to the filter'], ['p', 'pause or go on (messages)'], ['Ctrl Enter', 'send (actions)'],
+        ['/', 'go to the filter'], ['p', 'pause or continue (messages)'], ['Ctrl Enter', 'send (actions)'],
         ['t', 'light or dark'], ['?', 'this'], ['Esc', 'leave a field'],
     ];
     const dialog = h('dialog', {'aria-label': 'Keys', onclose: () => dialog.remove()}, h('h2', {}, 'Keys'),

@@ -111,7 +111,7 @@ class TestSession:
         chromium.log_in(first.url, "messages")
         first.stop()
         chromium.wait_for(".state.lost")
-        chromium.wait_for_text("#banner", "The connection to the server is lost.")
+        chromium.wait_for_text("#banner", "The connection to the server is lost")
         second = start_server(port=first.port, **SERVER)
         chromium.wait_for(".state.connected")
         chromium.wait_until("document.getElementById('banner').hidden")
@@ -236,7 +236,7 @@ class TestChannels:
 
     def test_missing_presence_and_history_are_explained(self, page: Browser) -> None:
         page.go("channel/plain")
-        page.wait_for_text("#history", "The options of this channel keep no history.")
+        page.wait_for_text("#history", "This channel has no history: its options do not enable it.")
         page.wait_for_text(".hint", "its option watch is off")
         page.go("channel/nowhere:x")
         page.wait_for_text("#presence", "The configuration has no such namespace.")
@@ -265,7 +265,7 @@ class TestActions:
         self.type_data(page, '{"n": 1,\n "m": }')
         page.wait_for_text(".problem", "Not JSON, line 2, column")
         page.click("#send")
-        page.wait_for_text(".problem", "The data is not JSON yet.")
+        page.wait_for_text(".problem", "The data is not valid JSON.")
         assert not page.texts(".verdict")
 
     def test_ctrl_enter_sends(self, page: Browser) -> None:

@@ -8,14 +8,14 @@ const USER = {name: 'user', label: 'User ID', required: true};
 const DATA = {name: 'data', label: 'Data, as JSON', json: true};
 const COMMANDS = {
     publish: {about: 'Send a message to all subscribers of a channel.', fields: [CHANNEL, DATA]},
-    broadcast: {about: 'Send the same message into several channels.', fields: [{name: 'channels', label: 'Channels, one a line', lines: true, required: true}, DATA]},
+    broadcast: {about: 'Send the same message into several channels.', fields: [{name: 'channels', label: 'Channels, one per line', lines: true, required: true}, DATA]},
     presence: {about: 'Who is subscribed to a channel.', fields: [CHANNEL]},
-    history: {about: 'What a channel remembers, newest first.', fields: [CHANNEL]},
+    history: {about: 'The history of a channel, newest first.', fields: [CHANNEL]},
     channels: {about: 'The channels with a subscriber, on all nodes.', fields: []},
     unsubscribe: {about: 'End the subscriptions of a user: on one channel, or on all when it is empty.', fields: [USER, {...CHANNEL, required: false}]},
     disconnect: {about: 'Close all connections of a user.', fields: [USER], danger: true},
-    stats: {about: 'What all nodes count.', fields: []},
-    node: {about: 'What the node of this page counts, since its start.', fields: []},
+    stats: {about: 'The counters of all nodes.', fields: []},
+    node: {about: 'The counters of the node that serves this page, since its start.', fields: []},
 };
 const SAMPLE = '{\n  "text": "Hello"\n}';
 
@@ -30,7 +30,7 @@ export function actionsPage(app, argument) {
     const fields = h('div', {class: 'fields'});
     const problem = h('p', {class: 'problem', role: 'alert'});
     const send = h('button', {class: 'primary', id: 'send'}, 'Send');
-    const reply = h('div', {id: 'reply', 'aria-live': 'polite'}, h('p', {class: 'hint'}, 'The reply will stand here.'));
+    const reply = h('div', {id: 'reply', 'aria-live': 'polite'}, h('p', {class: 'hint'}, 'The reply appears here.'));
     const curl = h('pre', {id: 'curl', tabindex: '0'});
     const form = h('form', {class: 'card form', onsubmit: (event) => { event.preventDefault(); submit(); }},
         about, fields, h('div', {class: 'row'}, send, h('span', {class: 'hint keyhint'}, h('kbd', {}, 'Ctrl'), h('kbd', {}, 'Enter'))), problem);
@@ -94,7 +94,7 @@ export function actionsPage(app, argument) {
         problem.textContent = '';
         if (!form.reportValidity()) return;
         if (editor && !editor.check()) {
-            problem.textContent = 'The data is not JSON yet.';
+            problem.textContent = 'The data is not valid JSON.';
             return;
         }
         send.disabled = true;

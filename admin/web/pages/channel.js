@@ -48,7 +48,7 @@ export function channelPage(app, channel) {
                 h('td', {}, h('a', {href: link('users', info.user)}, info.user || 'anonymous')), h('td', {}, h('code', {class: 'client'}, client),
                     [info.default_info, info.channel_info].filter((part) => part !== undefined)
                         .map((part) => h('code', {class: 'info'}, coloured(stringify(part))))))))) :
-            h('p', {class: 'hint'}, 'Nobody is there.'));
+            h('p', {class: 'hint'}, 'No subscribers.'));
     }
 
     async function loadHistory() {
@@ -59,7 +59,7 @@ export function channelPage(app, channel) {
         fill(history, messages.length ? h('ol', {class: 'feed'}, messages.slice(0, 200).map((message) => h('li', {},
             h('details', {'data-uid': message.uid, open: opened.has(message.uid)}, h('summary', {},
                 message.info && h('span', {class: 'user'}, message.info.user || 'anonymous'), h('code', {}, coloured(stringify(message.data).slice(0, 400)))),
-            block(message))))) : h('p', {class: 'hint'}, 'Nothing is remembered.'));
+            block(message))))) : h('p', {class: 'hint'}, 'The history is empty.'));
     }
 
     /** The data of a reply; an error is shown in its place. */
@@ -69,7 +69,7 @@ export function channelPage(app, channel) {
             return body.data;
         } catch (error) {
             figure.textContent = '–';
-            const texts = {'not available': `The options of this channel keep no ${method}.`, 'namespace not found': 'The configuration has no such namespace.'};
+            const texts = {'not available': `This channel has no ${method}: its options do not enable it.`, 'namespace not found': 'The configuration has no such namespace.'};
             if (socket.state === 'connected') fill(place, h('p', {class: 'hint'}, texts[error.message] ?? error.message));
             return null;
         }

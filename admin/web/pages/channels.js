@@ -40,7 +40,7 @@ export function channelsPage(app, argument) {
         fill(rows, counts.map(([channel, subscribers]) => h('tr', {},
             h('td', {}, h('a', {href: link('channel', channel)}, channel)),
             h('td', {class: 'number'}, h('meter', {min: 0, max: most, value: subscribers, 'aria-hidden': 'true'}), h('span', {}, count(subscribers))))));
-        if (!counts.length) fill(rows, h('tr', {}, h('td', {colspan: 2, class: 'hint'}, 'None. Enter opens the channel of this name all the same.')));
+        if (!counts.length) fill(rows, h('tr', {}, h('td', {colspan: 2, class: 'hint'}, 'No channel matches. Press Enter to open the channel with this name.')));
     }
 
     load();

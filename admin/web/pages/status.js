@@ -14,8 +14,8 @@ export function statusPage({live, socket}) {
     const plots = [
         perNode('Clients', 'clients', count),
         sum('Channels', [['channels', 'channels']]),
-        sum('Messages published, a second', [['published', 'published']]),
-        sum('Frames sent to clients, a second', [['sent', 'sent']]),
+        sum('Messages published, per second', [['published', 'published']]),
+        sum('Frames sent to clients, per second', [['sent', 'sent']]),
         latency('HTTP API latency', 'http_api'),
         latency('Client request latency', 'client_api'),
         perNode('CPU, of one core', 'cpu', percent),

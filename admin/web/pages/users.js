@@ -15,7 +15,7 @@ export function usersPage({socket, link, go}, user) {
     const result = h('div', {id: 'connections', class: 'page'});
     const problem = h('p', {class: 'problem', role: 'alert'});
     const element = h('div', {class: 'page'}, h('h1', {}, 'Users'), form, problem, result);
-    if (!asked) fill(result, h('p', {class: 'hint'}, 'Enter the ID of a user to see its connections on all nodes. Presence of a channel leads here, too.'));
+    if (!asked) fill(result, h('p', {class: 'hint'}, 'Enter the ID of a user to see its connections on all nodes. The presence list of a channel links to this page too.'));
 
     async function load() {
         clearTimeout(timer);
@@ -38,7 +38,7 @@ export function usersPage({socket, link, go}, user) {
             channels.length ? h('ul', {class: 'chips'}, channels.map((channel) => h('li', {},
                 h('a', {href: link('channel', channel)}, channel),
                 user && h('button', {type: 'button', class: 'quiet', 'aria-label': `Unsubscribe ${user} from ${channel}`, title: 'Unsubscribe the user from this channel',
-                    onclick: () => act('unsubscribe', {user, channel})}, icon('close'))))) : h('p', {class: 'hint'}, 'Subscribed to nothing.'))),
+                    onclick: () => act('unsubscribe', {user, channel})}, icon('close'))))) : h('p', {class: 'hint'}, 'No subscriptions.'))),
         !connections.length && h('p', {class: 'hint'}, 'No connection of this user is open.'));
     }
 
