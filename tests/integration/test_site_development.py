@@ -203,10 +203,18 @@ class TestReload:
         (directory / "shop.py").write_text("1 / 0")
         with serving_later(directory) as log:
             eventually(lambda: "waiting for a file to change" in log(), within=15, what=log)
-            (parent,) = (each for each in psutil.Process().children() if "--app=shop" in each.cmdline())
+            (parent,) = (child for child in psutil.Process().children() if "--app=shop" in command_line(child))
             (waiting,) = parent.children()
             parent.kill()
             eventually(lambda: not waiting.is_running(), within=15)
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    """The command line of a process; empty for one that has ended and waits for its parent to notice."""
+    try:
+        return process.cmdline()
+    except psutil.ZombieProcess:
+        return []
 
 
 def interrupted(pid: int, terminal: int, sign: bytes) -> tuple[int, bytes]:
