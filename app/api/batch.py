@@ -23,6 +23,7 @@ from .replies import encode_error, encode_outcome
 PARALLEL = 32
 """Commands of a parallel batch that are carried out at the same time."""
 _LIMIT_EXCEEDED_REPLY = b'{"error":%b}' % encode_error(ERROR_LIMIT_EXCEEDED)
+_PUBLISHED = encode_outcome(None, b"publish")
 _NAMES = tuple(method.name for method in COMMANDS)
 
 
@@ -43,6 +44,13 @@ class Batches:
         limit = ReplyLimit(self._node.config.api_reply_max_size)
         replies = self._in_parallel(commands, limit) if batch.parallel else self._in_order(commands, limit)
         return b'{"replies":[%b]}' % b",".join(replies)
+
+    def publish(self, requests: Sequence[PublishRequest]) -> bytes:
+        """Carry out a batch that only publishes; the reply with all replies."""
+        outcomes = publish_in_groups(self._node, requests)
+        return b'{"replies":[%b]}' % b",".join(
+            [_PUBLISHED if outcome is None else encode_outcome(outcome, b"publish") for outcome in outcomes]
+        )
 
     def _in_order(self, commands: Sequence[Any], limit: ReplyLimit) -> Iterable[bytes]:
         for publishes, run in groupby(commands, _is_publish):

@@ -23,6 +23,7 @@ from .batch import Batches
 from .command_list import CommandLists
 from .messages import Position
 from .methods import BATCH, COMMANDS, BatchParams
+from .plain_batch import decode_plain_batch
 from .publishing import json_or_base64, publish_in_groups, publish_options, publish_request, published_data
 from .replies import EMPTY_RESULT, encode_history, encode_position, encode_presence, encode_responses
 
@@ -41,8 +42,8 @@ class MethodCalls:
         self._batches = Batches(node, self.run)
         self._lists = CommandLists(self.run, decoders)
         self.by_name: Mapping[str, Callable[[bytes], Reply]] = {
-            BATCH.name: self._batch,
             **{name: partial(self._call, name, decoder) for name, decoder in decoders.items()},
+            BATCH.name: self._batch,
         }
         """Each method by name: from the body of a request to the reply. They raise InvalidJSON."""
 
@@ -52,6 +53,9 @@ class MethodCalls:
         return self._lists.process(body, self._node.config.api_reply_max_size)
 
     def _batch(self, body: bytes) -> bytes:
+        requests = decode_plain_batch(body)
+        if requests:
+            return self._batches.publish(requests)
         check_text(body)
         return self._batches.process(decode(_batches, body))
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from ..config.endpoints import API_PATH
 from ..http.head import HTTPError
-from ..http.response import JSON_TYPE, HTTPResponse, error_response, json_response
+from ..http.response import JSON_HEADERS, HTTPResponse, error_response, json_response
 from ..model.json_codec import InvalidJSON
 from ..node.node import Node
 from ..protocol.v2.errors import CodedError
@@ -63,7 +63,7 @@ class MethodAPI:
         if not isinstance(reply, CodedError):
             return json_response(reply)
         if headers.get(ERROR_MODE) == "transport":
-            return HTTPResponse(STATUSES.get(reply.code, 500), _JSON, encode_error(reply))
+            return HTTPResponse(STATUSES.get(reply.code, 500), JSON_HEADERS, encode_error(reply))
         return json_response(b'{"error":%b}' % encode_error(reply))
 
     def check(self, method: str, headers: Mapping[str, str], query: str) -> None:
@@ -92,7 +92,6 @@ class MethodAPI:
         return json_response(document(f"{script_root}{self._node.config.http_prefix}{API_PATH}".removesuffix("/")))
 
 
-_JSON = {"Content-Type": JSON_TYPE}
 _NAMES = ", ".join(method.name for method in METHODS)
 
 

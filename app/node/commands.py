@@ -145,7 +145,7 @@ class Commands(ABC):
         An engine that `batches` needs less time for this than for single calls of `publish`. Other greenlets may run
         meanwhile.
         """
-        if self._engine.batches:
+        if self._engine.batches and len(requests) > 1:
             return self._publish_together(requests)
         return [self._outcome(*request) for request in iterate_yielding(requests)]
 

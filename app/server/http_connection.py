@@ -25,9 +25,10 @@ from ..config.endpoints import API, API_PATH, CLIENT, WEBSOCKET_PATH
 from ..exchange.direct_exchange import DirectExchange, decoded_path
 from ..http.body import read_body, too_slow
 from ..http.chunked import BadBody, ChunkedBody
-from ..http.head import Head, HTTPError, origin_form, parse_head
+from ..http.head import Head, HTTPError, origin_form
 from ..http.outer_address import PEER
 from ..http.reader import RequestReader
+from ..http.repeated_head import HeadParser
 from ..http.response import JSON_TYPE, HTTPResponse, encode_response, error_response
 from ..net.direct_tls import direct
 from ..net.linger import linger
@@ -69,6 +70,7 @@ class HTTPConnection(WSGIHandler):
         )
         sock.settimeout(WRITE_TIMEOUT)
         self._service = service
+        self._heads = HeadParser()
         self._upgraded = False
         self._client_endpoints = client_endpoints_of(server.application)
         self._endpoints = endpoints_of(server.application)
@@ -125,7 +127,7 @@ class HTTPConnection(WSGIHandler):
             if raw is None:
                 return False
             self.time_start = time.time()
-            head = parse_head(raw)
+            head = self._heads.parse(raw)
             serve = self._without_wsgi(head)
             if serve is not None:
                 return serve(head)
@@ -262,7 +264,7 @@ class HTTPConnection(WSGIHandler):
     def take_over(self) -> tuple[Any, Callable[[int], bytes]]:
         """Return the socket, and a recv that first returns data already read. Releases all HTTP state."""
         rest = self.rfile.take_rest()
-        del self.rfile
+        del self.rfile, self._heads
         recv = self._direct.recv
         return self.socket, (_recv_after(rest, recv) if rest else recv)
 

@@ -20,6 +20,7 @@ from ...node.commands import PublishRequest
 from ...node.node import Node
 from ...runtime.yielding import iterate_yielding, yield_if_due
 from . import wire
+from .plain_commands import PlainCommands, decode_plain_commands
 from .replies import ReplyLimit
 from .wire import ChannelParams, Command, encode_api_reply
 
@@ -57,14 +58,28 @@ class Api:
         Raises BadRequest if one of them is not a command: those before it have been carried out, those after it have
         not.
         """
+        max_size = self._node.config.api_reply_max_size
+        plain = decode_plain_commands(request, max_size)
+        if plain is not None:
+            return wire.encode_array(self._publish_plain(plain))
         try:
             commands = wire.decode_commands(request)
             if len(commands) == 1:
                 return wire.encode_array((self.reply(commands[0]),))
-            limit = ReplyLimit(self._node.config.api_reply_max_size)
-            return wire.encode_array(self._replies(commands, limit))
+            return wire.encode_array(self._replies(commands, ReplyLimit(max_size)))
         except InvalidJSON as error:
             raise BadRequest(str(error)) from None
+
+    def _publish_plain(self, plain: PlainCommands) -> Iterator[bytes]:
+        """Carry out a request of the short path; the replies."""
+        publishes, uids = plain
+        for start in range(0, len(publishes), PUBLISH_BATCH_SIZE):
+            outcomes = self._node.publish_all(publishes[start : start + PUBLISH_BATCH_SIZE])
+            for outcome, uid in zip(outcomes, uids[start:], strict=False):
+                error = outcome if isinstance(outcome, Error) else None
+                yield _PUBLISHED if error is None and not uid else _publish_reply(uid, error)
+            if start:
+                yield_if_due()
 
     def process_queued(self, entries: Sequence[bytes]) -> None:
         """Carry out the entries of a queue in order. They get no replies, so errors are logged.
@@ -118,7 +133,7 @@ class Api:
                 problem = error
                 break
         for command, outcome in zip(commands, self._node.publish_all(messages), strict=False):
-            reply = _publish_reply(command, outcome if isinstance(outcome, Error) else None)
+            reply = _publish_reply(command.uid, outcome if isinstance(outcome, Error) else None)
             limit.left -= len(reply)
             yield reply
         if problem is not None:
@@ -144,8 +159,8 @@ class Api:
         try:
             self._node.publish(channel, data, client, uid=uid)
         except Refused as refused:
-            return _publish_reply(command, refused.error)
-        return _publish_reply(command, None)
+            return _publish_reply(command.uid, refused.error)
+        return _publish_reply(command.uid, None)
 
     def _broadcast(self, command: Command) -> bytes:
         params = wire.decode_params(command, wire.BroadcastParams)
@@ -250,10 +265,10 @@ def _message(command: Command) -> PublishRequest:
     return PublishRequest(channel, bytes(data), params.client or "", params.uid or "")
 
 
-def _publish_reply(command: Command, error: Error | None) -> bytes:
+def _publish_reply(uid: str | None, error: Error | None) -> bytes:
     if error is not None:
-        return encode_api_reply(command.uid, "publish", error=_publish_error(error))
-    return encode_api_reply(command.uid, "publish") if command.uid else _PUBLISHED
+        return encode_api_reply(uid, "publish", error=_publish_error(error))
+    return encode_api_reply(uid, "publish") if uid else _PUBLISHED
 
 
 def _reply_limit_exceeded(command: Command) -> bytes:

@@ -11,6 +11,7 @@ import pytest
 
 from gentrifugo.app.http.head import HTTPError
 from gentrifugo.app.http.response import (
+    JSON_HEADERS,
     HTTPResponse,
     encode_head,
     encode_response,
@@ -79,3 +80,11 @@ def test_a_text_is_a_line_in_utf_8() -> None:
 
 def test_a_json_document_is_a_success() -> None:
     assert json_response(b"{}") == HTTPResponse(200, {"Content-Type": "application/json"}, b"{}")
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_json_document_is_encoded_as_any_other_response(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_000_000_000.5)
+    for body in (b"{}", b""):
+        usual = encode_response(HTTPResponse(status, JSON_HEADERS, body), keep_alive=True)
+        assert usual == encode_response(HTTPResponse(status, dict(JSON_HEADERS), body), keep_alive=True)

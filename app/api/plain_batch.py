@@ -1,0 +1,33 @@
+"""The short path of publishing in the methods: batches with nothing but `publish`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..node.commands import PublishRequest
+from ..node.plain_publish import PlainPublish, decode_plain, plain_payloads, plain_request
+
+
+class _Command(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    publish: PlainPublish
+
+
+class _Batch(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    commands: list[_Command]
+    parallel: bool = False
+    """Has no effect on publications."""
+
+
+_batch = msgspec.json.Decoder(_Batch)
+
+
+def decode_plain_batch(body: bytes) -> list[PublishRequest] | None:
+    """Decode a batch that only publishes; None for other batches."""
+    batch = decode_plain(_batch, body, b"publish")
+    if batch is None:
+        return None
+    publishes = [command.publish for command in batch.commands]
+    payloads = plain_payloads(publishes)
+    if payloads is None:
+        return None
+    return [plain_request(publish.channel, data) for publish, data in zip(publishes, payloads, strict=True)]

@@ -1,0 +1,65 @@
+"""Parses the heads of one connection: a client that keeps its connection repeats its head nearly byte for byte.
+
+A head that is the same as the one before need not be parsed again, and of one that differs only in the length or the
+signature of the body, only these values. What is accepted and what is refused stays as `parse_head` has it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .head import Head, parse_head
+
+MAX_KEPT = 2048
+"""Bytes of the largest head that is kept for the next request, so that idle connections remain small."""
+_VARYING = {
+    b"content-length": re.compile(rb"[0-9]{1,15}"),
+    b"x-api-sign": re.compile(rb"[0-9a-f]{64}"),
+}
+"""The headers whose values may differ from those of the head before, and what is accepted as a value."""
+
+
+class HeadParser:
+    """Parses the heads of one connection in order."""
+
+    __slots__ = ("_head", "_lines", "_raw")
+
+    def __init__(self) -> None:
+        self._raw = b""
+        self._lines: list[bytes] | None = None
+        """The lines of the last head; None until a head differs from the one before."""
+        self._head: Head | None = None
+
+    def parse(self, raw: bytes) -> Head:
+        """Parse a head as `parse_head` does. Raises HTTPError.
+
+        Returns the same object for the same bytes, so nobody may change it.
+        """
+        head = self._head
+        if head is not None and raw == self._raw:
+            return head
+        head = None if head is None else self._changed(raw, head)
+        if head is None:
+            self._head, self._lines = None, None
+            head = parse_head(raw)
+        if len(raw) <= MAX_KEPT:
+            self._raw, self._head = raw, head
+        else:
+            self._head = None
+        return head
+
+    def _changed(self, raw: bytes, before: Head) -> Head | None:
+        """The head, if it differs from the one before in varying headers only; else None."""
+        lines, known = raw.split(b"\r\n"), self._lines or self._raw.split(b"\r\n")
+        self._lines = lines
+        if len(lines) != len(known):
+            return None
+        headers = dict(before.headers)
+        for line, old in zip(lines, known, strict=True):
+            if line != old:
+                name, _, value = line.partition(b": ")
+                allowed = _VARYING.get(name.lower())
+                if allowed is None or not old.startswith(name + b": ") or not allowed.fullmatch(value):
+                    return None
+                headers[name.lower().decode()] = value.decode()
+        return Head(before.method, before.target, before.version, headers)

@@ -1,0 +1,82 @@
+"""Heads of one connection, compared with heads that are parsed one by one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gentrifugo.app.http.head import Head, HTTPError, parse_head
+from gentrifugo.app.http.repeated_head import MAX_KEPT, HeadParser
+
+SIGN = "a" * 64
+OTHER_SIGN = "0123456789abcdef" * 4
+
+
+def head_of(*headers: str, first: str = "POST /api/ HTTP/1.1") -> bytes:
+    return "\r\n".join((first, "Host: here", *headers)).encode("latin-1")
+
+
+def outcome(parse: object, raw: bytes) -> Head | tuple[int, str]:
+    assert callable(parse)
+    try:
+        found: Head = parse(raw)
+    except HTTPError as error:
+        return error.status, error.reason
+    return found
+
+
+LINES = st.sampled_from(
+    [
+        *("Content-Length: 1", "Content-Length: 22", "content-length: 22", "Content-Length:  1", "Content-Length: x"),
+        *("Content-Length: 1 ", "Content-Length: \u0661", "Content-Length: 1234567890123456", "Content-Length 1"),
+        *(
+            f"X-API-Sign: {SIGN}",
+            f"X-API-Sign: {OTHER_SIGN}",
+            f"X-API-Sign: {SIGN.upper()}",
+            "X-API-Sign: ",
+            "X-API-Sign:",
+        ),
+        *("Accept: a", "Accept: b", "Transfer-Encoding: chunked", "", "Host: here", " folded"),
+    ]
+).map(lambda line: line.encode("utf-8").decode("latin-1"))
+FIRST = st.sampled_from(["POST /api/ HTTP/1.1", "POST /api/ HTTP/1.0", "GET /api/ HTTP/1.1", "nonsense"])
+HEADS = st.builds(lambda lines, first: head_of(*lines, first=first), st.lists(LINES, max_size=4), FIRST)
+ALIKE = st.lists(
+    st.builds(
+        lambda length, sign: head_of("Accept: a", f"Content-Length: {length}", f"X-API-Sign: {sign}"),
+        st.sampled_from(["1", "22", "x", "", "-1"]),
+        st.sampled_from([SIGN, OTHER_SIGN, SIGN[1:], SIGN.upper(), "g" * 64, f"{SIGN} "]),
+    )
+)
+
+
+@given(st.lists(HEADS) | ALIKE)
+@example([head_of("Content-Length: 1", "Accept: a"), head_of("Accept: a", "Content-Length: 1")])
+@example([head_of("Content-Length: 1"), head_of("Content-Length: 1\n")])
+def test_each_head_is_parsed_as_if_it_were_the_only_one(heads: list[bytes]) -> None:
+    parser = HeadParser()
+    for raw in heads:
+        assert outcome(parser.parse, raw) == outcome(parse_head, raw)
+
+
+def test_the_same_head_is_parsed_once() -> None:
+    parser = HeadParser()
+    raw = head_of("Content-Length: 1")
+    assert parser.parse(raw) is parser.parse(bytes(bytearray(raw)))
+
+
+def test_a_head_with_another_length_and_signature_does_not_change_the_one_before() -> None:
+    parser = HeadParser()
+    first = parser.parse(head_of("Content-Length: 1", f"X-API-Sign: {SIGN}"))
+    second = parser.parse(head_of("Content-Length: 22", f"X-API-Sign: {OTHER_SIGN}"))
+    assert (first.content_length, first.headers["x-api-sign"]) == (1, SIGN)
+    assert (second.content_length, second.headers["x-api-sign"]) == (22, OTHER_SIGN)
+
+
+@pytest.mark.parametrize("size", [MAX_KEPT, MAX_KEPT + 1])
+def test_large_heads_are_not_kept(size: int) -> None:
+    parser = HeadParser()
+    start = head_of("Accept: ")
+    raw = start + b"a" * (size - len(start))
+    assert (parser.parse(raw) is parser.parse(raw)) is (size <= MAX_KEPT)
