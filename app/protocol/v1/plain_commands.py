@@ -9,7 +9,7 @@ import msgspec
 from ...node.commands import PublishRequest
 from ...node.plain_publish import PlainPublish, decode_plain, plain_payloads, plain_request
 
-MAX_REPLY_SIZE = 160
+MAX_PUBLISH_REPLY_SIZE = 160
 """Bytes of the largest reply to `publish`, without its uid, which is a part of the request."""
 
 
@@ -41,7 +41,7 @@ def decode_plain_commands(request: bytes, max_replies: int) -> PlainCommands | N
     Neither is a request whose replies could be larger than `max_replies` bytes.
     """
     commands = decode_plain(_commands, request, b"method") if request.startswith(b"[") else None
-    if not commands or len(commands) * MAX_REPLY_SIZE + len(request) > max_replies:
+    if not commands or len(commands) * MAX_PUBLISH_REPLY_SIZE + len(request) > max_replies:
         return None
     params = [command.params for command in commands]
     payloads = plain_payloads(params)
