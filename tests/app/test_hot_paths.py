@@ -1,0 +1,147 @@
+"""The length of the hot paths, in function calls: a change that makes one longer is noticed here, on any machine.
+
+The limits are a tenth above the figures of Python 3.11, since libraries differ a little between versions. A change that
+is worth more calls raises the limit, with its measurement in the commit; `python -m benchmarks` measures the time.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from gentrifugo.app.api.calls import MethodCalls
+from gentrifugo.app.config.channel_options import Namespace
+from gentrifugo.app.http.head import parse_head
+from gentrifugo.app.http.repeated_head import HeadParser
+from gentrifugo.app.http.response import encode_response, json_response
+from gentrifugo.app.node.node import Node
+from gentrifugo.app.protocol.v1.api import Api
+from gentrifugo.app.protocol.v2.token_making import connection_token
+from gentrifugo.engines.memory import MemoryEngine
+from tests.credentials import connect_params
+from tests.greenlets import settle
+from tests.local_client import LocalClient
+from tests.local_client_v2 import KEY, LocalClientV2, LocalProtobufClient
+
+LIMITS: dict[str, float] = {
+    "delivery, v1": 2.5,
+    "delivery, v2": 2.6,
+    "delivery, v2-protobuf": 2.6,
+    "publish, v1": 35,
+    "publish, v1, in a batch": 13,
+    "publish with history, v1": 51,
+    "publish with history, v1, in a batch": 31,
+    "publish, method": 24,
+    "publish, method, in a batch": 12,
+    "publish with history, method": 41,
+    "publish with history, method, in a batch": 34,
+    "connect, v1": 120,
+    "subscribe, v1": 119,
+    "connect, v2": 239,
+    "subscribe, v2": 168,
+    "head": 29,
+    "head, repeated": 2.2,
+    "head, another length": 20,
+    "response": 19,
+}
+"""Calls of functions for one operation."""
+
+SUBSCRIBERS = 100
+BATCH = 100
+DATA = {"text": "x" * 80}
+HEAD = b"POST /api/publish HTTP/1.1\r\nHost: localhost\r\nX-API-Key: key\r\nContent-Length: 120"
+
+
+def calls_of(action: Callable[[], Any]) -> int:
+    """The functions that `action` calls in this greenlet, those of Python and those in C."""
+    calls = 0
+
+    def note(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        action()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def check(operation: str, calls: float) -> None:
+    assert calls <= LIMITS[operation], f"{operation}: {calls:g} calls of functions, {LIMITS[operation]:g} are allowed"
+
+
+@pytest.fixture
+def node(start_node: Callable[..., Node]) -> Node:
+    kept = Namespace(name="kept", history_size=10, history_lifetime=60)
+    return start_node(MemoryEngine(), namespaces=(kept,), token_hmac_secret_key=KEY, allow_subscribe_for_client=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "connected"),
+    [("v1", LocalClient.connected), ("v2", LocalClientV2.connected), ("v2-protobuf", LocalProtobufClient)],
+)
+def test_delivery_to_a_subscriber(node: Node, name: str, connected: Callable[[Node], Any]) -> None:
+    clients = [connected(node) for _ in range(SUBSCRIBERS)]
+    for client in clients:
+        client.subscribe("news")
+    settle()
+    writes = [len(client.transport.socket.sent) for client in clients]
+    data = json.dumps(DATA).encode()
+    check(f"delivery, {name}", calls_of(partial(node.publish, "news", data)) / SUBSCRIBERS)
+    settle()
+    assert [len(client.transport.socket.sent) for client in clients] == [count + 1 for count in writes]
+
+
+@pytest.mark.parametrize("channel", ["news", "kept:news"], ids=["plain", "with history"])
+def test_publish_of_version_1(node: Node, channel: str) -> None:
+    command = {"method": "publish", "params": {"channel": channel, "data": DATA}}
+    kind = "publish" if channel == "news" else "publish with history"
+    api = Api(node)
+    single, batch = json.dumps(command).encode(), json.dumps([command] * BATCH).encode()
+    api.process(single)
+    check(f"{kind}, v1", calls_of(partial(api.process, single)))
+    check(f"{kind}, v1, in a batch", calls_of(partial(api.process, batch)) / BATCH)
+
+
+@pytest.mark.parametrize("channel", ["news", "kept:news"], ids=["plain", "with history"])
+def test_publish_of_the_methods(node: Node, channel: str) -> None:
+    params = {"channel": channel, "data": DATA}
+    kind = "publish" if channel == "news" else "publish with history"
+    methods = MethodCalls(node).by_name
+    single, batch = json.dumps(params).encode(), json.dumps({"commands": [{"publish": params}] * BATCH}).encode()
+    methods["publish"](single)
+    check(f"{kind}, method", calls_of(partial(methods["publish"], single)))
+    check(f"{kind}, method, in a batch", calls_of(partial(methods["batch"], batch)) / BATCH)
+
+
+def test_connect_and_subscribe_of_version_1(node: Node) -> None:
+    client = LocalClient(node)
+    connect = {"uid": "1", "method": "connect", "params": connect_params("alice")}
+    subscribe = {"uid": "2", "method": "subscribe", "params": {"channel": "news"}}
+    check("connect, v1", calls_of(partial(client.send, connect)))
+    check("subscribe, v1", calls_of(partial(client.send, subscribe)))
+    settle()
+
+
+def test_connect_and_subscribe_of_version_2(node: Node) -> None:
+    client = LocalClientV2(node)
+    connect = {"id": 1, "connect": {"token": connection_token(KEY, "alice")}}
+    check("connect, v2", calls_of(partial(client.send, connect)))
+    check("subscribe, v2", calls_of(partial(client.send, {"id": 2, "subscribe": {"channel": "news"}})))
+    settle()
+
+
+def test_heads_of_requests_and_responses() -> None:
+    parser = HeadParser()
+    parser.parse(HEAD)
+    check("head", calls_of(partial(parse_head, HEAD)))
+    check("head, repeated", calls_of(partial(parser.parse, HEAD)))
+    check("head, another length", calls_of(partial(parser.parse, HEAD.replace(b"120", b"121"))))
+    check("response", calls_of(partial(encode_response, json_response(b"{}"), keep_alive=True)))
