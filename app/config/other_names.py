@@ -20,12 +20,6 @@ RENAMED = {
     "client_anonymous": "allow_anonymous_connect_without_token",
     "internal_port": "admin_port",
     "redis_address": "redis_url",
-    "proxy_connect_timeout": "hook_timeout",
-    "proxy_refresh_timeout": "hook_timeout",
-    "proxy_subscribe_timeout": "hook_timeout",
-    "proxy_sub_refresh_timeout": "hook_timeout",
-    "proxy_publish_timeout": "hook_timeout",
-    "proxy_rpc_timeout": "hook_timeout",
     "proxy_http_headers": "hook_headers",
 }
 """Options of other versions whose values must be written in another way here, or that do not mean exactly the same.
@@ -55,6 +49,8 @@ INSECURE_MODE = "there is no such option; docs/insecure.md describes the insecur
 
 _ENDPOINTS = "connect|refresh|subscribe|sub_refresh|publish|rpc|disconnect|channel_state"
 """The events in the names of the options proxy_..._endpoint."""
+_TIMEOUTS = "connect|refresh|subscribe|sub_refresh|publish|rpc"
+"""The events in the names of the options proxy_..._timeout."""
 MISSING = (
     (r"(client|api|admin|grpc_api)_insecure|insecure_web|client_insecure_skip_token_signature_verify", INSECURE_MODE),
     (r"token_(user_id|audience_|issuer_|jwks_public_endpoint_|\w+_hmac)\w*|jwks_\w+|(separate_)?subscription_token_\w+",
@@ -69,9 +65,9 @@ MISSING = (
     (r"(sockjs|websocket|admin|api|prometheus|health|debug|sse)_handler_prefix",
      "endpoints have fixed paths; http_prefix is put in front of all of them"),
     (r"(sockjs|websocket|api)_disable", "these endpoints are always served; api_port gives the API a port of its own"),
-    (rf"proxy_(?!(({_ENDPOINTS})_endpoint|subscribe|sub_refresh|publish)\Z)\w+|proxies|granular_proxy_mode|rpc|rpc_\w+|\w+_proxy_name",
-     "backends are named by the options proxy_..._endpoint, one for each event; hook_timeout and hook_headers apply to "
-     "all of them (docs/proxy.md)"),
+    (rf"proxy_(?!(({_ENDPOINTS})_endpoint|({_TIMEOUTS})_timeout|subscribe|sub_refresh|publish)\Z)\w+|proxies|granular_proxy_mode|rpc|rpc_\w+|\w+_proxy_name",
+     "backends are named by the options proxy_..._endpoint, one for each event; proxy_..._timeout limits the time of a "
+     "response, and hook_headers are sent to all of them (docs/proxy.md)"),
     (r"graphite\w*|opentelemetry\w*", "figures are served for Prometheus, with the option prometheus (docs/stats.md)"),
     (r"(use_)?client_protocol_v1\w*|v3_use_offset|websocket_use_write_buffer_pool|usage_stats\w*"
      r"|shutdown_termination_delay|client_concurrency|tornado_settings|node_info_max_delay|consumers|swagger",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import gevent
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from ..config.config import Config
 from ..config.options import CHECKED_FORWARDING, split_list
@@ -26,15 +26,19 @@ RETRIED_STATUSES = (500, 502, 503, 504)
 
 
 class BackendHTTP:
-    """Posts JSON to one URL. Each attempt takes `hook_timeout` at most, and there are at most `tries` attempts."""
+    """Posts JSON to one URL. Each attempt takes `timeout` seconds at most, and there are at most `tries` attempts.
 
-    def __init__(self, url: str, config: Config, tries: int) -> None:
+    A `timeout` of 0 stands for that of option hook_timeout.
+    """
+
+    def __init__(self, url: str, config: Config, tries: int, timeout: float = 0) -> None:
         self.url = url
         self._passed_on = [name.lower() for name in split_list(config.hook_headers)]
-        self._timeout = config.hook_timeout
+        self._timeout = timeout or config.hook_timeout
+        self._timeout_option = "proxy_…_timeout" if timeout else "hook_timeout"
         self._tries = tries
-        # A try is bounded as a whole, below: urllib3 counts the time of each read by itself.
-        self._http = urllib3.PoolManager(maxsize=CONNECTIONS, timeout=config.hook_timeout)
+        # A try is limited as a whole, below: urllib3 counts the time of each read by itself.
+        self._http = urllib3.PoolManager(maxsize=CONNECTIONS, timeout=self._timeout)
 
     def limit(self) -> float:
         """The maximum total seconds of all attempts."""
@@ -69,17 +73,22 @@ class BackendHTTP:
         return (backoff.next_delay() for _ in range(self._tries - 1))
 
     def _try(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        """Send one request and return status and body, within `hook_timeout`. Raises Undelivered."""
+        """Send one request and return status and body, within the timeout. Raises Undelivered."""
         timeout = gevent.Timeout()
         try:
             with TimeLimit(self._timeout, timeout):
                 return self._post(body, headers)
+        except ReadTimeoutError:
+            raise self._late() from None
         except HTTPError as error:
             raise Undelivered(f"request failed: {error}") from None
         except gevent.Timeout as error:
             if error is not timeout:
                 raise
-            raise Undelivered(f"timeout: no response within {self._timeout:g} s (option hook_timeout)") from None
+            raise self._late() from None
+
+    def _late(self) -> Undelivered:
+        return Undelivered(f"timeout: no response within {self._timeout:g} s (option {self._timeout_option})")
 
     def _post(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
         response = self._http.request(

@@ -100,10 +100,13 @@ _rpc_result = msgspec.json.Decoder(Data)
 
 
 class Proxy(ABC):
-    """A hook that asks the backend at `url`. Decisions are asked for once; `tries` is for events that have happened."""
+    """A hook that asks the backend at `url`. Decisions are asked for once; `tries` is for events that have happened.
 
-    def __init__(self, url: str, config: Config, tries: int = 1) -> None:
-        self._backend = BackendHTTP(url, config, tries)
+    A request may take `timeout` seconds, or what option hook_timeout says if it is 0.
+    """
+
+    def __init__(self, url: str, config: Config, tries: int = 1, timeout: float = 0) -> None:
+        self._backend = BackendHTTP(url, config, tries, timeout)
 
     def __str__(self) -> str:
         return self._backend.url
@@ -238,7 +241,7 @@ def proxies(config: Config) -> Iterator[tuple[str, Proxy]]:
     """
     for option, (event, proxy) in _DECISIONS.items():
         if url := getattr(config, option):
-            yield event, proxy(url, config)
+            yield event, proxy(url, config, timeout=getattr(config, option.replace("_endpoint", "_timeout")))
     if url := config.proxy_disconnect_endpoint:
         yield DISCONNECT, DisconnectProxy(url, config, config.hook_tries)
     if url := config.proxy_channel_state_endpoint:

@@ -39,7 +39,7 @@ def start() -> Iterator[Start]:
     """A client of a service whose RPC goes to a URL."""
     services: list[Service] = []
 
-    def connect(url: str, timeout: float = 5, event: str = "rpc") -> LocalClientV2:
+    def connect(url: str, timeout: float = 5, event: str = "rpc", own_timeout: float = 0) -> LocalClientV2:
         config = Config(
             token_hmac_secret_key=KEY,
             hook_timeout=seconds(timeout),
@@ -47,7 +47,12 @@ def start() -> Iterator[Start]:
             allow_subscribe_for_client=True,
             allow_publish_for_subscriber=True,
         )
-        proxied = {f"proxy_{event}_endpoint": url, "proxy_publish": event == "publish"}
+        proxied = {
+            f"proxy_{event}_endpoint": url,
+            "proxy_publish": event == "publish",
+        }
+        if own_timeout:
+            proxied[f"proxy_{event}_timeout"] = seconds(own_timeout)
         config = dataclasses.replace(config, **proxied)  # type: ignore[arg-type]
         service = Service(config)
         services.append(service)
@@ -153,6 +158,21 @@ def test_a_backend_that_is_late_is_a_temporary_error(
     late.set()
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert "timeout" in record.getMessage()
+
+
+def test_an_event_has_a_timeout_of_its_own(start: Start, backend: Backend, caplog: pytest.LogCaptureFixture) -> None:
+    late = threading.Event()
+
+    def answer(call: Any) -> tuple[int, Any]:
+        late.wait(seconds(10))
+        return 200, {}
+
+    backend.answer = answer
+    client = start(backend.url, timeout=60, own_timeout=0.2)
+    assert client.call("rpc", method="add")["error"] == INTERNAL
+    late.set()
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert f"no response within {seconds(0.2):g} s (option proxy_…_timeout)" in record.getMessage()
 
 
 def test_a_backend_that_is_away_is_a_temporary_error(start: Start, caplog: pytest.LogCaptureFixture) -> None:
