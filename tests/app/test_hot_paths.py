@@ -6,6 +6,7 @@ is worth more calls raises the limit, with its measurement in the commit; `pytho
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Callable
@@ -52,24 +53,28 @@ LIMITS: dict[str, float] = {
 """Calls of functions for one operation."""
 
 SUBSCRIBERS = 100
+CLIENTS = 3
+"""Clients that do the same; the fewest calls count, since the first may fill caches."""
 BATCH = 100
 DATA = {"text": "x" * 80}
 HEAD = b"POST /api/publish HTTP/1.1\r\nHost: localhost\r\nX-API-Key: key\r\nContent-Length: 120"
 
 
 def calls_of(action: Callable[[], Any]) -> int:
-    """The functions that `action` calls in this greenlet, those of Python and those in C."""
+    """The functions that `action` calls, those of Python and those in C, without finalizers of other objects."""
     calls = 0
 
     def note(frame: object, event: str, argument: object) -> None:
         nonlocal calls
         calls += event in ("call", "c_call")
 
+    gc.disable()
     sys.setprofile(note)
     try:
         action()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return calls
 
 
@@ -122,19 +127,20 @@ def test_publish_of_the_methods(node: Node, channel: str) -> None:
 
 
 def test_connect_and_subscribe_of_version_1(node: Node) -> None:
-    client = LocalClient(node)
     connect = {"uid": "1", "method": "connect", "params": connect_params("alice")}
     subscribe = {"uid": "2", "method": "subscribe", "params": {"channel": "news"}}
-    check("connect, v1", calls_of(partial(client.send, connect)))
-    check("subscribe, v1", calls_of(partial(client.send, subscribe)))
+    clients = [LocalClient(node) for _ in range(CLIENTS)]
+    check("connect, v1", min(calls_of(partial(client.send, connect)) for client in clients))
+    check("subscribe, v1", min(calls_of(partial(client.send, subscribe)) for client in clients))
     settle()
 
 
 def test_connect_and_subscribe_of_version_2(node: Node) -> None:
-    client = LocalClientV2(node)
     connect = {"id": 1, "connect": {"token": connection_token(KEY, "alice")}}
-    check("connect, v2", calls_of(partial(client.send, connect)))
-    check("subscribe, v2", calls_of(partial(client.send, {"id": 2, "subscribe": {"channel": "news"}})))
+    subscribe = {"id": 2, "subscribe": {"channel": "news"}}
+    clients = [LocalClientV2(node) for _ in range(CLIENTS)]
+    check("connect, v2", min(calls_of(partial(client.send, connect)) for client in clients))
+    check("subscribe, v2", min(calls_of(partial(client.send, subscribe)) for client in clients))
     settle()
 
 
