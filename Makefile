@@ -43,11 +43,11 @@ test: install-dev ## run all tests; ARGS='-k name' selects some, JOBS=0 runs the
 
 test-package: install-dev ## run only the tests of the package, without those with real servers, browsers and clients
 	@scripts/system_packages.sh zsh redis-server openssl
-	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder tests/app tests/engines tests/admin $(ARGS)
+	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder tests/app tests/engines tests/admin tests/client $(ARGS)
 
 test-lowest: $(VENV)/lowest/.installed ## run the tests of the package with the lowest versions that pyproject.toml allows
 	@scripts/system_packages.sh zsh redis-server openssl
-	$(VENV)/lowest/bin/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder tests/app tests/engines tests/admin $(ARGS)
+	$(VENV)/lowest/bin/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder tests/app tests/engines tests/admin tests/client $(ARGS)
 
 coverage: install-dev ## run all tests, and fail if lines of the package are not covered
 	@scripts/system_packages.sh $(TEST_PROGRAMS)
