@@ -10,7 +10,8 @@ COPY scripts/web_libraries.sh scripts/
 COPY admin/package.json admin/package-lock.json admin/
 RUN scripts/web_libraries.sh
 
-FROM python:3.11-slim-trixie AS build
+# Not the slim image, because the C module for sending needs a compiler.
+FROM python:3.11-trixie AS build
 WORKDIR /src
 COPY requirements.txt ./
 # Wheels only: what a source distribution needs to be built has no hashes.

@@ -17,7 +17,7 @@ CENT := 1.3.0 2.1.0
 
 export PYTHON
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev lock run sockjs-testserver test test-package test-lowest coverage lint format docs packages screenshots bench clean
+.PHONY: help c-compiler install install-dev lock run sockjs-testserver test test-package test-lowest coverage lint format docs packages screenshots bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -37,19 +37,19 @@ run: install config.json ## start a server with its web interface on port 8000 (
 sockjs-testserver: install ## start the server for the published SockJS test suite on port 8081
 	@exec $(BIN)/python -m tests.sockjs_testserver --port 8081
 
-test: install-dev ## run all tests; ARGS='-k name' selects some, JOBS=0 runs them in one process
+test: c-compiler install-dev ## run all tests; ARGS='-k name' selects some, JOBS=0 runs them in one process
 	@scripts/system_packages.sh $(TEST_PROGRAMS)
 	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
-test-package: install-dev ## run only the tests of the package, without those with real servers, browsers and clients
+test-package: c-compiler install-dev ## run only the tests of the package, without those with real servers, browsers and clients
 	@scripts/system_packages.sh zsh redis-server openssl
 	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder tests/app tests/engines tests/admin tests/client $(ARGS)
 
-test-lowest: $(VENV)/lowest/.installed ## run the tests of the package with the lowest versions that pyproject.toml allows
+test-lowest: c-compiler $(VENV)/lowest/.installed ## run the tests of the package with the lowest versions that pyproject.toml allows
 	@scripts/system_packages.sh zsh redis-server openssl
 	$(VENV)/lowest/bin/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder tests/app tests/engines tests/admin tests/client $(ARGS)
 
-coverage: install-dev ## run all tests, and fail if lines of the package are not covered
+coverage: c-compiler install-dev ## run all tests, and fail if lines of the package are not covered
 	@scripts/system_packages.sh $(TEST_PROGRAMS)
 	@rm -rf build/coverage && mkdir -p build/coverage
 	GENTRIFUGO_TEST_SLOWNESS=3 $(BIN)/coverage run -m pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder --timeout=300 $(ARGS)
@@ -85,7 +85,12 @@ bench: $(VENV)/.installed-bench ## run the benchmarks, and update docs/benchmark
 
 clean: ## remove all files that make has created, except config.json
 	rm -rf $(VENV) node_modules admin/node_modules admin/web/vendor build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -f app/net/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The installation compiles the C module for sending if it can; tests need it.
+c-compiler:
+	@scripts/system_packages.sh $@
 
 config.json: | install
 	@echo "Writing config.json with a new secret"
@@ -98,7 +103,7 @@ $(BIN)/python:
 
 # What builds the package is in requirements.txt too: without isolation, pip downloads nothing else for that. Metadata
 # that an earlier build has left in the tree would hide the entry points of what is installed here.
-$(VENV)/.installed: requirements.txt setup.py pyproject.toml | $(BIN)/python
+$(VENV)/.installed: requirements.txt setup.py pyproject.toml app/net/_send_many.c | $(BIN)/python
 	@echo "Installing requirements.txt and Gentrifugo into $(VENV)"
 	@$(PIP_LOCKED) requirements.txt
 	@rm -rf gentrifugo.egg-info
@@ -126,7 +131,7 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@mkdir -p $(VENV)/typing && ln -sfn ../.. $(VENV)/typing/gentrifugo
 	@touch $@
 
-$(VENV)/lowest/.installed: pyproject.toml requirements-dev.txt scripts/lowest_versions.py | $(BIN)/python
+$(VENV)/lowest/.installed: pyproject.toml app/net/_send_many.c requirements-dev.txt scripts/lowest_versions.py | $(BIN)/python
 	@echo "Installing the lowest versions of pyproject.toml into $(VENV)/lowest"
 	@$(BIN)/python -m venv --clear $(VENV)/lowest
 	@$(BIN)/python scripts/lowest_versions.py >$(VENV)/lowest/requirements.txt

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_py import build_py
 from setuptools.command.egg_info import egg_info
 from setuptools.command.sdist import sdist
@@ -34,6 +34,16 @@ def package_names() -> list[str]:
     """The names of the package and of all packages in it."""
     wanted = [pattern for name in DIRECTORIES for pattern in (name, f"{name}.*")]
     return [NAME, *(f"{NAME}.{name}" for name in find_packages(str(ROOT), include=wanted))]
+
+
+SEND_MANY = Extension(
+    f"{NAME}.app.net._send_many",
+    ["app/net/_send_many.c"],
+    extra_compile_args=["-O2", "-pthread"],
+    extra_link_args=["-pthread"],
+    optional=True,
+)
+"""The C module for sending. Without a compiler or the header files of Python, the package is installed without it."""
 
 
 def install_web_libraries() -> None:
@@ -101,9 +111,11 @@ class BuildSourceDistribution(sdist):
 setup(
     package_dir={NAME: "."},
     packages=package_names(),
+    ext_modules=[SEND_MANY],
     include_package_data=False,  # otherwise all that MANIFEST.in lists would be data of the package in the root
     package_data={
         NAME: ["py.typed"],
+        f"{NAME}.app.net": ["*.pyi"],
         f"{NAME}.admin": ["web/*", "web/pages/*", "web/vendor/*/*"],
         f"{NAME}.engines.redis": ["lua/*.lua"],
     },

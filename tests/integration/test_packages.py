@@ -8,6 +8,7 @@ import shutil
 import site
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from dataclasses import dataclass
@@ -30,16 +31,20 @@ from tests.waiting import eventually, seconds
 VENDOR = ROOT / "admin" / "web" / "vendor"
 DESCRIPTION = ROOT / "DESCRIPTION.md"
 ROOT_FILES = {"__init__.py", "__main__.py", "_version.py", "testing.py", "py.typed"}
-ENDS = {"app": {".py"}, "engines": {".py", ".lua"}, "admin": {".py"}, "client": {".py"}}
+ENDS = {"app": {".py", ".pyi"}, "engines": {".py", ".lua"}, "admin": {".py"}, "client": {".py"}}
 """The directories of the package, and the ends of the names of its files in them."""
 BUILDING = {
     *("setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE", "scripts/web_libraries.sh"),
     *("DESCRIPTION.md", "admin/package.json", "admin/package-lock.json"),
     "admin/web/vendor/package-lock.json",
+    "app/net/_send_many.c",
 }
 """The other files of a source distribution: those that building it needs."""
+MODULE_IN_C = f"gentrifugo/app/net/_send_many{sysconfig.get_config_var('EXT_SUFFIX')}"
+COMPILER = ("gcc", "as", "ld")
+"""The programs that compile it."""
 NOT_COPIED = shutil.ignore_patterns(
-    ".*", "node_modules", "vendor", "build", "dist", "*.egg-info", "__pycache__", "tests"
+    ".*", "node_modules", "vendor", "build", "dist", "*.egg-info", "__pycache__", "*.so", "tests"
 )
 NPM = """\
 #!/bin/sh
@@ -148,10 +153,13 @@ def build(tmp_path_factory: pytest.TempPathFactory, npm: str) -> Build:
 
 class TestFiles:
     def test_wheel_contains_only_the_package(self, build: Build) -> None:
-        names = set(zipfile.ZipFile(build.wheel).namelist())
+        names = set(zipfile.ZipFile(build.wheel).namelist()) - {MODULE_IN_C}
         information = {name for name in names if name.startswith(f"gentrifugo-{__version__}.dist-info/")}
         assert names - information == {f"gentrifugo/{name}" for name in package_files()}
         assert f"gentrifugo-{__version__}.dist-info/licenses/LICENSE" in information
+
+    def test_wheel_contains_the_c_module(self, build: Build) -> None:
+        assert MODULE_IN_C in zipfile.ZipFile(build.wheel).namelist()
 
     def test_sdist_contains_the_package_and_its_build_files(self, build: Build) -> None:
         with tarfile.open(build.sdist) as sdist:
@@ -171,22 +179,33 @@ class TestFiles:
     def test_a_wheel_of_the_source_distribution_is_the_same_and_needs_no_npm(
         self, build: Build, tmp_path: Path
     ) -> None:
-        done = pip_wheel(build.sdist, tmp_path, path_without_npm(tmp_path))
+        done = pip_wheel(build.sdist, tmp_path, path_without_npm(tmp_path, COMPILER))
         assert done.returncode == 0, done.stdout
         (wheel,) = tmp_path.glob("*.whl")
         assert contents(wheel) == contents(build.wheel)
 
 
 def contents(wheel: Path) -> dict[str, int]:
-    """The checksum of each file in a wheel, apart from the list of the checksums."""
-    return {info.filename: info.CRC for info in zipfile.ZipFile(wheel).infolist() if "RECORD" not in info.filename}
+    """The checksum of each file in a wheel, apart from the list of the checksums.
+
+    The C module has none, since a compiler writes the path of the source into it.
+    """
+    files = [info for info in zipfile.ZipFile(wheel).infolist() if "RECORD" not in info.filename]
+    return {info.filename: 0 if info.filename == MODULE_IN_C else info.CRC for info in files}
 
 
-def path_without_npm(directory: Path) -> str:
-    """A PATH with what scripts/web_libraries.sh runs before it looks for npm."""
+def test_without_a_compiler_the_wheel_is_built_without_the_c_module(build: Build, tmp_path: Path) -> None:
+    done = pip_wheel(build.sdist, tmp_path, path_without_npm(tmp_path))
+    assert done.returncode == 0, done.stdout
+    (wheel,) = tmp_path.glob("*.whl")
+    assert contents(build.wheel).keys() - contents(wheel).keys() == {MODULE_IN_C}
+
+
+def path_without_npm(directory: Path, others: tuple[str, ...] = ()) -> str:
+    """A PATH with what scripts/web_libraries.sh runs before it looks for npm, and these programs."""
     programs = directory / "programs"
     programs.mkdir()
-    for name in ("bash", "dirname"):
+    for name in ("bash", "dirname", *others):
         (programs / name).symlink_to(program(name))
     return str(programs)
 

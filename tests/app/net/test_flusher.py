@@ -18,7 +18,7 @@ from tests.waiting import seconds
 
 
 @pytest.fixture
-def flusher(nothing_left_behind: None) -> Flusher:
+def flusher(nothing_left_behind: None, speedups: bool) -> Flusher:
     """A flusher that never rests."""
     return Flusher(0)
 
@@ -166,7 +166,7 @@ def test_a_defect_in_one_write_costs_one_connection(flusher: Flusher, caplog: py
 
 def test_long_round_lets_other_greenlets_run(flusher: Flusher, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flusher_module, "SLICE", 0)
-    monkeypatch.setattr(flusher_module, "CLOCK_CHECK_INTERVAL", 1)
+    monkeypatch.setattr(flusher_module, "SENDS_AT_ONCE", 1)
     transports = [FakeTransport(flusher) for _ in range(4)]
     flusher.fan_out([transport.outbox for transport in transports], b"a")
     seen = set()
@@ -181,7 +181,7 @@ def test_long_round_lets_other_greenlets_run(flusher: Flusher, monkeypatch: pyte
 def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """One send for each lane and slice; more than one receiver are many."""
     monkeypatch.setattr(flusher_module, "SLICE", 0)
-    monkeypatch.setattr(flusher_module, "CLOCK_CHECK_INTERVAL", 1)
+    monkeypatch.setattr(flusher_module, "SENDS_AT_ONCE", 1)
     monkeypatch.setattr(flusher_module, "FEW", 1)
 
 

@@ -69,7 +69,7 @@ class Line:
 
 
 @pytest.fixture
-def flusher(nothing_left_behind: None) -> Flusher:
+def flusher(nothing_left_behind: None, speedups: bool) -> Flusher:
     """A flusher that never rests."""
     return Flusher(0)
 
@@ -352,3 +352,24 @@ def test_a_peer_that_reads_before_the_write_timeout_is_served(open_line: Callabl
     line.fill()
     assert line.read(len(LARGE)) == LARGE
     assert line.errors == []
+
+
+# -- sockets that are closed by others
+
+
+def test_frames_of_a_closed_socket_never_reach_the_next_owner_of_its_descriptor(
+    flusher: Flusher, open_line: Callable[..., Line]
+) -> None:
+    line = open_line()
+    line.outbox.append(b"for the first")
+    descriptor = line.socket.fileno()
+    line.socket.close()
+    other, peer = socket.socketpair()
+    with other, peer:
+        assert descriptor in (other.fileno(), peer.fileno())
+        settle()
+        for end in (other, peer):
+            end.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                end.recv(1)
+    assert line.errors == ["[Errno 9] Bad file descriptor"]

@@ -1,0 +1,51 @@
+"""Rounds of the C module for sending with sockets that are closed and opened between them, run under a sanitizer.
+
+The argument is the directory of the module. The program prints a line when every socket got exactly its own frames.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import sys
+import threading
+from typing import Any
+
+SOCKETS, ROUNDS = 200, 150
+
+
+def main(directory: str) -> None:
+    """Send, close and open in turn; a thread takes and releases the GIL all the while."""
+    sys.path.insert(0, directory)
+    send_many: Any = __import__("_send_many").send_many
+    finished = threading.Event()
+    thread = threading.Thread(target=lambda: [sum(range(100)) for _ in iter(finished.is_set, True)])
+    thread.start()
+    pairs = [socket.socketpair() for _ in range(SOCKETS)]
+    expected = [b""] * SOCKETS
+    choose = random.Random(1)
+    for number in range(ROUNDS):
+        frames = [b"%d:%d " % (number, place) for place in range(SOCKETS)]
+        assert send_many([ours.fileno() for ours, _ in pairs], frames) == [len(frame) for frame in frames]
+        expected = [before + frame for before, frame in zip(expected, frames, strict=True)]
+        for place in choose.sample(range(SOCKETS), 20):
+            check(pairs[place], expected[place])
+            pairs[place], expected[place] = socket.socketpair(), b""
+    for pair, frames_sent in zip(pairs, expected, strict=True):
+        check(pair, frames_sent)
+    finished.set()
+    thread.join()
+    print("all frames arrived")
+
+
+def check(pair: tuple[socket.socket, socket.socket], frames: bytes) -> None:
+    """Close our end; the peer has got these frames and nothing else."""
+    ours, theirs = pair
+    ours.close()
+    with theirs, theirs.makefile("rb") as stream:
+        received = stream.read()
+    assert received == frames, (received, frames)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

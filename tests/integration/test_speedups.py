@@ -1,0 +1,56 @@
+"""A server with the C module for sending and one without it deliver the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import pytest
+
+from gentrifugo.app.net.bulk_send import SPEEDUPS_SWITCH
+from tests.api_client import ApiClient
+from tests.parts import compiled_send_many
+from tests.protocol_client import ProtocolClient
+from tests.servers import Server
+
+SUBSCRIBERS = 150
+"""Enough for the helper thread of the C module to take part."""
+
+
+@pytest.fixture(params=["used", "switched off by GENTRIFUGO_SPEEDUPS=0"])
+def speedups(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Whether the server that is started next uses the C module, in the words of its log."""
+    compiled_send_many()
+    used: str = request.param
+    if used == "used":
+        monkeypatch.delenv(SPEEDUPS_SWITCH, raising=False)
+    else:
+        monkeypatch.setenv(SPEEDUPS_SWITCH, "0")
+    return used
+
+
+def test_messages_arrive_once_and_in_order_while_connections_come_and_go(
+    speedups: str, start_server: Callable[..., Server]
+) -> None:
+    server = start_server()
+    assert f"C module for sending: {speedups}" in server.log
+    api = ApiClient(server.host, server.port)
+    with ExitStack() as stack:
+
+        def subscriber(number: int) -> ProtocolClient:
+            client = stack.enter_context(ProtocolClient(server, f"user{number}"))
+            client.subscribe("news")
+            return client
+
+        clients = [subscriber(number) for number in range(SUBSCRIBERS)]
+        for first in range(0, 100, 10):
+            for number in range(first, first + 10):
+                api.publish("news", number)
+            leaving = clients[first : first + 5]
+            for client in leaving:
+                client.close()  # unread messages are lost, and its descriptor is free for the next connection
+            clients[first : first + 5] = [subscriber(SUBSCRIBERS + first + number) for number in range(5)]
+        api.publish("news", "end")
+        for place, client in enumerate(clients):
+            expected = list(range(place // 10 * 10 + 10 if place % 10 < 5 and place < 100 else 0, 100))
+            assert [client.message() for _ in range(len(expected) + 1)] == [*expected, "end"]
