@@ -6,144 +6,34 @@ and within a callback of the event loop.
 
 The system call is the main cost (sending one frame of 100 bytes takes about 6 us, twenty joined frames about 7). So
 under load the flusher rests between two rounds, and frames gather: the longer the last round took, the longer the rest.
-If there was no round recently, the next one starts at once, so a single message is not delayed.
 """
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator
-from itertools import islice
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Collection
 
-import gevent
 from gevent.event import Event
 
 from ..runtime.cpu_meter import CPUMeter
-from .bulk_send import SendMany, chosen_send_many
+from .bulk_send import chosen_send_many
+from .lane import Lane
+from .round_writer import Flushable
 
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-SLICE = 0.005
-"""Seconds that one lane may occupy the event loop before other work runs."""
-SENDS_AT_ONCE = 128
-"""Number of connections that are written between two checks of the clock, with the extension in C by one call."""
-FEW = 64
-"""Number of connections up to which a message does not wait for the current round of other messages."""
+MAX_FEW = 64
+"""Number of connections up to which a message has the lane for small channels."""
 REST_FACTOR = 4
 """A rest takes at most this many times as long as the round before it: after a few writes there is little to gain by
 resting, and a client that waits for each reply would wait for the rest too (5.7 ms each time, instead of 0.2)."""
 SPARE_SHARE, BUSY_SHARE = 0.65, 0.9
 """CPU share below which there is idle CPU time, and CPU share above which the process counts as busy."""
-CALM_REST = 0.25
-"""The part of the longest rest that is enough while there is CPU to spare. With 1000 subscribers and 50 messages a
-second, a rest of 5 ms delays nothing and one of 20 ms quadruples the median latency; with 100 channels and as many
-messages as the server takes, one of 20 ms lets it take 1.7 times as many."""
+SHORT_REST = 0.25
+"""The part of the longest rest that is enough while there is CPU to spare, and for small channels at any time.
 
-
-class Flushable(Protocol):
-    """The interface of an outbox that the flusher uses."""
-
-    frames: list[bytes]
-    """The waiting frames. The outbox is registered with the flusher if and only if there are any."""
-    size: int
-    """The number of bytes that wait."""
-    limit: int
-    """The maximum number of bytes that may wait."""
-    fileno: Callable[[], int]
-    """Returns the file descriptor to which the frames may be sent without `write`, or -1."""
-
-    def overflow(self) -> None:
-        """Called when more bytes wait than `limit`. Must not block."""
-
-    def write(self, data: bytes) -> None:
-        """Write `data`, which contains all waiting frames. Must not block."""
-
-    def take_result(self, sent: int) -> None:
-        """Called after all waiting frames were sent to the descriptor: the bytes it took, or a negative errno."""
-
-    def fail(self, reason: str) -> None:
-        """Called when `write` or `take_result` has raised an exception."""
-
-
-class Lane:
-    """Outboxes that wait to be written: those of the current round, and those of the next."""
-
-    __slots__ = ("waiting", "_round", "_send_many")
-
-    def __init__(self, send_many: SendMany | None) -> None:
-        self.waiting: list[Flushable] = []
-        """The outboxes of the next round, each of them once. The flusher adds to it."""
-        self._round: Iterator[Flushable] | None = None
-        self._send_many = send_many
-
-    def begin(self) -> None:
-        """Begin a round with all outboxes that wait, unless the last round is not finished."""
-        if self._round is None and self.waiting:
-            waiting, self.waiting = self.waiting, []
-            self._round = iter(waiting)
-
-    def write(self, deadline: float) -> bool:
-        """Continue the round; returns False if the deadline comes before its end. Never switches greenlets."""
-        while self._round is not None:
-            batch = list(islice(self._round, SENDS_AT_ONCE))
-            if self._send_many is None:
-                for outbox, data in joined_frames(batch):
-                    carry_out(outbox, outbox.write, data)
-            else:
-                send_batch(batch, self._send_many)
-            if len(batch) < SENDS_AT_ONCE:
-                self._round = None
-            elif time.monotonic() > deadline:
-                return False
-        return True
-
-
-def joined_frames(outboxes: Iterable[Flushable]) -> Iterator[tuple[Flushable, bytes]]:
-    """Yield each outbox with its frames, joined. Subscribers of one channel mostly wait for the same frames: these are
-    joined once."""
-    last_frames: list[bytes] = []
-    data = b""
-    for outbox in outboxes:
-        frames = outbox.frames
-        # Cheap, because Python compares the identity of the items before it compares bytes.
-        if frames != last_frames:
-            data = frames[0] if len(frames) == 1 else b"".join(frames)
-            last_frames = frames
-        yield outbox, data
-
-
-def send_batch(batch: list[Flushable], send_many: SendMany) -> None:
-    """Write these outboxes, those with a descriptor by one call."""
-    direct: list[Flushable] = []
-    descriptors: list[int] = []
-    buffers: list[bytes] = []
-    others: list[tuple[Flushable, bytes]] = []
-    for outbox, data in joined_frames(batch):
-        descriptor = outbox.fileno()
-        if descriptor < 0:
-            others.append((outbox, data))
-        else:
-            direct.append(outbox)
-            descriptors.append(descriptor)
-            buffers.append(data)
-    # Before the others, whose errors close connections: no descriptor of the list may be closed before this call.
-    for outbox, sent in zip(direct, send_many(descriptors, buffers), strict=True):
-        carry_out(outbox, outbox.take_result, sent)
-    for outbox, data in others:
-        carry_out(outbox, outbox.write, data)
-
-
-def carry_out(outbox: Flushable, action: Callable[[T], None], argument: T) -> None:
-    """Call an action of an outbox. A bug in it ends this connection, and not the round of all others."""
-    try:
-        action(argument)
-    except Exception:
-        log.exception("internal error while writing, closing connection")
-        outbox.fail("internal server error")
+With 1000 subscribers and 50 messages a second, a rest of 5 ms delays nothing and one of 20 ms quadruples the median
+latency.
+"""
+MIN_GATHERED = 0.5
+"""Frames that gather for each connection during a short rest and make it worth its delay."""
 
 
 class Flusher:
@@ -155,9 +45,11 @@ class Flusher:
 
     A round writes to every connection that has frames, in slices, between which the event loop does other work. Frames
     that come meanwhile wait for the next round: if they were added to this one, it might never end, and there would be
-    no rest (480,000 deliveries a second to 1000 subscribers instead of 1,100,000). Only messages for few connections
-    have a lane of their own, which every slice writes, so that they do not wait for the 10,000 subscribers of another
-    channel.
+    no rest (480,000 deliveries a second to 1000 subscribers instead of 1,100,000).
+
+    Messages for few connections have a lane of their own, with rounds and rests of its own, so that they do not wait
+    for the 10,000 subscribers of another channel. There a rest is short, and the shorter the fewer frames gather
+    during it: with 1000 channels of 5 subscribers, hardly any connection gets two frames within 20 ms.
     """
 
     def __init__(
@@ -170,23 +62,23 @@ class Flusher:
         self._cpu_share = cpu_share or CPUMeter().share
         self._rest_factor = rest_factor
         send_many = chosen_send_many()
-        self._few = Lane(send_many)
-        self._many = Lane(send_many)
-        self._scheduled = False
-        self._in_round = False
-        self._rested_at = 0.0
-        self._round_took = 0.0
-        self._timer: Any = None
+        self._few = Lane(self._rest_of_few, self._end_round, send_many)
+        self._many = Lane(self._rest_of_many, self._end_round, send_many)
         self._round_done: Event | None = None
-        self.frames_queued = 0
         self.frames_sent = 0
         self.bytes_sent = 0
+
+    @property
+    def frames_queued(self) -> int:
+        """The number of frames that were queued since the start."""
+        return self._few.queued + self._many.queued
 
     def fan_out(self, outboxes: Collection[Flushable], frame: bytes) -> None:
         """Queue one frame for many connections. This is the hot loop: it appends and counts, nothing else."""
         size = len(frame)
         count = len(outboxes)
-        waiting = self._few.waiting if count <= FEW else self._many.waiting
+        lane = self._few if count <= MAX_FEW else self._many
+        waiting = lane.waiting
         for outbox in outboxes:
             frames = outbox.frames
             if not frames:
@@ -195,9 +87,9 @@ class Flusher:
             queued = outbox.size = outbox.size + size
             if queued > outbox.limit:
                 outbox.overflow()
-        self.frames_queued += count
-        if waiting and not self._scheduled:
-            self._schedule()
+        lane.queued += count
+        if waiting and not lane.is_scheduled:
+            lane.schedule()
 
     def wait_round(self, timeout: float) -> None:
         """Block until the end of the next round, at most `timeout` seconds."""
@@ -205,47 +97,19 @@ class Flusher:
             self._round_done = Event()
         self._round_done.wait(timeout)
 
-    def _schedule(self) -> None:
-        self._scheduled = True
-        loop = gevent.get_hub().loop
-        wait = self._rested_at - time.monotonic()
-        if wait <= 0:
-            loop.run_callback(self._write_slice)  # at the end of this turn of the event loop
-        else:
-            self._start_timer(wait)
-
-    def _start_timer(self, wait: float) -> None:
-        self._timer = gevent.get_hub().loop.timer(wait)
-        self._timer.start(self._write_slice)
-
-    def _write_slice(self) -> None:
-        """Write until the round ends or its slice of time is over. Runs in the event loop; never switches greenlets."""
-        started = time.monotonic()
-        self._few.begin()
-        if not self._in_round:
-            self._in_round = True
-            self._many.begin()
-        done = self._few.write(started + SLICE)
-        done = self._many.write(time.monotonic() + SLICE) and done
-        ended = time.monotonic()
-        self._round_took += ended - started
-        if done:
-            self._end_round(ended)
-        else:
-            # With a timer, unlike with a callback, the event loop polls its sockets first.
-            self._start_timer(0)
-
-    def _longest_rest(self) -> float:
+    def _rest_of_many(self, round_took: float) -> float:
         """`rest` if the process is busy, and only a part of it while there is CPU to spare."""
         need = (self._cpu_share() - SPARE_SHARE) / (BUSY_SHARE - SPARE_SHARE)
-        return self.rest * (CALM_REST + (1 - CALM_REST) * min(max(need, 0), 1))
+        longest = self.rest * (SHORT_REST + (1 - SHORT_REST) * min(max(need, 0), 1))
+        return min(longest, self._rest_factor * round_took)
 
-    def _end_round(self, now: float) -> None:
-        self._in_round = self._scheduled = False
-        self._rested_at = now + min(self._longest_rest(), self._rest_factor * self._round_took)
-        self._round_took = 0.0
-        if self._few.waiting or self._many.waiting:
-            self._schedule()
+    def _rest_of_few(self, round_took: float) -> float:
+        """A short rest, or less than that if few frames would gather during it."""
+        short = self.rest * SHORT_REST
+        gathered = self._few.rate * short
+        return min(short * min(gathered / MIN_GATHERED, 1), self._rest_factor * round_took)
+
+    def _end_round(self) -> None:
         if self._round_done is not None:
             self._round_done.set()
             self._round_done = None

@@ -10,6 +10,7 @@ import gevent
 import pytest
 
 from gentrifugo.app.net import flusher as flusher_module
+from gentrifugo.app.net import lane as lane_module
 from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.net.outbox import NO_LIMIT, Outbox
 from tests.fakes import FakeSocket, FakeTransport
@@ -86,7 +87,14 @@ def test_a_lone_frame_is_written_at_once(nothing_left_behind: None) -> None:
     assert transport.socket.sent == [b"a"]
 
 
-def test_frames_gather_during_the_rest_after_a_round(nothing_left_behind: None) -> None:
+@pytest.fixture
+def any_number_is_many(nothing_left_behind: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages for a single connection have the lane of messages for many."""
+    monkeypatch.setattr(flusher_module, "MAX_FEW", 0)
+
+
+@pytest.mark.usefixtures("any_number_is_many")
+def test_frames_gather_during_the_rest_after_a_round() -> None:
     transport = FakeTransport(Flusher(rest=3600, rest_factor=inf))
     transport.outbox.append(b"a")
     settle()
@@ -103,7 +111,8 @@ def test_after_a_short_round_the_rest_is_short(nothing_left_behind: None) -> Non
         assert transport.outbox.drain(seconds(5))
 
 
-def test_frames_queued_during_the_rest_are_written_after_it(nothing_left_behind: None) -> None:
+@pytest.mark.usefixtures("any_number_is_many")
+def test_frames_queued_during_the_rest_are_written_after_it() -> None:
     transport = FakeTransport(Flusher(rest=0.01, rest_factor=inf))
     for frames in ([b"a"], [b"b", b"c"]):
         for frame in frames:
@@ -113,9 +122,8 @@ def test_frames_queued_during_the_rest_are_written_after_it(nothing_left_behind:
 
 
 @pytest.mark.parametrize(("cpu_share", "rests"), [(0, False), (0.65, False), (0.9, True), (1, True)])
-def test_the_rest_is_long_only_when_the_process_is_busy(
-    nothing_left_behind: None, cpu_share: float, rests: bool
-) -> None:
+@pytest.mark.usefixtures("any_number_is_many")
+def test_the_rest_is_long_only_when_the_process_is_busy(cpu_share: float, rests: bool) -> None:
     rest = seconds(0.2)
     transport = FakeTransport(Flusher(rest, inf, cpu_share=lambda: cpu_share))
     transport.outbox.append(b"a")
@@ -124,6 +132,39 @@ def test_the_rest_is_long_only_when_the_process_is_busy(
     gevent.sleep(rest / 2)
     assert transport.socket.sent == ([b"a"] if rests else [b"a", b"b"])
     eventually(lambda: transport.socket.sent == [b"a", b"b"])
+
+
+# -- rest between rounds of small channels
+
+
+def publish_for(duration: float, connections: int, transports: list[FakeTransport], flusher: Flusher) -> int:
+    """Queue a frame for one connection after the other, 2000 a second, and return the number of sends that took."""
+    began = time.monotonic()
+    count = 0
+    while (passed := time.monotonic() - began) < duration:
+        while count < passed * 2000:
+            transports[count % connections].outbox.append(b"a")
+            count += 1
+        gevent.sleep(0.0005)
+    eventually(lambda: flusher.frames_sent == flusher.frames_queued)
+    return sum(len(transport.socket.sent) for transport in transports)
+
+
+def test_small_channels_rest_when_frames_gather_meanwhile(nothing_left_behind: None) -> None:
+    flusher = Flusher(rest=0.2, rest_factor=inf)
+    transports = [FakeTransport(flusher) for _ in range(4)]
+    sends = publish_for(1.0, 4, transports, flusher)
+    assert sends < flusher.frames_sent / 4
+
+
+def test_small_channels_do_not_rest_when_no_frames_would_gather(nothing_left_behind: None) -> None:
+    flusher = Flusher(rest=0.2, rest_factor=inf)
+    transports = [FakeTransport(flusher) for _ in range(2000)]
+    publish_for(0.5, 2000, transports, flusher)
+    lone = FakeTransport(flusher)
+    lone.outbox.append(b"a")
+    settle()
+    assert lone.socket.sent == [b"a"]
 
 
 # -- counts, and what goes wrong
@@ -165,8 +206,8 @@ def test_a_defect_in_one_write_costs_one_connection(flusher: Flusher, caplog: py
 
 
 def test_long_round_lets_other_greenlets_run(flusher: Flusher, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flusher_module, "SLICE", 0)
-    monkeypatch.setattr(flusher_module, "SENDS_AT_ONCE", 1)
+    monkeypatch.setattr(lane_module, "SLICE", 0)
+    monkeypatch.setattr(lane_module, "SENDS_AT_ONCE", 1)
     transports = [FakeTransport(flusher) for _ in range(4)]
     flusher.fan_out([transport.outbox for transport in transports], b"a")
     seen = set()
@@ -180,9 +221,9 @@ def test_long_round_lets_other_greenlets_run(flusher: Flusher, monkeypatch: pyte
 @pytest.fixture
 def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """One send for each lane and slice; more than one receiver are many."""
-    monkeypatch.setattr(flusher_module, "SLICE", 0)
-    monkeypatch.setattr(flusher_module, "SENDS_AT_ONCE", 1)
-    monkeypatch.setattr(flusher_module, "FEW", 1)
+    monkeypatch.setattr(lane_module, "SLICE", 0)
+    monkeypatch.setattr(lane_module, "SENDS_AT_ONCE", 1)
+    monkeypatch.setattr(flusher_module, "MAX_FEW", 1)
 
 
 def soon(check: Callable[[], bool]) -> None:

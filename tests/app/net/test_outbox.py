@@ -14,6 +14,7 @@ from gevent.socket import wait_read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gentrifugo.app.net import flusher as flusher_module
 from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.net.outbox import NO_LIMIT, WRITER_CHUNK, Outbox
 from tests.fakes import FakeTransport
@@ -279,7 +280,10 @@ def test_draining_gives_up_after_its_time(open_line: Callable[..., Line]) -> Non
     assert line.outbox.size > 0
 
 
-def test_draining_gives_up_on_a_flusher_that_rests_longer(nothing_left_behind: None) -> None:
+def test_draining_gives_up_on_a_flusher_that_rests_longer(
+    nothing_left_behind: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flusher_module, "MAX_FEW", 0)
     transport = FakeTransport(Flusher(rest=3600, rest_factor=inf))
     transport.outbox.append(b"a")
     settle()
