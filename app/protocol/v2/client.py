@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import gevent
@@ -287,6 +287,11 @@ class ClientV2(BaseClient):
         """Subscribe to a channel; what is returned is to be sent before `go_live` is called. May block."""
         self.node.metrics.counters.client_num_subscribe += 1
         return self.subscriptions.add(wanted)
+
+    def subscribe_all(self, wanted: Sequence[GrantedSubscription]) -> dict[str, SubscribeResult]:
+        """Subscribe to channels as `subscribe` does, before any command of a backend is carried out. May block."""
+        self.node.metrics.counters.client_num_subscribe += len(wanted)
+        return self.subscriptions.add_all(wanted)
 
     def go_live(self, channel: str) -> None:
         """Send what was published since the reply to a subscription was made, and announce the client. May block.
