@@ -109,7 +109,7 @@ class Proxy(ABC):
         self._backend = BackendHTTP(url, config, tries, timeout)
 
     def __str__(self) -> str:
-        return self._backend.url
+        return self._backend.address
 
     def limit(self) -> float:
         """The maximum total seconds of all requests for one event."""
