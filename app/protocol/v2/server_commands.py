@@ -44,6 +44,8 @@ def _subscribe(client: ServedClient, command: AddSubscription) -> None:
     result = client.subscribe(server_side(client, command.channel, client.user, given, request, command.expires_at))
     push = Subscribe(result.recoverable, result.epoch, result.offset, result.positioned, result.data)
     client.push(Push(command.channel, subscribe=push))
+    for publication in result.publications:  # the push has no field for what is recovered
+        client.push(Push(command.channel, pub=publication))
     client.go_live(command.channel)
 
 
