@@ -61,6 +61,10 @@ MESSAGE_TOO_LARGE = CodedDisconnect(1009, "")
 """A message of more bytes than client_request_max_size; 1009 is WebSocket's own code for it (RFC 6455 7.4.1)."""
 
 
+MAX_LIBRARY_LENGTH = 100
+"""Characters that are kept of the name and version of a client library."""
+
+
 class ClientV2(BaseClient):
     """One connection of a client of version 2.
 
@@ -244,7 +248,7 @@ class ClientV2(BaseClient):
 
     def authenticate(self, identity: Identity, library: str) -> None:
         """Register the client as an authenticated user."""
-        self.library = library
+        self.library = library[:MAX_LIBRARY_LENGTH]
         self._register(identity.user, identity.info)
         self.expire_at(identity.expires_at)
 
