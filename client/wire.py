@@ -61,7 +61,7 @@ def header_value(name: str, key: str) -> bytes:
 def check_status(response: httpx.Response) -> None:
     """Raise StatusError for another status than 200."""
     if response.status_code != 200:
-        wait = response.headers.get("Retry-After", "")
+        wait = response.headers.get("Retry-After", "")[:9]
         text = response.content[:10_000].decode("utf-8", "replace")
         raise StatusError(shown(response.request.url), response.status_code, text, int(wait) if wait.isdecimal() else 0)
 
@@ -71,11 +71,19 @@ def json_of(response: httpx.Response) -> Any:
     try:
         return msgspec.json.decode(response.content)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        # JavaScript strings may hold half of a surrogate pair, which msgspec refuses and the standard library accepts.
+        # Clients may have published half of a surrogate pair, or a number that is out of range.
         try:
-            return json.loads(response.content)
+            return json.loads(response.content, parse_int=_integer)
         except ValueError:
             raise unexpected(response) from None
+
+
+def _integer(digits: str) -> int | float:
+    """An integer; infinity when it has more digits than Python converts (4300 by default)."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
 
 
 def convert(response: httpx.Response, value: Any, type_: type[T]) -> T:

@@ -123,3 +123,51 @@ def dripping_backend() -> Iterator[DrippingBackend]:
         yield backend
     finally:
         backend.close()
+
+
+class EndlessBackend:
+    """Answers each request with `first`, and then with up to `most` bytes of `repeated`, as fast as anybody reads."""
+
+    def __init__(self, first: bytes, repeated: bytes, most: int) -> None:
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), self._handler(first, repeated, most))
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @staticmethod
+    def _handler(first: bytes, repeated: bytes, most: int) -> type[socketserver.BaseRequestHandler]:
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                self.request.recv(65536)
+                try:
+                    self.request.sendall(first)
+                    for _ in range(most // len(repeated)):
+                        self.request.sendall(repeated)
+                except OSError:
+                    pass  # nobody listens any more
+
+        return Handler
+
+
+ENDLESS_ANSWERS = {
+    "interim responses": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "trailers": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", b"X-Trailer: more\r\n"),
+    "tiny chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+}
+"""Responses without an end, which a library reads without ever waiting."""
+
+
+@contextmanager
+def endless_backend(kind: str, most: int = 1 << 26) -> Iterator[EndlessBackend]:
+    """One of ENDLESS_ANSWERS for the length of a `with` block."""
+    first, repeated = ENDLESS_ANSWERS[kind]
+    backend = EndlessBackend(first, repeated * 1000, most)
+    try:
+        yield backend
+    finally:
+        backend.close()

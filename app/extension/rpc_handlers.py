@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw
 from werkzeug.wrappers import Response
 
-from ..model.json_codec import InvalidJSON, check_nesting, decode, decode_embedded, encode_value
+from ..model.json_codec import InvalidJSON, check_nesting, decode_embedded, decode_values, encode_value
 from ..node.hooks import Context, Refuse, RPCError, check_hook
 from ..protocol.v2.errors import ERROR_BAD_REQUEST
 
@@ -67,7 +67,7 @@ def _reader(type_: Any) -> Callable[[bytes], Any]:
     def read(data: bytes) -> Any:
         try:
             check_nesting(data)
-            return decode(decoder, data or b"null")
+            return decode_values(decoder, data or b"null")
         except InvalidJSON as error:
             raise RPCError(ERROR_BAD_REQUEST.code, f"{ERROR_BAD_REQUEST.message}: {error}") from None
 

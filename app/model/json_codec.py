@@ -47,11 +47,32 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
         raise InvalidJSON(TOO_DEEP) from None
 
 
+def decode_values(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
+    """Decode JSON with a decoder of any finite type but Raw. Half of a surrogate pair becomes U+FFFD.
+
+    Raises InvalidJSON.
+    """
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        text = _with_replacements(data)
+        if text == data:
+            raise InvalidJSON(str(error)) from None
+    except RecursionError:
+        raise InvalidJSON(TOO_DEEP) from None
+    return decode_values(decoder, text)
+
+
 _PYTHON_TYPES = {"str": "string", "bool": "boolean", "int": "number", "float": "number"}
 
 
 def _invalid(error: Exception) -> InvalidJSON:
-    text = re.sub(r"\b(str|bool|int|float)\b(?=[^`]*`)", lambda type_: _PYTHON_TYPES[type_[0]], str(error))
+    types = _PYTHON_TYPES
+    if ", got `float`" in str(error):  # where a whole number is expected
+        types = {**types, "int": "integer"}
+    text = re.sub(r"\b(str|bool|int|float)\b(?=[^`]*`)", lambda type_: types[type_[0]], str(error))
     return (UnknownField if text.startswith("Object contains unknown field") else InvalidJSON)(text)
 
 
@@ -145,10 +166,15 @@ def decode_if_json(data: bytes) -> Any:
 
 def _decode_leniently(data: bytes) -> Any:
     try:
-        text = _ESCAPES.sub(lambda escape: b"\\ufffd" if escape[1] else escape[0], data).decode()
+        text = _with_replacements(data).decode()
         return json.loads(text, parse_int=_integer, parse_constant=_refuse_constant)
     except ValueError as error:
         raise InvalidJSON(str(error)) from None
+
+
+def _with_replacements(data: bytes) -> bytes:
+    """The text with U+FFFD in place of halves of surrogate pairs."""
+    return _ESCAPES.sub(lambda escape: b"\\ufffd" if escape[1] else escape[0], data)
 
 
 def _integer(digits: str) -> int | float:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from urllib.parse import unquote
 
 import gevent
-import urllib3
 from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.util import parse_url
 
 from ..config.config import Config
 from ..config.options import CHECKED_FORWARDING, split_list
 from ..http.opening_request import Opening
+from ..http.outgoing import MAX_RESPONSE_SIZE, http_client
 from ..runtime.backoff import Backoff
 from ..runtime.running_clock import TimeLimit
 from .hooks import Undelivered
@@ -20,25 +23,27 @@ CONNECTIONS = 100
 """Maximum number of idle connections to the backend; under load there may be more."""
 INITIAL_DELAY = 0.1
 """Seconds between the first and the second attempt; doubled for each further attempt."""
-MAX_REPLY_SIZE = 1 << 20
-"""Maximum bytes of a response body."""
 RETRIED_STATUSES = (500, 502, 503, 504)
 
 
 class BackendHTTP:
     """Posts JSON to one URL. Each attempt takes `timeout` seconds at most, and there are at most `tries` attempts.
 
-    A `timeout` of 0 stands for that of option hook_timeout.
+    A `timeout` of 0 stands for that of option hook_timeout. User and password of the URL are sent in the header
+    Authorization. `address` is the URL as the log shows it: without these and without a query, which may be secret.
     """
 
     def __init__(self, url: str, config: Config, tries: int, timeout: float = 0) -> None:
-        self.url = url
+        parts = parse_url(url)
+        self._url = parts._replace(auth=None).url
+        self.address = parts._replace(auth=None, query=None, fragment=None).url
+        self._credentials = {"authorization": _basic(parts.auth)} if parts.auth else {}
         self._passed_on = [name.lower() for name in split_list(config.hook_headers)]
         self._timeout = timeout or config.hook_timeout
         self._timeout_option = "proxy_…_timeout" if timeout else "hook_timeout"
         self._tries = tries
         # A try is limited as a whole, below: urllib3 counts the time of each read by itself.
-        self._http = urllib3.PoolManager(maxsize=CONNECTIONS, timeout=self._timeout)
+        self._http = http_client(CONNECTIONS, self._timeout)
 
     def limit(self) -> float:
         """The maximum total seconds of all attempts."""
@@ -48,12 +53,13 @@ class BackendHTTP:
         """Return status and body of the first final response, or of the last attempt. May block.
 
         Sends the headers of the client's request `opening` that are passed on, and `headers`. Raises Undelivered when
-        there is no response in time, or a longer one than MAX_REPLY_SIZE.
+        there is no response in time, or a longer one than MAX_RESPONSE_SIZE.
         """
-        sent = {**self._passed_headers(opening), "Content-Type": "application/json", **headers}
+        passed = {**self._passed_headers(opening), **self._credentials}
+        sent = {**passed, "Content-Type": "application/json", **headers}
         status, content = self._asked(body, sent)
-        if len(content) > MAX_REPLY_SIZE:
-            raise Undelivered(f"the response body is larger than {MAX_REPLY_SIZE} bytes")
+        if len(content) > MAX_RESPONSE_SIZE:
+            raise Undelivered(f"the response body is larger than {MAX_RESPONSE_SIZE} bytes")
         return status, content
 
     def _asked(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
@@ -92,10 +98,10 @@ class BackendHTTP:
 
     def _post(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
         response = self._http.request(
-            "POST", self.url, body=body, headers=headers, preload_content=False, redirect=False, retries=False
+            "POST", self._url, body=body, headers=headers, preload_content=False, redirect=False, retries=False
         )
-        content = response.read(MAX_REPLY_SIZE + 1)
-        if len(content) > MAX_REPLY_SIZE:
+        content = response.read(MAX_RESPONSE_SIZE + 1)
+        if len(content) > MAX_RESPONSE_SIZE:
             response.close()  # what is left of it must not be read as the next answer
         else:
             response.release_conn()
@@ -114,3 +120,8 @@ class BackendHTTP:
                 if value and name in opening.headers:
                     headers[name] = value
         return headers
+
+
+def _basic(userinfo: str) -> str:
+    """The header Authorization for user and password of a URL (RFC 7617)."""
+    return f"Basic {b64encode(unquote(userinfo).encode()).decode()}"

@@ -49,7 +49,7 @@ class HookURL:
         self._backend = BackendHTTP(config.hook_url, config, config.hook_tries)
 
     def __str__(self) -> str:
-        return self._backend.url
+        return self._backend.address
 
     def limit(self) -> float:
         """The maximum total seconds of all attempts."""

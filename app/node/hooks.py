@@ -42,6 +42,8 @@ RPC, MESSAGE = "rpc", "message"
 
 CONCURRENT_NOTIFICATIONS = 1000
 """Maximum number of events whose hooks are called at the same time; further events wait."""
+MAX_WAITING_NOTIFICATIONS = 100_000
+"""Maximum number of events that wait, about 300 MB. With a backend that hangs they would fill the memory otherwise."""
 ENDING = (gevent.GreenletExit, KeyboardInterrupt)
 """Exceptions that end the greenlet or the process. Any other exception of a hook is logged as its failure."""
 
@@ -259,8 +261,14 @@ class Hooks:
         return True
 
     def notify_later(self, context: Context) -> None:
-        """Call the hooks in a greenlet, later if CONCURRENT_NOTIFICATIONS greenlets are busy. Does not block."""
-        if context.event in self._added:
+        """Call the hooks in a greenlet, later if CONCURRENT_NOTIFICATIONS greenlets are busy. Does not block.
+
+        The event is discarded if MAX_WAITING_NOTIFICATIONS wait already.
+        """
+        if len(self._waiting) >= MAX_WAITING_NOTIFICATIONS:
+            message = "discarding events for hooks (%s): %d events wait already, because hooks are too slow"
+            self._failures.log("waiting", message, context.event, len(self._waiting))
+        elif context.event in self._added:
             self._waiting.append(context)
             if self._pool.free_count() > 0:
                 self._pool.spawn(self._notify_waiting)

@@ -32,7 +32,7 @@ from .proxy_requests import ask, connection_fields, decode_result, payload_field
 class OptionValue(msgspec.Struct):
     """The value that an option of the channel has for one subscription."""
 
-    value: bool = False
+    value: bool | None = None
 
 
 class Override(msgspec.Struct):
@@ -47,49 +47,49 @@ class Override(msgspec.Struct):
     def values(self) -> dict[str, bool]:
         """The options that are given, by name."""
         given = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {name: flag.value for name, flag in given.items() if flag is not None}
+        return {name: bool(flag.value) for name, flag in given.items() if flag is not None}
 
 
 class Data(msgspec.Struct):
     """A result with a payload for clients: JSON, or any bytes in Base64."""
 
     data: Raw = Raw()
-    b64data: str = ""
+    b64data: str | None = None
 
 
 class SubscribeResult(Data):
     """A subscription that the backend allows."""
 
     info: Raw = Raw()
-    b64info: str = ""
-    expire_at: float = 0
+    b64info: str | None = None
+    expire_at: float | None = None
     override: Override | None = None
 
 
 class ConnectResult(Data):
     """A connection that the backend allows. Without a user, the user is anonymous."""
 
-    user: str | int = ""
+    user: str | int | None = None
     info: Raw = Raw()
-    b64info: str = ""
-    expire_at: float = 0
-    channels: list[str] = []
-    subs: dict[str, SubscribeResult | None] = {}
+    b64info: str | None = None
+    expire_at: float | None = None
+    channels: list[str] | None = None
+    subs: dict[str, SubscribeResult | None] | None = None
 
 
 class RefreshResult(msgspec.Struct):
     """How long a connection or a subscription goes on."""
 
-    expired: bool = False
-    expire_at: float = 0
+    expired: bool | None = None
+    expire_at: float | None = None
     info: Raw = Raw()
-    b64info: str = ""
+    b64info: str | None = None
 
 
 class PublishResult(Data):
     """What is published instead of the data of the client."""
 
-    skip_history: bool = False
+    skip_history: bool | None = None
 
 
 _connect_result = msgspec.json.Decoder(ConnectResult)
@@ -109,7 +109,7 @@ class Proxy(ABC):
         self._backend = BackendHTTP(url, config, tries, timeout)
 
     def __str__(self) -> str:
-        return self._backend.url
+        return self._backend.address
 
     def limit(self) -> float:
         """The maximum total seconds of all requests for one event."""
@@ -144,13 +144,13 @@ class ConnectProxy(Proxy):
         if not content:
             return None
         result = decode_result(_connect_result, content)
-        given = {name: subscription or SubscribeResult() for name, subscription in result.subs.items()}
+        wanted: dict[str, SubscribeResult | None] = {**dict.fromkeys(result.channels or ()), **(result.subs or {})}
         return AllowedConnection(
-            user_id(result.user),
+            "" if result.user is None else user_id(result.user),
             payload_of("info", result.info, result.b64info, context.protocol),
             payload_of("data", result.data, result.b64data, context.protocol),
-            result.expire_at,
-            _subscriptions({**dict.fromkeys(result.channels, SubscribeResult()), **given}, context.protocol),
+            result.expire_at or 0,
+            _subscriptions(wanted, context.protocol),
         )
 
 
@@ -262,19 +262,20 @@ def _subscription(result: SubscribeResult, protocol: str) -> AllowedSubscription
     return AllowedSubscription(
         payload_of("info", result.info, result.b64info, protocol),
         payload_of("data", result.data, result.b64data, protocol),
-        result.expire_at,
+        result.expire_at or 0,
         {} if result.override is None else result.override.values(),
     )
 
 
-def _subscriptions(results: Mapping[str, SubscribeResult], protocol: str) -> dict[str, AllowedSubscription]:
+def _subscriptions(results: Mapping[str, SubscribeResult | None], protocol: str) -> dict[str, AllowedSubscription]:
     if "" in results:
         raise Undelivered("the result cannot be used: a channel has an empty name")
-    return {name: _subscription(result, protocol) for name, result in results.items()}
+    return {name: _subscription(result or SubscribeResult(), protocol) for name, result in results.items()}
 
 
 def _renewal(content: bytes, protocol: str) -> Renewal:
     if not content:
         return Renewal(is_expired=True)
     result = decode_result(_refresh_result, content)
-    return Renewal(result.expired, result.expire_at, payload_of("info", result.info, result.b64info, protocol))
+    info = payload_of("info", result.info, result.b64info, protocol)
+    return Renewal(bool(result.expired), result.expire_at or 0, info)

@@ -1,4 +1,7 @@
-"""The requests and responses of Centrifugo's HTTP proxy: the fields that all of them share, and their payloads."""
+"""The requests and responses of Centrifugo's HTTP proxy: the fields that all of them share, and their payloads.
+
+A field of a response that is null counts as missing, as many libraries write null for what is not set.
+"""
 
 from __future__ import annotations
 
@@ -23,16 +26,16 @@ TRANSPORTS = ("websocket", "http_stream", "sse", "uni_websocket", "uni_http_stre
 class AnswerError(msgspec.Struct):
     """The error that the client gets instead of a result."""
 
-    code: int = 0
-    message: str = ""
-    temporary: bool = False
+    code: int | None = None
+    message: str | None = None
+    temporary: bool | None = None
 
 
 class AnswerDisconnect(msgspec.Struct):
     """The code and the reason with which the connection of the client is closed."""
 
-    code: int = 0
-    reason: str = ""
+    code: int | None = None
+    reason: str | None = None
 
 
 class Answer(msgspec.Struct):
@@ -60,9 +63,9 @@ def ask(backend: BackendHTTP, request: dict[str, Any], opening: Opening | None) 
     try:
         answer = decode(_answer, content)
         if answer.error is not None:
-            raise RPCError(answer.error.code, answer.error.message, answer.error.temporary)
+            raise RPCError(answer.error.code or 0, answer.error.message or "", bool(answer.error.temporary))
         if answer.disconnect is not None:
-            raise DisconnectClient(answer.disconnect.code, answer.disconnect.reason)
+            raise DisconnectClient(answer.disconnect.code or 0, answer.disconnect.reason or "")
     except ValueError as error:  # not JSON, or a code that must not be sent
         raise Undelivered(f"the answer cannot be used: {error}") from None
     result = bytes(answer.result)
@@ -103,7 +106,7 @@ def payload_field(data: bytes) -> dict[str, Any]:
     return {"data": Raw(data)} if is_json(data) else {"b64data": b64encode(data).decode()}
 
 
-def payload_of(name: str, json: Raw, encoded: str, protocol: str, keeps_null: bool = False) -> bytes:
+def payload_of(name: str, json: Raw, encoded: str | None, protocol: str, keeps_null: bool = False) -> bytes:
     """The payload in the fields NAME and b64NAME of a result; empty for none, and for null unless `keeps_null`.
 
     Raises Undelivered for invalid Base64 or JSON, and for bytes that are not JSON if the client uses JSON.

@@ -28,8 +28,6 @@ REPORT_TIMEOUT = 1.0
 """Seconds to wait for the other nodes at most."""
 REPORT_SHARE = 1 / 3
 """Maximum part of node_ping_interval to wait, so that repeated surveys soon show that a node has ended."""
-MAX_LIBRARY_LENGTH = 100
-"""Maximum characters of the name and version of a client library in a report."""
 MAX_REPORT_ITEMS = 1000
 """Connections, or channels, in the report of one node at most."""
 
@@ -161,7 +159,7 @@ class Surveys:
                 name,
                 sorted(connection.channels),
                 connection.protocol,
-                connection.library[:MAX_LIBRARY_LENGTH],
+                connection.library,
             )
             for connection in iterate_yielding(self._hub.user_connections(user)[:MAX_REPORT_ITEMS])
         ]

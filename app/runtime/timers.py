@@ -17,6 +17,12 @@ from .running_clock import running_time
 
 log = logging.getLogger(__name__)
 
+MAX_WAIT = 600
+"""Seconds after which a timer that is not due yet is looked at, and forgotten if it was cancelled.
+
+Otherwise the timers of connections that have closed would stay until their tokens expire, which may take weeks.
+"""
+
 
 class Timer:
     """A callback that will be called once. `cancel` may be called at any time, also after the call."""
@@ -29,6 +35,16 @@ class Timer:
     def cancel(self) -> None:
         """Do not call the callback, and release it at once."""
         self.callback = None
+
+
+class _LateTimer(Timer):
+    """A timer that is looked at before it is due."""
+
+    __slots__ = ("due",)
+
+    def __init__(self, callback: Callable[[], None], due: float) -> None:
+        super().__init__(callback)
+        self.due = due
 
 
 class Timers:
@@ -58,9 +74,18 @@ class Timers:
             self._greenlet = None
 
     def after(self, delay: float, callback: Callable[[], None]) -> Timer:
-        """Call `callback` once, `delay` seconds from now or up to `resolution` later."""
-        timer = Timer(callback)
-        tick = int((self._clock() + delay) / self._resolution) + 1
+        """Call `callback` once, `delay` seconds from now or up to `resolution` later; never if that is infinite."""
+        now = self._clock()
+        if delay > MAX_WAIT:
+            timer: Timer = _LateTimer(callback, now + delay)
+            delay = MAX_WAIT
+        else:
+            timer = Timer(callback)
+        self._add(timer, now + delay)
+        return timer
+
+    def _add(self, timer: Timer, when: float) -> None:
+        tick = int(when / self._resolution) + 1
         bucket = self._buckets.get(tick)
         if bucket is None:
             bucket = self._buckets[tick] = []
@@ -68,7 +93,6 @@ class Timers:
             if self._ticks[0] == tick:
                 self._earlier.set()
         bucket.append(timer)
-        return timer
 
     def _run(self) -> None:
         while True:
@@ -83,6 +107,9 @@ class Timers:
         for timer in bucket:
             callback = timer.callback
             if callback is None:
+                continue
+            if isinstance(timer, _LateTimer) and timer.due > (now := self._clock()):
+                self._add(timer, min(timer.due, now + MAX_WAIT))
                 continue
             timer.callback = None
             try:

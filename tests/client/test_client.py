@@ -213,6 +213,12 @@ class TestErrors:
         with flaky(server.url, (200, reply)) as other, Client(other.url, api_key="key") as client:
             assert [one.data for one in client.history("news", limit=1).publications] == ["\ud800"]
 
+    @pytest.mark.parametrize("number", ["1e999", "9" * 5000])
+    def test_numbers_that_are_out_of_range_are_infinite(self, server: Server, number: str) -> None:
+        reply = f'{{"result": {{"publications": [{{"data": {number}}}], "offset": 1, "epoch": "a"}}}}'
+        with flaky(server.url, (200, reply)) as other, Client(other.url, api_key="key") as client:
+            assert [one.data for one in client.history("news", limit=1).publications] == [float("inf")]
+
 
 class TestSettings:
     @pytest.mark.parametrize("key", ["", "from a file\n", " secret words", "secret\x00words"])

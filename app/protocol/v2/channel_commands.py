@@ -155,6 +155,8 @@ def _sub_refresh(client: ServedClient, id_: int, request: SubRefreshRequest) -> 
     if not request.token:
         raise CodedRefusal(ERROR_BAD_REQUEST)
     token = subscription_token(client, channel, request.token)
+    if channel not in client.channels:  # it was ended while keys were fetched
+        raise CodedRefusal(ERROR_PERMISSION_DENIED)
     client.subscriptions.refresh(channel, token.expires_at)
     result = SubRefreshResult(expires=token.expires_at > 0, ttl=ttl(token.expires_at))
     client.reply(Reply(id_, sub_refresh=result))

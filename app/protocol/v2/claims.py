@@ -90,7 +90,7 @@ class Lifetime(msgspec.Struct):
 
 
 class _Flag(msgspec.Struct):
-    value: bool = False
+    value: bool | None = None
 
 
 class _Override(msgspec.Struct):
@@ -190,7 +190,7 @@ def _expires_at(claims: _Claims) -> float:
 def _options(claims: _Options) -> SubscriptionOptions:
     override = claims.override or _Override()
     overridden = {
-        name: flag.value for name in override.__struct_fields__ if (flag := getattr(override, name)) is not None
+        name: bool(flag.value) for name in override.__struct_fields__ if (flag := getattr(override, name)) is not None
     }
     info = _payload("info", claims.info, claims.b64info)
     return SubscriptionOptions(info, _payload("data", claims.data, claims.b64data), **overridden)

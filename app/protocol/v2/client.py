@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import gevent
@@ -59,6 +59,10 @@ log = logging.getLogger(__name__)
 
 MESSAGE_TOO_LARGE = CodedDisconnect(1009, "")
 """A message of more bytes than client_request_max_size; 1009 is WebSocket's own code for it (RFC 6455 7.4.1)."""
+
+
+MAX_LIBRARY_LENGTH = 100
+"""Characters that are kept of the name and version of a client library."""
 
 
 class ClientV2(BaseClient):
@@ -244,7 +248,7 @@ class ClientV2(BaseClient):
 
     def authenticate(self, identity: Identity, library: str) -> None:
         """Register the client as an authenticated user."""
-        self.library = library
+        self.library = library[:MAX_LIBRARY_LENGTH]
         self._register(identity.user, identity.info)
         self.expire_at(identity.expires_at)
 
@@ -287,6 +291,11 @@ class ClientV2(BaseClient):
         """Subscribe to a channel; what is returned is to be sent before `go_live` is called. May block."""
         self.node.metrics.counters.client_num_subscribe += 1
         return self.subscriptions.add(wanted)
+
+    def subscribe_all(self, wanted: Sequence[GrantedSubscription]) -> dict[str, SubscribeResult]:
+        """Subscribe to channels as `subscribe` does, before any command of a backend is carried out. May block."""
+        self.node.metrics.counters.client_num_subscribe += len(wanted)
+        return self.subscriptions.add_all(wanted)
 
     def go_live(self, channel: str) -> None:
         """Send what was published since the reply to a subscription was made, and announce the client. May block.

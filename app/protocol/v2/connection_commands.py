@@ -58,7 +58,7 @@ def _connect(client: ServedClient, id_: int, request: ConnectRequest) -> None:
     _check_limits(client, identity)
     _close_others(client, identity.user)
     client.authenticate(identity, f"{request.name} {request.version}".strip())
-    subs = {wanted.channel: client.subscribe(wanted) for wanted in identity.subscriptions}
+    subs = client.subscribe_all(identity.subscriptions)
     client.reply(Reply(id_, connect=_connect_result(client, identity, subs)))
     for channel in subs:
         client.go_live(channel)
@@ -103,6 +103,8 @@ def _connect_result(client: ServedClient, identity: Identity, subs: dict[str, Su
 
 def _refresh(client: ServedClient, id_: int, request: RefreshRequest) -> None:
     identity = refreshed(client, request)
+    if client.closed:
+        raise ClosedMeanwhile
     client.default_info = identity.info
     client.expire_at(identity.expires_at)
     result = RefreshResult(expires=identity.expires_at > 0, ttl=ttl(identity.expires_at))

@@ -13,10 +13,10 @@ from typing import Any
 
 import gevent
 import msgspec
-import urllib3
 from gevent.lock import BoundedSemaphore
 from urllib3.exceptions import HTTPError
 
+from ...http.outgoing import MAX_RESPONSE_SIZE, http_client
 from ...runtime.log_throttle import ThrottledLog
 from .token_keys import Key, key_of_jwk
 
@@ -29,8 +29,6 @@ LIFETIME = 3600
 TIMEOUT = 5
 """Seconds for one request."""
 MAX_KEYS = 100
-MAX_KEY_SET_SIZE = 1 << 20
-"""Bytes."""
 
 
 class KeysUnavailable(Exception):
@@ -56,16 +54,17 @@ class KeySet:
         self._asked_at: float | None = None
         self._failure = ""
         self._lock = BoundedSemaphore(1)
-        self._http = urllib3.PoolManager(maxsize=1, timeout=timeout)
+        self._http = http_client(1, timeout)
         self._log = ThrottledLog(log, logging.WARNING)
 
     def find(self, kid: str) -> Key | None:
         """The key with this id; None if the set does not have it.
 
-        Waits for a request if the set is old or lacks the key. Raises KeysUnavailable if the key is unknown because
-        the last request has failed. Keys that were fetched before stay valid in the meantime.
+        Waits for a request if the set is old or lacks the key, also for one that runs already if the set lacks it.
+        Raises KeysUnavailable if the key is unknown because the last request has failed. Keys that were fetched before
+        stay valid in the meantime.
         """
-        if self._must_ask(kid):
+        if self._must_ask(kid) or ((self.url, kid) not in self._keys and self._lock.locked()):
             with self._lock:
                 if self._must_ask(kid):  # another greenlet may have asked in the meantime
                     self._ask()
@@ -104,14 +103,14 @@ class KeySet:
             raise ValueError(f"no answer within {self._timeout:g} s") from None
         if status != 200:
             raise ValueError(f"status {status}")
-        if len(content) > MAX_KEY_SET_SIZE:
-            raise ValueError(f"more than {MAX_KEY_SET_SIZE} bytes")
+        if len(content) > MAX_RESPONSE_SIZE:
+            raise ValueError(f"more than {MAX_RESPONSE_SIZE} bytes")
         return self._parsed(content)
 
     def _answer(self) -> tuple[int, bytes]:
         response = self._http.request("GET", self.url, preload_content=False, redirect=False, retries=False)
         try:
-            return response.status, response.read(MAX_KEY_SET_SIZE + 1)
+            return response.status, response.read(MAX_RESPONSE_SIZE + 1)
         finally:
             response.close()
 

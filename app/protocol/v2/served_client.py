@@ -69,6 +69,10 @@ class ServedClient(Protocol):
         """Subscribe to a channel; what is returned is to be sent before `go_live` is called. May block."""
         ...
 
+    def subscribe_all(self, wanted: Sequence[GrantedSubscription]) -> dict[str, SubscribeResult]:
+        """Subscribe to channels as `subscribe` does, before any command of a backend is carried out. May block."""
+        ...
+
     def go_live(self, channel: str) -> None:
         """Send what was published since the reply to a subscription was made, and announce the client. May block."""
         ...

@@ -12,7 +12,7 @@ from ...node.base_client import ClosedMeanwhile
 from ...node.user_commands import AddSubscription, RenewConnections, SendMessage
 from .claims import SubscriptionOptions
 from .connecting import server_side
-from .errors import CONNECTION_EXPIRED, CodedClosing, CodedRefusal
+from .errors import CONNECTION_EXPIRED, ERROR_ALREADY_SUBSCRIBED, CodedClosing, CodedRefusal
 from .messages import AsyncMessage, Push, Refresh, Subscribe, SubscribeRequest
 from .served_client import ServedClient
 from .subscriptions import ttl
@@ -27,6 +27,8 @@ def subscribe(client: ServedClient, command: AddSubscription) -> None:
     try:
         _subscribe(client, command)
     except (CodedRefusal, Refused) as refused:
+        if isinstance(refused, CodedRefusal) and refused.error is ERROR_ALREADY_SUBSCRIBED:
+            return
         log.warning("cannot subscribe client %s (user %r) to %r: %s", client.uid, client.user, command.channel, refused)
     except CodedClosing as closing:
         client.disconnect(closing.disconnect)
@@ -42,6 +44,8 @@ def _subscribe(client: ServedClient, command: AddSubscription) -> None:
     result = client.subscribe(server_side(client, command.channel, client.user, given, request, command.expires_at))
     push = Subscribe(result.recoverable, result.epoch, result.offset, result.positioned, result.data)
     client.push(Push(command.channel, subscribe=push))
+    for publication in result.publications:  # the push has no field for what is recovered
+        client.push(Push(command.channel, pub=publication))
     client.go_live(command.channel)
 
 

@@ -29,6 +29,7 @@ from ...runtime.yielding import iterate_yielding
 from .deltas import DeltaSubscription, chain_of
 from .encodings import encode_event, encoding
 from .errors import (
+    ERROR_ALREADY_SUBSCRIBED,
     ERROR_UNRECOVERABLE_POSITION,
     INAPPROPRIATE_PROTOCOL,
     INTERNAL_SERVER_ERROR,
@@ -126,16 +127,27 @@ class SubscriptionsV2(PresenceRenewal):
     def add(self, wanted: GrantedSubscription) -> SubscribeResult:
         """Subscribe to a channel. Publications are held until `go_live` is called, after the reply has been sent.
 
-        Raises CodedRefusal when the client refuses what cannot be recovered, Refused when the namespace is gone or
-        the history cannot be read, CodedClosing when the engine fails otherwise, and ClosedMeanwhile.
+        Raises CodedRefusal when the client refuses what cannot be recovered or is subscribed already, Refused when the
+        namespace is gone or the history cannot be read, CodedClosing when the engine fails otherwise, and
+        ClosedMeanwhile.
         """
         with self._lock:
-            if self._client.closed:
-                raise ClosedMeanwhile
             return self._add(wanted)
+
+    def add_all(self, wanted: Iterable[GrantedSubscription]) -> dict[str, SubscribeResult]:
+        """Subscribe to several channels as `add` does. Commands of backends wait until all of them are added.
+
+        So a reply that the caller sends before it waits for anything precedes the pushes of such commands.
+        """
+        with self._lock:
+            return {subscription.channel: self._add(subscription) for subscription in wanted}
 
     def _add(self, wanted: GrantedSubscription) -> SubscribeResult:
         node, channel, grant = self._node, wanted.channel, wanted.grant
+        if self._client.closed:
+            raise ClosedMeanwhile
+        if channel in self.channels:  # since this call began to wait
+            raise CodedRefusal(ERROR_ALREADY_SUBSCRIBED)
         options = node.rules.options(channel)
         subscription = Subscription(wanted.info, grant, wanted.is_server_side, wanted.passes)
         subscription.is_renewed_by_backend = options.proxy_sub_refresh and node.hooks.has(SUB_REFRESH_PROXY)

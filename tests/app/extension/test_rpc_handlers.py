@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from functools import wraps
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import gevent
 import msgspec
@@ -247,6 +248,7 @@ def test_data_is_decoded_to_the_type_hint() -> None:
     ("data", "problem"),
     [
         ({"item": "tea", "amount": "x"}, "Expected `number`, got `string` - at `$.amount`"),
+        ({"item": "tea", "amount": 1.5}, "Expected `integer`, got `number` - at `$.amount`"),
         ({"amount": 1}, "Object missing required field `item`"),
         (None, "Expected `object`, got `null`"),
     ],
@@ -259,6 +261,56 @@ def test_data_that_does_not_fit_the_type_hint_is_refused_and_the_error_says_why(
         raise AssertionError("called")
 
     assert error_of(connected(app), "order", data) == {"code": 107, "message": f"bad request: {problem}"}
+
+
+class FrozenOrder(msgspec.Struct, frozen=True):
+    item: str
+
+
+class NamedOrder(NamedTuple):
+    item: str
+
+
+@dataclass
+class DataOrder:
+    item: str
+
+
+@pytest.mark.parametrize(
+    ("hint", "data", "read"),
+    [
+        (FrozenOrder, b'{"item":"%b"}', FrozenOrder("\ufffd")),
+        (DataOrder, b'{"item":"%b"}', DataOrder("\ufffd")),
+        (NamedOrder, b'["%b"]', NamedOrder("\ufffd")),
+        (tuple[str, int], b'["%b",1]', ("\ufffd", 1)),
+        (set[str], b'["%b"]', {"\ufffd"}),
+        (dict[str, Any], b'{"item":["%b"]}', {"item": ["\ufffd"]}),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_read_as_a_replacement_character(hint: Any, data: bytes, read: Any) -> None:
+    app, realtime = application()
+    received: list[Any] = []
+
+    def get(context: Context, data: Any) -> None:
+        received.append(data)
+
+    get.__annotations__["data"] = hint
+    realtime.rpc("get")(get)
+    client = connected(app)
+    client.send(b'{"id":2,"rpc":{"method":"get","data":%b}}' % (data % b"\\ud800"))
+    assert received == [read]
+
+
+def test_an_error_shows_half_of_a_surrogate_pair_as_a_replacement_character() -> None:
+    app, realtime = application()
+
+    @realtime.rpc("get")
+    def get(context: Context, data: Literal["a"]) -> None: ...
+
+    client = connected(app)
+    client.received()
+    client.send(b'{"id":2,"rpc":{"method":"get","data":"\\ud800"}}')
+    assert client.received()[0]["error"]["message"] == "bad request: Invalid enum value '\ufffd'"
 
 
 def test_no_data_is_none() -> None:

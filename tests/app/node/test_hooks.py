@@ -11,6 +11,7 @@ import pytest
 
 from gentrifugo.app.model.errors import Refused
 from gentrifugo.app.model.json_codec import decode_embedded
+from gentrifugo.app.node import hooks as hooks_module
 from gentrifugo.app.node.hooks import (
     CONCURRENT_NOTIFICATIONS,
     CONNECT,
@@ -24,7 +25,7 @@ from gentrifugo.app.node.hooks import (
     Undelivered,
     call_directly,
 )
-from tests.greenlets import eventually, nothing_left_behind
+from tests.greenlets import eventually, nothing_left_behind, settle
 
 __all__ = ["nothing_left_behind"]
 
@@ -315,6 +316,23 @@ def test_many_hanging_notifications_do_not_block_new_ones(hooks: Hooks) -> None:
         hooks.notify_later(Context(DISCONNECT))
     assert hooks.running == 3 * CONCURRENT_NOTIFICATIONS
     eventually(lambda: hooks.running == 0)
+
+
+def test_events_beyond_the_limit_are_discarded_with_one_line_in_the_log(
+    hooks: Hooks, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks_module, "MAX_WAITING_NOTIFICATIONS", 10)
+    hooks.add(DISCONNECT, sleep, limit=lambda: 10)
+    for _ in range(CONCURRENT_NOTIFICATIONS):
+        hooks.notify_later(Context(DISCONNECT))
+        settle()
+    for _ in range(20):
+        hooks.notify_later(Context(DISCONNECT))
+    assert hooks.running == CONCURRENT_NOTIFICATIONS + 10
+    assert caplog.messages == [
+        "discarding events for hooks (disconnect): 10 events wait already, because hooks are too slow"
+    ]
+    hooks.finish(0.01)
 
 
 def test_notifications_not_finished_at_shutdown_are_counted_in_the_log(

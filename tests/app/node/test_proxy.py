@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -201,9 +202,18 @@ def test_headers_and_transport_of_the_client_are_passed_on(backend: Backend) -> 
 def test_a_proxy_names_its_backend_in_the_log(backend: Backend) -> None:
     backend.answer = lambda call: (204, "")
     proxy = RPCProxy(backend.url, Config())
-    assert str(proxy) == backend.url
+    assert f"{proxy}?app=1" == backend.url
     with pytest.raises(Undelivered, match="answered with status 204"):
         proxy(Context("rpc", data=b""))
+
+
+def test_user_and_password_of_an_address_are_sent_as_a_header_and_not_shown(backend: Backend) -> None:
+    url = backend.url.replace("http://", "http://ann:p%40ss%E2%82%AC@")
+    proxy = RPCProxy(url, Config(hook_headers="Authorization"))
+    proxy(Context("rpc", data=b"", opening=Opening("GET", "/", {"authorization": "Bearer of the client"}, "192.0.2.7")))
+    assert backend.headers[0]["authorization"] == f"Basic {b64encode('ann:p@ss€'.encode()).decode()}"
+    assert "p%40ss" not in str(proxy)
+    assert "app=1" not in str(proxy)
 
 
 # -- publications of clients

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Iterator
 from functools import partial
@@ -9,7 +10,7 @@ from functools import partial
 import gevent
 import pytest
 
-from gentrifugo.app.runtime.timers import Timers
+from gentrifugo.app.runtime.timers import MAX_WAIT, Timers
 from tests.fakes import FakeClock
 from tests.greenlets import eventually, settle
 
@@ -86,6 +87,55 @@ def test_a_cancelled_timer_holds_nothing(timers: Timers) -> None:
     assert reference() is not None
     timer.cancel()
     assert reference() is None
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def clocked(nothing_left_behind: None, clock: FakeClock) -> Iterator[Timers]:
+    """Timers with the time of `clock`."""
+    timers = Timers(0.01, clock)
+    timers.start()
+    yield timers
+    timers.stop()
+
+
+def advance(clock: FakeClock, timers: Timers, seconds: float) -> None:
+    """Let time pass in steps, each of which the timers notice."""
+    for _ in range(int(seconds / 60)):
+        calls: list[str] = []
+        timers.after(0, partial(calls.append, "now"))
+        clock.advance(60)
+        eventually(lambda calls=calls: calls)  # type: ignore[misc]
+        settle()
+
+
+def test_a_timer_far_ahead_is_called_when_it_is_due(clock: FakeClock, clocked: Timers) -> None:
+    calls: list[str] = []
+    clocked.after(3 * MAX_WAIT, lambda: calls.append("called"))
+    advance(clock, clocked, 3 * MAX_WAIT - 60)
+    assert calls == []
+    advance(clock, clocked, 120)
+    assert calls == ["called"]
+
+
+def test_a_cancelled_timer_far_ahead_is_forgotten_soon(clock: FakeClock, clocked: Timers) -> None:
+    timer = clocked.after(10 * MAX_WAIT, lambda: None)
+    kept = sys.getrefcount(timer)
+    timer.cancel()
+    advance(clock, clocked, MAX_WAIT + 60)
+    assert sys.getrefcount(timer) == kept - 1
+
+
+@pytest.mark.parametrize("delay", [1e20, 1e308, float("inf")])
+def test_a_delay_may_be_longer_than_any_clock(clock: FakeClock, clocked: Timers, delay: float) -> None:
+    calls: list[str] = []
+    clocked.after(delay, lambda: calls.append("called"))
+    advance(clock, clocked, 2 * MAX_WAIT)
+    assert calls == []
 
 
 def test_timer_callback_may_set_and_cancel_other_timers(timers: Timers) -> None:

@@ -80,6 +80,7 @@ def test_subscriptions_of_the_server_have_options() -> None:
             "b": {"info": {"x": 1}, "data": [2], "override": {flag: {"value": True} for flag in flags}},
             "c": {"b64info": "/w==", "b64data": "AA==", "override": None},
             "d": None,
+            "e": {"override": {"presence": {"value": None}, "join_leave": None}},
             "a": {"info": 5},
         },
     )
@@ -88,6 +89,7 @@ def test_subscriptions_of_the_server_have_options() -> None:
         "b": SubscriptionOptions(b'{"x": 1}', b"[2]", True, True, True, True, True),
         "c": SubscriptionOptions(b"\xff", b"\x00"),
         "d": SubscriptionOptions(),
+        "e": SubscriptionOptions(presence=False),
     }
 
 

@@ -341,6 +341,12 @@ def test_an_expiry_in_the_past_closes_at_once(start: StartNode) -> None:
     eventually(lambda: client.close == (3005, "connection expired"))
 
 
+def test_only_the_beginning_of_a_long_name_of_a_library_is_kept(node: Node) -> None:
+    client = LocalClientV2(node)
+    client.call("connect", token=connection_token(KEY, "alice"), name="n" * 50_000, version="5")
+    assert client.connection.library == "n" * 100
+
+
 def test_operators_see_version_format_and_library_of_a_client(node: Node) -> None:
     connect(node, connection_token(KEY, "alice"), name="js", version="5.8.0")
     (connection,) = node.cluster.surveys.connections("alice")

@@ -6,9 +6,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import gevent
 import pytest
 
+from gentrifugo.app.http.outgoing import MAX_RESPONSE_SIZE
 from gentrifugo.app.protocol.v2 import key_set
 from gentrifugo.app.protocol.v2.key_set import KeySet, KeysUnavailable
 from tests.fakes import FakeClock
@@ -96,11 +96,23 @@ def test_a_failing_server_is_asked_again_after_ten_seconds(server: KeyServer) ->
     assert keys.find("a") is not None
 
 
-def test_greenlets_share_one_request(server: KeyServer) -> None:
-    keys = KeySet(server.url)
-    asking = [gevent.spawn(keys.find, "a") for _ in range(20)]
-    gevent.joinall(asking)
-    assert all(greenlet.value is not None for greenlet in asking)
+SHARING = """
+from gevent import monkey; monkey.patch_all()
+import sys
+import gevent
+from gentrifugo.app.protocol.v2.key_set import KeySet
+keys = KeySet(sys.argv[1])
+asking = [gevent.spawn(keys.find, "ab"[number % 2]) for number in range(20)]
+gevent.joinall(asking)
+print(sum(greenlet.value is not None for greenlet in asking))
+"""
+
+
+def test_greenlets_share_one_request_and_all_wait_for_it(server: KeyServer) -> None:
+    """In a process of its own: only where gevent has patched the sockets do the others run during a request."""
+    command = [sys.executable, "-c", SHARING, server.url]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=seconds(20))
+    assert result.stdout == "20\n", result.stderr
     assert server.requests == 1
 
 
@@ -112,7 +124,7 @@ def test_an_answer_that_is_no_key_set_is_a_failure(server: KeyServer, body: byte
 
 
 def test_an_answer_has_a_limit(server: KeyServer) -> None:
-    server.body = b" " * (key_set.MAX_KEY_SET_SIZE + 1)
+    server.body = b" " * (MAX_RESPONSE_SIZE + 1)
     with pytest.raises(KeysUnavailable, match="more than 1048576 bytes"):
         KeySet(server.url).find("a")
 

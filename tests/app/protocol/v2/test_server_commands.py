@@ -48,7 +48,25 @@ def test_a_subscription_that_a_backend_makes_recovers_from_a_position(node: Node
     other.connection.subscribe_from_server(
         AddSubscription("alice", channel="rich:a", recover_offset=1, recover_epoch=epoch)
     )
-    assert [push["subscribe"]["offset"] for push in other.pushes() if "subscribe" in push] == [1]
+    pushes = other.pushes()
+    assert pushes[0]["subscribe"] == {"recoverable": True, "epoch": epoch, "offset": 1, "positioned": True}
+    node.publish("rich:a", b"3")
+    pushes += other.pushes()
+    assert [(push["pub"]["offset"], push["pub"]["data"]) for push in pushes if "pub" in push] == [(2, 2), (3, 3)]
+
+
+def test_a_subscription_that_a_backend_makes_begins_at_the_newest_position_if_nothing_can_be_recovered(
+    node: Node, client: LocalClientV2
+) -> None:
+    client.received()
+    for number in (1, 2):
+        node.publish("rich:a", b"%d" % number)
+    client.connection.subscribe_from_server(
+        AddSubscription("alice", channel="rich:a", recover_offset=1, recover_epoch="another")
+    )
+    pushes = client.pushes()
+    assert pushes[0]["subscribe"]["offset"] == 2
+    assert not [push for push in pushes if "pub" in push]
 
 
 def test_a_backend_can_switch_joins_and_leaves_off_for_one_subscription(node: Node, client: LocalClientV2) -> None:

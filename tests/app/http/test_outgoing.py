@@ -1,0 +1,71 @@
+"""Responses of other servers: how much of one is read, and that others get their turn meanwhile."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from urllib3.exceptions import ProtocolError
+
+from gentrifugo.app.http.outgoing import MAX_RECEIVED, http_client
+from tests.hook_backend import ENDLESS_ANSWERS, Backend, endless_backend, hook_backend
+from tests.waiting import seconds
+
+
+def read(url: str, size: int = 100) -> bytes:
+    """The body of a response, as the callers in the package read it."""
+    client = http_client(1, seconds(5))
+    response = client.request("POST", url, body=b"{}", preload_content=False, redirect=False, retries=False)
+    return response.read(size)
+
+
+def large_answer(backend: Backend) -> bytes:
+    text = "x" * (MAX_RECEIVED - 1000)
+    backend.answer = lambda event: (200, text)
+    return text.encode()
+
+
+def test_a_response_may_be_nearly_as_large_as_the_limit() -> None:
+    with hook_backend() as backend:
+        text = large_answer(backend)
+        assert read(backend.url, MAX_RECEIVED) == text
+
+
+@pytest.mark.parametrize("kind", ENDLESS_ANSWERS)
+def test_a_response_without_an_end_is_refused_after_a_limit(kind: str) -> None:
+    with endless_backend(kind) as backend, pytest.raises(ProtocolError, match=f"larger than {MAX_RECEIVED} bytes"):
+        read(backend.url, MAX_RECEIVED)
+
+
+TURNS = """
+from gevent import monkey; monkey.patch_all()
+import sys, time
+import gevent
+from urllib3.exceptions import HTTPError
+from gentrifugo.app.http.outgoing import http_client
+turns, ended = 0, False
+def count():
+    global turns
+    while not ended:
+        turns += 1
+        gevent.sleep(0.001)
+counting = gevent.spawn(count)
+gevent.sleep(0.01)
+turns = 0
+try:
+    http_client(1, 60).request("POST", sys.argv[1], body=b"", preload_content=False, retries=False).read(1 << 21)
+except HTTPError as error:
+    print("turns" if turns > 3 else f"no turns: {turns}")
+ended = True
+counting.join()
+"""
+
+
+@pytest.mark.parametrize("kind", ENDLESS_ANSWERS)
+def test_other_greenlets_run_while_a_response_without_an_end_is_read(kind: str) -> None:
+    """In a process of its own, since only there gevent has patched the sockets."""
+    with endless_backend(kind) as backend:
+        command = [sys.executable, "-c", TURNS, backend.url]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=seconds(30))
+    assert result.stdout == "turns\n", result.stderr
