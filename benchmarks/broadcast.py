@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.connection import CompressedConnection, Connection
-from benchmarks.crowd import Connect, Crowd
 from benchmarks.event_loop import EventLoop
 from benchmarks.load import Load
 from benchmarks.message import Format
 from benchmarks.percentiles import Percentiles
 from benchmarks.processes import MEBIBYTE
 from benchmarks.publishers import Publishers
-from benchmarks.receivers import Checker, Counter, Deliveries, Receiver
+from benchmarks.receivers import CheckingReceiver, CountingReceiver, Deliveries, Receiver
 from benchmarks.report import Figure, Result
 from benchmarks.span import Span
+from benchmarks.subscribers import SubscriberFactory, Subscribers
 from benchmarks.target import Target
 
-SAMPLE = 16
+CHECKED_CONNECTIONS = 16
 """Connections that are checked message by message, if there are so many."""
-STALLED = 3.0
+STALL_TIMEOUT = 3.0
 """Seconds without a delivery after which what is missing counts as lost."""
-EXTRA = 0.2
+EXTRA_WAIT = 0.2
 """Seconds to see whether anything comes that must not."""
 
 
@@ -37,7 +37,7 @@ class Broadcast:
         load: Load,
         publishers: Callable[[EventLoop, Target, Load], Publishers],
         least_stride: int = 1,
-        connect: Connect | None = None,
+        connect: SubscriberFactory | None = None,
     ) -> None:
         self._target = target
         self._load = load
@@ -45,23 +45,25 @@ class Broadcast:
         self._format = Format(load.size)
         self._deliveries = Deliveries()
         kind = CompressedConnection if load.compress else Connection
-        self._crowd = Crowd(self._loop, target, load.channel_names, load.connections, self._receiver, connect or kind)
+        self._subscribers = Subscribers(
+            self._loop, target, load.channel_names, load.connections, self._receiver, connect or kind
+        )
         self._make_publishers = publishers
-        self._stride = 1 if load.check else max(load.connections // SAMPLE, least_stride)
+        self._stride = 1 if load.check else max(load.connections // CHECKED_CONNECTIONS, least_stride)
         """Every so many connections, one is checked."""
 
     def run(self, title: str) -> Result:
         """Open the connections, publish, and wait for what is on its way. Raises BenchmarkError."""
         try:
-            self._crowd.come(self._load.parallel)
+            self._subscribers.connect_all(self._load.parallel)
             self._publishers = self._make_publishers(self._loop, self._target, self._load)
             try:
                 return self._measure(title)
             finally:
                 self._publishers.close()
-                self._crowd.leave()
+                self._subscribers.close_all()
         finally:
-            self._crowd.drop()
+            self._subscribers.drop_all()
             self._loop.close()
 
     def _measure(self, title: str) -> Result:
@@ -69,20 +71,20 @@ class Broadcast:
         self._publishers.run()
         self._drain()
         span.end()
-        self._loop.run_for(EXTRA)
+        self._loop.run_for(EXTRA_WAIT)
         return Result(title, self._figures(span), self._problems(), [self._checked()])
 
     def _receiver(self, number: int) -> Receiver:
         if number % self._stride == 0:
             channel = self._load.channel_names[number % self._load.channels]
-            return Checker(
+            return CheckingReceiver(
                 self._deliveries,
                 self._format,
                 channel,
                 constant=not (self._load.check or self._load.compress),
                 protocol=self._target.protocol,
             )
-        return Counter(self._deliveries, self._target.protocol)
+        return CountingReceiver(self._deliveries, self._target.protocol)
 
     def _expected(self) -> list[int]:
         """How many messages each connection must get."""
@@ -94,7 +96,7 @@ class Broadcast:
         before = -1
         while before < deliveries.count < expected:
             before = deliveries.count
-            self._loop.run_until(lambda: deliveries.count >= expected, STALLED)
+            self._loop.run_until(lambda: deliveries.count >= expected, STALL_TIMEOUT)
 
     def _figures(self, span: Span) -> list[Figure]:
         count = self._deliveries.count
@@ -113,9 +115,10 @@ class Broadcast:
 
     def _problems(self) -> list[str]:
         problems = [
-            f"the server ended {count} connections: {reason}" for reason, count in self._crowd.ended().most_common()
+            f"the server ended {count} connections: {reason}"
+            for reason, count in self._subscribers.closed_by_server().most_common()
         ]
-        pairs = zip(self._crowd.connections, self._expected(), strict=True)
+        pairs = zip(self._subscribers.connections, self._expected(), strict=True)
         differences = [connection.receiver.messages - expected for connection, expected in pairs]
         lost, extra = -sum(d for d in differences if d < 0), sum(d for d in differences if d > 0)
         if lost:
@@ -125,6 +128,6 @@ class Broadcast:
         return problems
 
     def _checked(self) -> str:
-        checked = sum(isinstance(connection.receiver, Checker) for connection in self._crowd.connections)
-        others = ", on the others they were counted" if checked < len(self._crowd.connections) else ""
+        checked = sum(isinstance(connection.receiver, CheckingReceiver) for connection in self._subscribers.connections)
+        others = ", on the others they were counted" if checked < len(self._subscribers.connections) else ""
         return f"order and content of all messages were checked on {checked} connections{others}"

@@ -83,9 +83,9 @@ class Connection(Subscriber):
 
     def _read_subscribe_reply(self) -> None:
         if self._has_reply("subscribe"):
-            self._arrived()
+            self._handle_subscribed()
 
-    def _arrived(self) -> None:
+    def _handle_subscribed(self) -> None:
         """Finish the setup: the subscription is confirmed, and messages follow."""
         self._subscribed = time.monotonic()
         self._loop.watch(self._socket, self._receive)
@@ -131,7 +131,7 @@ class Connection(Subscriber):
         if not size:
             self._end("without a close frame")
             return
-        for frame in self.receiver.take(_view[:size]):
+        for frame in self.receiver.receive(_view[:size]):
             self._answer_control(frame)
 
     def _answer_control(self, frame: Frame) -> None:

@@ -21,9 +21,9 @@ from benchmarks.protocols import PROTOCOLS
 from benchmarks.protocols.base import Protocol
 from benchmarks.target import Target
 
-START_LIMIT = 15.0
+START_TIMEOUT = 15.0
 """Seconds until the server must listen."""
-STOP_LIMIT = 30.0
+STOP_TIMEOUT = 30.0
 """Seconds that it may take to end."""
 
 OPTIONS: dict[str, Any] = {
@@ -76,7 +76,7 @@ def _start(config: Path, log: Path) -> subprocess.Popen[bytes]:
 
 
 def _wait_until_listening(process: subprocess.Popen[bytes], log: Path) -> str:
-    deadline = time.monotonic() + START_LIMIT
+    deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         text = log.read_text(encoding="utf-8", errors="replace")
         match = _LISTENING.search(text)
@@ -85,13 +85,13 @@ def _wait_until_listening(process: subprocess.Popen[bytes], log: Path) -> str:
         if process.poll() is not None:
             raise BenchmarkError(f"the server did not start:\n{text}")
         time.sleep(0.05)
-    raise BenchmarkError(f"the server does not listen after {START_LIMIT:g} s")
+    raise BenchmarkError(f"the server does not listen after {START_TIMEOUT:g} s")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(STOP_LIMIT)
+        process.wait(STOP_TIMEOUT)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -6,7 +6,7 @@ import resource
 
 from benchmarks.errors import BenchmarkError
 
-OWN_FILES = 64
+RESERVED_FILES = 64
 """Files that are open for other reasons: standard streams, publishers, libraries."""
 
 
@@ -17,8 +17,8 @@ def raise_limit() -> int:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (OSError, ValueError):
-            return soft - OWN_FILES
-    return hard - OWN_FILES
+            return soft - RESERVED_FILES
+    return hard - RESERVED_FILES
 
 
 def check(connections: int, allowed: int) -> None:

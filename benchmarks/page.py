@@ -11,7 +11,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.load import Load
 from benchmarks.plots import check_matplotlib, draw_all
 from benchmarks.report import Result, number_text
-from benchmarks.suite import CROWDS, REST_LOAD, ROUNDS, Suite, run_suite
+from benchmarks.suite import ROUNDS, SUBSCRIBER_COUNTS, WRITE_DELAY_LOAD, Suite, run_suite
 
 DOCS = Path(__file__).parent.parent / "docs"
 LATENCIES = ("latency p50", "latency p90", "latency p99", "latency max")
@@ -40,15 +40,15 @@ One channel, 50 messages a second. Latency is from publish to receive.
 ![Latency by number of subscribers](benchmarks/latency.svg)
 """
 
-REST = f"""\
+WRITE_DELAY = f"""\
 ## Latency against throughput: `client_write_delay`
 
 Under load the server rests between two rounds of writing, so that messages for the same client gather and leave in one
 system call. The option `client_write_delay` is the longest rest, for when the process is busy; a quarter of it does
-when it is not, and a message that comes alone is written at once. Here {REST_LOAD["connections"]} subscribers of one
-channel get {REST_LOAD["rate"]:g} messages a second.
+when it is not, and a message that comes alone is written at once. Here {WRITE_DELAY_LOAD["connections"]} subscribers
+of one channel get {WRITE_DELAY_LOAD["rate"]:g} messages a second.
 
-![CPU of a delivery and latency by client_write_delay](benchmarks/rest.svg)
+![CPU of a delivery and latency by client_write_delay](benchmarks/write_delay.svg)
 """
 
 API = """\
@@ -102,7 +102,7 @@ def main() -> int:
         check_matplotlib()
         allowed = open_files.raise_limit()
         print(f"the limit of open files allows {allowed:,} connections\n")
-        open_files.check(max(CROWDS), allowed)
+        open_files.check(max(SUBSCRIBER_COUNTS), allowed)
         suite = run_suite()
     except BenchmarkError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
@@ -137,10 +137,10 @@ def sections(suite: Suite, about_machine: Sequence[tuple[str, str]]) -> Iterator
         ["subscribers", "delivered /s", "CPU of a delivery, µs", "p50, ms", "p90", "p99", "max"],
         [[f"{count:,}", *_values(result, *_PACED)] for count, result in suite.paced.items()],
     )
-    yield REST
+    yield WRITE_DELAY
     yield _table(
         ["`client_write_delay`, ms", "delivered /s", "CPU of a delivery, µs", "p50, ms", "p90", "p99", "max"],
-        [[str(rest), *_values(result, *_PACED)] for rest, result in suite.rests.items()],
+        [[str(delay), *_values(result, *_PACED)] for delay, result in suite.write_delays.items()],
     )
     yield API
     yield _table(["", "commands /s", "CPU of a command, µs", "server CPU", "generator CPU"], [*_api_rows(suite)])

@@ -26,13 +26,13 @@ def check_matplotlib() -> None:
 
 
 def draw_all(suite: Suite, directory: Path) -> None:
-    """Write deliveries.svg, latency.svg and rest.svg; the same figures give the same files."""
+    """Write deliveries.svg, latency.svg and write_delay.svg; the same figures give the same files."""
     matplotlib: Any = import_module("matplotlib")
     matplotlib.use("svg")
     matplotlib.rcParams.update({"svg.hashsalt": "gentrifugo", "axes.spines.top": False, "axes.spines.right": False})
     _draw(_deliveries, suite.fanout, directory / "deliveries.svg")
     _draw(_latency, suite.paced, directory / "latency.svg")
-    _draw(_rest, suite.rests, directory / "rest.svg")
+    _draw(_write_delay, suite.write_delays, directory / "write_delay.svg")
 
 
 def _draw(plot: Any, results: Mapping[int, Result], path: Path) -> None:
@@ -64,7 +64,7 @@ def _latency(axes: Any, results: Mapping[int, Result]) -> None:
     axes.legend(frameon=False)
 
 
-def _rest(axes: Any, results: Mapping[int, Result]) -> None:
+def _write_delay(axes: Any, results: Mapping[int, Result]) -> None:
     bars = axes.bar(_names(results), _values(results, "server CPU per delivery"), width=0.5, color=FIRST)
     axes.bar_label(bars, fmt="{:.1f}", padding=2)
     axes.margins(y=0.15)

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.event_loop import EventLoop
 from benchmarks.http_message import ResponseReader
 from benchmarks.message import now
-from benchmarks.receivers import Checker, Receiver
+from benchmarks.receivers import CheckingReceiver, Receiver
 from benchmarks.subscriber import Subscriber
 from benchmarks.target import Target
 
@@ -30,12 +30,12 @@ class Poller(Subscriber):
         receiver: Receiver,
         on_subscribed: Callable[[Any], None],
     ) -> None:
-        if not isinstance(receiver, Checker):
+        if not isinstance(receiver, CheckingReceiver):
             raise TypeError("pollers check each message")
         self._checker = receiver
         self._path = f"{target.prefix}/connection/000/{uuid.uuid4().hex}"
         self._reader = ResponseReader()
-        self._take: Callable[[int, bytes], None] = self._take_open
+        self._handle_response: Callable[[int, bytes], None] = self._handle_open
         super().__init__(loop, target, user, channel, receiver, on_subscribed)
 
     def start_closing(self) -> None:
@@ -70,34 +70,34 @@ class Poller(Subscriber):
             return
         response = self._reader.feed(data)
         if response is not None:
-            self._take(response.status, response.body)
+            self._handle_response(response.status, response.body)
 
-    def _take_open(self, status: int, body: bytes) -> None:
+    def _handle_open(self, status: int, body: bytes) -> None:
         if (status, body) != (200, b"o\n"):
             raise self._failed(f"the first poll was answered with {status} and {body[:80]!r}")
         protocol = self._target.protocol
         commands = [protocol.connect(self._user, self._target.secret), protocol.subscribe(self._channel)]
-        self._take = self._take_sent
+        self._handle_response = self._handle_sent
         self._send(self._request("xhr_send", json.dumps([command.decode() for command in commands]).encode()))
 
-    def _take_sent(self, status: int, body: bytes) -> None:
+    def _handle_sent(self, status: int, body: bytes) -> None:
         if status != 204:
             raise self._failed(f"the commands were answered with {status} and {body[:80]!r}")
-        self._take = self._take_replies
+        self._handle_response = self._handle_replies
         self._send(self._poll_request)
 
-    def _take_replies(self, status: int, body: bytes) -> None:
+    def _handle_replies(self, status: int, body: bytes) -> None:
         if body.startswith(b"c["):
             raise self._failed(f"the server closed it: {json.loads(body[1:])[1]}")
         replies = [json.loads(message) for message in self._messages(status, body)]
         if [reply.get("method") for reply in replies] != ["connect", "subscribe"] or "error" in replies[1]:
             raise self._failed(f"the replies to connect and subscribe were {replies}")
         self._subscribed = time.monotonic()
-        self._take = self._take_messages
+        self._handle_response = self._handle_messages
         self._send(self._poll_request)
         self._on_subscribed(self)
 
-    def _take_messages(self, status: int, body: bytes) -> None:
+    def _handle_messages(self, status: int, body: bytes) -> None:
         received = now()
         if body != b"h\n":
             for message in self._messages(status, body):

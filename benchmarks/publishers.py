@@ -13,7 +13,7 @@ from benchmarks.message import Format, now
 from benchmarks.publisher import Publisher
 from benchmarks.target import Target
 
-ANSWER_LIMIT = 30.0
+RESPONSE_TIMEOUT = 30.0
 """Seconds that the last answers may take."""
 
 
@@ -44,8 +44,8 @@ class Publishers(ABC):
         self._stop_at = start + self._load.seconds
         self._begin(start)
         self._loop.run_for(self._load.seconds)
-        if not self._loop.run_until(self._is_idle, ANSWER_LIMIT):
-            raise BenchmarkError(f"the API did not answer within {ANSWER_LIMIT:g} s")
+        if not self._loop.run_until(self._is_idle, RESPONSE_TIMEOUT):
+            raise BenchmarkError(f"the API did not answer within {RESPONSE_TIMEOUT:g} s")
 
     def close(self) -> None:
         """Close the connections to the server."""
@@ -64,7 +64,7 @@ class Publishers(ABC):
         """Continue after a response for one publisher."""
 
 
-class Saturating(Publishers):
+class SaturatingPublishers(Publishers):
     """Publishes the next batch as soon as the previous one is confirmed."""
 
     def _begin(self, start: float) -> None:
@@ -76,7 +76,7 @@ class Saturating(Publishers):
             publisher.publish([now()] * self._load.batch)
 
 
-class Pacing(Publishers):
+class PacedPublishers(Publishers):
     """Batches at regular times, each by whoever is free.
 
     A message counts as sent when it was due if all publishers were waiting for the server then: that the server lets

@@ -44,11 +44,11 @@ class Receiver(StructuralType):
     messages: int
     """How many came."""
 
-    def take(self, data: memoryview) -> Sequence[Frame]:
+    def receive(self, data: memoryview) -> Sequence[Frame]:
         """Process received bytes; returns the control frames that must be answered."""
 
 
-class Counter:
+class CountingReceiver:
     """Counts received messages without checking their content."""
 
     __slots__ = ("messages", "_deliveries", "_frames", "_protocol")
@@ -59,15 +59,15 @@ class Counter:
         self._protocol = protocol
         self._frames = FrameReader()
 
-    def take(self, data: memoryview) -> Sequence[Frame]:
+    def receive(self, data: memoryview) -> Sequence[Frame]:
         count, rest = divmod(len(data), self._deliveries.frame_size)
         if rest or self._frames.rest or data[0] != FIN | self._protocol.opcode:
-            return self._take_frames(bytes(data))
+            return self._receive_frames(bytes(data))
         self.messages += count
         self._deliveries.count += count
         return ()
 
-    def _take_frames(self, data: bytes) -> Sequence[Frame]:
+    def _receive_frames(self, data: bytes) -> Sequence[Frame]:
         """Process data frame by frame, for incomplete frames and control frames between messages."""
         frames = self._frames.feed(data)
         control = [frame for frame in frames if is_control(frame, self._protocol)]
@@ -77,7 +77,7 @@ class Counter:
         return control
 
 
-class Checker:
+class CheckingReceiver:
     """Looks at every message: its channel, its data, that none is missing, doubled or out of order.
 
     Raises BenchmarkError when something is wrong. With `constant`, all frames must be of one size, as
@@ -102,7 +102,7 @@ class Checker:
         self._next: dict[int, int] = {}
         """The number each publisher's next message has."""
 
-    def take(self, data: memoryview) -> Sequence[Frame]:
+    def receive(self, data: memoryview) -> Sequence[Frame]:
         received = now()
         control = []
         for frame in self._frames.feed(bytes(data)):
@@ -147,7 +147,7 @@ class Checker:
         self._deliveries.latencies.append(received - message.sent)
 
 
-class Ignorer:
+class IdleReceiver:
     """Expects no messages, for idle connections."""
 
     def __init__(self, protocol: Protocol = PROTOCOLS["v1"]) -> None:
@@ -155,7 +155,7 @@ class Ignorer:
         self._protocol = protocol
         self._frames = FrameReader()
 
-    def take(self, data: memoryview) -> Sequence[Frame]:
+    def receive(self, data: memoryview) -> Sequence[Frame]:
         frames = self._frames.feed(bytes(data))
         control = [frame for frame in frames if is_control(frame, self._protocol)]
         self.messages += len(frames) - len(control)

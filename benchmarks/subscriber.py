@@ -42,7 +42,7 @@ class Subscriber(ABC):
         self._started = time.monotonic()
         self._socket = socket.socket(target.family)
         self._socket.setblocking(False)
-        self._begin()
+        self._start_connecting()
 
     @property
     def is_open(self) -> bool:
@@ -50,7 +50,7 @@ class Subscriber(ABC):
         return self._socket.fileno() >= 0
 
     @property
-    def took(self) -> float:
+    def setup_seconds(self) -> float:
         """Seconds from the first packet to the reply to subscribe."""
         return self._subscribed - self._started
 
@@ -68,7 +68,7 @@ class Subscriber(ABC):
     def _connected(self) -> None:
         """The connection is there; nothing has been sent, and nothing is watched."""
 
-    def _begin(self) -> None:
+    def _start_connecting(self) -> None:
         try:
             self._socket.connect(self._target.address)
         except BlockingIOError:
@@ -76,9 +76,9 @@ class Subscriber(ABC):
         except OSError as error:
             self._socket.close()
             raise self._failed(error.strerror) from None
-        self._loop.watch(self._socket, self._arrive, writing=True)
+        self._loop.watch(self._socket, self._finish_connecting, writing=True)
 
-    def _arrive(self) -> None:
+    def _finish_connecting(self) -> None:
         error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
             raise self._failed(os.strerror(error))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.event_loop import EventLoop
 from benchmarks.load import Load
 from benchmarks.mode import Mode
-from benchmarks.publishers import Saturating
+from benchmarks.publishers import SaturatingPublishers
 from benchmarks.report import Figure, Result, count_text
 from benchmarks.span import Span
 from benchmarks.target import Target
@@ -18,7 +18,7 @@ def run(target: Target, load: Load) -> Result:
         f"{load.seconds:g} s"
     )
     loop = EventLoop()
-    publishers = Saturating(loop, target, load)
+    publishers = SaturatingPublishers(loop, target, load)
     try:
         span = Span(target)
         publishers.run()

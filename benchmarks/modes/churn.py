@@ -5,29 +5,29 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from benchmarks.crowd import Crowd
 from benchmarks.event_loop import EventLoop
 from benchmarks.gauges import gauges
 from benchmarks.load import Load
 from benchmarks.mode import Mode
 from benchmarks.processes import KIBIBYTE, MEBIBYTE
-from benchmarks.receivers import Ignorer
+from benchmarks.receivers import IdleReceiver
 from benchmarks.report import Figure, Result
 from benchmarks.span import Span
+from benchmarks.subscribers import Subscribers
 from benchmarks.target import Target
 
-FORGOTTEN = 15.0
+RELEASE_TIMEOUT = 15.0
 """Seconds after which the server must have noticed that a client has gone."""
-LOOK_AGAIN = 0.1
-SLACK = 10
+POLL_INTERVAL = 0.1
+ALLOWED_EXTRA = 10
 """How many more greenlets, goroutines or files may be there afterwards: a server has some of its own."""
-LEAK = KIBIBYTE
+MAX_GROWTH_PER_CLIENT = KIBIBYTE
 """Bytes that memory may grow for each client of the second half."""
-NOISE = 4 * MEBIBYTE
+MIN_GROWTH = 4 * MEBIBYTE
 """Bytes that memory may grow in the second half, however few the clients are."""
 
 
-class Remains(NamedTuple):
+class ResourceUsage(NamedTuple):
     """Resources that the server uses at one time: connections, files and memory."""
 
     gauges: dict[str, int]
@@ -36,40 +36,40 @@ class Remains(NamedTuple):
     """Bytes."""
 
     @classmethod
-    def of(cls, target: Target) -> Remains:
+    def of(cls, target: Target) -> ResourceUsage:
         """What it holds now; 0 for what its processes would tell, when they are not known."""
         processes = target.processes
         files, memory = (processes.open_files(), processes.memory()) if processes is not None else (0, 0)
         return cls(gauges(target), files, memory)
 
-    def more_than(self, before: Remains) -> list[str]:
+    def not_released_since(self, before: ResourceUsage) -> list[str]:
         """Describe resources that were not released since an earlier measurement, one sentence each."""
         left = []
         for name, count in before.gauges.items():
-            slack = SLACK if name == "node_num_goroutine" else 0
+            slack = ALLOWED_EXTRA if name == "node_num_goroutine" else 0
             if self.gauges[name] > count + slack:
                 left.append(f"{name} was {count} before and is {self.gauges[name]} after")
-        if self.open_files > before.open_files + SLACK:
+        if self.open_files > before.open_files + ALLOWED_EXTRA:
             left.append(f"{before.open_files} files were open before and {self.open_files} are after")
         return left
 
 
 def run(target: Target, load: Load) -> Result:
     """Let clients connect, subscribe and go, half of them without a close frame, again and again."""
-    before = Remains.of(target)
+    before = ResourceUsage.of(target)
     span = Span(target)
     halfway = before
     for cycle in range(load.cycles):
         if cycle == load.cycles // 2:
-            halfway = _at_rest(target, before)
+            halfway = _settled_usage(target, before)
         _cycle(target, load)
-    after = _at_rest(target, before)
+    after = _settled_usage(target, before)
     span.end()
     total = load.cycles * load.connections
     growth = after.memory - halfway.memory
     clients = (load.cycles - load.cycles // 2) * load.connections
-    problems = after.more_than(before)
-    if growth > max(LEAK * clients, NOISE):
+    problems = after.not_released_since(before)
+    if growth > max(MAX_GROWTH_PER_CLIENT * clients, MIN_GROWTH):
         problems.append(f"memory grew by {growth / KIBIBYTE:,.0f} KiB with the last {clients:,} clients")
     figures = [Figure("clients came and went", total / span.seconds, "/s"), *span.cost("client", total), *span.loads()]
     figures += _remaining(before, after)
@@ -81,26 +81,28 @@ def run(target: Target, load: Load) -> Result:
 
 def _cycle(target: Target, load: Load) -> None:
     loop = EventLoop()
-    crowd = Crowd(loop, target, load.channel_names, load.connections, lambda number: Ignorer(target.protocol))
+    subscribers = Subscribers(
+        loop, target, load.channel_names, load.connections, lambda number: IdleReceiver(target.protocol)
+    )
     try:
-        crowd.come(load.parallel)
-        for connection in crowd.connections[::2]:
+        subscribers.connect_all(load.parallel)
+        for connection in subscribers.connections[::2]:
             connection.drop()
-        crowd.leave()
+        subscribers.close_all()
     finally:
-        crowd.drop()
+        subscribers.drop_all()
         loop.close()
 
 
-def _at_rest(target: Target, before: Remains) -> Remains:
+def _settled_usage(target: Target, before: ResourceUsage) -> ResourceUsage:
     """The resources in use once they no longer decrease."""
-    deadline = time.monotonic() + FORGOTTEN
-    while (remains := Remains.of(target)).more_than(before) and time.monotonic() < deadline:
-        time.sleep(LOOK_AGAIN)
-    return remains
+    deadline = time.monotonic() + RELEASE_TIMEOUT
+    while (usage := ResourceUsage.of(target)).not_released_since(before) and time.monotonic() < deadline:
+        time.sleep(POLL_INTERVAL)
+    return usage
 
 
-def _remaining(before: Remains, after: Remains) -> list[Figure]:
+def _remaining(before: ResourceUsage, after: ResourceUsage) -> list[Figure]:
     pairs: list[tuple[str, float, float, str]] = [
         (name, count, after.gauges[name], "") for name, count in before.gauges.items()
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.broadcast import Broadcast
 from benchmarks.load import Load
 from benchmarks.mode import Mode
-from benchmarks.publishers import Saturating
+from benchmarks.publishers import SaturatingPublishers
 from benchmarks.report import Result, count_text
 from benchmarks.target import Target
 
@@ -19,7 +19,7 @@ def run(target: Target, load: Load) -> Result:
         f"fanout: {load.who}, {load.size} bytes, "
         f"{count_text(load.publishers, 'publisher')}, batches of {load.batch}, {load.seconds:g} s"
     )
-    return Broadcast(target, load, Saturating, MIN_STRIDE).run(title)
+    return Broadcast(target, load, SaturatingPublishers, MIN_STRIDE).run(title)
 
 
 MODE = Mode(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from benchmarks.crowd import Crowd
 from benchmarks.errors import BenchmarkError
 from benchmarks.event_loop import EventLoop
 from benchmarks.load import Load
 from benchmarks.mode import Mode
 from benchmarks.processes import KIBIBYTE, MEBIBYTE
-from benchmarks.receivers import Ignorer
+from benchmarks.receivers import IdleReceiver
 from benchmarks.report import Figure, Result
 from benchmarks.span import Span
+from benchmarks.subscribers import Subscribers
 from benchmarks.target import Target
 
 
@@ -19,19 +19,21 @@ def run(target: Target, load: Load) -> Result:
     if target.processes is None:
         raise BenchmarkError("idle measures memory, so it needs the server's process: --pid")
     loop = EventLoop()
-    crowd = Crowd(loop, target, load.channel_names, load.connections, lambda number: Ignorer(target.protocol))
+    subscribers = Subscribers(
+        loop, target, load.channel_names, load.connections, lambda number: IdleReceiver(target.protocol)
+    )
     before = target.processes.memory()
     try:
-        crowd.come(load.parallel)
+        subscribers.connect_all(load.parallel)
         connected = target.processes.memory()
         span = Span(target)
         loop.run_for(load.settle)
         span.end()
         settled = target.processes.memory()
-        ended = crowd.ended()
-        crowd.leave()
+        ended = subscribers.closed_by_server()
+        subscribers.close_all()
     finally:
-        crowd.drop()
+        subscribers.drop_all()
         loop.close()
     figures = [
         Figure("memory of a connection", (settled - before) / load.connections / KIBIBYTE, "KiB"),

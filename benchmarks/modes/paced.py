@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.broadcast import Broadcast
 from benchmarks.load import Load
 from benchmarks.mode import Mode
-from benchmarks.publishers import Pacing
+from benchmarks.publishers import PacedPublishers
 from benchmarks.report import Result
 from benchmarks.target import Target
 
@@ -15,7 +15,7 @@ def run(target: Target, load: Load) -> Result:
     title = (
         f"paced: {load.who}, {load.size} bytes, {load.rate:g} messages/s in batches of {load.batch}, {load.seconds:g} s"
     )
-    return Broadcast(target, load, Pacing).run(title)
+    return Broadcast(target, load, PacedPublishers).run(title)
 
 
 MODE = Mode(

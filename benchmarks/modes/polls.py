@@ -7,7 +7,7 @@ from benchmarks.load import Load
 from benchmarks.mode import Mode
 from benchmarks.poller import Poller
 from benchmarks.processes import KIBIBYTE
-from benchmarks.publishers import Pacing
+from benchmarks.publishers import PacedPublishers
 from benchmarks.report import Figure, Result
 from benchmarks.target import Target
 
@@ -16,7 +16,7 @@ class Polls(Broadcast):
     """A broadcast to pollers, with the growth of the server's memory shared among them."""
 
     def __init__(self, target: Target, load: Load) -> None:
-        super().__init__(target, load.with_given({"check": True}), Pacing, connect=Poller)
+        super().__init__(target, load.with_given({"check": True}), PacedPublishers, connect=Poller)
         self._memory = target.processes.memory() if target.processes is not None else 0
 
     def _measure(self, title: str) -> Result:

@@ -13,11 +13,11 @@ from benchmarks.errors import BenchmarkError
 
 PROGRAM = """
 import resource
-from benchmarks.open_files import OWN_FILES, raise_limit
+from benchmarks.open_files import RESERVED_FILES, raise_limit
 
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
-assert raise_limit() == hard - OWN_FILES
+assert raise_limit() == hard - RESERVED_FILES
 assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
 """
 

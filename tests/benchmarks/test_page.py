@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.machine import describe
 from benchmarks.page import sections
 from benchmarks.report import Figure, Result
-from benchmarks.suite import OfProtocol, Suite
+from benchmarks.suite import ProtocolResults, Suite
 
 NAMES = (
     *("published", "delivered", "commands", "server CPU per delivery", "server CPU per command", "server CPU"),
@@ -18,8 +18,8 @@ def result(value: float) -> Result:
     return Result("a run", [Figure(name, value, "") for name in NAMES])
 
 
-def of_protocol(first: float) -> OfProtocol:
-    return OfProtocol(*(result(first + number) for number in range(6)))
+def protocol_results(first: float) -> ProtocolResults:
+    return ProtocolResults(*(result(first + number) for number in range(6)))
 
 
 def test_every_result_has_its_place() -> None:
@@ -27,13 +27,13 @@ def test_every_result_has_its_place() -> None:
         fanout={100: result(101.0), 5000: result(102.0)},
         channels=result(103.0),
         paced={50: result(104.0)},
-        rests={20: result(105.0)},
+        write_delays={20: result(105.0)},
         api=result(106.0),
         api_batches=result(107.0),
         connect=result(108.0),
         idle=result(109.0),
         churn=result(110.0),
-        protocols={"v1": of_protocol(200.0), "v2-protobuf": of_protocol(300.0)},
+        protocols={"v1": protocol_results(200.0), "v2-protobuf": protocol_results(300.0)},
     )
     page = "\n".join(sections(suite, [("Processor", "one core")]))
     rows = [
@@ -62,7 +62,7 @@ def test_every_result_has_its_place() -> None:
 def test_tables_are_whole() -> None:
     one, several = result(1.0), {1: result(1.0), 2: result(2.0)}
     for section in sections(
-        Suite(several, one, several, several, one, one, one, one, one, {"v2": of_protocol(1.0)}),
+        Suite(several, one, several, several, one, one, one, one, one, {"v2": protocol_results(1.0)}),
         [("Processor", "one core")],
     ):
         widths = {line.count("|") for line in section.splitlines() if line.startswith("|")}

@@ -12,7 +12,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.frames import PING
 from benchmarks.message import Format, Message
 from benchmarks.protocols import PROTOCOLS
-from benchmarks.receivers import Checker, Counter, Deliveries, Receiver
+from benchmarks.receivers import CheckingReceiver, CountingReceiver, Deliveries, Receiver
 
 FORMAT = Format(100)
 PING_FRAME = b"\x89\x00"
@@ -30,14 +30,14 @@ def push(number: int, publisher: int = 0, channel: str = "news", data_format: Fo
 
 def feed(receiver: Receiver, chunks: Iterable[bytes]) -> list[int]:
     """The opcodes of the control frames."""
-    return [control.opcode for chunk in chunks for control in receiver.take(memoryview(chunk))]
+    return [control.opcode for chunk in chunks for control in receiver.receive(memoryview(chunk))]
 
 
 @pytest.fixture
 def deliveries() -> Deliveries:
     """Deliveries in which one message has been seen, so that the size of a frame is known."""
     deliveries = Deliveries()
-    feed(Checker(deliveries, FORMAT, "news"), [frame(push(0))])
+    feed(CheckingReceiver(deliveries, FORMAT, "news"), [frame(push(0))])
     deliveries.count = 0
     return deliveries
 
@@ -45,13 +45,13 @@ def deliveries() -> Deliveries:
 @pytest.mark.parametrize("step", [1, 7, 150, 151, 1000, 100_000])
 def test_messages_are_counted_however_they_are_cut(deliveries: Deliveries, step: int) -> None:
     data = b"".join(frame(push(number)) for number in range(20))
-    counter = Counter(deliveries)
+    counter = CountingReceiver(deliveries)
     feed(counter, (data[start : start + step] for start in range(0, len(data), step)))
     assert counter.messages == deliveries.count == 20
 
 
 def test_messages_are_counted_before_their_size_is_known() -> None:
-    counter = Counter(Deliveries())
+    counter = CountingReceiver(Deliveries())
     feed(counter, [frame(push(0)) * 3])
     assert counter.messages == 3
 
@@ -59,21 +59,21 @@ def test_messages_are_counted_before_their_size_is_known() -> None:
 @pytest.mark.parametrize("step", [1, 50, 10_000])
 def test_pings_between_messages_are_no_messages(deliveries: Deliveries, step: int) -> None:
     data = PING_FRAME + frame(push(0)) * 2 + PING_FRAME + frame(push(1)) + PING_FRAME
-    counter = Counter(deliveries)
+    counter = CountingReceiver(deliveries)
     controls = feed(counter, (data[start : start + step] for start in range(0, len(data), step)))
     assert counter.messages == 3
     assert controls == [PING] * 3
 
 
 def test_the_right_messages_pass(deliveries: Deliveries) -> None:
-    checker = Checker(deliveries, FORMAT, "news")
+    checker = CheckingReceiver(deliveries, FORMAT, "news")
     feed(checker, [frame(push(0)), frame(push(0, publisher=1)), frame(push(1)) + PING_FRAME + frame(push(2))])
     assert checker.messages == 4
     assert len(deliveries.latencies) == 5
 
 
 def test_several_messages_in_one_frame_are_checked_separately() -> None:
-    checker = Checker(Deliveries(), FORMAT, "news", constant=False)
+    checker = CheckingReceiver(Deliveries(), FORMAT, "news", constant=False)
     feed(checker, [frame([push(0), push(1)]), frame(push(2))])
     assert checker.messages == 3
 
@@ -93,16 +93,16 @@ def test_several_messages_in_one_frame_are_checked_separately() -> None:
 )
 def test_delivery_errors_are_named(pushes: list[dict[str, Any]], complaint: str) -> None:
     with pytest.raises(BenchmarkError, match=complaint):
-        feed(Checker(Deliveries(), FORMAT, "news", constant=False), map(frame, pushes))
+        feed(CheckingReceiver(Deliveries(), FORMAT, "news", constant=False), map(frame, pushes))
 
 
 def test_frames_of_different_sizes_cannot_be_counted(deliveries: Deliveries) -> None:
     with pytest.raises(BenchmarkError, match="use --check"):
-        feed(Checker(deliveries, FORMAT, "news"), [frame([push(0), push(1)])])
+        feed(CheckingReceiver(deliveries, FORMAT, "news"), [frame([push(0), push(1)])])
 
 
 @pytest.mark.parametrize(("name", "ping"), [("v2", b"\x81\x02{}"), ("v2-protobuf", b"\x82\x01\x00")])
 def test_pings_of_protocol_v2_are_no_messages(name: str, ping: bytes) -> None:
-    counter = Counter(Deliveries(), PROTOCOLS[name])
-    assert [frame.payload for frame in counter.take(memoryview(ping * 2))] == [PROTOCOLS[name].ping] * 2
+    counter = CountingReceiver(Deliveries(), PROTOCOLS[name])
+    assert [frame.payload for frame in counter.receive(memoryview(ping * 2))] == [PROTOCOLS[name].ping] * 2
     assert counter.messages == 0

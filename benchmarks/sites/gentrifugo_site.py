@@ -1,4 +1,4 @@
-"""A site with this server in it, for benchmarks.beside: `gentrifugo --app ours:app`."""
+"""The site with Gentrifugo of benchmarks.compare_flask_socketio: `gentrifugo --app gentrifugo_site:app`."""
 
 from __future__ import annotations
 

@@ -16,14 +16,14 @@ class SocketIOConnection(Connection):
         return "/socket.io/?EIO=4&transport=websocket"
 
     def _begin_session(self) -> None:
-        self._loop.watch(self._socket, lambda: self._take_packets(self._read_answer()))
-        self._take_packets(b"")
+        self._loop.watch(self._socket, lambda: self._handle_packets(self._read_answer()))
+        self._handle_packets(b"")
 
-    def _take_packets(self, data: bytes) -> None:
+    def _handle_packets(self, data: bytes) -> None:
         for frame in self._frames.feed(data):
             if frame.opcode != TEXT:
                 raise self._failed("the server sent something else than Socket.IO's packets")
             if frame.message.startswith(CONNECT):
-                self._arrived()
+                self._handle_subscribed()
             elif frame.message.startswith(OPEN):
                 self._send(masked_frame(TEXT, CONNECT))

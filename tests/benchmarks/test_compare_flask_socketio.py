@@ -11,7 +11,15 @@ from tests.waiting import seconds
 
 
 def test_both_sites_are_measured_without_lost_messages() -> None:
-    command = [sys.executable, "-m", "benchmarks.beside", "--connections=20", "--count=20", "--rate=20", "--rounds=1"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.compare_flask_socketio",
+        "--connections=20",
+        "--count=20",
+        "--rate=20",
+        "--rounds=1",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds(50))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("20 subscribers: this server beside Flask-SocketIO\n")

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.beside`: a Flask site with this server in it, beside the same site on Flask-SocketIO.
+"""A Flask site with Gentrifugo beside one with Flask-SocketIO: `python -m benchmarks.compare_flask_socketio`.
 
 Both publish by a function call in a view, to subscribers of one channel over WebSockets; one process each, gevent.
 """
@@ -18,34 +18,34 @@ from tempfile import TemporaryFile
 
 from benchmarks import open_files
 from benchmarks.connection import Connection
-from benchmarks.crowd import Connect, Crowd
 from benchmarks.errors import BenchmarkError
 from benchmarks.event_loop import EventLoop
 from benchmarks.frames import TEXT, Frame
 from benchmarks.processes import KIBIBYTE, Processes
-from benchmarks.receivers import Counter, Deliveries
+from benchmarks.receivers import CountingReceiver, Deliveries
 from benchmarks.report import Figure, Result, combine, table
-from benchmarks.socketio import SocketIOConnection
+from benchmarks.socketio_connection import SocketIOConnection
 from benchmarks.span import Span
+from benchmarks.subscribers import SubscriberFactory, Subscribers
 from benchmarks.target import Target
 
 SITES = Path(__file__).parent / "sites"
-START_LIMIT = 20.0
+START_TIMEOUT = 20.0
 """Seconds until a site must listen."""
-STALLED = 10.0
+STALL_TIMEOUT = 10.0
 """Seconds without a delivery after which what is missing counts as lost."""
-PARALLEL = 50
-SETTLE = 1.0
+MAX_CONNECTING = 50
+SETTLE_SECONDS = 1.0
 """Seconds after which memory and CPU of the connecting are past."""
 CHANNEL = "news"
 
 _LISTENING = re.compile(r"listening on (http://\S+)")
 
 
-class Learner(Counter):
+class FrameSizeDetector(CountingReceiver):
     """Tells the others how large a message is, from the first one."""
 
-    def take(self, data: memoryview) -> Sequence[Frame]:
+    def receive(self, data: memoryview) -> Sequence[Frame]:
         frames = self._frames.feed(bytes(data))
         messages = [frame for frame in frames if frame.opcode == TEXT]
         if messages:
@@ -55,15 +55,15 @@ class Learner(Counter):
         return [frame for frame in frames if frame.opcode != TEXT]
 
 
-class Side:
+class SiteBenchmark:
     """One site, and its subscribers."""
 
-    def __init__(self, target: Target, connect: Connect, size: int) -> None:
+    def __init__(self, target: Target, connect: SubscriberFactory, size: int) -> None:
         self._target = target
         self._size = size
         self._loop = EventLoop()
         self._deliveries = Deliveries()
-        self._crowd = Crowd(self._loop, target, [CHANNEL], size, self._receiver, connect)
+        self._subscribers = Subscribers(self._loop, target, [CHANNEL], size, self._receiver, connect)
 
     def run(self, title: str, count: int, rate: float) -> Result:
         """Connect, let `count` messages be published as fast as it goes, and then some at `rate` a second."""
@@ -71,14 +71,14 @@ class Side:
         assert processes is not None
         try:
             before = processes.memory()
-            self._crowd.come(PARALLEL)
-            self._loop.run_for(SETTLE)
+            self._subscribers.connect_all(MAX_CONNECTING)
+            self._loop.run_for(SETTLE_SECONDS)
             memory = (processes.memory() - before) / self._size / KIBIBYTE
             self._publish(1, 0)  # from it the size of the frames is learnt
             saturated = self._publish(count, 0)
             paced = self._publish(int(rate * 5), rate)
         finally:
-            self._crowd.drop()
+            self._subscribers.drop_all()
             self._loop.close()
         delivered = saturated.deliveries / saturated.span.seconds
         return Result(
@@ -92,8 +92,8 @@ class Side:
             [f"{lost} messages did not arrive" for lost in (saturated.lost + paced.lost,) if lost],
         )
 
-    def _receiver(self, number: int) -> Counter:
-        return Counter(self._deliveries) if number else Learner(self._deliveries)
+    def _receiver(self, number: int) -> CountingReceiver:
+        return CountingReceiver(self._deliveries) if number else FrameSizeDetector(self._deliveries)
 
     def _publish(self, count: int, rate: float) -> Published:
         deliveries = self._deliveries
@@ -103,7 +103,7 @@ class Side:
             before = -1
             while before < deliveries.count < start + expected:
                 before = deliveries.count
-                self._loop.run_until(lambda: deliveries.count >= start + expected, STALLED)
+                self._loop.run_until(lambda: deliveries.count >= start + expected, STALL_TIMEOUT)
         span.end()
         return Published(span, deliveries.count - start, expected)
 
@@ -139,7 +139,7 @@ def site(command: Sequence[str], prefix: str) -> Iterator[Target]:
 
 
 def _wait_until_listening(process: subprocess.Popen[bytes], log: object) -> str:
-    deadline = time.monotonic() + START_LIMIT
+    deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         said = Path(f"/proc/self/fd/{log.fileno()}").read_text(encoding="utf-8", errors="replace")  # type: ignore[attr-defined]
         match = _LISTENING.search(said)
@@ -149,12 +149,12 @@ def _wait_until_listening(process: subprocess.Popen[bytes], log: object) -> str:
         if process.poll() is not None:
             raise BenchmarkError(f"the site did not start:\n{said}")
         time.sleep(0.05)
-    raise BenchmarkError(f"the site does not listen after {START_LIMIT:g} s")
+    raise BenchmarkError(f"the site does not listen after {START_TIMEOUT:g} s")
 
 
 def main() -> int:
     """Measure both in turn, and print one beside the other; the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.beside", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.compare_flask_socketio", description=__doc__)
     parser.add_argument("--connections", type=int, default=1000, help="subscribers (default: %(default)s)")
     parser.add_argument("--count", type=int, default=200, help="messages as fast as it goes (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=15, help="messages a second then (default: %(default)s)")
@@ -171,21 +171,23 @@ def main() -> int:
 
 def _compare(arguments: argparse.Namespace) -> str:
     programs = Path(sys.executable).parent
-    ours = [str(programs / "gentrifugo"), "--app=ours:app", "--address=127.0.0.1", "--port=0"]
-    theirs = [sys.executable, "theirs.py", str(_free_port())]
+    ours = [str(programs / "gentrifugo"), "--app=gentrifugo_site:app", "--address=127.0.0.1", "--port=0"]
+    theirs = [sys.executable, "flask_socketio_site.py", str(_free_port())]
     results: list[list[Result]] = [[], []]
     title = f"{arguments.connections:,} subscribers: this server beside Flask-SocketIO"
     for _ in range(arguments.rounds):
         for kept, command, prefix, connect in (
-            (results[0], ours, "", Ours),
+            (results[0], ours, "", ExtensionConnection),
             (results[1], theirs, "", SocketIOConnection),
         ):
             with site(command, prefix) as target:
-                kept.append(Side(target, connect, arguments.connections).run(title, arguments.count, arguments.rate))
+                kept.append(
+                    SiteBenchmark(target, connect, arguments.connections).run(title, arguments.count, arguments.rate)
+                )
     return table(combine(results[0]), combine(results[1]))
 
 
-class Ours(Connection):
+class ExtensionConnection(Connection):
     """A client of the extension, which is mounted below a path."""
 
     def _path(self) -> str:

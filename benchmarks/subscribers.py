@@ -1,4 +1,4 @@
-"""Many subscribers that come together and leave together."""
+"""Many subscribers that connect together and close together."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from benchmarks.receivers import Receiver
 from benchmarks.subscriber import Subscriber
 from benchmarks.target import Target
 
-STALLED = 15.0
+STALL_TIMEOUT = 15.0
 """Seconds without a new connection after which no more is expected."""
-GOODBYE = 5.0
-"""Seconds the server may take to end connections that said goodbye."""
+CLOSE_TIMEOUT = 5.0
+"""Seconds the server may take to end connections that have sent a close frame."""
 
-Connect = Callable[..., Subscriber]
+SubscriberFactory = Callable[..., Subscriber]
 """Makes a subscriber, given what Subscriber takes."""
 
 
-class Crowd:
+class Subscribers:
     """`size` connections, spread over `channels` in turn; `receiver(number)` makes the receiver of each."""
 
     def __init__(
@@ -31,10 +31,10 @@ class Crowd:
         channels: Sequence[str],
         size: int,
         receiver: Callable[[int], Receiver],
-        connect: Connect = Connection,
+        connect: SubscriberFactory = Connection,
     ) -> None:
         self.connections: list[Subscriber] = []
-        """Those that have been opened."""
+        """Connections that have been opened."""
         self._loop = loop
         self._target = target
         self._channels = channels
@@ -43,37 +43,37 @@ class Crowd:
         self._connect = connect
         self._subscribed = 0
 
-    def come(self, parallel: int) -> None:
+    def connect_all(self, parallel: int) -> None:
         """Open all connections, `parallel` at a time; returns when all are subscribed. Raises BenchmarkError."""
         for _ in range(parallel):
             self._open_next()
         while (before := self._subscribed) < self._size:
-            if not self._another_came(before):
+            if not self._wait_for_another(before):
                 raise BenchmarkError(
-                    f"{before} of {self._size} connections are subscribed, then nothing for {STALLED:g} s"
+                    f"{before} of {self._size} connections are subscribed, then nothing for {STALL_TIMEOUT:g} s"
                 )
 
-    def ended(self) -> Counter[str]:
+    def closed_by_server(self) -> Counter[str]:
         """The number of connections that the server closed, by reason."""
         return Counter(connection.ended for connection in self.connections if connection.ended is not None)
 
-    def leave(self) -> None:
+    def close_all(self) -> None:
         """Send close frames and wait until the server closes the connections; then close the remaining sockets."""
         for connection in self.connections:
             if connection.is_open:
                 connection.start_closing()
-        self._loop.run_until(lambda: not any(connection.is_open for connection in self.connections), GOODBYE)
-        self.drop()
+        self._loop.run_until(lambda: not any(connection.is_open for connection in self.connections), CLOSE_TIMEOUT)
+        self.drop_all()
 
-    def drop(self) -> None:
+    def drop_all(self) -> None:
         """Close all sockets without a close frame."""
         for connection in self.connections:
             connection.drop()
 
-    def _another_came(self, before: int) -> bool:
-        return self._loop.run_until(lambda: self._subscribed > before, STALLED)
+    def _wait_for_another(self, before: int) -> bool:
+        return self._loop.run_until(lambda: self._subscribed > before, STALL_TIMEOUT)
 
-    def _arrive(self, connection: Subscriber) -> None:
+    def _handle_subscribed(self, connection: Subscriber) -> None:
         self._subscribed += 1
         self._open_next()
 
@@ -83,5 +83,5 @@ class Crowd:
             channel = self._channels[number % len(self._channels)]
             receiver = self._receiver(number)
             self.connections.append(
-                self._connect(self._loop, self._target, f"user{number}", channel, receiver, self._arrive)
+                self._connect(self._loop, self._target, f"user{number}", channel, receiver, self._handle_subscribed)
             )

@@ -1,4 +1,4 @@
-"""The site of the comparison, on Flask-SocketIO with gevent, for benchmarks.beside: `python theirs.py PORT`."""
+"""The site on Flask-SocketIO of benchmarks.compare_flask_socketio: `python flask_socketio_site.py PORT`."""
 
 from __future__ import annotations
 
