@@ -48,9 +48,11 @@ class StreamClient:
     ) -> None:
         self.port = port
         self.session = self.node = ""
+        self.last_event_id = ""
+        """The id of the last event that had one."""
         self._is_sse = "sse" in path
         body = b"" if get else _encoded(first) or b""
-        target = f"{path}?cf_connect={quote(json.dumps(first))}" if get else path
+        target = f"{path}{'&' if '?' in path else '?'}cf_connect={quote(json.dumps(first))}" if get else path
         verb = "GET" if get else "POST"
         length = "" if get else f"Content-Length: {len(body)}\r\n"
         head = f"{verb} {target} HTTP/{version}\r\nHost: localhost\r\n{length}{headers}\r\n"
@@ -98,6 +100,8 @@ class StreamClient:
 
     def _message(self, line: bytes) -> Any:
         if self._is_sse:
+            if line.startswith(b"id: "):
+                self.last_event_id = line[4:].decode()
             line = line.removeprefix(b"data: ") if line.startswith(b"data: ") else b""
         if not line:
             return None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from ..http.response import chunk
+from ..protocol.v2.event_positions import split_id
 
 Frame = Callable[[bytes], bytes]
 
@@ -40,12 +41,22 @@ def event(message: bytes) -> bytes:
     return b"data: %b\n\n" % message.replace(b"\r", b"")
 
 
+def event_with_id(message: bytes) -> bytes:
+    """An event whose id the browser returns when it comes back, if the message has one (event_positions.py)."""
+    id_, text = split_id(message)
+    return event(text) if id_ is None else b"id: %b\n%b" % (id_, event(text))
+
+
 def _chunked_line(message: bytes) -> bytes:
     return chunk(line(message))
 
 
 def _chunked_event(message: bytes) -> bytes:
     return chunk(event(message))
+
+
+def _chunked_event_with_id(message: bytes) -> bytes:
+    return chunk(event_with_id(message))
 
 
 def _bare(message: bytes) -> bytes:
@@ -55,6 +66,7 @@ def _bare(message: bytes) -> bytes:
 LINES = Framing("text/plain; charset=utf-8", b"", _chunked_line, line)
 BYTES = Framing("application/octet-stream", b"", chunk, _bare)
 EVENTS = Framing("text/event-stream", b"\r\n", _chunked_event, event)
+EVENTS_WITH_IDS = Framing("text/event-stream", b"\r\n", _chunked_event_with_id, event_with_id)
 
 STREAM_HEADERS: Mapping[str, str] = {
     # nginx would collect the response in a buffer.
