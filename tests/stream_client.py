@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import zlib
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -65,6 +66,10 @@ class StreamClient:
             name.strip().lower(): value.strip() for name, _, value in (line.decode().partition(":") for line in lines)
         }
         self._is_chunked = self.headers.get("transfer-encoding") == "chunked"
+        is_compressed = self.headers.get("content-encoding") == "gzip"
+        self._inflater = zlib.decompressobj(16 + zlib.MAX_WBITS) if is_compressed else None
+        self.size = 0
+        """Bytes of the body that have come, compressed or not."""
         self._body = b""
 
     def __enter__(self) -> StreamClient:
@@ -96,7 +101,8 @@ class StreamClient:
             data = self.read_bytes()
             if not data:
                 return None
-            self._body += data
+            self.size += len(data)
+            self._body += data if self._inflater is None else self._inflater.decompress(data)
 
     def _message(self, line: bytes) -> Any:
         if self._is_sse:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 from ..config.config import Config
 from ..exchange.exchange import Exchange
 from ..http.client_address import TrustedProxies
+from ..http.content_coding import accepts_gzip
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
 from ..http.origins import Origins
@@ -211,16 +212,19 @@ class Streams:
     ) -> None:
         """Begin the response; it is served when the callers have released the request."""
         headers = {"Content-Type": framing.content_type, **STREAM_HEADERS, **cors_headers(exchange.headers)}
+        is_compressed = self._config.stream_compression and accepts_gzip(exchange.headers.get("accept-encoding", ""))
+        if is_compressed:
+            headers |= {"Content-Encoding": "gzip", "Vary": f"{headers['Vary']}, Accept-Encoding"}
         serve = partial(
             self._serve_stream,
             format_,
-            framing.frame(exchange.is_chunked),
+            framing.frame(exchange.is_chunked, is_compressed),
             exchange.stream_end,
             first,
             self._opening(exchange),
             {"has_ids": framing is EVENTS_WITH_IDS, "last_event": last_event},
         )
-        exchange.open_stream(HTTPResponse(200, headers, framing.prelude), serve)
+        exchange.open_stream(HTTPResponse(200, headers, framing.prelude(is_compressed)), serve)
 
     def _serve_stream(
         self,
