@@ -1,7 +1,7 @@
 """A gzip stream (RFC 1952) whose parts are compressed once for all connections, and which has no end.
 
 Each part can be read without those before it, ends at a byte, and leads to no further ones. So parts can follow each
-other in any order, and no connection has a compressor, which would take 270 KB.
+other in any order, and no connection has a compressor, which would take 100 KB.
 """
 
 from __future__ import annotations
