@@ -44,7 +44,7 @@ class Stream(Subscriber):
         super().__init__(loop, target, user, channel, receiver, on_subscribed)
 
     def start_closing(self) -> None:
-        """Close the connection."""
+        """Close the connection, which ends the stream."""
         self.drop()
 
     def _connected(self) -> None:
