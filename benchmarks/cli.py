@@ -66,6 +66,9 @@ def _check_protocols(parser: argparse.ArgumentParser, arguments: argparse.Namesp
     only_v1 = [mode for mode in arguments.modes if MODES[mode].is_for_v1]
     if only_v1 and protocols != {"v1"}:
         parser.error(f"{only_v1[0]} measures protocol v1 only")
+    only_v2 = [mode for mode in arguments.modes if MODES[mode].is_for_v2]
+    if only_v2 and protocols != {"v2"}:
+        parser.error(f"{only_v2[0]} measures protocol v2 only")
     if arguments.protocol != "v1" and not arguments.api_key:
         parser.error(f"protocol {arguments.protocol} needs --api-key, the option api_key of the server")
 
@@ -183,7 +186,7 @@ def _add_load(group: argparse._ArgumentGroup) -> None:
     add("cycles", type=_positive(int), help="how often the clients of churn come and go")
     add("parallel", type=_positive(int), help="connections that are being opened at a time")
     add("check", action="store_true", help="look at every message of every connection; slow")
-    add("compress", action="store_true", help="subscribers ask for compressed messages (permessage-deflate)")
+    add("compress", action="store_true", help="subscribers ask for compressed messages (permessage-deflate, gzip)")
 
 
 def _positive(kind: Callable[[str], Any]) -> Callable[[str], Any]:

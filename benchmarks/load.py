@@ -36,7 +36,7 @@ class Load:
     check: bool = False
     """Look at every message of every connection, not of a sample."""
     compress: bool = False
-    """Subscribers over WebSockets ask for compressed messages."""
+    """Subscribers ask for compressed messages."""
 
     @property
     def channel_names(self) -> list[str]:

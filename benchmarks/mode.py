@@ -21,3 +21,5 @@ class Mode(NamedTuple):
     """Whether a second run on the same server process means as much as the first."""
     is_for_v1: bool = False
     """Whether it needs what only servers of protocol v1 have."""
+    is_for_v2: bool = False
+    """Whether it needs what only servers of protocol v2 have, with messages in JSON."""

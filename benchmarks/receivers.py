@@ -67,6 +67,11 @@ class CountingReceiver:
         self._deliveries.count += count
         return ()
 
+    def count(self) -> None:
+        """Count a message that came in another way than in frames."""
+        self.messages += 1
+        self._deliveries.count += 1
+
     def _receive_frames(self, data: bytes) -> Sequence[Frame]:
         """Process data frame by frame, for incomplete frames and control frames between messages."""
         frames = self._frames.feed(data)

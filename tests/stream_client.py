@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import zlib
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -48,9 +49,11 @@ class StreamClient:
     ) -> None:
         self.port = port
         self.session = self.node = ""
+        self.last_event_id = ""
+        """The id of the last event that had one."""
         self._is_sse = "sse" in path
         body = b"" if get else _encoded(first) or b""
-        target = f"{path}?cf_connect={quote(json.dumps(first))}" if get else path
+        target = f"{path}{'&' if '?' in path else '?'}cf_connect={quote(json.dumps(first))}" if get else path
         verb = "GET" if get else "POST"
         length = "" if get else f"Content-Length: {len(body)}\r\n"
         head = f"{verb} {target} HTTP/{version}\r\nHost: localhost\r\n{length}{headers}\r\n"
@@ -63,6 +66,10 @@ class StreamClient:
             name.strip().lower(): value.strip() for name, _, value in (line.decode().partition(":") for line in lines)
         }
         self._is_chunked = self.headers.get("transfer-encoding") == "chunked"
+        is_compressed = self.headers.get("content-encoding") == "gzip"
+        self._inflater = zlib.decompressobj(16 + zlib.MAX_WBITS) if is_compressed else None
+        self.size = 0
+        """Bytes of the body that have come, compressed or not."""
         self._body = b""
 
     def __enter__(self) -> StreamClient:
@@ -94,10 +101,13 @@ class StreamClient:
             data = self.read_bytes()
             if not data:
                 return None
-            self._body += data
+            self.size += len(data)
+            self._body += data if self._inflater is None else self._inflater.decompress(data)
 
     def _message(self, line: bytes) -> Any:
         if self._is_sse:
+            if line.startswith(b"id: "):
+                self.last_event_id = line[4:].decode()
             line = line.removeprefix(b"data: ") if line.startswith(b"data: ") else b""
         if not line:
             return None

@@ -11,7 +11,8 @@ class TcpProxy:
     """Passes bytes on until `sever` cuts every connection; no new one gets through until `restore`."""
 
     def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
+        self.target = (host, port)
+        """Where new connections go."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._severed = False
         self._swallows = False
@@ -61,7 +62,7 @@ class TcpProxy:
                 if self._severed:
                     client.close()
                     continue
-                server = socket.create_connection(self._target)
+                server = socket.create_connection(self.target)
                 self._pairs.append((client, server))
                 thread = threading.Thread(target=self._pump, args=(client, server))
                 self._threads.append(thread)

@@ -35,6 +35,9 @@ class StreamOptions(ProxyOptions):
         check=POSITIVE,
         reload=True,
     )
+    stream_compression: bool = option(
+        False, "Compress HTTP streaming and Server-Sent Events for clients that accept gzip.", reload=True
+    )
     uni_sse: bool = option(False, "Let clients listen one-way with Server-Sent Events.", reload=True)
     uni_http_stream: bool = option(False, "Let clients listen one-way with HTTP streaming.", reload=True)
     uni_websocket: bool = option(False, "Let clients listen one-way over WebSocket.", reload=True)

@@ -64,6 +64,13 @@ class LiveStreams:
         self._hub.release(channel, connection)
         return following
 
+    def reached(self, channel: str) -> StreamPosition | None:
+        """The position up to which live subscribers of a channel have received it; None for a channel not followed.
+
+        Those that are muted, because a publication is missing, have not received all of it.
+        """
+        return self._positions.reached(channel)
+
     def mark_incomplete(self, channel: str, only_positioned: bool) -> None:
         """Make the subscribers of a channel, or only those with positions, recover: publications may be missing."""
         self._missed.note(channel, only_positioned)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qs
@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 from ..config.config import Config
 from ..exchange.exchange import Exchange
 from ..http.client_address import TrustedProxies
+from ..http.content_coding import accepts_gzip
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
 from ..http.origins import Origins
@@ -23,6 +24,7 @@ from ..node.node import Node
 from ..node.session_relay import SilentNode, UnknownNode
 from ..protocol.v2.client import ClientV2
 from ..protocol.v2.errors import CLOSE_TOO_MANY_REQUESTS
+from ..protocol.v2.event_positions import LastEvent
 from ..protocol.v2.format import Format, InvalidFrame
 from ..protocol.v2.json_format import JSON
 from ..protocol.v2.messages import Disconnect, Push, Reply
@@ -32,7 +34,7 @@ from ..protocol.v2.tokens import TokenVerifier
 from ..websocket.compression import Compression, Deflate
 from ..websocket.connection import WebSocket
 from .cors import check_origin, cors_headers, preflight
-from .framing import BYTES, EVENTS, LINES, STREAM_HEADERS, Framing
+from .framing import BYTES, EVENTS, EVENTS_WITH_IDS, LINES, STREAM_HEADERS, Framing
 from .inbox import Inbox
 from .one_way_websocket import OneWayWebSocket
 from .stream import StreamTransport
@@ -41,6 +43,10 @@ SESSION_SIZE = 16
 """Random bytes in a session."""
 INBOX_LIMIT = 1 << 20
 """Bytes of commands that may wait for one client."""
+FIRST_COMMANDS = "cf_connect"
+"""The parameter of a GET with what a client sends first."""
+LAST_EVENT_ID = "last_event_id"
+"""The parameter for pages that cannot send the header Last-Event-ID, which is the newer of both."""
 PROTOBUF_TYPE = "application/octet-stream"
 
 
@@ -125,15 +131,15 @@ class Streams:
     def _sse(self, exchange: Exchange) -> None:
         commands = self._first_frame(exchange)
         if commands is None:
-            raise HTTPError(400, "the parameter cf_connect with the commands of the client is missing")
+            raise HTTPError(400, f"the parameter {FIRST_COMMANDS} with the commands of the client is missing")
         self._open(exchange, JSON, EVENTS, commands)
 
     def _first_frame(self, exchange: Exchange) -> bytes | None:
         """What a client sends with a request for Server-Sent Events; None if a GET has no parameter cf_connect."""
         if exchange.method == "POST":
             return self._read_body(exchange, self._config.sse_max_request_body_size)
-        values = parse_qs(exchange.query).get("cf_connect")
-        return values[0].encode("utf-8", "replace") if values else None
+        commands = _parameter(exchange, FIRST_COMMANDS)
+        return None if commands is None else commands.encode("utf-8", "replace")
 
     def _emulation(self, exchange: Exchange) -> HTTPResponse:
         body = self._read_body(exchange, self._config.emulation_max_request_body_size)
@@ -156,14 +162,18 @@ class Streams:
         self._open_one_way(exchange, LINES, self._read_body(exchange, self._config.http_stream_max_request_body_size))
 
     def _uni_sse(self, exchange: Exchange) -> None:
-        self._open_one_way(exchange, EVENTS, self._first_frame(exchange) or b"")
+        id_ = exchange.headers.get("last-event-id") or _parameter(exchange, LAST_EVENT_ID)
+        last_event = LastEvent(id_) if id_ else None
+        self._open_one_way(exchange, EVENTS_WITH_IDS, self._first_frame(exchange) or b"", last_event)
 
-    def _open_one_way(self, exchange: Exchange, framing: Framing, request: bytes) -> None:
+    def _open_one_way(
+        self, exchange: Exchange, framing: Framing, request: bytes, last_event: LastEvent | None = None
+    ) -> None:
         try:
             list(ONE_WAY.decode_commands(request))
         except InvalidFrame as error:
             raise HTTPError(400, f"this is not a request to connect: {error}") from None
-        self._open(exchange, ONE_WAY, framing, request)
+        self._open(exchange, ONE_WAY, framing, request, last_event)
 
     def _uni_websocket(self, exchange: Exchange) -> None:
         serve = partial(self._serve_one_way_websocket, opening=self._opening(exchange))
@@ -192,18 +202,29 @@ class Streams:
 
     # -- streams
 
-    def _open(self, exchange: Exchange, format_: Format, framing: Framing, first: bytes) -> None:
+    def _open(
+        self,
+        exchange: Exchange,
+        format_: Format,
+        framing: Framing,
+        first: bytes,
+        last_event: LastEvent | None = None,
+    ) -> None:
         """Begin the response; it is served when the callers have released the request."""
         headers = {"Content-Type": framing.content_type, **STREAM_HEADERS, **cors_headers(exchange.headers)}
+        is_compressed = self._config.stream_compression and accepts_gzip(exchange.headers.get("accept-encoding", ""))
+        if is_compressed:
+            headers |= {"Content-Encoding": "gzip", "Vary": f"{headers['Vary']}, Accept-Encoding"}
         serve = partial(
             self._serve_stream,
             format_,
-            framing.frame(exchange.is_chunked),
+            framing.frame(exchange.is_chunked, is_compressed),
             exchange.stream_end,
             first,
             self._opening(exchange),
+            {"has_ids": framing is EVENTS_WITH_IDS, "last_event": last_event},
         )
-        exchange.open_stream(HTTPResponse(200, headers, framing.prelude), serve)
+        exchange.open_stream(HTTPResponse(200, headers, framing.prelude(is_compressed)), serve)
 
     def _serve_stream(
         self,
@@ -212,6 +233,7 @@ class Streams:
         end: bytes,
         first: bytes,
         opening: Opening | None,
+        ids: Mapping[str, Any],
         socket: Any,
         recv: Callable[[int], bytes],
         request: str = "",
@@ -220,7 +242,7 @@ class Streams:
         stream = StreamTransport(socket, node.flusher, config, frame, _DISCONNECT_ENCODERS[format_], end)
         if format_.is_one_way:
             limit_unacknowledged(socket, config.ping_interval + config.client_pong_timeout)
-        client = self._client(stream, format_, opening, request)
+        client = self._client(stream, format_, opening, request, **ids)
         inbox = Inbox(client, INBOX_LIMIT, partial(client.disconnect_later, CLOSE_TOO_MANY_REQUESTS))
         inbox.append(first)
         if not format_.is_one_way:
@@ -232,9 +254,12 @@ class Streams:
             self.open_connections -= 1
             node.cluster.sessions.close(client.session)
 
-    def _client(self, transport: Transport, format_: Format, opening: Opening | None, request: str) -> ClientV2:
+    def _client(
+        self, transport: Transport, format_: Format, opening: Opening | None, request: str, **ids: Any
+    ) -> ClientV2:
+        node, tokens = self._parts.node, self._parts.tokens
         session = secrets.token_urlsafe(SESSION_SIZE)
-        client = ClientV2(self._parts.node, self._parts.tokens, transport, format_, opening, request, session=session)
+        client = ClientV2(node, tokens, transport, format_, opening, request, session=session, **ids)
         if self._parts.node.stopping:
             client.close(CLOSE_SHUTDOWN)
         return client
@@ -250,6 +275,12 @@ def _encode_disconnect(format_: Format, code: int, reason: str) -> bytes:
 _DISCONNECT_ENCODERS: dict[Format, Callable[[int, str], bytes]] = {
     format_: partial(_encode_disconnect, format_) for format_ in (JSON, PROTOBUF, ONE_WAY)
 }
+
+
+def _parameter(exchange: Exchange, name: str) -> str | None:
+    """A parameter in the query; None if it is missing or empty."""
+    values = parse_qs(exchange.query).get(name)
+    return values[0] if values else None
 
 
 def _is_protobuf(exchange: Exchange) -> bool:

@@ -1,15 +1,18 @@
 """How messages are written into a response: as lines, as events, or as bytes with their own lengths, in chunks or not.
 
 Each way of writing is one function, the same object for all connections that use it. So what is published in a channel
-is framed once for all of them.
+is framed, and compressed, once for all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import NamedTuple
 
 from ..http.response import chunk
+from ..protocol.v2.event_positions import split_id
+from . import gzip_parts
 
 Frame = Callable[[bytes], bytes]
 
@@ -18,16 +21,39 @@ class Framing(NamedTuple):
     """One way to write messages into a response."""
 
     content_type: str
-    prelude: bytes
+    start: bytes
     """What the body begins with."""
-    chunked: Frame
-    """Writes a message into a body that is sent in chunks."""
-    plain: Frame
-    """Writes a message into a body that ends with the connection, as for HTTP/1.0."""
+    write: Frame
+    """Writes a message into the body, before that is compressed or cut into chunks."""
 
-    def frame(self, is_chunked: bool) -> Frame:
-        """The function that writes a message."""
-        return self.chunked if is_chunked else self.plain
+    def prelude(self, is_compressed: bool = False) -> bytes:
+        """The beginning of the body, not cut into chunks."""
+        if not is_compressed:
+            return self.start
+        return gzip_parts.START + (gzip_parts.part(self.start) if self.start else b"")
+
+    def frame(self, is_chunked: bool, is_compressed: bool = False) -> Frame:
+        """The function that writes a message; the same one for equal arguments.
+
+        A body that is not cut into chunks ends with the connection, as for HTTP/1.0.
+        """
+        return _frame(self.write, is_chunked, is_compressed)
+
+
+@cache
+def _frame(write: Frame, is_chunked: bool, is_compressed: bool) -> Frame:
+    def written_in_a_chunk(message: bytes) -> bytes:
+        return chunk(write(message))
+
+    def compressed(message: bytes) -> bytes:
+        return gzip_parts.part(write(message))
+
+    def compressed_in_a_chunk(message: bytes) -> bytes:
+        return chunk(gzip_parts.part(write(message)))
+
+    if is_compressed:
+        return compressed_in_a_chunk if is_chunked else compressed
+    return written_in_a_chunk if is_chunked else write
 
 
 def line(message: bytes) -> bytes:
@@ -40,21 +66,20 @@ def event(message: bytes) -> bytes:
     return b"data: %b\n\n" % message.replace(b"\r", b"")
 
 
-def _chunked_line(message: bytes) -> bytes:
-    return chunk(line(message))
-
-
-def _chunked_event(message: bytes) -> bytes:
-    return chunk(event(message))
+def event_with_id(message: bytes) -> bytes:
+    """An event whose id the browser returns when it comes back, if the message has one (event_positions.py)."""
+    id_, text = split_id(message)
+    return event(text) if id_ is None else b"id: %b\n%b" % (id_, event(text))
 
 
 def _bare(message: bytes) -> bytes:
     return message
 
 
-LINES = Framing("text/plain; charset=utf-8", b"", _chunked_line, line)
-BYTES = Framing("application/octet-stream", b"", chunk, _bare)
-EVENTS = Framing("text/event-stream", b"\r\n", _chunked_event, event)
+LINES = Framing("text/plain; charset=utf-8", b"", line)
+BYTES = Framing("application/octet-stream", b"", _bare)
+EVENTS = Framing("text/event-stream", b"\r\n", event)
+EVENTS_WITH_IDS = Framing("text/event-stream", b"\r\n", event_with_id)
 
 STREAM_HEADERS: Mapping[str, str] = {
     # nginx would collect the response in a buffer.

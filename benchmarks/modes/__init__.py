@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.mode import Mode
-from benchmarks.modes import api, churn, connect, fanout, idle, paced, polls
+from benchmarks.modes import api, churn, connect, fanout, idle, paced, polls, streams
 
 MODES: dict[str, Mode] = {
     "fanout": fanout.MODE,
@@ -13,4 +13,5 @@ MODES: dict[str, Mode] = {
     "idle": idle.MODE,
     "churn": churn.MODE,
     "polls": polls.MODE,
+    "streams": streams.MODE,
 }

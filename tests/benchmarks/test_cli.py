@@ -30,6 +30,8 @@ from benchmarks.modes import MODES
         (["fanout", "--protocol", "v3"], "invalid choice: 'v3'"),
         (["fanout", "--protocol", "v2"], "protocol v2 needs --api-key"),
         (["churn", "--protocol", "v2", "--api-key", "x"], "churn measures protocol v1 only"),
+        (["streams"], "streams measures protocol v2 only"),
+        (["streams", "--protocol", "v2-protobuf", "--api-key", "x"], "streams measures protocol v2 only"),
         (["polls", "--against", "http://127.0.0.1:1", "--against-protocol", "v2"], "polls measures protocol v1 only"),
     ],
 )
@@ -79,7 +81,8 @@ def test_impossible_load_is_reported_in_one_line(
 def test_unreachable_server_is_reported(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    assert main([mode, "--url", f"http://127.0.0.1:{port}", "--pid", str(os.getpid())]) == 1
+    protocol = ["--protocol", "v2", "--api-key", "key"] if MODES[mode].is_for_v2 else []
+    assert main([mode, "--url", f"http://127.0.0.1:{port}", "--pid", str(os.getpid()), *protocol]) == 1
     said = capsys.readouterr().err
     assert "Connection refused" in said
     assert len(said.splitlines()) == 1

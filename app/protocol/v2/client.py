@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import gevent
 
 from ...http.opening_request import Opening
 from ...model.errors import CLOSE_EXPIRED, Closing, Disconnect, Refused
+from ...model.events import StreamPosition
 from ...net.transport import Transport
 from ...node.base_client import BaseClient, ClosedMeanwhile
 from ...node.hooks import Context
@@ -40,9 +41,11 @@ from .errors import (
     disconnect_of,
     error_of,
 )
+from .event_positions import EventPositions, LastEvent
 from .format import Format, InvalidFrame, NotJSON
 from .messages import (
     Command,
+    Publication,
     Push,
     Reply,
     SubscribeResult,
@@ -70,12 +73,16 @@ class ClientV2(BaseClient):
 
     `has_own_pings` says that the client wants pings of WebSocket instead of empty messages. `session` is the secret
     that requests with commands for this connection must name; empty if all commands come over the connection itself.
+    With `has_ids`, messages have the ids of event_positions.py, and `last_event` is the one that the client came back
+    with, if it did.
     """
 
     __slots__ = (
         "format",
         "frame",
+        "last_event",
         "library",
+        "positions",
         "session",
         "subscriptions",
         "tokens",
@@ -95,13 +102,17 @@ class ClientV2(BaseClient):
         request: str = "",
         has_own_pings: bool = False,
         session: str = "",
+        has_ids: bool = False,
+        last_event: LastEvent | None = None,
     ) -> None:
         super().__init__(node, transport, opening, request)
+        self.last_event = last_event
         self.library = ""
         self.session = session
         self.tokens = tokens
         self.format = format_
         self.frame: Callable[[bytes], bytes] = (format_.is_binary and transport.binary_frame) or transport.frame
+        self.positions = EventPositions(self.frame) if has_ids else None
         self.encoding = encoding(format_, self.frame, has_joins=False, is_positioned=False)
         self.subscriptions = SubscriptionsV2(node, self, self._end_expired)
         self._handling = False
@@ -195,7 +206,8 @@ class ClientV2(BaseClient):
 
     def _send(self, message: bytes) -> None:
         if not self.closed:
-            self.outbox.append(self.frame(message))
+            frame = self.frame if self.positions is None else self.positions.frame
+            self.outbox.append(frame(message))
 
     # -- the end of a subscription, and of the connection
 
@@ -207,6 +219,8 @@ class ClientV2(BaseClient):
         """End a subscription and notify the client. May block."""
         if not self.closed:
             self.subscriptions.remove(channel)
+            if self.positions is not None:
+                self.positions.end(channel)
             self.push(Push(channel, unsubscribe=Unsubscribe(why.code, why.reason)))
 
     def recover_again(self, channel: str) -> None:
@@ -296,6 +310,25 @@ class ClientV2(BaseClient):
         """Subscribe to channels as `subscribe` does, before any command of a backend is carried out. May block."""
         self.node.metrics.counters.client_num_subscribe += len(wanted)
         return self.subscriptions.add_all(wanted)
+
+    def note_positions(self, results: Mapping[str, SubscribeResult]) -> None:
+        """Let the next message have an id with the positions of new subscriptions, if messages have ids."""
+        started = {name: result.reached for name, result in results.items() if result.recoverable}
+        if self.positions is not None and started:
+            self.subscriptions.end_shared_ids()
+            self.positions.start(started)
+
+    def send_missed(self, channel: str, result: SubscribeResult, missed: Iterable[Publication]) -> None:
+        """Send the publications that a new subscription has recovered, as if they had been published just now.
+
+        Raises CodedClosing when one holds a payload that the format cannot carry.
+        """
+        for publication in missed:
+            position = StreamPosition(publication.offset, result.epoch)
+            if self.positions is not None and result.recoverable:
+                self.positions.start({channel: position})
+            self.push(Push(channel, pub=publication))
+            yield_if_due()
 
     def go_live(self, channel: str) -> None:
         """Send what was published since the reply to a subscription was made, and announce the client. May block.

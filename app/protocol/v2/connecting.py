@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection
+from dataclasses import replace
 
 from msgspec import Raw
 
@@ -32,6 +33,7 @@ from .errors import (
     CodedRefusal,
     disconnect_of,
 )
+from .event_positions import LastEvent
 from .key_set import KeysUnavailable
 from .messages import NO_PAYLOAD, ConnectRequest, RefreshRequest, SubscribeRequest
 from .permissions import overridden
@@ -40,6 +42,9 @@ from .subscriptions import GrantedSubscription
 from .tokens import ExpiredToken, ForeignToken, InvalidToken
 
 log = logging.getLogger(__name__)
+
+_UNKNOWN_EPOCH = "unknown"
+"""The epoch of no stream, so that nothing is recovered from it."""
 
 
 def identify(client: ServedClient, request: ConnectRequest) -> Identity:
@@ -69,7 +74,21 @@ def identify(client: ServedClient, request: ConnectRequest) -> Identity:
         identity, channels = _ask(client, hooks.CONNECT, user, identity)
     if config.user_subscribe_to_personal and identity.user:
         channels = [*channels, client.node.rules.personal(identity.user)]
-    return identity._replace(subscriptions=_with_channels(client, identity, channels, request))
+    subscriptions = _with_channels(client, identity, channels, request)
+    if client.last_event is not None:
+        subscriptions = [_continued(client, wanted, client.last_event) for wanted in subscriptions]
+    return identity._replace(subscriptions=subscriptions)
+
+
+def _continued(client: ServedClient, wanted: GrantedSubscription, last_event: LastEvent) -> GrantedSubscription:
+    """A subscription that recovers from the position in the id of an event. May block, and raises Refused."""
+    if not wanted.grant.is_recoverable:
+        return wanted
+    epoch = client.node.top(wanted.channel).epoch
+    offset = last_event.offset(wanted.channel, epoch)
+    if offset is None:
+        offset, epoch = 0, _UNKNOWN_EPOCH
+    return replace(wanted, request=SubscribeRequest(wanted.channel, recover=True, offset=offset, epoch=epoch))
 
 
 def _ask_backend(client: ServedClient, request: ConnectRequest) -> Identity | None:

@@ -29,6 +29,7 @@ from .messages import (
     NO_PAYLOAD,
     ConnectRequest,
     ConnectResult,
+    Publication,
     RefreshRequest,
     RefreshResult,
     Reply,
@@ -59,10 +60,26 @@ def _connect(client: ServedClient, id_: int, request: ConnectRequest) -> None:
     _close_others(client, identity.user)
     client.authenticate(identity, f"{request.name} {request.version}".strip())
     subs = client.subscribe_all(identity.subscriptions)
+    missed = _take_missed(client, subs)
+    client.note_positions(subs)
     client.reply(Reply(id_, connect=_connect_result(client, identity, subs)))
-    for channel in subs:
+    for channel, result in subs.items():
+        client.send_missed(channel, result, missed.get(channel, ()))
         client.go_live(channel)
     client.start_pings()
+
+
+def _take_missed(client: ServedClient, subs: Mapping[str, SubscribeResult]) -> dict[str, list[Publication]]:
+    """What a client that came back with the id of an event has missed: it receives it as it would have before.
+
+    Other clients expect it in the reply.
+    """
+    missed = {}
+    if client.last_event is not None:
+        for channel, result in subs.items():
+            missed[channel], result.publications = result.publications, []
+        client.last_event = None
+    return missed
 
 
 def _check_limits(client: ServedClient, identity: Identity) -> None:

@@ -13,6 +13,7 @@ from functools import cache
 from ...model.events import Encoding, Event, Join, Publication, Unsendable
 from ...model.payload import bytes_of
 from ...runtime.log_throttle import ThrottledLog
+from .event_positions import id_of, with_id
 from .format import Format, NotJSON
 from .messages import Join as JoinMessage
 from .messages import Leave as LeaveMessage
@@ -46,15 +47,22 @@ def encode_event(format_: Format, event: Event) -> bytes:
     return format_.encode_reply(Reply(push=push))
 
 
+def encode_with_id(format_: Format, event: Event) -> bytes:
+    """The push of an event, with an id if it has a position. Raises NotJSON."""
+    message = encode_event(format_, event)
+    return with_id(id_of(event), message) if isinstance(event, Publication) and event.offset else message
+
+
 @cache
-def pusher(format_: Format, has_joins: bool) -> Callable[[Event], bytes]:
+def pusher(format_: Format, has_joins: bool, has_ids: bool = False) -> Callable[[Event], bytes]:
     """Encodes the events of a channel; joins and leaves only for subscribers that receive them."""
+    encode = encode_with_id if has_ids else encode_event
 
     def push(event: Event) -> bytes:
         if not has_joins and not isinstance(event, Publication):
             return b""
         try:
-            return encode_event(format_, event)
+            return encode(format_, event)
         except NotJSON:
             raise unsendable(event) from None
 
@@ -62,6 +70,11 @@ def pusher(format_: Format, has_joins: bool) -> Callable[[Event], bytes]:
 
 
 @cache
-def encoding(format_: Format, frame: Callable[[bytes], bytes], has_joins: bool, is_positioned: bool) -> Encoding:
-    """The encoding of subscriptions; the same object for equal arguments."""
-    return Encoding(pusher(format_, has_joins), frame, is_positioned)
+def encoding(
+    format_: Format, frame: Callable[[bytes], bytes], has_joins: bool, is_positioned: bool, has_ids: bool = False
+) -> Encoding:
+    """The encoding of subscriptions; the same object for equal arguments.
+
+    All results are kept, so `frame` is the function of a transport, and not that of one client.
+    """
+    return Encoding(pusher(format_, has_joins, has_ids), frame, is_positioned)

@@ -12,6 +12,7 @@ from typing import Annotated
 from msgspec import Meta, Raw
 
 from ...model.events import RawClientInfo
+from ...model.events import StreamPosition as Position
 from .fields import Kind, Message
 
 NO_PAYLOAD = Raw()
@@ -124,6 +125,11 @@ class SubscribeResult(Message):
     data: Annotated[Payload, 11] = NO_PAYLOAD
     was_recovering: Annotated[bool, 12] = False
     delta: Annotated[bool, 13] = False
+
+    @property
+    def reached(self) -> Position:
+        """The position of a client that has received this result with its publications."""
+        return Position(self.publications[-1].offset if self.publications else self.offset, self.epoch)
 
 
 class ConnectRequest(Message):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from ...http.opening_request import Opening
 from ...node.hooks import Context
 from ...node.node import Node
 from .errors import CodedDisconnect
-from .messages import Push, Reply, SubscribeResult
+from .event_positions import LastEvent
+from .messages import Publication, Push, Reply, SubscribeResult
 from .subscriptions import GrantedSubscription, SubscriptionsV2
 from .tokens import TokenVerifier
 
@@ -42,6 +43,8 @@ class ServedClient(Protocol):
     opening: Opening | None
     session: str
     subscriptions: SubscriptionsV2
+    last_event: LastEvent | None
+    """The id of the last event that a one-way client has received, if it came back with it."""
 
     @property
     def channels(self) -> Collection[str]:
@@ -71,6 +74,14 @@ class ServedClient(Protocol):
 
     def subscribe_all(self, wanted: Sequence[GrantedSubscription]) -> dict[str, SubscribeResult]:
         """Subscribe to channels as `subscribe` does, before any command of a backend is carried out. May block."""
+        ...
+
+    def note_positions(self, results: Mapping[str, SubscribeResult]) -> None:
+        """Let the next message have an id with the positions of new subscriptions, if messages have ids."""
+        ...
+
+    def send_missed(self, channel: str, result: SubscribeResult, missed: Iterable[Publication]) -> None:
+        """Send the publications that a new subscription has recovered."""
         ...
 
     def go_live(self, channel: str) -> None:

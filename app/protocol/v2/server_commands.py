@@ -43,9 +43,10 @@ def _subscribe(client: ServedClient, command: AddSubscription) -> None:
     given = SubscriptionOptions(command.info, bytes_of(command.data), **command.override)
     result = client.subscribe(server_side(client, command.channel, client.user, given, request, command.expires_at))
     push = Subscribe(result.recoverable, result.epoch, result.offset, result.positioned, result.data)
+    missed, result.publications = result.publications, []
+    client.note_positions({command.channel: result})
     client.push(Push(command.channel, subscribe=push))
-    for publication in result.publications:  # the push has no field for what is recovered
-        client.push(Push(command.channel, pub=publication))
+    client.send_missed(command.channel, result, missed)
     client.go_live(command.channel)
 
 

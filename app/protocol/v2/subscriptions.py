@@ -27,7 +27,7 @@ from ...node.proxy_events import SUB_REFRESH_PROXY
 from ...runtime.timers import Timer
 from ...runtime.yielding import iterate_yielding
 from .deltas import DeltaSubscription, chain_of
-from .encodings import encode_event, encoding
+from .encodings import encode_event, encode_with_id, encoding
 from .errors import (
     ERROR_ALREADY_SUBSCRIBED,
     ERROR_UNRECOVERABLE_POSITION,
@@ -36,6 +36,7 @@ from .errors import (
     CodedClosing,
     CodedRefusal,
 )
+from .event_positions import EventPositions
 from .format import Format, NotJSON
 from .messages import NO_PAYLOAD, Publication, SubscribeRequest, SubscribeResult, client_info
 from .permissions import Grant
@@ -52,6 +53,8 @@ class FormattingClient(SubscribingClient, Protocol):
 
     format: Format
     frame: Callable[[bytes], bytes]
+    positions: EventPositions | None
+    """What the client has reached, if its messages have ids; None otherwise."""
 
 
 @dataclass(slots=True)
@@ -178,8 +181,13 @@ class SubscriptionsV2(PresenceRenewal):
         client, grant = self._client, subscription.grant
         if subscription.deltas is not None:
             return subscription.deltas.encoding(client.frame, grant.has_joins)
-        encoded = encoding(client.format, client.frame, grant.has_joins, grant.is_positioned)
+        has_ids = self._has_ids(subscription)
+        encoded = encoding(client.format, client.frame, grant.has_joins, grant.is_positioned, has_ids)
         return encoded if subscription.passes is None else encoded._replace(passes=subscription.passes)
+
+    def _has_ids(self, subscription: Subscription) -> bool:
+        """Whether the publications that the client receives have ids."""
+        return self._client.positions is not None and subscription.grant.is_recoverable
 
     def _position(self, wanted: GrantedSubscription, options: ChannelOptions) -> SubscribeResult:
         """The reply as far as it is about the stream of the channel."""
@@ -237,13 +245,38 @@ class SubscriptionsV2(PresenceRenewal):
         if subscription.deltas is not None and subscription.deltas.go_live():
             patched = subscription.deltas.patched_encoding(self._client.frame, subscription.grant.has_joins)
             self._node.hub.change_encoding(channel, self._client, patched)
+        if self._client.positions is not None and self._client.positions.has_several:
+            self._use_own_ids(channel, subscription)
         return messages
 
     def _pushes(self, publications: Iterable[NodePublication], subscription: Subscription) -> list[bytes]:
         if subscription.deltas is not None:
             return [subscription.deltas.push(publication) for publication in publications]
         passing = filtered(publications, subscription.passes)
-        return [encode_event(self._client.format, publication) for publication in passing]
+        encode = encode_with_id if self._has_ids(subscription) else encode_event
+        return [encode(self._client.format, publication) for publication in passing]
+
+    # -- ids of messages
+
+    def _use_own_ids(self, channel: str, subscription: Subscription) -> None:
+        """Let publications of a live channel have ids of this client, which all other channels are a part of."""
+        positions = self._client.positions
+        if positions is not None and subscription.grant.is_recoverable:
+            own = self._encoding(subscription)._replace(frame=positions.frame)
+            self._node.hub.change_encoding(channel, self._client, own)
+
+    def end_shared_ids(self) -> None:
+        """Before a second channel is added: as long as there is one, its ids are the same for all clients."""
+        positions = self._client.positions
+        for channel, subscription in self.channels.items():
+            if positions is None or not subscription.grant.is_recoverable or channel in self._live_from:
+                continue
+            reached = self._node.streams.reached(channel)
+            if reached is None or self._node.hub.is_muted(channel, self._client):
+                positions.stop()
+            else:
+                positions.set(channel, reached)
+            self._use_own_ids(channel, subscription)
 
     def announce(self, channel: str) -> None:
         """Publish that the client has joined, if the channel announces it. May block."""

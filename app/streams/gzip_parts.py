@@ -1,0 +1,27 @@
+"""A gzip stream (RFC 1952) whose parts are compressed once for all connections, and which has no end.
+
+Each part can be read without those before it, ends at a byte, and leads to no further ones. So parts can follow each
+other in any order, and no connection has a compressor, which would take 100 KB.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+START = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+"""The head of the stream: deflate, and no name, time or system."""
+LEVEL = 1
+"""Higher levels take up to twice the time, and save 3 % more of messages of 4 KB and nothing of shorter ones."""
+MIN_SIZE = 200
+"""Bytes from which on a message is compressed. Of shorter ones less than 20 % would be saved."""
+
+_compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+
+
+def part(data: bytes) -> bytes:
+    """The part of the stream that has this data: compressed, or as it is after five bytes."""
+    size = len(data)
+    if size < MIN_SIZE:
+        return b"\0%b%b%b" % (size.to_bytes(2, "little"), (size ^ 0xFFFF).to_bytes(2, "little"), data)
+    # A full flush forgets what came before, and costs less than a new compressor for each message.
+    return _compressor.compress(data) + _compressor.flush(zlib.Z_FULL_FLUSH)
