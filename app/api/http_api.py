@@ -12,11 +12,12 @@ from ..config.endpoints import API_PATH
 from ..http.head import HTTPError
 from ..http.response import JSON_HEADERS, HTTPResponse, error_response, json_response
 from ..model.json_codec import InvalidJSON
+from ..node.breakdowns import SEVERAL, UNKNOWN_METHOD, ApiMethod
 from ..node.node import Node
 from ..protocol.v2.errors import CodedError
 from ..runtime.log_throttle import ThrottledLog
 from .calls import MethodCalls
-from .methods import METHODS, NAMES
+from .methods import METHODS, METHODS_PROTOCOL, NAMES
 from .openapi import document
 from .replies import encode_error
 
@@ -47,14 +48,21 @@ class MethodAPI:
         started = time.perf_counter()
         metrics = self._node.metrics
         metrics.counters.http_api_num_requests += 1
+        name = method or SEVERAL
         try:
             response = self._answer(method, body, headers, query)
+            metrics.breakdowns.api_requests[ApiMethod(METHODS_PROTOCOL, name)].observe(time.perf_counter() - started)
         except InvalidJSON as error:
-            response = error_response(HTTPError(400, str(error)))
+            response = self._refuse(name, HTTPError(400, str(error)))
         except HTTPError as error:
-            response = error_response(error)
+            response = self._refuse(name, error)
         metrics.http_api.record(time.perf_counter() - started)
         return response
+
+    def _refuse(self, name: str, error: HTTPError) -> HTTPResponse:
+        known = name if name in NAMES or name == SEVERAL else UNKNOWN_METHOD
+        self._node.metrics.breakdowns.note_api_error(METHODS_PROTOCOL, known, f"HTTP {error.status}")
+        return error_response(error)
 
     def _answer(self, method: str, body: bytes, headers: Mapping[str, str], query: str) -> HTTPResponse:
         self.check(method, headers, query)

@@ -133,6 +133,7 @@ class Flusher:
         self._round_done: Event | None = None
         self.frames_queued = 0
         self.frames_sent = 0
+        """Frames that outboxes have sent which count here (Queue.counts)."""
         self.bytes_sent = 0
 
     def fan_out(self, outboxes: Collection[Flushable], frame: bytes) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 import psutil
 
 from ..net.flusher import Flusher
+from .breakdowns import Breakdowns
 
 HISTOGRAM_INTERVALS = 15
 """Number of intervals in the long histogram."""
@@ -144,6 +145,8 @@ class Metrics:
 
     def __init__(self, flusher: Flusher) -> None:
         self.counters = Counters()
+        self.breakdowns = Breakdowns()
+        """The figures by protocol, transport, method and code."""
         self._flusher = flusher
         self.client_api = Latency("client_api")
         self.http_api = Latency("http_api")
@@ -178,8 +181,9 @@ class Metrics:
     def _count_sent(self) -> None:
         counters, flusher = self.counters, self._flusher
         counters.client_num_msg_queued = flusher.frames_queued
-        counters.client_num_msg_sent = flusher.frames_sent
-        counters.client_bytes_out = flusher.bytes_sent
+        traffic = self.breakdowns.traffic.values()
+        counters.client_num_msg_sent = flusher.frames_sent + sum(kind.frames_sent for kind in traffic)
+        counters.client_bytes_out = flusher.bytes_sent + sum(kind.bytes_sent for kind in traffic)
 
     def _histograms(self) -> dict[str, int]:
         return self.client_api.values() | self.http_api.values()

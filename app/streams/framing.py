@@ -17,6 +17,8 @@ Frame = Callable[[bytes], bytes]
 class Framing(NamedTuple):
     """One way to write messages into a response."""
 
+    transport: str
+    """The kind of stream, as operators see it."""
     content_type: str
     prelude: bytes
     """What the body begins with."""
@@ -52,9 +54,9 @@ def _bare(message: bytes) -> bytes:
     return message
 
 
-LINES = Framing("text/plain; charset=utf-8", b"", _chunked_line, line)
-BYTES = Framing("application/octet-stream", b"", chunk, _bare)
-EVENTS = Framing("text/event-stream", b"\r\n", _chunked_event, event)
+LINES = Framing("http_stream", "text/plain; charset=utf-8", b"", _chunked_line, line)
+BYTES = Framing("http_stream", "application/octet-stream", b"", chunk, _bare)
+EVENTS = Framing("sse", "text/event-stream", b"\r\n", _chunked_event, event)
 
 STREAM_HEADERS: Mapping[str, str] = {
     # nginx would collect the response in a buffer.
