@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 from ..app.model.events import Event, Publication, RawClientInfo, StreamPosition
+from .health import ServerFigures
 
 
 class EngineError(Exception):
@@ -351,6 +352,10 @@ class Engine(CommandEngine, EventBroker, PresenceStore, HistoryStore, OccupancyN
     """Identifies the nodes that use it together: the same text in each of them, without secrets."""
     queue: CommandQueue | None = None
     """The queue of API commands of this engine, if it has one."""
+
+    def servers(self) -> list[ServerFigures]:
+        """What this node knows of the servers that the engine uses; empty if it uses none. Does not block."""
+        return []
 
     @abstractmethod
     def start(self, handler: EngineHandler) -> None:
