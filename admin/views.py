@@ -21,7 +21,7 @@ from ..app.http.upgrade import open_websocket
 from ..app.service import Service
 from ..app.views.several_workers import refusal
 from ..app.views.views import current_service, ready, refuse, respond
-from . import debug, metrics, web
+from . import centrifugo_metrics, debug, metrics, web
 from .access import Access
 from .socket import AdminSockets
 
@@ -71,11 +71,18 @@ def socket_blueprint(access: Access) -> Blueprint:
 def metrics_blueprint(service: Service) -> Blueprint:
     """Create the blueprint of the metrics for Prometheus."""
     blueprint = Blueprint("gentrifugo_metrics", __name__)
-    scrape = metrics.exposition(service.node)
+    scrapes = {
+        "gentrifugo": metrics.exposition(service.node),
+        "centrifugo": centrifugo_metrics.centrifugo_exposition(service.node),
+    }
 
     def answer() -> Response:
-        refused = refusal(current_app)
-        return refuse(HTTPError(503, refused)) if refused else Response(scrape(), content_type=metrics.CONTENT_TYPE)
+        if refused := refusal(current_app):
+            return refuse(HTTPError(503, refused))
+        wanted = dict.fromkeys(request.args.getlist("names") or ["gentrifugo"])
+        if unknown := wanted.keys() - scrapes.keys():
+            return refuse(HTTPError(400, f"names is one of {', '.join(scrapes)}, not {min(unknown)[:100]!r}"))
+        return Response(b"".join(scrapes[name]() for name in wanted), content_type=metrics.CONTENT_TYPE)
 
     blueprint.add_url_rule(METRICS_PATH, "metrics", answer)
     return blueprint

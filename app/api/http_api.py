@@ -53,16 +53,15 @@ class MethodAPI:
             response = self._answer(method, body, headers, query)
             metrics.breakdowns.api_requests[ApiMethod(METHODS_PROTOCOL, name)].observe(time.perf_counter() - started)
         except InvalidJSON as error:
-            response = self._refuse(name, HTTPError(400, str(error)))
+            self._note_error(name, 400)
+            response = error_response(HTTPError(400, str(error)))
         except HTTPError as error:
-            response = self._refuse(name, error)
+            response = error_response(error)
         metrics.http_api.record(time.perf_counter() - started)
         return response
 
-    def _refuse(self, name: str, error: HTTPError) -> HTTPResponse:
-        known = name if name in NAMES or name == SEVERAL else UNKNOWN_METHOD
-        self._node.metrics.breakdowns.note_api_error(METHODS_PROTOCOL, known, f"HTTP {error.status}")
-        return error_response(error)
+    def _note_error(self, name: str, status: int) -> None:
+        self._node.metrics.breakdowns.note_api_error(METHODS_PROTOCOL, name, f"HTTP {status}")
 
     def _answer(self, method: str, body: bytes, headers: Mapping[str, str], query: str) -> HTTPResponse:
         self.check(method, headers, query)
@@ -79,6 +78,13 @@ class MethodAPI:
 
         The arguments are those of `answer`, which checks them too.
         """
+        try:
+            self._check(method, headers, query)
+        except HTTPError as error:
+            self._note_error((method if method in NAMES else UNKNOWN_METHOD) if method else SEVERAL, error.status)
+            raise
+
+    def _check(self, method: str, headers: Mapping[str, str], query: str) -> None:
         if method and method not in NAMES:
             raise HTTPError(404, f"there is no method {method[:100]!r}; the methods are {_NAMES}")
         config = self._node.config

@@ -34,27 +34,31 @@ class HTTPApi:
         except BadRequest as error:
             response = self._refuse(HTTPError(400, str(error)))
         except HTTPError as error:
-            response = self._refuse(error)
+            response = error_response(error)
         metrics.http_api.record(time.perf_counter() - started)
         return response
 
     def _refuse(self, error: HTTPError) -> HTTPResponse:
-        self._node.metrics.breakdowns.note_api_error(V1_PROTOCOL, UNKNOWN_METHOD, f"HTTP {error.status}")
+        self._note(error)
         return error_response(error)
+
+    def _note(self, error: HTTPError) -> HTTPError:
+        self._node.metrics.breakdowns.note_api_error(V1_PROTOCOL, UNKNOWN_METHOD, f"HTTP {error.status}")
+        return error
 
     def require_sign(self, sign: str) -> None:
         """Raise HTTPError for a request without a signature, unless none is needed. Needs no body."""
         config = self._node.config
         if not config.insecure_api:
             if not sign:
-                raise HTTPError(400, NO_SIGN)
+                raise self._note(HTTPError(400, NO_SIGN))
             if not config.secret:
-                raise HTTPError(400, "cannot check signatures: option secret is not set")
+                raise self._note(HTTPError(400, "cannot check signatures: option secret is not set"))
 
     def _check(self, sign: str, body: bytes) -> None:
         config = self._node.config
         self.require_sign(sign)
         if not body:
-            raise HTTPError(400, "empty request body")
+            raise self._note(HTTPError(400, "empty request body"))
         if not config.insecure_api and not signing.matches(signing.api_sign(config.secret, body), sign):
-            raise HTTPError(401, "invalid signature: it does not match the request body and the secret")
+            raise self._note(HTTPError(401, "invalid signature: it does not match the request body and the secret"))
