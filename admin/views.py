@@ -21,6 +21,7 @@ from ..app.http.upgrade import open_websocket
 from ..app.service import Service
 from ..app.views.several_workers import refusal
 from ..app.views.views import current_service, ready, refuse, respond
+from ..engines.health import ServerHealth, describe_unreachable
 from . import centrifugo_metrics, debug, metrics, web
 from .access import Access
 from .socket import AdminSockets
@@ -151,4 +152,10 @@ def _health(service: Service) -> HTTPResponse:
         return text_response(503, refused)
     if service.node.stopping:
         return text_response(503, "the server is shutting down")
+    if request.args.get("engine") and (away := describe_unreachable(_servers(service))):
+        return text_response(503, away)
     return json_response(b"{}")
+
+
+def _servers(service: Service) -> list[ServerHealth]:
+    return [figures.health for figures in service.node.engine_servers()]

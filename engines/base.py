@@ -190,6 +190,10 @@ class ControlSender(ABC):
     joins_nodes = True
     """Whether there may be more than one node."""
 
+    def servers(self) -> list[ServerFigures]:
+        """What this node knows of the servers that the engine uses; empty if it uses none. Does not block."""
+        return []
+
     @abstractmethod
     def publish_control(self, message: bytes) -> None:
         """Send a control message to all nodes. Raises EngineError.
@@ -352,10 +356,6 @@ class Engine(CommandEngine, EventBroker, PresenceStore, HistoryStore, OccupancyN
     """Identifies the nodes that use it together: the same text in each of them, without secrets."""
     queue: CommandQueue | None = None
     """The queue of API commands of this engine, if it has one."""
-
-    def servers(self) -> list[ServerFigures]:
-        """What this node knows of the servers that the engine uses; empty if it uses none. Does not block."""
-        return []
 
     @abstractmethod
     def start(self, handler: EngineHandler) -> None:

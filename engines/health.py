@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
 import msgspec
 
 from ..app.runtime.histogram import Histogram
@@ -28,14 +31,22 @@ class ServerHealth(msgspec.Struct, frozen=True, kw_only=True):
     """How often the node has connected again, by the purpose of the connection."""
 
 
-def unreachable(servers: list[ServerHealth]) -> str:
-    """Say which servers cannot be used and why, as one line; empty if all of them can."""
-    return "; ".join(f"{server.name} is not reachable: {server.error}" for server in servers if not server.reachable)
-
-
 class ServerFigures(msgspec.Struct, frozen=True):
     """Figures of a server of an engine that only grow, for Prometheus."""
 
     health: ServerHealth
     round_trips: Histogram
     """How long it took from writing some commands to reading their last reply."""
+
+
+def describe_unreachable(servers: Iterable[ServerHealth]) -> str:
+    """Say which servers cannot be used, since when and why, as one line; empty if all of them can."""
+    return "; ".join(
+        f"{server.name} is not reachable since {_utc(server.since)}: {server.error or 'not connected yet'}"
+        for server in servers
+        if not server.reachable
+    )
+
+
+def _utc(when: float) -> str:
+    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

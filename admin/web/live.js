@@ -23,6 +23,10 @@ export class Live extends EventTarget {
     /** The option node_ping_interval: two thirds of it pass between two questions, which wait a third for their answers. */
     pingInterval = 3;
     #heard = new Map();
+    /** What cannot be reached: for each node and server of its engine the name, since when, and why. */
+    unreachable = [];
+    /** The name of the only node that the figures are of, because its engine does not reach the others; else empty. */
+    onlyNode = '';
     /** Unix seconds of the points. */
     times = [];
     /** Totals over all nodes: a list for each name, as long as `times`. */
@@ -57,6 +61,8 @@ export class Live extends EventTarget {
         const silent = known.filter(({uid}) => !alive.has(uid) && now - (this.#heard.get(uid) ?? now) < 2 * this.pingInterval);
         this.nodes = [...answered.map((node) => this.#describe(node, now, true)), ...silent.map((node) => this.#describe(node, now, false))];
         this.nodes.sort((one, other) => one.name.localeCompare(other.name) || one.uid.localeCompare(other.uid));
+        this.unreachable = answered.flatMap((node) => (node.engine ?? []).filter(({reachable}) => !reachable).map((server) => ({...server, node: node.name})));
+        this.onlyNode = answered.length === 1 && this.unreachable.length ? answered[0].name : '';
         this.#before = new Map(answered.map((node) => [node.uid, {now, metrics: node.metrics}]));
         this.#append(now);
     }

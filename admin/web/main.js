@@ -1,6 +1,7 @@
 // The frame around the pages: log in, navigation, the state of the connection, keys.
 import {fill, h, icon} from './dom.js';
 import {Feed} from './feed.js';
+import {time} from './format.js';
 import {Live} from './live.js';
 import {loginPage} from './login.js';
 import {Socket} from './socket.js';
@@ -108,9 +109,24 @@ function showState() {
     const text = {connected: 'connected', connecting: 'connecting', lost: 'disconnected'}[socket.state] ?? socket.state;
     state.className = `state ${socket.state}`;
     fill(state, h('i', {class: 'dot'}), h('span', {}, text));
+    showBanner();
+}
+
+function showBanner() {
     const banner = document.getElementById('banner');
-    banner.hidden = socket.state !== 'lost';
-    fill(banner, icon('warning'), 'The connection to the server is lost, reconnecting. The figures on this page are not updated.');
+    if (!banner) return;
+    const problem = socket.state === 'lost' ? 'The connection to the server is lost, reconnecting. The figures on this page are not updated.'
+        : socket.state === 'connected' ? engineProblem() : '';
+    if (banner.dataset.problem === problem) return; // an alert is read out each time it changes
+    banner.dataset.problem = problem;
+    banner.hidden = !problem;
+    fill(banner, icon('warning'), problem);
+}
+
+function engineProblem() {
+    const servers = app.live.unreachable.map(({name, since, node}) => `Redis ${name} is not reachable since ${time(new Date(since * 1000))} (node ${node}).`);
+    if (app.live.onlyNode) servers.push(`All figures are of the node ${app.live.onlyNode} only.`);
+    return servers.join(' ');
 }
 
 // -- logging in and out
@@ -143,6 +159,8 @@ socket.addEventListener('state', async ({detail}) => {
         page?.connected?.();
     } catch { /* lost again already; the next connection asks anew */ }
 });
+
+app.live.addEventListener('change', showBanner);
 
 // -- keys and colours
 

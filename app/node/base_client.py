@@ -31,7 +31,7 @@ from ..net.traffic import Traffic
 from ..net.transport import Transport
 from ..runtime.timers import Timer
 from . import hooks
-from .breakdowns import BY_CLIENT, TrafficKind
+from .breakdowns import PEER_CLOSED, TrafficKind
 from .hooks import Context
 from .node import Node
 
@@ -221,7 +221,7 @@ class BaseClient(ABC):
     def _note_close(self, disconnect: SentDisconnect | None) -> None:
         breakdowns = self.node.metrics.breakdowns
         if disconnect is None:
-            breakdowns.note_close(self.protocol, 0, BY_CLIENT)
+            breakdowns.note_close(self.protocol, 0, PEER_CLOSED)
         else:
             breakdowns.note_close(self.protocol, disconnect.code, disconnect.reason)
 

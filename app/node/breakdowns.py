@@ -13,9 +13,9 @@ from ..net.traffic import Traffic
 from ..runtime.histogram import Histogram
 
 MAX_CLOSES = 200
-"""Kinds of closes, or of errors, that are counted apart; all further ones are counted as OTHER."""
-OTHER = "other"
-BY_CLIENT = "closed by the client"
+"""Kinds of closes, or of errors, that are counted apart; all further ones are counted as OTHER_KINDS."""
+OTHER_KINDS = "other"
+PEER_CLOSED = "closed by the client"
 """The reason of a connection that the server has not closed."""
 UNKNOWN_PROTOCOL = "unknown"
 """The protocol of a connection that ended before its first message."""
@@ -77,13 +77,13 @@ class Breakdowns:
         """Count a closed connection; a `code` of 0 stands for a close by the client."""
         kind = CloseKind(protocol, code, reason)
         if kind not in self.closes and len(self.closes) >= MAX_CLOSES:
-            kind = CloseKind(protocol, code if 0 <= code < 4000 else 0, OTHER)
+            kind = CloseKind(protocol, code if 0 <= code < 4000 else 0, OTHER_KINDS)
         self.closes[kind] += 1
 
     def note_unsubscribe(self, code: int) -> None:
         """Count a subscription that the server has ended."""
         key = str(code)
-        self.unsubscribes[key if key in self.unsubscribes or len(self.unsubscribes) < MAX_CLOSES else OTHER] += 1
+        self.unsubscribes[key if key in self.unsubscribes or len(self.unsubscribes) < MAX_CLOSES else OTHER_KINDS] += 1
 
     def note_client_error(self, protocol: str, method: str, error: str) -> None:
         """Count an error in a reply to a client."""
@@ -96,5 +96,5 @@ class Breakdowns:
 
 def _note(errors: defaultdict[ErrorKind, int], kind: ErrorKind) -> None:
     if kind not in errors and len(errors) >= MAX_CLOSES:
-        kind = kind._replace(error=OTHER)
+        kind = kind._replace(error=OTHER_KINDS)
     errors[kind] += 1

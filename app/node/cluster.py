@@ -15,6 +15,7 @@ import gevent
 import msgspec
 
 from ...engines.base import ControlSender, EngineError
+from ...engines.health import ServerHealth
 from ..config.config import Config
 from ..model.errors import Refused
 from ..model.json_codec import InvalidJSON
@@ -81,7 +82,7 @@ class Cluster:
         self._snapshot: dict[str, int] = {}
         self._greenlets: list[gevent.Greenlet[..., None]] = []
         self.watched = WatchedFeed(encode, metrics.counters, self._send_watched, self._ping_peers_soon)
-        self.surveys = Surveys(hub, config, self.own_info, lambda: self.registry.peers, self.publish)
+        self.surveys = Surveys(hub, config, self.own_info, lambda: self.registry.peers, self._servers, self.publish)
         self.sessions = SessionRelay(lambda: self.uid, lambda: self.registry.peers, self._knows_all_peers, self.publish)
         self.identify()
 
@@ -131,6 +132,9 @@ class Cluster:
     def own_info(self) -> NodeInfo:
         """Return the data of this node, with its counters since the start."""
         return self._info(self._metrics.totals())
+
+    def _servers(self) -> list[ServerHealth]:
+        return [figures.health for figures in self._engine.servers()]
 
     def apply_to_users(self, message: Unsubscribe | DisconnectUser | AnyUserCommand) -> None:
         """Apply a command to the connections of a user on all nodes; on this node even if the engine fails.

@@ -17,7 +17,7 @@ from ..http.requested_protocol import DEFAULT_PROTOCOL, RequestedProtocol
 from ..model.errors import CLOSE_INTERNAL_ERROR, CLOSE_PING_ERROR, CLOSE_SEND_ERROR, CLOSE_STALE, Disconnect
 from ..net.outbox import Queue
 from ..net.transport import Transport
-from ..node.breakdowns import BY_CLIENT, UNKNOWN_PROTOCOL
+from ..node.breakdowns import PEER_CLOSED, UNKNOWN_PROTOCOL
 from ..node.node import Node
 from ..runtime.timers import Timer
 from .v1.client import ClientV1
@@ -180,7 +180,7 @@ class ClientConnection:
     def _note_close(self, disconnect: Disconnect | None) -> None:
         breakdowns = self._services.node.metrics.breakdowns
         if disconnect is None:
-            breakdowns.note_close(UNKNOWN_PROTOCOL, 0, BY_CLIENT)
+            breakdowns.note_close(UNKNOWN_PROTOCOL, 0, PEER_CLOSED)
         else:
             breakdowns.note_close(UNKNOWN_PROTOCOL, disconnect_of(disconnect).code, disconnect.reason)
 

@@ -34,7 +34,7 @@ export function statusPage({live, socket}) {
         fill(tiles, [
             ['Nodes', count(live.nodes.filter((node) => node.answers).length)], ['Clients', count(last('clients'))], ['Channels', count(last('channels'))],
             ['Published/s', count(last('published'))], ['API requests/s', count(last('requests'))],
-        ].map(([name, value]) => h('div', {class: 'tile', 'data-tile': name}, h('dt', {}, name), h('dd', {}, value))));
+        ].map(([name, value]) => h('div', {class: 'tile', 'data-tile': name}, h('dt', {}, name, live.onlyNode && name !== 'Nodes' && ` (${live.onlyNode} only)`), h('dd', {}, value))));
         fill(rows, live.nodes.length ? live.nodes.map(nodeRow) : h('tr', {}, h('td', {colspan: 9, class: 'hint'}, 'Waiting for the nodes …')));
         if (live.times.length) plots.forEach((plot) => plot.update());
     };

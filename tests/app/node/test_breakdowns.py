@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from gentrifugo.app.node.breakdowns import BY_CLIENT, MAX_CLOSES, OTHER, Breakdowns, CloseKind, ErrorKind, TrafficKind
+from gentrifugo.app.node.breakdowns import (
+    MAX_CLOSES,
+    OTHER_KINDS,
+    PEER_CLOSED,
+    Breakdowns,
+    CloseKind,
+    ErrorKind,
+    TrafficKind,
+)
 from gentrifugo.app.node.node import Node
 from gentrifugo.engines.memory import MemoryEngine
 from tests.greenlets import settle
@@ -51,7 +59,7 @@ def test_a_closed_connection_is_open_no_more_and_counted_by_code(node: Node) -> 
     breakdowns = node.metrics.breakdowns
     traffic = breakdowns.traffic[TrafficKind("websocket", "v2 json")]
     assert (traffic.connections, traffic.accepted) == (0, 2)
-    assert breakdowns.closes[CloseKind("v2 json", 0, BY_CLIENT)] == 1
+    assert breakdowns.closes[CloseKind("v2 json", 0, PEER_CLOSED)] == 1
     ((code, reason),) = by_server.transport.closes
     assert breakdowns.closes[CloseKind("v2 json", code, reason)] == 1
 
@@ -82,9 +90,9 @@ def test_reasons_that_an_application_chooses_do_not_grow_without_limit() -> None
         breakdowns.note_unsubscribe(number)
     assert len(breakdowns.closes) == len(breakdowns.client_errors) == len(breakdowns.unsubscribes) == MAX_CLOSES + 1
     assert sum(breakdowns.closes.values()) == 3 * MAX_CLOSES
-    assert breakdowns.closes[CloseKind("v1", 3000, OTHER)] == 2 * MAX_CLOSES
-    assert breakdowns.client_errors[ErrorKind("v1", "publish", OTHER)] == 2 * MAX_CLOSES
-    assert breakdowns.unsubscribes[OTHER] == 2 * MAX_CLOSES
+    assert breakdowns.closes[CloseKind("v1", 3000, OTHER_KINDS)] == 2 * MAX_CLOSES
+    assert breakdowns.client_errors[ErrorKind("v1", "publish", OTHER_KINDS)] == 2 * MAX_CLOSES
+    assert breakdowns.unsubscribes[OTHER_KINDS] == 2 * MAX_CLOSES
 
 
 def test_codes_that_an_application_chooses_do_not_grow_without_limit() -> None:
