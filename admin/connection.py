@@ -8,7 +8,9 @@ Specification: docs/admin.md.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import gevent
 import msgspec
@@ -31,6 +33,7 @@ from ..app.model.errors import (
 from ..app.model.json_codec import InvalidJSON
 from ..app.net.transport import Transport
 from ..app.node.node import Node
+from ..app.node.samples import MAX_WINDOW, times_of
 from ..app.protocol.v1 import wire
 from ..app.protocol.v1.api import API_COMMANDS, Api, BadRequest
 from ..app.protocol.v1.replies import gather
@@ -67,8 +70,17 @@ class SubscribersParams(msgspec.Struct):
     channel: Text = None
 
 
+class SamplesParams(msgspec.Struct):
+    """Params of the command `samples`: the last `window` seconds, of which only what is newer than `since`."""
+
+    window: Annotated[float, msgspec.Meta(gt=0, le=MAX_WINDOW)] = 900.0
+    since: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """In seconds since 1970."""
+
+
 _connect_params = msgspec.json.Decoder(AdminConnectParams)
 _user_params = msgspec.json.Decoder(ConnectionsParams)
+_samples_params = msgspec.json.Decoder(SamplesParams)
 _subscribers_params = msgspec.json.Decoder(SubscribersParams)
 
 
@@ -172,6 +184,13 @@ class AdminConnection:
         subscribers = self._node.cluster.surveys.subscribers(part)
         return encode_api_reply(command.uid, "subscribers", wire.data_body(subscribers))
 
+    def _samples(self, command: Command) -> bytes:
+        params = wire.decode_with(_samples_params, command)
+        wanted = self._node.cluster.samples.window(params.window, params.since)
+        nodes = self._node.cluster.surveys.samples(wanted)
+        data = {"now": time.time(), "step": wanted.step, "times": list(times_of(wanted)), "nodes": nodes}
+        return encode_api_reply(command.uid, "samples", wire.data_body(data))
+
     # -- out
 
     def show(self, messages: Sequence[bytes], missed: int) -> None:
@@ -245,6 +264,7 @@ _HANDLERS: dict[str, Callable[[AdminConnection, Command], bytes]] = {
     "info": AdminConnection._info,
     "nodes": AdminConnection._nodes,
     "connections": AdminConnection._connections,
+    "samples": AdminConnection._samples,
     "subscribers": AdminConnection._subscribers,
 }
 

@@ -13,6 +13,7 @@ from ...engines.health import ServerHealth
 from ..model import json_codec
 from ..model.json_codec import InvalidJSON
 from .registry import NO_DETAILS, NodeDetails, NodeInfo
+from .samples import NodeSamples, SamplesWanted
 from .user_commands import AddSubscription, CloseConnections, EndSubscriptions, RenewConnections, SendMessage
 
 CONTROL_VERSION = 1
@@ -69,6 +70,8 @@ class SurveyRequest(msgspec.Struct, tag="question"):
     """Report the current counters of the node."""
     pattern: str | None = None
     """Report the numbers of subscribers of the channels whose names match this pattern (`name_pattern.py`)."""
+    samples: SamplesWanted | None = None
+    """Report these samples."""
 
 
 class UserConnection(msgspec.Struct):
@@ -92,6 +95,7 @@ class SurveyReport(msgspec.Struct, tag="answer"):
     connections: list[UserConnection] = []
     subscribers: dict[str, Amount] = {}
     info: NodeReport | None = None
+    samples: NodeSamples | None = None
 
 
 class SessionInput(msgspec.Struct, tag="session_input"):

@@ -72,22 +72,35 @@ class Latency:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._recorded: Counter[int] = Counter()
+        """The durations since they were last taken, which are not in `_current` yet."""
+        self._ended: Counter[int] = Counter()
+        """Those of ended intervals that have not been taken."""
         self._current: Counter[int] = Counter()
         self._past: deque[Counter[int]] = deque(maxlen=HISTOGRAM_INTERVALS - 1)
 
     def record(self, seconds: float) -> None:
         """Record a request that took `seconds`."""
-        self._current[int(seconds * 1e6)] += 1
+        self._recorded[int(seconds * 1e6)] += 1
+
+    def take_recorded(self) -> Counter[int]:
+        """The durations in microseconds since the last call, with how often each was measured."""
+        recorded, self._recorded = self._recorded, Counter()
+        self._current.update(recorded)
+        ended, self._ended = self._ended, Counter()
+        return recorded + ended if ended else recorded
 
     def values(self) -> dict[str, int]:
         """Count, percentiles, maximum, mean and minimum in microseconds, under their public names."""
-        short = self._summary("1", [self._current])
-        return short | self._summary(str(HISTOGRAM_INTERVALS), [self._current, *self._past])
+        now = [self._recorded, self._current]
+        return self._summary("1", now) | self._summary(str(HISTOGRAM_INTERVALS), [*now, *self._past])
 
     def rotate(self) -> None:
         """Begin a new interval."""
+        self._current.update(self._recorded)
+        self._ended.update(self._recorded)
         self._past.appendleft(self._current)
-        self._current = Counter()
+        self._recorded, self._current = Counter(), Counter()
 
     def _summary(self, span: str, intervals: Sequence[Counter[int]]) -> dict[str, int]:
         prefix = f"{self._name}_{span}_"
@@ -165,6 +178,12 @@ class Metrics:
         """Counters since the start, and the histograms of the current interval."""
         self._count_sent()
         return {name: getattr(self.counters, name) for name in COUNTER_NAMES} | self._histograms() | self._gauges()
+
+    def sampled(self) -> dict[str, int]:
+        """Counters since the start, and the memory of the process: what a sample is made of."""
+        self._count_sent()
+        counters = {name: getattr(self.counters, name) for name in COUNTER_NAMES}
+        return {**counters, "node_memory_sys": self._process.memory_info().rss}
 
     def end_interval(self) -> dict[str, int]:
         """End the current interval and begin a new one; returns the counters and histograms of the ended one."""

@@ -24,6 +24,7 @@ from .control import NodeReport, SurveyReport, SurveyRequest, UserConnection
 from .hub import Hub
 from .name_pattern import InvalidPattern, NamePattern
 from .registry import NodeInfo
+from .samples import NodeHistory, NodeSamples, SamplesWanted
 
 REPORT_TIMEOUT = 1.0
 """Seconds to wait for the other nodes at most."""
@@ -72,6 +73,7 @@ class Surveys:
         info: Callable[[], NodeInfo],
         peers: Callable[[], Collection[str]],
         servers: Callable[[], list[ServerHealth]],
+        samples: NodeHistory,
         send: Callable[[SurveyRequest | SurveyReport], None],
     ) -> None:
         self._hub = hub
@@ -79,6 +81,7 @@ class Surveys:
         self._info = info
         self._peers = peers
         self._servers = servers
+        self._samples = samples
         self._send = send
         self._running: dict[str, Survey] = {}
 
@@ -113,6 +116,11 @@ class Surveys:
         """The nodes that reply, with their present counters."""
         reports = self._ask(SurveyRequest(_new_id(), info=True))
         return [report.info for report in reports if report.info is not None]
+
+    def samples(self, wanted: SamplesWanted) -> list[NodeSamples]:
+        """The samples of the nodes that reply."""
+        reports = self._ask(SurveyRequest(_new_id(), samples=wanted))
+        return [report.samples for report in reports if report.samples is not None]
 
     def _ask(self, request: SurveyRequest) -> list[SurveyReport]:
         survey = self._running[request.id] = Survey(self._peers())
@@ -163,6 +171,9 @@ class Surveys:
             info = self._info()
             report.info = NodeReport(info.uid, info.name, info.started_at, info.metrics, self._servers())
             report.info.metrics["node_cpu_milliseconds"] = int(time.process_time() * 1000)
+        if request.samples is not None:
+            info = self._info()
+            report.samples = NodeSamples(info.uid, info.name, self._samples.read(request.samples))
         return report
 
     def _connections_here(self, user: str) -> list[UserConnection]:

@@ -1,6 +1,7 @@
 // All nodes, with their metrics and plots.
 import {fill, h} from '../dom.js';
 import {bytes, count, duration, microseconds, percent} from '../format.js';
+import {WINDOWS} from '../live.js';
 import {Plot} from '../plot.js';
 
 export function statusPage({live, socket}) {
@@ -26,8 +27,11 @@ export function statusPage({live, socket}) {
     const table = h('div', {class: 'card scroll'}, h('table', {class: 'nodes'},
         h('thead', {}, h('tr', {}, ['Node', 'Up', 'Clients', 'Users', 'Channels', 'Messages/s', 'API 99 %', 'CPU', 'Memory']
             .map((title, index) => h('th', {class: index ? 'number' : '', scope: 'col'}, title)))), rows));
+    const windows = h('fieldset', {class: 'choices windows'}, h('legend', {}, 'Time that the plots show'),
+        Object.entries(WINDOWS).map(([seconds, label]) => h('label', {class: 'choice'},
+            h('input', {type: 'radio', name: 'window', value: seconds, checked: Number(seconds) === live.window, onchange: () => live.show(Number(seconds))}), label)));
     const element = h('div', {class: 'page'}, h('h1', {}, 'Status'), tiles, h('h2', {}, 'Nodes'), table,
-        h('div', {class: 'plots'}, plots.map((plot) => plot.element)));
+        windows, h('div', {class: 'plots'}, plots.map((plot) => plot.element)));
 
     const update = () => {
         const last = (name) => series[name]?.at(-1) ?? null;
