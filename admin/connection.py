@@ -87,7 +87,8 @@ _subscribers_params = msgspec.json.Decoder(SubscribersParams)
 class AdminConnection:
     """One connection. `handle` is called with one message at a time; `close` may be called at any time.
 
-    `admit` is called with the connection when it has sent a valid token; it raises Closing to refuse it.
+    `admit` is called with the connection when it has sent a valid token; it raises Closing to refuse it. `session` is
+    the token of a client that sends none in `connect`.
     """
 
     def __init__(
@@ -97,12 +98,14 @@ class AdminConnection:
         access: Access,
         transport: Transport,
         admit: Callable[[AdminConnection], None],
+        session: str = "",
     ) -> None:
         self._node = node
         self._api = api
         self._access = access
         self._transport = transport
         self._admit = admit
+        self._session = session
         self._closed = False
         self._batch = False
         self._missed = 0
@@ -145,7 +148,7 @@ class AdminConnection:
 
     def _connect(self, command: Command) -> bytes:
         params = wire.decode_with(_connect_params, command)
-        remaining = self._access.remaining(params.token or "")
+        remaining = self._access.remaining(params.token or self._session)
         if remaining is None:
             raise Closing(CLOSE_UNAUTHORIZED)
         self._admit(self)

@@ -13,7 +13,7 @@ import {messagesPage} from './pages/messages.js';
 import {statusPage} from './pages/status.js';
 import {usersPage} from './pages/users.js';
 
-const TOKEN = 'gentrifugo.token', THEME = 'gentrifugo.theme';
+const SESSION = 'gentrifugo.session', THEME = 'gentrifugo.theme';
 const PAGES = {
     status: {title: 'Status', key: 's', make: statusPage},
     channels: {title: 'Channels', key: 'c', make: channelsPage},
@@ -56,9 +56,9 @@ function showLogin(message = '') {
     leavePage();
     content = null;
     document.title = 'Log in – Gentrifugo';
-    fill(document.getElementById('app'), loginPage(message, (token) => {
-        localStorage.setItem(TOKEN, token);
-        start(token);
+    fill(document.getElementById('app'), loginPage(message, (insecure) => {
+        localStorage.setItem(SESSION, insecure ? 'insecure' : 'cookie');
+        start();
     }));
     document.getElementById('password')?.focus();
 }
@@ -75,7 +75,7 @@ function showFrame() {
                 h('a', {class: 'brand', href: link('status')}, h('img', {src: 'icon.svg', alt: '', width: 26, height: 26}), 'Gentrifugo'),
                 h('span', {class: 'state', id: 'state', role: 'status'}),
                 h('button', {type: 'button', class: 'quiet', title: 'Light or dark (t)', 'aria-label': 'Light or dark', onclick: switchTheme}, icon('theme')),
-                h('button', {type: 'button', class: 'quiet', id: 'logout', title: 'Log out', hidden: localStorage.getItem(TOKEN) === 'insecure', 'aria-label': 'Log out', onclick: logOut}, icon('logout'))),
+                h('button', {type: 'button', class: 'quiet', id: 'logout', title: 'Log out', hidden: localStorage.getItem(SESSION) === 'insecure', 'aria-label': 'Log out', onclick: logOut}, icon('logout'))),
             h('nav', {'aria-label': 'Pages'}, links),
             h('div', {class: 'middle'}, h('div', {class: 'banner', id: 'banner', role: 'alert', hidden: true}), content)));
     showState();
@@ -131,14 +131,15 @@ function engineProblem() {
 
 // -- logging in and out
 
-function start(token) {
+function start() {
     showFrame();
-    socket.open(token);
+    socket.open();
 }
 
-function logOut() {
-    localStorage.removeItem(TOKEN);
+async function logOut() {
+    localStorage.removeItem(SESSION);
     socket.close();
+    await fetch('auth/session', {method: 'DELETE'}).catch(() => {});
     app.info = null;
     app.feed.clear();
     showLogin();
@@ -146,7 +147,7 @@ function logOut() {
 
 socket.addEventListener('state', async ({detail}) => {
     if (detail.state === 'refused') {
-        localStorage.removeItem(TOKEN);
+        localStorage.removeItem(SESSION);
         socket.close();
         showLogin('Your session has ended. Please log in again.');
         return;
@@ -221,6 +222,5 @@ function help() {
 window.addEventListener('hashchange', showPage);
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', applyTheme);
 applyTheme();
-const token = localStorage.getItem(TOKEN);
-if (token) start(token);
+if (localStorage.getItem(SESSION)) start();
 else showLogin();
