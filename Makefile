@@ -11,7 +11,8 @@ PIP_LOCKED := $(PIP) install --require-hashes --requirement
 # Test files that run side by side; most of their time they wait, so one more than small machines have cores.
 JOBS ?= 3
 # Programs that tests run.
-TEST_PROGRAMS := zsh chromium nginx redis-server curl openssl haproxy logrotate systemd-analyze rpmbuild pebble strace
+TEST_PROGRAMS := zsh chromium nginx redis-server curl openssl haproxy logrotate systemd-analyze rpmbuild pebble prometheus \
+	strace
 # Two versions of one distribution, so each lives in a directory of its own.
 CENT := 1.3.0 2.1.0
 

@@ -8,7 +8,9 @@ Specification: docs/admin.md.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import gevent
 import msgspec
@@ -31,6 +33,7 @@ from ..app.model.errors import (
 from ..app.model.json_codec import InvalidJSON
 from ..app.net.transport import Transport
 from ..app.node.node import Node
+from ..app.node.samples import MAX_WINDOW, times_of
 from ..app.protocol.v1 import wire
 from ..app.protocol.v1.api import API_COMMANDS, Api, BadRequest
 from ..app.protocol.v1.replies import gather
@@ -67,15 +70,25 @@ class SubscribersParams(msgspec.Struct):
     channel: Text = None
 
 
+class SamplesParams(msgspec.Struct):
+    """Params of the command `samples`: the last `window` seconds, of which only what is newer than `since`."""
+
+    window: Annotated[float, msgspec.Meta(gt=0, le=MAX_WINDOW)] = 900.0
+    since: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """In seconds since 1970."""
+
+
 _connect_params = msgspec.json.Decoder(AdminConnectParams)
 _user_params = msgspec.json.Decoder(ConnectionsParams)
+_samples_params = msgspec.json.Decoder(SamplesParams)
 _subscribers_params = msgspec.json.Decoder(SubscribersParams)
 
 
 class AdminConnection:
     """One connection. `handle` is called with one message at a time; `close` may be called at any time.
 
-    `admit` is called with the connection when it has sent a valid token; it raises Closing to refuse it.
+    `admit` is called with the connection when it has sent a valid token; it raises Closing to refuse it. `session` is
+    the token of a client that sends none in `connect`.
     """
 
     def __init__(
@@ -85,12 +98,14 @@ class AdminConnection:
         access: Access,
         transport: Transport,
         admit: Callable[[AdminConnection], None],
+        session: str = "",
     ) -> None:
         self._node = node
         self._api = api
         self._access = access
         self._transport = transport
         self._admit = admit
+        self._session = session
         self._closed = False
         self._batch = False
         self._missed = 0
@@ -133,7 +148,7 @@ class AdminConnection:
 
     def _connect(self, command: Command) -> bytes:
         params = wire.decode_with(_connect_params, command)
-        remaining = self._access.remaining(params.token or "")
+        remaining = self._access.remaining(params.token or self._session)
         if remaining is None:
             raise Closing(CLOSE_UNAUTHORIZED)
         self._admit(self)
@@ -171,6 +186,13 @@ class AdminConnection:
         part = wire.decode_with(_subscribers_params, command).channel or ""
         subscribers = self._node.cluster.surveys.subscribers(part)
         return encode_api_reply(command.uid, "subscribers", wire.data_body(subscribers))
+
+    def _samples(self, command: Command) -> bytes:
+        params = wire.decode_with(_samples_params, command)
+        wanted = self._node.cluster.samples.window(params.window, params.since)
+        nodes = self._node.cluster.surveys.samples(wanted)
+        data = {"now": time.time(), "step": wanted.step, "times": list(times_of(wanted)), "nodes": nodes}
+        return encode_api_reply(command.uid, "samples", wire.data_body(data))
 
     # -- out
 
@@ -245,6 +267,7 @@ _HANDLERS: dict[str, Callable[[AdminConnection, Command], bytes]] = {
     "info": AdminConnection._info,
     "nodes": AdminConnection._nodes,
     "connections": AdminConnection._connections,
+    "samples": AdminConnection._samples,
     "subscribers": AdminConnection._subscribers,
 }
 

@@ -1,15 +1,29 @@
-"""The metrics of a node in the format of Prometheus: the names of docs/stats.md with the prefix `gentrifugo_`."""
+"""The metrics of a node in the format of Prometheus, with names that begin with `gentrifugo_` (docs/stats.md).
+
+Nothing is stored here: each scrape reads the figures of the node. All labels have a limited number of values.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
-from ..app.node.metrics import COUNTER_NAMES, HISTOGRAM_INTERVALS, PERCENTILES
+from ..app.node.breakdowns import Breakdowns
+from ..app.node.metrics import COUNTER_NAMES
 from ..app.node.node import Node
+from ..app.runtime.histogram import BOUNDS, Histogram
+from ..app.runtime.yielding import iterate_yielding
+from ..engines.health import ServerFigures
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "gentrifugo_"
@@ -17,14 +31,14 @@ GAUGES = {
     "node_num_clients": "Connections that have sent a successful connect.",
     "node_num_unique_clients": "Distinct users among these connections.",
     "node_num_channels": "Channels with a subscriber on this node.",
-    "node_num_goroutine": "Greenlets that serve a connection.",
-    "node_memory_sys": "Resident memory in bytes.",
-    "node_cpu_usage": "CPU over the last whole interval, in percent of one core.",
     "node_uptime_seconds": "Seconds since the start.",
 }
-LATENCIES = {
-    "client_api": "Time that requests of clients took",
-    "http_api": "Time that requests to the HTTP API took",
+TRAFFIC_COUNTERS = {
+    "client_connections_accepted": ("accepted", "Connections that were authenticated."),
+    "client_messages_received": ("messages_received", "Messages of clients; an array of commands is one."),
+    "client_received_bytes": ("bytes_received", "Bytes of these messages, without framing."),
+    "client_frames_sent": ("frames_sent", "Frames that were written to clients."),
+    "client_sent_bytes": ("bytes_sent", "Bytes written to clients, including framing."),
 }
 
 
@@ -34,6 +48,16 @@ def exposition(node: Node) -> Callable[[], bytes]:
     registry.register(NodeCollector(node))
     ProcessCollector(namespace="gentrifugo", registry=registry)
     return lambda: generate_latest(registry)
+
+
+def buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    """The cumulative counts of a histogram, with their upper bounds."""
+    counted = 0
+    found: list[tuple[str, float]] = []
+    for bound, count in zip((*map(str, BOUNDS), "+Inf"), histogram.counts, strict=True):
+        counted += count
+        found.append((bound, counted))
+    return found
 
 
 class NodeCollector(Collector):
@@ -48,28 +72,127 @@ class NodeCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Return all current metrics."""
-        info = self._node.cluster.own_info()
-        metrics = info.metrics
-        about = {"uid": info.uid, "name": info.name, "version": self._node.version, "engine": self._node.engine_name}
+        node, info = self._node, self._node.cluster.own_info()
+        about = {"uid": info.uid, "name": info.name, "version": node.version, "engine": node.engine_name}
         yield InfoMetricFamily(f"{PREFIX}node", "Name and version of the node.", about)
         for name, meaning in GAUGES.items():
-            yield GaugeMetricFamily(PREFIX + name, meaning, metrics[name])
+            yield GaugeMetricFamily(PREFIX + name, meaning, info.metrics[name])
+        yield from self._other_gauges()
         for name in COUNTER_NAMES:
-            yield CounterMetricFamily(PREFIX + name, "Since the start; see docs/stats.md.", metrics[name])
-        for name, meaning in LATENCIES.items():
-            for span in ("1", str(HISTOGRAM_INTERVALS)):
-                yield _summary(name, span, meaning, metrics)
+            yield CounterMetricFamily(PREFIX + name, "Since the start; see docs/stats.md.", info.metrics[name])
+        yield from _of_clients(node.metrics.breakdowns)
+        yield from _of_backends(node.metrics.breakdowns)
+        yield from _of_engine(node.engine_servers())
+
+    def _other_gauges(self) -> Iterator[Metric]:
+        hub, known = self._node.hub, self._node.cluster.registry.known()
+        sizes = [connection.outbox.size for connection in iterate_yielding(list(hub.open))]
+        for name, meaning, value in (
+            ("node_num_subscriptions", "Subscriptions of clients on this node.", hub.num_subscriptions),
+            ("node_num_nodes", "Nodes that this node knows, including itself.", len(known)),
+            ("node_greenlets", "Greenlets that serve a connection.", self._node.metrics.greenlets),
+            ("client_queue_bytes", "Bytes that wait to be written to clients.", sum(sizes)),
+            ("client_queue_max_bytes", "Bytes that wait for the client with the longest queue.", max(sizes, default=0)),
+        ):
+            yield GaugeMetricFamily(PREFIX + name, meaning, value)
 
 
-def _summary(name: str, span: str, meaning: str, metrics: dict[str, int]) -> Metric:
-    """Build a summary of the last interval, or of the last 15. It has no count, which would have to be cumulative."""
-    family = GaugeMetricFamily(
-        f"{PREFIX}{name}_{span}_microseconds",
-        f"{meaning}, in microseconds, over {span} intervals of node_metrics_interval.",
-        labels=("quantile",),
+def _of_clients(breakdowns: Breakdowns) -> Iterator[Metric]:
+    traffic, labels = list(breakdowns.traffic.items()), ("transport", "protocol")
+    gauge = GaugeMetricFamily(f"{PREFIX}client_connections", "Authenticated connections that are open.", labels=labels)
+    for kind, figures in traffic:
+        gauge.add_metric(kind, figures.connections)
+    yield gauge
+    for name, (field, meaning) in TRAFFIC_COUNTERS.items():
+        counter = CounterMetricFamily(PREFIX + name, meaning, labels=labels)
+        for kind, figures in traffic:
+            counter.add_metric(kind, getattr(figures, field))
+        yield counter
+    closes = CounterMetricFamily(
+        f"{PREFIX}client_closes",
+        "Connections that have ended; without a code if the client has closed them.",
+        labels=("protocol", "code", "reason"),
     )
-    for percentile, shown in PERCENTILES:
-        family.add_metric((f"{percentile / 100:g}",), metrics[f"{name}_{span}_microseconds_{shown}"])
-    for label, figure in (("0", "min"), ("1", "max"), ("mean", "mean")):
-        family.add_metric((label,), metrics[f"{name}_{span}_microseconds_{figure}"])
+    for closed, count in breakdowns.closes.items():
+        closes.add_metric((closed.protocol, str(closed.code or ""), closed.reason), count)
+    yield closes
+    errors = CounterMetricFamily(
+        f"{PREFIX}client_reply_errors", "Errors in replies to clients.", labels=("protocol", "method", "error")
+    )
+    for error, count in breakdowns.client_errors.items():
+        errors.add_metric(error, count)
+    yield errors
+    ended = CounterMetricFamily(
+        f"{PREFIX}client_unsubscribes", "Subscriptions that the server has ended, in version 2.", labels=("code",)
+    )
+    for code, count in breakdowns.unsubscribes.items():
+        ended.add_metric((code,), count)
+    yield ended
+    yield _durations(
+        "client_command_duration_seconds",
+        "How long commands of clients took.",
+        ("method",),
+        {(method,): histogram for method, histogram in breakdowns.client_commands.items()},
+    )
+
+
+def _of_backends(breakdowns: Breakdowns) -> Iterator[Metric]:
+    yield _durations(
+        "api_request_duration_seconds",
+        "How long requests to the HTTP API took.",
+        ("protocol", "method"),
+        breakdowns.api_requests,
+    )
+    commands = CounterMetricFamily(
+        f"{PREFIX}api_commands",
+        "Commands of backends, also those of batches and queues.",
+        labels=("protocol", "method"),
+    )
+    for key, count in breakdowns.api_commands.items():
+        commands.add_metric(key, count)
+    yield commands
+    errors = CounterMetricFamily(
+        f"{PREFIX}api_errors", "Requests and commands that were refused.", labels=("protocol", "method", "error")
+    )
+    for error, count in breakdowns.api_errors.items():
+        errors.add_metric(error, count)
+    yield errors
+
+
+def _of_engine(servers: list[ServerFigures]) -> Iterator[Metric]:
+    is_up = all(figures.health.reachable for figures in servers)
+    yield GaugeMetricFamily(f"{PREFIX}engine_up", "1 if all servers of the engine are reachable, otherwise 0.", is_up)
+    up = GaugeMetricFamily(f"{PREFIX}engine_server_up", "1 if this server is reachable.", labels=("server",))
+    since = GaugeMetricFamily(
+        f"{PREFIX}engine_server_changed_timestamp_seconds",
+        "When the server last became reachable or unreachable, in seconds since 1970.",
+        labels=("server",),
+    )
+    waiting = GaugeMetricFamily(
+        f"{PREFIX}engine_commands_waiting", "Commands that wait for a reply of this server.", labels=("server",)
+    )
+    reconnects = CounterMetricFamily(
+        f"{PREFIX}engine_reconnects",
+        "How often the node has connected to this server again.",
+        labels=("server", "connection"),
+    )
+    for health in (figures.health for figures in servers):
+        up.add_metric((health.name,), health.reachable)
+        since.add_metric((health.name,), health.since)
+        waiting.add_metric((health.name,), health.waiting)
+        for purpose, count in health.reconnects.items():
+            reconnects.add_metric((health.name, purpose), count)
+    yield from (up, since, waiting, reconnects)
+    yield _durations(
+        "engine_round_trip_seconds",
+        "From writing commands that were sent together to reading the last of their replies.",
+        ("server",),
+        {(figures.health.name,): figures.round_trips for figures in servers},
+    )
+
+
+def _durations(name: str, meaning: str, labels: tuple[str, ...], histograms: Mapping[Any, Histogram]) -> Metric:
+    family = HistogramMetricFamily(PREFIX + name, meaning, labels=labels)
+    for values, histogram in histograms.items():
+        family.add_metric(values, buckets(histogram), histogram.seconds)
     return family

@@ -24,12 +24,15 @@ class AdminSockets:
         self._authenticated: set[AdminConnection] = set()
         self._unauthenticated = UnauthenticatedSockets()
 
-    def serve(self, service: Service, address: str, socket: Any, recv: Callable[[int], bytes]) -> None:
-        """Serve an operator at `address` whose WebSocket handshake is done; returns when the connection has ended."""
+    def serve(self, service: Service, address: str, session: str, socket: Any, recv: Callable[[int], bytes]) -> None:
+        """Serve an operator at `address` whose WebSocket handshake is done; returns when the connection has ended.
+
+        `session` is the token in the cookie of the handshake; empty if there is none.
+        """
         node, config = service.node, service.config
         max_size = config.client_request_max_size
         websocket = WebSocket(socket, recv, node.flusher, node.timers, config, max_size, CLOSE_TOO_LARGE)
-        connection = AdminConnection(node, service.api, self._access, websocket, self._admit)
+        connection = AdminConnection(node, service.api, self._access, websocket, self._admit, session)
         service.operators.add(connection)
         try:
             self._add(connection, address)

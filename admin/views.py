@@ -15,14 +15,16 @@ from ..app.config.endpoints import SOCKET_PATH
 from ..app.http.body import too_large
 from ..app.http.head import HTTPError
 from ..app.http.origins import MAX_LOGGED_HEADER, is_own
-from ..app.http.outer_address import PEER
+from ..app.http.outer_address import PEER, peer_of
 from ..app.http.response import HTTPResponse, json_response, text_response
 from ..app.http.upgrade import open_websocket
 from ..app.service import Service
 from ..app.views.several_workers import refusal
 from ..app.views.views import current_service, ready, refuse, respond
-from . import debug, metrics, web
-from .access import Access
+from ..engines.health import ServerHealth, describe_unreachable
+from . import centrifugo_metrics, debug, metrics, web
+from .access import INSECURE_TOKEN, Access
+from .session import begin_session, end_session, session_token
 from .socket import AdminSockets
 
 AUTH_PATH = "/auth/"
@@ -61,6 +63,8 @@ def socket_blueprint(access: Access) -> Blueprint:
     blueprint = Blueprint("gentrifugo_admin", __name__)
     sockets = AdminSockets(access)
     blueprint.add_url_rule(AUTH_PATH, "auth", _own_origin_only(lambda: _log_in(access)), methods=["GET", "POST"])
+    session = _own_origin_only(lambda: _session(access))
+    blueprint.add_url_rule(f"{AUTH_PATH}session", "session", session, methods=["GET", "POST", "DELETE"])
     serve = _own_origin_only(ready(lambda service: _socket(service, sockets)))
     # Werkzeug would not route requests without an upgrade to a WebSocket rule; they need an answer with the reason.
     blueprint.add_url_rule(SOCKET_PATH, "socket", serve, websocket=True)
@@ -71,11 +75,18 @@ def socket_blueprint(access: Access) -> Blueprint:
 def metrics_blueprint(service: Service) -> Blueprint:
     """Create the blueprint of the metrics for Prometheus."""
     blueprint = Blueprint("gentrifugo_metrics", __name__)
-    scrape = metrics.exposition(service.node)
+    scrapes = {
+        "gentrifugo": metrics.exposition(service.node),
+        "centrifugo": centrifugo_metrics.centrifugo_exposition(service.node),
+    }
 
     def answer() -> Response:
-        refused = refusal(current_app)
-        return refuse(HTTPError(503, refused)) if refused else Response(scrape(), content_type=metrics.CONTENT_TYPE)
+        if refused := refusal(current_app):
+            return refuse(HTTPError(503, refused))
+        wanted = dict.fromkeys(request.args.getlist("names") or ["gentrifugo"])
+        if unknown := wanted.keys() - scrapes.keys():
+            return refuse(HTTPError(400, f"names is one of {', '.join(scrapes)}, not {min(unknown)[:100]!r}"))
+        return Response(b"".join(scrapes[name]() for name in wanted), content_type=metrics.CONTENT_TYPE)
 
     blueprint.add_url_rule(METRICS_PATH, "metrics", answer)
     return blueprint
@@ -108,17 +119,54 @@ def _own_origin_only(view: Callable[[], Response]) -> Callable[[], Response]:
 def _log_in(access: Access) -> Response:
     if request.method != "POST":
         raise HTTPError(405, "to log in, POST the form field password", {"Allow": "POST"})
+    return _not_stored({"token": _token(access)})
+
+
+def _token(access: Access) -> str:
     if (request.content_length or 0) > MAX_LOGIN_SIZE:
         raise too_large(MAX_LOGIN_SIZE)
     request.max_content_length = MAX_LOGIN_SIZE  # also for a request without a length
-    token = access.log_in(_client_address(), request.form.get("password", ""))
-    response = respond(json_response(msgspec.json.encode({"token": token})))
+    return access.log_in(_client_address(), request.form.get("password", ""), _operator())
+
+
+def _operator() -> str:
+    """Return the name of the operator that a trusted proxy has put into the header of option admin_trusted_header.
+
+    Raises HTTPError if the header has several values: the proxy has passed one on that the client has sent.
+    """
+    service = current_service()
+    name = service.config.admin_trusted_header
+    value = request.headers.get(name, "").strip() if name else ""
+    if not value or not service.proxies.trusts(peer_of(request.environ)):
+        return ""
+    if "," in value:
+        raise HTTPError(400, f"the header {name} has several values: the proxy must replace what clients send")
+    return value
+
+
+def _session(access: Access) -> Response:
+    """Log in or out with a cookie; requests need the header Origin, which all browsers send with these methods."""
+    if request.method == "GET" or request.headers.get("Origin") is None:
+        raise HTTPError(405, "POST or DELETE the session from a page of the server", {"Allow": "POST, DELETE"})
+    service = current_service()
+    if request.method == "DELETE":
+        response = _not_stored({})
+        end_session(service, request, response)
+        return response
+    token = _token(access)
+    response = _not_stored({"insecure": token == INSECURE_TOKEN})
+    begin_session(service, request, response, token)
+    return response
+
+
+def _not_stored(data: dict[str, object]) -> Response:
+    response = respond(json_response(msgspec.json.encode(data)))
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 def _socket(service: Service, sockets: AdminSockets) -> Response:
-    sockets.serve(service, _client_address(), *open_websocket(request.environ))
+    sockets.serve(service, _client_address(), session_token(request), *open_websocket(request.environ))
     return Upgraded()
 
 
@@ -144,4 +192,10 @@ def _health(service: Service) -> HTTPResponse:
         return text_response(503, refused)
     if service.node.stopping:
         return text_response(503, "the server is shutting down")
+    if request.args.get("engine") and (away := describe_unreachable(_servers(service))):
+        return text_response(503, away)
     return json_response(b"{}")
+
+
+def _servers(service: Service) -> list[ServerHealth]:
+    return [figures.health for figures in service.node.engine_servers()]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 from ..app.model.events import Event, Publication, RawClientInfo, StreamPosition
+from .health import ServerFigures
 
 
 class EngineError(Exception):
@@ -188,6 +189,10 @@ class ControlSender(ABC):
 
     joins_nodes = True
     """Whether there may be more than one node."""
+
+    def servers(self) -> list[ServerFigures]:
+        """What this node knows of the servers that the engine uses; empty if it uses none. Does not block."""
+        return []
 
     @abstractmethod
     def publish_control(self, message: bytes) -> None:

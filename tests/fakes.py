@@ -68,6 +68,8 @@ class FakeTransport:
     `closes` has the code and the reason of each close, decoded if it is JSON.
     """
 
+    name = "websocket"
+
     def __init__(self, flusher: Flusher, limit: int = NO_LIMIT) -> None:
         self.socket = FakeSocket()
         self.closes: list[tuple[int, Any]] = []

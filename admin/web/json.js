@@ -13,6 +13,11 @@ export function parse(text) {
             ? new Spelled(context.source) : value));
 }
 
+/** The number itself, however it is spelled; null stays null. */
+export function number(value) {
+    return value instanceof Spelled ? Number(value.source) : value;
+}
+
 /** JSON.stringify that keeps the spelling of such numbers, on one line or indented. */
 export function stringify(value, indent = 0, depth = 0) {
     if (value instanceof Spelled) return value.source;

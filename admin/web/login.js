@@ -1,7 +1,7 @@
-// The login form, which exchanges the password for a token.
+// The login form, which exchanges the password for a session: a cookie that scripts cannot read.
 import {h} from './dom.js';
 
-/** The form. `enter` is called with the token; with insecure_admin that happens without a password. */
+/** The form. `enter` is called when the session has begun; with insecure_admin, or behind a proxy that has checked who it is, without a password. */
 export function loginPage(message, enter) {
     const password = h('input', {type: 'password', id: 'password', name: 'password', autocomplete: 'current-password', required: true});
     const problem = h('p', {class: 'problem', role: 'alert'}, message);
@@ -17,22 +17,22 @@ export function loginPage(message, enter) {
         problem.textContent = '';
         const answer = await ask(password.value);
         button.disabled = false;
-        if (answer.token) {
-            enter(answer.token);
+        if (!answer.problem) {
+            enter(answer.insecure);
         } else {
             problem.textContent = answer.problem;
             password.select();
         }
     });
     if (!message) {
-        ask('').then((answer) => { if (answer.token && form.isConnected) enter(answer.token); });
+        ask('').then((answer) => { if (!answer.problem && form.isConnected) enter(answer.insecure); });
     }
     return h('div', {class: 'login-page'}, form);
 }
 
 async function ask(password) {
     try {
-        const response = await fetch('auth/', {method: 'POST', body: new URLSearchParams({password})});
+        const response = await fetch('auth/session', {method: 'POST', body: new URLSearchParams({password})});
         if (response.ok) return await response.json();
         const text = (await response.text()).trim();
         return {problem: text ? text[0].toUpperCase() + text.slice(1) + '.' : `The server answered ${response.status}.`};

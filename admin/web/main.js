@@ -1,6 +1,7 @@
 // The frame around the pages: log in, navigation, the state of the connection, keys.
 import {fill, h, icon} from './dom.js';
 import {Feed} from './feed.js';
+import {time} from './format.js';
 import {Live} from './live.js';
 import {loginPage} from './login.js';
 import {Socket} from './socket.js';
@@ -12,7 +13,7 @@ import {messagesPage} from './pages/messages.js';
 import {statusPage} from './pages/status.js';
 import {usersPage} from './pages/users.js';
 
-const TOKEN = 'gentrifugo.token', THEME = 'gentrifugo.theme';
+const SESSION = 'gentrifugo.session', THEME = 'gentrifugo.theme';
 const PAGES = {
     status: {title: 'Status', key: 's', make: statusPage},
     channels: {title: 'Channels', key: 'c', make: channelsPage},
@@ -55,9 +56,9 @@ function showLogin(message = '') {
     leavePage();
     content = null;
     document.title = 'Log in – Gentrifugo';
-    fill(document.getElementById('app'), loginPage(message, (token) => {
-        localStorage.setItem(TOKEN, token);
-        start(token);
+    fill(document.getElementById('app'), loginPage(message, (insecure) => {
+        localStorage.setItem(SESSION, insecure ? 'insecure' : 'cookie');
+        start();
     }));
     document.getElementById('password')?.focus();
 }
@@ -74,7 +75,7 @@ function showFrame() {
                 h('a', {class: 'brand', href: link('status')}, h('img', {src: 'icon.svg', alt: '', width: 26, height: 26}), 'Gentrifugo'),
                 h('span', {class: 'state', id: 'state', role: 'status'}),
                 h('button', {type: 'button', class: 'quiet', title: 'Light or dark (t)', 'aria-label': 'Light or dark', onclick: switchTheme}, icon('theme')),
-                h('button', {type: 'button', class: 'quiet', id: 'logout', title: 'Log out', hidden: localStorage.getItem(TOKEN) === 'insecure', 'aria-label': 'Log out', onclick: logOut}, icon('logout'))),
+                h('button', {type: 'button', class: 'quiet', id: 'logout', title: 'Log out', hidden: localStorage.getItem(SESSION) === 'insecure', 'aria-label': 'Log out', onclick: logOut}, icon('logout'))),
             h('nav', {'aria-label': 'Pages'}, links),
             h('div', {class: 'middle'}, h('div', {class: 'banner', id: 'banner', role: 'alert', hidden: true}), content)));
     showState();
@@ -108,21 +109,37 @@ function showState() {
     const text = {connected: 'connected', connecting: 'connecting', lost: 'disconnected'}[socket.state] ?? socket.state;
     state.className = `state ${socket.state}`;
     fill(state, h('i', {class: 'dot'}), h('span', {}, text));
+    showBanner();
+}
+
+function showBanner() {
     const banner = document.getElementById('banner');
-    banner.hidden = socket.state !== 'lost';
-    fill(banner, icon('warning'), 'The connection to the server is lost, reconnecting. The figures on this page are not updated.');
+    if (!banner) return;
+    const problem = socket.state === 'lost' ? 'The connection to the server is lost, reconnecting. The figures on this page are not updated.'
+        : socket.state === 'connected' ? engineProblem() : '';
+    if (banner.dataset.problem === problem) return; // an alert is read out each time it changes
+    banner.dataset.problem = problem;
+    banner.hidden = !problem;
+    fill(banner, icon('warning'), problem);
+}
+
+function engineProblem() {
+    const servers = app.live.unreachable.map(({name, since, node}) => `Redis ${name} is not reachable since ${time(new Date(since * 1000))} (node ${node}).`);
+    if (app.live.onlyNode) servers.push(`All figures are of the node ${app.live.onlyNode} only.`);
+    return servers.join(' ');
 }
 
 // -- logging in and out
 
-function start(token) {
+function start() {
     showFrame();
-    socket.open(token);
+    socket.open();
 }
 
-function logOut() {
-    localStorage.removeItem(TOKEN);
+async function logOut() {
+    localStorage.removeItem(SESSION);
     socket.close();
+    await fetch('auth/session', {method: 'DELETE'}).catch(() => {});
     app.info = null;
     app.feed.clear();
     showLogin();
@@ -130,7 +147,7 @@ function logOut() {
 
 socket.addEventListener('state', async ({detail}) => {
     if (detail.state === 'refused') {
-        localStorage.removeItem(TOKEN);
+        localStorage.removeItem(SESSION);
         socket.close();
         showLogin('Your session has ended. Please log in again.');
         return;
@@ -143,6 +160,8 @@ socket.addEventListener('state', async ({detail}) => {
         page?.connected?.();
     } catch { /* lost again already; the next connection asks anew */ }
 });
+
+app.live.addEventListener('change', showBanner);
 
 // -- keys and colours
 
@@ -203,6 +222,5 @@ function help() {
 window.addEventListener('hashchange', showPage);
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', applyTheme);
 applyTheme();
-const token = localStorage.getItem(TOKEN);
-if (token) start(token);
+if (localStorage.getItem(SESSION)) start();
 else showLogin();

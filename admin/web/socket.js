@@ -7,7 +7,6 @@ const PATIENCE = 15000;
 /** Dispatches `state` (detail: connecting, connected, lost, refused), `messages` and `missed`. */
 export class Socket extends EventTarget {
     #socket = null;
-    #token = '';
     #uid = 0;
     #calls = new Map();
     #retry = RETRY_FIRST;
@@ -15,9 +14,8 @@ export class Socket extends EventTarget {
     #watching = false;
     state = 'closed';
 
-    /** Connect with a token, and stay connected until `close`. */
-    open(token) {
-        this.#token = token;
+    /** Connect with the session in the cookie, and stay connected until `close`. */
+    open() {
         this.#setState('connecting');
         this.#dial();
     }
@@ -58,7 +56,7 @@ export class Socket extends EventTarget {
     }
 
     #connect() {
-        return this.call('connect', {token: this.#token, watch: this.#watching, batch: true});
+        return this.call('connect', {watch: this.#watching, batch: true});
     }
 
     #dial() {

@@ -16,7 +16,7 @@ from ..protocol.v1.replies import ReplyLimit
 from ..protocol.v2.errors import ERROR_LIMIT_EXCEEDED, CodedError
 from ..runtime.yielding import iterate_yielding
 from .messages import Params, PublishParams
-from .methods import COMMANDS, ERROR_NOT_FOUND, BatchParams
+from .methods import COMMANDS, ERROR_NOT_FOUND, METHODS_PROTOCOL, BatchParams
 from .publishing import publish_in_groups, publish_request
 from .replies import encode_error, encode_outcome
 
@@ -47,6 +47,7 @@ class Batches:
 
     def publish(self, requests: Sequence[PublishRequest]) -> bytes:
         """Carry out a batch that only publishes; the reply with all replies."""
+        self._node.metrics.breakdowns.api_commands[METHODS_PROTOCOL, "publish"] += len(requests)
         outcomes = publish_in_groups(self._node, requests)
         return b'{"replies":[%b]}' % b",".join(
             [_PUBLISHED if outcome is None else encode_outcome(outcome, b"publish") for outcome in outcomes]
@@ -69,6 +70,7 @@ class Batches:
         return [next(published if _is_publish(command) else replies) for command in commands]
 
     def _publish_all(self, publishes: Sequence[PublishParams]) -> list[bytes]:
+        self._node.metrics.breakdowns.api_commands[METHODS_PROTOCOL, "publish"] += len(publishes)
         outcomes = publish_in_groups(self._node, [_request_or_error(params) for params in publishes])
         return [encode_outcome(outcome, b"publish") for outcome in outcomes]
 

@@ -22,7 +22,7 @@ from . import messages
 from .batch import Batches
 from .command_list import CommandLists
 from .messages import Position
-from .methods import BATCH, COMMANDS, BatchParams
+from .methods import BATCH, COMMANDS, METHODS_PROTOCOL, BatchParams
 from .plain_batch import decode_plain_batch
 from .publishing import json_or_base64, publish_in_groups, publish_options, publish_request, published_data
 from .replies import EMPTY_RESULT, encode_history, encode_position, encode_presence, encode_responses
@@ -66,10 +66,14 @@ class MethodCalls:
 
     def run(self, name: str, params: messages.Params) -> Reply:
         """Carry out one method, which is not `batch`; the result as JSON, or the error."""
+        breakdowns = self._node.metrics.breakdowns
+        breakdowns.api_commands[METHODS_PROTOCOL, name] += 1
         try:
             return _HANDLERS[name](self._node, params)
         except Refused as refused:
-            return error_of(refused.error)
+            error = error_of(refused.error)
+            breakdowns.note_api_error(METHODS_PROTOCOL, name, str(error.code))
+            return error
 
 
 _batches = msgspec.json.Decoder(BatchParams)

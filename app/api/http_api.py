@@ -12,11 +12,12 @@ from ..config.endpoints import API_PATH
 from ..http.head import HTTPError
 from ..http.response import JSON_HEADERS, HTTPResponse, error_response, json_response
 from ..model.json_codec import InvalidJSON
+from ..node.breakdowns import SEVERAL, UNKNOWN_METHOD, ApiMethod
 from ..node.node import Node
 from ..protocol.v2.errors import CodedError
 from ..runtime.log_throttle import ThrottledLog
 from .calls import MethodCalls
-from .methods import METHODS, NAMES
+from .methods import METHODS, METHODS_PROTOCOL, NAMES
 from .openapi import document
 from .replies import encode_error
 
@@ -47,14 +48,20 @@ class MethodAPI:
         started = time.perf_counter()
         metrics = self._node.metrics
         metrics.counters.http_api_num_requests += 1
+        name = method or SEVERAL
         try:
             response = self._answer(method, body, headers, query)
+            metrics.breakdowns.api_requests[ApiMethod(METHODS_PROTOCOL, name)].observe(time.perf_counter() - started)
         except InvalidJSON as error:
+            self._note_error(name, 400)
             response = error_response(HTTPError(400, str(error)))
         except HTTPError as error:
             response = error_response(error)
         metrics.http_api.record(time.perf_counter() - started)
         return response
+
+    def _note_error(self, name: str, status: int) -> None:
+        self._node.metrics.breakdowns.note_api_error(METHODS_PROTOCOL, name, f"HTTP {status}")
 
     def _answer(self, method: str, body: bytes, headers: Mapping[str, str], query: str) -> HTTPResponse:
         self.check(method, headers, query)
@@ -71,6 +78,13 @@ class MethodAPI:
 
         The arguments are those of `answer`, which checks them too.
         """
+        try:
+            self._check(method, headers, query)
+        except HTTPError as error:
+            self._note_error((method if method in NAMES else UNKNOWN_METHOD) if method else SEVERAL, error.status)
+            raise
+
+    def _check(self, method: str, headers: Mapping[str, str], query: str) -> None:
         if method and method not in NAMES:
             raise HTTPError(404, f"there is no method {method[:100]!r}; the methods are {_NAMES}")
         config = self._node.config

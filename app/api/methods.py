@@ -189,4 +189,6 @@ BATCH = Method(
 )
 METHODS = (*COMMANDS, BATCH)
 """All methods. Each has the path /api/NAME."""
+METHODS_PROTOCOL = "http"
+"""The name of this API in the metrics."""
 NAMES = frozenset(method.name for method in METHODS)

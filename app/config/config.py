@@ -33,6 +33,7 @@ from .options import (
 from .stream_options import StreamOptions
 
 HTTP_PREFIX = matching(r"(/[^/?#\s]+)*", "Must be empty or begin with a slash, without one at the end.")
+HEADER_NAME_OR_EMPTY = matching(r"[A-Za-z0-9-]*", "Must be the name of a header.")
 PATH_OR_EMPTY = matching(r"(/[^?#\s]*)?", "Must be empty or begin with a slash.")
 HOOK_EVENTS = (
     "connect",
@@ -308,6 +309,13 @@ class Config(StreamOptions):
     admin: bool = option(False, "Serve the admin socket.", flag=True)
     admin_password: str = option("", "Password of the web interface.", secret=True, reload=True)
     admin_secret: str = option("", "Key that signs the tokens of the admin socket.", secret=True, reload=True)
+    admin_trusted_header: str = option(
+        "",
+        "Header with the name of an operator, in which a proxy of `trusted_proxies` says who has logged in there; "
+        "such requests need no password.",
+        check=HEADER_NAME_OR_EMPTY,
+        reload=True,
+    )
     admin_token_lifetime: float = option(
         86400,
         "How long a login to the web interface lasts.",

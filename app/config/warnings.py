@@ -48,7 +48,8 @@ def config_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[s
 def admin_warnings(config: Config) -> Iterator[str]:
     """Warnings about the admin endpoints."""
     serves_admin = config.admin or config.web
-    if serves_admin and not config.insecure_admin and not (config.admin_password and config.admin_secret):
+    can_log_in = config.admin_secret and (config.admin_password or config.admin_trusted_header)
+    if serves_admin and not config.insecure_admin and not can_log_in:
         yield "option admin is on, but nobody can log in without admin_password and admin_secret"
     if config.web_path and not config.web:
         yield "option web_path has no effect without web"

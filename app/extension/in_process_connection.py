@@ -63,8 +63,8 @@ class FrameInbox(Queue):
 
     def write(self, data: bytes) -> None:
         self.received += self.frames
-        self._flusher.frames_sent += len(self.frames)
-        self._flusher.bytes_sent += self.size
+        self.counts.frames_sent += len(self.frames)
+        self.counts.bytes_sent += self.size
         self.drop_waiting()
 
     def drop_waiting(self) -> None:
@@ -79,6 +79,7 @@ class InProcessTransport:
 
     frame = staticmethod(_unframed)
     binary_frame = None
+    name = "in_process"
 
     def stop_pings(self) -> None:
         """Do nothing: there are no pings."""

@@ -65,12 +65,18 @@ def outer_root(environ: Mapping[str, Any], proxies: TrustedProxies) -> str:
         name: environ.get(f"HTTP_{name.upper().replace('-', '_')}", "")
         for name in ("x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix")
     }
-    said = forwarded(environ.get(PEER, inner.get("REMOTE_ADDR") or ""), headers, proxies)
+    said = forwarded(peer_of(environ), headers, proxies)
     scheme = _kept("wsgi.url_scheme", environ, inner) or said.scheme or environ["wsgi.url_scheme"]
     host = _kept("HTTP_HOST", environ, inner) or said.host or _host(environ, scheme)
     mounted = environ.get("SCRIPT_NAME", "").rstrip("/")
     has_prefix = bool(fixed) and f"{mounted}/".startswith(f"{said.prefix}/")
     return f"{scheme}://{host}{'' if has_prefix else said.prefix}{mounted}"
+
+
+def peer_of(environ: Mapping[str, Any]) -> str:
+    """Return the address of the socket's peer in a WSGI environ; empty for a Unix socket."""
+    fixed: Mapping[str, Any] = environ.get(_PROXY_FIX) or {}
+    return str(environ.get(PEER, fixed.get("REMOTE_ADDR", environ.get("REMOTE_ADDR")) or ""))
 
 
 def _kept(key: str, environ: Mapping[str, Any], inner: Mapping[str, Any]) -> str:

@@ -66,6 +66,7 @@ class Flusher:
         self._many = Lane(self._rest_of_many, self._end_round, send_many)
         self._round_done: Event | None = None
         self.frames_sent = 0
+        """Frames that outboxes have sent which count here (Queue.counts)."""
         self.bytes_sent = 0
 
     @property

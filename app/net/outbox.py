@@ -19,6 +19,7 @@ from gevent.socket import wait_write
 
 from ..runtime.running_clock import running_time
 from .flusher import Flusher
+from .traffic import SentCounts
 
 WRITER_CHUNK = 1 << 18
 """Bytes that the writer of a full socket joins for one send; a single frame may be longer."""
@@ -45,7 +46,7 @@ class Queue(ABC):
     `limit` is in bytes. `on_overflow` is called once when more waits than that; it must not block or raise.
     """
 
-    __slots__ = ("fileno", "frames", "limit", "size", "_flusher", "_on_overflow")
+    __slots__ = ("counts", "fileno", "frames", "limit", "size", "_flusher", "_on_overflow")
 
     def __init__(self, flusher: Flusher, limit: int, on_overflow: Callable[[], None]) -> None:
         self.frames: list[bytes] = []
@@ -55,6 +56,8 @@ class Queue(ABC):
         self.limit = limit
         self.fileno: Callable[[], int] = no_descriptor
         """Returns the file descriptor that the flusher may send to directly, or -1: then it calls `write`."""
+        self.counts: SentCounts = flusher
+        """Where sent frames are counted: at the flusher, until the kind of the connection is known."""
         self._flusher = flusher
         self._on_overflow = on_overflow
 
@@ -170,9 +173,9 @@ class Outbox(Queue):
 
     def _remove(self, sent: int) -> None:
         """Remove what the socket took, in bytes."""
-        self._flusher.bytes_sent += sent
+        self.counts.bytes_sent += sent
         if sent == self.size:
-            self._flusher.frames_sent += len(self.frames)
+            self.counts.frames_sent += len(self.frames)
             self._empty()
         else:
             self._forget(sent)
@@ -186,7 +189,7 @@ class Outbox(Queue):
                 break
             sent -= len(frame)
             whole += 1
-        self._flusher.frames_sent += whole
+        self.counts.frames_sent += whole
         self.frames = self.frames[whole:]
         if sent:
             self.frames[0] = self.frames[0][sent:]

@@ -12,6 +12,11 @@ class Transport(Protocol):
     """What carries messages to one client. No method blocks."""
 
     @property
+    def name(self) -> str:
+        """The kind of transport, as operators see it: `websocket`, `sockjs`, `http_stream`, `uni_sse` and so on."""
+        ...
+
+    @property
     def outbox(self) -> Queue:
         """The queue of frames that wait to be written to the client."""
         ...

@@ -27,9 +27,11 @@ from ..model.errors import (
 from ..model.events import Encoding
 from ..model.json_codec import decode_if_json
 from ..net.outbox import Queue
+from ..net.traffic import Traffic
 from ..net.transport import Transport
 from ..runtime.timers import Timer
 from . import hooks
+from .breakdowns import PEER_CLOSED, TrafficKind
 from .hooks import Context
 from .node import Node
 
@@ -79,6 +81,7 @@ class BaseClient(ABC):
         "node",
         "opening",
         "outbox",
+        "traffic",
         "uid",
         "user",
         "_expires_at",
@@ -104,6 +107,12 @@ class BaseClient(ABC):
         delay = node.config.stale_connection_close_delay
         if delay > 0:
             self._timer = node.timers.after(delay, self._close_if_stale)
+
+    def _count_traffic(self) -> None:
+        """Begin to count what the connection carries; called by the constructor of the version."""
+        kind = TrafficKind(self._transport.name, self.protocol)
+        self.traffic: Traffic = self.node.metrics.breakdowns.traffic[kind]
+        self.outbox.counts = self.traffic
 
     @property
     @abstractmethod
@@ -150,6 +159,8 @@ class BaseClient(ABC):
         self.default_info = info
         self.authenticated = True
         self._cancel_timer()
+        self.traffic.accepted += 1
+        self.traffic.connections += 1
         self.node.add_connection(self)
 
     def expire_at(self, when: float) -> None:
@@ -195,6 +206,7 @@ class BaseClient(ABC):
             return
         self.closed = True
         self.node.hub.open.discard(self)
+        self._note_close(disconnect)
         if disconnect is not None:
             # First of all, so that an unavailable engine does not delay the client's reconnection to another node.
             log.debug("client %s (user %r): closing: %s", self.uid, self.user, disconnect.reason, extra=self.ids)
@@ -202,8 +214,16 @@ class BaseClient(ABC):
         self._cancel_timer()
         self._release()
         if self.authenticated:
+            self.traffic.connections -= 1
             self.node.remove_connection(self)
             self._notify_hooks("" if disconnect is None else disconnect.reason)
+
+    def _note_close(self, disconnect: SentDisconnect | None) -> None:
+        breakdowns = self.node.metrics.breakdowns
+        if disconnect is None:
+            breakdowns.note_close(self.protocol, 0, PEER_CLOSED)
+        else:
+            breakdowns.note_close(self.protocol, disconnect.code, disconnect.reason)
 
     @abstractmethod
     def _release(self) -> None:

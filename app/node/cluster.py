@@ -15,6 +15,7 @@ import gevent
 import msgspec
 
 from ...engines.base import ControlSender, EngineError
+from ...engines.health import ServerHealth
 from ..config.config import Config
 from ..model.errors import Refused
 from ..model.json_codec import InvalidJSON
@@ -36,6 +37,7 @@ from .engine_failures import EngineFailures
 from .hub import Hub
 from .metrics import Metrics
 from .registry import KnownNode, NodeDetails, NodeInfo, NodeRegistry
+from .samples import Gauges, NodeHistory
 from .session_relay import SessionRelay
 from .survey import Surveys
 from .user_commands import (
@@ -81,7 +83,10 @@ class Cluster:
         self._snapshot: dict[str, int] = {}
         self._greenlets: list[gevent.Greenlet[..., None]] = []
         self.watched = WatchedFeed(encode, metrics.counters, self._send_watched, self._ping_peers_soon)
-        self.surveys = Surveys(hub, config, self.own_info, lambda: self.registry.peers, self.publish)
+        self.samples = NodeHistory(metrics, self._gauges)
+        self.surveys = Surveys(
+            hub, config, self.own_info, lambda: self.registry.peers, self._servers, self.samples, self.publish
+        )
         self.sessions = SessionRelay(lambda: self.uid, lambda: self.registry.peers, self._knows_all_peers, self.publish)
         self.identify()
 
@@ -108,10 +113,12 @@ class Cluster:
             gevent.spawn(self._repeat, lambda: self._config().node_ping_interval, self._ping),
             gevent.spawn(self._repeat, lambda: self._config().node_metrics_interval, self._end_metrics_interval),
         ]
+        self.samples.start()
 
     def stop(self) -> None:
         """Stop the greenlets. A second call does nothing."""
         self.watched.stop()
+        self.samples.stop()
         gevent.killall(self._greenlets)
         self._greenlets = []
 
@@ -131,6 +138,21 @@ class Cluster:
     def own_info(self) -> NodeInfo:
         """Return the data of this node, with its counters since the start."""
         return self._info(self._metrics.totals())
+
+    def _servers(self) -> list[ServerHealth]:
+        return [figures.health for figures in self._engine.servers()]
+
+    def _gauges(self) -> Gauges:
+        servers = self._servers()
+        return Gauges(
+            clients=self._hub.num_connections,
+            users=self._hub.num_users,
+            channels=self._hub.num_channels,
+            subscriptions=self._hub.num_subscriptions,
+            engine_up=all(server.reachable for server in servers),
+            waiting=sum(server.waiting for server in servers),
+            round_trip=max((server.round_trip for server in servers), default=0.0),
+        )
 
     def apply_to_users(self, message: Unsubscribe | DisconnectUser | AnyUserCommand) -> None:
         """Apply a command to the connections of a user on all nodes; on this node even if the engine fails.

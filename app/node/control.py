@@ -9,9 +9,11 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
+from ...engines.health import ServerHealth
 from ..model import json_codec
 from ..model.json_codec import InvalidJSON
 from .registry import NO_DETAILS, NodeDetails, NodeInfo
+from .samples import NodeSamples, SamplesWanted
 from .user_commands import AddSubscription, CloseConnections, EndSubscriptions, RenewConnections, SendMessage
 
 CONTROL_VERSION = 1
@@ -49,6 +51,13 @@ class WatchedMessages(msgspec.Struct, tag="watched"):
     """The number of messages that were left out."""
 
 
+class NodeReport(NodeInfo):
+    """A node as operators see it: with how it reaches the servers of its engine."""
+
+    engine: list[ServerHealth] = msgspec.field(default_factory=list)
+    """Empty if the engine has no servers, or if the node is of a release that does not tell."""
+
+
 class SurveyRequest(msgspec.Struct, tag="question"):
     """Asks all nodes for a report; the fields that are set select its content."""
 
@@ -61,6 +70,8 @@ class SurveyRequest(msgspec.Struct, tag="question"):
     """Report the current counters of the node."""
     pattern: str | None = None
     """Report the numbers of subscribers of the channels whose names match this pattern (`name_pattern.py`)."""
+    samples: SamplesWanted | None = None
+    """Report these samples."""
 
 
 class UserConnection(msgspec.Struct):
@@ -83,7 +94,8 @@ class SurveyReport(msgspec.Struct, tag="answer"):
     id: str
     connections: list[UserConnection] = []
     subscribers: dict[str, Amount] = {}
-    info: NodeInfo | None = None
+    info: NodeReport | None = None
+    samples: NodeSamples | None = None
 
 
 class SessionInput(msgspec.Struct, tag="session_input"):

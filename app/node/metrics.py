@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 import psutil
 
 from ..net.flusher import Flusher
+from .breakdowns import Breakdowns
 
 HISTOGRAM_INTERVALS = 15
 """Number of intervals in the long histogram."""
@@ -71,22 +72,35 @@ class Latency:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._recorded: Counter[int] = Counter()
+        """The durations since they were last taken, which are not in `_current` yet."""
+        self._ended: Counter[int] = Counter()
+        """Those of ended intervals that have not been taken."""
         self._current: Counter[int] = Counter()
         self._past: deque[Counter[int]] = deque(maxlen=HISTOGRAM_INTERVALS - 1)
 
     def record(self, seconds: float) -> None:
         """Record a request that took `seconds`."""
-        self._current[int(seconds * 1e6)] += 1
+        self._recorded[int(seconds * 1e6)] += 1
+
+    def take_recorded(self) -> Counter[int]:
+        """The durations in microseconds since the last call, with how often each was measured."""
+        recorded, self._recorded = self._recorded, Counter()
+        self._current.update(recorded)
+        ended, self._ended = self._ended, Counter()
+        return recorded + ended if ended else recorded
 
     def values(self) -> dict[str, int]:
         """Count, percentiles, maximum, mean and minimum in microseconds, under their public names."""
-        short = self._summary("1", [self._current])
-        return short | self._summary(str(HISTOGRAM_INTERVALS), [self._current, *self._past])
+        now = [self._recorded, self._current]
+        return self._summary("1", now) | self._summary(str(HISTOGRAM_INTERVALS), [*now, *self._past])
 
     def rotate(self) -> None:
         """Begin a new interval."""
+        self._current.update(self._recorded)
+        self._ended.update(self._recorded)
         self._past.appendleft(self._current)
-        self._current = Counter()
+        self._recorded, self._current = Counter(), Counter()
 
     def _summary(self, span: str, intervals: Sequence[Counter[int]]) -> dict[str, int]:
         prefix = f"{self._name}_{span}_"
@@ -144,6 +158,8 @@ class Metrics:
 
     def __init__(self, flusher: Flusher) -> None:
         self.counters = Counters()
+        self.breakdowns = Breakdowns()
+        """The figures by protocol, transport, method and code."""
         self._flusher = flusher
         self.client_api = Latency("client_api")
         self.http_api = Latency("http_api")
@@ -163,6 +179,12 @@ class Metrics:
         self._count_sent()
         return {name: getattr(self.counters, name) for name in COUNTER_NAMES} | self._histograms() | self._gauges()
 
+    def sampled(self) -> dict[str, int]:
+        """Counters since the start, and the memory of the process: what a sample is made of."""
+        self._count_sent()
+        counters = {name: getattr(self.counters, name) for name in COUNTER_NAMES}
+        return {**counters, "node_memory_sys": self._process.memory_info().rss}
+
     def end_interval(self) -> dict[str, int]:
         """End the current interval and begin a new one; returns the counters and histograms of the ended one."""
         self._count_sent()
@@ -178,8 +200,9 @@ class Metrics:
     def _count_sent(self) -> None:
         counters, flusher = self.counters, self._flusher
         counters.client_num_msg_queued = flusher.frames_queued
-        counters.client_num_msg_sent = flusher.frames_sent
-        counters.client_bytes_out = flusher.bytes_sent
+        traffic = self.breakdowns.traffic.values()
+        counters.client_num_msg_sent = flusher.frames_sent + sum(kind.frames_sent for kind in traffic)
+        counters.client_bytes_out = flusher.bytes_sent + sum(kind.bytes_sent for kind in traffic)
 
     def _histograms(self) -> dict[str, int]:
         return self.client_api.values() | self.http_api.values()

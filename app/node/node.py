@@ -19,6 +19,7 @@ from gevent.lock import BoundedSemaphore
 from gevent.pool import Group
 
 from ...engines.base import Engine, EngineError, HistoryFilter, Recovery, StreamRecovery
+from ...engines.health import ServerFigures
 from ..config.config import Config
 from ..model.errors import CLOSE_SHUTDOWN, Disconnect, Refused
 from ..model.events import Encoding, Event, Join, Leave, Publication, RawClientInfo, StreamPosition
@@ -151,6 +152,10 @@ class Node(Commands):
     def engine_name(self) -> str:
         """The name of the engine that is shown to operators."""
         return self._engine.name
+
+    def engine_servers(self) -> list[ServerFigures]:
+        """What this node knows of the servers that its engine uses; empty if it uses none."""
+        return self._engine.servers()
 
     @property
     def group(self) -> str:

@@ -15,14 +15,16 @@ from heapq import nlargest
 import gevent
 from gevent.event import Event
 
+from ...engines.health import ServerHealth
 from ..config.config import Config
 from ..model.errors import Refused
 from ..runtime.running_clock import wait_for
 from ..runtime.yielding import iterate_yielding, yield_if_due
-from .control import SurveyReport, SurveyRequest, UserConnection
+from .control import NodeReport, SurveyReport, SurveyRequest, UserConnection
 from .hub import Hub
 from .name_pattern import InvalidPattern, NamePattern
 from .registry import NodeInfo
+from .samples import NodeHistory, NodeSamples, SamplesWanted
 
 REPORT_TIMEOUT = 1.0
 """Seconds to wait for the other nodes at most."""
@@ -50,6 +52,10 @@ class Survey:
         if not self._missing:
             self._complete.set()
 
+    def give_up(self) -> None:
+        """End the wait, because no other node has been asked."""
+        self._complete.set()
+
     def wait(self, timeout: float) -> None:
         """Wait until all nodes have reported, at most `timeout` seconds."""
         wait_for(self._complete, timeout)
@@ -64,12 +70,16 @@ class Surveys:
         config: Callable[[], Config],
         info: Callable[[], NodeInfo],
         peers: Callable[[], Collection[str]],
+        servers: Callable[[], list[ServerHealth]],
+        samples: NodeHistory,
         send: Callable[[SurveyRequest | SurveyReport], None],
     ) -> None:
         self._hub = hub
         self._config = config
         self._info = info
         self._peers = peers
+        self._servers = servers
+        self._samples = samples
         self._send = send
         self._running: dict[str, Survey] = {}
 
@@ -100,24 +110,34 @@ class Surveys:
             total.update(report.subscribers)
         return total
 
-    def nodes(self) -> list[NodeInfo]:
+    def nodes(self) -> list[NodeReport]:
         """The nodes that reply, with their present counters."""
         reports = self._ask(SurveyRequest(_new_id(), info=True))
         return [report.info for report in reports if report.info is not None]
+
+    def samples(self, wanted: SamplesWanted) -> list[NodeSamples]:
+        """The samples of the nodes that reply."""
+        reports = self._ask(SurveyRequest(_new_id(), samples=wanted))
+        return [report.samples for report in reports if report.samples is not None]
 
     def _ask(self, request: SurveyRequest) -> list[SurveyReport]:
         survey = self._running[request.id] = Survey(self._peers())
         try:
             if not self._peers():
                 return [self._report(request)]
-            self._send(request)
+            # In another greenlet: an engine that hangs must not keep operators from the report of this node.
+            gevent.spawn(self._send_request, survey, request)
             own = self._report(request)
             survey.wait(min(REPORT_TIMEOUT, REPORT_SHARE * self._config().node_ping_interval))
-        except Refused:  # logged already: the report of this node is better than none
-            own = self._report(request)
         finally:
             del self._running[request.id]
         return [own, *survey.reports]
+
+    def _send_request(self, survey: Survey, request: SurveyRequest) -> None:
+        try:
+            self._send(request)
+        except Refused:  # logged already: the report of this node is better than none
+            survey.give_up()
 
     # -- reporting
 
@@ -146,8 +166,12 @@ class Surveys:
         if request.pattern is not None:
             report.subscribers = self._matching_here(request.pattern)
         if request.info:
-            report.info = self._info()
+            info = self._info()
+            report.info = NodeReport(info.uid, info.name, info.started_at, info.metrics, self._servers())
             report.info.metrics["node_cpu_milliseconds"] = int(time.process_time() * 1000)
+        if request.samples is not None:
+            info = self._info()
+            report.samples = NodeSamples(info.uid, info.name, self._samples.read(request.samples))
         return report
 
     def _connections_here(self, user: str) -> list[UserConnection]:

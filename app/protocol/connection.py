@@ -17,6 +17,7 @@ from ..http.requested_protocol import DEFAULT_PROTOCOL, RequestedProtocol
 from ..model.errors import CLOSE_INTERNAL_ERROR, CLOSE_PING_ERROR, CLOSE_SEND_ERROR, CLOSE_STALE, Disconnect
 from ..net.outbox import Queue
 from ..net.transport import Transport
+from ..node.breakdowns import PEER_CLOSED, UNKNOWN_PROTOCOL
 from ..node.node import Node
 from ..runtime.timers import Timer
 from .v1.client import ClientV1
@@ -172,8 +173,16 @@ class ClientConnection:
         elif not self._closed:
             self._closed = True
             self._leave()
+            self._note_close(disconnect)
             if disconnect is not None:
                 self._close_transport(disconnect)
+
+    def _note_close(self, disconnect: Disconnect | None) -> None:
+        breakdowns = self._services.node.metrics.breakdowns
+        if disconnect is None:
+            breakdowns.note_close(UNKNOWN_PROTOCOL, 0, PEER_CLOSED)
+        else:
+            breakdowns.note_close(UNKNOWN_PROTOCOL, disconnect_of(disconnect).code, disconnect.reason)
 
     def _close_transport(self, disconnect: Disconnect) -> None:
         if not self._requested.format and self._default_version == 1:

@@ -33,8 +33,8 @@ class MessageQueue(Queue):
     def settle(self) -> None:
         """Note that the messages taken last have been sent."""
         self.size -= self._taken_size
-        self._flusher.frames_sent += self._taken_messages
-        self._flusher.bytes_sent += self._taken_size
+        self.counts.frames_sent += self._taken_messages
+        self.counts.bytes_sent += self._taken_size
         self._taken_messages = self._taken_size = 0
 
     def drop_waiting(self) -> None:

@@ -66,6 +66,7 @@ class Session:
 
     # -- for the peer
 
+    name = "sockjs"
     binary_frame = None
 
     def stop_pings(self) -> None:

@@ -26,6 +26,7 @@ class WebSocketSession:
         self._websocket = websocket
         self._is_closed = False
 
+    name = "sockjs"
     binary_frame = None
 
     def stop_pings(self) -> None:

@@ -218,6 +218,7 @@ class Streams:
         serve = partial(
             self._serve_stream,
             format_,
+            f"uni_{framing.transport}" if format_.is_one_way else framing.transport,
             framing.frame(exchange.is_chunked, is_compressed),
             exchange.stream_end,
             first,
@@ -229,6 +230,7 @@ class Streams:
     def _serve_stream(
         self,
         format_: Format,
+        transport: str,
         frame: Callable[[bytes], bytes],
         end: bytes,
         first: bytes,
@@ -239,7 +241,8 @@ class Streams:
         request: str = "",
     ) -> None:
         node, config = self._parts.node, self._config
-        stream = StreamTransport(socket, node.flusher, config, frame, _DISCONNECT_ENCODERS[format_], end)
+        farewell = _DISCONNECT_ENCODERS[format_]
+        stream = StreamTransport(transport, socket, node.flusher, config, frame, farewell, end)
         if format_.is_one_way:
             limit_unacknowledged(socket, config.ping_interval + config.client_pong_timeout)
         client = self._client(stream, format_, opening, request, **ids)

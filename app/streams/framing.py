@@ -20,6 +20,8 @@ Frame = Callable[[bytes], bytes]
 class Framing(NamedTuple):
     """One way to write messages into a response."""
 
+    transport: str
+    """The kind of stream, as operators see it."""
     content_type: str
     start: bytes
     """What the body begins with."""
@@ -76,10 +78,10 @@ def _bare(message: bytes) -> bytes:
     return message
 
 
-LINES = Framing("text/plain; charset=utf-8", b"", line)
-BYTES = Framing("application/octet-stream", b"", _bare)
-EVENTS = Framing("text/event-stream", b"\r\n", event)
-EVENTS_WITH_IDS = Framing("text/event-stream", b"\r\n", event_with_id)
+LINES = Framing("http_stream", "text/plain; charset=utf-8", b"", line)
+BYTES = Framing("http_stream", "application/octet-stream", b"", _bare)
+EVENTS = Framing("sse", "text/event-stream", b"\r\n", event)
+EVENTS_WITH_IDS = Framing("sse", "text/event-stream", b"\r\n", event_with_id)
 
 STREAM_HEADERS: Mapping[str, str] = {
     # nginx would collect the response in a buffer.

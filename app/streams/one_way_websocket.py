@@ -18,6 +18,7 @@ class OneWayClient(TransportOwner, Protocol):
 class OneWayWebSocket:
     """The transport of such a client. It says why it is closed in a last message, and in the close frame."""
 
+    name = "uni_websocket"
     binary_frame = None
 
     def __init__(self, websocket: WebSocket, farewell: Callable[[int, str], bytes]) -> None:

@@ -30,7 +30,7 @@ class StreamLimits(Protocol):
 
 
 class StreamTransport:
-    """One stream on gevent's `socket`, whose head has been sent.
+    """One stream on gevent's `socket`, whose head has been sent. `name` is the kind of stream.
 
     `frame` writes a message into it, `farewell` makes the last message of a close code and a reason, and `end` is what
     the body ends with. Frames are written from the event loop; the greenlet that calls `serve` only waits.
@@ -39,6 +39,7 @@ class StreamTransport:
     __slots__ = (
         "binary_frame",
         "frame",
+        "name",
         "outbox",
         "_direct",
         "_end",
@@ -52,6 +53,7 @@ class StreamTransport:
 
     def __init__(
         self,
+        name: str,
         socket: Any,
         flusher: Flusher,
         limits: StreamLimits,
@@ -60,6 +62,7 @@ class StreamTransport:
         end: bytes,
     ) -> None:
         direct = direct_of(socket)
+        self.name = name
         self.outbox = Outbox(
             flusher,
             direct.raw,

@@ -97,6 +97,8 @@ class WebSocket:
     With `deflate`, if the handshake agreed on it, messages are compressed.
     """
 
+    name = "websocket"
+
     def __init__(
         self,
         socket: Any,

@@ -28,6 +28,7 @@ from ..base import (
     Stream,
     StreamRecovery,
 )
+from ..health import ServerFigures
 from . import commands
 from .api_queues import ApiQueues
 from .codec import SkipLog, decode_presence, encode_event, encode_presence_entry, presence_pairs
@@ -72,6 +73,9 @@ class RedisEngine(Engine):
     def stop(self) -> None:
         for shard in self._shards:
             shard.stop()
+
+    def servers(self) -> list[ServerFigures]:
+        return [shard.figures() for shard in self._shards]
 
     def enable_occupancy_events(self, handler: OccupancyHandler, longest: float) -> None:
         for shard in self._shards:

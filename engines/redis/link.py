@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from abc import ABC, abstractmethod
 
 import gevent
@@ -66,10 +67,18 @@ class Link(ABC):
         self._ready = Event()
         self._greenlet: gevent.Greenlet[[], None] | None = None
         self._breaks = ThrottledLog(log)
+        self.changed_at = time.time()
+        """When the connection became usable or was lost, in seconds since 1970."""
+        self.error = ""
+        """Why the connection last failed; empty if it never did."""
+        self.error_at = 0.0
+        """When that was, in seconds since 1970."""
+        self._connects = 0
 
     def start(self) -> None:
         """Start the greenlet that connects."""
         self.away = ""
+        self.changed_at = time.time()
         self._greenlet = gevent.spawn(self._run)
 
     def stop(self) -> None:
@@ -90,6 +99,11 @@ class Link(ABC):
         """Whether the connection can be used."""
         return self._ready.is_set()
 
+    @property
+    def reconnects(self) -> int:
+        """How often the connection has become usable again."""
+        return max(self._connects - 1, 0)
+
     @abstractmethod
     def _serve(self, connection: RedisConnection) -> None:
         """Use the connection until it breaks, which raises ConnectionLost. Must call `_note_ready` once it works."""
@@ -100,6 +114,11 @@ class Link(ABC):
 
     def _note_ready(self) -> None:
         self._ready.set()
+        self.changed_at = time.time()
+        self._connects += 1
+
+    def _note_error(self, reason: str) -> None:
+        self.error, self.error_at = reason, time.time()
 
     def _run(self) -> None:
         backoff = Backoff(INITIAL_DELAY, MAX_DELAY, jitter=JITTER)
@@ -108,9 +127,11 @@ class Link(ABC):
                 self._serve_once()
                 backoff.reset()
             except ConnectionLost as error:
+                self._note_error(str(error))
                 self._note_failure(str(error))
                 self._server_return.wait(backoff.next_delay())
             except Exception:
+                self._note_error("unexpected exception")
                 log.exception("%s: unexpected exception; reconnecting in %g s", self._name, ERROR_RETRY_DELAY)
                 self._give_up(f"{self._name}: unexpected exception")
                 gevent.sleep(ERROR_RETRY_DELAY)
@@ -129,10 +150,13 @@ class Link(ABC):
         except ConnectionLost as error:
             if not self._ready.is_set():
                 raise
+            self._note_error(str(error))
             # A Redis that refuses writes breaks the connection with each command, so the log is throttled.
             self._breaks.log(str(error), "%s: connection lost, reconnecting: %s", self._name, error)
         finally:
-            self._ready.clear()
+            if self._ready.is_set():
+                self._ready.clear()
+                self.changed_at = time.time()
             connection.close()
 
     def _note_failure(self, reason: str) -> None:

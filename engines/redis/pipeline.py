@@ -6,6 +6,7 @@ the load. A caller waits only for its own replies.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import hiredis
 from gevent.event import AsyncResult, Event
 
+from ...app.runtime.histogram import Histogram
 from ...app.runtime.running_clock import wait_for
 from ..base import EngineError
 from .connection import ConnectionLost, Dial, RedisCommand, RedisConnection
@@ -47,6 +49,8 @@ class Pipeline(Link):
         self._arrived = Event()
         # A command may have to wait until the previous batch has been answered.
         self._patience = timeouts.write + timeouts.read
+        self.round_trips = Histogram()
+        """How long it took from writing a batch to reading its last reply."""
 
     def ask(self, *command: str | bytes | int) -> Any:
         """Send one command and return the reply. Raises EngineError, also if the reply is an error."""
@@ -74,6 +78,13 @@ class Pipeline(Link):
             raise EngineError(f"{self._name}: no reply within {self._patience:g} s")
         replies: list[Any] = call.result.get()  # type: ignore[assignment]
         return replies
+
+    @property
+    def waiting(self) -> int:
+        """The commands of callers that wait for a reply."""
+        return sum(
+            len(call.commands) for call in (*self._sent, *self._waiting) if not (call.given_up or call.result.ready())
+        )
 
     def _serve(self, connection: RedisConnection) -> None:
         self._note_ready()
@@ -103,7 +114,9 @@ class Pipeline(Link):
         while not self._waiting:
             self._arrived.clear()
             if not self._arrived.wait(CHECK_INTERVAL):
-                return [_Call([("PING",)])]
+                check = _Call([("PING",)])
+                check.given_up = True  # nobody waits for it
+                return [check]
         batch: list[_Call] = []
         count = 0
         while self._waiting and count < COMMANDS_PER_BATCH:
@@ -114,9 +127,11 @@ class Pipeline(Link):
         return batch
 
     def _exchange(self, connection: RedisConnection, batch: list[_Call]) -> None:
+        began = time.perf_counter()
         connection.send(command for call in batch for command in call.commands)
         unknown: list[tuple[list[Any], int, RedisCommand]] = []
         answers = [[connection.read() for _ in call.commands] for call in batch]
+        self.round_trips.observe(time.perf_counter() - began)
         for call, replies in zip(batch, answers, strict=True):
             for index, reply in enumerate(replies):
                 if isinstance(reply, hiredis.ReplyError):

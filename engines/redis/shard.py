@@ -17,6 +17,7 @@ from ...app.runtime.backoff import Backoff
 from ...app.runtime.running_clock import running_time, wait_for
 from ...app.runtime.yielding import iterate_yielding
 from ..base import EngineError, EngineHandler, HistoryFilter, OccupancyHandler
+from ..health import ServerFigures, ServerHealth
 from . import commands, history
 from .catch_up import CatchUp
 from .codec import CHANNEL_LIST, SkipLog, Unreadable, decode_event, decode_names
@@ -47,6 +48,7 @@ class Shard:
 
     def __init__(self, settings: ShardSettings, keys: Keys, timeouts: Timeouts, carries_control: bool) -> None:
         self.name = f"redis {settings.name}"
+        self._server = settings.name
         self.keys = keys
         self.dial = dialler(settings, timeouts, keys.epoch)
         self.server_return = ServerReturn()
@@ -89,6 +91,23 @@ class Shard:
         self._catch_up.stop()
         self.subscriber.stop()
         self.pipeline.stop()
+
+    def figures(self) -> ServerFigures:
+        """What this node knows of the server."""
+        pipeline, links = self.pipeline, (self.pipeline, self.subscriber)
+        broken = [link for link in links if not link.is_ready]
+        last = max(links, key=lambda link: link.error_at)
+        health = ServerHealth(
+            name=self._server,
+            reachable=not broken,
+            since=min(link.changed_at for link in broken) if broken else max(link.changed_at for link in links),
+            error=last.error,
+            error_at=last.error_at,
+            round_trip=pipeline.round_trips.last,
+            waiting=pipeline.waiting,
+            reconnects={"commands": pipeline.reconnects, "subscriptions": self.subscriber.reconnects},
+        )
+        return ServerFigures(health, pipeline.round_trips)
 
     # -- channels
 

@@ -30,7 +30,9 @@ def reason(service: Service) -> str:
     ours, peer = socketpair()
     peer.settimeout(seconds(5))
     operator = WebSocketClient(peer, {}, b"")
-    serving = gevent.spawn(AdminSockets(Access(lambda: service.config)).serve, service, "127.0.0.1", ours, ours.recv)
+    serving = gevent.spawn(
+        AdminSockets(Access(lambda: service.config)).serve, service, "127.0.0.1", "", ours, ours.recv
+    )
     closed = operator.wait_closed()
     operator.drop()
     serving.join(seconds(5))

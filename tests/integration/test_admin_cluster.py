@@ -48,8 +48,13 @@ def test_every_page_shows_the_whole_cluster(nodes: list[Server], page: Browser) 
         for client in (here, there):
             client.subscribe("news")
         page.wait_until("document.querySelector('[data-tile=Clients] dd').innerText === '2'")
+        page.wait_until("document.querySelector('[data-tile=Channels] dd').innerText === '2'")
+        plotted = "document.querySelector('[aria-label=Channels] .figure').innerText === '2'"
+        page.wait_until(plotted)
+        assert "A user or a channel on several nodes counts on each of them" in page.text("#sums")
         page.go("channels")
         page.wait_for_text("tbody tr", "news\t2")
+        assert "1 channel with subscribers, each listed once" in page.text("[role=status].hint")
         page.go("channel/news")
         for client in (here, there):
             page.wait_for_text("#presence", client.id)

@@ -78,6 +78,10 @@ class TestSession:
         page.run("reload")
         page.wait_for(".state.connected")
 
+    def test_scripts_of_the_page_cannot_read_the_session(self, page: Browser) -> None:
+        assert page.evaluate("document.cookie") == ""
+        assert page.evaluate("localStorage.getItem('gentrifugo.session')") == "cookie"
+
     def test_after_logging_out_a_reload_does(self, page: Browser) -> None:
         page.click("#logout")
         page.wait_for("#password")

@@ -36,7 +36,7 @@ export function channelsPage(app, argument) {
     function show(counts) {
         const most = counts.length ? counts[0][1] : 1;
         summary.textContent = counts.length >= MAX_CHANNELS ? `The ${count(MAX_CHANNELS)} busiest; filter to see others.`
-            : `${count(counts.length)} ${counts.length === 1 ? 'channel' : 'channels'} with subscribers${filter.value ? ' match' : ''}.`;
+            : `${count(counts.length)} ${counts.length === 1 ? 'channel' : 'channels'} with subscribers${filter.value ? ' match' : ''}, each listed once with its subscribers on all nodes.`;
         fill(rows, counts.map(([channel, subscribers]) => h('tr', {},
             h('td', {}, h('a', {href: link('channel', channel)}, channel)),
             h('td', {class: 'number'}, h('meter', {min: 0, max: most, value: subscribers, 'aria-hidden': 'true'}), h('span', {}, count(subscribers))))));

@@ -1,6 +1,7 @@
 // All nodes, with their metrics and plots.
 import {fill, h} from '../dom.js';
 import {bytes, count, duration, microseconds, percent} from '../format.js';
+import {WINDOWS} from '../live.js';
 import {Plot} from '../plot.js';
 
 export function statusPage({live, socket}) {
@@ -22,19 +23,26 @@ export function statusPage({live, socket}) {
         perNode('Memory', 'memory', bytes),
     ];
     const tiles = h('dl', {class: 'tiles'});
+    const sums = h('p', {class: 'hint', id: 'sums'});
     const rows = h('tbody');
     const table = h('div', {class: 'card scroll'}, h('table', {class: 'nodes'},
         h('thead', {}, h('tr', {}, ['Node', 'Up', 'Clients', 'Users', 'Channels', 'Messages/s', 'API 99 %', 'CPU', 'Memory']
             .map((title, index) => h('th', {class: index ? 'number' : '', scope: 'col'}, title)))), rows));
-    const element = h('div', {class: 'page'}, h('h1', {}, 'Status'), tiles, h('h2', {}, 'Nodes'), table,
-        h('div', {class: 'plots'}, plots.map((plot) => plot.element)));
+    const windows = h('fieldset', {class: 'choices windows'}, h('legend', {}, 'Time that the plots show'),
+        Object.entries(WINDOWS).map(([seconds, label]) => h('label', {class: 'choice'},
+            h('input', {type: 'radio', name: 'window', value: seconds, checked: Number(seconds) === live.window, onchange: () => live.show(Number(seconds))}), label)));
+    const element = h('div', {class: 'page'}, h('h1', {}, 'Status'), tiles, sums, h('h2', {}, 'Nodes'), table,
+        windows, h('div', {class: 'plots'}, plots.map((plot) => plot.element)));
 
     const update = () => {
         const last = (name) => series[name]?.at(-1) ?? null;
         fill(tiles, [
             ['Nodes', count(live.nodes.filter((node) => node.answers).length)], ['Clients', count(last('clients'))], ['Channels', count(last('channels'))],
             ['Published/s', count(last('published'))], ['API requests/s', count(last('requests'))],
-        ].map(([name, value]) => h('div', {class: 'tile', 'data-tile': name}, h('dt', {}, name), h('dd', {}, value))));
+        ].map(([name, value]) => h('div', {class: 'tile', 'data-tile': name}, h('dt', {}, name, live.onlyNode && name !== 'Nodes' && ` (${live.onlyNode} only)`), h('dd', {}, value))));
+        const {length} = live.nodes.filter((node) => node.answers);
+        sums.hidden = length < 2;
+        sums.textContent = `Sums over ${length} nodes. A user or a channel on several nodes counts on each of them; the pages Users and Channels show it once.`;
         fill(rows, live.nodes.length ? live.nodes.map(nodeRow) : h('tr', {}, h('td', {colspan: 9, class: 'hint'}, 'Waiting for the nodes …')));
         if (live.times.length) plots.forEach((plot) => plot.update());
     };

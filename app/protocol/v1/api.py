@@ -16,6 +16,7 @@ import msgspec
 
 from ...model.errors import FIX, INVALID_MESSAGE, LIMIT_EXCEEDED, NAMESPACE_NOT_FOUND, Error, Refused
 from ...model.json_codec import InvalidJSON
+from ...node.breakdowns import SEVERAL
 from ...node.commands import PublishRequest
 from ...node.node import Node
 from ...runtime.yielding import iterate_yielding, yield_if_due
@@ -26,6 +27,8 @@ from .wire import ChannelParams, Command, encode_api_reply
 
 log = logging.getLogger(__name__)
 
+V1_PROTOCOL = "v1"
+"""The name of this API in the metrics."""
 PUBLISH_BATCH_SIZE = 256
 """Maximum number of publications of one request that are passed to the engine together."""
 QUEUE_BATCH_SIZE = 1024
@@ -48,6 +51,7 @@ class Api:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._commands = node.metrics.breakdowns.api_commands
 
     def process(self, request: bytes) -> bytes:
         """Carry out a command or an array of commands in order; returns the array of replies.
@@ -58,21 +62,26 @@ class Api:
         Raises BadRequest if one of them is not a command: those before it have been carried out, those after it have
         not.
         """
+        return self.answer(request)[1]
+
+    def answer(self, request: bytes) -> tuple[str, bytes]:
+        """Carry out a request as `process` does; returns its method, or SEVERAL, and the array of replies."""
         max_size = self._node.config.api_reply_max_size
         plain = decode_plain_commands(request, max_size)
         if plain is not None:
-            return wire.encode_array(self._publish_plain(plain))
+            return SEVERAL, wire.encode_array(self._publish_plain(plain))
         try:
             commands = wire.decode_commands(request)
             if len(commands) == 1:
-                return wire.encode_array((self.reply(commands[0]),))
-            return wire.encode_array(self._replies(commands, ReplyLimit(max_size)))
+                return commands[0].method or "", wire.encode_array((self.reply(commands[0]),))
+            return SEVERAL, wire.encode_array(self._replies(commands, ReplyLimit(max_size)))
         except InvalidJSON as error:
             raise BadRequest(str(error)) from None
 
     def _publish_plain(self, plain: PlainCommands) -> Iterator[bytes]:
         """Carry out a request of the short path; the replies."""
         publishes, uids = plain
+        self._commands[V1_PROTOCOL, "publish"] += len(publishes)
         for start in range(0, len(publishes), PUBLISH_BATCH_SIZE):
             outcomes = self._node.publish_all(publishes[start : start + PUBLISH_BATCH_SIZE])
             for outcome, uid in zip(outcomes, uids[start:], strict=False):
@@ -132,6 +141,7 @@ class Api:
             except (BadRequest, InvalidJSON) as error:  # those before it are carried out nevertheless
                 problem = error
                 break
+        self._commands[V1_PROTOCOL, "publish"] += len(messages)
         for command, outcome in zip(commands, self._node.publish_all(messages), strict=False):
             reply = _publish_reply(command.uid, outcome if isinstance(outcome, Error) else None)
             limit.left -= len(reply)
@@ -152,6 +162,7 @@ class Api:
         if handler is None:
             known = ", ".join(_HANDLERS)
             raise BadRequest(f"unknown method {method!r}; the methods are {known}")
+        self._commands[V1_PROTOCOL, method] += 1
         return handler(self, command)
 
     def _publish(self, command: Command) -> bytes:

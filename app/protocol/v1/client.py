@@ -27,6 +27,7 @@ from ...model.errors import (
     RETRY,
     Closing,
     Disconnect,
+    Error,
     Refused,
 )
 from ...model.events import Encoding
@@ -64,6 +65,7 @@ class ClientV1(BaseClient):
         # The user that the token of `connect` named, which a hook may have replaced. None without a token.
         self._signed_user: str | None = None
         self._subscriptions = SubscriptionsV1(node, self)
+        self._count_traffic()
 
     # -- in
 
@@ -73,6 +75,8 @@ class ClientV1(BaseClient):
         metrics = self.node.metrics
         metrics.counters.client_api_num_requests += 1
         metrics.counters.client_bytes_in += len(message)
+        self.traffic.messages_received += 1
+        self.traffic.bytes_received += len(message)
         try:
             self._handle(message)
         except ClosedMeanwhile:
@@ -113,7 +117,15 @@ class ClientV1(BaseClient):
         handler = _HANDLERS.get(method)
         if handler is None:
             raise Closing(CLOSE_METHOD_NOT_FOUND)
-        return handler(self, command)
+        started = time.perf_counter()
+        reply = handler(self, command)
+        self.node.metrics.breakdowns.client_commands[method].observe(time.perf_counter() - started)
+        return reply
+
+    def _error_reply(self, command: wire.Command, body: bytes, error: Error) -> bytes:
+        method = command.method or ""
+        self.node.metrics.breakdowns.note_client_error(self.protocol, method, error.text)
+        return wire.encode_reply(command.uid, method, body, error)
 
     # -- out
 
@@ -237,7 +249,7 @@ class ClientV1(BaseClient):
             recovered = self._subscriptions.add(channel, params)
         except Refused as refused:
             body = wire.subscribe_body(channel, False)
-            return wire.encode_reply(command.uid, "subscribe", body, refused.error)
+            return self._error_reply(command, body, refused.error)
         body = wire.subscribe_body(channel, True, *recovered)
         return wire.encode_reply(command.uid, "subscribe", body)
 
@@ -248,7 +260,7 @@ class ClientV1(BaseClient):
         try:
             self.node.rules.options(channel)
         except Refused as refused:
-            return wire.encode_reply(command.uid, "unsubscribe", wire.status_body(channel, False), refused.error)
+            return self._error_reply(command, wire.status_body(channel, False), refused.error)
         self._subscriptions.remove(channel)
         return wire.encode_reply(command.uid, "unsubscribe", wire.status_body(channel, True))
 
@@ -273,7 +285,7 @@ class ClientV1(BaseClient):
             self.node.publish(channel, data, self.uid, self._subscriptions.info(channel))
         except Refused as refused:
             error = INTERNAL_ERROR.advise(RETRY) if refused.error == INTERNAL_ERROR else refused.error
-            return wire.encode_reply(command.uid, "publish", wire.status_body(channel, False), error)
+            return self._error_reply(command, wire.status_body(channel, False), error)
         return wire.encode_reply(command.uid, "publish", wire.status_body(channel, True))
 
     def _check_publish(self, channel: str, params: wire.PublishParams) -> None:
@@ -295,11 +307,11 @@ class ClientV1(BaseClient):
     ) -> bytes:
         method, channel = command.method or "", wire.decode_params(command, wire.ChannelParams).channel or ""
         if channel not in self._subscriptions.channels:
-            return wire.encode_reply(command.uid, method, body(channel, None), PERMISSION_DENIED)
+            return self._error_reply(command, body(channel, None), PERMISSION_DENIED)
         try:
             return wire.encode_reply(command.uid, method, body(channel, ask(channel)))
         except Refused as refused:
-            return wire.encode_reply(command.uid, method, body(channel, None), refused.error.advise(RETRY))
+            return self._error_reply(command, body(channel, None), refused.error.advise(RETRY))
 
     def _ping(self, command: wire.Command) -> bytes:
         # Only a ping may have no params.

@@ -7,8 +7,9 @@ import time
 from ...http.head import HTTPError
 from ...http.response import HTTPResponse, error_response, json_response
 from ...model import signing
+from ...node.breakdowns import UNKNOWN_METHOD, ApiMethod
 from ...node.node import Node
-from .api import Api, BadRequest
+from .api import V1_PROTOCOL, Api, BadRequest
 
 NO_SIGN = 'missing signature (X-API-Sign header or form field "sign")'
 
@@ -27,27 +28,37 @@ class HTTPApi:
         metrics.counters.http_api_num_requests += 1
         try:
             self._check(sign, body)
-            response = json_response(self._api.process(body))
+            method, reply = self._api.answer(body)
+            response = json_response(reply)
+            metrics.breakdowns.api_requests[ApiMethod(V1_PROTOCOL, method)].observe(time.perf_counter() - started)
         except BadRequest as error:
-            response = error_response(HTTPError(400, str(error)))
+            response = self._refuse(HTTPError(400, str(error)))
         except HTTPError as error:
             response = error_response(error)
         metrics.http_api.record(time.perf_counter() - started)
         return response
+
+    def _refuse(self, error: HTTPError) -> HTTPResponse:
+        self._note(error)
+        return error_response(error)
+
+    def _note(self, error: HTTPError) -> HTTPError:
+        self._node.metrics.breakdowns.note_api_error(V1_PROTOCOL, UNKNOWN_METHOD, f"HTTP {error.status}")
+        return error
 
     def require_sign(self, sign: str) -> None:
         """Raise HTTPError for a request without a signature, unless none is needed. Needs no body."""
         config = self._node.config
         if not config.insecure_api:
             if not sign:
-                raise HTTPError(400, NO_SIGN)
+                raise self._note(HTTPError(400, NO_SIGN))
             if not config.secret:
-                raise HTTPError(400, "cannot check signatures: option secret is not set")
+                raise self._note(HTTPError(400, "cannot check signatures: option secret is not set"))
 
     def _check(self, sign: str, body: bytes) -> None:
         config = self._node.config
         self.require_sign(sign)
         if not body:
-            raise HTTPError(400, "empty request body")
+            raise self._note(HTTPError(400, "empty request body"))
         if not config.insecure_api and not signing.matches(signing.api_sign(config.secret, body), sign):
-            raise HTTPError(401, "invalid signature: it does not match the request body and the secret")
+            raise self._note(HTTPError(401, "invalid signature: it does not match the request body and the secret"))

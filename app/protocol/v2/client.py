@@ -121,6 +121,7 @@ class ClientV2(BaseClient):
         self._pings: Pings | None = None
         if not has_own_pings:
             transport.stop_pings()
+        self._count_traffic()
 
     # -- in
 
@@ -130,6 +131,8 @@ class ClientV2(BaseClient):
         metrics = self.node.metrics
         metrics.counters.client_api_num_requests += 1
         metrics.counters.client_bytes_in += len(frame)
+        self.traffic.messages_received += 1
+        self.traffic.bytes_received += len(frame)
         self._handling = True
         try:
             self._handle(frame)
@@ -169,12 +172,18 @@ class ClientV2(BaseClient):
         handler = _HANDLERS.get(method)
         if handler is None:
             raise CodedClosing(CLOSE_BAD_REQUEST, "a command without a method")
+        started = time.perf_counter()
         try:
             handler(self, command.id, getattr(command, method))
         except CodedRefusal as refused:
-            self.reply_error(command.id, refused.error)
+            self._refuse(method, command.id, refused.error)
         except Refused as refused:
-            self.reply_error(command.id, error_of(refused.error))
+            self._refuse(method, command.id, error_of(refused.error))
+        self.node.metrics.breakdowns.client_commands[method].observe(time.perf_counter() - started)
+
+    def _refuse(self, method: str, id_: int, error: CodedError) -> None:
+        self.node.metrics.breakdowns.note_client_error(self.protocol, method, str(error.code))
+        self.reply_error(id_, error)
 
     def _handle_unnumbered(self, method: str, command: Command) -> None:
         """Handle what needs no reply: the answer to a ping, and messages to the application."""
@@ -218,6 +227,7 @@ class ClientV2(BaseClient):
     def end_subscription(self, channel: str, why: Unsubscribed) -> None:
         """End a subscription and notify the client. May block."""
         if not self.closed:
+            self.node.metrics.breakdowns.note_unsubscribe(why.code)
             self.subscriptions.remove(channel)
             if self.positions is not None:
                 self.positions.end(channel)

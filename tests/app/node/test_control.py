@@ -15,6 +15,7 @@ from gentrifugo.app.node.control import (
     ControlEnvelope,
     ControlMessage,
     DisconnectUser,
+    NodeReport,
     Ping,
     SurveyReport,
     SurveyRequest,
@@ -30,7 +31,9 @@ from gentrifugo.app.node.user_commands import (
     RenewConnections,
     SendMessage,
 )
+from gentrifugo.engines.health import ServerHealth
 
+SERVER = ServerHealth(name="redis", reachable=False, since=1_000.5, error="away", reconnects={"commands": 1})
 MESSAGES = [
     Ping(NodeInfo("n1", "Zoë's node", 1_000, {"node_num_clients": 3})),
     Unsubscribe("alice", "news"),
@@ -58,7 +61,10 @@ MESSAGES = [
     SurveyRequest("q1", channels="news"),
     SurveyRequest("q1", info=True),
     SurveyReport(
-        "q1", [UserConnection("c1", "alice", "node", ["news"])], {"news": 2}, NodeInfo("n1", "node", 1_000, {})
+        "q1",
+        [UserConnection("c1", "alice", "node", ["news"])],
+        {"news": 2},
+        NodeReport("n1", "node", 1_000, {}, [SERVER]),
     ),
 ]
 

@@ -51,7 +51,7 @@ class Bench:
         self.owner = FakeOwner()
         config = Config(client_queue_max_size=limit)
         self.stream = StreamTransport(
-            self.socket, Flusher(0), config, LINES.frame(True), lambda code, reason: b"%d" % code, b"end"
+            "http_stream", self.socket, Flusher(0), config, LINES.frame(True), lambda code, reason: b"%d" % code, b"end"
         )
         self.served: gevent.Greenlet[..., None] = gevent.spawn(self.stream.serve, self.owner)
         gevent.sleep(0)

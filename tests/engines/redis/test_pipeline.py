@@ -175,3 +175,33 @@ def test_a_connection_that_is_not_used_is_checked(
     redis.answer(b"1")
     assert outcome(asking) == b"1"
     eventually(lambda: [("PING",)] in redis.batches)
+
+
+def test_commands_without_a_reply_are_counted_as_waiting(pipeline: Pipeline, dial: Dialled) -> None:
+    asking = ask_in_greenlets(pipeline, "a")
+    asking += ask_in_greenlets(pipeline, "b", "c")
+    assert pipeline.waiting == 3
+    dial.made[0].answer(b"1")
+    eventually(lambda: pipeline.waiting == 2)
+    dial.made[0].answer(b"2", b"3")
+    gevent.joinall(asking)
+    assert pipeline.waiting == 0
+    assert pipeline.round_trips.count == 2
+
+
+def test_a_link_notes_when_and_why_its_connection_was_lost(pipeline: Pipeline, dial: Dialled) -> None:
+    ready_since = pipeline.changed_at
+    assert (pipeline.error, pipeline.reconnects) == ("", 0)
+    dial.made[0].break_off()
+    ask_in_greenlets(pipeline, "a")
+    eventually(lambda: pipeline.away)
+    lost_at = pipeline.changed_at
+    assert lost_at >= ready_since
+    assert pipeline.error == "nobody is there"
+    assert pipeline.error_at >= lost_at
+    eventually(lambda: pipeline.error_at > lost_at + 0.05)
+    assert pipeline.changed_at == lost_at, "further attempts do not change since when it is away"
+    dial.connections.append(FakeConnection())
+    eventually(lambda: pipeline.is_ready)
+    assert pipeline.reconnects == 1
+    assert pipeline.changed_at > lost_at

@@ -1,0 +1,86 @@
+"""The history of the figures: a page that is reloaded has it at once, and a node that was away is a gap."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.admin_browser import browser
+from tests.admin_client import OPTIONS, AdminClient
+from tests.protocol_client import ProtocolClient
+from tests.redis_server import RedisServer, redis_server
+from tests.servers import Server
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def nodes(redis: RedisServer, start_server: Callable[..., Server]) -> list[Server]:
+    options = {**OPTIONS, **redis.options, "web": True, "node_ping_interval": 1}
+    return [start_server(**options, name=f"node-{number}") for number in (1, 2)]
+
+
+def clients_of(operator: AdminClient, window: int = 60) -> dict[str, list[float | None]]:
+    data = operator.data("samples", window=window)
+    assert all(len(node["figures"]["clients"]) == len(data["times"]) for node in data["nodes"] if node["figures"])
+    return {node["name"]: node["figures"].get("clients", []) for node in data["nodes"]}
+
+
+def test_samples_of_all_nodes_have_the_same_times(nodes: list[Server]) -> None:
+    operator = AdminClient.connected(nodes[0].host, nodes[0].port)
+    with ProtocolClient(nodes[0], "ann"), ProtocolClient(nodes[1], "ben"), ProtocolClient(nodes[1], "cid"):
+        eventually(
+            lambda: {name: values[-1] for name, values in clients_of(operator).items()} == {"node-1": 1, "node-2": 2},
+            within=12,
+        )
+        data = operator.data("samples", window=60)
+        assert (data["step"], len(data["times"])) == (2, 30)
+        assert data["times"] == list(range(data["times"][0], data["times"][0] + 60, 2))
+        assert data["times"][-1] <= data["now"] <= data["times"][-1] + 4
+        newer = operator.data("samples", window=60, since=data["times"][-2])
+        assert newer["times"][0] == data["times"][-1]
+    operator.socket.close()
+
+
+def test_a_node_that_stops_leaves_a_gap(nodes: list[Server]) -> None:
+    operator = AdminClient.connected(nodes[0].host, nodes[0].port)
+    eventually(lambda: set(clients_of(operator)) == {"node-1", "node-2"}, within=12)
+    nodes[1].kill()
+    eventually(lambda: set(clients_of(operator)) == {"node-1"}, within=12)
+    values = clients_of(operator, 86_400)["node-1"]
+    assert len(values) == 288
+    assert set(values[:-1]) == {None}, "the node has run for less than a step"
+    operator.socket.close()
+
+
+@pytest.mark.parametrize("params", [{"window": 0}, {"window": 86_401}, {"window": "day"}, {"since": -1}])
+def test_other_windows_are_refused(params: dict[str, Any], start_server: Callable[..., Server]) -> None:
+    node = start_server(**OPTIONS)
+    operator = AdminClient.connected(node.host, node.port)
+    operator.socket.send_json({"uid": "9", "method": "samples", "params": params})
+    assert "invalid message" in operator.socket.wait_closed().reason
+
+
+def test_a_reload_loses_nothing_and_the_window_stays(start_server: Callable[..., Server]) -> None:
+    node = start_server(**OPTIONS, web=True, name="node-1")
+    with browser() as page, ProtocolClient(node, "ann"):
+        page.log_in(node.url)
+        page.wait_for("[data-node=node-1]")
+        page.wait_until("document.querySelector('input[value=\"900\"]').checked")
+        page.evaluate("document.querySelector('input[value=\"60\"]').click()")
+        time.sleep(7)  # some samples
+        page.run("reload")
+        page.wait_for("[data-node=node-1]")
+        # The rate is a difference: a page without history has none before its second answer.
+        assert page.texts("[data-tile='Published/s'] dd") == ["0"]
+        page.wait_until("document.querySelector('input[value=\"60\"]').checked")
+        assert page.problems == []

@@ -1,0 +1,121 @@
+"""What operators and load balancers are told when Redis is frozen or killed, by real nodes with a real Redis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.admin_browser import browser
+from tests.admin_client import OPTIONS, AdminClient
+from tests.api_client import Answer, ApiClient
+from tests.redis_server import RedisServer, redis_server
+from tests.servers import Server
+from tests.waiting import eventually, seconds
+
+FAULTS = {"frozen": (RedisServer.freeze, RedisServer.thaw), "killed": (RedisServer.kill, RedisServer.start)}
+NOTICED = 12
+"""Seconds within which a node notices that Redis is frozen: a check every two seconds, whose answer may take three."""
+MORE = {"health": True, "web": True, "redis_connect_timeout": 0.5, "node_ping_interval": 1}
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path) as server:
+        yield server
+
+
+def health(server: Server, query: str = "?engine=1") -> Answer:
+    return ApiClient(server.host, server.port).request("GET", f"/health{query}")
+
+
+def engine_of(operator: AdminClient) -> list[dict[str, Any]]:
+    """What the node says about the servers of its engine."""
+    return list(operator.data("nodes")[0]["engine"])
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_health_reports_a_redis_that_is_not_reachable(
+    fault: str, redis: RedisServer, start_server: Callable[..., Server]
+) -> None:
+    break_, mend = FAULTS[fault]
+    node = start_server(**OPTIONS, **MORE, **redis.options)
+    operator = AdminClient.connected(node.host, node.port)
+    (before,) = eventually(lambda: [server for server in engine_of(operator) if server["reachable"]])
+    assert (before["name"], before["error"], before["waiting"]) == (redis.address, "", 0)
+    assert before["round_trip"] > 0
+    assert health(node) == Answer(200, b"{}")
+    broken_at = time.time()
+    break_(redis)
+    try:
+        eventually(lambda: health(node).status == 503, within=NOTICED, what="the node notices")
+        (away,) = engine_of(operator)
+        assert not away["reachable"]
+        assert broken_at <= away["since"] <= time.time()
+        assert away["error"]
+        text = health(node).body.decode()
+        assert text.startswith(f"{redis.address} is not reachable since 20")
+        assert away["error"] in text
+        assert health(node, "").status == 200, "without engine=1 the node is healthy: it accepts clients"
+    finally:
+        mend(redis)
+    eventually(lambda: health(node).status == 200, within=10, what="the node is back")
+    (after,) = engine_of(operator)
+    assert after["reachable"]
+    assert after["since"] >= away["since"]
+    assert after["reconnects"]["subscriptions"] > before["reconnects"]["subscriptions"]
+    operator.socket.close()
+
+
+def test_one_shard_of_two_is_away(redis: RedisServer, start_server: Callable[..., Server], tmp_path: Path) -> None:
+    with redis_server(tmp_path) as other:
+        node = start_server(**OPTIONS, **MORE, engine="redis", redis_url=f"{redis_url(redis)},{redis_url(other)}")
+        operator = AdminClient.connected(node.host, node.port)
+        eventually(lambda: [server["reachable"] for server in engine_of(operator)] == [True, True])
+        other.kill()
+        eventually(lambda: [server["reachable"] for server in engine_of(operator)] == [True, False], within=NOTICED)
+        assert health(node).body.decode().startswith(other.address)
+        operator.socket.close()
+
+
+def redis_url(server: RedisServer) -> str:
+    return f"redis://{server.address}"
+
+
+def test_an_operator_gets_the_figures_of_the_own_node_at_once_while_redis_is_frozen(
+    redis: RedisServer, start_server: Callable[..., Server]
+) -> None:
+    first, second = (start_server(**OPTIONS, **MORE, **redis.options, name=name) for name in ("first", "second"))
+    operator = AdminClient.connected(first.host, first.port)
+    eventually(lambda: len(operator.data("nodes")) == 2, what=f"the nodes know each other: {second.url}")
+    redis.freeze()
+    try:
+        began = time.monotonic()
+        assert [node["name"] for node in operator.data("nodes")] == ["first"]
+        assert time.monotonic() - began < seconds(2)
+    finally:
+        redis.thaw()
+    operator.socket.close()
+
+
+def test_the_page_says_which_redis_is_away_and_of_which_node_the_figures_are(
+    redis: RedisServer, start_server: Callable[..., Server]
+) -> None:
+    node = start_server(**OPTIONS, **MORE, **redis.options, name="node-1")
+    with browser() as page:
+        page.log_in(node.url)
+        page.wait_for("[data-node=node-1]")
+        assert page.texts(".banner") == [""]
+        redis.kill()
+        page.wait_for_text(".banner", f"Redis {redis.address} is not reachable since ", within=NOTICED)
+        page.wait_for_text(".banner", "All figures are of the node node-1 only.")
+        page.wait_for_text("[data-tile=Clients] dt", "(node-1 only)")
+        page.go("configuration")
+        page.wait_for_text("h1", "Options")
+        assert "is not reachable" in page.text(".banner")
+        redis.start()
+        page.wait_until("document.getElementById('banner').hidden")
+        assert page.problems == []
