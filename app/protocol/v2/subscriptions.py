@@ -127,6 +127,8 @@ class SubscriptionsV2(PresenceRenewal):
     def add(self, wanted: GrantedSubscription) -> SubscribeResult:
         """Subscribe to a channel. Publications are held until `go_live` is called, after the reply has been sent.
 
+        Joins and leaves of others until then are not sent.
+
         Raises CodedRefusal when the client refuses what cannot be recovered or is subscribed already, Refused when the
         namespace is gone or the history cannot be read, CodedClosing when the engine fails otherwise, and
         ClosedMeanwhile.
@@ -155,7 +157,7 @@ class SubscriptionsV2(PresenceRenewal):
             subscription.deltas = DeltaSubscription(chain_of(node.hub, channel), self._client.format)
         self.channels[channel] = subscription
         try:
-            node.add_subscription(channel, self._client, hold=True, encoding=self._encoding(subscription))
+            node.add_subscription(channel, self._client, True, self._encoding(subscription, has_joins=False))
             if subscription.stores_presence(options):
                 node.add_presence(channel, self._client.uid, self.info(channel))
                 self._keep_presence()
@@ -173,12 +175,12 @@ class SubscriptionsV2(PresenceRenewal):
             result.expires, result.ttl = wanted.expires_at > 0, ttl(wanted.expires_at)
         return result
 
-    def _encoding(self, subscription: Subscription) -> Encoding:
-        """The encoding of live events for this subscription."""
-        client, grant = self._client, subscription.grant
+    def _encoding(self, subscription: Subscription, has_joins: bool) -> Encoding:
+        """The encoding of live events for this subscription, with or without joins and leaves."""
+        client = self._client
         if subscription.deltas is not None:
-            return subscription.deltas.encoding(client.frame, grant.has_joins)
-        encoded = encoding(client.format, client.frame, grant.has_joins, grant.is_positioned)
+            return subscription.deltas.encoding(client.frame, has_joins)
+        encoded = encoding(client.format, client.frame, has_joins, subscription.grant.is_positioned)
         return encoded if subscription.passes is None else encoded._replace(passes=subscription.passes)
 
     def _position(self, wanted: GrantedSubscription, options: ChannelOptions) -> SubscribeResult:
@@ -234,9 +236,12 @@ class SubscriptionsV2(PresenceRenewal):
             messages = self._pushes(publications, subscription)
         except NotJSON as error:
             raise CodedClosing(INAPPROPRIATE_PROTOCOL, str(error)) from None
+        has_joins = subscription.grant.has_joins
         if subscription.deltas is not None and subscription.deltas.go_live():
-            patched = subscription.deltas.patched_encoding(self._client.frame, subscription.grant.has_joins)
+            patched = subscription.deltas.patched_encoding(self._client.frame, has_joins)
             self._node.hub.change_encoding(channel, self._client, patched)
+        elif has_joins:  # until now there were none, because no push may precede the reply
+            self._node.hub.change_encoding(channel, self._client, self._encoding(subscription, has_joins))
         return messages
 
     def _pushes(self, publications: Iterable[NodePublication], subscription: Subscription) -> list[bytes]:
