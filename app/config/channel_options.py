@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from .options import SECONDS, Choice, comma_separated, described, matching, option
 
-NAMESPACE_NAME = matching(r"[-a-zA-Z0-9_]{2,}", 'Must be two or more letters, digits, "-" or "_".')
+NAMESPACE_NAME = matching(r"[-a-zA-Z0-9_.]{2,}", 'Must be two or more letters, digits, "-", "_" or ".".')
 RECOVERY_MODES = Choice("stream", "cache")
 DELTA_TYPES = ("fossil",)
 PROXIED = ("proxy_subscribe", "proxy_publish", "proxy_sub_refresh")
@@ -150,7 +150,9 @@ class Namespace(ChannelOptions):
     """Channel options for the channels whose names begin with `name` and the namespace boundary."""
 
     name: str = field(
-        metadata=described("Unique name: two or more letters, digits, `-` or `_`.", check=NAMESPACE_NAME, reload=True)
+        metadata=described(
+            "Unique name: two or more letters, digits, `-`, `_` or `.`.", check=NAMESPACE_NAME, reload=True
+        )
     )
 
 

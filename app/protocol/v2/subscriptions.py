@@ -130,6 +130,8 @@ class SubscriptionsV2(PresenceRenewal):
     def add(self, wanted: GrantedSubscription) -> SubscribeResult:
         """Subscribe to a channel. Publications are held until `go_live` is called, after the reply has been sent.
 
+        Joins and leaves of others until then are not sent.
+
         Raises CodedRefusal when the client refuses what cannot be recovered or is subscribed already, Refused when the
         namespace is gone or the history cannot be read, CodedClosing when the engine fails otherwise, and
         ClosedMeanwhile.
@@ -158,7 +160,7 @@ class SubscriptionsV2(PresenceRenewal):
             subscription.deltas = DeltaSubscription(chain_of(node.hub, channel), self._client.format)
         self.channels[channel] = subscription
         try:
-            node.add_subscription(channel, self._client, hold=True, encoding=self._encoding(subscription))
+            node.add_subscription(channel, self._client, True, self._encoding(subscription, has_joins=False))
             if subscription.stores_presence(options):
                 node.add_presence(channel, self._client.uid, self.info(channel))
                 self._keep_presence()
@@ -176,13 +178,13 @@ class SubscriptionsV2(PresenceRenewal):
             result.expires, result.ttl = wanted.expires_at > 0, ttl(wanted.expires_at)
         return result
 
-    def _encoding(self, subscription: Subscription) -> Encoding:
-        """The encoding of live events for this subscription."""
-        client, grant = self._client, subscription.grant
+    def _encoding(self, subscription: Subscription, has_joins: bool) -> Encoding:
+        """The encoding of live events for this subscription, with or without joins and leaves."""
+        client = self._client
         if subscription.deltas is not None:
-            return subscription.deltas.encoding(client.frame, grant.has_joins)
+            return subscription.deltas.encoding(client.frame, has_joins)
         has_ids = self._has_ids(subscription)
-        encoded = encoding(client.format, client.frame, grant.has_joins, grant.is_positioned, has_ids)
+        encoded = encoding(client.format, client.frame, has_joins, subscription.grant.is_positioned, has_ids)
         return encoded if subscription.passes is None else encoded._replace(passes=subscription.passes)
 
     def _has_ids(self, subscription: Subscription) -> bool:
@@ -242,9 +244,12 @@ class SubscriptionsV2(PresenceRenewal):
             messages = self._pushes(publications, subscription)
         except NotJSON as error:
             raise CodedClosing(INAPPROPRIATE_PROTOCOL, str(error)) from None
+        has_joins = subscription.grant.has_joins
         if subscription.deltas is not None and subscription.deltas.go_live():
-            patched = subscription.deltas.patched_encoding(self._client.frame, subscription.grant.has_joins)
+            patched = subscription.deltas.patched_encoding(self._client.frame, has_joins)
             self._node.hub.change_encoding(channel, self._client, patched)
+        elif has_joins:  # until now there were none, because no push may precede the reply
+            self._node.hub.change_encoding(channel, self._client, self._encoding(subscription, has_joins))
         if self._client.positions is not None and self._client.positions.has_several:
             self._use_own_ids(channel, subscription)
         return messages
@@ -262,7 +267,7 @@ class SubscriptionsV2(PresenceRenewal):
         """Let publications of a live channel have ids of this client, which all other channels are a part of."""
         positions = self._client.positions
         if positions is not None and subscription.grant.is_recoverable:
-            own = self._encoding(subscription)._replace(frame=positions.frame)
+            own = self._encoding(subscription, subscription.grant.has_joins)._replace(frame=positions.frame)
             self._node.hub.change_encoding(channel, self._client, own)
 
     def end_shared_ids(self) -> None:

@@ -154,9 +154,9 @@ def test_a_wrong_value_is_named_with_its_option(option: str, value: Any, problem
         ({"name": "public", "history_size": "x"}, "namespaces[1].history_size", NOT_INTEGER),
         ({}, "namespaces[1].name", "Missing data for required field."),
         ({"name": None}, "namespaces[1].name", "Must have a value; remove the option to use its default."),
-        ({"name": "a"}, "namespaces[1].name", 'Must be two or more letters, digits, "-" or "_".'),
-        ({"name": "ab\n"}, "namespaces[1].name", 'Must be two or more letters, digits, "-" or "_".'),
-        ({"name": "größe"}, "namespaces[1].name", 'Must be two or more letters, digits, "-" or "_".'),
+        ({"name": "a"}, "namespaces[1].name", 'Must be two or more letters, digits, "-", "_" or ".".'),
+        ({"name": "ab\n"}, "namespaces[1].name", 'Must be two or more letters, digits, "-", "_" or ".".'),
+        ({"name": "größe"}, "namespaces[1].name", 'Must be two or more letters, digits, "-", "_" or ".".'),
         ({"name": 42}, "namespaces[1].name", QUOTES),
         ("public", "namespaces[1]", "Must be an object of options by name."),
         (None, "namespaces[1]", "Must be an object of options by name."),
@@ -164,6 +164,10 @@ def test_a_wrong_value_is_named_with_its_option(option: str, value: Any, problem
 )
 def test_a_wrong_value_in_a_namespace_is_named_with_its_place(namespace: Any, path: str, problem: str) -> None:
     assert check(Config, {"namespaces": [{"name": "ok"}, namespace]})[1] == {path: problem}
+
+
+def test_a_namespace_may_have_a_dot_in_its_name_as_in_later_versions() -> None:
+    assert check(Config, {"namespaces": [{"name": "news.sport"}]})[1] == {}
 
 
 def test_all_problems_are_found_at_once_and_the_right_values_are_kept() -> None:

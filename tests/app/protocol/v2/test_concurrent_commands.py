@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import gevent
 import pytest
 from gevent.event import Event as Gate
 
+from gentrifugo.app.model.events import RawClientInfo
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.user_commands import AddSubscription, CloseConnections, EndSubscriptions
 from gentrifugo.app.protocol.v2.claims import ConnectionToken, SubscriptionToken
 from gentrifugo.app.protocol.v2.token_making import connection_token
 from gentrifugo.app.protocol.v2.tokens import TokenVerifier
+from tests.app.protocol.v2.conftest import RICH, StartNode
 from tests.fakes import TroubledEngine
 from tests.greenlets import settle
 from tests.local_client_v2 import KEY, LocalClientV2
+
+OTHER = RawClientInfo("bob", "another connection", b"", b"")
 
 
 def names(messages: list[Any]) -> list[str]:
@@ -59,6 +64,41 @@ def test_the_end_of_a_subscription_by_a_backend_waits_for_the_reply_to_connect(
     gevent.joinall([greenlet, ending])
     assert names(client.received()) == ["connect", "unsubscribe"]
     assert sorted(client.connection.channels) == ["cache:b"]
+
+
+def test_joins_and_leaves_of_others_do_not_precede_the_reply_to_connect(node: Node, engine: TroubledEngine) -> None:
+    gate = engine.close_gate("recover_since")
+    client, greenlet = connecting(node, "rich:a")
+    node.publish_join("rich:a", OTHER)
+    node.publish_leave("rich:a", OTHER)
+    settle()
+    assert client.received() == []
+    gate.set()
+    greenlet.join()
+    node.publish_leave("rich:a", OTHER)
+    assert names(client.received()) == ["connect", "join", "leave"]
+
+
+@pytest.mark.parametrize("wishes", [{}, {"delta": "fossil"}], ids=["plain", "with deltas"])
+def test_joins_and_leaves_of_others_do_not_precede_the_reply_to_subscribe(
+    start: StartNode, engine: TroubledEngine, wishes: dict[str, Any]
+) -> None:
+    node = start(namespaces=(dataclasses.replace(RICH, allowed_delta_types="fossil"),))
+    client = LocalClientV2.connected(node)
+    client.received()
+    gate = engine.close_gate("recover_since")
+    greenlet = gevent.spawn(client.send, {"id": 5, "subscribe": {"channel": "rich:a", **wishes}})
+    settle()
+    node.publish_join("rich:a", OTHER)
+    settle()
+    assert client.received() == []
+    gate.set()
+    greenlet.join()
+    node.publish_leave("rich:a", OTHER)
+    assert names(client.received()) == ["subscribe", "join", "leave"]
+    node.publish("rich:a", b"1")
+    node.publish_leave("rich:a", OTHER)
+    assert names(client.received()) == ["pub", "leave"]
 
 
 def test_a_connection_that_a_backend_closes_during_connect_has_no_subscriptions(
