@@ -15,6 +15,8 @@ from ..protocol.v2.event_positions import split_id
 from . import gzip_parts
 
 Frame = Callable[[bytes], bytes]
+Pieces = Callable[[bytes], tuple[bytes, ...]]
+"""Writes a message in pieces, so that clients can share those that are the same for several of them."""
 
 
 class Framing(NamedTuple):
@@ -25,7 +27,7 @@ class Framing(NamedTuple):
     content_type: str
     start: bytes
     """What the body begins with."""
-    write: Frame
+    write: Pieces
     """Writes a message into the body, before that is compressed or cut into chunks."""
 
     def prelude(self, is_compressed: bool = False) -> bytes:
@@ -43,39 +45,39 @@ class Framing(NamedTuple):
 
 
 @cache
-def _frame(write: Frame, is_chunked: bool, is_compressed: bool) -> Frame:
-    def written_in_a_chunk(message: bytes) -> bytes:
-        return chunk(write(message))
+def _frame(write: Pieces, is_chunked: bool, is_compressed: bool) -> Frame:
+    def plain(message: bytes) -> bytes:
+        return b"".join(write(message))
 
     def compressed(message: bytes) -> bytes:
-        return gzip_parts.part(write(message))
+        return b"".join(map(gzip_parts.part, write(message)))
 
-    def compressed_in_a_chunk(message: bytes) -> bytes:
-        return chunk(gzip_parts.part(write(message)))
+    body = compressed if is_compressed else plain
 
-    if is_compressed:
-        return compressed_in_a_chunk if is_chunked else compressed
-    return written_in_a_chunk if is_chunked else write
+    def in_a_chunk(message: bytes) -> bytes:
+        return chunk(body(message))
+
+    return in_a_chunk if is_chunked else body
 
 
-def line(message: bytes) -> bytes:
+def line(message: bytes) -> tuple[bytes]:
     """A message in JSON as a line."""
-    return message + b"\n"
+    return (message + b"\n",)
 
 
-def event(message: bytes) -> bytes:
+def event(message: bytes) -> tuple[bytes]:
     """A message in JSON as an event of Server-Sent Events, in which a carriage return would end the line, too."""
-    return b"data: %b\n\n" % message.replace(b"\r", b"")
+    return (b"data: %b\n\n" % message.replace(b"\r", b""),)
 
 
-def event_with_id(message: bytes) -> bytes:
+def event_with_id(message: bytes) -> tuple[bytes, ...]:
     """An event whose id the browser returns when it comes back, if the message has one (event_positions.py)."""
     id_, text = split_id(message)
-    return event(text) if id_ is None else b"id: %b\n%b" % (id_, event(text))
+    return event(text) if id_ is None else (b"id: %b\n" % id_, *event(text))
 
 
-def _bare(message: bytes) -> bytes:
-    return message
+def _bare(message: bytes) -> tuple[bytes]:
+    return (message,)
 
 
 LINES = Framing("http_stream", "text/plain; charset=utf-8", b"", line)

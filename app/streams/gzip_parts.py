@@ -7,6 +7,7 @@ other in any order, and no connection has a compressor, which would take 100 KB.
 from __future__ import annotations
 
 import zlib
+from functools import lru_cache
 
 START = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 """The head of the stream: deflate, and no name, time or system."""
@@ -23,5 +24,11 @@ def part(data: bytes) -> bytes:
     size = len(data)
     if size < MIN_SIZE:
         return b"\0%b%b%b" % (size.to_bytes(2, "little"), (size ^ 0xFFFF).to_bytes(2, "little"), data)
+    return _compressed(data)
+
+
+@lru_cache(maxsize=1)
+def _compressed(data: bytes) -> bytes:
+    """For clients whose messages differ in their ids only, a broadcast comes here once for each of them."""
     # A full flush forgets what came before, and costs less than a new compressor for each message.
     return _compressor.compress(data) + _compressor.flush(zlib.Z_FULL_FLUSH)

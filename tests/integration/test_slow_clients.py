@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable
 
 import pytest
 
+from gentrifugo.app.protocol.v2.token_making import connection_token
 from tests.api_client import ApiClient
 from tests.protocol_client import ProtocolClient
 from tests.servers import Server
+from tests.stream_client import StreamClient
 from tests.waiting import eventually
 from tests.websocket_client import Closed
 
 StartServer = Callable[..., Server]
 
+KEY = "the key of tests for tokens of protocol v2"
 PAYLOAD = "x" * 10_000
 
 
@@ -91,3 +95,29 @@ def test_a_client_that_answers_pings_stays(start_server: StartServer) -> None:
     with ProtocolClient(server, "alive") as alive:
         alive.socket.assert_quiet(2)
         assert alive.call("ping")["method"] == "ping"
+
+
+@pytest.mark.parametrize("coding", ["", "Accept-Encoding: gzip\r\n"], ids=["plain", "compressed"])
+@pytest.mark.parametrize("path", ["http_stream", "sse", "uni_http_stream", "uni_sse"])
+def test_slow_stream_reads_complete_messages_and_the_close_code(
+    start_server: StartServer, path: str, coding: str
+) -> None:
+    options = {"token_hmac_secret_key": KEY, "stream_compression": True, "uni_sse": True, "uni_http_stream": True}
+    server = start_server(client_queue_max_size=100_000, **options)
+    api = ApiClient(server.host, server.port)
+    request = {"token": connection_token(KEY, "slow", channels=["news"])}
+    first = request if path.startswith("uni_") else {"id": 1, "connect": request}
+    noise = random.Random(1)
+    with StreamClient(server.port, f"/connection/{path}", first, headers=coding) as slow:
+        assert slow.next()["connect"]
+        eventually(lambda: num_clients(api) == 1)
+        for number in range(10_000):
+            api.publish("news", [number, noise.randbytes(10_000).hex()])
+            if num_clients(api) == 0:
+                break
+        messages = iter(slow.next, None)
+        received = [message.get("push", message) for message in messages]
+        numbers = [message["pub"]["data"][0] for message in received if "pub" in message]
+        assert numbers == list(range(len(numbers)))
+        assert 0 < len(numbers) < number
+        assert received[-1] == {"disconnect": {"code": 3008, "reason": "slow"}}

@@ -15,6 +15,7 @@ import pytest
 from gentrifugo.app.protocol.v2.token_making import connection_token, signed
 from tests.docs.pages import DOCS, read
 from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, Gunicorn
+from tests.integration.test_proxies import nginx_conf, nginx_of
 from tests.nginx_server import free_port, nginx, proxy
 from tests.parts import ROOT, program
 from tests.redis_server import redis_server
@@ -352,6 +353,29 @@ def test_haproxy_passes_streams_on_at_once(command: Server, tmp_path: Path) -> N
     port = free_port()
     with proxy(haproxy_of(port, command, tmp_path), port, tmp_path):
         check_streams(port, command.port)
+
+
+@pytest.mark.parametrize("kind", ["nginx", "haproxy"])
+def test_proxy_passes_messages_on_at_once_over_http_2(command: Server, tmp_path: Path, kind: str) -> None:
+    port = free_port()
+    if kind == "nginx":
+        listen = f"listen 127.0.0.1:{port} http2;"
+        arguments = nginx_of(nginx_conf(port, command).replace(f"listen 127.0.0.1:{port};", listen), tmp_path)
+    else:
+        arguments = haproxy_of(port, command, tmp_path)
+        file = tmp_path / "haproxy.cfg"
+        file.write_text(file.read_text().replace(f"bind 127.0.0.1:{port}\n", f"bind 127.0.0.1:{port} proto h2\n"))
+    url = f"http://127.0.0.1:{port}/connection/uni_http_stream"
+    listen_to = [program("curl"), "-sN", "--http2-prior-knowledge", "-d", json.dumps(listening("news")), url]
+    with proxy(arguments, port, tmp_path), subprocess.Popen(listen_to, stdout=subprocess.PIPE) as curl:
+        assert curl.stdout is not None
+        assert "connect" in json.loads(curl.stdout.readline())
+        for number in range(3):
+            api(command.port, "publish", channel="news", data=number)
+            assert json.loads(curl.stdout.readline())["pub"]["data"] == number
+        api(command.port, "disconnect", user="ann")
+        assert b"disconnect" in curl.stdout.readline()
+        assert curl.wait(seconds(5)) == 0
 
 
 def check_streams(port: int, server_port: int) -> None:

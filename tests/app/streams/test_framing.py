@@ -41,3 +41,11 @@ def test_a_compressed_body_is_the_same_body(framing: Framing, is_chunked: bool) 
 def test_an_event_with_an_id() -> None:
     assert EVENTS_WITH_IDS.frame(is_chunked=False)(b'abc7\n{"a":1}') == b'id: abc7\ndata: {"a":1}\n\n'
     assert EVENTS_WITH_IDS.frame(is_chunked=False)(b'{"a":1}') == b'data: {"a":1}\n\n'
+
+
+def test_clients_with_different_ids_share_what_is_compressed() -> None:
+    frame = EVENTS_WITH_IDS.frame(is_chunked=False, is_compressed=True)
+    message = b'{"a":"%b"}' % (b"long " * 100)
+    first, second = frame(b"id1\n" + message), frame(b"id2\n" + message)
+    assert first.replace(b"id: id1\n", b"id: id2\n") == second
+    assert len(second) < len(message) / 2

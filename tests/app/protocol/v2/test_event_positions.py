@@ -87,12 +87,12 @@ def test_further_channels_are_left_out_of_an_id() -> None:
 class Listener(LocalClientV2):
     """A one-way client whose messages have ids, and which comes back with one."""
 
-    def __init__(self, node: Node, *channels: str, last: str = "") -> None:
+    def __init__(self, node: Node, *channels: str, last: str = "", subs: dict[str, Any] | None = None) -> None:
         super().__init__(node, session="secret", has_ids=True, last_event=LastEvent(last) if last else None)
         self.connection.format = ONE_WAY
         self.last = last
         token = connection_token(KEY, "alice", channels=list(channels))
-        self.connection.handle(json.dumps({"token": token}).encode())
+        self.connection.handle(json.dumps({"token": token, "subs": subs or {}}).encode())
         (self.opened, *self.first) = self.events()
         self.subs = self.opened["connect"]["subs"]
 
@@ -218,6 +218,18 @@ def test_more_than_the_history_holds_is_not_recovered(node: Node) -> None:
     second = Listener(node, "kept:a", last=first.last)
     assert second.first == []
     assert "recovered" not in second.subs["kept:a"]
+
+
+def test_positions_in_the_request_count_without_an_id(node: Node) -> None:
+    publish(node, a=1)
+    first = Listener(node, "kept:a")
+    publish(node, a=2)
+    since = {"kept:a": {"recover": True, "offset": 1, "epoch": first.subs["kept:a"]["epoch"]}}
+    second = Listener(node, "kept:a", subs=since)
+    assert [publication["data"] for publication in second.subs["kept:a"]["publications"]] == [2]
+    assert Listener(node, "kept:a", last=second.last).first == []
+    publish(node, a=3)
+    assert data_of(Listener(node, "kept:a", last=second.last, subs=since)) == [3]
 
 
 def test_a_channel_in_cache_mode_recovers_the_newest(node: Node) -> None:
