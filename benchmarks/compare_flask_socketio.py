@@ -6,40 +6,34 @@ Both publish by a function call in a view, to subscribers of one channel over We
 from __future__ import annotations
 
 import argparse
-import re
 import socket
-import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from benchmarks import open_files
+from benchmarks.command_server import PORT, ServerCommand, running_command
+from benchmarks.comparison import MAX_CPU_OF_OTHERS, ROUNDS, Comparison, MeasuredServer, compare, comparison_table
 from benchmarks.connection import Connection
 from benchmarks.errors import BenchmarkError
 from benchmarks.event_loop import EventLoop
 from benchmarks.frames import TEXT, Frame
-from benchmarks.processes import KIBIBYTE, Processes
+from benchmarks.processes import KIBIBYTE
 from benchmarks.receivers import CountingReceiver, Deliveries
-from benchmarks.report import Figure, Result, combine, table
+from benchmarks.report import Figure, Result
 from benchmarks.socketio_connection import SocketIOConnection
 from benchmarks.span import Span
 from benchmarks.subscribers import SubscriberFactory, Subscribers
 from benchmarks.target import Target
 
 SITES = Path(__file__).parent / "sites"
-START_TIMEOUT = 20.0
-"""Seconds until a site must listen."""
 STALL_TIMEOUT = 10.0
 """Seconds without a delivery after which what is missing counts as lost."""
 MAX_CONNECTING = 50
 SETTLE_SECONDS = 1.0
 """Seconds after which memory and CPU of the connecting are past."""
 CHANNEL = "news"
-
-_LISTENING = re.compile(r"listening on (http://\S+)")
 
 
 class FrameSizeDetector(CountingReceiver):
@@ -88,6 +82,7 @@ class SiteBenchmark:
                 Figure("delivered, as fast as it goes", delivered, "messages/s"),
                 *saturated.span.cost("delivery, as fast as it goes", saturated.deliveries),
                 *paced.span.cost(f"delivery, {rate:g} messages a second", paced.deliveries),
+                *paced.span.loads(),
             ],
             [f"{lost} messages did not arrive" for lost in (saturated.lost + paced.lost,) if lost],
         )
@@ -125,66 +120,57 @@ def _asking(target: Target, path: str) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def site(command: Sequence[str], prefix: str) -> Iterator[Target]:
-    """A site for the length of a `with` block. Raises BenchmarkError."""
-    with TemporaryFile() as log:
-        process = subprocess.Popen(command, cwd=SITES, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            url = _wait_until_listening(process, log)
-            yield Target.of(url + prefix, "secret", Processes([process.pid]))
-        finally:
-            process.kill()
-            process.wait()
-
-
-def _wait_until_listening(process: subprocess.Popen[bytes], log: object) -> str:
-    deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline:
-        said = Path(f"/proc/self/fd/{log.fileno()}").read_text(encoding="utf-8", errors="replace")  # type: ignore[attr-defined]
-        match = _LISTENING.search(said)
-        if match:
-            time.sleep(0.5)  # it says so a moment before it does
-            return match[1]
-        if process.poll() is not None:
-            raise BenchmarkError(f"the site did not start:\n{said}")
-        time.sleep(0.05)
-    raise BenchmarkError(f"the site does not listen after {START_TIMEOUT:g} s")
-
-
 def main() -> int:
     """Measure both in turn, and print one beside the other; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare_flask_socketio", description=__doc__)
     parser.add_argument("--connections", type=int, default=1000, help="subscribers (default: %(default)s)")
     parser.add_argument("--count", type=int, default=200, help="messages as fast as it goes (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=15, help="messages a second then (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="times that each is measured (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds that count (default: %(default)s)")
+    parser.add_argument(
+        "--max-others",
+        type=float,
+        default=MAX_CPU_OF_OTHERS,
+        metavar="PERCENT",
+        help="discard a round while which other processes used more of a core (default: %(default)g)",
+    )
     arguments = parser.parse_args()
     try:
         open_files.check(arguments.connections, open_files.raise_limit())
-        print(_compare(arguments))
+        comparison = _compare(arguments)
     except BenchmarkError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
-    return 0
+    print(comparison_table(comparison))
+    return 0 if comparison.is_complete else 1
 
 
-def _compare(arguments: argparse.Namespace) -> str:
+def _compare(arguments: argparse.Namespace) -> Comparison:
     programs = Path(sys.executable).parent
-    ours = [str(programs / "gentrifugo"), "--app=gentrifugo_site:app", "--address=127.0.0.1", "--port=0"]
-    theirs = [sys.executable, "flask_socketio_site.py", str(_free_port())]
-    results: list[list[Result]] = [[], []]
+    gentrifugo = (str(programs / "gentrifugo"), "--app=gentrifugo_site:app", "--address=127.0.0.1", f"--port={PORT}")
+    return compare(
+        MeasuredServer("Gentrifugo", _measurement(arguments, gentrifugo, ExtensionConnection)),
+        MeasuredServer(
+            "Flask-SocketIO",
+            _measurement(arguments, (sys.executable, "flask_socketio_site.py", PORT), SocketIOConnection),
+        ),
+        arguments.rounds,
+        arguments.max_others,
+        lambda reason: print(reason, file=sys.stderr, flush=True),
+    )
+
+
+def _measurement(
+    arguments: argparse.Namespace, command: tuple[str, ...], connect: SubscriberFactory
+) -> Callable[[], Result]:
+    """A function that starts a site and measures it once."""
     title = f"{arguments.connections:,} subscribers: this server beside Flask-SocketIO"
-    for _ in range(arguments.rounds):
-        for kept, command, prefix, connect in (
-            (results[0], ours, "", ExtensionConnection),
-            (results[1], theirs, "", SocketIOConnection),
-        ):
-            with site(command, prefix) as target:
-                kept.append(
-                    SiteBenchmark(target, connect, arguments.connections).run(title, arguments.count, arguments.rate)
-                )
-    return table(combine(results[0]), combine(results[1]))
+
+    def measure() -> Result:
+        with running_command(ServerCommand(command, "secret", directory=SITES)) as target:
+            return SiteBenchmark(target, connect, arguments.connections).run(title, arguments.count, arguments.rate)
+
+    return measure
 
 
 class ExtensionConnection(Connection):
@@ -192,12 +178,6 @@ class ExtensionConnection(Connection):
 
     def _path(self) -> str:
         return f"/realtime{self._target.websocket_path}"
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.processes import Processes
+from benchmarks.processes import Processes, process_tree
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.protocols.base import Protocol
+from benchmarks.redis_process import RedisProcess
+from benchmarks.started_process import StartedProcess, server_environment, started
 from benchmarks.target import Target
 
-START_TIMEOUT = 15.0
-"""Seconds until the server must listen."""
-STOP_TIMEOUT = 30.0
-"""Seconds that it may take to end."""
+HISTORY = "history:"
+"""The namespace whose channels keep a history, with its boundary."""
 
 OPTIONS: dict[str, Any] = {
     "address": "127.0.0.1",
@@ -32,6 +29,14 @@ OPTIONS: dict[str, Any] = {
     "client_queue_max_size": 1 << 30,
     "api_request_max_size": 1 << 27,
     "allow_subscribe_for_client": True,
+    "namespaces": [
+        {
+            "name": HISTORY.rstrip(":"),
+            "history_size": 10,
+            "history_lifetime": 60,
+            "allow_subscribe_for_client": True,
+        }
+    ],
 }
 """A saturated server has megabytes waiting for each client; nobody shall be closed as slow for that.
 
@@ -39,59 +44,49 @@ Clients of protocol v2 may subscribe without a token for each channel.
 """
 
 _LISTENING = re.compile(r"listening on (http://\S+)")
+_WORKER_READY = re.compile(r"worker \d+ ready")
 
 
 @contextmanager
-def running_server(protocol: Protocol = PROTOCOLS["v1"], **options: Any) -> Iterator[Target]:
-    """A new server process on a free port; `options` go into its configuration. Raises BenchmarkError."""
+def running_server(
+    protocol: Protocol = PROTOCOLS["v1"],
+    redis: RedisProcess | None = None,
+    nodes: int = 1,
+    speedups: bool = True,
+    **options: Any,
+) -> Iterator[Target]:
+    """Run new server processes, each on a free port; `options` go into their configuration. Raises BenchmarkError.
+
+    With `speedups` false they do without the C module for sending.
+    """
     secret, token_secret, api_key = (secrets.token_hex(32) for _ in range(3))
     keys = {"secret": secret, "token_hmac_secret_key": token_secret, "api_key": api_key}
-    with TemporaryDirectory(prefix="gentrifugo-bench-") as name:
-        directory = Path(name)
-        config, log = directory / "config.json", directory / "server.log"
-        config.write_text(json.dumps({**keys, **OPTIONS, **options}), encoding="utf-8")
-        process = _start(config, log)
-        try:
-            url, processes = _wait_until_listening(process, log), Processes([process.pid])
-            yield Target.of(url, secret if protocol.name == "v1" else token_secret, processes, protocol, api_key)
-        finally:
-            _stop(process)
-
-
-def _start(config: Path, log: Path) -> subprocess.Popen[bytes]:
+    engine = {"engine": "redis", "redis_port": str(redis.port)} if redis is not None else {}
+    environment = server_environment() | ({} if speedups else {"GENTRIFUGO_SPEEDUPS": "0"})
     program = Path(sys.executable).with_name("gentrifugo")
-    # What a developer has set up for other purposes must not change what is measured.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CENTRIFUGO_")}
-    try:
-        with log.open("wb") as output:
-            return subprocess.Popen(
-                [str(program), f"--config={config}", "--port=0"],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=config.parent,
-                env=environment,
-            )
-    except FileNotFoundError:
-        raise BenchmarkError(f"there is no {program}; install the project with make install") from None
+    if not program.exists():
+        raise BenchmarkError(f"there is no {program}; install the project with make install")
+    with TemporaryDirectory(prefix="gentrifugo-bench-") as name, ExitStack() as stack:
+        config = Path(name) / "config.json"
+        config.write_text(json.dumps({**keys, **OPTIONS, **engine, **options}), encoding="utf-8")
+        urls, pids = [], []
+        for _ in range(nodes):
+            command = [str(program), f"--config={config}", "--port=0"]
+            server = stack.enter_context(started(command, "the server", config.parent, environment))
+            urls.append(_wait_until_listening(server, options.get("workers", 0)))
+            pids += process_tree(server.pid)
+        signing = secret if protocol.name == "v1" else token_secret
+        engine_processes = redis.processes if redis is not None else None
+        yield Target.of(",".join(urls), signing, Processes(pids), protocol, api_key, engine_processes)
 
 
-def _wait_until_listening(process: subprocess.Popen[bytes], log: Path) -> str:
-    deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline:
-        text = log.read_text(encoding="utf-8", errors="replace")
-        match = _LISTENING.search(text)
-        if match:
-            return match[1]
-        if process.poll() is not None:
-            raise BenchmarkError(f"the server did not start:\n{text}")
-        time.sleep(0.05)
-    raise BenchmarkError(f"the server does not listen after {START_TIMEOUT:g} s")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def _wait_until_listening(server: StartedProcess, workers: int) -> str:
+    """The URL of a server, once it listens and all of its workers are ready."""
+    url = ""
+    for _ in server.waiting("it listened"):
+        output = server.output
+        match = _LISTENING.search(output)
+        if match and len(_WORKER_READY.findall(output)) >= workers:
+            url = match[1]
+            break
+    return url

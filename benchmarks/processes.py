@@ -45,6 +45,7 @@ class Processes:
     """One or more processes, measured as one. Every method raises BenchmarkError when one of them is not there."""
 
     def __init__(self, pids: Sequence[int]) -> None:
+        self.pids = tuple(pids)
         self._directories = [PROC / str(pid) for pid in pids]
         self.cpu()  # a wrong pid is better known now than after a minute of load
 
@@ -62,6 +63,23 @@ class Processes:
 
     def _each(self, read: Callable[[Path], T]) -> list[T]:
         return [_read(directory, read) for directory in self._directories]
+
+
+def process_tree(pid: int) -> list[int]:
+    """A process and all processes that it has started, directly or through others, as they are now."""
+    children: dict[int, list[int]] = {}
+    for directory in PROC.iterdir():
+        if directory.name.isdigit():
+            try:
+                stat = (directory / "stat").read_bytes()
+            except OSError:  # it has ended since the directory was listed
+                continue
+            parent = int(stat[stat.rindex(b")") + 2 :].split()[1])
+            children.setdefault(parent, []).append(int(directory.name))
+    tree = [pid]
+    for each in tree:
+        tree += children.get(each, [])
+    return tree
 
 
 def _read(directory: Path, read: Callable[[Path], T]) -> T:

@@ -26,7 +26,8 @@ class Publishers(ABC):
         self._stop_at = 0.0
         data_format, channels = Format(load.size), load.channel_names
         self._all = [
-            Publisher(loop, target, number, channels, data_format, self._continue) for number in range(load.publishers)
+            Publisher(loop, target.node(number), number, channels, data_format, self._continue)
+            for number in range(load.publishers)
         ]
 
     @property

@@ -1,4 +1,4 @@
-"""What a run found out, and how it is printed: one table for each mode, with ratios when two servers are compared."""
+"""The figures of a run, and how they are printed; benchmarks.comparison prints those of two servers."""
 
 from __future__ import annotations
 
@@ -65,27 +65,18 @@ def combine(results: Sequence[Result]) -> Result:
     return Result(results[0].title, figures, list(dict.fromkeys(problems)), list(dict.fromkeys(notes)))
 
 
-def table(result: Result, against: Result | None = None) -> str:
-    """The result as lines of text; with `against` its figures beside it, and the ratio of the first to the second."""
-    rows = [[figure.name, figure.text, figure.unit] for figure in result.figures]
-    if against is not None:
-        other = {figure.name: figure for figure in against.figures}
-        for row, figure in zip(rows, result.figures, strict=True):
-            row[2:2] = _comparison(figure, other.get(figure.name))
-        rows.insert(0, ["", "this", "against", "ratio", ""])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [result.title, *("  " + _line(row, widths) for row in rows)]
+def table(result: Result) -> str:
+    """Format a result as lines of text."""
+    lines = [result.title, *aligned([[figure.name, figure.text, figure.unit] for figure in result.figures])]
     lines += [f"  note: {note}" for note in result.notes]
     lines += [f"  PROBLEM: {problem}" for problem in result.problems]
-    if against is not None:
-        lines += [f"  PROBLEM (against): {problem}" for problem in against.problems]
     return "\n".join(lines)
 
 
-def _comparison(figure: Figure, other: Figure | None) -> list[str]:
-    if other is None:
-        return ["-", "-"]
-    return [other.text, f"{figure.value / other.value:.2f}" if other.value else "-"]
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of a name, numbers and a unit as indented lines, with the numbers below each other."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  " + _line(row, widths) for row in rows]
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

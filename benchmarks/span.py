@@ -1,4 +1,4 @@
-"""A span of time: how long it was, and what it cost the server, us and everybody else."""
+"""A span of time: how long it was, and what it cost the server, Redis, us and everybody else."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from benchmarks.processes import machine_cpu
 from benchmarks.report import Figure
 from benchmarks.target import Target
 
+CPU_OF_OTHERS = "CPU of all others"
+"""Name of the figure."""
+
 
 class _Clocks(NamedTuple):
     """Seconds: of the wall clock, and of CPU."""
 
     wall: float
     server: float
+    engine: float
     own: float
     machine: float
 
@@ -24,6 +28,7 @@ class Span:
 
     def __init__(self, target: Target) -> None:
         self._processes = target.processes
+        self._engine = target.engine
         self._start = self._end = self._now()
 
     def end(self) -> None:
@@ -39,7 +44,10 @@ class Span:
         """The server's CPU for each of `count` pieces of work; nothing when it is not known."""
         if self._processes is None or not count:
             return []
-        return [Figure(f"server CPU per {name}", (self._end.server - self._start.server) * 1e6 / count, "µs")]
+        figures = [Figure(f"server CPU per {name}", (self._end.server - self._start.server) * 1e6 / count, "µs")]
+        if self._engine is not None:
+            figures.append(Figure(f"Redis CPU per {name}", (self._end.engine - self._start.engine) * 1e6 / count, "µs"))
+        return figures
 
     def loads(self) -> list[Figure]:
         """Who was how busy, in percent of one core.
@@ -47,19 +55,21 @@ class Span:
         We must not have been the limit, and others should not have worked at all: what they did is noise in all
         figures. It contains the work of the kernel that belongs to nobody.
         """
-        server, own, machine = (
+        server, engine, own, machine = (
             (end - start) * 100 / self.seconds for start, end in zip(self._start[1:], self._end[1:], strict=True)
         )
         figures = [Figure("load generator CPU", own, "% of a core")]
         if self._processes is not None:
-            others = max(machine - server - own, 0.0)
+            others = max(machine - server - engine - own, 0.0)
             figures = [
                 Figure("server CPU", server, "% of a core"),
+                *([Figure("Redis CPU", engine, "% of a core")] if self._engine is not None else []),
                 *figures,
-                Figure("CPU of all others", others, "% of a core"),
+                Figure(CPU_OF_OTHERS, others, "% of a core"),
             ]
         return figures
 
     def _now(self) -> _Clocks:
         server = self._processes.cpu() if self._processes is not None else 0.0
-        return _Clocks(time.monotonic(), server, time.process_time(), machine_cpu())
+        engine = self._engine.cpu() if self._engine is not None else 0.0
+        return _Clocks(time.monotonic(), server, engine, time.process_time(), machine_cpu())

@@ -83,5 +83,7 @@ class Subscribers:
             channel = self._channels[number % len(self._channels)]
             receiver = self._receiver(number)
             self.connections.append(
-                self._connect(self._loop, self._target, f"user{number}", channel, receiver, self._handle_subscribed)
+                self._connect(
+                    self._loop, self._target.node(number), f"user{number}", channel, receiver, self._handle_subscribed
+                )
             )

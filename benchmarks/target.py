@@ -16,19 +16,28 @@ WEBSOCKET_PATH = "/connection/websocket"
 
 @dataclass(frozen=True)
 class Target:
-    """One server. `prefix` is put before its paths; without `processes` no CPU and no memory is measured."""
+    """One server, or one of its nodes. Without `processes` no CPU and no memory is measured."""
 
     family: int
     address: tuple[str, int]
     host: str
     """The header Host."""
     prefix: str
+    """Put before its paths."""
     secret: str
     """What signs the tokens of clients, and with protocol v1 the API requests."""
     processes: Processes | None = None
     protocol: Protocol = PROTOCOLS["v1"]
     api_key: str = ""
     """Of API requests with protocol v2."""
+    engine: Processes | None = None
+    """The processes of Redis, when they are measured too."""
+    nodes: tuple[Target, ...] = ()
+    """The other nodes of the server, when it has several."""
+
+    def node(self, number: int) -> Target:
+        """The node for the connection `number`: connections are spread over the nodes in turn."""
+        return (self, *self.nodes)[number % (1 + len(self.nodes))]
 
     @classmethod
     def of(
@@ -38,8 +47,14 @@ class Target:
         processes: Processes | None = None,
         protocol: Protocol = PROTOCOLS["v1"],
         api_key: str = "",
+        engine: Processes | None = None,
     ) -> Target:
-        """The server at `url`. Raises BenchmarkError for what is no URL, or no host."""
+        """The server at `url`, or its nodes at several URLs with commas between them.
+
+        Raises BenchmarkError for an invalid URL and for an unknown host.
+        """
+        url, *others = url.split(",")
+        nodes = tuple(cls.of(other, secret, processes, protocol, api_key, engine) for other in others)
         parts = urlsplit(url)
         try:
             host, port = parts.hostname, parts.port or 80
@@ -53,7 +68,7 @@ class Target:
             raise BenchmarkError(f"{url}: {host} is not a known host ({error.strerror})") from None
         # Numeric addresses: 5000 connections shall not ask a name server 5000 times.
         where = int(family), (str(address[0]), port), parts.netloc, parts.path.rstrip("/")
-        return cls(*where, secret, processes, protocol, api_key)
+        return cls(*where, secret, processes, protocol, api_key, engine, nodes)
 
     @property
     def websocket_path(self) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.modes import MODES
+from tests.parts import program
 from tests.servers import Server, running
 from tests.waiting import seconds
 
@@ -46,12 +50,17 @@ KEYS = {"token_hmac_secret_key": "a key of tokens that is long enough", "api_key
 def bench(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does."""
     secret = KEYS["token_hmac_secret_key"] if "--protocol" in arguments else server.secret
+    return run(*arguments, "--url", server.url, "--secret", secret)
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with these arguments alone."""
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *arguments, "--url", server.url, "--secret", secret],
+        [sys.executable, "-m", "benchmarks", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=seconds(30),
+        timeout=seconds(40),
     )
 
 
@@ -124,14 +133,39 @@ def test_a_namespace_is_put_before_the_channels(start_server: Callable[..., Serv
     assert "the reply to subscribe was the error 'namespace not found'" in done.stderr
 
 
-def test_two_servers_are_compared(server: Server, start_server: Callable[..., Server]) -> None:
+def test_two_running_servers_are_compared(server: Server, start_server: Callable[..., Server]) -> None:
     other = start_server(secret="another")
     pids = ("--pid", str(server.pid), "--against-pid", str(other.pid))
-    done = bench(
-        server, "api", *SMALL["api"], *pids, "--against", other.url, "--against-secret", "another", "--rounds", "2"
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "this  against  ratio" in " ".join(done.stdout.split("\n")[3].split("   "))
+    against = ("--against", other.url, "--against-secret", "another", "--max-others", "1000")
+    done = bench(server, "api", *SMALL["api"], *pids, *against, "--rounds", "2")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert done.stdout.split("\n")[3].split() == ["this", "against", "ratio"]
+    assert " to " in done.stdout
+
+
+@pytest.mark.parametrize(
+    "extra", [(), ("--nodes", "2", "--engine=redis", "--redis_port={redis_port}")], ids=["", "Redis"]
+)
+def test_a_server_is_started_beside_this_one(extra: tuple[str, ...], tmp_path: Path) -> None:
+    """Every second round begins with the other server, which is one of this repository here, too."""
+    config = tmp_path / "config.json"
+    history = {"name": "history", "history_size": 10, "history_lifetime": 60}
+    config.write_text(json.dumps({"secret": "x", "address": "127.0.0.1", "namespaces": [history]}), encoding="utf-8")
+    if extra:
+        program("redis-server")
+    command = [str(Path(sys.executable).with_name("gentrifugo")), f"--config={config}", "--port={port}", *extra[2:]]
+    flags = ("--secret", "x", "--max-others", "1000", "--rounds", "2", "--namespace", "history:", *extra[:2])
+    done = run("api", "connect", "-n", "10", "--seconds", "0.2", "--beside", shlex.join(command), *flags)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    for name in ("commands", "server CPU per command", "connected and subscribed", *(["Redis CPU"] if extra else [])):
+        assert re.search(rf"^  {name} .* \(.* to .*\) .* \(.* to .*\)", done.stdout, re.MULTILINE), name
+
+
+def test_a_command_that_fails_is_reported() -> None:
+    done = run("api", "--beside", "sh -c 'echo no such option; exit 3' {port}")
+    assert done.returncode == 1
+    assert "sh exited with status 3 before it answered on port" in done.stderr
+    assert "  no such option" in done.stderr
 
 
 @pytest.mark.parametrize("mode", MODES)

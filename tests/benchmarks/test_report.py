@@ -31,21 +31,6 @@ def test_a_table_of_one_server() -> None:
     ]
 
 
-def test_a_table_of_two_servers_has_the_ratio_of_the_first_to_the_second() -> None:
-    assert table(result(3000.0), result(1500.0)).splitlines() == [
-        "fanout: a run",
-        "              this  against  ratio",
-        "  delivered  3,000    1,500   2.00  messages/s",
-        "  errors         0        0      -",
-    ]
-
-
-def test_problems_of_both_servers_are_printed() -> None:
-    text = table(result(1.0, "one is lost"), result(1.0, "two are lost"))
-    assert "PROBLEM: one is lost" in text
-    assert "PROBLEM (against): two are lost" in text
-
-
 def test_several_runs_become_one_with_medians_and_all_problems() -> None:
     combined = combine([result(10.0), result(30.0, "lost"), result(11.0, "lost")])
     assert combined.value("delivered") == 11

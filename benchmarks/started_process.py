@@ -1,0 +1,113 @@
+"""Programs that run for the length of a benchmark: started, watched until they are ready, and stopped again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.errors import BenchmarkError
+
+START_TIMEOUT = 20.0
+"""Seconds until a program must be ready."""
+STOP_TIMEOUT = 30.0
+"""Seconds that a program may take to stop after SIGTERM, before it is killed."""
+KILL_TIMEOUT = 2.0
+"""Seconds until processes have ended that were killed."""
+CHECK_INTERVAL = 0.05
+"""Seconds between two checks whether a program is ready."""
+SHOWN_LINES = 20
+"""Lines of output that an error shows."""
+
+
+class StartedProcess:
+    """A program in a process group of its own, whose output goes to a file."""
+
+    def __init__(self, process: subprocess.Popen[bytes], name: str, log: Path) -> None:
+        self.pid = process.pid
+        self.name = name
+        """What errors call the program."""
+        self._process = process
+        self._log = log
+
+    @property
+    def output(self) -> str:
+        """Everything that the program has written so far."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def waiting(self, what: str, limit: float = START_TIMEOUT) -> Iterator[None]:
+        """Yield again and again while something is not the case yet.
+
+        Raises BenchmarkError with the output of the program when it exits, or after `limit` seconds.
+        """
+        deadline = time.monotonic() + limit
+        while time.monotonic() < deadline:
+            yield
+            status = self._process.poll()
+            if status is not None:
+                raise BenchmarkError(f"{self.name} exited with status {status} before {what}{self._last_lines()}")
+            time.sleep(CHECK_INTERVAL)
+        raise BenchmarkError(f"{self.name}: {limit:g} s have passed before {what}{self._last_lines()}")
+
+    def stop(self) -> None:
+        """Stop the program and all that it has started in its process group."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                pass
+        self._process.kill()
+        self._process.wait()
+        self._kill_group()
+
+    def _kill_group(self) -> None:
+        """Kill what the program has left behind, such as the children of a shell, and wait until they are gone."""
+        deadline = time.monotonic() + KILL_TIMEOUT
+        try:
+            while time.monotonic() < deadline:
+                os.killpg(self.pid, signal.SIGKILL)
+                time.sleep(CHECK_INTERVAL)
+        except ProcessLookupError:
+            pass
+
+    def _last_lines(self) -> str:
+        lines = self.output.splitlines()[-SHOWN_LINES:]
+        return "; its output:\n" + "\n".join(f"  {line}" for line in lines) if lines else "; it has written nothing"
+
+
+@contextmanager
+def started(
+    command: Sequence[str], name: str, directory: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[StartedProcess]:
+    """Run a command for the length of a `with` block. Raises BenchmarkError when there is no such program."""
+    if shutil.which(command[0]) is None:
+        raise BenchmarkError(f"{name}: {command[0]} is not an executable file and not a command on the PATH")
+    with TemporaryDirectory(prefix="gentrifugo-bench-") as temporary:
+        log = Path(temporary) / "output.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=directory,
+                env=environment,
+                start_new_session=True,  # so that workers and children of a shell are stopped with it
+            )
+        program = StartedProcess(process, name, log)
+        try:
+            yield program
+        finally:
+            program.stop()
+
+
+def server_environment() -> dict[str, str]:
+    """The environment for a server, without variables that would change its options and so what is measured."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("CENTRIFUGO_")}
