@@ -24,6 +24,11 @@ function shown(children) {
     return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false && child !== '');
 }
 
+/** A card whose content can be wider than it: shadows show that there is more, and the arrow keys move it. */
+export function scrollCard(label, content, props = {}) {
+    return h('div', {...props, class: 'card scroll', tabindex: 0, role: 'region', 'aria-label': label}, content);
+}
+
 const SVG = 'http://www.w3.org/2000/svg';
 
 /** One of the icons below, drawn with the colour of the text. */

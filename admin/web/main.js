@@ -46,7 +46,7 @@ function route() {
             return part;
         }
     });
-    return {name: parts[0] === 'channel' || PAGES[parts[0]] ? parts[0] : 'status', argument: parts.slice(1).join('/')};
+    return {name: parts[0] || 'status', argument: parts.slice(1).join('/')};
 }
 
 // -- the current page
@@ -85,7 +85,7 @@ function showPage() {
     if (!content) return;
     leavePage();
     const {name, argument} = route();
-    const shown = name === 'channel' ? {title: argument, make: channelPage} : PAGES[name];
+    const shown = name === 'channel' ? {title: argument, make: channelPage} : Object.hasOwn(PAGES, name) ? PAGES[name] : {title: 'No such page', make: unknownPage};
     document.title = `${shown.title} – Gentrifugo`;
     for (const item of document.querySelectorAll('nav a')) {
         const current = item.dataset.page === (name === 'channel' ? 'channels' : name);
@@ -95,6 +95,11 @@ function showPage() {
     page = shown.make(app, argument);
     fill(content, page.element);
     window.scrollTo(0, 0);
+}
+
+function unknownPage() {
+    return {element: h('div', {class: 'page'}, h('h1', {}, 'No such page'),
+        h('p', {}, 'The interface has no page ', h('code', {}, location.hash), '. The menu has all pages.'), h('p', {}, h('a', {class: 'button', href: link('status')}, 'Status')))};
 }
 
 function leavePage() {

@@ -25,7 +25,14 @@ export function actionsPage(app, argument) {
     const kept = {channel: rest.join('/'), data: SAMPLE};
     let inputs = {};
     let editor = null;
-    const choices = h('div', {class: 'choices', role: 'radiogroup', 'aria-label': 'Command'});
+    const choices = h('div', {class: 'choices', role: 'radiogroup', 'aria-label': 'Command', onkeydown: (event) => {
+        const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
+        if (!step) return;
+        event.preventDefault();
+        const names = Object.keys(COMMANDS);
+        choose(names[(names.indexOf(method) + step + names.length) % names.length]);
+        choices.querySelector('[aria-checked=true]').focus();
+    }});
     const about = h('p', {class: 'hint'});
     const fields = h('div', {class: 'fields'});
     const problem = h('p', {class: 'problem', role: 'alert'});
@@ -44,7 +51,7 @@ export function actionsPage(app, argument) {
         method = name;
         const command = COMMANDS[name];
         fill(choices, Object.keys(COMMANDS).map((other) => h('button', {
-            type: 'button', role: 'radio', 'aria-checked': String(other === name), class: 'choice', onclick: () => choose(other),
+            type: 'button', role: 'radio', 'aria-checked': String(other === name), tabindex: other === name ? 0 : -1, class: 'choice', onclick: () => choose(other),
         }, other)));
         about.textContent = command.about;
         send.className = command.danger ? 'danger' : 'primary';

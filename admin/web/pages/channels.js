@@ -1,5 +1,5 @@
 // The channels with subscribers, those with the most subscribers first.
-import {fill, h} from '../dom.js';
+import {fill, h, scrollCard} from '../dom.js';
 import {count} from '../format.js';
 
 const INTERVAL = 3000;
@@ -19,7 +19,7 @@ export function channelsPage(app, argument) {
     const summary = h('p', {class: 'hint', role: 'status'});
     const rows = h('tbody');
     const element = h('div', {class: 'page'}, h('h1', {}, 'Channels'), open, summary,
-        h('div', {class: 'card scroll'}, h('table', {},
+        scrollCard('Channels', h('table', {},
             h('thead', {}, h('tr', {}, h('th', {scope: 'col'}, 'Channel'), h('th', {scope: 'col', class: 'number'}, 'Subscribers'))), rows)));
 
     async function load() {

@@ -1,29 +1,29 @@
 // All nodes, with their metrics and plots.
-import {fill, h} from '../dom.js';
-import {bytes, count, duration, microseconds, percent} from '../format.js';
+import {fill, h, scrollCard} from '../dom.js';
+import {bytes, count, duration, microseconds, percent, rate} from '../format.js';
 import {Plot} from '../plot.js';
 
 export function statusPage({live, socket}) {
     const {series} = live;
     const sum = (title, names, format = count) => new Plot(title, () => live.times,
-        () => names.map(([label, name]) => ({label, values: series[name] ?? []})), format);
-    const perNode = (title, name, format) => new Plot(title, () => live.times,
-        () => [...live.byNode.values()].slice(0, 8).map((node) => ({label: node.name, values: node.lists[name] ?? []})), format, {most: true});
+        () => names.map(([label, name]) => ({label, values: series[name] ?? []})), format, {figure: 'first'});
+    const perNode = (title, name, format, options) => new Plot(title, () => live.times,
+        () => [...live.byNode.values()].slice(0, 8).map((node) => ({label: node.name, values: node.lists[name] ?? []})), format, options);
     const latency = (title, api) => new Plot(title, () => live.times, () => ['50%ile', '90%ile', '99%ile'].map(
-        (name) => ({label: name.replace('%ile', ' %'), values: series[`${api}_${name}`] ?? []})), microseconds, {most: true});
+        (name) => ({label: name.replace('%ile', ' %'), values: series[`${api}_${name}`] ?? []})), microseconds, {figure: 'highest'});
     const plots = [
-        perNode('Clients', 'clients', count),
+        perNode('Clients', 'clients', count, {stacked: true}),
         sum('Channels', [['channels', 'channels']]),
-        sum('Messages published, per second', [['published', 'published']]),
-        sum('Frames sent to clients, per second', [['sent', 'sent']]),
+        sum('Messages published, per second', [['published', 'published']], rate),
+        sum('Frames sent to clients, per second', [['sent', 'sent']], rate),
         latency('HTTP API latency', 'http_api'),
         latency('Client request latency', 'client_api'),
-        perNode('CPU, of one core', 'cpu', percent),
-        perNode('Memory', 'memory', bytes),
+        perNode('CPU, of one core', 'cpu', percent, {figure: 'highest'}),
+        perNode('Memory', 'memory', bytes, {figure: 'highest'}),
     ];
     const tiles = h('dl', {class: 'tiles'});
     const rows = h('tbody');
-    const table = h('div', {class: 'card scroll'}, h('table', {class: 'nodes'},
+    const table = scrollCard('Nodes', h('table', {class: 'nodes'},
         h('thead', {}, h('tr', {}, ['Node', 'Up', 'Clients', 'Users', 'Channels', 'Messages/s', 'API 99 %', 'CPU', 'Memory']
             .map((title, index) => h('th', {class: index ? 'number' : '', scope: 'col'}, title)))), rows));
     const element = h('div', {class: 'page'}, h('h1', {}, 'Status'), tiles, h('h2', {}, 'Nodes'), table,
