@@ -32,6 +32,7 @@ from ..runtime.timers import Timer
 from . import hooks
 from .hooks import Context
 from .node import Node
+from .transport_name import transport_of
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class BaseClient(ABC):
     """Name and version of the client library, as the client tells them; empty if it does not."""
 
     __slots__ = (
+        "active_at",
         "authenticated",
         "closed",
         "default_info",
@@ -79,6 +81,7 @@ class BaseClient(ABC):
         "node",
         "opening",
         "outbox",
+        "since",
         "uid",
         "user",
         "_expires_at",
@@ -89,6 +92,9 @@ class BaseClient(ABC):
 
     def __init__(self, node: Node, transport: Transport, opening: Opening | None, request: str) -> None:
         self.uid = str(uuid.uuid4())
+        self.since = time.time()
+        self.active_at = time.perf_counter()
+        """When the last message of the client came."""
         self.user = ""
         self.authenticated = False
         self.closed = False
@@ -122,6 +128,21 @@ class BaseClient(ABC):
     @abstractmethod
     def recover_again(self, channel: str) -> None:
         """Make the client recover publications of a channel that may be missing. May block."""
+
+    @property
+    def address(self) -> str:
+        """The address of the client; empty if it is not known."""
+        return "" if self.opening is None else self.opening.address
+
+    @property
+    def transport_name(self) -> str:
+        """The name of the transport, as operators see it."""
+        return transport_of(self.opening)
+
+    @property
+    def idle(self) -> float:
+        """Seconds since the last message of the client."""
+        return time.perf_counter() - self.active_at
 
     @property
     def ids(self) -> dict[str, str]:
@@ -195,7 +216,10 @@ class BaseClient(ABC):
             return
         self.closed = True
         self.node.hub.open.discard(self)
-        if disconnect is not None:
+        if disconnect is None:
+            self.node.closed_clients.note_left()
+        else:
+            self.node.closed_clients.note(self, disconnect.reason)
             # First of all, so that an unavailable engine does not delay the client's reconnection to another node.
             log.debug("client %s (user %r): closing: %s", self.uid, self.user, disconnect.reason, extra=self.ids)
             self._transport.close(disconnect.code, disconnect.close_reason)

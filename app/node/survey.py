@@ -22,6 +22,7 @@ from ..runtime.yielding import iterate_yielding, yield_if_due
 from .control import SurveyReport, SurveyRequest, UserConnection
 from .hub import Hub
 from .name_pattern import InvalidPattern, NamePattern
+from .questions import OperatorAnswer, OperatorQuestion
 from .registry import NodeInfo
 
 REPORT_TIMEOUT = 1.0
@@ -67,12 +68,14 @@ class Surveys:
         info: Callable[[], NodeInfo],
         peers: Callable[[], Collection[str]],
         send: Callable[[SurveyRequest | SurveyReport], None],
+        answer: Callable[[OperatorQuestion], OperatorAnswer],
     ) -> None:
         self._hub = hub
         self._config = config
         self._info = info
         self._peers = peers
         self._send = send
+        self._answer = answer
         self._running: dict[str, Survey] = {}
 
     # -- asking
@@ -106,6 +109,11 @@ class Surveys:
         """The nodes that reply, with their present counters."""
         reports = self._ask(SurveyRequest(_new_id(), info=True))
         return [report.info for report in reports if report.info is not None]
+
+    def answers(self, question: OperatorQuestion) -> list[OperatorAnswer]:
+        """The answers to a question of an operator, of the nodes that reply; that of this node is the first."""
+        reports = self._ask(SurveyRequest(_new_id(), question=question))
+        return [report.answer for report in reports if report.answer is not None]
 
     def _ask(self, request: SurveyRequest) -> list[SurveyReport]:
         survey = self._running[request.id] = Survey(self._peers())
@@ -147,6 +155,8 @@ class Surveys:
             report.subscribers = self._subscribers_here(request.channels)
         if request.pattern is not None:
             report.subscribers = self._matching_here(request.pattern)
+        if request.question is not None:
+            report.answer = self._answer(request.question)
         if request.info:
             report.info = self._info()
             report.info.metrics["node_cpu_milliseconds"] = int(time.process_time() * 1000)
@@ -162,6 +172,10 @@ class Surveys:
                 sorted(connection.channels),
                 connection.protocol,
                 connection.library[:MAX_LIBRARY_LENGTH],
+                connection.transport_name,
+                connection.address,
+                round(connection.since, 1),
+                round(connection.idle, 1),
             )
             for connection in iterate_yielding(self._hub.user_connections(user)[:MAX_REPORT_ITEMS])
         ]
