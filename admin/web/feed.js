@@ -126,7 +126,7 @@ export class FeedList {
         const details = h('details', {}, h('summary', {},
             h('time', {datetime: message.received.toISOString()}, time(message.received)),
             h('a', {class: 'channel', href: this.#link('channel', message.channel)}, message.channel),
-            user !== undefined && h('a', {class: 'user', href: this.#link('users', user)}, user || 'anonymous'),
+            user === undefined ? h('span', {class: 'user'}) : h('a', {class: 'user', href: this.#link('users', user)}, user || 'anonymous'),
             h('code', {}, coloured(text))));
         details.addEventListener('toggle', () => {
             if (details.open && details.childElementCount === 1) {

@@ -7,6 +7,7 @@ import {Socket} from './socket.js';
 import {actionsPage} from './pages/actions.js';
 import {channelPage} from './pages/channel.js';
 import {channelsPage} from './pages/channels.js';
+import {clientsPage} from './pages/clients.js';
 import {configurationPage} from './pages/configuration.js';
 import {messagesPage} from './pages/messages.js';
 import {statusPage} from './pages/status.js';
@@ -17,6 +18,7 @@ const PAGES = {
     status: {title: 'Status', key: 's', make: statusPage},
     channels: {title: 'Channels', key: 'c', make: channelsPage},
     messages: {title: 'Messages', key: 'm', make: messagesPage},
+    clients: {title: 'Clients', key: 'l', make: clientsPage},
     users: {title: 'Users', key: 'u', make: usersPage},
     actions: {title: 'Actions', key: 'a', make: actionsPage},
     configuration: {title: 'Options', key: 'o', make: configurationPage},

@@ -121,7 +121,7 @@ export class Plot {
         this.#uplot = new UPlot({
             width: this.canvas.clientWidth || 300,
             height: HEIGHT,
-            padding: [10, 14, 0, 0],
+            padding: [10, 24, 0, 0],
             legend: {show: false},
             cursor: {
                 y: false, drag: {x: true, y: false, setScale: false}, sync: {key: 'plots', filters: {pub: moves, sub: moves}},
@@ -141,7 +141,7 @@ export class Plot {
         }, this.#data(), this.canvas);
         this.#uplot.over.append(this.tip);
         this.#keys = this.#lines.map(({label}, index) => h('button', {
-            type: 'button', class: `key key-${index % COLOURS + 1}`, 'aria-pressed': String(!this.#hidden.has(label)), title: 'Show or hide this line', onclick: () => this.#switch(label, index),
+            type: 'button', class: 'key', style: colourOf(index), 'aria-pressed': String(!this.#hidden.has(label)), title: 'Show or hide this line', onclick: () => this.#switch(label, index),
         }, h('span', {}, label), h('b')));
         fill(this.legend, this.#lines.length > 1 ? this.#keys : null);
     }
@@ -177,7 +177,7 @@ export class Plot {
         this.tip.hidden = index === null || !isHere;
         if (this.tip.hidden) return;
         const rows = this.#lines.map((line, place) => [place, line]).filter(([, {label}]) => !this.#hidden.has(label));
-        fill(this.tip, h('time', {}, clock(this.times()[index], 1)), rows.map(([place, {label, values}]) => h('div', {class: `key key-${place % COLOURS + 1}`},
+        fill(this.tip, h('time', {}, clock(this.times()[index], 1)), rows.map(([place, {label, values}]) => h('div', {class: 'key', style: colourOf(place)},
             this.#lines.length > 1 && h('span', {}, label), h('b', {}, this.format(values[index] ?? null)))),
         this.stacked && rows.length > 1 && h('div', {}, h('span', {}, 'together'), h('b', {}, this.format(rows.reduce((sum, [, {values}]) => sum + (values[index] ?? 0), 0)))));
         const isRight = left > this.#uplot.over.clientWidth / 2;
@@ -215,6 +215,11 @@ function spread(values) {
     const known = values.filter((value) => value !== null && value !== undefined);
     if (!known.length) return [null, null, null];
     return [Math.min(...known), Math.max(...known), known.reduce((sum, value) => sum + value, 0) / known.length];
+}
+
+/** The colour of a line, for its key. */
+function colourOf(index) {
+    return `--line-colour: var(--plot-${index % COLOURS + 1})`;
 }
 
 /** The time of a point, as exactly as steps of so many seconds need it. */

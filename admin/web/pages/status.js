@@ -1,9 +1,11 @@
 // All nodes, with their metrics and plots.
 import {fill, h, scrollCard} from '../dom.js';
 import {bytes, count, duration, microseconds, percent, rate} from '../format.js';
+import {nodeDetails} from '../node_details.js';
 import {Plot} from '../plot.js';
 
-export function statusPage({live, socket}) {
+export function statusPage(app) {
+    const {live, socket} = app;
     const {series} = live;
     const sum = (title, names, format = count) => new Plot(title, () => live.times,
         () => names.map(([label, name]) => ({label, values: series[name] ?? []})), format, {figure: 'first'});
@@ -26,7 +28,8 @@ export function statusPage({live, socket}) {
     const table = scrollCard('Nodes', h('table', {class: 'nodes'},
         h('thead', {}, h('tr', {}, ['Node', 'Up', 'Clients', 'Users', 'Channels', 'Messages/s', 'API 99 %', 'CPU', 'Memory']
             .map((title, index) => h('th', {class: index ? 'number' : '', scope: 'col'}, title)))), rows));
-    const element = h('div', {class: 'page'}, h('h1', {}, 'Status'), tiles, h('h2', {}, 'Nodes'), table,
+    const details = nodeDetails(app);
+    const element = h('div', {class: 'page'}, h('h1', {}, 'Status'), tiles, h('h2', {}, 'Nodes'), table, details.element,
         h('div', {class: 'plots'}, plots.map((plot) => plot.element)));
 
     const update = () => {
@@ -43,7 +46,9 @@ export function statusPage({live, socket}) {
     update();
     return {
         element,
+        connected: details.connected,
         leave() {
+            details.leave();
             live.removeEventListener('change', update);
             socket.removeEventListener('state', update);
             plots.forEach((plot) => plot.destroy());
