@@ -28,7 +28,7 @@ export function loginPage(message, enter) {
     if (!message) {
         ask('').then((answer) => { if (answer.token && form.isConnected) enter(answer.token); });
     }
-    return h('div', {class: 'login-page'}, form);
+    return h('main', {class: 'login-page'}, form);
 }
 
 /** Keep the button from being pressed for so many seconds, and show how many are left. */

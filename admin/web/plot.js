@@ -46,7 +46,7 @@ export class Plot {
         this.table = h('div', {class: 'scroll', tabindex: 0, role: 'region', 'aria-label': `Values of ${title}`});
         this.values = h('details', {class: 'values', ontoggle: () => this.#fillTable()}, h('summary', {}, 'Values'), this.table);
         this.element = h('section', {class: 'card plot-card', 'aria-label': title},
-            h('header', {}, h('h3', {}, title), this.whole, this.figure), this.canvas, this.legend, this.values);
+            h('header', {}, h('h2', {}, title), this.whole, this.figure), this.canvas, this.legend, this.values);
         this.observer = new ResizeObserver(() => this.#resize());
         this.observer.observe(this.canvas);
         plots.add(this);
@@ -152,12 +152,12 @@ export class Plot {
         return shown.slice(1).map((upper, index) => ({series: [upper, shown[index]]}));
     }
 
-    #switch(label, index) {
+    async #switch(label, index) {
         const isShown = this.#hidden.delete(label);
         if (!isShown) this.#hidden.add(label);
         this.#keys[index].setAttribute('aria-pressed', String(isShown));
         this.#uplot.setSeries(index + 1, {show: isShown});
-        if (this.stacked) this.#draw(this.#uplot.constructor);
+        if (this.stacked) this.#draw(await loadPlots());
         this.show();
         this.#keys[index].focus();
     }
