@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from heapq import nlargest, nsmallest
 
 from ..config.config import Config
@@ -71,7 +71,7 @@ class NodeAnswers:
                 return self._node()
             case ChannelQuestion(channel):
                 rates = self._rates.current()
-                rate = None if rates is None else rates.get(channel, 0.0)
+                rate = None if rates is None else rates(channel)
                 return ChannelAnswer(self._config().name, self._hub.num_subscribers(channel), rate)
 
     # -- lists
@@ -87,7 +87,7 @@ class NodeAnswers:
             after = question.after
             page = nsmallest(PAGE_SIZE, (name for name in chosen if after is None or name > after))
         elif question.order == "rate" and rates is not None:
-            page = nlargest(MAX_RANKED, chosen, key=lambda name: (rates.get(name, 0.0), count(name)))
+            page = nlargest(MAX_RANKED, chosen, key=lambda name: (rates(name), count(name)))
         else:
             page = nlargest(MAX_RANKED, chosen, key=count)
         items = [ListItem(name, count(name), _rate(rates, name)) for name in page]
@@ -143,5 +143,5 @@ def _matching(names: list[str], question: ListQuestion) -> Iterator[str]:
         yield from (name for name in iterate_yielding(names) if text in name)
 
 
-def _rate(rates: Mapping[str, float] | None, channel: str) -> float | None:
-    return None if rates is None else round(rates.get(channel, 0.0), 3)
+def _rate(rates: Callable[[str], float] | None, channel: str) -> float | None:
+    return None if rates is None else round(rates(channel), 3)

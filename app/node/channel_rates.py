@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 
 INTERVAL = 5.0
 """Minimum length in seconds of an interval of counting. A rate is that of the current interval and the one before."""
+SHORTEST = 0.1
+"""Seconds of counting that a rate is calculated with at least."""
 KEPT_AFTER_QUESTION = 20.0
 """Seconds that publications are counted after the last question."""
 
@@ -28,22 +30,22 @@ class ChannelRates:
         self._before: Mapping[str, int] = {}
         self._began = self._began_before = self._asked = 0.0
 
-    def current(self) -> Mapping[str, float] | None:
-        """Return publications per second by channel, and go on counting. None if counting begins only now."""
+    def current(self) -> Callable[[str], float] | None:
+        """Return a function for the publications per second of a channel, and go on counting.
+
+        None if counting begins only now. The function does not look at all channels, of which there can be many.
+        """
         now = self._asked = self._clock()
         if self.counts is None:
             self.counts, self._before = defaultdict(int), {}
             self._began = self._began_before = now
             self._later(KEPT_AFTER_QUESTION, self._end_unless_asked)
             return None
-        duration = now - self._began_before
-        totals = dict(self._before)
-        for channel, count in self.counts.items():
-            totals[channel] = totals.get(channel, 0) + count
+        counts, before, duration = self.counts, self._before, max(now - self._began_before, SHORTEST)
         if now - self._began >= INTERVAL:
             self._before, self.counts = self.counts, defaultdict(int)
             self._began_before, self._began = self._began, now
-        return {channel: count / duration for channel, count in totals.items()} if duration > 0 else {}
+        return lambda channel: (counts.get(channel, 0) + before.get(channel, 0)) / duration
 
     def _end_unless_asked(self) -> None:
         remaining = self._asked + KEPT_AFTER_QUESTION - self._clock()

@@ -19,6 +19,7 @@ from tests.waiting import eventually
 SERVER = {
     **OPTIONS,
     "web": True,
+    "ping_interval": 0,
     "name": "node-1",
     "namespaces": [
         {"name": "rich", "watch": True, "presence": True, "history_size": 10, "history_lifetime": 60},

@@ -27,7 +27,8 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
     """Two nodes; the second one differs in an option."""
     with ExitStack() as stack:
         redis = stack.enter_context(redis_server(tmp_path_factory.mktemp("redis")))
-        options = {**OPTIONS, **redis.options, "web": True, "namespaces": NAMESPACES, "node_ping_interval": 1}
+        options = {**OPTIONS, **redis.options, "web": True, "namespaces": NAMESPACES}
+        options |= {"node_ping_interval": 1, "ping_interval": 0}
         yield [
             stack.enter_context(
                 running({**options, "name": f"node-{number}", "drain_time": number}, tmp_path_factory.mktemp("node"))
@@ -52,6 +53,8 @@ def page(chromium: Browser, nodes: list[Server]) -> Iterator[Browser]:
 
 
 def open_page(page: Browser, path: str, title: str) -> None:
+    page.go("nowhere")  # so that the page begins anew
+    page.wait_for_text("h1", "No such page")
     page.go(path)
     page.wait_for_text("h1", title)
 
@@ -123,17 +126,18 @@ class TestNodes:
         page.wait_for_text("h1", "Status")
 
 
-class TestLists:
-    @pytest.fixture(scope="class")
-    def busy(self, nodes: list[Server]) -> Iterator[None]:
-        """250 channels, the first 50 of them on both nodes."""
-        with ExitStack() as stack:
-            for node, first, last in ((0, 0, 100), (0, 100, 150), (1, 0, 50), (1, 150, 250)):
-                client = stack.enter_context(ProtocolClient(nodes[node], "many"))
-                for number in range(first, last):
-                    client.subscribe(f"channel-{number:03}")
-            yield
+@pytest.fixture(scope="class")
+def busy(nodes: list[Server]) -> Iterator[None]:
+    """250 channels, the first 50 of them on both nodes."""
+    with ExitStack() as stack:
+        for node, first, last in ((0, 0, 100), (0, 100, 150), (1, 0, 50), (1, 150, 250)):
+            client = stack.enter_context(ProtocolClient(nodes[node], "many"))
+            for number in range(first, last):
+                client.subscribe(f"channel-{number:03}")
+        yield
 
+
+class TestLists:
     def test_all_channels_can_be_reached_by_name(self, page: Browser, busy: None) -> None:
         open_page(page, "channels", "Channels")
         page.wait_for_text(".page p", "1 to 100 of")
