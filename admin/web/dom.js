@@ -25,6 +25,13 @@ function shown(children) {
     return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false && child !== '');
 }
 
+/** A table. The first cell of a row is its heading; the columns from `numbers` on stand to the right. */
+export function table(titles, rows, numbers = titles.length) {
+    const kind = (index) => (index >= numbers ? 'number' : null);
+    return h('table', {}, h('thead', {}, h('tr', {}, titles.map((title, index) => h('th', {scope: 'col', class: kind(index)}, title)))),
+        h('tbody', {}, rows.map((cells) => h('tr', {}, cells.map((cell, index) => (index ? h('td', {class: kind(index)}, cell) : h('th', {scope: 'row'}, cell)))))));
+}
+
 /** A card whose content can be wider than it: shadows show that there is more, and the arrow keys move it. */
 export function scrollCard(label, content, props = {}) {
     return h('div', {...props, class: 'card scroll', tabindex: 0, role: 'region', 'aria-label': label}, content);

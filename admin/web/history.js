@@ -27,8 +27,7 @@ export class HistoryList {
             this.#show((await this.app.socket.call('stream', {channel: this.channel})).data);
             return this.#stream.publications.length;
         } catch (error) {
-            const texts = {'not available': 'This channel has no history: its options do not enable it.', 'namespace not found': 'The configuration has no such namespace.'};
-            if (this.app.socket.state === 'connected') fill(this.list, h('p', {class: 'hint'}, texts[error.message] ?? error.message));
+            if (this.app.socket.state === 'connected') fill(this.list, h('p', {class: 'hint'}, reasonOf(error, 'history')));
             return null;
         }
     }
@@ -62,6 +61,12 @@ export class HistoryList {
         details.open = isOpen;
         return h('li', {}, details);
     }
+}
+
+/** Why a channel does not tell its history or presence. */
+export function reasonOf(error, what) {
+    const texts = {'not available': `This channel has no ${what}: its options do not enable it.`, 'namespace not found': 'The configuration has no such namespace.'};
+    return texts[error.message] ?? error.message;
 }
 
 /** The data as text: JSON, or bytes that are not JSON, which come in Base64, as text or in hexadecimal. */

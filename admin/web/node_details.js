@@ -1,5 +1,5 @@
 // Version, engine and age of each node, and the options that they do not agree about.
-import {fill, h, scrollCard} from './dom.js';
+import {fill, h, scrollCard, table} from './dom.js';
 import {duration, time} from './format.js';
 import {plain, stringify} from './json.js';
 
@@ -28,13 +28,9 @@ export function nodeDetails({socket}) {
         if (isFirst) element.open = problems.length > 0;
         isFirst = false;
         const ago = (seconds) => `${time(new Date(1000 * seconds))}, ${duration(Date.now() / 1000 - seconds)} ago`;
-        const row = (cells) => h('tr', {}, cells.map((cell, index) => (index ? h('td', {}, cell) : h('th', {scope: 'row'}, cell))));
-        const head = (titles) => h('thead', {}, h('tr', {}, titles.map((title) => h('th', {scope: 'col'}, title))));
         const shown = (value) => h('code', {}, typeof value === 'string' ? value : stringify(value));
-        fill(body, scrollCard('Nodes in detail', h('table', {}, head(['Node', 'Version', 'Engine', 'Started', 'Options read']),
-            h('tbody', {}, nodes.map((node) => row([node.name, node.version, node.engine, ago(node.started_at), ago(node.loaded_at)]))))),
-        names.length > 0 && scrollCard('Options that differ', h('table', {}, head(['Option that differs', ...nodes.map(({name}) => name)]),
-            h('tbody', {}, names.map((name) => row([h('code', {}, name), ...nodes.map(({uid}) => shown(different[name][uid] ?? 'not known'))]))))));
+        fill(body, scrollCard('Nodes in detail', table(['Node', 'Version', 'Engine', 'Started', 'Options read'], nodes.map((node) => [node.name, node.version, node.engine, ago(node.started_at), ago(node.loaded_at)]))),
+            names.length > 0 && scrollCard('Options that differ', table(['Option that differs', ...nodes.map(({name}) => name)], names.map((name) => [h('code', {}, name), ...nodes.map(({uid}) => shown(different[name][uid] ?? 'not known'))]))));
     }
 
     load();

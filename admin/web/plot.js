@@ -1,6 +1,6 @@
 // Plots with uPlot from vendor/: values under the cursor, zoom over all plots of a page, lines that can be switched off.
 // Without uPlot the page shows a note, and the values of each plot as a table.
-import {fill, h} from './dom.js';
+import {fill, h, table} from './dom.js';
 import {time} from './format.js';
 
 let library = null;
@@ -88,10 +88,6 @@ export class Plot {
         this.observer.disconnect();
         this.#uplot?.destroy();
         this.#uplot = null;
-    }
-
-    #shown() {
-        return this.#lines.filter(({label}) => !this.#hidden.has(label));
     }
 
     #figureOf(index) {
@@ -198,11 +194,7 @@ export class Plot {
     }
 
     #fillTable() {
-        const rows = this.#shown().map(({label, values}) => {
-            const figures = [values.at(-1) ?? null, ...spread(values)];
-            return h('tr', {}, h('th', {scope: 'row'}, label), figures.map((value) => h('td', {class: 'number'}, this.format(value))));
-        });
-        fill(this.table, h('table', {}, h('thead', {}, h('tr', {}, ['Line', 'Now', 'Lowest', 'Highest', 'Mean'].map((name, index) => h('th', {scope: 'col', class: index ? 'number' : ''}, name)))), h('tbody', {}, rows)));
+        fill(this.table, table(['Line', 'Now', 'Lowest', 'Highest', 'Mean'], this.#lines.map(({label, values}) => [label, ...[values.at(-1) ?? null, ...spread(values)].map(this.format)]), 1));
     }
 
     #resize() {

@@ -1,8 +1,8 @@
 // One channel: its figures over time, its messages, history, presence and options.
-import {fill, h} from '../dom.js';
+import {fill, h, table} from '../dom.js';
 import {FeedList, pauseButton} from '../feed.js';
 import {count, rate} from '../format.js';
-import {HistoryList} from '../history.js';
+import {HistoryList, reasonOf} from '../history.js';
 import {coloured, plain, stringify} from '../json.js';
 import {Plot} from '../plot.js';
 import {tabs} from '../tabs.js';
@@ -69,17 +69,12 @@ export function channelPage(app, channel) {
         try {
             clients = Object.entries((await socket.call('presence', {channel})).data);
         } catch (error) {
-            const texts = {'not available': 'This channel has no presence: its options do not enable it.', 'namespace not found': 'The configuration has no such namespace.'};
-            if (socket.state === 'connected') fill(presence, h('p', {class: 'hint'}, texts[error.message] ?? error.message));
+            if (socket.state === 'connected') fill(presence, h('p', {class: 'hint'}, reasonOf(error, 'presence')));
             return null;
         }
-        fill(presence, clients.length ? h('table', {},
-            h('thead', {}, h('tr', {}, ['User', 'Client', 'Info'].map((title) => h('th', {scope: 'col'}, title)))),
-            h('tbody', {}, clients.slice(0, MAX_SHOWN).map(([client, info]) => h('tr', {},
-                h('td', {}, h('a', {href: link('users', info.user)}, info.user || 'anonymous')), h('td', {}, h('code', {class: 'client'}, client)),
-                h('td', {}, [info.default_info, info.channel_info].filter((part) => part !== undefined)
-                    .map((part) => h('code', {class: 'info'}, coloured(stringify(part))))))))) :
-            h('p', {class: 'hint'}, 'No subscribers.'),
+        const info = (parts) => parts.filter((part) => part !== undefined).map((part) => h('code', {class: 'info'}, coloured(stringify(part))));
+        fill(presence, clients.length ? table(['User', 'Client', 'Info'], clients.slice(0, MAX_SHOWN).map(([client, {user, default_info: first, channel_info: second}]) => [
+            h('a', {href: link('users', user)}, user || 'anonymous'), h('code', {class: 'client'}, client), info([first, second])])) : h('p', {class: 'hint'}, 'No subscribers.'),
         clients.length > MAX_SHOWN && h('p', {class: 'hint'}, `The first ${MAX_SHOWN} of ${count(clients.length)}.`));
         return clients.length;
     }

@@ -1,5 +1,5 @@
 // What kinds of clients are connected, which of them are slow, and why others were closed.
-import {fill, h, scrollCard} from '../dom.js';
+import {fill, h, scrollCard, table} from '../dom.js';
 import {bytes, count, rate, time} from '../format.js';
 import {plain} from '../json.js';
 import {Plot} from '../plot.js';
@@ -31,8 +31,8 @@ export function clientsPage({socket, link}) {
     function show(data) {
         fill(kinds, [['Transports', 'Transport', data.transports], ['Protocols', 'Protocol', data.protocols], ['Client libraries', 'Library', data.libraries]].map(([title, name, counts]) => h('section', {}, h('h2', {}, title), counted(title, name, counts, 'Clients'))));
         fill(reasons, counted('Reasons', 'Reason', data.closed, 'Since the start'));
-        fill(waiting, data.waiting.length ? table('Slow clients', ['User', 'Client', 'Waiting', 'Address', 'Protocol', 'Node'], data.waiting.map((one) => [userLink(one), h('code', {}, one.client), bytes(one.waiting), one.address, one.protocol, one.node])) : h('p', {class: 'hint'}, 'None.'));
-        fill(closed, data.last_closed.length ? table('Closed by the server', ['Time', 'User', 'Reason', 'Unsent', 'Address', 'Protocol', 'Node'], data.last_closed.map((one) => [time(new Date(1000 * one.at)), userLink(one), one.reason, one.unsent ? bytes(one.unsent) : '', one.address, one.protocol, one.node])) : h('p', {class: 'hint'}, 'None yet.'));
+        fill(waiting, data.waiting.length ? scrollCard('Slow clients', table(['User', 'Client', 'Waiting', 'Address', 'Protocol', 'Node'], data.waiting.map((one) => [userLink(one), h('code', {}, one.client), bytes(one.waiting), one.address, one.protocol, one.node]))) : h('p', {class: 'hint'}, 'None.'));
+        fill(closed, data.last_closed.length ? scrollCard('Closed by the server', table(['Time', 'User', 'Reason', 'Unsent', 'Address', 'Protocol', 'Node'], data.last_closed.map((one) => [time(new Date(1000 * one.at)), userLink(one), one.reason, one.unsent ? bytes(one.unsent) : '', one.address, one.protocol, one.node]))) : h('p', {class: 'hint'}, 'None yet.'));
         append(data.closed);
         plot.update();
     }
@@ -60,9 +60,5 @@ export function clientsPage({socket, link}) {
 function counted(title, name, counts, number) {
     const entries = Object.entries(counts);
     const most = Math.max(1, ...Object.values(counts));
-    return entries.length ? table(title, [name, number], entries.map(([key, value]) => [key || 'not told', [h('meter', {min: 0, max: most, value, 'aria-hidden': 'true'}), h('span', {}, count(value))]])) : h('p', {class: 'hint'}, 'None.');
-}
-
-function table(label, titles, rows) {
-    return scrollCard(label, h('table', {}, h('thead', {}, h('tr', {}, titles.map((title) => h('th', {scope: 'col'}, title)))), h('tbody', {}, rows.map((cells) => h('tr', {}, cells.map((cell) => h('td', {}, cell)))))));
+    return entries.length ? scrollCard(title, table([name, number], entries.map(([key, value]) => [key || 'not told', [h('meter', {min: 0, max: most, value, 'aria-hidden': 'true'}), h('span', {}, count(value))]]))) : h('p', {class: 'hint'}, 'None.');
 }
