@@ -1,6 +1,6 @@
 """Takes the pictures in docs/screenshots/: every page of the web interface, light, dark and on a phone.
 
-`make screenshots` runs it. It starts a server of its own and fills it with something to see.
+`make screenshots` runs it. It starts two nodes on a Redis of its own, and fills them with something to see.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import random
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tests.admin_client import OPTIONS
 from tests.api_client import ApiClient
 from tests.parts import ROOT
 from tests.protocol_client import ProtocolClient
+from tests.redis_server import redis_server
 from tests.servers import Server, running
 
 TARGET = ROOT / "docs" / "screenshots"
@@ -31,13 +33,13 @@ PAGES = {
     "channels": "channels",
     "channel": "channel/public:news",
     "messages": "messages",
+    "clients": "clients",
     "users": "users/42",
     "actions": "actions/publish/public:news",
     "configuration": "configuration",
 }
 SERVER = {
     **OPTIONS,
-    "name": "node-1",
     "web": True,
     "health": True,
     "ping_interval": 0,
@@ -62,13 +64,16 @@ WARM_UP = 40.0
 class Life:
     """Clients that come and go, and a backend that publishes."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, nodes: Sequence[Server]) -> None:
+        self._nodes = nodes
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._publish), threading.Thread(target=self._come_and_go)]
 
     def __enter__(self) -> Life:
-        self._clients = [ProtocolClient(self._server, user, '{"device": "laptop"}') for user in (*USERS, *USERS[:2])]
+        users = enumerate((*USERS, *USERS[:2]))
+        self._clients = [
+            ProtocolClient(self._nodes[number % 2], user, '{"device": "laptop"}') for number, user in users
+        ]
         for number, client in enumerate(self._clients):
             for channel in CHANNELS[: 1 + (number + 3) % len(CHANNELS)]:
                 client.subscribe(channel)
@@ -84,10 +89,10 @@ class Life:
             client.close()
 
     def _publish(self) -> None:
-        api = ApiClient(self._server.host, self._server.port)
+        apis = [ApiClient(node.host, node.port) for node in self._nodes]
         while not self._stop.wait(random.uniform(0.02, 0.4)):
             for _ in range(random.randrange(1, 9)):
-                api.publish(random.choice(CHANNELS), random.choice(NEWS))
+                random.choice(apis).publish(random.choice(CHANNELS), random.choice(NEWS))
 
     def _come_and_go(self) -> None:
         visitors: list[ProtocolClient] = []
@@ -95,7 +100,7 @@ class Life:
             if len(visitors) > random.randrange(12):
                 visitors.pop().close()
             else:
-                visitors.append(ProtocolClient(self._server, random.choice(USERS)))
+                visitors.append(ProtocolClient(random.choice(self._nodes), random.choice(USERS)))
                 visitors[-1].subscribe("public:news")
         for visitor in visitors:
             visitor.close()
@@ -105,8 +110,14 @@ def take_all() -> None:
     """Take every picture."""
     TARGET.mkdir(exist_ok=True)
     with ExitStack() as stack:
-        server = stack.enter_context(running(SERVER, Path(stack.enter_context(tempfile.TemporaryDirectory()))))
-        stack.enter_context(Life(server))
+        directories = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(3)]
+        options = {**SERVER, **stack.enter_context(redis_server(directories[0])).options}
+        nodes = [
+            stack.enter_context(running({**options, "name": f"node-{number}"}, directories[number]))
+            for number in (1, 2)
+        ]
+        server = nodes[0]
+        stack.enter_context(Life(nodes))
         chromium = stack.enter_context(browser())
         for look, options in LOOKS.items():
             chromium.open(server.url, **options)

@@ -149,7 +149,7 @@ class TestClients:
 
 
 class TestNodes:
-    def test_each_node_tells_version_engine_and_when_it_read_its_options(self, node: Node) -> None:
+    def test_version_engine_and_age_of_each_node_are_reported(self, node: Node) -> None:
         (found,) = data(node, "node_details")["nodes"]
         assert (found["name"], found["version"], found["engine"]) == ("test", VERSION, "memory")
         assert 0 <= time.time() - found["loaded_at"] < 60
