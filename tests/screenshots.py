@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import tempfile
 import threading
@@ -50,6 +51,8 @@ SERVER = {
     ],
 }
 USERS = ("42", "7", "1984", "ada", "grace", "linus", "margaret")
+GUEST = "guest"
+"""A user whom the backend disconnects now and then."""
 CHANNELS = ("public:news", "public:weather", "chat:support", "chat:team", "public:prices")
 NEWS: tuple[Any, ...] = (
     {"text": "A new release is out", "tags": ["release", "server"], "urgent": False},
@@ -57,6 +60,8 @@ NEWS: tuple[Any, ...] = (
     {"text": "Hello, is anybody there?", "room": "support"},
     {"temperature": -3.5, "place": "Oslo", "wind": {"speed": 12, "from": "NW"}},
 )
+LONG_LOOKS = {"channels": 6.0, "channel": 20.0, "clients": 20.0}
+"""Seconds until the plots of these pages have something to show."""
 WARM_UP = 40.0
 """Seconds until the plots have something to show."""
 
@@ -100,8 +105,11 @@ class Life:
             if len(visitors) > random.randrange(12):
                 visitors.pop().close()
             else:
-                visitors.append(ProtocolClient(random.choice(self._nodes), random.choice(USERS)))
+                visitors.append(ProtocolClient(random.choice(self._nodes), random.choice((*USERS, GUEST))))
                 visitors[-1].subscribe("public:news")
+            if random.random() < 0.1:
+                node = random.choice(self._nodes)
+                ApiClient(node.host, node.port).post(json.dumps({"method": "disconnect", "params": {"user": GUEST}}))
         for visitor in visitors:
             visitor.close()
 
@@ -127,7 +135,7 @@ def take_all() -> None:
             time.sleep(WARM_UP)
             for name, page in PAGES.items():
                 chromium.go(page)
-                time.sleep(2.5)
+                time.sleep(LONG_LOOKS.get(name, 2.5))
                 if name == "actions":
                     chromium.click("#send")
                     chromium.wait_for(".verdict")

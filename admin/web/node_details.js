@@ -23,7 +23,7 @@ export function nodeDetails({socket}) {
     function show({nodes, different}) {
         const versions = new Set(nodes.map(({version}) => version));
         const names = Object.keys(different);
-        const problems = [versions.size > 1 && 'different versions', names.length > 0 && names.length === 1 ? 'one option differs' : `${names.length} options differ`].filter(Boolean);
+        const problems = [versions.size > 1 && 'different versions', names.length === 1 && 'one option differs', names.length > 1 && `${names.length} options differ`].filter(Boolean);
         fill(summary, 'Versions and options of the nodes', h('span', {class: problems.length ? 'badge warn' : 'badge'}, problems.join(', ') || 'all the same'));
         if (isFirst) element.open = problems.length > 0;
         isFirst = false;

@@ -135,6 +135,10 @@ class TestStatus:
         before = page.evaluate("document.querySelectorAll('.plot canvas')[2].toDataURL()")
         page.wait_until(f"document.querySelectorAll('.plot canvas')[2].toDataURL() !== {json.dumps(before)}")
 
+    def test_a_single_node_agrees_with_itself(self, page: Browser) -> None:
+        page.wait_for_text(".more summary", "all the same")
+        assert not page.evaluate("document.querySelector('.more').open")
+
     def test_dark_and_light_can_be_changed(self, page: Browser) -> None:
         before = page.evaluate("getComputedStyle(document.body).backgroundColor")
         page.press("t")
