@@ -15,9 +15,7 @@ from typing import Annotated
 import gevent
 import msgspec
 
-from ..app.config.channel_options import ChannelOptions, Namespace
-from ..app.config.config import Config
-from ..app.config.options import options_of
+from ..app.config.shown import shown
 from ..app.model.errors import (
     CLOSE_EXPIRED,
     CLOSE_INTERNAL_ERROR,
@@ -40,6 +38,7 @@ from ..app.protocol.v1.replies import gather
 from ..app.protocol.v1.wire import Command, Text, encode_api_reply
 from ..app.runtime.timers import Timer
 from .access import Access
+from .operator_commands import OPERATOR_COMMANDS, answer_operator
 
 log = logging.getLogger(__name__)
 
@@ -142,6 +141,8 @@ class AdminConnection:
         handler = _HANDLERS.get(method)
         if handler is not None:
             return handler(self, command)
+        if method in OPERATOR_COMMANDS:
+            return answer_operator(self._node, command)
         if method not in API_COMMANDS:
             raise Closing(CLOSE_METHOD_NOT_FOUND)
         return self._api.reply(command)
@@ -270,25 +271,3 @@ _HANDLERS: dict[str, Callable[[AdminConnection, Command], bytes]] = {
     "samples": AdminConnection._samples,
     "subscribers": AdminConnection._subscribers,
 }
-
-MASKED_TEXT = "********"
-"""The text shown in place of a secret."""
-
-
-def shown(config: Config) -> dict[str, object]:
-    """Return the current options by name, with secrets hidden; also `channel_options` in the form of v1."""
-    values: dict[str, object] = {}
-    for option in options_of(Config):
-        value = getattr(config, option.name)
-        values[option.name] = MASKED_TEXT if option.facts.secret and value else _plain(value)
-    values["channel_options"] = {option.name: values[option.name] for option in options_of(ChannelOptions)}
-    return values
-
-
-def _plain(value: object) -> object:
-    """Convert a value for JSON: whole seconds without a fraction, as in v1; namespaces as objects."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, tuple):
-        return [{option.name: _plain(getattr(item, option.name)) for option in options_of(Namespace)} for item in value]
-    return value

@@ -112,6 +112,10 @@ class FakeConnection:
         self.unsubscribed: list[str] = []
         self.protocol = "v1"
         self.library = ""
+        self.transport_name = "websocket"
+        self.address = "127.0.0.1"
+        self.since = 0.0
+        self.idle = 0.0
         self.closed_with: list[Disconnect] = []
 
     def unsubscribe(self, channel: str) -> None:

@@ -1,14 +1,16 @@
 """Takes the pictures in docs/screenshots/: every page of the web interface, light, dark and on a phone.
 
-`make screenshots` runs it. It starts a server of its own and fills it with something to see.
+`make screenshots` runs it. It starts two nodes on a Redis of its own, and fills them with something to see.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from tests.admin_client import OPTIONS
 from tests.api_client import ApiClient
 from tests.parts import ROOT
 from tests.protocol_client import ProtocolClient
+from tests.redis_server import redis_server
 from tests.servers import Server, running
 
 TARGET = ROOT / "docs" / "screenshots"
@@ -31,13 +34,13 @@ PAGES = {
     "channels": "channels",
     "channel": "channel/public:news",
     "messages": "messages",
+    "clients": "clients",
     "users": "users/42",
     "actions": "actions/publish/public:news",
     "configuration": "configuration",
 }
 SERVER = {
     **OPTIONS,
-    "name": "node-1",
     "web": True,
     "health": True,
     "ping_interval": 0,
@@ -48,6 +51,8 @@ SERVER = {
     ],
 }
 USERS = ("42", "7", "1984", "ada", "grace", "linus", "margaret")
+GUEST = "guest"
+"""A user whom the backend disconnects now and then."""
 CHANNELS = ("public:news", "public:weather", "chat:support", "chat:team", "public:prices")
 NEWS: tuple[Any, ...] = (
     {"text": "A new release is out", "tags": ["release", "server"], "urgent": False},
@@ -55,6 +60,8 @@ NEWS: tuple[Any, ...] = (
     {"text": "Hello, is anybody there?", "room": "support"},
     {"temperature": -3.5, "place": "Oslo", "wind": {"speed": 12, "from": "NW"}},
 )
+LONG_LOOKS = {"channels": 6.0, "channel": 20.0, "clients": 20.0}
+"""Seconds until the plots of these pages have something to show."""
 WARM_UP = 40.0
 """Seconds until the plots have something to show."""
 
@@ -62,13 +69,16 @@ WARM_UP = 40.0
 class Life:
     """Clients that come and go, and a backend that publishes."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, nodes: Sequence[Server]) -> None:
+        self._nodes = nodes
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._publish), threading.Thread(target=self._come_and_go)]
 
     def __enter__(self) -> Life:
-        self._clients = [ProtocolClient(self._server, user, '{"device": "laptop"}') for user in (*USERS, *USERS[:2])]
+        users = enumerate((*USERS, *USERS[:2]))
+        self._clients = [
+            ProtocolClient(self._nodes[number % 2], user, '{"device": "laptop"}') for number, user in users
+        ]
         for number, client in enumerate(self._clients):
             for channel in CHANNELS[: 1 + (number + 3) % len(CHANNELS)]:
                 client.subscribe(channel)
@@ -84,10 +94,10 @@ class Life:
             client.close()
 
     def _publish(self) -> None:
-        api = ApiClient(self._server.host, self._server.port)
+        apis = [ApiClient(node.host, node.port) for node in self._nodes]
         while not self._stop.wait(random.uniform(0.02, 0.4)):
             for _ in range(random.randrange(1, 9)):
-                api.publish(random.choice(CHANNELS), random.choice(NEWS))
+                random.choice(apis).publish(random.choice(CHANNELS), random.choice(NEWS))
 
     def _come_and_go(self) -> None:
         visitors: list[ProtocolClient] = []
@@ -95,8 +105,11 @@ class Life:
             if len(visitors) > random.randrange(12):
                 visitors.pop().close()
             else:
-                visitors.append(ProtocolClient(self._server, random.choice(USERS)))
+                visitors.append(ProtocolClient(random.choice(self._nodes), random.choice((*USERS, GUEST))))
                 visitors[-1].subscribe("public:news")
+            if random.random() < 0.1:
+                node = random.choice(self._nodes)
+                ApiClient(node.host, node.port).post(json.dumps({"method": "disconnect", "params": {"user": GUEST}}))
         for visitor in visitors:
             visitor.close()
 
@@ -105,8 +118,14 @@ def take_all() -> None:
     """Take every picture."""
     TARGET.mkdir(exist_ok=True)
     with ExitStack() as stack:
-        server = stack.enter_context(running(SERVER, Path(stack.enter_context(tempfile.TemporaryDirectory()))))
-        stack.enter_context(Life(server))
+        directories = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(3)]
+        options = {**SERVER, **stack.enter_context(redis_server(directories[0])).options}
+        nodes = [
+            stack.enter_context(running({**options, "name": f"node-{number}"}, directories[number]))
+            for number in (1, 2)
+        ]
+        server = nodes[0]
+        stack.enter_context(Life(nodes))
         chromium = stack.enter_context(browser())
         for look, options in LOOKS.items():
             chromium.open(server.url, **options)
@@ -116,7 +135,7 @@ def take_all() -> None:
             time.sleep(WARM_UP)
             for name, page in PAGES.items():
                 chromium.go(page)
-                time.sleep(2.5)
+                time.sleep(LONG_LOOKS.get(name, 2.5))
                 if name == "actions":
                     chromium.click("#send")
                     chromium.wait_for(".verdict")

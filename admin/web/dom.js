@@ -7,6 +7,7 @@ export function h(tag, props = {}, ...children) {
         if (value === undefined || value === null || value === false) continue;
         if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
         else if (name === 'value') element.value = value;
+        else if (name === 'style') element.style.cssText = value; // an attribute would be forbidden by the policy of the page
         else element.setAttribute(name, value === true ? '' : value);
     }
     element.append(...shown(children));
@@ -22,6 +23,18 @@ export function fill(element, ...children) {
 /** Nothing, and what a condition left out, is not shown. */
 function shown(children) {
     return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false && child !== '');
+}
+
+/** A table. The first cell of a row is its heading; the columns from `numbers` on stand to the right. */
+export function table(titles, rows, numbers = titles.length) {
+    const kind = (index) => (index >= numbers ? 'number' : null);
+    return h('table', {}, h('thead', {}, h('tr', {}, titles.map((title, index) => h('th', {scope: 'col', class: kind(index)}, title)))),
+        h('tbody', {}, rows.map((cells) => h('tr', {}, cells.map((cell, index) => (index ? h('td', {class: kind(index)}, cell) : h('th', {scope: 'row'}, cell)))))));
+}
+
+/** A card whose content can be wider than it: shadows show that there is more, and the arrow keys move it. */
+export function scrollCard(label, content, props = {}) {
+    return h('div', {...props, class: 'card scroll', tabindex: 0, role: 'region', 'aria-label': label}, content);
 }
 
 const SVG = 'http://www.w3.org/2000/svg';
@@ -44,6 +57,7 @@ const PATHS = {
     status: 'M3 12h4l3-8 4 16 3-8h4',
     channels: 'M5 9h14|M5 15h14|M10 4 8 20|M16 4l-2 16',
     messages: 'M4 5h16v11H9l-5 4z',
+    clients: 'M5 6h14v9H5z|M9 19h6|M12 15v4',
     users: 'M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8z|M4 21c.6-4 4-6 8-6s7.400 2 8 6',
     actions: 'M6 4l13 8-13 8z',
     configuration: 'M4 7h9|M19 7h1|M16 4v6|M4 17h1|M11 17h9|M8 14v6',

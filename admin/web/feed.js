@@ -123,18 +123,16 @@ export class FeedList {
     #row(message) {
         const user = message.info?.user;
         const text = message.text.length > PREVIEW ? `${message.text.slice(0, PREVIEW)}…` : message.text;
-        const details = h('details', {}, h('summary', {},
-            h('time', {datetime: message.received.toISOString()}, time(message.received)),
+        const button = h('button', {type: 'button', class: 'data', 'aria-expanded': 'false', onclick: () => {
+            const {received, text: preview, ...body} = message;
+            if (row.childElementCount === 1) row.append(block(body));
+            else row.lastElementChild.remove();
+            button.setAttribute('aria-expanded', String(row.childElementCount > 1));
+        }}, h('code', {}, coloured(text)));
+        const row = h('li', {}, h('div', {class: 'line'}, h('time', {datetime: message.received.toISOString()}, time(message.received)),
             h('a', {class: 'channel', href: this.#link('channel', message.channel)}, message.channel),
-            user !== undefined && h('a', {class: 'user', href: this.#link('users', user)}, user || 'anonymous'),
-            h('code', {}, coloured(text))));
-        details.addEventListener('toggle', () => {
-            if (details.open && details.childElementCount === 1) {
-                const {received, text: preview, ...body} = message;
-                details.append(block(body));
-            }
-        });
-        return h('li', {}, details);
+            user === undefined ? h('span', {class: 'user'}) : h('a', {class: 'user', href: this.#link('users', user)}, user || 'anonymous'), button));
+        return row;
     }
 }
 

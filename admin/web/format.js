@@ -1,4 +1,6 @@
-// Formats numbers, sizes and times for display.
+// Formats numbers, sizes and times for display. `steps` are the distances of the lines in a plot.
+
+const DECADES = Array.from({length: 13}, (_, exponent) => [1, 2, 5].map((digit) => digit * 10 ** exponent)).flat();
 
 /** 12,345 or 1.2 M. */
 export function count(value) {
@@ -7,6 +9,11 @@ export function count(value) {
     if (value !== Math.round(value)) return value >= 100 ? Math.round(value).toLocaleString('en') : value.toFixed(value < 1 ? 2 : 1);
     return value.toLocaleString('en');
 }
+
+count.steps = DECADES;
+
+/** A number of events in a second. */
+export const rate = (value) => count(value);
 
 /** 34.5 MB. */
 export function bytes(value) {
@@ -20,6 +27,8 @@ export function bytes(value) {
     return `${unit && value < 100 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
 }
 
+bytes.steps = Array.from({length: 45}, (_, exponent) => 2 ** exponent);
+
 /** 250 µs, 1.2 ms. */
 export function microseconds(value) {
     if (value === null || value === undefined) return '–';
@@ -27,10 +36,14 @@ export function microseconds(value) {
     return value < 1e6 ? `${(value / 1000).toFixed(1)} ms` : `${(value / 1e6).toFixed(1)} s`;
 }
 
+microseconds.steps = DECADES;
+
 /** 12 %. */
 export function percent(value) {
     return value === null || value === undefined ? '–' : `${value < 10 ? value.toFixed(1) : Math.round(value)} %`;
 }
+
+percent.steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000, 2000];
 
 /** 3 d 4 h. */
 export function duration(seconds) {

@@ -47,6 +47,11 @@ export function coloured(text) {
     return [...parts, text.slice(end)];
 }
 
+/** The same value with numbers that can be calculated with, and no longer spelt as they came. */
+export function plain(value) {
+    return JSON.parse(stringify(value));
+}
+
 /** A block of indented JSON. */
 export function block(value) {
     return h('pre', {class: 'json'}, coloured(stringify(value, 2)));

@@ -17,6 +17,7 @@ export function loginPage(message, enter) {
         problem.textContent = '';
         const answer = await ask(password.value);
         button.disabled = false;
+        if (answer.wait) countDown(button, answer.wait);
         if (!answer.problem) {
             enter(answer.insecure);
         } else {
@@ -27,7 +28,14 @@ export function loginPage(message, enter) {
     if (!message) {
         ask('').then((answer) => { if (!answer.problem && form.isConnected) enter(answer.insecure); });
     }
-    return h('div', {class: 'login-page'}, form);
+    return h('main', {class: 'login-page'}, form);
+}
+
+/** Keep the button from being pressed for so many seconds, and show how many are left. */
+function countDown(button, seconds) {
+    button.disabled = seconds > 0;
+    button.textContent = seconds > 0 ? `Wait ${seconds} s` : 'Log in';
+    if (seconds > 0) setTimeout(() => countDown(button, seconds - 1), 1000);
 }
 
 async function ask(password) {
@@ -35,7 +43,7 @@ async function ask(password) {
         const response = await fetch('auth/session', {method: 'POST', body: new URLSearchParams({password})});
         if (response.ok) return await response.json();
         const text = (await response.text()).trim();
-        return {problem: text ? text[0].toUpperCase() + text.slice(1) + '.' : `The server answered ${response.status}.`};
+        return {wait: Number(response.headers.get('Retry-After')) || 0, problem: text ? text[0].toUpperCase() + text.slice(1) + '.' : `The server answered ${response.status}.`};
     } catch {
         return {problem: 'The server cannot be reached.'};
     }

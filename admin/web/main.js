@@ -8,6 +8,7 @@ import {Socket} from './socket.js';
 import {actionsPage} from './pages/actions.js';
 import {channelPage} from './pages/channel.js';
 import {channelsPage} from './pages/channels.js';
+import {clientsPage} from './pages/clients.js';
 import {configurationPage} from './pages/configuration.js';
 import {messagesPage} from './pages/messages.js';
 import {statusPage} from './pages/status.js';
@@ -18,6 +19,7 @@ const PAGES = {
     status: {title: 'Status', key: 's', make: statusPage},
     channels: {title: 'Channels', key: 'c', make: channelsPage},
     messages: {title: 'Messages', key: 'm', make: messagesPage},
+    clients: {title: 'Clients', key: 'l', make: clientsPage},
     users: {title: 'Users', key: 'u', make: usersPage},
     actions: {title: 'Actions', key: 'a', make: actionsPage},
     configuration: {title: 'Options', key: 'o', make: configurationPage},
@@ -47,7 +49,7 @@ function route() {
             return part;
         }
     });
-    return {name: parts[0] === 'channel' || PAGES[parts[0]] ? parts[0] : 'status', argument: parts.slice(1).join('/')};
+    return {name: parts[0] || 'status', argument: parts.slice(1).join('/')};
 }
 
 // -- the current page
@@ -86,7 +88,7 @@ function showPage() {
     if (!content) return;
     leavePage();
     const {name, argument} = route();
-    const shown = name === 'channel' ? {title: argument, make: channelPage} : PAGES[name];
+    const shown = name === 'channel' ? {title: argument, make: channelPage} : Object.hasOwn(PAGES, name) ? PAGES[name] : {title: 'No such page', make: unknownPage};
     document.title = `${shown.title} – Gentrifugo`;
     for (const item of document.querySelectorAll('nav a')) {
         const current = item.dataset.page === (name === 'channel' ? 'channels' : name);
@@ -96,6 +98,11 @@ function showPage() {
     page = shown.make(app, argument);
     fill(content, page.element);
     window.scrollTo(0, 0);
+}
+
+function unknownPage() {
+    return {element: h('div', {class: 'page'}, h('h1', {}, 'No such page'),
+        h('p', {}, 'The interface has no page ', h('code', {}, location.hash), '. The menu has all pages.'), h('p', {}, h('a', {class: 'button', href: link('status')}, 'Status')))};
 }
 
 function leavePage() {

@@ -74,6 +74,7 @@ class BaseClient(ABC):
     """Name and version of the client library, as the client tells them; empty if it does not."""
 
     __slots__ = (
+        "active_at",
         "authenticated",
         "closed",
         "default_info",
@@ -81,6 +82,7 @@ class BaseClient(ABC):
         "node",
         "opening",
         "outbox",
+        "since",
         "traffic",
         "uid",
         "user",
@@ -92,6 +94,9 @@ class BaseClient(ABC):
 
     def __init__(self, node: Node, transport: Transport, opening: Opening | None, request: str) -> None:
         self.uid = str(uuid.uuid4())
+        self.since = time.time()
+        self.active_at = time.perf_counter()
+        """When the last message of the client came."""
         self.user = ""
         self.authenticated = False
         self.closed = False
@@ -131,6 +136,21 @@ class BaseClient(ABC):
     @abstractmethod
     def recover_again(self, channel: str) -> None:
         """Make the client recover publications of a channel that may be missing. May block."""
+
+    @property
+    def address(self) -> str:
+        """The address of the client; empty if it is not known."""
+        return "" if self.opening is None else self.opening.address
+
+    @property
+    def transport_name(self) -> str:
+        """The name of the transport, as operators see it."""
+        return self._transport.name
+
+    @property
+    def idle(self) -> float:
+        """Seconds since the last message of the client."""
+        return time.perf_counter() - self.active_at
 
     @property
     def ids(self) -> dict[str, str]:
@@ -208,6 +228,7 @@ class BaseClient(ABC):
         self.node.hub.open.discard(self)
         self._note_close(disconnect)
         if disconnect is not None:
+            self.node.closed_clients.note(self, disconnect.reason)
             # First of all, so that an unavailable engine does not delay the client's reconnection to another node.
             log.debug("client %s (user %r): closing: %s", self.uid, self.user, disconnect.reason, extra=self.ids)
             self._transport.close(disconnect.code, disconnect.close_reason)

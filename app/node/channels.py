@@ -5,7 +5,8 @@ Specification: docs/channels.md. Pure functions of a name and the configuration.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import TypeAlias
 
 from ...engines.base import HistoryOptions
@@ -41,9 +42,12 @@ class _OptionsByName(dict[str, CachedOptions]):
 
 
 class ChannelRules:
-    """The rules of one configuration. A reload of the configuration creates a new object."""
+    """The rules of one configuration. A reload of the configuration creates a new object.
 
-    def __init__(self, config: Config) -> None:
+    The namespaces `watched` have the option `watch`, whatever the configuration says.
+    """
+
+    def __init__(self, config: Config, watched: Collection[str] = ()) -> None:
         self._private_prefix = config.private_channel_prefix
         self._namespace_boundary = config.namespace_channel_boundary
         self._user_boundary = config.user_channel_boundary
@@ -51,6 +55,8 @@ class ChannelRules:
         self._user_separator = config.user_channel_separator
         self._client_boundary = config.client_channel_boundary
         by_namespace: dict[str, ChannelOptions] = {"": config, **{space.name: space for space in config.namespaces}}
+        for name in by_namespace.keys() & set(watched):
+            by_namespace[name] = replace(by_namespace[name], watch=True)
         self._by_namespace: dict[str, CachedOptions] = {
             name: (options, history_options(options)) for name, options in by_namespace.items()
         }

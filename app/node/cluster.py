@@ -32,10 +32,12 @@ from .control import (
     SurveyRequest,
     Unsubscribe,
     WatchedMessages,
+    WatchNamespace,
 )
 from .engine_failures import EngineFailures
 from .hub import Hub
 from .metrics import Metrics
+from .questions import OperatorAnswer, OperatorQuestion
 from .registry import KnownNode, NodeDetails, NodeInfo, NodeRegistry
 from .samples import Gauges, NodeHistory
 from .session_relay import SessionRelay
@@ -61,7 +63,10 @@ INTRODUCTION_PINGS = 1.5
 
 
 class Cluster:
-    """All nodes, as one of them sees them. `config` returns the current configuration."""
+    """All nodes, as one of them sees them. `config` returns the current configuration.
+
+    `answer` answers the questions of operators about this node; `watch` carries out a WatchNamespace. Neither raises.
+    """
 
     def __init__(
         self,
@@ -72,8 +77,11 @@ class Cluster:
         failures: EngineFailures,
         encode: EncodePublication,
         version: str,
+        answer: Callable[[OperatorQuestion], OperatorAnswer],
+        watch: Callable[[WatchNamespace], None],
     ) -> None:
         self._config = config
+        self._watch = watch
         self._version = version
         self._engine = engine
         self._hub = hub
@@ -85,7 +93,14 @@ class Cluster:
         self.watched = WatchedFeed(encode, metrics.counters, self._send_watched, self._ping_peers_soon)
         self.samples = NodeHistory(metrics, self._gauges)
         self.surveys = Surveys(
-            hub, config, self.own_info, lambda: self.registry.peers, self._servers, self.samples, self.publish
+            hub,
+            config,
+            self.own_info,
+            lambda: self.registry.peers,
+            self._servers,
+            self.samples,
+            self.publish,
+            answer,
         )
         self.sessions = SessionRelay(lambda: self.uid, lambda: self.registry.peers, self._knows_all_peers, self.publish)
         self.identify()
@@ -213,17 +228,26 @@ class Cluster:
                 | SendMessage() as message
             ):
                 gevent.spawn(self._apply_here, message)
-            case WatchedMessages(messages, missed):
-                self._metrics.counters.node_num_admin_msg_received += len(messages)
-                self.watched.show([bytes(message) for message in messages], missed)
-            case SurveyRequest() as request:
-                self.surveys.handle_request(request)
-            case SurveyReport() as report:
-                self.surveys.handle_report(envelope.node, report)
+            case WatchedMessages() | SurveyRequest() | SurveyReport() | WatchNamespace() as message:
+                self._handle_for_operators(envelope.node, message)
             case SessionInput() as message:
                 self.sessions.handle_input(message)
             case SessionInputTaken() as message:
                 self.sessions.handle_taken(message)
+
+    def _handle_for_operators(
+        self, node: str, message: WatchedMessages | SurveyRequest | SurveyReport | WatchNamespace
+    ) -> None:
+        match message:
+            case WatchedMessages(messages, missed):
+                self._metrics.counters.node_num_admin_msg_received += len(messages)
+                self.watched.show([bytes(message) for message in messages], missed)
+            case SurveyRequest():
+                self.surveys.handle_request(message)
+            case SurveyReport():
+                self.surveys.handle_report(node, message)
+            case WatchNamespace():
+                self._watch(message)
 
     def _send_watched(self, messages: Sequence[bytes], missed: int) -> None:
         try:

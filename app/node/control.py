@@ -12,6 +12,7 @@ import msgspec
 from ...engines.health import ServerHealth
 from ..model import json_codec
 from ..model.json_codec import InvalidJSON
+from .questions import OperatorAnswer, OperatorQuestion
 from .registry import NO_DETAILS, NodeDetails, NodeInfo
 from .samples import NodeSamples, SamplesWanted
 from .user_commands import AddSubscription, CloseConnections, EndSubscriptions, RenewConnections, SendMessage
@@ -72,6 +73,8 @@ class SurveyRequest(msgspec.Struct, tag="question"):
     """Report the numbers of subscribers of the channels whose names match this pattern (`name_pattern.py`)."""
     samples: SamplesWanted | None = None
     """Report these samples."""
+    question: OperatorQuestion | None = None
+    """Report the answer to this question of an operator."""
 
 
 class UserConnection(msgspec.Struct):
@@ -86,6 +89,13 @@ class UserConnection(msgspec.Struct):
     """Version of the protocol and format; empty if the node is of a release that does not tell."""
     library: str = ""
     """Name and version of the client library; empty if the client does not tell them."""
+    transport: str = ""
+    address: str = ""
+    """The address of the client; empty if it is not known."""
+    since: float = 0.0
+    """When the connection was opened, in Unix seconds."""
+    idle: float = 0.0
+    """Seconds since the last message of the client."""
 
 
 class SurveyReport(msgspec.Struct, tag="answer"):
@@ -96,6 +106,15 @@ class SurveyReport(msgspec.Struct, tag="answer"):
     subscribers: dict[str, Amount] = {}
     info: NodeReport | None = None
     samples: NodeSamples | None = None
+    answer: OperatorAnswer | None = None
+
+
+class WatchNamespace(msgspec.Struct, tag="watch_namespace"):
+    """Show operators the messages of a namespace for some time, although its option `watch` is off."""
+
+    namespace: str
+    """Empty for the channels without a namespace."""
+    seconds: float
 
 
 class SessionInput(msgspec.Struct, tag="session_input"):
@@ -127,6 +146,7 @@ ControlMessage: TypeAlias = (
     | WatchedMessages
     | SurveyRequest
     | SurveyReport
+    | WatchNamespace
     | SessionInput
     | SessionInputTaken
 )

@@ -56,6 +56,26 @@ class Connection(OpenConnection, Protocol):
         """Name and version of the client library, as the client tells them; empty if it does not."""
         ...
 
+    @property
+    def address(self) -> str:
+        """The address of the client; empty if it is not known."""
+        ...
+
+    @property
+    def transport_name(self) -> str:
+        """The name of the transport, as operators see it."""
+        ...
+
+    @property
+    def since(self) -> float:
+        """When the connection was opened, in Unix seconds."""
+        ...
+
+    @property
+    def idle(self) -> float:
+        """Seconds since the last message of the client."""
+        ...
+
     def unsubscribe(self, channel: str) -> None:
         """End a subscription at the request of a backend. May block."""
         ...
@@ -312,6 +332,18 @@ class Hub:
     def user_connections(self, user: str) -> list[Connection]:
         """The connections of `user`, in a new list."""
         return list(self._users.get(user, ()))
+
+    def connections(self) -> list[Connection]:
+        """All authenticated connections, in a new list."""
+        return list(self._connections.values())
+
+    def users(self) -> list[str]:
+        """The users with a connection to this node."""
+        return list(self._users)
+
+    def num_user_connections(self, user: str) -> int:
+        """The number of connections of a user to this node."""
+        return len(self._users.get(user, ()))
 
     def connections_with(self, uid: str) -> list[Connection]:
         """The connection with this id, if there is one."""

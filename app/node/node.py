@@ -27,7 +27,10 @@ from ..net.flusher import Flusher
 from ..runtime.log_throttle import ThrottledLog
 from ..runtime.timers import Timers
 from . import hooks
+from .answers import NodeAnswers
+from .channel_rates import ChannelRates
 from .channels import ChannelRules
+from .closed_clients import ClosedClients
 from .cluster import Cluster
 from .commands import Commands
 from .engine_failures import EngineFailures
@@ -36,6 +39,7 @@ from .hub import Connection, Hub, OpenConnection
 from .live_streams import LiveStreams
 from .metrics import Metrics
 from .watched import EncodePublication
+from .watched_namespaces import WatchedNamespaces
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +81,12 @@ class Node(Commands):
         """The hooks of the application; all are added before the node starts."""
         self.stopping = False
         """Whether the node is shutting down and refuses new requests."""
+        self.closed_clients = ClosedClients()
+        self.rates = ChannelRates(self.timers.after)
+        self.answers = self._build_answers(engine.name)
+        self.watched_namespaces = WatchedNamespaces(self.timers.after, self._update_rules)
         failures = EngineFailures()
-        self.cluster = Cluster(lambda: self.config, engine, self.hub, self.metrics, failures, encode, version)
+        self.cluster = self._build_cluster(engine, failures, encode)
         super().__init__(
             config, engine, self.metrics.counters, failures, self.cluster.apply_to_users, self.cluster.watched
         )
@@ -86,13 +94,42 @@ class Node(Commands):
         self.streams = LiveStreams(self.hub, self.top, self._spread)
         self._locks = [BoundedSemaphore() for _ in range(CHANNEL_LOCKS)]
 
+    def _build_answers(self, engine: str) -> NodeAnswers:
+        return NodeAnswers(
+            self.hub,
+            lambda: self.config,
+            lambda: self.cluster.own_info(),
+            self.rates,
+            self.closed_clients,
+            self.metrics.breakdowns,
+            self.version,
+            engine,
+        )
+
+    def _build_cluster(self, engine: Engine, failures: EngineFailures, encode: EncodePublication) -> Cluster:
+        return Cluster(
+            lambda: self.config,
+            engine,
+            self.hub,
+            self.metrics,
+            failures,
+            encode,
+            self.version,
+            self.answers.answer,
+            self.watched_namespaces.watch,
+        )
+
     # -- life
 
     def configure(self, config: Config) -> None:
         """Apply a new configuration; connections use it from their next command."""
         self.config = config
-        self.rules = ChannelRules(config)
+        self.answers.loaded_at = time.time()
+        self._update_rules()
         self.flusher.rest = config.client_write_delay
+
+    def _update_rules(self) -> None:
+        self.rules = ChannelRules(self.config, self.watched_namespaces.names)
 
     def start(self, in_background: bool = True) -> None:
         """Start the engine and the greenlets of the node, with a new identity.
@@ -196,6 +233,8 @@ class Node(Commands):
         counters = self.metrics.counters
         if isinstance(event, Publication):
             counters.node_num_client_msg_received += 1
+            if self.rates.counts is not None:
+                self.rates.counts[event.channel] += 1
             self.streams.deliver(event)
             return
         if isinstance(event, Join):
@@ -231,6 +270,7 @@ class Node(Commands):
         `more` is the number of bytes that wait to be sent in addition to those in its outbox.
         """
         self.metrics.counters.client_num_closed_slow += 1
+        self.closed_clients.note_slow(connection.uid, connection.outbox.size + more)
         self._slow_clients.log(
             "slow",
             "client %s (user %r): slow client, closing connection: %d bytes unsent (option client_queue_max_size)",

@@ -16,11 +16,9 @@ from ..http.opening_request import Opening
 from ..model.json_codec import InvalidJSON, decode, is_json
 from .backend_http import BackendHTTP
 from .hooks import Context, DisconnectClient, RPCError, Undelivered
+from .transport_name import transport_of
 
 T = TypeVar("T")
-
-TRANSPORTS = ("websocket", "http_stream", "sse", "uni_websocket", "uni_http_stream", "uni_sse")
-"""Names of transports that are the last part of the path at which they connect, below /connection/."""
 
 
 class AnswerError(msgspec.Struct):
@@ -89,14 +87,6 @@ def connection_fields(context: Context) -> dict[str, Any]:
         "encoding": "json" if context.protocol == "json" else "binary",
         "user": context.user or "",
     }
-
-
-def transport_of(opening: Opening | None) -> str:
-    """The name that Centrifugo gives to a transport, from the request that opened the connection."""
-    if opening is None:
-        return "websocket"
-    path = opening.target.partition("?")[0]
-    return next((name for name in TRANSPORTS if path.endswith(f"/connection/{name}")), "sockjs")
 
 
 def payload_field(data: bytes) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from ..runtime.yielding import iterate_yielding, yield_if_due
 from .control import NodeReport, SurveyReport, SurveyRequest, UserConnection
 from .hub import Hub
 from .name_pattern import InvalidPattern, NamePattern
+from .questions import OperatorAnswer, OperatorQuestion
 from .registry import NodeInfo
 from .samples import NodeHistory, NodeSamples, SamplesWanted
 
@@ -73,6 +74,7 @@ class Surveys:
         servers: Callable[[], list[ServerHealth]],
         samples: NodeHistory,
         send: Callable[[SurveyRequest | SurveyReport], None],
+        answer: Callable[[OperatorQuestion], OperatorAnswer],
     ) -> None:
         self._hub = hub
         self._config = config
@@ -81,6 +83,7 @@ class Surveys:
         self._servers = servers
         self._samples = samples
         self._send = send
+        self._answer = answer
         self._running: dict[str, Survey] = {}
 
     # -- asking
@@ -119,6 +122,11 @@ class Surveys:
         """The samples of the nodes that reply."""
         reports = self._ask(SurveyRequest(_new_id(), samples=wanted))
         return [report.samples for report in reports if report.samples is not None]
+
+    def answers(self, question: OperatorQuestion) -> list[OperatorAnswer]:
+        """The answers to a question of an operator, of the nodes that reply; that of this node is the first."""
+        reports = self._ask(SurveyRequest(_new_id(), question=question))
+        return [report.answer for report in reports if report.answer is not None]
 
     def _ask(self, request: SurveyRequest) -> list[SurveyReport]:
         survey = self._running[request.id] = Survey(self._peers())
@@ -165,6 +173,8 @@ class Surveys:
             report.subscribers = self._subscribers_here(request.channels)
         if request.pattern is not None:
             report.subscribers = self._matching_here(request.pattern)
+        if request.question is not None:
+            report.answer = self._answer(request.question)
         if request.info:
             info = self._info()
             report.info = NodeReport(info.uid, info.name, info.started_at, info.metrics, self._servers())
@@ -184,6 +194,10 @@ class Surveys:
                 sorted(connection.channels),
                 connection.protocol,
                 connection.library,
+                connection.transport_name,
+                connection.address,
+                round(connection.since, 1),
+                round(connection.idle, 1),
             )
             for connection in iterate_yielding(self._hub.user_connections(user)[:MAX_REPORT_ITEMS])
         ]

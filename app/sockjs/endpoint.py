@@ -144,14 +144,13 @@ class SockJS:
     def _upgrade_raw(self, exchange: Exchange, set_up: SockJSOptions) -> None:
         opening, requested = _opening(exchange, set_up), read_requested_protocol(exchange.headers, exchange.query)
         # The partial lives as long as the connection, so it holds no more than it needs.
-        serve = self._raw if opening is None else partial(self._raw, opening=opening)
+        serve = partial(self._raw, opening=opening)
         if requested is not DEFAULT_PROTOCOL:
             serve = partial(serve, requested=requested)
         exchange.upgrade_raw(serve, set_up.compression, requested.subprotocol)
 
     def _upgrade(self, exchange: Exchange, set_up: SockJSOptions) -> None:
-        opening = _opening(exchange, set_up)
-        exchange.upgrade(self._serve_websocket if opening is None else partial(self._serve_websocket, opening=opening))
+        exchange.upgrade(partial(self._serve_websocket, opening=_opening(exchange, set_up)))
 
     def _serve_websocket(self, socket: Any, recv: Callable[[int], bytes], opening: Opening | None = None) -> None:
         set_up = self._options()
@@ -264,7 +263,7 @@ class SockJS:
         set_up = self._options()
         opening = _opening(exchange, set_up)
         session = Session(self._flusher, set_up.client_queue_max_size, self._connect, opening)
-        if opening is not None:
+        if set_up.remembers_requests:
             session.binding, headers = bind(opening)
             receiver.add_headers(headers)
         self.sessions.add(key, session)
@@ -359,8 +358,9 @@ def _no_session() -> HTTPError:
     return HTTPError(404, "session not found", {**NOT_CACHED, **NOT_SNIFFED})
 
 
-def _opening(exchange: Exchange, set_up: SockJSOptions) -> Opening | None:
-    return exchange.opening(set_up.proxies) if set_up.remembers_requests else None
+def _opening(exchange: Exchange, set_up: SockJSOptions) -> Opening:
+    opening = exchange.opening(set_up.proxies)
+    return opening if set_up.remembers_requests else opening.without_headers()
 
 
 def _info(exchange: Exchange, set_up: SockJSOptions) -> HTTPResponse:

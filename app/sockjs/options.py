@@ -58,4 +58,4 @@ class SockJSOptions:
     proxies: TrustedProxies = NOBODY
     """The proxies that may report the address of a client."""
     remembers_requests: bool = False
-    """Whether the request that opened a connection is kept for its peer."""
+    """Whether the headers of the request that opened a connection are kept for its peer, and bind its session."""

@@ -267,8 +267,9 @@ class Streams:
             client.close(CLOSE_SHUTDOWN)
         return client
 
-    def _opening(self, exchange: Exchange) -> Opening | None:
-        return exchange.opening(self._parts.proxies) if self._parts.node.hooks else None
+    def _opening(self, exchange: Exchange) -> Opening:
+        opening = exchange.opening(self._parts.proxies)
+        return opening if self._parts.node.hooks else opening.without_headers()
 
 
 def _encode_disconnect(format_: Format, code: int, reason: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 
 from gentrifugo.admin import connection as connection_module
 from gentrifugo.admin.access import Access
-from gentrifugo.admin.connection import MASKED_TEXT, AdminConnection
+from gentrifugo.admin.connection import AdminConnection
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import options_of
+from gentrifugo.app.config.shown import MASKED_TEXT
 from gentrifugo.app.model.errors import CLOSE_INTERNAL_ERROR, CLOSE_LIMIT_EXCEEDED, CLOSE_PING_ERROR, Closing
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v1.api import Api
@@ -139,7 +141,11 @@ class TestCommands:
         LocalClient.connected(operator.node, "bob")
         ((reply,),) = operator.send({"method": "connections", "params": {"user": "alice"}})
         connection = {"client": alice.uid, "user": "alice", "node": "test", "channels": ["news"]}
-        assert reply["body"]["data"] == [{**connection, "protocol": "v1", "library": ""}]
+        (found,) = reply["body"]["data"]
+        assert 0 <= time.time() - found.pop("since") < 60
+        assert 0 <= found.pop("idle") < 60
+        shown = {"protocol": "v1", "library": "", "transport": "websocket", "address": ""}
+        assert found == {**connection, **shown}
 
     def test_subscribers_are_counted_by_channel(self, operator: Operator) -> None:
         operator.connect()

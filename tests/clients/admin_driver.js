@@ -2,8 +2,11 @@
 //
 // Each command runs one function of the page's Playwright API: `do` is its name, `arguments` are given to it, and what
 // it returns comes as `value`, or what it fails with as `failure`. Beside those there are `open` (a page of its own,
-// with `options` of a browser context), `pages_log` (what the page has logged or failed at) and `press`.
+// with `options` of a browser context), `pages_log` (what the page has logged or failed at), `press`, `mouse` (an action
+// of Playwright's Mouse), `axe` (what axe-core has to say about the page), and `emulateMedia`.
 'use strict';
+
+const fs = require('fs');
 
 const {chromium} = require('playwright-core');
 const {emit, obey} = require('./lines');
@@ -34,6 +37,12 @@ async function main() {
         open,
         pages_log: () => log,
         press: ({keys}) => page.keyboard.press(keys),
+        mouse: ({arguments: [action, ...place]}) => page.mouse[action](...place),
+        axe: async () => {
+            await page.evaluate(fs.readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8'));
+            return page.evaluate(() => window.axe.run(document, {resultTypes: ['violations']}).then(({violations}) => violations));
+        },
+        emulateMedia: ({media}) => page.emulateMedia(media),
     };
     const run = async (command) => {
         const {call, arguments: given = []} = command;

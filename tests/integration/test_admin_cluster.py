@@ -56,6 +56,8 @@ def test_every_page_shows_the_whole_cluster(nodes: list[Server], page: Browser) 
         page.wait_for_text("tbody tr", "news\t2")
         assert "1 channel with subscribers, each listed once" in page.text("[role=status].hint")
         page.go("channel/news")
+        page.wait_for_text("#by-node", "Subscribers by node: ")
+        page.click("[role=tab]:nth-child(3)")
         for client in (here, there):
             page.wait_for_text("#presence", client.id)
         page.go("users/ann")

@@ -1,7 +1,8 @@
 // Forms for all commands of the API, with the reply and the equivalent curl command.
 import {copyButton, fill, h} from '../dom.js';
 import {JSONEditor} from '../editor.js';
-import {block, parse} from '../json.js';
+import {block} from '../json.js';
+import {curlCommand, pythonCode} from '../requests.js';
 
 const CHANNEL = {name: 'channel', label: 'Channel', required: true};
 const USER = {name: 'user', label: 'User ID', required: true};
@@ -25,26 +26,35 @@ export function actionsPage(app, argument) {
     const kept = {channel: rest.join('/'), data: SAMPLE};
     let inputs = {};
     let editor = null;
-    const choices = h('div', {class: 'choices', role: 'radiogroup', 'aria-label': 'Command'});
+    const choices = h('div', {class: 'choices', role: 'radiogroup', 'aria-label': 'Command', onkeydown: (event) => {
+        const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
+        if (!step) return;
+        event.preventDefault();
+        const names = Object.keys(COMMANDS);
+        choose(names[(names.indexOf(method) + step + names.length) % names.length]);
+        choices.querySelector('[aria-checked=true]').focus();
+    }});
     const about = h('p', {class: 'hint'});
     const fields = h('div', {class: 'fields'});
     const problem = h('p', {class: 'problem', role: 'alert'});
     const send = h('button', {class: 'primary', id: 'send'}, 'Send');
     const reply = h('div', {id: 'reply', 'aria-live': 'polite'}, h('p', {class: 'hint'}, 'The reply appears here.'));
-    const curl = h('pre', {id: 'curl', tabindex: '0'});
+    const curl = h('pre', {id: 'curl', tabindex: 0});
+    const python = h('pre', {id: 'python', tabindex: 0});
     const form = h('form', {class: 'card form', onsubmit: (event) => { event.preventDefault(); submit(); }},
         about, fields, h('div', {class: 'row'}, send, h('span', {class: 'hint keyhint'}, h('kbd', {}, 'Ctrl'), h('kbd', {}, 'Enter'))), problem);
     const element = h('div', {class: 'page'}, h('h1', {}, 'Actions'), choices,
         h('div', {class: 'columns'}, form,
             h('section', {}, h('div', {class: 'row heading'}, h('h2', {}, 'Reply')), h('div', {class: 'card'}, reply),
-                h('div', {class: 'row heading'}, h('h2', {}, 'curl'), copyButton(() => curl.textContent)), h('div', {class: 'card'}, curl))));
+                h('div', {class: 'row heading'}, h('h2', {}, 'curl'), copyButton(() => curl.textContent)), h('div', {class: 'card'}, curl),
+                h('div', {class: 'row heading'}, h('h2', {}, 'Python'), copyButton(() => python.textContent)), h('div', {class: 'card'}, python))));
 
     function choose(name) {
         keep();
         method = name;
         const command = COMMANDS[name];
         fill(choices, Object.keys(COMMANDS).map((other) => h('button', {
-            type: 'button', role: 'radio', 'aria-checked': String(other === name), class: 'choice', onclick: () => choose(other),
+            type: 'button', role: 'radio', 'aria-checked': String(other === name), tabindex: other === name ? 0 : -1, class: 'choice', onclick: () => choose(other),
         }, other)));
         about.textContent = command.about;
         send.className = command.danger ? 'danger' : 'primary';
@@ -70,24 +80,23 @@ export function actionsPage(app, argument) {
         if (editor) kept.data = editor.text;
     }
 
-    /** The params as JSON text; data goes as it was typed, so that no number is spelt anew. */
+    /** Names and values of the params, as JSON texts; data goes as it was typed, so that no number is spelt anew. */
+    function values() {
+        return COMMANDS[method].fields.flatMap((field) => {
+            if (field.json) return [[field.name, editor.check() ? editor.text.trim() : 'null']];
+            const {value} = inputs[field.name];
+            if (field.lines) return [[field.name, JSON.stringify(value.split('\n').map((line) => line.trim()).filter(Boolean))]];
+            return value || field.required ? [[field.name, JSON.stringify(value)]] : [];
+        });
+    }
+
     function params() {
-        const parts = [];
-        for (const field of COMMANDS[method].fields) {
-            if (field.json) {
-                parts.push(`"data": ${editor.check() ? editor.text.trim() : 'null'}`);
-            } else if (field.lines) {
-                const lines = inputs[field.name].value.split('\n').map((line) => line.trim()).filter(Boolean);
-                parts.push(`"${field.name}": ${JSON.stringify(lines)}`);
-            } else if (inputs[field.name].value || field.required) {
-                parts.push(`"${field.name}": ${JSON.stringify(inputs[field.name].value)}`);
-            }
-        }
-        return `{${parts.join(', ')}}`;
+        return `{${values().map(([name, value]) => `"${name}": ${value}`).join(', ')}}`;
     }
 
     function showCurl() {
-        curl.textContent = curlCommand(`{"method": ${JSON.stringify(method)}, "params": ${params()}}`, app.info?.config);
+        curl.textContent = curlCommand(method, params(), app.info?.config);
+        python.textContent = pythonCode(method, values().map(([, value]) => value), app.info?.config);
     }
 
     async function submit() {
@@ -115,17 +124,4 @@ export function actionsPage(app, argument) {
         key: (event) => { if (event.key === 'Enter' && event.ctrlKey) submit(); },
         leave: () => editor?.destroy(),
     };
-}
-
-/** The equivalent request with curl, with the signature computed by openssl; `parse` has validated the input. */
-function curlCommand(body, config) {
-    parse(body);
-    const quoted = `'${body.replaceAll("'", `'\\''`)}'`;
-    const path = `${config?.http_prefix ?? ''}/api/`;
-    const host = config?.admin_port ? `${location.hostname}:${config.api_port || config.port}` : location.host;
-    const url = `${config?.admin_port ? 'http:' : location.protocol}//${host}${path}`;
-    const lines = [`BODY=${quoted}`];
-    if (!config?.insecure_api) lines.push(`SIGN=$(printf '%s' "$BODY" | openssl dgst -sha256 -hmac "$SECRET" -r | cut -d ' ' -f 1)`);
-    lines.push(`curl --fail-with-body -H 'Content-Type: application/json' ${config?.insecure_api ? '' : '-H "X-API-Sign: $SIGN" '}--data-binary "$BODY" ${url}`);
-    return (config?.insecure_api ? '' : '# SECRET is the option secret of the server\n') + lines.join('\n');
 }

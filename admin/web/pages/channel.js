@@ -1,84 +1,98 @@
-// One channel: its presence, its history and its live messages.
-import {fill, h} from '../dom.js';
+// One channel: its figures over time, its messages, history, presence and options.
+import {fill, h, table} from '../dom.js';
 import {FeedList, pauseButton} from '../feed.js';
-import {count} from '../format.js';
-import {block, coloured, stringify} from '../json.js';
+import {count, rate} from '../format.js';
+import {HistoryList, reasonOf} from '../history.js';
+import {coloured, plain, stringify} from '../json.js';
+import {Plot} from '../plot.js';
+import {tabs} from '../tabs.js';
+import {isWatched, WatchPanel} from '../watching.js';
 
-const INTERVAL = 4000;
+const INTERVAL = 3000;
+const POINTS = 1200; // an hour
+const MAX_SHOWN = 500;
 
 export function channelPage(app, channel) {
     const {socket, feed, link} = app;
     let timer = 0;
-    const subscribers = h('dd', {}, '–');
-    const presenceCount = h('dd', {}, '–');
-    const historyCount = h('dd', {}, '–');
-    const presence = h('div', {class: 'card scroll', id: 'presence'});
-    const history = h('div', {class: 'card', id: 'history'});
-    const hint = h('p', {class: 'hint'});
+    const times = [];
+    const series = {subscribers: [], present: [], rate: []};
+    const tiles = Object.fromEntries(['Subscribers', 'Present', 'Messages/s', 'In history'].map((name) => [name, h('dd', {}, '–')]));
+    const nodes = h('p', {class: 'hint', id: 'by-node'});
+    const presence = h('div', {class: 'card scroll', id: 'presence', tabindex: 0, role: 'region', 'aria-label': 'Presence'});
+    const options = h('div', {id: 'options'});
+    const history = new HistoryList(app, channel);
     const list = new FeedList(feed, (message) => message.channel === channel, link, () => pause.update());
     const pause = pauseButton(list);
+    const watch = h('div');
+    const hint = h('p', {class: 'hint', id: 'watch-hint'});
+    let watching = null;
+    const line = (label, name) => ({label, values: series[name]});
+    const plots = [
+        new Plot('Subscribers and presence', () => times, () => [line('subscribers', 'subscribers'), line('present', 'present')], count, {figure: 'first'}),
+        new Plot('Messages, per second', () => times, () => [line('messages', 'rate')], rate, {figure: 'first'}),
+    ];
     const element = h('div', {class: 'page'},
         h('p', {class: 'crumbs'}, h('a', {href: link('channels')}, 'Channels')),
         h('div', {class: 'row heading'}, h('h1', {}, channel), h('a', {class: 'button', href: link('actions', 'publish', channel)}, 'Publish')),
-        h('dl', {class: 'tiles'}, [['Subscribers', subscribers], ['Present', presenceCount], ['In history', historyCount]]
-            .map(([name, value]) => h('div', {class: 'tile', 'data-tile': name}, h('dt', {}, name), value))),
-        h('div', {class: 'columns'},
-            h('section', {}, h('div', {class: 'row heading'}, h('h2', {}, 'Live'), pause.button), hint, h('div', {class: 'card one-channel'}, list.element)),
-            h('section', {}, h('h2', {}, 'Presence'), presence, h('h2', {}, 'History'), history)));
+        h('dl', {class: 'tiles'}, Object.entries(tiles).map(([name, value]) => h('div', {class: 'tile', 'data-tile': name}, h('dt', {}, name), value))),
+        h('div', {class: 'columns wide-left'},
+            tabs('Contents of the channel', [
+                ['Messages', h('div', {class: 'page'}, watch, h('div', {class: 'row heading'}, hint, pause.button), h('div', {class: 'card one-channel'}, list.element))],
+                ['History', history.element], ['Presence', presence], ['Options', options],
+            ]),
+            h('section', {class: 'page'}, nodes, plots.map((plot) => plot.element))));
 
     async function load() {
         clearTimeout(timer);
-        await Promise.all([loadSubscribers(), loadPresence(), loadHistory()]);
-        if (element.isConnected) timer = setTimeout(load, INTERVAL);
+        const [found, present, kept] = await Promise.all([socket.call('channel', {channel}).catch(() => null), loadPresence(), history.load()]);
+        if (!element.isConnected) return;
+        timer = setTimeout(load, INTERVAL);
+        if (!found) return;
+        const {subscribers, rate: perSecond, nodes: byNode} = plain(found.data);
+        tiles.Subscribers.textContent = count(subscribers);
+        tiles.Present.textContent = count(present);
+        tiles['Messages/s'].textContent = rate(perSecond);
+        tiles['In history'].textContent = count(kept);
+        nodes.textContent = subscribers ? `Subscribers by node: ${Object.entries(byNode).map(([name, number]) => `${name} ${count(number)}`).join(', ')}.` : 'Nobody is subscribed.';
+        times.push(Date.now() / 1000);
+        series.subscribers.push(subscribers);
+        series.present.push(present);
+        series.rate.push(perSecond);
+        if (times.length > POINTS) [times, ...Object.values(series)].forEach((values) => values.shift());
+        plots.forEach((plot) => plot.update());
     }
 
-    async function loadSubscribers() {
-        const found = await socket.call('subscribers', {channel}).catch(() => null);
-        if (found) subscribers.textContent = count(found.data[channel] ?? 0);
-    }
-
+    /** Show who is present; returns how many, or null if the channel does not tell. */
     async function loadPresence() {
-        const clients = await dataOf('presence', presence, presenceCount);
-        if (!clients) return;
-        const entries = Object.entries(clients);
-        presenceCount.textContent = count(entries.length);
-        fill(presence, entries.length ? h('table', {},
-            h('thead', {}, h('tr', {}, ['User', 'Client'].map((title) => h('th', {scope: 'col'}, title)))),
-            h('tbody', {}, entries.slice(0, 500).map(([client, info]) => h('tr', {},
-                h('td', {}, h('a', {href: link('users', info.user)}, info.user || 'anonymous')), h('td', {}, h('code', {class: 'client'}, client),
-                    [info.default_info, info.channel_info].filter((part) => part !== undefined)
-                        .map((part) => h('code', {class: 'info'}, coloured(stringify(part))))))))) :
-            h('p', {class: 'hint'}, 'No subscribers.'));
-    }
-
-    async function loadHistory() {
-        const messages = await dataOf('history', history, historyCount);
-        if (!messages) return;
-        historyCount.textContent = count(messages.length);
-        const opened = new Set([...history.querySelectorAll('details[open]')].map((details) => details.dataset.uid));
-        fill(history, messages.length ? h('ol', {class: 'feed'}, messages.slice(0, 200).map((message) => h('li', {},
-            h('details', {'data-uid': message.uid, open: opened.has(message.uid)}, h('summary', {},
-                message.info && h('span', {class: 'user'}, message.info.user || 'anonymous'), h('code', {}, coloured(stringify(message.data).slice(0, 400)))),
-            block(message))))) : h('p', {class: 'hint'}, 'The history is empty.'));
-    }
-
-    /** The data of a reply; an error is shown in its place. */
-    async function dataOf(method, place, figure) {
+        let clients;
         try {
-            const body = await socket.call(method, {channel});
-            return body.data;
+            clients = Object.entries((await socket.call('presence', {channel})).data);
         } catch (error) {
-            figure.textContent = '–';
-            const texts = {'not available': `This channel has no ${method}: its options do not enable it.`, 'namespace not found': 'The configuration has no such namespace.'};
-            if (socket.state === 'connected') fill(place, h('p', {class: 'hint'}, texts[error.message] ?? error.message));
+            if (socket.state === 'connected') fill(presence, h('p', {class: 'hint'}, reasonOf(error, 'presence')));
             return null;
         }
+        const info = (parts) => parts.filter((part) => part !== undefined).map((part) => h('code', {class: 'info'}, coloured(stringify(part))));
+        fill(presence, clients.length ? table(['User', 'Client', 'Info'], clients.slice(0, MAX_SHOWN).map(([client, {user, default_info: first, channel_info: second}]) => [
+            h('a', {href: link('users', user)}, user || 'anonymous'), h('code', {class: 'client'}, client), info([first, second])])) : h('p', {class: 'hint'}, 'No subscribers.'),
+        clients.length > MAX_SHOWN && h('p', {class: 'hint'}, `The first ${MAX_SHOWN} of ${count(clients.length)}.`));
+        return clients.length;
     }
 
-    function connected() {
-        const options = optionsOf(channel, app.info?.config);
-        hint.textContent = options && !options.watch ? 'Messages of this channel are not shown live: its option watch is off.' : '';
+    async function connected() {
         load();
+        const {config} = app.info;
+        const namespace = namespaceOf(channel, config);
+        const found = namespace ? config.namespaces.find(({name}) => name === namespace) : config.channel_options;
+        if (!watching && found) {
+            watching = new WatchPanel(app, namespace);
+            fill(watch, watching.element);
+        }
+        watching?.connected();
+        hint.textContent = !found ? 'The configuration has no such namespace.' : isWatched(config, namespace) ? 'New messages, as they come.'
+            : 'New messages are not shown, because the option watch of this channel is off.';
+        const defaults = (await socket.call('channel_defaults').catch(() => null))?.data;
+        if (found && defaults) fill(options, optionTable(found, defaults, namespace));
     }
 
     if (app.info) connected();
@@ -88,15 +102,26 @@ export function channelPage(app, channel) {
         leave() {
             clearTimeout(timer);
             list.destroy();
+            watching?.destroy();
+            plots.forEach((plot) => plot.destroy());
         },
     };
 }
 
-/** The options of a channel by its name, as the server finds them; null when there is no such namespace. */
-function optionsOf(channel, config) {
-    if (!config) return null;
+/** The namespace of a channel, as the server finds it. */
+function namespaceOf(channel, config) {
     const name = channel.startsWith(config.private_channel_prefix) ? channel.slice(config.private_channel_prefix.length) : channel;
-    const end = name.indexOf(config.namespace_channel_boundary);
-    if (end < 0) return config.channel_options;
-    return config.namespaces.find((namespace) => namespace.name === name.slice(0, end)) ?? null;
+    const boundary = config.namespace_channel_boundary;
+    return boundary && name.includes(boundary) ? name.slice(0, name.indexOf(boundary)) : '';
+}
+
+/** The options that apply, those that are set first, each with where it comes from. */
+function optionTable(found, defaults, namespace) {
+    const place = namespace ? `namespace ${namespace}` : 'top level';
+    const isSet = (name) => stringify(found[name]) !== stringify(defaults[name]);
+    const names = Object.keys(defaults).sort((one, other) => isSet(other) - isSet(one));
+    return h('div', {class: 'card scroll', tabindex: 0, role: 'region', 'aria-label': 'Options'}, h('table', {class: 'options'},
+        h('thead', {}, h('tr', {}, ['Option', 'Value', 'From'].map((title) => h('th', {scope: 'col'}, title)))),
+        h('tbody', {}, names.map((name) => h('tr', {'data-option': name}, h('th', {scope: 'row'}, h('code', {}, name)),
+            h('td', {}, h('code', {}, stringify(found[name]))), h('td', {class: isSet(name) ? '' : 'faint'}, isSet(name) ? place : 'default'))))));
 }

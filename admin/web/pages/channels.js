@@ -1,48 +1,12 @@
-// The channels with subscribers, those with the most subscribers first.
-import {fill, h} from '../dom.js';
-import {count} from '../format.js';
+// The channels with subscribers: by subscribers, by messages per second, or by name.
+import {h} from '../dom.js';
+import {Listing} from '../listing.js';
 
-const INTERVAL = 3000;
-const MAX_CHANNELS = 1000;
-
-export function channelsPage(app, argument) {
-    const {socket, link, go} = app;
-    let timer = 0;
-    const filter = h('input', {
-        type: 'search', placeholder: 'Part of a name', 'aria-label': 'Filter channels', 'data-filter': true, value: argument,
-        oninput: () => load(),
+export function channelsPage(app, text) {
+    const listing = new Listing(app, {
+        kind: 'channels', columns: {name: 'Channel', count: 'Subscribers', rate: 'Messages/s'}, text,
+        href: (name) => app.link('channel', name), open: (name) => app.go('channel', name),
     });
-    const open = h('form', {class: 'row', onsubmit: (event) => {
-        event.preventDefault();
-        if (filter.value) go('channel', filter.value);
-    }}, filter, h('button', {}, 'Open'));
-    const summary = h('p', {class: 'hint', role: 'status'});
-    const rows = h('tbody');
-    const element = h('div', {class: 'page'}, h('h1', {}, 'Channels'), open, summary,
-        h('div', {class: 'card scroll'}, h('table', {},
-            h('thead', {}, h('tr', {}, h('th', {scope: 'col'}, 'Channel'), h('th', {scope: 'col', class: 'number'}, 'Subscribers'))), rows)));
-
-    async function load() {
-        clearTimeout(timer);
-        const asked = filter.value;
-        try {
-            const counts = Object.entries((await socket.call('subscribers', {channel: asked})).data);
-            if (asked !== filter.value || !element.isConnected) return;
-            show(counts.sort(([one, ones], [other, others]) => others - ones || one.localeCompare(other)));
-        } catch { /* the state of the connection stands above */ }
-        timer = setTimeout(load, INTERVAL);
-    }
-
-    function show(counts) {
-        const most = counts.length ? counts[0][1] : 1;
-        summary.textContent = counts.length >= MAX_CHANNELS ? `The ${count(MAX_CHANNELS)} busiest; filter to see others.`
-            : `${count(counts.length)} ${counts.length === 1 ? 'channel' : 'channels'} with subscribers${filter.value ? ' match' : ''}, each listed once with its subscribers on all nodes.`;
-        fill(rows, counts.map(([channel, subscribers]) => h('tr', {},
-            h('td', {}, h('a', {href: link('channel', channel)}, channel)),
-            h('td', {class: 'number'}, h('meter', {min: 0, max: most, value: subscribers, 'aria-hidden': 'true'}), h('span', {}, count(subscribers))))));
-        if (!counts.length) fill(rows, h('tr', {}, h('td', {colspan: 2, class: 'hint'}, 'No channel matches. Press Enter to open the channel with this name.')));
-    }
-
-    load();
-    return {element, connected: load, leave: () => clearTimeout(timer)};
+    listing.load();
+    return {element: h('div', {class: 'page'}, h('h1', {}, 'Channels'), listing.element), connected: () => listing.load(), leave: () => listing.leave()};
 }

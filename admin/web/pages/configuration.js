@@ -1,5 +1,5 @@
 // The current options. The server hides secrets.
-import {fill, h} from '../dom.js';
+import {fill, h, scrollCard} from '../dom.js';
 import {stringify} from '../json.js';
 
 const HIDDEN = '********';
@@ -19,8 +19,8 @@ export function configurationPage(app) {
         fill(body,
             h('dl', {class: 'tiles'}, [['Version', version], ['Engine', engine], ['Node', config.name]]
                 .map(([name, value]) => h('div', {class: 'tile'}, h('dt', {}, name), h('dd', {}, value)))),
-            h('h2', {}, 'Channels'), h('div', {class: 'card scroll'}, channelTable(config, names.filter(matches))),
-            h('h2', {}, 'All other options'), h('div', {class: 'card scroll'}, h('table', {class: 'options'}, h('tbody', {},
+            h('h2', {}, 'Channels'), scrollCard('Options of channels', channelTable(config, names.filter(matches))),
+            h('h2', {}, 'All other options'), scrollCard('All other options', h('table', {class: 'options'}, h('tbody', {},
                 others.map((name) => h('tr', {'data-option': name}, h('th', {scope: 'row'}, h('code', {}, name)), h('td', {}, value(config[name]))))))));
     }
 

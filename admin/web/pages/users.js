@@ -1,54 +1,62 @@
-// The connections of one user on all nodes, with buttons to disconnect and unsubscribe.
+// The users by connections; and the connections of one user on all nodes, each with what can be done to it.
 import {confirmButton, fill, h, icon} from '../dom.js';
-import {count} from '../format.js';
+import {count, duration, time} from '../format.js';
+import {plain} from '../json.js';
+import {Listing} from '../listing.js';
 
 const INTERVAL = 3000;
 
-export function usersPage({socket, link, go}, user) {
+export function usersPage(app, user) {
+    if (location.hash.startsWith('#/users/')) return userPage(app, user);
+    const listing = new Listing(app, {
+        kind: 'users', columns: {name: 'User', count: 'Connections'},
+        href: (name) => app.link('users', name), open: (name) => app.go('users', name),
+    });
+    listing.load();
+    return {element: h('div', {class: 'page'}, h('h1', {}, 'Users'), listing.element), connected: () => listing.load(), leave: () => listing.leave()};
+}
+
+function userPage({socket, link}, user) {
     let timer = 0;
-    const asked = location.hash.startsWith('#/users/');
-    const field = h('input', {type: 'search', placeholder: 'User ID', 'aria-label': 'User ID', 'data-filter': true, value: user});
-    const form = h('form', {class: 'row', onsubmit: (event) => {
-        event.preventDefault();
-        go('users', field.value);
-    }}, field, h('button', {class: 'primary'}, 'Find'));
+    const name = user || 'anonymous';
     const result = h('div', {id: 'connections', class: 'page'});
     const problem = h('p', {class: 'problem', role: 'alert'});
-    const element = h('div', {class: 'page'}, h('h1', {}, 'Users'), form, problem, result);
-    if (!asked) fill(result, h('p', {class: 'hint'}, 'Enter the ID of a user to see its connections on all nodes. The presence list of a channel links to this page too.'));
+    const number = h('span', {class: 'badge'});
+    const all = user && confirmButton('Disconnect', `Close all connections of ${name}?`, () => act('disconnect', {user}), {class: 'danger', id: 'disconnect'});
+    const element = h('div', {class: 'page'}, h('p', {class: 'crumbs'}, h('a', {href: link('users')}, 'Users')),
+        h('div', {class: 'row heading'}, h('h1', {}, name, number), all), problem, result);
 
     async function load() {
         clearTimeout(timer);
-        if (!asked || !element.isConnected && timer) return;
-        try {
-            show((await socket.call('connections', {user})).data);
-        } catch { /* the state of the connection stands above */ }
+        const found = await socket.call('connections', {user}).catch(() => null);
+        if (!element.isConnected) return;
+        if (found) show(plain(found.data));
         timer = setTimeout(load, INTERVAL);
     }
 
     function show(connections) {
-        const heading = h('div', {class: 'row heading'},
-            h('h2', {}, user || 'Anonymous', h('span', {class: 'badge'}, `${count(connections.length)} ${connections.length === 1 ? 'connection' : 'connections'}`)),
-            user && connections.length > 0 && confirmButton('Disconnect', `Disconnect ${user}?`, () => act('disconnect', {user}), {class: 'danger', id: 'disconnect'}));
-        // A button that waits for its confirmation must not be replaced.
-        if (result.querySelector('.asking')) return;
-        fill(result, heading, connections.map(({client, node, channels, protocol, library}) => h('section', {class: 'card connection'},
-            h('header', {}, h('code', {}, client), h('span', {class: 'badge'}, node),
-                protocol && h('span', {class: 'badge'}, protocol), library && h('span', {class: 'hint'}, library)),
-            channels.length ? h('ul', {class: 'chips'}, channels.map((channel) => h('li', {},
-                h('a', {href: link('channel', channel)}, channel),
-                user && h('button', {type: 'button', class: 'quiet', 'aria-label': `Unsubscribe ${user} from ${channel}`, title: 'Unsubscribe the user from this channel',
-                    onclick: () => act('unsubscribe', {user, channel})}, icon('close'))))) : h('p', {class: 'hint'}, 'No subscriptions.'))),
-        !connections.length && h('p', {class: 'hint'}, 'No connection of this user is open.'));
+        number.textContent = `${count(connections.length)} ${connections.length === 1 ? 'connection' : 'connections'}`;
+        if (all) all.hidden = !connections.length;
+        // A button that waits for its confirmation, or has the focus, must not be replaced.
+        if (result.querySelector('.asking') || result.contains(document.activeElement)) return;
+        fill(result, connections.map(card), !connections.length && h('p', {class: 'hint'}, 'No connection of this user is open.'));
+    }
+
+    function card({client, node, address, transport, protocol, library, since, idle, channels}) {
+        const facts = {Node: node, Address: address, Transport: transport, Protocol: protocol, Library: library,
+            Since: since && `${time(new Date(1000 * since))}, ${duration(Date.now() / 1000 - since)} ago`, 'Last message': since && `${duration(idle)} ago`};
+        return h('section', {class: 'card connection', 'aria-label': `Connection ${client}`},
+            h('div', {class: 'row heading'}, h('code', {}, client),
+                confirmButton('Close', `Close this connection of ${name}?`, () => act('close_connection', {user, client}), {class: 'danger', 'aria-label': `Close connection ${client} of ${name}`})),
+            h('dl', {class: 'position'}, Object.entries(facts).filter(([, value]) => value).map(([title, value]) => h('div', {}, h('dt', {}, title), h('dd', {}, value)))),
+            channels.length ? h('ul', {class: 'chips'}, channels.map((channel) => h('li', {}, h('a', {href: link('channel', channel)}, channel),
+                confirmButton(icon('close'), `Unsubscribe ${name}?`, () => act('end_subscription', {user, client, channel}), {class: 'quiet', 'aria-label': `Unsubscribe ${name} from ${channel}`})))) : h('p', {class: 'hint'}, 'No subscriptions.'));
     }
 
     async function act(method, params) {
         problem.textContent = '';
-        try {
-            await socket.call(method, params);
-        } catch (error) {
-            problem.textContent = `${method}: ${error.message}`;
-        }
+        await socket.call(method, params).catch((error) => { problem.textContent = `${method}: ${error.message}`; });
+        document.activeElement?.blur();
         setTimeout(load, 150);
     }
 

@@ -71,7 +71,7 @@ class ClientV1(BaseClient):
 
     def handle(self, message: bytes) -> None:
         """Carry out one request of the client and queue the reply; an invalid request closes the connection."""
-        started = time.perf_counter()
+        started = self.active_at = time.perf_counter()
         metrics = self.node.metrics
         metrics.counters.client_api_num_requests += 1
         metrics.counters.client_bytes_in += len(message)

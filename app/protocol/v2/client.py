@@ -127,7 +127,7 @@ class ClientV2(BaseClient):
 
     def handle(self, frame: bytes) -> None:
         """Carry out the commands of one frame, in order; a fatal error closes the connection."""
-        started = time.perf_counter()
+        started = self.active_at = time.perf_counter()
         metrics = self.node.metrics
         metrics.counters.client_api_num_requests += 1
         metrics.counters.client_bytes_in += len(frame)

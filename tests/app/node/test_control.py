@@ -22,7 +22,9 @@ from gentrifugo.app.node.control import (
     Unsubscribe,
     UserConnection,
     WatchedMessages,
+    WatchNamespace,
 )
+from gentrifugo.app.node.questions import ListAnswer, ListItem, ListQuestion, NodeAnswer
 from gentrifugo.app.node.registry import NodeDetails, NodeInfo
 from gentrifugo.app.node.user_commands import (
     AddSubscription,
@@ -60,6 +62,10 @@ MESSAGES = [
     SurveyRequest("q1", user=""),
     SurveyRequest("q1", channels="news"),
     SurveyRequest("q1", info=True),
+    SurveyRequest("q1", question=ListQuestion("users", "a", order="name", after="b")),
+    SurveyReport("q1", answer=ListAnswer([ListItem("news", 2, 0.5), ListItem("sport", 1)], 7)),
+    SurveyReport("q1", answer=NodeAnswer("n1", "node", "1", "redis", 5, 6.5, {"port": "1"}, {"secret": 7})),
+    WatchNamespace("chat", 60.0),
     SurveyReport(
         "q1",
         [UserConnection("c1", "alice", "node", ["news"])],

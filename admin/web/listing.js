@@ -1,0 +1,80 @@
+// A list of channels or users on all nodes, in pages: searched by a part or the beginning of a name, and sorted.
+import {fill, h, scrollCard} from './dom.js';
+import {count, rate} from './format.js';
+import {plain} from './json.js';
+
+const INTERVAL = 3000, PAGE = 100;
+
+export class Listing {
+    #order = 'count';
+    #starts = [null]; // where each page up to the current one begins
+    #timer = 0;
+    #question = 0;
+
+    /** `columns` are titles by order: name, count and, for channels, rate. `href` links a name, `open` goes to it. */
+    constructor(app, {kind, columns, text = '', href, open}) {
+        Object.assign(this, {app, kind, columns, href});
+        this.field = h('input', {type: 'search', placeholder: 'Name', 'aria-label': `Search ${kind}`, 'data-filter': true, value: text, oninput: () => this.#restart()});
+        this.match = h('select', {'aria-label': 'How names match', onchange: () => this.#restart()}, [['', 'contains'], ['prefix', 'begins with']].map(([value, label]) => h('option', {value}, label)));
+        this.summary = h('p', {class: 'hint', role: 'status'});
+        this.head = h('tr');
+        this.rows = h('tbody');
+        this.pager = ['Previous', 'Next'].map((label, index) => h('button', {type: 'button', onclick: () => this.#turn(index)}, label));
+        const submit = (event) => {
+            event.preventDefault();
+            if (this.field.value) open(this.field.value);
+        };
+        this.element = h('div', {class: 'page'}, h('form', {class: 'row', onsubmit: submit}, h('label', {class: 'inline'}, 'Name ', this.match), this.field, h('button', {}, 'Open')),
+            h('div', {class: 'row heading'}, this.summary, h('div', {class: 'row'}, this.pager)), scrollCard(columns.name, h('table', {}, h('thead', {}, this.head), this.rows)));
+        this.#showHead();
+    }
+
+    async load() {
+        clearTimeout(this.#timer);
+        const question = ++this.#question;
+        const start = this.#starts.at(-1);
+        const page = this.#order === 'name' ? {after: start} : {offset: start ?? 0};
+        const found = await this.app.socket.call('list', {kind: this.kind, text: this.field.value, prefix: this.match.value !== '', order: this.#order, ...page}).catch(() => null);
+        if (question !== this.#question || !this.element.isConnected) return;
+        if (found) this.#show(plain(found.data));
+        this.#timer = setTimeout(() => this.load(), found?.data.total > 10000 ? 3 * INTERVAL : INTERVAL); // long lists cost the nodes more
+    }
+
+    leave() {
+        clearTimeout(this.#timer);
+    }
+
+    #restart() {
+        this.#starts = [null];
+        this.load();
+    }
+
+    #turn(isForward) {
+        if (isForward) this.#starts.push(this.#order === 'name' ? this.last : PAGE * this.#starts.length);
+        else this.#starts.pop();
+        this.load();
+    }
+
+    #showHead() {
+        fill(this.head, Object.entries(this.columns).map(([order, title]) => h('th', {scope: 'col', class: order === 'name' ? '' : 'number', 'aria-sort': order !== this.#order ? null : order === 'name' ? 'ascending' : 'descending'},
+            h('button', {type: 'button', class: 'sort', onclick: () => {
+                this.#order = order;
+                this.#showHead();
+                this.#restart();
+            }}, title, order === this.#order && h('span', {'aria-hidden': 'true'}, order === 'name' ? ' ▲' : ' ▼')))));
+    }
+
+    #show({items, total, nodes, has_more: hasMore}) {
+        this.last = items.at(-1)?.name;
+        const first = PAGE * (this.#starts.length - 1);
+        const ending = this.#order !== 'name' && total > 1000 ? ' Sorted by name, the list has all of them; otherwise the first 1,000.' : '';
+        const all = hasMore ? `${nodes > 1 ? 'up to ' : ''}${count(total)}` : count(first + items.length);
+        this.summary.textContent = !items.length ? `No ${this.kind}${this.field.value ? ' match. Press Enter to open this name' : ''}.`
+            : `${count(first + 1)} to ${count(first + items.length)} of ${all} ${this.kind}.${ending}`;
+        [this.pager[0].disabled, this.pager[1].disabled] = [this.#starts.length === 1, !hasMore];
+        const most = Math.max(1, ...items.map((item) => item.count));
+        fill(this.rows, items.map((item) => h('tr', {}, h('td', {}, h('a', {href: this.href(item.name)}, item.name || 'anonymous')),
+            h('td', {class: 'number'}, h('meter', {min: 0, max: most, value: item.count, 'aria-hidden': 'true'}), h('span', {}, count(item.count))),
+            this.columns.rate && h('td', {class: 'number'}, rate(item.rate)))));
+    }
+}

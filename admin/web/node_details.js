@@ -1,0 +1,38 @@
+// Version, engine and age of each node, and the options that they do not agree about.
+import {fill, h, scrollCard, table} from './dom.js';
+import {duration, time} from './format.js';
+import {plain, stringify} from './json.js';
+
+const INTERVAL = 15000;
+
+/** The card; it is open from the beginning if options or versions differ. */
+export function nodeDetails({socket}) {
+    let timer = 0;
+    let isFirst = true;
+    const body = h('div', {class: 'page'});
+    const summary = h('summary', {}, 'Versions and options of the nodes');
+    const element = h('details', {class: 'more'}, summary, body);
+
+    async function load() {
+        clearTimeout(timer);
+        timer = setTimeout(load, INTERVAL);
+        const found = await socket.call('node_details').catch(() => null);
+        if (found) show(plain(found.data));
+    }
+
+    function show({nodes, different}) {
+        const versions = new Set(nodes.map(({version}) => version));
+        const names = Object.keys(different);
+        const problems = [versions.size > 1 && 'different versions', names.length === 1 && 'one option differs', names.length > 1 && `${names.length} options differ`].filter(Boolean);
+        fill(summary, 'Versions and options of the nodes', h('span', {class: problems.length ? 'badge warn' : 'badge'}, problems.join(', ') || 'all the same'));
+        if (isFirst) element.open = problems.length > 0;
+        isFirst = false;
+        const ago = (seconds) => `${time(new Date(1000 * seconds))}, ${duration(Date.now() / 1000 - seconds)} ago`;
+        const shown = (value) => h('code', {}, typeof value === 'string' ? value : stringify(value));
+        fill(body, scrollCard('Nodes in detail', table(['Node', 'Version', 'Engine', 'Started', 'Options read'], nodes.map((node) => [node.name, node.version, node.engine, ago(node.started_at), ago(node.loaded_at)]))),
+            names.length > 0 && scrollCard('Options that differ', table(['Option that differs', ...nodes.map(({name}) => name)], names.map((name) => [h('code', {}, name), ...nodes.map(({uid}) => shown(different[name][uid] ?? 'not known'))]))));
+    }
+
+    load();
+    return {element, connected: load, leave: () => clearTimeout(timer)};
+}

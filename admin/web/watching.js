@@ -1,0 +1,91 @@
+// Watching namespaces without the option `watch` for a while: the form, and what is watched now.
+import {fill, h} from './dom.js';
+import {duration} from './format.js';
+
+const INTERVAL = 5000;
+const TIMES = [60, 300, 600];
+
+/** Whether the messages of a namespace are shown always; the empty name is that of channels without one. */
+export function isWatched(config, namespace) {
+    const options = namespace ? config.namespaces.find(({name}) => name === namespace) : config.channel_options;
+    return Boolean(options?.watch);
+}
+
+/** A card for all namespaces, or for `only` one. It is empty if every one of them has the option. */
+export class WatchPanel {
+    #ends = new Map();
+    #timer = 0;
+    #clock = 0;
+
+    constructor(app, only = null) {
+        this.app = app;
+        this.only = only;
+        this.problem = h('p', {class: 'problem', role: 'alert'});
+        this.active = h('ul', {class: 'watched'});
+        this.select = h('select', {'aria-label': 'Namespace'});
+        this.seconds = h('select', {'aria-label': 'How long'}, TIMES.map((seconds) => h('option', {value: seconds}, duration(seconds))));
+        this.form = h('form', {class: 'row', onsubmit: (event) => {
+            event.preventDefault();
+            this.#watch(this.only ?? this.select.value, Number(this.seconds.value));
+        }}, 'Show messages of ', only === null ? this.select : h('b', {}, nameOf(only)), 'for', this.seconds, h('button', {id: 'watch'}, 'Watch'));
+        this.help = h('p', {class: 'hint'});
+        this.details = h('details', {}, h('summary', {}, only === null ? 'Watch other channels for a while' : 'Watch this channel for a while'), this.help, this.form);
+        this.element = h('section', {class: 'card watch', 'aria-label': 'Watch without the option', hidden: true}, this.details, this.active, this.problem);
+    }
+
+    /** Show what can be watched, once the options of the server are known. */
+    connected() {
+        const {config} = this.app.info;
+        const off = ['', ...config.namespaces.map(({name}) => name)].filter((name) => !isWatched(config, name) && (this.only === null || name === this.only));
+        this.element.hidden = !off.length;
+        if (!off.length) return;
+        fill(this.select, off.map((name) => h('option', {value: name}, nameOf(name))));
+        const isAnyShown = this.only === null && off.length <= config.namespaces.length;
+        this.details.open = !isAnyShown;
+        fill(this.help, isAnyShown ? 'The messages of some channels are not shown, because their option ' : 'No messages are shown, because the option ', h('code', {}, 'watch'),
+            ' is off. To see them always, set ', h('code', {}, '"watch": true'), ` ${this.only ? `in the namespace ${this.only}` : 'in the configuration'} and send HUP to each node. `,
+            'Or watch them for a while: all nodes write that into their log.');
+        this.#load();
+    }
+
+    destroy() {
+        clearTimeout(this.#timer);
+        clearInterval(this.#clock);
+    }
+
+    async #load() {
+        clearTimeout(this.#timer);
+        const found = await this.app.socket.call('watched_namespaces').catch(() => null);
+        if (found) this.#take(found.data);
+        if (this.element.isConnected) this.#timer = setTimeout(() => this.#load(), INTERVAL);
+    }
+
+    #take(remaining) {
+        const now = Date.now();
+        this.#ends = new Map(Object.entries(remaining).map(([name, seconds]) => [name, now + 1000 * seconds]));
+        clearInterval(this.#clock);
+        fill(this.active, [...this.#ends].filter(([name]) => this.only === null || name === this.only).map(([name]) => h('li', {class: 'row', 'data-namespace': name},
+            h('span', {}, 'Watching ', h('b', {}, nameOf(name))), h('span', {class: 'left'}), h('button', {type: 'button', onclick: () => this.#watch(name, 0)}, 'Stop'))));
+        this.#tick();
+        if (this.#ends.size) this.#clock = setInterval(() => this.#tick(), 1000);
+    }
+
+    #tick() {
+        for (const item of this.active.children) {
+            item.querySelector('.left').textContent = `${duration(Math.max(0, Math.round((this.#ends.get(item.dataset.namespace) - Date.now()) / 1000)))} left`;
+        }
+    }
+
+    async #watch(namespace, seconds) {
+        this.problem.textContent = '';
+        try {
+            this.#take((await this.app.socket.call('watch_namespace', {namespace, seconds})).data);
+        } catch (error) {
+            this.problem.textContent = `Not switched: ${error.message}.`;
+        }
+    }
+}
+
+function nameOf(namespace) {
+    return namespace || 'channels without a namespace';
+}

@@ -1,0 +1,156 @@
+"""What one node answers to the questions of operators (`questions.py`). Long loops let other greenlets run."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from heapq import nlargest, nsmallest
+
+from ..config.config import Config
+from ..config.shown import secret_marks, shown
+from ..runtime.yielding import iterate_yielding
+from .breakdowns import Breakdowns
+from .channel_rates import ChannelRates
+from .closed_clients import MAX_TEXT_LENGTH, ClosedClients
+from .hub import Hub
+from .questions import (
+    MAX_RANKED,
+    PAGE_SIZE,
+    ChannelAnswer,
+    ChannelQuestion,
+    ClientsAnswer,
+    ClientsQuestion,
+    ListAnswer,
+    ListItem,
+    ListQuestion,
+    NodeAnswer,
+    NodeQuestion,
+    OperatorAnswer,
+    OperatorQuestion,
+    WaitingClient,
+)
+from .registry import NodeInfo
+
+MAX_LIBRARIES = 50
+"""Client libraries that are reported; clients name theirs themselves, so there may be any number."""
+MAX_WAITING = 20
+"""Clients to which bytes wait that are reported."""
+
+
+class NodeAnswers:
+    """Answers the questions about one node."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        config: Callable[[], Config],
+        info: Callable[[], NodeInfo],
+        rates: ChannelRates,
+        closed: ClosedClients,
+        breakdowns: Breakdowns,
+        version: str,
+        engine: str,
+    ) -> None:
+        self._hub = hub
+        self._config = config
+        self._info = info
+        self._rates = rates
+        self._closed = closed
+        self._breakdowns = breakdowns
+        self._version = version
+        self._engine = engine
+        self.loaded_at = time.time()
+        """When the options were last read, in Unix seconds."""
+
+    def answer(self, question: OperatorQuestion) -> OperatorAnswer:
+        """Answer a question. Other greenlets may run meanwhile."""
+        match question:
+            case ListQuestion():
+                return self._list(question)
+            case ClientsQuestion():
+                return self._clients()
+            case NodeQuestion():
+                return self._node()
+            case ChannelQuestion(channel):
+                rates = self._rates.current()
+                rate = None if rates is None else rates(channel)
+                return ChannelAnswer(self._config().name, self._hub.num_subscribers(channel), rate)
+
+    # -- lists
+
+    def _list(self, question: ListQuestion) -> ListAnswer:
+        is_about_channels = question.kind == "channels"
+        rates = self._rates.current() if is_about_channels else None
+        names = self._hub.channels() if is_about_channels else self._hub.users()
+        count = self._hub.num_subscribers if is_about_channels else self._hub.num_user_connections
+        matching = list(_matching(names, question))
+        chosen = iterate_yielding(matching)
+        if question.order == "name":
+            after = question.after
+            page = nsmallest(PAGE_SIZE, (name for name in chosen if after is None or name > after))
+        elif question.order == "rate" and rates is not None:
+            page = nlargest(MAX_RANKED, chosen, key=lambda name: (rates(name), count(name)))
+        else:
+            page = nlargest(MAX_RANKED, chosen, key=count)
+        items = [ListItem(name, count(name), _rate(rates, name)) for name in page]
+        return ListAnswer(items, len(matching))
+
+    # -- clients
+
+    def _clients(self) -> ClientsAnswer:
+        transports: Counter[str] = Counter()
+        protocols: Counter[str] = Counter()
+        libraries: Counter[str] = Counter()
+        connections = self._hub.connections()
+        for connection in iterate_yielding(connections):
+            transports[connection.transport_name] += 1
+            protocols[connection.protocol] += 1
+            libraries[connection.library[:MAX_TEXT_LENGTH]] += 1
+        name = self._config().name
+        last = list(self._closed.last)
+        for closed in last:
+            closed.node = name
+        slowest = nlargest(MAX_WAITING, iterate_yielding(connections), key=lambda connection: connection.outbox.size)
+        waiting = [
+            WaitingClient(one.uid, one.user, one.outbox.size, one.address, one.protocol, name)
+            for one in slowest
+            if one.outbox.size
+        ]
+        most = dict(libraries.most_common(MAX_LIBRARIES))
+        return ClientsAnswer(dict(transports), dict(protocols), most, self._closes_by_reason(), last, waiting)
+
+    def _closes_by_reason(self) -> dict[str, int]:
+        counts: Counter[str] = Counter()
+        for kind, count in self._breakdowns.closes.items():
+            counts[kind.reason] += count
+        return dict(counts)
+
+    # -- the node
+
+    def _node(self) -> NodeAnswer:
+        info, config = self._info(), self._config()
+        return NodeAnswer(
+            info.uid,
+            info.name,
+            self._version,
+            self._engine,
+            info.started_at,
+            self.loaded_at,
+            shown(config),
+            secret_marks(config),
+        )
+
+
+def _matching(names: list[str], question: ListQuestion) -> Iterator[str]:
+    text = question.text
+    if not text:
+        yield from names
+    elif question.is_prefix:
+        yield from (name for name in iterate_yielding(names) if name.startswith(text))
+    else:
+        yield from (name for name in iterate_yielding(names) if text in name)
+
+
+def _rate(rates: Callable[[str], float] | None, channel: str) -> float | None:
+    return None if rates is None else round(rates(channel), 3)

@@ -1,0 +1,114 @@
+"""The questions of operators to all nodes, and what one node answers. `answers.py` finds the answers."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from .closed_clients import ClosedClient
+
+PAGE_SIZE = 100
+"""Items of one page of a list."""
+MAX_RANKED = 1000
+"""Items that a list by number or rate has; a list by name has all of them."""
+
+
+class ListQuestion(msgspec.Struct, tag="list"):
+    """Asks for one page of the channels with subscribers, or of the users with connections."""
+
+    kind: Literal["channels", "users"]
+    text: str = ""
+    """Only names that contain this text, or begin with it if `is_prefix`."""
+    is_prefix: bool = False
+    order: Literal["name", "count", "rate"] = "count"
+    after: str | None = None
+    """Only names after this one; only with the order `name`."""
+    offset: int = 0
+    """Items of earlier pages; only with other orders."""
+
+
+class ListItem(msgspec.Struct, array_like=True):
+    """A channel or a user in a list."""
+
+    name: str
+    count: int
+    """Its subscribers, or its connections."""
+    rate: float | None = None
+    """Publications per second that reach its subscribers; None while that is not known."""
+
+
+class ListAnswer(msgspec.Struct, tag="list"):
+    """The items of one node, in the order that was asked for."""
+
+    items: list[ListItem]
+    total: int
+    """The number of all items that match."""
+
+
+class ClientsQuestion(msgspec.Struct, tag="clients"):
+    """Asks what kinds of clients are connected, which are slow, and why others were closed."""
+
+
+class WaitingClient(msgspec.Struct):
+    """A connection to which bytes wait to be sent."""
+
+    client: str
+    user: str
+    waiting: int
+    address: str = ""
+    protocol: str = ""
+    node: str = ""
+
+
+class ClientsAnswer(msgspec.Struct, tag="clients"):
+    """The connections of one node."""
+
+    transports: dict[str, int]
+    protocols: dict[str, int]
+    libraries: dict[str, int]
+    """The most frequent ones. Clients that do not tell theirs count as an empty text."""
+    closed: dict[str, int]
+    """Closed connections since the start of the node, by reason."""
+    last_closed: list[ClosedClient]
+    waiting: list[WaitingClient]
+    """Those to which the most bytes wait to be sent."""
+
+
+class NodeQuestion(msgspec.Struct, tag="node"):
+    """Asks for the version, the engine and the options of each node."""
+
+
+class NodeAnswer(msgspec.Struct, tag="node"):
+    """What identifies one node, and its options."""
+
+    uid: str
+    name: str
+    version: str
+    engine: str
+    started_at: int
+    """Unix seconds."""
+    loaded_at: float
+    """When the options were last read, in Unix seconds."""
+    options: dict[str, object]
+    """All options, with secrets hidden."""
+    secrets: dict[str, int]
+    """A few bits of a hash of each secret, which tell whether nodes have different ones, and not what it is."""
+
+
+class ChannelQuestion(msgspec.Struct, tag="channel"):
+    """Asks for the subscribers and the rate of one channel."""
+
+    channel: str
+
+
+class ChannelAnswer(msgspec.Struct, tag="channel"):
+    """A channel on one node."""
+
+    node: str
+    subscribers: int
+    rate: float | None
+
+
+OperatorQuestion: TypeAlias = ListQuestion | ClientsQuestion | NodeQuestion | ChannelQuestion
+OperatorAnswer: TypeAlias = ListAnswer | ClientsAnswer | NodeAnswer | ChannelAnswer

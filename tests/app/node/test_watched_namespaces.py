@@ -1,0 +1,71 @@
+"""Behaviour of namespaces that operators watch for some time, although option watch is off."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from gentrifugo.app.config.channel_options import Namespace
+from gentrifugo.app.node import watched_namespaces as module
+from gentrifugo.app.node.control import WatchNamespace
+from gentrifugo.app.node.node import Node
+from gentrifugo.app.node.watched_namespaces import MAX_WATCH_TIME
+from tests.fakes import Bus
+from tests.greenlets import eventually
+
+
+@pytest.fixture
+def node(start_node: Callable[..., Node]) -> Node:
+    return start_node(namespaces=(Namespace(name="chat"), Namespace(name="news", watch=True)))
+
+
+def watched(node: Node) -> dict[str, bool]:
+    return {name: node.rules.options(name).watch for name in ("plain", "chat:1", "news:1")}
+
+
+def test_a_namespace_is_watched_until_its_time_is_over(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    assert watched(node) == {"plain": False, "chat:1": False, "news:1": True}
+    with caplog.at_level(logging.INFO, module.__name__):
+        node.watched_namespaces.watch(WatchNamespace("chat", 0.05))
+        assert watched(node) == {"plain": False, "chat:1": True, "news:1": True}
+        eventually(lambda: not watched(node)["chat:1"])
+    assert [record.message for record in caplog.records] == [
+        "an operator watches the messages of channels for 0 s, without option watch: chat",
+        "the time to watch the messages of channels is over: chat",
+    ]
+
+
+def test_channels_without_a_namespace_can_be_watched(node: Node) -> None:
+    node.watched_namespaces.watch(WatchNamespace("", 60))
+    assert watched(node) == {"plain": True, "chat:1": False, "news:1": True}
+
+
+def test_an_operator_can_end_it_early(node: Node) -> None:
+    node.watched_namespaces.watch(WatchNamespace("chat", 60))
+    for _ in range(2):
+        node.watched_namespaces.watch(WatchNamespace("chat", 0))
+        assert not watched(node)["chat:1"]
+
+
+def test_a_longer_time_prolongs_it(node: Node) -> None:
+    node.watched_namespaces.watch(WatchNamespace("chat", 0.05))
+    node.watched_namespaces.watch(WatchNamespace("chat", 2 * MAX_WATCH_TIME))
+    assert node.watched_namespaces.remaining() == {"chat": MAX_WATCH_TIME}
+    node.watched_namespaces._end("chat")
+    assert watched(node)["chat:1"]
+    node.watched_namespaces._end("news")
+
+
+def test_a_reload_does_not_end_it(node: Node) -> None:
+    node.watched_namespaces.watch(WatchNamespace("chat", 60))
+    node.configure(node.config)
+    assert watched(node)["chat:1"]
+
+
+def test_all_nodes_watch(start_node: Callable[..., Node]) -> None:
+    bus = Bus()
+    first, second = (start_node(bus.engine(), name=name) for name in ("first", "second"))
+    first.cluster.publish(WatchNamespace("", 60))
+    eventually(lambda: second.rules.options("plain").watch)

@@ -1,0 +1,176 @@
+"""The web interface for everybody: what axe-core finds, the keyboard alone, and no movement for those who want none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.admin_browser import Browser, browser
+from tests.admin_client import OPTIONS, PASSWORD
+from tests.api_client import ApiClient
+from tests.protocol_client import ProtocolClient
+from tests.servers import Server, running
+from tests.waiting import eventually
+
+SERVER = {
+    **OPTIONS,
+    "web": True,
+    "ping_interval": 0,
+    "name": "node-1",
+    "namespaces": [
+        {"name": "rich", "watch": True, "presence": True, "history_size": 10, "history_lifetime": 60},
+        {"name": "plain"},
+    ],
+}
+PAGES = {
+    "status": ".plot canvas",
+    "channels": "tbody a",
+    "channel/rich:room": "[role=tab]",
+    "messages": ".feed .data",
+    "clients": ".kinds td",
+    "users": "tbody a",
+    "users/ann": ".connection",
+    "actions": ".ace_editor",
+    "configuration": "[data-option=name]",
+    "nowhere": "main a",
+}
+"""The pages, and an element that is there when a page has something to show."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(SERVER, tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def ann(server: Server) -> Iterator[ProtocolClient]:
+    """A user in a channel."""
+    with ProtocolClient(server, "ann", '{"nick": "Annie"}') as ann:
+        ann.subscribe("rich:room")
+        yield ann
+
+
+def violations(page: Browser) -> list[str]:
+    """What axe-core finds on the page as it is now."""
+    return [
+        f"{found['id']} ({found['impact']}): {node['html'][:150]}"
+        for found in page.run("axe")
+        for node in found["nodes"][:3]
+    ]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_any_page(
+    chromium: Browser, server: Server, ann: ProtocolClient, scheme: str, width: int
+) -> None:
+    look: dict[str, Any] = {
+        "colorScheme": scheme,
+        "viewport": {"width": width, "height": 900},
+        "reducedMotion": "reduce",
+    }
+    chromium.open(server.url, **look)
+    chromium.wait_for("#password")
+    found = {"login": violations(chromium)}
+    chromium.log_in(server.url, **look)
+    for path, element in PAGES.items():
+        chromium.go(path)
+        eventually(partial(has_shown, chromium, server, element), what=path)
+        found[path] = violations(chromium)
+        for tab in range(2, 5) if path.startswith("channel/") else ():
+            chromium.click(f"[role=tab]:nth-child({tab})")
+            found[f"{path}, tab {tab}"] = violations(chromium)
+    chromium.press("?")
+    chromium.wait_for("dialog")
+    found["help"] = violations(chromium)
+    assert {place: problems for place, problems in found.items() if problems} == {}
+    assert chromium.problems == []
+
+
+def has_shown(page: Browser, server: Server, element: str) -> bool:
+    ApiClient(server.host, server.port).publish("rich:room", {"text": "Hello", "urgent": False, "number": 1.5})
+    return bool(page.evaluate(f"document.querySelector({json.dumps(element)}) !== null"))
+
+
+class Keyboard:
+    """Goes through a page with the Tab key alone."""
+
+    def __init__(self, page: Browser) -> None:
+        self.page = page
+
+    def go_to(self, selector: str, key: str = "Tab") -> None:
+        """Press Tab until an element has the focus."""
+        for _ in range(80):
+            if self.page.evaluate(f"document.activeElement?.matches({json.dumps(selector)})"):
+                return
+            self.page.press(key)
+        raise AssertionError(f"Tab does not reach {selector}")
+
+
+def test_the_keyboard_alone_logs_in_publishes_and_disconnects(
+    chromium: Browser, server: Server, ann: ProtocolClient
+) -> None:
+    chromium.open(server.url)
+    keyboard = Keyboard(chromium)
+    keyboard.go_to("#password")
+    chromium.run("type", "#password", PASSWORD)
+    chromium.press("Enter")
+    chromium.wait_for(".state.connected")
+    keyboard.go_to("[data-page=actions]")
+    chromium.press("Enter")
+    chromium.wait_for_text("h1", "Actions")
+    keyboard.go_to(".choice[aria-checked=true]")
+    for chosen in ("broadcast", "publish"):
+        chromium.press("ArrowRight" if chosen == "broadcast" else "ArrowLeft")
+        chromium.wait_until(f"document.activeElement.innerText === {chosen!r}")
+    keyboard.go_to("[name=channel]")
+    chromium.run("type", "[name=channel]", "rich:room")
+    chromium.press("Control+Enter")
+    chromium.press("Enter")
+    chromium.wait_for_text(".verdict", "Done")
+    with ProtocolClient(server, "zoe") as zoe:
+        chromium.go("users/zoe")
+        chromium.wait_for_text("#connections", zoe.id)
+        keyboard.go_to("#disconnect")
+        chromium.press("Enter")
+        chromium.wait_for_text("#disconnect", "Close all connections of zoe?")
+        chromium.press("Enter")
+        assert zoe.wait_closed().advice["reason"] == "disconnect"
+
+
+def test_tabs_take_arrow_keys(chromium: Browser, server: Server, ann: ProtocolClient) -> None:
+    chromium.log_in(server.url, "channel/rich:room")
+    chromium.wait_for("[role=tab]")
+    Keyboard(chromium).go_to("[role=tab][aria-selected=true]")
+    for title in ("History", "Presence", "Options", "Messages"):
+        chromium.press("ArrowRight")
+        chromium.wait_until(f"document.activeElement.innerText === {title!r}")
+        assert (
+            len(
+                chromium.evaluate(
+                    "[...document.querySelectorAll('[role=tabpanel]:not([hidden])')].map((one) => one.id)"
+                )
+            )
+            == 1
+        )
+
+
+@pytest.mark.parametrize(("motion", "moves"), [("reduce", False), ("no-preference", True)])
+def test_nothing_moves_for_those_who_want_no_motion(
+    chromium: Browser, server: Server, motion: str, moves: bool
+) -> None:
+    chromium.log_in(server.url, reducedMotion=motion)
+    chromium.evaluate("document.getElementById('state').className = 'state lost'")
+    assert (chromium.evaluate("getComputedStyle(document.querySelector('.dot')).animationName") != "none") is moves
+    assert chromium.evaluate("document.getAnimations().length > 0") is moves
