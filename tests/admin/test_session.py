@@ -139,9 +139,7 @@ class TestHeader:
         assert (answer.status_code, "must replace" in answer.text) == (400, True)
 
     @pytest.mark.parametrize("trusted", ["", "10.0.0.0/8,unix"])
-    def test_others_than_trusted_proxies_cannot_use_the_header(
-        self, trusted: str, start_server: Callable[..., Server]
-    ) -> None:
+    def test_untrusted_proxies_cannot_use_the_header(self, trusted: str, start_server: Callable[..., Server]) -> None:
         server = start_server(**OPTIONS, admin_trusted_header=HEADER, trusted_proxies=trusted)
         assert session(server, password="", X_Auth_Request_Email="eve").status_code == 400
         assert session(server, password=PASSWORD, X_Auth_Request_Email="eve").status_code == 200
