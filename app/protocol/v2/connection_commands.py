@@ -22,6 +22,7 @@ from .errors import (
     CONNECTION_LIMIT,
     ERROR_METHOD_NOT_FOUND,
     ERROR_TOKEN_EXPIRED,
+    INTERNAL_SERVER_ERROR,
     CodedClosing,
     CodedRefusal,
 )
@@ -58,7 +59,10 @@ def _connect(client: ServedClient, id_: int, request: ConnectRequest) -> None:
     _check_limits(client, identity)
     _close_others(client, identity.user)
     client.authenticate(identity, f"{request.name} {request.version}".strip())
-    subs = client.subscribe_all(identity.subscriptions)
+    try:
+        subs = client.subscribe_all(identity.subscriptions)
+    except Refused:  # the client is registered, so that it must not stay without a reply
+        raise CodedClosing(INTERNAL_SERVER_ERROR, "a subscription of the server failed") from None
     client.reply(Reply(id_, connect=_connect_result(client, identity, subs)))
     for channel in subs:
         client.go_live(channel)
