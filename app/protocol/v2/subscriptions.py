@@ -144,6 +144,11 @@ class SubscriptionsV2(PresenceRenewal):
         with self._lock:
             return {subscription.channel: self._add(subscription) for subscription in wanted}
 
+    def await_others(self) -> None:
+        """Wait until no other greenlet changes these subscriptions. May block."""
+        with self._lock:
+            pass
+
     def _add(self, wanted: GrantedSubscription) -> SubscribeResult:
         node, channel, grant = self._node, wanted.channel, wanted.grant
         if self._client.closed:
