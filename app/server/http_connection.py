@@ -49,7 +49,7 @@ HEAD_TIMEOUT = 10.0
 """Seconds to receive the head of a request, for applications without a service and its options."""
 KEEPALIVE_TIMEOUT = 75.0
 """Seconds to wait for the next request, for applications without a service and its options."""
-_CONNECT_PARAMETER = re.compile(r"([?&]cf_connect=)[^&]*")
+_SECRET_PARAMETER = re.compile(r"([?&](?:cf_connect|api_key)=)[^& ]*")
 STOPPING_TIMEOUT = 0.5
 """Seconds that a new connection may take to send its request while the service stops."""
 
@@ -323,7 +323,7 @@ class HTTPConnection(WSGIHandler):
 
     def log_request(self) -> None:
         if access_log.isEnabledFor(logging.DEBUG):
-            access_log.debug("%s", self.format_request())
+            access_log.debug("%s", _without_secrets(self.format_request()))
 
     def log_error(self, msg: str, *args: Any) -> None:
         log.debug(msg, *args)
@@ -353,7 +353,7 @@ class HTTPConnection(WSGIHandler):
             fields = {
                 "peer": self._client(head.headers),
                 "method": head.method,
-                "target": _without_connect(head.target),
+                "target": _without_secrets(head.target),
                 "status": status,
                 "size": size,
                 "took_ms": round(took, 2),
@@ -380,9 +380,9 @@ def client_endpoints_of(application: Any) -> Sequence[SockJS | Streams]:
     return (service.streams, service.sockjs) if CLIENT in endpoints_of(application) else ()
 
 
-def _without_connect(target: str) -> str:
-    """A target as the log shows it: the parameter cf_connect holds a token."""
-    return _CONNECT_PARAMETER.sub(r"\1…", target)
+def _without_secrets(text: str) -> str:
+    """A target, or a line with one, as the log shows it: without the token in cf_connect, and without the API key."""
+    return _SECRET_PARAMETER.sub(r"\1…", text)
 
 
 def _recv_after(first: bytes, recv: Callable[[int], bytes]) -> Callable[[int], bytes]:

@@ -88,6 +88,7 @@ class ClientV2(BaseClient):
         "tokens",
         "_handling",
         "_has_own_pings",
+        "_is_connected",
         "_is_refused",
         "_pings",
     )
@@ -117,6 +118,7 @@ class ClientV2(BaseClient):
         self.subscriptions = SubscriptionsV2(node, self, self._end_expired)
         self._handling = False
         self._has_own_pings = has_own_pings
+        self._is_connected = False
         self._is_refused = False
         self._pings: Pings | None = None
         if not has_own_pings:
@@ -286,7 +288,8 @@ class ClientV2(BaseClient):
         return not self._has_own_pings and self.node.config.ping_interval > 0
 
     def start_pings(self) -> None:
-        """Begin to send pings, if the client is to get any."""
+        """Begin to send pings, if the client is to get any: it has received the reply to connect."""
+        self._is_connected = True
         if self.has_pings and not self.closed:
             self._pings = Pings(
                 self.node.timers,
@@ -377,11 +380,18 @@ class ClientV2(BaseClient):
 
     def renew_from_server(self, command: RenewConnections) -> None:
         """Change the time when the connection expires, also to now, and notify the client. May block."""
+        self._await_connect()
         server_commands.renew(self, command)
 
     def send_from_server(self, command: SendMessage) -> None:
-        """Send the client a message that belongs to no channel."""
+        """Send the client a message that belongs to no channel. May block."""
+        self._await_connect()
         server_commands.send(self, command)
+
+    def _await_connect(self) -> None:
+        """Wait until the reply to connect has been sent, which precedes all pushes."""
+        if not self._is_connected:
+            self.subscriptions.await_others()
 
 
 _HANDLERS: Mapping[str, Callable[[ClientV2, int, Any], None]] = {

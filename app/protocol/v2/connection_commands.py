@@ -22,6 +22,7 @@ from .errors import (
     CONNECTION_LIMIT,
     ERROR_METHOD_NOT_FOUND,
     ERROR_TOKEN_EXPIRED,
+    INTERNAL_SERVER_ERROR,
     CodedClosing,
     CodedRefusal,
 )
@@ -59,7 +60,10 @@ def _connect(client: ServedClient, id_: int, request: ConnectRequest) -> None:
     _check_limits(client, identity)
     _close_others(client, identity.user)
     client.authenticate(identity, f"{request.name} {request.version}".strip())
-    subs = client.subscribe_all(identity.subscriptions)
+    try:
+        subs = client.subscribe_all(identity.subscriptions)
+    except Refused:  # the client is registered, so that it must not stay without a reply
+        raise CodedClosing(INTERNAL_SERVER_ERROR, "a subscription of the server failed") from None
     missed = _take_missed(client, subs)
     client.note_positions(subs)
     client.reply(Reply(id_, connect=_connect_result(client, identity, subs)))

@@ -27,7 +27,7 @@ _unsendable_log = ThrottledLog(log, logging.WARNING)
 def unsendable(event: Event) -> Unsendable:
     """The exception for an event that holds bytes which JSON has no way to carry; logged once in a while."""
     _unsendable_log.log(
-        event.channel,
+        "not JSON",  # not the channel, because clients can invent channels
         "a message in channel %r is not JSON: its subscribers are disconnected unless they use Protobuf or version 1",
         event.channel,
     )

@@ -147,6 +147,11 @@ class SubscriptionsV2(PresenceRenewal):
         with self._lock:
             return {subscription.channel: self._add(subscription) for subscription in wanted}
 
+    def await_others(self) -> None:
+        """Wait until no other greenlet changes these subscriptions. May block."""
+        with self._lock:
+            pass
+
     def _add(self, wanted: GrantedSubscription) -> SubscribeResult:
         node, channel, grant = self._node, wanted.channel, wanted.grant
         if self._client.closed:
@@ -216,7 +221,7 @@ class SubscriptionsV2(PresenceRenewal):
         else:
             limit = self._node.config.client_recovery_max_publication_limit
             found = self._node.recover_since(channel, since, limit)
-        if not found.recovered and request.flag & REFUSE_UNRECOVERED:
+        if not found.recovered and request.flag & REFUSE_UNRECOVERED and not wanted.is_server_side:
             raise CodedRefusal(ERROR_UNRECOVERABLE_POSITION)
         self._live_from[channel] = found.top
         try:

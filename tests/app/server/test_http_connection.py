@@ -705,3 +705,17 @@ def test_the_access_log_has_a_line_for_every_request(server: Server, caplog: pyt
         True,
     ]
     assert len(lines) == 3
+
+
+def test_the_access_log_shows_no_secrets(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "gentrifugo.access"):
+        peer = server.connect()
+        for path in (b"/api/info?api_key=SECRET&a=1", b"/nothing?a=1&api_key=SECRET", b"/nothing?cf_connect=SECRET"):
+            method = b"POST" if path.startswith(b"/api") else b"GET"
+            body = b"Content-Length: 2\r\n\r\n{}" if method == b"POST" else b"\r\n"
+            peer.send(method + b" " + path + b" HTTP/1.1\r\nHost: localhost\r\n" + body)
+            peer.response()
+    text = caplog.text
+    assert text.count("api_key=…") == 2
+    assert text.count("cf_connect=…") == 1
+    assert "SECRET" not in text

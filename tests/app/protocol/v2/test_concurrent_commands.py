@@ -11,7 +11,13 @@ from gevent.event import Event as Gate
 
 from gentrifugo.app.model.events import RawClientInfo
 from gentrifugo.app.node.node import Node
-from gentrifugo.app.node.user_commands import AddSubscription, CloseConnections, EndSubscriptions
+from gentrifugo.app.node.user_commands import (
+    AddSubscription,
+    CloseConnections,
+    EndSubscriptions,
+    RenewConnections,
+    SendMessage,
+)
 from gentrifugo.app.protocol.v2.claims import ConnectionToken, SubscriptionToken
 from gentrifugo.app.protocol.v2.token_making import connection_token
 from gentrifugo.app.protocol.v2.tokens import TokenVerifier
@@ -64,6 +70,18 @@ def test_the_end_of_a_subscription_by_a_backend_waits_for_the_reply_to_connect(
     gevent.joinall([greenlet, ending])
     assert names(client.received()) == ["connect", "unsubscribe"]
     assert sorted(client.connection.channels) == ["cache:b"]
+
+
+def test_messages_and_refreshes_of_a_backend_wait_for_the_reply_to_connect(node: Node, engine: TroubledEngine) -> None:
+    gate = engine.close_gate("subscribe")
+    client, greenlet = connecting(node, "open:a")
+    commands = (SendMessage("alice", data=b"1"), RenewConnections("alice", expires_at=0))
+    sending = [gevent.spawn(node.carry_out, command) for command in commands]
+    settle()
+    assert client.received() == []
+    gate.set()
+    gevent.joinall([greenlet, *sending])
+    assert names(client.received()) == ["connect", "message", "refresh"]
 
 
 def test_joins_and_leaves_of_others_do_not_precede_the_reply_to_connect(node: Node, engine: TroubledEngine) -> None:

@@ -83,6 +83,21 @@ def test_invalid_channel_names_are_a_failure_of_the_hook(
     assert "expected a list of names" in caplog.text
 
 
+def test_a_client_whose_channels_cannot_be_read_is_closed_and_comes_back(node: Node, engine: TroubledEngine) -> None:
+    engine.failing.add("recover_since")
+    client = LocalClientV2(node)
+    client.send({"id": 1, "connect": {"token": connection_token(KEY, "alice", channels=["open:a", "rich:a"])}})
+    assert client.close == (3004, "internal server error")
+    assert node.hub.num_subscriptions == 0
+
+
+def test_a_client_cannot_refuse_a_subscription_of_the_server_that_is_not_recovered(node: Node) -> None:
+    position = {"recover": True, "offset": 5, "epoch": "another", "flag": 2}
+    subs = connect(node, channels=["rich:a"], subs={"rich:a": position})["subs"]
+    assert subs["rich:a"]["was_recovering"]
+    assert "recovered" not in subs["rich:a"]
+
+
 # -- personal channels
 
 

@@ -13,6 +13,7 @@ from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.model.payload import payload
 from gentrifugo.app.node.commands import PublishOptions
 from gentrifugo.app.node.node import Node
+from gentrifugo.app.protocol.v2 import encodings
 from tests.fakes import LateEngine
 from tests.greenlets import eventually
 from tests.local_client import LocalClient
@@ -136,6 +137,22 @@ BINARY = payload(b"\xff\x00")
 @pytest.fixture
 def mixed(start: StartNode) -> Node:
     return start(namespaces=(KEPT, Namespace(name="open", allow_subscribe_for_client=True)))
+
+
+@pytest.fixture(autouse=True)
+def _first_message_is_logged() -> None:
+    encodings._unsendable_log.reset()
+
+
+def test_payloads_that_are_not_json_are_one_line_in_the_log_for_all_channels(
+    mixed: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3):
+        client = LocalClientV2.connected(mixed)
+        client.subscribe(f"open:{number}")
+        mixed.publish(f"open:{number}", BINARY)
+        eventually(lambda client=client: client.close)  # type: ignore[misc]
+    assert len([record for record in caplog.records if "not JSON" in record.getMessage()]) == 1
 
 
 @pytest.mark.parametrize("channel", ["open:a", "kept:a"])
