@@ -178,7 +178,7 @@ class SuiteRunner:
                 name: stack.enter_context(running_server(speedups=speedups))
                 for name, speedups in ((WITH, True), (WITHOUT, False))
             }
-            loads = {name: {"seconds": 4.0} for name in targets}
+            loads = {name: {"seconds": 3.0} for name in targets}
             fanout, paced, small = (
                 self.in_turn(targets, mode, loads) for mode in ("fanout", "paced", "small-channels")
             )
@@ -213,8 +213,8 @@ class SuiteRunner:
             idle = self.once(target, "idle", settle=8.0)
         with running_server(protocol) as target:
             return ProtocolResults(
-                fanout=self.once(target, "fanout", seconds=4.0),
-                paced=self.once(target, "paced", connections=1000, seconds=4.0),
+                fanout=self.once(target, "fanout", seconds=3.0),
+                paced=self.once(target, "paced", connections=1000, seconds=3.0),
                 api=self.once(target, "api", seconds=3.0),
                 api_batches=self.once(target, "api-batch", seconds=3.0),
                 connect=self.once(target, "connect"),
