@@ -125,7 +125,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    modes = "\n".join(f"  {name:8} {mode.about}" for name, mode in MODES.items())
+    width = max(map(len, MODES))
+    modes = "\n".join(f"  {name:{width}} {mode.about}" for name, mode in MODES.items())
     parser = _Parser(
         prog="python -m benchmarks",
         description=f"Measure a server that speaks a protocol of Centrifugo.\n\nmodes:\n{modes}",

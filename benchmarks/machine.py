@@ -6,7 +6,10 @@ import os
 import platform
 from collections.abc import Iterable
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
+
+C_MODULE = "gentrifugo.app.net._send_many"
 
 
 def describe() -> list[tuple[str, str]]:
@@ -17,7 +20,13 @@ def describe() -> list[tuple[str, str]]:
         ("Python", f"{platform.python_version()} ({platform.python_implementation()})"),
         ("gevent", version("gevent")),
         ("greenlet", version("greenlet")),
+        ("C module for sending", "compiled" if has_c_module() else "not compiled"),
     ]
+
+
+def has_c_module() -> bool:
+    """Whether the C module for sending has been compiled."""
+    return find_spec(C_MODULE) is not None
 
 
 def _cores() -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol as StructuralType
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.frames import FIN, Frame, FrameReader
+from benchmarks.frames import FIN, PING, Frame, FrameReader
 from benchmarks.message import Format, now
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.protocols.base import Protocol, Published
@@ -157,6 +157,8 @@ class IdleReceiver:
 
     def __init__(self, protocol: Protocol = PROTOCOLS["v1"]) -> None:
         self.messages = 0
+        self.pings = 0
+        """How many pings came, of WebSockets or of the protocol."""
         self._protocol = protocol
         self._frames = FrameReader()
 
@@ -164,4 +166,5 @@ class IdleReceiver:
         frames = self._frames.feed(bytes(data))
         control = [frame for frame in frames if is_control(frame, self._protocol)]
         self.messages += len(frames) - len(control)
+        self.pings += sum(frame.opcode == PING or not frame.opcode & CONTROL for frame in control)
         return control

@@ -45,3 +45,9 @@ MODE = Mode(
     },
     run,
 )
+
+BATCH_MODE = Mode(
+    "the same with 100 publish commands in each request",
+    {**MODE.defaults, "publishers": 4, "batch": 100},
+    run,
+)

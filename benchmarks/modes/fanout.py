@@ -38,3 +38,15 @@ MODE = Mode(
     },
     run,
 )
+
+SMALL_CHANNELS = Mode(
+    "100 channels of 10 subscribers, messages published one by one, as fast as possible",
+    {**MODE.defaults, "channels": 100, "publishers": 4, "batch": 1},
+    run,
+)
+
+MANY_CHANNELS = Mode(
+    "1000 channels of 5 subscribers, messages published one by one, as fast as possible",
+    {**SMALL_CHANNELS.defaults, "connections": 5000, "channels": 1000},
+    run,
+)

@@ -28,6 +28,10 @@ SMALL: dict[str, tuple[str, ...]] = {
         "40",
     ),
     "idle": ("-n", "40", "--settle", "0.1"),
+    "small-channels": ("-n", "40", "--channels", "10", "--seconds", "0.3"),
+    "many-channels": ("-n", "40", "--channels", "20", "--seconds", "0.3"),
+    "api-batch": ("--seconds", "0.3"),
+    "pings": ("-n", "20", "--seconds", "1.2"),
     "churn": ("-n", "20", "--cycles", "2"),
     "polls": ("-n", "40", "--seconds", "0.5"),
     "streams": ("-n", "40", "--seconds", "0.5", "--settle", "0.1"),
@@ -38,6 +42,10 @@ MEASURED = {
     "api": ("requests", "commands", "server CPU per command"),
     "connect": ("connected and subscribed", "server CPU per client", "time p50"),
     "idle": ("memory of a connection", "server memory"),
+    "small-channels": ("published", "delivered", "server CPU per delivery", "latency p99"),
+    "many-channels": ("published", "delivered", "server CPU per delivery", "latency p99"),
+    "api-batch": ("requests", "commands", "server CPU per command"),
+    "pings": ("pings ", "server CPU per ping"),
     "churn": ("clients came and went", "node_num_clients, after", "open files, after", "server memory, after"),
     "polls": ("published", "delivered", "latency p99", "memory of a session", "server memory"),
     "streams": ("published", "delivered", "latency p99", "body of a delivery", "memory of an idle stream"),
@@ -45,6 +53,10 @@ MEASURED = {
 
 
 KEYS = {"token_hmac_secret_key": "a key of tokens that is long enough", "api_key": "key"}
+
+
+TITLES = {"small-channels": "fanout", "many-channels": "fanout", "api-batch": "api"}
+"""What stands before the colon in the title, where it is not the name of the mode."""
 
 
 def bench(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -66,7 +78,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def server(start_server: Callable[..., Server]) -> Server:
-    return start_server()
+    return start_server(ping_interval=1)
 
 
 def test_every_mode_is_tried() -> None:
@@ -79,15 +91,21 @@ def test_a_mode_measures_what_it_promises(mode: str, server: Server) -> None:
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     lines = done.stdout.splitlines()
     assert lines[0].startswith("the limit of open files allows")
-    assert f"{mode}: " in done.stdout
+    assert f"\n{TITLES.get(mode, mode)}: " in done.stdout
     for name in (*MEASURED[mode], "server CPU ", "load generator CPU", "CPU of all others"):
         assert any(line.startswith(f"  {name}") for line in lines), name
 
 
 @pytest.fixture(scope="module")
 def server_v2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+<<<<<<< HEAD
     options = {"allow_subscribe_for_client": True, "stream_compression": True, **KEYS}
     with running(options, tmp_path_factory.mktemp("server")) as server:
+=======
+    with running(
+        {"allow_subscribe_for_client": True, "ping_interval": 1, **KEYS}, tmp_path_factory.mktemp("server")
+    ) as server:
+>>>>>>> bench
         yield server
 
 
@@ -143,22 +161,31 @@ def test_two_running_servers_are_compared(server: Server, start_server: Callable
     assert " to " in done.stdout
 
 
-@pytest.mark.parametrize(
-    "extra", [(), ("--nodes", "2", "--engine=redis", "--redis_port={redis_port}")], ids=["", "Redis"]
-)
-def test_a_server_is_started_beside_this_one(extra: tuple[str, ...], tmp_path: Path) -> None:
-    """Every second round begins with the other server, which is one of this repository here, too."""
+@pytest.fixture
+def other_server(tmp_path: Path) -> str:
+    """A command line that starts a server, here one of this repository too."""
     config = tmp_path / "config.json"
     history = {"name": "history", "history_size": 10, "history_lifetime": 60}
     config.write_text(json.dumps({"secret": "x", "address": "127.0.0.1", "namespaces": [history]}), encoding="utf-8")
-    if extra:
-        program("redis-server")
-    command = [str(Path(sys.executable).with_name("gentrifugo")), f"--config={config}", "--port={port}", *extra[2:]]
-    flags = ("--secret", "x", "--max-others", "1000", "--rounds", "2", "--namespace", "history:", *extra[:2])
-    done = run("api", "connect", "-n", "10", "--seconds", "0.2", "--beside", shlex.join(command), *flags)
+    return f"{Path(sys.executable).with_name('gentrifugo')} {shlex.quote(f'--config={config}')} --port={{port}}"
+
+
+def test_a_server_is_started_beside_this_one(other_server: str) -> None:
+    flags = ("--secret", "x", "--max-others", "1000", "--rounds", "2", "--namespace", "history:")
+    done = run("api", "--seconds", "0.2", "--beside", other_server, *flags)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    for name in ("commands", "server CPU per command", "connected and subscribed", *(["Redis CPU"] if extra else [])):
+    for name in ("commands", "server CPU per command"):
         assert re.search(rf"^  {name} .* \(.* to .*\) .* \(.* to .*\)", done.stdout, re.MULTILINE), name
+
+
+def test_several_nodes_share_a_redis_server(other_server: str) -> None:
+    program("redis-server")
+    flags = ("--secret", "x", "--max-others", "1000", "--rounds", "1", "--nodes", "2")
+    command = f"{other_server} --engine=redis --redis_port={{redis_port}}"
+    done = run("connect", "-n", "10", "--beside", command, *flags)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    for name in ("connected and subscribed", "server CPU per client", "Redis CPU per client"):
+        assert re.search(rf"^  {name} +\d", done.stdout, re.MULTILINE), name
 
 
 def test_a_command_that_fails_is_reported() -> None:

@@ -1,0 +1,48 @@
+"""Pings: what it costs to ask many idle connections, again and again, whether their client is still there."""
+
+from __future__ import annotations
+
+from benchmarks.event_loop import EventLoop
+from benchmarks.load import Load
+from benchmarks.mode import Mode
+from benchmarks.receivers import IdleReceiver
+from benchmarks.report import Figure, Result
+from benchmarks.span import Span
+from benchmarks.subscribers import Subscribers
+from benchmarks.target import Target
+
+
+def run(target: Target, load: Load) -> Result:
+    """Open connections, and then only answer pings."""
+    loop = EventLoop()
+    receivers: list[IdleReceiver] = []
+
+    def make_receiver(_: int) -> IdleReceiver:
+        receivers.append(IdleReceiver(target.protocol))
+        return receivers[-1]
+
+    subscribers = Subscribers(loop, target, load.channel_names, load.connections, make_receiver)
+    try:
+        subscribers.connect_all(load.parallel)
+        before = sum(receiver.pings for receiver in receivers)
+        span = Span(target)
+        loop.run_for(load.seconds)
+        span.end()
+        pings = sum(receiver.pings for receiver in receivers) - before
+        ended = subscribers.closed_by_server()
+        subscribers.close_all()
+    finally:
+        subscribers.drop_all()
+        loop.close()
+    problems = [f"the server ended {count} connections: {reason}" for reason, count in ended.most_common()]
+    if not pings:
+        problems.append(f"no pings came within {load.seconds:g} s; is the ping interval of the server longer?")
+    figures = [Figure("pings", pings / span.seconds, "/s"), *span.cost("ping", pings), *span.loads()]
+    return Result(f"pings: {load.who}, {load.seconds:g} s", figures, problems)
+
+
+MODE = Mode(
+    "CPU of idle connections that are pinged; the time should be a multiple of the server's ping interval",
+    {"connections": 5000, "channels": 1, "namespace": "", "seconds": 50.0, "parallel": 32},
+    run,
+)
