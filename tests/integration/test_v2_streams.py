@@ -35,13 +35,14 @@ def browser() -> Iterator[str]:
         yield endpoint
 
 
-@pytest.fixture
-def server(start_server: Callable[..., Server]) -> Server:
+@pytest.fixture(params=[False, True], ids=["plain", "compressed"])
+def server(start_server: Callable[..., Server], request: pytest.FixtureRequest) -> Server:
     namespaces = [
         {"name": "chat", "allow_subscribe_for_client": True, "allow_publish_for_client": True},
         {"name": "log", "allow_subscribe_for_client": True, "history_size": 10, "history_ttl": 60, "recover": True},
     ]
-    return start_server(**{**OPTIONS, "allowed_origins": "*", "namespaces": namespaces})
+    options = {"allowed_origins": "*", "namespaces": namespaces, "stream_compression": request.param}
+    return start_server(**{**OPTIONS, **options})
 
 
 @pytest.fixture
