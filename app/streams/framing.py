@@ -34,7 +34,7 @@ class Framing(NamedTuple):
         """The beginning of the body, not cut into chunks."""
         if not is_compressed:
             return self.start
-        return gzip_parts.START + (gzip_parts.part(self.start) if self.start else b"")
+        return gzip_parts.GZIP_START + (gzip_parts.part(self.start) if self.start else b"")
 
     def frame(self, is_chunked: bool, is_compressed: bool = False) -> Frame:
         """The function that writes a message; the same one for equal arguments.

@@ -9,20 +9,20 @@ from __future__ import annotations
 import zlib
 from functools import lru_cache
 
-START = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+GZIP_START = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 """The head of the stream: deflate, and no name, time or system."""
-LEVEL = 1
+COMPRESSION_LEVEL = 1
 """Higher levels take up to twice the time, and save 3 % more of messages of 4 KB and nothing of shorter ones."""
-MIN_SIZE = 200
+MIN_COMPRESSED_SIZE = 200
 """Bytes from which on a message is compressed. Of shorter ones less than 20 % would be saved."""
 
-_compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+_compressor = zlib.compressobj(COMPRESSION_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
 
 
 def part(data: bytes) -> bytes:
     """The part of the stream that has this data: compressed, or as it is after five bytes."""
     size = len(data)
-    if size < MIN_SIZE:
+    if size < MIN_COMPRESSED_SIZE:
         return b"\0%b%b%b" % (size.to_bytes(2, "little"), (size ^ 0xFFFF).to_bytes(2, "little"), data)
     return _compressed(data)
 
