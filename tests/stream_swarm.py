@@ -10,6 +10,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -128,8 +129,12 @@ class TwoWayMember(StreamMember):
 
     def _take(self, line: bytes) -> None:
         text = line.removeprefix(b"data: ").strip()
-        message = json.loads(text) if text else {}
-        if "connect" in message:
+        if not text:
+            return
+        message = json.loads(text)
+        if not message:
+            gevent.spawn(self._answer_ping)
+        elif "connect" in message:
             self._address = {name: message["connect"][name] for name in ("session", "node")}
             self.nodes.add(self._address["node"])
         elif "subscribe" in message:
@@ -138,6 +143,10 @@ class TwoWayMember(StreamMember):
             self._note(message["push"]["pub"])
         elif message.get("id", 0) > 2:
             self.replies.append(message["id"])
+
+    def _answer_ping(self) -> None:
+        with suppress(OSError, IndexError):  # the stream may have ended meanwhile, and the test with it
+            self.send({})
 
     def _take_subscription(self, result: dict[str, Any]) -> None:
         if self._position and not result.get("recovered"):
