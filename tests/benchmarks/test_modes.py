@@ -98,14 +98,8 @@ def test_a_mode_measures_what_it_promises(mode: str, server: Server) -> None:
 
 @pytest.fixture(scope="module")
 def server_v2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-<<<<<<< HEAD
-    options = {"allow_subscribe_for_client": True, "stream_compression": True, **KEYS}
+    options = {"allow_subscribe_for_client": True, "stream_compression": True, "ping_interval": 1, **KEYS}
     with running(options, tmp_path_factory.mktemp("server")) as server:
-=======
-    with running(
-        {"allow_subscribe_for_client": True, "ping_interval": 1, **KEYS}, tmp_path_factory.mktemp("server")
-    ) as server:
->>>>>>> bench
         yield server
 
 
