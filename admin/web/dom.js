@@ -14,9 +14,11 @@ export function h(tag, props = {}, ...children) {
     return element;
 }
 
-/** Replace all children of an element. */
+/** Replace all children of an element. The focus stays on the link that leads to the same place. */
 export function fill(element, ...children) {
+    const focused = element.contains(document.activeElement) && document.activeElement.getAttribute('href');
     element.replaceChildren(...shown(children));
+    if (focused) element.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({preventScroll: true});
     return element;
 }
 
@@ -79,6 +81,7 @@ export function confirmButton(label, question, act, props = {}) {
         clearTimeout(timer);
         timer = 0;
         button.classList.remove('asking');
+        if (props['aria-label']) button.setAttribute('aria-label', props['aria-label']);
         fill(button, label);
     };
     button.addEventListener('click', () => {
@@ -89,6 +92,7 @@ export function confirmButton(label, question, act, props = {}) {
         }
         fill(button, question);
         button.classList.add('asking');
+        button.removeAttribute('aria-label'); // the question is to be read
         timer = setTimeout(reset, 4000);
     });
     return button;

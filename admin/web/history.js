@@ -55,8 +55,8 @@ export class HistoryList {
             const [channel, data] = [JSON.stringify(this.channel), stringify(message.data)];
             details.append(block(message), message.is_base64 ? h('pre', {}, `Decoded from Base64:\n${text}`) : '', h('div', {class: 'row copies'},
                 copyButton(() => stringify(message, 2), 'Copy as JSON'),
-                copyButton(() => curlCommand('publish', `{"channel": ${channel}, "data": ${data}}`, config), 'publish again with curl'),
-                copyButton(() => pythonCode('publish', [channel, data], config), 'with Python')));
+                !message.is_base64 && copyButton(() => curlCommand('publish', `{"channel": ${channel}, "data": ${data}}`, config), 'publish again with curl'),
+                !message.is_base64 && copyButton(() => pythonCode('publish', [channel, data], config), 'with Python')));
         });
         details.open = isOpen;
         return h('li', {}, details);

@@ -18,7 +18,7 @@ export function curlCommand(method, params, config) {
 
 /** The call with gentrifugo.Client. `values` are JSON texts, in the order of the method's parameters. */
 export function pythonCode(method, values, config) {
-    const shown = values.map((text) => (/^["\[]/.test(text) && !/\\u[dD][89a-fA-F]/.test(text) && !/\b(true|false|null)\b/.test(text) ? text : `json.loads(${JSON.stringify(text)})`));
+    const shown = values.map((text) => (/^["[]/.test(text) && !/\\|\b(true|false|null)\b/.test(text) ? text : `json.loads(${JSON.stringify(text)})`));
     const needsJSON = shown.some((text) => text.startsWith('json.'));
     return `${needsJSON ? 'import json\n' : ''}import os
 

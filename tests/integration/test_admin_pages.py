@@ -169,6 +169,15 @@ class TestLists:
         first = page.texts("tbody tr:first-child")
         return bool(first) and first[0].startswith(channel) and first[0][-1].isdigit()
 
+    def test_the_focus_stays_on_a_channel_when_the_list_is_updated(self, page: Browser, busy: None) -> None:
+        open_page(page, "channels", "Channels")
+        page.click("thead th:first-child button")
+        page.wait_for_text("tbody tr:first-child", "channel-000")
+        page.evaluate("document.querySelector('tbody tr:nth-child(7) a').id = 'old'")
+        page.run("focus", "#old")
+        page.wait_until("!document.getElementById('old')")
+        assert page.evaluate("document.activeElement.innerText") == "channel-006"
+
     def test_users_are_listed_by_connections(self, page: Browser, nodes: list[Server], busy: None) -> None:
         with ProtocolClient(nodes[0], "single"):
             open_page(page, "users", "Users")
@@ -188,8 +197,8 @@ class TestUser:
                 page.wait_for_text(card, fact)
             button = f"[aria-label='Close connection {closed.id} of bob']"
             page.click(button)
-            page.wait_for_text(button, "Close this connection of bob?")
-            page.click(button)
+            page.wait_for_text(".asking", "Close this connection of bob?")
+            page.click(".asking")
             assert closed.wait_closed().advice["reason"] == "disconnect"
             page.wait_until("document.querySelectorAll('.connection').length === 1")
             assert kept.call("ping")["method"] == "ping"

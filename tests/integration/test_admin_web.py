@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -319,22 +320,25 @@ class TestActions:
         page.click("#send")
         page.wait_for_text(".verdict", "Error: not available")
 
-    def test_the_curl_command_does_the_same(self, page: Browser, server: Server) -> None:
+    @pytest.mark.parametrize("kind", ["curl", "python"])
+    def test_the_shown_programs_do_the_same(self, page: Browser, server: Server, kind: str) -> None:
         self.choose(page, "publish", "rich:news")
-        self.type_data(page, '"it\'s $HOME `here` \\\\ \\"quoted\\""')
-        page.wait_for_text("#curl", "HOME")
-        script = page.text("#curl").replace("\u00a0", " ")
+        self.type_data(page, '"it\'s $HOME `here` \\/ \\\\ \\"quoted\\""')
+        page.wait_for_text(f"#{kind}", "HOME")
+        script = page.text(f"#{kind}").replace("\u00a0", " ")
+        program = ["bash", "-euo", "pipefail"] if kind == "curl" else [sys.executable, "-W", "error"]
         with ProtocolClient(server, "ann") as client:
             client.subscribe("rich:news")
             done = subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", script],
+                [*program, "-c", script],
                 env={**os.environ, "SECRET": server.secret},
                 capture_output=True,
                 text=True,
                 timeout=seconds(20),
             )
-            assert done.stdout == '[{"method":"publish","error":null,"body":null}]', done.stderr
-            assert client.message() == 'it\'s $HOME `here` \\ "quoted"'
+            shown = {"curl": '[{"method":"publish","error":null,"body":null}]', "python": "None\n"}
+            assert done.stdout == shown[kind], done.stderr
+            assert client.message() == 'it\'s $HOME `here` / \\ "quoted"'
 
 
 class TestUsers:
