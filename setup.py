@@ -31,7 +31,7 @@ LOCK = "package-lock.json"
 
 
 def package_names() -> list[str]:
-    """The names of the package and of all packages in it."""
+    """Return the names of the package and of all packages in it."""
     wanted = [pattern for name in DIRECTORIES for pattern in (name, f"{name}.*")]
     return [NAME, *(f"{NAME}.{name}" for name in find_packages(str(ROOT), include=wanted))]
 
@@ -65,7 +65,7 @@ class BuildPackage(build_py):
         super().run()
 
     def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
-        """The modules of one package as (package, module, file)."""
+        """Return the modules of one package as (package, module, file)."""
         found: list[tuple[str, str, str]] = super().find_package_modules(package, package_dir)
         return [each for each in found if package != NAME or each[1] in ROOT_MODULES]
 

@@ -54,7 +54,7 @@ def run(argv: list[str]) -> int:
 
 
 def word_problems(name: str, words: Sequence[str]) -> list[str]:
-    """One sentence for each unexpected or missing word after the name of a command."""
+    """Return one sentence for each unexpected or missing word after the name of a command."""
     command = SUBCOMMANDS.get(name)
     choices = command.choices if command else ()
     if command and command.argument:
@@ -102,7 +102,7 @@ def patch() -> None:
 
 
 def checked_configuration(argv: list[str]) -> LoadedConfig:
-    """The configuration that a command checks: that of an application, or that of a server without one."""
+    """Return the configuration that a command checks: that of an application, or that of a server without one."""
     given = command_line.read(options_of(Config), argv, os.environ)
     if not application_path(given, os.environ):
         return load(argv, os.environ)

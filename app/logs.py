@@ -46,7 +46,7 @@ class JSONFormatter(logging.Formatter):
     """One JSON object for each line, for programs to read."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record with its time in UTC, its fields, and the traceback if there is one."""
+        """Return the record with its time in UTC, its fields, and the traceback if there is one."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

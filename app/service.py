@@ -120,12 +120,12 @@ def add_proxies(hooks: Hooks, config: Config) -> None:
 
 
 def hook_events(config: Config) -> Sequence[str]:
-    """The names of the events that are sent to the backend at hook_url."""
+    """Return the names of the events that are sent to the backend at hook_url."""
     return split_list(config.hook_events)
 
 
 def compression_of(config: Config) -> Compression | None:
-    """The compression settings of the configuration; None if compression is off."""
+    """Return the compression settings of the configuration; None if compression is off."""
     if not config.websocket_compression:
         return None
     return Compression(config.websocket_compression_level, config.websocket_compression_min_size)
@@ -355,7 +355,7 @@ class Service:
         return client
 
     def _sockjs_options(self) -> SockJSOptions:
-        """The current options of SockJS, cached until the configuration changes, because every request needs them."""
+        """Return the current options of SockJS, cached until a reload, because every request needs them."""
         basis = (self.config, self._uses_cookies, bool(self.node.hooks))
         if self._options is None or basis != self._options[0]:
             self._options = basis, self._build_options()

@@ -181,12 +181,12 @@ HEADING = """\
 
 
 def page() -> str:
-    """The whole reference page."""
+    """Return the whole reference page."""
     return INTRODUCTION + "".join(sections())
 
 
 def sections() -> Iterator[str]:
-    """The groups of options, and the namespaces after the channel options."""
+    """Yield the groups of options, and the namespaces after the channel options."""
     for option in options_of(Config):
         if option.name in Config.GROUPS:
             if option.name == AFTER_CHANNELS:
@@ -196,43 +196,43 @@ def sections() -> Iterator[str]:
 
 
 def namespace_rows() -> Iterator[str]:
-    """The one option that only namespaces have."""
+    """Yield the one option that only namespaces have."""
     shared = {option.name for option in options_of(ChannelOptions)}
     return (row(option) for option in options_of(Namespace) if option.name not in shared)
 
 
 def row(option: Option) -> str:
-    """One option as a row of its group's table."""
+    """Return one option as a row of its group's table."""
     name = f"`{option.name}`" + (f" `{option.facts.short}`" if option.facts.short else "")
     return line([name, sentence(option), kind(option), default(option), hup(option)])
 
 
 def default(option: Option) -> str:
-    """The default as a file would spell it."""
+    """Return the default as a file would spell it."""
     if option.required:
         return "required"
     return f"`{option.default_text}`" if option.default_text else "none"
 
 
 def line(cells: Iterable[str]) -> str:
-    """One row of a table."""
+    """Return one row of a table."""
     return f"| {' | '.join(cells)} |\n"
 
 
 def kind(option: Option) -> str:
-    """The type, its unit, and what it may hold when that is a short list."""
+    """Return the type, its unit, and what it may hold when that is a short list."""
     if option.choices:
         return ", ".join(f"`{choice}`" for choice in option.choices)
     return f"{option.kind}, {option.facts.unit}" if option.facts.unit else option.kind
 
 
 def hup(option: Option) -> str:
-    """Whether HUP applies a change."""
+    """Return whether HUP applies a change."""
     return "yes" if option.facts.reload else "no"
 
 
 def sentence(option: Option) -> str:
-    """What the option does, why it has no effect here, and its other names."""
+    """Return what the option does, why it has no effect here, and its other names."""
     parts = [option.facts.about]
     if option.facts.no_effect:
         parts.append(f"No effect: {option.facts.no_effect}.")

@@ -152,7 +152,7 @@ class PublicationSender(ABC):
     """Whether `publish_all` is faster than as many calls of `publish`."""
 
     def has_no_receiver(self, channel: str) -> bool:
-        """Whether a publication that is not kept would certainly reach no subscriber, on any node.
+        """Return whether a publication that is not kept would certainly reach no subscriber, on any node.
 
         Then a caller need not publish it. Does not block.
         """

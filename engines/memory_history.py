@@ -122,7 +122,7 @@ class ChannelStream:
         return selected if wanted.reverse else selected[::-1]
 
     def has_reached(self, once: PublishConditions) -> bool:
-        """Whether a publication with the version of `once`, or a newer one, was published before."""
+        """Return whether a publication with the version of `once`, or a newer one, was published before."""
         if once.version_epoch and once.version_epoch != self.version_epoch:
             return False
         return once.version <= self.version

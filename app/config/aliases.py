@@ -24,7 +24,7 @@ class Unaliased:
 
 
 def without_aliases(options: Sequence[Option], values: Mapping[str, Any], path: str = "") -> Unaliased:
-    """The values under the names of the options, at the top level and in each item of a list of objects.
+    """Return the values under the names of the options, at the top level and in each item of a list of objects.
 
     If an option is given under several names, its own name is used, or otherwise the alias that is declared first.
     Unknown names stay as they are. `path` is put in front of the paths in the result.

@@ -33,7 +33,7 @@ TOKEN_KEYS = (
 
 
 def channel_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[str]:
-    """One sentence for each thing that the operator should know about the top level and about each namespace.
+    """Yield one sentence for each thing that the operator should know about the top level and about each namespace.
 
     `derived` names the options that nobody has set, whose values are computed from other ones. A derived key for tokens
     does not show that clients of protocol v2 are expected.
@@ -55,14 +55,14 @@ def channel_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[
 
 
 def _unasked_backends(config: Config, places: Sequence[ChannelOptions]) -> Iterator[str]:
-    """Warnings about backends that decide about channels, if no channel lets them."""
+    """Yield warnings about backends that decide about channels, if no channel lets them."""
     for name in PROXIED:
         if getattr(config, f"{name}_endpoint") and not any(getattr(options, name) for options in places):
             yield f"option {name}_endpoint has no effect without {name}, at the top level or in a namespace"
 
 
 def _missing_options(options: ChannelOptions, names: set[str], path: str) -> Iterator[str]:
-    """Warnings about options that need another one; `names` are those that are set."""
+    """Yield warnings about options that need another one; `names` are those that are set."""
     has_history = bool(options.history_size and options.history_lifetime)
     if options.recover and not has_history:
         yield f"option {path}recover is on, but without history_size and history_lifetime nothing can be recovered"
@@ -80,12 +80,12 @@ def _missing_options(options: ChannelOptions, names: set[str], path: str) -> Ite
 
 
 def _is_closed_by_options(config: Config) -> bool:
-    """Whether options of channels decide which clients may subscribe, and neither a hook nor the insecure mode does."""
+    """Return whether channel options alone decide which clients may subscribe: no hook and no insecure mode does."""
     return not config.insecure and "subscribe" not in split_list(config.hook_events)
 
 
 def _closed_without_token(names: set[str], path: str, about: str) -> Iterator[str]:
-    """A warning if no option lets clients of protocol v2 in, so that they need tokens.
+    """Yield a warning if no option lets clients of protocol v2 in, so that they need tokens.
 
     A namespace with any right for these clients is not reported: its clients are meant to come with a token.
     """
@@ -97,7 +97,7 @@ def _closed_without_token(names: set[str], path: str, about: str) -> Iterator[st
 
 
 def _closed_to_anonymous(options: ChannelOptions, path: str, about: str) -> Iterator[str]:
-    """A warning if clients of protocol v2 cannot subscribe where all of them are anonymous."""
+    """Yield a warning if clients of protocol v2 cannot subscribe where all of them are anonymous."""
     if not (options.allow_subscribe_for_anonymous or options.proxy_subscribe):
         yield (
             f"option {path}allow_subscribe_for_anonymous is off: clients of protocol v2 can subscribe to channels "
@@ -106,7 +106,7 @@ def _closed_to_anonymous(options: ChannelOptions, path: str, about: str) -> Iter
 
 
 def _closed_to_v1(config: Config, names: set[str], path: str) -> Iterator[str]:
-    """Warnings about rights for clients of protocol v1, if these cannot connect."""
+    """Yield warnings about rights for clients of protocol v1, if these cannot connect."""
     if config.secret or config.insecure or config.proxy_connect_endpoint:
         return
     if "connect" in split_list(config.hook_events):

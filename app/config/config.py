@@ -427,5 +427,5 @@ class Config(StreamOptions):
 
 
 def default_name(port: int) -> str:
-    """The default of option name: host name and port."""
+    """Return the default of option name: host name and port."""
     return f"{socket.gethostname()}_{port}"

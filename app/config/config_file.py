@@ -75,7 +75,7 @@ class DocumentParser(ConfigFileParser):  # type: ignore[misc]
         return dict(self.document.values)
 
     def get_syntax_description(self) -> str:  # pragma: no cover (the interface requires it; no help shows it)
-        """A sentence for the help."""
+        """Return a sentence for the help."""
         return "The file is JSON, TOML or YAML, by its suffix."
 
 
@@ -122,7 +122,7 @@ def read_toml(text: str, warn: Callable[[str], None]) -> Any:
 
 
 def toml_problem(message: str, text: str) -> str:
-    """An error message of tomllib with line and column first, like those of the other formats."""
+    """Return an error message of tomllib with line and column first, like those of the other formats."""
     place = TOML_POSITION.search(message)
     if place is None:
         return message
@@ -171,7 +171,7 @@ def read_yaml(text: str, warn: Callable[[str], None]) -> Any:
 
 
 def yaml_problem(error: yaml.MarkedYAMLError) -> str:
-    """An error message of PyYAML with line and column first."""
+    """Return an error message of PyYAML with line and column first."""
     mark = error.problem_mark or error.context_mark
     message = error.problem or error.context or "not YAML"
     return f"line {mark.line + 1}, column {mark.column + 1}: {message}" if mark else message

@@ -94,7 +94,7 @@ def load_given(given: GivenOptions) -> LoadedConfig:
 
 
 def value_problems(given: GivenOptions, checked: Mapping[str, Any], wrong: Mapping[str, str]) -> Iterator[str]:
-    """One error text for each invalid value, and for each combination of values that is not allowed."""
+    """Yield one error text for each invalid value, and for each combination of values that is not allowed."""
     for path, text in (*wrong.items(), *shared_names(given.values.get("namespaces"))):
         yield f"{given.place(path)}: {text}"
     yield from key_problems(given, checked)
@@ -113,7 +113,7 @@ def value_problems(given: GivenOptions, checked: Mapping[str, Any], wrong: Mappi
 
 
 def key_problems(given: GivenOptions, checked: Mapping[str, Any]) -> Iterator[str]:
-    """A sentence about each key that is used for two purposes, or is missing for the only one."""
+    """Yield a sentence about each key that is used for two purposes, or is missing for the only one."""
     secret = checked.get("secret")
     for name in ("token_hmac_secret_key", "token_hmac_previous_secret_key"):
         if secret and checked.get(name) == secret:
@@ -124,7 +124,7 @@ def key_problems(given: GivenOptions, checked: Mapping[str, Any]) -> Iterator[st
 
 
 def proxy_problems(given: GivenOptions, checked: Mapping[str, Any]) -> Iterator[str]:
-    """One error text for each place that lets a backend decide whose URL is not given."""
+    """Yield one error text for each place that lets a backend decide whose URL is not given."""
     places = {"": checked}
     places |= {f"namespaces[{index}].": each for index, each in enumerate(checked.get("namespaces", ()))}
     for path, options in places.items():
@@ -143,7 +143,7 @@ def shared_names(namespaces: Any) -> Iterator[tuple[str, str]]:
 
 
 def source_warnings(given: GivenOptions) -> Iterator[str]:
-    """Warnings about the sources: unknown names, duplicate keys, environment variables without effect."""
+    """Yield warnings about the sources: unknown names, duplicate keys, environment variables without effect."""
     document = given.document
     yield from (f"{document.path}: {text}" for text in document.warnings)
     yield from (f"{document.path}: {text}" for text in schema.unknown_options(Config, document.values))

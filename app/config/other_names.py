@@ -83,12 +83,12 @@ _MISSING = [(re.compile(rf"(?:{pattern})\Z"), reason) for pattern, reason in MIS
 
 
 def renamed(name: str) -> str:
-    """The name here of an option of another version; empty if there is no corresponding option."""
+    """Return the name here of an option of another version; empty if there is no corresponding option."""
     return RENAMED.get(name, "")
 
 
 def explanation(name: str) -> str:
-    """An explanation for an option of another version without a single counterpart; empty for other names."""
+    """Return an explanation for an option of another version without a single counterpart; empty for other names."""
     if name in GROUPED:
         return f"options are not nested here: see {GROUPED[name]}"
     return next((reason for pattern, reason in _MISSING if pattern.match(name)), "")

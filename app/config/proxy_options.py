@@ -9,7 +9,7 @@ from .token_options import TokenOptions
 
 
 def _timeout(event: str) -> float:
-    """The option with the timeout of the backend for one event."""
+    """Return the option with the timeout of the backend for one event."""
     return option(0, f"Maximum time for the response of the backend to {event}; 0 uses `hook_timeout`.", unit=SECONDS)
 
 

@@ -159,14 +159,14 @@ def paths(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def child_path(path: str, key: str | int) -> str:
-    """The path of an option or of a list's item inside `path`."""
+    """Return the path of an option or of a list's item inside `path`."""
     if isinstance(key, int):
         return f"{path}[{key}]"
     return f"{path}.{key}" if path else key
 
 
 def unknown_options(declaring: type, values: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """One warning for each unknown option, at the top level and in the items of lists."""
+    """Yield one warning for each unknown option, at the top level and in the items of lists."""
     known = {name: option for option in options_of(declaring) for name in option.names}
     for key, value in values.items():
         name = str(key)
@@ -179,7 +179,7 @@ def unknown_options(declaring: type, values: Mapping[str, Any], path: str = "") 
 
 
 def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """A hint for an unknown name, as the end of a sentence; empty if there is none.
+    """Return a hint for an unknown name, as the end of a sentence; empty if there is none.
 
     An option of another version of Centrifugo takes precedence over a similar name. `prefix` is put in front of
     names. Insecure modes are never suggested. The prefixes of names in the environment and in Flask do not count.

@@ -20,7 +20,7 @@ QUOTES = "\"'`"
 
 
 def config_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[str]:
-    """One sentence for each thing that the operator should know before a server runs with this configuration.
+    """Yield one sentence for each thing that the operator should know before a server runs with this configuration.
 
     `derived` names the options that nobody has set, whose values are computed from other ones.
     """
@@ -46,7 +46,7 @@ def config_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[s
 
 
 def admin_warnings(config: Config) -> Iterator[str]:
-    """Warnings about the admin endpoints."""
+    """Yield warnings about the admin endpoints."""
     serves_admin = config.admin or config.web
     if serves_admin and not config.insecure_admin and not (config.admin_password and config.admin_secret):
         yield "option admin is on, but nobody can log in without admin_password and admin_secret"
@@ -59,7 +59,7 @@ def admin_warnings(config: Config) -> Iterator[str]:
 
 
 def secret_warnings(config: Config) -> Iterator[str]:
-    """Warnings about secrets with a space, a line end or quotes around them, as after copying them from a file."""
+    """Yield warnings about secrets with a space, a line end or quotes around them, which were probably copied."""
     for declared in options_of(Config):
         value = getattr(config, declared.name)
         if not declared.facts.secret or not isinstance(value, str):
@@ -71,7 +71,7 @@ def secret_warnings(config: Config) -> Iterator[str]:
 
 
 def no_effect_warnings(config: Config) -> Iterator[str]:
-    """Warnings about options that are accepted only so that a file of Centrifugo works unchanged."""
+    """Yield warnings about options that are accepted only so that a file of Centrifugo works unchanged."""
     for declared in options_of(Config):
         if declared.facts.no_effect and getattr(config, declared.name) != declared.default:
             yield f"option {declared.name} is set, but has no effect: {declared.facts.no_effect}"

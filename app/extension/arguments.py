@@ -60,7 +60,7 @@ def checked(config: Options | None, url_prefix: str | None, endpoints: Collectio
 
 
 def checked_app(app: object) -> Flask:
-    """The application itself, also when `app` is Flask's `current_app`. Raises TypeError for anything else."""
+    """Return the application itself, also when `app` is Flask's `current_app`. Raises TypeError for anything else."""
     if isinstance(app, LocalProxy):
         app = app._get_current_object()
     if not isinstance(app, Flask):

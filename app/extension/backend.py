@@ -161,12 +161,12 @@ class Backend(ABC):
         return positions
 
     def presence(self, channel: str) -> dict[str, ClientInfo]:
-        """The subscribers of a channel, by client id."""
+        """Return the subscribers of a channel, by client id."""
         with self._commands() as commands:
             return {client: _client_info(info) for client, info in commands.presence(_named(channel)).items()}
 
     def presence_stats(self, channel: str) -> PresenceStats:
-        """The number of subscribers of a channel, and of their users."""
+        """Return the number of subscribers of a channel, and of their users."""
         with self._commands() as commands:
             return commands.presence_stats(_named(channel))
 
@@ -177,7 +177,7 @@ class Backend(ABC):
         since: StreamPosition | tuple[int, str] | None = None,
         reverse: bool | None = None,
     ) -> HistoryList:
-        """The history of a channel, newest first, and its `position`: offset and epoch of the newest message.
+        """Return the history of a channel, newest first, and its `position`: offset and epoch of the newest message.
 
         At most `limit` messages, all without it; 0 returns only the position. With `since`, a position, those after it,
         oldest first; with `since` and `reverse` those before it, newest first. Raises CommandError if the messages
@@ -195,7 +195,7 @@ class Backend(ABC):
             commands.remove_history(_named(channel))
 
     def channels(self) -> list[str]:
-        """The names of all channels that have a subscriber, on any node."""
+        """Return the names of all channels that have a subscriber, on any node."""
         with self._commands() as commands:
             return commands.channels()
 
@@ -239,7 +239,7 @@ class Backend(ABC):
             commands.carry_out(message)
 
     def stats(self) -> dict[str, Any]:
-        """The statistics of all nodes (docs/stats.md)."""
+        """Return the statistics of all nodes (docs/stats.md)."""
         with self._commands() as commands:
             stats: dict[str, Any] = msgspec.to_builtins(commands.stats())
         return stats
@@ -280,7 +280,7 @@ def _position(position: StreamPosition | tuple[int, str]) -> StreamPosition:
 
 
 def history_message(publication: Publication) -> HistoryMessage:
-    """A publication with Python values."""
+    """Return a publication with Python values."""
     info = publication.info
     return HistoryMessage(
         publication.uid,

@@ -45,7 +45,7 @@ class Backends:
         """Counts the servers of tests in this process."""
 
     def nearest(self) -> AbstractContextManager[Commands]:
-        """The commands of the node of this process, which is started if necessary.
+        """Return the commands of the node of this process, which is started if necessary.
 
         Where gevent has not patched the process, those of Redis. For an application under test, those of the server
         of the test, unless a server has started. Raises RuntimeError with the memory engine where gevent has not
@@ -78,7 +78,10 @@ class Backends:
         return self._redis
 
     def test_server(self) -> InProcessServer:
-        """The server of the test, which begins empty. Raises RuntimeError for an application that is not under test."""
+        """Return the server of the test, which begins empty.
+
+        Raises RuntimeError for an application that is not under test.
+        """
         if not self._app.testing:
             raise RuntimeError(NOT_TESTING.format(name=self._app.name))
         if self._test_server is None:
@@ -102,12 +105,12 @@ class Backends:
 
 
 def backends_of(app: Flask) -> Backends:
-    """The backends of an application that the extension was initialized with."""
+    """Return the backends of an application that the extension was initialized with."""
     backends: Backends = app.extensions[BACKENDS]
     return backends
 
 
 def number_of_test_server(app: Flask) -> int:
-    """The number of an application's server of a test, higher for newer ones; 0 if it has none."""
+    """Return the number of an application's server of a test, higher for newer ones; 0 if it has none."""
     backends: Backends | None = app.extensions.get(BACKENDS)
     return backends.test_server_number if backends is not None and backends.has_test_server else 0

@@ -32,7 +32,7 @@ CHANGED_KEY = (
 
 
 def load(app: Flask, arguments: Arguments) -> LoadedConfig:
-    """The checked configuration. Raises ConfigError with everything that is wrong.
+    """Return the checked configuration. Raises ConfigError with everything that is wrong.
 
     Options in app.config override the argument url_prefix, which overrides options in the argument config.
     """
@@ -55,7 +55,7 @@ def load(app: Flask, arguments: Arguments) -> LoadedConfig:
 
 
 def _given(arguments: Arguments) -> command_line.GivenOptions:
-    """What the argument config says. The environment and the command line are not read. Raises ConfigError."""
+    """Return what the argument config says. The environment and the command line are not read. Raises ConfigError."""
     if isinstance(arguments.config, str):
         given = command_line.read(options_of(Config), [f"--config={arguments.config}"], {})
         if given.document.missing:  # the command can do without its file; here somebody has named one
@@ -67,7 +67,7 @@ def _given(arguments: Arguments) -> command_line.GivenOptions:
 
 
 def _options_of(app: Flask) -> dict[str, Any]:
-    """The options in app.config, by their names without the prefix."""
+    """Return the options in app.config, by their names without the prefix."""
     return {
         name.removeprefix(APPLICATION_PREFIX).lower(): value
         for name, value in app.config.items()
@@ -76,12 +76,12 @@ def _options_of(app: Flask) -> dict[str, Any]:
 
 
 def _derived(secret_key: str | bytes, purpose: bytes) -> str:
-    """A secret for one purpose, from which nobody can compute the application's key."""
+    """Return a secret for one purpose, from which nobody can compute the application's key."""
     key = secret_key.encode() if isinstance(secret_key, str) else secret_key
     return hmac.digest(key, purpose, hashlib.sha256).hex()
 
 
 def late_key_warning(app: Flask, secret: str) -> list[str]:
-    """A warning if `secret` was derived from an earlier SECRET_KEY than the one that the application has now."""
+    """Return a warning if `secret` was derived from an earlier SECRET_KEY than the one that the application has now."""
     first = app.extensions.get(FIRST_KEY)
     return [CHANGED_KEY] if first and first != app.secret_key and secret == _derived(first, DERIVED_FOR) else []

@@ -17,7 +17,7 @@ from ..service import Service
 
 
 def connection_params(service: Service, user: str | int | None, info: Any) -> dict[str, Any]:
-    """The parameters of centrifuge-js for a page of the current request. See `Gentrifugo.connection_params`."""
+    """Return the parameters of centrifuge-js for a page of the current request. See `Gentrifugo.connection_params`."""
     config = service.config
     # With the path below which a proxy or a larger application serves the site. The client adds that of the transport.
     url = outer_root(request.environ, service.proxies) + config.http_prefix

@@ -150,7 +150,7 @@ class Gentrifugo(HookDecorators, Backend):
         channels: Collection[str] = (),
         expires: float | None = None,
     ) -> str:
-        """A token (JWT) with which today's client libraries connect as `user`; empty is an anonymous user.
+        """Return a token (JWT) with which today's client libraries connect as `user`; empty is an anonymous user.
 
         `info`, anything that JSON can express, is shown to others. The server subscribes the client to the `channels`.
         The connection expires `expires` seconds from now, unless the client gets a new token, or never. In templates
@@ -159,7 +159,7 @@ class Gentrifugo(HookDecorators, Backend):
         return connection_token(self._token_key, user, info, channels, expires)
 
     def subscription_token(self, user: str | int, channel: str, info: Any = None, expires: float | None = None) -> str:
-        """A token (JWT) with which clients of `user` subscribe to a channel that is not open to all.
+        """Return a token (JWT) with which clients of `user` subscribe to a channel that is not open to all.
 
         The arguments are those of `token`, but `info` is shown only in this channel. In templates it is
         `gentrifugo_subscription_token`. Raises as `token`.
@@ -189,7 +189,7 @@ class Gentrifugo(HookDecorators, Backend):
         http: FlaskClient | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> RealtimeClient:
-        """A client for tests of an application whose config has TESTING; it needs no socket and no patch.
+        """Return a client for tests of an application whose config has TESTING; it needs no socket and no patch.
 
         With a `user`, it connects with a token for this user, as a page with `connection_params(user, info)` does;
         otherwise without a token, so that `on_connect` decides. Hooks see the cookies of `http`, which is a test
@@ -209,7 +209,7 @@ class Gentrifugo(HookDecorators, Backend):
         http: FlaskClient | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> RealtimeClientV2:
-        """A client of protocol v2 for tests, which connects with a token (JWT) as today's libraries do.
+        """Return a client of protocol v2 for tests, which connects with a token (JWT) as today's libraries do.
 
         With a `user` the token is made for this user and `info`; `token` is one of your own. Without both, `on_connect`
         decides; it sees `data`. Otherwise as `test_client`.
@@ -218,7 +218,10 @@ class Gentrifugo(HookDecorators, Backend):
         return RealtimeClientV2(app, backends_of(app).test_server(), user, info, token, data, http, headers)
 
     def test_published(self, app: Flask | None = None) -> list[HistoryMessage]:
-        """All messages that the application and clients have published in a test, oldest first. The list grows."""
+        """Return all messages that the application and clients have published in a test, oldest first.
+
+        The list grows.
+        """
         return backends_of(self._app_under_test(app)).test_server().published
 
     def test_reset(self, app: Flask | None = None) -> None:

@@ -15,7 +15,10 @@ Publish: TypeAlias = Callable[[str, Any], None]
 
 
 def group(publish_outside: Publish) -> AppGroup:
-    """The group `flask realtime`. `publish_outside` must not start a node in this process, which ends at once."""
+    """Return the group `flask realtime`.
+
+    `publish_outside` must not start a node in this process, which ends at once.
+    """
     commands = AppGroup("realtime", help="Publish to the clients of the server.")
 
     @commands.command("publish")

@@ -34,7 +34,7 @@ def call(app: Flask, hook: Hook, context: Context) -> object:
 
 
 def _is_response(answer: object) -> bool:
-    """Whether a hook returns what a view would: then a decorator for views has not called the hook itself.
+    """Return whether a hook returns what a view would: then a decorator for views has not called the hook itself.
 
     Flask-Login's decorator, for example, redirects to a login page. To take that for consent would accept everybody.
     """

@@ -15,7 +15,7 @@ H = TypeVar("H", bound=Handler)
 
 
 def decorator_name(event: str) -> str:
-    """The decorator that adds hooks for an event, as an error names it."""
+    """Return the decorator that adds hooks for an event, as an error names it."""
     return event if event.startswith(f"{hooks.RPC} ") else f"on_{event}"
 
 
@@ -96,7 +96,7 @@ class HookDecorators(ABC):
 
     @abstractmethod
     def _has_hook(self, event: str) -> bool:
-        """Whether a hook for `event` was added."""
+        """Return whether a hook for `event` was added."""
 
     @abstractmethod
     def _add_hook(self, event: str, hook: Hook) -> None:

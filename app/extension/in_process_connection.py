@@ -152,7 +152,7 @@ class InProcessConnection(ABC, Generic[PushT]):
     # -- what the server sends by itself
 
     def receive(self, timeout: float = RECEIVE_TIMEOUT) -> PushT:
-        """The next push. Raises TimeoutError when none arrives within `timeout` seconds."""
+        """Return the next push. Raises TimeoutError when none arrives within `timeout` seconds."""
         self._server.wait_for(lambda: self._has_push() or not self.is_connected, timeout)
         if self._pushes:
             return self._pushes.popleft()
@@ -161,7 +161,7 @@ class InProcessConnection(ABC, Generic[PushT]):
         raise TimeoutError(f"the server has sent nothing within {timeout:g} s")
 
     def receive_all(self) -> list[PushT]:
-        """All pushes that have arrived and were not received yet; does not wait."""
+        """Return all pushes that have arrived and were not received yet; does not wait."""
         with self._server.running():
             pass
         self._sort()
@@ -170,7 +170,10 @@ class InProcessConnection(ABC, Generic[PushT]):
         return pushes
 
     def wait_closed(self, timeout: float = RECEIVE_TIMEOUT) -> ConnectionClosed:
-        """Why the server has closed the connection. Raises TimeoutError when it does not within `timeout` seconds."""
+        """Return why the server has closed the connection.
+
+        Raises TimeoutError when it does not within `timeout` seconds.
+        """
         if not self._server.wait_for(lambda: self.closed, timeout):
             raise TimeoutError(f"the server has not closed the connection within {timeout:g} s")
         assert self.closed is not None
@@ -210,7 +213,7 @@ class InProcessConnection(ABC, Generic[PushT]):
         self._sort()
 
     def _opening(self) -> Opening:
-        """The handshake of a WebSocket, with the cookies and headers that the HTTP client sends."""
+        """Return the handshake of a WebSocket, with the cookies and headers that the HTTP client sends."""
         path = self._server.service.config.http_prefix + WEBSOCKET_PATH
         # A client shows its cookies only in a request. This one must not reach the application: a server passes
         # handshakes by it, too.

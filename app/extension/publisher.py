@@ -38,7 +38,7 @@ class RedisCommands(Commands):
         super().__init__(config, redis, Counters(), EngineFailures(), self._publish_control)
 
     def stats(self) -> dict[str, object]:
-        """What all nodes report, with counters since their starts. Takes REPORTS_TIMEOUT.
+        """Return what all nodes report, with counters since their starts. Takes REPORTS_TIMEOUT.
 
         Refused with INTERNAL_ERROR when Redis fails.
         """
@@ -76,7 +76,7 @@ class Publisher(Backend):
 
 
 def publisher(config: Mapping[str, Any] | str | Path | None = None, **options: Any) -> Publisher:
-    """A publisher with the options of a mapping or a configuration file; `options` take precedence over them.
+    """Return a publisher with the options of a mapping or a configuration file; `options` take precedence over them.
 
     Channels must have the same options as on the nodes, because the options say what is kept. Raises ConfigError.
     """
@@ -90,7 +90,7 @@ def publisher(config: Mapping[str, Any] | str | Path | None = None, **options: A
 
 
 def _reports(messages: Iterable[bytes], request: str) -> list[SurveyReport]:
-    """The reports for a request among the control messages of nodes."""
+    """Return the reports for a request among the control messages of nodes."""
     reports = []
     for data in messages:
         try:

@@ -119,12 +119,12 @@ class RealtimeClient(InProcessConnection[Push]):
         self.command("publish", channel=channel, data=data)
 
     def presence(self, channel: str) -> dict[str, ClientInfo]:
-        """The subscribers of a channel, by client id."""
+        """Return the subscribers of a channel, by client id."""
         data: dict[str, Any] = self.command("presence", channel=channel)["data"]
         return {client: _client_info(info) for client, info in data.items()}
 
     def history(self, channel: str) -> list[HistoryMessage]:
-        """The history of a channel, newest first."""
+        """Return the history of a channel, newest first."""
         return [_history_message(message) for message in self.command("history", channel=channel)["data"]]
 
     def command(self, method: str, **params: Any) -> dict[str, Any]:

@@ -141,7 +141,7 @@ class RealtimeClientV2(InProcessConnection[PushV2]):
         return _subscribed(channel, self.command("subscribe", **request))
 
     def subscription_token(self, channel: str, info: Any = None) -> str:
-        """A token with which this client may subscribe to a channel, made with the key of the application."""
+        """Return a token with which this client may subscribe to a channel, made with the key of the application."""
         return subscription_token(self._key, self._user or "", channel, info)
 
     def unsubscribe(self, channel: str) -> None:
@@ -163,19 +163,22 @@ class RealtimeClientV2(InProcessConnection[PushV2]):
             raise self.closed or ConnectionClosed(DISCONNECTED)
 
     def presence(self, channel: str) -> dict[str, ClientInfo]:
-        """The subscribers of a channel, by client id."""
+        """Return the subscribers of a channel, by client id."""
         presence = self.command("presence", channel=channel)["presence"]
         return {client: _client_info(info) for client, info in presence.items()}
 
     def presence_stats(self, channel: str) -> PresenceStats:
-        """How many connections are in a channel, and how many users they belong to."""
+        """Return how many connections are in a channel, and how many users they belong to."""
         result = self.command("presence_stats", channel=channel)
         return PresenceStats(result["num_clients"], result["num_users"])
 
     def history(
         self, channel: str, limit: int = -1, since: StreamPosition | None = None, reverse: bool = False
     ) -> HistoryList:
-        """The history of a channel, oldest first: at most `limit` messages, -1 for all. With its newest position."""
+        """Return the history of a channel, oldest first: at most `limit` messages, -1 for all.
+
+        With its newest position.
+        """
         request: dict[str, Any] = {"channel": channel, "limit": limit, "reverse": reverse}
         if since is not None:
             request["since"] = {"offset": since.offset, "epoch": since.epoch}

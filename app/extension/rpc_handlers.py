@@ -23,11 +23,11 @@ Handler: TypeAlias = Callable[[Context, Any], object]
 
 
 def handler_hook(event: str, handler: Handler) -> Callable[[Context], object]:
-    """The hook that calls `handler` with the context and the decoded data, and returns its result as JSON, a Raw.
+    """Return a hook that calls `handler` with the context and the decoded data, and returns its result as JSON (Raw).
 
     The hook raises RPCError for data that does not fit the type hint, TypeError or InvalidJSON for a result that JSON
-    cannot hold, and what the handler raises. Raises TypeError for a handler that is a coroutine or has no two
-    parameters, and for a type hint that JSON cannot be checked by.
+    cannot hold, and whatever the handler raises. Raises TypeError for a handler that is a coroutine or does not have
+    two parameters, and for a type hint with which JSON cannot be checked.
     """
     check_hook(event, handler)
     read = _reader(_type_of_data(handler))
@@ -44,7 +44,7 @@ def handler_hook(event: str, handler: Handler) -> Callable[[Context], object]:
 
 
 def _type_of_data(handler: Handler) -> Any:
-    """The type hint of the second parameter; Any without one."""
+    """Return the type hint of the second parameter; Any without one."""
     try:
         signature = inspect.signature(handler)
         signature.bind(None, None)

@@ -58,7 +58,10 @@ def find(path: str) -> Flask:
 
 
 def _is_missing(error: Exception, module_name: str) -> bool:
-    """Whether the module of the application does not exist. An import in its own code may fail in the same way."""
+    """Return whether the module of the application does not exist.
+
+    An import in its own code may fail in the same way.
+    """
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
         return False
     return _first_frame_of_application(error) is None and f"{module_name}.".startswith(f"{error.name}.")
@@ -76,12 +79,12 @@ def _is_loading(filename: str) -> bool:
 
 
 def _traceback_of_application(error: Exception) -> str:
-    """The traceback of an error, beginning in the code of the application."""
+    """Return the traceback of an error, beginning in the code of the application."""
     return "".join(traceback.format_exception(type(error), error, _first_frame_of_application(error)))
 
 
 def service_in(application: Flask, path: str) -> Service:
-    """The service that the application carries. Raises ConfigError when it has none."""
+    """Return the service that the application carries. Raises ConfigError when it has none."""
     service = service_of(application)
     if service is None:
         raise ConfigError([f"--app: {path} has no Gentrifugo server: add Gentrifugo(app) to it"])
@@ -89,9 +92,9 @@ def service_in(application: Flask, path: str) -> Service:
 
 
 def load_site_config(application: Flask, given: GivenOptions, path: str) -> LoadedConfig:
-    """The configuration of the application at `path`, with the options of the process from flags and environment.
+    """Return the configuration of the application at `path`, with options of the process from flags and environment.
 
-    Raises ConfigError for all other options, because the application sets them.
+    Raises ConfigError for other options in these sources, because the application sets them.
     """
     service = service_in(application, path)
     problems = [
@@ -123,6 +126,6 @@ def load_site_config(application: Flask, given: GivenOptions, path: str) -> Load
 
 
 def _of_process(config: Config, values: Mapping[str, Any]) -> Config:
-    """The configuration of an application with these options of the process."""
+    """Return the configuration of an application with these options of the process."""
     result = replace(config, **{"address": config.address or LOOPBACK, "workers": 1, **values})
     return replace(result, name=default_name(result.port)) if config.name == default_name(config.port) else result

@@ -29,7 +29,7 @@ NOT_FOUND_TEXT = "not found; the endpoints are /connection, /connection/websocke
 
 
 def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) -> Flask:
-    """A Flask application that is a whole Gentrifugo server, and nothing else.
+    """Return a Flask application that is a whole Gentrifugo server, and nothing else.
 
     `config` is the path of a configuration file (by default `config.json`; the environment counts too), or the
     options by name. The service starts with the worker, or with the first request. The application has no extension:
@@ -57,12 +57,12 @@ def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) ->
 
 
 def _gunicorn_has_certificate() -> bool:
-    """Whether the command line of gunicorn sets a certificate. Its configuration file is not read."""
+    """Return whether the command line of gunicorn sets a certificate. Its configuration file is not read."""
     return any(argument.startswith("--certfile") for argument in sys.argv)
 
 
 def flask_app(config: Config) -> Flask:
-    """A Flask application with a service, and with all its endpoints that have no port of their own.
+    """Return a Flask application with a service, and with all its endpoints that have no port of their own.
 
     Raises ConfigError.
     """

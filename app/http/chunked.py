@@ -54,7 +54,7 @@ class ChunkedBody(Input):
         return b"".join(parts)
 
     def _has_more(self) -> bool:
-        """Whether there is something to read in this chunk, or in the next one."""
+        """Return whether there is something to read in this chunk, or in the next one."""
         if not self._left and not self.ended:
             self._left = self._next_chunk()
         return not self.ended

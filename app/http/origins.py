@@ -29,7 +29,7 @@ MAX_LOGGED_ORIGINS = 100
 
 
 def is_own(origin: str | None, host: str) -> bool:
-    """Whether a request to `host` comes from a page of the same host and port, or not from a browser.
+    """Return whether a request to `host` comes from a page of the same host and port, or not from a browser.
 
     The scheme does not count: behind a proxy that ends TLS the server cannot know it.
     """

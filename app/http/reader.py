@@ -84,7 +84,7 @@ class RequestReader:
     # -- what pywsgi needs of a file
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes of a body; fewer only at the end of the stream."""
+        """Return up to `size` bytes of a body; fewer only at the end of the stream."""
         parts = []
         missing = size
         while missing > 0:
@@ -98,7 +98,7 @@ class RequestReader:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def readline(self, limit: int = -1) -> bytes:
-        """A line of a body with its end, cut at `limit` bytes; what is there at the end of the stream."""
+        """Return a line of a body with its end, cut at `limit` bytes; what is there at the end of the stream."""
         line = self.read_framing_line(limit)
         if self._allowance is not None:
             self._allowance.note_received(len(line))

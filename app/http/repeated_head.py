@@ -49,7 +49,7 @@ class HeadParser:
         return head
 
     def _changed(self, raw: bytes, before: Head) -> Head | None:
-        """The head, if it differs from the one before in varying headers only; else None."""
+        """Return the head, if it differs from the one before in varying headers only; else None."""
         lines, known = raw.split(b"\r\n"), self._lines or self._raw.split(b"\r\n")
         self._lines = lines
         if len(lines) != len(known):

@@ -40,7 +40,7 @@ def open_websocket(environ: dict[str, Any]) -> tuple[Any, Callable[[int], bytes]
 
 
 def is_open(environ: dict[str, Any]) -> bool:
-    """Whether the server has completed the WebSocket handshake already, so that only a close can refuse it."""
+    """Return whether the server has completed the WebSocket handshake already, so that only a close can refuse it."""
     return environ.get("wsgi.websocket") is not None
 
 

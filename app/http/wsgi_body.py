@@ -34,7 +34,7 @@ class TimedBody:
         return getattr(self._body, "rfile", self._body)
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes, all when it is negative; fewer only at the end of the body."""
+        """Return up to `size` bytes, all when it is negative; fewer only at the end of the body."""
         parts = []
         missing = size
         while missing:

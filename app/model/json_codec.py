@@ -56,9 +56,10 @@ def _invalid(error: Exception) -> InvalidJSON:
 
 
 def decode_in_any_case(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
-    """An object as the decoder's struct, with field names in any case. Unknown fields are ignored. Raises InvalidJSON.
+    """Decode an object as the decoder's struct. Field names may have any case, and unknown fields are ignored.
 
-    The struct must forbid unknown fields. Then objects with the usual names, which are nearly all, cost nothing more.
+    The struct must forbid unknown fields. Then objects with the usual names, which are nearly all, need no additional
+    time. Raises InvalidJSON.
     """
     try:
         return decode(decoder, data)
@@ -70,7 +71,10 @@ _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def _with_known_fields(type_: Any, data: bytes) -> bytes:
-    """An object with the fields of a struct alone. Of several that differ in case only, the last counts, as in Go."""
+    """Return an object with the fields of a struct alone.
+
+    Of several that differ in case only, the last counts, as in Go.
+    """
     fields = {name.lower(): name for name in type_.__struct_encode_fields__}
     known = {fields[name.lower()]: value for name, value in decode(_object, data).items() if name.lower() in fields}
     return b"{%b}" % b",".join(b'"%b":%b' % (name.encode(), bytes(value)) for name, value in known.items())
@@ -101,7 +105,7 @@ def _decode_with_lone_surrogates(decoder: msgspec.json.Decoder[T], data: bytes, 
 
 
 def _restore(value: Any, mark: bytes) -> Any:
-    """Raw JSON gets its surrogates back; a decoded string, which cannot hold one, U+FFFD instead."""
+    """Put surrogates back into raw JSON, and U+FFFD into decoded strings, which cannot hold surrogates."""
     if isinstance(value, msgspec.Raw):
         return msgspec.Raw(bytes(value).replace(mark, b"\\"))
     if isinstance(value, str):
@@ -121,7 +125,7 @@ _value = msgspec.json.Decoder()
 
 
 def decode_value(data: bytes) -> Any:
-    """Any JSON as Python values, read as JavaScript reads it.
+    """Return any JSON as Python values, read as JavaScript reads it.
 
     A number that is out of range becomes infinity, and half of a surrogate pair becomes U+FFFD. Raises InvalidJSON only
     for what `is_json` refuses.
@@ -152,7 +156,7 @@ def _decode_leniently(data: bytes) -> Any:
 
 
 def _integer(digits: str) -> int | float:
-    """An integer; infinity when it has more digits than Python converts (4300 by default)."""
+    """Return an integer; infinity when it has more digits than Python converts (4300 by default)."""
     try:
         return int(digits)
     except ValueError:
@@ -199,7 +203,7 @@ def check_nesting(data: bytes, limit: int = MAX_NESTING) -> None:
 
 
 def _brackets_outside_strings(data: bytes) -> bytes:
-    """The brackets and braces of a JSON text, all as brackets, without those in strings.
+    """Return the brackets and braces of a JSON text, all as brackets, without those in strings.
 
     A string without an end reaches to the end of the text.
     """
@@ -210,7 +214,7 @@ def _brackets_outside_strings(data: bytes) -> bytes:
 
 
 def is_json(data: bytes) -> bool:
-    """Whether `data` is one JSON value in UTF-8, nested no deeper than MAX_NESTING."""
+    """Return whether `data` is one JSON value in UTF-8, nested no deeper than MAX_NESTING."""
     try:
         data.decode()
         check_nesting(data)

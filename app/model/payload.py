@@ -14,20 +14,20 @@ BINARY_MARK = b"\0"
 
 
 def payload(data: bytes) -> bytes:
-    """Bytes from outside as the data of a publication: as they are if they are JSON, otherwise with the mark."""
+    """Return bytes from outside as the data of a publication: as they are if they are JSON, otherwise with the mark."""
     return data if is_json(data) else BINARY_MARK + data
 
 
 def is_binary(data: bytes) -> bool:
-    """Whether the data of a publication are bytes that are not JSON."""
+    """Return whether the data of a publication are bytes that are not JSON."""
     return data.startswith(BINARY_MARK)
 
 
 def bytes_of(data: bytes) -> bytes:
-    """What the publisher has sent, for readers that take any bytes."""
+    """Return what the publisher has sent, for readers that take any bytes."""
     return data[1:] if data.startswith(BINARY_MARK) else data
 
 
 def json_of(data: bytes) -> bytes:
-    """The data as JSON, for readers that take nothing else: bytes that are not JSON become a string in Base64."""
+    """Return the data as JSON, for readers that accept only JSON: bytes that are not JSON become a string in Base64."""
     return b'"%b"' % b64encode(data[1:]) if data.startswith(BINARY_MARK) else data

@@ -41,7 +41,7 @@ class BackendHTTP:
         self._http = urllib3.PoolManager(maxsize=CONNECTIONS, timeout=self._timeout)
 
     def limit(self) -> float:
-        """The maximum total seconds of all attempts."""
+        """Return the maximum total seconds of all attempts."""
         return self._tries * self._timeout + sum(self._pauses())
 
     def post(self, body: bytes, opening: Opening | None, headers: Mapping[str, str]) -> tuple[int, bytes]:

@@ -164,7 +164,7 @@ class BaseClient(ABC):
             self._timer = self.node.timers.after(max(delay, 0), self._close_if_expired)
 
     def _grace_period(self) -> float:
-        """Seconds that a connection may stay open after its credentials have expired."""
+        """Return seconds that a connection may stay open after its credentials have expired."""
         return self.node.config.expired_connection_close_delay
 
     def _cancel_timer(self) -> None:

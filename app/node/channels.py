@@ -79,27 +79,27 @@ class ChannelRules:
         return found
 
     def is_private(self, channel: str) -> bool:
-        """Whether a subscription needs a signature of the backend."""
+        """Return whether a subscription needs a signature of the backend."""
         return bool(self._private_prefix) and channel.startswith(self._private_prefix)
 
     def allows_user(self, channel: str, user: str) -> bool:
-        """Whether `user` is in the list of users at the end of the name; True if there is no list."""
+        """Return whether `user` is in the list of users at the end of the name; True if there is no list."""
         _, found, users = self._after_last(channel, self._user_boundary)
         return not found or user in (users.split(self._user_separator) if self._user_separator else [users])
 
     def personal(self, user: str) -> str:
-        """The personal channel of a user. Refused with NAMESPACE_NOT_FOUND when its namespace does not exist."""
+        """Return the personal channel of a user. Refused with NAMESPACE_NOT_FOUND when its namespace does not exist."""
         prefix = f"{self._personal_namespace}{self._namespace_boundary}" if self._personal_namespace else ""
         channel = f"{prefix}{self._user_boundary}{user}"
         self.options(channel)
         return channel
 
     def names_users(self, channel: str) -> bool:
-        """Whether the name of the channel ends with a list of users."""
+        """Return whether the name of the channel ends with a list of users."""
         return bool(self._user_boundary) and self._user_boundary in channel
 
     def asks_backend(self, channel: str) -> bool:
-        """Whether a backend decides who subscribes without a token. Raises Refused with NAMESPACE_NOT_FOUND.
+        """Return whether a backend decides who subscribes without a token. Raises Refused with NAMESPACE_NOT_FOUND.
 
         It is not asked about private channels, nor about names that list users where these need no token.
         """
@@ -109,7 +109,7 @@ class ChannelRules:
         return not (options.allow_user_limited_channels and self.names_users(channel))
 
     def allows_client(self, channel: str, client: str) -> bool:
-        """Whether `client` is the client ID at the end of the name; True if there is none."""
+        """Return whether `client` is the client ID at the end of the name; True if there is none."""
         _, found, allowed = self._after_last(channel, self._client_boundary)
         return not found or client == allowed
 

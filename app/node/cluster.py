@@ -93,7 +93,7 @@ class Cluster:
         self.registry = NodeRegistry(self.uid, running_time)
 
     def _knows_all_peers(self) -> bool:
-        """Whether every other node has sent a ping since this one started."""
+        """Return whether every other node has sent a ping since this one started."""
         first_pings = INTRODUCTION_PINGS * self._config().node_ping_interval
         return not self._engine.joins_nodes or time.monotonic() - self._start_time > first_pings
 

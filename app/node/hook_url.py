@@ -52,7 +52,7 @@ class HookURL:
         return self._backend.url
 
     def limit(self) -> float:
-        """The maximum total seconds of all attempts."""
+        """Return the maximum total seconds of all attempts."""
         return self._backend.limit()
 
     def __call__(self, context: Context) -> None:

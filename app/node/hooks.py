@@ -181,7 +181,7 @@ class Hooks:
         return bool(self._added)
 
     def has(self, *events: str) -> bool:
-        """Whether there is a hook for at least one of these events."""
+        """Return whether there is a hook for at least one of these events."""
         return any(event in self._added for event in events)
 
     def max_timeout(self, *events: str) -> float:
@@ -210,7 +210,7 @@ class Hooks:
         return Outcome(user, _kept(info, before.info, after.info), _kept(data, before.data, after.data))
 
     def answer(self, context: Context, event: str) -> object:
-        """What the first hook of `event` returns. Raises as `ask`, and KeyError when there is none."""
+        """Return what the first hook of `event` returns. Raises as `ask`, and KeyError when there is none."""
         return self._answer(self._added[event][0], context)
 
     def _answer(self, added: _Added, context: Context) -> object:
@@ -312,7 +312,7 @@ class Hooks:
 
 
 def rpc_event(method: str) -> str:
-    """The event whose hook is the handler of this method alone; RPC is the event for all other methods."""
+    """Return the event whose hook is the handler of this method alone; RPC is the event for all other methods."""
     return f"{RPC} {method}"
 
 
@@ -356,7 +356,7 @@ def _kept(sent: bytes, before: bytes, after: bytes) -> bytes:
 
 
 def _is_timeout_of_view(error: BaseException, context: Context) -> bool:
-    """Whether a timeout was set outside of the hook, by the view that calls it or by the application around that.
+    """Return whether a timeout was set outside of the hook, by the view that calls it or by the application.
 
     A timeout that the hook has set itself is closed when the hook ends, or at least cancelled. Outside of views, no
     code around a hook sets a timeout.

@@ -90,13 +90,13 @@ class _Filtered:
         self._frames: dict[tuple[bytes, Callable[[bytes], bytes]], bytes] = {}
 
     def passes(self, filter_: Callable[[Event], bool]) -> bool:
-        """Whether a filter lets the event pass."""
+        """Return whether a filter lets the event pass."""
         if filter_ not in self._verdicts:
             self._verdicts[filter_] = filter_(self._event)
         return self._verdicts[filter_]
 
     def framed(self, message: bytes, frame: Callable[[bytes], bytes]) -> bytes:
-        """The message as a transport sends it: the same bytes object for all filters."""
+        """Return the message as a transport sends it: the same bytes object for all filters."""
         key = message, frame
         if key not in self._frames:
             self._frames[key] = frame(message)
@@ -155,7 +155,7 @@ class Hub:
         self._subscribers.setdefault(channel, {}).setdefault(encoding, set()).add(connection.outbox)
 
     def held(self, channel: str, connection: Connection) -> Sequence[Publication]:
-        """The publications that are held for a connection, oldest first. Empty if there is no hold."""
+        """Return the publications that are held for a connection, oldest first. Empty if there is no hold."""
         held = self._held.get(channel, {}).get(connection)
         return () if held is None else held.publications
 
@@ -191,7 +191,7 @@ class Hub:
         return bool(muted)
 
     def is_muted(self, channel: str, connection: OpenConnection) -> bool:
-        """Whether events of a channel are no longer sent to a subscriber."""
+        """Return whether events of a channel are no longer sent to a subscriber."""
         return connection.outbox in self._muted.get(channel, ())
 
     def _unmute(self, channel: str, connection: Connection) -> bool:
@@ -292,11 +292,11 @@ class Hub:
             self._join(channel, connection, encoding)
 
     def has_subscribers(self, channel: str) -> bool:
-        """Whether a connection of this node is subscribed to `channel`."""
+        """Return whether a connection of this node is subscribed to `channel`."""
         return channel in self._subscribers or channel in self._held or channel in self._muted
 
     def channels(self) -> list[str]:
-        """The channels with a subscriber on this node."""
+        """Return the channels with a subscriber on this node."""
         return list(self._all_channels())
 
     def _all_channels(self) -> Collection[str]:
@@ -305,16 +305,16 @@ class Hub:
         return self._subscribers.keys() | self._held.keys() | self._muted.keys()
 
     def num_subscribers(self, channel: str) -> int:
-        """The number of connections of this node that are subscribed to `channel`."""
+        """Return the number of connections of this node that are subscribed to `channel`."""
         live = sum(map(len, self._subscribers.get(channel, {}).values()))
         return live + len(self._held.get(channel, ())) + len(self._muted.get(channel, ()))
 
     def user_connections(self, user: str) -> list[Connection]:
-        """The connections of `user`, in a new list."""
+        """Return the connections of `user`, in a new list."""
         return list(self._users.get(user, ()))
 
     def connections_with(self, uid: str) -> list[Connection]:
-        """The connection with this id, if there is one."""
+        """Return the connection with this id, if there is one."""
         connection = self._connections.get(uid)
         return [] if connection is None else [connection]
 

@@ -110,7 +110,7 @@ def _distribution(intervals: Sequence[Counter[int]], count: int) -> dict[str, in
 
 
 def _percentiles(durations: Sequence[int], times: Counter[int], count: int) -> list[int]:
-    """The values of PERCENTILES, which ascend, for sorted durations and how many times each was recorded."""
+    """Return the values of PERCENTILES, which ascend, for sorted durations and how many times each was recorded."""
     values: list[int] = []
     ranks = [max(int(percentile * count / 100 + 0.5), 1) for percentile, _ in PERCENTILES]
     passed = 0
@@ -122,13 +122,13 @@ def _percentiles(durations: Sequence[int], times: Counter[int], count: int) -> l
 
 
 def _first_of_step(duration: int) -> int:
-    """The lowest duration that has the same PRECISION_BITS."""
+    """Return the lowest duration that has the same PRECISION_BITS."""
     clamped, shift = _clamped(duration)
     return clamped >> shift << shift
 
 
 def _last_of_step(duration: int) -> int:
-    """The highest duration that has the same PRECISION_BITS."""
+    """Return the highest duration that has the same PRECISION_BITS."""
     clamped, shift = _clamped(duration)
     return ((clamped >> shift) + 1 << shift) - 1
 
@@ -159,7 +159,7 @@ class Metrics:
         self._process.cpu_percent()  # the first call only starts the measurement
 
     def totals(self) -> dict[str, int]:
-        """Counters since the start, and the histograms of the current interval."""
+        """Return counters since the start, and the histograms of the current interval."""
         self._count_sent()
         return {name: getattr(self.counters, name) for name in COUNTER_NAMES} | self._histograms() | self._gauges()
 

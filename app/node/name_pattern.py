@@ -33,12 +33,12 @@ class NamePattern:
         self._expressions = [re.compile(translate(plain)) for plain in _alternatives(pattern)]
 
     def matches(self, name: str) -> bool:
-        """Whether the whole name matches."""
+        """Return whether the whole name matches."""
         return self._match_all or any(expression.match(name) for expression in self._expressions)
 
 
 def _alternatives(pattern: str) -> list[str]:
-    """The patterns without braces that a pattern stands for, in the notation of fnmatch."""
+    """Return the patterns without braces that a pattern stands for, in the notation of fnmatch."""
     found, end = _sequence(pattern, 0, nested=False)
     if end < len(pattern):
         raise InvalidPattern("the pattern has a } without a {")
@@ -46,7 +46,7 @@ def _alternatives(pattern: str) -> list[str]:
 
 
 def _sequence(pattern: str, at: int, nested: bool) -> tuple[list[str], int]:
-    """What stands from `at` on, until the end, or in braces until a comma or brace; and where that is."""
+    """Return what stands from `at` on, until the end, or in braces until a comma or brace; and where that is."""
     found = [""]
     while at < len(pattern) and not (pattern[at] == "}" or (nested and pattern[at] == ",")):
         if pattern[at] == "{":
@@ -61,7 +61,7 @@ def _sequence(pattern: str, at: int, nested: bool) -> tuple[list[str], int]:
 
 
 def _braces(pattern: str, at: int) -> tuple[list[str], int]:
-    """The alternatives in braces, and where the pattern goes on."""
+    """Return the alternatives in braces, and where the pattern goes on."""
     found: list[str] = []
     while True:
         parts, at = _sequence(pattern, at, nested=True)
@@ -74,7 +74,7 @@ def _braces(pattern: str, at: int) -> tuple[list[str], int]:
 
 
 def _piece(pattern: str, at: int) -> tuple[str, int]:
-    """One character, one quoted character, or one set in brackets; and where the pattern goes on."""
+    """Return one character, one quoted character, or one set in brackets; and where the pattern goes on."""
     if pattern[at] == "\\":
         if at + 1 == len(pattern):
             raise InvalidPattern("the pattern ends with a backslash")

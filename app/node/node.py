@@ -163,7 +163,7 @@ class Node(Commands):
         return self._engine.joins_nodes
 
     def stats(self) -> dict[str, object]:
-        """The last ping of each node, with the counters of its last metrics interval."""
+        """Return the last ping of each node, with the counters of its last metrics interval."""
         return self.cluster.stats()
 
     # -- publish: towards the engine
@@ -341,7 +341,10 @@ class Node(Commands):
 
 
 def _counted_uids() -> Callable[[], str]:
-    """Uids for publications: a random uuid whose last group counts. A new uuid4 for each takes five times as long."""
+    """Return uids for publications: a random uuid whose last group counts.
+
+    A new uuid4 for each takes five times as long.
+    """
     prefix = str(uuid.uuid4())[:24]
     count = itertools.count()
     return lambda: f"{prefix}{next(count):012x}"

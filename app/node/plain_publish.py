@@ -52,7 +52,7 @@ def decode_plain(decoder: msgspec.json.Decoder[Decoded], request: bytes, name: b
 
 
 def plain_payloads(publishes: Iterable[PlainPublish]) -> list[bytes] | None:
-    """The payloads as they came; None if one of them could be nested too deeply."""
+    """Return the payloads as they came; None if one of them could be nested too deeply."""
     payloads = [bytes(publish.data) for publish in publishes]
     for data in payloads:
         if len(data) > MAX_FLAT_SIZE and data.count(b"[") + data.count(b"{") > MAX_BRACKETS:
@@ -61,7 +61,7 @@ def plain_payloads(publishes: Iterable[PlainPublish]) -> list[bytes] | None:
 
 
 def plain_request(channel: str, data: bytes, client: str = "", uid: str = "") -> PublishRequest:
-    """What is to be published. Takes half the time of the constructor of PublishRequest."""
+    """Return what is to be published. Takes half the time of the constructor of PublishRequest."""
     return _new(PublishRequest, (channel, data, client, uid, PLAIN_PUBLISH))
 
 

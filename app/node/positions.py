@@ -64,7 +64,10 @@ class LivePositions:
         return self._reached.keys()
 
     def reached(self, channel: str) -> StreamPosition | None:
-        """The position of the newest publication that this node has received; None for a channel not followed."""
+        """Return the position of the newest publication that this node has received.
+
+        Returns None for a channel that is not followed.
+        """
         return self._reached.get(channel)
 
     def follow(self, channel: str, position: StreamPosition) -> None:

@@ -46,10 +46,10 @@ class PresenceRenewal(ABC):
 
     @abstractmethod
     def info(self, channel: str) -> RawClientInfo:
-        """What others see of the client in a channel."""
+        """Return what others see of the client in a channel."""
 
     def _stores_presence(self, channel: str, options: ChannelOptions) -> bool:
-        """Whether presence is stored for a subscription to a channel with these options."""
+        """Return whether presence is stored for a subscription to a channel with these options."""
         return options.presence
 
     def _keep_presence(self) -> None:

@@ -45,7 +45,7 @@ class Override(msgspec.Struct):
     force_push_join_leave: OptionValue | None = None
 
     def values(self) -> dict[str, bool]:
-        """The options that are given, by name."""
+        """Return the options that are given, by name."""
         given = {name: getattr(self, name) for name in self.__struct_fields__}
         return {name: flag.value for name, flag in given.items() if flag is not None}
 
@@ -112,7 +112,7 @@ class Proxy(ABC):
         return self._backend.url
 
     def limit(self) -> float:
-        """The maximum total seconds of all requests for one event."""
+        """Return the maximum total seconds of all requests for one event."""
         return self._backend.limit()
 
     @abstractmethod
@@ -235,7 +235,7 @@ _DECISIONS: Mapping[str, tuple[str, type[Proxy]]] = {
 
 
 def proxies(config: Config) -> Iterator[tuple[str, Proxy]]:
-    """The events about which backends are asked or notified, each with its hook.
+    """Yield the events about which backends are asked or notified, each with its hook.
 
     An event that has happened is sent up to hook_tries times.
     """
@@ -269,7 +269,7 @@ def _subscription(result: SubscribeResult, protocol: str) -> AllowedSubscription
 
 def _subscriptions(results: Mapping[str, SubscribeResult], protocol: str) -> dict[str, AllowedSubscription]:
     if "" in results:
-        raise Undelivered("the result cannot be used: a channel has an empty name")
+        raise Undelivered("invalid result: empty channel name")
     return {name: _subscription(result, protocol) for name, result in results.items()}
 
 

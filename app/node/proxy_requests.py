@@ -64,7 +64,7 @@ def ask(backend: BackendHTTP, request: dict[str, Any], opening: Opening | None) 
         if answer.disconnect is not None:
             raise DisconnectClient(answer.disconnect.code, answer.disconnect.reason)
     except ValueError as error:  # not JSON, or a code that must not be sent
-        raise Undelivered(f"the answer cannot be used: {error}") from None
+        raise Undelivered(f"invalid response: {error}") from None
     result = bytes(answer.result)
     return b"" if result == b"null" else result
 
@@ -74,11 +74,11 @@ def decode_result(decoder: msgspec.json.Decoder[T], content: bytes) -> T:
     try:
         return decode(decoder, content or b"{}")
     except InvalidJSON as error:
-        raise Undelivered(f"the result cannot be used: {error}") from None
+        raise Undelivered(f"invalid result: {error}") from None
 
 
 def connection_fields(context: Context) -> dict[str, Any]:
-    """The fields about the connection, with which the requests for events of clients begin."""
+    """Return the fields about the connection, with which the requests for events of clients begin."""
     return {
         "client": context.client,
         "transport": transport_of(context.opening),
@@ -89,7 +89,7 @@ def connection_fields(context: Context) -> dict[str, Any]:
 
 
 def transport_of(opening: Opening | None) -> str:
-    """The name that Centrifugo gives to a transport, from the request that opened the connection."""
+    """Return the name that Centrifugo gives to a transport, from the request that opened the connection."""
     if opening is None:
         return "websocket"
     path = opening.target.partition("?")[0]
@@ -97,14 +97,17 @@ def transport_of(opening: Opening | None) -> str:
 
 
 def payload_field(data: bytes) -> dict[str, Any]:
-    """A payload of a client as a field of a request: JSON, or other bytes in Base64. No field without a payload."""
+    """Return a payload of a client as a field of a request: JSON, or other bytes in Base64.
+
+    No field without a payload.
+    """
     if not data:
         return {}
     return {"data": Raw(data)} if is_json(data) else {"b64data": b64encode(data).decode()}
 
 
 def payload_of(name: str, json: Raw, encoded: str, protocol: str, keeps_null: bool = False) -> bytes:
-    """The payload in the fields NAME and b64NAME of a result; empty for none, and for null unless `keeps_null`.
+    """Return the payload in the fields NAME and b64NAME of a result; empty for none, and for null unless `keeps_null`.
 
     Raises Undelivered for invalid Base64 or JSON, and for bytes that are not JSON if the client uses JSON.
     """
@@ -113,12 +116,12 @@ def payload_of(name: str, json: Raw, encoded: str, protocol: str, keeps_null: bo
         if data == b"null" and not keeps_null:
             return b""
         if data and not is_json(data):
-            raise Undelivered(f"the result cannot be used: field {name} is not valid JSON")
+            raise Undelivered(f"invalid result: field {name} is not JSON")
         return data
     try:
         data = b64decode(encoded, validate=True)
     except Base64Error as error:
-        raise Undelivered(f"the result cannot be used: field b64{name}: {error}") from None
+        raise Undelivered(f"invalid result: field b64{name}: {error}") from None
     if protocol == "json" and not is_json(data):
-        raise Undelivered(f"the result cannot be used: field b64{name} is not JSON, and the client uses JSON")
+        raise Undelivered(f"invalid result: field b64{name} is not JSON, but the client uses JSON")
     return data

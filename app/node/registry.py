@@ -82,5 +82,5 @@ class NodeRegistry:
         return [known.info for known in self._nodes.values()]
 
     def known(self) -> list[KnownNode]:
-        """All known nodes, with their details."""
+        """Return all known nodes, with their details."""
         return list(self._nodes.values())

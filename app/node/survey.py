@@ -78,11 +78,11 @@ class Surveys:
     # -- asking
 
     def connections(self, user: str) -> list[UserConnection]:
-        """The connections of a user on all nodes, up to MAX_REPORT_ITEMS of each node."""
+        """Return the connections of a user on all nodes, up to MAX_REPORT_ITEMS of each node."""
         return [found for report in self._ask(SurveyRequest(_new_id(), user=user)) for found in report.connections]
 
     def subscribers(self, part: str) -> Mapping[str, int]:
-        """How many subscribers the channels whose names contain `part` have on all nodes together.
+        """Return how many subscribers the channels whose names contain `part` have on all nodes together.
 
         Each node reports the MAX_REPORT_ITEMS channels with the most subscribers there.
         """
@@ -92,7 +92,7 @@ class Surveys:
         return dict(total.most_common(MAX_REPORT_ITEMS))
 
     def matching_subscribers(self, pattern: str) -> Mapping[str, int]:
-        """How many subscribers all channels whose names match have on all nodes together; empty matches all.
+        """Return how many subscribers the channels whose names match have on all nodes together; empty matches all.
 
         Raises InvalidPattern.
         """
@@ -103,7 +103,7 @@ class Surveys:
         return total
 
     def nodes(self) -> list[NodeInfo]:
-        """The nodes that reply, with their present counters."""
+        """Return the nodes that reply, with their present counters."""
         reports = self._ask(SurveyRequest(_new_id(), info=True))
         return [report.info for report in reports if report.info is not None]
 

@@ -66,7 +66,7 @@ def examine(loaded: LoadedConfig) -> Iterator[Finding]:
 
 
 def summary_line(problems: int, warnings: int) -> str:
-    """The last line of the report, with the numbers of problems and warnings."""
+    """Return the last line of the report, with the numbers of problems and warnings."""
     found = f"doctor: {problems or 'no'} problem{'' if problems == 1 else 's'}"
     return f"{found}, {warnings} warning{'' if warnings == 1 else 's'}" if warnings else f"{found} found"
 
@@ -226,7 +226,7 @@ def _shard(shard: ShardSettings, settings: RedisSettings) -> Iterable[Finding]:
 
 
 def _lacking(client: Any, shard: ShardSettings, prefix: str) -> list[str]:
-    """The commands and channels that the engine needs and the Redis user may not use, found by trying each."""
+    """Return the commands and channels that the engine needs and the Redis user may not use, found by trying each."""
     sentinel = [("ROLE",)] if shard.sentinels is not None else []
     lacking = [
         missing(error, command)
@@ -243,7 +243,7 @@ def _lacking(client: Any, shard: ShardSettings, prefix: str) -> list[str]:
 
 
 def _error_of(client: Any, command: Any) -> redis.ResponseError | None:
-    """The error that Redis returns for `command`; None if there is none.
+    """Return the error that Redis returns for `command`; None if there is none.
 
     Redis checks permissions first, so an error about the type of a key shows that the command is permitted.
     """

@@ -35,7 +35,7 @@ class FileWatch:
         self._files = dict(_times(folders()))
 
     def changed(self) -> Path | None:
-        """The path of a file that has changed; None if no file has."""
+        """Return the path of a file that has changed; None if no file has."""
         for path, time in _times(_modules()):
             if self._modules.setdefault(path, time) != time:
                 return path
@@ -45,7 +45,7 @@ class FileWatch:
 
 
 def folders_of(application: Flask) -> Folders:
-    """The templates and static files of an application and its blueprints."""
+    """Return the templates and static files of an application and its blueprints."""
 
     def find() -> Iterator[Path]:
         for part in (application, *application.blueprints.values()):
@@ -57,7 +57,7 @@ def folders_of(application: Flask) -> Folders:
 
 
 def python_folders(directory: Path) -> Folders:
-    """All Python code in a directory: for an application that could not be loaded."""
+    """Return all Python code in a directory: for an application that could not be loaded."""
     return lambda: (path for path in _files_in(directory) if path.suffix == ".py")
 
 

@@ -30,7 +30,7 @@ APP_FAILED_TO_LOAD = 4
 
 
 def worker_warnings(settings: Any) -> Iterator[str]:
-    """A sentence for each limit of the system, or of gunicorn's settings, that is lower than a server should have."""
+    """Yield a sentence for each limit of the system or of gunicorn that is lower than a server should have."""
     yield from (str(limit) for limit in limits.all_limits() if not limit.is_enough)
     connections = settings.worker_connections
     if connections < MIN_WORKER_CONNECTIONS:

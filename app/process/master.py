@@ -64,7 +64,7 @@ def run_with_workers(loaded: LoadedConfig, reload: Callable[[Config], LoadedConf
 
 
 def worker_command(arguments: Sequence[str]) -> list[str]:
-    """The command that starts a worker, with `arguments` from the command line of the master."""
+    """Return the command that starts a worker, with `arguments` from the command line of the master."""
     return [sys.executable, "-P", "-m", "gentrifugo", *arguments]
 
 

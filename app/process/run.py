@@ -91,7 +91,10 @@ class Server:
         return 0
 
     def _tls_context(self) -> SSLContext | None:
-        """The TLS context for new connections; None without TLS. Raises ConfigError if the certificate is unusable."""
+        """Return the TLS context for new connections; None without TLS.
+
+        Raises ConfigError if the certificate is unusable.
+        """
         config = self._loaded.config
         if config.ssl:
             return server_context(config)

@@ -60,7 +60,7 @@ def serve_site(given: GivenOptions, path: str, arguments: Sequence[str]) -> int:
 
 
 def loaded_of_site(given: GivenOptions, arguments: Sequence[str]) -> LoadedConfig:
-    """The configuration with which an application would be served. `arguments` begin with a command to check it.
+    """Return the configuration with which an application would be served. `arguments` begin with a command to check it.
 
     A separate process loads the application. Raises ConfigError; its list is empty if that process has printed the
     problems.
@@ -89,7 +89,7 @@ def _run_master(master: type[Master], arguments: Sequence[str]) -> int:
 
 
 def keep(current: Config) -> LoadedConfig:
-    """The configuration after SIGHUP: that of an application cannot be reloaded, so it stays, with a warning."""
+    """Return the configuration after SIGHUP: that of an application cannot be reloaded, so it stays, with a warning."""
     return LoadedConfig(current, [OPTIONS_KEPT])
 
 

@@ -52,10 +52,10 @@ class MasterLink:
 
 
 def is_worker(environ: Mapping[str, str]) -> bool:
-    """Whether this process was started directly by a master. False in child processes of a worker."""
+    """Return whether this process was started directly by a master. False in child processes of a worker."""
     return environ.get(MASTER_VARIABLE) == str(os.getppid())
 
 
 def master_of(environ: Mapping[str, str]) -> MasterLink | None:
-    """The connection to the master of this process; None without a master."""
+    """Return the connection to the master of this process; None without a master."""
     return MasterLink(os.getppid(), int(environ[READY_VARIABLE])) if is_worker(environ) else None

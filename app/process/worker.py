@@ -71,7 +71,7 @@ class Worker:
         self.send_signal(signal.SIGTERM)
 
     def silent_for(self) -> float:
-        """Seconds since the last heartbeat; 0 while the worker stops or a stack trace is requested."""
+        """Return seconds since the last heartbeat; 0 while the worker stops or a stack trace is requested."""
         return 0.0 if self.is_stopping or self._is_asked else time.monotonic() - self._heard_at
 
     def request_stack_trace(self) -> None:
@@ -96,7 +96,7 @@ class Worker:
         return self._trace.decode(errors="replace").strip()
 
     def poll_exit(self) -> int | None:
-        """The exit status, or the negative number of the signal that killed the process; None while it runs."""
+        """Return the exit status, or the negative number of the signal that killed the process; None while it runs."""
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if not pid:
             return None

@@ -27,7 +27,7 @@ class CPUMeter:
         self._share = 0.0
 
     def share(self) -> float:
-        """From 0 (idle) to 1 (always working), over the last complete window. Takes less than 1 us.
+        """Return from 0 (idle) to 1 (always working), over the last complete window. Takes less than 1 us.
 
         If the share of the current window is lower, it is that one. Otherwise, after a thousand clients have
         connected at the same time, the messages of the next quarter of a second would be delayed (p99 27 ms instead

@@ -35,16 +35,19 @@ def settings_of_gunicorn() -> Any | None:
 
 
 def is_patching(worker: type) -> bool:
-    """Whether gevent patches the processes of a class of workers. Both of `SUPPORTED_WORKERS` are among these."""
+    """Return whether gevent patches the processes of a class of workers.
+
+    Both of `SUPPORTED_WORKERS` are among these.
+    """
     return any(base.__module__ == GEVENT_WORKERS for base in worker.__mro__)
 
 
 def opens_websockets(worker: type) -> bool:
-    """Whether the handler of a worker class can open WebSockets: that of Gentrifugo or of gevent-websocket."""
+    """Return whether the handler of a worker class can open WebSockets: that of Gentrifugo or of gevent-websocket."""
     handler = getattr(worker, "wsgi_handler", None)
     return hasattr(handler, "upgrade") or hasattr(handler, "upgrade_websocket")
 
 
 def shows_sockets(worker: type) -> bool:
-    """Whether a class of workers lets the application find the socket of a request, which SockJS needs."""
+    """Return whether a class of workers lets the application find the socket of a request, which SockJS needs."""
     return getattr(worker, "server_class", None) is not None

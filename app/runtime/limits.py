@@ -31,12 +31,12 @@ class Limit:
 
 
 def all_limits() -> list[Limit]:
-    """The limits that a process can read on this system."""
+    """Return the limits that a process can read on this system."""
     return [limit for limit in (open_files(), backlog()) if limit is not None]
 
 
 def open_files() -> Limit:
-    """The limit of open files; each connection is one. This is the hard limit, which `raise_open_files` sets."""
+    """Return the limit of open files; each connection is one. This is the hard limit, which `raise_open_files` sets."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard == resource.RLIM_INFINITY:
         return Limit(True, "limit of open files: none", "")
@@ -66,7 +66,7 @@ def raise_open_files() -> None:
 
 
 def backlog() -> Limit | None:
-    """The limit of connections that wait to be accepted, as when many clients reconnect at the same time.
+    """Return the limit of connections that wait to be accepted, as when many clients reconnect at the same time.
 
     None on systems without net.core.somaxconn.
     """

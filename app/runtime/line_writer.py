@@ -86,7 +86,7 @@ class LineWriter:
         return os.write(self._descriptor, data[:PIPE_STEP]) if self._has_room() else 0
 
     def _has_room(self) -> bool:
-        """Whether the pipe takes PIPE_STEP bytes now: each page of it is at least half full when the next is begun."""
+        """Return whether the pipe takes PIPE_STEP bytes now: each page is at least half full when the next is begun."""
         try:
             size = fcntl.fcntl(self._descriptor, GET_PIPE_SIZE)
         except OSError:

@@ -29,7 +29,7 @@ NO_WEBSOCKETS_WARNING = (
 
 
 def is_patched() -> bool:
-    """Whether blocking code, such as that of an application, lets other greenlets run."""
+    """Return whether blocking code, such as that of an application, lets other greenlets run."""
     return bool(monkey.is_module_patched("socket"))
 
 

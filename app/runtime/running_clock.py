@@ -34,7 +34,7 @@ class RunningClock:
         self._timer: Any = None
 
     def __call__(self) -> float:
-        """The time now. Only differences of two such times have a meaning. Takes less than 1 us."""
+        """Return the time now. Only differences of two such times have a meaning. Takes less than 1 us."""
         hub = gevent.get_hub()
         if hub is not self._hub:
             self._tick_in(hub)

@@ -33,19 +33,19 @@ class ApplicationBody:
         return self._body.rfile
 
     def read(self, size: int | None = None) -> bytes:
-        """Up to `size` bytes, or all; fewer only at the end of the body."""
+        """Return up to `size` bytes, or all; fewer only at the end of the body."""
         with _failures_of_the_client():
             data: bytes = self._body.read(size)
         return data
 
     def readline(self, size: int | None = None) -> bytes:
-        """A line with its end, or its first `size` bytes."""
+        """Return a line with its end, or its first `size` bytes."""
         with _failures_of_the_client():
             line: bytes = self._body.readline(size)
         return line
 
     def readlines(self, hint: int | None = None) -> list[bytes]:
-        """All lines; `hint` has no effect."""
+        """Return all lines; `hint` has no effect."""
         return list(self)
 
     def __iter__(self) -> Iterator[bytes]:

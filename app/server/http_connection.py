@@ -110,7 +110,7 @@ class HTTPConnection(WSGIHandler):
         return str(address[0]) if isinstance(address, tuple) else "local socket"
 
     def _client(self, headers: Mapping[str, str]) -> str:
-        """The address of the client, as far as trusted proxies name it; header names are in lower case."""
+        """Return the address of the client, as far as trusted proxies name it; header names are in lower case."""
         if self._service is None:
             return self._peer
         address = self.client_address
@@ -161,7 +161,7 @@ class HTTPConnection(WSGIHandler):
             self.socket.shutdown(socket.SHUT_RD)
 
     def _without_wsgi(self, head: Head) -> Callable[[Head], bool] | None:
-        """The function that serves a request without WSGI; None if pywsgi serves it. Raises HTTPError."""
+        """Return the function that serves a request without WSGI; None if pywsgi serves it. Raises HTTPError."""
         service = self._service
         if service is not None:
             if service.node.stopping:
@@ -280,7 +280,7 @@ class HTTPConnection(WSGIHandler):
         return False
 
     def _has_read_body(self) -> bool:
-        """Whether another request may follow: not after a body that was malformed or not read completely."""
+        """Return whether another request may follow: not after a body that was malformed or not read completely."""
         body = self.wsgi_input
         assert body is not None
         if body.ended if isinstance(body, ChunkedBody) else body.position >= (body.content_length or 0):
@@ -289,7 +289,7 @@ class HTTPConnection(WSGIHandler):
         return False
 
     def get_environ(self) -> dict[str, Any]:
-        """The WSGI environ. Its key `gentrifugo.handler` is this object, for views that call `upgrade`."""
+        """Return the WSGI environ. Its key `gentrifugo.handler` is this object, for views that call `upgrade`."""
         self.path = origin_form(self.path or "")
         environ: dict[str, Any] = super().get_environ()
         environ["gentrifugo.handler"] = self
@@ -372,7 +372,7 @@ class HTTPConnection(WSGIHandler):
 
 
 def client_endpoints_of(application: Any) -> Sequence[SockJS | Streams]:
-    """What serves clients in a WSGI application over anything but raw WebSockets; empty if it has none."""
+    """Return what serves clients in a WSGI application over anything but raw WebSockets; empty if it has none."""
     service = service_of(application)
     if service is None:
         return getattr(application, "sockjs", ())
@@ -381,12 +381,12 @@ def client_endpoints_of(application: Any) -> Sequence[SockJS | Streams]:
 
 
 def _without_connect(target: str) -> str:
-    """A target as the log shows it: the parameter cf_connect holds a token."""
+    """Return a target as the log shows it: the parameter cf_connect holds a token."""
     return _CONNECT_PARAMETER.sub(r"\1…", target)
 
 
 def _recv_after(first: bytes, recv: Callable[[int], bytes]) -> Callable[[int], bytes]:
-    """A recv function that returns the bytes in `first` before it reads from the socket."""
+    """Return a recv function that returns the bytes in `first` before it reads from the socket."""
     waiting = [first]
 
     def receive(size: int) -> bytes:

@@ -59,14 +59,18 @@ def open_all(config: Config, environ: Mapping[str, str]) -> Listeners:
 
 
 def listener_endpoints(name: str) -> list[str]:
-    """The endpoints that a listener of this name serves; none for the main one, which serves all that are left."""
+    """Return the endpoints that a listener of this name serves.
+
+    The list is empty for the main listener, which serves all endpoints that have no listener of their own.
+    """
     return [] if name == MAIN else name.split("+")
 
 
 def listen(address: str, port: int, option: str = "port") -> socket.socket:
-    """A listening socket. An empty address, and `::`, mean all interfaces: IPv4 and, where the system has it, IPv6.
+    """Open a listening socket.
 
-    Raises ConfigError, which names the `option` that the port comes from.
+    An empty address, and `::`, mean all interfaces: IPv4 and, if the system supports it, IPv6. Raises ConfigError with
+    the name of the `option` that the port comes from.
     """
     try:
         if address not in ("", ANY_IPV6):
@@ -81,13 +85,13 @@ def listen(address: str, port: int, option: str = "port") -> socket.socket:
 
 
 def cannot_listen(address: str, port: int, option: str, reason: str) -> str:
-    """The error text for an address or port that cannot be bound."""
+    """Return the error text for an address or port that cannot be bound."""
     where = f"{address or 'all interfaces'}, port {port}"
     return f"address, {option}: cannot listen on {where}: {reason}; choose another with option address or {option}"
 
 
 def cannot_listen_at(path: str, reason: str) -> str:
-    """The error text for the path of a Unix socket that cannot be bound."""
+    """Return the error text for the path of a Unix socket that cannot be bound."""
     return f"unix_socket: cannot listen at {path}: {reason}"
 
 
@@ -124,7 +128,7 @@ def _remove_dead(path: str) -> None:
 
 
 def given(environ: Mapping[str, str]) -> dict[str, socket.socket]:
-    """The sockets passed by systemd, by name; the first one without a known name is `main`.
+    """Return the sockets passed by systemd, by name; the first one without a known name is `main`.
 
     Raises ConfigError for a descriptor that is not a listening socket.
     """
@@ -136,12 +140,12 @@ def given(environ: Mapping[str, str]) -> dict[str, socket.socket]:
 
 
 def names_given(environ: Mapping[str, str]) -> set[str]:
-    """The groups of endpoints for which systemd passed a separate socket."""
+    """Return the groups of endpoints for which systemd passed a separate socket."""
     return {endpoint for name in _names(environ) for endpoint in listener_endpoints(name)}
 
 
 def _names(environ: Mapping[str, str]) -> list[str]:
-    """The names of the sockets passed by systemd, in their order (sd_listen_fds)."""
+    """Return the names of the sockets passed by systemd, in their order (sd_listen_fds)."""
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return []
     count = environ.get("LISTEN_FDS", "")
@@ -165,7 +169,7 @@ def _given(number: int) -> socket.socket:
 
 
 def addresses_of(listener: socket.socket) -> list[str]:
-    """Where clients reach a listener: host and port, or `unix:` and the path.
+    """Return where clients reach a listener: host and port, or `unix:` and the path.
 
     These are two addresses for a socket that accepts IPv4 and IPv6 on all interfaces.
     """
@@ -180,5 +184,5 @@ def addresses_of(listener: socket.socket) -> list[str]:
 
 
 def address_of(listener: socket.socket) -> str:
-    """The first of the addresses where clients reach a listener."""
+    """Return the first of the addresses where clients reach a listener."""
     return addresses_of(listener)[0]

@@ -35,7 +35,7 @@ class Binding:
         self._secret = secret
 
     def admits(self, headers: Mapping[str, str]) -> bool:
-        """Whether a request with these headers belongs to the session."""
+        """Return whether a request with these headers belongs to the session."""
         secret = self._secret.encode()
         if any(hmac.compare_digest(value.encode(), secret) for value in _presented(headers)):
             return True
@@ -43,7 +43,7 @@ class Binding:
 
 
 def bind(opening: Opening) -> tuple[Binding | None, dict[str, str]]:
-    """The binding of a session with this opening request, and the headers that the response needs for it.
+    """Return the binding of a session with this opening request, and the headers that the response needs for it.
 
     A request without cookies and without Authorization has nothing that a hook could mistake for a user: its session
     has no binding. A secret that the browser presents already is used again, so that its sessions do not replace each
@@ -60,7 +60,9 @@ def bind(opening: Opening) -> tuple[Binding | None, dict[str, str]]:
 
 
 def _attributes(opening: Opening) -> str:
-    """The path is `/`, because a proxy or a WSGI middleware may have taken a prefix off the path that the browser sees.
+    """Return the attributes of the cookie.
+
+    The path is `/`, because a proxy or a WSGI middleware may have removed a prefix from the path that the browser sees.
 
     A page that was loaded over HTTPS can only make requests over HTTPS, so its address says more about the encryption
     than the socket, which may be that of a proxy.
@@ -73,12 +75,12 @@ def _attributes(opening: Opening) -> str:
 
 
 def _cookies(headers: Mapping[str, str]) -> set[str]:
-    """The cookies, each as `name=value`."""
+    """Return the cookies, each as `name=value`."""
     return {pair.strip() for pair in headers.get("cookie", "").split(";") if pair.strip()}
 
 
 def _presented(headers: Mapping[str, str]) -> list[str]:
-    """The values of BINDING_COOKIE; there may be several, with different paths or domains."""
+    """Return the values of BINDING_COOKIE; there may be several, with different paths or domains."""
     return [value for name, _, value in (pair.partition("=") for pair in _cookies(headers)) if name == BINDING_COOKIE]
 
 
@@ -87,7 +89,7 @@ def _others(headers: Mapping[str, str]) -> set[str]:
 
 
 def has_credentials(headers: Mapping[str, str]) -> bool:
-    """Whether a request has credentials that browsers add automatically, by which a hook may identify a user."""
+    """Return whether a request has credentials that browsers add automatically, by which a hook may identify a user."""
     return "authorization" in headers or bool(_others(headers))
 
 

@@ -176,7 +176,7 @@ class SockJS:
         return route.serve(self, exchange, key)
 
     def _is_elsewhere(self, exchange: Exchange, key: str) -> bool:
-        """Whether another process holds the session, and serves the request now."""
+        """Return whether another process holds the session, and serves the request now."""
         directory = self._directory
         # A connection that was passed to this process is not passed on, even if its session has ended meanwhile:
         # it could be passed in circles.

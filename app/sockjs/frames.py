@@ -37,7 +37,7 @@ def quote(text: str) -> bytes:
 
 @functools.lru_cache(maxsize=1)
 def quote_message(message: bytes) -> bytes:
-    """A message in UTF-8 as a JSON string.
+    """Return a message in UTF-8 as a JSON string.
 
     Remembers the last: a broadcast asks once for each kind of SockJS connection.
     """

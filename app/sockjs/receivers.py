@@ -90,7 +90,7 @@ class WaitingRequest(ABC):
 
     @contextmanager
     def _limited(self, session: Session) -> Iterator[None]:
-        """A context for writes with the write timeout, which closes the session."""
+        """Limit the writes in a `with` block to the write timeout, which closes the session."""
         socket = self._exchange.socket
         usual = socket.gettimeout()
         socket.settimeout(self._write_timeout or None)

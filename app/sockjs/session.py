@@ -31,11 +31,11 @@ class Receiver(Protocol):
         """Send a heartbeat, because nothing was sent for some time."""
 
     def has_unacknowledged_data(self) -> bool:
-        """Whether the client's machine has not acknowledged data that was sent before."""
+        """Return whether the client's machine has not acknowledged data that was sent before."""
         ...
 
     def check_disconnected(self) -> bool:
-        """Whether the client has disconnected."""
+        """Return whether the client has disconnected."""
         ...
 
     def abandon(self) -> None:
@@ -132,7 +132,7 @@ class Session:
             self.since = running_time()
 
     def has_receiver(self) -> bool:
-        """Whether there is a receiver. One whose client has disconnected ends the session. May block."""
+        """Return whether there is a receiver. One whose client has disconnected ends the session. May block."""
         if self.receiver is None:
             return False
         if self.receiver.check_disconnected():

@@ -114,7 +114,7 @@ class SessionDirectory:
             os.close(lock)
 
     def _lock(self) -> int | None:
-        """The descriptor of the lock; None when another process holds it, or has just removed the directory."""
+        """Return the descriptor of the lock; None when another process holds it, or has just removed the directory."""
         self._make_directory()
         try:
             lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -181,7 +181,7 @@ class SessionDirectory:
                 os.unlink(self._link(key))
 
     def holder(self, key: str) -> str | None:
-        """The name of the other process that holds a session; None when no other process holds it."""
+        """Return the name of the other process that holds a session; None when no other process holds it."""
         if not self._is_member:
             return None
         try:

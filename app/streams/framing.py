@@ -1,7 +1,7 @@
-"""How messages are written into a response: as lines, as events, or as bytes with their own lengths, in chunks or not.
+"""Encodes messages for a response: as lines, as events, or as bytes that contain their length; with or without chunks.
 
-Each way of writing is one function, the same object for all connections that use it. So what is published in a channel
-is framed once for all of them.
+Each encoding is one function, which is the same object for all connections that use it. So a publication is framed only
+once for all of them.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ Frame = Callable[[bytes], bytes]
 
 
 class Framing(NamedTuple):
-    """One way to write messages into a response."""
+    """One encoding of messages in a response."""
 
     content_type: str
     prelude: bytes
-    """What the body begins with."""
+    """The first bytes of the body."""
     chunked: Frame
-    """Writes a message into a body that is sent in chunks."""
+    """Encodes a message for a body that is sent in chunks."""
     plain: Frame
-    """Writes a message into a body that ends with the connection, as for HTTP/1.0."""
+    """Encodes a message for a body that ends with the connection, as for HTTP/1.0."""
 
     def frame(self, is_chunked: bool) -> Frame:
-        """The function that writes a message."""
+        """Return the function that encodes a message."""
         return self.chunked if is_chunked else self.plain
 
 
 def line(message: bytes) -> bytes:
-    """A message in JSON as a line."""
+    """Encode a message in JSON as a line."""
     return message + b"\n"
 
 
 def event(message: bytes) -> bytes:
-    """A message in JSON as an event of Server-Sent Events, in which a carriage return would end the line, too."""
+    """Encode a message in JSON as a Server-Sent Event, without carriage returns, which would end the line."""
     return b"data: %b\n\n" % message.replace(b"\r", b"")
 
 
@@ -57,7 +57,7 @@ BYTES = Framing("application/octet-stream", b"", chunk, _bare)
 EVENTS = Framing("text/event-stream", b"\r\n", _chunked_event, event)
 
 STREAM_HEADERS: Mapping[str, str] = {
-    # nginx would collect the response in a buffer.
+    # Without this header, nginx would collect the response in a buffer.
     "X-Accel-Buffering": "no",
     "Cache-Control": "private, no-cache, no-store, must-revalidate, max-age=0",
     "Pragma": "no-cache",

@@ -48,7 +48,7 @@ class TLSALPN01(challenges.KeyAuthorizationChallenge):
     typ = response_cls.typ
 
     def validation(self, account_key: Any, **_: Any) -> str:
-        """The key authorization, whose hash is in the certificate that answers the challenge."""
+        """Return the key authorization, whose hash is in the certificate that answers the challenge."""
         authorization: str = self.key_authorization(account_key)
         return authorization
 

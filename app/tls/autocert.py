@@ -213,7 +213,7 @@ def _directory(path: str) -> Path | None:
 
 
 def _context_of(pem: bytes) -> SSLContext:
-    """A TLS context with this certificate and key. They go through a file, because OpenSSL reads only files."""
+    """Return a TLS context with this certificate and key. They go through a file, because OpenSSL reads only files."""
     context = bare_context()
     with _file_of(pem) as path:
         context.load_cert_chain(path)
@@ -229,7 +229,7 @@ def _file_of(pem: bytes) -> Iterator[str]:
 
 
 def _challenge_context(name: str, authorization: str) -> SSLContext:
-    """A TLS context with the self-signed certificate that answers a TLS-ALPN-01 challenge (RFC 8737, section 3)."""
+    """Return a TLS context with the self-signed certificate for a TLS-ALPN-01 challenge (RFC 8737, section 3)."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([])
     digest = hashlib.sha256(authorization.encode()).digest()

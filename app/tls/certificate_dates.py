@@ -12,7 +12,10 @@ EXPIRY_WARNING_TIME = datetime.timedelta(days=14)
 
 
 def earliest_expiry(path: Path) -> datetime.datetime:
-    """The earliest expiry date of the certificates in a PEM file. Raises OSError, or ValueError for invalid PEM."""
+    """Return the earliest expiry date of the certificates in a PEM file.
+
+    Raises OSError, or ValueError for invalid PEM.
+    """
     return min(certificate.not_valid_after_utc for certificate in x509.load_pem_x509_certificates(path.read_bytes()))
 
 

@@ -71,7 +71,7 @@ def _add(app: Flask, path: str, name: str, view: View) -> None:
 
 
 def _for_allowed_pages(view: View) -> Callable[[], Response]:
-    """A view for pages that may connect, which can read the response wherever they come from (CORS).
+    """Return a view for pages that may connect, which can read the response wherever they come from (CORS).
 
     Other pages are refused, because a browser would send the cookies that hooks decide by with their requests. That
     they cannot read the response is not enough: the application may allow that for all its paths.
@@ -164,7 +164,7 @@ def _refresh(service: Service) -> Response:
 
 
 def _read_body(service: Service) -> bytes:
-    """The body of the request, which stays readable for hooks. Raises HTTPError."""
+    """Return the body of the request, which stays readable for hooks. Raises HTTPError."""
     with limited_body(MAX_REQUEST_SIZE, service.config.http_header_timeout):
         return request.get_data()
 

@@ -45,7 +45,7 @@ def service_of(application: Any) -> Service | None:
 
 
 def service_for_requests(application: Flask) -> Service:
-    """The service that the views of an application use.
+    """Return the service that the views of an application use.
 
     With `TESTING` in the configuration of the application, it is the service of the test, unless a server has started.
     """
@@ -58,12 +58,12 @@ def service_for_requests(application: Flask) -> Service:
 
 
 def endpoints_of(application: Any) -> frozenset[str]:
-    """The groups of endpoints that a WSGI application serves; empty when it carries no service."""
+    """Return the groups of endpoints that a WSGI application serves; empty when it carries no service."""
     mounted = mounted_server(application)
     return frozenset() if mounted is None else mounted.endpoints
 
 
 def mounted_server(application: Any) -> Mounted | None:
-    """The server in a WSGI application; None when it has none."""
+    """Return the server in a WSGI application; None when it has none."""
     mounted: Mounted | None = getattr(application, "extensions", {}).get(SERVER)
     return mounted

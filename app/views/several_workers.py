@@ -23,7 +23,7 @@ ONE_SERVER = (
 
 
 def refusal(application: Flask) -> str:
-    """Why the server in an application may not serve in this process; empty if it may. The log gets it once."""
+    """Return why the server in an application may not serve in this process; empty if it may. The log gets it once."""
     mounted = mounted_server(application)
     if mounted is None or not mounted.service.is_single:
         return ""

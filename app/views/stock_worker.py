@@ -47,7 +47,7 @@ class _Leave:
         self._deadline = 0.0
 
     def handler_before(self, worker: Callable[[int, Any], Any]) -> Callable[[int, Any], Any]:
-        """A handler of a signal that closes the clients, and then does what the worker does."""
+        """Return a handler of a signal that closes the clients, and then does what the worker does."""
 
         def handle(number: int, frame: Any) -> Any:
             if number == signal.SIGTERM:  # with the other signals gunicorn asks for a quick exit
@@ -64,7 +64,7 @@ class _Leave:
 
 
 def _graceful_timeout(handler: Callable[[int, Any], Any]) -> float:
-    """Seconds until gunicorn kills the worker of which `handler` is a method; 0 when it is no such method."""
+    """Return seconds until gunicorn kills the worker of which `handler` is a method; 0 when it is no such method."""
     settings = getattr(getattr(handler, "__self__", None), "cfg", None)
     return float(getattr(settings, "graceful_timeout", 0))
 
@@ -82,7 +82,10 @@ def answer_handshakes_late(service: Service) -> None:
 
 
 def _waits(handler: Any) -> bool:
-    """Whether a request goes to the application as it is; gevent-websocket calls this before it answers a handshake."""
+    """Return whether a request goes to the application as it is.
+
+    Gevent-websocket calls this before it answers a handshake.
+    """
     path = handler.environ["PATH_INFO"]
     if not any(_is_for(service, path) for service in list(_services)):
         return False
@@ -91,7 +94,7 @@ def _waits(handler: Any) -> bool:
 
 
 def _is_for(service: Service, path: str) -> bool:
-    """Whether a path is one of a service's WebSockets; its application may be below a prefix of a larger one."""
+    """Return whether a path is one of a service's WebSockets; its application may be below a prefix of a larger one."""
     prefix = service.config.http_prefix
     endpoints = [f"{prefix}{endpoint}/" for endpoint in (SOCKJS_PATH, SOCKET_PATH)]
     return any((endpoint in f"{path}/") if prefix else f"{path}/".startswith(endpoint) for endpoint in endpoints)

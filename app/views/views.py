@@ -31,7 +31,7 @@ MAX_LEADING_WHITESPACE = 64
 
 
 def current_service() -> Service:
-    """The service of the application that handles this request."""
+    """Return the service of the application that handles this request."""
     return service_for_requests(current_app)
 
 
@@ -78,12 +78,12 @@ def ready(view: Callable[[Service], Response]) -> Callable[[], Response]:
 
 
 def respond(response: HTTPResponse) -> Response:
-    """The response as a Flask view returns it."""
+    """Return the response as a Flask view returns it."""
     return Response(response.body, response.status, response.headers)
 
 
 def refuse(error: HTTPError) -> Response:
-    """The response to a refused request, with the headers of the error."""
+    """Return the response to a refused request, with the headers of the error."""
     response = respond(error_response(error))
     response.headers.extend(error.headers)
     return response
@@ -116,7 +116,7 @@ def _answered(service: Service) -> Response:
 
 
 def _method(method: str) -> Response:
-    """One method of the API of later versions, which has a path for each."""
+    """Return one method of the API of later versions, which has a path for each."""
     return ready(lambda service: _answer_method(service, method))()
 
 
@@ -137,7 +137,7 @@ def _openapi(service: Service) -> Response:
 
 
 def _begins_as_json() -> bool:
-    """Whether the body begins like a JSON object or array, whatever its content type is: no form begins so."""
+    """Return whether the body begins like a JSON object or array, whatever its content type is: no form begins so."""
     return request.mimetype != MULTIPART and request.get_data()[:MAX_LEADING_WHITESPACE].lstrip()[:1] in (b"{", b"[")
 
 

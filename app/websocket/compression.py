@@ -52,11 +52,11 @@ class Deflate:
         self._deflater = zlib.compressobj(compression.level, zlib.DEFLATED, -window_bits)
 
     def frame(self, message: bytes) -> bytes:
-        """A frame with a complete text message, given in UTF-8."""
+        """Return a frame with a complete text message, given in UTF-8."""
         return self.data_frame(TEXT, message)
 
     def binary_frame(self, message: bytes) -> bytes:
-        """A whole message of bytes."""
+        """Return a whole message of bytes."""
         return self.data_frame(BINARY, message)
 
     def data_frame(self, opcode: int, payload: bytes) -> bytes:

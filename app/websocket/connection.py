@@ -62,19 +62,19 @@ class TransportOwner(Protocol):
     """
 
     def close_slow(self) -> None:
-        """More data waits to be written than the queue may hold. May not block."""
+        """Handle a queue of unwritten data that is larger than its limit. Must not block."""
 
     def close_silent(self) -> None:
-        """The peer has not answered a ping. May not block."""
+        """Handle a ping that the peer has not answered. Must not block."""
 
     def close_failed(self, reason: str) -> None:
-        """The socket cannot be written any more. May not block."""
+        """Handle a socket that cannot be written to any more. Must not block."""
 
     def close_broken(self, error: Exception) -> None:
-        """Handling a message has raised `error`, which was not expected: log it, and close the connection."""
+        """Log an unexpected exception of the code that handled a message, and close the connection."""
 
     def close(self) -> None:
-        """The connection has ended. A second call does nothing; may block."""
+        """Handle the end of the connection. A second call has no effect. May block."""
 
 
 class WebSocketLimits(Protocol):

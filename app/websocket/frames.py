@@ -58,12 +58,12 @@ def data_frame(opcode: int, payload: bytes) -> bytes:
 
 
 def text_frame(payload: bytes) -> bytes:
-    """A frame with a complete text message, given in UTF-8."""
+    """Return a frame with a complete text message, given in UTF-8."""
     return data_frame(TEXT, payload)
 
 
 def binary_frame(payload: bytes) -> bytes:
-    """A whole message of bytes."""
+    """Return a whole message of bytes."""
     return data_frame(BINARY, payload)
 
 
@@ -131,7 +131,7 @@ class FrameReader:
         return self._parser is not None and not (self._ends.is_last_complete and self._collected is None)
 
     def fail_slow(self) -> None:
-        """The rest of a message has taken too long to arrive."""
+        """Fail the connection because the rest of a message has not arrived before the timeout."""
         self.failed = (TOO_SLOW, TOO_SLOW_REASON)
 
     def feed(self, data: bytes) -> tuple[list[WebSocketMessage], list[bytes]]:
@@ -152,7 +152,7 @@ class FrameReader:
         return self._parse(self._parser, data)
 
     def _take_plain(self, data: bytes) -> tuple[list[WebSocketMessage], bytes]:
-        """The messages at the beginning of `data` that came as nearly all do, and what follows them.
+        """Return the messages at the beginning of `data` that came as nearly all do, and what follows them.
 
         Plain is a whole masked frame with a whole text message, short enough for two bytes of length; and a pong.
         It takes 1 us here and 5 in the parser.
@@ -270,7 +270,10 @@ class _FrameEnds(Extension):
 
 
 def _plain_payload(data: bytes, position: int, max_size: int) -> tuple[int, int] | None:
-    """Where the payload of the plain frame at `position` begins and ends; None when there is none, or not all of it."""
+    """Return where the payload of the plain frame at `position` begins and ends.
+
+    None when there is none, or not all of it.
+    """
     if position + MIN_FRAME_SIZE > len(data):
         return None
     first, size = data[position], data[position + 1] - MASKED

@@ -18,12 +18,12 @@ _SWITCHING = encode_response_head(101, {"Upgrade": "websocket", "Connection": "U
 
 
 def is_upgrade(headers: Mapping[str, str]) -> bool:
-    """Whether a request asks to open a WebSocket; header names are in lower case."""
+    """Return whether a request asks to open a WebSocket; header names are in lower case."""
     return "websocket" in _tokens(headers.get("upgrade", ""))
 
 
 def accept(method: str, version: str, headers: Mapping[str, str], extensions: str = "", subprotocol: str = "") -> bytes:
-    """The response that opens the WebSocket. Raises HTTPError with the reason if the request is invalid.
+    """Return the response that opens the WebSocket. Raises HTTPError with the reason if the request is invalid.
 
     `extensions` and `subprotocol` are the values of the response's Sec-WebSocket-Extensions and Sec-WebSocket-Protocol.
     """

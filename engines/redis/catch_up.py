@@ -128,7 +128,7 @@ class CatchUp:
             self._noted.setdefault(channel, uid)
 
     def has_passed(self, channel: str, uid: str) -> bool:
-        """Whether the publication is known to be the newest that was delivered, or to be older than the subscription.
+        """Return whether a publication is the newest one delivered, or older than the subscription, as far as known.
 
         `uid` is empty if the history has no publication.
         """
@@ -167,7 +167,7 @@ class CatchUp:
             self._arrived.set()
 
     def has_gap(self, channel: str) -> bool:
-        """Whether publications of the channel are missing, or are held until the missing ones have been read."""
+        """Return whether publications of the channel are missing, or are held until the missing ones have been read."""
         return channel in self._gaps
 
     def wait_closed(self, channel: str, timeout: float) -> bool:
@@ -205,7 +205,7 @@ class CatchUp:
         return outcome
 
     def _is_current(self, gap: _Gap, breaks: int) -> bool:
-        """Whether the channel is still subscribed to, on the same connection as when the closing began."""
+        """Return whether the channel is still subscribed to, on the same connection as when the closing began."""
         return self._gaps.get(gap.channel) is gap and gap.breaks == breaks
 
     def _try_to_read(self, lasting: Sequence[tuple[_Gap, int]]) -> Sequence[History | None]:

@@ -80,13 +80,13 @@ def permission_checks(prefix: str) -> Iterator[RedisCommand]:
 
 
 def is_refusal(error: object) -> bool:
-    """Whether Redis refused a command, or one in a script, because the user lacks the permission for it."""
+    """Return whether Redis refused a command, or one in a script, because the user lacks the permission for it."""
     text = str(error)
     return "has no permissions to" in text or "user executing the script" in text or "ACL failure" in text
 
 
 def missing(error: object, command: Any) -> str:
-    """What the user lacks that has sent a command which was refused with `error`."""
+    """Return what the user lacks that has sent a command which was refused with `error`."""
     text = str(error).lower()
     if "channel" in text:
         return "access to channels that begin with redis_prefix (ACL rule &PREFIX.*)"
@@ -104,7 +104,7 @@ def explained(error: hiredis.ReplyError, command: Any) -> str:
 
 
 def is_unknown_user(error: object) -> bool:
-    """Whether a login with user and password failed, but a login with the password alone may succeed."""
+    """Return whether a login with user and password failed, but a login with the password alone may succeed."""
     text = str(error)
     return text.startswith(("WRONGPASS", "NOAUTH", "invalid username")) or "wrong number of arguments" in text
 

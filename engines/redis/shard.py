@@ -114,7 +114,7 @@ class Shard:
             self._note_occupancy(channel)
 
     def is_subscribed(self, channel: str) -> bool:
-        """Whether this node receives the events of a channel."""
+        """Return whether this node receives the events of a channel."""
         return self.keys.channel(channel) in self._channels
 
     def _note_occupancy(self, channel: str) -> None:
@@ -139,9 +139,10 @@ class Shard:
 
     @contextmanager
     def awaiting_echo(self, name: bytes, data: bytes) -> Iterator[Signal]:
-        """A context whose body publishes `data`; on exit, wait until this node has received it, if subscribed to it.
+        """Wait at the end of a `with` block that publishes `data` until this node has received it.
 
-        A body that fails without raising must set the signal, so that the exit does not wait.
+        Does not wait if this node is not subscribed to the channel. A block that fails without raising must set the
+        signal, so that nothing is waited for.
         """
         if not self.subscriber.is_wanted(name):
             yield Signal()

@@ -104,7 +104,7 @@ class Subscriber(Link):
         self._change("UNSUBSCRIBE", name)
 
     def is_wanted(self, name: bytes) -> bool:
-        """Whether there is a subscription, either active or to be restored."""
+        """Return whether there is a subscription, either active or to be restored."""
         return name in self._wanted
 
     def wait_until_passed(self) -> bool:

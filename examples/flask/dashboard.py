@@ -53,7 +53,7 @@ def let_in(context: Context) -> None:
 
 
 def is_measuring() -> bool:
-    """Whether measurements are being published."""
+    """Return whether measurements are being published."""
     return bool(_running)
 
 

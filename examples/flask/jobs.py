@@ -64,7 +64,7 @@ def create_app(**config: Any) -> Flask:
 
 
 def channel_of(visitor: str) -> str:
-    """The channel to which only this visitor may subscribe: the text after # is the user ID."""
+    """Return the channel to which only this visitor may subscribe: the text after # is the user ID."""
     return f"jobs#{visitor}"
 
 

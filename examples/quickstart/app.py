@@ -22,13 +22,13 @@ LIFETIME = 24 * 60 * 60
 
 
 def page_options(url: str, key: str, user: str) -> dict[str, str]:
-    """What the page needs: a token proves that this application has let the user in, another one opens the channel."""
+    """Return what the page needs: its URL, a token for the connection, and a token for the channel."""
     claims = {"sub": user, "exp": int(time.time()) + LIFETIME}
     return {"url": url, "token": jwt.encode(claims, key), "news": jwt.encode({**claims, "channel": "news"}, key)}
 
 
 def create_app(url: str, key: str) -> Flask:
-    """The application, for the server whose clients connect to `url`."""
+    """Return the application, for the server whose clients connect to `url`."""
     app = Flask(__name__, template_folder=".")
 
     @app.get("/")

@@ -179,4 +179,4 @@ class TestDelays:
     def test_an_internal_error_is_temporary_but_is_left_to_the_caller(self) -> None:
         error = APIError(URL, "publish", 100, "internal server error")
         assert (error.is_temporary, error.may_have_been_carried_out) == (True, True)
-        assert "the log of the server has the reason" in str(error)
+        assert "see the log of the server for the reason" in str(error)

@@ -272,7 +272,7 @@ def _publish_reply(uid: str | None, error: Error | None) -> bytes:
 
 
 def _reply_limit_exceeded(command: Command) -> bytes:
-    """The reply to a command that was not carried out, because the replies before it are too large."""
+    """Return the reply to a command that was not carried out, because the replies before it are too large."""
     return encode_api_reply(command.uid, command.method or "", error=_without_advice(LIMIT_EXCEEDED))
 
 

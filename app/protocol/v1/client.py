@@ -101,7 +101,10 @@ class ClientV1(BaseClient):
             self._send(wire.encode_push(publication))
 
     def _can_continue(self, gathered: int) -> bool:
-        """Whether the client is open. It is closed as slow if these bytes of replies and its outbox are too many."""
+        """Return whether the client is open.
+
+        It is closed as slow if these bytes of replies and its outbox are too many.
+        """
         if self.outbox.size + gathered > self.node.config.client_queue_max_size:
             self._close_slow(gathered)
         return not self.closed

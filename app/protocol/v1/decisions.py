@@ -16,7 +16,7 @@ MakeContext: TypeAlias = Callable[[str, str], Context]
 
 
 def who_by_backend(hooks: Hooks, context: ConnectContext) -> tuple[str | None, bytes]:
-    """User and info that a backend gives to a client without a token; None and no info if it names no user.
+    """Return user and info that a backend gives to a client without a token; None and no info if it names no user.
 
     May block. Raises Closing if the backend refuses or fails.
     """
@@ -28,7 +28,10 @@ def who_by_backend(hooks: Hooks, context: ConnectContext) -> tuple[str | None, b
 
 
 def who_by_hooks(hooks: Hooks, context: Context, info: bytes) -> tuple[str | None, bytes]:
-    """User and info that the hooks have set; None if they name no user. May block; raises Closing if a hook refuses."""
+    """Return user and info that the hooks have set; None if they name no user.
+
+    May block; raises Closing if a hook refuses.
+    """
     try:
         outcome = hooks.ask(context, info=info)
     except Refused as refused:
@@ -49,7 +52,7 @@ def check_subscribe(node: Node, channel: str, context: MakeContext) -> None:
 
 
 def approved_data(node: Node, channel: str, data: bytes, context: MakeContext) -> bytes | None:
-    """The data that hooks and a backend allow to be published; None if there are none to ask.
+    """Return the data that hooks and a backend allow to be published; None if there are none to ask.
 
     May block. Raises Refused and Closing.
     """

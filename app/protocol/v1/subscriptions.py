@@ -180,7 +180,7 @@ class SubscriptionsV1(PresenceRenewal):
 
 
 def _after(uid: str, publications: Sequence[Publication]) -> Sequence[Publication]:
-    """The publications after the one with a uid, oldest first; all of them if it is not there."""
+    """Return the publications after the one with a uid, oldest first; all of them if it is not there."""
     for position, publication in enumerate(publications):
         if publication.uid == uid:
             return publications[position + 1 :]

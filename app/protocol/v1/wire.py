@@ -105,7 +105,7 @@ _raw_commands = msgspec.json.Decoder(list[Raw])
 
 
 def decode_commands(data: bytes) -> list[Command]:
-    """The commands of one request: a JSON object, or an array of them.
+    """Return the commands of one request: a JSON object, or an array of them.
 
     Raises InvalidJSON for anything else, leading white space included, and for what is not
     UTF-8: whatever is published goes out in text frames, which must be.
@@ -172,7 +172,10 @@ _decoders: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {
 
 
 def decode_params(command: Command, type_: type[P]) -> P:
-    """The command's params; `null` is an empty object. Raises InvalidJSON when they are missing or of a wrong type."""
+    """Return the command's params; `null` is an empty object.
+
+    Raises InvalidJSON when they are missing or of a wrong type.
+    """
     params: P = decode_with(_decoders[type_], command)
     return params
 
@@ -252,7 +255,7 @@ def encode_array(items: Iterable[bytes]) -> bytes:
 
 
 def connect_body(version: str, client: str, expires: bool, expired: bool, lifetime: float) -> bytes:
-    """Body of `connect` and `refresh`; without `client` if the credentials have expired."""
+    """Return body of `connect` and `refresh`; without `client` if the credentials have expired."""
     client_field = b'"client":%b,' % _quote(client) if client else b""
     return b'{"version":%b,%b"expires":%b,"expired":%b,"ttl":%b}' % (
         _quote(version),
@@ -270,7 +273,7 @@ def subscribe_body(
     messages: Sequence[Publication] | None = None,
     recovered: bool = False,
 ) -> bytes:
-    """Body of `subscribe`; `messages`, newest first, only if the client requested recovery."""
+    """Return body of `subscribe`; `messages`, newest first, only if the client requested recovery."""
     recovery = b"null" if messages is None else encode_array(map(encode_publication, messages))
     return b'{"channel":%b,"status":%b,"last":%b,"messages":%b,"recovered":%b}' % (
         _quote(channel),
@@ -282,12 +285,12 @@ def subscribe_body(
 
 
 def status_body(channel: str, status: bool) -> bytes:
-    """Body of `unsubscribe` and `publish` replies."""
+    """Return body of `unsubscribe` and `publish` replies."""
     return b'{"channel":%b,"status":%b}' % (_quote(channel), _quote(status))
 
 
 def presence_body(channel: str, presence: Mapping[str, RawClientInfo] | None) -> bytes:
-    """Body of `presence`; `data` is null if there was an error. Other greenlets may run meanwhile."""
+    """Return body of `presence`; `data` is null if there was an error. Other greenlets may run meanwhile."""
     data = b"null"
     if presence is not None:
         clients = (b"%b:%b" % (_quote(uid), encode_info(info)) for uid, info in presence.items())
@@ -296,11 +299,14 @@ def presence_body(channel: str, presence: Mapping[str, RawClientInfo] | None) ->
 
 
 def history_body(channel: str, messages: Sequence[Publication] | None) -> bytes:
-    """Body of `history`, newest first; `data` is null if there was an error. Other greenlets may run meanwhile."""
+    """Return body of `history`, newest first; `data` is null if there was an error.
+
+    Other greenlets may run meanwhile.
+    """
     data = b"null" if messages is None else encode_array(iterate_yielding(map(encode_publication, messages)))
     return b'{"channel":%b,"data":%b}' % (_quote(channel), data)
 
 
 def data_body(data: object) -> bytes:
-    """Body of `channels`, `stats`, `node` and of a `ping` with data."""
+    """Return body of `channels`, `stats`, `node` and of a `ping` with data."""
     return b'{"data":%b}' % _quote(data)

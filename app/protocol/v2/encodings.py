@@ -1,7 +1,7 @@
-"""How events of channels reach subscribers of protocol version 2: the encodings that the hub groups them by.
+"""Encodes events of channels for subscribers of protocol version 2.
 
-Subscribers in the same format, over the same kind of transport and with the same options share one encoding, so that a
-broadcast is encoded once for all of them.
+Subscribers with the same format, kind of transport and options share one `Encoding`. The hub groups subscribers by it,
+so that a broadcast is encoded once for each group.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _unsendable_log = ThrottledLog(log, logging.WARNING)
 
 
 def unsendable(event: Event) -> Unsendable:
-    """The exception for an event that holds bytes which JSON has no way to carry; logged once in a while."""
+    """Log that an event holds bytes that JSON cannot carry, at a limited rate, and return the exception to raise."""
     _unsendable_log.log(
         event.channel,
-        "a message in channel %r is not JSON: its subscribers are disconnected unless they use Protobuf or version 1",
+        "message in channel %r is not JSON: disconnecting its subscribers that use protocol version 2 in JSON",
         event.channel,
     )
     return Unsendable()
 
 
 def encode_event(format_: Format, event: Event) -> bytes:
-    """The push of an event. Raises NotJSON for a publication of bytes that the format has no way to send."""
+    """Encode an event as a push. Raises NotJSON for a publication of bytes that the format cannot carry."""
     if isinstance(event, Publication):
         epoch = event.epoch if event.offset == 1 else ""
         data = bytes_of(event.data) if format_.is_binary else event.data
@@ -48,7 +48,7 @@ def encode_event(format_: Format, event: Event) -> bytes:
 
 @cache
 def pusher(format_: Format, has_joins: bool) -> Callable[[Event], bytes]:
-    """Encodes the events of a channel; joins and leaves only for subscribers that receive them."""
+    """Return the function that encodes the events of a channel; it skips joins and leaves unless `has_joins`."""
 
     def push(event: Event) -> bytes:
         if not has_joins and not isinstance(event, Publication):
@@ -63,5 +63,5 @@ def pusher(format_: Format, has_joins: bool) -> Callable[[Event], bytes]:
 
 @cache
 def encoding(format_: Format, frame: Callable[[bytes], bytes], has_joins: bool, is_positioned: bool) -> Encoding:
-    """The encoding of subscriptions; the same object for equal arguments."""
+    """Return the encoding for subscriptions with these properties; the same object for equal arguments."""
     return Encoding(pusher(format_, has_joins), frame, is_positioned)

@@ -109,7 +109,7 @@ def test_failing_engine_is_status_500_in_error_mode_transport(api: MethodAPI, no
 def test_an_unknown_method_is_not_found(api: MethodAPI) -> None:
     response = ask(api, "dance", headers=KEY)
     assert response.status == 404
-    assert b"there is no method 'dance'; the methods are publish, " in response.body
+    assert b"unknown method 'dance'; the methods are publish, " in response.body
 
 
 @pytest.mark.parametrize("body", [b"", b"hello", b'{"channel":1}'])

@@ -178,9 +178,9 @@ def test_an_expired_connection_is_not_accepted(start: Start, backend: Backend) -
     [
         (500, {}, "status 500"),
         (200, "<html>", "an HTML page"),
-        (200, {"result": {"user": 1.5}}, "the result cannot be used"),
+        (200, {"result": {"user": 1.5}}, "invalid result"),
         (200, {"result": {"user": "42", "b64info": "AAE="}}, "the client uses JSON"),
-        (200, {"result": {"user": "42", "channels": [""]}}, "a channel has an empty name"),
+        (200, {"result": {"user": "42", "channels": [""]}}, "empty channel name"),
     ],
 )
 def test_a_bad_answer_is_a_temporary_error_and_one_line_in_the_log(

@@ -253,7 +253,7 @@ METHOD = post(b'{"channel":"news","data":1}', path=b"/api/publish")
         (post(b"{}", b"", b"/api/channels?x=y"), (200, '{"result":{"channels":{}}}'), True),
         (post(b"[]", path=b"/api/info"), (400, "Expected `object`"), True),
         (post(b" " * (MAX_BODY + 1), path=b"/api/publish"), (413, "larger than 1000 bytes"), False),
-        (post(b"{}", path=b"/api/dance"), (404, "there is no method 'dance'"), True),
+        (post(b"{}", path=b"/api/dance"), (404, "unknown method 'dance'"), True),
         (METHOD.replace(b"POST", b"PUT"), (405, "not allowed"), True),
         (METHOD.replace(b"/publish", b"/pub%6cish"), (200, '{"result":{}}'), True),
         (NOTHING.replace(b"/nothing", b"/api/openapi.json"), (200, '"openapi":"3.1'), True),

@@ -62,7 +62,7 @@ def test_the_debug_log_says_which_option_would_open_a_channel(
 ) -> None:
     caplog.set_level("DEBUG")
     client.call("subscribe", channel="closed:a")
-    assert "no token for the channel, and option allow_subscribe_for_client does not open it" in caplog.text
+    assert "no subscription token, and option allow_subscribe_for_client is off" in caplog.text
 
 
 def test_a_user_may_subscribe_to_channels_that_name_it(client: LocalClientV2) -> None:

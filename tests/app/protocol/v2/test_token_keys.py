@@ -41,11 +41,11 @@ OTHER_CURVE = pem(ec.generate_private_key(ec.SECP256K1()))
 @pytest.mark.parametrize(
     ("option", "value", "problem"),
     [
-        ("token_rsa_public_key", BROKEN, "token_rsa_public_key: cannot be read"),
-        ("token_ecdsa_public_key", BROKEN, "token_ecdsa_public_key: cannot be read"),
-        ("token_rsa_public_key", pem(EC_KEYS["ES256"]), "token_rsa_public_key: is not an RSA key"),
-        ("token_ecdsa_public_key", pem(RSA_KEY), "token_ecdsa_public_key: is not a key on one of the curves"),
-        ("token_ecdsa_public_key", OTHER_CURVE, "token_ecdsa_public_key: is not a key on one of the curves"),
+        ("token_rsa_public_key", BROKEN, "token_rsa_public_key: not a public key in PEM format"),
+        ("token_ecdsa_public_key", BROKEN, "token_ecdsa_public_key: not a public key in PEM format"),
+        ("token_rsa_public_key", pem(EC_KEYS["ES256"]), "token_rsa_public_key: not an RSA key"),
+        ("token_ecdsa_public_key", pem(RSA_KEY), "token_ecdsa_public_key: not a key on one of the curves"),
+        ("token_ecdsa_public_key", OTHER_CURVE, "token_ecdsa_public_key: not a key on one of the curves"),
     ],
 )
 def test_a_key_that_cannot_be_used_is_refused(option: str, value: str, problem: str) -> None:
