@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Prints what `make test-lowest` installs: the lowest versions that pyproject.toml allows, and the tools of the tests.
+"""Prints the requirements for `make test-lowest`: the lowest versions that pyproject.toml allows, and test tools.
 
-Dependencies of dependencies are left to pip, which takes the newest versions that fit.
+pip selects the versions of indirect dependencies: the newest ones that fit.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ NAMESPACE_NAME = matching(r"[-a-zA-Z0-9_]{2,}", 'Must be two or more letters, di
 RECOVERY_MODES = Choice("stream", "cache")
 DELTA_TYPES = ("fossil",)
 PROXIED = ("proxy_subscribe", "proxy_publish", "proxy_sub_refresh")
-"""Options that let a backend decide. Its URL is the option of the same name with `_endpoint` behind it."""
+"""Options that let a backend decide. The URL of the backend is the option with the same name and `_endpoint`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

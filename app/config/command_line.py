@@ -35,11 +35,11 @@ FLAGS_ONLY = {
 
 TOKEN_FLAGS = {
     "user": "With gentoken: the ID of the user that the token is for.",
-    "channel": "With gentoken: make the token of a subscription to this channel.",
-    "info": "With gentoken: JSON that other clients are shown.",
+    "channel": "With gentoken: create a subscription token for this channel.",
+    "info": "With gentoken: JSON that is sent to other clients.",
     "expires": "With gentoken: seconds after which the token expires.",
 }
-"""Flags of the command that makes tokens."""
+"""Flags of the command `gentoken`, and their descriptions."""
 
 MIN_WIDTH = 60
 MAX_WIDTH = 110
@@ -84,15 +84,15 @@ class GivenOptions:
     strict: bool = False
     """Whether warnings are errors."""
     reload: bool = False
-    """Whether the Flask application is started again when its files change."""
+    """Whether the Flask application is restarted when its files change."""
     app: str = ""
     """The Flask application to serve: a module or a file, optionally followed by :name."""
     derived: set[str] = field(default_factory=set)
-    """Options in `application` that nobody has set: their values are computed from other ones."""
+    """Options in `application` that are not set explicitly, but computed from other ones."""
     written: dict[str, dict[str, str]] = field(default_factory=dict)
     """For each source, the paths that the user has written with an alias, by the path with the option's own name."""
     token: dict[str, str] = field(default_factory=dict)
-    """The flags of the command that makes tokens."""
+    """The values of the flags of the command `gentoken`."""
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     advice_without_key: str = "add one, or turn on the option insecure for experiments"
@@ -124,9 +124,9 @@ class GivenOptions:
         return f"{self.document.path}: {path}"
 
     def replace_aliases(self, options: Sequence[Option]) -> None:
-        """Put all values under the options' own names, with a warning for each value that is given under a second name.
+        """Replace aliases by the options' own names, with a warning for each option that is given under two names.
 
-        Later calls do nothing, except for values that were added since.
+        Can be called repeatedly, after more values were added.
         """
         for source in ("document", *OVERRIDING_SOURCES):
             holder, attribute = (self.document, "values") if source == "document" else (self, source)
@@ -318,7 +318,10 @@ def option_help(option: Option) -> list[str]:
 
 
 def flag_help(short: str, long: str, sentence: str, default: str = "", others: str = "") -> list[str]:
-    """Return a flag in the first column, on a line of its own when it is too long, and its sentences in the second."""
+    """Return the lines for a flag: the flag in the first column, and its description in the second.
+
+    A flag that is too long for the first column has a line of its own.
+    """
     names = f"{short + ',' if short else '':>5} {long}"
     text = (f"{sentence.rstrip('.')} (default {default})." if default else sentence) + others
     width = help_width()

@@ -17,7 +17,7 @@ class Flag:
     """A flag and its possible values."""
 
     names: tuple[str, ...]
-    """The long one, and the short one if there is one."""
+    """The long name, and the short one if there is one."""
     about: str
     takes_value: bool
     choices: tuple[str, ...] = ()
@@ -29,7 +29,7 @@ class Vocabulary:
     """All commands and flags that can be completed."""
 
     commands: Mapping[str, tuple[str, tuple[str, ...]]]
-    """The sentence of each command, and what the word after it may be."""
+    """The description of each command, and the possible values of its argument."""
     flags: Sequence[Flag]
 
 
@@ -97,7 +97,7 @@ def zsh(words: Vocabulary) -> str:
 
 
 def _zsh_specs(flag: Flag) -> list[str]:
-    """Return the arguments of _arguments for each spelling of a flag; one that was given is not offered again."""
+    """Return the specifications of a flag for `_arguments` of zsh; a flag that was given is not offered again."""
     about = _escaped(flag.about, "[]:")
     excluded = f"({' '.join(flag.names)})" if len(flag.names) > 1 else ""
     value = _zsh_value(flag)
@@ -177,4 +177,4 @@ else
 fi
 """
 SHELLS: dict[str, Callable[[Vocabulary], str]] = {"bash": bash, "zsh": zsh}
-"""The shells there is a script for, by name."""
+"""The functions that write the scripts, by the name of the shell."""

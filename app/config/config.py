@@ -77,7 +77,7 @@ class Config(StreamOptions):
         "ssl": "TLS",
         "redis_host": "Redis engine",
     }
-    """The option that opens each group of the help and of the reference page, and the group's title."""
+    """The title of each group of options in the help and the reference page, by the first option of the group."""
 
     secret: str = option(
         "",

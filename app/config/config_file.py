@@ -34,7 +34,7 @@ class Document:
     missing: bool = False
     warnings: list[str] = field(default_factory=list)
     file: Path | None = None
-    """The file that was read, when there was one."""
+    """The path of the file that was read; None without a file."""
 
 
 class DocumentParser(ConfigFileParser):  # type: ignore[misc]
@@ -66,7 +66,7 @@ class DocumentParser(ConfigFileParser):  # type: ignore[misc]
         return io.StringIO()
 
     def parse(self, stream: TextIO) -> dict[str, Any]:
-        """Parse what `open` returned; an unusable file is an empty mapping with a `problem`."""
+        """Parse the file that `open` has returned. An unusable file results in an empty mapping, and a `problem`."""
         if not self.document.problem:
             try:
                 self.document.values = read_text(stream.read(), self.document)
@@ -75,7 +75,7 @@ class DocumentParser(ConfigFileParser):  # type: ignore[misc]
         return dict(self.document.values)
 
     def get_syntax_description(self) -> str:  # pragma: no cover (the interface requires it; no help shows it)
-        """Return a sentence for the help."""
+        """Return a sentence about the format of the file, for the help."""
         return "The file is JSON, TOML or YAML, by its suffix."
 
 

@@ -37,7 +37,7 @@ PORT = validate.Range(min=0, max=65535, error=RANGE_ERROR)
 ALL_ORIGINS = "*"
 AUTO = "auto"
 LOCAL = "unix"
-"""Stands for all peers that connect to a Unix socket."""
+"""The item of a list of networks that means all peers which connect to a Unix socket."""
 ORIGIN = re.compile(r"null|file://|(?!(?:file|ftp|wss?):)[a-z][-+.a-z0-9]*://(\*\.)?[^/?#@\s*]+", re.ASCII)
 """An origin as browsers and the web views of apps send it: also `capacitor://localhost`, and `null` for a page without
 one, such as that of a sandboxed iframe."""
@@ -93,7 +93,7 @@ def matching(pattern: str, error: str) -> validate.Regexp:
 
 
 class Choice(validate.OneOf):
-    """A check that a text is one of a few."""
+    """A check that a text is one of several choices."""
 
     def __init__(self, *choices: str) -> None:
         super().__init__(choices, error="Must be one of: {choices}.")
@@ -147,7 +147,7 @@ def comma_separated(*words: str) -> Callable[[str], None]:
     def check(text: str) -> None:
         unknown = [item for item in split_list(text) if item not in words]
         if unknown:
-            raise ValidationError(f"{unknown[0]} is not known; possible items: {', '.join(words)}.")
+            raise ValidationError(f"unknown item {unknown[0]}; possible items: {', '.join(words)}.")
 
     return check
 
@@ -204,22 +204,22 @@ class OptionDetails:
     unit: str = ""
     check: Callable[[Any], Any] | None = None
     flag: bool = False
-    """Listed by `--help`. All options can be given as flags; `gentrifugo help` lists them all."""
+    """Whether `--help` lists the flag of the option. `gentrifugo help` lists the flags of all options."""
     short: str = ""
     secret: bool = False
     """Whether the value must not be shown or logged."""
     reload: bool = False
     """Whether a reload (SIGHUP) applies a new value."""
     is_list: bool = False
-    """A comma-separated text, for which files and applications may give a list of its items."""
+    """Whether the value is a comma-separated text, for which files and applications may also contain a list."""
     aliases: tuple[str, ...] = ()
-    """Names under which other versions of Centrifugo have exactly the same option; accepted wherever the name is."""
+    """Names of exactly the same option in other versions of Centrifugo. They are accepted everywhere."""
     numeric: bool = False
-    """A text that files may hold as a number: `redis_port: 6379`."""
+    """Whether the value is a text that files may contain as a number, such as `redis_port: 6379`."""
     no_effect: str = ""
-    """Why the option changes nothing. It is accepted so that a file of Centrifugo works unchanged."""
+    """The reason why the option has no effect. It is accepted so that files of Centrifugo work unchanged."""
     shown_default: str = ""
-    """What the reference page shows if the default is computed at start."""
+    """The default in the reference page, if the default is computed at startup."""
 
 
 def option(default: T, about: str, **facts: Any) -> T:

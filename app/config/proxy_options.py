@@ -1,4 +1,4 @@
-"""The options for backends that answer over HTTP as those of Centrifugo's proxy. Specification: docs/proxy.md."""
+"""The options for backends that use the format of Centrifugo's HTTP proxy. Specification: docs/proxy.md."""
 
 from __future__ import annotations
 

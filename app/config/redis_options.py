@@ -131,7 +131,7 @@ def _tls(parts: SplitResult) -> Tls | None:
 
 
 def _sentinel(address: str) -> ServerAddress:
-    """`host:port`, where either may be left out; `[host]:port` for IPv6."""
+    """Parse the address of a Sentinel: `host:port`, where either may be missing; `[host]:port` for IPv6."""
     try:
         parts = urlsplit(f"//{address}")
         port = parts.port

@@ -46,10 +46,10 @@ class ApplicationError(Exception):
 
 
 def application_path(given: GivenOptions, environ: Mapping[str, str]) -> str:
-    """Return where to find the application that is to be served; empty for a server without one.
+    """Return the application to serve, as module or file; empty for a server without an application.
 
-    FLASK_APP counts only if nothing else is given that a server without an application could be started with: no
-    configuration file, and no option that is not the process's.
+    FLASK_APP is ignored if there is a configuration file, or an option that is not allowed with `--app`: these are for
+    a server without an application.
     """
     if given.app:
         return given.app
@@ -64,7 +64,7 @@ def workers_of(given: GivenOptions) -> int:
 
 
 def is_debugger_requested(given: GivenOptions) -> bool:
-    """Return whether the flag `--debug` is given: with `--app` it switches on Flask's debug mode.
+    """Return whether the flag `--debug` is given, which with `--app` enables the debug mode of Flask.
 
     Raises ConfigError.
     """

@@ -1,4 +1,4 @@
-"""The options for clients that connect without WebSocket, or that only listen. Specification: docs/streams.md."""
+"""The options for clients that connect without WebSocket, or that only receive. Specification: docs/streams.md."""
 
 from __future__ import annotations
 

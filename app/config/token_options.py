@@ -1,4 +1,4 @@
-"""The options for tokens (JWT), with which clients of protocol v2 prove who they are. Specification: docs/jwt.md."""
+"""The options for tokens (JWT), with which clients of protocol v2 authenticate. Specification: docs/jwt.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PUBLIC_KEY_OR_EMPTY = matching(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenOptions(ClientOptions):
-    """Options that say which tokens are valid, in addition to those of channels and clients."""
+    """Options that determine which tokens are valid, in addition to the options of channels and clients."""
 
     token_hmac_secret_key: str = option(
         "",
@@ -55,7 +55,7 @@ class TokenOptions(ClientOptions):
 
     @property
     def checks_tokens(self) -> bool:
-        """Whether there is a key for the tokens of clients that use protocol v2."""
+        """Whether a key is set for the tokens of clients of protocol v2."""
         return bool(
             self.token_hmac_secret_key
             or self.token_rsa_public_key

@@ -1,4 +1,4 @@
-"""Warnings about a valid configuration: options that open the server, contradict each other, or have no effect."""
+"""Warnings about a valid configuration: options that are insecure, contradict each other, or have no effect."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ QUOTES = "\"'`"
 
 
 def config_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[str]:
-    """Yield one sentence for each thing that the operator should know before a server runs with this configuration.
+    """Yield warnings for the operator about a configuration, one sentence each.
 
-    `derived` names the options that nobody has set, whose values are computed from other ones.
+    `derived` names the options that are not set, but computed from other ones.
     """
     for name, sentence in INSECURE.items():
         if getattr(config, name):
@@ -59,7 +59,7 @@ def admin_warnings(config: Config) -> Iterator[str]:
 
 
 def secret_warnings(config: Config) -> Iterator[str]:
-    """Yield warnings about secrets with a space, a line end or quotes around them, which were probably copied."""
+    """Yield warnings about secrets with a space, line end or quotes around them, which may be copied by mistake."""
     for declared in options_of(Config):
         value = getattr(config, declared.name)
         if not declared.facts.secret or not isinstance(value, str):

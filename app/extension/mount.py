@@ -21,7 +21,7 @@ from ..views.views import api_blueprint, client_blueprint
 
 
 def mount(app: Flask, service: Service, endpoints: Collection[str] = ENDPOINTS) -> None:
-    """Add the endpoints without a separate port or socket to the application, and log what cannot work here."""
+    """Add the endpoints without a separate port or socket to the application, and log features that cannot work."""
     elsewhere = own_ports(service.config).keys() | names_given(os.environ)
     mount_all(app, service, set(endpoints) - elsewhere)
     answer_handshakes_late(service)
@@ -32,7 +32,7 @@ def mount(app: Flask, service: Service, endpoints: Collection[str] = ENDPOINTS) 
 def mount_all(app: Flask, service: Service, endpoints: Collection[str]) -> None:
     """Add all given endpoints below option http_prefix, and `/health` for load balancers.
 
-    Raises AssertionError, as Flask does, when the application has handled a request already.
+    Raises AssertionError, like Flask, if the application has already handled a request.
     """
     prefix = service.config.http_prefix or None
     if API in endpoints:

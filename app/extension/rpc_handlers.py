@@ -1,6 +1,6 @@
-"""Functions of an application that answer calls and receive messages of clients, as hooks (docs/rpc.md).
+"""Converts functions of an application that handle calls and messages of clients to hooks (docs/rpc.md).
 
-A handler gets the context and the data that the client has sent, which is checked by the type hint of that parameter.
+A handler receives the context and the client's data, which is checked against the type hint of that parameter.
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ def _type_of_data(handler: Handler) -> Any:
 
 
 def _reader(type_: Any) -> Callable[[bytes], Any]:
-    """Decodes JSON of a client; no data is None. It raises RPCError. Raises TypeError for a type of no JSON."""
+    """Return a function that decodes JSON of a client, and raises RPCError for other data; None for no data.
+
+    Raises TypeError for a type that JSON cannot represent.
+    """
     if type_ is Any:
         return _read_anything
     decoder = msgspec.json.Decoder(type_)

@@ -32,13 +32,13 @@ NOT_WORKERS = (
     f"{APPLICATION_PREFIX}WORKERS: ignored; with --app use --workers, or CENTRIFUGO_WORKERS in the environment"
 )
 PATH_AND_NAME = re.compile(r":(?![\\/])")
-"""Separates a module, or the path of its file, from the name in it."""
+"""The separator between a module, or the path of its file, and the name in it."""
 LOADING_FILES = (__file__, importlib.__file__, cli.__file__)
-"""The files whose code is between this module and the code of an application that it loads."""
+"""Files whose code is removed from tracebacks, because it only loads the code of the application."""
 
 
 def find(path: str) -> Flask:
-    """Import the application that `path` names, in any form that `flask --app` accepts.
+    """Import the application at `path`, which can have any form that `flask --app` accepts.
 
     Raises ConfigError if there is none, and ApplicationError if its code fails.
     """
@@ -58,10 +58,7 @@ def find(path: str) -> Flask:
 
 
 def _is_missing(error: Exception, module_name: str) -> bool:
-    """Return whether the module of the application does not exist.
-
-    An import in its own code may fail in the same way.
-    """
+    """Return whether the module of the application does not exist, and not one that its own code imports."""
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
         return False
     return _first_frame_of_application(error) is None and f"{module_name}.".startswith(f"{error.name}.")
@@ -84,7 +81,7 @@ def _traceback_of_application(error: Exception) -> str:
 
 
 def service_in(application: Flask, path: str) -> Service:
-    """Return the service that the application carries. Raises ConfigError when it has none."""
+    """Return the service of an application. Raises ConfigError if it has none."""
     service = service_of(application)
     if service is None:
         raise ConfigError([f"--app: {path} has no Gentrifugo server: add Gentrifugo(app) to it"])

@@ -1,4 +1,4 @@
-"""The address of the client: behind a proxy the socket has the address of the proxy, and headers that of the client."""
+"""The address of the client. Behind a proxy, the socket has the address of the proxy, so headers are needed."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class HTTPResponse(NamedTuple):
 
 
 def status_line(response: HTTPResponse) -> str:
-    """Status code and phrase, as WSGI wants them."""
+    """Format status code and phrase as WSGI requires."""
     return f"{response.status} {HTTPStatus(response.status).phrase}"
 
 
@@ -46,9 +46,9 @@ def length_header(response: HTTPResponse) -> dict[str, str]:
 
 
 def chunk(data: bytes) -> bytes:
-    """Return a part of a body that is sent in chunks (RFC 9112 7.1).
+    """Encode a part of a body that is sent in chunks (RFC 9112 7.1).
 
-    `data` may not be empty: that would end the body.
+    `data` must not be empty, because an empty chunk would end the body.
     """
     return b"%x\r\n%b\r\n" % (len(data), data)
 
@@ -80,7 +80,7 @@ def current_date() -> str:
 
 
 def encode_head(first_line: str, headers: Mapping[str, str]) -> bytes:
-    """Return the head of a request or response, with the empty line that ends it."""
+    """Encode the head of a request or response, with the empty line that ends it."""
     return f"{first_line}\r\n{_header_lines(headers)}\r\n".encode("latin-1")
 
 

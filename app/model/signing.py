@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 
 CLIENT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""Format of client IDs. Other texts must not be signed as one: they could be read as a user and a timestamp."""
+"""Format of client IDs. No other texts may be signed as client IDs, because they could also be a user and timestamp."""
 
 
 def sign(secret: str, *parts: str | bytes) -> str:

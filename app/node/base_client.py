@@ -1,6 +1,6 @@
 """The parts of a client's connection that do not depend on the version of the protocol: its data, expiry and end.
 
-The room of a version adds the commands that a client sends and the messages that it receives.
+Subclasses, one for each version, add the commands that a client sends and the messages that it receives.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class BaseClient(ABC):
     encoding: Encoding
     """How events of channels are encoded for this client; set by the class of the version."""
     library = ""
-    """Name and version of the client library, as the client tells them; empty if it does not."""
+    """Name and version of the client library, if the client sends them; otherwise empty."""
 
     __slots__ = (
         "authenticated",
@@ -108,7 +108,7 @@ class BaseClient(ABC):
     @property
     @abstractmethod
     def protocol(self) -> str:
-        """Version of the protocol and format, as operators see it."""
+        """Version of the protocol and format, as the admin interface shows it."""
 
     @property
     @abstractmethod
@@ -196,7 +196,7 @@ class BaseClient(ABC):
         self.closed = True
         self.node.hub.open.discard(self)
         if disconnect is not None:
-            # First of all, so that an unavailable engine does not delay the client's reconnection to another node.
+            # This comes first, so that an unavailable engine does not delay the client's reconnection to another node.
             log.debug("client %s (user %r): closing: %s", self.uid, self.user, disconnect.reason, extra=self.ids)
             self._transport.close(disconnect.code, disconnect.close_reason)
         self._cancel_timer()

@@ -79,7 +79,7 @@ class Latency:
         self._current[int(seconds * 1e6)] += 1
 
     def values(self) -> dict[str, int]:
-        """Count, percentiles, maximum, mean and minimum in microseconds, under their public names."""
+        """Return count, percentiles, maximum, mean and minimum in microseconds, under their public names."""
         short = self._summary("1", [self._current])
         return short | self._summary(str(HISTOGRAM_INTERVALS), [self._current, *self._past])
 
@@ -110,7 +110,7 @@ def _distribution(intervals: Sequence[Counter[int]], count: int) -> dict[str, in
 
 
 def _percentiles(durations: Sequence[int], times: Counter[int], count: int) -> list[int]:
-    """Return the values of PERCENTILES, which ascend, for sorted durations and how many times each was recorded."""
+    """Return the percentiles of sorted durations, given how many times each was recorded."""
     values: list[int] = []
     ranks = [max(int(percentile * count / 100 + 0.5), 1) for percentile, _ in PERCENTILES]
     passed = 0
@@ -134,7 +134,7 @@ def _last_of_step(duration: int) -> int:
 
 
 def _clamped(duration: int) -> tuple[int, int]:
-    """Limit a duration to the range; returns it with the number of its last bits that are not published."""
+    """Limit a duration to the range. Returns it with the number of its last bits that are not published."""
     clamped = min(max(duration, LOWEST), HIGHEST)
     return clamped, max(clamped.bit_length() - PRECISION_BITS, 0)
 
@@ -154,7 +154,7 @@ class Metrics:
         self.watch_process()
 
     def watch_process(self) -> None:
-        """Measure the current process, which has changed after a fork."""
+        """Measure the current process, which is another one after a fork."""
         self._process = psutil.Process()
         self._process.cpu_percent()  # the first call only starts the measurement
 
@@ -164,7 +164,7 @@ class Metrics:
         return {name: getattr(self.counters, name) for name in COUNTER_NAMES} | self._histograms() | self._gauges()
 
     def end_interval(self) -> dict[str, int]:
-        """End the current interval and begin a new one; returns the counters and histograms of the ended one."""
+        """End the current interval and begin a new one. Returns the counters and histograms of the ended one."""
         self._count_sent()
         values = {name: getattr(self.counters, name) - getattr(self._counted, name) for name in COUNTER_NAMES}
         self._cpu_usage = round(self._process.cpu_percent())

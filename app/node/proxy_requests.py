@@ -17,11 +17,11 @@ from .hooks import Context, DisconnectClient, RPCError, Undelivered
 T = TypeVar("T")
 
 TRANSPORTS = ("websocket", "http_stream", "sse", "uni_websocket", "uni_http_stream", "uni_sse")
-"""Names of transports that are the last part of the path at which they connect, below /connection/."""
+"""Names of transports that equal the last part of their path below /connection/."""
 
 
 class AnswerError(msgspec.Struct):
-    """The error that the client gets instead of a result."""
+    """The error that the client receives instead of a result."""
 
     code: int = 0
     message: str = ""
@@ -47,9 +47,10 @@ _answer = msgspec.json.Decoder(Answer)
 
 
 def ask(backend: BackendHTTP, request: dict[str, Any], opening: Opening | None) -> bytes:
-    """Send a request, without its empty fields; returns the result in the response as JSON, empty if there is none.
+    """Send a request without its empty fields. Returns the result in the response as JSON; empty if there is none.
 
-    Raises RPCError and DisconnectClient when the backend answers with them, and Undelivered without a valid response.
+    Raises RPCError or DisconnectClient if the backend answers with an error or a disconnect, and Undelivered without a
+    valid response.
     """
     body = msgspec.json.encode({name: value for name, value in request.items() if value not in ("", [])})
     status, content = backend.post(body, opening, {})
@@ -70,7 +71,7 @@ def ask(backend: BackendHTTP, request: dict[str, Any], opening: Opening | None) 
 
 
 def decode_result(decoder: msgspec.json.Decoder[T], content: bytes) -> T:
-    """Decode a result as `ask` returns it; an empty one has no fields. Raises Undelivered."""
+    """Decode a result that `ask` has returned; an empty one has no fields. Raises Undelivered."""
     try:
         return decode(decoder, content or b"{}")
     except InvalidJSON as error:
@@ -97,9 +98,9 @@ def transport_of(opening: Opening | None) -> str:
 
 
 def payload_field(data: bytes) -> dict[str, Any]:
-    """Return a payload of a client as a field of a request: JSON, or other bytes in Base64.
+    """Return the field of a request with a payload of a client: JSON, or other bytes in Base64.
 
-    No field without a payload.
+    Returns no field without a payload.
     """
     if not data:
         return {}
@@ -107,7 +108,7 @@ def payload_field(data: bytes) -> dict[str, Any]:
 
 
 def payload_of(name: str, json: Raw, encoded: str, protocol: str, keeps_null: bool = False) -> bytes:
-    """Return the payload in the fields NAME and b64NAME of a result; empty for none, and for null unless `keeps_null`.
+    """Return the payload in the field NAME or b64NAME of a result; empty for none, and for null unless `keeps_null`.
 
     Raises Undelivered for invalid Base64 or JSON, and for bytes that are not JSON if the client uses JSON.
     """

@@ -39,7 +39,7 @@ class KnownNode(NamedTuple):
     info: NodeInfo
     details: NodeDetails
     heard: float
-    """When the ping came, by the clock of the registry."""
+    """The time when the ping arrived, by the clock of the registry."""
 
 
 class NodeRegistry:

@@ -25,13 +25,13 @@ from .name_pattern import InvalidPattern, NamePattern
 from .registry import NodeInfo
 
 REPORT_TIMEOUT = 1.0
-"""Seconds to wait for the other nodes at most."""
+"""Maximum seconds to wait for the other nodes."""
 REPORT_SHARE = 1 / 3
 """Maximum part of node_ping_interval to wait, so that repeated surveys soon show that a node has ended."""
 MAX_LIBRARY_LENGTH = 100
 """Maximum characters of the name and version of a client library in a report."""
 MAX_REPORT_ITEMS = 1000
-"""Connections, or channels, in the report of one node at most."""
+"""Maximum number of connections, or of channels, in the report of one node."""
 
 
 class Survey:
@@ -58,7 +58,7 @@ class Survey:
 
 
 class Surveys:
-    """The surveys of one node, and its reports for surveys of others. `send` sends to all nodes; raises Refused."""
+    """The surveys of one node, and its reports to others. `send` sends a message to all nodes, or raises Refused."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class Surveys:
         gevent.spawn(self._send_report, request)
 
     def handle_report(self, node: str, report: SurveyReport) -> None:
-        """Add the report of another node to its survey; it is ignored when the survey is over or of another node."""
+        """Add the report of another node to its survey. Ignored if the survey has ended or belongs to another node."""
         survey = self._running.get(report.id)
         if survey is not None:
             survey.add(node, report)

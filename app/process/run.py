@@ -133,7 +133,7 @@ class Server:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Handle signals during the `with` block, and ignore them afterwards, so they cannot change the exit status."""
+        """Handle signals during the `with` block. Ignore them after it, so that they cannot change the exit status."""
         self._handlers = [
             gevent.signal_handler(signal.SIGHUP, self._on_reload),
             gevent.signal_handler(signal.SIGUSR1, logs.reopen),

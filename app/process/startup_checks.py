@@ -1,7 +1,7 @@
 """Checks of the system before startup: files, certificates, addresses and missing packages.
 
-`serve`, the master of workers and `checkconfig` run the same checks. They create no file and bind no port. Whether a
-port is free is not checked, because a running instance of this server may be using it.
+`serve`, the master of workers and `checkconfig` run the same checks. They create no file and bind no port. They do not
+check whether a port is free, because a running instance of this server may be using it.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def tls_problems(config: Config) -> Iterator[str]:
 def token_problems(config: Config) -> Iterator[str]:
     """Yield problems of the public keys that check tokens."""
     if config.token_rsa_public_key or config.token_ecdsa_public_key:
-        # Imported only when it is needed: it brings cryptography.
+        # This is imported only when needed, because it imports cryptography.
         from ..protocol.v2.token_keys import configured_keys
 
         try:

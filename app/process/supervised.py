@@ -40,13 +40,13 @@ class MasterLink:
             os.write(self._ready, sign)
 
     def watch(self, gone: Callable[[], None]) -> None:
-        """Send heartbeats until the master exits without stopping this worker, then call `gone`. Blocks.
+        """Send heartbeats until the master exits without stopping this worker, then call `gone`. Blocks meanwhile.
 
         The worker must stop then, so that another server can use the port.
         """
         while os.getppid() == self._pid:
             self._write(HEARTBEAT_BYTE)
-            # Cooperative in a worker, which gevent has patched. The master imports this file too, and is not patched.
+            # In a worker, which gevent patches, this blocks only the greenlet. The master imports this file unpatched.
             time.sleep(HEARTBEAT_INTERVAL)
         gone()
 

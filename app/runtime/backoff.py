@@ -1,4 +1,4 @@
-"""Growing delays between attempts that fail, such as connecting to a server that is down. Does not wait by itself."""
+"""Growing delays between failing attempts, such as connecting to a server that is down. Only computes the delays."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ NOT_PATCHED = (
     f"Instead, run `gentrifugo --app module:name`, {SUPPORTED_WORKERS}. "
     'In a test, set app.config["TESTING"] = True.'
 )
-"""Why no server can run in this process, and what to do."""
+"""The log message if no server can run in this process."""
 HOW_TO_SERVE = f"The HTTP API and calls such as publish work. Instead, run {SUPPORTED_WORKERS}."
 NO_CONNECTIONS_WARNING = (
     f"The worker {{}} of gunicorn cannot serve WebSockets and SockJS, so no client can connect. {HOW_TO_SERVE}"
@@ -40,7 +40,7 @@ def warn_once(warning: str = NOT_PATCHED) -> None:
 
 
 def warn_if_serving() -> None:
-    """Log once what cannot work in a process that will serve an application: `flask run`, or a gunicorn worker."""
+    """Log once which features do not work in this process, if it is `flask run` or a gunicorn worker."""
     settings = settings_of_gunicorn()
     if settings is None:
         if _is_flask_run() and not is_patched():

@@ -1,7 +1,7 @@
-"""The body of a request as a WSGI application reads it, whose failures are the client's and not the application's.
+"""The body of a request for a WSGI application, whose read errors count as errors of the client.
 
-Flask answers an OSError with status 500 and a traceback in the log, so that every upload that is malformed, too slow
-or broken off would look like an error of the view, and anybody could fill the log.
+Flask answers an OSError with status 500 and a traceback in the log. So every upload that is malformed, too slow or
+incomplete would look like an error of the view, and any client could fill the log.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class LateBody(ClientDisconnected, TimeoutError):
 
 
 class ApplicationBody:
-    """A `wsgi.input` that reads `body`, another one. Raises BrokenBody and LateBody."""
+    """A `wsgi.input` that reads from `body`, and raises BrokenBody and LateBody."""
 
     def __init__(self, body: Any) -> None:
         self._body = body

@@ -19,12 +19,12 @@ FIRST_SYSTEMD_DESCRIPTOR = 3
 """The descriptor number of the first socket passed by systemd (sd_listen_fds)."""
 ANY_IPV6 = "::"
 MAIN = "main"
-"""The name of the socket for all endpoints without a separate socket."""
+"""The name of the listener for all endpoints without a separate one."""
 
 
 @dataclass
 class Listeners:
-    """The listening sockets of a process, by the endpoints they are for: main, api, admin, or `api+admin` for both."""
+    """The listening sockets of a process, by their endpoints: main, api, admin, or `api+admin` for both."""
 
     sockets: dict[str, socket.socket]
     unix_path: str = ""

@@ -17,14 +17,14 @@ JAVASCRIPT = "application/javascript; charset=UTF-8"
 
 NOT_CACHED = {"Cache-Control": "no-store, no-cache, no-transform, must-revalidate, max-age=0"}
 NOT_SNIFFED = {"X-Content-Type-Options": "nosniff"}
-"""A body may repeat what a client has sent; no browser may interpret it as a page."""
+"""Header that keeps browsers from interpreting a body as a page, because it may contain data of a client."""
 
 BALANCER_COOKIE = "JSESSIONID"
-"""Name of the cookie by which a load balancer may send a browser to the same server again."""
+"""Name of the cookie with which a load balancer may send a browser to the same server again."""
 
 
 def plain_text(status: int, reason: str, headers: Mapping[str, str] | None = None) -> HTTPResponse:
-    """Return a response with a text for people, with these `headers` in addition."""
+    """Return a plain text response, with additional `headers`."""
     return HTTPResponse(status, {"Content-Type": PLAIN, **NOT_SNIFFED, **(headers or {})}, reason.encode())
 
 
@@ -57,7 +57,7 @@ def cached() -> dict[str, str]:
 def cors(headers: Mapping[str, str]) -> dict[str, str]:
     """Return headers that let pages of every origin read the response.
 
-    With cookies when they say which origin that is.
+    Requests with cookies are allowed if they contain an origin.
     """
     origin = headers.get("origin")
     if not origin:
@@ -66,7 +66,7 @@ def cors(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def cookie(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the header that sets the cookie for balancers: to what it is already, or to anything."""
+    """Return the header that sets the cookie for load balancers to its current value, or to a dummy value."""
     value = "dummy"
     for pair in headers.get("cookie", "").split(";"):
         name, _, given = pair.strip().partition("=")

@@ -27,13 +27,13 @@ class HeartbeatConnection(Protocol):
     heard_at: float
 
     def send_heartbeat(self) -> None:
-        """Send a heartbeat. May not block."""
+        """Send a heartbeat. Must not block."""
 
 
 class Sessions:
-    """Sessions over HTTP by id, and connections that last as long as their session. Times are monotonic.
+    """Sessions over HTTP by ID, and connections that last as long as their session. Times are monotonic.
 
-    `on_end` is called with the ID of each session over HTTP that is removed; it may not block.
+    `on_end` is called with the ID of each session over HTTP that is removed. It must not block.
     """
 
     def __init__(self, timers: Timers, options: Callable[[], SockJSOptions], on_end: Callable[[str], None]) -> None:

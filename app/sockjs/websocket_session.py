@@ -29,7 +29,7 @@ class WebSocketSession:
     binary_frame = None
 
     def stop_pings(self) -> None:
-        """Do nothing: the heartbeats of SockJS are no pings, and the client counts on them."""
+        """Do nothing, because the client relies on the heartbeats of SockJS, which are not pings."""
 
     @staticmethod
     def frame(message: bytes) -> bytes:

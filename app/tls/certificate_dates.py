@@ -20,5 +20,5 @@ def earliest_expiry(path: Path) -> datetime.datetime:
 
 
 def left(path: Path) -> datetime.timedelta:
-    """Time until the certificate expires; negative if it has expired. Raises OSError and ValueError."""
+    """Return the time until the certificate expires; negative if it has expired. Raises OSError and ValueError."""
     return earliest_expiry(path) - datetime.datetime.now(datetime.UTC)

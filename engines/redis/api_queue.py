@@ -56,7 +56,7 @@ class ApiQueue(Link):
         """Logs each reason once until the queue can be read again."""
 
     def begin(self, handler: CommandHandler) -> None:
-        """Begin to take entries and to pass them to `handler`."""
+        """Start taking entries, and pass them to `handler`."""
         self._handler = handler
         self.start()
 

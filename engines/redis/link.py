@@ -82,7 +82,7 @@ class Link(ABC):
         self._give_up(self.away)
 
     def wait_ready(self, timeout: float) -> bool:
-        """Wait at most `timeout` seconds until the connection can be used; returns whether it can."""
+        """Wait at most `timeout` seconds until the connection can be used. Returns whether it can."""
         return wait_for(self._ready, timeout)
 
     @property
@@ -129,7 +129,7 @@ class Link(ABC):
         except ConnectionLost as error:
             if not self._ready.is_set():
                 raise
-            # A Redis that refuses writes breaks the connection with each command, so the log is throttled.
+            # If Redis refuses writes, the connection breaks with each command, so the log is throttled.
             self._breaks.log(str(error), "%s: connection lost, reconnecting: %s", self._name, error)
         finally:
             self._ready.clear()

@@ -26,14 +26,14 @@ COMMANDS_PER_BATCH = 512
 
 
 class _Call:
-    """Commands of one caller, and the place for their replies."""
+    """Commands of one caller, and their replies when they have arrived."""
 
     __slots__ = ("commands", "given_up", "result")
 
     def __init__(self, commands: Sequence[RedisCommand]) -> None:
         self.commands = commands
         self.given_up = False
-        """The caller has not waited for it."""
+        """Whether the caller does not wait for the replies any more."""
         self.result: AsyncResult[list[Any]] = AsyncResult()
 
 
@@ -99,7 +99,7 @@ class Pipeline(Link):
                 call.result.set_exception(EngineError(reason))
 
     def _take(self) -> list[_Call]:
-        """Take the calls of the next batch; returns a PING if there are none for CHECK_INTERVAL."""
+        """Take the calls of the next batch. Returns a PING if there are none for CHECK_INTERVAL."""
         while not self._waiting:
             self._arrived.clear()
             if not self._arrived.wait(CHECK_INTERVAL):
@@ -130,7 +130,7 @@ class Pipeline(Link):
 
     @staticmethod
     def _load_and_repeat(connection: RedisConnection, unknown: list[tuple[list[Any], int, RedisCommand]]) -> None:
-        """Load the scripts again, because Redis did not know them, and repeat the commands that failed for this."""
+        """Load the scripts again, because Redis did not have them, and repeat the commands that failed."""
         load_scripts(connection)
         for (replies, index, _), reply in zip(
             unknown, connection.ask([command for _, _, command in unknown]), strict=True

@@ -64,7 +64,7 @@ class Shard:
         self._echoes: dict[tuple[bytes, bytes], Signal] = {}
 
     def start(self, handler: EngineHandler) -> None:
-        """Begin to connect and to call `handler`."""
+        """Start connecting, and call `handler` for events."""
         self._handler = handler
         self.pipeline.start()
         self.subscriber.start()
@@ -73,7 +73,7 @@ class Shard:
             self._occupancy.start()
 
     def enable_occupancy_events(self, handler: OccupancyHandler, longest: float) -> None:
-        """Report occupancy to `handler`, which takes at most `longest` seconds for a call. Must precede `start`."""
+        """Report occupancy to `handler`, whose calls take at most `longest` seconds. Must be called before `start`."""
         self._occupancy = ShardOccupancy(self.name, self.keys, self.pipeline, self._channels, handler, longest)
 
     @property
@@ -93,7 +93,7 @@ class Shard:
     # -- channels
 
     def subscribe(self, channel: str) -> None:
-        """Begin to receive the events of a channel. Raises EngineError."""
+        """Start receiving the events of a channel. Raises EngineError."""
         name = self.keys.channel(channel)
         self._channels[name] = channel
         try:
@@ -133,7 +133,7 @@ class Shard:
         return self.pipeline
 
     def publish_and_wait(self, name: bytes, data: bytes) -> None:
-        """Publish, and wait until this node has received it too, if it is subscribed to that name."""
+        """Publish, and wait until this node has received the message itself, if it is subscribed to that name."""
         with self.awaiting_echo(name, data):
             self.publishing.ask("PUBLISH", name, data)
 
@@ -155,7 +155,7 @@ class Shard:
             self._echoes.pop((name, data), None)
 
     def wait_until_current(self) -> None:
-        """Wait until this node has received everything that was published before; returns at once if not connected."""
+        """Wait until this node has received everything published before. Returns immediately if not connected."""
         if self.subscriber.is_ready:
             with suppress(EngineError):
                 self.publish_and_wait(self.keys.control, uuid.uuid4().bytes)
@@ -193,14 +193,14 @@ class Shard:
         return found
 
     def passed_history(self, channel: str) -> History:
-        """Read the publications of a channel; those that this node receives as a subscriber have been handled before.
+        """Read the publications of a channel, after the node has handled those that it receives as a subscriber.
 
         Waits at most for the read timeout. Raises EngineError.
         """
         return self._read_passed(channel, lambda: self.history(channel, 0))
 
     def _read_passed(self, channel: str, read: Callable[[], Reading]) -> Reading:
-        """Call `read`; before returning its result, wait until this node has handled what it receives of it."""
+        """Call `read`, and return its result after this node has handled the same publications as a subscriber."""
         if not self.is_subscribed(channel):
             return read()
         deadline = running_time() + self._timeouts.read
@@ -220,7 +220,7 @@ class Shard:
         raise EngineError(self.pipeline.away or f"{self.name}: {reason} within {self._timeouts.read:g} s")
 
     def _read_passed_now(self, channel: str, read: Callable[[], Reading]) -> Reading | None:
-        """Try `_read_passed` without waiting for a connection; None if the connection broke meanwhile."""
+        """Try `_read_passed` without waiting for a connection. Returns None if the connection broke meanwhile."""
         breaks = self.subscriber.breaks
         found = read()
         if not self._catch_up.has_passed(channel, found.newest_uid) and not self.subscriber.wait_until_passed():
@@ -262,7 +262,7 @@ class Shard:
             log.exception("%s: cannot handle a message: unexpected exception", self.name)
 
     def handle_gap(self, names: list[bytes]) -> None:
-        """Note the gap in all channels after the connection broke."""
+        """Record a gap in all channels after the connection broke."""
         for echo in self._echoes.values():
             echo.set()
         channels = [self._channels[name] for name in names if name in self._channels]
@@ -278,7 +278,7 @@ class Shard:
     # -- what CatchUp needs
 
     def wait_until_passed(self) -> bool:
-        """Wait until everything published before has been handled; False if the connection broke."""
+        """Wait until everything published before has been handled. Returns False if the connection broke."""
         return self.subscriber.wait_until_passed()
 
     def deliver(self, event: Event) -> None:

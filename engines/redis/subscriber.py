@@ -98,7 +98,7 @@ class Subscriber(Link):
             raise
 
     def unsubscribe(self, name: bytes) -> None:
-        """Unsubscribe from `name`, and wait until Redis has confirmed it. Raises EngineError; then it happens later."""
+        """Unsubscribe from `name`, and wait until Redis has confirmed it. Retries later if it raises EngineError."""
         if self._wanted.pop(name, False) is False or self.away:
             return
         self._change("UNSUBSCRIBE", name)
@@ -108,7 +108,7 @@ class Subscriber(Link):
         return name in self._wanted
 
     def wait_until_passed(self) -> bool:
-        """Wait until everything that was published before this call has been handled; False if the connection broke.
+        """Wait until everything published before this call has been handled. Returns False if the connection broke.
 
         Redis answers a PING on this connection after everything that it has published before. The wait ends at the
         latest when the connection ends, which is checked regularly.
@@ -225,7 +225,7 @@ class Subscriber(Link):
             reply = connection.read_ready()
             if reply is False:
                 connection.feed()
-                # Publishers may wait for what has just arrived: let them continue before more is written.
+                # Publishers may wait for the messages that have just arrived: let them continue first.
                 gevent.sleep(0)
                 continue
             if isinstance(reply, hiredis.ReplyError):

@@ -28,12 +28,12 @@ def page_options(url: str, key: str, user: str) -> dict[str, str]:
 
 
 def create_app(url: str, key: str) -> Flask:
-    """Return the application, for the server whose clients connect to `url`."""
+    """Create the application; its pages connect to the server at `url`."""
     app = Flask(__name__, template_folder=".")
 
     @app.get("/")
     def page() -> str:
-        # An application with a login puts the id of the user who is logged in here.
+        # In an application with a login, this is the ID of the current user.
         return render_template("index.html", options=page_options(url, key, user="42"))
 
     @app.get("/centrifuge.js")

@@ -217,7 +217,7 @@ def test_development_server_serves_the_site_and_logs_its_limits(tmp_path: Path) 
             'set app.config["GENTRIFUGO_ENGINE"] = "redis"',
         ),
         (["--app=chat", "--workers=2", "--reload"], "--reload: works with one process only; remove --workers"),
-        (["--reload"], "--reload: needs --app, or FLASK_APP in the environment"),
+        (["--reload"], "--reload: requires --app, or FLASK_APP in the environment"),
         (["--app=bare"], "--app: bare has no Gentrifugo server: add Gentrifugo(app) to it"),
         (
             ["--app=chat:create_app", "--engine=redis"],

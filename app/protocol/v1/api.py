@@ -37,7 +37,7 @@ Found = TypeVar("Found")
 
 
 class BadRequest(ValueError):
-    """The whole request is refused; the message says why."""
+    """The whole request is refused; the text says why."""
 
 
 _PUBLISHED = encode_api_reply(None, "publish")
@@ -55,8 +55,7 @@ class Api:
         Other greenlets may run between two commands. If the replies together are larger than option
         api_reply_max_size, the remaining commands are not carried out, and get an error.
 
-        Raises BadRequest if one of them is not a command: those before it have been carried out, those after it have
-        not.
+        Raises BadRequest if one of them is not a command. The commands before it have been carried out then.
         """
         max_size = self._node.config.api_reply_max_size
         plain = decode_plain_commands(request, max_size)
@@ -71,7 +70,7 @@ class Api:
             raise BadRequest(str(error)) from None
 
     def _publish_plain(self, plain: PlainCommands) -> Iterator[bytes]:
-        """Carry out a request of the short path; the replies."""
+        """Carry out a request on the fast path. Returns the replies."""
         publishes, uids = plain
         for start in range(0, len(publishes), PUBLISH_BATCH_SIZE):
             outcomes = self._node.publish_all(publishes[start : start + PUBLISH_BATCH_SIZE])
@@ -179,9 +178,9 @@ class Api:
         return encode_api_reply(command.uid, "broadcast")
 
     def _broadcast_together(self, command: Command, channels: Sequence[str | None], data: bytes, client: str) -> bytes:
-        """Publish into all channels before the first one that cannot be published into, in one call of the engine.
+        """Publish into all channels before the first invalid one, in one call of the engine.
 
-        If the engine fails for some of them, the others have the message.
+        If the engine fails for some channels, the message is published in the others.
         """
         failed = refused = None
         for start in range(0, len(channels), PUBLISH_BATCH_SIZE):
@@ -290,7 +289,7 @@ def _without_advice(error: Error) -> Error:
 
 
 def _publish_error(error: Error) -> Error:
-    """Advise backends to fix an unknown namespace; a failure of the engine is without advice."""
+    """Set the advice for backends: to fix an unknown namespace, and none for a failure of the engine."""
     return error.advise(FIX if error == NAMESPACE_NOT_FOUND else "")
 
 

@@ -61,7 +61,7 @@ class ClientV1(BaseClient):
     def __init__(self, node: Node, transport: Transport, opening: Opening | None = None, request: str = "") -> None:
         super().__init__(node, transport, opening, request)
         self.encoding = _encodings.setdefault(transport.frame, Encoding(wire.encode_push, transport.frame))
-        # The user that the token of `connect` named, which a hook may have replaced. None without a token.
+        # The user in the token of `connect`, which a hook may have replaced. None without a token.
         self._signed_user: str | None = None
         self._subscriptions = SubscriptionsV1(node, self)
 
@@ -101,10 +101,7 @@ class ClientV1(BaseClient):
             self._send(wire.encode_push(publication))
 
     def _can_continue(self, gathered: int) -> bool:
-        """Return whether the client is open.
-
-        It is closed as slow if these bytes of replies and its outbox are too many.
-        """
+        """Return whether the connection is open. Closes it as slow if replies and outbox have too many bytes."""
         if self.outbox.size + gathered > self.node.config.client_queue_max_size:
             self._close_slow(gathered)
         return not self.closed

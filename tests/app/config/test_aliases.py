@@ -143,7 +143,7 @@ def test_a_wrong_value_is_named_as_the_user_has_written_it() -> None:
 
 def test_option_of_another_version_without_alias_is_explained() -> None:
     assert from_file({"internal_port": "9000", "namespaces": [{"name": "news", "tls": True}]}).warnings == [
-        "config.json: unknown option internal_port; it is called admin_port here",
+        "config.json: unknown option internal_port; use admin_port instead",
         "config.json: unknown option namespaces[0].tls",
     ]
 

@@ -152,7 +152,7 @@ def test_a_backend_without_channels_that_it_decides_about(name: str) -> None:
 def test_channels_that_let_a_backend_decide_need_its_address(name: str) -> None:
     with pytest.raises(ConfigError) as refused:
         from_mapping({"secret": "s", name: True, "namespaces": [{"name": "chat", name: True}]}, "config.json")
-    needs = f"needs {name}_endpoint, the URL of the backend that decides"
+    needs = f"requires {name}_endpoint, the URL of the backend that decides"
     assert refused.value.problems == [f"config.json: {name}: {needs}", f"config.json: namespaces[0].{name}: {needs}"]
 
 

@@ -153,7 +153,7 @@ class TestProblems:
     def test_hooks_over_http_need_a_key_of_their_own_or_the_secret(self, write: Write) -> None:
         options = {"token_hmac_secret_key": "key", "hook_url": "http://localhost/", "hook_events": "connect"}
         write(options)
-        assert problems() == ["config.json: hook_url: needs hook_secret or secret, which signs the requests"]
+        assert problems() == ["config.json: hook_url: requires hook_secret or secret, which signs the requests"]
         write(options, hook_secret="another")
         assert load([], {}).config.hook_secret == "another"
 
@@ -367,6 +367,6 @@ def test_personal_channels_need_a_namespace_that_exists(write: Write) -> None:
         write({"secret": "s", "user_personal_channel_namespace": "inbox", "namespaces": namespaces})
 
     written("other")
-    assert problems() == ["config.json: user_personal_channel_namespace: there is no namespace 'inbox'"]
+    assert problems() == ["config.json: user_personal_channel_namespace: unknown namespace 'inbox'"]
     written("other", "inbox")
     assert load([], {}).config.user_personal_channel_namespace == "inbox"

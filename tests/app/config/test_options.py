@@ -88,8 +88,8 @@ def test_a_separate_port_that_is_no_port_number_is_refused(text: str) -> None:
     [
         ("trusted_proxies", "10.0.0.0/8, proxy.example", "invalid address or network proxy.example"),
         ("trusted_proxies", "10.0.0.256", "invalid address or network 10.0.0.256"),
-        ("hook_events", "connect, conect", "conect is not known; possible items: connect, "),
-        ("allowed_delta_types", "fossil, bsdiff", "bsdiff is not known; possible items: fossil."),
+        ("hook_events", "connect, conect", "unknown item conect; possible items: connect, "),
+        ("allowed_delta_types", "fossil, bsdiff", "unknown item bsdiff; possible items: fossil."),
         ("hook_url", "hooks.example", "Must be a URL that begins with http:// or https://, or empty."),
         ("hook_url", "http://[::1", "Must be a URL that begins with http:// or https://, or empty."),
         ("hook_url", "http://hooks:99999/", "Must be a URL that begins with http:// or https://, or empty."),

@@ -129,7 +129,7 @@ QUOTES = "Not a valid string; put it in quotes."
         ("allowed_origins", [["*"]], "Not a valid string."),
         ("hook_events", ["connect", 7], QUOTES),
         ("hook_events", {"connect": True}, "Not a valid string."),
-        ("secret", "\ud800", "Not a valid string; it cannot be written as UTF-8."),
+        ("secret", "\ud800", "Not a valid string; it cannot be encoded as UTF-8."),
         ("log_file", "a\0b", "Must not contain a NUL character."),
         ("redis_port", True, QUOTES),
         ("redis_port", 1.5, QUOTES),

@@ -140,7 +140,7 @@ def test_a_head_that_never_gets_further_than_the_next_byte(open_line: Callable[.
 )
 def test_a_bare_line_feed_is_refused_at_once(line: Line, pieces: list[bytes]) -> None:
     line.send_in_pieces(pieces)
-    with pytest.raises(HTTPError, match="lines end with CR LF") as caught:
+    with pytest.raises(HTTPError, match="a line of the head does not end with CR LF") as caught:
         line.reader.read_head(LONG)
     assert caught.value.status == 400
 

@@ -299,4 +299,4 @@ def test_event_is_retried_until_the_backend_accepts(
     start(backend.url, event="disconnect").connection.disconnect(STALE)
     eventually(lambda: caplog.records)
     assert len(backend.events) == 2
-    assert "answered an event that has happened with" in caplog.text
+    assert "refused an event that cannot be refused" in caplog.text

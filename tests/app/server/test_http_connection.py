@@ -646,7 +646,7 @@ def test_an_application_that_fails_with_a_websocket(
     peer.send(HANDSHAKE)
     assert peer.response().status == 101
     assert peer.has_ended()
-    assert "internal error in the application during a WebSocket, closing connection" in caplog.text
+    assert "internal error in a WebSocket handler of the application, closing connection" in caplog.text
 
 
 def test_an_application_that_fails_is_answered_for(

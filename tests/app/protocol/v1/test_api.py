@@ -122,9 +122,9 @@ def test_error_reply_contains_the_uid_of_the_command(api: Api, method: str) -> N
 @pytest.mark.parametrize(
     ("request_", "reason"),
     [
-        (b"", "a command is a JSON object or an array of objects"),
-        (b"null", "a command is a JSON object or an array of objects"),
-        (b'"publish"', "a command is a JSON object or an array of objects"),
+        (b"", "expected a command, which is a JSON object, or an array of commands"),
+        (b"null", "expected a command, which is a JSON object, or an array of commands"),
+        (b'"publish"', "expected a command, which is a JSON object, or an array of commands"),
         (b"[1]", "Expected `object"),
         (b'{"method":', "Input data was truncated"),
         (b'{"method":"channels","params":{}} x', "trailing characters"),
