@@ -100,7 +100,7 @@ def add_backend_hooks(hooks: Hooks, config: Config) -> None:
 def add_hook_url(hooks: Hooks, config: Config) -> None:
     """Register hooks that call the backend at hook_url, if the option is set."""
     if config.hook_url:
-        # Imported only when it is asked for, as above.
+        # This is imported only when needed, because it imports an HTTP client.
         from .node.hook_url import HookURL
 
         hook = HookURL(config)
@@ -111,7 +111,7 @@ def add_hook_url(hooks: Hooks, config: Config) -> None:
 def add_proxies(hooks: Hooks, config: Config) -> None:
     """Register hooks that call the backends of the options proxy_…_endpoint, if these are set."""
     if config.has_proxies:
-        # Imported only when it is asked for, as above.
+        # This is imported only when needed, because it imports an HTTP client.
         from .node.proxy import proxies
 
         for event, proxy in proxies(config):

@@ -92,7 +92,7 @@ class AsyncClient:
         return api.result(command, await self._send(api.request(command)))
 
     async def _send(self, request: Request) -> httpx.Response:
-        """The response with the status 200 to a request, after as many attempts as are allowed."""
+        """Send a request, with retries, and return the response with status 200. Raises ClientError."""
         attempt = 0
         while True:
             try:

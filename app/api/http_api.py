@@ -50,7 +50,7 @@ class MethodAPI:
         try:
             response = self._answer(method, body, headers, query)
         except InvalidJSON as error:
-            response = error_response(HTTPError(400, str(error)))
+            response = error_response(HTTPError(400, f"invalid request body: {error}"))
         except HTTPError as error:
             response = error_response(error)
         metrics.http_api.record(time.perf_counter() - started)

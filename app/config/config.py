@@ -207,7 +207,7 @@ class Config(StreamOptions):
 
     hook_timeout: float = option(
         5,
-        "Maximum time for a hook; for `hook_url` and `proxy_…_endpoint`, for each try.",
+        "Maximum time for a hook; for `hook_url` and `proxy_…_endpoint`, for each attempt.",
         unit=SECONDS,
         check=POSITIVE_TIME,
         reload=True,
@@ -384,7 +384,7 @@ class Config(StreamOptions):
     redis_url: str = option(
         "",
         "URL such as redis://user:password@host:port/db, instead of the four options above; rediss:// uses "
-        "TLS; several, comma-separated, are shards.",
+        "TLS; a comma-separated list sets several shards.",
         flag=True,
         secret=True,
         is_list=True,

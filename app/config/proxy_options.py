@@ -18,11 +18,11 @@ class ProxyOptions(TokenOptions):
     """URLs of backends, in addition to the options of channels, clients and tokens."""
 
     proxy_connect_endpoint: str = option(
-        "", "URL of the backend that says who connects without a token.", check=url_or_empty
+        "", "URL of the backend that authenticates clients without a token.", check=url_or_empty
     )
     proxy_connect_timeout: float = _timeout("a connect")
     proxy_refresh_endpoint: str = option(
-        "", "URL of the backend that decides how long an expired connection goes on.", check=url_or_empty
+        "", "URL of the backend that decides whether expired connections are renewed.", check=url_or_empty
     )
     proxy_refresh_timeout: float = _timeout("a refresh")
     proxy_subscribe_endpoint: str = option(
@@ -33,7 +33,7 @@ class ProxyOptions(TokenOptions):
     proxy_subscribe_timeout: float = _timeout("a subscribe")
     proxy_sub_refresh_endpoint: str = option(
         "",
-        "URL of the backend that decides how long an expired subscription goes on, in channels with "
+        "URL of the backend that decides whether expired subscriptions are renewed, in channels with "
         "`proxy_sub_refresh`.",
         check=url_or_empty,
     )

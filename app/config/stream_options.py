@@ -35,6 +35,10 @@ class StreamOptions(ProxyOptions):
         check=POSITIVE,
         reload=True,
     )
-    uni_sse: bool = option(False, "Let clients listen one-way with Server-Sent Events.", reload=True)
-    uni_http_stream: bool = option(False, "Let clients listen one-way with HTTP streaming.", reload=True)
-    uni_websocket: bool = option(False, "Let clients listen one-way over WebSocket.", reload=True)
+    uni_sse: bool = option(
+        False, "Let one-way clients, which only receive, connect with Server-Sent Events.", reload=True
+    )
+    uni_http_stream: bool = option(
+        False, "Let one-way clients, which only receive, connect with HTTP streaming.", reload=True
+    )
+    uni_websocket: bool = option(False, "Let one-way clients, which only receive, connect over WebSocket.", reload=True)

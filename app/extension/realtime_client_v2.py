@@ -94,7 +94,7 @@ class RealtimeClientV2(InProcessConnection[PushV2]):
         """
         service = self._server.service
         self._open(
-            # Pings of WebSocket are the business of a transport, and this one has none.
+            # With pings of WebSocket, the protocol sends none, and this transport has none either.
             lambda transport, opening: ClientV2(
                 service.node, service.tokens, transport, JSON, opening, has_own_pings=True
             )

@@ -109,9 +109,7 @@ class Origins:
         # Browsers set this header themselves, even if the page hides its URL with a referrer policy.
         site = headers.get("sec-fetch-site", SITE_NONE)
         if site != SITE_OWN and not (site == SITE_NONE and may_be_unnamed):
-            self._refusals.note(
-                "an unknown origin", "because a request has neither Origin nor Referer", headers.get("host", "")
-            )
+            self._refusals.note("unknown", "because a request has neither Origin nor Referer", headers.get("host", ""))
             raise HTTPError(403, "missing header Origin or Referer, which option allowed_origins requires")
 
     def _lists(self, origin: str) -> bool:

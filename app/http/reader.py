@@ -15,7 +15,7 @@ class RequestReader:
     """Reads the bytes of one connection in order. Raises TimeoutError if a peer is too slow.
 
     A head may take `timeout` seconds. A body may take as long, and 1 / MIN_RATE seconds more for each of its bytes
-    (net/read_allowance.py), in whatever pieces it is sent and read.
+    (net/read_allowance.py), independent of the pieces in which it is sent and read.
     """
 
     def __init__(self, socket: DirectSocket, timeout: float) -> None:

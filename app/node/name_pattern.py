@@ -1,7 +1,7 @@
 """Patterns for names of channels: `*`, `?`, sets such as `[a-z]`, alternatives such as `{one,two}`, quoting with `\\`.
 
-A pattern comes from a backend, and is matched with many names. So it is limited, and matching it takes a time that
-grows with the length of the name, whatever the pattern is.
+A pattern comes from a backend, and is matched with many names. So its size is limited, and the time for a match grows
+only with the length of the name.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def check_origin(origins: Origins, method: str, headers: Mapping[str, str]) -> N
 
 
 def cors_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers that let the page of this request, whose origin has been checked, read the response."""
+    """Return headers that let the page of this request, whose origin has been checked, read the response."""
     origin = headers.get("origin")
     if not origin:
         return {"Vary": "Origin"}
@@ -30,7 +30,7 @@ def cors_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def preflight(allowed: str, headers: Mapping[str, str]) -> HTTPResponse:
-    """The response to a preflight request for one of the methods `allowed`."""
+    """Return the response to a preflight request for one of the methods `allowed`."""
     asked = headers.get("access-control-request-headers")
     return HTTPResponse(
         204,

@@ -28,7 +28,7 @@ def limited_body(max_size: int, seconds: float) -> Iterator[None]:
         yield
     except RequestEntityTooLarge:
         raise too_large(max_size) from None
-    except ClientDisconnected as error:  # this is all that Werkzeug says of any failure to read
+    except ClientDisconnected as error:  # Werkzeug raises this for all errors while reading
         if isinstance(error.__context__, TimeoutError):
             raise too_slow(CLOSE_CONNECTION) from None
         raise

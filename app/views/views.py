@@ -142,8 +142,8 @@ def _begins_as_json() -> bool:
 
 
 def _expected(content_type: str) -> str:
-    named = f"the content type is {content_type[:100]!r}" if content_type else "the header Content-Type is missing"
-    return f"{named}: expected application/json, or a form"
+    named = f"unsupported content type {content_type[:100]!r}" if content_type else "missing header Content-Type"
+    return f"{named}: expected application/json or a form"
 
 
 def _serve_client() -> Response | None:

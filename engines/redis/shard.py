@@ -125,7 +125,7 @@ class Shard:
     def publishing(self) -> Pipeline:
         """Return the pipeline for publishing. Raises EngineError while the subscriptions of this node are not restored.
 
-        A server that has restarted knows no subscriptions at first, so a publish would succeed but reach nobody.
+        A server that has restarted knows no subscriptions at first, so a publish would succeed but reach no subscriber.
         """
         subscriber = self.subscriber
         if not subscriber.is_ready and (subscriber.away or not subscriber.wait_ready(self._timeouts.connect)):

@@ -1,6 +1,6 @@
 """The commands of backends in version 1, from HTTP, from the Redis queue and from the admin socket.
 
-It takes and returns bytes; it knows nothing about HTTP requests and signatures.
+It takes and returns bytes, and does not depend on HTTP requests and signatures.
 Specification: docs/api.md.
 """
 

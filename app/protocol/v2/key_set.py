@@ -1,7 +1,7 @@
 """A JSON Web Key Set (JWKS) that another server publishes, fetched when a token names a key, and cached.
 
 The set is fetched again when it is old, or when a token names a key that it does not contain, but at most once in
-MIN_REQUEST_INTERVAL, whatever tokens clients send. Keys are stored by the URL that they come from and their `kid`.
+MIN_REQUEST_INTERVAL, even if clients send invalid tokens. Keys are stored by their URL and their `kid`.
 """
 
 from __future__ import annotations
