@@ -126,7 +126,7 @@ class TestGenconfig:
         assert (result.returncode, result.stdout, result.stderr) == (0, f"{path.name}: written\n", "")
         assert run("checkconfig", *argv).stdout == f"{path.name}: ok\n"
 
-    def test_a_file_that_exists_is_left_alone(self, directory: Path) -> None:
+    def test_genconfig_does_not_overwrite_a_file(self, directory: Path) -> None:
         (directory / "config.json").write_text("mine")
         assert refused("genconfig") == ["config.json: file exists, not overwritten"]
         assert (directory / "config.json").read_text() == "mine"

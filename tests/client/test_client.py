@@ -148,7 +148,7 @@ class TestBatches:
         with Client("http://127.0.0.1:1", api_key="key") as client:
             assert client.batch([]) == []
 
-    def test_a_command_without_a_result_is_none(self, client: Client) -> None:
+    def test_command_without_a_result_returns_none(self, client: Client) -> None:
         assert client.batch([commands.unsubscribe("nobody", "news")]) == [None]
 
 

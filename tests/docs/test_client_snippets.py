@@ -39,7 +39,7 @@ def printed(directory: Path, *parts: str) -> list[str]:
     return Program("javascript", "\n".join(parts), directory).output().splitlines()
 
 
-def test_all_are_run() -> None:
+def test_every_client_snippet_is_run() -> None:
     counts = {
         name: sum(block.mark == f"run by {THIS}" for block in page(name).blocks)
         for name in ("clients.md", "recovery.md")

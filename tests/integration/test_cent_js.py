@@ -34,7 +34,7 @@ def call(cent: Driver, method: str, params: Any = None) -> Any:
     return answer["result"]
 
 
-def test_publish_and_broadcast(server: Server, cent: Driver) -> None:
+def test_cent_js_can_call_publish_and_broadcast(server: Server, cent: Driver) -> None:
     with ProtocolClient(server, user="42") as client:
         client.subscribe("all:1")
         assert call(cent, "publish", {"channel": "all:1", "data": {"text": "Grüße"}})["offset"] == 1
@@ -44,7 +44,7 @@ def test_publish_and_broadcast(server: Server, cent: Driver) -> None:
         assert [client.message(), client.message()] == [{"text": "Grüße"}, {}]
 
 
-def test_history(cent: Driver) -> None:
+def test_cent_js_can_call_history(cent: Driver) -> None:
     for number in range(4):
         call(cent, "publish", {"channel": "all:1", "data": {"n": number}})
     history = call(cent, "getHistory", {"channel": "all:1", "limit": -1, "reverse": True})

@@ -56,7 +56,7 @@ def about(lines: list[str], subject: str) -> str:
     return line
 
 
-def test_a_good_configuration(tmp_path: Path) -> None:
+def test_valid_configuration_has_no_problems(tmp_path: Path) -> None:
     status, lines = doctor(tmp_path)
     assert status == 0
     assert about(lines, "configuration:") == f"ok       configuration: {tmp_path / 'config.json'}"
@@ -75,7 +75,7 @@ def test_an_invalid_configuration_is_reported_as_at_a_start(tmp_path: Path) -> N
     assert "secret: not set" in done.stderr
 
 
-def test_warnings_are_findings(tmp_path: Path) -> None:
+def test_warnings_of_the_configuration_are_reported(tmp_path: Path) -> None:
     status, lines = doctor(tmp_path, insecure_api=True)
     assert status == 0
     assert about(lines, "insecure_api").startswith("warning  option insecure_api is on")
@@ -83,7 +83,7 @@ def test_warnings_are_findings(tmp_path: Path) -> None:
     assert lines[-1] == f"doctor: no problems, {warnings} warning{'s' if warnings > 1 else ''}"
 
 
-def test_few_open_files(tmp_path: Path) -> None:
+def test_low_limit_of_open_files_is_reported(tmp_path: Path) -> None:
     status, lines = doctor(tmp_path, limit=1000)
     assert status == 0
     assert about(lines, "limit of open files") == (
@@ -220,7 +220,7 @@ class TestCertificates:
         assert status == 1
         assert about(lines, "ssl_cert").startswith(f"problem  ssl_cert, ssl_key: {certificate.cert} and ")
 
-    def test_none_at_all(self, tmp_path: Path) -> None:
+    def test_missing_certificate_is_a_problem(self, tmp_path: Path) -> None:
         status, lines = doctor(tmp_path, ssl=True, ssl_cert=str(tmp_path / "missing.pem"))
         assert status == 1
         assert about(lines, "ssl_cert").startswith(f"problem  ssl_cert: cannot read {tmp_path}/missing.pem: ")

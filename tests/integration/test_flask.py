@@ -137,7 +137,7 @@ def say(browser: Driver, text: str) -> None:
     [COMMAND, gunicorn_command(GENTRIFUGO_WORKER), gunicorn_command(STOCK_WORKER)],
     ids=["command", "ours", "stock"],
 )
-def test_two_browsers_chat(tmp_path: Path, command: list[str]) -> None:
+def test_messages_of_one_browser_reach_another(tmp_path: Path, command: list[str]) -> None:
     # The browsers end first: under the stock worker, connections that they keep hold up its end.
     with running(command, EXAMPLE, tmp_path / "site.log") as url, two_browsers() as browsers:
         ann, bob = browsers
@@ -156,7 +156,7 @@ def test_two_browsers_chat(tmp_path: Path, command: list[str]) -> None:
         eventually(lambda: "Bob" not in text_of(ann, "#who"), what="Bob has gone")
 
 
-def test_one_is_removed(tmp_path: Path) -> None:
+def test_removed_user_is_disconnected(tmp_path: Path) -> None:
     with running(COMMAND, EXAMPLE, tmp_path / "site.log") as url, two_browsers() as (host, bob):
         enter(host, url, "host")
         enter(bob, url, "Bob")

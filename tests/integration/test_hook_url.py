@@ -250,7 +250,7 @@ def test_notification_refused_by_the_backend_is_not_retried(start_server: StartS
     assert len(backend.events) == 1
 
 
-def test_a_backend_that_is_away_does_not_flood_the_log(start_server: StartServer) -> None:
+def test_unavailable_backend_does_not_flood_the_log(start_server: StartServer) -> None:
     options = {"hook_timeout": 1, "hook_tries": 1, "hook_events": "subscribe"}
     server = start_server(**options, hook_url="http://127.0.0.1:1/hooks")
     with ProtocolClient(server, "ann") as client:

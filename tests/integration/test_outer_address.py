@@ -125,7 +125,7 @@ def test_headers_of_an_untrusted_proxy_are_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nginx.conf", "nginx-compose.conf", "nginx-location.conf", "haproxy.cfg"])
-def test_the_samples_send_what_the_address_needs(name: str) -> None:
+def test_sample_proxy_configurations_send_the_forwarded_headers(name: str) -> None:
     text = (ROOT / "conf" / name).read_text()
     for header in ("X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Prefix"):
         assert text.count(header) >= text.count("X-Forwarded-For"), header

@@ -189,7 +189,7 @@ def suffer(audience: Audience, fault: str, break_it: Callable[[], None], mend_it
 # -- Redis itself
 
 
-def test_a_redis_that_is_away_at_the_start(
+def test_node_starts_while_redis_is_unavailable(
     start_node: StartNode, tmp_path: Path, watch: Callable[..., Audience]
 ) -> None:
     port = free_port()
@@ -213,7 +213,7 @@ def test_a_redis_that_is_away_at_the_start(
         stop([late])
 
 
-def test_redis_is_killed_and_comes_back_empty(
+def test_node_recovers_after_redis_was_killed_and_restarted_empty(
     redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
 ) -> None:
     nodes = start_node(redis), start_node(redis)
@@ -232,7 +232,9 @@ def test_redis_restarts_at_once(redis: RedisServer, start_node: StartNode, watch
     audience.check_recovery(nodes[1])
 
 
-def test_redis_freezes(redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]) -> None:
+def test_node_recovers_after_redis_was_frozen(
+    redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
+) -> None:
     nodes = start_node(redis), start_node(redis)
     audience = watch(*nodes)
     suffer(audience, "frozen for 1.5 s", redis.freeze, redis.thaw)
@@ -262,7 +264,9 @@ def test_the_scripts_are_forgotten(redis: RedisServer, start_node: StartNode, wa
     assert audience.lost("kept:news") == audience.lost("live") == []
 
 
-def test_everything_is_flushed(redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]) -> None:
+def test_node_recovers_after_flushall(
+    redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
+) -> None:
     node = start_node(redis)
     audience = watch(node)
     suffer(audience, "FLUSHALL", lambda: redis.ask("FLUSHALL"), lambda: None)
@@ -298,7 +302,9 @@ def test_the_network_of_the_publishing_node_drops(
         audience.check_recovery(near)
 
 
-def test_connections_are_killed(redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]) -> None:
+def test_node_recovers_after_its_connections_were_killed(
+    redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
+) -> None:
     audience = watch(start_node(redis), start_node(redis))
 
     def kill() -> None:

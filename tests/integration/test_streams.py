@@ -214,7 +214,7 @@ def test_one_way_client_receives_channels_of_its_token(server: Any, path: str, g
         assert client.read() is None
 
 
-def test_a_one_way_client_over_websocket(server: Any) -> None:
+def test_one_way_client_connects_over_websocket(server: Any) -> None:
     socket = WebSocketClient.connect("127.0.0.1", server.port, path="/connection/uni_websocket")
     socket.send_text(json.dumps(listening("news")))
     assert json.loads(socket.recv_text())["connect"]["subs"] == {"news": {}}

@@ -84,7 +84,7 @@ def test_a_browser_without_websocket(server: Server, start_client: StartClient, 
 
 
 @pytest.mark.parametrize("transport", ["http_stream", "sse"])
-def test_a_browser_recovers_what_it_missed(server: Server, start_client: StartClient, transport: str) -> None:
+def test_browser_recovers_missed_publications(server: Server, start_client: StartClient, transport: str) -> None:
     client = start_client(server.port, transport)
     client.send(do="connect")
     client.wait_for("connected")

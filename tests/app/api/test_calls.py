@@ -127,7 +127,7 @@ def test_broadcast_has_an_outcome_for_each_channel(calls: MethodCalls, client: L
 
 
 @pytest.mark.parametrize("params", [{}, {"channels": []}, {"channels": None}])
-def test_broadcast_needs_channels(calls: MethodCalls, params: dict[str, object]) -> None:
+def test_broadcast_without_channels_is_refused(calls: MethodCalls, params: dict[str, object]) -> None:
     assert call(calls, "broadcast", data=1, **params) == BAD_REQUEST
 
 
@@ -188,7 +188,9 @@ def test_subscribe_checks_its_channel_and_its_base64(calls: MethodCalls) -> None
 # -- presence and history
 
 
-def test_presence_and_its_counts(calls: MethodCalls, node: Node, client: LocalClient) -> None:
+def test_presence_lists_clients_and_presence_stats_counts_them(
+    calls: MethodCalls, node: Node, client: LocalClient
+) -> None:
     other = LocalClient.connected(node, info='{"name":"Ann"}')
     other.subscribe("kept:news")
     assert call(calls, "presence", channel="kept:news")["presence"] == {

@@ -170,6 +170,6 @@ def test_the_names_of_v6_let_a_backend_decide() -> None:
     assert from_mapping(options).config.namespaces[0].proxy_subscribe
 
 
-def test_a_backend_that_says_who_connects_replaces_keys() -> None:
+def test_no_key_is_required_if_a_backend_identifies_clients() -> None:
     assert from_mapping({"proxy_connect_endpoint": "http://127.0.0.1:5000/"}).config.has_proxies
     assert not from_mapping({"secret": "s"}).config.has_proxies

@@ -268,7 +268,7 @@ class TestWarnings:
         environ = {"OTHER_SERVICE_HOST": "10.0.0.7", "OTHER_PORT": "tcp://10.0.0.7:8000"}
         assert load([], environ).warnings == []
 
-    def test_a_word_behind_two_dashes_is_no_flag(self, write: Write) -> None:
+    def test_a_word_after_two_dashes_is_not_a_flag(self, write: Write) -> None:
         write(secret="secret")
         assert not load(["--", "--debug"], {}).config.debug
 
@@ -306,7 +306,7 @@ class TestReload:
     def reload(self, *argv: str, **environ: str) -> LoadedConfig:
         return reload(self.CURRENT, ["--name=node", *argv], environ)
 
-    def test_reloadable_options_change(self, write: Write) -> None:
+    def test_reload_changes_reloadable_options(self, write: Write) -> None:
         write(secret="new", namespaces=[{"name": "public"}], presence=True, log_level="debug", ping_interval=5)
         loaded = self.reload("--client_channel_limit=1", CENTRIFUGO_INSECURE_API="true")
         assert loaded.config == dataclasses.replace(
@@ -347,7 +347,7 @@ class TestReload:
 
 
 class TestStrict:
-    def test_warnings_are_errors(self, write: Write) -> None:
+    def test_strict_treats_warnings_as_errors(self, write: Write) -> None:
         write(secret="s", prot=1)
         assert problems("--strict") == ["config.json: unknown option prot; did you mean port?"]
 

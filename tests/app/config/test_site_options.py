@@ -31,7 +31,7 @@ class TestApplicationPath:
         assert application_path(given(*flags, CENTRIFUGO_LOG_LEVEL="debug"), {"FLASK_APP": "chat"}) == "chat"
 
     @pytest.mark.parametrize("flags", [("--secret=s",), ("--insecure",), ("--config=other.json",), ("--engine=redis",)])
-    def test_flask_app_does_not_count_for_a_server_with_options_of_its_own(self, flags: tuple[str, ...]) -> None:
+    def test_flask_app_is_ignored_if_there_are_other_options(self, flags: tuple[str, ...]) -> None:
         assert application_path(given(*flags), {"FLASK_APP": "chat"}) == ""
 
     def test_flask_app_does_not_count_beside_options_in_the_environment(self) -> None:
@@ -41,7 +41,7 @@ class TestApplicationPath:
         (directory / "config.json").write_text('{"secret": "s"}')
         assert application_path(given(), {"FLASK_APP": "chat"}) == ""
 
-    def test_without_flag_and_variable_there_is_no_application(self) -> None:
+    def test_no_application_without_flag_and_variable(self) -> None:
         assert application_path(given("--port=80"), {}) == ""
 
 

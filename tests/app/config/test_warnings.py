@@ -29,13 +29,13 @@ def test_the_defaults_give_no_warning() -> None:
         ('"k"', "begins and ends with a quote"),
     ],
 )
-def test_a_secret_with_quotes_or_white_space_around_it_is_a_warning(value: str, text: str) -> None:
+def test_a_secret_with_quotes_or_white_space_around_it_causes_a_warning(value: str, text: str) -> None:
     expected = [f"option {name} {text}, which is part of the secret" for name in ("secret", "hook_secret")]
     assert warnings_of(secret=value, hook_secret=value) == expected
 
 
 @pytest.mark.parametrize("value", ["k", "k'", "a b", '"'])
-def test_other_secrets_are_no_warning(value: str) -> None:
+def test_usual_secrets_cause_no_warning(value: str) -> None:
     assert warnings_of(secret=value) == []
 
 

@@ -26,7 +26,7 @@ def given(app: Flask) -> tuple[float, str, set[str]]:
 
 class TestDefaults:
     @pytest.mark.parametrize("is_later", [False, True], ids=["constructor", "init_app later"])
-    def test_the_arguments_of_the_constructor_count(self, is_later: bool) -> None:
+    def test_arguments_of_the_constructor_are_defaults(self, is_later: bool) -> None:
         app = site()
         if is_later:
             Gentrifugo(**ARGUMENTS).init_app(app)
@@ -98,7 +98,7 @@ class TestPrefix:
     @pytest.mark.parametrize(
         ("prefix", "kept"), [("live", "/live"), ("/live/", "/live"), ("/a/b/", "/a/b"), ("a/b", "/a/b"), ("/", "")]
     )
-    def test_slashes_at_its_ends_do_not_count(self, prefix: str, kept: str) -> None:
+    def test_slashes_at_the_ends_of_the_prefix_are_ignored(self, prefix: str, kept: str) -> None:
         assert checked(None, prefix, None).url_prefix == kept
         app = site()
         Gentrifugo(app, url_prefix=prefix)

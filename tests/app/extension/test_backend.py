@@ -86,7 +86,7 @@ def test_messages_have_their_tags_and_offsets(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("tags", [{"a": 1}, {1: "a"}, {"a": None}])
-def test_tags_are_texts(backend: Backend, tags: Any) -> None:
+def test_tags_that_are_not_strings_are_refused(backend: Backend, tags: Any) -> None:
     with pytest.raises(TypeError, match="tags"):
         backend.publish("chat:1", 1, tags=tags)
 
@@ -143,7 +143,7 @@ def test_presence_lists_the_clients(backend: Backend, node: Node) -> None:
     assert backend.presence("chat:1") == {"client": ClientInfo("42", "client", {"name": "Ann"}, [1])}
 
 
-def test_channels_and_stats(backend: Backend, node: Node) -> None:
+def test_channels_and_stats_are_returned(backend: Backend, node: Node) -> None:
     assert backend.channels() == []
     stats = backend.stats()
     assert [told["uid"] for told in stats["nodes"]] == [node.cluster.uid]
@@ -225,12 +225,14 @@ def test_data_that_is_nested_too_deeply_is_refused(backend: Backend, depth: int)
     ],
     ids=["large number", "many digits", "half a surrogate pair", "both"],
 )
-def test_history_reads_what_clients_could_publish(backend: Backend, node: Node, published: bytes, read: Any) -> None:
+def test_history_contains_all_data_that_clients_can_publish(
+    backend: Backend, node: Node, published: bytes, read: Any
+) -> None:
     node.publish("chat:1", published)
     assert [entry.data for entry in backend.history("chat:1")] == [read]
 
 
-def test_one_text_is_no_list_of_channels(backend: Backend) -> None:
+def test_broadcast_refuses_a_string_instead_of_a_list_of_channels(backend: Backend) -> None:
     with pytest.raises(TypeError, match="expected a list of names"):
         backend.broadcast("chat:1", 1)
 

@@ -96,7 +96,7 @@ class TestSecret:
     def test_an_option_is_preferred(self) -> None:
         assert configured({"config": {"secret": "mine"}}).secret == "mine"
 
-    def test_without_any_key_the_error_says_what_to_set(self) -> None:
+    def test_error_without_any_key_says_which_option_to_set(self) -> None:
         with pytest.raises(ConfigError, match=r'secret: not set in .*; set app\.config\["SECRET_KEY"\] before'):
             configured(SECRET_KEY=None)
 
@@ -114,7 +114,7 @@ class TestTokenKey:
         assert configured({"config": {"token_hmac_secret_key": "mine"}}).token_hmac_secret_key == "mine"
         assert configured(GENTRIFUGO_TOKEN_HMAC_SECRET_KEY="mine").token_hmac_secret_key == "mine"
 
-    def test_without_secret_key_there_is_no_token_key(self) -> None:
+    def test_no_key_for_tokens_is_derived_without_secret_key(self) -> None:
         assert configured({"config": {"secret": "secret"}}, SECRET_KEY=None).token_hmac_secret_key == ""
 
 

@@ -88,7 +88,7 @@ def test_invalid_forwarded_scheme_host_or_path_is_ignored(headers: dict[str, str
     assert said not in params_url(site_with_page(), **headers)
 
 
-def test_of_several_values_the_last_one_counts() -> None:
+def test_last_of_several_forwarded_values_is_used() -> None:
     headers = {"X-Forwarded-Proto": "http, https", "X-Forwarded-Host": "a.example, b.example"}
     assert params_url(site_with_page(), **headers) == "https://b.example/club/realtime"
 

@@ -106,7 +106,7 @@ class TestMounting:
 
 
 class TestCalls:
-    def test_a_client_gets_what_the_application_publishes(self, serve: Callable[[Flask], int]) -> None:
+    def test_client_receives_messages_of_the_application(self, serve: Callable[[Flask], int]) -> None:
         app = site()
         rt = Gentrifugo(app)
         port = serve(app)
@@ -152,7 +152,7 @@ class TestCalls:
         with pytest.raises(RuntimeError, match="the memory engine cannot reach a server in another process"):
             rt.publish("news", 1)
 
-    def test_errors_are_exceptions(self, serve: Callable[[Flask], int]) -> None:
+    def test_errors_of_commands_are_raised_as_exceptions(self, serve: Callable[[Flask], int]) -> None:
         app = site()
         rt = Gentrifugo(app)
         serve(app)

@@ -274,7 +274,7 @@ class TestContext:
         eventually(lambda: len(torn) == 4)
         assert sorted(map(str, torn)) == ["channel_occupied", "connect", "disconnect", "subscribe"]
 
-    def test_hooks_may_publish(self, app: Flask, rt: Gentrifugo, connect: Connect, serve: Serve) -> None:
+    def test_hooks_can_publish_messages(self, app: Flask, rt: Gentrifugo, connect: Connect, serve: Serve) -> None:
         @rt.on_subscribe
         def greet(context: Context) -> None:
             rt.publish("news", {"welcome": context.user})
@@ -297,9 +297,7 @@ class TestContext:
 
 
 class TestRegistration:
-    def test_after_the_start_of_the_server_the_error_names_the_hook_and_what_to_do(
-        self, app: Flask, rt: Gentrifugo, serve: Serve
-    ) -> None:
+    def test_error_for_a_late_hook_contains_its_name_and_advice(self, app: Flask, rt: Gentrifugo, serve: Serve) -> None:
         serve(app)
         says = (
             r"hook by_session \(on_connect\) is registered too late: the server of the application 'site' has started"
@@ -331,7 +329,7 @@ class TestRegistration:
         rt = Gentrifugo()
         assert getattr(rt, event)(by_session) is by_session
 
-    def test_registering_an_object_that_is_no_hook_is_refused(self) -> None:
+    def test_registering_an_object_that_is_not_a_hook_is_refused(self) -> None:
         async def hook(context: Context) -> None: ...
 
         rt = Gentrifugo()
@@ -523,6 +521,6 @@ class TestRefreshing:
         rt.on_refresh(hook)
         assert post(serve(app), "/centrifuge/refresh/", {}) == answer
 
-    def test_refresh_requires_post(self, app: Flask, rt: Gentrifugo, serve: Serve) -> None:
+    def test_refresh_endpoint_accepts_only_post(self, app: Flask, rt: Gentrifugo, serve: Serve) -> None:
         rt.on_refresh(lambda context: None)
         assert in_thread(status, serve(app), "GET", "/centrifuge/refresh/")[0] == 405

@@ -99,7 +99,7 @@ def test_reset_discards_recorded_publications() -> None:
     assert (rt.test_published(), rt.history("news"), rt.channels()) == ([], [], [])
 
 
-def test_applications_share_nothing() -> None:
+def test_servers_of_applications_under_test_are_independent() -> None:
     first, second = telling(), telling()
     first[1].publish("news", 1)
     assert second[1].test_published() == []

@@ -56,7 +56,7 @@ class TestConnection:
             client.connect(recover_since={"news": StreamPosition(1, position.epoch)})
             assert [message.data for message in client.subscriptions["news"].publications] == [2]
 
-    def test_the_cookies_of_the_http_client_and_the_data_decide_who_connects(self) -> None:
+    def test_hook_identifies_the_client_by_cookies_and_connect_data(self) -> None:
         app, rt = under_test()
         seen = []
 
@@ -134,7 +134,7 @@ class TestChannels:
             other = StreamPosition(0, "another epoch")
             assert client.subscribe("news", recover_since=other).recovered is False
 
-    def test_presence_and_history(self) -> None:
+    def test_presence_and_history_are_returned(self) -> None:
         _, rt = under_test()
         with rt.test_client_v2(user="ann") as ann:
             ann.subscribe("news")

@@ -47,7 +47,7 @@ def error_of(client: LocalClientV2, method: str, data: Any = None) -> Any:
 # -- rpc
 
 
-def test_a_handler_answers_a_call_and_knows_who_calls() -> None:
+def test_handler_answers_a_call_and_receives_the_user() -> None:
     app, realtime = application()
 
     @realtime.rpc("add")
@@ -261,7 +261,7 @@ def test_data_that_does_not_fit_the_type_hint_is_refused_and_the_error_says_why(
     assert error_of(connected(app), "order", data) == {"code": 107, "message": f"bad request: {problem}"}
 
 
-def test_no_data_is_none() -> None:
+def test_handler_receives_none_for_missing_data() -> None:
     app, realtime = application()
 
     @realtime.rpc("get")
@@ -310,7 +310,7 @@ def test_a_decorator_without_a_method_is_an_error() -> None:
         realtime.rpc("")
 
 
-def test_a_handler_takes_two_arguments_and_is_no_coroutine() -> None:
+def test_handler_must_take_two_arguments_and_not_be_a_coroutine() -> None:
     _, realtime = application()
     with pytest.raises(TypeError, match="must take two arguments: the context and the data"):
         realtime.rpc("get")(lambda context: None)  # type: ignore[type-var]

@@ -79,7 +79,7 @@ class TestNotFound:
             find(write(code) + name)
 
     @pytest.mark.parametrize("name", ["missing_of_test", "missing_of_test.web", "missing_of_test.py"])
-    def test_no_module(self, write: Write, name: str) -> None:
+    def test_missing_module_is_an_error(self, write: Write, name: str) -> None:
         with pytest.raises(ConfigError, match="--app: module 'missing_of_test"):
             find(name)
 
@@ -110,7 +110,7 @@ class TestErrorsOfApplications:
         assert where == f'  File "{tmp_path}/written_site.py", line 1, in <module>'
         assert last == "ModuleNotFoundError: No module named 'missing_of_test'"
 
-    def test_a_syntax_error(self, write: Write, tmp_path: Path) -> None:
+    def test_syntax_error_is_reported_with_the_traceback_of_the_application(self, write: Write, tmp_path: Path) -> None:
         where, *_, last = self.error(write("x = (\n"))
         assert where == f'  File "{tmp_path}/written_site.py", line 1'
         assert last == "SyntaxError: '(' was never closed"

@@ -46,7 +46,7 @@ def test_each_application_has_a_key_of_its_own() -> None:
         TokenVerifier(carried(one).config).connection(token)
 
 
-def test_without_a_key_there_is_no_token() -> None:
+def test_token_without_a_key_is_an_error() -> None:
     app = site(SECRET_KEY=None, GENTRIFUGO_SECRET="secret")
     realtime = Gentrifugo(app)
     with app.app_context(), pytest.raises(ValueError, match="token_hmac_secret_key is not set"):

@@ -20,7 +20,7 @@ def _a_log_that_is_there_already(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["ssl", "ssl_autocert"])
-def test_tls_is_left_to_gunicorn_and_that_is_said(name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_warning_says_that_gunicorn_handles_tls(name: str, caplog: pytest.LogCaptureFixture) -> None:
     certificate = {"ssl_cert": __file__, "ssl_key": __file__, "ssl_autocert_cache_dir": "."}
     create_app(config(**certificate, **{name: True}))
     (said,) = caplog.messages

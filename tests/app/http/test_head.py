@@ -47,7 +47,7 @@ def test_a_head_is_taken_apart() -> None:
         ("x-a: b", "b"),
     ],
 )
-def test_white_space_around_a_value_is_no_part_of_it(line: str, value: str) -> None:
+def test_white_space_around_a_header_value_is_removed(line: str, value: str) -> None:
     assert parse_head(head(line)).headers["x-a"] == value
 
 
@@ -123,7 +123,7 @@ def test_http_1_0_needs_no_host() -> None:
 
 
 @pytest.mark.parametrize("host", ["", "localhost", "localhost:80", "[::1]:80", "a_b-c.example", "xn--nxasmq6b", "%41"])
-def test_hosts(host: str) -> None:
+def test_valid_hosts_are_accepted(host: str) -> None:
     assert parse_head(head(host=f"Host: {host}")).headers["host"] == host
 
 
@@ -165,7 +165,7 @@ def test_a_malformed_request_line(first: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["a", "localhost:80", "a/b", "ftp://localhost/", "?a", "http:/a", "**"])
-def test_a_target_that_is_none(target: str) -> None:
+def test_invalid_target_is_refused(target: str) -> None:
     assert refused(head(first=f"GET {target} HTTP/1.1")) == (
         400,
         "the target of the request is neither a path nor a URL",
@@ -173,7 +173,7 @@ def test_a_target_that_is_none(target: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["HTTP/0.9", "HTTP/2.0", "HTTP/3.1", "HTTP/9.9"])
-def test_other_versions(version: str) -> None:
+def test_other_http_versions_are_refused(version: str) -> None:
     assert refused(head(first=f"GET / {version}")) == (505, "only HTTP/1.1 and HTTP/1.0 are supported")
 
 
@@ -200,7 +200,7 @@ def test_other_versions(version: str) -> None:
         "",
     ],
 )
-def test_a_malformed_header(line: str) -> None:
+def test_malformed_header_is_refused(line: str) -> None:
     assert refused(head(line, "A: b")) == (400, "malformed header line")
 
 
@@ -214,7 +214,7 @@ def test_a_header_that_may_be_there_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("length", ["", "a", "-1", "+1", "1 2", "1,1", "1, 1", "0x1", "1.0", "1_0", "\xb2", "1" * 16])
-def test_a_length_that_is_none(length: str) -> None:
+def test_invalid_content_length_is_refused(length: str) -> None:
     assert refused(head(f"Content-Length: {length}")) == (400, "Content-Length is not a number")
 
 
@@ -236,12 +236,12 @@ def test_chunks_in_http_1_0() -> None:
     assert refused(head("Transfer-Encoding: chunked", first="POST / HTTP/1.0"))[0] == 501
 
 
-def test_no_host() -> None:
+def test_missing_host_is_refused() -> None:
     assert refused(head(host="")) == (400, "missing header Host")
 
 
 @pytest.mark.parametrize("host", ["a b", "a/b", "a@b", "a?b", "a#b", "a\\b", "<a>", '"a"', "\xe9"])
-def test_a_host_that_is_none(host: str) -> None:
+def test_invalid_host_is_refused(host: str) -> None:
     assert refused(head(host=f"Host: {host}")) == (400, "invalid header Host")
 
 

@@ -32,7 +32,7 @@ def test_headers_of_other_peers_are_ignored(peer: str) -> None:
         *(("host", "a:123456"), ("host", "ä")),
     ],
 )
-def test_other_values_do_not_count(header: str, value: str) -> None:
+def test_invalid_forwarded_values_are_ignored(header: str, value: str) -> None:
     assert forwarded(PROXY, {f"x-forwarded-{header}": value}, PROXIES) == NOT_FORWARDED
 
 

@@ -205,13 +205,13 @@ def test_a_body_is_read_to_the_byte(line: Line) -> None:
     assert line.reader.take_rest() == b"next"
 
 
-def test_a_large_body(line: Line) -> None:
+def test_large_body_is_read_completely(line: Line) -> None:
     body = bytes(range(256)) * 4096
     line.send_in_pieces([body])
     assert line.reader.read_body(len(body)) == body
 
 
-def test_no_body(line: Line) -> None:
+def test_request_without_body_has_no_data_to_read(line: Line) -> None:
     assert line.reader.read_body(0) == b""
 
 
@@ -289,7 +289,7 @@ def test_the_next_body_has_an_allowance_of_its_own(open_line: Callable[..., Line
         (b"\n", 10, b"\n"),
     ],
 )
-def test_lines(line: Line, sent: bytes, limit: int, expected: bytes) -> None:
+def test_lines_of_a_body_are_read(line: Line, sent: bytes, limit: int, expected: bytes) -> None:
     line.send(sent)
     line.peer.shutdown(SHUT_WR)
     assert line.reader.readline(limit) == expected

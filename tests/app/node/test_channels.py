@@ -60,7 +60,7 @@ def test_the_boundary_of_namespaces_can_be_moved(channel: str, namespace: str) -
     assert MOVED.namespace(channel) == namespace
 
 
-def test_without_a_boundary_there_are_no_namespaces() -> None:
+def test_no_namespaces_without_a_boundary() -> None:
     assert NONE.namespace("public:news") == NONE.namespace("") == ""
 
 

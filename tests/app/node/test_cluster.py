@@ -38,7 +38,7 @@ def test_a_node_identifies_itself_when_it_starts(start_node: StartNode) -> None:
 # -- control messages
 
 
-def test_a_nodes_own_messages_are_ignored(node: Node) -> None:
+def test_control_messages_of_the_node_itself_are_ignored(node: Node) -> None:
     connection = connect(node)
     node.handle_control(control.encode(node.cluster.uid, control.DisconnectUser("alice")))
     settle()
@@ -117,7 +117,7 @@ def test_nodes_know_each_other(start_node: StartNode) -> None:
         await_names(node, "first", "second")
 
 
-def test_a_node_that_went_away_is_forgotten(start_node: StartNode) -> None:
+def test_node_without_pings_is_removed(start_node: StartNode) -> None:
     bus = Bus()
     first = start_node(bus.engine(), name="first", node_ping_interval=0.01)
     second = start_node(bus.engine(), name="second", node_ping_interval=0.01)
@@ -140,7 +140,7 @@ def nodes_known_to(node: Node) -> list[NodeInfo]:
 # -- pings and metrics
 
 
-def test_a_node_knows_itself_at_once(node: Node) -> None:
+def test_node_is_in_its_own_registry_after_start(node: Node) -> None:
     (info,) = nodes_known_to(node)
     assert (info.uid, info.name) == (node.cluster.uid, "test")
     assert info.started_at > 1_500_000_000

@@ -112,7 +112,7 @@ def test_removing_a_subscription_that_is_not_there_does_nothing(bench: Bench) ->
     assert bench.hub.has_subscribers("news")
 
 
-def test_channels_with_subscribers(bench: Bench) -> None:
+def test_hub_lists_channels_with_subscribers(bench: Bench) -> None:
     connection = bench.connection("c1")
     for channel in ("news", "chat"):
         bench.hub.add_subscription(channel, connection)

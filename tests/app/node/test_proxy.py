@@ -175,7 +175,7 @@ def test_an_event_has_a_timeout_of_its_own(start: Start, backend: Backend, caplo
     assert f"no response within {seconds(0.2):g} s (option proxy_…_timeout)" in record.getMessage()
 
 
-def test_a_backend_that_is_away_is_a_temporary_error(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+def test_unavailable_backend_is_a_temporary_error(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     with hook_backend() as gone:
         url = gone.url
     assert start(url).call("rpc", method="add")["error"] == INTERNAL
@@ -217,7 +217,7 @@ def publish(client: LocalClientV2, data: Any) -> Any:
 @pytest.mark.parametrize(
     ("result", "expected"), [({}, {"a": 1}), ({"data": {"b": 2}}, {"b": 2}), ({"b64data": "WzNd"}, [3])]
 )
-def test_the_backend_decides_what_is_published(start: Start, backend: Backend, result: Any, expected: Any) -> None:
+def test_backend_can_replace_published_data(start: Start, backend: Backend, result: Any, expected: Any) -> None:
     backend.answer = lambda call: (200, {"result": result})
     client = start(backend.url, event="publish")
     assert publish(client, {"a": 1}) == {}

@@ -54,7 +54,7 @@ class TestModules:
         file.unlink()
         assert watch.changed() == file
 
-    def test_a_module_that_is_imported_later_is_no_change(self, load: Callable[[str], Path]) -> None:
+    def test_module_that_is_imported_later_is_not_a_change(self, load: Callable[[str], Path]) -> None:
         watch = FileWatch(no_folders)
         file = load("imported_later")
         assert watch.changed() is None

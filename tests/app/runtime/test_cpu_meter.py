@@ -36,7 +36,7 @@ def test_the_cpu_share_falls_as_soon_as_the_load_does() -> None:
     assert busy_then(MIN_WINDOW * 1.1, 0) == 0
 
 
-def test_a_moment_does_not_count() -> None:
+def test_short_load_does_not_change_the_share() -> None:
     assert busy_then(MIN_WINDOW / 2, 0) == 0.5
 
 

@@ -29,7 +29,7 @@ def test_a_greenlet_that_has_worked_for_longer_than_its_slice_yields(monkeypatch
     assert others_run(calls=2)
 
 
-def test_a_greenlet_that_has_time_left_does_not_yield(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_greenlet_within_its_time_slice_does_not_yield(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yielding, "TIME_SLICE", math.inf)
     assert not others_run(calls=100)
 

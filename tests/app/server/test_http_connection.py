@@ -228,7 +228,7 @@ MAX_TARGET = b"/" + b"a" * (MAX_REQUEST_LINE - len("GET / HTTP/1.1"))
         "a head without an end",
     ],
 )
-def test_sizes(peer: Peer, request_: bytes, answer: tuple[int, str], stays: bool) -> None:
+def test_sizes_of_head_and_body_are_limited(peer: Peer, request_: bytes, answer: tuple[int, str], stays: bool) -> None:
     check_stream(peer, request_, [answer], stays)
 
 

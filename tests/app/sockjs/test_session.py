@@ -76,7 +76,7 @@ def test_close_frame_follows_queued_messages_and_is_repeated(bench: Bench) -> No
     assert bench.peer.ends == 1
 
 
-def test_only_the_first_close_counts(bench: Bench) -> None:
+def test_second_close_of_a_session_is_ignored(bench: Bench) -> None:
     bench.session.close(3000, "first")
     bench.session.close(3000, "second")
     bench.session.interrupt()
@@ -138,7 +138,7 @@ def test_second_receiver_replaces_a_disconnected_one(bench: Bench) -> None:
     assert bench.peer.ends == 1
 
 
-def test_troubles_of_a_closed_session_are_nobodys(bench: Bench) -> None:
+def test_failures_of_a_closed_session_are_ignored(bench: Bench) -> None:
     bench.session.close(3000, "")
     bench.session.close_silent()
     bench.session.close_failed("broken")

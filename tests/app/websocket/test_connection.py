@@ -359,7 +359,7 @@ def test_too_large_message_is_reported_to_the_owner(open_line: Callable[..., Lin
 # -- peers that give trouble
 
 
-def test_a_peer_that_answers_pings_stays(open_line: Callable[..., Line]) -> None:
+def test_peer_that_answers_pings_is_not_closed(open_line: Callable[..., Line]) -> None:
     line = open_line(Limits(ping_interval=seconds(0.5)))
     for _ in range(3):
         assert line.peer.recv_frame() == Frame(PING, b"")

@@ -126,7 +126,7 @@ def test_a_close_goes_out() -> None:
         ("\ud7ff", b"\xed\x9f\xbf"),
     ],
 )
-def test_a_reason_is_cut_to_what_fits(reason: str, cut: bytes) -> None:
+def test_close_reason_is_truncated(reason: str, cut: bytes) -> None:
     assert close_frame(1000, reason)[4:] == cut
 
 
@@ -216,7 +216,7 @@ def test_half_a_frame_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1003, 1007, 1011, 3000, 4999])
-def test_a_close(code: int) -> None:
+def test_close_frame_is_parsed(code: int) -> None:
     reader, messages, _ = read(sent(TEXT, b"x"), sent(CLOSE, struct.pack("!H", code) + b"bye"), sent(TEXT, b"y"))
     assert reader.failed is None
     assert reader.closed is not None
@@ -239,11 +239,11 @@ def test_a_close_between_fragments_is_a_close() -> None:
 
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 2999, 5000, 65535])
-def test_a_code_that_is_none(code: int) -> None:
+def test_invalid_close_code_is_refused(code: int) -> None:
     assert failure(sent(CLOSE, struct.pack("!H", code)))[0] == PROTOCOL_ERROR
 
 
-def test_half_a_code() -> None:
+def test_incomplete_close_code_is_refused() -> None:
     assert failure(sent(CLOSE, b"\x03"))[0] == PROTOCOL_ERROR
 
 
@@ -260,13 +260,13 @@ def test_a_frame_without_a_mask(opcode: int) -> None:
 
 
 @pytest.mark.parametrize("opcode", [3, 4, 5, 6, 7, 11, 12, 13, 14, 15])
-def test_a_reserved_opcode(opcode: int) -> None:
+def test_reserved_opcode_is_refused(opcode: int) -> None:
     assert failure(sent(opcode))[0] == PROTOCOL_ERROR
 
 
 @pytest.mark.parametrize("rsv", range(1, 8))
 @pytest.mark.parametrize("opcode", [TEXT, PING])
-def test_reserved_bits(opcode: int, rsv: int) -> None:
+def test_reserved_bits_are_refused(opcode: int, rsv: int) -> None:
     assert failure(sent(opcode, rsv=rsv))[0] == PROTOCOL_ERROR
 
 
@@ -312,7 +312,7 @@ def test_messages_before_an_invalid_frame_are_returned() -> None:
 # -- sizes
 
 
-def test_the_largest_message() -> None:
+def test_largest_message_is_accepted() -> None:
     assert read(sent(BINARY, b"x" * MAX))[1] == [WebSocketMessage(BINARY, b"x" * MAX)]
     frames = sent(BINARY, b"x" * (MAX - 1), fin=False), sent(CONTINUATION, b"x")
     assert read(*frames)[1] == [WebSocketMessage(BINARY, b"x" * MAX)]

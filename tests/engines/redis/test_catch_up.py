@@ -236,7 +236,7 @@ def test_unreadable_history_does_not_block_delivery(desk: Desk, monkeypatch: pyt
     assert desk.left_open == [("news", None)]
 
 
-def test_a_channel_that_is_left_meanwhile_is_forgotten(desk: Desk) -> None:
+def test_channel_that_is_unsubscribed_meanwhile_is_forgotten(desk: Desk) -> None:
     desk.catch_up.handle("news", kept(1))
     suffer_a_gap(desk)
     desk.remembers(1, 2)

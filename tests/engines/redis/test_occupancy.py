@@ -134,7 +134,7 @@ def test_abandoned_unsubscribe_is_reported(lab: RedisLab, server: RedisServer) -
     is_told(node, True, False)
 
 
-def test_scripts_that_redis_has_forgotten_are_no_trouble(lab: RedisLab, server: RedisServer) -> None:
+def test_scripts_are_loaded_again_after_redis_has_lost_them(lab: RedisLab, server: RedisServer) -> None:
     node = lab.listen(longest=1)
     server.ask("SCRIPT", "FLUSH")
     node.engine.subscribe("news")

@@ -104,7 +104,7 @@ def test_commands_in_flight_fail_when_the_connection_breaks(pipeline: Pipeline, 
     assert [outcome(greenlet) for greenlet in asking] == ["test: the test broke it", b"2"]
 
 
-def test_while_redis_is_away_everything_is_refused_at_once(pipeline: Pipeline, dial: Dialled) -> None:
+def test_commands_fail_immediately_while_redis_is_unavailable(pipeline: Pipeline, dial: Dialled) -> None:
     asking = ask_in_greenlets(pipeline, "a", "b")
     dial.made[0].break_off()
     assert "test: the test broke it" in [outcome(greenlet) for greenlet in asking]
@@ -115,7 +115,7 @@ def test_while_redis_is_away_everything_is_refused_at_once(pipeline: Pipeline, d
     eventually(lambda: not pipeline.away)
 
 
-def test_a_server_that_is_no_longer_the_master_is_left(pipeline: Pipeline, dial: Dialled) -> None:
+def test_connection_to_a_former_master_is_closed(pipeline: Pipeline, dial: Dialled) -> None:
     asking = ask_in_greenlets(pipeline, "a")
     dial.connections.append(FakeConnection())
     dial.made[0].answer(error("READONLY You can't write against a read only replica."))

@@ -150,7 +150,7 @@ def test_missing_params_are_refused(api: Api, method: str) -> None:
 
 @pytest.mark.parametrize("method", ["channels", "stats", "node"])
 @pytest.mark.parametrize("params", ["", ',"params":null', ',"params":[]'])
-def test_commands_without_params_heed_none(api: Api, method: str, params: str) -> None:
+def test_commands_without_parameters_ignore_params(api: Api, method: str, params: str) -> None:
     (reply,) = json.loads(api.process(f'{{"method":"{method}"{params}}}'.encode()))
     assert reply["error"] is None
 
@@ -276,7 +276,7 @@ def test_a_queue_has_no_limit_of_replies(start_node: StartNode, engine: Troubled
 # -- publish
 
 
-def test_publish(api: Api, client: LocalClient) -> None:
+def test_publish_reaches_subscribers(api: Api, client: LocalClient) -> None:
     data = '{"b" : 1.50,"a":[1e400, -0.0, 12345678901234567890], "é": "\\ud800"}'
     request = f'{{"method":"publish","params":{{"channel":"news","data":{data}}}}}'
     assert json.loads(api.process(request.encode())) == [{"method": "publish", **done()}]
@@ -316,7 +316,7 @@ def test_publish_into_an_unknown_namespace(api: Api) -> None:
     }
 
 
-def test_publish_that_fails(api: Api, engine: TroubledEngine) -> None:
+def test_publish_failures_are_reported(api: Api, engine: TroubledEngine) -> None:
     engine.failing.add("publish")
     assert call(api, "publish", channel="news", data=1) == {"error": "internal server error", "body": None}
 
@@ -324,7 +324,7 @@ def test_publish_that_fails(api: Api, engine: TroubledEngine) -> None:
 # -- broadcast
 
 
-def test_broadcast(api: Api, client: LocalClient) -> None:
+def test_broadcast_reaches_all_channels(api: Api, client: LocalClient) -> None:
     assert call(api, "broadcast", channels=["news", "rich:news", "elsewhere"], data=[1], client="c9") == done()
     pushes = [push["body"] for push in client.received()]
     assert [push["channel"] for push in pushes] == ["news", "rich:news"]
@@ -354,7 +354,7 @@ def test_broadcast_needs_channels_and_data(api: Api, params: dict[str, Any]) -> 
     assert call(api, "broadcast", **params) == {"error": "invalid message", "advice": "fix", "body": None}
 
 
-def test_broadcast_that_fails(api: Api, engine: TroubledEngine) -> None:
+def test_broadcast_failures_are_reported(api: Api, engine: TroubledEngine) -> None:
     engine.failing.add("publish")
     assert call(api, "broadcast", channels=["news", "chat"], data=1) == {
         "error": "internal server error",
@@ -378,12 +378,12 @@ def test_unsubscribe_from_all_channels(api: Api, client: LocalClient, params: di
     assert [push["body"]["channel"] for push in client.received()] == ["news", "rich:news"]
 
 
-def test_disconnect(api: Api, client: LocalClient) -> None:
+def test_disconnect_closes_connections_of_the_user(api: Api, client: LocalClient) -> None:
     assert call(api, "disconnect", user="alice") == done()
     assert client.close_reason == closed("disconnect")
 
 
-def test_user_without_connections_is_no_error(api: Api) -> None:
+def test_disconnect_of_a_user_without_connections_is_not_an_error(api: Api) -> None:
     assert call(api, "unsubscribe", user="nobody", channel="news") == done()
     assert call(api, "disconnect", user="nobody") == done()
 
@@ -408,13 +408,13 @@ def test_failed_control_message_is_an_error(api: Api, engine: TroubledEngine, me
 # -- presence and history
 
 
-def test_presence(api: Api, client: LocalClient) -> None:
+def test_presence_lists_clients(api: Api, client: LocalClient) -> None:
     info = {"user": "alice", "client": client.uid}
     assert call(api, "presence", channel="rich:news") == done({"channel": "rich:news", "data": {client.uid: info}})
     assert call(api, "presence", channel="rich:empty") == done({"channel": "rich:empty", "data": {}})
 
 
-def test_history(api: Api) -> None:
+def test_history_lists_messages(api: Api) -> None:
     for uid in ("u1", "u2"):
         call(api, "publish", channel="rich:news", data=uid, uid=uid)
     messages = [{"uid": uid, "channel": "rich:news", "data": uid} for uid in ("u2", "u1")]
@@ -432,7 +432,7 @@ def test_queries_that_are_refused_come_without_advice(api: Api, method: str, cha
 
 
 @pytest.mark.parametrize("method", ["presence", "history"])
-def test_queries_that_fail(api: Api, engine: TroubledEngine, method: str) -> None:
+def test_failures_of_queries_are_reported(api: Api, engine: TroubledEngine, method: str) -> None:
     engine.failing.add(method)
     assert call(api, method, channel="rich:news") == {
         "error": "internal server error",
@@ -443,12 +443,12 @@ def test_queries_that_fail(api: Api, engine: TroubledEngine, method: str) -> Non
 # -- channels, stats and node
 
 
-def test_channels(api: Api, client: LocalClient) -> None:
+def test_channels_are_listed(api: Api, client: LocalClient) -> None:
     reply = call(api, "channels")
     assert sorted(reply["body"]["data"]) == ["news", "rich:news"]
 
 
-def test_channels_that_fail(api: Api, engine: TroubledEngine) -> None:
+def test_failure_to_list_channels_is_reported(api: Api, engine: TroubledEngine) -> None:
     engine.failing.add("channels")
     assert call(api, "channels") == {"error": "internal server error", "body": {"data": None}}
 

@@ -286,7 +286,7 @@ def test_the_debug_log_says_why_a_token_is_wrong_and_shows_no_secret(
         "1500000000\n",
     ],
 )
-def test_a_timestamp_that_is_no_number_closes(node: Node, timestamp: str) -> None:
+def test_timestamp_that_is_not_a_number_closes_the_connection(node: Node, timestamp: str) -> None:
     client = LocalClient(node)
     params = {"user": "alice", "timestamp": timestamp, "token": sign("alice", timestamp)}
     client.send({"method": "connect", "params": params})
@@ -352,7 +352,7 @@ def test_a_connection_that_does_not_connect_is_stale(start: StartNode) -> None:
     assert eventually(lambda: client.close_reason) == closed("stale")
 
 
-def test_a_client_that_connects_in_time_stays(start: StartNode) -> None:
+def test_client_that_connects_in_time_is_not_closed(start: StartNode) -> None:
     node = start(stale_connection_close_delay=0.01)
     client = LocalClient.connected(node)
     stale = LocalClient(node)
@@ -421,7 +421,7 @@ def test_a_client_has_some_time_to_refresh(start: StartNode) -> None:
     assert "error" not in client.call("ping")
 
 
-def test_a_refreshed_client_stays(start: StartNode) -> None:
+def test_refreshed_client_is_not_closed(start: StartNode) -> None:
     timestamp, lifetime = lifetime_ending_in(0.2)
     node = start(connection_lifetime=lifetime, expired_connection_close_delay=0)
     refreshed, expired = LocalClient(node), LocalClient(node)
@@ -490,7 +490,7 @@ SUBSCRIBED = {"status": True, "last": "", "messages": None, "recovered": False}
 NOT_SUBSCRIBED = {**SUBSCRIBED, "status": False}
 
 
-def test_a_subscriber_gets_what_is_published(client: LocalClient, node: Node) -> None:
+def test_subscriber_receives_messages(client: LocalClient, node: Node) -> None:
     assert client.subscribe("news") == {"channel": "news", **SUBSCRIBED}
     client.received()
     node.publish("news", b'{"a": 1.50}', uid="u1")
@@ -1090,7 +1090,7 @@ def test_options_hold_from_the_next_command_on(client: LocalClient, node: Node) 
     assert client.close_reason == closed("invalid token")
 
 
-def test_a_namespace_that_went_away(client: LocalClient, node: Node, engine: TroubledEngine) -> None:
+def test_namespace_removed_by_a_reload_is_an_error(client: LocalClient, node: Node, engine: TroubledEngine) -> None:
     for channel in ("rich:news", "rich:chat"):
         client.subscribe(channel)
     node.configure(replace(node.config, namespaces=()))
@@ -1236,7 +1236,7 @@ def test_a_closed_connection_carries_out_nothing(client: LocalClient, engine: Tr
     assert (engine.channels(), engine.presence("rich:news")) == ([], {})
 
 
-def test_a_closed_connection_hears_of_no_unsubscribe(client: LocalClient) -> None:
+def test_closed_connection_receives_no_unsubscribe(client: LocalClient) -> None:
     client.connection.close(CLOSE_DISCONNECT)
     client.received()
     client.connection.unsubscribe("news")

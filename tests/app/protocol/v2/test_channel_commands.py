@@ -170,7 +170,7 @@ def test_joins_and_leaves_reach_other_subscribers_and_the_own_join_follows_the_r
     assert second.pushes() == []
 
 
-def test_joins_reach_only_those_who_ask_where_they_are_not_forced(start: StartNode) -> None:
+def test_joins_are_sent_only_on_request_unless_forced(start: StartNode) -> None:
     asked = {"join_leave": True, "presence": True, "allow_presence_for_subscriber": True}
     node = start(allow_subscribe_for_client=True, **asked)
     first, second = LocalClientV2.connected(node), LocalClientV2.connected(node)
@@ -205,7 +205,7 @@ def test_a_publish_that_is_not_allowed_is_an_error(
     assert code(client.call("publish", **request_)) == expected
 
 
-def test_a_hook_changes_what_is_published(start: StartNode) -> None:
+def test_hook_can_change_published_data(start: StartNode) -> None:
     def on_publish(context: Context) -> None:
         context.data = {"checked": context.data}
 

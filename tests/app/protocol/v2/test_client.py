@@ -265,7 +265,7 @@ def test_a_frame_over_the_limit_closes_the_connection(start: StartNode) -> None:
 # -- pings
 
 
-def test_a_client_that_answers_pings_stays(start: StartNode) -> None:
+def test_client_that_answers_pings_is_not_closed(start: StartNode) -> None:
     client = LocalClientV2.connected(start(ping_interval=0.1, client_pong_timeout=0.1))
     client.received()
     for _ in range(3):

@@ -270,9 +270,7 @@ def test_a_client_that_subscribes_again_after_a_gap_starts_with_a_full_publicati
 
 
 @pytest.mark.parametrize("request_", [{"channel": "plain:a"}, {"channel": "loose:a"}])
-def test_deltas_are_not_granted_where_they_are_not_allowed_or_there_are_no_positions(
-    node: Node, client: LocalClientV2, request_: dict[str, Any]
-) -> None:
+def test_deltas_require_permission_and_positions(node: Node, client: LocalClientV2, request_: dict[str, Any]) -> None:
     assert "delta" not in client.subscribe(delta="fossil", **request_)
     node.publish(request_["channel"], b'{"n":1}')
     assert [publication["data"] for publication in pushed(client)] == [{"n": 1}]

@@ -52,7 +52,7 @@ def publications(client: LocalClientV2) -> list[Any]:
     return [push["pub"]["data"] for push in client.pushes() if "pub" in push]
 
 
-def test_a_client_receives_only_what_passes_its_filter(node: Node, client: LocalClientV2) -> None:
+def test_client_receives_only_publications_that_pass_its_filter(node: Node, client: LocalClientV2) -> None:
     other = LocalClientV2.connected(node)
     client.subscribe("tags:a", tf=GERMAN)
     other.subscribe("tags:a")

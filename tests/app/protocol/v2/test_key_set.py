@@ -25,7 +25,7 @@ def server() -> Iterator[KeyServer]:
         yield running
 
 
-def test_one_request_gets_all_keys(server: KeyServer) -> None:
+def test_one_request_fetches_all_keys(server: KeyServer) -> None:
     keys = KeySet(server.url)
     found = keys.find("a")
     assert found is not None
@@ -105,7 +105,7 @@ def test_greenlets_share_one_request(server: KeyServer) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"keys":5}', b'{"keys":[5]}', b'{"keys":' + b"[" * 10_000])
-def test_an_answer_that_is_no_key_set_is_a_failure(server: KeyServer, body: bytes) -> None:
+def test_response_that_is_not_a_key_set_is_a_failure(server: KeyServer, body: bytes) -> None:
     server.body = body
     with pytest.raises(KeysUnavailable, match="not a JSON Web Key Set"):
         KeySet(server.url).find("a")
@@ -124,7 +124,7 @@ def test_the_number_of_keys_has_a_limit(server: KeyServer) -> None:
     assert keys.find("b") is None
 
 
-def test_keys_without_a_name_are_left_out(server: KeyServer) -> None:
+def test_keys_without_kid_are_omitted(server: KeyServer) -> None:
     server.keys = [{**jwk("RS256", "a"), "kid": None}, {**jwk("RS256", "a"), "kid": 5}, jwk("RS256", "b")]
     keys = KeySet(server.url)
     assert keys.find("b") is not None
@@ -138,7 +138,7 @@ def test_redirects_are_not_followed(server: KeyServer) -> None:
     assert server.requests == 1
 
 
-def test_a_server_that_is_not_there_is_a_failure(caplog: pytest.LogCaptureFixture) -> None:
+def test_unreachable_server_is_a_failure(caplog: pytest.LogCaptureFixture) -> None:
     with key_server() as gone:
         url = gone.url
     with pytest.raises(KeysUnavailable):

@@ -76,6 +76,6 @@ def test_an_emulation_request_holds_a_frame() -> None:
 
 
 @pytest.mark.parametrize("body", ["0a", "0a05", "08", "0dffffffff", "0a01ff"])
-def test_another_body_is_no_emulation_request(body: str) -> None:
+def test_invalid_emulation_request_is_refused(body: str) -> None:
     with pytest.raises(InvalidFrame):
         PROTOBUF.decode_emulation(bytes.fromhex(body))

@@ -39,7 +39,7 @@ def ask(start_node: StartNode) -> Any:
     return made
 
 
-def test_a_connection_that_is_closed_meanwhile_is_left_alone(ask: Any) -> None:
+def test_connection_that_is_closed_meanwhile_is_not_renewed(ask: Any) -> None:
     def leave(client: LocalClientV2) -> Renewal:
         client.connection.close()
         return Renewal(expires_at=time.time() + LATER)
@@ -49,7 +49,7 @@ def test_a_connection_that_is_closed_meanwhile_is_left_alone(ask: Any) -> None:
     assert client.connection._timer is None
 
 
-def test_a_subscription_that_ends_meanwhile_is_left_alone(ask: Any) -> None:
+def test_subscription_that_ends_meanwhile_is_not_renewed(ask: Any) -> None:
     def leave(client: LocalClientV2) -> Renewal:
         client.connection.subscriptions.remove("renewed:a")
         return Renewal(is_expired=True)

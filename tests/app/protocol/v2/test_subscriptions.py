@@ -31,7 +31,7 @@ def publications(client: LocalClientV2) -> list[Any]:
     return [push["pub"]["data"] for push in client.pushes() if "pub" in push]
 
 
-def test_a_new_subscriber_learns_the_position_of_the_stream(node: Node, client: LocalClientV2) -> None:
+def test_new_subscriber_receives_the_position_of_the_stream(node: Node, client: LocalClientV2) -> None:
     publish(node, 1, 2)
     result = client.subscribe("rich:a")
     assert result == {"recoverable": True, "positioned": True, "epoch": result["epoch"], "offset": 2}
@@ -45,7 +45,7 @@ def test_the_first_publication_of_a_stream_has_its_epoch(node: Node, client: Loc
     assert client.pushes() == [{"channel": "rich:a", "pub": {"data": 1, "offset": 1, "epoch": epoch}}]
 
 
-def test_a_client_recovers_what_it_has_missed(node: Node, client: LocalClientV2) -> None:
+def test_client_recovers_missed_publications(node: Node, client: LocalClientV2) -> None:
     epoch = client.subscribe("rich:a")["epoch"]
     publish(node, 1, 2, 3)
     other = LocalClientV2.connected(node)
