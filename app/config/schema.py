@@ -60,7 +60,7 @@ class TextField(fields.String):
         "number": "Not a valid string; put it in quotes.",
         "unicode": "Not a valid string; it cannot be encoded as UTF-8.",
         "nul": "Must not contain a NUL character.",
-        "comma": "An item of the list contains a comma.",
+        "comma": "An item of the list must not contain a comma.",
     }
 
     def __init__(self, *, numeric: bool, lower: bool, is_list: bool, **settings: Any) -> None:

@@ -43,7 +43,7 @@ def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) ->
     for endpoints in own_ports(loaded.config):
         name = f"{endpoints}_port"
         log.warning(
-            "option %s has no effect here: a WSGI application has no port of its own, the %s endpoints are not served",
+            "option %s has no effect here: a WSGI application has no separate port, so the %s endpoints are not served",
             name,
             endpoints,
         )

@@ -141,7 +141,7 @@ def _check(head: Head) -> None:
     coding = headers.get("transfer-encoding")
     if coding is not None:
         if length is not None:
-            raise HTTPError(400, "Content-Length and Transfer-Encoding exclude each other")
+            raise HTTPError(400, "Content-Length and Transfer-Encoding must not be used together")
         if coding.lower() != "chunked" or head.version == "HTTP/1.0":
             raise HTTPError(501, "unsupported Transfer-Encoding: only chunked is supported, in HTTP/1.1")
     host = headers.get("host")

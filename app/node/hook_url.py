@@ -89,7 +89,7 @@ def _hint(status: int) -> str:
 
 
 def _check_status(status: int, content: bytes) -> None:
-    """Raise Refuse if the backend refuses, and Undelivered if its response is not that of a hook."""
+    """Raise Refuse if the backend refuses, and Undelivered if its response has an unexpected status."""
     is_page = content.lstrip()[:1] == b"<"
     if status == HTTPStatus.FORBIDDEN and not (is_page and b"csrf" in content.lower()):
         if is_page:

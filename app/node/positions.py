@@ -15,9 +15,9 @@ from ..model.events import Publication, StreamPosition
 class Step(Enum):
     """The relation of a publication to the position before it."""
 
-    NEXT = "the next of the stream"
+    NEXT = "the next publication of the stream"
     OLD = "received before"
-    GAP = "later than the next one, or of another epoch"
+    GAP = "after a gap, or in another epoch"
 
 
 def step(before: StreamPosition, publication: Publication) -> Step:

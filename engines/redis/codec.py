@@ -87,7 +87,7 @@ def encode_publication(publication: Publication) -> bytes:
 
 
 def encode_unplaced(publication: Publication, kept: bool) -> bytes:
-    """Encode a publication without its last two fields, which a script adds. `kept` if it is added to the history."""
+    """Encode a publication without its last two fields, which a script adds. Set `kept` if it is for the history."""
     uid, _, data, client, info, tags, _, _ = publication
     kind = KEPT if kept else LIVE
     encoded = _encode((CODEC_VERSION, kind, uid, data, client, info, tags, 0, ""))

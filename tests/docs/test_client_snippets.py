@@ -132,14 +132,14 @@ def test_centrifuge_js_forgets_the_last_uid_after_an_empty_recovery(
             client.send(do="connect")
             client.send(do="subscribe", channel="news:a")
             client.wait_for("subscribe")
-            proxy.sever()
+            proxy.break_connections()
             client.wait_for("disconnect")
             proxy.restore()
             assert client.wait_for("subscribe")["recovered"] is True
             if has_new:
                 api.publish("news:a", 2)
                 client.wait_for("message")
-            proxy.sever()
+            proxy.break_connections()
             client.wait_for("disconnect")
             proxy.restore()
             assert client.wait_for("subscribe")["recovered"] is has_new

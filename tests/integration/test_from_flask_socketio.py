@@ -26,7 +26,7 @@ SAID = {"name": "ann", "text": "hello"}
 
 @contextmanager
 def served(directory: Path, *command: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A site for the length of a `with` block. Its output goes to the file `log`."""
+    """Provide a site in a `with` block. Its output goes to the file `log`."""
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=directory, env=environment(), stdout=log, stderr=log)
     try:

@@ -14,7 +14,7 @@ import pytest
 from tests.credentials import sign
 from tests.docs.pages import page
 from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, gunicorn
-from tests.hook_backend import Backend, dripping_backend, hook_backend
+from tests.hook_backend import Backend, hook_backend, slow_backend
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import redis_server
 from tests.servers import Server
@@ -227,7 +227,7 @@ def test_hanging_backend_delays_only_the_client_that_waits_for_it(start_server: 
 
 
 def test_an_answer_that_never_ends_is_one_try_and_is_given_up_in_time(start_server: StartServer) -> None:
-    with dripping_backend() as backend:
+    with slow_backend() as backend:
         options = {"hook_timeout": 0.3, "hook_tries": 3, "hook_events": "channel_occupied"}
         server = start_server(**options, hook_url=backend.url)
         started = time.monotonic()

@@ -283,7 +283,7 @@ def test_the_network_of_a_node_drops(redis: RedisServer, start_node: StartNode, 
     with TcpProxy("127.0.0.1", redis.port) as network:
         near, far = start_node(redis), start_node(network)
         audience = watch(far, near)
-        suffer(audience, "network of one node", network.sever, network.restore)
+        suffer(audience, "network of one node", network.break_connections, network.restore)
         assert audience.refused == {"kept:news": [], "live": []}
         assert audience.lost("live"), "the network did not drop"
         assert audience.lost("kept:news") == []
@@ -296,7 +296,7 @@ def test_the_network_of_the_publishing_node_drops(
     with TcpProxy("127.0.0.1", redis.port) as network:
         near, far = start_node(redis), start_node(network)
         audience = watch(near, far)
-        suffer(audience, "network of the publishing node", network.sever, network.restore)
+        suffer(audience, "network of the publishing node", network.break_connections, network.restore)
         assert audience.refused["live"]
         assert audience.lost("kept:news") == []
         audience.check_recovery(near)

@@ -381,7 +381,7 @@ def test_missed_messages_are_recovered_in_order(
         subscribed(client, channel, **library.subscription())
         api.publish(channel, 1)
         assert data_of(client, 1) == [1]
-        proxy.sever()
+        proxy.break_connections()
         client.wait_for("subscribing", channel=channel, code=1)
         for number in (2, 3, 4):
             api.publish(channel, number)
@@ -403,7 +403,7 @@ def test_more_missed_messages_than_are_kept_are_not_recovered(
         subscribed(client, channel, **library.subscription())
         api.publish(channel, 0)
         data_of(client, 1)
-        proxy.sever()
+        proxy.break_connections()
         client.wait_for("subscribing", channel=channel, code=1)
         for number in range(1, 13):
             api.publish(channel, number)
@@ -424,7 +424,7 @@ def test_messages_of_a_server_side_subscription_are_recovered(
         client.wait_for("server_subscribed", channel=channel)
         api.publish(channel, 1)
         assert client.wait_for("server_publication")["data"] == 1
-        proxy.sever()
+        proxy.break_connections()
         client.wait_for("connecting", code=1)
         for number in (2, 3):
             api.publish(channel, number)

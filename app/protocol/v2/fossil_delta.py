@@ -213,7 +213,7 @@ def _digits(number: int) -> int:
 
 
 def _number(number: int) -> bytes:
-    """Encode a number with the 64 digits of Fossil."""
+    """Encode a number in base 64, with the digits of Fossil's format."""
     digits = bytearray()
     while number or not digits:
         digits.append(_DIGITS[number & 63])

@@ -13,7 +13,7 @@ from gentrifugo.app.model.json_codec import InvalidJSON
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v2.errors import CodedError
 from tests.app.api.parts import KEPT, call
-from tests.fakes import Bus, TroubledEngine
+from tests.fakes import Bus, FailingEngine
 from tests.greenlets import settle
 from tests.local_client import LocalClient, closed
 
@@ -107,7 +107,7 @@ def test_body_of_another_form_is_a_bad_request(calls: MethodCalls, body: bytes) 
         calls.by_name["publish"](body)
 
 
-def test_a_failing_engine_is_an_internal_error(calls: MethodCalls, engine: TroubledEngine) -> None:
+def test_a_failing_engine_is_an_internal_error(calls: MethodCalls, engine: FailingEngine) -> None:
     engine.failing = {"publish", "presence"}
     assert call(calls, "publish", channel="news", data=1) == INTERNAL
     assert call(calls, "presence", channel="kept:news") == INTERNAL

@@ -120,7 +120,7 @@ QUOTES = "Not a valid string; put it in quotes."
         ("secret", True, QUOTES),
         ("secret", ["a"], "Not a valid string."),
         ("secret", b"bytes", "Not a valid string."),
-        ("allowed_origins", ["https://a.example,https://b.example"], "An item of the list contains a comma."),
+        ("allowed_origins", ["https://a.example,https://b.example"], "An item of the list must not contain a comma."),
         (
             "allowed_origins",
             ["nowhere"],

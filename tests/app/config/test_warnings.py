@@ -70,11 +70,11 @@ def test_every_insecure_mode_is_a_warning(mode: str) -> None:
         ),
         (
             {"history_size": 1},
-            "option history_size is set, but without history_lifetime no history is kept",
+            "option history_size is set, but without history_lifetime no history is stored",
         ),
         (
             {"namespaces": [{"name": "public", "history_lifetime": 1}]},
-            "option namespaces[0].history_lifetime is set, but without namespaces[0].history_size no history is kept",
+            "option namespaces[0].history_lifetime is set, but without namespaces[0].history_size no history is stored",
         ),
         (
             {"recover": True, "history_size": 1},

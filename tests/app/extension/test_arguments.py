@@ -13,14 +13,14 @@ from gentrifugo import Gentrifugo
 from gentrifugo.app.config.options import ConfigError
 from gentrifugo.app.extension.arguments import Arguments, checked, checked_app
 from gentrifugo.app.views.mounted import endpoints_of
-from tests.flask_sites import carried, site
+from tests.flask_sites import service_in, site
 
 ARGUMENTS: dict[str, Any] = {"config": {"ping_interval": 7}, "url_prefix": "/rt", "endpoints": ["client"]}
 
 
 def given(app: Flask) -> tuple[float, str, set[str]]:
     """What an application has of ARGUMENTS, or of others in their place."""
-    config = carried(app).config
+    config = service_in(app).config
     return config.ping_interval, config.http_prefix, set(endpoints_of(app))
 
 

@@ -16,7 +16,7 @@ from gentrifugo.app.model.events import RawClientInfo
 from gentrifugo.app.node.commands import Commands
 from gentrifugo.app.node.node import Node
 from gentrifugo.engines.memory import MemoryEngine
-from tests.fakes import TroubledEngine
+from tests.fakes import FailingEngine
 from tests.local_client import LocalClient, closed
 
 CHAT = Namespace(name="chat", presence=True, history_size=10, history_lifetime=60)
@@ -238,7 +238,7 @@ def test_broadcast_refuses_a_string_instead_of_a_list_of_channels(backend: Backe
 
 
 def test_an_engine_that_fails_is_an_exception(start_node: Callable[..., Node]) -> None:
-    engine = TroubledEngine()
+    engine = FailingEngine()
     backend = NodeBackend(start_node(engine, namespaces=(CHAT,)))
     engine.failing = {"publish", "presence", "channels"}
     for command in (lambda: backend.publish("chat:1", 1), lambda: backend.presence("chat:1"), backend.channels):

@@ -15,7 +15,7 @@ from flask.sessions import SecureCookieSessionInterface
 
 from gentrifugo import Context, Gentrifugo, Refuse
 from tests.credentials import sign
-from tests.flask_sites import carried, in_thread, serve, site, status
+from tests.flask_sites import in_thread, serve, service_in, site, status
 from tests.greenlets import eventually
 from tests.waiting import seconds
 from tests.websocket_client import HandshakeRefused, WebSocketClient
@@ -233,7 +233,7 @@ class TestHooksThatAnswerAsViewsDo:
 
     def test_results_of_notification_hooks_are_ignored(self, app: Flask, rt: Gentrifugo) -> None:
         rt.on_disconnect(returning(Response()))
-        assert carried(app).node.hooks.notify(Context("disconnect"))
+        assert service_in(app).node.hooks.notify(Context("disconnect"))
 
 
 class TestContext:
@@ -293,7 +293,7 @@ class TestContext:
         rt.on_connect(by_session)
         rt.init_app(second)
         Gentrifugo(other)
-        assert [bool(carried(app).node.hooks) for app in (first, second, other)] == [True, True, False]
+        assert [bool(service_in(app).node.hooks) for app in (first, second, other)] == [True, True, False]
 
 
 class TestRegistration:
@@ -322,7 +322,7 @@ class TestRegistration:
         with pytest.raises(RuntimeError, match="too late"):
             rt.on_connect(by_session)
         rt.init_app(third)
-        assert [bool(carried(app).node.hooks) for app in (first, second, third)] == [False, False, False]
+        assert [bool(service_in(app).node.hooks) for app in (first, second, third)] == [False, False, False]
 
     @pytest.mark.parametrize("event", DECORATORS)
     def test_a_decorator_returns_the_function(self, event: str) -> None:
@@ -400,7 +400,7 @@ class TestSigningChannels:
         asked_about: list[str] = []
         rt.on_private_subscribe(lambda context: asked_about.append(context.channel))
         port = serve(app)
-        limit = carried(app).config.client_channel_limit
+        limit = service_in(app).config.client_channel_limit
         channels = [f"${number}" for number in range(limit)]
         for more, expected in (([], 200), (channels, 200), (["$more"], 400), ([f"${n}" for n in range(6000)], 400)):
             asked_about.clear()

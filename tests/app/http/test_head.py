@@ -221,7 +221,7 @@ def test_invalid_content_length_is_refused(length: str) -> None:
 def test_a_length_beside_a_transfer_coding() -> None:
     assert refused(head("Content-Length: 1", "Transfer-Encoding: chunked")) == (
         400,
-        "Content-Length and Transfer-Encoding exclude each other",
+        "Content-Length and Transfer-Encoding must not be used together",
     )
 
 

@@ -19,7 +19,7 @@ from gentrifugo.app.node.registry import NodeInfo
 from gentrifugo.app.protocol.v1.wire import encode_publication
 from tests.app.conftest import VERSION, config
 from tests.app.node.parts import ALICE, connect, received
-from tests.fakes import Bus, TroubledEngine
+from tests.fakes import Bus, FailingEngine
 from tests.greenlets import eventually, settle
 
 StartNode = Callable[..., Node]
@@ -27,7 +27,7 @@ StartNode = Callable[..., Node]
 
 def test_a_node_identifies_itself_when_it_starts(start_node: StartNode) -> None:
     """Before, it may have been in a process that forked, and each child needs an identity."""
-    built = Node(config(), TroubledEngine(), VERSION, encode_publication)
+    built = Node(config(), FailingEngine(), VERSION, encode_publication)
     before = built.cluster.uid
     built.start()
     assert built.cluster.uid != before
@@ -198,7 +198,7 @@ def test_stats_show_the_last_whole_interval(start_node: StartNode) -> None:
     assert node.cluster.own_info().metrics["node_num_client_msg_published"] == 1
 
 
-def test_a_ping_that_fails_is_tried_again(start_node: StartNode, engine: TroubledEngine) -> None:
+def test_a_ping_that_fails_is_tried_again(start_node: StartNode, engine: FailingEngine) -> None:
     engine.failing.add("publish_control")
     node = start_node(engine, node_ping_interval=0.01)
     eventually(lambda: engine.calls["publish_control"] > 2)
@@ -206,7 +206,7 @@ def test_a_ping_that_fails_is_tried_again(start_node: StartNode, engine: Trouble
 
 
 def test_a_defect_does_not_end_the_pings(
-    start_node: StartNode, engine: TroubledEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    start_node: StartNode, engine: FailingEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     start_node(engine, node_ping_interval=0.01)
     monkeypatch.setattr(cluster_module, "MAX_MISSED_PINGS", None)
@@ -214,7 +214,7 @@ def test_a_defect_does_not_end_the_pings(
     assert caplog.records[0].exc_info is not None
 
 
-def test_a_new_interval_holds_from_the_next_round_on(start_node: StartNode, engine: TroubledEngine) -> None:
+def test_a_new_interval_holds_from_the_next_round_on(start_node: StartNode, engine: FailingEngine) -> None:
     node = start_node(engine, node_ping_interval=0.01)
     eventually(lambda: engine.calls["publish_control"] > 1)
     node.configure(replace(node.config, node_ping_interval=3600))

@@ -222,8 +222,8 @@ def test_data_refused_by_a_full_socket_is_written_later(start: Callable[..., Ben
 def test_client_that_does_not_read_is_closed_after_the_timeout(start: Callable[..., Bench]) -> None:
     bench = start(lambda exchange: StreamingRequest(exchange, XHRStreaming(), {}, 0.1, HUGE))
     bench.session.send("x" * 3_000_000)
-    eventually(lambda: bench.peer.troubles)
-    assert bench.peer.troubles == ["write timeout: the client read nothing for 0.1 s"]
+    eventually(lambda: bench.peer.failures)
+    assert bench.peer.failures == ["write timeout: the client read nothing for 0.1 s"]
     eventually(bench.greenlet.ready)
     assert isinstance(bench.error, TimeoutError)
 

@@ -98,7 +98,7 @@ def test_a_client_that_has_vanished_is_noticed_when_a_heartbeat_is_due(bench: Be
     receiver.stuck = True
     bench.session(receiver=receiver)
     eventually(lambda: "abandon" in receiver.calls)
-    assert bench.peers[0].troubles == ["silent"]
+    assert bench.peers[0].failures == ["silent"]
     assert "send_heartbeat" not in receiver.calls
 
 

@@ -14,8 +14,8 @@ from gentrifugo.app.model.events import RawClientInfo
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v1 import api as api_module
 from gentrifugo.app.protocol.v1.api import Api, BadRequest
-from tests.fakes import Bus, FakeConnection, TroubledEngine
-from tests.greenlets import Bystander, settle
+from tests.fakes import Bus, FailingEngine, FakeConnection
+from tests.greenlets import BackgroundGreenlet, settle
 from tests.local_client import LocalClient, closed
 
 StartNode = Callable[..., Node]
@@ -26,15 +26,15 @@ METHODS = ["publish", "broadcast", "unsubscribe", "disconnect", "presence", "his
 
 
 @pytest.fixture(params=[False, True], ids=["one by one", "in batches"])
-def engine(request: pytest.FixtureRequest) -> TroubledEngine:
+def engine(request: pytest.FixtureRequest) -> FailingEngine:
     """Backends must not see whether an engine likes publications together."""
-    engine = TroubledEngine()
+    engine = FailingEngine()
     engine.batches = request.param
     return engine
 
 
 @pytest.fixture
-def node(start_node: StartNode, engine: TroubledEngine) -> Node:
+def node(start_node: StartNode, engine: FailingEngine) -> Node:
     return start_node(engine, namespaces=(RICH,))
 
 
@@ -199,33 +199,33 @@ NODE: dict[str, Any] = {"method": "node", "params": {}}
 
 @pytest.mark.parametrize("command", [publish("news"), NODE], ids=["publish", "node"])
 def test_other_greenlets_run_between_commands(
-    api: Api, bystander: Bystander, monkeypatch: pytest.MonkeyPatch, command: dict[str, Any]
+    api: Api, background_greenlet: BackgroundGreenlet, monkeypatch: pytest.MonkeyPatch, command: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(api_module, "PUBLISH_BATCH_SIZE", 1)
     run(api, *[command] * 5)
-    assert bystander.turns >= 4
+    assert background_greenlet.turns >= 4
 
 
-def test_other_greenlets_run_between_commands_of_a_queue(api: Api, bystander: Bystander) -> None:
+def test_other_greenlets_run_between_commands_of_a_queue(api: Api, background_greenlet: BackgroundGreenlet) -> None:
     api.process_queued([json.dumps(NODE).encode()] * 5)
-    assert bystander.turns >= 4
-    before = bystander.turns
+    assert background_greenlet.turns >= 4
+    before = background_greenlet.turns
     api.process_queued([json.dumps([NODE] * 5).encode()])
-    assert bystander.turns >= before + 4
+    assert background_greenlet.turns >= before + 4
 
 
 def test_other_greenlets_run_between_channels_of_a_broadcast(
-    api: Api, bystander: Bystander, monkeypatch: pytest.MonkeyPatch, engine: TroubledEngine
+    api: Api, background_greenlet: BackgroundGreenlet, monkeypatch: pytest.MonkeyPatch, engine: FailingEngine
 ) -> None:
     monkeypatch.setattr(api_module, "PUBLISH_BATCH_SIZE", 2)
     channels = [f"rich:{number}" for number in range(10)]
     assert call(api, "broadcast", channels=channels, data=1) == done()
-    assert bystander.turns >= 4
+    assert background_greenlet.turns >= 4
     assert [len(engine.history(channel)) for channel in channels] == [1] * 10
 
 
 def test_a_broadcast_in_several_parts_ends_at_the_first_channel_that_is_refused(
-    api: Api, monkeypatch: pytest.MonkeyPatch, engine: TroubledEngine
+    api: Api, monkeypatch: pytest.MonkeyPatch, engine: FailingEngine
 ) -> None:
     monkeypatch.setattr(api_module, "PUBLISH_BATCH_SIZE", 2)
     reply = call(api, "broadcast", channels=["rich:1", "rich:2", "rich:3", "unknown:4", "rich:5"], data=1)
@@ -235,19 +235,19 @@ def test_a_broadcast_in_several_parts_ends_at_the_first_channel_that_is_refused(
 
 @pytest.mark.parametrize("method", ["presence", "history"])
 def test_other_greenlets_run_while_a_large_reply_is_encoded(
-    start_node: StartNode, engine: TroubledEngine, bystander: Bystander, method: str
+    start_node: StartNode, engine: FailingEngine, background_greenlet: BackgroundGreenlet, method: str
 ) -> None:
     large = Namespace(name="large", presence=True, history_size=1000, history_lifetime=60)
     api = Api(start_node(engine, namespaces=(large,)))
     for number in range(300):
         engine.add_presence("large:news", f"c{number}", RawClientInfo("alice", f"c{number}"), 60)
     run(api, *[publish("large:news", number) for number in range(300)])
-    before = bystander.turns
+    before = background_greenlet.turns
     assert len(call(api, method, channel="large:news")["body"]["data"]) == 300
-    assert bystander.turns >= before + 3
+    assert background_greenlet.turns >= before + 3
 
 
-def test_commands_after_too_many_replies_are_refused(start_node: StartNode, engine: TroubledEngine) -> None:
+def test_commands_after_too_many_replies_are_refused(start_node: StartNode, engine: FailingEngine) -> None:
     node = start_node(engine, namespaces=(RICH,), api_reply_max_size=3000)
     replies = run(Api(node), *[NODE] * 100, publish("rich:late"), {"uid": "u", "method": "channels", "params": {}})
     carried_out = [reply for reply in replies if reply["error"] is None]
@@ -261,13 +261,13 @@ def test_commands_after_too_many_replies_are_refused(start_node: StartNode, engi
     assert engine.history("rich:late") == []
 
 
-def test_publications_before_too_many_replies_are_all_reported(start_node: StartNode, engine: TroubledEngine) -> None:
+def test_publications_before_too_many_replies_are_all_reported(start_node: StartNode, engine: FailingEngine) -> None:
     api = Api(start_node(engine, namespaces=(RICH,), api_reply_max_size=100))
     replies = run(api, *[publish("rich:news", number) for number in range(10)])
     assert [reply["error"] for reply in replies].count(None) == len(engine.history("rich:news"))
 
 
-def test_a_queue_has_no_limit_of_replies(start_node: StartNode, engine: TroubledEngine) -> None:
+def test_a_queue_has_no_limit_of_replies(start_node: StartNode, engine: FailingEngine) -> None:
     api = Api(start_node(engine, namespaces=(RICH,), api_reply_max_size=1))
     api.process_queued([json.dumps([publish("rich:news", number) for number in range(5)]).encode()])
     assert len(engine.history("rich:news")) == 5
@@ -295,7 +295,7 @@ def test_publish_makes_a_uid_where_none_is_given(api: Api, client: LocalClient) 
     assert len({push["body"]["uid"] for push in client.received()}) == 2
 
 
-def test_publish_needs_no_option_of_the_channel(api: Api, engine: TroubledEngine) -> None:
+def test_publish_needs_no_option_of_the_channel(api: Api, engine: FailingEngine) -> None:
     assert call(api, "publish", channel="$rich:news#42&c1", data=1) == done()
     assert len(engine.history("$rich:news#42&c1")) == 1
 
@@ -316,7 +316,7 @@ def test_publish_into_an_unknown_namespace(api: Api) -> None:
     }
 
 
-def test_publish_failures_are_reported(api: Api, engine: TroubledEngine) -> None:
+def test_publish_failures_are_reported(api: Api, engine: FailingEngine) -> None:
     engine.failing.add("publish")
     assert call(api, "publish", channel="news", data=1) == {"error": "internal server error", "body": None}
 
@@ -354,7 +354,7 @@ def test_broadcast_needs_channels_and_data(api: Api, params: dict[str, Any]) -> 
     assert call(api, "broadcast", **params) == {"error": "invalid message", "advice": "fix", "body": None}
 
 
-def test_broadcast_failures_are_reported(api: Api, engine: TroubledEngine) -> None:
+def test_broadcast_failures_are_reported(api: Api, engine: FailingEngine) -> None:
     engine.failing.add("publish")
     assert call(api, "broadcast", channels=["news", "chat"], data=1) == {
         "error": "internal server error",
@@ -400,7 +400,7 @@ def test_unsubscribe_from_an_unknown_namespace(api: Api, client: LocalClient) ->
 
 
 @pytest.mark.parametrize("method", ["unsubscribe", "disconnect"])
-def test_failed_control_message_is_an_error(api: Api, engine: TroubledEngine, method: str) -> None:
+def test_failed_control_message_is_an_error(api: Api, engine: FailingEngine, method: str) -> None:
     engine.failing.add("publish_control")
     assert call(api, method, user="alice") == {"error": "internal server error", "body": None}
 
@@ -432,7 +432,7 @@ def test_queries_that_are_refused_come_without_advice(api: Api, method: str, cha
 
 
 @pytest.mark.parametrize("method", ["presence", "history"])
-def test_failures_of_queries_are_reported(api: Api, engine: TroubledEngine, method: str) -> None:
+def test_failures_of_queries_are_reported(api: Api, engine: FailingEngine, method: str) -> None:
     engine.failing.add(method)
     assert call(api, method, channel="rich:news") == {
         "error": "internal server error",
@@ -448,7 +448,7 @@ def test_channels_are_listed(api: Api, client: LocalClient) -> None:
     assert sorted(reply["body"]["data"]) == ["news", "rich:news"]
 
 
-def test_failure_to_list_channels_is_reported(api: Api, engine: TroubledEngine) -> None:
+def test_failure_to_list_channels_is_reported(api: Api, engine: FailingEngine) -> None:
     engine.failing.add("channels")
     assert call(api, "channels") == {"error": "internal server error", "body": {"data": None}}
 

@@ -15,7 +15,7 @@ from gentrifugo.app.protocol.v2.channel_commands import CHANNEL_COMMANDS
 from gentrifugo.app.protocol.v2.errors import CodedRefusal
 from gentrifugo.app.protocol.v2.messages import PublishRequest
 from gentrifugo.app.protocol.v2.token_making import subscription_token
-from tests.fakes import TroubledEngine
+from tests.fakes import FailingEngine
 from tests.greenlets import eventually
 from tests.local_client_v2 import KEY, LocalClientV2
 
@@ -115,7 +115,7 @@ def test_a_hook_can_refuse_a_subscription(start: StartNode) -> None:
     assert client.call("subscribe", channel="open:b") == {"error": {"code": 103, "message": "members only"}}
 
 
-def test_an_engine_that_fails_closes_the_connection(client: LocalClientV2, engine: TroubledEngine) -> None:
+def test_an_engine_that_fails_closes_the_connection(client: LocalClientV2, engine: FailingEngine) -> None:
     engine.failing = {"subscribe"}
     client.send({"id": 2, "subscribe": {"channel": "open:a"}})
     assert client.close == (3004, "internal server error")
@@ -224,7 +224,7 @@ def test_bytes_that_are_not_json_are_refused_where_a_hook_decides(start: StartNo
 
 
 def test_a_publish_that_the_engine_does_not_take_is_an_internal_error(
-    client: LocalClientV2, engine: TroubledEngine
+    client: LocalClientV2, engine: FailingEngine
 ) -> None:
     client.subscribe("open:a")
     engine.failing = {"publish"}

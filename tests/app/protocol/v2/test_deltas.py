@@ -18,7 +18,7 @@ from gentrifugo.app.protocol.v2 import deltas
 from gentrifugo.app.protocol.v2.deltas import DeltaChain, chain_of
 from gentrifugo.app.runtime import yielding
 from tests.app.protocol.v2.test_fossil_delta import apply
-from tests.fakes import LateEngine
+from tests.fakes import DelayedEngine
 from tests.greenlets import eventually
 from tests.local_client import LocalClient
 from tests.local_client_v2 import LocalClientV2, LocalProtobufClient
@@ -42,8 +42,8 @@ LOOSE = Namespace(name="loose", allow_subscribe_for_client=True, allowed_delta_t
 
 
 @pytest.fixture
-def engine() -> LateEngine:
-    return LateEngine()
+def engine() -> DelayedEngine:
+    return DelayedEngine()
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_a_client_that_has_missed_nothing_gets_a_full_publication_next(node: Nod
 
 
 def test_publications_during_a_subscribe_continue_the_recovered_chain(
-    node: Node, client: LocalClientV2, engine: LateEngine
+    node: Node, client: LocalClientV2, engine: DelayedEngine
 ) -> None:
     other = LocalClientV2.connected(node)
     other.subscribe("delta:a", delta="fossil")

@@ -13,7 +13,7 @@ from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.model.payload import payload
 from gentrifugo.app.node.commands import PublishOptions
 from gentrifugo.app.node.node import Node
-from tests.fakes import LateEngine
+from tests.fakes import DelayedEngine
 from tests.greenlets import eventually
 from tests.local_client import LocalClient
 from tests.local_client_v2 import LocalClientV2, LocalProtobufClient
@@ -34,8 +34,8 @@ GERMAN = {"key": "lang", "cmp": "eq", "val": "de"}
 
 
 @pytest.fixture
-def engine() -> LateEngine:
-    return LateEngine()
+def engine() -> DelayedEngine:
+    return DelayedEngine()
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_in_cache_mode_a_client_recovers_the_newest_publication_that_passes(node
     assert "publications" not in other.subscribe("cached:a", tf=GERMAN, recover=True, **position)
 
 
-def test_held_publications_are_filtered(node: Node, client: LocalClientV2, engine: LateEngine) -> None:
+def test_held_publications_are_filtered(node: Node, client: LocalClientV2, engine: DelayedEngine) -> None:
     engine.answering.clear()
     subscribing = gevent.spawn(client.call, "subscribe", channel="kept:a", tf=GERMAN)
     gevent.sleep(0.01)
@@ -163,7 +163,7 @@ def test_json_client_is_disconnected_by_a_payload_that_is_not_json(
 
 @pytest.mark.parametrize("method", ["recovery", "history", "held"])
 def test_json_client_that_reads_a_payload_that_is_not_json_is_disconnected(
-    mixed: Node, engine: LateEngine, method: str
+    mixed: Node, engine: DelayedEngine, method: str
 ) -> None:
     client = LocalClientV2.connected(mixed)
     if method == "held":

@@ -12,7 +12,7 @@ import pytest
 from gentrifugo.app.protocol.v2 import key_set
 from gentrifugo.app.protocol.v2.key_set import KeySet, KeysUnavailable
 from tests.fakes import FakeClock
-from tests.hook_backend import dripping_backend
+from tests.hook_backend import slow_backend
 from tests.token_keys import RSA_KEY, KeyServer, jwk, key_server
 from tests.waiting import seconds
 
@@ -165,7 +165,7 @@ except (KeysUnavailable, gevent.Timeout) as error:
 )
 def test_an_answer_that_never_ends_is_given_up(own: str, outer: str, error: str) -> None:
     """In a process of its own: only where gevent has patched the sockets can it interrupt a read."""
-    with dripping_backend() as endless:
+    with slow_backend() as endless:
         command = [sys.executable, "-c", ASKING, endless.url, own, outer]
         result = subprocess.run(command, capture_output=True, text=True, timeout=seconds(20))
     assert result.stdout == f"{error}\n", result.stderr
