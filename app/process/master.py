@@ -87,7 +87,7 @@ class Master:
         self._endpoints = endpoints
         self._listeners = Listeners({})
         self._workers: list[Worker] = []
-        self._has_served = False
+        self._has_been_ready = False
         """Whether any worker has been ready since the start."""
         self._backoff = Backoff(MIN_RESTART_DELAY, MAX_RESTART_DELAY)
         self._next_start = 0.0
@@ -121,7 +121,7 @@ class Master:
         self._extend_after_suspension()
         for worker in self._workers:
             worker.read_pipe()
-            self._has_served = self._has_served or worker.is_ready
+            self._has_been_ready = self._has_been_ready or worker.is_ready
         self._reap()  # after reading the pipes: whether any worker was ever ready decides what an exit means
         self._kill_overdue()
         if not self._is_stopping:
@@ -228,7 +228,7 @@ class Master:
             log.info("worker %d stopped: %s", worker.pid, how)
         elif worker.is_ready:
             log.error("worker %d exited unexpectedly: %s; starting a new worker", worker.pid, how)
-        elif self._has_served or code < 0:  # a killed worker does not mean that the configuration is wrong
+        elif self._has_been_ready or code < 0:  # a killed worker does not mean that the configuration is wrong
             pause = self._backoff.next_delay()
             log.error("worker %d failed during startup (%s), retrying in %g s", worker.pid, how, pause)
             self._next_start = time.monotonic() + pause

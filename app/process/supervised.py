@@ -39,16 +39,16 @@ class MasterLink:
         with suppress(BlockingIOError, BrokenPipeError):
             os.write(self._ready, sign)
 
-    def watch(self, gone: Callable[[], None]) -> None:
-        """Send heartbeats until the master exits without stopping this worker, then call `gone`. Blocks meanwhile.
+    def watch(self, on_master_exit: Callable[[], None]) -> None:
+        """Send heartbeats until the master exits without stopping this worker, then call `on_master_exit`.
 
-        The worker must stop then, so that another server can use the port.
+        Blocks meanwhile. The worker must stop then, so that another server can use the port.
         """
         while os.getppid() == self._pid:
             self._write(HEARTBEAT_BYTE)
             # In a worker, which gevent patches, this blocks only the greenlet. The master imports this file unpatched.
             time.sleep(HEARTBEAT_INTERVAL)
-        gone()
+        on_master_exit()
 
 
 def is_worker(environ: Mapping[str, str]) -> bool:

@@ -45,6 +45,6 @@ def opens_websockets(worker: type) -> bool:
     return hasattr(handler, "upgrade") or hasattr(handler, "upgrade_websocket")
 
 
-def shows_sockets(worker: type) -> bool:
+def provides_sockets(worker: type) -> bool:
     """Return whether a worker class provides the socket of a request to the application, which SockJS requires."""
     return getattr(worker, "server_class", None) is not None

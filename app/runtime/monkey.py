@@ -8,7 +8,7 @@ import logging
 import click
 from gevent import monkey
 
-from .gunicorn import SUPPORTED_WORKERS, is_patching, opens_websockets, settings_of_gunicorn, shows_sockets
+from .gunicorn import SUPPORTED_WORKERS, is_patching, opens_websockets, provides_sockets, settings_of_gunicorn
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def warn_if_serving() -> None:
     if not (is_patching(worker) or is_patched()):
         warn_once()
     elif not opens_websockets(worker):
-        warning = NO_WEBSOCKETS_WARNING if shows_sockets(worker) else NO_CONNECTIONS_WARNING
+        warning = NO_WEBSOCKETS_WARNING if provides_sockets(worker) else NO_CONNECTIONS_WARNING
         warn_once(warning.format(settings.worker_class_str))
 
 

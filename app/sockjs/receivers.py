@@ -28,7 +28,7 @@ class WaitingRequest(ABC):
     def __init__(
         self, exchange: Exchange, transport: HTTPTransport, headers: dict[str, str], write_timeout: float
     ) -> None:
-        self.heard_at = running_time()
+        self.last_write_at = running_time()
         self._exchange = exchange
         self._transport = transport
         self._headers = {"Content-Type": transport.content_type, **headers}
@@ -188,7 +188,7 @@ class StreamingRequest(WaitingRequest):
         self._left -= len(wrapped)
         if frame is session.close_frame_if_closed:
             self._left = 0
-        self.heard_at = running_time()
+        self.last_write_at = running_time()
         data = self._exchange.chunk(wrapped)
         try:
             self._rest = data[self._exchange.direct.raw.send(data) :]

@@ -21,7 +21,7 @@ CONNECTION_INTERRUPTED = (1002, "Connection interrupted")
 class Receiver(Protocol):
     """The request that waits for frames of the session. No method blocks."""
 
-    heard_at: float
+    last_write_at: float
     """Time of the last write to the client, a value of time.monotonic()."""
 
     def wake(self) -> None:

@@ -24,7 +24,7 @@ MAX_SWEEP_INTERVAL = 1.0
 class HeartbeatConnection(Protocol):
     """A connection that is its own session, such as a WebSocket."""
 
-    heard_at: float
+    last_write_at: float
 
     def send_heartbeat(self) -> None:
         """Send a heartbeat. Must not block."""
@@ -76,11 +76,11 @@ class Sessions:
         options, now = self._options(), running_time()
         if options.heartbeat_delay > 0:
             for connection in self.connections:
-                if now - connection.heard_at >= options.heartbeat_delay:
+                if now - connection.last_write_at >= options.heartbeat_delay:
                     connection.send_heartbeat()
         for key, session in list(self._sessions.items()):
             if session.receiver is not None and session.close_frame_if_closed is None:
-                if 0 < options.heartbeat_delay <= now - session.receiver.heard_at:
+                if 0 < options.heartbeat_delay <= now - session.receiver.last_write_at:
                     self._send_heartbeat(session, session.receiver)
             elif now - session.since >= options.disconnect_delay:
                 del self._sessions[key]

@@ -21,7 +21,7 @@ class WebSocketSession:
     """One connection, and the transport of its peer. `serve` it once."""
 
     def __init__(self, websocket: WebSocket) -> None:
-        self.heard_at = running_time()
+        self.last_write_at = running_time()
         self.outbox = websocket.outbox
         self._websocket = websocket
         self._is_closed = False
@@ -49,7 +49,7 @@ class WebSocketSession:
 
     def send_heartbeat(self) -> None:
         """Send a heartbeat, unless other data waits to be written."""
-        self.heard_at = running_time()
+        self.last_write_at = running_time()
         if not (self.outbox.frames or self._websocket.is_closing):
             self._append(frames.HEARTBEAT)
 

@@ -41,7 +41,7 @@ CHANNEL_FAILED: dict[str, Any] = {"status": 500}
 View: TypeAlias = Callable[[Service], Response]
 
 
-class _Late(BaseException):
+class _HooksTimeout(BaseException):
     """Raised when the hooks have not decided before the timeout."""
 
 
@@ -128,7 +128,7 @@ def _sign_all(service: Service, client: str, channels: Iterable[str]) -> dict[st
     pool = Pool(MAX_PARALLEL)
     limit = MANY_CHANNELS_FACTOR * service.node.hooks.max_timeout(PRIVATE_SUBSCRIBE)
     try:
-        with suppress(_Late), TimeLimit(limit, _Late()):
+        with suppress(_HooksTimeout), TimeLimit(limit, _HooksTimeout()):
             for channel in answers:
                 pool.spawn(copy_current_request_context(sign), channel)
             pool.join()

@@ -31,7 +31,7 @@ def close_clients_on_exit(service: Service) -> None:
 
     Hooks may use the remaining time. A second call for the same service does nothing.
     """
-    leave = _Leave(service)
+    leave = _WorkerShutdown(service)
     atexit.register(leave.finish)  # this worker has no other hook for its end
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         worker = signal.getsignal(number)
@@ -39,7 +39,7 @@ def close_clients_on_exit(service: Service) -> None:
             signal.signal(number, leave.handler_before(worker))
 
 
-class _Leave:
+class _WorkerShutdown:
     """The shutdown of one service, which begins with a signal."""
 
     def __init__(self, service: Service) -> None:

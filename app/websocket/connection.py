@@ -50,7 +50,7 @@ NO_STATUS = 1005
 """The code for a close frame without a code (RFC 6455 7.4.1); it is never sent."""
 
 
-class _Late(BaseException):
+class _MessageTimeout(BaseException):
     """The rest of a message has taken too long to arrive."""
 
 
@@ -177,7 +177,7 @@ class WebSocket:
             data = self._unparsed or self._received()
         except (OSError, ValueError):  # ValueError: a buffered reader whose socket was closed
             data = b""
-        except _Late:
+        except _MessageTimeout:
             self._reader.fail_slow()
             return True
         if not data:
@@ -195,11 +195,11 @@ class WebSocket:
         return True
 
     def _received(self) -> bytes:
-        """Wait for data. Raises _Late if the peer is too slow."""
+        """Wait for data. Raises _MessageTimeout if the peer is too slow."""
         return self._recv_rest() if self._reader.is_inside_message else self._recv(RECV_SIZE)
 
     def _recv_rest(self) -> bytes:
-        """Wait for more data of a message. Raises _Late if the peer is too slow."""
+        """Wait for more data of a message. Raises _MessageTimeout if the peer is too slow."""
         allowance = self._allowance = self._allowance or ReadAllowance(MESSAGE_TIME)
         began = running_time()
         data = self._recv_with_timeout(allowance.left)
@@ -209,11 +209,11 @@ class WebSocket:
 
     def _recv_with_timeout(self, seconds: float) -> bytes:
         if seconds > 0:
-            with suppress(_Late), TimeLimit(seconds, _Late()):
+            with suppress(_MessageTimeout), TimeLimit(seconds, _MessageTimeout()):
                 return self._recv(RECV_SIZE)
         if not unread(self._socket):
-            raise _Late
-        with TimeLimit(ARRIVED_DATA_TIMEOUT, _Late()):  # the process was too busy to notice the data in time
+            raise _MessageTimeout
+        with TimeLimit(ARRIVED_DATA_TIMEOUT, _MessageTimeout()):  # the process was too busy to notice the data in time
             return self._recv(RECV_SIZE)
 
     def _answer_end(self) -> None:

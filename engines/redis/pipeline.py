@@ -60,8 +60,8 @@ class Pipeline(Link):
 
         The commands reach Redis in this order, after those of all earlier calls.
         """
-        if self.away:
-            raise EngineError(self.away)
+        if self.unavailable_reason:
+            raise EngineError(self.unavailable_reason)
         call = _Call(commands)
         self._waiting.append(call)
         self._arrived.set()

@@ -128,8 +128,10 @@ class Shard:
         A server that has restarted knows no subscriptions at first, so a publish would succeed but reach no subscriber.
         """
         subscriber = self.subscriber
-        if not subscriber.is_ready and (subscriber.away or not subscriber.wait_ready(self._timeouts.connect)):
-            raise EngineError(subscriber.away or f"{self.name}: subscriptions not restored yet")
+        if not subscriber.is_ready and (
+            subscriber.unavailable_reason or not subscriber.wait_ready(self._timeouts.connect)
+        ):
+            raise EngineError(subscriber.unavailable_reason or f"{self.name}: subscriptions not restored yet")
         return self.pipeline
 
     def publish_and_wait(self, name: bytes, data: bytes) -> None:
@@ -207,7 +209,7 @@ class Shard:
         backoff = Backoff(INITIAL_DELAY, MAX_DELAY)
         reason = "subscriptions not restored"
         while (left := deadline - running_time()) > 0:
-            if self.pipeline.away and not self.pipeline.wait_ready(min(left, self._timeouts.connect)):
+            if self.pipeline.unavailable_reason and not self.pipeline.wait_ready(min(left, self._timeouts.connect)):
                 break  # Redis is not only briefly unavailable
             try:
                 if self.subscriber.wait_ready(left) and self._catch_up.wait_closed(channel, left):
@@ -217,7 +219,7 @@ class Shard:
             except EngineError as error:
                 reason = str(error)
                 gevent.sleep(backoff.next_delay())
-        raise EngineError(self.pipeline.away or f"{self.name}: {reason} within {self._timeouts.read:g} s")
+        raise EngineError(self.pipeline.unavailable_reason or f"{self.name}: {reason} within {self._timeouts.read:g} s")
 
     def _read_passed_now(self, channel: str, read: Callable[[], Reading]) -> Reading | None:
         """Try `_read_passed` without waiting for a connection. Returns None if the connection broke meanwhile."""

@@ -86,8 +86,8 @@ class Subscriber(Link):
 
         If the caller is interrupted while it waits, for example by a timeout, there is no subscription.
         """
-        if self.away:
-            raise EngineError(self.away)
+        if self.unavailable_reason:
+            raise EngineError(self.unavailable_reason)
         self._wanted[name] = None
         try:
             self._change("SUBSCRIBE", name)
@@ -99,7 +99,7 @@ class Subscriber(Link):
 
     def unsubscribe(self, name: bytes) -> None:
         """Unsubscribe from `name`, and wait until Redis has confirmed it. Retries later if it raises EngineError."""
-        if self._wanted.pop(name, False) is False or self.away:
+        if self._wanted.pop(name, False) is False or self.unavailable_reason:
             return
         self._change("UNSUBSCRIBE", name)
 

@@ -165,7 +165,7 @@ class ClientV1(BaseClient):
             user, info = None, b""  # they are not signed
             if known.has(CONNECT_PROXY):
                 asked = ConnectContext(hooks.CONNECT, client=self.uid, opening=self.opening)
-                user, info = decisions.who_by_backend(known, asked)
+                user, info = decisions.identify_with_backend(known, asked)
         elif not self.node.config.insecure:
             timestamp = signed_at(self.node.config.secret, params)
             self._signed_user = user
@@ -180,7 +180,7 @@ class ClientV1(BaseClient):
     def _identify_with_hooks(self, event: str, user: str | None, info: bytes) -> tuple[str | None, bytes]:
         """Return the user and info that the hooks have set; raises Closing if a hook refuses."""
         context = Context(event, user, self.uid, info=decode_embedded(info), opening=self.opening)
-        decided = decisions.who_by_hooks(self.node.hooks, context, info)
+        decided = decisions.identify_with_hooks(self.node.hooks, context, info)
         if self.closed:
             raise ClosedMeanwhile
         return decided

@@ -15,7 +15,7 @@ MakeContext: TypeAlias = Callable[[str, str], Context]
 """Creates the context of a hook for an event and a channel of a client."""
 
 
-def who_by_backend(hooks: Hooks, context: ConnectContext) -> tuple[str | None, bytes]:
+def identify_with_backend(hooks: Hooks, context: ConnectContext) -> tuple[str | None, bytes]:
     """Return user and info that a backend gives to a client without a token; None and no info if it gives no user.
 
     May block. Raises Closing if the backend refuses or fails.
@@ -27,7 +27,7 @@ def who_by_backend(hooks: Hooks, context: ConnectContext) -> tuple[str | None, b
     return (None, b"") if allowed is None else (allowed.user, allowed.info)
 
 
-def who_by_hooks(hooks: Hooks, context: Context, info: bytes) -> tuple[str | None, bytes]:
+def identify_with_hooks(hooks: Hooks, context: Context, info: bytes) -> tuple[str | None, bytes]:
     """Return user and info that the hooks have set; None if they set no user.
 
     May block; raises Closing if a hook refuses.

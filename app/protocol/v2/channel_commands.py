@@ -224,8 +224,8 @@ def _history(client: ServedClient, id_: int, request: HistoryRequest) -> None:
     channel = _named(request.channel)
     options = client.node.rules.options(channel)
     _check_history(client, channel, options)
-    most = client.node.config.client_history_max_publication_limit
-    limit = most if request.limit < 0 else min(request.limit, most)
+    max_limit = client.node.config.client_history_max_publication_limit
+    limit = max_limit if request.limit < 0 else min(request.limit, max_limit)
     since = None if request.since is None else StreamPosition(request.since.offset, request.since.epoch)
     stream = client.node.stream(channel, HistoryFilter(limit, since, request.reverse))
     publications = [message_of(publication) for publication in stream.publications]

@@ -16,7 +16,7 @@ from ...model.events import Publication as NodePublication
 from ...model.payload import bytes_of, is_binary
 from ...node.hub import Hub
 from . import fossil_delta
-from .encodings import pusher, unsendable
+from .encodings import event_encoder, log_unsendable
 from .format import Format, NotJSON
 from .messages import Publication, client_info
 
@@ -87,12 +87,12 @@ class _DeltaPush:
 
     def __call__(self, event: Event) -> bytes:
         if not isinstance(event, NodePublication):
-            return pusher(self.format, self.has_joins)(event)
+            return event_encoder(self.format, self.has_joins)(event)
         self.chain.add(event)
         try:
             return _encode(self.format, event, None if self.is_full else self.chain.patch())
         except NotJSON:
-            raise unsendable(event) from None
+            raise log_unsendable(event) from None
 
 
 class DeltaSubscription:

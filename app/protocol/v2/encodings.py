@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 _unsendable_log = ThrottledLog(log, logging.WARNING)
 
 
-def unsendable(event: Event) -> Unsendable:
+def log_unsendable(event: Event) -> Unsendable:
     """Log that an event holds bytes that JSON cannot carry, at a limited rate, and return the exception to raise."""
     _unsendable_log.log(
         event.channel,
@@ -47,7 +47,7 @@ def encode_event(format_: Format, event: Event) -> bytes:
 
 
 @cache
-def pusher(format_: Format, has_joins: bool) -> Callable[[Event], bytes]:
+def event_encoder(format_: Format, has_joins: bool) -> Callable[[Event], bytes]:
     """Return the function that encodes the events of a channel; it skips joins and leaves unless `has_joins`."""
 
     def push(event: Event) -> bytes:
@@ -56,7 +56,7 @@ def pusher(format_: Format, has_joins: bool) -> Callable[[Event], bytes]:
         try:
             return encode_event(format_, event)
         except NotJSON:
-            raise unsendable(event) from None
+            raise log_unsendable(event) from None
 
     return push
 
@@ -64,4 +64,4 @@ def pusher(format_: Format, has_joins: bool) -> Callable[[Event], bytes]:
 @cache
 def encoding(format_: Format, frame: Callable[[bytes], bytes], has_joins: bool, is_positioned: bool) -> Encoding:
     """Return the encoding for subscriptions with these properties; the same object for equal arguments."""
-    return Encoding(pusher(format_, has_joins), frame, is_positioned)
+    return Encoding(event_encoder(format_, has_joins), frame, is_positioned)

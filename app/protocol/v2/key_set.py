@@ -53,7 +53,7 @@ class KeySet:
         self._timeout = timeout
         self._keys: Mapping[tuple[str, str], Key] = {}
         self._fetched_at: float | None = None
-        self._asked_at: float | None = None
+        self._requested_at: float | None = None
         self._failure = ""
         self._lock = BoundedSemaphore(1)
         self._http = urllib3.PoolManager(maxsize=1, timeout=timeout)
@@ -65,26 +65,26 @@ class KeySet:
         Waits for a request if the set is old or does not have the key. Raises KeysUnavailable if the key is unknown
         because the last request has failed. Keys that were fetched before stay valid in the meantime.
         """
-        if self._must_ask(kid):
+        if self._must_fetch(kid):
             with self._lock:
-                if self._must_ask(kid):  # another greenlet may have asked in the meantime
-                    self._ask()
+                if self._must_fetch(kid):  # another greenlet may have asked in the meantime
+                    self._fetch()
         key = self._keys.get((self.url, kid))
         if key is None and self._failure:
             raise KeysUnavailable(self._failure)
         return key
 
-    def _must_ask(self, kid: str) -> bool:
+    def _must_fetch(self, kid: str) -> bool:
         now = self._clock()
-        if self._asked_at is not None and now < self._asked_at + MIN_REQUEST_INTERVAL:
+        if self._requested_at is not None and now < self._requested_at + MIN_REQUEST_INTERVAL:
             return False
         is_old = self._fetched_at is None or now >= self._fetched_at + LIFETIME
         return is_old or (self.url, kid) not in self._keys
 
-    def _ask(self) -> None:
-        self._asked_at = self._clock()
+    def _fetch(self) -> None:
+        self._requested_at = self._clock()
         try:
-            self._keys = self._fetched()
+            self._keys = self._request_keys()
         except (HTTPError, ValueError) as error:
             self._failure = str(error)
             self._log.log("failure", "token_jwks_public_endpoint: cannot fetch keys: %s", self._failure)
@@ -92,12 +92,12 @@ class KeySet:
             self._failure = ""
             self._fetched_at = self._clock()
 
-    def _fetched(self) -> Mapping[tuple[str, str], Key]:
+    def _request_keys(self) -> Mapping[tuple[str, str], Key]:
         """Fetch the keys. Raises HTTPError if the request fails, and ValueError for a late or invalid response."""
         timeout = gevent.Timeout(self._timeout)  # urllib3 limits each read by itself, but not all of them together
         try:
             with timeout:
-                status, content = self._answer()
+                status, content = self._request()
         except gevent.Timeout as error:
             if error is not timeout:
                 raise
@@ -106,16 +106,16 @@ class KeySet:
             raise ValueError(f"response has status {status}")
         if len(content) > MAX_KEY_SET_SIZE:
             raise ValueError(f"response has more than {MAX_KEY_SET_SIZE} bytes")
-        return self._parsed(content)
+        return self._parse(content)
 
-    def _answer(self) -> tuple[int, bytes]:
+    def _request(self) -> tuple[int, bytes]:
         response = self._http.request("GET", self.url, preload_content=False, redirect=False, retries=False)
         try:
             return response.status, response.read(MAX_KEY_SET_SIZE + 1)
         finally:
             response.close()
 
-    def _parsed(self, content: bytes) -> Mapping[tuple[str, str], Key]:
+    def _parse(self, content: bytes) -> Mapping[tuple[str, str], Key]:
         try:
             jwks = _set.decode(content).keys
         except (msgspec.DecodeError, RecursionError) as error:

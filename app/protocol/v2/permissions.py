@@ -35,40 +35,40 @@ def may_subscribe(rules: ChannelRules, channel: str, user: str) -> bool:
     return options.allow_subscribe_for_client if user else options.allow_subscribe_for_anonymous
 
 
-def may_publish(options: ChannelOptions, who: Requester) -> bool:
+def may_publish(options: ChannelOptions, requester: Requester) -> bool:
     """Return whether a client may publish in a channel with these options."""
     return _is_allowed(
-        who,
+        requester,
         options.allow_publish_for_client,
         options.allow_publish_for_subscriber,
         options.allow_publish_for_anonymous,
     )
 
 
-def may_read_presence(options: ChannelOptions, who: Requester) -> bool:
+def may_read_presence(options: ChannelOptions, requester: Requester) -> bool:
     """Return whether a client may read presence, and may therefore also request joins and leaves."""
     return _is_allowed(
-        who,
+        requester,
         options.allow_presence_for_client,
         options.allow_presence_for_subscriber,
         options.allow_presence_for_anonymous,
     )
 
 
-def may_read_history(options: ChannelOptions, who: Requester) -> bool:
+def may_read_history(options: ChannelOptions, requester: Requester) -> bool:
     """Return whether a client may read the history, and may therefore also request positions and recovery."""
     return _is_allowed(
-        who,
+        requester,
         options.allow_history_for_client,
         options.allow_history_for_subscriber,
         options.allow_history_for_anonymous,
     )
 
 
-def _is_allowed(who: Requester, for_client: bool, for_subscriber: bool, for_anonymous: bool) -> bool:
-    if who.is_trusted or (who.is_subscribed and for_subscriber):
+def _is_allowed(requester: Requester, for_client: bool, for_subscriber: bool, for_anonymous: bool) -> bool:
+    if requester.is_trusted or (requester.is_subscribed and for_subscriber):
         return True
-    return for_client if who.user else for_anonymous
+    return for_client if requester.user else for_anonymous
 
 
 class Grant(NamedTuple):

@@ -49,7 +49,7 @@ class Key:
     """The bytes of an HMAC key, or a public key of the library `cryptography`."""
     algorithms: Mapping[str, Algorithm]
 
-    def has_signed(self, algorithm: str, text: bytes, signature: bytes) -> bool:
+    def verifies(self, algorithm: str, text: bytes, signature: bytes) -> bool:
         """Return whether a signature over a text was made with this key and algorithm."""
         method = self.algorithms.get(algorithm)
         return method is not None and method.verify(text, self.material, signature)

@@ -164,7 +164,7 @@ class TokenVerifier:
         keys = list(self._keys_for(signed))
         if not keys:
             raise InvalidToken(f"no key is configured for alg {signed.algorithm!r} and kid {signed.kid!r}")
-        if not any(key.has_signed(signed.algorithm, signed.text, signed.signature) for key in keys):
+        if not any(key.verifies(signed.algorithm, signed.text, signed.signature) for key in keys):
             raise InvalidToken("invalid signature")
         return signed.payload
 

@@ -45,7 +45,7 @@ class FakeReceiver:
     """A request that receives; `is_disconnected` and `stuck` are the test's to set."""
 
     def __init__(self) -> None:
-        self.heard_at = running_time()
+        self.last_write_at = running_time()
         self.is_disconnected = False
         self.stuck = False
         self.calls: list[str] = []
@@ -54,7 +54,7 @@ class FakeReceiver:
         self.calls.append("wake")
 
     def send_heartbeat(self) -> None:
-        self.heard_at = running_time()
+        self.last_write_at = running_time()
         self.calls.append("send_heartbeat")
 
     def has_unacknowledged_data(self) -> bool:

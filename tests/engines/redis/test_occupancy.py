@@ -157,7 +157,7 @@ def cut(node: Listener, server: RedisServer, patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(shard_of(node).subscriber, "_dial", dial)
     server.ask("CLIENT", "KILL", "TYPE", "pubsub")
-    eventually(lambda: shard_of(node).subscriber.away)
+    eventually(lambda: shard_of(node).subscriber.unavailable_reason)
 
 
 def test_short_connection_loss_reports_no_change(lab: RedisLab, server: RedisServer) -> None:
@@ -265,7 +265,7 @@ def test_a_server_that_begins_with_old_data(tmp_path: Path, lab: RedisLab, monke
         is_told(node, True, channel="newest")
         monkeypatch.setattr(occupancy, "MIN_EMPTY_TIME", 1)
         server.kill()
-        eventually(lambda: shard_of(node).subscriber.away)
+        eventually(lambda: shard_of(node).subscriber.unavailable_reason)
         server.start()
         eventually(lambda: shard_of(node).subscriber.is_ready)
         node.engine.subscribe("returns")
@@ -325,7 +325,7 @@ def test_a_replica_takes_over(tmp_path: Path, lab: RedisLab) -> None:
         eventually(lambda: replica.ask("SCARD", f"{lab.settings.prefix}.occupied") == 2)
         master.kill()
         leave(node, "left")
-        eventually(lambda: shard_of(node).subscriber.away)
+        eventually(lambda: shard_of(node).subscriber.unavailable_reason)
         eventually(lambda: shard_of(node).subscriber.is_ready, within=45)
         is_told(node, True, False, channel="left")
         node.engine.unsubscribe("news")

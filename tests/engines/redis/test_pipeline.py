@@ -108,11 +108,11 @@ def test_commands_fail_immediately_while_redis_is_unavailable(pipeline: Pipeline
     asking = ask_in_greenlets(pipeline, "a", "b")
     dial.made[0].break_off()
     assert "test: the test broke it" in [outcome(greenlet) for greenlet in asking]
-    eventually(lambda: pipeline.away)
+    eventually(lambda: pipeline.unavailable_reason)
     with pytest.raises(EngineError, match="nobody is there"):
         pipeline.ask("PING")
     dial.connections.append(FakeConnection())
-    eventually(lambda: not pipeline.away)
+    eventually(lambda: not pipeline.unavailable_reason)
 
 
 def test_connection_to_a_former_master_is_closed(pipeline: Pipeline, dial: Dialled) -> None:
