@@ -177,7 +177,7 @@ class TestTokens:
         (problem,) = refused("gentoken", "--user=1", "--info={")
         assert problem.startswith("--info: not JSON: ")
 
-    def test_a_key_is_needed(self, directory: Path) -> None:
+    def test_token_commands_without_a_key_are_an_error(self, directory: Path) -> None:
         (directory / "config.json").write_text('{"secret": "secret"}')
         assert refused("gentoken", "--user=1") == [
             "gentoken: cannot sign a token: option token_hmac_secret_key is not set"

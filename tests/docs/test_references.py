@@ -92,7 +92,7 @@ def _words(heading: str) -> str:
     return re.sub(r"[^\w\s-]", "", heading).strip().lower()
 
 
-def test_the_index_leads_to_every_page() -> None:
+def test_index_links_every_page() -> None:
     linked = {link.partition("#")[0] for page in PAGES if page.path.stem == "index" for link in page.links}
     assert {page.path.name for page in pages()} - linked == {"index.md"}
 

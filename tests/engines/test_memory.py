@@ -218,7 +218,7 @@ def test_a_channel_is_on_the_agenda_once(engine: MemoryEngine) -> None:
 # -- the sweep
 
 
-def test_a_running_engine_sweeps_by_itself(
+def test_running_engine_deletes_expired_data(
     clock: FakeClock, nothing_left_behind: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "EXPIRY_INTERVAL", 0.01)

@@ -75,7 +75,7 @@ def test_cent_can_call_unsubscribe(server: Server, library: Cent) -> None:
         assert client.push() == {"method": "unsubscribe", "body": {"channel": "all:1", "status": True}}
 
 
-def test_unsubscribe_from_every_channel(server: Server, library: Cent) -> None:
+def test_cent_can_unsubscribe_from_every_channel(server: Server, library: Cent) -> None:
     with ProtocolClient(server, user="42") as client:
         client.subscribe("all:1")
         client.subscribe("all:2")
@@ -127,7 +127,7 @@ def test_cent_can_call_node(library: Cent) -> None:
     assert reply["body"]["data"]["uid"]
 
 
-def test_several_commands_in_one_request(library: Cent) -> None:
+def test_cent_can_send_several_commands_in_one_request(library: Cent) -> None:
     answer = library.answer(
         send=[
             ["publish", {"channel": "all:1", "data": 1}],

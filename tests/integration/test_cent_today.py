@@ -139,7 +139,7 @@ def test_cent_can_call_disconnect(cent: Client, user: ProtocolClient) -> None:
     assert user.wait_closed().advice == {"reason": "maintenance", "reconnect": True}
 
 
-def test_subscribe_and_refresh_of_users_without_connections(cent: Client) -> None:
+def test_cent_can_subscribe_and_refresh_users_without_connections(cent: Client) -> None:
     request = SubscribeRequest(user="nobody", channel="all:1", data={"why": "you"})
     assert cent.subscribe(request) == SubscribeResult()
     assert cent.refresh(RefreshRequest(user="nobody", expired=True)) == RefreshResult()

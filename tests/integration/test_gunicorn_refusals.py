@@ -161,7 +161,7 @@ def test_the_option_of_the_server_is_a_remedy(tmp_path: Path, redis: RedisServer
         works(server)
 
 
-def test_one_worker_is_a_remedy(tmp_path: Path) -> None:
+def test_one_worker_is_not_refused(tmp_path: Path) -> None:
     with site(tmp_path, STOCK_WORKER) as (server, api):
         works(server, "/realtime/connection/websocket")
         assert {api.request("GET", f"/call/{name}").body for name in CALLS if name not in OPTIONAL} == {b"done"}

@@ -261,7 +261,7 @@ def test_unavailable_backend_does_not_flood_the_log(start_server: StartServer) -
 
 
 @pytest.mark.parametrize("worker", [GENTRIFUGO_WORKER, STOCK_WORKER], ids=["ours", "stock"])
-def test_under_gunicorn_over_every_kind_of_connection(tmp_path: Path, backend: Backend, worker: str) -> None:
+def test_hook_url_works_under_gunicorn_over_every_transport(tmp_path: Path, backend: Backend, worker: str) -> None:
     backend.answer = of_ann
     with gunicorn(tmp_path, worker, **OPTIONS, hook_url=backend.url) as server:
         with websocket(server, {"Cookie": "session=raw"}) as client:

@@ -88,7 +88,7 @@ def test_jscent_can_call_stats(jscent: Driver) -> None:
     assert node["started_at"]
 
 
-def test_several_commands_in_one_request(jscent: Driver) -> None:
+def test_jscent_can_send_several_commands_in_one_request(jscent: Driver) -> None:
     commands = [
         {"method": "publish", "params": {"channel": "all:1", "data": 1}},
         {"method": "history", "params": {"channel": "all:1"}},

@@ -86,7 +86,7 @@ def request(
     [COMMAND, gunicorn_command(GENTRIFUGO_WORKER), gunicorn_command(STOCK_WORKER)],
     ids=["command", "ours", "stock"],
 )
-def test_behind_tls_and_below_a_path(tmp_path: Path, command: list[str]) -> None:
+def test_site_works_behind_tls_and_below_a_path(tmp_path: Path, command: list[str]) -> None:
     directory = tmp_path / "site"
     directory.mkdir()
     (directory / "chat.py").write_text(SITE)

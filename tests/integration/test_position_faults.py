@@ -312,7 +312,7 @@ def test_clients_recover_after_redis_was_frozen(tmp_path: Path, begin: Callable[
         trial.end("frozen")
 
 
-def test_connections_that_are_killed(tmp_path: Path, begin: Callable[..., Trial]) -> None:
+def test_clients_recover_after_redis_connections_were_killed(tmp_path: Path, begin: Callable[..., Trial]) -> None:
     with redis_server(tmp_path) as redis:
         trial = begin(shard(redis))
         for number in range(20):

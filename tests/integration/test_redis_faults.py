@@ -242,7 +242,9 @@ def test_node_recovers_after_redis_was_frozen(
     assert audience.lost("kept:news") == []
 
 
-def test_redis_freezes_for_long(redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]) -> None:
+def test_node_recovers_after_redis_was_frozen_for_long(
+    redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
+) -> None:
     """So long that the subscriptions are given up, too."""
     nodes = start_node(redis), start_node(redis)
     audience = watch(*nodes)
@@ -393,7 +395,7 @@ def publishes(node: Server, channel: str) -> bool:
 # -- a node
 
 
-def test_a_node_that_dies_is_forgotten(redis: RedisServer, start_node: StartNode) -> None:
+def test_node_that_ends_is_removed_from_the_registry(redis: RedisServer, start_node: StartNode) -> None:
     options: dict[str, Any] = {"presence": True, "presence_expire_interval": 2, "presence_ping_interval": 1}
     alive, dying = start_node(redis, name="alive", **options), start_node(redis, name="dying", **options)
     with ProtocolClient(alive, "ann") as ann, ProtocolClient(dying, "bob") as bob:

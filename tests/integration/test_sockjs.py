@@ -67,7 +67,7 @@ def closed(reason: str, reconnect: bool) -> str:
     return f"c[3000,{json.dumps(text)}]"
 
 
-def test_commands_replies_and_messages(start: Start) -> None:
+def test_sockjs_carries_commands_replies_and_messages(start: Start) -> None:
     server = start()
     api = api_of(server)
     with SockJSProtocolClient(server.host, server.port, "ann") as client:

@@ -161,7 +161,7 @@ def varint(number: int) -> bytes:
         ("POST", "/emulation", "x" * 9000, 413),
     ],
 )
-def test_requests_that_are_refused(server: Any, method: str, path: str, body: Any, status: int) -> None:
+def test_invalid_requests_are_refused(server: Any, method: str, path: str, body: Any, status: int) -> None:
     assert request(server.port, method, path, body)[0] == status
 
 

@@ -59,7 +59,7 @@ def post(port: int, context: ssl.SSLContext, body: str, path: str = "/api/") -> 
         connection.close()
 
 
-def test_clients_and_backends_of_every_listener(start_server: StartServer, certificate: Certificate) -> None:
+def test_clients_and_backends_connect_to_every_listener(start_server: StartServer, certificate: Certificate) -> None:
     api, admin = free_port(), free_port()
     server = start_server(**certificate.options, api_port=api, admin_port=admin, health=True)
     context = certificate.trusting()

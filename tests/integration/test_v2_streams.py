@@ -79,7 +79,7 @@ def check_client(client: Driver, transport: str, api_port: int) -> None:
 
 
 @pytest.mark.parametrize("transport", ["http_stream", "sse"])
-def test_a_browser_without_websocket(server: Server, start_client: StartClient, transport: str) -> None:
+def test_browser_without_websocket_uses_streams(server: Server, start_client: StartClient, transport: str) -> None:
     check_client(start_client(server.port, transport), transport, server.port)
 
 

@@ -249,7 +249,7 @@ def test_publications_of_clients_contain_the_publisher(start_node: Callable[...,
 
 
 @pytest.mark.parametrize("method", BY_CHANNEL)
-def test_errors_of_methods_about_one_channel(calls: MethodCalls, method: str) -> None:
+def test_methods_refuse_missing_unknown_and_unsuitable_channels(calls: MethodCalls, method: str) -> None:
     assert call(calls, method, channel="") == BAD_REQUEST
     assert call(calls, method, channel="nosuch:news") == UNKNOWN_CHANNEL
     assert call(calls, method, channel="news") == NOT_AVAILABLE
@@ -258,7 +258,7 @@ def test_errors_of_methods_about_one_channel(calls: MethodCalls, method: str) ->
 # -- the server
 
 
-def test_channels_by_pattern_with_their_subscribers_on_all_nodes(start_node: Callable[..., Node]) -> None:
+def test_channels_counts_subscribers_on_all_nodes_by_pattern(start_node: Callable[..., Node]) -> None:
     bus = Bus()
     nodes = [start_node(bus.engine(), name=name) for name in ("first", "second")]
     settle()

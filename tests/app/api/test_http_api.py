@@ -130,7 +130,7 @@ def test_a_list_of_commands_needs_the_key_too(api: MethodAPI) -> None:
     assert ask(api, "", b'{"method":"channels"}', headers=KEY).body == b'{"result":{"channels":{}}}'
 
 
-def test_headers_with_a_key() -> None:
+def test_key_is_found_in_headers() -> None:
     assert has_key(KEY)
     assert has_key({"authorization": "apikey x"})
     assert not has_key({"authorization": "Basic x"})

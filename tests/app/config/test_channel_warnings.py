@@ -43,14 +43,14 @@ def named(namespaces: tuple[dict[str, Any], ...]) -> tuple[Namespace, ...]:
         ("allowed_delta_types", "fossil"),
     ],
 )
-def test_options_that_need_a_history(name: str, value: Any) -> None:
+def test_options_that_need_a_history_cause_warnings_without_it(name: str, value: Any) -> None:
     assert warnings_of(**{name: value}) == [f"option {name} {NO_HISTORY}"]
     assert warnings_of({name: value}) == [f"option namespaces[0].{name} {NO_HISTORY}"]
     assert warnings_of({name: value, **HISTORY}) == []
 
 
 @pytest.mark.parametrize("who", ["client", "subscriber", "anonymous"])
-def test_options_that_need_presence(who: str) -> None:
+def test_options_that_need_presence_cause_warnings_without_it(who: str) -> None:
     name = f"allow_presence_for_{who}"
     assert warnings_of({name: True}) == [f"option namespaces[0].{name} has no effect without presence"]
     assert warnings_of({name: True, "presence": True}) == []
@@ -139,7 +139,7 @@ def test_channel_warnings_are_shown_with_others_and_are_errors_with_strict() -> 
 
 
 @pytest.mark.parametrize("name", ["proxy_subscribe", "proxy_publish", "proxy_sub_refresh"])
-def test_a_backend_without_channels_that_it_decides_about(name: str) -> None:
+def test_backend_url_without_channels_causes_a_warning(name: str) -> None:
     endpoint = {f"{name}_endpoint": "http://127.0.0.1:5000/"}
     assert warnings_of(**endpoint) == [
         f"option {name}_endpoint has no effect without {name}, at the top level or in a namespace"

@@ -190,7 +190,7 @@ class TestProblems:
             (["--insecure", "-p1", "one", "-p2", "two"], "two: unexpected argument"),
         ],
     )
-    def test_a_wrong_command_line(self, argv: list[str], problem: str, write: Write) -> None:
+    def test_invalid_command_line_is_refused(self, argv: list[str], problem: str, write: Write) -> None:
         write()
         assert problems(*argv) == [problem]
 

@@ -19,7 +19,7 @@ def applications() -> Applications:
 
 
 class TestCurrent:
-    def test_current_application_is_that_of_the_context(self, applications: Applications) -> None:
+    def test_current_application_comes_from_the_context(self, applications: Applications) -> None:
         first, second = Flask("first"), Flask("second")
         applications.add(first)
         applications.add(second)

@@ -84,7 +84,7 @@ class TestConfig:
         with pytest.raises(TypeError, match="config: expected"):
             Gentrifugo().init_app(site(), config)
 
-    def test_config_is_not_the_config_of_the_application(self) -> None:
+    def test_app_config_as_argument_config_is_refused(self) -> None:
         app = site()
         with pytest.raises(TypeError, match=r"config: leave out app\.config"):
             Gentrifugo(app, app.config)

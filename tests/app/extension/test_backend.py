@@ -91,7 +91,7 @@ def test_tags_that_are_not_strings_are_refused(backend: Backend, tags: Any) -> N
         backend.publish("chat:1", 1, tags=tags)
 
 
-def test_a_part_of_the_history(backend: Backend) -> None:
+def test_history_returns_messages_before_or_after_a_position(backend: Backend) -> None:
     for number in (1, 2, 3, 4):
         backend.publish("chat:1", number)
     position = backend.history("chat:1", limit=0).position
@@ -201,7 +201,7 @@ def test_user_of_another_type_is_refused(backend: Backend, user: Any) -> None:
 
 
 @pytest.mark.parametrize("data", [object(), {"a": {1, object()}}])
-def test_data_that_json_has_no_words_for(backend: Backend, data: Any) -> None:
+def test_data_that_json_cannot_express_is_refused(backend: Backend, data: Any) -> None:
     with pytest.raises(TypeError):
         backend.publish("chat:1", data)
 

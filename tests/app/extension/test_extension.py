@@ -61,7 +61,7 @@ class TestInitialization:
 
 
 class TestMounting:
-    def test_endpoints_stand_below_the_prefix(self, serve: Callable[[Flask], int]) -> None:
+    def test_endpoints_are_below_the_prefix(self, serve: Callable[[Flask], int]) -> None:
         app = site()
         app.add_url_rule("/", "home", lambda: "the site")
         Gentrifugo(app, url_prefix="/live")

@@ -227,7 +227,7 @@ class TestCommands:
                     call()
             assert client.is_connected
 
-    def test_any_command_of_the_protocol(self) -> None:
+    def test_client_can_send_any_command_of_the_protocol(self) -> None:
         _, rt = under_test()
         with rt.test_client(user=42) as client:
             assert client.command("ping", data="x") == {"data": "x"}

@@ -85,7 +85,7 @@ class TestConnection:
             rt.test_client_v2(token="wrong").connect()
         assert (closed.value.code, closed.value.reconnect) == (3500, False)
 
-    def test_the_server_says_why_it_closes(self) -> None:
+    def test_client_receives_the_reason_of_a_close(self) -> None:
         _, rt = under_test()
         with rt.test_client_v2(user=42) as client:
             assert client.closed is None
@@ -185,7 +185,7 @@ class TestCallsAndMessages:
                     client.rpc("double", data)
                 assert refused.value.code == code
 
-    def test_messages_go_both_ways(self) -> None:
+    def test_messages_are_sent_in_both_directions(self) -> None:
         _, rt = under_test()
 
         @rt.on_message

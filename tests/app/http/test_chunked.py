@@ -123,7 +123,7 @@ def test_a_chunk_without_its_proper_end(after: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [b"5\r\n", b"5\r\nhell", b"5\r\nhello\r\nff\r\nx"])
-def test_a_chunk_that_ends_early(data: bytes) -> None:
+def test_incomplete_chunk_is_an_error(data: bytes) -> None:
     assert bad(data) == "the request ended in the middle of a chunk"
 
 

@@ -114,7 +114,7 @@ def test_expect_100_continue_is_recognized(version: str, expect: str, waits: boo
 
 
 @pytest.mark.parametrize(("line", "length"), [("X: 1", None), ("Content-Length: 0", 0), ("Content-Length: 0042", 42)])
-def test_the_length_of_the_body(line: str, length: int | None) -> None:
+def test_length_of_the_body_is_parsed(line: str, length: int | None) -> None:
     assert parse_head(head(line)).content_length == length
 
 
@@ -160,7 +160,7 @@ def test_as_many_headers_as_may_be() -> None:
         "GET / HTTP/1.1\rX: y",
     ],
 )
-def test_a_malformed_request_line(first: str) -> None:
+def test_malformed_request_line_is_refused(first: str) -> None:
     assert refused(head(first=first)) == (400, "malformed request line")
 
 
@@ -218,7 +218,7 @@ def test_invalid_content_length_is_refused(length: str) -> None:
     assert refused(head(f"Content-Length: {length}")) == (400, "Content-Length is not a number")
 
 
-def test_a_length_beside_a_transfer_coding() -> None:
+def test_length_together_with_transfer_encoding_is_refused() -> None:
     assert refused(head("Content-Length: 1", "Transfer-Encoding: chunked")) == (
         400,
         "Content-Length and Transfer-Encoding must not be used together",
@@ -232,7 +232,7 @@ def test_a_transfer_coding_that_is_not_spoken(coding: str) -> None:
     assert refused(head(f"Transfer-Encoding: {coding}"))[0] == 501
 
 
-def test_chunks_in_http_1_0() -> None:
+def test_chunks_in_http_1_0_are_refused() -> None:
     assert refused(head("Transfer-Encoding: chunked", first="POST / HTTP/1.0"))[0] == 501
 
 

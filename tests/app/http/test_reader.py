@@ -108,7 +108,7 @@ def test_a_peer_that_closes_before_its_head_is_whole(line: Line, sent: bytes) ->
     assert line.reader.read_head(LONG) is None
 
 
-def test_a_peer_that_stays_idle(line: Line) -> None:
+def test_idle_peer_ends_with_no_head(line: Line) -> None:
     assert line.reader.read_head(SOON) is None
 
 
@@ -120,7 +120,7 @@ def test_an_incomplete_head_ends_with_a_timeout(open_line: Callable[..., Line], 
         line.reader.read_head(LONG)
 
 
-def test_a_head_that_never_gets_further_than_the_next_byte(open_line: Callable[..., Line]) -> None:
+def test_endlessly_slow_head_ends_with_a_timeout(open_line: Callable[..., Line]) -> None:
     line = open_line(SOON)
     line.send_in_pieces(repeat(b"x"))
     with pytest.raises(TimeoutError):
@@ -215,7 +215,7 @@ def test_request_without_body_has_no_data_to_read(line: Line) -> None:
     assert line.reader.read_body(0) == b""
 
 
-def test_a_body_that_ends_early(line: Line) -> None:
+def test_incomplete_body_is_an_error(line: Line) -> None:
     line.send(b"half")
     line.peer.shutdown(SHUT_WR)
     with pytest.raises(EOFError, match="in the middle of its body"):
@@ -229,7 +229,7 @@ def test_a_body_that_does_not_come(open_line: Callable[..., Line]) -> None:
         line.reader.read_body(8)
 
 
-def test_a_body_that_never_gets_further_than_the_next_byte(open_line: Callable[..., Line]) -> None:
+def test_endlessly_slow_body_ends_with_a_timeout(open_line: Callable[..., Line]) -> None:
     line = open_line(SOON)
     line.send_in_pieces(repeat(b"x"))
     with pytest.raises(TimeoutError):
@@ -296,7 +296,7 @@ def test_lines_of_a_body_are_read(line: Line, sent: bytes, limit: int, expected:
     assert line.reader.take_rest() == sent.removeprefix(expected)
 
 
-def test_a_line_in_pieces(line: Line) -> None:
+def test_line_in_pieces_is_read(line: Line) -> None:
     line.send_in_pieces([b"a", b"b", b"\nc"])
     assert line.reader.readline(100) == b"ab\n"
 

@@ -31,7 +31,7 @@ def lines_and_body(whole: bytes) -> tuple[list[str], bytes]:
     return [line for line in head.decode().split("\r\n") if not line.startswith("Date: ")], body
 
 
-def test_a_response_that_ends_the_connection() -> None:
+def test_response_that_ends_the_connection_has_a_close_header() -> None:
     response = HTTPResponse(404, {"Content-Type": "text/plain"}, b"none\n")
     lines, body = lines_and_body(encode_response(response, False, {"Allow": "GET"}))
     assert lines == [

@@ -103,7 +103,7 @@ def test_a_user_is_disconnected_on_all_nodes(nodes: tuple[Node, Node]) -> None:
         assert connection.closed_with == [CLOSE_DISCONNECT]
 
 
-def test_channels_of_all_nodes(nodes: tuple[Node, Node]) -> None:
+def test_channels_of_all_nodes_are_listed(nodes: tuple[Node, Node]) -> None:
     connect(nodes[0], channel="news")
     connect(nodes[1], channel="chat")
     assert sorted(nodes[0].channels()) == ["chat", "news"]

@@ -128,7 +128,7 @@ def test_a_publication_has_a_position(start_node: StartNode) -> None:
     assert node.stream("news", HistoryFilter()).top == first._replace(offset=2)
 
 
-def test_options_of_a_publication(start_node: StartNode) -> None:
+def test_options_of_a_publication_are_passed_to_the_engine(start_node: StartNode) -> None:
     node = start_node(**KEPT)
     once = PublishOptions(tags={"a": "b"}, once=PublishConditions("key"))
     first = node.publish("news", b"1", options=once)

@@ -132,7 +132,7 @@ def test_presence_can_be_removed(node: Node) -> None:
     assert node.presence("rich:news") == {}
 
 
-def test_history_and_its_last_uid(node: Node) -> None:
+def test_history_and_last_uid_are_returned(node: Node) -> None:
     assert node.last_uid("rich:news") == ""
     for uid in ("u1", "u2"):
         node.publish("rich:news", b"1", uid=uid)

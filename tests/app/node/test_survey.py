@@ -72,7 +72,7 @@ def test_a_node_that_does_not_reply_is_missing_in_the_result(
     assert nodes[0].cluster.surveys._running == {}
 
 
-def test_with_a_failed_engine_only_the_own_node_is_reported(start_node: StartNode) -> None:
+def test_only_the_own_node_reports_while_the_engine_fails(start_node: StartNode) -> None:
     engine = FailingEngine()
     node = start_node(engine, name="first")
     node.cluster.registry.add(node.cluster.own_info().__class__("other", "other", 0, {}))

@@ -45,7 +45,7 @@ def test_no_messages_are_relayed_without_watching_operators(nodes: tuple[Node, N
     assert nodes[1].metrics.counters.node_num_admin_msg_published == 0
 
 
-def test_a_watcher_on_a_node_that_dies_is_forgotten(nodes: tuple[Node, Node]) -> None:
+def test_watcher_on_a_node_that_ends_is_removed(nodes: tuple[Node, Node]) -> None:
     nodes[0].cluster.watched.add(FakeWatcher())
     eventually(lambda: nodes[1].cluster.watched.wanted)
     nodes[0].stop()

@@ -134,7 +134,7 @@ def test_close_reason_is_truncated(reason: str, cut: bytes) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536])
-def test_a_text_comes_in(size: int) -> None:
+def test_text_message_is_parsed(size: int) -> None:
     data = b"x" * size
     assert read(sent(TEXT, data), max_size=65536)[1] == [WebSocketMessage(TEXT, data)]
 
@@ -255,7 +255,7 @@ def test_a_reason_that_is_not_utf8() -> None:
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY, CLOSE, PING, PONG])
-def test_a_frame_without_a_mask(opcode: int) -> None:
+def test_unmasked_frame_is_refused(opcode: int) -> None:
     assert failure(sent(opcode, mask=None))[0] == PROTOCOL_ERROR
 
 
@@ -271,7 +271,7 @@ def test_reserved_bits_are_refused(opcode: int, rsv: int) -> None:
 
 
 @pytest.mark.parametrize("opcode", [CLOSE, PING, PONG])
-def test_a_control_frame_in_fragments(opcode: int) -> None:
+def test_fragmented_control_frame_is_refused(opcode: int) -> None:
     assert failure(sent(opcode, b"\x03\xe8", fin=False))[0] == PROTOCOL_ERROR
 
 
@@ -286,7 +286,7 @@ def test_continuation_without_message_is_refused(fin: bool) -> None:
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
-def test_a_message_within_a_message(opcode: int) -> None:
+def test_new_message_within_fragments_is_refused(opcode: int) -> None:
     assert failure(sent(TEXT, b"x", fin=False), sent(opcode, b"y"))[0] == PROTOCOL_ERROR
 
 
@@ -431,7 +431,7 @@ def test_compressed_and_other_messages_may_take_turns() -> None:
     assert len(pongs) == 1
 
 
-def test_a_compressed_message_in_fragments() -> None:
+def test_fragmented_compressed_message_is_parsed() -> None:
     data = deflated(TEXT_OF_MAX)
     frames = [sent(TEXT, data[:5], fin=False, rsv=RSV1), sent(PING), sent(CONTINUATION, data[5:9], fin=False)]
     messages, _ = reader_of_compressed().feed(b"".join([*frames, sent(CONTINUATION, data[9:])]))
@@ -450,7 +450,7 @@ def test_a_compressed_message_in_fragments() -> None:
     ],
     ids=["not deflated", "a ping", "another bit", "a continuation", "not UTF-8", "too large when inflated"],
 )
-def test_compressed_messages_that_fail(frames: list[bytes], failed: int) -> None:
+def test_invalid_compressed_messages_are_refused(frames: list[bytes], failed: int) -> None:
     reader = reader_of_compressed()
     assert reader.feed(b"".join(frames))[0] == []
     assert reader.failed is not None

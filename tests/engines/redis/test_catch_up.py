@@ -141,7 +141,7 @@ def test_node_decides_whether_publications_are_missing(desk: Desk, caplog: pytes
     assert "missing" not in caplog.text
 
 
-def test_channels_without_history_go_on_at_once(desk: Desk) -> None:
+def test_channels_without_history_continue_immediately(desk: Desk) -> None:
     desk.catch_up.handle("news", Received(message(1), False))
     suffer_a_gap(desk)
     desk.catch_up.handle("news", Received(message(2), False))

@@ -202,7 +202,7 @@ def test_across_the_life_of_a_server_recovery_is_never_complete(lab: RedisLab, s
         assert not node.recover_since("news", before, ALL, LONG).recovered
 
 
-def test_after_the_life_of_a_server_offsets_continue(lab: RedisLab, servers: list[RedisServer]) -> None:
+def test_offsets_continue_on_another_server(lab: RedisLab, servers: list[RedisServer]) -> None:
     """So the publications from before can be looked up under the offsets that they had."""
     engine = lab.listen().engine
     before = engine.publish(message("1"), kept(meta_lifetime=LONG))

@@ -69,7 +69,7 @@ def test_a_complete_recovery_is_oldest_first() -> None:
         [entry(3), b"garbage"],
     ],
 )
-def test_a_recovery_that_lacks_something_is_empty(entries: list[bytes]) -> None:
+def test_incomplete_recovery_is_empty(entries: list[bytes]) -> None:
     assert recovery_of(found(entries), StreamPosition(1, EPOCH)) == ((), TOP, False)
 
 

@@ -366,14 +366,16 @@ def test_broadcast_failures_are_reported(api: Api, engine: FailingEngine) -> Non
 # -- unsubscribe and disconnect
 
 
-def test_unsubscribe_from_one_channel(api: Api, client: LocalClient) -> None:
+def test_unsubscribe_ends_one_subscription(api: Api, client: LocalClient) -> None:
     assert call(api, "unsubscribe", user="alice", channel="news") == done()
     assert client.received() == [{"method": "unsubscribe", "body": {"channel": "news", "status": True}}]
     assert list(client.connection.channels) == ["rich:news"]
 
 
 @pytest.mark.parametrize("params", [{}, {"channel": ""}, {"channel": None}])
-def test_unsubscribe_from_all_channels(api: Api, client: LocalClient, params: dict[str, Any]) -> None:
+def test_unsubscribe_without_channel_ends_all_subscriptions(
+    api: Api, client: LocalClient, params: dict[str, Any]
+) -> None:
     assert call(api, "unsubscribe", user="alice", **params) == done()
     assert [push["body"]["channel"] for push in client.received()] == ["news", "rich:news"]
 
@@ -394,7 +396,7 @@ def test_a_user_is_needed(api: Api, method: str, params: dict[str, Any]) -> None
     assert call(api, method, **params) == {"error": "invalid message", "body": None}
 
 
-def test_unsubscribe_from_an_unknown_namespace(api: Api, client: LocalClient) -> None:
+def test_unsubscribe_from_an_unknown_namespace_is_an_error(api: Api, client: LocalClient) -> None:
     assert call(api, "unsubscribe", user="alice", channel="unknown:x") == {"error": "namespace not found", "body": None}
     assert client.received() == []
 
@@ -453,7 +455,7 @@ def test_failure_to_list_channels_is_reported(api: Api, engine: FailingEngine) -
     assert call(api, "channels") == {"error": "internal server error", "body": {"data": None}}
 
 
-def test_stats_of_all_nodes(start_node: StartNode) -> None:
+def test_stats_contain_all_nodes(start_node: StartNode) -> None:
     bus = Bus()
     first = start_node(bus.engine(), name="first", node_metrics_interval=30)
     second = start_node(bus.engine(), name="second")

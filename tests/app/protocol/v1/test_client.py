@@ -441,7 +441,7 @@ def test_refreshing_with_old_credentials_does_not_help(start: StartNode) -> None
     assert eventually(lambda: client.close_reason) == closed("expired", reconnect=True)
 
 
-def test_refreshing_brings_new_info(start: StartNode) -> None:
+def test_refresh_changes_the_info(start: StartNode) -> None:
     client = LocalClient.connected(start(connection_lifetime=60), info='"old"')
     client.subscribe("open:news")
     client.call("refresh", **connect_params("alice", info='"new"'))
@@ -530,7 +530,7 @@ def test_a_subscription_is_granted(client: LocalClient, channel: str) -> None:
     assert client.subscribe(channel)["channel"] == channel
 
 
-def test_a_channel_of_this_client_alone(client: LocalClient) -> None:
+def test_client_subscribes_to_a_channel_with_its_client_id(client: LocalClient) -> None:
     assert client.subscribe(f"news&{client.uid}")
 
 
@@ -544,7 +544,7 @@ def test_subscribing_twice_is_refused(client: LocalClient, node: Node) -> None:
     assert len(client.received()) == 1
 
 
-def test_a_client_may_have_as_many_channels_as_the_limit_says(start: StartNode) -> None:
+def test_client_can_subscribe_up_to_the_channel_limit(start: StartNode) -> None:
     client = LocalClient.connected(start(client_channel_limit=2))
     client.subscribe("one")
     client.subscribe("two")

@@ -219,7 +219,7 @@ def test_an_api_reply_always_has_error_and_body() -> None:
     }
 
 
-def test_an_array_of_replies() -> None:
+def test_replies_are_joined_to_an_array() -> None:
     assert wire.encode_array([]) == b"[]"
     assert wire.encode_array([b"1", b"{}"]) == b"[1,{}]"
 

@@ -108,7 +108,7 @@ def test_a_payload_that_is_not_longer_than_its_patch_is_sent_in_full(node: Node,
     ]
 
 
-def test_subscribers_join_at_any_time(node: Node, client: LocalClientV2) -> None:
+def test_subscribers_with_deltas_can_join_at_any_time(node: Node, client: LocalClientV2) -> None:
     client.subscribe("delta:a", delta="fossil")
     publish(node, 1, 2)
     later, plain, old = LocalClientV2.connected(node), LocalClientV2.connected(node), LocalClient.connected(node)
@@ -149,7 +149,7 @@ def test_protobuf_clients_receive_the_bytes_of_patches(node: Node, client: Local
     assert Reader().read(*pushed(client)) == [1, 2]
 
 
-def test_recovered_publications_are_a_full_one_and_patches_that_continue(node: Node, client: LocalClientV2) -> None:
+def test_recovered_publications_begin_in_full_and_continue_as_patches(node: Node, client: LocalClientV2) -> None:
     other = LocalClientV2.connected(node)
     other.subscribe("delta:a", delta="fossil")
     publish(node, 1, 2, 3)
@@ -202,7 +202,7 @@ def test_first_recovering_client_continues_with_patches(node: Node, client: Loca
     assert reader.kinds == ["full", "patch"]
 
 
-def test_a_client_that_has_missed_nothing_gets_a_full_publication_next(node: Node, client: LocalClientV2) -> None:
+def test_client_without_missed_publications_receives_the_next_one_in_full(node: Node, client: LocalClientV2) -> None:
     publish(node, 1)
     assert client.subscribe("delta:a", delta="fossil", recover=True, offset=1)["recovered"] is True
     publish(node, 2, 3)

@@ -204,7 +204,7 @@ class TestTimes:
         with pytest.raises(InvalidToken, match="signature"):
             verifier().connection(token({"exp": NOW - 1}, key="another key of 32 bytes or more bytes"))
 
-    def test_the_time_is_that_of_the_machine(self) -> None:
+    def test_verifier_uses_the_time_of_the_machine(self) -> None:
         assert TokenVerifier(HMAC).connection(token({"sub": "ann", "exp": time.time() + 60})).user == "ann"
         with pytest.raises(ExpiredToken):
             TokenVerifier(HMAC).connection(token({"sub": "ann", "exp": time.time() - 1}))
@@ -332,6 +332,6 @@ class TestForm:
             verifier().connection(f"{text}.{encoded(signature)}")
 
     @given(text=st.text(max_size=60) | st.lists(st.binary(max_size=30).map(encoded), max_size=4).map(".".join))
-    def test_any_text_is_refused(self, text: str) -> None:
+    def test_random_texts_are_refused_as_tokens(self, text: str) -> None:
         with pytest.raises(InvalidToken):
             verifier(EVERY_KEY).connection(text)
