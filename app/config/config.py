@@ -32,7 +32,7 @@ from .options import (
 )
 from .stream_options import StreamOptions
 
-HTTP_PREFIX = matching(r"(/[^/?#\s]+)*", "Must be empty or begin with a slash, without one at the end.")
+HTTP_PREFIX = matching(r"(/[^/?#\s]+)*", "Must be empty, or begin with a slash and not end with one.")
 PATH_OR_EMPTY = matching(r"(/[^?#\s]*)?", "Must be empty or begin with a slash.")
 HOOK_EVENTS = (
     "connect",
@@ -46,7 +46,7 @@ HOOK_EVENTS = (
 )
 INTEGRITY_OR_EMPTY = matching(
     r"(sha(256|384|512)-[A-Za-z0-9+/]{43,86}={0,2}( (?=sha)|$))*",
-    "Must be hashes as the attribute integrity of a script has them, such as sha384-…, or empty.",
+    "Must be hashes such as sha384-…, as in the attribute integrity of a script, or empty.",
 )
 MODE = matching(r"[0-7]{3}", "Must be three octal digits, such as 660.")
 LEVEL = validate.Range(min=1, max=9, error=RANGE_ERROR)
@@ -193,7 +193,8 @@ class Config(StreamOptions):
     pid_file: str = option("", "File that holds the process ID while the server runs.", flag=True)
     drain_time: float = option(
         3,
-        "Time over which the server spreads the closing of client connections when it stops; at least 100 per second.",
+        "Time over which the server spreads the closing of client connections when it stops; it closes at least 100 per "
+        "second.",
         unit=SECONDS,
         reload=True,
     )

@@ -62,7 +62,7 @@ class Disconnect:
 class Refused(Exception):
     """Raised when a command fails; `error` is sent in the reply.
 
-    Errors themselves are values: an exception that is raised twice keeps the frames of both.
+    An `Error` is a value and not an exception, because an exception object that is raised twice keeps both tracebacks.
     """
 
     def __init__(self, error: Error) -> None:

@@ -2,7 +2,7 @@
 
 A decoder of the fast path accepts only the usual form of such requests. For other requests, valid or not, it returns
 None before anything is carried out, and the decoders of the protocol decode the same bytes again. So the fast path has
-no errors of its own. A request has the same effect and the same reply on both paths (tests/app/test_short_path.py).
+no errors of its own. A request has the same effect and the same reply on both paths (tests/app/test_fast_path.py).
 """
 
 from __future__ import annotations

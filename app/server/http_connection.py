@@ -55,7 +55,7 @@ STOPPING_TIMEOUT = 0.5
 
 
 class HTTPConnection(WSGIHandler):
-    """Serves one connection for pywsgi's `server`, whose application may carry a Service (app/views/mounted.py).
+    """Serves one connection for pywsgi's `server`, whose application may have a Service (app/views/mounted.py).
 
     `received` is the beginning of a request that another process has read before it passed the connection to this one.
     """

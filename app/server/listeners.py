@@ -41,7 +41,7 @@ class Listeners:
 
 def open_all(config: Config, environ: Mapping[str, str]) -> Listeners:
     """Open the listening sockets of the options, or use those passed by systemd. Raises ConfigError."""
-    opened = Listeners(given(environ))
+    opened = Listeners(passed_by_systemd(environ))
     sockets = opened.sockets
     if MAIN not in sockets and config.unix_socket:
         sockets[MAIN] = listen_at(config.unix_socket, config.unix_socket_mode)
@@ -49,7 +49,7 @@ def open_all(config: Config, environ: Mapping[str, str]) -> Listeners:
     elif MAIN not in sockets:
         sockets[MAIN] = listen(config.address, config.port)
     ports: dict[int, list[str]] = {}
-    taken = names_given(environ)
+    taken = names_passed_by_systemd(environ)
     for endpoint, port in own_ports(config).items():
         if endpoint not in taken:
             ports.setdefault(port, []).append(endpoint)
@@ -127,7 +127,7 @@ def _remove_dead(path: str) -> None:
     raise OSError("another server is listening on it")
 
 
-def given(environ: Mapping[str, str]) -> dict[str, socket.socket]:
+def passed_by_systemd(environ: Mapping[str, str]) -> dict[str, socket.socket]:
     """Return the sockets passed by systemd, by name; the first one without a known name is `main`.
 
     Raises ConfigError for a descriptor that is not a listening socket.
@@ -139,7 +139,7 @@ def given(environ: Mapping[str, str]) -> dict[str, socket.socket]:
     return {name: _given(number) for number, name in enumerate(names, FIRST_SYSTEMD_DESCRIPTOR)}
 
 
-def names_given(environ: Mapping[str, str]) -> set[str]:
+def names_passed_by_systemd(environ: Mapping[str, str]) -> set[str]:
     """Return the groups of endpoints for which systemd passed a separate socket."""
     return {endpoint for name in _names(environ) for endpoint in listener_endpoints(name)}
 
