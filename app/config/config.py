@@ -193,7 +193,7 @@ class Config(StreamOptions):
     pid_file: str = option("", "File that holds the process ID while the server runs.", flag=True)
     drain_time: float = option(
         3,
-        "Time over which the server spreads the closing of client connections when it stops; it closes at least 100 per "
+        "Time over which the server spreads the closing of connections when it stops; it closes at least 100 per "
         "second.",
         unit=SECONDS,
         reload=True,

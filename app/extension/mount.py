@@ -10,7 +10,7 @@ from flask import Flask
 from ...admin.views import register_admin_views, register_health
 from ..config.endpoints import ADMIN, API, CLIENT, ENDPOINTS, own_ports
 from ..runtime.monkey import warn_if_serving
-from ..server.listeners import names_given
+from ..server.listeners import names_passed_by_systemd
 from ..service import Service
 from ..views.credential_views import register_credential_views
 from ..views.mounted import attach_service
@@ -22,7 +22,7 @@ from ..views.views import api_blueprint, client_blueprint
 
 def mount(app: Flask, service: Service, endpoints: Collection[str] = ENDPOINTS) -> None:
     """Add the endpoints without a separate port or socket to the application, and log features that cannot work."""
-    elsewhere = own_ports(service.config).keys() | names_given(os.environ)
+    elsewhere = own_ports(service.config).keys() | names_passed_by_systemd(os.environ)
     mount_all(app, service, set(endpoints) - elsewhere)
     answer_handshakes_late(service)
     refusal(app)
