@@ -231,7 +231,9 @@ def test_failed_cleanup_is_logged_and_does_not_block_the_exit(
     fcntl.flock(lock, fcntl.LOCK_EX)
     one.leave()
     os.close(lock)
-    assert caplog.messages == [f"session directory {one.directory.path}: another process holds its lock"]
+    assert caplog.messages == [
+        f"cannot clean up session directory {one.directory.path}: another process holds its lock"
+    ]
     two = Process(parent)
     two.leave()
     assert not two.directory.path.exists(), "the next one removes what it has left"
@@ -290,5 +292,7 @@ def test_a_session_of_an_ended_process_is_refused_while_the_directory_is_locked(
         one.directory.send_to_holder("key", client.accepted, REQUEST)
     os.close(lock)
     assert (refused.value.status, refused.value.reason) == (503, "cannot look up the session")
-    assert caplog.messages == [f"session directory {one.directory.path}: another process holds its lock"]
+    assert caplog.messages == [
+        f"cannot remove an ended session from {one.directory.path}: another process holds its lock"
+    ]
     one.leave()
