@@ -1,7 +1,7 @@
 # A small image of Gentrifugo: docker build -t gentrifugo . && docker run -p 8000:8000 -e CENTRIFUGO_SECRET=secret gentrifugo
 #
-# The tags of the base images are maintained, and change with every correction. To build from the very same image each time,
-# write its digest behind the tag, as in python:3.11-slim-trixie@sha256:... This command prints it:
+# The tags of the base images move to newer images. To build from exactly the same image each time, add its digest to the
+# tag, as in python:3.11-slim-trixie@sha256:... This command prints it:
 # docker buildx imagetools inspect --format '{{.Manifest.Digest}}' python:3.11-slim-trixie
 
 FROM node:24-trixie-slim AS web
@@ -14,7 +14,7 @@ RUN scripts/web_libraries.sh
 FROM python:3.11-trixie AS build
 WORKDIR /src
 COPY requirements.txt ./
-# Wheels only: what a source distribution needs to be built has no hashes.
+# Install only wheels, because the build requirements of source distributions have no hashes.
 RUN python -m venv /opt/gentrifugo && \
     /opt/gentrifugo/bin/pip install --no-cache-dir --require-hashes --only-binary :all: --requirement requirements.txt
 COPY setup.py pyproject.toml DESCRIPTION.md LICENSE __init__.py __main__.py _version.py testing.py py.typed ./
@@ -33,7 +33,7 @@ USER 10001
 ENV PATH=/opt/gentrifugo/bin:$PATH
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-# At the port of the environment; for TLS or a prefix give the container a check of its own.
+# The check uses the port in CENTRIFUGO_PORT. With TLS or http_prefix, configure another health check.
 HEALTHCHECK --interval=5s --timeout=3s CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ.get(\"CENTRIFUGO_PORT\") or 8000}/health', timeout=2)"]
-# Options come from the environment, CENTRIFUGO_SECRET first of all, or from a file that is mounted and named by --config.
+# Set options in the environment, at least CENTRIFUGO_SECRET, or mount a configuration file and name it with --config.
 ENTRYPOINT ["gentrifugo", "--health"]

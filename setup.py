@@ -1,8 +1,8 @@
-"""The layout of the package: the root of the repository is `gentrifugo`. What else is to say stands in pyproject.toml.
+"""The layout of the package: the root of the repository is the package `gentrifugo`. See also pyproject.toml.
 
-A wheel and a source distribution hold the JavaScript libraries of the web interface, in the versions of
-admin/package-lock.json. Building installs them with npm, unless they are in admin/web/vendor already, as they are in a
-source distribution. The build fails if they cannot be installed. An editable installation does not need them.
+Wheels and source distributions contain the JavaScript libraries of the web interface, in the versions of
+admin/package-lock.json. The build installs them with npm, unless admin/web/vendor already contains them, as in a source
+distribution. The build fails if they cannot be installed. An editable installation does not need them.
 """
 
 import shutil
@@ -18,20 +18,20 @@ from setuptools.errors import ExecError
 NAME = "gentrifugo"
 ROOT = Path(__file__).parent
 ROOT_MODULES = {"__init__", "__main__", "_version", "testing"}
-"""The modules in the root that belong to the package; every other file there is left out."""
+"""The modules in the root that belong to the package; other files there are not included."""
 DIRECTORIES = ("app", "engines", "admin", "client")
 """The directories that belong to the package."""
 
 BUILD = "build"
-"""The directory for what a build writes on the way."""
+"""The directory for intermediate files of a build."""
 
 ADMIN = ROOT / "admin"
 LOCK = "package-lock.json"
-"""Pins the libraries in admin/. Its copy beside the installed libraries says which versions these are."""
+"""The lock file of the libraries in admin/. Its copy beside the installed libraries shows their versions."""
 
 
 def package_names() -> list[str]:
-    """The names of the package and of all packages in it."""
+    """Return the names of the package and of all packages in it."""
     wanted = [pattern for name in DIRECTORIES for pattern in (name, f"{name}.*")]
     return [NAME, *(f"{NAME}.{name}" for name in find_packages(str(ROOT), include=wanted))]
 
@@ -65,17 +65,17 @@ def install_web_libraries() -> None:
 
 
 class BuildPackage(build_py):
-    """Copies the files of the package into the directory that the wheel is made of."""
+    """Copies the files of the package into the directory from which the wheel is built."""
 
     def run(self) -> None:
-        """Copy them, after removing what an earlier build may have left there."""
+        """Copy the files, after removing those of an earlier build."""
         if not self.editable_mode:
             install_web_libraries()
             shutil.rmtree(Path(self.build_lib) / NAME, ignore_errors=True)
         super().run()
 
     def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
-        """The modules of one package as (package, module, file)."""
+        """Return the modules of one package as (package, module, file)."""
         found: list[tuple[str, str, str]] = super().find_package_modules(package, package_dir)
         return [each for each in found if package != NAME or each[1] in ROOT_MODULES]
 
@@ -84,10 +84,10 @@ class WriteMetadata(egg_info):
     """Writes the metadata of the package, which every build needs."""
 
     def finalize_options(self) -> None:
-        """Put it into build/ unless the caller names a directory.
+        """Write the metadata to build/, unless the caller specifies a directory.
 
-        In the root of the repository it would stay behind after the build. Python finds metadata in the current
-        directory before that of an installed package, so later entry points would be missing there.
+        In the root of the repository it would remain after the build. Python prefers metadata in the current directory
+        to that of an installed package, so entry points that are added later would be missing there.
         """
         if self.egg_base is None:
             self.egg_base = BUILD
@@ -96,15 +96,15 @@ class WriteMetadata(egg_info):
 
 
 class BuildSourceDistribution(sdist):
-    """Packs what MANIFEST.in lists."""
+    """Builds a source distribution with the files in MANIFEST.in."""
 
     def run(self) -> None:
-        """Pack it, with the libraries of the web interface."""
+        """Build it, with the libraries of the web interface."""
         install_web_libraries()
         super().run()
 
     def make_release_tree(self, base_dir: str, files: list[str]) -> None:
-        """Collect the files without the list of them, which setuptools adds to itself."""
+        """Collect the files, without the file list that setuptools adds."""
         super().make_release_tree(base_dir, [path for path in files if not path.startswith(f"{BUILD}/")])
 
 

@@ -34,7 +34,7 @@ __all__ = [
 
 @pytest.fixture
 def realtime(app: Flask) -> Iterator[Gentrifugo]:
-    """The extension of the application, with an empty server. Sets TESTING in the configuration of the application."""
+    """Provide the extension of the application with an empty server. Sets TESTING in the application's config."""
     app.config["TESTING"] = True
     extension: Gentrifugo = app.extensions["gentrifugo"]
     extension.test_reset(app)
@@ -45,7 +45,7 @@ def realtime(app: Flask) -> Iterator[Gentrifugo]:
 
 @pytest.fixture
 def published(app: Flask, realtime: Gentrifugo) -> list[HistoryMessage]:
-    """Everything that was published in this test, oldest first. The list grows during the test."""
+    """Return everything that was published in this test, oldest first. The list grows during the test."""
     return realtime.test_published(app)
 
 

@@ -25,7 +25,7 @@ from .process.supervised import is_worker
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with the given arguments, by default the program's own; returns the exit status."""
+    """Run the command with the given arguments, by default those of the program. Returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         return run(arguments)
@@ -54,7 +54,7 @@ def run(argv: list[str]) -> int:
 
 
 def word_problems(name: str, words: Sequence[str]) -> list[str]:
-    """One sentence for each unexpected or missing word after the name of a command."""
+    """Return one sentence for each unexpected or missing word after the name of a command."""
     command = SUBCOMMANDS.get(name)
     choices = command.choices if command else ()
     if command and command.argument:
@@ -77,7 +77,7 @@ def serve(argv: list[str]) -> int:
 
         return serve_site(given, path, argv)
     if given.reload:
-        raise ConfigError(["--reload: needs --app, or FLASK_APP in the environment"])
+        raise ConfigError(["--reload: requires --app, or FLASK_APP in the environment"])
     loaded = load(argv, os.environ)
 
     def reloaded(current: Config) -> LoadedConfig:
@@ -88,7 +88,7 @@ def serve(argv: list[str]) -> int:
 
         return run_with_workers(loaded, reloaded, argv)
     patch()
-    # Imported only now: what the server imports has to find the patched modules.
+    # This is imported only now, because the server must import the patched modules.
     from .process.run import run_server
 
     return run_server(loaded, reloaded)
@@ -102,7 +102,7 @@ def patch() -> None:
 
 
 def checked_configuration(argv: list[str]) -> LoadedConfig:
-    """The configuration that a command checks: that of an application, or that of a server without one."""
+    """Return the configuration that a command checks, of an application or of a server without one."""
     given = command_line.read(options_of(Config), argv, os.environ)
     if not application_path(given, os.environ):
         return load(argv, os.environ)
@@ -152,7 +152,7 @@ def genconfig(argv: list[str]) -> int:
 
 
 def gentoken(argv: list[str]) -> int:
-    """Print a token of a connection, or of a subscription, for clients that use protocol v2."""
+    """Print a connection token or subscription token for clients of protocol v2."""
     from .process.token_commands import make_token
 
     print_line(make_token(load(argv, os.environ).config, command_line.read(options_of(Config), argv, {}).token))
@@ -160,7 +160,7 @@ def gentoken(argv: list[str]) -> int:
 
 
 def checktoken(argv: list[str]) -> int:
-    """Say whether the server would accept a token, and what it says."""
+    """Verify a token like the server, and print its claims."""
     from .process.token_commands import describe_token
 
     _, token = command_line.read(options_of(Config), argv, {}).words
@@ -197,7 +197,7 @@ def print_line(text: str) -> None:
     try:
         print(text.encode(errors="backslashreplace").decode(), flush=True)
     except OSError as error:
-        # What is left in the buffer would fail once more, with a traceback, when the interpreter exits.
+        # Data left in the buffer would cause another error, with a traceback, when the interpreter exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         reader_left = isinstance(error, BrokenPipeError)
         raise ConfigError([] if reader_left else [f"standard output: {error.strerror}"]) from None
@@ -205,13 +205,13 @@ def print_line(text: str) -> None:
 
 @dataclass(frozen=True)
 class Subcommand:
-    """A command: its function, its description in the help, and the words that may follow it."""
+    """A command: its function, its description in the help, and its possible arguments."""
 
     run: Callable[[list[str]], int]
     about: str
     choices: tuple[str, ...] = ()
     argument: str = ""
-    """What the word after it is, if it is any text."""
+    """The name of its argument in the help, if any text is allowed."""
 
 
 SUBCOMMANDS = {
@@ -219,8 +219,8 @@ SUBCOMMANDS = {
     "checkconfig": Subcommand(checkconfig, "check the configuration and exit"),
     "doctor": Subcommand(doctor, "check configuration, machine and Redis"),
     "genconfig": Subcommand(genconfig, "write a configuration file with fresh secrets"),
-    "gentoken": Subcommand(gentoken, "make a token for a user: --user 42, --channel news"),
-    "checktoken": Subcommand(checktoken, "check a token and show what it says", argument="TOKEN"),
+    "gentoken": Subcommand(gentoken, "create a token: --user 42, --channel news"),
+    "checktoken": Subcommand(checktoken, "verify a token and show its claims", argument="TOKEN"),
     "version": Subcommand(version, "show the version"),
     "completion": Subcommand(
         show_completion, "print a script that completes commands and flags", tuple(completion.SHELLS)

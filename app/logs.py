@@ -36,17 +36,17 @@ FIELDS = ("client", "user", "request", "peer", "method", "target", "status", "si
 """Optional fields of a log record besides its text, set with `extra`."""
 
 FILE_MODE = 0o640
-"""Permissions of a new log file: it names users and addresses, so other users of the machine cannot read it."""
+"""Permissions of a new log file. Other users of the machine cannot read it, because it contains users and addresses."""
 STANDARD_ERROR = 2
 
 root = logging.getLogger("gentrifugo")
 
 
 class JSONFormatter(logging.Formatter):
-    """One JSON object for each line, for programs to read."""
+    """Formats each log record as a JSON object in one line, for programs."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record with its time in UTC, its fields, and the traceback if there is one."""
+        """Return the record with its time in UTC, its fields, and the traceback if there is one."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -59,10 +59,10 @@ class JSONFormatter(logging.Formatter):
 
 
 class LineHandler(logging.Handler):
-    """Writes each log record immediately, or drops it: a blocked or full log must not stop the server.
+    """Writes each log record immediately or drops it, because a blocked or full log must not stop the server.
 
-    When writing works again, the first line says how many were dropped. `path` is the file of option log_file; a write
-    error is reported once on standard error. With a path, the handler closes the descriptor at the end.
+    When writing works again, the first line contains the number of dropped records. `path` is the file of option
+    log_file: with it, write errors are reported once on standard error, and the handler closes the descriptor.
     """
 
     def __init__(self, descriptor: int, path: str = "") -> None:
@@ -104,7 +104,7 @@ class LineHandler(logging.Handler):
                 errors.close()
 
     def reopen(self, descriptor: int) -> None:
-        """Write to another open file from now on; the handler closes the descriptor."""
+        """Switch to another open file, whose descriptor the handler closes."""
         self.acquire()
         try:
             self._writer.close()
@@ -151,9 +151,9 @@ def _to_stdout() -> logging.Handler:
 
 
 def run_logged(loaded: LoadedConfig, run: Callable[[], int]) -> int:
-    """Configure the log and call `run`; returns the exit status. Problems are logged, one line each.
+    """Configure the log and call `run`. Returns the exit status. Problems are logged, one line each.
 
-    Raises ConfigError if the log file cannot be opened, or log_level is none.
+    Raises ConfigError if the log file cannot be opened, or if option log_level is `none`.
     """
     try:
         configure(loaded.config)

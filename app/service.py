@@ -1,7 +1,6 @@
-"""The service of one process: its node, and what serves the clients and backends of this node.
+"""The service of one process: its node, and the parts that serve the clients and backends of this node.
 
-It is shared by the HTTP server, the Flask views and the admin interface. This module only composes the parts; what
-they do is in their own modules.
+The HTTP server, the Flask views and the admin interface share it. This module only puts the parts together.
 """
 
 from __future__ import annotations
@@ -48,9 +47,9 @@ from .websocket.connection import WebSocket
 log = logging.getLogger(__name__)
 
 READ_FACTOR = 2
-"""Messages up to this many times client_request_max_size are read, so that the client learns that one is too large."""
+"""Messages up to this many times client_request_max_size are read, so that the client can be told the reason."""
 CLOSE_TOO_LARGE = (CLOSE_LIMIT_EXCEEDED.code, CLOSE_LIMIT_EXCEEDED.close_reason)
-"""Code and reason of the close frame for a client whose message is larger than that."""
+"""Code and reason of the close frame for a message that exceeds even this limit."""
 IDLE_CHECK_INTERVAL = 0.02
 """Seconds between two checks whether the service is still busy."""
 
@@ -66,10 +65,10 @@ class PassedConnections(Protocol):
     """Serves the connections that other processes of this machine pass to this one."""
 
     def start(self) -> None:
-        """Start to accept passed connections. Raises OSError."""
+        """Start accepting connections from other processes. Raises OSError."""
 
     def stop(self) -> None:
-        """Stop accepting passed connections. A second call does nothing."""
+        """Stop accepting connections from other processes. A second call does nothing."""
 
 
 class Operator(Protocol):
@@ -80,7 +79,7 @@ class Operator(Protocol):
 
 
 def build_engine(config: Config) -> Engine:
-    """Create the engine of option engine. Raises ConfigError when its options contradict each other."""
+    """Create the engine that option engine selects. Raises ConfigError if its options contradict each other."""
     if config.engine == "redis":
         # Imported only when it is asked for: the memory engine needs none of it.
         from ..engines.redis.engine import RedisEngine
@@ -93,7 +92,7 @@ def build_engine(config: Config) -> Engine:
 
 
 def add_backend_hooks(hooks: Hooks, config: Config) -> None:
-    """Register the hooks that call backends over HTTP, as far as options name any."""
+    """Register the hooks that call backends over HTTP, if options contain their URLs."""
     add_hook_url(hooks, config)
     add_proxies(hooks, config)
 
@@ -101,7 +100,7 @@ def add_backend_hooks(hooks: Hooks, config: Config) -> None:
 def add_hook_url(hooks: Hooks, config: Config) -> None:
     """Register hooks that call the backend at hook_url, if the option is set."""
     if config.hook_url:
-        # Imported only when it is asked for, as above.
+        # This is imported only when needed, because it imports an HTTP client.
         from .node.hook_url import HookURL
 
         hook = HookURL(config)
@@ -112,7 +111,7 @@ def add_hook_url(hooks: Hooks, config: Config) -> None:
 def add_proxies(hooks: Hooks, config: Config) -> None:
     """Register hooks that call the backends of the options proxy_…_endpoint, if these are set."""
     if config.has_proxies:
-        # Imported only when it is asked for, as above.
+        # This is imported only when needed, because it imports an HTTP client.
         from .node.proxy import proxies
 
         for event, proxy in proxies(config):
@@ -120,12 +119,12 @@ def add_proxies(hooks: Hooks, config: Config) -> None:
 
 
 def hook_events(config: Config) -> Sequence[str]:
-    """The names of the events that are sent to the backend at hook_url."""
+    """Return the names of the events that are sent to the backend at hook_url."""
     return split_list(config.hook_events)
 
 
 def compression_of(config: Config) -> Compression | None:
-    """The compression settings of the configuration; None if compression is off."""
+    """Return the compression settings of the configuration; None if compression is off."""
     if not config.websocket_compression:
         return None
     return Compression(config.websocket_compression_level, config.websocket_compression_min_size)
@@ -134,11 +133,11 @@ def compression_of(config: Config) -> Compression | None:
 class Service:
     """The parts of one process. `start` it in the process that serves, after a fork; `stop` it once.
 
-    `call_hook` calls a function of the application, in whatever context the application wants it to run in.
-    `passed_connections` makes the object that serves connections which other processes pass to this one, from the
-    directory in which they find this process. Without it, or without Redis, no connections are passed. `engine`
-    replaces the engine that the configuration asks for. `shares_origin` says that pages of an application have the same
-    origin as the endpoints, and must be kept apart from those of other origins.
+    `call_hook` calls a function of the application in the context that the application needs. `passed_connections`
+    creates the object that receives connections from other processes, given the directory in which they find this
+    process. Without it, or without Redis, no connections are passed. `engine` replaces the engine of the configuration.
+    `shares_origin` means that pages of an application have the same origin as the endpoints, and must be protected
+    from pages of other origins.
     """
 
     def __init__(
@@ -158,7 +157,7 @@ class Service:
         self.http_api = HTTPApi(self.node, self.api)
         self.origin_policy = OriginPolicy()
         self.session_directory = self._open_directory()
-        """The directory of SockJS sessions and their processes; None when this process is the only one."""
+        """The directory of SockJS sessions and their processes; None if this is the only process."""
         self.sockjs = self._open_sockjs()
         self.streams = Streams(self, config.http_prefix)
         self.open_websockets = 0
@@ -199,13 +198,13 @@ class Service:
 
     @property
     def tokens(self) -> TokenVerifier:
-        """Checks the tokens of clients of protocol v2 with the keys of the configuration in force."""
+        """The verifier of tokens of protocol v2, with the keys of the current configuration."""
         self._tokens.reload(self.config)
         return self._tokens
 
     @property
     def origins(self) -> Origins:
-        """The origins whose pages may connect; only a hook or a backend may let clients in by their cookies."""
+        """The origins whose pages may connect. Cookies matter only if a hook or a backend can authenticate clients."""
         return self.origin_policy.origins(self.config.allowed_origins, self._uses_cookies)
 
     @property
@@ -214,12 +213,12 @@ class Service:
 
     @property
     def credential_origins(self) -> Origins:
-        """The origins whose pages may ask for credentials, which a hook decides on."""
+        """The origins whose pages may request credentials, about which a hook decides."""
         return self.origin_policy.origins(self.config.allowed_origins, may_use_cookies=True)
 
     @property
     def proxies(self) -> TrustedProxies:
-        """The proxies that may name the address of a client."""
+        """The proxies that may report the address of a client."""
         return trusted(self.config.trusted_proxies)
 
     @property
@@ -241,9 +240,9 @@ class Service:
     # -- start and stop
 
     def start(self, in_background: bool = True) -> None:
-        """Start the node, unless it has started. If that fails, the next call tries again.
+        """Start the node, unless it has started. If that fails, the next call retries.
 
-        `in_background` is as in `Node.start`.
+        `in_background` is passed to `Node.start`.
         """
         if not self.started:
             with self._starting:
@@ -286,7 +285,7 @@ class Service:
             gevent.sleep(IDLE_CHECK_INTERVAL)
 
     def stop(self) -> None:
-        """Accept no more connections from other processes, and stop the node."""
+        """Stop accepting connections from other processes, and stop the node."""
         if self._passed_connections is not None:
             self._passed_connections.stop()
         if self._queue is not None:
@@ -296,7 +295,7 @@ class Service:
     # -- backends
 
     def check_api_request(self, headers: Mapping[str, str]) -> None:
-        """Raise HTTPError for a request at /api/ itself that has neither a signature nor the API key. Needs no body.
+        """Raise HTTPError for a request to /api/ without a signature or API key, before its body is read.
 
         Header names are in lower case.
         """
@@ -307,7 +306,7 @@ class Service:
             self.http_api.require_sign(sign)
 
     def answer_api(self, body: bytes, headers: Mapping[str, str]) -> HTTPResponse:
-        """Answer a request with JSON at /api/ itself: of v1 with a signature, or of a later version with an API key.
+        """Answer a JSON request to /api/: one of v1 with a signature, or one of a later version with an API key.
 
         Header names are in lower case.
         """
@@ -327,9 +326,9 @@ class Service:
         request: str = "",
         requested: RequestedProtocol = DEFAULT_PROTOCOL,
     ) -> None:
-        """Serve a client whose WebSocket handshake is done; returns when the connection has ended.
+        """Serve a client after the WebSocket handshake. Returns when the connection has ended.
 
-        `request` is the id that the handshake has in the log, and `requested` what it asked for.
+        `request` is the ID of the handshake in the log, and `requested` is the protocol that it has requested.
         """
         node, config = self.node, self.config
         node.metrics.counters.http_raw_ws_num_requests += 1
@@ -355,7 +354,7 @@ class Service:
         return client
 
     def _sockjs_options(self) -> SockJSOptions:
-        """The current options of SockJS, cached until the configuration changes, because every request needs them."""
+        """Return the current options of SockJS, cached until a reload, because every request needs them."""
         basis = (self.config, self._uses_cookies, bool(self.node.hooks))
         if self._options is None or basis != self._options[0]:
             self._options = basis, self._build_options()
@@ -368,7 +367,8 @@ class Service:
             sockjs_url=url,
             sockjs_integrity=config.sockjs_integrity or (SOCKJS_INTEGRITY if url == SOCKJS_URL else ""),
             iframe=config.sockjs_iframe,
-            # Scripts in the page have the origin of the server: where that is an application's, not all may contain it.
+            # Scripts in the page have the server's origin. If an application shares that origin, not every site may
+            # embed the page.
             iframe_ancestors="" if origins.are_all and not self._shares_origin else origins.ancestors,
             iframe_may_change=True,
             heartbeat_delay=config.sockjs_heartbeat_delay,

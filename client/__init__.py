@@ -1,4 +1,4 @@
-"""A client for backends in Python: the HTTP APIs of a Gentrifugo server as typed calls (docs/python-client.md).
+"""A client for backends in Python: typed calls of the HTTP APIs of a Gentrifugo server (docs/python-client.md).
 
-It imports nothing of the server, and needs the extra `client` (httpx).
+It imports nothing from the server, and needs the extra `client` (httpx).
 """

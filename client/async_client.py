@@ -20,19 +20,19 @@ T = TypeVar("T")
 
 
 class AsyncClient:
-    """Calls the HTTP API of the server at `url`, the address without `/api`, with the server's `http_prefix` if any.
+    """Calls the HTTP API of the server at `url`: its address without `/api`, but with its `http_prefix` if it has one.
 
-    The methods use the API with an API key, those of the attribute `v1` the API of v1, which needs `secret`. All
-    methods are coroutines. One client keeps connections open, and may be used by many tasks of one event loop; close it
-    at the end, or use it in an `async with` block.
+    The methods use the API with `api_key`; those of the attribute `v1` use the API of v1 with `secret`. All methods are
+    coroutines. A client keeps connections open, and may be used by many tasks of one event loop; close it at the end,
+    or use it in an `async with` block.
 
-    `timeout` is in seconds, for connecting and for each wait for the server. After a temporary failure a request is
-    sent again up to `retries` times; one that the server may have carried out, only if that makes no difference. `http`
-    is your own `httpx.AsyncClient`, for example with a proxy or another certificate. It has its own timeout, and stays
-    open.
+    `timeout` is in seconds, and applies to connecting and to each wait for the server. After a temporary failure a
+    request is sent again up to `retries` times. A request that the server may have carried out is sent again only if
+    carrying it out twice has the same effect as once. `http` is your own `httpx.AsyncClient`, for example with a proxy
+    or another certificate; its own timeout applies, and `close` does not close it.
 
     All methods raise TransportError if there is no reply, StatusError for an HTTP status that is an error, and APIError
-    if the server refuses the command. All three are a ClientError. Arguments that cannot be used raise ValueError.
+    if the server refuses the command. These are subclasses of ClientError. Invalid arguments raise ValueError.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class AsyncClient:
         return api.result(command, await self._send(api.request(command)))
 
     async def _send(self, request: Request) -> httpx.Response:
-        """The response with the status 200 to a request, after as many attempts as are allowed."""
+        """Send a request, with retries, and return the response with status 200. Raises ClientError."""
         attempt = 0
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Makes methods of clients from the functions that make commands, so that each method is declared once."""
+"""Creates methods of clients from the functions that create commands, so that each method is declared only once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class AsyncCaller(Protocol):
 
 
 def blocking(make: Callable[P, Command[T]]) -> Callable[Concatenate[Caller, P], T]:
-    """A method that carries out the command of `make`, and returns its result. Raises ClientError."""
+    """Return a method that carries out the command which `make` creates. The method raises ClientError."""
 
     @wraps(make)
     def method(self: Caller, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -37,7 +37,7 @@ def blocking(make: Callable[P, Command[T]]) -> Callable[Concatenate[Caller, P], 
 
 
 def awaiting(make: Callable[P, Command[T]]) -> Callable[Concatenate[AsyncCaller, P], Awaitable[T]]:
-    """A coroutine method that carries out the command of `make`, and returns its result. Raises ClientError."""
+    """Return a coroutine method that carries out the command which `make` creates. It raises ClientError."""
 
     @wraps(make)
     async def method(self: AsyncCaller, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -47,7 +47,7 @@ def awaiting(make: Callable[P, Command[T]]) -> Callable[Concatenate[AsyncCaller,
 
 
 def _with_signature(method: F, make: Callable[..., Command[Any]]) -> F:
-    """Let `help` show a method with `self` and with the type of its result."""
+    """Set the signature that `help` shows: with `self` and with the type of the result."""
     signature = inspect.signature(make)
     parameters = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY), *signature.parameters.values()]
     result = str(signature.return_annotation).removeprefix("Command[").removesuffix("]")

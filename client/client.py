@@ -1,4 +1,4 @@
-"""The client for programs without asyncio: with threads, with gevent, or with one thread."""
+"""The client for programs without asyncio: with gevent, with several threads, or with one."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ T = TypeVar("T")
 
 
 class Client:
-    """Calls the HTTP API of the server at `url`, the address without `/api`, with the server's `http_prefix` if any.
+    """Calls the HTTP API of the server at `url`: its address without `/api`, but with its `http_prefix` if it has one.
 
-    The methods use the API with an API key, those of the attribute `v1` the API of v1, which needs `secret`. One client
-    keeps connections open, and may be used by many threads or greenlets; close it at the end, or use it in a `with`
-    block. In a process with gevent, `monkey.patch_all()` must run before this module is imported.
+    The methods use the API with `api_key`; those of the attribute `v1` use the API of v1 with `secret`. A client keeps
+    connections open, and may be used by many threads or greenlets; close it at the end, or use it in a `with` block. In
+    a process with gevent, `monkey.patch_all()` must run before this module is imported.
 
-    `timeout` is in seconds, for connecting and for each wait for the server. After a temporary failure a request is
-    sent again up to `retries` times; one that the server may have carried out, only if that makes no difference. `http`
-    is your own `httpx.Client`, for example with a proxy or another certificate. It has its own timeout, and stays open.
+    `timeout` is in seconds, and applies to connecting and to each wait for the server. After a temporary failure a
+    request is sent again up to `retries` times. A request that the server may have carried out is sent again only if
+    carrying it out twice has the same effect as once. `http` is your own `httpx.Client`, for example with a proxy or
+    another certificate; its own timeout applies, and `close` does not close it.
 
     All methods raise TransportError if there is no reply, StatusError for an HTTP status that is an error, and APIError
-    if the server refuses the command. All three are a ClientError. Arguments that cannot be used raise ValueError.
+    if the server refuses the command. These are subclasses of ClientError. Invalid arguments raise ValueError.
     """
 
     def __init__(
@@ -66,8 +67,8 @@ class Client:
     def batch(self, commands: Sequence[Command[T]], *, parallel: bool = False) -> list[T | APIError]:
         """Carry out several commands of `gentrifugo.client.commands` with one request.
 
-        Returns the result or the APIError of each, in their order. With `parallel` a command need not wait for those
-        before it; publications in one channel stay in order.
+        Returns a result or an APIError for each command, in their order. With `parallel` the server carries the
+        commands out in parallel; publications in one channel stay in order.
         """
         api = self._settings.key_api
         return api.batch_results(commands, self._send(api.batch_request(commands, parallel))) if commands else []
@@ -91,7 +92,7 @@ class Client:
         return api.result(command, self._send(api.request(command)))
 
     def _send(self, request: Request) -> httpx.Response:
-        """The response with the status 200 to a request, after as many attempts as are allowed."""
+        """Send a request, with retries, and return the response with status 200. Raises ClientError."""
         attempt = 0
         while True:
             try:
@@ -113,7 +114,7 @@ class Client:
 
 
 class ClientV1:
-    """The commands of the API of v1, over the connections of a client. Their exceptions are those of `Client`."""
+    """The commands of the API of v1, over the connections of a `Client`. They raise the same exceptions."""
 
     def __init__(self, settings: Settings, send: Callable[[Request], httpx.Response]) -> None:
         self._settings = settings
@@ -132,7 +133,7 @@ class ClientV1:
     def batch(self, commands: Sequence[Command[T]]) -> list[T | APIError]:
         """Carry out several commands of `gentrifugo.client.commands_v1` with one request, in order.
 
-        Returns the result or the APIError of each.
+        Returns a result or an APIError for each command.
         """
         api = self._settings.signed_api
         return api.batch_results(commands, self._send(api.batch_request(commands))) if commands else []

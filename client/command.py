@@ -1,4 +1,4 @@
-"""A command as data: what a method is called, its parameters, and the type of its result."""
+"""A command as data: the name of a method, its parameters, and the type of its result."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Repeat(Enum):
-    """Whether carrying out a command twice differs from once."""
+    """Whether a command may be carried out twice."""
 
-    SAFE = "it reads, or sets a state"
-    WITH_KEY = "it publishes once for each idempotency key"
-    UNSAFE = "it publishes each time"
+    SAFE = "carrying it out twice has the same effect as once"
+    WITH_KEY = "safe with an idempotency key"
+    UNSAFE = "it publishes a message each time"
 
 
 @dataclass(frozen=True, slots=True)
 class Command(Generic[T_co]):
-    """One command; the functions in commands.py and commands_v1.py make them, and clients carry them out."""
+    """One command, created by a function in commands.py or commands_v1.py, and carried out by a client."""
 
     method: str
     params: Mapping[str, Any]
@@ -33,19 +33,19 @@ class Command(Generic[T_co]):
 
     @property
     def is_repeatable(self) -> bool:
-        """Whether the command may be sent again when the server may have carried it out already."""
+        """Whether the command may be sent again if the server may have carried it out already."""
         if self.repeat is Repeat.WITH_KEY:
             return bool(self.params.get("idempotency_key"))
         return self.repeat is Repeat.SAFE
 
 
 def given(**params: Any) -> dict[str, Any]:
-    """The parameters that are given: None and an empty text stand for one that is not."""
+    """Return the parameters without those that are None, UNSET or an empty text, which count as not given."""
     return {name: value for name, value in params.items() if value is not None and value is not UNSET and value != ""}
 
 
 def encoded(value: Any) -> msgspec.Raw | msgspec.UnsetType:
-    """A value as JSON. Raises TypeError for what JSON cannot hold, and ValueError for too many levels."""
+    """Encode a value as JSON. Raises TypeError for values that JSON cannot express, and ValueError for deep nesting."""
     if isinstance(value, msgspec.UnsetType):
         return value
     try:

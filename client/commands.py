@@ -1,7 +1,7 @@
-"""The methods of the API with an API key, as functions that make commands.
+"""The methods of the API with an API key, as functions that create commands.
 
-`Client` and `AsyncClient` have a method with the parameters of each function. In a batch the functions themselves are
-used. A parameter that is not given has the value that docs/api-v4.md names. User and client IDs are texts.
+`Client` and `AsyncClient` have a method with the same parameters for each function. Pass the commands that the
+functions return to `batch`. docs/api-v4.md lists the defaults of parameters. User and client IDs are strings.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def publish(
     version: int | None = None,
     version_epoch: str | None = None,
 ) -> Command[PublishResult]:
-    """Publish `data`, anything that JSON can express, or `b64data`, bytes in Base64, into a channel.
+    """Publish into a channel: `data`, which is any value that JSON can express, or `b64data`, which is Base64.
 
-    Without an `idempotency_key`, a client that retries makes one for each call. An empty text sends none: then a
-    command that the server may have received is not sent again.
+    If `idempotency_key` is None and retries are on, the client creates a key for each call. With an empty string, no
+    key is sent, and the command is not sent again if the server may have received it.
     """
     params = given(
         channel=channel,
@@ -68,9 +68,9 @@ def broadcast(
     version: int | None = None,
     version_epoch: str | None = None,
 ) -> Command[BroadcastResult]:
-    """Publish the same into several channels; the result has an outcome for each. Parameters are those of `publish`.
+    """Publish the same data into several channels. The other parameters have the same meaning as for `publish`.
 
-    Raises TypeError if `channels` is a single text.
+    The result has an outcome for each channel. Raises TypeError if `channels` is a single string.
     """
     params = given(
         channels=listed("channels", channels),
@@ -101,8 +101,8 @@ def subscribe(
 ) -> Command[None]:
     """Subscribe the connections of a user to a channel, or only the one with the ID `client`.
 
-    `info` is what others see of the subscriber, `data` what the client receives with the subscription. `expire_at` is
-    in Unix seconds; 0 means never.
+    `info` is sent to other clients in this channel, `data` to the client with the subscription. `expire_at` is in Unix
+    seconds; 0 means never.
     """
     params = given(
         user=user,
@@ -137,7 +137,7 @@ def disconnect(
 ) -> Command[None]:
     """Close the connections of a user, except those whose client IDs are in `whitelist`.
 
-    `disconnect` is the code and the reason that clients receive; without it they do not connect again.
+    `disconnect` is the close code and the reason that clients receive. Without it, clients do not reconnect.
     """
     names = None if whitelist is None else listed("whitelist", whitelist)
     params = given(user=user, client=client, session=session, whitelist=names, disconnect=disconnect)
@@ -155,7 +155,7 @@ def refresh(
 ) -> Command[None]:
     """Change when the connections of a user expire (Unix seconds, 0 for never), or close them as expired.
 
-    `info` is what others see of the connections afterwards.
+    `info` replaces the info of the connections that is sent to other clients.
     """
     params = given(user=user, client=client, session=session, expired=expired, expire_at=expire_at, info=encoded(info))
     return Command("refresh", params)
@@ -174,9 +174,10 @@ def presence_stats(channel: str) -> Command[PresenceStatsResult]:
 def history(
     channel: str, *, limit: int | None = None, since: Position | None = None, reverse: bool | None = None
 ) -> Command[HistoryResult]:
-    """Read the history of a channel: at most `limit` publications, -1 for all. Without a limit only the position.
+    """Read the history of a channel: at most `limit` publications, or all for -1. None returns only the position.
 
-    With `since` only publications after this position, with `reverse` the newest first and those before it.
+    `since` limits it to publications after this position. With `reverse` the newest publication comes first, and
+    `since` limits it to publications before the position.
     """
     return Command("history", given(channel=channel, limit=limit, since=since, reverse=reverse), HistoryResult)
 
@@ -187,7 +188,7 @@ def history_remove(channel: str) -> Command[None]:
 
 
 def channels(pattern: str | None = None) -> Command[ChannelsResult]:
-    """List the channels that have subscribers, and whose names match `pattern` if it is given."""
+    """List the channels that have subscribers, or only those whose names match `pattern`."""
     return Command("channels", given(pattern=pattern), ChannelsResult)
 
 
@@ -197,9 +198,9 @@ def info() -> Command[InfoResult]:
 
 
 def listed(name: str, texts: Sequence[str]) -> list[str]:
-    """A list of texts for the parameter `name`. Raises TypeError for a single text, which is a sequence too."""
+    """Return a list of strings for the parameter `name`. Raises TypeError for a string, which is a sequence too."""
     if isinstance(texts, str):
-        raise TypeError(f"{name}: expected a list of texts, not a single text")
+        raise TypeError(f"{name}: expected a list of strings, not a string")
     return list(texts)
 
 

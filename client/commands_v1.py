@@ -1,6 +1,6 @@
-"""The commands of the API of v1, with a signature, as functions that make commands (docs/api.md).
+"""The commands of the API of v1, which uses signatures, as functions that create commands (docs/api.md).
 
-`Client.v1` and `AsyncClient.v1` have a method with the parameters of each function.
+`Client.v1` and `AsyncClient.v1` have a method with the same parameters for each function.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from .results_v1 import ClientInfo, Message, Node, Stats
 
 
 def publish(channel: str, data: Any, *, client: str = "", uid: str = "") -> Command[None]:
-    """Publish `data`, anything that JSON can express, into a channel.
+    """Publish `data`, which is any value that JSON can express, into a channel.
 
-    `client` is the client ID that subscribers see with the message, `uid` the ID of the message, which the server makes
-    otherwise. The command is not sent again once the server may have received it.
+    Subscribers receive `client` as the client ID of the publisher. `uid` is the ID of the message; without it the
+    server creates one. The command is not sent again if the server may have received it.
     """
     params = given(channel=channel, data=encoded(data), client=client, uid=uid)
     return Command("publish", params, repeat=Repeat.UNSAFE)
 
 
 def broadcast(channels: Sequence[str], data: Any, *, client: str = "") -> Command[None]:
-    """Publish the same into several channels, up to the first that fails.
+    """Publish the same data into several channels, in order. The first failure ends the command.
 
-    The command is not sent again once the server may have received it. Raises TypeError if `channels` is a single text.
+    The command is not sent again if the server may have received it. Raises TypeError if `channels` is a string.
     """
     params = given(channels=listed("channels", channels), data=encoded(data), client=client)
     return Command("broadcast", params, repeat=Repeat.UNSAFE)
@@ -38,7 +38,7 @@ def unsubscribe(user: str, channel: str = "") -> Command[None]:
 
 
 def disconnect(user: str) -> Command[None]:
-    """Close the connections of a user with the advice not to connect again."""
+    """Close the connections of a user, and tell its clients not to reconnect."""
     return Command("disconnect", given(user=user))
 
 
@@ -48,7 +48,7 @@ def presence(channel: str) -> Command[dict[str, ClientInfo]]:
 
 
 def history(channel: str) -> Command[list[Message]]:
-    """List the messages that a channel keeps, newest first."""
+    """List the messages in the history of a channel, newest first."""
     return Command("history", given(channel=channel), list[Message])
 
 
@@ -58,10 +58,10 @@ def channels() -> Command[list[str]]:
 
 
 def stats() -> Command[Stats]:
-    """What all nodes last reported about themselves."""
+    """Return the counters of all nodes, from the last report of each."""
     return Command("stats", {}, Stats)
 
 
 def node() -> Command[Node]:
-    """The current figures of the node that receives the request."""
+    """Return the current counters of the node that receives the request."""
     return Command("node", {}, Node)

@@ -1,25 +1,25 @@
-"""What can go wrong with a request to the API. All exceptions are a ClientError.
+"""The exceptions of requests to the API, all of which are subclasses of ClientError.
 
-Texts name the address and what to do. They never contain the API key or the secret.
+Their texts contain the address and what to do, but never the API key or the secret.
 """
 
 from __future__ import annotations
 
 MAX_SHOWN = 200
-"""Maximum characters of a body that are repeated in an error text."""
+"""Maximum characters of a response body in an error text."""
 
 
 class ClientError(Exception):
-    """A command was not carried out, or nobody knows whether it was."""
+    """A command was not carried out, or it is unknown whether it was."""
 
     is_temporary = False
-    """Whether the same command may succeed later without a change."""
+    """Whether the same command may succeed later."""
     may_have_been_carried_out = False
-    """Whether the server may have carried out the command nevertheless."""
+    """Whether the server may have carried out the command in spite of the error."""
 
 
 class TransportError(ClientError):
-    """There is no reply: no connection, a timeout, or a connection that broke."""
+    """There is no reply: the connection failed or was closed, or there was a timeout."""
 
     is_temporary = True
 
@@ -35,22 +35,22 @@ class TransportError(ClientError):
 
 
 class StatusError(ClientError):
-    """The reply has another HTTP status than 200, or its body is not a reply of the API."""
+    """The HTTP status of the reply is not 200, or the body is not a reply of the API."""
 
     def __init__(self, url: str, status: int, text: str, retry_after: float = 0) -> None:
         super().__init__(f"POST {url}: status {status}{_shown(text)}; {_STATUS_ADVICE.get(status, _OTHER_STATUS)}")
         self.url = url
         self.status = status
         self.text = text
-        """The body of the reply. A Gentrifugo server says in a line of text what is wrong."""
+        """The body of the reply. From a Gentrifugo server it is one line that describes the error."""
         self.retry_after = retry_after
-        """Seconds that the server asks to wait before the next attempt; 0 if it does not say."""
+        """Seconds to wait before the next attempt, from the header Retry-After; 0 without this header."""
         self.is_temporary = status in _TEMPORARY
         self.may_have_been_carried_out = status >= 500 and status != REFUSED
 
 
 class APIError(ClientError):
-    """The server refused a command, or could not carry it out."""
+    """The server has refused a command, or has failed to carry it out."""
 
     def __init__(self, url: str, method: str, code: int, message: str) -> None:
         advice = _CODE_ADVICE.get(code) or _TEXT_ADVICE.get(message)
@@ -67,27 +67,27 @@ class APIError(ClientError):
 
 
 REFUSED = 503
-"""The status of a server that is shutting down, or of a proxy without a server: the command was not carried out."""
+"""The status if a server is shutting down, or if a proxy has no server: the command was not carried out."""
 _TEMPORARY = frozenset({429, 502, REFUSED, 504})
 _TEMPORARY_TEXTS = frozenset({"internal server error"})
 
 _OTHER_STATUS = "check that this is the address of a Gentrifugo server, with its option http_prefix if it has one"
 _STATUS_ADVICE = {
-    400: "correct the command; the API of v1 also needs a secret, which must be the option secret of the server",
-    401: "the API key must be the option api_key of the server, or the secret its option secret",
-    413: "send fewer commands at a time, or raise the option api_request_max_size of the server",
+    400: "correct the command; for the API of v1, also check that secret equals option secret of the server",
+    401: "check that api_key equals option api_key of the server, and secret its option secret",
+    413: "send fewer commands at a time, or increase option api_request_max_size of the server",
     429: "send fewer requests",
-    502: "the proxy has no connection to the server",
-    503: "the server is shutting down or away, retry later",
+    502: "the proxy cannot connect to the server",
+    503: "the server is shutting down or not running, retry later",
     504: "the proxy has received no reply from the server, which may have received the command",
 }
 _CODE_ADVICE = {
-    100: "the log of the server has the reason",
-    102: "the server has no such namespace (option namespaces)",
-    104: "the server has no such method",
-    106: "send fewer commands at a time, or raise the option api_reply_max_size of the server",
-    107: "a parameter is missing or invalid",
-    108: "the options of the channel do not allow this (presence, history_size, history_lifetime)",
+    100: "see the log of the server for the reason",
+    102: "check that the namespace is in option namespaces of the server",
+    104: "check the name of the method, and the version of the server",
+    106: "send fewer commands at a time, or increase option api_reply_max_size of the server",
+    107: "check for a missing or invalid parameter",
+    108: "check the options of the channel: presence, history_size and history_lifetime",
     112: "read the history without since, or with a position of the current stream",
 }
 _TEXT_ADVICE = {
@@ -100,6 +100,6 @@ _TEXT_ADVICE = {
 
 
 def _shown(text: str) -> str:
-    """The first line of a body, unless it is a page."""
+    """Return the first line of a body for an error text; empty if the body is an HTML page."""
     line = text.strip().partition("\n")[0][:MAX_SHOWN]
     return f" ({line})" if line and not line.startswith("<") else ""

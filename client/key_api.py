@@ -1,4 +1,4 @@
-"""The API with an API key (docs/api-v4.md): a path for each method, and batches."""
+"""The API with an API key (docs/api-v4.md): one path for each method, and batches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class KeyAPI:
-    """Requests and results of the API at an address. With `adds_keys`, each publication has an idempotency key."""
+    """Builds requests to the API at an address, and decodes results. `adds_keys` adds idempotency keys to publishes."""
 
     def __init__(self, address: httpx.URL, key: str, *, adds_keys: bool) -> None:
         self._address = address
@@ -27,16 +27,16 @@ class KeyAPI:
         self._adds_keys = adds_keys
 
     def request(self, command: Command[Any]) -> Request:
-        """The request for one command."""
+        """Build the request for one command."""
         command = self._with_key(command)
         return self._request(command.method, command.params, command.is_repeatable)
 
     def result(self, command: Command[T], response: httpx.Response) -> T:
-        """The result of one command. Raises APIError, or StatusError if the response has another form."""
+        """Decode the result of one command. Raises APIError, or StatusError for a response that is not of the API."""
         return _outcome(command, "result", json_of(response), response)
 
     def batch_request(self, commands: Sequence[Command[Any]], parallel: bool) -> Request:
-        """The request for several commands, which need not wait for one another if it is `parallel`."""
+        """Build the request for several commands, which the server may carry out in parallel if `parallel` is true."""
         commands = [self._with_key(command) for command in commands]
         params: dict[str, Any] = {"commands": [{command.method: command.params} for command in commands]}
         if parallel:
@@ -44,7 +44,7 @@ class KeyAPI:
         return self._request("batch", params, all(command.is_repeatable for command in commands))
 
     def batch_results(self, commands: Sequence[Command[T]], response: httpx.Response) -> list[T | APIError]:
-        """The result or the error of each command. Raises StatusError if the response has another form."""
+        """Decode the result or error of each command. Raises StatusError for a response that is not of the API."""
         replies = convert(response, json_of(response), dict[str, list[Any]]).get("replies", [])
         if len(replies) != len(commands):
             raise unexpected(response)
@@ -60,14 +60,14 @@ class KeyAPI:
         return Request(child(self._address, method), self._headers, msgspec.json.encode(params), is_repeatable)
 
     def _with_key(self, command: Command[T]) -> Command[T]:
-        """The command with an idempotency key, if it takes one and has none."""
+        """Add an idempotency key to a command that can have one and has none."""
         if not self._adds_keys or command.repeat is not Repeat.WITH_KEY or "idempotency_key" in command.params:
             return command
         return replace(command, params={**command.params, "idempotency_key": uuid4().hex})
 
 
 def _outcome(command: Command[T], name: str, reply: Any, response: httpx.Response) -> T:
-    """The result that a reply has under `name`. Raises APIError if it has an error in place of it."""
+    """Return the result in the field `name` of a reply. Raises APIError if the reply contains an error."""
     if isinstance(reply, dict) and "error" in reply:
         error = convert(response, reply["error"], Error)
         raise APIError(shown(response.request.url), command.method, error.code, error.message)

@@ -1,4 +1,4 @@
-"""What methods of the API return, and what some of their parameters are made of. JSON in them is decoded.
+"""The types of results, and of some parameters, of the methods of the API. JSON in them is decoded.
 
 The names and types of the fields are those of the API (docs/api-v4.md). Unknown fields of a reply are ignored.
 """
@@ -20,14 +20,14 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class PublishResult(msgspec.Struct, frozen=True):
-    """The position of a publication; zero and empty if it is not kept in a history."""
+    """The position of a publication; zero and empty if it is not stored in a history."""
 
     offset: int = 0
     epoch: str = ""
 
 
 class Error(msgspec.Struct, frozen=True):
-    """Why a broadcast did not reach one channel."""
+    """The error of a broadcast for one channel."""
 
     code: int
     message: str
@@ -47,7 +47,7 @@ class BroadcastResult(msgspec.Struct, frozen=True):
 
 
 class BoolValue(msgspec.Struct, frozen=True):
-    """A boolean that is given."""
+    """A boolean value, wrapped so that false differs from missing."""
 
     value: bool = False
 
@@ -63,21 +63,21 @@ class SubscribeOverride(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class DisconnectReason(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why a connection is closed. Clients connect again, except after codes 3500 to 3999 and 4500 to 4999."""
+    """The close code and reason. Clients reconnect, except after codes 3500 to 3999 and 4500 to 4999."""
 
     code: int | None = None
     reason: str | None = None
 
 
 class ClientInfo(msgspec.Struct, frozen=True):
-    """Who a connection is: its user, its client ID, and what is known about it; None if nothing is."""
+    """The identity of a connection: user, client ID, and info, which is None if there is none."""
 
     user: str
     client: str
     conn_info: Any = None
-    """What its token says about the connection."""
+    """The info of the connection, for example from its token."""
     chan_info: Any = None
-    """What is known about it in this channel."""
+    """The info of the subscription to the channel."""
 
 
 class PresenceResult(msgspec.Struct, frozen=True):
@@ -87,7 +87,7 @@ class PresenceResult(msgspec.Struct, frozen=True):
 
 
 class PresenceStatsResult(msgspec.Struct, frozen=True):
-    """How many connections are in a channel, and how many users they belong to."""
+    """The number of connections and users in a channel."""
 
     num_clients: int
     num_users: int
@@ -97,11 +97,11 @@ class KeptPublication(msgspec.Struct, frozen=True):
     """One publication of a history."""
 
     data: Any
-    """What was published; Base64 in a string if it is not JSON."""
+    """The payload; Base64 in a string if it is not JSON."""
     offset: int = 0
     tags: dict[str, str] | None = None
     info: ClientInfo | None = None
-    """Who published it, if a client did."""
+    """The client that published it; None if a backend did."""
 
 
 class HistoryResult(msgspec.Struct, frozen=True):
@@ -114,7 +114,7 @@ class HistoryResult(msgspec.Struct, frozen=True):
 
 
 class ChannelInfo(msgspec.Struct, frozen=True):
-    """How many subscribers a channel has."""
+    """The number of subscribers of a channel."""
 
     num_clients: int
 
@@ -126,14 +126,14 @@ class ChannelsResult(msgspec.Struct, frozen=True):
 
 
 class NodeMetrics(msgspec.Struct, frozen=True):
-    """The counters of a node by name, and the seconds that they cover."""
+    """The counters of a node by name, and the length of their interval in seconds."""
 
     interval: float
     items: dict[str, float]
 
 
 class NodeResult(msgspec.Struct, frozen=True):
-    """One node, as its last ping describes it."""
+    """One node, as described by its last ping."""
 
     uid: str
     name: str
@@ -148,6 +148,6 @@ class NodeResult(msgspec.Struct, frozen=True):
 
 
 class InfoResult(msgspec.Struct, frozen=True):
-    """The nodes of the cluster, as their last pings describe them."""
+    """The nodes of the cluster, as described by their last pings."""
 
     nodes: list[NodeResult]

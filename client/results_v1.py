@@ -1,4 +1,4 @@
-"""What commands of the API of v1 return (docs/api.md). JSON in them is decoded, and unknown fields are ignored."""
+"""The types of results of the API of v1 (docs/api.md). JSON in them is decoded, and unknown fields are ignored."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import msgspec
 
 
 class ClientInfo(msgspec.Struct, frozen=True):
-    """Who a connection is: its user, its client ID, and what is known about it; None if nothing is."""
+    """The identity of a connection: user, client ID, and info, which is None if there is none."""
 
     user: str
     client: str
     default_info: Any = None
-    """What its token says about the connection."""
+    """The info of the connection, from its credentials."""
     channel_info: Any = None
-    """What the signature of its subscription says about it."""
+    """The info of the subscription, which is part of its signature."""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -25,9 +25,9 @@ class Message(msgspec.Struct, frozen=True):
     channel: str
     data: Any
     client: str = ""
-    """The ID of the connection that published it, or what a backend gave as `client`."""
+    """The client ID of the publisher, or the parameter `client` of a backend."""
     info: ClientInfo | None = None
-    """Who published it, if a client did."""
+    """The client that published it; None if a backend did."""
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -45,4 +45,4 @@ class Stats(msgspec.Struct, frozen=True):
 
     nodes: list[Node]
     metrics_interval: int
-    """The seconds that the counters cover."""
+    """The length in seconds of the interval that the counters cover."""

@@ -10,18 +10,18 @@ from .errors import ClientError, StatusError, TransportError
 from .wire import Request, shown
 
 FIRST_DELAY = 0.1
-"""Seconds before the second attempt. Each further delay is twice as long; a random part of up to half is taken away."""
+"""Seconds before the second attempt. Each further delay is twice as long; up to half of it is subtracted at random."""
 MAX_DELAY = 5.0
-"""Maximum seconds between two attempts, even if the server asks for more."""
+"""Maximum seconds between two attempts, even if the server requests a longer delay."""
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 
 
 def delay_before_retry(error: ClientError, request: Request, attempt: int, retries: int) -> float | None:
-    """Seconds to wait before a request is sent again; None if it must not be.
+    """Return the seconds to wait before a request is sent again; None if it must not be sent again.
 
-    `attempt` is how often it has been sent again already, `retries` how often that is allowed. A request that the
-    server may have carried out is sent again only if that makes no difference.
+    `attempt` is the number of previous retries, `retries` the maximum. A request that the server may have carried out
+    is sent again only if it is repeatable.
     """
     if attempt >= retries or not error.is_temporary:
         return None
@@ -34,7 +34,7 @@ def delay_before_retry(error: ClientError, request: Request, attempt: int, retri
 
 
 def transport_error(request: Request, error: httpx.RequestError) -> TransportError:
-    """What an exception of httpx means for a request."""
+    """Convert an exception of httpx to a TransportError."""
     reason = str(error) or type(error).__name__
     if isinstance(error, httpx.TimeoutException):
         reason = f"timeout, {_limits(error)}"
@@ -42,6 +42,6 @@ def transport_error(request: Request, error: httpx.RequestError) -> TransportErr
 
 
 def _limits(error: httpx.TimeoutException) -> str:
-    """The limit that was reached, which is the setting of the httpx client."""
+    """Describe the timeout that was reached, which is a setting of the httpx client."""
     phase, kind = ("connection", "connect") if isinstance(error, _NOT_SENT) else ("reply", "read")
     return f"no {phase} within {error.request.extensions['timeout'][kind]:g} s"

@@ -1,4 +1,4 @@
-"""What a client is created with, and the APIs that it can use with it."""
+"""The settings of a client, and the APIs that it can use with them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from .wire import api_address, shown
 TIMEOUT = 5.0
 """Seconds that connecting, sending, and each wait for a part of the reply may take."""
 RETRIES = 2
-"""How often a request is sent again after the first attempt."""
+"""Maximum number of attempts after the first one."""
 
 
 class Settings:
-    """The checked arguments of a client. Raises ValueError, without a key, for those that cannot be used."""
+    """The checked arguments of a client. Raises ValueError for invalid ones, without the key in the text."""
 
     def __init__(self, url: str, api_key: str | None, secret: str | None, timeout: float, retries: int) -> None:
         if api_key is None and secret is None:
-            raise ValueError("api_key or secret is required: the option of the server with the same name")
+            raise ValueError("api_key or secret is required: the value of the server's option with the same name")
         if timeout <= 0 or retries < 0:
             raise ValueError("timeout must be more than 0 seconds, and retries must not be negative")
         address = api_address(url)
@@ -32,12 +32,12 @@ class Settings:
     def key_api(self) -> KeyAPI:
         """The API with an API key. Raises ClientError if the client has no key."""
         if self._key_api is None:
-            raise ClientError("this method needs api_key; with a secret alone, use the methods of the attribute v1")
+            raise ClientError("this method requires api_key; with only secret, use the methods of the attribute v1")
         return self._key_api
 
     @property
     def signed_api(self) -> SignedAPI:
         """The API of v1. Raises ClientError if the client has no secret."""
         if self._signed_api is None:
-            raise ClientError("the methods of the attribute v1 need secret, the option secret of the server")
+            raise ClientError("the methods of the attribute v1 require secret: the value of the server's option secret")
         return self._signed_api

@@ -24,7 +24,7 @@ class Reply(msgspec.Struct):
 
 
 class SignedAPI:
-    """Requests and results of the API at an address."""
+    """Builds requests to the API of v1 at an address, and decodes their results."""
 
     def __init__(self, address: httpx.URL, secret: str) -> None:
         if not secret:
@@ -33,24 +33,24 @@ class SignedAPI:
         self._secret = secret.encode()
 
     def request(self, command: Command[Any]) -> Request:
-        """The request for one command."""
+        """Build the request for one command."""
         return self.batch_request([command])
 
     def result(self, command: Command[T], response: httpx.Response) -> T:
-        """The result of one command. Raises APIError, or StatusError if the response has another form."""
+        """Decode the result of one command. Raises APIError, or StatusError for a response that is not of the API."""
         (outcome,) = self.batch_results([command], response)
         if isinstance(outcome, APIError):
             raise outcome
         return outcome
 
     def batch_request(self, commands: Sequence[Command[Any]]) -> Request:
-        """The request for several commands."""
+        """Build the request for several commands, with a signature over its body."""
         body = msgspec.json.encode([{"method": command.method, "params": command.params} for command in commands])
         headers = {**JSON_TYPE, b"X-API-Sign": hmac.digest(self._secret, body, "sha256").hex().encode()}
         return Request(self._url, headers, body, all(command.is_repeatable for command in commands))
 
     def batch_results(self, commands: Sequence[Command[T]], response: httpx.Response) -> list[T | APIError]:
-        """The result or the error of each command. Raises StatusError if the response has another form."""
+        """Decode the result or error of each command. Raises StatusError for a response that is not of the API."""
         replies = convert(response, json_of(response), list[Reply])
         if len(replies) != len(commands):
             raise unexpected(response)

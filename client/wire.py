@@ -1,4 +1,4 @@
-"""HTTP requests and responses as data, without a connection: addresses, headers, statuses and JSON."""
+"""HTTP requests and responses as data: addresses, headers, statuses and JSON. Knows no connections."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ JSON_TYPE = {b"Content-Type": b"application/json"}
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One POST, which can be sent several times."""
+    """One POST request, which can be sent several times."""
 
     url: httpx.URL
     headers: Mapping[bytes, bytes]
     body: bytes
     is_repeatable: bool
-    """Whether it may be sent again when the server may have carried it out already."""
+    """Whether the request may be sent again if the server may have carried it out already."""
 
 
 def api_address(url: str) -> httpx.URL:
-    """The address of the API of the server at `url`. Raises ValueError for other URLs than those of HTTP servers."""
+    """Return the address of the API of the server at `url`.
+
+    Raises ValueError if `url` is not the address of an HTTP server.
+    """
     try:
         address = httpx.URL(url)
     except httpx.InvalidURL:
@@ -42,24 +45,24 @@ def api_address(url: str) -> httpx.URL:
 
 
 def child(address: httpx.URL, name: str) -> httpx.URL:
-    """The address of `name` below another address."""
+    """Return the address with `name` added to its path."""
     return address.copy_with(path=f"{address.path.rstrip('/')}/{name}")
 
 
 def shown(url: httpx.URL) -> str:
-    """The text of an address without the password that it may contain."""
+    """Return an address as text, without the user and password that it may contain."""
     return str(url.copy_with(userinfo=b""))
 
 
 def header_value(name: str, key: str) -> bytes:
-    """A key as the value of a header. Raises ValueError, without the key, for what a header cannot contain."""
+    """Encode a key for a header. Raises ValueError, without the key in the text, if a header cannot contain it."""
     if not key or key != key.strip() or any(ord(character) < 32 or ord(character) == 127 for character in key):
-        raise ValueError(f"{name} is empty, or contains white space at an end or a control character such as a newline")
+        raise ValueError(f"{name} is empty, begins or ends with white space, or contains a control character")
     return key.encode()
 
 
 def check_status(response: httpx.Response) -> None:
-    """Raise StatusError for another status than 200."""
+    """Raise StatusError if the status of a response is not 200."""
     if response.status_code != 200:
         wait = response.headers.get("Retry-After", "")[:9]
         text = response.content[:10_000].decode("utf-8", "replace")
@@ -67,7 +70,7 @@ def check_status(response: httpx.Response) -> None:
 
 
 def json_of(response: httpx.Response) -> Any:
-    """The decoded body of a response. Raises StatusError if it is not JSON."""
+    """Decode the body of a response. Raises StatusError if it is not JSON."""
     try:
         return msgspec.json.decode(response.content)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -87,7 +90,7 @@ def _integer(digits: str) -> int | float:
 
 
 def convert(response: httpx.Response, value: Any, type_: type[T]) -> T:
-    """A part of the decoded body of a response as the type `type_`. Raises StatusError if it has another form."""
+    """Convert a part of the decoded body of a response to the type `type_`. Raises StatusError if it does not fit."""
     try:
         return msgspec.convert(value, type_)
     except msgspec.ValidationError:
@@ -95,5 +98,5 @@ def convert(response: httpx.Response, value: Any, type_: type[T]) -> T:
 
 
 def unexpected(response: httpx.Response) -> StatusError:
-    """The error for a response that does not come from the API."""
+    """Return the error for a response that does not come from the API."""
     return StatusError(shown(response.request.url), response.status_code, "the body is not a reply of the API")

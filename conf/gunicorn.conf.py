@@ -15,13 +15,13 @@ bind = "0.0.0.0:8000"
 workers = 1
 worker_class = "gentrifugo"
 
-# Maximum open connections of a worker. With gunicorn's default of 1000, client number 1001 would hang without an error.
+# Maximum open connections of a worker. With gunicorn's default of 1000, the next client would wait without an error.
 worker_connections = 100_000
 
 # Connections that wait in the kernel to be accepted; net.core.somaxconn is the upper limit.
 backlog = 4096
 
-# Seconds for the shutdown of a worker, in which it closes its clients with the advice to reconnect.
+# Seconds for the shutdown of a worker, in which it tells its clients to reconnect and closes their connections.
 graceful_timeout = 10
 
 # The log of gunicorn; that of Gentrifugo (option log_level) is written to standard output, or to option log_file.

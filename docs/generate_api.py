@@ -24,12 +24,12 @@ INLINE = ("BatchCommand", "BatchReply")
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     return INTRODUCTION + "".join(sections())
 
 
 def sections() -> Iterator[str]:
-    """The table of methods, each method, the types that they share, and the errors."""
+    """Yield the table of methods, each method, the types that they share, and the errors."""
     yield "\n## Methods\n\n| Method | |\n|---|---|\n"
     yield from (f"| [`{method.name}`](#{method.name}) | {method.summary} |\n" for method in METHODS)
     types = {type_.__name__ for method in METHODS for type_ in (method.params, method.result)}
@@ -45,13 +45,13 @@ def sections() -> Iterator[str]:
 
 
 def schemas() -> Mapping[str, Any]:
-    """The JSON schemas of all types by name."""
+    """Return the JSON schemas of all types by name."""
     types = [Error, *(type_ for method in METHODS for type_ in (method.params, method.result))]
     return msgspec.json.schema_components(types)[1]
 
 
 def method_section(method: Method, components: Mapping[str, Any]) -> str:
-    """The heading of a method, what it does, its parameters, result and errors."""
+    """Return the heading of a method, what it does, its parameters, result and errors."""
     text = f"\n### {method.name}\n\n{fill(f'{method.summary} {method.about}', WIDTH)}\n"
     params, result = components[method.params.__name__], components[method.result.__name__]
     if params["properties"]:
@@ -67,7 +67,7 @@ def method_section(method: Method, components: Mapping[str, Any]) -> str:
 
 
 def fields(schema: Mapping[str, Any], title: str = "Field") -> str:
-    """The fields of a type as a table."""
+    """Return the fields of a type as a table."""
     rows = [row([title, "Type", ""]), "|---|---|---|\n"]
     for name, field in sorted(schema["properties"].items(), key=lambda item: not item[0].startswith("channel")):
         rows.append(row([f"`{name}`", kind(field), field.get("description", "").replace("\\\\", "\\")]))
@@ -75,7 +75,7 @@ def fields(schema: Mapping[str, Any], title: str = "Field") -> str:
 
 
 def kind(schema: Mapping[str, Any]) -> str:
-    """The type of a field in words, with its limits."""
+    """Return the type of a field in words, with its limits."""
     if "anyOf" in schema:
         return kind(next(one for one in schema["anyOf"] if one.get("type") != "null"))
     if "$ref" in schema:
@@ -89,7 +89,7 @@ def kind(schema: Mapping[str, Any]) -> str:
 
 
 def limits(schema: Mapping[str, Any]) -> str:
-    """The smallest and the largest value, if a type has them."""
+    """Return the smallest and the largest value, if a type has them."""
     if "maximum" not in schema:
         return ""
     largest = schema["maximum"]
@@ -106,7 +106,7 @@ def errors() -> Iterable[tuple[int, str, str]]:
 
 
 def row(cells: Iterable[str]) -> str:
-    """One row of a table."""
+    """Return one row of a table."""
     return f"| {' | '.join(cells)} |\n"
 
 

@@ -23,7 +23,7 @@ and a command line flag overrides both:
 
     default < file < environment < flag
 
-So `gentrifugo --config=config.json --port=9000` listens on port 9000, whatever the file says.
+So `gentrifugo --config=config.json --port=9000` listens on port 9000, even if the file contains another port.
 
 **The file** is JSON, TOML or YAML. The suffix tells which: `.json`, `.toml`, `.yaml` or `.yml`. All three can hold the
 same options. Without `--config` the server reads `config.json` in the current directory. `conf/` has a sample in each
@@ -103,7 +103,7 @@ the environment and the flags set `secret` or a key for [tokens](jwt.md), or if 
 | `gentrifugo doctor` | checks the configuration, the machine and the connection to Redis, and suggests remedies |
 | `gentrifugo genconfig` | writes a configuration file with fresh secrets |
 | `gentrifugo gentoken` | prints a [token](jwt.md#by-hand) for a user |
-| `gentrifugo checktoken` | checks a [token](jwt.md#by-hand), and shows what it says |
+| `gentrifugo checktoken` | verifies a [token](jwt.md#by-hand), and shows its claims |
 | `gentrifugo version` | shows the version, like `gentrifugo --version` |
 | `gentrifugo completion` | prints a script that lets bash or zsh complete commands and flags |
 | `gentrifugo help` | shows the flags of all options; `gentrifugo --help` shows only the common ones |
@@ -111,9 +111,9 @@ the environment and the flags set `secret` or a key for [tokens](jwt.md), or if 
 The first six take `--config=FILE`, or `-c FILE`. `gentrifugo genconfig --config=config.yaml` writes YAML,
 because of the suffix; without `--config` it writes `config.json`. Only you can read the file that it writes, and it
 never overwrites one. `gentrifugo --app module` serves a [Flask application](flask.md#running-it) with the
-configuration of that application, and with `--reload` starts it again
+configuration of that application, and with `--reload` restarts it
 [when its code changes](flask-development.md). With `--app`, `checkconfig` and `doctor` load the application and check
-the configuration that it would be served with, also with `--workers`. `python -m gentrifugo` is the same program as
+the configuration with which it would be served, also with `--workers`. `python -m gentrifugo` is the same program as
 `gentrifugo`.
 
 To complete commands, flags and their values with the Tab key in bash (version 4 or newer), add the line
@@ -136,9 +136,9 @@ Some options have other names in Centrifugo v2 to v6, such as `history_ttl` for 
 means exactly the same and takes the same values, you can use the other name in all places; the tables below show it. If
 you use both names, the option's name here is used, with a warning about the other one.
 
-An unknown option in the file is only a warning, which suggests the option with the most similar name, or says what an
-option of another Centrifugo version is called here. So the file may hold values for other programs. An unknown flag is
-an error. The variables that Kubernetes sets for a service named `centrifugo`, such as
+An unknown option in the file only causes a warning, which suggests the option with the most similar name or, for an
+option of another Centrifugo version, the option to use here. So the file may contain values for other programs. An
+unknown flag is an error. The variables that Kubernetes sets for a service named `centrifugo`, such as
 `CENTRIFUGO_PORT=tcp://10.0.0.7:8000`, are ignored with one warning.
 
 Numbers and booleans may be written as strings: `"port": "8000"`. The reverse is an error, because YAML would read
@@ -149,10 +149,10 @@ default. Short flags may share a word: `-wd` is `-w -d`.
 
 ## Changing options while the server runs
 
-Send `HUP` to the process, and it reads its configuration again. It applies the options with *yes* in the column *HUP*
-at once. Queue sizes, ping intervals and write timeouts apply to connections that are opened afterwards. All other
-options keep their value until a restart, and a warning names those that have changed. If the new configuration has a
-mistake, the server logs it and keeps the configuration that it has.
+Send `HUP` to the process, and it reloads its configuration. Options with *yes* in the column *HUP* change immediately,
+but queue sizes, ping intervals and write timeouts apply only to new connections. All other options keep their value
+until a restart, and a warning names those that have changed. If the new configuration is invalid, the server logs the
+problems and keeps the current one.
 
 ## Options
 
@@ -181,12 +181,12 @@ HEADING = """\
 
 
 def page() -> str:
-    """The whole reference page."""
+    """Return the whole reference page."""
     return INTRODUCTION + "".join(sections())
 
 
 def sections() -> Iterator[str]:
-    """The groups of options, and the namespaces after the channel options."""
+    """Yield the groups of options, and the namespaces after the channel options."""
     for option in options_of(Config):
         if option.name in Config.GROUPS:
             if option.name == AFTER_CHANNELS:
@@ -196,43 +196,43 @@ def sections() -> Iterator[str]:
 
 
 def namespace_rows() -> Iterator[str]:
-    """The one option that only namespaces have."""
+    """Yield the one option that only namespaces have."""
     shared = {option.name for option in options_of(ChannelOptions)}
     return (row(option) for option in options_of(Namespace) if option.name not in shared)
 
 
 def row(option: Option) -> str:
-    """One option as a row of its group's table."""
+    """Return one option as a row of its group's table."""
     name = f"`{option.name}`" + (f" `{option.facts.short}`" if option.facts.short else "")
     return line([name, sentence(option), kind(option), default(option), hup(option)])
 
 
 def default(option: Option) -> str:
-    """The default as a file would spell it."""
+    """Return the default as a file would spell it."""
     if option.required:
         return "required"
     return f"`{option.default_text}`" if option.default_text else "none"
 
 
 def line(cells: Iterable[str]) -> str:
-    """One row of a table."""
+    """Return one row of a table."""
     return f"| {' | '.join(cells)} |\n"
 
 
 def kind(option: Option) -> str:
-    """The type, its unit, and what it may hold when that is a short list."""
+    """Return the type, its unit, and what it may hold when that is a short list."""
     if option.choices:
         return ", ".join(f"`{choice}`" for choice in option.choices)
     return f"{option.kind}, {option.facts.unit}" if option.facts.unit else option.kind
 
 
 def hup(option: Option) -> str:
-    """Whether HUP applies a change."""
+    """Return whether HUP applies a change."""
     return "yes" if option.facts.reload else "no"
 
 
 def sentence(option: Option) -> str:
-    """What the option does, why it has no effect here, and its other names."""
+    """Return what the option does, why it has no effect here, and its other names."""
     parts = [option.facts.about]
     if option.facts.no_effect:
         parts.append(f"No effect: {option.facts.no_effect}.")

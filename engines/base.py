@@ -1,9 +1,9 @@
 """The interfaces between the server and the engines that distribute its messages, one for each task.
 
 An engine carries publications, joins and leaves to the nodes that are subscribed to their channel, stores presence and
-history, and passes control messages between nodes. It knows nothing about connections, protocols or transports, and
-calls the node back through `EngineHandler`. A program that is not a node needs less: `CommandEngine` is the part of an
-engine that commands of backends use. `tests/engines/contract.py` checks every engine.
+history, and passes control messages between nodes. It does not depend on connections, protocols or transports, and
+calls the node through `EngineHandler`. A program that is not a node only needs `CommandEngine`, the part of an engine
+that commands of backends use. `tests/engines/contract.py` checks every engine.
 
 Calls may block the calling greenlet; each ends within the timeouts of the engine. An engine that cannot carry out a
 call raises EngineError: a publish that returns has reached the engine.
@@ -24,11 +24,11 @@ class EngineError(Exception):
 
 
 class UnrecoverablePosition(Exception):
-    """A position has another epoch than the stream of its channel, so the publications after it are not known."""
+    """The epoch of a position is not that of the stream, so the publications after the position are unknown."""
 
 
 IDEMPOTENCY_LIFETIME = 300.0
-"""Seconds for which the result of a publish with an idempotency key is kept."""
+"""Seconds for which the result of a publish with an idempotency key is stored."""
 MAX_VERSION = 2**64 - 1
 """The largest version of a publication."""
 ALL = -1
@@ -36,7 +36,7 @@ ALL = -1
 
 
 class HistoryOptions(NamedTuple):
-    """How the history of a channel is kept."""
+    """The limits of a channel's history."""
 
     size: int
     """Maximum number of publications; more than 0."""
@@ -153,7 +153,7 @@ class PublicationSender(ABC):
     """Whether `publish_all` is faster than as many calls of `publish`."""
 
     def has_no_receiver(self, channel: str) -> bool:
-        """Whether a publication that is not kept would certainly reach no subscriber, on any node.
+        """Return whether no node has a subscriber that a publication without history could reach.
 
         Then a caller need not publish it. Does not block.
         """
@@ -165,14 +165,14 @@ class PublicationSender(ABC):
     ) -> StreamPosition | None:
         """Add a publication to the history, if `history` is given, and send it to all nodes subscribed to its channel.
 
-        Returns its position, or None if it is not kept. Subscribers receive it with this position. If a condition of
+        Returns its position, or None without a history. Subscribers receive it with this position. If a condition of
         `once` is not met, the result is that of the first publish with the same key, or the top of the stream if the
-        version is not newer. Publications of one caller in one channel arrive everywhere in the order of the calls.
+        version is not newer. Publications of one caller in one channel arrive on all nodes in the order of the calls.
         Raises EngineError.
         """
 
     def publish_all(self, batch: Sequence[PublishItem]) -> list[PublishOutcome]:
-        """Publish a batch, in order for each channel; returns the result or the error for each publication."""
+        """Publish a batch, in order for each channel. Returns the result or the error for each publication."""
         return [self._try_to_publish(*item) for item in batch]
 
     def _try_to_publish(
@@ -198,8 +198,8 @@ class ControlSender(ABC):
     def publish_control(self, message: bytes) -> None:
         """Send a control message to all nodes. Raises EngineError.
 
-        If the caller is a node, it has received the message itself, and everything that it had published before, when
-        the call returns.
+        When the call returns, a caller that is a node has received the message itself, and everything that it has
+        published before.
         """
 
 
@@ -216,11 +216,11 @@ class PresenceReader(ABC):
 
     @abstractmethod
     def presence(self, channel: str) -> Mapping[str, RawClientInfo]:
-        """Look up the clients in a channel, by client id. Raises EngineError."""
+        """Look up the clients in a channel, by client ID. Raises EngineError."""
 
 
 class HistoryReader(ABC):
-    """Looks up the publications that are kept for a channel."""
+    """Looks up the publications in the history of a channel."""
 
     @abstractmethod
     def history(self, channel: str, limit: int = 0) -> Sequence[Publication]:
@@ -230,18 +230,18 @@ class HistoryReader(ABC):
     def stream(self, channel: str, wanted: HistoryFilter, meta_lifetime: float) -> Stream:
         """Return the publications that `wanted` selects, and the top of the stream.
 
-        A channel without a stream gets a new one at offset 0; its next publication has offset 1. The position is kept
-        for at least `meta_lifetime` seconds after this call. Raises EngineError, and UnrecoverablePosition if
+        A channel without a stream gets a new one at offset 0, and its next publication has offset 1. The position is
+        stored for at least `meta_lifetime` seconds after this call. Raises EngineError, and UnrecoverablePosition if
         `wanted.since` has another epoch.
         """
 
 
 class HistoryRemover(ABC):
-    """Deletes the publications that are kept for a channel."""
+    """Deletes the history of a channel."""
 
     @abstractmethod
     def remove_history(self, channel: str) -> None:
-        """Delete the publications that are kept. Offset and epoch of the stream continue. Raises EngineError."""
+        """Delete the history of a channel. Offset and epoch of the stream stay. Raises EngineError."""
 
 
 class CommandEngine(PublicationSender, ControlSender, ChannelLister, PresenceReader, HistoryReader, HistoryRemover):
@@ -256,14 +256,14 @@ class EventBroker(PublicationSender):
 
     @abstractmethod
     def subscribe(self, channel: str) -> None:
-        """Begin to receive the events of `channel`; called for the first subscriber on this node.
+        """Start receiving the events of `channel`. Called for the first subscriber on this node.
 
         Raises EngineError; then there is no subscription.
         """
 
     @abstractmethod
     def unsubscribe(self, channel: str) -> None:
-        """Stop receiving the events of `channel`; called after the last subscriber on this node has unsubscribed.
+        """Stop receiving the events of `channel`. Called after the last subscriber on this node has unsubscribed.
 
         Raises EngineError; then the subscription ends later.
         """
@@ -286,11 +286,11 @@ class PresenceStore(PresenceReader):
 
     @abstractmethod
     def remove_presence(self, channel: str, client: str) -> None:
-        """Remove `client` from `channel`; does nothing if it is not there. Raises EngineError."""
+        """Remove `client` from the presence of `channel`. Does nothing if it is not stored. Raises EngineError."""
 
 
 class HistoryStore(HistoryReader):
-    """Keeps publications, so that returning subscribers can recover them."""
+    """Stores publications, so that returning subscribers can recover them."""
 
     def recover(self, channel: str, last: str) -> Recovery:
         """Return the publications after the one with the uid `last`, or the whole history if it does not have `last`.
@@ -309,8 +309,8 @@ class HistoryStore(HistoryReader):
     def recover_since(self, channel: str, position: StreamPosition, limit: int, meta_lifetime: float) -> StreamRecovery:
         """Return the publications after `position`, if certainly none is missing and there are at most `limit`.
 
-        An empty epoch means the current one. With a `limit` of ALL there may be any number. As for `recover`,
-        `handle_event` has been called for them before; as for `stream`, the position is kept for at least
+        An empty epoch means the current one. With a `limit` of ALL there may be any number. Like in `recover`,
+        `handle_event` has been called for them before. Like in `stream`, the position is stored for at least
         `meta_lifetime` seconds. Raises EngineError.
         """
 
@@ -320,10 +320,10 @@ class OccupancyNotifier(ABC):
 
     @abstractmethod
     def enable_occupancy_events(self, handler: OccupancyHandler, longest: float) -> None:
-        """Call `handler`, which takes at most `longest` seconds for a call. Must be called before the engine starts.
+        """Report occupancy to `handler`, whose calls take at most `longest` seconds. Call it before the engine starts.
 
-        The reports of one channel alternate, and the last one is true; short changes in between may be left out. Each
-        report is made at least once, by another node if this one ends, and twice if a node ends during the call.
+        The reports for one channel alternate, and the last one is true. Short changes in between may be left out. Each
+        report is made at least once, by another node if this one ends, and twice if a node ends during the report.
         """
 
     @property
@@ -337,7 +337,7 @@ class CommandQueue(ABC):
 
     @abstractmethod
     def start(self, handler: CommandHandler) -> None:
-        """Begin to take entries and to pass them to `handler`. Called once, after the engine has started."""
+        """Start taking entries, and pass them to `handler`. Called once, after the engine has started."""
 
     @abstractmethod
     def stop(self) -> None:
@@ -351,7 +351,7 @@ class Engine(CommandEngine, EventBroker, PresenceStore, HistoryStore, OccupancyN
     """The engine of one node."""
 
     name: str
-    """The name of the engine that operators see."""
+    """The name of the engine, as the admin interface shows it."""
     group = ""
     """Identifies the nodes that use it together: the same text in each of them, without secrets."""
     queue: CommandQueue | None = None
@@ -359,9 +359,9 @@ class Engine(CommandEngine, EventBroker, PresenceStore, HistoryStore, OccupancyN
 
     @abstractmethod
     def start(self, handler: EngineHandler) -> None:
-        """Begin to call `handler`. Called once, in the process that serves connections.
+        """Start calling `handler`. Called once, in the process that serves connections.
 
-        An engine that cannot reach its server starts too, and retries in the background.
+        An engine that cannot reach its server starts nevertheless, and retries in the background.
         """
 
     @abstractmethod

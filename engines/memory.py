@@ -34,7 +34,7 @@ EXPIRY_INTERVAL = 1.0
 class MemoryEngine(Engine):
     """Keeps all data in this process; `clock` is a monotonic clock in seconds.
 
-    With `sweeps` off, no greenlet deletes expired data: the data is never returned, but stays in memory.
+    If `sweeps` is false, no greenlet deletes expired data: the data is never returned, but stays in memory.
     """
 
     name = "memory"
@@ -48,7 +48,7 @@ class MemoryEngine(Engine):
         self._subscribed: set[str] = set()
         self._occupancy: LocalOccupancy | None = None
         # Presence: channel -> client -> (info, expiry). A client that is added again moves to the end. So the clients
-        # that expire first are first, because the node uses the same lifetime for all.
+        # are in the order of their expiry, because the node uses the same lifetime for all.
         self._presence: dict[str, OrderedDict[str, tuple[RawClientInfo, float]]] = {}
         self._history = MemoryHistory(clock)
         self._presence_expiry_queue = ExpiryQueue()

@@ -1,6 +1,6 @@
 """The histories of the memory engine: the publications and positions of each channel, and idempotency keys.
 
-Nothing here blocks. Expired data is never returned, also before `free_expired` deletes it.
+No method blocks. Expired data is never returned, even before `free_expired` deletes it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .base import (
 )
 
 EPOCH_BYTES = 6
-"""Random bytes of an epoch: two epochs of one channel are never the same, also across restarts of the process."""
+"""Random bytes of an epoch, so that two epochs of a channel are never equal, even after a restart of the process."""
 
 
 _new = tuple.__new__
@@ -32,7 +32,7 @@ _new = tuple.__new__
 
 
 class ExpiryQueue:
-    """A heap of the times when channels expire, one entry for each, so that a sweep looks only at expired ones."""
+    """A heap of expiry times with one entry for each channel, so that a sweep visits only expired channels."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, str]] = []
@@ -53,7 +53,7 @@ class ExpiryQueue:
 
 
 class ChannelStream:
-    """The stream of one channel: the position of its newest publication, and the publications that are kept.
+    """The stream of one channel: the position of its newest publication, and the stored publications.
 
     The publications have consecutive offsets, and the newest one has the offset of the top.
     """
@@ -64,7 +64,7 @@ class ChannelStream:
         self.epoch = secrets.token_hex(EPOCH_BYTES)
         self.offset = 0
         self.kept: deque[Publication] | None = None
-        """Newest first; None if there are none, because an empty deque takes 0.7 KB."""
+        """The stored publications, newest first; None if there are none, because an empty deque needs 0.7 KB."""
         self.expires = 0.0
         """The time when the publications expire."""
         self.meta_expires = 0.0
@@ -78,13 +78,13 @@ class ChannelStream:
         return StreamPosition(self.offset, self.epoch)
 
     def place(self, publication: Publication) -> tuple[Publication, StreamPosition]:
-        """Assign the next position to a publication without keeping it; returns both."""
+        """Assign the next position to a publication without storing it. Returns the publication and the position."""
         self.offset = offset = self.offset + 1
         position = _new(StreamPosition, (offset, self.epoch))
         return _new(Publication, publication[:OFFSET] + position), position
 
     def keep(self, publication: Publication, size: int, until: float) -> None:
-        """Keep the publication at the top of the stream, and at most `size` publications, until `until`."""
+        """Store a publication at the top of the stream, with at most `size` publications in total, until `until`."""
         kept = self.kept
         if kept is None:
             kept = self.kept = deque()
@@ -122,7 +122,7 @@ class ChannelStream:
         return selected if wanted.reverse else selected[::-1]
 
     def has_reached(self, once: PublishConditions) -> bool:
-        """Whether a publication with the version of `once`, or a newer one, was published before."""
+        """Return whether a publication with the version of `once`, or a newer one, was published before."""
         if once.version_epoch and once.version_epoch != self.version_epoch:
             return False
         return once.version <= self.version
@@ -138,7 +138,7 @@ class MemoryHistory:
         """The times when the publications of channels expire."""
         self._meta_expiry_queue = ExpiryQueue()
         """The times when the streams of channels expire."""
-        # The result for each idempotency key, oldest first: all are kept for the same time.
+        # The result for each idempotency key, oldest first: all are stored for the same time.
         self._results: OrderedDict[tuple[str, str], tuple[StreamPosition | None, float]] = OrderedDict()
 
     # -- publish
@@ -146,10 +146,10 @@ class MemoryHistory:
     def add(
         self, publication: Publication, options: HistoryOptions, is_active: bool
     ) -> tuple[Publication, StreamPosition | None]:
-        """Keep a publication; returns it with its position, and the position.
+        """Store a publication. Returns it with its position, and the position.
 
-        With the option `drop_inactive` it is not kept in an empty history while `is_active` is False. If there is a
-        stream, it takes a position nevertheless, so that returning subscribers notice that they have missed it.
+        With the option `drop_inactive` it is not stored in an empty history while `is_active` is False. If there is a
+        stream, it gets a position nevertheless, so that returning subscribers detect that they have missed it.
         """
         channel, now = publication.channel, self._clock()
         stream = self._find(channel, now)
@@ -170,9 +170,9 @@ class MemoryHistory:
     def earlier_result(
         self, channel: str, once: PublishConditions, is_kept: bool
     ) -> tuple[StreamPosition | None] | None:
-        """Return the result of an earlier publish, if `once` allows no other one after it; None if it allows one.
+        """Return the result of an earlier publish if `once` forbids another one after it; None if it is allowed.
 
-        Versions count only for publications that are kept.
+        Versions matter only for channels with a history.
         """
         now = self._clock()
         if once.key:
@@ -185,7 +185,7 @@ class MemoryHistory:
         return None
 
     def note_result(self, channel: str, once: PublishConditions, position: StreamPosition | None) -> None:
-        """Keep the result of a publish for later calls of `earlier_result`."""
+        """Store the result of a publish for later calls of `earlier_result`."""
         now = self._clock()
         if once.key:
             self._results[channel, once.key] = (position, now + IDEMPOTENCY_LIFETIME)
@@ -220,7 +220,7 @@ class MemoryHistory:
         return StreamRecovery(stream.newest(missed)[::-1], stream.top, True)
 
     def remove(self, channel: str) -> None:
-        """Delete the publications that are kept for a channel."""
+        """Delete the history of a channel."""
         stream = self._find(channel, self._clock())
         if stream is not None:
             stream.kept = None

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Prints what `make test-lowest` installs: the lowest versions that pyproject.toml allows, and the tools of the tests.
+"""Prints the requirements for `make test-lowest`: the lowest versions that pyproject.toml allows, and test tools.
 
-Dependencies of dependencies are left to pip, which takes the newest versions that fit.
+pip selects the versions of indirect dependencies: the newest ones that fit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LOWEST = re.compile(r"(?P<name>[\w.-]+(?:\[[\w,]+\])?)>=(?P<version>[\w.]+)(?:,
 
 
 def lowest_versions() -> Iterator[str]:
-    """The requirements of the package and of its extras, each pinned to its lowest version.
+    """Yield the requirements of the package and of its extras, each pinned to its lowest version.
 
     Raises ValueError for a requirement without a lowest version.
     """
@@ -30,7 +30,7 @@ def lowest_versions() -> Iterator[str]:
 
 
 def test_tools() -> Iterator[str]:
-    """The pinned requirements of requirements-dev.txt, without their hashes and those of production."""
+    """Yield the pinned requirements of requirements-dev.txt, without their hashes and those of production."""
     for line in (ROOT / "requirements-dev.txt").read_text(encoding="utf-8").splitlines():
         if line[:1].isalnum():
             yield line.removesuffix("\\").rstrip()

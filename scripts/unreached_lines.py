@@ -16,7 +16,7 @@ ADVICE = "no test has reached these lines: test them, delete them, or mark them 
 
 
 def unreached_lines() -> Iterator[str]:
-    """Each line as FILE:NUMBER: TEXT. Raises coverage.exceptions.NoDataError when nothing was measured."""
+    """Yield each unreached line as FILE:NUMBER: TEXT. Raises coverage.exceptions.NoDataError without measurements."""
     coverage = Coverage()
     coverage.load()
     for file in sorted(coverage.get_data().measured_files()):

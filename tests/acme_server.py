@@ -1,4 +1,4 @@
-"""A real ACME server, Debian's pebble, and the name server that sends it here for every name."""
+"""A real ACME server, Debian's pebble, and a name server that resolves every name to this machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Pebble:
         self._directory = directory
         certificate = make_certificate(directory, "pebble")
         self.trusted = certificate.cert
-        """What a client needs to trust it."""
+        """The certificate that a client must trust."""
         self._port, self._dns, management = free_port(), free_port(), free_port()
         self.url = f"https://localhost:{self._port}/dir"
         self._config = directory / "pebble.json"
@@ -45,13 +45,13 @@ class Pebble:
         self._processes = [self._run(dns)]
 
     def start(self) -> None:
-        """Begin to sign; what was signed before is forgotten."""
+        """Start the server, without any earlier certificates."""
         command = [program("pebble"), "-config", str(self._config), "-dnsserver", f"127.0.0.1:{self._dns}"]
         self._processes.append(self._run(command))
         eventually(lambda: accepts(self._port), within=10, what="pebble listens")
 
     def stop(self) -> None:
-        """End everything that was started."""
+        """Stop all processes that were started."""
         for process in self._processes:
             process.terminate()
             process.wait(seconds(10))

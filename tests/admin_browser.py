@@ -90,7 +90,7 @@ class Browser:
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """A browser for the length of a `with` block."""
+    """Provide a browser in a `with` block."""
     with node_driver("admin_driver.js", program("chromium"), package="playwright-core") as driver:
         driver.wait_for("ready", within=30)
         yield Browser(driver)

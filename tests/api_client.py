@@ -1,4 +1,4 @@
-"""The HTTP API as a backend uses it, with every header and byte in the test's hands."""
+"""A client of the HTTP API that lets tests choose every header and byte."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ JSON_TYPE = "application/json"
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer."""
+    """The response to a request of the HTTP API."""
 
     status: int
     body: bytes
@@ -55,19 +55,19 @@ class ApiClient:
         return dict(answer.json()["result"])
 
     def post(self, body: str, *, content_type: str = JSON_TYPE, signature: str | None = "right") -> Answer:
-        """Post a body with its sign, a wrong sign (any other text) or none (None) in X-API-Sign."""
+        """Post a body with its signature, an invalid one (any other text) or none (None) in X-API-Sign."""
         headers = {"Content-Type": content_type}
         if signature is not None:
             headers["X-API-Sign"] = self._sign(body) if signature == "right" else signature
         return self.request("POST", "/api/", body.encode(), headers)
 
     def post_form(self, body: str, signature: str | None = "right") -> Answer:
-        """The same as the fields of a form."""
+        """Return the same as the fields of a form."""
         content = urlencode(self._fields(body, signature)).encode()
         return self.request("POST", "/api/", content, {"Content-Type": "application/x-www-form-urlencoded"})
 
     def post_multipart(self, body: str, signature: str | None = "right") -> Answer:
-        """The same as a multipart form."""
+        """Return the same as a multipart form."""
         boundary = uuid.uuid4().hex
         parts = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
@@ -77,7 +77,7 @@ class ApiClient:
         return self.request("POST", "/api/", content, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
 
     def request(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
-        """Any HTTP request at all."""
+        """Return any HTTP request at all."""
         connection = HTTPConnection(self.host, self.port, timeout=seconds(10))
         try:
             connection.request(method, path, body, headers or {})

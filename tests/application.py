@@ -1,4 +1,4 @@
-"""A web application of the kind that stands behind Gentrifugo, for client libraries that ask one for credentials."""
+"""A web application from which client libraries request credentials, as backends of Gentrifugo provide it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Endpoint = Callable[[Any], tuple[int, Any]]
 
 
 class Application:
-    """An HTTP server with POST endpoints by path, in a thread; `requests` keeps what each path was asked."""
+    """An HTTP server with POST endpoints by path, in a thread. `requests` has the requests to each path."""
 
     def __init__(self, **endpoints: Endpoint) -> None:
         self.endpoints = endpoints

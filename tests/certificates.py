@@ -1,4 +1,4 @@
-"""Certificates for tests, made by the openssl command: each signs itself, and clients trust that one alone."""
+"""Self-signed certificates for tests, created with the openssl command; clients trust only the given one."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Certificate:
         return {"ssl": True, "ssl_cert": str(self.cert), "ssl_key": str(self.key)}
 
     def trusting(self) -> ssl.SSLContext:
-        """What a client needs that trusts it and nobody else."""
+        """Return what a client needs that trusts it and nobody else."""
         return ssl.create_default_context(cafile=str(self.cert))
 
 
 def make_certificate(directory: Path, name: str = "server", *arguments: str, days: int = 30) -> Certificate:
-    """A new one; `arguments` are further ones for `openssl req`."""
+    """Return a new one; `arguments` are further ones for `openssl req`."""
     made = Certificate(directory / f"{name}.pem", directory / f"{name}-key.pem")
     command = [program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
     command += ["-keyout", str(made.key), "-out", str(made.cert), "-days", str(days), "-subj", f"/CN={name}"]
@@ -47,7 +47,10 @@ def make_certificate(directory: Path, name: str = "server", *arguments: str, day
 
 
 def self_signed(days_left: float) -> bytes:
-    """A certificate and its key, of a hundred days of which so many are left; openssl makes none that has run out."""
+    """Return a certificate and its key, of a hundred days of which so many are left.
+
+    Openssl makes none that has run out.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     ends = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days_left)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "old")])

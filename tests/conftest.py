@@ -1,4 +1,4 @@
-"""Fixtures for all tests, and the rule that in CI nothing is skipped."""
+"""Fixtures for all tests, and the rule that no test is skipped in CI."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ HERE = Path(__file__).parent
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
 
 
-LONGEST = "test_system_packages.py"
-"""Begun first: at the end it would keep one process busy while the other has nothing left to do."""
+SLOWEST_FILE = "test_system_packages.py"
+"""The file that is run first, because at the end it would run while the other process has no tests left."""
 RUN_AGAIN = ("docs", "engines/redis", "integration")
-"""Directories of tests with programs that are not ours: browsers, proxies, Redis, clients.
+"""Directories of tests with external programs: browsers, proxies, Redis, clients.
 
-Such a test fails once in some thousand runs because another program was slow. It is run once more, and the summary
+Such a test fails once in some thousand runs because an external program was slow. It is run once more, and the summary
 lists it as RERUN.
 """
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest file first; all others stay in their order. Mark the tests that may be run again."""
-    items.sort(key=lambda item: item.path.name != LONGEST)
+    """Put the slowest file first, and mark the tests that may be run again."""
+    items.sort(key=lambda item: item.path.name != SLOWEST_FILE)
     for item in items:
         if item.path.is_relative_to(HERE) and item.path.relative_to(HERE).as_posix().startswith(RUN_AGAIN):
             item.add_marker(pytest.mark.flaky(reruns=1))
@@ -42,14 +42,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """A test skipped for a missing part tells a developer what to install; in CI it is a failure."""
+    """Yield a test skipped for a missing part tells a developer what to install; in CI it is a failure."""
     report = yield
     return _unskipped(report)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
-    """The same for a whole file that skips itself."""
+    """Yield the same for a whole file that skips itself."""
     report = yield
     return _unskipped(report)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def contents(thing: Any, *ignored: Any) -> list[Any]:
-    """All that stands in the collections of `thing` and of its parts, except `ignored` and what these hold."""
+    """Return all that stands in the collections of `thing` and of its parts, except `ignored` and what these hold."""
     if any(thing is other for other in ignored):
         return []
     if isinstance(thing, dict):

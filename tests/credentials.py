@@ -26,20 +26,20 @@ def sign(*parts: str, secret: str = SECRET) -> str:
 
 
 def connect_params(user: str, info: str = "", timestamp: int | None = None, secret: str = SECRET) -> dict[str, str]:
-    """The params of a `connect` or `refresh` command; `timestamp` is now unless given."""
+    """Return the params of a `connect` or `refresh` command; `timestamp` is now unless given."""
     when = str(int(time.time()) if timestamp is None else timestamp)
     params = {"user": user, "timestamp": when, "token": sign(user, when, info, secret=secret)}
     return params | {"info": info} if info else params
 
 
 def private_params(client: str, channel: str, info: str = "", secret: str = SECRET) -> dict[str, str]:
-    """The params of a `subscribe` command on a private channel."""
+    """Return the params of a `subscribe` command on a private channel."""
     params = {"channel": channel, "client": client, "sign": sign(client, channel, info, secret=secret)}
     return params | {"info": info} if info else params
 
 
 def jwt(key: str = TOKEN_KEY, **claims: Any) -> str:
-    """A JSON Web Token with these claims, signed with HS256 (RFC 7519)."""
+    """Return a JSON Web Token with these claims, signed with HS256 (RFC 7519)."""
     header = {"alg": "HS256", "typ": "JWT"}
     text = b".".join(_base64url(json.dumps(part).encode()) for part in (header, claims))
     return b".".join((text, _base64url(hmac.digest(key.encode(), text, "sha256")))).decode()

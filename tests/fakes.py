@@ -1,6 +1,6 @@
-"""Stand-ins for what the core works with: a clock, sockets, connections, and engines that get into trouble.
+"""Fake objects for tests of the core: a clock, sockets, connections, and engines that fail.
 
-They are whole objects with the behaviour of the real ones, and keep what they were given for the test to look at.
+They are complete objects with the behaviour of the real ones, and record their calls for tests.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.waiting import seconds
 
 
 class FakeClock:
-    """A clock that stands still until the test lets time pass."""
+    """A clock whose time changes only when the test advances it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -46,7 +46,7 @@ class FakeClock:
 
 
 class FakeSocket:
-    """A raw socket that takes everything, until it is told to break; `sent` has the data of each call."""
+    """A raw socket that accepts all data until the test breaks it; `sent` has the data of each call."""
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
@@ -94,13 +94,13 @@ class FakeTransport:
         self.closes.append((code, json.loads(reason) if is_json else reason))
 
     def messages(self) -> list[bytes]:
-        """All messages so far, once nothing waits to be written."""
+        """Return all messages so far, once nothing waits to be written."""
         assert self.outbox.drain(seconds(5))
         return b"".join(self.socket.sent).split(b"\0")[:-1]
 
 
 class FakeConnection:
-    """A connection for hub and node that does nothing but note what is asked of it."""
+    """A connection for hub and node that only records calls."""
 
     def __init__(self, flusher: Flusher, uid: str, user: str = "alice", encoding: Encoding | None = None) -> None:
         self.uid = uid
@@ -133,8 +133,8 @@ PLAIN = Encoding(encode_push, FakeTransport.frame)
 """Pushes of protocol version 1 over a FakeTransport."""
 
 
-class TroubledEngine(MemoryEngine):
-    """The memory engine with the troubles of one behind a network.
+class FailingEngine(MemoryEngine):
+    """The memory engine with failures and delays like those of an engine behind a network.
 
     Calls of the methods named in `failing` raise EngineError. A call of a method that has a gate in `gates` waits,
     before it does anything, until the gate is open. `calls` counts the calls of each method.
@@ -216,8 +216,8 @@ class TroubledEngine(MemoryEngine):
         super().remove_history(channel)
 
 
-class LateEngine(TroubledEngine):
-    """Reads streams at once, and answers when `answering` is set: publications may arrive before the answer."""
+class DelayedEngine(FailingEngine):
+    """An engine that answers late: publications may arrive after it has read a stream and before `answering` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -231,7 +231,7 @@ class LateEngine(TroubledEngine):
 
 
 class Bus:
-    """Joins the engines that `engine` makes, as a broker would: one presence, one history, everything to all."""
+    """Connects the engines that `engine` creates, like a broker: with a common presence, history and all events."""
 
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         self.store = MemoryEngine(clock) if clock else MemoryEngine()

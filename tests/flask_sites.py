@@ -1,4 +1,4 @@
-"""Flask applications of the test's own process that carry a server, and clients that block beside them."""
+"""Flask applications with a server in the process of the test, and blocking clients in threads."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from tests.waiting import seconds
 
 __all__ = ["nothing_left_behind"]
 
-NO_REST = {"GENTRIFUGO_CLIENT_WRITE_DELAY": 0}
+NO_FLUSH_DELAY = {"GENTRIFUGO_CLIENT_WRITE_DELAY": 0}
 
 
 def site(**config: Any) -> Flask:
     app = Flask("site")
-    app.config.update(SECRET_KEY="key", **NO_REST)
+    app.config.update(SECRET_KEY="key", **NO_FLUSH_DELAY)
     app.config.update(config)
     return app
 
 
-def carried(app: Flask) -> Service:
+def service_in(app: Flask) -> Service:
     service = service_of(app)
     assert service is not None
     return service
 
 
 def port_of(server: WSGIServer) -> int:
-    """Where a server that has started listens."""
+    """Return where a server that has started listens."""
     assert server.server_port is not None
     return server.server_port
 

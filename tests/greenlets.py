@@ -1,4 +1,4 @@
-"""Parts of the server inside the test's own process: how a test waits for them, and what it must not leave behind."""
+"""Helpers for tests with greenlets in their own process: waiting, and checks that nothing is left running."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ T = TypeVar("T")
 
 PAUSE = 0.005
 ROUNDS = 5
-"""Turns of the event loop in which anything that is ready has run, also what it made ready in its turn."""
+"""Iterations of the event loop in which all ready greenlets run, and those that these make ready."""
 
 
 def eventually(check: Callable[[], T | None], within: float = 5, what: str = "") -> T:
-    """The first true value `check` gives while other greenlets run; fails when none came within the time limit."""
+    """Return the first true value `check` gives while other greenlets run.
+
+    Fails when none came within the time limit.
+    """
     deadline = time.monotonic() + seconds(within)
     while not (value := check()):
         if time.monotonic() > deadline:
@@ -41,7 +44,7 @@ def settle() -> None:
 
 @pytest.fixture
 def nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every greenlet and socket of the test is gone when it ends, and no greenlet died of an error."""
+    """Check at the end of the test that no greenlet and socket is left, and that no greenlet has failed."""
     _freeze()
     errors = _errors_of_greenlets(monkeypatch)
     greenlets, sockets = _greenlets(), _sockets()
@@ -55,7 +58,7 @@ def nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _errors_of_greenlets(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A list that fills with what the event loop reports; it prints these errors and goes on."""
+    """Return a list that fills with what the event loop reports; it prints these errors and goes on."""
     hub = gevent.get_hub()
     errors = []
     report = hub.handle_error
@@ -70,7 +73,7 @@ def _errors_of_greenlets(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @cache
 def _freeze() -> None:
-    """Set aside all that the imports made, once: looking through it would take 20 ms for each look."""
+    """Exclude all objects of imports from the search, once, because each search would take 20 ms longer."""
     gc.collect()
     gc.freeze()
 
@@ -83,13 +86,13 @@ def _sockets() -> set[int]:
     return {connection.fd for connection in psutil.Process().net_connections("all")}
 
 
-class Bystander:
-    """Another greenlet; `turns` counts how often it ran. It works inside a `with` block."""
+class BackgroundGreenlet:
+    """A greenlet that runs beside the test in a `with` block; `turns` counts how often it has run."""
 
     def __init__(self) -> None:
         self.turns = 0
 
-    def __enter__(self) -> Bystander:
+    def __enter__(self) -> BackgroundGreenlet:
         self._greenlet = gevent.spawn(self._work)
         return self
 
@@ -103,8 +106,8 @@ class Bystander:
 
 
 @pytest.fixture
-def bystander(monkeypatch: pytest.MonkeyPatch, nothing_left_behind: None) -> Iterator[Bystander]:
-    """Another greenlet, which gets a turn whenever the code under test allows one; nobody waits for time to pass."""
+def background_greenlet(monkeypatch: pytest.MonkeyPatch, nothing_left_behind: None) -> Iterator[BackgroundGreenlet]:
+    """Run a greenlet that continues whenever the code under test yields, without any time slice."""
     monkeypatch.setattr(yielding, "TIME_SLICE", -1)
-    with Bystander() as other:
+    with BackgroundGreenlet() as other:
         yield other

@@ -71,7 +71,7 @@ class Gunicorn:
 
 @contextmanager
 def gunicorn(directory: Path, worker: str, workers: int = 1, **options: Any) -> Iterator[Gunicorn]:
-    """A gunicorn with the settings of the repository that is ready, for the length of a `with` block."""
+    """Provide a gunicorn with the settings of the repository that is ready, in a `with` block."""
     with ready(Gunicorn(options, directory, worker, workers)) as server:
         yield server
 

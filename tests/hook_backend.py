@@ -1,4 +1,4 @@
-"""A backend that a server asks and tells of events, over real HTTP."""
+"""A backend for hooks, which receives events of a server over real HTTP."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Reply = tuple[int, Any]
 
 
 class Backend:
-    """Keeps what it was asked in `events`, with the headers in `headers`, and answers as `answer` says."""
+    """Records requests in `events` and their headers in `headers`, and answers with the result of `answer`."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
@@ -39,7 +39,7 @@ class Backend:
         self._server.server_close()
 
     def named(self, event: str) -> list[dict[str, Any]]:
-        """What came of one event."""
+        """Return what came of one event."""
         return [told for told in self.events if told["event"] == event]
 
     def take(self, body: bytes, headers: dict[str, str]) -> Reply:
@@ -74,7 +74,7 @@ class Backend:
 
 @contextmanager
 def hook_backend() -> Iterator[Backend]:
-    """A backend for the length of a `with` block."""
+    """Provide a backend in a `with` block."""
     backend = Backend()
     try:
         yield backend
@@ -82,8 +82,8 @@ def hook_backend() -> Iterator[Backend]:
         backend.close()
 
 
-class DrippingBackend:
-    """Begins to answer each request and sends byte after byte, for as long as anybody listens; `asked` has them."""
+class SlowBackend:
+    """Answers each request with one byte after the other, without end; `asked` has the requests."""
 
     def __init__(self) -> None:
         self.asked: list[bytes] = []
@@ -116,9 +116,9 @@ class DrippingBackend:
 
 
 @contextmanager
-def dripping_backend() -> Iterator[DrippingBackend]:
-    """One for the length of a `with` block."""
-    backend = DrippingBackend()
+def slow_backend() -> Iterator[SlowBackend]:
+    """Provide one in a `with` block."""
+    backend = SlowBackend()
     try:
         yield backend
     finally:

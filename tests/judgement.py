@@ -1,4 +1,4 @@
-"""Counts what a fault costs: a backend that publishes numbers, and how many each subscriber lost, got twice or late."""
+"""Measures the effect of a fault: a backend publishes numbers, and lost, duplicate and late ones are counted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.waiting import seconds
 
 
 class Verdict(NamedTuple):
-    """What one subscriber, or all of them together, did not get as it was published."""
+    """The numbers of lost, duplicate and late messages, of one subscriber or of all together."""
 
     lost: int = 0
     doubled: int = 0
@@ -41,7 +41,7 @@ def judge(accepted: Collection[int], got: Sequence[int]) -> Verdict:
 
 
 def judge_all(accepted: Collection[int], gots: Collection[Sequence[int]]) -> Verdict:
-    """The verdicts over all subscribers of a channel, added."""
+    """Return the verdicts over all subscribers of a channel, added."""
     return sum((judge(accepted, got) for got in gots), Verdict())
 
 
@@ -73,7 +73,7 @@ class Backend:
         self.stop()
 
     def stop(self) -> None:
-        """Publish no more; all requests are answered when this returns. A second call does nothing."""
+        """Stop publishing, and wait until all requests are answered. A second call does nothing."""
         self._stopping.set()
         self._thread.join()
 
@@ -95,7 +95,7 @@ class Backend:
         connection.close()
 
     def _publish(self, connection: HTTPConnection, published: Sequence[tuple[str, int]]) -> list[object]:
-        """What went wrong with each, if anything. Raises OSError or HTTPException."""
+        """Return what went wrong with each, if anything. Raises OSError or HTTPException."""
         body = json.dumps(
             [{"method": "publish", "params": {"channel": channel, "data": number}} for channel, number in published]
         )

@@ -1,4 +1,4 @@
-"""A client of a node in the same process: commands straight into its connection, without a network."""
+"""A client of a node in the same process: it passes commands directly to its connection, without a network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.greenlets import settle
 
 
 class LocalClient:
-    """Sends what a client would send, and reads what it would get: `received` has what came since the last look."""
+    """Sends and receives like a client. `received` returns the messages since the last call."""
 
     def __init__(self, node: Node, limit: int = NO_LIMIT) -> None:
         self.transport = FakeTransport(node.flusher, limit)
@@ -27,7 +27,7 @@ class LocalClient:
 
     @classmethod
     def connected(cls, node: Node, user: str = "alice", info: str = "") -> LocalClient:
-        """A client that has connected as `user` and read the reply."""
+        """Return a client that has connected as `user` and read the reply."""
         client = cls(node)
         assert "error" not in client.call("connect", **connect_params(user, info))
         return client
@@ -58,11 +58,11 @@ class LocalClient:
         return dict(reply["body"])
 
     def received(self) -> list[Any]:
-        """What came since the last call of this, replies included, decoded."""
+        """Return what came since the last call of this, replies included, decoded."""
         return [json.loads(message) for message in self.received_bytes()]
 
     def received_bytes(self) -> list[bytes]:
-        """The same as it came."""
+        """Return the same as it came."""
         settle()
         messages = self.transport.messages()
         new, self._seen = messages[self._seen :], len(messages)
@@ -81,5 +81,5 @@ class LocalClient:
 
 
 def closed(reason: str, reconnect: bool = False) -> dict[str, Any]:
-    """What `close_reason` is after a close for `reason`."""
+    """Return what `close_reason` is after a close for `reason`."""
     return {"reason": reason, "reconnect": reconnect}

@@ -1,4 +1,4 @@
-"""A client of protocol version 2 of a node in the same process: frames straight into its connection, no network."""
+"""A client of protocol version 2 of a node in the same process: it passes frames directly to its connection."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.greenlets import settle
 from tests.waiting import seconds
 
 KEY = "the key of tests for tokens of protocol v2"
-"""What `token_hmac_secret_key` has to be."""
+"""The required value of option `token_hmac_secret_key`."""
 
 
 class LocalClientV2:
@@ -45,7 +45,7 @@ class LocalClientV2:
 
     @classmethod
     def connected(cls, node: Node, user: str = "alice", **claims: Any) -> LocalClientV2:
-        """A client that has connected as `user` and read the reply."""
+        """Return a client that has connected as `user` and read the reply."""
         client = cls(node)
         assert "error" not in client.call("connect", token=connection_token(KEY, user, **claims))
         return client
@@ -72,18 +72,18 @@ class LocalClientV2:
         return result
 
     def token(self, channel: str, **claims: Any) -> str:
-        """A token for a channel."""
+        """Return a token for a channel."""
         return subscription_token(KEY, self.connection.user, channel, **claims)
 
     def received(self) -> list[Any]:
-        """What came since the last call, decoded; replies are included."""
+        """Return what came since the last call, decoded; replies are included."""
         settle()
         messages = self.transport.messages()
         new, self._seen = messages[self._seen :], len(messages)
         return [json.loads(message) for message in new]
 
     def pushes(self) -> list[Any]:
-        """The pushes among what came since the last call."""
+        """Return the pushes among what came since the last call."""
         return [message["push"] for message in self.received() if "push" in message]
 
     @property
@@ -113,7 +113,7 @@ class LocalProtobufClient:
         return result
 
     def received(self) -> list[Reply]:
-        """All replies and pushes so far, without pings."""
+        """Return all replies and pushes so far, without pings."""
         settle()
         assert self.transport.outbox.drain(seconds(5))
         data, position, replies = b"".join(self.transport.socket.sent), 0, []
@@ -125,7 +125,7 @@ class LocalProtobufClient:
         return replies
 
     def publications(self) -> list[Publication]:
-        """All publications so far."""
+        """Return all publications so far."""
         return [reply.push.pub for reply in self.received() if reply.push is not None and reply.push.pub is not None]
 
 

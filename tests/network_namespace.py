@@ -1,7 +1,7 @@
-"""A network of a test's own, in which an address can vanish without a packet that says so. Linux, and only for root.
+"""A separate network for a test, in which an address can disappear without a packet. Only for root on Linux.
 
-A thread enters a new network namespace, and so does each process that it starts: there they have a loopback device that
-nobody else can see, and nothing else.
+A thread enters a new network namespace, and so does each process that it starts. The namespace has only a loopback
+device, which no other process can use.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class Network:
         self._run("address", "add", f"{address}/32", "dev", "lo")
 
     def lose(self, address: str) -> None:
-        """From now on no packet to or from this address arrives, and nobody is told."""
+        """Drop all further packets to and from this address, without an error to either side."""
         self._run("address", "delete", f"{address}/32", "dev", "lo")
 
     def _run(self, *arguments: str) -> None:
         subprocess.run([self._ip, *arguments], check=True)
 
 
-def in_network_of_its_own(test: Callable[[Network], T]) -> T:
+def run_in_separate_network(test: Callable[[Network], T]) -> T:
     """Run a function in a thread with a network of its own; skips the test where that is not allowed."""
     if os.geteuid() != 0:
         pytest.skip("only root can make a network namespace")

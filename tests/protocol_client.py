@@ -1,4 +1,4 @@
-"""A Centrifugo v1 client for tests, over WebSocket: it asks, and keeps apart what answers and what is pushed."""
+"""A Centrifugo v1 client for tests, over WebSocket: it sends commands, and separates replies and pushes."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class ProtocolClient:
         return dict(reply["body"])
 
     def push(self, timeout: float = PATIENCE) -> dict[str, Any]:
-        """The next push: a message, join, leave or unsubscribe."""
+        """Return the next push: a message, join, leave or unsubscribe."""
         return self._pushes.popleft() if self._pushes else self.socket.recv_json(timeout)
 
     def message(self) -> Any:
-        """The data of the next push, which must be a message."""
+        """Return the data of the next push, which must be a message."""
         push = self.push()
         assert push["method"] == "message", push
         return push["body"]["data"]

@@ -1,4 +1,4 @@
-"""A client of protocol v2 for tests, over WebSocket, in JSON or Protobuf. Its codec is none of ours."""
+"""A client of protocol v2 for tests, over WebSocket, in JSON or Protobuf. Its codec is independent of the package."""
 
 from __future__ import annotations
 
@@ -50,21 +50,21 @@ _Command, _Reply = _declared()
 
 
 def encode(commands: list[Any], format_: str) -> bytes:
-    """One frame with these commands. Payloads are any values of JSON."""
+    """Return one frame with these commands. Payloads are any values of JSON."""
     if format_ == "json":
         return b"\n".join(json.dumps(command).encode() for command in commands)
     return b"".join(_delimited(filled(_Command(), command).SerializeToString()) for command in commands)
 
 
 def decode(frame: bytes, format_: str) -> list[Any]:
-    """The replies and pushes in one frame, as JSON shows them."""
+    """Return the replies and pushes in one frame, as JSON shows them."""
     if format_ == "json":
         return [json.loads(line) for line in frame.split(b"\n") if line]
     return [_shown(_Reply.FromString(message)) for message in split(frame)]
 
 
 def filled(message: Message, values: dict[str, Any]) -> Message:
-    """A message with the values of an object of JSON. Bytes are the JSON text of a payload."""
+    """Return a message with the values of an object of JSON. Bytes are the JSON text of a payload."""
     for name, value in values.items():
         field = message.DESCRIPTOR.fields_by_name[name]
         target = getattr(message, name)
@@ -109,13 +109,13 @@ def _delimited(message: bytes) -> bytes:
 
 
 def varint(number: int) -> bytes:
-    """A number as Protobuf writes it: seven bits in a byte, the lowest first."""
+    """Return a number as Protobuf writes it: seven bits in a byte, the lowest first."""
     *more, last = (number >> shift & 0x7F for shift in range(0, max(number.bit_length(), 1), 7))
     return bytes([*(byte | 0x80 for byte in more), last])
 
 
 def split(frame: bytes) -> Iterator[bytes]:
-    """The messages in one frame of Protobuf, without their lengths."""
+    """Yield the messages in one frame of Protobuf, without their lengths."""
     position = 0
     while position < len(frame):
         length = shift = 0
@@ -155,7 +155,7 @@ class ProtocolClientV2:
         self.socket.send_frame(BINARY, b"".join(_delimited(command.SerializeToString()) for command in commands))
 
     def recv(self, timeout: float = PATIENCE) -> Any:
-        """The next reply or push. Pings are answered, those of WebSocket too. Raises TimeoutError and Closed."""
+        """Return the next reply or push. Pings are answered, those of WebSocket too. Raises TimeoutError and Closed."""
         while not self._messages:
             frame = self.recv_frame(timeout)
             for message in decode(frame, self.format):
@@ -166,7 +166,7 @@ class ProtocolClientV2:
         return self._messages.popleft()
 
     def recv_frame(self, timeout: float = PATIENCE) -> bytes:
-        """The next frame that holds messages. Raises TimeoutError, and Closed when the server closes."""
+        """Return the next frame that holds messages. Raises TimeoutError, and Closed when the server closes."""
         while True:
             frame = self.socket.recv_frame(timeout)
             if frame.opcode == CLOSE:
@@ -197,11 +197,11 @@ class ProtocolClientV2:
         return result
 
     def push(self, timeout: float = PATIENCE) -> dict[str, Any]:
-        """The next push."""
+        """Return the next push."""
         return self._pushes.popleft() if self._pushes else dict(self.recv(timeout)["push"])
 
     def wait_closed(self, timeout: float = PATIENCE) -> Closed:
-        """How the server closes the connection; a message before that is an error."""
+        """Wait until the server closes the connection, and return how. A message before that is an error."""
         try:
             message = self.recv(timeout)
         except Closed as closed:
@@ -209,7 +209,7 @@ class ProtocolClientV2:
         raise AssertionError(f"a message instead of the close: {message}")
 
     def assert_quiet(self, duration: float = QUIET) -> None:
-        """No message comes for a while, and the connection stays open. Pings are not messages."""
+        """Check that no message except pings arrives for a while, and that the connection stays open."""
         try:
             message = self.recv(duration)
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""Messages of protocol version 2 as objects, in JSON and in Protobuf, and strategies that make up others."""
+"""Messages of protocol version 2 as objects, in JSON and in Protobuf, and strategies that generate others."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ REPLIES = [
 
 
 def delimited(protobuf: str) -> bytes:
-    """A sample in Protobuf, behind its length."""
+    """Return a sample in Protobuf, behind its length."""
     message = bytes.fromhex(protobuf)
     assert len(message) < 128
     return bytes([len(message)]) + message

@@ -1,4 +1,4 @@
-"""Real Redis servers and Sentinels for tests, each on a free port and with a directory of its own."""
+"""Real Redis servers and Sentinels for tests, each on a free port and with a separate directory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _given: set[int] = set()
 
 
 def free_port() -> int:
-    """A port that was free a moment ago, and that this function has not given before."""
+    """Return a port that was free a moment ago, and that this function has not given before."""
     while True:
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
@@ -63,7 +63,7 @@ class RedisServer:
         eventually(self._answers, within=10, what=f"redis-server starts: {self._command}")
 
     def ask(self, *command: str | bytes | int) -> Any:
-        """The reply to one command, over a connection of its own."""
+        """Return the reply to one command, over a connection of its own."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=seconds(5)) as connection:
             connection.sendall(hiredis.pack_command(command))  # type: ignore[arg-type]
             reader = hiredis.Reader()
@@ -77,7 +77,7 @@ class RedisServer:
         return reply
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """Kill the process immediately, like a crash."""
         self.process.kill()
         self.process.wait()
 
@@ -87,11 +87,11 @@ class RedisServer:
         self.start()
 
     def freeze(self) -> None:
-        """Let it stand still; its connections stay open."""
+        """Suspend the process; its connections stay open."""
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Continue the process after `freeze`."""
         self.process.send_signal(signal.SIGCONT)
 
     def _answers(self) -> bool:
@@ -123,7 +123,7 @@ class Sentinel(RedisServer):
 
 @contextmanager
 def redis_server(directory: Path, *arguments: str, executable: str = "") -> Iterator[RedisServer]:
-    """A server for the length of a `with` block."""
+    """Provide a server in a `with` block."""
     server = RedisServer(directory, *arguments, executable=executable)
     try:
         yield server

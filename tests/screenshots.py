@@ -67,7 +67,7 @@ WARM_UP = 40.0
 
 
 class Life:
-    """Clients that come and go, and a backend that publishes."""
+    """Clients that connect and disconnect, and a backend that publishes."""
 
     def __init__(self, nodes: Sequence[Server]) -> None:
         self._nodes = nodes

@@ -79,12 +79,12 @@ class Server:
         self.check_log()
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """Kill the process immediately, like a crash."""
         self.process.kill()
         self.process.wait()
 
     def check_log(self) -> None:
-        """No traceback has been logged."""
+        """Check that no traceback has been logged."""
         assert "Traceback" not in self.log, f"a traceback in the log:\n{self.log}"
 
     def _listening(self) -> tuple[str, str, int] | None:
@@ -104,7 +104,7 @@ def running(
     arguments: Sequence[str] = (),
     program: Path | None = None,
 ) -> Iterator[Server]:
-    """A server for the length of a `with` block; `options` are those of its configuration file.
+    """Provide a server in a `with` block; `options` are those of its configuration file.
 
     Without `program` it runs the command that was installed together with the Python that runs the tests.
     """
@@ -120,5 +120,5 @@ def running(
 
 
 def _environment() -> dict[str, str]:
-    """A developer's own options stay out of the tests."""
+    """Return the environment without options of the developer."""
     return {name: value for name, value in os.environ.items() if not name.startswith("CENTRIFUGO_")}

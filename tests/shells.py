@@ -54,7 +54,7 @@ class Shell:
         return b"".join(self._shown).decode(errors="replace")
 
     def complete(self, text: str) -> str:
-        """The command line after `text` and the Tab key have been typed."""
+        """Return the command line after `text` and the Tab key have been typed."""
         self._line.unlink(missing_ok=True)
         self._type(text.encode() + TAB + WRITE_LINE)
         eventually(self._line.exists, within=10, what=lambda: self.shown)
@@ -79,7 +79,7 @@ class Shell:
 
 @contextmanager
 def shell(name: str, directory: Path, script: Path) -> Iterator[Shell]:
-    """A shell that has read `script`, for the length of a `with` block."""
+    """Provide a shell that has read `script`, in a `with` block."""
     running = Shell(name, directory, script)
     try:
         yield running

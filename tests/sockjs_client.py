@@ -1,4 +1,4 @@
-"""A small blocking HTTP and SockJS client that shows what a server sends: every chunk, every header, every end."""
+"""A small blocking HTTP and SockJS client that shows everything that a server sends: chunks, headers and ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.waiting import seconds
 from tests.websocket_client import WebSocketClient
 
 PATIENCE = 5
-"""Seconds to wait for what should come."""
+"""Seconds to wait for expected data."""
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Connection:
         return Answer(int(match[2]), headers, version=match[1])
 
     def answer(self) -> Answer:
-        """The next response, whole."""
+        """Return the next response, whole."""
         answer = self.head()
         headers = answer.headers
         if headers.get("transfer-encoding") == "chunked":
@@ -78,7 +78,7 @@ class Connection:
         return answer
 
     def chunk(self) -> bytes:
-        """The next chunk; the last is empty."""
+        """Return the next chunk; the last is empty."""
         size = int(self._until(b"\r\n"), 16)
         chunk = self.read(size)
         assert self.read(2) == b"\r\n"
@@ -91,21 +91,21 @@ class Connection:
         return data
 
     def rest(self) -> bytes:
-        """All that comes until the server hangs up."""
+        """Return all that comes until the server hangs up."""
         while self._fill():
             pass
         data, self._buffer = self._buffer, b""
         return data
 
     def has_ended(self) -> bool:
-        """Whether the server hangs up, and says nothing before that."""
+        """Return whether the server hangs up, and says nothing before that."""
         try:
             return not self._buffer and not self._fill()
         except ConnectionResetError:
             return True
 
     def is_quiet(self, duration: float = 0.2) -> bool:
-        """Whether nothing comes for a while."""
+        """Return whether nothing comes for a while."""
         self.sock.settimeout(seconds(duration))
         try:
             return not self._buffer and self._fill() is None
@@ -152,7 +152,7 @@ class Service:
     def request(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Answer:
-        """One request on a connection of its own."""
+        """Return one request on a connection of its own."""
         with Connection(self.host, self.port) as connection:
             connection.send(method, self.prefix + path, headers, body)
             return connection.answer()
@@ -167,7 +167,7 @@ class Service:
         return self.request("OPTIONS", path, headers)
 
     def start(self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Connection:
-        """A request whose answer has not been read."""
+        """Return a request whose answer has not been read."""
         connection = self.connect()
         connection.send(method, self.prefix + path, headers, body or None)
         return connection
@@ -196,19 +196,19 @@ class Session:
     url: str
 
     def poll(self) -> str:
-        """The frame that answers a poll."""
+        """Return the frame that answers a poll."""
         answer = self.service.post(f"{self.url}/xhr")
         assert answer.status == 200, answer
         assert answer.body.endswith(b"\n"), answer
         return answer.text[:-1]
 
     def opened(self) -> Session:
-        """The session, once it is open."""
+        """Return the session, once it is open."""
         assert self.poll() == "o"
         return self
 
     def messages(self) -> list[Any]:
-        """The messages that a poll brings, each decoded."""
+        """Return the messages that a poll brings, each decoded."""
         frame = self.poll()
         assert frame[0] == "a", frame
         return [json.loads(message) for message in json.loads(frame[1:])]
@@ -220,7 +220,7 @@ class Session:
         return self.service.post(f"{self.url}/xhr_send", body, headers)
 
     def start_poll(self, pause: float = 0.1) -> Connection:
-        """A poll that waits for something to come."""
+        """Return a poll that waits for something to come."""
         connection = self.service.start("POST", f"{self.url}/xhr")
         time.sleep(seconds(pause))
         return connection
@@ -238,7 +238,7 @@ class Stream:
         self.prelude = connection.chunk()
 
     def frame(self) -> str:
-        """The next chunk; empty at the end."""
+        """Return the next chunk; empty at the end."""
         return self.connection.chunk().decode()
 
     def close(self) -> None:

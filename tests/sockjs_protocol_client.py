@@ -35,7 +35,7 @@ class SockJSProtocolClient:
         assert reply["body"]["status"], reply
 
     def receive(self) -> Any:
-        """The next message."""
+        """Return the next message."""
         while not self._waiting:
             self._waiting.extend(self.session.messages())
         return self._waiting.popleft()

@@ -29,8 +29,8 @@ RAW_MAX_SIZE = 16 << 20
 """Largest message in bytes over the raw WebSocket: what the largest cases of the Autobahn suite send."""
 RAW_OPTIONS = SockJSOptions(client_queue_max_size=4 * RAW_MAX_SIZE, ping_interval=0)
 GO_AWAY = (3000, "Go away!")
-FLUSHER_REST = 0.0
-"""One client that waits for each echo has nothing of frames that gather."""
+FLUSH_DELAY = 0.0
+"""No delay of flushes, because a client that waits for each echo does not benefit from it."""
 
 
 class Echo:
@@ -59,7 +59,7 @@ class Echo:
 
 
 class Close(Echo):
-    """A peer that wants nothing to do with anybody."""
+    """A peer that closes every connection."""
 
     def __init__(self, transport: SockJSTransport, opening: Opening | None = None) -> None:
         super().__init__(transport, opening)
@@ -73,7 +73,7 @@ class StandardServices:
     """The WSGI application; our handler finds the endpoints in `sockjs` and serves them without WSGI."""
 
     def __init__(self, disconnect_delay: float = SockJSOptions.disconnect_delay) -> None:
-        self._flusher = Flusher(rest=FLUSHER_REST)
+        self._flusher = Flusher(rest=FLUSH_DELAY)
         self._timers = Timers()
         self._timers.start()
         options = SockJSOptions(

@@ -80,7 +80,7 @@ class StreamClient:
         self.socket.close()
 
     def read_bytes(self) -> bytes:
-        """The next part of the body; no bytes at its end."""
+        """Return the next part of the body; no bytes at its end."""
         if not self._is_chunked:
             return self._file.read1()
         size = int(self._file.readline(), 16)
@@ -89,7 +89,7 @@ class StreamClient:
         return data
 
     def read(self) -> Any:
-        """The next message, with pings; None at the end of the response."""
+        """Return the next message, with pings; None at the end of the response."""
         while True:
             line, found, rest = self._body.partition(b"\n")
             if found:
@@ -117,7 +117,7 @@ class StreamClient:
         return message
 
     def next(self) -> Any:
-        """The next message that is no ping."""
+        """Return the next message that is no ping."""
         while (message := self.read()) == {}:
             pass
         return message

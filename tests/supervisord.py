@@ -33,7 +33,7 @@ class Address:
 
 
 def answers(port: int) -> bool:
-    """Whether a server with the secret of `configured` answers at a port."""
+    """Return whether a server with the secret of `configured` answers at a port."""
     try:
         return ApiClient("127.0.0.1", port).call("channels")["error"] is None
     except OSError:
@@ -41,7 +41,7 @@ def answers(port: int) -> bool:
 
 
 def configured(directory: Path, port: int, **options: Any) -> Path:
-    """A configuration in a directory, for a server at a port."""
+    """Return a configuration in a directory, for a server at a port."""
     file = directory / "config.json"
     file.write_text(json.dumps({"secret": "secret", "address": "127.0.0.1", "port": port, **options}))
     return file
@@ -73,7 +73,7 @@ class Supervisord:
         )
 
     def control(self, *words: str) -> str:
-        """What supervisorctl says to a command."""
+        """Return what supervisorctl says to a command."""
         command = [str(BIN / "supervisorctl"), "-c", "supervisord.conf", *words]
         done = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, timeout=seconds(30))
         return done.stdout + done.stderr

@@ -1,7 +1,7 @@
-"""Many clients in one process, each a greenlet: they subscribe, come back when told to, and keep what they get.
+"""Many clients in one process, each in a greenlet: they subscribe, reconnect when told to, and store messages.
 
-They work as client libraries do: after `shutting down` they wait for a random moment, connect to whichever server is
-next, and recover from the last message they have.
+They work like client libraries: after `shutting down` they wait for a random time, connect to the next server, and
+recover from their last message.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ HANDSHAKE = (
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 MAX_DELAY = 0.3
-"""Seconds before a client comes back."""
+"""Maximum seconds before a client reconnects."""
 
 
 class Ended(Exception):
-    """The server ended the connection, or was not there."""
+    """The server has closed the connection, or is not running."""
 
 
 class Member:
@@ -49,7 +49,7 @@ class Member:
         self._recovers = False
 
     def run(self) -> None:
-        """Stay subscribed for ever, on one port or another."""
+        """Stay subscribed until the end, and reconnect to one of the ports."""
         port = self._ports[0]
         while True:
             try:
@@ -60,8 +60,8 @@ class Member:
                 port = random.choice([other for other in self._ports if other != port] or [port])
                 gevent.sleep(random.uniform(0, MAX_DELAY))
 
-    def hang_up(self) -> None:
-        """End the connection without a word; it comes back by itself."""
+    def disconnect_abruptly(self) -> None:
+        """End the connection without a close frame. The client reconnects by itself."""
         if self.is_subscribed:
             self.is_subscribed = False
             self._socket.shutdown(socket.SHUT_RDWR)
@@ -137,8 +137,8 @@ class Swarm:
         self._group.kill()
 
     @property
-    def gots(self) -> list[list[Any]]:
-        """What each of them has got."""
+    def received_messages(self) -> list[list[Any]]:
+        """Return the messages that each client has received."""
         return [member.got for member in self.members]
 
     @property

@@ -1,4 +1,4 @@
-"""A TCP proxy between a client and a server, for the moment when the network between them fails."""
+"""A TCP proxy between a client and a server, which simulates a failure of the network."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import threading
 
 
 class TcpProxy:
-    """Passes bytes on until `sever` cuts every connection; no new one gets through until `restore`."""
+    """Forwards data until `break_connections` closes every connection. New ones are closed too, until `restore`."""
 
     def __init__(self, host: str, port: int) -> None:
         self.target = (host, port)
         """Where new connections go."""
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._severed = False
-        self._swallows = False
+        self._is_broken = False
+        self._drops_data = False
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._accept)]
@@ -24,22 +24,22 @@ class TcpProxy:
     def port(self) -> int:
         return int(self._listener.getsockname()[1])
 
-    def sever(self) -> None:
-        """Cut all connections, and those to come at once when they come."""
+    def break_connections(self) -> None:
+        """Close all connections, and every new one immediately."""
         with self._lock:
-            self._severed = True
+            self._is_broken = True
             for pair in self._pairs:
                 for end in pair:
                     _hang_up(end)
             self._pairs.clear()
 
-    def swallow(self) -> None:
-        """Take all that is sent from now on, and pass nothing on; no connection ends."""
-        self._swallows = True
+    def drop_data(self) -> None:
+        """Receive all data without forwarding it. Connections stay open."""
+        self._drops_data = True
 
     def restore(self) -> None:
         """Let new connections through."""
-        self._severed = False
+        self._is_broken = False
 
     def __enter__(self) -> TcpProxy:
         self._threads[0].start()
@@ -47,7 +47,7 @@ class TcpProxy:
 
     def __exit__(self, *_: object) -> None:
         _hang_up(self._listener)
-        self.sever()
+        self.break_connections()
         for thread in self._threads:
             thread.join()
         self._listener.close()
@@ -59,7 +59,7 @@ class TcpProxy:
             except OSError:
                 return
             with self._lock:
-                if self._severed:
+                if self._is_broken:
                     client.close()
                     continue
                 server = socket.create_connection(self.target)
@@ -82,7 +82,7 @@ class TcpProxy:
                         data = end.recv(65536)
                         if not data:
                             return
-                        if not self._swallows:
+                        if not self._drops_data:
                             other[end].sendall(data)
                     except OSError:
                         return

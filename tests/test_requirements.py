@@ -75,7 +75,7 @@ def test_all_required_packages_are_pinned(path: Path, python: str) -> None:
     assert missing == set()
 
 
-def test_the_pins_are_what_the_tests_run_with() -> None:
+def test_tests_run_with_the_pinned_versions() -> None:
     pinned = {name: version for name, version in pins(ROOT / "requirements-dev.txt").items() if name in INSTALLED}
     assert {name: INSTALLED[name].version for name in pinned} == pinned
 
@@ -159,7 +159,7 @@ class TestLock:
         assert with_package == {"requirements.txt"}
 
     @pytest.mark.parametrize("line", ["aaa", "aaa>=1.0", "aaa == 1.0", "-e ."])
-    def test_a_line_that_is_no_pin_is_an_error_and_changes_no_file(self, clone: Path, line: str) -> None:
+    def test_line_that_is_not_a_pin_is_an_error_and_changes_no_file(self, clone: Path, line: str) -> None:
         path = clone / "requirements-docs.txt"
         text = f"{path.read_text()}{line}\n"
         path.write_text(text)

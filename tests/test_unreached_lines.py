@@ -58,6 +58,6 @@ def test_a_line_without_a_reason_is_named(tmp_path: Path, mark: str) -> None:
     assert done.stderr.splitlines()[1:] == [f"app/halves.py:10: raise ValueError{mark}"]
 
 
-def test_a_line_with_a_reason_is_not(tmp_path: Path) -> None:
+def test_line_with_a_reason_is_not_reported(tmp_path: Path) -> None:
     done = measured(tmp_path, "  # pragma: no cover (only for odd numbers)")
     assert (done.returncode, done.stderr) == (0, "")

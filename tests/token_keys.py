@@ -25,12 +25,12 @@ ED_KEY = ed25519.Ed25519PrivateKey.generate()
 
 
 def pem(private: Any) -> str:
-    """The public key in PEM."""
+    """Return the public key in PEM."""
     return str(private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode())
 
 
 def private_key(algorithm: str) -> Any:
-    """The key that signs with an algorithm."""
+    """Return the key that signs with an algorithm."""
     if algorithm.startswith("HS"):
         return HMAC_KEY
     if algorithm.startswith("RS"):
@@ -39,12 +39,12 @@ def private_key(algorithm: str) -> Any:
 
 
 def token(claims: Any, algorithm: str = "HS256", key: Any = None, **header: Any) -> str:
-    """A token with any claims, made by the official library."""
+    """Return a token with any claims, made by the official library."""
     return jwt.encode(claims, private_key(algorithm) if key is None else key, algorithm, headers=header)
 
 
 def jwk(algorithm: str, kid: str, **more: Any) -> dict[str, Any]:
-    """The public key of an algorithm as a JSON Web Key."""
+    """Return the public key of an algorithm as a JSON Web Key."""
     public = private_key(algorithm).public_key()
     kind = RSAAlgorithm if algorithm.startswith("RS") else ECAlgorithm if algorithm in EC_KEYS else OKPAlgorithm
     return {**json.loads(kind.to_jwk(public)), "kid": kid, **more}
@@ -91,7 +91,7 @@ class KeyServer:
 
 @contextmanager
 def key_server() -> Iterator[KeyServer]:
-    """A key server on a free port."""
+    """Provide a key server on a free port."""
     server = KeyServer()
     try:
         yield server

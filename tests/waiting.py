@@ -1,4 +1,4 @@
-"""How long tests wait: every time limit passes through `seconds`, so a slow machine scales them all at once."""
+"""Time limits of tests: all of them are scaled by `seconds`, for slow machines."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SLOWNESS = float(os.environ.get("GENTRIFUGO_TEST_SLOWNESS", "1"))
 
 
 def seconds(count: float) -> float:
-    """A time limit of `count` seconds on a developer's machine."""
+    """Return a time limit of `count` seconds on a developer's machine."""
     return count * SLOWNESS
 
 
 def eventually(check: Callable[[], T | None], within: float = 5, what: str | Callable[[], str] = "") -> T:
-    """The first true value `check` gives; fails when none came within the time limit.
+    """Return the first true value `check` gives; fails when none came within the time limit.
 
     `what` says what was to come, or is called for it in the end, to show what has come instead.
     """

@@ -1,6 +1,6 @@
-"""A small blocking WebSocket client that shows a server as it is: every frame, every close code, every odd byte.
+"""A small blocking WebSocket client that shows everything that a server sends: frames, close codes and bytes.
 
-It reads and writes RFC 6455 frames and nothing above them: no extensions, and no correction of what it is told to send.
+It reads and writes plain RFC 6455 frames, without extensions, and sends invalid frames if a test wants that.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from tests.waiting import seconds
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
 PATIENCE = 5
-"""Seconds to wait for what should come."""
+"""Seconds to wait for expected data."""
 QUIET = 0.2
-"""Seconds of silence that count as: nothing comes."""
+"""Seconds without data after which a connection counts as quiet."""
 
 _ACCEPT_SALT = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -136,11 +136,11 @@ class WebSocketClient:
     # -- receiving
 
     def recv_frame(self, timeout: float = PATIENCE) -> Frame:
-        """The next frame, control frames too. Raises TimeoutError, or Closed at the end of the connection."""
+        """Return the next frame, control frames too. Raises TimeoutError, or Closed at the end of the connection."""
         return self._next_frame(time.monotonic() + seconds(timeout))
 
     def recv_text(self, timeout: float = PATIENCE) -> str:
-        """The next text message. Pings on the way are answered; Closed is raised when a close frame comes."""
+        """Return the next text message. Pings on the way are answered; Closed is raised when a close frame comes."""
         deadline = time.monotonic() + seconds(timeout)
         parts: list[bytes] = []
         while True:
@@ -160,7 +160,7 @@ class WebSocketClient:
         return json.loads(self.recv_text(timeout))
 
     def wait_closed(self, timeout: float = PATIENCE) -> Closed:
-        """How the server closed the connection; a message that comes before that is an error."""
+        """Wait until the server closes the connection, and return how. A message before that is an error."""
         try:
             text = self.recv_text(timeout)
         except Closed as closed:
@@ -168,7 +168,7 @@ class WebSocketClient:
         raise AssertionError(f"a message instead of the close: {text}")
 
     def assert_quiet(self, duration: float = QUIET) -> None:
-        """No message comes for a while, and the connection stays open."""
+        """Check that no message arrives for a while, and that the connection stays open."""
         try:
             text = self.recv_text(duration)
         except TimeoutError:
@@ -251,7 +251,7 @@ def _masked(payload: bytes, key: bytes) -> bytes:
 
 
 def _read_head(sock: socket.socket) -> tuple[int, dict[str, str], bytes]:
-    """The status, the headers with names in lower case, and the bytes that came after them."""
+    """Return the status, the headers with names in lower case, and the bytes that came after them."""
     data = b""
     while b"\r\n\r\n" not in data:
         more = sock.recv(65536)
@@ -264,7 +264,7 @@ def _read_head(sock: socket.socket) -> tuple[int, dict[str, str], bytes]:
 
 
 def _read_body(sock: socket.socket, headers: Mapping[str, str], body: bytes) -> bytes:
-    """What follows the headers, as far as Content-Length says."""
+    """Return what follows the headers, as far as Content-Length says."""
     wanted = int(headers.get("content-length", len(body)))
     while len(body) < wanted and (more := sock.recv(65536)):
         body += more

@@ -1,1 +1,1 @@
-"""The HTTP API of today's backends: one path for each method, with an API key (docs/api-v4.md)."""
+"""The HTTP API of Centrifugo v4 and later: one path for each method, with an API key (docs/api-v4.md)."""

@@ -1,4 +1,4 @@
-"""Batches: several commands in one request. Publications that follow one another go to the engine together."""
+"""Batches: several commands in one request. Consecutive publications are passed to the engine together."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Batches:
         self._run = run
 
     def process(self, batch: BatchParams) -> bytes:
-        """Carry out the commands in order, or side by side if the batch says so; the reply with all replies.
+        """Carry out the commands in order, or in parallel if the batch requests it. Returns all replies as one JSON.
 
-        When the replies together are larger than option api_reply_max_size, the remaining commands are not carried
-        out, and get an error.
+        If the replies together are larger than option api_reply_max_size, the remaining commands are not carried out,
+        and get an error.
         """
         commands = batch.commands or []
         limit = ReplyLimit(self._node.config.api_reply_max_size)
@@ -46,7 +46,7 @@ class Batches:
         return b'{"replies":[%b]}' % b",".join(replies)
 
     def publish(self, requests: Sequence[PublishRequest]) -> bytes:
-        """Carry out a batch that only publishes; the reply with all replies."""
+        """Carry out a batch that only publishes. Returns all replies as one JSON."""
         self._node.metrics.breakdowns.api_commands[METHODS_PROTOCOL, "publish"] += len(requests)
         outcomes = publish_in_groups(self._node, requests)
         return b'{"replies":[%b]}' % b",".join(

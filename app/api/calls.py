@@ -1,4 +1,4 @@
-"""The methods, carried out on a node: decodes parameters, acts, encodes the result. Knows nothing of HTTP."""
+"""Carries out the methods on a node: decodes parameters, calls the node, encodes the result. Independent of HTTP."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Reply: TypeAlias = bytes | CodedError
 
 
 class MethodCalls:
-    """Carries out the methods on a node."""
+    """Carries out the methods of the API on a node."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -45,10 +45,10 @@ class MethodCalls:
             **{name: partial(self._call, name, decoder) for name, decoder in decoders.items()},
             BATCH.name: self._batch,
         }
-        """Each method by name: from the body of a request to the reply. They raise InvalidJSON."""
+        """The function for each method, by name: it is called with the body of a request, and may raise InvalidJSON."""
 
     def process_lines(self, body: bytes) -> bytes:
-        """Carry out a request with one command for each line (command_list.py). Raises InvalidJSON."""
+        """Carry out a request with one command per line (command_list.py). Raises InvalidJSON."""
         check_text(body)
         return self._lists.process(body, self._node.config.api_reply_max_size)
 
@@ -65,7 +65,7 @@ class MethodCalls:
         return result if isinstance(result, CodedError) else b'{"result":%b}' % result
 
     def run(self, name: str, params: messages.Params) -> Reply:
-        """Carry out one method, which is not `batch`; the result as JSON, or the error."""
+        """Carry out one method other than `batch`. Returns the result as JSON, or the error."""
         breakdowns = self._node.metrics.breakdowns
         breakdowns.api_commands[METHODS_PROTOCOL, name] += 1
         try:

@@ -1,6 +1,6 @@
-"""Requests with several commands at /api/ itself, as libraries for Centrifugo 2 to 4 send them, with an API key.
+"""Requests to /api/ with several commands and an API key, as libraries for Centrifugo 2 to 4 send them.
 
-A request is one JSON object for each line, `{"method": "publish", "params": {…}}`; the reply has one line for each.
+A request has one JSON object per line, `{"method": "publish", "params": {…}}`; the reply has one line for each.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ListedCommand(msgspec.Struct):
     """One line of a request."""
 
     id: int | None = None
-    """If it is given, the reply has the same."""
+    """If it is given, the reply has the same ID."""
     method: str | None = None
     params: Raw | UnsetType = UNSET
 
@@ -33,7 +33,7 @@ _command = msgspec.json.Decoder(ListedCommand)
 
 
 class CommandLists:
-    """Carries out such requests; `run` carries out one command, `decoders` read the parameters of each method."""
+    """Carries out requests with one command per line; `run` carries out a command, `decoders` decode its parameters."""
 
     def __init__(
         self,
@@ -44,9 +44,9 @@ class CommandLists:
         self._decoders = decoders
 
     def process(self, body: bytes, max_size: int) -> bytes:
-        """Carry out the commands of a request in order. Raises InvalidJSON before anything is done.
+        """Carry out the commands of a request in order. Raises InvalidJSON before the first command is carried out.
 
-        When the replies together are larger than `max_size` bytes, the remaining commands get an error.
+        If the replies together are larger than `max_size` bytes, the remaining commands get an error.
         """
         commands = commands_of(body)
         limit = ReplyLimit(max_size)
@@ -77,7 +77,7 @@ def _encode(command: ListedCommand, result: bytes | CodedError) -> bytes:
 
 
 def commands_of(body: bytes) -> list[ListedCommand]:
-    """The commands of a request: a JSON object, or one for each line. Raises InvalidJSON."""
+    """Decode the commands of a request: one JSON object, or one per line. Raises InvalidJSON."""
     try:
         return [decode(_command, body)]
     except InvalidJSON:

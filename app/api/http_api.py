@@ -1,4 +1,4 @@
-"""The methods over HTTP: checks the API key of a request, and turns errors into a reply or a status."""
+"""The methods over HTTP: checks the API key of a request, and converts errors to a reply or an HTTP status."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .replies import encode_error
 log = logging.getLogger(__name__)
 
 OPENAPI = "openapi.json"
-"""The name of the OpenAPI document, beside the names of the methods."""
+"""The last part of the path of the OpenAPI document, in the place of a method's name."""
 ERROR_MODE = "x-centrifugo-error-mode"
 STATUSES = {100: 500, 102: 404, 104: 404, 107: 400, 108: 400, 112: 416, 113: 409}
 """The HTTP status of each error code, for requests with the error mode `transport`."""
@@ -42,8 +42,8 @@ class MethodAPI:
     def answer(self, method: str, body: bytes, headers: Mapping[str, str], query: str) -> HTTPResponse:
         """Check the key of a request and carry out its method. Errors become responses.
 
-        Header names are in lower case; `query` is that of the target, without the question mark. An empty `method`
-        stands for a request with one command for each line (command_list.py).
+        Header names are in lower case. `query` is the query of the target, without the question mark. An empty `method`
+        means a request with one command per line (command_list.py).
         """
         started = time.perf_counter()
         metrics = self._node.metrics
@@ -54,7 +54,7 @@ class MethodAPI:
             metrics.breakdowns.api_requests[ApiMethod(METHODS_PROTOCOL, name)].observe(time.perf_counter() - started)
         except InvalidJSON as error:
             self._note_error(name, 400)
-            response = error_response(HTTPError(400, str(error)))
+            response = error_response(HTTPError(400, f"invalid request body: {error}"))
         except HTTPError as error:
             response = error_response(error)
         metrics.http_api.record(time.perf_counter() - started)
@@ -74,9 +74,9 @@ class MethodAPI:
         return json_response(b'{"error":%b}' % encode_error(reply))
 
     def check(self, method: str, headers: Mapping[str, str], query: str) -> None:
-        """Raise HTTPError for an unknown method, and for a request without the API key. Needs no body.
+        """Raise HTTPError for an unknown method, and for a missing or invalid API key, before the body is read.
 
-        The arguments are those of `answer`, which checks them too.
+        The arguments are those of `answer`, which makes the same check.
         """
         try:
             self._check(method, headers, query)
@@ -86,22 +86,22 @@ class MethodAPI:
 
     def _check(self, method: str, headers: Mapping[str, str], query: str) -> None:
         if method and method not in NAMES:
-            raise HTTPError(404, f"there is no method {method[:100]!r}; the methods are {_NAMES}")
+            raise HTTPError(404, f"unknown method {method[:100]!r}; the methods are {_NAMES}")
         config = self._node.config
         if config.insecure_api:
             return
         if not config.api_key:
-            self._log.log("no key", "a request to /api/%s was refused: set the option api_key to allow it", method)
-            raise HTTPError(401, "the server has no API key (option api_key)")
+            self._log.log("no key", "refused a request to /api/%s: option api_key is not set", method)
+            raise HTTPError(401, "the server has no API key: set its option api_key")
         key = given_key(headers, query)
         if not hmac.compare_digest(key, config.api_key.encode()):
-            why = "the API key is wrong" if key else "the request has no API key (header X-API-Key)"
+            why = "invalid API key" if key else "missing API key (header X-API-Key)"
             raise HTTPError(401, why)
 
     def openapi(self, script_root: str) -> HTTPResponse:
-        """The OpenAPI document. It requires no key, because it contains no data of this server.
+        """Return the OpenAPI document. It requires no key, because it contains no data of this server.
 
-        `script_root` is the path in front of the prefix of the server, if it is mounted in another application.
+        `script_root` is the path before the prefix of the server, if the server is mounted in another application.
         """
         return json_response(document(f"{script_root}{self._node.config.http_prefix}{API_PATH}".removesuffix("/")))
 
@@ -110,12 +110,12 @@ _NAMES = ", ".join(method.name for method in METHODS)
 
 
 def has_key(headers: Mapping[str, str]) -> bool:
-    """Whether the headers of a request have an API key. Header names are in lower case."""
+    """Return whether the headers of a request have an API key. Header names are in lower case."""
     return "x-api-key" in headers or headers.get("authorization", "")[: len(_APIKEY)].lower() == _APIKEY
 
 
 def given_key(headers: Mapping[str, str], query: str) -> bytes:
-    """The key of a request: from X-API-Key, from `Authorization: apikey KEY`, or from the parameter api_key."""
+    """Return the key in X-API-Key, in `Authorization: apikey KEY`, or in the parameter api_key; empty without one."""
     key = headers.get("x-api-key", "")
     if not key:
         authorization = headers.get("authorization", "")

@@ -1,7 +1,7 @@
-"""What requests and replies of the methods contain: names, types, limits and meaning of all fields.
+"""The fields of requests and replies of all methods: names, types, limits and meaning.
 
-The decoders, docs/api-v4.md and the OpenAPI document are made from these types. A parameter that is null counts as not
-given, and unknown parameters are ignored. Fields that a reply leaves out when they are zero or empty have a default.
+The decoders, docs/api-v4.md and the OpenAPI document are generated from these types. A parameter that is null counts as
+missing, and unknown parameters are ignored. Fields with a default are left out of replies when they are zero or empty.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 MAX_INT64 = 2**63 - 1
-"""The largest offset, version and time: what engines keep has 64 bits with a sign."""
+"""The largest offset, version and time, because engines store signed integers with 64 bits."""
 
 Text = str | None
 OptionalBool = bool | None
@@ -47,10 +47,10 @@ class Position(msgspec.Struct, omit_defaults=True):
 
 
 class Published(Params):
-    """What `publish` and `broadcast` have in common."""
+    """The parameters that `publish` and `broadcast` have in common."""
 
     data: Annotated[
-        Anything, Meta(description="The payload, any JSON of up to 500 levels; it is kept byte for byte.")
+        Anything, Meta(description="The payload: any JSON with up to 500 levels, passed on without changes.")
     ] = UNSET
     b64data: Annotated[
         Text, Meta(description="The payload in Base64 instead of `data`, for payloads that are not JSON.")
@@ -62,17 +62,17 @@ class Published(Params):
     idempotency_key: Annotated[
         Text,
         Meta(
-            description="Publications with the same key in the same channel are published once within 5 minutes; the "
-            "others get the position of the first one."
+            description="Of several publications with the same key in a channel within 5 minutes, only the first is "
+            "published; the others get its position."
         ),
     ] = None
-    delta: Annotated[OptionalBool, Meta(description="Accepted; the options of the channel decide about deltas.")] = None
+    delta: Annotated[OptionalBool, Meta(description="Ignored: the options of the channel decide about deltas.")] = None
     version: Annotated[
         Offset | None,
-        Meta(description="The version of a document. It is not published if a newer version, or the same, was."),
+        Meta(description="The version of a document. Not published if the same or a newer version was published."),
     ] = None
     version_epoch: Annotated[
-        Text, Meta(description="With another value, versions are compared from the beginning.")
+        Text, Meta(description="Versions with different values of `version_epoch` are not compared.")
     ] = None
 
 
@@ -83,7 +83,7 @@ class PublishParams(Published):
 
 
 class PublishResult(Result):
-    """The position of the publication; empty if it is not kept in a history."""
+    """The position of the publication; empty if it is not stored in a history."""
 
     offset: Annotated[Offset, Meta(description="The offset of the publication.")] = 0
     epoch: Annotated[str, Meta(description="The epoch of the stream.")] = ""
@@ -114,13 +114,15 @@ class BroadcastResult(Result):
 class UserParams(Params):
     """The user, client or session whose connections a method applies to."""
 
-    user: Annotated[Text, Meta(description="The user; empty stands for all users without an id.")] = None
-    client: Annotated[Text, Meta(description="Only the connection with this client id.")] = None
-    session: Annotated[Text, Meta(description="Only the connection with this session, which v1 clients lack.")] = None
+    user: Annotated[Text, Meta(description="The user; empty for all anonymous users.")] = None
+    client: Annotated[Text, Meta(description="Only the connection with this client ID.")] = None
+    session: Annotated[
+        Text, Meta(description="Only the connection with this session. Clients of protocol v1 have no session.")
+    ] = None
 
 
 class BoolValue(msgspec.Struct):
-    """A boolean that is given."""
+    """A boolean value, wrapped so that false differs from missing."""
 
     value: bool = False
 
@@ -142,12 +144,14 @@ class SubscribeParams(UserParams):
     expire_at: Annotated[
         Count | None, Meta(description="When the subscription expires, in Unix seconds; 0 means never.")
     ] = None
-    info: Annotated[Anything, Meta(description="What others see of the subscriber in this channel, any JSON.")] = UNSET
+    info: Annotated[Anything, Meta(description="Sent to other clients in this channel as `chan_info`, any JSON.")] = (
+        UNSET
+    )
     b64info: Annotated[Text, Meta(description="`info` as bytes in Base64.")] = None
-    data: Annotated[Anything, Meta(description="What the client receives with the subscription, any JSON.")] = UNSET
+    data: Annotated[Anything, Meta(description="Sent to the client with the subscription, any JSON.")] = UNSET
     b64data: Annotated[Text, Meta(description="`data` as bytes in Base64.")] = None
     recover_since: Annotated[
-        Position | None, Meta(description="Send the client what was published after this position.")
+        Position | None, Meta(description="Send the client all publications after this position.")
     ] = None
     override: Annotated[
         SubscribeOverride | None, Meta(description="Options of the channel for this subscription alone.")
@@ -157,23 +161,23 @@ class SubscribeParams(UserParams):
 class UnsubscribeParams(UserParams):
     """The parameters of `unsubscribe`."""
 
-    channel: Annotated[Text, Meta(description="The channel; empty stands for all channels.")] = None
+    channel: Annotated[Text, Meta(description="The channel; empty for all channels.")] = None
 
 
 class DisconnectReason(msgspec.Struct):
-    """Why a connection is closed."""
+    """The close code and the reason with which a connection is closed."""
 
     code: Annotated[
         Annotated[int, Meta(ge=0, le=4999)] | None,
-        Meta(description="The close code. Clients connect again, except after 3500 to 3999 and 4500 to 4999."),
+        Meta(description="The close code. Clients reconnect, except after 3500 to 3999 and 4500 to 4999."),
     ] = None
-    reason: Annotated[Text, Meta(description="The reason in the close frame, at most 123 bytes of it.")] = None
+    reason: Annotated[Text, Meta(description="The reason in the close frame, cut after 123 bytes.")] = None
 
 
 class DisconnectParams(UserParams):
     """The parameters of `disconnect`."""
 
-    whitelist: Annotated[list[str] | None, Meta(description="Client ids of connections that stay open.")] = None
+    whitelist: Annotated[list[str] | None, Meta(description="Client IDs of connections that stay open.")] = None
     disconnect: Annotated[DisconnectReason | None, Meta(description="The default is 3503, `force disconnect`.")] = None
 
 
@@ -184,7 +188,7 @@ class RefreshParams(UserParams):
     expire_at: Annotated[
         Count | None, Meta(description="When the connection expires, in Unix seconds; 0 means never.")
     ] = None
-    info: Annotated[Anything, Meta(description="What others see of the connection from now on, any JSON.")] = UNSET
+    info: Annotated[Anything, Meta(description="The new `conn_info`, sent to other clients, any JSON.")] = UNSET
 
 
 class EmptyResult(Result):
@@ -203,23 +207,23 @@ class ChannelParams(Params):
 class ClientInfo(msgspec.Struct, omit_defaults=True):
     """The identity of a connection: user, client ID and info."""
 
-    user: Annotated[str, Meta(description="Its user.")]
-    client: Annotated[str, Meta(description="Its client id.")]
-    conn_info: Annotated[Anything, Meta(description="What its token says about the connection.")] = UNSET
-    chan_info: Annotated[Anything, Meta(description="What is known about it in this channel.")] = UNSET
+    user: Annotated[str, Meta(description="The user.")]
+    client: Annotated[str, Meta(description="The client ID.")]
+    conn_info: Annotated[Anything, Meta(description="The info of the connection, for example from its token.")] = UNSET
+    chan_info: Annotated[Anything, Meta(description="The info of the subscription to this channel.")] = UNSET
 
 
 class PresenceResult(Result):
     """The clients in a channel."""
 
-    presence: Annotated[dict[str, ClientInfo], Meta(description="The subscribers by client id.")]
+    presence: Annotated[dict[str, ClientInfo], Meta(description="The subscribers by client ID.")]
 
 
 class PresenceStatsResult(Result):
-    """How many clients are in a channel."""
+    """The number of connections and users in a channel."""
 
     num_clients: Annotated[Count, Meta(description="The number of connections.")]
-    num_users: Annotated[Count, Meta(description="The number of users they belong to.")]
+    num_users: Annotated[Count, Meta(description="The number of users of these connections.")]
 
 
 class HistoryParams(ChannelParams):
@@ -227,11 +231,13 @@ class HistoryParams(ChannelParams):
 
     limit: Annotated[
         Annotated[int, Meta(ge=-1, le=2**31 - 1)] | None,
-        Meta(description="The most publications to return; 0 returns only the position, -1 all publications."),
+        Meta(description="The maximum number of publications; 0 for only the position, -1 for all publications."),
     ] = None
     since: Annotated[
         Position | None,
-        Meta(description="Only publications after this position; with `reverse` those before it. An empty epoch fits."),
+        Meta(
+            description="Only publications after this position, with `reverse` before it. An empty epoch matches any."
+        ),
     ] = None
     reverse: Annotated[OptionalBool, Meta(description="Newest publication first.")] = None
 
@@ -240,16 +246,16 @@ class KeptPublication(msgspec.Struct, omit_defaults=True):
     """One publication of a history."""
 
     data: Annotated[Raw, Meta(description="The payload; Base64 in a string if it is not JSON.")]
-    offset: Annotated[Offset, Meta(description="Its offset.")] = 0
-    tags: Annotated[dict[str, str] | None, Meta(description="Its tags.")] = None
-    info: Annotated[ClientInfo | None, Meta(description="Who published it, if a client did.")] = None
+    offset: Annotated[Offset, Meta(description="The offset of the publication.")] = 0
+    tags: Annotated[dict[str, str] | None, Meta(description="The tags of the publication.")] = None
+    info: Annotated[ClientInfo | None, Meta(description="The client that published it, if a client did.")] = None
 
 
 class HistoryResult(Result):
     """Publications, and the newest position of the stream."""
 
     publications: Annotated[list[KeptPublication], Meta(description="Oldest first, unless `reverse` is set.")]
-    offset: Annotated[Offset, Meta(description="The offset of the newest publication; 0 if there was none.")]
+    offset: Annotated[Offset, Meta(description="The offset of the newest publication; 0 if there has been none.")]
     epoch: Annotated[str, Meta(description="The epoch of the stream.")]
 
 
@@ -261,7 +267,10 @@ class ChannelsParams(Params):
 
     pattern: Annotated[
         Text,
-        Meta(description="Only channels whose names match: `*`, `?`, `[a-z]`, `[!a]`, `{one,two}`, `\\\\` quotes."),
+        Meta(
+            description="Only channels whose names match this pattern: `*`, `?`, `[a-z]`, `[!a]`, `{one,two}`; `\\\\` "
+            "before a character takes away its special meaning."
+        ),
     ] = None
 
 
@@ -278,31 +287,31 @@ class ChannelsResult(Result):
 
 
 class InfoParams(Params):
-    """`info` has no parameters."""
+    """The parameters of `info`, which has none."""
 
 
 class NodeMetrics(msgspec.Struct):
     """The counters of a node."""
 
-    interval: Annotated[float, Meta(description="The seconds that the counters cover.")]
+    interval: Annotated[float, Meta(description="The length in seconds of the interval that the counters cover.")]
     items: Annotated[dict[str, float], Meta(description="The counters by name (docs/stats.md).")]
 
 
 class NodeResult(msgspec.Struct):
-    """One node, as its last ping describes it."""
+    """One node, as described by its last ping."""
 
     uid: Annotated[str, Meta(description="Identifies the process of the node.")]
-    name: Annotated[str, Meta(description="Its option `name`.")]
-    version: Annotated[str, Meta(description="Its version.")]
-    num_clients: Annotated[Count, Meta(description="Its connections.")]
-    num_users: Annotated[Count, Meta(description="The users of these connections.")]
-    num_subs: Annotated[Count, Meta(description="The subscriptions of these connections.")]
-    num_channels: Annotated[Count, Meta(description="Its channels that have subscribers.")]
-    uptime: Annotated[Count, Meta(description="Seconds since its start.")]
-    metrics: Annotated[NodeMetrics, Meta(description="Its counters.")]
+    name: Annotated[str, Meta(description="The option `name` of the node.")]
+    version: Annotated[str, Meta(description="The version of the node.")]
+    num_clients: Annotated[Count, Meta(description="The number of connections.")]
+    num_users: Annotated[Count, Meta(description="The number of users of these connections.")]
+    num_subs: Annotated[Count, Meta(description="The number of subscriptions of these connections.")]
+    num_channels: Annotated[Count, Meta(description="The number of channels that have subscribers on the node.")]
+    uptime: Annotated[Count, Meta(description="Seconds since the start of the node.")]
+    metrics: Annotated[NodeMetrics, Meta(description="The counters of the node.")]
 
 
 class InfoResult(Result):
-    """The nodes of the cluster, as their last pings describe them."""
+    """The nodes of the cluster, as described by their last pings."""
 
     nodes: Annotated[list[NodeResult], Meta(description="One for each node.")]

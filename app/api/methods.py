@@ -1,6 +1,6 @@
 """The methods of the API, each declared once: name, parameters, result and errors.
 
-The decoders of requests, docs/api-v4.md and the OpenAPI document are made from this list.
+The decoders of requests, docs/api-v4.md and the OpenAPI document are generated from this list.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from . import messages
 from .messages import Error
 
 ERROR_NOT_FOUND = CodedError(104, "not found")
-"""A command of a batch that has no known method."""
+"""A command in a batch does not contain a known method."""
 
 
 class Method(NamedTuple):
@@ -33,9 +33,9 @@ class Method(NamedTuple):
     result: type[msgspec.Struct]
     errors: tuple[CodedError, ...]
     summary: str
-    """One line."""
+    """A short description in one sentence."""
     about: str
-    """What a backend should know besides."""
+    """Further information for developers of backends."""
 
 
 _CHANNEL_ERRORS = (ERROR_INTERNAL, ERROR_UNKNOWN_CHANNEL, ERROR_BAD_REQUEST)
@@ -48,16 +48,16 @@ COMMANDS = (
         messages.PublishResult,
         _CHANNEL_ERRORS,
         "Publish into a channel.",
-        "The reply comes when the engine has the publication. A backend that tries again after a failure sends an "
-        "`idempotency_key`, so that nothing is published twice.",
+        "The reply is sent when the engine has accepted the publication. To retry after a failure without publishing "
+        "twice, set `idempotency_key`.",
     ),
     Method(
         "broadcast",
         messages.BroadcastParams,
         messages.BroadcastResult,
         _CHANNEL_ERRORS,
-        "Publish the same into several channels.",
-        "All channels are tried. Each has its own result or error in the reply.",
+        "Publish the same data into several channels.",
+        "An error in one channel does not stop the others. The reply has a result or an error for each channel.",
     ),
     Method(
         "subscribe",
@@ -65,7 +65,7 @@ COMMANDS = (
         messages.EmptyResult,
         _CHANNEL_ERRORS,
         "Subscribe the connections of a user to a channel.",
-        "Clients of protocol v1 subscribe by themselves: this method does not change their subscriptions.",
+        "Has no effect on clients of protocol v1, which only subscribe by themselves.",
     ),
     Method(
         "unsubscribe",
@@ -81,8 +81,8 @@ COMMANDS = (
         messages.EmptyResult,
         _USER_ERRORS,
         "Close connections of a user.",
-        "Acts on all nodes. Clients of protocol v1 get the reason and whether to connect again as JSON in a close "
-        "frame with code 3000, as always; for 3503 the reason is `disconnect`.",
+        "Acts on all nodes. Clients of protocol v1 receive a close frame with code 3000 that contains, as JSON, the "
+        "reason and whether to reconnect; for code 3503 the reason is `disconnect`.",
     ),
     Method(
         "refresh",
@@ -90,7 +90,7 @@ COMMANDS = (
         messages.EmptyResult,
         _USER_ERRORS,
         "Change when connections of a user expire.",
-        "Clients of protocol v1 refresh with a new signature: this method does not change their connections.",
+        "Has no effect on clients of protocol v1, which only refresh with new credentials.",
     ),
     Method(
         "presence",
@@ -123,7 +123,7 @@ COMMANDS = (
         messages.EmptyResult,
         (*_CHANNEL_ERRORS, ERROR_NOT_AVAILABLE),
         "Delete the history of a channel.",
-        "The position of the stream stays: the next publication has the next offset.",
+        "The offset of the stream is not reset: the next publication has the next offset.",
     ),
     Method(
         "channels",
@@ -131,8 +131,8 @@ COMMANDS = (
         messages.ChannelsResult,
         (ERROR_INTERNAL, ERROR_BAD_REQUEST),
         "List the channels that have subscribers.",
-        "Every node is asked. A node that does not reply within a second is missing in the counts. With very many "
-        "channels the reply is large, so use a pattern.",
+        "All nodes are asked. The subscribers of a node that does not reply within a second are not counted. If there "
+        "are very many channels, use a pattern to keep the reply small.",
     ),
     Method(
         "info",
@@ -140,10 +140,10 @@ COMMANDS = (
         messages.InfoResult,
         (ERROR_INTERNAL,),
         "Describe the nodes.",
-        "The figures are those of the last ping of each node, up to `node_ping_interval` old.",
+        "The figures come from the last ping of each node, and are up to `node_ping_interval` old.",
     ),
 )
-"""The methods that act by themselves, and that a batch may contain."""
+"""All methods except `batch`, which are the ones that a batch may contain."""
 
 BatchCommand: Any = msgspec.defstruct(
     "BatchCommand",
@@ -166,14 +166,14 @@ class BatchParams(messages.Params):
     commands: Annotated[list[BatchCommand] | None, Meta(description='Objects such as `{"publish": {…}}`.')] = None
     parallel: Annotated[
         bool | None,
-        Meta(description="Commands need not wait for those before them; publications in one channel stay in order."),
+        Meta(description="Carry out commands in parallel; publications in one channel stay in order."),
     ] = None
 
 
 class BatchResult(messages.Result):
     """The replies, in the order of the commands."""
 
-    replies: Annotated[list[BatchReply], Meta(description="One for each command.")]
+    replies: Annotated[list[BatchReply], Meta(description="One reply for each command.")]
 
 
 BATCH = Method(
@@ -182,10 +182,10 @@ BATCH = Method(
     BatchResult,
     (),
     "Carry out several commands with one request.",
-    "The fastest way to publish much. The replies are at the top level, without `result` around them. An error in one "
-    "command does not stop the others; a command without a known method gets the error 104, `not found`. When the "
-    "replies are larger than the option `api_reply_max_size`, the remaining commands get the error 106, `limit "
-    "exceeded`.",
+    "The fastest way to publish many messages. The field `replies` is at the top level of the response, not inside "
+    "`result`. An error in one command does not stop the others. A command without a known method gets the error 104, "
+    "`not found`. If the replies are larger than the option `api_reply_max_size`, the remaining commands get the error "
+    "106, `limit exceeded`.",
 )
 METHODS = (*COMMANDS, BATCH)
 """All methods. Each has the path /api/NAME."""

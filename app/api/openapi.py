@@ -1,4 +1,4 @@
-"""The OpenAPI document of the API, made from the declared methods."""
+"""Generates the OpenAPI document of the API from the declared methods."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _KEYS = {
 }
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
 _REFUSALS = {
-    "400": "The body is not JSON, or a parameter has a wrong type.",
-    "401": "There is no API key, or it is wrong.",
+    "400": "The body is not JSON, or a parameter has the wrong type.",
+    "401": "The API key is missing or invalid.",
     "413": "The body is larger than the option `api_request_max_size` allows.",
     "503": "The server is shutting down.",
 }
@@ -34,7 +34,7 @@ _REFUSALS = {
 
 @lru_cache(maxsize=8)
 def document(root: str) -> bytes:
-    """The document, as JSON. `root` is the path of the API as its readers see it, such as /api."""
+    """Return the document as JSON. `root` is the path of the API for its users, such as /api."""
     types: list[type] = [Error, *(type_ for method in METHODS for type_ in (method.params, method.result))]
     schemas, components = msgspec.json.schema_components(types, ref_template=SCHEMA)
     references = dict(zip(types, schemas, strict=True))
@@ -44,7 +44,7 @@ def document(root: str) -> bytes:
             "info": {
                 "title": "Gentrifugo",
                 "version": __version__,
-                "description": "The HTTP API for backends. Libraries for Centrifugo 4 to 6 speak it.",
+                "description": "The HTTP API for backends. It works with libraries for Centrifugo 4 to 6.",
             },
             "servers": [{"url": root}],
             "security": [{name: []} for name in _KEYS],

@@ -1,4 +1,4 @@
-"""The short path of publishing in the methods: batches with nothing but `publish`."""
+"""The fast path for batches that contain only `publish`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class _Command(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 class _Batch(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     commands: list[_Command]
     parallel: bool = False
-    """Has no effect on publications."""
+    """Accepted, but has no effect on publications."""
 
 
 _batch = msgspec.json.Decoder(_Batch)

@@ -1,4 +1,4 @@
-"""Publishing for backends: from parameters to calls of the node, for single publishes, broadcasts and batches."""
+"""Publishing for backends: converts parameters to calls of the node, for single publishes, broadcasts and batches."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from .messages import Published, PublishParams
 from .replies import RequestOutcome
 
 PUBLISH_BATCH_SIZE = 256
-"""Publications that the engine is given at a time."""
+"""Publications that are passed to the engine at a time."""
 
 
 def publish_request(params: PublishParams) -> PublishRequest:
-    """What `publish` publishes. Refused with INVALID_MESSAGE without a channel, or with a payload that is none."""
+    """Convert the parameters of `publish` to a request to the node.
+
+    Raises Refused with INVALID_MESSAGE if the channel is missing or the payload is invalid.
+    """
     channel = params.channel
     if not channel:
         raise Refused(INVALID_MESSAGE)
@@ -31,18 +34,21 @@ def publish_request(params: PublishParams) -> PublishRequest:
 
 
 def published_data(params: Published) -> bytes:
-    """The payload. Refused with INVALID_MESSAGE if there is none, or if it is not Base64 or nested too deeply."""
+    """Return the payload in parameters.
+
+    Raises Refused with INVALID_MESSAGE if it is missing, not Base64, or nested too deeply.
+    """
     if params.b64data:
         return from_base64(params.b64data)
     return checked_json(params.data)
 
 
 def checked_json(data: Raw | UnsetType) -> bytes:
-    """JSON in a parameter. Refused with INVALID_MESSAGE if it is not given, or nested deeper than MAX_NESTING."""
+    """Return the JSON in a parameter. Raises Refused if it is missing or nested deeper than MAX_NESTING."""
     if isinstance(data, UnsetType):
         raise Refused(INVALID_MESSAGE)
     text = bytes(data)
-    if len(text) > MAX_NESTING:  # otherwise there are fewer brackets than that
+    if len(text) > MAX_NESTING:  # a shorter text cannot have more brackets than that
         try:
             check_nesting(text)
         except InvalidJSON:
@@ -51,7 +57,7 @@ def checked_json(data: Raw | UnsetType) -> bytes:
 
 
 def from_base64(text: str) -> bytes:
-    """The payload that a text in Base64 stands for. Refused with INVALID_MESSAGE if it is not Base64."""
+    """Decode a payload in Base64. Raises Refused with INVALID_MESSAGE if the text is not Base64."""
     try:
         return payload(b64decode(text, validate=True))
     except (binascii.Error, ValueError):
@@ -59,14 +65,17 @@ def from_base64(text: str) -> bytes:
 
 
 def json_or_base64(data: Raw | UnsetType, text: str | None) -> bytes:
-    """A payload that is given as JSON or in Base64, or nothing. Refused with INVALID_MESSAGE if it is not Base64."""
+    """Return a payload in JSON or Base64; empty if neither is given.
+
+    Raises Refused with INVALID_MESSAGE if it is not Base64, or nested too deeply.
+    """
     if text:
         return from_base64(text)
     return b"" if isinstance(data, UnsetType) else checked_json(data)
 
 
 def publish_options(params: Published) -> PublishOptions:
-    """The options of a publish that its parameters ask for, beyond those of the channel."""
+    """Return the options of one publish request, which are set by its parameters."""
     once = None
     if params.idempotency_key or params.version:
         once = PublishConditions(params.idempotency_key or "", params.version or 0, params.version_epoch or "")
@@ -76,7 +85,7 @@ def publish_options(params: Published) -> PublishOptions:
 
 
 def publish_in_groups(node: Node, requests: Sequence[PublishRequest | Error]) -> list[RequestOutcome]:
-    """Publish all requests, in order for each channel; errors among them are in the result at the same place."""
+    """Publish all requests, in order for each channel. Errors among them are returned at the same index."""
     outcomes: list[RequestOutcome] = []
     for start in range(0, len(requests), PUBLISH_BATCH_SIZE):
         group = requests[start : start + PUBLISH_BATCH_SIZE]

@@ -1,6 +1,6 @@
 """Encodes results, errors and replies as JSON.
 
-The results of publishing are written directly, since batches have thousands of them; msgspec encodes all others.
+The results of publishing are encoded directly, because batches have thousands of them; msgspec encodes all others.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from ..protocol.v2.errors import CodedError, error_of
 from .messages import ClientInfo, HistoryResult, KeptPublication, PresenceResult
 
 RequestOutcome: TypeAlias = StreamPosition | Error | None
-"""What became of one publication: its position, an error, or None if it is published and not kept."""
+"""The outcome of one publish request: a position, an error, or None if the publication is not stored in a history."""
 
 _encode = msgspec.json.encode
 EMPTY_RESULT = b"{}"
-"""The result of a method that returns nothing, and of a publication that is not kept."""
+"""The result of a method that returns nothing, and of a publication that is not stored in a history."""
 
 
 def encode_error(error: CodedError) -> bytes:
-    """An error as an object with code and message."""
+    """Encode an error as an object with code and message."""
     return b'{"code":%d,"message":%b}' % (error.code, _encode(error.message))
 
 
 def encode_position(position: StreamPosition | None) -> bytes:
-    """The result of `publish`."""
+    """Encode the result of `publish`."""
     return (
         EMPTY_RESULT if position is None else b'{"offset":%d,"epoch":%b}' % (position.offset, _encode(position.epoch))
     )
 
 
 def encode_outcome(outcome: RequestOutcome, name: bytes = b"result") -> bytes:
-    """The reply for one publication: under `name` its result, or an error."""
+    """Encode the reply for one publication: an object with its result in the field `name`, or with an error."""
     if outcome is None:
         return b'{"%b":{}}' % name
     if isinstance(outcome, Error):
@@ -48,17 +48,17 @@ def encode_outcome(outcome: RequestOutcome, name: bytes = b"result") -> bytes:
 
 
 def encode_responses(outcomes: Sequence[RequestOutcome]) -> bytes:
-    """The result of `broadcast`."""
+    """Encode the result of `broadcast`."""
     return b'{"responses":[%b]}' % b",".join(map(encode_outcome, outcomes))
 
 
 def encode_presence(presence: Mapping[str, RawClientInfo]) -> bytes:
-    """The result of `presence`."""
+    """Encode the result of `presence`."""
     return _encode(PresenceResult({client: _client_info(info) for client, info in presence.items()}))
 
 
 def encode_history(stream: Stream) -> bytes:
-    """The result of `history`."""
+    """Encode the result of `history`."""
     publications = [_kept(publication) for publication in stream.publications]
     return _encode(HistoryResult(publications, stream.top.offset, stream.top.epoch))
 

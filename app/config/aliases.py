@@ -1,6 +1,6 @@
 """Replaces names of options in other Centrifugo versions with the names here: `history_ttl` is `history_lifetime`.
 
-The aliases are declared with the options (options.py). Values are not looked at.
+The aliases are declared with the options (options.py). Values are not considered.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Unaliased:
 
 
 def without_aliases(options: Sequence[Option], values: Mapping[str, Any], path: str = "") -> Unaliased:
-    """The values under the names of the options, at the top level and in each item of a list of objects.
+    """Return the values under the names of the options, at the top level and in each item of a list of objects.
 
-    If an option is given under several names, its own name is used, or otherwise the alias that is declared first.
+    If an option is given under several names, its own name takes precedence, then the alias that is declared first.
     Unknown names stay as they are. `path` is put in front of the paths in the result.
     """
     result = Unaliased(dict(values))

@@ -10,7 +10,7 @@ NAMESPACE_NAME = matching(r"[-a-zA-Z0-9_.]{2,}", 'Must be two or more letters, d
 RECOVERY_MODES = Choice("stream", "cache")
 DELTA_TYPES = ("fossil",)
 PROXIED = ("proxy_subscribe", "proxy_publish", "proxy_sub_refresh")
-"""Options that let a backend decide. Its URL is the option of the same name with `_endpoint` behind it."""
+"""Options that let a backend decide. The URL of the backend is the option with the same name and `_endpoint`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,23 +90,23 @@ class ChannelOptions:
     )
     force_push_join_leave: bool = option(
         False,
-        "Send joins and leaves to all clients of protocol v2, not only to those that ask for them; needs join_leave.",
+        "Send joins and leaves to all clients of protocol v2, not only to those that request them; needs join_leave.",
         reload=True,
     )
     allow_positioning: bool = option(
         False,
-        "Let clients of protocol v2 ask for positions, with which they notice lost messages; needs a history.",
+        "Let clients of protocol v2 request positions, which reveal lost messages; needs a history.",
         reload=True,
     )
     force_positioning: bool = option(
         False,
-        "Give positions to all clients of protocol v2, not only to those that ask for them; needs a history.",
+        "Give positions to all clients of protocol v2, not only to those that request them; needs a history.",
         reload=True,
         aliases=("position",),
     )
     allow_recovery: bool = option(
         False,
-        "Let clients of protocol v2 ask for recovery; with `recover` they need not ask; needs a history.",
+        "Let clients of protocol v2 request recovery; with `recover` all clients may recover; needs a history.",
         reload=True,
     )
     force_recovery_mode: str = option(
@@ -117,13 +117,13 @@ class ChannelOptions:
     )
     allowed_delta_types: str = option(
         "",
-        f"Formats of deltas that clients of protocol v2 may ask for, comma-separated: {', '.join(DELTA_TYPES)}.",
+        f"Formats of deltas that clients of protocol v2 may request, comma-separated: {', '.join(DELTA_TYPES)}.",
         check=comma_separated(*DELTA_TYPES),
         is_list=True,
         reload=True,
     )
     allow_tags_filter: bool = option(
-        False, "Let clients of protocol v2 ask for only the messages whose tags match a filter.", reload=True
+        False, "Let clients of protocol v2 set a filter, to receive only messages with matching tags.", reload=True
     )
     proxy_subscribe: bool = option(
         False,
@@ -139,7 +139,7 @@ class ChannelOptions:
     )
     proxy_sub_refresh: bool = option(
         False,
-        "Let the backend at `proxy_sub_refresh_endpoint` decide how long expired subscriptions go on.",
+        "Let the backend at `proxy_sub_refresh_endpoint` decide whether expired subscriptions are renewed.",
         reload=True,
         aliases=("sub_refresh_proxy_enabled",),
     )

@@ -17,11 +17,11 @@ NEED_HISTORY = (
     "allow_recovery",
     "allowed_delta_types",
 )
-"""Options without an effect where no history is kept."""
+"""Options that have no effect in channels without a history."""
 NEED_PRESENCE = ("allow_presence_for_client", "allow_presence_for_subscriber", "allow_presence_for_anonymous")
-"""Options without an effect where no presence is stored."""
+"""Options that have no effect in channels without presence."""
 ONLY_V1 = ("publish", "anonymous")
-"""What clients of protocol v1 may do; the other rights are for clients of protocol v2."""
+"""Rights of clients of protocol v1; all other rights are for clients of protocol v2."""
 ONLY_V2 = tuple(each.name for each in options_of(ChannelOptions) if each.name.startswith(("allow", "force")))
 TOKEN_KEYS = (
     "token_hmac_secret_key",
@@ -29,14 +29,14 @@ TOKEN_KEYS = (
     "token_ecdsa_public_key",
     "token_jwks_public_endpoint",
 )
-"""The options with a key for tokens of protocol v2. Where one is set, clients of this protocol are expected."""
+"""The options with a key for tokens of protocol v2. If one is set, clients of this protocol are expected."""
 
 
 def channel_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[str]:
-    """One sentence for each thing that the operator should know about the top level and about each namespace.
+    """Yield warnings for the operator about the options of channels, at the top level and in each namespace.
 
-    `derived` names the options that nobody has set, whose values are computed from other ones. A derived key for tokens
-    does not show that clients of protocol v2 are expected.
+    `derived` names the options that are not set, but computed from other ones. A derived key for tokens does not mean
+    that clients of protocol v2 are expected.
     """
     expects_tokens = any(getattr(config, key) for key in TOKEN_KEYS if key not in derived)
     places: list[tuple[ChannelOptions, str, str]] = [(config, "", "without a namespace")]
@@ -55,20 +55,20 @@ def channel_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[
 
 
 def _unasked_backends(config: Config, places: Sequence[ChannelOptions]) -> Iterator[str]:
-    """Warnings about backends that decide about channels, if no channel lets them."""
+    """Yield warnings about backends that decide about channels, if no channel lets them."""
     for name in PROXIED:
         if getattr(config, f"{name}_endpoint") and not any(getattr(options, name) for options in places):
             yield f"option {name}_endpoint has no effect without {name}, at the top level or in a namespace"
 
 
 def _missing_options(options: ChannelOptions, names: set[str], path: str) -> Iterator[str]:
-    """Warnings about options that need another one; `names` are those that are set."""
+    """Yield warnings about options that need another one; `names` are those that are set."""
     has_history = bool(options.history_size and options.history_lifetime)
     if options.recover and not has_history:
         yield f"option {path}recover is on, but without history_size and history_lifetime nothing can be recovered"
     elif bool(options.history_size) != bool(options.history_lifetime):
         given, missing = ("size", "lifetime") if options.history_size else ("lifetime", "size")
-        yield f"option {path}history_{given} is set, but without {path}history_{missing} no history is kept"
+        yield f"option {path}history_{given} is set, but without {path}history_{missing} no history is stored"
     for name in NEED_HISTORY:
         if name in names and not has_history:
             yield f"option {path}{name} has no effect without history_size and history_lifetime"
@@ -80,14 +80,14 @@ def _missing_options(options: ChannelOptions, names: set[str], path: str) -> Ite
 
 
 def _is_closed_by_options(config: Config) -> bool:
-    """Whether options of channels decide which clients may subscribe, and neither a hook nor the insecure mode does."""
+    """Return whether channel options alone decide which clients may subscribe: no hook and no insecure mode does."""
     return not config.insecure and "subscribe" not in split_list(config.hook_events)
 
 
 def _closed_without_token(names: set[str], path: str, about: str) -> Iterator[str]:
-    """A warning if no option lets clients of protocol v2 in, so that they need tokens.
+    """Yield a warning if no option allows clients of protocol v2 to subscribe without a token.
 
-    A namespace with any right for these clients is not reported: its clients are meant to come with a token.
+    A namespace with any right for these clients is not reported, because its clients are expected to have tokens.
     """
     if names.isdisjoint((*ONLY_V2, *PROXIED)):
         yield (
@@ -97,7 +97,7 @@ def _closed_without_token(names: set[str], path: str, about: str) -> Iterator[st
 
 
 def _closed_to_anonymous(options: ChannelOptions, path: str, about: str) -> Iterator[str]:
-    """A warning if clients of protocol v2 cannot subscribe where all of them are anonymous."""
+    """Yield a warning if clients of protocol v2 cannot subscribe because all of them are anonymous."""
     if not (options.allow_subscribe_for_anonymous or options.proxy_subscribe):
         yield (
             f"option {path}allow_subscribe_for_anonymous is off: clients of protocol v2 can subscribe to channels "
@@ -106,7 +106,7 @@ def _closed_to_anonymous(options: ChannelOptions, path: str, about: str) -> Iter
 
 
 def _closed_to_v1(config: Config, names: set[str], path: str) -> Iterator[str]:
-    """Warnings about rights for clients of protocol v1, if these cannot connect."""
+    """Yield warnings about rights for clients of protocol v1 if such clients cannot connect."""
     if config.secret or config.insecure or config.proxy_connect_endpoint:
         return
     if "connect" in split_list(config.hook_events):

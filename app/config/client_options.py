@@ -1,4 +1,4 @@
-"""The options of connections: how much a client may use, and how long everything may take."""
+"""The options of connections: limits for each client, and timeouts."""
 
 from __future__ import annotations
 

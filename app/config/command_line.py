@@ -35,11 +35,11 @@ FLAGS_ONLY = {
 
 TOKEN_FLAGS = {
     "user": "With gentoken: the ID of the user that the token is for.",
-    "channel": "With gentoken: make the token of a subscription to this channel.",
-    "info": "With gentoken: JSON that other clients are shown.",
+    "channel": "With gentoken: create a subscription token for this channel.",
+    "info": "With gentoken: JSON that is sent to other clients.",
     "expires": "With gentoken: seconds after which the token expires.",
 }
-"""Flags of the command that makes tokens."""
+"""Flags of the command `gentoken`, and their descriptions."""
 
 MIN_WIDTH = 60
 MAX_WIDTH = 110
@@ -84,15 +84,15 @@ class GivenOptions:
     strict: bool = False
     """Whether warnings are errors."""
     reload: bool = False
-    """Whether the Flask application is started again when its files change."""
+    """Whether the Flask application is restarted when its files change."""
     app: str = ""
     """The Flask application to serve: a module or a file, optionally followed by :name."""
     derived: set[str] = field(default_factory=set)
-    """Options in `application` that nobody has set: their values are computed from other ones."""
+    """Options in `application` that are not set explicitly, but computed from other ones."""
     written: dict[str, dict[str, str]] = field(default_factory=dict)
     """For each source, the paths that the user has written with an alias, by the path with the option's own name."""
     token: dict[str, str] = field(default_factory=dict)
-    """The flags of the command that makes tokens."""
+    """The values of the flags of the command `gentoken`."""
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     advice_without_key: str = "add one, or turn on the option insecure for experiments"
@@ -107,13 +107,13 @@ class GivenOptions:
         return {**self.document.values, **self.environment, **self.flags, **self.application}
 
     def place(self, path: str) -> str:
-        """The place where the option at `path` (`port`, `namespaces[1].name`) was set, for error messages."""
+        """Return the place where the option at `path` (`port`, `namespaces[1].name`) was set, for error messages."""
         name = path.partition("[")[0]
         source = next((each for each in OVERRIDING_SOURCES if name in getattr(self, each)), "document")
         return self.spelled(source, self.written.get(source, {}).get(path, path))
 
     def spelled(self, source: str, path: str) -> str:
-        """The path of a value as it is written in this source: `--port`, `CENTRIFUGO_PORT`, `config.json: port`."""
+        """Return the path of a value as this source spells it: `--port`, `CENTRIFUGO_PORT`, `config.json: port`."""
         name = path.partition("[")[0]
         if source == "application":
             return f"app.config: {APPLICATION_PREFIX}{name.upper()}{path.removeprefix(name)}"
@@ -124,9 +124,9 @@ class GivenOptions:
         return f"{self.document.path}: {path}"
 
     def replace_aliases(self, options: Sequence[Option]) -> None:
-        """Put all values under the options' own names, with a warning for each value that is given under a second name.
+        """Replace aliases by the options' own names, with a warning for each option that is given under two names.
 
-        Later calls do nothing, except for values that were added since.
+        Can be called repeatedly, after more values were added.
         """
         for source in ("document", *OVERRIDING_SOURCES):
             holder, attribute = (self.document, "values") if source == "document" else (self, source)
@@ -152,7 +152,7 @@ class SourceParser(configargparse.ArgumentParser):  # type: ignore[misc]
 
 
 def build_parser(options: Sequence[Option], documents: DocumentParser) -> SourceParser:
-    """A parser for the flags of all options; `documents` opens and parses the file."""
+    """Return a parser for the flags of all options; `documents` opens and parses the file."""
     parser = SourceParser(
         add_help=False,
         allow_abbrev=False,
@@ -234,7 +234,7 @@ def spelled(argv: Sequence[str], options: Sequence[Option]) -> list[str]:
 
 
 def argument_problems(leftover: Sequence[str], options: Sequence[Option]) -> Iterator[str]:
-    """One error text for each argument that is not a flag. A word after an unknown flag counts as its value."""
+    """Yield one error text for each argument that is not a flag. A word after an unknown flag counts as its value."""
     known = [name for option in options for name in option.names] + [*FLAGS_ONLY, *TOKEN_FLAGS]
     flags = [argument.partition("=")[0] for argument in leftover if argument.startswith("-")]
     in_file = [name for option in options if option.item_type for name in option.names]
@@ -247,7 +247,7 @@ def argument_problems(leftover: Sequence[str], options: Sequence[Option]) -> Ite
 
 
 def unknown_variables(environ: Mapping[str, str], options: Sequence[Option]) -> Iterator[str]:
-    """One warning for each environment variable that begins with CENTRIFUGO_ and sets no option."""
+    """Yield one warning for each environment variable that begins with CENTRIFUGO_ and sets no option."""
     settable = {name.upper(): option.item_type is None for option in options for name in option.names}
     for variable in environ:
         name = variable.removeprefix(ENVIRONMENT_PREFIX)
@@ -258,7 +258,7 @@ def unknown_variables(environ: Mapping[str, str], options: Sequence[Option]) -> 
 
 
 def kubernetes_variables(environ: Mapping[str, str]) -> set[str]:
-    """The variables that Kubernetes sets in every container for a service named centrifugo, or centrifugo-….
+    """Return the variables that Kubernetes sets in every container for a service named centrifugo, or centrifugo-….
 
     They have the same prefix as options, and `CENTRIFUGO_PORT=tcp://10.0.0.7:8000` even has the name of an option.
     """
@@ -278,7 +278,7 @@ def kubernetes_variables(environ: Mapping[str, str]) -> set[str]:
 def help_text(
     commands: Mapping[str, str], options: Sequence[Option], groups: Mapping[str, str], *, everything: bool
 ) -> str:
-    """The help text: commands with descriptions, and the most common flags or the flags of all options."""
+    """Return the help text: commands with descriptions, and the most common flags or the flags of all options."""
     lines = [HELP_HEAD.rstrip()]
     lines += [f"  {name}".ljust(COMMAND_COLUMN) + sentence for name, sentence in commands.items()]
     lines += ["", "Flags:"]
@@ -303,12 +303,12 @@ def help_text(
 
 
 def help_width() -> int:
-    """The width of the help text in columns: that of the terminal, within limits."""
+    """Return the width of the help text in columns: that of the terminal, within limits."""
     return max(MIN_WIDTH, min(shutil.get_terminal_size().columns, MAX_WIDTH))
 
 
 def option_help(option: Option) -> list[str]:
-    """The help text of an option's flag. Defaults that are false or empty are not shown."""
+    """Return the help text of an option's flag. Defaults that are false or empty are not shown."""
     value = "" if option.type is bool else f" {option.facts.unit or option.kind}"
     default = "" if option.default_text in ("false", '""') else option.default_text
     others = (
@@ -318,7 +318,10 @@ def option_help(option: Option) -> list[str]:
 
 
 def flag_help(short: str, long: str, sentence: str, default: str = "", others: str = "") -> list[str]:
-    """A flag in the first column, on a line of its own when it is too long, and its sentences in the second."""
+    """Return the lines for a flag: the flag in the first column, and its description in the second.
+
+    A flag that is too long for the first column has a line of its own.
+    """
     names = f"{short + ',' if short else '':>5} {long}"
     text = (f"{sentence.rstrip('.')} (default {default})." if default else sentence) + others
     width = help_width()

@@ -17,7 +17,7 @@ class Flag:
     """A flag and its possible values."""
 
     names: tuple[str, ...]
-    """The long one, and the short one if there is one."""
+    """The long name, and the short one if there is one."""
     about: str
     takes_value: bool
     choices: tuple[str, ...] = ()
@@ -29,7 +29,7 @@ class Vocabulary:
     """All commands and flags that can be completed."""
 
     commands: Mapping[str, tuple[str, tuple[str, ...]]]
-    """The sentence of each command, and what the word after it may be."""
+    """The description of each command, and the possible values of its argument."""
     flags: Sequence[Flag]
 
 
@@ -54,7 +54,7 @@ def _flag(option: Option) -> Flag:
 
 
 def bash(words: Vocabulary) -> str:
-    """A script for bash 4 or newer: `source <(gentrifugo completion bash)`."""
+    """Return a script for bash 4 or newer: `source <(gentrifugo completion bash)`."""
     values = [_bash_case(flag.names, _words(flag.choices)) for flag in words.flags if flag.choices]
     numbers = [name for flag in words.flags if flag.is_number for name in flag.names]
     texts = [name for flag in words.flags if _takes_any_text(flag) for name in flag.names]
@@ -82,7 +82,7 @@ def _bash_case(names: Iterable[str], action: str) -> str:
 
 
 def zsh(words: Vocabulary) -> str:
-    """A script for zsh: `source <(gentrifugo completion zsh)`, or as the file `_gentrifugo` in a directory of fpath."""
+    """Return a script for zsh, for `source <(gentrifugo completion zsh)` or as file `_gentrifugo` in fpath."""
     commands = " ".join(_quoted(f"{name}:{_escaped(about, ':')}") for name, (about, _) in words.commands.items())
     after = [
         f"        {name}) _values word {' '.join(choices)} ;;"
@@ -97,7 +97,7 @@ def zsh(words: Vocabulary) -> str:
 
 
 def _zsh_specs(flag: Flag) -> list[str]:
-    """The arguments of _arguments for each spelling of a flag; one that was given is not offered again."""
+    """Return the specifications of a flag for `_arguments` of zsh; a flag that was given is not offered again."""
     about = _escaped(flag.about, "[]:")
     excluded = f"({' '.join(flag.names)})" if len(flag.names) > 1 else ""
     value = _zsh_value(flag)
@@ -177,4 +177,4 @@ else
 fi
 """
 SHELLS: dict[str, Callable[[Vocabulary], str]] = {"bash": bash, "zsh": zsh}
-"""The shells there is a script for, by name."""
+"""The functions that write the scripts, by the name of the shell."""

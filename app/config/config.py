@@ -32,7 +32,7 @@ from .options import (
 )
 from .stream_options import StreamOptions
 
-HTTP_PREFIX = matching(r"(/[^/?#\s]+)*", "Must be empty or begin with a slash, without one at the end.")
+HTTP_PREFIX = matching(r"(/[^/?#\s]+)*", "Must be empty, or begin with a slash and not end with one.")
 HEADER_NAME_OR_EMPTY = matching(r"[A-Za-z0-9-]*", "Must be the name of a header.")
 PATH_OR_EMPTY = matching(r"(/[^?#\s]*)?", "Must be empty or begin with a slash.")
 HOOK_EVENTS = (
@@ -47,7 +47,7 @@ HOOK_EVENTS = (
 )
 INTEGRITY_OR_EMPTY = matching(
     r"(sha(256|384|512)-[A-Za-z0-9+/]{43,86}={0,2}( (?=sha)|$))*",
-    "Must be hashes as the attribute integrity of a script has them, such as sha384-…, or empty.",
+    "Must be hashes such as sha384-…, as in the attribute integrity of a script, or empty.",
 )
 MODE = matching(r"[0-7]{3}", "Must be three octal digits, such as 660.")
 LEVEL = validate.Range(min=1, max=9, error=RANGE_ERROR)
@@ -78,7 +78,7 @@ class Config(StreamOptions):
         "ssl": "TLS",
         "redis_host": "Redis engine",
     }
-    """The option that opens each group of the help and of the reference page, and the group's title."""
+    """The title of each group of options in the help and the reference page, by the first option of the group."""
 
     secret: str = option(
         "",
@@ -194,7 +194,8 @@ class Config(StreamOptions):
     pid_file: str = option("", "File that holds the process ID while the server runs.", flag=True)
     drain_time: float = option(
         3,
-        "Time over which the server spreads the closing of client connections when it stops; at least 100 per second.",
+        "Time over which the server spreads the closing of connections when it stops; it closes at least 100 per "
+        "second.",
         unit=SECONDS,
         reload=True,
     )
@@ -208,7 +209,7 @@ class Config(StreamOptions):
 
     hook_timeout: float = option(
         5,
-        "Maximum time for a hook; for `hook_url` and `proxy_…_endpoint`, for each try.",
+        "Maximum time for a hook; for `hook_url` and `proxy_…_endpoint`, for each attempt.",
         unit=SECONDS,
         check=POSITIVE_TIME,
         reload=True,
@@ -392,7 +393,7 @@ class Config(StreamOptions):
     redis_url: str = option(
         "",
         "URL such as redis://user:password@host:port/db, instead of the four options above; rediss:// uses "
-        "TLS; several, comma-separated, are shards.",
+        "TLS; a comma-separated list sets several shards.",
         flag=True,
         secret=True,
         is_list=True,
@@ -435,5 +436,5 @@ class Config(StreamOptions):
 
 
 def default_name(port: int) -> str:
-    """The default of option name: host name and port."""
+    """Return the default of option name: host name and port."""
     return f"{socket.gethostname()}_{port}"

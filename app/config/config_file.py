@@ -34,7 +34,7 @@ class Document:
     missing: bool = False
     warnings: list[str] = field(default_factory=list)
     file: Path | None = None
-    """The file that was read, when there was one."""
+    """The path of the file that was read; None without a file."""
 
 
 class DocumentParser(ConfigFileParser):  # type: ignore[misc]
@@ -66,7 +66,7 @@ class DocumentParser(ConfigFileParser):  # type: ignore[misc]
         return io.StringIO()
 
     def parse(self, stream: TextIO) -> dict[str, Any]:
-        """Parse what `open` returned; an unusable file is an empty mapping with a `problem`."""
+        """Parse the file that `open` has returned. An unusable file results in an empty mapping, and a `problem`."""
         if not self.document.problem:
             try:
                 self.document.values = read_text(stream.read(), self.document)
@@ -75,7 +75,7 @@ class DocumentParser(ConfigFileParser):  # type: ignore[misc]
         return dict(self.document.values)
 
     def get_syntax_description(self) -> str:  # pragma: no cover (the interface requires it; no help shows it)
-        """A sentence for the help."""
+        """Return a sentence about the format of the file, for the help."""
         return "The file is JSON, TOML or YAML, by its suffix."
 
 
@@ -122,7 +122,7 @@ def read_toml(text: str, warn: Callable[[str], None]) -> Any:
 
 
 def toml_problem(message: str, text: str) -> str:
-    """An error message of tomllib with line and column first, like those of the other formats."""
+    """Return an error message of tomllib with line and column first, like those of the other formats."""
     place = TOML_POSITION.search(message)
     if place is None:
         return message
@@ -171,7 +171,7 @@ def read_yaml(text: str, warn: Callable[[str], None]) -> Any:
 
 
 def yaml_problem(error: yaml.MarkedYAMLError) -> str:
-    """An error message of PyYAML with line and column first."""
+    """Return an error message of PyYAML with line and column first."""
     mark = error.problem_mark or error.context_mark
     message = error.problem or error.context or "not YAML"
     return f"line {mark.line + 1}, column {mark.column + 1}: {message}" if mark else message

@@ -16,6 +16,6 @@ SOCKET_PATH = "/socket"
 
 
 def own_ports(config: Config) -> dict[str, int]:
-    """The groups of endpoints with a separate port, and that port (options api_port and admin_port)."""
+    """Return the groups of endpoints with a separate port, and that port (options api_port and admin_port)."""
     ports = {API: config.api_port, ADMIN: config.admin_port}
     return {endpoint: int(port) for endpoint, port in ports.items() if port and int(port) != config.port}

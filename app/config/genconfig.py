@@ -36,7 +36,7 @@ def generate(path: Path) -> None:
 
 
 def fresh_values() -> dict[str, str]:
-    """New secrets for the options that need one."""
+    """Return new secrets for the options that need one."""
     return {
         "secret": secrets.token_urlsafe(SECRET_BYTES),
         "token_hmac_secret_key": secrets.token_urlsafe(SECRET_BYTES),
@@ -47,17 +47,17 @@ def fresh_values() -> dict[str, str]:
 
 
 def as_json(values: Mapping[str, str]) -> str:
-    """The values as a JSON object."""
+    """Return the values as a JSON object."""
     return json.dumps(values, indent=2) + "\n"
 
 
 def as_toml(values: Mapping[str, str]) -> str:
-    """The values as TOML. A JSON string is also a valid TOML string."""
+    """Return the values as TOML. A JSON string is also a valid TOML string."""
     return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
 
 
 def as_yaml(values: Mapping[str, str]) -> str:
-    """The values as YAML, always in quotes, so that no value is read as a number."""
+    """Return the values as YAML, always in quotes, so that no value is read as a number."""
     return "".join(f"{name}: {json.dumps(value)}\n" for name, value in values.items())
 
 

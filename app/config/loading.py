@@ -25,12 +25,12 @@ KEYS = (
     "proxy_connect_endpoint",
     "insecure",
 )
-"""The options of which a server needs one, so that it can tell who its clients are."""
+"""The options with keys that identify clients; a server requires at least one of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """A checked configuration, the warnings about it, and the file that it came from, if there was one."""
+    """A checked configuration, the warnings about it, and the file that was read, if there was one."""
 
     config: Config
     warnings: list[str]
@@ -94,14 +94,14 @@ def load_given(given: GivenOptions) -> LoadedConfig:
 
 
 def value_problems(given: GivenOptions, checked: Mapping[str, Any], wrong: Mapping[str, str]) -> Iterator[str]:
-    """One error text for each invalid value, and for each combination of values that is not allowed."""
+    """Yield one error text for each invalid value, and for each combination of values that is not allowed."""
     for path, text in (*wrong.items(), *shared_names(given.values.get("namespaces"))):
         yield f"{given.place(path)}: {text}"
     yield from key_problems(given, checked)
     yield from proxy_problems(given, checked)
     personal = checked.get("user_personal_channel_namespace")
     if personal and personal not in [namespace.get("name") for namespace in checked.get("namespaces", ())]:
-        yield f"{given.place('user_personal_channel_namespace')}: there is no namespace {personal!r}"
+        yield f"{given.place('user_personal_channel_namespace')}: unknown namespace {personal!r}"
     redis_options_are_valid = not any(name.startswith("redis_") for name in wrong)
     if checked.get("engine") == "redis" and redis_options_are_valid:
         redis_options = {name: value for name, value in checked.items() if name.startswith("redis_")}
@@ -113,28 +113,28 @@ def value_problems(given: GivenOptions, checked: Mapping[str, Any], wrong: Mappi
 
 
 def key_problems(given: GivenOptions, checked: Mapping[str, Any]) -> Iterator[str]:
-    """A sentence about each key that is used for two purposes, or is missing for the only one."""
+    """Yield a sentence for each secret that is used for two purposes, and for each required secret that is missing."""
     secret = checked.get("secret")
     for name in ("token_hmac_secret_key", "token_hmac_previous_secret_key"):
         if secret and checked.get(name) == secret:
-            # A part of what is signed for protocol v1 comes from clients. It must never be valid as a token.
+            # Clients of protocol v1 choose a part of the signed texts. Such a signature must never be valid as a token.
             yield f"{given.place(name)}: must differ from secret"
     if checked.get("hook_url") and not (secret or checked.get("hook_secret") or checked.get("insecure")):
-        yield f"{given.place('hook_url')}: needs hook_secret or secret, which signs the requests"
+        yield f"{given.place('hook_url')}: requires hook_secret or secret, which signs the requests"
 
 
 def proxy_problems(given: GivenOptions, checked: Mapping[str, Any]) -> Iterator[str]:
-    """One error text for each place that lets a backend decide whose URL is not given."""
+    """Yield one error text for each option that lets a backend decide, if the URL of the backend is not set."""
     places = {"": checked}
     places |= {f"namespaces[{index}].": each for index, each in enumerate(checked.get("namespaces", ()))}
     for path, options in places.items():
         for name in PROXIED:
             if options.get(name) and not checked.get(f"{name}_endpoint"):
-                yield f"{given.place(path + name)}: needs {name}_endpoint, the URL of the backend that decides"
+                yield f"{given.place(path + name)}: requires {name}_endpoint, the URL of the backend that decides"
 
 
 def shared_names(namespaces: Any) -> Iterator[tuple[str, str]]:
-    """Path and error text for each namespace with the name of an earlier one."""
+    """Yield path and error text for each namespace with the name of an earlier one."""
     first: dict[Any, int] = {}
     for index, namespace in enumerate(namespaces if isinstance(namespaces, (list, tuple)) else ()):
         name = namespace.get("name") if isinstance(namespace, Mapping) else None
@@ -143,7 +143,7 @@ def shared_names(namespaces: Any) -> Iterator[tuple[str, str]]:
 
 
 def source_warnings(given: GivenOptions) -> Iterator[str]:
-    """Warnings about the sources: unknown names, duplicate keys, environment variables without effect."""
+    """Yield warnings about the sources: unknown names, duplicate keys, environment variables without effect."""
     document = given.document
     yield from (f"{document.path}: {text}" for text in document.warnings)
     yield from (f"{document.path}: {text}" for text in schema.unknown_options(Config, document.values))

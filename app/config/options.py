@@ -37,7 +37,7 @@ PORT = validate.Range(min=0, max=65535, error=RANGE_ERROR)
 ALL_ORIGINS = "*"
 AUTO = "auto"
 LOCAL = "unix"
-"""Stands for all peers that connect to a Unix socket."""
+"""The item of a list of networks that means all peers which connect to a Unix socket."""
 ORIGIN = re.compile(r"null|file://|(?!(?:file|ftp|wss?):)[a-z][-+.a-z0-9]*://(\*\.)?[^/?#@\s*]+", re.ASCII)
 """An origin as browsers and the web views of apps send it: also `capacitor://localhost`, and `null` for a page without
 one, such as that of a sandboxed iframe."""
@@ -88,26 +88,26 @@ class ConfigError(Exception):
 
 
 def matching(pattern: str, error: str) -> validate.Regexp:
-    r"""A check that the whole text matches: `\Z`, because `$` would let a newline pass at the end."""
+    r"""Return a check that the whole text matches: `\Z`, because `$` would let a newline pass at the end."""
     return validate.Regexp(re.compile(f"(?:{pattern})\\Z"), error=error)
 
 
 class Choice(validate.OneOf):
-    """A check that a text is one of a few."""
+    """A check that a text is one of several choices."""
 
     def __init__(self, *choices: str) -> None:
         super().__init__(choices, error="Must be one of: {choices}.")
 
 
 def port_or_empty(text: str) -> None:
-    """A check that a text is a port number, or empty."""
+    """Check that a text is a port number, or empty."""
     number = text.isascii() and text.isdigit() and len(text) <= 5
     if text and not (number and 0 < int(text) <= 65535):
         raise ValidationError("Must be a port number, or empty.")
 
 
 def split_list(text: str) -> list[str]:
-    """The items of a comma-separated text, without white space around them and without empty ones."""
+    """Return the items of a comma-separated text, without white space around them and without empty ones."""
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
@@ -118,7 +118,7 @@ HOST_NAME = re.compile(
 
 
 def origins_or_all(text: str) -> None:
-    """A check that a text is a list of origins, whose hosts may begin with `*.`, or `null`, or `*`, or `auto`."""
+    """Check that a text is a list of origins, whose hosts may begin with `*.`, or `null`, or `*`, or `auto`."""
     for item in [] if text == AUTO else split_list(text):
         is_origin = ORIGIN.fullmatch(item) and (
             item in ORIGINS_WITHOUT_HOST or names_a_host(item.replace("://*.", "://"))
@@ -130,7 +130,7 @@ def origins_or_all(text: str) -> None:
 
 
 def networks(text: str) -> None:
-    """A check that a text is a list of IP addresses, networks and the word `unix`."""
+    """Check that a text is a list of IP addresses, networks and the word `unix`."""
     for item in split_list(text):
         if item != LOCAL:
             try:
@@ -142,18 +142,18 @@ def networks(text: str) -> None:
 
 
 def comma_separated(*words: str) -> Callable[[str], None]:
-    """A check that a text is a comma-separated list of some of these words."""
+    """Return a check that a text is a comma-separated list of some of these words."""
 
     def check(text: str) -> None:
         unknown = [item for item in split_list(text) if item not in words]
         if unknown:
-            raise ValidationError(f"{unknown[0]} is not known; possible items: {', '.join(words)}.")
+            raise ValidationError(f"unknown item {unknown[0]}; possible items: {', '.join(words)}.")
 
     return check
 
 
 def passed_on_headers(text: str) -> None:
-    """A check that a text lists names of headers that may be copied from a client's request into one of the server."""
+    """Check that a text lists names of headers that may be copied from a client's request into one of the server."""
     for item in split_list(text):
         name = item.lower()
         if not HEADER_NAME.fullmatch(item):
@@ -168,7 +168,7 @@ def passed_on_headers(text: str) -> None:
 
 
 def host_names(text: str) -> None:
-    """A check that a text is a list of host names that can have a certificate each; wildcards cannot."""
+    """Check that a text is a list of host names that can have a certificate each; wildcards cannot."""
     for item in split_list(text):
         if item.startswith("*."):
             raise ValidationError(
@@ -179,13 +179,13 @@ def host_names(text: str) -> None:
 
 
 def url_or_empty(text: str) -> None:
-    """A check that a text is the URL of a web server, or empty."""
+    """Check that a text is the URL of a web server, or empty."""
     if text and not (URL.fullmatch(text) and names_a_host(text)):
         raise ValidationError("Must be a URL that begins with http:// or https://, or empty.")
 
 
 def names_a_host(url: str) -> bool:
-    """Whether a URL has a valid host name or address, and a valid port or none."""
+    """Return whether a URL has a valid host name or address, and a valid port or none."""
     try:
         parts = urlsplit(url)
         if parts.port == 0:
@@ -204,22 +204,22 @@ class OptionDetails:
     unit: str = ""
     check: Callable[[Any], Any] | None = None
     flag: bool = False
-    """Listed by `--help`. All options can be given as flags; `gentrifugo help` lists them all."""
+    """Whether `--help` lists the flag of the option. `gentrifugo help` lists the flags of all options."""
     short: str = ""
     secret: bool = False
     """Whether the value must not be shown or logged."""
     reload: bool = False
     """Whether a reload (SIGHUP) applies a new value."""
     is_list: bool = False
-    """A comma-separated text, for which files and applications may give a list of its items."""
+    """Whether the value is a comma-separated text, for which files and applications may also contain a list."""
     aliases: tuple[str, ...] = ()
-    """Names under which other versions of Centrifugo have exactly the same option; accepted wherever the name is."""
+    """Names of exactly the same option in other versions of Centrifugo. They are accepted everywhere."""
     numeric: bool = False
-    """A text that files may hold as a number: `redis_port: 6379`."""
+    """Whether the value is a text that files may contain as a number, such as `redis_port: 6379`."""
     no_effect: str = ""
-    """Why the option changes nothing. It is accepted so that a file of Centrifugo works unchanged."""
+    """The reason why the option has no effect. It is accepted so that files of Centrifugo work unchanged."""
     shown_default: str = ""
-    """What the reference page shows if the default is computed at start."""
+    """The default in the reference page, if the default is computed at startup."""
 
 
 def option(default: T, about: str, **facts: Any) -> T:
@@ -229,7 +229,7 @@ def option(default: T, about: str, **facts: Any) -> T:
 
 
 def described(about: str, **facts: Any) -> Mapping[str, OptionDetails]:
-    """The metadata of an option without a default, for `dataclasses.field`."""
+    """Return the metadata of an option without a default, for `dataclasses.field`."""
     return {"facts": OptionDetails(about, **facts)}
 
 
@@ -299,7 +299,7 @@ class Option:
 
 @cache
 def options_of(declaring: type) -> tuple[Option, ...]:
-    """The options that a dataclass declares, in order; those of its base classes come first."""
+    """Return the options that a dataclass declares, in order; those of its base classes come first."""
     types = typing.get_type_hints(declaring)
     return tuple(
         Option(field.name, types[field.name], field.default, field.metadata["facts"])

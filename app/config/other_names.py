@@ -1,6 +1,6 @@
 """Names of options of all Centrifugo versions, v0 to v6, that Gentrifugo does not accept.
 
-Says what such an option is called here, or why there is none. Only the names are used, not the values.
+For each there is the name of the corresponding option here, or an explanation. Values are not considered.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RENAMED = {
     "redis_address": "redis_url",
     "proxy_http_headers": "hook_headers",
 }
-"""Options of other versions whose values must be written in another way here, or that do not mean exactly the same.
+"""Options of other versions, and the options here with a different form of value or a different meaning.
 
 Names that can be used without any change are the `aliases` of the option (options.py), and are not listed here.
 """
@@ -44,7 +44,7 @@ GROUPED = {
 }
 """Nested objects in the files of other versions (v0 in Python, v6), and the options here that replace them."""
 
-INSECURE_MODE = "there is no such option; docs/insecure.md describes the insecure modes and their risks"
+INSECURE_MODE = "this option does not exist; docs/insecure.md describes the insecure modes and their risks"
 """Shown for names of insecure modes, which are never suggested: a misspelt option must not disable protection."""
 
 _ENDPOINTS = "connect|refresh|subscribe|sub_refresh|publish|rpc|disconnect|channel_state"
@@ -54,28 +54,28 @@ _TIMEOUTS = "connect|refresh|subscribe|sub_refresh|publish|rpc"
 MISSING = (
     (r"(client|api|admin|grpc_api)_insecure|insecure_web|client_insecure_skip_token_signature_verify", INSECURE_MODE),
     (r"token_(user_id|audience_|issuer_|jwks_public_endpoint_|\w+_hmac)\w*|jwks_\w+|(separate_)?subscription_token_\w+",
-     "tokens of connections and subscriptions are checked with the same options, which begin with token_ "
+     "tokens of connections and subscriptions are verified with the same options, which begin with token_ "
      "(docs/jwt.md)"),
-    (r"grpc_\w+|grpc_api|uni_grpc\w*", "there is no gRPC"),
-    (r"(webtransport|http3)\w*", "there is no WebTransport (docs/streams.md)"),
+    (r"grpc_\w+|grpc_api|uni_grpc\w*", "gRPC is not supported"),
+    (r"(webtransport|http3)\w*", "WebTransport is not supported (docs/streams.md)"),
     (r"nats_\w+|tarantool_\w+", "the engines are memory and Redis (docs/redis.md)"),
     (r"redis_cluster_\w+", "Redis Cluster is not supported; several servers share the load as shards (docs/redis.md)"),
-    (r"redis_(tls|user|sentinel_user|sentinel_password)\w*", "redis_url holds user, password and TLS (docs/redis.md)"),
+    (r"redis_(tls|user|sentinel_user|sentinel_password)\w*", "set user, password and TLS in redis_url (docs/redis.md)"),
     (r"redis_(idle_timeout|use_lists|streams|sequence_ttl|history_use_lists|force_resp2)", "not needed here"),
     (r"(sockjs|websocket|admin|api|prometheus|health|debug|sse)_handler_prefix",
-     "endpoints have fixed paths; http_prefix is put in front of all of them"),
-    (r"(sockjs|websocket|api)_disable", "these endpoints are always served; api_port gives the API a port of its own"),
+     "endpoints have fixed paths; option http_prefix adds a prefix to all of them"),
+    (r"(sockjs|websocket|api)_disable", "these endpoints are always served; option api_port sets a port for the API"),
     (rf"proxy_(?!(({_ENDPOINTS})_endpoint|({_TIMEOUTS})_timeout|subscribe|sub_refresh|publish)\Z)\w+|proxies|granular_proxy_mode|rpc|rpc_\w+|\w+_proxy_name",
-     "backends are named by the options proxy_..._endpoint, one for each event; proxy_..._timeout limits the time of a "
-     "response, and hook_headers are sent to all of them (docs/proxy.md)"),
-    (r"graphite\w*|opentelemetry\w*", "figures are served for Prometheus, with the option prometheus (docs/stats.md)"),
+     "set the backend for each event with proxy_..._endpoint, its timeout with proxy_..._timeout, and the headers for "
+     "all backends with hook_headers (docs/proxy.md)"),
+    (r"graphite\w*|opentelemetry\w*", "metrics are only exported to Prometheus (option prometheus, docs/stats.md)"),
     (r"(use_)?client_protocol_v1\w*|v3_use_offset|websocket_use_write_buffer_pool|usage_stats\w*"
      r"|shutdown_termination_delay|client_concurrency|tornado_settings|node_info_max_delay|consumers|swagger",
      "not needed here"),
     (r"(allow|force)_channel_\w+|protected|server_side|delta_publish"
      r"|(history|presence)_disable_for_client|subscribe_to_publish|publish_for_\w+|subscribe_for_\w+"
      r"|global_history_\w+",
-     "it belongs to later versions of Centrifugo; docs/channels.md has the channel options"),
+     "this option of another version of Centrifugo is not supported; see the channel options in docs/channels.md"),
 )  # fmt: skip
 """Patterns of names in other versions without a corresponding option, and the explanation for each."""
 
@@ -83,12 +83,12 @@ _MISSING = [(re.compile(rf"(?:{pattern})\Z"), reason) for pattern, reason in MIS
 
 
 def renamed(name: str) -> str:
-    """The name here of an option of another version; empty if there is no corresponding option."""
+    """Return the option here that corresponds to one of another version; empty if there is none."""
     return RENAMED.get(name, "")
 
 
 def explanation(name: str) -> str:
-    """An explanation for an option of another version without a single counterpart; empty for other names."""
+    """Return an explanation for an option of another version that has no counterpart; empty for other names."""
     if name in GROUPED:
-        return f"options are not nested here: see {GROUPED[name]}"
+        return f"options are not nested here: use {GROUPED[name]}"
     return next((reason for pattern, reason in _MISSING if pattern.match(name)), "")

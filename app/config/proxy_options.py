@@ -1,4 +1,4 @@
-"""The options for backends that answer over HTTP as those of Centrifugo's proxy. Specification: docs/proxy.md."""
+"""The options for backends that use the format of Centrifugo's HTTP proxy. Specification: docs/proxy.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .token_options import TokenOptions
 
 
 def _timeout(event: str) -> float:
-    """The option with the timeout of the backend for one event."""
+    """Return the option with the timeout of the backend for one event."""
     return option(0, f"Maximum time for the response of the backend to {event}; 0 uses `hook_timeout`.", unit=SECONDS)
 
 
@@ -18,11 +18,11 @@ class ProxyOptions(TokenOptions):
     """URLs of backends, in addition to the options of channels, clients and tokens."""
 
     proxy_connect_endpoint: str = option(
-        "", "URL of the backend that says who connects without a token.", check=url_or_empty
+        "", "URL of the backend that authenticates clients without a token.", check=url_or_empty
     )
     proxy_connect_timeout: float = _timeout("a connect")
     proxy_refresh_endpoint: str = option(
-        "", "URL of the backend that decides how long an expired connection goes on.", check=url_or_empty
+        "", "URL of the backend that decides whether expired connections are renewed.", check=url_or_empty
     )
     proxy_refresh_timeout: float = _timeout("a refresh")
     proxy_subscribe_endpoint: str = option(
@@ -33,7 +33,7 @@ class ProxyOptions(TokenOptions):
     proxy_subscribe_timeout: float = _timeout("a subscribe")
     proxy_sub_refresh_endpoint: str = option(
         "",
-        "URL of the backend that decides how long an expired subscription goes on, in channels with "
+        "URL of the backend that decides whether expired subscriptions are renewed, in channels with "
         "`proxy_sub_refresh`.",
         check=url_or_empty,
     )

@@ -84,7 +84,7 @@ def _with_sentinels(shards: list[ShardSettings], masters: list[str], listed: str
 
 
 def _check_all_differ(shards: Sequence[ShardSettings]) -> None:
-    """Two databases of one server cannot be two shards, because they share the PUB/SUB channels of the server."""
+    """Check that no two shards are the same server: even two of its databases share the PUB/SUB channels."""
     seen: set[str] = set()
     for shard in shards:
         if shard.name in seen:
@@ -131,7 +131,7 @@ def _tls(parts: SplitResult) -> Tls | None:
 
 
 def _sentinel(address: str) -> ServerAddress:
-    """`host:port`, where either may be left out; `[host]:port` for IPv6."""
+    """Parse the address of a Sentinel: `host:port`, where either may be missing; `[host]:port` for IPv6."""
     try:
         parts = urlsplit(f"//{address}")
         port = parts.port

@@ -19,7 +19,7 @@ from .other_names import explanation, renamed
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z")
 SECONDS_IN = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
-"""The units of times; the two spellings of microseconds differ in the character in front."""
+"""The units of times. There are two characters for micro: the micro sign and the Greek letter."""
 TIME_PART = re.compile(rf"([0-9]+\.?[0-9]*|\.[0-9]+)({'|'.join(SECONDS_IN)})")
 TIME_WITH_UNITS = re.compile(rf"[+-]?(?:{TIME_PART.pattern})+")
 LIST_TYPES = (list, tuple, set, frozenset)
@@ -39,7 +39,7 @@ class IntegerField(fields.Integer):
 
 
 class TimeField(fields.Float):
-    """A number of seconds, or a text with units as Centrifugo has it since v4: `1m30s`, `500ms`."""
+    """A number of seconds, or a text with units as in Centrifugo since v4: `1m30s`, `500ms`."""
 
     default_error_messages = {
         "invalid": 'Not a valid time: write seconds, such as 90 or 0.5, or units, such as "1m30s" or "500ms".'
@@ -58,9 +58,9 @@ class TextField(fields.String):
 
     default_error_messages = {
         "number": "Not a valid string; put it in quotes.",
-        "unicode": "Not a valid string; it cannot be written as UTF-8.",
+        "unicode": "Not a valid string; it cannot be encoded as UTF-8.",
         "nul": "Must not contain a NUL character.",
-        "comma": "An item of the list contains a comma.",
+        "comma": "An item of the list must not contain a comma.",
     }
 
     def __init__(self, *, numeric: bool, lower: bool, is_list: bool, **settings: Any) -> None:
@@ -159,14 +159,14 @@ def paths(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def child_path(path: str, key: str | int) -> str:
-    """The path of an option or of a list's item inside `path`."""
+    """Return the path of an option or of a list's item inside `path`."""
     if isinstance(key, int):
         return f"{path}[{key}]"
     return f"{path}.{key}" if path else key
 
 
 def unknown_options(declaring: type, values: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """One warning for each unknown option, at the top level and in the items of lists."""
+    """Yield one warning for each unknown option, at the top level and in the items of lists."""
     known = {name: option for option in options_of(declaring) for name in option.names}
     for key, value in values.items():
         name = str(key)
@@ -179,16 +179,16 @@ def unknown_options(declaring: type, values: Mapping[str, Any], path: str = "") 
 
 
 def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """A hint for an unknown name, as the end of a sentence; empty if there is none.
+    """Return a hint for an unknown name, as the end of a sentence; empty if there is none.
 
-    An option of another version of Centrifugo takes precedence over a similar name. `prefix` is put in front of
-    names. Insecure modes are never suggested. The prefixes of names in the environment and in Flask do not count.
+    An option of another version of Centrifugo takes precedence over a similar name. `prefix` is added to names in the
+    hint. Insecure modes are never suggested. The prefixes of names in the environment and in Flask are ignored.
     """
     spelled = {candidate.lower(): candidate for candidate in known}
     lower = name.lower().removeprefix(APPLICATION_PREFIX.lower()).removeprefix(ENVIRONMENT_PREFIX.lower())
     new_name = spelled.get(renamed(lower))
     if new_name:
-        return f"; it is called {prefix}{new_name} here"
+        return f"; use {prefix}{new_name} instead"
     reason = "" if lower in spelled else explanation(lower)
     if reason:
         return f"; {reason}"

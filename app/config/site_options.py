@@ -46,10 +46,10 @@ class ApplicationError(Exception):
 
 
 def application_path(given: GivenOptions, environ: Mapping[str, str]) -> str:
-    """Where to find the application that is to be served; empty for a server without one.
+    """Return the application to serve, as module or file; empty for a server without an application.
 
-    FLASK_APP counts only if nothing else is given that a server without an application could be started with: no
-    configuration file, and no option that is not the process's.
+    FLASK_APP is ignored if there is a configuration file, or an option that is not allowed with `--app`: these are for
+    a server without an application.
     """
     if given.app:
         return given.app
@@ -59,12 +59,15 @@ def application_path(given: GivenOptions, environ: Mapping[str, str]) -> str:
 
 
 def workers_of(given: GivenOptions) -> int:
-    """The number of processes that serve the application. Raises ConfigError for an invalid value."""
+    """Return the number of processes that serve the application. Raises ConfigError for an invalid value."""
     return int(_checked(given, {**given.environment, **given.flags}, "workers", 1))
 
 
 def is_debugger_requested(given: GivenOptions) -> bool:
-    """Whether the flag `--debug` is given: with `--app` it switches on Flask's debug mode. Raises ConfigError."""
+    """Return whether the flag `--debug` is given, which with `--app` enables the debug mode of Flask.
+
+    Raises ConfigError.
+    """
     return bool(_checked(given, given.flags, "debug", False))
 
 

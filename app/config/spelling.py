@@ -9,10 +9,10 @@ from .options import Option, options_of
 
 
 def with_usual_names(options: Sequence[Option], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a file, with the names of options in lower case and without those that are null.
+    """Return the values of a file, with the names of options in lower case and without those that are null.
 
-    Null stands for an option that is not set. Where a name is given in several cases, the usual one counts. Unknown
-    names stay as they are, so that a warning can show them.
+    A null value counts as an option that is not set. If a name is given in several cases, the usual one takes
+    precedence. Unknown names stay unchanged, so that a warning can show them.
     """
     known = {name: option for option in options for name in option.names}
     usual: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The options for clients that connect without WebSocket, or that only listen. Specification: docs/streams.md."""
+"""The options for clients that connect without WebSocket, or that only receive. Specification: docs/streams.md."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ class StreamOptions(ProxyOptions):
     stream_compression: bool = option(
         False, "Compress HTTP streaming and Server-Sent Events for clients that accept gzip.", reload=True
     )
-    uni_sse: bool = option(False, "Let clients listen one-way with Server-Sent Events.", reload=True)
-    uni_http_stream: bool = option(False, "Let clients listen one-way with HTTP streaming.", reload=True)
-    uni_websocket: bool = option(False, "Let clients listen one-way over WebSocket.", reload=True)
+    uni_sse: bool = option(
+        False, "Let one-way clients, which only receive, connect with Server-Sent Events.", reload=True
+    )
+    uni_http_stream: bool = option(
+        False, "Let one-way clients, which only receive, connect with HTTP streaming.", reload=True
+    )
+    uni_websocket: bool = option(False, "Let one-way clients, which only receive, connect over WebSocket.", reload=True)

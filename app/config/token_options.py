@@ -1,4 +1,4 @@
-"""The options for tokens (JWT), with which clients of protocol v2 prove who they are. Specification: docs/jwt.md."""
+"""The options for tokens (JWT), with which clients of protocol v2 authenticate. Specification: docs/jwt.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PUBLIC_KEY_OR_EMPTY = matching(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenOptions(ClientOptions):
-    """Options that say which tokens are valid, in addition to those of channels and clients."""
+    """Options that determine which tokens are valid, in addition to the options of channels and clients."""
 
     token_hmac_secret_key: str = option(
         "",
@@ -26,25 +26,25 @@ class TokenOptions(ClientOptions):
     )
     token_hmac_previous_secret_key: str = option(
         "",
-        "The key before the last change of `token_hmac_secret_key`; tokens that it has signed are accepted, too.",
+        "Previous value of `token_hmac_secret_key`; tokens that were signed with it are still accepted.",
         secret=True,
         reload=True,
     )
     token_rsa_public_key: str = option(
         "",
-        "Public key in PEM that checks tokens signed with RS256, RS384 or RS512.",
+        "Public key in PEM that verifies tokens signed with RS256, RS384 or RS512.",
         check=PUBLIC_KEY_OR_EMPTY,
         reload=True,
     )
     token_ecdsa_public_key: str = option(
         "",
-        "Public key in PEM that checks tokens signed with ES256, ES384 or ES512, depending on its curve.",
+        "Public key in PEM that verifies tokens signed with ES256, ES384 or ES512, depending on its curve.",
         check=PUBLIC_KEY_OR_EMPTY,
         reload=True,
     )
     token_jwks_public_endpoint: str = option(
         "",
-        "URL of a JSON Web Key Set with public keys (RSA, ECDSA, EdDSA) that check tokens which name their key.",
+        "URL of a JSON Web Key Set with public keys (RSA, ECDSA, EdDSA), for tokens that contain the ID of their key.",
         check=url_or_empty,
         reload=True,
     )
@@ -55,7 +55,7 @@ class TokenOptions(ClientOptions):
 
     @property
     def checks_tokens(self) -> bool:
-        """Whether there is a key for the tokens of clients that use protocol v2."""
+        """Whether a key is set for the tokens of clients of protocol v2."""
         return bool(
             self.token_hmac_secret_key
             or self.token_rsa_public_key

@@ -1,4 +1,4 @@
-"""Warnings about a valid configuration: options that open the server, contradict each other, or have no effect."""
+"""Warnings about a valid configuration: options that are insecure, contradict each other, or have no effect."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ QUOTES = "\"'`"
 
 
 def config_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[str]:
-    """One sentence for each thing that the operator should know before a server runs with this configuration.
+    """Yield warnings for the operator about a configuration, one sentence each.
 
-    `derived` names the options that nobody has set, whose values are computed from other ones.
+    `derived` names the options that are not set, but computed from other ones.
     """
     for name, sentence in INSECURE.items():
         if getattr(config, name):
@@ -46,7 +46,7 @@ def config_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[s
 
 
 def admin_warnings(config: Config) -> Iterator[str]:
-    """Warnings about the admin endpoints."""
+    """Yield warnings about the admin endpoints."""
     serves_admin = config.admin or config.web
     can_log_in = config.admin_secret and (config.admin_password or config.admin_trusted_header)
     if serves_admin and not config.insecure_admin and not can_log_in:
@@ -60,7 +60,7 @@ def admin_warnings(config: Config) -> Iterator[str]:
 
 
 def secret_warnings(config: Config) -> Iterator[str]:
-    """Warnings about secrets with a space, a line end or quotes around them, as after copying them from a file."""
+    """Yield warnings about secrets with a space, line end or quotes around them, which may be copied by mistake."""
     for declared in options_of(Config):
         value = getattr(config, declared.name)
         if not declared.facts.secret or not isinstance(value, str):
@@ -72,7 +72,7 @@ def secret_warnings(config: Config) -> Iterator[str]:
 
 
 def no_effect_warnings(config: Config) -> Iterator[str]:
-    """Warnings about options that are accepted only so that a file of Centrifugo works unchanged."""
+    """Yield warnings about options that are accepted only so that a file of Centrifugo works unchanged."""
     for declared in options_of(Config):
         if declared.facts.no_effect and getattr(config, declared.name) != declared.default:
             yield f"option {declared.name} is set, but has no effect: {declared.facts.no_effect}"

@@ -1,1 +1,1 @@
-"""HTTP requests and their responses, the same under every server, and passing them to other processes."""
+"""HTTP requests and responses, independent of the server, and how to pass them to other processes."""

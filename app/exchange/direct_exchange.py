@@ -1,4 +1,4 @@
-"""A request that was read from the socket directly, with its head parsed, and without WSGI."""
+"""A request that was read directly from the socket, without WSGI."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .exchange import Exchange, ServeRawWebSocket, ServeStream, ServeWebSocket
 
 
 class DirectExchange(Exchange):
-    """After it was served, `may_follow` says whether the connection can take another request."""
+    """A request from the socket. `may_follow` says afterwards whether another request may follow on the connection."""
 
     def __init__(
         self,
@@ -44,9 +44,9 @@ class DirectExchange(Exchange):
         self.may_follow = False
         self.status = 0
         self.size = 0
-        """Bytes of the response's body."""
+        """The size in bytes of the response's body."""
         self.opened: Callable[..., None] | None = None
-        """What serves the WebSocket or the stream that the request has opened, given its socket and recv."""
+        """The function that serves the WebSocket or stream which the request has opened, with its socket and recv."""
         self._is_body_read = False
         self._direct = direct
         self._head = head
@@ -61,7 +61,7 @@ class DirectExchange(Exchange):
         return not self._is_body_read and self._head.has_body
 
     def read_body(self, max_size: int, timeout: float) -> bytes:
-        # The reader has the same timeout itself, for everything that it reads.
+        # `timeout` is not used, because the reader applies the same timeout to everything that it reads.
         if not self._has_unread_body:
             return b""
         body = read_body(self._head, self._reader, self._direct.sendall, max_size)

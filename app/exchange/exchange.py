@@ -18,14 +18,14 @@ from ..net.socket_queues import unacknowledged
 from ..websocket.compression import Compression, Deflate
 
 ServeWebSocket: TypeAlias = Callable[[Any, Callable[[int], bytes]], None]
-"""Serves an open WebSocket, given its socket and recv, until it has ended."""
+"""Serves an open WebSocket until its end; called with its socket and recv."""
 
 ServeStream: TypeAlias = ServeWebSocket
-"""Writes the rest of a response whose head has been sent, given its socket and recv, until it has ended."""
+"""Writes the rest of a response whose head has been sent; called with its socket and recv."""
 
 
 class ServeRawWebSocket(Protocol):
-    """Serves an open raw WebSocket, which may be compressed."""
+    """Serves an open WebSocket without SockJS, which may be compressed."""
 
     def __call__(
         self,
@@ -39,10 +39,10 @@ class ServeRawWebSocket(Protocol):
 
 
 class Exchange(ABC):
-    """A request, and the ways to answer it: `respond`, or `start` and `finish` with chunks between, or `upgrade`.
+    """A request, and the ways to answer it: `respond`, or `start`, chunks and `finish`, or `upgrade`.
 
-    `path` is what stands below the endpoint, decoded; header names are in lower case. `socket` is gevent's; once
-    a stream has started, chunks are written to `direct`, which is the same without gevent, as they are.
+    `path` is the decoded part of the path below the endpoint. Header names are in lower case. `socket` is a socket of
+    gevent. After `start`, chunks are written to `direct`, which is the same socket without gevent.
     """
 
     def __init__(
@@ -73,14 +73,14 @@ class Exchange(ABC):
 
     @abstractmethod
     def read_body(self, max_size: int, timeout: float) -> bytes:
-        """The body. Raises HTTPError for one that is larger than `max_size` bytes, and for one that is too slow.
+        """Return the body. Raises HTTPError if it is larger than `max_size` bytes, or too slow.
 
-        It may take `timeout` seconds, and more for what arrives (net/read_allowance.py).
+        It may take `timeout` seconds, and more if data arrives steadily (net/read_allowance.py).
         """
 
     @abstractmethod
     def respond(self, response: HTTPResponse) -> None:
-        """Send this response. Raises OSError if the client has disconnected."""
+        """Send a complete response. Raises OSError if the client has disconnected."""
 
     @abstractmethod
     def start(self, response: HTTPResponse) -> None:
@@ -92,30 +92,30 @@ class Exchange(ABC):
 
     @abstractmethod
     def open_stream(self, response: HTTPResponse, serve: ServeStream) -> None:
-        """Begin a stream as `start` does, and let `serve` write the rest of it. The connection ends with the stream.
+        """Begin a stream like `start`, and call `serve` to write the rest. The connection is closed after the stream.
 
-        What `serve` writes at the end is `stream_end`. Raises OSError.
+        `serve` writes `stream_end` at the end. Raises OSError.
         """
 
     @property
     @abstractmethod
     def stream_end(self) -> bytes:
-        """The last bytes of a stream that `serve` has to write; empty where the server writes them."""
+        """The last bytes of a stream, which `serve` must write; empty if the server writes them."""
 
     @abstractmethod
     def upgrade(self, serve: ServeWebSocket) -> None:
-        """Open a WebSocket, which `serve` serves. Raises HTTPError for a request that does not ask for one."""
+        """Open a WebSocket and call `serve` with it. Raises HTTPError if the request is not a WebSocket handshake."""
 
     def upgrade_raw(self, serve: ServeRawWebSocket, compression: Compression | None, subprotocol: str = "") -> None:
-        """Open a raw WebSocket, compressed if the client requests it, `compression` is on and the server supports it.
+        """Open a WebSocket without SockJS, compressed if the client, `compression` and the server allow it.
 
-        `subprotocol` is named in the response, if the server supports that.
+        The response contains `subprotocol`, if the server supports subprotocols.
         """
         self.upgrade(serve)
 
     @abstractmethod
     def received(self) -> bytes:
-        """The request, for another process: its head, and the data that has arrived after it.
+        """Return the bytes of the request for another process: its head, and the data that has arrived after it.
 
         Call it before the body is read.
         """
@@ -126,15 +126,15 @@ class Exchange(ABC):
 
     @abstractmethod
     def opening(self, proxies: TrustedProxies) -> Opening:
-        """The request as hooks see it; `proxies` may name the client's address."""
+        """Return the request in the form that hooks receive; trusted `proxies` determine the client's address."""
 
     @property
     def is_chunked(self) -> bool:
-        """Whether a stream is cut into chunks; the end of the connection ends it otherwise."""
+        """Whether a stream is sent in chunks; if not, the end of the connection ends it."""
         return self.version != "HTTP/1.0"
 
     def chunk(self, data: bytes) -> bytes:
-        """A part of a stream as it goes to the socket."""
+        """Encode a part of a stream for the socket, as a chunk if the stream is sent in chunks."""
         return chunk(data) if self.is_chunked else data
 
     def unacknowledged(self) -> int:
@@ -142,6 +142,6 @@ class Exchange(ABC):
         return unacknowledged(self.socket)
 
     def abort(self) -> None:
-        """End the connection; further writes to it fail."""
+        """Shut the connection down, so that further writes to it fail."""
         with suppress(OSError):
             self.socket.shutdown(SHUT_RDWR)

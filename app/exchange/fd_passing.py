@@ -19,11 +19,11 @@ from gevent.ssl import SSLSocket
 from ..runtime import limits
 
 MAX_SIZE = 65536
-"""Largest request in bytes that can be sent together with its connection: a head, and one read beyond it."""
+"""Maximum bytes of the request that is sent with its connection: a head, and the data of one more read."""
 
 
 def listen_for_connections(path: str) -> Any:
-    """A listening Unix socket at `path`, to which other processes send connections. Raises OSError."""
+    """Return a listening Unix socket at `path`, to which other processes send connections. Raises OSError."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         listener.bind(path)
@@ -35,7 +35,7 @@ def listen_for_connections(path: str) -> Any:
 
 
 def is_served(path: str) -> bool:
-    """Whether a process listens at `path`. Does not wait."""
+    """Return whether a process listens at `path`. Does not wait."""
     with plain.socket(plain.AF_UNIX, plain.SOCK_SEQPACKET) as probe:
         probe.setblocking(False)
         try:
@@ -48,15 +48,15 @@ def is_served(path: str) -> bool:
 
 
 def send_connection(path: str, connection: Any, request: bytes) -> None:
-    """Send `connection`, and `request` that was read from it, to the process that listens at `path`.
+    """Send a connection, and the bytes `request` that were read from it, to the process that listens at `path`.
 
-    It stays open in this process. Does not wait. Raises ConnectionError or FileNotFoundError when no process listens
-    there, and another OSError when the connection cannot be sent: the backlog is full, or it is a TLS connection,
-    whose keys cannot leave the process that has accepted it.
+    The connection stays open in this process. Does not wait. Raises ConnectionError or FileNotFoundError if no process
+    listens there, and another OSError if the connection cannot be sent: because the backlog is full, or because it is a
+    TLS connection, whose keys exist only in the process that has accepted it.
     """
     if isinstance(connection, SSLSocket):
         raise OSError(EOPNOTSUPP, "a TLS connection cannot be passed to another process")
-    # Neither step waits: the kernel takes the whole message into an empty buffer, or refuses it.
+    # No step waits: the kernel puts the whole message into an empty buffer, or refuses it.
     with plain.socket(plain.AF_UNIX, plain.SOCK_SEQPACKET) as channel:
         channel.setblocking(False)
         channel.connect(path)
@@ -64,13 +64,13 @@ def send_connection(path: str, connection: Any, request: bytes) -> None:
 
 
 def receive_connection(channel: Any) -> tuple[Any, bytes]:
-    """The connection that a process sends over the accepted socket `channel`, and what it has read of the request.
+    """Receive a connection over the accepted socket `channel`, and the bytes of the request that were read from it.
 
-    Raises OSError when the message holds no connection or is longer than MAX_SIZE.
+    Raises OSError if the message contains no connection or is longer than MAX_SIZE.
     """
     request, descriptors, flags, _ = socket.recv_fds(channel, MAX_SIZE, 1)
     if not descriptors:
-        raise ConnectionError("the message holds no connection")
+        raise ConnectionError("message of another process contains no connection")
     os.set_inheritable(descriptors[0], False)
     try:
         connection = socket.socket(fileno=descriptors[0])
@@ -79,7 +79,7 @@ def receive_connection(channel: Any) -> tuple[Any, bytes]:
         raise
     if flags & socket.MSG_TRUNC:
         connection.close()
-        raise ConnectionError(f"the message is longer than {MAX_SIZE} bytes")
+        raise ConnectionError(f"message of another process is longer than {MAX_SIZE} bytes")
     return connection, request
 
 
@@ -97,9 +97,9 @@ def stop_watching(connection: Any) -> None:
 
 
 def replace_with_ended(connection: Any) -> None:
-    """Replace a connection that was sent to another process with one that has ended.
+    """Replace the socket of a connection that was sent to another process with a socket that has ended.
 
-    For a server that still reads from it: it finds the end of the stream, and nothing of what the client sends.
+    A server that continues to read from it then reads the end of the stream, and no data of the client.
     """
     stop_watching(connection)
     one, other = plain.socketpair()

@@ -1,4 +1,4 @@
-"""Notices that the client of a request that waits has closed the connection, without a greenlet that reads."""
+"""Detects that a client has closed its connection while its request waits, without a greenlet that reads."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import gevent
 from ..net.direct_socket import DirectSocket
 
 READ = 1
-"""The number by which libev calls an event of a readable socket."""
+"""The number of libev for the event that a socket is readable."""
 
 
 class PeerWatch:
-    """Watches one connection. `on_data` is called in the event loop when the client has sent data or has left.
+    """Watches one connection. Calls `on_data` in the event loop when the client has sent data or has disconnected.
 
     The data stays unread in the socket. `on_data` must not block.
     """
@@ -42,7 +42,7 @@ class PeerWatch:
             self._watcher.close()
 
     def check(self) -> bool:
-        """Whether the client has sent data or has left; updates `is_disconnected`."""
+        """Return whether the client has sent data or has disconnected; update `is_disconnected`."""
         try:
             data = self._direct.peek()
         except BlockingIOError:

@@ -22,7 +22,7 @@ from .exchange import Exchange, ServeStream, ServeWebSocket
 log = logging.getLogger(__name__)
 
 DISCARD_SIZE = 65536
-"""Bytes discarded with one call."""
+"""Bytes that are read and discarded at a time."""
 
 StartResponse = Callable[..., Callable[[bytes], object]]
 
@@ -31,7 +31,7 @@ class Endpoint(Protocol):
     """An object that serves requests, such as the SockJS endpoint."""
 
     def serve(self, exchange: Exchange) -> None:
-        """Answer one request. Raises OSError or EOFError when the client has closed the connection."""
+        """Answer one request. Raises OSError or EOFError if the client has closed the connection."""
         ...
 
 
@@ -70,7 +70,7 @@ class WSGIExchange(Exchange):
 
     def read_body(self, max_size: int, timeout: float) -> bytes:
         length = self._environ.get("CONTENT_LENGTH") or ""
-        size = int(length) if length.isdecimal() else max_size + 1  # in chunks: until there is no more
+        size = int(length) if length.isdecimal() else max_size + 1  # a chunked body: read it to its end
         if length and size > max_size:
             raise too_large(max_size, CLOSE_CONNECTION)
         if not length and "transfer-encoding" not in self.headers:
@@ -87,7 +87,7 @@ class WSGIExchange(Exchange):
         self._write(response, length_header(response), b"" if self.method == "HEAD" else response.body)
 
     def start(self, response: HTTPResponse) -> None:
-        # The stock worker waits for idle connections when it should stop.
+        # gunicorn's own worker would wait for idle connections when it stops.
         self._write(response, CLOSE_CONNECTION, response.body)
 
     def finish(self) -> None:
@@ -118,7 +118,7 @@ class WSGIExchange(Exchange):
         return Opening(self.method, self._target(), self.headers, address, scheme)
 
     def _target(self) -> str:
-        """Without SCRIPT_NAME, wherever the application is mounted in a larger one: it serves these paths itself."""
+        """Return the target without SCRIPT_NAME, because the receiving process serves paths below the mount point."""
         path = quote(self._environ["PATH_INFO"], encoding="latin-1")
         return f"{path}?{self.query}" if self.query else path
 
@@ -137,7 +137,7 @@ class WSGIExchange(Exchange):
     def release(self) -> None:
         self.is_passed_on = True
         file = self._file()
-        # The server continues to read: it must get the end of the stream, and no data of the client.
+        # The server continues to read: it must read the end of the stream, and no data of the client.
         fd_passing.replace_with_ended(self.socket)
         while file.read(DISCARD_SIZE):
             pass

@@ -1,1 +1,1 @@
-"""Gentrifugo inside a Flask application, and publishing from processes that serve nobody."""
+"""Gentrifugo inside a Flask application, and publishing from processes that are not servers."""

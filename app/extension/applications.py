@@ -1,4 +1,4 @@
-"""The Flask applications that were given to one extension, and which of them a call is about."""
+"""The Flask applications of one extension, and the selection of the one that a call applies to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .backends import number_of_test_server
 
 
 class Applications:
-    """The applications that one extension was initialized with. They are weak references, which keep none alive."""
+    """The applications that one extension was initialized with, as weak references, which keep none of them alive."""
 
     def __init__(self) -> None:
         self._applications: WeakSet[Flask] = WeakSet()
@@ -28,9 +28,9 @@ class Applications:
     def current(self) -> Flask:
         """The application of the current application context; without a context, the only application.
 
-        If there are several, the one with the newest test server.
+        Without a context and with several applications, it is the one with the newest test server.
 
-        Raises RuntimeError if there is no such application, or it is ambiguous.
+        Raises RuntimeError if there is no such application, or if it is ambiguous.
         """
         return self._of_context() if has_app_context() else self._only()
 
@@ -50,7 +50,7 @@ class Applications:
         if not apps:
             raise RuntimeError("this Gentrifugo object has no application: call init_app(app)")
         if len(apps) > 1:
-            # Python deletes the applications of earlier tests at some time. The test that runs has the newest server.
+            # Applications of earlier tests may still exist. The running test has the newest test server.
             newest = max(apps, key=number_of_test_server)
             if number_of_test_server(newest):
                 return newest

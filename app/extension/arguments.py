@@ -1,6 +1,6 @@
 """The arguments of `Gentrifugo(...)` and `init_app(...)`, checked where they are given.
 
-It knows the form of the arguments. What the options in `config` mean is checked when an application is initialized.
+Only the form of the arguments is checked here. The options in `config` are checked when an application is initialized.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ Options: TypeAlias = Mapping[str, Any] | str | os.PathLike[str]
 """Options by name, or the path of a configuration file."""
 
 URL_PREFIX = "/realtime"
-"""Where the endpoints are when neither an argument nor an option says it."""
+"""The default path of the endpoints."""
 URL_PREFIX_FORM = re.compile(r"/([^/?#<>\s]+(/[^/?#<>\s]+)*)?")
-"""A path without empty parts, query, fragment and white space. In `<…>` Flask would see the variable of a route."""
+"""A path without empty parts, query, fragment and white space. `<…>` would be a variable of a route in Flask."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """The arguments of one call; None stands for one that was not given."""
+    """The arguments of one call; None for an argument that was not given."""
 
     config: Mapping[str, Any] | str | None = None
     """Options by name, or the path of a configuration file."""
     url_prefix: str | None = None
-    """With a slash in front and none at the end; empty for the root."""
+    """A path that begins with a slash and does not end with one; empty for the root."""
     endpoints: frozenset[str] | None = None
 
     def with_defaults(self, defaults: Arguments) -> Arguments:
@@ -49,7 +49,7 @@ class Arguments:
 def checked(config: Options | None, url_prefix: str | None, endpoints: Collection[str] | None) -> Arguments:
     """Check and normalize the arguments. Later changes of a given mapping or list have no effect.
 
-    Raises TypeError for an argument of a wrong type, ValueError for unknown endpoints, and ConfigError for a
+    Raises TypeError for an argument of the wrong type, ValueError for unknown endpoints, and ConfigError for a
     url_prefix that is not a path.
     """
     return Arguments(
@@ -60,7 +60,7 @@ def checked(config: Options | None, url_prefix: str | None, endpoints: Collectio
 
 
 def checked_app(app: object) -> Flask:
-    """The application itself, also when `app` is Flask's `current_app`. Raises TypeError for anything else."""
+    """Return the application, even if `app` is Flask's proxy `current_app`. Raises TypeError for other objects."""
     if isinstance(app, LocalProxy):
         app = app._get_current_object()
     if not isinstance(app, Flask):

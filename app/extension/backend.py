@@ -19,7 +19,7 @@ from ..node.user_commands import AddSubscription, SendMessage
 
 
 class CommandError(Exception):
-    """A command was not carried out; its text is the protocol's, such as `namespace not found`."""
+    """A command was not carried out. The text is that of the protocol, such as `namespace not found`."""
 
     def __init__(self, text: str, code: int = 0) -> None:
         super().__init__(text)
@@ -33,13 +33,13 @@ class ClientInfo(NamedTuple):
     user: str
     client: str
     default_info: Any = None
-    """What its token says about it; None if nothing."""
+    """The info of the connection, from its token or a hook; None for none."""
     channel_info: Any = None
-    """What the signature of its subscription says about it; None if nothing."""
+    """The info of the subscription to the channel; None for none."""
 
 
 class _Message(NamedTuple):
-    """The fields of a HistoryMessage as a tuple, which stays as it was before messages had positions."""
+    """The fields of a HistoryMessage as a tuple, without tags and offset, which were added later."""
 
     uid: str
     channel: str
@@ -49,7 +49,7 @@ class _Message(NamedTuple):
 
 
 class HistoryMessage(_Message):
-    """One message of a channel's history. Its data is decoded JSON; `info` is who published it, when a client did.
+    """One message of a channel's history. Its data is decoded JSON. `info` is the client that published it, if any.
 
     As a tuple it has the five fields `uid`, `channel`, `data`, `client` and `info`.
     """
@@ -76,7 +76,7 @@ class HistoryMessage(_Message):
 
 
 class HistoryList(list[HistoryMessage]):
-    """The messages that were asked for, and the position of the newest message of the channel."""
+    """The requested messages, and the position of the newest message of the channel."""
 
     def __init__(self, messages: Iterable[HistoryMessage], position: StreamPosition) -> None:
         super().__init__(messages)
@@ -94,7 +94,7 @@ class Backend(ABC):
 
     @abstractmethod
     def _open_commands(self) -> AbstractContextManager[Commands]:
-        """Return the commands of a server, which can be used inside a `with` block. Raises RuntimeError if none can."""
+        """Return the commands of a server, for use in a `with` block. Raises RuntimeError if there is no server."""
 
     @contextmanager
     def _commands(self) -> Iterator[Commands]:
@@ -117,8 +117,8 @@ class Backend(ABC):
     ) -> StreamPosition | None:
         """Publish `data` to a channel.
 
-        Returns offset and epoch of the message, or None if it is not kept in a history. With an `idempotency_key` that
-        was used in this channel within 5 minutes, nothing is published, and the first position is returned. Raises
+        Returns offset and epoch of the message, or None if it is not stored in a history. If the same `idempotency_key`
+        was used in this channel within 5 minutes, nothing is published, and the earlier position is returned. Raises
         TypeError for data that cannot be encoded as JSON and for tags that are not strings, and ValueError for data
         nested deeper than 500 levels.
         """
@@ -137,10 +137,10 @@ class Backend(ABC):
         idempotency_key: str = "",
         skip_history: bool = False,
     ) -> list[StreamPosition | None]:
-        """Publish the same data to several channels. All are tried; CommandError has the first error.
+        """Publish the same data to several channels. An error in one does not stop the others; the first is raised.
 
-        Returns what `publish` returns, for each channel. Raises TypeError and ValueError as `publish` does, before
-        anything is published.
+        Returns the result of `publish` for each channel. Raises CommandError, and TypeError and ValueError like
+        `publish`, before anything is published.
         """
         encoded = encode_value(data)
         if isinstance(channels, str):
@@ -161,12 +161,12 @@ class Backend(ABC):
         return positions
 
     def presence(self, channel: str) -> dict[str, ClientInfo]:
-        """The subscribers of a channel, by client id."""
+        """Return the subscribers of a channel, by client ID."""
         with self._commands() as commands:
             return {client: _client_info(info) for client, info in commands.presence(_named(channel)).items()}
 
     def presence_stats(self, channel: str) -> PresenceStats:
-        """The number of subscribers of a channel, and of their users."""
+        """Return the number of subscribers of a channel, and of their users."""
         with self._commands() as commands:
             return commands.presence_stats(_named(channel))
 
@@ -177,11 +177,11 @@ class Backend(ABC):
         since: StreamPosition | tuple[int, str] | None = None,
         reverse: bool | None = None,
     ) -> HistoryList:
-        """The history of a channel, newest first, and its `position`: offset and epoch of the newest message.
+        """Return the history of a channel, newest first, and its `position`: offset and epoch of the newest message.
 
-        At most `limit` messages, all without it; 0 returns only the position. With `since`, a position, those after it,
-        oldest first; with `since` and `reverse` those before it, newest first. Raises CommandError if the messages
-        after a position cannot be known any more, and ValueError for a negative limit or offset.
+        `limit` is the maximum number of messages; None for all, 0 for only the position. With a position as `since`, it
+        returns the messages after it, oldest first; with `since` and `reverse` those before it, newest first. Raises
+        CommandError if messages after the position may have been lost, and ValueError for a negative limit or offset.
         """
         newest_first = since is None if reverse is None else reverse
         wanted = HistoryFilter(_limit(limit), None if since is None else _position(since), newest_first)
@@ -195,15 +195,15 @@ class Backend(ABC):
             commands.remove_history(_named(channel))
 
     def channels(self) -> list[str]:
-        """The names of all channels that have a subscriber, on any node."""
+        """Return the names of all channels that have a subscriber, on any node."""
         with self._commands() as commands:
             return commands.channels()
 
     def subscribe(self, user: str | int, channel: str, client: str = "", data: Any = None, info: Any = None) -> None:
-        """Subscribe all connections of a user to a channel, or with `client` the one with this id.
+        """Subscribe all connections of a user to a channel, or with `client` only the one with this ID.
 
-        The client receives `data` with the subscription. Subscribers of the channel see `info` of it. Clients of
-        protocol v1 are not subscribed. Raises TypeError for values that cannot be encoded as JSON.
+        `data` is sent to the client with the subscription, and `info` to the other subscribers of the channel. Has no
+        effect on clients of protocol v1. Raises TypeError for values that cannot be encoded as JSON.
         """
         command = AddSubscription(
             user=_user(user),
@@ -226,10 +226,10 @@ class Backend(ABC):
             commands.disconnect_user(_user(user))
 
     def send(self, user: str | int | None, data: Any, client: str = "") -> None:
-        """Send `data` to all connections of a user, or with `client` to the one with this id. It belongs to no channel.
+        """Send `data`, without a channel, to all connections of a user, or with `client` only to the one with this ID.
 
-        With None or an empty user, only `client` selects. Clients of protocol v1 receive nothing. Raises TypeError for
-        data that cannot be encoded as JSON, and ValueError when neither is given.
+        If the user is None or empty, only `client` selects the connection. Clients of protocol v1 receive nothing.
+        Raises TypeError for data that cannot be encoded as JSON, and ValueError if both user and client are missing.
         """
         if user in (None, "") and not client:
             raise ValueError("user and client are empty")
@@ -239,7 +239,7 @@ class Backend(ABC):
             commands.carry_out(message)
 
     def stats(self) -> dict[str, Any]:
-        """The statistics of all nodes (docs/stats.md)."""
+        """Return the statistics of all nodes (docs/stats.md)."""
         with self._commands() as commands:
             stats: dict[str, Any] = msgspec.to_builtins(commands.stats())
         return stats
@@ -260,7 +260,7 @@ def _user(user: object) -> str:
 def _publish_options(tags: Mapping[str, str] | None, idempotency_key: str, skip_history: bool) -> PublishOptions:
     texts = dict(tags or {})
     if not all(isinstance(text, str) for pair in texts.items() for text in pair):
-        raise TypeError(f"tags is {tags!r}; expected a dictionary of texts")
+        raise TypeError(f"tags is {tags!r}; expected a dictionary of strings")
     return PublishOptions(texts or None, skip_history, PublishConditions(idempotency_key) if idempotency_key else None)
 
 
@@ -268,19 +268,19 @@ def _limit(limit: int | None) -> int:
     if limit is None:
         return ALL
     if limit < 0:
-        raise ValueError(f"limit is {limit}; leave it out for all messages")
+        raise ValueError(f"limit is {limit}; expected 0 or more, or None for all messages")
     return limit
 
 
 def _position(position: StreamPosition | tuple[int, str]) -> StreamPosition:
     offset, epoch = position
     if offset < 0:
-        raise ValueError(f"the offset is {offset}")
+        raise ValueError(f"offset of the position is {offset}; expected 0 or more")
     return StreamPosition(offset, epoch)
 
 
 def history_message(publication: Publication) -> HistoryMessage:
-    """A publication with Python values."""
+    """Convert a publication to a HistoryMessage with Python values."""
     info = publication.info
     return HistoryMessage(
         publication.uid,

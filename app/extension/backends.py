@@ -30,7 +30,7 @@ _test_server_numbers = itertools.count(1)
 class Backends:
     """Selects and caches the backends of one application. They are created at the first call.
 
-    `hooks` are those of the extension, which may still grow.
+    `hooks` are the hooks of the extension, to which more may be added later.
     """
 
     def __init__(self, app: Flask, service: Service, hooks: Sequence[tuple[str, Hook]]) -> None:
@@ -40,16 +40,16 @@ class Backends:
         self._redis: Publisher | None = None
         self._test_server: InProcessServer | None = None
         self._serves_alone = False
-        """Whether a request has shown that no other process serves the application without being connected."""
+        """Whether a request has shown that this process is the only one, or that an engine connects it with others."""
         self.test_server_number = 0
         """Counts the servers of tests in this process."""
 
     def nearest(self) -> AbstractContextManager[Commands]:
-        """The commands of the node of this process, which is started if necessary.
+        """Return the commands of the node of this process, which is started if necessary.
 
-        Where gevent has not patched the process, those of Redis. For an application under test, those of the server
-        of the test, unless a server has started. Raises RuntimeError with the memory engine where gevent has not
-        patched the process, and where it is one of several.
+        If gevent has not patched the process, they are sent through Redis. For an application under test, they are
+        those of the test server, unless a server has started. Raises RuntimeError if the engine is memory, and gevent
+        has not patched the process or several processes serve the application.
         """
         service = self._service
         if self._app.testing and not service.started:
@@ -64,13 +64,13 @@ class Backends:
         return nullcontext(service.node)
 
     def _check_alone(self) -> None:
-        """Raises RuntimeError in one of several processes that no engine connects. A request is asked only once."""
+        """Raise RuntimeError in one of several processes that no engine connects. Only one request is checked."""
         if refused := refusal(self._app):
             raise RuntimeError(refused)
         self._serves_alone = has_request_context()
 
     def outside(self) -> Publisher:
-        """Redis, without a node in this process. Raises RuntimeError with the memory engine."""
+        """Return commands through Redis, without a node in this process. Raises RuntimeError for the memory engine."""
         if self._service.is_single:
             raise RuntimeError(NEEDS_REDIS)
         if self._redis is None:
@@ -78,7 +78,7 @@ class Backends:
         return self._redis
 
     def test_server(self) -> InProcessServer:
-        """The server of the test, which begins empty. Raises RuntimeError for an application that is not under test."""
+        """Return the test server, which is empty at first. Raises RuntimeError if the application is not under test."""
         if not self._app.testing:
             raise RuntimeError(NOT_TESTING.format(name=self._app.name))
         if self._test_server is None:
@@ -102,12 +102,12 @@ class Backends:
 
 
 def backends_of(app: Flask) -> Backends:
-    """The backends of an application that the extension was initialized with."""
+    """Return the backends of an application that the extension was initialized with."""
     backends: Backends = app.extensions[BACKENDS]
     return backends
 
 
 def number_of_test_server(app: Flask) -> int:
-    """The number of an application's server of a test, higher for newer ones; 0 if it has none."""
+    """Return the number of an application's test server, which is higher for newer ones; 0 if it has none."""
     backends: Backends | None = app.extensions.get(BACKENDS)
     return backends.test_server_number if backends is not None and backends.has_test_server else 0

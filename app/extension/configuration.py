@@ -16,12 +16,12 @@ from ..config.options import APPLICATION_PREFIX, ConfigError, options_of
 from .arguments import URL_PREFIX, Arguments
 
 SOURCE = "the options of Gentrifugo(...)"
-"""What errors and warnings call the mapping that was given as `config`."""
+"""The name of the argument `config` in errors and warnings."""
 ADVICE_WITHOUT_KEY = 'set app.config["SECRET_KEY"] before the extension is initialized, or the option GENTRIFUGO_SECRET'
 DERIVED_FOR = b"gentrifugo tokens"
-"""Keeps the derived secret apart from SECRET_KEY, which signs sessions."""
+"""The purpose of the derived secret, so that it differs from SECRET_KEY, which signs sessions."""
 DERIVED_FOR_JWT = b"gentrifugo JSON Web Tokens"
-"""Keeps the key of JSON Web Tokens apart from both."""
+"""The purpose of the derived key of JSON Web Tokens, so that it differs from both."""
 
 FIRST_KEY = "gentrifugo_secret_key"
 """The key in `app.extensions` of the SECRET_KEY that the application had when its server was initialized."""
@@ -32,7 +32,7 @@ CHANGED_KEY = (
 
 
 def load(app: Flask, arguments: Arguments) -> LoadedConfig:
-    """The checked configuration. Raises ConfigError with everything that is wrong.
+    """Return the checked configuration. Raises ConfigError with all problems.
 
     Options in app.config override the argument url_prefix, which overrides options in the argument config.
     """
@@ -43,7 +43,7 @@ def load(app: Flask, arguments: Arguments) -> LoadedConfig:
     elif "http_prefix" not in given.values:
         options.setdefault("http_prefix", URL_PREFIX)
     if "sockjs_iframe" not in given.values:
-        # Scripts in this page have the origin of the application: it is served only where somebody asks for it.
+        # Scripts in the iframe page have the origin of the application, so the page must be enabled explicitly.
         options.setdefault("sockjs_iframe", False)
     if "secret" not in given.values and app.secret_key:
         options.setdefault("secret", _derived(app.secret_key, DERIVED_FOR))
@@ -55,10 +55,10 @@ def load(app: Flask, arguments: Arguments) -> LoadedConfig:
 
 
 def _given(arguments: Arguments) -> command_line.GivenOptions:
-    """What the argument config says. The environment and the command line are not read. Raises ConfigError."""
+    """Return the options in the argument `config`, without environment and command line. Raises ConfigError."""
     if isinstance(arguments.config, str):
         given = command_line.read(options_of(Config), [f"--config={arguments.config}"], {})
-        if given.document.missing:  # the command can do without its file; here somebody has named one
+        if given.document.missing:  # only the command works without its file
             raise ConfigError([f"{given.document.path}: {given.document.problem}"])
     else:
         given = command_line.GivenOptions(Document(SOURCE, arguments.config or {}))
@@ -67,7 +67,7 @@ def _given(arguments: Arguments) -> command_line.GivenOptions:
 
 
 def _options_of(app: Flask) -> dict[str, Any]:
-    """The options in app.config, by their names without the prefix."""
+    """Return the options in app.config, by their names without the prefix."""
     return {
         name.removeprefix(APPLICATION_PREFIX).lower(): value
         for name, value in app.config.items()
@@ -76,12 +76,12 @@ def _options_of(app: Flask) -> dict[str, Any]:
 
 
 def _derived(secret_key: str | bytes, purpose: bytes) -> str:
-    """A secret for one purpose, from which nobody can compute the application's key."""
+    """Derive a secret for one purpose from the application's key, which cannot be computed from it."""
     key = secret_key.encode() if isinstance(secret_key, str) else secret_key
     return hmac.digest(key, purpose, hashlib.sha256).hex()
 
 
 def late_key_warning(app: Flask, secret: str) -> list[str]:
-    """A warning if `secret` was derived from an earlier SECRET_KEY than the one that the application has now."""
+    """Return a warning if `secret` was derived from an earlier SECRET_KEY than the one that the application has now."""
     first = app.extensions.get(FIRST_KEY)
     return [CHANGED_KEY] if first and first != app.secret_key and secret == _derived(first, DERIVED_FOR) else []

@@ -1,4 +1,4 @@
-"""What a page needs to connect: the address of the server, and the credentials of a user."""
+"""The parameters with which a page connects: the address of the server, and the credentials of a user."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ..service import Service
 
 
 def connection_params(service: Service, user: str | int | None, info: Any) -> dict[str, Any]:
-    """The parameters of centrifuge-js for a page of the current request. See `Gentrifugo.connection_params`."""
+    """Return the parameters of centrifuge-js for a page of the current request. See `Gentrifugo.connection_params`."""
     config = service.config
-    # With the path below which a proxy or a larger application serves the site. The client adds that of the transport.
+    # This contains the path at which a proxy or a larger application serves the site. Clients add the transport's path.
     url = outer_root(request.environ, service.proxies) + config.http_prefix
     if user is None:
         if not service.node.hooks.has(CONNECT, CONNECT_PROXY):

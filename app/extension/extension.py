@@ -50,7 +50,8 @@ class Gentrifugo(HookDecorators, Backend):
     configuration file. If none of them is `secret`, it is derived from the application's SECRET_KEY. The endpoints
     are below `url_prefix`, by default `/realtime`; `endpoints` are some of client, api and admin, by default all.
 
-    Raises TypeError for an argument of a wrong type, ValueError for unknown endpoints, and what `init_app` raises.
+    Raises TypeError for an argument of the wrong type, ValueError for unknown endpoints, and the exceptions of
+    `init_app`.
     """
 
     publisher = staticmethod(publisher)
@@ -76,10 +77,10 @@ class Gentrifugo(HookDecorators, Backend):
         url_prefix: str | None = None,
         endpoints: Collection[str] | None = None,
     ) -> None:
-        """Add a server to an application. An argument that is given replaces that of the constructor.
+        """Add a server to an application. The arguments override those of the constructor.
 
-        Afterwards the extension is `app.extensions["gentrifugo"]`. Raises ConfigError for options that cannot be
-        used, RuntimeError when the application has a server already, and as the constructor for wrong arguments.
+        Afterwards the extension is `app.extensions["gentrifugo"]`. Raises ConfigError for invalid options, RuntimeError
+        if the application already has a server, and TypeError and ValueError for invalid arguments.
         """
         app = checked_app(app)
         if service_of(app) is not None:
@@ -135,11 +136,12 @@ class Gentrifugo(HookDecorators, Backend):
         self._hooks.append((event, hook))
 
     def connection_params(self, user: str | int | None = None, info: Any = None) -> dict[str, Any]:
-        """Parameters of centrifuge-js for connecting as `user`; `info` is JSON-encodable data that other clients see.
+        """Return the parameters of centrifuge-js for connecting as `user`, with `info` for other clients.
 
-        Without a user the page connects without a token, and the hook on_connect says who it is. Use it in a request:
-        the client connects to the request's host. In templates it is `gentrifugo_params`. Raises TypeError for a user
-        that is neither text nor number, and without a user when there is no on_connect.
+        `info` can be anything that JSON can express. Without a user the page connects without a token, and the hook
+        on_connect identifies the user. Call it while a request is handled, because clients connect to the host of the
+        request. In templates it is `gentrifugo_params`. Raises TypeError for a user that is neither a string nor a
+        number, and for no user without a hook on_connect.
         """
         return connection_params(self._service_of(self._applications.current), user, info)
 
@@ -150,19 +152,20 @@ class Gentrifugo(HookDecorators, Backend):
         channels: Collection[str] = (),
         expires: float | None = None,
     ) -> str:
-        """A token (JWT) with which today's client libraries connect as `user`; empty is an anonymous user.
+        """Return a token (JWT) for protocol v2, with which a client connects as `user`; empty for an anonymous user.
 
-        `info`, anything that JSON can express, is shown to others. The server subscribes the client to the `channels`.
-        The connection expires `expires` seconds from now, unless the client gets a new token, or never. In templates
-        it is `gentrifugo_token`. Raises TypeError and ValueError for other arguments, and ValueError without a key.
+        `info`, which can be anything that JSON can express, is sent to other clients. The server subscribes the client
+        to the `channels`. The connection expires after `expires` seconds unless the client sends a new token; None for
+        never. In templates it is `gentrifugo_token`. Raises TypeError and ValueError for invalid arguments, and
+        ValueError without a key.
         """
         return connection_token(self._token_key, user, info, channels, expires)
 
     def subscription_token(self, user: str | int, channel: str, info: Any = None, expires: float | None = None) -> str:
-        """A token (JWT) with which clients of `user` subscribe to a channel that is not open to all.
+        """Return a token (JWT) for protocol v2, with which clients of `user` subscribe to a channel.
 
-        The arguments are those of `token`, but `info` is shown only in this channel. In templates it is
-        `gentrifugo_subscription_token`. Raises as `token`.
+        The arguments are those of `token`, but `info` is sent to other clients only in this channel. In templates it is
+        `gentrifugo_subscription_token`. Raises TypeError and ValueError.
         """
         return subscription_token(self._token_key, user, channel, info, expires)
 
@@ -171,10 +174,10 @@ class Gentrifugo(HookDecorators, Backend):
         return self._service_of(self._applications.current).config.token_hmac_secret_key
 
     def use_redis_only(self) -> None:
-        """Let the calls of this process go through Redis, although gevent has patched it: it is not to be a node.
+        """Send all calls of this process through Redis, so that it does not become a node, although gevent is patched.
 
-        For workers of a queue that run on gevent, such as Celery's, and for scripts. With the memory engine the calls
-        raise RuntimeError from then on.
+        This is for queue workers that run on gevent, such as those of Celery, and for scripts. With the memory engine
+        all calls raise RuntimeError afterwards.
         """
         self._uses_redis_only = True
 
@@ -189,10 +192,10 @@ class Gentrifugo(HookDecorators, Backend):
         http: FlaskClient | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> RealtimeClient:
-        """A client for tests of an application whose config has TESTING; it needs no socket and no patch.
+        """Return a client of protocol v1 for tests of an application with TESTING in its config, without a socket.
 
-        With a `user`, it connects with a token for this user, as a page with `connection_params(user, info)` does;
-        otherwise without a token, so that `on_connect` decides. Hooks see the cookies of `http`, which is a test
+        With a `user`, it connects with a token for this user, like a page with `connection_params(user, info)`;
+        otherwise without a token, so that `on_connect` decides. Hooks receive the cookies of `http`, which is a test
         client of Flask, and the `headers`. Raises RuntimeError for an application that is not under test.
         """
         app = self._app_under_test(app)
@@ -209,16 +212,20 @@ class Gentrifugo(HookDecorators, Backend):
         http: FlaskClient | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> RealtimeClientV2:
-        """A client of protocol v2 for tests, which connects with a token (JWT) as today's libraries do.
+        """Return a client of protocol v2 for tests of an application with TESTING in its config, without a socket.
 
-        With a `user` the token is made for this user and `info`; `token` is one of your own. Without both, `on_connect`
-        decides; it sees `data`. Otherwise as `test_client`.
+        With a `user`, it connects with a token (JWT) for this user and `info`; with `token`, it uses that one. Without
+        both, `on_connect` decides, and receives `data`. `http` and `headers` are used like in `test_client`.
+        Raises RuntimeError for an application that is not under test.
         """
         app = self._app_under_test(app)
         return RealtimeClientV2(app, backends_of(app).test_server(), user, info, token, data, http, headers)
 
     def test_published(self, app: Flask | None = None) -> list[HistoryMessage]:
-        """All messages that the application and clients have published in a test, oldest first. The list grows."""
+        """Return the list of messages that the application and clients have published in a test, oldest first.
+
+        Later messages are appended to the same list.
+        """
         return backends_of(self._app_under_test(app)).test_server().published
 
     def test_reset(self, app: Flask | None = None) -> None:
@@ -233,7 +240,7 @@ class Gentrifugo(HookDecorators, Backend):
         return nullcontext(backends.outside().commands) if self._uses_redis_only else backends.nearest()
 
     def _publish_outside(self, channel: str, data: Any) -> None:
-        """Publish from a process that ends afterwards, whether gevent has patched it or not. Raises as `publish`."""
+        """Publish from a process that ends afterwards. Raises the same exceptions as `publish`."""
         backends_of(self._applications.current).outside().publish(channel, data)
 
     @staticmethod

@@ -15,14 +15,17 @@ Publish: TypeAlias = Callable[[str, Any], None]
 
 
 def group(publish_outside: Publish) -> AppGroup:
-    """The group `flask realtime`. `publish_outside` must not start a node in this process, which ends at once."""
+    """Return the group `flask realtime`.
+
+    `publish_outside` must not start a node in this process, which ends immediately.
+    """
     commands = AppGroup("realtime", help="Publish to the clients of the server.")
 
     @commands.command("publish")
     @click.argument("channel")
     @click.argument("data")
     def publish(channel: str, data: str) -> None:
-        """Publish DATA, which is JSON, into CHANNEL. Needs the Redis engine: the server is another process."""
+        """Publish DATA, which is JSON, into CHANNEL. Requires the Redis engine: the server is another process."""
         try:
             publish_outside(channel, json.loads(data))
         except json.JSONDecodeError as error:

@@ -1,4 +1,4 @@
-"""Calls a hook in its Flask application: in the contexts that a view would have, and with a view's ways to refuse."""
+"""Calls a hook in its Flask application, with the contexts of a view. Hooks can refuse in the same ways as views."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from werkzeug.wrappers import Response
 from ..node.hooks import Context, Hook, Refuse
 
 FORBIDDEN = (401, 403)
-"""The statuses with which a view refuses a user. With any other status of an error, the hook has failed."""
+"""The statuses with which a hook refuses a request. Other error statuses count as a failure of the hook."""
 
 
 def call(app: Flask, hook: Hook, context: Context) -> object:
     """Call a hook of an application and return its answer. Raises Refuse, and any other error of the hook.
 
-    The hook may refuse as a view does: with `abort(403)`, or by returning a response.
+    The hook may refuse in the same ways as a view: with `abort(403)`, or by returning a response.
     """
     with _within(app, context):
         try:
@@ -34,9 +34,9 @@ def call(app: Flask, hook: Hook, context: Context) -> object:
 
 
 def _is_response(answer: object) -> bool:
-    """Whether a hook returns what a view would: then a decorator for views has not called the hook itself.
+    """Return whether the answer of a hook is a response, for example of a decorator that has not called the hook.
 
-    Flask-Login's decorator, for example, redirects to a login page. To take that for consent would accept everybody.
+    Flask-Login's decorator, for example, redirects to a login page. To accept such an answer would allow everything.
     """
     has_status = isinstance(answer, tuple) and len(answer) > 1 and isinstance(answer[1], int)
     return has_status or isinstance(answer, Response)
@@ -51,9 +51,9 @@ def _within(app: Flask, context: Context) -> Iterator[None]:
         with app.app_context():
             yield
     else:
-        # Two contexts, because servers other than ours keep a connection inside the request that opened it. A request
-        # context alone would share that request's application context, and what hooks keep in it would stay until
-        # the client has gone.
+        # Both contexts are entered, because other servers keep a connection in the request that opened it. A request
+        # context alone would share the application context of that request, and data that hooks store in it would stay
+        # until the client disconnects.
         with app.app_context(), app.request_context(context.opening.environ()) as pushed:
             context.request = pushed.request
             try:

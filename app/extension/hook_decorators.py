@@ -15,15 +15,15 @@ H = TypeVar("H", bound=Handler)
 
 
 def decorator_name(event: str) -> str:
-    """The decorator that adds hooks for an event, as an error names it."""
+    """Return the name of the decorator that adds hooks for an event, for errors."""
     return event if event.startswith(f"{hooks.RPC} ") else f"on_{event}"
 
 
 class HookDecorators(ABC):
-    """Decorators for functions of one `Context`. A hook that is asked refuses by returning False or raising Refuse.
+    """Decorators for functions with one parameter, a `Context`. A hook refuses by returning False or raising Refuse.
 
-    Each raises RuntimeError when a server of the extension has started, and TypeError for an `async def` and for
-    what is not callable.
+    Each raises RuntimeError if a server of the extension has started, and TypeError for an `async def` and for objects
+    that are not callable.
     """
 
     def on_connect(self, hook: F) -> F:
@@ -31,19 +31,19 @@ class HookDecorators(ABC):
         return self._added(hooks.CONNECT, hook)
 
     def on_subscribe(self, hook: F) -> F:
-        """Ask `hook` whether a client may subscribe to a channel whose name, options and sign allow it."""
+        """Ask `hook` whether a client may subscribe to a channel, if name, options and signature allow it."""
         return self._added(hooks.SUBSCRIBE, hook)
 
     def on_private_subscribe(self, hook: F) -> F:
-        """Ask `hook` whether a page gets the sign of a private channel, at the path of option auth_endpoint."""
+        """Ask `hook` whether a page receives the signature of a private channel (option auth_endpoint)."""
         return self._added(hooks.PRIVATE_SUBSCRIBE, hook)
 
     def on_publish(self, hook: F) -> F:
-        """Ask `hook` whether a client may publish the context's `data`, which it may set."""
+        """Ask `hook` whether a client may publish the context's `data`, which the hook may change."""
         return self._added(hooks.PUBLISH, hook)
 
     def on_refresh(self, hook: F) -> F:
-        """Ask `hook` whether credentials are renewed: of a client, and of a page at the path of refresh_endpoint."""
+        """Ask `hook` whether to renew the credentials of a client, or of a page (option refresh_endpoint)."""
         return self._added(hooks.REFRESH, hook)
 
     def on_disconnect(self, hook: F) -> F:
@@ -61,10 +61,10 @@ class HookDecorators(ABC):
     def rpc(self, method: str) -> Callable[[H], H]:
         """Answer the calls of `method` (`rpc` of client libraries) with the decorated function.
 
-        It takes the context and the decoded data, and returns anything that JSON can express. It raises RPCError for
-        an error of its own, and DisconnectClient to close the connection. Data that does not fit its type hint is
-        refused. Raises TypeError for a method that is no text and for a function with other parameters, ValueError
-        when the method has a handler, and RuntimeError when a server of the extension has started.
+        The function takes the context and the decoded data, and returns anything that JSON can express. It can raise
+        RPCError to send an error, and DisconnectClient to close the connection. Data that does not fit its type hint is
+        refused. Raises TypeError for a method that is not a string and for a function with other parameters, ValueError
+        if the method already has a handler, and RuntimeError if a server of the extension has started.
         """
         if not isinstance(method, str) or not method:
             raise TypeError('rpc: expected the name of a method, as in @realtime.rpc("add")')
@@ -78,8 +78,8 @@ class HookDecorators(ABC):
     def on_message(self, handler: H) -> H:
         """Call `handler` with the context and the decoded data of each message that a client sends without a reply.
 
-        Without a handler, such a message closes the connection. Raises ValueError when there is a handler already, and
-        TypeError as `rpc`.
+        Without a handler, such a message closes the connection. Raises ValueError if there is a handler already, and
+        TypeError and RuntimeError like `rpc`.
         """
         self._set_handler(hooks.MESSAGE, handler)
         return handler
@@ -96,8 +96,8 @@ class HookDecorators(ABC):
 
     @abstractmethod
     def _has_hook(self, event: str) -> bool:
-        """Whether a hook for `event` was added."""
+        """Return whether a hook for `event` was added."""
 
     @abstractmethod
     def _add_hook(self, event: str, hook: Hook) -> None:
-        """Call `hook` at `event` in every application. Raises RuntimeError when a server has started."""
+        """Call `hook` for `event` in every application. Raises RuntimeError if a server has started."""

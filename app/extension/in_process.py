@@ -25,13 +25,13 @@ from .backend import HistoryMessage, history_message
 from .hook_context import call
 
 LOOP_ITERATIONS = 5
-"""Turns of the event loop in which greenlets that are ready run, and those that they make ready."""
+"""Iterations of the event loop, in which ready greenlets run, and those that these make ready."""
 POLL_INTERVAL = 0.002
 """Seconds between two checks while a test waits."""
 
 
 class RecordingEngine(MemoryEngine):
-    """The memory engine without a greenlet of its own; `record` is called with everything that is published."""
+    """The memory engine without a greenlet of its own. Calls `record` with every publication."""
 
     def __init__(self, record: Callable[[Publication], None]) -> None:
         super().__init__(sweeps=False)
@@ -55,13 +55,13 @@ class RecordingEngine(MemoryEngine):
 class InProcessServer:
     """A server whose greenlets run only during the calls of the application and of its test clients.
 
-    So nothing needs to be stopped: it is deleted with the application. Use it in one thread. `config` is that of the
-    application; the engine is always the memory engine.
+    So nothing needs to be stopped, and the server is deleted with the application. Use it in one thread. `config` is
+    the configuration of the application; the engine is always the memory engine.
     """
 
     def __init__(self, app: Flask, config: Config, hooks: Iterable[tuple[str, Hook]]) -> None:
         self.published: list[HistoryMessage] = []
-        """Everything that was published, oldest first, whoever published it."""
+        """All publications of the application and of clients, oldest first."""
         own = replace(config, engine="memory", workers=1, client_write_delay=0)
         self.service = Service(own, call_hook=partial(call, app), engine=RecordingEngine(self._record))
         for event, hook in hooks:
@@ -74,10 +74,7 @@ class InProcessServer:
 
     @contextmanager
     def running(self) -> Iterator[Commands]:
-        """Carry out the body. Afterwards run what it has started: hooks, and the delivery of messages.
-
-        The value are the commands of the server.
-        """
+        """Provide the commands of the server in a `with` block, then let hooks run and messages be delivered."""
         self._depth += 1
         try:
             yield self.service.node
@@ -88,7 +85,7 @@ class InProcessServer:
             self._depth -= 1
 
     def _settle(self) -> None:
-        """Run everything that is ready, and wait for the hooks that are running, for `hook_timeout` at most."""
+        """Run all ready greenlets, and wait for running hooks, at most `hook_timeout`."""
         deadline = time.monotonic() + self.service.config.hook_timeout
         while True:
             for _ in range(LOOP_ITERATIONS):
@@ -98,7 +95,7 @@ class InProcessServer:
             gevent.sleep(POLL_INTERVAL)
 
     def wait_for(self, check: Callable[[], object], timeout: float) -> bool:
-        """Let time pass for the server until `check` returns something true; False after `timeout` seconds."""
+        """Let the server run until `check` returns a true value. Returns False after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         timers = self.service.node.timers
         with self.running():

@@ -24,7 +24,7 @@ RECEIVE_TIMEOUT = 1.0
 """Seconds that `receive` waits by default."""
 
 DISCONNECTED = "the client has disconnected"
-"""The reason for a command of a client that has left by itself."""
+"""The error for a command of a client that has disconnected itself."""
 
 PushT = TypeVar("PushT")
 
@@ -32,8 +32,8 @@ PushT = TypeVar("PushT")
 class ConnectionClosed(Exception):
     """The server has closed the connection, or has not accepted it.
 
-    `reason` is the text of the protocol, such as `disconnect`. With `reconnect`, client libraries connect again. `code`
-    is the close code of protocol v2, and 0 in v1, where the reason alone counts.
+    `reason` is the text of the protocol, such as `disconnect`. `reconnect` tells whether client libraries reconnect.
+    `code` is the close code of protocol v2, and 0 in v1, where only the reason matters.
     """
 
     def __init__(self, reason: str, reconnect: bool = False, code: int = 0) -> None:
@@ -53,7 +53,7 @@ def _unframed(message: bytes) -> bytes:
 
 
 class FrameInbox(Queue):
-    """Keeps the frames for one client, each by itself."""
+    """Stores the frames for one client separately."""
 
     __slots__ = ("received",)
 
@@ -75,14 +75,14 @@ class FrameInbox(Queue):
 
 
 class InProcessTransport:
-    """A transport that keeps frames instead of sending them."""
+    """A transport that stores frames instead of sending them."""
 
     frame = staticmethod(_unframed)
     binary_frame = None
     name = "in_process"
 
     def stop_pings(self) -> None:
-        """Do nothing: there are no pings."""
+        """Do nothing, because this transport has no pings."""
 
     def __init__(self, server: InProcessServer) -> None:
         node = server.service.node
@@ -96,7 +96,7 @@ class InProcessTransport:
 
 
 class ProtocolClient(Protocol):
-    """A client of either version of the protocol, as the server has it."""
+    """The server's object for a client, of either version of the protocol."""
 
     closed: bool
 
@@ -104,7 +104,7 @@ class ProtocolClient(Protocol):
         """Carry out the commands of one frame."""
 
     def close(self) -> None:
-        """Close the connection, as its peer has."""
+        """Close the connection, in the same way as if the peer had closed it."""
 
 
 class InProcessConnection(ABC, Generic[PushT]):
@@ -114,7 +114,7 @@ class InProcessConnection(ABC, Generic[PushT]):
         self, app: Flask, server: InProcessServer, http: FlaskClient | None, headers: Mapping[str, str] | None
     ) -> None:
         self.id = ""
-        """The id of the connection; empty before `connect`."""
+        """The client ID of the connection; empty before `connect`."""
         self._server = server
         self._http = http or app.test_client()
         self._headers = {} if headers is None else dict(headers)
@@ -153,7 +153,7 @@ class InProcessConnection(ABC, Generic[PushT]):
     # -- what the server sends by itself
 
     def receive(self, timeout: float = RECEIVE_TIMEOUT) -> PushT:
-        """The next push. Raises TimeoutError when none arrives within `timeout` seconds."""
+        """Return the next push. Raises TimeoutError if none arrives within `timeout` seconds."""
         self._server.wait_for(lambda: self._has_push() or not self.is_connected, timeout)
         if self._pushes:
             return self._pushes.popleft()
@@ -162,7 +162,7 @@ class InProcessConnection(ABC, Generic[PushT]):
         raise TimeoutError(f"the server has sent nothing within {timeout:g} s")
 
     def receive_all(self) -> list[PushT]:
-        """All pushes that have arrived and were not received yet; does not wait."""
+        """Return all pushes that have arrived and have not been returned yet. Does not wait."""
         with self._server.running():
             pass
         self._sort()
@@ -171,7 +171,10 @@ class InProcessConnection(ABC, Generic[PushT]):
         return pushes
 
     def wait_closed(self, timeout: float = RECEIVE_TIMEOUT) -> ConnectionClosed:
-        """Why the server has closed the connection. Raises TimeoutError when it does not within `timeout` seconds."""
+        """Wait until the server closes the connection, and return the reason.
+
+        Raises TimeoutError if that does not happen within `timeout` seconds.
+        """
         if not self._server.wait_for(lambda: self.closed, timeout):
             raise TimeoutError(f"the server has not closed the connection within {timeout:g} s")
         assert self.closed is not None
@@ -181,14 +184,14 @@ class InProcessConnection(ABC, Generic[PushT]):
 
     @abstractmethod
     def _sort(self) -> None:
-        """Keep what has arrived as pushes and as replies."""
+        """Separate the received frames into pushes and replies."""
 
     def _has_push(self) -> bool:
         self._sort()
         return bool(self._pushes)
 
     def _open(self, create: Callable[[InProcessTransport, Opening], ProtocolClient]) -> None:
-        """Open a connection, if the origin of the page may connect. Raises ConnectionClosed otherwise."""
+        """Open a connection. Raises ConnectionClosed if the origin of the page is not allowed."""
         if self.is_connected:
             raise RuntimeError("the client is already connected")
         with self._server.running():
@@ -202,7 +205,7 @@ class InProcessConnection(ABC, Generic[PushT]):
             self._client = create(self._transport, opening)
 
     def _send(self, message: bytes) -> None:
-        """Let the server carry out one message, and keep what it sends back."""
+        """Let the server carry out one message, and store its answers."""
         client = self._client
         if client is None:
             raise RuntimeError("the client is not connected: call connect()")
@@ -211,10 +214,10 @@ class InProcessConnection(ABC, Generic[PushT]):
         self._sort()
 
     def _opening(self) -> Opening:
-        """The handshake of a WebSocket, with the cookies and headers that the HTTP client sends."""
+        """Return the handshake of a WebSocket, with the cookies and headers that the HTTP client sends."""
         path = self._server.service.config.http_prefix + WEBSOCKET_PATH
-        # A client shows its cookies only in a request. This one must not reach the application: a server passes
-        # handshakes by it, too.
+        # Flask's test client adds its cookies only to a request. This request must not reach the application, because
+        # handshakes do not reach it in a real server either.
         client = copy(self._http)
         client.application = _empty_response  # type: ignore[assignment]
         environ = EnvironBuilder(

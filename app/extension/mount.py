@@ -10,7 +10,7 @@ from flask import Flask
 from ...admin.views import register_admin_views, register_health
 from ..config.endpoints import ADMIN, API, CLIENT, ENDPOINTS, own_ports
 from ..runtime.monkey import warn_if_serving
-from ..server.listeners import names_given
+from ..server.listeners import names_passed_by_systemd
 from ..service import Service
 from ..views.credential_views import register_credential_views
 from ..views.mounted import attach_service
@@ -21,8 +21,8 @@ from ..views.views import api_blueprint, client_blueprint
 
 
 def mount(app: Flask, service: Service, endpoints: Collection[str] = ENDPOINTS) -> None:
-    """Add the endpoints without a separate port or socket to the application, and log what cannot work here."""
-    elsewhere = own_ports(service.config).keys() | names_given(os.environ)
+    """Add the endpoints without a separate port or socket to the application, and log features that cannot work."""
+    elsewhere = own_ports(service.config).keys() | names_passed_by_systemd(os.environ)
     mount_all(app, service, set(endpoints) - elsewhere)
     answer_handshakes_late(service)
     refusal(app)
@@ -32,7 +32,7 @@ def mount(app: Flask, service: Service, endpoints: Collection[str] = ENDPOINTS) 
 def mount_all(app: Flask, service: Service, endpoints: Collection[str]) -> None:
     """Add all given endpoints below option http_prefix, and `/health` for load balancers.
 
-    Raises AssertionError, as Flask does, when the application has handled a request already.
+    Raises AssertionError, like Flask, if the application has already handled a request.
     """
     prefix = service.config.http_prefix or None
     if API in endpoints:

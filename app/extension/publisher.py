@@ -29,18 +29,18 @@ REPORTS_TIMEOUT = 1.0
 
 
 class RedisCommands(Commands):
-    """The commands of a program that is not a node; `redis` carries them."""
+    """The commands of a program that is not a node, which are sent through `redis`."""
 
     def __init__(self, config: Config, redis: BlockingRedis) -> None:
-        # It publishes under a uid as nodes do, so that they do not take its messages for their own.
+        # It publishes with its own uid like a node, so that nodes do not ignore its messages as their own.
         self._uid = str(uuid.uuid4())
         self._redis = redis
         super().__init__(config, redis, Counters(), EngineFailures(), self._publish_control)
 
     def stats(self) -> dict[str, object]:
-        """What all nodes report, with counters since their starts. Takes REPORTS_TIMEOUT.
+        """Return the reports of all nodes, with counters since their starts. Takes REPORTS_TIMEOUT.
 
-        Refused with INTERNAL_ERROR when Redis fails.
+        Raises Refused with INTERNAL_ERROR if Redis fails.
         """
         request = SurveyRequest(str(uuid.uuid4()), info=True)
         try:
@@ -76,9 +76,9 @@ class Publisher(Backend):
 
 
 def publisher(config: Mapping[str, Any] | str | Path | None = None, **options: Any) -> Publisher:
-    """A publisher with the options of a mapping or a configuration file; `options` take precedence over them.
+    """Return a publisher with the options of a mapping or a configuration file; `options` take precedence over them.
 
-    Channels must have the same options as on the nodes, because the options say what is kept. Raises ConfigError.
+    Channels must have the same options as on the nodes, because the options determine histories. Raises ConfigError.
     """
     if isinstance(config, (str, Path)):
         given = command_line.read(options_of(Config), [f"--config={config}"], {})
@@ -90,7 +90,7 @@ def publisher(config: Mapping[str, Any] | str | Path | None = None, **options: A
 
 
 def _reports(messages: Iterable[bytes], request: str) -> list[SurveyReport]:
-    """The reports for a request among the control messages of nodes."""
+    """Return the reports for a request among the control messages of nodes."""
     reports = []
     for data in messages:
         try:

@@ -1,6 +1,6 @@
 """A client for tests: a connection to the server of an application under test, without a socket (docs/testing.md).
 
-It speaks version 1 of the protocol with the class that serves every other client.
+It uses version 1 of the protocol. On the server, the usual class for clients serves it.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class Push(NamedTuple):
     """`message`, `join`, `leave` or `unsubscribe`."""
     channel: str
     data: Any = None
-    """Of a message: what was published."""
+    """Of a message: the published data."""
     uid: str = ""
     client: str = ""
-    """Of a message: the id of the connection that published it; empty if a backend did."""
+    """Of a message: the client ID of the publisher; empty if a backend published it."""
     info: ClientInfo | None = None
-    """Who has published a message, if a client did; who has joined or left."""
+    """The client that has published the message, if one did, or that has joined or left."""
 
 
 class Subscribed(NamedTuple):
@@ -44,16 +44,16 @@ class Subscribed(NamedTuple):
     last: str
     """The uid of the last message in a channel that can be recovered."""
     messages: list[HistoryMessage]
-    """What the client has missed, newest first."""
+    """The messages that the client has missed, newest first."""
     recovered: bool
-    """Whether that is all that it has missed."""
+    """Whether these are all messages that the client has missed."""
 
 
 class RealtimeClient(InProcessConnection[Push]):
-    """A client of an application under test. Each method returns when the server has done what it asks.
+    """A client of an application under test. Each method returns when the server has carried out the command.
 
-    Methods raise CommandError when the server rejects a command, and ConnectionClosed when it has closed the
-    connection. `connect` comes first; a `with` block connects, and disconnects at its end.
+    Methods raise CommandError if the server rejects a command, and ConnectionClosed if it has closed the connection.
+    Call `connect` first, or use a `with` block, which connects, and disconnects at its end.
     """
 
     def __init__(
@@ -97,10 +97,10 @@ class RealtimeClient(InProcessConnection[Push]):
     def subscribe(
         self, channel: str, recover: bool = False, last: str = "", sign: str = "", info: str = ""
     ) -> Subscribed:
-        """Subscribe to a channel. With `recover`, the reply has what was published after the message `last`.
+        """Subscribe to a channel. With `recover`, the reply contains the messages after the message with uid `last`.
 
-        For a private channel without `sign`, the client first asks the application for one, as a page does: with a
-        POST to the path of option auth_endpoint.
+        For a private channel without `sign`, the client first requests a signature from the application, like a page:
+        with a POST to the path of option auth_endpoint.
         """
         params: dict[str, Any] = {"channel": channel, "recover": recover, "last": last}
         if self._server.service.node.rules.is_private(channel):
@@ -119,12 +119,12 @@ class RealtimeClient(InProcessConnection[Push]):
         self.command("publish", channel=channel, data=data)
 
     def presence(self, channel: str) -> dict[str, ClientInfo]:
-        """The subscribers of a channel, by client id."""
+        """Return the subscribers of a channel, by client ID."""
         data: dict[str, Any] = self.command("presence", channel=channel)["data"]
         return {client: _client_info(info) for client, info in data.items()}
 
     def history(self, channel: str) -> list[HistoryMessage]:
-        """The history of a channel, newest first."""
+        """Return the history of a channel, newest first."""
         return [_history_message(message) for message in self.command("history", channel=channel)["data"]]
 
     def command(self, method: str, **params: Any) -> dict[str, Any]:
@@ -142,7 +142,7 @@ class RealtimeClient(InProcessConnection[Push]):
     # -- what the server sends by itself
 
     def _sort(self) -> None:
-        """Keep what has arrived as pushes and as replies."""
+        """Separate the received frames into pushes and replies."""
         received = self._transport.outbox.received
         while received:
             message = json.loads(received.popleft())

@@ -1,6 +1,6 @@
 """A client of protocol version 2 for tests: a connection to the server of an application under test, without a socket.
 
-It speaks JSON with the class that serves every other client (docs/testing.md).
+It uses JSON. On the server, the usual class for clients serves it (docs/testing.md).
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from .in_process_connection import DISCONNECTED, ConnectionClosed, InProcessConn
 
 
 class PushV2(NamedTuple):
-    """What the server sends to a client by itself."""
+    """A message of the server that is not a reply."""
 
     kind: str
     """`pub`, `join`, `leave`, `subscribe`, `unsubscribe`, `message` or `refresh`, as in the protocol."""
     channel: str = ""
     data: Any = None
-    """Of `pub`, `message` and `subscribe`: what was published or sent."""
+    """Of `pub`, `message` and `subscribe`: the published or sent data."""
     info: ClientInfo | None = None
-    """Who has published, if a client did; who has joined or left."""
+    """The client that has published the message, if one did, or that has joined or left."""
     tags: dict[str, str] | None = None
     offset: int = 0
-    """Of `pub`: its number in the stream of the channel; 0 if it is not kept."""
+    """Of `pub`: its number in the stream of the channel; 0 if it is not stored in a history."""
     code: int = 0
-    """Of `unsubscribe`: the code; clients subscribe again for 2500 and higher."""
+    """Of `unsubscribe`: the code; client libraries resubscribe after 2500 and higher codes."""
     reason: str = ""
 
 
@@ -45,20 +45,20 @@ class SubscribedV2(NamedTuple):
     """The reply to a subscription of protocol v2."""
 
     position: StreamPosition | None
-    """Where the subscription begins; None for a channel without positions."""
+    """The position at which the subscription begins; None for a channel without positions."""
     publications: list[HistoryMessage]
-    """What the client has missed, oldest first."""
+    """The publications that the client has missed, oldest first."""
     recovered: bool
-    """Whether that is all that it has missed."""
+    """Whether these are all publications that the client has missed."""
     data: Any = None
-    """What a hook or a backend has given to the subscription."""
+    """The data that a hook or a backend sends with the subscription."""
 
 
 class RealtimeClientV2(InProcessConnection[PushV2]):
-    """A client of an application under test. Each method returns when the server has done what it asks.
+    """A client of an application under test. Each method returns when the server has carried out the command.
 
-    Methods raise CommandError when the server rejects a command, and ConnectionClosed when it has closed the
-    connection. `connect` comes first; a `with` block connects, and disconnects at its end.
+    Methods raise CommandError if the server rejects a command, and ConnectionClosed if it has closed the connection.
+    Call `connect` first, or use a `with` block, which connects, and disconnects at its end.
     """
 
     def __init__(
@@ -74,9 +74,9 @@ class RealtimeClientV2(InProcessConnection[PushV2]):
     ) -> None:
         super().__init__(app, server, http, headers)
         self.data: Any = None
-        """What the application has sent with the reply to `connect`."""
+        """The data of the application in the reply to `connect`."""
         self.subscriptions: dict[str, SubscribedV2] = {}
-        """The subscriptions that the server has made with the reply to `connect`, by channel."""
+        """The server-side subscriptions in the reply to `connect`, by channel."""
         self._user = None if user is None else user_id(user)
         self._info = info
         self._given_token = token
@@ -89,12 +89,12 @@ class RealtimeClientV2(InProcessConnection[PushV2]):
     def connect(self, recover_since: Mapping[str, StreamPosition] | None = None) -> Self:
         """Connect with a token for the user of the client, with the given one, or without one.
 
-        Without a token, `on_connect` decides. `recover_since` has the positions of subscriptions that the server makes.
+        Without a token, `on_connect` decides. `recover_since` has the last positions in server-side subscriptions.
         Returns the client. A second call after the end of a connection opens another one.
         """
         service = self._server.service
         self._open(
-            # Pings of WebSocket are the business of a transport, and this one has none.
+            # With pings of WebSocket, the protocol sends none, and this transport has none either.
             lambda transport, opening: ClientV2(
                 service.node, service.tokens, transport, JSON, opening, has_own_pings=True
             )
@@ -127,9 +127,9 @@ class RealtimeClientV2(InProcessConnection[PushV2]):
     def subscribe(
         self, channel: str, token: str | None = None, data: Any = None, recover_since: StreamPosition | None = None
     ) -> SubscribedV2:
-        """Subscribe to a channel. With `recover_since`, the reply has what was published after this position.
+        """Subscribe to a channel. With `recover_since`, the reply contains the publications after this position.
 
-        `token` is a subscription token; `subscription_token` makes one. `data` goes to the hook on_subscribe.
+        `token` is a subscription token; `subscription_token` creates one. `data` is passed to the hook on_subscribe.
         """
         request: dict[str, Any] = {"channel": channel, "positioned": True, "recoverable": True, "join_leave": True}
         if token is not None:
@@ -141,7 +141,7 @@ class RealtimeClientV2(InProcessConnection[PushV2]):
         return _subscribed(channel, self.command("subscribe", **request))
 
     def subscription_token(self, channel: str, info: Any = None) -> str:
-        """A token with which this client may subscribe to a channel, made with the key of the application."""
+        """Return a token with which this client may subscribe to a channel, signed with the key of the application."""
         return subscription_token(self._key, self._user or "", channel, info)
 
     def unsubscribe(self, channel: str) -> None:
@@ -163,19 +163,19 @@ class RealtimeClientV2(InProcessConnection[PushV2]):
             raise self.closed or ConnectionClosed(DISCONNECTED)
 
     def presence(self, channel: str) -> dict[str, ClientInfo]:
-        """The subscribers of a channel, by client id."""
+        """Return the subscribers of a channel, by client ID."""
         presence = self.command("presence", channel=channel)["presence"]
         return {client: _client_info(info) for client, info in presence.items()}
 
     def presence_stats(self, channel: str) -> PresenceStats:
-        """How many connections are in a channel, and how many users they belong to."""
+        """Return the numbers of connections and of users in a channel."""
         result = self.command("presence_stats", channel=channel)
         return PresenceStats(result["num_clients"], result["num_users"])
 
     def history(
         self, channel: str, limit: int = -1, since: StreamPosition | None = None, reverse: bool = False
     ) -> HistoryList:
-        """The history of a channel, oldest first: at most `limit` messages, -1 for all. With its newest position."""
+        """Return at most `limit` messages of the history, -1 for all, oldest first, with the newest position."""
         request: dict[str, Any] = {"channel": channel, "limit": limit, "reverse": reverse}
         if since is not None:
             request["since"] = {"offset": since.offset, "epoch": since.epoch}
@@ -196,7 +196,7 @@ class RealtimeClientV2(InProcessConnection[PushV2]):
         return result
 
     def _sort(self) -> None:
-        """Keep what has arrived as pushes and as replies."""
+        """Separate the received frames into pushes and replies."""
         received = self._transport.outbox.received
         while received:
             message = msgspec.json.decode(received.popleft())

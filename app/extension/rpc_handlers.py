@@ -1,6 +1,6 @@
-"""Functions of an application that answer calls and receive messages of clients, as hooks (docs/rpc.md).
+"""Converts functions of an application that handle calls and messages of clients to hooks (docs/rpc.md).
 
-A handler gets the context and the data that the client has sent, which is checked by the type hint of that parameter.
+A handler receives the context and the client's data, which is checked against the type hint of that parameter.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Handler: TypeAlias = Callable[[Context, Any], object]
 
 
 def handler_hook(event: str, handler: Handler) -> Callable[[Context], object]:
-    """The hook that calls `handler` with the context and the decoded data, and returns its result as JSON, a Raw.
+    """Return a hook that calls `handler` with the context and the decoded data, and returns its result as JSON (Raw).
 
     The hook raises RPCError for data that does not fit the type hint, TypeError or InvalidJSON for a result that JSON
-    cannot hold, and what the handler raises. Raises TypeError for a handler that is a coroutine or has no two
-    parameters, and for a type hint that JSON cannot be checked by.
+    cannot hold, and whatever the handler raises. Raises TypeError for a handler that is a coroutine or does not have
+    two parameters, and for a type hint with which JSON cannot be checked.
     """
     check_hook(event, handler)
     read = _reader(_type_of_data(handler))
@@ -44,7 +44,7 @@ def handler_hook(event: str, handler: Handler) -> Callable[[Context], object]:
 
 
 def _type_of_data(handler: Handler) -> Any:
-    """The type hint of the second parameter; Any without one."""
+    """Return the type hint of the second parameter; Any without one."""
     try:
         signature = inspect.signature(handler)
         signature.bind(None, None)
@@ -59,7 +59,10 @@ def _type_of_data(handler: Handler) -> Any:
 
 
 def _reader(type_: Any) -> Callable[[bytes], Any]:
-    """Decodes JSON of a client; no data is None. It raises RPCError. Raises TypeError for a type of no JSON."""
+    """Return a function that decodes JSON of a client, and raises RPCError for other data; None for no data.
+
+    Raises TypeError for a type that JSON cannot represent.
+    """
     if type_ is Any:
         return _read_anything
     decoder = msgspec.json.Decoder(type_)

@@ -32,13 +32,13 @@ NOT_WORKERS = (
     f"{APPLICATION_PREFIX}WORKERS: ignored; with --app use --workers, or CENTRIFUGO_WORKERS in the environment"
 )
 PATH_AND_NAME = re.compile(r":(?![\\/])")
-"""Separates a module, or the path of its file, from the name in it."""
+"""The separator between a module, or the path of its file, and the name in it."""
 LOADING_FILES = (__file__, importlib.__file__, cli.__file__)
-"""The files whose code is between this module and the code of an application that it loads."""
+"""Files whose code is removed from tracebacks, because it only loads the code of the application."""
 
 
 def find(path: str) -> Flask:
-    """Import the application that `path` names, in any form that `flask --app` accepts.
+    """Import the application at `path`, which can have any form that `flask --app` accepts.
 
     Raises ConfigError if there is none, and ApplicationError if its code fails.
     """
@@ -58,7 +58,7 @@ def find(path: str) -> Flask:
 
 
 def _is_missing(error: Exception, module_name: str) -> bool:
-    """Whether the module of the application does not exist. An import in its own code may fail in the same way."""
+    """Return whether the module of the application does not exist, and not one that its own code imports."""
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
         return False
     return _first_frame_of_application(error) is None and f"{module_name}.".startswith(f"{error.name}.")
@@ -76,12 +76,12 @@ def _is_loading(filename: str) -> bool:
 
 
 def _traceback_of_application(error: Exception) -> str:
-    """The traceback of an error, beginning in the code of the application."""
+    """Return the traceback of an error, beginning in the code of the application."""
     return "".join(traceback.format_exception(type(error), error, _first_frame_of_application(error)))
 
 
 def service_in(application: Flask, path: str) -> Service:
-    """The service that the application carries. Raises ConfigError when it has none."""
+    """Return the service of an application. Raises ConfigError if it has none."""
     service = service_of(application)
     if service is None:
         raise ConfigError([f"--app: {path} has no Gentrifugo server: add Gentrifugo(app) to it"])
@@ -89,9 +89,9 @@ def service_in(application: Flask, path: str) -> Service:
 
 
 def load_site_config(application: Flask, given: GivenOptions, path: str) -> LoadedConfig:
-    """The configuration of the application at `path`, with the options of the process from flags and environment.
+    """Return the configuration of the application at `path`, with options of the process from flags and environment.
 
-    Raises ConfigError for all other options, because the application sets them.
+    Raises ConfigError for other options in these sources, because the application sets them.
     """
     service = service_in(application, path)
     problems = [
@@ -123,6 +123,6 @@ def load_site_config(application: Flask, given: GivenOptions, path: str) -> Load
 
 
 def _of_process(config: Config, values: Mapping[str, Any]) -> Config:
-    """The configuration of an application with these options of the process."""
+    """Return the configuration of an application with these options of the process."""
     result = replace(config, **{"address": config.address or LOOPBACK, "workers": 1, **values})
     return replace(result, name=default_name(result.port)) if config.name == default_name(config.port) else result

@@ -29,11 +29,11 @@ NOT_FOUND_TEXT = "not found; the endpoints are /connection, /connection/websocke
 
 
 def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) -> Flask:
-    """A Flask application that is a whole Gentrifugo server, and nothing else.
+    """Return a Flask application that is a whole Gentrifugo server, and nothing else.
 
-    `config` is the path of a configuration file (by default `config.json`; the environment counts too), or the
-    options by name. The service starts with the worker, or with the first request. The application has no extension:
-    `app.extensions` has no "gentrifugo", and `Gentrifugo(app)` is refused. Raises ConfigError.
+    `config` is the path of a configuration file (by default `config.json`), which is read together with the
+    environment, or the options by name. The service starts with the worker, or with the first request. The application
+    does not have the Flask extension, and `Gentrifugo(app)` raises RuntimeError. Raises ConfigError.
     """
     loaded = _loaded(config)
     if not logs.root.handlers:
@@ -43,7 +43,7 @@ def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) ->
     for endpoints in own_ports(loaded.config):
         name = f"{endpoints}_port"
         log.warning(
-            "option %s has no effect here: a WSGI application has no port of its own, the %s endpoints are not served",
+            "option %s has no effect here: a WSGI application has no separate port, so the %s endpoints are not served",
             name,
             endpoints,
         )
@@ -57,12 +57,12 @@ def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) ->
 
 
 def _gunicorn_has_certificate() -> bool:
-    """Whether the command line of gunicorn sets a certificate. Its configuration file is not read."""
+    """Return whether the command line of gunicorn sets a certificate. Its configuration file is not read."""
     return any(argument.startswith("--certfile") for argument in sys.argv)
 
 
 def flask_app(config: Config) -> Flask:
-    """A Flask application with a service, and with all its endpoints that have no port of their own.
+    """Return a Flask application with a service, and with all its endpoints without a separate port.
 
     Raises ConfigError.
     """
@@ -72,7 +72,7 @@ def flask_app(config: Config) -> Flask:
 
 
 def port_app(service: Service, endpoints: Collection[str]) -> Flask:
-    """These endpoints alone, for a port of their own."""
+    """Return a Flask application with only these endpoints, for a separate port."""
     app = _bare_app()
     mount_all(app, service, endpoints)
     return app

@@ -10,7 +10,7 @@ from .reader import RequestReader
 from .response import encode_response_head
 
 CONTINUE = encode_response_head(100, {})
-"""Asks a peer that waits for it to send the body."""
+"""The interim response that tells a waiting peer to send the body."""
 
 
 def too_large(max_size: int, headers: Mapping[str, str] | None = None) -> HTTPError:
@@ -26,8 +26,8 @@ def too_slow(headers: Mapping[str, str] | None = None) -> HTTPError:
 def read_body(head: Head, reader: RequestReader, sendall: Callable[[bytes], object], max_size: int) -> bytes:
     """Read the whole body, of known length or in chunks, after `head`; `sendall` writes to the same connection.
 
-    Raises HTTPError when it is larger than `max_size` bytes, BadBody when its chunks are malformed, TimeoutError
-    when it arrives too slowly (net/read_allowance.py), and EOFError when the connection ends before it does.
+    Raises HTTPError if the body is larger than `max_size` bytes, BadBody if its chunks are malformed, TimeoutError if
+    it arrives too slowly (net/read_allowance.py), and EOFError if the connection ends before the body.
     """
     size = head.content_length
     if size is not None and size > max_size:

@@ -1,7 +1,7 @@
 """Strict reading of chunked request bodies (RFC 9112 7.1).
 
-The reader of pywsgi accepts a bare line feed in a chunk extension, where other parsers end
-the line: they would see different bodies, and could take the rest of one for a request.
+The reader of pywsgi accepts a bare line feed in a chunk extension, but other parsers treat it as the end of the line.
+Such parsers would read different bodies, and could interpret the rest of one as another request.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class ChunkedBody(Input):
         return b"".join(parts)
 
     def _has_more(self) -> bool:
-        """Whether there is something to read in this chunk, or in the next one."""
+        """Return whether there is more data to read, in this chunk or in the next one."""
         if not self._left and not self.ended:
             self._left = self._next_chunk()
         return not self.ended
@@ -71,7 +71,7 @@ class ChunkedBody(Input):
     def _next_chunk(self) -> int:
         match = _SIZE.fullmatch(self._line())
         if match is None:
-            raise self._bad("the size of a chunk is malformed")
+            raise self._bad("malformed size of a chunk")
         size = int(match[1], 16)
         if not size:
             self._read_trailers()
@@ -84,7 +84,7 @@ class ChunkedBody(Input):
         while line := self._line():
             room -= len(line)
             if room < 0 or not _TRAILER.fullmatch(line):
-                raise self._bad("a trailer after the last chunk is malformed")
+                raise self._bad("malformed trailer after the last chunk")
 
     def _line(self) -> bytes:
         line: bytes = self.rfile.read_framing_line(MAX_LINE)

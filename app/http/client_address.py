@@ -1,4 +1,4 @@
-"""The address of the client: behind a proxy the socket has the address of the proxy, and headers that of the client."""
+"""The address of the client. Behind a proxy, the socket has the address of the proxy, so headers are needed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TrustedProxies:
         return peer
 
     def trusts(self, peer: str) -> bool:
-        """Whether the program at this address is a trusted proxy; an empty address is that of a Unix socket."""
+        """Return whether the program at this address is a trusted proxy; an empty address is that of a Unix socket."""
         if not peer:
             return self._trusts_local
         address = ipaddress.ip_address(peer.partition("%")[0]) if _is_address(peer) else None

@@ -104,7 +104,7 @@ def parse_head(head: bytes) -> Head:
         raise HTTPError(414, f"the request line is longer than {MAX_REQUEST_LINE} bytes")
     match = _REQUEST_LINE.fullmatch(first)
     if match is None:
-        raise HTTPError(400, "the request line is malformed")
+        raise HTTPError(400, "malformed request line")
     if match[3] != "1":
         raise HTTPError(505, "only HTTP/1.1 and HTTP/1.0 are supported")
     target = match[2]
@@ -123,7 +123,7 @@ def _headers(lines: list[str]) -> dict[str, str]:
     for line in lines:
         match = _HEADER.fullmatch(line)
         if match is None:
-            raise HTTPError(400, "a header line is malformed")
+            raise HTTPError(400, "malformed header line")
         name, value = match[1].lower(), match[2].strip(" \t")
         if name in headers:
             if name in _ONCE:
@@ -141,12 +141,12 @@ def _check(head: Head) -> None:
     coding = headers.get("transfer-encoding")
     if coding is not None:
         if length is not None:
-            raise HTTPError(400, "Content-Length and Transfer-Encoding exclude each other")
+            raise HTTPError(400, "Content-Length and Transfer-Encoding must not be used together")
         if coding.lower() != "chunked" or head.version == "HTTP/1.0":
             raise HTTPError(501, "unsupported Transfer-Encoding: only chunked is supported, in HTTP/1.1")
     host = headers.get("host")
     if host is None:
         if head.version == "HTTP/1.1":
-            raise HTTPError(400, "the header Host is missing")
+            raise HTTPError(400, "missing header Host")
     elif not _HOST.fullmatch(host):
         raise HTTPError(400, "invalid header Host")

@@ -27,7 +27,7 @@ class Opening(NamedTuple):
     """Path and query, percent-encoded."""
     headers: Mapping[str, str]
     address: str
-    """The address of the client, if a proxy in option trusted_proxies reports it; otherwise that of the last peer."""
+    """The address of the client if a proxy in option trusted_proxies reports it, otherwise the address of the peer."""
     scheme: str = "http"
     """Scheme, host and prefix in the browser's URL, if such a proxy reports them."""
 
@@ -38,8 +38,8 @@ class Opening(NamedTuple):
     def environ(self) -> dict[str, Any]:
         """Return the request as a WSGI environ, without its body.
 
-        Headers with an underscore in their name are left out: WSGI could not tell them from those with a hyphen,
-        which a proxy may guard.
+        Headers with an underscore in their name are left out. In WSGI they would look like headers with a hyphen, which
+        a proxy may have checked.
         """
         path, _, query = self.target.partition("?")
         host, _, port = self.headers.get("host", "").partition(":")

@@ -29,9 +29,9 @@ MAX_LOGGED_ORIGINS = 100
 
 
 def is_own(origin: str | None, host: str) -> bool:
-    """Whether a request to `host` comes from a page of the same host and port, or not from a browser.
+    """Return whether a request to `host` comes from a page of the same host and port, or not from a browser.
 
-    The scheme does not count: behind a proxy that ends TLS the server cannot know it.
+    The scheme is not compared, because the server does not know it behind a proxy that handles TLS.
     """
     if origin is None:
         return True
@@ -63,14 +63,14 @@ class RefusalLog:
         """A throttled log for each reason."""
 
     def note(self, origin: str, why: str, host: str) -> None:
-        """Log that pages of `origin` are refused; `why` completes the sentence, `host` is that of the request."""
+        """Log that pages of `origin` are refused; `why` completes the sentence, `host` is the host of the request."""
         shown = origin[:MAX_LOGGED_HEADER]
         message = "refusing requests from pages of origin %r, %s; Host header of the request: %r (logged once)"
         self._logs[why].log(shown, message, shown, why, host[:MAX_LOGGED_HEADER])
 
 
 class Origins:
-    """The origins listed in `allowed`, and always the own host of the server.
+    """The origins listed in `allowed`, and the server's own host, which is always allowed.
 
     `refusals` logs the refused ones.
     """
@@ -90,8 +90,10 @@ class Origins:
         if self.are_all or is_own(origin, host) or self._lists(origin or ""):
             return
         self._refusals.note(origin or "", "which option allowed_origins does not list", host)
-        reason = f"the origin of the page is neither the host of the request, {host[:MAX_LOGGED_HEADER]!r}, nor listed"
-        raise HTTPError(403, f"pages of this origin may not connect here: {reason} (option allowed_origins)")
+        target = host[:MAX_LOGGED_HEADER]
+        raise HTTPError(
+            403, f"origin not allowed: it is neither the host of the request, {target!r}, nor in option allowed_origins"
+        )
 
     def check_request(self, headers: Mapping[str, str], may_be_unnamed: bool) -> None:
         """Raise HTTPError for a request from a page of another origin, according to all headers that contain it.
@@ -107,12 +109,8 @@ class Origins:
         # Browsers set this header themselves, even if the page hides its URL with a referrer policy.
         site = headers.get("sec-fetch-site", SITE_NONE)
         if site != SITE_OWN and not (site == SITE_NONE and may_be_unnamed):
-            self._refusals.note(
-                "an unknown origin", "because a request has neither Origin nor Referer", headers.get("host", "")
-            )
-            raise HTTPError(
-                403, "the request must name its page in the header Origin or Referer (option allowed_origins)"
-            )
+            self._refusals.note("unknown", "because a request has neither Origin nor Referer", headers.get("host", ""))
+            raise HTTPError(403, "missing header Origin or Referer, which option allowed_origins requires")
 
     def _lists(self, origin: str) -> bool:
         normal = _normal(origin)
@@ -141,10 +139,10 @@ ANYWHERE = Origins(ALL_ORIGINS)
 
 
 class OriginPolicy:
-    """Turns values of the option allowed_origins into the origins whose pages may connect.
+    """Converts values of option allowed_origins to the origins whose pages may connect.
 
-    The default, `auto`, allows only pages of the server's own host where a decision may depend on cookies, which a
-    browser sends with the requests of any page. Where only tokens let a client in, it allows all pages.
+    The default, `auto`, allows only pages of the server's own host if a decision may depend on cookies, which browsers
+    send with the requests of any page. If clients can authenticate only with tokens, it allows all pages.
     """
 
     def __init__(self) -> None:

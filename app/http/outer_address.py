@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from .client_address import TrustedProxies
 
 PEER = "gentrifugo.peer"
-"""The key in a WSGI environ of the address of the socket's peer, where REMOTE_ADDR is that of the client."""
+"""The key in a WSGI environ with the address of the socket's peer; REMOTE_ADDR is the address of the client."""
 _PROXY_FIX = "werkzeug.proxy_fix.orig"
-"""The key of what Werkzeug's ProxyFix has replaced in an environ."""
+"""The key with the original values that Werkzeug's ProxyFix has replaced in an environ."""
 _SCHEMES = ("http", "https")
 _HOST = re.compile(r"[0-9A-Za-z._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 _PREFIX = re.compile(r"(/[0-9A-Za-z._~!$&'()*+,;=:@%-]+)+")
@@ -32,9 +32,9 @@ NOT_FORWARDED = Forwarded()
 
 
 def forwarded(peer: str, headers: Mapping[str, str], proxies: TrustedProxies) -> Forwarded:
-    """X-Forwarded-Proto, -Host and -Prefix of a request, if its `peer` is a trusted proxy.
+    """Return X-Forwarded-Proto, -Host and -Prefix of a request, if its `peer` is a trusted proxy.
 
-    Of several values the last one counts, which the nearest proxy has set. Invalid values are ignored.
+    The last of several values counts, which the nearest proxy has set. Invalid values are ignored.
     Header names are in lower case; `peer` is the socket's address, empty for a Unix socket.
     """
     if not proxies.trusts(peer):
@@ -56,8 +56,8 @@ def _last(value: str) -> str:
 def outer_root(environ: Mapping[str, Any], proxies: TrustedProxies) -> str:
     """Return the URL of an application in the browser that sent a WSGI request, without a slash at the end.
 
-    It contains the path below which the application is mounted (SCRIPT_NAME), and that of a proxy. What Werkzeug's
-    ProxyFix has already taken from a header counts as it is.
+    It contains the path at which the application is mounted (SCRIPT_NAME), and the prefix of a proxy. Values that
+    Werkzeug's ProxyFix has already taken from headers are used unchanged.
     """
     fixed: Mapping[str, Any] = environ.get(_PROXY_FIX) or {}
     inner = {**environ, **fixed}

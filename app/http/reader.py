@@ -15,7 +15,7 @@ class RequestReader:
     """Reads the bytes of one connection in order. Raises TimeoutError if a peer is too slow.
 
     A head may take `timeout` seconds. A body may take as long, and 1 / MIN_RATE seconds more for each of its bytes
-    (net/read_allowance.py), in whatever pieces it is sent and read.
+    (net/read_allowance.py), independent of the pieces in which it is sent and read.
     """
 
     def __init__(self, socket: DirectSocket, timeout: float) -> None:
@@ -31,7 +31,7 @@ class RequestReader:
         """Read the next head without the empty line after it; None if the peer closes or stays idle.
 
         The first byte may take `idle_timeout` seconds, the rest of the head the reader's timeout.
-        Raises HTTPError for what cannot be a head, TimeoutError when it stays incomplete.
+        Raises HTTPError for an invalid head, and TimeoutError for an incomplete one.
         """
         try:
             if not self._buffer and not self._receive(self._socket.now() + idle_timeout):
@@ -48,7 +48,7 @@ class RequestReader:
             if size > MAX_HEAD_SIZE:
                 raise HTTPError(431, f"the head is larger than {MAX_HEAD_SIZE} bytes")
             if self._buffer.count(b"\n", searched, size) != self._buffer.count(b"\r\n", max(searched - 1, 0), size):
-                raise HTTPError(400, "lines end with CR LF")
+                raise HTTPError(400, "a line of the head does not end with CR LF")
             if end >= 0:
                 head, self._buffer = self._buffer[:end], self._buffer[end + 4 :]
                 self._allowance = None
@@ -73,7 +73,7 @@ class RequestReader:
         return body
 
     def take_rest(self) -> bytes:
-        """Take the data that was received after the requests read so far."""
+        """Return and remove the data that was received after the requests read so far."""
         rest, self._buffer = self._buffer, b""
         return rest
 
@@ -84,7 +84,7 @@ class RequestReader:
     # -- what pywsgi needs of a file
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes of a body; fewer only at the end of the stream."""
+        """Return up to `size` bytes of a body; fewer only at the end of the stream."""
         parts = []
         missing = size
         while missing > 0:
@@ -98,7 +98,7 @@ class RequestReader:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def readline(self, limit: int = -1) -> bytes:
-        """A line of a body with its end, cut at `limit` bytes; what is there at the end of the stream."""
+        """Return a line of a body with its line end, at most `limit` bytes; shorter only at the end of the stream."""
         line = self.read_framing_line(limit)
         if self._allowance is not None:
             self._allowance.note_received(len(line))
@@ -115,11 +115,11 @@ class RequestReader:
                 return line
 
     def close(self) -> None:
-        """Note that no further request can be read."""
+        """Record that no further request can be read."""
         self.closed = True
 
     def _wait_for_body(self) -> bool:
-        """Wait for more of the body; False at the end of the stream. Raises TimeoutError when it is too slow."""
+        """Wait for more of the body. Returns False at the end of the stream. Raises TimeoutError if it is too slow."""
         if self._allowance is None:
             self._allowance = ReadAllowance(self._timeout)
         began = self._socket.now()
@@ -129,7 +129,7 @@ class RequestReader:
             self._allowance.note_waited(self._socket.now() - began)
 
     def _receive(self, deadline: float) -> bool:
-        """Wait for more data; False at the end of the stream."""
+        """Wait for more data. Returns False at the end of the stream."""
         data = self._socket.recv_within(RECV_SIZE, deadline - self._socket.now())
         self._buffer = self._buffer + data if self._buffer else data
         return bool(data)

@@ -1,7 +1,7 @@
 """Parses the heads of one connection: a client that keeps its connection repeats its head nearly byte for byte.
 
-A head that is the same as the one before need not be parsed again, and of one that differs only in the length or the
-signature of the body, only these values. What is accepted and what is refused stays as `parse_head` has it.
+A head that equals the previous one is not parsed again. If a head differs from it only in the length or the signature
+of the body, only these values are parsed. The same heads are accepted as by `parse_head`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _VARYING = {
     b"content-length": re.compile(rb"[0-9]{1,15}"),
     b"x-api-sign": re.compile(rb"[0-9a-f]{64}"),
 }
-"""The headers whose values may differ from those of the head before, and what is accepted as a value."""
+"""The headers whose values may differ from those of the previous head, and the accepted form of each value."""
 
 
 class HeadParser:
@@ -27,13 +27,13 @@ class HeadParser:
     def __init__(self) -> None:
         self._raw = b""
         self._lines: list[bytes] | None = None
-        """The lines of the last head; None until a head differs from the one before."""
+        """The lines of the last head; None until a head differs from the previous one."""
         self._head: Head | None = None
 
     def parse(self, raw: bytes) -> Head:
-        """Parse a head as `parse_head` does. Raises HTTPError.
+        """Parse a head like `parse_head`. Raises HTTPError.
 
-        Returns the same object for the same bytes, so nobody may change it.
+        Returns the same object for the same bytes, so callers must not change it.
         """
         head = self._head
         if head is not None and raw == self._raw:
@@ -49,7 +49,7 @@ class HeadParser:
         return head
 
     def _changed(self, raw: bytes, before: Head) -> Head | None:
-        """The head, if it differs from the one before in varying headers only; else None."""
+        """Return the head if it differs from the previous one only in varying headers, otherwise None."""
         lines, known = raw.split(b"\r\n"), self._lines or self._raw.split(b"\r\n")
         self._lines = lines
         if len(lines) != len(known):

@@ -36,27 +36,30 @@ class HTTPResponse(NamedTuple):
 
 
 def status_line(response: HTTPResponse) -> str:
-    """Status code and phrase, as WSGI wants them."""
+    """Format status code and phrase as WSGI requires."""
     return f"{response.status} {HTTPStatus(response.status).phrase}"
 
 
 def length_header(response: HTTPResponse) -> dict[str, str]:
-    """The header with the length of the body; none for statuses that must not have it."""
+    """Return the header with the length of the body; none for statuses that must not have it."""
     return {} if response.status in _WITHOUT_LENGTH else {"Content-Length": str(len(response.body))}
 
 
 def chunk(data: bytes) -> bytes:
-    """A part of a body that is sent in chunks (RFC 9112 7.1). `data` may not be empty: that would end the body."""
+    """Encode a part of a body that is sent in chunks (RFC 9112 7.1).
+
+    `data` must not be empty, because an empty chunk would end the body.
+    """
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def json_response(body: bytes) -> HTTPResponse:
-    """A successful response with a JSON document."""
+    """Return a successful response with a JSON document."""
     return HTTPResponse(200, JSON_HEADERS, body)
 
 
 def text_response(status: int, text: str) -> HTTPResponse:
-    """A response with one line of text, such as the reason why a request is refused."""
+    """Return a response with one line of text, such as the reason why a request is refused."""
     return HTTPResponse(status, {"Content-Type": TEXT_TYPE}, text.encode() + b"\n")
 
 
@@ -72,12 +75,12 @@ def http_date(second: int) -> str:
 
 
 def current_date() -> str:
-    """The value of the header Date of a response that is sent now."""
+    """Return the value of the header Date of a response that is sent now."""
     return http_date(int(time.time()))
 
 
 def encode_head(first_line: str, headers: Mapping[str, str]) -> bytes:
-    """The head of a request or response, with the empty line that ends it."""
+    """Encode the head of a request or response, with the empty line that ends it."""
     return f"{first_line}\r\n{_header_lines(headers)}\r\n".encode("latin-1")
 
 
@@ -111,6 +114,6 @@ def encode_response(
 
 @functools.lru_cache(maxsize=4)
 def _json_head(status: int, second: int) -> tuple[bytes, bytes]:
-    """The head of a JSON document, before and after its length. It is the same for all responses of a second."""
+    """Return the head of a JSON document, before and after its length. It is the same for all responses of a second."""
     start = f"{_STATUS_LINES[status]}\r\n{_header_lines(JSON_HEADERS)}Content-Length: "
     return start.encode("latin-1"), f"\r\nDate: {http_date(second)}\r\n\r\n".encode("latin-1")

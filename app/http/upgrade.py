@@ -18,7 +18,7 @@ from ..runtime.gunicorn import NO_SOCKJS, NO_WEBSOCKETS
 from .head import HTTPError
 
 WAITING = "gentrifugo.waiting_handler"
-"""The key in the environ of a handler of gevent-websocket that has not answered the handshake yet."""
+"""The key in a WSGI environ for the handler of gevent-websocket, if it has not answered the handshake yet."""
 
 
 def open_websocket(environ: dict[str, Any]) -> tuple[Any, Callable[[int], bytes]]:
@@ -40,7 +40,7 @@ def open_websocket(environ: dict[str, Any]) -> tuple[Any, Callable[[int], bytes]
 
 
 def is_open(environ: dict[str, Any]) -> bool:
-    """Whether the server has completed the WebSocket handshake already, so that only a close can refuse it."""
+    """Return whether the server has completed the WebSocket handshake already, so that only a close can refuse it."""
     return environ.get("wsgi.websocket") is not None
 
 
@@ -84,7 +84,7 @@ def socket_of(environ: dict[str, Any]) -> Any:
     if handler is not None:
         return handler.socket
     try:
-        # In gevent's pywsgi a body reads from the socket's file; told "Connection: upgrade", it is that file.
+        # In gevent's pywsgi a body reads from the socket's file. With "Connection: upgrade", the body is that file.
         body = environ["wsgi.input"]
         return getattr(body, "rfile", body).raw._sock
     except (AttributeError, KeyError):

@@ -14,11 +14,11 @@ from ..net.read_allowance import ReadAllowance
 from ..runtime.running_clock import TimeLimit, running_time
 
 STEP = 4096
-"""Maximum bytes of one read; after each, the time for the next ones is known."""
+"""Maximum bytes of one read; after each read, the time allowed for the next bytes is computed."""
 
 
 class TimedBody:
-    """A `wsgi.input` that reads `body`, another one. Raises TimeoutError when the peer is too slow.
+    """A `wsgi.input` that reads from `body`, the one of the web server. Raises TimeoutError if the peer is too slow.
 
     A body may take `seconds`, and 1 / MIN_RATE seconds more for each of its bytes (net/read_allowance.py). After a
     TimeoutError the server reads no more of the connection.
@@ -34,7 +34,7 @@ class TimedBody:
         return getattr(self._body, "rfile", self._body)
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes, all when it is negative; fewer only at the end of the body."""
+        """Return up to `size` bytes, all when it is negative; fewer only at the end of the body."""
         parts = []
         missing = size
         while missing:

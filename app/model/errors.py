@@ -29,7 +29,7 @@ class Error:
     text: str
     advice: str = ""
     backend_code: int = 0
-    """The code that an application has chosen, for protocols later than v1; 0 when it has chosen none."""
+    """The code that an application has chosen, for protocol versions after v1; 0 for none."""
 
     def advise(self, advice: str) -> Error:
         """Return a copy of the error with another advice, because clients and backends get different advice."""
@@ -46,7 +46,7 @@ class Disconnect:
     reason: str
     reconnect: bool = False
     backend_code: int = 0
-    """The close code that a backend has chosen, for protocols later than v1; 0 when it has chosen none."""
+    """The close code that a backend has chosen, for protocol versions after v1; 0 for none."""
 
     code: ClassVar[int] = 3000
 
@@ -62,7 +62,7 @@ class Disconnect:
 class Refused(Exception):
     """Raised when a command fails; `error` is sent in the reply.
 
-    Errors themselves are values: an exception that is raised twice keeps the frames of both.
+    An `Error` is a value and not an exception, because an exception object that is raised twice keeps both tracebacks.
     """
 
     def __init__(self, error: Error) -> None:
@@ -96,9 +96,9 @@ INTERNAL_ERROR = Error("internal server error")
 CLOSE_INVALID_MESSAGE = Disconnect("invalid message")
 """Not JSON, an empty frame or array, wrong types, a missing `params`, a second connect."""
 CLOSE_METHOD_NOT_FOUND = Disconnect("method not found")
-"""A command that the protocol does not have."""
+"""A command that does not exist in the protocol."""
 CLOSE_UNAUTHORIZED = Disconnect("unauthorized")
-"""Any command before a successful connect."""
+"""A command before a successful connect."""
 CLOSE_INVALID_TOKEN = Disconnect("invalid token")
 """The token of connect or refresh does not match its parameters."""
 CLOSE_LIMIT_EXCEEDED = Disconnect("limit exceeded")
@@ -108,11 +108,11 @@ CLOSE_INTERNAL_ERROR = Disconnect("internal server error", reconnect=True)
 CLOSE_STALE = Disconnect("stale")
 """No successful connect within stale_connection_close_delay."""
 CLOSE_EXPIRED = Disconnect("expired", reconnect=True)
-"""The credentials expired (connection_lifetime) and were not refreshed in time."""
+"""The credentials have expired (option connection_lifetime), and were not refreshed."""
 CLOSE_SLOW = Disconnect("slow")
 """More bytes wait for this client than client_queue_max_size allows."""
 CLOSE_SHUTDOWN = Disconnect("shutting down", reconnect=True)
-"""The server stops; the client should reconnect to it or to another node."""
+"""The server is shutting down; the client should reconnect, to this node or another one."""
 CLOSE_INSUFFICIENT_STATE = Disconnect("insufficient state", reconnect=True)
 """Messages of a channel with recovery may be missing; the client recovers them when it reconnects."""
 CLOSE_DISCONNECT = Disconnect("disconnect")

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 def user_id(user: object) -> str:
     """Convert the user ID of an application, a string or an integer, to the string of the protocol.
 
-    Raises TypeError for anything else, and ValueError for half of a surrogate pair, which UTF-8 has no bytes for.
+    Raises TypeError for other types, and ValueError for half of a surrogate pair, which UTF-8 cannot encode.
     """
     if isinstance(user, int) and not isinstance(user, bool):
         return str(int(user))
@@ -32,18 +32,18 @@ class RawClientInfo(NamedTuple):
     user: str
     client: str
     default_info: bytes = b""
-    """JSON given at connect, as it came; empty when there is none."""
+    """The unchanged JSON of the connection, from its credentials; empty for none."""
     channel_info: bytes = b""
-    """JSON given with the sign of a private channel, as it came; empty when there is none."""
+    """The unchanged JSON of the subscription, which a backend has signed; empty for none."""
 
 
 class StreamPosition(NamedTuple):
-    """A place in the stream of a channel: the publication with this offset has been received, and all before it."""
+    """A position in the stream of a channel, after the publication with this offset."""
 
     offset: int
     """Number of the publication in its channel, from 1 on; 0 before the first one."""
     epoch: str
-    """Identifies one continuous stream. It changes whenever publications may have been lost. Opaque to clients."""
+    """Identifies one continuous stream. It changes whenever publications may have been lost."""
 
 
 class Publication(NamedTuple):
@@ -54,30 +54,30 @@ class Publication(NamedTuple):
     data: bytes
     """JSON, byte for byte as the publisher sent it."""
     client: str = ""
-    """The client the publisher named, or the publishing client itself."""
+    """The ID of the client that published it, or the one that a backend has given."""
     info: RawClientInfo | None = None
-    """Who published, when a client did."""
+    """The client that published it; None if a backend did."""
     tags: Mapping[str, str] | None = None
-    """What the backend has added for filters and clients; version 1 of the protocol does not show it."""
+    """Tags that a backend has added, for filters and clients. Clients of version 1 do not receive them."""
     offset: int = 0
-    """Its number in the stream of the channel, which the engine gives; 0 if it is not kept in the history."""
+    """Its number in the stream of the channel, set by the engine; 0 if it is not stored in the history."""
     epoch: str = ""
-    """The epoch of the stream in which it has this offset; empty if it is not kept."""
+    """The epoch of the stream in which it has this offset; empty if it is not stored in the history."""
 
 
 OFFSET = Publication._fields.index("offset")
-"""Where the position of a publication begins among its fields."""
+"""The index of `offset` among the fields of a publication; `epoch` follows."""
 
 
 class Join(NamedTuple):
-    """A client subscribed on a channel that announces it (option join_leave)."""
+    """A client has subscribed to a channel with option join_leave."""
 
     channel: str
     info: RawClientInfo
 
 
 class Leave(NamedTuple):
-    """A client left a channel that announces it (option join_leave)."""
+    """A client has unsubscribed from a channel with option join_leave."""
 
     channel: str
     info: RawClientInfo
@@ -87,7 +87,7 @@ Event: TypeAlias = Publication | Join | Leave
 
 
 class Unsendable(Exception):
-    """Raised for an event that some subscribers have no way to receive, because of what it holds."""
+    """Raised for an event that some subscribers cannot receive, because their format cannot carry its payload."""
 
 
 class Encoding(NamedTuple):
@@ -102,10 +102,10 @@ class Encoding(NamedTuple):
     Raises Unsendable for an event after which these subscribers are disconnected.
     """
     frame: Callable[[bytes], bytes]
-    """The message as the transport puts it on the wire."""
+    """Frames the message for the transport."""
     is_positioned: bool = False
-    """Whether these subscribers count on receiving every publication of the stream, in order and once."""
+    """Whether these subscribers must receive every publication of the stream, in order and once."""
     passes: Callable[[Event], bool] | None = None
-    """Which events these subscribers receive; None for all. It is called once for each event and distinct filter."""
+    """The filter for these subscribers; None for none. It is called once for each event and distinct filter."""
     then: Encoding | None = None
-    """How these subscribers receive what follows the next publication; None for the same way."""
+    """The encoding for these subscribers after the next publication; None if it does not change."""

@@ -1,7 +1,7 @@
-"""JSON from peers: decoded into typed structs with `Raw` fields kept byte for byte, or into Python values.
+"""Decodes JSON from peers into typed structs, whose `Raw` fields stay unchanged, or into Python values.
 
-Knows nothing of commands. It adds to msgspec what JSON from JavaScript needs, and one limit for nesting, so that
-everything that is accepted from one peer can be read by all others.
+Independent of commands. In addition to msgspec, it accepts JSON from JavaScript with halves of surrogate pairs, and
+limits nesting, so that all peers can read everything that is accepted from one of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 T = TypeVar("T")
 
 MAX_NESTING = 500
-"""Arrays and objects inside each other. Readers recurse: the limit keeps clear of Python's own, which is 1000 calls."""
+"""Maximum levels of nested arrays and objects. Decoders recurse, and Python limits recursion to 1000 calls."""
 TOO_DEEP = f"JSON is nested too deeply: more than {MAX_NESTING} levels"
 
 
@@ -26,14 +26,14 @@ class InvalidJSON(ValueError):
 
 
 class UnknownField(InvalidJSON):
-    """An object has a field that its type does not have, and the type forbids that."""
+    """An object has a field that its type does not have and forbids."""
 
 
 def decode(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
     """Decode JSON with a msgspec decoder, to the type of the decoder.
 
-    Raises InvalidJSON. The type must be finite: no `Any`, for which there is `decode_value`. What a `Raw` field holds
-    is not decoded; `check_nesting` limits how deep it is nested.
+    Raises InvalidJSON. The type must not contain `Any`; use `decode_value` for that. The content of `Raw` fields is not
+    decoded; use `check_nesting` to limit its levels.
     """
     try:
         return decoder.decode(data)
@@ -77,9 +77,10 @@ def _invalid(error: Exception) -> InvalidJSON:
 
 
 def decode_in_any_case(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
-    """An object as the decoder's struct, with field names in any case. Unknown fields are ignored. Raises InvalidJSON.
+    """Decode an object as the decoder's struct. Field names may have any case, and unknown fields are ignored.
 
-    The struct must forbid unknown fields. Then objects with the usual names, which are nearly all, cost nothing more.
+    The struct must forbid unknown fields. Then objects with the usual names, which are nearly all, need no additional
+    time. Raises InvalidJSON.
     """
     try:
         return decode(decoder, data)
@@ -91,7 +92,10 @@ _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def _with_known_fields(type_: Any, data: bytes) -> bytes:
-    """An object with the fields of a struct alone. Of several that differ in case only, the last counts, as in Go."""
+    """Return an object with only the fields of a struct.
+
+    If several fields differ only in case, the last one counts, as in Go.
+    """
     fields = {name.lower(): name for name in type_.__struct_encode_fields__}
     known = {fields[name.lower()]: value for name, value in decode(_object, data).items() if name.lower() in fields}
     return b"{%b}" % b",".join(b'"%b":%b' % (name.encode(), bytes(value)) for name, value in known.items())
@@ -106,7 +110,7 @@ _ESCAPES = re.compile(_SURROGATE_PAIR + rb"|" + _LONE_SURROGATE + rb"|\\.", re.D
 
 
 def _decode_with_lone_surrogates(decoder: msgspec.json.Decoder[T], data: bytes, error: Exception) -> T:
-    """Hide lone surrogates behind a mark the text cannot contain, decode, put them back."""
+    """Decode a text in which lone surrogates are replaced by a mark that it does not contain, then restore them."""
     mark = b"<" + os.urandom(8).hex().encode() + b">"
     text = _ESCAPES.sub(lambda escape: mark + escape[1] if escape[1] else escape[0], data)
     if mark not in text:
@@ -122,7 +126,7 @@ def _decode_with_lone_surrogates(decoder: msgspec.json.Decoder[T], data: bytes, 
 
 
 def _restore(value: Any, mark: bytes) -> Any:
-    """Raw JSON gets its surrogates back; a decoded string, which cannot hold one, U+FFFD instead."""
+    """Put surrogates back into raw JSON, and U+FFFD into decoded strings, which cannot hold surrogates."""
     if isinstance(value, msgspec.Raw):
         return msgspec.Raw(bytes(value).replace(mark, b"\\"))
     if isinstance(value, str):
@@ -142,7 +146,7 @@ _value = msgspec.json.Decoder()
 
 
 def decode_value(data: bytes) -> Any:
-    """Any JSON as Python values, read as JavaScript reads it.
+    """Decode any JSON to Python values, in the same way as JavaScript.
 
     A number that is out of range becomes infinity, and half of a surrogate pair becomes U+FFFD. Raises InvalidJSON only
     for what `is_json` refuses.
@@ -155,12 +159,12 @@ def decode_value(data: bytes) -> Any:
 
 
 def decode_embedded(data: bytes) -> Any:
-    """JSON that is part of a message as Python values (see `decode_value`); None when it is empty."""
+    """Decode JSON that is part of a message to Python values (see `decode_value`); None if it is empty."""
     return decode_value(data) if data else None
 
 
 def decode_if_json(data: bytes) -> Any:
-    """JSON as Python values (see `decode_value`); None when it is empty, or bytes that are not JSON."""
+    """Decode JSON to Python values (see `decode_value`); None if it is empty or not JSON."""
     return decode_value(data) if data and is_json(data) else None
 
 
@@ -178,7 +182,7 @@ def _with_replacements(data: bytes) -> bytes:
 
 
 def _integer(digits: str) -> int | float:
-    """An integer; infinity when it has more digits than Python converts (4300 by default)."""
+    """Convert an integer; infinity if it has more digits than Python can convert (4300 by default)."""
     try:
         return int(digits)
     except ValueError:
@@ -186,12 +190,12 @@ def _integer(digits: str) -> int | float:
 
 
 def _refuse_constant(name: str) -> None:
-    """Python's json module accepts NaN and Infinity, which are not JSON."""
+    """Refuse NaN and Infinity, which Python's json module accepts although they are not JSON."""
     raise ValueError(f"{name} is not JSON")
 
 
 def encode_value(value: Any) -> bytes:
-    """Python values as JSON. Raises TypeError for what JSON cannot hold, and InvalidJSON for too many levels."""
+    """Encode Python values as JSON. Raises TypeError for unsupported types, and InvalidJSON for too many levels."""
     try:
         encoded = msgspec.json.encode(value)
     except RecursionError:
@@ -205,7 +209,7 @@ _OTHER_BYTES = bytes(byte for byte in range(256) if byte not in _QUOTES_AND_BRAC
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _STEPS = [{"[": 1, "]": -1}.get(chr(byte), 0) for byte in range(256)]
 LEVELS_PER_PASS = 16
-"""Levels that are removed together, one level at a time, before brackets are counted one by one."""
+"""Levels that are removed with fast replacements before the remaining brackets are counted one by one."""
 
 
 def check_nesting(data: bytes, limit: int = MAX_NESTING) -> None:
@@ -225,9 +229,9 @@ def check_nesting(data: bytes, limit: int = MAX_NESTING) -> None:
 
 
 def _brackets_outside_strings(data: bytes) -> bytes:
-    """The brackets and braces of a JSON text, all as brackets, without those in strings.
+    """Return the brackets and braces of a JSON text outside strings, with braces converted to brackets.
 
-    A string without an end reaches to the end of the text.
+    A string without a closing quote ends at the end of the text.
     """
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
@@ -236,7 +240,7 @@ def _brackets_outside_strings(data: bytes) -> bytes:
 
 
 def is_json(data: bytes) -> bool:
-    """Whether `data` is one JSON value in UTF-8, nested no deeper than MAX_NESTING."""
+    """Return whether `data` is one JSON value in UTF-8, nested no deeper than MAX_NESTING."""
     try:
         data.decode()
         check_nesting(data)

@@ -1,6 +1,6 @@
-"""Payloads of publications: JSON, or any other bytes, which begin with a mark that JSON cannot begin with.
+"""Payloads of publications: JSON, or other bytes after a mark with which JSON cannot begin.
 
-So every node can tell them apart, without reading them and without another field in what engines store.
+So every node can distinguish them, without parsing them and without another field in the data of engines.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from base64 import b64encode
 from .json_codec import is_json
 
 BINARY_MARK = b"\0"
-"""What data that are not JSON begin with."""
+"""The first byte of data that are not JSON."""
 
 
 def payload(data: bytes) -> bytes:
-    """Bytes from outside as the data of a publication: as they are if they are JSON, otherwise with the mark."""
+    """Convert received bytes to the data of a publication: unchanged if they are JSON, otherwise with the mark."""
     return data if is_json(data) else BINARY_MARK + data
 
 
 def is_binary(data: bytes) -> bool:
-    """Whether the data of a publication are bytes that are not JSON."""
+    """Return whether the data of a publication are bytes that are not JSON."""
     return data.startswith(BINARY_MARK)
 
 
 def bytes_of(data: bytes) -> bytes:
-    """What the publisher has sent, for readers that take any bytes."""
+    """Return the payload without the mark, for readers that accept any bytes."""
     return data[1:] if data.startswith(BINARY_MARK) else data
 
 
 def json_of(data: bytes) -> bytes:
-    """The data as JSON, for readers that take nothing else: bytes that are not JSON become a string in Base64."""
+    """Return the data as JSON, for readers that accept only JSON: bytes that are not JSON become a string in Base64."""
     return b'"%b"' % b64encode(data[1:]) if data.startswith(BINARY_MARK) else data

@@ -11,11 +11,11 @@ import re
 from functools import lru_cache
 
 CLIENT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""Format of client IDs. Other texts must not be signed as one: they could be read as a user and a timestamp."""
+"""Format of client IDs. No other texts may be signed as client IDs, because they could also be a user and timestamp."""
 
 
 def sign(secret: str, *parts: str | bytes) -> str:
-    """The hexadecimal HMAC SHA-256 of the concatenated `parts`, with the key `secret`."""
+    """Return the hexadecimal HMAC SHA-256 of the concatenated `parts`, with the key `secret`."""
     digest = _keyed(secret).copy()
     for part in parts:
         digest.update(part.encode() if isinstance(part, str) else part)
@@ -24,28 +24,28 @@ def sign(secret: str, *parts: str | bytes) -> str:
 
 @lru_cache(maxsize=8)
 def _keyed(secret: str) -> hmac.HMAC:
-    """An HMAC object without data, cached for copying: processing the key takes longer than a small message."""
+    """Return an HMAC object without data, cached for copying: processing the key takes longer than a small message."""
     return hmac.new(secret.encode(), digestmod="sha256")
 
 
 def client_token(secret: str, user: str, timestamp: str, info: str = "") -> str:
-    """The token of `connect` and `refresh`; `timestamp` is Unix seconds as text, `info` JSON text."""
+    """Return the token of `connect` and `refresh`; `timestamp` is Unix seconds as text, `info` JSON text."""
     return sign(secret, user, timestamp, info)
 
 
 def credentials(secret: str, user: str, timestamp: int, info: str = "") -> dict[str, str]:
-    """The credentials that a client needs to connect or refresh as `user`: user, timestamp, info and token."""
+    """Return the credentials that a client needs to connect or refresh as `user`: user, timestamp, info and token."""
     token = client_token(secret, user, str(timestamp), info)
     return {"user": user, "timestamp": str(timestamp), "info": info, "token": token}
 
 
 def channel_sign(secret: str, client: str, channel: str, info: str = "") -> str:
-    """The signature for subscribing to a private channel, valid for the connection with this client ID only."""
+    """Return the signature for subscribing to a private channel, valid for the connection with this client ID only."""
     return sign(secret, client, channel, info)
 
 
 def api_sign(secret: str, body: bytes) -> str:
-    """The signature of an HTTP API request, computed over the bytes of its body."""
+    """Return the signature of an HTTP API request, computed over the bytes of its body."""
     return sign(secret, body)
 
 

@@ -29,7 +29,7 @@ RETRIED_STATUSES = (500, 502, 503, 504)
 class BackendHTTP:
     """Posts JSON to one URL. Each attempt takes `timeout` seconds at most, and there are at most `tries` attempts.
 
-    A `timeout` of 0 stands for that of option hook_timeout. User and password of the URL are sent in the header
+    A `timeout` of 0 means the one of option hook_timeout. User and password of the URL are sent in the header
     Authorization. `address` is the URL as the log shows it: without these and without a query, which may be secret.
     """
 
@@ -42,18 +42,18 @@ class BackendHTTP:
         self._timeout = timeout or config.hook_timeout
         self._timeout_option = "proxy_…_timeout" if timeout else "hook_timeout"
         self._tries = tries
-        # A try is limited as a whole, below: urllib3 counts the time of each read by itself.
+        # The timeout below limits the whole attempt, because urllib3 applies its timeout to each read separately.
         self._http = http_client(CONNECTIONS, self._timeout)
 
     def limit(self) -> float:
-        """The maximum total seconds of all attempts."""
+        """Return the maximum total seconds of all attempts."""
         return self._tries * self._timeout + sum(self._pauses())
 
     def post(self, body: bytes, opening: Opening | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
         """Return status and body of the first final response, or of the last attempt. May block.
 
-        Sends the headers of the client's request `opening` that are passed on, and `headers`. Raises Undelivered when
-        there is no response in time, or a longer one than MAX_RESPONSE_SIZE.
+        Sends the headers of the client's request `opening` that are forwarded, and `headers`. Raises Undelivered after
+        a timeout, and for a response body of more than MAX_RESPONSE_SIZE bytes.
         """
         passed = {**self._passed_headers(opening), **self._credentials}
         sent = {**passed, "Content-Type": "application/json", **headers}
@@ -110,8 +110,8 @@ class BackendHTTP:
     def _passed_headers(self, opening: Opening | None) -> dict[str, str]:
         """Return the headers of the client's request that are forwarded.
 
-        A client can send X-Forwarded-For and X-Real-IP itself. What is passed on under these names is the address that
-        the proxies in option trusted_proxies vouch for.
+        A client can send X-Forwarded-For and X-Real-IP itself. The values that are forwarded under these names are the
+        address that proxies in option trusted_proxies have reported.
         """
         headers = {}
         if opening is not None:

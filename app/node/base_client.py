@@ -1,6 +1,6 @@
 """The parts of a client's connection that do not depend on the version of the protocol: its data, expiry and end.
 
-The room of a version adds the commands that a client sends and the messages that it receives.
+Subclasses, one for each version, add the commands that a client sends and the messages that it receives.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class BaseClient(ABC):
     encoding: Encoding
     """How events of channels are encoded for this client; set by the class of the version."""
     library = ""
-    """Name and version of the client library, as the client tells them; empty if it does not."""
+    """Name and version of the client library, if the client sends them; otherwise empty."""
 
     __slots__ = (
         "active_at",
@@ -122,7 +122,7 @@ class BaseClient(ABC):
     @property
     @abstractmethod
     def protocol(self) -> str:
-        """Version of the protocol and format, as operators see it."""
+        """Version of the protocol and format, as the admin interface shows it."""
 
     @property
     @abstractmethod
@@ -195,7 +195,7 @@ class BaseClient(ABC):
             self._timer = self.node.timers.after(max(delay, 0), self._close_if_expired)
 
     def _grace_period(self) -> float:
-        """Seconds that a connection may stay open after its credentials have expired."""
+        """Return seconds that a connection may stay open after its credentials have expired."""
         return self.node.config.expired_connection_close_delay
 
     def _cancel_timer(self) -> None:
@@ -229,7 +229,7 @@ class BaseClient(ABC):
         self._note_close(disconnect)
         if disconnect is not None:
             self.node.closed_clients.note(self, disconnect.reason)
-            # First of all, so that an unavailable engine does not delay the client's reconnection to another node.
+            # This comes first, so that an unavailable engine does not delay the client's reconnection to another node.
             log.debug("client %s (user %r): closing: %s", self.uid, self.user, disconnect.reason, extra=self.ids)
             self._transport.close(disconnect.code, disconnect.close_reason)
         self._cancel_timer()

@@ -1,6 +1,6 @@
-"""The rules for names of channels: they determine the namespace, and so the options, and who may subscribe.
+"""The rules for names of channels. The name determines the namespace with its options, and which users may subscribe.
 
-Specification: docs/channels.md. Pure functions of a name and the configuration.
+Specification: docs/channels.md. All functions are pure.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CachedOptions: TypeAlias = "tuple[ChannelOptions, HistoryOptions | None]"
 class _OptionsByName(dict[str, CachedOptions]):
     """Caches the options of channels by name: a lookup takes a fifth of the time that the name's rules take.
 
-    When the cache is full, it is emptied. So names that are used once do not displace the others for long.
+    When the cache is full, it is emptied, so that names which are used only once do not stay in it.
     """
 
     def __init__(self, find: Callable[[str], CachedOptions]) -> None:
@@ -85,29 +85,29 @@ class ChannelRules:
         return found
 
     def is_private(self, channel: str) -> bool:
-        """Whether a subscription needs a signature of the backend."""
+        """Return whether a subscription needs a signature of the backend."""
         return bool(self._private_prefix) and channel.startswith(self._private_prefix)
 
     def allows_user(self, channel: str, user: str) -> bool:
-        """Whether `user` is in the list of users at the end of the name; True if there is no list."""
+        """Return whether `user` is in the list of users at the end of the name; True if there is no list."""
         _, found, users = self._after_last(channel, self._user_boundary)
         return not found or user in (users.split(self._user_separator) if self._user_separator else [users])
 
     def personal(self, user: str) -> str:
-        """The personal channel of a user. Refused with NAMESPACE_NOT_FOUND when its namespace does not exist."""
+        """Return the personal channel of a user. Raises Refused if its namespace does not exist."""
         prefix = f"{self._personal_namespace}{self._namespace_boundary}" if self._personal_namespace else ""
         channel = f"{prefix}{self._user_boundary}{user}"
         self.options(channel)
         return channel
 
     def names_users(self, channel: str) -> bool:
-        """Whether the name of the channel ends with a list of users."""
+        """Return whether the name of the channel ends with a list of users."""
         return bool(self._user_boundary) and self._user_boundary in channel
 
     def asks_backend(self, channel: str) -> bool:
-        """Whether a backend decides who subscribes without a token. Raises Refused with NAMESPACE_NOT_FOUND.
+        """Return whether a backend decides who subscribes without a token. Raises Refused with NAMESPACE_NOT_FOUND.
 
-        It is not asked about private channels, nor about names that list users where these need no token.
+        Backends do not decide about private channels, and about channels of listed users that need no token.
         """
         options = self.options(channel)
         if not options.proxy_subscribe or self.is_private(channel):
@@ -115,7 +115,7 @@ class ChannelRules:
         return not (options.allow_user_limited_channels and self.names_users(channel))
 
     def allows_client(self, channel: str, client: str) -> bool:
-        """Whether `client` is the client ID at the end of the name; True if there is none."""
+        """Return whether `client` is the client ID at the end of the name; True if there is none."""
         _, found, allowed = self._after_last(channel, self._client_boundary)
         return not found or client == allowed
 

@@ -1,7 +1,7 @@
-"""The cluster as one node sees it, through control messages between nodes.
+"""The communication of one node with the other nodes of the cluster, through control messages.
 
-The identity of this node, pings and the registry of nodes, surveys, the messages that operators watch, and commands
-that concern the connections of a user on all nodes.
+Contains the identity of this node, pings and the registry of nodes, surveys, the messages that operators watch, and
+commands for the connections of a user on all nodes.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ MAX_MISSED_PINGS = 3
 """A node without pings for this many `node_ping_interval`s is removed from the registry."""
 
 INTRODUCTION_PINGS = 1.5
-"""A node that has run for this many `node_ping_interval`s has heard from all others."""
+"""A node that has run for this many `node_ping_interval`s has received a ping from every other node."""
 
 
 class Cluster:
-    """All nodes, as one of them sees them. `config` returns the current configuration.
+    """The connection of this node with all others. `config` returns the current configuration.
 
     `answer` answers the questions of operators about this node; `watch` carries out a WatchNamespace. Neither raises.
     """
@@ -106,14 +106,14 @@ class Cluster:
         self.identify()
 
     def identify(self) -> None:
-        """Generate a new uid and forget the other nodes: two processes after a fork must not have the same uid."""
+        """Generate a new uid and forget all other nodes, because two processes after a fork must not share a uid."""
         self.uid = str(uuid.uuid4())
         self._started_at = int(time.time())
         self._start_time = time.monotonic()
         self.registry = NodeRegistry(self.uid, running_time)
 
     def _knows_all_peers(self) -> bool:
-        """Whether every other node has sent a ping since this one started."""
+        """Return whether every other node has sent a ping since this one started."""
         first_pings = INTRODUCTION_PINGS * self._config().node_ping_interval
         return not self._engine.joins_nodes or time.monotonic() - self._start_time > first_pings
 
@@ -175,7 +175,7 @@ class Cluster:
         Raises Refused with INTERNAL_ERROR if the engine fails.
         """
         try:
-            # Published first: when this returns, everything that this backend published before has been delivered.
+            # The control message comes first, so that all earlier publications of this backend are delivered before.
             self.publish(message)
         finally:
             self._apply_here(message)

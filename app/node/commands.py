@@ -1,6 +1,6 @@
-"""The commands of backends, which are checked against the options of their channels and passed to an engine.
+"""The commands of backends: checks them against the options of their channels, and passes them to an engine.
 
-A node has these commands, and a program that is not a node has them too (extension/publisher.py).
+A node has these commands, and so does a program that only publishes (extension/publisher.py).
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class PublicationObserver(Protocol):
     """Observes the publications in channels with option `watch`."""
 
     wanted: bool
-    """Whether `note` is to be called."""
+    """Whether anybody observes, so that `note` should be called."""
 
     def note(self, publication: Publication) -> None:
-        """Note a publication that has reached the engine. Does not block and does not raise."""
+        """Record a publication that the engine has accepted. Does not block and does not raise."""
 
 
 class PublishOptions(NamedTuple):
@@ -50,9 +50,9 @@ class PublishOptions(NamedTuple):
     tags: Mapping[str, str] | None = None
     """Tags that subscribers receive with the publication."""
     skip_history: bool = False
-    """Whether to keep the publication out of the history."""
+    """Whether the publication is not added to the history."""
     once: PublishConditions | None = None
-    """Conditions for publishing; None publishes always."""
+    """Conditions under which it is published; None publishes always."""
 
 
 PLAIN_PUBLISH = PublishOptions()
@@ -77,7 +77,7 @@ class PresenceStats(NamedTuple):
 
 
 UNRECOVERABLE = Error("unrecoverable position")
-"""The position has another epoch than the stream of its channel. Version 1 has no positions and does not use this."""
+"""The epoch of a position is not that of the stream. Version 1 of the protocol has no positions, and no such error."""
 
 
 class Commands(ABC):
@@ -119,7 +119,7 @@ class Commands(ABC):
         uid: str = "",
         options: PublishOptions = PLAIN_PUBLISH,
     ) -> StreamPosition | None:
-        """Publish a payload into a channel; returns its position, or None if it is not kept.
+        """Publish a payload into a channel. Returns its position, or None if it is not stored in a history.
 
         Raises Refused with NAMESPACE_NOT_FOUND, or with INTERNAL_ERROR if the engine fails.
         """
@@ -140,10 +140,9 @@ class Commands(ABC):
         return position
 
     def publish_all(self, requests: Sequence[PublishRequest]) -> list[StreamPosition | Error | None]:
-        """Publish several publications, in order for each channel; returns the position or the error of each.
+        """Publish several publications, in order for each channel. Returns the position or the error of each.
 
-        An engine that `batches` needs less time for this than for single calls of `publish`. Other greenlets may run
-        meanwhile.
+        If `batches` is true, this is faster than single calls of `publish`. Other greenlets may run in the meantime.
         """
         if self._engine.batches and len(requests) > 1:
             return self._publish_together(requests)

@@ -1,6 +1,6 @@
 """Messages that nodes send to each other: JSON with a version, so that nodes of two adjacent versions can run together.
 
-Their names on the wire are the tags; docs/redis.md describes how they travel.
+The tag of each class is its name on the wire; docs/redis.md describes how messages reach the nodes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Amount = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Ping(msgspec.Struct, tag="ping"):
-    """The sign of life of a node, sent every `node_ping_interval`."""
+    """The periodic ping of a node, sent every `node_ping_interval`."""
 
     info: NodeInfo
     watching: bool = False
@@ -86,9 +86,9 @@ class UserConnection(msgspec.Struct):
     """The name of the node that has it."""
     channels: list[str]
     protocol: str = ""
-    """Version of the protocol and format; empty if the node is of a release that does not tell."""
+    """Version of the protocol and format; empty from nodes of an older release."""
     library: str = ""
-    """Name and version of the client library; empty if the client does not tell them."""
+    """Name and version of the client library, if the client sends them; otherwise empty."""
     transport: str = ""
     address: str = ""
     """The address of the client; empty if it is not known."""
@@ -118,7 +118,7 @@ class WatchNamespace(msgspec.Struct, tag="watch_namespace"):
 
 
 class SessionInput(msgspec.Struct, tag="session_input"):
-    """Commands of a client, received here, for the node that has the client's connection."""
+    """Commands of a client, from the node that has received them to the node that has the client's connection."""
 
     id: str
     to: str
@@ -129,7 +129,7 @@ class SessionInput(msgspec.Struct, tag="session_input"):
 
 
 class SessionInputTaken(msgspec.Struct, tag="session_input_taken"):
-    """The reply to a SessionInput with the same id: the node has queued the commands, or has no such connection."""
+    """The reply to a SessionInput with the same ID: the node has queued the commands, or has no such connection."""
 
     id: str
 

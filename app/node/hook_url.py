@@ -29,7 +29,7 @@ _REFUSED_WITH_PAGE = (
 
 
 class HookReply(msgspec.Struct):
-    """The body of a response from the backend; values of omitted fields stay as they are."""
+    """The body of a response from the backend. A field that is missing leaves its value unchanged."""
 
     refuse: str | bool = False
     user: str | int | msgspec.UnsetType | None = msgspec.UNSET
@@ -52,7 +52,7 @@ class HookURL:
         return self._backend.address
 
     def limit(self) -> float:
-        """The maximum total seconds of all attempts."""
+        """Return the maximum total seconds of all attempts."""
         return self._backend.limit()
 
     def __call__(self, context: Context) -> None:
@@ -78,7 +78,7 @@ def _body(context: Context) -> bytes:
 
 
 def _hint(status: int) -> str:
-    """Return what an operator can do about a backend that answers with this status and an HTML page."""
+    """Return advice for an operator whose backend answers with this status and an HTML page."""
     if 300 <= status < 400:
         return "the response is a redirect: check hook_url, and exempt its path from the login of the site"
     if status in CSRF_STATUSES:
@@ -89,7 +89,7 @@ def _hint(status: int) -> str:
 
 
 def _check_status(status: int, content: bytes) -> None:
-    """Raise Refuse if the backend refuses, and Undelivered if its response is not that of a hook."""
+    """Raise Refuse if the backend refuses, and Undelivered if its response has an unexpected status."""
     is_page = content.lstrip()[:1] == b"<"
     if status == HTTPStatus.FORBIDDEN and not (is_page and b"csrf" in content.lower()):
         if is_page:

@@ -49,7 +49,7 @@ ENDING = (gevent.GreenletExit, KeyboardInterrupt)
 
 
 class Refuse(Exception):
-    """Raised by a hook to refuse a request; the client receives `reason`, converted to text."""
+    """Raised by a hook to refuse a request. The client receives `reason`, converted to a string."""
 
     def __init__(self, reason: object = "") -> None:
         super().__init__(reason)
@@ -57,10 +57,10 @@ class Refuse(Exception):
 
 
 class RPCError(Exception):
-    """Raised by an RPC handler, or another hook that decides: the client receives the code and the message.
+    """Raised by an RPC handler or another hook that decides, to send the client an error with a code and a message.
 
-    Codes from 400 to 1999 are for applications; those from 100 have a meaning in the protocol. With `temporary`, the
-    client may send the same request again later. Raises ValueError for another code.
+    Codes from 400 to 1999 are for applications; codes from 100 to 399 have a meaning in the protocol. With `temporary`,
+    the client may send the same request again later. Raises ValueError for other codes.
     """
 
     def __init__(self, code: int, message: object, temporary: bool = False) -> None:
@@ -73,11 +73,11 @@ class RPCError(Exception):
 
 
 class DisconnectClient(Exception):
-    """Raised by an RPC handler, or another hook that decides: the server closes the connection of the client.
+    """Raised by an RPC handler or another hook that decides, to close the connection of the client.
 
-    Client libraries connect again after codes from 4000 to 4499, and not after codes from 4500 to 4999. Codes from
-    3000 have a meaning in the protocol. The reason has at most 123 bytes in UTF-8. Raises ValueError for another code
-    or a longer reason.
+    Client libraries reconnect after codes from 4000 to 4499, but not after codes from 4500 to 4999. Codes from 3000 to
+    3999 have a meaning in the protocol. The reason has at most 123 bytes in UTF-8. Raises ValueError for other codes
+    and for a longer reason.
     """
 
     def __init__(self, code: int, reason: object) -> None:
@@ -106,13 +106,13 @@ class Context:
     """The ID of the connection."""
     channel: str = ""
     method: str = ""
-    """At rpc: the name of the method that the client calls."""
+    """At rpc: the name of the called method."""
     data: Any = None
     """At publish: the decoded data, which a hook may replace. At rpc and message: the data that the client sends."""
     info: Any = None
     """The decoded info that others see of the client; at connect, refresh and private_subscribe a hook may set it."""
     protocol: str = "json"
-    """How the client encodes its messages: json or protobuf."""
+    """The format of the client's messages: json or protobuf."""
     channels: Collection[str] = ()
     """At connect: channels to which the server subscribes the client, besides those of its token; a hook may set it.
     Clients of protocol v1 have no such subscriptions."""
@@ -168,7 +168,7 @@ class Hooks:
     def add(self, event: str, hook: Hook, limit: Callable[[], float] | None = None) -> None:
         """Call `hook` at `event`, after those added before; `limit` is the timeout of a hook that applies it itself.
 
-        Raises RuntimeError when the node has started, and TypeError as `check_hook` does.
+        Raises RuntimeError if the node has started, and TypeError if `hook` is not a plain function.
         """
         check_hook(event, hook)
         if self.is_sealed:
@@ -176,14 +176,14 @@ class Hooks:
         self._added.setdefault(event, []).append(_Added(hook, limit or self._timeout, limit is not None))
 
     def seal(self) -> None:
-        """Accept no more hooks, because the node starts."""
+        """Refuse further hooks, because the node starts."""
         self.is_sealed = True
 
     def __bool__(self) -> bool:
         return bool(self._added)
 
     def has(self, *events: str) -> bool:
-        """Whether there is a hook for at least one of these events."""
+        """Return whether there is a hook for at least one of these events."""
         return any(event in self._added for event in events)
 
     def max_timeout(self, *events: str) -> float:
@@ -195,7 +195,7 @@ class Hooks:
     def ask(self, context: Context, info: bytes = b"", data: bytes = b"") -> Outcome:
         """Call the hooks of an event, which may change the context. Raises Refused if a hook refuses or fails.
 
-        Raises Closing when one disconnects the client.
+        Raises Closing if a hook disconnects the client.
 
         `info` and `data` are the JSON from which those of the context were decoded. They are kept byte for byte unless
         a hook changes the values, because Python does not distinguish 1e3 from 1000.0.
@@ -212,7 +212,7 @@ class Hooks:
         return Outcome(user, _kept(info, before.info, after.info), _kept(data, before.data, after.data))
 
     def answer(self, context: Context, event: str) -> object:
-        """What the first hook of `event` returns. Raises as `ask`, and KeyError when there is none."""
+        """Return the result of the first hook of `event`. Raises Refused, Closing, and KeyError if there is no hook."""
         return self._answer(self._added[event][0], context)
 
     def _answer(self, added: _Added, context: Context) -> object:
@@ -233,7 +233,7 @@ class Hooks:
 
     @contextmanager
     def _usable(self, context: Context) -> Iterator[None]:
-        """Raise Refused, with a log line, if the body finds values of the context that cannot be encoded."""
+        """Log and raise Refused if values of the context cannot be encoded in the `with` block."""
         try:
             yield
         except (TypeError, ValueError, RecursionError) as error:
@@ -244,7 +244,7 @@ class Hooks:
     # -- notify: it has happened
 
     def notify(self, context: Context) -> bool:
-        """Call the hooks of an event; returns False if one of them could not deliver it."""
+        """Call the hooks of an event. Returns False if one of them could not deliver it."""
         self._notifying += 1
         try:
             delivered = [self._delivered(added, context) for added in self._added.get(context.event, ())]
@@ -292,7 +292,7 @@ class Hooks:
     # -- one hook
 
     def _call(self, added: _Added, context: Context) -> object:
-        """Call one hook. Raises what the hook raises, and _HookTimeout."""
+        """Call one hook. Raises the exceptions of the hook, and _HookTimeout."""
         timeout = gevent.Timeout()  # an `except Exception` in the hook does not catch it when the limit raises it
         try:
             if added.bounds_itself:
@@ -305,7 +305,7 @@ class Hooks:
             raise
 
     def _note_failure(self, added: _Added, context: Context, error: BaseException) -> None:
-        """Log the failure of a hook. Raises `error` again if it is not the failure of the hook."""
+        """Log the failure of a hook. Raises `error` again if the hook did not cause it."""
         what = f"hook {name_of(added.hook)} ({context.event})"
         if isinstance(error, ENDING) or _is_timeout_of_view(error, context):
             raise error
@@ -320,14 +320,14 @@ class Hooks:
 
 
 def rpc_event(method: str) -> str:
-    """The event whose hook is the handler of this method alone; RPC is the event for all other methods."""
+    """Return the event for calls of one method. The event RPC is for all methods without an event of their own."""
     return f"{RPC} {method}"
 
 
 def check_hook(event: str, hook: object) -> None:
-    """Raise TypeError if `hook` is not callable, or an `async def`.
+    """Raise TypeError if `hook` is not callable, or is an `async def`.
 
-    The coroutine of an `async def` would not be awaited, so everything that it refuses would be accepted.
+    The coroutine of an `async def` would never be awaited, so it could not refuse anything.
     """
     if not callable(hook):
         raise TypeError(f"a hook for {event} must be a function, not {type(hook).__name__}")
@@ -343,7 +343,7 @@ class _Encoded(NamedTuple):
 
 
 def _encoded(context: Context) -> _Encoded:
-    """Encode the values of a context. Raises TypeError, ValueError or RecursionError if JSON cannot hold them."""
+    """Encode the values of a context. Raises TypeError, ValueError or RecursionError if they cannot be JSON."""
     info = b"" if context.info is None else msgspec.json.encode(context.info)
     return _Encoded(info, msgspec.json.encode(context.data) if context.event == PUBLISH else b"")
 
@@ -364,10 +364,10 @@ def _kept(sent: bytes, before: bytes, after: bytes) -> bytes:
 
 
 def _is_timeout_of_view(error: BaseException, context: Context) -> bool:
-    """Whether a timeout was set outside of the hook, by the view that calls it or by the application around that.
+    """Return whether a timeout was set outside the hook, by the view that calls the hook or by the application.
 
-    A timeout that the hook has set itself is closed when the hook ends, or at least cancelled. Outside of views, no
-    code around a hook sets a timeout.
+    A timeout that the hook has set itself is closed, or at least cancelled, when the hook ends. Outside of views, only
+    the hook sets timeouts.
     """
     never_began = gevent.Timeout().timer  # what a closed one has, too
     return isinstance(error, gevent.Timeout) and context.request is not None and error.timer is not never_began

@@ -1,7 +1,7 @@
 """The connections of this node, and their subscriptions.
 
-Knows objects with a uid, a user, an encoding and an outbox; no engine, no
-protocol, no I/O. No method switches greenlets, so each is atomic.
+A connection is any object with a uid, a user, an encoding and an outbox. Independent of engines and protocols, without
+I/O. No method switches greenlets, so each is atomic.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ..net.flusher import Flusher
 from ..net.outbox import Queue
 
 CLOSE_UNSENDABLE = Disconnect("inappropriate protocol")
-"""A message holds bytes that the client has no way to receive. Clients of version 1 can receive every message."""
+"""A message contains bytes that the client's format cannot carry. Clients of version 1 can receive all messages."""
 
 
 class OpenConnection(Protocol):
-    """The methods that the node needs of every connection, also before the client has sent its first command."""
+    """The methods that the node needs of every connection, even before the first command of the client."""
 
     outbox: Queue
 
@@ -48,12 +48,12 @@ class Connection(OpenConnection, Protocol):
 
     @property
     def protocol(self) -> str:
-        """Version of the protocol and format, as operators see it."""
+        """Version of the protocol and format, as the admin interface shows it."""
         ...
 
     @property
     def library(self) -> str:
-        """Name and version of the client library, as the client tells them; empty if it does not."""
+        """Name and version of the client library, if the client sends them; otherwise empty."""
         ...
 
     @property
@@ -93,14 +93,14 @@ class HeldPublications:
         """The total bytes of their data."""
 
     def add(self, publication: Publication) -> int:
-        """Hold one more publication; returns the bytes of all."""
+        """Hold one more publication. Returns the total bytes of all held publications."""
         self.publications.append(publication)
         self.size += len(publication.data)
         return self.size
 
 
 class _Filtered:
-    """What the broadcast of one event shares between subscribers with different filters."""
+    """The results that one broadcast shares between subscribers with different filters."""
 
     __slots__ = ("_event", "_frames", "_verdicts")
 
@@ -110,13 +110,13 @@ class _Filtered:
         self._frames: dict[tuple[bytes, Callable[[bytes], bytes]], bytes] = {}
 
     def passes(self, filter_: Callable[[Event], bool]) -> bool:
-        """Whether a filter lets the event pass."""
+        """Return whether the event passes a filter."""
         if filter_ not in self._verdicts:
             self._verdicts[filter_] = filter_(self._event)
         return self._verdicts[filter_]
 
     def framed(self, message: bytes, frame: Callable[[bytes], bytes]) -> bytes:
-        """The message as a transport sends it: the same bytes object for all filters."""
+        """Return the message framed for a transport; the same bytes object for all filters."""
         key = message, frame
         if key not in self._frames:
             self._frames[key] = frame(message)
@@ -147,7 +147,7 @@ class Hub:
         self._users.setdefault(connection.user, set()).add(connection)
 
     def remove(self, connection: Connection) -> None:
-        """Remove a connection; does nothing if it is not registered."""
+        """Remove a connection. Does nothing if it is not registered."""
         if self._connections.pop(connection.uid, None) is None:
             return
         connections = self._users[connection.user]
@@ -158,10 +158,10 @@ class Hub:
     def add_subscription(
         self, channel: str, connection: Connection, hold: bool = False, encoding: Encoding | None = None
     ) -> bool:
-        """Let events of `channel` reach `connection`; returns whether it is the first subscriber.
+        """Add a connection to the subscribers of a channel. Returns whether it is the first one.
 
-        With `hold`, publications wait until `release` is called; joins and leaves do not. `encoding` is that of this
-        subscription, if it is not that of the connection.
+        With `hold`, publications wait until `release` is called, but joins and leaves do not. `encoding` replaces the
+        encoding of the connection for this subscription.
         """
         first = not self.has_subscribers(channel)
         self.num_subscriptions += 1
@@ -175,14 +175,14 @@ class Hub:
         self._subscribers.setdefault(channel, {}).setdefault(encoding, set()).add(connection.outbox)
 
     def held(self, channel: str, connection: Connection) -> Sequence[Publication]:
-        """The publications that are held for a connection, oldest first. Empty if there is no hold."""
+        """Return the publications that are held for a connection, oldest first. Empty if there is no hold."""
         held = self._held.get(channel, {}).get(connection)
         return () if held is None else held.publications
 
     def release(self, channel: str, connection: Connection) -> list[Publication]:
-        """End the hold, so that publications reach the connection; returns those that were held, oldest first.
+        """Stop holding publications for a connection. Returns those that were held, oldest first.
 
-        Empty if there is no hold.
+        Returns an empty list if there is no hold.
         """
         held = self._end_hold(channel, connection)
         if held is None:
@@ -200,7 +200,8 @@ class Hub:
     def mute(self, channel: str, only_positioned: bool = False) -> bool:
         """Stop sending events of a channel to its current subscribers, except those for which publications are held.
 
-        With `only_positioned`, only to those with positions. Returns whether there are such subscribers.
+        With `only_positioned`, this concerns only subscribers with positions. Returns whether there are such
+        subscribers.
         """
         encodings = self._subscribers.get(channel, {})
         muted = [encoding for encoding in encodings if encoding.is_positioned or not only_positioned]
@@ -211,7 +212,7 @@ class Hub:
         return bool(muted)
 
     def is_muted(self, channel: str, connection: OpenConnection) -> bool:
-        """Whether events of a channel are no longer sent to a subscriber."""
+        """Return whether events of a channel are no longer sent to a subscriber."""
         return connection.outbox in self._muted.get(channel, ())
 
     def _unmute(self, channel: str, connection: Connection) -> bool:
@@ -224,7 +225,7 @@ class Hub:
         return True
 
     def remove_subscription(self, channel: str, connection: Connection) -> bool:
-        """Remove a subscription; returns whether `channel` has lost its last subscriber."""
+        """Remove a subscription. Returns whether it was the last one of the channel."""
         was_apart = self._end_hold(channel, connection) is not None or self._unmute(channel, connection)
         if not self._leave(channel, connection) and not was_apart:
             return False
@@ -232,7 +233,7 @@ class Hub:
         return not self.has_subscribers(channel)
 
     def _leave(self, channel: str, connection: Connection) -> bool:
-        """Remove a connection from the subscribers of a channel; returns whether it was subscribed."""
+        """Remove a connection from the subscribers of a channel. Returns whether it was subscribed."""
         encodings = self._subscribers.get(channel, {})
         for encoding, outboxes in encodings.items():
             if connection.outbox in outboxes:
@@ -245,10 +246,10 @@ class Hub:
         return False
 
     def broadcast(self, event: Event, to_positioned: bool = True) -> None:
-        """Queue `event` for every subscriber of its channel; encoded once for each protocol version and transport.
+        """Queue an event for every subscriber of its channel, encoded once for each protocol version and transport.
 
-        Without `to_positioned`, those with positions do not get it. Those on hold get it in any case. Subscribers that
-        have no way to receive it get nothing more of the channel, and are disconnected by a greenlet.
+        Without `to_positioned`, subscribers with positions do not receive it, unless publications are held for them.
+        Subscribers whose format cannot carry the event receive nothing more, and a greenlet disconnects them.
         """
         pushes: dict[Callable[[Event], bytes], bytes] = {}
         changed: tuple[Encoding, ...] = ()
@@ -276,7 +277,7 @@ class Hub:
             self._hold(event)
 
     def _change(self, event: Event, encoding: Encoding, is_unsendable: bool) -> None:
-        """Let subscribers go on with their next encoding, or disconnect them, now that `event` has been broadcast."""
+        """Switch subscribers to their next encoding, or disconnect them, after `event` has been broadcast."""
         encodings = self._subscribers[event.channel]
         if is_unsendable:
             outboxes = encodings.pop(encoding)
@@ -307,16 +308,16 @@ class Hub:
                 connection.outbox.append(held.encoding.frame(message))
 
     def change_encoding(self, channel: str, connection: Connection, encoding: Encoding) -> None:
-        """Let events of a channel reach a subscriber in another way; nothing happens for one that gets none."""
+        """Change the encoding of a subscription. Does nothing if the subscriber receives no events any more."""
         if self._leave(channel, connection):
             self._join(channel, connection, encoding)
 
     def has_subscribers(self, channel: str) -> bool:
-        """Whether a connection of this node is subscribed to `channel`."""
+        """Return whether a connection of this node is subscribed to `channel`."""
         return channel in self._subscribers or channel in self._held or channel in self._muted
 
     def channels(self) -> list[str]:
-        """The channels with a subscriber on this node."""
+        """Return the channels with a subscriber on this node."""
         return list(self._all_channels())
 
     def _all_channels(self) -> Collection[str]:
@@ -325,12 +326,12 @@ class Hub:
         return self._subscribers.keys() | self._held.keys() | self._muted.keys()
 
     def num_subscribers(self, channel: str) -> int:
-        """The number of connections of this node that are subscribed to `channel`."""
+        """Return the number of connections of this node that are subscribed to `channel`."""
         live = sum(map(len, self._subscribers.get(channel, {}).values()))
         return live + len(self._held.get(channel, ())) + len(self._muted.get(channel, ()))
 
     def user_connections(self, user: str) -> list[Connection]:
-        """The connections of `user`, in a new list."""
+        """Return the connections of `user`, in a new list."""
         return list(self._users.get(user, ()))
 
     def connections(self) -> list[Connection]:
@@ -346,7 +347,7 @@ class Hub:
         return len(self._users.get(user, ()))
 
     def connections_with(self, uid: str) -> list[Connection]:
-        """The connection with this id, if there is one."""
+        """Return a list with the connection that has this ID; empty if there is none."""
         connection = self._connections.get(uid)
         return [] if connection is None else [connection]
 

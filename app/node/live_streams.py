@@ -29,16 +29,16 @@ class LiveStreams:
         self._check = PositionCheck(self._positions, top, self._mark_incomplete)
 
     def start(self) -> None:
-        """Begin to check quiet channels."""
+        """Start checking channels without new publications."""
         self._check.start()
 
     def stop(self) -> None:
-        """Stop checking; no further clients are made to recover. A second call does nothing."""
+        """Stop checking, and make no further clients recover. A second call does nothing."""
         self._check.stop()
         self._missed.stop()
 
     def deliver(self, publication: Publication) -> None:
-        """Broadcast a publication, to subscribers with positions only if it is the next one of the stream."""
+        """Broadcast a publication. Subscribers with positions receive it only if it is the next one of the stream."""
         if not publication.offset or publication.channel not in self._positions:
             self._hub.broadcast(publication)
             return
@@ -48,9 +48,9 @@ class LiveStreams:
         self._hub.broadcast(publication, to_positioned=step is Step.NEXT)
 
     def release(self, channel: str, connection: Connection, start: StreamPosition) -> list[Publication] | None:
-        """End the hold of a subscriber with positions that has been given the stream up to `start`.
+        """Stop holding publications for a subscriber with positions that has received the stream up to `start`.
 
-        Returns the publications after it, oldest first. None if one is missing: then the hold stays.
+        Returns the publications after `start`, oldest first. Returns None if one is missing, and does not end the hold.
         """
         following = continued(start, self._hub.held(channel, connection))
         if following is None:
@@ -72,7 +72,7 @@ class LiveStreams:
         return self._positions.reached(channel)
 
     def mark_incomplete(self, channel: str, only_positioned: bool) -> None:
-        """Make the subscribers of a channel, or only those with positions, recover: publications may be missing."""
+        """Make the subscribers of a channel, or only those with positions, recover publications that may be missing."""
         self._missed.note(channel, only_positioned)
 
     def forget(self, channel: str) -> None:

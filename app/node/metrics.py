@@ -91,7 +91,7 @@ class Latency:
         return recorded + ended if ended else recorded
 
     def values(self) -> dict[str, int]:
-        """Count, percentiles, maximum, mean and minimum in microseconds, under their public names."""
+        """Return count, percentiles, maximum, mean and minimum in microseconds, under their public names."""
         now = [self._recorded, self._current]
         return self._summary("1", now) | self._summary(str(HISTOGRAM_INTERVALS), [*now, *self._past])
 
@@ -124,7 +124,7 @@ def _distribution(intervals: Sequence[Counter[int]], count: int) -> dict[str, in
 
 
 def _percentiles(durations: Sequence[int], times: Counter[int], count: int) -> list[int]:
-    """The values of PERCENTILES, which ascend, for sorted durations and how many times each was recorded."""
+    """Return the percentiles of sorted durations, given how many times each was recorded."""
     values: list[int] = []
     ranks = [max(int(percentile * count / 100 + 0.5), 1) for percentile, _ in PERCENTILES]
     passed = 0
@@ -136,19 +136,19 @@ def _percentiles(durations: Sequence[int], times: Counter[int], count: int) -> l
 
 
 def _first_of_step(duration: int) -> int:
-    """The lowest duration that has the same PRECISION_BITS."""
+    """Return the lowest duration that has the same PRECISION_BITS."""
     clamped, shift = _clamped(duration)
     return clamped >> shift << shift
 
 
 def _last_of_step(duration: int) -> int:
-    """The highest duration that has the same PRECISION_BITS."""
+    """Return the highest duration that has the same PRECISION_BITS."""
     clamped, shift = _clamped(duration)
     return ((clamped >> shift) + 1 << shift) - 1
 
 
 def _clamped(duration: int) -> tuple[int, int]:
-    """Limit a duration to the range; returns it with the number of its last bits that are not published."""
+    """Limit a duration to the range. Returns it with the number of its last bits that are not published."""
     clamped = min(max(duration, LOWEST), HIGHEST)
     return clamped, max(clamped.bit_length() - PRECISION_BITS, 0)
 
@@ -170,12 +170,12 @@ class Metrics:
         self.watch_process()
 
     def watch_process(self) -> None:
-        """Measure the current process, which has changed after a fork."""
+        """Measure the current process, which is another one after a fork."""
         self._process = psutil.Process()
         self._process.cpu_percent()  # the first call only starts the measurement
 
     def totals(self) -> dict[str, int]:
-        """Counters since the start, and the histograms of the current interval."""
+        """Return counters since the start, and the histograms of the current interval."""
         self._count_sent()
         return {name: getattr(self.counters, name) for name in COUNTER_NAMES} | self._histograms() | self._gauges()
 
@@ -186,7 +186,7 @@ class Metrics:
         return {**counters, "node_memory_sys": self._process.memory_info().rss}
 
     def end_interval(self) -> dict[str, int]:
-        """End the current interval and begin a new one; returns the counters and histograms of the ended one."""
+        """End the current interval and begin a new one. Returns the counters and histograms of the ended one."""
         self._count_sent()
         values = {name: getattr(self.counters, name) - getattr(self._counted, name) for name in COUNTER_NAMES}
         self._cpu_usage = round(self._process.cpu_percent())

@@ -1,7 +1,7 @@
 """Makes clients recover in channels whose publications may be missing on this node.
 
-How depends on the protocol: a client of version 1 is disconnected, because it has no message for it; a client of
-version 2 is unsubscribed with the code to subscribe again.
+A client of version 1 is disconnected, because its protocol has no message for this. A client of version 2 is
+unsubscribed with a code that makes it resubscribe.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class MissedChannels:
         self._greenlet: gevent.Greenlet[[], None] | None = None
 
     def note(self, channel: str, only_positioned: bool = False) -> None:
-        """Note that publications of a channel may be missing. Does not block.
+        """Record that publications of a channel may be missing. Does not block.
 
-        Its subscribers, or only those with positions, receive nothing more of it: after a newer message they would
-        recover from that one.
+        Its subscribers, or only those with positions, receive nothing more from the channel. After a newer message they
+        would recover only from that message on.
         """
         if not self._hub.mute(channel, only_positioned):
             return
@@ -41,7 +41,7 @@ class MissedChannels:
             self._greenlet = gevent.spawn(self._recover_subscribers)
 
     def stop(self) -> None:
-        """Stop the greenlet; no further clients are made to recover."""
+        """Stop the greenlet, and make no further clients recover."""
         greenlet, self._greenlet = self._greenlet, None
         if greenlet is not None:
             greenlet.kill()
@@ -52,7 +52,7 @@ class MissedChannels:
             connections = [open_ for open_ in self._hub.open if self._lacking(open_, channels)]
             if connections:
                 log.warning(
-                    "messages may be missing in %d channels: %d clients that recover have to subscribe again",
+                    "messages may be missing in %d channels: ending subscriptions of %d clients, which then recover",
                     len(channels),
                     len(connections),
                 )

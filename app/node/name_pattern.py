@@ -1,7 +1,7 @@
 """Patterns for names of channels: `*`, `?`, sets such as `[a-z]`, alternatives such as `{one,two}`, quoting with `\\`.
 
-A pattern comes from a backend, and is matched with many names. So it is limited, and matching it takes a time that
-grows with the length of the name, whatever the pattern is.
+A pattern comes from a backend, and is matched with many names. So its size is limited, and the time for a match grows
+only with the length of the name.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import re
 from fnmatch import translate
 
 MAX_LENGTH = 1024
-"""Characters of a pattern."""
+"""Maximum characters of a pattern."""
 MAX_BRACES = 64
-"""Opening braces of a pattern."""
+"""Maximum opening braces of a pattern."""
 MAX_ALTERNATIVES = 256
-"""Patterns without braces that one pattern stands for."""
+"""Maximum patterns without braces to which one pattern expands."""
 
 
 class InvalidPattern(ValueError):
@@ -33,12 +33,12 @@ class NamePattern:
         self._expressions = [re.compile(translate(plain)) for plain in _alternatives(pattern)]
 
     def matches(self, name: str) -> bool:
-        """Whether the whole name matches."""
+        """Return whether the whole name matches."""
         return self._match_all or any(expression.match(name) for expression in self._expressions)
 
 
 def _alternatives(pattern: str) -> list[str]:
-    """The patterns without braces that a pattern stands for, in the notation of fnmatch."""
+    """Expand a pattern to patterns without braces, in the notation of fnmatch."""
     found, end = _sequence(pattern, 0, nested=False)
     if end < len(pattern):
         raise InvalidPattern("the pattern has a } without a {")
@@ -46,7 +46,7 @@ def _alternatives(pattern: str) -> list[str]:
 
 
 def _sequence(pattern: str, at: int, nested: bool) -> tuple[list[str], int]:
-    """What stands from `at` on, until the end, or in braces until a comma or brace; and where that is."""
+    """Expand a part of a pattern from `at` to its end, or inside braces to a comma or brace; return the end too."""
     found = [""]
     while at < len(pattern) and not (pattern[at] == "}" or (nested and pattern[at] == ",")):
         if pattern[at] == "{":
@@ -61,7 +61,7 @@ def _sequence(pattern: str, at: int, nested: bool) -> tuple[list[str], int]:
 
 
 def _braces(pattern: str, at: int) -> tuple[list[str], int]:
-    """The alternatives in braces, and where the pattern goes on."""
+    """Return the alternatives in braces, and the position after them."""
     found: list[str] = []
     while True:
         parts, at = _sequence(pattern, at, nested=True)
@@ -74,14 +74,14 @@ def _braces(pattern: str, at: int) -> tuple[list[str], int]:
 
 
 def _piece(pattern: str, at: int) -> tuple[str, int]:
-    """One character, one quoted character, or one set in brackets; and where the pattern goes on."""
+    """Return one character, one quoted character, or one set in brackets, and the position after it."""
     if pattern[at] == "\\":
         if at + 1 == len(pattern):
             raise InvalidPattern("the pattern ends with a backslash")
         quoted = pattern[at + 1]
         return (f"[{quoted}]" if quoted in "*?[" else quoted), at + 2
     if pattern[at] == "[":
-        # A bracket directly after the beginning of a set belongs to the set.
+        # A closing bracket directly after the beginning of a set is an element of the set.
         end = pattern.find("]", at + (3 if pattern.startswith("[!", at) else 2))
         if end < 0:
             raise InvalidPattern("the pattern has a [ without a ]")

@@ -1,8 +1,8 @@
 """One node: its clients' connections and subscriptions, between the hub and the engine.
 
-publish_… goes towards the engine, handle_… comes back from it, and events that come back are broadcast to the
-subscribers here. Knows nothing about Redis, Flask, transports or versions of the protocol. `commands.py` has the
-commands that backends use as well; `cluster.py` has what concerns the other nodes.
+Methods named publish_… call the engine. The engine calls methods named handle_…, which broadcast events to the
+subscribers of this node. Independent of Redis, Flask, transports and versions of the protocol. `commands.py` contains
+the commands that backends use as well; `cluster.py` contains the communication with other nodes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from .watched_namespaces import WatchedNamespaces
 log = logging.getLogger(__name__)
 
 CHANNEL_LOCKS = 64
-"""Locks shared by all channels: enough that two channels rarely wait for each other."""
+"""Number of locks that all channels share. It is large enough that two channels rarely wait for each other."""
 CLOSED_PER_SECOND = 100
 """Minimum number of connections closed per second while the node drains: a few clients do not need `drain_time`."""
 DRAIN_BATCH_SIZE = 10
@@ -75,7 +75,7 @@ class Node(Commands):
         self.timers = Timers()
         self.metrics = Metrics(self.flusher)
         self.renewals = Timers(clock=time.monotonic)
-        """Clock for what expires elsewhere, where time passes also while this process is suspended."""
+        """Timers for data that expires in other processes, even while this process is suspended."""
         self.hub = Hub(self.flusher)
         self.hooks = Hooks(lambda: self.config.hook_timeout, call_hook)
         """The hooks of the application; all are added before the node starts."""
@@ -134,10 +134,10 @@ class Node(Commands):
     def start(self, in_background: bool = True) -> None:
         """Start the engine and the greenlets of the node, with a new identity.
 
-        With `in_background` off, it starts no greenlets of its own: there are no pings between nodes, and `timers` has
-        to be started for as long as time should pass for the connections.
+        If `in_background` is false, it starts no greenlets: there are no pings between nodes, and the caller must start
+        `timers` to let time pass for the connections.
         """
-        # Not before a possible fork: two processes must not share uids.
+        # The uid is created after a possible fork, because two processes must not share it.
         self.cluster.identify()
         self.metrics.watch_process()
         self._new_uid = _counted_uids()
@@ -182,12 +182,12 @@ class Node(Commands):
 
     @property
     def has_pending_notifications(self) -> bool:
-        """Whether hooks are running, or will be called immediately: `stop` would interrupt them."""
+        """Whether hooks are running, or will be called immediately, so that `stop` would interrupt them."""
         return self.hooks.running > 0 or self._engine.has_pending_notifications
 
     @property
     def engine_name(self) -> str:
-        """The name of the engine that is shown to operators."""
+        """The name of the engine, as the admin interface shows it."""
         return self._engine.name
 
     def engine_servers(self) -> list[ServerFigures]:
@@ -205,7 +205,7 @@ class Node(Commands):
         return self._engine.joins_nodes
 
     def stats(self) -> dict[str, object]:
-        """The last ping of each node, with the counters of its last metrics interval."""
+        """Return the last ping of each node, with the counters of its last metrics interval."""
         return self.cluster.stats()
 
     # -- publish: towards the engine
@@ -244,7 +244,7 @@ class Node(Commands):
         self.hub.broadcast(event)
 
     def handle_missed(self, channel: str, found: int | None, seconds: float) -> bool:
-        """Return whether publications may be missing; subscribers that can recover them are made to do so."""
+        """Make subscribers recover if publications may be missing. Returns whether publications may be missing."""
         try:
             options = self.rules.options(channel)
         except Refused:  # a reload has removed the namespace
@@ -259,15 +259,15 @@ class Node(Commands):
         self.cluster.handle(message)
 
     def handle_occupancy(self, channel: str, is_occupied: bool) -> bool:
-        """Call the hooks for a channel in use, or no longer in use; returns False if one could not deliver it."""
+        """Call the hooks for a channel that is occupied or vacated. Returns False if one could not deliver it."""
         return self.hooks.notify(Context(hooks.OCCUPIED if is_occupied else hooks.VACATED, channel=channel))
 
     # -- connections and subscriptions
 
     def note_slow(self, connection: Connection, more: int = 0) -> None:
-        """Count and log that a slow client is closed; the client cannot receive a reason.
+        """Count and log that the connection of a slow client is closed. The client cannot receive a reason.
 
-        `more` is the number of bytes that wait to be sent in addition to those in its outbox.
+        `more` is the number of waiting bytes in addition to those in the outbox.
         """
         self.metrics.counters.client_num_closed_slow += 1
         self.closed_clients.note_slow(connection.uid, connection.outbox.size + more)
@@ -294,8 +294,8 @@ class Node(Commands):
     ) -> None:
         """Subscribe a connection. Raises Refused with INTERNAL_ERROR, without a subscription, if the engine fails.
 
-        With `hold`, publications wait in the hub until they are released. `encoding` is that of the subscription, if it
-        is not that of the connection.
+        With `hold`, publications wait in the hub until they are released. `encoding` replaces the encoding of the
+        connection for this subscription.
         """
         self.metrics.counters.node_num_add_client_sub += 1
         # Hub and engine must agree: without the lock a last leave and a first join could run at the same time.
@@ -309,7 +309,7 @@ class Node(Commands):
                 raise self._failures.refusal("subscribe", error, channel) from error
 
     def remove_subscription(self, channel: str, connection: Connection) -> None:
-        """End a subscription; a failure of the engine is only logged, its further events are discarded."""
+        """End a subscription. A failure of the engine is only logged, and further events are discarded."""
         self.metrics.counters.node_num_remove_client_sub += 1
         with self._lock(channel):
             if not self.hub.remove_subscription(channel, connection):
@@ -326,7 +326,7 @@ class Node(Commands):
     # -- presence and recovery of subscribers
 
     def add_presence(self, channel: str, client: str, info: RawClientInfo) -> None:
-        """Store that a client is in a channel. Refused with INTERNAL_ERROR when the engine fails."""
+        """Store that a client is in a channel. Raises Refused with INTERNAL_ERROR if the engine fails."""
         self.metrics.counters.node_num_add_presence += 1
         try:
             self._engine.add_presence(channel, client, info, self.config.presence_expire_interval)
@@ -334,7 +334,7 @@ class Node(Commands):
             raise self._failures.refusal("add presence", error, channel) from error
 
     def remove_presence(self, channel: str, client: str) -> None:
-        """Remove a client from a channel; a failure is logged only, presence expires by itself."""
+        """Remove a client from the presence of a channel. A failure is only logged, because presence expires."""
         self.metrics.counters.node_num_remove_presence += 1
         try:
             self._engine.remove_presence(channel, client)
@@ -342,7 +342,7 @@ class Node(Commands):
             self._failures.note("remove presence", error, channel)
 
     def recover(self, channel: str, last: str) -> Recovery:
-        """Return what a subscriber has missed after the uid `last`. Raises Refused with the errors of `history`."""
+        """Return the publications after the uid `last`. Raises Refused with the errors of `history`."""
         self._require_history(channel)
         try:
             return self._engine.recover(channel, last)
@@ -351,11 +351,11 @@ class Node(Commands):
 
     def top(self, channel: str) -> StreamPosition:
         """Return the position of the newest publication of a channel. Raises Refused with the errors of `history`."""
-        # Not `stream`: when this returns, the node has received everything up to the top.
+        # `stream` cannot be used: only after `recover` has the node received everything up to the top.
         return self.recover_since(channel, StreamPosition(0, ""), 0).top
 
     def recover_since(self, channel: str, position: StreamPosition, limit: int) -> StreamRecovery:
-        """Return what a subscriber has missed after a position. Raises Refused with the errors of `history`."""
+        """Return the publications after a position. Raises Refused with the errors of `history`."""
         options = self._require_history(channel)
         try:
             return self._engine.recover_since(channel, position, limit, options.meta_lifetime)
@@ -386,7 +386,10 @@ class Node(Commands):
 
 
 def _counted_uids() -> Callable[[], str]:
-    """Uids for publications: a random uuid whose last group counts. A new uuid4 for each takes five times as long."""
+    """Return a function that creates uids for publications: a random UUID whose last group is a counter.
+
+    A new uuid4 for each publication would take five times as long.
+    """
     prefix = str(uuid.uuid4())[:24]
     count = itertools.count()
     return lambda: f"{prefix}{next(count):012x}"

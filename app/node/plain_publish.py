@@ -1,9 +1,8 @@
-"""Requests of backends with several publications and nothing else, decoded in one pass: the short path of publishing.
+"""The fast path for requests of backends that contain only several publications: they are decoded in one pass.
 
-A decoder of the short path accepts only what nearly all requests look like. For everything else, valid or not, it
-returns None before anything is carried out, and the decoders of the protocol read the same bytes again. So the short
-path has no errors of its own. A request has the same effect and gets the same reply on both paths
-(tests/app/test_short_path.py).
+A decoder of the fast path accepts only the usual form of such requests. For other requests, valid or not, it returns
+None before anything is carried out, and the decoders of the protocol decode the same bytes again. So the fast path has
+no errors of its own. A request has the same effect and the same reply on both paths (tests/app/test_fast_path.py).
 """
 
 from __future__ import annotations
@@ -18,27 +17,27 @@ from ..model.json_codec import MAX_NESTING
 from .commands import PLAIN_PUBLISH, PublishRequest
 
 MAX_BRACKETS = MAX_NESTING - 8
-"""Brackets of a payload on the short path, so that no payload and no request around it is nested too deeply."""
+"""Maximum brackets of a payload on the fast path, so that no payload and no request is nested too deeply."""
 MAX_FLAT_SIZE = 2 * MAX_BRACKETS
-"""Bytes of a payload that cannot have more nested levels than that, because each level takes two bytes."""
+"""Bytes of a payload that cannot have more than MAX_BRACKETS levels, because each level needs two bytes."""
 
 MAX_COUNTED = 10_000
-"""Bytes at the beginning of a request in which commands are counted."""
+"""Bytes at the beginning of a request in which the commands are counted."""
 MIN_COMMANDS = 3
-"""Commands of a request on the short path; fewer take less time on the long one."""
+"""Minimum number of commands for the fast path; fewer commands take less time on the usual path."""
 
 Decoded = TypeVar("Decoded")
 
 
 class PlainPublish(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A publication without anything unusual."""
+    """A publication with only a channel and data."""
 
     channel: Annotated[str, Meta(min_length=1)]
     data: Raw
 
 
 def decode_plain(decoder: msgspec.json.Decoder[Decoded], request: bytes, name: bytes) -> Decoded | None:
-    """Decode a request; None unless it is UTF-8 and has exactly the type of the decoder.
+    """Decode a request. Returns None unless it is UTF-8 and has exactly the type of the decoder.
 
     Each command of the request has the field `name`. Requests with fewer than MIN_COMMANDS are not decoded.
     """
@@ -52,7 +51,7 @@ def decode_plain(decoder: msgspec.json.Decoder[Decoded], request: bytes, name: b
 
 
 def plain_payloads(publishes: Iterable[PlainPublish]) -> list[bytes] | None:
-    """The payloads as they came; None if one of them could be nested too deeply."""
+    """Return the unchanged payloads; None if one of them could be nested too deeply."""
     payloads = [bytes(publish.data) for publish in publishes]
     for data in payloads:
         if len(data) > MAX_FLAT_SIZE and data.count(b"[") + data.count(b"{") > MAX_BRACKETS:
@@ -61,7 +60,7 @@ def plain_payloads(publishes: Iterable[PlainPublish]) -> list[bytes] | None:
 
 
 def plain_request(channel: str, data: bytes, client: str = "", uid: str = "") -> PublishRequest:
-    """What is to be published. Takes half the time of the constructor of PublishRequest."""
+    """Create a PublishRequest, in half the time of its constructor."""
     return _new(PublishRequest, (channel, data, client, uid, PLAIN_PUBLISH))
 
 

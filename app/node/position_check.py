@@ -1,7 +1,7 @@
 """Detects publications that were lost at the end of a stream, in channels without new publications.
 
-The offset of a publication reveals those that were lost before it. If the last one of a channel is lost, no later one
-reveals that: so channels without new publications for some time are compared with the engine.
+The offset of a publication shows whether others were lost before it. If the last publication of a channel is lost, no
+later one shows that, so the positions of channels without new publications are compared with the engine.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ..runtime.yielding import yield_if_due
 from .positions import LivePositions
 
 POSITION_CHECK_INTERVAL = 40.0
-"""Seconds between two checks; clients with positions learn of a loss within twice this time."""
+"""Seconds between two checks. Clients with positions are notified of a loss within twice this time."""
 
 
 class PositionCheck:
-    """Checks the channels that are followed. `top` looks up the top of a stream; `note` is called for a gap."""
+    """Checks the followed channels. `top` looks up the top of a stream; `note` is called for a channel with a gap."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class PositionCheck:
             self.check()
 
     def check(self) -> None:
-        """Look up the channels in which nothing has arrived since the last call."""
+        """Compare the channels without new publications since the last call with the engine."""
         now = {channel: self._positions.reached(channel) for channel in self._positions.channels}
         quiet = [channel for channel, position in now.items() if self._before.get(channel) == position]
         self._before = now

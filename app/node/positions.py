@@ -1,7 +1,7 @@
-"""The position that this node has reached in the stream of each channel, for subscribers that must receive all of it.
+"""The position of this node in the stream of each channel, for subscribers that must receive all publications.
 
-A gap is noticed here once for each channel and node: a broadcast to subscribers with positions costs no more than one
-to others. Knows nothing of connections and does no I/O.
+A gap is detected once for each channel and node, so a broadcast to subscribers with positions takes no longer than
+another one. Independent of connections, without I/O.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from ..model.events import Publication, StreamPosition
 
 
 class Step(Enum):
-    """What a publication is, compared with the position before it."""
+    """The relation of a publication to the position before it."""
 
-    NEXT = "the next of the stream"
+    NEXT = "the next publication of the stream"
     OLD = "received before"
-    GAP = "later than the next one, or of another epoch"
+    GAP = "after a gap, or in another epoch"
 
 
 def step(before: StreamPosition, publication: Publication) -> Step:
-    """Compare a publication with the position that has been reached."""
+    """Compare a publication with the current position."""
     if publication.epoch != before.epoch or publication.offset > before.offset + 1:
         return Step.GAP
     return Step.NEXT if publication.offset == before.offset + 1 else Step.OLD
 
 
 def continued(before: StreamPosition, publications: Iterable[Publication]) -> list[Publication] | None:
-    """Return those of `publications`, oldest first, that follow a position; None if one before them is missing.
+    """Return the `publications` after a position, oldest first; None if one between them is missing.
 
-    Publications without an offset, which are not kept in a history, stay where they are.
+    Publications without an offset, which are not stored in a history, are included.
     """
     following: list[Publication] = []
     for publication in publications:
@@ -64,15 +64,18 @@ class LivePositions:
         return self._reached.keys()
 
     def reached(self, channel: str) -> StreamPosition | None:
-        """The position of the newest publication that this node has received; None for a channel not followed."""
+        """Return the position of the newest publication that this node has received.
+
+        Returns None for a channel that is not followed.
+        """
         return self._reached.get(channel)
 
     def follow(self, channel: str, position: StreamPosition) -> None:
-        """Follow a channel from a position on, up to which a subscriber has received it."""
+        """Start following a channel at a position, up to which a subscriber has received it."""
         self._reached[channel] = position
 
     def advance(self, publication: Publication) -> Step:
-        """Note the arrival of a publication in a followed channel, and compare it with the position before."""
+        """Update the position of a followed channel with a publication. Returns its relation to the old position."""
         reached = self._reached[publication.channel]
         outcome = step(reached, publication)
         if outcome is not Step.OLD:
@@ -80,5 +83,5 @@ class LivePositions:
         return outcome
 
     def forget(self, channel: str) -> None:
-        """Stop following a channel; does nothing if it is not followed."""
+        """Stop following a channel. Does nothing if it is not followed."""
         self._reached.pop(channel, None)

@@ -1,4 +1,4 @@
-"""Renews the presence of a client in its channels until the client leaves, for all versions of the protocol."""
+"""Renews the presence of a client in its channels while it is subscribed, for all versions of the protocol."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class PresenceRenewal(ABC):
 
     @abstractmethod
     def info(self, channel: str) -> RawClientInfo:
-        """What others see of the client in a channel."""
+        """Return the info of the client that other clients receive in a channel."""
 
     def _stores_presence(self, channel: str, options: ChannelOptions) -> bool:
-        """Whether presence is stored for a subscription to a channel with these options."""
+        """Return whether presence is stored for a subscription to a channel with these options."""
         return options.presence
 
     def _keep_presence(self) -> None:
@@ -59,7 +59,7 @@ class PresenceRenewal(ABC):
             self._presence_timer = self._node.renewals.after(interval * random.uniform(0.5, 1), self._renew_presence)
 
     def _end_presence(self) -> None:
-        """Renew presence no more."""
+        """Stop renewing the presence of the client."""
         if self._presence_timer is not None:
             self._presence_timer.cancel()
 

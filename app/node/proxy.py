@@ -30,7 +30,7 @@ from .proxy_requests import ask, connection_fields, decode_result, payload_field
 
 
 class OptionValue(msgspec.Struct):
-    """The value that an option of the channel has for one subscription."""
+    """The value of a channel option for one subscription."""
 
     value: bool | None = None
 
@@ -45,7 +45,7 @@ class Override(msgspec.Struct):
     force_push_join_leave: OptionValue | None = None
 
     def values(self) -> dict[str, bool]:
-        """The options that are given, by name."""
+        """Return the options that are given, by name."""
         given = {name: getattr(self, name) for name in self.__struct_fields__}
         return {name: bool(flag.value) for name, flag in given.items() if flag is not None}
 
@@ -78,7 +78,7 @@ class ConnectResult(Data):
 
 
 class RefreshResult(msgspec.Struct):
-    """How long a connection or a subscription goes on."""
+    """The backend's decision about an expired connection or subscription."""
 
     expired: bool | None = None
     expire_at: float | None = None
@@ -87,7 +87,7 @@ class RefreshResult(msgspec.Struct):
 
 
 class PublishResult(Data):
-    """What is published instead of the data of the client."""
+    """The data to publish instead of the data of the client."""
 
     skip_history: bool | None = None
 
@@ -100,9 +100,9 @@ _rpc_result = msgspec.json.Decoder(Data)
 
 
 class Proxy(ABC):
-    """A hook that asks the backend at `url`. Decisions are asked for once; `tries` is for events that have happened.
+    """A hook that asks the backend at `url`. Requests for decisions are not repeated; `tries` is for notifications.
 
-    A request may take `timeout` seconds, or what option hook_timeout says if it is 0.
+    The timeout of a request is `timeout` seconds, or option hook_timeout if it is 0.
     """
 
     def __init__(self, url: str, config: Config, tries: int = 1, timeout: float = 0) -> None:
@@ -112,7 +112,7 @@ class Proxy(ABC):
         return self._backend.address
 
     def limit(self) -> float:
-        """The maximum total seconds of all requests for one event."""
+        """Return the maximum total seconds of all requests for one event."""
         return self._backend.limit()
 
     @abstractmethod
@@ -120,18 +120,18 @@ class Proxy(ABC):
         """Ask the backend. Raises RPCError, DisconnectClient and Undelivered."""
 
     def _ask(self, context: Context, **fields: Any) -> bytes:
-        """Return the result about the connection of a client, empty if there is none. Raises as `__call__`."""
+        """Return the result for an event of a client; empty if there is none. Raises the exceptions of `__call__`."""
         return ask(self._backend, {**connection_fields(context), **fields}, context.opening)
 
 
 class ConnectProxy(Proxy):
-    """Lets the backend say who connects without a token."""
+    """Lets the backend authenticate clients without a token."""
 
     def __call__(self, context: Context) -> AllowedConnection | None:
         """Return the connection that the backend allows; None if its response has no result.
 
-        Raises RPCError and DisconnectClient when the backend answers with them, and Undelivered without a valid
-        response.
+        Raises RPCError or DisconnectClient if the backend answers with an error or a disconnect, and Undelivered
+        without a valid response.
         """
         assert isinstance(context, ConnectContext)
         content = self._ask(
@@ -158,24 +158,30 @@ class SubscribeProxy(Proxy):
     """Lets the backend decide whether a client may subscribe to a channel."""
 
     def __call__(self, context: Context) -> AllowedSubscription:
-        """Return the subscription that the backend allows. Raises as `ConnectProxy`."""
+        """Return the subscription that the backend allows. Raises RPCError, DisconnectClient and Undelivered."""
         content = self._ask(context, channel=context.channel, **payload_field(bytes(context.data or b"")))
         return _subscription(decode_result(_subscribe_result, content), context.protocol)
 
 
 class RefreshProxy(Proxy):
-    """Lets the backend decide how long a connection goes on that has expired."""
+    """Lets the backend decide about expired connections."""
 
     def __call__(self, context: Context) -> Renewal:
-        """Return what the backend decides; without a result, the connection has expired. Raises as `ConnectProxy`."""
+        """Return the decision of the backend; without a result, the connection has expired.
+
+        Raises RPCError, DisconnectClient and Undelivered.
+        """
         return _renewal(self._ask(context), context.protocol)
 
 
 class SubRefreshProxy(Proxy):
-    """Lets the backend decide how long a subscription goes on that has expired."""
+    """Lets the backend decide about expired subscriptions."""
 
     def __call__(self, context: Context) -> Renewal:
-        """Return what the backend decides; without a result, the subscription has expired. Raises as `ConnectProxy`."""
+        """Return the decision of the backend; without a result, the subscription has expired.
+
+        Raises RPCError, DisconnectClient and Undelivered.
+        """
         return _renewal(self._ask(context, channel=context.channel), context.protocol)
 
 
@@ -183,14 +189,14 @@ class PublishProxy(Proxy):
     """Lets the backend decide about a publication of a client, whose data is bytes."""
 
     def __call__(self, context: Context) -> bytes:
-        """Return the data that the backend wants to be published; empty for that of the client.
+        """Return the data to publish; empty to publish the data of the client.
 
-        Raises as `ConnectProxy`.
+        Raises RPCError, DisconnectClient and Undelivered.
         """
         content = self._ask(context, channel=context.channel, **payload_field(context.data))
         result = decode_result(_publish_result, content)
         if result.skip_history:
-            raise Undelivered("the result has skip_history, which is not possible for publications of clients")
+            raise Undelivered("invalid result: skip_history is not supported for publications of clients")
         return payload_of("data", result.data, result.b64data, context.protocol, keeps_null=True)
 
 
@@ -198,7 +204,7 @@ class RPCProxy(Proxy):
     """Answers calls of clients with the result of the backend. A call is sent once, and never repeated."""
 
     def __call__(self, context: Context) -> Raw | None:
-        """Return the result, or None when there is no data in it. Raises as `ConnectProxy`."""
+        """Return the data of the result; None if it has no data. Raises RPCError, DisconnectClient and Undelivered."""
         content = self._ask(context, method=context.method, **payload_field(bytes(context.data)))
         result = decode_result(_rpc_result, content)
         data = payload_of("data", result.data, result.b64data, context.protocol, keeps_null=True)
@@ -231,13 +237,13 @@ _DECISIONS: Mapping[str, tuple[str, type[Proxy]]] = {
     "proxy_publish_endpoint": (PUBLISH_PROXY, PublishProxy),
     "proxy_rpc_endpoint": (RPC, RPCProxy),
 }
-"""The options with the URLs of backends that decide: the event of each, and the hook that asks."""
+"""The event and the hook for each option with the URL of a backend that decides."""
 
 
 def proxies(config: Config) -> Iterator[tuple[str, Proxy]]:
-    """The events about which backends are asked or notified, each with its hook.
+    """Yield the events about which backends are asked or notified, each with its hook.
 
-    An event that has happened is sent up to hook_tries times.
+    A notification is sent up to hook_tries times.
     """
     for option, (event, proxy) in _DECISIONS.items():
         if url := getattr(config, option):
@@ -251,11 +257,11 @@ def proxies(config: Config) -> Iterator[tuple[str, Proxy]]:
 
 
 def _notify(backend: BackendHTTP, request: dict[str, Any], opening: Opening | None) -> None:
-    """Send an event that has happened. Raises Undelivered, also when the backend answers with an error."""
+    """Notify a backend of an event. Raises Undelivered, also if the backend answers with an error."""
     try:
         ask(backend, request, opening)
     except (RPCError, DisconnectClient) as error:
-        raise Undelivered(f"the backend answered an event that has happened with {error}") from None
+        raise Undelivered(f"the backend refused an event that cannot be refused: {error}") from None
 
 
 def _subscription(result: SubscribeResult, protocol: str) -> AllowedSubscription:
@@ -269,7 +275,7 @@ def _subscription(result: SubscribeResult, protocol: str) -> AllowedSubscription
 
 def _subscriptions(results: Mapping[str, SubscribeResult | None], protocol: str) -> dict[str, AllowedSubscription]:
     if "" in results:
-        raise Undelivered("the result cannot be used: a channel has an empty name")
+        raise Undelivered("invalid result: empty channel name")
     return {name: _subscription(result or SubscribeResult(), protocol) for name, result in results.items()}
 
 

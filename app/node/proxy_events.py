@@ -1,7 +1,7 @@
-"""The decisions that a backend makes in the format of Centrifugo's proxy (docs/proxy.md): events, and what is decided.
+"""Decisions of a backend in the format of Centrifugo's proxy (docs/proxy.md): the events, and the types of decisions.
 
-`proxy.py` asks over HTTP and registers itself for these events. The protocols call the functions of this module. They
-know neither URLs nor HTTP, and do not need an HTTP client when no backend is configured.
+`proxy.py` asks over HTTP, and is registered for these events. Protocols call the functions of this module, which do not
+depend on URLs or HTTP. So no HTTP client is needed if no backend is configured.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ CONNECT_PROXY, REFRESH_PROXY = "connect proxy", "refresh proxy"
 SUBSCRIBE_PROXY, SUB_REFRESH_PROXY, PUBLISH_PROXY = "subscribe proxy", "sub_refresh proxy", "publish proxy"
 
 SUB_REFRESH = "sub_refresh"
-"""The event in the log when a subscription expires; the other events have the names of hooks."""
+"""The name in the log of the event that a subscription expires; other events have the names of hooks."""
 
 
 @dataclass(slots=True)
 class ConnectContext(Context):
-    """A client that connects without a token, as the backend learns about it."""
+    """The information that the backend receives about a client that connects without a token."""
 
     library: str = ""
-    """Name of the client library, as the client tells it."""
+    """Name of the client library, if the client sends it."""
     library_version: str = ""
     wanted: Sequence[str] = ()
-    """Channels to which the client asks the server to subscribe it."""
+    """Server-side subscriptions that the client requests, as channel names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class AllowedSubscription:
     """A subscription that a backend has allowed."""
 
     info: bytes = b""
-    """What others see of the client in this channel: JSON, or any bytes for a client that uses Protobuf."""
+    """Sent to other clients in this channel: JSON, or any bytes for a client that uses Protobuf."""
     data: bytes = b""
     """What the client receives with the reply: JSON, or any bytes for a client that uses Protobuf."""
     expires_at: float = 0
@@ -52,7 +52,7 @@ class AllowedConnection:
     user: str
     """Empty for an anonymous user."""
     info: bytes = b""
-    """What others see of the client: JSON, or any bytes for a client that uses Protobuf."""
+    """Sent to other clients: JSON, or any bytes for a client that uses Protobuf."""
     data: bytes = b""
     """What the client receives with the reply: JSON, or any bytes for a client that uses Protobuf."""
     expires_at: float = 0
@@ -63,25 +63,28 @@ class AllowedConnection:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """How long a connection or a subscription goes on."""
+    """The backend's decision about an expired connection or subscription."""
 
     is_expired: bool = False
     """Whether it ends now."""
     expires_at: float = 0
     """The next Unix time in seconds at which it expires; 0 if the backend gives none."""
     info: bytes = b""
-    """The new info that others see; empty leaves it unchanged."""
+    """The new info that is sent to other clients; empty leaves it unchanged."""
 
 
 def ask_connection(hooks: Hooks, context: ConnectContext) -> AllowedConnection | None:
-    """Ask the backend who connects; None if it does not say. May block. Raises Refused and Closing as `Hooks.ask`."""
+    """Ask the backend about a client without a token. Returns None if the backend does not identify the client.
+
+    May block. Raises Refused and Closing like `Hooks.ask`.
+    """
     return cast("AllowedConnection | None", hooks.answer(context, CONNECT_PROXY))
 
 
 def ask_subscription(hooks: Hooks, context: Context) -> AllowedSubscription:
     """Ask the backend whether a client may subscribe. May block.
 
-    Raises Refused and Closing as `Hooks.ask`, and Refused with NOT_AVAILABLE if no backend was configured at startup.
+    Raises Refused and Closing like `Hooks.ask`, and Refused with NOT_AVAILABLE if no backend was configured at startup.
     """
     if not hooks.has(SUBSCRIBE_PROXY):
         raise Refused(NOT_AVAILABLE)
@@ -89,9 +92,9 @@ def ask_subscription(hooks: Hooks, context: Context) -> AllowedSubscription:
 
 
 def ask_publication(hooks: Hooks, context: Context, data: bytes) -> bytes:
-    """Ask the backend whether a client may publish; returns `data`, or the data that the backend wants instead.
+    """Ask the backend whether a client may publish. Returns `data`, or the data that the backend has replaced it with.
 
-    May block. Raises as `ask_subscription`.
+    May block. Raises the same exceptions as `ask_subscription`.
     """
     if not hooks.has(PUBLISH_PROXY):
         raise Refused(NOT_AVAILABLE)
@@ -100,8 +103,8 @@ def ask_publication(hooks: Hooks, context: Context, data: bytes) -> bytes:
 
 
 def ask_renewal(hooks: Hooks, context: Context, event: str) -> Renewal:
-    """Ask the backend how long a connection (REFRESH_PROXY) or a subscription (SUB_REFRESH_PROXY) goes on.
+    """Ask the backend whether to renew an expired connection (REFRESH_PROXY) or subscription (SUB_REFRESH_PROXY).
 
-    May block. Raises Refused and Closing as `Hooks.ask`.
+    May block. Raises Refused and Closing like `Hooks.ask`.
     """
     return cast(Renewal, hooks.answer(context, event))

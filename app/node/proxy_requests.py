@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class AnswerError(msgspec.Struct):
-    """The error that the client gets instead of a result."""
+    """The error that the client receives instead of a result."""
 
     code: int | None = None
     message: str | None = None
@@ -48,9 +48,10 @@ _answer = msgspec.json.Decoder(Answer)
 
 
 def ask(backend: BackendHTTP, request: dict[str, Any], opening: Opening | None) -> bytes:
-    """Send a request, without its empty fields; returns the result in the response as JSON, empty if there is none.
+    """Send a request without its empty fields. Returns the result in the response as JSON; empty if there is none.
 
-    Raises RPCError and DisconnectClient when the backend answers with them, and Undelivered without a valid response.
+    Raises RPCError or DisconnectClient if the backend answers with an error or a disconnect, and Undelivered without a
+    valid response.
     """
     body = msgspec.json.encode({name: value for name, value in request.items() if value not in ("", [])})
     status, content = backend.post(body, opening, {})
@@ -65,21 +66,21 @@ def ask(backend: BackendHTTP, request: dict[str, Any], opening: Opening | None) 
         if answer.disconnect is not None:
             raise DisconnectClient(answer.disconnect.code or 0, answer.disconnect.reason or "")
     except ValueError as error:  # not JSON, or a code that must not be sent
-        raise Undelivered(f"the answer cannot be used: {error}") from None
+        raise Undelivered(f"invalid response: {error}") from None
     result = bytes(answer.result)
     return b"" if result == b"null" else result
 
 
 def decode_result(decoder: msgspec.json.Decoder[T], content: bytes) -> T:
-    """Decode a result as `ask` returns it; an empty one has no fields. Raises Undelivered."""
+    """Decode a result that `ask` has returned; an empty one has no fields. Raises Undelivered."""
     try:
         return decode(decoder, content or b"{}")
     except InvalidJSON as error:
-        raise Undelivered(f"the result cannot be used: {error}") from None
+        raise Undelivered(f"invalid result: {error}") from None
 
 
 def connection_fields(context: Context) -> dict[str, Any]:
-    """The fields about the connection, with which the requests for events of clients begin."""
+    """Return the fields about the connection, with which the requests for events of clients begin."""
     return {
         "client": context.client,
         "transport": transport_of(context.opening),
@@ -90,14 +91,17 @@ def connection_fields(context: Context) -> dict[str, Any]:
 
 
 def payload_field(data: bytes) -> dict[str, Any]:
-    """A payload of a client as a field of a request: JSON, or other bytes in Base64. No field without a payload."""
+    """Return the field of a request with a payload of a client: JSON, or other bytes in Base64.
+
+    Returns no field without a payload.
+    """
     if not data:
         return {}
     return {"data": Raw(data)} if is_json(data) else {"b64data": b64encode(data).decode()}
 
 
 def payload_of(name: str, json: Raw, encoded: str | None, protocol: str, keeps_null: bool = False) -> bytes:
-    """The payload in the fields NAME and b64NAME of a result; empty for none, and for null unless `keeps_null`.
+    """Return the payload in the field NAME or b64NAME of a result; empty for none, and for null unless `keeps_null`.
 
     Raises Undelivered for invalid Base64 or JSON, and for bytes that are not JSON if the client uses JSON.
     """
@@ -106,12 +110,12 @@ def payload_of(name: str, json: Raw, encoded: str | None, protocol: str, keeps_n
         if data == b"null" and not keeps_null:
             return b""
         if data and not is_json(data):
-            raise Undelivered(f"the result cannot be used: field {name} is not valid JSON")
+            raise Undelivered(f"invalid result: field {name} is not JSON")
         return data
     try:
         data = b64decode(encoded, validate=True)
     except Base64Error as error:
-        raise Undelivered(f"the result cannot be used: field b64{name}: {error}") from None
+        raise Undelivered(f"invalid result: field b64{name}: {error}") from None
     if protocol == "json" and not is_json(data):
-        raise Undelivered(f"the result cannot be used: field b64{name} is not JSON, and the client uses JSON")
+        raise Undelivered(f"invalid result: field b64{name} is not JSON, but the client uses JSON")
     return data

@@ -38,8 +38,8 @@ class KnownNode(NamedTuple):
 
     info: NodeInfo
     details: NodeDetails
-    heard: float
-    """When the ping came, by the clock of the registry."""
+    received_at: float
+    """The time when the ping arrived, by the clock of the registry."""
 
 
 class NodeRegistry:
@@ -63,7 +63,7 @@ class NodeRegistry:
         """Remove the nodes without a ping for `max_age` seconds, except this one."""
         oldest = self._clock() - max_age
         for uid, known in list(self._nodes.items()):
-            if known.heard < oldest and uid != self._own_uid:
+            if known.received_at < oldest and uid != self._own_uid:
                 del self._nodes[uid]
                 self._watching.discard(uid)
 
@@ -82,5 +82,5 @@ class NodeRegistry:
         return [known.info for known in self._nodes.values()]
 
     def known(self) -> list[KnownNode]:
-        """All known nodes, with their details."""
+        """Return all known nodes, with their details."""
         return list(self._nodes.values())

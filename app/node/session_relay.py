@@ -1,8 +1,8 @@
-"""Commands of clients that arrive in other requests than the connection that they are for, perhaps at another node.
+"""Passes commands of clients that arrive in separate requests to the node that has the client's connection.
 
-A client whose connection carries only what the server sends posts its commands. Each of these requests names the node
-that has the connection, and the session, which is a secret. A request that reaches another node goes to that one over
-the engine's control channel, once: it is never repeated, so that no command is carried out twice.
+A client whose connection carries only messages of the server sends its commands with POST requests. Each request
+contains the node that has the connection, and the session, which is a secret. If it reaches another node, that node
+sends the commands over the engine's control channel. They are never repeated, so no command is carried out twice.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ REPLY_TIMEOUT = 3.0
 
 
 class UnknownNode(Exception):
-    """There is no node with this uid."""
+    """No node with this uid exists."""
 
 
 class SilentNode(Exception):
-    """The node has not replied in time, or cannot be reached; whether it has the commands is not known."""
+    """The node has not replied before the timeout, or is unreachable. It may have received the commands."""
 
 
 class SessionRelay:
-    """The sessions of this node, and the way to those of others.
+    """The sessions of this node, and the delivery of commands to sessions of other nodes.
 
-    `own_uid` and `peers` are the uids of this node and of the other nodes that are known. `knows_all` says whether all
-    running nodes are among these: not at the start, since each of them introduces itself with its next ping. `publish`
-    sends to all nodes, or raises Refused.
+    `own_uid` and `peers` return the uids of this node and of the other known nodes. `knows_all` returns whether these
+    are all running nodes, which is false until every node has sent its next ping. `publish` sends a message to all
+    nodes, or raises Refused.
     """
 
     def __init__(
@@ -55,15 +55,15 @@ class SessionRelay:
         self._awaited: dict[str, Event] = {}
 
     def open(self, session: str, take: Callable[[bytes], None]) -> None:
-        """Give the commands of a session to `take` from now on; it may not block or raise."""
+        """Pass commands of a session to `take`, which must not block or raise."""
         self._sessions[session] = take
 
     def close(self, session: str) -> None:
-        """Discard the commands of a session from now on."""
+        """Discard further commands of a session."""
         self._sessions.pop(session, None)
 
     def send(self, node: str, session: str, data: bytes) -> None:
-        """Give commands to the session of a node. Blocks until that node has them, for REPLY_TIMEOUT at most.
+        """Send commands to the session of a node. Blocks until that node has them, at most REPLY_TIMEOUT.
 
         Commands for a session that the node does not have are discarded. Raises UnknownNode and SilentNode.
         """
@@ -95,13 +95,13 @@ class SessionRelay:
     # -- control messages
 
     def handle_input(self, message: SessionInput) -> None:
-        """Take the commands that another node has received. Does not block."""
+        """Accept commands that another node has received. Does not block."""
         if message.to == self._own_uid():
             self._take(message.session, message.data)
             gevent.spawn(self._confirm, message.id)
 
     def handle_taken(self, message: SessionInputTaken) -> None:
-        """Note that another node has taken commands that were received here. Does not block."""
+        """Record that another node has accepted commands from this node. Does not block."""
         taken = self._awaited.get(message.id)
         if taken is not None:
             taken.set()

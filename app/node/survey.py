@@ -28,11 +28,11 @@ from .registry import NodeInfo
 from .samples import NodeHistory, NodeSamples, SamplesWanted
 
 REPORT_TIMEOUT = 1.0
-"""Seconds to wait for the other nodes at most."""
+"""Maximum seconds to wait for the other nodes."""
 REPORT_SHARE = 1 / 3
 """Maximum part of node_ping_interval to wait, so that repeated surveys soon show that a node has ended."""
 MAX_REPORT_ITEMS = 1000
-"""Connections, or channels, in the report of one node at most."""
+"""Maximum number of connections, or of channels, in the report of one node."""
 
 
 class Survey:
@@ -63,7 +63,7 @@ class Survey:
 
 
 class Surveys:
-    """The surveys of one node, and its reports for surveys of others. `send` sends to all nodes; raises Refused."""
+    """The surveys of one node, and its reports to others. `send` sends a message to all nodes, or raises Refused."""
 
     def __init__(
         self,
@@ -89,11 +89,11 @@ class Surveys:
     # -- asking
 
     def connections(self, user: str) -> list[UserConnection]:
-        """The connections of a user on all nodes, up to MAX_REPORT_ITEMS of each node."""
+        """Return the connections of a user on all nodes, up to MAX_REPORT_ITEMS of each node."""
         return [found for report in self._ask(SurveyRequest(_new_id(), user=user)) for found in report.connections]
 
     def subscribers(self, part: str) -> Mapping[str, int]:
-        """How many subscribers the channels whose names contain `part` have on all nodes together.
+        """Return how many subscribers the channels whose names contain `part` have on all nodes together.
 
         Each node reports the MAX_REPORT_ITEMS channels with the most subscribers there.
         """
@@ -103,7 +103,7 @@ class Surveys:
         return dict(total.most_common(MAX_REPORT_ITEMS))
 
     def matching_subscribers(self, pattern: str) -> Mapping[str, int]:
-        """How many subscribers all channels whose names match have on all nodes together; empty matches all.
+        """Return how many subscribers the channels whose names match have on all nodes together; empty matches all.
 
         Raises InvalidPattern.
         """
@@ -114,7 +114,7 @@ class Surveys:
         return total
 
     def nodes(self) -> list[NodeReport]:
-        """The nodes that reply, with their present counters."""
+        """Return the nodes that reply, with their present counters."""
         reports = self._ask(SurveyRequest(_new_id(), info=True))
         return [report.info for report in reports if report.info is not None]
 
@@ -154,7 +154,7 @@ class Surveys:
         gevent.spawn(self._send_report, request)
 
     def handle_report(self, node: str, report: SurveyReport) -> None:
-        """Add the report of another node to its survey; it is ignored when the survey is over or of another node."""
+        """Add the report of another node to its survey. Ignored if the survey has ended or belongs to another node."""
         survey = self._running.get(report.id)
         if survey is not None:
             survey.add(node, report)

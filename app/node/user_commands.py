@@ -15,7 +15,7 @@ from ..model.errors import CLOSE_DISCONNECT, Disconnect
 from .hub import Connection
 
 FORCE_DISCONNECT_CODE = 3503
-"""The close code when a backend gives none."""
+"""The close code if a backend does not set one."""
 
 
 class UserCommand(msgspec.Struct, omit_defaults=True):
@@ -33,7 +33,7 @@ class EndSubscriptions(UserCommand, tag="end_subscriptions"):
 
 
 class CloseConnections(UserCommand, tag="close_connections"):
-    """Close connections, except those whose ids are in `kept`. Code 0 stands for FORCE_DISCONNECT_CODE."""
+    """Close connections, except those whose IDs are in `kept`. Code 0 means FORCE_DISCONNECT_CODE."""
 
     kept: list[str] = []
     code: int = 0
@@ -47,12 +47,12 @@ class AddSubscription(UserCommand, tag="add_subscription", kw_only=True):
     expires_at: int = 0
     """When the subscription expires, in Unix seconds; 0 means never."""
     info: bytes = b""
-    """The info that others see of the subscriber in the channel."""
+    """The info that is sent to other clients in the channel."""
     data: bytes = b""
-    """The data that the client receives with the subscription, a payload (`app/model/payload.py`)."""
+    """The payload that is sent to the client with the subscription (`app/model/payload.py`)."""
     recover_offset: int = 0
     recover_epoch: str | None = None
-    """With `recover_offset`, the position from which to recover; None when nothing is recovered."""
+    """With `recover_offset`, the position from which to recover; None to recover nothing."""
     override: dict[str, bool] = {}
     """Options of the channel that are different for this subscription, by name."""
 
@@ -64,11 +64,11 @@ class RenewConnections(UserCommand, tag="renew_connections", kw_only=True):
     expires_at: int = 0
     """In Unix seconds; 0 means never."""
     info: bytes = b""
-    """The new info that others see of the connection, as JSON; empty leaves it unchanged."""
+    """The new info that is sent to other clients, as JSON; empty leaves it unchanged."""
 
 
 class SendMessage(UserCommand, tag="send_message", kw_only=True):
-    """Send a message that belongs to no channel. With `client` and an empty user, to that client of any user."""
+    """Send a message without a channel. With `client` and an empty user, to that client whatever its user is."""
 
     data: bytes
     """A payload (`app/model/payload.py`)."""
@@ -87,14 +87,14 @@ class ServerControlled(Protocol):
         """Subscribe to the channel of the command, and notify the client."""
 
     def renew_from_server(self, command: RenewConnections) -> None:
-        """Set another time of expiry, or expire now, and notify the client."""
+        """Change when the connection expires, or close it as expired, and notify the client."""
 
     def send_from_server(self, command: SendMessage) -> None:
         """Send the message of the command to the client."""
 
 
 def carry_out(command: AnyUserCommand, connections: Iterable[Connection]) -> None:
-    """Apply a command to those of the connections of its user that it selects. May block."""
+    """Apply a command to the connections that it selects. May block."""
     for connection in connections:
         if _is_selected(command, connection):
             _apply(command, connection)
@@ -132,7 +132,7 @@ def _apply_controlled(command: AddSubscription | RenewConnections | SendMessage,
 
 
 def disconnect_of(code: int, reason: str) -> Disconnect:
-    """Build the Disconnect for a close code of a backend. Clients of v1 get its reason and `reconnect`."""
+    """Build the Disconnect for a close code of a backend. Clients of v1 receive its reason and `reconnect`."""
     if code in (0, FORCE_DISCONNECT_CODE) and not reason:
         return CLOSE_DISCONNECT
     is_final = code == 0 or 3500 <= code < 4000 or 4500 <= code < 5000

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 def announce(loaded: LoadedConfig, listeners: Listeners, endpoints: Collection[str] = ENDPOINTS) -> None:
     """Log version, configuration, addresses and system limits of this server, one line each.
 
-    `endpoints` are the groups that the main listener serves; an application may have left some out.
+    `endpoints` are the groups of endpoints that the main listener serves; an application may serve only some.
     """
     config = loaded.config
     prefix = config.http_prefix

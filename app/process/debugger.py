@@ -1,4 +1,4 @@
-"""`--debug` with `--app`: errors of an application are shown in the browser, with Werkzeug's debugger."""
+"""The flag `--debug` with `--app`: shows errors of an application in the browser, with Werkzeug's debugger."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from flask import Flask
 from werkzeug.debug import DebuggedApplication
 
 FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP")
-"""Headers of requests that a proxy has passed on."""
+"""Headers that show that a proxy has forwarded a request."""
 
 
 def show_errors(application: Flask) -> str:
-    """Switch on the debug mode of an application, with the debugger for requests from this machine; a warning."""
+    """Enable the debug mode of an application, with the debugger for requests from this machine. Returns a warning."""
     application.debug = True
     debugger = LocalDebugger(application.wsgi_app)
     application.wsgi_app = debugger  # type: ignore[method-assign]
@@ -22,10 +22,10 @@ def show_errors(application: Flask) -> str:
 
 
 class LocalDebugger:
-    """A WSGI application that shows the errors of another one, and lets a developer run code where they happened.
+    """A WSGI application that shows the errors of another one, and lets a developer run code at their place.
 
-    Only requests from this machine get that. Through a proxy, a request from anywhere could look like one of these, so
-    requests with a header of a proxy do not get it.
+    This is only for requests from this machine. Behind a proxy, all requests come from this machine, so requests with a
+    header of a proxy are excluded.
     """
 
     def __init__(self, application: Any) -> None:
@@ -34,7 +34,7 @@ class LocalDebugger:
 
     @property
     def pin(self) -> str | None:
-        """What a browser must know to run code; None if WERKZEUG_DEBUG_PIN switches that off."""
+        """The PIN that is required to run code; None if WERKZEUG_DEBUG_PIN disables it."""
         return self._debugged.pin
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

@@ -32,11 +32,11 @@ from ..tls.context import server_context
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
 MIN_REDIS_VERSION = (6, 2)
-"""Major and minor version of the oldest Redis that has all commands that the engine uses."""
+"""Major and minor version of the oldest Redis that supports all commands of the engine."""
 ACME_TIMEOUT = 5.0
-"""Seconds that an ACME server may take to answer."""
+"""Maximum seconds until an ACME server answers."""
 MAX_CLOCK_SKEW = 1.0
-"""Seconds that the clocks of this machine and of Redis may differ."""
+"""Maximum difference in seconds between the clocks of this machine and of Redis."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def examine(loaded: LoadedConfig) -> Iterator[Finding]:
 
 
 def summary_line(problems: int, warnings: int) -> str:
-    """The last line of the report, with the numbers of problems and warnings."""
+    """Return the last line of the report, with the numbers of problems and warnings."""
     found = f"doctor: {problems or 'no'} problem{'' if problems == 1 else 's'}"
     return f"{found}, {warnings} warning{'' if warnings == 1 else 's'}" if warnings else f"{found} found"
 
@@ -234,7 +234,7 @@ def _shard(shard: ShardSettings, settings: RedisSettings) -> Iterable[Finding]:
 
 
 def _lacking(client: Any, shard: ShardSettings, prefix: str) -> list[str]:
-    """The commands and channels that the engine needs and the Redis user may not use, found by trying each."""
+    """Return the commands and channels that the engine needs but the Redis user may not use; tries each of them."""
     sentinel = [("ROLE",)] if shard.sentinels is not None else []
     lacking = [
         missing(error, command)
@@ -251,7 +251,7 @@ def _lacking(client: Any, shard: ShardSettings, prefix: str) -> list[str]:
 
 
 def _error_of(client: Any, command: Any) -> redis.ResponseError | None:
-    """The error that Redis returns for `command`; None if there is none.
+    """Return the error that Redis returns for `command`; None if there is none.
 
     Redis checks permissions first, so an error about the type of a key shows that the command is permitted.
     """
@@ -263,7 +263,7 @@ def _error_of(client: Any, command: Any) -> redis.ResponseError | None:
 
 
 def _server_findings(name: str, client: Any) -> Iterator[Finding]:
-    """Findings about version, role, eviction policy and clock of a reachable Redis server."""
+    """Yield findings about version, role, eviction policy and clock of a reachable Redis server."""
     version = str(client.info("server")["redis_version"])
     if tuple(map(int, version.split(".")[:2])) < MIN_REDIS_VERSION:
         least = ".".join(map(str, MIN_REDIS_VERSION))
@@ -272,7 +272,7 @@ def _server_findings(name: str, client: Any) -> Iterator[Finding]:
         yield Finding(OK, f"{name}: reachable, version {version}")
     role = client.info("replication")["role"]
     if role != "master":
-        yield Finding(PROBLEM, f"{name}: is a read-only replica", "use the address of its master, or Sentinel")
+        yield Finding(PROBLEM, f"{name}: this is a read-only replica", "use the address of its master, or Sentinel")
     policy = client.info("memory").get("maxmemory_policy", "noeviction")
     if policy not in ("noeviction", "volatile-ttl"):
         remedy = "set maxmemory-policy to noeviction"
@@ -286,6 +286,8 @@ def _clock(name: str, client: Any) -> Finding:
     skew = seconds + microseconds / 1e6 - (began + time.time()) / 2
     if abs(skew) > MAX_CLOCK_SKEW:
         return Finding(
-            WARNING, f"{name}: its clock differs from this machine's by {skew:+.1f} s", "run NTP on both machines"
+            WARNING,
+            f"{name}: clock differs from the clock of this machine by {skew:+.1f} s",
+            "run NTP on both machines",
         )
     return Finding(OK, f"{name}: clock in sync")

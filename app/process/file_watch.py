@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from flask import Flask
 
 FILE_CHECK_INTERVAL = 0.5
-"""Seconds between two looks at the files."""
+"""Seconds between two checks of the files."""
 INSTALLED = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 """Directories whose files do not change during development."""
 SKIPPED_DIRECTORIES = ("node_modules", "__pycache__")
-"""Directories without code of an application; those whose name begins with a dot are passed over, too."""
+"""Directories without code of an application. Directories whose names begin with a dot are skipped, too."""
 
 Folders = Callable[[], Iterable[Path]]
-"""Finds the files of the folders that are watched."""
+"""A function that finds the files in the watched folders."""
 
 
 class FileWatch:
-    """Compares the files with those of the first look: all imported modules, and the files that `folders` finds.
+    """Detects changes of files since the first check: of all imported modules, and of the files that `folders` finds.
 
-    A file that is new is a change only in a folder: modules may be imported at any time.
+    New files count as changes only in the folders, because modules may be imported at any time.
     """
 
     def __init__(self, folders: Folders) -> None:
@@ -35,7 +35,7 @@ class FileWatch:
         self._files = dict(_times(folders()))
 
     def changed(self) -> Path | None:
-        """The path of a file that has changed; None if no file has."""
+        """Return the path of a file that has changed; None if no file has."""
         for path, time in _times(_modules()):
             if self._modules.setdefault(path, time) != time:
                 return path
@@ -45,7 +45,7 @@ class FileWatch:
 
 
 def folders_of(application: Flask) -> Folders:
-    """The templates and static files of an application and its blueprints."""
+    """Return the templates and static files of an application and its blueprints."""
 
     def find() -> Iterator[Path]:
         for part in (application, *application.blueprints.values()):
@@ -57,7 +57,7 @@ def folders_of(application: Flask) -> Folders:
 
 
 def python_folders(directory: Path) -> Folders:
-    """All Python code in a directory: for an application that could not be loaded."""
+    """Return a function that finds all Python code in a directory, for an application that could not be loaded."""
     return lambda: (path for path in _files_in(directory) if path.suffix == ".py")
 
 

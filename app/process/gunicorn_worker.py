@@ -22,15 +22,15 @@ from ..views.several_workers import ONE_SERVER
 from ..views.stock_worker import STOP_TIME
 
 QUICK_SHUTDOWN_TIMEOUT = 1.0
-"""Seconds in which clients are closed when the worker must exit quickly."""
+"""Seconds in which the connections of clients are closed if the worker must exit quickly."""
 MIN_WORKER_CONNECTIONS = 65536
-"""Connections of a worker that let it be limited by its CPU rather than by this."""
+"""Number of connections per worker that is high enough, because the CPU is the limit then."""
 APP_FAILED_TO_LOAD = 4
 """Exit status that makes gunicorn stop instead of starting the worker again."""
 
 
 def worker_warnings(settings: Any) -> Iterator[str]:
-    """A sentence for each limit of the system, or of gunicorn's settings, that is lower than a server should have."""
+    """Yield a sentence for each limit of the system or of gunicorn that is lower than a server should have."""
     yield from (str(limit) for limit in limits.all_limits() if not limit.is_enough)
     connections = settings.worker_connections
     if connections < MIN_WORKER_CONNECTIONS:
@@ -41,7 +41,7 @@ def worker_warnings(settings: Any) -> Iterator[str]:
 
 
 class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
-    """A gunicorn worker for Gentrifugo: it reads HTTP with HTTPConnection, and closes its clients before it stops."""
+    """A gunicorn worker for Gentrifugo: it serves HTTP with HTTPConnection, and closes all clients before it stops."""
 
     server_class = HTTPServer
     wsgi_handler = HTTPConnection
@@ -76,7 +76,7 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
             service.stop()
 
     def _wait_for(self, service: Service) -> None:
-        """Wait until nothing is left to do: gunicorn knows neither hooks nor connections from other processes."""
+        """Wait for running hooks and for connections from other processes, which gunicorn does not know about."""
         deadline = max(self._leave_by, time.monotonic() + QUICK_SHUTDOWN_TIMEOUT)
         service.wait_until_idle(deadline, self.notify)
 

@@ -1,8 +1,8 @@
-"""`--workers`: several processes behind the same listening sockets, which a master starts, watches and replaces.
+"""The option `workers`: a master starts, watches and replaces several processes that share the listening sockets.
 
-Each worker is a complete server: it gets its listening sockets as systemd would pass them (listeners.py) and handles
-the same signals. The master accepts no connections. It blocks its signals and waits for them with sigtimedwait, so a
-signal never interrupts other code.
+Each worker is a complete server. It receives its listening sockets in the same way as from systemd (listeners.py), and
+handles the same signals. The master accepts no connections. It blocks its signals and waits for them with sigtimedwait,
+so a signal never interrupts other code.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ FIRST_FREE_DESCRIPTOR = 100
 def run_with_workers(loaded: LoadedConfig, reload: Callable[[Config], LoadedConfig], arguments: Sequence[str]) -> int:
     """Run workers until a signal stops the master; returns the exit status. Each error is one line in the log.
 
-    `arguments` are the command line arguments, which every worker gets too.
+    `arguments` are the command line arguments, which are passed to every worker.
     """
     return run_checked(loaded, lambda: Master(loaded, reload, worker_command(arguments)).run())
 
 
 def worker_command(arguments: Sequence[str]) -> list[str]:
-    """The command that starts a worker, with `arguments` from the command line of the master."""
+    """Return the command that starts a worker, with `arguments` from the command line of the master."""
     return [sys.executable, "-P", "-m", "gentrifugo", *arguments]
 
 
@@ -87,7 +87,7 @@ class Master:
         self._endpoints = endpoints
         self._listeners = Listeners({})
         self._workers: list[Worker] = []
-        self._has_served = False
+        self._has_been_ready = False
         """Whether any worker has been ready since the start."""
         self._backoff = Backoff(MIN_RESTART_DELAY, MAX_RESTART_DELAY)
         self._next_start = 0.0
@@ -121,7 +121,7 @@ class Master:
         self._extend_after_suspension()
         for worker in self._workers:
             worker.read_pipe()
-            self._has_served = self._has_served or worker.is_ready
+            self._has_been_ready = self._has_been_ready or worker.is_ready
         self._reap()  # after reading the pipes: whether any worker was ever ready decides what an exit means
         self._kill_overdue()
         if not self._is_stopping:
@@ -195,7 +195,7 @@ class Master:
                 worker.extend_deadlines(pause)
 
     def _kill_overdue(self) -> None:
-        """Kill the workers whose deadline has passed: they did not stop in time, or their event loop is blocked."""
+        """Kill the workers whose deadline has passed, because they did not stop or their event loop is blocked."""
         for worker in self._workers:
             if worker.is_overdue:
                 if worker.is_stopping:
@@ -207,7 +207,7 @@ class Master:
                 worker.kill()
 
     def _check_heartbeats(self) -> None:
-        """Ask workers without a heartbeat for a stack trace, and let them be killed a moment later."""
+        """Request a stack trace of workers without a heartbeat, and set the deadline after which they are killed."""
         timeout = self._loaded.config.worker_timeout
         for worker in self._workers:
             limit = timeout if worker.is_ready else max(timeout, STARTUP_TIMEOUT)
@@ -228,7 +228,7 @@ class Master:
             log.info("worker %d stopped: %s", worker.pid, how)
         elif worker.is_ready:
             log.error("worker %d exited unexpectedly: %s; starting a new worker", worker.pid, how)
-        elif self._has_served or code < 0:  # a killed worker does not mean that the configuration is wrong
+        elif self._has_been_ready or code < 0:  # a killed worker does not mean that the configuration is wrong
             pause = self._backoff.next_delay()
             log.error("worker %d failed during startup (%s), retrying in %g s", worker.pid, how, pause)
             self._next_start = time.monotonic() + pause
@@ -297,7 +297,7 @@ class Master:
             }
             os.execve(self._command[0], self._command, {**os.environ, **given})
         except OSError as error:
-            # Not to the log: a socket may have taken the number of its descriptor by now.
+            # This is not logged, because a socket may have the number of the log's descriptor by now.
             print_error(f"worker {os.getpid()} cannot be started: {error.strerror}")
         finally:
             os._exit(1)

@@ -1,4 +1,4 @@
-"""`--reload`: a master with one worker, which stops when a file of its application changes and is then restarted.
+"""The flag `--reload`: a master with one worker, which is restarted when a file of its application changes.
 
 The master keeps the listening sockets open, so requests wait during a restart.
 """

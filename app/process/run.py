@@ -91,7 +91,10 @@ class Server:
         return 0
 
     def _tls_context(self) -> SSLContext | None:
-        """The TLS context for new connections; None without TLS. Raises ConfigError if the certificate is unusable."""
+        """Return the TLS context for new connections; None without TLS.
+
+        Raises ConfigError if the certificate is unusable.
+        """
         config = self._loaded.config
         if config.ssl:
             return server_context(config)
@@ -130,7 +133,7 @@ class Server:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Handle signals during the `with` block, and ignore them afterwards, so they cannot change the exit status."""
+        """Handle signals during the `with` block. Ignore them after it, so that they cannot change the exit status."""
         self._handlers = [
             gevent.signal_handler(signal.SIGHUP, self._on_reload),
             gevent.signal_handler(signal.SIGUSR1, logs.reopen),

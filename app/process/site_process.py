@@ -1,4 +1,4 @@
-"""`--app`: serves a Flask application with its pages, in one process, in several, or in one that restarts on changes.
+"""The flag `--app`: serves a Flask application in one process, in several, or in one that restarts on changes.
 
 Importing this module does not import gevent, because a serving process must be patched first and a master uses none.
 """
@@ -31,10 +31,10 @@ INTERRUPTED_STATUS = 128 + signal.SIGINT
 
 
 def serve_site(given: GivenOptions, path: str, arguments: Sequence[str]) -> int:
-    """Serve the application at `path` until a signal ends it; the exit status. `arguments` are the command line.
+    """Serve the application at `path` until a signal; return the exit status. `arguments` are the command line.
 
-    Errors in the code of the application are printed. Raises ConfigError for what the command line has wrong and, if
-    there is no need to wait for a change of the application, for what the application has wrong.
+    Errors in the code of the application are printed. Raises ConfigError for errors in the command line and, without
+    `--reload`, for errors in the configuration of the application.
     """
     if given.problems:
         raise ConfigError(given.problems)
@@ -44,7 +44,7 @@ def serve_site(given: GivenOptions, path: str, arguments: Sequence[str]) -> int:
     is_child = is_worker(os.environ) or is_settings_process(os.environ)
     if not is_child and (given.reload or workers > 1):
         return _run_master(Reloader if given.reload else Master, arguments)
-    # Made before the code is read: a change while that fails counts.
+    # The watch begins before the code is loaded, so that a change during a failing load is detected.
     watch = FileWatch(python_folders(Path.cwd())) if given.reload else None
     try:
         return _run(given, path)
@@ -60,10 +60,9 @@ def serve_site(given: GivenOptions, path: str, arguments: Sequence[str]) -> int:
 
 
 def loaded_of_site(given: GivenOptions, arguments: Sequence[str]) -> LoadedConfig:
-    """The configuration with which an application would be served. `arguments` begin with a command to check it.
+    """Return the configuration with which an application would be served. `arguments` begin with a command to check it.
 
-    A separate process loads the application. Raises ConfigError; its list is empty if that process has printed the
-    problems.
+    A separate process loads the application. Raises ConfigError, without problems if that process has printed them.
     """
     if given.problems:
         raise ConfigError(given.problems)
@@ -89,7 +88,7 @@ def _run_master(master: type[Master], arguments: Sequence[str]) -> int:
 
 
 def keep(current: Config) -> LoadedConfig:
-    """The configuration after SIGHUP: that of an application cannot be reloaded, so it stays, with a warning."""
+    """Return the configuration after SIGHUP: the current one with a warning, because an application sets it."""
     return LoadedConfig(current, [OPTIONS_KEPT])
 
 
@@ -100,14 +99,14 @@ def _run(given: GivenOptions, path: str) -> int:
     from gevent import monkey
 
     monkey.patch_all()
-    # Imported only now: what the server imports has to find the patched modules.
+    # This is imported only now, because the server must import the patched modules.
     from .site_worker import run
 
     return run(given, path, keep)
 
 
 def _wait_for_change(watch: FileWatch) -> int:
-    """Wait until code in the current directory changes; the exit status."""
+    """Wait until code in the current directory changes. Returns the exit status."""
     parent = os.getppid()
     try:
         print("gentrifugo: waiting for a file to change in this directory", file=sys.stderr)

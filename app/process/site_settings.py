@@ -51,7 +51,7 @@ def ask(command: Sequence[str]) -> SiteSettings | int:
 
 
 def is_settings_process(environ: Mapping[str, str]) -> bool:
-    """Whether this process was started by `ask` to report settings. False in its child processes."""
+    """Return whether this process was started by `ask` to report settings. False in its child processes."""
     return environ.get(SETTINGS_VARIABLE, "").partition(":")[0] == str(os.getppid())
 
 

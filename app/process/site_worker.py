@@ -52,7 +52,7 @@ def _serve_until_change(loaded: LoadedConfig, reload: Callable[[Config], LoadedC
 
 
 def _end_on_change(watch: FileWatch) -> None:
-    """Stop the server as SIGTERM does when a file changes; clients are advised to reconnect."""
+    """Stop the server in the same way as SIGTERM when a file changes. Clients receive the advice to reconnect."""
     while (path := watch.changed()) is None:
         gevent.sleep(FILE_CHECK_INTERVAL)
     log.info("%s has changed, restarting", path)

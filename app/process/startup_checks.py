@@ -1,7 +1,7 @@
 """Checks of the system before startup: files, certificates, addresses and missing packages.
 
-`serve`, the master of workers and `checkconfig` run the same checks. They create no file and bind no port. Whether a
-port is free is not checked, because a running instance of this server may be using it.
+`serve`, the master of workers and `checkconfig` run the same checks. They create no file and bind no port. They do not
+check whether a port is free, because a running instance of this server may be using it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def run_checked(loaded: LoadedConfig, run: Callable[[], int]) -> int:
 
 
 def startup_problems(config: Config) -> Iterator[str]:
-    """One sentence, with the name of the option, for each problem that would prevent the server from starting."""
+    """Yield one sentence, with the name of the option, for each problem that would prevent the server from starting."""
     yield from _file_problems(config)
     yield from _listener_problems(config)
     yield from tls_problems(config)
@@ -57,7 +57,7 @@ def startup_problems(config: Config) -> Iterator[str]:
 
 
 def worker_problems(config: Config) -> Iterator[str]:
-    """Problems of a configuration with more than one worker."""
+    """Yield problems of a configuration with more than one worker."""
     if config.engine == "memory":
         yield SEVERAL_NEED_REDIS
     if config.ssl_autocert and not config.ssl:
@@ -65,7 +65,7 @@ def worker_problems(config: Config) -> Iterator[str]:
 
 
 def tls_problems(config: Config) -> Iterator[str]:
-    """Problems with the certificate and its key, or with the packages that option ssl_autocert requires."""
+    """Yield problems with the certificate and its key, or with the packages that option ssl_autocert requires."""
     if config.ssl:
         # Imported only when needed, because it imports gevent, which checkconfig and the master do not use.
         from ..tls.context import server_context
@@ -81,9 +81,9 @@ def tls_problems(config: Config) -> Iterator[str]:
 
 
 def token_problems(config: Config) -> Iterator[str]:
-    """Problems of the public keys that check tokens."""
+    """Yield problems of the public keys that check tokens."""
     if config.token_rsa_public_key or config.token_ecdsa_public_key:
-        # Imported only when it is needed: it brings cryptography.
+        # This is imported only when needed, because it imports cryptography.
         from ..protocol.v2.token_keys import configured_keys
 
         try:
@@ -100,7 +100,7 @@ def _file_problems(config: Config) -> Iterator[str]:
 
 
 def _cannot_write(path: Path) -> str:
-    """The reason why a file cannot be written or created; empty if it can."""
+    """Return the reason why a file cannot be written or created; empty if it can."""
     try:
         if path.is_dir():
             return os.strerror(errno.EISDIR)
@@ -131,7 +131,7 @@ def _cannot_create_socket(path: Path) -> str:
 
 
 def _unusable_address(address: str) -> str:
-    """The reason why no socket can be bound to an address, on any port; empty if one can."""
+    """Return the reason why no socket can be bound to an address, on any port; empty if one can."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family) as probe:

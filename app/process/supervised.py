@@ -39,23 +39,23 @@ class MasterLink:
         with suppress(BlockingIOError, BrokenPipeError):
             os.write(self._ready, sign)
 
-    def watch(self, gone: Callable[[], None]) -> None:
-        """Send heartbeats until the master exits without stopping this worker, then call `gone`. Blocks.
+    def watch(self, on_master_exit: Callable[[], None]) -> None:
+        """Send heartbeats until the master exits without stopping this worker, then call `on_master_exit`.
 
-        The worker must stop then, so that another server can use the port.
+        Blocks meanwhile. The worker must stop then, so that another server can use the port.
         """
         while os.getppid() == self._pid:
             self._write(HEARTBEAT_BYTE)
-            # Cooperative in a worker, which gevent has patched. The master imports this file too, and is not patched.
+            # In a worker, which gevent patches, this blocks only the greenlet. The master imports this file unpatched.
             time.sleep(HEARTBEAT_INTERVAL)
-        gone()
+        on_master_exit()
 
 
 def is_worker(environ: Mapping[str, str]) -> bool:
-    """Whether this process was started directly by a master. False in child processes of a worker."""
+    """Return whether this process was started directly by a master. False in child processes of a worker."""
     return environ.get(MASTER_VARIABLE) == str(os.getppid())
 
 
 def master_of(environ: Mapping[str, str]) -> MasterLink | None:
-    """The connection to the master of this process; None without a master."""
+    """Return the connection to the master of this process; None without a master."""
     return MasterLink(os.getppid(), int(environ[READY_VARIABLE])) if is_worker(environ) else None

@@ -1,4 +1,4 @@
-"""The commands `gentoken` and `checktoken`: a token for experiments, and what is wrong with a token."""
+"""The commands `gentoken`, which creates a token for experiments, and `checktoken`, which verifies one."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ MAX_UNIX_TIME = 253402300800
 
 
 def make_token(config: Config, flags: Mapping[str, str]) -> str:
-    """A token by the flags `user`, `channel`, `info` and `expires`. Raises ConfigError."""
+    """Create a token from the flags `user`, `channel`, `info` and `expires`. Raises ConfigError for invalid flags."""
     if "user" not in flags:
-        raise ConfigError(["gentoken: expected --user, the ID of a user; an empty one is an anonymous user"])
+        raise ConfigError(["gentoken: missing flag --user with the ID of a user (empty for an anonymous user)"])
     secret, user = config.token_hmac_secret_key, flags["user"]
     info, expires = _info(flags.get("info")), _seconds(flags.get("expires"))
     try:
@@ -44,13 +44,13 @@ def _seconds(text: str | None) -> float | None:
     try:
         return None if text is None else float(text)
     except ValueError:
-        raise ConfigError([f"--expires: {text} is no number of seconds"]) from None
+        raise ConfigError([f"--expires: {text} is not a number of seconds"]) from None
 
 
 def describe_token(config: Config, token: str) -> str:
-    """What a valid token says, as JSON. Raises ConfigError with the reason for one that the server refuses."""
+    """Return the claims of a token as JSON. Raises ConfigError with the reason if the server refuses the token."""
     if not config.checks_tokens:
-        raise ConfigError(["checktoken: no option that begins with token_ has a key to check tokens with"])
+        raise ConfigError(["checktoken: no key to verify tokens with: set an option such as token_hmac_secret_key"])
     verifier = TokenVerifier(config)
     try:
         try:
@@ -58,14 +58,14 @@ def describe_token(config: Config, token: str) -> str:
         except InvalidToken:
             claims = verifier.connection(token)
     except (InvalidToken, ExpiredToken, KeysUnavailable) as error:
-        raise ConfigError([f"checktoken: the token is refused: {error}"]) from None
+        raise ConfigError([f"checktoken: the server refuses this token: {error}"]) from None
     kind = "connection" if isinstance(claims, ConnectionToken) else "subscription"
     shown = {"token": kind, **{name: _shown(name, value) for name, value in asdict(claims).items() if value}}
     return json.dumps(shown, indent=2, ensure_ascii=False)
 
 
 def _shown(name: str, value: Any) -> Any:
-    """A value as JSON can hold it: payloads as text, and times as dates."""
+    """Convert a value for JSON: payloads to text, and times to dates."""
     if isinstance(value, bytes):
         return value.decode(errors="backslashreplace")
     if isinstance(value, dict):

@@ -27,7 +27,7 @@ class Worker:
         self.is_stopping = False
         """Whether the worker was asked to stop."""
         self._pipe = pipe
-        self._heard_at = time.monotonic()
+        self._last_heartbeat_at = time.monotonic()
         self._kill_at = 0.0
         """Monotonic time at which the worker is killed; 0 without a deadline."""
         self._is_asked = False
@@ -46,17 +46,17 @@ class Worker:
     def _take(self, data: bytes) -> None:
         if not self._is_asked:
             self.is_ready = self.is_ready or READY_BYTE in data
-            self._heard_at = time.monotonic()
+            self._last_heartbeat_at = time.monotonic()
         elif HEARTBEAT_BYTE in data:
             self._is_asked, self._trace = False, b""
             self._kill_at = 0.0
-            self._heard_at = time.monotonic()
+            self._last_heartbeat_at = time.monotonic()
         else:
             self._trace += data
 
     def extend_deadlines(self, seconds: float) -> None:
         """Move all deadlines by `seconds`, in which the master was suspended."""
-        self._heard_at += seconds
+        self._last_heartbeat_at += seconds
         if self._kill_at:
             self._kill_at += seconds
 
@@ -71,8 +71,8 @@ class Worker:
         self.send_signal(signal.SIGTERM)
 
     def silent_for(self) -> float:
-        """Seconds since the last heartbeat; 0 while the worker stops or a stack trace is requested."""
-        return 0.0 if self.is_stopping or self._is_asked else time.monotonic() - self._heard_at
+        """Return seconds since the last heartbeat; 0 while the worker stops or a stack trace is requested."""
+        return 0.0 if self.is_stopping or self._is_asked else time.monotonic() - self._last_heartbeat_at
 
     def request_stack_trace(self) -> None:
         """Request a stack trace, and set the deadline to TRACE_TIMEOUT from now. A heartbeat cancels both."""
@@ -96,7 +96,7 @@ class Worker:
         return self._trace.decode(errors="replace").strip()
 
     def poll_exit(self) -> int | None:
-        """The exit status, or the negative number of the signal that killed the process; None while it runs."""
+        """Return the exit status, or the negative number of the signal that killed the process; None while it runs."""
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if not pid:
             return None

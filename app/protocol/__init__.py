@@ -1,1 +1,1 @@
-"""What clients and backends say: one room for each version of the protocol."""
+"""The protocols of clients and backends: one package for each version."""

@@ -1,6 +1,6 @@
-"""A client's connection until its first message, which decides about the version of the protocol.
+"""A client's connection until its first message, which determines the version of the protocol.
 
-After that, everything goes to the client object of that version. The hub, the node and the transports use a connection.
+After that, all calls go to the client object of that version.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class ClientServices(Protocol):
 
 
 class _FirstCommand(msgspec.Struct):
-    """The fields of a first command that tell the versions apart."""
+    """The fields of a first command that distinguish the versions."""
 
     id: msgspec.Raw = msgspec.Raw()
     method: msgspec.Raw = msgspec.Raw()
@@ -57,8 +57,8 @@ _first_command = msgspec.json.Decoder(_FirstCommand)
 def version_of(message: bytes) -> int:
     """Return the version of the protocol of a first text message: 1, 2, or 0 if it is not a command of either.
 
-    Version 1 names its method in a field, and has arrays of commands. Version 2 has a number as the id, and the method
-    as a key.
+    Commands of version 1 have the method in a field, and may be in arrays. Commands of version 2 have a number as their
+    ID, and the method as a key.
     """
     if message.startswith(b"["):
         return 1
@@ -114,13 +114,13 @@ class ClientConnection:
     # -- messages
 
     def handle(self, message: bytes) -> None:
-        """Carry out one message of the client; the first one decides about the version."""
+        """Carry out one message of the client. The first one determines the version."""
         client = self._client or self._decide(message)
         if client is not None:
             client.handle(message)
 
     def handle_text(self, message: str) -> None:
-        """Carry out one message that came as text."""
+        """Carry out one message that is given as text."""
         client = self._client or self._decide(message.encode("utf-8", "backslashreplace"))
         if client is not None:
             client.handle_text(message)

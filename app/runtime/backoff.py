@@ -1,4 +1,4 @@
-"""Growing delays between attempts that fail, such as connecting to a server that is down. Does not wait by itself."""
+"""Growing delays between failing attempts, such as connecting to a server that is down. Only computes the delays."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Backoff:
         self._delay = first
 
     def next_delay(self) -> float:
-        """Seconds until the next attempt. Call it once for each attempt that failed."""
+        """Return seconds until the next attempt. Call it once for each attempt that failed."""
         delay = self._delay
         self._delay = min(2 * delay, self._longest)
         return delay * self._uniform(1 - self._jitter, 1) if self._jitter else delay
 
     def reset(self) -> None:
-        """An attempt succeeded: begin with the first delay again."""
+        """Begin with the first delay again, after an attempt that succeeded."""
         self._delay = self._first

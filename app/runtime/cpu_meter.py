@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable
 
 WINDOW = 0.25
-"""Seconds over which a share is measured, at least."""
+"""Minimum seconds over which a share is measured."""
 MIN_WINDOW = 0.05
-"""Seconds after which the window that is being measured counts, if its share is lower than the last one."""
+"""Seconds after which the current, incomplete window is used if its share is lower than the last one."""
 
 
 class CPUMeter:
     """Measures the share of a CPU in windows of WINDOW seconds.
 
-    `clock` gives the time that passes, and `cpu_clock` the CPU time of this thread; both in seconds.
+    `clock` returns the elapsed time, and `cpu_clock` the CPU time of this thread, both in seconds.
     """
 
     def __init__(
@@ -27,11 +27,11 @@ class CPUMeter:
         self._share = 0.0
 
     def share(self) -> float:
-        """From 0 (idle) to 1 (always working), over the last complete window. Takes less than 1 us.
+        """Return the share from 0 (idle) to 1 (always working) in the last complete window. Takes less than 1 us.
 
-        If the share of the current window is lower, it is that one. Otherwise, after a thousand clients have
-        connected at the same time, the messages of the next quarter of a second would be delayed (p99 27 ms instead
-        of 15 in every other run).
+        Returns the share of the current window if it is lower. Otherwise, after a thousand clients have connected at
+        the same time, the messages of the next quarter of a second would be delayed (p99 27 ms instead of 15 in every
+        other run).
         """
         passed = self._clock() - self._began
         if passed < MIN_WINDOW:

@@ -1,4 +1,4 @@
-"""The gunicorn that loads an application in this process: its settings, and what its worker can serve."""
+"""The gunicorn process that loads an application: its settings, and the features of its worker class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 GENTRIFUGO_WORKER = "gentrifugo.GentrifugoWorker"
 STOCK_WORKER = "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"
 SUPPORTED_WORKERS = f"`gunicorn -k {GENTRIFUGO_WORKER}` or `gunicorn -k {STOCK_WORKER}`"
-"""The workers that can serve everything, as one types them."""
+"""The commands of gunicorn with worker classes that support everything."""
 NO_WEBSOCKETS = f"this server cannot open WebSockets: instead, run {SUPPORTED_WORKERS}, or the command `gentrifugo`"
 NO_SOCKJS = f"this server cannot serve SockJS: instead, run {SUPPORTED_WORKERS}, or the command `gentrifugo`"
 
@@ -18,9 +18,9 @@ GEVENT_WORKERS = "gunicorn.workers.ggevent"
 
 
 def settings_of_gunicorn() -> Any | None:
-    """gunicorn's settings while it loads an application; None in every other process, and later.
+    """Return gunicorn's settings while it loads an application; None later, and in other processes.
 
-    gunicorn does not pass them to applications, so they are taken from its functions that are running.
+    gunicorn does not pass them to applications, so they are read from the frames of its running functions.
     """
     if "gunicorn" not in sys.modules:
         return None
@@ -35,16 +35,16 @@ def settings_of_gunicorn() -> Any | None:
 
 
 def is_patching(worker: type) -> bool:
-    """Whether gevent patches the processes of a class of workers. Both of `SUPPORTED_WORKERS` are among these."""
+    """Return whether a worker class lets gevent patch its process, as those in `SUPPORTED_WORKERS` do."""
     return any(base.__module__ == GEVENT_WORKERS for base in worker.__mro__)
 
 
 def opens_websockets(worker: type) -> bool:
-    """Whether the handler of a worker class can open WebSockets: that of Gentrifugo or of gevent-websocket."""
+    """Return whether the handler of a worker class is one of Gentrifugo or gevent-websocket, which open WebSockets."""
     handler = getattr(worker, "wsgi_handler", None)
     return hasattr(handler, "upgrade") or hasattr(handler, "upgrade_websocket")
 
 
-def shows_sockets(worker: type) -> bool:
-    """Whether a class of workers lets the application find the socket of a request, which SockJS needs."""
+def provides_sockets(worker: type) -> bool:
+    """Return whether a worker class provides the socket of a request to the application, which SockJS requires."""
     return getattr(worker, "server_class", None) is not None

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 BACKLOG = 4096
 """Connections that the kernel holds until the server accepts them; net.core.somaxconn limits this number."""
 RECOMMENDED_OPEN_FILES = 65536
-"""Open files with which the CPU limits the number of connections, not this number."""
+"""Limit of open files that is high enough: the CPU is the limit for the number of connections then."""
 RESERVED_FILES = 64
 """A generous estimate of the open files and sockets that are not connections of clients."""
 SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
@@ -31,12 +31,12 @@ class Limit:
 
 
 def all_limits() -> list[Limit]:
-    """The limits that a process can read on this system."""
+    """Return the limits that a process can read on this system."""
     return [limit for limit in (open_files(), backlog()) if limit is not None]
 
 
 def open_files() -> Limit:
-    """The limit of open files; each connection is one. This is the hard limit, which `raise_open_files` sets."""
+    """Return the limit of open files; each connection is one. This is the hard limit, which `raise_open_files` sets."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard == resource.RLIM_INFINITY:
         return Limit(True, "limit of open files: none", "")
@@ -66,9 +66,9 @@ def raise_open_files() -> None:
 
 
 def backlog() -> Limit | None:
-    """The limit of connections that wait to be accepted, as when many clients reconnect at the same time.
+    """Return the limit of connections that wait to be accepted, for example when many clients reconnect.
 
-    None on systems without net.core.somaxconn.
+    Returns None on systems without net.core.somaxconn.
     """
     try:
         allowed = int(SOMAXCONN.read_text(encoding="ascii"))

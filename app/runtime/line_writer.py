@@ -1,7 +1,7 @@
 """Writes lines to a file, a pipe, a terminal or a socket, and never waits for any of them.
 
-Standard output may be a pipe whose reader is busy or has gone. A usual write would then stop the process until somebody
-reads. Here a line that cannot be written at once is dropped.
+Standard output may be a pipe whose reader is busy or has ended. A usual write would then block the process until the
+pipe is read. This writer drops a line that cannot be written at once.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from socket import MSG_DONTWAIT
 from termios import FIONREAD
 
 PIPE_STEP = 4096
-"""Bytes written at once to a pipe whose mode cannot be changed: as many as it takes whole or not at all."""
+"""Bytes written at once to a pipe whose mode cannot be changed: the kernel writes all of them or none."""
 DEFAULT_PIPE_SIZE = 65536
 GET_PIPE_SIZE = 1032
 """F_GETPIPE_SZ of Linux."""
 
 
 class LineWriter:
-    """Writes to a copy of `descriptor`, whose own mode stays as it is: other processes may share it."""
+    """Writes to a copy of `descriptor`, whose own mode is not changed, because other processes may share it."""
 
     def __init__(self, descriptor: int) -> None:
         self.failure = ""
         """The reason why the last write failed; empty if it succeeded, or if there was only no reader."""
         self._rest = b""
-        """The end of a line of which the beginning has been written."""
+        """The rest of a line that has been partly written."""
         mode = os.fstat(descriptor).st_mode
         self._socket = Socket(fileno=os.dup(descriptor)) if stat.S_ISSOCK(mode) else None
         self._must_ask = False
-        """Whether a write could wait, so that the room in the pipe has to be looked at before."""
+        """Whether a write could block, so that free space in the pipe must be checked before."""
         if self._socket is not None:
             self._descriptor = self._socket.fileno()
         elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
@@ -41,7 +41,7 @@ class LineWriter:
             self._descriptor = os.dup(descriptor)
 
     def _open_anew(self, descriptor: int, is_pipe: bool) -> int:
-        """Open the pipe or terminal of a descriptor again, for non-blocking writes."""
+        """Open the pipe or terminal of a descriptor once more, for non-blocking writes."""
         try:
             return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         except OSError:  # another user's, as in many containers
@@ -49,7 +49,7 @@ class LineWriter:
             return os.dup(descriptor)
 
     def write(self, line: bytes) -> bool:
-        """Write a line with its end. False when it was dropped; nothing of it has been written then."""
+        """Write a line, with its line end. Returns False if it was dropped as a whole."""
         self._rest = self._rest[self._send(self._rest) :]
         if self._rest:
             return False
@@ -86,7 +86,7 @@ class LineWriter:
         return os.write(self._descriptor, data[:PIPE_STEP]) if self._has_room() else 0
 
     def _has_room(self) -> bool:
-        """Whether the pipe takes PIPE_STEP bytes now: each page of it is at least half full when the next is begun."""
+        """Return whether the pipe takes PIPE_STEP bytes now: each page is at least half full when the next is begun."""
         try:
             size = fcntl.fcntl(self._descriptor, GET_PIPE_SIZE)
         except OSError:

@@ -1,4 +1,4 @@
-"""Log messages that many clients or peers can cause: the first one of a kind is logged, further ones are held back."""
+"""Throttled log messages, for events that peers can cause: the first one is logged, further ones are suppressed."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import time
 from collections.abc import Callable
 
 LOG_INTERVAL = 10.0
-"""Seconds between two messages of a kind, unless a throttle has another interval."""
+"""Default seconds between two messages with the same key."""
 ONCE = math.inf
-"""The interval of a throttle that logs one message of each kind."""
+"""The interval of a throttle that logs only one message with each key."""
 
 
 class ThrottledLog:
-    """Logs to `log` at most one message of a kind in `interval` seconds, and counts those that it holds back.
+    """Logs to `log` at most one message with the same key in `interval` seconds, and counts the suppressed ones.
 
-    The interval begins with each message that is logged. `max_keys` limits the number of kinds, for throttles whose
-    kinds a peer can invent: messages of further kinds are neither logged nor counted. `clock` gives seconds.
+    The interval begins with each message that is logged. `max_keys` limits the number of keys, in case a peer can
+    invent them: messages with further keys are neither logged nor counted. `clock` returns seconds.
     """
 
     def __init__(
@@ -35,13 +35,14 @@ class ThrottledLog:
         self._max_keys = max_keys
         self._clock = clock
         self._next: dict[str, float] = {}
-        """When the next message of a kind may be logged, by key."""
+        """The time at which the next message may be logged, by key."""
         self._held_back: dict[str, int] = {}
 
     def log(self, key: str, message: str, *args: object, error: BaseException | None = None) -> None:
         """Log `message % args`, and the traceback of `error`, unless the last message with this key is too recent.
 
-        The key stands for the kind of message. If messages were held back since the last one, their number is added.
+        Messages of the same kind have the same key. If messages were suppressed since the last one, their number is
+        added.
         """
         now = self._clock()
         allowed_at = self._next.get(key)
@@ -56,6 +57,6 @@ class ThrottledLog:
         self._log.log(self._level, text, *args, exc_info=error, stacklevel=2)
 
     def reset(self) -> None:
-        """Forget all messages: the next one of each kind is logged."""
+        """Reset all keys, so that the next message with each key is logged."""
         self._next.clear()
         self._held_back.clear()

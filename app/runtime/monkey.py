@@ -8,7 +8,7 @@ import logging
 import click
 from gevent import monkey
 
-from .gunicorn import SUPPORTED_WORKERS, is_patching, opens_websockets, settings_of_gunicorn, shows_sockets
+from .gunicorn import SUPPORTED_WORKERS, is_patching, opens_websockets, provides_sockets, settings_of_gunicorn
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ NOT_PATCHED = (
     f"Instead, run `gentrifugo --app module:name`, {SUPPORTED_WORKERS}. "
     'In a test, set app.config["TESTING"] = True.'
 )
-"""Why no server can run in this process, and what to do."""
+"""The log message if no server can run in this process."""
 HOW_TO_SERVE = f"The HTTP API and calls such as publish work. Instead, run {SUPPORTED_WORKERS}."
 NO_CONNECTIONS_WARNING = (
     f"The worker {{}} of gunicorn cannot serve WebSockets and SockJS, so no client can connect. {HOW_TO_SERVE}"
@@ -29,7 +29,7 @@ NO_WEBSOCKETS_WARNING = (
 
 
 def is_patched() -> bool:
-    """Whether blocking code, such as that of an application, lets other greenlets run."""
+    """Return whether blocking code, such as that of an application, lets other greenlets run."""
     return bool(monkey.is_module_patched("socket"))
 
 
@@ -40,7 +40,7 @@ def warn_once(warning: str = NOT_PATCHED) -> None:
 
 
 def warn_if_serving() -> None:
-    """Log once what cannot work in a process that will serve an application: `flask run`, or a gunicorn worker."""
+    """Log once which features do not work in this process, if it is `flask run` or a gunicorn worker."""
     settings = settings_of_gunicorn()
     if settings is None:
         if _is_flask_run() and not is_patched():
@@ -51,7 +51,7 @@ def warn_if_serving() -> None:
     if not (is_patching(worker) or is_patched()):
         warn_once()
     elif not opens_websockets(worker):
-        warning = NO_WEBSOCKETS_WARNING if shows_sockets(worker) else NO_CONNECTIONS_WARNING
+        warning = NO_WEBSOCKETS_WARNING if provides_sockets(worker) else NO_CONNECTIONS_WARNING
         warn_once(warning.format(settings.worker_class_str))
 
 

@@ -1,10 +1,9 @@
 """A clock that counts only the time in which this process runs, and time limits that are measured with it.
 
-A process stands still while it is stopped (SIGSTOP, a debugger, a machine that is suspended) or while a computation
-holds up its event loop. What arrives meanwhile waits in its sockets, and what it had to send was not sent. After that
-every timer of the event loop is due at once. A time limit that was measured with a usual clock would then end
-connections whose peers have answered in time. With this clock, a limit goes on where it was, and what waits in the
-sockets is read first.
+A process pauses while it is stopped (by SIGSTOP, a debugger, or a suspended machine) or while a computation blocks its
+event loop. Data that arrives during a pause waits in the sockets, and nothing is sent. After the pause, all timers of
+the event loop are due at once. A timeout on a usual clock would then close connections whose peers have answered in
+time. This clock does not count pauses, so waiting data is read before a timeout is reached.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ import gevent
 from gevent.event import AsyncResult, Event
 
 TICK = 0.25
-"""Seconds between two looks at the time."""
+"""Seconds between two ticks of the clock."""
 MIN_STANDSTILL = 0.5
-"""Seconds by which a look must be late before the process counts as having stood still."""
+"""Seconds by which a tick must be late to count as a pause of the process."""
 
 
 class RunningClock:
@@ -34,7 +33,7 @@ class RunningClock:
         self._timer: Any = None
 
     def __call__(self) -> float:
-        """The time now. Only differences of two such times have a meaning. Takes less than 1 us."""
+        """Return the current time. Only differences of two times have a meaning. Takes less than 1 us."""
         hub = gevent.get_hub()
         if hub is not self._hub:
             self._tick_in(hub)
@@ -51,7 +50,7 @@ class RunningClock:
         self._timer.start(self.tick)
 
     def tick(self) -> None:
-        """Called by the event loop every TICK, or as soon as it runs again."""
+        """Update the clock. The event loop calls this every TICK, or late after a pause."""
         now = self._clock()
         self._stood_still += self._lateness(now)
         self._looked_at = now
@@ -66,7 +65,7 @@ running_time = RunningClock()
 
 
 def wait_for(awaited: Event | AsyncResult[Any], seconds: float) -> bool:
-    """Wait until `awaited` is ready, for at most `seconds` in which the process runs; whether it is."""
+    """Wait until `awaited` is ready, for at most `seconds` in which the process runs. Returns whether it is ready."""
     ends = running_time() + seconds
     while not awaited.ready() and (left := ends - running_time()) > 0:
         awaited.wait(left)

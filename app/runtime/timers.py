@@ -1,7 +1,7 @@
 """Timers of connections, such as those for pings and expiry, all called by one greenlet.
 
-A timer is a small object in a list, and needs nothing in the event loop. It is late by up to `resolution` seconds,
-which is precise enough for pings and expiry.
+A timer is a small object in a list, without a timer of the event loop. It may be up to `resolution` seconds late, which
+is precise enough for pings and expiry.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Timer:
         self.callback: Callable[[], None] | None = callback
 
     def cancel(self) -> None:
-        """Do not call the callback, and release it at once."""
+        """Cancel the call, and release the callback at once."""
         self.callback = None
 
 
@@ -51,8 +51,8 @@ class Timers:
     """Calls callbacks after a delay. Callbacks must not block.
 
     `resolution` is in seconds: timers that are due within the same interval are called together.
-    `clock` gives the time in seconds; by default it counts only the time in which the process runs, so that the data
-    of peers that arrived while the process was stopped is read before a timer is due.
+    `clock` returns the time in seconds. The default counts only the time in which the process runs, so that data that
+    arrived while the process was stopped is read before a timer is due.
     """
 
     def __init__(self, resolution: float = 0.1, clock: Callable[[], float] = running_time) -> None:
@@ -64,11 +64,11 @@ class Timers:
         self._greenlet: gevent.Greenlet[[], None] | None = None
 
     def start(self) -> None:
-        """Start to call callbacks; timers may have been set before."""
+        """Start calling callbacks. Timers may have been added before."""
         self._greenlet = gevent.spawn(self._run)
 
     def stop(self) -> None:
-        """Call no more callbacks. A second call does nothing."""
+        """Stop calling callbacks. A second call does nothing."""
         if self._greenlet is not None:
             self._greenlet.kill()
             self._greenlet = None

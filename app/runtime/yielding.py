@@ -19,7 +19,7 @@ TIME_SLICE = 0.005
 
 
 class _CurrentSlice:
-    """The greenlet that works now, and since when. One greenlet works at a time, so one of these objects is enough."""
+    """The running greenlet and the time since it runs. Only one greenlet runs at a time, so one object is enough."""
 
     __slots__ = ("began", "greenlet", "iteration")
 
@@ -61,5 +61,5 @@ def iterate_yielding(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def _yield() -> None:
-    # Not 0: that is a callback, and the event loop runs callbacks up to fifty times before it polls its sockets.
+    # A delay of 0 would be a callback, and the event loop runs callbacks up to fifty times before it polls its sockets.
     gevent.sleep(0.000001)

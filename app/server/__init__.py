@@ -1,1 +1,1 @@
-"""The HTTP server: listeners, connections, and connections that other processes hand over."""
+"""The HTTP server: listeners, connections, and connections from other processes."""

@@ -1,7 +1,7 @@
-"""The body of a request as a WSGI application reads it, whose failures are the client's and not the application's.
+"""The body of a request for a WSGI application, whose read errors count as errors of the client.
 
-Flask answers an OSError with status 500 and a traceback in the log, so that every upload that is malformed, too slow
-or broken off would look like an error of the view, and anybody could fill the log.
+Flask answers an OSError with status 500 and a traceback in the log. So every upload that is malformed, too slow or
+incomplete would look like an error of the view, and any client could fill the log.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class LateBody(ClientDisconnected, TimeoutError):
 
 
 class ApplicationBody:
-    """A `wsgi.input` that reads `body`, another one. Raises BrokenBody and LateBody."""
+    """A `wsgi.input` that reads from `body`, and raises BrokenBody and LateBody."""
 
     def __init__(self, body: Any) -> None:
         self._body = body
@@ -33,19 +33,19 @@ class ApplicationBody:
         return self._body.rfile
 
     def read(self, size: int | None = None) -> bytes:
-        """Up to `size` bytes, or all; fewer only at the end of the body."""
+        """Return up to `size` bytes, or all; fewer only at the end of the body."""
         with _failures_of_the_client():
             data: bytes = self._body.read(size)
         return data
 
     def readline(self, size: int | None = None) -> bytes:
-        """A line with its end, or its first `size` bytes."""
+        """Return a line with its end, or its first `size` bytes."""
         with _failures_of_the_client():
             line: bytes = self._body.readline(size)
         return line
 
     def readlines(self, hint: int | None = None) -> list[bytes]:
-        """All lines; `hint` has no effect."""
+        """Return all lines; `hint` has no effect."""
         return list(self)
 
     def __iter__(self) -> Iterator[bytes]:

@@ -1,8 +1,8 @@
 """One HTTP connection: reads every request strictly, and serves it directly or through gevent's pywsgi.
 
-API requests with JSON, WebSocket handshakes and SockJS, the hot paths, are served without a WSGI environ: a single
-publish takes about 70 us of CPU that way and 430 us through Flask. Every other request is put back, byte for byte as
-it came, for pywsgi and the WSGI application.
+API requests with JSON, WebSocket handshakes and SockJS are the hot paths, and are served without a WSGI environ: a
+single publish takes about 70 us of CPU instead of 430 us through Flask. All other requests are put back unchanged, for
+pywsgi and the WSGI application.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ STOPPING_TIMEOUT = 0.5
 
 
 class HTTPConnection(WSGIHandler):
-    """Serves one connection for pywsgi's `server`, whose application may carry a Service (app/views/mounted.py).
+    """Serves one connection for pywsgi's `server`, whose application may have a Service (app/views/mounted.py).
 
     `received` is the beginning of a request that another process has read before it passed the connection to this one.
     """
@@ -110,7 +110,7 @@ class HTTPConnection(WSGIHandler):
         return str(address[0]) if isinstance(address, tuple) else "local socket"
 
     def _client(self, headers: Mapping[str, str]) -> str:
-        """The address of the client, as far as trusted proxies name it; header names are in lower case."""
+        """Return the address of the client, if trusted proxies report it. Header names are in lower case."""
         if self._service is None:
             return self._peer
         address = self.client_address
@@ -120,7 +120,7 @@ class HTTPConnection(WSGIHandler):
     # -- requests
 
     def _serve_one(self) -> bool:
-        """Serve one request; returns whether another may follow on this connection."""
+        """Serve one request. Returns whether another one may follow on this connection."""
         raw: bytes | None = None
         try:
             raw = self._read_head()
@@ -150,7 +150,7 @@ class HTTPConnection(WSGIHandler):
         self._idle_timeout = service.config.http_keepalive_timeout
         service.idle.add(self)
         try:
-            # A connection that is accepted while the service stops gets just the time to send a request.
+            # A connection that is accepted while the service stops only has the time to send one request.
             return self.rfile.read_head(STOPPING_TIMEOUT if service.node.stopping else idle_timeout)
         finally:
             service.idle.discard(self)
@@ -161,7 +161,7 @@ class HTTPConnection(WSGIHandler):
             self.socket.shutdown(socket.SHUT_RD)
 
     def _without_wsgi(self, head: Head) -> Callable[[Head], bool] | None:
-        """The function that serves a request without WSGI; None if pywsgi serves it. Raises HTTPError."""
+        """Return the function that serves a request without WSGI; None if pywsgi serves it. Raises HTTPError."""
         service = self._service
         if service is not None:
             if service.node.stopping:
@@ -210,7 +210,7 @@ class HTTPConnection(WSGIHandler):
         return read_body(head, self.rfile, self._direct.sendall, service.config.api_request_max_size)
 
     def _send(self, head: Head, response: HTTPResponse) -> bool:
-        """Send a response; whether another request may follow."""
+        """Send a response. Returns whether another request may follow."""
         self._direct.sendall(encode_response(response, head.keep_alive, head.connection_headers))
         self._log_access(head, response.status, len(response.body))
         return head.keep_alive
@@ -262,7 +262,7 @@ class HTTPConnection(WSGIHandler):
         return self.take_over()
 
     def take_over(self) -> tuple[Any, Callable[[int], bytes]]:
-        """Return the socket, and a recv that first returns data already read. Releases all HTTP state."""
+        """Return the socket, and a recv function that first returns data already read. Releases all HTTP state."""
         rest = self.rfile.take_rest()
         del self.rfile, self._heads
         recv = self._direct.recv
@@ -280,7 +280,7 @@ class HTTPConnection(WSGIHandler):
         return False
 
     def _has_read_body(self) -> bool:
-        """Whether another request may follow: not after a body that was malformed or not read completely."""
+        """Return whether another request may follow, which requires that the body was valid and completely read."""
         body = self.wsgi_input
         assert body is not None
         if body.ended if isinstance(body, ChunkedBody) else body.position >= (body.content_length or 0):
@@ -289,7 +289,7 @@ class HTTPConnection(WSGIHandler):
         return False
 
     def get_environ(self) -> dict[str, Any]:
-        """The WSGI environ. Its key `gentrifugo.handler` is this object, for views that call `upgrade`."""
+        """Return the WSGI environ. Its key `gentrifugo.handler` is this object, for views that call `upgrade`."""
         self.path = origin_form(self.path or "")
         environ: dict[str, Any] = super().get_environ()
         environ["gentrifugo.handler"] = self
@@ -317,7 +317,7 @@ class HTTPConnection(WSGIHandler):
     def handle_error(self, type: Any, value: Any, traceback: Any) -> None:
         """Log an exception of the application; the response is status 500, unless a WebSocket is open."""
         if self._upgraded:
-            log.error("internal error in the application during a WebSocket, closing connection", exc_info=value)
+            log.error("internal error in a WebSocket handler of the application, closing connection", exc_info=value)
         else:
             super().handle_error(type, value, traceback)
 
@@ -372,7 +372,7 @@ class HTTPConnection(WSGIHandler):
 
 
 def client_endpoints_of(application: Any) -> Sequence[SockJS | Streams]:
-    """What serves clients in a WSGI application over anything but raw WebSockets; empty if it has none."""
+    """Return the endpoints of a WSGI application for clients without raw WebSockets; empty if it has none."""
     service = service_of(application)
     if service is None:
         return getattr(application, "sockjs", ())
@@ -381,12 +381,12 @@ def client_endpoints_of(application: Any) -> Sequence[SockJS | Streams]:
 
 
 def _without_secrets(text: str) -> str:
-    """A target, or a line with one, as the log shows it: without the token in cf_connect, and without the API key."""
+    """Return a target, or a line with one, for the log: without the token in cf_connect, and without the API key."""
     return _SECRET_PARAMETER.sub(r"\1…", text)
 
 
 def _recv_after(first: bytes, recv: Callable[[int], bytes]) -> Callable[[int], bytes]:
-    """A recv function that returns the bytes in `first` before it reads from the socket."""
+    """Return a recv function that returns the bytes in `first` before it reads from the socket."""
     waiting = [first]
 
     def receive(size: int) -> bytes:

@@ -1,4 +1,4 @@
-"""The HTTP server that accepts connections: gevent's pywsgi, with a TLS handshake that is limited in time."""
+"""The HTTP server that accepts connections: gevent's pywsgi, with a timeout for TLS handshakes."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ PLAIN_REFUSED = encode_response(text_response(400, "this port requires TLS: use 
 
 
 class HTTPServer(WSGIServer):
-    """Accepts connections, with TLS when it has an `ssl_context`. Its other arguments are those of WSGIServer.
+    """Accepts connections, with TLS if it has an `ssl_context`. Its other arguments are those of WSGIServer.
 
-    `challenge_context` is for ACME servers that validate a name; they are served nothing after the handshake. A
-    server with `is_shared` listens at a socket of several processes, and accepts one connection at a time.
+    `challenge_context` is for ACME servers that validate a name; after the handshake their connection is closed. A
+    server with `is_shared` shares its listening socket with other processes, and accepts one connection at a time.
     """
 
     def __init__(

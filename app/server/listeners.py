@@ -19,12 +19,12 @@ FIRST_SYSTEMD_DESCRIPTOR = 3
 """The descriptor number of the first socket passed by systemd (sd_listen_fds)."""
 ANY_IPV6 = "::"
 MAIN = "main"
-"""The name of the socket for all endpoints without a separate socket."""
+"""The name of the listener for all endpoints without a separate one."""
 
 
 @dataclass
 class Listeners:
-    """The listening sockets of a process, by the endpoints they are for: main, api, admin, or `api+admin` for both."""
+    """The listening sockets of a process, by their endpoints: main, api, admin, or `api+admin` for both."""
 
     sockets: dict[str, socket.socket]
     unix_path: str = ""
@@ -41,7 +41,7 @@ class Listeners:
 
 def open_all(config: Config, environ: Mapping[str, str]) -> Listeners:
     """Open the listening sockets of the options, or use those passed by systemd. Raises ConfigError."""
-    opened = Listeners(given(environ))
+    opened = Listeners(passed_by_systemd(environ))
     sockets = opened.sockets
     if MAIN not in sockets and config.unix_socket:
         sockets[MAIN] = listen_at(config.unix_socket, config.unix_socket_mode)
@@ -49,7 +49,7 @@ def open_all(config: Config, environ: Mapping[str, str]) -> Listeners:
     elif MAIN not in sockets:
         sockets[MAIN] = listen(config.address, config.port)
     ports: dict[int, list[str]] = {}
-    taken = names_given(environ)
+    taken = names_passed_by_systemd(environ)
     for endpoint, port in own_ports(config).items():
         if endpoint not in taken:
             ports.setdefault(port, []).append(endpoint)
@@ -59,14 +59,18 @@ def open_all(config: Config, environ: Mapping[str, str]) -> Listeners:
 
 
 def listener_endpoints(name: str) -> list[str]:
-    """The endpoints that a listener of this name serves; none for the main one, which serves all that are left."""
+    """Return the endpoints that a listener of this name serves.
+
+    The list is empty for the main listener, which serves all endpoints that have no listener of their own.
+    """
     return [] if name == MAIN else name.split("+")
 
 
 def listen(address: str, port: int, option: str = "port") -> socket.socket:
-    """A listening socket. An empty address, and `::`, mean all interfaces: IPv4 and, where the system has it, IPv6.
+    """Open a listening socket.
 
-    Raises ConfigError, which names the `option` that the port comes from.
+    An empty address, and `::`, mean all interfaces: IPv4 and, if the system supports it, IPv6. Raises ConfigError with
+    the name of the `option` that the port comes from.
     """
     try:
         if address not in ("", ANY_IPV6):
@@ -81,13 +85,13 @@ def listen(address: str, port: int, option: str = "port") -> socket.socket:
 
 
 def cannot_listen(address: str, port: int, option: str, reason: str) -> str:
-    """The error text for an address or port that cannot be bound."""
+    """Return the error text for an address or port that cannot be bound."""
     where = f"{address or 'all interfaces'}, port {port}"
     return f"address, {option}: cannot listen on {where}: {reason}; choose another with option address or {option}"
 
 
 def cannot_listen_at(path: str, reason: str) -> str:
-    """The error text for the path of a Unix socket that cannot be bound."""
+    """Return the error text for the path of a Unix socket that cannot be bound."""
     return f"unix_socket: cannot listen at {path}: {reason}"
 
 
@@ -123,8 +127,8 @@ def _remove_dead(path: str) -> None:
     raise OSError("another server is listening on it")
 
 
-def given(environ: Mapping[str, str]) -> dict[str, socket.socket]:
-    """The sockets passed by systemd, by name; the first one without a known name is `main`.
+def passed_by_systemd(environ: Mapping[str, str]) -> dict[str, socket.socket]:
+    """Return the sockets passed by systemd, by name; the first one without a known name is `main`.
 
     Raises ConfigError for a descriptor that is not a listening socket.
     """
@@ -135,13 +139,13 @@ def given(environ: Mapping[str, str]) -> dict[str, socket.socket]:
     return {name: _given(number) for number, name in enumerate(names, FIRST_SYSTEMD_DESCRIPTOR)}
 
 
-def names_given(environ: Mapping[str, str]) -> set[str]:
-    """The groups of endpoints for which systemd passed a separate socket."""
+def names_passed_by_systemd(environ: Mapping[str, str]) -> set[str]:
+    """Return the groups of endpoints for which systemd passed a separate socket."""
     return {endpoint for name in _names(environ) for endpoint in listener_endpoints(name)}
 
 
 def _names(environ: Mapping[str, str]) -> list[str]:
-    """The names of the sockets passed by systemd, in their order (sd_listen_fds)."""
+    """Return the names of the sockets passed by systemd, in their order (sd_listen_fds)."""
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return []
     count = environ.get("LISTEN_FDS", "")
@@ -165,7 +169,7 @@ def _given(number: int) -> socket.socket:
 
 
 def addresses_of(listener: socket.socket) -> list[str]:
-    """Where clients reach a listener: host and port, or `unix:` and the path.
+    """Return where clients reach a listener: host and port, or `unix:` and the path.
 
     These are two addresses for a socket that accepts IPv4 and IPv6 on all interfaces.
     """
@@ -180,5 +184,5 @@ def addresses_of(listener: socket.socket) -> list[str]:
 
 
 def address_of(listener: socket.socket) -> str:
-    """The first of the addresses where clients reach a listener."""
+    """Return the first of the addresses where clients reach a listener."""
     return addresses_of(listener)[0]

@@ -1,7 +1,7 @@
 """Binds a session over HTTP to the browser that opened it, so that knowing its ID is not enough to use it.
 
-Hooks decide by the request that opened the session, with its cookies. Its later requests need not carry these cookies
-to reach the session, so without a binding everybody who has chosen or knows the ID could act as the user.
+Hooks authenticate the user with the request that opened the session, for example by its cookies. Without a binding,
+later requests would not need these cookies, and anyone who has chosen or knows the ID could act as the user.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _SECRET = re.compile(r"[-_A-Za-z0-9]{22}", re.ASCII)
 class Binding:
     """The credentials that a later request must have: the secret in the cookie, or those of the opening request.
 
-    Credentials are all its cookies, with the same values, and the header Authorization. The secret lets a browser in
-    whose other cookies have changed since, and the credentials a program that stores no cookies.
+    Credentials are all cookies of the opening request, with the same values, and the header Authorization. The secret
+    is for browsers whose other cookies may have changed, and the credentials are for programs that store no cookies.
     """
 
     __slots__ = ("_headers", "_secret")
@@ -35,7 +35,7 @@ class Binding:
         self._secret = secret
 
     def admits(self, headers: Mapping[str, str]) -> bool:
-        """Whether a request with these headers belongs to the session."""
+        """Return whether a request with these headers belongs to the session."""
         secret = self._secret.encode()
         if any(hmac.compare_digest(value.encode(), secret) for value in _presented(headers)):
             return True
@@ -43,11 +43,10 @@ class Binding:
 
 
 def bind(opening: Opening) -> tuple[Binding | None, dict[str, str]]:
-    """The binding of a session with this opening request, and the headers that the response needs for it.
+    """Return the binding of a session with this opening request, and the headers that the response needs for it.
 
-    A request without cookies and without Authorization has nothing that a hook could mistake for a user: its session
-    has no binding. A secret that the browser presents already is used again, so that its sessions do not replace each
-    other's.
+    A session has no binding if its opening request has neither cookies nor Authorization, because no hook can identify
+    a user by it. A secret that the browser already has is used again, so that all its sessions keep working.
     """
     headers = opening.headers
     known = next((value for value in _presented(headers) if _SECRET.fullmatch(value)), None)
@@ -60,10 +59,12 @@ def bind(opening: Opening) -> tuple[Binding | None, dict[str, str]]:
 
 
 def _attributes(opening: Opening) -> str:
-    """The path is `/`, because a proxy or a WSGI middleware may have taken a prefix off the path that the browser sees.
+    """Return the attributes of the cookie.
 
-    A page that was loaded over HTTPS can only make requests over HTTPS, so its address says more about the encryption
-    than the socket, which may be that of a proxy.
+    The path is `/`, because a proxy or a WSGI middleware may have removed a prefix from the path that the browser sees.
+
+    Pages that were loaded over HTTPS can only make requests over HTTPS. So the address of the page shows whether the
+    connection is encrypted, but the socket does not, because it may belong to a proxy.
     """
     page = page_of(opening.headers)
     is_secure = opening.scheme == "https" or (page or "").startswith("https:")
@@ -73,12 +74,12 @@ def _attributes(opening: Opening) -> str:
 
 
 def _cookies(headers: Mapping[str, str]) -> set[str]:
-    """The cookies, each as `name=value`."""
+    """Return the cookies, each as `name=value`."""
     return {pair.strip() for pair in headers.get("cookie", "").split(";") if pair.strip()}
 
 
 def _presented(headers: Mapping[str, str]) -> list[str]:
-    """The values of BINDING_COOKIE; there may be several, with different paths or domains."""
+    """Return the values of BINDING_COOKIE; there may be several, with different paths or domains."""
     return [value for name, _, value in (pair.partition("=") for pair in _cookies(headers)) if name == BINDING_COOKIE]
 
 
@@ -87,7 +88,7 @@ def _others(headers: Mapping[str, str]) -> set[str]:
 
 
 def has_credentials(headers: Mapping[str, str]) -> bool:
-    """Whether a request has credentials that browsers add automatically, by which a hook may identify a user."""
+    """Return whether a request has credentials that browsers add automatically, by which a hook may identify a user."""
     return "authorization" in headers or bool(_others(headers))
 
 

@@ -36,7 +36,7 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 ANOTHER_CONNECTION_OPEN = frames.session_close_frame(2010, "Another connection still open")
 
 RAW_WEBSOCKET = "/websocket"
-"""The path of raw WebSockets below that of the endpoint."""
+"""The path of raw WebSockets below the endpoint."""
 _SESSION_PATH = re.compile(r"/[^/.]+/([^/.]+)/([a-z_]+)")
 
 NOT_FOUND = plain_text(404, "not found\n")
@@ -47,9 +47,9 @@ NAVIGATIONS = ("navigate", "nested-navigate")
 class SockJS:
     """One endpoint; `prefix` is its path, without a slash at the end.
 
-    `connect` is called for each new session, and `raw` serves raw WebSockets, which are without SockJS framing.
-    `options` is called for every request. `directory` finds the sessions that other processes hold; None when no
-    other process serves the same clients.
+    `connect` is called for each new session. `raw` serves raw WebSockets, which have no SockJS frames. `options` is
+    called for every request. `directory` finds the sessions that other processes hold; None if no other process serves
+    the same clients.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class SockJS:
         self.prefix = prefix
         self.sessions = Sessions(timers, options, self._release)
         self.open_receivers = 0
-        """The number of requests and WebSockets that wait for messages now, without raw WebSockets."""
+        """The number of requests and WebSockets that currently wait for messages, without raw WebSockets."""
         self._connect = connect
         self._raw = raw
         self._flusher = flusher
@@ -143,7 +143,7 @@ class SockJS:
 
     def _upgrade_raw(self, exchange: Exchange, set_up: SockJSOptions) -> None:
         opening, requested = _opening(exchange, set_up), read_requested_protocol(exchange.headers, exchange.query)
-        # The partial lives as long as the connection, so it holds no more than it needs.
+        # The partial lives as long as the connection, so it refers to no more objects than it needs.
         serve = partial(self._raw, opening=opening)
         if requested is not DEFAULT_PROTOCOL:
             serve = partial(serve, requested=requested)
@@ -175,7 +175,7 @@ class SockJS:
         return route.serve(self, exchange, key)
 
     def _is_elsewhere(self, exchange: Exchange, key: str) -> bool:
-        """Whether another process holds the session, and serves the request now."""
+        """Return whether another process holds the session, and serves the request now."""
         directory = self._directory
         # A connection that was passed to this process is not passed on, even if its session has ended meanwhile:
         # it could be passed in circles.
@@ -251,7 +251,7 @@ class SockJS:
     def _find_or_open(self, exchange: Exchange, key: str, receiver: WaitingRequest) -> Session | None:
         """Return the session; None if another process has just opened it.
 
-        Raises HTTPError when the request does not belong to it.
+        Raises HTTPError if the request does not belong to the session.
         """
         if self.sessions.find(key) is not None:
             session = self._find(exchange, key)
@@ -270,7 +270,7 @@ class SockJS:
         return session
 
     def _find(self, exchange: Exchange, key: str) -> Session | None:
-        """Return the session of the request; None also if it belongs to another client, which must not learn of it."""
+        """Return the session of the request; None if there is none, or if it belongs to another client."""
         session = self.sessions.find(key)
         if session is None or session.binding is None or session.binding.admits(exchange.headers):
             return session
@@ -287,7 +287,7 @@ class SockJS:
         return self._take(exchange, key) or plain_text(200, "ok", self._headers(exchange))
 
     def _take(self, exchange: Exchange, key: str) -> HTTPResponse | None:
-        """Pass messages of the client to its session; returns a response only for an error."""
+        """Pass messages of the client to its session. Returns a response only for an error."""
         session = self._find(exchange, key)
         try:
             body = self._read_body(exchange)
@@ -314,7 +314,7 @@ class Route(NamedTuple):
     answers_options: bool
     serve: Callable[[SockJS, Exchange, str], HTTPResponse | None]
     is_of_page: bool
-    """Whether only elements of pages request it, such as scripts and forms, and never other programs."""
+    """Whether it is only requested by elements of pages, such as scripts and forms."""
     is_frame: bool
     """Whether pages load it into an iframe."""
 
@@ -334,8 +334,8 @@ ROUTES = {
 def _check_page(exchange: Exchange, set_up: SockJSOptions, route: Route | None) -> None:
     """Raise HTTPError if the page that made a request may not use the endpoint. `route` is None for other paths.
 
-    Browsers always name the page in a POST and in a WebSocket's handshake, so that only a GET can be that
-    of a page that hides its address.
+    In a POST and in a WebSocket handshake, browsers always send the origin of the page. Only a GET can come from a page
+    that hides its address.
     """
     headers = exchange.headers
     if route is not None and headers.get("sec-fetch-mode") in NAVIGATIONS:
@@ -345,9 +345,9 @@ def _check_page(exchange: Exchange, set_up: SockJSOptions, route: Route | None) 
 
 
 def _check_navigation(headers: Mapping[str, str], route: Route) -> None:
-    """Raise HTTPError if a browser opens the route as a page, except in an iframe: any link could open it.
+    """Raise HTTPError if a browser opens the route as a page, because any link could do that. Iframes are allowed.
 
-    An iframe must have the same origin as the page, which otherwise could not read it.
+    An iframe must have the same origin as the page, otherwise the page could not read it.
     """
     is_own = route.method != "GET" or headers.get("sec-fetch-site") == SITE_OWN
     if not route.is_frame or not is_own or headers.get("sec-fetch-dest") == "document":

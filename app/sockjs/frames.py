@@ -37,9 +37,9 @@ def quote(text: str) -> bytes:
 
 @functools.lru_cache(maxsize=1)
 def quote_message(message: bytes) -> bytes:
-    """A message in UTF-8 as a JSON string.
+    """Encode a message in UTF-8 as a JSON string.
 
-    Remembers the last: a broadcast asks once for each kind of SockJS connection.
+    Caches the last result, because a broadcast calls it once for each kind of SockJS connection.
     """
     return quote(message.decode())
 
@@ -73,7 +73,7 @@ def decode_websocket_messages(body: bytes) -> list[str]:
 
 
 def _decode(body: bytes) -> object:
-    # Not msgspec: half of a surrogate pair must pass.
+    # msgspec cannot be used, because halves of surrogate pairs are allowed.
     try:
         decoded: object = json.loads(body.decode())
     except (ValueError, RecursionError):

@@ -9,9 +9,9 @@ from ..net.outbox import Queue
 
 
 class MessageQueue(Queue):
-    """Messages as JSON strings. `on_ready` is called by the flusher when there are some; it may not block.
+    """Messages as JSON strings. The flusher calls `on_ready` when there are some; it must not block.
 
-    Taken messages count towards the limit until `settle`, because a client that does not read still occupies them.
+    Taken messages count towards the limit until `settle`, because they are in memory until the client has read them.
     """
 
     __slots__ = ("_on_ready", "_taken_messages", "_taken_size")
@@ -31,7 +31,7 @@ class MessageQueue(Queue):
         return messages
 
     def settle(self) -> None:
-        """Note that the messages taken last have been sent."""
+        """Record that the messages taken last have been sent."""
         self.size -= self._taken_size
         self.counts.frames_sent += self._taken_messages
         self.counts.bytes_sent += self._taken_size

@@ -1,4 +1,4 @@
-"""The two sides of a SockJS connection: the transport, which this room provides, and the peer, which uses it."""
+"""The two sides of a SockJS connection: the transport, which this package provides, and the peer, which uses it."""
 
 from __future__ import annotations
 
@@ -25,4 +25,4 @@ class Peer(TransportOwner, Protocol):
 
 
 Connect: TypeAlias = Callable[[SockJSTransport, Opening | None], Peer]
-"""Called for every new connection, with the request that opened it, or None if that is not to be remembered."""
+"""Called for every new connection, with the request that opened it, or None if that request is not stored."""

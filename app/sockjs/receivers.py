@@ -1,8 +1,8 @@
 """The requests that receive messages: a poll is answered with one frame, a stream with many.
 
-Each uses the greenlet that serves its connection. While it waits, a watcher in the event loop notices when the client
-disconnects, which a write would notice only later. Frames of a stream are written from the event loop as long as the
-socket accepts them; its greenlet wakes only to end the stream, or when the socket is full.
+Each uses the greenlet that serves its connection. While it waits, a watcher in the event loop detects when the client
+disconnects; a write would detect that only later. Frames of a stream are written from the event loop as long as the
+socket accepts them. The greenlet of a stream wakes only to end the stream, or when the socket is full.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from .transports import HTTPTransport
 
 
 class WaitingRequest(ABC):
-    """The common part of polls and streams. `write_timeout` is in seconds, 0 is no limit."""
+    """The common part of polls and streams. `write_timeout` is in seconds; 0 for none."""
 
     def __init__(
         self, exchange: Exchange, transport: HTTPTransport, headers: dict[str, str], write_timeout: float
     ) -> None:
-        self.heard_at = running_time()
+        self.last_write_at = running_time()
         self._exchange = exchange
         self._transport = transport
         self._headers = {"Content-Type": transport.content_type, **headers}
@@ -43,7 +43,7 @@ class WaitingRequest(ABC):
 
     @abstractmethod
     def send_alone(self, frame: bytes) -> None:
-        """Answer with this frame only, not with those of the session. Raises OSError if the client disconnected."""
+        """Answer with this frame instead of frames of the session. Raises OSError if the client has disconnected."""
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
         """Add headers to the response, which must not have begun."""
@@ -90,7 +90,7 @@ class WaitingRequest(ABC):
 
     @contextmanager
     def _limited(self, session: Session) -> Iterator[None]:
-        """A context for writes with the write timeout, which closes the session."""
+        """Limit the writes in a `with` block to the write timeout, which closes the session."""
         socket = self._exchange.socket
         usual = socket.gettimeout()
         socket.settimeout(self._write_timeout or None)
@@ -137,7 +137,7 @@ class StreamingRequest(WaitingRequest):
         self._rest = b""
         """Data that the socket did not accept at once."""
         self._idle_for: Session | None = None
-        """The session, while the greenlet waits and frames may be written from elsewhere."""
+        """The session, while the greenlet waits and the event loop may write frames."""
 
     def serve(self, session: Session) -> None:
         with self._limited(session):
@@ -164,7 +164,7 @@ class StreamingRequest(WaitingRequest):
         self._exchange.start(HTTPResponse(200, self._headers, self._transport.prelude))
 
     def wake(self) -> None:
-        # While the socket accepts all data, this writes instead of the greenlet: waking it would double the cost.
+        # While the socket accepts all data, this writes without the greenlet, because waking it would double the cost.
         session = self._idle_for
         if session is not None:
             while self._is_clear and self._write_next(session):
@@ -180,7 +180,7 @@ class StreamingRequest(WaitingRequest):
         return not (self._rest or self.is_disconnected) and self._left > 0
 
     def _write_next(self, session: Session) -> bool:
-        """Write the next frame, or its beginning, without blocking; returns whether there was one."""
+        """Write the next frame, or its beginning, without blocking. Returns whether there was one."""
         frame = self._next_frame(session)
         if frame is None:
             return False
@@ -188,7 +188,7 @@ class StreamingRequest(WaitingRequest):
         self._left -= len(wrapped)
         if frame is session.close_frame_if_closed:
             self._left = 0
-        self.heard_at = running_time()
+        self.last_write_at = running_time()
         data = self._exchange.chunk(wrapped)
         try:
             self._rest = data[self._exchange.direct.raw.send(data) :]

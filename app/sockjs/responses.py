@@ -17,24 +17,24 @@ JAVASCRIPT = "application/javascript; charset=UTF-8"
 
 NOT_CACHED = {"Cache-Control": "no-store, no-cache, no-transform, must-revalidate, max-age=0"}
 NOT_SNIFFED = {"X-Content-Type-Options": "nosniff"}
-"""A body may repeat what a client has sent; no browser may interpret it as a page."""
+"""Header that keeps browsers from interpreting a body as a page, because it may contain data of a client."""
 
 BALANCER_COOKIE = "JSESSIONID"
-"""Name of the cookie by which a load balancer may send a browser to the same server again."""
+"""Name of the cookie with which a load balancer may send a browser to the same server again."""
 
 
 def plain_text(status: int, reason: str, headers: Mapping[str, str] | None = None) -> HTTPResponse:
-    """A response with a text for people, with these `headers` in addition."""
+    """Return a plain text response, with additional `headers`."""
     return HTTPResponse(status, {"Content-Type": PLAIN, **NOT_SNIFFED, **(headers or {})}, reason.encode())
 
 
 def method_not_allowed(allowed: str) -> HTTPResponse:
-    """The response to a method that is not among those `allowed`."""
+    """Return the response to a method that is not among those `allowed`."""
     return HTTPResponse(405, {"Allow": allowed})
 
 
 def preflight(allowed: str, headers: Mapping[str, str], more: Mapping[str, str] | None = None) -> HTTPResponse:
-    """The response to a CORS preflight request with these `headers`; `more` headers are added to it."""
+    """Return the response to a CORS preflight request with these `headers`; `more` headers are added to it."""
     asked = headers.get("access-control-request-headers")
     return HTTPResponse(
         204,
@@ -50,12 +50,15 @@ def preflight(allowed: str, headers: Mapping[str, str], more: Mapping[str, str] 
 
 
 def cached() -> dict[str, str]:
-    """Headers of a response that may be cached for a year."""
+    """Return headers of a response that may be cached for a year."""
     return {"Cache-Control": f"public, max-age={YEAR}", "Expires": http_date(int(time.time()) + YEAR)}
 
 
 def cors(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers that let pages of every origin read the response; with cookies when they say which origin that is."""
+    """Return headers that let pages of every origin read the response.
+
+    Requests with cookies are allowed if they contain an origin.
+    """
     origin = headers.get("origin")
     if not origin:
         return {"Access-Control-Allow-Origin": "*", "Vary": "Origin"}
@@ -63,7 +66,7 @@ def cors(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def cookie(headers: Mapping[str, str]) -> dict[str, str]:
-    """The header that sets the cookie for balancers: to what it is already, or to anything."""
+    """Return the header that sets the cookie for load balancers to its current value, or to a dummy value."""
     value = "dummy"
     for pair in headers.get("cookie", "").split(";"):
         name, _, given = pair.strip().partition("=")

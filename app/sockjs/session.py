@@ -21,21 +21,21 @@ CONNECTION_INTERRUPTED = (1002, "Connection interrupted")
 class Receiver(Protocol):
     """The request that waits for frames of the session. No method blocks."""
 
-    heard_at: float
+    last_write_at: float
     """Time of the last write to the client, a value of time.monotonic()."""
 
     def wake(self) -> None:
-        """Note that there may be a frame to take."""
+        """Wake the request, because there may be a frame to take."""
 
     def send_heartbeat(self) -> None:
         """Send a heartbeat, because nothing was sent for some time."""
 
     def has_unacknowledged_data(self) -> bool:
-        """Whether the client's machine has not acknowledged data that was sent before."""
+        """Return whether the client's machine has not yet acknowledged all data."""
         ...
 
     def check_disconnected(self) -> bool:
-        """Whether the client has disconnected."""
+        """Return whether the client has disconnected."""
         ...
 
     def abandon(self) -> None:
@@ -51,9 +51,9 @@ class Session:
         self.outbox = MessageQueue(flusher, queue_max_size, self._slow, self._ready)
         self.receiver: Receiver | None = None
         self.binding: Binding | None = None
-        """The credentials that requests of this session need; None if its ID is enough."""
+        """The credentials that requests of this session need; None if its ID is sufficient."""
         self.since = running_time()
-        """When the last receiver was removed, or the session was closed."""
+        """The time when the last receiver was removed, or when the session was closed."""
         self._is_open = False
         self._close_frame: bytes | None = None
         self._turn = BoundedSemaphore()
@@ -70,7 +70,7 @@ class Session:
     binary_frame = None
 
     def stop_pings(self) -> None:
-        """Do nothing: the heartbeats of SockJS are no pings, and the client counts on them."""
+        """Do nothing, because the client relies on the heartbeats of SockJS, which are not pings."""
 
     @staticmethod
     def frame(message: bytes) -> bytes:
@@ -83,7 +83,7 @@ class Session:
             self.outbox.append(frames.quote(text))
 
     def close(self, code: int, reason: str) -> None:
-        """Close the session; the receiver gets waiting messages and a close frame. A second call does nothing."""
+        """Close the session. The receiver sends waiting messages and a close frame. A second call does nothing."""
         if self._close_frame is not None:
             return
         self._close_frame = frames.session_close_frame(code, reason)
@@ -133,7 +133,7 @@ class Session:
             self.since = running_time()
 
     def has_receiver(self) -> bool:
-        """Whether there is a receiver. One whose client has disconnected ends the session. May block."""
+        """Return whether there is a receiver. One whose client has disconnected ends the session. May block."""
         if self.receiver is None:
             return False
         if self.receiver.check_disconnected():

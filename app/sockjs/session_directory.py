@@ -1,8 +1,8 @@
 """A directory shared by the processes of this machine, which maps SockJS sessions to the processes that hold them.
 
-The directory holds a socket for each process, and a symbolic link for each session, whose target is the name of the
-process that holds it. Making or reading a link takes microseconds and needs no other process and no Redis. What a
-killed process leaves behind is removed by the next process that joins or leaves.
+The directory contains a socket for each process, and a symbolic link for each session, whose target is the name of the
+process that holds it. Creating or reading a link takes microseconds, and involves no other process and no Redis. Files
+of a killed process are removed by the next process that joins or leaves.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ SESSIONS = "sessions"
 class SessionDirectory:
     """The sessions of all processes of this machine and user that belong to the same `group`.
 
-    `join` it after the fork; `leave` it once. Before `join` and after `leave`, no session is held by another process,
-    and every session can be claimed. The directory is made in `parent`, by default where temporary files are.
+    Call `join` after the fork, and `leave` once. Before `join` and after `leave`, every session can be claimed, and
+    none is held by another process. The directory is created in `parent`, by default that of temporary files.
     """
 
     def __init__(self, group: str, parent: Path | None = None) -> None:
@@ -56,13 +56,13 @@ class SessionDirectory:
 
     @property
     def path(self) -> Path:
-        """The directory. Its name contains the user, whom gunicorn may change after the application was made."""
+        """The path of the directory. It contains the user, which gunicorn may change after loading the application."""
         return (self._parent or Path(gettempdir())) / f"gentrifugo-{os.geteuid()}-{self._group}"
 
     # -- life
 
     def join(self) -> Any:
-        """Become a member; returns the listening socket for connections to this process. Raises OSError."""
+        """Become a member. Returns the listening socket for connections to this process. Raises OSError."""
         self._name = uuid.uuid4().hex[:12]
         directory = self.path
         with self._locked():
@@ -81,7 +81,7 @@ class SessionDirectory:
             fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     def leave(self) -> None:
-        """Release all sessions and stop being a member; the last member removes the directory."""
+        """Release all sessions, and stop being a member. The last member removes the directory."""
         self._is_member = False
         try:
             for key in list(self._held):
@@ -92,16 +92,16 @@ class SessionDirectory:
                 if not self._sockets():
                     shutil.rmtree(self.path, ignore_errors=True)
         except OSError as error:
-            log.warning("session directory %s: %s", self.path, error.strerror)
+            log.warning("cannot clean up session directory %s: %s", self.path, error.strerror)
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the lock of the directory, without which no link or socket of another process is removed.
+        """Hold the lock of the directory, which is required to remove links and sockets of other processes.
 
-        Raises OSError when it cannot be taken within LOCK_TIMEOUT.
+        Raises OSError if it cannot be acquired within LOCK_TIMEOUT.
         """
         deadline = time.monotonic() + LOCK_TIMEOUT
         while (lock := self._lock()) is None:
@@ -114,13 +114,13 @@ class SessionDirectory:
             os.close(lock)
 
     def _lock(self) -> int | None:
-        """The descriptor of the lock; None when another process holds it, or has just removed the directory."""
+        """Return the descriptor of the lock; None if another process holds it, or has just removed the directory."""
         self._make_directory()
         try:
             lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:
             return None
-        # Without waiting: a process that is stopped while it holds the lock would block this one too.
+        # This does not wait, because a process that is suspended while it holds the lock would block this one too.
         with suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(lock).st_nlink:
@@ -154,7 +154,7 @@ class SessionDirectory:
     # -- sessions
 
     def claim(self, key: str) -> bool:
-        """Register a session as held by this process; False if another process holds it."""
+        """Register a session as held by this process. Returns False if another process holds it."""
         if not self._is_member:
             return True
         link = self._link(key)
@@ -174,14 +174,14 @@ class SessionDirectory:
                 return True
 
     def release(self, key: str) -> None:
-        """Release a session that this process holds; does nothing for another."""
+        """Release a session that this process holds. Does nothing for other sessions."""
         if key in self._held:
             self._held.remove(key)
             with suppress(FileNotFoundError):
                 os.unlink(self._link(key))
 
     def holder(self, key: str) -> str | None:
-        """The name of the other process that holds a session; None when no other process holds it."""
+        """Return the name of the other process that holds a session; None if no other process holds it."""
         if not self._is_member:
             return None
         try:
@@ -191,10 +191,10 @@ class SessionDirectory:
         return None if name == self._name else name
 
     def send_to_holder(self, key: str, connection: Any, request: bytes) -> bool:
-        """Send a connection to the other process that holds a session, with what was read of the request.
+        """Send a connection, and the bytes that were read from it, to the other process that holds a session.
 
-        False when no other process holds the session, or the process has ended; then the session is free. Raises
-        HTTPError when the process runs but cannot take the connection.
+        Returns False if no other process holds the session, or if that process has ended; then the session is free.
+        Raises HTTPError if the process runs but cannot accept the connection.
         """
         while (name := self.holder(key)) is not None:
             try:
@@ -208,16 +208,16 @@ class SessionDirectory:
         return False
 
     def _free(self, key: str, name: str) -> None:
-        """Remove the link to a process that has ended, unless another process holds the session by now."""
+        """Remove the link to a process that has ended, unless another process has claimed the session."""
         link = self._link(key)
         try:
             with self._locked(), suppress(FileNotFoundError):
                 if os.readlink(link) == name:
                     os.unlink(link)
         except OSError as error:
-            log.warning("session directory %s: %s", self.path, error.strerror)
+            log.warning("cannot remove an ended session from %s: %s", self.path, error.strerror)
             raise HTTPError(503, "cannot look up the session") from None
 
     def _link(self, key: str) -> str:
-        # Clients choose the keys: they may be long, and hold any character except slash and dot.
+        # Clients choose the keys, which may be long and contain any character except slash and dot.
         return f"{self._links}/{blake2b(key.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"

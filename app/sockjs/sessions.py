@@ -24,16 +24,16 @@ MAX_SWEEP_INTERVAL = 1.0
 class HeartbeatConnection(Protocol):
     """A connection that is its own session, such as a WebSocket."""
 
-    heard_at: float
+    last_write_at: float
 
     def send_heartbeat(self) -> None:
-        """Send a heartbeat. May not block."""
+        """Send a heartbeat. Must not block."""
 
 
 class Sessions:
-    """Sessions over HTTP by id, and connections that last as long as their session. Times are monotonic.
+    """Sessions over HTTP by ID, and connections that last as long as their session. Times are monotonic.
 
-    `on_end` is called with the ID of each session over HTTP that is removed; it may not block.
+    `on_end` is called with the ID of each session over HTTP that is removed. It must not block.
     """
 
     def __init__(self, timers: Timers, options: Callable[[], SockJSOptions], on_end: Callable[[str], None]) -> None:
@@ -76,11 +76,11 @@ class Sessions:
         options, now = self._options(), running_time()
         if options.heartbeat_delay > 0:
             for connection in self.connections:
-                if now - connection.heard_at >= options.heartbeat_delay:
+                if now - connection.last_write_at >= options.heartbeat_delay:
                     connection.send_heartbeat()
         for key, session in list(self._sessions.items()):
             if session.receiver is not None and session.close_frame_if_closed is None:
-                if 0 < options.heartbeat_delay <= now - session.receiver.heard_at:
+                if 0 < options.heartbeat_delay <= now - session.receiver.last_write_at:
                     self._send_heartbeat(session, session.receiver)
             elif now - session.since >= options.disconnect_delay:
                 del self._sessions[key]

@@ -1,4 +1,4 @@
-"""The HTTP transports of SockJS: how each of them writes a frame into a response. A frame contains no line ends."""
+"""The HTTP transports of SockJS: how each of them encodes a frame in a response. A frame contains no line ends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HTMLFILE_SIZE = 1025
 
 
 class HTTPTransport(Protocol):
-    """One transport; `prelude` is what a stream begins with, empty where each response has one frame."""
+    """One transport. `prelude` is the beginning of a stream; empty if each response has one frame."""
 
     content_type: str
     prelude: bytes

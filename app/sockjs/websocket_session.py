@@ -21,7 +21,7 @@ class WebSocketSession:
     """One connection, and the transport of its peer. `serve` it once."""
 
     def __init__(self, websocket: WebSocket) -> None:
-        self.heard_at = running_time()
+        self.last_write_at = running_time()
         self.outbox = websocket.outbox
         self._websocket = websocket
         self._is_closed = False
@@ -30,7 +30,7 @@ class WebSocketSession:
     binary_frame = None
 
     def stop_pings(self) -> None:
-        """Do nothing: the heartbeats of SockJS are no pings, and the client counts on them."""
+        """Do nothing, because the client relies on the heartbeats of SockJS, which are not pings."""
 
     @staticmethod
     def frame(message: bytes) -> bytes:
@@ -50,7 +50,7 @@ class WebSocketSession:
 
     def send_heartbeat(self) -> None:
         """Send a heartbeat, unless other data waits to be written."""
-        self.heard_at = running_time()
+        self.last_write_at = running_time()
         if not (self.outbox.frames or self._websocket.is_closing):
             self._append(frames.HEARTBEAT)
 

@@ -1,4 +1,4 @@
-"""What pages of other origins may do with these endpoints (CORS): what the option allowed_origins says."""
+"""Access of pages from other origins to these endpoints (CORS), as configured with option allowed_origins."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ PREFLIGHT_AGE = 300
 def check_origin(origins: Origins, method: str, headers: Mapping[str, str]) -> None:
     """Raise HTTPError for a request from a page of another origin than these; header names are in lower case.
 
-    A GET with what a browser sends by itself, such as cookies, must name its page, because any link can cause it.
+    A GET with credentials that browsers add by themselves, such as cookies, must have a header Origin or Referer,
+    because any link can cause it.
     """
     has_credentials = "cookie" in headers or "authorization" in headers
     origins.check_request(headers, may_be_unnamed=method != "GET" or not has_credentials)
 
 
 def cors_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers that let the page of this request, whose origin has been checked, read the response."""
+    """Return headers that let the page of this request, whose origin has been checked, read the response."""
     origin = headers.get("origin")
     if not origin:
         return {"Vary": "Origin"}
@@ -29,7 +30,7 @@ def cors_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def preflight(allowed: str, headers: Mapping[str, str]) -> HTTPResponse:
-    """The response to a preflight request for one of the methods `allowed`."""
+    """Return the response to a preflight request for one of the methods `allowed`."""
     asked = headers.get("access-control-request-headers")
     return HTTPResponse(
         204,

@@ -40,7 +40,7 @@ from .one_way_websocket import OneWayWebSocket
 from .stream import StreamTransport
 
 SESSION_SIZE = 16
-"""Random bytes in a session."""
+"""Number of random bytes in the secret that identifies a session."""
 INBOX_LIMIT = 1 << 20
 """Bytes of commands that may wait for one client."""
 FIRST_COMMANDS = "cf_connect"
@@ -51,7 +51,7 @@ PROTOBUF_TYPE = "application/octet-stream"
 
 
 class StreamParts(Protocol):
-    """What the clients of one process share."""
+    """The objects that the clients of one process share."""
 
     @property
     def node(self) -> Node: ...
@@ -72,7 +72,7 @@ class StreamParts(Protocol):
 
 
 class StreamEndpoint(NamedTuple):
-    """What is at one path."""
+    """The endpoint at one path."""
 
     is_on: Callable[[Config], bool]
     methods: tuple[str, ...]
@@ -81,7 +81,7 @@ class StreamEndpoint(NamedTuple):
 
 
 class Streams:
-    """All these endpoints of one process; `prefix` is the option http_prefix."""
+    """All stream endpoints of one process; `prefix` is the option http_prefix."""
 
     def __init__(self, parts: StreamParts, prefix: str) -> None:
         self.open_connections = 0
@@ -93,13 +93,13 @@ class Streams:
         return self._parts.node.config
 
     def path_below(self, path: str) -> str | None:
-        """The part of `path` below http_prefix, if one of these endpoints is there and switched on; None otherwise."""
+        """Return the part of `path` below http_prefix if it is an enabled stream endpoint; None otherwise."""
         below = path.removeprefix(self._prefix)
         endpoint = STREAM_ENDPOINTS.get(below)
         return below if endpoint is not None and endpoint.is_on(self._config) else None
 
     def serve(self, exchange: Exchange) -> None:
-        """Answer one request to a path of STREAM_ENDPOINTS. Raises OSError or EOFError if the client has left."""
+        """Answer one request to a path of STREAM_ENDPOINTS. Raises OSError or EOFError if the client disconnects."""
         try:
             response = self._answer(exchange, STREAM_ENDPOINTS[exchange.path])
         except HTTPError as error:
@@ -131,11 +131,11 @@ class Streams:
     def _sse(self, exchange: Exchange) -> None:
         commands = self._first_frame(exchange)
         if commands is None:
-            raise HTTPError(400, f"the parameter {FIRST_COMMANDS} with the commands of the client is missing")
+            raise HTTPError(400, f"missing parameter {FIRST_COMMANDS} with the commands of the client")
         self._open(exchange, JSON, EVENTS, commands)
 
     def _first_frame(self, exchange: Exchange) -> bytes | None:
-        """What a client sends with a request for Server-Sent Events; None if a GET has no parameter cf_connect."""
+        """Return the commands in a request for Server-Sent Events; None if a GET has no parameter cf_connect."""
         if exchange.method == "POST":
             return self._read_body(exchange, self._config.sse_max_request_body_size)
         commands = _parameter(exchange, FIRST_COMMANDS)
@@ -147,13 +147,13 @@ class Streams:
         try:
             request = format_.decode_emulation(body)
         except InvalidFrame as error:
-            raise HTTPError(400, f"the body is not a request with session, node and data: {error}") from None
+            raise HTTPError(400, f"invalid body, expected a request with session, node and data: {error}") from None
         try:
             self._parts.node.cluster.sessions.send(request.node, request.session, bytes(request.data))
         except UnknownNode:
-            raise HTTPError(404, "there is no such node") from None
+            raise HTTPError(404, "unknown node") from None
         except SilentNode:
-            raise HTTPError(500, "the node does not reply") from None
+            raise HTTPError(500, "timeout waiting for the node of the session") from None
         return HTTPResponse(204, cors_headers(exchange.headers))
 
     # -- one-way connections
@@ -172,7 +172,7 @@ class Streams:
         try:
             list(ONE_WAY.decode_commands(request))
         except InvalidFrame as error:
-            raise HTTPError(400, f"this is not a request to connect: {error}") from None
+            raise HTTPError(400, f"invalid connect request: {error}") from None
         self._open(exchange, ONE_WAY, framing, request, last_event)
 
     def _uni_websocket(self, exchange: Exchange) -> None:
@@ -210,7 +210,7 @@ class Streams:
         first: bytes,
         last_event: LastEvent | None = None,
     ) -> None:
-        """Begin the response; it is served when the callers have released the request."""
+        """Begin the response. The stream itself is served after the callers have released the request."""
         headers = {"Content-Type": framing.content_type, **STREAM_HEADERS, **cors_headers(exchange.headers)}
         is_compressed = self._config.stream_compression and accepts_gzip(exchange.headers.get("accept-encoding", ""))
         if is_compressed:
@@ -299,4 +299,4 @@ STREAM_ENDPOINTS = {
     "/connection/uni_sse": StreamEndpoint(lambda on: on.uni_sse, ("GET", "POST"), Streams._uni_sse),
     "/connection/uni_websocket": StreamEndpoint(lambda on: on.uni_websocket, ("GET",), Streams._uni_websocket),
 }
-"""What is at each path below http_prefix."""
+"""The stream endpoints by their path below http_prefix."""

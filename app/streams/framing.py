@@ -1,7 +1,7 @@
-"""How messages are written into a response: as lines, as events, or as bytes with their own lengths, in chunks or not.
+"""Encodes messages for a response: as lines, as events, or as bytes that contain their length; with or without chunks.
 
-Each way of writing is one function, the same object for all connections that use it. So what is published in a channel
-is framed, and compressed, once for all of them.
+Each encoding is one function, which is the same object for all connections that use it. So a publication is framed, and
+compressed, only once for all of them.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ Pieces = Callable[[bytes], tuple[bytes, ...]]
 
 
 class Framing(NamedTuple):
-    """One way to write messages into a response."""
+    """One encoding of messages in a response."""
 
     transport: str
     """The kind of stream, as operators see it."""
     content_type: str
     start: bytes
-    """What the body begins with."""
+    """The first bytes of the body."""
     write: Pieces
-    """Writes a message into the body, before that is compressed or cut into chunks."""
+    """Encodes a message for the body, which is compressed and cut into chunks afterwards."""
 
     def prelude(self, is_compressed: bool = False) -> bytes:
-        """The beginning of the body, not cut into chunks."""
+        """Return the first bytes of the body, not cut into chunks."""
         if not is_compressed:
             return self.start
         return gzip_parts.GZIP_START + (gzip_parts.part(self.start) if self.start else b"")
 
     def frame(self, is_chunked: bool, is_compressed: bool = False) -> Frame:
-        """The function that writes a message; the same one for equal arguments.
+        """Return the function that encodes a message; the same one for equal arguments.
 
         A body that is not cut into chunks ends with the connection, as for HTTP/1.0.
         """
@@ -61,12 +61,12 @@ def _frame(write: Pieces, is_chunked: bool, is_compressed: bool) -> Frame:
 
 
 def line(message: bytes) -> tuple[bytes]:
-    """A message in JSON as a line."""
+    """Encode a message in JSON as a line."""
     return (message + b"\n",)
 
 
 def event(message: bytes) -> tuple[bytes]:
-    """A message in JSON as an event of Server-Sent Events, in which a carriage return would end the line, too."""
+    """Encode a message in JSON as a Server-Sent Event, without carriage returns, which would end the line."""
     return (b"data: %b\n\n" % message.replace(b"\r", b""),)
 
 
@@ -86,7 +86,7 @@ EVENTS = Framing("sse", "text/event-stream", b"\r\n", event)
 EVENTS_WITH_IDS = Framing("sse", "text/event-stream", b"\r\n", event_with_id)
 
 STREAM_HEADERS: Mapping[str, str] = {
-    # nginx would collect the response in a buffer.
+    # Without this header, nginx would collect the response in a buffer.
     "X-Accel-Buffering": "no",
     "Cache-Control": "private, no-cache, no-store, must-revalidate, max-age=0",
     "Pragma": "no-cache",

@@ -1,4 +1,4 @@
-"""The frames that a client has posted and that are not carried out yet, in the order in which they arrived."""
+"""The queue of frames that a client has sent in separate requests, and that are not carried out yet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..runtime.yielding import yield_if_due
 
 
 class FrameReceiver(Protocol):
-    """What carries out frames, such as a client's connection."""
+    """An object that carries out frames, such as a client's connection."""
 
     closed: bool
 
@@ -20,13 +20,13 @@ class FrameReceiver(Protocol):
         """Carry out one frame; the next one waits until this returns. May block."""
 
     def close_broken(self, error: Exception) -> None:
-        """Carrying out a frame has raised `error`, which was not expected."""
+        """Log an unexpected exception of the code that carried out a frame, and close the connection."""
 
 
 class Inbox:
-    """The frames of one client. A greenlet exists only while there are some.
+    """The frames of one client. A greenlet exists only while frames are waiting.
 
-    When more than `limit` bytes would wait, a frame is discarded and `on_overflow` called, which may not block.
+    If more than `limit` bytes would wait, a frame is discarded and `on_overflow` is called, which must not block.
     """
 
     __slots__ = ("_frames", "_is_running", "_limit", "_on_overflow", "_receiver", "_size")

@@ -1,4 +1,4 @@
-"""A WebSocket whose client sends one request to connect, and only listens then."""
+"""A one-way WebSocket: the client sends one connect request, and only receives after that."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ..websocket.connection import TransportOwner, WebSocket
 
 
 class OneWayClient(TransportOwner, Protocol):
-    """A connection whose client has a WebSocket and sends nothing over it but the request to connect."""
+    """The connection of a client that sends only a connect request over its WebSocket."""
 
     def handle(self, frame: bytes) -> None:
-        """Carry out the request to connect. May block."""
+        """Carry out the connect request. May block."""
 
 
 class OneWayWebSocket:
-    """The transport of such a client. It says why it is closed in a last message, and in the close frame."""
+    """The transport of a one-way client. The reason for closing is sent in a last message and in the close frame."""
 
     name = "uni_websocket"
     binary_frame = None
@@ -39,11 +39,11 @@ class OneWayWebSocket:
         self._websocket.serve(client, handle)
 
     def stop_pings(self) -> None:
-        """Send no ping frames: the messages have pings of their own."""
+        """Stop sending ping frames, because protocol version 2 sends pings as messages."""
         self._websocket.stop_pings()
 
     def close(self, code: int, reason: str) -> None:
-        """Send what waits, the code and reason as the last message, and the close frame. Repeated calls do nothing."""
+        """Send waiting data, then code and reason as the last message, and the close frame. Later calls do nothing."""
         if not self._websocket.is_closing:
             self.outbox.append(self.frame(self._farewell(code, reason)))
             self._websocket.close(code, reason)

@@ -32,8 +32,8 @@ class StreamLimits(Protocol):
 class StreamTransport:
     """One stream on gevent's `socket`, whose head has been sent. `name` is the kind of stream.
 
-    `frame` writes a message into it, `farewell` makes the last message of a close code and a reason, and `end` is what
-    the body ends with. Frames are written from the event loop; the greenlet that calls `serve` only waits.
+    `frame` encodes a message for the stream, `farewell` encodes the last message from close code and reason, and `end`
+    is written at the end. Frames are written from the event loop; the greenlet that calls `serve` only waits.
     """
 
     __slots__ = (
@@ -83,7 +83,7 @@ class StreamTransport:
         self._watch = PeerWatch(socket, direct, self._notice_data)
 
     def serve(self, owner: TransportOwner) -> None:
-        """Keep the stream open until one side ends it, and release everything except the socket then."""
+        """Keep the stream open until one side ends it, then release everything except the socket."""
         self._owner = owner
         is_complete = False
         try:
@@ -96,7 +96,7 @@ class StreamTransport:
             self._finish(is_complete)
 
     def _finish(self, is_complete: bool) -> None:
-        """End the body, or the connection if the client has left or does not read."""
+        """End the body, or the connection if the client has disconnected or does not read."""
         with suppress(OSError):
             if not is_complete:
                 self._socket.shutdown(SHUT_RDWR)
@@ -104,17 +104,17 @@ class StreamTransport:
                 self._direct.sendall(self._end)
 
     def stop_pings(self) -> None:
-        """Do nothing: a stream has no pings of its own."""
+        """Do nothing, because a stream has no pings below those of the protocol."""
 
     def close(self, code: int, reason: str) -> None:
-        """Send what waits, then the code and reason as the last message, and end the response."""
+        """Send waiting data, then code and reason as the last message, and end the response."""
         if not self._is_closing:
             self._is_closing = True
             self.outbox.append(self.frame(self._farewell(code, reason)))
             self._woken.set()
 
     def _notice_data(self) -> None:
-        """The client has left, or has sent a further request, which is not read: this one is the last."""
+        """End the stream if the client has disconnected. A further request stays unread, because this is the last."""
         if self._watch.is_disconnected:
             self._woken.set()
 

@@ -48,7 +48,7 @@ class TLSALPN01(challenges.KeyAuthorizationChallenge):
     typ = response_cls.typ
 
     def validation(self, account_key: Any, **_: Any) -> str:
-        """The key authorization, whose hash is in the certificate that answers the challenge."""
+        """Return the key authorization, whose hash is in the certificate that answers the challenge."""
         authorization: str = self.key_authorization(account_key)
         return authorization
 
@@ -96,7 +96,7 @@ class Account:
             deadline = datetime.datetime.now() + datetime.timedelta(seconds=ORDER_TIMEOUT)
             chain: str = server.poll_and_finalize(order, deadline).fullchain_pem
         except (errors.Error, messages.Error, OSError, ValueError) as error:
-            self._client = None  # the next order begins with the directory and the account, whatever is wrong with them
+            self._client = None  # the next order loads directory and account again, because one may be the cause
             raise CertificateRefused(_reason_of(error)) from None
         return chain.encode(), _pem(key)
 

@@ -40,7 +40,7 @@ ACME_PROTOCOL = "acme-tls/1"
 ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
 """Identifier of the certificate extension with the answer to a TLS-ALPN-01 challenge (RFC 8737, section 3)."""
 RENEW_AT = 2 / 3
-"""Part of the lifetime after which a certificate is renewed: a month before the end of three months."""
+"""Part of the lifetime after which a certificate is renewed: after two of three months."""
 MIN_RETRY_DELAY, MAX_RETRY_DELAY = 5.0, 3600.0
 """Seconds before the next attempt after a failed one; see Backoff."""
 MAX_SLEEP = 12 * 3600.0
@@ -213,7 +213,7 @@ def _directory(path: str) -> Path | None:
 
 
 def _context_of(pem: bytes) -> SSLContext:
-    """A TLS context with this certificate and key. They go through a file, because OpenSSL reads only files."""
+    """Return a TLS context with this certificate and key. It writes a temporary file, because OpenSSL needs one."""
     context = bare_context()
     with _file_of(pem) as path:
         context.load_cert_chain(path)
@@ -229,7 +229,7 @@ def _file_of(pem: bytes) -> Iterator[str]:
 
 
 def _challenge_context(name: str, authorization: str) -> SSLContext:
-    """A TLS context with the self-signed certificate that answers a TLS-ALPN-01 challenge (RFC 8737, section 3)."""
+    """Return a TLS context with the self-signed certificate for a TLS-ALPN-01 challenge (RFC 8737, section 3)."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([])
     digest = hashlib.sha256(authorization.encode()).digest()

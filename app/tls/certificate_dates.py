@@ -12,10 +12,13 @@ EXPIRY_WARNING_TIME = datetime.timedelta(days=14)
 
 
 def earliest_expiry(path: Path) -> datetime.datetime:
-    """The earliest expiry date of the certificates in a PEM file. Raises OSError, or ValueError for invalid PEM."""
+    """Return the earliest expiry date of the certificates in a PEM file.
+
+    Raises OSError, or ValueError for invalid PEM.
+    """
     return min(certificate.not_valid_after_utc for certificate in x509.load_pem_x509_certificates(path.read_bytes()))
 
 
 def left(path: Path) -> datetime.timedelta:
-    """Time until the certificate expires; negative if it has expired. Raises OSError and ValueError."""
+    """Return the time until the certificate expires; negative if it has expired. Raises OSError and ValueError."""
     return earliest_expiry(path) - datetime.datetime.now(datetime.UTC)

@@ -15,7 +15,10 @@ CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
 def server_context(config: Config) -> SSLContext:
-    """The TLS context with the certificate of ssl_cert and ssl_key. Raises ConfigError, which names the option."""
+    """Return the TLS context with the certificate of ssl_cert and ssl_key.
+
+    Raises ConfigError, which names the option.
+    """
     problems = [
         f"{option}: {problem}"
         for option, path in (("ssl_cert", config.ssl_cert), ("ssl_key", config.ssl_key))
@@ -34,7 +37,7 @@ def server_context(config: Config) -> SSLContext:
 
 
 def bare_context() -> SSLContext:
-    """A TLS context with the protocol versions and ciphers of all listeners, without a certificate."""
+    """Return a TLS context with the protocol versions and ciphers of all listeners, without a certificate."""
     context = SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)

@@ -46,7 +46,7 @@ def server(address: str, tokens: Mapping[str, str]) -> WSGIServer:
 
 
 def _secured(environ: dict[str, Any]) -> str:
-    """The URL of a request with https:// and the default port."""
+    """Return the URL of a request with https:// and the default port."""
     name = _PORT.sub("", environ.get("HTTP_HOST", ""))
     path = quote(environ["PATH_INFO"], encoding="latin-1")  # decoded it may hold the end of a header
     query = environ.get("QUERY_STRING", "")

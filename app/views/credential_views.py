@@ -1,6 +1,6 @@
-"""Two paths at which web pages request credentials, and hooks decide: signatures for private channels, and new tokens.
+"""Two paths where web pages request credentials: signatures for private channels, and new tokens. Hooks decide.
 
-The requests and responses are those of centrifuge-js (docs/hooks.md).
+The format of requests and responses is that of centrifuge-js (docs/hooks.md).
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from .request_body import limited_body
 from .views import current_service, ready, refuse, respond
 
 MAX_REQUEST_SIZE = 65536
-"""Largest request in bytes."""
+"""Maximum size of a request in bytes."""
 MAX_PARALLEL = 10
 """Channels of one request for which hooks are called at the same time."""
 MANY_CHANNELS_FACTOR = 2
-"""A request with many channels may take this many times as long as one with a single channel."""
+"""A request with many channels may take this many times as long as a request with one channel."""
 PREFLIGHT_LIFETIME = 600
 """Seconds for which browsers cache the response to a preflight request, also after a reload of allowed_origins."""
 CHANNEL_REFUSED: dict[str, Any] = {"status": 403}
@@ -41,7 +41,7 @@ CHANNEL_FAILED: dict[str, Any] = {"status": 500}
 View: TypeAlias = Callable[[Service], Response]
 
 
-class _Late(BaseException):
+class _HooksTimeout(BaseException):
     """Raised when the hooks have not decided before the timeout."""
 
 
@@ -56,7 +56,7 @@ _asked = msgspec.json.Decoder(SignaturesRequest)
 
 
 def register_credential_views(app: Flask, service: Service) -> None:
-    """Add the paths for which there are hooks. May be called again for more hooks, before the first request."""
+    """Add the paths for which hooks exist. Can be called again for more hooks before the first request."""
     config, hooks = service.config, service.node.hooks
     if config.auth_endpoint and hooks.has(PRIVATE_SUBSCRIBE):
         _add(app, config.auth_endpoint, "gentrifugo_auth", _sign_channels)
@@ -71,10 +71,10 @@ def _add(app: Flask, path: str, name: str, view: View) -> None:
 
 
 def _for_allowed_pages(view: View) -> Callable[[], Response]:
-    """A view for pages that may connect, which can read the response wherever they come from (CORS).
+    """Return a view for pages that may connect, with headers that let these pages read the response (CORS).
 
-    Other pages are refused, because a browser would send the cookies that hooks decide by with their requests. That
-    they cannot read the response is not enough: the application may allow that for all its paths.
+    Other pages are refused, because a browser would send cookies with their requests, and hooks use cookies to decide.
+    It is not enough that these pages cannot read the response, because the application may allow that for all paths.
     """
     answer = ready(view)
 
@@ -110,16 +110,16 @@ def _sign_channels(service: Service) -> Response:
     except InvalidJSON as error:
         return refuse(HTTPError(400, f'expected {{"client": "...", "channels": ["..."]}}: {error}'))
     if not signing.CLIENT_ID.fullmatch(asked.client):
-        return refuse(HTTPError(400, "client: expected the id that the server gave the client when it connected"))
+        return refuse(HTTPError(400, "client: expected the client ID, which the client has received when it connected"))
     channels, limit = dict.fromkeys(asked.channels), service.config.client_channel_limit
     if len(channels) > limit:
-        # Each channel calls hooks, which may ask a backend: one small request must not become thousands of them.
-        return refuse(HTTPError(400, f"channels: expected at most {limit}, as many as a client may have"))
+        # Hooks are called for each channel and may ask a backend, so a small request must not cause thousands of them.
+        return refuse(HTTPError(400, f"channels: expected at most {limit} (option client_channel_limit)"))
     return respond(json_response(msgspec.json.encode(_sign_all(service, asked.client, channels))))
 
 
 def _sign_all(service: Service, client: str, channels: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return the answer for each channel. Hooks decide in parallel; those that reach the timeout have failed."""
+    """Return the answer for each channel. Hooks are called in parallel; those that reach the timeout have failed."""
     answers = dict.fromkeys(channels, CHANNEL_FAILED)
 
     def sign(channel: str) -> None:
@@ -128,7 +128,7 @@ def _sign_all(service: Service, client: str, channels: Iterable[str]) -> dict[st
     pool = Pool(MAX_PARALLEL)
     limit = MANY_CHANNELS_FACTOR * service.node.hooks.max_timeout(PRIVATE_SUBSCRIBE)
     try:
-        with suppress(_Late), TimeLimit(limit, _Late()):
+        with suppress(_HooksTimeout), TimeLimit(limit, _HooksTimeout()):
             for channel in answers:
                 pool.spawn(copy_current_request_context(sign), channel)
             pool.join()
@@ -164,7 +164,7 @@ def _refresh(service: Service) -> Response:
 
 
 def _read_body(service: Service) -> bytes:
-    """The body of the request, which stays readable for hooks. Raises HTTPError."""
+    """Return the body of the request, which stays readable for hooks. Raises HTTPError."""
     with limited_body(MAX_REQUEST_SIZE, service.config.http_header_timeout):
         return request.get_data()
 

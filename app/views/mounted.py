@@ -1,7 +1,7 @@
 """The server in a WSGI application: a service, and the groups of its endpoints that the application serves.
 
-Every Flask application with a server has this record among its extensions: those that were given to the extension
-(app/extension/extension.py) and those that `create_app` makes. It is for the HTTP server and the views.
+Every Flask application with a server has this record among its extensions, whether it uses the Flask extension
+(app/extension/extension.py) or was created by `create_app`. The HTTP server and the views use it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Mounted(NamedTuple):
 
     service: Service
     endpoints: frozenset[str]
-    """The groups of endpoints that the application serves itself, without those that have a port of their own."""
+    """The groups of endpoints that the application serves itself, without those on a separate port."""
     workers: int = 1
-    """How many processes serve the application, as far as gunicorn's settings say."""
+    """The number of processes that serve the application, according to gunicorn's settings."""
 
 
 def attach_service(application: Any, service: Service, endpoints: Collection[str] = ENDPOINTS) -> None:
@@ -45,7 +45,7 @@ def service_of(application: Any) -> Service | None:
 
 
 def service_for_requests(application: Flask) -> Service:
-    """The service that the views of an application use.
+    """Return the service that the views of an application use.
 
     With `TESTING` in the configuration of the application, it is the service of the test, unless a server has started.
     """
@@ -58,12 +58,12 @@ def service_for_requests(application: Flask) -> Service:
 
 
 def endpoints_of(application: Any) -> frozenset[str]:
-    """The groups of endpoints that a WSGI application serves; empty when it carries no service."""
+    """Return the groups of endpoints that a WSGI application serves; empty if it has no service."""
     mounted = mounted_server(application)
     return frozenset() if mounted is None else mounted.endpoints
 
 
 def mounted_server(application: Any) -> Mounted | None:
-    """The server in a WSGI application; None when it has none."""
+    """Return the server in a WSGI application; None if it has none."""
     mounted: Mounted | None = getattr(application, "extensions", {}).get(SERVER)
     return mounted

@@ -1,4 +1,4 @@
-"""Limits for the body of a request that a view reads, in size and in time, whatever server reads it off the socket."""
+"""Limits of size and time for the body of a request that a view reads, under any web server."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ..http.wsgi_body import TimedBody
 
 @contextmanager
 def limited_body(max_size: int, seconds: float) -> Iterator[None]:
-    """Inside the block, the body of the current request can be read.
+    """Limit the body of the current request in a `with` block.
 
-    It may have `max_size` bytes, and take `seconds` plus the time that its size needs (net/read_allowance.py). The
-    block raises HTTPError with status 413 or 408 for a body beyond that.
+    The body may have `max_size` bytes, and take `seconds` plus the time for its size (net/read_allowance.py). The block
+    raises HTTPError with status 413 or 408 if the body exceeds a limit.
     """
     # An application has limits of its own, which are not for this.
     request.max_content_length = request.max_form_memory_size = max_size
@@ -28,7 +28,7 @@ def limited_body(max_size: int, seconds: float) -> Iterator[None]:
         yield
     except RequestEntityTooLarge:
         raise too_large(max_size) from None
-    except ClientDisconnected as error:  # this is all that Werkzeug says of any failure to read
+    except ClientDisconnected as error:  # Werkzeug raises this for all errors while reading
         if isinstance(error.__context__, TimeoutError):
             raise too_slow(CLOSE_CONNECTION) from None
         raise

@@ -1,6 +1,6 @@
-"""Refuses the server in an application that several processes serve while its engine does not connect them.
+"""Refuses requests if several processes serve an application, but its engine does not connect them.
 
-Each process would have clients of its own, and what is published in one of them would not reach those of the others.
+Each process would have its own clients, and a message that is published in one process would not reach the others.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ ONE_SERVER = (
     'set app.config["GENTRIFUGO_ENGINE"] = "redis" in a Flask application, or "engine": "redis" in a configuration '
     "file, or CENTRIFUGO_ENGINE=redis in the environment of gentrifugo:create_app(); or start one worker"
 )
-"""Why such a server refuses everything, and what to do."""
+"""The error text for such a server: the reason, and what to do."""
 
 
 def refusal(application: Flask) -> str:
-    """Why the server in an application may not serve in this process; empty if it may. The log gets it once."""
+    """Return why the server in an application must not serve in this process; empty if it may. Logs the reason once."""
     mounted = mounted_server(application)
     if mounted is None or not mounted.service.is_single:
         return ""
@@ -35,4 +35,4 @@ def refusal(application: Flask) -> str:
 
 @functools.cache
 def _log_once() -> None:
-    log.error("%s; until then, every request and every call is refused", ONE_SERVER)
+    log.error("%s; refusing all requests and calls until then", ONE_SERVER)

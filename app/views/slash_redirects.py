@@ -8,13 +8,13 @@ from flask import Flask, Response, current_app, request
 from werkzeug.routing import RequestRedirect
 
 ENDPOINT_PREFIX = "gentrifugo"
-"""How the names of all endpoints of the server begin in an application."""
+"""The beginning of the names of all Flask endpoints of the server."""
 
 
 def redirect_relatively(app: Flask) -> None:
-    """Redirect to the paths of the server with addresses that are relative to the request's.
+    """Use relative addresses for redirects to the paths of the server.
 
-    Werkzeug's are absolute, with the scheme, host and path of the inner request: behind a proxy they lead elsewhere.
+    Werkzeug's addresses are absolute, with scheme, host and path of the inner request, which are wrong behind a proxy.
     """
     app.before_request(_redirect)
 

@@ -1,6 +1,6 @@
-"""Adapts gunicorn's workers of other classes, such as that of gevent-websocket.
+"""Adapts other worker classes of gunicorn, such as that of gevent-websocket.
 
-It closes clients in time when gunicorn stops, and lets the application refuse WebSockets before they are open.
+It closes the connections of clients when gunicorn stops, and lets the application refuse WebSockets before they open.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from ..runtime.gunicorn import GEVENT_WORKERS
 from ..service import Service
 
 STOP_TIME = 2.0
-"""Seconds of gunicorn's graceful_timeout reserved for stopping the node; after the timeout gunicorn kills it."""
+"""Seconds of gunicorn's graceful_timeout that are reserved for stopping the node, before gunicorn kills the process."""
 
 
 @functools.cache  # once for each service
 def close_clients_on_exit(service: Service) -> None:
-    """Close the clients when gunicorn stops the worker, which would otherwise wait 30 seconds for them to leave.
+    """Close all clients when gunicorn stops the worker, which would otherwise wait 30 seconds for their connections.
 
-    Hooks may use the rest of the time. A second call for the same service does nothing.
+    Hooks may use the remaining time. A second call for the same service does nothing.
     """
-    leave = _Leave(service)
+    leave = _WorkerShutdown(service)
     atexit.register(leave.finish)  # this worker has no other hook for its end
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         worker = signal.getsignal(number)
@@ -39,7 +39,7 @@ def close_clients_on_exit(service: Service) -> None:
             signal.signal(number, leave.handler_before(worker))
 
 
-class _Leave:
+class _WorkerShutdown:
     """The shutdown of one service, which begins with a signal."""
 
     def __init__(self, service: Service) -> None:
@@ -47,7 +47,7 @@ class _Leave:
         self._deadline = 0.0
 
     def handler_before(self, worker: Callable[[int, Any], Any]) -> Callable[[int, Any], Any]:
-        """A handler of a signal that closes the clients, and then does what the worker does."""
+        """Return a signal handler that closes the clients, and then calls the handler of the worker."""
 
         def handle(number: int, frame: Any) -> Any:
             if number == signal.SIGTERM:  # with the other signals gunicorn asks for a quick exit
@@ -64,7 +64,7 @@ class _Leave:
 
 
 def _graceful_timeout(handler: Callable[[int, Any], Any]) -> float:
-    """Seconds until gunicorn kills the worker of which `handler` is a method; 0 when it is no such method."""
+    """Return the seconds until gunicorn kills the worker with the method `handler`; 0 if it is not such a method."""
     settings = getattr(getattr(handler, "__self__", None), "cfg", None)
     return float(getattr(settings, "graceful_timeout", 0))
 
@@ -82,7 +82,7 @@ def answer_handshakes_late(service: Service) -> None:
 
 
 def _waits(handler: Any) -> bool:
-    """Whether a request goes to the application as it is; gevent-websocket calls this before it answers a handshake."""
+    """Return whether a request is passed to the application before gevent-websocket answers the handshake."""
     path = handler.environ["PATH_INFO"]
     if not any(_is_for(service, path) for service in list(_services)):
         return False
@@ -91,7 +91,7 @@ def _waits(handler: Any) -> bool:
 
 
 def _is_for(service: Service, path: str) -> bool:
-    """Whether a path is one of a service's WebSockets; its application may be below a prefix of a larger one."""
+    """Return whether a path belongs to WebSockets of a service, whose application may be mounted below a prefix."""
     prefix = service.config.http_prefix
     endpoints = [f"{prefix}{endpoint}/" for endpoint in (SOCKJS_PATH, SOCKET_PATH)]
     return any((endpoint in f"{path}/") if prefix else f"{path}/".startswith(endpoint) for endpoint in endpoints)

@@ -27,11 +27,11 @@ from .stock_worker import close_clients_on_exit
 MULTIPART = "multipart/form-data"
 FORM_TYPES = ("application/x-www-form-urlencoded", MULTIPART)
 MAX_LEADING_WHITESPACE = 64
-"""Bytes at the beginning of a body in which its first character is looked for."""
+"""Bytes at the beginning of a body that are searched for its first character other than white space."""
 
 
 def current_service() -> Service:
-    """The service of the application that handles this request."""
+    """Return the service of the application that handles this request."""
     return service_for_requests(current_app)
 
 
@@ -50,7 +50,7 @@ def api_blueprint() -> Blueprint:
 def client_blueprint() -> Blueprint:
     """Create the blueprint of the endpoints for clients."""
     blueprint = Blueprint("gentrifugo_client", __name__)
-    # Before routing: Werkzeug would merge slashes, redirect, and have answers of its own to methods and WebSockets.
+    # This runs before routing, because Werkzeug would merge slashes, redirect, and answer some requests itself.
     blueprint.before_app_request(_serve_client)
     return blueprint
 
@@ -78,12 +78,12 @@ def ready(view: Callable[[Service], Response]) -> Callable[[], Response]:
 
 
 def respond(response: HTTPResponse) -> Response:
-    """The response as a Flask view returns it."""
+    """Convert a response to a response of Flask."""
     return Response(response.body, response.status, response.headers)
 
 
 def refuse(error: HTTPError) -> Response:
-    """The response to a refused request, with the headers of the error."""
+    """Return the response to a refused request, with the headers of the error."""
     response = respond(error_response(error))
     response.headers.extend(error.headers)
     return response
@@ -98,7 +98,7 @@ def _api(service: Service) -> Response:
 
 
 def _answered(service: Service) -> Response:
-    """Carry out a request. Raises HTTPError for one that lacks something, before its body is read where possible."""
+    """Carry out a request. Raises HTTPError for an invalid one, if possible before its body is read."""
     content_type = request.content_type or ""
     headers = {name.lower(): value for name, value in request.headers.items()}
     sign = headers.get("x-api-sign", "")
@@ -116,7 +116,7 @@ def _answered(service: Service) -> Response:
 
 
 def _method(method: str) -> Response:
-    """One method of the API of later versions, which has a path for each."""
+    """Carry out one method of the API of later versions, which has a path for each method."""
     return ready(lambda service: _answer_method(service, method))()
 
 
@@ -137,13 +137,13 @@ def _openapi(service: Service) -> Response:
 
 
 def _begins_as_json() -> bool:
-    """Whether the body begins like a JSON object or array, whatever its content type is: no form begins so."""
+    """Return whether the body begins like a JSON object or array, as no form does, whatever its content type is."""
     return request.mimetype != MULTIPART and request.get_data()[:MAX_LEADING_WHITESPACE].lstrip()[:1] in (b"{", b"[")
 
 
 def _expected(content_type: str) -> str:
-    named = f"the content type is {content_type[:100]!r}" if content_type else "the header Content-Type is missing"
-    return f"{named}: expected application/json, or a form"
+    named = f"unsupported content type {content_type[:100]!r}" if content_type else "missing header Content-Type"
+    return f"{named}: expected application/json or a form"
 
 
 def _serve_client() -> Response | None:

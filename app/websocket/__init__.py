@@ -1,1 +1,1 @@
-"""The WebSocket protocol: handshake, frames, compression, and the connection that speaks it."""
+"""The WebSocket protocol: handshake, frames, compression, and connections."""

@@ -1,7 +1,7 @@
 """Compression of WebSocket messages with permessage-deflate (RFC 7692): negotiation and encoding.
 
 Messages are compressed independently in both directions (no_context_takeover in the RFC). So a broadcast is compressed
-once for all receivers, and an idle connection keeps no window, which would take 300 KB.
+once for all receivers, and an idle connection needs no memory for a window, which would be 300 KB.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .frames import BINARY, COMPRESSED, TEXT, data_frame
 NAME = ExtensionName("permessage-deflate")
 HEADER = "sec-websocket-extensions"
 MAX_WINDOW_BITS = 15
-"""Bits of the largest window. Peers may choose a smaller one, which can be read as well."""
+"""Bits of the largest window. Peers may choose a smaller one, which is supported, too."""
 BLOCK_END = len(b"\x00\x00\xff\xff")
 """Number of bytes at the end of each flush, which the RFC removes from a message."""
 MAX_CACHED_OFFERS = 64
@@ -52,18 +52,18 @@ class Deflate:
         self._deflater = zlib.compressobj(compression.level, zlib.DEFLATED, -window_bits)
 
     def frame(self, message: bytes) -> bytes:
-        """A frame with a complete text message, given in UTF-8."""
+        """Encode a complete text message, given in UTF-8, as a frame."""
         return self.data_frame(TEXT, message)
 
     def binary_frame(self, message: bytes) -> bytes:
-        """A whole message of bytes."""
+        """Encode a complete binary message as a frame."""
         return self.data_frame(BINARY, message)
 
     def data_frame(self, opcode: int, payload: bytes) -> bytes:
         """Encode a complete message as one frame, uncompressed if it is shorter than min_size."""
         if len(payload) < self._min_size:
             return data_frame(opcode, payload)
-        # A full flush forgets what came before, and costs less than a new compressor for each message.
+        # A full flush removes all earlier data, and takes less time than a new compressor for each message.
         deflated = self._deflater.compress(payload) + self._deflater.flush(zlib.Z_FULL_FLUSH)
         return data_frame(COMPRESSED | opcode, deflated[:-BLOCK_END])
 
@@ -72,8 +72,8 @@ class Deflate:
 def agree(compression: Compression | None, offers: str) -> Deflate | None:
     """Select the first acceptable offer of compression parameters; None if there is none.
 
-    `offers` is the value of the request's Sec-WebSocket-Extensions, empty when it has none. Raises HTTPError for
-    one that cannot be read.
+    `offers` is the value of the request's Sec-WebSocket-Extensions; empty if the request has none. Raises HTTPError for
+    an invalid value.
     """
     if compression is None or not offers:
         return None
@@ -92,7 +92,7 @@ def agree(compression: Compression | None, offers: str) -> Deflate | None:
 
 
 def inflating() -> Extension:
-    """For the parser of one peer's frames: whole messages, compressed or not. It never inflates past the limit."""
+    """Return an extension for the parser of one peer's frames that inflates compressed messages up to the limit."""
     return PerMessageDeflate(True, True, MAX_WINDOW_BITS, MAX_WINDOW_BITS)
 
 

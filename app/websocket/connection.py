@@ -1,7 +1,6 @@
 """A WebSocket connection after the handshake: receives messages, sends frames, and closes the connection.
 
-One greenlet receives; any greenlet may append to the outbox and call `close`. The meaning of the messages is not
-known here.
+One greenlet receives; any greenlet may append to the outbox and call `close`. Independent of the content of messages.
 """
 
 from __future__ import annotations
@@ -42,16 +41,16 @@ log = logging.getLogger(__name__)
 CLOSE_TIMEOUT = 5.0
 """Seconds for writing the remaining frames and for the peer's answer to a close frame."""
 MESSAGE_TIME = 10.0
-"""Seconds that the rest of a message may take, and more for what arrives of it (net/read_allowance.py)."""
+"""Seconds that the rest of a message may take, plus the time for the bytes that arrive (net/read_allowance.py)."""
 ARRIVED_DATA_TIMEOUT = 0.05
-"""Seconds in which the event loop notices data that has arrived already."""
+"""Seconds in which the event loop detects data that has already arrived."""
 INFLATE_BATCH_SIZE = 1024
-"""Bytes of compressed frames that are parsed before the messages in them are handled: some 12 messages of 64 KB."""
+"""Bytes of compressed frames that are parsed before their messages are handled: about 12 messages of 64 KB."""
 NO_STATUS = 1005
-"""Stands for a close frame without a code; never on the wire."""
+"""The code for a close frame without a code (RFC 6455 7.4.1); it is never sent."""
 
 
-class _Late(BaseException):
+class _MessageTimeout(BaseException):
     """The rest of a message has taken too long to arrive."""
 
 
@@ -62,19 +61,19 @@ class TransportOwner(Protocol):
     """
 
     def close_slow(self) -> None:
-        """More data waits to be written than the queue may hold. May not block."""
+        """Handle a queue of unwritten data that is larger than its limit. Must not block."""
 
     def close_silent(self) -> None:
-        """The peer has not answered a ping. May not block."""
+        """Handle a ping that the peer has not answered. Must not block."""
 
     def close_failed(self, reason: str) -> None:
-        """The socket cannot be written any more. May not block."""
+        """Handle a socket that cannot be written to any more. Must not block."""
 
     def close_broken(self, error: Exception) -> None:
-        """Handling a message has raised `error`, which was not expected: log it, and close the connection."""
+        """Log an unexpected exception of the code that handled a message, and close the connection."""
 
     def close(self) -> None:
-        """The connection has ended. A second call does nothing; may block."""
+        """Handle the end of the connection. A second call has no effect. May block."""
 
 
 class WebSocketLimits(Protocol):
@@ -93,8 +92,8 @@ class WebSocketLimits(Protocol):
 class WebSocket:
     """A WebSocket connection. `recv` reads from the socket, or first returns data that was already read.
 
-    `max_size` is the largest message in bytes; a larger one closes with `too_big`, a code and a reason.
-    With `deflate`, if the handshake agreed on it, messages are compressed.
+    `max_size` is the maximum size of a message in bytes; for a larger one the connection is closed with the code and
+    reason in `too_big`. With `deflate`, which the handshake has negotiated, messages are compressed.
     """
 
     name = "websocket"
@@ -120,9 +119,9 @@ class WebSocket:
             limits.client_message_write_timeout,
         )
         self.frame: Callable[[bytes], bytes] = deflate.frame if deflate else text_frame
-        """A text message as it goes into the outbox; the same for all that are compressed alike."""
+        """Encodes a text message for the outbox; the same function for all connections with the same compression."""
         self.binary_frame: Callable[[bytes], bytes] = deflate.binary_frame if deflate else binary_frame
-        """A message of bytes as it goes into the outbox; the same for all that are compressed alike."""
+        """Encodes a binary message for the outbox; the same function for all connections with the same compression."""
         self._data_frame = deflate.data_frame if deflate else data_frame
         self._socket = socket
         self._recv = recv
@@ -137,7 +136,7 @@ class WebSocket:
         self._ping_timer: Timer | None = None
         self._close_timer: Timer | None = None
         if self._ping_interval > 0:
-            # Jittered once, so that clients that came together are not pinged together for ever.
+            # The first interval is random, so that clients that connect together are not pinged together.
             self._ping_timer = timers.after(self._ping_interval * random.uniform(0.5, 1), self._ping)
 
     def serve(self, owner: TransportOwner, handle: Callable[[bytes], None]) -> None:
@@ -163,7 +162,7 @@ class WebSocket:
     # -- in
 
     def receive(self) -> WebSocketMessage | None:
-        """Wait for the next message; None when the connection is at its end. Call `finish` then."""
+        """Wait for the next message. Returns None at the end of the connection; call `finish` then."""
         yield_if_due()
         while not self._messages:
             if self._ended or not self._read():
@@ -180,7 +179,7 @@ class WebSocket:
             data = self._unparsed or self._received()
         except (OSError, ValueError):  # ValueError: a buffered reader whose socket was closed
             data = b""
-        except _Late:
+        except _MessageTimeout:
             self._reader.fail_slow()
             return True
         if not data:
@@ -198,11 +197,11 @@ class WebSocket:
         return True
 
     def _received(self) -> bytes:
-        """Wait for data. Raises _Late when the peer is too slow."""
+        """Wait for data. Raises _MessageTimeout if the peer is too slow."""
         return self._recv_rest() if self._reader.is_inside_message else self._recv(RECV_SIZE)
 
     def _recv_rest(self) -> bytes:
-        """Wait for more of a message. Raises _Late when the peer is too slow."""
+        """Wait for more data of a message. Raises _MessageTimeout if the peer is too slow."""
         allowance = self._allowance = self._allowance or ReadAllowance(MESSAGE_TIME)
         began = running_time()
         data = self._recv_with_timeout(allowance.left)
@@ -212,11 +211,11 @@ class WebSocket:
 
     def _recv_with_timeout(self, seconds: float) -> bytes:
         if seconds > 0:
-            with suppress(_Late), TimeLimit(seconds, _Late()):
+            with suppress(_MessageTimeout), TimeLimit(seconds, _MessageTimeout()):
                 return self._recv(RECV_SIZE)
         if not unread(self._socket):
-            raise _Late
-        with TimeLimit(ARRIVED_DATA_TIMEOUT, _Late()):  # the process was too busy to notice the data in time
+            raise _MessageTimeout
+        with TimeLimit(ARRIVED_DATA_TIMEOUT, _MessageTimeout()):  # the process was too busy to notice the data in time
             return self._recv(RECV_SIZE)
 
     def _answer_end(self) -> None:
@@ -237,16 +236,16 @@ class WebSocket:
             self.outbox.append(self._data_frame(message.opcode, message.data))
 
     def stop_pings(self) -> None:
-        """Send no more ping frames."""
+        """Stop sending ping frames to the peer."""
         if self._ping_timer is not None:
             self._ping_timer.cancel()
 
     def close(self, code: int, reason: str) -> None:
-        """Send waiting frames, then a close frame; the connection ends with the answer or after CLOSE_TIMEOUT."""
+        """Send waiting frames, then a close frame. The connection ends with the answer or after CLOSE_TIMEOUT."""
         self._send_close(close_frame(code, reason))
 
     def abort(self) -> None:
-        """End the connection without a close frame; `receive` returns None, and messages that wait in it are lost."""
+        """End the connection without a close frame. `receive` returns None, and received messages are discarded."""
         self._ended = True
         self._messages.clear()
         self._shutdown(SHUT_RDWR)
@@ -297,14 +296,15 @@ class WebSocket:
     def _ping(self) -> None:
         self.outbox.append(PING_FRAME)
         pongs = self._reader.pongs
-        # A ninth of the interval to answer: ten ninths after the last pong, as the protocol has it.
+        # The peer has a ninth of the interval to answer: it is closed ten ninths after its last pong, as in Centrifugo.
         self._ping_timer = self._timers.after(self._ping_interval / 9, lambda: self._check_pong(pongs))
 
     def _check_pong(self, pongs_before: int) -> None:
         if self._reader.pongs != pongs_before:
             self._ping_timer = self._timers.after(self._ping_interval * 8 / 9, self._ping)
         elif self._unparsed or unread(self._socket):
-            # The reading greenlet is busy, for example with a hook: unread data may be the pong, and is a sign of life.
+            # The reading greenlet is busy, for example with a hook. Unread data shows that the peer is alive, and may
+            # contain the pong.
             self._ping_timer = self._timers.after(self._ping_interval / 9, lambda: self._check_pong(pongs_before))
         else:
             self._pong_timed_out()

@@ -56,7 +56,7 @@ class ApiQueue(Link):
         """Logs each reason once until the queue can be read again."""
 
     def begin(self, handler: CommandHandler) -> None:
-        """Begin to take entries and to pass them to `handler`."""
+        """Start taking entries, and pass them to `handler`."""
         self._handler = handler
         self.start()
 
@@ -107,7 +107,7 @@ class ApiQueue(Link):
             log.error("%s: lease expired, another node may have repeated %d commands", self._name, len(entries))
 
     def _still_holds_lease(self, asked_at: float) -> bool:
-        """Whether this node still has the lease; it may have expired while the process was suspended."""
+        """Return whether this node still has the lease; it may have expired while the process was suspended."""
         if time.monotonic() - asked_at < LEASE / 2:
             return True
         return bool(self._ask(RENEW, [self._lease_key], int(LEASE * 1000)))

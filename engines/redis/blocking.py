@@ -1,7 +1,8 @@
 """Commands through Redis for programs that are not nodes: publishing, lookups, and messages to all nodes.
 
-It uses the client of redis-py, which blocks only the thread that calls. So it works in any Python program: a worker of
-a task queue, a shell, a program that gevent has not patched. Formats and names are the engine's (docs/redis.md).
+It uses the client of redis-py, which blocks only the calling thread. So it works in any Python program, such as a
+worker of a task queue, a shell, or a program that gevent has not patched. Formats and names are those of the engine
+(docs/redis.md).
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ class BlockingRedis(CommandEngine):
             raise EngineError(f"{name}: {reason(error)}") from error
 
     def _try_batch(self, number: int, batch: Sequence[RedisCommand]) -> list[PublishOutcome]:
-        """Send several publish commands together; returns the position or the error of each."""
+        """Send several publish commands together. Returns the position or the error of each."""
         name, client = self._shards[number]
         try:
             with client.pipeline(transaction=False) as pipeline:
@@ -157,7 +158,7 @@ class BlockingRedis(CommandEngine):
         return [self._outcome(number, command, reply) for command, reply in zip(batch, replies, strict=True)]
 
     def _outcome(self, number: int, command: RedisCommand, reply: Any) -> PublishOutcome:
-        """Read the reply to a publish; sends the command again if Redis did not know its script."""
+        """Read the reply to a publish, or send the command again if Redis did not have its script."""
         if isinstance(reply, redis.exceptions.NoScriptError):
             try:
                 reply = self._ask(number, command)

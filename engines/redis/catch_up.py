@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 CLOSED_TOGETHER = 100
 """Number of channels whose histories are read together."""
 ATTEMPTS = 25
-"""Number of attempts to read a history before the gap is left open."""
+"""Maximum number of attempts to read a history, after which publications may be missing."""
 INITIAL_DELAY, MAX_DELAY = 0.01, 0.25
 """Seconds between two of these attempts; see Backoff."""
 MAX_KEPT_EVENTS = 1000
@@ -76,7 +76,7 @@ class _Gap:
         self.closed = Signal()
 
     def note_disconnected(self) -> None:
-        """Note that the connection broke: later events do not directly follow those that are held."""
+        """Record that the connection broke, so that later events do not directly follow the held ones."""
         self.breaks += 1
         self.before.extend(self.held)
         del self.before[:-MAX_KEPT_EVENTS]
@@ -123,19 +123,19 @@ class CatchUp:
         self._source.deliver(received.event)
 
     def note_newest(self, channel: str, uid: str) -> None:
-        """Note the newest publication in the history of a subscribed channel; `uid` is empty if there is none."""
+        """Record the newest publication in the history of a subscribed channel; `uid` is empty if there is none."""
         if channel not in self._newest:
             self._noted.setdefault(channel, uid)
 
     def has_passed(self, channel: str, uid: str) -> bool:
-        """Whether the publication is known to be the newest that was delivered, or to be older than the subscription.
+        """Return whether a publication is the newest one delivered, or older than the subscription, as far as known.
 
         `uid` is empty if the history has no publication.
         """
         return self._newest.get(channel) == uid
 
     def note_passed(self, channel: str, uid: str) -> None:
-        """Note that everything up to this publication, since the subscription, was delivered. `uid` may be empty."""
+        """Record that everything up to this publication, since the subscription, was delivered. `uid` may be empty."""
         self._newest.setdefault(channel, uid)
         self._noted.pop(channel, None)
 
@@ -148,7 +148,7 @@ class CatchUp:
             gap.closed.set()
 
     def open_gaps(self, channels: Sequence[str], passed_at: float) -> None:
-        """Note that the subscriptions to these channels broke. Everything published before `passed_at` has arrived.
+        """Record that the subscriptions to these channels broke. Everything published before `passed_at` has arrived.
 
         `passed_at` is a value of time.monotonic().
         """
@@ -160,18 +160,18 @@ class CatchUp:
                 gap.note_disconnected()
 
     def note_resubscribed(self, channel: str) -> None:
-        """Note that the subscription to a channel has been restored."""
+        """Record that the subscription to a channel has been restored."""
         gap = self._gaps.get(channel)
         if gap is not None:
             self._returned.append((gap, gap.breaks))
             self._arrived.set()
 
     def has_gap(self, channel: str) -> bool:
-        """Whether publications of the channel are missing, or are held until the missing ones have been read."""
+        """Return whether publications of the channel are missing, or are held until the missing ones have been read."""
         return channel in self._gaps
 
     def wait_closed(self, channel: str, timeout: float) -> bool:
-        """Wait at most `timeout` seconds until there is no gap in the channel; returns whether there is none."""
+        """Wait at most `timeout` seconds until the channel has no gap. Returns whether it has none."""
         gap = self._gaps.get(channel)
         return gap is None or wait_for(gap.closed, timeout)
 
@@ -191,7 +191,7 @@ class CatchUp:
                 log.warning("%s: messages may be missing in %d channels", self._name, left_open)
 
     def _close(self, returned: Sequence[tuple[_Gap, int]]) -> list[bool]:
-        """Close some gaps; returns for each gap that is closed now whether nothing is missing."""
+        """Close some gaps. Returns for each closed gap whether nothing is missing."""
         lasting = [(gap, breaks) for gap, breaks in returned if self._is_current(gap, breaks)]
         histories = self._try_to_read(lasting)
         # What was published between the subscription and the reading is in the history, and arrives on the connection
@@ -205,11 +205,11 @@ class CatchUp:
         return outcome
 
     def _is_current(self, gap: _Gap, breaks: int) -> bool:
-        """Whether the channel is still subscribed to, on the same connection as when the closing began."""
+        """Return whether the channel is still subscribed to, on the same connection as when the closing began."""
         return self._gaps.get(gap.channel) is gap and gap.breaks == breaks
 
     def _try_to_read(self, lasting: Sequence[tuple[_Gap, int]]) -> Sequence[History | None]:
-        """Read the histories of the channels of some gaps; None for those that could not be read."""
+        """Read the histories of the channels of some gaps. Returns None for each that could not be read."""
         channels = [gap.channel for gap, _ in lasting]
         backoff = Backoff(INITIAL_DELAY, MAX_DELAY)
         for _ in range(ATTEMPTS):
@@ -226,7 +226,7 @@ class CatchUp:
         return [None] * len(channels)
 
     def _release(self, gap: _Gap, history: History | None) -> bool:
-        """Deliver missed and held events without switching greenlets; returns whether nothing is missing."""
+        """Deliver missed and held events without switching greenlets. Returns whether nothing is missing."""
         channel = gap.channel
         newest = self._newest.get(channel, self._noted.get(channel, ""))
         missed = history.since(newest) if history is not None else NOTHING_MISSED

@@ -65,7 +65,7 @@ class Received(NamedTuple):
 
 
 class Unreadable(ValueError):
-    """The bytes have another version of the format, or are not in this format at all; the text says which."""
+    """The bytes have another version of the format, or another format; the text says which."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -79,7 +79,7 @@ NO_POSITION = _encode(0) + _encode("")
 
 
 def encode_publication(publication: Publication) -> bytes:
-    """Encode a publication that is not kept in a history."""
+    """Encode a publication that is not stored in a history."""
     uid, _, data, client, info, tags, _, _ = publication
     if tags is None:
         return _encode((CODEC_VERSION, LIVE, uid, data, client, info))
@@ -87,7 +87,7 @@ def encode_publication(publication: Publication) -> bytes:
 
 
 def encode_unplaced(publication: Publication, kept: bool) -> bytes:
-    """Encode a publication without its last two fields, which a script adds; `kept` if it goes into the history."""
+    """Encode a publication without its last two fields, which a script adds. Set `kept` if it is for the history."""
     uid, _, data, client, info, tags, _, _ = publication
     kind = KEPT if kept else LIVE
     encoded = _encode((CODEC_VERSION, kind, uid, data, client, info, tags, 0, ""))
@@ -95,7 +95,7 @@ def encode_unplaced(publication: Publication, kept: bool) -> bytes:
 
 
 def encode_event(event: Event) -> bytes:
-    """Encode a join, a leave, or a publication that is not kept."""
+    """Encode a join, a leave, or a publication that is not stored in a history."""
     if isinstance(event, Publication):
         return encode_publication(event)
     return _encode((CODEC_VERSION, JOIN if isinstance(event, Join) else LEAVE, "", b"", "", event.info))

@@ -18,7 +18,7 @@ VERSION_DIGITS = len(str(MAX_VERSION))
 def publish(
     keys: Keys, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
 ) -> RedisCommand:
-    """Build the command that publishes a publication, and keeps it according to `history`, if `once` allows it."""
+    """Build the command that publishes a publication, and stores it according to `history`, if `once` allows it."""
     channel = publication.channel
     if history is None and once is None:
         return "PUBLISH", keys.channel(channel), encode_publication(publication)

@@ -112,7 +112,7 @@ class RedisConnection:
         self._socket.settimeout(timeout)
 
     def shut_down(self) -> None:
-        """Shut down the connection: the greenlet that reads gets ConnectionLost."""
+        """Shut down the connection, so that ConnectionLost is raised in the greenlet that reads."""
         with suppress(OSError):
             self._socket.shutdown(gevent.socket.SHUT_RDWR)
 

@@ -70,7 +70,7 @@ IDENTITY: Sequence[RedisCommand] = (("INFO", "server"), ("INFO", "replication"))
 
 
 def enter_command(epoch_key: str, server: Any, replication: Any) -> RedisCommand:
-    """Build the command that begins a new epoch unless the current one is of this server; from replies to IDENTITY.
+    """Build the command that begins a new epoch unless the current one is of this server, from replies to IDENTITY.
 
     A server is identified by its run id, which changes with each start, and by its replication id, which changes with
     each promotion: a server that was a replica for a while may have lost data that it had accepted before. Raises

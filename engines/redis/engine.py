@@ -62,7 +62,7 @@ class RedisEngine(Engine):
     # -- life
 
     def start(self, handler: EngineHandler) -> None:
-        """Begin to connect, and wait at most for the connect timeout; retries in the background until connected."""
+        """Connect, waiting at most for the connect timeout. Retries in the background until connected."""
         deadline = time.monotonic() + self._timeouts.connect
         for shard in self._shards:
             shard.start(handler)
@@ -124,7 +124,7 @@ class RedisEngine(Engine):
 
     @staticmethod
     def _publish_in(shard: Shard, publishing: Sequence[RedisCommand]) -> list[PublishOutcome]:
-        """Publish in one shard; returns the position or the error of each publication."""
+        """Publish in one shard. Returns the position or the error of each publication."""
         try:
             replies = shard.publishing.ask_all(publishing)
         except EngineError as error:

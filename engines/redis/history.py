@@ -39,7 +39,7 @@ class History(NamedTuple):
         return Recovery(self.publications, False)
 
     def since(self, uid: str) -> Recovery:
-        """Return the publications after `uid`, the newest that was delivered here; empty if there was none then.
+        """Return the publications after `uid`, the newest one delivered on this node. `uid` is empty if there was none.
 
         If `uid` is no longer in the history, all publications of this epoch are newer, but some may be missing.
         """

@@ -57,7 +57,7 @@ class Link(ABC):
     """
 
     def __init__(self, name: str, dial: Dial, server_return: ServerReturn) -> None:
-        self.away = f"{name}: not connected yet"
+        self.unavailable_reason = f"{name}: not connected yet"
         """Why there is no connection; empty while connected, and during the first attempt to reconnect."""
         self._name = name
         self._dial = dial
@@ -77,21 +77,21 @@ class Link(ABC):
 
     def start(self) -> None:
         """Start the greenlet that connects."""
-        self.away = ""
+        self.unavailable_reason = ""
         self.changed_at = time.time()
         self._greenlet = gevent.spawn(self._run)
 
     def stop(self) -> None:
         """Close the connection; waiting calls fail. A second call does nothing."""
-        self.away = f"{self._name}: the engine has stopped"
+        self.unavailable_reason = f"{self._name}: the engine has stopped"
         greenlet, self._greenlet = self._greenlet, None
         if greenlet is not None:
             greenlet.kill()
         self._ready.clear()
-        self._give_up(self.away)
+        self._give_up(self.unavailable_reason)
 
     def wait_ready(self, timeout: float) -> bool:
-        """Wait at most `timeout` seconds until the connection can be used; returns whether it can."""
+        """Wait at most `timeout` seconds until the connection can be used. Returns whether it can."""
         return wait_for(self._ready, timeout)
 
     @property
@@ -141,9 +141,9 @@ class Link(ABC):
         connection = self._dial()
         moved = self._address not in (None, connection.address)
         self._address = connection.address
-        if self.away or moved:
+        if self.unavailable_reason or moved:
             log.info("%s: connected to %s", self._name, connection.address)
-            self.away = ""
+            self.unavailable_reason = ""
             self._server_return.announce()
         try:
             self._serve(connection)
@@ -151,7 +151,7 @@ class Link(ABC):
             if not self._ready.is_set():
                 raise
             self._note_error(str(error))
-            # A Redis that refuses writes breaks the connection with each command, so the log is throttled.
+            # If Redis refuses writes, the connection breaks with each command, so the log is throttled.
             self._breaks.log(str(error), "%s: connection lost, reconnecting: %s", self._name, error)
         finally:
             if self._ready.is_set():
@@ -160,8 +160,8 @@ class Link(ABC):
             connection.close()
 
     def _note_failure(self, reason: str) -> None:
-        away = f"{self._name}: {reason}"
-        if not self.away:
-            log.error("%s; retrying until connected", away)
-        self.away = away
-        self._give_up(away)
+        unavailable = f"{self._name}: {reason}"
+        if not self.unavailable_reason:
+            log.error("%s; retrying until connected", unavailable)
+        self.unavailable_reason = unavailable
+        self._give_up(unavailable)

@@ -70,8 +70,8 @@ class ShardOccupancy:
         self._waiting: deque[str] = deque()
         # The channels that wait or are being compared, and whether they have changed since the comparison began.
         self._changed: dict[str, bool] = {}
-        # The channels whose comparison failed, and the lease of their last report. Not more than this node was
-        # subscribed to, because nobody can subscribe while Redis is away.
+        # The channels whose comparison failed, and the lease of their last report. Their number is limited,
+        # because clients cannot subscribe while Redis is unavailable.
         self._failed: dict[str, bytes] = {}
         self._last_failure = 0.0
         self._skipped = SkipLog()
@@ -87,7 +87,7 @@ class ShardOccupancy:
         self._greenlets = [gevent.spawn(self._run), gevent.spawn(self._sweep_regularly)]
 
     def stop(self) -> None:
-        """Make the pending reports within STOP_TIMEOUT; the rest is left to other nodes."""
+        """Make the pending reports within STOP_TIMEOUT. Other nodes make the rest."""
         self._repeat_failed()
         with gevent.Timeout(STOP_TIMEOUT, False):  # type: ignore[arg-type]  # False: end the block silently
             while self._changed:
@@ -192,7 +192,7 @@ class ShardOccupancy:
                 self._last_failure = time.monotonic()
 
     def _repeat_failed(self) -> None:
-        """Repeat failed comparisons; for channels without subscribers here, after other nodes had time to reconnect."""
+        """Repeat failed comparisons. Channels without subscribers here wait until other nodes have reconnected."""
         others_are_back = time.monotonic() - self._last_failure >= MIN_EMPTY_TIME
         for channel in self._failed:
             if others_are_back or self._is_subscribed(channel):

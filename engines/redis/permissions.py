@@ -48,7 +48,7 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "SET": ("a", "PX", "1000"),
     "DEL": (),
 }
-"""Commands with a key, and arguments with which they change nothing if the key holds a string. SET creates it."""
+"""Commands with a key, and arguments with which they change nothing if its value is a string, created by SET."""
 WITH_SENTINEL = "ROLE"
 """The command that is needed with Sentinel."""
 WITH_DATABASE = "SELECT"
@@ -80,13 +80,13 @@ def permission_checks(prefix: str) -> Iterator[RedisCommand]:
 
 
 def is_refusal(error: object) -> bool:
-    """Whether Redis refused a command, or one in a script, because the user lacks the permission for it."""
+    """Return whether Redis refused a command, or one in a script, because the user lacks the permission for it."""
     text = str(error)
     return "has no permissions to" in text or "user executing the script" in text or "ACL failure" in text
 
 
 def missing(error: object, command: Any) -> str:
-    """What the user lacks that has sent a command which was refused with `error`."""
+    """Return which permission the Redis user lacks, given a command and the `error` with which it was refused."""
     text = str(error).lower()
     if "channel" in text:
         return "access to channels that begin with redis_prefix (ACL rule &PREFIX.*)"
@@ -96,7 +96,7 @@ def missing(error: object, command: Any) -> str:
 
 
 def explained(error: hiredis.ReplyError, command: Any) -> str:
-    """Return the text of an error of Redis for the log and for errors; it names a permission that is missing."""
+    """Return the text of an error of Redis for the log and for errors, with the name of a missing permission."""
     text = str(error).rstrip(".")
     if not is_refusal(error):
         return text
@@ -104,13 +104,13 @@ def explained(error: hiredis.ReplyError, command: Any) -> str:
 
 
 def is_unknown_user(error: object) -> bool:
-    """Whether a login with user and password failed, but a login with the password alone may succeed."""
+    """Return whether a login with user and password failed, but a login with the password alone may succeed."""
     text = str(error)
     return text.startswith(("WRONGPASS", "NOAUTH", "invalid username")) or "wrong number of arguments" in text
 
 
 def note_default_user(username: str, address: object, refusal: object) -> None:
-    """Warn once for each server that the name of the user is not used."""
+    """Warn once for each server that it does not know the user, and that the default user is used."""
     _logins.log(
         f"{address} {username}",
         "redis %s: login as user %r failed (%s), connected as the default user with the password alone. Remove the "

@@ -28,14 +28,14 @@ COMMANDS_PER_BATCH = 512
 
 
 class _Call:
-    """Commands of one caller, and the place for their replies."""
+    """Commands of one caller, and their replies when they have arrived."""
 
     __slots__ = ("commands", "given_up", "result")
 
     def __init__(self, commands: Sequence[RedisCommand]) -> None:
         self.commands = commands
         self.given_up = False
-        """The caller has not waited for it."""
+        """Whether the caller does not wait for the replies any more."""
         self.result: AsyncResult[list[Any]] = AsyncResult()
 
 
@@ -64,8 +64,8 @@ class Pipeline(Link):
 
         The commands reach Redis in this order, after those of all earlier calls.
         """
-        if self.away:
-            raise EngineError(self.away)
+        if self.unavailable_reason:
+            raise EngineError(self.unavailable_reason)
         call = _Call(commands)
         self._waiting.append(call)
         self._arrived.set()
@@ -110,7 +110,7 @@ class Pipeline(Link):
                 call.result.set_exception(EngineError(reason))
 
     def _take(self) -> list[_Call]:
-        """Take the calls of the next batch; returns a PING if there are none for CHECK_INTERVAL."""
+        """Take the calls of the next batch. Returns a PING if there are none for CHECK_INTERVAL."""
         while not self._waiting:
             self._arrived.clear()
             if not self._arrived.wait(CHECK_INTERVAL):
@@ -145,7 +145,7 @@ class Pipeline(Link):
 
     @staticmethod
     def _load_and_repeat(connection: RedisConnection, unknown: list[tuple[list[Any], int, RedisCommand]]) -> None:
-        """Load the scripts again, because Redis did not know them, and repeat the commands that failed for this."""
+        """Load the scripts again, because Redis did not have them, and repeat the commands that failed."""
         load_scripts(connection)
         for (replies, index, _), reply in zip(
             unknown, connection.ask([command for _, _, command in unknown]), strict=True

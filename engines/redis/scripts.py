@@ -13,7 +13,7 @@ class Script:
         names = [beginning, name] if beginning else [name]
         self.source = b"".join((Path(__file__).parent / "lua" / f"{part}.lua").read_bytes() for part in names)
         self.sha = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
-        """The hash by which Redis identifies the script."""
+        """The hash with which Redis identifies the script."""
 
 
 ENTER = Script("enter")

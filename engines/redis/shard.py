@@ -66,7 +66,7 @@ class Shard:
         self._echoes: dict[tuple[bytes, bytes], Signal] = {}
 
     def start(self, handler: EngineHandler) -> None:
-        """Begin to connect and to call `handler`."""
+        """Start connecting, and call `handler` for events."""
         self._handler = handler
         self.pipeline.start()
         self.subscriber.start()
@@ -75,7 +75,7 @@ class Shard:
             self._occupancy.start()
 
     def enable_occupancy_events(self, handler: OccupancyHandler, longest: float) -> None:
-        """Report occupancy to `handler`, which takes at most `longest` seconds for a call. Must precede `start`."""
+        """Report occupancy to `handler`, whose calls take at most `longest` seconds. Must be called before `start`."""
         self._occupancy = ShardOccupancy(self.name, self.keys, self.pipeline, self._channels, handler, longest)
 
     @property
@@ -112,7 +112,7 @@ class Shard:
     # -- channels
 
     def subscribe(self, channel: str) -> None:
-        """Begin to receive the events of a channel. Raises EngineError."""
+        """Start receiving the events of a channel. Raises EngineError."""
         name = self.keys.channel(channel)
         self._channels[name] = channel
         try:
@@ -133,7 +133,7 @@ class Shard:
             self._note_occupancy(channel)
 
     def is_subscribed(self, channel: str) -> bool:
-        """Whether this node receives the events of a channel."""
+        """Return whether this node receives the events of a channel."""
         return self.keys.channel(channel) in self._channels
 
     def _note_occupancy(self, channel: str) -> None:
@@ -144,23 +144,26 @@ class Shard:
     def publishing(self) -> Pipeline:
         """Return the pipeline for publishing. Raises EngineError while the subscriptions of this node are not restored.
 
-        A server that has restarted knows no subscriptions at first, so a publish would succeed but reach nobody.
+        A server that has restarted knows no subscriptions at first, so a publish would succeed but reach no subscriber.
         """
         subscriber = self.subscriber
-        if not subscriber.is_ready and (subscriber.away or not subscriber.wait_ready(self._timeouts.connect)):
-            raise EngineError(subscriber.away or f"{self.name}: subscriptions not restored yet")
+        if not subscriber.is_ready and (
+            subscriber.unavailable_reason or not subscriber.wait_ready(self._timeouts.connect)
+        ):
+            raise EngineError(subscriber.unavailable_reason or f"{self.name}: subscriptions not restored yet")
         return self.pipeline
 
     def publish_and_wait(self, name: bytes, data: bytes) -> None:
-        """Publish, and wait until this node has received it too, if it is subscribed to that name."""
+        """Publish, and wait until this node has received the message itself, if it is subscribed to that name."""
         with self.awaiting_echo(name, data):
             self.publishing.ask("PUBLISH", name, data)
 
     @contextmanager
     def awaiting_echo(self, name: bytes, data: bytes) -> Iterator[Signal]:
-        """A context whose body publishes `data`; on exit, wait until this node has received it, if subscribed to it.
+        """Wait at the end of a `with` block that publishes `data` until this node has received it.
 
-        A body that fails without raising must set the signal, so that the exit does not wait.
+        Does not wait if this node is not subscribed to the channel. A block that fails without raising must set the
+        signal, so that nothing is waited for.
         """
         if not self.subscriber.is_wanted(name):
             yield Signal()
@@ -173,7 +176,7 @@ class Shard:
             self._echoes.pop((name, data), None)
 
     def wait_until_current(self) -> None:
-        """Wait until this node has received everything that was published before; returns at once if not connected."""
+        """Wait until this node has received everything published before. Returns immediately if not connected."""
         if self.subscriber.is_ready:
             with suppress(EngineError):
                 self.publish_and_wait(self.keys.control, uuid.uuid4().bytes)
@@ -211,21 +214,21 @@ class Shard:
         return found
 
     def passed_history(self, channel: str) -> History:
-        """Read the publications of a channel; those that this node receives as a subscriber have been handled before.
+        """Read the publications of a channel, after the node has handled those that it receives as a subscriber.
 
         Waits at most for the read timeout. Raises EngineError.
         """
         return self._read_passed(channel, lambda: self.history(channel, 0))
 
     def _read_passed(self, channel: str, read: Callable[[], Reading]) -> Reading:
-        """Call `read`; before returning its result, wait until this node has handled what it receives of it."""
+        """Call `read`, and return its result after this node has handled the same publications as a subscriber."""
         if not self.is_subscribed(channel):
             return read()
         deadline = running_time() + self._timeouts.read
         backoff = Backoff(INITIAL_DELAY, MAX_DELAY)
         reason = "subscriptions not restored"
         while (left := deadline - running_time()) > 0:
-            if self.pipeline.away and not self.pipeline.wait_ready(min(left, self._timeouts.connect)):
+            if self.pipeline.unavailable_reason and not self.pipeline.wait_ready(min(left, self._timeouts.connect)):
                 break  # Redis is not only briefly unavailable
             try:
                 if self.subscriber.wait_ready(left) and self._catch_up.wait_closed(channel, left):
@@ -235,10 +238,10 @@ class Shard:
             except EngineError as error:
                 reason = str(error)
                 gevent.sleep(backoff.next_delay())
-        raise EngineError(self.pipeline.away or f"{self.name}: {reason} within {self._timeouts.read:g} s")
+        raise EngineError(self.pipeline.unavailable_reason or f"{self.name}: {reason} within {self._timeouts.read:g} s")
 
     def _read_passed_now(self, channel: str, read: Callable[[], Reading]) -> Reading | None:
-        """Try `_read_passed` without waiting for a connection; None if the connection broke meanwhile."""
+        """Try `_read_passed` without waiting for a connection. Returns None if the connection broke meanwhile."""
         breaks = self.subscriber.breaks
         found = read()
         if not self._catch_up.has_passed(channel, found.newest_uid) and not self.subscriber.wait_until_passed():
@@ -280,7 +283,7 @@ class Shard:
             log.exception("%s: cannot handle a message: unexpected exception", self.name)
 
     def handle_gap(self, names: list[bytes]) -> None:
-        """Note the gap in all channels after the connection broke."""
+        """Record a gap in all channels after the connection broke."""
         for echo in self._echoes.values():
             echo.set()
         channels = [self._channels[name] for name in names if name in self._channels]
@@ -296,7 +299,7 @@ class Shard:
     # -- what CatchUp needs
 
     def wait_until_passed(self) -> bool:
-        """Wait until everything published before has been handled; False if the connection broke."""
+        """Wait until everything published before has been handled. Returns False if the connection broke."""
         return self.subscriber.wait_until_passed()
 
     def deliver(self, event: Event) -> None:

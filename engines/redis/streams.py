@@ -20,7 +20,7 @@ from .scripts import READ_STREAM
 EPOCH_SIZE = 26
 """Bytes of an epoch in the text of a position; the offset follows."""
 MAX_OFFSET = 2**53 - 1
-"""The largest integer that Lua counts exactly. No stream gets that long."""
+"""The largest integer that Lua represents exactly. No stream becomes that long."""
 
 
 class RedisStream(NamedTuple):
@@ -28,7 +28,7 @@ class RedisStream(NamedTuple):
 
     top: StreamPosition
     newest_uid: str
-    """The uid of the newest publication that is kept; empty if there is none, or if it was not requested."""
+    """The uid of the newest stored publication; empty if there is none, or if it was not requested."""
     is_valid: bool
     """Whether the requested position has the current epoch and, for recovery, no publication is missing after it."""
     publications: list[Publication]
@@ -36,10 +36,10 @@ class RedisStream(NamedTuple):
 
 
 def position_of(reply: object) -> StreamPosition | None:
-    """Decode the position in the reply to a publish; None if the publication is not kept."""
+    """Decode the position in the reply to a publish; None if the publication is not stored in a history."""
     if not isinstance(reply, bytes) or not reply:
         return None
-    # Faster than the constructor: this is done for each publication.
+    # This runs for each publication, and is faster than the constructor.
     return tuple.__new__(StreamPosition, (int(reply[EPOCH_SIZE:]), str(reply[:EPOCH_SIZE], "ascii")))
 
 
@@ -111,8 +111,8 @@ def stream_of(found: RedisStream, wanted: HistoryFilter) -> Stream:
 def recovery_of(found: RedisStream, position: StreamPosition) -> StreamRecovery:
     """Build the result of `HistoryStore.recover_since`.
 
-    Redis has counted the entries. Each must also have the expected offset, and the epoch of the top: entries of an
-    earlier epoch, or changed by another program, are not part of a recovery.
+    Redis has counted the entries. Each must also have the expected offset, and the epoch of the top. Entries of an
+    earlier epoch, or that another program has changed, are not part of a recovery.
     """
     top, publications = found.top, found.publications[::-1]
     expected = range(position.offset + 1, top.offset + 1)

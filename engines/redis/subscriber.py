@@ -86,8 +86,8 @@ class Subscriber(Link):
 
         If the caller is interrupted while it waits, for example by a timeout, there is no subscription.
         """
-        if self.away:
-            raise EngineError(self.away)
+        if self.unavailable_reason:
+            raise EngineError(self.unavailable_reason)
         self._wanted[name] = None
         try:
             self._change("SUBSCRIBE", name)
@@ -98,17 +98,17 @@ class Subscriber(Link):
             raise
 
     def unsubscribe(self, name: bytes) -> None:
-        """Unsubscribe from `name`, and wait until Redis has confirmed it. Raises EngineError; then it happens later."""
-        if self._wanted.pop(name, False) is False or self.away:
+        """Unsubscribe from `name`, and wait until Redis has confirmed it. Retries later if it raises EngineError."""
+        if self._wanted.pop(name, False) is False or self.unavailable_reason:
             return
         self._change("UNSUBSCRIBE", name)
 
     def is_wanted(self, name: bytes) -> bool:
-        """Whether there is a subscription, either active or to be restored."""
+        """Return whether there is a subscription, either active or to be restored."""
         return name in self._wanted
 
     def wait_until_passed(self) -> bool:
-        """Wait until everything that was published before this call has been handled; False if the connection broke.
+        """Wait until everything published before this call has been handled. Returns False if the connection broke.
 
         Redis answers a PING on this connection after everything that it has published before. The wait ends at the
         latest when the connection ends, which is checked regularly.
@@ -225,7 +225,7 @@ class Subscriber(Link):
             reply = connection.read_ready()
             if reply is False:
                 connection.feed()
-                # Publishers may wait for what has just arrived: let them continue before more is written.
+                # Publishers may wait for the messages that have just arrived: let them continue first.
                 gevent.sleep(0)
                 continue
             if isinstance(reply, hiredis.ReplyError):

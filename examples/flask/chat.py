@@ -91,7 +91,7 @@ def add_pages(app: Flask) -> None:
 
     @app.post("/login")
     def login() -> Response:
-        name = request.form["name"].strip()[:30] or abort(400, "a name has letters")
+        name = request.form["name"].strip()[:30] or abort(400, "enter a name")
         if name in removed:
             abort(403, "the host has removed you")
         login_user(User(name))

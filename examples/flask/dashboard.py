@@ -2,10 +2,9 @@
 
 gentrifugo --app dashboard:create_app
 
-One process serves the dashboard, with the memory engine, because each process measures only itself. With the Redis
-engine, one node may get the event that the channel is vacated although another node got the event that it is occupied,
-and that node would go on measuring. With several nodes, store the work to do in a place that all nodes share, and let
-the node that works check regularly whether the work is still wanted.
+Run it in one process with the memory engine, because each process decides only for itself. With several nodes, one node
+may receive the event that the channel is occupied, and another one the event that it is vacated, so the first one would
+not stop measuring. Then store in a shared place whether to measure, and let the measuring node check it regularly.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ CHANNEL = "public:load"
 INTERVAL = 1.0
 """Seconds between two measurements."""
 SHOWN = 120
-"""How many of them the page shows."""
+"""Number of measurements that the page shows."""
 
 realtime = Gentrifugo()
 _running: list[gevent.Greenlet[[], None]] = []
@@ -53,7 +52,7 @@ def let_in(context: Context) -> None:
 
 
 def is_measuring() -> bool:
-    """Whether measurements are being published."""
+    """Return whether measurements are being published."""
     return bool(_running)
 
 

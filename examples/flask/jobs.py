@@ -1,6 +1,6 @@
-"""Notifications from a worker process: a site that hands out jobs, and a worker that tells how they go.
+"""Notifications from a worker process: a site that queues jobs, and a worker that reports their progress.
 
-Run a Redis server and, in this directory, both parts; REDIS_URL says where Redis is, if not on this machine:
+Run a Redis server and, in this directory, both parts. Set REDIS_URL if Redis is not on this machine:
 
 gentrifugo --app jobs:create_app
 python jobs.py
@@ -23,7 +23,7 @@ from gentrifugo import Context, Gentrifugo, publisher
 QUEUE = "jobs"
 STEPS = 20
 STEP = float(os.environ.get("STEP", "0.2"))
-"""Seconds that one step of a job takes."""
+"""Duration of one step of a job in seconds."""
 REDIS_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379")
 
 realtime = Gentrifugo()
@@ -64,7 +64,7 @@ def create_app(**config: Any) -> Flask:
 
 
 def channel_of(visitor: str) -> str:
-    """The channel to which only this visitor may subscribe: the text after # is the user ID."""
+    """Return the channel to which only this visitor may subscribe: the text after # is the user ID."""
     return f"jobs#{visitor}"
 
 

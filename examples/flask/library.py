@@ -1,4 +1,4 @@
-"""The client library, served from where npm has put it: a real site would have it among its static files."""
+"""Serves the client library from the directory of npm. A real site would have it in its static files."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ add_library(app)
 
 @app.get("/")
 def page() -> str:
-    """The page that shows all messages."""
+    """Return the page that shows all messages."""
     return render_template("smallest.html")
 
 

@@ -23,7 +23,7 @@ def app() -> Iterator[Flask]:
 
 
 def logged_in(app: Flask, name: str) -> FlaskClient:
-    """The browser of somebody who has logged in."""
+    """Return a test client that has logged in to the site."""
     browser = app.test_client()
     browser.post("/login", data={"name": name})
     return browser

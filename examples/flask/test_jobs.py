@@ -1,4 +1,4 @@
-"""Each visitor receives the news of their own jobs only."""
+"""Each visitor receives notifications only about their own jobs."""
 
 from __future__ import annotations
 

@@ -22,18 +22,18 @@ LIFETIME = 24 * 60 * 60
 
 
 def page_options(url: str, key: str, user: str) -> dict[str, str]:
-    """What the page needs: a token proves that this application has let the user in, another one opens the channel."""
+    """Return what the page needs: its URL, a token for the connection, and a token for the channel."""
     claims = {"sub": user, "exp": int(time.time()) + LIFETIME}
     return {"url": url, "token": jwt.encode(claims, key), "news": jwt.encode({**claims, "channel": "news"}, key)}
 
 
 def create_app(url: str, key: str) -> Flask:
-    """The application, for the server whose clients connect to `url`."""
+    """Create the application; its pages connect to the server at `url`."""
     app = Flask(__name__, template_folder=".")
 
     @app.get("/")
     def page() -> str:
-        # An application with a login puts the id of the user who is logged in here.
+        # In an application with a login, this is the ID of the current user.
         return render_template("index.html", options=page_options(url, key, user="42"))
 
     @app.get("/centrifuge.js")

@@ -13,10 +13,10 @@ from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v1.wire import encode_publication
 from gentrifugo.engines.base import Engine
 from tests.credentials import SECRET
-from tests.fakes import TroubledEngine
-from tests.greenlets import bystander, nothing_left_behind
+from tests.fakes import FailingEngine
+from tests.greenlets import background_greenlet, nothing_left_behind
 
-__all__ = ["bystander", "nothing_left_behind"]
+__all__ = ["background_greenlet", "nothing_left_behind"]
 
 VERSION = "1.2.3"
 
@@ -30,7 +30,7 @@ def start_node(nothing_left_behind: None) -> Iterator[Callable[..., Node]]:
     nodes: list[Node] = []
 
     def start(engine: Engine | None = None, hooks: Mapping[str, Hook] | None = None, **options: Any) -> Node:
-        node = Node(config(**options), engine or TroubledEngine(), VERSION, encode_publication)
+        node = Node(config(**options), engine or FailingEngine(), VERSION, encode_publication)
         for event, hook in (hooks or {}).items():
             node.hooks.add(event, hook)
         nodes.append(node)
@@ -44,5 +44,5 @@ def start_node(nothing_left_behind: None) -> Iterator[Callable[..., Node]]:
 
 
 def config(**options: Any) -> Config:
-    """A configuration for tests: with their secret, and without a rest between two writes."""
+    """Return a configuration for tests: with their secret, and without a rest between two writes."""
     return Config(**{"secret": SECRET, "name": "test", "client_write_delay": 0, **options})

@@ -126,7 +126,7 @@ class TestGenconfig:
         assert (result.returncode, result.stdout, result.stderr) == (0, f"{path.name}: written\n", "")
         assert run("checkconfig", *argv).stdout == f"{path.name}: ok\n"
 
-    def test_a_file_that_exists_is_left_alone(self, directory: Path) -> None:
+    def test_genconfig_does_not_overwrite_a_file(self, directory: Path) -> None:
         (directory / "config.json").write_text("mine")
         assert refused("genconfig") == ["config.json: file exists, not overwritten"]
         assert (directory / "config.json").read_text() == "mine"
@@ -156,13 +156,13 @@ class TestTokens:
     def test_a_refused_token_says_why(self) -> None:
         token = run("gentoken", "--user=42").stdout.strip()
         (problem,) = refused("checktoken", token, CENTRIFUGO_TOKEN_HMAC_SECRET_KEY="another")
-        assert problem == "checktoken: the token is refused: its signature is wrong"
+        assert problem == "checktoken: the server refuses this token: invalid signature"
 
     @pytest.mark.parametrize(
         ("argv", "problem"),
         [
-            (["gentoken"], "gentoken: expected --user, the ID of a user; an empty one is an anonymous user"),
-            (["gentoken", "--user=1", "--expires=soon"], "--expires: soon is no number of seconds"),
+            (["gentoken"], "gentoken: missing flag --user with the ID of a user (empty for an anonymous user)"),
+            (["gentoken", "--user=1", "--expires=soon"], "--expires: soon is not a number of seconds"),
             (["gentoken", "--user=1", "--expires=0"], "gentoken: expires is 0.0; expected more than 0 seconds"),
             (["gentoken", "--user=1", "--channel="], "gentoken: channel is ''; expected the name of a channel"),
             (["checktoken"], "checktoken: expected TOKEN"),
@@ -177,19 +177,19 @@ class TestTokens:
         (problem,) = refused("gentoken", "--user=1", "--info={")
         assert problem.startswith("--info: not JSON: ")
 
-    def test_a_key_is_needed(self, directory: Path) -> None:
+    def test_token_commands_without_a_key_are_an_error(self, directory: Path) -> None:
         (directory / "config.json").write_text('{"secret": "secret"}')
         assert refused("gentoken", "--user=1") == [
-            "gentoken: option token_hmac_secret_key is not set: there is no key to sign tokens with"
+            "gentoken: cannot sign a token: option token_hmac_secret_key is not set"
         ]
         assert refused("checktoken", "a.b.c") == [
-            "checktoken: no option that begins with token_ has a key to check tokens with"
+            "checktoken: no key to verify tokens with: set an option such as token_hmac_secret_key"
         ]
 
     def test_a_broken_public_key_stops_the_server(self, directory: Path) -> None:
         key = "-----BEGIN PUBLIC KEY-----\\nAAAA\\n-----END PUBLIC KEY-----"
         (directory / "config.json").write_text(f'{{"token_rsa_public_key": "{key}"}}')
-        assert refused("checkconfig") == ["token_rsa_public_key: cannot be read as a public key in PEM"]
+        assert refused("checkconfig") == ["token_rsa_public_key: not a public key in PEM format"]
 
 
 class TestHelp:

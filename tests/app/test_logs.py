@@ -62,7 +62,7 @@ def test_other_users_of_the_machine_cannot_read_new_files(tmp_path: Path) -> Non
     assert [oct(file.stat().st_mode & 0o777) for file in (path, moved)] == ["0o640", "0o640"]
 
 
-def test_the_permissions_of_a_file_that_exists_are_left_alone(tmp_path: Path) -> None:
+def test_permissions_of_an_existing_log_file_stay_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.touch(0o600)
     logs.configure(config(log_file=str(path)))

@@ -307,7 +307,7 @@ def test_a_silent_client_is_closed(start_service: Callable[..., Service]) -> Non
     clients.end()
 
 
-def test_without_a_directory_for_sessions_a_service_starts_and_says_what_it_needs(
+def test_service_without_session_directory_starts_with_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, nothing_left_behind: None
 ) -> None:
     monkeypatch.setattr(session_directory, "gettempdir", lambda: str(tmp_path))

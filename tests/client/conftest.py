@@ -27,12 +27,12 @@ OPTIONS: dict[str, Any] = {
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests. Each test uses channels and users of its own."""
+    """Start one server for all tests. Each test uses its own channels and users."""
     with running(OPTIONS, tmp_path_factory.mktemp("server")) as started:
         yield started
 
 
 @pytest.fixture
 def channel(request: pytest.FixtureRequest) -> str:
-    """A channel with history and presence that no other test uses."""
+    """Return a channel with history and presence that no other test uses."""
     return f"chat:{request.node.name}"

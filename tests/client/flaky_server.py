@@ -42,7 +42,7 @@ class FlakyServer:
         self._server.server_close()
 
     def answer(self, path: str, body: bytes, headers: dict[str, str]) -> Reply | None:
-        """The response to a request, or None for none."""
+        """Return the response to a request, or None for none."""
         self.bodies.append(body)
         failure = self._failures.pop(0) if self._failures else None
         if isinstance(failure, tuple):
@@ -98,7 +98,7 @@ class FlakyServer:
 
 @contextmanager
 def flaky(target: str, *failures: Failure) -> Iterator[FlakyServer]:
-    """A flaky server for the length of a `with` block."""
+    """Provide a flaky server in a `with` block."""
     server = FlakyServer(target, failures)
     try:
         yield server

@@ -28,7 +28,7 @@ def test_methods_have_the_parameters_of_the_blocking_client(client: type, blocki
         assert inspect.signature(method) == inspect.signature(getattr(blocking, name))
 
 
-def test_methods_of_both_apis(server: Server, channel: str) -> None:
+def test_methods_of_both_apis_return_results(server: Server, channel: str) -> None:
     async def talk() -> None:
         async with AsyncClient(server.url, api_key=API_KEY, secret=SECRET, timeout=seconds(5)) as client:
             first = await client.publish(channel, {"n": 1})
@@ -46,7 +46,7 @@ def test_methods_of_both_apis(server: Server, channel: str) -> None:
     asyncio.run(talk())
 
 
-def test_batches_of_both_apis(server: Server, channel: str) -> None:
+def test_batches_of_both_apis_return_results(server: Server, channel: str) -> None:
     async def talk() -> None:
         async with AsyncClient(server.url, api_key=API_KEY, secret=SECRET) as client:
             published, refused = await client.batch([commands.publish(channel, 1), commands.publish("unknown:a", 1)])

@@ -159,7 +159,7 @@ def test_parameters_that_are_not_given_are_not_sent() -> None:
 
 @pytest.mark.parametrize("make", [commands.broadcast, commands_v1.broadcast])
 def test_one_text_in_place_of_a_list_is_refused(make: Callable[..., object]) -> None:
-    with pytest.raises(TypeError, match="channels: expected a list of texts"):
+    with pytest.raises(TypeError, match="channels: expected a list of strings"):
         make("news", 1)
 
 

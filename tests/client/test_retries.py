@@ -176,7 +176,7 @@ class TestDelays:
         assert delay_before_retry(failure, request(is_repeatable=True), 0, 1) is not None
         assert delay_before_retry(failure, request(is_repeatable=False), 0, 1) is None
 
-    def test_an_internal_error_is_temporary_but_is_left_to_the_caller(self) -> None:
+    def test_internal_error_is_temporary_but_not_retried(self) -> None:
         error = APIError(URL, "publish", 100, "internal server error")
         assert (error.is_temporary, error.may_have_been_carried_out) == (True, True)
-        assert "the log of the server has the reason" in str(error)
+        assert "see the log of the server for the reason" in str(error)

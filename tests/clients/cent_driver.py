@@ -19,7 +19,7 @@ RETURN_A_PAIR = ("presence", "history", "channels", "stats", "send")
 
 
 def run(client: Any, call: dict[str, Any]) -> tuple[Any, Any]:
-    """The result and the error of one call."""
+    """Return the result and the error of one call."""
     if "send" in call:
         method = "send"
         for name, params in call["send"]:

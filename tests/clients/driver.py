@@ -43,11 +43,11 @@ class Driver:
         self._process.stdin.flush()
 
     def read(self, within: float = PATIENCE) -> dict[str, Any]:
-        """The next event that no `wait_for` has taken."""
+        """Return the next event that no `wait_for` has taken."""
         return self._waiting.pop(0) if self._waiting else self._next(time.monotonic() + seconds(within))
 
     def wait_for(self, event: str, within: float = PATIENCE, **fields: Any) -> dict[str, Any]:
-        """The first event of this name with these fields; others that come before it stay for later."""
+        """Return the first event of this name with these fields; others that come before it stay for later."""
         deadline = time.monotonic() + seconds(within)
         index = 0
         while True:
@@ -62,7 +62,7 @@ class Driver:
             index += 1
 
     def seen(self, duration: float = 0) -> list[dict[str, Any]]:
-        """All events that nobody has taken, after waiting a while for more."""
+        """Return all events that nobody has taken, after waiting a while for more."""
         deadline = time.monotonic() + seconds(duration)
         try:
             while True:

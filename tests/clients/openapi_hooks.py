@@ -8,7 +8,7 @@ import schemathesis
 
 
 def has_whole_float(value: Any) -> bool:
-    """Whether there is a number such as 4.0 anywhere in a JSON value."""
+    """Return whether there is a number such as 4.0 anywhere in a JSON value."""
     if isinstance(value, dict):
         return any(map(has_whole_float, value.values()))
     if isinstance(value, list):
@@ -18,5 +18,5 @@ def has_whole_float(value: Any) -> bool:
 
 @schemathesis.hook
 def filter_body(context: Any, body: Any) -> bool:
-    """Whether to send a request with this body."""
+    """Return whether to send a request with this body."""
     return not has_whole_float(body)

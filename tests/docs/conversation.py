@@ -164,7 +164,7 @@ class Conversation:
         return Program(block.language, block.text.replace(PAGE_ADDRESS, address), self._running.config_file.parent)
 
     def _outgoing(self, text: str) -> str:
-        """The frame on the page, with ids and credentials that are right now."""
+        """Return the frame on the page, with ids and credentials that are right now."""
         commands = json.loads(text)
         for command in commands if isinstance(commands, list) else [commands]:
             params = command.get("params", {})
@@ -173,7 +173,7 @@ class Conversation:
         return self._names.fill(text)
 
     def _fresh_credentials(self, params: dict[str, Any]) -> dict[str, str]:
-        """What must change in credentials that were right at PAGE_TIME, or for the page's client id."""
+        """Return what must change in credentials that were right at PAGE_TIME, or for the page's client id."""
         info = params.get("info", "")
         if "token" in params and params == connect_params(params["user"], info, int(params["timestamp"])):
             moved = int(params["timestamp"]) - PAGE_TIME + int(time.time())
@@ -204,10 +204,10 @@ _ALONE = (r"server \{.*\}", r"\w+ connects as .*", r"\w+ hangs up")
 
 
 def takes_a_block(mark: str) -> bool:
-    """Whether a mark does something with the block below it; all others stand alone."""
+    """Return whether a mark does something with the block below it; all others stand alone."""
     return not any(re.fullmatch(pattern, mark) for pattern in _ALONE)
 
 
 def is_known(mark: str) -> bool:
-    """Whether `play` can do what a mark asks for."""
+    """Return whether `play` can do what a mark asks for."""
     return any(re.fullmatch(pattern, mark) for pattern in _ACTIONS)

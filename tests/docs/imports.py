@@ -28,7 +28,7 @@ class Import:
 
 
 def modules() -> list[str]:
-    """All modules of the package, as paths from the root of the repository."""
+    """Return all modules of the package, as paths from the root of the repository."""
     nested = [
         path for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py")) if "node_modules" not in path.parts
     ]
@@ -37,7 +37,7 @@ def modules() -> list[str]:
 
 @cache
 def imports_of(module: str) -> tuple[Import, ...]:
-    """The modules of the package that a module imports, those imported for types only included."""
+    """Return the modules of the package that a module imports, those imported for types only included."""
     tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))
     return tuple(_walk(tree, module, is_lazy=False))
 
@@ -52,7 +52,7 @@ def _walk(node: ast.AST, module: str, is_lazy: bool) -> Iterator[Import]:
 
 
 def _imported(statement: ast.ImportFrom, module: str) -> Iterator[str]:
-    """The modules that `from .x import a, b` names: `x` itself, or `a` and `b` where these are modules in `x`."""
+    """Yield the modules that `from .x import a, b` names: `x` itself, or `a` and `b` where these are modules in `x`."""
     parent = (ROOT / module).parents[statement.level - 1]
     target = parent.joinpath(*(statement.module or "").split("."))
     for suffix in (".py", ".pyi"):  # the second for a module in C

@@ -28,7 +28,7 @@ class Names:
         self._real[shown] = real
 
     def fill(self, text: str) -> str:
-        """The text with real ids in place of the page's."""
+        """Return the text with real ids in place of the page's."""
         return _UUID.sub(lambda match: self._real.get(match[0], match[0]), text)
 
     def compare_lines(self, shown: str, came: str) -> None:

@@ -85,11 +85,11 @@ class Page:
         return [*_indented_code(self.prose), *(line for lines in blocks for line in lines)]
 
     def table_after(self, heading: str) -> list[list[str]]:
-        """The rows, without head, of the first table below a heading; each cell without backticks."""
+        """Return the rows, without head, of the first table below a heading; each cell without backticks."""
         return self.tables_after(heading)[0]
 
     def tables_after(self, heading: str) -> list[list[list[str]]]:
-        """The same of all tables in that section."""
+        """Return the same of all tables in that section."""
         _, found, rest = self.prose.partition(f"# {heading}\n")
         assert found, f"{self.path.name} has no heading {heading!r}"
         section = _NEXT_HEADING.split(rest)[0]
@@ -102,7 +102,7 @@ def _rows(table: str) -> list[list[str]]:
 
 
 def pages() -> list[Page]:
-    """All pages that people write."""
+    """Return all pages that people write."""
     return [read(path) for path in sorted(DOCS.glob("*.md")) if path.name not in GENERATED]
 
 

@@ -45,7 +45,7 @@ class Program:
         assert text in self.said, self.said
 
     def output(self) -> str:
-        """All that it prints until its end, which must be a success."""
+        """Return all that it prints until its end, which must be a success."""
         try:
             status = self._process.wait(seconds(PATIENCE))
             said = self.said
@@ -76,7 +76,7 @@ def _interpreter(language: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """A developer's own options stay out; the programs beside this Python come first."""
+    """Return a developer's own options stay out; the programs beside this Python come first."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("CENTRIFUGO_")}
     path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
     return others | {"PATH": path, "NODE_PATH": str(ROOT / "node_modules")}

@@ -49,7 +49,7 @@ def test_every_module_is_in_one_room() -> None:
     assert [module for module in MODULES if not room_of(module)] == []
 
 
-def test_packages_hold_no_code_of_their_own() -> None:
+def test_init_files_of_packages_contain_no_code() -> None:
     packages = [module for module in modules() if module.endswith("/__init__.py")]
     trees = {package: ast.parse((ROOT / package).read_text(encoding="utf-8")) for package in packages}
     assert [package for package, tree in trees.items() if len(tree.body) > (ast.get_docstring(tree) is not None)] == []

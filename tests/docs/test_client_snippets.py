@@ -39,7 +39,7 @@ def printed(directory: Path, *parts: str) -> list[str]:
     return Program("javascript", "\n".join(parts), directory).output().splitlines()
 
 
-def test_all_are_run() -> None:
+def test_every_client_snippet_is_run() -> None:
     counts = {
         name: sum(block.mark == f"run by {THIS}" for block in page(name).blocks)
         for name in ("clients.md", "recovery.md")
@@ -132,14 +132,14 @@ def test_centrifuge_js_forgets_the_last_uid_after_an_empty_recovery(
             client.send(do="connect")
             client.send(do="subscribe", channel="news:a")
             client.wait_for("subscribe")
-            proxy.sever()
+            proxy.break_connections()
             client.wait_for("disconnect")
             proxy.restore()
             assert client.wait_for("subscribe")["recovered"] is True
             if has_new:
                 api.publish("news:a", 2)
                 client.wait_for("message")
-            proxy.sever()
+            proxy.break_connections()
             client.wait_for("disconnect")
             proxy.restore()
             assert client.wait_for("subscribe")["recovered"] is has_new

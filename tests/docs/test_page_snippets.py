@@ -95,7 +95,7 @@ def test_all_blocks_are_used() -> None:
     ]
 
 
-def test_the_room(built: Path, server: Server, token: str) -> None:
+def test_room_snippet_runs(built: Path, server: Server, token: str) -> None:
     assert printed(
         built,
         f"""
@@ -128,7 +128,7 @@ def test_a_page_without_a_session_gives_up(built: Path, server: Server) -> None:
     ) == ["disconnected: 1 unauthorized"]
 
 
-def test_protobuf(built: Path, server: Server, token: str) -> None:
+def test_protobuf_snippet_runs(built: Path, server: Server, token: str) -> None:
     assert printed(
         built,
         f"""
@@ -146,7 +146,7 @@ def test_protobuf(built: Path, server: Server, token: str) -> None:
     ) == ["hello"]
 
 
-def test_vue(built: Path, server: Server, token: str) -> None:
+def test_vue_snippet_runs(built: Path, server: Server, token: str) -> None:
     assert printed(
         built,
         f"""
@@ -169,7 +169,7 @@ def test_vue(built: Path, server: Server, token: str) -> None:
     ) == ['[{"text":"hello"}]', "null"]
 
 
-def test_python(server: Server, token: str, tmp_path: Path) -> None:
+def test_python_snippet_runs(server: Server, token: str, tmp_path: Path) -> None:
     program = Program(
         "python",
         f"{block('async def listen').text}\n\nasyncio.run(listen({address(server)!r}, {token!r}))\n",

@@ -12,7 +12,7 @@ from tests.redis_server import redis_server
 from tests.servers import Server
 
 
-def test_a_client_receives_what_was_put_into_the_queue(start_server: Callable[..., Server], tmp_path: Path) -> None:
+def test_client_receives_messages_from_the_queue(start_server: Callable[..., Server], tmp_path: Path) -> None:
     (block,) = (block for block in page("redis.md").blocks if block.runner == "tests/docs/test_redis_snippet.py")
     with redis_server(tmp_path) as redis:
         node = start_server(**redis.options, redis_api=True)

@@ -71,7 +71,7 @@ _MADE_BY_USERS = {
 
 
 @EVERY_PAGE
-def test_links_lead_somewhere(page: Page) -> None:
+def test_links_have_existing_targets(page: Page) -> None:
     assert [link for link in page.links if not link.startswith("https://") and not _leads_somewhere(page, link)] == []
 
 
@@ -94,13 +94,13 @@ def _words(heading: str) -> str:
     return re.sub(r"[^\w\s-]", "", heading).strip().lower()
 
 
-def test_the_index_leads_to_every_page() -> None:
+def test_index_links_every_page() -> None:
     linked = {link.partition("#")[0] for page in PAGES if page.path.stem == "index" for link in page.links}
     assert {page.path.name for page in pages()} - linked == {"index.md"}
 
 
 @EVERY_PAGE
-def test_files_exist(page: Page) -> None:
+def test_named_files_exist(page: Page) -> None:
     named = [span for span in page.code_spans if _FILE.fullmatch(span) and span not in _MADE_BY_USERS]
     assert [name for name in named if not (ROOT / name).exists()] == []
 
@@ -127,7 +127,7 @@ def test_dotted_names_can_be_imported(page: Page) -> None:
 
 
 @EVERY_PAGE
-def test_make_targets_exist(page: Page) -> None:
+def test_named_make_targets_exist(page: Page) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     spans = [*page.code_spans, *page.commands]
     targets = [match[1] for span in spans if (match := re.match(r"make ([a-z-]+)", span))]
@@ -150,7 +150,7 @@ def _commands(program: str) -> list[list[str]]:
     return [shlex.split(line)[1:] for line in lines if beginning.match(line)]
 
 
-def test_commands_are_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_on_pages_are_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The program knows each command, and starts with those that need a configuration."""
     monkeypatch.chdir(tmp_path)
     commands = _commands("gentrifugo")

@@ -79,7 +79,7 @@ def test_pages_load_no_files_of_other_hosts(site: Path) -> None:
     assert found == set()
 
 
-def test_every_link_leads_somewhere(site: Path) -> None:
+def test_every_link_of_the_site_has_an_existing_target(site: Path) -> None:
     broken = [
         (page.name, link)
         for page in site.rglob("*.html")

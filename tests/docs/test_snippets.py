@@ -19,7 +19,7 @@ NEVER_RUN = {"mermaid", "html"}
 
 
 @pytest.mark.parametrize("page", SHOWING, ids=[page.path.stem for page in SHOWING])
-def test_page(page: Page, start_server: Callable[..., Server], tmp_path: Path) -> None:
+def test_snippets_of_the_page_run(page: Page, start_server: Callable[..., Server], tmp_path: Path) -> None:
     conversation = Conversation(lambda options: start_server(**options), tmp_path)
     try:
         for block in page.blocks:

@@ -116,7 +116,7 @@ def test_limits_are_the_defaults() -> None:
         assert int(number) * UNITS.get(unit.split(" ")[0], 1) == defaults[name], name
 
 
-def test_token_vectors() -> None:
+def test_token_examples_have_valid_signatures() -> None:
     rows = page("tokens.md").table_after("Test vectors")
     assert len(rows) >= 6
     for kind, parts, result in rows:

@@ -103,7 +103,7 @@ class Listener:
         assert [without_position(event) for event in self.events] == list(events)
 
     def positions(self, channel: str) -> list[StreamPosition]:
-        """The positions of the publications that have arrived in a channel."""
+        """Return the positions of the publications that have arrived in a channel."""
         return [
             StreamPosition(event.offset, event.epoch)
             for event in self.events
@@ -130,7 +130,7 @@ class Lab(ABC):
         """Let what was not told of occupancy be told soon, also what a node has left."""
 
     def listen(self, longest: float = 0) -> Listener:
-        """A listener on an engine of its own, which is running; told of occupancy when it may take some time."""
+        """Return a listener on an engine of its own, which is running; told of occupancy when it may take some time."""
         listener = Listener(self.make())
         self.listeners.append(listener)
         if longest:
@@ -155,7 +155,7 @@ def kept(
 
 
 def without_position(event: Event) -> Event:
-    """The event as it was published."""
+    """Return the event as it was published."""
     return event._replace(offset=0, epoch="") if isinstance(event, Publication) else event
 
 
@@ -987,12 +987,12 @@ def publish(engine: Engine, history: HistoryOptions, uid: str = "u1") -> StreamP
 
 
 def recovered(engine: Engine, position: StreamPosition, limit: int = ALL) -> list[str] | None:
-    """The uids that are recovered in "news", oldest first; None if they are not all there."""
+    """Return the uids that are recovered in "news", oldest first; None if they are not all there."""
     found = engine.recover_since("news", position, limit, LONG)
     assert found.recovered or not found.publications
     return [publication.uid for publication in found.publications] if found.recovered else None
 
 
 def uids(engine: Engine, limit: int = 0) -> list[str]:
-    """The uids of the history of "news"."""
+    """Return the uids of the history of "news"."""
     return [publication.uid for publication in engine.history("news", limit)]

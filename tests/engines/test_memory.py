@@ -188,7 +188,7 @@ def test_sweep_keeps_unexpired_data(engine: MemoryEngine, clock: FakeClock) -> N
     assert engine.presence("news") == {"c2": BOB}
 
 
-def test_expired_presence_is_freed_when_the_rest_of_the_channel_stays(engine: MemoryEngine, clock: FakeClock) -> None:
+def test_expired_presence_is_freed_while_other_clients_stay(engine: MemoryEngine, clock: FakeClock) -> None:
     gone = [RawClientInfo("gone", f"gone{number}") for number in range(10)]
     for info in gone:
         engine.add_presence("news", info.client, info, SHORT)
@@ -218,7 +218,7 @@ def test_a_channel_is_on_the_agenda_once(engine: MemoryEngine) -> None:
 # -- the sweep
 
 
-def test_a_running_engine_sweeps_by_itself(
+def test_running_engine_deletes_expired_data(
     clock: FakeClock, nothing_left_behind: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "EXPIRY_INTERVAL", 0.01)

@@ -21,7 +21,7 @@ FILES = {
 
 
 def create_app() -> Flask:
-    """The site, with a server in it. The environment says where the page and the packages are."""
+    """Return the site, with a server in it. The environment says where the page and the packages are."""
     app = Flask(__name__)
     app.config.update(
         SECRET_KEY="key",

@@ -16,7 +16,7 @@ TOGETHER = int(os.environ.get("TOGETHER", "1"))
 
 
 def create_app() -> Flask:
-    """The site, with a server in it."""
+    """Return the site, with a server in it."""
     app = Flask(__name__)
     app.config.update(SECRET_KEY="key", GENTRIFUGO_HOOK_TIMEOUT=20, GENTRIFUGO_PUBLISH=True)
     rt = Gentrifugo(app)

@@ -72,7 +72,7 @@ def test_every_case_is_run(verdicts: Verdicts) -> None:
     assert len(verdicts) == (NUM_CASES if IS_WHOLE else NUM_CASES - NUM_LONG)
 
 
-def test_the_server_behaves(verdicts: Verdicts) -> None:
+def test_server_passes_the_autobahn_test_suite(verdicts: Verdicts) -> None:
     behaviour = {case: verdict["behavior"] for case, verdict in verdicts.items()}
     assert behaviour == {case: _expected_behaviour(case) for case in verdicts}
 

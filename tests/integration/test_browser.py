@@ -101,7 +101,7 @@ def test_page_shows_what_cent_publishes(server: Server, page_url: str, browser: 
     eventually(lambda: text_of(browser, "#messages") == "Hello from Python")
 
 
-def test_page_comes_back_after_a_restart(
+def test_page_reconnects_after_a_restart(
     server: Server, start_server: Callable[..., Server], page_url: str, browser: Driver
 ) -> None:
     open_page(browser, page_url)

@@ -52,7 +52,7 @@ def library(request: pytest.FixtureRequest, server: Server) -> Iterator[Cent]:
         yield library
 
 
-def test_publish(server: Server, library: Cent) -> None:
+def test_cent_can_call_publish(server: Server, library: Cent) -> None:
     with ProtocolClient(server, user="42") as client:
         client.subscribe("all:1")
         library.call("publish", "all:1", {"text": "Grüße"}, client="some-client")
@@ -60,7 +60,7 @@ def test_publish(server: Server, library: Cent) -> None:
         assert (body["data"], body["client"]) == ({"text": "Grüße"}, "some-client")
 
 
-def test_broadcast(server: Server, library: Cent) -> None:
+def test_cent_can_call_broadcast(server: Server, library: Cent) -> None:
     with ProtocolClient(server, user="42") as client:
         client.subscribe("all:1")
         client.subscribe("all:2")
@@ -68,14 +68,14 @@ def test_broadcast(server: Server, library: Cent) -> None:
         assert [client.push()["body"]["channel"] for _ in range(2)] == ["all:1", "all:2"]
 
 
-def test_unsubscribe(server: Server, library: Cent) -> None:
+def test_cent_can_call_unsubscribe(server: Server, library: Cent) -> None:
     with ProtocolClient(server, user="42") as client:
         client.subscribe("all:1")
         library.call("unsubscribe", "42", "all:1")
         assert client.push() == {"method": "unsubscribe", "body": {"channel": "all:1", "status": True}}
 
 
-def test_unsubscribe_from_every_channel(server: Server, library: Cent) -> None:
+def test_cent_can_unsubscribe_from_every_channel(server: Server, library: Cent) -> None:
     with ProtocolClient(server, user="42") as client:
         client.subscribe("all:1")
         client.subscribe("all:2")
@@ -83,13 +83,13 @@ def test_unsubscribe_from_every_channel(server: Server, library: Cent) -> None:
         assert {client.push()["body"]["channel"] for _ in range(2)} == {"all:1", "all:2"}
 
 
-def test_disconnect(server: Server, library: Cent) -> None:
+def test_cent_can_call_disconnect(server: Server, library: Cent) -> None:
     with ProtocolClient(server, user="42") as client:
         library.call("disconnect", "42")
         assert client.wait_closed().advice == {"reason": "disconnect", "reconnect": False}
 
 
-def test_presence(server: Server, library: Cent) -> None:
+def test_cent_can_call_presence(server: Server, library: Cent) -> None:
     with ProtocolClient(server, user="42", info='{"name": "Ann"}') as client:
         client.subscribe("all:1")
         assert library.call("presence", "all:1") == {
@@ -97,20 +97,20 @@ def test_presence(server: Server, library: Cent) -> None:
         }
 
 
-def test_history(library: Cent) -> None:
+def test_cent_can_call_history(library: Cent) -> None:
     for number in range(4):
         library.call("publish", "all:1", number)
     assert [message["data"] for message in library.call("history", "all:1")] == [3, 2, 1]
 
 
-def test_channels(server: Server, library: Cent) -> None:
+def test_cent_can_call_channels(server: Server, library: Cent) -> None:
     assert library.call("channels") == []
     with ProtocolClient(server, user="42") as client:
         client.subscribe("all:1")
         assert library.call("channels") == ["all:1"]
 
 
-def test_stats(library: Cent) -> None:
+def test_cent_can_call_stats(library: Cent) -> None:
     stats = library.call("stats")
     (node,) = stats["nodes"]
     assert node["uid"]
@@ -119,7 +119,7 @@ def test_stats(library: Cent) -> None:
     assert stats["metrics_interval"] == 60
 
 
-def test_node(library: Cent) -> None:
+def test_cent_can_call_node(library: Cent) -> None:
     """`node` came after these libraries, and goes through their `send`."""
     answer = library.answer(send=[["node", {}]])
     (reply,) = answer["result"]
@@ -127,7 +127,7 @@ def test_node(library: Cent) -> None:
     assert reply["body"]["data"]["uid"]
 
 
-def test_several_commands_in_one_request(library: Cent) -> None:
+def test_cent_can_send_several_commands_in_one_request(library: Cent) -> None:
     answer = library.answer(
         send=[
             ["publish", {"channel": "all:1", "data": 1}],

@@ -34,7 +34,7 @@ def call(cent: Driver, method: str, params: Any = None) -> Any:
     return answer["result"]
 
 
-def test_publish_and_broadcast(server: Server, cent: Driver) -> None:
+def test_cent_js_can_call_publish_and_broadcast(server: Server, cent: Driver) -> None:
     with ProtocolClient(server, user="42") as client:
         client.subscribe("all:1")
         assert call(cent, "publish", {"channel": "all:1", "data": {"text": "Grüße"}})["offset"] == 1
@@ -44,7 +44,7 @@ def test_publish_and_broadcast(server: Server, cent: Driver) -> None:
         assert [client.message(), client.message()] == [{"text": "Grüße"}, {}]
 
 
-def test_history(cent: Driver) -> None:
+def test_cent_js_can_call_history(cent: Driver) -> None:
     for number in range(4):
         call(cent, "publish", {"channel": "all:1", "data": {"n": number}})
     history = call(cent, "getHistory", {"channel": "all:1", "limit": -1, "reverse": True})
@@ -53,7 +53,7 @@ def test_history(cent: Driver) -> None:
     assert call(cent, "getHistory", {"channel": "all:1", "limit": -1})["publications"] == []
 
 
-def test_connections_of_a_user(server: Server, cent: Driver) -> None:
+def test_cent_js_can_change_connections_of_a_user(server: Server, cent: Driver) -> None:
     with ProtocolClient(server, user="42") as client:
         client.subscribe("all:1")
         assert list(call(cent, "getPresence", {"channel": "all:1"})["presence"]) == [client.id]
@@ -68,7 +68,7 @@ def test_connections_of_a_user(server: Server, cent: Driver) -> None:
         assert client.wait_closed().advice == {"reason": "disconnect", "reconnect": False}
 
 
-def test_several_commands_in_one_request(cent: Driver) -> None:
+def test_cent_js_can_send_several_commands_in_one_request(cent: Driver) -> None:
     commands = [
         {"method": "publish", "params": {"channel": "all:1", "data": {}}},
         {"method": "presence_stats", "params": {"channel": "all:1"}},

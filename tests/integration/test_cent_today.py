@@ -70,7 +70,7 @@ def user(server: Server) -> Iterator[ProtocolClient]:
         yield client
 
 
-def test_publish(cent: Client, user: ProtocolClient) -> None:
+def test_cent_can_call_publish(cent: Client, user: ProtocolClient) -> None:
     result = cent.publish(PublishRequest(channel="all:1", data={"text": "Grüße"}, tags={"a": "b"}))
     assert result.offset == 1
     assert result.epoch
@@ -89,7 +89,7 @@ def test_publish_once_without_history_and_as_base64(cent: Client, user: Protocol
     assert [user.message() for _ in range(3)] == [1, 3, [4]]
 
 
-def test_broadcast(cent: Client, user: ProtocolClient) -> None:
+def test_cent_can_call_broadcast(cent: Client, user: ProtocolClient) -> None:
     result = cent.broadcast(BroadcastRequest(channels=["all:1", "nosuch:1"], data=[1]))
     kept, unknown = result.responses
     assert kept.result is not None
@@ -99,7 +99,7 @@ def test_broadcast(cent: Client, user: ProtocolClient) -> None:
     assert user.message() == [1]
 
 
-def test_history(cent: Client) -> None:
+def test_cent_can_call_history(cent: Client) -> None:
     for number in range(1, 5):
         cent.publish(PublishRequest(channel="all:1", data=number, tags={"n": str(number)}))
     top = cent.history(HistoryRequest(channel="all:1"))
@@ -114,39 +114,39 @@ def test_history(cent: Client) -> None:
     assert refused.value.code == 112
 
 
-def test_history_remove(cent: Client) -> None:
+def test_cent_can_call_history_remove(cent: Client) -> None:
     cent.publish(PublishRequest(channel="all:1", data=1))
     cent.history_remove(HistoryRemoveRequest(channel="all:1"))
     assert cent.history(HistoryRequest(channel="all:1", limit=-1)).publications == []
 
 
-def test_presence(cent: Client, user: ProtocolClient) -> None:
+def test_cent_can_call_presence(cent: Client, user: ProtocolClient) -> None:
     (info,) = cent.presence(PresenceRequest(channel="all:1")).presence.values()
     assert (info.user, info.client) == ("42", user.id)
     stats = cent.presence_stats(PresenceStatsRequest(channel="all:1"))
     assert (stats.num_clients, stats.num_users) == (1, 1)
 
 
-def test_unsubscribe(cent: Client, user: ProtocolClient) -> None:
+def test_cent_can_call_unsubscribe(cent: Client, user: ProtocolClient) -> None:
     cent.unsubscribe(UnsubscribeRequest(user="42", channel="all:1"))
     assert user.push() == {"method": "unsubscribe", "body": {"channel": "all:1", "status": True}}
 
 
-def test_disconnect(cent: Client, user: ProtocolClient) -> None:
+def test_cent_can_call_disconnect(cent: Client, user: ProtocolClient) -> None:
     cent.disconnect(DisconnectRequest(user="42", whitelist=[user.id]))
     reason = Disconnect(code=4000, reason="maintenance")
     cent.disconnect(DisconnectRequest(user="42", client=user.id, disconnect=reason))
     assert user.wait_closed().advice == {"reason": "maintenance", "reconnect": True}
 
 
-def test_subscribe_and_refresh_of_users_without_connections(cent: Client) -> None:
+def test_cent_can_subscribe_and_refresh_users_without_connections(cent: Client) -> None:
     request = SubscribeRequest(user="nobody", channel="all:1", data={"why": "you"})
     assert cent.subscribe(request) == SubscribeResult()
     assert cent.refresh(RefreshRequest(user="nobody", expired=True)) == RefreshResult()
     assert cent.presence(PresenceRequest(channel="all:1")).presence == {}
 
 
-def test_channels_and_info(cent: Client, user: ProtocolClient) -> None:
+def test_cent_can_call_channels_and_info(cent: Client, user: ProtocolClient) -> None:
     channels = cent.channels(ChannelsRequest(pattern="all:*")).channels
     assert {name: info.num_clients for name, info in channels.items()} == {"all:1": 1}
     assert cent.channels(ChannelsRequest(pattern="x*")).channels == {}
@@ -157,14 +157,14 @@ def test_channels_and_info(cent: Client, user: ProtocolClient) -> None:
 
 
 @pytest.mark.parametrize("parallel", [False, True])
-def test_batch(cent: Client, parallel: bool) -> None:
+def test_cent_can_call_batch(cent: Client, parallel: bool) -> None:
     requests = [PublishRequest(channel="all:1", data=number) for number in range(3)]
     result = cent.batch(BatchRequest(requests=[*requests, HistoryRequest(channel="all:1")], parallel=parallel))
     assert [reply.model_dump()["offset"] for reply in result.replies[:3]] == [1, 2, 3]
     assert len(result.replies) == 4
 
 
-def test_errors(cent: Client, server: Server) -> None:
+def test_cent_raises_errors_of_the_api(cent: Client, server: Server) -> None:
     with pytest.raises(CentApiResponseError) as refused:
         cent.publish(PublishRequest(channel="nosuch:1", data=1))
     assert (refused.value.code, refused.value.message) == (102, "unknown channel")
@@ -172,7 +172,7 @@ def test_errors(cent: Client, server: Server) -> None:
         Client(api_url(server), "wrong").info(InfoRequest())
 
 
-def test_the_asynchronous_client(server: Server) -> None:
+def test_asynchronous_client_of_cent_works(server: Server) -> None:
     async def publish_and_read() -> int:
         client = AsyncClient(api_url(server), KEY)
         try:

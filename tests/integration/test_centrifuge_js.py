@@ -124,7 +124,7 @@ def test_join_and_leave_of_others_are_seen(server: Server, start_client: Start) 
     assert ann.wait_for("leave")["data"] == {"user": "ben", "client": ben_id}
 
 
-def test_presence_and_history(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_client_library_reads_presence_and_history(server: Server, api: ApiClient, start_client: Start) -> None:
     client = start_client(server.port)
     client_id = connected(client)
     subscribed(client, "chat:1")
@@ -169,7 +169,7 @@ def test_unsubscribed_client_receives_nothing(server: Server, api: ApiClient, st
     assert client.wait_for("message")["data"] == 2
 
 
-def test_batched_commands(server: Server, start_client: Start) -> None:
+def test_client_library_sends_batched_commands(server: Server, start_client: Start) -> None:
     client = start_client(server.port)
     connected(client)
     channels = [f"news:{number}" for number in range(5)]
@@ -200,7 +200,7 @@ def sign_channels(request: dict[str, Any]) -> tuple[int, Any]:
     return 200, answer
 
 
-def test_private_channel_through_the_application(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_client_library_subscribes_to_a_private_channel(server: Server, api: ApiClient, start_client: Start) -> None:
     with Application(auth=sign_channels) as application:
         client = start_client(server.port, authEndpoint=application.url("auth"))
         client_id = connected(client)
@@ -211,7 +211,7 @@ def test_private_channel_through_the_application(server: Server, api: ApiClient,
         assert client.wait_for("message")["data"] == 1
 
 
-def test_private_channels_in_one_request(server: Server, start_client: Start) -> None:
+def test_client_library_requests_signatures_together(server: Server, start_client: Start) -> None:
     with Application(auth=sign_channels) as application:
         client = start_client(server.port, authEndpoint=application.url("auth"))
         client_id = connected(client)
@@ -234,7 +234,7 @@ def test_private_channel_with_a_wrong_sign(server: Server, start_client: Start) 
 # -- connection check
 
 
-def test_refreshed_connection_lives_on(start_server: Callable[..., Server], start_client: Start) -> None:
+def test_refreshed_connection_stays_open(start_server: Callable[..., Server], start_client: Start) -> None:
     # Timestamps are whole seconds: credentials that live for 2 may be good for little more than 1.
     server = start_server(connection_lifetime=2, expired_connection_close_delay=3)
     with Application(refresh=lambda request: (200, connect_params("42"))) as application:
@@ -282,7 +282,7 @@ def test_missed_messages_are_recovered_in_order(server: Server, api: ApiClient, 
         subscribed(client, "news:a")
         api.publish("news:a", 1)
         assert client.wait_for("message")["data"] == 1
-        proxy.sever()
+        proxy.break_connections()
         assert client.wait_for("disconnect")["reconnect"] is True
         for number in (2, 3, 4):
             api.publish("news:a", number)
@@ -300,7 +300,7 @@ def test_too_many_missed_messages_are_not_recovered(server: Server, api: ApiClie
         subscribed(client, "news:a")
         api.publish("news:a", 0)
         client.wait_for("message")
-        proxy.sever()
+        proxy.break_connections()
         client.wait_for("disconnect")
         for number in range(1, 13):
             api.publish("news:a", number)

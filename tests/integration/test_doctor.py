@@ -56,7 +56,7 @@ def about(lines: list[str], subject: str) -> str:
     return line
 
 
-def test_a_good_configuration(tmp_path: Path) -> None:
+def test_valid_configuration_has_no_problems(tmp_path: Path) -> None:
     status, lines = doctor(tmp_path)
     assert status == 0
     assert about(lines, "configuration:") == f"ok       configuration: {tmp_path / 'config.json'}"
@@ -75,7 +75,7 @@ def test_an_invalid_configuration_is_reported_as_at_a_start(tmp_path: Path) -> N
     assert "secret: not set" in done.stderr
 
 
-def test_warnings_are_findings(tmp_path: Path) -> None:
+def test_warnings_of_the_configuration_are_reported(tmp_path: Path) -> None:
     status, lines = doctor(tmp_path, insecure_api=True)
     assert status == 0
     assert about(lines, "insecure_api").startswith("warning  option insecure_api is on")
@@ -83,7 +83,7 @@ def test_warnings_are_findings(tmp_path: Path) -> None:
     assert lines[-1] == f"doctor: no problems, {warnings} warning{'s' if warnings > 1 else ''}"
 
 
-def test_few_open_files(tmp_path: Path) -> None:
+def test_low_limit_of_open_files_is_reported(tmp_path: Path) -> None:
     status, lines = doctor(tmp_path, limit=1000)
     assert status == 0
     assert about(lines, "limit of open files") == (
@@ -92,7 +92,7 @@ def test_few_open_files(tmp_path: Path) -> None:
     )
 
 
-def test_a_port_that_is_taken(tmp_path: Path) -> None:
+def test_port_in_use_is_reported(tmp_path: Path) -> None:
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
         _, lines = doctor(tmp_path, port=port, admin_port=str(free_port()))
@@ -117,7 +117,7 @@ def test_files_that_cannot_be_written(tmp_path: Path) -> None:
     )
 
 
-def test_a_unix_socket_in_place_of_a_port(tmp_path: Path) -> None:
+def test_unix_socket_is_checked(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(tmp_path / "socket"))
     status, lines = doctor(tmp_path, unix_socket=str(tmp_path / "socket"))
@@ -126,7 +126,7 @@ def test_a_unix_socket_in_place_of_a_port(tmp_path: Path) -> None:
     assert not [line for line in lines if " port " in line]
 
 
-def test_a_redis_that_answers(tmp_path: Path, redis: RedisServer) -> None:
+def test_reachable_redis_is_ok(tmp_path: Path, redis: RedisServer) -> None:
     status, lines = doctor(tmp_path, **redis.options)
     assert status == 0
     assert [line[:8] for line in lines if "Redis" in line] == ["ok      "] * 2
@@ -157,7 +157,9 @@ def test_an_unreachable_or_refusing_redis_is_a_problem(tmp_path: Path) -> None:
         (["resetchannels"], "access to channels that begin with redis_prefix"),
     ],
 )
-def test_a_user_of_redis_without_permissions(tmp_path: Path, redis: RedisServer, taken: list[str], lack: str) -> None:
+def test_missing_permissions_of_the_redis_user_are_reported(
+    tmp_path: Path, redis: RedisServer, taken: list[str], lack: str
+) -> None:
     redis.ask("ACL", "SETUSER", "ann", "reset", "on", ">secret", *acl_rules("centrifugo").split(), *taken)
     status, lines = doctor(tmp_path, engine="redis", redis_url=f"redis://ann:secret@127.0.0.1:{redis.port}")
     assert status == (1 if lack else 0)
@@ -220,7 +222,7 @@ class TestCertificates:
         assert status == 1
         assert about(lines, "ssl_cert").startswith(f"problem  ssl_cert, ssl_key: {certificate.cert} and ")
 
-    def test_none_at_all(self, tmp_path: Path) -> None:
+    def test_missing_certificate_is_a_problem(self, tmp_path: Path) -> None:
         status, lines = doctor(tmp_path, ssl=True, ssl_cert=str(tmp_path / "missing.pem"))
         assert status == 1
         assert about(lines, "ssl_cert").startswith(f"problem  ssl_cert: cannot read {tmp_path}/missing.pem: ")
@@ -237,7 +239,7 @@ class TestCertificates:
         )
         assert about(lines, "ssl_autocert_http_addr").startswith("ok ")
 
-    def test_an_acme_server_that_answers(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_reachable_acme_server_is_ok(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with pebble(tmp_path) as acme:
             acme.start()
             monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(acme.trusted))

@@ -137,7 +137,7 @@ def say(browser: Driver, text: str) -> None:
     [COMMAND, gunicorn_command(GENTRIFUGO_WORKER), gunicorn_command(STOCK_WORKER)],
     ids=["command", "ours", "stock"],
 )
-def test_two_browsers_chat(tmp_path: Path, command: list[str]) -> None:
+def test_messages_of_one_browser_reach_another(tmp_path: Path, command: list[str]) -> None:
     # The browsers end first: under the stock worker, connections that they keep hold up its end.
     with running(command, EXAMPLE, tmp_path / "site.log") as url, two_browsers() as browsers:
         ann, bob = browsers
@@ -156,7 +156,7 @@ def test_two_browsers_chat(tmp_path: Path, command: list[str]) -> None:
         eventually(lambda: "Bob" not in text_of(ann, "#who"), what="Bob has gone")
 
 
-def test_one_is_removed(tmp_path: Path) -> None:
+def test_removed_user_is_disconnected(tmp_path: Path) -> None:
     with running(COMMAND, EXAMPLE, tmp_path / "site.log") as url, two_browsers() as (host, bob):
         enter(host, url, "host")
         enter(bob, url, "Bob")
@@ -217,7 +217,7 @@ def test_development_server_serves_the_site_and_logs_its_limits(tmp_path: Path) 
             'set app.config["GENTRIFUGO_ENGINE"] = "redis"',
         ),
         (["--app=chat", "--workers=2", "--reload"], "--reload: works with one process only; remove --workers"),
-        (["--reload"], "--reload: needs --app, or FLASK_APP in the environment"),
+        (["--reload"], "--reload: requires --app, or FLASK_APP in the environment"),
         (["--app=bare"], "--app: bare has no Gentrifugo server: add Gentrifugo(app) to it"),
         (
             ["--app=chat:create_app", "--engine=redis"],
@@ -324,7 +324,7 @@ def test_other_processes_publish_as_the_docs_say(tmp_path: Path) -> None:
     ]
 
 
-def test_the_hooks_of_the_docs(tmp_path: Path) -> None:
+def test_hooks_of_the_documentation_work(tmp_path: Path) -> None:
     """Those of hooks.md, in a site with sessions and a table of members."""
     head = (
         "from flask import Flask\n\napp = Flask(__name__)\napp.config.update(SECRET_KEY='key', GENTRIFUGO_PUBLISH=True)"
@@ -368,7 +368,7 @@ def write_factory(directory: Path) -> None:
     (directory / "news.py").write_text(f"{code}\n{FACTORY_VIEW}\n{last}\n", encoding="utf-8")
 
 
-def test_the_factory_of_the_docs(tmp_path: Path) -> None:
+def test_factory_of_the_documentation_works(tmp_path: Path) -> None:
     """The arguments of the constructor count: the prefix, and the endpoints of clients alone."""
     write_factory(tmp_path)
     command = [PROGRAM, "--app=news:create_app", "--address=127.0.0.1", "--port=0"]
@@ -384,7 +384,7 @@ def test_the_factory_of_the_docs(tmp_path: Path) -> None:
     assert "/live/api/" not in log
 
 
-def test_the_smallest_site_of_the_docs(tmp_path: Path) -> None:
+def test_smallest_site_of_the_documentation_works(tmp_path: Path) -> None:
     """As the page has it, with another address for the library: there is no network in tests."""
     code = example("flask.md", "def page")
     assert LIBRARY in code
@@ -406,7 +406,7 @@ def test_the_smallest_site_of_the_docs(tmp_path: Path) -> None:
         shows(browser, "#news", "hello")
 
 
-def test_the_chat_of_the_tutorial(tmp_path: Path) -> None:
+def test_chat_of_the_tutorial_works(tmp_path: Path) -> None:
     """As the page has it, step by step, with another address for the library."""
     blocks = page("tutorial.md").blocks
     code = "\n\n".join(block.text for block in blocks if block.language == "python")

@@ -26,7 +26,7 @@ SAID = {"name": "ann", "text": "hello"}
 
 @contextmanager
 def served(directory: Path, *command: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A site for the length of a `with` block. Its output goes to the file `log`."""
+    """Provide a site in a `with` block. Its output goes to the file `log`."""
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=directory, env=environment(), stdout=log, stderr=log)
     try:
@@ -76,7 +76,7 @@ async def logged_in(url: str, name: str) -> AsyncIterator[aiohttp.ClientSession]
         yield http
 
 
-def test_the_site_with_flask_socketio(theirs: str) -> None:
+def test_site_with_flask_socketio_works(theirs: str) -> None:
     async def talk() -> None:
         async with logged_in(theirs, "ann") as http, logged_in(theirs, "bob") as other:
             ann = socketio.AsyncClient(http_session=http, reconnection=False)
@@ -130,7 +130,7 @@ def client_of(http: aiohttp.ClientSession, url: str) -> Client:
     return Client(f"{url.replace('http', 'ws')}/realtime/connection/websocket", get_token=token, proxy=None)
 
 
-def test_the_site_with_gentrifugo(ours: str) -> None:
+def test_site_with_gentrifugo_works(ours: str) -> None:
     async def talk() -> None:
         async with logged_in(ours, "ann") as http, logged_in(ours, "bob") as other:
             ann, bob = client_of(http, ours), client_of(other, ours)

@@ -25,6 +25,6 @@ COMMAND = [PROGRAM, "--app=collecting_site:app", "--address=127.0.0.1", "--port=
     ],
     ids=["command", "our worker", "stock worker"],
 )
-def test_settings_in_a_site(command: list[str], expected: str, tmp_path: Path) -> None:
+def test_site_has_the_expected_garbage_collector_settings(command: list[str], expected: str, tmp_path: Path) -> None:
     with running(command, HERE, tmp_path / "site.log") as url:
         assert get(url) == (200, expected)

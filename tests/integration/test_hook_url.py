@@ -14,7 +14,7 @@ import pytest
 from tests.credentials import sign
 from tests.docs.pages import page
 from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, gunicorn
-from tests.hook_backend import Backend, dripping_backend, hook_backend
+from tests.hook_backend import Backend, hook_backend, slow_backend
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import redis_server
 from tests.servers import Server
@@ -227,7 +227,7 @@ def test_hanging_backend_delays_only_the_client_that_waits_for_it(start_server: 
 
 
 def test_an_answer_that_never_ends_is_one_try_and_is_given_up_in_time(start_server: StartServer) -> None:
-    with dripping_backend() as backend:
+    with slow_backend() as backend:
         options = {"hook_timeout": 0.3, "hook_tries": 3, "hook_events": "channel_occupied"}
         server = start_server(**options, hook_url=backend.url)
         started = time.monotonic()
@@ -250,7 +250,7 @@ def test_notification_refused_by_the_backend_is_not_retried(start_server: StartS
     assert len(backend.events) == 1
 
 
-def test_a_backend_that_is_away_does_not_flood_the_log(start_server: StartServer) -> None:
+def test_unavailable_backend_does_not_flood_the_log(start_server: StartServer) -> None:
     options = {"hook_timeout": 1, "hook_tries": 1, "hook_events": "subscribe"}
     server = start_server(**options, hook_url="http://127.0.0.1:1/hooks")
     with ProtocolClient(server, "ann") as client:
@@ -261,7 +261,7 @@ def test_a_backend_that_is_away_does_not_flood_the_log(start_server: StartServer
 
 
 @pytest.mark.parametrize("worker", [GENTRIFUGO_WORKER, STOCK_WORKER], ids=["ours", "stock"])
-def test_under_gunicorn_over_every_kind_of_connection(tmp_path: Path, backend: Backend, worker: str) -> None:
+def test_hook_url_works_under_gunicorn_over_every_transport(tmp_path: Path, backend: Backend, worker: str) -> None:
     backend.answer = of_ann
     with gunicorn(tmp_path, worker, **OPTIONS, hook_url=backend.url) as server:
         with websocket(server, {"Cookie": "session=raw"}) as client:

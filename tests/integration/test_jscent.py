@@ -33,7 +33,7 @@ def call(jscent: Driver, method: str, *arguments: Any) -> Any:
     return answer["body"]
 
 
-def test_publish(server: Server, jscent: Driver) -> None:
+def test_jscent_can_call_publish(server: Server, jscent: Driver) -> None:
     with ProtocolClient(server, user="42") as client:
         client.subscribe("all:1")
         reply = call(jscent, "publish", "all:1", {"text": "Grüße"})
@@ -41,54 +41,54 @@ def test_publish(server: Server, jscent: Driver) -> None:
         assert client.message() == {"text": "Grüße"}
 
 
-def test_publish_client(server: Server, jscent: Driver) -> None:
+def test_jscent_can_call_publish_client(server: Server, jscent: Driver) -> None:
     with ProtocolClient(server, user="42") as client:
         client.subscribe("all:1")
         call(jscent, "publishClient", "all:1", 1, client.id)
         assert client.push()["body"]["client"] == client.id
 
 
-def test_disconnect(server: Server, jscent: Driver) -> None:
+def test_jscent_can_call_disconnect(server: Server, jscent: Driver) -> None:
     with ProtocolClient(server, user="42") as client:
         assert call(jscent, "disconnect", "42")["error"] is None
         assert client.wait_closed().advice == {"reason": "disconnect", "reconnect": False}
 
 
-def test_unsubscribe(server: Server, jscent: Driver) -> None:
+def test_jscent_can_call_unsubscribe(server: Server, jscent: Driver) -> None:
     with ProtocolClient(server, user="42") as client:
         client.subscribe("all:1")
         assert call(jscent, "unsubscribe", "42", "all:1")["error"] is None
         assert client.push() == {"method": "unsubscribe", "body": {"channel": "all:1", "status": True}}
 
 
-def test_presence(server: Server, jscent: Driver) -> None:
+def test_jscent_can_call_presence(server: Server, jscent: Driver) -> None:
     with ProtocolClient(server, user="42") as client:
         client.subscribe("all:1")
         body = call(jscent, "presence", "all:1")["body"]
         assert body == {"channel": "all:1", "data": {client.id: {"user": "42", "client": client.id}}}
 
 
-def test_history(jscent: Driver) -> None:
+def test_jscent_can_call_history(jscent: Driver) -> None:
     for number in range(4):
         call(jscent, "publish", "all:1", number)
     body = call(jscent, "history", "all:1")["body"]
     assert [message["data"] for message in body["data"]] == [3, 2, 1]
 
 
-def test_channels(server: Server, jscent: Driver) -> None:
+def test_jscent_can_call_channels(server: Server, jscent: Driver) -> None:
     with ProtocolClient(server, user="42") as client:
         client.subscribe("all:1")
         assert call(jscent, "channels")["body"] == {"data": ["all:1"]}
 
 
-def test_stats(jscent: Driver) -> None:
+def test_jscent_can_call_stats(jscent: Driver) -> None:
     (node,) = call(jscent, "stats")["body"]["data"]["nodes"]
     assert node["uid"]
     assert node["name"]
     assert node["started_at"]
 
 
-def test_several_commands_in_one_request(jscent: Driver) -> None:
+def test_jscent_can_send_several_commands_in_one_request(jscent: Driver) -> None:
     commands = [
         {"method": "publish", "params": {"channel": "all:1", "data": 1}},
         {"method": "history", "params": {"channel": "all:1"}},

@@ -115,7 +115,7 @@ def test_page_misses_nothing_when_its_stream_is_cut(
         for _ in range(2):
             publish(5)
             eventually(lambda: set(shown(browser)) == set(published), within=10)
-            cut.sever()
+            cut.break_connections()
             publish(5)
             if is_answered:  # an EventSource that gets something else than a stream does not come back
                 asked.clear()
@@ -145,7 +145,7 @@ def test_program_misses_nothing_when_its_stream_is_cut(server: Server, cut: TcpP
             eventually(lambda: request_channels(server) == set(CHANNELS), within=10)
             for number in range(40):
                 if number % 10 == 5:
-                    cut.sever()
+                    cut.break_connections()
                 if number % 10 == 9:
                     cut.restore()
                 api(server.port, "publish", channel=CHANNELS[number % 2], data=number)

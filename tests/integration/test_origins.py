@@ -45,7 +45,7 @@ def connects(server: Server, path: str, **headers: str) -> bool:
 
 
 @pytest.mark.parametrize("path", ["/connection/websocket", f"/connection{SESSION}/websocket"])
-def test_websockets(server: Server, path: str) -> None:
+def test_origins_of_websockets_are_checked(server: Server, path: str) -> None:
     assert connects(server, path)
     assert connects(server, path, Origin=GOOD)
     assert connects(server, path, Origin=f"http://{server.host}:{server.port}")
@@ -54,7 +54,7 @@ def test_websockets(server: Server, path: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), REQUESTS)
-def test_sockjs_requests(server: Server, method: str, path: str) -> None:
+def test_origins_of_sockjs_requests_are_checked(server: Server, method: str, path: str) -> None:
     service = Service(server.host, server.port, "/connection")
     assert service.request(method, path, headers={"Origin": EVIL}).status == 403
     if "/info" in path:

@@ -86,7 +86,7 @@ def request(
     [COMMAND, gunicorn_command(GENTRIFUGO_WORKER), gunicorn_command(STOCK_WORKER)],
     ids=["command", "ours", "stock"],
 )
-def test_behind_tls_and_below_a_path(tmp_path: Path, command: list[str]) -> None:
+def test_site_works_behind_tls_and_below_a_path(tmp_path: Path, command: list[str]) -> None:
     directory = tmp_path / "site"
     directory.mkdir()
     (directory / "chat.py").write_text(SITE)
@@ -125,7 +125,7 @@ def test_headers_of_an_untrusted_proxy_are_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nginx.conf", "nginx-compose.conf", "nginx-location.conf", "haproxy.cfg"])
-def test_the_samples_send_what_the_address_needs(name: str) -> None:
+def test_sample_proxy_configurations_send_the_forwarded_headers(name: str) -> None:
     text = (ROOT / "conf" / name).read_text()
     for header in ("X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Prefix"):
         assert text.count(header) >= text.count("X-Forwarded-For"), header

@@ -219,7 +219,7 @@ class TestLibrariesThatCannotBeHad:
         assert "the libraries of the web interface could not be installed. Building gentrifugo from" in done.stdout
         assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
-    def test_when_npm_fails_nothing_is_built_and_older_libraries_stay(self, tmp_path: Path) -> None:
+    def test_failure_of_npm_fails_the_build_and_keeps_older_libraries(self, tmp_path: Path) -> None:
         clone = copy_of_the_repository(tmp_path)
         older = clone / "admin" / "web" / "vendor" / "package-lock.json"
         older.parent.mkdir()

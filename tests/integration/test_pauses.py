@@ -62,7 +62,9 @@ def pause(pid: int, duration: float) -> None:
 
 
 def has_all(backend: Backend, *swarms: tuple[str, Swarm]) -> bool:
-    return all(set(backend.accepted[channel]) <= set(got) for channel, swarm in swarms for got in swarm.gots)
+    return all(
+        set(backend.accepted[channel]) <= set(got) for channel, swarm in swarms for got in swarm.received_messages
+    )
 
 
 @pytest.mark.timeout(120)
@@ -83,7 +85,7 @@ def test_suspended_nodes_lose_no_messages_and_no_clients(start_node: StartNode) 
             backend.stop()
         eventually(lambda: has_all(backend, *swarms), within=20, what="everything arrives")
         for channel, swarm in swarms:
-            assert judge_all(backend.accepted[channel], swarm.gots) == Verdict()
+            assert judge_all(backend.accepted[channel], swarm.received_messages) == Verdict()
             assert swarm.closes == []
         for _, swarm in swarms:
             swarm.__exit__()
@@ -101,7 +103,7 @@ def test_clients_that_may_have_missed_messages_are_disconnected_with_reconnect(
     with Swarm([paused.port], KEPT, CLIENTS) as stricken, Swarm([paused.port], LIVE, CLIENTS) as others:
         eventually(lambda: stricken.subscribed == others.subscribed == CLIENTS, within=20)
         with Backend(publishing, (KEPT,), RATE) as backend:
-            eventually(lambda: all(stricken.gots), within=10)
+            eventually(lambda: all(stricken.received_messages), within=10)
             os.kill(paused.pid, signal.SIGSTOP)
             redis.ask("CLIENT", "KILL", "TYPE", "pubsub")
             gevent.sleep(2)
@@ -111,8 +113,8 @@ def test_clients_that_may_have_missed_messages_are_disconnected_with_reconnect(
         assert set(stricken.closes) == {'3000 {"reason": "insufficient state", "reconnect": true}'}
         assert [member.incomplete for member in stricken.members] == [1] * CLIENTS
         assert others.closes == []
-        eventually(lambda: all(backend.accepted[KEPT][-1] in got for got in stricken.gots), within=10)
-        verdict = judge_all(backend.accepted[KEPT], stricken.gots)
+        eventually(lambda: all(backend.accepted[KEPT][-1] in got for got in stricken.received_messages), within=10)
+        verdict = judge_all(backend.accepted[KEPT], stricken.received_messages)
         assert (verdict.doubled, verdict.reordered) == (0, 0)
 
 
@@ -158,7 +160,7 @@ def test_suspended_workers_lose_no_messages(start_server: StartNode, redis: Redi
             backend.stop()
         eventually(lambda: has_all(backend, (LIVE, live), (KEPT, kept)), within=20)
         for channel, swarm in ((LIVE, live), (KEPT, kept)):
-            assert judge_all(backend.accepted[channel], swarm.gots) == Verdict()
+            assert judge_all(backend.accepted[channel], swarm.received_messages) == Verdict()
             assert swarm.closes == []
 
 
@@ -176,7 +178,7 @@ def test_suspended_redis_loses_no_accepted_messages(start_node: StartNode, redis
             gevent.sleep(0.5)
             backend.stop()
         eventually(lambda: has_all(backend, (KEPT, swarm)), within=20)
-        assert judge_all(backend.accepted[KEPT], swarm.gots) == Verdict()
+        assert judge_all(backend.accepted[KEPT], swarm.received_messages) == Verdict()
         assert swarm.closes == []
 
 
@@ -202,7 +204,7 @@ def test_suspended_sentinel_has_no_effect_while_another_runs(
                 eventually(lambda: backend.accepted[KEPT][-1] >= known, within=10, what="it publishes again")
                 backend.stop()
             eventually(lambda: has_all(backend, (KEPT, swarm)), within=20)
-            assert judge_all(backend.accepted[KEPT], swarm.gots) == Verdict()
+            assert judge_all(backend.accepted[KEPT], swarm.received_messages) == Verdict()
             assert swarm.closes == []
     finally:
         stop(sentinels)

@@ -65,4 +65,4 @@ def test_a_port_that_is_taken_is_named_with_its_option(start_server: Callable[..
 def test_application_ignores_separate_ports_with_a_warning(tmp_path_factory: pytest.TempPathFactory) -> None:
     with gunicorn(tmp_path_factory.mktemp("gunicorn"), GENTRIFUGO_WORKER, api_port=10001) as server:
         assert found(server.host, server.port) == {"client"}
-        assert "option api_port has no effect here: a WSGI application has no port of its own" in server.log
+        assert "option api_port has no effect here: a WSGI application has no separate port" in server.log

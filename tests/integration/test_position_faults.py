@@ -288,7 +288,7 @@ def test_a_restart_without_data(tmp_path: Path, begin: Callable[..., Trial]) -> 
         trial.end("restarted empty")
 
 
-def test_everything_is_flushed(tmp_path: Path, begin: Callable[..., Trial]) -> None:
+def test_clients_recover_after_flushall(tmp_path: Path, begin: Callable[..., Trial]) -> None:
     with redis_server(tmp_path) as redis:
         trial = begin(shard(redis))
         for _ in range(5):
@@ -298,7 +298,7 @@ def test_everything_is_flushed(tmp_path: Path, begin: Callable[..., Trial]) -> N
         trial.end("FLUSHALL")
 
 
-def test_a_frozen_server(tmp_path: Path, begin: Callable[..., Trial]) -> None:
+def test_clients_recover_after_redis_was_frozen(tmp_path: Path, begin: Callable[..., Trial]) -> None:
     """So long that publishes fail, and are carried out all the same when it continues."""
     with redis_server(tmp_path) as redis:
         trial = begin(shard(redis))
@@ -312,7 +312,7 @@ def test_a_frozen_server(tmp_path: Path, begin: Callable[..., Trial]) -> None:
         trial.end("frozen")
 
 
-def test_connections_that_are_killed(tmp_path: Path, begin: Callable[..., Trial]) -> None:
+def test_clients_recover_after_redis_connections_were_killed(tmp_path: Path, begin: Callable[..., Trial]) -> None:
     with redis_server(tmp_path) as redis:
         trial = begin(shard(redis))
         for number in range(20):

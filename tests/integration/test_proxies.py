@@ -168,7 +168,9 @@ def browser() -> Iterator[Driver]:
         yield made
 
 
-def test_nginx_within_a_site_with_tls_and_http2(tmp_path: Path, start_server: StartServer, browser: Driver) -> None:
+def test_clients_connect_through_nginx_with_tls_and_http2(
+    tmp_path: Path, start_server: StartServer, browser: Driver
+) -> None:
     """A browser streams SockJS over HTTP/2, and opens a WebSocket."""
     server = start_server(health=True, **OPERATORS_OPTIONS)
     port = free_port()
@@ -221,7 +223,7 @@ def evaluate(browser: Driver, expression: str) -> object:
     return browser.wait_for("value", within=15)["value"]
 
 
-def test_haproxy_with_two_nodes(tmp_path: Path, start_server: StartServer) -> None:
+def test_clients_connect_through_haproxy_to_two_nodes(tmp_path: Path, start_server: StartServer) -> None:
     with redis_server(tmp_path) as redis:
         options = {**OPERATORS_OPTIONS, **redis.options}
         nodes = [start_server(health=True, log_level="debug", **options) for _ in range(2)]

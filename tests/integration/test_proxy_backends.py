@@ -83,9 +83,7 @@ def connect() -> Iterator[Connect]:
 
 
 @pytest.mark.parametrize("library", [JS, Library("centrifuge-js", "protobuf")], ids=str)
-def test_a_backend_says_who_connects_and_what_the_client_receives(
-    server: Server, connect: Connect, library: Library
-) -> None:
+def test_backend_identifies_the_client_and_sends_data(server: Server, connect: Connect, library: Library) -> None:
     client = connect(server.port, "ann", library)
     assert client.wait_for("connected")["data"] == {"hello": "ann"}
     client.wait_for("server_subscribed", channel="news")

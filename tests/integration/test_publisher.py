@@ -166,7 +166,7 @@ def test_scripts_that_redis_forgot_are_loaded_again(server: Server, redis: Redis
     assert [published.data for published in outside.history("chat:1")] == [3, 3, 2, 1]
 
 
-def test_two_shards(tmp_path: Path, redis: RedisServer, start_server: Callable[..., Server]) -> None:
+def test_publisher_uses_two_shards(tmp_path: Path, redis: RedisServer, start_server: Callable[..., Server]) -> None:
     with redis_server(tmp_path) as other:
         ports = f"{redis.port},{other.port}"
         options = {**OPTIONS, **redis.options, "redis_port": ports}
@@ -220,7 +220,7 @@ def run_beside(directory: Path, site: str, *arguments: str, **options: Any) -> s
     return subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=seconds(20))
 
 
-def test_flask_realtime_publish(tmp_path: Path, server: Server, redis: RedisServer) -> None:
+def test_flask_command_publishes_a_message(tmp_path: Path, server: Server, redis: RedisServer) -> None:
     with ProtocolClient(server, "ann") as client:
         client.subscribe("news")
         done = flask_command(tmp_path, "news", '{"text": "from the shell"}', **redis.options)

@@ -53,7 +53,7 @@ def test_both_formats_are_carried_out_in_order(redis: RedisServer, start_node: S
     eventually(lambda: is_empty(redis))
 
 
-def test_every_method_works(redis: RedisServer, start_node: StartNode) -> None:
+def test_every_method_works_through_the_queue(redis: RedisServer, start_node: StartNode) -> None:
     node = start_node()
     with ProtocolClient(node, "ann") as ann, ProtocolClient(node, "bob") as bob:
         ann.subscribe("news")
@@ -85,7 +85,7 @@ def test_bad_entries_are_logged_and_skipped(redis: RedisServer, start_node: Star
     eventually(lambda: is_empty(redis))
 
 
-def test_a_queue_that_is_no_list_does_not_stop_the_others(redis: RedisServer, start_node: StartNode) -> None:
+def test_queue_with_a_wrong_type_does_not_stop_the_others(redis: RedisServer, start_node: StartNode) -> None:
     redis.ask("SET", "centrifugo.api.0", "what is this")
     node = start_node(redis_api_num_shards=2)
     with ProtocolClient(node, "ann") as ann:
@@ -98,7 +98,7 @@ def test_a_queue_that_is_no_list_does_not_stop_the_others(redis: RedisServer, st
     assert node.log.count("WRONGTYPE") == 1
 
 
-def test_a_queue_that_is_no_list_again_is_logged_again(redis: RedisServer, start_node: StartNode) -> None:
+def test_queue_with_a_wrong_type_is_logged_again_after_recovery(redis: RedisServer, start_node: StartNode) -> None:
     redis.ask("SET", "centrifugo.api", "no list")
     node = start_node()
     eventually(lambda: node.log.count("WRONGTYPE") == 1)

@@ -189,7 +189,7 @@ def suffer(audience: Audience, fault: str, break_it: Callable[[], None], mend_it
 # -- Redis itself
 
 
-def test_a_redis_that_is_away_at_the_start(
+def test_node_starts_while_redis_is_unavailable(
     start_node: StartNode, tmp_path: Path, watch: Callable[..., Audience]
 ) -> None:
     port = free_port()
@@ -213,7 +213,7 @@ def test_a_redis_that_is_away_at_the_start(
         stop([late])
 
 
-def test_redis_is_killed_and_comes_back_empty(
+def test_node_recovers_after_redis_was_killed_and_restarted_empty(
     redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
 ) -> None:
     nodes = start_node(redis), start_node(redis)
@@ -232,7 +232,9 @@ def test_redis_restarts_at_once(redis: RedisServer, start_node: StartNode, watch
     audience.check_recovery(nodes[1])
 
 
-def test_redis_freezes(redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]) -> None:
+def test_node_recovers_after_redis_was_frozen(
+    redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
+) -> None:
     nodes = start_node(redis), start_node(redis)
     audience = watch(*nodes)
     suffer(audience, "frozen for 1.5 s", redis.freeze, redis.thaw)
@@ -240,7 +242,9 @@ def test_redis_freezes(redis: RedisServer, start_node: StartNode, watch: Callabl
     assert audience.lost("kept:news") == []
 
 
-def test_redis_freezes_for_long(redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]) -> None:
+def test_node_recovers_after_redis_was_frozen_for_long(
+    redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
+) -> None:
     """So long that the subscriptions are given up, too."""
     nodes = start_node(redis), start_node(redis)
     audience = watch(*nodes)
@@ -262,7 +266,9 @@ def test_the_scripts_are_forgotten(redis: RedisServer, start_node: StartNode, wa
     assert audience.lost("kept:news") == audience.lost("live") == []
 
 
-def test_everything_is_flushed(redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]) -> None:
+def test_node_recovers_after_flushall(
+    redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
+) -> None:
     node = start_node(redis)
     audience = watch(node)
     suffer(audience, "FLUSHALL", lambda: redis.ask("FLUSHALL"), lambda: None)
@@ -279,7 +285,7 @@ def test_the_network_of_a_node_drops(redis: RedisServer, start_node: StartNode, 
     with TcpProxy("127.0.0.1", redis.port) as network:
         near, far = start_node(redis), start_node(network)
         audience = watch(far, near)
-        suffer(audience, "network of one node", network.sever, network.restore)
+        suffer(audience, "network of one node", network.break_connections, network.restore)
         assert audience.refused == {"kept:news": [], "live": []}
         assert audience.lost("live"), "the network did not drop"
         assert audience.lost("kept:news") == []
@@ -292,13 +298,15 @@ def test_the_network_of_the_publishing_node_drops(
     with TcpProxy("127.0.0.1", redis.port) as network:
         near, far = start_node(redis), start_node(network)
         audience = watch(near, far)
-        suffer(audience, "network of the publishing node", network.sever, network.restore)
+        suffer(audience, "network of the publishing node", network.break_connections, network.restore)
         assert audience.refused["live"]
         assert audience.lost("kept:news") == []
         audience.check_recovery(near)
 
 
-def test_connections_are_killed(redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]) -> None:
+def test_node_recovers_after_its_connections_were_killed(
+    redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
+) -> None:
     audience = watch(start_node(redis), start_node(redis))
 
     def kill() -> None:
@@ -387,7 +395,7 @@ def publishes(node: Server, channel: str) -> bool:
 # -- a node
 
 
-def test_a_node_that_dies_is_forgotten(redis: RedisServer, start_node: StartNode) -> None:
+def test_node_that_ends_is_removed_from_the_registry(redis: RedisServer, start_node: StartNode) -> None:
     options: dict[str, Any] = {"presence": True, "presence_expire_interval": 2, "presence_ping_interval": 1}
     alive, dying = start_node(redis, name="alive", **options), start_node(redis, name="dying", **options)
     with ProtocolClient(alive, "ann") as ann, ProtocolClient(dying, "bob") as bob:

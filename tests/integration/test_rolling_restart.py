@@ -44,7 +44,7 @@ def test_rolling_restart_loses_no_messages(tmp_path: Path, start_server: Callabl
             eventually(lambda: all(everything <= set(member.got) for member in swarm.members), within=20)
         outside.close()
         assert sum(member.incomplete for member in swarm.members) == 0
-        assert judge_all(published, swarm.gots) == Verdict()
+        assert judge_all(published, swarm.received_messages) == Verdict()
         assert len(published) > 20
 
 

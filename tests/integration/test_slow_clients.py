@@ -90,7 +90,7 @@ def test_a_client_that_answers_no_ping_is_closed(start_server: StartServer) -> N
     assert api.call("node")["body"]["data"]["metrics"]["client_num_closed_ping_error"] == 1
 
 
-def test_a_client_that_answers_pings_stays(start_server: StartServer) -> None:
+def test_client_that_answers_pings_is_not_closed(start_server: StartServer) -> None:
     server = start_server(ping_interval=0.3)
     with ProtocolClient(server, "alive") as alive:
         alive.socket.assert_quiet(2)

@@ -67,7 +67,7 @@ def closed(reason: str, reconnect: bool) -> str:
     return f"c[3000,{json.dumps(text)}]"
 
 
-def test_commands_replies_and_messages(start: Start) -> None:
+def test_sockjs_carries_commands_replies_and_messages(start: Start) -> None:
     server = start()
     api = api_of(server)
     with SockJSProtocolClient(server.host, server.port, "ann") as client:
@@ -178,7 +178,7 @@ def test_an_aborted_stream_ends_the_connection_at_once(start_command: Start) -> 
         assert presence(api) == []
 
 
-def test_a_session_that_nobody_reads_ends_after_the_disconnect_delay(start_command: Start) -> None:
+def test_session_without_receiver_ends_after_the_disconnect_delay(start_command: Start) -> None:
     server = start_command()
     api = api_of(server)
     with watched(server) as watcher, SockJSProtocolClient(server.host, server.port, "ann") as client:
@@ -214,7 +214,7 @@ def test_streams_and_websockets_have_heartbeats(start_command: Start) -> None:
         service.close()
 
 
-def test_the_api_disconnects(start_command: Start) -> None:
+def test_api_disconnects_a_sockjs_client(start_command: Start) -> None:
     server = start_command()
     api = api_of(server)
     with SockJSProtocolClient(server.host, server.port, "ann") as client:

@@ -197,7 +197,7 @@ def test_unknown_session_is_answered_by_any_worker(server: Gunicorn | Server) ->
         assert [other.send().status for _ in range(6)] == [204] * 6
 
 
-def test_sessions_go_on_while_redis_is_away(server: Gunicorn | Server, redis: RedisServer) -> None:
+def test_sessions_continue_while_redis_is_unavailable(server: Gunicorn | Server, redis: RedisServer) -> None:
     with poller(server) as client:
         client.subscribe("news")
         redis.restart()
@@ -235,7 +235,7 @@ def test_a_killed_worker_takes_only_its_own_sessions_along(server: Gunicorn | Se
 
 
 @pytest.mark.parametrize("transport", ["xhr-polling", "xhr-streaming", "eventsource"])
-def test_sockjs_client(tmp_path: Path, redis: RedisServer, transport: str) -> None:
+def test_sockjs_client_works_with_several_workers(tmp_path: Path, redis: RedisServer, transport: str) -> None:
     node_package("sockjs-client")
     with gunicorn(tmp_path, GENTRIFUGO_WORKER, WORKERS, **OPTIONS, **redis.options) as server:
         url = f"http://{server.host}:{server.port}/connection"

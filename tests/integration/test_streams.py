@@ -162,7 +162,7 @@ def varint(number: int) -> bytes:
         ("POST", "/emulation", "x" * 9000, 413),
     ],
 )
-def test_requests_that_are_refused(server: Any, method: str, path: str, body: Any, status: int) -> None:
+def test_invalid_requests_are_refused(server: Any, method: str, path: str, body: Any, status: int) -> None:
     assert request(server.port, method, path, body)[0] == status
 
 
@@ -215,7 +215,7 @@ def test_one_way_client_receives_channels_of_its_token(server: Any, path: str, g
         assert client.read() is None
 
 
-def test_a_one_way_client_over_websocket(server: Any) -> None:
+def test_one_way_client_connects_over_websocket(server: Any) -> None:
     socket = WebSocketClient.connect("127.0.0.1", server.port, path="/connection/uni_websocket")
     socket.send_text(json.dumps(listening("news")))
     assert json.loads(socket.recv_text())["connect"]["subs"] == {"news": {}}

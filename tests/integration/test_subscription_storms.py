@@ -25,7 +25,7 @@ KILLS = 200
 MESSAGES = 5000
 PAUSE = 0.1
 """Seconds between two kills, and between two clients that hang up."""
-LONGEST = 60
+MAX_STORM_DURATION = 60
 """Seconds of one storm, at most."""
 CHANNELS = tuple(f"kept:{number}" for number in range(4))
 RATE = 200
@@ -62,11 +62,11 @@ class Storm:
     def rage(self, backend: Backend, kill: Callable[[], int]) -> None:
         """Break connections to Redis, and let clients hang up, until there were enough messages and kills."""
         members = [member for swarms in self.returning.values() for swarm in swarms for member in swarm.members]
-        deadline = time.monotonic() + seconds(LONGEST)
+        deadline = time.monotonic() + seconds(MAX_STORM_DURATION)
         while self.kills < KILLS or backend.count * len(CHANNELS) < MESSAGES:
             assert time.monotonic() < deadline, f"{self.kills} kills, {backend.count} numbers"
             self.kills += kill()
-            random.choice(members).hang_up()
+            random.choice(members).disconnect_abruptly()
             gevent.sleep(PAUSE)
 
     def has_all(self, backend: Backend) -> bool:
@@ -101,8 +101,13 @@ def test_messages_arrive_once_and_in_order_during_subscription_storms(
     storm = Storm(nodes)
     with ExitStack() as open_swarms, Backend(nodes[0], CHANNELS, RATE) as backend:
         swarms = [open_swarms.enter_context(swarm) for channel in CHANNELS for swarm in storm.swarms(channel)]
-        eventually(lambda: all(all(swarm.gots) for swarm in swarms), within=30, what="everybody has something")
-        first = {channel: max(got[0] for swarm in storm.swarms(channel) for got in swarm.gots) for channel in CHANNELS}
+        eventually(
+            lambda: all(all(swarm.received_messages) for swarm in swarms), within=30, what="everybody has something"
+        )
+        first = {
+            channel: max(got[0] for swarm in storm.swarms(channel) for got in swarm.received_messages)
+            for channel in CHANNELS
+        }
         storm.rage(backend, lambda: kill(redis, *kinds))
         backend.stop()
         for channel, accepted in backend.accepted.items():

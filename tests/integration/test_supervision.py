@@ -91,7 +91,7 @@ def test_sockets_of_systemd_are_used(tmp_path: Path, options: dict[str, Any]) ->
 # -- Unix sockets
 
 
-def test_a_unix_socket(tmp_path: Path) -> None:
+def test_server_listens_on_a_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "server.sock"
     file = configured(tmp_path, 1, unix_socket=str(path))
     log_file = tmp_path / "log"
@@ -109,7 +109,7 @@ def test_a_unix_socket(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_a_unix_socket_of_systemd_stays(tmp_path: Path) -> None:
+def test_unix_socket_of_systemd_is_not_removed(tmp_path: Path) -> None:
     """It listens there for the next process."""
     path = tmp_path / "server.sock"
     file = configured(tmp_path, 1, unix_socket=str(path))

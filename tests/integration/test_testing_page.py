@@ -60,15 +60,15 @@ def pytest_in(directory: Path) -> str:
 
 
 @pytest.mark.parametrize("conftest", ["", PATCH], ids=["not patched", "patched"])
-def test_the_tests_of_the_page(tmp_path: Path, conftest: str) -> None:
+def test_tests_of_the_page_pass(tmp_path: Path, conftest: str) -> None:
     write_site(tmp_path, conftest)
     assert "6 passed" in pytest_in(tmp_path)
 
 
-def test_the_unittest_of_the_page(tmp_path: Path) -> None:
+def test_unittest_of_the_page_passes(tmp_path: Path) -> None:
     write_site(tmp_path)
     assert "Ran 1 test" in run(tmp_path, "unittest", "test_cases")
 
 
-def test_the_tests_of_the_examples() -> None:
+def test_tests_of_the_examples_pass() -> None:
     assert "9 passed" in pytest_in(EXAMPLE)

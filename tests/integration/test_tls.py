@@ -59,7 +59,7 @@ def post(port: int, context: ssl.SSLContext, body: str, path: str = "/api/") -> 
         connection.close()
 
 
-def test_clients_and_backends_of_every_listener(start_server: StartServer, certificate: Certificate) -> None:
+def test_clients_and_backends_connect_to_every_listener(start_server: StartServer, certificate: Certificate) -> None:
     api, admin = free_port(), free_port()
     server = start_server(**certificate.options, api_port=api, admin_port=admin, health=True)
     context = certificate.trusting()
@@ -87,7 +87,7 @@ def test_messages_of_every_size_come_whole(start_server: StartServer, certificat
         assert got == [str(number) * size for number in range(3)]
 
 
-def test_a_slow_client_is_closed_and_learns_why(start_server: StartServer, certificate: Certificate) -> None:
+def test_slow_client_receives_the_close_reason(start_server: StartServer, certificate: Certificate) -> None:
     server = start_server(**certificate.options, client_queue_max_size=1_000_000)
     context = certificate.trusting()
     with connected(server.port, context) as slow, connected(server.port, context) as quick:
@@ -108,7 +108,7 @@ def test_a_slow_client_is_closed_and_learns_why(start_server: StartServer, certi
         assert slow.closed.advice == {"reason": "slow", "reconnect": False}
 
 
-def test_streams_of_sockjs(start_server: StartServer, certificate: Certificate) -> None:
+def test_sockjs_streams_work_over_tls(start_server: StartServer, certificate: Certificate) -> None:
     server = start_server(**certificate.options)
     context = certificate.trusting()
     connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=context, timeout=seconds(5))
@@ -331,7 +331,7 @@ def test_unusable_certificate_is_named(tmp_path: Path, certificate: Certificate)
     assert "ssl_key: encrypted keys are not supported" in refused(tmp_path, locked.options)
 
 
-def test_a_browser_connects(start_server: StartServer, certificate: Certificate) -> None:
+def test_browser_connects_with_tls(start_server: StartServer, certificate: Certificate) -> None:
     """Chromium, which trusts nobody's own certificate, is told to in this one test by the page's own address."""
     server = start_server(**certificate.options, web=True, insecure_admin=True)
     arguments = ("browser_driver.js", program("chromium"), "--ignore-certificate-errors")

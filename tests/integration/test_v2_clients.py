@@ -236,7 +236,7 @@ def test_tags_arrive_with_a_message(server: Server, api: ApiClient, start_client
     assert client.wait_for("publication")["tags"] == {"lang": "en"}
 
 
-def test_history_since_a_position_and_in_reverse(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_history_is_read_from_a_position_and_in_reverse(server: Server, api: ApiClient, start_client: Start) -> None:
     channel = fresh("chat")
     client = start_client(server.port)
     connected(client)
@@ -266,7 +266,7 @@ def test_history_of_another_epoch_fails(server: Server, start_client: Start) -> 
     assert client.wait_for("failed", method="history")["code"] == 112
 
 
-def test_presence_and_its_numbers(server: Server, start_client: Start) -> None:
+def test_presence_and_presence_stats_are_read(server: Server, start_client: Start) -> None:
     channel = fresh("chat")
     ann = start_client(server.port, token=jwt(sub="ann", info={"name": "Ann"}))
     ben = start_client(server.port, user="ben")
@@ -332,7 +332,7 @@ def test_a_token_opens_a_channel(server: Server, api: ApiClient, start_client: S
 
 
 @pytest.mark.parametrize("channel", ["closed:a", "$secret"])
-def test_a_closed_channel_without_a_token(server: Server, start_client: Start, channel: str) -> None:
+def test_subscribe_without_token_to_a_closed_channel_fails(server: Server, start_client: Start, channel: str) -> None:
     client = start_client(server.port)
     connected(client)
     client.send(do="subscribe", channel=channel)
@@ -381,7 +381,7 @@ def test_missed_messages_are_recovered_in_order(
         subscribed(client, channel, **library.subscription())
         api.publish(channel, 1)
         assert data_of(client, 1) == [1]
-        proxy.sever()
+        proxy.break_connections()
         client.wait_for("subscribing", channel=channel, code=1)
         for number in (2, 3, 4):
             api.publish(channel, number)
@@ -403,7 +403,7 @@ def test_more_missed_messages_than_are_kept_are_not_recovered(
         subscribed(client, channel, **library.subscription())
         api.publish(channel, 0)
         data_of(client, 1)
-        proxy.sever()
+        proxy.break_connections()
         client.wait_for("subscribing", channel=channel, code=1)
         for number in range(1, 13):
             api.publish(channel, number)
@@ -424,7 +424,7 @@ def test_messages_of_a_server_side_subscription_are_recovered(
         client.wait_for("server_subscribed", channel=channel)
         api.publish(channel, 1)
         assert client.wait_for("server_publication")["data"] == 1
-        proxy.sever()
+        proxy.break_connections()
         client.wait_for("connecting", code=1)
         for number in (2, 3):
             api.publish(channel, number)

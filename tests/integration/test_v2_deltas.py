@@ -117,7 +117,7 @@ def test_the_publish_method_of_todays_backends_accepts_its_delta_flag(api: ApiCl
     assert data_of(client, 3) == expected
 
 
-def test_a_client_receives_what_passes_its_filter(api: ApiClient, start_client: Start) -> None:
+def test_client_receives_publications_that_pass_its_filter(api: ApiClient, start_client: Start) -> None:
     client = start_client()
     cheap = {
         "op": "and",

@@ -80,12 +80,12 @@ def check_client(client: Driver, transport: str, api_port: int) -> None:
 
 
 @pytest.mark.parametrize("transport", ["http_stream", "sse"])
-def test_a_browser_without_websocket(server: Server, start_client: StartClient, transport: str) -> None:
+def test_browser_without_websocket_uses_streams(server: Server, start_client: StartClient, transport: str) -> None:
     check_client(start_client(server.port, transport), transport, server.port)
 
 
 @pytest.mark.parametrize("transport", ["http_stream", "sse"])
-def test_a_browser_recovers_what_it_missed(server: Server, start_client: StartClient, transport: str) -> None:
+def test_browser_recovers_missed_publications(server: Server, start_client: StartClient, transport: str) -> None:
     client = start_client(server.port, transport)
     client.send(do="connect")
     client.wait_for("connected")

@@ -16,7 +16,7 @@ import pytest
 
 from gentrifugo.app.protocol.v2.token_making import connection_token
 from tests.api_client import ApiClient
-from tests.network_namespace import Network, in_network_of_its_own
+from tests.network_namespace import Network, run_in_separate_network
 from tests.protocol_client import ProtocolClient
 from tests.servers import Server
 from tests.sockjs_client import Connection, Service
@@ -170,7 +170,7 @@ def test_vanished_peers_are_closed_on_every_transport(start_server: StartServer)
             assert metrics["node_num_clients"] == 1
             assert metrics["client_num_closed_ping_error"] >= 1
 
-    in_network_of_its_own(check)
+    run_in_separate_network(check)
 
 
 def test_client_behind_a_dead_network_is_closed(start_server: StartServer) -> None:
@@ -182,6 +182,6 @@ def test_client_behind_a_dead_network_is_closed(start_server: StartServer) -> No
         ProtocolClient(Peer("127.0.0.1", network.port), "42") as client,
     ):
         client.subscribe("news")
-        network.swallow()
+        network.drop_data()
         eventually(lambda: api.call("node")["body"]["data"]["metrics"]["node_num_clients"] == 0, within=10)
         assert api.call("channels")["body"]["data"] == []

@@ -1,6 +1,6 @@
 """The commands of backends in version 1, from HTTP, from the Redis queue and from the admin socket.
 
-It takes and returns bytes; it knows nothing about HTTP requests and signatures.
+It takes and returns bytes, and does not depend on HTTP requests and signatures.
 Specification: docs/api.md.
 """
 
@@ -40,7 +40,7 @@ Found = TypeVar("Found")
 
 
 class BadRequest(ValueError):
-    """The whole request is refused; the message says why."""
+    """The whole request is refused; the text says why."""
 
 
 _PUBLISHED = encode_api_reply(None, "publish")
@@ -59,8 +59,7 @@ class Api:
         Other greenlets may run between two commands. If the replies together are larger than option
         api_reply_max_size, the remaining commands are not carried out, and get an error.
 
-        Raises BadRequest if one of them is not a command: those before it have been carried out, those after it have
-        not.
+        Raises BadRequest if one of them is not a command. The commands before it have been carried out then.
         """
         return self.answer(request)[1]
 
@@ -79,7 +78,7 @@ class Api:
             raise BadRequest(str(error)) from None
 
     def _publish_plain(self, plain: PlainCommands) -> Iterator[bytes]:
-        """Carry out a request of the short path; the replies."""
+        """Carry out a request on the fast path. Returns the replies."""
         publishes, uids = plain
         self._commands[V1_PROTOCOL, "publish"] += len(publishes)
         for start in range(0, len(publishes), PUBLISH_BATCH_SIZE):
@@ -190,9 +189,9 @@ class Api:
         return encode_api_reply(command.uid, "broadcast")
 
     def _broadcast_together(self, command: Command, channels: Sequence[str | None], data: bytes, client: str) -> bytes:
-        """Publish into all channels before the first one that cannot be published into, in one call of the engine.
+        """Publish into all channels before the first invalid one, in one call of the engine.
 
-        If the engine fails for some of them, the others have the message.
+        If the engine fails for some channels, the message is published in the others.
         """
         failed = refused = None
         for start in range(0, len(channels), PUBLISH_BATCH_SIZE):
@@ -283,7 +282,7 @@ def _publish_reply(uid: str | None, error: Error | None) -> bytes:
 
 
 def _reply_limit_exceeded(command: Command) -> bytes:
-    """The reply to a command that was not carried out, because the replies before it are too large."""
+    """Return the reply to a command that was not carried out, because the replies before it are too large."""
     return encode_api_reply(command.uid, command.method or "", error=_without_advice(LIMIT_EXCEEDED))
 
 
@@ -301,7 +300,7 @@ def _without_advice(error: Error) -> Error:
 
 
 def _publish_error(error: Error) -> Error:
-    """Advise backends to fix an unknown namespace; a failure of the engine is without advice."""
+    """Set the advice for backends: to fix an unknown namespace, and none for a failure of the engine."""
     return error.advise(FIX if error == NAMESPACE_NOT_FOUND else "")
 
 

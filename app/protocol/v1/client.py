@@ -62,7 +62,7 @@ class ClientV1(BaseClient):
     def __init__(self, node: Node, transport: Transport, opening: Opening | None = None, request: str = "") -> None:
         super().__init__(node, transport, opening, request)
         self.encoding = _encodings.setdefault(transport.frame, Encoding(wire.encode_push, transport.frame))
-        # The user that the token of `connect` named, which a hook may have replaced. None without a token.
+        # The user in the token of `connect`, which a hook may have replaced. None without a token.
         self._signed_user: str | None = None
         self._subscriptions = SubscriptionsV1(node, self)
         self._count_traffic()
@@ -105,7 +105,7 @@ class ClientV1(BaseClient):
             self._send(wire.encode_push(publication))
 
     def _can_continue(self, gathered: int) -> bool:
-        """Whether the client is open. It is closed as slow if these bytes of replies and its outbox are too many."""
+        """Return whether the connection is open. Closes it as slow if replies and outbox have too many bytes."""
         if self.outbox.size + gathered > self.node.config.client_queue_max_size:
             self._close_slow(gathered)
         return not self.closed
@@ -177,7 +177,7 @@ class ClientV1(BaseClient):
             user, info = None, b""  # they are not signed
             if known.has(CONNECT_PROXY):
                 asked = ConnectContext(hooks.CONNECT, client=self.uid, opening=self.opening)
-                user, info = decisions.who_by_backend(known, asked)
+                user, info = decisions.identify_with_backend(known, asked)
         elif not self.node.config.insecure:
             timestamp = signed_at(self.node.config.secret, params)
             self._signed_user = user
@@ -192,7 +192,7 @@ class ClientV1(BaseClient):
     def _identify_with_hooks(self, event: str, user: str | None, info: bytes) -> tuple[str | None, bytes]:
         """Return the user and info that the hooks have set; raises Closing if a hook refuses."""
         context = Context(event, user, self.uid, info=decode_embedded(info), opening=self.opening)
-        decided = decisions.who_by_hooks(self.node.hooks, context, info)
+        decided = decisions.identify_with_hooks(self.node.hooks, context, info)
         if self.closed:
             raise ClosedMeanwhile
         return decided

@@ -23,30 +23,28 @@ which begins with a client ID, could be taken for a token."""
 def signed_at(secret: str, params: wire.ConnectParams) -> float:
     """Check the token of the params and return the Unix time at which the backend has signed them.
 
-    Raises Closing when the token is wrong, when there is no secret to check it with, or when the time is not a time.
+    Raises Closing if the token or the timestamp is invalid, or if there is no secret to check the token with.
     """
     user, timestamp, info = params.user or "", params.timestamp or "", params.info or ""
-    if not secret:  # the option insecure allows an empty one, with which everybody could sign
+    if not secret:  # option insecure allows an empty secret, with which anyone could create tokens
         raise Closing(CLOSE_INVALID_TOKEN, "cannot check tokens: option secret is not set")
     expected = signing.client_token(secret, user, timestamp, info)
     if not signing.matches(expected, params.token or ""):
         reasons = "; ".join(_reasons(params.token or "", timestamp))
-        raise Closing(CLOSE_INVALID_TOKEN, f"user {user[:MAX_LOGGED_USER]!r} is claimed; {reasons}")
+        raise Closing(CLOSE_INVALID_TOKEN, f"user {user[:MAX_LOGGED_USER]!r}: {reasons}")
     if not TIMESTAMP.fullmatch(timestamp):
-        raise Closing(
-            CLOSE_INVALID_MESSAGE, f"user {user[:MAX_LOGGED_USER]!r} is claimed; {_invalid_timestamp_text(timestamp)}"
-        )
+        raise Closing(CLOSE_INVALID_MESSAGE, f"user {user[:MAX_LOGGED_USER]!r}: {_invalid_timestamp_text(timestamp)}")
     return float(timestamp)
 
 
 def _reasons(token: str, timestamp: str) -> Iterator[str]:
-    """Yield why a token may not match. The token itself is a secret, and is not shown."""
+    """Yield the reasons why a token may be invalid. The token itself is a secret, and is not shown."""
     if not token:
-        yield "the token is missing"
+        yield "missing token"
     elif _JWT.fullmatch(token):
         yield "the token is a JWT, for Centrifugo 2 and later, but protocol version 1 requires an HMAC in hexadecimal"
     elif not _DIGEST.fullmatch(token):
-        yield f"the token is malformed: expected 64 lower-case hexadecimal digits, not these {len(token)} characters"
+        yield f"malformed token: expected 64 lower-case hexadecimal digits, not these {len(token)} characters"
     else:
         yield "the token was made with another secret, or for another user, timestamp or info"
     if not TIMESTAMP.fullmatch(timestamp):

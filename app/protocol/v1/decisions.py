@@ -1,4 +1,4 @@
-"""What hooks and backends decide about clients of protocol version 1, in terms of this version."""
+"""Asks hooks and backends about clients of protocol version 1, and converts their decisions for this version."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ...node.node import Node
 from ...node.proxy_events import ConnectContext, ask_connection, ask_publication, ask_subscription
 
 MakeContext: TypeAlias = Callable[[str, str], Context]
-"""Makes what a hook learns about an event and a channel of a client."""
+"""Creates the context of a hook for an event and a channel of a client."""
 
 
-def who_by_backend(hooks: Hooks, context: ConnectContext) -> tuple[str | None, bytes]:
-    """User and info that a backend gives to a client without a token; None and no info if it names no user.
+def identify_with_backend(hooks: Hooks, context: ConnectContext) -> tuple[str | None, bytes]:
+    """Return user and info that a backend gives to a client without a token; None and no info if it gives no user.
 
     May block. Raises Closing if the backend refuses or fails.
     """
@@ -27,8 +27,11 @@ def who_by_backend(hooks: Hooks, context: ConnectContext) -> tuple[str | None, b
     return (None, b"") if allowed is None else (allowed.user, allowed.info)
 
 
-def who_by_hooks(hooks: Hooks, context: Context, info: bytes) -> tuple[str | None, bytes]:
-    """User and info that the hooks have set; None if they name no user. May block; raises Closing if a hook refuses."""
+def identify_with_hooks(hooks: Hooks, context: Context, info: bytes) -> tuple[str | None, bytes]:
+    """Return user and info that the hooks have set; None if they set no user.
+
+    May block; raises Closing if a hook refuses.
+    """
     try:
         outcome = hooks.ask(context, info=info)
     except Refused as refused:
@@ -49,7 +52,7 @@ def check_subscribe(node: Node, channel: str, context: MakeContext) -> None:
 
 
 def approved_data(node: Node, channel: str, data: bytes, context: MakeContext) -> bytes | None:
-    """The data that hooks and a backend allow to be published; None if there are none to ask.
+    """Return the data to publish after hooks and a backend have allowed it; None if there are no hooks to ask.
 
     May block. Raises Refused and Closing.
     """

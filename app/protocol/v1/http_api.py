@@ -1,4 +1,4 @@
-"""The HTTP API of a node (docs/api.md): checks the signature of a request, and turns errors into an HTTP status."""
+"""The HTTP API of version 1 (docs/api.md): checks the signature of a request, and converts errors to HTTP statuses."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class HTTPApi:
         return error
 
     def require_sign(self, sign: str) -> None:
-        """Raise HTTPError for a request without a signature, unless none is needed. Needs no body."""
+        """Raise HTTPError for a request without a required signature, before its body is read."""
         config = self._node.config
         if not config.insecure_api:
             if not sign:

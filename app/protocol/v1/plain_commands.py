@@ -1,4 +1,4 @@
-"""The short path of the command `publish` in the API of version 1: requests with nothing but such commands."""
+"""The fast path for requests of the API of version 1 that contain only `publish` commands."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class PlainCommands(NamedTuple):
 
     publishes: list[PublishRequest]
     uids: list[str]
-    """The uid of each command, which its reply has too; empty for a command without one."""
+    """The uid of each command, which its reply repeats; empty for a command without one."""
 
 
 _commands = msgspec.json.Decoder(list[_Command])
 
 
 def decode_plain_commands(request: bytes, max_replies: int) -> PlainCommands | None:
-    """Decode an array of commands; None for a request that is not for the short path.
+    """Decode an array of commands. Returns None for a request that is not for the fast path.
 
-    Neither is a request whose replies could be larger than `max_replies` bytes.
+    A request whose replies could be larger than `max_replies` bytes is not for the fast path.
     """
     commands = decode_plain(_commands, request, b"method") if request.startswith(b"[") else None
     if not commands or len(commands) * MAX_PUBLISH_REPLY_SIZE + len(request) > max_replies:

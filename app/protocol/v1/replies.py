@@ -1,6 +1,6 @@
-"""The replies to one message or request of a peer, limited in size while they are made.
+"""The replies to one message or request of a peer, with a limit of their total size.
 
-A request of a few kilobytes can ask for gigabytes, for example for the history of one channel a thousand times.
+A request of a few kilobytes can cause gigabytes of replies, for example a thousand commands for the same history.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ def gather(
 ) -> list[bytes] | None:
     """Carry out commands in order and return their replies; others may run between two commands.
 
-    After each command `can_continue` is called with the number of bytes of all replies so far. When it returns False,
-    the result is None, and the commands after that are not carried out.
+    After each command `can_continue` is called with the number of bytes of all replies so far. If it returns False, the
+    result is None, and the remaining commands are not carried out.
     """
     replies: list[bytes] = []
     size = 0
@@ -38,4 +38,4 @@ class ReplyLimit:
 
     def __init__(self, size: float) -> None:
         self.left = size
-        """0 or less when no further command may be carried out. The last reply may have been larger than was left."""
+        """0 or less if no further command may be carried out. The last reply may exceed the limit."""

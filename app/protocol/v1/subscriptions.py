@@ -1,6 +1,6 @@
 """The subscriptions of one client: permissions, presence, and recovery of missed messages.
 
-Knows the node and what a client has signed for a channel. Replies and the order of commands are the client's.
+Uses the node and the signed data of a subscription. `client.py` sends the replies and keeps the order of commands.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ class Recovered(NamedTuple):
     last: str = ""
     """The uid of the newest publication, for a client that does not recover."""
     publications: Sequence[Publication] | None = None
-    """What the client has missed, newest first; None for a client that does not recover."""
+    """The publications that the client has missed, newest first; None for a client that does not recover."""
     complete: bool = False
     """Whether these are all the publications that the client has missed."""
 
 
 class SubscriptionsV1(PresenceRenewal):
-    """The channels of one client. Methods that ask the engine may block; they are safe to call from any greenlet."""
+    """The subscriptions of one client. Methods that use the engine may block, and can be called from any greenlet."""
 
     __slots__ = ("channels", "_client", "_recovered")
 
     def __init__(self, node: Node, client: SubscribingClient) -> None:
         super().__init__(node, client)
         self.channels: dict[str, bytes] = {}
-        """The channels subscribed to, each with the info that was signed for it."""
+        """The subscribed channels, each with the signed info of the subscription."""
         self._client = client
         # The channels whose publications are held until the reply with their recovery is sent, and the uid of the
         # newest publication in the history then.
         self._recovered: dict[str, str] = {}
 
     def info(self, channel: str) -> RawClientInfo:
-        """Return the info that others see of the client in a channel. Raises KeyError if it is not subscribed."""
+        """Return the info of the client that other clients receive. Raises KeyError if it is not subscribed."""
         client = self._client
         return RawClientInfo(client.user, client.uid, client.default_info, self.channels[channel])
 
@@ -89,7 +89,7 @@ class SubscriptionsV1(PresenceRenewal):
     def add(self, channel: str, params: wire.SubscribeParams) -> Recovered:
         """Subscribe to a channel and announce the client there.
 
-        Raises Refused when the channel's namespace is gone, Closing when the engine fails, and ClosedMeanwhile.
+        Raises Refused if the channel's namespace has been removed, Closing if the engine fails, and ClosedMeanwhile.
         """
         with self._lock:
             if self._client.closed:
@@ -132,10 +132,10 @@ class SubscriptionsV1(PresenceRenewal):
         return Recovered(publications=publications, complete=complete)
 
     def release_held(self) -> Sequence[Publication]:
-        """End the hold on channels that the client has recovered: to be called when the replies have been sent.
+        """Stop holding publications of recovered channels. Call it after the replies have been sent.
 
-        Returns what was published meanwhile, oldest first in each channel, except what the client has: the publications
-        in the replies, and those before them that this node delivers later than another one did.
+        Returns the held publications, oldest first in each channel, without those that the client already has: those in
+        the replies, and older ones that arrived late at this node.
         """
         if not self._recovered:
             return ()
@@ -180,7 +180,7 @@ class SubscriptionsV1(PresenceRenewal):
 
 
 def _after(uid: str, publications: Sequence[Publication]) -> Sequence[Publication]:
-    """The publications after the one with a uid, oldest first; all of them if it is not there."""
+    """Return the publications after the one with a uid, oldest first; all of them if that one is missing."""
     for position, publication in enumerate(publications):
         if publication.uid == uid:
             return publications[position + 1 :]

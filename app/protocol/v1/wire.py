@@ -1,7 +1,6 @@
 """The wire format of protocol version 1: decodes commands of clients and backends, encodes replies and pushes.
 
-Knows JSON and the envelope, nothing of connections or channels' rules. What
-peers sent as JSON (`data`, `info`) goes out as the bytes it came in.
+Independent of connections and of rules for channels. JSON of peers (`data`, `info`) is passed on unchanged.
 Specification: docs/protocol.md.
 """
 
@@ -105,10 +104,10 @@ _raw_commands = msgspec.json.Decoder(list[Raw])
 
 
 def decode_commands(data: bytes) -> list[Command]:
-    """The commands of one request: a JSON object, or an array of them.
+    """Decode the commands of one request: a JSON object, or an array of objects.
 
-    Raises InvalidJSON for anything else, leading white space included, and for what is not
-    UTF-8: whatever is published goes out in text frames, which must be.
+    Raises InvalidJSON for anything else, even for leading white space, and for data that is not UTF-8, because
+    publications are sent in text frames.
     """
     try:
         data.decode()
@@ -122,7 +121,7 @@ def decode_commands(data: bytes) -> list[Command]:
             return [command or Command() for command in decode(_commands, data)]
         except UnknownField:
             return [_decode_command(bytes(command)) for command in decode(_raw_commands, data)]
-    raise InvalidJSON("a command is a JSON object or an array of objects")
+    raise InvalidJSON("expected a command, which is a JSON object, or an array of commands")
 
 
 def _decode_command(data: bytes) -> Command:
@@ -172,13 +171,16 @@ _decoders: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {
 
 
 def decode_params(command: Command, type_: type[P]) -> P:
-    """The command's params; `null` is an empty object. Raises InvalidJSON when they are missing or of a wrong type."""
+    """Decode the params of a command; null counts as an empty object.
+
+    Raises InvalidJSON if they are missing or have a wrong type.
+    """
     params: P = decode_with(_decoders[type_], command)
     return params
 
 
 def decode_with(decoder: msgspec.json.Decoder[P], command: Command) -> P:
-    """Decode params with a given decoder, for commands that only one kind of peer has."""
+    """Decode params with a given decoder, for commands of only one kind of peer."""
     params = command.params
     if isinstance(params, UnsetType):
         raise InvalidJSON(f"{command.method}: params are missing")
@@ -191,7 +193,7 @@ _quote = msgspec.json.encode  # of a str, a bool or plain data: always valid JSO
 
 
 def embedded_json(text: str) -> bytes:
-    """Return text that should be JSON (`info`) for use inside a message, unchanged if it is valid JSON.
+    """Return a text (`info`) as JSON for use inside a message. Valid JSON stays unchanged.
 
     Other text would make the message invalid, so it becomes a JSON string.
     """
@@ -252,7 +254,7 @@ def encode_array(items: Iterable[bytes]) -> bytes:
 
 
 def connect_body(version: str, client: str, expires: bool, expired: bool, lifetime: float) -> bytes:
-    """Body of `connect` and `refresh`; without `client` if the credentials have expired."""
+    """Encode the body of `connect` and `refresh`, without `client` if the credentials have expired."""
     client_field = b'"client":%b,' % _quote(client) if client else b""
     return b'{"version":%b,%b"expires":%b,"expired":%b,"ttl":%b}' % (
         _quote(version),
@@ -270,7 +272,7 @@ def subscribe_body(
     messages: Sequence[Publication] | None = None,
     recovered: bool = False,
 ) -> bytes:
-    """Body of `subscribe`; `messages`, newest first, only if the client requested recovery."""
+    """Encode the body of `subscribe`, with `messages`, newest first, only if the client has requested recovery."""
     recovery = b"null" if messages is None else encode_array(map(encode_publication, messages))
     return b'{"channel":%b,"status":%b,"last":%b,"messages":%b,"recovered":%b}' % (
         _quote(channel),
@@ -282,12 +284,12 @@ def subscribe_body(
 
 
 def status_body(channel: str, status: bool) -> bytes:
-    """Body of `unsubscribe` and `publish` replies."""
+    """Encode the body of replies to `unsubscribe` and `publish`."""
     return b'{"channel":%b,"status":%b}' % (_quote(channel), _quote(status))
 
 
 def presence_body(channel: str, presence: Mapping[str, RawClientInfo] | None) -> bytes:
-    """Body of `presence`; `data` is null if there was an error. Other greenlets may run meanwhile."""
+    """Encode the body of `presence`; `data` is null after an error. Other greenlets may run meanwhile."""
     data = b"null"
     if presence is not None:
         clients = (b"%b:%b" % (_quote(uid), encode_info(info)) for uid, info in presence.items())
@@ -296,11 +298,14 @@ def presence_body(channel: str, presence: Mapping[str, RawClientInfo] | None) ->
 
 
 def history_body(channel: str, messages: Sequence[Publication] | None) -> bytes:
-    """Body of `history`, newest first; `data` is null if there was an error. Other greenlets may run meanwhile."""
+    """Encode the body of `history`, newest first; `data` is null after an error.
+
+    Other greenlets may run meanwhile.
+    """
     data = b"null" if messages is None else encode_array(iterate_yielding(map(encode_publication, messages)))
     return b'{"channel":%b,"data":%b}' % (_quote(channel), data)
 
 
 def data_body(data: object) -> bytes:
-    """Body of `channels`, `stats`, `node` and of a `ping` with data."""
+    """Encode the body of `channels`, `stats`, `node` and of a `ping` with data."""
     return b'{"data":%b}' % _quote(data)

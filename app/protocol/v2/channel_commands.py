@@ -1,4 +1,4 @@
-"""The commands of protocol version 2 that name a channel: what is checked, and what is replied."""
+"""Carries out the commands of protocol version 2 that name a channel: checks each request, and sends the reply."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
         raise CodedRefusal(ERROR_PERMISSION_DENIED)
     if client.node.hooks.has(hooks.SUBSCRIBE):
         client.node.hooks.ask(client.context(hooks.SUBSCRIBE, request.channel))
-        _check_subscribe(client, request)  # much may have happened meanwhile
+        _check_subscribe(client, request)  # the state may have changed while the hook ran
     given, data, expires_at = UNCHANGED, b"", 0.0
     if token is not None:
         given, expires_at = token.options, token.expires_at
@@ -87,27 +87,26 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
 
 
 def _ask_backend(client: ServedClient, request: SubscribeRequest) -> tuple[SubscriptionOptions, bytes, float]:
-    """Options, data and time of expiry of a subscription that a backend allows.
+    """Return the options, data and expiry time of a subscription that a backend allows.
 
-    May block. Raises Refused and Closing when the backend refuses, and the exceptions of `_check_subscribe`.
+    May block. Raises Refused or Closing if the backend refuses, and the exceptions of `_check_subscribe`.
     """
     context = client.context(hooks.SUBSCRIBE, request.channel)
     context.data = request.data
     allowed = ask_subscription(client.node.hooks, context)
     if 0 < allowed.expires_at <= time.time():
         raise CodedRefusal(ERROR_EXPIRED)
-    _check_subscribe(client, request)  # much may have happened meanwhile
+    _check_subscribe(client, request)  # the state may have changed while the backend was asked
     return options_of(allowed), allowed.data, allowed.expires_at
 
 
 def _check_open(client: ServedClient, channel: str) -> None:
-    """Raises CodedRefusal unless a client may subscribe to a channel without a token; the log says what is missing."""
+    """Raise CodedRefusal unless a client may subscribe to a channel without a token; log which option is missing."""
     if client.node.config.insecure or permissions.may_subscribe(client.node.rules, channel, client.user):
         return
     option = "allow_subscribe_for_client" if client.user else "allow_subscribe_for_anonymous"
     log.debug(
-        "client %s (user %r) may not subscribe to %r: the request has no token for the channel, and option %s does not"
-        " open it",
+        "client %s (user %r) may not subscribe to %r: the request has no subscription token, and option %s is off",
         client.uid,
         client.user,
         channel,
@@ -117,7 +116,7 @@ def _check_open(client: ServedClient, channel: str) -> None:
 
 
 def _check_subscribe(client: ServedClient, request: SubscribeRequest) -> None:
-    """Raises CodedRefusal, Refused or CodedClosing for a request that is refused whatever the channel allows."""
+    """Raise CodedRefusal, Refused or CodedClosing for a request that is refused whatever the channel options are."""
     channel, config = _named(request.channel), client.node.config
     if request.delta not in ("", FOSSIL):
         raise CodedClosing(CLOSE_BAD_REQUEST, f"unknown delta format {request.delta!r}")
@@ -132,7 +131,7 @@ def _check_subscribe(client: ServedClient, request: SubscribeRequest) -> None:
 
 
 def _filter(options: ChannelOptions, request: SubscribeRequest) -> TagsFilter | None:
-    """The filter that a client asks for. Raises CodedRefusal for an invalid filter."""
+    """Return the filter that a client requests; None without one. Raises CodedRefusal for an invalid filter."""
     if request.tf is None:
         return None
     if not options.allow_tags_filter:
@@ -140,7 +139,7 @@ def _filter(options: ChannelOptions, request: SubscribeRequest) -> TagsFilter | 
     try:
         return tags_filter(request.tf)
     except InvalidFilter as error:
-        log.debug("a filter for channel %r is not valid: %s", request.channel, error)
+        log.debug("invalid filter for channel %r: %s", request.channel, error)
         raise CodedRefusal(ERROR_BAD_REQUEST) from None
 
 
@@ -150,7 +149,7 @@ def _sub_refresh(client: ServedClient, id_: int, request: SubRefreshRequest) -> 
         raise CodedRefusal(ERROR_PERMISSION_DENIED)
     if client.subscriptions.channels[channel].is_renewed_by_backend:
         raise CodedClosing(
-            CLOSE_BAD_REQUEST, f"a sub_refresh of {channel!r}, which a backend refreshes (proxy_sub_refresh)"
+            CLOSE_BAD_REQUEST, f"sub_refresh of {channel!r}, which a backend refreshes (option proxy_sub_refresh)"
         )
     if not request.token:
         raise CodedRefusal(ERROR_BAD_REQUEST)
@@ -179,24 +178,24 @@ def _publish(client: ServedClient, id_: int, request: PublishRequest) -> None:
 
 
 def _approved(client: ServedClient, channel: str, data: bytes) -> bytes:
-    """The data that hooks and a backend allow to be published. May block; raises Refused and Closing."""
+    """Return the data to publish after hooks and a backend have allowed it. May block; raises Refused and Closing."""
     known, is_asked = client.node.hooks, False
     if known.has(hooks.PUBLISH):
         context = client.context(hooks.PUBLISH, channel)
         try:
             context.data = decode_embedded(data)
-        except InvalidJSON:  # of a client that uses Protobuf; hooks get decoded JSON
+        except InvalidJSON:  # a client that uses Protobuf has sent other bytes; hooks receive decoded JSON
             raise CodedRefusal(ERROR_BAD_REQUEST) from None
         data, is_asked = known.ask(context, data=data).data, True
     if client.node.rules.options(channel).proxy_publish:
         data, is_asked = ask_publication(known, client.context(hooks.PUBLISH, channel), data), True
     if is_asked:
-        _check_publish(client, channel)  # much may have happened meanwhile
+        _check_publish(client, channel)  # the state may have changed in the meantime
     return data
 
 
 def _check_publish(client: ServedClient, channel: str) -> None:
-    """Raises CodedRefusal unless the options let a client publish, or let a backend decide."""
+    """Raise CodedRefusal unless the channel options let a client publish, or let a backend decide."""
     options = client.node.rules.options(channel)
     if not (options.proxy_publish or permissions.may_publish(options, _requester(client, channel))):
         raise CodedRefusal(ERROR_PERMISSION_DENIED)
@@ -227,8 +226,8 @@ def _history(client: ServedClient, id_: int, request: HistoryRequest) -> None:
     channel = _named(request.channel)
     options = client.node.rules.options(channel)
     _check_history(client, channel, options)
-    most = client.node.config.client_history_max_publication_limit
-    limit = most if request.limit < 0 else min(request.limit, most)
+    max_limit = client.node.config.client_history_max_publication_limit
+    limit = max_limit if request.limit < 0 else min(request.limit, max_limit)
     since = None if request.since is None else StreamPosition(request.since.offset, request.since.epoch)
     stream = client.node.stream(channel, HistoryFilter(limit, since, request.reverse))
     publications = [message_of(publication) for publication in stream.publications]
@@ -243,9 +242,9 @@ def _check_history(client: ServedClient, channel: str, options: ChannelOptions) 
 
 
 def _named(channel: str) -> str:
-    """The channel of a command. Raises CodedClosing when it is empty."""
+    """Return the channel of a command. Raises CodedClosing if it is empty."""
     if not channel:
-        raise CodedClosing(CLOSE_BAD_REQUEST, "a command without a channel")
+        raise CodedClosing(CLOSE_BAD_REQUEST, "command without a channel")
     return channel
 
 
@@ -262,4 +261,4 @@ CHANNEL_COMMANDS: dict[str, Callable[[ServedClient, int, Any], None]] = {
     "presence_stats": _presence_stats,
     "history": _history,
 }
-"""What carries out each method: it gets the client, the id of the command, and the request."""
+"""The function that carries out each method, called with the client, the ID of the command, and the request."""

@@ -1,6 +1,6 @@
-"""What tokens say: the claims of connections and subscriptions, decoded and checked for their types.
+"""Decodes the claims of tokens for connections and subscriptions, and checks their types.
 
-Knows nothing of signatures; only claims of a token whose signature is valid may be read here.
+Does not check signatures: pass only the claims of a token whose signature is valid.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from msgspec import Raw
 from ...model.json_codec import InvalidJSON, check_nesting, decode
 
 NO_PAYLOAD = Raw()
-"""A claim that is not there."""
+"""The value of a claim that is missing."""
 
 T = TypeVar("T")
 
 
 class InvalidClaims(ValueError):
-    """The claims are not of the types that they should have; the text says what is wrong."""
+    """A claim is missing or has the wrong type; the text says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionOptions:
-    """What a token says about a subscription; None leaves an option of the channel as it is."""
+    """The options that a token sets for a subscription; None leaves an option of the channel unchanged."""
 
     info: bytes = b""
-    """Shown to others as `chan_info`: JSON, or any bytes from the claim `b64info`."""
+    """Sent to other clients as `chan_info`: JSON, or any bytes from the claim `b64info`."""
     data: bytes = b""
     """Sent to the client in the reply: JSON, or any bytes from the claim `b64data`."""
     presence: bool | None = None
@@ -42,7 +42,7 @@ class SubscriptionOptions:
 
 
 UNCHANGED = SubscriptionOptions()
-"""The options of a subscription for which nobody has said anything."""
+"""Options that leave the options of the channel unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,11 @@ class ConnectionToken:
     expires_at: float = 0
     """Unix time in seconds at which the connection expires; 0 if it does not."""
     info: bytes = b""
-    """Shown to others as `conn_info`: JSON, or any bytes from the claim `b64info`."""
+    """Sent to other clients as `conn_info`: JSON, or any bytes from the claim `b64info`."""
     channels: Mapping[str, SubscriptionOptions] = field(default_factory=dict)
     """The channels to which the server subscribes the client."""
     meta: bytes = b""
-    """JSON that hooks of the server may read, and clients never see."""
+    """JSON that hooks of the server may read, and that is never sent to clients."""
     token_id: str = ""
     issued_at: float = 0
     """Unix time in seconds; 0 if it is not known."""
@@ -139,12 +139,12 @@ def read_lifetime(payload: bytes) -> Lifetime:
 
 
 def read_connection(payload: bytes) -> ConnectionToken:
-    """The claims of a connection. Raises InvalidClaims."""
+    """Decode the claims of a connection token. Raises InvalidClaims."""
     claims = _decoded(_connection, payload)
     channels = {channel: SubscriptionOptions() for channel in claims.channels or ()}
     channels |= {channel: _options(given or _Options()) for channel, given in (claims.subs or {}).items()}
     if "" in channels:
-        raise InvalidClaims("a channel has an empty name")
+        raise InvalidClaims("empty channel name in the claims")
     return ConnectionToken(
         user=claims.sub or "",
         expires_at=_expires_at(claims),
@@ -157,10 +157,10 @@ def read_connection(payload: bytes) -> ConnectionToken:
 
 
 def read_subscription(payload: bytes) -> SubscriptionToken:
-    """The claims of a subscription. Raises InvalidClaims."""
+    """Decode the claims of a subscription token. Raises InvalidClaims."""
     claims = _decoded(_subscription, payload)
     if not claims.channel:
-        raise InvalidClaims("the claim channel is missing")
+        raise InvalidClaims("missing claim channel")
     return SubscriptionToken(
         user=claims.sub or "",
         channel=claims.channel,
@@ -178,11 +178,11 @@ def _decoded(decoder: msgspec.json.Decoder[T], payload: bytes) -> T:
         check_nesting(payload)
         return decode(decoder, payload)
     except (InvalidJSON, UnicodeDecodeError) as error:
-        raise InvalidClaims(f"the claims cannot be read: {error}") from None
+        raise InvalidClaims(f"invalid claims: {error}") from None
 
 
 def _expires_at(claims: _Claims) -> float:
-    """The claim expire_at separates the end of the connection from that of its token; 0 is never."""
+    """Return when a connection or subscription expires: the claim expire_at or, without it, exp; 0 for never."""
     expires_at = claims.exp if claims.expire_at is None else claims.expire_at
     return expires_at or 0
 
@@ -197,11 +197,11 @@ def _options(claims: _Options) -> SubscriptionOptions:
 
 
 def _payload(name: str, json: Raw, encoded: str | None) -> bytes:
-    """A payload that is in the claims as JSON, or in another claim with base64, which counts first."""
+    """Return a payload from a claim in JSON, or from a claim in Base64, which takes precedence."""
     if encoded:
         try:
             return base64.b64decode(encoded, validate=True)
         except (binascii.Error, ValueError):
-            raise InvalidClaims(f"the claim b64{name} is not base64") from None
+            raise InvalidClaims(f"claim b64{name} is not Base64") from None
     data = bytes(json)
     return b"" if data == b"null" else data

@@ -1,7 +1,7 @@
-"""A client's connection, protocol version 2: commands in, calls on the node, replies and pushes out.
+"""The connection of a client of protocol version 2: receives commands, calls the node, sends replies and pushes.
 
-Knows the node, its subscriptions and the messages; whether these travel in JSON or Protobuf is the business of its
-format, and whether its transport is a WebSocket or SockJS it does not know. Specification: docs/protocol-v2.md.
+Knows the node, its subscriptions and the messages. Its `Format` decides between JSON and Protobuf. Does not depend on
+the kind of transport, such as WebSocket or SockJS. Specification: docs/protocol-v2.md.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ MAX_LIBRARY_LENGTH = 100
 class ClientV2(BaseClient):
     """One connection of a client of version 2.
 
-    `has_own_pings` says that the client wants pings of WebSocket instead of empty messages. `session` is the secret
-    that requests with commands for this connection must name; empty if all commands come over the connection itself.
-    With `has_ids`, messages have the ids of event_positions.py, and `last_event` is the one that the client came back
-    with, if it did.
+    With `has_own_pings` the client receives pings of WebSocket instead of empty messages. `session` is the secret that
+    separate requests with commands for this connection must contain; empty if all commands come over the connection.
+    With `has_ids`, messages have the IDs of event_positions.py, and `last_event` is the ID that a reconnecting client
+    has sent.
     """
 
     __slots__ = (
@@ -128,7 +128,7 @@ class ClientV2(BaseClient):
     # -- in
 
     def handle(self, frame: bytes) -> None:
-        """Carry out the commands of one frame, in order; a fatal error closes the connection."""
+        """Carry out the commands of one frame in order. A fatal error closes the connection."""
         started = self.active_at = time.perf_counter()
         metrics = self.node.metrics
         metrics.counters.client_api_num_requests += 1
@@ -167,13 +167,13 @@ class ClientV2(BaseClient):
     def _carry_out(self, command: Command) -> None:
         method = command.method
         if not self.authenticated and method != "connect":
-            raise CodedClosing(CLOSE_BAD_REQUEST, "a command before connect")
+            raise CodedClosing(CLOSE_BAD_REQUEST, "command before connect")
         if not command.id:
             self._handle_unnumbered(method, command)
             return
         handler = _HANDLERS.get(method)
         if handler is None:
-            raise CodedClosing(CLOSE_BAD_REQUEST, "a command without a method")
+            raise CodedClosing(CLOSE_BAD_REQUEST, "command without a method")
         started = time.perf_counter()
         try:
             handler(self, command.id, getattr(command, method))
@@ -188,16 +188,16 @@ class ClientV2(BaseClient):
         self.reply_error(id_, error)
 
     def _handle_unnumbered(self, method: str, command: Command) -> None:
-        """Handle what needs no reply: the answer to a ping, and messages to the application."""
+        """Handle a command without an ID, which needs no reply: a pong, or a message to the application."""
         if command.send is not None and method == "send":
             connection_commands.message(self, command.send)
         elif method or self._pings is None or not self._pings.answered():
-            raise CodedClosing(CLOSE_BAD_REQUEST, "a command without an id, or the answer to a ping that was not sent")
+            raise CodedClosing(CLOSE_BAD_REQUEST, "command without an ID, or pong without a ping")
 
     # -- out
 
     def reply(self, reply: Reply) -> None:
-        """Queue one reply or push. Raises CodedClosing when it holds a payload that the format cannot carry."""
+        """Queue one reply or push. Raises CodedClosing if it contains a payload that the format cannot carry."""
         if self.closed:
             return
         try:
@@ -206,7 +206,7 @@ class ClientV2(BaseClient):
             raise CodedClosing(INAPPROPRIATE_PROTOCOL, str(error)) from None
 
     def reply_error(self, id_: int, error: CodedError) -> None:
-        """Queue the error of the command with this id. Raises CodedClosing for a one-way connection."""
+        """Queue the error of the command with this ID. Raises CodedClosing for a one-way connection."""
         if self.format.is_one_way:
             raise CodedClosing(disconnect_for(error), error.message)
         self.reply(Reply(id_, error=ErrorMessage(error.code, error.message, error.temporary)))
@@ -223,7 +223,7 @@ class ClientV2(BaseClient):
     # -- the end of a subscription, and of the connection
 
     def unsubscribe(self, channel: str) -> None:
-        """End a subscription at the request of a backend. The client gets a push even if it is not subscribed."""
+        """End a subscription at the request of a backend. The client receives a push even if it is not subscribed."""
         self.end_subscription(channel, SERVER_UNSUBSCRIBE)
 
     def end_subscription(self, channel: str, why: Unsubscribed) -> None:
@@ -236,7 +236,7 @@ class ClientV2(BaseClient):
             self.push(Push(channel, unsubscribe=Unsubscribe(why.code, why.reason)))
 
     def recover_again(self, channel: str) -> None:
-        """End a subscription of which publications may be missing; the client subscribes again and recovers."""
+        """End a subscription in which publications may be missing, so that the client resubscribes and recovers."""
         self._end_by_kind(channel, UNSUBSCRIBED_INSUFFICIENT_STATE, INSUFFICIENT_STATE)
 
     def _end_expired(self, channel: str) -> None:
@@ -244,7 +244,7 @@ class ClientV2(BaseClient):
             self._end_by_kind(channel, UNSUBSCRIBED_EXPIRED, SUBSCRIPTION_EXPIRED)
 
     def _end_by_kind(self, channel: str, why: Unsubscribed, disconnect: CodedDisconnect) -> None:
-        """End a subscription of the client; a connection whose server-side subscription ends is closed."""
+        """End a subscription that the client has made, or close the connection if the server has made it."""
         subscription = self.subscriptions.channels.get(channel)
         if subscription is None:
             return
@@ -279,7 +279,7 @@ class ClientV2(BaseClient):
         self.expire_at(identity.expires_at)
 
     def refuse(self) -> None:
-        """Read nothing more: the client needs another token, and comes back with it over another connection."""
+        """Ignore further commands: the client needs another token, and reconnects when it has one."""
         self._is_refused = True
 
     @property
@@ -288,7 +288,7 @@ class ClientV2(BaseClient):
         return not self._has_own_pings and self.node.config.ping_interval > 0
 
     def start_pings(self) -> None:
-        """Begin to send pings, if the client is to get any: it has received the reply to connect."""
+        """Start sending pings, if this client receives them: it has received the reply to connect."""
         self._is_connected = True
         if self.has_pings and not self.closed:
             self._pings = Pings(
@@ -301,7 +301,7 @@ class ClientV2(BaseClient):
             )
 
     def _grace_period(self) -> float:
-        # A backend that renews connections is asked at once, and the client need not do anything.
+        # The client does not refresh its token if a backend renews connections, so there is nothing to wait for.
         return 0 if self.node.hooks.has(REFRESH_PROXY) else super()._grace_period()
 
     def _close_if_expired(self) -> None:
@@ -315,7 +315,7 @@ class ClientV2(BaseClient):
     # -- subscriptions
 
     def subscribe(self, wanted: GrantedSubscription) -> SubscribeResult:
-        """Subscribe to a channel; what is returned is to be sent before `go_live` is called. May block."""
+        """Subscribe to a channel. The caller sends the returned reply, and then calls `go_live`. May block."""
         self.node.metrics.counters.client_num_subscribe += 1
         return self.subscriptions.add(wanted)
 
@@ -344,9 +344,9 @@ class ClientV2(BaseClient):
             yield_if_due()
 
     def go_live(self, channel: str) -> None:
-        """Send what was published since the reply to a subscription was made, and announce the client. May block.
+        """Send the publications that were held until the reply was sent, and publish the join. May block.
 
-        Raises CodedClosing when it holds a payload that the format cannot carry.
+        Raises CodedClosing if a publication contains a payload that the format cannot carry.
         """
         messages = self.subscriptions.go_live(channel)
         if messages is None:
@@ -363,7 +363,7 @@ class ClientV2(BaseClient):
 
     @property
     def protocol(self) -> str:
-        """Version of the protocol and format, as operators see it."""
+        """Version of the protocol and format, as the admin interface shows it."""
         return f"v2 {self.format.name}"
 
     def context(self, event: str, channel: str = "") -> Context:
@@ -379,12 +379,12 @@ class ClientV2(BaseClient):
         server_commands.subscribe(self, command)
 
     def renew_from_server(self, command: RenewConnections) -> None:
-        """Change the time when the connection expires, also to now, and notify the client. May block."""
+        """Change when the connection expires, or close it as expired, and notify the client. May block."""
         self._await_connect()
         server_commands.renew(self, command)
 
     def send_from_server(self, command: SendMessage) -> None:
-        """Send the client a message that belongs to no channel. May block."""
+        """Send the client a message without a channel. May block."""
         self._await_connect()
         server_commands.send(self, command)
 

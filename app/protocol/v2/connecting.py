@@ -1,6 +1,6 @@
-"""The identity of a connecting client: from its token, from a backend, from a hook, or anonymous.
+"""Determines the identity of a connecting client: from its token, from a backend, from a hook, or anonymous.
 
-Checks the tokens of clients; what follows from them is the business of `client.py` and `channel_commands.py`.
+Checks the tokens of clients; `client.py` and `channel_commands.py` use the result.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _UNKNOWN_EPOCH = "unknown"
 def identify(client: ServedClient, request: ConnectRequest) -> Identity:
     """Return the identity of a connecting client. May block.
 
-    Raises CodedRefusal for an expired token, and CodedClosing for a client that may not connect.
+    Raises CodedRefusal for an expired token, and CodedClosing if the client may not connect.
     """
     config = client.node.config
     is_hooked = client.node.hooks.has(hooks.CONNECT)
@@ -66,8 +66,7 @@ def identify(client: ServedClient, request: ConnectRequest) -> Identity:
     else:
         raise CodedClosing(
             CLOSE_BAD_REQUEST,
-            "the request has no token, no backend has named a user, and option allow_anonymous_connect_without_token"
-            " is off",
+            "no token, no user from a backend, and option allow_anonymous_connect_without_token is off",
         )
     channels: Collection[str] = ()
     if is_hooked:
@@ -92,9 +91,9 @@ def _continued(client: ServedClient, wanted: GrantedSubscription, last_event: La
 
 
 def _ask_backend(client: ServedClient, request: ConnectRequest) -> Identity | None:
-    """The identity that a backend gives to a client without a token; None if there is no backend, or it gives none.
+    """Return the identity that a backend gives to a client without a token; None without a backend or an identity.
 
-    May block. Raises Refused and Closing when the backend refuses or fails.
+    May block. Raises Refused and Closing if the backend refuses or fails.
     """
     if not client.node.hooks.has(CONNECT_PROXY):
         return None
@@ -127,29 +126,29 @@ def _ask_backend(client: ServedClient, request: ConnectRequest) -> Identity | No
 
 
 def options_of(allowed: AllowedSubscription) -> SubscriptionOptions:
-    """The options of a subscription that a backend has allowed."""
+    """Return the options of a subscription that a backend has allowed."""
     return SubscriptionOptions(allowed.info, allowed.data, **allowed.override)
 
 
 def refreshed(client: ServedClient, request: RefreshRequest) -> Identity:
-    """The client as its new token has it. May block.
+    """Return the identity in the new token of a client. May block.
 
     Raises CodedClosing for a token that cannot refresh this connection.
     """
     if client.node.hooks.has(REFRESH_PROXY):
         raise CodedClosing(
-            CLOSE_BAD_REQUEST, "a refresh, but option proxy_refresh_endpoint is set: the backend refreshes"
+            CLOSE_BAD_REQUEST, "refresh of a connection that a backend refreshes (option proxy_refresh_endpoint)"
         )
     if not request.token:
-        raise CodedClosing(CLOSE_BAD_REQUEST, "a refresh without a token")
+        raise CodedClosing(CLOSE_BAD_REQUEST, "refresh without a token")
     try:
         claims = _claims(client, request.token)
     except CodedRefusal as refused:
         if refused.error is not ERROR_TOKEN_EXPIRED:
             raise
-        raise CodedClosing(CONNECTION_EXPIRED, "a refresh with an expired token") from None
+        raise CodedClosing(CONNECTION_EXPIRED, "refresh with an expired token") from None
     if claims.user != client.user:
-        raise CodedClosing(INVALID_TOKEN, "a refresh with a token of another user")
+        raise CodedClosing(INVALID_TOKEN, "refresh with a token of another user")
     identity = Identity(claims.user, claims.info or client.default_info, claims.expires_at)
     if client.node.hooks.has(hooks.REFRESH):
         identity, _ = _ask(client, hooks.REFRESH, client.user, identity)
@@ -157,36 +156,35 @@ def refreshed(client: ServedClient, request: RefreshRequest) -> Identity:
 
 
 def _claims(client: ServedClient, token: str) -> ConnectionToken:
-    """Raises CodedRefusal when the client may try again with another token or later, and CodedClosing otherwise."""
+    """Return the claims of a token. Raises CodedRefusal if the client may retry, and CodedClosing otherwise."""
     try:
         return client.tokens.connection(token)
     except ExpiredToken:
         raise CodedRefusal(ERROR_TOKEN_EXPIRED) from None
     except InvalidToken as error:
-        raise CodedClosing(INVALID_TOKEN, f"the token is not valid: {error}") from None
+        raise CodedClosing(INVALID_TOKEN, str(error)) from None
     except KeysUnavailable as error:
         log.debug("client %s: %s", client.uid, error)
         raise CodedRefusal(ERROR_INTERNAL) from None
 
 
 def _ask(client: ServedClient, event: str, user: str | None, identity: Identity) -> tuple[Identity, Collection[str]]:
-    """The identity as a hook has it in the end, and the channels that it gives.
+    """Return the identity after a hook has changed it, and the channels to which the hook subscribes the client.
 
-    Raises CodedClosing when the hook refuses, or names no user, and Refused for an error with a code of the
-    application.
+    Raises CodedClosing if the hook refuses or sets no user, and Refused for an error with a code of the application.
     """
     context = Context(event, user, client.uid, info=decode_if_json(identity.info), opening=client.opening)
     try:
         outcome = client.node.hooks.ask(context, info=identity.info)
     except Refused as refused:
-        if refused.error.backend_code:  # the reply carries it, and the client decides whether to come back
+        if refused.error.backend_code:  # the reply contains the code, and the client decides whether to reconnect
             if event == hooks.CONNECT:
                 client.refuse()
             raise
         is_temporary = refused.error.advice == RETRY
         raise CodedClosing(disconnect_of(Disconnect(refused.error.text, is_temporary))) from None
     if outcome.user is None:
-        raise CodedClosing(CLOSE_BAD_REQUEST, "the request has no token, and no hook has named a user")
+        raise CodedClosing(CLOSE_BAD_REQUEST, "no token, and no user from a hook")
     if event == hooks.REFRESH:
         return identity._replace(info=outcome.info), ()
     return identity._replace(user=outcome.user, info=outcome.info), context.channels
@@ -202,7 +200,7 @@ def _server_side(client: ServedClient, claims: ConnectionToken, request: Connect
 def _with_channels(
     client: ServedClient, identity: Identity, channels: Collection[str], request: ConnectRequest
 ) -> list[GrantedSubscription]:
-    """The subscriptions of the identity and those to further channels. Those that it has already stay as they are."""
+    """Return the subscriptions of the identity, and new ones for the other `channels`."""
     wanted = {subscription.channel: subscription for subscription in identity.subscriptions}
     for channel in channels:
         if channel not in wanted:
@@ -219,7 +217,7 @@ def server_side(
     request: SubscribeRequest | None = None,
     expires_at: float = 0,
 ) -> GrantedSubscription:
-    """A subscription that the server makes. Raises CodedClosing for a channel whose namespace does not exist."""
+    """Return a server-side subscription. Raises CodedClosing for a channel whose namespace does not exist."""
     try:
         options = client.node.rules.options(channel)
     except Refused:
@@ -228,7 +226,7 @@ def server_side(
         ) from None
     wanted = request or SubscribeRequest()
     granted = overridden(permissions.grant(options, wanted, user), given, options)
-    granted = granted._replace(may_have_deltas=False)  # client libraries have them for subscriptions of their own only
+    granted = granted._replace(may_have_deltas=False)  # client libraries support no deltas in server-side subscriptions
     data = Raw(given.data) if given.data else NO_PAYLOAD
     return GrantedSubscription(channel, wanted, granted, given.info, expires_at, data, is_server_side=True)
 
@@ -247,7 +245,7 @@ def subscription_token(client: ServedClient, channel: str, token: str) -> Subscr
         log.debug("client %s (user %r): invalid token for %r: %s", client.uid, client.user, channel, error)
         raise CodedRefusal(ERROR_PERMISSION_DENIED) from None
     except ForeignToken as error:
-        raise CodedClosing(INVALID_TOKEN, f"the token for {channel!r}: {error}") from None
+        raise CodedClosing(INVALID_TOKEN, f"token for {channel!r}: {error}") from None
     except KeysUnavailable as error:
         log.debug("client %s (user %r): %s", client.uid, client.user, error)
         raise CodedRefusal(ERROR_INTERNAL) from None

@@ -1,4 +1,4 @@
-"""The commands of protocol version 2 that concern the connection as a whole: connect, refresh, rpc and send."""
+"""Carries out the commands of protocol version 2 without a channel: connect, refresh, rpc and send."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 def _connect(client: ServedClient, id_: int, request: ConnectRequest) -> None:
     client.node.metrics.counters.client_num_connect += 1
     if client.authenticated:
-        raise CodedClosing(CLOSE_BAD_REQUEST, "a second connect")
+        raise CodedClosing(CLOSE_BAD_REQUEST, "second connect")
     try:
         identity = identify(client, request)
     except CodedRefusal as refused:
@@ -96,7 +96,7 @@ def _check_limits(client: ServedClient, identity: Identity) -> None:
 
 
 def _close_others(client: ServedClient, user: str) -> None:
-    """Close the other connections of a user that may have only one. May block, and raises Refused."""
+    """Close the other connections of the user if each user may have only one. May block, and raises Refused."""
     config = client.node.config
     if user and config.user_subscribe_to_personal and config.user_personal_single_connection:
         client.node.carry_out(
@@ -146,7 +146,7 @@ def _rpc(client: ServedClient, id_: int, request: RPCRequest) -> None:
 
 
 def message(client: ServedClient, request: SendRequest) -> None:
-    """Give the application a message that needs no reply. Raises CodedClosing when nothing receives it. May block."""
+    """Pass a message without a reply to the application. Raises CodedClosing if there is no handler. May block."""
     known = client.node.hooks
     if not known.has(hooks.MESSAGE):
         raise CodedClosing(CLOSE_NOT_AVAILABLE)
@@ -155,7 +155,7 @@ def message(client: ServedClient, request: SendRequest) -> None:
     try:
         known.answer(context, hooks.MESSAGE)
     except Refused as refused:
-        log.debug("client %s (user %r): a message is refused: %s", client.uid, client.user, refused)
+        log.debug("client %s (user %r): message refused: %s", client.uid, client.user, refused)
 
 
 CONNECTION_COMMANDS: Mapping[str, Callable[[ServedClient, int, Any], None]] = {
@@ -163,4 +163,4 @@ CONNECTION_COMMANDS: Mapping[str, Callable[[ServedClient, int, Any], None]] = {
     "refresh": _refresh,
     "rpc": _rpc,
 }
-"""What carries out each method: it gets the client, the id of the command, and the request."""
+"""The function that carries out each method, called with the client, the ID of the command, and the request."""

@@ -1,4 +1,4 @@
-"""Subscriptions with deltas: after a first full payload they receive what each publication changes of the one before.
+"""Subscriptions with deltas: they receive one full payload, and then the changes from each payload to the next.
 
 A patch is created once for each publication and channel. It is sent only if it is shorter than the payload.
 """
@@ -16,23 +16,23 @@ from ...model.events import Publication as NodePublication
 from ...model.payload import bytes_of, is_binary
 from ...node.hub import Hub
 from . import fossil_delta
-from .encodings import pusher, unsendable
+from .encodings import event_encoder, log_unsendable
 from .format import Format, NotJSON
 from .messages import Publication, client_info
 
 FOSSIL = "fossil"
 """The only delta format."""
 MAX_PATCHED_FOR_ONE = 1 << 20
-"""Bytes of the payloads for which patches are created for one subscriber before it goes live; others are sent in full.
+"""Bytes of payloads for which patches are created for one recovering subscriber; further payloads are sent in full.
 
-Creating these patches takes up to 0.2 s, and no other subscriber has a use for them.
+Creating these patches takes up to 0.2 s, and no other subscriber can use them.
 """
 
 
 class DeltaChain:
-    """The newest publication of one channel that a node has sent to subscribers with deltas.
+    """The newest publication that a node has sent to the subscribers with deltas of one channel.
 
-    All of them share one chain for each channel. It keeps one payload, and it ends with the last of them.
+    All these subscribers share one chain, which stores one payload. It is discarded with the last of them.
     """
 
     __slots__ = ("__weakref__", "_before", "_newest", "_patch", "_publication")
@@ -44,20 +44,20 @@ class DeltaChain:
         self._patch: bytes | None = None
 
     def add(self, publication: NodePublication) -> None:
-        """Note a publication that is broadcast now. Nothing happens if it is the one that was noted last."""
+        """Store the publication that is being broadcast. Has no effect if it is stored already."""
         if publication is not self._publication:
             self._publication = publication
             self._before, self._newest = self._newest, bytes_of(publication.data)
             self._patch = None
 
     def patch(self) -> bytes | None:
-        """What the newest publication changes of the one before; None if its payload is not longer than that."""
+        """Return the patch from the previous publication to the newest one; None if the payload is not longer."""
         if self._before is not None and self._newest is not None:
             self._patch, self._before = shorter_patch(self._before, self._newest), None
         return self._patch
 
     def continues(self, data: bytes) -> bool:
-        """Whether a subscriber that has received `data` last can go on with the next patch of this chain."""
+        """Return whether a subscriber whose last payload is `data` can apply the next patch of this chain."""
         if self._newest is None:
             self._newest = data
         return self._newest == data
@@ -67,7 +67,7 @@ _chains: WeakKeyDictionary[Hub, WeakValueDictionary[str, DeltaChain]] = WeakKeyD
 
 
 def chain_of(hub: Hub, channel: str) -> DeltaChain:
-    """The chain of a channel of one node; a new one if nobody uses any."""
+    """Return the chain of a channel of one node; a new one if no subscriber uses one."""
     chains = _chains.setdefault(hub, WeakValueDictionary())
     chain = chains.get(channel)
     if chain is None:
@@ -77,26 +77,26 @@ def chain_of(hub: Hub, channel: str) -> DeltaChain:
 
 @dataclass(frozen=True, slots=True)
 class _DeltaPush:
-    """Encodes the events of one channel; equal objects return the same bytes."""
+    """Encodes the events of one channel. Objects that are equal return the same bytes."""
 
     chain: DeltaChain
     format: Format
     has_joins: bool
     is_full: bool
-    """Whether the subscribers lack the publication before, and so can apply no patch."""
+    """Whether payloads are sent in full, because the subscribers do not have the previous one."""
 
     def __call__(self, event: Event) -> bytes:
         if not isinstance(event, NodePublication):
-            return pusher(self.format, self.has_joins)(event)
+            return event_encoder(self.format, self.has_joins)(event)
         self.chain.add(event)
         try:
             return _encode(self.format, event, None if self.is_full else self.chain.patch())
         except NotJSON:
-            raise unsendable(event) from None
+            raise log_unsendable(event) from None
 
 
 class DeltaSubscription:
-    """One subscription with deltas. It encodes alone what the subscriber receives before it goes live."""
+    """One subscription with deltas. Encodes what this subscriber alone receives before live events."""
 
     __slots__ = ("_chain", "_format", "_last", "_left")
 
@@ -107,17 +107,20 @@ class DeltaSubscription:
         self._left = MAX_PATCHED_FOR_ONE
 
     def encoding(self, frame: Callable[[bytes], bytes], has_joins: bool) -> Encoding:
-        """How live events reach the subscriber: the next publication in full, and patches after it."""
+        """Return the encoding of live events that sends the next publication in full, and then patches."""
         full = _DeltaPush(self._chain, self._format, has_joins, is_full=True)
         return Encoding(full, frame, is_positioned=True, then=self.patched_encoding(frame, has_joins))
 
     def patched_encoding(self, frame: Callable[[bytes], bytes], has_joins: bool) -> Encoding:
-        """How live events reach the subscriber when it has received the publication before."""
+        """Return the encoding of live events for a subscriber that has received the previous publication."""
         patched = _DeltaPush(self._chain, self._format, has_joins, is_full=False)
         return Encoding(patched, frame, is_positioned=True)
 
     def recovered(self, publication: NodePublication) -> Publication:
-        """A publication as the reply to the subscription has it. Raises NotJSON. Call it in the order of the stream."""
+        """Convert a recovered publication to the message for the reply, as a patch if possible.
+
+        Raises NotJSON. Call it in the order of the stream.
+        """
         payload, is_delta = _payload(self._format, publication, self._next_patch(publication))
         return Publication(
             data=Raw(payload),
@@ -128,11 +131,11 @@ class DeltaSubscription:
         )
 
     def push(self, publication: NodePublication) -> bytes:
-        """The push of a publication that was held. Raises NotJSON. Call it in the order of the stream."""
+        """Encode a publication that was held. Raises NotJSON. Call it in the order of the stream."""
         return _encode(self._format, publication, self._next_patch(publication))
 
     def go_live(self) -> bool:
-        """Whether the subscriber can apply the next patch of the channel: it has received the payload before."""
+        """Return whether the subscriber can apply the next patch of the channel to its last payload."""
         last, self._last = self._last, None
         return last is not None and self._chain.continues(last)
 
@@ -145,7 +148,7 @@ class DeltaSubscription:
 
 
 def shorter_patch(before: bytes, data: bytes) -> bytes | None:
-    """The patch that changes one payload into the next one; None if it is not shorter than that."""
+    """Return the patch that changes one payload into the next one; None if it is not shorter than that payload."""
     patch = fossil_delta.create(before, data)
     return patch if patch is not None and len(patch) < len(data) else None
 
@@ -157,10 +160,10 @@ def _encode(format_: Format, publication: NodePublication, patch: bytes | None) 
 
 
 def _payload(format_: Format, publication: NodePublication, patch: bytes | None) -> tuple[bytes, bool]:
-    """The payload as a subscription with deltas sends it, and whether it is a patch. Raises NotJSON."""
+    """Encode a patch or full payload for a subscription with deltas; return whether it is a patch. Raises NotJSON."""
     data = publication.data
     if is_binary(data) and not format_.is_binary:
-        raise NotJSON("the data of a publication is not JSON")
+        raise NotJSON("data of a publication is not JSON")
     if patch is not None:
         return format_.delta_payload(patch), True
     return format_.delta_payload(bytes_of(data)), False

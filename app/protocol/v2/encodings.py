@@ -1,7 +1,7 @@
-"""How events of channels reach subscribers of protocol version 2: the encodings that the hub groups them by.
+"""Encodes events of channels for subscribers of protocol version 2.
 
-Subscribers in the same format, over the same kind of transport and with the same options share one encoding, so that a
-broadcast is encoded once for all of them.
+Subscribers with the same format, kind of transport and options share one `Encoding`. The hub groups subscribers by it,
+so that a broadcast is encoded once for each group.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ log = logging.getLogger(__name__)
 _unsendable_log = ThrottledLog(log, logging.WARNING)
 
 
-def unsendable(event: Event) -> Unsendable:
-    """The exception for an event that holds bytes which JSON has no way to carry; logged once in a while."""
+def log_unsendable(event: Event) -> Unsendable:
+    """Log that an event holds bytes that JSON cannot carry, at a limited rate, and return the exception to raise."""
     _unsendable_log.log(
         "not JSON",  # not the channel, because clients can invent channels
-        "a message in channel %r is not JSON: its subscribers are disconnected unless they use Protobuf or version 1",
+        "message in channel %r is not JSON: disconnecting its subscribers that use protocol version 2 in JSON",
         event.channel,
     )
     return Unsendable()
 
 
 def encode_event(format_: Format, event: Event) -> bytes:
-    """The push of an event. Raises NotJSON for a publication of bytes that the format has no way to send."""
+    """Encode an event as a push. Raises NotJSON for a publication of bytes that the format cannot carry."""
     if isinstance(event, Publication):
         epoch = event.epoch if event.offset == 1 else ""
         data = bytes_of(event.data) if format_.is_binary else event.data
@@ -54,8 +54,8 @@ def encode_with_id(format_: Format, event: Event) -> bytes:
 
 
 @cache
-def pusher(format_: Format, has_joins: bool, has_ids: bool = False) -> Callable[[Event], bytes]:
-    """Encodes the events of a channel; joins and leaves only for subscribers that receive them."""
+def event_encoder(format_: Format, has_joins: bool, has_ids: bool = False) -> Callable[[Event], bytes]:
+    """Return the function that encodes the events of a channel; it skips joins and leaves unless `has_joins`."""
     encode = encode_with_id if has_ids else encode_event
 
     def push(event: Event) -> bytes:
@@ -64,7 +64,7 @@ def pusher(format_: Format, has_joins: bool, has_ids: bool = False) -> Callable[
         try:
             return encode(format_, event)
         except NotJSON:
-            raise unsendable(event) from None
+            raise log_unsendable(event) from None
 
     return push
 
@@ -73,8 +73,8 @@ def pusher(format_: Format, has_joins: bool, has_ids: bool = False) -> Callable[
 def encoding(
     format_: Format, frame: Callable[[bytes], bytes], has_joins: bool, is_positioned: bool, has_ids: bool = False
 ) -> Encoding:
-    """The encoding of subscriptions; the same object for equal arguments.
+    """Return the encoding for subscriptions with these properties; the same object for equal arguments.
 
     All results are kept, so `frame` is the function of a transport, and not that of one client.
     """
-    return Encoding(pusher(format_, has_joins, has_ids), frame, is_positioned)
+    return Encoding(event_encoder(format_, has_joins, has_ids), frame, is_positioned)

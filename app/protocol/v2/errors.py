@@ -1,7 +1,7 @@
-"""The codes of protocol version 2: errors of replies, close codes, and the codes of an ended subscription.
+"""The codes of protocol version 2: errors in replies, close codes, and codes for the end of a subscription.
 
-The HTTP API of Centrifugo v4 and later has the same error codes. The texts are the protocol's own, and clients compare
-them. `error_of` and `disconnect_of` translate what the node says, which knows no version of the protocol.
+The HTTP API of Centrifugo v4 and later has the same error codes. The texts belong to the protocol, and clients compare
+them. `error_of` and `disconnect_of` translate errors of the node, which does not depend on a version of the protocol.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class CodedError:
 
 @dataclass(frozen=True, slots=True)
 class CodedDisconnect:
-    """Why a connection is closed: sent in the close frame, or in a push where the transport has no close frames."""
+    """The reason why a connection is closed, sent in the close frame or, if the transport has none, in a push."""
 
     code: int
     """3000 to 3999 belong to the protocol, 4000 to 4999 to applications."""
@@ -39,20 +39,20 @@ class CodedDisconnect:
 
     @property
     def reconnects(self) -> bool:
-        """Whether client libraries connect again after this code."""
+        """Whether client libraries reconnect after this code."""
         return not (3500 <= self.code < 4000 or 4500 <= self.code < 5000)
 
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribed:
-    """Why the server has ended a subscription. From code 2500 on, client libraries subscribe again at once."""
+    """The reason why the server has ended a subscription. Client libraries resubscribe if the code is 2500 or more."""
 
     code: int
     reason: str
 
 
 class CodedRefusal(Exception):
-    """Raised where a command cannot be carried out; `error` is for the reply."""
+    """Raised for a command that cannot be carried out; `error` is sent in the reply."""
 
     def __init__(self, error: CodedError) -> None:
         super().__init__(error.message)
@@ -60,7 +60,7 @@ class CodedRefusal(Exception):
 
 
 class CodedClosing(Exception):
-    """Raised where a connection cannot go on; `disconnect` is for the client, `detail` only for the log."""
+    """Raised when a connection must be closed; `disconnect` is sent to the client, `detail` is only logged."""
 
     def __init__(self, disconnect: CodedDisconnect, detail: str = "") -> None:
         super().__init__(f"{disconnect.reason}: {detail}" if detail else disconnect.reason)
@@ -86,7 +86,7 @@ ERROR_BAD_REQUEST = CodedError(107, "bad request")
 ERROR_NOT_AVAILABLE = CodedError(108, "not available")
 """The channel has no presence or no history."""
 ERROR_TOKEN_EXPIRED = CodedError(109, "token expired")
-"""The token has expired, or is not valid yet; the client gets a new one and tries again."""
+"""The token has expired, or is not valid yet; the client requests a new one and retries."""
 ERROR_EXPIRED = CodedError(110, "expired")
 """The connection or the subscription has expired."""
 ERROR_TOO_MANY_REQUESTS = CodedError(111, "too many requests", temporary=True)
@@ -97,13 +97,13 @@ ERROR_CONCURRENT_PAGINATION = CodedError(113, "concurrent pagination", temporary
 """Another request reads pages of the same channel."""
 
 CONNECTION_CLOSED = CodedDisconnect(3000, "connection closed")
-"""The connection was closed for no other reason."""
+"""The connection was closed without a more specific reason."""
 SHUTDOWN = CodedDisconnect(3001, "shutdown")
-"""The server stops; the client connects to it, or to another server, again."""
+"""The server is shutting down; the client reconnects, to this server or another one."""
 INTERNAL_SERVER_ERROR = CodedDisconnect(3004, "internal server error")
 """The server failed; its log has the details."""
 CONNECTION_EXPIRED = CodedDisconnect(3005, "connection expired")
-"""The token has expired and was not refreshed in time."""
+"""The token has expired, and expired_connection_close_delay has passed without a new one."""
 SUBSCRIPTION_EXPIRED = CodedDisconnect(3006, "subscription expired")
 """A subscription that the server made has expired."""
 SLOW = CodedDisconnect(3008, "slow")
@@ -111,22 +111,22 @@ SLOW = CodedDisconnect(3008, "slow")
 WRITE_ERROR = CodedDisconnect(3009, "write error")
 """The socket has failed."""
 INSUFFICIENT_STATE = CodedDisconnect(3010, "insufficient state")
-"""Publications may be missing; the client recovers when it connects again."""
+"""Publications may be missing; the client recovers them when it reconnects."""
 FORCE_RECONNECT = CodedDisconnect(3011, "force reconnect")
-"""A backend wants the client to connect again."""
+"""A backend requests that the client reconnects."""
 NO_PONG = CodedDisconnect(3012, "no pong")
-"""The client has not answered a ping in time."""
+"""The client has not answered a ping before the timeout."""
 CLOSE_TOO_MANY_REQUESTS = CodedDisconnect(3013, "too many requests")
 """The client sends more requests than it may."""
 STATE_INVALIDATED = CodedDisconnect(3014, "state invalidated")
-"""What the client knows of its subscriptions is no longer valid."""
+"""The client's information about its subscriptions is no longer valid."""
 
 INVALID_TOKEN = CodedDisconnect(3500, "invalid token")
 """The token has a wrong signature, or is for another user or channel."""
 CLOSE_BAD_REQUEST = CodedDisconnect(3501, "bad request")
 """The frame breaks the protocol, or the client has connected without a token that it needs."""
 STALE = CodedDisconnect(3502, "stale")
-"""The client has not connected in time."""
+"""The client has not sent `connect` before the timeout."""
 FORCE_DISCONNECT = CodedDisconnect(FORCE_DISCONNECT_CODE, "force disconnect")
 """A backend has disconnected the user."""
 CONNECTION_LIMIT = CodedDisconnect(3504, "connection limit")
@@ -147,14 +147,14 @@ SERVER_UNSUBSCRIBE = Unsubscribed(2000, "server unsubscribe")
 UNSUBSCRIBED_INSUFFICIENT_STATE = Unsubscribed(2500, "insufficient state")
 """Publications may be missing; the client subscribes again and recovers."""
 UNSUBSCRIBED_EXPIRED = Unsubscribed(2501, "subscription expired")
-"""The token of the subscription has expired and was not refreshed in time."""
+"""The token of the subscription has expired, and client_expired_sub_close_delay has passed without a new one."""
 UNSUBSCRIBED_STATE_INVALIDATED = Unsubscribed(2502, "state invalidated")
-"""What the client knows of this subscription is no longer valid."""
+"""The client's information about this subscription is no longer valid."""
 
 CUSTOM_RECONNECT = 4000
-"""Close code for a reason that an application gives, if clients shall connect again."""
+"""Close code for a reason that an application gives, if clients should reconnect."""
 CUSTOM_TERMINAL = 4500
-"""Close code for a reason that an application gives, if clients shall stay disconnected."""
+"""Close code for a reason that an application gives, if clients should not reconnect."""
 
 _ERRORS = {
     model.INVALID_MESSAGE.text: ERROR_BAD_REQUEST,
@@ -187,9 +187,9 @@ _DISCONNECTS = {
 
 
 def error_of(error: model.Error) -> CodedError:
-    """The error of this version for one of the node.
+    """Translate an error of the node into an error of this version.
 
-    A code that an application chose is kept. So is a text that it chose without a code, with the code 103.
+    The code and text that an application has chosen are kept. A text without a code gets the code 103.
     """
     if error.backend_code:
         return CodedError(error.backend_code, error.text, temporary=error.advice == model.RETRY)
@@ -197,10 +197,10 @@ def error_of(error: model.Error) -> CodedError:
 
 
 def disconnect_of(disconnect: model.Disconnect) -> CodedDisconnect:
-    """The close code of this version for a reason of the node.
+    """Translate a reason of the node for closing a connection into a close code of this version.
 
-    A code that a backend chose is kept. So is a reason that an application chose, with a code that tells clients the
-    same about connecting again.
+    The code that a backend has chosen is kept. A reason without a code gets the code 4000 if clients should reconnect,
+    and 4500 if not.
     """
     if disconnect.backend_code:
         return CodedDisconnect(disconnect.backend_code, disconnect.reason)

@@ -1,6 +1,6 @@
-"""What the declaration of a message says about each of its fields, for the encoders and decoders.
+"""Reads the declarations of messages: name, number and type of each field, for the encoders and decoders.
 
-Knows how messages are declared, but none of them.
+Knows how messages are declared, but no particular message.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Message(msgspec.Struct, omit_defaults=True):
 
 
 class Kind(Enum):
-    """What one value of a field is."""
+    """The type of one value of a field."""
 
     BOOL = auto()
     UINT32 = auto()
@@ -38,7 +38,7 @@ class Cardinality(Enum):
     ONE = auto()
     LIST = auto()
     MAP = auto()
-    """By keys that are text."""
+    """Values by keys, which are texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,10 @@ class Field:
 
 @cache
 def fields_of(type_: type[Message]) -> tuple[Field, ...]:
-    """The fields of a message, in the order of their declaration. Raises TypeError for one that is not understood."""
+    """Return the fields of a message, in the order of their declaration.
+
+    Raises TypeError for one that is not understood.
+    """
     hints = typing.get_type_hints(type_, include_extras=True)
     return tuple(_field(name, hints[name]) for name in type_.__struct_fields__)
 
@@ -67,7 +70,7 @@ _SHAPES: dict[Any, Cardinality] = {list: Cardinality.LIST, dict: Cardinality.MAP
 
 def _field(name: str, hint: Any) -> Field:
     if typing.get_origin(hint) is not Annotated:
-        raise TypeError(f"{name}: the annotation has no number")
+        raise TypeError(f"field {name}: expected an annotation with a field number")
     value, *notes = typing.get_args(hint)
     number = next(note for note in reversed(notes) if isinstance(note, int))
     shape = _SHAPES.get(typing.get_origin(value), Cardinality.ONE)
@@ -78,5 +81,5 @@ def _field(name: str, hint: Any) -> Field:
         return Field(name, number, Kind.MESSAGE, shape, value)
     kind = next((note for note in notes if isinstance(note, Kind)), None) or _KINDS.get(value)
     if kind is None:
-        raise TypeError(f"{name}: no field can be of the type {value}")
+        raise TypeError(f"field {name}: unsupported type {value}")
     return Field(name, number, kind, shape)

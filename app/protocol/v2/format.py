@@ -1,4 +1,4 @@
-"""What JSON and Protobuf have in common: how a connection reads commands and writes replies, whichever it uses."""
+"""The interface of the formats JSON and Protobuf: decoding commands and encoding replies."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ from .messages import Command, EmulationRequest, Push, Reply
 
 
 class InvalidFrame(ValueError):
-    """A peer has sent what is not a frame of the protocol; the text says what is wrong with it."""
+    """A peer has sent a frame that does not follow the protocol; the text says what is wrong with it."""
 
 
 class NotJSON(ValueError):
-    """A payload is no JSON, and cannot be sent to a client that uses JSON."""
+    """A payload is not JSON, and cannot be sent to a client that uses JSON."""
 
 
 class Format(ABC):
     """A format, such as JSON. It has no state, so one object serves all connections."""
 
     name: str
-    """How clients and the log call it."""
+    """The name of the format for clients and the log."""
     is_binary: bool
-    """Whether frames are bytes and not text."""
+    """Whether frames are binary instead of text."""
     is_one_way = False
-    """Whether the client sends one request to connect, and only listens then."""
+    """Whether the client only sends one connect request, and receives everything else."""
     ping: bytes
-    """An encoded empty reply."""
+    """An encoded empty reply, which is sent as a ping."""
     separator: bytes
-    """What stands between two encoded replies of one frame."""
+    """The bytes between two encoded replies of one frame."""
 
     @abstractmethod
     def decode_commands(self, frame: bytes) -> Iterator[Command]:
-        """The commands of a frame, one by one.
+        """Yield the commands of a frame, one by one.
 
-        Raises InvalidFrame where the frame is wrong; the commands before that are valid.
+        Raises InvalidFrame for an invalid command, after the valid ones before it.
         """
 
     @abstractmethod
     def decode_emulation(self, body: bytes) -> EmulationRequest:
-        """The body of an emulation request; its `data` is a frame with commands. Raises InvalidFrame."""
+        """Decode the body of an emulation request; its `data` is a frame with commands. Raises InvalidFrame."""
 
     @abstractmethod
     def encode_reply(self, reply: Reply) -> bytes:
-        """A reply or a push, ready to be joined to a frame. Raises NotJSON."""
+        """Encode a reply or a push, ready to be joined to a frame. Raises NotJSON."""
 
     @abstractmethod
     def encode_push(self, push: Push) -> bytes:
-        """A push of a one-way connection, which has no reply around it. Raises NotJSON."""
+        """Encode a push of a one-way connection, which is not wrapped in a reply. Raises NotJSON."""
 
     @abstractmethod
     def encode_publication(
@@ -61,15 +61,15 @@ class Format(ABC):
         tags: Mapping[str, str] | None = None,
         delta: bool = False,
     ) -> bytes:
-        """The push of a publication, ready to be joined to a frame; the same as `encode_reply`, but faster.
+        """Encode the push of a publication, with the same result as `encode_reply` but faster.
 
         In a subscription with deltas, `data` is what `delta_payload` returns. Raises NotJSON.
         """
 
     @abstractmethod
     def delta_payload(self, data: bytes) -> bytes:
-        """How a payload or a patch is sent in a subscription with deltas. Raises NotJSON if it is not UTF-8."""
+        """Encode a payload or a patch for a subscription with deltas. Raises NotJSON if it is not UTF-8."""
 
     def join(self, messages: Sequence[bytes]) -> bytes:
-        """One frame with these encoded replies and pushes."""
+        """Join encoded replies and pushes to one frame."""
         return self.separator.join(messages)

@@ -1,9 +1,9 @@
-"""Creates patches in the delta format of Fossil: what changes one payload into the next one.
+"""Creates patches in the delta format of Fossil. A patch changes one payload into the next one.
 
-A patch is text as long as the new payload is. It begins with the length of the new payload, then come pieces of the
-old payload (`length@offset,`) and new text (`length:text`), and a checksum ends it (`checksum;`). Numbers are written
-in base 64. The search for common pieces is the one of Fossil itself, so the patches are the ones that other servers
-create. Format: https://fossil-scm.org/home/doc/trunk/www/delta_format.wiki
+If the new payload is text, the patch is text too. It begins with the length of the new payload. Then follow references
+to pieces of the old payload (`length@offset,`) and new text (`length:text`), and at the end a checksum (`checksum;`).
+Numbers are written in base 64. The algorithm that finds common pieces is the one of Fossil itself, so the patches equal
+those of other servers. Format: https://fossil-scm.org/home/doc/trunk/www/delta_format.wiki
 """
 
 from __future__ import annotations
@@ -14,42 +14,42 @@ from itertools import accumulate
 from typing import Literal, NamedTuple
 
 HASH_WINDOW = 16
-"""Bytes of a block of the old payload; only common pieces that contain a whole block, or nearly one, are found."""
+"""Bytes of a block of the old payload; shorter common pieces are not found."""
 MAX_CANDIDATES = 249
-"""Blocks with the same hash that are compared with one place of the new payload."""
+"""Blocks with the same hash that are compared with one position of the new payload."""
 MAX_DELTA_SIZE = 1 << 17
 """Bytes of the largest payload for which a patch is created: a patch of 128 KB takes some milliseconds."""
 MAX_STEPS = 30_000
-"""Comparisons of two bytes after which no patch is created, because they would take more than about 20 ms.
+"""Comparisons of two bytes after which the search is given up, because it would take more than about 20 ms.
 
-The payloads have too little in common then, or repeat the same pieces too often.
+This happens if the payloads have too little in common, or repeat the same pieces too often.
 """
 STEPS_PER_MATCH = 8
-"""Comparisons that take as long as the search for the ends of a short piece that both payloads have."""
+"""Cost, in comparisons, of finding both ends of a common piece of the payloads."""
 BYTES_PER_STEP = 2048
-"""Bytes of such a piece that take as long as one comparison more."""
+"""Bytes of a common piece that cost one more comparison."""
 
 _DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~"
 
 
 class _Copy(NamedTuple):
-    """A piece that both payloads have."""
+    """A piece that both payloads contain."""
 
     literal: int
-    """Bytes of new text before it."""
+    """Bytes of new text before the piece."""
     offset: int
-    """Where it is in the old payload."""
+    """The position of the piece in the old payload."""
     size: int
 
 
 class _TooManySteps(Exception):
-    """The search takes more than MAX_STEPS."""
+    """The search needs more comparisons than MAX_STEPS."""
 
 
 def create(source: bytes, target: bytes) -> bytes | None:
-    """The patch that changes `source` into `target`; None if these are too large or have too little in common.
+    """Create the patch that changes `source` into `target`; None if they are too large or have too little in common.
 
-    A patch for two texts in UTF-8 is a text too: no piece begins or ends within a character.
+    The patch for two texts in UTF-8 is valid UTF-8: no piece begins or ends within a character.
     """
     if max(len(source), len(target)) > MAX_DELTA_SIZE:
         return None
@@ -60,7 +60,7 @@ def create(source: bytes, target: bytes) -> bytes | None:
 
 
 class _Patch:
-    """The search for what one pair of payloads has in common."""
+    """The search for the common pieces of two payloads."""
 
     def __init__(self, source: bytes, target: bytes) -> None:
         self._source = source
@@ -82,7 +82,7 @@ class _Patch:
         return b"".join(parts)
 
     def _next_copy(self, done: int) -> _Copy | None:
-        """The first piece that both payloads have behind the place `done` of the new one."""
+        """Return the first common piece after the position `done` of the new payload; None if there is none."""
         target, blocks, position = self._target, self._blocks, done
         last = len(target) - HASH_WINDOW
         if not blocks or position >= last:
@@ -102,7 +102,10 @@ class _Patch:
             self._steps += 1
 
     def _longest(self, candidates: Sequence[int], done: int, position: int) -> _Copy | None:
-        """The longest piece around one of these blocks and a place of the new payload, if it is worth a copy."""
+        """Return the longest piece that contains one of these blocks and a position of the new payload.
+
+        Returns None if a reference to it would be longer than the piece itself.
+        """
         self._count(len(candidates))
         source, first, before = self._source, self._target[position], self._target[position - 1]
         best: _Copy | None = None
@@ -122,7 +125,7 @@ class _Patch:
             raise _TooManySteps
 
     def _common(self, block: int, done: int, position: int) -> _Copy:
-        """What the payloads have in common around a block of the old one and a place of the new one."""
+        """Return the common piece around a block of the old payload and a position of the new one."""
         source, target = self._source, self._target
         begin = position - _common_suffix(source, block, target, position, min(block - 1, position - done))
         end = position + _common_prefix(source, block, target, position)
@@ -131,7 +134,7 @@ class _Patch:
 
 
 def _blocks_by_hash(source: bytes) -> list[list[int]]:
-    """Where the blocks of the old payload begin, by their hash; the last block comes first."""
+    """Return the positions of the blocks of the old payload by their hash, the last block first."""
     if len(source) <= HASH_WINDOW:
         return []
     count = len(source) // HASH_WINDOW
@@ -145,12 +148,12 @@ def _blocks_by_hash(source: bytes) -> list[list[int]]:
 
 
 def _sums(window: bytes) -> tuple[int, int]:
-    """The two parts of the hash of some bytes: their sum, and their sum weighted by their distance from the end."""
+    """Return the two parts of the hash of some bytes: their sum, and their sum weighted by distance from the end."""
     return sum(window), sum(accumulate(window))
 
 
 def _common_prefix(source: bytes, start: int, target: bytes, position: int) -> int:
-    """How many bytes are equal from two places on. Compares slices, and longer ones from step to step."""
+    """Return how many bytes are equal after two positions. Compares slices that grow with each step."""
     limit = min(len(source) - start, len(target) - position)
     done, step = 0, HASH_WINDOW
     while done < limit:
@@ -165,7 +168,7 @@ def _common_prefix(source: bytes, start: int, target: bytes, position: int) -> i
 
 
 def _common_suffix(source: bytes, start: int, target: bytes, position: int, limit: int) -> int:
-    """How many bytes before two places are equal, at most `limit`."""
+    """Return how many bytes are equal before two positions, at most `limit`."""
     done, step = 0, HASH_WINDOW
     while done < limit:
         step = min(step, limit - done)
@@ -179,13 +182,13 @@ def _common_suffix(source: bytes, start: int, target: bytes, position: int, limi
 
 
 def _bytes_from_first_difference(old: bytes, new: bytes, order: Literal["big", "little"]) -> int:
-    """How many bytes there are from the first difference to the end; `little` reads both from behind."""
+    """Return the number of bytes from the first difference to the end; `little` compares from the end."""
     difference = int.from_bytes(old, order) ^ int.from_bytes(new, order)
     return (difference.bit_length() + 7) // 8
 
 
 def _whole_characters(text: bytes, begin: int, end: int) -> tuple[int, int]:
-    """A piece without the parts of characters of UTF-8 at its ends: a patch in JSON has to be text."""
+    """Shorten a piece so that it begins and ends between characters of UTF-8: a patch in JSON must be text."""
     for _ in range(3):
         if begin < end and text[begin] & 0xC0 == 0x80:
             begin += 1
@@ -195,7 +198,7 @@ def _whole_characters(text: bytes, begin: int, end: int) -> tuple[int, int]:
 
 
 def checksum(data: bytes) -> int:
-    """The sum of all groups of four bytes, in 32 bits."""
+    """Return the checksum of Fossil: the sum of all groups of four bytes, modulo 2**32."""
     whole = data + bytes(-len(data) % 4)
     groups: tuple[int, ...] = struct.unpack(f">{len(whole) // 4}I", whole)
     return sum(groups) & 0xFFFFFFFF
@@ -210,7 +213,7 @@ def _digits(number: int) -> int:
 
 
 def _number(number: int) -> bytes:
-    """A number in base 64, as Fossil writes it."""
+    """Encode a number in base 64, with the digits of Fossil's format."""
     digits = bytearray()
     while number or not digits:
         digits.append(_DIGITS[number & 63])

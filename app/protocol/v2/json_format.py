@@ -1,6 +1,6 @@
-"""The messages of protocol version 2 in JSON: one object a line.
+"""The messages of protocol version 2 in JSON: one object per line.
 
-Payloads stay the bytes that they came as, without line breaks, since these separate the objects of a frame.
+Payloads are passed on unchanged, except that line breaks are removed, because these separate the objects of a frame.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from .messages import NO_PAYLOAD, Command, EmulationRequest, Push, Reply
 M = TypeVar("M", bound=Message)
 
 ENVELOPE_LEVELS = 2
-"""Objects around a payload in a command."""
+"""Levels of nested objects around a payload in a command."""
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
-"""What msgspec says of text behind an object; the number is one more than the index of the first character."""
+"""The error of msgspec for text after an object; the number is the index of the first such character, plus 1."""
 
 _command = msgspec.json.Decoder(Command)
 _emulation = msgspec.json.Decoder(EmulationRequest)
@@ -34,7 +34,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class JSONFormat(Format):
-    """JSON, for browsers and all that use text frames."""
+    """JSON, for browsers and other clients that use text frames."""
 
     name = "json"
     is_binary = False
@@ -42,7 +42,7 @@ class JSONFormat(Format):
     separator = b"\n"
 
     def decode_commands(self, frame: bytes) -> Iterator[Command]:
-        """One command a line; a line break at the end is allowed. Text behind the object of a line is ignored."""
+        """Yield the command of each line. The frame may end with a line break. Text after an object is ignored."""
         try:
             frame.decode()
         except UnicodeDecodeError as error:
@@ -54,7 +54,7 @@ class JSONFormat(Format):
                 raise InvalidFrame(str(error)) from None
 
     def decode_emulation(self, body: bytes) -> EmulationRequest:
-        """An object whose `data` is a frame as a string."""
+        """Decode an object whose `data` is a string with a frame."""
         try:
             request = _decode_message(_emulation, EmulationRequest, body)
             if request.data is not NO_PAYLOAD:
@@ -64,12 +64,12 @@ class JSONFormat(Format):
         return request
 
     def encode_reply(self, reply: Reply) -> bytes:
-        """One line, without the line break."""
+        """Encode a reply as one line, without the line break."""
         _check_reply(reply)
         return _encode(reply).replace(b"\n", b"")
 
     def encode_push(self, push: Push) -> bytes:
-        """One line, without the line break."""
+        """Encode a push as one line, without the line break."""
         _check_push(push)
         return _encode(push).replace(b"\n", b"")
 
@@ -83,9 +83,9 @@ class JSONFormat(Format):
         tags: Mapping[str, str] | None = None,
         delta: bool = False,
     ) -> bytes:
-        """Written field by field, which takes half the time of a message object."""
+        """Encode a publication field by field, which takes half the time of a message object."""
         if not is_json(data):
-            raise NotJSON("the data of a publication is not JSON")
+            raise NotJSON("data of a publication is not JSON")
         info_field = b',"info":%b' % _encode_info(info) if info is not None else b""
         offset_field = b',"offset":%d' % offset if offset else b""
         tags_field = b',"tags":%b' % _encode(tags) if tags else b""
@@ -103,18 +103,18 @@ class JSONFormat(Format):
         return push.replace(b"\n", b"")
 
     def delta_payload(self, data: bytes) -> bytes:
-        """A JSON string with the text."""
+        """Encode the text as a JSON string."""
         try:
             return _encode(data.decode())
         except UnicodeDecodeError:
-            raise NotJSON("the data of a publication is not UTF-8") from None
+            raise NotJSON("data of a publication is not UTF-8") from None
 
 
 JSON = JSONFormat()
 
 
 def decode_message(decoder: msgspec.json.Decoder[M], type_: type[M], data: bytes) -> M:
-    """One message that is no command. Raises InvalidFrame."""
+    """Decode one message that is not a command. Raises InvalidFrame."""
     try:
         check_nesting(data, MAX_NESTING + ENVELOPE_LEVELS)
         return _decode_message(decoder, type_, data)
@@ -134,7 +134,7 @@ def _decode_line(line: bytes) -> Command:
 
 
 def _decode_message(decoder: msgspec.json.Decoder[M], type_: type[M], data: bytes) -> M:
-    """A message; null counts as a field that is not there, except for payloads. Raises InvalidJSON."""
+    """Decode a message. Fields that are null count as missing, except for payloads. Raises InvalidJSON."""
     try:
         return decode(decoder, data)
     except InvalidJSON:
@@ -163,7 +163,7 @@ def _encode_info(info: RawClientInfo) -> bytes:
     user, client, default_info, channel_info = info
     for payload in (default_info, channel_info):
         if payload and not is_json(payload):
-            raise NotJSON("the info of a client is not JSON")
+            raise NotJSON("info of a client is not JSON")
     conn_field = b',"conn_info":%b' % default_info if default_info else b""
     chan_field = b',"chan_info":%b' % channel_info if channel_info else b""
     return b'{"user":%b,"client":%b%b%b}' % (_encode(user), _encode(client), conn_field, chan_field)
@@ -173,14 +173,17 @@ Check = Callable[[Any], None]
 
 
 def _check_payload(payload: Raw) -> None:
-    """Without this check, a payload could add fields to the message that it is in."""
+    """Raise NotJSON for an invalid payload: it could add fields to the message that contains it."""
     if payload is not NO_PAYLOAD and not is_json(bytes(payload)):
-        raise NotJSON("a payload is not JSON")
+        raise NotJSON("payload is not JSON")
 
 
 @cache
 def _payload_check(type_: type[Message]) -> Check | None:
-    """The function that raises NotJSON for a message with a payload that is no JSON; None for types without any."""
+    """Return the function that raises NotJSON for a message of this type with an invalid payload.
+
+    Returns None for types without payloads.
+    """
     checks = [(field.name, check) for field in fields_of(type_) if (check := _field_check(type_, field)) is not None]
 
     def check_message(message: Any) -> None:

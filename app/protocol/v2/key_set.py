@@ -1,7 +1,7 @@
-"""A JSON Web Key Set that another server publishes: fetched when a token names a key, and kept.
+"""A JSON Web Key Set (JWKS) that another server publishes, fetched when a token names a key, and cached.
 
-The set is fetched again when it is old, or when a token names a key that it does not have, but never more often than
-every few seconds, whatever tokens clients send. Keys are kept by the address that issued them and by their `kid`.
+The set is fetched again when it is old, or when a token names a key that it does not contain, but at most once in
+MIN_REQUEST_INTERVAL, even if clients send invalid tokens. Keys are stored by their URL and their `kid`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .token_keys import Key, key_of_jwk
 log = logging.getLogger(__name__)
 
 MIN_REQUEST_INTERVAL = 10
-"""Seconds between two requests at least."""
+"""Minimum seconds between two requests."""
 LIFETIME = 3600
 """Seconds after which a set is fetched again."""
 TIMEOUT = 5
@@ -43,7 +43,7 @@ _set = msgspec.json.Decoder(_Set)
 
 
 class KeySet:
-    """The keys at one address. Several greenlets may ask for one at a time; they share one request."""
+    """The keys at one URL. Greenlets that need a key at the same time share one request."""
 
     def __init__(self, url: str, clock: Callable[[], float] = monotonic, timeout: float = TIMEOUT) -> None:
         self.url = url
@@ -51,73 +51,73 @@ class KeySet:
         self._timeout = timeout
         self._keys: Mapping[tuple[str, str], Key] = {}
         self._fetched_at: float | None = None
-        self._asked_at: float | None = None
+        self._requested_at: float | None = None
         self._failure = ""
         self._lock = BoundedSemaphore(1)
         self._http = http_client(1, timeout)
         self._log = ThrottledLog(log, logging.WARNING)
 
     def find(self, kid: str) -> Key | None:
-        """The key with this id; None if the set does not have it.
+        """Return the key with this ID (`kid`); None if the set does not have it.
 
-        Waits for a request if the set is old or lacks the key, also for one that runs already if the set lacks it.
-        Raises KeysUnavailable if the key is unknown because the last request has failed. Keys that were fetched before
-        stay valid in the meantime.
+        Waits for a request if the set is old or does not have the key, also for one that is already running if it does
+        not have the key. Raises KeysUnavailable if the key is unknown because the last request has failed. Keys that
+        were fetched before stay valid in the meantime.
         """
-        if self._must_ask(kid) or ((self.url, kid) not in self._keys and self._lock.locked()):
+        if self._must_fetch(kid) or ((self.url, kid) not in self._keys and self._lock.locked()):
             with self._lock:
-                if self._must_ask(kid):  # another greenlet may have asked in the meantime
-                    self._ask()
+                if self._must_fetch(kid):  # another greenlet may have asked in the meantime
+                    self._fetch()
         key = self._keys.get((self.url, kid))
         if key is None and self._failure:
             raise KeysUnavailable(self._failure)
         return key
 
-    def _must_ask(self, kid: str) -> bool:
+    def _must_fetch(self, kid: str) -> bool:
         now = self._clock()
-        if self._asked_at is not None and now < self._asked_at + MIN_REQUEST_INTERVAL:
+        if self._requested_at is not None and now < self._requested_at + MIN_REQUEST_INTERVAL:
             return False
         is_old = self._fetched_at is None or now >= self._fetched_at + LIFETIME
         return is_old or (self.url, kid) not in self._keys
 
-    def _ask(self) -> None:
-        self._asked_at = self._clock()
+    def _fetch(self) -> None:
+        self._requested_at = self._clock()
         try:
-            self._keys = self._fetched()
+            self._keys = self._request_keys()
         except (HTTPError, ValueError) as error:
             self._failure = str(error)
-            self._log.log("failure", "token_jwks_public_endpoint: the keys cannot be fetched: %s", self._failure)
+            self._log.log("failure", "token_jwks_public_endpoint: cannot fetch keys: %s", self._failure)
         else:
             self._failure = ""
             self._fetched_at = self._clock()
 
-    def _fetched(self) -> Mapping[tuple[str, str], Key]:
-        """Raises HTTPError without an answer, and ValueError for one that is late or no key set."""
+    def _request_keys(self) -> Mapping[tuple[str, str], Key]:
+        """Fetch the keys. Raises HTTPError if the request fails, and ValueError for a late or invalid response."""
         timeout = gevent.Timeout(self._timeout)  # urllib3 limits each read by itself, but not all of them together
         try:
             with timeout:
-                status, content = self._answer()
+                status, content = self._request()
         except gevent.Timeout as error:
             if error is not timeout:
                 raise
-            raise ValueError(f"no answer within {self._timeout:g} s") from None
+            raise ValueError(f"no response within {self._timeout:g} s") from None
         if status != 200:
-            raise ValueError(f"status {status}")
+            raise ValueError(f"response has status {status}")
         if len(content) > MAX_RESPONSE_SIZE:
-            raise ValueError(f"more than {MAX_RESPONSE_SIZE} bytes")
-        return self._parsed(content)
+            raise ValueError(f"response has more than {MAX_RESPONSE_SIZE} bytes")
+        return self._parse(content)
 
-    def _answer(self) -> tuple[int, bytes]:
+    def _request(self) -> tuple[int, bytes]:
         response = self._http.request("GET", self.url, preload_content=False, redirect=False, retries=False)
         try:
             return response.status, response.read(MAX_RESPONSE_SIZE + 1)
         finally:
             response.close()
 
-    def _parsed(self, content: bytes) -> Mapping[tuple[str, str], Key]:
+    def _parse(self, content: bytes) -> Mapping[tuple[str, str], Key]:
         try:
             jwks = _set.decode(content).keys
         except (msgspec.DecodeError, RecursionError) as error:
-            raise ValueError(f"not a JSON Web Key Set: {error}") from None
+            raise ValueError(f"response is not a JSON Web Key Set: {error}") from None
         keys = {(self.url, jwk["kid"]): key_of_jwk(jwk) for jwk in jwks[:MAX_KEYS] if isinstance(jwk.get("kid"), str)}
         return {name: key for name, key in keys.items() if key is not None}

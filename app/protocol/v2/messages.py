@@ -1,8 +1,8 @@
 """The messages of protocol version 2, declared once: their fields, their types, and their numbers in Protobuf.
 
-The encoders and decoders of both formats are derived from these declarations. The name of a field is its name in JSON,
-the number in its annotation is its number in Protobuf. A field that is not in a message has its default, and a field
-that has its default is left out. A field without a default is always there in JSON.
+The encoders and decoders of both formats are derived from these declarations. The name of a field is its name in JSON;
+the number in its annotation is its number in Protobuf. A field that is missing in a received message has its default.
+A field that has its default is not sent. A field without a default is always sent in JSON.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from ...model.events import StreamPosition as Position
 from .fields import Kind, Message
 
 NO_PAYLOAD = Raw()
-"""Stands for a missing payload."""
+"""The value of a payload that is missing in a message."""
 
 UInt32 = Annotated[int, Meta(ge=0, le=2**32 - 1), Kind.UINT32]
 UInt64 = Annotated[int, Meta(ge=0), Kind.UINT64]
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1), Kind.INT32]
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1), Kind.INT64]
 Payload = Annotated[Raw, Kind.PAYLOAD]
-"""What applications send to each other, byte for byte: JSON, or any bytes from clients that use Protobuf."""
+"""Data of applications, passed on unchanged: JSON, or any bytes from clients that use Protobuf."""
 
 
 class ClientInfo(Message):
@@ -36,7 +36,7 @@ class ClientInfo(Message):
 
 
 def client_info(info: RawClientInfo) -> ClientInfo:
-    """A connection of the node as these messages show it."""
+    """Convert the client info of the node to the one of these messages."""
     return ClientInfo(
         info.user,
         info.client,
@@ -50,18 +50,18 @@ class Publication(Message):
 
     data: Annotated[Payload, 4] = NO_PAYLOAD
     info: Annotated[ClientInfo | None, 5] = None
-    """The client that published it, if it was one."""
+    """The client that published it; None if a backend did."""
     offset: Annotated[UInt64, 6] = 0
     tags: Annotated[dict[str, str], 7] = {}
     delta: Annotated[bool, 8] = False
-    """Whether `data` is a patch for the data of the publication before."""
+    """Whether `data` is a patch for the data of the previous publication."""
     time: Annotated[Int64, 9] = 0
     channel: Annotated[str, 10] = ""
     epoch: Annotated[str, 14] = ""
 
 
 class StreamPosition(Message):
-    """A place in the stream of a channel."""
+    """A position in the stream of a channel."""
 
     offset: Annotated[UInt64, 1] = 0
     epoch: Annotated[str, 2] = ""
@@ -71,13 +71,13 @@ class StreamPosition(Message):
 
 
 def check_offset(offset: int) -> None:
-    """Raises ValueError for an offset of more than 64 bits: no bound of msgspec can be that large."""
+    """Raise ValueError for an offset of more than 64 bits, because msgspec cannot check such a large limit."""
     if offset >= 2**64:
-        raise ValueError("an offset has more than 64 bits")
+        raise ValueError("offset has more than 64 bits")
 
 
 class FilterNode(Message):
-    """A condition on the tags of publications: a comparison, or conditions that are joined by an operator."""
+    """A condition on the tags of publications: a comparison, or conditions combined by an operator."""
 
     op: Annotated[str, 1] = ""
     key: Annotated[str, 2] = ""
@@ -88,7 +88,7 @@ class FilterNode(Message):
 
 
 class SubscribeRequest(Message):
-    """`subscribe`, and the position of one server-side subscription in `connect`."""
+    """The request of `subscribe`, and in `connect` the last position in one server-side subscription."""
 
     channel: Annotated[str, 1] = ""
     token: Annotated[str, 2] = ""
@@ -102,9 +102,9 @@ class SubscribeRequest(Message):
     delta: Annotated[str, 12] = ""
     tf: Annotated[FilterNode | None, 13] = None
     flag: Annotated[Int64, 14] = 0
-    """Bits: 1 asks for numbers instead of channel names, 2 refuses a subscription that cannot be recovered."""
+    """Bits: 1 requests numbers instead of channel names, 2 refuses a subscription that cannot be recovered."""
     type: Annotated[Int32, 15] = 0
-    """Not 0 for kinds of subscriptions that this server does not have."""
+    """0 for the only type of subscription that this server supports."""
 
     def __post_init__(self) -> None:
         check_offset(self.offset)
@@ -133,7 +133,7 @@ class SubscribeResult(Message):
 
 
 class ConnectRequest(Message):
-    """`connect`, the first command of every connection."""
+    """The request of `connect`, the first command of every connection."""
 
     token: Annotated[str, 1] = ""
     data: Annotated[Payload, 2] = NO_PAYLOAD
@@ -165,7 +165,7 @@ class ConnectResult(Message):
 
 
 class RefreshRequest(Message):
-    """`refresh`: a new token for the connection."""
+    """The request of `refresh`: a new token for the connection."""
 
     token: Annotated[str, 1] = ""
 
@@ -179,7 +179,7 @@ class RefreshResult(Message):
 
 
 class SubRefreshRequest(Message):
-    """`sub_refresh`: a new token for a subscription."""
+    """The request of `sub_refresh`: a new token for a subscription."""
 
     channel: Annotated[str, 1] = ""
     token: Annotated[str, 2] = ""
@@ -194,7 +194,7 @@ class SubRefreshResult(Message):
 
 
 class UnsubscribeRequest(Message):
-    """Request of the command `unsubscribe`."""
+    """The request of the command `unsubscribe`."""
 
     channel: Annotated[str, 1] = ""
 
@@ -204,7 +204,7 @@ class UnsubscribeResult(Message):
 
 
 class PublishRequest(Message):
-    """Request of the command `publish`."""
+    """The request of the command `publish`."""
 
     channel: Annotated[str, 1] = ""
     data: Annotated[Payload, 2] = NO_PAYLOAD
@@ -215,19 +215,19 @@ class PublishResult(Message):
 
 
 class PresenceRequest(Message):
-    """Request of the command `presence`."""
+    """The request of the command `presence`."""
 
     channel: Annotated[str, 1] = ""
 
 
 class PresenceResult(Message):
-    """The reply to `presence`: the connections in the channel by their client ids."""
+    """The reply to `presence`: the connections in the channel by client ID."""
 
     presence: Annotated[dict[str, ClientInfo], 1]
 
 
 class PresenceStatsRequest(Message):
-    """Request of the command `presence_stats`."""
+    """The request of the command `presence_stats`."""
 
     channel: Annotated[str, 1] = ""
 
@@ -240,11 +240,11 @@ class PresenceStatsResult(Message):
 
 
 class HistoryRequest(Message):
-    """Request of the command `history`."""
+    """The request of the command `history`."""
 
     channel: Annotated[str, 1] = ""
     limit: Annotated[Int32, 7] = 0
-    """0 asks for the position only, -1 for everything."""
+    """0 requests only the position, -1 everything."""
     since: Annotated[StreamPosition | None, 8] = None
     reverse: Annotated[bool, 9] = False
 
@@ -258,7 +258,7 @@ class HistoryResult(Message):
 
 
 class RPCRequest(Message):
-    """`rpc`: a call of the application."""
+    """The request of `rpc`: a call to the application."""
 
     data: Annotated[Payload, 1] = NO_PAYLOAD
     method: Annotated[str, 2] = ""
@@ -271,13 +271,13 @@ class RPCResult(Message):
 
 
 class SendRequest(Message):
-    """`send`: a message to the application, without a reply."""
+    """The request of `send`: a message to the application, without a reply."""
 
     data: Annotated[Payload, 1] = NO_PAYLOAD
 
 
 class Command(Message):
-    """A message of a client: an ID and one request. A command without both answers a ping."""
+    """A message from a client: an ID and one request. A command with neither answers a ping."""
 
     id: Annotated[UInt32, 1] = 0
     connect: Annotated[ConnectRequest | None, 4] = None
@@ -294,7 +294,7 @@ class Command(Message):
 
     @property
     def method(self) -> str:
-        """The name of the field that holds the request, the first one if there are several; empty without one."""
+        """The name of the field that holds the request: the first one if there are several, empty if there is none."""
         for name in CLIENT_METHODS:
             if getattr(self, name) is not None:
                 return name
@@ -302,7 +302,7 @@ class Command(Message):
 
 
 CLIENT_METHODS = Command.__struct_fields__[1:]
-"""The methods of clients, as their requests are called in a command."""
+"""The names of all methods of clients, which are the names of the request fields in a command."""
 
 
 class Error(Message):
@@ -320,7 +320,7 @@ class Join(Message):
 
 
 class Leave(Message):
-    """A client has left the channel."""
+    """A client has unsubscribed from the channel."""
 
     info: Annotated[ClientInfo | None, 1] = None
 
@@ -343,7 +343,7 @@ class Subscribe(Message):
 
 
 class AsyncMessage(Message):
-    """A message to this connection that belongs to no channel."""
+    """A message to one connection, without a channel."""
 
     data: Annotated[Payload, 1] = NO_PAYLOAD
 
@@ -368,7 +368,7 @@ class Connect(Message):
 
 
 class Disconnect(Message):
-    """The last message of a connection whose transport has no close frames."""
+    """The close code and reason, as the last message of a connection whose transport has no close frames."""
 
     code: Annotated[UInt32, 1] = 0
     reason: Annotated[str, 2] = ""
@@ -383,7 +383,7 @@ class Refresh(Message):
 
 
 class Push(Message):
-    """A message of the server that is not a reply: one of these fields is set."""
+    """A message of the server that is not a reply. One field is set besides the channel."""
 
     channel: Annotated[str, 2] = ""
     pub: Annotated[Publication | None, 4] = None
@@ -398,7 +398,7 @@ class Push(Message):
 
 
 class Reply(Message):
-    """What the server sends: the result or the error of the command with this id, a push, or an empty one as a ping."""
+    """A message of the server: the result or error of the command with this ID, a push, or nothing as a ping."""
 
     id: Annotated[UInt32, 1] = 0
     error: Annotated[Error | None, 2] = None
@@ -416,9 +416,9 @@ class Reply(Message):
 
 
 class EmulationRequest(Message):
-    """Commands of a client whose transport carries only what the server sends."""
+    """Commands of a client whose stream carries only messages of the server."""
 
     node: Annotated[str, 1] = ""
     session: Annotated[str, 2] = ""
     data: Annotated[Payload, 3] = NO_PAYLOAD
-    """A frame with commands; in JSON as a string."""
+    """A frame with commands; in JSON, a string that contains the frame."""

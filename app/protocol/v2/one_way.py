@@ -1,6 +1,6 @@
-"""The messages of one-way connections, in JSON: pushes without replies around them.
+"""The messages of one-way connections in JSON: pushes that are not wrapped in replies.
 
-The client sends a single ConnectRequest, which is no command. What would be the reply to `connect` is a push, too.
+The client sends a single ConnectRequest without a command around it. The reply to `connect` is a push, too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .json_format import JSONFormat, decode_message
 from .messages import Command, Connect, ConnectRequest, ConnectResult, Push, Reply
 
 _REPLY_START, _REPLY_END = b'{"push":', b"}"
-"""What stands around a push in a reply."""
+"""The bytes before and after a push in a reply."""
 _request = msgspec.json.Decoder(ConnectRequest)
 
 
@@ -25,11 +25,11 @@ class OneWayFormat(JSONFormat):
     is_one_way = True
 
     def decode_commands(self, frame: bytes) -> Iterator[Command]:
-        """The command to connect, with the ConnectRequest in `frame`; an empty frame stands for an empty request."""
+        """Yield the `connect` command with the request in `frame`. An empty frame counts as an empty request."""
         yield Command(1, connect=decode_message(_request, ConnectRequest, frame) if frame else ConnectRequest())
 
     def encode_reply(self, reply: Reply) -> bytes:
-        """The push in a reply, or the reply to `connect` as a push. There are no other replies."""
+        """Encode the push in a reply, or the reply to `connect` as a push. There are no other replies."""
         push = reply.push
         if push is None:
             assert reply.connect is not None
@@ -46,7 +46,7 @@ class OneWayFormat(JSONFormat):
         tags: Mapping[str, str] | None = None,
         delta: bool = False,
     ) -> bytes:
-        """Encode it like for other clients, but without the reply around it."""
+        """Encode a publication without the reply that contains it for other clients."""
         reply = super().encode_publication(channel, data, info, offset, epoch, tags, delta)
         return reply[len(_REPLY_START) : -len(_REPLY_END)]
 
@@ -55,12 +55,12 @@ ONE_WAY = OneWayFormat()
 
 
 def disconnect_for(error: CodedError) -> CodedDisconnect:
-    """How a one-way connection is closed where another one would get an error in the reply to `connect`."""
+    """Return the close code for an error of `connect`, because a one-way connection has no error replies."""
     return CONNECTION_EXPIRED if error is ERROR_TOKEN_EXPIRED else INTERNAL_SERVER_ERROR
 
 
 def _connect(result: ConnectResult) -> Connect:
-    """Without what only matters to clients that send: the node, and whether pings must be answered."""
+    """Return the push with the result of `connect`, without fields that only clients need that send commands."""
     return Connect(
         client=result.client,
         version=result.version,

@@ -1,6 +1,6 @@
-"""What a client of protocol version 2 may do in a channel, by the options of the channel and the name of the channel.
+"""What a client of protocol version 2 may do in a channel, according to the options and the name of the channel.
 
-Everything is closed unless an option or a token opens it. Pure functions.
+Nothing is allowed unless an option or a token allows it. All functions are pure.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class Requester(NamedTuple):
     user: str
     """Empty for an anonymous user."""
     is_subscribed: bool = False
-    """Whether it is subscribed to the channel that it asks about."""
+    """Whether it is subscribed to the channel of the request."""
     is_trusted: bool = False
     """Whether the server runs in insecure mode, in which clients may do everything."""
 
 
 def may_subscribe(rules: ChannelRules, channel: str, user: str) -> bool:
-    """Whether a client may subscribe without a token: `user` is in the name of the channel, or an option allows it."""
+    """Return whether a client may subscribe without a token: the channel name lists `user`, or an option allows it."""
     if rules.is_private(channel):
         return False
     options = rules.options(channel)
@@ -35,66 +35,66 @@ def may_subscribe(rules: ChannelRules, channel: str, user: str) -> bool:
     return options.allow_subscribe_for_client if user else options.allow_subscribe_for_anonymous
 
 
-def may_publish(options: ChannelOptions, who: Requester) -> bool:
-    """Whether a client may publish."""
+def may_publish(options: ChannelOptions, requester: Requester) -> bool:
+    """Return whether a client may publish in a channel with these options."""
     return _is_allowed(
-        who,
+        requester,
         options.allow_publish_for_client,
         options.allow_publish_for_subscriber,
         options.allow_publish_for_anonymous,
     )
 
 
-def may_read_presence(options: ChannelOptions, who: Requester) -> bool:
-    """Whether a client may read presence, and so may ask for joins and leaves."""
+def may_read_presence(options: ChannelOptions, requester: Requester) -> bool:
+    """Return whether a client may read presence, and may therefore also request joins and leaves."""
     return _is_allowed(
-        who,
+        requester,
         options.allow_presence_for_client,
         options.allow_presence_for_subscriber,
         options.allow_presence_for_anonymous,
     )
 
 
-def may_read_history(options: ChannelOptions, who: Requester) -> bool:
-    """Whether a client may read the history, and so may ask for positions and recovery."""
+def may_read_history(options: ChannelOptions, requester: Requester) -> bool:
+    """Return whether a client may read the history, and may therefore also request positions and recovery."""
     return _is_allowed(
-        who,
+        requester,
         options.allow_history_for_client,
         options.allow_history_for_subscriber,
         options.allow_history_for_anonymous,
     )
 
 
-def _is_allowed(who: Requester, for_client: bool, for_subscriber: bool, for_anonymous: bool) -> bool:
-    if who.is_trusted or (who.is_subscribed and for_subscriber):
+def _is_allowed(requester: Requester, for_client: bool, for_subscriber: bool, for_anonymous: bool) -> bool:
+    if requester.is_trusted or (requester.is_subscribed and for_subscriber):
         return True
-    return for_client if who.user else for_anonymous
+    return for_client if requester.user else for_anonymous
 
 
 class Grant(NamedTuple):
-    """What a subscription gets of what the client has asked for."""
+    """The features of a subscription that are enabled, of those that the client has requested."""
 
     is_positioned: bool
-    """The client is told the position of the stream, and that publications are missing."""
+    """The client receives its position in the stream, and is notified if publications are missing."""
     is_recoverable: bool
-    """The client may recover when it subscribes again."""
+    """The client may recover publications when it resubscribes."""
     has_joins: bool
     """The client receives joins and leaves."""
     may_have_deltas: bool = False
-    """The client has asked for deltas, and the channel allows them."""
+    """The client has requested deltas, and the channel allows them."""
     stores_presence: bool | None = None
-    """Whether the server stores that the client is subscribed; None for what the channel says."""
+    """Whether presence of the client is stored; None for the option of the channel."""
     announces: bool | None = None
-    """Whether others receive a join and a leave of the client; None for what the channel says."""
+    """Whether others receive a join and a leave of the client; None for the option of the channel."""
 
     @property
     def has_deltas(self) -> bool:
-        """The client receives patches: only with positions, which reveal that a publication is missing."""
+        """Whether the client receives patches: only with positions, because these show if a publication is missing."""
         return self.may_have_deltas and self.is_positioned
 
 
 def grant(options: ChannelOptions, request: SubscribeRequest, user: str, is_trusted: bool = False) -> Grant:
-    """What a subscription gets. What is asked for and not allowed is left out without an error."""
+    """Return the features of a requested subscription. Features that are not allowed are left out without an error."""
     subscriber = Requester(user, is_subscribed=True, is_trusted=is_trusted)
     has_history = history_options(options) is not None
     reads_history = may_read_history(options, subscriber)
@@ -110,7 +110,7 @@ def grant(options: ChannelOptions, request: SubscribeRequest, user: str, is_trus
 
 
 def overridden(granted: Grant, given: SubscriptionOptions, options: ChannelOptions) -> Grant:
-    """What a subscription gets, changed by what its token overrides."""
+    """Return the features of a subscription after the overrides of its token or backend."""
     is_recoverable = granted.is_recoverable if given.force_recovery is None else given.force_recovery
     is_positioned = granted.is_positioned if given.force_positioning is None else given.force_positioning
     has_history = history_options(options) is not None

@@ -1,4 +1,4 @@
-"""Pings of protocol version 2: empty messages in both directions. Their answers are messages too."""
+"""Pings and pongs of protocol version 2, which are empty messages."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ class PingOptions(Protocol):
 
     @property
     def ping_interval(self) -> float:
-        """Seconds between two pings; 0 sends none."""
+        """Seconds between two pings; 0 disables pings."""
         ...
 
     @property
     def client_pong_timeout(self) -> float:
-        """Seconds for the answer."""
+        """Seconds until an unanswered ping closes the connection."""
         ...
 
 
 class Pings:
-    """The pings of one connection. `ping` sends one, `close` is called when the client does not answer.
+    """The pings of one connection. `ping` sends one; `close` is called if the client does not answer.
 
-    `is_busy` tells whether the server is carrying out a command of the client: then an answer may wait behind it. No
-    callback may block.
+    `is_busy` returns whether the server is carrying out a command of the client, because an answer may wait behind that
+    command. No callback may block.
     """
 
     __slots__ = ("_awaits_answers", "_close", "_is_awaited", "_is_busy", "_options", "_ping", "_timer", "_timers")
@@ -48,16 +48,16 @@ class Pings:
         self._is_busy = is_busy
         self._close = close
         self._is_awaited = False
-        # The first interval is shorter by a random part, so that clients that came together are not in step.
+        # The first interval is shorter by a random part, so that clients that connect together are not pinged together.
         self._timer: Timer = timers.after(options.ping_interval * random.uniform(0.5, 1), self._send)
 
     def answered(self) -> bool:
-        """Note an answer of the client; returns whether one was awaited."""
+        """Record an answer of the client. Returns whether one was expected."""
         was_awaited, self._is_awaited = self._is_awaited, False
         return was_awaited
 
     def stop(self) -> None:
-        """Send no more pings."""
+        """Stop sending pings to this client."""
         self._timer.cancel()
 
     @property

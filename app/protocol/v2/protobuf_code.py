@@ -1,8 +1,8 @@
-"""Writes the Python code that encodes and decodes messages in Protobuf, from their declarations.
+"""Generates the Python functions that encode and decode messages in Protobuf, from the declarations of the messages.
 
-One function for each type of message, as one would write it by hand. With the runtime of Google (upb), whose objects
-have to be copied from and into messages, a publish is decoded in 1.0 us, a subscribe in 1.3 us, and a connect reply is
-encoded in 1.3 us. With this code it is 0.9, 1.0 and 0.7 us.
+There is one function for each type of message, like one written by hand. It is faster than the runtime of Google (upb),
+whose objects have to be copied from and into messages: decoding a publish takes 0.9 us instead of 1.0 us, decoding a
+subscribe 1.0 us instead of 1.3 us, and encoding a connect reply 0.7 us instead of 1.3 us.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .messages import NO_PAYLOAD
 M = TypeVar("M", bound=Message)
 
 MAX_MESSAGE_DEPTH = MAX_NESTING // 2
-"""Messages of one type inside each other. In JSON each is an object in an array."""
+"""Levels of messages of one type that may be nested. In JSON each level is an object in an array."""
 
 _READ = {
     Kind.BOOL: "number != 0",
@@ -33,7 +33,7 @@ _READ = {
     Kind.TEXT: "data[position:stop].decode()",
     Kind.PAYLOAD: "Raw(data[position:stop]) if stop > position else NO_PAYLOAD",
 }
-"""What one value is, by the number that was read, or by the place of its bytes."""
+"""Code for a value of each kind, from `number`, which was read, or from its bytes between `position` and `stop`."""
 _WRITTEN = {
     Kind.BOOL: r"b'\x01'",
     Kind.UINT32: "varint({})",
@@ -45,17 +45,17 @@ _WRITTEN = {
 }
 _DELIMITED_KINDS = (Kind.TEXT, Kind.PAYLOAD, Kind.MESSAGE)
 _KEY, _VALUE = b"\x0a", b"\x12"
-"""The tags of the two fields of an entry of a map."""
+"""The tags of the two fields of a map entry."""
 
 
 def delimited(data: bytes) -> bytes:
-    """The data behind their length."""
+    """Return the data with their length in front."""
     return wire.varint(len(data)) + data
 
 
 @cache
 def encoder_of(type_: type[M]) -> Callable[[M], bytes]:
-    """The function that encodes messages of a type. Fields with their default, or empty ones, are left out."""
+    """Return the function that encodes messages of a type, without fields that are empty or have their default."""
     lines = ["def encode(message):", "    encoded = b''"]
     names: dict[str, Any] = {"varint": wire.varint, "signed_varint": wire.signed_varint, "delimited": delimited}
     for field in fields_of(type_):
@@ -93,9 +93,9 @@ Decoder = Callable[..., M]
 
 @cache
 def decoder_of(type_: type[M]) -> Decoder[M]:
-    """The function that decodes a message of a type, from one position of the data to another.
+    """Return the function that decodes a message of a type between two positions of the data.
 
-    Of a field that is there several times, the last one counts. Unknown fields are ignored. Raises InvalidFrame,
+    If a field occurs several times, the last one counts. Unknown fields are ignored. The function raises InvalidFrame,
     IndexError if the data end too early, and UnicodeDecodeError for text that is not UTF-8.
     """
     fields = fields_of(type_)
@@ -124,7 +124,7 @@ def decoder_of(type_: type[M]) -> Decoder[M]:
 def _opening_lines(type_: type[Message]) -> Iterator[str]:
     if any(field.message is type_ for field in fields_of(type_)):
         yield f"    if depth > {MAX_MESSAGE_DEPTH}:"
-        yield "        raise InvalidFrame('messages are nested too deeply')"
+        yield "        raise InvalidFrame('messages nested too deeply')"
     empty = ", ".join(_initial(field) for field in fields_of(type_) if field.name in _required(type_))
     yield f"    message = message_type({empty})"
     yield "    while position < end:"
@@ -135,7 +135,7 @@ def _opening_lines(type_: type[Message]) -> Iterator[str]:
 
 
 def _required(type_: type[Message]) -> tuple[str, ...]:
-    """The names of the fields that have no default; they are the first ones."""
+    """Return the names of the fields without a default, which are declared first."""
     return type_.__struct_fields__[: len(type_.__struct_fields__) - len(type_.__struct_defaults__)]
 
 
@@ -181,7 +181,7 @@ def _closing_lines(fields: tuple[Field, ...]) -> Iterator[str]:
 
 
 def decode_entry(data: bytes, position: int, end: int) -> tuple[str, int, int]:
-    """The key of one entry of a map, and from where to where its value is; the value may be empty."""
+    """Return the key of one map entry, and the start and end position of its value, which may be empty."""
     key = ""
     start = stop = end
     while position < end:

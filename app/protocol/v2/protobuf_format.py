@@ -1,7 +1,4 @@
-"""The messages of protocol version 2 in Protobuf: each with its length in front.
-
-Payloads are bytes of any kind.
-"""
+"""The messages of protocol version 2 in Protobuf, each with its length in front. Payloads may be any bytes."""
 
 from __future__ import annotations
 
@@ -34,24 +31,24 @@ class ProtobufFormat(Format):
     separator = b""
 
     def decode_commands(self, frame: bytes) -> Iterator[Command]:
-        """Commands, each behind its length."""
+        """Yield the commands of a frame, each of which has its length in front."""
         if not frame:
-            raise InvalidFrame("an empty frame")
+            raise InvalidFrame("empty frame")
         position = 0
         while position < len(frame):
             start, position = _next_message(frame, position)
             yield _decode(_decode_command, frame, start, position)
 
     def decode_emulation(self, body: bytes) -> EmulationRequest:
-        """One message without its length."""
+        """Decode one message without its length in front."""
         return _decode(_decode_emulation, body, 0, len(body))
 
     def encode_reply(self, reply: Reply) -> bytes:
-        """The message behind its length. Never raises NotJSON."""
+        """Encode a reply with its length in front. Never raises NotJSON."""
         return delimited(_encode_reply(reply))
 
     def encode_push(self, push: Push) -> bytes:
-        """The message behind its length. Never raises NotJSON."""
+        """Encode a push with its length in front. Never raises NotJSON."""
         return delimited(_encode_push(push))
 
     def encode_publication(
@@ -64,7 +61,7 @@ class ProtobufFormat(Format):
         tags: Mapping[str, str] | None = None,
         delta: bool = False,
     ) -> bytes:
-        """Written directly, which takes half the time of a message object. Never raises NotJSON."""
+        """Encode a publication directly, in half the time of a message object. Never raises NotJSON."""
         publication = b'"' + _length(data) + data if data else b""
         if info is not None:
             publication += b"*" + delimited(_encode_info(client_info(info)))
@@ -94,9 +91,9 @@ def _next_message(frame: bytes, position: int) -> tuple[int, int]:
     try:
         length, start = read_varint(frame, position)
     except IndexError:
-        raise InvalidFrame("the length of a message is cut off") from None
+        raise InvalidFrame("incomplete length of a message") from None
     if start + length > len(frame):
-        raise InvalidFrame("a message is longer than its frame")
+        raise InvalidFrame("message is longer than its frame")
     return start, start + length
 
 
@@ -104,6 +101,6 @@ def _decode(decoder: Decoder[M], data: bytes, start: int, stop: int) -> M:
     try:
         return decoder(data, start, stop)
     except IndexError:
-        raise InvalidFrame("a message is cut off") from None
+        raise InvalidFrame("incomplete message") from None
     except UnicodeDecodeError as error:
         raise InvalidFrame(f"not UTF-8: {error.reason}") from None

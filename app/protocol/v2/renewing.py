@@ -1,6 +1,6 @@
-"""Renews connections and subscriptions that have expired, where a backend decides about it and not the client.
+"""Renews expired connections and subscriptions by asking a backend, instead of waiting for a token of the client.
 
-The client is not told when they expire, and sends nothing. Specification: docs/proxy.md.
+The client is not notified of the expiry, and sends nothing. Specification: docs/proxy.md.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from .errors import disconnect_of
 from .served_client import ServedClient
 
 RETRY_DELAY = 60
-"""Seconds until the backend is asked again after a request that has failed. Until then, nothing expires."""
+"""Seconds until the backend is asked again after a failed request. Until then, nothing expires."""
 
 
 def renew_connection(client: ServedClient) -> bool:
-    """Ask the backend about a connection that has expired; returns False if it must be closed as expired.
+    """Ask the backend about an expired connection. Returns False if the connection must be closed as expired.
 
-    May block. Returns False at once if there is no such backend.
+    May block. Returns False at once if no backend renews connections.
     """
     if not client.node.hooks.has(REFRESH_PROXY):
         return False
@@ -36,7 +36,7 @@ def renew_connection(client: ServedClient) -> bool:
 
 
 def renew_subscription(client: ServedClient, channel: str) -> bool:
-    """Ask the backend about a subscription that has expired; returns False if it must be ended as expired.
+    """Ask the backend about an expired subscription. Returns False if the subscription must be ended as expired.
 
     May block. Returns False at once for a subscription that the client renews itself.
     """
@@ -54,7 +54,7 @@ def renew_subscription(client: ServedClient, channel: str) -> bool:
 
 
 def _ask(client: ServedClient, context: Context, event: str) -> Renewal:
-    """Return what the backend decides. The connection is closed if the backend disconnects the client."""
+    """Return the decision of the backend. Closes the connection if the backend disconnects the client."""
     try:
         return ask_renewal(client.node.hooks, context, event)
     except Closing as closing:

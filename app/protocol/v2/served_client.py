@@ -1,4 +1,4 @@
-"""What the commands of protocol version 2 need of the client that has sent them."""
+"""The interface of a client for the functions that carry out its commands, in protocol version 2."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Identity(NamedTuple):
     user: str
     """Empty for an anonymous user."""
     info: bytes
-    """JSON that others see of it; empty when there is none."""
+    """JSON that is sent to other clients; empty for none."""
     expires_at: float
     """Seconds since 1970; 0 for never."""
     subscriptions: Sequence[GrantedSubscription] = ()
-    """The channels that the server subscribes it to."""
+    """The server-side subscriptions of the client."""
     data: bytes = b""
-    """What it receives with the reply: JSON, or any bytes with Protobuf; empty when there is nothing."""
+    """Sent to the client in the reply: JSON, or any bytes with Protobuf; empty for none."""
 
 
 class ServedClient(Protocol):
-    """A client's connection, as the functions that carry out commands see it."""
+    """The part of a client's connection that the functions that carry out commands use."""
 
     uid: str
     user: str
@@ -57,7 +57,7 @@ class ServedClient(Protocol):
         ...
 
     def context(self, event: str, channel: str = "") -> Context:
-        """The properties of this client that hooks receive."""
+        """Create the context with which hooks are called for an event of this client."""
         ...
 
     def reply(self, reply: Reply) -> None:
@@ -69,7 +69,7 @@ class ServedClient(Protocol):
         ...
 
     def subscribe(self, wanted: GrantedSubscription) -> SubscribeResult:
-        """Subscribe to a channel; what is returned is to be sent before `go_live` is called. May block."""
+        """Subscribe to a channel. The caller sends the returned reply, and then calls `go_live`. May block."""
         ...
 
     def subscribe_all(self, wanted: Sequence[GrantedSubscription]) -> dict[str, SubscribeResult]:
@@ -85,7 +85,7 @@ class ServedClient(Protocol):
         ...
 
     def go_live(self, channel: str) -> None:
-        """Send what was published since the reply to a subscription was made, and announce the client. May block."""
+        """Send the publications that were held until the reply was sent, and publish the join. May block."""
         ...
 
     def authenticate(self, identity: Identity, library: str) -> None:
@@ -93,17 +93,17 @@ class ServedClient(Protocol):
         ...
 
     def refuse(self) -> None:
-        """Read nothing more of this client."""
+        """Ignore further commands of this client."""
         ...
 
     def start_pings(self) -> None:
-        """Begin to send pings, if the client is to get any."""
+        """Start sending pings, if this client receives them."""
         ...
 
     def expire_at(self, when: float) -> None:
-        """Let the connection expire at a time since 1970; 0 for never."""
+        """Set when the connection expires, in seconds since 1970; 0 for never."""
         ...
 
     def disconnect(self, disconnect: CodedDisconnect | None) -> None:
-        """End the connection with a close code. May block."""
+        """Close the connection with a close code. May block."""
         ...

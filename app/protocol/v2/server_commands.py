@@ -1,4 +1,4 @@
-"""Commands of a backend to a connected client: subscribe it, send it a message, change its expiry."""
+"""Carries out commands of backends for a connected client: subscribe it, send it a message, change its expiry."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _subscribe(client: ServedClient, command: AddSubscription) -> None:
 
 
 def send(client: ServedClient, command: SendMessage) -> None:
-    """Send a client a message that belongs to no channel. A client that cannot receive such a payload gets nothing."""
+    """Send a client a message without a channel. Nothing is sent if its format cannot carry the payload."""
     try:
         client.push(Push(message=AsyncMessage(Raw(bytes_of(command.data)))))
     except CodedClosing as closing:
@@ -59,7 +59,7 @@ def send(client: ServedClient, command: SendMessage) -> None:
 
 
 def renew(client: ServedClient, command: RenewConnections) -> None:
-    """Change the time when the connection of a client expires, also to now, and notify the client. May block."""
+    """Change when the connection of a client expires, or close it as expired, and notify the client. May block."""
     if client.closed:
         return
     if command.expired:

@@ -1,7 +1,7 @@
-"""The subscriptions of one client of protocol version 2: what the engine keeps of them, positions, recovery, expiry.
+"""The subscriptions of one client of protocol version 2: presence, joins and leaves, positions, recovery and expiry.
 
-Knows the node, and nothing of tokens, permissions or the format of the connection. `client.py` decides who may
-subscribe, and sends what is returned here.
+Uses the node, but no tokens or permissions. `channel_commands.py` decides which subscriptions are allowed, and sends
+the replies that are returned here.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ from .permissions import Grant
 from .tags_filter import TagsFilter
 
 REFUSE_UNRECOVERED = 2
-"""The bit of `flag` in a subscribe request with which a client refuses a subscription that is not recovered."""
+"""The bit of `flag` in a subscribe request that refuses a subscription if the publications cannot be recovered."""
 MAX_TTL = 365 * 86400
-"""The longest time in seconds that a client is told until something expires."""
+"""The largest number of seconds until an expiry that is sent to clients."""
 
 
 class FormattingClient(SubscribingClient, Protocol):
-    """The client whose subscriptions these are: it also decides how events are encoded."""
+    """The client of the subscriptions, whose format and transport determine how events are encoded."""
 
     format: Format
     frame: Callable[[bytes], bytes]
@@ -62,51 +62,51 @@ class Subscription:
     """One subscription of a client."""
 
     info: bytes
-    """JSON that others see of the client in this channel alone; empty when there is none."""
+    """JSON that is sent to other clients in this channel; empty for none."""
     grant: Grant
     is_server_side: bool = False
-    """Whether the server has made it, and not the client."""
+    """Whether the server has made the subscription, instead of the client."""
     passes: TagsFilter | None = None
-    """Which publications the client receives; None for all."""
+    """The filter for publications that the client receives; None for all publications."""
     deltas: DeltaSubscription | None = None
-    """What the client receives as patches; None without deltas."""
+    """The state of the patches that the client receives; None without deltas."""
     expires_at: float = 0
     """Seconds since 1970; 0 for never."""
     is_renewed_by_backend: bool = False
-    """Whether a backend is asked when it expires, and the client does not know that it expires."""
+    """Whether a backend is asked when the subscription expires, so that the client need not refresh it."""
     expiry: Timer | None = None
 
     def stores_presence(self, options: ChannelOptions) -> bool:
-        """Whether the server stores that the client is subscribed to a channel with these options."""
+        """Return whether the server stores that the client is subscribed to a channel with these options."""
         return options.presence if self.grant.stores_presence is None else self.grant.stores_presence
 
     def announces(self, options: ChannelOptions) -> bool:
-        """Whether others receive a join and a leave of the client in a channel with these options."""
+        """Return whether others receive a join and a leave of the client in a channel with these options."""
         return options.join_leave if self.grant.announces is None else self.grant.announces
 
 
 @dataclass(slots=True, frozen=True)
 class GrantedSubscription:
-    """A subscription that has been allowed."""
+    """A subscription that has been allowed, before it is made."""
 
     channel: str
     request: SubscribeRequest
     grant: Grant
     info: bytes = b""
-    """JSON that others see of the client in this channel alone."""
+    """JSON that is sent to other clients in this channel; empty for none."""
     expires_at: float = 0
     """Seconds since 1970; 0 for never."""
     data: Raw = field(default_factory=lambda: NO_PAYLOAD)
-    """What the client is told with the reply."""
+    """Application data that is sent to the client in the reply."""
     is_server_side: bool = False
     passes: TagsFilter | None = None
-    """Which publications the client receives; None for all."""
+    """The filter for publications that the client receives; None for all publications."""
 
 
 class SubscriptionsV2(PresenceRenewal):
-    """The channels of one client. Methods that ask the engine may block; they are safe to call from any greenlet.
+    """The subscriptions of one client. Methods that use the engine may block, and can be called from any greenlet.
 
-    `on_expired` is called with a channel whose subscription has expired, in a greenlet of its own.
+    `on_expired` is called in a new greenlet with the channel of an expired subscription.
     """
 
     __slots__ = ("channels", "_client", "_live_from", "_on_expired")
@@ -120,7 +120,7 @@ class SubscriptionsV2(PresenceRenewal):
         self._live_from: dict[str, StreamPosition] = {}
 
     def info(self, channel: str) -> RawClientInfo:
-        """The info of the client that other clients see in a channel. The client need not be subscribed."""
+        """Return the info of the client that other clients receive in a channel, even if it is not subscribed."""
         client, subscription = self._client, self.channels.get(channel)
         info = b"" if subscription is None else subscription.info
         return RawClientInfo(client.user, client.uid, client.default_info, info)
@@ -132,8 +132,9 @@ class SubscriptionsV2(PresenceRenewal):
 
         Joins and leaves of others until then are not sent.
 
-        Raises CodedRefusal when the client refuses what cannot be recovered or is subscribed already, Refused when the
-        namespace is gone or the history cannot be read, CodedClosing when the engine fails otherwise, and
+        Raises CodedRefusal if the client refuses a subscription that cannot be recovered or is subscribed already,
+        Refused if the namespace has been removed or the history cannot be read, CodedClosing for other failures of the
+        engine, and
         ClosedMeanwhile.
         """
         with self._lock:
@@ -184,7 +185,7 @@ class SubscriptionsV2(PresenceRenewal):
         return result
 
     def _encoding(self, subscription: Subscription, has_joins: bool) -> Encoding:
-        """The encoding of live events for this subscription, with or without joins and leaves."""
+        """Return the encoding of live events for this subscription, with or without joins and leaves."""
         client = self._client
         if subscription.deltas is not None:
             return subscription.deltas.encoding(client.frame, has_joins)
@@ -197,7 +198,7 @@ class SubscriptionsV2(PresenceRenewal):
         return self._client.positions is not None and subscription.grant.is_recoverable
 
     def _position(self, wanted: GrantedSubscription, options: ChannelOptions) -> SubscribeResult:
-        """The reply as far as it is about the stream of the channel."""
+        """Return a reply with the fields that concern the stream of the channel: position and recovery."""
         channel, request, grant = wanted.channel, wanted.request, wanted.grant
         if not grant.is_positioned:
             return SubscribeResult(was_recovering=request.recover)
@@ -230,13 +231,13 @@ class SubscriptionsV2(PresenceRenewal):
             raise CodedClosing(INAPPROPRIATE_PROTOCOL, str(error)) from None
 
     def go_live(self, channel: str) -> list[bytes] | None:
-        """End the hold on a channel, now that the reply has been sent.
+        """Stop holding the publications of a channel, after the reply has been sent.
 
-        Returns the pushes of what was published meanwhile, oldest first; None if something is missing, and the client
-        has to subscribe again. Raises CodedClosing for a publication that the format cannot carry.
+        Returns the pushes of the publications that were held, oldest first; None if some are missing, and the client
+        has to resubscribe. Raises CodedClosing for a publication that the format cannot carry.
         """
         subscription = self.channels.get(channel)
-        if subscription is None:  # it was ended meanwhile
+        if subscription is None:  # it has ended in the meantime
             return []
         start = self._live_from.pop(channel, None)
         if start is None:
@@ -289,7 +290,7 @@ class SubscriptionsV2(PresenceRenewal):
             self._use_own_ids(channel, subscription)
 
     def announce(self, channel: str) -> None:
-        """Publish that the client has joined, if the channel announces it. May block."""
+        """Publish the join of the client, if the channel has joins. May block."""
         try:
             subscription = self.channels.get(channel)
             if subscription is not None and subscription.announces(self._node.rules.options(channel)):
@@ -303,7 +304,7 @@ class SubscriptionsV2(PresenceRenewal):
     # -- expiry
 
     def refresh(self, channel: str, expires_at: float) -> None:
-        """Let a subscription expire at another time; 0 for never."""
+        """Change when a subscription expires, in seconds since 1970; 0 for never."""
         self._expire(channel, expires_at)
 
     def _expire(self, channel: str, when: float) -> None:
@@ -324,12 +325,12 @@ class SubscriptionsV2(PresenceRenewal):
     # -- unsubscribe
 
     def remove(self, channel: str) -> bool:
-        """End the subscription to a channel; returns whether there was one. The client receives no leave of its own."""
+        """End the subscription to a channel; return whether there was one. The client receives no leave of itself."""
         with self._lock:
             return self._remove(channel)
 
     def end(self) -> None:
-        """End all subscriptions of a client that is closed."""
+        """End all subscriptions of a client whose connection is closed."""
         self._end_presence()
         with self._lock:
             for channel in list(self.channels):
@@ -361,17 +362,17 @@ class SubscriptionsV2(PresenceRenewal):
 
 
 def ttl(expires_at: float) -> int:
-    """The seconds that a client is told until something expires; 0 for what never expires."""
+    """Return the seconds until an expiry as they are sent to clients; 0 for no expiry."""
     return min(max(int(expires_at - time.time()), 0), MAX_TTL) if expires_at else 0
 
 
 def filtered(publications: Iterable[NodePublication], passes: TagsFilter | None) -> list[NodePublication]:
-    """Those of the publications that a filter lets pass; all without a filter."""
+    """Return the publications that pass a filter; all without a filter."""
     return list(publications) if passes is None else list(filter(passes, publications))
 
 
 def recovery_result(found: StreamRecovery, offset: int, subscription: Subscription) -> SubscribeResult:
-    """The reply to a subscription that recovers from `offset`. May block, and with deltas raises NotJSON."""
+    """Build the reply to a subscription that recovers from `offset`. May block. Raises NotJSON with deltas."""
     deltas = subscription.deltas
     shown = message_of if deltas is None else deltas.recovered
     publications = filtered(found.publications, subscription.passes)
@@ -381,14 +382,14 @@ def recovery_result(found: StreamRecovery, offset: int, subscription: Subscripti
         was_recovering=True,
         epoch=found.top.epoch,
         recovered=found.recovered,
-        # The client counts on from the offset that it has asked for as it receives the publications.
+        # The client increases the offset of its request with each publication that it receives.
         offset=offset if found.recovered else found.top.offset,
         publications=[shown(publication) for publication in iterate_yielding(publications)],
     )
 
 
 def message_of(publication: NodePublication) -> Publication:
-    """A publication as these messages show it in a recovery or in the history."""
+    """Convert a publication of the node to the message for recovery and history."""
     return Publication(
         data=Raw(bytes_of(publication.data)),
         info=None if publication.info is None else client_info(publication.info),

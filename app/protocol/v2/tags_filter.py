@@ -1,4 +1,4 @@
-"""Filters on the tags of publications: clients choose with them what they receive of a channel.
+"""Filters on the tags of publications, with which clients choose the publications of a channel that they receive.
 
 A filter is a tree: comparisons of one tag with given values, joined by `and`, `or` and `not`.
 """
@@ -17,9 +17,9 @@ from ...model.events import Event, Publication
 from .messages import FilterNode
 
 MAX_NODES = 200
-"""Operators and comparisons of one filter."""
+"""Maximum number of operators and comparisons in one filter."""
 MAX_DEPTH = 20
-"""Operators that may be nested."""
+"""Maximum levels of nested operators."""
 
 Tags: TypeAlias = Mapping[str, str]
 Condition: TypeAlias = Callable[[Tags], bool]
@@ -29,11 +29,11 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,200}(\.[0-9]{1,200})?")
 
 
 class InvalidFilter(ValueError):
-    """A filter that does not follow the rules; the text says which."""
+    """A filter that does not follow the rules; the text says which rule it breaks."""
 
 
 class TagsFilter:
-    """A filter that has been checked. Call it with an event to learn whether it passes; joins and leaves always do."""
+    """A filter that has been checked. A call returns whether an event passes; joins and leaves always pass."""
 
     __slots__ = ("__weakref__", "_condition")
 
@@ -48,7 +48,7 @@ _known: WeakValueDictionary[bytes, TagsFilter] = WeakValueDictionary()
 
 
 def tags_filter(node: FilterNode) -> TagsFilter:
-    """The filter that a client asks for: the same object for equal ones. Raises InvalidFilter."""
+    """Return the filter that a client requests; the same object for equal requests. Raises InvalidFilter."""
     key = msgspec.msgpack.encode(node)
     known = _known.get(key)
     if known is None:
@@ -63,10 +63,10 @@ def _check_size(root: FilterNode) -> None:
         count += len(level)
         level = [child for node in level for child in node.nodes]
         if count + len(level) > MAX_NODES:
-            raise InvalidFilter(f"a filter has more than {MAX_NODES} nodes")
+            raise InvalidFilter(f"filter has more than {MAX_NODES} nodes")
         if not level:
             return
-    raise InvalidFilter(f"a filter has more than {MAX_DEPTH} levels")
+    raise InvalidFilter(f"filter has more than {MAX_DEPTH} levels")
 
 
 def _condition(node: FilterNode) -> Condition:
@@ -80,18 +80,18 @@ def _condition(node: FilterNode) -> Condition:
         return lambda tags: all(child(tags) for child in children)
     if node.op == "or" and children:
         return lambda tags: any(child(tags) for child in children)
-    raise InvalidFilter(f"operator {node.op!r} with {len(children)} conditions")
+    raise InvalidFilter(f"unknown operator or wrong number of conditions: {node.op!r} with {len(children)} conditions")
 
 
 def _comparison(node: FilterNode) -> Condition:
-    """The condition of one comparison; it uses the field `val` or `vals`, or none of them."""
+    """Return the condition for one comparison, which uses the field `val` or `vals` or neither, depending on `cmp`."""
     key, value = node.key, node.val
     if node.cmp in _PRESENCE and not value and not node.vals:
         return _PRESENCE[node.cmp](key)
     if node.cmp in _MEMBERSHIP and key and node.vals and not value:
         return _MEMBERSHIP[node.cmp](key, frozenset(node.vals))
     if not (key and value and not node.vals):
-        raise InvalidFilter(f"comparison {node.cmp!r} lacks its key or its values, or has too many")
+        raise InvalidFilter(f"comparison {node.cmp!r} has no key, or missing or unexpected values")
     if node.cmp in _TEXTS:
         return _text_condition(key, value, _TEXTS[node.cmp])
     if node.cmp in _NUMBERS:
@@ -105,7 +105,7 @@ _PRESENCE: dict[str, Callable[[str], Condition]] = {
     "ex": lambda key: lambda tags: key in tags,
     "nex": lambda key: lambda tags: key not in tags,
 }
-# A tag that is not there counts as an empty text here.
+# A missing tag counts as an empty text in these two comparisons.
 _MEMBERSHIP: dict[str, Callable[[str, Collection[str]], Condition]] = {
     "in": lambda key, values: lambda tags: tags.get(key, "") in values,
     "nin": lambda key, values: lambda tags: tags.get(key, "") not in values,
@@ -129,7 +129,7 @@ def _text_condition(key: str, value: str, compare: Callable[[str, str], bool]) -
 
 
 def _number_condition(key: str, limit: Decimal | None, compare: Callable[[Decimal, Decimal], bool]) -> Condition:
-    """A comparison of numbers; false if the tag or the value of the filter is no number."""
+    """Return a comparison of numbers, which is false if the tag or the value in the filter is not a number."""
 
     def condition(tags: Tags) -> bool:
         number = _number(tags.get(key, ""))
@@ -139,5 +139,5 @@ def _number_condition(key: str, limit: Decimal | None, compare: Callable[[Decima
 
 
 def _number(text: str) -> Decimal | None:
-    """A decimal number without an exponent; None for any other text."""
+    """Parse a decimal number without an exponent. Returns None for any other text."""
     return Decimal(text) if _NUMBER.fullmatch(text) else None

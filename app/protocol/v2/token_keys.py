@@ -1,7 +1,7 @@
-"""Keys that check tokens: those of the configuration, and which algorithm each may be used with.
+"""The keys that verify tokens: those in the configuration, and the algorithms that each key may be used with.
 
-The algorithm that a token names decides which keys come into question, never how a key is used: a public key is no
-HMAC key, and a key on one curve checks no signature of another.
+The algorithm in a token only selects keys. It never changes how a key is used: a public key is never used for HMAC, and
+a key on one curve never for another curve.
 """
 
 from __future__ import annotations
@@ -37,52 +37,55 @@ ECDSA: Mapping[str, Algorithm] = {
 }
 EDDSA: Mapping[str, Algorithm] = {"EdDSA": OKPAlgorithm()}
 CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
-"""The only algorithm that a key on each curve may be used with."""
+"""The algorithm for keys on each curve; no other algorithm may be used with them."""
 _CURVES_OF_JWK = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key, and the algorithms whose signatures it checks."""
+    """One key, and the algorithms whose signatures it verifies."""
 
     material: Any
     """The bytes of an HMAC key, or a public key of the library `cryptography`."""
     algorithms: Mapping[str, Algorithm]
 
-    def has_signed(self, algorithm: str, text: bytes, signature: bytes) -> bool:
-        """Whether a signature of this key over a text is valid, by this algorithm."""
+    def verifies(self, algorithm: str, text: bytes, signature: bytes) -> bool:
+        """Return whether a signature over a text was made with this key and algorithm."""
         method = self.algorithms.get(algorithm)
         return method is not None and method.verify(text, self.material, signature)
 
 
 def hmac_key(secret: str) -> Key:
-    """The key of one HMAC secret."""
+    """Return the key for one HMAC secret, for all HMAC algorithms."""
     return Key(secret.encode(), HMAC)
 
 
 def configured_keys(config: Config) -> Sequence[Key]:
-    """The keys of the configuration, without those of a key set. Raises ConfigError for a key that cannot be used."""
+    """Return the keys of the configuration, without those of a key set.
+
+    Raises ConfigError for a key that cannot be used.
+    """
     secrets = (config.token_hmac_secret_key, config.token_hmac_previous_secret_key)
     keys = [hmac_key(secret) for secret in secrets if secret]
     if config.token_rsa_public_key:
         public = _public_key("token_rsa_public_key", config.token_rsa_public_key)
         if not isinstance(public, RSAPublicKey):
-            raise ConfigError(["token_rsa_public_key: is not an RSA key"])
+            raise ConfigError(["token_rsa_public_key: not an RSA key"])
         keys.append(Key(public, RSA))
     if config.token_ecdsa_public_key:
         public = _public_key("token_ecdsa_public_key", config.token_ecdsa_public_key)
         if not isinstance(public, EllipticCurvePublicKey) or public.curve.name not in CURVES:
-            raise ConfigError(["token_ecdsa_public_key: is not a key on one of the curves P-256, P-384 and P-521"])
+            raise ConfigError(["token_ecdsa_public_key: not a key on one of the curves P-256, P-384 and P-521"])
         keys.append(Key(public, _only(ECDSA, CURVES[public.curve.name])))
     return keys
 
 
 def _public_key(name: str, pem: str) -> Any:
-    """A public key in PEM; an environment variable may hold `\\n` in place of its line ends."""
+    """Load a public key in PEM. In an environment variable, `\\n` may stand for the line ends."""
     try:
         return load_pem_public_key(pem.replace("\\n", "\n").encode())
     except (ValueError, UnsupportedAlgorithm):
-        raise ConfigError([f"{name}: cannot be read as a public key in PEM"]) from None
+        raise ConfigError([f"{name}: not a public key in PEM format"]) from None
 
 
 def _only(algorithms: Mapping[str, Algorithm], name: str) -> Mapping[str, Algorithm]:
@@ -90,7 +93,7 @@ def _only(algorithms: Mapping[str, Algorithm], name: str) -> Mapping[str, Algori
 
 
 def key_of_jwk(jwk: Mapping[str, Any]) -> Key | None:
-    """The public key of a JSON Web Key; None for one that checks no signatures, or is of another kind."""
+    """Return the public key of a JSON Web Key; None if it is not for signatures or its type is not supported."""
     algorithms = _algorithms_of_jwk(jwk)
     if not algorithms or "d" in jwk or jwk.get("use", "sig") != "sig":
         return None
@@ -101,7 +104,7 @@ def key_of_jwk(jwk: Mapping[str, Any]) -> Key | None:
 
 
 def _algorithms_of_jwk(jwk: Mapping[str, Any]) -> Mapping[str, Algorithm]:
-    """The algorithms that fit to the type of a key, or of these the one that it names."""
+    """Return the algorithms for the type of a key; if the key names an algorithm (`alg`), only that one."""
     kind, curve = jwk.get("kty"), jwk.get("crv")
     if kind == "RSA":
         fitting = RSA

@@ -1,4 +1,4 @@
-"""Makes tokens (JWT) for clients of protocol version 2, signed with HS256. Specification: docs/jwt.md."""
+"""Creates tokens (JWT) for clients of protocol version 2, signed with HS256. Specification: docs/jwt.md."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ def connection_token(
     channels: Collection[str] = (),
     expires: float | None = None,
 ) -> str:
-    """A token with which a client connects as `user`, or as an anonymous user if it is empty.
+    """Return a token with which a client connects as `user`, or as an anonymous user if `user` is empty.
 
-    `info` is anything that JSON can express, and shown to others. The server subscribes the client to the `channels`.
-    The connection expires `expires` seconds from now, or never. Raises TypeError and ValueError for other arguments.
+    `info` is sent to other clients, and can be anything that JSON can express. The server subscribes the client to the
+    `channels`. The connection expires after `expires` seconds, or never if it is None. Raises TypeError and ValueError
+    for invalid arguments.
     """
     if isinstance(channels, str) or not all(isinstance(channel, str) and channel for channel in channels):
         raise TypeError(f"channels is {channels!r}; expected a list of names of channels")
@@ -37,7 +38,10 @@ def connection_token(
 def subscription_token(
     secret: str, user: str | int, channel: str, info: Any = None, expires: float | None = None
 ) -> str:
-    """A token with which clients of `user` subscribe to a channel. Otherwise as `connection_token`."""
+    """Return a token with which clients of `user` subscribe to a channel.
+
+    `info` and `expires` have the same meaning as for `connection_token`. Raises TypeError and ValueError.
+    """
     if not isinstance(channel, str) or not channel:
         raise TypeError(f"channel is {channel!r}; expected the name of a channel")
     return signed(secret, {"sub": user_id(user), "channel": channel, **_common_claims(info, expires)})
@@ -56,9 +60,12 @@ def _common_claims(info: Any, expires: float | None) -> dict[str, Any]:
 
 
 def signed(secret: str, claims: Mapping[str, Any]) -> str:
-    """A token with these claims. Raises ValueError without a secret, and TypeError for what JSON cannot express."""
+    """Return a token with these claims.
+
+    Raises ValueError without a secret, and TypeError for what JSON cannot express.
+    """
     if not secret:
-        raise ValueError("option token_hmac_secret_key is not set: there is no key to sign tokens with")
+        raise ValueError("cannot sign a token: option token_hmac_secret_key is not set")
     text = b".".join(map(_base64, (encode_value(TOKEN_HEADER), encode_value(dict(claims)))))
     signature = hmac.digest(secret.encode(), text, "sha256")
     return b".".join((text, _base64(signature))).decode()

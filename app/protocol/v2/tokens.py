@@ -1,7 +1,7 @@
-"""Tokens of protocol version 2 (JWT): whether one counts, and what it says. Specification: docs/jwt.md.
+"""Verifies tokens (JWT) of protocol version 2, and returns their claims. Specification: docs/jwt.md.
 
-The signature is checked before any claim is read, with a key that the configuration or the key set names for the
-algorithm. `none` is no algorithm.
+The signature is verified before any claim is read, with a key of the configuration or key set for this algorithm. The
+algorithm `none` is not accepted.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ T = TypeVar("T")
 
 
 class InvalidToken(Exception):
-    """The token is invalid and will not become valid; the text says why, for the log."""
+    """The token is invalid and will not become valid; the text says why, and is only logged."""
 
 
 class ExpiredToken(Exception):
-    """The token has expired, or is not valid yet; a client can ask for a new one."""
+    """The token has expired, or is not valid yet; the client can request a new one."""
 
 
 class ForeignToken(Exception):
@@ -58,26 +58,26 @@ _header = msgspec.json.Decoder(_Header)
 
 
 class SignedToken(NamedTuple):
-    """The parts of a token, before anything in it is trusted."""
+    """The parts of a token whose signature has not been verified yet."""
 
     algorithm: str
     kid: str
     text: bytes
-    """What the signature is over."""
+    """The signed part: header and payload in their encoded form."""
     payload: bytes
     signature: bytes
 
 
 def split_token(token: str) -> SignedToken:
-    """The parts of a token in compact form. Raises InvalidToken."""
+    """Split a token in compact form (RFC 7519) into its parts. Raises InvalidToken."""
     try:
         header, payload, signature = token.encode().split(b".")
         decoded = decode(_header, _from_base64(header))
         parts = _from_base64(payload), _from_base64(signature)
     except (InvalidJSON, ValueError):
-        raise InvalidToken("it is not a JWT in compact form") from None
+        raise InvalidToken("not a JWT in compact form") from None
     if bytes(decoded.crit):
-        raise InvalidToken("its header has extensions that must be understood (crit)")
+        raise InvalidToken("the header requires unsupported extensions (crit)")
     return SignedToken(decoded.alg, decoded.kid, header + b"." + payload, *parts)
 
 
@@ -87,7 +87,7 @@ _BASE64_URL = re.compile(rb"[A-Za-z0-9_-]*")
 def _from_base64(data: bytes) -> bytes:
     """Decode base64url without padding. Raises ValueError."""
     if not _BASE64_URL.fullmatch(data):
-        raise ValueError("not base64 for URLs without padding")
+        raise ValueError("not base64url without padding")
     try:
         return base64.urlsafe_b64decode(data + b"=" * (-len(data) % 4))
     except binascii.Error as error:
@@ -95,19 +95,19 @@ def _from_base64(data: bytes) -> bytes:
 
 
 class TokenVerifier:
-    """Checks tokens with the keys of a configuration. `now` returns the Unix time in seconds."""
+    """Verifies tokens with the keys of a configuration. `now` returns the Unix time in seconds."""
 
     def __init__(self, config: Config, now: Callable[[], float] = time.time) -> None:
-        """Raises ConfigError for a key that cannot be used."""
+        """Load the keys. Raises ConfigError for a key that cannot be used."""
         self._now = now
         self._config = config
         self._keys: Sequence[Key] = configured_keys(config)
         self._key_set = KeySet(config.token_jwks_public_endpoint) if config.token_jwks_public_endpoint else None
 
     def reload(self, config: Config) -> None:
-        """Use another configuration; a key set at the same address stays.
+        """Load the keys of another configuration. A key set at the same URL stays cached.
 
-        A key that cannot be used is logged, and then all keys stay as they were.
+        If a key cannot be used, an error is logged and the current keys stay.
         """
         if config is self._config:
             return
@@ -115,35 +115,39 @@ class TokenVerifier:
         try:
             self._keys = configured_keys(config)
         except ConfigError as error:
-            log.error("the keys for tokens stay as they were: %s", error)
+            log.error("cannot load the keys for tokens, keeping the current ones: %s", error)
         url = config.token_jwks_public_endpoint
         if self._key_set is None or self._key_set.url != url:
             self._key_set = KeySet(url) if url else None
 
     def connection(self, token: str) -> ConnectionToken:
-        """What the token of a connection says.
+        """Verify a connection token and return its claims.
 
-        Raises InvalidToken, ExpiredToken, and KeysUnavailable if the key set that has its key cannot be fetched.
+        Raises InvalidToken, ExpiredToken, and KeysUnavailable if the key set with its key cannot be fetched.
         """
         return self._read(token, read_connection)
 
     def subscription(self, token: str, channel: str, user: str, client: str) -> SubscriptionToken:
-        """What the token says that a user gives for a channel, over the connection with the id `client`.
+        """Verify a subscription token that `user` presents over the connection `client`, and return its claims.
 
-        Raises as `connection` does, and ForeignToken if the token is for another user, channel or connection.
+        Raises InvalidToken, ExpiredToken, KeysUnavailable, and ForeignToken if the token is for another user, channel
+        or connection.
         """
         claims = self._read(token, read_subscription)
         if claims.channel != channel:
-            raise ForeignToken("it is for another channel")
+            raise ForeignToken("token is for another channel")
         if claims.client and claims.client != client:
-            raise ForeignToken("it is for another connection")
+            raise ForeignToken("token is for another connection")
         # Tokens for earlier versions name the connection instead of the user.
         if claims.user != user and (claims.user or not claims.client):
-            raise ForeignToken("it is for another user")
+            raise ForeignToken("token is for another user")
         return claims
 
     def any_subscription(self, token: str) -> SubscriptionToken:
-        """Return the claims of a subscription token of any client. Raises as `connection` does."""
+        """Verify a subscription token of any client, and return its claims.
+
+        Raises InvalidToken, ExpiredToken and KeysUnavailable.
+        """
         return self._read(token, read_subscription)
 
     def _read(self, token: str, read: Callable[[bytes], T]) -> T:
@@ -155,17 +159,17 @@ class TokenVerifier:
             raise InvalidToken(str(error)) from None
 
     def _verified(self, token: str) -> bytes:
-        """The claims of a token whose signature is valid. Raises InvalidToken and KeysUnavailable."""
+        """Verify the signature of a token, and return its encoded claims. Raises InvalidToken and KeysUnavailable."""
         signed = split_token(token)
         keys = list(self._keys_for(signed))
         if not keys:
-            raise InvalidToken(f"there is no key for it (alg {signed.algorithm!r}, kid {signed.kid!r})")
-        if not any(key.has_signed(signed.algorithm, signed.text, signed.signature) for key in keys):
-            raise InvalidToken("its signature is wrong")
+            raise InvalidToken(f"no key is configured for alg {signed.algorithm!r} and kid {signed.kid!r}")
+        if not any(key.verifies(signed.algorithm, signed.text, signed.signature) for key in keys):
+            raise InvalidToken("invalid signature")
         return signed.payload
 
     def _keys_for(self, signed: SignedToken) -> Iterable[Key]:
-        """The keys that may have signed a token. A key set has public keys only, so HMAC needs none of them."""
+        """Return the keys that may have signed a token. The key set is not for HMAC: it has only public keys."""
         if self._key_set is not None and signed.kid and signed.algorithm not in HMAC:
             key = self._key_set.find(signed.kid)
             return [key] if key is not None and signed.algorithm in key.algorithms else []
@@ -174,11 +178,11 @@ class TokenVerifier:
     def _check_lifetime(self, claims: Lifetime) -> None:
         now = self._now()
         if claims.exp is not None and claims.exp <= now:
-            raise ExpiredToken("it has expired")
+            raise ExpiredToken("token has expired")
         if claims.nbf is not None and claims.nbf > now:
-            raise ExpiredToken("it is not valid yet")
+            raise ExpiredToken("token is not valid yet")
         audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud or []
         if self._config.token_audience and self._config.token_audience not in audiences:
-            raise InvalidToken("it is for another audience (claim aud)")
+            raise InvalidToken("it is for another audience (claim aud, option token_audience)")
         if self._config.token_issuer and claims.iss != self._config.token_issuer:
-            raise InvalidToken("it comes from another issuer (claim iss)")
+            raise InvalidToken("it comes from another issuer (claim iss, option token_issuer)")

@@ -9,17 +9,17 @@ import pytest
 from gentrifugo.app.api.calls import MethodCalls
 from gentrifugo.app.node.node import Node
 from tests.app.api.parts import KEPT
-from tests.fakes import TroubledEngine
+from tests.fakes import FailingEngine
 from tests.local_client import LocalClient
 
 
 @pytest.fixture
-def engine() -> TroubledEngine:
-    return TroubledEngine()
+def engine() -> FailingEngine:
+    return FailingEngine()
 
 
 @pytest.fixture
-def node(start_node: Callable[..., Node], engine: TroubledEngine) -> Node:
+def node(start_node: Callable[..., Node], engine: FailingEngine) -> Node:
     return start_node(engine, namespaces=(KEPT,), api_key="key")
 
 
@@ -30,7 +30,7 @@ def calls(node: Node) -> MethodCalls:
 
 @pytest.fixture
 def client(node: Node) -> LocalClient:
-    """A client of protocol v1 of the user "alice", subscribed to "news" and "kept:news"."""
+    """Return a client of protocol v1 of the user "alice", subscribed to "news" and "kept:news"."""
     client = LocalClient.connected(node)
     for channel in ("news", "kept:news"):
         client.subscribe(channel)

@@ -12,7 +12,7 @@ from gentrifugo.app.api.calls import MethodCalls
 from gentrifugo.app.model.json_codec import InvalidJSON
 from gentrifugo.app.node.node import Node
 from tests.app.api.parts import KEPT, call
-from tests.fakes import TroubledEngine
+from tests.fakes import FailingEngine
 from tests.local_client import LocalClient
 
 
@@ -48,7 +48,7 @@ def test_commands_see_effects_of_earlier_commands(calls: MethodCalls) -> None:
     assert [publication["data"] for publication in last["history"]["publications"]] == [1, 2]
 
 
-def test_a_parallel_batch_does_not_wait_for_one_command(calls: MethodCalls, engine: TroubledEngine) -> None:
+def test_a_parallel_batch_does_not_wait_for_one_command(calls: MethodCalls, engine: FailingEngine) -> None:
     gate = engine.close_gate("presence")
     commands = [{"presence": {"channel": "kept:news"}}, publish("kept:news")]
     running = gevent.spawn(call, calls, "batch", commands=commands, parallel=True)
@@ -67,7 +67,7 @@ def test_publications_in_one_channel_stay_in_order(
         assert [push["body"]["data"] for push in client.received()] == list(range(50))
 
 
-def test_a_failing_engine_is_an_error_of_each_publication(calls: MethodCalls, engine: TroubledEngine) -> None:
+def test_a_failing_engine_is_an_error_of_each_publication(calls: MethodCalls, engine: FailingEngine) -> None:
     engine.failing = {"publish"}
     replies = call(calls, "batch", commands=[publish("news"), publish("news")])["replies"]
     assert replies == [{"error": {"code": 100, "message": "internal server error"}}] * 2

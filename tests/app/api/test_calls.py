@@ -13,7 +13,7 @@ from gentrifugo.app.model.json_codec import InvalidJSON
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v2.errors import CodedError
 from tests.app.api.parts import KEPT, call
-from tests.fakes import Bus, TroubledEngine
+from tests.fakes import Bus, FailingEngine
 from tests.greenlets import settle
 from tests.local_client import LocalClient, closed
 
@@ -107,7 +107,7 @@ def test_body_of_another_form_is_a_bad_request(calls: MethodCalls, body: bytes) 
         calls.by_name["publish"](body)
 
 
-def test_a_failing_engine_is_an_internal_error(calls: MethodCalls, engine: TroubledEngine) -> None:
+def test_a_failing_engine_is_an_internal_error(calls: MethodCalls, engine: FailingEngine) -> None:
     engine.failing = {"publish", "presence"}
     assert call(calls, "publish", channel="news", data=1) == INTERNAL
     assert call(calls, "presence", channel="kept:news") == INTERNAL
@@ -127,7 +127,7 @@ def test_broadcast_has_an_outcome_for_each_channel(calls: MethodCalls, client: L
 
 
 @pytest.mark.parametrize("params", [{}, {"channels": []}, {"channels": None}])
-def test_broadcast_needs_channels(calls: MethodCalls, params: dict[str, object]) -> None:
+def test_broadcast_without_channels_is_refused(calls: MethodCalls, params: dict[str, object]) -> None:
     assert call(calls, "broadcast", data=1, **params) == BAD_REQUEST
 
 
@@ -188,7 +188,9 @@ def test_subscribe_checks_its_channel_and_its_base64(calls: MethodCalls) -> None
 # -- presence and history
 
 
-def test_presence_and_its_counts(calls: MethodCalls, node: Node, client: LocalClient) -> None:
+def test_presence_lists_clients_and_presence_stats_counts_them(
+    calls: MethodCalls, node: Node, client: LocalClient
+) -> None:
     other = LocalClient.connected(node, info='{"name":"Ann"}')
     other.subscribe("kept:news")
     assert call(calls, "presence", channel="kept:news")["presence"] == {
@@ -247,7 +249,7 @@ def test_publications_of_clients_contain_the_publisher(start_node: Callable[...,
 
 
 @pytest.mark.parametrize("method", BY_CHANNEL)
-def test_errors_of_methods_about_one_channel(calls: MethodCalls, method: str) -> None:
+def test_methods_refuse_missing_unknown_and_unsuitable_channels(calls: MethodCalls, method: str) -> None:
     assert call(calls, method, channel="") == BAD_REQUEST
     assert call(calls, method, channel="nosuch:news") == UNKNOWN_CHANNEL
     assert call(calls, method, channel="news") == NOT_AVAILABLE
@@ -256,7 +258,7 @@ def test_errors_of_methods_about_one_channel(calls: MethodCalls, method: str) ->
 # -- the server
 
 
-def test_channels_by_pattern_with_their_subscribers_on_all_nodes(start_node: Callable[..., Node]) -> None:
+def test_channels_counts_subscribers_on_all_nodes_by_pattern(start_node: Callable[..., Node]) -> None:
     bus = Bus()
     nodes = [start_node(bus.engine(), name=name) for name in ("first", "second")]
     settle()

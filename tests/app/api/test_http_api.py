@@ -109,7 +109,7 @@ def test_failing_engine_is_status_500_in_error_mode_transport(api: MethodAPI, no
 def test_an_unknown_method_is_not_found(api: MethodAPI) -> None:
     response = ask(api, "dance", headers=KEY)
     assert response.status == 404
-    assert b"there is no method 'dance'; the methods are publish, " in response.body
+    assert b"unknown method 'dance'; the methods are publish, " in response.body
 
 
 @pytest.mark.parametrize("body", [b"", b"hello", b'{"channel":1}'])
@@ -130,7 +130,7 @@ def test_a_list_of_commands_needs_the_key_too(api: MethodAPI) -> None:
     assert ask(api, "", b'{"method":"channels"}', headers=KEY).body == b'{"result":{"channels":{}}}'
 
 
-def test_headers_with_a_key() -> None:
+def test_key_is_found_in_headers() -> None:
     assert has_key(KEY)
     assert has_key({"authorization": "apikey x"})
     assert not has_key({"authorization": "Basic x"})

@@ -31,7 +31,7 @@ def test_every_reference_has_its_schema() -> None:
     assert references(DOCUMENT) <= {f"#/components/schemas/{name}" for name in schemas}
 
 
-def test_the_version_is_that_of_the_package() -> None:
+def test_document_has_the_version_of_the_package() -> None:
     assert DOCUMENT["info"]["version"] == __version__
     assert DOCUMENT["openapi"].startswith("3.1")
 

@@ -77,7 +77,7 @@ def test_an_alias_of_a_boolean_needs_no_value_as_a_flag() -> None:
     assert from_file({"history_size": 1, "history_lifetime": 1}, "--force-recovery").config.recover
 
 
-def test_aliases_in_namespaces() -> None:
+def test_aliases_are_accepted_in_namespaces() -> None:
     loaded = from_file(
         {"namespaces": [{"name": "news", "History_TTL": "5m", "history_size": 1, "force_recovery": True}]}
     )
@@ -143,7 +143,7 @@ def test_a_wrong_value_is_named_as_the_user_has_written_it() -> None:
 
 def test_option_of_another_version_without_alias_is_explained() -> None:
     assert from_file({"internal_port": "9000", "namespaces": [{"name": "news", "tls": True}]}).warnings == [
-        "config.json: unknown option internal_port; it is called admin_port here",
+        "config.json: unknown option internal_port; use admin_port instead",
         "config.json: unknown option namespaces[0].tls",
     ]
 
@@ -167,7 +167,7 @@ def test_variables_of_kubernetes_set_no_alias() -> None:
     ]
 
 
-def test_values_that_are_no_lists_of_objects_stay_as_they_are() -> None:
+def test_values_that_are_not_lists_of_objects_stay_unchanged() -> None:
     for value in ("news", {"name": "news"}, ["news", 7]):
         assert without_aliases(OPTIONS, {"namespaces": value}).values == {"namespaces": value}
 

@@ -43,14 +43,14 @@ def named(namespaces: tuple[dict[str, Any], ...]) -> tuple[Namespace, ...]:
         ("allowed_delta_types", "fossil"),
     ],
 )
-def test_options_that_need_a_history(name: str, value: Any) -> None:
+def test_options_that_need_a_history_cause_warnings_without_it(name: str, value: Any) -> None:
     assert warnings_of(**{name: value}) == [f"option {name} {NO_HISTORY}"]
     assert warnings_of({name: value}) == [f"option namespaces[0].{name} {NO_HISTORY}"]
     assert warnings_of({name: value, **HISTORY}) == []
 
 
 @pytest.mark.parametrize("who", ["client", "subscriber", "anonymous"])
-def test_options_that_need_presence(who: str) -> None:
+def test_options_that_need_presence_cause_warnings_without_it(who: str) -> None:
     name = f"allow_presence_for_{who}"
     assert warnings_of({name: True}) == [f"option namespaces[0].{name} has no effect without presence"]
     assert warnings_of({name: True, "presence": True}) == []
@@ -139,7 +139,7 @@ def test_channel_warnings_are_shown_with_others_and_are_errors_with_strict() -> 
 
 
 @pytest.mark.parametrize("name", ["proxy_subscribe", "proxy_publish", "proxy_sub_refresh"])
-def test_a_backend_without_channels_that_it_decides_about(name: str) -> None:
+def test_backend_url_without_channels_causes_a_warning(name: str) -> None:
     endpoint = {f"{name}_endpoint": "http://127.0.0.1:5000/"}
     assert warnings_of(**endpoint) == [
         f"option {name}_endpoint has no effect without {name}, at the top level or in a namespace"
@@ -152,7 +152,7 @@ def test_a_backend_without_channels_that_it_decides_about(name: str) -> None:
 def test_channels_that_let_a_backend_decide_need_its_address(name: str) -> None:
     with pytest.raises(ConfigError) as refused:
         from_mapping({"secret": "s", name: True, "namespaces": [{"name": "chat", name: True}]}, "config.json")
-    needs = f"needs {name}_endpoint, the URL of the backend that decides"
+    needs = f"requires {name}_endpoint, the URL of the backend that decides"
     assert refused.value.problems == [f"config.json: {name}: {needs}", f"config.json: namespaces[0].{name}: {needs}"]
 
 
@@ -170,6 +170,6 @@ def test_the_names_of_v6_let_a_backend_decide() -> None:
     assert from_mapping(options).config.namespaces[0].proxy_subscribe
 
 
-def test_a_backend_that_says_who_connects_replaces_keys() -> None:
+def test_no_key_is_required_if_a_backend_identifies_clients() -> None:
     assert from_mapping({"proxy_connect_endpoint": "http://127.0.0.1:5000/"}).config.has_proxies
     assert not from_mapping({"secret": "s"}).config.has_proxies

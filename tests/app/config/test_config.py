@@ -46,7 +46,7 @@ class TestEveryOption:
     """What a declaration must have, so that file, environment, flags, help and reference page agree."""
 
     @pytest.mark.parametrize("declaring", DECLARING)
-    def test_is_declared_once(self, declaring: type) -> None:
+    def test_option_is_declared_only_once(self, declaring: type) -> None:
         for base in declaring.__mro__[1:]:
             repeated = vars(base).get("__annotations__", {}).keys() & vars(declaring).get("__annotations__", {}).keys()
             assert not repeated
@@ -58,7 +58,7 @@ class TestEveryOption:
         assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", option.name)
 
     @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
-    def test_has_a_type_that_the_schema_knows_and_a_default_of_that_type(self, option: Option) -> None:
+    def test_option_has_a_known_type_and_a_default_of_that_type(self, option: Option) -> None:
         assert option.kind in ("boolean", "integer", "number", "string", "list of objects")
         if option.item_type:
             assert option.default == ()
@@ -66,7 +66,7 @@ class TestEveryOption:
             assert type(option.default) is option.type or (option.type is float and type(option.default) is int)
 
     @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
-    def test_has_a_sentence(self, option: Option) -> None:
+    def test_option_has_a_description_that_is_a_sentence(self, option: Option) -> None:
         about = option.facts.about
         assert re.match(r"[A-Z]", about)
         assert about.endswith(".")

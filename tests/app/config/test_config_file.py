@@ -98,7 +98,9 @@ def test_every_value_can_be_written_in_all_formats(
         ("c", "a = 1", "the name must end in .json, .toml, .yaml, .yml"),
     ],
 )
-def test_a_bad_file_is_named_with_its_place(name: str, text: str | bytes, problem: str, tmp_path: Path) -> None:
+def test_errors_in_a_file_are_reported_with_line_and_column(
+    name: str, text: str | bytes, problem: str, tmp_path: Path
+) -> None:
     document = read_text(tmp_path, name, text)
     assert document.problem.startswith(problem)
     assert document.values == {}
@@ -136,7 +138,7 @@ def test_a_duplicate_key_is_a_warning(name: str, text: str, warning: str, tmp_pa
     assert document.values == {"port": 2}
 
 
-def test_the_same_key_in_two_namespaces_is_no_duplicate(tmp_path: Path) -> None:
+def test_the_same_key_in_two_namespaces_is_not_a_duplicate(tmp_path: Path) -> None:
     assert read_text(tmp_path, "c.json", '{"namespaces": [{"name": "a"}, {"name": "b"}]}').warnings == []
 
 

@@ -153,7 +153,7 @@ class TestProblems:
     def test_hooks_over_http_need_a_key_of_their_own_or_the_secret(self, write: Write) -> None:
         options = {"token_hmac_secret_key": "key", "hook_url": "http://localhost/", "hook_events": "connect"}
         write(options)
-        assert problems() == ["config.json: hook_url: needs hook_secret or secret, which signs the requests"]
+        assert problems() == ["config.json: hook_url: requires hook_secret or secret, which signs the requests"]
         write(options, hook_secret="another")
         assert load([], {}).config.hook_secret == "another"
 
@@ -190,7 +190,7 @@ class TestProblems:
             (["--insecure", "-p1", "one", "-p2", "two"], "two: unexpected argument"),
         ],
     )
-    def test_a_wrong_command_line(self, argv: list[str], problem: str, write: Write) -> None:
+    def test_invalid_command_line_is_refused(self, argv: list[str], problem: str, write: Write) -> None:
         write()
         assert problems(*argv) == [problem]
 
@@ -268,7 +268,7 @@ class TestWarnings:
         environ = {"OTHER_SERVICE_HOST": "10.0.0.7", "OTHER_PORT": "tcp://10.0.0.7:8000"}
         assert load([], environ).warnings == []
 
-    def test_a_word_behind_two_dashes_is_no_flag(self, write: Write) -> None:
+    def test_a_word_after_two_dashes_is_not_a_flag(self, write: Write) -> None:
         write(secret="secret")
         assert not load(["--", "--debug"], {}).config.debug
 
@@ -306,7 +306,7 @@ class TestReload:
     def reload(self, *argv: str, **environ: str) -> LoadedConfig:
         return reload(self.CURRENT, ["--name=node", *argv], environ)
 
-    def test_reloadable_options_change(self, write: Write) -> None:
+    def test_reload_changes_reloadable_options(self, write: Write) -> None:
         write(secret="new", namespaces=[{"name": "public"}], presence=True, log_level="debug", ping_interval=5)
         loaded = self.reload("--client_channel_limit=1", CENTRIFUGO_INSECURE_API="true")
         assert loaded.config == dataclasses.replace(
@@ -347,7 +347,7 @@ class TestReload:
 
 
 class TestStrict:
-    def test_warnings_are_errors(self, write: Write) -> None:
+    def test_strict_treats_warnings_as_errors(self, write: Write) -> None:
         write(secret="s", prot=1)
         assert problems("--strict") == ["config.json: unknown option prot; did you mean port?"]
 
@@ -367,6 +367,6 @@ def test_personal_channels_need_a_namespace_that_exists(write: Write) -> None:
         write({"secret": "s", "user_personal_channel_namespace": "inbox", "namespaces": namespaces})
 
     written("other")
-    assert problems() == ["config.json: user_personal_channel_namespace: there is no namespace 'inbox'"]
+    assert problems() == ["config.json: user_personal_channel_namespace: unknown namespace 'inbox'"]
     written("other", "inbox")
     assert load([], {}).config.user_personal_channel_namespace == "inbox"

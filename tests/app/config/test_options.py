@@ -78,7 +78,7 @@ def test_a_separate_port_may_be_any_port_or_empty(name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "65536", "123456", "-1", "8000a", " 80", "８０"])
-def test_a_separate_port_that_is_no_port_number_is_refused(text: str) -> None:
+def test_a_separate_port_must_be_a_port_number(text: str) -> None:
     with pytest.raises(ValidationError, match="port number"):
         port_or_empty(text)
 
@@ -88,8 +88,8 @@ def test_a_separate_port_that_is_no_port_number_is_refused(text: str) -> None:
     [
         ("trusted_proxies", "10.0.0.0/8, proxy.example", "invalid address or network proxy.example"),
         ("trusted_proxies", "10.0.0.256", "invalid address or network 10.0.0.256"),
-        ("hook_events", "connect, conect", "conect is not known; possible items: connect, "),
-        ("allowed_delta_types", "fossil, bsdiff", "bsdiff is not known; possible items: fossil."),
+        ("hook_events", "connect, conect", "unknown item conect; possible items: connect, "),
+        ("allowed_delta_types", "fossil, bsdiff", "unknown item bsdiff; possible items: fossil."),
         ("hook_url", "hooks.example", "Must be a URL that begins with http:// or https://, or empty."),
         ("hook_url", "http://[::1", "Must be a URL that begins with http:// or https://, or empty."),
         ("hook_url", "http://hooks:99999/", "Must be a URL that begins with http:// or https://, or empty."),
@@ -100,7 +100,7 @@ def test_a_separate_port_that_is_no_port_number_is_refused(text: str) -> None:
         ("ssl_autocert_host_whitelist", "a.example.com, b", "invalid host name b: expected"),
     ],
 )
-def test_an_invalid_text_is_refused_with_what_is_wrong(name: str, text: str, problem: str) -> None:
+def test_an_invalid_text_is_refused_with_the_reason(name: str, text: str, problem: str) -> None:
     check = OPTIONS[name].check
     assert check is not None
     with pytest.raises(ValidationError, match=re.escape(problem)):

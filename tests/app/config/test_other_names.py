@@ -34,28 +34,28 @@ def test_the_options_that_replace_an_object_exist() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("web_password", "; it is called admin_password here"),
-        ("internal_port", "; it is called admin_port here"),
-        ("client_anonymous", "; it is called allow_anonymous_connect_without_token here"),
-        ("WEB_SECRET", "; it is called admin_secret here"),
+        ("web_password", "; use admin_password instead"),
+        ("internal_port", "; use admin_port instead"),
+        ("client_anonymous", "; use allow_anonymous_connect_without_token instead"),
+        ("WEB_SECRET", "; use admin_secret instead"),
         (
             "subscription_token_hmac_secret_key",
-            "; tokens of connections and subscriptions are checked with the same options",
+            "; tokens of connections and subscriptions are verified with the same options",
         ),
-        ("http_server", "; options are not nested here: see address, port,"),
-        ("client", "; options are not nested here: see allowed_origins, "),
-        ("channel", "; options are not nested here: see namespaces, "),
-        ("http_api", "; options are not nested here: see api_key"),
-        ("grpc_api_port", "; there is no gRPC"),
-        ("allow_channel_compaction", "; it belongs to later versions of Centrifugo"),
+        ("http_server", "; options are not nested here: use address, port,"),
+        ("client", "; options are not nested here: use allowed_origins, "),
+        ("channel", "; options are not nested here: use namespaces, "),
+        ("http_api", "; options are not nested here: use api_key"),
+        ("grpc_api_port", "; gRPC is not supported"),
+        ("allow_channel_compaction", "; this option of another version of Centrifugo is not supported"),
         ("allow_subscribe_for_clients", "; did you mean allow_subscribe_for_client?"),
         ("usage_stats", "; not needed here"),
-        ("proxy_disconnect_timeout", "; backends are named by the options proxy_..._endpoint, one for each event"),
-        ("proxy_http_headers", "; it is called hook_headers here"),
-        ("proxy_conect_endpoint", "; backends are named by the options proxy_..._endpoint, one for each event"),
-        ("proxy_grpc_metadata", "; backends are named by the options proxy_..._endpoint, one for each event"),
-        ("subscribe_proxy_name", "; backends are named by the options proxy_..._endpoint, one for each event"),
-        ("proxies", "; backends are named by the options proxy_..._endpoint, one for each event"),
+        ("proxy_disconnect_timeout", "; set the backend for each event with proxy_..._endpoint"),
+        ("proxy_http_headers", "; use hook_headers instead"),
+        ("proxy_conect_endpoint", "; set the backend for each event with proxy_..._endpoint"),
+        ("proxy_grpc_metadata", "; set the backend for each event with proxy_..._endpoint"),
+        ("subscribe_proxy_name", "; set the backend for each event with proxy_..._endpoint"),
+        ("proxies", "; set the backend for each event with proxy_..._endpoint"),
         ("histroy_size", "; did you mean history_size?"),
         ("Secret", "; did you mean secret?"),
         ("something_else", ""),
@@ -81,19 +81,19 @@ def test_unknown_names_are_explained(name: str, text: str) -> None:
 )
 def test_an_insecure_mode_is_never_suggested(name: str) -> None:
     assert "did you mean" not in suggestion(name, OPTIONS)
-    assert "it is called" not in suggestion(name, OPTIONS)
+    assert " instead" not in suggestion(name, OPTIONS)
 
 
 def test_names_of_flags_and_variables_get_their_prefix() -> None:
-    assert suggestion("internal_port", OPTIONS, "--") == "; it is called --admin_port here"
+    assert suggestion("internal_port", OPTIONS, "--") == "; use --admin_port instead"
     variables = {name.upper() for name in OPTIONS}
-    assert suggestion("WEB_PASSWORD", variables, "CENTRIFUGO_") == "; it is called CENTRIFUGO_ADMIN_PASSWORD here"
+    assert suggestion("WEB_PASSWORD", variables, "CENTRIFUGO_") == "; use CENTRIFUGO_ADMIN_PASSWORD instead"
 
 
 def test_options_of_a_namespace_are_explained_among_those_of_a_namespace() -> None:
     names = {option.name for option in options_of(Namespace)}
-    assert suggestion("client_anonymous", OPTIONS) == "; it is called allow_anonymous_connect_without_token here"
-    assert "it is called" not in suggestion("client_anonymous", names)
+    assert suggestion("client_anonymous", OPTIONS) == "; use allow_anonymous_connect_without_token instead"
+    assert " instead" not in suggestion("client_anonymous", names)
     assert {option.name for option in options_of(ChannelOptions)} < names
 
 

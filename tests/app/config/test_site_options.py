@@ -31,17 +31,17 @@ class TestApplicationPath:
         assert application_path(given(*flags, CENTRIFUGO_LOG_LEVEL="debug"), {"FLASK_APP": "chat"}) == "chat"
 
     @pytest.mark.parametrize("flags", [("--secret=s",), ("--insecure",), ("--config=other.json",), ("--engine=redis",)])
-    def test_flask_app_does_not_count_for_a_server_with_options_of_its_own(self, flags: tuple[str, ...]) -> None:
+    def test_flask_app_is_ignored_if_there_are_other_options(self, flags: tuple[str, ...]) -> None:
         assert application_path(given(*flags), {"FLASK_APP": "chat"}) == ""
 
     def test_flask_app_does_not_count_beside_options_in_the_environment(self) -> None:
         assert application_path(given(CENTRIFUGO_SECRET="s"), {"FLASK_APP": "chat"}) == ""
 
-    def test_flask_app_does_not_count_beside_a_configuration_file(self, directory: Path) -> None:
+    def test_flask_app_is_ignored_if_there_is_a_configuration_file(self, directory: Path) -> None:
         (directory / "config.json").write_text('{"secret": "s"}')
         assert application_path(given(), {"FLASK_APP": "chat"}) == ""
 
-    def test_without_flag_and_variable_there_is_no_application(self) -> None:
+    def test_no_application_without_flag_and_variable(self) -> None:
         assert application_path(given("--port=80"), {}) == ""
 
 
@@ -50,10 +50,12 @@ class TestProcesses:
         ("options", "expected"),
         [(given(), 1), (given("--workers=3"), 3), (given("--workers=3", CENTRIFUGO_WORKERS="2"), 3)],
     )
-    def test_the_number_of_workers(self, options: command_line.GivenOptions, expected: int) -> None:
+    def test_number_of_workers_comes_from_flags_and_environment(
+        self, options: command_line.GivenOptions, expected: int
+    ) -> None:
         assert workers_of(options) == expected
 
-    def test_a_wrong_number_of_workers(self) -> None:
+    def test_invalid_number_of_workers_is_refused(self) -> None:
         with pytest.raises(ConfigError, match="CENTRIFUGO_WORKERS: Not a valid integer"):
             workers_of(given(CENTRIFUGO_WORKERS="many"))
 

@@ -51,5 +51,5 @@ def test_options_of_a_namespace_do_not_change_other_namespaces() -> None:
         (["-"], ["-"]),
     ],
 )
-def test_short_flags_in_one_word(argv: list[str], expected: list[str]) -> None:
+def test_short_flags_in_one_word_are_separated(argv: list[str], expected: list[str]) -> None:
     assert list(with_separate_flags(argv, OPTIONS)) == expected

@@ -29,13 +29,13 @@ def test_the_defaults_give_no_warning() -> None:
         ('"k"', "begins and ends with a quote"),
     ],
 )
-def test_a_secret_with_quotes_or_white_space_around_it_is_a_warning(value: str, text: str) -> None:
+def test_a_secret_with_quotes_or_white_space_around_it_causes_a_warning(value: str, text: str) -> None:
     expected = [f"option {name} {text}, which is part of the secret" for name in ("secret", "hook_secret")]
     assert warnings_of(secret=value, hook_secret=value) == expected
 
 
 @pytest.mark.parametrize("value", ["k", "k'", "a b", '"'])
-def test_other_secrets_are_no_warning(value: str) -> None:
+def test_usual_secrets_cause_no_warning(value: str) -> None:
     assert warnings_of(secret=value) == []
 
 
@@ -70,11 +70,11 @@ def test_every_insecure_mode_is_a_warning(mode: str) -> None:
         ),
         (
             {"history_size": 1},
-            "option history_size is set, but without history_lifetime no history is kept",
+            "option history_size is set, but without history_lifetime no history is stored",
         ),
         (
             {"namespaces": [{"name": "public", "history_lifetime": 1}]},
-            "option namespaces[0].history_lifetime is set, but without namespaces[0].history_size no history is kept",
+            "option namespaces[0].history_lifetime is set, but without namespaces[0].history_size no history is stored",
         ),
         (
             {"recover": True, "history_size": 1},

@@ -55,7 +55,7 @@ def test_reader_of_the_passed_socket_gets_end_of_file(tmp_path: Any) -> None:
         end.close()
 
 
-def test_descriptor_that_is_no_connection_is_refused() -> None:
+def test_descriptor_that_is_not_a_connection_is_refused() -> None:
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with one, other:
         one.sendall(b"request")
@@ -106,7 +106,9 @@ def test_tls_connection_is_not_passed(tmp_path: Path) -> None:
         assert refused.value.errno == EOPNOTSUPP
 
 
-def test_a_place_where_no_socket_can_be_is_an_error_and_leaves_none(tmp_path: Path, nothing_left_behind: None) -> None:
+def test_listening_at_an_invalid_path_is_an_error_and_leaves_no_socket_open(
+    tmp_path: Path, nothing_left_behind: None
+) -> None:
     with pytest.raises(OSError) as refused:
         fd_passing.listen_for_connections(str(tmp_path / "missing" / "s"))
     assert refused.value.errno == ENOENT

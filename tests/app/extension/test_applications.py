@@ -19,7 +19,7 @@ def applications() -> Applications:
 
 
 class TestCurrent:
-    def test_current_application_is_that_of_the_context(self, applications: Applications) -> None:
+    def test_current_application_comes_from_the_context(self, applications: Applications) -> None:
         first, second = Flask("first"), Flask("second")
         applications.add(first)
         applications.add(second)
@@ -39,7 +39,7 @@ class TestCurrent:
         with pytest.raises(RuntimeError, match=r"2 applications \('first', 'second'\).*`with app\.app_context\(\):`"):
             _ = applications.current
 
-    def test_error_without_application_says_what_to_do(self, applications: Applications) -> None:
+    def test_error_without_application_contains_advice(self, applications: Applications) -> None:
         with pytest.raises(RuntimeError, match=r"has no application: call init_app\(app\)"):
             _ = applications.current
 

@@ -13,20 +13,20 @@ from gentrifugo import Gentrifugo
 from gentrifugo.app.config.options import ConfigError
 from gentrifugo.app.extension.arguments import Arguments, checked, checked_app
 from gentrifugo.app.views.mounted import endpoints_of
-from tests.flask_sites import carried, site
+from tests.flask_sites import service_in, site
 
 ARGUMENTS: dict[str, Any] = {"config": {"ping_interval": 7}, "url_prefix": "/rt", "endpoints": ["client"]}
 
 
 def given(app: Flask) -> tuple[float, str, set[str]]:
     """What an application has of ARGUMENTS, or of others in their place."""
-    config = carried(app).config
+    config = service_in(app).config
     return config.ping_interval, config.http_prefix, set(endpoints_of(app))
 
 
 class TestDefaults:
     @pytest.mark.parametrize("is_later", [False, True], ids=["constructor", "init_app later"])
-    def test_the_arguments_of_the_constructor_count(self, is_later: bool) -> None:
+    def test_arguments_of_the_constructor_are_defaults(self, is_later: bool) -> None:
         app = site()
         if is_later:
             Gentrifugo(**ARGUMENTS).init_app(app)
@@ -84,7 +84,7 @@ class TestConfig:
         with pytest.raises(TypeError, match="config: expected"):
             Gentrifugo().init_app(site(), config)
 
-    def test_config_is_not_the_config_of_the_application(self) -> None:
+    def test_app_config_as_argument_config_is_refused(self) -> None:
         app = site()
         with pytest.raises(TypeError, match=r"config: leave out app\.config"):
             Gentrifugo(app, app.config)
@@ -98,7 +98,7 @@ class TestPrefix:
     @pytest.mark.parametrize(
         ("prefix", "kept"), [("live", "/live"), ("/live/", "/live"), ("/a/b/", "/a/b"), ("a/b", "/a/b"), ("/", "")]
     )
-    def test_slashes_at_its_ends_do_not_count(self, prefix: str, kept: str) -> None:
+    def test_slashes_at_the_ends_of_the_prefix_are_ignored(self, prefix: str, kept: str) -> None:
         assert checked(None, prefix, None).url_prefix == kept
         app = site()
         Gentrifugo(app, url_prefix=prefix)

@@ -16,7 +16,7 @@ from gentrifugo.app.model.events import RawClientInfo
 from gentrifugo.app.node.commands import Commands
 from gentrifugo.app.node.node import Node
 from gentrifugo.engines.memory import MemoryEngine
-from tests.fakes import TroubledEngine
+from tests.fakes import FailingEngine
 from tests.local_client import LocalClient, closed
 
 CHAT = Namespace(name="chat", presence=True, history_size=10, history_lifetime=60)
@@ -86,12 +86,12 @@ def test_messages_have_their_tags_and_offsets(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("tags", [{"a": 1}, {1: "a"}, {"a": None}])
-def test_tags_are_texts(backend: Backend, tags: Any) -> None:
+def test_tags_that_are_not_strings_are_refused(backend: Backend, tags: Any) -> None:
     with pytest.raises(TypeError, match="tags"):
         backend.publish("chat:1", 1, tags=tags)
 
 
-def test_a_part_of_the_history(backend: Backend) -> None:
+def test_history_returns_messages_before_or_after_a_position(backend: Backend) -> None:
     for number in (1, 2, 3, 4):
         backend.publish("chat:1", number)
     position = backend.history("chat:1", limit=0).position
@@ -143,7 +143,7 @@ def test_presence_lists_the_clients(backend: Backend, node: Node) -> None:
     assert backend.presence("chat:1") == {"client": ClientInfo("42", "client", {"name": "Ann"}, [1])}
 
 
-def test_channels_and_stats(backend: Backend, node: Node) -> None:
+def test_channels_and_stats_are_returned(backend: Backend, node: Node) -> None:
     assert backend.channels() == []
     stats = backend.stats()
     assert [told["uid"] for told in stats["nodes"]] == [node.cluster.uid]
@@ -201,7 +201,7 @@ def test_user_of_another_type_is_refused(backend: Backend, user: Any) -> None:
 
 
 @pytest.mark.parametrize("data", [object(), {"a": {1, object()}}])
-def test_data_that_json_has_no_words_for(backend: Backend, data: Any) -> None:
+def test_data_that_json_cannot_express_is_refused(backend: Backend, data: Any) -> None:
     with pytest.raises(TypeError):
         backend.publish("chat:1", data)
 
@@ -225,18 +225,20 @@ def test_data_that_is_nested_too_deeply_is_refused(backend: Backend, depth: int)
     ],
     ids=["large number", "many digits", "half a surrogate pair", "both"],
 )
-def test_history_reads_what_clients_could_publish(backend: Backend, node: Node, published: bytes, read: Any) -> None:
+def test_history_contains_all_data_that_clients_can_publish(
+    backend: Backend, node: Node, published: bytes, read: Any
+) -> None:
     node.publish("chat:1", published)
     assert [entry.data for entry in backend.history("chat:1")] == [read]
 
 
-def test_one_text_is_no_list_of_channels(backend: Backend) -> None:
+def test_broadcast_refuses_a_string_instead_of_a_list_of_channels(backend: Backend) -> None:
     with pytest.raises(TypeError, match="expected a list of names"):
         backend.broadcast("chat:1", 1)
 
 
 def test_an_engine_that_fails_is_an_exception(start_node: Callable[..., Node]) -> None:
-    engine = TroubledEngine()
+    engine = FailingEngine()
     backend = NodeBackend(start_node(engine, namespaces=(CHAT,)))
     engine.failing = {"publish", "presence", "channels"}
     for command in (lambda: backend.publish("chat:1", 1), lambda: backend.presence("chat:1"), backend.channels):

@@ -10,14 +10,14 @@ import pytest
 from gentrifugo import Gentrifugo
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import ConfigError
-from tests.flask_sites import carried, site
+from tests.flask_sites import service_in, site
 
 
 def configured(arguments: dict[str, Any] | None = None, **config: Any) -> Config:
     """The configuration of a site with this in app.config, whose extension has these arguments."""
     app = site(**config)
     Gentrifugo(app, **(arguments or {}))
-    return carried(app).config
+    return service_in(app).config
 
 
 class TestSources:
@@ -58,7 +58,7 @@ class TestSources:
         app = site()
         app.config.from_prefixed_env()
         Gentrifugo(app)
-        assert carried(app).config.ping_interval == 9
+        assert service_in(app).config.ping_interval == 9
 
 
 class TestPrefix:
@@ -96,7 +96,7 @@ class TestSecret:
     def test_an_option_is_preferred(self) -> None:
         assert configured({"config": {"secret": "mine"}}).secret == "mine"
 
-    def test_without_any_key_the_error_says_what_to_set(self) -> None:
+    def test_error_without_any_key_says_which_option_to_set(self) -> None:
         with pytest.raises(ConfigError, match=r'secret: not set in .*; set app\.config\["SECRET_KEY"\] before'):
             configured(SECRET_KEY=None)
 
@@ -114,7 +114,7 @@ class TestTokenKey:
         assert configured({"config": {"token_hmac_secret_key": "mine"}}).token_hmac_secret_key == "mine"
         assert configured(GENTRIFUGO_TOKEN_HMAC_SECRET_KEY="mine").token_hmac_secret_key == "mine"
 
-    def test_without_secret_key_there_is_no_token_key(self) -> None:
+    def test_no_key_for_tokens_is_derived_without_secret_key(self) -> None:
         assert configured({"config": {"secret": "secret"}}, SECRET_KEY=None).token_hmac_secret_key == ""
 
 
@@ -132,7 +132,7 @@ class TestMistakes:
         assert "gentrifugo" not in app.extensions
         app.config["GENTRIFUGO_PING_INTERVAL"] = 7
         rt.init_app(app)
-        assert carried(app).config.ping_interval == 7
+        assert service_in(app).config.ping_interval == 7
 
     @pytest.mark.parametrize("name", ["ping_intervall", "PING_INTERVAL", "GENTRIFUGO_PING_INTERVAL"])
     def test_an_unknown_option_is_named_with_the_closest_known_one(

@@ -88,12 +88,12 @@ def test_invalid_forwarded_scheme_host_or_path_is_ignored(headers: dict[str, str
     assert said not in params_url(site_with_page(), **headers)
 
 
-def test_of_several_values_the_last_one_counts() -> None:
+def test_last_of_several_forwarded_values_is_used() -> None:
     headers = {"X-Forwarded-Proto": "http, https", "X-Forwarded-Host": "a.example, b.example"}
     assert params_url(site_with_page(), **headers) == "https://b.example/club/realtime"
 
 
-def test_below_the_path_where_a_larger_application_mounts_the_site() -> None:
+def test_address_contains_the_path_at_which_the_site_is_mounted() -> None:
     app = site_with_page()
     app.wsgi_app = DispatcherMiddleware(NotFound(), {"/inner": app.wsgi_app})  # type: ignore[method-assign]
     assert params_url(app, "/inner/page") == "https://chat.example:8443/club/inner/realtime"

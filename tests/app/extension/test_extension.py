@@ -14,7 +14,7 @@ from flask import Flask
 
 from gentrifugo import CommandError, Gentrifugo
 from gentrifugo.app.runtime import monkey
-from tests.flask_sites import carried, in_thread, serve, site, status
+from tests.flask_sites import in_thread, serve, service_in, site, status
 from tests.waiting import seconds
 from tests.websocket_client import HandshakeRefused, WebSocketClient
 
@@ -31,10 +31,10 @@ class TestInitialization:
     def test_a_second_server_is_refused(self, is_other: bool) -> None:
         app = site()
         rt = Gentrifugo(app)
-        before = carried(app), list(app.url_map.iter_rules())
+        before = service_in(app), list(app.url_map.iter_rules())
         with pytest.raises(RuntimeError, match=r"'site' has a Gentrifugo server already: .* once for each application"):
             (Gentrifugo() if is_other else rt).init_app(app, url_prefix="/other")
-        assert (carried(app), list(app.url_map.iter_rules())) == before
+        assert (service_in(app), list(app.url_map.iter_rules())) == before
         assert app.extensions["gentrifugo"] is rt
 
     def test_an_application_that_has_served_already_is_refused_and_stays_as_it_is(self) -> None:
@@ -54,14 +54,14 @@ class TestInitialization:
             return app
 
         first, second = create_app(GENTRIFUGO_SECRET="1"), create_app(GENTRIFUGO_SECRET="2")
-        assert [carried(app).config.secret for app in (first, second)] == ["1", "2"]
-        assert [carried(app).config.http_prefix for app in (first, second)] == ["/rt", "/rt"]
-        assert all(carried(app).node.hooks.has("connect") for app in (first, second))
+        assert [service_in(app).config.secret for app in (first, second)] == ["1", "2"]
+        assert [service_in(app).config.http_prefix for app in (first, second)] == ["/rt", "/rt"]
+        assert all(service_in(app).node.hooks.has("connect") for app in (first, second))
         assert first.extensions["gentrifugo"] is second.extensions["gentrifugo"] is rt
 
 
 class TestMounting:
-    def test_endpoints_stand_below_the_prefix(self, serve: Callable[[Flask], int]) -> None:
+    def test_endpoints_are_below_the_prefix(self, serve: Callable[[Flask], int]) -> None:
         app = site()
         app.add_url_rule("/", "home", lambda: "the site")
         Gentrifugo(app, url_prefix="/live")
@@ -106,7 +106,7 @@ class TestMounting:
 
 
 class TestCalls:
-    def test_a_client_gets_what_the_application_publishes(self, serve: Callable[[Flask], int]) -> None:
+    def test_client_receives_messages_of_the_application(self, serve: Callable[[Flask], int]) -> None:
         app = site()
         rt = Gentrifugo(app)
         port = serve(app)
@@ -140,7 +140,7 @@ class TestCalls:
             assert len(rt.history("chat:1")) == 1
         with second.app_context():
             assert rt.history("chat:1") == []
-        assert carried(first) is not carried(second)
+        assert service_in(first) is not service_in(second)
         with pytest.raises(RuntimeError, match=r"2 applications .* use `with app\.app_context\(\):`"):
             rt.publish("chat:1", 1)
 
@@ -152,7 +152,7 @@ class TestCalls:
         with pytest.raises(RuntimeError, match="the memory engine cannot reach a server in another process"):
             rt.publish("news", 1)
 
-    def test_errors_are_exceptions(self, serve: Callable[[Flask], int]) -> None:
+    def test_errors_of_commands_are_raised_as_exceptions(self, serve: Callable[[Flask], int]) -> None:
         app = site()
         rt = Gentrifugo(app)
         serve(app)

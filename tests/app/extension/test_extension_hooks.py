@@ -15,7 +15,7 @@ from flask.sessions import SecureCookieSessionInterface
 
 from gentrifugo import Context, Gentrifugo, Refuse
 from tests.credentials import sign
-from tests.flask_sites import carried, in_thread, serve, site, status
+from tests.flask_sites import in_thread, serve, service_in, site, status
 from tests.greenlets import eventually
 from tests.waiting import seconds
 from tests.websocket_client import HandshakeRefused, WebSocketClient
@@ -233,7 +233,7 @@ class TestHooksThatAnswerAsViewsDo:
 
     def test_results_of_notification_hooks_are_ignored(self, app: Flask, rt: Gentrifugo) -> None:
         rt.on_disconnect(returning(Response()))
-        assert carried(app).node.hooks.notify(Context("disconnect"))
+        assert service_in(app).node.hooks.notify(Context("disconnect"))
 
 
 class TestContext:
@@ -274,7 +274,7 @@ class TestContext:
         eventually(lambda: len(torn) == 4)
         assert sorted(map(str, torn)) == ["channel_occupied", "connect", "disconnect", "subscribe"]
 
-    def test_hooks_may_publish(self, app: Flask, rt: Gentrifugo, connect: Connect, serve: Serve) -> None:
+    def test_hooks_can_publish_messages(self, app: Flask, rt: Gentrifugo, connect: Connect, serve: Serve) -> None:
         @rt.on_subscribe
         def greet(context: Context) -> None:
             rt.publish("news", {"welcome": context.user})
@@ -293,13 +293,11 @@ class TestContext:
         rt.on_connect(by_session)
         rt.init_app(second)
         Gentrifugo(other)
-        assert [bool(carried(app).node.hooks) for app in (first, second, other)] == [True, True, False]
+        assert [bool(service_in(app).node.hooks) for app in (first, second, other)] == [True, True, False]
 
 
 class TestRegistration:
-    def test_after_the_start_of_the_server_the_error_names_the_hook_and_what_to_do(
-        self, app: Flask, rt: Gentrifugo, serve: Serve
-    ) -> None:
+    def test_error_for_a_late_hook_contains_its_name_and_advice(self, app: Flask, rt: Gentrifugo, serve: Serve) -> None:
         serve(app)
         says = (
             r"hook by_session \(on_connect\) is registered too late: the server of the application 'site' has started"
@@ -324,14 +322,14 @@ class TestRegistration:
         with pytest.raises(RuntimeError, match="too late"):
             rt.on_connect(by_session)
         rt.init_app(third)
-        assert [bool(carried(app).node.hooks) for app in (first, second, third)] == [False, False, False]
+        assert [bool(service_in(app).node.hooks) for app in (first, second, third)] == [False, False, False]
 
     @pytest.mark.parametrize("event", DECORATORS)
     def test_a_decorator_returns_the_function(self, event: str) -> None:
         rt = Gentrifugo()
         assert getattr(rt, event)(by_session) is by_session
 
-    def test_registering_an_object_that_is_no_hook_is_refused(self) -> None:
+    def test_registering_an_object_that_is_not_a_hook_is_refused(self) -> None:
         async def hook(context: Context) -> None: ...
 
         rt = Gentrifugo()
@@ -402,7 +400,7 @@ class TestSigningChannels:
         asked_about: list[str] = []
         rt.on_private_subscribe(lambda context: asked_about.append(context.channel))
         port = serve(app)
-        limit = carried(app).config.client_channel_limit
+        limit = service_in(app).config.client_channel_limit
         channels = [f"${number}" for number in range(limit)]
         for more, expected in (([], 200), (channels, 200), (["$more"], 400), ([f"${n}" for n in range(6000)], 400)):
             asked_about.clear()
@@ -523,6 +521,6 @@ class TestRefreshing:
         rt.on_refresh(hook)
         assert post(serve(app), "/centrifuge/refresh/", {}) == answer
 
-    def test_refresh_requires_post(self, app: Flask, rt: Gentrifugo, serve: Serve) -> None:
+    def test_refresh_endpoint_accepts_only_post(self, app: Flask, rt: Gentrifugo, serve: Serve) -> None:
         rt.on_refresh(lambda context: None)
         assert in_thread(status, serve(app), "GET", "/centrifuge/refresh/")[0] == 405

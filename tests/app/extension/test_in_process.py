@@ -12,7 +12,7 @@ from flask import Flask
 
 from gentrifugo import Context, Gentrifugo
 from tests.credentials import sign
-from tests.flask_sites import carried, nothing_left_behind, site
+from tests.flask_sites import nothing_left_behind, service_in, site
 
 __all__ = ["nothing_left_behind"]
 
@@ -99,7 +99,7 @@ def test_reset_discards_recorded_publications() -> None:
     assert (rt.test_published(), rt.history("news"), rt.channels()) == ([], [], [])
 
 
-def test_applications_share_nothing() -> None:
+def test_servers_of_applications_under_test_are_independent() -> None:
     first, second = telling(), telling()
     first[1].publish("news", 1)
     assert second[1].test_published() == []
@@ -134,13 +134,13 @@ def test_an_application_that_is_not_under_test_is_refused() -> None:
     for call in (rt.test_client, rt.test_published):
         with pytest.raises(RuntimeError, match=r"'site' is not in test mode: set app.config\[\"TESTING\"\] = True"):
             call()
-    assert not carried(app).started
+    assert not service_in(app).started
 
 
 def test_a_server_that_has_started_is_used() -> None:
     """As `gentrifugo --app` starts it: TESTING alone does not separate an application from its clients."""
     app, rt = telling()
-    service = carried(app)
+    service = service_in(app)
     service.start()
     try:
         rt.publish("news", 1)

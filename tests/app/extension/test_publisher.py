@@ -29,7 +29,7 @@ def test_options_that_do_not_go_together_are_named() -> None:
         Publisher(Config(engine="redis", redis_master_name="main"))
 
 
-def test_a_redis_that_is_away_is_an_error_of_every_command() -> None:
+def test_every_command_fails_while_redis_is_unavailable() -> None:
     outside = publisher(redis_port=str(free_port()), redis_connect_timeout=0.1)
     for command in (lambda: outside.disconnect("ann"), outside.stats, outside.channels):
         with pytest.raises(CommandError, match="internal server error"):
@@ -37,7 +37,7 @@ def test_a_redis_that_is_away_is_an_error_of_every_command() -> None:
     outside.close()
 
 
-def test_only_reports_about_its_own_question_count() -> None:
+def test_stats_ignore_reports_of_other_surveys() -> None:
     report = SurveyReport("question")
     messages = [b"garbage", control.encode("node", SurveyReport("another")), control.encode("node", report)]
     assert _reports(messages, "question") == [report]

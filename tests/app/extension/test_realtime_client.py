@@ -53,7 +53,7 @@ class TestConnection:
         assert not client.is_connected
         assert rt.presence("news") == {}
 
-    def test_the_cookies_of_the_http_client_decide_who_connects(self) -> None:
+    def test_hook_identifies_the_client_by_cookies_of_the_http_client(self) -> None:
         app, rt = with_sessions(presence=True)
         http = app.test_client()
         client = rt.test_client(http=http)
@@ -227,7 +227,7 @@ class TestCommands:
                     call()
             assert client.is_connected
 
-    def test_any_command_of_the_protocol(self) -> None:
+    def test_client_can_send_any_command_of_the_protocol(self) -> None:
         _, rt = under_test()
         with rt.test_client(user=42) as client:
             assert client.command("ping", data="x") == {"data": "x"}
@@ -236,7 +236,7 @@ class TestCommands:
 
 
 class TestPrivateChannels:
-    def test_a_hook_signs(self) -> None:
+    def test_client_requests_the_signature_of_a_private_channel_from_a_hook(self) -> None:
         _, rt = under_test(presence=True)
 
         @rt.on_private_subscribe
@@ -263,7 +263,7 @@ class TestPrivateChannels:
             rt.publish("$mine", 1)
             assert client.receive()[:3] == Push("message", "$mine", 1)[:3]
 
-    def test_the_test_signs(self) -> None:
+    def test_test_can_pass_the_signature_of_a_private_channel(self) -> None:
         _, rt = under_test(secret="key")
         with rt.test_client(user=42) as client:
             client.subscribe("$mine", sign=sign(client.id, "$mine", secret="key"))
@@ -272,7 +272,7 @@ class TestPrivateChannels:
             with pytest.raises(CommandError, match=r"returned no signature for .*: status 404"):
                 client.subscribe("$other")
 
-    def test_statistics(self) -> None:
+    def test_stats_contain_the_test_server(self) -> None:
         _, rt = under_test()
         with rt.test_client(user=42):
             (node,) = rt.stats()["nodes"]

@@ -56,7 +56,7 @@ class TestConnection:
             client.connect(recover_since={"news": StreamPosition(1, position.epoch)})
             assert [message.data for message in client.subscriptions["news"].publications] == [2]
 
-    def test_the_cookies_of_the_http_client_and_the_data_decide_who_connects(self) -> None:
+    def test_hook_identifies_the_client_by_cookies_and_connect_data(self) -> None:
         app, rt = under_test()
         seen = []
 
@@ -85,7 +85,7 @@ class TestConnection:
             rt.test_client_v2(token="wrong").connect()
         assert (closed.value.code, closed.value.reconnect) == (3500, False)
 
-    def test_the_server_says_why_it_closes(self) -> None:
+    def test_client_receives_the_reason_of_a_close(self) -> None:
         _, rt = under_test()
         with rt.test_client_v2(user=42) as client:
             assert client.closed is None
@@ -134,7 +134,7 @@ class TestChannels:
             other = StreamPosition(0, "another epoch")
             assert client.subscribe("news", recover_since=other).recovered is False
 
-    def test_presence_and_history(self) -> None:
+    def test_presence_and_history_are_returned(self) -> None:
         _, rt = under_test()
         with rt.test_client_v2(user="ann") as ann:
             ann.subscribe("news")
@@ -185,7 +185,7 @@ class TestCallsAndMessages:
                     client.rpc("double", data)
                 assert refused.value.code == code
 
-    def test_messages_go_both_ways(self) -> None:
+    def test_messages_are_sent_in_both_directions(self) -> None:
         _, rt = under_test()
 
         @rt.on_message

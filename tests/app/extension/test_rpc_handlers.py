@@ -48,7 +48,7 @@ def error_of(client: LocalClientV2, method: str, data: Any = None) -> Any:
 # -- rpc
 
 
-def test_a_handler_answers_a_call_and_knows_who_calls() -> None:
+def test_handler_answers_a_call_and_receives_the_user() -> None:
     app, realtime = application()
 
     @realtime.rpc("add")
@@ -313,7 +313,7 @@ def test_an_error_shows_half_of_a_surrogate_pair_as_a_replacement_character() ->
     assert client.received()[0]["error"]["message"] == "bad request: Invalid enum value '\ufffd'"
 
 
-def test_no_data_is_none() -> None:
+def test_handler_receives_none_for_missing_data() -> None:
     app, realtime = application()
 
     @realtime.rpc("get")
@@ -362,7 +362,7 @@ def test_a_decorator_without_a_method_is_an_error() -> None:
         realtime.rpc("")
 
 
-def test_a_handler_takes_two_arguments_and_is_no_coroutine() -> None:
+def test_handler_must_take_two_arguments_and_not_be_a_coroutine() -> None:
     _, realtime = application()
     with pytest.raises(TypeError, match="must take two arguments: the context and the data"):
         realtime.rpc("get")(lambda context: None)  # type: ignore[type-var]

@@ -52,10 +52,10 @@ class TestFind:
     def test_a_module_or_its_file_with_a_name(self, write: Write, tmp_path: Path, path: str) -> None:
         assert find(path.format(write(FACTORY.format(name="build")), directory=tmp_path)).name == "plain"
 
-    def test_a_factory_with_arguments(self, write: Write) -> None:
+    def test_factory_with_arguments_is_found(self, write: Write) -> None:
         assert find(write(FACTORY.format(name="build")) + ":build('shop')").name == "shop"
 
-    def test_a_module_in_a_package(self, write: Write, tmp_path: Path) -> None:
+    def test_module_in_a_package_is_found(self, write: Write, tmp_path: Path) -> None:
         (tmp_path / "package_of_test").mkdir()
         (tmp_path / "package_of_test" / "__init__.py").touch()
         (tmp_path / "package_of_test" / "web.py").write_text(FACTORY.format(name="create_app"), encoding="utf-8")
@@ -79,7 +79,7 @@ class TestNotFound:
             find(write(code) + name)
 
     @pytest.mark.parametrize("name", ["missing_of_test", "missing_of_test.web", "missing_of_test.py"])
-    def test_no_module(self, write: Write, name: str) -> None:
+    def test_missing_module_is_an_error(self, write: Write, name: str) -> None:
         with pytest.raises(ConfigError, match="--app: module 'missing_of_test"):
             find(name)
 
@@ -96,21 +96,21 @@ class TestErrorsOfApplications:
         assert where == f'  File "{tmp_path}/written_site.py", line 3, in <module>'
         assert (line, last) == ("    fail()", "NameError: name 'unknown' is not defined")
 
-    def test_the_traceback_of_the_page(self, write: Write, tmp_path: Path) -> None:
+    def test_traceback_is_that_of_the_documentation(self, write: Write, tmp_path: Path) -> None:
         (block,) = (block.text for block in page("flask-development.md").blocks if block.language == "text")
         shown = block.replace("/home/ann/site/news.py", f"{tmp_path}/written_site.py")
         assert self.error(write("from flask import Flask\n\napp = Flask(name)\n")) == shown.rstrip().splitlines()
 
-    def test_and_in_a_factory(self, write: Write, tmp_path: Path) -> None:
+    def test_traceback_of_a_factory_begins_in_its_code(self, write: Write, tmp_path: Path) -> None:
         _, where, *_ = self.error(write("def create_app():\n    raise TypeError('mine')\n"))
         assert where == f'  File "{tmp_path}/written_site.py", line 2, in create_app'
 
-    def test_a_missing_module_that_the_application_imports(self, write: Write, tmp_path: Path) -> None:
+    def test_missing_import_of_the_application_is_reported_with_its_line(self, write: Write, tmp_path: Path) -> None:
         _, where, *_, last = self.error(write("import missing_of_test"))
         assert where == f'  File "{tmp_path}/written_site.py", line 1, in <module>'
         assert last == "ModuleNotFoundError: No module named 'missing_of_test'"
 
-    def test_a_syntax_error(self, write: Write, tmp_path: Path) -> None:
+    def test_syntax_error_is_reported_with_the_traceback_of_the_application(self, write: Write, tmp_path: Path) -> None:
         where, *_, last = self.error(write("x = (\n"))
         assert where == f'  File "{tmp_path}/written_site.py", line 1'
         assert last == "SyntaxError: '(' was never closed"

@@ -7,13 +7,13 @@ from flask import render_template_string
 
 from gentrifugo import Gentrifugo
 from gentrifugo.app.protocol.v2.tokens import TokenVerifier
-from tests.flask_sites import carried, site
+from tests.flask_sites import service_in, site
 
 
 def test_a_view_makes_tokens_that_the_server_accepts() -> None:
     app = site()
     realtime = Gentrifugo(app)
-    verifier = TokenVerifier(carried(app).config)
+    verifier = TokenVerifier(service_in(app).config)
     with app.app_context():
         connection = verifier.connection(realtime.token(42, info={"n": 1}, channels=["news"], expires=60))
         token = realtime.subscription_token(42, "board", info=[1], expires=60)
@@ -30,7 +30,7 @@ def test_templates_have_the_token_functions() -> None:
             "{{ gentrifugo_token('42') }} {{ gentrifugo_subscription_token('42', 'board') }}"
         )
     connection, subscription = shown.split()
-    verifier = TokenVerifier(carried(app).config)
+    verifier = TokenVerifier(service_in(app).config)
     assert verifier.connection(connection).user == "42"
     assert verifier.any_subscription(subscription).channel == "board"
 
@@ -41,12 +41,12 @@ def test_each_application_has_a_key_of_its_own() -> None:
     realtime.init_app(other)
     with other.app_context():
         token = realtime.token("42")
-    assert TokenVerifier(carried(other).config).connection(token).user == "42"
+    assert TokenVerifier(service_in(other).config).connection(token).user == "42"
     with pytest.raises(Exception, match="signature"):
-        TokenVerifier(carried(one).config).connection(token)
+        TokenVerifier(service_in(one).config).connection(token)
 
 
-def test_without_a_key_there_is_no_token() -> None:
+def test_token_without_a_key_is_an_error() -> None:
     app = site(SECRET_KEY=None, GENTRIFUGO_SECRET="secret")
     realtime = Gentrifugo(app)
     with app.app_context(), pytest.raises(ValueError, match="token_hmac_secret_key is not set"):

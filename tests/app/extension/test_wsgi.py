@@ -20,7 +20,7 @@ def _a_log_that_is_there_already(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["ssl", "ssl_autocert"])
-def test_tls_is_left_to_gunicorn_and_that_is_said(name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_warning_says_that_gunicorn_handles_tls(name: str, caplog: pytest.LogCaptureFixture) -> None:
     certificate = {"ssl_cert": __file__, "ssl_key": __file__, "ssl_autocert_cache_dir": "."}
     create_app(config(**certificate, **{name: True}))
     (said,) = caplog.messages
@@ -54,6 +54,5 @@ def test_ports_and_warnings_of_a_configuration_are_logged(caplog: pytest.LogCapt
     assert len(caplog.messages) == 2
     assert "unknown option unknown" in caplog.messages[0]
     assert caplog.messages[1] == (
-        "option api_port has no effect here: a WSGI application has no port of its own, "
-        "the api endpoints are not served"
+        "option api_port has no effect here: a WSGI application has no separate port, the api endpoints are not served"
     )

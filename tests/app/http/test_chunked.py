@@ -33,7 +33,7 @@ def bad(data: bytes) -> str:
     return str(caught.value)
 
 
-def test_chunks_are_joined() -> None:
+def test_chunks_of_a_body_are_joined() -> None:
     assert body(HELLO).read() == b"hello world"
 
 
@@ -70,7 +70,7 @@ def test_chunked_body_ends_with_the_last_chunk() -> None:
     assert chunked.read() == b""
 
 
-def test_an_empty_body() -> None:
+def test_empty_chunked_body_is_read() -> None:
     assert body(b"0\r\n\r\n").read() == b""
 
 
@@ -88,7 +88,7 @@ def test_extensions_and_trailers_are_ignored(data: bytes) -> None:
     assert body(data).read() == b"hello"
 
 
-def test_sizes_are_hexadecimal() -> None:
+def test_sizes_of_chunks_are_hexadecimal() -> None:
     assert body(b"aA\r\n" + b"x" * 170 + b"\r\n0\r\n\r\n").read() == b"x" * 170
 
 
@@ -96,8 +96,8 @@ def test_sizes_are_hexadecimal() -> None:
     "line",
     [b"", b"x", b"-1", b"+5", b"0x5", b"5 5", b" 5", b"5,", b";x", b"5;x\ry", b"5;\x00", b"\xb2", b"5_0", b"1" * 16],
 )
-def test_a_malformed_size(line: bytes) -> None:
-    assert bad(line + b"\r\nhello\r\n0\r\n\r\n") == "the size of a chunk is malformed"
+def test_malformed_size_of_a_chunk_is_refused(line: bytes) -> None:
+    assert bad(line + b"\r\nhello\r\n0\r\n\r\n") == "malformed size of a chunk"
 
 
 @pytest.mark.parametrize(
@@ -123,18 +123,18 @@ def test_a_chunk_without_its_proper_end(after: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [b"5\r\n", b"5\r\nhell", b"5\r\nhello\r\nff\r\nx"])
-def test_a_chunk_that_ends_early(data: bytes) -> None:
+def test_incomplete_chunk_is_an_error(data: bytes) -> None:
     assert bad(data) == "the request ended in the middle of a chunk"
 
 
 @pytest.mark.parametrize("line", [b"X", b"X : y", b" X: y", b": y", b"X: \x00", b"X\xe9: y", b"GET / HTTP/1.1"])
-def test_malformed_trailers(line: bytes) -> None:
-    assert bad(b"0\r\n" + line + b"\r\n\r\n") == "a trailer after the last chunk is malformed"
+def test_malformed_trailers_are_refused(line: bytes) -> None:
+    assert bad(b"0\r\n" + line + b"\r\n\r\n") == "malformed trailer after the last chunk"
 
 
-def test_trailers_without_end() -> None:
+def test_endless_trailers_are_refused() -> None:
     line = b"X: " + b"y" * 1000 + b"\r\n"
-    assert bad(b"0\r\n" + line * (MAX_HEAD_SIZE // 1000 + 1)) == "a trailer after the last chunk is malformed"
+    assert bad(b"0\r\n" + line * (MAX_HEAD_SIZE // 1000 + 1)) == "malformed trailer after the last chunk"
 
 
 class Socket:

@@ -47,7 +47,7 @@ def test_a_head_is_taken_apart() -> None:
         ("x-a: b", "b"),
     ],
 )
-def test_white_space_around_a_value_is_no_part_of_it(line: str, value: str) -> None:
+def test_white_space_around_a_header_value_is_removed(line: str, value: str) -> None:
     assert parse_head(head(line)).headers["x-a"] == value
 
 
@@ -114,7 +114,7 @@ def test_expect_100_continue_is_recognized(version: str, expect: str, waits: boo
 
 
 @pytest.mark.parametrize(("line", "length"), [("X: 1", None), ("Content-Length: 0", 0), ("Content-Length: 0042", 42)])
-def test_the_length_of_the_body(line: str, length: int | None) -> None:
+def test_length_of_the_body_is_parsed(line: str, length: int | None) -> None:
     assert parse_head(head(line)).content_length == length
 
 
@@ -123,7 +123,7 @@ def test_http_1_0_needs_no_host() -> None:
 
 
 @pytest.mark.parametrize("host", ["", "localhost", "localhost:80", "[::1]:80", "a_b-c.example", "xn--nxasmq6b", "%41"])
-def test_hosts(host: str) -> None:
+def test_valid_hosts_are_accepted(host: str) -> None:
     assert parse_head(head(host=f"Host: {host}")).headers["host"] == host
 
 
@@ -160,12 +160,12 @@ def test_as_many_headers_as_may_be() -> None:
         "GET / HTTP/1.1\rX: y",
     ],
 )
-def test_a_malformed_request_line(first: str) -> None:
-    assert refused(head(first=first)) == (400, "the request line is malformed")
+def test_malformed_request_line_is_refused(first: str) -> None:
+    assert refused(head(first=first)) == (400, "malformed request line")
 
 
 @pytest.mark.parametrize("target", ["a", "localhost:80", "a/b", "ftp://localhost/", "?a", "http:/a", "**"])
-def test_a_target_that_is_none(target: str) -> None:
+def test_invalid_target_is_refused(target: str) -> None:
     assert refused(head(first=f"GET {target} HTTP/1.1")) == (
         400,
         "the target of the request is neither a path nor a URL",
@@ -173,7 +173,7 @@ def test_a_target_that_is_none(target: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["HTTP/0.9", "HTTP/2.0", "HTTP/3.1", "HTTP/9.9"])
-def test_other_versions(version: str) -> None:
+def test_other_http_versions_are_refused(version: str) -> None:
     assert refused(head(first=f"GET / {version}")) == (505, "only HTTP/1.1 and HTTP/1.0 are supported")
 
 
@@ -200,8 +200,8 @@ def test_other_versions(version: str) -> None:
         "",
     ],
 )
-def test_a_malformed_header(line: str) -> None:
-    assert refused(head(line, "A: b")) == (400, "a header line is malformed")
+def test_malformed_header_is_refused(line: str) -> None:
+    assert refused(head(line, "A: b")) == (400, "malformed header line")
 
 
 @pytest.mark.parametrize(
@@ -214,14 +214,14 @@ def test_a_header_that_may_be_there_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("length", ["", "a", "-1", "+1", "1 2", "1,1", "1, 1", "0x1", "1.0", "1_0", "\xb2", "1" * 16])
-def test_a_length_that_is_none(length: str) -> None:
+def test_invalid_content_length_is_refused(length: str) -> None:
     assert refused(head(f"Content-Length: {length}")) == (400, "Content-Length is not a number")
 
 
-def test_a_length_beside_a_transfer_coding() -> None:
+def test_length_together_with_transfer_encoding_is_refused() -> None:
     assert refused(head("Content-Length: 1", "Transfer-Encoding: chunked")) == (
         400,
-        "Content-Length and Transfer-Encoding exclude each other",
+        "Content-Length and Transfer-Encoding must not be used together",
     )
 
 
@@ -232,16 +232,16 @@ def test_a_transfer_coding_that_is_not_spoken(coding: str) -> None:
     assert refused(head(f"Transfer-Encoding: {coding}"))[0] == 501
 
 
-def test_chunks_in_http_1_0() -> None:
+def test_chunks_in_http_1_0_are_refused() -> None:
     assert refused(head("Transfer-Encoding: chunked", first="POST / HTTP/1.0"))[0] == 501
 
 
-def test_no_host() -> None:
-    assert refused(head(host="")) == (400, "the header Host is missing")
+def test_missing_host_is_refused() -> None:
+    assert refused(head(host="")) == (400, "missing header Host")
 
 
 @pytest.mark.parametrize("host", ["a b", "a/b", "a@b", "a?b", "a#b", "a\\b", "<a>", '"a"', "\xe9"])
-def test_a_host_that_is_none(host: str) -> None:
+def test_invalid_host_is_refused(host: str) -> None:
     assert refused(head(host=f"Host: {host}")) == (400, "invalid header Host")
 
 

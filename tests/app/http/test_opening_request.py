@@ -25,7 +25,7 @@ def test_opening_request_keeps_the_received_request() -> None:
     assert made.items() >= expected.items()
 
 
-def test_header_names_with_underscores_are_left_out() -> None:
+def test_header_names_with_underscores_are_omitted() -> None:
     """A client could say X_Forwarded_User where a proxy guards X-Forwarded-User alone."""
     made = environ(x_forwarded_user="admin", x__forwarded_user="admin", content_type="text/html")
     assert [name for name in made if "FORWARDED" in name or "CONTENT" in name] == []

@@ -100,7 +100,7 @@ def test_unlisted_apps_are_refused(origin: str) -> None:
     assert is_refused(origin, allowed=APPS)
 
 
-def test_a_policy_for_frames_lists_only_what_browsers_understand() -> None:
+def test_policy_for_frames_contains_only_origins_with_a_host() -> None:
     assert Origins("https://a.example,null,file://,capacitor://localhost,*").ancestors == (
         "'self' https://a.example capacitor://localhost"
     )
@@ -136,7 +136,7 @@ def test_request_without_origin_is_checked_by_sec_fetch_site() -> None:
         assert names_no_allowed_page(may_be_unnamed) is not may_be_unnamed
 
 
-def test_a_star_lets_a_request_name_any_page_or_none() -> None:
+def test_star_allows_all_origins_and_requests_without_origin() -> None:
     for headers in ({}, {"origin": "https://evil.example"}, {"sec_fetch_site": "cross-site"}):
         assert names_no_allowed_page(may_be_unnamed=False, **headers)
         assert not names_no_allowed_page(may_be_unnamed=False, allowed="*", **headers)

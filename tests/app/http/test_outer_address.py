@@ -14,7 +14,7 @@ ENVIRON = {"wsgi.url_scheme": "http", "SERVER_NAME": "inner", "SERVER_PORT": "80
 
 
 @pytest.mark.parametrize("peer", [PROXY, f"::ffff:{PROXY}", ""])
-def test_a_trusted_proxy_is_believed(peer: str) -> None:
+def test_headers_of_a_trusted_proxy_are_used(peer: str) -> None:
     assert forwarded(peer, ALL, PROXIES) == Forwarded("https", "chat.example:8443", "/club")
 
 
@@ -32,12 +32,12 @@ def test_headers_of_other_peers_are_ignored(peer: str) -> None:
         *(("host", "a:123456"), ("host", "ä")),
     ],
 )
-def test_other_values_do_not_count(header: str, value: str) -> None:
+def test_invalid_forwarded_values_are_ignored(header: str, value: str) -> None:
     assert forwarded(PROXY, {f"x-forwarded-{header}": value}, PROXIES) == NOT_FORWARDED
 
 
 @pytest.mark.parametrize("host", ["a", "a.example", "127.0.0.1:8000", "[::1]:8000", "[2001:db8::7]"])
-def test_hosts_of_every_kind(host: str) -> None:
+def test_forwarded_hosts_of_every_kind_are_accepted(host: str) -> None:
     assert forwarded(PROXY, {"x-forwarded-host": host}, PROXIES).host == host
 
 
@@ -56,5 +56,5 @@ def test_hosts_of_every_kind(host: str) -> None:
         ({"HTTP_X_FORWARDED_HOST": "a.example", "gentrifugo.peer": STRANGER}, "http://inner:8000"),
     ],
 )
-def test_the_address_of_an_application(more: dict[str, str], root: str) -> None:
+def test_address_of_an_application_is_computed(more: dict[str, str], root: str) -> None:
     assert outer_root({**ENVIRON, **more}, PROXIES) == root

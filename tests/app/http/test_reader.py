@@ -108,7 +108,7 @@ def test_a_peer_that_closes_before_its_head_is_whole(line: Line, sent: bytes) ->
     assert line.reader.read_head(LONG) is None
 
 
-def test_a_peer_that_stays_idle(line: Line) -> None:
+def test_idle_peer_ends_with_no_head(line: Line) -> None:
     assert line.reader.read_head(SOON) is None
 
 
@@ -120,7 +120,7 @@ def test_an_incomplete_head_ends_with_a_timeout(open_line: Callable[..., Line], 
         line.reader.read_head(LONG)
 
 
-def test_a_head_that_never_gets_further_than_the_next_byte(open_line: Callable[..., Line]) -> None:
+def test_endlessly_slow_head_ends_with_a_timeout(open_line: Callable[..., Line]) -> None:
     line = open_line(SOON)
     line.send_in_pieces(repeat(b"x"))
     with pytest.raises(TimeoutError):
@@ -140,7 +140,7 @@ def test_a_head_that_never_gets_further_than_the_next_byte(open_line: Callable[.
 )
 def test_a_bare_line_feed_is_refused_at_once(line: Line, pieces: list[bytes]) -> None:
     line.send_in_pieces(pieces)
-    with pytest.raises(HTTPError, match="lines end with CR LF") as caught:
+    with pytest.raises(HTTPError, match="a line of the head does not end with CR LF") as caught:
         line.reader.read_head(LONG)
     assert caught.value.status == 400
 
@@ -205,17 +205,17 @@ def test_a_body_is_read_to_the_byte(line: Line) -> None:
     assert line.reader.take_rest() == b"next"
 
 
-def test_a_large_body(line: Line) -> None:
+def test_large_body_is_read_completely(line: Line) -> None:
     body = bytes(range(256)) * 4096
     line.send_in_pieces([body])
     assert line.reader.read_body(len(body)) == body
 
 
-def test_no_body(line: Line) -> None:
+def test_request_without_body_has_no_data_to_read(line: Line) -> None:
     assert line.reader.read_body(0) == b""
 
 
-def test_a_body_that_ends_early(line: Line) -> None:
+def test_incomplete_body_is_an_error(line: Line) -> None:
     line.send(b"half")
     line.peer.shutdown(SHUT_WR)
     with pytest.raises(EOFError, match="in the middle of its body"):
@@ -229,7 +229,7 @@ def test_a_body_that_does_not_come(open_line: Callable[..., Line]) -> None:
         line.reader.read_body(8)
 
 
-def test_a_body_that_never_gets_further_than_the_next_byte(open_line: Callable[..., Line]) -> None:
+def test_endlessly_slow_body_ends_with_a_timeout(open_line: Callable[..., Line]) -> None:
     line = open_line(SOON)
     line.send_in_pieces(repeat(b"x"))
     with pytest.raises(TimeoutError):
@@ -289,14 +289,14 @@ def test_the_next_body_has_an_allowance_of_its_own(open_line: Callable[..., Line
         (b"\n", 10, b"\n"),
     ],
 )
-def test_lines(line: Line, sent: bytes, limit: int, expected: bytes) -> None:
+def test_lines_of_a_body_are_read(line: Line, sent: bytes, limit: int, expected: bytes) -> None:
     line.send(sent)
     line.peer.shutdown(SHUT_WR)
     assert line.reader.readline(limit) == expected
     assert line.reader.take_rest() == sent.removeprefix(expected)
 
 
-def test_a_line_in_pieces(line: Line) -> None:
+def test_line_in_pieces_is_read(line: Line) -> None:
     line.send_in_pieces([b"a", b"b", b"\nc"])
     assert line.reader.readline(100) == b"ab\n"
 

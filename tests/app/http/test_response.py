@@ -31,7 +31,7 @@ def lines_and_body(whole: bytes) -> tuple[list[str], bytes]:
     return [line for line in head.decode().split("\r\n") if not line.startswith("Date: ")], body
 
 
-def test_a_response_that_ends_the_connection() -> None:
+def test_response_that_ends_the_connection_has_a_close_header() -> None:
     response = HTTPResponse(404, {"Content-Type": "text/plain"}, b"none\n")
     lines, body = lines_and_body(encode_response(response, False, {"Allow": "GET"}))
     assert lines == [
@@ -44,7 +44,7 @@ def test_a_response_that_ends_the_connection() -> None:
     assert body == b"none\n"
 
 
-def test_a_response_after_which_the_connection_stays() -> None:
+def test_response_that_keeps_the_connection_open_has_no_close_header() -> None:
     lines, body = lines_and_body(encode_response(NONE, True))
     assert lines == ["HTTP/1.1 200 OK", "Content-Type: text/plain", "Content-Length: 0"]
     assert body == b""
@@ -72,7 +72,7 @@ def test_every_status_has_its_phrase(status: HTTPStatus) -> None:
     assert encode_response_head(status.value, {}) == f"HTTP/1.1 {status.value} {status.phrase}\r\n\r\n".encode()
 
 
-def test_a_text_is_a_line_in_utf_8() -> None:
+def test_text_response_is_one_line_in_utf_8() -> None:
     headers = {"Content-Type": "text/plain; charset=utf-8"}
     assert text_response(400, "na\xefve") == HTTPResponse(400, headers, b"na\xc3\xafve\n")
     assert error_response(HTTPError(405, "no", {"Allow": "GET"})) == HTTPResponse(405, headers, b"no\n")

@@ -54,7 +54,7 @@ def test_an_error_can_carry_another_advice() -> None:
     assert errors.NOT_AVAILABLE.advice == ""
 
 
-def test_errors_are_values() -> None:
+def test_errors_compare_by_value_and_are_immutable() -> None:
     assert Error("internal server error") == errors.INTERNAL_ERROR
     with pytest.raises(FrozenInstanceError):
         errors.INTERNAL_ERROR.text = "other"  # type: ignore[misc]

@@ -106,7 +106,7 @@ def test_accepted_json_is_also_accepted_by_the_standard_library(text: bytes) -> 
     assert is_json(text) == standard_library_accepts(text)
 
 
-def test_errors_say_what_is_wrong() -> None:
+def test_errors_contain_reason_and_position() -> None:
     with pytest.raises(InvalidJSON, match="invalid character"):
         decode(PARCEL, b'{"name": x}')
     with pytest.raises(InvalidJSON, match=r"Expected `string`, got `number` - at `\$.name`"):

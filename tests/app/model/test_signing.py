@@ -15,7 +15,7 @@ CHANNEL_SIGN = "f689a3eda519689867d0d59a88f3ffcdf096e9286c2601f53ec7d27296ea8fe9
 API_SIGN = "e0053ccf59f2b5617d4466182cb14d7def9b4ba11aa56373aac17f1403185cb9"
 
 
-def test_the_token_of_a_client() -> None:
+def test_token_of_a_client_is_computed() -> None:
     assert signing.client_token("secret", "42", "1395086390") == TOKEN
 
 

@@ -8,16 +8,16 @@ import pytest
 
 from gentrifugo.app.node.node import Node
 from tests.app.node.parts import RICH
-from tests.fakes import TroubledEngine
+from tests.fakes import FailingEngine
 
 StartNode = Callable[..., Node]
 
 
 @pytest.fixture
-def engine() -> TroubledEngine:
-    return TroubledEngine()
+def engine() -> FailingEngine:
+    return FailingEngine()
 
 
 @pytest.fixture
-def node(start_node: StartNode, engine: TroubledEngine) -> Node:
+def node(start_node: StartNode, engine: FailingEngine) -> Node:
     return start_node(engine, namespaces=(RICH,))

@@ -24,7 +24,7 @@ RICH = Namespace(name="rich", presence=True, history_size=10, history_lifetime=6
 
 
 def connect(node: Node, uid: str = "c1", user: str = "alice", channel: str = "") -> FakeConnection:
-    """A connection that is registered on the node, and subscribed to `channel` if there is one."""
+    """Return a connection that is registered on the node, and subscribed to `channel` if there is one."""
     connection = FakeConnection(node.flusher, uid, user)
     node.hub.open.add(connection)
     node.add_connection(connection)
@@ -40,7 +40,7 @@ def received(connection: FakeConnection) -> list[Any]:
 
 
 def refusal(action: Callable[..., Any], *arguments: Any) -> Error:
-    """The error with which the node refuses."""
+    """Return the error with which the node refuses."""
     with pytest.raises(Refused) as refused:
         action(*arguments)
     return refused.value.error

@@ -60,7 +60,7 @@ def test_the_boundary_of_namespaces_can_be_moved(channel: str, namespace: str) -
     assert MOVED.namespace(channel) == namespace
 
 
-def test_without_a_boundary_there_are_no_namespaces() -> None:
+def test_no_namespaces_without_a_boundary() -> None:
     assert NONE.namespace("public:news") == NONE.namespace("") == ""
 
 
@@ -93,7 +93,7 @@ def test_the_private_prefix_can_be_changed() -> None:
     assert not MOVED.is_private("$news")
 
 
-def test_without_a_prefix_nothing_is_private() -> None:
+def test_no_channel_is_private_without_a_prefix() -> None:
     assert not NONE.is_private("$news")
     assert not NONE.is_private("")
 
@@ -162,7 +162,7 @@ def test_without_a_boundary_every_client_may() -> None:
     assert NONE.allows_client("news&c2", "c1")
 
 
-def test_the_history_of_a_channel_is_that_of_its_namespace() -> None:
+def test_history_options_come_from_the_namespace() -> None:
     kept = Namespace(name="kept", history_size=2, history_lifetime=60, history_drop_inactive=True, history_meta_ttl=90)
     some = ChannelRules(Config(namespaces=(kept, Namespace(name="size", history_size=2))))
     assert some.options_and_history("kept:news") == (kept, (2, 60, True, 90))

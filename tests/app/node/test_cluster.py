@@ -19,7 +19,7 @@ from gentrifugo.app.node.registry import NodeInfo
 from gentrifugo.app.protocol.v1.wire import encode_publication
 from tests.app.conftest import VERSION, config
 from tests.app.node.parts import ALICE, connect, received
-from tests.fakes import Bus, TroubledEngine
+from tests.fakes import Bus, FailingEngine
 from tests.greenlets import eventually, settle
 
 StartNode = Callable[..., Node]
@@ -27,7 +27,7 @@ StartNode = Callable[..., Node]
 
 def test_a_node_identifies_itself_when_it_starts(start_node: StartNode) -> None:
     """Before, it may have been in a process that forked, and each child needs an identity."""
-    built = Node(config(), TroubledEngine(), VERSION, encode_publication)
+    built = Node(config(), FailingEngine(), VERSION, encode_publication)
     before = built.cluster.uid
     built.start()
     assert built.cluster.uid != before
@@ -38,7 +38,7 @@ def test_a_node_identifies_itself_when_it_starts(start_node: StartNode) -> None:
 # -- control messages
 
 
-def test_a_nodes_own_messages_are_ignored(node: Node) -> None:
+def test_control_messages_of_the_node_itself_are_ignored(node: Node) -> None:
     connection = connect(node)
     node.handle_control(control.encode(node.cluster.uid, control.DisconnectUser("alice")))
     settle()
@@ -103,7 +103,7 @@ def test_a_user_is_disconnected_on_all_nodes(nodes: tuple[Node, Node]) -> None:
         assert connection.closed_with == [CLOSE_DISCONNECT]
 
 
-def test_channels_of_all_nodes(nodes: tuple[Node, Node]) -> None:
+def test_channels_of_all_nodes_are_listed(nodes: tuple[Node, Node]) -> None:
     connect(nodes[0], channel="news")
     connect(nodes[1], channel="chat")
     assert sorted(nodes[0].channels()) == ["chat", "news"]
@@ -117,7 +117,7 @@ def test_nodes_know_each_other(start_node: StartNode) -> None:
         await_names(node, "first", "second")
 
 
-def test_a_node_that_went_away_is_forgotten(start_node: StartNode) -> None:
+def test_node_without_pings_is_removed(start_node: StartNode) -> None:
     bus = Bus()
     first = start_node(bus.engine(), name="first", node_ping_interval=0.01)
     second = start_node(bus.engine(), name="second", node_ping_interval=0.01)
@@ -140,7 +140,7 @@ def nodes_known_to(node: Node) -> list[NodeInfo]:
 # -- pings and metrics
 
 
-def test_a_node_knows_itself_at_once(node: Node) -> None:
+def test_node_is_in_its_own_registry_after_start(node: Node) -> None:
     (info,) = nodes_known_to(node)
     assert (info.uid, info.name) == (node.cluster.uid, "test")
     assert info.started_at > 1_500_000_000
@@ -198,7 +198,7 @@ def test_stats_show_the_last_whole_interval(start_node: StartNode) -> None:
     assert node.cluster.own_info().metrics["node_num_client_msg_published"] == 1
 
 
-def test_a_ping_that_fails_is_tried_again(start_node: StartNode, engine: TroubledEngine) -> None:
+def test_a_ping_that_fails_is_tried_again(start_node: StartNode, engine: FailingEngine) -> None:
     engine.failing.add("publish_control")
     node = start_node(engine, node_ping_interval=0.01)
     eventually(lambda: engine.calls["publish_control"] > 2)
@@ -206,7 +206,7 @@ def test_a_ping_that_fails_is_tried_again(start_node: StartNode, engine: Trouble
 
 
 def test_a_defect_does_not_end_the_pings(
-    start_node: StartNode, engine: TroubledEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    start_node: StartNode, engine: FailingEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     start_node(engine, node_ping_interval=0.01)
     monkeypatch.setattr(cluster_module, "MAX_MISSED_PINGS", None)
@@ -214,7 +214,7 @@ def test_a_defect_does_not_end_the_pings(
     assert caplog.records[0].exc_info is not None
 
 
-def test_a_new_interval_holds_from_the_next_round_on(start_node: StartNode, engine: TroubledEngine) -> None:
+def test_a_new_interval_holds_from_the_next_round_on(start_node: StartNode, engine: FailingEngine) -> None:
     node = start_node(engine, node_ping_interval=0.01)
     eventually(lambda: engine.calls["publish_control"] > 1)
     node.configure(replace(node.config, node_ping_interval=3600))

@@ -22,7 +22,7 @@ from gentrifugo.app.node.node import Node
 from gentrifugo.engines.base import ALL, HistoryFilter, PublishConditions
 from gentrifugo.engines.memory import MemoryEngine
 from tests.app.node.parts import ALICE, FakeWatcher, connect, received, refusal
-from tests.fakes import TroubledEngine
+from tests.fakes import FailingEngine
 from tests.greenlets import eventually
 
 StartNode = Callable[..., Node]
@@ -83,7 +83,7 @@ def test_publishing_into_an_unknown_namespace_is_refused(node: Node) -> None:
 
 
 def test_a_failed_publish_reaches_the_caller(
-    node: Node, engine: TroubledEngine, caplog: pytest.LogCaptureFixture
+    node: Node, engine: FailingEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine.failing.add("publish")
     assert refusal(node.publish, "news", b"1") == INTERNAL_ERROR
@@ -91,7 +91,7 @@ def test_a_failed_publish_reaches_the_caller(
 
 
 def test_repeated_engine_failures_are_logged_once(
-    node: Node, engine: TroubledEngine, caplog: pytest.LogCaptureFixture
+    node: Node, engine: FailingEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine.failing |= {"publish", "history"}
     for number in range(100):
@@ -109,7 +109,7 @@ def test_repeated_engine_failures_are_logged_once(
     ],
 )
 def test_history_needs_size_and_lifetime(start_node: StartNode, options: dict[str, Any], kept: int) -> None:
-    engine = TroubledEngine()
+    engine = FailingEngine()
     node = start_node(engine, **options)
     for _ in range(2):
         node.publish("news", b"1")
@@ -128,7 +128,7 @@ def test_a_publication_has_a_position(start_node: StartNode) -> None:
     assert node.stream("news", HistoryFilter()).top == first._replace(offset=2)
 
 
-def test_options_of_a_publication(start_node: StartNode) -> None:
+def test_options_of_a_publication_are_passed_to_the_engine(start_node: StartNode) -> None:
     node = start_node(**KEPT)
     once = PublishOptions(tags={"a": "b"}, once=PublishConditions("key"))
     first = node.publish("news", b"1", options=once)
@@ -178,7 +178,7 @@ def test_queries_for_invalid_or_unavailable_channels_are_refused(
     ],
 )
 def test_an_engine_that_fails_is_an_internal_error(
-    node: Node, engine: TroubledEngine, caplog: pytest.LogCaptureFixture, call: str, arguments: list[Any]
+    node: Node, engine: FailingEngine, caplog: pytest.LogCaptureFixture, call: str, arguments: list[Any]
 ) -> None:
     engine.failing.add(call)
     assert refusal(getattr(node, call), *arguments) == INTERNAL_ERROR
@@ -208,7 +208,7 @@ def test_a_user_is_disconnected(node: Node) -> None:
 
 
 def test_commands_for_a_user_without_connections_here_are_sent_to_the_other_nodes(
-    node: Node, engine: TroubledEngine
+    node: Node, engine: FailingEngine
 ) -> None:
     before = engine.calls["publish_control"]
     node.unsubscribe_user("nobody", "")
@@ -229,7 +229,7 @@ def test_unsubscribing_from_an_unknown_namespace_is_refused(node: Node) -> None:
 
 
 def test_commands_that_cannot_be_sent_to_other_nodes_are_refused_as_internal_error(
-    node: Node, engine: TroubledEngine
+    node: Node, engine: FailingEngine
 ) -> None:
     connection = connect(node)
     engine.failing.add("publish_control")

@@ -50,7 +50,7 @@ def test_html_response_is_an_error_with_a_hint(hook: HookURL, backend: Backend, 
     assert "CSRF" not in str(failure.value)
 
 
-def test_a_login_page_with_status_200_is_no_answer(hook: HookURL, backend: Backend) -> None:
+def test_login_page_with_status_200_is_not_a_valid_answer(hook: HookURL, backend: Backend) -> None:
     backend.answer = lambda event: (200, "<html>Please log in</html>")
     with pytest.raises(Undelivered, match="status 200 and an HTML page, not with JSON"):
         hook(Context("connect", client="1"))

@@ -172,7 +172,9 @@ def test_greenlet_exit_and_keyboard_interrupt_pass_through_hooks(hooks: Hooks, e
             call(Context(CONNECT))
 
 
-def test_a_timeout_around_a_view_is_no_failure_of_the_hook(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
+def test_timeout_around_a_view_is_not_logged_as_failure_of_the_hook(
+    hooks: Hooks, caplog: pytest.LogCaptureFixture
+) -> None:
     hooks.add(CONNECT, sleep)
     with gevent.Timeout(TIMEOUT / 10) as timeout, pytest.raises(gevent.Timeout) as caught:
         hooks.ask(Context(CONNECT, request="of the view"))

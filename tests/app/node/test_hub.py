@@ -112,7 +112,7 @@ def test_removing_a_subscription_that_is_not_there_does_nothing(bench: Bench) ->
     assert bench.hub.has_subscribers("news")
 
 
-def test_channels_with_subscribers(bench: Bench) -> None:
+def test_hub_lists_channels_with_subscribers(bench: Bench) -> None:
     connection = bench.connection("c1")
     for channel in ("news", "chat"):
         bench.hub.add_subscription(channel, connection)
@@ -331,7 +331,7 @@ def test_a_filter_is_asked_once_and_the_frame_is_shared(bench: Bench) -> None:
     assert asked == ["first", "second", "third"]
 
 
-def test_subscribers_go_on_with_another_encoding_after_the_next_publication(bench: Bench) -> None:
+def test_subscribers_change_their_encoding_after_the_next_publication(bench: Bench) -> None:
     encoded: list[str] = []
     later = other_encoding("later", encoded)
     first, second = (

@@ -79,7 +79,7 @@ def test_every_text_is_an_alternative_in_a_pattern_or_refused(text: str, name: s
 
 
 @given(st.text(max_size=20))
-def test_a_quoted_name_matches_itself_alone(name: str) -> None:
+def test_quoted_name_matches_only_itself(name: str) -> None:
     pattern = quoted(name)
     if pattern:
         assert NamePattern(pattern).matches(name)

@@ -21,7 +21,7 @@ from gentrifugo.app.protocol.v1.wire import encode_publication
 from tests.app.conftest import VERSION, config
 from tests.app.node.parts import ALICE, connect, received, refusal
 from tests.contents import contents
-from tests.fakes import FakeConnection, TroubledEngine
+from tests.fakes import FailingEngine, FakeConnection
 from tests.greenlets import eventually, settle
 from tests.waiting import seconds
 
@@ -39,7 +39,7 @@ def test_joins_and_leaves_reach_the_subscribers(node: Node) -> None:
 
 
 def test_a_failed_join_or_leave_is_only_logged(
-    node: Node, engine: TroubledEngine, caplog: pytest.LogCaptureFixture
+    node: Node, engine: FailingEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine.failing.add("publish_event")
     node.publish_join("news", ALICE)
@@ -53,7 +53,7 @@ def test_a_failed_join_or_leave_is_only_logged(
 # -- subscriptions: hub and engine agree
 
 
-def test_engine_is_subscribed_while_a_channel_has_subscribers(node: Node, engine: TroubledEngine) -> None:
+def test_engine_is_subscribed_while_a_channel_has_subscribers(node: Node, engine: FailingEngine) -> None:
     first, second = connect(node, "c1", channel="news"), connect(node, "c2", channel="news")
     assert engine.calls["subscribe"] == 1
     node.remove_subscription("news", first)
@@ -62,7 +62,7 @@ def test_engine_is_subscribed_while_a_channel_has_subscribers(node: Node, engine
     assert engine.channels() == []
 
 
-def test_a_failed_subscription_leaves_nothing_behind(node: Node, engine: TroubledEngine) -> None:
+def test_a_failed_subscription_leaves_nothing_behind(node: Node, engine: FailingEngine) -> None:
     engine.failing.add("subscribe")
     connection = connect(node)
     assert refusal(node.add_subscription, "news", connection) == INTERNAL_ERROR
@@ -73,7 +73,7 @@ def test_a_failed_subscription_leaves_nothing_behind(node: Node, engine: Trouble
 
 
 def test_a_failed_unsubscription_is_only_logged(
-    node: Node, engine: TroubledEngine, caplog: pytest.LogCaptureFixture
+    node: Node, engine: FailingEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     connection = connect(node, channel="news")
     engine.failing.add("unsubscribe")
@@ -82,14 +82,14 @@ def test_a_failed_unsubscription_is_only_logged(
     assert "cannot unsubscribe: in 'news': unsubscribe has failed" in caplog.text
 
 
-def test_removing_a_subscription_twice_unsubscribes_once(node: Node, engine: TroubledEngine) -> None:
+def test_removing_a_subscription_twice_unsubscribes_once(node: Node, engine: FailingEngine) -> None:
     connection = connect(node, channel="news")
     for _ in range(2):
         node.remove_subscription("news", connection)
     assert engine.calls["unsubscribe"] == 1
 
 
-def test_a_first_subscriber_waits_for_the_last_one_to_have_left(node: Node, engine: TroubledEngine) -> None:
+def test_a_first_subscriber_waits_for_the_last_one_to_have_left(node: Node, engine: FailingEngine) -> None:
     """Otherwise the engine could carry out the old unsubscribe after the new subscribe."""
     leaving, coming = connect(node, "c1", channel="news"), connect(node, "c2")
     gate = engine.close_gate("unsubscribe")
@@ -104,7 +104,7 @@ def test_a_first_subscriber_waits_for_the_last_one_to_have_left(node: Node, engi
     assert len(received(coming)) == 1
 
 
-def test_a_second_subscriber_waits_for_the_first_ones_engine_call(node: Node, engine: TroubledEngine) -> None:
+def test_a_second_subscriber_waits_for_the_first_ones_engine_call(node: Node, engine: FailingEngine) -> None:
     gate = engine.close_gate("subscribe")
     first = gevent.spawn(connect, node, "c1", "alice", "news")
     settle()
@@ -132,7 +132,7 @@ def test_presence_can_be_removed(node: Node) -> None:
     assert node.presence("rich:news") == {}
 
 
-def test_history_and_its_last_uid(node: Node) -> None:
+def test_history_and_last_uid_are_returned(node: Node) -> None:
     assert node.last_uid("rich:news") == ""
     for uid in ("u1", "u2"):
         node.publish("rich:news", b"1", uid=uid)
@@ -140,13 +140,13 @@ def test_history_and_its_last_uid(node: Node) -> None:
     assert node.last_uid("rich:news") == "u2"
 
 
-def test_a_failed_last_uid_is_an_internal_error(node: Node, engine: TroubledEngine) -> None:
+def test_a_failed_last_uid_is_an_internal_error(node: Node, engine: FailingEngine) -> None:
     engine.failing.add("history")
     assert refusal(node.last_uid, "rich:news") == INTERNAL_ERROR
 
 
 def test_a_failed_removal_of_presence_is_only_logged(
-    node: Node, engine: TroubledEngine, caplog: pytest.LogCaptureFixture
+    node: Node, engine: FailingEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine.failing.add("remove_presence")
     node.remove_presence("rich:news", "c1")
@@ -182,7 +182,7 @@ def test_closing_connections_closes_all_of_them(node: Node) -> None:
     assert node.stopping
 
 
-def test_connections_are_closed_side_by_side(node: Node, engine: TroubledEngine) -> None:
+def test_connections_are_closed_side_by_side(node: Node, engine: FailingEngine) -> None:
     """Each has its leave to tell; one after the other they would wait a thousand times for a slow engine."""
     leaving: list[int] = []
 
@@ -215,7 +215,7 @@ def test_a_second_stop_of_a_node_does_nothing(node: Node) -> None:
 
 
 def test_a_node_that_never_started_can_be_stopped(nothing_left_behind: None) -> None:
-    node = Node(config(), TroubledEngine(), VERSION, encode_publication)
+    node = Node(config(), FailingEngine(), VERSION, encode_publication)
     node.stop()
     assert node.stopping
     assert not node.has_pending_notifications
@@ -228,7 +228,7 @@ def test_a_stopped_node_delivers_nothing(node: Node) -> None:
     assert received(connection) == []
 
 
-def test_channel_without_subscribers_uses_no_memory(node: Node, engine: TroubledEngine) -> None:
+def test_channel_without_subscribers_uses_no_memory(node: Node, engine: FailingEngine) -> None:
     connection = connect(node, channel="news")
     node.publish("news", b"1")
     received(connection)

@@ -48,7 +48,7 @@ def test_a_channel_is_followed_until_it_is_forgotten() -> None:
     assert list(positions.channels) == []
 
 
-def test_received_publications_are_left_out() -> None:
+def test_publications_before_the_position_are_omitted() -> None:
     held = [publication(1), publication(2), publication(3), publication(0), publication(4)]
     following = continued(START, held)
     assert following == held[2:]
@@ -60,5 +60,5 @@ def test_missing_publication_ends_the_sequence(held: list[Publication]) -> None:
     assert continued(START, held) is None
 
 
-def test_publications_that_are_not_kept_do_not_move_the_position() -> None:
+def test_publications_without_offset_do_not_change_the_position() -> None:
     assert position_after(START, publication(0)) == START

@@ -88,7 +88,7 @@ def errors_in(caplog: pytest.LogCaptureFixture) -> list[str]:
 # -- connect
 
 
-def test_the_backend_says_who_connects(start: Start, backend: Backend) -> None:
+def test_backend_identifies_a_client_without_token(start: Start, backend: Backend) -> None:
     soon = int(time.time()) + 100
     subs = {
         "kept:a": {"info": {"vip": True}, "data": [1], "override": {"force_recovery": {"value": True}}},
@@ -203,9 +203,9 @@ def test_an_expired_connection_is_not_accepted(start: Start, backend: Backend) -
     [
         (500, {}, "status 500"),
         (200, "<html>", "an HTML page"),
-        (200, {"result": {"user": 1.5}}, "the result cannot be used"),
+        (200, {"result": {"user": 1.5}}, "invalid result"),
         (200, {"result": {"user": "42", "b64info": "AAE="}}, "the client uses JSON"),
-        (200, {"result": {"user": "42", "channels": [""]}}, "a channel has an empty name"),
+        (200, {"result": {"user": "42", "channels": [""]}}, "empty channel name"),
     ],
 )
 def test_a_bad_answer_is_a_temporary_error_and_one_line_in_the_log(
@@ -219,7 +219,7 @@ def test_a_bad_answer_is_a_temporary_error_and_one_line_in_the_log(
     assert backend.url.partition("?")[0] in line
 
 
-def test_a_backend_that_is_away_is_a_temporary_error_for_each_event(
+def test_unavailable_backend_is_a_temporary_error_for_each_event(
     start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     with hook_backend() as gone:
@@ -424,7 +424,7 @@ def test_connections_stay_while_the_backend_fails(
     assert RETRY_DELAY - 10 < client.connection._expires_at - time.time() <= RETRY_DELAY
 
 
-def test_a_client_may_not_refresh_what_the_backend_renews(start: Start, backend: Backend) -> None:
+def test_client_must_not_refresh_connections_that_the_backend_renews(start: Start, backend: Backend) -> None:
     results(backend, {"result": {}})
     client = LocalClientV2.connected(start("refresh", "subscribe", "sub_refresh").node)
     client.subscribe("short:a")

@@ -26,7 +26,7 @@ def test_new_registry_has_no_nodes(registry: NodeRegistry) -> None:
     assert registry.nodes() == []
 
 
-def test_the_last_word_of_each_node_counts(registry: NodeRegistry) -> None:
+def test_registry_stores_the_last_ping_of_each_node(registry: NodeRegistry) -> None:
     for told in (info("a", clients=1), info("b"), info("a", clients=2)):
         registry.add(told)
     assert registry.nodes() == [info("a", clients=2), info("b")]

@@ -10,7 +10,7 @@ from gentrifugo.app.node import session_relay
 from gentrifugo.app.node.control import SessionInput
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.session_relay import SilentNode, UnknownNode
-from tests.fakes import Bus, TroubledEngine
+from tests.fakes import Bus, FailingEngine
 from tests.greenlets import eventually
 
 StartNode = Callable[..., Node]
@@ -74,7 +74,7 @@ def test_a_node_that_does_not_reply_is_reported(nodes: tuple[Node, Node], monkey
 
 
 def test_a_failed_engine_is_reported_as_a_silent_node(start_node: StartNode) -> None:
-    engine = TroubledEngine()
+    engine = FailingEngine()
     node = start_node(engine)
     info = node.cluster.own_info()
     info.uid = "another"
@@ -85,7 +85,7 @@ def test_a_failed_engine_is_reported_as_a_silent_node(start_node: StartNode) -> 
 
 
 def test_a_reply_that_cannot_be_sent_loses_no_commands(start_node: StartNode, caplog: pytest.LogCaptureFixture) -> None:
-    engine, taken = TroubledEngine(), list[bytes]()
+    engine, taken = FailingEngine(), list[bytes]()
     node = start_node(engine)
     node.cluster.sessions.open("secret", taken.append)
     engine.failing.add("publish_control")

@@ -11,7 +11,7 @@ from gentrifugo.app.node import survey as survey_module
 from gentrifugo.app.node.control import SurveyReport, SurveyRequest
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.survey import Survey
-from tests.fakes import Bus, TroubledEngine
+from tests.fakes import Bus, FailingEngine
 from tests.greenlets import eventually
 from tests.local_client import LocalClient
 
@@ -72,8 +72,8 @@ def test_a_node_that_does_not_reply_is_missing_in_the_result(
     assert nodes[0].cluster.surveys._running == {}
 
 
-def test_with_a_failed_engine_only_the_own_node_is_reported(start_node: StartNode) -> None:
-    engine = TroubledEngine()
+def test_only_the_own_node_reports_while_the_engine_fails(start_node: StartNode) -> None:
+    engine = FailingEngine()
     node = start_node(engine, name="first")
     node.cluster.registry.add(node.cluster.own_info().__class__("other", "other", 0, {}))
     engine.failing.add("publish_control")
@@ -87,7 +87,7 @@ def test_a_report_to_a_survey_that_is_over_is_ignored(nodes: tuple[Node, Node]) 
 
 
 def test_a_report_that_cannot_be_sent_is_logged(start_node: StartNode, caplog: pytest.LogCaptureFixture) -> None:
-    engine = TroubledEngine()
+    engine = FailingEngine()
     node = start_node(engine)
     engine.failing.add("publish_control")
     node.cluster.surveys.handle_request(SurveyRequest("asked"))

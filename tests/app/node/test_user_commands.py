@@ -66,7 +66,7 @@ def test_subscriptions_end_in_one_channel_or_in_all(plain: FakeConnection) -> No
         ("", "other", []),
     ],
 )
-def test_a_client_and_a_session_select_connections(
+def test_client_id_and_session_select_connections(
     plain: FakeConnection, controlled: ControlledConnection, client: str, session: str, closed: list[str]
 ) -> None:
     connections = [plain, controlled]

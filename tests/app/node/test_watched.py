@@ -11,7 +11,7 @@ from gentrifugo.app.node.commands import PublishRequest
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.watched import BATCH_MESSAGES
 from tests.app.node.parts import FakeWatcher
-from tests.fakes import Bus, TroubledEngine
+from tests.fakes import Bus, FailingEngine
 from tests.greenlets import eventually, settle
 
 StartNode = Callable[..., Node]
@@ -45,7 +45,7 @@ def test_no_messages_are_relayed_without_watching_operators(nodes: tuple[Node, N
     assert nodes[1].metrics.counters.node_num_admin_msg_published == 0
 
 
-def test_a_watcher_on_a_node_that_dies_is_forgotten(nodes: tuple[Node, Node]) -> None:
+def test_watcher_on_a_node_that_ends_is_removed(nodes: tuple[Node, Node]) -> None:
     nodes[0].cluster.watched.add(FakeWatcher())
     eventually(lambda: nodes[1].cluster.watched.wanted)
     nodes[0].stop()
@@ -53,7 +53,7 @@ def test_a_watcher_on_a_node_that_dies_is_forgotten(nodes: tuple[Node, Node]) ->
 
 
 def test_publications_that_failed_are_not_shown(start_node: StartNode) -> None:
-    engine = TroubledEngine()
+    engine = FailingEngine()
     node = start_node(engine, watch=True)
     watcher = FakeWatcher()
     node.cluster.watched.add(watcher)
@@ -113,7 +113,7 @@ def test_a_message_that_does_not_fit_into_the_batch_ends_it(
 
 
 def test_failed_control_message_does_not_fail_the_publish(start_node: StartNode) -> None:
-    engine = TroubledEngine()
+    engine = FailingEngine()
     node = start_node(engine, watch=True)
     watcher = FakeWatcher()
     node.cluster.watched.add(watcher)

@@ -116,11 +116,11 @@ def test_a_certificate_in_the_cache_that_cannot_be_read_is_a_problem(tmp_path: P
             WARNING,
             "evicts keys when its memory is full (maxmemory-policy allkeys-lru)",
         ),
-        (lambda: FakeRedis(clock=100), WARNING, "its clock differs from this machine's by +"),
+        (lambda: FakeRedis(clock=100), WARNING, "clock differs from the clock of this machine by +"),
         (lambda: FakeRedis(), OK, "clock in sync"),
     ],
 )
-def test_findings_about_a_redis_server(make: Callable[[], FakeRedis], state: str, says: str) -> None:
+def test_redis_server_is_checked(make: Callable[[], FakeRedis], state: str, says: str) -> None:
     assert about(list(doctor._server_findings("Redis", make())), says).state == state
 
 

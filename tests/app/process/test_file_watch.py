@@ -54,7 +54,7 @@ class TestModules:
         file.unlink()
         assert watch.changed() == file
 
-    def test_a_module_that_is_imported_later_is_no_change(self, load: Callable[[str], Path]) -> None:
+    def test_module_that_is_imported_later_is_not_a_change(self, load: Callable[[str], Path]) -> None:
         watch = FileWatch(no_folders)
         file = load("imported_later")
         assert watch.changed() is None
@@ -63,7 +63,7 @@ class TestModules:
 
 
 class TestFolders:
-    def test_templates_and_static_files_of_an_application_and_its_blueprints(self, tmp_path: Path) -> None:
+    def test_templates_and_static_files_of_application_and_blueprints_are_found(self, tmp_path: Path) -> None:
         (tmp_path / "templates").mkdir()
         (tmp_path / "assets" / "deep").mkdir(parents=True)
         app = Flask("site", root_path=str(tmp_path))
@@ -78,11 +78,11 @@ class TestFolders:
             assert watch.changed() == file
             watch = FileWatch(folders_of(app))
 
-    def test_an_application_without_these_folders(self, tmp_path: Path) -> None:
+    def test_application_without_folders_has_no_files(self, tmp_path: Path) -> None:
         app = Flask("site", root_path=str(tmp_path), static_folder=None)
         assert list(folders_of(app)()) == []
 
-    def test_code_in_a_directory_without_that_of_others(self, tmp_path: Path) -> None:
+    def test_only_the_application_code_in_a_directory_is_found(self, tmp_path: Path) -> None:
         (tmp_path / "venv").mkdir()
         (tmp_path / "venv" / "pyvenv.cfg").touch()
         for name in ("package", ".git", "node_modules", "venv/lib"):

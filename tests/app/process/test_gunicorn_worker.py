@@ -16,7 +16,9 @@ from tests.gunicorn_server import SETTINGS
 
 
 @pytest.mark.parametrize(("connections", "expected"), [(1000, True), (65535, True), (65536, False)])
-def test_few_connections_are_named(monkeypatch: pytest.MonkeyPatch, connections: int, expected: bool) -> None:
+def test_low_worker_connections_cause_a_warning(
+    monkeypatch: pytest.MonkeyPatch, connections: int, expected: bool
+) -> None:
     monkeypatch.setattr(limits, "all_limits", list)
     config = Config()
     config.set("worker_connections", connections)

@@ -32,7 +32,7 @@ def test_the_answer_of_a_process() -> None:
     assert (settings.loaded.config, settings.loaded.warnings) == (CONFIG, ["careful"])
 
 
-def test_the_status_of_a_process_that_fails() -> None:
+def test_status_of_a_failed_process_is_returned() -> None:
     assert ask(python("raise SystemExit(3)")) == 3
 
 

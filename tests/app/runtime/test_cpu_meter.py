@@ -36,7 +36,7 @@ def test_the_cpu_share_falls_as_soon_as_the_load_does() -> None:
     assert busy_then(MIN_WINDOW * 1.1, 0) == 0
 
 
-def test_a_moment_does_not_count() -> None:
+def test_short_load_does_not_change_the_share() -> None:
     assert busy_then(MIN_WINDOW / 2, 0) == 0.5
 
 
@@ -45,7 +45,7 @@ def test_the_share_rises_with_whole_windows_only() -> None:
     assert busy_then(WINDOW, WINDOW) == 1
 
 
-def test_clocks_that_disagree_give_no_more_than_a_whole_cpu() -> None:
+def test_share_is_at_most_one_if_clocks_disagree() -> None:
     clock, cpu = FakeClock(), FakeClock()
     meter = CPUMeter(clock, cpu)
     clock.advance(WINDOW)

@@ -69,7 +69,7 @@ def test_a_long_backlog_is_enough(somaxconn: Path) -> None:
     assert limits.backlog() == Limit(True, "net.core.somaxconn: 4,096 clients can connect at the same moment", "")
 
 
-def test_a_short_backlog_is_not(somaxconn: Path) -> None:
+def test_short_backlog_is_insufficient(somaxconn: Path) -> None:
     somaxconn.write_text("128\n")
     limit = limits.backlog()
     assert limit == Limit(

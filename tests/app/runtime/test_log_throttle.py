@@ -58,7 +58,7 @@ def test_a_message_that_is_held_back_does_not_prolong_the_interval(
     assert len(caplog.messages) == 2
 
 
-def test_once_means_never_again(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+def test_interval_once_suppresses_all_further_messages(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     throttled = ThrottledLog(log, interval=ONCE, clock=clock)
     throttled.log("version 2", "ignored")
     clock.advance(1e9)

@@ -9,7 +9,7 @@ import pytest
 
 from gentrifugo.app.runtime import yielding
 from gentrifugo.app.runtime.yielding import iterate_yielding, yield_if_due
-from tests.greenlets import Bystander
+from tests.greenlets import BackgroundGreenlet
 
 
 def others_run(calls: int) -> bool:
@@ -29,7 +29,7 @@ def test_a_greenlet_that_has_worked_for_longer_than_its_slice_yields(monkeypatch
     assert others_run(calls=2)
 
 
-def test_a_greenlet_that_has_time_left_does_not_yield(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_greenlet_within_its_time_slice_does_not_yield(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yielding, "TIME_SLICE", math.inf)
     assert not others_run(calls=100)
 
@@ -52,13 +52,13 @@ def test_another_greenlet_has_a_slice_of_its_own(monkeypatch: pytest.MonkeyPatch
     assert ran == ["a", "b"]
 
 
-def test_other_greenlets_run_between_many_items(bystander: Bystander) -> None:
+def test_other_greenlets_run_between_many_items(background_greenlet: BackgroundGreenlet) -> None:
     assert list(iterate_yielding(range(5))) == [0, 1, 2, 3, 4]
-    assert bystander.turns >= 4
+    assert background_greenlet.turns >= 4
 
 
 def test_few_items_cause_no_yield(monkeypatch: pytest.MonkeyPatch, nothing_left_behind: None) -> None:
     monkeypatch.setattr(yielding, "TIME_SLICE", math.inf)
-    with Bystander() as other:
+    with BackgroundGreenlet() as other:
         assert len(list(iterate_yielding(range(100)))) == 100
         assert other.turns == 0

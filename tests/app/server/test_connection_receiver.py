@@ -62,7 +62,7 @@ def answered(client: Any, body: bytes) -> bool:
     return data.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_a_connection_is_served_from_what_was_read_of_it_on(door: str) -> None:
+def test_received_connection_continues_after_the_bytes_already_read(door: str) -> None:
     second = REQUEST % b"two"
     with given(door, REQUEST % b"one" + second[:7]) as client:
         assert answered(client, b"/one")
@@ -104,7 +104,7 @@ def test_no_connection_is_accepted_after_stop(parent: Path) -> None:
         fd_passing.send_connection(door, accepted, REQUEST % b"late")
 
 
-def test_a_connection_that_is_closed_at_both_ends_is_no_trouble(door: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_connection_that_is_closed_at_both_ends_causes_no_error(door: str, caplog: pytest.LogCaptureFixture) -> None:
     """Its peer has no address any more."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = socket.create_connection(listener.getsockname())

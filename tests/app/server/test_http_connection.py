@@ -228,7 +228,7 @@ MAX_TARGET = b"/" + b"a" * (MAX_REQUEST_LINE - len("GET / HTTP/1.1"))
         "a head without an end",
     ],
 )
-def test_sizes(peer: Peer, request_: bytes, answer: tuple[int, str], stays: bool) -> None:
+def test_sizes_of_head_and_body_are_limited(peer: Peer, request_: bytes, answer: tuple[int, str], stays: bool) -> None:
     check_stream(peer, request_, [answer], stays)
 
 
@@ -253,13 +253,13 @@ METHOD = post(b'{"channel":"news","data":1}', path=b"/api/publish")
         (post(b"{}", b"", b"/api/channels?x=y"), (200, '{"result":{"channels":{}}}'), True),
         (post(b"[]", path=b"/api/info"), (400, "Expected `object`"), True),
         (post(b" " * (MAX_BODY + 1), path=b"/api/publish"), (413, "larger than 1000 bytes"), False),
-        (post(b"{}", path=b"/api/dance"), (404, "there is no method 'dance'"), True),
+        (post(b"{}", path=b"/api/dance"), (404, "unknown method 'dance'"), True),
         (METHOD.replace(b"POST", b"PUT"), (405, "not allowed"), True),
         (METHOD.replace(b"/publish", b"/pub%6cish"), (200, '{"result":{}}'), True),
         (NOTHING.replace(b"/nothing", b"/api/openapi.json"), (200, '"openapi":"3.1'), True),
     ],
 )
-def test_methods_of_the_api_of_later_versions(
+def test_methods_of_the_later_api_are_answered(
     peer: Peer, request_: bytes, answer: tuple[int, str], stays: bool
 ) -> None:
     check_stream(peer, request_, [answer], stays)
@@ -289,7 +289,7 @@ def test_a_request_after_the_answer_to_another(peer: Peer) -> None:
     assert peer.is_in_step()
 
 
-def test_a_request_byte_by_byte(peer: Peer) -> None:
+def test_request_that_arrives_byte_by_byte_is_answered(peer: Peer) -> None:
     request = post()
     for place in range(len(request)):
         peer.send(request[place : place + 1])
@@ -297,7 +297,7 @@ def test_a_request_byte_by_byte(peer: Peer) -> None:
     assert peer.response().status == 200
 
 
-def test_a_body_after_its_head(peer: Peer) -> None:
+def test_body_that_arrives_after_its_head_is_read(peer: Peer) -> None:
     head, _, body = post().partition(b"\r\n\r\n")
     peer.send(head + b"\r\n\r\n")
     gevent.sleep(0.02)
@@ -306,7 +306,7 @@ def test_a_body_after_its_head(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("headers", [JSON, FORM])
-def test_a_peer_that_expects_continue_gets_it(peer: Peer, headers: bytes) -> None:
+def test_peer_that_expects_continue_receives_it(peer: Peer, headers: bytes) -> None:
     """As curl does with a large body."""
     head, _, body = post(headers=headers + b"Expect: 100-continue\r\n").partition(b"\r\n\r\n")
     peer.send(head + b"\r\n\r\n")
@@ -347,7 +347,7 @@ def test_the_refusal_of_a_bad_head_request_has_no_body(peer: Peer) -> None:
     assert peer.has_ended()
 
 
-def test_head_with_a_body(peer: Peer) -> None:
+def test_head_request_with_a_body_is_refused(peer: Peer) -> None:
     peer.send(post().replace(b"POST", b"HEAD"))
     assert peer.response(head_only=True).status == 400
     assert peer.has_ended()
@@ -568,7 +568,7 @@ def test_frames_may_come_with_the_handshake(peer: Peer, path: bytes) -> None:
     assert [websocket.recv_frame() for _ in range(2)] == [Frame(PONG, b"")] * 2
 
 
-def test_a_websocket_after_a_request(peer: Peer) -> None:
+def test_websocket_opens_after_another_request(peer: Peer) -> None:
     peer.send(post() + HANDSHAKE)
     assert [peer.response().status for _ in range(2)] == [200, 101]
 
@@ -622,7 +622,7 @@ def test_disconnected_peer_does_not_delay_the_shutdown(server: Server) -> None:
 # -- applications that are not ours
 
 
-def test_an_application_without_a_service(start_server: Callable[..., Server]) -> None:
+def test_application_without_a_service_is_served(start_server: Callable[..., Server]) -> None:
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [environ["PATH_INFO"].encode(), b" ", environ["wsgi.input"].read()]
@@ -633,7 +633,7 @@ def test_an_application_without_a_service(start_server: Callable[..., Server]) -
     assert peer.is_in_step() is False, "it answers 200 to everything"
 
 
-def test_an_application_that_fails_with_a_websocket(
+def test_failure_of_a_websocket_handler_is_logged_and_closes(
     start_server: Callable[..., Server], caplog: pytest.LogCaptureFixture
 ) -> None:
     """No HTTP goes into the WebSocket."""
@@ -646,7 +646,7 @@ def test_an_application_that_fails_with_a_websocket(
     peer.send(HANDSHAKE)
     assert peer.response().status == 101
     assert peer.has_ended()
-    assert "internal error in the application during a WebSocket, closing connection" in caplog.text
+    assert "internal error in a WebSocket handler of the application, closing connection" in caplog.text
 
 
 def test_an_application_that_fails_is_answered_for(

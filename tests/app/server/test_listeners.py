@@ -93,8 +93,8 @@ def test_a_single_address_is_shown_as_it_is_written_in_urls(address: str, shown:
 
 
 def test_systemd_sockets_of_other_processes_are_not_used() -> None:
-    assert listeners.given({}) == {}
-    assert listeners.given({"LISTEN_PID": "1", "LISTEN_FDS": "1"}) == {}
+    assert listeners.passed_by_systemd({}) == {}
+    assert listeners.passed_by_systemd({"LISTEN_PID": "1", "LISTEN_FDS": "1"}) == {}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_sockets_are_given_by_name(monkeypatch: pytest.MonkeyPatch, names: str, 
         sock.close()
     monkeypatch.setattr(listeners, "FIRST_SYSTEMD_DESCRIPTOR", first)
     environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(count), "LISTEN_FDNAMES": names}
-    given = listeners.given(environ)
+    given = listeners.passed_by_systemd(environ)
     assert list(given) == expected
     for sock in given.values():
         assert listeners.address_of(sock).startswith("127.0.0.1:")
@@ -128,16 +128,16 @@ def test_a_descriptor_that_does_not_listen_is_refused(monkeypatch: pytest.Monkey
     idle = socket.socket()
     monkeypatch.setattr(listeners, "FIRST_SYSTEMD_DESCRIPTOR", idle.detach())
     with pytest.raises(ConfigError, match="is not a listening socket"):
-        listeners.given({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"})
+        listeners.passed_by_systemd({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"})
     monkeypatch.setattr(listeners, "FIRST_SYSTEMD_DESCRIPTOR", 9999)
     with pytest.raises(ConfigError, match="is not a socket: Bad file descriptor"):
-        listeners.given({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"})
+        listeners.passed_by_systemd({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"})
 
 
 @pytest.mark.parametrize("count", ["x", "-1", ""])
 def test_an_invalid_number_of_systemd_sockets_is_an_error(count: str) -> None:
     with pytest.raises(ConfigError, match="LISTEN_FDS: expected the number of sockets"):
-        listeners.given({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count})
+        listeners.passed_by_systemd({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count})
 
 
 def test_a_system_without_ipv6_listens_with_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,4 +148,4 @@ def test_a_system_without_ipv6_listens_with_ipv4(monkeypatch: pytest.MonkeyPatch
 
 def test_two_sockets_of_one_name_are_refused() -> None:
     with pytest.raises(ConfigError, match="systemd passed two sockets for api"):
-        listeners.given({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2", "LISTEN_FDNAMES": "api:api"})
+        listeners.passed_by_systemd({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2", "LISTEN_FDNAMES": "api:api"})

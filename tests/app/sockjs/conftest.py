@@ -38,7 +38,7 @@ def running(module: str, log_file: str) -> Iterator[tuple[str, int]]:
 
 @pytest.fixture(scope="module", params=MODULES)
 def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
-    """Where the standard services are, once on our handler and once on that of the stock worker."""
+    """Return the address of the standard services: under Gentrifugo's handler, and under that of the stock worker."""
     log_file = tmp_path_factory.mktemp("sockjs") / "server.log"
     with running(MODULES[request.param], str(log_file)) as address:
         yield address
@@ -46,7 +46,7 @@ def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def service_at(address: tuple[str, int]) -> Iterator[Callable[[str], Service]]:
-    """One of the services, by its prefix."""
+    """Return a function that connects to one of the services, by its prefix."""
     with ExitStack() as services:
         yield lambda prefix: services.enter_context(closing(Service(*address, prefix)))
 

@@ -14,7 +14,7 @@ class FakePeer:
     def __init__(self, transport: SockJSTransport) -> None:
         self.transport = transport
         self.messages: list[str] = []
-        self.troubles: list[str] = []
+        self.failures: list[str] = []
         self.ends = 0
         self.on_message: Callable[[], None] = lambda: None
 
@@ -28,16 +28,16 @@ class FakePeer:
         self.ends += 1
 
     def close_slow(self) -> None:
-        self.troubles.append("slow")
+        self.failures.append("slow")
 
     def close_silent(self) -> None:
-        self.troubles.append("silent")
+        self.failures.append("silent")
 
     def close_failed(self, reason: str) -> None:
-        self.troubles.append(reason)
+        self.failures.append(reason)
 
     def close_broken(self, error: Exception) -> None:
-        self.troubles.append(f"broken: {error}")
+        self.failures.append(f"broken: {error}")
         self.transport.close(3000, "broken")
 
 
@@ -45,7 +45,7 @@ class FakeReceiver:
     """A request that receives; `is_disconnected` and `stuck` are the test's to set."""
 
     def __init__(self) -> None:
-        self.heard_at = running_time()
+        self.last_write_at = running_time()
         self.is_disconnected = False
         self.stuck = False
         self.calls: list[str] = []
@@ -54,7 +54,7 @@ class FakeReceiver:
         self.calls.append("wake")
 
     def send_heartbeat(self) -> None:
-        self.heard_at = running_time()
+        self.last_write_at = running_time()
         self.calls.append("send_heartbeat")
 
     def has_unacknowledged_data(self) -> bool:

@@ -43,7 +43,7 @@ def test_close_frame() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"1", b"null", b'"text"'])
-def test_message_that_is_no_array_is_refused(body: bytes) -> None:
+def test_message_that_is_not_an_array_is_refused(body: bytes) -> None:
     with pytest.raises(frames.BadPayload, match=r"^Payload expected\.$"):
         frames.decode_messages(body)
 

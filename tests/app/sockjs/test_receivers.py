@@ -146,7 +146,7 @@ def test_disconnected_client_is_noticed_without_data_to_write(
     assert bench.receiver.is_disconnected
 
 
-def test_a_client_that_sends_its_next_request_early_stays(start: Callable[..., Bench]) -> None:
+def test_client_that_sends_its_next_request_early_is_not_closed(start: Callable[..., Bench]) -> None:
     bench = start(poll)
     bench.client.send(b"POST")
     settle()
@@ -196,7 +196,9 @@ def test_a_request_that_waits_costs_its_greenlet_alone(
 
 
 @pytest.mark.parametrize("make", [poll, stream])
-def test_heartbeats(start: Callable[..., Bench], make: Callable[[Exchange], WaitingRequest]) -> None:
+def test_heartbeats_are_sent_to_a_waiting_request(
+    start: Callable[..., Bench], make: Callable[[Exchange], WaitingRequest]
+) -> None:
     bench = start(make)
     if make is stream:
         bench.read(2049)
@@ -220,8 +222,8 @@ def test_data_refused_by_a_full_socket_is_written_later(start: Callable[..., Ben
 def test_client_that_does_not_read_is_closed_after_the_timeout(start: Callable[..., Bench]) -> None:
     bench = start(lambda exchange: StreamingRequest(exchange, XHRStreaming(), {}, 0.1, HUGE))
     bench.session.send("x" * 3_000_000)
-    eventually(lambda: bench.peer.troubles)
-    assert bench.peer.troubles == ["write timeout: the client read nothing for 0.1 s"]
+    eventually(lambda: bench.peer.failures)
+    assert bench.peer.failures == ["write timeout: the client read nothing for 0.1 s"]
     eventually(bench.greenlet.ready)
     assert isinstance(bench.error, TimeoutError)
 

@@ -9,7 +9,7 @@ from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.sockjs.peer import SockJSTransport
 from gentrifugo.app.sockjs.session import Session
 from tests.app.sockjs.fakes import FakePeer, FakeReceiver
-from tests.greenlets import Bystander, settle
+from tests.greenlets import BackgroundGreenlet, settle
 
 LIMIT = 100
 
@@ -76,7 +76,7 @@ def test_close_frame_follows_queued_messages_and_is_repeated(bench: Bench) -> No
     assert bench.peer.ends == 1
 
 
-def test_only_the_first_close_counts(bench: Bench) -> None:
+def test_second_close_of_a_session_is_ignored(bench: Bench) -> None:
     bench.session.close(3000, "first")
     bench.session.close(3000, "second")
     bench.session.interrupt()
@@ -112,14 +112,14 @@ def test_messages_reach_the_peer_until_it_closes(bench: Bench) -> None:
 def test_queue_over_its_limit_is_reported_once(bench: Bench) -> None:
     for _ in range(3):
         bench.session.send("x" * LIMIT)
-    assert bench.peer.troubles == ["slow"]
+    assert bench.peer.failures == ["slow"]
 
 
 def test_messages_being_written_count_for_the_limit(bench: Bench) -> None:
     bench.session.send("x" * (LIMIT - 10))
     assert bench.session.take()
     bench.session.send("y" * 20)
-    assert bench.peer.troubles == ["slow"], "the client has not taken the first yet"
+    assert bench.peer.failures == ["slow"], "the client has not taken the first yet"
 
 
 def test_a_second_reader_finds_the_first(session: Session) -> None:
@@ -138,11 +138,11 @@ def test_second_receiver_replaces_a_disconnected_one(bench: Bench) -> None:
     assert bench.peer.ends == 1
 
 
-def test_troubles_of_a_closed_session_are_nobodys(bench: Bench) -> None:
+def test_failures_of_a_closed_session_are_ignored(bench: Bench) -> None:
     bench.session.close(3000, "")
     bench.session.close_silent()
     bench.session.close_failed("broken")
-    assert bench.peer.troubles == []
+    assert bench.peer.failures == []
 
 
 def test_an_exception_of_the_peer_closes_the_session(bench: Bench) -> None:
@@ -151,13 +151,15 @@ def test_an_exception_of_the_peer_closes_the_session(bench: Bench) -> None:
 
     bench.peer.handle_text = fail  # type: ignore[method-assign]
     bench.session.handle(["a", "b"])
-    assert (bench.peer.troubles, bench.peer.ends) == (["broken: a"], 1)
+    assert (bench.peer.failures, bench.peer.ends) == (["broken: a"], 1)
     assert bench.session.close_frame_if_closed == b'c[3000,"broken"]'
 
 
-def test_other_greenlets_run_between_messages_of_a_request(bench: Bench, bystander: Bystander) -> None:
+def test_other_greenlets_run_between_messages_of_a_request(
+    bench: Bench, background_greenlet: BackgroundGreenlet
+) -> None:
     bench.session.handle(["a"] * 5)
-    assert bystander.turns >= 4
+    assert background_greenlet.turns >= 4
 
 
 def test_queued_messages_are_dropped_when_the_client_is_broken(session: Session) -> None:

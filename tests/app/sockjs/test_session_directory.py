@@ -204,7 +204,7 @@ def test_a_sibling_that_is_frozen_with_the_lock_is_not_waited_for_without_end(
     one.leave()
 
 
-def test_a_live_process_keeps_the_directory_from_being_cleared_away_as_old(parent: Path) -> None:
+def test_running_process_protects_the_directory_from_cleanup(parent: Path) -> None:
     one = Process(parent)
     cleaner = os.open(one.directory.path, os.O_RDONLY)
     with pytest.raises(BlockingIOError):
@@ -231,13 +231,15 @@ def test_failed_cleanup_is_logged_and_does_not_block_the_exit(
     fcntl.flock(lock, fcntl.LOCK_EX)
     one.leave()
     os.close(lock)
-    assert caplog.messages == [f"session directory {one.directory.path}: another process holds its lock"]
+    assert caplog.messages == [
+        f"cannot clean up session directory {one.directory.path}: another process holds its lock"
+    ]
     two = Process(parent)
     two.leave()
     assert not two.directory.path.exists(), "the next one removes what it has left"
 
 
-def test_a_process_that_is_no_member_holds_every_session_itself(parent: Path) -> None:
+def test_process_that_is_not_a_member_can_claim_every_session(parent: Path) -> None:
     directory = SessionDirectory("group", parent)
     assert directory.claim("key")
     assert directory.holder("key") is None
@@ -290,5 +292,7 @@ def test_a_session_of_an_ended_process_is_refused_while_the_directory_is_locked(
         one.directory.send_to_holder("key", client.accepted, REQUEST)
     os.close(lock)
     assert (refused.value.status, refused.value.reason) == (503, "cannot look up the session")
-    assert caplog.messages == [f"session directory {one.directory.path}: another process holds its lock"]
+    assert caplog.messages == [
+        f"cannot remove an ended session from {one.directory.path}: another process holds its lock"
+    ]
     one.leave()

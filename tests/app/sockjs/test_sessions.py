@@ -98,11 +98,11 @@ def test_a_client_that_has_vanished_is_noticed_when_a_heartbeat_is_due(bench: Be
     receiver.stuck = True
     bench.session(receiver=receiver)
     eventually(lambda: "abandon" in receiver.calls)
-    assert bench.peers[0].troubles == ["silent"]
+    assert bench.peers[0].failures == ["silent"]
     assert "send_heartbeat" not in receiver.calls
 
 
-def test_without_a_delay_there_are_no_heartbeats(bench: Bench) -> None:
+def test_no_heartbeats_without_a_delay(bench: Bench) -> None:
     bench.options = SockJSOptions(heartbeat_delay=0, disconnect_delay=SOON)
     receiver = FakeReceiver()
     bench.session("read", receiver)

@@ -18,7 +18,7 @@ from gentrifugo.app.sockjs.sessions import Sessions
 from gentrifugo.app.sockjs.websocket_session import WebSocketSession
 from gentrifugo.app.websocket.connection import WebSocket
 from tests.app.sockjs.fakes import FakePeer
-from tests.greenlets import Bystander, eventually
+from tests.greenlets import BackgroundGreenlet, eventually
 from tests.waiting import seconds
 from tests.websocket_client import WebSocketClient
 
@@ -56,9 +56,9 @@ def line(nothing_left_behind: None) -> Iterator[Line]:
     line.close()
 
 
-def test_other_greenlets_run_between_messages_of_a_frame(line: Line, bystander: Bystander) -> None:
+def test_other_greenlets_run_between_messages_of_a_frame(line: Line, background_greenlet: BackgroundGreenlet) -> None:
     turns: list[int] = []
-    line.peer.on_message = lambda: turns.append(bystander.turns)
+    line.peer.on_message = lambda: turns.append(background_greenlet.turns)
     line.client.send_text(json.dumps(["a"] * 20))
     eventually(lambda: len(turns) == 20)
     assert len(set(turns)) >= 4, "the other greenlet has run in between"

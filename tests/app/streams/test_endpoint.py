@@ -14,7 +14,7 @@ from gentrifugo.app.extension.wsgi import port_app
 from gentrifugo.app.server.http_connection import HTTPConnection
 from gentrifugo.app.service import Service
 from tests.app.conftest import config
-from tests.fakes import TroubledEngine
+from tests.fakes import FailingEngine
 from tests.greenlets import eventually, nothing_left_behind, settle
 from tests.waiting import seconds
 
@@ -25,7 +25,7 @@ class Server:
     """A server of this process, whose engine may fail."""
 
     def __init__(self) -> None:
-        self.engine = TroubledEngine()
+        self.engine = FailingEngine()
         self.service = Service(config(http_stream=True), engine=self.engine)
         self.service.start()
         application = port_app(self.service, ENDPOINTS)

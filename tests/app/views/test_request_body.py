@@ -92,7 +92,9 @@ def trickle(peer: Any, piece: bytes) -> None:
     ("framing", "piece"), [("Content-Length: 60000", b" "), ("Transfer-Encoding: chunked", b"1\r\n \r\n")]
 )
 @pytest.mark.parametrize(("path", "content_type"), PATHS)
-def test_a_slow_body(connect: Callable[[], socket], path: str, content_type: str, framing: str, piece: bytes) -> None:
+def test_slow_body_ends_with_a_timeout(
+    connect: Callable[[], socket], path: str, content_type: str, framing: str, piece: bytes
+) -> None:
     peer = connect()
     peer.sendall(head(path, content_type, framing))
     sender = gevent.spawn(trickle, peer, piece)

@@ -134,7 +134,7 @@ def test_messages_come_in_as_they_were_sent(line: Line) -> None:
     assert line.received == [b"a", b"\xff", b"bc"]
 
 
-def test_messages_go_out_as_they_were_queued(line: Line) -> None:
+def test_messages_are_sent_in_the_order_of_the_queue(line: Line) -> None:
     line.websocket.send(WebSocketMessage(TEXT, b"a"))
     line.websocket.outbox.append(line.websocket.frame(b"b"))
     line.websocket.send(LARGE)
@@ -175,14 +175,14 @@ def test_messages_before_the_close_frame_are_received_first(line: Line) -> None:
     assert line.received == [b"a"]
 
 
-def test_a_peer_that_hangs_up(line: Line) -> None:
+def test_connection_ends_when_the_peer_disconnects(line: Line) -> None:
     line.peer.send_frame(TEXT, b"a")
     line.peer.drop()
     assert line.ended()
     assert line.received == [b"a"]
 
 
-def test_a_peer_that_hangs_up_in_the_middle_of_a_frame(line: Line) -> None:
+def test_connection_ends_when_the_peer_disconnects_within_a_frame(line: Line) -> None:
     line.peer.send_bytes(b"\x81\x85\0\0\0\0he")
     line.peer.drop()
     assert line.ended()
@@ -359,7 +359,7 @@ def test_too_large_message_is_reported_to_the_owner(open_line: Callable[..., Lin
 # -- peers that give trouble
 
 
-def test_a_peer_that_answers_pings_stays(open_line: Callable[..., Line]) -> None:
+def test_peer_that_answers_pings_is_not_closed(open_line: Callable[..., Line]) -> None:
     line = open_line(Limits(ping_interval=seconds(0.5)))
     for _ in range(3):
         assert line.peer.recv_frame() == Frame(PING, b"")

@@ -126,7 +126,7 @@ def test_a_close_goes_out() -> None:
         ("\ud7ff", b"\xed\x9f\xbf"),
     ],
 )
-def test_a_reason_is_cut_to_what_fits(reason: str, cut: bytes) -> None:
+def test_close_reason_is_truncated(reason: str, cut: bytes) -> None:
     assert close_frame(1000, reason)[4:] == cut
 
 
@@ -134,7 +134,7 @@ def test_a_reason_is_cut_to_what_fits(reason: str, cut: bytes) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536])
-def test_a_text_comes_in(size: int) -> None:
+def test_text_message_is_parsed(size: int) -> None:
     data = b"x" * size
     assert read(sent(TEXT, data), max_size=65536)[1] == [WebSocketMessage(TEXT, data)]
 
@@ -216,7 +216,7 @@ def test_half_a_frame_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1003, 1007, 1011, 3000, 4999])
-def test_a_close(code: int) -> None:
+def test_close_frame_is_parsed(code: int) -> None:
     reader, messages, _ = read(sent(TEXT, b"x"), sent(CLOSE, struct.pack("!H", code) + b"bye"), sent(TEXT, b"y"))
     assert reader.failed is None
     assert reader.closed is not None
@@ -239,11 +239,11 @@ def test_a_close_between_fragments_is_a_close() -> None:
 
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 2999, 5000, 65535])
-def test_a_code_that_is_none(code: int) -> None:
+def test_invalid_close_code_is_refused(code: int) -> None:
     assert failure(sent(CLOSE, struct.pack("!H", code)))[0] == PROTOCOL_ERROR
 
 
-def test_half_a_code() -> None:
+def test_incomplete_close_code_is_refused() -> None:
     assert failure(sent(CLOSE, b"\x03"))[0] == PROTOCOL_ERROR
 
 
@@ -255,23 +255,23 @@ def test_a_reason_that_is_not_utf8() -> None:
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY, CLOSE, PING, PONG])
-def test_a_frame_without_a_mask(opcode: int) -> None:
+def test_unmasked_frame_is_refused(opcode: int) -> None:
     assert failure(sent(opcode, mask=None))[0] == PROTOCOL_ERROR
 
 
 @pytest.mark.parametrize("opcode", [3, 4, 5, 6, 7, 11, 12, 13, 14, 15])
-def test_a_reserved_opcode(opcode: int) -> None:
+def test_reserved_opcode_is_refused(opcode: int) -> None:
     assert failure(sent(opcode))[0] == PROTOCOL_ERROR
 
 
 @pytest.mark.parametrize("rsv", range(1, 8))
 @pytest.mark.parametrize("opcode", [TEXT, PING])
-def test_reserved_bits(opcode: int, rsv: int) -> None:
+def test_reserved_bits_are_refused(opcode: int, rsv: int) -> None:
     assert failure(sent(opcode, rsv=rsv))[0] == PROTOCOL_ERROR
 
 
 @pytest.mark.parametrize("opcode", [CLOSE, PING, PONG])
-def test_a_control_frame_in_fragments(opcode: int) -> None:
+def test_fragmented_control_frame_is_refused(opcode: int) -> None:
     assert failure(sent(opcode, b"\x03\xe8", fin=False))[0] == PROTOCOL_ERROR
 
 
@@ -286,7 +286,7 @@ def test_continuation_without_message_is_refused(fin: bool) -> None:
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
-def test_a_message_within_a_message(opcode: int) -> None:
+def test_new_message_within_fragments_is_refused(opcode: int) -> None:
     assert failure(sent(TEXT, b"x", fin=False), sent(opcode, b"y"))[0] == PROTOCOL_ERROR
 
 
@@ -312,7 +312,7 @@ def test_messages_before_an_invalid_frame_are_returned() -> None:
 # -- sizes
 
 
-def test_the_largest_message() -> None:
+def test_largest_message_is_accepted() -> None:
     assert read(sent(BINARY, b"x" * MAX))[1] == [WebSocketMessage(BINARY, b"x" * MAX)]
     frames = sent(BINARY, b"x" * (MAX - 1), fin=False), sent(CONTINUATION, b"x")
     assert read(*frames)[1] == [WebSocketMessage(BINARY, b"x" * MAX)]
@@ -431,7 +431,7 @@ def test_compressed_and_other_messages_may_take_turns() -> None:
     assert len(pongs) == 1
 
 
-def test_a_compressed_message_in_fragments() -> None:
+def test_fragmented_compressed_message_is_parsed() -> None:
     data = deflated(TEXT_OF_MAX)
     frames = [sent(TEXT, data[:5], fin=False, rsv=RSV1), sent(PING), sent(CONTINUATION, data[5:9], fin=False)]
     messages, _ = reader_of_compressed().feed(b"".join([*frames, sent(CONTINUATION, data[9:])]))
@@ -450,7 +450,7 @@ def test_a_compressed_message_in_fragments() -> None:
     ],
     ids=["not deflated", "a ping", "another bit", "a continuation", "not UTF-8", "too large when inflated"],
 )
-def test_compressed_messages_that_fail(frames: list[bytes], failed: int) -> None:
+def test_invalid_compressed_messages_are_refused(frames: list[bytes], failed: int) -> None:
     reader = reader_of_compressed()
     assert reader.feed(b"".join(frames))[0] == []
     assert reader.failed is not None

@@ -66,7 +66,7 @@ def test_no_upgrade_at_all() -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "HEAD", "OPTIONS", "get"])
-def test_another_method(method: str) -> None:
+def test_other_methods_are_refused(method: str) -> None:
     error = refused(method)
     assert (error.status, error.reason, error.headers) == (
         405,
@@ -75,7 +75,7 @@ def test_another_method(method: str) -> None:
     )
 
 
-def test_an_old_http() -> None:
+def test_old_http_versions_are_refused() -> None:
     error = refused(version="HTTP/1.0")
     assert (error.status, error.reason) == (400, "WebSocket handshake requires HTTP/1.1")
 
@@ -90,13 +90,13 @@ def test_a_connection_that_is_not_to_be_upgraded(value: str | None) -> None:
 
 
 @pytest.mark.parametrize("headers", [{"content_length": "1"}, {"transfer_encoding": "chunked"}])
-def test_a_body(headers: dict[str, str]) -> None:
+def test_handshake_with_a_body_is_refused(headers: dict[str, str]) -> None:
     error = refused(**headers)
     assert (error.status, error.reason) == (400, "WebSocket handshake must not have a body")
 
 
 @pytest.mark.parametrize("value", [None, "", "0", "8", "14", "013", "13, 8", "13.0", "x"])
-def test_another_version(value: str | None) -> None:
+def test_other_websocket_versions_are_refused(value: str | None) -> None:
     error = refused(sec_websocket_version=value)
     assert (error.status, error.reason, error.headers) == (
         426,
@@ -121,6 +121,6 @@ def test_another_version(value: str | None) -> None:
         "==",
     ],
 )
-def test_a_key_that_is_none(value: str | None) -> None:
+def test_invalid_key_is_refused(value: str | None) -> None:
     error = refused(sec_websocket_key=value)
     assert (error.status, error.reason) == (400, "Sec-WebSocket-Key is not 16 bytes in base64")

@@ -61,6 +61,6 @@ class FakeConnection(RedisConnection):
 
 
 def error(text: str) -> hiredis.ReplyError:
-    """An error as Redis reports it."""
+    """Return an error as Redis reports it."""
     made: hiredis.ReplyError = hiredis.ReplyError(text)
     return made

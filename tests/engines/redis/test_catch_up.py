@@ -141,7 +141,7 @@ def test_node_decides_whether_publications_are_missing(desk: Desk, caplog: pytes
     assert "missing" not in caplog.text
 
 
-def test_channels_without_history_go_on_at_once(desk: Desk) -> None:
+def test_channels_without_history_continue_immediately(desk: Desk) -> None:
     desk.catch_up.handle("news", Received(message(1), False))
     suffer_a_gap(desk)
     desk.catch_up.handle("news", Received(message(2), False))
@@ -236,7 +236,7 @@ def test_unreadable_history_does_not_block_delivery(desk: Desk, monkeypatch: pyt
     assert desk.left_open == [("news", None)]
 
 
-def test_a_channel_that_is_left_meanwhile_is_forgotten(desk: Desk) -> None:
+def test_channel_that_is_unsubscribed_meanwhile_is_forgotten(desk: Desk) -> None:
     desk.catch_up.handle("news", kept(1))
     suffer_a_gap(desk)
     desk.remembers(1, 2)

@@ -22,7 +22,7 @@ publications = st.builds(
 
 
 @given(publications)
-def test_publications(publication: Publication) -> None:
+def test_publications_survive_encoding_and_decoding(publication: Publication) -> None:
     assert codec.decode_event("news", codec.encode_publication(publication)) == (publication, False)
 
 
@@ -36,7 +36,7 @@ def test_publications_whose_position_is_added_later(
 
 
 @given(infos, st.sampled_from([Join, Leave]))
-def test_joins_and_leaves(info: RawClientInfo, kind: type[Join] | type[Leave]) -> None:
+def test_joins_and_leaves_survive_encoding_and_decoding(info: RawClientInfo, kind: type[Join] | type[Leave]) -> None:
     event: Event = kind("news", info)
     received = codec.decode_event("news", codec.encode_event(event))
     assert received == (event, False)
@@ -44,7 +44,7 @@ def test_joins_and_leaves(info: RawClientInfo, kind: type[Join] | type[Leave]) -
 
 
 @given(infos)
-def test_presence(info: RawClientInfo) -> None:
+def test_presence_survives_encoding_and_decoding(info: RawClientInfo) -> None:
     assert codec.decode_presence_entry(codec.encode_presence_entry(info)) == info
 
 
@@ -103,7 +103,7 @@ def test_a_publication_among_other_events_is_not_kept() -> None:
 
 
 @pytest.mark.parametrize("present", [(9, None), (1,), "text"], ids=["of another version", "without info", "a text"])
-def test_presence_that_cannot_be_read_is_left_out(present: object) -> None:
+def test_unreadable_presence_is_skipped(present: object) -> None:
     info = RawClientInfo("alice", "c2")
     other = msgspec.msgpack.encode((9, codec.Info(*info)) if present == (9, None) else present)
     pairs = codec.presence_pairs([b"c1", other, b"c2", codec.encode_presence_entry(info)])

@@ -38,7 +38,7 @@ def test_an_answer_that_does_not_come_in_time_ends_the_connection(
         ends[0].read()
 
 
-def test_reply_that_arrived_during_a_suspension_is_in_time(
+def test_reply_that_arrived_during_a_suspension_causes_no_timeout(
     ends: tuple[RedisConnection, gevent.socket.socket],
 ) -> None:
     connection, far = ends

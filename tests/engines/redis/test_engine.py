@@ -140,7 +140,7 @@ def test_an_unknown_version_is_skipped_with_one_warning(
 
 
 @pytest.mark.usefixtures("nothing_left_behind")
-def test_names_that_are_not_utf_8_are_left_out(
+def test_names_that_are_not_utf_8_are_skipped(
     lab: RedisLab, servers: list[RedisServer], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Any program can subscribe to names below the prefix, and write into a presence."""
@@ -202,7 +202,7 @@ def test_across_the_life_of_a_server_recovery_is_never_complete(lab: RedisLab, s
         assert not node.recover_since("news", before, ALL, LONG).recovered
 
 
-def test_after_the_life_of_a_server_offsets_continue(lab: RedisLab, servers: list[RedisServer]) -> None:
+def test_offsets_continue_on_another_server(lab: RedisLab, servers: list[RedisServer]) -> None:
     """So the publications from before can be looked up under the offsets that they had."""
     engine = lab.listen().engine
     before = engine.publish(message("1"), kept(meta_lifetime=LONG))
@@ -216,7 +216,7 @@ def test_after_the_life_of_a_server_offsets_continue(lab: RedisLab, servers: lis
     assert ([publication.offset for publication in found.publications], found.top) == ([1, 2], after)
 
 
-def test_a_server_that_was_a_replica_meanwhile_is_another_one(tmp_path: Path, nothing_left_behind: None) -> None:
+def test_server_that_was_a_replica_meanwhile_gets_a_new_epoch(tmp_path: Path, nothing_left_behind: None) -> None:
     """Its last publications are gone, although it was never restarted."""
     with redis_server(tmp_path) as server, redis_server(tmp_path) as other:
         lab = RedisLab([server])
@@ -285,7 +285,7 @@ def test_keys_of_other_versions_are_neither_read_nor_changed(lab: RedisLab, serv
     assert servers[0].ask("LLEN", old) == 1
 
 
-def test_a_batch_has_an_outcome_for_each(lab: RedisLab, servers: list[RedisServer]) -> None:
+def test_batch_returns_an_outcome_for_each_publication(lab: RedisLab, servers: list[RedisServer]) -> None:
     engine = lab.listen().engine
     servers[0].ask("SET", f"{lab.settings.prefix}.stream.broken", "no list")
     servers[0].ask("SET", f"{lab.settings.prefix}.top.broken", "0" * 26 + "1")
@@ -369,7 +369,7 @@ def works(*shards: ShardSettings) -> bool:
     return True
 
 
-def test_passwords_and_users(guarded: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_engine_logs_in_with_password_and_user(guarded: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     address = ServerAddress("127.0.0.1", guarded.port)
     assert works(ShardSettings(address, password="open sesame", db=3))
     assert works(ShardSettings(address, "ann", "secret"))
@@ -383,7 +383,7 @@ def test_passwords_and_users(guarded: RedisServer, caplog: pytest.LogCaptureFixt
     assert not works(ShardSettings(address, password="open sesame", db=99))
 
 
-def test_tls(guarded: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_engine_connects_with_tls(guarded: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     address = ServerAddress("localhost", tls_port(guarded))
     shard = ShardSettings(address, password="open sesame", tls=Tls(ca_file=certificate(guarded)))
     assert works(shard)

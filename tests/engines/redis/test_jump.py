@@ -13,7 +13,7 @@ def test_one_bucket_has_everything() -> None:
     assert {bucket(channel, 1) for channel in CHANNELS} == {0}
 
 
-def test_buckets_are_even() -> None:
+def test_keys_are_distributed_evenly_over_buckets() -> None:
     counts = Counter(bucket(channel, 6) for channel in CHANNELS)
     assert sorted(counts) == list(range(6))
     assert all(850 < count < 1150 for count in counts.values())

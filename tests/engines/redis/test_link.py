@@ -32,10 +32,10 @@ def test_reconnected_link_ends_the_delay_of_other_links(
     pausing, returning = links
     dials[0].connections.clear()
     pausing.start()
-    eventually(lambda: pausing.away)
+    eventually(lambda: pausing.unavailable_reason)
     dials[0].connections.append(FakeConnection())
     returning.start()
-    returning.away = "the server was away"
+    returning.unavailable_reason = "the server was away"
     eventually(lambda: pausing.is_ready)
     for started in links:
         started.stop()

@@ -134,7 +134,7 @@ def test_abandoned_unsubscribe_is_reported(lab: RedisLab, server: RedisServer) -
     is_told(node, True, False)
 
 
-def test_scripts_that_redis_has_forgotten_are_no_trouble(lab: RedisLab, server: RedisServer) -> None:
+def test_scripts_are_loaded_again_after_redis_has_lost_them(lab: RedisLab, server: RedisServer) -> None:
     node = lab.listen(longest=1)
     server.ask("SCRIPT", "FLUSH")
     node.engine.subscribe("news")
@@ -157,7 +157,7 @@ def cut(node: Listener, server: RedisServer, patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(shard_of(node).subscriber, "_dial", dial)
     server.ask("CLIENT", "KILL", "TYPE", "pubsub")
-    eventually(lambda: shard_of(node).subscriber.away)
+    eventually(lambda: shard_of(node).subscriber.unavailable_reason)
 
 
 def test_short_connection_loss_reports_no_change(lab: RedisLab, server: RedisServer) -> None:
@@ -247,7 +247,9 @@ def test_unsubscribe_during_a_report_and_data_loss_is_reported(lab: RedisLab, se
     is_told(node, True, False)
 
 
-def test_a_server_that_begins_with_old_data(tmp_path: Path, lab: RedisLab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_data_of_a_restarted_server_is_corrected(
+    tmp_path: Path, lab: RedisLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As with snapshots every few minutes: it takes for occupied what was told to be empty since."""
     with redis_server(tmp_path, "--save", "3600 1") as server:
         lab.settings = RedisSettings(
@@ -265,7 +267,7 @@ def test_a_server_that_begins_with_old_data(tmp_path: Path, lab: RedisLab, monke
         is_told(node, True, channel="newest")
         monkeypatch.setattr(occupancy, "MIN_EMPTY_TIME", 1)
         server.kill()
-        eventually(lambda: shard_of(node).subscriber.away)
+        eventually(lambda: shard_of(node).subscriber.unavailable_reason)
         server.start()
         eventually(lambda: shard_of(node).subscriber.is_ready)
         node.engine.subscribe("returns")
@@ -282,7 +284,7 @@ def test_a_server_that_begins_with_old_data(tmp_path: Path, lab: RedisLab, monke
         lab.close()
 
 
-def test_servers_that_take_over_one_after_the_other(lab: RedisLab, server: RedisServer) -> None:
+def test_reports_stay_correct_after_several_failovers(lab: RedisLab, server: RedisServer) -> None:
     """The second begins before all channels have been looked at in the first."""
     node = lab.listen(longest=1)
     for channel in ("one", "two", "three"):
@@ -325,7 +327,7 @@ def test_a_replica_takes_over(tmp_path: Path, lab: RedisLab) -> None:
         eventually(lambda: replica.ask("SCARD", f"{lab.settings.prefix}.occupied") == 2)
         master.kill()
         leave(node, "left")
-        eventually(lambda: shard_of(node).subscriber.away)
+        eventually(lambda: shard_of(node).subscriber.unavailable_reason)
         eventually(lambda: shard_of(node).subscriber.is_ready, within=45)
         is_told(node, True, False, channel="left")
         node.engine.unsubscribe("news")
@@ -447,7 +449,7 @@ def come_and_go(node: Listener, channels: list[str], end: float) -> None:
 
 
 @pytest.mark.parametrize("faults", [False, True], ids=["calm", "with faults"])
-def test_subscribers_that_come_and_go_on_several_nodes_and_shards(
+def test_reports_of_random_subscribers_on_several_nodes_are_correct(
     servers: list[RedisServer], monkeypatch: pytest.MonkeyPatch, nothing_left_behind: None, faults: bool
 ) -> None:
     """Whoever crosses whom, what is told ends with what is true, and alternates unless connections break."""

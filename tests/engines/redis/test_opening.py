@@ -90,7 +90,7 @@ def test_a_server_that_refuses_the_login_says_why(redis: RedisServer, login: dic
 
 
 @tidy
-def test_a_port_that_nobody_listens_on_is_refused() -> None:
+def test_port_without_listener_is_an_error() -> None:
     assert reason(ServerAddress("127.0.0.1", free_port())) == "cannot connect: Connection refused"
 
 
@@ -100,7 +100,7 @@ def test_a_host_that_has_no_address_is_an_error(host: str) -> None:
 
 
 @tidy
-def test_a_server_that_does_not_answer_is_left_after_the_timeout() -> None:
+def test_silent_server_ends_with_a_timeout() -> None:
     server = serve(say_nothing)
     assert reason(address_of(server)) == "read timeout after 0.5 s"
     server.stop(timeout=0)

@@ -119,7 +119,7 @@ def test_refused_command_is_reported(redis: RedisServer, taken: tuple[str, ...],
 # -- a user that does not exist
 
 
-def test_where_the_user_is_unknown_the_password_alone_is_tried_and_one_warning_logged(
+def test_unknown_user_logs_in_with_the_password_alone_and_one_warning(
     hosted: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     shard = ShardSettings(ServerAddress("127.0.0.1", hosted.port), username="h", password=PASSWORD)
@@ -133,7 +133,7 @@ def test_where_the_user_is_unknown_the_password_alone_is_tried_and_one_warning_l
     assert PASSWORD not in caplog.text
 
 
-def test_programs_that_are_no_nodes_do_the_same(hosted: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_other_programs_log_in_in_the_same_way(hosted: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     shard = ShardSettings(ServerAddress("127.0.0.1", hosted.port), username="heroku", password=PASSWORD)
     bus = BlockingRedis(RedisSettings((shard,), timeouts=TIMEOUTS))
     bus.publish(message("u1"), kept(5))

@@ -104,18 +104,18 @@ def test_commands_in_flight_fail_when_the_connection_breaks(pipeline: Pipeline, 
     assert [outcome(greenlet) for greenlet in asking] == ["test: the test broke it", b"2"]
 
 
-def test_while_redis_is_away_everything_is_refused_at_once(pipeline: Pipeline, dial: Dialled) -> None:
+def test_commands_fail_immediately_while_redis_is_unavailable(pipeline: Pipeline, dial: Dialled) -> None:
     asking = ask_in_greenlets(pipeline, "a", "b")
     dial.made[0].break_off()
     assert "test: the test broke it" in [outcome(greenlet) for greenlet in asking]
-    eventually(lambda: pipeline.away)
+    eventually(lambda: pipeline.unavailable_reason)
     with pytest.raises(EngineError, match="nobody is there"):
         pipeline.ask("PING")
     dial.connections.append(FakeConnection())
-    eventually(lambda: not pipeline.away)
+    eventually(lambda: not pipeline.unavailable_reason)
 
 
-def test_a_server_that_is_no_longer_the_master_is_left(pipeline: Pipeline, dial: Dialled) -> None:
+def test_connection_to_a_former_master_is_closed(pipeline: Pipeline, dial: Dialled) -> None:
     asking = ask_in_greenlets(pipeline, "a")
     dial.connections.append(FakeConnection())
     dial.made[0].answer(error("READONLY You can't write against a read only replica."))
@@ -194,7 +194,7 @@ def test_a_link_notes_when_and_why_its_connection_was_lost(pipeline: Pipeline, d
     assert (pipeline.error, pipeline.reconnects) == ("", 0)
     dial.made[0].break_off()
     ask_in_greenlets(pipeline, "a")
-    eventually(lambda: pipeline.away)
+    eventually(lambda: pipeline.unavailable_reason)
     lost_at = pipeline.changed_at
     assert lost_at >= ready_since
     assert pipeline.error == "nobody is there"

@@ -69,7 +69,7 @@ def test_sentinels_are_asked_in_order_and_the_successful_one_first_next_time(sen
     assert (ignorant.asked, knowing.asked) == (1, 2)
 
 
-def test_when_no_sentinel_knows_the_master_the_error_has_all_answers(sentinels: list[SmallSentinel]) -> None:
+def test_error_without_a_master_contains_the_answers_of_all_sentinels(sentinels: list[SmallSentinel]) -> None:
     away, ignorant = ServerAddress("127.0.0.1", free_port()), sentinels[0].address
     with pytest.raises(ConnectionLost) as lost:
         MasterFinder(Sentinels("main", (away, ignorant)), TIMEOUTS).master()

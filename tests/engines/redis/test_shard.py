@@ -92,7 +92,7 @@ class TestPassedHistory:
     def test_history_is_refused_while_redis_is_unreachable(self, shard: Shard, server: RedisServer) -> None:
         shard.subscribe("news")
         server.kill()
-        eventually(lambda: shard.pipeline.away)
+        eventually(lambda: shard.pipeline.unavailable_reason)
         with pytest.raises(EngineError, match="redis"):
             shard.passed_history("news")
 

@@ -69,7 +69,7 @@ def test_a_complete_recovery_is_oldest_first() -> None:
         [entry(3), b"garbage"],
     ],
 )
-def test_a_recovery_that_lacks_something_is_empty(entries: list[bytes]) -> None:
+def test_incomplete_recovery_is_empty(entries: list[bytes]) -> None:
     assert recovery_of(found(entries), StreamPosition(1, EPOCH)) == ((), TOP, False)
 
 
@@ -92,7 +92,7 @@ def test_publish_without_conditions_writes_no_keys() -> None:
     assert "p.result.4.news.a" in commands.publish(keys, message(), kept(), PublishConditions("a"))
 
 
-def test_a_program_that_is_no_node_shares_the_streams(lab: RedisLab) -> None:
+def test_program_that_is_not_a_node_uses_the_same_streams(lab: RedisLab) -> None:
     engine, outside = lab.listen().engine, BlockingRedis(lab.settings)
     try:
         first = outside.publish(message("1"), kept(), PublishConditions("a"))

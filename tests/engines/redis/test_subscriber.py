@@ -124,7 +124,7 @@ def test_subscribe_during_connection_loss_fails(subscriber: Subscriber, dial: Di
     gevent.spawn_later(0.01, dial.made[0].break_off)
     with pytest.raises(EngineError, match="connection lost"):
         subscriber.subscribe(b"a")
-    eventually(lambda: subscriber.away)
+    eventually(lambda: subscriber.unavailable_reason)
     with pytest.raises(EngineError, match="nobody is there"):
         subscriber.subscribe(b"b")
 
@@ -149,7 +149,7 @@ def test_a_reply_that_does_not_fit_ends_the_connection(
     subscriber: Subscriber, dial: Dialled, reader: Reader, reply: object
 ) -> None:
     dial.made[0].answer(reply)
-    eventually(lambda: subscriber.away)
+    eventually(lambda: subscriber.unavailable_reason)
     assert reader.told == [("gap", [b"control"])]
 
 

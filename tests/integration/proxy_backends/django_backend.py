@@ -55,7 +55,7 @@ def rpc(request: HttpRequest) -> JsonResponse:
 
 
 def protected(request: HttpRequest) -> JsonResponse:
-    """A view that the CSRF protection does not let the server reach."""
+    """Return a view that the CSRF protection does not let the server reach."""
     return JsonResponse({"result": {}})
 
 

@@ -37,7 +37,10 @@ def frame(
     length_size: int | None = None,
     length: int | None = None,
 ) -> bytes:
-    """A frame, right or wrong. `length_size` is 0, 2 or 8 bytes (the shortest by default), `length` what it claims."""
+    """Return a frame, right or wrong.
+
+    `length_size` is 0, 2 or 8 bytes (the shortest by default), `length` what it claims.
+    """
     size = len(payload) if length is None else length
     if length_size is None:
         length_size = 0 if size < 126 else 2 if size < 65536 else 8
@@ -59,17 +62,17 @@ def close_frame(code: int, reason: bytes = b"") -> bytes:
 
 
 def command(method: str, params: Any = None, uid: str = "1") -> bytes:
-    """A command in JSON."""
+    """Return a command in JSON."""
     return json.dumps({"uid": uid, "method": method, "params": params or {}}).encode()
 
 
 def text(payload: bytes | str) -> bytes:
-    """A whole text frame."""
+    """Return a whole text frame."""
     return frame(TEXT, payload.encode() if isinstance(payload, str) else payload)
 
 
 def ping_of_size(size: int) -> bytes:
-    """A ping command of so many bytes; 60 at least."""
+    """Return a ping command of so many bytes; 60 at least."""
     empty = command("ping", {"data": ""})
     return empty.replace(b'""', b'"' + b"x" * (size - len(empty)) + b'"')
 
@@ -82,7 +85,7 @@ def handshake(
     extra: Sequence[str] = (),
     **replaced: str,
 ) -> bytes:
-    """The request that opens a WebSocket, with header lines left out, added, or given other values."""
+    """Return the request that opens a WebSocket, with header lines left out, added, or given other values."""
     fields = {
         "Host": "localhost",
         "Upgrade": "websocket",
@@ -110,7 +113,7 @@ Step = bytes | Chopped
 # -- how a peer leaves before anything is expected
 
 
-def hang_up(sock: socket.socket) -> None:
+def disconnect_abruptly(sock: socket.socket) -> None:
     sock.close()
 
 
@@ -298,7 +301,7 @@ class Replied:
 
 
 def _find_reply(client: WebSocketClient) -> dict[str, Any]:
-    """The reply to the command with the uid `1`; what comes before it is skipped."""
+    """Return the reply to the command with the uid `1`; what comes before it is skipped."""
     while True:
         came = client.recv_json()
         if isinstance(came, dict) and came.get("uid") == "1":

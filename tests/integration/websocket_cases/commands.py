@@ -41,7 +41,7 @@ def _deep(opening: str, closing: str, depth: int) -> str:
 
 
 def _publish(data: str) -> bytes:
-    """A subscription, and a publish of what stands for data, into a channel that others listen to."""
+    """Return a subscription, and a publish of what stands for data, into a channel that others listen to."""
     subscribe = text(command("subscribe", {"channel": "room"}, uid="subscribe"))
     return subscribe + text('{"uid":"1","method":"publish","params":{"channel":"room","data":' + data + "}}")
 

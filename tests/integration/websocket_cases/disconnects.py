@@ -15,10 +15,10 @@ from tests.integration.websocket_cases.case import (
     Whatever,
     close_frame,
     command,
+    disconnect_abruptly,
     frame,
     half_close,
     handshake,
-    hang_up,
     ping_of_size,
     reset,
     text,
@@ -96,7 +96,7 @@ CASES = [
     *(
         Case(f"{name}, {kind}", steps, Whatever(), begin, leave)
         for name, (begin, steps) in stages.items()
-        for kind, leave in (("hangs up", hang_up), ("resets", reset))
+        for kind, leave in (("hangs up", disconnect_abruptly), ("resets", reset))
     ),
     *(
         Case(f"{name}, closes its half", steps, Ended(), begin, half_close)

@@ -27,7 +27,7 @@ INVALID_DATA = ClosedWith(1007)
 
 
 def in_fragments(message: bytes, size: int, between: bytes = b"", opcode: int = TEXT) -> bytes:
-    """A message in fragments of `size` bytes, with something between each two of them."""
+    """Return a message in fragments of `size` bytes, with something between each two of them."""
     parts = [message[start : start + size] for start in range(0, len(message), size)]
     frames = [
         frame(opcode if number == 1 else CONTINUATION, part, fin=number == len(parts))

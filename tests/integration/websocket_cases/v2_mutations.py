@@ -53,7 +53,7 @@ class Survived:
 
 
 def _mutated(frame_: bytes, chance: random.Random) -> bytes:
-    """The frame with up to four changes."""
+    """Return the frame with up to four changes."""
     changed = bytearray(frame_)
     for _ in range(chance.randint(1, 4)):
         start = chance.randrange(len(changed) + 1)

@@ -51,17 +51,17 @@ def connect(peer: Peer) -> None:
 
 
 def field(number: int, wire_type: int, value: bytes = b"") -> bytes:
-    """A field as it is on the wire; `value` follows the key as it is."""
+    """Return a field as it is on the wire; `value` follows the key as it is."""
     return varint(number << 3 | wire_type) + value
 
 
 def inner(number: int, message: bytes) -> bytes:
-    """A field that is a message, a text or bytes."""
+    """Return a field that is a message, a text or bytes."""
     return field(number, LENGTH, varint(len(message)) + message)
 
 
 def whole(message: bytes) -> bytes:
-    """A message behind its length."""
+    """Return a message behind its length."""
     return varint(len(message)) + message
 
 
@@ -191,7 +191,7 @@ texts = [
 
 
 def _nested(depth: int) -> bytes:
-    """A filter of so many levels."""
+    """Return a filter of so many levels."""
     node = inner(2, b"key")
     for _ in range(depth):
         node = inner(1, b"and") + inner(6, node)

@@ -14,8 +14,8 @@ from gentrifugo.app.model.events import RawClientInfo
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v1 import api as api_module
 from gentrifugo.app.protocol.v1.api import Api, BadRequest
-from tests.fakes import Bus, FakeConnection, TroubledEngine
-from tests.greenlets import Bystander, settle
+from tests.fakes import Bus, FailingEngine, FakeConnection
+from tests.greenlets import BackgroundGreenlet, settle
 from tests.local_client import LocalClient, closed
 
 StartNode = Callable[..., Node]
@@ -26,15 +26,15 @@ METHODS = ["publish", "broadcast", "unsubscribe", "disconnect", "presence", "his
 
 
 @pytest.fixture(params=[False, True], ids=["one by one", "in batches"])
-def engine(request: pytest.FixtureRequest) -> TroubledEngine:
+def engine(request: pytest.FixtureRequest) -> FailingEngine:
     """Backends must not see whether an engine likes publications together."""
-    engine = TroubledEngine()
+    engine = FailingEngine()
     engine.batches = request.param
     return engine
 
 
 @pytest.fixture
-def node(start_node: StartNode, engine: TroubledEngine) -> Node:
+def node(start_node: StartNode, engine: FailingEngine) -> Node:
     return start_node(engine, namespaces=(RICH,))
 
 
@@ -122,9 +122,9 @@ def test_error_reply_contains_the_uid_of_the_command(api: Api, method: str) -> N
 @pytest.mark.parametrize(
     ("request_", "reason"),
     [
-        (b"", "a command is a JSON object or an array of objects"),
-        (b"null", "a command is a JSON object or an array of objects"),
-        (b'"publish"', "a command is a JSON object or an array of objects"),
+        (b"", "expected a command, which is a JSON object, or an array of commands"),
+        (b"null", "expected a command, which is a JSON object, or an array of commands"),
+        (b'"publish"', "expected a command, which is a JSON object, or an array of commands"),
         (b"[1]", "Expected `object"),
         (b'{"method":', "Input data was truncated"),
         (b'{"method":"channels","params":{}} x', "trailing characters"),
@@ -150,7 +150,7 @@ def test_missing_params_are_refused(api: Api, method: str) -> None:
 
 @pytest.mark.parametrize("method", ["channels", "stats", "node"])
 @pytest.mark.parametrize("params", ["", ',"params":null', ',"params":[]'])
-def test_commands_without_params_heed_none(api: Api, method: str, params: str) -> None:
+def test_commands_without_parameters_ignore_params(api: Api, method: str, params: str) -> None:
     (reply,) = json.loads(api.process(f'{{"method":"{method}"{params}}}'.encode()))
     assert reply["error"] is None
 
@@ -199,33 +199,33 @@ NODE: dict[str, Any] = {"method": "node", "params": {}}
 
 @pytest.mark.parametrize("command", [publish("news"), NODE], ids=["publish", "node"])
 def test_other_greenlets_run_between_commands(
-    api: Api, bystander: Bystander, monkeypatch: pytest.MonkeyPatch, command: dict[str, Any]
+    api: Api, background_greenlet: BackgroundGreenlet, monkeypatch: pytest.MonkeyPatch, command: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(api_module, "PUBLISH_BATCH_SIZE", 1)
     run(api, *[command] * 5)
-    assert bystander.turns >= 4
+    assert background_greenlet.turns >= 4
 
 
-def test_other_greenlets_run_between_commands_of_a_queue(api: Api, bystander: Bystander) -> None:
+def test_other_greenlets_run_between_commands_of_a_queue(api: Api, background_greenlet: BackgroundGreenlet) -> None:
     api.process_queued([json.dumps(NODE).encode()] * 5)
-    assert bystander.turns >= 4
-    before = bystander.turns
+    assert background_greenlet.turns >= 4
+    before = background_greenlet.turns
     api.process_queued([json.dumps([NODE] * 5).encode()])
-    assert bystander.turns >= before + 4
+    assert background_greenlet.turns >= before + 4
 
 
 def test_other_greenlets_run_between_channels_of_a_broadcast(
-    api: Api, bystander: Bystander, monkeypatch: pytest.MonkeyPatch, engine: TroubledEngine
+    api: Api, background_greenlet: BackgroundGreenlet, monkeypatch: pytest.MonkeyPatch, engine: FailingEngine
 ) -> None:
     monkeypatch.setattr(api_module, "PUBLISH_BATCH_SIZE", 2)
     channels = [f"rich:{number}" for number in range(10)]
     assert call(api, "broadcast", channels=channels, data=1) == done()
-    assert bystander.turns >= 4
+    assert background_greenlet.turns >= 4
     assert [len(engine.history(channel)) for channel in channels] == [1] * 10
 
 
 def test_a_broadcast_in_several_parts_ends_at_the_first_channel_that_is_refused(
-    api: Api, monkeypatch: pytest.MonkeyPatch, engine: TroubledEngine
+    api: Api, monkeypatch: pytest.MonkeyPatch, engine: FailingEngine
 ) -> None:
     monkeypatch.setattr(api_module, "PUBLISH_BATCH_SIZE", 2)
     reply = call(api, "broadcast", channels=["rich:1", "rich:2", "rich:3", "unknown:4", "rich:5"], data=1)
@@ -235,19 +235,19 @@ def test_a_broadcast_in_several_parts_ends_at_the_first_channel_that_is_refused(
 
 @pytest.mark.parametrize("method", ["presence", "history"])
 def test_other_greenlets_run_while_a_large_reply_is_encoded(
-    start_node: StartNode, engine: TroubledEngine, bystander: Bystander, method: str
+    start_node: StartNode, engine: FailingEngine, background_greenlet: BackgroundGreenlet, method: str
 ) -> None:
     large = Namespace(name="large", presence=True, history_size=1000, history_lifetime=60)
     api = Api(start_node(engine, namespaces=(large,)))
     for number in range(300):
         engine.add_presence("large:news", f"c{number}", RawClientInfo("alice", f"c{number}"), 60)
     run(api, *[publish("large:news", number) for number in range(300)])
-    before = bystander.turns
+    before = background_greenlet.turns
     assert len(call(api, method, channel="large:news")["body"]["data"]) == 300
-    assert bystander.turns >= before + 3
+    assert background_greenlet.turns >= before + 3
 
 
-def test_commands_after_too_many_replies_are_refused(start_node: StartNode, engine: TroubledEngine) -> None:
+def test_commands_after_too_many_replies_are_refused(start_node: StartNode, engine: FailingEngine) -> None:
     node = start_node(engine, namespaces=(RICH,), api_reply_max_size=3000)
     replies = run(Api(node), *[NODE] * 100, publish("rich:late"), {"uid": "u", "method": "channels", "params": {}})
     carried_out = [reply for reply in replies if reply["error"] is None]
@@ -261,13 +261,13 @@ def test_commands_after_too_many_replies_are_refused(start_node: StartNode, engi
     assert engine.history("rich:late") == []
 
 
-def test_publications_before_too_many_replies_are_all_reported(start_node: StartNode, engine: TroubledEngine) -> None:
+def test_publications_before_too_many_replies_are_all_reported(start_node: StartNode, engine: FailingEngine) -> None:
     api = Api(start_node(engine, namespaces=(RICH,), api_reply_max_size=100))
     replies = run(api, *[publish("rich:news", number) for number in range(10)])
     assert [reply["error"] for reply in replies].count(None) == len(engine.history("rich:news"))
 
 
-def test_a_queue_has_no_limit_of_replies(start_node: StartNode, engine: TroubledEngine) -> None:
+def test_a_queue_has_no_limit_of_replies(start_node: StartNode, engine: FailingEngine) -> None:
     api = Api(start_node(engine, namespaces=(RICH,), api_reply_max_size=1))
     api.process_queued([json.dumps([publish("rich:news", number) for number in range(5)]).encode()])
     assert len(engine.history("rich:news")) == 5
@@ -276,7 +276,7 @@ def test_a_queue_has_no_limit_of_replies(start_node: StartNode, engine: Troubled
 # -- publish
 
 
-def test_publish(api: Api, client: LocalClient) -> None:
+def test_publish_reaches_subscribers(api: Api, client: LocalClient) -> None:
     data = '{"b" : 1.50,"a":[1e400, -0.0, 12345678901234567890], "é": "\\ud800"}'
     request = f'{{"method":"publish","params":{{"channel":"news","data":{data}}}}}'
     assert json.loads(api.process(request.encode())) == [{"method": "publish", **done()}]
@@ -295,7 +295,7 @@ def test_publish_makes_a_uid_where_none_is_given(api: Api, client: LocalClient) 
     assert len({push["body"]["uid"] for push in client.received()}) == 2
 
 
-def test_publish_needs_no_option_of_the_channel(api: Api, engine: TroubledEngine) -> None:
+def test_publish_needs_no_option_of_the_channel(api: Api, engine: FailingEngine) -> None:
     assert call(api, "publish", channel="$rich:news#42&c1", data=1) == done()
     assert len(engine.history("$rich:news#42&c1")) == 1
 
@@ -316,7 +316,7 @@ def test_publish_into_an_unknown_namespace(api: Api) -> None:
     }
 
 
-def test_publish_that_fails(api: Api, engine: TroubledEngine) -> None:
+def test_publish_failures_are_reported(api: Api, engine: FailingEngine) -> None:
     engine.failing.add("publish")
     assert call(api, "publish", channel="news", data=1) == {"error": "internal server error", "body": None}
 
@@ -324,7 +324,7 @@ def test_publish_that_fails(api: Api, engine: TroubledEngine) -> None:
 # -- broadcast
 
 
-def test_broadcast(api: Api, client: LocalClient) -> None:
+def test_broadcast_reaches_all_channels(api: Api, client: LocalClient) -> None:
     assert call(api, "broadcast", channels=["news", "rich:news", "elsewhere"], data=[1], client="c9") == done()
     pushes = [push["body"] for push in client.received()]
     assert [push["channel"] for push in pushes] == ["news", "rich:news"]
@@ -354,7 +354,7 @@ def test_broadcast_needs_channels_and_data(api: Api, params: dict[str, Any]) -> 
     assert call(api, "broadcast", **params) == {"error": "invalid message", "advice": "fix", "body": None}
 
 
-def test_broadcast_that_fails(api: Api, engine: TroubledEngine) -> None:
+def test_broadcast_failures_are_reported(api: Api, engine: FailingEngine) -> None:
     engine.failing.add("publish")
     assert call(api, "broadcast", channels=["news", "chat"], data=1) == {
         "error": "internal server error",
@@ -366,24 +366,26 @@ def test_broadcast_that_fails(api: Api, engine: TroubledEngine) -> None:
 # -- unsubscribe and disconnect
 
 
-def test_unsubscribe_from_one_channel(api: Api, client: LocalClient) -> None:
+def test_unsubscribe_ends_one_subscription(api: Api, client: LocalClient) -> None:
     assert call(api, "unsubscribe", user="alice", channel="news") == done()
     assert client.received() == [{"method": "unsubscribe", "body": {"channel": "news", "status": True}}]
     assert list(client.connection.channels) == ["rich:news"]
 
 
 @pytest.mark.parametrize("params", [{}, {"channel": ""}, {"channel": None}])
-def test_unsubscribe_from_all_channels(api: Api, client: LocalClient, params: dict[str, Any]) -> None:
+def test_unsubscribe_without_channel_ends_all_subscriptions(
+    api: Api, client: LocalClient, params: dict[str, Any]
+) -> None:
     assert call(api, "unsubscribe", user="alice", **params) == done()
     assert [push["body"]["channel"] for push in client.received()] == ["news", "rich:news"]
 
 
-def test_disconnect(api: Api, client: LocalClient) -> None:
+def test_disconnect_closes_connections_of_the_user(api: Api, client: LocalClient) -> None:
     assert call(api, "disconnect", user="alice") == done()
     assert client.close_reason == closed("disconnect")
 
 
-def test_user_without_connections_is_no_error(api: Api) -> None:
+def test_disconnect_of_a_user_without_connections_is_not_an_error(api: Api) -> None:
     assert call(api, "unsubscribe", user="nobody", channel="news") == done()
     assert call(api, "disconnect", user="nobody") == done()
 
@@ -394,13 +396,13 @@ def test_a_user_is_needed(api: Api, method: str, params: dict[str, Any]) -> None
     assert call(api, method, **params) == {"error": "invalid message", "body": None}
 
 
-def test_unsubscribe_from_an_unknown_namespace(api: Api, client: LocalClient) -> None:
+def test_unsubscribe_from_an_unknown_namespace_is_an_error(api: Api, client: LocalClient) -> None:
     assert call(api, "unsubscribe", user="alice", channel="unknown:x") == {"error": "namespace not found", "body": None}
     assert client.received() == []
 
 
 @pytest.mark.parametrize("method", ["unsubscribe", "disconnect"])
-def test_failed_control_message_is_an_error(api: Api, engine: TroubledEngine, method: str) -> None:
+def test_failed_control_message_is_an_error(api: Api, engine: FailingEngine, method: str) -> None:
     engine.failing.add("publish_control")
     assert call(api, method, user="alice") == {"error": "internal server error", "body": None}
 
@@ -408,13 +410,13 @@ def test_failed_control_message_is_an_error(api: Api, engine: TroubledEngine, me
 # -- presence and history
 
 
-def test_presence(api: Api, client: LocalClient) -> None:
+def test_presence_lists_clients(api: Api, client: LocalClient) -> None:
     info = {"user": "alice", "client": client.uid}
     assert call(api, "presence", channel="rich:news") == done({"channel": "rich:news", "data": {client.uid: info}})
     assert call(api, "presence", channel="rich:empty") == done({"channel": "rich:empty", "data": {}})
 
 
-def test_history(api: Api) -> None:
+def test_history_lists_messages(api: Api) -> None:
     for uid in ("u1", "u2"):
         call(api, "publish", channel="rich:news", data=uid, uid=uid)
     messages = [{"uid": uid, "channel": "rich:news", "data": uid} for uid in ("u2", "u1")]
@@ -432,7 +434,7 @@ def test_queries_that_are_refused_come_without_advice(api: Api, method: str, cha
 
 
 @pytest.mark.parametrize("method", ["presence", "history"])
-def test_queries_that_fail(api: Api, engine: TroubledEngine, method: str) -> None:
+def test_failures_of_queries_are_reported(api: Api, engine: FailingEngine, method: str) -> None:
     engine.failing.add(method)
     assert call(api, method, channel="rich:news") == {
         "error": "internal server error",
@@ -443,17 +445,17 @@ def test_queries_that_fail(api: Api, engine: TroubledEngine, method: str) -> Non
 # -- channels, stats and node
 
 
-def test_channels(api: Api, client: LocalClient) -> None:
+def test_channels_are_listed(api: Api, client: LocalClient) -> None:
     reply = call(api, "channels")
     assert sorted(reply["body"]["data"]) == ["news", "rich:news"]
 
 
-def test_channels_that_fail(api: Api, engine: TroubledEngine) -> None:
+def test_failure_to_list_channels_is_reported(api: Api, engine: FailingEngine) -> None:
     engine.failing.add("channels")
     assert call(api, "channels") == {"error": "internal server error", "body": {"data": None}}
 
 
-def test_stats_of_all_nodes(start_node: StartNode) -> None:
+def test_stats_contain_all_nodes(start_node: StartNode) -> None:
     bus = Bus()
     first = start_node(bus.engine(), name="first", node_metrics_interval=30)
     second = start_node(bus.engine(), name="second")

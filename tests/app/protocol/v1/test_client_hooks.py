@@ -153,7 +153,7 @@ class TestConnect:
         second.send({"method": "connect", "params": {}})
         assert second.close_reason == closed("limit exceeded")
 
-    def test_credentials_last_from_now_on(self, start: Start) -> None:
+    def test_lifetime_of_credentials_begins_at_connect(self, start: Start) -> None:
         node = start({hooks.CONNECT: identified}, connection_lifetime=60)
         assert LocalClient(node).call("connect")["body"]["ttl"] == 60
 

@@ -12,7 +12,7 @@ from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.model.events import Publication
 from gentrifugo.app.node.node import Node
 from gentrifugo.engines.base import HistoryOptions, Recovery
-from tests.fakes import TroubledEngine
+from tests.fakes import FailingEngine
 from tests.greenlets import settle
 from tests.local_client import LocalClient
 
@@ -22,12 +22,12 @@ NEWS = Namespace(name="news", join_leave=True, recover=True, history_size=10, hi
 
 
 @pytest.fixture
-def engine() -> TroubledEngine:
-    return TroubledEngine()
+def engine() -> FailingEngine:
+    return FailingEngine()
 
 
 @pytest.fixture
-def node(start_node: StartNode, engine: TroubledEngine) -> Node:
+def node(start_node: StartNode, engine: FailingEngine) -> Node:
     return start_node(engine, namespaces=(NEWS,))
 
 
@@ -36,7 +36,7 @@ def client(node: Node) -> LocalClient:
     return LocalClient.connected(node)
 
 
-class BusyEngine(TroubledEngine):
+class BusyEngine(FailingEngine):
     """Publishes `before` in the channel while it is asked for a recovery, and `after` once the history was read."""
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ def is_reply(message: Any) -> bool:
 
 
 def test_subscriber_without_recovery_receives_publications_immediately(
-    client: LocalClient, node: Node, engine: TroubledEngine
+    client: LocalClient, node: Node, engine: FailingEngine
 ) -> None:
     gate = engine.close_gate("history")
     subscribing = gevent.spawn(client.send, {"method": "subscribe", "params": {"channel": "news:news"}})
@@ -109,7 +109,7 @@ def test_subscriber_without_recovery_receives_publications_immediately(
 
 
 def test_client_that_unsubscribes_during_recovery_receives_no_messages(
-    client: LocalClient, node: Node, engine: TroubledEngine
+    client: LocalClient, node: Node, engine: FailingEngine
 ) -> None:
     gate = engine.close_gate("history")
     command = {"method": "subscribe", "params": {"channel": "news:news", "recover": True}}

@@ -73,7 +73,7 @@ def test_insecure_api_asks_for_no_sign(start_api: Callable[..., HTTPApi], given:
 
 
 @pytest.mark.parametrize("request_", [b"x", b'{"method":"unknown"}', b"\xff"])
-def test_a_request_that_is_no_command_is_refused_with_its_reason(
+def test_request_that_is_not_a_command_is_refused_with_the_reason(
     start_api: Callable[..., HTTPApi], request_: bytes
 ) -> None:
     response = start_api(insecure_api=True).answer("", request_)

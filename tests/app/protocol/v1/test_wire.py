@@ -81,7 +81,7 @@ def test_a_null_in_an_array_is_a_command_without_a_method() -> None:
     "text",
     [b"", b" ", b"null", b"1", b'"x"', b"true", b' {"method":"ping"}', b"{", b"[1]", b'["x"]', b"[[]]", b"{} {}"],
 )
-def test_other_json_is_no_command(text: bytes) -> None:
+def test_other_json_is_refused_as_command(text: bytes) -> None:
     with pytest.raises(InvalidJSON):
         wire.decode_commands(text)
 
@@ -99,7 +99,7 @@ def test_text_that_is_not_utf_8_is_refused() -> None:
 
 @pytest.mark.parametrize("type_", PARAMS)
 @pytest.mark.parametrize("params", ["null", "{}", '{"unknown": 1}'])
-def test_params_have_defaults(type_: type[Struct], params: str) -> None:
+def test_missing_params_have_defaults(type_: type[Struct], params: str) -> None:
     assert wire.decode_params(command(params), type_) == type_()
 
 
@@ -176,14 +176,14 @@ def test_info_is_embedded_as_it_came() -> None:
     )
 
 
-def test_names_are_quoted() -> None:
+def test_names_in_messages_are_quoted() -> None:
     awkward = 'a"b\\c\n\0é\u2028'
     publication = Publication(awkward, awkward, b"1", awkward, RawClientInfo(awkward, awkward))
     decoded = json.loads(wire.encode_publication(publication))
     assert {decoded["uid"], decoded["channel"], decoded["client"], decoded["info"]["user"]} == {awkward}
 
 
-def test_pushes() -> None:
+def test_pushes_have_method_and_body() -> None:
     who = {"user": "alice", "client": "c1"}
     assert json.loads(wire.encode_push(MESSAGE_IN_FULL))["method"] == "message"
     assert json.loads(wire.encode_push(Join("news", ALICE))) == pushed("join", channel="news", data=who)
@@ -219,7 +219,7 @@ def test_an_api_reply_always_has_error_and_body() -> None:
     }
 
 
-def test_an_array_of_replies() -> None:
+def test_replies_are_joined_to_an_array() -> None:
     assert wire.encode_array([]) == b"[]"
     assert wire.encode_array([b"1", b"{}"]) == b"[1,{}]"
 
@@ -243,7 +243,7 @@ def test_the_body_of_subscribe_has_all_fields_always() -> None:
     assert json.loads(wire.subscribe_body("c", True, "", []))["messages"] == []
 
 
-def test_the_body_of_presence() -> None:
+def test_body_of_presence_is_encoded() -> None:
     assert json.loads(wire.presence_body("c", {"c1": ALICE})) == {
         "channel": "c",
         "data": {"c1": {"user": "alice", "client": "c1"}},
@@ -252,7 +252,7 @@ def test_the_body_of_presence() -> None:
     assert wire.presence_body("c", None) == b'{"channel":"c","data":null}'
 
 
-def test_the_body_of_history() -> None:
+def test_body_of_history_is_encoded() -> None:
     assert json.loads(wire.history_body("c", [MESSAGE]))["data"][0]["uid"] == "u1"
     assert wire.history_body("c", []) == b'{"channel":"c","data":[]}'
     assert wire.history_body("c", None) == b'{"channel":"c","data":null}'

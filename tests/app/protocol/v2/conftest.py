@@ -8,7 +8,7 @@ import pytest
 
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.node.node import Node
-from tests.fakes import TroubledEngine
+from tests.fakes import FailingEngine
 from tests.local_client_v2 import KEY, LocalClientV2
 
 StartNode = Callable[..., Node]
@@ -39,12 +39,12 @@ CACHE = Namespace(
 
 
 @pytest.fixture
-def engine() -> TroubledEngine:
-    return TroubledEngine()
+def engine() -> FailingEngine:
+    return FailingEngine()
 
 
 @pytest.fixture
-def start(start_node: StartNode, engine: TroubledEngine) -> StartNode:
+def start(start_node: StartNode, engine: FailingEngine) -> StartNode:
     """Start the node of a test: `start(option=value, ...)`."""
     options = {"token_hmac_secret_key": KEY, "namespaces": (OPEN, CLOSED, RICH, CACHE)}
     return lambda **more: start_node(engine, **{**options, **more})

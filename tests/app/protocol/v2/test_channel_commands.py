@@ -15,7 +15,7 @@ from gentrifugo.app.protocol.v2.channel_commands import CHANNEL_COMMANDS
 from gentrifugo.app.protocol.v2.errors import CodedRefusal
 from gentrifugo.app.protocol.v2.messages import PublishRequest
 from gentrifugo.app.protocol.v2.token_making import subscription_token
-from tests.fakes import TroubledEngine
+from tests.fakes import FailingEngine
 from tests.greenlets import eventually
 from tests.local_client_v2 import KEY, LocalClientV2
 
@@ -62,7 +62,7 @@ def test_the_debug_log_says_which_option_would_open_a_channel(
 ) -> None:
     caplog.set_level("DEBUG")
     client.call("subscribe", channel="closed:a")
-    assert "no token for the channel, and option allow_subscribe_for_client does not open it" in caplog.text
+    assert "no subscription token, and option allow_subscribe_for_client is off" in caplog.text
 
 
 def test_a_user_may_subscribe_to_channels_that_name_it(client: LocalClientV2) -> None:
@@ -115,7 +115,7 @@ def test_a_hook_can_refuse_a_subscription(start: StartNode) -> None:
     assert client.call("subscribe", channel="open:b") == {"error": {"code": 103, "message": "members only"}}
 
 
-def test_an_engine_that_fails_closes_the_connection(client: LocalClientV2, engine: TroubledEngine) -> None:
+def test_an_engine_that_fails_closes_the_connection(client: LocalClientV2, engine: FailingEngine) -> None:
     engine.failing = {"subscribe"}
     client.send({"id": 2, "subscribe": {"channel": "open:a"}})
     assert client.close == (3004, "internal server error")
@@ -170,7 +170,7 @@ def test_joins_and_leaves_reach_other_subscribers_and_the_own_join_follows_the_r
     assert second.pushes() == []
 
 
-def test_joins_reach_only_those_who_ask_where_they_are_not_forced(start: StartNode) -> None:
+def test_joins_are_sent_only_on_request_unless_forced(start: StartNode) -> None:
     asked = {"join_leave": True, "presence": True, "allow_presence_for_subscriber": True}
     node = start(allow_subscribe_for_client=True, **asked)
     first, second = LocalClientV2.connected(node), LocalClientV2.connected(node)
@@ -205,7 +205,7 @@ def test_a_publish_that_is_not_allowed_is_an_error(
     assert code(client.call("publish", **request_)) == expected
 
 
-def test_a_hook_changes_what_is_published(start: StartNode) -> None:
+def test_hook_can_change_published_data(start: StartNode) -> None:
     def on_publish(context: Context) -> None:
         context.data = {"checked": context.data}
 
@@ -224,7 +224,7 @@ def test_bytes_that_are_not_json_are_refused_where_a_hook_decides(start: StartNo
 
 
 def test_a_publish_that_the_engine_does_not_take_is_an_internal_error(
-    client: LocalClientV2, engine: TroubledEngine
+    client: LocalClientV2, engine: FailingEngine
 ) -> None:
     client.subscribe("open:a")
     engine.failing = {"publish"}

@@ -15,7 +15,7 @@ from gentrifugo.app.node.hooks import Context, Refuse, RPCError
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v2.token_making import connection_token, signed
 from tests.app.conftest import VERSION
-from tests.fakes import TroubledEngine
+from tests.fakes import FailingEngine
 from tests.greenlets import eventually
 from tests.local_client_v2 import KEY, LocalClientV2
 
@@ -121,7 +121,7 @@ def test_a_token_with_a_channel_of_no_namespace_closes_the_connection(node: Node
 # -- connect with a hook
 
 
-def test_a_hook_names_the_user_of_a_client_without_a_token(start_node: StartNode, engine: TroubledEngine) -> None:
+def test_a_hook_names_the_user_of_a_client_without_a_token(start_node: StartNode, engine: FailingEngine) -> None:
     def on_connect(context: Context) -> None:
         assert context.user is None
         context.user, context.info = 42, {"name": "Ann"}
@@ -132,7 +132,7 @@ def test_a_hook_names_the_user_of_a_client_without_a_token(start_node: StartNode
     assert (client.connection.user, client.connection.default_info) == ("42", b'{"name":"Ann"}')
 
 
-def test_a_hook_refuses_a_client_with_its_reason(start_node: StartNode, engine: TroubledEngine) -> None:
+def test_a_hook_refuses_a_client_with_its_reason(start_node: StartNode, engine: FailingEngine) -> None:
     def on_connect(context: Context) -> None:
         raise Refuse("no visitors today")
 
@@ -142,7 +142,7 @@ def test_a_hook_refuses_a_client_with_its_reason(start_node: StartNode, engine: 
 
 @pytest.mark.parametrize("temporary", [False, True])
 def test_a_hook_refuses_a_client_with_an_error_of_its_own(
-    start_node: StartNode, engine: TroubledEngine, temporary: bool
+    start_node: StartNode, engine: FailingEngine, temporary: bool
 ) -> None:
     def on_connect(context: Context) -> None:
         raise RPCError(420, "later", temporary)
@@ -265,7 +265,7 @@ def test_a_frame_over_the_limit_closes_the_connection(start: StartNode) -> None:
 # -- pings
 
 
-def test_a_client_that_answers_pings_stays(start: StartNode) -> None:
+def test_client_that_answers_pings_is_not_closed(start: StartNode) -> None:
     client = LocalClientV2.connected(start(ping_interval=0.1, client_pong_timeout=0.1))
     client.received()
     for _ in range(3):

@@ -22,7 +22,7 @@ from gentrifugo.app.protocol.v2.claims import ConnectionToken, SubscriptionToken
 from gentrifugo.app.protocol.v2.token_making import connection_token
 from gentrifugo.app.protocol.v2.tokens import TokenVerifier
 from tests.app.protocol.v2.conftest import RICH, StartNode
-from tests.fakes import TroubledEngine
+from tests.fakes import FailingEngine
 from tests.greenlets import settle
 from tests.local_client_v2 import KEY, LocalClientV2
 
@@ -43,7 +43,7 @@ def connecting(node: Node, *channels: str) -> tuple[LocalClientV2, gevent.Greenl
     return client, greenlet
 
 
-def test_a_subscription_that_a_backend_makes_waits_for_the_reply_to_connect(node: Node, engine: TroubledEngine) -> None:
+def test_a_subscription_that_a_backend_makes_waits_for_the_reply_to_connect(node: Node, engine: FailingEngine) -> None:
     gate = engine.close_gate("subscribe")
     client, greenlet = connecting(node, "open:a", "open:b")
     subscribing = gevent.spawn(node.carry_out, AddSubscription("alice", channel="open:b"))
@@ -60,7 +60,7 @@ def test_a_subscription_that_a_backend_makes_waits_for_the_reply_to_connect(node
 
 
 def test_the_end_of_a_subscription_by_a_backend_waits_for_the_reply_to_connect(
-    node: Node, engine: TroubledEngine
+    node: Node, engine: FailingEngine
 ) -> None:
     gate = engine.close_gate("recover_since")
     client, greenlet = connecting(node, "open:a", "cache:b")  # is subscribed to the first one, and waits for the second
@@ -72,7 +72,7 @@ def test_the_end_of_a_subscription_by_a_backend_waits_for_the_reply_to_connect(
     assert sorted(client.connection.channels) == ["cache:b"]
 
 
-def test_messages_and_refreshes_of_a_backend_wait_for_the_reply_to_connect(node: Node, engine: TroubledEngine) -> None:
+def test_messages_and_refreshes_of_a_backend_wait_for_the_reply_to_connect(node: Node, engine: FailingEngine) -> None:
     gate = engine.close_gate("subscribe")
     client, greenlet = connecting(node, "open:a")
     commands = (SendMessage("alice", data=b"1"), RenewConnections("alice", expires_at=0))
@@ -84,7 +84,7 @@ def test_messages_and_refreshes_of_a_backend_wait_for_the_reply_to_connect(node:
     assert names(client.received()) == ["connect", "message", "refresh"]
 
 
-def test_joins_and_leaves_of_others_do_not_precede_the_reply_to_connect(node: Node, engine: TroubledEngine) -> None:
+def test_joins_and_leaves_of_others_do_not_precede_the_reply_to_connect(node: Node, engine: FailingEngine) -> None:
     gate = engine.close_gate("recover_since")
     client, greenlet = connecting(node, "rich:a")
     node.publish_join("rich:a", OTHER)
@@ -99,7 +99,7 @@ def test_joins_and_leaves_of_others_do_not_precede_the_reply_to_connect(node: No
 
 @pytest.mark.parametrize("wishes", [{}, {"delta": "fossil"}], ids=["plain", "with deltas"])
 def test_joins_and_leaves_of_others_do_not_precede_the_reply_to_subscribe(
-    start: StartNode, engine: TroubledEngine, wishes: dict[str, Any]
+    start: StartNode, engine: FailingEngine, wishes: dict[str, Any]
 ) -> None:
     node = start(namespaces=(dataclasses.replace(RICH, allowed_delta_types="fossil"),))
     client = LocalClientV2.connected(node)
@@ -120,7 +120,7 @@ def test_joins_and_leaves_of_others_do_not_precede_the_reply_to_subscribe(
 
 
 def test_a_connection_that_a_backend_closes_during_connect_has_no_subscriptions(
-    node: Node, engine: TroubledEngine
+    node: Node, engine: FailingEngine
 ) -> None:
     gate = engine.close_gate("subscribe")
     client, greenlet = connecting(node, "open:a", "open:b")
@@ -135,7 +135,7 @@ def test_a_connection_that_a_backend_closes_during_connect_has_no_subscriptions(
 
 
 def test_a_client_cannot_subscribe_a_second_time_while_a_backend_subscribes_it(
-    node: Node, client: LocalClientV2, engine: TroubledEngine
+    node: Node, client: LocalClientV2, engine: FailingEngine
 ) -> None:
     client.received()
     gate = engine.close_gate("subscribe")
@@ -153,7 +153,7 @@ def test_a_client_cannot_subscribe_a_second_time_while_a_backend_subscribes_it(
 
 
 def test_a_backend_cannot_subscribe_a_client_a_second_time_while_it_subscribes(
-    node: Node, client: LocalClientV2, engine: TroubledEngine, caplog: pytest.LogCaptureFixture
+    node: Node, client: LocalClientV2, engine: FailingEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     client.received()
     gate = engine.close_gate("subscribe")

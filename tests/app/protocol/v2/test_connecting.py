@@ -11,7 +11,7 @@ import pytest
 from gentrifugo.app.node.hooks import Context
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v2.token_making import connection_token
-from tests.fakes import Bus, TroubledEngine
+from tests.fakes import Bus, FailingEngine
 from tests.greenlets import settle
 from tests.local_client_v2 import KEY, LocalClientV2
 from tests.token_keys import key_server, token
@@ -83,7 +83,7 @@ def test_invalid_channel_names_are_a_failure_of_the_hook(
     assert "expected a list of names" in caplog.text
 
 
-def test_a_client_whose_channels_cannot_be_read_is_closed_and_comes_back(node: Node, engine: TroubledEngine) -> None:
+def test_a_client_whose_channels_cannot_be_read_is_closed_and_comes_back(node: Node, engine: FailingEngine) -> None:
     engine.failing.add("recover_since")
     client = LocalClientV2(node)
     client.send({"id": 1, "connect": {"token": connection_token(KEY, "alice", channels=["open:a", "rich:a"])}})
@@ -175,7 +175,7 @@ def test_a_connection_that_is_closed_while_its_hook_runs_does_not_connect(start:
 
 
 def test_a_connection_that_is_closed_while_it_closes_others_does_not_connect(
-    start: StartNode, engine: TroubledEngine
+    start: StartNode, engine: FailingEngine
 ) -> None:
     node = start(user_subscribe_to_personal=True, user_personal_single_connection=True)
     client, gate = LocalClientV2(node), engine.close_gate("publish_control")

@@ -18,7 +18,7 @@ from gentrifugo.app.protocol.v2 import deltas
 from gentrifugo.app.protocol.v2.deltas import DeltaChain, chain_of
 from gentrifugo.app.runtime import yielding
 from tests.app.protocol.v2.test_fossil_delta import apply
-from tests.fakes import LateEngine
+from tests.fakes import DelayedEngine
 from tests.greenlets import eventually
 from tests.local_client import LocalClient
 from tests.local_client_v2 import LocalClientV2, LocalProtobufClient
@@ -42,8 +42,8 @@ LOOSE = Namespace(name="loose", allow_subscribe_for_client=True, allowed_delta_t
 
 
 @pytest.fixture
-def engine() -> LateEngine:
-    return LateEngine()
+def engine() -> DelayedEngine:
+    return DelayedEngine()
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_payload_that_is_not_longer_than_its_patch_is_sent_in_full(node: Node,
     ]
 
 
-def test_subscribers_join_at_any_time(node: Node, client: LocalClientV2) -> None:
+def test_subscribers_with_deltas_can_join_at_any_time(node: Node, client: LocalClientV2) -> None:
     client.subscribe("delta:a", delta="fossil")
     publish(node, 1, 2)
     later, plain, old = LocalClientV2.connected(node), LocalClientV2.connected(node), LocalClient.connected(node)
@@ -149,7 +149,7 @@ def test_protobuf_clients_receive_the_bytes_of_patches(node: Node, client: Local
     assert Reader().read(*pushed(client)) == [1, 2]
 
 
-def test_recovered_publications_are_a_full_one_and_patches_that_continue(node: Node, client: LocalClientV2) -> None:
+def test_recovered_publications_begin_in_full_and_continue_as_patches(node: Node, client: LocalClientV2) -> None:
     other = LocalClientV2.connected(node)
     other.subscribe("delta:a", delta="fossil")
     publish(node, 1, 2, 3)
@@ -202,7 +202,7 @@ def test_first_recovering_client_continues_with_patches(node: Node, client: Loca
     assert reader.kinds == ["full", "patch"]
 
 
-def test_a_client_that_has_missed_nothing_gets_a_full_publication_next(node: Node, client: LocalClientV2) -> None:
+def test_client_without_missed_publications_receives_the_next_one_in_full(node: Node, client: LocalClientV2) -> None:
     publish(node, 1)
     assert client.subscribe("delta:a", delta="fossil", recover=True, offset=1)["recovered"] is True
     publish(node, 2, 3)
@@ -212,7 +212,7 @@ def test_a_client_that_has_missed_nothing_gets_a_full_publication_next(node: Nod
 
 
 def test_publications_during_a_subscribe_continue_the_recovered_chain(
-    node: Node, client: LocalClientV2, engine: LateEngine
+    node: Node, client: LocalClientV2, engine: DelayedEngine
 ) -> None:
     other = LocalClientV2.connected(node)
     other.subscribe("delta:a", delta="fossil")
@@ -270,9 +270,7 @@ def test_a_client_that_subscribes_again_after_a_gap_starts_with_a_full_publicati
 
 
 @pytest.mark.parametrize("request_", [{"channel": "plain:a"}, {"channel": "loose:a"}])
-def test_deltas_are_not_granted_where_they_are_not_allowed_or_there_are_no_positions(
-    node: Node, client: LocalClientV2, request_: dict[str, Any]
-) -> None:
+def test_deltas_require_permission_and_positions(node: Node, client: LocalClientV2, request_: dict[str, Any]) -> None:
     assert "delta" not in client.subscribe(delta="fossil", **request_)
     node.publish(request_["channel"], b'{"n":1}')
     assert [publication["data"] for publication in pushed(client)] == [{"n": 1}]

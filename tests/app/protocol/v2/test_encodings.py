@@ -14,7 +14,7 @@ from gentrifugo.app.model.payload import payload
 from gentrifugo.app.node.commands import PublishOptions
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v2 import encodings
-from tests.fakes import LateEngine
+from tests.fakes import DelayedEngine
 from tests.greenlets import eventually
 from tests.local_client import LocalClient
 from tests.local_client_v2 import LocalClientV2, LocalProtobufClient
@@ -35,8 +35,8 @@ GERMAN = {"key": "lang", "cmp": "eq", "val": "de"}
 
 
 @pytest.fixture
-def engine() -> LateEngine:
-    return LateEngine()
+def engine() -> DelayedEngine:
+    return DelayedEngine()
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def publications(client: LocalClientV2) -> list[Any]:
     return [push["pub"]["data"] for push in client.pushes() if "pub" in push]
 
 
-def test_a_client_receives_only_what_passes_its_filter(node: Node, client: LocalClientV2) -> None:
+def test_client_receives_only_publications_that_pass_its_filter(node: Node, client: LocalClientV2) -> None:
     other = LocalClientV2.connected(node)
     client.subscribe("tags:a", tf=GERMAN)
     other.subscribe("tags:a")
@@ -107,7 +107,7 @@ def test_in_cache_mode_a_client_recovers_the_newest_publication_that_passes(node
     assert "publications" not in other.subscribe("cached:a", tf=GERMAN, recover=True, **position)
 
 
-def test_held_publications_are_filtered(node: Node, client: LocalClientV2, engine: LateEngine) -> None:
+def test_held_publications_are_filtered(node: Node, client: LocalClientV2, engine: DelayedEngine) -> None:
     engine.answering.clear()
     subscribing = gevent.spawn(client.call, "subscribe", channel="kept:a", tf=GERMAN)
     gevent.sleep(0.01)
@@ -174,14 +174,13 @@ def test_json_client_is_disconnected_by_a_payload_that_is_not_json(
     assert [message["body"]["data"] for message in old.received()] == ["/wA="] * 3
     assert mixed.hub.num_subscribers(channel) == 2
     assert [record.getMessage() for record in caplog.records if "not JSON" in record.getMessage()] == [
-        f"a message in channel {channel!r} is not JSON: its subscribers are disconnected unless they use Protobuf or "
-        "version 1"
+        f"message in channel {channel!r} is not JSON: disconnecting its subscribers that use protocol version 2 in JSON"
     ]
 
 
 @pytest.mark.parametrize("method", ["recovery", "history", "held"])
 def test_json_client_that_reads_a_payload_that_is_not_json_is_disconnected(
-    mixed: Node, engine: LateEngine, method: str
+    mixed: Node, engine: DelayedEngine, method: str
 ) -> None:
     client = LocalClientV2.connected(mixed)
     if method == "held":

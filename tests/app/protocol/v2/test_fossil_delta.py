@@ -77,7 +77,7 @@ def test_a_patch_of_any_bytes_gives_the_new_ones(before: bytes, common: bytes, a
 
 @pytest.mark.parametrize("source", [b"", b"short", b"x" * 17])
 @pytest.mark.parametrize("target", [b"", b"short", b"x" * 16, b"x" * 200])
-def test_short_payloads(source: bytes, target: bytes) -> None:
+def test_patches_of_short_payloads_restore_the_target(source: bytes, target: bytes) -> None:
     patch = create(source, target)
     assert patch is not None
     assert apply(source, patch) == target

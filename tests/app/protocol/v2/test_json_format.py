@@ -35,7 +35,7 @@ def decoded(frame: bytes) -> list[Command]:
     return list(JSON.decode_commands(frame))
 
 
-def test_a_line_break_may_end_a_frame() -> None:
+def test_frame_may_end_with_a_line_break() -> None:
     assert decoded(LEAVE + b"\n") == decoded(LEAVE) == [Command(1, unsubscribe=UnsubscribeRequest("n"))]
 
 
@@ -52,7 +52,7 @@ def test_commands_before_a_wrong_line_are_read() -> None:
         next(commands)
 
 
-def test_of_two_objects_in_a_line_the_first_counts() -> None:
+def test_only_the_first_object_of_a_line_is_decoded() -> None:
     assert decoded(LEAVE + b' {"id":2,"unsubscribe":{"channel":"m"}}') == decoded(LEAVE)
     assert decoded(b'{"id":null}{"id":2}') == [Command()]
 
@@ -117,12 +117,12 @@ BINARY = Raw(b'1,"offset":9')
         Reply(1, rpc=RPCResult(Raw(b""))),
     ],
 )
-def test_a_payload_that_is_no_json_is_refused(reply: Reply) -> None:
+def test_payload_that_is_not_json_is_refused(reply: Reply) -> None:
     with pytest.raises(NotJSON):
         JSON.encode_reply(reply)
 
 
-def test_a_push_with_a_payload_that_is_no_json_is_refused() -> None:
+def test_push_with_a_payload_that_is_not_json_is_refused() -> None:
     with pytest.raises(NotJSON):
         JSON.encode_push(Push("n", Publication(BINARY)))
     with pytest.raises(NotJSON):
@@ -144,11 +144,11 @@ def test_an_emulation_request_has_its_frame_in_a_string() -> None:
     assert decoded(bytes(request.data)) == [Command(1, unsubscribe=UnsubscribeRequest("é")), Command()]
 
 
-def test_an_emulation_request_without_data_has_none() -> None:
+def test_emulation_request_without_data_has_an_empty_payload() -> None:
     assert bytes(JSON.decode_emulation(b"{}").data) == b""
 
 
 @pytest.mark.parametrize("body", [b"", b"hello", b"[]", b'{"data":{}}', b'{"data":null}', b'{"node":5}', b"\xff"])
-def test_another_body_is_no_emulation_request(body: bytes) -> None:
+def test_invalid_emulation_request_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidFrame):
         JSON.decode_emulation(body)

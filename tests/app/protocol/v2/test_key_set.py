@@ -12,7 +12,7 @@ from gentrifugo.app.http.outgoing import MAX_RESPONSE_SIZE
 from gentrifugo.app.protocol.v2 import key_set
 from gentrifugo.app.protocol.v2.key_set import KeySet, KeysUnavailable
 from tests.fakes import FakeClock
-from tests.hook_backend import dripping_backend
+from tests.hook_backend import slow_backend
 from tests.token_keys import RSA_KEY, KeyServer, jwk, key_server
 from tests.waiting import seconds
 
@@ -25,7 +25,7 @@ def server() -> Iterator[KeyServer]:
         yield running
 
 
-def test_one_request_gets_all_keys(server: KeyServer) -> None:
+def test_one_request_fetches_all_keys(server: KeyServer) -> None:
     keys = KeySet(server.url)
     found = keys.find("a")
     assert found is not None
@@ -117,7 +117,7 @@ def test_greenlets_share_one_request_and_all_wait_for_it(server: KeyServer) -> N
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"keys":5}', b'{"keys":[5]}', b'{"keys":' + b"[" * 10_000])
-def test_an_answer_that_is_no_key_set_is_a_failure(server: KeyServer, body: bytes) -> None:
+def test_response_that_is_not_a_key_set_is_a_failure(server: KeyServer, body: bytes) -> None:
     server.body = body
     with pytest.raises(KeysUnavailable, match="not a JSON Web Key Set"):
         KeySet(server.url).find("a")
@@ -136,7 +136,7 @@ def test_the_number_of_keys_has_a_limit(server: KeyServer) -> None:
     assert keys.find("b") is None
 
 
-def test_keys_without_a_name_are_left_out(server: KeyServer) -> None:
+def test_keys_without_kid_are_omitted(server: KeyServer) -> None:
     server.keys = [{**jwk("RS256", "a"), "kid": None}, {**jwk("RS256", "a"), "kid": 5}, jwk("RS256", "b")]
     keys = KeySet(server.url)
     assert keys.find("b") is not None
@@ -150,12 +150,12 @@ def test_redirects_are_not_followed(server: KeyServer) -> None:
     assert server.requests == 1
 
 
-def test_a_server_that_is_not_there_is_a_failure(caplog: pytest.LogCaptureFixture) -> None:
+def test_unreachable_server_is_a_failure(caplog: pytest.LogCaptureFixture) -> None:
     with key_server() as gone:
         url = gone.url
     with pytest.raises(KeysUnavailable):
         KeySet(url).find("a")
-    assert "token_jwks_public_endpoint: the keys cannot be fetched" in caplog.text
+    assert "token_jwks_public_endpoint: cannot fetch keys" in caplog.text
 
 
 ASKING = """
@@ -173,11 +173,11 @@ except (KeysUnavailable, gevent.Timeout) as error:
 
 
 @pytest.mark.parametrize(
-    ("own", "outer", "error"), [("0.3", "60", "no answer within 0.3 s"), ("60", "0.3", "0.3 seconds")]
+    ("own", "outer", "error"), [("0.3", "60", "no response within 0.3 s"), ("60", "0.3", "0.3 seconds")]
 )
 def test_an_answer_that_never_ends_is_given_up(own: str, outer: str, error: str) -> None:
     """In a process of its own: only where gevent has patched the sockets can it interrupt a read."""
-    with dripping_backend() as endless:
+    with slow_backend() as endless:
         command = [sys.executable, "-c", ASKING, endless.url, own, outer]
         result = subprocess.run(command, capture_output=True, text=True, timeout=seconds(20))
     assert result.stdout == f"{error}\n", result.stderr

@@ -31,7 +31,7 @@ def test_a_request_to_connect_is_a_command() -> None:
     assert command.connect.token == "t"
 
 
-def test_an_empty_request() -> None:
+def test_empty_connect_request_is_accepted() -> None:
     (command,) = ONE_WAY.decode_commands(b"")
     assert command.method == "connect"
 

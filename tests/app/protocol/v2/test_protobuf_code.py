@@ -34,12 +34,12 @@ def test_unknown_fields_are_ignored() -> None:
     assert decoded(UnsubscribeResult, "0801 12036e6e6e") == UnsubscribeResult()
 
 
-def test_of_a_repeated_field_the_last_one_counts() -> None:
+def test_last_value_of_a_repeated_field_is_used() -> None:
     assert decoded(PublishRequest, "0a016e 0a016d") == PublishRequest("m")
     assert decoded(Command, "0801 3a030a016e 0802 3a021200") == Command(2, publish=PublishRequest())
 
 
-def test_an_empty_payload_is_none() -> None:
+def test_empty_payload_is_decoded_as_missing() -> None:
     assert decoded(PublishRequest, "1200").data is NO_PAYLOAD
     assert encoder_of(PublishRequest)(PublishRequest(data=Raw(b""))) == b""
 

@@ -37,18 +37,18 @@ def test_a_length_may_take_several_bytes() -> None:
 @pytest.mark.parametrize(
     ("frame", "reason"),
     [
-        ("", "an empty frame"),
-        ("80", "the length of a message is cut off"),
+        ("", "empty frame"),
+        ("80", "incomplete length"),
         ("05 0801", "longer than its frame"),
         ("ffffffffffffffffff01 00", "longer than its frame"),
         ("ff" * 10 + "01", "out of range"),
-        ("01 08", "cut off"),
-        ("02 0880", "cut off"),
+        ("01 08", "incomplete message"),
+        ("02 0880", "incomplete message"),
         ("06 08ffffffff1f", "out of range"),
-        ("03 6a05 00", "ends behind the message"),
-        ("04 6a02 0a05", "ends behind the message"),
+        ("03 6a05 00", "field is longer than its message"),
+        ("04 6a02 0a05", "field is longer than its message"),
         ("05 6a03 120180", "not UTF-8"),
-        ("03 6d0000", "field 13 has the wire type 5"),
+        ("03 6d0000", "field 13 has wire type 5"),
     ],
 )
 def test_a_wrong_frame_is_refused(frame: str, reason: str) -> None:
@@ -76,6 +76,6 @@ def test_an_emulation_request_holds_a_frame() -> None:
 
 
 @pytest.mark.parametrize("body", ["0a", "0a05", "08", "0dffffffff", "0a01ff"])
-def test_another_body_is_no_emulation_request(body: str) -> None:
+def test_invalid_emulation_request_is_refused(body: str) -> None:
     with pytest.raises(InvalidFrame):
         PROTOBUF.decode_emulation(bytes.fromhex(body))

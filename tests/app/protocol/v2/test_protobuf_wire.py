@@ -71,11 +71,11 @@ def test_other_wire_types_are_refused(wire_type: int) -> None:
 
 
 def test_a_known_field_is_not_skipped() -> None:
-    with pytest.raises(InvalidFrame, match="field 4 has the wire type 5"):
+    with pytest.raises(InvalidFrame, match="field 4 has wire type 5"):
         wire.skip_field(bytes(9), 0, 4 << 3 | 5, {4})
 
 
 @pytest.mark.parametrize("number", [0, 2**29])
 def test_field_numbers_have_29_bits(number: int) -> None:
-    with pytest.raises(InvalidFrame, match="no field number"):
+    with pytest.raises(InvalidFrame, match="invalid field number"):
         wire.skip_field(bytes(9), 0, number << 3, ())

@@ -13,7 +13,7 @@ from gentrifugo.app.node.hooks import Context
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.proxy_events import CONNECT_PROXY, REFRESH_PROXY, SUB_REFRESH_PROXY, AllowedConnection, Renewal
 from gentrifugo.app.protocol.v2.renewing import renew_connection, renew_subscription
-from tests.fakes import TroubledEngine
+from tests.fakes import FailingEngine
 from tests.greenlets import eventually
 from tests.local_client_v2 import KEY, LocalClientV2
 
@@ -32,14 +32,14 @@ def ask(start_node: StartNode) -> Any:
     def made(event: str, answer: Answer) -> LocalClientV2:
         client: LocalClientV2
         hooks = {event: lambda context: answer(client)}
-        node = start_node(TroubledEngine(), hooks, token_hmac_secret_key=KEY, namespaces=(RENEWED,))
+        node = start_node(FailingEngine(), hooks, token_hmac_secret_key=KEY, namespaces=(RENEWED,))
         client = LocalClientV2.connected(node)
         return client
 
     return made
 
 
-def test_a_connection_that_is_closed_meanwhile_is_left_alone(ask: Any) -> None:
+def test_connection_that_is_closed_meanwhile_is_not_renewed(ask: Any) -> None:
     def leave(client: LocalClientV2) -> Renewal:
         client.connection.close()
         return Renewal(expires_at=time.time() + LATER)
@@ -49,7 +49,7 @@ def test_a_connection_that_is_closed_meanwhile_is_left_alone(ask: Any) -> None:
     assert client.connection._timer is None
 
 
-def test_a_subscription_that_ends_meanwhile_is_left_alone(ask: Any) -> None:
+def test_subscription_that_ends_meanwhile_is_not_renewed(ask: Any) -> None:
     def leave(client: LocalClientV2) -> Renewal:
         client.connection.subscriptions.remove("renewed:a")
         return Renewal(is_expired=True)
@@ -79,7 +79,7 @@ def test_a_client_that_leaves_while_a_backend_is_asked_is_not_connected(start_no
         client.connection.close()
         return AllowedConnection("42")
 
-    node = start_node(TroubledEngine(), {CONNECT_PROXY: leave}, token_hmac_secret_key=KEY)
+    node = start_node(FailingEngine(), {CONNECT_PROXY: leave}, token_hmac_secret_key=KEY)
     client = LocalClientV2(node)
     client.send({"id": 1, "connect": {}})
     assert not client.connection.authenticated

@@ -9,7 +9,7 @@ import pytest
 
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.user_commands import AddSubscription, RenewConnections, SendMessage
-from tests.fakes import Bus, TroubledEngine
+from tests.fakes import Bus, FailingEngine
 from tests.greenlets import settle
 from tests.local_client_v2 import KEY, LocalClientV2
 
@@ -78,7 +78,7 @@ def test_a_backend_can_switch_joins_and_leaves_off_for_one_subscription(node: No
 
 
 def test_a_subscription_whose_history_cannot_be_read_is_not_made(
-    client: LocalClientV2, engine: TroubledEngine, caplog: pytest.LogCaptureFixture
+    client: LocalClientV2, engine: FailingEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine.failing.add("recover_since")
     client.connection.subscribe_from_server(AddSubscription("alice", channel="rich:a"))
@@ -87,14 +87,14 @@ def test_a_subscription_whose_history_cannot_be_read_is_not_made(
     assert client.close is None
 
 
-def test_a_client_is_closed_if_the_engine_cannot_subscribe_it(client: LocalClientV2, engine: TroubledEngine) -> None:
+def test_a_client_is_closed_if_the_engine_cannot_subscribe_it(client: LocalClientV2, engine: FailingEngine) -> None:
     engine.failing.add("subscribe")
     client.connection.subscribe_from_server(AddSubscription("alice", channel="rich:a"))
     assert client.close == (3004, "internal server error")
 
 
 def test_a_subscription_that_waits_for_another_one_ends_with_the_connection(
-    client: LocalClientV2, engine: TroubledEngine
+    client: LocalClientV2, engine: FailingEngine
 ) -> None:
     gate = engine.close_gate("subscribe")
     commands = [AddSubscription("alice", channel=channel) for channel in ("open:a", "open:b")]

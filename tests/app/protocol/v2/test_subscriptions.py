@@ -13,7 +13,7 @@ from gentrifugo.app.model.events import Publication
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.user_commands import AddSubscription, RenewConnections
 from gentrifugo.app.protocol.v2.token_making import connection_token
-from tests.fakes import TroubledEngine
+from tests.fakes import FailingEngine
 from tests.greenlets import eventually
 from tests.local_client_v2 import KEY, LocalClientV2
 
@@ -31,7 +31,7 @@ def publications(client: LocalClientV2) -> list[Any]:
     return [push["pub"]["data"] for push in client.pushes() if "pub" in push]
 
 
-def test_a_new_subscriber_learns_the_position_of_the_stream(node: Node, client: LocalClientV2) -> None:
+def test_new_subscriber_receives_the_position_of_the_stream(node: Node, client: LocalClientV2) -> None:
     publish(node, 1, 2)
     result = client.subscribe("rich:a")
     assert result == {"recoverable": True, "positioned": True, "epoch": result["epoch"], "offset": 2}
@@ -45,7 +45,7 @@ def test_the_first_publication_of_a_stream_has_its_epoch(node: Node, client: Loc
     assert client.pushes() == [{"channel": "rich:a", "pub": {"data": 1, "offset": 1, "epoch": epoch}}]
 
 
-def test_a_client_recovers_what_it_has_missed(node: Node, client: LocalClientV2) -> None:
+def test_client_recovers_missed_publications(node: Node, client: LocalClientV2) -> None:
     epoch = client.subscribe("rich:a")["epoch"]
     publish(node, 1, 2, 3)
     other = LocalClientV2.connected(node)
@@ -89,7 +89,7 @@ def test_in_cache_mode_a_client_recovers_the_newest_publication(node: Node, clie
 
 
 def test_publications_during_a_subscribe_arrive_once_and_in_order(
-    node: Node, client: LocalClientV2, engine: TroubledEngine
+    node: Node, client: LocalClientV2, engine: FailingEngine
 ) -> None:
     epoch = client.subscribe("rich:a")["epoch"]
     publish(node, 1, 2)
@@ -144,7 +144,7 @@ def test_subscribers_without_positions_are_not_concerned_by_a_gap(start: StartNo
 
 
 def test_a_client_subscribes_again_if_a_publication_is_missing_before_those_that_it_waited_for(
-    node: Node, engine: TroubledEngine
+    node: Node, engine: FailingEngine
 ) -> None:
     client = LocalClientV2.connected(node)
     gate = engine.close_gate("recover_since")
@@ -157,7 +157,7 @@ def test_a_client_subscribes_again_if_a_publication_is_missing_before_those_that
     assert not client.connection.channels
 
 
-def test_a_subscription_fails_if_the_history_cannot_be_read(client: LocalClientV2, engine: TroubledEngine) -> None:
+def test_a_subscription_fails_if_the_history_cannot_be_read(client: LocalClientV2, engine: FailingEngine) -> None:
     engine.failing.add("recover_since")
     result = client.call("subscribe", channel="rich:a")
     assert result == {"error": {"code": 100, "message": "internal server error", "temporary": True}}
@@ -180,7 +180,7 @@ def test_a_subscription_ends_although_a_reload_removed_its_namespace(node: Node,
 
 
 def test_no_join_is_published_if_a_reload_removed_the_namespace_meanwhile(
-    node: Node, client: LocalClientV2, engine: TroubledEngine
+    node: Node, client: LocalClientV2, engine: FailingEngine
 ) -> None:
     gate = engine.close_gate("recover_since")
     subscribing = gevent.spawn(client.call, "subscribe", channel="rich:a")
@@ -191,7 +191,7 @@ def test_no_join_is_published_if_a_reload_removed_the_namespace_meanwhile(
     assert engine.calls["publish_event"] == 0
 
 
-def test_a_server_side_subscription_may_end_before_it_goes_live(start: StartNode, engine: TroubledEngine) -> None:
+def test_a_server_side_subscription_may_end_before_it_goes_live(start: StartNode, engine: FailingEngine) -> None:
     node = start()
     client = LocalClientV2(node)
     gate = engine.close_gate("publish_event")

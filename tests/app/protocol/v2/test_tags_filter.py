@@ -65,11 +65,11 @@ def compare(cmp: str, val: str = "", vals: tuple[str, ...] = ()) -> dict[str, An
         (compare("gt", "1"), None, False),
     ],
 )
-def test_comparisons(node: dict[str, Any], value: str | None, expected: bool) -> None:
+def test_comparisons_of_tags_are_evaluated(node: dict[str, Any], value: str | None, expected: bool) -> None:
     assert passes(node, None if value is None else {"k": value}) is expected
 
 
-def test_conditions_are_joined() -> None:
+def test_conditions_are_combined_with_and_or_not() -> None:
     german, cheap = {"key": "lang", "cmp": "eq", "val": "de"}, {"key": "price", "cmp": "lt", "val": "10"}
     tags = {"lang": "de", "price": "12"}
     assert passes({"op": "or", "nodes": [german, cheap]}, tags)
@@ -116,12 +116,12 @@ def test_filters_that_break_a_rule_are_refused(node: dict[str, Any]) -> None:
         compiled(node)
 
 
-def test_the_largest_filters() -> None:
+def test_filters_up_to_the_limits_are_accepted() -> None:
     assert passes(nested(MAX_DEPTH), {}) is True
     assert passes({"op": "or", "nodes": [compare("ex")] * (MAX_NODES - 1)}, {"k": ""})
 
 
-def test_equal_filters_are_one_object_until_nobody_uses_them() -> None:
+def test_equal_filters_share_an_object_while_in_use() -> None:
     first, second = compiled(compare("eq", "once")), compiled(compare("eq", "once"))
     assert first is second
     before = len(module._known)

@@ -49,7 +49,7 @@ def test_a_user_is_text_or_a_number(user: Any) -> None:
 
 
 @pytest.mark.parametrize("channels", ["news", [5], [""], [None]])
-def test_channels_are_names(channels: Any) -> None:
+def test_channels_must_be_a_list_of_names(channels: Any) -> None:
     with pytest.raises(TypeError, match="channels"):
         connection_token(HMAC_KEY, "ann", channels=channels)
 

@@ -1,4 +1,4 @@
-"""The short path of publishing: a request has the same effect and the same reply on the short and on the long path."""
+"""The fast path of publishing: a request has the same effect and the same reply on the fast path and the usual one."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_batches_are_the_same_on_both_paths(bodies: list[bytes], batches: bool, 
     assert_same("batch", bodies, batches, size)
 
 
-def test_usual_requests_take_the_short_path() -> None:
+def test_usual_requests_use_the_fast_path() -> None:
     publish = b'{"channel":"news","data":{"a":1}}'
     command = b'{"method":"publish","params":%b}' % publish
     assert decode_plain_commands(b"[%b]" % b",".join([command] * 3), 1 << 20) is not None
