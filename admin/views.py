@@ -146,8 +146,10 @@ def _operator() -> str:
 
 def _session(access: Access) -> Response:
     """Log in or out with a cookie; requests need the header Origin, which all browsers send with these methods."""
-    if request.method == "GET" or request.headers.get("Origin") is None:
-        raise HTTPError(405, "POST or DELETE the session from a page of the server", {"Allow": "POST, DELETE"})
+    if request.method == "GET":
+        raise HTTPError(405, "POST the form field password to log in, or DELETE to log out", {"Allow": "POST, DELETE"})
+    if request.headers.get("Origin") is None:
+        raise HTTPError(403, "only pages of the server can have a session; programs log in at /auth/")
     service = current_service()
     if request.method == "DELETE":
         response = _not_stored({})
