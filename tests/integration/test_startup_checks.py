@@ -110,7 +110,7 @@ def test_strict_treats_warnings_as_errors(directory: Path, command: str) -> None
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "gentrifugo: config.json: unknown option prot; did you mean port?",
-        "gentrifugo: option history_size is set, but without history_lifetime no history is kept",
+        "gentrifugo: option history_size is set, but without history_lifetime no history is stored",
     ]
 
 
