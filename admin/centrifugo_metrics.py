@@ -148,7 +148,7 @@ def _counter(name: str, meaning: str, values: Mapping[Any, float], *labels: str)
 
 
 def _durations(name: str, meaning: str, histograms: Mapping[Any, Histogram], *labels: str) -> Iterator[Metric]:
-    """A summary without quantiles, and a histogram beside it, as in Centrifugo."""
+    """Return a summary without quantiles, and a histogram beside it, as in Centrifugo."""
     summary = SummaryMetricFamily(f"centrifugo_{name}", f"Durations: {meaning}", labels=labels)
     family = HistogramMetricFamily(f"centrifugo_{name}_histogram", f"Durations: {meaning}", labels=labels)
     for key, histogram in histograms.items():

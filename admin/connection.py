@@ -129,7 +129,7 @@ class AdminConnection:
             self.close(CLOSE_INVALID_MESSAGE)
 
     def _can_continue(self, gathered: int) -> bool:
-        """Whether the connection is open. It is closed as slow if these bytes and its outbox are too many."""
+        """Return whether the connection is open. It is closed as slow if these bytes and its outbox are too many."""
         if self._transport.outbox.size + gathered > self._node.config.client_queue_max_size:
             self._close_slow()
         return not self._closed

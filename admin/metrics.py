@@ -51,7 +51,7 @@ def exposition(node: Node) -> Callable[[], bytes]:
 
 
 def buckets(histogram: Histogram) -> list[tuple[str, float]]:
-    """The cumulative counts of a histogram, with their upper bounds."""
+    """Return the cumulative counts of a histogram, with their upper bounds."""
     counted = 0
     found: list[tuple[str, float]] = []
     for bound, count in zip((*map(str, BOUNDS), "+Inf"), histogram.counts, strict=True):

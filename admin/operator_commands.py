@@ -176,7 +176,7 @@ def _channel(node: Node, command: Command) -> object:
 
 
 def _stream(node: Node, command: Command) -> object:
-    """The newest publications with their offsets, newest first, and the position to recover from."""
+    """Return the newest publications with their offsets, newest first, and the position to recover from."""
     channel = wire.decode_with(_channel_params, command).channel
     found = node.stream(channel, HistoryFilter(PAGE_SIZE, reverse=True))
     publications = [_described(publication) for publication in found.publications]

@@ -92,7 +92,7 @@ def _check_command(parser: argparse.ArgumentParser, arguments: argparse.Namespac
 
 
 def positive(kind: Callable[[str], Any]) -> Callable[[str], Any]:
-    """A function that reads a number greater than 0, as a type of argparse."""
+    """Return a function that reads a number greater than 0, as a type of argparse."""
 
     def parse_number(text: str) -> Any:
         try:

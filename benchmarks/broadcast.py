@@ -87,7 +87,7 @@ class Broadcast:
         return CountingReceiver(self._deliveries, self._target.protocol)
 
     def _expected(self) -> list[int]:
-        """How many messages each connection must get."""
+        """Return how many messages each connection must get."""
         by_channel = [self._publishers.published_in(channel) for channel in range(self._load.channels)]
         return [by_channel[number % self._load.channels] for number in range(self._load.connections)]
 

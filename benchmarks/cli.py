@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments, checked as far as they can be without a server. Exits with a sentence for what is wrong."""
+    """Return the arguments, checked as far as they can be without a server. Exits with a sentence for what is wrong."""
     parser = _parser()
     arguments = parser.parse_args(argv)
     for name in _given(arguments):
@@ -113,7 +113,7 @@ def _load(mode: Mode, arguments: argparse.Namespace) -> Load:
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The numbers of the load that the command line names."""
+    """Return the numbers of the load that the command line names."""
     return {name: value for name, value in vars(arguments).items() if name in Load.__dataclass_fields__}
 
 

@@ -56,7 +56,7 @@ class ServerCommand:
         return any(REDIS_PORT in argument for argument in self.arguments)
 
     def with_ports(self, port: int, redis: RedisProcess | None) -> list[str]:
-        """The arguments with ports in the place of their placeholders."""
+        """Return the arguments with ports in the place of their placeholders."""
         redis_port = str(redis.port) if redis is not None else ""
         return [argument.replace(PORT, str(port)).replace(REDIS_PORT, redis_port) for argument in self.arguments]
 
@@ -93,7 +93,7 @@ def _wait_until_ready(server: StartedProcess, port: int) -> None:
 
 
 def _answers(port: int) -> bool:
-    """Whether a server answers HTTP requests; a port alone may be open before the workers behind it are ready."""
+    """Return whether a server answers HTTP requests; a port may be open before the workers behind it are ready."""
     try:
         with socket.create_connection(("127.0.0.1", port), RESPONSE_TIMEOUT) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")

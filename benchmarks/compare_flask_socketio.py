@@ -114,7 +114,7 @@ class Published:
 
 @contextmanager
 def _asking(target: Target, path: str) -> Iterator[None]:
-    """A request whose answer nobody waits for."""
+    """Return a request whose answer nobody waits for."""
     with socket.create_connection(target.address) as asked:
         asked.sendall(f"GET {path} HTTP/1.1\r\nHost: {target.host}\r\nConnection: close\r\n\r\n".encode())
         yield
@@ -163,7 +163,7 @@ def _compare(arguments: argparse.Namespace) -> Comparison:
 def _measurement(
     arguments: argparse.Namespace, command: tuple[str, ...], connect: SubscriberFactory
 ) -> Callable[[], Result]:
-    """A function that starts a site and measures it once."""
+    """Return a function that starts a site and measures it once."""
     title = f"{arguments.connections:,} subscribers: this server beside Flask-SocketIO"
 
     def measure() -> Result:

@@ -84,7 +84,7 @@ def compare(
 
 
 def comparison_table(comparison: Comparison) -> str:
-    """The comparison as lines of text: the medians, the ranges of the rounds, and the ratio of first to second."""
+    """Return the comparison as lines of text: the medians, the ranges of the rounds, and the ratios."""
     lines = [comparison.title]
     if comparison.rounds:
         first, second = ([results[side] for results in comparison.rounds] for side in (0, 1))
@@ -113,12 +113,12 @@ def _rows(names: tuple[str, str], first: Sequence[Result], second: Sequence[Resu
 
 
 def _values(results: Sequence[Result], figure: Figure) -> list[float | None]:
-    """The value of a figure in each round, None where it is missing."""
+    """Return the value of a figure in each round, None where it is missing."""
     return [{each.name: each.value for each in result.figures}.get(figure.name) for result in results]
 
 
 def _spread(values: Sequence[float | None]) -> str:
-    """The median, and the smallest and the largest value when there are several."""
+    """Return the median, and the smallest and the largest value when there are several."""
     known = [value for value in values if value is not None]
     if not known:
         return "-"
@@ -127,7 +127,7 @@ def _spread(values: Sequence[float | None]) -> str:
 
 
 def _ratios(pairs: Sequence[tuple[float | None, float | None]]) -> str:
-    """The ratio of the medians, and the smallest and largest ratio within a round when there are several."""
+    """Return the ratio of the medians, and the smallest and largest ratio within a round when there are several."""
     known = [(one, other) for one, other in pairs if one is not None and other]
     if len(known) < len(pairs) or not known:
         return "-"

@@ -95,7 +95,7 @@ class Connection(Subscriber):
         self._send(masked_frame(self._target.protocol.opcode, command))
 
     def _has_reply(self, method: str) -> bool:
-        """Whether the reply is there now; what is pushed before it is dropped."""
+        """Return whether the reply is there now; what is pushed before it is dropped."""
         for frame in self._frames.feed(self._read_answer()):
             if frame.opcode == CLOSE:
                 raise self._failed(f"the server closed it: {close_reason(frame.payload)}")

@@ -9,17 +9,17 @@ from typing import Any
 
 
 def sign(secret: str, *parts: str) -> str:
-    """The token of a client: HMAC SHA-256 of the concatenated parts, in hexadecimal."""
+    """Return the token of a client: HMAC SHA-256 of the concatenated parts, in hexadecimal."""
     return sign_bytes(secret, "".join(parts).encode())
 
 
 def sign_bytes(secret: str, data: bytes) -> str:
-    """The signature of an API request: HMAC SHA-256 of its body, in hexadecimal."""
+    """Return the signature of an API request: HMAC SHA-256 of its body, in hexadecimal."""
     return hmac.digest(secret.encode(), data, "sha256").hex()
 
 
 def jwt(secret: str, claims: dict[str, Any]) -> str:
-    """A JSON Web Token, signed with HMAC SHA-256 (RFC 7519)."""
+    """Return a JSON Web Token, signed with HMAC SHA-256 (RFC 7519)."""
     signed = f"{_base64(_compact({'alg': 'HS256', 'typ': 'JWT'}))}.{_base64(_compact(claims))}"
     return f"{signed}.{_base64(hmac.digest(secret.encode(), signed.encode(), 'sha256'))}"
 

@@ -55,7 +55,7 @@ class FrameReader:
         """The beginning of a frame whose end has not come."""
 
     def feed(self, data: bytes) -> list[Frame]:
-        """The frames that `data` completes."""
+        """Return the frames that `data` completes."""
         if self.rest:
             data = self.rest + data
         frames = []

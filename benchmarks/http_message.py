@@ -17,7 +17,7 @@ class Response(NamedTuple):
 
 
 def api_request(target: Target, request: ApiRequest) -> bytes:
-    """A POST of JSON."""
+    """Return a POST of JSON."""
     head = (
         f"POST {target.prefix}{request.path} HTTP/1.1\r\nHost: {target.host}\r\nContent-Type: application/json\r\n"
         f"{request.credential}\r\nContent-Length: {len(request.body)}\r\n\r\n"

@@ -51,7 +51,7 @@ class Load:
         )
 
     def with_given(self, given: dict[str, Any]) -> Load:
-        """The load with some numbers replaced. Raises BenchmarkError when they make no sense together."""
+        """Return the load with some numbers replaced. Raises BenchmarkError when they make no sense together."""
         load = replace(self, **given)
         if not MIN_SIZE <= load.size <= MAX_SIZE:
             raise BenchmarkError(f"--size: {load.size} bytes is not between {MIN_SIZE} and {MAX_SIZE}")

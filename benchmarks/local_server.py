@@ -81,7 +81,7 @@ def running_server(
 
 
 def _wait_until_listening(server: StartedProcess, workers: int) -> str:
-    """The URL of a server, once it listens and all of its workers are ready."""
+    """Return the URL of a server, once it listens and all of its workers are ready."""
     url = ""
     for _ in server.waiting("it listened"):
         output = server.output

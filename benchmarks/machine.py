@@ -25,7 +25,7 @@ def describe() -> list[tuple[str, str]]:
 
 
 def has_c_module() -> bool:
-    """Whether the C module for sending has been compiled."""
+    """Return whether the C module for sending has been compiled."""
     return find_spec(C_MODULE) is not None
 
 

@@ -45,7 +45,7 @@ class Format:
             publisher, number, sent, padding = data["publisher"], data["number"], data["sent"], data["padding"]
             message = Message(int(publisher), int(number), int(sent))
         except (TypeError, KeyError):
-            raise ValueError(f"{data!r} is no message of this load") from None
+            raise ValueError(f"{data!r} is not a message of this load") from None
         if padding != self._padding:
             raise ValueError(f"{data!r} is not of the size that was sent")
         return message

@@ -171,7 +171,7 @@ def write(suite: Suite, docs: Path) -> None:
 
 
 def sections(suite: Suite, about_machine: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """The parts of the page in order, each ending with a newline."""
+    """Return the parts of the page in order, each ending with a newline."""
     yield OPENING
     yield _table(["Machine", ""], about_machine)
     yield FANOUT
@@ -309,7 +309,7 @@ def _protocol_rows(suite: Suite) -> Iterator[list[str]]:
 
 
 def _compared(columns: Mapping[str, object], *rows: tuple[str, str, str]) -> Iterator[list[str]]:
-    """One figure a row, given by its title, the part of the results and its name; one column for each results."""
+    """Return one figure a row, given by its title, the part of the results and its name; one column per result."""
     for title, part, name in rows:
         yield [title, *(getattr(results, part).text(name) for results in columns.values())]
 

@@ -26,13 +26,13 @@ def cpu_seconds(stat: bytes) -> float:
 
 
 def machine_cpu_seconds(stat: bytes) -> float:
-    """What all processors have worked, from the text of /proc/stat, with what a hypervisor gave to other machines."""
+    """Return what all processors have worked, from the text of /proc/stat, with what a hypervisor took away."""
     user, nice, system, _, _, interrupts, soft_interrupts, stolen = map(int, stat.split(maxsplit=9)[1:9])
     return (user + nice + system + interrupts + soft_interrupts + stolen) / TICKS_PER_SECOND
 
 
 def machine_cpu() -> float:
-    """Seconds that all processors have worked so far."""
+    """Return the seconds that all processors have worked so far."""
     return machine_cpu_seconds((PROC / "stat").read_bytes())
 
 
@@ -50,15 +50,15 @@ class Processes:
         self.cpu()  # a wrong pid is better known now than after a minute of load
 
     def cpu(self) -> float:
-        """Seconds of CPU used so far."""
+        """Return the seconds of CPU used so far."""
         return sum(self._each(lambda directory: cpu_seconds((directory / "stat").read_bytes())))
 
     def memory(self) -> int:
-        """Bytes of RAM in use."""
+        """Return the bytes of RAM in use."""
         return sum(self._each(lambda directory: resident_bytes((directory / "statm").read_bytes())))
 
     def open_files(self) -> int:
-        """How many files and sockets are open."""
+        """Return how many files and sockets are open."""
         return sum(self._each(lambda directory: len(os.listdir(directory / "fd"))))
 
     def _each(self, read: Callable[[Path], T]) -> list[T]:
@@ -66,7 +66,7 @@ class Processes:
 
 
 def process_tree(pid: int) -> list[int]:
-    """A process and all processes that it has started, directly or through others, as they are now."""
+    """Return a process and all processes that it has started, directly or through others, as they are now."""
     children: dict[int, list[int]] = {}
     for directory in PROC.iterdir():
         if directory.name.isdigit():

@@ -21,7 +21,7 @@ def varint(value: int) -> bytes:
 
 
 def read_varint(data: bytes, position: int) -> tuple[int, int]:
-    """A number at a position, and the position after it. Raises BenchmarkError if the data ends before it does."""
+    """Return a number at a position, and the position after it. Raises BenchmarkError if the data ends before."""
     value = shift = 0
     while position < len(data):
         byte = data[position]

@@ -61,7 +61,7 @@ class Publisher:
         self._send()
 
     def published_in(self, channel: int) -> int:
-        """How many of the accepted messages went to a channel, given by its position."""
+        """Return how many of the accepted messages went to a channel, given by its position."""
         rounds, rest = divmod(self.published, len(self._commands))
         return rounds + (channel < rest)
 

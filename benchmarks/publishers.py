@@ -36,7 +36,7 @@ class Publishers(ABC):
         return sum(publisher.published for publisher in self._all)
 
     def published_in(self, channel: int) -> int:
-        """Those of them in one channel, given by its position."""
+        """Return those of them in one channel, given by its position."""
         return sum(publisher.published_in(channel) for publisher in self._all)
 
     def run(self) -> None:

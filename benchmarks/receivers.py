@@ -34,7 +34,7 @@ class Deliveries:
 
 
 def is_control(frame: Frame, protocol: Protocol) -> bool:
-    """Whether a frame holds no messages: pings of the protocol count as control frames too."""
+    """Return whether a frame holds no messages: pings of the protocol count as control frames too."""
     return bool(frame.opcode & CONTROL) or frame.payload == protocol.ping
 
 

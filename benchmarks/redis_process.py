@@ -26,7 +26,7 @@ class RedisProcess(NamedTuple):
 
 
 def redis_program() -> str | None:
-    """The path of redis-server, or None when it is not installed."""
+    """Return the path of redis-server, or None when it is not installed."""
     return shutil.which("redis-server", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 

@@ -32,7 +32,7 @@ class Result:
     notes: list[str] = field(default_factory=list)
 
     def value(self, name: str) -> float:
-        """One of its figures. Raises KeyError."""
+        """Return one of its figures. Raises KeyError."""
         return {figure.name: figure.value for figure in self.figures}[name]
 
     def text(self, name: str) -> str:
@@ -41,12 +41,12 @@ class Result:
 
 
 def count_text(count: int, noun: str) -> str:
-    """A count and what is counted, such as `1 channel` or `1,000 channels`."""
+    """Return a count and what is counted, such as `1 channel` or `1,000 channels`."""
     return f"{count:,} {noun}" + "s" * (count != 1)
 
 
 def number_text(value: float) -> str:
-    """A number with three significant digits, or all before the point; a count as it is."""
+    """Return a number with three significant digits, or all before the point; a count as it is."""
     if isinstance(value, int):
         return f"{value:,}"
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
@@ -54,7 +54,7 @@ def number_text(value: float) -> str:
 
 
 def combine(results: Sequence[Result]) -> Result:
-    """The median of each figure over several runs of one mode; the problems and notes of all."""
+    """Return the median of each figure over several runs of one mode; the problems and notes of all."""
     columns = [{figure.name: figure.value for figure in result.figures} for result in results]
     figures = [
         Figure(figure.name, median(column[figure.name] for column in columns if figure.name in column), figure.unit)

@@ -25,14 +25,14 @@ THIS = "this"
 
 
 def running_target(arguments: argparse.Namespace) -> Target:
-    """The server at --url. Raises BenchmarkError, also when its processes are not there."""
+    """Return the server at --url. Raises BenchmarkError, also when its processes are not there."""
     processes = Processes(arguments.pid) if arguments.pid else None
     protocol = PROTOCOLS[arguments.protocol]
     return Target.of(arguments.url or DEFAULT_URL, arguments.secret, processes, protocol, arguments.api_key or "")
 
 
 def against_servers(arguments: argparse.Namespace, mode: Mode, load: Load) -> tuple[MeasuredServer, MeasuredServer]:
-    """The servers at --url and --against, both running. Raises BenchmarkError."""
+    """Return the servers at --url and --against, both running. Raises BenchmarkError."""
     first, second = running_target(arguments), _against_target(arguments)
     return (
         _measured(THIS, lambda: nullcontext(first), mode, load),
@@ -41,7 +41,7 @@ def against_servers(arguments: argparse.Namespace, mode: Mode, load: Load) -> tu
 
 
 def beside_servers(arguments: argparse.Namespace, mode: Mode, load: Load) -> tuple[MeasuredServer, MeasuredServer]:
-    """A server of this repository and one that the command --beside starts, both new for each measurement."""
+    """Return a server of this repository and one that the command --beside starts, both new for each measurement."""
     protocol = PROTOCOLS[arguments.protocol]
     command = ServerCommand.parse(arguments.beside, arguments.secret, protocol, arguments.api_key or "")
     nodes = arguments.nodes or 1
@@ -64,7 +64,7 @@ def beside_servers(arguments: argparse.Namespace, mode: Mode, load: Load) -> tup
 
 
 def _against_target(arguments: argparse.Namespace) -> Target:
-    """The second server; what is not named for it is as for the first."""
+    """Return the second server; what is not named for it is as for the first."""
     processes = Processes(arguments.against_pid) if arguments.against_pid else None
     protocol = PROTOCOLS[arguments.against_protocol or arguments.protocol]
     secret = arguments.secret if arguments.against_secret is None else arguments.against_secret

@@ -41,7 +41,7 @@ class Span:
         return self._end.wall - self._start.wall
 
     def cost(self, name: str, count: int) -> list[Figure]:
-        """The server's CPU for each of `count` pieces of work; nothing when it is not known."""
+        """Return the server's CPU for each of `count` pieces of work; nothing when it is not known."""
         if self._processes is None or not count:
             return []
         figures = [Figure(f"server CPU per {name}", (self._end.server - self._start.server) * 1e6 / count, "µs")]

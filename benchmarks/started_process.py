@@ -109,5 +109,5 @@ def started(
 
 
 def server_environment() -> dict[str, str]:
-    """The environment for a server, without variables that would change its options and so what is measured."""
+    """Return the environment for a server, without variables that would change its options and so what is measured."""
     return {name: value for name, value in os.environ.items() if not name.startswith("CENTRIFUGO_")}

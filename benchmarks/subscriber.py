@@ -66,7 +66,7 @@ class Subscriber(ABC):
 
     @abstractmethod
     def _connected(self) -> None:
-        """The connection is there; nothing has been sent, and nothing is watched."""
+        """Return the connection is there; nothing has been sent, and nothing is watched."""
 
     def _start_connecting(self) -> None:
         try:

@@ -54,7 +54,7 @@ class Subscribers:
                 )
 
     def closed_by_server(self) -> Counter[str]:
-        """The number of connections that the server closed, by reason."""
+        """Return the number of connections that the server closed, by reason."""
         return Counter(connection.ended for connection in self.connections if connection.ended is not None)
 
     def close_all(self) -> None:

@@ -114,7 +114,7 @@ class Scale:
     rounds: int = ROUNDS
 
     def load(self, defaults: Mapping[str, Any], numbers: Mapping[str, Any]) -> Load:
-        """The load of a mode with other numbers. Raises BenchmarkError for impossible ones."""
+        """Return the load of a mode with other numbers. Raises BenchmarkError for impossible ones."""
         load = Load(**defaults).with_given({**numbers})
         connections, channels = (max(round(count * self.size), 1) for count in (load.connections, load.channels))
         seconds, settle = load.seconds * self.time, load.settle * self.time

@@ -36,7 +36,7 @@ class Target:
     """The other nodes of the server, when it has several."""
 
     def node(self, number: int) -> Target:
-        """The node for the connection `number`: connections are spread over the nodes in turn."""
+        """Return the node for the connection `number`: connections are spread over the nodes in turn."""
         return (self, *self.nodes)[number % (1 + len(self.nodes))]
 
     @classmethod
@@ -49,7 +49,7 @@ class Target:
         api_key: str = "",
         engine: Processes | None = None,
     ) -> Target:
-        """The server at `url`, or its nodes at several URLs with commas between them.
+        """Return the server at `url`, or its nodes at several URLs with commas between them.
 
         Raises BenchmarkError for an invalid URL and for an unknown host.
         """

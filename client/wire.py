@@ -82,7 +82,7 @@ def json_of(response: httpx.Response) -> Any:
 
 
 def _integer(digits: str) -> int | float:
-    """An integer; infinity when it has more digits than Python converts (4300 by default)."""
+    """Return an integer; infinity when it has more digits than Python converts (4300 by default)."""
     try:
         return int(digits)
     except ValueError:

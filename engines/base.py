@@ -191,7 +191,7 @@ class ControlSender(ABC):
     """Whether there may be more than one node."""
 
     def servers(self) -> list[ServerFigures]:
-        """What this node knows of the servers that the engine uses; empty if it uses none. Does not block."""
+        """Return what this node knows of the servers that the engine uses; empty if it uses none. Does not block."""
         return []
 
     @abstractmethod

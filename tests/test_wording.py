@@ -52,8 +52,6 @@ UNCLEAR_LIMITS = re.compile(r"(MOST|LARGEST|LONGEST|ENOUGH|FEWEST|LEAST)_")
 """Beginnings of names of constants; the standard terms are MAX_ and MIN_."""
 EXCEPTIONS: frozenset[str] = frozenset()
 """Directories and files whose docstrings are not checked yet."""
-BEING_REWORDED = frozenset({"admin", "app/net", "benchmarks"})
-"""Directories whose docstrings and messages are not yet held to the newer rules."""
 PROPERTIES = frozenset({"property", "cached_property"})
 LOG_METHODS = frozenset({"trace", "debug", "info", "warning", "error", "critical", "exception", "log"})
 
@@ -207,12 +205,12 @@ def test_docstrings_stand_alone(file: str) -> None:
     assert list(bad_docstrings((ROOT / file).read_text(encoding="utf-8"))) == []
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if not is_in(file, BEING_REWORDED)])
+@pytest.mark.parametrize("file", FILES)
 def test_docstrings_of_functions_begin_with_a_verb(file: str) -> None:
     assert list(noun_phrases((ROOT / file).read_text(encoding="utf-8"))) == []
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if not is_in(file, BEING_REWORDED)])
+@pytest.mark.parametrize("file", FILES)
 def test_docstrings_contain_no_idioms(file: str) -> None:
     assert list(idioms((ROOT / file).read_text(encoding="utf-8"))) == []
 
@@ -223,7 +221,7 @@ def test_messages_use_standard_terms(file: str) -> None:
     assert [text for text in found if PHRASES.search(text)] == []
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if not is_in(file, BEING_REWORDED)])
+@pytest.mark.parametrize("file", FILES)
 def test_messages_say_what_is_invalid(file: str) -> None:
     found = messages((ROOT / file).read_text(encoding="utf-8"))
     assert [text for text in found if NEGATIONS.search(text)] == []

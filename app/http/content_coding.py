@@ -10,7 +10,7 @@ MAX_CACHED_HEADERS = 64
 
 @lru_cache(MAX_CACHED_HEADERS)
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether the value of Accept-Encoding allows gzip. A client that does not name it may not be able to read it."""
+    """Return whether the value of Accept-Encoding allows gzip. Clients that do not name it may not know it."""
     for coding in accept_encoding.lower().split(","):
         name, *parameters = (part.strip() for part in coding.split(";"))
         if name in ("gzip", "x-gzip"):

@@ -32,7 +32,7 @@ class Opening(NamedTuple):
     """Scheme, host and prefix in the browser's URL, if such a proxy reports them."""
 
     def without_headers(self) -> Opening:
-        """What operators see of a request: a copy without its headers and query, which takes little memory."""
+        """Return what operators see of a request: a copy without its headers and query, which takes little memory."""
         return Opening(self.method, self.target.partition("?")[0], NO_HEADERS, self.address, self.scheme)
 
     def environ(self) -> dict[str, Any]:

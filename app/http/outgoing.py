@@ -71,7 +71,7 @@ class _TLSPool(HTTPSConnectionPool):
 
 
 def http_client(connections: int, timeout: float) -> PoolManager:
-    """A client that keeps up to `connections` idle connections. Each wait may take `timeout` seconds.
+    """Return a client that keeps up to `connections` idle connections. Each wait may take `timeout` seconds.
 
     A response that is too large, or is not HTTP, raises HTTPError of urllib3.
     """

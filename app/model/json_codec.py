@@ -177,7 +177,7 @@ def _decode_leniently(data: bytes) -> Any:
 
 
 def _with_replacements(data: bytes) -> bytes:
-    """The text with U+FFFD in place of halves of surrogate pairs."""
+    """Return the text with U+FFFD in place of halves of surrogate pairs."""
     return _ESCAPES.sub(lambda escape: b"\\ufffd" if escape[1] else escape[0], data)
 
 

@@ -25,12 +25,12 @@ SPEEDUPS_SWITCH = "GENTRIFUGO_SPEEDUPS"
 
 
 def chosen_send_many() -> SendMany | None:
-    """The function of the C module, or None if it is not compiled or switched off."""
+    """Return the function of the C module, or None if it is not compiled or switched off."""
     return None if os.environ.get(SPEEDUPS_SWITCH) == "0" else compiled_send_many
 
 
 def describe_speedups() -> str:
-    """Whether the C module is used, and if not, why, for the log and for `gentrifugo doctor`."""
+    """Return whether the C module is used, and if not, why, for the log and for `gentrifugo doctor`."""
     if os.environ.get(SPEEDUPS_SWITCH) == "0":
         return f"C module for sending: switched off by {SPEEDUPS_SWITCH}=0"
     if compiled_send_many is None:

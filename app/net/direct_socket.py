@@ -33,7 +33,7 @@ class DirectSocket:
         self._hub = gevent.get_hub()
 
     def recv(self, size: int) -> bytes:
-        """Up to `size` bytes, or no bytes at the end of the stream. Blocks until there is something to read.
+        """Return up to `size` bytes, or no bytes at the end of the stream. Blocks until there is something to read.
 
         Other greenlets run first, even if there is something to read already, so that no peer can keep them waiting.
         """
@@ -76,11 +76,11 @@ class DirectSocket:
 
     @staticmethod
     def now() -> float:
-        """The time by which `recv_within` counts, in seconds: it stands still while the process does."""
+        """Return the time by which `recv_within` counts, in seconds: it stands still while the process does."""
         return running_time()
 
     def peek(self) -> bytes:
-        """The next byte, without consuming it, or no bytes at the end. Raises BlockingIOError if nothing has come."""
+        """Return the next byte without consuming it, or no bytes at the end. Raises BlockingIOError if there is none."""
         data: bytes = self.raw.recv(1, MSG_PEEK)
         return data
 

@@ -33,7 +33,7 @@ class RawTLS:
         self._peeked = b""
 
     def fileno(self) -> int:
-        """The descriptor to wait for."""
+        """Return the descriptor to wait for."""
         return self._socket.fileno()
 
     def send(self, data: bytes, /) -> int:
@@ -57,7 +57,7 @@ class RawTLS:
         return sent
 
     def recv(self, size: int) -> bytes:
-        """Up to `size` decrypted bytes, or no bytes at the end."""
+        """Return up to `size` decrypted bytes, or no bytes at the end."""
         if self._peeked:
             data, self._peeked = self._peeked, b""
             return data
@@ -72,7 +72,7 @@ class RawTLS:
         return read
 
     def peek(self) -> bytes:
-        """The next byte, without consuming it, or no bytes at the end."""
+        """Return the next byte, without consuming it, or no bytes at the end."""
         self._peeked = self.recv(1)
         return self._peeked
 
@@ -126,10 +126,10 @@ class DirectTLS(DirectSocket):
 
 
 def direct(socket: Any) -> DirectSocket:
-    """The object that reads and writes this socket of gevent directly."""
+    """Return the object that reads and writes this socket of gevent directly."""
     return DirectTLS(socket) if isinstance(socket, SSLSocket) else DirectSocket(socket)
 
 
 def raw_of(socket: Any) -> Any:
-    """The non-blocking socket below this socket of gevent."""
+    """Return the non-blocking socket below this socket of gevent."""
     return RawTLS(socket) if isinstance(socket, SSLSocket) else socket._sock

@@ -105,7 +105,7 @@ class Flusher:
         return min(longest, self._rest_factor * round_took)
 
     def _rest_of_few(self, round_took: float) -> float:
-        """A short rest, or less than that if few frames would gather during it."""
+        """Return a short rest, or less than that if few frames would gather during it."""
         short = self.rest * SHORT_REST
         gathered = self._few.rate * short
         return min(short * min(gathered / MIN_GATHERED, 1), self._rest_factor * round_took)

@@ -36,7 +36,7 @@ class RawSocket(Protocol):
 
 
 def no_descriptor() -> int:
-    """The `fileno` of what has no socket to send to."""
+    """Return the `fileno` of what has no socket to send to."""
     return -1
 
 
@@ -199,7 +199,7 @@ class Outbox(Queue):
         self.size = 0
 
     def fail(self, reason: str) -> None:
-        """The socket cannot be written: close the outbox, and call `on_error` with the reason."""
+        """Close the outbox because the socket cannot be written, and call `on_error` with the reason."""
         if self._socket is not None:
             self.close()
             self._on_error(reason)

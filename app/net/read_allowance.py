@@ -26,7 +26,7 @@ class ReadAllowance:
         self._most = seconds
 
     def note_waited(self, seconds: float) -> None:
-        """The server has waited so long."""
+        """Count the seconds that the server has waited."""
         self.left -= seconds
 
     def note_received(self, size: int) -> None:

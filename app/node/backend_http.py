@@ -123,5 +123,5 @@ class BackendHTTP:
 
 
 def _basic(userinfo: str) -> str:
-    """The header Authorization for user and password of a URL (RFC 7617)."""
+    """Return the header Authorization for user and password of a URL (RFC 7617)."""
     return f"Basic {b64encode(unquote(userinfo).encode()).decode()}"

@@ -31,7 +31,7 @@ class ChannelRates:
         self._began = self._began_before = self._asked = 0.0
 
     def current(self) -> Callable[[str], float] | None:
-        """Return a function for the publications per second of a channel, and go on counting.
+        """Return a function for the publications per second of a channel, and continue counting.
 
         None if counting begins only now. The function does not look at all channels, of which there can be many.
         """

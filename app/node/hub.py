@@ -335,15 +335,15 @@ class Hub:
         return list(self._users.get(user, ()))
 
     def connections(self) -> list[Connection]:
-        """All authenticated connections, in a new list."""
+        """Return all authenticated connections, in a new list."""
         return list(self._connections.values())
 
     def users(self) -> list[str]:
-        """The users with a connection to this node."""
+        """Return the users with a connection to this node."""
         return list(self._users)
 
     def num_user_connections(self, user: str) -> int:
-        """The number of connections of a user to this node."""
+        """Return the number of connections of a user to this node."""
         return len(self._users.get(user, ()))
 
     def connections_with(self, uid: str) -> list[Connection]:

@@ -65,7 +65,7 @@ class LiveStreams:
         return following
 
     def reached(self, channel: str) -> StreamPosition | None:
-        """The position up to which live subscribers of a channel have received it; None for a channel not followed.
+        """Return the position up to which live subscribers of a channel have received it; None if it is not followed.
 
         Those that are muted, because a publication is missing, have not received all of it.
         """

@@ -84,7 +84,7 @@ class Latency:
         self._recorded[int(seconds * 1e6)] += 1
 
     def take_recorded(self) -> Counter[int]:
-        """The durations in microseconds since the last call, with how often each was measured."""
+        """Return the durations in microseconds since the last call, with how often each was measured."""
         recorded, self._recorded = self._recorded, Counter()
         self._current.update(recorded)
         ended, self._ended = self._ended, Counter()

@@ -191,7 +191,7 @@ class Node(Commands):
         return self._engine.name
 
     def engine_servers(self) -> list[ServerFigures]:
-        """What this node knows of the servers that its engine uses; empty if it uses none."""
+        """Return what this node knows of the servers that its engine uses; empty if it uses none."""
         return self._engine.servers()
 
     @property

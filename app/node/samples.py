@@ -89,7 +89,7 @@ class Durations:
             self._counts[_shade(duration)] += number
 
     def take(self) -> list[float]:
-        """The SAMPLED_PERCENTILES in microseconds, 0 without any duration; then nothing is counted any more."""
+        """Return the SAMPLED_PERCENTILES in microseconds, 0 without any duration; then nothing is counted any more."""
         counts, self._counts = sorted(self._counts.items()), Counter()
         total = sum(number for _, number in counts)
         found: list[float] = []
@@ -102,7 +102,7 @@ class Durations:
 
 
 def _shade(duration: int) -> int:
-    """The number of the part of a power of two that has a duration; the durations below SHADES have their own."""
+    """Return the number of the part of a power of two that has a duration; durations below SHADES have their own."""
     duration = max(duration, 0)
     shift = min(max(duration.bit_length() - SHADES.bit_length(), 0), MAX_EXPONENT)
     return shift * SHADES + min(duration >> shift, 2 * SHADES - 1)
@@ -152,7 +152,7 @@ class Ring:
                 values[skipped % self._size] = GAP
 
     def read(self, first: int, count: int) -> dict[str, list[float | None]]:
-        """The samples with the numbers from `first` on."""
+        """Return the samples with the numbers from `first` on."""
         oldest = self._last - self._size
         numbers = range(first, first + min(count, self._size))
         return {
@@ -220,12 +220,12 @@ class NodeHistory:
         return {**gauges, "memory": float(totals["node_memory_sys"])}, counters
 
     def read(self, wanted: SamplesWanted) -> dict[str, list[float | None]]:
-        """The figures of this node that are wanted; empty for a step that does not exist."""
+        """Return the figures of this node that are wanted; empty for a step that does not exist."""
         ring = self._rings.get(wanted.step)
         return ring.read(wanted.first, wanted.count) if ring is not None else {}
 
     def window(self, seconds: float, since: float = 0) -> SamplesWanted:
-        """The samples of the last seconds that are newer than `since`.
+        """Return the samples of the last seconds that are newer than `since`.
 
         The step is the shortest one that reaches back so far.
         """
@@ -242,5 +242,5 @@ class NodeHistory:
 
 
 def times_of(wanted: SamplesWanted) -> Sequence[int]:
-    """The times of samples, in seconds since 1970."""
+    """Return the times of samples, in seconds since 1970."""
     return range(wanted.first * wanted.step, (wanted.first + wanted.count) * wanted.step, wanted.step)

@@ -119,12 +119,12 @@ class Surveys:
         return [report.info for report in reports if report.info is not None]
 
     def samples(self, wanted: SamplesWanted) -> list[NodeSamples]:
-        """The samples of the nodes that reply."""
+        """Return the samples of the nodes that reply."""
         reports = self._ask(SurveyRequest(_new_id(), samples=wanted))
         return [report.samples for report in reports if report.samples is not None]
 
     def answers(self, question: OperatorQuestion) -> list[OperatorAnswer]:
-        """The answers to a question of an operator, of the nodes that reply; that of this node is the first."""
+        """Return the answers to a question of an operator, of the nodes that reply; that of this node is the first."""
         reports = self._ask(SurveyRequest(_new_id(), question=question))
         return [report.answer for report in reports if report.answer is not None]
 

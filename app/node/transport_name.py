@@ -9,7 +9,7 @@ TRANSPORTS = ("websocket", "http_stream", "sse", "uni_websocket", "uni_http_stre
 
 
 def transport_of(opening: Opening | None) -> str:
-    """The name that Centrifugo gives to a transport, from the request that opened the connection."""
+    """Return the name that Centrifugo gives to a transport, from the request that opened the connection."""
     if opening is None:
         return "websocket"
     path = opening.target.partition("?")[0]

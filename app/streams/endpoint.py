@@ -282,7 +282,7 @@ _DISCONNECT_ENCODERS: dict[Format, Callable[[int, str], bytes]] = {
 
 
 def _parameter(exchange: Exchange, name: str) -> str | None:
-    """A parameter in the query; None if it is missing or empty."""
+    """Return a parameter in the query; None if it is missing or empty."""
     values = parse_qs(exchange.query).get(name)
     return values[0] if values else None
 

@@ -20,7 +20,7 @@ _compressor = zlib.compressobj(COMPRESSION_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS
 
 
 def part(data: bytes) -> bytes:
-    """The part of the stream that has this data: compressed, or as it is after five bytes."""
+    """Return the part of the stream that has this data: compressed, or as it is after five bytes."""
     size = len(data)
     if size < MIN_COMPRESSED_SIZE:
         return b"\0%b%b%b" % (size.to_bytes(2, "little"), (size ^ 0xFFFF).to_bytes(2, "little"), data)

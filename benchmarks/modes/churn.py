@@ -1,4 +1,4 @@
-"""Coming and going: whether anything of clients is left in the server when they have gone."""
+"""Connecting and disconnecting: whether the server keeps anything of clients that have disconnected."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ResourceUsage(NamedTuple):
 
     @classmethod
     def of(cls, target: Target) -> ResourceUsage:
-        """What it holds now; 0 for what its processes would tell, when they are not known."""
+        """Return what it holds now; 0 for what its processes would tell, when they are not known."""
         processes = target.processes
         files, memory = (processes.open_files(), processes.memory()) if processes is not None else (0, 0)
         return cls(gauges(target), files, memory)
@@ -95,7 +95,7 @@ def _cycle(target: Target, load: Load) -> None:
 
 
 def _settled_usage(target: Target, before: ResourceUsage) -> ResourceUsage:
-    """The resources in use once they no longer decrease."""
+    """Return the resources in use once they no longer decrease."""
     deadline = time.monotonic() + RELEASE_TIMEOUT
     while (usage := ResourceUsage.of(target)).not_released_since(before) and time.monotonic() < deadline:
         time.sleep(POLL_INTERVAL)

@@ -19,7 +19,7 @@ class Published(NamedTuple):
 
 
 class ApiRequest(NamedTuple):
-    """A request of a backend: path below the prefix, the header that proves who it is, and the body."""
+    """A request of a backend: path below the prefix, the header with its credentials, and the body."""
 
     path: str
     credential: str
@@ -48,30 +48,30 @@ class Protocol(ABC):
 
     @abstractmethod
     def is_reply(self, payload: bytes, method: str) -> bool:
-        """Whether a frame has the reply to `method`. Raises BenchmarkError when the reply is an error."""
+        """Return whether a frame has the reply to `method`. Raises BenchmarkError when the reply is an error."""
 
     @abstractmethod
     def publications(self, payload: bytes) -> Iterable[Published]:
-        """The publications in a frame. Raises BenchmarkError for anything else."""
+        """Return the publications in a frame. Raises BenchmarkError for anything else."""
 
     @abstractmethod
     def command(self, channel: str) -> str:
-        """A publish command of a backend, in which `%s` stands for the data."""
+        """Return a publish command of a backend, in which `%s` stands for the data."""
 
     @abstractmethod
     def request(self, commands: Sequence[str], secret: str, api_key: str) -> ApiRequest:
-        """A request with these commands."""
+        """Return a request with these commands."""
 
     @abstractmethod
     def errors(self, body: bytes, count: int) -> list[Any]:
-        """The errors in the response to `count` commands. Raises ValueError or LookupError for other bodies."""
+        """Return the errors in the response to `count` commands. Raises ValueError or LookupError for other bodies."""
 
 
 def reply_error(method: str, error: object) -> BenchmarkError:
-    """The server has refused a command of a client."""
+    """Return the server has refused a command of a client."""
     return BenchmarkError(f"the reply to {method} was the error {error!r}")
 
 
 def other_push(kind: object) -> BenchmarkError:
-    """The server has sent something that is not part of the load."""
+    """Return the server has sent something that is not part of the load."""
     return BenchmarkError(f"the server sent a {kind!r}; the channels must be free of join and leave")

@@ -68,7 +68,7 @@ class V2(Protocol):
 
 
 def token(user: str, secret: str) -> str:
-    """The token of a client."""
+    """Return the token of a client."""
     return jwt(secret, {"sub": user, "exp": int(time.time()) + TOKEN_LIFETIME})
 
 

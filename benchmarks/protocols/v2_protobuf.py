@@ -54,7 +54,7 @@ def _command(method: str, request: bytes) -> bytes:
 
 
 def _messages(payload: bytes) -> list[Fields]:
-    """The messages of a frame."""
+    """Return the messages of a frame."""
     found = []
     position = 0
     while position < len(payload):

@@ -93,7 +93,7 @@ class Shard:
         self.pipeline.stop()
 
     def figures(self) -> ServerFigures:
-        """What this node knows of the server."""
+        """Return what this node knows of the server."""
         pipeline, links = self.pipeline, (self.pipeline, self.subscriber)
         broken = [link for link in links if not link.is_ready]
         last = max(links, key=lambda link: link.error_at)

@@ -104,7 +104,7 @@ def test_tables_are_whole() -> None:
         assert len(widths) <= 1, section
 
 
-def test_what_the_machine_does_not_have_has_no_section() -> None:
+def test_page_has_no_section_for_parts_that_the_machine_lacks() -> None:
     page = "\n".join(sections(suite(redis=None, sending={}), []))
     assert "nodes with Redis" not in page
     assert "The C module" not in page

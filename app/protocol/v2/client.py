@@ -328,8 +328,7 @@ class ClientV2(BaseClient):
         """Let the next message have an id with the positions of new subscriptions, if messages have ids."""
         started = {name: result.reached for name, result in results.items() if result.recoverable}
         if self.positions is not None and started:
-            self.subscriptions.end_shared_ids()
-            self.positions.start(started)
+            self.subscriptions.start_positions(self.positions, started)
 
     def send_missed(self, channel: str, result: SubscribeResult, missed: Iterable[Publication]) -> None:
         """Send the publications that a new subscription has recovered, as if they had been published just now.

@@ -74,7 +74,7 @@ def _connect(client: ServedClient, id_: int, request: ConnectRequest) -> None:
 
 
 def _take_missed(client: ServedClient, subs: Mapping[str, SubscribeResult]) -> dict[str, list[Publication]]:
-    """What a client that came back with the id of an event has missed: it receives it as it would have before.
+    """Return what a client that came back with the id of an event has missed: it receives it as it would have before.
 
     Other clients expect it in the reply.
     """

@@ -48,7 +48,7 @@ def encode_event(format_: Format, event: Event) -> bytes:
 
 
 def encode_with_id(format_: Format, event: Event) -> bytes:
-    """The push of an event, with an id if it has a position. Raises NotJSON."""
+    """Return the push of an event, with an id if it has a position. Raises NotJSON."""
     message = encode_event(format_, event)
     return with_id(id_of(event), message) if isinstance(event, Publication) and event.offset else message
 

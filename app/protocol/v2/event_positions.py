@@ -29,17 +29,17 @@ _MAX_ID_SIZE = MAX_POSITIONS * (2 * HASH_SIZE + 20 + len(_SEPARATOR))
 
 
 def id_of(publication: Publication) -> bytes:
-    """The id of a publication for a client that has no other channel with positions."""
+    """Return the id of a publication for a client that has no other channel with positions."""
     return _part(publication.channel, StreamPosition(publication.offset, publication.epoch))
 
 
 def with_id(id_: bytes, message: bytes) -> bytes:
-    """A message with an id."""
+    """Return a message with an id."""
     return b"%b\n%b" % (id_, message)
 
 
 def split_id(message: bytes) -> tuple[bytes | None, bytes]:
-    """The id of a message, None if it has none, and the message itself."""
+    """Return the id of a message, None if it has none, and the message itself."""
     id_, found, text = message.rpartition(b"\n")
     return (id_ if found else None), text
 
@@ -56,7 +56,7 @@ class LastEvent:
         self._positions = {part[1]: (part[2], int(part[3])) for part in found} if is_valid else {}
 
     def offset(self, channel: str, epoch: str) -> int | None:
-        """The offset that the client has reached in this epoch of a channel; None if the id does not say."""
+        """Return the offset that the client has reached in this epoch of a channel; None if the id does not say."""
         hashed, offset = self._positions.get(_hash(channel).decode(), ("", 0))
         return offset if hashed == _hash(epoch).decode() else None
 
@@ -64,9 +64,11 @@ class LastEvent:
 class EventPositions:
     """The positions that one client has reached. `frame` converts a message with an id for the transport."""
 
-    __slots__ = ("_frame", "_is_changed", "_is_stopped", "_parts")
+    __slots__ = ("shared", "_frame", "_is_changed", "_is_stopped", "_parts")
 
     def __init__(self, frame: Callable[[bytes], bytes]) -> None:
+        self.shared = ""
+        """The live channel whose publications do not come through `frame`: their ids are the same for all clients."""
         self._frame = frame
         self._is_changed = False
         self._is_stopped = False
@@ -89,6 +91,8 @@ class EventPositions:
 
     def end(self, channel: str) -> None:
         """Remove a channel; the next message has an id that says so."""
+        if channel == self.shared:
+            self.shared = ""
         if self._parts.pop(_hash(channel), None) is not None:
             self._is_changed = True
 
@@ -97,7 +101,7 @@ class EventPositions:
         self._is_stopped = True
 
     def frame(self, message: bytes) -> bytes:
-        """The next message as it goes into the outbox. If it has an id, that is completed by the other channels."""
+        """Return the next message as it goes into the outbox. Its id, if any, is completed by the other channels."""
         id_, text = split_id(message)
         if id_ is not None:
             self._note(id_)

@@ -7,7 +7,7 @@ the replies that are returned here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -194,7 +194,7 @@ class SubscriptionsV2(PresenceRenewal):
         return encoded if subscription.passes is None else encoded._replace(passes=subscription.passes)
 
     def _has_ids(self, subscription: Subscription) -> bool:
-        """Whether the publications that the client receives have ids."""
+        """Return whether the publications that the client receives have ids."""
         return self._client.positions is not None and subscription.grant.is_recoverable
 
     def _position(self, wanted: GrantedSubscription, options: ChannelOptions) -> SubscribeResult:
@@ -256,8 +256,8 @@ class SubscriptionsV2(PresenceRenewal):
             self._node.hub.change_encoding(channel, self._client, patched)
         elif has_joins:  # until now there were none, because no push may precede the reply
             self._node.hub.change_encoding(channel, self._client, self._encoding(subscription, has_joins))
-        if self._client.positions is not None and self._client.positions.has_several:
-            self._use_own_ids(channel, subscription)
+        if self._has_ids(subscription):
+            self._choose_ids(channel, subscription)
         return messages
 
     def _pushes(self, publications: Iterable[NodePublication], subscription: Subscription) -> list[bytes]:
@@ -269,25 +269,32 @@ class SubscriptionsV2(PresenceRenewal):
 
     # -- ids of messages
 
-    def _use_own_ids(self, channel: str, subscription: Subscription) -> None:
-        """Let publications of a live channel have ids of this client, which all other channels are a part of."""
+    def _choose_ids(self, channel: str, subscription: Subscription) -> None:
+        """Let publications of a live channel have ids that all channels of the client are a part of.
+
+        As long as it is the only one, these are the same for all clients.
+        """
         positions = self._client.positions
-        if positions is not None and subscription.grant.is_recoverable:
+        assert positions is not None
+        if positions.has_several:
             own = self._encoding(subscription, subscription.grant.has_joins)._replace(frame=positions.frame)
             self._node.hub.change_encoding(channel, self._client, own)
+        else:
+            positions.shared = channel
 
-    def end_shared_ids(self) -> None:
-        """Before a second channel is added: as long as there is one, its ids are the same for all clients."""
-        positions = self._client.positions
-        for channel, subscription in self.channels.items():
-            if positions is None or not subscription.grant.is_recoverable or channel in self._live_from:
-                continue
-            reached = self._node.streams.reached(channel)
-            if reached is None or self._node.hub.is_muted(channel, self._client):
-                positions.stop()
-            else:
-                positions.set(channel, reached)
-            self._use_own_ids(channel, subscription)
+    def start_positions(self, positions: EventPositions, started: Mapping[str, StreamPosition]) -> None:
+        """Let the next message have an id with the positions of further channels, which are not live yet."""
+        shared, positions.shared = positions.shared, ""
+        subscription = self.channels.get(shared)
+        positions.start(started)
+        if subscription is None:  # there is no shared channel, or it is just being ended
+            return
+        reached = self._node.streams.reached(shared)
+        if reached is None or self._node.hub.is_muted(shared, self._client):
+            positions.stop()
+        else:
+            positions.set(shared, reached)
+        self._choose_ids(shared, subscription)
 
     def announce(self, channel: str) -> None:
         """Publish the join of the client, if the channel has joins. May block."""

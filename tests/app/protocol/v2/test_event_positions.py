@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import gevent
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,9 +22,11 @@ from gentrifugo.app.protocol.v2.event_positions import (
     split_id,
     with_id,
 )
+from gentrifugo.app.protocol.v2.messages import SubscribeResult
 from gentrifugo.app.protocol.v2.one_way import ONE_WAY
 from gentrifugo.app.protocol.v2.token_making import connection_token
 from gentrifugo.engines.memory import MemoryEngine
+from tests.fakes import FailingEngine
 from tests.greenlets import settle
 from tests.local_client_v2 import KEY, LocalClientV2
 
@@ -113,13 +116,15 @@ class Listener(LocalClientV2):
         return [event["pub"]["data"] for event in self.events() if "pub" in event]
 
 
+KEPT = Namespace(name="kept", history_size=10, history_lifetime=60, recover=True)
+
+
 @pytest.fixture
 def node(start_node: StartNode) -> Node:
-    kept = Namespace(name="kept", history_size=10, history_lifetime=60, recover=True)
     cache = Namespace(name="cache", history_size=10, history_lifetime=60, recover=True, force_recovery_mode="cache")
     asked = Namespace(name="asked", history_size=10, history_lifetime=60)
     return start_node(
-        MemoryEngine(), namespaces=(kept, cache, asked), token_hmac_secret_key=KEY, force_positioning=True
+        MemoryEngine(), namespaces=(KEPT, cache, asked), token_hmac_secret_key=KEY, force_positioning=True
     )
 
 
@@ -259,6 +264,25 @@ def test_a_channel_that_a_backend_adds_is_part_of_the_next_id(node: Node) -> Non
     assert data_of(Listener(node, "kept:a", "kept:b", last=client.last)) == [13]
 
 
+def test_ids_go_on_while_another_channel_is_being_added(start_node: StartNode) -> None:
+    engine = FailingEngine()
+    node = start_node(engine, namespaces=(KEPT,), token_hmac_secret_key=KEY)
+    client = Listener(node, "kept:a")
+    publish(node, a=1)
+    assert client.data() == [1]
+    gate = engine.close_gate("subscribe")
+    adding = gevent.spawn(client.connection.subscribe_from_server, AddSubscription("alice", channel="kept:b"))
+    settle()
+    client.connection.note_positions({"kept:c": SubscribeResult(recoverable=True, epoch="epoch", offset=7)})
+    gate.set()
+    adding.get(timeout=5)
+    client.events()
+    last = LastEvent(client.last)
+    epochs = {channel: node.top(channel).epoch for channel in ("kept:a", "kept:b")}
+    assert [last.offset(channel, epoch) for channel, epoch in epochs.items()] == [1, 0]
+    assert last.offset("kept:c", "epoch") == 7
+
+
 def test_a_channel_that_has_ended_is_no_part_of_the_next_id(node: Node) -> None:
     client = Listener(node, "kept:a", "kept:b")
     client.connection.unsubscribe("kept:b")
@@ -281,3 +305,21 @@ def test_a_client_that_lacks_a_publication_gets_no_ids(node: Node) -> None:
 def test_a_message_without_an_id_stays_as_it_is() -> None:
     assert split_id(b"{}") == (None, b"{}")
     assert split_id(with_id(b"", b"{}")) == (b"", b"{}")
+
+
+def test_ids_go_on_while_another_channel_is_being_ended(start_node: StartNode) -> None:
+    engine = FailingEngine()
+    node = start_node(engine, namespaces=(KEPT,), token_hmac_secret_key=KEY)
+    client = Listener(node, "kept:a")
+    gate = engine.close_gate("unsubscribe")
+    ending = gevent.spawn(client.connection.unsubscribe, "kept:a")
+    settle()
+    adding = gevent.spawn(client.connection.subscribe_from_server, AddSubscription("alice", channel="kept:b"))
+    settle()
+    gate.set()
+    ending.get(timeout=5)
+    adding.get(timeout=5)
+    publish(node, b=1)
+    client.events()
+    assert LastEvent(client.last).offset("kept:b", node.top("kept:b").epoch) == 1
+    assert LastEvent(client.last).offset("kept:a", node.top("kept:a").epoch) is None
