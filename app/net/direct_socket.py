@@ -80,7 +80,7 @@ class DirectSocket:
         return running_time()
 
     def peek(self) -> bytes:
-        """Return the next byte without consuming it, or no bytes at the end. Raises BlockingIOError if there is none."""
+        """Return the next byte, unconsumed, or no bytes at the end. Raises BlockingIOError if none is there."""
         data: bytes = self.raw.recv(1, MSG_PEEK)
         return data
 
