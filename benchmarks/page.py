@@ -165,7 +165,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def write(suite: Suite, docs: Path) -> None:
     """Write the page and its pictures into a directory."""
     pictures = docs / "benchmarks"
-    pictures.mkdir(exist_ok=True)
+    pictures.mkdir(parents=True, exist_ok=True)
     draw_all(suite, pictures)
     (docs / "benchmarks.md").write_text("\n".join(sections(suite, machine.describe())), encoding="utf-8")
 
