@@ -23,8 +23,9 @@ OPENING = f"""\
 # Benchmarks
 
 Written by `make bench`, which measures the server of this repository on the machine it runs on: run it on yours.
-Server and load generator share the machine and talk over the loopback interface; the server is one process with the
-memory engine; what is published is {Load.size} bytes of JSON. Figures are medians of {ROUNDS} runs, except for memory.
+Server and load generator share the machine and talk over the loopback interface. Where a section says nothing else, the
+server is one process with the memory engine. What is published is {Load.size} bytes of JSON. Figures are medians of
+{ROUNDS} runs, except for memory.
 """
 
 FANOUT = """\
