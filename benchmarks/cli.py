@@ -33,6 +33,8 @@ two servers in turn, both running, or both started for each round:
 c.json holds the secret, a client_queue_max_size that is never reached, such as 1000000000, and for --namespace history:
 a namespace of this name with history_size 10 and history_lifetime 60. The server of this repository has the same.
 
+With GENTRIFUGO_SPEEDUPS=0 in the environment, the server of this repository does without its C module for sending.
+
 With protocol v2, the channels must have allow_subscribe_for_client.
 """
 

@@ -23,6 +23,9 @@ from benchmarks.target import Target
 HISTORY = "history:"
 """The namespace whose channels keep a history, with its boundary."""
 
+SPEEDUPS = "GENTRIFUGO_SPEEDUPS"
+"""The environment variable that switches off the C module for sending when it is 0."""
+
 OPTIONS: dict[str, Any] = {
     "address": "127.0.0.1",
     "log_level": "info",
@@ -52,17 +55,19 @@ def running_server(
     protocol: Protocol = PROTOCOLS["v1"],
     redis: RedisProcess | None = None,
     nodes: int = 1,
-    speedups: bool = True,
+    speedups: bool | None = None,
     **options: Any,
 ) -> Iterator[Target]:
     """Run new server processes, each on a free port; `options` go into their configuration. Raises BenchmarkError.
 
-    With `speedups` false they do without the C module for sending.
+    `speedups` decides whether they use the C module for sending; None leaves that to the environment.
     """
     secret, token_secret, api_key = (secrets.token_hex(32) for _ in range(3))
     keys = {"secret": secret, "token_hmac_secret_key": token_secret, "api_key": api_key}
     engine = {"engine": "redis", "redis_port": str(redis.port)} if redis is not None else {}
-    environment = server_environment() | ({} if speedups else {"GENTRIFUGO_SPEEDUPS": "0"})
+    environment = server_environment()
+    if speedups is not None:
+        environment[SPEEDUPS] = str(int(speedups))
     program = Path(sys.executable).with_name("gentrifugo")
     if not program.exists():
         raise BenchmarkError(f"there is no {program}; install the project with make install")

@@ -23,8 +23,9 @@ OPENING = f"""\
 # Benchmarks
 
 Written by `make bench`, which measures the server of this repository on the machine it runs on: run it on yours.
-Server and load generator share the machine and talk over the loopback interface; the server is one process with the
-memory engine; what is published is {Load.size} bytes of JSON. Figures are medians of {ROUNDS} runs, except for memory.
+Server and load generator share the machine and talk over the loopback interface. Where a section says nothing else, the
+server is one process with the memory engine. What is published is {Load.size} bytes of JSON. Figures are medians of
+{ROUNDS} runs, except for memory.
 """
 
 FANOUT = """\
@@ -165,7 +166,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def write(suite: Suite, docs: Path) -> None:
     """Write the page and its pictures into a directory."""
     pictures = docs / "benchmarks"
-    pictures.mkdir(exist_ok=True)
+    pictures.mkdir(parents=True, exist_ok=True)
     draw_all(suite, pictures)
     (docs / "benchmarks.md").write_text("\n".join(sections(suite, machine.describe())), encoding="utf-8")
 

@@ -47,7 +47,7 @@ MODE = Mode(
 )
 
 BATCH_MODE = Mode(
-    "the same with 100 publish commands in each request",
+    "publish commands over the HTTP API, 100 in each request, nobody subscribed",
     {**MODE.defaults, "publishers": 4, "batch": 100},
     run,
 )

@@ -9,9 +9,11 @@ import pytest
 from benchmarks.errors import BenchmarkError
 from benchmarks.gauges import gauges
 from benchmarks.load import Load
-from benchmarks.local_server import running_server
+from benchmarks.local_server import HISTORY, running_server
 from benchmarks.modes import MODES
 from benchmarks.protocols import PROTOCOLS
+from benchmarks.redis_process import running_redis
+from tests.parts import program
 
 
 def test_the_server_runs_until_the_block_ends() -> None:
@@ -40,6 +42,19 @@ def test_environment_variables_of_the_developer_are_ignored(monkeypatch: pytest.
     monkeypatch.setitem(os.environ, "CENTRIFUGO_PING_INTERVAL", "never")
     with running_server() as target:
         assert gauges(target)["node_num_clients"] == 0
+
+
+def test_channels_of_one_namespace_keep_a_history() -> None:
+    with running_server(speedups=False) as target:
+        load = Load(namespace=HISTORY, connections=2, publishers=1, rate=50, seconds=0.2, check=True)
+        assert MODES["paced"].run(target, load).problems == []
+
+
+def test_nodes_with_redis_pass_messages_to_each_other() -> None:
+    program("redis-server")
+    with running_redis() as redis, running_server(redis=redis, nodes=2) as target:
+        load = Load(connections=4, publishers=1, rate=50, seconds=0.3, check=True)
+        assert MODES["paced"].run(target, load).problems == []
 
 
 def test_a_server_that_does_not_start_says_why() -> None:

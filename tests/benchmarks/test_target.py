@@ -23,6 +23,13 @@ def test_a_url_names_address_and_prefix(url: str, address: tuple[str, int], path
     assert target.websocket_path == path.removesuffix("api/") + "connection/websocket"
 
 
+def test_connections_are_spread_over_the_nodes_in_turn() -> None:
+    target = Target.of("http://127.0.0.1:8000,http://127.0.0.1:8001", "secret")
+    assert [target.node(number).address[1] for number in range(4)] == [8000, 8001, 8000, 8001]
+    alone = Target.of("http://127.0.0.1:8000", "secret")
+    assert alone.node(7) is alone
+
+
 @pytest.mark.parametrize(
     "url",
     ["", "127.0.0.1:8000", "https://127.0.0.1", "ws://127.0.0.1", "http://", "http://127.0.0.1:x", "http://x:99999"],
