@@ -33,7 +33,8 @@ class Opening(NamedTuple):
 
     def without_headers(self) -> Opening:
         """Return what operators see of a request: a copy without its headers and query, which takes little memory."""
-        return Opening(self.method, self.target.partition("?")[0], NO_HEADERS, self.address, self.scheme)
+        path = sys.intern(self.target.partition("?")[0])  # that of all connections with one transport is the same
+        return Opening(sys.intern(self.method), path, NO_HEADERS, self.address, self.scheme)
 
     def environ(self) -> dict[str, Any]:
         """Return the request as a WSGI environ, without its body.
