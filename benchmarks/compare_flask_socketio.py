@@ -24,6 +24,7 @@ from benchmarks.receivers import CountingReceiver, Deliveries
 from benchmarks.report import Figure, Result
 from benchmarks.socketio_connection import SocketIOConnection
 from benchmarks.span import Span
+from benchmarks.started_process import stop_on_sigterm
 from benchmarks.subscribers import SubscriberFactory, Subscribers
 from benchmarks.target import Target
 
@@ -181,4 +182,5 @@ class ExtensionConnection(Connection):
 
 
 if __name__ == "__main__":
+    stop_on_sigterm()
     sys.exit(main())

@@ -13,6 +13,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.load import Load
 from benchmarks.plots import check_matplotlib, draw_all
 from benchmarks.report import Result, number_text
+from benchmarks.started_process import stop_on_sigterm
 from benchmarks.suite import NODES, ROUNDS, SUBSCRIBER_COUNTS, WRITE_DELAY_LOAD, RedisResults, Scale, Suite, run_suite
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -334,4 +335,5 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 if __name__ == "__main__":
+    stop_on_sigterm()
     sys.exit(main())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.modes import MODES
+from benchmarks.processes import process_tree
 from tests.parts import program
 from tests.servers import Server, running
-from tests.waiting import seconds
+from tests.waiting import eventually, seconds
 
 ROOT = Path(__file__).parents[2]
 
@@ -180,6 +182,16 @@ def test_several_nodes_share_a_redis_server(other_server: str) -> None:
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     for name in ("connected and subscribed", "server CPU per client", "Redis CPU per client"):
         assert re.search(rf"^  {name} +\d", done.stdout, re.MULTILINE), name
+
+
+def test_servers_are_stopped_when_the_benchmark_is_terminated(other_server: str) -> None:
+    command = [sys.executable, "-m", "benchmarks", "api", "--seconds", "60", "--secret", "x", "--beside", other_server]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as benchmark:
+        eventually(lambda: len(process_tree(benchmark.pid)) > 1, within=15, what="a server starts")
+        server = process_tree(benchmark.pid)[1]
+        benchmark.terminate()
+        assert benchmark.wait(seconds(20)) == 128 + signal.SIGTERM
+    assert not Path(f"/proc/{server}").exists()
 
 
 def test_a_command_that_fails_is_reported() -> None:
