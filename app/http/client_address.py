@@ -28,6 +28,8 @@ class TrustedProxies:
         the client may have invented those before. Without this header, it is X-Real-IP. If both are present, the last
         proxy has set one and may have forwarded the other: so they must agree on the peer of that proxy.
         """
+        if "x-forwarded-for" not in headers and "x-real-ip" not in headers:  # the peer need not be parsed
+            return peer
         if not self.trusts(peer):
             return peer
         hops = [hop.strip() for hop in headers.get("x-forwarded-for", "").split(",") if hop.strip()]

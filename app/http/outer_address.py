@@ -16,6 +16,7 @@ PEER = "gentrifugo.peer"
 _PROXY_FIX = "werkzeug.proxy_fix.orig"
 """The key with the original values that Werkzeug's ProxyFix has replaced in an environ."""
 _SCHEMES = ("http", "https")
+_FORWARDED_HEADERS = ("x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix")
 _HOST = re.compile(r"[0-9A-Za-z._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 _PREFIX = re.compile(r"(/[0-9A-Za-z._~!$&'()*+,;=:@%-]+)+")
 
@@ -37,7 +38,7 @@ def forwarded(peer: str, headers: Mapping[str, str], proxies: TrustedProxies) ->
     The last of several values counts, which the nearest proxy has set. Invalid values are ignored.
     Header names are in lower case; `peer` is the socket's address, empty for a Unix socket.
     """
-    if not proxies.trusts(peer):
+    if not any(map(headers.get, _FORWARDED_HEADERS)) or not proxies.trusts(peer):
         return NOT_FORWARDED
     scheme = _last(headers.get("x-forwarded-proto", "")).lower()
     host = _last(headers.get("x-forwarded-host", ""))
@@ -61,10 +62,7 @@ def outer_root(environ: Mapping[str, Any], proxies: TrustedProxies) -> str:
     """
     fixed: Mapping[str, Any] = environ.get(_PROXY_FIX) or {}
     inner = {**environ, **fixed}
-    headers = {
-        name: environ.get(f"HTTP_{name.upper().replace('-', '_')}", "")
-        for name in ("x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix")
-    }
+    headers = {name: environ.get(f"HTTP_{name.upper().replace('-', '_')}", "") for name in _FORWARDED_HEADERS}
     said = forwarded(peer_of(environ), headers, proxies)
     scheme = _kept("wsgi.url_scheme", environ, inner) or said.scheme or environ["wsgi.url_scheme"]
     host = _kept("HTTP_HOST", environ, inner) or said.host or _host(environ, scheme)
