@@ -9,6 +9,8 @@ from ..http.response import HTTPResponse
 
 PREFLIGHT_AGE = 300
 """Seconds for which a browser may keep the response to a preflight request."""
+NOT_FOR_OTHER_ORIGINS: Mapping[str, str] = {"Vary": "Origin"}
+"""Headers of a response that pages of other origins must not read."""
 
 
 def check_origin(origins: Origins, method: str, headers: Mapping[str, str]) -> None:
@@ -21,11 +23,11 @@ def check_origin(origins: Origins, method: str, headers: Mapping[str, str]) -> N
     origins.check_request(headers, may_be_unnamed=method != "GET" or not has_credentials)
 
 
-def cors_headers(headers: Mapping[str, str]) -> dict[str, str]:
+def cors_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
     """Return headers that let the page of this request, whose origin has been checked, read the response."""
     origin = headers.get("origin")
     if not origin:
-        return {"Vary": "Origin"}
+        return NOT_FOR_OTHER_ORIGINS
     return {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true", "Vary": "Origin"}
 
 

@@ -33,7 +33,7 @@ from ..protocol.v2.protobuf_format import PROTOBUF
 from ..protocol.v2.tokens import TokenVerifier
 from ..websocket.compression import Compression, Deflate
 from ..websocket.connection import WebSocket
-from .cors import check_origin, cors_headers, preflight
+from .cors import NOT_FOR_OTHER_ORIGINS, check_origin, cors_headers, preflight
 from .framing import BYTES, EVENTS, EVENTS_WITH_IDS, LINES, STREAM_HEADERS, Framing
 from .inbox import Inbox
 from .one_way_websocket import OneWayWebSocket
@@ -100,11 +100,14 @@ class Streams:
 
     def serve(self, exchange: Exchange) -> None:
         """Answer one request to a path of STREAM_ENDPOINTS. Raises OSError or EOFError if the client disconnects."""
+        readable: Mapping[str, str] = NOT_FOR_OTHER_ORIGINS
         try:
+            check_origin(self._parts.origins, exchange.method, exchange.headers)
+            readable = cors_headers(exchange.headers)
             response = self._answer(exchange, STREAM_ENDPOINTS[exchange.path])
         except HTTPError as error:
             refused = text_response(error.status, error.reason)
-            response = refused._replace(headers={**refused.headers, **cors_headers(exchange.headers), **error.headers})
+            response = refused._replace(headers={**refused.headers, **readable, **error.headers})
         if response is not None:
             exchange.respond(response)
 
@@ -112,7 +115,6 @@ class Streams:
         allowed = ", ".join((*endpoint.methods, "OPTIONS"))
         if exchange.method not in (*endpoint.methods, "OPTIONS"):
             raise HTTPError(405, f"the methods of this endpoint are {allowed}", {"Allow": allowed})
-        check_origin(self._parts.origins, exchange.method, exchange.headers)
         if exchange.method == "OPTIONS":
             return preflight(allowed, exchange.headers)
         return endpoint.serve(self, exchange)

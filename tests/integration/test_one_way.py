@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -157,6 +158,22 @@ def test_program_misses_nothing_when_its_stream_is_cut(server: Server, cut: TcpP
     lines = output.read_text().splitlines()
     for index, channel in enumerate(CHANNELS):
         assert [line for line in lines if line.startswith(channel)] == [f"{channel} {n}" for n in range(index, 40, 2)]
+
+
+def test_program_reads_messages_with_characters_that_end_lines_elsewhere(server: Server, tmp_path: Path) -> None:
+    text = "next line \x85 line separator \u2028 paragraph separator \u2029"
+    file = tmp_path / "listen.py"
+    file.write_text(example("python").replace(":8000", f":{server.port}"))
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    with subprocess.Popen([sys.executable, str(file)], stdout=subprocess.PIPE, env=environment) as process:
+        try:
+            eventually(lambda: request_channels(server) == set(CHANNELS), within=10)
+            params = json.dumps({"channel": CHANNELS[0], "data": text}, ensure_ascii=False)
+            assert request(server.port, "POST", "/api/publish", params, X_API_Key=OPTIONS["api_key"])[0] == 200
+            assert process.stdout is not None
+            assert process.stdout.readline().decode() == f"{CHANNELS[0]} {text}\n"
+        finally:
+            process.kill()
 
 
 # -- the id

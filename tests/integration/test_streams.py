@@ -180,9 +180,16 @@ def test_pages_of_listed_origins_may_connect_and_no_others(server: Any, path: st
     assert headers["access-control-allow-origin"] == ORIGIN
     assert headers["access-control-allow-credentials"] == "true"
     assert headers["access-control-max-age"] == "300"
-    for method in ("OPTIONS", "POST"):
+    for method in ("OPTIONS", "POST", "PUT"):
         status, headers, _ = request(server.port, method, path, "{}", Origin="http://elsewhere.example")
         assert status == 403
+        assert "access-control-allow-origin" not in headers
+        assert headers["vary"] == "Origin"
+
+
+def test_pages_of_listed_origins_can_read_why_a_request_is_refused(server: Any) -> None:
+    status, headers, _ = request(server.port, "POST", "/emulation", "hello", Origin=ORIGIN)
+    assert (status, headers["access-control-allow-origin"]) == (400, ORIGIN)
 
 
 def test_a_link_with_cookies_does_not_connect(server: Any) -> None:

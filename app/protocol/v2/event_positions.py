@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from hashlib import blake2b
 
 from ...model.events import Publication, StreamPosition
+from .protobuf_wire import MAX_UINT64
 
 HASH_BYTES = 6
 """Bytes of a hash. A wrong position would need equal hashes of two names and of two epochs."""
@@ -52,7 +53,7 @@ class LastEvent:
     def __init__(self, id_: str) -> None:
         parts = id_.split(_SEPARATOR.decode()) if len(id_) <= _MAX_ID_SIZE else []
         found = [match for part in parts if (match := _PART.fullmatch(part)) is not None]
-        is_valid = len(found) == len(parts)
+        is_valid = len(found) == len(parts) and all(int(part[3]) <= MAX_UINT64 for part in found)
         self._positions = {part[1]: (part[2], int(part[3])) for part in found} if is_valid else {}
 
     def offset(self, channel: str, epoch: str) -> int | None:

@@ -72,6 +72,13 @@ def test_a_changed_id_has_no_position(change: str) -> None:
     assert LastEvent(change.format(id_)).offset("news", "epoch") is None
 
 
+@pytest.mark.parametrize("offset", [2**64, 10**20 - 1])
+def test_an_offset_of_more_than_64_bits_is_no_position(offset: int) -> None:
+    id_ = id_with({"news": StreamPosition(7, "epoch")})
+    assert LastEvent(f"{id_[:-1]}{offset}").offset("news", "epoch") is None
+    assert LastEvent(f"{id_[:-1]}{2**64 - 1}").offset("news", "epoch") == 2**64 - 1
+
+
 def test_an_oversized_id_has_no_position() -> None:
     id_ = id_with({"news": StreamPosition(7, "epoch")})
     assert LastEvent(".".join([id_] * 1000)).offset("news", "epoch") is None
