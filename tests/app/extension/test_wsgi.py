@@ -54,5 +54,6 @@ def test_ports_and_warnings_of_a_configuration_are_logged(caplog: pytest.LogCapt
     assert len(caplog.messages) == 2
     assert "unknown option unknown" in caplog.messages[0]
     assert caplog.messages[1] == (
-        "option api_port has no effect here: a WSGI application has no separate port, so the api endpoints are not served"
+        "option api_port has no effect here: a WSGI application has no separate port, "
+        "so the api endpoints are not served"
     )
