@@ -67,6 +67,8 @@ export class Live extends EventTarget {
             const [answered, known, samples] = await Promise.all([this.#socket.call('nodes'), this.#socket.call('stats'),
                 this.#socket.call('samples', {window, since: this.#samples.times.at(-1) ?? 0})]);
             if (window !== this.window) return; // another one was chosen meanwhile, which asks for itself
+            // A node that could not be asked before has older samples too.
+            if (this.#samples.times.length && samples.data.nodes.some(({uid}) => !this.#samples.asked.has(uid))) return this.show(window);
             this.#addSamples(samples.data);
             this.#take(answered.data, known.data.nodes, number(samples.data.now));
             this.dispatchEvent(new Event('change'));
@@ -81,7 +83,7 @@ export class Live extends EventTarget {
     /** Append new samples, and forget those that are older than the window. */
     #addSamples({step, times, nodes}) {
         const kept = this.#samples;
-        kept.step = step;
+        [kept.step, kept.asked] = [step, new Set(nodes.map(({uid}) => uid))];
         for (const {uid, name, figures} of nodes) {
             if (!kept.nodes.has(uid)) kept.nodes.set(uid, {name, lists: {}});
             const {lists} = kept.nodes.get(uid);

@@ -12,6 +12,7 @@ import pytest
 from tests.admin_browser import browser
 from tests.admin_client import OPTIONS, AdminClient
 from tests.api_client import Answer, ApiClient
+from tests.protocol_client import ProtocolClient
 from tests.redis_server import RedisServer, redis_server
 from tests.servers import Server
 from tests.waiting import eventually, seconds
@@ -118,4 +119,20 @@ def test_the_page_says_which_redis_is_away_and_of_which_node_the_figures_are(
         assert "is not reachable" in page.text(".banner")
         redis.start()
         page.wait_until("document.getElementById('banner').hidden")
+        assert page.problems == []
+
+
+def test_what_another_node_measured_before_an_outage_is_plotted_after_it(
+    redis: RedisServer, start_server: Callable[..., Server]
+) -> None:
+    first, second = (start_server(**OPTIONS, **MORE, **redis.options, name=name) for name in ("node-1", "node-2"))
+    with browser() as page:
+        with ProtocolClient(second, "ann"):
+            time.sleep(5)  # some samples
+        redis.kill()
+        page.log_in(first.url)  # the page asks for the samples when the second node cannot be asked
+        page.wait_for_text(".banner", "All figures are of the node node-1 only.", within=NOTICED)
+        redis.start()
+        page.wait_for("[data-node=node-2]")
+        page.wait_until("document.querySelector('.plot').ariaLabel.includes('node-2 0, lowest 0, highest 1')")
         assert page.problems == []
