@@ -122,9 +122,7 @@ def test_the_page_says_which_redis_is_away_and_of_which_node_the_figures_are(
         assert page.problems == []
 
 
-def test_what_another_node_measured_before_an_outage_is_plotted_after_it(
-    redis: RedisServer, start_server: Callable[..., Server]
-) -> None:
+def test_older_samples_are_plotted_after_an_outage(redis: RedisServer, start_server: Callable[..., Server]) -> None:
     first, second = (start_server(**OPTIONS, **MORE, **redis.options, name=name) for name in ("node-1", "node-2"))
     with browser() as page:
         with ProtocolClient(second, "ann"):
@@ -135,4 +133,20 @@ def test_what_another_node_measured_before_an_outage_is_plotted_after_it(
         redis.start()
         page.wait_for("[data-node=node-2]")
         page.wait_until("document.querySelector('.plot').ariaLabel.includes('node-2 0, lowest 0, highest 1')")
+        assert page.problems == []
+
+
+def test_an_outage_is_no_peak_of_closed_connections(redis: RedisServer, start_server: Callable[..., Server]) -> None:
+    first, second = (start_server(**OPTIONS, **MORE, **redis.options, name=name) for name in ("node-1", "node-2"))
+    for _ in range(3):
+        ProtocolClient(second, "ann").close()
+    with browser() as page:
+        page.log_in(first.url, "clients")
+        page.wait_for_text("tbody tr", "closed by the client\t3")
+        redis.kill()
+        page.wait_until("!document.querySelector('main').innerText.includes('closed by the client')")
+        redis.start()
+        page.wait_for_text("tbody tr", "closed by the client\t3")
+        page.wait_until("document.querySelector('.plot-card .figure').innerText === '0'")
+        assert "highest 0" in page.evaluate("document.querySelector('.plot').ariaLabel")
         assert page.problems == []
