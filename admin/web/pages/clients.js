@@ -13,9 +13,7 @@ export function clientsPage({socket, link}) {
     const lines = new Map(); // by reason, as long as `times`
     const plot = new Plot('Closed connections, per minute', () => times, () => [...lines].slice(0, MAX_LINES).map(([label, values]) => ({label, values})), rate, {stacked: true});
     const kinds = h('div', {class: 'kinds'});
-    const reasons = h('div');
-    const waiting = h('div');
-    const closed = h('div');
+    const [reasons, waiting, closed] = [h('div'), h('div'), h('div')];
     const element = h('div', {class: 'page'}, h('h1', {}, 'Clients'), kinds,
         h('div', {class: 'columns'}, h('section', {}, h('h2', {}, 'Why connections were closed'), reasons), h('section', {}, h('h2', {}, 'Over time'), plot.element)),
         h('section', {}, h('h2', {}, 'Slow clients: bytes wait for them'), waiting), h('section', {}, h('h2', {}, 'Closed by the server'), closed));
