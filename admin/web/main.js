@@ -129,7 +129,7 @@ function showBanner() {
 }
 
 function engineProblem() {
-    const servers = app.live.unreachable.map(({name, since, node}) => `Redis ${name} is not reachable since ${time(new Date(since * 1000))} (node ${node}).`);
+    const servers = app.live.servers.filter(({reachable}) => !reachable).map(({name, since, node}) => `Redis ${name} is not reachable since ${time(new Date(since * 1000))} (node ${node}).`);
     if (app.live.onlyNode) servers.push(`All figures are of the node ${app.live.onlyNode} only.`);
     return servers.join(' ');
 }

@@ -7,10 +7,8 @@ import {Plot} from '../plot.js';
 const INTERVAL = 3000, POINTS = 1200, MAX_LINES = 8;
 
 export function clientsPage({socket, link}) {
-    let timer = 0;
-    let before = null;
-    const times = [];
-    const lines = new Map(); // by reason, as long as `times`
+    let timer = 0, before = null;
+    const times = [], lines = new Map(); // lines by reason, as long as `times`
     const plot = new Plot('Closed connections, per minute', () => times, () => [...lines].slice(0, MAX_LINES).map(([label, values]) => ({label, values})), rate, {stacked: true});
     const kinds = h('div', {class: 'kinds'});
     const [reasons, waiting, closed] = [h('div'), h('div'), h('div')];
