@@ -20,8 +20,7 @@ export function nodeDetails({socket, live}) {
     }
 
     function show({nodes, different}) {
-        const versions = new Set(nodes.map(({version}) => version));
-        const names = Object.keys(different);
+        const versions = new Set(nodes.map(({version}) => version)), names = Object.keys(different);
         const problems = [versions.size > 1 && 'different versions', names.length === 1 && 'one option differs', names.length > 1 && `${names.length} options differ`].filter(Boolean);
         fill(summary, 'Versions, engine and options of the nodes', h('span', {class: problems.length ? 'badge warn' : 'badge'}, problems.join(', ') || 'all the same'));
         if (isFirst) element.open = problems.length > 0;

@@ -305,6 +305,16 @@ class TestActions:
         page.wait_for_text(".problem", "The data is not valid JSON.")
         assert not page.texts(".verdict")
 
+    @pytest.mark.parametrize("kind", ["curl", "python"])
+    def test_copies_have_no_keys_of_a_terminal(self, page: Browser, kind: str) -> None:
+        self.choose(page, "publish", "rich:\x7f\x9b")
+        self.type_data(page, '"\x7f\x9b"')
+        page.wait_for_text(f"#{kind}", "rich:")
+        page.wait_until(f"!document.querySelector('#{kind}').innerText.includes('Hello')")
+        code = page.text(f"#{kind}")
+        assert code.count("u007f") == 2
+        assert not any("\x7f" <= character <= "\x9f" for character in code)
+
     def test_ctrl_enter_sends(self, page: Browser) -> None:
         self.choose(page, "publish", "rich:news")
         page.wait_for(".ace_editor")
