@@ -122,6 +122,7 @@ def _clients(node: Node, command: Command) -> object:
     waiting = sorted((one for answer in answers for one in answer.waiting), key=lambda one: -one.waiting)
     closed = sorted((one for answer in answers for one in answer.last_closed), key=lambda one: -one.at)
     return {
+        "nodes": len(answers),
         "transports": _sum(answer.transports for answer in answers),
         "protocols": _sum(answer.protocols for answer in answers),
         "libraries": _sum(answer.libraries for answer in answers),

@@ -1,6 +1,6 @@
 // The metrics of all nodes, requested every two seconds, as series for the plots of all pages. What was before the page
 // was opened comes from the samples of the nodes; the last point is always the present.
-import {number} from './json.js';
+import {number, plain} from './json.js';
 
 const LONGEST_INTERVAL = 2;
 const WINDOW = 'gentrifugo.window';
@@ -29,8 +29,8 @@ export class Live extends EventTarget {
     /** The option node_ping_interval: two thirds of it pass between two questions, which wait a third for their answers. */
     pingInterval = 3;
     #heard = new Map();
-    /** What cannot be reached: for each node and server of its engine the name, since when, and why. */
-    unreachable = [];
+    /** The servers of the engine of each node: name, whether they can be reached and since when, the last error and so on. */
+    servers = [];
     /** The name of the only node that the figures are of, because its engine does not reach the others; else empty. */
     onlyNode = '';
     /** The seconds that the series go back. */
@@ -67,6 +67,8 @@ export class Live extends EventTarget {
             const [answered, known, samples] = await Promise.all([this.#socket.call('nodes'), this.#socket.call('stats'),
                 this.#socket.call('samples', {window, since: this.#samples.times.at(-1) ?? 0})]);
             if (window !== this.window) return; // another one was chosen meanwhile, which asks for itself
+            // A node that could not be asked before has older samples too.
+            if (this.#samples.times.length && samples.data.nodes.some(({uid}) => !this.#samples.asked.has(uid))) return this.show(window);
             this.#addSamples(samples.data);
             this.#take(answered.data, known.data.nodes, number(samples.data.now));
             this.dispatchEvent(new Event('change'));
@@ -81,7 +83,7 @@ export class Live extends EventTarget {
     /** Append new samples, and forget those that are older than the window. */
     #addSamples({step, times, nodes}) {
         const kept = this.#samples;
-        kept.step = step;
+        [kept.step, kept.asked] = [step, new Set(nodes.map(({uid}) => uid))];
         for (const {uid, name, figures} of nodes) {
             if (!kept.nodes.has(uid)) kept.nodes.set(uid, {name, lists: {}});
             const {lists} = kept.nodes.get(uid);
@@ -110,8 +112,8 @@ export class Live extends EventTarget {
         const silent = known.filter(({uid}) => !alive.has(uid) && now - (this.#heard.get(uid) ?? now) < 2 * this.pingInterval);
         this.nodes = [...answered.map((node) => this.#describe(node, now, true)), ...silent.map((node) => this.#describe(node, now, false))];
         this.nodes.sort((one, other) => one.name.localeCompare(other.name) || one.uid.localeCompare(other.uid));
-        this.unreachable = answered.flatMap((node) => (node.engine ?? []).filter(({reachable}) => !reachable).map((server) => ({...server, since: number(server.since), node: node.name})));
-        this.onlyNode = answered.length === 1 && this.unreachable.length ? answered[0].name : '';
+        this.servers = answered.flatMap((node) => plain(node.engine ?? []).map((server) => ({...server, node: node.name})));
+        this.onlyNode = answered.length === 1 && this.servers.some(({reachable}) => !reachable) ? answered[0].name : '';
         this.#before = new Map(answered.map((node) => [node.uid, {now, metrics: node.metrics}]));
         this.#combine(now);
     }

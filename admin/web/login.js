@@ -18,12 +18,9 @@ export function loginPage(message, enter) {
         const answer = await ask(password.value);
         button.disabled = false;
         if (answer.wait) countDown(button, answer.wait);
-        if (!answer.problem) {
-            enter(answer.insecure);
-        } else {
-            problem.textContent = answer.problem;
-            password.select();
-        }
+        if (!answer.problem) return enter(answer.insecure);
+        problem.textContent = answer.problem;
+        password.select();
     });
     if (!message) {
         ask('').then((answer) => { if (!answer.problem && form.isConnected) enter(answer.insecure); });

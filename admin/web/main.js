@@ -28,9 +28,7 @@ const PAGES = {
 const socket = new Socket();
 /** The objects that are passed to each page. */
 const app = {socket, live: new Live(socket), feed: new Feed(socket), info: null, link, go};
-let page = null;
-let content = null;
-let leading = false;
+let page = null, content = null, leading = false;
 
 /** The address of a page, as `#/channel/news`. */
 function link(...parts) {
@@ -131,7 +129,7 @@ function showBanner() {
 }
 
 function engineProblem() {
-    const servers = app.live.unreachable.map(({name, since, node}) => `Redis ${name} is not reachable since ${time(new Date(since * 1000))} (node ${node}).`);
+    const servers = app.live.servers.filter(({reachable}) => !reachable).map(({name, since, node}) => `Redis ${name} is not reachable since ${time(new Date(since * 1000))} (node ${node}).`);
     if (app.live.onlyNode) servers.push(`All figures are of the node ${app.live.onlyNode} only.`);
     return servers.join(' ');
 }
@@ -144,19 +142,22 @@ function start() {
 }
 
 async function logOut() {
-    localStorage.removeItem(SESSION);
-    socket.close();
+    localStorage.setItem(SESSION, ''); // which the other tabs notice
     await fetch('auth/session', {method: 'DELETE'}).catch(() => {});
+    end('You have logged out.');
+}
+
+function end(message) {
+    socket.close();
     app.info = null;
     app.feed.clear();
-    showLogin();
+    showLogin(message);
 }
 
 socket.addEventListener('state', async ({detail}) => {
     if (detail.state === 'refused') {
         localStorage.removeItem(SESSION);
-        socket.close();
-        showLogin('Your session has ended. Please log in again.');
+        end('Your session has ended. Please log in again.');
         return;
     }
     showState();
@@ -227,6 +228,7 @@ function help() {
 }
 
 window.addEventListener('hashchange', showPage);
+window.addEventListener('storage', ({key, newValue}) => { if (key === SESSION && newValue === '') end('You have logged out.'); });
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', applyTheme);
 applyTheme();
 if (localStorage.getItem(SESSION)) start();

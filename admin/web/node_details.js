@@ -1,17 +1,16 @@
-// Version, engine and age of each node, and the options that they do not agree about.
+// Version, engine and age of each node, how it reaches the servers of its engine, and the options that differ.
 import {fill, h, scrollCard, table} from './dom.js';
-import {duration, time} from './format.js';
+import {count, duration, microseconds, time} from './format.js';
 import {plain, stringify} from './json.js';
 
 const INTERVAL = 15000;
 
 /** The card; it is open from the beginning if options or versions differ. */
-export function nodeDetails({socket}) {
-    let timer = 0;
-    let isFirst = true;
-    const body = h('div', {class: 'page'});
-    const summary = h('summary', {}, 'Versions and options of the nodes');
-    const element = h('details', {class: 'more'}, summary, body);
+export function nodeDetails({socket, live}) {
+    let timer = 0, isFirst = true;
+    const body = h('div', {class: 'page'}), servers = scrollCard('Servers of the engine', null, {hidden: true});
+    const summary = h('summary', {}, 'Versions, engine and options of the nodes');
+    const element = h('details', {class: 'more'}, summary, h('div', {class: 'page'}, servers, body));
 
     async function load() {
         clearTimeout(timer);
@@ -21,10 +20,9 @@ export function nodeDetails({socket}) {
     }
 
     function show({nodes, different}) {
-        const versions = new Set(nodes.map(({version}) => version));
-        const names = Object.keys(different);
+        const versions = new Set(nodes.map(({version}) => version)), names = Object.keys(different);
         const problems = [versions.size > 1 && 'different versions', names.length === 1 && 'one option differs', names.length > 1 && `${names.length} options differ`].filter(Boolean);
-        fill(summary, 'Versions and options of the nodes', h('span', {class: problems.length ? 'badge warn' : 'badge'}, problems.join(', ') || 'all the same'));
+        fill(summary, 'Versions, engine and options of the nodes', h('span', {class: problems.length ? 'badge warn' : 'badge'}, problems.join(', ') || 'all the same'));
         if (isFirst) element.open = problems.length > 0;
         isFirst = false;
         const ago = (seconds) => `${time(new Date(1000 * seconds))}, ${duration(Date.now() / 1000 - seconds)} ago`;
@@ -33,6 +31,13 @@ export function nodeDetails({socket}) {
             names.length > 0 && scrollCard('Options that differ', table(['Option that differs', ...nodes.map(({name}) => name)], names.map((name) => [h('code', {}, name), ...nodes.map(({uid}) => shown(different[name][uid] ?? 'not known'))]))));
     }
 
+    function update() {
+        servers.hidden = !live.servers.length;
+        fill(servers, table(['Node', 'Server', 'State', 'Round trip', 'Waiting', 'Reconnects', 'Last error'], live.servers.map((one) => [
+            one.node, one.name, `${one.reachable ? 'reachable' : 'not reachable'} since ${time(new Date(1000 * one.since))}`,
+            microseconds(1e6 * one.round_trip), count(one.waiting), count(Object.values(one.reconnects).reduce((sum, value) => sum + value, 0)), one.error && `${time(new Date(1000 * one.error_at))} ${one.error}`])));
+    }
+
     load();
-    return {element, connected: load, leave: () => clearTimeout(timer)};
+    return {element, update, connected: load, leave: () => clearTimeout(timer)};
 }

@@ -6,9 +6,11 @@ function urlOf(config, path) {
     return `${config?.admin_port ? 'http:' : location.protocol}//${host}${config?.http_prefix ?? ''}${path}`;
 }
 
-/** The request with curl, with the signature computed by openssl. `params` is JSON text, and goes as it is spelt. */
+const typed = (json) => json.replace(/[\x7f-\x9f]/g, (one) => `\\u00${one.charCodeAt(0).toString(16)}`); // which a terminal takes for keys
+
+/** The request with curl, with the signature computed by openssl. `params` is JSON text, and goes as it is spelt, but for keys of a terminal. */
 export function curlCommand(method, params, config) {
-    const body = `{"method": ${JSON.stringify(method)}, "params": ${params}}`;
+    const body = typed(`{"method": ${JSON.stringify(method)}, "params": ${params}}`);
     parse(body);
     const lines = [`BODY='${body.replaceAll("'", `'\\''`)}'`];
     if (!config?.insecure_api) lines.push(`SIGN=$(printf '%s' "$BODY" | openssl dgst -sha256 -hmac "$SECRET" -r | cut -d ' ' -f 1)`);
@@ -18,9 +20,8 @@ export function curlCommand(method, params, config) {
 
 /** The call with gentrifugo.Client. `values` are JSON texts, in the order of the method's parameters. */
 export function pythonCode(method, values, config) {
-    const shown = values.map((text) => (/^["[]/.test(text) && !/\\|\b(true|false|null)\b/.test(text) ? text : `json.loads(${JSON.stringify(text)})`));
-    const needsJSON = shown.some((text) => text.startsWith('json.'));
-    return `${needsJSON ? 'import json\n' : ''}import os
+    const shown = values.map(typed).map((text) => (/^["[]/.test(text) && !/\\|\b(true|false|null)\b/.test(text) ? text : `json.loads(${JSON.stringify(text)})`));
+    return `${shown.some((text) => text.startsWith('json.')) ? 'import json\n' : ''}import os
 
 from gentrifugo import Client
 

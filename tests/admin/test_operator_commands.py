@@ -127,6 +127,7 @@ class TestClients:
         for node in nodes:
             LocalClient.connected(node)
         found = data(nodes[0], "clients")
+        assert found["nodes"] == 2
         assert found["transports"] == {"websocket": 2}
         assert found["protocols"] == {"v1": 2}
         assert found["libraries"] == {"": 2}

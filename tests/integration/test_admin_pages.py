@@ -11,7 +11,9 @@ import pytest
 from tests.admin_browser import Browser, browser
 from tests.admin_client import OPTIONS
 from tests.api_client import ApiClient
+from tests.credentials import TOKEN_KEY, jwt
 from tests.protocol_client import ProtocolClient
+from tests.protocol_client_v2 import ProtocolClientV2
 from tests.redis_server import redis_server
 from tests.servers import Server, running
 from tests.waiting import eventually
@@ -28,7 +30,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
     with ExitStack() as stack:
         redis = stack.enter_context(redis_server(tmp_path_factory.mktemp("redis")))
         options = {**OPTIONS, **redis.options, "web": True, "namespaces": NAMESPACES}
-        options |= {"node_ping_interval": 1, "ping_interval": 0}
+        options |= {"node_ping_interval": 1, "ping_interval": 0, "token_hmac_secret_key": TOKEN_KEY}
         yield [
             stack.enter_context(
                 running({**options, "name": f"node-{number}", "drain_time": number}, tmp_path_factory.mktemp("node"))
@@ -73,6 +75,7 @@ class TestPlots:
 
     def at(self, page: Browser, part: float) -> tuple[float, float]:
         """A place in the first plot, as a part of its width."""
+        page.evaluate("document.querySelector('.u-over').scrollIntoView({block: 'center'})")
         box = page.evaluate(
             "(({x, y, width}) => [x, y, width])(document.querySelector('.u-over').getBoundingClientRect())"
         )
@@ -216,6 +219,15 @@ class TestClients:
         page.wait_for_text("[aria-label='Closed by the server'] tr", "eve\tdisconnect")
         page.wait_for_text("[aria-label=Reasons] tr", "disconnect")
         page.wait_for_text(".legend", "disconnect")
+
+    def test_long_name_of_a_library_hides_no_figures(self, page: Browser, nodes: list[Server]) -> None:
+        with ProtocolClientV2(nodes[0]) as client:
+            client.call("connect", token=jwt(sub="zoe"), name="x" * 200)
+            open_page(page, "clients", "Clients")
+            page.wait_for_text(".kinds", "xxxxx")
+            assert page.evaluate(
+                "[...document.querySelectorAll('.kinds .scroll')].every((one) => one.scrollWidth === one.clientWidth)"
+            )
 
 
 class TestWatching:

@@ -89,6 +89,24 @@ class TestSession:
         page.run("reload")
         page.wait_for("#password")
 
+    def test_logging_out_ends_the_session_of_other_tabs(self, page: Browser) -> None:
+        page.evaluate("void (window.other = open(location.href))")
+        page.wait_until("other.document.querySelector('.state.connected') !== null")
+        page.click("#logout")
+        page.wait_until("other.document.querySelector('#password') !== null")
+
+    def test_logging_out_behind_a_proxy_does_not_log_in_again_at_once(
+        self, chromium: Browser, start_server: Callable[..., Server]
+    ) -> None:
+        server = start_server(**SERVER, admin_trusted_header="X-Operator")
+        chromium.open(server.url, extraHTTPHeaders={"X-Operator": "ann"})
+        chromium.wait_for(".state.connected")
+        chromium.click("#logout")
+        chromium.wait_for_text("[role=alert]", "You have logged out.")
+        chromium.wait_for("#password")
+        chromium.run("reload")
+        chromium.wait_for(".state.connected")
+
     def test_a_token_that_expires_leads_back_to_the_password(
         self, chromium: Browser, start_server: Callable[..., Server]
     ) -> None:
@@ -286,6 +304,16 @@ class TestActions:
         page.click("#send")
         page.wait_for_text(".problem", "The data is not valid JSON.")
         assert not page.texts(".verdict")
+
+    @pytest.mark.parametrize("kind", ["curl", "python"])
+    def test_copies_have_no_keys_of_a_terminal(self, page: Browser, kind: str) -> None:
+        self.choose(page, "publish", "rich:\x7f\x9b")
+        self.type_data(page, '"\x7f\x9b"')
+        page.wait_for_text(f"#{kind}", "rich:")
+        page.wait_until(f"!document.querySelector('#{kind}').innerText.includes('Hello')")
+        code = page.text(f"#{kind}")
+        assert code.count("u007f") == 2
+        assert not any("\x7f" <= character <= "\x9f" for character in code)
 
     def test_ctrl_enter_sends(self, page: Browser) -> None:
         self.choose(page, "publish", "rich:news")

@@ -12,6 +12,7 @@ import pytest
 from tests.admin_browser import browser
 from tests.admin_client import OPTIONS, AdminClient
 from tests.api_client import Answer, ApiClient
+from tests.protocol_client import ProtocolClient
 from tests.redis_server import RedisServer, redis_server
 from tests.servers import Server
 from tests.waiting import eventually, seconds
@@ -109,13 +110,47 @@ def test_the_page_says_which_redis_is_away_and_of_which_node_the_figures_are(
         page.log_in(node.url)
         page.wait_for("[data-node=node-1]")
         assert page.texts(".banner") == [""]
+        page.click(".more summary")
+        page.wait_for_text(".more tr", f"node-1\t{redis.address}\treachable since ")
         redis.kill()
         page.wait_for_text(".banner", f"Redis {redis.address} is not reachable since ", within=NOTICED)
         page.wait_for_text(".banner", "All figures are of the node node-1 only.")
         page.wait_for_text("[data-tile=Clients] dt", "(node-1 only)")
+        page.wait_for_text(".more tr", f"node-1\t{redis.address}\tnot reachable since ")
+        page.wait_for_text(".more tr", "Connection refused")
         page.go("configuration")
         page.wait_for_text("h1", "Options")
         assert "is not reachable" in page.text(".banner")
         redis.start()
         page.wait_until("document.getElementById('banner').hidden")
+        assert page.problems == []
+
+
+def test_older_samples_are_plotted_after_an_outage(redis: RedisServer, start_server: Callable[..., Server]) -> None:
+    first, second = (start_server(**OPTIONS, **MORE, **redis.options, name=name) for name in ("node-1", "node-2"))
+    with browser() as page:
+        with ProtocolClient(second, "ann"):
+            time.sleep(5)  # some samples
+        redis.kill()
+        page.log_in(first.url)  # the page asks for the samples when the second node cannot be asked
+        page.wait_for_text(".banner", "All figures are of the node node-1 only.", within=NOTICED)
+        redis.start()
+        page.wait_for("[data-node=node-2]")
+        page.wait_until("document.querySelector('.plot').ariaLabel.includes('node-2 0, lowest 0, highest 1')")
+        assert page.problems == []
+
+
+def test_an_outage_is_no_peak_of_closed_connections(redis: RedisServer, start_server: Callable[..., Server]) -> None:
+    first, second = (start_server(**OPTIONS, **MORE, **redis.options, name=name) for name in ("node-1", "node-2"))
+    for _ in range(3):
+        ProtocolClient(second, "ann").close()
+    with browser() as page:
+        page.log_in(first.url, "clients")
+        page.wait_for_text("tbody tr", "closed by the client\t3")
+        redis.kill()
+        page.wait_until("!document.querySelector('main').innerText.includes('closed by the client')")
+        redis.start()
+        page.wait_for_text("tbody tr", "closed by the client\t3")
+        page.wait_until("document.querySelector('.plot-card .figure').innerText === '0'")
+        assert "highest 0" in page.evaluate("document.querySelector('.plot').ariaLabel")
         assert page.problems == []

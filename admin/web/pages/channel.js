@@ -14,7 +14,7 @@ const MAX_SHOWN = 500;
 
 export function channelPage(app, channel) {
     const {socket, feed, link} = app;
-    let timer = 0;
+    let timer = 0, watching = null;
     const times = [];
     const series = {subscribers: [], present: [], rate: []};
     const tiles = Object.fromEntries(['Subscribers', 'Present', 'Messages/s', 'In history'].map((name) => [name, h('dd', {}, '–')]));
@@ -26,7 +26,6 @@ export function channelPage(app, channel) {
     const pause = pauseButton(list);
     const watch = h('div');
     const hint = h('p', {class: 'hint', id: 'watch-hint'});
-    let watching = null;
     const line = (label, name) => ({label, values: series[name]});
     const plots = [
         new Plot('Subscribers and presence', () => times, () => [line('subscribers', 'subscribers'), line('present', 'present')], count, {figure: 'first'}),

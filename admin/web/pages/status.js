@@ -6,8 +6,7 @@ import {nodeDetails} from '../node_details.js';
 import {Plot} from '../plot.js';
 
 export function statusPage(app) {
-    const {live, socket} = app;
-    const {series} = live;
+    const {live, socket} = app, {series} = live;
     const sum = (title, names, format = count) => new Plot(title, () => live.times,
         () => names.map(([label, name]) => ({label, values: series[name] ?? []})), format, {figure: 'first'});
     const perNode = (title, name, format, options) => new Plot(title, () => live.times,
@@ -47,6 +46,7 @@ export function statusPage(app) {
         sums.hidden = length < 2;
         sums.textContent = `Sums over ${length} nodes. A user or a channel on several nodes counts on each of them; the pages Users and Channels show it once.`;
         fill(rows, live.nodes.length ? live.nodes.map(nodeRow) : h('tr', {}, h('td', {colspan: 9, class: 'hint'}, 'Waiting for the nodes …')));
+        details.update();
         if (live.times.length) plots.forEach((plot) => plot.update());
     };
     live.addEventListener('change', update);
