@@ -21,5 +21,5 @@ def test_a_message_is_json_of_that_size(size: int, message: Message) -> None:
 
 @pytest.mark.parametrize("data", [None, 1, "text", [], {}, {"publisher": "0"}, {"publisher": "x", "number": "1"}])
 def test_anything_else_is_none_of_ours(data: object) -> None:
-    with pytest.raises(ValueError, match="no message of this load"):
+    with pytest.raises(ValueError, match="not a message of this load"):
         Format(100).parse(data)

@@ -86,7 +86,7 @@ def test_several_messages_in_one_frame_are_checked_separately() -> None:
         ([push(1)], "message 1 of publisher 0 where message 0 was due"),
         ([push(0, channel="other")], "'other' reached a subscriber of 'news'"),
         ([push(0, data_format=Format(90))], "not of the size that was sent"),
-        ([{"method": "message", "body": {"channel": "news", "data": 1}}], "no message of this load"),
+        ([{"method": "message", "body": {"channel": "news", "data": 1}}], "not a message of this load"),
         ([{"method": "join", "body": {"channel": "news"}}], "free of join and leave"),
     ],
     ids=["lost", "doubled", "out of order", "astray", "cut", "foreign", "a join"],
