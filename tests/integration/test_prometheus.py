@@ -34,7 +34,6 @@ OPTIONS = {
     "sse": True,
     "uni_sse": True,
     "node_ping_interval": 0.5,
-    "ping_interval": 1,
 }
 RANGE = "10s"
 CENTRIFUGO_QUERIES = (
