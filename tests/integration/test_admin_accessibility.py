@@ -1,4 +1,4 @@
-"""The web interface for everybody: what axe-core finds, the keyboard alone, and no movement for those who want none."""
+"""Accessibility of the web interface: axe-core finds nothing, the keyboard is enough, motion can be reduced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rounds of one lane: what the rest is told, and the rate of frames that it measures."""
+"""Rounds of one lane: when waiting frames are written, and how the lane measures the rate of frames."""
 
 from __future__ import annotations
 
