@@ -14,6 +14,7 @@ from gevent.pywsgi import WSGIServer
 
 from gentrifugo.app.exchange.wsgi_exchange import serve_wsgi
 from gentrifugo.app.http.opening_request import Opening
+from gentrifugo.app.http.requested_protocol import DEFAULT_PROTOCOL, RequestedProtocol
 from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.runtime.timers import Timers
 from gentrifugo.app.server.http_connection import HTTPConnection
@@ -112,6 +113,8 @@ class StandardServices:
         recv: Callable[[int], bytes],
         deflate: Deflate | None = None,
         opening: Opening | None = None,
+        request: str = "",
+        requested: RequestedProtocol = DEFAULT_PROTOCOL,
     ) -> None:
         websocket = WebSocket(socket, recv, self._flusher, self._timers, RAW_OPTIONS, RAW_MAX_SIZE, deflate=deflate)
         try:

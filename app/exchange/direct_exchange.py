@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
+
+from gevent.ssl import SSLSocket
 
 from ..http.body import read_body
 from ..http.client_address import TrustedProxies
@@ -25,11 +26,14 @@ from ..net.direct_socket import DirectSocket
 from ..websocket import handshake
 from ..websocket.compression import HEADER, Compression, agree
 from . import fd_passing
-from .exchange import Exchange, ServeRawWebSocket, ServeStream, ServeWebSocket
+from .exchange import Exchange, NegotiatedWebSocket, ServeStream, ServeWebSocket
 
 
 class DirectExchange(Exchange):
-    """A request from the socket. `may_follow` says afterwards whether another request may follow on the connection."""
+    """A request from the socket. `may_follow` says afterwards whether another request may follow on the connection.
+
+    `peer` is the address of the other end of the socket; empty for a Unix socket.
+    """
 
     def __init__(
         self,
@@ -38,6 +42,7 @@ class DirectExchange(Exchange):
         reader: RequestReader,
         head: Head,
         path: str,
+        peer: str,
         was_passed: bool = False,
     ) -> None:
         super().__init__(head.method, path, head.version, head.headers, socket, direct, was_passed)
@@ -50,6 +55,7 @@ class DirectExchange(Exchange):
         self._is_body_read = False
         self._direct = direct
         self._head = head
+        self._peer = peer
         self._reader = reader
 
     @property
@@ -95,12 +101,10 @@ class DirectExchange(Exchange):
     def upgrade(self, serve: ServeWebSocket) -> None:
         self._open(serve)
 
-    def upgrade_raw(self, serve: ServeRawWebSocket, compression: Compression | None, subprotocol: str = "") -> None:
-        deflate = agree(compression, self.headers.get(HEADER, ""))
-        if deflate is None:
-            self._open(serve, subprotocol=subprotocol)
-        else:
-            self._open(partial(serve, deflate=deflate), deflate.answer, subprotocol)
+    def upgrade_raw(self, websocket: NegotiatedWebSocket, compression: Compression | None) -> None:
+        websocket.deflate = agree(compression, self.headers.get(HEADER, ""))
+        extensions = "" if websocket.deflate is None else websocket.deflate.answer
+        self._open(websocket.serve, extensions, websocket.subprotocol)
 
     def _open(self, serve: Callable[..., None], extensions: str = "", subprotocol: str = "") -> None:
         accepted = handshake.accept(self.method, self.version, self.headers, extensions, subprotocol)
@@ -112,7 +116,7 @@ class DirectExchange(Exchange):
         return encode_head(f"{self.method} {self._head.target} {self.version}", self.headers) + self._reader.peek()
 
     def opening(self, proxies: TrustedProxies) -> Opening:
-        return opening_of(self._head, self.socket, proxies)
+        return opening_of(self._head, self._peer, "https" if isinstance(self.socket, SSLSocket) else "http", proxies)
 
     def release(self) -> None:
         self.is_passed_on = True

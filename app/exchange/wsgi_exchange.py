@@ -45,7 +45,7 @@ def serve_wsgi(endpoint: Endpoint, path: str, environ: dict[str, Any], start_res
         start_response(f"{error.status} Refused", headers)
         return [body]
     except (OSError, EOFError) as error:
-        log.debug("connection closed by the client: %s", error or type(error).__name__)
+        log.debug("connection closed by the client: %s", str(error) or type(error).__name__)
     return []
 
 

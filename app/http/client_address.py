@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ..config.options import LOCAL, split_list
 
@@ -67,11 +66,3 @@ def _is_address(text: str) -> bool:
 def trusted(listing: str) -> TrustedProxies:
     """Parse the value of option trusted_proxies; cached."""
     return TrustedProxies(listing)
-
-
-def socket_address(socket: Any) -> str:
-    """Return the address of the peer; empty for a Unix socket, and for a closed connection."""
-    with suppress(OSError):
-        peer = socket.getpeername()
-        return str(peer[0]) if isinstance(peer, tuple) else ""
-    return ""

@@ -9,9 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from gevent.ssl import SSLSocket
-
-from .client_address import TrustedProxies, socket_address
+from .client_address import TrustedProxies
 from .head import Head, origin_form
 from .origins import DEFAULT_PORTS
 from .outer_address import forwarded
@@ -69,9 +67,7 @@ class Opening(NamedTuple):
         return environ
 
 
-def opening_of(head: Head, socket: Any, proxies: TrustedProxies) -> Opening:
-    """Build the Opening for a head read from gevent's `socket`; `proxies` may report the client's address."""
-    peer = socket_address(socket)
-    scheme = forwarded(peer, head.headers, proxies).scheme or ("https" if isinstance(socket, SSLSocket) else "http")
-    address = proxies.address(peer, head.headers)
-    return Opening(head.method, origin_form(head.target), head.headers, address, scheme)
+def opening_of(head: Head, peer: str, scheme: str, proxies: TrustedProxies) -> Opening:
+    """Build the Opening for a head that came from the address `peer` by `scheme`, unless `proxies` report others."""
+    scheme = forwarded(peer, head.headers, proxies).scheme or scheme
+    return Opening(head.method, origin_form(head.target), head.headers, proxies.address(peer, head.headers), scheme)

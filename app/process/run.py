@@ -21,9 +21,8 @@ from ..config.loading import LoadedConfig
 from ..config.options import ConfigError
 from ..extension.wsgi import flask_app, port_app
 from ..runtime import limits
-from ..runtime.garbage_collection import tune_for_serving
+from ..runtime.serving_process import tune_for_serving
 from ..server import listeners
-from ..server.http_connection import HTTPConnection
 from ..server.http_server import HTTPServer
 from ..server.listeners import Listeners
 from ..tls.context import server_context
@@ -110,7 +109,6 @@ class Server:
             http = HTTPServer(
                 listener,
                 application,
-                handler_class=HTTPConnection,
                 log=None,
                 error_log=log,
                 ssl_context=context,

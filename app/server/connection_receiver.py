@@ -51,7 +51,9 @@ class _PassedConnectionServer(WSGIServer):
             return
         finally:
             channel.close()
-        HTTPConnection(connection, _peer(connection), self, received=request).handle()
+        opened = HTTPConnection(connection, _peer(connection), self, received=request).serve_requests()
+        if opened is not None:
+            opened.serve()
 
 
 def _peer(connection: Any) -> Any:

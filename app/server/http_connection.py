@@ -32,6 +32,7 @@ from ..http.repeated_head import HeadParser
 from ..http.response import JSON_TYPE, HTTPResponse, encode_response, error_response
 from ..net.direct_tls import direct
 from ..net.linger import linger
+from ..node.metrics import Metrics
 from ..runtime.yielding import yield_if_due
 from ..service import Service
 from ..sockjs.endpoint import RAW_WEBSOCKET, SockJS
@@ -39,6 +40,7 @@ from ..streams.endpoint import Streams
 from ..views.mounted import endpoints_of, service_of
 from ..websocket import handshake
 from .application_body import ApplicationBody
+from .opened_connection import OpenedConnection, close, log_end
 
 log = logging.getLogger(__name__)
 access_log = logging.getLogger("gentrifugo.access")
@@ -75,7 +77,7 @@ class HTTPConnection(WSGIHandler):
         self._client_endpoints = client_endpoints_of(server.application)
         self._endpoints = endpoints_of(server.application)
         self._opened: Callable[..., None] | None = None
-        """The function that serves the WebSocket that was opened without WSGI; None otherwise."""
+        """The function that serves the WebSocket or stream that was opened without WSGI; None otherwise."""
         self._was_passed = bool(received)
         """Whether the next request was received from another process."""
         self._idle_timeout = timeout
@@ -87,35 +89,60 @@ class HTTPConnection(WSGIHandler):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def handle(self) -> None:
-        """Serve requests until the connection ends. Never raises an exception."""
-        if self._service is not None:
-            self._service.node.metrics.greenlets += 1
+        """Serve until the connection ends, and close it. Never raises an exception.
+
+        HTTPServer calls `serve_requests` instead, because a caller of this method keeps the object alive.
+        """
+        opened = self.serve_requests()
+        if opened is not None:
+            opened.serve()
+
+    def serve_requests(self) -> OpenedConnection | None:
+        """Serve requests until the connection ends, and close it; or until one of them opens a WebSocket or a stream.
+
+        Returns the connection of that WebSocket or stream. Never raises an exception.
+        """
+        metrics = self._metrics
+        if metrics is not None:
+            metrics.greenlets += 1
         try:
             while self.socket is not None and self._serve_one():
                 yield_if_due()
             if self._opened is not None:
-                self._opened(*self.take_over())
-        except (OSError, EOFError) as error:
-            log.debug("%s: %s", self._peer, error or type(error).__name__)
-        except Exception:
-            log.exception("internal error, closing connection from %s", self._peer)
+                return self._hand_over(self._opened)
+        except Exception as error:
+            log_end(self._peer, error)
         finally:
-            if self._service is not None:
-                self._service.node.metrics.greenlets -= 1
+            if metrics is not None:
+                metrics.greenlets -= 1
             self._close()
+        return None
+
+    def _hand_over(self, serve_opened: Callable[..., None]) -> OpenedConnection:
+        socket, recv = self.take_over()
+        del self.__dict__["socket"]  # so that it is not closed here
+        return OpenedConnection(serve_opened, socket, recv, self._direct, self._peer, self._metrics)
+
+    @property
+    def _metrics(self) -> Metrics | None:
+        return None if self._service is None else self._service.node.metrics
+
+    @property
+    def _address(self) -> str:
+        """The address of the peer; empty for a Unix socket."""
+        address = self.client_address
+        return str(address[0]) if isinstance(address, tuple) else ""
 
     @property
     def _peer(self) -> str:
-        address = self.client_address
-        return str(address[0]) if isinstance(address, tuple) else "local socket"
+        """The peer in the log."""
+        return self._address or "local socket"
 
     def _client(self, headers: Mapping[str, str]) -> str:
         """Return the address of the client, if trusted proxies report it. Header names are in lower case."""
         if self._service is None:
             return self._peer
-        address = self.client_address
-        peer = str(address[0]) if isinstance(address, tuple) else ""
-        return self._service.proxies.address(peer, headers) or self._peer
+        return self._service.proxies.address(self._address, headers) or self._peer
 
     # -- requests
 
@@ -218,7 +245,7 @@ class HTTPConnection(WSGIHandler):
     def _serve_websocket(self, head: Head) -> bool:
         service = self._service
         assert service is not None
-        exchange = DirectExchange(self.socket, self._direct, self.rfile, head, RAW_WEBSOCKET)
+        exchange = DirectExchange(self.socket, self._direct, self.rfile, head, RAW_WEBSOCKET, self._address)
         service.sockjs.open_websocket(exchange)
         request = self._log_access(head, exchange.status, exchange.size)
         opened = exchange.opened
@@ -227,7 +254,7 @@ class HTTPConnection(WSGIHandler):
 
     def _serve_endpoint(self, endpoint: SockJS | Streams, path: str, head: Head) -> bool:
         was_passed, self._was_passed = self._was_passed, False
-        exchange = DirectExchange(self.socket, self._direct, self.rfile, head, path, was_passed)
+        exchange = DirectExchange(self.socket, self._direct, self.rfile, head, path, self._address, was_passed)
         endpoint.serve(exchange)
         if exchange.is_passed_on:
             return False
@@ -244,7 +271,7 @@ class HTTPConnection(WSGIHandler):
         return exchange.may_follow
 
     def _take_websocket(self, serve: Callable[..., None] | None) -> None:
-        """Let `handle` serve a WebSocket next, so that the local variables of its callers are released first."""
+        """End the requests; what they have opened is served after their local variables have been released."""
         self._upgraded = self.close_connection = True
         self._opened = serve
 
@@ -293,7 +320,7 @@ class HTTPConnection(WSGIHandler):
         self.path = origin_form(self.path or "")
         environ: dict[str, Any] = super().get_environ()
         environ["gentrifugo.handler"] = self
-        environ[PEER] = str(self.client_address[0]) if isinstance(self.client_address, tuple) else ""
+        environ[PEER] = self._address
         environ["REMOTE_ADDR"] = self._client({name.lower(): value for name, value in self.headers.items()})
         body = self.wsgi_input
         if body is not None and body.chunked_input:
@@ -365,8 +392,7 @@ class HTTPConnection(WSGIHandler):
     def _close(self) -> None:
         sock = self.__dict__.pop("socket", None)
         if sock is not None:
-            self._direct.send_close_notify()
-            sock.close()
+            close(self._direct, sock)
         for name in ("rfile", "wsgi_input", "environ", "headers"):
             self.__dict__.pop(name, None)
 

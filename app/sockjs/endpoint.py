@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-from ..exchange.exchange import Exchange, ServeRawWebSocket
+from ..exchange.exchange import Exchange, NegotiatedWebSocket, ServeRawWebSocket
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
 from ..http.origins import SITE_OWN
-from ..http.requested_protocol import DEFAULT_PROTOCOL, read_requested_protocol
+from ..http.requested_protocol import read_requested_protocol
 from ..http.response import CLOSE_CONNECTION, HTTPResponse
 from ..net.flusher import Flusher
 from ..runtime.timers import Timers
@@ -142,12 +142,9 @@ class SockJS:
         return None
 
     def _upgrade_raw(self, exchange: Exchange, set_up: SockJSOptions) -> None:
-        opening, requested = _opening(exchange, set_up), read_requested_protocol(exchange.headers, exchange.query)
-        # The partial lives as long as the connection, so it refers to no more objects than it needs.
-        serve = partial(self._raw, opening=opening)
-        if requested is not DEFAULT_PROTOCOL:
-            serve = partial(serve, requested=requested)
-        exchange.upgrade_raw(serve, set_up.compression, requested.subprotocol)
+        requested = read_requested_protocol(exchange.headers, exchange.query)
+        websocket = NegotiatedWebSocket(self._raw, _opening(exchange, set_up), requested)
+        exchange.upgrade_raw(websocket, set_up.compression)
 
     def _upgrade(self, exchange: Exchange, set_up: SockJSOptions) -> None:
         exchange.upgrade(partial(self._serve_websocket, opening=_opening(exchange, set_up)))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qs
 
 from ..config.config import Config
-from ..exchange.exchange import Exchange
+from ..exchange.exchange import Exchange, NegotiatedWebSocket
 from ..http.client_address import TrustedProxies
 from ..http.content_coding import accepts_gzip
 from ..http.head import HTTPError
@@ -178,8 +178,8 @@ class Streams:
         self._open(exchange, ONE_WAY, framing, request, last_event)
 
     def _uni_websocket(self, exchange: Exchange) -> None:
-        serve = partial(self._serve_one_way_websocket, opening=self._opening(exchange))
-        exchange.upgrade_raw(serve, self._parts.compression)
+        websocket = NegotiatedWebSocket(self._serve_one_way_websocket, self._opening(exchange))
+        exchange.upgrade_raw(websocket, self._parts.compression)
 
     def _serve_one_way_websocket(
         self,

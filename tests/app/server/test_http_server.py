@@ -1,0 +1,64 @@
+"""What the HTTP server holds of a connection, and how it closes one that it cannot serve."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import pytest
+from gevent.socket import create_connection
+
+from gentrifugo.app.config.endpoints import ENDPOINTS
+from gentrifugo.app.extension.wsgi import port_app
+from gentrifugo.app.server.http_connection import HTTPConnection
+from gentrifugo.app.server.http_server import HTTPServer
+from gentrifugo.app.service import Service
+from tests.app.conftest import config
+from tests.greenlets import eventually, nothing_left_behind
+from tests.waiting import seconds
+
+__all__ = ["nothing_left_behind"]
+
+HANDSHAKE = (
+    b"GET /connection/websocket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+def no_application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    raise AssertionError("no request is served here")
+
+
+@pytest.fixture
+def service(nothing_left_behind: None) -> Iterator[Service]:
+    service = Service(config())
+    service.start()
+    yield service
+    service.close_connections()
+    service.stop()
+
+
+def test_state_of_http_requests_is_released_when_a_websocket_is_open(service: Service) -> None:
+    http = HTTPServer(("127.0.0.1", 0), port_app(service, ENDPOINTS), log=None)
+    http.start()
+    with create_connection(("127.0.0.1", http.server_port), timeout=seconds(5)) as socket:
+        socket.sendall(HANDSHAKE)
+        assert socket.recv(1000).startswith(b"HTTP/1.1 101 ")
+        eventually(lambda: service.open_websockets == 1)
+        assert not [found for found in gc.get_objects() if isinstance(found, HTTPConnection)]
+        assert service.node.metrics.greenlets == 1
+    eventually(lambda: service.node.metrics.greenlets == 0)
+    http.stop()
+
+
+def test_connection_is_closed_if_no_greenlet_can_be_started(capfd: pytest.CaptureFixture[str]) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise MemoryError("no memory for another greenlet")
+
+    http = HTTPServer(("127.0.0.1", 0), no_application, log=None, spawn=refuse)
+    http.start()
+    with create_connection(("127.0.0.1", http.server_port), timeout=seconds(5)) as socket:
+        assert socket.recv(1000) == b""
+    http.stop()
+    assert "no memory for another greenlet" in capfd.readouterr().err  # gevent reports it, and accepts the next one
