@@ -13,7 +13,7 @@ from gunicorn.workers.ggevent import GeventPyWSGIWorker
 from .. import logs
 from ..config.options import ConfigError
 from ..runtime import limits
-from ..runtime.garbage_collection import tune_for_serving
+from ..runtime.serving_process import tune_for_serving
 from ..server.http_connection import HTTPConnection
 from ..server.http_server import HTTPServer
 from ..service import Service

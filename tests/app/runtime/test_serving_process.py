@@ -1,4 +1,4 @@
-"""Behaviour of the garbage collector in processes that serve connections, each in a process of its own."""
+"""Settings of Python and gevent in processes that serve connections, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 TUNE = """
 import gc
-from gentrifugo.app.runtime.garbage_collection import tune_for_serving
+from gentrifugo.app.runtime.serving_process import tune_for_serving
 {before}
 older = gc.get_threshold()[1:]
 tune_for_serving()
@@ -33,3 +33,15 @@ def test_only_a_lower_threshold_is_raised(before: str, after: str) -> None:
     command = [sys.executable, "-P", "-c", TUNE.format(before=before)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.strip() == after
+
+
+def test_gevent_does_not_store_which_code_has_created_a_greenlet() -> None:
+    script = """
+import gevent
+from gentrifugo.app.runtime.serving_process import tune_for_serving
+tune_for_serving()
+print(gevent.spawn(int).spawning_stack)
+"""
+    command = [sys.executable, "-P", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.strip() == "None"
