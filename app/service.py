@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import gevent
@@ -294,26 +295,17 @@ class Service:
 
     # -- backends
 
-    def check_api_request(self, headers: Mapping[str, str]) -> None:
-        """Raise HTTPError for a request to /api/ without a signature or API key, before its body is read.
+    def authorize_api_request(self, headers: Mapping[str, str]) -> Callable[[bytes], HTTPResponse]:
+        """Return the function that answers the body of a JSON request to /api/, before its body is read.
 
-        Header names are in lower case.
+        Such a request is one of v1 with a signature, or one of a later version with an API key. Raises HTTPError if it
+        has neither, or an invalid key. Header names are in lower case.
         """
         sign = headers.get("x-api-sign", "")
         if not sign and has_key(headers):
-            self.method_api.check("", headers, "")
-        else:
-            self.http_api.require_sign(sign)
-
-    def answer_api(self, body: bytes, headers: Mapping[str, str]) -> HTTPResponse:
-        """Answer a JSON request to /api/: one of v1 with a signature, or one of a later version with an API key.
-
-        Header names are in lower case.
-        """
-        sign = headers.get("x-api-sign", "")
-        if not sign and has_key(headers):
-            return self.method_api.answer("", body, headers, "")
-        return self.http_api.answer(sign, body)
+            return self.method_api.authorize("", headers, "").answer
+        self.http_api.require_sign(sign)
+        return partial(self.http_api.answer, sign)
 
     # -- clients
 

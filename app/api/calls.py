@@ -15,6 +15,7 @@ from ..model.json_codec import InvalidJSON, decode
 from ..node.commands import PublishRequest
 from ..node.name_pattern import InvalidPattern
 from ..node.node import Node
+from ..node.plain_publish import decode_plain_publish
 from ..node.registry import KnownNode
 from ..node.user_commands import AddSubscription, CloseConnections, EndSubscriptions, RenewConnections
 from ..protocol.v2.errors import CodedError, error_of
@@ -22,7 +23,7 @@ from . import messages
 from .batch import Batches
 from .command_list import CommandLists
 from .messages import Position
-from .methods import BATCH, COMMANDS, METHODS_PROTOCOL, BatchParams
+from .methods import BATCH, COMMANDS, METHODS_PROTOCOL, PUBLISH, BatchParams
 from .plain_batch import decode_plain_batch
 from .publishing import json_or_base64, publish_in_groups, publish_options, publish_request, published_data
 from .replies import EMPTY_RESULT, encode_history, encode_position, encode_presence, encode_responses
@@ -39,11 +40,13 @@ class MethodCalls:
         decoders: dict[str, msgspec.json.Decoder[Any]] = {
             method.name: msgspec.json.Decoder(method.params) for method in COMMANDS
         }
+        self._publish_decoder = decoders[PUBLISH.name]
         self._batches = Batches(node, self.run)
         self._lists = CommandLists(self.run, decoders)
         self.by_name: Mapping[str, Callable[[bytes], Reply]] = {
             **{name: partial(self._call, name, decoder) for name, decoder in decoders.items()},
             BATCH.name: self._batch,
+            PUBLISH.name: self._publish,
         }
         """The function for each method, by name: it is called with the body of a request, and may raise InvalidJSON."""
 
@@ -59,6 +62,18 @@ class MethodCalls:
         check_text(body)
         return self._batches.process(decode(_batches, body))
 
+    def _publish(self, body: bytes) -> Reply:
+        plain = decode_plain_publish(body)
+        if plain is None:
+            return self._call(PUBLISH.name, self._publish_decoder, body)
+        breakdowns = self._node.metrics.breakdowns
+        breakdowns.api_commands[_PUBLISH_KEY] += 1
+        try:
+            position = self._node.publish(*plain)
+        except Refused as refused:
+            return self._refused(PUBLISH.name, refused)
+        return _PUBLISHED if position is None else b'{"result":%b}' % encode_position(position)
+
     def _call(self, name: str, decoder: msgspec.json.Decoder[messages.Params], body: bytes) -> Reply:
         check_text(body)
         result = self.run(name, decode(decoder, body))
@@ -71,12 +86,18 @@ class MethodCalls:
         try:
             return _HANDLERS[name](self._node, params)
         except Refused as refused:
-            error = error_of(refused.error)
-            breakdowns.note_api_error(METHODS_PROTOCOL, name, str(error.code))
-            return error
+            return self._refused(name, refused)
+
+    def _refused(self, name: str, refused: Refused) -> CodedError:
+        error = error_of(refused.error)
+        self._node.metrics.breakdowns.note_api_error(METHODS_PROTOCOL, name, str(error.code))
+        return error
 
 
 _batches = msgspec.json.Decoder(BatchParams)
+_PUBLISH_KEY = METHODS_PROTOCOL, PUBLISH.name
+_PUBLISHED = b'{"result":%b}' % EMPTY_RESULT
+"""The reply to `publish` if the publication is not stored in a history."""
 
 
 def check_text(body: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs
 
 from ..config.endpoints import API_PATH
@@ -16,7 +16,7 @@ from ..node.breakdowns import SEVERAL, UNKNOWN_METHOD, ApiMethod
 from ..node.node import Node
 from ..protocol.v2.errors import CodedError
 from ..runtime.log_throttle import ThrottledLog
-from .calls import MethodCalls
+from .calls import MethodCalls, Reply
 from .methods import METHODS, METHODS_PROTOCOL, NAMES
 from .openapi import document
 from .replies import encode_error
@@ -32,57 +32,27 @@ _APIKEY = "apikey "
 
 
 class MethodAPI:
-    """Answers requests to /api/NAME; `calls` carries out the methods on `node`."""
+    """Accepts requests to /api/NAME; `calls` carries out the methods on `node`."""
 
     def __init__(self, node: Node, calls: MethodCalls) -> None:
         self._node = node
         self._calls = calls
         self._log = ThrottledLog(log, logging.WARNING)
 
-    def answer(self, method: str, body: bytes, headers: Mapping[str, str], query: str) -> HTTPResponse:
-        """Check the key of a request and carry out its method. Errors become responses.
+    def authorize(self, method: str, headers: Mapping[str, str], query: str) -> AuthorizedRequest:
+        """Check the API key of a request, before its body is read. Raises HTTPError if it is missing or invalid.
 
         Header names are in lower case. `query` is the query of the target, without the question mark. An empty `method`
-        means a request with one command per line (command_list.py).
-        """
-        started = time.perf_counter()
-        metrics = self._node.metrics
-        metrics.counters.http_api_num_requests += 1
-        name = method or SEVERAL
-        try:
-            response = self._answer(method, body, headers, query)
-            metrics.breakdowns.api_requests[ApiMethod(METHODS_PROTOCOL, name)].observe(time.perf_counter() - started)
-        except InvalidJSON as error:
-            self._note_error(name, 400)
-            response = error_response(HTTPError(400, f"invalid request body: {error}"))
-        except HTTPError as error:
-            response = error_response(error)
-        metrics.http_api.record(time.perf_counter() - started)
-        return response
-
-    def _note_error(self, name: str, status: int) -> None:
-        self._node.metrics.breakdowns.note_api_error(METHODS_PROTOCOL, name, f"HTTP {status}")
-
-    def _answer(self, method: str, body: bytes, headers: Mapping[str, str], query: str) -> HTTPResponse:
-        self.check(method, headers, query)
-        call = self._calls.by_name[method] if method else self._calls.process_lines
-        reply = call(body)
-        if not isinstance(reply, CodedError):
-            return json_response(reply)
-        if headers.get(ERROR_MODE) == "transport":
-            return HTTPResponse(STATUSES.get(reply.code, 500), JSON_HEADERS, encode_error(reply))
-        return json_response(b'{"error":%b}' % encode_error(reply))
-
-    def check(self, method: str, headers: Mapping[str, str], query: str) -> None:
-        """Raise HTTPError for an unknown method, and for a missing or invalid API key, before the body is read.
-
-        The arguments are those of `answer`, which makes the same check.
+        means a request with one command per line (command_list.py). An unknown method also raises HTTPError.
         """
         try:
             self._check(method, headers, query)
         except HTTPError as error:
-            self._note_error((method if method in NAMES else UNKNOWN_METHOD) if method else SEVERAL, error.status)
+            name = (method if method in NAMES else UNKNOWN_METHOD) if method else SEVERAL
+            self._node.metrics.breakdowns.note_api_error(METHODS_PROTOCOL, name, f"HTTP {error.status}")
             raise
+        call = self._calls.by_name[method] if method else self._calls.process_lines
+        return AuthorizedRequest(self._node, method or SEVERAL, call, headers.get(ERROR_MODE) == "transport")
 
     def _check(self, method: str, headers: Mapping[str, str], query: str) -> None:
         if method and method not in NAMES:
@@ -104,6 +74,40 @@ class MethodAPI:
         `script_root` is the path before the prefix of the server, if the server is mounted in another application.
         """
         return json_response(document(f"{script_root}{self._node.config.http_prefix}{API_PATH}".removesuffix("/")))
+
+
+class AuthorizedRequest:
+    """A request with a valid API key, until the configuration is reloaded. It may be answered for several bodies."""
+
+    __slots__ = ("_call", "_kind", "_metrics", "_uses_statuses")
+
+    def __init__(self, node: Node, name: str, call: Callable[[bytes], Reply], uses_statuses: bool) -> None:
+        self._metrics = node.metrics
+        self._kind = ApiMethod(METHODS_PROTOCOL, name)
+        self._call = call
+        self._uses_statuses = uses_statuses
+
+    def answer(self, body: bytes) -> HTTPResponse:
+        """Carry out the method with the parameters in `body`. Errors become responses."""
+        started = time.perf_counter()
+        metrics = self._metrics
+        metrics.counters.http_api_num_requests += 1
+        try:
+            reply = self._call(body)
+            response = json_response(reply) if isinstance(reply, bytes) else self._error(reply)
+            metrics.breakdowns.api_requests[self._kind].observe(time.perf_counter() - started)
+        except InvalidJSON as error:
+            metrics.breakdowns.note_api_error(METHODS_PROTOCOL, self._kind.name, "HTTP 400")
+            response = error_response(HTTPError(400, f"invalid request body: {error}"))
+        except HTTPError as error:
+            response = error_response(error)
+        metrics.http_api.record(time.perf_counter() - started)
+        return response
+
+    def _error(self, error: CodedError) -> HTTPResponse:
+        if self._uses_statuses:
+            return HTTPResponse(STATUSES.get(error.code, 500), JSON_HEADERS, encode_error(error))
+        return json_response(b'{"error":%b}' % encode_error(error))
 
 
 _NAMES = ", ".join(method.name for method in METHODS)

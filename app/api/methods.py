@@ -41,16 +41,17 @@ class Method(NamedTuple):
 _CHANNEL_ERRORS = (ERROR_INTERNAL, ERROR_UNKNOWN_CHANNEL, ERROR_BAD_REQUEST)
 _USER_ERRORS = (ERROR_INTERNAL,)
 
+PUBLISH = Method(
+    "publish",
+    messages.PublishParams,
+    messages.PublishResult,
+    _CHANNEL_ERRORS,
+    "Publish into a channel.",
+    "The reply is sent when the engine has accepted the publication. To retry after a failure without publishing "
+    "twice, set `idempotency_key`.",
+)
 COMMANDS = (
-    Method(
-        "publish",
-        messages.PublishParams,
-        messages.PublishResult,
-        _CHANNEL_ERRORS,
-        "Publish into a channel.",
-        "The reply is sent when the engine has accepted the publication. To retry after a failure without publishing "
-        "twice, set `idempotency_key`.",
-    ),
+    PUBLISH,
     Method(
         "broadcast",
         messages.BroadcastParams,

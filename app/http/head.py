@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
 
 MAX_HEAD_SIZE = 32768
 """Bytes of request line and headers together."""
@@ -42,50 +41,69 @@ class HTTPError(Exception):
         self.headers = dict(headers or {})
 
 
-class Head(NamedTuple):
-    """Request line and headers; header names are in lower case."""
+class Head:
+    """Request line and headers; header names are in lower case.
 
-    method: str
-    target: str
-    version: str
-    headers: dict[str, str]
+    What the headers mean is determined once, since clients that keep their connection repeat their heads.
+    """
 
-    @property
-    def path(self) -> str:
+    __slots__ = (
+        "connection_headers",
+        "content_length",
+        "headers",
+        "keep_alive",
+        "method",
+        "original",
+        "path",
+        "query",
+        "target",
+        "version",
+        "waits_for_continue",
+    )
+
+    def __init__(self, method: str, target: str, version: str, headers: Mapping[str, str]) -> None:
+        self.method = method
+        self.target = target
+        self.version = version
+        self.headers = headers
+        self.original: object = object()
+        """The same object for all heads that `varied` derives from each other, which have the same meaning."""
+        path, _, query = target.partition("?")
+        self.path = path if path.startswith("/") else origin_form(target).partition("?")[0]
         """The target without its query, still percent-encoded."""
-        return origin_form(self.target).partition("?")[0]
-
-    @property
-    def query(self) -> str:
+        self.query = query
         """The query of the target, without the question mark; empty if there is none."""
-        return self.target.partition("?")[2]
-
-    @property
-    def content_length(self) -> int | None:
+        length = headers.get("content-length")
+        self.content_length = None if length is None else int(length)
         """Size of the body in bytes; None if the head has no length."""
-        length = self.headers.get("content-length")
-        return None if length is None else int(length)
-
-    @property
-    def keep_alive(self) -> bool:
+        is_current = version == "HTTP/1.1"
+        connection = headers.get("connection", "").lower()
+        self.keep_alive = "close" not in connection if is_current else "keep-alive" in connection
         """Whether the peer wants to send another request on this connection."""
-        tokens = self.headers.get("connection", "").lower()
-        return "close" not in tokens if self.version == "HTTP/1.1" else "keep-alive" in tokens
-
-    @property
-    def connection_headers(self) -> dict[str, str]:
+        self.connection_headers = {"Connection": "keep-alive"} if self.keep_alive and not is_current else {}
         """Headers of a response that make the peer keep the connection; with HTTP/1.0 this is not the default."""
-        return {"Connection": "keep-alive"} if self.version == "HTTP/1.0" and self.keep_alive else {}
+        self.waits_for_continue = is_current and headers.get("expect", "").lower() == "100-continue"
+        """Whether the peer sends the body only after "100 Continue"."""
+
+    def varied(self, values: Mapping[str, str]) -> Head:
+        """Return a copy with other values for the length and the signature of the body, which have no other meaning."""
+        head = _new(Head)
+        head.method, head.target, head.version = self.method, self.target, self.version
+        head.path, head.query = self.path, self.query
+        head.keep_alive, head.connection_headers = self.keep_alive, self.connection_headers
+        head.waits_for_continue = self.waits_for_continue
+        head.headers = {**self.headers, **values}
+        head.content_length = int(head.headers["content-length"]) if "content-length" in values else self.content_length
+        head.original = self.original
+        return head
 
     @property
     def has_body(self) -> bool:
         """Whether the request has a body: a length that is not 0, or chunks."""
         return self.content_length not in (None, 0) or "transfer-encoding" in self.headers
 
-    @property
-    def waits_for_continue(self) -> bool:
-        """Whether the peer sends the body only after "100 Continue"."""
-        return self.version == "HTTP/1.1" and self.headers.get("expect", "").lower() == "100-continue"
+
+_new = object.__new__
 
 
 def origin_form(target: str) -> str:
@@ -111,9 +129,9 @@ def parse_head(head: bytes) -> Head:
     if not (target.startswith("/") or target == "*" or _SCHEME_AND_HOST.match(target)):
         raise HTTPError(400, "the target of the request is neither a path nor a URL")
     version = "HTTP/1.0" if match[4] == "0" else "HTTP/1.1"
-    parsed = Head(match[1], target, version, _headers(lines))
-    _check(parsed)
-    return parsed
+    headers = _headers(lines)
+    _check(version, headers)
+    return Head(match[1], target, version, headers)
 
 
 def _headers(lines: list[str]) -> dict[str, str]:
@@ -133,8 +151,7 @@ def _headers(lines: list[str]) -> dict[str, str]:
     return headers
 
 
-def _check(head: Head) -> None:
-    headers = head.headers
+def _check(version: str, headers: Mapping[str, str]) -> None:
     length = headers.get("content-length")
     if length is not None and not _LENGTH.fullmatch(length):
         raise HTTPError(400, "Content-Length is not a number")
@@ -142,11 +159,11 @@ def _check(head: Head) -> None:
     if coding is not None:
         if length is not None:
             raise HTTPError(400, "Content-Length and Transfer-Encoding must not be used together")
-        if coding.lower() != "chunked" or head.version == "HTTP/1.0":
+        if coding.lower() != "chunked" or version == "HTTP/1.0":
             raise HTTPError(501, "unsupported Transfer-Encoding: only chunked is supported, in HTTP/1.1")
     host = headers.get("host")
     if host is None:
-        if head.version == "HTTP/1.1":
+        if version == "HTTP/1.1":
             raise HTTPError(400, "missing header Host")
     elif not _HOST.fullmatch(host):
         raise HTTPError(400, "invalid header Host")

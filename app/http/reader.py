@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from ..net.direct_socket import RECV_SIZE, DirectSocket
 from ..net.read_allowance import ReadAllowance
+from ..runtime.running_clock import running_time
 from .head import MAX_HEAD_SIZE, HTTPError
+
+BARE_LINE_FEED = "a line of the head does not end with CR LF"
 
 
 class RequestReader:
@@ -33,12 +36,27 @@ class RequestReader:
         The first byte may take `idle_timeout` seconds, the rest of the head the reader's timeout.
         Raises HTTPError for an invalid head, and TimeoutError for an incomplete one.
         """
-        try:
-            if not self._buffer and not self._receive(self._socket.now() + idle_timeout):
+        if not self._buffer:
+            try:
+                self._buffer = self._socket.recv_within(RECV_SIZE, idle_timeout)
+            except TimeoutError:
                 return None
-        except TimeoutError:
-            return None
-        deadline = self._socket.now() + self._timeout
+            if not self._buffer:
+                return None
+        end = self._buffer.find(b"\r\n\r\n")
+        if not 0 < end <= MAX_HEAD_SIZE or self._buffer.startswith(b"\r\n"):  # most heads arrive in one piece
+            end = self._wait_for_head()
+            if end < 0:
+                return None
+        head, self._buffer = self._buffer[:end], self._buffer[end + 4 :]
+        if head.count(b"\n") != head.count(b"\r\n"):
+            raise HTTPError(400, BARE_LINE_FEED)
+        self._allowance = None
+        return head
+
+    def _wait_for_head(self) -> int:
+        """Wait until the buffer begins with a whole head, and return its size; -1 if the peer closes before that."""
+        deadline = running_time() + self._timeout
         searched = 0  # bytes that have been searched: a head may arrive byte by byte
         while True:
             while self._buffer.startswith(b"\r\n"):  # RFC 9112 2.2: ignore empty lines before the head
@@ -48,14 +66,12 @@ class RequestReader:
             if size > MAX_HEAD_SIZE:
                 raise HTTPError(431, f"the head is larger than {MAX_HEAD_SIZE} bytes")
             if self._buffer.count(b"\n", searched, size) != self._buffer.count(b"\r\n", max(searched - 1, 0), size):
-                raise HTTPError(400, "a line of the head does not end with CR LF")
+                raise HTTPError(400, BARE_LINE_FEED)
             if end >= 0:
-                head, self._buffer = self._buffer[:end], self._buffer[end + 4 :]
-                self._allowance = None
-                return head
+                return end
             searched = size
             if not self._receive(deadline):
-                return None
+                return -1
 
     def unread_head(self, head: bytes) -> None:
         """Put a head back, so that it can be read again."""
@@ -85,6 +101,9 @@ class RequestReader:
 
     def read(self, size: int) -> bytes:
         """Return up to `size` bytes of a body; fewer only at the end of the stream."""
+        if 0 < len(self._buffer) == size and self._allowance is None:  # most bodies arrive with their heads
+            body, self._buffer = self._buffer, b""
+            return body
         parts = []
         missing = size
         while missing > 0:
@@ -122,14 +141,14 @@ class RequestReader:
         """Wait for more of the body. Returns False at the end of the stream. Raises TimeoutError if it is too slow."""
         if self._allowance is None:
             self._allowance = ReadAllowance(self._timeout)
-        began = self._socket.now()
+        began = running_time()
         try:
             return self._receive(began + self._allowance.left)
         finally:
-            self._allowance.note_waited(self._socket.now() - began)
+            self._allowance.note_waited(running_time() - began)
 
     def _receive(self, deadline: float) -> bool:
         """Wait for more data. Returns False at the end of the stream."""
-        data = self._socket.recv_within(RECV_SIZE, deadline - self._socket.now())
+        data = self._socket.recv_within(RECV_SIZE, deadline - running_time())
         self._buffer = self._buffer + data if self._buffer else data
         return bool(data)

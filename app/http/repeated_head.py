@@ -12,54 +12,75 @@ from .head import Head, parse_head
 
 MAX_KEPT = 2048
 """Bytes of the largest head that is kept for the next request, so that idle connections remain small."""
-_VARYING = {
-    b"content-length": re.compile(rb"[0-9]{1,15}"),
-    b"x-api-sign": re.compile(rb"[0-9a-f]{64}"),
-}
-"""The headers whose values may differ from those of the previous head, and the accepted form of each value."""
+_LENGTH = "content-length"
+_VARYING = re.compile(rb"\r\n(content-length: [0-9]{1,15}|x-api-sign: [0-9a-f]{64})(?=\r\n|\Z)", re.IGNORECASE)
+"""The headers whose values may differ from those of the previous head."""
+_MAX_SIZES = {_LENGTH: 15, "x-api-sign": 64}
 
 
 class HeadParser:
     """Parses the heads of one connection in order."""
 
-    __slots__ = ("_head", "_lines", "_raw")
+    __slots__ = ("_head", "_pieces", "_raw")
 
     def __init__(self) -> None:
         self._raw = b""
-        self._lines: list[bytes] | None = None
-        """The lines of the last head; None until a head differs from the previous one."""
         self._head: Head | None = None
+        self._pieces: list[tuple[bytes, str]] | None = None
+        """The bytes before each varying value, with the name of its header; None until a head differs."""
 
     def parse(self, raw: bytes) -> Head:
         """Parse a head like `parse_head`. Raises HTTPError.
 
         Returns the same object for the same bytes, so callers must not change it.
         """
-        head = self._head
-        if head is not None and raw == self._raw:
-            return head
-        head = None if head is None else self._changed(raw, head)
+        before = self._head
+        if before is None:
+            return self._parse(raw)
+        if raw == self._raw:
+            return before
+        head = self._varied(raw, before)
         if head is None:
-            self._head, self._lines = None, None
-            head = parse_head(raw)
-        if len(raw) <= MAX_KEPT:
-            self._raw, self._head = raw, head
-        else:
-            self._head = None
+            return self._parse(raw)
+        self._raw, self._head = raw, head
         return head
 
-    def _changed(self, raw: bytes, before: Head) -> Head | None:
-        """Return the head if it differs from the previous one only in varying headers, otherwise None."""
-        lines, known = raw.split(b"\r\n"), self._lines or self._raw.split(b"\r\n")
-        self._lines = lines
-        if len(lines) != len(known):
-            return None
-        headers = dict(before.headers)
-        for line, old in zip(lines, known, strict=True):
-            if line != old:
-                name, _, value = line.partition(b": ")
-                allowed = _VARYING.get(name.lower())
-                if allowed is None or not old.startswith(name + b": ") or not allowed.fullmatch(value):
-                    return None
-                headers[name.lower().decode()] = value.decode()
-        return Head(before.method, before.target, before.version, headers)
+    def _parse(self, raw: bytes) -> Head:
+        self._head, self._pieces = None, None
+        head = parse_head(raw)
+        if len(raw) <= MAX_KEPT:
+            self._raw, self._head = raw, head
+        return head
+
+    def _varied(self, raw: bytes, before: Head) -> Head | None:
+        """Return the head if it differs from the previous one only in varying values, otherwise None."""
+        pieces = self._pieces
+        if pieces is None:
+            pieces = self._pieces = _split(self._raw)
+        values: dict[str, str] = {}
+        start = 0
+        for piece, name in pieces:
+            if not raw.startswith(piece, start):
+                return None
+            if not name:  # the rest of the head
+                return before.varied(values) if start + len(piece) == len(raw) else None
+            start += len(piece)
+            end = raw.find(b"\r", start)
+            value = raw[start:end] if end >= 0 else raw[start:]
+            if not (value.isdigit() if name == _LENGTH else value.isalnum()) or len(value) > _MAX_SIZES[name]:
+                return None
+            values[name] = value.decode()
+            start += len(value)
+        return None
+
+
+def _split(raw: bytes) -> list[tuple[bytes, str]]:
+    """Split a head into the bytes before each varying value with the name of its header, and the rest with none."""
+    pieces = []
+    start = 0
+    for found in _VARYING.finditer(raw):
+        name, _, value = found[1].partition(b": ")
+        end = found.end() - len(value)
+        pieces.append((raw[start:end], name.lower().decode()))
+        start = found.end()
+    return [*pieces, (raw[start:], "")]

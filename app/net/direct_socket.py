@@ -14,7 +14,7 @@ from typing import Any
 import gevent
 from gevent.socket import socket as Socket
 
-from ..runtime.running_clock import running_time
+from ..runtime.wait_limit import WaitLimit, WaitTooLong
 
 RECV_SIZE = 16384
 """Bytes that a reader asks of the socket with one call."""
@@ -23,7 +23,7 @@ RECV_SIZE = 16384
 class DirectSocket:
     """Reads and writes one socket. Each wait ends when the socket is closed, with an OSError."""
 
-    __slots__ = ("raw", "_hub", "_socket")
+    __slots__ = ("raw", "_hub", "_limit", "_socket")
 
     def __init__(self, socket: Socket, raw: Any = None) -> None:
         # Any: the socket below it and its watcher are not part of gevent's public types.
@@ -31,6 +31,7 @@ class DirectSocket:
         self.raw: Any = raw if raw is not None else getattr(socket, "_sock")
         """The non-blocking socket below gevent's: calls that would block raise BlockingIOError."""
         self._hub = gevent.get_hub()
+        self._limit: WaitLimit | None = None
 
     def recv(self, size: int) -> bytes:
         """Return up to `size` bytes, or no bytes at the end of the stream. Blocks until there is something to read.
@@ -47,24 +48,25 @@ class DirectSocket:
 
     def recv_within(self, size: int, seconds: float) -> bytes:
         """Like `recv`. Raises TimeoutError if nothing comes within `seconds` in which the process runs."""
-        ends = self.now() + seconds
-        late = TimeoutError("timed out")
-        while True:
-            timer = self._hub.loop.timer(max(seconds, 0))
-            timer.start(gevent.getcurrent().throw, late)
-            try:
-                return self.recv(size)
-            except TimeoutError as error:
-                if error is not late:
-                    raise
-            finally:
-                timer.close()
+        limit = self._limit
+        if limit is None:
+            limit = self._limit = WaitLimit(self._hub)
+        limit.begin(seconds)
+        try:
+            return self.recv(size)
+        except WaitTooLong:
             data = self._recv_now(size)
-            if data is not None:
-                return data
-            seconds = ends - self.now()
-            if seconds <= 0:
-                raise late
+            if data is None:
+                raise TimeoutError("timed out") from None
+            return data
+        finally:
+            limit.end()
+
+    def release_limit(self) -> None:
+        """Release the timer of `recv_within`. The next call creates another one."""
+        if self._limit is not None:
+            self._limit.close()
+            self._limit = None
 
     def _recv_now(self, size: int) -> bytes | None:
         """Read without waiting: the time is up, but a busy process may just not have noticed the data in time."""
@@ -73,11 +75,6 @@ class DirectSocket:
         except BlockingIOError:
             return None
         return data
-
-    @staticmethod
-    def now() -> float:
-        """Return the time by which `recv_within` counts, in seconds: it stands still while the process does."""
-        return running_time()
 
     def peek(self) -> bytes:
         """Return the next byte, unconsumed, or no bytes at the end. Raises BlockingIOError if none is there."""

@@ -1,4 +1,4 @@
-"""The fast path for requests of backends that contain only several publications: they are decoded in one pass.
+"""The fast path for requests of backends that contain only publications: they are decoded in one pass.
 
 A decoder of the fast path accepts only the usual form of such requests. For other requests, valid or not, it returns
 None before anything is carried out, and the decoders of the protocol decode the same bytes again. So the fast path has
@@ -36,25 +36,48 @@ class PlainPublish(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     data: Raw
 
 
-def decode_plain(decoder: msgspec.json.Decoder[Decoded], request: bytes, name: bytes) -> Decoded | None:
-    """Decode a request. Returns None unless it is UTF-8 and has exactly the type of the decoder.
+_publish = msgspec.json.Decoder(PlainPublish)
 
-    Each command of the request has the field `name`. Requests with fewer than MIN_COMMANDS are not decoded.
-    """
-    if request.count(b'"%b"' % name, 0, MAX_COUNTED) < MIN_COMMANDS:
-        return None
+
+def decode_utf8(decoder: msgspec.json.Decoder[Decoded], request: bytes) -> Decoded | None:
+    """Decode a request. Returns None unless it is UTF-8 and has exactly the type of the decoder."""
     try:
-        request.decode()  # decoders do not look into payloads
+        if not request.isascii():
+            request.decode()  # decoders do not look into payloads
         return decoder.decode(request)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def decode_plain(decoder: msgspec.json.Decoder[Decoded], request: bytes, name: bytes) -> Decoded | None:
+    """Decode a request with several commands as `decode_utf8` does. Each command has the field `name`.
+
+    Requests with fewer than MIN_COMMANDS are not decoded.
+    """
+    if request.count(b'"%b"' % name, 0, MAX_COUNTED) < MIN_COMMANDS:
+        return None
+    return decode_utf8(decoder, request)
+
+
+def decode_plain_publish(request: bytes) -> tuple[str, bytes] | None:
+    """Decode a request with one publication. Returns its channel and data; None for other requests."""
+    publish = decode_utf8(_publish, request)
+    if publish is None:
+        return None
+    data = bytes(publish.data)
+    return None if may_be_nested(data) else (publish.channel, data)
+
+
+def may_be_nested(data: bytes) -> bool:
+    """Return whether a payload could be nested too deeply for the fast path."""
+    return len(data) > MAX_FLAT_SIZE and data.count(b"[") + data.count(b"{") > MAX_BRACKETS
 
 
 def plain_payloads(publishes: Iterable[PlainPublish]) -> list[bytes] | None:
     """Return the unchanged payloads; None if one of them could be nested too deeply."""
     payloads = [bytes(publish.data) for publish in publishes]
     for data in payloads:
-        if len(data) > MAX_FLAT_SIZE and data.count(b"[") + data.count(b"{") > MAX_BRACKETS:
+        if len(data) > MAX_FLAT_SIZE and may_be_nested(data):  # most are short, and a call costs more than a comparison
             return None
     return payloads
 

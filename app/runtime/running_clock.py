@@ -27,7 +27,8 @@ class RunningClock:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._stood_still = 0.0
+        self.paused = 0.0
+        """Seconds in which the process has paused, without a pause that is not noticed yet."""
         self._looked_at = clock()
         self._hub: Any = None
         self._timer: Any = None
@@ -38,7 +39,7 @@ class RunningClock:
         if hub is not self._hub:
             self._tick_in(hub)
         now = self._clock()
-        return now - self._stood_still - self._lateness(now)
+        return now - self.paused - self._lateness(now)
 
     def _tick_in(self, hub: Any) -> None:
         """Start a timer of the event loop that measures the time. It does not keep the process alive."""
@@ -52,7 +53,7 @@ class RunningClock:
     def tick(self) -> None:
         """Update the clock. The event loop calls this every TICK, or late after a pause."""
         now = self._clock()
-        self._stood_still += self._lateness(now)
+        self.paused += self._lateness(now)
         self._looked_at = now
 
     def _lateness(self, now: float) -> float:

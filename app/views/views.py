@@ -103,12 +103,12 @@ def _answered(service: Service) -> Response:
     headers = {name.lower(): value for name, value in request.headers.items()}
     sign = headers.get("x-api-sign", "")
     says_json = content_type.lower().startswith(JSON_TYPE)
-    if says_json or has_key(headers):
-        service.check_api_request(headers)
-    elif request.mimetype not in FORM_TYPES and not (sign or service.config.insecure_api):
+    answer = service.authorize_api_request(headers) if says_json or has_key(headers) else None
+    if answer is None and request.mimetype not in FORM_TYPES and not (sign or service.config.insecure_api):
         raise HTTPError(400, f"{_expected(content_type)}; {NO_SIGN}")
     if says_json or _begins_as_json():
-        return respond(service.answer_api(request.get_data(), headers))
+        answer = answer or service.authorize_api_request(headers)
+        return respond(answer(request.get_data()))
     form = request.form
     if not (form or request.files) and request.mimetype not in FORM_TYPES and request.get_data():
         raise HTTPError(400, _expected(content_type))
@@ -124,12 +124,12 @@ def _answer_method(service: Service, method: str) -> Response:
     headers = {name.lower(): value for name, value in request.headers.items()}
     query = request.environ.get("QUERY_STRING", "")
     try:
-        service.method_api.check(method, headers, query)
+        authorized = service.method_api.authorize(method, headers, query)
         with limited_body(service.config.api_request_max_size, service.config.http_header_timeout):
             body = request.get_data(cache=False, parse_form_data=False)
     except HTTPError as error:
         return refuse(error)
-    return respond(service.method_api.answer(method, body, headers, query))
+    return respond(authorized.answer(body))
 
 
 def _openapi(service: Service) -> Response:

@@ -17,9 +17,10 @@ from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.model.events import Publication, StreamPosition
 from gentrifugo.app.model.json_codec import MAX_NESTING, InvalidJSON
 from gentrifugo.app.node.node import Node
+from gentrifugo.app.node.plain_publish import decode_plain_publish
 from gentrifugo.app.protocol.v1 import api as api_module
 from gentrifugo.app.protocol.v1.api import Api, BadRequest
-from gentrifugo.app.protocol.v1.plain_commands import decode_plain_commands
+from gentrifugo.app.protocol.v1.plain_commands import decode_plain_command, decode_plain_commands
 from gentrifugo.app.protocol.v1.wire import encode_publication
 from gentrifugo.app.protocol.v2.errors import CodedError
 from gentrifugo.engines.base import EngineError, HistoryOptions, PublishConditions
@@ -79,7 +80,9 @@ class Path:
 def long_path_only() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(api_module, "decode_plain_commands", lambda *_: None)
+        patched.setattr(api_module, "decode_plain_command", lambda _: None)
         patched.setattr(calls_module, "decode_plain_batch", lambda _: None)
+        patched.setattr(calls_module, "decode_plain_publish", lambda _: None)
         yield
 
 
@@ -148,8 +151,18 @@ def test_batches_are_the_same_on_both_paths(bodies: list[bytes], batches: bool, 
     assert_same("batch", bodies, batches, size)
 
 
+@given(st.lists(v2_params.map(str.encode), min_size=1, max_size=3))
+@example([b'{"channel":"a","data":"\xff"}'])
+@example([b""])
+@settings(max_examples=200)
+def test_single_publishes_are_the_same_on_both_paths(bodies: list[bytes]) -> None:
+    assert_same("publish", bodies)
+
+
 def test_usual_requests_use_the_fast_path() -> None:
     publish = b'{"channel":"news","data":{"a":1}}'
     command = b'{"method":"publish","params":%b}' % publish
+    assert decode_plain_publish(publish) == ("news", b'{"a":1}')
+    assert decode_plain_command(command) is not None
     assert decode_plain_commands(b"[%b]" % b",".join([command] * 3), 1 << 20) is not None
     assert decode_plain_batch(b'{"commands":[%b]}' % b",".join([b'{"publish":%b}' % publish] * 3)) is not None

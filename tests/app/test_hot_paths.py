@@ -11,43 +11,55 @@ import json
 import sys
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
+import gevent
 import pytest
+from gevent.socket import socketpair
 
 from gentrifugo.app.api.calls import MethodCalls
 from gentrifugo.app.config.channel_options import Namespace
+from gentrifugo.app.config.endpoints import ENDPOINTS
+from gentrifugo.app.extension.wsgi import port_app
 from gentrifugo.app.http.head import parse_head
 from gentrifugo.app.http.repeated_head import HeadParser
 from gentrifugo.app.http.response import encode_response, json_response
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v1.api import Api
 from gentrifugo.app.protocol.v2.token_making import connection_token
+from gentrifugo.app.server.http_connection import HTTPConnection
+from gentrifugo.app.service import Service
 from gentrifugo.engines.memory import MemoryEngine
-from tests.credentials import connect_params
-from tests.greenlets import settle
+from tests.app.conftest import config
+from tests.credentials import connect_params, sign
+from tests.greenlets import nothing_left_behind, settle
 from tests.local_client import LocalClient
 from tests.local_client_v2 import KEY, LocalClientV2, LocalProtobufClient
+
+__all__ = ["nothing_left_behind"]
 
 LIMITS: dict[str, float] = {
     "delivery, v1": 2.5,
     "delivery, v2": 2.6,
     "delivery, v2-protobuf": 2.6,
-    "publish, v1": 35,
+    "publish, v1": 16,
     "publish, v1, in a batch": 13,
-    "publish with history, v1": 51,
+    "publish with history, v1": 32,
     "publish with history, v1, in a batch": 31,
-    "publish, method": 24,
+    "publish, method": 13,
     "publish, method, in a batch": 12,
-    "publish with history, method": 41,
+    "publish with history, method": 31,
     "publish with history, method, in a batch": 34,
     "connect, v1": 120,
     "subscribe, v1": 119,
     "connect, v2": 239,
     "subscribe, v2": 168,
-    "head": 29,
+    "request, v1": 114,
+    "request, method": 91,
+    "head": 35,
     "head, repeated": 2.2,
-    "head, another length": 20,
+    "head, another length": 21,
     "response": 19,
 }
 """Calls of functions for one operation."""
@@ -144,10 +156,43 @@ def test_connect_and_subscribe_of_version_2(node: Node) -> None:
     settle()
 
 
+PARAMS = {"channel": "news", "data": DATA}
+REQUESTS = {
+    "request, v1": ("/api/", {"method": "publish", "params": PARAMS}),
+    "request, method": ("/api/publish", PARAMS),
+}
+
+
+@pytest.mark.parametrize("operation", REQUESTS)
+def test_request_to_publish(operation: str, nothing_left_behind: None) -> None:
+    service = Service(config(api_key="key"))
+    server = SimpleNamespace(application=port_app(service, ENDPOINTS))
+    path, command = REQUESTS[operation]
+    body = json.dumps(command).encode()
+    request = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: key\r\n"
+        f"X-API-Sign: {sign(body.decode())}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+    served, peer = socketpair()
+
+    def ask() -> None:
+        for _ in range(BATCH):
+            peer.sendall(request)
+            assert peer.recv(1000).startswith(b"HTTP/1.1 200 ")
+        peer.close()
+
+    asking = gevent.spawn(ask)
+    connection = HTTPConnection(served, ("127.0.0.1", 1), server)
+    check(operation, calls_of(connection.serve_requests) / BATCH)
+    asking.get()
+
+
 def test_heads_of_requests_and_responses() -> None:
     parser = HeadParser()
     parser.parse(HEAD)
     check("head", calls_of(partial(parse_head, HEAD)))
     check("head, repeated", calls_of(partial(parser.parse, HEAD)))
+    parser.parse(HEAD.replace(b"120", b"7"))
     check("head, another length", calls_of(partial(parser.parse, HEAD.replace(b"120", b"121"))))
     check("response", calls_of(partial(encode_response, json_response(b"{}"), keep_alive=True)))

@@ -21,7 +21,7 @@ from ...node.commands import PublishRequest
 from ...node.node import Node
 from ...runtime.yielding import iterate_yielding, yield_if_due
 from . import wire
-from .plain_commands import PlainCommands, decode_plain_commands
+from .plain_commands import PlainCommand, PlainCommands, decode_plain_command, decode_plain_commands
 from .replies import ReplyLimit
 from .wire import ChannelParams, Command, encode_api_reply
 
@@ -44,6 +44,8 @@ class BadRequest(ValueError):
 
 
 _PUBLISHED = encode_api_reply(None, "publish")
+_PUBLISHED_ARRAY = wire.encode_array((_PUBLISHED,))
+_PUBLISH_KEY = V1_PROTOCOL, "publish"
 
 
 class Api:
@@ -65,6 +67,9 @@ class Api:
 
     def answer(self, request: bytes) -> tuple[str, bytes]:
         """Carry out a request as `process` does; returns its method, or SEVERAL, and the array of replies."""
+        single = decode_plain_command(request)
+        if single is not None:
+            return "publish", self._publish_single(single)
         max_size = self._node.config.api_reply_max_size
         plain = decode_plain_commands(request, max_size)
         if plain is not None:
@@ -77,10 +82,19 @@ class Api:
         except InvalidJSON as error:
             raise BadRequest(str(error)) from None
 
+    def _publish_single(self, single: PlainCommand) -> bytes:
+        params = single.params
+        self._commands[_PUBLISH_KEY] += 1
+        try:
+            self._node.publish(params.channel, bytes(params.data), params.client, uid=params.uid)
+        except Refused as refused:
+            return wire.encode_array((_publish_reply(single.uid, refused.error),))
+        return wire.encode_array((_publish_reply(single.uid, None),)) if single.uid else _PUBLISHED_ARRAY
+
     def _publish_plain(self, plain: PlainCommands) -> Iterator[bytes]:
         """Carry out a request on the fast path. Returns the replies."""
         publishes, uids = plain
-        self._commands[V1_PROTOCOL, "publish"] += len(publishes)
+        self._commands[_PUBLISH_KEY] += len(publishes)
         for start in range(0, len(publishes), PUBLISH_BATCH_SIZE):
             outcomes = self._node.publish_all(publishes[start : start + PUBLISH_BATCH_SIZE])
             for outcome, uid in zip(outcomes, uids[start:], strict=False):
@@ -140,7 +154,7 @@ class Api:
             except (BadRequest, InvalidJSON) as error:  # those before it are carried out nevertheless
                 problem = error
                 break
-        self._commands[V1_PROTOCOL, "publish"] += len(messages)
+        self._commands[_PUBLISH_KEY] += len(messages)
         for command, outcome in zip(commands, self._node.publish_all(messages), strict=False):
             reply = _publish_reply(command.uid, outcome if isinstance(outcome, Error) else None)
             limit.left -= len(reply)

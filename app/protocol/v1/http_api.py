@@ -7,11 +7,13 @@ import time
 from ...http.head import HTTPError
 from ...http.response import HTTPResponse, error_response, json_response
 from ...model import signing
-from ...node.breakdowns import UNKNOWN_METHOD, ApiMethod
+from ...node.breakdowns import SEVERAL, UNKNOWN_METHOD, ApiMethod
 from ...node.node import Node
-from .api import V1_PROTOCOL, Api, BadRequest
+from .api import API_COMMANDS, V1_PROTOCOL, Api, BadRequest
 
 NO_SIGN = 'missing signature (X-API-Sign header or form field "sign")'
+
+_KINDS = {name: ApiMethod(V1_PROTOCOL, name) for name in (*API_COMMANDS, SEVERAL)}
 
 
 class HTTPApi:
@@ -30,7 +32,7 @@ class HTTPApi:
             self._check(sign, body)
             method, reply = self._api.answer(body)
             response = json_response(reply)
-            metrics.breakdowns.api_requests[ApiMethod(V1_PROTOCOL, method)].observe(time.perf_counter() - started)
+            metrics.breakdowns.api_requests[_KINDS[method]].observe(time.perf_counter() - started)
         except BadRequest as error:
             response = self._refuse(HTTPError(400, str(error)))
         except HTTPError as error:

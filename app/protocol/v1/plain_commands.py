@@ -7,20 +7,31 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from ...node.commands import PublishRequest
-from ...node.plain_publish import PlainPublish, decode_plain, plain_payloads, plain_request
+from ...node.plain_publish import (
+    PlainPublish,
+    decode_plain,
+    decode_utf8,
+    may_be_nested,
+    plain_payloads,
+    plain_request,
+)
 
 MAX_PUBLISH_REPLY_SIZE = 160
 """Bytes of the largest reply to `publish`, without its uid, which is a part of the request."""
 
 
-class _Params(PlainPublish, forbid_unknown_fields=True, gc=False):
+class PlainParams(PlainPublish, forbid_unknown_fields=True, gc=False):
+    """The parameters of a command to publish."""
+
     client: str = ""
     uid: str = ""
 
 
-class _Command(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class PlainCommand(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A command to publish. The reply repeats its uid, if it is not empty."""
+
     method: Literal["publish"]
-    params: _Params
+    params: PlainParams
     uid: str = ""
 
 
@@ -32,7 +43,14 @@ class PlainCommands(NamedTuple):
     """The uid of each command, which its reply repeats; empty for a command without one."""
 
 
-_commands = msgspec.json.Decoder(list[_Command])
+_command = msgspec.json.Decoder(PlainCommand)
+_commands = msgspec.json.Decoder(list[PlainCommand])
+
+
+def decode_plain_command(request: bytes) -> PlainCommand | None:
+    """Decode a request that is a single command. Returns None for a request that is not for the fast path."""
+    command = decode_utf8(_command, request) if request.startswith(b"{") else None
+    return None if command is None or may_be_nested(bytes(command.params.data)) else command
 
 
 def decode_plain_commands(request: bytes, max_replies: int) -> PlainCommands | None:

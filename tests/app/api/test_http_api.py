@@ -9,7 +9,8 @@ import pytest
 
 from gentrifugo.app.api.calls import MethodCalls
 from gentrifugo.app.api.http_api import MethodAPI, given_key, has_key
-from gentrifugo.app.http.response import HTTPResponse
+from gentrifugo.app.http.head import HTTPError
+from gentrifugo.app.http.response import HTTPResponse, error_response
 from gentrifugo.app.node.node import Node
 
 KEY = {"x-api-key": "key"}
@@ -29,7 +30,10 @@ def ask(
     headers: Mapping[str, str] | None = None,
     query: str = "",
 ) -> HTTPResponse:
-    return api.answer(method, body, headers or {}, query)
+    try:
+        return api.authorize(method, headers or {}, query).answer(body)
+    except HTTPError as error:
+        return error_response(error)
 
 
 @pytest.mark.parametrize(
@@ -119,9 +123,10 @@ def test_invalid_request_is_refused_with_the_reason(api: MethodAPI, body: bytes)
     assert response.headers["Content-Type"].startswith("text/plain")
 
 
-def test_requests_are_counted(api: MethodAPI, node: Node) -> None:
+def test_requests_with_a_valid_key_are_counted(api: MethodAPI, node: Node) -> None:
     ask(api)
     ask(api, headers=KEY)
+    ask(api, headers=KEY, body=b"hello")
     assert node.metrics.counters.http_api_num_requests == 2
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gentrifugo.app.http.head import MAX_HEADERS, MAX_REQUEST_LINE, Head, HTTPError, origin_form, parse_head
+from gentrifugo.app.http.head import MAX_HEADERS, MAX_REQUEST_LINE, HTTPError, origin_form, parse_head
 from tests.waiting import seconds
 
 
@@ -26,12 +26,9 @@ def refused(data: bytes) -> tuple[int, str]:
 
 def test_a_head_is_taken_apart() -> None:
     data = head("Content-Type: application/json", "X-Empty:", first="POST /api/?x=%20 HTTP/1.1")
-    assert parse_head(data) == Head(
-        "POST",
-        "/api/?x=%20",
-        "HTTP/1.1",
-        {"host": "localhost", "content-type": "application/json", "x-empty": ""},
-    )
+    parsed = parse_head(data)
+    assert (parsed.method, parsed.target, parsed.version) == ("POST", "/api/?x=%20", "HTTP/1.1")
+    assert parsed.headers == {"host": "localhost", "content-type": "application/json", "x-empty": ""}
 
 
 @pytest.mark.parametrize(

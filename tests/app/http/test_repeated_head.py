@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -17,13 +19,13 @@ def head_of(*headers: str, first: str = "POST /api/ HTTP/1.1") -> bytes:
     return "\r\n".join((first, "Host: here", *headers)).encode("latin-1")
 
 
-def outcome(parse: object, raw: bytes) -> Head | tuple[int, str]:
-    assert callable(parse)
+def outcome(parse: Callable[[bytes], Head], raw: bytes) -> dict[str, object] | tuple[int, str]:
+    """The attributes of the parsed head, or the status and reason of its refusal."""
     try:
-        found: Head = parse(raw)
+        head = parse(raw)
     except HTTPError as error:
         return error.status, error.reason
-    return found
+    return {name: getattr(head, name) for name in Head.__slots__ if name != "original"}
 
 
 LINES = st.sampled_from(
