@@ -23,7 +23,7 @@ from . import messages
 from .batch import Batches
 from .command_list import CommandLists
 from .messages import Position
-from .methods import BATCH, COMMANDS, METHODS_PROTOCOL, PUBLISH, BatchParams
+from .methods import BATCH, COMMANDS, METHODS_PROTOCOL, PUBLISH_METHOD, BatchParams
 from .plain_batch import decode_plain_batch
 from .publishing import json_or_base64, publish_in_groups, publish_options, publish_request, published_data
 from .replies import EMPTY_RESULT, encode_history, encode_position, encode_presence, encode_responses
@@ -40,13 +40,13 @@ class MethodCalls:
         decoders: dict[str, msgspec.json.Decoder[Any]] = {
             method.name: msgspec.json.Decoder(method.params) for method in COMMANDS
         }
-        self._publish_decoder = decoders[PUBLISH.name]
+        self._publish_decoder = decoders[PUBLISH_METHOD.name]
         self._batches = Batches(node, self.run)
         self._lists = CommandLists(self.run, decoders)
         self.by_name: Mapping[str, Callable[[bytes], Reply]] = {
             **{name: partial(self._call, name, decoder) for name, decoder in decoders.items()},
             BATCH.name: self._batch,
-            PUBLISH.name: self._publish,
+            PUBLISH_METHOD.name: self._publish,
         }
         """The function for each method, by name: it is called with the body of a request, and may raise InvalidJSON."""
 
@@ -65,13 +65,13 @@ class MethodCalls:
     def _publish(self, body: bytes) -> Reply:
         plain = decode_plain_publish(body)
         if plain is None:
-            return self._call(PUBLISH.name, self._publish_decoder, body)
+            return self._call(PUBLISH_METHOD.name, self._publish_decoder, body)
         breakdowns = self._node.metrics.breakdowns
         breakdowns.api_commands[_PUBLISH_KEY] += 1
         try:
             position = self._node.publish(*plain)
         except Refused as refused:
-            return self._refused(PUBLISH.name, refused)
+            return self._refused(PUBLISH_METHOD.name, refused)
         return _PUBLISHED if position is None else b'{"result":%b}' % encode_position(position)
 
     def _call(self, name: str, decoder: msgspec.json.Decoder[messages.Params], body: bytes) -> Reply:
@@ -95,7 +95,7 @@ class MethodCalls:
 
 
 _batches = msgspec.json.Decoder(BatchParams)
-_PUBLISH_KEY = METHODS_PROTOCOL, PUBLISH.name
+_PUBLISH_KEY = METHODS_PROTOCOL, PUBLISH_METHOD.name
 _PUBLISHED = b'{"result":%b}' % EMPTY_RESULT
 """The reply to `publish` if the publication is not stored in a history."""
 

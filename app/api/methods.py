@@ -41,7 +41,7 @@ class Method(NamedTuple):
 _CHANNEL_ERRORS = (ERROR_INTERNAL, ERROR_UNKNOWN_CHANNEL, ERROR_BAD_REQUEST)
 _USER_ERRORS = (ERROR_INTERNAL,)
 
-PUBLISH = Method(
+PUBLISH_METHOD = Method(
     "publish",
     messages.PublishParams,
     messages.PublishResult,
@@ -51,7 +51,7 @@ PUBLISH = Method(
     "twice, set `idempotency_key`.",
 )
 COMMANDS = (
-    PUBLISH,
+    PUBLISH_METHOD,
     Method(
         "broadcast",
         messages.BroadcastParams,

@@ -44,11 +44,11 @@ class WaitLimit:
             self._start(now, seconds)
 
     def end(self) -> None:
-        """End the wait."""
+        """End the wait that `begin` has begun."""
         self._greenlet = None
 
     def close(self) -> None:
-        """Release the timer."""
+        """Release the timer of the event loop."""
         if self._timer is not None:
             self._timer.close()
             self._timer = self._due = None

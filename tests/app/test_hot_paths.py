@@ -90,6 +90,11 @@ def calls_of(action: Callable[[], Any]) -> int:
     return calls
 
 
+def fewest_calls(action: Callable[[], Any]) -> int:
+    """The calls of `action` when it need not let other greenlets run, as it must on a busy machine."""
+    return min(calls_of(action) for _ in range(3))
+
+
 def check(operation: str, calls: float) -> None:
     assert calls <= LIMITS[operation], f"{operation}: {calls:g} calls of functions, {LIMITS[operation]:g} are allowed"
 
@@ -124,7 +129,7 @@ def test_publish_of_version_1(node: Node, channel: str) -> None:
     single, batch = json.dumps(command).encode(), json.dumps([command] * BATCH).encode()
     api.process(single)
     check(f"{kind}, v1", calls_of(partial(api.process, single)))
-    check(f"{kind}, v1, in a batch", calls_of(partial(api.process, batch)) / BATCH)
+    check(f"{kind}, v1, in a batch", fewest_calls(partial(api.process, batch)) / BATCH)
 
 
 @pytest.mark.parametrize("channel", ["news", "kept:news"], ids=["plain", "with history"])
@@ -135,7 +140,7 @@ def test_publish_of_the_methods(node: Node, channel: str) -> None:
     single, batch = json.dumps(params).encode(), json.dumps({"commands": [{"publish": params}] * BATCH}).encode()
     methods["publish"](single)
     check(f"{kind}, method", calls_of(partial(methods["publish"], single)))
-    check(f"{kind}, method, in a batch", calls_of(partial(methods["batch"], batch)) / BATCH)
+    check(f"{kind}, method, in a batch", fewest_calls(partial(methods["batch"], batch)) / BATCH)
 
 
 def test_connect_and_subscribe_of_version_1(node: Node) -> None:
