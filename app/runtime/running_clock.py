@@ -39,7 +39,8 @@ class RunningClock:
         if hub is not self._hub:
             self._tick_in(hub)
         now = self._clock()
-        return now - self.paused - self._lateness(now)
+        late = now - self._looked_at - TICK
+        return now - self.paused - (late if late > MIN_STANDSTILL else 0.0)
 
     def _tick_in(self, hub: Any) -> None:
         """Start a timer of the event loop that measures the time. It does not keep the process alive."""
@@ -53,12 +54,10 @@ class RunningClock:
     def tick(self) -> None:
         """Update the clock. The event loop calls this every TICK, or late after a pause."""
         now = self._clock()
-        self.paused += self._lateness(now)
-        self._looked_at = now
-
-    def _lateness(self, now: float) -> float:
         late = now - self._looked_at - TICK
-        return late if late > MIN_STANDSTILL else 0.0
+        if late > MIN_STANDSTILL:
+            self.paused += late
+        self._looked_at = now
 
 
 running_time = RunningClock()

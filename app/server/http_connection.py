@@ -39,7 +39,7 @@ from ..runtime.yielding import yield_if_due
 from ..service import Service
 from ..sockjs.endpoint import RAW_WEBSOCKET, SockJS
 from ..streams.endpoint import Streams
-from ..views.mounted import endpoints_of, service_of
+from ..views.mounted import Mounted, mounted_server
 from ..websocket import handshake
 from .application_body import ApplicationBody
 from .opened_connection import OpenedConnection, close, log_end
@@ -65,7 +65,8 @@ class HTTPConnection(WSGIHandler):
     """
 
     def __init__(self, sock: Any, address: Any, server: Any, rfile: Any = None, received: bytes = b"") -> None:
-        service = service_of(server.application)
+        mounted = mounted_server(server.application)
+        service = None if mounted is None else mounted.service
         timeout = service.config.http_header_timeout if service else HEAD_TIMEOUT
         self.rfile: RequestReader  # type: ignore[assignment]  # all that pywsgi asks of a file
         self._direct = direct(sock)
@@ -78,8 +79,8 @@ class HTTPConnection(WSGIHandler):
         self._route: tuple[object, Config, Callable[[Head], bool]] | None = None
         """A request to the API, and the function that serves all requests with the same head."""
         self._upgraded = False
-        self._client_endpoints = client_endpoints_of(server.application)
-        self._endpoints = endpoints_of(server.application)
+        self._endpoints = frozenset() if mounted is None else mounted.endpoints
+        self._client_endpoints = _client_endpoints(server.application, mounted)
         self._opened: Callable[..., None] | None = None
         """The function that serves the WebSocket or stream that was opened without WSGI; None otherwise."""
         self._was_passed = bool(received)
@@ -88,7 +89,7 @@ class HTTPConnection(WSGIHandler):
         """Seconds until the first byte of the next request."""
         if received:
             self.rfile.unread(received)
-        if sock.family != socket.AF_UNIX:
+        if isinstance(address, tuple):  # not a Unix socket
             # pywsgi writes head and body separately; with Nagle's algorithm the body waits 40 ms for an ACK.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -407,13 +408,12 @@ class HTTPConnection(WSGIHandler):
             self.__dict__.pop(name, None)
 
 
-def client_endpoints_of(application: Any) -> Sequence[SockJS | Streams]:
+def _client_endpoints(application: Any, mounted: Mounted | None) -> Sequence[SockJS | Streams]:
     """Return the endpoints of a WSGI application for clients without raw WebSockets; empty if it has none."""
-    service = service_of(application)
-    if service is None:
+    if mounted is None:
         return getattr(application, "sockjs", ())
     # Some paths of streams are below that of SockJS.
-    return (service.streams, service.sockjs) if CLIENT in endpoints_of(application) else ()
+    return (mounted.service.streams, mounted.service.sockjs) if CLIENT in mounted.endpoints else ()
 
 
 def _without_secrets(text: str) -> str:

@@ -188,7 +188,7 @@ def test_request_to_publish(operation: str, nothing_left_behind: None) -> None:
         peer.close()
 
     asking = gevent.spawn(ask)
-    connection = HTTPConnection(served, ("127.0.0.1", 1), server)
+    connection = HTTPConnection(served, "", server)
     check(operation, calls_of(connection.serve_requests) / BATCH)
     asking.get()
 
