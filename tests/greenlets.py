@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import cache
 from typing import Any, TypeVar
 
 import gevent
@@ -46,14 +45,14 @@ def settle() -> None:
 @pytest.fixture
 def nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Check at the end of the test that no greenlet and socket is left, and that no greenlet has failed."""
-    _freeze()
+    _exclude_all_objects()
     errors = _errors_of_greenlets(monkeypatch)
-    greenlets, sockets = _greenlets(), _sockets()
+    sockets = _sockets()
     yield
     with suppress(AssertionError):
-        eventually(lambda: _greenlets() <= greenlets, within=1)
+        eventually(lambda: not _new_greenlets(), within=1)
     gc.collect()  # a greenlet or socket that nobody knows any more ends with it
-    assert not _greenlets() - greenlets
+    assert not _new_greenlets()
     assert not _sockets() - sockets
     assert not errors
 
@@ -72,14 +71,17 @@ def _errors_of_greenlets(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return errors
 
 
-@cache
-def _freeze() -> None:
-    """Exclude all objects of imports from the search, once, because each search would take 20 ms longer."""
+def _exclude_all_objects() -> None:
+    """Exclude all objects from the search: those of imports and other tests would make it take 20 to 100 ms.
+
+    What the test before has left is collected first, since the collector would never look at it again.
+    """
     gc.collect()
     gc.freeze()
 
 
-def _greenlets() -> set[gevent.Greenlet[..., Any]]:
+def _new_greenlets() -> set[gevent.Greenlet[..., Any]]:
+    """Return the running greenlets that did not exist when `_exclude_all_objects` was called."""
     return {thing for thing in gc.get_objects() if issubclass(type(thing), gevent.Greenlet) and not thing.dead}
 
 
