@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -72,3 +73,9 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
             return servers.enter_context(running(options, directory, port=port, arguments=arguments))
 
         yield start
+
+
+@pytest.fixture
+def unique() -> str:
+    """A short text that no other test gets, for the names of channels and users on a server that tests share."""
+    return uuid4().hex[:8]

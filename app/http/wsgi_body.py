@@ -28,11 +28,6 @@ class TimedBody:
         self._body = body
         self._allowance = ReadAllowance(seconds)
 
-    @property
-    def rfile(self) -> Any:
-        """The file from which the server reads the connection, if it has one."""
-        return getattr(self._body, "rfile", self._body)
-
     def read(self, size: int = -1) -> bytes:
         """Return up to `size` bytes, all when it is negative; fewer only at the end of the body."""
         parts = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -253,6 +254,25 @@ def test_clients_are_closed_with_shutdown_when_the_service_stops(clients: Client
     for client in (connected, waiting):
         closed = client.websocket.wait_closed()
         assert (closed.code, closed.advice) == (3000, {"reason": "shutting down", "reconnect": True})
+
+
+def test_waiting_for_open_connections_ends_with_the_last_one(clients: Clients, service: Service) -> None:
+    served, pauses = clients.connected(), []
+
+    def disconnect_in_the_second_pause() -> None:
+        pauses.append(service.open_connections)
+        if len(pauses) == 2:
+            served.websocket.drop()
+
+    service.wait_until_idle(time.monotonic() + seconds(5), between=disconnect_in_the_second_pause)
+    assert not service.is_busy
+    assert set(pauses) == {1}
+
+
+def test_waiting_for_open_connections_ends_at_the_deadline(clients: Clients, service: Service) -> None:
+    clients.connected()
+    service.wait_until_idle(time.monotonic())
+    assert service.is_busy
 
 
 def test_a_client_that_connects_during_shutdown_is_closed_with_the_reason(clients: Clients, service: Service) -> None:

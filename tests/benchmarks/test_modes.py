@@ -78,9 +78,10 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture
-def server(start_server: Callable[..., Server]) -> Server:
-    return start_server(ping_interval=1)
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running({"ping_interval": 1}, tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 def test_every_mode_is_tried() -> None:
@@ -207,8 +208,8 @@ def test_a_command_that_fails_is_reported() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_wrong_secret_is_said_to_be_wrong(mode: str, server: Server) -> None:
-    server.options["secret"] = "wrong"
+def test_a_wrong_secret_is_said_to_be_wrong(mode: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(server.options, "secret", "wrong")
     key = ("--protocol", "v2", "--api-key", "wrong") if MODES[mode].is_for_v2 else ()
     done = bench(server, mode, *SMALL[mode], *key, "--pid", str(server.pid))
     assert done.returncode == 1

@@ -25,6 +25,13 @@ TOGETHER = 200
 """Requests that are on their way at a time."""
 
 
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for tests after which operators can still log in."""
+    with running(OPTIONS, tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
 @pytest.fixture
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running(OPTIONS, tmp_path_factory.mktemp("server")) as server:
@@ -97,8 +104,8 @@ def _with_one_character_changed(token: str) -> str:
 
 
 @pytest.mark.parametrize("method", ["info", "nodes", "publish", "disconnect", "connections", "stats"])
-def test_commands_without_a_token(server: Server, method: str) -> None:
-    client = AdminClient(server.host, server.port)
+def test_commands_without_a_token(shared_server: Server, method: str) -> None:
+    client = AdminClient(shared_server.host, shared_server.port)
     client.socket.send_json([{"method": method, "params": {}}, {"method": "connect", "params": {"token": "x"}}])
     assert client.socket.wait_closed().code == 3000
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,14 +12,21 @@ import pytest
 from tests.clients.driver import HERE, Driver
 from tests.parts import cent
 from tests.protocol_client import ProtocolClient
-from tests.servers import Server
+from tests.servers import Server, running
+from tests.waiting import eventually
 
 NAMESPACES = [{"name": "all", "presence": True, "history_size": 3, "history_lifetime": 60}]
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running({"namespaces": NAMESPACES}, tmp_path_factory.mktemp("cent")) as server:
+        yield server
+
+
 @pytest.fixture
-def server(start_server: Callable[..., Server]) -> Server:
-    return start_server(namespaces=NAMESPACES)
+def channel(unique: str) -> str:
+    return f"all:{unique}"
 
 
 class Cent:
@@ -45,42 +52,42 @@ class Cent:
         return self.driver.read()
 
 
-@pytest.fixture(params=["1.3.0", "2.1.0"])
+@pytest.fixture(scope="module", params=["1.3.0", "2.1.0"])
 def library(request: pytest.FixtureRequest, server: Server) -> Iterator[Cent]:
     library = Cent(request.param, server.url, server.secret)
     with library.driver:
         yield library
 
 
-def test_cent_can_call_publish(server: Server, library: Cent) -> None:
+def test_cent_can_call_publish(server: Server, library: Cent, channel: str) -> None:
     with ProtocolClient(server, user="42") as client:
-        client.subscribe("all:1")
-        library.call("publish", "all:1", {"text": "Grüße"}, client="some-client")
+        client.subscribe(channel)
+        library.call("publish", channel, {"text": "Grüße"}, client="some-client")
         body = client.push()["body"]
         assert (body["data"], body["client"]) == ({"text": "Grüße"}, "some-client")
 
 
-def test_cent_can_call_broadcast(server: Server, library: Cent) -> None:
+def test_cent_can_call_broadcast(server: Server, library: Cent, channel: str) -> None:
     with ProtocolClient(server, user="42") as client:
-        client.subscribe("all:1")
-        client.subscribe("all:2")
-        library.call("broadcast", ["all:1", "all:2"], 1)
-        assert [client.push()["body"]["channel"] for _ in range(2)] == ["all:1", "all:2"]
+        client.subscribe(channel)
+        client.subscribe(f"{channel}-2")
+        library.call("broadcast", [channel, f"{channel}-2"], 1)
+        assert [client.push()["body"]["channel"] for _ in range(2)] == [channel, f"{channel}-2"]
 
 
-def test_cent_can_call_unsubscribe(server: Server, library: Cent) -> None:
+def test_cent_can_call_unsubscribe(server: Server, library: Cent, channel: str) -> None:
     with ProtocolClient(server, user="42") as client:
-        client.subscribe("all:1")
-        library.call("unsubscribe", "42", "all:1")
-        assert client.push() == {"method": "unsubscribe", "body": {"channel": "all:1", "status": True}}
+        client.subscribe(channel)
+        library.call("unsubscribe", "42", channel)
+        assert client.push() == {"method": "unsubscribe", "body": {"channel": channel, "status": True}}
 
 
-def test_cent_can_unsubscribe_from_every_channel(server: Server, library: Cent) -> None:
+def test_cent_can_unsubscribe_from_every_channel(server: Server, library: Cent, channel: str) -> None:
     with ProtocolClient(server, user="42") as client:
-        client.subscribe("all:1")
-        client.subscribe("all:2")
+        client.subscribe(channel)
+        client.subscribe(f"{channel}-2")
         library.call("unsubscribe", "42")
-        assert {client.push()["body"]["channel"] for _ in range(2)} == {"all:1", "all:2"}
+        assert {client.push()["body"]["channel"] for _ in range(2)} == {channel, f"{channel}-2"}
 
 
 def test_cent_can_call_disconnect(server: Server, library: Cent) -> None:
@@ -89,25 +96,25 @@ def test_cent_can_call_disconnect(server: Server, library: Cent) -> None:
         assert client.wait_closed().advice == {"reason": "disconnect", "reconnect": False}
 
 
-def test_cent_can_call_presence(server: Server, library: Cent) -> None:
+def test_cent_can_call_presence(server: Server, library: Cent, channel: str) -> None:
     with ProtocolClient(server, user="42", info='{"name": "Ann"}') as client:
-        client.subscribe("all:1")
-        assert library.call("presence", "all:1") == {
+        client.subscribe(channel)
+        assert library.call("presence", channel) == {
             client.id: {"user": "42", "client": client.id, "default_info": {"name": "Ann"}}
         }
 
 
-def test_cent_can_call_history(library: Cent) -> None:
+def test_cent_can_call_history(library: Cent, channel: str) -> None:
     for number in range(4):
-        library.call("publish", "all:1", number)
-    assert [message["data"] for message in library.call("history", "all:1")] == [3, 2, 1]
+        library.call("publish", channel, number)
+    assert [message["data"] for message in library.call("history", channel)] == [3, 2, 1]
 
 
-def test_cent_can_call_channels(server: Server, library: Cent) -> None:
-    assert library.call("channels") == []
+def test_cent_can_call_channels(server: Server, library: Cent, channel: str) -> None:
+    eventually(lambda: library.call("channels") == [], what="clients of other tests are gone")
     with ProtocolClient(server, user="42") as client:
-        client.subscribe("all:1")
-        assert library.call("channels") == ["all:1"]
+        client.subscribe(channel)
+        assert library.call("channels") == [channel]
 
 
 def test_cent_can_call_stats(library: Cent) -> None:
@@ -127,12 +134,12 @@ def test_cent_can_call_node(library: Cent) -> None:
     assert reply["body"]["data"]["uid"]
 
 
-def test_cent_can_send_several_commands_in_one_request(library: Cent) -> None:
+def test_cent_can_send_several_commands_in_one_request(library: Cent, channel: str) -> None:
     answer = library.answer(
         send=[
-            ["publish", {"channel": "all:1", "data": 1}],
+            ["publish", {"channel": channel, "data": 1}],
             ["publish", {"channel": "nosuch:1", "data": 1}],
-            ["history", {"channel": "all:1"}],
+            ["history", {"channel": channel}],
         ]
     )
     published, failed, history = answer["result"]
@@ -151,7 +158,7 @@ def test_disabled_features_return_not_available(library: Cent, method: str) -> N
 
 
 @pytest.mark.parametrize("version", ["1.3.0", "2.1.0"])
-def test_wrong_secret_is_refused(server: Server, version: str) -> None:
+def test_wrong_secret_is_refused(server: Server, version: str, channel: str) -> None:
     library = Cent(version, server.url, "wrong")
     with library.driver:
-        assert "401" in library.error("publish", "all:1", 1)
+        assert "401" in library.error("publish", channel, 1)

@@ -12,7 +12,7 @@ from tests.api_client import ApiClient
 from tests.application import Application
 from tests.clients.driver import Driver, node_driver
 from tests.credentials import connect_params, private_params
-from tests.servers import Server
+from tests.servers import Server, running
 from tests.tcp_proxy import TcpProxy
 
 NAMESPACES = [
@@ -25,9 +25,10 @@ RETRY = 50
 Start = Callable[..., Driver]
 
 
-@pytest.fixture
-def server(start_server: Callable[..., Server]) -> Server:
-    return start_server(namespaces=NAMESPACES)
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running({"namespaces": NAMESPACES}, tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -75,25 +76,29 @@ def test_connect_returns_the_client_id(server: Server, start_client: Start) -> N
     assert event["transport"] == "raw-websocket"
 
 
-def test_messages_of_the_backend_arrive_in_order(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_messages_of_the_backend_arrive_in_order(
+    server: Server, api: ApiClient, start_client: Start, unique: str
+) -> None:
     client = start_client(server.port)
     connected(client)
-    subscribed(client, "news:a")
+    subscribed(client, f"news:{unique}")
     for number in range(20):
-        api.publish("news:a", {"number": number})
+        api.publish(f"news:{unique}", {"number": number})
     messages = [client.wait_for("message") for _ in range(20)]
     assert [message["data"]["number"] for message in messages] == list(range(20))
 
 
-def test_publish_reaches_both_clients_with_the_publishers_info(server: Server, start_client: Start) -> None:
+def test_publish_reaches_both_clients_with_the_publishers_info(
+    server: Server, start_client: Start, unique: str
+) -> None:
     ann = start_client(server.port, user="ann", info='{"name": "Ann"}')
     ben = start_client(server.port, user="ben")
     ann_id = connected(ann)
     connected(ben)
-    subscribed(ann, "chat:1")
-    subscribed(ben, "chat:1")
-    ann.send(do="publish", channel="chat:1", data={"text": "hello"})
-    assert ann.wait_for("done", method="publish")["body"] == {"channel": "chat:1", "status": True}
+    subscribed(ann, f"chat:{unique}")
+    subscribed(ben, f"chat:{unique}")
+    ann.send(do="publish", channel=f"chat:{unique}", data={"text": "hello"})
+    assert ann.wait_for("done", method="publish")["body"] == {"channel": f"chat:{unique}", "status": True}
     info = {"user": "ann", "client": ann_id, "default_info": {"name": "Ann"}}
     for client in (ann, ben):
         message = client.wait_for("message")
@@ -102,48 +107,50 @@ def test_publish_reaches_both_clients_with_the_publishers_info(server: Server, s
         assert message["info"] == info
 
 
-def test_publish_that_is_not_allowed_fails(server: Server, start_client: Start) -> None:
+def test_publish_that_is_not_allowed_fails(server: Server, start_client: Start, unique: str) -> None:
     client = start_client(server.port)
     connected(client)
-    subscribed(client, "news:a")
-    client.send(do="publish", channel="news:a", data=1)
+    subscribed(client, f"news:{unique}")
+    client.send(do="publish", channel=f"news:{unique}", data=1)
     failed = client.wait_for("failed", method="publish")
     assert (failed["error"], failed["advice"]) == ("permission denied", "fix")
 
 
-def test_join_and_leave_of_others_are_seen(server: Server, start_client: Start) -> None:
+def test_join_and_leave_of_others_are_seen(server: Server, start_client: Start, unique: str) -> None:
     ann = start_client(server.port, user="ann")
     connected(ann)
-    subscribed(ann, "chat:1")
+    subscribed(ann, f"chat:{unique}")
     ann.wait_for("join")
     ben = start_client(server.port, user="ben")
     ben_id = connected(ben)
-    subscribed(ben, "chat:1")
+    subscribed(ben, f"chat:{unique}")
     assert ann.wait_for("join")["data"] == {"user": "ben", "client": ben_id}
-    ben.send(do="unsubscribe", channel="chat:1")
+    ben.send(do="unsubscribe", channel=f"chat:{unique}")
     assert ann.wait_for("leave")["data"] == {"user": "ben", "client": ben_id}
 
 
-def test_client_library_reads_presence_and_history(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_client_library_reads_presence_and_history(
+    server: Server, api: ApiClient, start_client: Start, unique: str
+) -> None:
     client = start_client(server.port)
     client_id = connected(client)
-    subscribed(client, "chat:1")
+    subscribed(client, f"chat:{unique}")
     for number in (1, 2):
-        api.publish("chat:1", number)
-    client.send(do="presence", channel="chat:1")
+        api.publish(f"chat:{unique}", number)
+    client.send(do="presence", channel=f"chat:{unique}")
     assert client.wait_for("done", method="presence")["body"]["data"] == {
         client_id: {"user": "42", "client": client_id}
     }
-    client.send(do="history", channel="chat:1")
+    client.send(do="history", channel=f"chat:{unique}")
     history = client.wait_for("done", method="history")["body"]["data"]
     assert [message["data"] for message in history] == [2, 1]
 
 
-def test_presence_that_is_not_available_fails(server: Server, start_client: Start) -> None:
+def test_presence_that_is_not_available_fails(server: Server, start_client: Start, unique: str) -> None:
     client = start_client(server.port)
     connected(client)
-    subscribed(client, "news:a")
-    client.send(do="presence", channel="news:a")
+    subscribed(client, f"news:{unique}")
+    client.send(do="presence", channel=f"news:{unique}")
     failed = client.wait_for("failed", method="presence")
     assert (failed["error"], failed["advice"]) == ("not available", "retry")
 
@@ -156,15 +163,15 @@ def test_subscribing_to_an_unknown_namespace_fails(server: Server, start_client:
     assert (failed["error"], failed["advice"]) == ("namespace not found", "fix")
 
 
-def test_unsubscribed_client_receives_nothing(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_unsubscribed_client_receives_nothing(server: Server, api: ApiClient, start_client: Start, unique: str) -> None:
     client = start_client(server.port)
     connected(client)
-    subscribed(client, "news:a")
-    client.send(do="unsubscribe", channel="news:a")
+    subscribed(client, f"news:{unique}")
+    client.send(do="unsubscribe", channel=f"news:{unique}")
     client.wait_for("unsubscribe")
     # The reply to this shows that the server has read the unsubscribe before it.
     subscribed(client, "news:b")
-    api.publish("news:a", 1)
+    api.publish(f"news:{unique}", 1)
     api.publish("news:b", 2)
     assert client.wait_for("message")["data"] == 2
 
@@ -275,35 +282,39 @@ def test_expired_credentials_are_refreshed_before_connecting(
 # -- the connection breaks
 
 
-def test_missed_messages_are_recovered_in_order(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_missed_messages_are_recovered_in_order(
+    server: Server, api: ApiClient, start_client: Start, unique: str
+) -> None:
     with TcpProxy(server.host, server.port) as proxy:
         client = start_client(proxy.port)
         connected(client)
-        subscribed(client, "news:a")
-        api.publish("news:a", 1)
+        subscribed(client, f"news:{unique}")
+        api.publish(f"news:{unique}", 1)
         assert client.wait_for("message")["data"] == 1
         proxy.break_connections()
         assert client.wait_for("disconnect")["reconnect"] is True
         for number in (2, 3, 4):
-            api.publish("news:a", number)
+            api.publish(f"news:{unique}", number)
         proxy.restore()
         event = client.wait_for("subscribe")
         assert (event["isResubscribe"], event["recovered"]) == (True, True)
-        api.publish("news:a", 5)
+        api.publish(f"news:{unique}", 5)
         assert [client.wait_for("message")["data"] for _ in range(4)] == [2, 3, 4, 5]
 
 
-def test_too_many_missed_messages_are_not_recovered(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_too_many_missed_messages_are_not_recovered(
+    server: Server, api: ApiClient, start_client: Start, unique: str
+) -> None:
     with TcpProxy(server.host, server.port) as proxy:
         client = start_client(proxy.port)
         connected(client)
-        subscribed(client, "news:a")
-        api.publish("news:a", 0)
+        subscribed(client, f"news:{unique}")
+        api.publish(f"news:{unique}", 0)
         client.wait_for("message")
         proxy.break_connections()
         client.wait_for("disconnect")
         for number in range(1, 13):
-            api.publish("news:a", number)
+            api.publish(f"news:{unique}", number)
         proxy.restore()
         assert client.wait_for("subscribe")["recovered"] is False
         assert [client.wait_for("message")["data"] for _ in range(10)] == list(range(3, 13))
@@ -320,26 +331,30 @@ def test_disconnected_user_does_not_come_back(server: Server, api: ApiClient, st
     assert client.seen(10 * RETRY / 1000) == []
 
 
-def test_unsubscribed_user_gets_the_unsubscribe_event(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_unsubscribed_user_gets_the_unsubscribe_event(
+    server: Server, api: ApiClient, start_client: Start, unique: str
+) -> None:
     client = start_client(server.port, user="muted")
     connected(client)
-    subscribed(client, "news:a")
-    api.call("unsubscribe", user="muted", channel="news:a")
-    assert client.wait_for("unsubscribe")["channel"] == "news:a"
-    api.publish("news:a", 1)
+    subscribed(client, f"news:{unique}")
+    api.call("unsubscribe", user="muted", channel=f"news:{unique}")
+    assert client.wait_for("unsubscribe")["channel"] == f"news:{unique}"
+    api.publish(f"news:{unique}", 1)
     assert client.seen(0.2) == []
 
 
-def test_clients_come_back_after_a_restart(start_server: Callable[..., Server], start_client: Start) -> None:
+def test_clients_come_back_after_a_restart(
+    start_server: Callable[..., Server], start_client: Start, unique: str
+) -> None:
     server = start_server(namespaces=NAMESPACES)
     client = start_client(server.port)
     connected(client)
-    subscribed(client, "news:a")
+    subscribed(client, f"news:{unique}")
     server.stop()
     event = client.wait_for("disconnect")
     assert (event["reason"], event["reconnect"]) == ("shutting down", True)
     restarted = start_server(port=server.port, namespaces=NAMESPACES)
     client.wait_for("connect", within=30)
     assert client.wait_for("subscribe")["isResubscribe"] is True
-    ApiClient(restarted.host, restarted.port).publish("news:a", 1)
+    ApiClient(restarted.host, restarted.port).publish(f"news:{unique}", 1)
     assert client.wait_for("message")["data"] == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from tests.clients.driver import node_driver
 from tests.credentials import connect_params
 from tests.parts import program
 from tests.protocol_client import ProtocolClient
-from tests.servers import Server
+from tests.servers import Server, running
 from tests.websocket_client import HandshakeRefused, WebSocketClient
 
 DATA = {"text": "Is anybody there? " * 50}
@@ -26,9 +26,11 @@ DEFLATE = {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bi
 RSV1 = 4
 
 
-@pytest.fixture
-def server(start_server: Callable[..., Server]) -> Server:
-    return start_server(websocket_compression=True, namespaces=[{"name": "open", "publish": True}])
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    options = {"websocket_compression": True, "namespaces": [{"name": "open", "publish": True}]}
+    with running(options, tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 def call(client: ClientConnection, method: str, **params: Any) -> Any:
@@ -99,7 +101,8 @@ def test_an_offer_that_cannot_be_read_is_refused(server: Server) -> None:
     assert b"cannot parse Sec-WebSocket-Extensions" in refused.value.body
 
 
-def test_compression_bomb_closes_only_its_own_connection(server: Server) -> None:
+def test_compression_bomb_closes_only_its_own_connection(start_server: Callable[..., Server]) -> None:
+    server = start_server(websocket_compression=True)
     bombs = [WebSocketClient.connect(server.host, server.port, headers=DEFLATE) for _ in range(20)]
     deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
     bomb = (deflater.compress(b" " * (64 << 20)) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]

@@ -17,7 +17,7 @@ from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, gunicorn
 from tests.hook_backend import Backend, hook_backend, slow_backend
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import redis_server
-from tests.servers import Server
+from tests.servers import Server, running
 from tests.sockjs_client import Service
 from tests.waiting import eventually, seconds
 from tests.websocket_client import WebSocketClient
@@ -38,6 +38,14 @@ def backend() -> Iterator[Backend]:
 @pytest.fixture
 def server(start_server: StartServer, backend: Backend) -> Server:
     return start_server(**OPTIONS, hook_url=backend.url)
+
+
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Backend]]:
+    """A server and its backend for tests in which no client gets connected, so that no event comes later."""
+    directory = tmp_path_factory.mktemp("server")
+    with hook_backend() as backend, running({**OPTIONS, "hook_url": backend.url}, directory) as server:
+        yield server, backend
 
 
 @contextmanager
@@ -155,8 +163,9 @@ def test_hook_requests_are_signed_with_their_own_secret(start_server: StartServe
     ids=lambda value: str(value)[:40],
 )
 def test_responses_of_the_backend_are_applied(
-    server: Server, backend: Backend, answer: tuple[int, Any], reason: str, reconnect: bool
+    refusing: tuple[Server, Backend], answer: tuple[int, Any], reason: str, reconnect: bool
 ) -> None:
+    server, backend = refusing
     backend.answer = lambda event: answer
     with websocket(server) as client:
         client.send_json({"method": "connect", "params": {}})

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.clients.driver import Driver, node_driver
 from tests.protocol_client import ProtocolClient
-from tests.servers import Server
+from tests.servers import Server, running
+from tests.waiting import eventually
 
 NAMESPACES = [{"name": "all", "presence": True, "history_size": 3, "history_lifetime": 60}]
 
 
-@pytest.fixture
-def server(start_server: Callable[..., Server]) -> Server:
-    return start_server(namespaces=NAMESPACES)
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running({"namespaces": NAMESPACES}, tmp_path_factory.mktemp("jscent")) as server:
+        yield server
 
 
 @pytest.fixture
+def channel(unique: str) -> str:
+    return f"all:{unique}"
+
+
+@pytest.fixture(scope="module")
 def jscent(server: Server) -> Iterator[Driver]:
     with node_driver("jscent_driver.js", server.url, server.secret, package="jscent") as driver:
         yield driver
@@ -33,18 +40,18 @@ def call(jscent: Driver, method: str, *arguments: Any) -> Any:
     return answer["body"]
 
 
-def test_jscent_can_call_publish(server: Server, jscent: Driver) -> None:
+def test_jscent_can_call_publish(server: Server, jscent: Driver, channel: str) -> None:
     with ProtocolClient(server, user="42") as client:
-        client.subscribe("all:1")
-        reply = call(jscent, "publish", "all:1", {"text": "Grüße"})
+        client.subscribe(channel)
+        reply = call(jscent, "publish", channel, {"text": "Grüße"})
         assert reply == {"method": "publish", "error": None, "body": None}
         assert client.message() == {"text": "Grüße"}
 
 
-def test_jscent_can_call_publish_client(server: Server, jscent: Driver) -> None:
+def test_jscent_can_call_publish_client(server: Server, jscent: Driver, channel: str) -> None:
     with ProtocolClient(server, user="42") as client:
-        client.subscribe("all:1")
-        call(jscent, "publishClient", "all:1", 1, client.id)
+        client.subscribe(channel)
+        call(jscent, "publishClient", channel, 1, client.id)
         assert client.push()["body"]["client"] == client.id
 
 
@@ -54,31 +61,32 @@ def test_jscent_can_call_disconnect(server: Server, jscent: Driver) -> None:
         assert client.wait_closed().advice == {"reason": "disconnect", "reconnect": False}
 
 
-def test_jscent_can_call_unsubscribe(server: Server, jscent: Driver) -> None:
+def test_jscent_can_call_unsubscribe(server: Server, jscent: Driver, channel: str) -> None:
     with ProtocolClient(server, user="42") as client:
-        client.subscribe("all:1")
-        assert call(jscent, "unsubscribe", "42", "all:1")["error"] is None
-        assert client.push() == {"method": "unsubscribe", "body": {"channel": "all:1", "status": True}}
+        client.subscribe(channel)
+        assert call(jscent, "unsubscribe", "42", channel)["error"] is None
+        assert client.push() == {"method": "unsubscribe", "body": {"channel": channel, "status": True}}
 
 
-def test_jscent_can_call_presence(server: Server, jscent: Driver) -> None:
+def test_jscent_can_call_presence(server: Server, jscent: Driver, channel: str) -> None:
     with ProtocolClient(server, user="42") as client:
-        client.subscribe("all:1")
-        body = call(jscent, "presence", "all:1")["body"]
-        assert body == {"channel": "all:1", "data": {client.id: {"user": "42", "client": client.id}}}
+        client.subscribe(channel)
+        body = call(jscent, "presence", channel)["body"]
+        assert body == {"channel": channel, "data": {client.id: {"user": "42", "client": client.id}}}
 
 
-def test_jscent_can_call_history(jscent: Driver) -> None:
+def test_jscent_can_call_history(jscent: Driver, channel: str) -> None:
     for number in range(4):
-        call(jscent, "publish", "all:1", number)
-    body = call(jscent, "history", "all:1")["body"]
+        call(jscent, "publish", channel, number)
+    body = call(jscent, "history", channel)["body"]
     assert [message["data"] for message in body["data"]] == [3, 2, 1]
 
 
-def test_jscent_can_call_channels(server: Server, jscent: Driver) -> None:
+def test_jscent_can_call_channels(server: Server, jscent: Driver, channel: str) -> None:
+    eventually(lambda: call(jscent, "channels")["body"] == {"data": []}, what="clients of other tests are gone")
     with ProtocolClient(server, user="42") as client:
-        client.subscribe("all:1")
-        assert call(jscent, "channels")["body"] == {"data": ["all:1"]}
+        client.subscribe(channel)
+        assert call(jscent, "channels")["body"] == {"data": [channel]}
 
 
 def test_jscent_can_call_stats(jscent: Driver) -> None:
@@ -88,10 +96,10 @@ def test_jscent_can_call_stats(jscent: Driver) -> None:
     assert node["started_at"]
 
 
-def test_jscent_can_send_several_commands_in_one_request(jscent: Driver) -> None:
+def test_jscent_can_send_several_commands_in_one_request(jscent: Driver, channel: str) -> None:
     commands = [
-        {"method": "publish", "params": {"channel": "all:1", "data": 1}},
-        {"method": "history", "params": {"channel": "all:1"}},
+        {"method": "publish", "params": {"channel": channel, "data": 1}},
+        {"method": "history", "params": {"channel": channel}},
     ]
     jscent.send(do="send", commands=commands)
     replies = jscent.wait_for("answer")["body"]
@@ -104,7 +112,7 @@ def test_unknown_namespace_is_an_error_in_the_reply(jscent: Driver) -> None:
     assert reply == {"method": "publish", "error": "namespace not found", "advice": "fix", "body": None}
 
 
-def test_wrong_secret_is_refused(server: Server) -> None:
+def test_wrong_secret_is_refused(server: Server, channel: str) -> None:
     with node_driver("jscent_driver.js", server.url, "wrong", package="jscent") as driver:
-        driver.send(do="call", method="publish", args=["all:1", 1])
+        driver.send(do="call", method="publish", args=[channel, 1])
         assert driver.wait_for("answer")["error"] == 401

@@ -20,7 +20,7 @@ from tests.clients.driver import Driver, node_driver
 from tests.docs.pages import DOCS, read
 from tests.integration.test_streams import KEY, OPTIONS, api
 from tests.parts import program
-from tests.servers import Server
+from tests.servers import Server, running
 from tests.stream_client import StreamClient, request
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import eventually, seconds
@@ -41,9 +41,17 @@ def example(language: str) -> str:
     return found.replace("…", connection_token(KEY, "ann", channels=CHANNELS))
 
 
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(RECOVERING, tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
 @pytest.fixture
-def server(start_server: StartServer) -> Server:
-    return start_server(**RECOVERING)
+def server(shared_server: Server) -> Server:
+    """The server, when no client of another test is subscribed any more."""
+    eventually(lambda: not request_channels(shared_server), what="clients of other tests are gone")
+    return shared_server
 
 
 @pytest.fixture

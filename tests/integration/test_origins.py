@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.gunicorn_server import STOCK_WORKER, gunicorn
-from tests.servers import Server
+from tests.servers import Server, running
 from tests.sockjs_client import Answer, Service
 from tests.waiting import eventually
 from tests.websocket_client import HandshakeRefused, WebSocketClient
@@ -30,9 +30,10 @@ REQUESTS = [
 ]
 
 
-@pytest.fixture
-def server(start_server: Callable[..., Server]) -> Server:
-    return start_server(allowed_origins=GOOD)
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running({"allowed_origins": GOOD}, tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 def connects(server: Server, path: str, **headers: str) -> bool:
@@ -102,13 +103,15 @@ def test_reload_changes_the_origins_that_may_embed_the_iframe_page(start_server:
     eventually(lambda: iframe_page(server).status == 404, within=5)
 
 
-def test_the_log_names_an_origin_once(server: Server) -> None:
+def test_the_log_names_an_origin_once(start_server: Callable[..., Server]) -> None:
+    server = start_server(allowed_origins=GOOD)
     for _ in range(5):
         assert not connects(server, "/connection/websocket", Origin=EVIL)
     assert server.log.count(EVIL) == 1
 
 
-def test_a_reload_changes_the_list(server: Server) -> None:
+def test_a_reload_changes_the_list(start_server: Callable[..., Server]) -> None:
+    server = start_server(allowed_origins=GOOD)
     server.config_file.write_text(json.dumps({**server.options, "allowed_origins": EVIL}), encoding="utf-8")
     server.process.send_signal(signal.SIGHUP)
     eventually(lambda: connects(server, "/connection/websocket", Origin=EVIL), within=5)

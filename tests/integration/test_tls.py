@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from tests.credentials import connect_params, sign
 from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER
 from tests.parts import ROOT, program
 from tests.redis_server import free_port
-from tests.servers import Server
+from tests.servers import Server, running
 from tests.waiting import eventually, seconds
 from tests.websocket_client import WebSocketClient
 
@@ -37,9 +37,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return make_certificate(tmp_path_factory.mktemp("certificate"))
 
 
-@pytest.fixture
-def server(start_server: StartServer, certificate: Certificate) -> Server:
-    return start_server(**certificate.options)
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, certificate: Certificate) -> Iterator[Server]:
+    with running(certificate.options, tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 def connected(port: int, context: ssl.SSLContext, user: str = "ann") -> WebSocketClient:
@@ -75,8 +76,7 @@ def test_clients_and_backends_connect_to_every_listener(start_server: StartServe
 
 
 @pytest.mark.parametrize("size", [100, 20_000, 3_000_000])
-def test_messages_of_every_size_come_whole(start_server: StartServer, certificate: Certificate, size: int) -> None:
-    server = start_server(**certificate.options)
+def test_messages_of_every_size_come_whole(server: Server, certificate: Certificate, size: int) -> None:
     context = certificate.trusting()
     with connected(server.port, context) as client:
         client.send_json({"method": "subscribe", "params": {"channel": "news"}})
@@ -108,8 +108,7 @@ def test_slow_client_receives_the_close_reason(start_server: StartServer, certif
         assert slow.closed.advice == {"reason": "slow", "reconnect": False}
 
 
-def test_sockjs_streams_work_over_tls(start_server: StartServer, certificate: Certificate) -> None:
-    server = start_server(**certificate.options)
+def test_sockjs_streams_work_over_tls(server: Server, certificate: Certificate) -> None:
     context = certificate.trusting()
     connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=context, timeout=seconds(5))
     connection.request("POST", "/connection/000/abc/xhr_streaming")
@@ -126,18 +125,17 @@ def test_sockjs_streams_work_over_tls(start_server: StartServer, certificate: Ce
     connection.close()
 
 
-def test_disconnect_during_a_poll_is_noticed(start_server: StartServer, certificate: Certificate) -> None:
-    server = start_server(**certificate.options)
+def test_disconnect_during_a_poll_is_noticed(server: Server, certificate: Certificate) -> None:
     context = certificate.trusting()
 
     def poll() -> http.client.HTTPSConnection:
         connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=context, timeout=seconds(5))
-        connection.request("POST", "/connection/000/abc/xhr")
+        connection.request("POST", "/connection/000/poll/xhr")
         return connection
 
     first = poll()
     assert first.getresponse().read() == b"o\n"
-    first.request("POST", "/connection/000/abc/xhr")
+    first.request("POST", "/connection/000/poll/xhr")
     time.sleep(0.2)
     assert isinstance(first.sock, ssl.SSLSocket)
     first.sock.close()

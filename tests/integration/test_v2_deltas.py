@@ -12,7 +12,7 @@ from tests.api_client import ApiClient
 from tests.clients.driver import Driver
 from tests.clients.v2 import Library
 from tests.credentials import API_KEY, TOKEN_KEY, jwt
-from tests.servers import Server
+from tests.servers import Server, running
 
 OPTIONS: dict[str, Any] = {
     "token_hmac_secret_key": TOKEN_KEY,
@@ -34,9 +34,10 @@ WORDS = ["alpha", "Größe", "→", "😀", '"quoted"', "back\\slash", "line\nbr
 Start = Callable[[], Driver]
 
 
-@pytest.fixture
-def server(start_server: Callable[..., Server]) -> Server:
-    return start_server(**OPTIONS)
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(OPTIONS, tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -84,48 +85,50 @@ def documents(count: int) -> list[dict[str, Any]]:
     return made
 
 
-def test_every_payload_arrives_also_after_a_break(api: ApiClient, start_client: Start) -> None:
+def test_every_payload_arrives_also_after_a_break(api: ApiClient, start_client: Start, unique: str) -> None:
     client, plain = start_client(), start_client()
-    subscribe(client, "delta:a", delta="fossil")
-    subscribe(plain, "delta:a")
+    subscribe(client, f"delta:{unique}", delta="fossil")
+    subscribe(plain, f"delta:{unique}")
     expected = documents(60)
     for document in expected[:30]:
-        api.publish("delta:a", document)
+        api.publish(f"delta:{unique}", document)
     assert data_of(client, 30) == expected[:30]
     client.send(do="disconnect")
     client.wait_for("disconnected")
     for document in expected[30:40]:
-        api.publish("delta:a", document)
+        api.publish(f"delta:{unique}", document)
     client.send(do="connect")
-    assert client.wait_for("subscribed", channel="delta:a", recovered=True)
+    assert client.wait_for("subscribed", channel=f"delta:{unique}", recovered=True)
     for document in expected[40:]:
-        api.publish("delta:a", document)
+        api.publish(f"delta:{unique}", document)
     assert data_of(client, 30) == expected[30:]
     assert data_of(plain, 60) == expected
-    client.send(do="delta_stats", channel="delta:a")
+    client.send(do="delta_stats", channel=f"delta:{unique}")
     stats = client.wait_for("delta_stats")
     assert stats["full"] + stats["patches"] == 60
     assert stats["patches"] > 40
 
 
-def test_the_publish_method_of_todays_backends_accepts_its_delta_flag(api: ApiClient, start_client: Start) -> None:
+def test_the_publish_method_of_todays_backends_accepts_its_delta_flag(
+    api: ApiClient, start_client: Start, unique: str
+) -> None:
     client = start_client()
-    subscribe(client, "delta:a", delta="fossil")
+    subscribe(client, f"delta:{unique}", delta="fossil")
     expected = documents(3)
     for document in expected:
-        api.call_v4("publish", channel="delta:a", data=document, delta=True)
+        api.call_v4("publish", channel=f"delta:{unique}", data=document, delta=True)
     assert data_of(client, 3) == expected
 
 
-def test_client_receives_publications_that_pass_its_filter(api: ApiClient, start_client: Start) -> None:
+def test_client_receives_publications_that_pass_its_filter(api: ApiClient, start_client: Start, unique: str) -> None:
     client = start_client()
     cheap = {
         "op": "and",
         "nodes": [{"key": "kind", "cmp": "eq", "val": "offer"}, {"key": "price", "cmp": "lt", "val": "10"}],
     }
-    subscribe(client, "tags:a", tagsFilter=cheap)
+    subscribe(client, f"tags:{unique}", tagsFilter=cheap)
     for number, price in enumerate(("12.5", "9.99", "100", "-1")):
-        api.call_v4("publish", channel="tags:a", data=number, tags={"kind": "offer", "price": price})
-    api.call_v4("publish", channel="tags:a", data=4)
-    api.call_v4("publish", channel="tags:a", data=5, tags={"kind": "offer", "price": "5"})
+        api.call_v4("publish", channel=f"tags:{unique}", data=number, tags={"kind": "offer", "price": price})
+    api.call_v4("publish", channel=f"tags:{unique}", data=4)
+    api.call_v4("publish", channel=f"tags:{unique}", data=5, tags={"kind": "offer", "price": "5"})
     assert data_of(client, 3) == [1, 3, 5]

@@ -17,7 +17,7 @@ from tests.docs.pages import DOCS, read
 from tests.integration.test_proxies import nginx_conf, nginx_of
 from tests.integration.test_streams import KEY, OPTIONS, api, haproxy_of
 from tests.nginx_server import free_port, proxy
-from tests.servers import Server
+from tests.servers import Server, running
 from tests.waiting import seconds
 
 CHROMIUM = Library("chromium", "json")
@@ -35,14 +35,15 @@ def browser() -> Iterator[str]:
         yield endpoint
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "compressed"])
-def server(start_server: Callable[..., Server], request: pytest.FixtureRequest) -> Server:
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "compressed"])
+def server(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Server]:
     namespaces = [
         {"name": "chat", "allow_subscribe_for_client": True, "allow_publish_for_client": True},
         {"name": "log", "allow_subscribe_for_client": True, "history_size": 10, "history_ttl": 60, "recover": True},
     ]
     options = {"allowed_origins": "*", "namespaces": namespaces, "stream_compression": request.param}
-    return start_server(**{**OPTIONS, **options})
+    with running({**OPTIONS, **options}, tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 @pytest.fixture
