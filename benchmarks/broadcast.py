@@ -124,10 +124,12 @@ class Broadcast:
         if lost:
             problems.append(f"{lost} messages did not arrive")
         if extra:
-            problems.append(f"{extra} messages more arrived than were published")
+            problems.append(f"{extra} more messages arrived than were published")
         return problems
 
     def _checked(self) -> str:
         checked = sum(isinstance(connection.receiver, CheckingReceiver) for connection in self._subscribers.connections)
-        others = ", on the others they were counted" if checked < len(self._subscribers.connections) else ""
+        others = (
+            "; on the other connections messages were counted" if checked < len(self._subscribers.connections) else ""
+        )
         return f"order and content of all messages were checked on {checked} connections{others}"

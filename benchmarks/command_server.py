@@ -47,7 +47,7 @@ class ServerCommand:
         except ValueError as error:
             raise BenchmarkError(f"the command {text!r} is incomplete: {error}") from None
         if PORT not in text:
-            raise BenchmarkError(f"the command {text!r} has no {PORT}, in whose place the server's port is put")
+            raise BenchmarkError(f"the command {text!r} must contain {PORT}, which stands for the port of the server")
         return cls(arguments, secret, protocol, api_key)
 
     @property
@@ -80,11 +80,11 @@ def running_command(command: ServerCommand, redis: RedisProcess | None = None, n
 
 
 def _wait_until_ready(server: StartedProcess, port: int) -> None:
-    for _ in server.waiting(f"it answered on port {port} of 127.0.0.1"):
+    for _ in server.waiting(f"the server answered on port {port} of 127.0.0.1"):
         if _answers(port):
             break
     before, since, deadline = 0, time.monotonic(), time.monotonic() + START_TIMEOUT
-    for _ in server.waiting("all of its processes were started"):
+    for _ in server.waiting("all processes of the server were started"):
         count, now = len(process_tree(server.pid)), time.monotonic()
         if count != before:
             before, since = count, now

@@ -125,15 +125,17 @@ def main() -> int:
     """Measure both in turn, and print one beside the other; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare_flask_socketio", description=__doc__)
     parser.add_argument("--connections", type=int, default=1000, help="subscribers (default: %(default)s)")
-    parser.add_argument("--count", type=int, default=200, help="messages as fast as it goes (default: %(default)s)")
-    parser.add_argument("--rate", type=float, default=15, help="messages a second then (default: %(default)s)")
+    parser.add_argument(
+        "--count", type=int, default=200, help="messages published as fast as possible (default: %(default)s)"
+    )
+    parser.add_argument("--rate", type=float, default=15, help="messages per second after that (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds that count (default: %(default)s)")
     parser.add_argument(
         "--max-others",
         type=float,
         default=MAX_CPU_OF_OTHERS,
         metavar="PERCENT",
-        help="discard a round while which other processes used more of a core (default: %(default)g)",
+        help="discard a round in which other processes used more of a core (default: %(default)g)",
     )
     arguments = parser.parse_args()
     try:

@@ -70,7 +70,7 @@ def running_server(
         environment[SPEEDUPS] = str(int(speedups))
     program = Path(sys.executable).with_name("gentrifugo")
     if not program.exists():
-        raise BenchmarkError(f"there is no {program}; install the project with make install")
+        raise BenchmarkError(f"{program} not found; install the project with make install")
     with TemporaryDirectory(prefix="gentrifugo-bench-") as name, ExitStack() as stack:
         config = Path(name) / "config.json"
         config.write_text(json.dumps({**keys, **OPTIONS, **engine, **options}), encoding="utf-8")

@@ -47,5 +47,5 @@ class Format:
         except (TypeError, KeyError):
             raise ValueError(f"{data!r} is not a message of this load") from None
         if padding != self._padding:
-            raise ValueError(f"{data!r} is not of the size that was sent")
+            raise ValueError(f"{data!r} does not have the size of the sent message")
         return message

@@ -97,7 +97,7 @@ A client connects with a token and subscribes to one channel.
 PROTOCOLS = """\
 ## The protocols
 
-1000 subscribers of one channel, who speak the protocol of Centrifugo v1, or today's in JSON or in Protobuf. Backends
+1000 subscribers of one channel, who use protocol v1, or protocol v2 in JSON or in Protobuf. Backends
 use the HTTP API that belongs to it. Each protocol was measured with a server of its own.
 """
 

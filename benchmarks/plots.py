@@ -20,9 +20,7 @@ WIDTH, HEIGHT = 7.0, 3.6
 def check_matplotlib() -> None:
     """Raise BenchmarkError when it is not installed: before the measuring, not after it."""
     if find_spec("matplotlib") is None:
-        raise BenchmarkError(
-            "the pictures need matplotlib, which requirements-bench.txt brings; make bench installs it"
-        )
+        raise BenchmarkError("the plots require matplotlib: install requirements-bench.txt, or run make bench")
 
 
 def draw_all(suite: Suite, directory: Path) -> None:

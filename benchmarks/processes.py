@@ -86,6 +86,6 @@ def _read(directory: Path, read: Callable[[Path], T]) -> T:
     try:
         return read(directory)
     except PermissionError:
-        raise BenchmarkError(f"process {directory.name} belongs to somebody else") from None
+        raise BenchmarkError(f"permission denied: process {directory.name} belongs to another user") from None
     except (OSError, IndexError, ValueError):
-        raise BenchmarkError(f"there is no process {directory.name}") from None
+        raise BenchmarkError(f"process {directory.name} does not exist") from None

@@ -81,7 +81,7 @@ class Publisher:
         except BlockingIOError:
             pass
         except OSError as error:
-            raise BenchmarkError(f"the server took no API request any more ({error.strerror})") from None
+            raise BenchmarkError(f"cannot send an API request: {error.strerror}") from None
         if self._unsent:
             self._loop.watch(self._socket, self._send_rest, writing=True)
 
@@ -94,9 +94,9 @@ class Publisher:
         try:
             data = self._socket.recv(RECV_SIZE)
         except OSError as error:
-            raise BenchmarkError(f"the server ended an API connection ({error.strerror})") from None
+            raise BenchmarkError(f"API connection lost: {error.strerror}") from None
         if not data:
-            raise BenchmarkError("the server closed an API connection that was to be kept")
+            raise BenchmarkError("the server closed a keep-alive connection of the API")
         response = self._responses.feed(data)
         if response is not None:
             self._accept(response)
@@ -120,9 +120,9 @@ def check_replies(protocol: Protocol, response: Response, count: int) -> None:
     try:
         errors = protocol.errors(response.body, count)
     except (ValueError, LookupError, AttributeError):
-        raise BenchmarkError(f"the API answered {count} commands with {response.body[:200]!r}") from None
+        raise BenchmarkError(f"invalid reply of the API to {count} commands: {response.body[:200]!r}") from None
     if errors:
-        raise BenchmarkError(f"the API answered a publish with the error {errors[0]!r}")
+        raise BenchmarkError(f"the API refused a publish: {errors[0]!r}")
 
 
 def _connect(target: Target) -> socket.socket:

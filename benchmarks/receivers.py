@@ -122,8 +122,8 @@ class CheckingReceiver:
         if self._constant and frame.size != deliveries.frame_size:
             if deliveries.frame_size != UNKNOWN:
                 raise BenchmarkError(
-                    f"messages come in frames of {deliveries.frame_size} and of {frame.size} bytes, "
-                    "so they cannot be counted by their bytes; use --check"
+                    f"frames have different sizes, {deliveries.frame_size} and {frame.size} bytes, "
+                    "so messages cannot be counted by their bytes; use --check"
                 )
             deliveries.frame_size = frame.size
         self.check(self._protocol.publications(frame.message), received)
@@ -143,8 +143,8 @@ class CheckingReceiver:
         due = self._next.get(message.publisher, 0)
         if message.number != due:
             raise BenchmarkError(
-                f"in {self._channel!r} a subscriber got message {message.number} of publisher {message.publisher} "
-                f"where message {due} was due"
+                f"in {self._channel!r} a subscriber received message {message.number} "
+                f"of publisher {message.publisher}, expected message {due}"
             )
         self._next[message.publisher] = due + 1
         self.messages += 1

@@ -82,6 +82,6 @@ def _measured(name: str, start: Callable[[], AbstractContextManager[Target]], mo
             try:
                 return mode.run(target, load)
             except BenchmarkError as error:
-                raise BenchmarkError(f"while {name} was measured: {error}") from None
+                raise BenchmarkError(f"measuring {name} failed: {error}") from None
 
     return MeasuredServer(name, measure)

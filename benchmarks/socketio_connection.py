@@ -22,7 +22,7 @@ class SocketIOConnection(Connection):
     def _handle_packets(self, data: bytes) -> None:
         for frame in self._frames.feed(data):
             if frame.opcode != TEXT:
-                raise self._failed("the server sent something else than Socket.IO's packets")
+                raise self._failed("the server sent a frame that is not a Socket.IO packet")
             if frame.message.startswith(CONNECT):
                 self._handle_subscribed()
             elif frame.message.startswith(OPEN):

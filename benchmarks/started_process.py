@@ -54,7 +54,7 @@ class StartedProcess:
             if status is not None:
                 raise BenchmarkError(f"{self.name} exited with status {status} before {what}{self._last_lines()}")
             time.sleep(CHECK_INTERVAL)
-        raise BenchmarkError(f"{self.name}: {limit:g} s have passed before {what}{self._last_lines()}")
+        raise BenchmarkError(f"{self.name}: timeout after {limit:g} s before {what}{self._last_lines()}")
 
     def stop(self) -> None:
         """Stop the program and all that it has started in its process group."""
@@ -80,7 +80,7 @@ class StartedProcess:
 
     def _last_lines(self) -> str:
         lines = self.output.splitlines()[-SHOWN_LINES:]
-        return "; its output:\n" + "\n".join(f"  {line}" for line in lines) if lines else "; it has written nothing"
+        return "; its output:\n" + "\n".join(f"  {line}" for line in lines) if lines else "; no output"
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def started(
 ) -> Iterator[StartedProcess]:
     """Run a command for the length of a `with` block. Raises BenchmarkError when there is no such program."""
     if shutil.which(command[0]) is None:
-        raise BenchmarkError(f"{name}: {command[0]} is not an executable file and not a command on the PATH")
+        raise BenchmarkError(f"{name}: {command[0]} is neither an executable file nor a command on the PATH")
     with TemporaryDirectory(prefix="gentrifugo-bench-") as temporary:
         log = Path(temporary) / "output.log"
         with log.open("wb") as output:

@@ -80,7 +80,7 @@ class Queue(ABC):
 
     def take_result(self, sent: int) -> None:
         """Called by the flusher after it sent to the descriptor: the number of bytes, or a negative errno."""
-        raise NotImplementedError("only a queue with a descriptor is sent to directly")
+        raise NotImplementedError("cannot send directly: this queue has no descriptor")
 
     @abstractmethod
     def fail(self, reason: str) -> None:

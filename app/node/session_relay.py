@@ -80,7 +80,7 @@ class SessionRelay:
         try:
             self._publish(SessionInput(id_, node, session, data))
             if not wait_for(taken, REPLY_TIMEOUT):
-                log.debug("node %s has not replied to the commands of a client", node)
+                log.debug("timeout: node %s has not confirmed commands of a client within %g s", node, REPLY_TIMEOUT)
                 raise SilentNode if node in self._peers() else UnknownNode
         except Refused:  # logged already
             raise SilentNode from None

@@ -124,7 +124,7 @@ def _remove_dead(path: str) -> None:
         except ConnectionRefusedError:
             Path(path).unlink()
             return
-    raise OSError("another server is listening on it")
+    raise OSError("another server is listening on this socket")
 
 
 def passed_by_systemd(environ: Mapping[str, str]) -> dict[str, socket.socket]:

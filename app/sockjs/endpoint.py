@@ -274,7 +274,7 @@ class SockJS:
         session = self.sessions.find(key)
         if session is None or session.binding is None or session.binding.admits(exchange.headers):
             return session
-        log.debug("a request for a SockJS session of another client was refused")
+        log.debug("SockJS request refused: its session belongs to another client")
         return None
 
     # -- sending

@@ -106,7 +106,7 @@ class SessionDirectory:
         deadline = time.monotonic() + LOCK_TIMEOUT
         while (lock := self._lock()) is None:
             if time.monotonic() > deadline:
-                raise OSError(EBUSY, "another process holds its lock")
+                raise OSError(EBUSY, "timeout: another process holds the lock of the directory")
             gevent.sleep(LOCK_CHECK)
         try:
             yield

@@ -35,4 +35,4 @@ def refusal(application: Flask) -> str:
 
 @functools.cache
 def _log_once() -> None:
-    log.error("%s; refusing all requests and calls until then", ONE_SERVER)
+    log.error("%s; refusing all requests and calls", ONE_SERVER)

@@ -48,9 +48,9 @@ class ResourceUsage(NamedTuple):
         for name, count in before.gauges.items():
             slack = ALLOWED_EXTRA if name == "node_num_goroutine" else 0
             if self.gauges[name] > count + slack:
-                left.append(f"{name} was {count} before and is {self.gauges[name]} after")
+                left.append(f"{name} was {count} before the run and {self.gauges[name]} after the run")
         if self.open_files > before.open_files + ALLOWED_EXTRA:
-            left.append(f"{before.open_files} files were open before and {self.open_files} are after")
+            left.append(f"{before.open_files} files were open before the run and {self.open_files} after the run")
         return left
 
 
@@ -76,7 +76,7 @@ def run(target: Target, load: Load) -> Result:
     if target.processes is not None:
         figures.append(Figure("memory growth, second half", growth / clients, "bytes/client"))
     title = f"churn: {load.cycles} times {load.who}, half of them drop without a close frame"
-    return Result(title, figures, problems, [] if problems else ["nothing was left behind"])
+    return Result(title, figures, problems, [] if problems else ["all resources were released"])
 
 
 def _cycle(target: Target, load: Load) -> None:
@@ -117,7 +117,7 @@ def _remaining(before: ResourceUsage, after: ResourceUsage) -> list[Figure]:
 
 
 MODE = Mode(
-    "clients that connect, subscribe and drop: whether anything is left of them",
+    "clients that connect, subscribe and disconnect: whether all their resources are released",
     {"connections": 500, "channels": 10, "namespace": "", "cycles": 10, "parallel": 32},
     run,
     is_for_v1=True,

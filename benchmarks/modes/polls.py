@@ -42,7 +42,7 @@ def run(target: Target, load: Load) -> Result:
 
 
 MODE = Mode(
-    "SockJS polling: every message checked on every client, memory of a session; wants a new server",
+    "SockJS polling: every message checked on every client, memory of a session; requires a new server",
     {
         "connections": 2000,
         "channels": 1,

@@ -39,7 +39,7 @@ def run(target: Target, load: Load) -> Result:
 
 
 MODE = Mode(
-    "HTTP streaming: memory of idle streams, CPU and bytes of each delivery; wants a new server, within half a minute",
+    "HTTP streaming: memory of idle streams, CPU and bytes of each delivery; requires a new server, at most 30 s",
     {
         "connections": 1000,
         "channels": 1,

@@ -74,4 +74,4 @@ def reply_error(method: str, error: object) -> BenchmarkError:
 
 def other_push(kind: object) -> BenchmarkError:
     """Return the server has sent something that is not part of the load."""
-    return BenchmarkError(f"the server sent a {kind!r}; the channels must be free of join and leave")
+    return BenchmarkError(f"the server sent a {kind!r}; turn off option join_leave for the channels")

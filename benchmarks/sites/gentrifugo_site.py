@@ -25,7 +25,7 @@ realtime = Gentrifugo(app)
 @realtime.on_connect
 def connect(context: Context) -> None:
     """Accept every client, and log its client ID."""
-    log.debug("%s is here", context.client)
+    log.debug("client %s connected", context.client)
 
 
 @app.get("/publish")

@@ -21,7 +21,7 @@ def test_the_server_runs_until_the_block_ends() -> None:
         assert gauges(target)["node_num_clients"] == 0
         assert target.processes is not None
         assert target.processes.memory() > 0
-    with pytest.raises(BenchmarkError, match="there is no process"):
+    with pytest.raises(BenchmarkError, match=r"process \d+ does not exist"):
         target.processes.memory()
 
 

@@ -202,7 +202,7 @@ def test_servers_are_stopped_when_the_benchmark_is_terminated(other_server: str)
 def test_a_command_that_fails_is_reported() -> None:
     done = run("api", "--beside", "sh -c 'echo no such option; exit 3' {port}")
     assert done.returncode == 1
-    assert "sh exited with status 3 before it answered on port" in done.stderr
+    assert "sh exited with status 3 before the server answered on port" in done.stderr
     assert "  no such option" in done.stderr
 
 
@@ -228,4 +228,4 @@ def test_joins_among_the_messages_are_refused(start_server: Callable[..., Server
     server = start_server(join_leave=True)
     done = bench(server, "fanout", *SMALL["fanout"])
     assert done.returncode == 1
-    assert "free of join and leave" in done.stderr
+    assert "turn off option join_leave" in done.stderr

@@ -81,13 +81,13 @@ def test_several_messages_in_one_frame_are_checked_separately() -> None:
 @pytest.mark.parametrize(
     ("pushes", "complaint"),
     [
-        ([push(0), push(2)], "message 2 of publisher 0 where message 1 was due"),
-        ([push(0), push(0)], "message 0 of publisher 0 where message 1 was due"),
-        ([push(1)], "message 1 of publisher 0 where message 0 was due"),
+        ([push(0), push(2)], "message 2 of publisher 0, expected message 1"),
+        ([push(0), push(0)], "message 0 of publisher 0, expected message 1"),
+        ([push(1)], "message 1 of publisher 0, expected message 0"),
         ([push(0, channel="other")], "'other' reached a subscriber of 'news'"),
-        ([push(0, data_format=Format(90))], "not of the size that was sent"),
+        ([push(0, data_format=Format(90))], "does not have the size of the sent message"),
         ([{"method": "message", "body": {"channel": "news", "data": 1}}], "not a message of this load"),
-        ([{"method": "join", "body": {"channel": "news"}}], "free of join and leave"),
+        ([{"method": "join", "body": {"channel": "news"}}], "turn off option join_leave"),
     ],
     ids=["lost", "doubled", "out of order", "astray", "cut", "foreign", "a join"],
 )

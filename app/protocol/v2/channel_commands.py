@@ -149,7 +149,7 @@ def _sub_refresh(client: ServedClient, id_: int, request: SubRefreshRequest) -> 
         raise CodedRefusal(ERROR_PERMISSION_DENIED)
     if client.subscriptions.channels[channel].is_renewed_by_backend:
         raise CodedClosing(
-            CLOSE_BAD_REQUEST, f"sub_refresh of {channel!r}, which a backend refreshes (option proxy_sub_refresh)"
+            CLOSE_BAD_REQUEST, f"sub_refresh refused: a backend refreshes {channel!r} (option proxy_sub_refresh)"
         )
     if not request.token:
         raise CodedRefusal(ERROR_BAD_REQUEST)

@@ -66,7 +66,7 @@ def identify(client: ServedClient, request: ConnectRequest) -> Identity:
     else:
         raise CodedClosing(
             CLOSE_BAD_REQUEST,
-            "no token, no user from a backend, and option allow_anonymous_connect_without_token is off",
+            "missing token: no backend has set a user, and option allow_anonymous_connect_without_token is off",
         )
     channels: Collection[str] = ()
     if is_hooked:
@@ -137,18 +137,18 @@ def refreshed(client: ServedClient, request: RefreshRequest) -> Identity:
     """
     if client.node.hooks.has(REFRESH_PROXY):
         raise CodedClosing(
-            CLOSE_BAD_REQUEST, "refresh of a connection that a backend refreshes (option proxy_refresh_endpoint)"
+            CLOSE_BAD_REQUEST, "refresh refused: a backend refreshes connections (option proxy_refresh_endpoint)"
         )
     if not request.token:
-        raise CodedClosing(CLOSE_BAD_REQUEST, "refresh without a token")
+        raise CodedClosing(CLOSE_BAD_REQUEST, "refresh refused: missing token")
     try:
         claims = _claims(client, request.token)
     except CodedRefusal as refused:
         if refused.error is not ERROR_TOKEN_EXPIRED:
             raise
-        raise CodedClosing(CONNECTION_EXPIRED, "refresh with an expired token") from None
+        raise CodedClosing(CONNECTION_EXPIRED, "refresh refused: expired token") from None
     if claims.user != client.user:
-        raise CodedClosing(INVALID_TOKEN, "refresh with a token of another user")
+        raise CodedClosing(INVALID_TOKEN, "refresh refused: token of another user")
     identity = Identity(claims.user, claims.info or client.default_info, claims.expires_at)
     if client.node.hooks.has(hooks.REFRESH):
         identity, _ = _ask(client, hooks.REFRESH, client.user, identity)
@@ -184,7 +184,7 @@ def _ask(client: ServedClient, event: str, user: str | None, identity: Identity)
         is_temporary = refused.error.advice == RETRY
         raise CodedClosing(disconnect_of(Disconnect(refused.error.text, is_temporary))) from None
     if outcome.user is None:
-        raise CodedClosing(CLOSE_BAD_REQUEST, "no token, and no user from a hook")
+        raise CodedClosing(CLOSE_BAD_REQUEST, "missing token, and no hook has set a user")
     if event == hooks.REFRESH:
         return identity._replace(info=outcome.info), ()
     return identity._replace(user=outcome.user, info=outcome.info), context.channels
@@ -222,7 +222,8 @@ def server_side(
         options = client.node.rules.options(channel)
     except Refused:
         raise CodedClosing(
-            CodedDisconnect(CLOSE_BAD_REQUEST.code, ERROR_UNKNOWN_CHANNEL.message), f"channel {channel!r}"
+            CodedDisconnect(CLOSE_BAD_REQUEST.code, ERROR_UNKNOWN_CHANNEL.message),
+            f"namespace of channel {channel!r} not found",
         ) from None
     wanted = request or SubscribeRequest()
     granted = overridden(permissions.grant(options, wanted, user), given, options)
@@ -245,7 +246,7 @@ def subscription_token(client: ServedClient, channel: str, token: str) -> Subscr
         log.debug("client %s (user %r): invalid token for %r: %s", client.uid, client.user, channel, error)
         raise CodedRefusal(ERROR_PERMISSION_DENIED) from None
     except ForeignToken as error:
-        raise CodedClosing(INVALID_TOKEN, f"token for {channel!r}: {error}") from None
+        raise CodedClosing(INVALID_TOKEN, f"invalid token for {channel!r}: {error}") from None
     except KeysUnavailable as error:
         log.debug("client %s (user %r): %s", client.uid, client.user, error)
         raise CodedRefusal(ERROR_INTERNAL) from None

@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 def _connect(client: ServedClient, id_: int, request: ConnectRequest) -> None:
     client.node.metrics.counters.client_num_connect += 1
     if client.authenticated:
-        raise CodedClosing(CLOSE_BAD_REQUEST, "second connect")
+        raise CodedClosing(CLOSE_BAD_REQUEST, "connect sent twice")
     try:
         identity = identify(client, request)
     except CodedRefusal as refused:
@@ -63,7 +63,7 @@ def _connect(client: ServedClient, id_: int, request: ConnectRequest) -> None:
     try:
         subs = client.subscribe_all(identity.subscriptions)
     except Refused:  # the client is registered, so that it must not stay without a reply
-        raise CodedClosing(INTERNAL_SERVER_ERROR, "a subscription of the server failed") from None
+        raise CodedClosing(INTERNAL_SERVER_ERROR, "a server-side subscription failed") from None
     missed = _take_missed(client, subs)
     client.note_positions(subs)
     client.reply(Reply(id_, connect=_connect_result(client, identity, subs)))

@@ -183,6 +183,6 @@ class TokenVerifier:
             raise ExpiredToken("token is not valid yet")
         audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud or []
         if self._config.token_audience and self._config.token_audience not in audiences:
-            raise InvalidToken("it is for another audience (claim aud, option token_audience)")
+            raise InvalidToken("token is for another audience (claim aud, option token_audience)")
         if self._config.token_issuer and claims.iss != self._config.token_issuer:
-            raise InvalidToken("it comes from another issuer (claim iss, option token_issuer)")
+            raise InvalidToken("token is of another issuer (claim iss, option token_issuer)")

@@ -32,8 +32,8 @@ def test_a_namespace_is_watched_until_its_time_is_over(node: Node, caplog: pytes
         assert watched(node) == {"plain": False, "chat:1": True, "news:1": True}
         eventually(lambda: not watched(node)["chat:1"])
     assert [record.message for record in caplog.records] == [
-        "an operator watches the messages of channels for 0 s, without option watch: chat",
-        "the time to watch the messages of channels is over: chat",
+        "an operator watches messages of namespace 'chat' for 0 s, although option watch is off",
+        "watching messages of namespace 'chat' ended: its time is over",
     ]
 
 

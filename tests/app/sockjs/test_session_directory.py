@@ -198,7 +198,7 @@ def test_a_sibling_that_is_frozen_with_the_lock_is_not_waited_for_without_end(
     one = Process(parent)
     lock = os.open(one.directory.path / "lock", os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    with pytest.raises(OSError, match="holds its lock"):
+    with pytest.raises(OSError, match="holds the lock"):
         Process(parent)
     os.close(lock)
     one.leave()
@@ -232,7 +232,8 @@ def test_failed_cleanup_is_logged_and_does_not_block_the_exit(
     one.leave()
     os.close(lock)
     assert caplog.messages == [
-        f"cannot clean up session directory {one.directory.path}: another process holds its lock"
+        f"cannot clean up session directory {one.directory.path}: "
+        "timeout: another process holds the lock of the directory"
     ]
     two = Process(parent)
     two.leave()
@@ -293,6 +294,7 @@ def test_a_session_of_an_ended_process_is_refused_while_the_directory_is_locked(
     os.close(lock)
     assert (refused.value.status, refused.value.reason) == (503, "cannot look up the session")
     assert caplog.messages == [
-        f"cannot remove an ended session from {one.directory.path}: another process holds its lock"
+        f"cannot remove an ended session from {one.directory.path}: "
+        "timeout: another process holds the lock of the directory"
     ]
     one.leave()
