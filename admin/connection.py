@@ -15,7 +15,7 @@ from typing import Annotated
 import gevent
 import msgspec
 
-from ..app.config.shown import shown
+from ..app.config.visible_options import visible_options
 from ..app.model.errors import (
     CLOSE_EXPIRED,
     CLOSE_INTERNAL_ERROR,
@@ -170,7 +170,7 @@ class AdminConnection:
 
     def _info(self, command: Command) -> bytes:
         node = self._node
-        data = {"version": node.version, "engine": node.engine_name, "config": shown(node.config)}
+        data = {"version": node.version, "engine": node.engine_name, "config": visible_options(node.config)}
         return encode_api_reply(command.uid, "info", wire.data_body(data))
 
     # -- commands that v1 does not have

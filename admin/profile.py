@@ -62,7 +62,7 @@ def _places(frame: FrameType | None) -> tuple[Place, ...]:
     return tuple(reversed(places))
 
 
-def collapsed(samples: Samples) -> str:
+def format_collapsed(samples: Samples) -> str:
     """Format samples for flamegraph.pl, with a line for each stack."""
     lines = (
         ";".join(f"{name} ({_module(file)}:{line})" for name, file, line in stack) + f" {count}"
@@ -75,7 +75,7 @@ def _module(file: str) -> str:
     return file.rpartition("/")[2]
 
 
-def speedscope(samples: Samples) -> dict[str, Any]:
+def format_speedscope(samples: Samples) -> dict[str, Any]:
     """Convert samples to the file format of speedscope (https://www.speedscope.app/file-format-schema.json)."""
     frames: dict[Place, int] = {}
     stacks, weights = [], []

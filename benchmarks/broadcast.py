@@ -72,7 +72,7 @@ class Broadcast:
         self._drain()
         span.end()
         self._loop.run_for(EXTRA_WAIT)
-        return Result(title, self._figures(span), self._problems(), [self._checked()])
+        return Result(title, self._figures(span), self._problems(), [self._check_note()])
 
     def _receiver(self, number: int) -> Receiver:
         if number % self._stride == 0:
@@ -127,7 +127,7 @@ class Broadcast:
             problems.append(f"{extra} more messages arrived than were published")
         return problems
 
-    def _checked(self) -> str:
+    def _check_note(self) -> str:
         checked = sum(isinstance(connection.receiver, CheckingReceiver) for connection in self._subscribers.connections)
         others = (
             "; on the other connections messages were counted" if checked < len(self._subscribers.connections) else ""

@@ -55,7 +55,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Return the arguments, checked as far as they can be without a server. Exits with a sentence for what is wrong."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    for name in _given(arguments):
+    for name in _given_numbers(arguments):
         if not any(name in MODES[mode].defaults for mode in arguments.modes):
             parser.error(f"--{name} has no effect on {' and '.join(arguments.modes)}")
     check_servers(parser, arguments)
@@ -110,11 +110,11 @@ def _compare_mode(arguments: argparse.Namespace, mode: Mode, load: Load) -> bool
 
 
 def _load(mode: Mode, arguments: argparse.Namespace) -> Load:
-    given = {name: value for name, value in _given(arguments).items() if name in mode.defaults}
+    given = {name: value for name, value in _given_numbers(arguments).items() if name in mode.defaults}
     return Load(**mode.defaults).with_given(given)
 
 
-def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+def _given_numbers(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the numbers of the load that the command line names."""
     return {name: value for name, value in vars(arguments).items() if name in Load.__dataclass_fields__}
 

@@ -16,7 +16,7 @@ from benchmarks.processes import Processes, process_tree
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.protocols.base import Protocol
 from benchmarks.redis_process import RedisProcess
-from benchmarks.started_process import START_TIMEOUT, StartedProcess, server_environment, started
+from benchmarks.started_process import START_TIMEOUT, StartedProcess, run_program, server_environment
 from benchmarks.target import Target
 
 PORT = "{port}"
@@ -70,7 +70,7 @@ def running_command(command: ServerCommand, redis: RedisProcess | None = None, n
             port = free_port()
             arguments = command.with_ports(port, redis)
             name = Path(arguments[0]).name
-            server = stack.enter_context(started(arguments, name, command.directory, server_environment()))
+            server = stack.enter_context(run_program(arguments, name, command.directory, server_environment()))
             _wait_until_ready(server, port)
             ports.append(port)
             pids += process_tree(server.pid)
@@ -80,11 +80,11 @@ def running_command(command: ServerCommand, redis: RedisProcess | None = None, n
 
 
 def _wait_until_ready(server: StartedProcess, port: int) -> None:
-    for _ in server.waiting(f"the server answered on port {port} of 127.0.0.1"):
+    for _ in server.poll_until(f"the server answered on port {port} of 127.0.0.1"):
         if _answers(port):
             break
     before, since, deadline = 0, time.monotonic(), time.monotonic() + START_TIMEOUT
-    for _ in server.waiting("all processes of the server were started"):
+    for _ in server.poll_until("all processes of the server were started"):
         count, now = len(process_tree(server.pid)), time.monotonic()
         if count != before:
             before, since = count, now

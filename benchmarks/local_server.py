@@ -17,7 +17,7 @@ from benchmarks.processes import Processes, process_tree
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.protocols.base import Protocol
 from benchmarks.redis_process import RedisProcess
-from benchmarks.started_process import StartedProcess, server_environment, started
+from benchmarks.started_process import StartedProcess, run_program, server_environment
 from benchmarks.target import Target
 
 HISTORY = "history:"
@@ -77,7 +77,7 @@ def running_server(
         urls, pids = [], []
         for _ in range(nodes):
             command = [str(program), f"--config={config}", "--port=0"]
-            server = stack.enter_context(started(command, "the server", config.parent, environment))
+            server = stack.enter_context(run_program(command, "the server", config.parent, environment))
             urls.append(_wait_until_listening(server, options.get("workers", 0)))
             pids += process_tree(server.pid)
         signing = secret if protocol.name == "v1" else token_secret
@@ -88,7 +88,7 @@ def running_server(
 def _wait_until_listening(server: StartedProcess, workers: int) -> str:
     """Return the URL of a server, once it listens and all of its workers are ready."""
     url = ""
-    for _ in server.waiting("it listened"):
+    for _ in server.poll_until("it listened"):
         output = server.output
         match = _LISTENING.search(output)
         if match and len(_WORKER_READY.findall(output)) >= workers:

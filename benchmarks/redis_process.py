@@ -12,7 +12,7 @@ from typing import NamedTuple
 from benchmarks.errors import BenchmarkError
 from benchmarks.ports import free_port
 from benchmarks.processes import Processes
-from benchmarks.started_process import started
+from benchmarks.started_process import run_program
 
 TIMEOUT = 1.0
 """Seconds that Redis may take to answer a ping."""
@@ -38,8 +38,8 @@ def running_redis() -> Iterator[RedisProcess]:
         raise BenchmarkError("redis-server is not installed")
     port = free_port()
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    with started(command, "redis-server") as redis:
-        for _ in redis.waiting("it answered"):
+    with run_program(command, "redis-server") as redis:
+        for _ in redis.poll_until("it answered"):
             if _answers(port):
                 break
         yield RedisProcess(port, Processes([redis.pid]))

@@ -35,8 +35,8 @@ def against_servers(arguments: argparse.Namespace, mode: Mode, load: Load) -> tu
     """Return the servers at --url and --against, both running. Raises BenchmarkError."""
     first, second = running_target(arguments), _against_target(arguments)
     return (
-        _measured(THIS, lambda: nullcontext(first), mode, load),
-        _measured("against", lambda: nullcontext(second), mode, load),
+        _measured_server(THIS, lambda: nullcontext(first), mode, load),
+        _measured_server("against", lambda: nullcontext(second), mode, load),
     )
 
 
@@ -60,7 +60,7 @@ def beside_servers(arguments: argparse.Namespace, mode: Mode, load: Load) -> tup
             yield target
 
     name = Path(command.arguments[0]).name
-    return _measured(THIS, start_this, mode, load), _measured(name, start_command, mode, load)
+    return _measured_server(THIS, start_this, mode, load), _measured_server(name, start_command, mode, load)
 
 
 def _against_target(arguments: argparse.Namespace) -> Target:
@@ -76,7 +76,9 @@ def _redis_for(command: ServerCommand) -> AbstractContextManager[RedisProcess | 
     return running_redis() if command.wants_redis else nullcontext()
 
 
-def _measured(name: str, start: Callable[[], AbstractContextManager[Target]], mode: Mode, load: Load) -> MeasuredServer:
+def _measured_server(
+    name: str, start: Callable[[], AbstractContextManager[Target]], mode: Mode, load: Load
+) -> MeasuredServer:
     def measure() -> Result:
         with start() as target:
             try:

@@ -42,7 +42,7 @@ class StartedProcess:
         """Everything that the program has written so far."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
-    def waiting(self, what: str, limit: float = START_TIMEOUT) -> Iterator[None]:
+    def poll_until(self, what: str, limit: float = START_TIMEOUT) -> Iterator[None]:
         """Yield again and again while something is not the case yet.
 
         Raises BenchmarkError with the output of the program when it exits, or after `limit` seconds.
@@ -84,7 +84,7 @@ class StartedProcess:
 
 
 @contextmanager
-def started(
+def run_program(
     command: Sequence[str], name: str, directory: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> Iterator[StartedProcess]:
     """Run a command for the length of a `with` block. Raises BenchmarkError when there is no such program."""

@@ -13,7 +13,7 @@ import msgspec
 from .command import Command, Repeat
 from .errors import APIError
 from .results import Error
-from .wire import JSON_TYPE, Request, child, convert, header_value, json_of, shown, unexpected
+from .wire import JSON_TYPE, Request, child, convert, header_value, json_of, unexpected, without_credentials
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ def _outcome(command: Command[T], name: str, reply: Any, response: httpx.Respons
     """Return the result in the field `name` of a reply. Raises APIError if the reply contains an error."""
     if isinstance(reply, dict) and "error" in reply:
         error = convert(response, reply["error"], Error)
-        raise APIError(shown(response.request.url), command.method, error.code, error.message)
+        raise APIError(without_credentials(response.request.url), command.method, error.code, error.message)
     result = convert(response, reply, dict[str, Any]).get(name)
     if command.result is None:
         return cast(T, None)

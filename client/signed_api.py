@@ -11,7 +11,7 @@ import msgspec
 
 from .command import Command
 from .errors import APIError
-from .wire import JSON_TYPE, Request, child, convert, json_of, shown, unexpected
+from .wire import JSON_TYPE, Request, child, convert, json_of, unexpected, without_credentials
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ class SignedAPI:
 
 def _outcome(command: Command[T], reply: Reply, response: httpx.Response) -> T | APIError:
     if reply.error:
-        return APIError(shown(response.request.url), command.method, 0, reply.error)
+        return APIError(without_credentials(response.request.url), command.method, 0, reply.error)
     if command.result is None:
         return cast(T, None)
     return convert(response, (reply.body or {}).get("data"), command.result)

@@ -209,7 +209,7 @@ def row(option: Option) -> str:
 
 def default(option: Option) -> str:
     """Return the default as a file would spell it."""
-    if option.required:
+    if option.is_required:
         return "required"
     return f"`{option.default_text}`" if option.default_text else "none"
 

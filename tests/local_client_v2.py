@@ -18,7 +18,7 @@ from gentrifugo.app.protocol.v2.messages import (
     SubscribeRequest,
     SubscribeResult,
 )
-from gentrifugo.app.protocol.v2.protobuf_code import Decoder, decoder_of, delimited, encoder_of
+from gentrifugo.app.protocol.v2.protobuf_code import Decoder, decoder_of, encoder_of, with_length
 from gentrifugo.app.protocol.v2.protobuf_format import PROTOBUF
 from gentrifugo.app.protocol.v2.protobuf_wire import read_varint
 from gentrifugo.app.protocol.v2.token_making import connection_token, subscription_token
@@ -104,7 +104,7 @@ class LocalProtobufClient:
 
     def send(self, command: Command) -> None:
         """Send one frame with one command."""
-        self.connection.handle(delimited(_encode(command)))
+        self.connection.handle(with_length(_encode(command)))
 
     def subscribe(self, channel: str, **request: Any) -> SubscribeResult:
         """Subscribe, which must succeed; returns the result."""

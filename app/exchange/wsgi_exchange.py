@@ -12,7 +12,7 @@ from ..http.body import too_large, too_slow
 from ..http.client_address import TrustedProxies
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
-from ..http.outer_address import PEER, forwarded
+from ..http.outer_address import PEER, forwarded_address
 from ..http.response import CLOSE_CONNECTION, TEXT_TYPE, HTTPResponse, encode_head, length_header, status_line
 from ..http.upgrade import open_websocket, socket_of
 from ..http.wsgi_body import TimedBody
@@ -113,7 +113,7 @@ class WSGIExchange(Exchange):
     def opening(self, proxies: TrustedProxies) -> Opening:
         environ = self._environ
         peer = environ.get(PEER, environ.get("REMOTE_ADDR", ""))
-        scheme = forwarded(peer, self.headers, proxies).scheme or environ.get("wsgi.url_scheme", "http")
+        scheme = forwarded_address(peer, self.headers, proxies).scheme or environ.get("wsgi.url_scheme", "http")
         address = proxies.address(environ.get("REMOTE_ADDR", ""), self.headers)
         return Opening(self.method, self._target(), self.headers, address, scheme)
 

@@ -14,7 +14,7 @@ from gevent.ssl import SSLSocket
 from .client_address import TrustedProxies, socket_address
 from .head import Head, origin_form
 from .origins import DEFAULT_PORTS
-from .outer_address import forwarded
+from .outer_address import forwarded_address
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -72,6 +72,8 @@ class Opening(NamedTuple):
 def opening_of(head: Head, socket: Any, proxies: TrustedProxies) -> Opening:
     """Build the Opening for a head read from gevent's `socket`; `proxies` may report the client's address."""
     peer = socket_address(socket)
-    scheme = forwarded(peer, head.headers, proxies).scheme or ("https" if isinstance(socket, SSLSocket) else "http")
+    scheme = forwarded_address(peer, head.headers, proxies).scheme or (
+        "https" if isinstance(socket, SSLSocket) else "http"
+    )
     address = proxies.address(peer, head.headers)
     return Opening(head.method, origin_form(head.target), head.headers, address, scheme)

@@ -137,17 +137,17 @@ def _percentiles(durations: Sequence[int], times: Counter[int], count: int) -> l
 
 def _first_of_step(duration: int) -> int:
     """Return the lowest duration that has the same PRECISION_BITS."""
-    clamped, shift = _clamped(duration)
+    clamped, shift = _clamp(duration)
     return clamped >> shift << shift
 
 
 def _last_of_step(duration: int) -> int:
     """Return the highest duration that has the same PRECISION_BITS."""
-    clamped, shift = _clamped(duration)
+    clamped, shift = _clamp(duration)
     return ((clamped >> shift) + 1 << shift) - 1
 
 
-def _clamped(duration: int) -> tuple[int, int]:
+def _clamp(duration: int) -> tuple[int, int]:
     """Limit a duration to the range. Returns it with the number of its last bits that are not published."""
     clamped = min(max(duration, LOWEST), HIGHEST)
     return clamped, max(clamped.bit_length() - PRECISION_BITS, 0)

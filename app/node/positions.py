@@ -27,7 +27,7 @@ def step(before: StreamPosition, publication: Publication) -> Step:
     return Step.NEXT if publication.offset == before.offset + 1 else Step.OLD
 
 
-def continued(before: StreamPosition, publications: Iterable[Publication]) -> list[Publication] | None:
+def continuation(before: StreamPosition, publications: Iterable[Publication]) -> list[Publication] | None:
     """Return the `publications` after a position, oldest first; None if one between them is missing.
 
     Publications without an offset, which are not stored in a history, are included.

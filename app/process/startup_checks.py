@@ -38,12 +38,12 @@ def run_checked(loaded: LoadedConfig, run: Callable[[], int]) -> int:
     if any(problem.startswith("log_file: ") for problem in problems):
         raise ConfigError(problems, loaded.warnings)
 
-    def checked() -> int:
+    def run_if_valid() -> int:
         if problems:
             raise ConfigError(problems)
         return run()
 
-    return logs.run_logged(loaded, checked)
+    return logs.run_logged(loaded, run_if_valid)
 
 
 def startup_problems(config: Config) -> Iterator[str]:

@@ -170,11 +170,11 @@ class SockJS:
             return preflight(allowed, exchange.headers, self._cookie(exchange))
         if exchange.method != route.method:
             return method_not_allowed(allowed)
-        if self._is_elsewhere(exchange, key):
+        if self._pass_to_holder(exchange, key):
             return None
         return route.serve(self, exchange, key)
 
-    def _is_elsewhere(self, exchange: Exchange, key: str) -> bool:
+    def _pass_to_holder(self, exchange: Exchange, key: str) -> bool:
         """Return whether another process holds the session, and serves the request now."""
         directory = self._directory
         # A connection that was passed to this process is not passed on, even if its session has ended meanwhile:

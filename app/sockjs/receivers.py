@@ -89,7 +89,7 @@ class WaitingRequest(ABC):
         return self.is_disconnected
 
     @contextmanager
-    def _limited(self, session: Session) -> Iterator[None]:
+    def _limit_writes(self, session: Session) -> Iterator[None]:
         """Limit the writes in a `with` block to the write timeout, which closes the session."""
         socket = self._exchange.socket
         usual = socket.gettimeout()
@@ -115,7 +115,7 @@ class Poll(WaitingRequest):
                     frame = self._next_frame(session)
         if frame is None:
             return
-        with self._limited(session):
+        with self._limit_writes(session):
             self.send_alone(frame)
         session.outbox.settle()
 
@@ -140,7 +140,7 @@ class StreamingRequest(WaitingRequest):
         """The session, while the greenlet waits and the event loop may write frames."""
 
     def serve(self, session: Session) -> None:
-        with self._limited(session):
+        with self._limit_writes(session):
             self._start()
         with self._watch.watching():
             while not self.is_disconnected:
@@ -201,7 +201,7 @@ class StreamingRequest(WaitingRequest):
         return True
 
     def _write_rest(self, session: Session) -> None:
-        with self._limited(session):
+        with self._limit_writes(session):
             self._exchange.direct.sendall(self._rest)
         self._rest = b""
         session.outbox.settle()

@@ -243,8 +243,8 @@ class Streams:
         request: str = "",
     ) -> None:
         node, config = self._parts.node, self._config
-        farewell = _DISCONNECT_ENCODERS[format_]
-        stream = StreamTransport(transport, socket, node.flusher, config, frame, farewell, end)
+        encode_disconnect = _DISCONNECT_ENCODERS[format_]
+        stream = StreamTransport(transport, socket, node.flusher, config, frame, encode_disconnect, end)
         if format_.is_one_way:
             limit_unacknowledged(socket, config.ping_interval + config.client_pong_timeout)
         client = self._client(stream, format_, opening, request, **ids)

@@ -24,11 +24,11 @@ def part(data: bytes) -> bytes:
     size = len(data)
     if size < MIN_COMPRESSED_SIZE:
         return b"\0%b%b%b" % (size.to_bytes(2, "little"), (size ^ 0xFFFF).to_bytes(2, "little"), data)
-    return _compressed(data)
+    return _compress(data)
 
 
 @lru_cache(maxsize=1)
-def _compressed(data: bytes) -> bytes:
+def _compress(data: bytes) -> bytes:
     """For clients whose messages differ in their ids only, a broadcast comes here once for each of them."""
     # A full flush forgets what came before, and costs less than a new compressor for each message.
     return _compressor.compress(data) + _compressor.flush(zlib.Z_FULL_FLUSH)

@@ -32,7 +32,7 @@ class StreamLimits(Protocol):
 class StreamTransport:
     """One stream on gevent's `socket`, whose head has been sent. `name` is the kind of stream.
 
-    `frame` encodes a message for the stream, `farewell` encodes the last message from close code and reason, and `end`
+    `frame` encodes a message for the stream, `encode_disconnect` encodes code and reason as the last message, and `end`
     is written at the end. Frames are written from the event loop; the greenlet that calls `serve` only waits.
     """
 
@@ -43,7 +43,7 @@ class StreamTransport:
         "outbox",
         "_direct",
         "_end",
-        "_farewell",
+        "_encode_disconnect",
         "_is_closing",
         "_owner",
         "_socket",
@@ -58,7 +58,7 @@ class StreamTransport:
         flusher: Flusher,
         limits: StreamLimits,
         frame: Callable[[bytes], bytes],
-        farewell: Callable[[int, str], bytes],
+        encode_disconnect: Callable[[int, str], bytes],
         end: bytes,
     ) -> None:
         direct = direct_of(socket)
@@ -67,15 +67,15 @@ class StreamTransport:
             flusher,
             direct.raw,
             limits.client_queue_max_size,
-            self._slow,
-            self._failed,
+            self._handle_overflow,
+            self._handle_write_error,
             limits.client_message_write_timeout,
         )
         self._direct = direct
         self.frame = frame
         self.binary_frame = frame
         self._end = end
-        self._farewell = farewell
+        self._encode_disconnect = encode_disconnect
         self._is_closing = False
         self._owner: TransportOwner | None = None
         self._socket = socket
@@ -110,7 +110,7 @@ class StreamTransport:
         """Send waiting data, then code and reason as the last message, and end the response."""
         if not self._is_closing:
             self._is_closing = True
-            self.outbox.append(self.frame(self._farewell(code, reason)))
+            self.outbox.append(self.frame(self._encode_disconnect(code, reason)))
             self._woken.set()
 
     def _notice_data(self) -> None:
@@ -120,11 +120,11 @@ class StreamTransport:
 
     # -- failures, which the outbox reports
 
-    def _slow(self) -> None:
+    def _handle_overflow(self) -> None:
         if self._owner is not None:
             self._owner.close_slow()
 
-    def _failed(self, reason: str) -> None:
+    def _handle_write_error(self, reason: str) -> None:
         self._watch.is_disconnected = True
         self._woken.set()
         if self._owner is not None:

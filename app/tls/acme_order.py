@@ -88,7 +88,7 @@ class Account:
         """
         key = _rsa_key() if force_rsa else ec.generate_private_key(ec.SECP256R1())
         try:
-            server = self._connected()
+            server = self._connect()
             order = server.new_order(_request(name, key))
             for authorization in order.authorizations:
                 if authorization.body.status != messages.STATUS_VALID:
@@ -110,7 +110,7 @@ class Account:
         show(kind, name, token, validation)
         server.answer_challenge(challenge, response)
 
-    def _connected(self) -> Any:
+    def _connect(self) -> Any:
         if self._client is None:
             self._key = self._load_key()
             network = _Network(self._key, user_agent=USER_AGENT, timeout=30)

@@ -33,7 +33,7 @@ class V1(Protocol):
 
     def publications(self, payload: bytes) -> Iterable[Published]:
         pushes = json.loads(payload.decode())  # of bytes, json would first guess the encoding
-        return [_published(push) for push in (pushes if isinstance(pushes, list) else [pushes])]
+        return [_publication(push) for push in (pushes if isinstance(pushes, list) else [pushes])]
 
     def command(self, channel: str) -> str:
         name = json.dumps(channel).replace("%", "%%")
@@ -54,7 +54,7 @@ def _command(method: str, **params: str) -> bytes:
     return json.dumps({"uid": method, "method": method, "params": params}).encode()
 
 
-def _published(push: Any) -> Published:
+def _publication(push: Any) -> Published:
     if push.get("method") != "message":
         raise other_push(push.get("method"))
     return Published(push["body"]["channel"], push["body"]["data"])

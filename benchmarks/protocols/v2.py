@@ -42,7 +42,7 @@ class V2(Protocol):
         return False
 
     def publications(self, payload: bytes) -> Iterable[Published]:
-        return [_published(json.loads(line)) for line in payload.decode().splitlines() if line != "{}"]
+        return [_publication(json.loads(line)) for line in payload.decode().splitlines() if line != "{}"]
 
     def command(self, channel: str) -> str:
         name = json.dumps(channel).replace("%", "%%")
@@ -76,7 +76,7 @@ def _command(method: str, **params: str) -> bytes:
     return json.dumps({"id": IDS[method], method: params}).encode()
 
 
-def _published(reply: Any) -> Published:
+def _publication(reply: Any) -> Published:
     push = reply.get("push", reply)
     if "pub" not in push:
         raise other_push(next((name for name in push if name != "channel"), reply))

@@ -45,7 +45,7 @@ class V2Protobuf(V2):
         return False
 
     def publications(self, payload: bytes) -> Iterable[Published]:
-        return [_published(reply) for reply in _messages(payload) if reply]
+        return [_publication(reply) for reply in _messages(payload) if reply]
 
 
 def _command(method: str, request: bytes) -> bytes:
@@ -64,7 +64,7 @@ def _messages(payload: bytes) -> list[Fields]:
     return found
 
 
-def _published(reply: Fields) -> Published:
+def _publication(reply: Fields) -> Published:
     push = fields(_bytes(reply.get(PUSH, b"")))
     if PUBLICATION not in push:
         raise other_push(f"push with the fields {sorted(push)}")

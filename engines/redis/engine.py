@@ -35,7 +35,7 @@ from .codec import SkipLog, decode_presence, encode_event, encode_presence_entry
 from .connection import RedisCommand
 from .jump import bucket
 from .keys import Keys
-from .permissions import explained
+from .permissions import explain_error
 from .scripts import ADD_PRESENCE, REMOVE_PRESENCE
 from .settings import RedisSettings
 from .shard import ECHO_LIMIT, Shard
@@ -130,7 +130,7 @@ class RedisEngine(Engine):
         except EngineError as error:
             return [error] * len(publishing)
         return [
-            EngineError(f"{shard.name}: {explained(reply, command)}")
+            EngineError(f"{shard.name}: {explain_error(reply, command)}")
             if isinstance(reply, hiredis.ReplyError)
             else position_of(reply)
             for reply, command in zip(replies, publishing, strict=True)

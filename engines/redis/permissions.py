@@ -85,7 +85,7 @@ def is_refusal(error: object) -> bool:
     return "has no permissions to" in text or "user executing the script" in text or "ACL failure" in text
 
 
-def missing(error: object, command: Any) -> str:
+def missing_permission(error: object, command: Any) -> str:
     """Return which permission the Redis user lacks, given a command and the `error` with which it was refused."""
     text = str(error).lower()
     if "channel" in text:
@@ -95,12 +95,12 @@ def missing(error: object, command: Any) -> str:
     return f"the command {command[0]}" if command[0] != "EVALSHA" else "a command of a script"
 
 
-def explained(error: hiredis.ReplyError, command: Any) -> str:
+def explain_error(error: hiredis.ReplyError, command: Any) -> str:
     """Return the text of an error of Redis for the log and for errors, with the name of a missing permission."""
     text = str(error).rstrip(".")
     if not is_refusal(error):
         return text
-    return f"{text}: the Redis user lacks permissions: {missing(error, command)}; {SEE_RULES}"
+    return f"{text}: the Redis user lacks permissions: {missing_permission(error, command)}; {SEE_RULES}"
 
 
 def is_unknown_user(error: object) -> bool:

@@ -15,7 +15,7 @@ from gentrifugo.admin.connection import AdminConnection
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import options_of
-from gentrifugo.app.config.shown import MASKED_TEXT
+from gentrifugo.app.config.visible_options import MASKED_TEXT
 from gentrifugo.app.model.errors import CLOSE_INTERNAL_ERROR, CLOSE_LIMIT_EXCEEDED, CLOSE_PING_ERROR, Closing
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v1.api import Api

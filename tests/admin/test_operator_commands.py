@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gentrifugo.admin.operator_commands import answer_operator, different_options, merged
+from gentrifugo.admin.operator_commands import answer_operator, different_options, merge_lists
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.model.json_codec import InvalidJSON
 from gentrifugo.app.node.node import Node
@@ -112,7 +112,7 @@ class TestLists:
             ListAnswer([ListItem("a", 1, 2.0), ListItem("b", 1, 0.5)], 2),
             ListAnswer([ListItem("a", 1)], 1),
         ]
-        assert merged(answers, "count") == [ListItem("a", 4, 2.0), ListItem("b", 2, 0.5)]
+        assert merge_lists(answers, "count") == [ListItem("a", 4, 2.0), ListItem("b", 2, 0.5)]
 
     @pytest.mark.parametrize(
         "params", [{"kind": "nodes"}, {"order": "age"}, {"offset": -1}, {"offset": MAX_RANKED + 1}]

@@ -15,7 +15,7 @@ from gentrifugo.app.protocol.v1 import api, wire
 from gentrifugo.client import commands, commands_v1
 from gentrifugo.client.async_client import AsyncClient, AsyncClientV1
 from gentrifugo.client.client import Client, ClientV1
-from gentrifugo.client.command import Command, given
+from gentrifugo.client.command import Command, given_parameters
 from gentrifugo.client.results import BoolValue, DisconnectReason, Position, SubscribeOverride
 
 VALUES: dict[str, Any] = {
@@ -154,7 +154,7 @@ def test_help_shows_the_parameters_and_the_result(client: Any) -> None:
 
 def test_parameters_that_are_not_given_are_not_sent() -> None:
     assert commands.publish("news", None).params == {"channel": "news", "data": msgspec.Raw(b"null")}
-    assert given(user="", channel=None, limit=0, reverse=False) == {"limit": 0, "reverse": False}
+    assert given_parameters(user="", channel=None, limit=0, reverse=False) == {"limit": 0, "reverse": False}
 
 
 @pytest.mark.parametrize("make", [commands.broadcast, commands_v1.broadcast])

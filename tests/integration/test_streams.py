@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gentrifugo.app.protocol.v2.token_making import connection_token, signed
+from gentrifugo.app.protocol.v2.token_making import connection_token, sign_token
 from tests.docs.pages import DOCS, read
 from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, Gunicorn
 from tests.integration.test_proxies import nginx_conf, nginx_of
@@ -237,7 +237,7 @@ def test_one_way_client_connects_over_websocket(server: Any) -> None:
 
 
 def test_a_one_way_client_with_an_expired_token_is_closed(server: Any) -> None:
-    first = {"token": signed(KEY, {"sub": "ann", "exp": 1})}
+    first = {"token": sign_token(KEY, {"sub": "ann", "exp": 1})}
     with StreamClient(server.port, "/connection/uni_http_stream", first) as client:
         assert client.next() == {"disconnect": {"code": 3005, "reason": "connection expired"}}
         assert client.read() is None

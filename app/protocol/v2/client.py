@@ -191,7 +191,7 @@ class ClientV2(BaseClient):
         """Handle a command without an ID, which needs no reply: a pong, or a message to the application."""
         if command.send is not None and method == "send":
             connection_commands.message(self, command.send)
-        elif method or self._pings is None or not self._pings.answered():
+        elif method or self._pings is None or not self._pings.note_answer():
             raise CodedClosing(CLOSE_BAD_REQUEST, "command without an ID, or pong without a ping")
 
     # -- out

@@ -36,7 +36,7 @@ from .errors import (
 from .event_positions import LastEvent
 from .key_set import KeysUnavailable
 from .messages import NO_PAYLOAD, ConnectRequest, RefreshRequest, SubscribeRequest
-from .permissions import overridden
+from .permissions import apply_override
 from .served_client import Identity, ServedClient
 from .subscriptions import GrantedSubscription
 from .tokens import ExpiredToken, ForeignToken, InvalidToken
@@ -75,11 +75,13 @@ def identify(client: ServedClient, request: ConnectRequest) -> Identity:
         channels = [*channels, client.node.rules.personal(identity.user)]
     subscriptions = _with_channels(client, identity, channels, request)
     if client.last_event is not None:
-        subscriptions = [_continued(client, wanted, client.last_event) for wanted in subscriptions]
+        subscriptions = [_continued_subscription(client, wanted, client.last_event) for wanted in subscriptions]
     return identity._replace(subscriptions=subscriptions)
 
 
-def _continued(client: ServedClient, wanted: GrantedSubscription, last_event: LastEvent) -> GrantedSubscription:
+def _continued_subscription(
+    client: ServedClient, wanted: GrantedSubscription, last_event: LastEvent
+) -> GrantedSubscription:
     """Return a subscription that recovers from the position in the id of an event. May block, and raises Refused."""
     if not wanted.grant.is_recoverable:
         return wanted
@@ -130,7 +132,7 @@ def options_of(allowed: AllowedSubscription) -> SubscriptionOptions:
     return SubscriptionOptions(allowed.info, allowed.data, **allowed.override)
 
 
-def refreshed(client: ServedClient, request: RefreshRequest) -> Identity:
+def refresh_identity(client: ServedClient, request: RefreshRequest) -> Identity:
     """Return the identity in the new token of a client. May block.
 
     Raises CodedClosing for a token that cannot refresh this connection.
@@ -226,7 +228,7 @@ def server_side(
             f"namespace of channel {channel!r} not found",
         ) from None
     wanted = request or SubscribeRequest()
-    granted = overridden(permissions.grant(options, wanted, user), given, options)
+    granted = apply_override(permissions.grant(options, wanted, user), given, options)
     granted = granted._replace(may_have_deltas=False)  # client libraries support no deltas in server-side subscriptions
     data = Raw(given.data) if given.data else NO_PAYLOAD
     return GrantedSubscription(channel, wanted, granted, given.info, expires_at, data, is_server_side=True)

@@ -14,7 +14,7 @@ from ...node.base_client import ClosedMeanwhile
 from ...node.hooks import rpc_event
 from ...node.proxy_events import REFRESH_PROXY
 from ...node.user_commands import CloseConnections
-from .connecting import identify, refreshed
+from .connecting import identify, refresh_identity
 from .errors import (
     CHANNEL_LIMIT,
     CLOSE_BAD_REQUEST,
@@ -123,7 +123,7 @@ def _connect_result(client: ServedClient, identity: Identity, subs: dict[str, Su
 
 
 def _refresh(client: ServedClient, id_: int, request: RefreshRequest) -> None:
-    identity = refreshed(client, request)
+    identity = refresh_identity(client, request)
     if client.closed:
         raise ClosedMeanwhile
     client.default_info = identity.info

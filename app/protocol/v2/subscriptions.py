@@ -263,7 +263,7 @@ class SubscriptionsV2(PresenceRenewal):
     def _pushes(self, publications: Iterable[NodePublication], subscription: Subscription) -> list[bytes]:
         if subscription.deltas is not None:
             return [subscription.deltas.push(publication) for publication in publications]
-        passing = filtered(publications, subscription.passes)
+        passing = filter_publications(publications, subscription.passes)
         encode = encode_with_id if self._has_ids(subscription) else encode_event
         return [encode(self._client.format, publication) for publication in passing]
 
@@ -373,7 +373,7 @@ def ttl(expires_at: float) -> int:
     return min(max(int(expires_at - time.time()), 0), MAX_TTL) if expires_at else 0
 
 
-def filtered(publications: Iterable[NodePublication], passes: TagsFilter | None) -> list[NodePublication]:
+def filter_publications(publications: Iterable[NodePublication], passes: TagsFilter | None) -> list[NodePublication]:
     """Return the publications that pass a filter; all without a filter."""
     return list(publications) if passes is None else list(filter(passes, publications))
 
@@ -382,7 +382,7 @@ def recovery_result(found: StreamRecovery, offset: int, subscription: Subscripti
     """Build the reply to a subscription that recovers from `offset`. May block. Raises NotJSON with deltas."""
     deltas = subscription.deltas
     shown = message_of if deltas is None else deltas.recovered
-    publications = filtered(found.publications, subscription.passes)
+    publications = filter_publications(found.publications, subscription.passes)
     return SubscribeResult(
         recoverable=True,
         positioned=True,

@@ -151,14 +151,14 @@ class TokenVerifier:
         return self._read(token, read_subscription)
 
     def _read(self, token: str, read: Callable[[bytes], T]) -> T:
-        payload = self._verified(token)
+        payload = self._verify(token)
         try:
             self._check_lifetime(read_lifetime(payload))
             return read(payload)
         except InvalidClaims as error:
             raise InvalidToken(str(error)) from None
 
-    def _verified(self, token: str) -> bytes:
+    def _verify(self, token: str) -> bytes:
         """Verify the signature of a token, and return its encoded claims. Raises InvalidToken and KeysUnavailable."""
         signed = split_token(token)
         keys = list(self._keys_for(signed))

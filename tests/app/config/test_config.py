@@ -62,7 +62,7 @@ class TestEveryOption:
         assert option.kind in ("boolean", "integer", "number", "string", "list of objects")
         if option.item_type:
             assert option.default == ()
-        elif not option.required:
+        elif not option.is_required:
             assert type(option.default) is option.type or (option.type is float and type(option.default) is int)
 
     @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)

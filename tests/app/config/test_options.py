@@ -45,7 +45,7 @@ def test_a_namespace_has_all_channel_options_with_the_same_defaults() -> None:
 
 
 def test_only_the_name_of_a_namespace_is_required() -> None:
-    assert [option.name for option in (*OPTIONS.values(), *options_of(Namespace)) if option.required] == ["name"]
+    assert [option.name for option in (*OPTIONS.values(), *options_of(Namespace)) if option.is_required] == ["name"]
 
 
 @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)

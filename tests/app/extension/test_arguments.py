@@ -11,7 +11,7 @@ from flask import Flask, current_app
 
 from gentrifugo import Gentrifugo
 from gentrifugo.app.config.options import ConfigError
-from gentrifugo.app.extension.arguments import Arguments, checked, checked_app
+from gentrifugo.app.extension.arguments import Arguments, check_arguments, checked_app
 from gentrifugo.app.views.mounted import endpoints_of
 from tests.flask_sites import service_in, site
 
@@ -91,7 +91,7 @@ class TestConfig:
 
     @pytest.mark.parametrize("path", ["options.json", Path("options.json")])
     def test_a_path_is_kept_as_text(self, path: str | Path) -> None:
-        assert checked(path, None, None).config == "options.json"
+        assert check_arguments(path, None, None).config == "options.json"
 
 
 class TestPrefix:
@@ -99,7 +99,7 @@ class TestPrefix:
         ("prefix", "kept"), [("live", "/live"), ("/live/", "/live"), ("/a/b/", "/a/b"), ("a/b", "/a/b"), ("/", "")]
     )
     def test_slashes_at_the_ends_of_the_prefix_are_ignored(self, prefix: str, kept: str) -> None:
-        assert checked(None, prefix, None).url_prefix == kept
+        assert check_arguments(None, prefix, None).url_prefix == kept
         app = site()
         Gentrifugo(app, url_prefix=prefix)
         assert f"{kept}/api/" in {rule.rule for rule in app.url_map.iter_rules()}
@@ -118,7 +118,7 @@ class TestPrefix:
 class TestEndpoints:
     @pytest.mark.parametrize("endpoints", [("client",), {"client"}, frozenset({"client"}), {"client": True}], ids=repr)
     def test_endpoints_are_any_collection(self, endpoints: Any) -> None:
-        assert checked(None, None, endpoints).endpoints == frozenset({"client"})
+        assert check_arguments(None, None, endpoints).endpoints == frozenset({"client"})
 
     @pytest.mark.parametrize("endpoints", ["client", b"client", 7, True], ids=repr)
     def test_endpoints_are_not_one_text(self, endpoints: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gentrifugo.app.model.events import Publication, StreamPosition
-from gentrifugo.app.node.positions import LivePositions, Step, continued, position_after
+from gentrifugo.app.node.positions import LivePositions, Step, continuation, position_after
 
 START = StreamPosition(2, "e")
 
@@ -50,14 +50,14 @@ def test_a_channel_is_followed_until_it_is_forgotten() -> None:
 
 def test_publications_before_the_position_are_omitted() -> None:
     held = [publication(1), publication(2), publication(3), publication(0), publication(4)]
-    following = continued(START, held)
+    following = continuation(START, held)
     assert following == held[2:]
     assert position_after(START, *held[2:]) == StreamPosition(4, "e")
 
 
 @pytest.mark.parametrize("held", [[publication(4)], [publication(3, "another")], [publication(3), publication(5)]])
 def test_missing_publication_ends_the_sequence(held: list[Publication]) -> None:
-    assert continued(START, held) is None
+    assert continuation(START, held) is None
 
 
 def test_publications_without_offset_do_not_change_the_position() -> None:

@@ -13,7 +13,7 @@ from gentrifugo.app.model.errors import CLOSE_DISCONNECT, CLOSE_SHUTDOWN, Discon
 from gentrifugo.app.node import hooks
 from gentrifugo.app.node.hooks import Context, Refuse, RPCError
 from gentrifugo.app.node.node import Node
-from gentrifugo.app.protocol.v2.token_making import connection_token, signed
+from gentrifugo.app.protocol.v2.token_making import connection_token, sign_token
 from tests.app.conftest import VERSION
 from tests.fakes import FailingEngine
 from tests.greenlets import eventually
@@ -60,7 +60,7 @@ def test_an_invalid_token_closes_the_connection(node: Node, token: str) -> None:
 def test_expired_token_is_an_error_and_later_commands_are_ignored(node: Node) -> None:
     client = LocalClientV2(node)
     client.send(
-        {"id": 1, "connect": {"token": signed(KEY, {"sub": "alice", "exp": 1})}},
+        {"id": 1, "connect": {"token": sign_token(KEY, {"sub": "alice", "exp": 1})}},
         {"id": 2, "connect": {"token": connection_token(KEY, "alice")}},
     )
     assert client.received() == [{"id": 1, "error": {"code": 109, "message": "token expired"}}]
@@ -197,7 +197,7 @@ def test_refresh_extends_a_connection(node: Node) -> None:
         ("", BAD_REQUEST),
         ("nonsense", (3500, "invalid token")),
         (connection_token(KEY, "bob"), (3500, "invalid token")),
-        (signed(KEY, {"sub": "alice", "exp": 1}), (3005, "connection expired")),
+        (sign_token(KEY, {"sub": "alice", "exp": 1}), (3005, "connection expired")),
     ],
 )
 def test_a_token_that_cannot_refresh_the_connection_closes_it(

@@ -58,11 +58,11 @@ def test_an_answer_that_waits_behind_a_running_command_is_awaited_longer(timers:
 
 def test_an_answer_is_expected_only_after_a_ping(timers: Timers) -> None:
     client = Pinged(timers)
-    assert not client.pings.answered()
+    assert not client.pings.note_answer()
     client.busy = True  # so that it is not closed meanwhile
     eventually(lambda: client.sent == 1)
-    assert client.pings.answered()
-    assert not client.pings.answered()
+    assert client.pings.note_answer()
+    assert not client.pings.note_answer()
     client.pings.stop()
 
 
