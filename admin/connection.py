@@ -84,7 +84,7 @@ _subscribers_params = msgspec.json.Decoder(SubscribersParams)
 
 
 class AdminConnection:
-    """One connection. `handle` is called with one message at a time; `close` may be called at any time.
+    """One admin connection. `handle` is called with one message at a time; `close` may be called at any time.
 
     `admit` is called with the connection when it has sent a valid token; it raises Closing to refuse it. `session` is
     the token of a client that sends none in `connect`.
@@ -129,7 +129,7 @@ class AdminConnection:
             self.close(CLOSE_INVALID_MESSAGE)
 
     def _can_continue(self, gathered: int) -> bool:
-        """Return whether the connection is open. It is closed as slow if these bytes and its outbox are too many."""
+        """Return whether the connection is open. Closes it as slow if `gathered` bytes and its outbox are too large."""
         if self._transport.outbox.size + gathered > self._node.config.client_queue_max_size:
             self._close_slow()
         return not self._closed

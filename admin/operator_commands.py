@@ -1,4 +1,4 @@
-"""The commands of operators that Centrifugo v1 does not have: what they ask all nodes, and do to one connection.
+"""The commands of operators that Centrifugo v1 does not have: queries to all nodes, and actions on one connection.
 
 Specification: docs/admin.md.
 """
@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 
 class ListParams(msgspec.Struct):
-    """Params of the command `list`, which the nodes are asked as a ListQuestion."""
+    """Params of the command `list`, which sends a ListQuestion to all nodes."""
 
     kind: Literal["channels", "users"] = "channels"
     text: Text = ""

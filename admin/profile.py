@@ -32,7 +32,9 @@ _running = False
 
 
 def sample(seconds: float) -> Samples:
-    """Count how often each stack (outermost function first) was sampled. Blocks for `seconds`. Raises Busy."""
+    """Count how often each stack (outermost function first) was sampled. Blocks for `seconds`.
+
+    Raises ProfileInProgress."""
     global _running
     if _running:
         raise ProfileInProgress("another profile is being taken: only one at a time is possible in a process")

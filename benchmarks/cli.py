@@ -123,6 +123,7 @@ class _Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, without the long usage text."""
 
     def error(self, message: str) -> NoReturn:
+        """Print one line to standard error, and exit with status 2."""
         self.exit(2, f"benchmarks: {message}; see python -m benchmarks --help\n")
 
 

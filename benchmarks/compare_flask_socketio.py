@@ -41,6 +41,7 @@ class FrameSizeDetector(CountingReceiver):
     """Tells the others how large a message is, from the first one."""
 
     def receive(self, data: memoryview) -> Sequence[Frame]:
+        """Process received bytes, and store the size of the first message."""
         frames = self._frames.feed(bytes(data))
         messages = [frame for frame in frames if frame.opcode == TEXT]
         if messages:

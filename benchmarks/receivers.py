@@ -60,6 +60,7 @@ class CountingReceiver:
         self._frames = FrameReader()
 
     def receive(self, data: memoryview) -> Sequence[Frame]:
+        """Count the messages in received bytes; returns the control frames that must be answered."""
         count, rest = divmod(len(data), self._deliveries.frame_size)
         if rest or self._frames.rest or data[0] != FIN | self._protocol.opcode:
             return self._receive_frames(bytes(data))
@@ -108,6 +109,7 @@ class CheckingReceiver:
         """The number each publisher's next message has."""
 
     def receive(self, data: memoryview) -> Sequence[Frame]:
+        """Check the messages in received bytes; returns the control frames that must be answered."""
         received = now()
         control = []
         for frame in self._frames.feed(bytes(data)):
@@ -163,6 +165,7 @@ class IdleReceiver:
         self._frames = FrameReader()
 
     def receive(self, data: memoryview) -> Sequence[Frame]:
+        """Return the control frames in received bytes. Raises BenchmarkError for a message."""
         frames = self._frames.feed(bytes(data))
         control = [frame for frame in frames if is_control(frame, self._protocol)]
         self.messages += len(frames) - len(control)

@@ -38,7 +38,7 @@ def unsubscribe(user: str, channel: str = "") -> Command[None]:
 
 
 def disconnect(user: str) -> Command[None]:
-    """Close the connections of a user, and tell its clients not to reconnect."""
+    """Close the connections of a user. Its clients do not reconnect."""
     return Command("disconnect", given_parameters(user=user))
 
 

@@ -32,7 +32,7 @@ class KeyAPI:
         return self._request(command.method, command.params, command.is_repeatable)
 
     def result(self, command: Command[T], response: httpx.Response) -> T:
-        """Decode the result of one command. Raises APIError, or StatusError for a response that is not of the API."""
+        """Decode the result of one command. Raises APIError, or StatusError for a response that is not from the API."""
         return _outcome(command, "result", json_of(response), response)
 
     def batch_request(self, commands: Sequence[Command[Any]], parallel: bool) -> Request:
@@ -44,7 +44,7 @@ class KeyAPI:
         return self._request("batch", params, all(command.is_repeatable for command in commands))
 
     def batch_results(self, commands: Sequence[Command[T]], response: httpx.Response) -> list[T | APIError]:
-        """Decode the result or error of each command. Raises StatusError for a response that is not of the API."""
+        """Decode the result or error of each command. Raises StatusError for a response that is not from the API."""
         replies = convert(response, json_of(response), dict[str, list[Any]]).get("replies", [])
         if len(replies) != len(commands):
             raise unexpected(response)

@@ -42,6 +42,6 @@ def transport_error(request: Request, error: httpx.RequestError) -> TransportErr
 
 
 def _limits(error: httpx.TimeoutException) -> str:
-    """Describe the timeout that was reached, which is a setting of the httpx client."""
+    """Return a description of the timeout that was reached, which is a setting of the httpx client."""
     phase, kind = ("connection", "connect") if isinstance(error, _NOT_SENT) else ("reply", "read")
     return f"no {phase} within {error.request.extensions['timeout'][kind]:g} s"

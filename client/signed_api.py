@@ -37,7 +37,7 @@ class SignedAPI:
         return self.batch_request([command])
 
     def result(self, command: Command[T], response: httpx.Response) -> T:
-        """Decode the result of one command. Raises APIError, or StatusError for a response that is not of the API."""
+        """Decode the result of one command. Raises APIError, or StatusError for a response that is not from the API."""
         (outcome,) = self.batch_results([command], response)
         if isinstance(outcome, APIError):
             raise outcome
@@ -50,7 +50,7 @@ class SignedAPI:
         return Request(self._url, headers, body, all(command.is_repeatable for command in commands))
 
     def batch_results(self, commands: Sequence[Command[T]], response: httpx.Response) -> list[T | APIError]:
-        """Decode the result or error of each command. Raises StatusError for a response that is not of the API."""
+        """Decode the result or error of each command. Raises StatusError for a response that is not from the API."""
         replies = convert(response, json_of(response), list[Reply])
         if len(replies) != len(commands):
             raise unexpected(response)

@@ -1,4 +1,4 @@
-"""HTTP requests and responses as data: addresses, headers, statuses and JSON. Knows no connections."""
+"""HTTP requests and responses as data: addresses, headers, statuses and JSON. Does not open connections."""
 
 from __future__ import annotations
 

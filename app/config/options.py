@@ -254,12 +254,12 @@ class Option:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names under which it can be set: its own, then the aliases."""
+        """All names under which the option can be set: its own name, then the aliases."""
         return (self.name, *self.facts.aliases)
 
     @property
     def is_time(self) -> bool:
-        """Whether it is a time in seconds, which may also be written with units: `1m30s`."""
+        """Whether the option is a time in seconds, which may also be written with units: `1m30s`."""
         return self.facts.unit == SECONDS
 
     @property

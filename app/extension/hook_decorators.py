@@ -27,23 +27,23 @@ class HookDecorators(ABC):
     """
 
     def on_connect(self, hook: F) -> F:
-        """Ask `hook` whether a client may connect, and as which user: it may set the context's `user` and `info`."""
+        """Call `hook` to decide whether a client may connect; the hook may set the context's `user` and `info`."""
         return self._register(hooks.CONNECT, hook)
 
     def on_subscribe(self, hook: F) -> F:
-        """Ask `hook` whether a client may subscribe to a channel, if name, options and signature allow it."""
+        """Call `hook` to decide whether a client may subscribe, if channel name, options and signature allow it."""
         return self._register(hooks.SUBSCRIBE, hook)
 
     def on_private_subscribe(self, hook: F) -> F:
-        """Ask `hook` whether a page receives the signature of a private channel (option auth_endpoint)."""
+        """Call `hook` to decide whether a page receives the signature of a private channel (option auth_endpoint)."""
         return self._register(hooks.PRIVATE_SUBSCRIBE, hook)
 
     def on_publish(self, hook: F) -> F:
-        """Ask `hook` whether a client may publish the context's `data`, which the hook may change."""
+        """Call `hook` to decide whether a client may publish the context's `data`, which the hook may change."""
         return self._register(hooks.PUBLISH, hook)
 
     def on_refresh(self, hook: F) -> F:
-        """Ask `hook` whether to renew the credentials of a client, or of a page (option refresh_endpoint)."""
+        """Call `hook` to decide whether to renew credentials of a client, or of a page (option refresh_endpoint)."""
         return self._register(hooks.REFRESH, hook)
 
     def on_disconnect(self, hook: F) -> F:

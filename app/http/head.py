@@ -68,7 +68,7 @@ class Head(NamedTuple):
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the peer wants to send another request on this connection."""
+        """Whether the peer requests that the connection stays open for another request."""
         tokens = self.headers.get("connection", "").lower()
         return "close" not in tokens if self.version == "HTTP/1.1" else "keep-alive" in tokens
 

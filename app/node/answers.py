@@ -1,4 +1,4 @@
-"""What one node answers to the questions of operators (`questions.py`). Long loops let other greenlets run."""
+"""The answers of one node to the questions of operators (`questions.py`). Long loops let other greenlets run."""
 
 from __future__ import annotations
 

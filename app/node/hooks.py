@@ -166,7 +166,7 @@ class Hooks:
         """Whether the node has started, and no more hooks are accepted."""
 
     def add(self, event: str, hook: Hook, limit: Callable[[], float] | None = None) -> None:
-        """Call `hook` at `event`, after those added before; `limit` is the timeout of a hook that applies it itself.
+        """Call `hook` for `event`, after earlier hooks; `limit` is the timeout of a hook that applies a timeout itself.
 
         Raises RuntimeError if the node has started, and TypeError if `hook` is not a plain function.
         """

@@ -170,7 +170,7 @@ class Metrics:
         self.watch_process()
 
     def watch_process(self) -> None:
-        """Measure the current process, which is another one after a fork."""
+        """Measure the memory and CPU time of the current process. Call this again after a fork."""
         self._process = psutil.Process()
         self._process.cpu_percent()  # the first call only starts the measurement
 
@@ -180,7 +180,7 @@ class Metrics:
         return {name: getattr(self.counters, name) for name in COUNTER_NAMES} | self._histograms() | self._gauges()
 
     def sampled(self) -> dict[str, int]:
-        """Counters since the start, and the memory of the process: what a sample is made of."""
+        """Return the counters since the start and the memory of the process, for a sample."""
         self._count_sent()
         counters = {name: getattr(self.counters, name) for name in COUNTER_NAMES}
         return {**counters, "node_memory_sys": self._process.memory_info().rss}

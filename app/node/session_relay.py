@@ -55,7 +55,7 @@ class SessionRelay:
         self._awaited: dict[str, Event] = {}
 
     def open(self, session: str, take: Callable[[bytes], None]) -> None:
-        """Pass commands of a session to `take`, which must not block or raise."""
+        """Pass commands of a session to the function `take`, which must not block or raise."""
         self._sessions[session] = take
 
     def close(self, session: str) -> None:

@@ -42,7 +42,7 @@ class WatchedNamespaces:
         return {name: max(0, round(end - now)) for name, end in self._ends.items()}
 
     def watch(self, wanted: WatchNamespace) -> None:
-        """Watch a namespace, or end that if the time is 0. The log says so, because it shows messages to operators."""
+        """Start watching a namespace, or stop if the time is 0. Both are logged, because operators see messages."""
         channels = _channels_of(wanted.namespace)
         if wanted.seconds <= 0:
             if self._ends.pop(wanted.namespace, None) is not None:

@@ -38,7 +38,7 @@ class Timer:
 
 
 class _LateTimer(Timer):
-    """A timer that is looked at before it is due."""
+    """A timer that is due later than MAX_WAIT: it is checked, and added again, before it is due."""
 
     __slots__ = ("due",)
 

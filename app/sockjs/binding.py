@@ -46,7 +46,7 @@ def bind(opening: Opening) -> tuple[Binding | None, dict[str, str]]:
     """Return the binding of a session with this opening request, and the headers that the response needs for it.
 
     A session has no binding if its opening request has neither cookies nor Authorization, because no hook can identify
-    a user by it. A secret that the browser already has is used again, so that all its sessions keep working.
+    a user by it. A secret that the browser already has is used again, so that its other sessions stay valid.
     """
     headers = opening.headers
     known = next((value for value in _presented_secrets(headers) if _SECRET.fullmatch(value)), None)

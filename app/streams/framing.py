@@ -71,7 +71,7 @@ def event(message: bytes) -> tuple[bytes]:
 
 
 def event_with_id(message: bytes) -> tuple[bytes, ...]:
-    """Return an event whose id the browser returns when it comes back, if the message has one (event_positions.py)."""
+    """Return an event, with an id if the message has one (event_positions.py). Browsers reconnect with it."""
     id_, text = split_id(message)
     return event(text) if id_ is None else (b"id: %b\n" % id_, *event(text))
 

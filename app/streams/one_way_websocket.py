@@ -29,7 +29,7 @@ class OneWayWebSocket:
         self._has_connected = False
 
     def serve(self, client: OneWayClient) -> None:
-        """Serve the client until the connection has ended. Everything but its first message is ignored."""
+        """Serve the client until the connection has ended. All messages after the first one are ignored."""
 
         def handle(message: bytes) -> None:
             if not self._has_connected:

@@ -23,10 +23,12 @@ class StreamLimits(Protocol):
     """The options of the configuration that apply to a stream."""
 
     @property
-    def client_queue_max_size(self) -> int: ...
+    def client_queue_max_size(self) -> int:
+        """Maximum size of the queue of a client in bytes."""
 
     @property
-    def client_message_write_timeout(self) -> float: ...
+    def client_message_write_timeout(self) -> float:
+        """Maximum seconds for one write to a client; 0 means no limit."""
 
 
 class StreamTransport:
@@ -114,7 +116,7 @@ class StreamTransport:
             self._woken.set()
 
     def _notice_data(self) -> None:
-        """End the stream if the client has disconnected. A further request stays unread, because this is the last."""
+        """End the stream if the client has disconnected. Further requests stay unread, because no response follows."""
         if self._watch.is_disconnected:
             self._woken.set()
 

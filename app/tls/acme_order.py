@@ -61,6 +61,7 @@ class _Network(client.ClientNetwork):
     """HTTP client that repeats a request after a rejected nonce (RFC 8555, section 6.5), up to NONCE_TRIES times."""
 
     def post(self, *args: Any, **kwargs: Any) -> Any:
+        """Send a request, and repeat it if its nonce was rejected. Raises acme.errors.Error."""
         for _ in range(NONCE_TRIES - 1):
             try:
                 return super().post(*args, **kwargs)

@@ -1,7 +1,7 @@
 """Automatic certificates (options ssl_autocert…): obtains, stores and renews one certificate for each host name.
 
 This happens in the background. A TLS handshake never waits: it uses the current certificate, or fails with an alert if
-there is none yet.
+there is no certificate yet.
 """
 
 from __future__ import annotations

@@ -31,12 +31,15 @@ class V2Protobuf(V2):
     ping = b"\x00"
 
     def connect(self, user: str, secret: str) -> bytes:
+        """Encode the first command of a client, with its token."""
         return _command("connect", length_delimited(TOKEN, token(user, secret).encode()))
 
     def subscribe(self, channel: str) -> bytes:
+        """Encode the command that subscribes to a channel."""
         return _command("subscribe", length_delimited(CHANNEL_OF_REQUEST, channel.encode()))
 
     def is_reply(self, payload: bytes, method: str) -> bool:
+        """Return whether a frame contains the reply to `method`. Raises BenchmarkError if the reply is an error."""
         for reply in _messages(payload):
             if reply.get(ID) == IDS[method]:
                 if ERROR in reply:
@@ -45,6 +48,7 @@ class V2Protobuf(V2):
         return False
 
     def publications(self, payload: bytes) -> Iterable[Published]:
+        """Return the publications in a frame. Raises BenchmarkError for anything else."""
         return [_publication(reply) for reply in _messages(payload) if reply]
 
 

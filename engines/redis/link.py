@@ -106,11 +106,11 @@ class Link(ABC):
 
     @abstractmethod
     def _serve(self, connection: RedisConnection) -> None:
-        """Use the connection until it breaks, which raises ConnectionLost. Must call `_note_ready` once it works."""
+        """Use the connection until it is lost. Must call `_note_ready` when it can be used. Raises ConnectionLost."""
 
     @abstractmethod
     def _give_up(self, reason: str) -> None:
-        """Let the calls that wait for the connection fail with `reason`, because reconnecting may take long."""
+        """Fail the calls that wait for the connection with `reason`, because reconnecting may take long."""
 
     def _note_ready(self) -> None:
         self._ready.set()

@@ -77,7 +77,7 @@ def _log_in(connection: RedisConnection, shard: ShardSettings | None) -> None:
 
 
 def _authenticate(connection: RedisConnection, username: str, password: str) -> None:
-    """Log in; with the password alone if the server does not know the user: some providers give an invented name."""
+    """Log in; with the password alone if the user does not exist, because some providers give an invented user name."""
     alone: RedisCommand = ("AUTH", password)
     if not username:
         _check(connection, alone)

@@ -66,7 +66,7 @@ def acl_rules(prefix: str) -> str:
 
 
 def permission_checks(prefix: str) -> Iterator[RedisCommand]:
-    """Yield commands that check the permissions of a user one by one. They leave a key that expires after 1 s."""
+    """Yield commands that check the permissions of a user one by one. They create a key that expires after 1 s."""
     key = f"{prefix}.doctor"
     yield ("PING",)
     yield "INFO", "server"
@@ -86,7 +86,7 @@ def is_refusal(error: object) -> bool:
 
 
 def missing_permission(error: object, command: Any) -> str:
-    """Return which permission the Redis user lacks, given a command and the `error` with which it was refused."""
+    """Return the permission that the Redis user lacks, given a command and the `error` with which it was refused."""
     text = str(error).lower()
     if "channel" in text:
         return "access to channels that begin with redis_prefix (ACL rule &PREFIX.*)"
@@ -110,7 +110,7 @@ def is_unknown_user(error: object) -> bool:
 
 
 def note_default_user(username: str, address: object, refusal: object) -> None:
-    """Warn once for each server that it does not know the user, and that the default user is used."""
+    """Log a warning, once for each server, that the user does not exist and the default user is used."""
     _logins.log(
         f"{address} {username}",
         "redis %s: login as user %r failed (%s), connected as the default user with the password alone. Remove the "

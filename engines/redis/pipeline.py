@@ -28,7 +28,7 @@ COMMANDS_PER_BATCH = 512
 
 
 class _Call:
-    """Commands of one caller, and their replies when they have arrived."""
+    """The commands of one caller, and their replies once they have arrived."""
 
     __slots__ = ("commands", "given_up", "result")
 

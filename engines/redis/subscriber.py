@@ -208,7 +208,7 @@ class Subscriber(Link):
         connection.send([("PING",)] * len(marks))
 
     def _pong(self) -> None:
-        """Handle the reply to the oldest PING, which follows everything that Redis had published before."""
+        """Handle the reply to the oldest PING, which arrives after everything that Redis had published before."""
         if not self._pings:
             raise ConnectionLost("unexpected reply to PING")
         self.passed_at, mark = self._pings.popleft()

@@ -1,7 +1,7 @@
 """The connection of a client of protocol version 1: it decodes commands, calls the node, and sends replies.
 
-It knows the node, credentials, subscriptions and the wire format, but not whether its
-transport is a WebSocket or SockJS. Specification: docs/protocol.md.
+It uses the node, credentials, subscriptions and the wire format, and does not depend on
+the kind of transport, such as WebSocket or SockJS. Specification: docs/protocol.md.
 """
 
 from __future__ import annotations

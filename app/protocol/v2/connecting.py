@@ -82,7 +82,7 @@ def identify(client: ServedClient, request: ConnectRequest) -> Identity:
 def _continued_subscription(
     client: ServedClient, wanted: GrantedSubscription, last_event: LastEvent
 ) -> GrantedSubscription:
-    """Return a subscription that recovers from the position in the id of an event. May block, and raises Refused."""
+    """Return a subscription that recovers from the position in the id of an event. May block. Raises Refused."""
     if not wanted.grant.is_recoverable:
         return wanted
     epoch = client.node.top(wanted.channel).epoch

@@ -74,9 +74,9 @@ def _connect(client: ServedClient, id_: int, request: ConnectRequest) -> None:
 
 
 def _take_missed(client: ServedClient, subs: Mapping[str, SubscribeResult]) -> dict[str, list[Publication]]:
-    """Return what a client that came back with the id of an event has missed: it receives it as it would have before.
+    """Return the publications that a client with the id of an event has missed, which are sent as pushes.
 
-    Other clients expect it in the reply.
+    Other clients expect these publications in the reply.
     """
     missed = {}
     if client.last_event is not None:

@@ -149,7 +149,7 @@ class SubscriptionsV2(PresenceRenewal):
             return {subscription.channel: self._add(subscription) for subscription in wanted}
 
     def await_others(self) -> None:
-        """Wait until no other greenlet changes these subscriptions. May block."""
+        """Wait until no other greenlet changes the subscriptions of this client. May block."""
         with self._lock:
             pass
 
@@ -270,9 +270,9 @@ class SubscriptionsV2(PresenceRenewal):
     # -- ids of messages
 
     def _choose_ids(self, channel: str, subscription: Subscription) -> None:
-        """Let publications of a live channel have ids that all channels of the client are a part of.
+        """Give the publications of a live channel ids with the positions in all channels of the client.
 
-        As long as it is the only one, these are the same for all clients.
+        While the client has only one channel, all clients share these ids.
         """
         positions = self._client.positions
         assert positions is not None
@@ -283,7 +283,7 @@ class SubscriptionsV2(PresenceRenewal):
             positions.shared = channel
 
     def start_positions(self, positions: EventPositions, started: Mapping[str, StreamPosition]) -> None:
-        """Let the next message have an id with the positions of further channels, which are not live yet."""
+        """Add the positions in channels that are not live yet to the id of the next message."""
         shared, positions.shared = positions.shared, ""
         subscription = self.channels.get(shared)
         positions.start(started)
@@ -369,7 +369,7 @@ class SubscriptionsV2(PresenceRenewal):
 
 
 def ttl(expires_at: float) -> int:
-    """Return the seconds until an expiry as they are sent to clients; 0 for no expiry."""
+    """Return the whole seconds until an expiry, for a reply to a client; 0 for no expiry."""
     return min(max(int(expires_at - time.time()), 0), MAX_TTL) if expires_at else 0
 
 
